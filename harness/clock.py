@@ -1,0 +1,194 @@
+"""What time is it, and when do I wake up? The only file that reads a clock.
+
+A clock is passed in wherever time matters, and it is also the smallest possible event loop: while the driver waits,
+the clock runs timers, posted callbacks and readable files on the driver's own thread. One thread means no lock in the
+timed path and no hand-over between the wake-up and the stamp.
+
+`RealClock` is monotonic (CLOCK_MONOTONIC, shared by all processes of the machine). It sleeps in `select` until
+50 us before the moment and spins the rest: Linux wakes a sleeper late by its timer slack (50 us unless told otherwise)
+plus the scheduler's delay, and a longer spin would starve other threads of the interpreter lock.
+
+`VirtualClock` jumps to the next timer when the driver waits, so a ten-minute run takes as long as its arithmetic, and
+times are exact: tests compare them with `==`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import heapq
+import os
+import select
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+
+SPIN_NS = 50_000
+FAR_FUTURE_NS = 1 << 62
+
+Callback = Callable[[], None]
+
+
+class _Timers:
+    """A heap of (moment, order of registration, callback)."""
+
+    def __init__(self) -> None:
+        self.heap: list[tuple[int, int, Callback]] = []
+        self._count = 0
+
+    def add(self, when_ns: int, callback: Callback) -> None:
+        self._count += 1
+        heapq.heappush(self.heap, (when_ns, self._count, callback))
+
+    def run_due(self, now_ns: int) -> bool:
+        """Run what was due when we looked; timers set by these callbacks wait for the next look."""
+        last = self._count
+        ran = False
+        while self.heap and self.heap[0][0] <= now_ns and self.heap[0][1] <= last:
+            heapq.heappop(self.heap)[2]()
+            ran = True
+        return ran
+
+
+class RealClock:
+    """The machine's monotonic clock, untouched: its reading costs 40 ns, and a subtraction in Python as much again."""
+
+    now_ns = staticmethod(time.perf_counter_ns)
+
+    def __init__(self, spin_ns: int = SPIN_NS) -> None:
+        self._spin_ns = spin_ns
+        self._timers = _Timers()
+        self._posted: deque[Callback] = deque()
+        self._readers: dict[int, Callback] = {}
+        self._wake_r, self._wake_w = os.pipe()
+        os.set_blocking(self._wake_r, False)
+        os.set_blocking(self._wake_w, False)
+        self._fds = [self._wake_r]
+        _shorten_timer_slack()
+
+    def wait(self, until_ns: int) -> int:
+        now = time.perf_counter_ns()
+        if now >= until_ns and not (self._readers or self._timers.heap or self._posted):
+            return now
+        heap = self._timers.heap
+        target = min(until_ns, heap[0][0]) if heap else until_ns
+        pause_ns = 0 if self._posted else target - now - self._spin_ns
+        if self._serve(pause_ns):
+            self._timers.run_due(now := time.perf_counter_ns())
+            return now
+        while (now := time.perf_counter_ns()) < target and now >= target - self._spin_ns:
+            pass
+        self._timers.run_due(now)
+        return now
+
+    def _serve(self, pause_ns: int) -> bool:
+        """Sleep up to `pause_ns` (not at all if negative); run what became readable or was posted."""
+        seconds = min(max(pause_ns, 0), 3_600_000_000_000) / 1e9
+        ready = select.select(self._fds, (), (), seconds)[0]
+        for fd in ready:
+            if fd == self._wake_r:
+                with suppress(BlockingIOError):
+                    os.read(fd, 4096)
+            elif fd in self._readers:  # an earlier callback of this round may have unwatched it
+                self._readers[fd]()
+        ran = bool(ready)
+        while self._posted:
+            self._posted.popleft()()
+            ran = True
+        return ran
+
+    def notify(self) -> None:
+        with suppress(BlockingIOError, OSError):  # full: it will wake anyway; closed: nobody waits
+            os.write(self._wake_w, b"\0")
+
+    def call_at(self, when_ns: int, callback: Callback) -> None:
+        self._timers.add(when_ns, callback)
+
+    def post(self, callback: Callback) -> None:
+        self._posted.append(callback)
+        self.notify()
+
+    def watch(self, fd: int, callback: Callback) -> None:
+        self._readers[fd] = callback
+        self._fds = [self._wake_r, *self._readers]
+
+    def unwatch(self, fd: int) -> None:
+        self._readers.pop(fd, None)
+        self._fds = [self._wake_r, *self._readers]
+
+    def close(self) -> None:
+        os.close(self._wake_r)
+        os.close(self._wake_w)
+
+
+class VirtualClock:
+    """Starts at 0 and moves only in `wait`, straight to the next timer or to the moment asked for."""
+
+    def __init__(self) -> None:
+        self._now = 0
+        self._timers = _Timers()
+
+    def now_ns(self) -> int:
+        return self._now
+
+    def wait(self, until_ns: int) -> int:
+        heap = self._timers.heap
+        if heap and heap[0][0] <= max(until_ns, self._now):
+            self._now = max(self._now, heap[0][0])
+            self._timers.run_due(self._now)
+        elif until_ns >= FAR_FUTURE_NS:
+            raise RuntimeError("virtual clock: everybody waits and no timer is set; this run would never end")
+        else:
+            self._now = max(self._now, until_ns)
+        return self._now
+
+    def advance(self, by_ns: int) -> None:
+        """Let time pass as if the caller had been busy (a slow driver, in tests)."""
+        self._now += by_ns
+
+    def notify(self) -> None:
+        """Nothing sleeps here."""
+
+    def call_at(self, when_ns: int, callback: Callback) -> None:
+        self._timers.add(when_ns, callback)
+
+    def post(self, callback: Callback) -> None:
+        self._timers.add(self._now, callback)
+
+    def watch(self, fd: int, callback: Callback) -> None:
+        raise RuntimeError("virtual clock: a process or socket runs in real time; use the real clock with it")
+
+    def unwatch(self, fd: int) -> None:
+        """Nothing is ever watched here."""
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def utc_now() -> datetime:
+    """The wall clock, for people and folder names only; never for a latency."""
+    return datetime.now(UTC)
+
+
+class wake_on_signals:
+    """While active, a signal (Ctrl-C) wakes `clock.wait` at once instead of at its next deadline."""
+
+    def __init__(self, clock: RealClock | VirtualClock) -> None:
+        self._fd = getattr(clock, "_wake_w", -1)
+
+    def __enter__(self) -> None:
+        self._old = signal.set_wakeup_fd(self._fd, warn_on_full_buffer=False)
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(self._old)
+
+
+def _shorten_timer_slack() -> None:
+    """Ask Linux to wake this thread on time: the default slack of 50 us would be added to every sleep."""
+    if not sys.platform.startswith("linux"):
+        return
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(29, 1, 0, 0, 0)  # PR_SET_TIMERSLACK, nanoseconds

@@ -1,0 +1,98 @@
+"""Is everything here, and how fast is the driver itself on this machine? (`harness doctor`)"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import environment
+from harness.clock import RealClock
+from harness.driver import drive
+from harness.protocols import SUT
+from harness.recorder import Recorder
+from harness.types import AfterInFlight, At, Query, QuerySample, RunLog, RunSettings, Seeds
+from sut.isolated import Isolated
+from sut.null import Null
+
+_NEEDED = ("torch", "transformers", "accelerate", "numpy", "scipy", "pyarrow", "rouge-score", "rich", "typer", "psutil")
+IDLE_SETTINGS = RunSettings(
+    scenario="single-stream", mode="performance", seeds=Seeds(1, 2, 3), num_samples=1, performance_samples=1,
+    target_qps=1.0, samples_per_query=1, min_queries=1, min_duration_ns=0, max_queries=None, max_duration_ns=None,
+    percentile=0.9, ttft_limit_ns=2_000_000_000, tpot_limit_ns=200_000_000, use_tokens=False, max_new_tokens=1,
+    sample_timeout_ns=10_000_000_000, drain_timeout_ns=0, lag_limit_ns=200_000_000, equal_issue=False,
+)  # fmt: skip
+
+
+def examine() -> dict[str, dict[str, Any]]:
+    """Sections of label -> value."""
+    env = environment.describe()
+    machine = env["machine"]
+    gpus = [f"{g['name']}, {g['memory_bytes'] / 2**30:.0f} GiB" for g in env["gpus"]]
+    return {
+        "machine": {
+            "cpu": f"{machine['cpu']}, {machine['cores_allowed'] or machine['cores_logical']} cores",
+            "features": " ".join(machine["cpu_flags"]) or "none that matter here",
+            "memory": f"{machine['memory_bytes'] / 2**30:.1f} GiB",
+            "gpu": ", ".join(gpus) or "none",
+            "load": " ".join(f"{x:.2f}" for x in machine["load_average"] or []),
+        },
+        "packages": {name: _version(name) for name in _NEEDED},
+        "driver": measure_driver(),
+    }
+
+
+def measure_driver() -> dict[str, str]:
+    """The null SUT in process and behind the process channel; about three seconds."""
+    clock = RealClock()
+    null = Null(clock)
+    rate = _rate(single_stream(clock, null, 200_000))
+    lag_us = server(clock, null, 1_000.0, 1_000).issue_lag_ns / 1e3
+    with tempfile.TemporaryDirectory() as scratch:
+        isolated = Isolated(clock, "sut.null:Null", {}, Path(scratch) / "sut.log")
+        channel_rate = _rate(single_stream(clock, isolated, 5_000))
+        trip_us = isolated.ping_us()
+        isolated.close()
+    clock.close()
+    return {
+        "single-stream, in process": f"{rate:,.0f} queries/s",
+        "single-stream, through the channel": f"{channel_rate:,.0f} queries/s",
+        "channel round trip": f"{trip_us:.1f} us (median)",
+        "issue lag at 1,000 queries/s": f"{np.median(lag_us):.1f} us (median), {np.percentile(lag_us, 99):.1f} us (p99)",
+    }
+
+
+def single_stream(clock: RealClock, sut: SUT, queries: int) -> RunLog:
+    """Closed loop of `queries`, one sample each."""
+    gate = AfterInFlight(1)
+    plan = (Query(i, (QuerySample(i, 0),), gate) for i in range(queries))
+    return _drive(clock, sut, plan, queries)
+
+
+def server(clock: RealClock, sut: SUT, qps: float, queries: int) -> RunLog:
+    """Poisson arrivals at `qps`."""
+    gaps_ns = np.random.default_rng(1).exponential(1e9 / qps, queries)
+    offsets_ns = np.concatenate(([0], np.cumsum(gaps_ns[:-1]))).astype(np.int64).tolist()
+    plan = (Query(i, (QuerySample(i, 0),), At(offset)) for i, offset in enumerate(offsets_ns))
+    return _drive(clock, sut, plan, queries)
+
+
+def _drive(clock: RealClock, sut: SUT, plan: Any, queries: int) -> RunLog:
+    recorder = Recorder(clock)
+    sut.load((), recorder)
+    return drive(plan, sut, clock, recorder, replace(IDLE_SETTINGS, min_queries=queries))
+
+
+def _rate(log: RunLog) -> float:
+    return len(log) / (float(log.done_ns[-1]) / 1e9)
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return f"missing (pip install {package})"

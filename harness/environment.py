@@ -1,0 +1,112 @@
+"""What machine and software was this? All a reader needs to believe or repeat a figure; nothing that names a person."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+_PACKAGES = (
+    "torch", "transformers", "accelerate", "bitsandbytes", "optimum", "optimum-quanto", "peft", "tokenizers", "safetensors",
+    "numpy", "scipy", "pyarrow", "rouge-score", "psutil", "nvidia-ml-py", "pydantic",
+)  # fmt: skip
+_CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "neon", "asimd", "sve", "bf16")
+_VARIABLES = ("OMP_", "GOMP_", "KMP_", "MKL_", "CUDA_", "TORCH_", "PYTORCH_", "TOKENIZERS_", "HF_HUB_OFFLINE")
+_SECRET = ("_TOKEN", "KEY", "SECRET", "PASSWORD")
+
+
+def describe() -> dict[str, Any]:
+    """Machine, CPU, GPU, versions, thread settings, git commit. Quick (no heavy import)."""
+    return {
+        "platform": platform.platform(),
+        "python": sys.version.split()[0],
+        "machine": {
+            "cpu": _cpu_model(),
+            "cpu_flags": _cpu_flags(),
+            "cores_physical": psutil.cpu_count(logical=False),
+            "cores_logical": psutil.cpu_count(),
+            "cores_allowed": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+            "memory_bytes": psutil.virtual_memory().total,
+            "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+            "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        },
+        "gpus": gpus(),
+        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+        "variables": {
+            k: v
+            for k, v in sorted(os.environ.items())
+            if k.startswith(_VARIABLES) and not any(word in k for word in _SECRET)
+        },
+        "git": _git(),
+    }
+
+
+def gpus() -> list[dict[str, Any]]:
+    """Name, memory, driver and limits of each NVIDIA GPU; empty without one."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception:  # no library, no driver, no permission: there is no GPU to speak of
+        return []
+    found = []
+    for i in range(pynvml.nvmlDeviceGetCount()):
+        handle = pynvml.nvmlDeviceGetHandleByIndex(i)
+        found.append(
+            {
+                "name": pynvml.nvmlDeviceGetName(handle),
+                "memory_bytes": int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+                "driver": pynvml.nvmlSystemGetDriverVersion(),
+            }
+        )
+    pynvml.nvmlShutdown()
+    return found
+
+
+def _cpu_model() -> str:
+    for line in _read("/proc/cpuinfo").splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _cpu_flags() -> list[str]:
+    for line in _read("/proc/cpuinfo").splitlines():
+        if line.startswith(("flags", "Features")):
+            present = set(line.split(":", 1)[1].split())
+            return [flag for flag in _CPU_FLAGS if flag in present]
+    return []
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git() -> dict[str, Any] | None:
+    """Commit of the harness itself, and whether it was changed since; None outside a checkout."""
+    here = Path(__file__).resolve().parent
+    try:
+        commit = _run("git", "-C", str(here), "rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_run("git", "-C", str(here), "status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _run(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,49 @@
+"""What can go wrong, and how we say it.
+
+    HarnessError            exit code
+      BadInput              2   the user asked for something that cannot be
+      SetupFailed           3   model, server or extra is missing or broken
+      RunBroke              4   the system under test died in the run
+
+Every error is four short facts: what we were doing, what we found, what would be fine, what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import ClassVar
+
+
+class HarnessError(Exception):
+    """`doing: found; fine. todo.` on one line."""
+
+    exit_code: ClassVar[int] = 4
+
+    def __init__(self, doing: str, found: str, fine: str = "", todo: str = "") -> None:
+        self.facts = (doing, found, fine, todo)
+        sentence = f"{doing}: {found}" + (f"; {fine}" if fine else "")
+        super().__init__(sentence.rstrip(".?") + ("?" if sentence.endswith("?") else ".") + (f" {todo}" if todo else ""))
+
+
+class BadInput(HarnessError):
+    exit_code = 2
+
+
+class SetupFailed(HarnessError):
+    exit_code = 3
+
+
+class RunBroke(HarnessError):
+    exit_code = 4
+
+
+BY_NAME: dict[str, type[HarnessError]] = {c.__name__: c for c in (BadInput, SetupFailed, RunBroke)}
+
+
+def unknown(kind: str, name: str, known: Iterable[str], todo: str = "") -> BadInput:
+    """An unknown name lists the known ones and guesses which was meant."""
+    names = sorted(known)
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    guess = f"Did you mean {near[0]!r}?" if near else ""
+    return BadInput(kind, f"{name!r} is not known", "known: " + ", ".join(names), " ".join(filter(None, (guess, todo))))

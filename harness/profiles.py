@@ -1,0 +1,91 @@
+"""How long and how strict is a run? A profile is the set of defaults that a user's own flags override."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.types import Seeds
+
+_SCENARIOS = ("single-stream", "multi-stream", "server", "offline")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Defaults, per scenario where they differ: `percentile` and `min_queries` by scenario name.
+
+    `performance_samples` is how many samples a performance run loads (None: all there are).
+    """
+
+    summary: str
+    official: bool  # long enough for MLPerf
+    percentile: Mapping[str, float]
+    min_queries: Mapping[str, int]
+    min_duration_s: float
+    ttft_limit_s: float
+    tpot_limit_s: float
+    max_new_tokens: int
+    equal_issue: bool = False
+    performance_samples: int | None = None
+
+
+def _mlperf(
+    summary: str, max_new_tokens: int, ttft_limit_s: float, tpot_limit_s: float, samples: int | None = None
+) -> Profile:
+    """MLPerf's lengths and tails; offline issues each of the benchmark's `samples` at least once (mlperf.conf 6.0.17)."""
+    return Profile(
+        summary=summary,
+        official=True,
+        percentile={"single-stream": 0.90, "multi-stream": 0.99, "server": 0.99, "offline": 0.99},
+        min_queries={"single-stream": 100, "multi-stream": 662, "server": 100, "offline": samples or 100},
+        min_duration_s=600.0,
+        ttft_limit_s=ttft_limit_s,
+        tpot_limit_s=tpot_limit_s,
+        max_new_tokens=max_new_tokens,
+        equal_issue=True,
+        performance_samples=samples,
+    )
+
+
+def _benchmark(key: str, samples: int, tokens: int, server: tuple[int, int], interactive: tuple[int, int] | None) -> Rows:
+    """A model's row and, if it has one, its interactive row; limits are (TTFT, TPOT) in ms."""
+
+    def row(kind: str, limits: tuple[int, int]) -> Profile:
+        ttft_ms, tpot_ms = limits
+        words = f"MLPerf {key}{kind}: {samples} samples, p99 TTFT {ttft_ms} ms, TPOT {tpot_ms} ms, {tokens} new tokens"
+        return _mlperf(words, tokens, ttft_ms / 1e3, tpot_ms / 1e3, samples)
+
+    rows = {key: row("", server)}
+    return rows if interactive is None else rows | {f"{key}-interactive": row(" interactive", interactive)}
+
+
+Rows = dict[str, Profile]
+
+TABLE: Rows = {
+    "quick": Profile(
+        summary="about a minute: 64 queries, p90 limits, 32 new tokens; not an MLPerf result",
+        official=False,
+        percentile=dict.fromkeys(_SCENARIOS, 0.90),
+        min_queries=dict.fromkeys(_SCENARIOS, 64),
+        min_duration_s=0.0,
+        ttft_limit_s=2.0,
+        tpot_limit_s=0.2,
+        max_new_tokens=32,
+    ),
+    "mlperf": _mlperf("MLPerf's lengths and tails for any model: 600 s, p90 single-stream, p99 elsewhere", 1024, 2.0, 0.2),
+    **_benchmark("llama2-70b", 24576, 1024, (2000, 200), (450, 40)),
+    **_benchmark("llama3.1-8b", 13368, 128, (2000, 100), (500, 30)),
+    **_benchmark("llama3.1-8b-edge", 5000, 128, (2000, 100), None),
+    **_benchmark("llama3.1-405b", 8313, 20000, (6000, 175), (4500, 80)),
+    **_benchmark("mixtral-8x7b", 15000, 1024, (2000, 200), None),
+    **_benchmark("deepseek-r1", 4388, 20000, (2000, 80), (1500, 15)),
+    **_benchmark("gpt-oss-120b", 6396, 10240, (3000, 80), (2000, 15)),
+}
+
+SEEDS = {
+    "v4.1": Seeds(3066443479025735752, 10688027786191513374, 14962580496156340209),
+    "v5.0": Seeds(6023615788873153749, 15036839855038426416, 9933818062894767841),
+    "v5.1": Seeds(1780908523862526354, 14771362308971278857, 18209322760996052031),
+    "v6.0": Seeds(2465351861681999779, 14276810075590677512, 3936089224930324775),
+    "v6.1": Seeds(2085463073848966840, 2747215439041700203, 16159082839903944936),
+}

@@ -1,0 +1,372 @@
+"""From raw files to `result.json`: the stable summary that programs read.
+
+`build` reads a finished run folder and nothing else, so a report made later equals the one made after the run.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from harness import registry, runlog
+from harness.errors import BadInput
+from harness.runlog import RunFacts
+from harness.settings import RunConfig
+from harness.stats import summary_ms
+from harness.types import RunLog, RunSettings, Sample, Seeds, Verdict
+from reports import mlperf_logs
+from scenarios import accuracy_log, loadgen_results, loadgen_settings
+
+SCHEMA = "touchstone.result/1"
+Row = dict[str, float | int | None]
+
+
+class Result(BaseModel):
+    """`result.json`. Names are kept; new ones may join."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_: str = SCHEMA
+    run_id: str
+    started_at: str
+    scenario: str
+    mode: str
+    profile: str
+    model: str
+    variant: str
+    dataset: str
+    sut: str
+    status: Literal["VALID", "INVALID", "INTERRUPTED", "ERROR"]
+    status_reason: str
+    official: bool
+    loadgen_valid: bool
+    result: dict[str, Any]
+    latency: dict[str, Row]
+    throughput: dict[str, float | None]
+    counts: dict[str, int]
+    memory: dict[str, Any]
+    sut_facts: dict[str, Any]
+    accuracy: dict[str, float]
+    driver: dict[str, float | None]
+    verdicts: list[dict[str, Any]]
+    notes: list[str]
+    settings: dict[str, Any]
+    environment: dict[str, Any]
+    files: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        data = self.model_dump(mode="json")
+        return {"schema": data.pop("schema_"), **data}
+
+
+class Raw(NamedTuple):
+    """The raw files of a run folder, read once. `lg` is what LoadGen would have made of the same times."""
+
+    saved: dict[str, Any]
+    environment: dict[str, Any]
+    log: RunLog
+    facts: RunFacts
+    settings: RunSettings
+    config: RunConfig
+    lg: loadgen_results.LoadgenResults
+
+
+def publish(folder: Path, samples: Sequence[Sample] | None = None) -> Result:
+    """Build the Result and write all that can be made from the raw files; a page or log that fails costs a note only.
+
+    `samples` (for accuracy) are read again if not given and still there.
+    """
+    raw = read(folder)
+    result = build(folder, raw, samples)
+    with _extra(folder, "MLPerf logs"):
+        _write_logs(folder, raw, result)
+    result.files = _files(folder) | {"report": "report.html"}
+    with _extra(folder, "report.html"):
+        _write_page(folder, raw, result)
+    result.files = _files(folder)
+    data = result.to_json()
+    runlog.write_json(folder / "memory.json", data["memory"])
+    runlog.write_json(folder / "scores.json", data["accuracy"])
+    runlog.write_json(folder / "verdicts.json", data["verdicts"])
+    runlog.write_json(folder / "result.json", data)
+    return result
+
+
+def read(folder: Path) -> Raw:
+    """Raises BadInput if the folder holds no run of this version."""
+    saved, environment = _read_json(folder / "settings.json"), _read_json(folder / "environment.json")
+    log, facts = runlog.read_log(folder)
+    settings, config = _parse(folder, saved)
+    return Raw(saved, environment, log, facts, settings, config, loadgen_results.results(log, settings))
+
+
+def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Result:
+    """Judge and score a run."""
+    saved, environment, log, facts, settings, config, lg = raw
+    verdicts = judge(log, facts, settings)
+    status, reason = _status(log, verdicts)
+    scores, problems = _scores(folder, log, settings, samples if samples is not None else _samples(saved, config))
+    is_model = registry.sut_entry(config.sut).uses_dataset
+    return Result(
+        run_id=facts.run_id,
+        started_at=facts.started_at,
+        scenario=settings.scenario,
+        mode=settings.mode,
+        profile=config.profile,
+        model=config.model if is_model else config.sut,
+        variant=config.variant if is_model else "",
+        dataset=saved["dataset"]["name"],
+        sut=config.sut,
+        status=status,
+        status_reason=reason,
+        official=_is_official(config, settings, status),
+        loadgen_valid=lg.valid,
+        result=asdict(registry.scenario(settings.scenario).result(log, settings)),
+        latency=_latency(log),
+        throughput=_throughput(log, settings),
+        counts=_counts(log),
+        memory=_memory(folder, facts),
+        sut_facts=facts.sut,
+        accuracy=scores,
+        driver=_driver(log, facts),
+        verdicts=[asdict(v) for v in verdicts],
+        notes=_notes(config, facts) + problems,
+        settings={**saved, "target_qps_origin": facts.target_qps_origin},
+        environment=environment,
+        files=_files(folder),
+    )
+
+
+def _is_official(config: RunConfig, settings: RunSettings, status: str) -> bool:
+    """A valid run of a real SUT, as long, as large and as strict as the profile of MLPerf asks."""
+    profile, scenario = config.chosen_profile, settings.scenario
+    return (
+        profile.official
+        and status == "VALID"
+        and registry.sut_entry(config.sut).uses_dataset
+        and settings.min_duration_ns >= settings.official_min_duration_ns
+        and settings.min_queries >= profile.min_queries.get(scenario, 100)
+        and settings.percentile >= profile.percentile.get(scenario, 0.99)
+        and settings.performance_samples >= (profile.performance_samples or 0)
+        and settings.ttft_limit_ns <= profile.ttft_limit_s * 1e9
+        and settings.tpot_limit_ns <= profile.tpot_limit_s * 1e9
+    )
+
+
+def judge(log: RunLog, facts: RunFacts, settings: RunSettings) -> list[Verdict]:
+    """The scenario's conditions (performance mode only), then the output rules (always)."""
+    timed = registry.scenario(settings.scenario).judge(log, settings) if settings.mode == "performance" else []
+    return [*timed, *(rule(log, facts.sut) for rule in registry.rules())]
+
+
+@contextmanager
+def _extra(folder: Path, what: str) -> Iterator[None]:
+    """What cannot be made (or what the user does not wait for) costs a note, never the run."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as fault:
+        why = f"{type(fault).__name__}: {fault}".rstrip(": ")
+        print(f"note: no {what} ({why}); harness report {folder} tries again", file=sys.stderr)
+
+
+def _write_logs(folder: Path, raw: Raw, result: Result) -> None:
+    """LoadGen's three files. Logs of another run (or of LoadGen itself) stay as they are."""
+    log, settings, found = raw.log, raw.settings, raw.lg
+    header = _header(result, raw.facts)
+    names = mlperf_logs.Settings(
+        requested=loadgen_settings.requested(settings),
+        effective=loadgen_settings.effective_lines(settings),
+        parameters=loadgen_settings.parameters(settings),
+    )
+    sets = loadgen_settings.generated_sets(settings, registry.scenario(settings.scenario).schedule(settings))
+    logged = accuracy_log.logged_samples(log, settings).tolist()
+    texts = {
+        mlperf_logs.DETAIL: mlperf_logs.detail(header, names, sets, found, log),
+        mlperf_logs.SUMMARY: mlperf_logs.summary(header, names, found),
+        mlperf_logs.ACCURACY: mlperf_logs.accuracy(log, logged, settings.use_tokens, settings.scenario != "offline"),
+    }
+    mlperf_logs.write(folder, header, texts)
+
+
+def _header(result: Result, facts: RunFacts) -> mlperf_logs.Header:
+    run, git = result.settings["run"], result.environment.get("git") or {}
+    return mlperf_logs.Header(
+        run_id=result.run_id,
+        version=f"touchstone {_version()}",
+        sut_name=" ".join(dict.fromkeys(filter(None, ("Touchstone", result.sut, result.model, result.variant)))),
+        qsl_name=result.dataset,
+        total_count=run["num_samples"],
+        performance_count=run["performance_samples"],
+        started_at=facts.measured_at or result.started_at,
+        git_commit=git.get("commit", "NA"),
+    )
+
+
+def _version() -> str:
+    try:
+        return metadata.version("touchstone-harness")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def _write_page(folder: Path, raw: Raw, result: Result) -> None:
+    from reports import html  # brings matplotlib along
+
+    with suppress(OSError):
+        (folder / "report.html").unlink()  # should this one fail, an older page would tell another story
+    html.write(folder, result.to_json(), raw.log, runlog.read_telemetry(folder))
+
+
+def _status(log: RunLog, verdicts: list[Verdict]) -> tuple[Literal["VALID", "INVALID", "INTERRUPTED", "ERROR"], str]:
+    if log.end == "error":
+        return "ERROR", log.end_reason
+    if log.end == "interrupted":
+        return "INTERRUPTED", log.end_reason
+    failed = [v.rule for v in verdicts if v.status == "FAIL"]
+    return ("INVALID", "failed: " + ", ".join(failed)) if failed else ("VALID", "every condition holds")
+
+
+def _latency(log: RunLog) -> dict[str, Row]:
+    """TTFT and latency count from `due`; tpot as MLPerf has it; itl are the gaps between tokens of one sample."""
+    ok = log.completed
+    return {
+        "ttft_ms": summary_ms(log.ttft_ns[ok & (log.first_ns >= 0)]),
+        "tpot_ms": summary_ms(log.tpot_ns),
+        "itl_ms": summary_ms(_gaps_ns(log)),
+        "latency_ms": summary_ms(log.latency_ns[ok]),
+        "issue_lag_ms": summary_ms(log.issue_lag_ns),
+    }
+
+
+def _gaps_ns(log: RunLog) -> Any:
+    """Gaps between neighbouring tokens of completed samples, pooled; tokens of one chunk are 0 apart."""
+    owner = np.repeat(np.arange(len(log)), np.diff(log.stamp_start))
+    return np.diff(log.stamp_ns)[(owner[1:] == owner[:-1]) & log.completed[owner[1:]]]
+
+
+def _throughput(log: RunLog, settings: RunSettings) -> dict[str, float | None]:
+    """Rates from the start to the last completion; scheduled (server only): LoadGen's (n - 1) over the last due time."""
+    ok = log.completed
+    done_s = float(log.done_ns[ok].max(initial=0)) / 1e9
+    due_s = float(log.due_ns.max(initial=0)) / 1e9
+    whole_queries = log.num_queries - len(np.unique(log.query_id[~ok]))
+    return {
+        "samples_per_s": float(ok.sum()) / done_s if done_s else None,
+        "queries_per_s": whole_queries / done_s if done_s else None,
+        "tokens_per_s": float(log.tokens[ok].sum()) / done_s if done_s else None,
+        "scheduled_samples_per_s": (len(log) - 1) / due_s if due_s and settings.scenario == "server" else None,
+        "duration_s": done_s,
+    }
+
+
+def _counts(log: RunLog) -> dict[str, int]:
+    tokens = log.tokens[log.completed]
+    return {
+        "queries": log.num_queries,
+        "samples": len(log),
+        "completed": int(log.completed.sum()),
+        "failed": int((log.finish == 4).sum()),
+        "unfinished": int((log.done_ns < 0).sum()),
+        "tokens": int(tokens.sum()),
+        "single_token_samples": int((tokens == 1).sum()),  # TPOT is undefined for them
+    }
+
+
+def _memory(folder: Path, facts: RunFacts) -> dict[str, Any]:
+    """What the SUT said of itself; where it died, the telemetry's peak of its process."""
+    names = ("weights_bytes", "kv_cache_bytes", "peak_bytes", "rss_peak_bytes", "gpu_peak_bytes")
+    memory: dict[str, Any] = dict.fromkeys(names)
+    memory |= {"source": ""} | facts.memory
+    seen = [value for value in runlog.read_telemetry(folder).get("sut_rss_bytes", []) if value]
+    if memory["rss_peak_bytes"] is None and seen:
+        memory |= {"rss_peak_bytes": max(seen), "source": "telemetry, once a second"}
+    return memory
+
+
+def _scores(
+    folder: Path, log: RunLog, settings: RunSettings, samples: Sequence[Sample] | None
+) -> tuple[dict[str, float], list[str]]:
+    """(scores, notes). Without the run's own dataset the scores of the run itself stand, if it left any."""
+    if samples is None:
+        kept = folder / "scores.json"
+        return (_read_json(kept) if kept.is_file() else {}), [
+            "the dataset has moved or changed: scores are those of the run"
+        ]
+    ids = np.flatnonzero(log.completed)
+    if settings.mode == "accuracy":  # multi-stream pads its last query: each sample counts once
+        ids = ids[np.unique(log.index[ids], return_index=True)[1]]
+    found = [metric for function in registry.metrics() for metric in function(log, samples, ids)]
+    return {metric.name: metric.value for metric in found if metric.value is not None}, []
+
+
+def _driver(log: RunLog, facts: RunFacts) -> dict[str, float | None]:
+    lag = summary_ms(log.issue_lag_ns)
+    return {"issue_lag_p99_ms": lag["p99"], "client_cpu_percent": None, "channel_roundtrip_us": None} | facts.driver
+
+
+def _notes(config: RunConfig, facts: RunFacts) -> list[str]:
+    notes = list(facts.sut.get("notes") or [])
+    if config.sut == "local" and facts.sut.get("notes"):
+        notes = [f"{config.model}: {note}" for note in notes]
+    if truncated := facts.sut.get("truncated_samples"):
+        shown = ", ".join(map(str, truncated[:5])) + (", ..." if len(truncated) > 5 else "")
+        notes.append(f"{len(truncated)} prompts were truncated at the front (samples {shown})")
+    if not config.chosen_profile.official:
+        notes.append(f"profile {config.profile}: {config.chosen_profile.summary}")
+    if config.in_process:
+        notes.append("the SUT ran in the driver's own process: its work delays the driver's clock")
+    return notes
+
+
+def _samples(saved: dict[str, Any], config: RunConfig) -> Sequence[Sample] | None:
+    """The run's dataset again, for a report made later; None if it is not there any more, or not the same."""
+    from accuracy.datasets.files import load_dataset
+
+    if not registry.sut_entry(config.sut).uses_dataset:
+        return ()
+    columns = (config.prompt_column, config.reference_column)
+    try:
+        loaded = load_dataset(config.dataset, saved["run"]["max_new_tokens"], config.num_samples, *columns)
+    except BadInput:
+        return None
+    return loaded.samples if loaded.source["sha256"] == saved["dataset"].get("sha256") else None
+
+
+def _parse(folder: Path, saved: dict[str, Any]) -> tuple[RunSettings, RunConfig]:
+    try:
+        settings = RunSettings(**{**saved["run"], "seeds": Seeds(**saved["run"]["seeds"])})
+        return settings, RunConfig.model_validate(saved["config"])
+    except (KeyError, TypeError, ValidationError):
+        found = "settings.json has other fields than this version writes"
+        raise BadInput(f"reading {folder}", found, "a run of this version of Touchstone") from None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise BadInput(
+            f"reading {path.parent}", f"no readable {path.name}", "the folder of a run", "Check the path."
+        ) from None
+    return data
+
+
+_FILES = (
+    "settings.json", "environment.json", "samples.parquet", "telemetry.parquet", "report.html", "sut.log",
+    "mlperf_log_summary.txt", "mlperf_log_detail.txt", "mlperf_log_accuracy.json",
+)  # fmt: skip
+_MADE = ("memory.json", "scores.json", "verdicts.json", "result.json")
+
+
+def _files(folder: Path) -> dict[str, str]:
+    """Names inside the folder, so that it can be moved; the JSON files are written together with this list."""
+    return {Path(name).stem: name for name in (*_FILES, *_MADE) if name in _MADE or (folder / name).is_file()}

@@ -1,0 +1,195 @@
+"""The run folder: the border between what is timed and what is read. Writing and reading it is all that happens here.
+
+    settings.json  environment.json    before the clock starts: a run that dies still says what it was
+    samples.parquet                    the RunLog, one row per sample; the run's other raw facts stand in its metadata
+    telemetry.parquet                  the machine, once a second
+Everything else in the folder is made from these (`harness report RUN`).
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.errors import BadInput
+from harness.telemetry import read_rows
+from harness.types import Anomaly, RunLog
+
+_META = b"touchstone.run"
+_COLUMNS = ("query_id", "index", "due_ns", "issued_ns", "first_ns", "done_ns", "first_token", "reported_tokens", "finish")
+
+
+@dataclass(slots=True)
+class RunFacts:
+    """Raw facts that are not about one sample."""
+
+    run_id: str
+    started_at: str  # UTC, ISO 8601
+    measured_at: str = ""  # the same for the moment the clock started; empty in older runs
+    sut: dict[str, Any] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)
+    driver: dict[str, Any] = field(default_factory=dict)
+    target_qps_origin: str = ""
+
+
+def create(parent: Path, name: str) -> Path:
+    """Make a run folder `<name>_<short id>` with some room on the disk. Raises BadInput."""
+    folder = parent / f"{name}_{uuid.uuid4().hex[:6]}"
+    try:
+        folder.mkdir(parents=True)
+        (folder / ".probe").write_text("x")
+        (folder / ".probe").unlink()
+    except OSError as error:
+        raise BadInput(
+            f"--output-dir {parent}", error.strerror or str(error), "a folder that can be written", "Choose another one."
+        ) from None
+    return folder
+
+
+def check_room(parent: Path, needed_bytes: int) -> None:
+    """Refuse to measure what could not be kept afterwards. Raises BadInput."""
+    there = next((path for path in (parent.absolute(), *parent.absolute().parents) if path.exists()), Path("/"))
+    free_bytes = shutil.disk_usage(there).free
+    if free_bytes < needed_bytes:
+        raise BadInput(
+            f"--output-dir {parent}",
+            f"{free_bytes / 2**20:.0f} MiB are free",
+            f"this run may write {needed_bytes / 2**20:.0f} MiB",
+            "Make room or choose another disk.",
+        )
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Whole or not at all: written beside its place, then renamed."""
+    scratch = path.with_suffix(path.suffix + ".tmp")
+    scratch.write_text(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    scratch.replace(path)
+
+
+def write_log(folder: Path, log: RunLog, facts: RunFacts) -> None:
+    """samples.parquet. On a full disk the token ids and texts are left out rather than the whole run."""
+    try:
+        _write(folder / "samples.parquet", log, facts, with_tokens=True)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _write(folder / "samples.parquet", log, facts, with_tokens=False)
+
+
+def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    n = len(log)
+    rank = np.full(n, -1, np.int32)
+    rank[log.completion_order] = np.arange(len(log.completion_order), dtype=np.int32)
+    columns: dict[str, Any] = {"sample_id": np.arange(n, dtype=np.int32)}
+    columns |= {name: getattr(log, name) for name in _COLUMNS}
+    columns |= {"completion_rank": rank, "tokens": log.tokens.astype(np.int32)}
+    columns |= {"error": _sparse(log.errors, n)}
+    if with_tokens:
+        columns["token_ids"] = pa.LargeListArray.from_arrays(log.token_start, log.token_ids)
+        columns["token_ns"] = pa.LargeListArray.from_arrays(log.stamp_start, log.stamp_ns)
+        columns["text"] = _sparse(log.texts, n)
+    meta = {"facts": asdict(facts), "end": log.end, "end_reason": log.end_reason, "anomalies": log.anomalies}
+    table = pa.table(columns).replace_schema_metadata({_META: json.dumps(meta, default=str)})
+    scratch = path.with_suffix(".tmp")
+    try:
+        pq.write_table(table, scratch, compression="zstd")
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def read_log(folder: Path) -> tuple[RunLog, RunFacts]:
+    """The RunLog exactly as it was, and the raw facts. Raises BadInput if the folder holds no run."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(folder / "samples.parquet")
+        meta = json.loads(table.schema.metadata[_META])
+        return _log(table, meta), RunFacts(**meta["facts"])
+    except (OSError, pa.ArrowInvalid, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise BadInput(
+            f"reading {folder}", f"no readable samples.parquet ({type(error).__name__})", "the folder of a finished run"
+        ) from None
+
+
+def _log(table: Any, meta: dict[str, Any]) -> RunLog:
+    rank = table["completion_rank"].to_numpy()
+    done = np.flatnonzero(rank >= 0)
+    token_start, token_ids = _lists(table, "token_ids", np.int32)
+    stamp_start, stamp_ns = _lists(table, "token_ns", np.int64)
+    return RunLog(
+        **{name: table[name].to_numpy() for name in _COLUMNS},
+        token_start=token_start,
+        token_ids=token_ids,
+        stamp_start=stamp_start,
+        stamp_ns=stamp_ns,
+        completion_order=done[np.argsort(rank[done])].astype(np.int32),
+        texts=_dense(table, "text"),
+        errors=_dense(table, "error"),
+        anomalies=[Anomaly(*item) for item in meta["anomalies"]],
+        end=meta["end"],
+        end_reason=meta["end_reason"],
+    )
+
+
+def write_telemetry(folder: Path, lines: Path, start_ns: int) -> None:
+    """The sampler's lines become telemetry.parquet; an empty table if nothing was sampled."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows: Sequence[dict[str, Any]] = read_rows(lines, start_ns) if lines.is_file() else []
+    names = list(dict.fromkeys(["t_ns", *(key for row in rows for key in row)]))
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    table = pa.table(columns) if rows else pa.table({"t_ns": pa.array([], pa.int64())})
+    pq.write_table(table, folder / "telemetry.parquet")
+    lines.unlink(missing_ok=True)
+
+
+def read_telemetry(folder: Path) -> dict[str, list[Any]]:
+    """Columns by name; empty if there is no such file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        columns: dict[str, list[Any]] = pq.read_table(folder / "telemetry.parquet").to_pydict()
+    except (OSError, pa.ArrowInvalid):  # it never was, or it was cut: the run stands without it
+        return {}
+    return columns
+
+
+def _sparse(values: dict[int, str], n: int) -> Any:
+    """(n,) strings, null where there is none."""
+    import pyarrow as pa
+
+    if not values:
+        return pa.nulls(n, pa.large_string())
+    whole = {i: text.encode(errors="replace").decode() for i, text in values.items()}  # half an emoji is no UTF-8
+    return pa.array([whole.get(i) for i in range(n)], pa.large_string())
+
+
+def _dense(table: Any, name: str) -> dict[int, str]:
+    if name not in table.column_names or table[name].null_count == len(table):
+        return {}
+    return {i: value for i, value in enumerate(table[name].to_pylist()) if value is not None}
+
+
+def _lists(table: Any, name: str, dtype: type) -> tuple[Any, Any]:
+    """(offsets, flat values) of a list column."""
+    if name not in table.column_names:
+        return np.zeros(len(table) + 1, np.int64), np.empty(0, dtype)
+    column = table[name].combine_chunks()
+    lengths = np.diff(column.offsets.to_numpy())
+    return np.concatenate(([0], np.cumsum(lengths))).astype(np.int64), column.flatten().to_numpy().astype(dtype)

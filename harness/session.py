@@ -1,0 +1,318 @@
+"""One run from the user's words to a finished folder: check, prepare, warm up, measure, write down, judge.
+
+Nothing here is timed but `measure`; nothing inside `measure` writes a file.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
+from threading import current_thread, main_thread
+from typing import Any
+
+import numpy as np
+
+from harness import environment, registry, runlog
+from harness import result as results
+from harness.clock import RealClock, VirtualClock, utc_now, wake_on_signals
+from harness.driver import Stop, drive
+from harness.errors import BadInput, HarnessError, RunBroke
+from harness.protocols import SUT
+from harness.recorder import Recorder
+from harness.runlog import RunFacts
+from harness.settings import RunConfig, run_settings
+from harness.telemetry import Telemetry
+from harness.types import AfterInFlight, MemoryUse, Query, QuerySample, RunLog, RunSettings, Sample
+
+Say = Callable[[str], None]
+_PATIENCE = 3  # so many Ctrl-C are polite requests
+_CALIBRATION_LOAD = 0.4  # of the throughput that the warm-up reached
+_SIMULATED_SAMPLES = 1000
+_UNCALIBRATED_QPS = 10.0
+
+
+class Run:
+    """`with Run(config, say) as run: run.execute()`. Closes the SUT and the clock whatever happens."""
+
+    def __init__(self, config: RunConfig, say: Say, progress: bool = True) -> None:
+        self.config, self._say, self._progress = config, say, progress
+        self.stop = Stop()
+        self.entry = registry.sut_entry(config.sut)
+        self.samples, self.source = _library(config)
+        self.scenario = registry.scenario(config.scenario)
+        expected = run_settings(config, len(self.samples), _given_rate(config))  # refuses what the library cannot give
+        now = utc_now()
+        self.started_at = now.isoformat(timespec="seconds")
+        what = f"{config.model.rstrip('/').split('/')[-1]}_{config.variant}" if self.entry.uses_dataset else config.sut
+        self.folder = runlog.create(config.output_dir, f"{now:%Y%m%dT%H%M%SZ}_{config.scenario}_{what}")
+        try:
+            runlog.check_room(self.folder, _expected_bytes(expected))
+        except BadInput:
+            self.folder.rmdir()
+            raise
+        self.measured = False
+        self.clock = VirtualClock() if config.clock == "virtual" else RealClock()
+        self.sut: SUT | None = None
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with _deaf():
+            if self.sut is not None:
+                self.sut.close()
+            self.clock.close()
+            if not self.measured and kind is not None and issubclass(kind, (BadInput, KeyboardInterrupt)):
+                shutil.rmtree(self.folder, ignore_errors=True)  # after other faults its log may help
+
+    def execute(self) -> results.Result:
+        """The whole run. Raises HarnessError if it cannot begin; a run that breaks returns a Result that says so."""
+        runlog.write_json(self.folder / "environment.json", environment.describe())
+        self._write_settings(run_settings(self.config, len(self.samples), _given_rate(self.config)))
+        self.sut = sut = self._start()
+        self._say(f"loading {self.config.model} in {self.config.variant}" if self.entry.uses_dataset else "")
+        sut.load(self.samples, Recorder(self.clock))
+        facts = RunFacts(run_id=self.folder.name, started_at=self.started_at)
+        target_qps, facts.target_qps_origin = self._calibrate(sut)
+        settings = run_settings(self.config, len(self.samples), target_qps)
+        self._write_settings(settings)  # again: the rate may have been calibrated
+        facts.driver = {"channel_roundtrip_us": _roundtrip_us(sut)}
+        facts.sut = sut.facts()
+        with self._stoppable():  # to the end: from here on Ctrl-C must not cost what was measured
+            log, start_ns = self._measure(sut, settings, facts)
+            runlog.write_log(self.folder, log, facts)  # first of all: what was measured is safe now
+            self._say("reading the outputs")
+            facts.memory, log.texts = _after(sut, log)
+            runlog.write_log(self.folder, log, facts)
+            runlog.write_telemetry(self.folder, self.folder / "telemetry.jsonl", start_ns)
+            return results.publish(self.folder, self.samples)
+
+    # ---- before
+
+    def _write_settings(self, settings: RunSettings) -> None:
+        config = self.config.model_dump(mode="json")
+        saved = {"config": config, "run": asdict(settings), "dataset": self.source}
+        runlog.write_json(self.folder / "settings.json", saved)
+
+    def _start(self) -> SUT:
+        entry, options = self.entry, self._options()
+        if not entry.isolated or self.config.in_process:
+            made: SUT = registry.resolve(entry.factory)(self.clock, **options)
+            return made
+        from sut.isolated import Isolated
+        from sut.threads import environment as thread_environment
+
+        return Isolated(self.clock, entry.factory, options, self.folder / "sut.log", thread_environment())
+
+    def _options(self) -> dict[str, Any]:
+        config = self.config
+        if config.sut != "local":
+            registry.check_options(config.sut, config.sut_options)
+            return dict(config.sut_options)
+        from sut.models import resolve
+
+        model = resolve(config.model, self._say)
+        return {
+            "path": model.path,
+            "variant": config.variant,
+            "max_batch": config.max_concurrency,
+            "device": config.device,
+            "truncate": config.truncate,
+            "trust_remote_code": config.trust_remote_code,
+            "notes": list(model.notes),
+        }
+
+    def _calibrate(self, sut: SUT) -> tuple[float, str]:
+        """Warm up, and choose the rate where the user left it open: a share of the throughput seen while warm."""
+        given = self.config.target_qps
+        count = _warmup_samples(self.config)
+        if not count:
+            return _given_rate(self.config), "given" if given != "auto" else "default: nothing to calibrate on"
+        self._say(f"warming up with {count} samples")
+        recorder = Recorder(self.clock)
+        sut.load(self.samples, recorder)
+        settings = replace(
+            run_settings(self.config, len(self.samples), 1.0), mode="accuracy", drain_timeout_ns=0
+        )  # accuracy: the plan alone decides when it ends
+        with self._stoppable():
+            log = drive(_warmup(count, len(self.samples), self.config), sut, self.clock, recorder, settings, self.stop)
+        if self.stop.requests:
+            raise KeyboardInterrupt
+        if log.end == "error":
+            raise RunBroke("warm-up", log.end_reason)
+        if given != "auto":
+            return float(given), "given"
+        rate = _steady_rate(log)
+        if rate is None:
+            return _given_rate(self.config), "default: the warm-up completed nothing"
+        share = _CALIBRATION_LOAD if self.config.scenario == "server" else 1.0
+        qps = float(f"{rate * share / _per_query(self.config):.3g}")
+        return qps, f"auto: {share:.0%} of {rate:.3g} samples/s, seen in the warm-up"
+
+    # ---- the timed part
+
+    def _measure(self, sut: SUT, settings: RunSettings, facts: RunFacts) -> tuple[RunLog, int]:
+        schedule = self.scenario.schedule(settings)
+        least = max(settings.min_queries, schedule.min_issued)
+        if settings.mode == "accuracy" or settings.scenario in ("server", "offline"):
+            total: int | None = int(schedule.indices.size)
+        else:
+            total = least * settings.samples_per_query if not settings.min_duration_ns else None
+        recorder = Recorder(self.clock)
+        sut.load(self.samples, recorder)
+        helper = self._telemetry(sut, total)
+        self._say("")
+        facts.measured_at = utc_now().isoformat(timespec="milliseconds")
+        used_s, start_ns = _cpu_s(), self.clock.now_ns()
+        plan = self.scenario.plan(settings, schedule)
+        self.measured = True
+        try:
+            limits = replace(settings, min_queries=least)
+            log = drive(plan, sut, self.clock, recorder, limits, self.stop, helper.on_idle if helper else None)
+        finally:
+            wall_s = (self.clock.now_ns() - start_ns) / 1e9
+            if helper:
+                helper.on_idle(recorder)
+                helper.stop()
+        if isinstance(self.clock, RealClock) and wall_s > 0:
+            facts.driver["client_cpu_percent"] = round(100 * (_cpu_s() - used_s) / wall_s, 2)
+        return log, start_ns
+
+    def _telemetry(self, sut: SUT, total: int | None) -> Telemetry | None:
+        if not isinstance(self.clock, RealClock):
+            return None
+        pids = {"driver": os.getpid()}
+        if pid := getattr(sut, "pid", None):
+            pids["sut"] = pid
+        return Telemetry(self.folder / "telemetry.jsonl", pids, total, self._progress)
+
+    @contextmanager
+    def _stoppable(self) -> Iterator[None]:
+        """Ctrl-C (or a polite kill) stops issuing and drains; a second one stops waiting too."""
+        if current_thread() is not main_thread():
+            yield
+            return
+
+        def on_signal(*_: object) -> None:
+            self.stop.request()
+            self.clock.notify()
+            if self.stop.requests > _PATIENCE:
+                raise KeyboardInterrupt
+
+        old = {s: signal.signal(s, on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with wake_on_signals(self.clock):
+                yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+
+def forecast(config: RunConfig) -> tuple[RunSettings, Any, dict[str, str]]:
+    """Settings, schedule and a word on its length, of a run that is not made (`harness plan`)."""
+    uses_dataset = registry.sut_entry(config.sut).uses_dataset
+    count = len(_library(config)[0]) if uses_dataset else config.num_samples or _SIMULATED_SAMPLES
+    settings = run_settings(config, count, _given_rate(config))
+    schedule = registry.scenario(config.scenario).schedule(settings)
+    sentences: dict[str, str] = registry.resolve("scenarios.forecast:forecast")(settings, schedule)
+    return settings, schedule, sentences
+
+
+def _library(config: RunConfig) -> tuple[list[Sample], dict[str, Any]]:
+    """The samples (QSL). SUTs without a model get numbered stand-ins."""
+    if not registry.sut_entry(config.sut).uses_dataset:
+        n = config.num_samples or _SIMULATED_SAMPLES
+        samples = [Sample(i, f"sample {i}", max_new_tokens=config.tokens_per_answer) for i in range(n)]
+        return samples, {"name": "none", "rows": n}
+    from accuracy.datasets.files import load_dataset
+
+    loaded = load_dataset(
+        config.dataset, config.tokens_per_answer, config.num_samples, config.prompt_column, config.reference_column
+    )
+    return loaded.samples, loaded.source
+
+
+def _given_rate(config: RunConfig) -> float:
+    return _UNCALIBRATED_QPS if config.target_qps == "auto" else float(config.target_qps)
+
+
+def _warmup_samples(config: RunConfig) -> int:
+    """Enough to fill the batch twice over, so that its steady throughput shows; none where nothing can be cold."""
+    if config.warmup is not None:
+        return config.warmup
+    if config.sut in ("null", "simulated"):
+        return 0
+    if config.target_qps == "auto" and config.scenario in ("server", "offline"):
+        return min(2 * config.max_concurrency, 64)
+    return 4
+
+
+def _warmup(count: int, library: int, config: RunConfig) -> Iterator[Query]:
+    """Samples from the end of the library, as many in flight as the batch holds (one in single-stream)."""
+    gate = AfterInFlight(1 if config.scenario == "single-stream" else config.max_concurrency)
+    for i in range(count):
+        yield Query(i, (QuerySample(i, (library - 1 - i) % library),), gate)
+
+
+def _steady_rate(log: RunLog) -> float | None:
+    """Samples per second between the first and the last completion, so that a cold start counts less."""
+    done = np.sort(log.done_ns[log.completed])
+    if not len(done):
+        return None
+    first = len(done) // 4
+    span_s = float(done[-1] - done[first]) / 1e9
+    whole_s = float(done[-1]) / 1e9
+    if span_s > 0:
+        return (len(done) - 1 - first) / span_s if first else len(done) / whole_s
+    return len(done) / whole_s if whole_s else None
+
+
+def _per_query(config: RunConfig) -> int:
+    return config.samples_per_query if config.scenario == "multi-stream" else 1
+
+
+def _roundtrip_us(sut: SUT) -> float | None:
+    ping = getattr(sut, "ping_us", None)
+    return None if ping is None else ping()
+
+
+def _after(sut: SUT, log: RunLog) -> tuple[dict[str, Any], dict[int, str]]:
+    """(memory, texts): as much of each as a SUT that may have died can still give."""
+    memory, texts = asdict(MemoryUse()), dict(log.texts)
+    with suppress(HarnessError):
+        memory = asdict(sut.memory())
+    missing = [i for i in range(len(log)) if i not in texts and log.token_start[i + 1] > log.token_start[i]]
+    with suppress(HarnessError):
+        decoded = sut.decode([log.record(i).token_ids.tolist() for i in missing]) if missing else None
+        texts |= dict(zip(missing, decoded, strict=True)) if decoded is not None else {}
+    return memory, texts
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """No Ctrl-C while tidying up: it takes seconds at most."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    old = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, old)
+
+
+def _expected_bytes(settings: RunSettings) -> int:
+    """A generous guess: ids, stamps and text of every sample we may issue, and a floor for the rest."""
+    by_time = int(2 * settings.target_qps * settings.min_duration_ns / 1e9)
+    count = max(settings.min_queries, by_time, settings.num_samples) * settings.samples_per_query
+    return 4 * 2**20 + count * (200 + 20 * settings.max_new_tokens)
+
+
+def _cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime

@@ -1,0 +1,311 @@
+"""What did the user ask for, and is it possible? Flags and TOML come in, checked values go out.
+
+Every problem is reported at once, before anything is loaded. A flag wins over a LoadGen configuration file, this over the
+TOML file, and all over the profile.
+Durations are seconds, or text with a unit: 90, "90s", "1.5m", "200ms".
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+import scenarios
+from accuracy.datasets.files import check_name
+from harness import profiles, registry
+from harness.conf import read_conf
+from harness.errors import BadInput, HarnessError, unknown
+from harness.profiles import SEEDS, Profile
+from harness.types import RunSettings, Seeds
+
+_ALIASES = {
+    "request_rate": "target_qps",
+    "num_prompts": "num_samples",
+    "concurrency": "max_concurrency",
+    "sut_option": "sut_options",
+}
+_DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps", "xpu")
+_UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+MAX_QPS = 1e8  # ten nanoseconds between queries
+MAX_SAMPLES = 50_000_000  # in a plan: it is made before the clock starts
+MAX_SECONDS = 1e8  # three years: nanoseconds must fit into 64 bits
+_UNCALIBRATED_QPS = 10.0
+
+
+def _refuse_bool(value: object) -> object:
+    """True is an integer to Python, and never what a user meant by a number."""
+    return f"{value}".lower() if isinstance(value, bool) else value
+
+
+def parse_seconds(value: object) -> object:
+    """ "200ms" -> 0.2; numbers pass; anything else is left for pydantic to refuse."""
+    value = _refuse_bool(value)
+    if isinstance(value, str) and (match := re.fullmatch(r"([0-9.]+(?:e-?\d+)?)\s*(ms|s|m|min|h)?", value.strip())):
+        try:
+            return float(match[1]) * _UNITS[match[2] or "s"]
+        except ValueError:
+            return value
+    return value
+
+
+def _absolute(dataset: str) -> str:
+    """A file is remembered by its full path, so that a report made from another folder finds it."""
+    try:
+        return str(Path(dataset).expanduser().resolve()) if Path(dataset).expanduser().is_file() else dataset
+    except (OSError, RuntimeError, ValueError):  # no such user, a name too long: check_name will say so
+        return dataset
+
+
+Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0, le=1e7, allow_inf_nan=False)]
+Positive = Annotated[float, BeforeValidator(parse_seconds), Field(gt=0, le=1e7, allow_inf_nan=False)]
+Rate = Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, le=MAX_QPS, allow_inf_nan=False)]
+Count = Annotated[int, BeforeValidator(_refuse_bool), Field(gt=0, le=2**31 - 1)]
+
+
+class RunConfig(BaseModel):
+    """One run as the user described it; None means "as the profile says"."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scenario: str
+    sut: str = "local"
+    sut_options: dict[str, str | int | float | bool] = {}
+    model: str = "smollm2-135m"
+    variant: str = "fp32"
+    dataset: Annotated[str, AfterValidator(_absolute)] = "qa"
+    prompt_column: str | None = None
+    reference_column: str | None = None
+    mode: Literal["performance", "accuracy"] = "performance"
+    profile: str = "quick"
+    target_qps: Rate | Literal["auto"] = "auto"
+    samples_per_query: Count = 8
+    num_samples: Count | None = None
+    performance_samples: Count | None = None
+    accuracy_samples: Count | None = None
+    issue: Literal["random", "unique", "same", "equal"] | None = None
+    same_index: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0)] = 0
+    percentile: Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, lt=100, allow_inf_nan=False)] | None = None
+    max_new_tokens: Count | None = None
+    min_duration: Seconds | None = None
+    max_duration: Positive | None = None
+    min_queries: Count | None = None
+    max_queries: Count | None = None
+    ttft_limit: Positive | None = None
+    tpot_limit: Positive | None = None
+    seeds: str = "v6.1"
+    max_concurrency: Count = 32
+    warmup: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0, le=100_000)] | None = None
+    sample_timeout: Positive = 120.0
+    drain_timeout: Seconds = 10.0
+    clock: Literal["real", "virtual"] = "real"
+    in_process: bool = False
+    device: str = "auto"
+    truncate: bool = False
+    trust_remote_code: bool = False
+    output_dir: Path = Path("runs")
+
+    @property
+    def chosen_profile(self) -> Profile:
+        return profiles.TABLE[self.profile]
+
+    @property
+    def tokens_per_answer(self) -> int:
+        return self.max_new_tokens or self.chosen_profile.max_new_tokens
+
+
+def load_config(flags: Mapping[str, Any], file: Path | None = None) -> RunConfig:
+    """Flags that are not None over a TOML file over defaults. Raises BadInput naming every problem."""
+    given = {k: v for k, v in flags.items() if v is not None}
+    values = {**(_read_toml(file) if file else {}), **given}
+    if (conf := values.pop("user_conf", None)) and values.get("scenario") in scenarios.TABLE:
+        model = str(values.pop("conf_model", None) or values.get("profile") or "*")
+        values |= {**read_conf(Path(conf), model, values["scenario"]), **given}
+        values = {k: v for k, v in values.items() if k not in ("user_conf", "conf_model") and v is not None}
+    problems = [str(unknown("setting", key, RunConfig.model_fields)) for key in values if key not in RunConfig.model_fields]
+    known = {key: value for key, value in values.items() if key in RunConfig.model_fields}
+    config: RunConfig | None
+    try:
+        config = RunConfig(**known)
+    except ValidationError as error:
+        config = None
+        complaints = {e["loc"][0]: e for e in reversed(error.errors())}  # of a union, the first alternative speaks
+        problems += [_sentence(e) for e in reversed(complaints.values())]
+    problems += _unknown_names(known)
+    problems += _contradictions(config) if config and not problems else []
+    if problems or config is None:
+        raise _all(problems)
+    return config
+
+
+def parse_seeds(text: str) -> Seeds:
+    """A round by name ("v6.1") or "QSL,SAMPLE,SCHEDULE"."""
+    if text in SEEDS:
+        return SEEDS[text]
+    parts = text.split(",")
+    if len(parts) == 3 and all(re.fullmatch(r"\s*\d+\s*", part) for part in parts):
+        numbers = [int(part) for part in parts]
+        if max(numbers) < 2**64:
+            return Seeds(*numbers)
+    raise unknown("seeds", text, SEEDS, "Or three integers below 2^64: QSL,SAMPLE,SCHEDULE.")
+
+
+def run_settings(config: RunConfig, num_samples: int, target_qps: float) -> RunSettings:
+    """What the scenario and the driver need, once the library's size and the rate are known."""
+    profile = config.chosen_profile
+    percentile = profile.percentile.get(config.scenario, 0.99) if config.percentile is None else config.percentile / 100
+    loaded = min(config.performance_samples or profile.performance_samples or num_samples, num_samples)
+    _check_library(config, loaded)
+    ttft_limit_ns = _ns(config.ttft_limit, profile.ttft_limit_s)
+    return RunSettings(
+        scenario=config.scenario,
+        mode=config.mode,
+        seeds=parse_seeds(config.seeds),
+        num_samples=num_samples,
+        performance_samples=loaded,
+        target_qps=target_qps,
+        samples_per_query=config.samples_per_query if config.scenario == "multi-stream" else 1,
+        min_queries=config.min_queries or profile.min_queries.get(config.scenario, 100),
+        min_duration_ns=_ns(config.min_duration, profile.min_duration_s),
+        max_queries=config.max_queries,
+        max_duration_ns=None if config.max_duration is None else int(config.max_duration * 1e9),
+        percentile=percentile,
+        ttft_limit_ns=ttft_limit_ns,
+        tpot_limit_ns=_ns(config.tpot_limit, profile.tpot_limit_s),
+        use_tokens=True,
+        max_new_tokens=config.tokens_per_answer,
+        sample_timeout_ns=int(config.sample_timeout * 1e9),
+        drain_timeout_ns=int(config.drain_timeout * 1e9),
+        lag_limit_ns=ttft_limit_ns // 10,
+        equal_issue=profile.equal_issue if config.issue is None else config.issue == "equal",
+        accuracy_samples=config.accuracy_samples,
+        issue=config.issue if config.issue in ("unique", "same") else "random",
+        same_index=config.same_index,
+    )
+
+
+def _check_library(config: RunConfig, loaded: int) -> None:
+    """What depends on the library's size, where LoadGen would read beyond it. Raises BadInput."""
+    if config.scenario == "multi-stream" and config.samples_per_query > loaded:
+        raise BadInput(
+            "--samples-per-query", f"it is {config.samples_per_query}", f"{loaded} samples are loaded", "Lower it."
+        )
+    if config.issue == "same" and config.same_index >= loaded:
+        raise BadInput("--same-index", f"it is {config.same_index}", f"{loaded} samples are loaded, from 0 on", "Lower it.")
+
+
+def _ns(own: float | None, default_s: float) -> int:
+    return int((default_s if own is None else own) * 1e9)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"--config {path}", error.strerror or "cannot be read", "a readable TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"--config {path}", str(error), "a TOML file", "Correct it.") from None
+    names = [key.replace("-", "_") for key in data]
+    values = dict(zip((_ALIASES.get(name, name) for name in names), data.values(), strict=True))
+    if len(values) < len(data):
+        raise BadInput(f"--config {path}", "a setting is there twice by two names", "one of the two", "Delete the other.")
+    return values
+
+
+def _unknown_names(values: Mapping[str, Any]) -> list[str]:
+    """Complaints about names in raw `values`; of the wrong type, pydantic has complained already."""
+    from sut.models import check as check_model
+    from sut.precision import TABLE as variants
+
+    def text(field: str) -> str:
+        value = values.get(field, RunConfig.model_fields[field].default)
+        return value if isinstance(value, str) else str(RunConfig.model_fields[field].default)
+
+    checks: list[Callable[[], object]] = [
+        lambda: registry.sut_entry(text("sut")),
+        lambda: _known("profile", text("profile"), profiles.TABLE),
+        lambda: parse_seeds(text("seeds")),
+    ]
+    if "scenario" in values:
+        checks.insert(0, lambda: _known("scenario", text("scenario"), scenarios.TABLE))
+    if text("sut") == "local":
+        checks += [
+            lambda: _known("variant", text("variant"), variants),
+            lambda: check_model(text("model")),
+            lambda: check_name(text("dataset")),
+            lambda: _known("device", re.sub(r"^cuda:\d+$", "cuda:1", text("device")), _DEVICES),
+        ]
+    return [found for check in checks if (found := _complaint(check))]
+
+
+def _contradictions(config: RunConfig) -> list[str]:
+    """What is allowed by itself and impossible together."""
+    found, profile, entry = [], config.chosen_profile, registry.sut_entry(config.sut)
+    least = config.min_queries or profile.min_queries.get(config.scenario, 100)
+    shortest_s = profile.min_duration_s if config.min_duration is None else config.min_duration
+    if config.clock == "virtual" and entry.isolated:
+        found.append(f"--clock virtual: {config.sut} works in real time; use it with --sut simulated.")
+    if config.clock == "virtual" and config.sut == "null":
+        found.append("--clock virtual: the null SUT takes no time at all; use --sut simulated.")
+    if config.sut_options and entry.isolated:
+        found.append(f"--sut-option: {config.sut} takes none; use --variant, --device and the other flags.")
+    if config.scenario == "offline" and (config.max_queries or config.max_duration):
+        found.append("--max-queries and --max-duration: offline is one query; use --min-queries to size it.")
+    elif config.max_queries is not None and config.max_queries < least:
+        whose = "" if config.min_queries else f" (of profile {config.profile})"
+        found.append(f"--max-queries {config.max_queries} is below --min-queries {least}{whose}.")
+    elif config.max_duration is not None and config.max_duration < shortest_s:
+        found.append(f"--max-duration {config.max_duration:g} s is below --min-duration {shortest_s:g} s.")
+    rate = _UNCALIBRATED_QPS if config.target_qps == "auto" else config.target_qps
+    per_query = config.samples_per_query if config.scenario == "multi-stream" else 1
+    size = max(least, 2.2 * rate * shortest_s, config.num_samples or 0) * per_query
+    if size > MAX_SAMPLES:
+        found.append(f"the plan would have {size:,.0f} samples; at most {MAX_SAMPLES:,} fit: lower the rate, count or time.")
+    if least / rate > MAX_SECONDS:
+        found.append(
+            f"--target-qps {rate:g} would take {least / rate:,.0f} s for {least} queries; at most {MAX_SECONDS:,.0f} s."
+        )
+    return found
+
+
+def _complaint(check: Callable[[], object]) -> str:
+    try:
+        check()
+    except HarnessError as error:
+        return str(error)
+    return ""
+
+
+def _known(kind: str, name: str, table: Iterable[str]) -> None:
+    if name not in table:
+        raise unknown(kind, name, table)
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """One pydantic complaint as flag, value, limit."""
+    name, found, context = "--" + str(error["loc"][0]).replace("_", "-"), error["input"], error.get("ctx", {})
+    if error["type"] == "missing":
+        return f"{name} is missing."
+    limits = {"gt": "must be above", "ge": "must be at least", "lt": "must be below", "le": "must be at most"}
+    for key, words in limits.items():
+        if key in context:
+            return f"{name} is {found}: it {words} {context[key]:,.10g}."
+    expected = error["msg"].removeprefix("Input should be ").split(", unable")[0]
+    also = " or auto" if name == "--target-qps" else ", or a time such as 90s, 1.5m, 200ms" if name in _TIMES else ""
+    return f"{name} is {found!r}: it must be {expected}{also}."
+
+
+_TIMES = {"--" + field.replace("_", "-") for field in (
+    "min_duration", "max_duration", "ttft_limit", "tpot_limit", "sample_timeout", "drain_timeout")}  # fmt: skip
+
+
+def _all(problems: list[str]) -> BadInput:
+    unique = [problem.rstrip(".") for problem in dict.fromkeys(problems)]
+    if len(unique) == 1:
+        return BadInput("settings", unique[0])
+    return BadInput("settings", f"{len(unique)} problems:\n  " + "\n  ".join(unique))

@@ -1,0 +1,179 @@
+"""The first screen after a run: the verdict on top, its reasons, then the figures with their units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+_COLOUR = {"VALID": "green", "PASS": "green", "INVALID": "red", "FAIL": "red", "ERROR": "red"}
+_LATENCY_ROWS = {"ttft_ms": "TTFT", "tpot_ms": "TPOT", "itl_ms": "ITL", "latency_ms": "latency", "issue_lag_ms": "issue lag"}
+_COLUMNS = ("mean", "p50", "p90", "p95", "p99", "p99.9", "max", "n")
+
+
+def show_result(result: Mapping[str, Any], folder: Path, console: Console) -> None:
+    """`result` is result.json as a mapping."""
+    console.print(_verdict(result))
+    console.print(_conditions(result["verdicts"]))
+    console.print(_latency(result["latency"]))
+    console.print(_figures(result))
+    for note in result["notes"]:
+        console.print(Text(f"note: {note}", style="dim"))
+    console.print(Text(f"run folder: {folder}", style="dim"), soft_wrap=True)
+    if (folder / "report.html").is_file():
+        console.print(Text(f"report:     {folder / 'report.html'}", style="dim"), soft_wrap=True)
+
+
+def _verdict(result: Mapping[str, Any]) -> Panel:
+    status, counts = result["status"], result["counts"]
+    colour = _COLOUR.get(status, "yellow")
+    subject = " ".join(filter(None, (result["model"], result["variant"])))
+    queries = f"{counts['queries']} queries" + (
+        f" ({counts['samples']} samples)" if counts["samples"] != counts["queries"] else ""
+    )
+    head = Text.assemble((status, f"bold {colour}"), f"  {result['scenario']} · {subject} · {result['mode']}")
+    line = f"{queries} in {number(result['throughput']['duration_s'])} s: {result['status_reason']}"
+    official = not_mlperf(result)
+    return Panel(Group(head, Text(line), *([Text(official, style="dim")] if official else [])), border_style=colour)
+
+
+def _conditions(verdicts: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("Why", ("", "condition", "measured", "limit", "seen"), left=(0, 1, 4))
+    for v in verdicts:
+        status = Text(v["status"], style=_COLOUR.get(v["status"], "yellow"))
+        seen = Text(v["detail"])
+        if v["evidence"] and v["status"] == "FAIL":
+            seen.append(f"\nsamples {', '.join(map(str, v['evidence']))}", style="dim")
+        if v["remedy"] and v["status"] == "FAIL":
+            seen.append(f"\n→ {v['remedy']}", style="bold")
+        table.add_row(status, v["rule"], _with_unit(v["measured"], v["unit"]), _with_unit(v["limit"], v["unit"]), seen)
+    return table
+
+
+def _latency(latency: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = _table("Milliseconds", ("from due time", *_COLUMNS), left=(0,))
+    for key, label in _LATENCY_ROWS.items():
+        row = latency[key]
+        if row["n"]:
+            table.add_row(label, *(number(row[column]) for column in _COLUMNS))
+    return table
+
+
+def _figures(result: Mapping[str, Any]) -> Table:
+    through, memory, driver, counts = result["throughput"], result["memory"], result["driver"], result["counts"]
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column()
+    headline = result["result"]
+    if headline["value"] is not None:
+        table.add_row("result", f"{number(headline['value'])} {headline['unit']}  ({headline['name']})")
+    table.add_row("throughput", _join([
+        (through["tokens_per_s"] if counts["tokens"] else None, "tokens/s"),
+        (through["samples_per_s"], "samples/s"),
+        (through["scheduled_samples_per_s"], "samples/s scheduled"),
+    ]))  # fmt: skip
+    if any(memory.get(key) for key in ("weights_bytes", "kv_cache_bytes", "peak_bytes", "rss_peak_bytes", "gpu_peak_bytes")):
+        table.add_row("memory", ", ".join(
+            f"{label} {size(memory[key])}"
+            for key, label in (
+                ("weights_bytes", "weights"), ("kv_cache_bytes", "KV cache"),
+                ("rss_peak_bytes", "process peak"), ("gpu_peak_bytes", "GPU peak"),
+            )
+            if memory.get(key)
+        ))  # fmt: skip
+    if result["accuracy"]:
+        table.add_row("quality", ", ".join(f"{name} {value:.4g}" for name, value in result["accuracy"].items()))
+    table.add_row("driver", _join([
+        (driver["issue_lag_p99_ms"], "ms p99 issue lag"),
+        (driver["client_cpu_percent"], "% CPU"),
+        (driver["channel_roundtrip_us"], "us channel round trip"),
+    ]))  # fmt: skip
+    return table
+
+
+def not_mlperf(result: Mapping[str, Any]) -> str:
+    """Why the figures must not be called MLPerf's; empty if they may be compared with them."""
+    if result["official"]:
+        return ""
+    run = result["settings"]["run"]
+    asked_s, needed_s = run["min_duration_ns"] / 1e9, run["official_min_duration_ns"] / 1e9
+    if asked_s >= needed_s:
+        return "Not an MLPerf result: it is not valid, or its size or limits are not MLPerf's."
+    asked = f"at least {asked_s:g} s" if asked_s else "no minimum duration"
+    return f"Not an MLPerf result: {asked} was asked for, MLPerf's is {needed_s:g} s."
+
+
+def show_plan(settings: Any, schedule: Any, forecast: Mapping[str, str], rate_open: bool, console: Console) -> None:
+    """What a run would do (RunSettings, Schedule, and sentences on its length)."""
+    queries, per_query = schedule.indices.shape
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column()
+    closed = settings.scenario in ("single-stream", "multi-stream") and settings.mode == "performance"
+    table.add_row("scenario", f"{settings.scenario}, {settings.mode}")
+    table.add_row("queries", f"{'at most ' if closed else ''}{queries} of {per_query} sample{'s' * (per_query > 1)}")
+    open_rate = " (shown for it; auto would calibrate it in the warm-up)" if rate_open else ""
+    table.add_row("rate", f"{settings.target_qps:g}/s {'' if settings.scenario == 'server' else 'expected'}{open_rate}")
+    for label, sentence in forecast.items():
+        table.add_row(label, sentence)
+    table.add_row("library", f"{settings.num_samples} samples, answers of up to {settings.max_new_tokens} tokens")
+    limits = f": TTFT {settings.ttft_limit_ns / 1e9:g} s, TPOT {settings.tpot_limit_ns / 1e6:g} ms"
+    table.add_row("judged at", f"p{100 * settings.percentile:g}" + (limits if settings.scenario == "server" else ""))
+    shown = schedule.indices.reshape(-1)[:8].tolist()
+    table.add_row("first samples", ", ".join(map(str, shown)) + (" ..." if schedule.indices.size > len(shown) else ""))
+    console.print(table)
+
+
+def show_list(name: str, rows: Mapping[str, str], console: Console) -> None:
+    table = _table(name.capitalize(), ("name", "what it is"), left=(0, 1))
+    for key, summary in rows.items():
+        table.add_row(Text(key, style="bold"), summary)
+    console.print(table)
+
+
+def show_doctor(findings: Mapping[str, Mapping[str, Any]], console: Console) -> None:
+    for title, rows in findings.items():
+        table = _table(title.capitalize(), ("", ""), left=(0, 1), header=False)
+        for key, value in rows.items():
+            table.add_row(Text(key, style="bold"), str(value))
+        console.print(table)
+
+
+def number(value: float | int | None) -> str:
+    """Four significant digits without exponents; a dash for "unknown"."""
+    if value is None:
+        return "-"
+    if isinstance(value, int) or float(value).is_integer():
+        return f"{int(value):,}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if abs(value) >= 1e-3 else f"{value:.1g}"
+
+
+def size(num_bytes: float) -> str:
+    """Binary units, and says so."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(num_bytes) < 1024 or unit == "GiB":
+            return f"{num_bytes:.4g} {unit}"
+        num_bytes /= 1024
+    return ""
+
+
+def _with_unit(value: float | None, unit: str) -> str:
+    return "-" if value is None else f"{number(value)} {unit}"
+
+
+def _join(pairs: Sequence[tuple[float | None, str]]) -> str:
+    return ", ".join(f"{number(value)} {unit}" for value, unit in pairs if value is not None)
+
+
+def _table(title: str, columns: Sequence[str], left: Sequence[int], header: bool = True) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, show_header=header)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i in left else "right", header_style="dim")
+    return table

@@ -1,0 +1,139 @@
+"""Is the run long enough, fast enough, and was the driver itself on time? The conditions that scenarios share.
+
+Each returns a Verdict with the figure, the limit, the worst samples and the knob. `loadgen=True` marks LoadGen's own
+conditions (results.cc); the others are stricter rules of ours.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.stats import percentile, percentile_name
+from harness.types import Int64s, RunLog, RunSettings, Verdict
+from scenarios.early_stopping import estimate_rank, over_allowed, queries_needed
+
+_WORST = 5
+
+
+def min_duration(reached_ns: int, settings: RunSettings, remedy: str) -> Verdict:
+    official_s = settings.official_min_duration_ns / 1e9
+    short = settings.min_duration_ns < settings.official_min_duration_ns
+    return Verdict(
+        rule="min_duration",
+        status="PASS" if reached_ns >= settings.min_duration_ns else "FAIL",
+        measured=reached_ns / 1e9,
+        limit=settings.min_duration_ns / 1e9,
+        unit="s",
+        detail=f"MLPerf asks for {official_s:g} s" if short else "",
+        remedy=remedy,
+        loadgen=True,
+    )
+
+
+def min_queries(log: RunLog, settings: RunSettings, samples: int, unit: str = "queries") -> Verdict:
+    """Queries issued, and as many samples completed as the scenario promised."""
+    done = int(log.completed.sum())
+    issued = len(log) if unit == "samples" else log.num_queries
+    needed = samples if unit == "samples" else settings.min_queries
+    return Verdict(
+        rule="min_queries",
+        status="PASS" if issued >= needed and done >= samples else "FAIL",
+        measured=issued,
+        limit=needed,
+        unit=unit,
+        detail="" if done >= samples else f"only {done} of {samples} samples came back",
+        remedy="let the run end by itself; see why samples were lost or the run stopped early",
+        loadgen=True,
+    )
+
+
+def tail_limit(name: str, values_ns: Int64s, ids: NDArray[Any], limit_ns: int, settings: RunSettings) -> Verdict:
+    """The judged percentile of TTFT or TPOT against its limit."""
+    p = settings.percentile
+    measured = percentile(values_ns, p)
+    over = values_ns > limit_ns
+    rule = f"{name}_{percentile_name(p)}"
+    if measured is None:
+        return Verdict(
+            rule,
+            "FAIL",
+            limit=limit_ns / 1e6,
+            unit="ms",
+            detail="no sample has this figure",
+            remedy="make the SUT report its first token and at least two tokens",
+            loadgen=True,
+        )
+    return Verdict(
+        rule=rule,
+        status="PASS" if measured <= limit_ns else "FAIL",
+        measured=measured / 1e6,
+        limit=limit_ns / 1e6,
+        unit="ms",
+        detail=f"{int(over.sum())} of {len(values_ns)} over the limit",
+        evidence=worst(values_ns[over], ids[over]),
+        remedy="lower --target-qps, or use a faster variant",
+        loadgen=True,
+    )
+
+
+def tail_is_certain(name: str, values_ns: Int64s, limit_ns: int, settings: RunSettings) -> Verdict:
+    """Early stopping of the server scenario: are there enough queries for this many over the limit?"""
+    n, over = len(values_ns), int((values_ns > limit_ns).sum())
+    needed = queries_needed(over, settings.percentile)
+    allowed = over_allowed(n, settings.percentile)
+    more = f"; {needed - n} more queries under the limit would decide it" if needed > n else ""
+    can = "too few queries even for none" if allowed is None else f"{n} queries allow {allowed}"
+    return Verdict(
+        rule=f"{name}_early_stopping",
+        status="PASS" if n >= needed else "FAIL",
+        measured=n,
+        limit=needed,
+        unit="queries",
+        detail=f"{over} over, {can}{more}",
+        remedy="raise --min-queries, or lower --target-qps",
+        loadgen=True,
+    )
+
+
+def tail_estimate(latencies_ns: Int64s, settings: RunSettings) -> Verdict:
+    """Early stopping of the stream scenarios: the latency that bounds the percentile at 99 % confidence."""
+    n, p = len(latencies_ns), settings.percentile
+    rank = estimate_rank(n, p)
+    estimate_ms = None if rank is None else float(np.partition(latencies_ns, rank)[rank]) / 1e6
+    bound = "" if estimate_ms is None else f"{percentile_name(p)} is at most {estimate_ms:.4g} ms at 99 % confidence"
+    return Verdict(
+        rule="early_stopping",
+        status="PASS" if rank is not None else "FAIL",
+        measured=n,
+        limit=queries_needed(1, p),
+        unit="queries",
+        detail=bound or "too few queries to bound the percentile",
+        remedy="raise --min-queries",
+        loadgen=True,
+    )
+
+
+def driver_on_time(log: RunLog, settings: RunSettings) -> Verdict:
+    """The driver fell behind if its p99 issue lag exceeds a tenth of the TTFT limit: then it measured itself."""
+    lag_ns = log.issue_lag_ns
+    measured = percentile(lag_ns, 0.99)
+    late = np.flatnonzero(lag_ns > settings.lag_limit_ns)
+    ok = measured is None or measured <= settings.lag_limit_ns
+    return Verdict(
+        rule="driver_lag",
+        status="PASS" if ok else "FAIL",
+        measured=None if measured is None else measured / 1e6,
+        limit=settings.lag_limit_ns / 1e6,
+        unit="ms",
+        detail=f"{len(late)} of {len(log)} issued later",
+        evidence=worst(lag_ns[late], late),
+        remedy="free a core for the driver, or lower --target-qps",
+    )
+
+
+def worst(values: NDArray[Any], ids: NDArray[Any]) -> tuple[int, ...]:
+    """The sample ids of the highest values, highest first."""
+    return tuple(int(i) for i in ids[np.argsort(-values, kind="stable")[:_WORST]])

@@ -1,0 +1,68 @@
+"""Tiny models made on the spot, so that the tests need no download; and the one real model, fetched once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+WORDS = [*"abcdefghijklmnopqrstuvwxyz", "why", "is", "the", "sky", "blue", "what", "how", "sample"]
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Grouped-query attention and rotary positions; 2 layers, 64 tokens of context."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+    )
+    return _save(LlamaForCausalLM, config, tmp_path_factory.mktemp("tiny") / "llama")
+
+
+@pytest.fixture(scope="session")
+def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Learned positions and one key-value head per query head."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(
+        vocab_size=64, n_embd=32, n_layer=2, n_head=4, n_positions=64, bos_token_id=1, eos_token_id=2, pad_token_id=0
+    )
+    return _save(GPT2LMHeadModel, config, tmp_path_factory.mktemp("tiny") / "gpt2")
+
+
+def _save(kind, config, folder: Path) -> Path:
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    torch.manual_seed(7)
+    model = kind(config)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)  # wide enough that the greedy token is never a near tie
+    model.save_pretrained(folder)
+    vocabulary = {word: i for i, word in enumerate(["<pad>", "<bos>", "<eos>", "<unk>", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", unk_token="<unk>"
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> str:
+    """The real model's alias, fetched if need be."""
+    from sut.models import resolve
+
+    resolve("smollm2-135m", lambda text: None)
+    return "smollm2-135m"

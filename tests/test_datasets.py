@@ -1,0 +1,286 @@
+"""Are good files read as they are, and bad ones refused in one sentence with file, line and column?"""
+
+import csv
+import hashlib
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from accuracy.datasets.files import check_name, load_dataset
+from harness.errors import BadInput
+
+cells = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20).filter(str.strip)
+tables = st.lists(st.tuples(cells, cells), min_size=1, max_size=8)
+with_folder = hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40
+)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, data):
+        path = tmp_path / name
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+        return str(path)
+
+    return write
+
+
+def load(name, **options):
+    return load_dataset(name, max_new_tokens=8, **options)
+
+
+def pairs(loaded):
+    return [(s.prompt, s.reference) for s in loaded.samples]
+
+
+def complaint(name, **options):
+    with pytest.raises(BadInput) as caught:
+        load(name, **options)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+# ---- the embedded questions
+
+
+def test_qa_has_two_hundred_different_questions_with_answers_and_labels():
+    loaded = load("qa")
+    assert len(loaded.samples) == len({s.prompt for s in loaded.samples}) == 200
+    assert [s.index for s in loaded.samples] == list(range(200))
+    assert all(s.reference and s.reference.strip() for s in loaded.samples)
+    assert {tuple(key for key, _ in s.labels) for s in loaded.samples} == {("subject", "kind")}
+    assert all(value.strip() for s in loaded.samples for _, value in s.labels)
+
+
+def test_qa_rows_have_unique_ids(request):
+    path = request.config.rootpath / "accuracy" / "datasets" / "qa.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert len({row["id"] for row in rows}) == 200
+    assert {frozenset(row) for row in rows} == {frozenset({"id", "subject", "kind", "question", "answer"})}
+
+
+def test_the_source_names_the_file_its_hash_and_its_licence(request):
+    path = request.config.rootpath / "accuracy" / "datasets" / "qa.jsonl"
+    assert load("qa").source == {
+        "name": "qa",
+        "file": "qa.jsonl",
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "licence": "Apache-2.0",
+        "rows": 200,
+    }
+
+
+def test_num_samples_takes_the_first_rows():
+    few = load("qa", num_samples=3)
+    assert few.samples == load("qa").samples[:3]
+    assert few.source["rows"] == 3
+
+
+def test_max_new_tokens_goes_to_every_sample():
+    assert {s.max_new_tokens for s in load_dataset("qa", max_new_tokens=77).samples} == {77}
+
+
+# ---- good files
+
+
+@with_folder
+@given(tables)
+def test_jsonl_comes_back_as_it_was_written(write, table):
+    lines = [json.dumps({"prompt": p, "reference": r}, ensure_ascii=False) for p, r in table]
+    assert pairs(load(write("a.jsonl", "\n".join(lines)))) == table
+
+
+@with_folder
+@given(tables)
+def test_csv_comes_back_as_it_was_written(write, table):
+    text = io.StringIO()
+    csv.writer(text).writerows([("prompt", "reference"), *table])
+    assert pairs(load(write("a.csv", text.getvalue()))) == table
+
+
+@with_folder
+@given(tables)
+def test_parquet_comes_back_as_it_was_written(tmp_path, table):
+    prompts, references = zip(*table, strict=True)
+    pq.write_table(pa.table({"prompt": list(prompts), "reference": list(references)}), tmp_path / "a.parquet")
+    assert pairs(load(str(tmp_path / "a.parquet"))) == table
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.jsonl", '{"prompt": "é", "reference": "b"}\n'), ("a.csv", "prompt,reference\né,b\n")]
+)
+def test_a_byte_order_mark_is_no_part_of_the_table(write, name, text):
+    assert pairs(load(write(name, b"\xef\xbb\xbf" + text.encode()))) == [("é", "b")]
+
+
+def test_blank_lines_are_skipped(write):
+    assert len(load(write("a.jsonl", '\n{"prompt": "x"}\n\n{"prompt": "y"}\n')).samples) == 2
+    assert len(load(write("a.csv", "\nprompt\n\nx\n\ny\n")).samples) == 2
+
+
+def test_a_csv_field_may_hold_commas_quotes_and_lines(write):
+    text = 'prompt,reference\r\n"a, ""b""\nc",d\r\n'
+    assert pairs(load(write("a.csv", text))) == [('a, "b"\nc', "d")]
+
+
+def test_columns_can_be_chosen(write):
+    path = write("a.jsonl", '{"q": "x", "a": "y", "prompt": "no"}\n')
+    assert pairs(load(path, prompt_column="q", reference_column="a")) == [("x", "y")]
+
+
+@pytest.mark.parametrize("row", ['{"prompt": "x"}', '{"prompt": "x", "reference": null}'])
+def test_a_reference_is_optional(write, row):
+    assert pairs(load(write("a.jsonl", row))) == [("x", None)]
+
+
+def test_a_file_of_the_user_has_no_known_licence(write):
+    assert load(write("a.jsonl", '{"prompt": "x"}')).source["licence"] == "unknown"
+
+
+# ---- bad names
+
+
+def test_an_unknown_name_lists_the_known_and_guesses():
+    assert complaint("qaa") == (
+        "dataset: 'qaa' is not known; known: qa. Did you mean 'qa'? Or give the path of a .jsonl, .csv or .parquet file."
+    )
+    assert "Did you mean" not in complaint("stories-of-old")
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl", "no/such/file", "missing.parquet"])
+def test_a_missing_file_is_called_missing(name):
+    assert complaint(name).startswith(f"dataset {name}: there is no such file;")
+
+
+def test_a_folder_is_not_a_file(tmp_path):
+    assert "there is no such file" in complaint(str(tmp_path))
+
+
+@pytest.mark.parametrize(("name", "ending"), [("a.txt", "'.txt'"), ("a", "'no ending'"), ("a.JSONL", "'.JSONL'")])
+def test_an_unknown_ending_lists_the_known(write, name, ending):
+    assert complaint(write(name, "x")).endswith(f"{ending} is not known; known: .jsonl, .csv, .parquet.")
+
+
+def test_a_name_is_checked_without_reading_the_file(write):
+    check_name("qa")
+    check_name(write("a.jsonl", "not json"))
+    with pytest.raises(BadInput, match="known: qa"):
+        check_name("qq")
+    with pytest.raises(BadInput, match="no such file"):
+        check_name("none.csv")
+
+
+# ---- bad content
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet"])
+def test_an_empty_file_is_called_empty(write, name):
+    assert complaint(write(name, "")).endswith("the file is empty; at least one row is needed.")
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.jsonl", "\n \n"), ("a.csv", "prompt,reference\n")])
+def test_a_table_without_rows_is_refused(write, name, text):
+    assert complaint(write(name, text)) == f"dataset {name}: it has no rows; at least one is needed."
+
+
+def test_a_parquet_table_without_rows_is_refused(tmp_path):
+    pq.write_table(pa.table({"prompt": pa.array([], pa.string())}), tmp_path / "a.parquet")
+    assert "it has no rows" in complaint(str(tmp_path / "a.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [
+        ('{"prompt": }', "line 3, column 12: Expecting value"),
+        ('{"prompt": "x"', "line 3, column 15: Expecting ',' delimiter"),
+        ('{"prompt": "x"} {}', "line 3, column 17: Extra data"),
+        ("[1, 2]", "line 3, column 1: a JSON list"),
+        ('"text"', "line 3, column 1: a JSON str"),
+    ],
+)
+def test_a_malformed_json_line_is_named_with_its_column(write, line, where):
+    found = complaint(write("a.jsonl", '{"prompt": "x"}\n\n' + line + "\n"))
+    assert found.startswith(f"dataset a.jsonl, {where}; expected one JSON object per line.")
+
+
+@pytest.mark.parametrize("line", ['{"prompt": "x", "n": ' + "1" * 5000 + "}", "[" * 100_000])
+def test_json_that_python_cannot_hold_is_malformed_too(write, line):
+    assert complaint(write("a.jsonl", line)).startswith("dataset a.jsonl, line 1: ")
+
+
+@pytest.mark.parametrize(("fields", "found"), [("a,b,c", "3 fields"), ("a", "1 field")])
+def test_a_csv_line_with_a_wrong_number_of_fields_is_named(write, fields, found):
+    text = complaint(write("a.csv", f"prompt,reference\nx,y\n{fields}\n"))
+    assert text.startswith("dataset a.csv, line 3, column ")
+    assert f"{found}; expected 2 as in the header" in text
+
+
+def test_a_csv_quote_that_never_ends_is_malformed(write):
+    assert complaint(write("a.csv", 'prompt\n"x\n')).startswith("dataset a.csv, line 2: unexpected end of data;")
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3000])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_what_is_not_utf_8_is_named_by_its_byte_in_the_file(write, rows, mark):
+    start = mark + b'{"prompt":"x"}\n' * rows
+    found = complaint(write("a.jsonl", start + b"\xff\n"))
+    assert found.startswith(f"dataset a.jsonl, byte {len(start)}: not UTF-8; expected UTF-8 text.")
+
+
+def test_a_broken_parquet_file_is_refused(write, tmp_path):
+    assert "; expected a Parquet table." in complaint(write("a.parquet", "no magic bytes here"))
+    pq.write_table(pa.table({"prompt": ["x"] * 100}), tmp_path / "b.parquet")
+    whole = (tmp_path / "b.parquet").read_bytes()
+    assert "; expected a Parquet table." in complaint(write("c.parquet", whole[: len(whole) // 2]))
+
+
+def test_a_missing_column_lists_those_that_are_there(write):
+    found = complaint(write("a.jsonl", '{"question": "x", "prompts": "y"}\n'))
+    assert found.startswith("dataset a.jsonl, line 1: column: 'prompt' is not known; known: prompts, question.")
+    assert "Did you mean 'prompts'?" in found
+    assert "--prompt-column" in found
+
+
+def test_a_reference_column_that_was_asked_for_must_be_there(write):
+    found = complaint(write("a.csv", "prompt,answer\nx,y\n"), reference_column="answers")
+    assert "'answers' is not known; known: answer, prompt." in found
+    assert "--reference-column" in found
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [('""', "an empty text"), ('" \\t"', "an empty text"), ("3", "int"), ("null", "nothing"), ("[]", "list")],
+)
+def test_a_prompt_must_be_text_that_is_not_empty(write, value, found):
+    text = complaint(write("a.jsonl", f'{{"prompt": "x"}}\n{{"prompt": {value}}}\n'))
+    assert text.startswith("dataset a.jsonl, line 2, column 'prompt': ")
+    assert found in text
+
+
+def test_a_reference_must_be_text(write):
+    text = complaint(write("a.jsonl", '{"prompt": "x", "reference": 3}\n'))
+    assert text.startswith("dataset a.jsonl, line 1, column 'reference': ")
+
+
+def test_an_empty_cell_is_found_in_csv_and_parquet_too(write, tmp_path):
+    assert "line 3, column 'prompt': an empty text" in complaint(write("a.csv", "prompt,reference\nx,y\n,z\n"))
+    pq.write_table(pa.table({"prompt": ["x", None]}), tmp_path / "a.parquet")
+    assert "row 2, column 'prompt': " in complaint(str(tmp_path / "a.parquet"))
+
+
+def test_asking_for_more_samples_than_there_are_is_refused(write):
+    assert "it has 200 samples; --num-samples 201 asks for more. Lower it." in complaint("qa", num_samples=201)
+    assert "it has 1 samples; --num-samples 2" in complaint(write("a.jsonl", '{"prompt": "x"}'), num_samples=2)
+
+
+def test_columns_that_nobody_asked_for_are_not_even_read(tmp_path):
+    beyond = pa.array([2**62], pa.timestamp("us"))  # no calendar of ours has that day
+    pq.write_table(pa.table({"prompt": ["a"], "when": beyond}), tmp_path / "a.parquet")
+    assert [sample.prompt for sample in load(str(tmp_path / "a.parquet")).samples] == ["a"]

