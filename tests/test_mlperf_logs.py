@@ -18,7 +18,17 @@ from reports import mlperf_logs
 from reports.mlperf_logs import ACCURACY, DETAIL, MARK, SUMMARY
 from scenarios import loadgen_results
 from scenarios.loadgen_settings import GeneratedSet
-from tests.loadgen_logs import CASES, HEADER, between, case, official_loadgen, our_texts, settings_of, told_twice
+from tests.loadgen_logs import (
+    CASES,
+    HEADER,
+    between,
+    case,
+    official_loadgen,
+    our_texts,
+    settings_of,
+    told_twice,
+    without_clock_complaint,
+)
 from tests.scenario_helpers import Row, hand_log
 
 
@@ -79,6 +89,22 @@ def test_a_detail_line_has_loadgens_shape(official):
 
     assert {shape(line) for line in ours[DETAIL].splitlines()} == {shape(line) for line in theirs[DETAIL].splitlines()}
     assert all(re.search(r'"time_ms": \d+\.\d{6}, ', line) for line in ours[DETAIL].splitlines())
+
+
+@pytest.mark.parametrize(
+    ("flag", "counted", "left"),
+    [
+        ("is_error", "1 ERROR encountered. See detailed log.", "No errors encountered during test."),
+        ("is_error", "3 ERRORS encountered. See detailed log.", "2 ERRORS encountered. See detailed log."),
+        ("is_warning", "2 warnings encountered. See detailed log.", "1 warning encountered. See detailed log."),
+    ],
+)
+def test_loadgens_complaint_about_the_machines_clock_is_left_out(flag, counted, left):
+    complaint = f'{MARK}{{"value": "PerfClock and system_clock differ by more than 1%! ", "metadata": {{"{flag}": true}}}}\n'
+    errors = f'{MARK}{{"key": "num_errors", "value": 3}}\n'
+    logs = without_clock_complaint({DETAIL: complaint + errors, SUMMARY: f"a\n{counted}\n"})
+    assert logs[DETAIL] == (errors.replace("3", "2") if flag == "is_error" else errors)
+    assert logs[SUMMARY] == f"a\n{left}\n"
 
 
 @pytest.mark.parametrize("asked", [case("SingleStream", min_query_count=1, min_duration_ms=0), *CASES.values()])
