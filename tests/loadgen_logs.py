@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,20 +33,9 @@ NOT_OURS = {  # what cannot be equal: who wrote it, when, and how busy its logge
     "loadgen_git_log_message", "loadgen_git_status_message", "loadgen_file_sha1", "touchstone_run_id", "test_datetime",
     "get_sut_name_duration_ns", "power_begin", "power_end",
 }  # fmt: skip
+OF_THE_MACHINE = ("PerfClock and system_clock differ", "Logging allocation detected")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]\d+)?")
 SEEDS = {"qsl_rng_seed": 11, "sample_index_rng_seed": 22, "schedule_rng_seed": 33}
-
-
-@dataclass(frozen=True, slots=True)
-class Extended(RunSettings):
-    """Fields that RunSettings may not have yet; the code reads them with LoadGen's defaults."""
-
-    accuracy_log_probability: float = 0.0
-    accuracy_log_sampling_target: int = 0
-    accuracy_log_seed: int = 0
-    target_latency_ns: int = 100 * MS
-    infer_token_latencies: bool = False
-    token_latency_scaling_factor: int = 1
 
 
 def case(scenario: str, mode: str = "PerformanceOnly", **changes: Any) -> Case:
@@ -116,42 +105,41 @@ def official_loadgen() -> Iterator[Official]:
             stdin.flush()
             answer = stdout.readline()
             assert answer, f"the official LoadGen's process ended at {asked}"
-            return without_clock_complaint(json.loads(answer))
+            return without_the_machine(json.loads(answer))
 
         yield run
         with suppress(BrokenPipeError):
             stdin.close()
 
 
-def without_clock_complaint(logs: dict[str, Any]) -> dict[str, Any]:
-    """LoadGen reads two clocks one after the other and complains if the machine stole time between the two reads, which in
-    a run of milliseconds is common. That line tells of the machine and not of the run.
+def without_the_machine(logs: dict[str, Any]) -> dict[str, Any]:
+    """The logs without LoadGen's complaints about a busy machine: that time passed between its reads of two clocks, that
+    its logger fell behind. In a run of milliseconds they are common, and they tell nothing of the run.
     """
     lines = logs[mlperf_logs.DETAIL].splitlines(keepends=True)
-    kept = [line for line in lines if "PerfClock and system_clock differ" not in line]
-    detail, summary = "".join(kept), logs[mlperf_logs.SUMMARY]
-    if len(kept) == len(lines) - 1:
-        error = '"is_error": true' in next(line for line in lines if line not in kept)
-        summary = one_fewer(summary, r"(\d+) ERRORS?" if error else r"(\d+) warnings?")
-        if error:
-            detail = re.sub(r'("num_errors", "value": )(\d+)', lambda m: f"{m[1]}{int(m[2]) - 1}", detail)
-    return logs | {mlperf_logs.DETAIL: detail, mlperf_logs.SUMMARY: summary}
+    about = [line for line in lines if any(words in line for words in OF_THE_MACHINE)]
+    errors = sum('"is_error": true' in line for line in about)
+    detail, summary = "".join(line for line in lines if line not in about), logs[mlperf_logs.SUMMARY]
+    detail = re.sub(r'("num_errors", "value": )(\d+)', lambda m: f"{m[1]}{int(m[2]) - errors}", detail)
+    return logs | {
+        mlperf_logs.DETAIL: detail,
+        mlperf_logs.SUMMARY: fewer(fewer(summary, "ERROR", "S", errors), "warning", "s", len(about) - errors),
+    }
 
 
-def one_fewer(summary: str, count: str) -> str:
-    """The summary whose line `N warnings encountered. See detailed log.` counts one fewer."""
+def fewer(summary: str, noun: str, plural: str, by: int) -> str:
+    """The summary whose last lines count `by` fewer errors or warnings."""
 
     def line(found: re.Match[str]) -> str:
-        left, noun = int(found[1]) - 1, re.sub(r"\d+ |s?$", "", found[0].split(" encountered")[0], flags=re.IGNORECASE)
-        if not left:
+        left = int(found[1]) - by
+        if left <= 0:
             return f"No {noun.lower()}s encountered during test."
-        plural = "" if left == 1 else "S" if noun.isupper() else "s"
-        return f"{left} {noun}{plural} encountered. See detailed log."
+        return f"{left} {noun}{plural if left > 1 else ''} encountered. See detailed log."
 
-    return re.sub(rf"^{count} encountered\. See detailed log\.$", line, summary, flags=re.MULTILINE)
+    return re.sub(rf"^(\d+) {noun}{plural}? encountered\. See detailed log\.$", line, summary, flags=re.MULTILINE)
 
 
-def settings_of(asked: Case) -> Extended:
+def settings_of(asked: Case) -> RunSettings:
     """LoadGen's setting names as ours."""
     s, scenario = asked["settings"], asked["scenario"]
     stream = {"SingleStream": "single_stream", "MultiStream": "multi_stream", "Server": "server"}.get(scenario, "")
@@ -177,13 +165,12 @@ def settings_of(asked: Case) -> Extended:
         issue="unique" if s.get("performance_issue_unique") else "same" if s.get("performance_issue_same") else "random",
         same_index=s.get("performance_issue_same_index", 0),
         accuracy_log_probability=s.get("accuracy_log_probability", 0.0),
-        accuracy_log_sampling_target=s.get("accuracy_log_sampling_target", 0),
+        accuracy_log_target=s.get("accuracy_log_sampling_target", 0),
         accuracy_log_seed=s.get("accuracy_log_rng_seed", 0),
         target_latency_ns=s.get("server_target_latency_ns", 100 * MS),
-        infer_token_latencies=s.get("infer_token_latencies", False),
-        token_latency_scaling_factor=s.get("token_latency_scaling_factor", 1),
+        inferred_tokens_per_sample=s.get("token_latency_scaling_factor", 1) if s.get("infer_token_latencies") else None,
     )
-    return Extended(**{f.name: getattr(BASE, f.name) for f in fields(BASE)} | changes)
+    return replace(BASE, **changes)
 
 
 def log_of(asked: Case, events: dict[str, Any], start_ns: int) -> RunLog:

@@ -27,7 +27,7 @@ from tests.loadgen_logs import (
     our_texts,
     settings_of,
     told_twice,
-    without_clock_complaint,
+    without_the_machine,
 )
 from tests.scenario_helpers import Row, hand_log
 
@@ -99,10 +99,10 @@ def test_a_detail_line_has_loadgens_shape(official):
         ("is_warning", "2 warnings encountered. See detailed log.", "1 warning encountered. See detailed log."),
     ],
 )
-def test_loadgens_complaint_about_the_machines_clock_is_left_out(flag, counted, left):
+def test_loadgens_complaints_about_the_machine_are_left_out(flag, counted, left):
     complaint = f'{MARK}{{"value": "PerfClock and system_clock differ by more than 1%! ", "metadata": {{"{flag}": true}}}}\n'
     errors = f'{MARK}{{"key": "num_errors", "value": 3}}\n'
-    logs = without_clock_complaint({DETAIL: complaint + errors, SUMMARY: f"a\n{counted}\n"})
+    logs = without_the_machine({DETAIL: complaint + errors, SUMMARY: f"a\n{counted}\n"})
     assert logs[DETAIL] == (errors.replace("3", "2") if flag == "is_error" else errors)
     assert logs[SUMMARY] == f"a\n{left}\n"
 
