@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.errors import HarnessError
+from harness.flags import PLAN, RUN, takes
 
 app = typer.Typer(
     name="harness",
@@ -28,122 +29,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_LOAD, _MODEL, _OUT = "Load", "Model and data", "Output"
 _EXIT = {"VALID": 0, "INVALID": 1, "INTERRUPTED": 130, "ERROR": 4}
 
-Scenario = Annotated[str | None, typer.Option(help="single-stream, multi-stream, server or offline.", rich_help_panel=_LOAD)]
-Sut = Annotated[str | None, typer.Option(help="System under test: local, simulated, null.", rich_help_panel=_MODEL)]
-SutOption = Annotated[
-    list[str] | None, typer.Option("--sut-option", metavar="KEY=VALUE", help="For --sut simulated.", rich_help_panel=_MODEL)
-]
-Model = Annotated[str | None, typer.Option(help="Alias, hub id, folder or .gguf file.", rich_help_panel=_MODEL)]
-Variant = Annotated[str | None, typer.Option(help="Precision: fp32, bf16, fp16.", rich_help_panel=_MODEL)]
-Dataset = Annotated[
-    str | None, typer.Option(help="Embedded name, or a .jsonl, .csv, .parquet file.", rich_help_panel=_MODEL)
-]
-PromptColumn = Annotated[str | None, typer.Option(help="Column of the prompts in a file.", rich_help_panel=_MODEL)]
-ReferenceColumn = Annotated[str | None, typer.Option(help="Column of the reference answers.", rich_help_panel=_MODEL)]
-Mode = Annotated[str | None, typer.Option(help="performance or accuracy.", rich_help_panel=_LOAD)]
-Profile = Annotated[str | None, typer.Option(help="quick or mlperf: defaults for length and limits.", rich_help_panel=_LOAD)]
-TargetQps = Annotated[
-    str | None,
-    typer.Option("--target-qps", "--request-rate", help="Queries per second, or auto.", rich_help_panel=_LOAD),
-]
-SamplesPerQuery = Annotated[int | None, typer.Option(help="Multi-stream: samples in a query.", rich_help_panel=_LOAD)]
-NumSamples = Annotated[
-    int | None, typer.Option("--num-samples", "--num-prompts", help="Use the first N samples.", rich_help_panel=_MODEL)
-]
-PerformanceSamples = Annotated[
-    int | None, typer.Option(help="Load so many samples in a performance run.", rich_help_panel=_LOAD)
-]
-AccuracySamples = Annotated[int | None, typer.Option(help="Issue so many in an accuracy run.", rich_help_panel=_LOAD)]
-Issue = Annotated[
-    str | None, typer.Option(help="random, unique, same, or equal (each equally often).", rich_help_panel=_LOAD)
-]
-SameIndex = Annotated[int | None, typer.Option(help="With --issue same: which.", rich_help_panel=_LOAD)]
-Percentile = Annotated[str | None, typer.Option(help="The tail that is judged: 90, 99, 99.9.", rich_help_panel=_LOAD)]
-MaxNewTokens = Annotated[int | None, typer.Option(help="Longest answer, in tokens.", rich_help_panel=_MODEL)]
-MinDuration = Annotated[str | None, typer.Option(metavar="TIME", help="90, 90s, 1.5m.", rich_help_panel=_LOAD)]
-MaxDuration = Annotated[str | None, typer.Option(metavar="TIME", help="Stop issuing after it.", rich_help_panel=_LOAD)]
-MinQueries = Annotated[int | None, typer.Option(help="Issue at least so many.", rich_help_panel=_LOAD)]
-MaxQueries = Annotated[int | None, typer.Option(help="Issue at most so many.", rich_help_panel=_LOAD)]
-TtftLimit = Annotated[str | None, typer.Option(metavar="TIME", help="Limit of the TTFT tail: 2s.", rich_help_panel=_LOAD)]
-TpotLimit = Annotated[str | None, typer.Option(metavar="TIME", help="Limit of the TPOT tail: 200ms.", rich_help_panel=_LOAD)]
-SeedsFlag = Annotated[
-    str | None, typer.Option("--seeds", help="A round (v6.1) or QSL,SAMPLE,SCHEDULE.", rich_help_panel=_LOAD)
-]
-MaxConcurrency = Annotated[
-    int | None,
-    typer.Option("--max-concurrency", "--concurrency", help="Requests in a batch at most.", rich_help_panel=_MODEL),
-]
-Warmup = Annotated[int | None, typer.Option(help="Samples before the run that do not count.", rich_help_panel=_LOAD)]
-SampleTimeout = Annotated[str | None, typer.Option(metavar="TIME", help="Give a sample up after it.", rich_help_panel=_LOAD)]
-DrainTimeout = Annotated[
-    str | None, typer.Option(metavar="TIME", help="After Ctrl-C, wait so long for open samples.", rich_help_panel=_LOAD)
-]
-ClockFlag = Annotated[str | None, typer.Option("--clock", help="real, or virtual (simulated only).", rich_help_panel=_LOAD)]
-InProcess = Annotated[
-    bool | None, typer.Option("--in-process", help="Debugging: no process of its own.", rich_help_panel=_MODEL)
-]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1.", rich_help_panel=_MODEL)]
-Truncate = Annotated[bool | None, typer.Option("--truncate", help="Cut prompts that are too long.", rich_help_panel=_MODEL)]
-TrustRemoteCode = Annotated[
-    bool | None, typer.Option("--trust-remote-code", help="Run code that a model brings along.", rich_help_panel=_MODEL)
-]
-OutputDir = Annotated[Path | None, typer.Option(help="Parent of the run folders.", rich_help_panel=_OUT)]
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE.toml", help="Settings; flags win.", rich_help_panel=_OUT)
-]
-UserConf = Annotated[Path | None, typer.Option(help="A LoadGen user.conf or audit.config.", rich_help_panel=_OUT)]
-ConfModel = Annotated[str | None, typer.Option(help="Whose lines of it (default: the profile's).", rich_help_panel=_OUT)]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line of stdout.", rich_help_panel=_OUT)]
+Flags = dict[str, Any]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line of stdout.", rich_help_panel="Output")]
 
 
 @app.command()
-def run(
-    scenario: Scenario = None,
-    mode: Mode = None,
-    profile: Profile = None,
-    target_qps: TargetQps = None,
-    samples_per_query: SamplesPerQuery = None,
-    min_duration: MinDuration = None,
-    max_duration: MaxDuration = None,
-    min_queries: MinQueries = None,
-    max_queries: MaxQueries = None,
-    ttft_limit: TtftLimit = None,
-    tpot_limit: TpotLimit = None,
-    percentile: Percentile = None,
-    seeds: SeedsFlag = None,
-    issue: Issue = None,
-    same_index: SameIndex = None,
-    performance_samples: PerformanceSamples = None,
-    accuracy_samples: AccuracySamples = None,
-    warmup: Warmup = None,
-    sample_timeout: SampleTimeout = None,
-    drain_timeout: DrainTimeout = None,
-    clock: ClockFlag = None,
-    model: Model = None,
-    variant: Variant = None,
-    dataset: Dataset = None,
-    prompt_column: PromptColumn = None,
-    reference_column: ReferenceColumn = None,
-    num_samples: NumSamples = None,
-    max_new_tokens: MaxNewTokens = None,
-    max_concurrency: MaxConcurrency = None,
-    sut: Sut = None,
-    sut_option: SutOption = None,
-    device: Device = None,
-    truncate: Truncate = None,
-    trust_remote_code: TrustRemoteCode = None,
-    in_process: InProcess = None,
-    output_dir: OutputDir = None,
-    config: ConfigFile = None,
-    user_conf: UserConf = None,
-    conf_model: ConfModel = None,
-    as_json: Json = False,
-) -> None:
+@takes(RUN)
+def run(flags: Flags, as_json: Json = False) -> None:
     """Measure one scenario and judge it."""
-    flags = dict(locals())
     with _people(as_json) as (console, say):
         from harness.session import Run
         from reports.terminal import show_result
@@ -155,50 +50,24 @@ def run(
 
 
 @app.command()
-def plan(
-    scenario: Scenario = None,
-    mode: Mode = None,
-    profile: Profile = None,
-    target_qps: TargetQps = None,
-    samples_per_query: SamplesPerQuery = None,
-    min_duration: MinDuration = None,
-    max_duration: MaxDuration = None,
-    min_queries: MinQueries = None,
-    max_queries: MaxQueries = None,
-    percentile: Percentile = None,
-    seeds: SeedsFlag = None,
-    issue: Issue = None,
-    same_index: SameIndex = None,
-    performance_samples: PerformanceSamples = None,
-    accuracy_samples: AccuracySamples = None,
-    model: Model = None,
-    variant: Variant = None,
-    dataset: Dataset = None,
-    prompt_column: PromptColumn = None,
-    reference_column: ReferenceColumn = None,
-    num_samples: NumSamples = None,
-    max_new_tokens: MaxNewTokens = None,
-    max_concurrency: MaxConcurrency = None,
-    sut: Sut = None,
-    config: ConfigFile = None,
-    user_conf: UserConf = None,
-    conf_model: ConfModel = None,
-    as_json: Json = False,
-) -> None:
+@takes(PLAN)
+def plan(flags: Flags, as_json: Json = False) -> None:
     """Say what a run would do, before doing it; --json gives the whole schedule."""
-    flags = dict(locals())
     with _people(as_json) as (console, _):
         from dataclasses import asdict
 
         from harness.session import forecast
+        from harness.settings import effective
         from reports.terminal import show_plan
 
         chosen = _config(flags)
         settings, schedule, sentences = forecast(chosen)
-        show_plan(settings, schedule, sentences, chosen.target_qps == "auto", console)
+        values = effective(chosen, settings)
+        show_plan(settings, schedule, sentences, values, console)
     indices = schedule.indices.tolist()
     value = {
         "settings": asdict(settings),
+        "effective": [row._asdict() for row in values],
         "loaded_set": schedule.loaded,
         "sample_indices": [row[0] for row in indices] if schedule.indices.shape[1] == 1 else indices,
         "scheduled_ns": schedule.offsets_ns.tolist(),
@@ -257,11 +126,10 @@ def main() -> None:
     app()
 
 
-def _config(flags: dict[str, Any]) -> Any:
+def _config(flags: Flags) -> Any:
     """The flags of a command as checked settings."""
     from harness.settings import load_config
 
-    del flags["as_json"]
     file = flags.pop("config")
     options = flags.pop("sut_option", None)
     if options:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from harness.errors import BadInput, unknown
 
 SCENARIOS = {"SingleStream": "single-stream", "MultiStream": "multi-stream", "Server": "server", "Offline": "offline"}
-_MODES = {"1": "accuracy", "2": "performance"}
+_MODES = {"0": "submission", "1": "accuracy", "2": "performance", "3": "find-peak"}
 
 
 class Line(NamedTuple):
@@ -28,20 +28,27 @@ class Line(NamedTuple):
     value: str
 
 
-def read_conf(path: Path, model: str, scenario: str) -> dict[str, Any]:
+class Setting(NamedTuple):
+    """A value of ours and the line that made it."""
+
+    value: Any
+    origin: str
+
+
+def read_conf(path: Path, model: str, scenario: str) -> dict[str, Setting]:
     """Settings of ours (as in `RunConfig`) that the file makes for one model and scenario. Raises BadInput."""
     effective = _effective(_parse(path), model, scenario)
-    values: dict[str, Any] = {}
+    values: dict[str, Setting] = {}
     for key, line in effective.items():
-        if key in ("performance_issue_unique", "performance_issue_same", "sample_concatenate_permutation"):
-            continue  # three flags of theirs are one setting of ours
+        if key in _ISSUE or key in ("infer_token_latencies", "token_latency_scaling_factor"):
+            continue  # several of theirs are one setting of ours
         name, convert = _KEYS[key](scenario)
         try:
             if name:
-                values[name] = convert(line.value)
+                values[name] = Setting(convert(line.value), f"{path.name}, line {line.number}")
         except (ValueError, KeyError, ZeroDivisionError):
             raise BadInput(f"{path.name}, line {line.number}", f"{key} = {line.value}", "a number that fits it") from None
-    return values | _issue(effective)
+    return values | _issue(path, effective) | _inferred(path, effective)
 
 
 def _parse(path: Path) -> list[Line]:
@@ -78,19 +85,27 @@ def _effective(lines: list[Line], model: str, scenario: str) -> dict[str, Line]:
     return found
 
 
-def _issue(effective: Mapping[str, Line]) -> dict[str, str]:
+def _issue(path: Path, effective: Mapping[str, Line]) -> dict[str, Setting]:
     """unique, same and equal as our one word."""
-    words = {
-        "performance_issue_unique": "unique",
-        "performance_issue_same": "same",
-        "sample_concatenate_permutation": "equal",
-    }
-    given = {word: effective[key].value != "0" for key, word in words.items() if key in effective}
-    if given.get("unique") and given.get("same"):
-        line = effective["performance_issue_same"]
-        raise BadInput(f"line {line.number}", "performance_issue_unique and _same are both on", "one of the two")
-    chosen = [word for word in ("unique", "same", "equal") if given.get(word)]
-    return {"issue": chosen[0]} if chosen else {"issue": "random"} if given else {}
+    given = {_ISSUE[key]: line for key, line in effective.items() if key in _ISSUE}
+    on = [word for word in ("unique", "same", "equal") if word in given and given[word].value != "0"]
+    if on[:2] == ["unique", "same"]:
+        where = f"{path.name}, line {given['same'].number}"
+        raise BadInput(where, "performance_issue_unique and _same are both on", "one of the two")
+    if not given:
+        return {}
+    word = on[0] if on else "random"
+    line = given[word] if on else next(iter(given.values()))
+    return {"issue": Setting(word, f"{path.name}, line {line.number}")}
+
+
+def _inferred(path: Path, effective: Mapping[str, Line]) -> dict[str, Setting]:
+    """`infer_token_latencies` and its factor as our one number."""
+    on, factor = effective.get("infer_token_latencies"), effective.get("token_latency_scaling_factor")
+    if on is None or on.value == "0":
+        return {}
+    line = factor or on
+    return {"infer_tokens": Setting(_whole(factor.value) if factor else 1, f"{path.name}, line {line.number}")}
 
 
 Converter = tuple[str, Callable[[str], Any]]  # the setting it makes ("" = none here), and how
@@ -116,14 +131,33 @@ def _count_or_none(text: str) -> int | None:
     return _whole(text) or None
 
 
-def _expected_latency(scenario: str) -> Converter:
-    """In the stream scenarios the expected latency is the inverse of the expected rate; elsewhere tokens have limits."""
-    return ("target_qps", lambda ms: 1000 / float(ms)) if scenario.endswith("-stream") else ("", float)
+def _latency(scenario: str) -> Converter:
+    """In a stream the inverse of the expected rate; in server a limit, or 0: then tokens have theirs."""
+    if scenario.endswith("-stream"):
+        return "target_qps", lambda ms: 1000 / float(ms)
+    return "target_latency" if scenario == "server" else "", lambda ms: _seconds(ms) or None
+
+
+def _only(allowed: str) -> Callable[[str], Any]:
+    """For keys that we accept and do not offer."""
+
+    def check(text: str) -> None:
+        if text != allowed:
+            raise ValueError(text)
+
+    return check
+
+
+_ISSUE = {
+    "performance_issue_unique": "unique",
+    "performance_issue_same": "same",
+    "sample_concatenate_permutation": "equal",
+}
 
 
 _KEYS: dict[str, Callable[[str], Converter]] = {
     "target_qps": _plain("target_qps", float),
-    "target_latency": _expected_latency,
+    "target_latency": _latency,
     "target_latency_percentile": lambda scenario: ("" if scenario == "offline" else "percentile", float),
     "ttft_latency": _plain("ttft_limit", _seconds),
     "tpot_latency": _plain("tpot_limit", _seconds),
@@ -139,7 +173,15 @@ _KEYS: dict[str, Callable[[str], Converter]] = {
     "performance_issue_same_index": _plain("same_index", _whole),
     "sample_concatenate_permutation": _plain("", _whole),
     "mode": _plain("mode", _MODES.__getitem__),
-    "use_token_latencies": _plain("", _whole),  # tokens are always judged here
+    "use_token_latencies": _plain("", _whole),  # here tokens are judged unless target_latency says otherwise
+    "infer_token_latencies": _plain("", _whole),
+    "token_latency_scaling_factor": _plain("", _whole),
+    "accuracy_log_rng_seed": _plain("accuracy_log_seed", _whole),
+    "accuracy_log_sampling_target": _plain("accuracy_log_target", _whole),
+    "accuracy_log_probability": _plain("accuracy_log_probability", lambda percent: float(percent) / 100),
+    "print_timestamps": _plain("", _whole),  # it only makes LoadGen's trace longer
+    "coalesce_queries": _plain("", _only("0")),  # a query is issued when it is due
+    "max_async_queries": _plain("", _only("0")),  # queries are never held back or refused
 }
 _FIXED = dict.fromkeys(
     ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed"), "LoadGen ignores seeds in these files; use --seeds"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.types import Seeds
 
@@ -27,6 +27,8 @@ class Profile:
     max_new_tokens: int
     equal_issue: bool = False
     performance_samples: int | None = None
+    target_latency_s: float | None = None  # server: judged instead of TTFT and TPOT
+    inferred_tokens_per_sample: int | None = None
 
 
 def _mlperf(
@@ -80,6 +82,11 @@ TABLE: Rows = {
     **_benchmark("mixtral-8x7b", 15000, 1024, (2000, 200), None),
     **_benchmark("deepseek-r1", 4388, 20000, (2000, 80), (1500, 15)),
     **_benchmark("gpt-oss-120b", 6396, 10240, (3000, 80), (2000, 15)),
+    "gptj": replace(
+        _mlperf("MLPerf gptj (retired): 13368 samples, p99 latency 20 s, 128 new tokens", 128, 20.0, 20.0, 13368),
+        target_latency_s=20.0,
+        inferred_tokens_per_sample=69,
+    ),
 }
 
 SEEDS = {

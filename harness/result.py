@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -27,6 +27,8 @@ from reports import mlperf_logs
 from scenarios import accuracy_log, loadgen_results, loadgen_settings
 
 SCHEMA = "touchstone.result/1"
+ACCURACY_PART = "accuracy"  # of a submission: a run folder inside the performance part's
+SEARCH = "find_peak.json"  # the steps of a search for the highest rate
 Row = dict[str, float | int | None]
 
 
@@ -62,6 +64,7 @@ class Result(BaseModel):
     settings: dict[str, Any]
     environment: dict[str, Any]
     files: dict[str, str]
+    search: list[dict[str, Any]] = []  # find-peak: each rate tried, and whether it kept the limits
 
     def to_json(self) -> dict[str, Any]:
         data = self.model_dump(mode="json")
@@ -86,7 +89,12 @@ def publish(folder: Path, samples: Sequence[Sample] | None = None) -> Result:
     `samples` (for accuracy) are read again if not given and still there.
     """
     raw = read(folder)
+    accuracy = publish(folder / ACCURACY_PART, samples) if (folder / ACCURACY_PART).is_dir() else None
     result = build(folder, raw, samples)
+    if accuracy is not None:
+        _join(result, accuracy)
+    if result.search:
+        _conclude(result)
     with _extra(folder, "MLPerf logs"):
         _write_logs(folder, raw, result)
     result.files = _files(folder) | {"report": "report.html"}
@@ -99,6 +107,27 @@ def publish(folder: Path, samples: Sequence[Sample] | None = None) -> Result:
     runlog.write_json(folder / "verdicts.json", data["verdicts"])
     runlog.write_json(folder / "result.json", data)
     return result
+
+
+def _join(result: Result, accuracy: Result) -> None:
+    """A submission's scores and half of its verdict are those of its accuracy part."""
+    result.accuracy = accuracy.accuracy
+    result.loadgen_valid = result.loadgen_valid and accuracy.loadgen_valid
+    result.verdicts += [v | {"rule": f"accuracy part: {v['rule']}"} for v in accuracy.verdicts if v["status"] == "FAIL"]
+    if accuracy.status != "VALID" and result.status == "VALID":
+        result.status, result.status_reason = accuracy.status, f"accuracy part {accuracy.status_reason}"
+        result.official = False
+
+
+def _conclude(result: Result) -> None:
+    """The figure of a search is its rate; a search that was cut short says so, whatever its best run was."""
+    held = [step["target_qps"] for step in result.search if step["limits_kept"]]
+    result.result = {"name": "peak rate", "value": max(held, default=None), "unit": "queries/s", "n": len(result.search)}
+    if (last := result.search[-1]["status"]) in ("INTERRUPTED", "ERROR"):
+        result.status, result.status_reason = last, f"the search ended in step {len(result.search)}"
+        result.official = False
+    elif not held:
+        result.status_reason += f"; the search needs a first rate that holds: {result.search[0]['target_qps']:g}/s did not"
 
 
 def read(folder: Path) -> Raw:
@@ -120,7 +149,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         run_id=facts.run_id,
         started_at=facts.started_at,
         scenario=settings.scenario,
-        mode=settings.mode,
+        mode=config.mode if settings.mode == "performance" else settings.mode,
         profile=config.profile,
         model=config.model if is_model else config.sut,
         variant=config.variant if is_model else "",
@@ -143,6 +172,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         settings={**saved, "target_qps_origin": facts.target_qps_origin},
         environment=environment,
         files=_files(folder),
+        search=_read_json(folder / SEARCH)["steps"] if (folder / SEARCH).is_file() else [],
     )
 
 
@@ -188,13 +218,21 @@ def _write_logs(folder: Path, raw: Raw, result: Result) -> None:
         parameters=loadgen_settings.parameters(settings),
     )
     sets = loadgen_settings.generated_sets(settings, registry.scenario(settings.scenario).schedule(settings))
-    logged = accuracy_log.logged_samples(log, settings).tolist()
+    logged = accuracy_log.logged_samples(log, settings, _generated_before(raw)).tolist()
     texts = {
         mlperf_logs.DETAIL: mlperf_logs.detail(header, names, sets, found, log),
         mlperf_logs.SUMMARY: mlperf_logs.summary(header, names, found),
         mlperf_logs.ACCURACY: mlperf_logs.accuracy(log, logged, settings.use_tokens, settings.scenario != "offline"),
     }
     mlperf_logs.write(folder, header, texts)
+
+
+def _generated_before(raw: Raw) -> int:
+    """Samples that the accuracy part of a submission drew for: LoadGen goes on where that ended."""
+    if raw.config.mode != "submission" or raw.settings.mode == "accuracy":
+        return 0
+    accuracy = replace(raw.settings, mode="accuracy")
+    return int(registry.scenario(accuracy.scenario).schedule(accuracy).indices.size)
 
 
 def _header(result: Result, facts: RunFacts) -> mlperf_logs.Header:

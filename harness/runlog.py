@@ -55,6 +55,22 @@ def create(parent: Path, name: str) -> Path:
     return folder
 
 
+def part(run: Path, name: str) -> Path:
+    """A run folder inside another: one part of it, or one step of a search."""
+    folder = run / name
+    folder.mkdir()
+    return folder
+
+
+def adopt(run: Path, inner: Path) -> None:
+    """The raw files of a folder inside the run become the run's own."""
+    for name in ("settings.json", "environment.json", "telemetry.parquet"):
+        shutil.copyfile(inner / name, run / name)
+    log, facts = read_log(inner)
+    facts.run_id = run.name
+    write_log(run, log, facts)
+
+
 def check_room(parent: Path, needed_bytes: int) -> None:
     """Refuse to measure what could not be kept afterwards. Raises BadInput."""
     there = next((path for path in (parent.absolute(), *parent.absolute().parents) if path.exists()), Path("/"))

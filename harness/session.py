@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
+from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any
 
@@ -25,7 +26,7 @@ from harness.errors import BadInput, HarnessError, RunBroke
 from harness.protocols import SUT
 from harness.recorder import Recorder
 from harness.runlog import RunFacts
-from harness.settings import RunConfig, run_settings
+from harness.settings import Mode, RunConfig, effective, run_settings
 from harness.telemetry import Telemetry
 from harness.types import AfterInFlight, MemoryUse, Query, QuerySample, RunLog, RunSettings, Sample
 
@@ -55,7 +56,8 @@ class Run:
         except BadInput:
             self.folder.rmdir()
             raise
-        self.measured = False
+        self.measured = False  # something is on disk that must not be lost
+        self._environment = environment.describe()
         self.clock = VirtualClock() if config.clock == "virtual" else RealClock()
         self.sut: SUT | None = None
 
@@ -72,32 +74,76 @@ class Run:
 
     def execute(self) -> results.Result:
         """The whole run. Raises HarnessError if it cannot begin; a run that breaks returns a Result that says so."""
-        runlog.write_json(self.folder / "environment.json", environment.describe())
-        self._write_settings(run_settings(self.config, len(self.samples), _given_rate(self.config)))
+        self._describe(self.folder, self._settings(_given_rate(self.config)))
         self.sut = sut = self._start()
         self._say(f"loading {self.config.model} in {self.config.variant}" if self.entry.uses_dataset else "")
         sut.load(self.samples, Recorder(self.clock))
-        facts = RunFacts(run_id=self.folder.name, started_at=self.started_at)
-        target_qps, facts.target_qps_origin = self._calibrate(sut)
-        settings = run_settings(self.config, len(self.samples), target_qps)
-        self._write_settings(settings)  # again: the rate may have been calibrated
+        target_qps, self._qps_origin = self._calibrate(sut)
+        modes = {"submission": self._submit, "find-peak": self._find_peak}
+        with self._stoppable():  # to the end: from here on Ctrl-C must not cost what was measured
+            return modes.get(self.config.mode, self._one)(sut, target_qps)
+
+    # ---- the modes
+
+    def _one(self, sut: SUT, target_qps: float) -> results.Result:
+        return self._part(sut, self._settings(target_qps), self.folder)
+
+    def _submit(self, sut: SUT, target_qps: float) -> results.Result:
+        """Accuracy over every sample, then performance: two whole run folders, the first inside the second."""
+        accuracy = self._part(sut, self._settings(target_qps, "accuracy"), runlog.part(self.folder, results.ACCURACY_PART))
+        if accuracy.status in ("ERROR", "INTERRUPTED"):
+            self.folder /= results.ACCURACY_PART
+            return accuracy
+        return self._part(sut, self._settings(target_qps), self.folder)
+
+    def _find_peak(self, sut: SUT, target_qps: float) -> results.Result:
+        """LoadGen's search for the highest rate that keeps the limits; the best run becomes this folder's own."""
+        next_qps = registry.resolve("scenarios.find_peak:next_qps")
+        tried: list[tuple[float, bool]] = []
+        steps: list[dict[str, Any]] = []
+        best, qps = None, target_qps
+        while qps is not None:
+            self._say(f"step {len(steps) + 1}: {qps:g} queries/s")
+            folder = runlog.part(self.folder, f"step_{len(steps) + 1:02d}")
+            found = self._part(sut, self._settings(qps), folder)
+            met = all(v["status"] == "PASS" for v in found.verdicts if v["loadgen"] and v["unit"] == "ms")
+            steps.append({"target_qps": qps, "limits_kept": met, "status": found.status, "folder": folder.name})
+            if found.status in ("ERROR", "INTERRUPTED"):
+                break
+            tried.append((qps, met))
+            best = folder if met else best
+            qps = next_qps(tried)
+        runlog.write_json(self.folder / results.SEARCH, {"steps": steps})
+        runlog.adopt(self.folder, best or folder)
+        return results.publish(self.folder, self.samples)
+
+    def _part(self, sut: SUT, settings: RunSettings, folder: Path) -> results.Result:
+        """One timed part, from its settings to its published folder."""
+        self._describe(folder, settings)
+        facts = RunFacts(run_id="/".join(dict.fromkeys((self.folder.name, folder.name))), started_at=self.started_at)
+        facts.target_qps_origin = self._qps_origin
         facts.driver = {"channel_roundtrip_us": _roundtrip_us(sut)}
         facts.sut = sut.facts()
-        with self._stoppable():  # to the end: from here on Ctrl-C must not cost what was measured
-            log, start_ns = self._measure(sut, settings, facts)
-            runlog.write_log(self.folder, log, facts)  # first of all: what was measured is safe now
-            self._say("reading the outputs")
-            facts.memory, log.texts = _after(sut, log)
-            runlog.write_log(self.folder, log, facts)
-            runlog.write_telemetry(self.folder, self.folder / "telemetry.jsonl", start_ns)
-            return results.publish(self.folder, self.samples)
+        log, start_ns = self._measure(sut, settings, facts, folder)
+        runlog.write_log(folder, log, facts)  # first of all: what was measured is safe now
+        self._say("reading the outputs")
+        facts.memory, log.texts = _after(sut, log)
+        runlog.write_log(folder, log, facts)
+        runlog.write_telemetry(folder, folder / "telemetry.jsonl", start_ns)
+        return results.publish(folder, self.samples)
 
     # ---- before
 
-    def _write_settings(self, settings: RunSettings) -> None:
+    def _settings(self, target_qps: float, mode: Mode | None = None) -> RunSettings:
+        return run_settings(self.config, len(self.samples), target_qps, mode)
+
+    def _describe(self, folder: Path, settings: RunSettings) -> None:
+        """What a run that dies still says of itself; written again once the rate is known."""
         config = self.config.model_dump(mode="json")
-        saved = {"config": config, "run": asdict(settings), "dataset": self.source}
-        runlog.write_json(self.folder / "settings.json", saved)
+        origins = [row._asdict() for row in effective(self.config, settings)]
+        saved = {"config": config, "run": asdict(settings), "dataset": self.source, "effective": origins}
+        runlog.write_json(folder / "settings.json", saved)
+        runlog.write_json(folder / "environment.json", self._environment)
 
     def _start(self) -> SUT:
         entry, options = self.entry, self._options()
@@ -137,7 +183,7 @@ class Run:
         recorder = Recorder(self.clock)
         sut.load(self.samples, recorder)
         settings = replace(
-            run_settings(self.config, len(self.samples), 1.0), mode="accuracy", drain_timeout_ns=0
+            self._settings(1.0, "accuracy"), drain_timeout_ns=0
         )  # accuracy: the plan alone decides when it ends
         with self._stoppable():
             log = drive(_warmup(count, len(self.samples), self.config), sut, self.clock, recorder, settings, self.stop)
@@ -156,7 +202,7 @@ class Run:
 
     # ---- the timed part
 
-    def _measure(self, sut: SUT, settings: RunSettings, facts: RunFacts) -> tuple[RunLog, int]:
+    def _measure(self, sut: SUT, settings: RunSettings, facts: RunFacts, folder: Path) -> tuple[RunLog, int]:
         schedule = self.scenario.schedule(settings)
         least = max(settings.min_queries, schedule.min_issued)
         if settings.mode == "accuracy" or settings.scenario in ("server", "offline"):
@@ -165,7 +211,7 @@ class Run:
             total = least * settings.samples_per_query if not settings.min_duration_ns else None
         recorder = Recorder(self.clock)
         sut.load(self.samples, recorder)
-        helper = self._telemetry(sut, total)
+        helper = self._telemetry(sut, total, folder)
         self._say("")
         facts.measured_at = utc_now().isoformat(timespec="milliseconds")
         used_s, start_ns = _cpu_s(), self.clock.now_ns()
@@ -183,13 +229,13 @@ class Run:
             facts.driver["client_cpu_percent"] = round(100 * (_cpu_s() - used_s) / wall_s, 2)
         return log, start_ns
 
-    def _telemetry(self, sut: SUT, total: int | None) -> Telemetry | None:
+    def _telemetry(self, sut: SUT, total: int | None, folder: Path) -> Telemetry | None:
         if not isinstance(self.clock, RealClock):
             return None
         pids = {"driver": os.getpid()}
         if pid := getattr(sut, "pid", None):
             pids["sut"] = pid
-        return Telemetry(self.folder / "telemetry.jsonl", pids, total, self._progress)
+        return Telemetry(folder / "telemetry.jsonl", pids, total, self._progress)
 
     @contextmanager
     def _stoppable(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -81,7 +81,8 @@ class RunConfig(BaseModel):
     dataset: Annotated[str, AfterValidator(_absolute)] = "qa"
     prompt_column: str | None = None
     reference_column: str | None = None
-    mode: Literal["performance", "accuracy"] = "performance"
+    mode: Literal["performance", "accuracy", "submission", "find-peak"] = "performance"
+    driver: Literal["touchstone", "mlcommons"] = "touchstone"
     profile: str = "quick"
     target_qps: Rate | Literal["auto"] = "auto"
     samples_per_query: Count = 8
@@ -98,6 +99,11 @@ class RunConfig(BaseModel):
     max_queries: Count | None = None
     ttft_limit: Positive | None = None
     tpot_limit: Positive | None = None
+    target_latency: Positive | None = None
+    infer_tokens: Count | None = None
+    accuracy_log_target: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0, le=2**31 - 1)] = 0
+    accuracy_log_probability: Annotated[float, BeforeValidator(_refuse_bool), Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
+    accuracy_log_seed: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0, lt=2**64)] = 0
     seeds: str = "v6.1"
     max_concurrency: Count = 32
     warmup: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0, le=100_000)] | None = None
@@ -109,6 +115,7 @@ class RunConfig(BaseModel):
     truncate: bool = False
     trust_remote_code: bool = False
     output_dir: Path = Path("runs")
+    origins: dict[str, str] = {}  # of what the user set: "--min-queries", "user.conf, line 3"
 
     @property
     def chosen_profile(self) -> Profile:
@@ -122,16 +129,21 @@ class RunConfig(BaseModel):
 def load_config(flags: Mapping[str, Any], file: Path | None = None) -> RunConfig:
     """Flags that are not None over a TOML file over defaults. Raises BadInput naming every problem."""
     given = {k: v for k, v in flags.items() if v is not None}
-    values = {**(_read_toml(file) if file else {}), **given}
+    written = _read_toml(file) if file else {}
+    values = {**written, **given}
+    origins = {k: file.name for k in written if file} | {k: f"--{k.replace('_', '-')}" for k in given}
     if (conf := values.pop("user_conf", None)) and values.get("scenario") in scenarios.TABLE:
         model = str(values.pop("conf_model", None) or values.get("profile") or "*")
-        values |= {**read_conf(Path(conf), model, values["scenario"]), **given}
+        lines = {k: s for k, s in read_conf(Path(conf), model, values["scenario"]).items() if k not in given}
+        values |= {k: s.value for k, s in lines.items()}
+        origins |= {k: s.origin for k, s in lines.items()}
         values = {k: v for k, v in values.items() if k not in ("user_conf", "conf_model") and v is not None}
-    problems = [str(unknown("setting", key, RunConfig.model_fields)) for key in values if key not in RunConfig.model_fields]
-    known = {key: value for key, value in values.items() if key in RunConfig.model_fields}
+    settable = [key for key in RunConfig.model_fields if key != "origins"]
+    problems = [str(unknown("setting", key, settable)) for key in values if key not in settable]
+    known = {key: value for key, value in values.items() if key in settable}
     config: RunConfig | None
     try:
-        config = RunConfig(**known)
+        config = RunConfig(**known, origins={key: origin for key, origin in origins.items() if key in known})
     except ValidationError as error:
         config = None
         complaints = {e["loc"][0]: e for e in reversed(error.errors())}  # of a union, the first alternative speaks
@@ -155,16 +167,20 @@ def parse_seeds(text: str) -> Seeds:
     raise unknown("seeds", text, SEEDS, "Or three integers below 2^64: QSL,SAMPLE,SCHEDULE.")
 
 
-def run_settings(config: RunConfig, num_samples: int, target_qps: float) -> RunSettings:
-    """What the scenario and the driver need, once the library's size and the rate are known."""
+def run_settings(config: RunConfig, num_samples: int, target_qps: float, mode: Mode | None = None) -> RunSettings:
+    """What the scenario and the driver need, once the library's size and the rate are known.
+
+    `mode` is the part to be run where the config's own mode has several (a submission).
+    """
     profile = config.chosen_profile
     percentile = profile.percentile.get(config.scenario, 0.99) if config.percentile is None else config.percentile / 100
     loaded = min(config.performance_samples or profile.performance_samples or num_samples, num_samples)
     _check_library(config, loaded)
     ttft_limit_ns = _ns(config.ttft_limit, profile.ttft_limit_s)
+    target_latency_ns = _ns(config.target_latency, profile.target_latency_s or 0.0)
     return RunSettings(
         scenario=config.scenario,
-        mode=config.mode,
+        mode=mode or ("accuracy" if config.mode == "accuracy" else "performance"),
         seeds=parse_seeds(config.seeds),
         num_samples=num_samples,
         performance_samples=loaded,
@@ -177,16 +193,85 @@ def run_settings(config: RunConfig, num_samples: int, target_qps: float) -> RunS
         percentile=percentile,
         ttft_limit_ns=ttft_limit_ns,
         tpot_limit_ns=_ns(config.tpot_limit, profile.tpot_limit_s),
-        use_tokens=True,
+        use_tokens=not target_latency_ns,
         max_new_tokens=config.tokens_per_answer,
         sample_timeout_ns=int(config.sample_timeout * 1e9),
         drain_timeout_ns=int(config.drain_timeout * 1e9),
-        lag_limit_ns=ttft_limit_ns // 10,
+        lag_limit_ns=(target_latency_ns or ttft_limit_ns) // 10,
         equal_issue=profile.equal_issue if config.issue is None else config.issue == "equal",
         accuracy_samples=config.accuracy_samples,
         issue=config.issue if config.issue in ("unique", "same") else "random",
         same_index=config.same_index,
+        target_latency_ns=target_latency_ns,
+        inferred_tokens_per_sample=config.infer_tokens or profile.inferred_tokens_per_sample,
+        accuracy_log_probability=config.accuracy_log_probability,
+        accuracy_log_target=config.accuracy_log_target,
+        accuracy_log_seed=config.accuracy_log_seed,
     )
+
+
+class EffectiveSetting(NamedTuple):
+    """What holds, and who said so: a flag, a file's line, a profile, or nobody (`default`)."""
+
+    name: str
+    value: Any
+    unit: str
+    origin: str
+
+
+def effective(config: RunConfig, settings: RunSettings) -> list[EffectiveSetting]:
+    """Every setting of the run as it will hold, in the order of the flags."""
+    s, profile = settings, f"profile {config.profile}"
+    limits = {"target_latency": (s.target_latency_ns / 1e9, "s")} if s.target_latency_ns else {
+        "ttft_limit": (s.ttft_limit_ns / 1e9, "s"), "tpot_limit": (s.tpot_limit_ns / 1e6, "ms")}  # fmt: skip
+    values: dict[str, tuple[Any, str]] = {
+        "scenario": (s.scenario, ""),
+        "mode": (config.mode, ""),
+        "profile": (config.profile, ""),
+        "target_qps": (s.target_qps, "/s"),
+        "samples_per_query": (s.samples_per_query, ""),
+        "min_duration": (s.min_duration_ns / 1e9, "s"),
+        "max_duration": (None if s.max_duration_ns is None else s.max_duration_ns / 1e9, "s"),
+        "min_queries": (s.min_queries, ""),
+        "max_queries": (s.max_queries, ""),
+        **limits,
+        "percentile": (100 * s.percentile, "%"),
+        "seeds": (",".join(map(str, (s.seeds.qsl, s.seeds.sample_index, s.seeds.schedule))), ""),
+        "issue": ("equal" if s.equal_issue else s.issue, ""),
+        "same_index": (s.same_index, ""),
+        "num_samples": (s.num_samples, ""),
+        "performance_samples": (s.performance_samples, ""),
+        "accuracy_samples": (s.accuracy_samples or s.num_samples, ""),
+        "max_new_tokens": (s.max_new_tokens, "tokens"),
+        "infer_tokens": (s.inferred_tokens_per_sample, ""),
+        "accuracy_log_target": (s.accuracy_log_target, ""),
+        "accuracy_log_probability": (s.accuracy_log_probability, ""),
+        "accuracy_log_seed": (s.accuracy_log_seed, ""),
+        "sample_timeout": (s.sample_timeout_ns / 1e9, "s"),
+        "max_concurrency": (config.max_concurrency, ""),
+        **({name: (getattr(config, name), "") for name in ("model", "variant", "dataset", "device")}
+           if registry.sut_entry(config.sut).uses_dataset else {"sut": (config.sut, "")}),
+    }  # fmt: skip
+
+    def origin(name: str) -> str:
+        if name in config.origins:
+            return config.origins[name] + (" auto" if name == "target_qps" and config.target_qps == "auto" else "")
+        if name == "target_qps":
+            return "default: auto calibrates it in the warm-up"
+        if name in _OF_THE_LIBRARY and getattr(config.chosen_profile, name, None) is None:
+            return "the library's size"
+        return profile if name in _OF_THE_PROFILE else "default"
+
+    shown = [name for name in values if values[name][0] is not None]
+    return [EffectiveSetting(name, *values[name], origin(name)) for name in shown]
+
+
+Mode = Literal["performance", "accuracy"]
+_OF_THE_LIBRARY = {"num_samples", "performance_samples", "accuracy_samples"}
+_OF_THE_PROFILE = {
+    "min_duration", "min_queries", "ttft_limit", "tpot_limit", "target_latency", "percentile", "issue", "max_new_tokens",
+    "performance_samples", "infer_tokens",
+}  # fmt: skip
 
 
 def _check_library(config: RunConfig, loaded: int) -> None:
@@ -254,6 +339,16 @@ def _contradictions(config: RunConfig) -> list[str]:
         found.append("--clock virtual: the null SUT takes no time at all; use --sut simulated.")
     if config.sut_options and entry.isolated:
         found.append(f"--sut-option: {config.sut} takes none; use --variant, --device and the other flags.")
+    if config.mode == "find-peak" and config.scenario != "server":
+        found.append(f"--mode find-peak: only the server scenario has a rate to search for; this is {config.scenario}.")
+    if config.target_latency and config.scenario != "server":
+        found.append(f"--target-latency: only the server scenario has this limit; this is {config.scenario}.")
+    if config.target_latency and (config.ttft_limit or config.tpot_limit):
+        found.append("--target-latency judges the whole latency instead of TTFT and TPOT; give one or the other.")
+    if config.driver == "mlcommons" and config.clock == "virtual":
+        found.append("--driver mlcommons: the official LoadGen works in real time; leave --clock out.")
+    if config.driver == "mlcommons" and config.mode == "find-peak":
+        found.append("--driver mlcommons: find-peak is Touchstone's own; leave --driver out.")
     if config.scenario == "offline" and (config.max_queries or config.max_duration):
         found.append("--max-queries and --max-duration: offline is one query; use --min-queries to size it.")
     elif config.max_queries is not None and config.max_queries < least:
@@ -301,7 +396,8 @@ def _sentence(error: ErrorDetails) -> str:
 
 
 _TIMES = {"--" + field.replace("_", "-") for field in (
-    "min_duration", "max_duration", "ttft_limit", "tpot_limit", "sample_timeout", "drain_timeout")}  # fmt: skip
+    "min_duration", "max_duration", "ttft_limit", "tpot_limit", "target_latency", "sample_timeout",
+    "drain_timeout")}  # fmt: skip
 
 
 def _all(problems: list[str]) -> BadInput:

@@ -120,6 +120,11 @@ class RunSettings:
     accuracy_samples: int | None = None  # accuracy_sample_count_override; None = all
     issue: Literal["random", "unique", "same"] = "random"  # performance_issue_unique, performance_issue_same
     same_index: int = 0  # position in the loaded set
+    target_latency_ns: int = 0  # server without tokens: the limit of the whole latency
+    inferred_tokens_per_sample: int | None = None  # infer_token_latencies and its token_latency_scaling_factor
+    accuracy_log_probability: float = 0.0  # performance mode: the share of answers that mlperf_log_accuracy.json gets
+    accuracy_log_target: int = 0  # or about so many of them (accuracy_log_sampling_target)
+    accuracy_log_seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +259,11 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One condition: what was measured, what was allowed, who is to blame, which knob to turn."""
+    """One condition: what was measured, what was allowed, who is to blame, which knob to turn.
+
+    `margin` is the room left as a share of the limit (negative: missed by). Where samples over a limit are counted, `over`
+    were seen, `allowed` would pass (None: too few queries even for none), `more_queries` under the limit would decide it.
+    """
 
     rule: str
     status: Status
@@ -265,6 +274,10 @@ class Verdict:
     evidence: tuple[int, ...] = ()  # sample ids, worst first
     remedy: str = ""
     loadgen: bool = False  # True if LoadGen's own verdict rests on this condition too
+    margin: float | None = None
+    over: int | None = None
+    allowed: int | None = None
+    more_queries: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from markupsafe import Markup
 from harness.stats import percentile_name
 from harness.types import FINISHES, RunLog, Section
 from reports import plots
-from reports.terminal import not_mlperf, number, size
+from reports.terminal import margin_text, not_mlperf, number, setting_text, size
 
 MAX_TEXT = 400  # characters of an answer
 _SLOWEST = _FIRST = 10
@@ -146,6 +146,21 @@ def _driver(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Sec
     return Section("Driver", (), tuple(rows), "The harness itself: what it took from the machine.") if rows else None
 
 
+def _search(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
+    rows = [
+        (str(i), number(step["target_qps"]), "kept" if step["limits_kept"] else "not kept", step["folder"])
+        for i, step in enumerate(result["search"], 1)
+    ]
+    note = "The highest rate that keeps the limits: doubled until one fails, then halved. The page shows the best run."
+    return Section("Search", ("step", "queries/s", "limits", "run"), tuple(rows), note) if rows else None
+
+
+def _settings(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
+    values = result["settings"].get("effective", [])
+    rows = [(row["name"], setting_text(row["value"], row["unit"]), row["origin"]) for row in values]
+    return Section("Settings", ("setting", "value", "from"), tuple(rows)) if rows else None
+
+
 def _over_run(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
     note = "Where each sample was due, and how long it took from there."
     if len(log) > plots.MAX_POINTS:
@@ -172,7 +187,7 @@ def _machine(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Se
 
 
 SECTIONS: tuple[SectionFn, ...] = (
-    _latency, _throughput, _memory, _quality, _driver, _over_run, _cumulative, _tpot, _load, _machine,
+    _search, _latency, _throughput, _memory, _quality, _driver, _over_run, _cumulative, _tpot, _load, _machine, _settings,
 )  # fmt: skip
 
 
@@ -259,7 +274,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "pretty": _pretty}
+    environment.filters |= {"number": number, "margin": margin_text, "pretty": _pretty}
     return environment
 
 

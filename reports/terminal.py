@@ -20,6 +20,8 @@ def show_result(result: Mapping[str, Any], folder: Path, console: Console) -> No
     """`result` is result.json as a mapping."""
     console.print(_verdict(result))
     console.print(_conditions(result["verdicts"]))
+    if result.get("search"):
+        console.print(_search(result["search"]))
     console.print(_latency(result["latency"]))
     console.print(_figures(result))
     for note in result["notes"]:
@@ -43,7 +45,7 @@ def _verdict(result: Mapping[str, Any]) -> Panel:
 
 
 def _conditions(verdicts: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("Why", ("", "condition", "measured", "limit", "seen"), left=(0, 1, 4))
+    table = _table("Why", ("", "condition", "measured", "limit", "margin", "seen"), left=(0, 1, 5))
     for v in verdicts:
         status = Text(v["status"], style=_COLOUR.get(v["status"], "yellow"))
         seen = Text(v["detail"])
@@ -51,8 +53,23 @@ def _conditions(verdicts: Sequence[Mapping[str, Any]]) -> Table:
             seen.append(f"\nsamples {', '.join(map(str, v['evidence']))}", style="dim")
         if v["remedy"] and v["status"] == "FAIL":
             seen.append(f"\n→ {v['remedy']}", style="bold")
-        table.add_row(status, v["rule"], _with_unit(v["measured"], v["unit"]), _with_unit(v["limit"], v["unit"]), seen)
+        table.add_row(
+            status, v["rule"], _with_unit(v["measured"], v["unit"]), number(v["limit"]), margin_text(v["margin"]), seen
+        )
     return table
+
+
+def _search(steps: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("Search", ("step", "queries/s", "limits", "run"), left=(2, 3))
+    for i, step in enumerate(steps, 1):
+        kept = Text("kept", style="green") if step["limits_kept"] else Text("not kept", style="red")
+        table.add_row(str(i), number(step["target_qps"]), kept, step["folder"])
+    return table
+
+
+def margin_text(margin: float | None) -> str:
+    """Room to the limit in per cent of it (negative: missed by), or in multiples of it; nothing where there is no limit."""
+    return "" if margin is None else f"{100 * margin:+.1f} %" if abs(margin) < 10 else f"{margin:+.0f}x"
 
 
 def _latency(latency: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -108,8 +125,8 @@ def not_mlperf(result: Mapping[str, Any]) -> str:
     return f"Not an MLPerf result: {asked} was asked for, MLPerf's is {needed_s:g} s."
 
 
-def show_plan(settings: Any, schedule: Any, forecast: Mapping[str, str], rate_open: bool, console: Console) -> None:
-    """What a run would do (RunSettings, Schedule, and sentences on its length)."""
+def show_plan(settings: Any, schedule: Any, forecast: Mapping[str, str], values: Sequence[Any], console: Console) -> None:
+    """What a run would do (RunSettings, Schedule, sentences on its length, every setting with its origin)."""
     queries, per_query = schedule.indices.shape
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
@@ -117,16 +134,20 @@ def show_plan(settings: Any, schedule: Any, forecast: Mapping[str, str], rate_op
     closed = settings.scenario in ("single-stream", "multi-stream") and settings.mode == "performance"
     table.add_row("scenario", f"{settings.scenario}, {settings.mode}")
     table.add_row("queries", f"{'at most ' if closed else ''}{queries} of {per_query} sample{'s' * (per_query > 1)}")
-    open_rate = " (shown for it; auto would calibrate it in the warm-up)" if rate_open else ""
-    table.add_row("rate", f"{settings.target_qps:g}/s {'' if settings.scenario == 'server' else 'expected'}{open_rate}")
+    table.add_row("rate", f"{settings.target_qps:g}/s {'' if settings.scenario == 'server' else 'expected'}")
     for label, sentence in forecast.items():
         table.add_row(label, sentence)
-    table.add_row("library", f"{settings.num_samples} samples, answers of up to {settings.max_new_tokens} tokens")
-    limits = f": TTFT {settings.ttft_limit_ns / 1e9:g} s, TPOT {settings.tpot_limit_ns / 1e6:g} ms"
-    table.add_row("judged at", f"p{100 * settings.percentile:g}" + (limits if settings.scenario == "server" else ""))
     shown = schedule.indices.reshape(-1)[:8].tolist()
     table.add_row("first samples", ", ".join(map(str, shown)) + (" ..." if schedule.indices.size > len(shown) else ""))
     console.print(table)
+    settings_table = _table("Settings", ("", "value", "from"), left=(0, 1, 2))
+    for row in values:
+        settings_table.add_row(row.name, setting_text(row.value, row.unit), Text(row.origin, style="dim"))
+    console.print(settings_table)
+
+
+def setting_text(value: Any, unit: str) -> str:
+    return f"{value:,.10g} {unit}".strip() if isinstance(value, float) else f"{value} {unit}".strip()
 
 
 def show_list(name: str, rows: Mapping[str, str], console: Console) -> None:
@@ -175,5 +196,5 @@ def _join(pairs: Sequence[tuple[float | None, str]]) -> str:
 def _table(title: str, columns: Sequence[str], left: Sequence[int], header: bool = True) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, show_header=header)
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i in left else "right", header_style="dim")
+        table.add_column(column, justify="left" if i in left else "right", header_style="dim", no_wrap=column == "condition")
     return table

@@ -24,7 +24,7 @@ import numpy as np
 from harness.stats import PERCENTILES
 from harness.types import Int64s, RunLog, RunSettings
 from scenarios.early_stopping import estimate_rank, queries_needed
-from scenarios.loadgen_settings import Effective, Value, effective, inferred_tokens_per_sample
+from scenarios.loadgen_settings import Effective, Value, effective
 from scenarios.multi_stream import query_latency_ns
 
 _STREAM_PERCENTILE = 0.99  # SingleStream's second estimate, from which multi-stream may be inferred
@@ -318,7 +318,7 @@ def _latency_lines(f: _Figures) -> dict[str, Value]:
 
 def _token_lines(f: _Figures) -> dict[str, Value]:
     lines: dict[str, Value] = {}
-    offline, factor = f.e.scenario == "Offline", inferred_tokens_per_sample(f.settings)
+    offline, factor = f.e.scenario == "Offline", f.settings.inferred_tokens_per_sample
     if f.settings.use_tokens:
         lines |= {"result_tokens_per_second": _per(f.tokens, f.max_latency_s)} if offline else _streamed_lines(f)
     if factor is not None and offline:

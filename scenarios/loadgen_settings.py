@@ -22,7 +22,6 @@ Value = str | int | float | bool | None
 NAMES = {"single-stream": "SingleStream", "multi-stream": "MultiStream", "server": "Server", "offline": "Offline"}
 MODES = {"performance": "PerformanceOnly", "accuracy": "AccuracyOnly"}
 _MS = 1_000_000
-_SERVER_TARGET_NS = 100 * _MS  # TestSettings' default; conf files of token models set 0 and nobody reads it
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ def effective(settings: RunSettings) -> Effective:
         target_qps=float(settings.target_qps),
         target_latency_ns=target_latency_ns(settings),
         target_latency_percentile=0.99 if offline else settings.percentile,
-        max_async_queries=int(_read(settings, "server_max_async_queries", 0)) if server else 1,
+        max_async_queries=0 if server else 1,
         target_duration_ms=0 if offline else settings.min_duration_ns // _MS,
         min_duration_ms=settings.min_duration_ns // _MS,
         max_duration_ms=(settings.max_duration_ns or 0) // _MS,
@@ -86,7 +85,7 @@ def effective(settings: RunSettings) -> Effective:
         max_query_count=settings.max_queries or 0,
         min_sample_count=queries * per_query,
         performance_sample_count=settings.performance_samples,
-        accuracy_sample_count=_read(settings, "accuracy_samples", None) or settings.num_samples,
+        accuracy_sample_count=settings.accuracy_samples or settings.num_samples,
         **_common(settings),
     )
 
@@ -104,8 +103,8 @@ def requested(settings: RunSettings) -> dict[str, Value]:
         "min_query_count": settings.min_queries,
         "max_query_count": settings.max_queries or 0,
         **seeds_and_log,
-        "performance_sample_count_override": int(_read(settings, "performance_sample_count_override", 0)),
-        "accuracy_sample_count_override": _read(settings, "accuracy_samples", None) or 0,
+        "performance_sample_count_override": 0,
+        "accuracy_sample_count_override": settings.accuracy_samples or 0,
         "sample_concatenate_permutation": settings.equal_issue,
     }
     if settings.use_tokens:
@@ -152,14 +151,7 @@ def generated_sets(settings: RunSettings, schedule: Schedule) -> list[GeneratedS
 
 def target_latency_ns(settings: RunSettings) -> int:
     """The latency limit of runs without tokens: server only."""
-    return int(_read(settings, "target_latency_ns", _SERVER_TARGET_NS)) if settings.scenario == "server" else 0
-
-
-def inferred_tokens_per_sample(settings: RunSettings) -> float | None:
-    """`token_latency_scaling_factor` where `infer_token_latencies` is set, else None."""
-    if not _read(settings, "infer_token_latencies", False):
-        return None
-    return float(_read(settings, "token_latency_scaling_factor", 1.0))
+    return settings.target_latency_ns if settings.scenario == "server" else 0
 
 
 def _min_query_count(settings: RunSettings) -> int:
@@ -170,18 +162,17 @@ def _min_query_count(settings: RunSettings) -> int:
 
 def _common(settings: RunSettings) -> dict[str, Any]:
     """What requested and effective share, in their common order; the equal-issue flag comes last."""
-    issue = _read(settings, "issue", "random")
     return {
         "qsl_rng_seed": settings.seeds.qsl,
         "sample_index_rng_seed": settings.seeds.sample_index,
         "schedule_rng_seed": settings.seeds.schedule,
-        "accuracy_log_rng_seed": int(_read(settings, "accuracy_log_seed", 0)),
-        "accuracy_log_probability": float(_read(settings, "accuracy_log_probability", 0.0)),
-        "accuracy_log_sampling_target": int(_read(settings, "accuracy_log_sampling_target", 0)),
+        "accuracy_log_rng_seed": settings.accuracy_log_seed,
+        "accuracy_log_probability": settings.accuracy_log_probability,
+        "accuracy_log_sampling_target": settings.accuracy_log_target,
         "print_timestamps": False,
-        "performance_issue_unique": issue == "unique",
-        "performance_issue_same": issue == "same",
-        "performance_issue_same_index": int(_read(settings, "same_index", 0)),
+        "performance_issue_unique": settings.issue == "unique",
+        "performance_issue_same": settings.issue == "same",
+        "performance_issue_same_index": settings.same_index,
         "sample_concatenate_permutation": settings.equal_issue,
     }
 
@@ -201,7 +192,7 @@ def _of_scenario(settings: RunSettings) -> dict[str, Value]:
         "server_coalesce_queries": False,
         "server_find_peak_qps_decimals_of_precision": 1,
         "server_find_peak_qps_boundary_step_size": 1.0,
-        "server_max_async_queries": int(_read(settings, "server_max_async_queries", 0)),
+        "server_max_async_queries": 0,
         "server_num_issue_query_threads": 0,
     }
 
@@ -214,11 +205,6 @@ def _split(settings: RunSettings, loaded: list[int]) -> list[list[int]]:
         parts.append(loaded[at : at + size])
         at += size
     return parts
-
-
-def _read(settings: RunSettings, name: str, default: Any) -> Any:
-    """A field that older settings lack has LoadGen's default."""
-    return getattr(settings, name, default)
 
 
 Lines = Mapping[str, Value]

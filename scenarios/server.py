@@ -34,6 +34,14 @@ class Server:
 
     def judge(self, log: RunLog, settings: RunSettings) -> list[Verdict]:
         last_due_ns = int(log.due_ns[-1]) if len(log) else 0
+        return [
+            *(self._tokens(log, settings) if settings.use_tokens else self._whole_latency(log, settings)),
+            min_duration(last_due_ns, settings, "raise --min-queries, or lower --target-qps"),
+            min_queries(log, settings, settings.min_queries),
+            driver_on_time(log, settings),
+        ]
+
+    def _tokens(self, log: RunLog, settings: RunSettings) -> list[Verdict]:
         first = np.flatnonzero(log.completed & (log.first_ns >= 0))
         ttft_ns, tpot_ns = log.ttft_ns[first], log.tpot_ns
         ttft_limit, tpot_limit = settings.ttft_limit_ns, settings.tpot_limit_ns
@@ -42,7 +50,12 @@ class Server:
             tail_limit("tpot", tpot_ns, np.flatnonzero(log.has_tpot), tpot_limit, settings),
             tail_is_certain("ttft", ttft_ns, ttft_limit, settings),
             tail_is_certain("tpot", tpot_ns, tpot_limit, settings),
-            min_duration(last_due_ns, settings, "raise --min-queries, or lower --target-qps"),
-            min_queries(log, settings, settings.min_queries),
-            driver_on_time(log, settings),
+        ]
+
+    def _whole_latency(self, log: RunLog, settings: RunSettings) -> list[Verdict]:
+        done = np.flatnonzero(log.completed)
+        latency_ns, limit_ns = log.latency_ns[done], settings.target_latency_ns
+        return [
+            tail_limit("latency", latency_ns, done, limit_ns, settings),
+            tail_is_certain("latency", latency_ns, limit_ns, settings),
         ]

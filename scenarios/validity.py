@@ -16,6 +16,7 @@ from harness.types import Int64s, RunLog, RunSettings, Verdict
 from scenarios.early_stopping import estimate_rank, over_allowed, queries_needed
 
 _WORST = 5
+_NO_FIGURE = dict.fromkeys(("ttft", "tpot"), "make the SUT report its first token and at least two tokens")
 
 
 def min_duration(reached_ns: int, settings: RunSettings, remedy: str) -> Verdict:
@@ -30,6 +31,7 @@ def min_duration(reached_ns: int, settings: RunSettings, remedy: str) -> Verdict
         detail=f"MLPerf asks for {official_s:g} s" if short else "",
         remedy=remedy,
         loadgen=True,
+        margin=_above(reached_ns, settings.min_duration_ns),
     )
 
 
@@ -47,6 +49,7 @@ def min_queries(log: RunLog, settings: RunSettings, samples: int, unit: str = "q
         detail="" if done >= samples else f"only {done} of {samples} samples came back",
         remedy="let the run end by itself; see why samples were lost or the run stopped early",
         loadgen=True,
+        margin=_above(min(issued, needed * done / samples) if samples else issued, needed),
     )
 
 
@@ -63,7 +66,7 @@ def tail_limit(name: str, values_ns: Int64s, ids: NDArray[Any], limit_ns: int, s
             limit=limit_ns / 1e6,
             unit="ms",
             detail="no sample has this figure",
-            remedy="make the SUT report its first token and at least two tokens",
+            remedy=_NO_FIGURE.get(name, "see why no sample completed"),
             loadgen=True,
         )
     return Verdict(
@@ -76,6 +79,8 @@ def tail_limit(name: str, values_ns: Int64s, ids: NDArray[Any], limit_ns: int, s
         evidence=worst(values_ns[over], ids[over]),
         remedy="lower --target-qps, or use a faster variant",
         loadgen=True,
+        margin=_below(measured, limit_ns),
+        over=int(over.sum()),
     )
 
 
@@ -95,6 +100,10 @@ def tail_is_certain(name: str, values_ns: Int64s, limit_ns: int, settings: RunSe
         detail=f"{over} over, {can}{more}",
         remedy="raise --min-queries, or lower --target-qps",
         loadgen=True,
+        margin=_above(n, needed),
+        over=over,
+        allowed=allowed,
+        more_queries=max(needed - n, 0),
     )
 
 
@@ -103,16 +112,19 @@ def tail_estimate(latencies_ns: Int64s, settings: RunSettings) -> Verdict:
     n, p = len(latencies_ns), settings.percentile
     rank = estimate_rank(n, p)
     estimate_ms = None if rank is None else float(np.partition(latencies_ns, rank)[rank]) / 1e6
+    needed = queries_needed(1, p)
     bound = "" if estimate_ms is None else f"{percentile_name(p)} is at most {estimate_ms:.4g} ms at 99 % confidence"
     return Verdict(
         rule="early_stopping",
         status="PASS" if rank is not None else "FAIL",
         measured=n,
-        limit=queries_needed(1, p),
+        limit=needed,
         unit="queries",
-        detail=bound or "too few queries to bound the percentile",
+        detail=bound or f"too few queries to bound the percentile; {needed - n} more would",
         remedy="raise --min-queries",
         loadgen=True,
+        margin=_above(n, needed),
+        more_queries=max(needed - n, 0),
     )
 
 
@@ -131,7 +143,19 @@ def driver_on_time(log: RunLog, settings: RunSettings) -> Verdict:
         detail=f"{len(late)} of {len(log)} issued later",
         evidence=worst(lag_ns[late], late),
         remedy="free a core for the driver, or lower --target-qps",
+        margin=None if measured is None else _below(measured, settings.lag_limit_ns),
+        over=len(late),
     )
+
+
+def _below(measured: float, limit: float) -> float | None:
+    """Room under an upper limit, as a share of it."""
+    return 1 - measured / limit if limit else None
+
+
+def _above(measured: float, limit: float) -> float | None:
+    """Room over a lower limit, as a share of it; without a limit there is no such figure."""
+    return measured / limit - 1 if limit else None
 
 
 def worst(values: NDArray[Any], ids: NDArray[Any]) -> tuple[int, ...]:

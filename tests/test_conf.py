@@ -2,9 +2,13 @@
 
 import pytest
 
-from harness.conf import read_conf
+from harness import conf as conf_module
 from harness.errors import BadInput
 from harness.settings import load_config
+
+
+def read_conf(path, model, scenario):
+    return {name: setting.value for name, setting in conf_module.read_conf(path, model, scenario).items()}
 
 
 @pytest.fixture
@@ -35,7 +39,9 @@ def test_milliseconds_and_percent_become_our_units(conf):
 def test_an_expected_latency_is_an_expected_rate_in_the_stream_scenarios_only(conf):
     path = conf("*.*.target_latency = 10")
     assert read_conf(path, "m", "single-stream") == {"target_qps": 100.0}
-    assert read_conf(path, "m", "server") == {}
+    assert read_conf(path, "m", "server") == {"target_latency": 0.01}  # there it is a limit
+    assert read_conf(conf("*.*.target_latency = 0"), "m", "server") == {"target_latency": None}  # tokens have theirs
+    assert read_conf(path, "m", "offline") == {}
 
 
 @pytest.mark.parametrize(
@@ -48,6 +54,31 @@ def test_an_expected_latency_is_an_expected_rate_in_the_stream_scenarios_only(co
         ([], {}),
     ],
 )
+def test_every_setting_says_which_line_made_it(conf):
+    path = conf("*.*.target_qps = 1\n\nm.Server.target_qps = 4\n*.Server.performance_issue_same = 1\n")
+    config = load_config({"scenario": "server", "sut": "null", "user_conf": path, "conf_model": "m", "min_queries": 70})
+    assert config.origins["target_qps"] == "user.conf, line 3"
+    assert config.origins["issue"] == "user.conf, line 4"
+    assert config.origins["min_queries"] == "--min-queries"
+
+
+def test_sampling_and_inferred_tokens_are_read(conf):
+    text = "*.*.accuracy_log_sampling_target = 100\n*.*.accuracy_log_rng_seed = 720381539243781796\n"
+    text += "*.*.infer_token_latencies = 1\n*.*.token_latency_scaling_factor = 69\n*.*.mode = 0\n"
+    assert read_conf(conf(text), "m", "server") == {
+        "accuracy_log_target": 100,
+        "accuracy_log_seed": 720381539243781796,
+        "infer_tokens": 69,
+        "mode": "submission",
+    }
+
+
+@pytest.mark.parametrize("line", ["*.*.coalesce_queries = 1", "*.*.max_async_queries = 5"])
+def test_what_is_not_offered_is_refused_and_not_ignored(conf, line):
+    with pytest.raises(BadInput, match="line 1"):
+        read_conf(conf(line), "m", "server")
+
+
 def test_three_flags_of_loadgen_are_one_setting(conf, lines, issue):
     assert read_conf(conf("\n".join(f"*.*.{line}" for line in lines)), "m", "server") == issue
 

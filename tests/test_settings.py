@@ -133,7 +133,7 @@ def test_a_good_rate_is_taken_over(given, qps):
 def test_a_choice_lists_its_alternatives(flag, value):
     found = complaint(**{flag: value})
     assert f"--{flag}" in found
-    assert "'real' or 'virtual'" in found or "'performance' or 'accuracy'" in found
+    assert "'real' or 'virtual'" in found or "'performance', 'accuracy', 'submission' or 'find-peak'" in found
 
 
 # ---- durations

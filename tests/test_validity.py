@@ -138,7 +138,8 @@ def test_more_queries_discard_the_highest_latencies():
 def test_too_few_queries_have_no_estimate():
     found = tail_estimate(nanoseconds(*range(63)), SETTINGS)
     assert (found.status, found.measured, found.limit) == ("FAIL", 63, 64)
-    assert found.detail == "too few queries to bound the percentile"
+    assert found.detail == "too few queries to bound the percentile; 1 more would"
+    assert found.more_queries == 1
 
 
 # ---- the driver itself

@@ -5,6 +5,7 @@
     channel   round trips between driver and SUT process
     schedule  making a million server queries, against the same generator as a plain Python loop
     memory    bytes that the recorder keeps per sample and per token; a million samples written, read and summarised
+    logs      LoadGen's three log files of a million samples of eight tokens
     engine    the 135M model behind the harness (process, channel, driver) against the same engine called bare
 
 `python -m tests.bench driver memory` runs some of them. Exit code 1 if a target is missed.
@@ -26,13 +27,15 @@ from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ROUNDS = 5
+T = TypeVar("T")
 LADDER = (150_000, 200_000, 250_000, 300_000, 350_000, 400_000, 450_000, 500_000, 550_000, 600_000, 700_000, 800_000)
 
 
@@ -109,6 +112,27 @@ def schedule() -> Iterable[Row]:
     )
 
 
+def logs() -> Iterable[Row]:
+    from reports import mlperf_logs
+    from scenarios import loadgen_results
+
+    log, settings, header = _million_answers()
+    results_s, found = _timed(lambda: loadgen_results.results(log, settings))
+    pages_s, pages = _timed(lambda: _pages(header, settings, found, log))
+    some_s, some = _timed(lambda: _answers(log, replace(settings, accuracy_log_probability=0.05)))
+    all_s, every = _timed(lambda: _answers(log, replace(settings, accuracy_log_probability=2.0)))
+    with tempfile.TemporaryDirectory() as scratch:
+        texts = {**pages, mlperf_logs.ACCURACY: every}
+        write_s, _ = _timed(lambda: mlperf_logs.write(Path(scratch), header, texts))
+    total_s, pages_mb = results_s + pages_s + all_s + write_s, sum(map(len, pages.values())) / 1e6
+    yield Row("logs of a million samples: results, s", f"{results_s:.2f}", "", "", "", True)
+    yield Row(f"  detail and summary ({pages_mb:.1f} MB), s", f"{pages_s:.3f}", "", "", "", True)
+    yield Row(f"  answers, 5 % logged ({len(some) / 1e6:.0f} MB), s", f"{some_s:.2f}", "", "", "", True)
+    yield Row(f"  answers, all logged ({len(every) / 1e6:.0f} MB), s", f"{all_s:.2f}", "", "", "", True)
+    yield Row("  writing the three files, all logged, s", f"{write_s:.2f}", "", "", "", True)
+    yield Row("  log writing time per million samples, s", f"{total_s:.1f}", "", "", "under 6", total_s < 6)
+
+
 def engine() -> Iterable[Row]:
     bare, served = [], []
     for _ in range(ROUNDS):
@@ -126,6 +150,7 @@ PARTS: dict[str, Callable[[], Iterable[Row]]] = {
     "channel": channel,
     "memory": memory,
     "schedule": schedule,
+    "logs": logs,
     "engine": engine,
 }
 
@@ -308,6 +333,63 @@ def _plain_schedule() -> tuple[list[int], list[int]]:
         u = (when() + when() * 2.0**32) / 2.0**64
         now += int(-math.log(1.0 - u) / QPS * 1e9)
     return indices, offsets
+
+
+def _million_answers() -> tuple[Any, Any, Any]:
+    """A server run of a million samples of eight tokens, made from thin air: (log, settings, header of its logs)."""
+    from harness.doctor import IDLE_SETTINGS
+    from harness.types import RunLog
+    from reports.mlperf_logs import Header
+
+    n, tokens, draw = 1_000_000, 8, np.random.default_rng(1)
+    ids = draw.integers(0, 49_152, n * tokens).astype(np.int32)
+    due_ns = np.cumsum(draw.integers(0, 1_000_000, n))
+    first_ns = due_ns + draw.integers(10_000_000, 100_000_000, n)
+    done_ns = first_ns + draw.integers(10_000_000, 100_000_000, n)
+    each, starts = np.arange(n, dtype=np.int32), np.arange(0, n * tokens + 1, tokens)
+    log = RunLog(
+        query_id=each, index=each % LIBRARY, due_ns=due_ns, issued_ns=due_ns + 1_000, first_ns=first_ns, done_ns=done_ns,
+        first_token=ids[::tokens].copy(), reported_tokens=np.full(n, -1, np.int32), finish=np.ones(n, np.int8),
+        token_start=starts, token_ids=ids, stamp_start=np.zeros(n + 1, np.int64), stamp_ns=np.empty(0, np.int64),
+        completion_order=np.argsort(done_ns).astype(np.int32),
+    )  # fmt: skip
+    settings = replace(
+        IDLE_SETTINGS, scenario="server", num_samples=LIBRARY, performance_samples=LIBRARY, target_qps=2_000.0,
+        min_queries=n, use_tokens=True, percentile=0.99,
+    )  # fmt: skip
+    header = Header("bench", "touchstone", "bench", "bench", LIBRARY, LIBRARY, "2026-11-20T10:00:00+00:00")
+    return log, settings, header
+
+
+def _pages(header: Any, settings: Any, found: Any, log: Any) -> dict[str, str]:
+    """The detail log and the summary. (The schedule, which is made again for them, has a row of its own.)"""
+    from reports import mlperf_logs
+    from scenarios import loadgen_settings as names
+
+    sets = [names.GeneratedSet(list(range(LIBRARY)), len(log), 1, int(log.due_ns[-1]))]
+    said = mlperf_logs.Settings(names.requested(settings), names.effective_lines(settings), names.parameters(settings))
+    return {
+        mlperf_logs.DETAIL: mlperf_logs.detail(header, said, sets, found, log),
+        mlperf_logs.SUMMARY: mlperf_logs.summary(header, said, found),
+    }
+
+
+def _answers(log: Any, settings: Any) -> str:
+    """Which answers to log, and their text."""
+    from reports import mlperf_logs
+    from scenarios import accuracy_log
+
+    return mlperf_logs.accuracy(log, accuracy_log.logged_samples(log, settings).tolist(), True, True)
+
+
+def _timed(work: Callable[[], T]) -> tuple[float, T]:
+    """Median seconds, and what it made."""
+    seconds = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        made = work()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds), made
 
 
 def _tokens_per_s(way: str) -> float:
