@@ -11,4 +11,5 @@ RULES = {
 METRICS = {
     "rouge": "accuracy.rouge:rouge",
     "length": "accuracy.length:tokens_per_sample",
+    "characters": "accuracy.length:gen_len",
 }

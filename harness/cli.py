@@ -88,6 +88,33 @@ def report(folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run fol
     _finish(result, as_json, _EXIT[result["status"]])
 
 
+@app.command()
+def package(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run in submission mode, or its performance run.")],
+    submitter: Annotated[str, typer.Option(help="Who submits: a folder name.")],
+    system: Annotated[str, typer.Option(help="What it ran on: a folder name.")],
+    accuracy_run: Annotated[Path | None, typer.Option(help="The accuracy run, if RUN does not hold one.")] = None,
+    system_json: Annotated[Path | None, typer.Option(help="What the run cannot know: cooling, networks, ...")] = None,
+    division: Annotated[str, typer.Option(help="open, closed or network.")] = "open",
+    benchmark: Annotated[str | None, typer.Option(help="MLPerf's name of it (default: the profile's).")] = None,
+    output: Annotated[Path, typer.Option(help="Root of the tree.")] = Path("submission"),
+    allow_invalid: Annotated[bool, typer.Option("--allow-invalid", help="Package an INVALID run all the same.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a submission tree for MLPerf Inference of a run, and check it as strictly as the rules are."""
+    with _people(as_json) as (console, _):
+        from reports.package import package as make
+        from reports.terminal import show_package
+
+        made = make(
+            folder, output, submitter, system, accuracy_run=accuracy_run, system_json=system_json, division=division,
+            benchmark=benchmark, allow_invalid=allow_invalid,
+        )  # fmt: skip
+        show_package(made.place, made.problems, made.notes, console)
+    value = {"root": str(made.root), "place": str(made.place), "problems": made.problems, "notes": made.notes}
+    _finish(value, as_json, 1 if made.problems else 0)
+
+
 @app.command(name="list")
 def list_(
     what: Annotated[str | None, typer.Argument(help="models, variants, scenarios, datasets, suts or profiles.")] = None,

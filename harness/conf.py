@@ -44,10 +44,12 @@ def read_conf(path: Path, model: str, scenario: str) -> dict[str, Setting]:
             continue  # several of theirs are one setting of ours
         name, convert = _KEYS[key](scenario)
         try:
-            if name:
-                values[name] = Setting(convert(line.value), f"{path.name}, line {line.number}")
+            value = convert(line.value)
         except (ValueError, KeyError, ZeroDivisionError):
-            raise BadInput(f"{path.name}, line {line.number}", f"{key} = {line.value}", "a number that fits it") from None
+            fits = _ONLY.get(key, "a number that fits it")
+            raise BadInput(f"{path.name}, line {line.number}", f"{key} = {line.value}", fits) from None
+        if name:
+            values[name] = Setting(value, f"{path.name}, line {line.number}")
     return values | _issue(path, effective) | _inferred(path, effective)
 
 
@@ -120,6 +122,8 @@ def _seconds(text: str) -> float:
 
 
 def _whole(text: str) -> int:
+    if re.fullmatch(r"\d+", text):  # a seed has more digits than a float
+        return int(text)
     number = float(text)
     if number != int(number):
         raise ValueError(text)
@@ -138,14 +142,10 @@ def _latency(scenario: str) -> Converter:
     return "target_latency" if scenario == "server" else "", lambda ms: _seconds(ms) or None
 
 
-def _only(allowed: str) -> Callable[[str], Any]:
-    """For keys that we accept and do not offer."""
-
-    def check(text: str) -> None:
-        if text != allowed:
-            raise ValueError(text)
-
-    return check
+def _zero(text: str) -> None:
+    """For what we do not offer: only its being off is accepted."""
+    if text != "0":
+        raise ValueError(text)
 
 
 _ISSUE = {
@@ -180,8 +180,12 @@ _KEYS: dict[str, Callable[[str], Converter]] = {
     "accuracy_log_sampling_target": _plain("accuracy_log_target", _whole),
     "accuracy_log_probability": _plain("accuracy_log_probability", lambda percent: float(percent) / 100),
     "print_timestamps": _plain("", _whole),  # it only makes LoadGen's trace longer
-    "coalesce_queries": _plain("", _only("0")),  # a query is issued when it is due
-    "max_async_queries": _plain("", _only("0")),  # queries are never held back or refused
+    "coalesce_queries": _plain("", _zero),
+    "max_async_queries": _plain("", _zero),
+}
+_ONLY = {
+    "coalesce_queries": "0 alone is: here each query is issued when it is due",
+    "max_async_queries": "0 alone is: here a run is not ended for many open queries",
 }
 _FIXED = dict.fromkeys(
     ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed"), "LoadGen ignores seeds in these files; use --seeds"

@@ -49,7 +49,7 @@ def drive(
     """
     loop = _Loop(sut, clock, recorder, settings, stop or Stop(), on_idle)
     start_ns = clock.now_ns()
-    with _quiet():
+    with quiet():
         try:
             rest = iter(queries)
             ahead = list(islice(rest, AHEAD))
@@ -149,7 +149,7 @@ def _broken(recorder: Recorder, start_ns: int, reason: str) -> RunLog:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The quiet window: collect garbage before it, none inside it."""
     gc.collect()
     gc.freeze()

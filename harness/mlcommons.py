@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.clock import FAR_FUTURE_NS, RealClock
-from harness.driver import Stop, _quiet
+from harness.driver import Stop, quiet
 from harness.errors import BadInput, HarnessError, RunBroke, SetupFailed
 from harness.mlcommons_child import EVENT, FIRST, FLUSH, OVER, RECEIVE_BYTES, WORD
 from harness.protocols import SUT, Clock
@@ -93,6 +93,12 @@ def _latency_ns(qps: float) -> float:
     """The latency whose inverse, which LoadGen plans with, is `qps`; or the next above, so that whole counts stay whole."""
     latency_ns = 1e9 / qps
     return latency_ns if 1e9 / latency_ns >= qps else math.nextafter(latency_ns, 0.0)
+
+
+def due_offsets(settings: RunSettings, schedule: Any) -> Sequence[int]:
+    """When each query of a server run is due, as `drive` wants it; nothing where LoadGen alone decides."""
+    timed = settings.scenario == "server" and settings.mode == "performance"
+    return schedule.offsets_ns.tolist() if timed else ()
 
 
 class Relay(Recorder):
@@ -158,7 +164,7 @@ def drive(
     """
     require_wheel()
     _check(clock, folder)
-    with _quiet(), _Wheel(settings, clock, folder) as wheel:
+    with quiet(), _Wheel(settings, clock, folder) as wheel:
         loop = _Loop(settings, sut, clock, recorder, offsets_ns, wheel, stop or Stop(), on_idle)
         clock.watch(wheel.socket.fileno(), loop.hear)
         try:

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness import registry, runlog
+from harness import mlcommons, registry, runlog
 from harness.errors import BadInput
 from harness.runlog import RunFacts
 from harness.settings import RunConfig
@@ -51,6 +51,7 @@ class Result(BaseModel):
     status_reason: str
     official: bool
     loadgen_valid: bool
+    loadgen: dict[str, Any] = {}  # the official LoadGen's own figures, where it was the driver
     result: dict[str, Any]
     latency: dict[str, Row]
     throughput: dict[str, float | None]
@@ -72,7 +73,10 @@ class Result(BaseModel):
 
 
 class Raw(NamedTuple):
-    """The raw files of a run folder, read once. `lg` is what LoadGen would have made of the same times."""
+    """The raw files of a run folder, read once.
+
+    `lg` is what LoadGen would have made of the same times; `official` what it did make of them, where it was the driver.
+    """
 
     saved: dict[str, Any]
     environment: dict[str, Any]
@@ -81,6 +85,7 @@ class Raw(NamedTuple):
     settings: RunSettings
     config: RunConfig
     lg: loadgen_results.LoadgenResults
+    official: dict[str, Any]
 
 
 def publish(folder: Path, samples: Sequence[Sample] | None = None) -> Result:
@@ -135,13 +140,14 @@ def read(folder: Path) -> Raw:
     saved, environment = _read_json(folder / "settings.json"), _read_json(folder / "environment.json")
     log, facts = runlog.read_log(folder)
     settings, config = _parse(folder, saved)
-    return Raw(saved, environment, log, facts, settings, config, loadgen_results.results(log, settings))
+    official = mlcommons.official_results(folder) if mlcommons.is_official(folder) else {}
+    return Raw(saved, environment, log, facts, settings, config, loadgen_results.results(log, settings), official)
 
 
 def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Result:
     """Judge and score a run."""
-    saved, environment, log, facts, settings, config, lg = raw
-    verdicts = judge(log, facts, settings)
+    saved, environment, log, facts, settings, config, lg, loadgen = raw
+    verdicts = judge(log, facts, settings) + ([_official_verdict(loadgen)] if "result_validity" in loadgen else [])
     status, reason = _status(log, verdicts)
     scores, problems = _scores(folder, log, settings, samples if samples is not None else _samples(saved, config))
     is_model = registry.sut_entry(config.sut).uses_dataset
@@ -158,8 +164,9 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         status=status,
         status_reason=reason,
         official=_is_official(config, settings, status),
-        loadgen_valid=lg.valid,
-        result=asdict(registry.scenario(settings.scenario).result(log, settings)),
+        loadgen_valid=loadgen["result_validity"] == "VALID" if "result_validity" in loadgen else lg.valid,
+        loadgen=loadgen,
+        result=_headline(log, settings, loadgen),
         latency=_latency(log),
         throughput=_throughput(log, settings),
         counts=_counts(log),
@@ -192,6 +199,37 @@ def _is_official(config: RunConfig, settings: RunSettings, status: str) -> bool:
     )
 
 
+_LOADGENS = {  # scenario: its figure in LoadGen's log, and that many of them are one of ours
+    "single-stream": ("result_{p:.2f}_percentile_latency_ns", 1e6),
+    "multi-stream": ("result_{p:.2f}_percentile_per_query_latency_ns", 1e6),
+    "server": ("result_completed_samples_per_sec", 1.0),
+    "offline": ("result_samples_per_second", 1.0),
+}
+
+
+def _headline(log: RunLog, settings: RunSettings, loadgen: dict[str, Any]) -> dict[str, Any]:
+    """The scenario's figure; the official LoadGen's own where it was the driver."""
+    metric = asdict(registry.scenario(settings.scenario).result(log, settings))
+    key, unit = _LOADGENS[settings.scenario]
+    value = loadgen.get(key.format(p=100 * settings.percentile))
+    return metric if value is None else metric | {"name": f"{metric['name']}, by LoadGen", "value": value / unit}
+
+
+def _official_verdict(loadgen: dict[str, Any]) -> Verdict:
+    """The official LoadGen's word is one condition more: its clock is another, and so is its place on the way."""
+    valid = loadgen["result_validity"] == "VALID"
+    reason = str(loadgen.get("result_invalid_reason") or "early stopping: see mlperf_log_summary.txt")
+    return Verdict(
+        rule="official_loadgen",
+        status="PASS" if valid else "FAIL",
+        detail=f"LoadGen {loadgen['loadgen_version']}" + ("" if valid else f": {reason}"),
+        remedy=""
+        if valid
+        else "see mlperf_log_summary.txt; LoadGen's latencies include the way from its process to this one",
+        loadgen=True,
+    )
+
+
 def judge(log: RunLog, facts: RunFacts, settings: RunSettings) -> list[Verdict]:
     """The scenario's conditions (performance mode only), then the output rules (always)."""
     timed = registry.scenario(settings.scenario).judge(log, settings) if settings.mode == "performance" else []
@@ -210,6 +248,8 @@ def _extra(folder: Path, what: str) -> Iterator[None]:
 
 def _write_logs(folder: Path, raw: Raw, result: Result) -> None:
     """LoadGen's three files. Logs of another run (or of LoadGen itself) stay as they are."""
+    if raw.official:
+        return
     log, settings, found = raw.log, raw.settings, raw.lg
     header = _header(result, raw.facts)
     names = mlperf_logs.Settings(
@@ -358,6 +398,7 @@ def _notes(config: RunConfig, facts: RunFacts) -> list[str]:
     if truncated := facts.sut.get("truncated_samples"):
         shown = ", ".join(map(str, truncated[:5])) + (", ..." if len(truncated) > 5 else "")
         notes.append(f"{len(truncated)} prompts were truncated at the front (samples {shown})")
+    notes += facts.notes
     if not config.chosen_profile.official:
         notes.append(f"profile {config.profile}: {config.chosen_profile.summary}")
     if config.in_process:
@@ -399,7 +440,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 _FILES = (
-    "settings.json", "environment.json", "samples.parquet", "telemetry.parquet", "report.html", "sut.log",
+    "settings.json", "environment.json", "samples.parquet", "telemetry.parquet", "report.html", "sut.log", "loadgen.log", SEARCH,
     "mlperf_log_summary.txt", "mlperf_log_detail.txt", "mlperf_log_accuracy.json",
 )  # fmt: skip
 _MADE = ("memory.json", "scores.json", "verdicts.json", "result.json")

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import environment, registry, runlog
+from harness import environment, mlcommons, registry, runlog
 from harness import result as results
 from harness.clock import RealClock, VirtualClock, utc_now, wake_on_signals
 from harness.driver import Stop, drive
@@ -44,6 +44,8 @@ class Run:
         self.config, self._say, self._progress = config, say, progress
         self.stop = Stop()
         self.entry = registry.sut_entry(config.sut)
+        if config.driver == "mlcommons":
+            mlcommons.require_wheel()
         self.samples, self.source = _library(config)
         self.scenario = registry.scenario(config.scenario)
         expected = run_settings(config, len(self.samples), _given_rate(config))  # refuses what the library cannot give
@@ -209,17 +211,31 @@ class Run:
             total: int | None = int(schedule.indices.size)
         else:
             total = least * settings.samples_per_query if not settings.min_duration_ns else None
-        recorder = Recorder(self.clock)
+        official = self.config.driver == "mlcommons"
+        recorder = mlcommons.Relay(self.clock, settings) if official else Recorder(self.clock)
         sut.load(self.samples, recorder)
         helper = self._telemetry(sut, total, folder)
         self._say("")
         facts.measured_at = utc_now().isoformat(timespec="milliseconds")
         used_s, start_ns = _cpu_s(), self.clock.now_ns()
         plan = self.scenario.plan(settings, schedule)
-        self.measured = True
+        self.measured, on_idle = True, helper.on_idle if helper else None
         try:
-            limits = replace(settings, min_queries=least)
-            log = drive(plan, sut, self.clock, recorder, limits, self.stop, helper.on_idle if helper else None)
+            if isinstance(recorder, mlcommons.Relay):
+                log = mlcommons.drive(
+                    settings,
+                    sut,
+                    self.clock,
+                    recorder,
+                    folder,
+                    mlcommons.due_offsets(settings, schedule),
+                    self.stop,
+                    on_idle,
+                )
+                facts.notes = recorder.repairs()
+            else:
+                limits = replace(settings, min_queries=least)
+                log = drive(plan, sut, self.clock, recorder, limits, self.stop, on_idle)
         finally:
             wall_s = (self.clock.now_ns() - start_ns) / 1e9
             if helper:

@@ -175,7 +175,7 @@ def run_settings(config: RunConfig, num_samples: int, target_qps: float, mode: M
     profile = config.chosen_profile
     percentile = profile.percentile.get(config.scenario, 0.99) if config.percentile is None else config.percentile / 100
     loaded = min(config.performance_samples or profile.performance_samples or num_samples, num_samples)
-    _check_library(config, loaded)
+    _check_library(config, loaded, num_samples)
     ttft_limit_ns = _ns(config.ttft_limit, profile.ttft_limit_s)
     target_latency_ns = _ns(config.target_latency, profile.target_latency_s or 0.0)
     return RunSettings(
@@ -274,14 +274,18 @@ _OF_THE_PROFILE = {
 }  # fmt: skip
 
 
-def _check_library(config: RunConfig, loaded: int) -> None:
+def _check_library(config: RunConfig, loaded: int, num_samples: int) -> None:
     """What depends on the library's size, where LoadGen would read beyond it. Raises BadInput."""
     if config.scenario == "multi-stream" and config.samples_per_query > loaded:
         raise BadInput(
             "--samples-per-query", f"it is {config.samples_per_query}", f"{loaded} samples are loaded", "Lower it."
         )
-    if config.issue == "same" and config.same_index >= loaded:
-        raise BadInput("--same-index", f"it is {config.same_index}", f"{loaded} samples are loaded, from 0 on", "Lower it.")
+    parts = config.mode in ("accuracy", "submission")
+    smallest = (min(config.accuracy_samples or num_samples, num_samples) % loaded or loaded) if parts else loaded
+    if config.issue == "same" and config.same_index >= smallest:
+        raise BadInput(
+            "--same-index", f"it is {config.same_index}", f"{smallest} samples are loaded, from 0 on", "Lower it."
+        )
 
 
 def _ns(own: float | None, default_s: float) -> int:

@@ -169,8 +169,9 @@ def place_of(
 def check(timed: Run, scored: Run, benchmark: str, allow_invalid: bool = False) -> None:
     """Is it one performance run and one accuracy run of the same thing, both valid? Raises BadInput."""
     for run, mode in ((timed, "performance"), (scored, "accuracy")):
-        if run.result["mode"] != mode:
-            raise BadInput(f"packaging {run.folder}", f"a run in {run.result['mode']} mode", f"one in {mode} mode")
+        found = run.result["settings"]["run"]["mode"]  # of this part: a submission has one of each
+        if found != mode:
+            raise BadInput(f"packaging {run.folder}", f"a run in {found} mode", f"one in {mode} mode")
         if run.result["status"] != "VALID" and not allow_invalid:
             found = f"the run is {run.result['status']} ({run.result['status_reason']})"
             raise BadInput(f"packaging {run.folder}", found, "a VALID run", "See harness report RUN for what to change.")
@@ -183,7 +184,7 @@ def check(timed: Run, scored: Run, benchmark: str, allow_invalid: bool = False) 
         raise BadInput(doing, "they differ in " + "; ".join(differ), "two runs of the same thing", _HOW_TO_SCORE)
 
 
-_HOW_TO_SCORE = "Run it again with --mode accuracy."
+_HOW_TO_SCORE = "Run it with --mode submission, or once more with --mode accuracy."
 
 
 def _identity(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -150,6 +150,16 @@ def setting_text(value: Any, unit: str) -> str:
     return f"{value:,.10g} {unit}".strip() if isinstance(value, float) else f"{value} {unit}".strip()
 
 
+def show_package(place: Path, problems: Sequence[str], notes: Sequence[str], console: Console) -> None:
+    """Where a submission tree was put, and what is still wrong with it."""
+    colour, word = ("red", f"{len(problems)} PROBLEMS") if problems else ("green", "COMPLETE")
+    console.print(Panel(Text.assemble((word, f"bold {colour}"), f"  {place}"), border_style=colour))
+    for problem in problems:
+        console.print(Text(f"- {problem}"))
+    for note in notes:
+        console.print(Text(f"note: {note}", style="dim"))
+
+
 def show_list(name: str, rows: Mapping[str, str], console: Console) -> None:
     table = _table(name.capitalize(), ("name", "what it is"), left=(0, 1))
     for key, summary in rows.items():

@@ -621,22 +621,22 @@ def test_repeats_a_little_faster_are_within_the_margin():
     assert found("TEST04 repeats_latency", timed(2000, 1500, 1, speed_of_repeats=1.05)).status == "PASS"
 
 
-def test_eight_repeats_are_enough_for_a_doubt_and_not_for_blame():
-    """Each of eight is faster: chance does that once in 256 runs."""
-    rows = [Row(due=100.0 * i, latency=80, index=i) for i in range(8)]
-    again = [Row(due=100.0 * i + 50, latency=20, index=i) for i in range(8)]
-    doubt = found("TEST04 repeats_latency", hand([*rows, *again], scenario="single-stream"))
-    assert (doubt.status, doubt.measured, len(doubt.evidence)) == ("UNDECIDED", pytest.approx(4), 5)
-    assert "p = 0.0039" in doubt.detail
-    assert "--issue same" in doubt.remedy
+def asked_twice(n):
+    """n questions twice in a row, the second time four times as fast, and one more."""
+    rows = [Row(due=50.0 * i, latency=20 if i % 2 else 80, index=i // 2) for i in range(2 * n + 1)]
+    return hand(rows, scenario="single-stream")
 
 
-@pytest.mark.parametrize("fewer", [0, 1])
-def test_seven_pairs_are_the_least_that_can_tell(fewer):
-    rows = [Row(due=100.0 * i, latency=80, index=i) for i in range(7 - fewer)]
-    again = [Row(due=100.0 * i + 50, latency=20, index=i) for i in range(7 - fewer)]
-    told = found("TEST04 repeats_latency", hand([*rows, *again], scenario="single-stream"))
-    assert told.status == ("SKIPPED" if fewer else "UNDECIDED")
+@pytest.mark.parametrize(
+    ("n", "status", "p"),
+    [(6, "SKIPPED", ""), (7, "UNDECIDED", "0.0078"), (8, "UNDECIDED", "0.0039"), (10, "FAIL", "0.00098")],
+)
+def test_few_repeats_raise_a_doubt_and_more_settle_it(n, status, p):
+    """That each of n is the faster one, chance does once in 2^n runs."""
+    doubt = found("TEST04 repeats_latency", asked_twice(n))
+    assert (doubt.status, p in doubt.detail) == (status, True)
+    assert ("--issue same" in doubt.remedy) == (status != "FAIL")
+    assert set(doubt.evidence) == ({1, 3, 5, 7, 9} if n > 6 else set())
 
 
 def test_a_repeated_sample_of_another_length_does_not_tell():

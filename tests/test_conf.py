@@ -44,16 +44,6 @@ def test_an_expected_latency_is_an_expected_rate_in_the_stream_scenarios_only(co
     assert read_conf(path, "m", "offline") == {}
 
 
-@pytest.mark.parametrize(
-    ("lines", "issue"),
-    [
-        (["sample_concatenate_permutation = 1"], {"issue": "equal"}),
-        (["sample_concatenate_permutation = 0"], {"issue": "random"}),
-        (["performance_issue_unique = 1", "sample_concatenate_permutation = 0"], {"issue": "unique"}),
-        (["performance_issue_same = 1"], {"issue": "same"}),
-        ([], {}),
-    ],
-)
 def test_every_setting_says_which_line_made_it(conf):
     path = conf("*.*.target_qps = 1\n\nm.Server.target_qps = 4\n*.Server.performance_issue_same = 1\n")
     config = load_config({"scenario": "server", "sut": "null", "user_conf": path, "conf_model": "m", "min_queries": 70})
@@ -79,6 +69,16 @@ def test_what_is_not_offered_is_refused_and_not_ignored(conf, line):
         read_conf(conf(line), "m", "server")
 
 
+@pytest.mark.parametrize(
+    ("lines", "issue"),
+    [
+        (["sample_concatenate_permutation = 1"], {"issue": "equal"}),
+        (["sample_concatenate_permutation = 0"], {"issue": "random"}),
+        (["performance_issue_unique = 1", "sample_concatenate_permutation = 0"], {"issue": "unique"}),
+        (["performance_issue_same = 1"], {"issue": "same"}),
+        ([], {}),
+    ],
+)
 def test_three_flags_of_loadgen_are_one_setting(conf, lines, issue):
     assert read_conf(conf("\n".join(f"*.*.{line}" for line in lines)), "m", "server") == issue
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from accuracy.length import tokens_per_sample
+from accuracy.length import gen_len, tokens_per_sample
 from tests.scenario_helpers import Row, hand_log
 
 
@@ -19,6 +19,14 @@ def test_the_mean_is_over_completed_samples_only():
 def test_counts_of_a_sut_without_ids_are_taken_from_its_report():
     (found,) = lengths(hand_log([Row(ids=(), reported=8), Row(ids=(5, 2), reported=99)]))
     assert found.value == 5.0
+
+
+def test_gen_len_counts_characters_as_mlperf_does():
+    log = hand_log([Row(), Row(), Row(finish="error")])
+    log.texts = {0: " Two words.\n", 1: "ü", 2: "not counted"}
+    (found,) = gen_len(log, [], np.flatnonzero(log.completed))
+    assert (found.name, found.value, found.unit, found.n) == ("gen_len", 11.0, "characters", 2)
+    assert gen_len(hand_log([Row()]), [], np.array([0])) == []
 
 
 def test_a_sut_without_tokens_has_no_length():
