@@ -89,6 +89,28 @@ def report(folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run fol
 
 
 @app.command()
+def audit(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    companion: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--with", metavar="RUN2", help="An accuracy run, or one with --issue same, of the same model and data."
+        ),
+    ] = None,
+    tokens_per_sample: Annotated[float | None, typer.Option(help="Reference length of the answers (TEST09).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a run for what MLPerf's compliance tests are there to catch."""
+    with _people(as_json) as (console, _):
+        from harness.audit import audit as examine
+        from reports.terminal import show_audit
+
+        found = examine(folder, companion or [], tokens_per_sample)
+        show_audit(found, console)
+    _finish(found, as_json, 0 if found["status"] == "PASS" else 1)
+
+
+@app.command()
 def package(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run in submission mode, or its performance run.")],
     submitter: Annotated[str, typer.Option(help="Who submits: a folder name.")],

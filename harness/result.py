@@ -149,7 +149,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     saved, environment, log, facts, settings, config, lg, loadgen = raw
     verdicts = judge(log, facts, settings) + ([_official_verdict(loadgen)] if "result_validity" in loadgen else [])
     status, reason = _status(log, verdicts)
-    scores, problems = _scores(folder, log, settings, samples if samples is not None else _samples(saved, config))
+    scores, problems = _scores(folder, log, settings, samples if samples is not None else samples_of(raw))
     is_model = registry.sut_entry(config.sut).uses_dataset
     return Result(
         run_id=facts.run_id,
@@ -406,8 +406,9 @@ def _notes(config: RunConfig, facts: RunFacts) -> list[str]:
     return notes
 
 
-def _samples(saved: dict[str, Any], config: RunConfig) -> Sequence[Sample] | None:
+def samples_of(raw: Raw) -> Sequence[Sample] | None:
     """The run's dataset again, for a report made later; None if it is not there any more, or not the same."""
+    saved, config = raw.saved, raw.config
     from accuracy.datasets.files import load_dataset
 
     if not registry.sut_entry(config.sut).uses_dataset:

@@ -150,6 +150,22 @@ def setting_text(value: Any, unit: str) -> str:
     return f"{value:,.10g} {unit}".strip() if isinstance(value, float) else f"{value} {unit}".strip()
 
 
+def show_audit(found: Mapping[str, Any], console: Console) -> None:
+    colour = _COLOUR.get(found["status"], "yellow")
+    head = Text.assemble((found["status"], f"bold {colour}"), f"  audit of {found['run_id']}")
+    console.print(Panel(Group(head, Text(found["reason"])), border_style=colour))
+    table, said = _table("Why", ("", "condition", "seen"), left=(0, 1, 2)), set()
+    for v in found["verdicts"]:
+        seen = Text(v["detail"])
+        if v["evidence"] and v["status"] == "FAIL":
+            seen.append(f"\nsamples {', '.join(map(str, v['evidence']))}", style="dim")
+        if v["remedy"] and v["status"] != "PASS" and v["remedy"] not in said:
+            said.add(v["remedy"])
+            seen.append(f"\n→ {v['remedy']}", style="bold")
+        table.add_row(Text(v["status"], style=_COLOUR.get(v["status"], "yellow")), v["rule"], seen)
+    console.print(table)
+
+
 def show_package(place: Path, problems: Sequence[str], notes: Sequence[str], console: Console) -> None:
     """Where a submission tree was put, and what is still wrong with it."""
     colour, word = ("red", f"{len(problems)} PROBLEMS") if problems else ("green", "COMPLETE")

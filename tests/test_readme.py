@@ -60,6 +60,19 @@ def test_its_own_model_and_report_examples_work(tmp_path, tiny_llama):
     assert run(report.replace("runs/NAME", str(folder)), tmp_path).returncode == 0
 
 
+def test_its_audit_and_package_examples_work(tmp_path):
+    (submission,) = [c for c in COMMANDS if "--mode submission" in c]
+    assert run(submission, tmp_path).returncode == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    (audit,) = [c for c in COMMANDS if "harness audit" in c]
+    assert run(audit.replace("NAME", folder.name), tmp_path).returncode == 0
+    (package,) = [c for c in COMMANDS if "harness package" in c]
+    done = run(package.replace("NAME", folder.name), tmp_path)
+    assert done.returncode == 1, done.stderr  # what the machine cannot tell is still to be filled in
+    assert "fill in" in done.stdout
+    assert (tmp_path / "submission" / "open" / "acme" / "systems" / "box.json").is_file()
+
+
 def test_the_make_targets_of_the_readme_exist():
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^make (\w+)", README, re.M):
