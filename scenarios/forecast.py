@@ -54,8 +54,16 @@ def _offline(settings: RunSettings, schedule: Schedule) -> str:
 def _shortest(settings: RunSettings) -> str:
     p = settings.percentile
     if settings.scenario == "offline":
-        return "one sample: offline has no tail to be sure of"
+        return f"one sample: offline has no tail to be sure of ({_flags(1, settings)})"
     none, one = queries_needed(0, p), queries_needed(1, p)
+    seconds = f"{one / settings.target_qps:,.0f} s at {settings.target_qps:g}/s"
+    sure = f"{one} queries bound {percentile_name(p)} at 99 % confidence"
     if settings.scenario == "server":
-        return f"{none} queries if none is over its limit, {one} with one over ({percentile_name(p)}, 99 % confidence)"
-    return f"{one} queries bound {percentile_name(p)} at 99 % confidence"
+        sure = f"{none} queries if none is over its limit, {one} with one over ({percentile_name(p)}, 99 % confidence)"
+    return f"{sure}: {seconds} ({_flags(one, settings)})"
+
+
+def _flags(queries: int, settings: RunSettings) -> str:
+    """What to say on the command line for it; MLPerf's own length is another matter."""
+    random = " --issue random" if settings.equal_issue else ""
+    return f"--min-queries {queries} --min-duration 0{random}"
