@@ -7,21 +7,22 @@ the driver's own (`--in-process`, for debugging: each step then blocks the drive
 from __future__ import annotations
 
 import os
-import resource
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from harness.errors import BadInput, SetupFailed
 from harness.protocols import Clock, Sink
 from harness.types import MemoryUse, Query, Sample, SutFacts
+from sut import faults, lora, peak
 from sut.engine import Engine, Request
 from sut.precision import TABLE as PRECISIONS
+from sut.weights import disk_bytes, weigh
 
 
 class LocalModel:
     """`path` is a folder or hub id, `variant` a row of `sut.precision`; prompts go through the chat template, if any.
+
+    `adapter` (a folder of peft) goes with the lora variants, `device_map` lets accelerate place what does not fit one device.
 
     Raises BadInput for a prompt that does not fit the context (or cuts it at the front if `truncate`), SetupFailed if the
     model cannot be loaded.
@@ -40,12 +41,17 @@ class LocalModel:
         truncate: bool = False,
         trust_remote_code: bool = False,
         notes: Sequence[str] = (),
+        adapter: str | None = None,
+        merge_adapter: bool = False,
+        device_map: str | None = None,
     ) -> None:
         self._clock = clock
         self._path, self._variant, self._device = path, variant, device
         self._max_batch, self._truncate = max_batch, truncate
         self._options = {"trust_remote_code": trust_remote_code}
         self._notes = list(notes)
+        self._adapter, self._merge_adapter, self._device_map = adapter, merge_adapter, device_map
+        self._adapter_facts: dict[str, Any] = {}
         self._samples: list[Sample] = []
         self._prompts: dict[int, list[int]] = {}
         self._tokenizer: Any = None
@@ -59,6 +65,7 @@ class LocalModel:
     def load(self, samples: Sequence[Sample], sink: Sink) -> None:
         """Tokenise and check the prompts first, then load the weights: a prompt that does not fit costs no waiting."""
         if self._tokenizer is None:
+            self._check_variant()
             self._load_tokenizer()
         if list(samples) != self._samples:
             self._samples = list(samples)
@@ -101,19 +108,8 @@ class LocalModel:
         self._model = self._runner = None
 
     def memory(self) -> MemoryUse:
-        import torch
-
-        rss_bytes = _peak_rss_bytes()
-        on_gpu = self._model.device.type == "cuda"
-        gpu_bytes = torch.cuda.max_memory_allocated() if on_gpu else None
-        return MemoryUse(
-            weights_bytes=_weights_bytes(self._model),
-            kv_cache_bytes=self._runner.cache.num_bytes,
-            peak_bytes=gpu_bytes if on_gpu else rss_bytes,
-            rss_peak_bytes=rss_bytes,
-            gpu_peak_bytes=gpu_bytes,
-            source="tensor sizes; peak: " + ("CUDA allocator" if on_gpu else "resident set of the SUT process"),
-        )
+        on_gpu = any(device.startswith("cuda") for device in self._weights.bytes_on)
+        return peak.memory_use(self._baseline_bytes, on_gpu, self._weights.held_bytes, self._runner.cache.num_bytes)
 
     def facts(self) -> SutFacts:
         import torch
@@ -121,7 +117,12 @@ class LocalModel:
         return {
             "model": self._path,
             "variant": self._variant,
-            "parameters": sum(p.numel() for p in self._model.parameters()),
+            "parameters": self._weights.parameters,
+            "trainable_parameters": self._weights.adapter_parameters,
+            "adapter": self._adapter_facts,
+            "disk_bytes": disk_bytes(self._path, self._adapter_facts.get("path")),
+            "load_s": self._load_s,
+            "weights_on": self._weights.bytes_on,
             "dtype": str(self._model.dtype).removeprefix("torch."),
             "device": str(self._model.device),
             "attention": self._model.config._attn_implementation,
@@ -141,15 +142,36 @@ class LocalModel:
 
     # ---- loading
 
+    def _check_variant(self) -> None:
+        """What this machine, this model or this adapter cannot do is said before anything is loaded."""
+        import torch
+
+        _quiet_libraries()
+        row = PRECISIONS[self._variant]
+        if not row.adapter and (self._adapter or self._merge_adapter):
+            with_one = ", ".join(name for name, entry in PRECISIONS.items() if entry.adapter)
+            raise BadInput("--adapter", f"variant {self._variant} takes none", f"with one: {with_one}", "Choose one of these.")
+        self._device = self._device if self._device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        row.check(self._device, self._device_map)
+        if row.adapter:
+            adapter = lora.find(self._path, self._adapter)
+            with faults.loading(self._path):
+                self._adapter_facts = lora.check(self._path, adapter, **self._options)
+            self._adapter_facts["merged"] = self._merge_adapter
+
     def _load_tokenizer(self) -> None:
         from transformers import AutoConfig, AutoTokenizer
 
-        _quiet_libraries()
-        try:
+        with faults.loading(self._path):
             self._config = AutoConfig.from_pretrained(self._path, **self._options)
+        try:
             self._tokenizer = AutoTokenizer.from_pretrained(self._path, **self._options)
-        except (OSError, ValueError, KeyError) as error:
-            raise _cannot_load(self._path, error) from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            fine = "tokenizer.json, or what the model's own tokenizer class reads"
+            raise SetupFailed(f"loading the tokenizer of {self._path!r}", faults.first_line(error), fine) from error
+        if self._tokenizer.eos_token_id is None:
+            doing, fine = f"the tokenizer of {self._path!r}", "an answer would never end"
+            raise SetupFailed(doing, "it has no EOS token", fine, "Name its eos_token in tokenizer_config.json.")
         text = self._config.get_text_config()
         window = getattr(text, "sliding_window", None) if getattr(text, "use_sliding_window", True) else None
         context = getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None) or 2048
@@ -182,26 +204,15 @@ class LocalModel:
         return ids
 
     def _load_model(self) -> None:
-        import torch
-
-        device = self._device if self._device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-        try:
-            model = PRECISIONS[self._variant].load(self._path, **self._options)
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            raise _cannot_load(self._path, error) from error
-        self._model = model.to(device).eval().requires_grad_(False)
+        row = PRECISIONS[self._variant]
+        extra = {"adapter": self._adapter_facts["path"], "merge_adapter": self._merge_adapter} if row.adapter else {}
+        self._baseline_bytes, start_ns = peak.reset(), self._clock.now_ns()
+        with faults.loading(self._path):
+            model = row.load(self._path, device=self._device, device_map=self._device_map, **extra, **self._options)
+        self._model = model.eval().requires_grad_(False)
+        self._load_s = round((self._clock.now_ns() - start_ns) / 1e9, 3)
+        self._weights = weigh(model)
         self._eos_ids = _eos_ids(self._tokenizer, model)
-
-
-def _peak_rss_bytes() -> int:
-    """Peak resident set of this process. Linux's `ru_maxrss` survives exec and would tell of the parent."""
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _eos_ids(tokenizer: Any, model: Any) -> frozenset[int]:
@@ -210,17 +221,6 @@ def _eos_ids(tokenizer: Any, model: Any) -> frozenset[int]:
     for value in (model.generation_config.eos_token_id, model.config.eos_token_id, tokenizer.eos_token_id):
         found.update(value if isinstance(value, list) else [] if value is None else [value])
     return frozenset(found)
-
-
-def _weights_bytes(model: Any) -> int:
-    """Each stored tensor once: tied weights share their memory."""
-    tensors = {t.data_ptr(): t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers())}
-    return sum(tensors.values())
-
-
-def _cannot_load(path: str, error: Exception) -> SetupFailed:
-    first_line = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-    return SetupFailed(f"loading model {path!r}", first_line, "", "Check the name, the files and the network.")
 
 
 def _quiet_libraries() -> None:
