@@ -290,6 +290,7 @@ class MemoryUse:
     rss_peak_bytes: int | None = None
     gpu_peak_bytes: int | None = None
     source: str = ""
+    kv_used_bytes: int | None = None  # of the KV cache, at most at once
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sut.engine import Engine, Request
+from sut.engine import Engine, Request, StaticEngine
 
 EOS = 0
 
@@ -19,10 +19,12 @@ class Counting:
         self.most = 0
         self.prefilled: list[list[int]] = []
 
-    def prefill(self, first_row, prompts):
+    def prefill(self, first_row, prompts, start):
         self.prefilled.append([len(p) for p in prompts])
+        assert start == 0 or len(prompts) == 1
         for row, prompt in enumerate(prompts, first_row):
-            self.rows[row] = (prompt[-1], len(prompt))
+            assert start == 0 or self.rows[row][1] == start, "a piece continues its own row"
+            self.rows[row] = (prompt[-1], start + len(prompt))
         return [prompt[-1] - 1 for prompt in prompts]
 
     def decode(self, tokens, positions):
@@ -95,10 +97,44 @@ def test_long_prompts_join_in_several_steps():
     assert runner.prefilled == [[6, 6], [6, 6]]
 
 
-def test_a_prompt_above_the_budget_still_joins_alone():
+def test_a_prompt_above_the_budget_is_fed_in_pieces():
     runner, events, _ = serve([Request(0, [30] * 50, 2), Request(1, [30], 2)], prefill_tokens=12)
-    assert runner.prefilled[0] == [50]
+    assert runner.prefilled == [[12], [12], [12], [12], [2], [1]]
     assert len(events.done) == 2
+
+
+def test_a_long_prompt_does_not_stop_those_that_run():
+    runner, events = Counting(4), Events()
+    engine = Engine(runner, events, {EOS}, 12)
+    for request in (Request(0, [60], 100), Request(1, [60], 6), Request(2, [30] * 60, 2)):
+        engine.add(request)
+    for _ in range(6):
+        before = len(events.rest.get(0, []))
+        engine.step()
+        assert len(events.rest.get(0, [])) - before <= 1
+    assert 1 in events.done  # its row was taken while the long prompt stood behind it
+    assert 2 in events.first
+    assert len(events.rest[0]) == 5
+
+
+class ByItself(Counting):
+    """Goes on from its own last tokens, as a static batch does, whatever it is told."""
+
+    def decode(self, tokens, positions):
+        self.rows = [row and (row[0] - 1, row[1] + 1) for row in self.rows]
+        return [self.rows[i][0] - 1 for i in range(len(tokens))]
+
+
+def test_without_rows_of_its_own_nobody_joins_a_static_batch():
+    runner, events = ByItself(2), Events()
+    engine = StaticEngine(runner, events, {EOS})
+    for i, limit in enumerate([3, 5, 2]):
+        engine.add(Request(i, [40] * (i + 1), limit))
+    while engine.busy:
+        engine.step()
+    assert runner.prefilled == [[1, 2], [3]]
+    assert {i: len(events.done[i].token_ids) for i in range(3)} == {0: 3, 1: 5, 2: 2}
+    assert all([events.first[i], *events.rest.get(i, [])] == events.done[i].token_ids for i in range(3))
 
 
 @given(
