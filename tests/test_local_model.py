@@ -116,4 +116,24 @@ def test_the_real_model_answers_in_fp32_as_generate_does(smollm2):
     questions = ["Why is the sky blue?", "Name three colours.", "What is 2 + 2? Answer with a number only."]
     log, sut = answer(path, questions, max_new_tokens=16)
     assert [log.record(i).token_ids.tolist() for i in range(3)] == list(one_at_a_time(sut, 16))
-    assert dataclasses.asdict(sut.memory())["weights_bytes"] == pytest.approx(538_060_288, rel=0.001)
+    assert dataclasses.asdict(sut.memory())["weights_bytes"] == pytest.approx(538_060_288 + 113_246_208, rel=0.001)  # vocabulary: twice
+
+
+def test_the_cache_keeps_to_its_budget(tiny_llama):
+    log, free = answer(tiny_llama, max_batch=8)
+    row_bytes = free.memory().kv_cache_bytes // 8
+    tight_log, tight = answer(tiny_llama, max_batch=8, kv_cache_bytes=3 * row_bytes + 1)
+    assert (tight.facts()["max_batch"], tight.memory().kv_cache_bytes) == (3, 3 * row_bytes)
+    assert "--kv-cache-gib" in tight.facts()["notes"][-1]
+    assert tight_log.token_ids.tolist() == log.token_ids.tolist()
+    assert 0 < tight.memory().kv_used_bytes < tight.memory().kv_cache_bytes
+
+
+def test_a_model_without_rows_is_served_and_says_so(tiny_llama, monkeypatch):
+    log, _ = answer(tiny_llama)
+    monkeypatch.setattr("sut.slots.probe", lambda model: None)
+    static_log, static = answer(tiny_llama, max_batch=4)
+    assert static.facts()["batching"] == "static"
+    assert "static batches" in static.facts()["notes"][-1]
+    assert static.memory().kv_cache_bytes is None
+    assert static_log.token_ids.tolist() == log.token_ids.tolist()
