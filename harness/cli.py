@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.errors import HarnessError
-from harness.flags import PLAN, RUN, takes
+from harness.flags import COMPARE, PLAN, RUN, takes
 
 app = typer.Typer(
     name="harness",
@@ -86,6 +86,30 @@ def report(folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run fol
         result = results.publish(folder).to_json()
         show_result(result, folder, console)
     _finish(result, as_json, _EXIT[result["status"]])
+
+
+@app.command()
+@takes(COMPARE)
+def compare(
+    flags: Flags,
+    runs: Annotated[list[Path] | None, typer.Argument(metavar="RUN...", help="Finished run folders.")] = None,
+    variants: Annotated[
+        str | None, typer.Option(help="Make a run of each: fp32,bf16,int8. The first is the reference.")
+    ] = None,
+    evaluate: Annotated[
+        bool | None, typer.Option("--evaluate/--no-evaluate", help="Score the reference answers too.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Put runs side by side: finished ones, or one of each of --variants (offline unless you say else)."""
+    with _people(as_json) as (console, say):
+        from harness import compare as comparing
+        from reports.compare import show, told
+
+        series = comparing.series(runs or [], {**flags, "evaluate": evaluate}, variants)
+        found, place = comparing.run(series, say, lambda row: console.print(told(row)))
+        show(found, place, console)
+    _finish(found, as_json, comparing.exit_code(found))
 
 
 @app.command()

@@ -63,8 +63,13 @@ FLAGS: dict[str, Any] = {
     "sut": _flag(str, "System under test: local, simulated, null.", _MODEL),
     "sut_option": _flag(list[str], "For --sut simulated.", _MODEL, "--sut-option", metavar="KEY=VALUE"),
     "device": _flag(str, "auto, cpu, cuda, cuda:1.", _MODEL),
+    "device_map": _flag(str, "auto: accelerate places what does not fit one device.", _MODEL),
+    "adapter": _flag(Path, "A LoRA adapter (peft) for the lora variants.", _MODEL, metavar="FOLDER"),
+    "merge_adapter": _switch("--merge-adapter", "Fold the adapter into the weights.", _MODEL),
+    "kv_cache_gib": _flag(float, "The key-value cache may take so much (default: half of what is free).", _MODEL),
     "truncate": _switch("--truncate", "Cut prompts that are too long.", _MODEL),
     "trust_remote_code": _switch("--trust-remote-code", "Run code that a model brings along.", _MODEL),
+    "evaluate": _switch("--evaluate", "Afterwards, score the reference answers: loss, perplexity.", _MODEL),
     "in_process": _switch("--in-process", "Debugging: no process of its own.", _MODEL),
     "output_dir": _flag(Path, "Parent of the run folders.", _OUT),
     "config": _flag(Path, "Settings; flags win.", _OUT, metavar="FILE.toml"),
@@ -73,9 +78,10 @@ FLAGS: dict[str, Any] = {
 }
 RUN = tuple(FLAGS)
 _ONLY_RUNNING = {
-    "warmup", "driver", "clock", "sample_timeout", "drain_timeout", "device", "truncate", "trust_remote_code", "in_process",
-    "output_dir",
+    "warmup", "driver", "clock", "sample_timeout", "drain_timeout", "device", "device_map", "kv_cache_gib", "truncate",
+    "trust_remote_code", "evaluate", "in_process", "output_dir",
 }  # fmt: skip
+COMPARE = tuple(name for name in FLAGS if name not in ("variant", "evaluate", "sut", "sut_option", "clock"))
 PLAN = tuple(name for name in FLAGS if name not in _ONLY_RUNNING)
 
 

@@ -85,6 +85,16 @@ class SUT(Protocol):
         ...
 
 
+class Evaluator(Protocol):
+    """What a SUT may offer besides (optional): teacher-forced figures on given answers, after the timed part."""
+
+    def evaluate(self, answers: Sequence[tuple[int, str]]) -> dict[str, float] | None:
+        """Sums over `answers`, pairs of (index of a loaded sample, its answer): `nll_nats`, `correct`, `tokens` (of the
+        answers alone), `samples`, `left_out` (answers that do not fit) and the `seconds` it took. None: it cannot.
+        """
+        ...
+
+
 class Scenario(Protocol):
     """`schedule` is data (what `harness plan` prints), `plan` turns it into queries, `judge` reads what happened."""
 

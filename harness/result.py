@@ -17,7 +17,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness import mlcommons, registry, runlog
+from harness import evaluation, mlcommons, registry, runlog
+from harness.energy import energy
 from harness.errors import BadInput
 from harness.runlog import RunFacts
 from harness.settings import RunConfig
@@ -59,6 +60,7 @@ class Result(BaseModel):
     memory: dict[str, Any]
     sut_facts: dict[str, Any]
     accuracy: dict[str, float]
+    energy: dict[str, Any] = {}  # where watts were sampled
     driver: dict[str, float | None]
     verdicts: list[dict[str, Any]]
     notes: list[str]
@@ -97,7 +99,7 @@ def publish(folder: Path, samples: Sequence[Sample] | None = None) -> Result:
     accuracy = publish(folder / ACCURACY_PART, samples) if (folder / ACCURACY_PART).is_dir() else None
     result = build(folder, raw, samples)
     if accuracy is not None:
-        _join(result, accuracy)
+        _join(result, accuracy, evaluation.figures(raw.facts.evaluation))
     if result.search:
         _conclude(result)
     with _extra(folder, "MLPerf logs"):
@@ -114,9 +116,9 @@ def publish(folder: Path, samples: Sequence[Sample] | None = None) -> Result:
     return result
 
 
-def _join(result: Result, accuracy: Result) -> None:
+def _join(result: Result, accuracy: Result, evaluated: dict[str, float]) -> None:
     """A submission's scores and half of its verdict are those of its accuracy part."""
-    result.accuracy = accuracy.accuracy
+    result.accuracy = accuracy.accuracy | evaluated
     result.loadgen_valid = result.loadgen_valid and accuracy.loadgen_valid
     result.verdicts += [v | {"rule": f"accuracy part: {v['rule']}"} for v in accuracy.verdicts if v["status"] == "FAIL"]
     if accuracy.status != "VALID" and result.status == "VALID":
@@ -150,7 +152,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     verdicts = judge(log, facts, settings) + ([_official_verdict(loadgen)] if "result_validity" in loadgen else [])
     status, reason = _status(log, verdicts)
     scores, problems = _scores(folder, log, settings, samples if samples is not None else samples_of(raw))
-    is_model = registry.sut_entry(config.sut).uses_dataset
+    is_model, counts = registry.sut_entry(config.sut).uses_dataset, _counts(log)
     return Result(
         run_id=facts.run_id,
         started_at=facts.started_at,
@@ -169,10 +171,11 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         result=_headline(log, settings, loadgen),
         latency=_latency(log),
         throughput=_throughput(log, settings),
-        counts=_counts(log),
+        counts=counts,
         memory=_memory(folder, facts),
         sut_facts=facts.sut,
-        accuracy=scores,
+        accuracy=scores | evaluation.figures(facts.evaluation),
+        energy=energy(runlog.read_telemetry(folder), int(log.done_ns[log.completed].max(initial=0)), counts["tokens"]),
         driver=_driver(log, facts),
         verdicts=[asdict(v) for v in verdicts],
         notes=_notes(config, facts) + problems,
@@ -398,7 +401,7 @@ def _notes(config: RunConfig, facts: RunFacts) -> list[str]:
     if truncated := facts.sut.get("truncated_samples"):
         shown = ", ".join(map(str, truncated[:5])) + (", ..." if len(truncated) > 5 else "")
         notes.append(f"{len(truncated)} prompts were truncated at the front (samples {shown})")
-    notes += facts.notes
+    notes += [*facts.notes, *evaluation.notes(facts.evaluation)]
     if not config.chosen_profile.official:
         notes.append(f"profile {config.profile}: {config.chosen_profile.summary}")
     if config.in_process:
@@ -441,8 +444,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 _FILES = (
-    "settings.json", "environment.json", "samples.parquet", "telemetry.parquet", "report.html", "sut.log", "loadgen.log", SEARCH,
-    "mlperf_log_summary.txt", "mlperf_log_detail.txt", "mlperf_log_accuracy.json",
+    "settings.json", "environment.json", "samples.parquet", "telemetry.parquet", "report.html", "sut.log", "loadgen.log",
+    SEARCH, "mlperf_log_summary.txt", "mlperf_log_detail.txt", "mlperf_log_accuracy.json",
 )  # fmt: skip
 _MADE = ("memory.json", "scores.json", "verdicts.json", "result.json")
 

@@ -39,6 +39,7 @@ class RunFacts:
     memory: dict[str, Any] = field(default_factory=dict)
     driver: dict[str, Any] = field(default_factory=dict)
     target_qps_origin: str = ""
+    evaluation: dict[str, Any] = field(default_factory=dict)  # sums, see harness.evaluation
     notes: list[str] = field(default_factory=list)  # what a reader must know of how it was measured
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import environment, mlcommons, registry, runlog
+from harness import environment, evaluation, mlcommons, registry, runlog
 from harness import result as results
 from harness.clock import RealClock, VirtualClock, utc_now, wake_on_signals
 from harness.driver import Stop, drive
@@ -88,7 +88,7 @@ class Run:
     # ---- the modes
 
     def _one(self, sut: SUT, target_qps: float) -> results.Result:
-        return self._part(sut, self._settings(target_qps), self.folder)
+        return self._part(sut, self._settings(target_qps), self.folder, last=True)
 
     def _submit(self, sut: SUT, target_qps: float) -> results.Result:
         """Accuracy over every sample, then performance: two whole run folders, the first inside the second."""
@@ -96,7 +96,7 @@ class Run:
         if accuracy.status in ("ERROR", "INTERRUPTED"):
             self.folder /= results.ACCURACY_PART
             return accuracy
-        return self._part(sut, self._settings(target_qps), self.folder)
+        return self._part(sut, self._settings(target_qps), self.folder, last=True)
 
     def _find_peak(self, sut: SUT, target_qps: float) -> results.Result:
         """LoadGen's search for the highest rate that keeps the limits; the best run becomes this folder's own."""
@@ -117,10 +117,11 @@ class Run:
             qps = next_qps(tried)
         runlog.write_json(self.folder / results.SEARCH, {"steps": steps})
         runlog.adopt(self.folder, best or folder)
+        self._evaluate(sut, self.folder)
         return results.publish(self.folder, self.samples)
 
-    def _part(self, sut: SUT, settings: RunSettings, folder: Path) -> results.Result:
-        """One timed part, from its settings to its published folder."""
+    def _part(self, sut: SUT, settings: RunSettings, folder: Path, last: bool = False) -> results.Result:
+        """One timed part, from its settings to its published folder. The run's evaluation follows the `last`."""
         self._describe(folder, settings)
         facts = RunFacts(run_id="/".join(dict.fromkeys((self.folder.name, folder.name))), started_at=self.started_at)
         facts.target_qps_origin = self._qps_origin
@@ -132,7 +133,16 @@ class Run:
         facts.memory, log.texts = _after(sut, log)
         runlog.write_log(folder, log, facts)
         runlog.write_telemetry(folder, folder / "telemetry.jsonl", start_ns)
+        if last:
+            self._evaluate(sut, folder)
         return results.publish(folder, self.samples)
+
+    def _evaluate(self, sut: SUT, folder: Path) -> None:
+        """If asked for: when everything measured is safe and the memory's peak has been read."""
+        log, facts = runlog.read_log(folder)
+        if self.config.evaluate and log.end == "completed":
+            facts.evaluation = evaluation.evaluate(sut, self.samples, self.stop, self._say)
+            runlog.write_log(folder, log, facts)
 
     # ---- before
 
@@ -170,6 +180,10 @@ class Run:
             "variant": config.variant,
             "max_batch": config.max_concurrency,
             "device": config.device,
+            "device_map": config.device_map,
+            "adapter": None if config.adapter is None else str(config.adapter),
+            "merge_adapter": config.merge_adapter,
+            "kv_cache_bytes": None if config.kv_cache_gib is None else int(config.kv_cache_gib * 2**30),
             "truncate": config.truncate,
             "trust_remote_code": config.trust_remote_code,
             "notes": list(model.notes),

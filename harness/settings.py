@@ -62,6 +62,10 @@ def _absolute(dataset: str) -> str:
         return dataset
 
 
+def _absolute_path(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
 Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0, le=1e7, allow_inf_nan=False)]
 Positive = Annotated[float, BeforeValidator(parse_seconds), Field(gt=0, le=1e7, allow_inf_nan=False)]
 Rate = Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, le=MAX_QPS, allow_inf_nan=False)]
@@ -112,8 +116,13 @@ class RunConfig(BaseModel):
     clock: Literal["real", "virtual"] = "real"
     in_process: bool = False
     device: str = "auto"
+    device_map: str | None = None
+    adapter: Annotated[Path, AfterValidator(_absolute_path)] | None = None
+    merge_adapter: bool = False
+    kv_cache_gib: Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, le=1e6, allow_inf_nan=False)] | None = None
     truncate: bool = False
     trust_remote_code: bool = False
+    evaluate: bool = False
     output_dir: Path = Path("runs")
     origins: dict[str, str] = {}  # of what the user set: "--min-queries", "user.conf, line 3"
 
@@ -126,11 +135,11 @@ class RunConfig(BaseModel):
         return self.max_new_tokens or self.chosen_profile.max_new_tokens
 
 
-def load_config(flags: Mapping[str, Any], file: Path | None = None) -> RunConfig:
+def load_config(flags: Mapping[str, Any], file: Path | None = None, defaults: Mapping[str, Any] | None = None) -> RunConfig:
     """Flags that are not None over a TOML file over defaults. Raises BadInput naming every problem."""
     given = {k: v for k, v in flags.items() if v is not None}
     written = _read_toml(file) if file else {}
-    values = {**written, **given}
+    values = {**(defaults or {}), **written, **given}
     origins = {k: file.name for k in written if file} | {k: f"--{k.replace('_', '-')}" for k in given}
     if (conf := values.pop("user_conf", None)) and values.get("scenario") in scenarios.TABLE:
         model = str(values.pop("conf_model", None) or values.get("profile") or "*")

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from harness.stats import percentile_name
 from harness.types import FINISHES, RunLog, Section
 from reports import plots
-from reports.terminal import margin_text, not_mlperf, number, setting_text, size
+from reports.terminal import margin_text, not_mlperf, number, quality, setting_text, size
 
 MAX_TEXT = 400  # characters of an answer
 _SLOWEST = _FIRST = 10
@@ -61,7 +61,7 @@ def write(folder: Path, result: Mapping[str, Any], log: RunLog, telemetry: Telem
 def render(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> str:
     """The page as text. `result` is result.json as a mapping."""
     slowest, first = shown_samples(log)
-    return _TEMPLATE.render(
+    return template("report.html").render(
         result=result,
         tiles=_tiles(result),
         not_mlperf=not_mlperf(result),
@@ -130,8 +130,33 @@ def _memory(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Sec
 
 
 def _quality(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
-    rows = [(name, number(value)) for name, value in result["accuracy"].items()]
+    rows = [(name, number(value)) for name, value in quality(result["accuracy"]).items()]
     return Section("Quality", (), tuple(rows)) if rows else None
+
+
+def _evaluation(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
+    scores = result["accuracy"]
+    if "eval_loss" not in scores:
+        return None
+    figures = {
+        "loss": (scores["eval_loss"], "nats per token"),
+        "perplexity": (scores["perplexity"], ""),
+        "tokens right": (100 * scores["token_accuracy"], "%"),
+        "speed": (scores.get("eval_samples_per_s"), "samples/s"),
+        "answers": (scores["eval_samples"], ""),
+        "answer tokens": (scores["eval_tokens"], ""),
+    }
+    note = "Teacher-forced on the reference answers, after the run: how well the model expects each next token of them."
+    return Section("Evaluation", (), tuple(_rows(figures)), note)
+
+
+def _energy(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
+    if not (energy := result.get("energy")):
+        return None
+    figures = {"in all": "joules", "per token": "joules_per_token", "mean power": "watts_mean"}
+    units = ("J", "J", "W")
+    rows = _rows({name: (energy[key], unit) for (name, key), unit in zip(figures.items(), units, strict=True)})
+    return Section("Energy", (), tuple(rows), energy["source"])
 
 
 def _driver(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
@@ -187,7 +212,8 @@ def _machine(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Se
 
 
 SECTIONS: tuple[SectionFn, ...] = (
-    _search, _latency, _throughput, _memory, _quality, _driver, _over_run, _cumulative, _tpot, _load, _machine, _settings,
+    _search, _latency, _throughput, _memory, _quality, _evaluation, _energy, _driver, _over_run, _cumulative, _tpot, _load,
+    _machine, _settings,
 )  # fmt: skip
 
 
@@ -195,7 +221,7 @@ SECTIONS: tuple[SectionFn, ...] = (
 
 
 def _rows(figures: Mapping[str, tuple[float | None, str]]) -> list[tuple[str, str]]:
-    return [(name, f"{number(value)} {unit}") for name, (value, unit) in figures.items() if value is not None]
+    return [(name, f"{number(value)} {unit}".strip()) for name, (value, unit) in figures.items() if value is not None]
 
 
 def _picture(title: str, svg: str, note: str) -> Section | None:
@@ -278,4 +304,9 @@ def _environment() -> Environment:
     return environment
 
 
-_TEMPLATE = _environment().get_template("report.html")
+def template(name: str) -> Template:
+    """A page of this folder, deaf to hostile text."""
+    return _ENVIRONMENT.get_template(name)
+
+
+_ENVIRONMENT = _environment()

@@ -1,4 +1,4 @@
-"""What did the run look like? Five pictures as SVG text, and the only home of matplotlib.
+"""What did the run look like, and several beside each other? Pictures as SVG text, and the only home of matplotlib.
 
 Each function takes raw columns and returns one `<svg>` to be put inside a page, or "" if there is nothing to draw. The same
 run gives the same bytes: no dates, no random ids, text as text. The background is transparent and the ink mid grey, so that
@@ -206,6 +206,26 @@ def machine_over_run(telemetry: Mapping[str, Sequence[Any]]) -> str:
         return _svg(figure)
 
 
+def speed_against_weights(points: Sequence[tuple[str, float, float]], reference: str) -> str:
+    """One dot per variant: (label, weights in MiB, tokens/s). Up and to the left is better."""
+    if len(points) < 2:
+        return ""
+    with _figure("Tokens per second against the weights of each variant", 3.6, _WIDE_IN) as figure:
+        axes = _axes(figure)
+        weights_mib, speeds = (np.array(column, dtype=np.float64) for column in list(zip(*points, strict=True))[1:])
+        is_reference = np.array([label == reference for label, _, _ in points])
+        for name, mask, colour in (("variants", ~is_reference, BLUE), ("reference", is_reference, ORANGE)):
+            axes.plot(weights_mib[mask], speeds[mask], "o", ms=7, color=colour, label=name)
+        axes.set(xlim=(0, 1.12 * weights_mib.max()), ylim=(0, 1.15 * speeds.max()))
+        axes.set_xlabel("weights, MiB")
+        for axis in (axes.xaxis, axes.yaxis):
+            _plain(axis)
+        for (label, x, y), shift in zip(points, _label_shifts(weights_mib, speeds), strict=True):
+            axes.annotate(label, (x, y), xytext=(8, shift), textcoords="offset points", va="center", parse_math=False)
+        _legend(axes, "tokens/s")
+        return _svg(figure)
+
+
 def thin(values: NDArray[Any], limit: int = MAX_POINTS) -> NDArray[np.intp]:
     """Positions that keep the picture: all of them, or the lowest, the middle and the highest of each stretch."""
     n = len(values)
@@ -239,6 +259,19 @@ def open_over_time(due_ns: NDArray[Any], done_ns: NDArray[Any]) -> tuple[NDArray
 
 def _in_order(log: RunLog) -> tuple[NDArray[Any], str]:
     return np.arange(len(log), dtype=np.float64), "sample, in order of issue (all were due at once)"
+
+
+def _label_shifts(x: NDArray[Any], y: NDArray[Any], step_pt: float = 11.0) -> list[float]:
+    """How far up or down each label goes, in points, so that those of near neighbours do not cover each other."""
+    wide_pt, high_pt = 640.0 * x / (1.12 * x.max()), 190.0 * y / (1.15 * y.max())
+    placed: list[tuple[float, float]] = []
+    shifts = [0.0] * len(x)
+    for i in np.argsort(y):
+        tries = sorted((k * step_pt for k in range(-len(x), len(x) + 1)), key=abs)
+        near = [up for side, up in placed if abs(side - wide_pt[i]) < 90]
+        shifts[i] = next(s for s in tries if all(abs(up - high_pt[i] - s) >= step_pt for up in near))
+        placed.append((wide_pt[i], high_pt[i] + shifts[i]))
+    return shifts
 
 
 def _ranks(n: int) -> NDArray[np.intp]:

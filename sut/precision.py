@@ -18,7 +18,7 @@ DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
 
 class Precision(NamedTuple):
-    """`load(path, device=..., device_map=..., **options)`, `check(device, device_map)`; `adapter`: load takes two options more."""
+    """`load(path, device=..., device_map=..., **options)`; with `adapter` also `adapter=...` and `merge_adapter=...`."""
 
     load: Callable[..., Any]
     summary: str
@@ -33,10 +33,9 @@ def _in_dtype(dtype_name: str, path: str, *, device: str, device_map: str | None
     import torch
     from transformers import AutoModelForCausalLM
 
-    placed = device_map or {"": device}
-    model, info = AutoModelForCausalLM.from_pretrained(
-        path, dtype=getattr(torch, dtype_name), device_map=placed, output_loading_info=True, **options
-    )
+    options |= {"dtype": getattr(torch, dtype_name), "device_map": device_map or {"": device}}
+    loaded: Any = AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, **options)
+    model, info = loaded
     if missing := sorted(info["missing_keys"]):
         found = f"its weight files lack {len(missing)} of the model's tensors, {missing[0]} for one"
         raise SetupFailed(f"loading model {path!r}", found, "", "Fetch the model again; an adapter goes with --adapter.")
@@ -44,19 +43,11 @@ def _in_dtype(dtype_name: str, path: str, *, device: str, device_map: str | None
 
 
 def _by_bitsandbytes(bits: int, path: str, *, device: str, device_map: str | None = None, **options: Any) -> Any:
-    """Activations in half precision; the 8-bit kernel casts them to fp16, which it would say once per layer and step."""
-    import logging
+    from sut import bnb
 
-    from transformers import BitsAndBytesConfig
-
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     half = _half(device)
-    kind = {
-        8: {"load_in_8bit": True, "llm_int8_enable_fp32_cpu_offload": device_map is not None},
-        4: {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": half, "bnb_4bit_use_double_quant": True},
-    }
-    config = BitsAndBytesConfig(**kind[bits])
-    return _in_dtype(half, path, device=device, device_map=device_map, quantization_config=config, **options)
+    config = bnb.config(bits, half, spread=device_map is not None)
+    return bnb.ready(_in_dtype(half, path, device=device, device_map=device_map, quantization_config=config, **options))
 
 
 def _by_quanto(layer: str, path: str, *, device: str, device_map: str | None = None, **options: Any) -> Any:
@@ -96,14 +87,18 @@ def _needs_bitsandbytes(device: str, device_map: str | None) -> None:
     _any_device(device, device_map)
     _need_package("bitsandbytes")
     if device.startswith("mps"):
-        raise SetupFailed("bitsandbytes", "it has no kernels for Metal", "cpu and cuda have", "Use int8-quanto or int4-quanto.")
+        raise SetupFailed(
+            "bitsandbytes", "it has no kernels for Metal", "cpu and cuda have", "Use int8-quanto or int4-quanto."
+        )
 
 
 def _needs_quanto(device: str, device_map: str | None) -> None:
     _any_device(device, device_map)
     _need_package("optimum.quanto", "optimum-quanto")
     if device_map is not None:
-        raise SetupFailed("--device-map with quanto", "its layers live on one device", "int8 and nf4 can be spread", "Leave it out.")
+        raise SetupFailed(
+            "--device-map with quanto", "its layers live on one device", "int8 and nf4 can be spread", "Leave it out."
+        )
 
 
 def _with_peft(base: Precision, device: str, device_map: str | None) -> None:
@@ -137,7 +132,9 @@ _BASES = {
     "bf16": Precision(partial(_in_dtype, "bfloat16"), "bfloat16: the range of fp32, 8 bits of mantissa", _needs_bf16),
     "fp16": Precision(partial(_in_dtype, "float16"), "half precision: 11 bits of mantissa, smaller range", _any_device),
     "int8": Precision(partial(_by_bitsandbytes, 8), "8-bit weights, outliers in fp16 (bitsandbytes)", _needs_bitsandbytes),
-    "nf4": Precision(partial(_by_bitsandbytes, 4), "4-bit NormalFloat, scales quantised too (bitsandbytes)", _needs_bitsandbytes),
+    "nf4": Precision(
+        partial(_by_bitsandbytes, 4), "4-bit NormalFloat, scales quantised too (bitsandbytes)", _needs_bitsandbytes
+    ),
     "int8-quanto": Precision(partial(_by_quanto, "Int8Linear"), "8-bit weights, a scale per row (quanto)", _needs_quanto),
     "int4-quanto": Precision(partial(_by_quanto, "Int4Linear"), "4-bit weights, a scale per group (quanto)", _needs_quanto),
 }

@@ -24,6 +24,8 @@ _GROUPS = (128, 64, 32)  # what the 4-bit kernel of torch takes
 class Int8Linear(nn.Linear):
     """One scale per output row."""
 
+    scale: torch.Tensor
+
     def __init__(self, source: nn.Linear) -> None:
         from optimum.quanto import AbsmaxOptimizer, qint8, quantize_weight
 
@@ -47,6 +49,8 @@ class Int8Linear(nn.Linear):
 
 class Int4Linear(nn.Linear):
     """A scale and a zero for each group of inputs: weight = (q - 8) * scale + zero."""
+
+    scale_zero: torch.Tensor
 
     def __init__(self, source: nn.Linear) -> None:
         super().__init__(source.in_features, source.out_features, bias=False, device="meta")

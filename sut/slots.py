@@ -86,7 +86,7 @@ class Masks:
         self._additive = config._attn_implementation == "eager"  # it adds the mask to the scores
 
     def __call__(self, columns: torch.Tensor, at: torch.Tensor) -> Any:
-        """(L,) columns and (B, T) positions -> (B, 1, T, L), True or 0 = visible; by kind of layer where there are several."""
+        """(L,) columns, (B, T) positions -> (B, 1, T, L), True or 0 = visible; by kind of layer where there are several."""
         if self._by_kind:
             return {kind: self._visible(columns, at, window) for kind, window in self._windows.items()}
         return self._visible(columns, at, self._window)

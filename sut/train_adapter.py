@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.clock import RealClock
-from sut.lora import SHIPPED
+from sut.lora import SHIPPED, without_notices
 from sut.models import resolve
 
 _MODEL = "smollm2-135m"
@@ -30,7 +31,12 @@ class Example(NamedTuple):
 
 
 def main() -> None:
+    from transformers.utils import logging as notices
+
     args = _arguments()
+    notices.set_verbosity_error()  # type: ignore[no-untyped-call]
+    notices.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # peft imports it
     clock = RealClock()
     start_ns = clock.now_ns()
     path = resolve(args.model, print).path
@@ -39,7 +45,7 @@ def main() -> None:
     tuned = tune(_model(path, "bfloat16"), train, args)
     tuned.peft_config["default"].base_model_name_or_path = args.model
     args.output.mkdir(parents=True, exist_ok=True)
-    tuned.save_pretrained(str(args.output))
+    tuned.save_pretrained(str(args.output), save_embedding_layers=False)
     after = evaluate(_with_adapter(path, args.output), held_out, "loss after", args.batch)
     minutes = (clock.now_ns() - start_ns) / 60e9
     counts = {"train": sum(len(e.answer_ids) for e in train), "held_out": sum(len(e.answer_ids) for e in held_out)}
@@ -72,7 +78,8 @@ def tune(model: Any, examples: Sequence[Example], args: argparse.Namespace) -> A
     config = LoraConfig(
         r=args.rank, lora_alpha=2 * args.rank, target_modules=["q_proj", "v_proj"], lora_dropout=0.0, task_type="CAUSAL_LM"
     )
-    tuned = get_peft_model(model, config).train()
+    with without_notices():
+        tuned = get_peft_model(model, config).train()
     batches = [b for epoch in range(args.epochs) for b in _batches(examples, args.batch, args.seed + epoch)]
     optimizer = torch.optim.AdamW([p for p in tuned.parameters() if p.requires_grad], args.learning_rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / len(batches))
@@ -90,7 +97,9 @@ def evaluate(model: Any, examples: Sequence[Example], what: str, size: int = 8) 
     import torch
 
     with torch.inference_mode():
-        parts = [_loss(model, batch) for batch in _shown([examples[i : i + size] for i in range(0, len(examples), size)], what)]
+        parts = [
+            _loss(model, batch) for batch in _shown([examples[i : i + size] for i in range(0, len(examples), size)], what)
+        ]
     return sum(float(total) for total, _ in parts) / sum(count for _, count in parts)
 
 
@@ -132,17 +141,21 @@ def _model(path: str, dtype_name: str) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype_name)).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype_name))
+    return model.eval()
 
 
 def _with_adapter(path: str, adapter: Path) -> Any:
     from peft import PeftModel
 
-    return PeftModel.from_pretrained(_model(path, "float32"), str(adapter)).eval()
+    with without_notices():
+        return PeftModel.from_pretrained(_model(path, "float32"), str(adapter)).eval()
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m sut.train_adapter", description="Train a LoRA adapter on a question set.")
+    parser = argparse.ArgumentParser(
+        prog="python -m sut.train_adapter", description="Train a LoRA adapter on a question set."
+    )
     parser.add_argument("--model", default=_MODEL)
     parser.add_argument("--data", type=Path, default=_DATA, help="JSONL with id, question, answer")
     parser.add_argument("--output", type=Path, default=SHIPPED[_MODEL])
@@ -162,15 +175,17 @@ def _readme(
     import torch
     import transformers
 
+    chosen = ("held_out", "rank", "epochs", "batch", "learning_rate", "seed")
+    flags = " ".join(f"--{name.replace('_', '-')} {getattr(args, name):g}" for name in chosen)
     count = sum(p.numel() for p in tuned.parameters() if p.requires_grad)
     return f"""# A LoRA adapter for {args.model}
 
-Rank {args.rank} on `q_proj` and `v_proj`: {count:,} parameters. Trained on part of `{args.data.name}`. Apache-2.0, like the model.
+Rank {args.rank} on `q_proj` and `v_proj`: {count:,} parameters. Trained on part of `{args.data.name}`. Apache-2.0, like
+the model.
 
 | | |
 |---|---|
-| reproduce | `python -m sut.train_adapter --held-out {args.held_out} --rank {args.rank} --epochs {args.epochs} --batch {args.batch} \
---learning-rate {args.learning_rate:g} --seed {args.seed}` |
+| reproduce | `python -m sut.train_adapter {flags}` |
 | split | shuffled with seed {args.seed}; the ids are in `split.json` |
 | trained on | {answer_tokens["train"]:,} answer tokens, {args.epochs} epochs, {minutes:.1f} minutes in all |
 | held out | {args.held_out} questions, {answer_tokens["held_out"]:,} answer tokens |

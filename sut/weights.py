@@ -1,12 +1,12 @@
 """What does a model weigh? Bytes really held, each storage once: parameters, buffers, quantisation state, adapter, offload.
 
-Libraries keep weights in many places: bitsandbytes hangs scales on a parameter (`SCB`) or in a state object (`absmax`, `code`,
-a nested state), quanto and others in the inner tensors of a subclass, accelerate in the map of a hook. `weigh` walks them all.
+Libraries keep weights in many places: bitsandbytes hangs scales on a parameter (`SCB`) or in a state object (`absmax`,
+`code`, a nested state), quanto in the inner tensors of a subclass, accelerate in the map of a hook. `weigh` walks them all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,7 @@ class Weights:
 
 
 def weigh(model: Any) -> Weights:
-    storages: dict[tuple[str, int], int] = {}
-    for tensor, device in _tensors_of(model):
-        storage = tensor.untyped_storage()
-        storages[device, storage.data_ptr()] = storage.nbytes()
+    storages = {(device, address): size for device, address, size in _storages_of(model)}
     bytes_on: dict[str, int] = {}
     for (device, _), size in storages.items():
         bytes_on[device] = bytes_on.get(device, 0) + size
@@ -55,23 +52,40 @@ def disk_bytes(path: str, adapter: str | Path | None = None) -> int | None:
     return None
 
 
-def _tensors_of(model: Any) -> Iterator[tuple[Any, str]]:
-    """(tensor, device) of everything held, repetitions included."""
+def _storages_of(model: Any) -> Iterator[tuple[str, Hashable, int]]:
+    """(device, address, bytes) of everything held, repetitions included."""
     for module in model.modules():
-        held = [*module.parameters(recurse=False), *module.buffers(recurse=False), getattr(module, "state", None)]
+        held = [*module.parameters(recurse=False), *module.buffers(recurse=False), *_plain_attributes(module)]
         for tensor in _unfold(held, set()):
             if tensor.device.type != "meta":
-                yield tensor, str(tensor.device)
+                yield str(tensor.device), *_extent(tensor)
         for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
             if tensor.device.type == "meta":
                 yield from _offloaded(module, name)
+
+
+def _extent(tensor: Any) -> tuple[int, int]:
+    """(address, bytes) of its storage, of which it may be a part; oneDNN's layout shows neither."""
+    if tensor.is_mkldnn:
+        return id(tensor), tensor.numel() * tensor.element_size()
+    storage = tensor.untyped_storage()
+    return storage.data_ptr(), storage.nbytes()
+
+
+def _plain_attributes(module: Any) -> list[Any]:
+    """Tensors that are neither parameter nor buffer, and bitsandbytes' state."""
+    return [value for name, value in vars(module).items() if not name.startswith("_")]
 
 
 def _unfold(thing: Any, seen: set[int]) -> Iterator[Any]:
     """Plain tensors inside a tensor subclass, a quantisation state or a list of such."""
     import torch
 
-    if thing is None or id(thing) in seen:
+    if isinstance(thing, list | tuple):
+        for item in thing:
+            yield from _unfold(item, seen)
+        return
+    if id(thing) in seen:
         return
     seen.add(id(thing))
     if isinstance(thing, torch.Tensor):
@@ -81,22 +95,22 @@ def _unfold(thing: Any, seen: set[int]) -> Iterator[Any]:
         else:
             yield thing
         yield from _unfold(list(vars(thing).values()), seen)
-    elif isinstance(thing, list | tuple):
-        for item in thing:
-            yield from _unfold(item, seen)
-    elif type(thing).__module__.startswith("bitsandbytes"):
+    elif type(thing).__module__.startswith("bitsandbytes") and hasattr(thing, "__dict__"):
         yield from _unfold(list(vars(thing).values()), seen)
 
 
-def _offloaded(module: Any, name: str) -> Iterator[tuple[Any, str]]:
+def _offloaded(module: Any, name: str) -> Iterator[tuple[str, Hashable, int]]:
     """Where accelerate keeps a parameter while its module is not running."""
     hook = getattr(module, "_hf_hook", None)
     for one in getattr(hook, "hooks", (hook,)):
         kept = getattr(one, "weights_map", None)
         if kept is not None:
-            key = getattr(kept, "prefix", "") + name
-            in_memory = getattr(getattr(kept, "dataset", kept), "state_dict", {})
-            yield kept[name], "cpu" if key in in_memory else _DISK
+            key, kept_in = getattr(kept, "prefix", "") + name, getattr(kept, "dataset", kept)
+            in_memory = kept_in if isinstance(kept_in, dict) else getattr(kept_in, "state_dict", {})
+            if key in in_memory:
+                yield "cpu", *_extent(in_memory[key])
+            else:
+                yield _DISK, key, _extent(kept[name])[1]
 
 
 def _value_counts(model: Any) -> dict[str, int]:

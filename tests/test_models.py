@@ -85,3 +85,70 @@ def test_known_names_pass(name):
 def test_unknown_names_are_refused_with_the_known_ones(name):
     with pytest.raises(BadInput, match="known: smollm2-135m"):
         models.check(name)
+
+
+SLOW_CONVERSION = """
+import sys, time
+from pathlib import Path
+from sut import models
+
+def convert(gguf, target, say):
+    target.mkdir()
+    with open(sys.argv[2], "a") as log:
+        log.write("begun\\n")
+    (target / "first.txt").write_text("half")
+    time.sleep(float(sys.argv[3]))
+    (target / "second.txt").write_text("whole")
+
+models._convert = convert
+print(models.resolve(sys.argv[1], lambda text: print(text, file=sys.stderr)).path)
+"""
+
+
+def converting(tmp_path: Path, seconds: float) -> subprocess.Popen[str]:
+    """Another run that resolves the same GGUF file and takes its time."""
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    command = [sys.executable, "-c", SLOW_CONVERSION, str(tmp_path / "x.gguf"), str(tmp_path / "log"), str(seconds)]
+    root = Path(models.__file__).parent.parent
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root)
+
+
+def wait_until_begun(tmp_path: Path, process: subprocess.Popen[str]) -> None:
+    while not (tmp_path / "log").exists():
+        assert process.poll() is None
+
+
+def test_of_two_runs_that_convert_the_same_model_at_once_one_waits_for_the_other(fake_index, tmp_path):
+    first = converting(tmp_path, 1.0)
+    wait_until_begun(tmp_path, first)
+    second = converting(tmp_path, 1.0)
+    said = [process.communicate(timeout=60) for process in (first, second)]
+    assert first.returncode == second.returncode == 0
+    assert said[0][0] == said[1][0]
+    assert "waiting for another run" in said[1][1]
+    assert (tmp_path / "log").read_text() == "begun\n"
+    folder = Path(said[0][0].strip())
+    assert sorted(file.name for file in folder.iterdir()) == ["first.txt", "second.txt"]
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_what_a_killed_run_left_is_neither_used_nor_kept(fake_index, tmp_path):
+    killed = converting(tmp_path, 60)
+    wait_until_begun(tmp_path, killed)
+    killed.kill()
+    killed.communicate()
+    out, _ = converting(tmp_path, 0).communicate(timeout=60)
+    folder = Path(out.strip())
+    assert (folder / "second.txt").read_text() == "whole"
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("content", [b"GGUF nonsense", b"", b"GGUF\x03\x00\x00\x00" + b"\xff" * 64])
+def test_a_corrupt_gguf_file_leaves_nothing_in_the_cache(fake_index, tmp_path, content):
+    (tmp_path / "x.gguf").write_bytes(content)
+    with pytest.raises(
+        SetupFailed, match=r"converting x.gguf: .*a GGUF file of a causal language model would be fine"
+    ) as info:
+        models.resolve(str(tmp_path / "x.gguf"), lambda text: None)
+    assert info.value.exit_code == 3
+    assert not list((tmp_path / "cache" / "models").iterdir())

@@ -7,18 +7,19 @@
     memory    bytes that the recorder keeps per sample and per token; a million samples written, read and summarised
     logs      LoadGen's three log files of a million samples of eight tokens
     engine    the 135M model behind the harness (process, channel, driver) against the same engine called bare
+    generation  the engine against transformers' generate and generate_batch, at 1, 8 and 32 requests at once
+    vllm      the engine against vLLM, which has a virtual environment of its own: `make bench-vllm`
 
-`python -m tests.bench driver memory` runs some of them. Exit code 1 if a target is missed.
+`python -m tests.bench driver memory` runs some of them, without a name all but vllm; `--quick` makes generation and vllm
+a matter of a minute, for trying them out. Exit code 1 if a target is missed.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,41 +27,36 @@ import tracemalloc
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.bench import generation
+from tests.bench.peers import figures
+from tests.bench.rows import Row, compared
+
 ROUNDS = 5
 T = TypeVar("T")
 LADDER = (150_000, 200_000, 250_000, 300_000, 350_000, 400_000, 450_000, 500_000, 550_000, 600_000, 700_000, 800_000)
 
 
-class Row(NamedTuple):
-    what: str
-    ours: str
-    peer: str
-    ratio: str
-    target: str
-    met: bool
-
-
 def driver() -> Iterable[Row]:
     ours, theirs = _in_turn("single-stream", 0, 2.0, "rate")
-    yield _row("single-stream, queries/s", ours, theirs, ours / theirs, "at least 2x", ours >= 2 * theirs, "{:,.0f}")
-    long = _peer("driver_peer", "single-stream", 0, 2.0)["rate_long"]
-    yield _row("  the same over 800,000 queries", long, theirs, long / theirs, "", True, "{:,.0f}")
+    yield compared("single-stream, queries/s", ours, theirs, ours / theirs, "at least 2x", ours >= 2 * theirs, "{:,.0f}")
+    long = figures("driver_peer", "single-stream", 0, 2.0)["rate_long"]
+    yield compared("  the same over 800,000 queries", long, theirs, long / theirs, "", True, "{:,.0f}")
     ours, theirs = _highest_held("driver_peer"), _highest_held("loadgen_peer")
-    yield _row(
+    yield compared(
         "server, highest rate held at 99 %", ours, theirs, ours / theirs, "at least 1.3x", ours >= 1.3 * theirs, "{:,.0f}"
     )
     for qps in (1_000, 10_000):
         ours, theirs = _in_turn("server", qps, 3.0, "latency_p50_us")
         what = f"server at {qps:,}/s, p50 from due to done, us"
-        yield _row(what, ours, theirs, ours / theirs, "at most 0.5x", ours <= 0.5 * theirs, "{:.1f}")
+        yield compared(what, ours, theirs, ours / theirs, "at most 0.5x", ours <= 0.5 * theirs, "{:.1f}")
 
 
 def channel() -> Iterable[Row]:
@@ -79,7 +75,7 @@ def channel() -> Iterable[Row]:
         trip_us = sut.ping_us(3000)
         sut.close()
     rate, bare = statistics.median(rates), _bare_pipe()
-    yield _row(
+    yield compared(
         "channel, single-stream round trips/s", rate, bare, rate / bare, "at least 15,000/s", rate >= 15_000, "{:,.0f}"
     )
     yield Row("channel, median round trip of a ping, us", f"{trip_us:.1f}", "", "", "", True)
@@ -107,7 +103,7 @@ def schedule() -> Iterable[Row]:
         plain.append(time.perf_counter() - start)
     assert (fast.indices.ravel().tolist(), fast.offsets_ns.tolist()) == slow, "both must be LoadGen's"
     a, b = statistics.median(ours), statistics.median(plain)
-    yield _row(
+    yield compared(
         "a million server queries scheduled, s: ours, plain loop", a, b, a / b, "at most 0.2x", a <= 0.2 * b, "{:.3f}"
     )
 
@@ -139,49 +135,57 @@ def engine() -> Iterable[Row]:
         bare.append(_tokens_per_s("bare"))
         served.append(_tokens_per_s("served"))
     ratio = statistics.median(s / b for s, b in zip(served, bare, strict=True))
-    yield _row(
+    yield compared(
         "SmolLM2-135M, offline, bf16, tokens/s: served against bare",
         statistics.median(served), statistics.median(bare), ratio, "at least 0.98x", ratio >= 0.98, "{:.1f}",
     )  # fmt: skip
 
 
-PARTS: dict[str, Callable[[], Iterable[Row]]] = {
+PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "driver": driver,
     "channel": channel,
     "memory": memory,
     "schedule": schedule,
     "logs": logs,
     "engine": engine,
+    "generation": generation.rows,
+    "vllm": generation.vllm_rows,
 }
+QUICK = {"generation": partial(generation.rows, generation.QUICK), "vllm": partial(generation.vllm_rows, generation.QUICK)}
+ON_REQUEST = {"vllm"}
 
 
 def main() -> int:
-    chosen = sys.argv[1:] or list(PARTS)
+    arguments = [word for word in sys.argv[1:] if word != "--quick"]
+    parts = PARTS | (QUICK if "--quick" in sys.argv else {})
     console = Console()
     table = Table(title="Touchstone beside its peers", title_justify="left", box=None, pad_edge=False)
     for column in ("", "what", "ours", "peer", "ratio", "target"):
         table.add_column(column, justify="left" if column in ("", "what", "target") else "right")
-    missed = 0
-    for name in chosen:
+    missed, notes = 0, []
+    for name in arguments or [name for name in parts if name not in ON_REQUEST]:
         with console.status(f"measuring: {name}"):
-            for row in PARTS[name]():
+            for row in parts[name]():
+                if isinstance(row, str):
+                    notes.append(row)
+                    continue
                 missed += not row.met
                 table.add_row("ok" if row.met else "MISSED", *row[:5])
     console.print(table)
-    console.print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.2f} at the end; medians of {ROUNDS} rounds")
+    for note in notes:
+        console.print(note, soft_wrap=True)
+    console.print(
+        f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.2f} at the end; medians of up to {ROUNDS} rounds"
+    )
     return 1 if missed else 0
-
-
-def _row(what: str, ours: float, peer: float, ratio: float, target: str, met: bool, form: str) -> Row:
-    return Row(what, form.format(ours), form.format(peer), f"{ratio:.2f}x", target, met)
 
 
 def _in_turn(scenario: str, qps: float, seconds: float, key: str) -> tuple[float, float]:
     """Medians of ours and theirs, measured alternately."""
     ours, theirs = [], []
     for _ in range(ROUNDS):
-        ours.append(_peer("driver_peer", scenario, qps, seconds)[key])
-        theirs.append(_peer("loadgen_peer", scenario, qps, seconds)[key])
+        ours.append(figures("driver_peer", scenario, qps, seconds)[key])
+        theirs.append(figures("loadgen_peer", scenario, qps, seconds)[key])
     return statistics.median(ours), statistics.median(theirs)
 
 
@@ -189,22 +193,11 @@ def _highest_held(module: str) -> float:
     """Climb the ladder; a rung counts if two of three tries achieve 99 % of the scheduled rate."""
     best = 0.0
     for qps in LADDER:
-        tries = sorted(_peer(module, "server", qps, 1.5)["held"] for _ in range(3))
+        tries = sorted(figures(module, "server", qps, 1.5)["held"] for _ in range(3))
         if tries[1] < 0.99:
             break
         best = qps
     return best
-
-
-def _peer(module: str, *arguments: object) -> dict[str, float]:
-    command = [sys.executable, "-m", f"tests.bench.{module}", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=_env())
-    figures: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return figures
-
-
-def _env() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def _bare_pipe(trips: int = 20_000) -> float:
@@ -393,7 +386,7 @@ def _timed(work: Callable[[], T]) -> tuple[float, T]:
 
 
 def _tokens_per_s(way: str) -> float:
-    return _peer("engine_peer", way)["tokens_per_s"]
+    return figures("engine_peer", way)["tokens_per_s"]
 
 
 if __name__ == "__main__":
