@@ -111,7 +111,8 @@ class LocalModel:
         def step() -> None:
             if engine is not self._engine:  # of an earlier load
                 return
-            engine.step()
+            with faults.running("a decode step"):
+                engine.step()
             self._stepping = engine.busy
             if self._stepping:
                 self._step_soon()

@@ -175,7 +175,8 @@ def probe(model: Any) -> int | None:
 
     Two prompts, one of them in two pieces, and two steps are tried.
     """
-    prompts = [[5, 3, 7], [4, 6, 5, 3, 8, 7, 4]]
+    word = model.config.get_text_config().vocab_size // 2  # the first ids are special, and odd in low precision
+    prompts = [[word + 5, word + 3, word + 7], [word + i for i in (4, 6, 5, 3, 8, 7, 4)]]
     runner = SlotRunner(model, 2, 16)
     try:
         first = runner.prefill_logits(0, prompts[:1], 0)
@@ -183,7 +184,7 @@ def probe(model: Any) -> int | None:
         second = runner.prefill_logits(1, [prompts[1][4:]], 4)
         if not _alike(torch.cat((first, second)), _alone(model, prompts)):
             return None
-        for token in (6, 9):
+        for token in (word + 6, word + 9):
             logits = runner.decode_logits([token, token], [len(p) for p in prompts])
             prompts = [[*p, token] for p in prompts]
             if not _alike(logits, _alone(model, prompts)):
