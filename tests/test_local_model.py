@@ -116,7 +116,9 @@ def test_the_real_model_answers_in_fp32_as_generate_does(smollm2):
     questions = ["Why is the sky blue?", "Name three colours.", "What is 2 + 2? Answer with a number only."]
     log, sut = answer(path, questions, max_new_tokens=16)
     assert [log.record(i).token_ids.tolist() for i in range(3)] == list(one_at_a_time(sut, 16))
-    assert dataclasses.asdict(sut.memory())["weights_bytes"] == pytest.approx(538_060_288 + 113_246_208, rel=0.001)  # vocabulary: twice
+    assert dataclasses.asdict(sut.memory())["weights_bytes"] == pytest.approx(
+        538_060_288 + 113_246_208, rel=0.001
+    )  # vocabulary: twice
 
 
 def test_the_cache_keeps_to_its_budget(tiny_llama):

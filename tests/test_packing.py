@@ -47,3 +47,42 @@ def test_narrow_layers_half_precision_and_subclasses_stay():
 
     odd = nn.Sequential(nn.Linear(64, 8), Other(64, 64), nn.Linear(64, 64, dtype=torch.float16))
     assert pack(odd) == 0
+
+
+class Attention(nn.Module):
+    def __init__(self, bias):
+        super().__init__()
+        self.q_proj = nn.Linear(64, 128, bias=bias)
+        self.k_proj = nn.Linear(64, 64, bias=bias)
+        self.v_proj = nn.Linear(64, 64, bias=bias)
+        self.o_proj = nn.Linear(128, 64)
+
+    def forward(self, x, y):
+        """Twice with one input, once with another in between."""
+        q, k = self.q_proj(x), self.k_proj(x)
+        other = self.k_proj(y)
+        v = self.v_proj(x)
+        return self.o_proj(q * torch.cat((k, v), -1) + torch.cat((other, self.q_proj(y)[..., :64]), -1)) + self.v_proj(x)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_neighbours_are_one_product_whatever_the_order_of_their_inputs(bias):
+    torch.manual_seed(1)
+    plain, packed = Attention(bias).requires_grad_(False), Attention(bias).requires_grad_(False)
+    packed.load_state_dict(plain.state_dict())
+    held = weigh(packed).held_bytes
+    assert pack(packed) == 4
+    assert packed.q_proj.packed is packed.v_proj.packed is not packed.o_proj.packed
+    assert weigh(packed).held_bytes == held
+    for _ in range(3):
+        x, y = torch.randn(3, 1, 64), torch.randn(3, 1, 64)
+        assert torch.allclose(packed(x, y), plain(x, y), atol=1e-4)
+
+
+def test_nothing_is_kept_once_all_parts_are_fetched():
+    packed = Attention(bias=False).requires_grad_(False)
+    pack(packed)
+    x = torch.randn(2, 64)
+    for name in ("q_proj", "k_proj", "v_proj"):
+        getattr(packed, name)(x)
+    assert packed.q_proj._product._input is None

@@ -166,6 +166,8 @@ def main() -> int:
     for name in arguments or [name for name in parts if name not in ON_REQUEST]:
         with console.status(f"measuring: {name}"):
             for row in parts[name]():
+                if not console.is_terminal:  # minutes of work: what is known is said at once
+                    print(row if isinstance(row, str) else "  ".join(row[:5]), file=sys.stderr, flush=True)
                 if isinstance(row, str):
                     notes.append(row)
                     continue
