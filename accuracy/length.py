@@ -1,6 +1,6 @@
 """How long are the answers? MLPerf bounds their length as well as ROUGE: a short answer is cheap.
 
-`tokens_per_sample` is a mean of tokens; `gen_len`, where MLPerf uses that, a sum of *characters* (mlcommons/inference #2256).
+`tokens_per_sample` is a mean of tokens; `gen_len`, MLPerf's other one, a sum of *characters* (mlcommons/inference #2256).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Linear layers whose weights lie as the processor's matrix kernels want them (oneDNN's blocked layout), neighbours together.
+"""Linear layers whose weights lie as the CPU's matrix kernels want them (oneDNN's blocked layout), neighbours together.
 
-A plain weight is rearranged anew in every product, which for the few rows of a decode step costs more than the product. Packed
-once, at load, SmolLM2-135M's vocabulary projection (576 to 49,152) takes, in microseconds on 2 cores with AVX-512, for
+A plain weight is rearranged anew in every product, which for the few rows of a decode step costs more than the product.
+Packed once, at load, SmolLM2-135M's vocabulary projection (576 to 49,152) takes, in us on 2 cores with AVX-512, for
     rows          1        8       32                 1       8      32
     fp32 plain    11,900   17,200  26,500     bf16    3,500   4,800   7,600
     fp32 packed    4,200    4,600  10,200             2,500   2,600   5,500
@@ -83,7 +83,8 @@ def pack(model: nn.Module) -> int:
 
 
 def can_pack() -> bool:
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+    is_built = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+    return is_built and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
 
 
 def _groups(owner: nn.Module) -> Iterator[tuple[str, ...]]:

@@ -41,7 +41,7 @@ def test_a_companion_that_is_missing_is_named_with_its_command(tmp_path):
 def test_the_command_it_names_makes_the_companion(tmp_path):
     folder = run(tmp_path / "a")
     remedy = next(v["remedy"] for v in audit(folder)["verdicts"] if v["rule"] == "TEST01 same_answers")
-    words = remedy.removeprefix("python -m harness ").split() + ["--output-dir", str(tmp_path / "b")]
+    words = [*remedy.removeprefix("python -m harness ").split(), "--output-dir", str(tmp_path / "b")]
     assert CliRunner().invoke(app, words).exit_code == 0
     (companion,) = (tmp_path / "b").iterdir()
     assert statuses(audit(folder, [companion]))["TEST01 same_answers"] == "PASS"

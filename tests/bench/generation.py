@@ -1,8 +1,8 @@
 """Our engine beside those that people use: tokens per second at 1, 8 and 32 concurrent requests, same work, same threads.
 
     equal     as many requests as slots, 64 new tokens each: what a static batch is best at (generate_batch: 32, bf16 only)
-    mixed     (bf16) four requests per slot, 8 to 128 new tokens in random order. A static batch runs to its longest member; in
-              flight a slot is filled again at once, until nobody waits. That drain is part of the figure: with four
+    mixed     (bf16) four requests per slot, 8 to 128 new tokens in random order. A static batch runs to its longest member;
+              in flight a slot is filled again at once, until nobody waits. That drain is part of the figure: with four
               requests per slot it costs about a tenth, and no scheduler avoids it
     served    the harness's server scenario at 70 % of what its offline scenario reached
 
