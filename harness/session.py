@@ -107,7 +107,7 @@ class Run:
         while qps is not None:
             self._say(f"step {len(steps) + 1}: {qps:g} queries/s")
             folder = runlog.part(self.folder, f"step_{len(steps) + 1:02d}")
-            found = self._part(sut, self._settings(qps), folder)
+            found = self._part(sut, self._settings(qps), folder, page=False)
             met = all(v["status"] == "PASS" for v in found.verdicts if v["loadgen"] and v["unit"] == "ms")
             steps.append({"target_qps": qps, "limits_kept": met, "status": found.status, "folder": folder.name})
             if found.status in ("ERROR", "INTERRUPTED"):
@@ -120,7 +120,7 @@ class Run:
         self._evaluate(sut, self.folder)
         return results.publish(self.folder, self.samples)
 
-    def _part(self, sut: SUT, settings: RunSettings, folder: Path, last: bool = False) -> results.Result:
+    def _part(self, sut: SUT, settings: RunSettings, folder: Path, last: bool = False, page: bool = True) -> results.Result:
         """One timed part, from its settings to its published folder. The run's evaluation follows the `last`."""
         self._describe(folder, settings)
         facts = RunFacts(run_id="/".join(dict.fromkeys((self.folder.name, folder.name))), started_at=self.started_at)
@@ -135,7 +135,7 @@ class Run:
         runlog.write_telemetry(folder, folder / "telemetry.jsonl", start_ns)
         if last:
             self._evaluate(sut, folder)
-        return results.publish(folder, self.samples)
+        return results.publish(folder, self.samples, page)
 
     def _evaluate(self, sut: SUT, folder: Path) -> None:
         """If asked for: when everything measured is safe and the memory's peak has been read."""

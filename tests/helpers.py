@@ -28,32 +28,24 @@ from harness.types import (
     SutFacts,
 )
 from sut.simulated import Simulated
+from tests.scenario_helpers import BASE, MS, S
 
-US, MS, S = 1_000, 1_000_000, 1_000_000_000
+US = 1_000
 
 MakeSut = Callable[[Clock], SUT]
 
-_DEFAULTS = RunSettings(
+_DEFAULTS = replace(
+    BASE,
     scenario="server",
-    mode="performance",
     seeds=Seeds(1, 2, 3),
     num_samples=64,
     performance_samples=64,
-    target_qps=10.0,
-    samples_per_query=1,
     min_queries=1,
-    min_duration_ns=0,
-    max_queries=None,
-    max_duration_ns=None,
     percentile=0.99,
-    ttft_limit_ns=2 * S,
     tpot_limit_ns=100 * MS,
-    use_tokens=True,
     max_new_tokens=10_000,
     sample_timeout_ns=600 * S,
     drain_timeout_ns=30 * S,
-    lag_limit_ns=200 * MS,
-    equal_issue=False,
 )
 
 

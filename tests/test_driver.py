@@ -132,7 +132,7 @@ def test_waiting_for_a_slot_shows_in_ttft():
     assert (log.issue_lag_ns == 0).all()
 
 
-@examples(max_examples=40, deadline=None)
+@examples(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 10**10), min_size=1, max_size=40), st.integers(1, 4), st.integers(1, 2000))
 def test_any_arrivals_are_served_as_queueing_theory_says(gaps_ns, slots, service_ms):
     due_ns = np.cumsum(gaps_ns).tolist()

@@ -60,6 +60,15 @@ def test_its_own_model_and_report_examples_work(tmp_path, tiny_llama):
     assert run(report.replace("runs/NAME", str(folder)), tmp_path).returncode == 0
 
 
+def test_its_compare_example_works(tmp_path, tiny_llama):
+    (command,) = [c for c in COMMANDS if "harness compare" in c]
+    command = command.replace("smollm2-135m", str(tiny_llama)).replace("fp32,bf16,int8,nf4,lora", "fp32,bf16")
+    done = run(f"{command} --max-new-tokens 4 --num-samples 4 --warmup 1", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "perplexity" in done.stdout
+    assert next((tmp_path / "runs").glob("*/compare.html")).is_file()
+
+
 def test_its_audit_and_package_examples_work(tmp_path):
     (submission,) = [c for c in COMMANDS if "--mode submission" in c]
     assert run(submission, tmp_path).returncode == 0
