@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from accuracy.compliance import Audited
+from accuracy.audited import Audited
 from accuracy.compliance import audit as judge
 from harness import registry, result
 from harness.types import Verdict

@@ -10,7 +10,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import sut
-from accuracy.compliance import Audited, audit
+from accuracy.audited import Audited
+from accuracy.compliance import audit
 from harness import result as results
 from harness.errors import BadInput
 from harness.session import Run

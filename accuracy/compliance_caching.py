@@ -1,0 +1,128 @@
+"""TEST04: is no answer kept for the next time? A repeat must take its time, as the first issue did."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accuracy.audited import Audited, command, ids_of, needs
+from accuracy.compliance_answers import LENGTH, SIGNIFICANCE, repeats
+from harness.stats import percentile
+from harness.types import Int64s, RunLog, Verdict
+
+FASTER, FASTER_SHORT = 1.1, 1.2  # a repeated sample may be so many times as fast
+CERTAIN = 0.001  # the chance of blaming it for caching; between the two it is UNDECIDED
+_SHORT_NS = {"single-stream": 200_000, "multi-stream": 1_600_000}  # up to here timing noise earns FASTER_SHORT
+_LEAST_PAIRS = 7  # 2^-7 < SIGNIFICANCE: with fewer, not even the clearest case is significant
+_BESIDE = 8  # samples issued so close to one another meet the same load
+_KEEP_NOTHING = "switch off the caching of answers, prompts and key-value blocks between queries"
+
+# ---- TEST04: no answer is kept for the next time
+
+
+def test04(run: Audited, same: Audited | None) -> list[Verdict]:
+    """The official test needs a second run, of a sample that all know; repeats within the run tell of every sample."""
+    log, tokens = run.log, np.maximum(run.log.tokens, 1)
+    pairs = _side_by_side(log)
+    streamed = pairs[(log.first_ns[pairs] >= 0).all(1)]
+    if run.settings.scenario == "offline":  # all wait in one queue: only what follows the first token is a sample's own
+        ttft = Verdict("TEST04 repeats_ttft", "SKIPPED", detail="offline, the first token waits for all before it")
+        pairs = streamed[(tokens[streamed] > 1).all(1)]
+        per_token_ns = (log.done_ns - log.first_ns) / np.maximum(tokens - 1, 1)
+    else:
+        ttft = _repeats_no_faster(run, "TEST04 repeats_ttft", streamed, log.ttft_ns)
+        per_token_ns = log.latency_ns / tokens
+    per_token = _repeats_no_faster(run, "TEST04 repeats_latency", pairs, per_token_ns)
+    return [_same_sample(run, same), ttft, per_token]
+
+
+def _side_by_side(log: RunLog) -> Int64s:
+    """(k, 2) ids: a first issue of some question, and beside it (at most _BESIDE away) a repeat of some other.
+
+    Beside it, because the load of the moment decides latency: an honest server is faster, or slower, an hour later. Each
+    sample stands in one pair. In an honest run either of a pair is as likely the faster one.
+    """
+    fresh = log.completed.copy()
+    _, again = repeats(log)
+    fresh[again] = False
+    alone, pairs = again.tolist(), []
+    for k in range(1, _BESIDE + 1):  # the nearest first; before and after by turns, so that a trend cancels
+        for turn in (0, 1):
+            left = []
+            for i in alone:
+                j = i + k if (i + turn) % 2 else i - k
+                if 0 <= j < len(log) and fresh[j]:
+                    fresh[j] = False
+                    pairs.append((j, i))
+                else:
+                    left.append(i)
+            alone = left
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _repeats_no_faster(run: Audited, rule: str, pairs: Int64s, times_ns: NDArray[Any]) -> Verdict:
+    """Wilcoxon's signed ranks on log(first issue / repeat). To count, a gain is significant and beyond TEST04's margin."""
+    n, limit = len(pairs), _limit(run)
+    if run.kind in ("accuracy", "same") or n < _LEAST_PAIRS:
+        words = f"{n} repeats have a first issue of another question beside them; it takes {_LEAST_PAIRS} to tell"
+        return replace(needs(run, rule, "same"), detail=words)
+    fresh_ns, again_ns = np.maximum(times_ns[pairs], 1).T
+    gain = np.log(fresh_ns / again_ns)
+    speed, p = float(np.exp(np.median(gain))), _chance_of_gain(gain)
+    unit = " a token" if rule.endswith("latency") else ""
+    detail = f"{n} repeats: {_ms(again_ns)}{unit}, first issues beside them {_ms(fresh_ns)} (medians; p = {p:.2g})"
+    found = Verdict(rule, "PASS", speed, limit, "x as fast", detail)
+    if speed <= limit or p >= SIGNIFICANCE:
+        return found
+    found = replace(found, evidence=ids_of(pairs[np.argsort(-gain, kind="stable"), 1]))
+    if p < CERTAIN:
+        return replace(found, status="FAIL", remedy=_KEEP_NOTHING)
+    return replace(found, status="UNDECIDED", remedy=command(run, "same"))
+
+
+def _chance_of_gain(gain: NDArray[Any]) -> float:
+    """The chance of such gains, or more, if repeats are no faster."""
+    from scipy.stats import wilcoxon
+
+    return float(wilcoxon(gain, alternative="greater").pvalue) if gain.any() else 1.0
+
+
+def _ms(times_ns: NDArray[Any]) -> str:
+    return f"{float(np.median(times_ns)) / 1e6:.4g} ms"
+
+
+def _same_sample(run: Audited, same: Audited | None) -> Verdict:
+    """One sample again and again is no faster than the mix, per token. Only tells if its answer is about as long."""
+    rule = "TEST04 same_sample"
+    if same is None:
+        return needs(run, rule, "same")
+    (mix_rate, mix_length), (rate, length) = _pace(run), _pace(same)
+    if not mix_rate or not rate:
+        return Verdict(rule, "SKIPPED", detail="one of the runs completed nothing", remedy=command(run, "same"))
+    speed, limit = rate / mix_rate, _limit(run)
+    detail = f"{rate:.4g} tokens/s repeating one sample, {mix_rate:.4g} in the mix"
+    found = Verdict(rule, "PASS" if speed <= limit else "FAIL", speed, limit, "x as fast", detail)
+    if abs(length - mix_length) > LENGTH * mix_length:
+        why = f"; its answer has {length:.1f} tokens, the mix {mix_length:.1f}: too far apart to compare"
+        return replace(found, status="UNDECIDED", detail=detail + why, remedy="repeat another sample (--same-index)")
+    return replace(found, remedy=_KEEP_NOTHING) if found.status == "FAIL" else found
+
+
+def _pace(run: Audited) -> tuple[float, float]:
+    """(tokens per second, tokens per sample): of the whole run if offline, else of the time that samples took."""
+    log, ok = run.log, run.log.completed
+    tokens = np.maximum(log.tokens[ok], 1)
+    if not len(tokens):
+        return 0.0, 0.0
+    took_ns = log.done_ns[ok].max() if run.settings.scenario == "offline" else log.latency_ns[ok].sum()
+    return float(tokens.sum() / max(took_ns, 1) * 1e9), float(tokens.mean())
+
+
+def _limit(run: Audited) -> float:
+    """1.1, or 1.2 for those so fast that timing noise counts."""
+    latency_ns = percentile(run.log.latency_ns[run.log.completed], run.settings.percentile)
+    short_ns = _SHORT_NS.get(run.settings.scenario, 0)
+    return FASTER_SHORT if latency_ns is not None and latency_ns <= short_ns else FASTER
