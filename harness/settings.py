@@ -263,6 +263,8 @@ def effective(config: RunConfig, settings: RunSettings) -> list[EffectiveSetting
     }  # fmt: skip
 
     def origin(name: str) -> str:
+        if name == "target_qps" and config.mode == "find-peak":
+            return "the search"
         if name in config.origins:
             return config.origins[name] + (" auto" if name == "target_qps" and config.target_qps == "auto" else "")
         if name == "target_qps":
