@@ -56,8 +56,8 @@ def plan(flags: Flags, as_json: Json = False) -> None:
     with _people(as_json) as (console, _):
         from dataclasses import asdict
 
+        from harness.effective import effective
         from harness.session import forecast
-        from harness.settings import effective
         from reports.terminal import show_plan
 
         chosen = _config(flags)

@@ -22,11 +22,12 @@ from harness import environment, evaluation, mlcommons, registry, runlog
 from harness import result as results
 from harness.clock import RealClock, VirtualClock, utc_now, wake_on_signals
 from harness.driver import Stop, drive
+from harness.effective import effective
 from harness.errors import BadInput, HarnessError, RunBroke
 from harness.protocols import SUT
 from harness.recorder import Recorder
 from harness.runlog import RunFacts
-from harness.settings import Mode, RunConfig, effective, run_settings
+from harness.settings import UNCALIBRATED_QPS, Mode, RunConfig, run_settings
 from harness.telemetry import Telemetry
 from harness.types import AfterInFlight, MemoryUse, Query, QuerySample, RunLog, RunSettings, Sample
 
@@ -34,7 +35,6 @@ Say = Callable[[str], None]
 _PATIENCE = 3  # so many Ctrl-C are polite requests
 _CALIBRATION_LOAD = 0.4  # of the throughput that the warm-up reached
 _SIMULATED_SAMPLES = 1000
-_UNCALIBRATED_QPS = 10.0
 
 
 class Run:
@@ -314,7 +314,7 @@ def _library(config: RunConfig) -> tuple[list[Sample], dict[str, Any]]:
 
 
 def _given_rate(config: RunConfig) -> float:
-    return _UNCALIBRATED_QPS if config.target_qps == "auto" else float(config.target_qps)
+    return UNCALIBRATED_QPS if config.target_qps == "auto" else float(config.target_qps)
 
 
 def _warmup_samples(config: RunConfig) -> int:

@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -35,7 +35,7 @@ _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 MAX_QPS = 1e8  # ten nanoseconds between queries
 MAX_SAMPLES = 50_000_000  # in a plan: it is made before the clock starts
 MAX_SECONDS = 1e8  # three years: nanoseconds must fit into 64 bits
-_UNCALIBRATED_QPS = 10.0
+UNCALIBRATED_QPS = 10.0
 
 
 def _refuse_bool(value: object) -> object:
@@ -70,6 +70,9 @@ Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0, le=1e7, a
 Positive = Annotated[float, BeforeValidator(parse_seconds), Field(gt=0, le=1e7, allow_inf_nan=False)]
 Rate = Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, le=MAX_QPS, allow_inf_nan=False)]
 Count = Annotated[int, BeforeValidator(_refuse_bool), Field(gt=0, le=2**31 - 1)]
+
+
+Mode = Literal["performance", "accuracy"]
 
 
 class RunConfig(BaseModel):
@@ -219,72 +222,6 @@ def run_settings(config: RunConfig, num_samples: int, target_qps: float, mode: M
     )
 
 
-class EffectiveSetting(NamedTuple):
-    """What holds, and who said so: a flag, a file's line, a profile, or nobody (`default`)."""
-
-    name: str
-    value: Any
-    unit: str
-    origin: str
-
-
-def effective(config: RunConfig, settings: RunSettings) -> list[EffectiveSetting]:
-    """Every setting of the run as it will hold, in the order of the flags."""
-    s, profile = settings, f"profile {config.profile}"
-    limits = {"target_latency": (s.target_latency_ns / 1e9, "s")} if s.target_latency_ns else {
-        "ttft_limit": (s.ttft_limit_ns / 1e9, "s"), "tpot_limit": (s.tpot_limit_ns / 1e6, "ms")}  # fmt: skip
-    values: dict[str, tuple[Any, str]] = {
-        "scenario": (s.scenario, ""),
-        "mode": (config.mode, ""),
-        "profile": (config.profile, ""),
-        "target_qps": (s.target_qps, "/s"),
-        "samples_per_query": (s.samples_per_query, ""),
-        "min_duration": (s.min_duration_ns / 1e9, "s"),
-        "max_duration": (None if s.max_duration_ns is None else s.max_duration_ns / 1e9, "s"),
-        "min_queries": (s.min_queries, ""),
-        "max_queries": (s.max_queries, ""),
-        **limits,
-        "percentile": (100 * s.percentile, "%"),
-        "seeds": (",".join(map(str, (s.seeds.qsl, s.seeds.sample_index, s.seeds.schedule))), ""),
-        "issue": ("equal" if s.equal_issue else s.issue, ""),
-        "same_index": (s.same_index, ""),
-        "num_samples": (s.num_samples, ""),
-        "performance_samples": (s.performance_samples, ""),
-        "accuracy_samples": (s.accuracy_samples or s.num_samples, ""),
-        "max_new_tokens": (s.max_new_tokens, "tokens"),
-        "infer_tokens": (s.inferred_tokens_per_sample, ""),
-        "accuracy_log_target": (s.accuracy_log_target, ""),
-        "accuracy_log_probability": (s.accuracy_log_probability, ""),
-        "accuracy_log_seed": (s.accuracy_log_seed, ""),
-        "sample_timeout": (s.sample_timeout_ns / 1e9, "s"),
-        "max_concurrency": (config.max_concurrency, ""),
-        **({name: (getattr(config, name), "") for name in ("model", "variant", "dataset", "device")}
-           if registry.sut_entry(config.sut).uses_dataset else {"sut": (config.sut, "")}),
-    }  # fmt: skip
-
-    def origin(name: str) -> str:
-        if name == "target_qps" and config.mode == "find-peak":
-            return "the search"
-        if name in config.origins:
-            return config.origins[name] + (" auto" if name == "target_qps" and config.target_qps == "auto" else "")
-        if name == "target_qps":
-            return "default: auto calibrates it in the warm-up"
-        if name in _OF_THE_LIBRARY and getattr(config.chosen_profile, name, None) is None:
-            return "the library's size"
-        return profile if name in _OF_THE_PROFILE else "default"
-
-    shown = [name for name in values if values[name][0] is not None]
-    return [EffectiveSetting(name, *values[name], origin(name)) for name in shown]
-
-
-Mode = Literal["performance", "accuracy"]
-_OF_THE_LIBRARY = {"num_samples", "performance_samples", "accuracy_samples"}
-_OF_THE_PROFILE = {
-    "min_duration", "min_queries", "ttft_limit", "tpot_limit", "target_latency", "percentile", "issue", "max_new_tokens",
-    "performance_samples", "infer_tokens",
-}  # fmt: skip
-
-
 def _check_library(config: RunConfig, loaded: int, num_samples: int) -> None:
     """What depends on the library's size, where LoadGen would read beyond it. Raises BadInput."""
     if config.scenario == "multi-stream" and config.samples_per_query > loaded:
@@ -371,7 +308,7 @@ def _contradictions(config: RunConfig) -> list[str]:
         found.append(f"--max-queries {config.max_queries} is below --min-queries {least}{whose}.")
     elif config.max_duration is not None and config.max_duration < shortest_s:
         found.append(f"--max-duration {config.max_duration:g} s is below --min-duration {shortest_s:g} s.")
-    rate = _UNCALIBRATED_QPS if config.target_qps == "auto" else config.target_qps
+    rate = UNCALIBRATED_QPS if config.target_qps == "auto" else config.target_qps
     per_query = config.samples_per_query if config.scenario == "multi-stream" else 1
     size = max(least, 2.2 * rate * shortest_s, config.num_samples or 0) * per_query
     if size > MAX_SAMPLES:

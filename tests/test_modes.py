@@ -6,10 +6,10 @@ import pytest
 
 from harness import result as results
 from harness import runlog
+from harness.effective import effective
 from harness.errors import BadInput
 from harness.session import Run
-from harness.settings import load_config
-from harness.types import RunSettings
+from harness.settings import load_config, run_settings
 from scenarios.find_peak import next_qps, peak_qps
 
 
@@ -155,5 +155,36 @@ def test_inferred_tokens_are_reported_as_loadgen_does(tmp_path):
     assert rate == pytest.approx(69 * found.result["value"], rel=1e-5)
 
 
-def test_old_settings_of_a_run_need_no_new_fields():
-    assert RunSettings.__dataclass_fields__["accuracy_log_target"].default == 0
+def test_a_run_that_was_written_before_the_newer_settings_is_read(tmp_path):
+    folder, found = run(tmp_path)
+    saved = json.loads((folder / "settings.json").read_text())
+    for name in ("accuracy_log_target", "accuracy_log_probability", "accuracy_log_seed", "target_latency_ns"):
+        del saved["run"][name]
+    (folder / "settings.json").write_text(json.dumps(saved))
+    assert results.publish(folder).verdicts == found.verdicts
+
+
+# ---- where a setting comes from
+
+
+def test_every_setting_has_its_origin(tmp_path):
+    (tmp_path / "user.conf").write_text("*.Server.min_query_count = 70\n")
+    toml = tmp_path / "mine.toml"
+    toml.write_text("ttft-limit = 3\n")
+    flags = {"scenario": "server", "sut": "simulated", "clock": "virtual", "user_conf": tmp_path / "user.conf"}
+    config = load_config(flags | {"sut_options": {"slots": 4}}, toml)
+    shown = {row.name: (row.value, row.origin) for row in effective(config, run_settings(config, 100, 10.0))}
+    assert shown["min_queries"] == (70, "user.conf, line 1")
+    assert shown["ttft_limit"] == (3.0, "mine.toml")
+    assert shown["tpot_limit"] == (200.0, "profile quick")
+    assert shown["performance_samples"] == (100, "the library's size")
+    assert shown["drain_timeout"] == (10.0, "default")
+    assert shown["clock"] == ("virtual", "--clock")
+    assert shown["sut_options"][1] == "--sut-options"
+    assert "calibrates" in shown["target_qps"][1]
+    assert "variant" not in shown
+
+
+def test_a_search_is_the_origin_of_its_rate(tmp_path):
+    _, found = run(tmp_path, target_qps=5, **slow())
+    assert {row["name"]: row["origin"] for row in found.settings["effective"]}["target_qps"] == "the search"
