@@ -119,4 +119,4 @@ def test_the_shipped_adapter_is_not_praised_for_what_it_was_trained_on(tmp_path,
     flags = {name: str(tmp_path / "own.jsonl") if value == "FILE" else value for name, value in flags.items()}
     config = load_config({"scenario": "offline", "variant": "lora", **flags})
     notes = results._notes(config, runlog.RunFacts("run", "2026-11-21T10:00:00+00:00"))
-    assert any("flatters it" in note for note in notes) == said
+    assert any("flatter it" in note for note in notes) == said
