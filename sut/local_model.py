@@ -96,7 +96,7 @@ class LocalModel:
         if rows < self._max_batch:
             note = f"{rows} requests in a batch instead of {self._max_batch}: the key-value cache may take"
             self._notes.append(f"{note} {budget_bytes / 2**30:.3g} GiB (--kv-cache-gib)")
-        return SlotRunner(self._model, rows, max_len)
+        return SlotRunner(self._model, rows, max_len, self._lean_step)
 
     def issue(self, query: Query) -> None:
         for sample in query.samples:
@@ -152,6 +152,7 @@ class LocalModel:
             "max_batch": self._runner.max_rows,
             "batching": "static" if self._token_bytes is None else "in flight",
             "packed_layers": self._packed_layers,
+            "decode_step": "the model's own classes" if self._lean_step is None else "lean",
             "threads": torch.get_num_threads(),
             "omp": {k: v for k, v in os.environ.items() if k.startswith(("OMP_", "GOMP_", "KMP_", "MKL_"))},
             "truncated_samples": self._truncated,
@@ -253,14 +254,17 @@ class LocalModel:
 
     def _prepare(self, model: Any) -> None:
         """What makes it fast, and whether it decodes in rows."""
+        from sut.lean import lean_step
         from sut.packing import pack
-        from sut.slots import probe
+        from sut.slots import agrees, probe
 
         tied = model.get_output_embeddings() is not None and model.config.get_text_config().tie_word_embeddings
         self._packed_layers = pack(model)
         if tied and self._packed_layers:
             self._notes.append("its vocabulary matrix is held twice: plain for look-ups, packed for products")
         self._token_bytes = probe(model)
+        step = lean_step(model) if self._token_bytes else None
+        self._lean_step = step if step is not None and agrees(model, step) else None
         if self._token_bytes is None:
             self._notes.append("its state cannot be kept in rows: static batches, nobody joins until all have finished")
 

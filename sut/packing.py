@@ -13,7 +13,7 @@ times. Whichever is called first computes for all, the others find their part wa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -37,13 +37,18 @@ class Product:
         self._input: torch.Tensor | None = None
         self._parts: list[torch.Tensor | None] = []
 
+    def whole(self, x: torch.Tensor) -> torch.Tensor:
+        """(..., out_features of all layers, one after the other)."""
+        y: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
+        return y
+
     def part(self, i: int, x: torch.Tensor) -> torch.Tensor:
         """(..., out_features of layer i) for x (..., in_features)."""
         if x is not self._input or self._parts[i] is None:
-            y = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
+            y = self.whole(x)
             if len(self._sizes) == 1:
                 return y
-            self._input, self._parts = x, list(y.split(self._sizes, dim=-1))
+            self._input, self._parts = x, list(torch.split(y, self._sizes, dim=-1))
         part, self._parts[i] = self._parts[i], None
         if not any(p is not None for p in self._parts):
             self._input = None
@@ -57,11 +62,11 @@ class PackedLinear(nn.Module):
     def __init__(self, linear: nn.Linear, product: Product | None = None, place: int = 0) -> None:
         super().__init__()
         self.in_features, self.out_features, self.dtype = linear.in_features, linear.out_features, linear.weight.dtype
-        self._product, self._place = product or Product([linear]), place
-        self.packed, self.bias = self._product.packed, self._product.bias  # where `weights.weigh` finds them
+        self.product, self._place = product or Product([linear]), place
+        self.packed, self.bias = self.product.packed, self.product.bias  # where `weights.weigh` finds them
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self._product.part(self._place, x)
+        return self.product.part(self._place, x)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, dtype={self.dtype}"
@@ -80,6 +85,14 @@ def pack(model: nn.Module) -> int:
                 setattr(owner, name, PackedLinear(layer, product, place))
             count += len(names)
     return count
+
+
+def joined(layers: Sequence[nn.Module]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """One function for layers that see the same input: their outputs, one after the other in the last dimension."""
+    first = layers[0]
+    if isinstance(first, PackedLinear) and all(getattr(layer, "product", None) is first.product for layer in layers):
+        return first.product.whole
+    return (lambda x: torch.cat([layer(x) for layer in layers], dim=-1)) if len(layers) > 1 else first
 
 
 def can_pack() -> bool:

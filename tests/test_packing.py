@@ -85,4 +85,4 @@ def test_nothing_is_kept_once_all_parts_are_fetched():
     x = torch.randn(2, 64)
     for name in ("q_proj", "k_proj", "v_proj"):
         getattr(packed, name)(x)
-    assert packed.q_proj._product._input is None
+    assert packed.q_proj.product._input is None
