@@ -26,8 +26,8 @@ class LocalModel:
 
     `adapter` (a folder of peft) goes with the lora variants; by `device_map` accelerate places what one device cannot hold.
 
-    Raises BadInput for a prompt that does not fit the context (or cuts it at the front if `truncate`), SetupFailed if the
-    model cannot be loaded.
+    Raises SetupFailed for a prompt that does not fit the context (or cuts it at the front if `truncate`) and for a model that
+    cannot be loaded, BadInput for settings that do not go together.
     """
 
     name = "local"
@@ -220,7 +220,7 @@ class LocalModel:
             ids, room = self._prompt_ids(sample.prompt), self._context - sample.max_new_tokens
             if len(ids) > room:
                 if not self._truncate or room < 1:
-                    raise BadInput(
+                    raise SetupFailed(
                         f"sample {sample.index}",
                         f"its prompt has {len(ids)} tokens and the answer may take {sample.max_new_tokens}",
                         f"the model's context is {self._context} tokens",

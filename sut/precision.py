@@ -11,7 +11,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-from harness.errors import SetupFailed
+from harness.errors import BadInput, SetupFailed
 from sut import lora
 
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
@@ -74,7 +74,7 @@ def _any_device(device: str, device_map: str | None) -> None:
     if kind == "mps" and not torch.backends.mps.is_available():
         raise SetupFailed(f"--device {device}", "torch finds no Metal device", "auto or cpu", "Pass --device auto.")
     if device_map is not None and device_map not in DEVICE_MAPS:
-        raise SetupFailed(f"--device-map {device_map}", "it is not known", ", ".join(DEVICE_MAPS), "Pass --device-map auto.")
+        raise BadInput(f"--device-map {device_map}", "it is not known", ", ".join(DEVICE_MAPS), "Pass --device-map auto.")
 
 
 def _needs_bf16(device: str, device_map: str | None) -> None:

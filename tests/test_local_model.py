@@ -8,7 +8,7 @@ import pytest
 
 from harness.clock import RealClock
 from harness.driver import drive
-from harness.errors import BadInput, SetupFailed
+from harness.errors import SetupFailed
 from harness.recorder import Recorder
 from harness.types import At, Query, QuerySample, Sample
 from sut.local_model import LocalModel
@@ -73,7 +73,7 @@ def test_facts_name_the_eos_ids_and_the_context(tiny_llama):
 
 def test_a_prompt_beyond_the_context_is_refused_before_the_weights_are_loaded(tiny_llama):
     sut = LocalModel(RealClock(), path=str(tiny_llama))
-    with pytest.raises(BadInput, match=r"sample 1: its prompt has 60 tokens .* context is 64 tokens"):
+    with pytest.raises(SetupFailed, match=r"sample 1: its prompt has 60 tokens .* context is 64 tokens"):
         sut.load([Sample(0, "a", max_new_tokens=8), Sample(1, "a " * 60, max_new_tokens=8)], Recorder(RealClock()))
     assert sut._model is None
 

@@ -137,13 +137,17 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch):
         ("nf4", "mps", None, "no kernels for Metal"),
         ("int8-quanto", "cpu", "auto", "live on one device"),
         ("lora-int4-quanto", "cpu", "auto", "live on one device"),
-        ("fp32", "cpu", "everywhere", "auto, balanced"),
     ],
 )
 def test_impossible_combinations_are_refused(variant, device, device_map, words, monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     with pytest.raises(SetupFailed, match=words):
         TABLE[variant].check(device, device_map)
+
+
+def test_an_unknown_device_map_is_bad_input():
+    with pytest.raises(BadInput, match="auto, balanced"):
+        TABLE["fp32"].check("cpu", "everywhere")
 
 
 def test_a_gpu_without_bfloat16_gets_half_precision_or_a_sentence(monkeypatch):
