@@ -291,6 +291,8 @@ class MemoryUse:
     gpu_peak_bytes: int | None = None
     source: str = ""
     kv_used_bytes: int | None = None  # of the KV cache, at most at once
+    gpu_reserved_bytes: int | None = None  # by torch's allocator, at most
+    gpu_process_bytes: int | None = None  # that the driver books on the process (NVML), after the run
 
 
 @dataclass(frozen=True, slots=True)

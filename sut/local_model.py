@@ -26,8 +26,8 @@ class LocalModel:
 
     `adapter` (a folder of peft) goes with the lora variants; by `device_map` accelerate places what one device cannot hold.
 
-    Raises SetupFailed for a prompt that does not fit the context (or cuts it at the front if `truncate`) and for a model that
-    cannot be loaded, BadInput for settings that do not go together.
+    Raises SetupFailed for a prompt that does not fit the context (or cuts it at the front if `truncate`) and for a model
+    that cannot be loaded, BadInput for settings that do not go together.
     """
 
     name = "local"

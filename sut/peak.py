@@ -10,6 +10,7 @@ import os
 import resource
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,15 @@ def memory_use(baseline_bytes: int, on_gpu: bool, weights_bytes: int, kv_cache_b
 
     allocated = sum(torch.cuda.max_memory_allocated(i) for i in range(torch.cuda.device_count()))
     reserved = sum(torch.cuda.max_memory_reserved(i) for i in range(torch.cuda.device_count()))
-    driver = _nvml_bytes()
-    source = (
-        f"weights: tensor storages; KV cache: allocated; peak: CUDA allocator, allocated (reserved {_mib(reserved)}; "
-        f"NVML for this process, now: {_mib(driver) if driver is not None else 'unknown'})"
+    return replace(
+        use,
+        peak_bytes=allocated,
+        gpu_peak_bytes=allocated,
+        gpu_reserved_bytes=reserved,
+        gpu_process_bytes=_nvml_bytes(),
+        source="weights: tensor storages; KV cache: allocated; GPU peak: CUDA allocator, allocated and reserved; "
+        "GPU process: NVML, after the run",
     )
-    return MemoryUse(weights_bytes, kv_cache_bytes, allocated, peak_bytes, allocated, source)
 
 
 def _peak_resident_bytes() -> int:
