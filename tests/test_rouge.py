@@ -1,22 +1,33 @@
 """Is this MLPerf's ROUGE? Against the package that defines it, and against scores worked out by hand."""
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from nltk.tokenize.punkt import _ORTHO_MID_LC, PunktParameters, PunktSentenceTokenizer
 from rouge_score.rouge_scorer import RougeScorer
 
-from accuracy.rouge import KINDS, by_sentence, rouge, score
+import accuracy.rouge
+from accuracy.rouge import KINDS, Prepared, by_sentence, overlaps, rouge, score, scores
+from accuracy.rouge_sentences import ABBREVIATIONS, COMMON, sentences
 from harness.types import Sample
+from tests.bench.rouge import drawn
 from tests.scenario_helpers import Row, hand_log
 
 OFFICIAL = RougeScorer(list(KINDS), use_stemmer=True)
 words = st.sampled_from(
     ["the", "a", "cat", "cats", "sat", "sitting", "mat", "runs", "running", "quickly", "Paris", "42", "blue", "sky"]
 )
-sentences = st.lists(words, min_size=1, max_size=8).map(lambda w: " ".join(w).capitalize() + ".")
-texts = st.lists(sentences, min_size=1, max_size=4)
+plain_sentences = st.lists(words, max_size=8).map(lambda w: " ".join([*w, "there"]).capitalize() + ".")
+texts = st.lists(plain_sentences, min_size=1, max_size=4)
+few_words = st.lists(st.sampled_from("aab\n"), max_size=40).map(" ".join)  # many ways to the same length
+ODD_PIECES = """.|!?|...|Dr. |cats |Cat. |the|naïve|Kelvin \u212a|İstanbul|ß|日本。|3.14 |don't |_|yyyying"""
+ODD_SPACE = ["", " ", "\n", "\r\n", "\u0085", "\u2028", "\x1c", "\x00", "\ud800"]
+odd_pieces = st.sampled_from([*ODD_PIECES.split("|"), *ODD_SPACE, "generalization " * 9, "x" * 50])
+odd = st.lists(odd_pieces | st.text(max_size=5), max_size=12).map("".join)
 
 
 def scored(log, questions):
@@ -41,6 +52,46 @@ def test_any_text_scores_as_in_the_package_where_lines_do_not_matter(text, refer
     assert score(text, reference)[:3] == tuple(official[kind].fmeasure for kind in KINDS[:3])
 
 
+def by_the_package(text, reference):
+    found = OFFICIAL.score(by_sentence(reference), by_sentence(text))
+    return tuple(found[kind] for kind in KINDS)
+
+
+@pytest.mark.parametrize("kind", [few_words, odd])
+def test_precision_recall_and_f_are_the_package_s_to_the_last_bit(kind):
+    @hypothesis_settings(deadline=None, max_examples=600)
+    @given(kind, kind)
+    def equal(text, reference):
+        found = overlaps(text, reference)
+        assert tuple((each.precision, each.recall, each.f) for each in found) == by_the_package(text, reference)
+
+    equal()
+
+
+def test_thousands_of_short_pairs_of_many_shapes_score_as_in_the_package():
+    draw = random.Random(7)
+    for _ in range(3000):
+        vocabulary = ["a", "b", "c", "dogs", "dog", "run", "running", "x1"][: draw.randint(1, 8)]
+        lines = [
+            "\n".join(" ".join(draw.choices(vocabulary, k=draw.randint(0, 9))) for _ in range(draw.randint(0, 5)))
+            for _ in range(2)
+        ]
+        assert score(*lines) == tuple(each.fmeasure for each in by_the_package(*lines)), lines
+
+
+def test_answers_of_hundreds_of_words_score_as_in_the_package():
+    for text, reference in [*drawn(12, 220), ("the cat sat. " * 70, "sat the cat on the mat. " * 40)]:
+        assert score(text, reference) == tuple(each.fmeasure for each in by_the_package(text, reference))
+
+
+def test_stems_are_right_after_their_store_was_emptied(monkeypatch):
+    monkeypatch.setattr(accuracy.rouge, "_MOST_KEPT", 3)
+    monkeypatch.setattr(accuracy.rouge, "_stems", accuracy.rouge._Stems())
+    for text, reference in drawn(2, 100, seed=2):
+        assert score(text, reference) == tuple(each.fmeasure for each in by_the_package(text, reference))
+    assert len(accuracy.rouge._stems) <= 3
+
+
 def test_a_pair_worked_out_by_hand():
     """3 of 4 words shared, 1 of 3 pairs; longest common sequence "the cat mat"."""
     assert score("the cat on mat", "the cat saw mat") == pytest.approx((3 / 4, 1 / 3, 3 / 4, 3 / 4))
@@ -51,6 +102,13 @@ def test_equal_texts_score_one_and_unlike_texts_zero(text, expected):
     assert score(text, "The sky is blue.") == (expected,) * 4
 
 
+def test_words_of_a_sentence_count_where_the_package_s_way_back_takes_them():
+    """Of "a b" both letters are longest common subsequences with "b a"; the package keeps the reference's first word. So
+    the union with "b" is both, and the one with "a" is not.
+    """
+    assert [score(text, "a b")[3] for text in ("b a\nb", "b a\na")] == pytest.approx([4 / 5, 2 / 5])
+
+
 def test_words_are_stemmed():
     assert score("cats running", "cat runs")[0] == 1.0
 
@@ -59,15 +117,64 @@ def test_words_are_stemmed():
     ("text", "lines"),
     [
         ("One. Two! Three? Four", ["One.", "Two!", "Three?", "Four"]),
-        ("It costs 2.50 euros. Then e.g. this goes on.", ["It costs 2.50 euros.", "Then e.g. this goes on."]),
-        ('He left. "Why?" (Nobody knows.) 42 did.', ["He left.", '"Why?" (Nobody knows.) 42 did.']),
-        ("First.\n\nSecond.", ["First.", "Second."]),
+        ("It costs 2.50 euros. Then Dr. Brown goes on.", ["It costs 2.50 euros.", "Then Dr. Brown goes on."]),
+        ('He left. "Why?" (Nobody knows.) 42 did.', ["He left.", '"Why?"', "(Nobody knows.)", "42 did."]),
+        ("At 5 p.m. he left. At 5 p.m. He left.", ["At 5 p.m. he left.", "At 5 p.m.", "He left."]),
+        ("B. Smith has plan B. The end... is near.", ["B. Smith has plan B.", "The end... is near."]),
+        ("By rule 3. of the 17. It ends. it does.", ["By rule 3. of the 17.", "It ends.", "it does."]),
+        ("A list, e.g. of nuts, etc. is it.", ["A list, e.g.", "of nuts, etc.", "is it."]),  # Punkt's model lacks them
+        ("\u201cNo.\u201d Said Bo's. And I.", ["\u201cNo.\u201d", "Said Bo's.", "And I."]),
+        ("First.\n\nSecond\nthird.", ["First.", "Second", "third."]),
         ("  no end  ", ["no end"]),
         ("", [""]),
     ],
 )
 def test_sentences_stand_on_lines_of_their_own(text, lines):
     assert by_sentence(text).split("\n") == lines
+
+
+def punkt():
+    """nltk's own, with our lists in the place of its model."""
+    known = PunktParameters()
+    known.abbrev_types, known.sent_starters = set(ABBREVIATIONS), set(COMMON)
+    known.ortho_context.update(dict.fromkeys(COMMON, _ORTHO_MID_LC))
+    return PunktSentenceTokenizer(known)
+
+
+RUNS = """
+    dog dog. The the Smith "Why?" (Nobody knows.) Wait... no! 5 3. 17. -2.5. 2.50 I. J. C. he. He U.S. p.m. Dr. Mr. Inc.,
+    non-Inc. e.g. etc.) AT&T. -- [1] it.[1] \u2018no.\u2019 \u201cOh.\u201d it\u2019s. Bo's. 's. d'Inc. Yahoo!'s What?!
+    one; **B.** 1) http://a.b/c. 3-c. x--c. "The "3. (c. Über élan. é. .. ... "end?" '90s. 'tis
+"""
+runs = st.sampled_from(RUNS.split())
+
+
+@hypothesis_settings(deadline=None, max_examples=1000)
+@given(st.lists(st.tuples(runs, st.sampled_from([" ", "\n", "  "])).map("".join), max_size=8).map("".join))
+def test_sentences_end_where_punkt_ends_them_if_it_knows_the_same_words(text):
+    assert sentences(text) == [sentence.strip() for sentence in punkt().tokenize(text.strip())]
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("run", [".", "?", "c. ", "a?", "'", "(", ". ", "a\n"])
+def test_a_model_that_repeats_itself_takes_no_longer_per_character(run):
+    assert "".join("".join(sentences(run * 100_000)).split()) == run.strip() * 100_000
+
+
+def test_many_pairs_are_scored_row_by_row_and_the_progress_told():
+    pairs = [("the cat", "the cat"), ("", "the cat"), ("a dog", "the cat")] * 50
+    done = []
+    found = scores([text for text, _ in pairs], [reference for _, reference in pairs], done.append)
+    assert found.tolist() == [list(score(*pair)) for pair in pairs]
+    assert done == sorted(set(done))
+    assert done[-1] == len(pairs) > done[0]
+    assert scores([], []).shape == (0, 4)
+
+
+def test_a_reference_can_be_prepared_once_for_many_candidates():
+    candidates, reference = ["the cat sat.", "a cat. It sat on a mat.", "", "on"], "The cat sat. It was on the mat."
+    prepared = Prepared(reference)
+    assert scores(candidates, [prepared] * 4).tolist() == scores(candidates, [reference] * 4).tolist()
 
 
 def test_the_means_are_over_samples_times_a_hundred():
@@ -79,6 +186,19 @@ def test_the_means_are_over_samples_times_a_hundred():
 def test_texts_are_compared_with_the_reference_of_their_own_sample():
     log = hand_log([Row(index=1, text="blue"), Row(index=0, text="green"), Row(index=1, text="blue")])
     assert scored(log, samples("green", "blue"))[0].value == 100.0
+
+
+def test_the_means_are_rounded_to_four_places():
+    log = hand_log([Row(text="the sky"), Row(text="sky"), Row(text="grey")])
+    assert scored(log, samples(*["the sky"] * 3))[0].value == 55.5556
+
+
+@pytest.mark.parametrize("text", ["", "...", None])
+def test_an_empty_answer_counts_and_scores_nothing(text):
+    """A log keeps no empty text; one that was decoded from its ids is there."""
+    log = hand_log([Row(text="blue"), Row(text=text or "", ids=() if text is None else (5, 2))])
+    log.texts |= {1: text} if text is not None else {}
+    assert [(m.value, m.n) for m in scored(log, samples("blue", "blue"))] == [(50.0, 2), (0.0, 2), (50.0, 2), (50.0, 2)]
 
 
 def test_only_completed_samples_with_text_and_reference_count():
