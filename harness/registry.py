@@ -72,9 +72,11 @@ def _models() -> Iterable[tuple[str, str]]:
 
 def _datasets() -> Iterable[tuple[str, str]]:
     from accuracy.datasets import TABLE
+    from accuracy.datasets.formats import NAMES
 
     rows = [(name, entry.summary) for name, entry in TABLE.items()]
-    return [*rows, ("PATH", "a .jsonl, .csv or .parquet file (--prompt-column, --reference-column)")]
+    kinds = "a .jsonl, .json, .csv, .parquet, .txt or .pkl file (--prompt-column, --reference-column)"
+    return [*rows, ("PATH", kinds), ("FORMAT:PATH", f"a file known to be of one of these: {', '.join(NAMES)}")]
 
 
 def _scenarios() -> Iterable[tuple[str, str]]:

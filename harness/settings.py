@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails
 
 import scenarios
-from accuracy.datasets.files import check_name
+from accuracy.datasets.files import absolute, check_name
 from harness import profiles, registry
 from harness.conf import read_conf
 from harness.errors import BadInput, HarnessError, unknown
@@ -54,14 +54,6 @@ def parse_seconds(value: object) -> object:
     return value
 
 
-def _absolute(dataset: str) -> str:
-    """A file is remembered by its full path, so that a report made from another folder finds it."""
-    try:
-        return str(Path(dataset).expanduser().resolve()) if Path(dataset).expanduser().is_file() else dataset
-    except (OSError, RuntimeError, ValueError):  # no such user, a name too long: check_name will say so
-        return dataset
-
-
 def _absolute_path(path: Path) -> Path:
     return path.expanduser().absolute()
 
@@ -85,7 +77,7 @@ class RunConfig(BaseModel):
     sut_options: dict[str, str | int | float | bool] = {}
     model: str = "smollm2-135m"
     variant: str = "fp32"
-    dataset: Annotated[str, AfterValidator(_absolute)] = "qa"
+    dataset: Annotated[str, AfterValidator(absolute)] = "qa"
     prompt_column: str | None = None
     reference_column: str | None = None
     mode: Literal["performance", "accuracy", "submission", "find-peak"] = "performance"

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from accuracy.datasets.files import check_name, load_dataset
+from accuracy.datasets.files import absolute, check_name, load_dataset
 from harness.errors import BadInput
 
 cells = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20).filter(str.strip)
@@ -71,10 +71,32 @@ def test_the_source_names_the_file_its_hash_and_its_licence(request):
     assert load("qa").source == {
         "name": "qa",
         "file": "qa.jsonl",
+        "format": "qa",
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "licence": "Apache-2.0",
         "rows": 200,
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"), [("articles", ("subject",)), ("stories", ("category", "split")), ("mixed", ("category", "language"))]
+)
+def test_the_other_embedded_datasets_have_labelled_prompts(request, name, labels):
+    if not (request.config.rootpath / "accuracy" / "datasets" / f"{name}.jsonl").exists():
+        pytest.skip(f"{name}.jsonl is not there")
+    loaded = load(name)
+    assert len(loaded.samples) == len({s.prompt for s in loaded.samples}) >= 60
+    assert {tuple(key for key, _ in s.labels) for s in loaded.samples} == {labels}
+    assert {s.reference is not None for s in loaded.samples} == {name == "articles"}
+    assert loaded.source["licence"] == "Apache-2.0"
+
+
+def test_an_article_comes_with_the_wish_to_summarise_it(request):
+    path = request.config.rootpath / "accuracy" / "datasets" / "articles.jsonl"
+    row = json.loads(path.read_text(encoding="utf-8").splitlines()[0])
+    first = load("articles", num_samples=1).samples[0]
+    assert first.prompt == "Summarise the article in at most three sentences.\n\n" + row["article"]
+    assert first.reference == row["summary"]
 
 
 def test_num_samples_takes_the_first_rows():
@@ -113,8 +135,27 @@ def test_parquet_comes_back_as_it_was_written(tmp_path, table):
     assert pairs(load(str(tmp_path / "a.parquet"))) == table
 
 
+@with_folder
+@given(tables, st.sampled_from([None, 0, 4]))
+def test_json_comes_back_as_it_was_written(write, table, indent):
+    rows = [{"prompt": p, "reference": r} for p, r in table]
+    assert pairs(load(write("a.json", json.dumps(rows, indent=indent)))) == table
+
+
+@with_folder
+@given(st.lists(cells, min_size=1, max_size=8), st.booleans())
+def test_txt_comes_back_as_it_was_written(write, texts, stories):
+    text = "\n<|endoftext|>\n".join([*texts, ""]) if stories else "\n".join(texts)
+    assert [s.prompt for s in load(write("a.txt", text)).samples] == [text.strip() for text in texts]
+
+
 @pytest.mark.parametrize(
-    ("name", "text"), [("a.jsonl", '{"prompt": "é", "reference": "b"}\n'), ("a.csv", "prompt,reference\né,b\n")]
+    ("name", "text"),
+    [
+        ("a.jsonl", '{"prompt": "é", "reference": "b"}\n'),
+        ("a.csv", "prompt,reference\né,b\n"),
+        ("a.json", '[{"prompt": "é", "reference": "b"}]'),
+    ],
 )
 def test_a_byte_order_mark_is_no_part_of_the_table(write, name, text):
     assert pairs(load(write(name, b"\xef\xbb\xbf" + text.encode()))) == [("é", "b")]
@@ -128,6 +169,30 @@ def test_blank_lines_are_skipped(write):
 def test_a_csv_field_may_hold_commas_quotes_and_lines(write):
     text = 'prompt,reference\r\n"a, ""b""\nc",d\r\n'
     assert pairs(load(write("a.csv", text))) == [('a, "b"\nc', "d")]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_text(write):
+    assert pairs(load(write("a.txt", b"\xef\xbb\xbf" + "é\nb".encode()))) == [("é", None), ("b", None)]
+
+
+def test_stories_longer_than_a_block_are_read_whole(write):
+    stories = ["once " * 300_000, "é" * 2_000_000, "end"]
+    loaded = load(write("a.txt", "\n<|endoftext|>\n".join(["first", *stories])))
+    assert [s.prompt for s in loaded.samples] == ["first", *(story.strip() for story in stories)]
+
+
+def test_a_story_keeps_its_paragraphs(write):
+    assert pairs(load(write("a.txt", "One.\n\nTwo.\n<|endoftext|>\n\nThree.\n"))) == [
+        ("One.\n\nTwo.", None),
+        ("Three.", None),
+    ]
+
+
+def test_parquet_lists_and_numbers_can_be_labels_and_prompts_cannot(tmp_path):
+    pq.write_table(pa.table({"prompt": ["a", "b"], "level": [1, 2], "list": [["x"], []]}), tmp_path / "a.parquet")
+    path = str(tmp_path / "a.parquet")
+    assert [s.labels for s in load(path, labels=["level"]).samples] == [(("level", "1"),), (("level", "2"),)]
+    assert "row 1, column 'list': a value of type list; expected text" in complaint(path, prompt_column="list")
 
 
 def test_columns_can_be_chosen(write):
@@ -144,14 +209,64 @@ def test_a_file_of_the_user_has_no_known_licence(write):
     assert load(write("a.jsonl", '{"prompt": "x"}')).source["licence"] == "unknown"
 
 
+# ---- some of the rows
+
+
+SPLITS = """{"prompt": "a", "split": "train", "n": 1}
+{"prompt": "b", "split": "test", "n": 1}
+{"prompt": "c", "split": "test", "n": 2}"""
+
+
+def test_rows_can_be_selected_by_what_stands_in_a_column(write):
+    path = write("a.jsonl", SPLITS)
+    loaded = load(path, where={"split": "test"})
+    assert [(s.index, s.prompt) for s in loaded.samples] == [(0, "b"), (1, "c")]
+    assert loaded.source["where"] == {"split": "test"}
+    assert [s.prompt for s in load(path, where={"split": "test", "n": "2"}).samples] == ["c"]
+    assert [s.prompt for s in load(path, where={"split": "test"}, num_samples=1).samples] == ["b"]
+    assert "it has 2 samples; --num-samples 3" in complaint(path, where={"split": "test"}, num_samples=3)
+
+
+def test_a_selection_without_rows_says_what_there_is(write):
+    path = write("a.jsonl", SPLITS)
+    assert complaint(path, where={"split": "tests"}) == (
+        "dataset a.jsonl: split: 'tests' is not known; known: test, train. Did you mean 'test'?"
+    )
+    assert "no row has split = train and n = 2" in complaint(path, where={"split": "train", "n": "2"})
+    assert "line 1: column: 'splits' is not known; known: n, prompt, split." in complaint(path, where={"splits": "test"})
+
+
+def test_any_column_can_be_a_label(write):
+    path = write("a.jsonl", SPLITS)
+    assert load(path, labels=["n", "split"]).samples[1].labels == (("n", "1"), ("split", "test"))
+    assert "column: 'm' is not known" in complaint(path, labels=["m"])
+    assert load("qa", num_samples=1, labels=[]).samples[0].labels == ()
+
+
 # ---- bad names
+
+
+def test_a_file_is_remembered_by_its_full_path(write, tmp_path, monkeypatch):
+    path = write("a.jsonl", '{"question": "x", "answer": "#### 1"}')
+    monkeypatch.chdir(tmp_path)
+    assert absolute("a.jsonl") == path
+    assert absolute("gsm8k:a.jsonl") == f"gsm8k:{path}"
+    assert load(absolute("gsm8k:a.jsonl")).samples == load(path).samples
+    assert [absolute(name) for name in ("qa", "none.jsonl", "x\0")] == ["qa", "none.jsonl", "x\0"]
+
+
+def test_a_file_with_a_colon_in_its_name_is_found(write, tmp_path, monkeypatch):
+    write("a:b.jsonl", '{"prompt": "x"}')
+    monkeypatch.chdir(tmp_path)
+    assert pairs(load("a:b.jsonl")) == [("x", None)]
 
 
 def test_an_unknown_name_lists_the_known_and_guesses():
     assert complaint("qaa") == (
-        "dataset: 'qaa' is not known; known: qa. Did you mean 'qa'? Or give the path of a .jsonl, .csv or .parquet file."
+        "dataset: 'qaa' is not known; known: articles, mixed, qa, stories. Did you mean 'qa'? "
+        "Or give the path of a .jsonl, .json, .csv, .parquet, .txt, .pkl or .pkl.gz file."
     )
-    assert "Did you mean" not in complaint("stories-of-old")
+    assert "Did you mean" not in complaint("photographs")
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", "no/such/file", "missing.parquet"])
@@ -163,29 +278,39 @@ def test_a_folder_is_not_a_file(tmp_path):
     assert "there is no such file" in complaint(str(tmp_path))
 
 
-@pytest.mark.parametrize(("name", "ending"), [("a.txt", "'.txt'"), ("a", "'no ending'"), ("a.JSONL", "'.JSONL'")])
+@pytest.mark.parametrize(
+    ("name", "ending"), [("a.xlsx", "'.xlsx'"), ("a", "'no ending'"), ("a.JSONL", "'.JSONL'"), ("a.csv.gz", "'.gz'")]
+)
 def test_an_unknown_ending_lists_the_known(write, name, ending):
-    assert complaint(write(name, "x")).endswith(f"{ending} is not known; known: .jsonl, .csv, .parquet.")
+    known = ".jsonl, .json, .csv, .parquet, .txt, .pkl, .pkl.gz"
+    assert complaint(write(name, "x")).endswith(f"{ending} is not known; known: {known}.")
 
 
 def test_a_name_is_checked_without_reading_the_file(write):
     check_name("qa")
     check_name(write("a.jsonl", "not json"))
-    with pytest.raises(BadInput, match="known: qa"):
+    check_name("gsm8k:" + write("b.json", "not json"))
+    with pytest.raises(BadInput, match="known: articles, mixed, qa, stories"):
         check_name("qq")
     with pytest.raises(BadInput, match="no such file"):
         check_name("none.csv")
+    with pytest.raises(BadInput, match="no such file"):
+        check_name("gsm8k:none.csv")
+    with pytest.raises(BadInput, match=r"dataset format: 'gsm9k' is not known; .* Did you mean 'gsm8k'"):
+        check_name("gsm9k:" + write("c.jsonl", "{}"))
 
 
 # ---- bad content
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.parquet", "a.txt", "a.pkl", "a.pkl.gz"])
 def test_an_empty_file_is_called_empty(write, name):
     assert complaint(write(name, "")).endswith("the file is empty; at least one row is needed.")
 
 
-@pytest.mark.parametrize(("name", "text"), [("a.jsonl", "\n \n"), ("a.csv", "prompt,reference\n")])
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.jsonl", "\n \n"), ("a.csv", "prompt,reference\n"), ("a.json", " [ ]\n"), ("a.txt", " \n\n")]
+)
 def test_a_table_without_rows_is_refused(write, name, text):
     assert complaint(write(name, text)) == f"dataset {name}: it has no rows; at least one is needed."
 
@@ -215,6 +340,34 @@ def test_json_that_python_cannot_hold_is_malformed_too(write, line):
     assert complaint(write("a.jsonl", line)).startswith("dataset a.jsonl, line 1: ")
 
 
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ('{"prompt": "x"}', "line 1, column 1: '{'"),
+        ('[{"prompt": "x"},\n  3]', "line 2, column 3: '3'"),
+        ('[{"prompt": "x"}\n {"prompt": "y"}]', "line 2, column 2: '{'"),
+        ('[{"prompt": "x"},\n {"prompt": }]', "line 2, column 13: Expecting value"),
+        ('[{"prompt": "x"}]\n\n [', "line 3, column 2: Extra data"),
+        ('[{"prompt": "x"},', "line 1, column 18: the end of the file"),
+        ('[{"prompt": "x"},\n\n{"prompt": "y", "n": ' + "1" * 5000 + "}]", "line 3: "),
+        ('[{"prompt": "x"},{"prompt": ' + "[" * 100_000, "line 1: "),
+    ],
+)
+def test_malformed_json_is_named_with_its_line_and_column(write, text, where):
+    found = complaint(write("a.json", text))
+    assert found.startswith(f"dataset a.json, {where}")
+    assert found.endswith("; expected a JSON list of objects. Correct the file.")
+
+
+def test_a_json_object_is_known_by_its_line(write):
+    rows = json.dumps([{"prompt": "x"}, {"prompt": 3}], indent=2)
+    assert complaint(write("a.json", rows)).startswith("dataset a.json, line 5, column 'prompt': a value of type int;")
+
+
+def test_a_broken_end_does_not_hide_a_good_beginning(write):
+    assert len(load(write("a.json", '[{"prompt": "x"}, {"prompt": "y"}, oops'), num_samples=1).samples) == 1
+
+
 @pytest.mark.parametrize(("fields", "found"), [("a,b,c", "3 fields"), ("a", "1 field")])
 def test_a_csv_line_with_a_wrong_number_of_fields_is_named(write, fields, found):
     text = complaint(write("a.csv", f"prompt,reference\nx,y\n{fields}\n"))
@@ -232,6 +385,26 @@ def test_what_is_not_utf_8_is_named_by_its_byte_in_the_file(write, rows, mark):
     start = mark + b'{"prompt":"x"}\n' * rows
     found = complaint(write("a.jsonl", start + b"\xff\n"))
     assert found.startswith(f"dataset a.jsonl, byte {len(start)}: not UTF-8; expected UTF-8 text.")
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("rows", [0, 1, 250_000])
+def test_a_text_file_that_is_not_utf_8_is_named_by_its_byte(write, rows, mark):
+    start = mark + b"once\n" * rows
+    found = complaint(write("a.txt", start + b"ab\xff\n"))
+    assert found.startswith(f"dataset a.txt, byte {len(start) + 2}: not UTF-8; expected UTF-8 text.")
+
+
+@pytest.mark.parametrize(("story", "line"), [("One.", 1), ("Two.", 5), ("Three.", 7)])
+def test_a_story_is_known_by_the_line_it_starts_in(write, story, line):
+    path = write("a.txt", "One.\n\n<|endoftext|>\n\nTwo.\n<|endoftext|>\nThree.")
+    found = complaint(path, where={"text": story}, prompt_column="title")
+    assert found.startswith(f"dataset a.txt, line {line}: column: 'title' is not known; known: text.")
+
+
+def test_parquet_columns_of_one_name_are_refused(tmp_path):
+    pq.write_table(pa.table([["a"], ["b"]], names=["prompt", "prompt"]), tmp_path / "a.parquet")
+    assert "column 'prompt' twice; expected columns of different names" in complaint(str(tmp_path / "a.parquet"))
 
 
 def test_a_broken_parquet_file_is_refused(write, tmp_path):

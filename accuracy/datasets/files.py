@@ -1,27 +1,27 @@
-"""A dataset is a table with a column of prompts: JSONL, CSV or Parquet. Every complaint names the file, line and column."""
+"""A dataset is a table with a column of prompts, in a file of some kind. Every complaint names the file, line and column."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from accuracy.datasets import TABLE
+from accuracy.datasets import TABLE, formats
+from accuracy.datasets.formats import Format
+from accuracy.datasets.readers import READERS, kind_of
+from accuracy.datasets.rows import Row
 from harness.errors import BadInput, unknown
 from harness.types import Sample
 
-Row = tuple[str, dict[str, Any]]  # where it stands ("line 7"), what it holds
+_KINDS = ", ".join(list(READERS)[:-1]) + f" or {list(READERS)[-1]}"  # ".jsonl, ... or .pkl.gz"
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Samples and where they came from (name, SHA-256, licence)."""
+    """Samples and where they came from (name, format, SHA-256, licence)."""
 
     samples: list[Sample]
     source: dict[str, Any]
@@ -33,149 +33,132 @@ def load_dataset(
     num_samples: int | None = None,
     prompt_column: str | None = None,
     reference_column: str | None = None,
+    where: Mapping[str, str] | None = None,
+    labels: Sequence[str] | None = None,
 ) -> Loaded:
-    """An embedded dataset by name or a file by path; the first `num_samples` rows. Raises BadInput."""
-    if name in TABLE:
-        entry = TABLE[name]
-        path = Path(str(files("accuracy.datasets") / entry.file))
-        prompt, reference, labels, licence = entry.prompt, entry.reference, entry.labels, "Apache-2.0"
-    else:
-        path = Path(name).expanduser()
-        _check_file(name, path)
-        prompt, reference, labels, licence = "prompt", "reference", (), "unknown"
+    """An embedded dataset by name, or a file: PATH or FORMAT:PATH; the first `num_samples` of its rows. Raises BadInput.
+
+    `where` keeps the rows whose columns have these values; `labels` names the columns to group by. A file that is given by
+    its path alone is told by its columns, unless its columns are given.
+    """
+    path, named = _find(name)
+    columns_given = prompt_column is not None or reference_column is not None
+    format: Format | None = None
     samples: list[Sample] = []
-    for where, row in _READERS[path.suffix](path):
+    for row in _selected(READERS[kind_of(path)](path), where or {}, path):
         if num_samples is not None and len(samples) == num_samples:
             break
-        answer = _text(path, where, row, reference_column or reference, required=reference_column is not None)
+        if format is None:
+            format = formats.TABLE if columns_given and not named else formats.fitting(row, named)
         samples.append(
             Sample(
                 index=len(samples),
-                prompt=_text(path, where, row, prompt_column or prompt, required=True) or "",
-                reference=answer,
+                prompt=row.text(prompt_column) if prompt_column else format.prompt(row),
+                prompt_ids=row.ids(format.ids) if format.ids and not prompt_column else None,
+                reference=row.text(reference_column) if reference_column else format.reference(row),
                 max_new_tokens=max_new_tokens,
-                labels=tuple((key, str(row[key])) for key in labels if key in row),
+                labels=_labels(row, format.labels, labels),
             )
         )
-    if not samples:
+    if format is None:
         raise BadInput(f"dataset {path.name}", "it has no rows", "at least one is needed")
     if num_samples is not None and len(samples) < num_samples:
         raise BadInput(
             f"dataset {name}", f"it has {len(samples)} samples", f"--num-samples {num_samples} asks for more", "Lower it."
         )
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Loaded(samples, {"name": name, "file": path.name, "sha256": digest, "licence": licence, "rows": len(samples)})
+    source: dict[str, Any] = {"name": name, "file": path.name, "format": format.name, "sha256": _sha256(path)}
+    source |= {"licence": _licence(format, bool(named)), "rows": len(samples)}
+    if where:
+        source["where"] = dict(where)
+    return Loaded(samples, source)
 
 
 def check_name(name: str) -> None:
     """Refuse what is neither an embedded dataset nor an existing file of a known kind."""
-    if name in TABLE:
-        return
     try:
-        _check_file(name, Path(name).expanduser())
+        _find(name)
     except (OSError, RuntimeError, ValueError) as error:  # no such user, a name too long, a zero byte
-        raise BadInput(
-            f"dataset {name[:80]}", str(error)[:80], "a .jsonl, .csv or .parquet file", "Check the path."
-        ) from None
+        raise BadInput(f"dataset {name[:80]}", str(error)[:80], f"a {_KINDS} file", "Check the path.") from None
+
+
+def absolute(name: str) -> str:
+    """The same dataset by the full path of its file, if it is a file that exists."""
+    if name in TABLE:
+        return name
+    prefix, path = _split(name)
+    try:
+        path = path.expanduser()
+        full = path.resolve() if path.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # check_name will say so
+        return name
+    if full is None:
+        return name
+    return f"{prefix}:{full}" if prefix else str(full)
+
+
+def _find(name: str) -> tuple[Path, tuple[Format, ...]]:
+    """The file and the formats that it may have (none named: any)."""
+    if name in TABLE:
+        return Path(str(files("accuracy.datasets") / TABLE[name].file)), (TABLE[name].format,)
+    prefix, path = _split(name)
+    path = path.expanduser()
+    _check_file(str(path) if prefix else name, path)
+    return path, formats.of_name(prefix) if prefix else ()
+
+
+def _split(name: str) -> tuple[str, Path]:
+    """gsm8k:PATH names its format; a file whose own name has a colon is no such thing."""
+    prefix, colon, rest = name.partition(":")
+    if colon and rest and "/" not in prefix and (prefix in formats.NAMES or not Path(name).exists()):
+        formats.of_name(prefix)
+        return prefix, Path(rest)
+    return "", Path(name)
 
 
 def _check_file(name: str, path: Path) -> None:
-    looks_like_file = "/" in name or path.suffix in _READERS
+    looks_like_file = "/" in name or kind_of(path) in READERS
     if not looks_like_file and not path.exists():
-        raise unknown("dataset", name, TABLE, "Or give the path of a .jsonl, .csv or .parquet file.")
+        raise unknown("dataset", name, TABLE, f"Or give the path of a {_KINDS} file.")
     if not path.is_file():
-        raise BadInput(f"dataset {name}", "there is no such file", "a .jsonl, .csv or .parquet file", "Check the path.")
-    if path.suffix not in _READERS:
-        raise BadInput(f"dataset {name}", f"{path.suffix or 'no ending'!r} is not known", f"known: {', '.join(_READERS)}")
+        raise BadInput(f"dataset {name}", "there is no such file", f"a {_KINDS} file", "Check the path.")
+    if kind_of(path) not in READERS:
+        raise BadInput(f"dataset {name}", f"{path.suffix or 'no ending'!r} is not known", f"known: {', '.join(READERS)}")
     if path.stat().st_size == 0:
         raise BadInput(f"dataset {name}", "the file is empty", "at least one row is needed")
 
 
-def _read_jsonl(path: Path) -> Iterator[Row]:
-    for number, line in enumerate(_lines(path), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line.rstrip("\r\n"))  # else the end of a line counts as column 1
-        except json.JSONDecodeError as error:
-            raise _malformed(path, f"line {number}, column {error.colno}", error.msg, "one JSON object per line") from None
-        except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
-            raise _malformed(path, f"line {number}", str(error), "one JSON object per line") from None
-        if not isinstance(row, dict):
-            found = f"a JSON {type(row).__name__}"
-            raise _malformed(path, f"line {number}, column 1", found, "one JSON object per line")
-        yield f"line {number}", row
+def _selected(rows: Iterable[Row], where: Mapping[str, str], path: Path) -> Iterator[Row]:
+    """The rows with these values. If there is none, the complaint names the values that there are."""
+    seen: dict[str, set[str]] = {name: set() for name in where}
+    found = not where
+    for row in rows:
+        values = {name: row.label(name) for name in where}
+        if values == where:
+            found = True
+            yield row
+        for name, value in values.items():
+            seen[name].add(value)
+    for name, values_seen in seen.items():
+        if values_seen and where[name] not in values_seen:
+            raise unknown(f"dataset {path.name}: {name}", where[name], sorted(values_seen)[:20])
+    if not found and any(seen.values()):
+        wanted = " and ".join(f"{name} = {value}" for name, value in where.items())
+        raise BadInput(f"dataset {path.name}", f"no row has {wanted}", "each of them occurs, but never together")
 
 
-def _read_csv(path: Path) -> Iterator[Row]:
-    csv.field_size_limit(2**31 - 1)
-    reader = csv.reader(_lines(path), strict=True)
-    header: list[str] = []
-    try:
-        for fields in reader:
-            where = f"line {reader.line_num}"
-            if not header:
-                header = [name.strip() for name in fields]
-                if twice := {name for name in header if header.count(name) > 1}:
-                    raise _malformed(path, where, f"column {min(twice)!r} twice", "a header of different names")
-            elif fields and len(fields) != len(header):
-                found = f"{len(fields)} field{'s' * (len(fields) > 1)}"
-                raise _malformed(path, f"{where}, column {len(fields)}", found, f"{len(header)} as in the header")
-            elif fields:
-                yield where, dict(zip(header, fields, strict=True))
-    except csv.Error as error:
-        raise _malformed(path, f"line {reader.line_num}", str(error), "a CSV table with a header") from None
+def _labels(row: Row, usual: Iterable[str], asked: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
+    if asked is not None:
+        return tuple((name, row.label(name)) for name in asked)
+    return tuple((name, row.label(name)) for name in usual if row.cells.get(name) is not None)
 
 
-def _read_parquet(path: Path) -> Iterator[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _malformed(path, "the file", str(error).splitlines()[0], "a Parquet table") from None
-    texts = [pa.types.is_string(t) or pa.types.is_large_string(t) for t in table.schema.types]
-    for number in range(len(table)):  # a date beyond our calendar is none of our business: only texts are read
-        row = {
-            name: table[name][number].as_py() if text else _NOT_TEXT
-            for name, text in zip(table.column_names, texts, strict=True)
-        }
-        yield f"row {number + 1}", row
+def _licence(format: Format, named: bool) -> str:
+    """Columns alone do not prove which dataset it is."""
+    if named and format.licence:
+        return format.licence
+    return f"unknown ({format.name} as published: {format.licence})" if format.licence else "unknown"
 
 
-_NOT_TEXT = object()
-_READERS = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}
-
-
-def _lines(path: Path) -> Iterator[str]:
-    try:
-        text = path.read_bytes().decode()  # at once: a file decoded in blocks would name a byte of its block
-    except UnicodeDecodeError as error:
-        raise _malformed(path, f"byte {error.start}", "not UTF-8", "UTF-8 text") from None
-    except OSError as error:
-        raise BadInput(f"dataset {path.name}", error.strerror or str(error), "a readable file") from None
-    yield from io.StringIO(text.removeprefix("\ufeff"), newline="")
-
-
-def _text(path: Path, where: str, row: dict[str, Any], column: str, required: bool) -> str | None:
-    if column not in row:
-        if required:
-            raise unknown(
-                f"dataset {path.name}, {where}: column", column, map(str, row), "Pass --prompt-column or --reference-column."
-            )
-        return None
-    value = row[column]
-    if isinstance(value, str) and (value.strip() or not required):
-        if any("\ud800" <= character <= "\udfff" for character in value):
-            raise _malformed(path, f"{where}, column {column!r}", "half of a surrogate pair", "Unicode text")
-        return value
-    if value is None and not required:
-        return None
-    names = {str: "an empty text", type(None): "nothing", object: "something that is not text"}
-    found = names.get(type(value), f"a value of type {type(value).__name__}")
-    raise _malformed(path, f"{where}, column {column!r}", found, "text")
-
-
-def _malformed(path: Path, where: str, found: str, fine: str) -> BadInput:
-    return BadInput(f"dataset {path.name}, {where}", found, f"expected {fine}", "Correct the file.")
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

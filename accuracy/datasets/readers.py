@@ -1,0 +1,239 @@
+"""The kinds of file: each reader makes rows of one, lazily, and names the place of whatever it cannot read."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from accuracy.datasets.rows import NOT_READ, Row, malformed
+from harness.errors import BadInput
+
+
+def kind_of(path: Path) -> str:
+    """The ending that says how a file is read, or the file's own ending."""
+    return next((ending for ending in READERS if path.name.endswith(ending)), path.suffix)
+
+
+def _read_jsonl(path: Path) -> Iterator[Row]:
+    fine = "one JSON object per line"
+    for number, line in enumerate(_lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            cells = json.loads(line.rstrip("\r\n"))  # else the end of a line counts as column 1
+        except json.JSONDecodeError as error:
+            raise malformed(path.name, f"line {number}, column {error.colno}", error.msg, fine) from None
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+            raise malformed(path.name, f"line {number}", str(error), fine) from None
+        if not isinstance(cells, dict):
+            raise malformed(path.name, f"line {number}, column 1", f"a JSON {type(cells).__name__}", fine)
+        yield Row(path.name, f"line {number}", cells)
+
+
+def _read_json(path: Path) -> Iterator[Row]:
+    """Object by object, so that each has its line, and a complaint about the last does not hide the first."""
+    text, fine = _text(path), "a JSON list of objects"
+    decoder, at, line, counted = json.JSONDecoder(), 0, 1, 0
+
+    def skip(expected: str) -> str:
+        """Past white space to one of these characters."""
+        nonlocal at
+        at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
+        found = text[at : at + 1]
+        if not found or found not in expected:
+            raise malformed(path.name, _place(text, at), f"{found!r}" if found else "the end of the file", fine)
+        return found
+
+    skip("[")
+    at += 1
+    if skip("]{") == "]":
+        return
+    while True:
+        skip("{")
+        line += text.count("\n", counted, at)
+        counted = at
+        try:
+            cells, at = decoder.raw_decode(text, at)
+        except json.JSONDecodeError as error:
+            raise malformed(path.name, f"line {error.lineno}, column {error.colno}", error.msg, fine) from None
+        except (ValueError, RecursionError) as error:
+            raise malformed(path.name, f"line {line}", str(error), fine) from None
+        yield Row(path.name, f"line {line}", cells)
+        if skip(",]") == "]":
+            break
+        at += 1
+    if rest := text[at + 1 :].lstrip():
+        raise malformed(path.name, _place(text, len(text) - len(rest)), "Extra data", fine)
+
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+def _place(text: str, at: int) -> str:
+    return f"line {text.count(chr(10), 0, at) + 1}, column {at - text.rfind(chr(10), 0, at)}"
+
+
+def _read_csv(path: Path) -> Iterator[Row]:
+    csv.field_size_limit(2**31 - 1)
+    reader = csv.reader(_lines(path), strict=True)
+    header: list[str] = []
+    known: dict[str, str] = {}
+    try:
+        for fields in reader:
+            where = f"line {reader.line_num}"
+            if not header and len(fields) == 6 and fields[-1] in tuple("ABCD"):
+                header, known = ["question", *"ABCD", "answer"], _subject(path)
+            elif not header:
+                header = [name.strip() for name in fields]
+                if twice := {name for name in header if header.count(name) > 1}:
+                    raise malformed(path.name, where, f"column {min(twice)!r} twice", "a header of different names")
+                continue
+            if fields and len(fields) != len(header):
+                found = f"{len(fields)} field{'s' * (len(fields) > 1)}"
+                raise malformed(path.name, f"{where}, column {len(fields)}", found, f"{len(header)} as in the header")
+            if fields:
+                yield Row(path.name, where, {**dict(zip(header, fields, strict=True)), **known})
+    except csv.Error as error:
+        raise malformed(path.name, f"line {reader.line_num}", str(error), "a CSV table with a header") from None
+
+
+def _subject(path: Path) -> dict[str, str]:
+    """MMLU's own files have no header, and their names say what they are about: abstract_algebra_test.csv."""
+    match = re.fullmatch(r"(.+)_(test|val|dev)", path.stem)
+    return {"subject": match[1], "split": match[2]} if match else {"subject": path.stem}
+
+
+def _read_parquet(path: Path) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            if twice := {name for name in names if names.count(name) > 1}:
+                raise malformed(path.name, "the file", f"column {min(twice)!r} twice", "columns of different names")
+            number = 0
+            for batch in file.iter_batches(batch_size=256):
+                columns = dict(zip(names, batch.columns, strict=True))
+                for i in range(len(batch)):
+                    number += 1
+                    yield Row(path.name, f"row {number}", _ParquetCells(path.name, f"row {number}", columns, i))
+    except (pa.ArrowException, OSError) as error:
+        found = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise malformed(path.name, "the file", found, "a Parquet table") from None
+
+
+class _ParquetCells(Mapping[str, Any]):
+    """Cells that are made when they are asked for: a date beyond our calendar is none of our business."""
+
+    def __init__(self, file: str, where: str, columns: dict[str, Any], row: int) -> None:
+        self._place, self._columns, self._row = (file, where), columns, row
+
+    def __getitem__(self, name: str) -> Any:
+        column = self._columns[name]
+        if not _is_plain(column.type):
+            return NOT_READ
+        try:
+            return column[self._row].as_py()
+        except ValueError:  # not UTF-8
+            file, where = self._place
+            raise malformed(file, f"{where}, column {name!r}", "not UTF-8", "UTF-8 text") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
+def _is_plain(kind: Any) -> bool:
+    import pyarrow.types as is_a
+
+    if is_a.is_list(kind) or is_a.is_large_list(kind) or is_a.is_dictionary(kind):
+        return _is_plain(kind.value_type)
+    if is_a.is_struct(kind):
+        return all(_is_plain(kind.field(i).type) for i in range(kind.num_fields))
+    tests = (is_a.is_string, is_a.is_large_string, is_a.is_integer, is_a.is_floating, is_a.is_boolean)
+    return any(test(kind) for test in tests)
+
+
+def _read_txt(path: Path) -> Iterator[Row]:
+    """TinyStories' stories end with <|endoftext|>; in any other file every line that is not blank is a text."""
+    try:
+        with path.open("rb") as file:
+            mark = _END_OF_TEXT if _END_OF_TEXT in file.read(_BLOCK_BYTES) else b"\n"
+            file.seek(0)
+            yield from _texts(path, file, mark)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _texts(path: Path, file: BinaryIO, mark: bytes) -> Iterator[Row]:
+    at, line, rest = 0, 1, b""  # `rest` has not been given out yet, `at` and `line` are where it starts
+    while True:
+        block = file.read(_BLOCK_BYTES)
+        *pieces, rest = (rest + block).split(mark)
+        for piece in pieces if block else [*pieces, rest]:
+            yield from _piece(path, piece, at, line)
+            at, line = at + len(piece) + len(mark), line + piece.count(b"\n") + mark.count(b"\n")
+        if len(rest) > _LONGEST_BYTES:
+            raise malformed(path.name, f"line {line}", "a text of more than 64 MiB", "shorter ones")
+        if not block:
+            return
+
+
+def _piece(path: Path, piece: bytes, at: int, line: int) -> Iterator[Row]:
+    try:
+        text = piece.decode("utf-8-sig" if at == 0 else "utf-8")
+    except UnicodeDecodeError as error:
+        at += error.start + 3 * (at == 0 and piece.startswith(codecs.BOM_UTF8))
+        raise malformed(path.name, f"byte {at}", "not UTF-8", "UTF-8 text") from None
+    if body := text.strip():
+        line += text[: text.index(body)].count("\n")
+        yield Row(path.name, f"line {line}", {"text": body})
+
+
+_END_OF_TEXT = b"<|endoftext|>"
+_BLOCK_BYTES, _LONGEST_BYTES = 2**20, 2**26
+
+
+def _read_pickle(path: Path) -> Iterator[Row]:
+    from accuracy.datasets.frames import rows
+
+    for number, cells in enumerate(rows(path), 1):
+        yield Row(path.name, f"row {number}", cells)
+
+
+READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".jsonl": _read_jsonl,
+    ".json": _read_json,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+    ".txt": _read_txt,
+    ".pkl": _read_pickle,
+    ".pkl.gz": _read_pickle,
+}
+
+
+def _lines(path: Path) -> Iterator[str]:
+    yield from io.StringIO(_text(path), newline="")
+
+
+def _text(path: Path) -> str:
+    try:
+        text = path.read_bytes().decode()  # at once: a file decoded in blocks would name a byte of its block
+    except UnicodeDecodeError as error:
+        raise malformed(path.name, f"byte {error.start}", "not UTF-8", "UTF-8 text") from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    return text.removeprefix("\ufeff")
+
+
+def _unreadable(path: Path, error: OSError) -> BadInput:
+    return BadInput(f"dataset {path.name}", error.strerror or str(error), "a readable file")
