@@ -22,12 +22,14 @@ from dataclasses import replace
 import numpy as np
 
 from accuracy import output_rules
-from accuracy.audited import Audited, companions, faults
+from accuracy.audited import Audited, companions, faults, ids_of
 from accuracy.compliance_answers import test01, test07, test09
 from accuracy.compliance_caching import test04
-from harness.types import FINISHES, NEVER, RunLog, Sample, SutFacts, Verdict
+from harness.types import FINISHES, RunLog, Sample, SutFacts, Verdict
 
-_CUT, _STOPPED = FINISHES.index("length"), FINISHES.index("stop")
+_STOPPED = FINISHES.index("stop")
+_LEAST_QUESTIONS, _LEAST_TOKENS = 20, 4
+_LONG_WAIT = 3  # times what a token takes later: as long as a prompt, where prompts are short
 
 
 def audit(
@@ -66,15 +68,22 @@ def _valid_runs(runs: Sequence[Audited]) -> Verdict:
 
 def _test06(run: Audited, samples: Sequence[Sample]) -> list[Verdict]:
     """The output rules of every run, and what an audit asks beyond them."""
-    log, facts = run.log, run.facts
+    log = run.log
+    own = {s.index: s.max_new_tokens for s in samples}
+    limits = {index: own.get(index, run.settings.max_new_tokens) for index in set(log.index.tolist())}
+    facts = run.facts | {"max_new_tokens": limits}
     found = [
         output_rules.samples_complete(log, facts),
         output_rules.events_in_order(log, facts),
+        output_rules.times_in_order(log, facts),
         output_rules.first_token(log, facts),
         output_rules.token_count(log, facts),
         _eos(log, facts),
-        _not_empty(log),
-        _not_cut_short(run, samples),
+        _not_empty(log, facts),
+        _not_cut_short(log, facts),
+        output_rules.streamed(log, facts),
+        _own_first_token(log),
+        output_rules.text(log, facts),
     ]
     return [replace(verdict, rule=f"TEST06 {verdict.rule}") for verdict in found]
 
@@ -87,45 +96,53 @@ def _eos(log: RunLog, facts: SutFacts) -> Verdict:
     return replace(found, status="UNDECIDED", remedy="let the SUT name the model's EOS ids in its facts (eos_ids)")
 
 
-def _not_empty(log: RunLog) -> Verdict:
-    """Every completed answer begins with a token; where a SUT sends no ids at all, it has text or a count."""
-    done, has_ids = log.completed, np.diff(log.token_start) > 0
-    remedy = "answer with at least one token, and report that one first"
-    if not has_ids.any():
-        has_text = np.array([bool(log.texts.get(i)) for i in range(len(log))], np.bool_)
-        bad = np.flatnonzero(done & ~has_text & (log.reported_tokens <= 0))
-        detail = f"sample {bad[0]}: no ids, no text, no count" if len(bad) else "all have text or a count; no ids to see"
-        return faults("not_empty", len(bad), detail, bad, remedy)
-    begins = np.full(len(log), NEVER, np.int64)
-    begins[has_ids] = log.token_ids[log.token_start[:-1][has_ids]]
-    bad = np.flatnonzero(done & ((begins < 0) | ((log.first_ns >= 0) & (log.first_token < 0))))
-    detail = "all begin with a token"
-    if len(bad):
-        i = int(bad[0])
-        tokens = f"first token {log.first_token[i]}, final {begins[i]}" if has_ids[i] else "completed without any token"
-        detail = f"sample {i}: position 0: {tokens}"
-    return faults("not_empty", len(bad), detail, bad, remedy)
+def _not_empty(log: RunLog, facts: SutFacts) -> Verdict:
+    """The rule of every run, but a SUT that never answers anything is not let off."""
+    found = output_rules.not_empty(log, facts)
+    bad = np.flatnonzero(log.completed)
+    if found.status != "SKIPPED" or not len(bad):
+        return found
+    return faults(
+        "not_empty", len(bad), f"sample {bad[0]}: no ids, no text, no count", bad, "answer with at least one token"
+    )
 
 
-def _not_cut_short(run: Audited, samples: Sequence[Sample]) -> Verdict:
+def _not_cut_short(log: RunLog, facts: SutFacts) -> Verdict:
     """An answer ends by EOS or at its limit, neither before nor after it (rules, section 8.2)."""
-    log, tokens = run.log, run.log.tokens
-    limits = {s.index: s.max_new_tokens for s in samples}
-    limit = np.array([limits.get(index, run.settings.max_new_tokens) for index in log.index.tolist()], np.int64)
-    done = log.completed & (tokens > 0)
-    cut, over = done & (log.finish == _CUT) & (tokens < limit), done & (tokens > limit)
-    bad = np.flatnonzero(cut | over)
-    if not done.any():
-        return Verdict("not_cut_short", "SKIPPED", detail="no tokens were counted")
-    if len(bad):
-        i = int(bad[0])
-        how = "cut off for its length" if cut[i] else "goes on"
-        detail = f"sample {i}: {how} at position {min(tokens[i], limit[i])}, the limit is {limit[i]} tokens"
-        remedy = "generate to EOS or to --max-new-tokens, as the reference does"
-        return faults("not_cut_short", len(bad), detail, bad, remedy)
-    early = np.flatnonzero(done & (log.finish == _STOPPED) & (tokens < limit) & (np.diff(log.token_start) > 0))
+    found = replace(output_rules.length_limit(log, facts), rule="not_cut_short")
+    limit, tokens = output_rules.limits(log, facts), log.tokens
+    if found.status != "PASS" or limit is None:
+        return found
+    early = np.flatnonzero(
+        log.completed & (log.finish == _STOPPED) & (tokens > 0) & (tokens < limit) & (np.diff(log.token_start) > 0)
+    )
     if not len(early):
-        return faults("not_cut_short", 0, "all end by EOS or at the limit", early, "")
+        return replace(found, detail="all end by EOS or at the limit")
     detail = f"sample {early[0]}: says it stopped at position {tokens[early[0]]}, without EOS; no stop text was asked for"
     found = faults("not_cut_short", len(early), detail, early, "return the EOS too, and report finish 'eos'")
     return replace(found, status="UNDECIDED")
+
+
+def _own_first_token(log: RunLog) -> Verdict:
+    """A token that begins every answer is known before the model has run; then the second one tells when it did.
+
+    Some models do begin all answers alike (a blank, a mark for thinking), and a server may read all prompts before it goes
+    on with any: so this is a doubt, and no more.
+    """
+    rule = "own_first_token"
+    questions = len(np.unique(log.index[log.completed & (log.first_token >= 0)]))
+    gaps = log.has_tpot & (np.diff(log.stamp_start) >= _LEAST_TOKENS)
+    if questions < _LEAST_QUESTIONS or not gaps.any():
+        words = f"it takes {_LEAST_QUESTIONS} questions with {_LEAST_TOKENS} streamed tokens to tell"
+        return Verdict(rule, "SKIPPED", detail=words)
+    at = log.stamp_start[:-1][gaps]
+    first_ms = float(np.median(log.stamp_ns[at + 1] - log.stamp_ns[at])) / 1e6
+    last_ns = log.stamp_ns[log.stamp_start[1:][gaps] - 1]
+    later_ms = float(np.median((last_ns - log.stamp_ns[at + 1]) / (np.diff(log.stamp_start)[gaps] - 2))) / 1e6
+    tokens = np.unique(log.first_token[log.completed & (log.first_token >= 0)])
+    detail = f"{len(tokens)} different ones for {questions} questions"
+    if len(tokens) > 1 or first_ms <= _LONG_WAIT * later_ms:
+        return Verdict(rule, "PASS", first_ms, _LONG_WAIT * later_ms, "ms", detail)
+    detail = f"all answers begin with token {tokens[0]}, and then wait {first_ms:.4g} ms, later {later_ms:.4g} ms a token"
+    remedy = "report the first token that depends on the prompt as the first"
+    return Verdict(rule, "UNDECIDED", first_ms, _LONG_WAIT * later_ms, "ms", detail, ids_of(np.flatnonzero(gaps)), remedy)

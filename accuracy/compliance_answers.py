@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ IDENTICAL = 0.99  # share of equal answers that leaves no question
 TURNS_PER_TOKEN = 0.05  # where more than one token in 20 turns an answer off, it is not rounding (BF16: one in 100)
 QUALITY = 0.99  # of the accuracy run's ROUGE
 LENGTH = 0.10  # either way
+SCORE_DIGITS = 1e-6  # scores may differ by the rounding of sums
 SIGNIFICANCE = 0.01  # the chance, per test, of doubting an honest run
 
 # ---- TEST01: answers under load are the model's answers
@@ -263,4 +264,26 @@ def test09(run: Audited, accuracy: Audited | None, tokens_per_sample: float | No
         detail=f"{mean:.2f} a sample, {expected:.2f} {whose}; {low:.2f} to {high:.2f} would be fine{more}",
         evidence=() if inside else evidence,
         remedy="" if inside else "generate to EOS or to --max-new-tokens in every mode, without padding",
+    )
+
+
+# ---- the answers that are scored are those that were timed
+
+
+def scored_answers(published: Mapping[str, float], recorded: Mapping[str, float] | None) -> Verdict:
+    """Scores from somewhere else do not count. `recorded` is what the recorded answers score, None if nobody can tell."""
+    rule = "SCORES recorded_answers"
+    if recorded is None:
+        return Verdict(rule, "SKIPPED", detail="the dataset has moved or changed: nothing to score the answers against")
+    if not recorded:
+        return Verdict(rule, "SKIPPED", detail="the run has no scores")
+    missing = float("inf")
+    off = {name: abs(published.get(name, missing) - value) for name, value in recorded.items()}
+    wrong = [name for name, by in off.items() if by > SCORE_DIGITS * max(1.0, abs(recorded[name]))]
+    if not wrong:
+        return Verdict(rule, "PASS", 0, 0, "scores differ", f"{len(recorded)} scores are those of the recorded answers")
+    name = wrong[0]
+    detail = f"{name} is {published.get(name)} in result.json, the recorded answers score {recorded[name]:.6g}"
+    return Verdict(
+        rule, "FAIL", len(wrong), 0, "scores differ", detail, remedy="harness report RUN scores the answers again"
     )

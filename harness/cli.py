@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.errors import HarnessError
-from harness.flags import COMPARE, PLAN, RUN, takes
+from harness.flags import COMPARE, GATE, PERPLEXITY, PLAN, RUN, takes
 
 app = typer.Typer(
     name="harness",
@@ -113,6 +113,72 @@ def compare(
 
 
 @app.command()
+@takes(GATE)
+def gate(
+    flags: Flags,
+    reference: Annotated[str, typer.Option(help="A variant, or the folder of a finished accuracy run.")] = "fp32",
+    candidates: Annotated[str, typer.Option(help="Variants, or run folders: bf16,int8,nf4.")] = "",
+    target: Annotated[str, typer.Option(help="Percent of the reference, or a target of MLPerf: llama2-70b-99.9.")] = "99.9",
+    against: Annotated[str | None, typer.Option(help="What decides: dataset (if it has answers) or reference.")] = None,
+    resamples: Annotated[int, typer.Option(help="Of the bootstrap.")] = 10_000,
+    confidence: Annotated[float, typer.Option(help="Of the intervals, in percent.")] = 95.0,
+    control: Annotated[
+        bool, typer.Option("--control/--no-control", help="Run the reference again, in batches of another size.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Say whether a faster variant may go live: does it keep enough of the reference's ROUGE?"""
+    with _people(as_json) as (console, say):
+        from accuracy.readings import Asked
+        from harness import gate as gating
+        from reports.gate import show, told
+
+        job = gating.job(reference, candidates, flags, Asked(target, against, resamples, confidence), control)
+        found, place = gating.run(job, say, lambda row: console.print(told(row)))
+        show(found, place, console)
+    _finish(found, as_json, gating.exit_code(found))
+
+
+@app.command()
+@takes(PERPLEXITY)
+def perplexity(
+    flags: Flags,
+    models: Annotated[str | None, typer.Option(help="Sizes to put side by side: A,B,C.")] = None,
+    variants: Annotated[str | None, typer.Option(help="Of each model: fp32,int8. The first is the reference.")] = None,
+    text_column: Annotated[str | None, typer.Option(help="Column of the texts (default: text).")] = None,
+    category_column: Annotated[str | None, typer.Option(help="Column to group by (default: category).")] = None,
+    split: Annotated[str | None, typer.Option(help="Only rows whose column split says so.")] = None,
+    window: Annotated[int | None, typer.Option(help="Tokens a model sees at once (default: its context).")] = None,
+    stride: Annotated[int | None, typer.Option(help="Score longer texts in windows that move so far.")] = None,
+    bos: Annotated[
+        str | None, typer.Option(help="A start token before each text: auto (as its tokenizer), always, never.")
+    ] = None,
+    conditions: Annotated[str | None, typer.Option(help="Also given some context: sentences,instructions.")] = None,
+    reference: Annotated[str | None, typer.Option(help="The variant, or the model, that others are compared with.")] = None,
+    divergence: Annotated[
+        bool | None, typer.Option("--divergence/--no-divergence", help="Compare each variant's distributions (KL).")
+    ] = None,
+    exact: Annotated[bool | None, typer.Option("--exact", help="With both models in memory, not the top k of one.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Tokens of a distribution that are kept (default: 512).")] = None,
+    batch_tokens: Annotated[int | None, typer.Option(help="In a batch, padding included.")] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Go on where a measurement was interrupted.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say how well each size and each variant predicts texts, token by token."""
+    own = {
+        "models": models, "variants": variants, "text_column": text_column, "category_column": category_column,
+        "split": split, "window": window, "stride": stride, "bos": bos, "conditions": conditions, "reference": reference,
+        "divergence": divergence, "exact": exact, "top_k": top_k, "batch_tokens": batch_tokens,
+    }  # fmt: skip
+    with _people(as_json) as (console, say):
+        from harness import perplexity as laboratory
+
+        found, place = laboratory.measure({**flags, **own}, resume, say)
+        laboratory.show(found, place, console)
+    _finish(found, as_json, laboratory.exit_code(found))
+
+
+@app.command()
 def audit(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     companion: Annotated[
@@ -122,14 +188,21 @@ def audit(
         ),
     ] = None,
     tokens_per_sample: Annotated[float | None, typer.Option(help="Reference length of the answers (TEST09).")] = None,
+    caching: Annotated[bool, typer.Option("--caching", help="Make a run of repeated and distinct prompts.")] = False,
+    detection: Annotated[
+        bool, typer.Option("--benchmark-detection", help="Make a run of known and freshly worded prompts.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Check a run for what MLPerf's compliance tests are there to catch."""
-    with _people(as_json) as (console, _):
+    with _people(as_json) as (console, say):
+        from harness import second_look
         from harness.audit import audit as examine
         from reports.terminal import show_audit
 
-        found = examine(folder, companion or [], tokens_per_sample)
+        looks = [second_look.caching] * caching + [second_look.benchmark_detection] * detection
+        more = [verdict for look in looks for verdict in look(folder, say)]
+        found = examine(folder, companion or [], tokens_per_sample, more)
         show_audit(found, console)
     _finish(found, as_json, 0 if found["status"] == "PASS" else 1)
 

@@ -128,7 +128,7 @@ def compare(rows: Sequence[Row]) -> dict[str, Any]:
     labelled: list[Row] = [
         {"label": label, **row, "speed_ratio": _ratio(row, reference, "tokens_per_s"),
          "weights_ratio": _ratio(row, reference, "weights_bytes"), "rouge_ratio": _rouge_ratio(row, reference)}
-        for label, row in zip(_labels(rows), rows, strict=True)
+        for label, row in zip(labels([(row["model"], row["variant"]) for row in rows]), rows, strict=True)
     ]  # fmt: skip
     differences = _differences([row for row in labelled if row["conditions"]])
     return {
@@ -179,15 +179,15 @@ def _rouge_ratio(row: Row, reference: Row) -> float | None:
     return min(r for r in ratios if r is not None) if None not in ratios else None
 
 
-def _labels(rows: Sequence[Row]) -> list[str]:
-    """The variant; with its model where these differ, with a number where that is not enough."""
-    several = len({row["model"] for row in rows}) > 1
-    names = [f"{row['model']} {row['variant']}" if several else row["variant"] for row in rows]
-    total, seen, labels = Counter(names), Counter[str](), []
+def labels(of: Sequence[tuple[str, str]]) -> list[str]:
+    """For (model, variant) each: the variant; with its model where these differ, with a number where that is not enough."""
+    several = len({model for model, _ in of}) > 1
+    names = [f"{model} {variant}" if several else variant for model, variant in of]
+    total, seen, found = Counter(names), Counter[str](), []
     for name in names:
         seen[name] += 1
-        labels.append(f"{name} #{seen[name]}" if total[name] > 1 else name)
-    return labels
+        found.append(f"{name} #{seen[name]}" if total[name] > 1 else name)
+    return found
 
 
 def _differences(rows: Sequence[Row]) -> list[str]:
@@ -265,13 +265,13 @@ def _configs(given: Mapping[str, Any], variants: str) -> list[RunConfig]:
     if not names:
         raise BadInput("--variants", f"{variants!r} names none", "for example fp32,bf16,int8", "See harness list variants.")
     flags = {name: value for name, value in given.items() if name != "config"}
-    made = [load_config(_flags_of(name, flags), given.get("config"), DEFAULTS) for name in names]
+    made = [load_config(flags_of(name, flags), given.get("config"), DEFAULTS) for name in names]
     if not registry.sut_entry(made[0].sut).uses_dataset:
         raise BadInput("--variants", f"the {made[0].sut} SUT has no variants", "a local model has", "Leave sut out.")
     return made
 
 
-def _flags_of(variant: str, flags: Mapping[str, Any]) -> dict[str, Any]:
+def flags_of(variant: str, flags: Mapping[str, Any]) -> dict[str, Any]:
     """An adapter is for those that take one."""
     from sut.precision import TABLE
 

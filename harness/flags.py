@@ -54,7 +54,7 @@ FLAGS: dict[str, Any] = {
     "drain_timeout": _flag(str, "After Ctrl-C, wait so long for open samples.", _JUDGE, metavar="TIME"),
     "model": _flag(str, "Alias, hub id, folder or .gguf file.", _MODEL),
     "variant": _flag(str, "Precision: see harness list variants.", _MODEL),
-    "dataset": _flag(str, "Embedded name, or a .jsonl, .csv, .parquet file.", _MODEL),
+    "dataset": _flag(str, "Embedded name, a file, or FORMAT:FILE.", _MODEL),
     "prompt_column": _flag(str, "Column of the prompts in a file.", _MODEL),
     "reference_column": _flag(str, "Column of the reference answers.", _MODEL),
     "num_samples": _flag(int, "Use the first N samples.", _MODEL, "--num-samples", "--num-prompts"),
@@ -82,6 +82,14 @@ _ONLY_RUNNING = {
     "trust_remote_code", "evaluate", "in_process", "output_dir",
 }  # fmt: skip
 COMPARE = tuple(name for name in FLAGS if name not in ("variant", "evaluate", "sut", "sut_option", "clock"))
+GATE = (
+    "profile", "seeds", "accuracy_samples", "sample_timeout", "drain_timeout", "model", "dataset", "prompt_column",
+    "reference_column", "num_samples", "max_new_tokens", "max_concurrency", "device", "device_map", "adapter",
+    "merge_adapter", "kv_cache_gib", "truncate", "trust_remote_code", "in_process", "output_dir", "config",
+)  # fmt: skip
+PERPLEXITY = (
+    "model", "dataset", "num_samples", "device", "device_map", "adapter", "merge_adapter", "trust_remote_code", "output_dir",
+)  # fmt: skip
 PLAN = tuple(name for name in FLAGS if name not in _ONLY_RUNNING)
 
 

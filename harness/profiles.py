@@ -14,7 +14,8 @@ _SCENARIOS = ("single-stream", "multi-stream", "server", "offline")
 class Profile:
     """Defaults, per scenario where they differ: `percentile` and `min_queries` by scenario name.
 
-    `performance_samples` is how many samples a performance run loads (None: all there are).
+    `performance_samples` is how many samples a performance run loads (None: all there are). Of a benchmark, `models` are the
+    names of its model, `dataset` the format of its dataset: no defaults, but what the closed division asks for.
     """
 
     summary: str
@@ -29,6 +30,8 @@ class Profile:
     performance_samples: int | None = None
     target_latency_s: float | None = None  # server: judged instead of TTFT and TPOT
     inferred_tokens_per_sample: int | None = None
+    models: tuple[str, ...] = ()
+    dataset: str = ""
 
 
 def _mlperf(
@@ -49,19 +52,25 @@ def _mlperf(
     )
 
 
-def _benchmark(key: str, samples: int, tokens: int, server: tuple[int, int], interactive: tuple[int, int] | None) -> Rows:
-    """A model's row and, if it has one, its interactive row; limits are (TTFT, TPOT) in ms."""
+def _benchmark(
+    key: str, models: tuple[str, ...], dataset: str, samples: int, tokens: int, *limits_ms: tuple[int, int]
+) -> Rows:
+    """A model's row and, if it has one, its interactive row; each has its limits (TTFT, TPOT)."""
 
     def row(kind: str, limits: tuple[int, int]) -> Profile:
         ttft_ms, tpot_ms = limits
         words = f"MLPerf {key}{kind}: {samples} samples, p99 TTFT {ttft_ms} ms, TPOT {tpot_ms} ms, {tokens} new tokens"
-        return _mlperf(words, tokens, ttft_ms / 1e3, tpot_ms / 1e3, samples)
+        return replace(_mlperf(words, tokens, ttft_ms / 1e3, tpot_ms / 1e3, samples), models=models, dataset=dataset)
 
-    rows = {key: row("", server)}
-    return rows if interactive is None else rows | {f"{key}-interactive": row(" interactive", interactive)}
+    kinds = ("", " interactive")
+    return {key + kind.replace(" ", "-"): row(kind, limits) for kind, limits in zip(kinds, limits_ms, strict=False)}
 
 
 Rows = dict[str, Profile]
+
+_LLAMA_8B = ("meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Meta-Llama-3.1-8B-Instruct")
+_LLAMA_405B = ("meta-llama/Llama-3.1-405B-Instruct", "meta-llama/Meta-Llama-3.1-405B-Instruct")
+_MIXTRAL = ("mistralai/Mixtral-8x7B-Instruct-v0.1",)
 
 TABLE: Rows = {
     "quick": Profile(
@@ -75,17 +84,19 @@ TABLE: Rows = {
         max_new_tokens=32,
     ),
     "mlperf": _mlperf("MLPerf's lengths and tails for any model: 600 s, p90 single-stream, p99 elsewhere", 1024, 2.0, 0.2),
-    **_benchmark("llama2-70b", 24576, 1024, (2000, 200), (450, 40)),
-    **_benchmark("llama3.1-8b", 13368, 128, (2000, 100), (500, 30)),
-    **_benchmark("llama3.1-8b-edge", 5000, 128, (2000, 100), None),
-    **_benchmark("llama3.1-405b", 8313, 20000, (6000, 175), (4500, 80)),
-    **_benchmark("mixtral-8x7b", 15000, 1024, (2000, 200), None),
-    **_benchmark("deepseek-r1", 4388, 20000, (2000, 80), (1500, 15)),
-    **_benchmark("gpt-oss-120b", 6396, 10240, (3000, 80), (2000, 15)),
+    **_benchmark("llama2-70b", ("meta-llama/Llama-2-70b-chat-hf",), "openorca", 24576, 1024, (2000, 200), (450, 40)),
+    **_benchmark("llama3.1-8b", _LLAMA_8B, "cnn-dailymail", 13368, 128, (2000, 100), (500, 30)),
+    **_benchmark("llama3.1-8b-edge", _LLAMA_8B, "cnn-dailymail", 5000, 128, (2000, 100)),
+    **_benchmark("llama3.1-405b", _LLAMA_405B, "longbench and others", 8313, 20000, (6000, 175), (4500, 80)),
+    **_benchmark("mixtral-8x7b", _MIXTRAL, "openorca, gsm8k and mbxp", 15000, 1024, (2000, 200)),
+    **_benchmark("deepseek-r1", ("deepseek-ai/DeepSeek-R1",), "math500 and others", 4388, 20000, (2000, 80), (1500, 15)),
+    **_benchmark("gpt-oss-120b", ("openai/gpt-oss-120b",), "aime, gpqa and others", 6396, 10240, (3000, 80), (2000, 15)),
     "gptj": replace(
         _mlperf("MLPerf gptj (retired): 13368 samples, p99 latency 20 s, 128 new tokens", 128, 20.0, 20.0, 13368),
         target_latency_s=20.0,
         inferred_tokens_per_sample=69,
+        models=("EleutherAI/gpt-j-6b",),
+        dataset="cnn-dailymail",
     ),
 }
 
@@ -96,3 +107,4 @@ SEEDS = {
     "v6.0": Seeds(2465351861681999779, 14276810075590677512, 3936089224930324775),
     "v6.1": Seeds(2085463073848966840, 2747215439041700203, 16159082839903944936),
 }
+ROUND = "v6.1"  # the one whose profiles these are

@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness import evaluation, mlcommons, registry, runlog
+from harness.division import division
 from harness.energy import energy
 from harness.errors import BadInput
 from harness.runlog import RunFacts
@@ -51,6 +52,7 @@ class Result(BaseModel):
     status: Literal["VALID", "INVALID", "INTERRUPTED", "ERROR"]
     status_reason: str
     official: bool
+    division: dict[str, Any] = {}  # closed or open, and what differs from the profile
     loadgen_valid: bool
     loadgen: dict[str, Any] = {}  # the official LoadGen's own figures, where it was the driver
     result: dict[str, Any]
@@ -167,6 +169,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         status=status,
         status_reason=reason,
         official=_is_official(config, settings, status),
+        division=division(config, settings, saved["dataset"], facts.sut).to_json(),
         loadgen_valid=loadgen["result_validity"] == "VALID" if "result_validity" in loadgen else lg.valid,
         loadgen=loadgen,
         result=_headline(log, settings, loadgen),
@@ -237,7 +240,8 @@ def _official_verdict(loadgen: dict[str, Any]) -> Verdict:
 def judge(log: RunLog, facts: RunFacts, settings: RunSettings) -> list[Verdict]:
     """The scenario's conditions (performance mode only), then the output rules (always)."""
     timed = registry.scenario(settings.scenario).judge(log, settings) if settings.mode == "performance" else []
-    return [*timed, *(rule(log, facts.sut) for rule in registry.rules())]
+    told = facts.sut | {"max_new_tokens": settings.max_new_tokens}
+    return [*timed, *(rule(log, told) for rule in registry.rules())]
 
 
 @contextmanager

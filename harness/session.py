@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from accuracy.texts import read_back
 from harness import environment, evaluation, mlcommons, registry, runlog
 from harness import result as results
 from harness.clock import RealClock, VirtualClock, utc_now, wake_on_signals
@@ -130,7 +131,7 @@ class Run:
         log, start_ns = self._measure(sut, settings, facts, folder)
         runlog.write_log(folder, log, facts)  # first of all: what was measured is safe now
         self._say("reading the outputs")
-        facts.memory, log.texts = _after(sut, log)
+        _ask_back(sut, log, facts)
         runlog.write_log(folder, log, facts)
         runlog.write_telemetry(folder, folder / "telemetry.jsonl", start_ns)
         if last:
@@ -357,16 +358,14 @@ def _roundtrip_us(sut: SUT) -> float | None:
     return None if ping is None else ping()
 
 
-def _after(sut: SUT, log: RunLog) -> tuple[dict[str, Any], dict[int, str]]:
-    """(memory, texts): as much of each as a SUT that may have died can still give."""
-    memory, texts = asdict(MemoryUse()), dict(log.texts)
+def _ask_back(sut: SUT, log: RunLog, facts: RunFacts) -> None:
+    """Memory and texts: as much of each as a SUT that may have died can still give."""
+    facts.memory = asdict(MemoryUse())
     with suppress(HarnessError):
-        memory = asdict(sut.memory())
-    missing = [i for i in range(len(log)) if i not in texts and log.token_start[i + 1] > log.token_start[i]]
+        facts.memory = asdict(sut.memory())
     with suppress(HarnessError):
-        decoded = sut.decode([log.record(i).token_ids.tolist() for i in missing]) if missing else None
-        texts |= dict(zip(missing, decoded, strict=True)) if decoded is not None else {}
-    return memory, texts
+        log.texts, differing, facts.sut["texts_from"] = read_back(log, sut.decode)
+        log.anomalies += differing
 
 
 @contextmanager

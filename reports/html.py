@@ -123,6 +123,8 @@ def _memory(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Sec
         "kv_cache_bytes": "KV cache",
         "rss_peak_bytes": "process, peak",
         "gpu_peak_bytes": "GPU, peak",
+        "gpu_reserved_bytes": "GPU, reserved at most",
+        "gpu_process_bytes": "GPU, booked on the process",
     }
     memory = result["memory"]
     rows = [(name, size(memory[key])) for key, name in names.items() if memory.get(key)]
@@ -180,6 +182,17 @@ def _search(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Sec
     return Section("Search", ("step", "queries/s", "limits", "run"), tuple(rows), note) if rows else None
 
 
+def _division(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
+    if not (division := result.get("division")):
+        return None
+    rows = tuple(
+        (row["name"], setting_text(row["value"], row["unit"]), setting_text(row["asked"], row["unit"]))
+        for row in division["differs"]
+    )
+    note = "Closed: model, dataset, generation limits and rules are those of the profile. Stricter is not different."
+    return Section(f"Division: {division['name']}", ("differs", "here", "the profile asks") if rows else (), rows, note)
+
+
 def _settings(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
     values = result["settings"].get("effective", [])
     rows = [(row["name"], setting_text(row["value"], row["unit"]), row["origin"]) for row in values]
@@ -213,7 +226,7 @@ def _machine(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Se
 
 SECTIONS: tuple[SectionFn, ...] = (
     _search, _latency, _throughput, _memory, _quality, _evaluation, _energy, _driver, _over_run, _cumulative, _tpot, _load,
-    _machine, _settings,
+    _machine, _division, _settings,
 )  # fmt: skip
 
 

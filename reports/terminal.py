@@ -40,8 +40,8 @@ def _verdict(result: Mapping[str, Any]) -> Panel:
     )
     head = Text.assemble((status, f"bold {colour}"), f"  {result['scenario']} · {subject} · {result['mode']}")
     line = f"{queries} in {number(result['throughput']['duration_s'])} s: {result['status_reason']}"
-    official = not_mlperf(result)
-    return Panel(Group(head, Text(line), *([Text(official, style="dim")] if official else [])), border_style=colour)
+    below = [Text(words, style="dim") for words in (not_mlperf(result), division_text(result)) if words]
+    return Panel(Group(head, Text(line), *below), border_style=colour)
 
 
 def _conditions(verdicts: Sequence[Mapping[str, Any]]) -> Table:
@@ -148,6 +148,20 @@ def not_mlperf(result: Mapping[str, Any]) -> str:
         return "Not an MLPerf result: it is not valid, or its size or limits are not MLPerf's."
     asked = f"at least {asked_s:g} s" if asked_s else "no minimum duration"
     return f"Not an MLPerf result: {asked} was asked for, MLPerf's is {needed_s:g} s."
+
+
+def division_text(result: Mapping[str, Any]) -> str:
+    """Closed, or open and why, in one line; nothing for a run that was judged before there were divisions."""
+    division = result.get("division")
+    if not division:
+        return ""
+    differs = [f"{row['name']} {difference(row)}" for row in division["differs"]]
+    more = f"; and {len(differs) - 3} more" if len(differs) > 3 else ""
+    return f"Division: {division['name']}" + (": " + "; ".join(differs[:3]) + more if differs else "")
+
+
+def difference(row: Mapping[str, Any]) -> str:
+    return f"{setting_text(row['value'], row['unit'])} (asked: {setting_text(row['asked'], row['unit'])})"
 
 
 def show_plan(settings: Any, schedule: Any, forecast: Mapping[str, str], values: Sequence[Any], console: Console) -> None:

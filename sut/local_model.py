@@ -6,6 +6,8 @@ the driver's own (`--in-process`, for debugging: each step then blocks the drive
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 from collections.abc import Sequence
@@ -148,6 +150,7 @@ class LocalModel:
             "attention": self._model.config._attn_implementation,
             "context": self._context,
             "eos_ids": sorted(self._eos_ids),
+            "tokenizer_sha256": fingerprint(self._tokenizer),
             "chat_template": self._tokenizer.chat_template is not None,
             "max_batch": self._runner.max_rows,
             "batching": "static" if self._token_bytes is None else "in flight",
@@ -267,6 +270,11 @@ class LocalModel:
         self._lean_step = step if step is not None and agrees(model, step) else None
         if self._token_bytes is None:
             self._notes.append("its state cannot be kept in rows: static batches, nobody joins until all have finished")
+
+
+def fingerprint(tokenizer: Any) -> str:
+    """Which ids mean which pieces: the same for every model that shares a vocabulary."""
+    return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()[:16]
 
 
 def _eos_ids(tokenizer: Any, model: Any) -> frozenset[int]:

@@ -10,6 +10,7 @@ from harness.cli import app
 from harness.errors import BadInput
 from harness.session import Run
 from harness.settings import load_config
+from sut.simulated import Simulated
 
 
 def run(folder, **flags):
@@ -65,3 +66,58 @@ def test_the_command_line_ends_with_the_verdicts_code(tmp_path):
     assert (result.exit_code, json.loads(result.stdout.splitlines()[-1])["status"]) == (0, "PASS")
     assert CliRunner().invoke(app, ["audit", str(bad)]).exit_code == 1
     assert CliRunner().invoke(app, ["audit", str(tmp_path / "none")]).exit_code == 2
+
+
+def with_questions(folder, monkeypatch, **flags):
+    """A run of the simulated SUT on `qa`, its answers decoded: so there is something to score."""
+    import sut
+
+    entry = sut.TABLE["simulated"]._replace(factory=f"{__name__}:Speaks", uses_dataset=True)
+    monkeypatch.setitem(sut.TABLE, "simulated", entry)
+    return run(folder, **flags)
+
+
+class Speaks(Simulated):
+    def decode(self, outputs):
+        return [" ".join(f"word{token}" if token % 3 else "the" for token in ids) for ids in outputs]
+
+
+@pytest.mark.parametrize("mode", ["performance", "submission"])
+def test_the_scores_are_those_of_the_recorded_answers(tmp_path, monkeypatch, mode):
+    folder = with_questions(tmp_path, monkeypatch, mode=mode)
+    assert statuses(audit(folder))["SCORES recorded_answers"] == "PASS"
+    file = folder / "result.json"
+    result = json.loads(file.read_text())
+    file.write_text(json.dumps(result | {"accuracy": result["accuracy"] | {"rouge1": 44.4}}))
+    found = next(v for v in audit(folder)["verdicts"] if v["rule"] == "SCORES recorded_answers")
+    assert (found["status"], found["measured"]) == ("FAIL", 1)
+    assert found["detail"].startswith("rouge1 is 44.4 in result.json, the recorded answers score ")
+
+
+class SaysMoreWhenItCounts(Speaks):
+    """Its answers are better where nobody times them: it has been asked for the accuracy part first."""
+
+    loads = 0
+
+    def load(self, samples, sink):
+        super().load(samples, sink)
+        type(self).loads += 1
+
+    def _answer(self, index):
+        ids = super()._answer(index)
+        return (
+            ids
+            if type(self).loads <= 2
+            else [3 * (token // 3) if k % 2 else token for k, token in enumerate(ids[:-1])] + ids[-1:]
+        )
+
+
+def test_an_accuracy_part_that_differs_from_the_timed_part_is_caught(tmp_path, monkeypatch):
+    import sut
+
+    entry = sut.TABLE["simulated"]._replace(factory=f"{__name__}:SaysMoreWhenItCounts", uses_dataset=True)
+    monkeypatch.setitem(sut.TABLE, "simulated", entry)
+    SaysMoreWhenItCounts.loads = 0
+    found = audit(run(tmp_path, mode="submission"))
+    assert found["status"] == "FAIL"
+    assert statuses(found)["TEST01 same_answers"] == "FAIL"

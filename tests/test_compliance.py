@@ -26,11 +26,15 @@ ALL_RULES = [
     "TEST06 valid_runs",
     "TEST06 samples_complete",
     "TEST06 events_in_order",
+    "TEST06 times_in_order",
     "TEST06 first_token",
     "TEST06 token_count",
     "TEST06 eos",
     "TEST06 not_empty",
     "TEST06 not_cut_short",
+    "TEST06 streamed",
+    "TEST06 own_first_token",
+    "TEST06 text",
     "TEST01 same_answers",
     "TEST01 repeats_agree",
     "TEST04 same_sample",
@@ -243,7 +247,7 @@ def test_naming_a_wrong_eos_id_does_not_either():
 
 def test_an_answer_cut_off_at_the_limit_needs_no_eos():
     rows = [Row(ids=tuple(range(10, 18)), finish="length"), *answers(2)]
-    assert {v.rule: v.status for v in audit(hand(rows)) if v.rule in ALL_RULES[:8] and v.status != "PASS"} == {
+    assert {v.rule: v.status for v in audit(hand(rows)) if v.rule in ALL_RULES[:9] and v.status != "PASS"} == {
         "TEST06 token_count": "SKIPPED"
     }
 
@@ -296,6 +300,40 @@ def test_a_samples_own_limit_counts():
 def test_a_stop_that_nobody_asked_for_is_not_proved():
     stopped = found("TEST06 not_cut_short", hand([Row(ids=(5, 6), finish="stop")]))
     assert (stopped.status, stopped.evidence) == ("UNDECIDED", (0,))
+
+
+class BeginsAlike(Simulated):
+    """Begins every answer with the same token, at once, and computes the rest afterwards."""
+
+    def _answer(self, index):
+        return [7, *super()._answer(index)[1:]]
+
+    def _first(self, sample_id, ids):
+        self._sink.first_token(sample_id, ids[0])
+        self._after(40 * self._per_token_ns, lambda: self._token(sample_id, ids, 1))
+
+
+def test_a_first_token_that_is_known_before_the_model_has_run_is_doubted(real):
+    own = found("TEST06 own_first_token", real(BeginsAlike))
+    assert (own.status, own.measured, own.limit) == ("UNDECIDED", 200, 15)
+    assert own.detail == "all answers begin with token 7, and then wait 200 ms, later 5 ms a token"
+    assert found("TEST06 own_first_token", real()).status == "PASS"
+    assert found("TEST06 own_first_token", real(num_samples=19)).status == "SKIPPED"
+
+
+class BeginsAlikeInTime(BeginsAlike):
+    """As models do that think first."""
+
+    _first = Simulated._first
+
+
+def test_beginning_alike_is_fine_where_the_second_token_comes_as_the_others_do(real):
+    assert found("TEST06 own_first_token", real(BeginsAlikeInTime)).status == "PASS"
+
+
+def test_a_sut_that_never_answers_anything_is_not_let_off():
+    silent = found("TEST06 not_empty", hand([Row(ids=(), ttft=None)] * 3))
+    assert (silent.status, silent.measured, silent.detail) == ("FAIL", 3, "sample 0: no ids, no text, no count")
 
 
 def test_all_samples_are_read_not_a_hundred():

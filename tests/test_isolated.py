@@ -126,8 +126,12 @@ def test_what_a_dying_sut_still_said_is_heard_when_sending_fails(clock, tmp_path
 
 def test_a_user_error_in_the_child_is_a_user_error_here(clock, tmp_path, tiny_llama):
     sut = isolated(clock, tmp_path, "sut.local_model:LocalModel", path=str(tiny_llama))
-    with pytest.raises(BadInput, match="sample 0: its prompt has 99 tokens"):
+    with pytest.raises(SetupFailed, match="sample 0: its prompt has 99 tokens"):
         sut.load([Sample(0, "a " * 99)], Recorder(clock))
+    sut.close()
+    sut = isolated(clock, tmp_path, "sut.local_model:LocalModel", path=str(tiny_llama), merge_adapter=True)
+    with pytest.raises(BadInput, match="variant fp32 takes none"):
+        sut.load([Sample(0, "a")], Recorder(clock))
     sut.close()
 
 

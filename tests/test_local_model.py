@@ -11,7 +11,7 @@ from harness.driver import drive
 from harness.errors import SetupFailed
 from harness.recorder import Recorder
 from harness.types import At, Query, QuerySample, Sample
-from sut.local_model import LocalModel
+from sut.local_model import LocalModel, fingerprint
 from tests.helpers import settings
 
 PROMPTS = ["why is the sky blue", "a b c", "x", "how is the sky why is the sky what is a b c d e f g", "the", "z y x w v"]
@@ -139,3 +139,12 @@ def test_a_model_without_rows_is_served_and_says_so(tiny_llama, monkeypatch):
     assert "static batches" in static.facts()["notes"][-1]
     assert static.memory().kv_cache_bytes is None
     assert static_log.token_ids.tolist() == log.token_ids.tolist()
+
+
+def test_the_vocabulary_has_a_fingerprint(tiny_llama):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    assert fingerprint(tokenizer) == fingerprint(AutoTokenizer.from_pretrained(tiny_llama))
+    tokenizer.add_tokens(["another"])
+    assert answer(tiny_llama, prompts=["a"])[1].facts()["tokenizer_sha256"] != fingerprint(tokenizer)

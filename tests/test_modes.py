@@ -57,8 +57,9 @@ def test_a_fault_in_the_accuracy_part_spoils_the_submission(tmp_path):
     _, found = run(tmp_path, mode="submission", sut_options={"fault": "two_eos", "fault_at": 80}, min_queries=64, **longer)
     assert (found.status, found.status_reason) == ("VALID", "every condition holds")
     _, found = run(tmp_path, mode="submission", sut_options={"fault": "two_eos", "fault_at": 80}, num_samples=100)
-    assert (found.status, found.status_reason) == ("INVALID", "accuracy part failed: eos")
-    assert [v["rule"] for v in found.verdicts if v["status"] == "FAIL"] == ["accuracy part: eos"]
+    assert (found.status, found.status_reason) == ("INVALID", "accuracy part failed: eos, length_limit")
+    failed = [v["rule"] for v in found.verdicts if v["status"] == "FAIL"]
+    assert failed == ["accuracy part: eos", "accuracy part: length_limit"]
 
 
 def test_the_performance_part_goes_on_with_loadgens_draw_of_logged_answers(tmp_path):

@@ -1,0 +1,115 @@
+"""Closed or open: may a run's figures stand beside MLPerf's of the same benchmark, and if not, what differs?
+
+Closed: model, dataset, generation limits and rules are those of the run's profile. Everything else is open, and says where
+it differs. Whether the run kept its limits is another matter (`status`), and so is what only MLPerf can grant: a result of
+MLPerf needs the logs of its own LoadGen (`--driver mlcommons`), its accuracy, its audits and its review.
+
+Stricter than the profile is not different: a longer run, a tighter limit, more queries.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from harness import registry
+from harness.profiles import ROUND, SEEDS
+from harness.settings import RunConfig
+from harness.types import RunSettings
+
+
+class Difference(NamedTuple):
+    name: str
+    value: Any
+    asked: Any  # by the profile
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    name: Literal["closed", "open"]
+    differs: tuple[Difference, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "differs": [row._asdict() for row in self.differs]}
+
+
+def division(config: RunConfig, settings: RunSettings, dataset: Mapping[str, Any], facts: Mapping[str, Any]) -> Division:
+    """`dataset` is what its loader says of it (name, format, rows), `facts` what the SUT says of itself."""
+    rows = [*_task(config, dataset), *_generation(config, settings, facts), *_rules(config, settings)]
+    differs = tuple(row for row, is_same in rows if not is_same)
+    return Division("open" if differs else "closed", differs)
+
+
+Checked = tuple[Difference, bool]
+
+
+def _task(config: RunConfig, dataset: Mapping[str, Any]) -> Iterator[Checked]:
+    """What is asked, and of whom. Names are believed: who renames a model deceives himself."""
+    profile, is_model = config.chosen_profile, registry.sut_entry(config.sut).uses_dataset
+    if not profile.models:
+        yield Difference("profile", config.profile, "that of a benchmark of MLPerf, such as llama3.1-8b"), False
+    if not is_model:
+        yield Difference("sut", config.sut, "a system that runs a model"), False
+    if not profile.models or not is_model:
+        return
+    kind, rows = dataset.get("format") or dataset["name"], dataset.get("rows")
+    yield Difference("model", config.model, profile.models[0]), _plain(config.model) in map(_plain, profile.models)
+    yield Difference("weights", config.variant, "not trained further"), not config.variant.startswith("lora")
+    yield Difference("dataset", kind, profile.dataset), _plain(kind) == _plain(profile.dataset)
+    yield Difference("num_samples", rows, profile.performance_samples), rows == profile.performance_samples
+
+
+def _plain(name: str) -> str:
+    """A name without its owner or folder, however it is spelt."""
+    return re.sub(r"[^a-z0-9]", "", name.lower().rstrip("/").rsplit("/", 1)[-1])
+
+
+def _generation(config: RunConfig, settings: RunSettings, facts: Mapping[str, Any]) -> Iterator[Checked]:
+    asked = config.chosen_profile.max_new_tokens
+    yield Difference("max_new_tokens", settings.max_new_tokens, asked, "tokens"), settings.max_new_tokens == asked
+    cut = len(facts.get("truncated_samples") or ())
+    yield Difference("truncated prompts", cut, 0), not cut
+
+
+def _rules(config: RunConfig, settings: RunSettings) -> Iterator[Checked]:
+    """How it is issued and judged. Where more is stricter, more is fine; the same for less."""
+    s, profile = settings, config.chosen_profile
+    least = profile.min_queries.get(s.scenario, 100)
+    tail = profile.percentile.get(s.scenario, 0.99)
+    yield Difference("percentile", 100 * s.percentile, 100 * tail, "%"), s.percentile >= tail
+    yield _at_least("min_duration", s.min_duration_ns / 1e9, profile.min_duration_s, "s")
+    yield _at_least("min_queries", s.min_queries, least)
+    yield _at_least("performance_samples", s.performance_samples, profile.performance_samples or 0)
+    if s.accuracy_samples:
+        yield _at_least("accuracy_samples", s.accuracy_samples, s.num_samples)
+    if s.scenario == "multi-stream":
+        yield Difference("samples_per_query", s.samples_per_query, 8), s.samples_per_query == 8
+    if s.scenario == "server":
+        yield from _limits(config, settings)
+    issue = "equal" if s.equal_issue else s.issue
+    yield Difference("issue", issue, "equal" if profile.equal_issue else "random"), s.equal_issue == profile.equal_issue
+    yield Difference("seeds", config.seeds, f"those of {ROUND}"), s.seeds == SEEDS[ROUND]
+
+
+def _limits(config: RunConfig, s: RunSettings) -> Iterator[Checked]:
+    profile = config.chosen_profile
+    if profile.target_latency_s is not None:
+        limit_s = s.target_latency_ns / 1e9 if s.target_latency_ns else None
+        fine = limit_s is not None and limit_s <= profile.target_latency_s
+        yield Difference("target_latency", limit_s, profile.target_latency_s, "s"), fine
+    elif s.target_latency_ns:
+        yield Difference("target_latency", s.target_latency_ns / 1e9, "limits of TTFT and TPOT", "s"), False
+    else:
+        yield _at_most("ttft_limit", s.ttft_limit_ns / 1e9, profile.ttft_limit_s, "s")
+        yield _at_most("tpot_limit", s.tpot_limit_ns / 1e6, profile.tpot_limit_s * 1e3, "ms")
+
+
+def _at_least(name: str, value: float, asked: float, unit: str = "") -> Checked:
+    return Difference(name, value, asked, unit), value >= asked
+
+
+def _at_most(name: str, value: float, asked: float, unit: str = "") -> Checked:
+    return Difference(name, value, asked, unit), value <= asked + 1e-9

@@ -1,0 +1,122 @@
+"""Is a run closed only where nothing differs from its profile, and is each difference told with what was asked?"""
+
+from dataclasses import replace
+
+import pytest
+
+from harness.division import division
+from harness.profiles import TABLE
+from harness.session import Run
+from harness.settings import load_config, run_settings
+from reports.terminal import division_text
+
+MODELS = {
+    "llama2-70b": "meta-llama/Llama-2-70b-chat-hf",
+    "llama3.1-8b": "meta-llama/Llama-3.1-8B-Instruct",
+    "llama3.1-8b-interactive": "meta-llama/Meta-Llama-3.1-8B-Instruct",
+}
+DATA = {
+    "llama2-70b": ("openorca", 24576),
+    "llama3.1-8b": ("cnn-dailymail", 13368),
+    "llama3.1-8b-interactive": ("cnn-dailymail", 13368),
+}
+
+
+def found(profile="llama3.1-8b", scenario="server", dataset=None, facts=(), changes=(), **flags):
+    """The division of a run that is as the profile asks, but for what is given."""
+    kind, rows = DATA.get(profile, ("questions", 200))
+    flags = {
+        "scenario": scenario,
+        "profile": profile,
+        "model": MODELS.get(profile, "smollm2-135m"),
+        "target_qps": 10,
+    } | flags
+    config = load_config(flags)
+    settings = replace(run_settings(config, rows, 10.0), **dict(changes))
+    told = {"name": "/data/set.parquet", "format": kind, "rows": rows} | (dataset or {})
+    return division(config, settings, told, dict(facts))
+
+
+def differences(**given):
+    return {row.name: (row.value, row.asked) for row in found(**given).differs}
+
+
+@pytest.mark.parametrize("profile", MODELS)
+@pytest.mark.parametrize("scenario", ["server", "offline", "single-stream", "multi-stream"])
+def test_a_run_as_its_profile_asks_is_closed(profile, scenario):
+    assert found(profile, scenario) == found(profile, scenario, model=MODELS[profile].upper())
+    assert found(profile, scenario).to_json() == {"name": "closed", "differs": []}
+
+
+@pytest.mark.parametrize(
+    ("flags", "name", "value", "asked"),
+    [
+        ({"model": "smollm2-135m"}, "model", "smollm2-135m", "meta-llama/Llama-3.1-8B-Instruct"),
+        ({"dataset": {"format": "questions"}}, "dataset", "questions", "cnn-dailymail"),
+        ({"dataset": {"rows": 5000}}, "num_samples", 5000, 13368),
+        ({"variant": "lora-int8"}, "weights", "lora-int8", "not trained further"),
+        ({"max_new_tokens": 64}, "max_new_tokens", 64, 128),
+        ({"max_new_tokens": 256}, "max_new_tokens", 256, 128),
+        ({"facts": {"truncated_samples": [3, 4]}}, "truncated prompts", 2, 0),
+        ({"min_duration": "60s"}, "min_duration", 60.0, 600.0),
+        ({"min_queries": 64}, "min_queries", 64, 100),
+        ({"percentile": 90}, "percentile", 90.0, 99.0),
+        ({"ttft_limit": "3s"}, "ttft_limit", 3.0, 2.0),
+        ({"tpot_limit": "200ms"}, "tpot_limit", 200.0, 100.0),
+        ({"target_latency": "20s"}, "target_latency", 20.0, "limits of TTFT and TPOT"),
+        ({"issue": "random"}, "issue", "random", "equal"),
+        ({"seeds": "v6.0"}, "seeds", "v6.0", "those of v6.1"),
+        ({"performance_samples": 100}, "performance_samples", 100, 13368),
+        ({"accuracy_samples": 100}, "accuracy_samples", 100, 13368),
+        ({"scenario": "multi-stream", "samples_per_query": 4}, "samples_per_query", 4, 8),
+        ({"scenario": "offline", "min_queries": 5000}, "min_queries", 5000, 13368),
+        ({"profile": "gptj", "target_latency": "30s"}, "target_latency", 30.0, 20.0),
+    ],
+)
+def test_each_difference_is_told_with_what_was_asked(flags, name, value, asked):
+    assert found(**flags).name == "open"
+    row = differences(**flags)[name]
+    assert row == (pytest.approx(value) if isinstance(value, float) else value, asked)
+    assert "profile" in flags or list(differences(**flags)) == [name]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [{"min_duration": "700s"}, {"min_queries": 1000}, {"percentile": 99.9}, {"ttft_limit": "1s"}, {"tpot_limit": "50ms"},
+     {"variant": "int8"}, {"scenario": "offline", "ttft_limit": "90s"}],
+)  # fmt: skip
+def test_what_is_stricter_or_not_judged_is_no_difference(flags):
+    assert found(**flags).name == "closed"
+
+
+@pytest.mark.parametrize("profile", ["quick", "mlperf"])
+def test_a_profile_of_no_benchmark_is_open_and_says_which_would_do(profile):
+    differs = differences(profile=profile)
+    assert differs == {"profile": (profile, "that of a benchmark of MLPerf, such as llama3.1-8b")}
+
+
+def test_a_simulated_run_is_open_whatever_its_profile():
+    assert differences(sut="simulated")["sut"] == ("simulated", "a system that runs a model")
+
+
+def test_every_benchmark_names_its_model_and_dataset():
+    assert {name for name, row in TABLE.items() if not row.models} == {"quick", "mlperf"}
+    assert all(row.dataset and row.performance_samples for row in TABLE.values() if row.models)
+
+
+def test_a_run_shows_its_division_on_every_surface(tmp_path):
+    flags = {"scenario": "server", "sut": "simulated", "clock": "virtual", "output_dir": tmp_path, "percentile": 80}
+    with Run(load_config(flags), lambda text: None, progress=False) as run:
+        result = run.execute().to_json()
+    assert result["division"]["name"] == "open"
+    assert result["division"]["differs"][2] == {"name": "percentile", "value": 80.0, "asked": 90.0, "unit": "%"}
+    words = division_text(result)
+    assert words.startswith(
+        "Division: open: profile quick (asked: that of a benchmark of MLPerf, such as llama3.1-8b); sut simul"
+    )
+    assert words.endswith("; percentile 80 % (asked: 90 %)")
+    page = (run.folder / "report.html").read_text()
+    assert "Division: open" in page
+    assert "the profile asks" in page
+    assert division_text(result | {"division": {"name": "closed", "differs": []}}) == "Division: closed"
+    assert division_text({}) == ""
