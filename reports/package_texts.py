@@ -18,7 +18,8 @@ from reports.package_check import Place
 from reports.package_rules import MAX_ACCURACY_LOG_BYTES, MEASUREMENTS, SYSTEM_FILLED, SYSTEM_MAY_BE_EMPTY
 
 SCENARIOS = {"single-stream": "SingleStream", "multi-stream": "MultiStream", "server": "Server", "offline": "Offline"}
-METRICS = ("rouge1", "rouge2", "rougeL", "rougeLsum", "exact_match", "gsm8k", "mbxp", "gen_len", "tokens_per_sample")
+# MLPerf's exact_match is another figure than ours of that name (SQuAD's), and stays the submitter's affair
+METRICS = ("rouge1", "rouge2", "rougeL", "rougeLsum", "gsm8k", "mbxp", "gen_len", "tokens_per_sample")
 _HERE = ("local", "simulated", "null")  # systems under test that run on the machine of environment.json
 _WITHOUT_MODEL = ("simulated", "null")
 _WRITER = re.compile(r'"key": "loadgen_version", "value": "([^"]*)"')

@@ -7,6 +7,7 @@
     memory    bytes that the recorder keeps per sample and per token; a million samples written, read and summarised
     logs      LoadGen's three log files of a million samples of eight tokens
     engine    the 135M model behind the harness (process, channel, driver) against the same engine called bare
+    rouge     ROUGE of 220-word answers against the package rouge-score, the same pairs, every figure equal
     generation  the engine against transformers' generate and generate_batch, at 1, 8 and 32 requests at once
     vllm      the engine against vLLM, which has a virtual environment of its own: `make bench-vllm`
 
@@ -35,7 +36,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import generation
+from tests.bench import generation, rouge
 from tests.bench.peers import figures
 from tests.bench.rows import Row, compared
 
@@ -148,6 +149,7 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "schedule": schedule,
     "logs": logs,
     "engine": engine,
+    "rouge": rouge.rows,
     "generation": generation.rows,
     "vllm": generation.vllm_rows,
 }
