@@ -9,18 +9,20 @@ drawn (`thin`, `sampled`); every number that is written out counts all samples.
 from __future__ import annotations
 
 import io
+import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from harness.stats import percentile, percentile_name
@@ -57,6 +59,7 @@ _STYLE: dict[Any, Any] = {
     "legend.handlelength": 1.4,
     "legend.columnspacing": 1.2,
     "lines.linewidth": 1.5,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
     "path.simplify": False,  # it would drop the dots, and `thin` has done its work
 }
 
@@ -226,6 +229,171 @@ def speed_against_weights(points: Sequence[tuple[str, float, float]], reference:
         return _svg(figure)
 
 
+class Point(NamedTuple):
+    """A figure of one subject at `x`, with its interval where there is one."""
+
+    label: str
+    x: float
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Line(NamedTuple):
+    """A curve with its band, where there is one."""
+
+    label: str
+    x: Sequence[float]
+    value: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+
+
+Interval = tuple[float, float | None, float | None]  # value, low, high
+Colours = Mapping[str, str]  # of each subject, by its label: the same in every picture of a page
+
+
+def quality_against_size(points: Sequence[Point], law: Line | None, unit: str, colours: Colours) -> str:
+    """Parameters to the right, `unit` upwards, both logarithmic; the law that was fitted with its band."""
+    if not points:
+        return ""
+    with _figure(f"{unit} against the number of parameters", 3.6, _WIDE_IN) as figure:
+        axes = _axes(figure)
+        if law is not None:
+            if len(law.low) and len(law.high):
+                axes.fill_between(law.x, law.low, law.high, color=GREY, alpha=0.2, lw=0, label=f"{law.label}, band")
+            axes.plot(law.x, law.value, color=GREY, ls="--", lw=1.3, label=law.label)
+        for point in points:
+            _dot_with_interval(axes, point, colours[point.label])
+        _log(axes, "x", [p.x for p in points], 1.35)
+        _log(axes, "y", [v for p in points for v in (p.value, p.low, p.high) if v], 1.06)
+        _names(axes, points)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _count(value)))
+        axes.set_xlabel("parameters")
+        _legend(axes, unit)
+        return _svg(figure)
+
+
+def speed_against_quality(points: Sequence[Point], front: Sequence[str], unit: str, colours: Colours) -> str:
+    """Tokens per second to the right, `unit` upwards, where less is better. Whoever is beaten on both is hollow."""
+    if len(points) < 2:
+        return ""
+    with _figure(f"{unit} against tokens per second", 3.6, _WIDE_IN) as figure:
+        axes = _axes(figure)
+        steps = sorted((p for p in points if p.label in front), key=lambda p: p.x)
+        if len(steps) > 1:
+            axes.step(
+                [p.x for p in steps], [p.value for p in steps], where="pre", color=GREY, lw=1, ls=":", label="Pareto front"
+            )
+        for point in points:
+            _dot_with_interval(axes, point, colours[point.label], hollow=point.label not in front)
+        _log(axes, "x", [p.x for p in points], 1.25)
+        _log(axes, "y", [v for p in points for v in (p.value, p.low, p.high) if v], 1.06)
+        _names(axes, points)
+        axes.set_xlabel("tokens per second")
+        _legend(axes, unit)
+        return _svg(figure)
+
+
+def intervals(
+    rows: Sequence[str],
+    columns: Mapping[str, Sequence[Interval | None]],
+    unit: str,
+    colours: Colours,
+    from_zero: bool = False,
+) -> str:
+    """One row per kind of text or token, in it one dot with its interval per subject."""
+    values = [v for points in columns.values() for p in points if p for v in p if v is not None]
+    if not values:
+        return ""
+    height_in = 0.75 + len(rows) * max(0.34, 0.085 * len(columns) + 0.1) + _legend_in(columns)
+    with _figure(f"{unit} of each row, a dot with its interval per subject", height_in) as figure:
+        axes = _axes(figure)
+        for k, (label, points) in enumerate(columns.items()):
+            shift = (k - (len(columns) - 1) / 2) * 0.72 / max(len(columns), 2)
+            known = [(row + shift, point) for row, point in enumerate(points) if point is not None]
+            for y, (_, low, high) in known:
+                if low is not None and high is not None:
+                    axes.plot([low, high], [y, y], color=colours[label], lw=1.4, solid_capstyle="round")
+            axes.plot([point[0] for _, point in known], [y for y, _ in known], "o", ms=4.5, color=colours[label])
+        axes.set_ylim(len(rows) - 0.45, -0.55)
+        axes.set_yticks(range(len(rows)), [_short(row, 24) for row in rows])
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="y", visible=False)
+        for between in range(1, len(rows)):
+            axes.axhline(between - 0.5, color=GREY, alpha=0.22, lw=0.6)
+        if not from_zero and min(values) > 0 and max(values) / min(values) > 3:
+            _log(axes, "x", values, 1.06)
+        else:
+            values += [0.0] * from_zero
+            room = 0.05 * (max(values) - min(values)) or 0.05 * abs(max(values)) or 0.05
+            axes.set_xlim(min(values) - room, max(values) + room)
+            axes.xaxis.set_major_locator(MaxNLocator(6))
+            _plain(axes.xaxis)
+        if from_zero:
+            axes.axvline(0, color=GREY, lw=1)
+        axes.set_xlabel(unit)
+        _series(figure, columns, colours)
+        return _svg(figure)
+
+
+def along(
+    places: Sequence[str], columns: Mapping[str, Sequence[Interval | None]], x_name: str, unit: str, colours: Colours
+) -> str:
+    """One line per subject from place to place, with the band of its intervals."""
+    if len(places) < 2 or not columns:
+        return ""
+    with _figure(f"{unit} by {x_name}", 2.7 + _legend_in(columns)) as figure:
+        axes = _axes(figure)
+        for label, points in columns.items():
+            known = [(x, *point) for x, point in enumerate(points) if point is not None]
+            x, value, low, high = (
+                np.array([np.nan if v is None else v for v in column]) for column in zip(*known, strict=True)
+            )
+            if len(columns) <= 3:
+                axes.fill_between(x, low, high, color=colours[label], alpha=0.15, lw=0)
+            axes.plot(x, value, "-o", ms=3, color=colours[label], lw=1.4)
+        axes.set_xticks(range(len(places)), places)
+        if max(map(len, places)) * len(places) > 60:
+            axes.tick_params(axis="x", rotation=30)
+        _plain(axes.yaxis)
+        axes.set_xlabel(x_name)
+        axes.set_title(unit)
+        _series(figure, columns, colours)
+        return _svg(figure)
+
+
+KLD_FLOOR = 1e-7  # nats; less is drawn there
+
+
+def kld_histogram(klds: Mapping[str, NDArray[Any]], colours: Colours) -> str:
+    """How the divergence at each position spreads, on a logarithmic axis."""
+    klds = {label: values for label, values in klds.items() if len(values)}
+    if not klds:
+        return ""
+    with _figure("Distribution of the divergence at each position", 2.9 + _legend_in(klds)) as figure:
+        axes = _axes(figure)
+        high = max(max(float(np.nanmax(values)) for values in klds.values()), 10 * KLD_FLOOR)
+        edges = np.geomspace(KLD_FLOOR, high * 1.0001, 49)
+        for label, values in klds.items():
+            counts = np.histogram(np.clip(np.nan_to_num(values), KLD_FLOOR, high), edges)[0]
+            axes.stairs(100 * counts / len(values), edges, fill=True, color=colours[label], alpha=0.16)
+            axes.stairs(100 * counts / len(values), edges, color=colours[label], lw=1.3)
+        axes.set_xscale("log")
+        axes.set_xlim(edges[0], edges[-1])
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(LogLocator(numticks=8))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(
+            FuncFormatter(lambda value, _: f"{value:.0e}".replace("e-0", "e-") if value < 1e-3 else f"{value:g}")
+        )
+        _plain(axes.yaxis)
+        axes.set_xlabel(f"KL divergence, nats (the leftmost bar holds all below {KLD_FLOOR * 1.5:.0e})".replace("e-0", "e-"))
+        axes.set_title("% of positions")
+        _series(figure, klds, colours)
+        return _svg(figure)
+
+
 def thin(values: NDArray[Any], limit: int = MAX_POINTS) -> NDArray[np.intp]:
     """Positions that keep the picture: all of them, or the lowest, the middle and the highest of each stretch."""
     n = len(values)
@@ -293,6 +461,93 @@ def _binary_scale(telemetry: Mapping[str, Sequence[Any]], keys: Mapping[str, Any
     """(divisor, unit) that suits the highest value."""
     highest = max((v for key in keys for v in telemetry[key] if v is not None), default=0)
     return (float(2**30), "memory, GiB") if highest >= 2**30 else (float(2**20), "memory, MiB")
+
+
+_SERIES = (BLUE, ORANGE, TEAL, PURPLE, RED, "#b58a00", "#d165a8", GREY)
+
+
+def series_colour(i: int) -> str:
+    """The colour of the i-th subject in every picture of a page."""
+    return _SERIES[i % len(_SERIES)]
+
+
+def _dot_with_interval(axes: Axes, point: Point, colour: str, hollow: bool = False) -> None:
+    if point.low is not None and point.high is not None:
+        axes.plot([point.x] * 2, [point.low, point.high], color=colour, lw=2, solid_capstyle="round", alpha=0.8)
+    face: dict[str, Any] = {"markerfacecolor": "none", "mew": 1.6} if hollow else {}
+    axes.plot([point.x], [point.value], "o", ms=7, color=colour, **face)
+
+
+def _names(axes: Axes, points: Sequence[Point]) -> None:
+    """The name of each point beside it, never on another name, on the left where the right edge is near."""
+    figure = axes.get_figure()
+    assert figure is not None
+    (x0, x1), (y0, y1) = axes.get_xlim(), axes.get_ylim()
+
+    def place(value: float, low: float, high: float, size_pt: float) -> float:
+        return size_pt * math.log(value / low) / math.log(high / low)
+
+    taken: list[tuple[float, float, float, float]] = []
+    for point in sorted(points, key=lambda p: p.value):
+        x_pt, y_pt = place(point.x, x0, x1, 740.0), place(point.value, y0, y1, 190.0)
+        wide_pt = 5.6 * len(_short(point.label, 36)) + 14
+        right = x_pt + wide_pt < 740
+        left_pt = x_pt if right else x_pt - wide_pt
+        for shift in sorted((11.0 * k for k in range(-len(points), len(points) + 1)), key=abs):
+            box = (left_pt, left_pt + wide_pt, y_pt + shift - 5.5, y_pt + shift + 5.5)
+            if all(box[1] <= t[0] or t[1] <= box[0] or box[3] <= t[2] or t[3] <= box[2] for t in taken):
+                break
+        taken.append(box)
+        axes.annotate(
+            _short(point.label, 36), (point.x, point.value), xytext=(9 if right else -9, shift), textcoords="offset points",
+            va="center", ha="left" if right else "right",
+        )  # fmt: skip
+
+
+def _log(axes: Axes, which: Literal["x", "y"], values: Sequence[float], room: float) -> None:
+    """A logarithmic axis with plain round ticks, whatever the span."""
+    low, high = min(values), max(values)
+    room = max(room, (high / low) ** 0.06)
+    axes.set(**{f"{which}scale": "log", f"{which}lim": (low / room, high * room)})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(FixedLocator(_round_values(low / room, high * room)))
+    axis.set_minor_locator(NullLocator())
+    _plain(axis)
+
+
+def _round_values(low: float, high: float) -> list[float]:
+    """Three to eight round values between two positive ones, evenly spread on a logarithmic axis where they span decades."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0)):
+        if len(found := [10.0**k * s for k in decades for s in steps if low <= 10.0**k * s <= high]) >= 3:
+            return found
+    return [float(v) for v in MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high) if low <= v <= high]
+
+
+def _series(figure: Figure, labels: Iterable[str], colours: Colours) -> None:
+    """Which colour is whom, below the picture."""
+    handles = [Line2D([], [], marker="o", ls="", ms=5, color=colours[label]) for label in labels]
+    texts, ncols = _legend_grid(labels)
+    figure.legend(handles, texts, loc="outside lower center", ncols=ncols, handletextpad=0.2, handlelength=1.2)
+
+
+def _legend_grid(labels: Iterable[str]) -> tuple[list[str], int]:
+    texts = [_short(label, 36) for label in labels]
+    return texts, max(1, min(len(texts), 66 // (max(map(len, texts)) + 5)))
+
+
+def _legend_in(labels: Iterable[str]) -> float:
+    """How high the legend is, in inches."""
+    texts, ncols = _legend_grid(labels)
+    return 0.19 * math.ceil(len(texts) / ncols)
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _count(value: float) -> str:
+    return f"{value / 1e9:.3g}B" if value >= 999.5e6 else f"{value / 1e6:.3g}M" if value >= 1e5 else f"{value:,.0f}"
 
 
 # ---- how it is drawn

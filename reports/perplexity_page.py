@@ -1,0 +1,514 @@
+"""The page of a measurement of perplexity: what perplexity.html shows, part by part, in one file without scripts or network.
+
+A part whose figures are missing is left out, or says why. The template escapes everything (`reports.html`); pictures come
+from `reports.plots`, shaded texts from `reports.perplexity_tokens`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from reports import perplexity_tokens, plots
+from reports import perplexity_words as words
+from reports.html import template, visible
+from reports.perplexity_tokens import Document, Tokens
+from reports.perplexity_words import Measured, Subject, Summary, measured
+
+MAX_TEXTS, MAX_TABLE_ROWS, MAX_CHARACTERS = 12, 120, 6000
+_EXTREMES, _CONTRASTS, _HARDEST = 3, 15, 8
+_INSTRUCTIONS = ("vague", "specific", "paraphrased")
+_KINDS = {
+    "word_start": "start of a word",
+    "name": "name",
+    "word_inside": "inside a word",
+    "number": "number",
+    "punctuation": "punctuation",
+    "space": "blanks, line breaks",
+    "none": "special token",
+}
+MEANING = (
+    ("perplexity", "How many equally likely tokens the model hesitates between, on average.",
+     "Whether what it writes is right, useful or safe. Models that cut text differently cannot be compared by it."),
+    ("bits per byte", "The same surprise per byte of text, so that every tokenizer is measured with one ruler.",
+     "Everything that perplexity does not say; and the text's language decides how many bytes a thought takes."),
+    ("tokens right", "How often the model's first choice is the token of the text.",
+     "How sure it was: 51 % and 99 % count the same. There is often more than one good next word."),
+    ("KL divergence", "How far a variant's whole distribution moved from the reference's, at every position.",
+     "Whether the move is for better or worse; it says nothing of how good the reference is."),
+    ("same top token", "How often greedy decoding would take the same step as the reference.",
+     "That one different step sends the rest of an answer another way."),
+    ("ROUGE, exact match", "Answers that the model wrote itself, compared with wanted ones.",
+     "Good answers in other words; with few samples the noise is larger than what perplexity can tell."),
+    ("tokens/s", "Speed of scoring: whole texts read at once.",
+     "Speed of writing, which goes token by token and is bound by other things: see a run of the harness."),
+)  # fmt: skip
+
+
+class Side(NamedTuple):
+    """A subject with figures: its label, place among all subjects, colour, and its tokens if they were kept."""
+
+    label: str
+    number: int
+    colour: str
+    subject: Subject
+    tokens: Tokens | None
+
+
+class Row(NamedTuple):
+    """A figure per subject, each with its interval and the depth of its shade (0 to 1)."""
+
+    name: str
+    note: str
+    cells: list[tuple[str, str, float]]
+    link: str = ""
+
+
+class Panel(NamedTuple):
+    """One text under one subject."""
+
+    side: Side
+    perplexity: str
+    html: str
+
+
+class View(NamedTuple):
+    number: int
+    document: Document
+    why: str
+    panels: list[Panel]
+
+
+def render(summary: Summary, folder: Path) -> str:
+    """The page as text."""
+    summary = {"notes": [], "verdicts": [], "settings": {}, "dataset": {}, **summary}
+    texts = perplexity_tokens.documents(folder)
+    sides = _sides(summary, folder)
+    colours = {visible(side.label): side.colour for side in sides}
+    views = _views(texts, sides)
+    on_page = {view.document.id for view in views}
+    return template("perplexity.html").render(
+        summary=summary,
+        title=words.title(summary),
+        sentences=summary["verdicts"] or words.sentences(summary),
+        missing=words.missing(summary),
+        comparable=words.comparable(summary),
+        conditions=words.conditions(summary),
+        tone=_tone(summary),
+        table=_table(summary),
+        sides=sides,
+        by_size=_by_size(summary, sides, colours),
+        refused=(summary.get("scaling") or {}).get("refused") or "",
+        evidence=_evidence(summary),
+        trade=_trade(summary, sides, colours),
+        ranks=_ranks(summary, sides),
+        meaning=MEANING,
+        divergence=_divergence(summary, sides),
+        klds=_klds(sides, colours),
+        categories=_dots(sides, "by_category", words.measure(summary)[0], words.measure(summary)[1], colours),
+        kinds=_dots(sides, "by_kind", "eval_loss", "nats per token", colours),
+        positions=_along(sides, "by_position", "place of the token in the text", colours),
+        sentence_places=_along(sides, "by_sentence", "sentence", colours),
+        context=_context(sides, colours),
+        texts=_texts(summary, texts, sides, on_page),
+        extremes=_extremes(texts, sides, on_page),
+        hardest=_hardest(texts, sides),
+        contrasts=_contrasts(texts, sides),
+        views=views,
+        num_texts=len(texts),
+        legend=perplexity_tokens.legend(),
+        marks=_smallest_and_biggest([side for side in sides if side.tokens is not None]),
+        subjects=[_figures_only(subject) for subject in summary["subjects"]],
+    )
+
+
+def _figures_only(subject: Subject) -> dict[str, Any]:
+    """Without the row per text, which the page has already."""
+    return {key: value for key, value in subject.items() if key not in ("by_text", "excluded")}
+
+
+def _tone(summary: Summary) -> str:
+    if words.missing(summary) or not words.done(summary):
+        return "bad"
+    return "good" if words.comparable(summary) else "open"
+
+
+def _sides(summary: Summary, folder: Path) -> list[Side]:
+    found = perplexity_tokens.tokens(folder, summary["subjects"])
+    known = {id(subject) for _, subject in words.done(summary)}
+    return [
+        Side(label, i, plots.series_colour(i), subject, found[i])
+        for i, (label, subject) in enumerate(zip(words.labels(summary), summary["subjects"], strict=True))
+        if id(subject) in known
+    ]
+
+
+# ---- tables
+
+
+def _table(summary: Summary) -> dict[str, Any]:
+    columns = [
+        column
+        for column in (*words.QUALITY, *words.DISTANCE, *words.COST)
+        if any(words.cell(subject, column)[0] for subject in summary["subjects"])
+    ]
+    rows = []
+    for i, (label, subject) in enumerate(zip(words.labels(summary), summary["subjects"], strict=True)):
+        count = subject.get("parameters")
+        rows.append({
+            "label": label, "model": words.name(subject), "variant": subject["variant"], "colour": plots.series_colour(i),
+            "size": words.millions(count) if count else "-", "status": subject.get("status", "DONE"),
+            "problem": subject.get("problem") or "", "measured": bool(subject.get("figures")),
+            "cells": [words.cell(subject, column) for column in columns],
+        })  # fmt: skip
+    return {"columns": [column.name for column in columns], "rows": rows}
+
+
+def _divergence(summary: Summary, sides: Sequence[Side]) -> dict[str, Any] | None:
+    compared = [side for side in sides if measured(side.subject.get("divergence"), "mean_kld")]
+    rows = []
+    for column in words.DIVERGENCE:
+        cells = [words.shown(measured(side.subject["divergence"], column.key), column.text) for side in compared]
+        if any(value for value, _ in cells):
+            rows.append((column.name, cells))
+    references = {words.reference(side.subject, summary) for side in compared}
+    notes = [str(side.subject["divergence"]["note"]) for side in compared if side.subject["divergence"].get("note")]
+    return (
+        {"sides": compared, "rows": rows, "references": sorted(references), "notes": list(dict.fromkeys(notes))}
+        if rows
+        else None
+    )
+
+
+def _texts(
+    summary: Summary, texts: Mapping[str, Document], sides: Sequence[Side], on_page: set[str]
+) -> dict[str, Any] | None:
+    """Each model on each text: the cells shaded from the lowest to the highest, per column where columns do not compare."""
+    found = {side.label: _by_text(side) for side in sides}
+    ids = list(dict.fromkeys(id for column in found.values() for id in column))
+    if not ids:
+        return None
+    first = found[sides[0].label]
+    if cut := len(ids) > MAX_TABLE_ROWS:
+        ordered = sorted((id for id in ids if id in first), key=lambda id: -first[id][0])
+        kept = {*ordered[: MAX_TABLE_ROWS // 2], *ordered[-MAX_TABLE_ROWS // 2 :]}
+        ids = [id for id in ids if id in kept]
+    together = words.comparable(summary)
+    logs = {label: [math.log(column[id][0]) for id in ids if id in column] for label, column in found.items()}
+    everything = [v for column in logs.values() for v in column]
+    spans = {label: _span(everything if together else column) for label, column in logs.items()}
+    rows = []
+    for id in ids:
+        document = texts.get(id, Document(id, "", "", ""))
+        cells = []
+        for side in sides:
+            value = found[side.label].get(id)
+            low, high = spans[side.label]
+            shade = (math.log(value[0]) - low) / (high - low) if value else 0.0
+            cells.append(
+                (f"{value[0]:.2f}" if value and value[0] < 1000 else words.figure(value[0]) if value else "-", "", shade)
+            )
+        count = next((column[id][1] for column in found.values() if id in column), 0)
+        note = " · ".join(filter(None, [document.category, f"{count:,} tokens" if count else ""]))
+        rows.append(Row(document.title or id, note, cells, f"text-{list(texts).index(id)}" if id in on_page else ""))
+    return {"rows": rows, "cut": cut, "shown": len(ids), "together": together}
+
+
+def _span(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    return (low, high) if high > low else (low - 1, low + 1)
+
+
+def _by_text(side: Side) -> dict[str, tuple[float, int]]:
+    """id -> (perplexity, tokens), as perplexity.json has them."""
+    found = {}
+    for row in side.subject.get("by_text") or ():
+        value = measured(row, "perplexity")
+        if value is not None and value.value > 0:
+            found[str(row["id"])] = (value.value, int(row.get("tokens") or 0))
+    return found
+
+
+_RANKED = (  # name, where it stands, its key, whether more is better
+    ("perplexity", "figures", "perplexity", False),
+    ("bits/byte", "figures", "bits_per_byte", False),
+    ("tokens right", "figures", "token_accuracy", True),
+    ("KL mean", "divergence", "mean_kld", False),
+    ("ROUGE-L", "beside", "rougeL", True),
+    ("exact match", "beside", "exact_match", True),
+    ("tokens/s", "figures", "tokens_per_s", True),
+    ("weights", "figures", "weights_bytes", False),
+)
+
+
+def _ranks(summary: Summary, sides: Sequence[Side]) -> dict[str, Any] | None:
+    """Places by each figure, the first the best, and where two figures disagree."""
+    columns: list[tuple[str, dict[str, tuple[int, Measured]]]] = []
+    for name, of, key, most_is_best in _RANKED:
+        if key in ("perplexity", "token_accuracy") and not words.comparable(summary):
+            continue
+        known = {side.label: found for side in sides if (found := measured(side.subject.get(of), key))}
+        one_model = len({side.subject["model"] for side in sides if side.label in known}) == 1
+        if len(known) < 2 or (of == "divergence" and not one_model):  # each model has a reference of its own
+            continue
+        order = sorted(known, key=lambda label: -known[label].value if most_is_best else known[label].value)
+        columns.append((name, {label: (i, known[label]) for i, label in enumerate(order, 1)}))
+    if len(columns) < 2 or len(sides) < 2:
+        return None
+    return {
+        "columns": [name for name, _ in columns],
+        "rows": [(side, [column.get(side.label, (None,))[0] for _, column in columns]) for side in sides],
+        "disagreements": _disagreements([c for c in columns if c[0] not in ("tokens/s", "weights")]),
+    }
+
+
+def _disagreements(columns: Sequence[tuple[str, dict[str, tuple[int, Measured]]]]) -> list[str]:
+    """Pairs that two figures of quality put in opposite orders; the first figure is the one that is asked of the others."""
+    if not columns:
+        return []
+    (first, by_first), said = columns[0], []
+    for name, column in columns[1:]:
+        labels = [label for label in by_first if label in column]
+        for i, better in enumerate(labels):
+            for worse in labels[i + 1 :]:
+                if column[better][0] > column[worse][0]:
+                    unsure = _overlap(by_first[better][1], by_first[worse][1]) or _overlap(
+                        column[better][1], column[worse][1]
+                    )
+                    doubt = " (their intervals overlap)" if unsure else ""
+                    said.append(f"{better} is ahead of {worse} by {first}, behind it by {name}{doubt}")
+    return said
+
+
+def _overlap(a: Measured, b: Measured) -> bool:
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return False
+    return a.low <= b.high and b.low <= a.high
+
+
+# ---- pictures
+
+
+def _by_size(summary: Summary, sides: Sequence[Side], colours: plots.Colours) -> str:
+    key, unit = words.measure(summary)
+    scaling = summary.get("scaling") or {}
+    points = _points(sides, key, lambda side: side.subject.get("parameters"))
+    if len({point.x for point in points}) < 2:
+        return ""
+    return plots.quality_against_size(points, _law(scaling), unit, colours)
+
+
+def _law(scaling: Mapping[str, Any]) -> plots.Line | None:
+    """The fitted curve. One of losses is drawn as perplexity, which is its exponential."""
+    curve = scaling.get("curve")
+    if not curve:
+        return None
+    name = f"power law through {scaling['variant']}" if scaling.get("variant") else "power law"
+    of_loss = "loss_nats" in curve
+    lines = [curve["loss_nats" if of_loss else "bits_per_byte"], curve["low"], curve["high"]]
+    value, low, high = ([math.exp(v) if of_loss else v for v in line if v is not None] for line in lines)
+    whole = len(low) == len(high) == len(value)
+    return plots.Line(visible(name), curve["parameters"], value, low if whole else (), high if whole else ())
+
+
+def _evidence(summary: Summary) -> list[str]:
+    scaling = summary.get("scaling") or {}
+    answer, why = words.answered(scaling), (scaling.get("diminishing") or {}).get("why") or ""
+    return [*([f"Diminishing returns: {answer}. {why}".strip()] if answer else []), *map(str, scaling.get("notes") or ())]
+
+
+def _trade(summary: Summary, sides: Sequence[Side], colours: plots.Colours) -> str:
+    key, unit = words.measure(summary)
+    points = _points(sides, key, lambda side: getattr(measured(side.subject["figures"], "tokens_per_s"), "value", None))
+    front = [p.label for p in points if not any(q.x >= p.x and q.value <= p.value and q != p for q in points)]
+    return plots.speed_against_quality(points, front, unit, colours)
+
+
+def _points(sides: Sequence[Side], key: str, x: Callable[[Side], float | None]) -> list[plots.Point]:
+    found = [(side, x(side), measured(side.subject["figures"], key)) for side in sides]
+    return [plots.Point(visible(side.label), at, *value) for side, at, value in found if at and value and value.value > 0]
+
+
+def _klds(sides: Sequence[Side], colours: plots.Colours) -> str:
+    found = {
+        visible(side.label): side.tokens.kld for side in sides if side.tokens is not None and side.tokens.kld is not None
+    }
+    found = {label: kld[np.isfinite(kld)] for label, kld in found.items()}
+    return plots.kld_histogram({label: kld for label, kld in found.items() if kld.any()}, colours)
+
+
+def _groups(found: Any) -> dict[str, Mapping[str, Any]]:
+    """Figures by the name of their group; rows of places, from 0, are named by the first and the last, from 1."""
+    if isinstance(found, Mapping):
+        return {str(key): value for key, value in found.items() if isinstance(value, Mapping)}
+    return {_span_name(row["first"] + 1, row["last"] + 1): row for row in found or () if "first" in row}
+
+
+def _span_name(first: int, last: int) -> str:
+    return f"{first}" if first == last else f"{first}-{last}"
+
+
+def _dots(sides: Sequence[Side], part: str, key: str, unit: str, colours: plots.Colours) -> str:
+    found = {visible(side.label): _groups(side.subject.get(part)) for side in sides}
+    rows = list(dict.fromkeys(name for column in found.values() for name in column))
+    if len(rows) < 2:
+        return ""
+    columns = {label: [measured(column.get(row), key) for row in rows] for label, column in found.items() if column}
+    return plots.intervals([visible(_KINDS.get(row, row)) for row in rows], columns, unit, colours)
+
+
+def _along(sides: Sequence[Side], part: str, x_name: str, colours: plots.Colours) -> str:
+    found = {visible(side.label): _groups(side.subject.get(part)) for side in sides}
+    places = max((list(column) for column in found.values()), key=len, default=[])
+    columns = {label: [measured(column.get(place), "eval_loss") for place in places] for label, column in found.items()}
+    known = {label: column for label, column in columns.items() if any(column)}
+    return plots.along(places, known, x_name, "nats per token", colours)
+
+
+class Context(NamedTuple):
+    svg: str
+    sides: list[Side]
+    rows: list[tuple[str, list[tuple[str, str, str]]]]
+
+
+def _context(sides: Sequence[Side], colours: plots.Colours) -> Context | None:
+    """What a context before the same tokens is worth."""
+    told = [side for side in sides if side.subject.get("conditions")]
+    found = {side.label: _groups(side.subject["conditions"]) for side in told}
+    there = dict.fromkeys(name for column in found.values() for name in column if name != "plain")
+    names = sorted(there, key=lambda name: _INSTRUCTIONS.index(name) if name in _INSTRUCTIONS else -1)
+    if not names:
+        return None
+    rows = []
+    for condition in names:
+        cells = []
+        for side in told:
+            figures = found[side.label].get(condition)
+            value, between = words.shown(measured(figures, "gain_nats"), lambda nats: f"{nats:+.3f}")
+            perplexity, ratio = measured(figures, "perplexity"), measured(figures, "perplexity_ratio")
+            came_to = [words.figure(perplexity.value)] if perplexity else []
+            cells.append((value, between, " · ".join([*came_to, *([f"{ratio.value:.3f}x"] if ratio else [])])))
+        rows.append((condition, cells))
+    columns = {visible(side.label): [measured(found[side.label].get(name), "gain_nats") for name in names] for side in told}
+    svg = plots.intervals([visible(name) for name in names], columns, "nats gained per token", colours, from_zero=True)
+    return Context(svg, told, rows)
+
+
+# ---- texts and tokens
+
+
+def _order(side: Side) -> list[str]:
+    """Ids of the texts, the highest perplexity first."""
+    found = _by_text(side)
+    return sorted(found, key=lambda id: -found[id][0])
+
+
+def _chosen(texts: Mapping[str, Document], sides: Sequence[Side]) -> list[tuple[str, str]]:
+    """(id, why) of the texts whose tokens are shown: all of a few, else the highest, the lowest and some between."""
+    ranked = [id for id in _order(sides[0]) if id in texts]
+    if len(ranked) <= MAX_TEXTS:
+        return [(id, "") for id in ranked]
+    n = len(ranked)
+    between = np.linspace(_EXTREMES, n - _EXTREMES - 1, MAX_TEXTS - 2 * _EXTREMES).round().astype(int)
+    places = [*range(_EXTREMES), *between.tolist(), *range(n - _EXTREMES, n)]
+    whys = ["highest"] * _EXTREMES + ["between"] * len(between) + ["lowest"] * _EXTREMES
+    return [(ranked[place], why) for place, why in zip(places, whys, strict=True)]
+
+
+def _views(texts: Mapping[str, Document], sides: Sequence[Side]) -> list[View]:
+    shown = [side for side in sides if side.tokens is not None]
+    if not shown or not texts:
+        return []
+    chosen = _chosen(texts, shown)
+    most = min(perplexity_tokens.MAX_TOKENS_OF_TEXT, perplexity_tokens.MAX_TOKENS // max(len(chosen) * len(shown), 1))
+    small, big = _smallest_and_biggest(shown) or (None, None)
+    views = []
+    for id, why in chosen:
+        panels = []
+        for side in shown:
+            if side.tokens is None or id not in side.tokens.rows:
+                continue
+            gains = perplexity_tokens.marked(id, side.tokens, small.tokens) if side is big and small else set()
+            value = _by_text(side).get(id)
+            html = perplexity_tokens.shaded(texts[id], side.tokens, most, gains)
+            panels.append(Panel(side, words.figure(value[0]) if value else "", html))
+        views.append(View(list(texts).index(id), texts[id], why, panels))
+    return views
+
+
+def _smallest_and_biggest(sides: Sequence[Side]) -> tuple[Side, Side] | None:
+    """Two sizes of one tokenizer in one variant, as far apart as there are."""
+    best: tuple[float, Side, Side] | None = None
+    for a in sides:
+        for b in sides:
+            same = all(a.subject.get(key) == b.subject.get(key) for key in ("tokenizer", "variant"))
+            ratio = (b.subject.get("parameters") or 0) / (a.subject.get("parameters") or math.inf)
+            if same and ratio > 1.05 and (best is None or ratio > best[0]):
+                best = (ratio, a, b)
+    return best[1:] if best else None
+
+
+def _most_divergent(sides: Sequence[Side]) -> tuple[Side, Side] | None:
+    """The variant that moved furthest, and the reference that it moved from."""
+    moved = [(found.value, side) for side in sides if (found := measured(side.subject.get("divergence"), "mean_kld"))]
+    if not moved:
+        return None
+    side = max(moved, key=lambda row: row[0])[1]
+    told = side.subject["divergence"]
+    origin = told.get("reference_model") or side.subject["model"], told.get("reference")
+    return next(((side, other) for other in sides if (other.subject["model"], other.subject["variant"]) == origin), None)
+
+
+def _contrasts(texts: Mapping[str, Document], sides: Sequence[Side]) -> list[dict[str, Any]]:
+    """Where the bigger model gains most, and where the variant loses most."""
+    found = []
+    for heading, pair in (
+        ("Where {1} gains most over {0}", _smallest_and_biggest(sides)),
+        ("Where {0} loses most against {1}", _most_divergent(sides)),
+    ):
+        if pair is None:
+            continue
+        more, less = pair
+        rows = (
+            perplexity_tokens.contrasts(texts, less.tokens, more.tokens, _CONTRASTS) if less.tokens and more.tokens else []
+        )
+        if rows:
+            found.append({"heading": heading.format(more.label, less.label), "less": less, "more": more, "rows": rows})
+    return found
+
+
+def _hardest(texts: Mapping[str, Document], sides: Sequence[Side]) -> list[tuple[Side, list[Any]]]:
+    """The hardest tokens of each model in its first variant."""
+    first = {side.subject["model"]: side for side in reversed(sides)}.values()
+    told = [
+        (side, perplexity_tokens.hardest(texts, side.tokens, _HARDEST))
+        for side in reversed(first)
+        if side.tokens is not None
+    ]
+    return [(side, rows) for side, rows in told if rows]
+
+
+def _extremes(texts: Mapping[str, Document], sides: Sequence[Side], on_page: set[str]) -> dict[str, list[dict[str, Any]]]:
+    """Texts of the lowest and of the highest perplexity, in full, by the first subject."""
+    ranked = [id for id in _order(sides[0]) if id in texts] if sides else []
+    if len(ranked) < 2:
+        return {}
+    count = min(_EXTREMES, len(ranked) // 2)
+    parts = {"Highest perplexity": ranked[:count], "Lowest perplexity": ranked[: -count - 1 : -1]}
+    return {
+        name: [
+            {
+                "document": texts[id],
+                "text": texts[id].text[:MAX_CHARACTERS],
+                "more": max(0, len(texts[id].text) - MAX_CHARACTERS),
+                "figures": [(side.label, words.figure(_by_text(side)[id][0])) for side in sides if id in _by_text(side)],
+                "link": f"text-{list(texts).index(id)}" if id in on_page else "",
+            }
+            for id in ids
+        ]
+        for name, ids in parts.items()
+    }

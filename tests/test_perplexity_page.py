@@ -1,0 +1,556 @@
+"""The page and the table of a measurement of perplexity: from a folder as the command writes it, and from bad ones."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from accuracy import perplexity as figures
+from accuracy import scaling
+from accuracy.perplexity import TextScores
+from harness.errors import BadInput
+from reports import perplexity_tokens, perplexity_words
+from reports.perplexity import print_table, read, write_page
+
+SIZES = {"tiny-30m": 30_000_000, "tiny-135m": 134_515_008, "tiny-1.7b": 1_711_376_384}
+VARIANTS = {"fp32": 0.0, "nf4": 0.09}
+CONDITIONS = ("after 1 sentence", "vague", "specific")
+PIECES = re.compile(r" ?[A-Za-z]{1,6}| ?[0-9]{1,3}| ?[^\sA-Za-z0-9]|\s+")
+
+
+def stories(count: int) -> list[dict]:
+    file = Path(__file__).parent.parent / "accuracy" / "datasets" / "stories.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()[:count]]
+
+
+def cut(text: str) -> list[tuple[int, int]]:
+    """Offsets of tokens as a tokenizer with leading blanks makes them: real words, some in two."""
+    return [match.span() for match in PIECES.finditer(text)]
+
+
+def drawn(story: dict, parameters: int, worse: float, rng_of: int = 0) -> TextScores:
+    """What a model of so many parameters might have scored: the same hard tokens for all, fewer of them for the big ones."""
+    spans = cut(story["text"])[1:]
+    seed = int(story["id"].rsplit("-", 1)[-1])
+    rng = np.random.default_rng(seed)
+    begins = np.array([story["text"][a] == " " for a, _ in spans])
+    hard = rng.gamma(np.where(begins, 0.9, 0.35), 4.0) + 0.3 * rng.random() + 1.5 * np.exp(-np.arange(len(spans)) / 9)
+    scale = (parameters / 30e6) ** -0.11
+    noise = np.random.default_rng(seed + parameters % 997 + rng_of).normal(0, 0.16, len(spans))
+    nll = np.clip(hard * scale * np.exp(noise) * (1 + worse), 0.001, None).astype(np.float32)
+    ids = np.array([sum(map(ord, story["text"][a:b])) % 49152 for a, b in spans], np.int32)
+    starts, ends = (np.array(side, np.int32) for side in zip(*spans, strict=True))
+    first = len(story["text"][: spans[0][0]].encode())
+    return TextScores(story["id"], story["category"], ids, starts, ends, nll, nll < 0.9, len(story["text"].encode()) - first)
+
+
+def flat(found) -> dict:
+    names = {
+        "perplexity": "perplexity",
+        "eval_loss": "loss_nats",
+        "bits_per_byte": "bits_per_byte",
+        "token_accuracy": "accuracy",
+    }
+    row = {"tokens": found.tokens, "texts": found.texts, "bytes": found.bytes}
+    for name, of in names.items():
+        value, low, high = getattr(found, of)
+        row |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    return row
+
+
+def estimate(value: float, rel: float = 0.06) -> dict:
+    return {"value": value, "low": value * (1 - rel), "high": value * (1 + rel)}
+
+
+def table(scores: list[TextScores], kld: list[np.ndarray] | None, conditions: dict[str, list[TextScores]]) -> pa.Table:
+    parts = []
+    for condition, texts in {"plain": scores, **conditions}.items():
+        for i, text in enumerate(texts):
+            n = len(text)
+            columns = {
+                "text": [text.text_id] * n, "condition": [condition] * n, "position": np.arange(1, n + 1, dtype=np.int32),
+                "token_id": text.token_ids, "start": text.starts, "end": text.ends, "nll_nats": text.nll_nats,
+                "correct": text.correct,
+            }  # fmt: skip
+            if kld is not None:
+                columns["kld"] = pa.array(kld[i] if condition == "plain" else [None] * n, pa.float32())
+            parts.append(pa.table(columns))
+    return pa.concat_tables(parts)
+
+
+def divergence(ratio: float, kld: np.ndarray, same: float) -> dict:
+    ends = {f"p{str(q).replace('.', '_')}_kld": estimate(float(np.percentile(kld, q))) for q in (90, 99, 99.9)}
+    return {
+        "reference": "fp32", "mean_ppl_q": estimate(16.1), "mean_ppl_base": estimate(14.9),
+        "mean_ppl_ratio": estimate(ratio, 0.01),
+        "mean_ln_ppl_ratio": estimate(math.log(ratio)), "cor_ln_ppl": estimate(0.994, 0.002),
+        "mean_kld": estimate(float(kld.mean())),
+        "maximum_kld": estimate(float(kld.max())), **ends, "median_kld": estimate(float(np.median(kld))),
+        "mean_dp": {"value": -0.62, "low": -0.75, "high": -0.5}, "rms_dp": estimate(5.1), "same_top_p": estimate(same, 0.01),
+    }  # fmt: skip
+
+
+def folder(place: Path, count: int = 20, sizes=SIZES, variants=VARIANTS, texts=None, given=CONDITIONS) -> Path:
+    """A measurement as `harness perplexity` leaves it, with tokens from a seeded generator and figures of accuracy/*."""
+    rows = texts or stories(count)
+    place.mkdir(parents=True, exist_ok=True)
+    documents = {row["id"]: row["text"] for row in rows}
+    pq.write_table(pa.table({key: [row.get(key, "") for row in rows] for key in ("id", "category", "title", "text")}),
+                   place / "texts.parquet")  # fmt: skip
+    subjects, plain = [], {}
+    for i, (model, variant) in enumerate((m, v) for m in sizes for v in variants):
+        scores = [drawn(row, sizes[model], variants[variant]) for row in rows]
+        own = place / f"{i:02d}_{model}_{variant}"
+        own.mkdir()
+        rng = np.random.default_rng(i)
+        kld = [rng.lognormal(-4.2, 1.7, len(text)).astype(np.float32) for text in scores] if variants[variant] else None
+        conditions = {}
+        gains = {}
+        for k, name in enumerate(given):
+            helped = [drawn(row, sizes[model], variants[variant] - 0.03 * (k + 1), 7) for row in rows]
+            conditions[name] = helped
+            change = figures.gain(scores, helped)
+            gains[name] = {"base": "plain", **flat(change.conditioned), "gain_nats": dict(change.loss_nats._asdict()),
+                           "perplexity_ratio": dict(change.perplexity_ratio._asdict())}  # fmt: skip
+        pq.write_table(table(scores, kld, conditions if i == 0 else {}), own / "tokens.parquet")
+        subject = {
+            "model": model, "variant": variant, "folder": own.name, "parameters": sizes[model],
+            "tokenizer": "0123456789abcdef",
+            "dtype": "float32", "context": 2048, "bos": "none", "status": "DONE", "problem": "", "notes": [],
+        }  # fmt: skip
+        (own / "subject.json").write_text(json.dumps(subject))
+        plain[f"{model} {variant}"] = scores
+        speed = 4.2e11 / sizes[model] ** 0.92 * (0.83 if variant == "nf4" else 1.0) / 10
+        subjects.append({
+            **subject,
+            "figures": flat(figures.corpus(scores))
+            | {"tokens_per_s": speed, "weights_bytes": sizes[model] * (4 if variant == "fp32" else 0.6), "seconds": 12.5},
+            "by_category": {name: flat(found) for name, found in figures.by_category(scores).items()},
+            "by_text": [{"id": t.text_id, "perplexity": f.perplexity.value, "tokens": f.tokens}
+                        for t, f in zip(scores, figures.per_text(scores), strict=True)],
+            "by_position": [{"first": a, "last": b, **flat(f)} for (a, b), f in figures.by_position(scores).items()],
+            "by_sentence": {str(k): flat(f) for k, f in figures.by_sentence(scores, documents).items()},
+            "by_kind": {k: flat(f) for k, f in figures.by_kind(scores, documents).items()},
+            "conditions": gains,
+            "divergence": divergence(1.08 + 0.01 * i, np.concatenate(kld), 0.901 - 0.002 * i) if kld else None,
+        })  # fmt: skip
+    summary = {
+        "schema": "touchstone.perplexity/1", "status": "DONE",
+        "dataset": {"name": "stories", "sha256": "ab" * 32, "texts": len(rows), "tokens": subjects[0]["figures"]["tokens"]},
+        "settings": {"bos": "none", "window": None, "stride": None, "context": 2048}, "subjects": subjects,
+        "comparable": {"by_perplexity": True, "reason": "All models cut the texts into the same tokens."},
+        "scaling": law({m: plain[f"{m} {next(iter(variants))}"] for m in sizes}, sizes),
+        "notes": ["texts were scored whole"],
+    }  # fmt: skip
+    write_json(place, summary)
+    return place
+
+
+def law(plain: dict[str, list[TextScores]], sizes: dict[str, int]) -> dict:
+    if refused := scaling.refusal(list(sizes.values())):
+        return {"refused": refused}
+    losses = scaling.losses(plain, sizes)
+    fit, returns = scaling.fit(losses), scaling.diminishing(losses)
+    points = np.geomspace(losses.sizes.min(), losses.sizes.max(), 40).tolist()
+    curve = fit.curve(points)
+    return {
+        "exponent": dict(fit.exponent._asdict()), "notes": list(fit.notes),
+        "curve": {"parameters": points, "loss_nats": [y.value for y in curve], "low": [y.low for y in curve],
+                  "high": [y.high for y in curve]},
+        "diminishing": {"answer": returns.diminishing, "why": returns.why},
+    }  # fmt: skip
+
+
+def write_json(place: Path, summary: dict) -> None:
+    (place / "perplexity.json").write_text(json.dumps(summary))
+
+
+def changed(place: Path, **parts) -> Path:
+    summary = json.loads((place / "perplexity.json").read_text())
+    write_json(place, summary | parts)
+    return place
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """Three sizes, two variants, twenty stories. Tests that change it take a copy."""
+    return folder(tmp_path_factory.mktemp("runs") / "20261121T170000Z_perplexity_abc")
+
+
+@pytest.fixture(scope="module")
+def page(made) -> str:
+    return write_page(made).read_text()
+
+
+@pytest.fixture
+def copy(made, tmp_path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "copy"))
+
+
+class Parts(HTMLParser):
+    """Headings, shaded tokens and tags that were not closed."""
+
+    VOID = frozenset(("meta", "input", "br", "link", "img"))
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.shaded: list[dict[str, str | None]] = []
+        self.headings: list[str] = []
+        self.ids: list[str] = []
+        self.targets: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [found["id"]] if found.get("id") else []
+        self.targets += [found["href"]] if found.get("href") else []
+        if tag == "i" and "data-n" in found:
+            self.shaded.append(found)
+        if tag == "h2":
+            self.headings.append("")
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> closes another tag"
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "h2":
+            self.headings[-1] += data
+
+
+# ---- the page
+
+
+def test_the_page_has_every_part_and_is_well_formed(page):
+    parts = Parts(page)
+    assert parts.open == []
+    assert parts.headings == [
+        "Figures", "By size", "Speed and quality", "Divergence from fp32", "KL divergence at each position", "By category",
+        "By kind of token", "By place in the text", "By sentence", "With a context before it", "Gain by context",
+        "Each model on each text", "Texts of the highest and the lowest perplexity", "Single tokens",
+        "Token by token", "Notes",
+    ]  # fmt: skip
+    assert {target[1:] for target in parts.targets if target.startswith("#")} <= set(parts.ids)
+
+
+def test_it_needs_no_network_and_runs_no_script(page):
+    parts = Parts(page)
+    assert not {"script", "link", "img", "iframe", "object"} & set(parts.tags)
+    assert "default-src 'none'" in page
+    assert not re.search(r"\son\w+=", re.sub(r"data-\w+=\"[^\"]*\"", "", page))
+    assert all(target.startswith("#") for target in parts.targets)
+
+
+def test_the_figures_are_those_of_the_summary(made, page):
+    subject = read(made)["subjects"][1]["figures"]
+    for key in ("perplexity", "perplexity_low", "perplexity_high"):
+        assert perplexity_words.figure(subject[key]) in page
+    assert "Mean PPL(Q)/PPL(base)" in page
+    assert "99.9% KLD" in page
+    assert "best: tiny-1.7b fp32" in page
+    assert "tiny-30m nf4: perplexity 1.090x of fp32 (1.079 to 1.101), KL" in page
+    assert "same top token 89.9 %" in page
+
+
+def test_the_same_folder_gives_the_same_page(made, page):
+    assert write_page(made).read_text() == page
+    assert not list(made.glob("*.tmp"))
+
+
+def test_each_token_has_the_shade_of_its_surprise_and_says_what_it_cost(made, page):
+    columns = pq.read_table(made / "00_tiny-30m_fp32" / "tokens.parquet").to_pylist()
+    rows = [row for row in columns if row["condition"] == "plain"]
+    wanted = {f"{row['nll_nats']:.2f}" for row in rows}
+    shaded = Parts(page).shaded
+    assert len(shaded) > 12 * 6 * 100
+    for attributes in shaded[:2000]:
+        nats = float(attributes["data-n"].split()[0])
+        level = int(attributes["class"].split()[0][1:])
+        ends = [0, *perplexity_tokens.LEVELS_NATS, math.inf]
+        assert ends[level] - 0.005 <= nats <= ends[level + 1] + 0.005
+        share = re.search(r"p (<?[\d.e-]+) %", attributes["data-n"])[1]
+        assert share == "<0.001" or float(share) == pytest.approx(100 * math.exp(-nats), rel=0.06)
+    first = shaded[:100]
+    assert sum(a["data-n"].split()[0] in wanted for a in first) == len(first)
+    by_rank = {"x" in a["class"].split() for a in shaded}
+    assert by_rank == {True, False}
+    assert any("KL" in a["data-n"] for a in shaded)
+
+
+def test_a_shaded_text_reads_as_the_text(made):
+    documents = perplexity_tokens.documents(made)
+    (scores,) = perplexity_tokens.tokens(made, read(made)["subjects"][:1])
+    for id, document in documents.items():
+        html = perplexity_tokens.shaded(document, scores, 10_000, set())
+        plain = re.sub(r"<u>[↵·]</u>|<[^>]*>", "", html)
+        assert plain.replace("&#34;", '"').replace("&#39;", "'").replace("&amp;", "&") == document.text, id
+
+
+def test_the_tokens_where_the_bigger_model_gains_most_are_underlined_in_its_text_only(page):
+    gains = [panel for panel in page.split('<div class="side of-') if re.search(r'<i class="h\d g', panel)]
+    assert {panel[0] for panel in gains} == {"4"}
+    assert "Where tiny-1.7b fp32 gains most over tiny-30m fp32" in page
+    assert "loses most against" in page
+
+
+def test_of_twenty_texts_the_page_shades_twelve_and_says_so(page):
+    assert "Of 20 texts the 12 shown are those of the highest and the lowest perplexity" in page
+    assert len(re.findall(r'id="text-\d+"', page)) == 12
+
+
+def test_pictures_name_every_subject_and_none_is_empty(page):
+    pictures = re.findall(r"<svg.*?</svg>", page, re.S)
+    assert len(pictures) == 8
+    for picture in pictures:
+        assert "tiny-1.7b" in picture
+        assert "nan" not in picture.lower().replace("nanum", "")
+    assert "power law" in pictures[0]
+    assert "Pareto front" in pictures[1]
+
+
+# ---- what may be missing
+
+
+def test_below_three_sizes_there_is_no_law_and_the_page_says_why(tmp_path):
+    sizes = {name: SIZES[name] for name in list(SIZES)[:2]}
+    place = folder(tmp_path / "two", 4, sizes, {"fp32": 0.0})
+    text = write_page(place).read_text()
+    reason = read(place)["scaling"]["refused"]
+    assert "No law of size was fitted" in text
+    assert reason.split(",")[0] in text
+    assert "power law" not in text
+    assert "no law of size: " in perplexity_words.sentences(read(place))[-1]
+
+
+def test_one_subject_has_no_comparison(tmp_path):
+    place = folder(tmp_path / "one", 3, {"tiny-30m": 30_000_000}, {"fp32": 0.0})
+    text = write_page(place).read_text()
+    headings = Parts(text).headings
+    assert "No law of size was fitted" in text
+    assert "Figures" in headings
+    assert "Token by token" in headings
+    assert not {"By size", "Speed and quality", "Divergence from fp32", "KL divergence at each position"} & set(headings)
+    (line,) = perplexity_words.sentences(read(place))
+    assert line.startswith("fp32: perplexity ") or line.startswith("tiny-30m fp32: perplexity ")
+
+
+def test_different_tokenizers_are_not_ranked_by_perplexity(copy):
+    summary = read(copy)
+    changed(copy, comparable={"by_perplexity": False, "reason": "different tokenizers"})
+    lines = perplexity_words.sentences(read(copy))
+    assert lines[0] == "no ranking by perplexity: different tokenizers"
+    assert lines[1].startswith("best: tiny-1.7b fp32, bits per byte ")
+    text = write_page(copy).read_text()
+    assert "columns of different tokenizers do not compare" in text
+    places = text[text.index("Places by each figure") :]
+    assert "<th>perplexity</th>" not in places[: places.index("</thead>")]
+    assert summary["comparable"]["by_perplexity"]
+
+
+def test_a_subject_that_failed_is_a_row_that_says_so(copy):
+    subjects = read(copy)["subjects"]
+    subjects[2] |= {"status": "ERROR", "problem": "out of memory", "figures": {}, "by_category": None, "divergence": None}
+    for key in ("by_text", "by_position", "by_sentence", "by_kind", "conditions"):
+        subjects[2].pop(key)
+    changed(copy, subjects=subjects, not_run=["tiny-9b fp32"])
+    text = write_page(copy).read_text()
+    assert Parts(text).open == []
+    assert "tiny-135m fp32: ERROR: out of memory" in text
+    assert "not measured: tiny-9b fp32" in text
+    assert shown(read(copy)).count("out of memory") == 1
+
+
+def test_nothing_measured_still_gives_a_page(copy):
+    subjects = [
+        {"model": "m", "variant": "fp32", "status": "ERROR", "problem": "no such file", "figures": {}, "divergence": None}
+    ]
+    changed(copy, subjects=subjects, scaling={"refused": "nothing was measured"})
+    text = write_page(copy).read_text()
+    assert "Nothing was measured." in text
+    assert "no such file" in text
+    assert "nothing was measured" in shown(read(copy))
+
+
+def test_an_interrupted_subject_compares_with_nobody(copy):
+    subjects = read(copy)["subjects"]
+    subjects[4] |= {"status": "INTERRUPTED", "problem": "interrupted"}
+    changed(copy, subjects=subjects)
+    assert perplexity_words.sentences(read(copy))[0].startswith("best: tiny-1.7b nf4")
+    assert "tiny-1.7b fp32: INTERRUPTED" in write_page(copy).read_text()
+
+
+def test_without_the_parquet_files_the_figures_are_still_shown(copy):
+    for file in copy.rglob("*.parquet"):
+        file.unlink()
+    headings = Parts(write_page(copy).read_text()).headings
+    assert "Each model on each text" in headings
+    assert not {"Token by token", "Single tokens", "KL divergence at each position"} & set(headings)
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"schema": "touchstone.compare/1"}'])
+def test_another_folder_is_refused_in_four_short_facts(tmp_path, content):
+    if content is not None:
+        (tmp_path / "perplexity.json").write_text(content)
+    with pytest.raises(BadInput, match="perplexity"):
+        write_page(tmp_path)
+    assert not (tmp_path / "perplexity.html").exists()
+
+
+# ---- rank disagreements
+
+
+def test_a_figure_that_disagrees_with_perplexity_is_named_with_its_doubt(copy):
+    subjects = read(copy)["subjects"]
+    for subject, rouge in zip(subjects, (10.0, 30.0, 21.0, 20.0, 40.0, 39.0), strict=True):
+        subject["beside"] = {"rougeL": rouge}
+    changed(copy, subjects=subjects)
+    text = write_page(copy).read_text()
+    assert "tiny-30m fp32 is ahead of tiny-30m nf4 by perplexity, behind it by ROUGE-L" in text
+    assert "tiny-1.7b fp32 is ahead of tiny-1.7b nf4 by perplexity, behind" not in text
+
+
+# ---- hostile and odd texts
+
+HOSTILE = "<script>alert(\"1\")</script> & 'quotes' \x1b[31m \u202egnp.exe. A $tory$ of </div> <b>bold</b>\nnew line 🙂 end."
+
+
+def test_everything_that_others_wrote_is_escaped(tmp_path):
+    evil = "<img src=x onerror=alert(1)>"
+    texts = [
+        {"id": f"{evil}-{i}", "category": f"{evil}{i % 2}$x$", "title": evil, "text": HOSTILE + f" Text {i} of it."}
+        for i in range(1, 5)
+    ]
+    place = folder(tmp_path / "evil", sizes={"$a_b$<script>": 10**7, "b&b": 10**8, "_c": 10**9}, texts=texts)
+    changed(place, notes=[evil, HOSTILE], dataset={"name": evil, "texts": 4, "tokens": 100})
+    text = write_page(place).read_text()
+    parts = Parts(text)
+    assert parts.open == []
+    assert not {"script", "img", "b&b"} & set(parts.tags)
+    assert "<b>bold" not in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "&lt;script&gt;" in text
+    assert "\x1b" not in shown(read(place))
+
+
+def test_a_token_that_is_a_tag_is_text_in_the_shade_and_in_what_it_says():
+    text = '<b>"<script>"\x1b</i><u>'
+    document = perplexity_tokens.Document("a", "", "", text)
+    at, end = np.array([3, 13]), np.array([13, len(text) - 3])
+    scores = perplexity_tokens.Tokens(
+        {"a": slice(0, 2)}, np.arange(2), np.arange(2), at, end, np.ones(2), np.ones(2, bool), np.array([0.1, np.nan])
+    )
+    html = perplexity_tokens.shaded(document, scores, 10, set())
+    assert re.findall(r"<(\w+)", html) == ["s", "i", "i", "s"]
+    assert "\x1b" not in html
+    parts = Parts(html)
+    assert parts.open == []
+    assert [found["data-w"] for found in parts.shaded] == ['"<script>"', "⟨U+001B⟩</i>"]
+
+
+def test_bytes_of_one_character_are_each_to_be_seen():
+    document = perplexity_tokens.Document("a", "", "", "x🙂y\nz")
+    n = 5
+    scores = perplexity_tokens.Tokens(
+        {"a": slice(0, n)}, np.arange(1, n + 1), np.arange(n), np.array([1, 1, 1, 2, 3]), np.array([2, 2, 2, 3, 5]),
+        np.array([3.0, 0.1, 0.1, 12.0, 1.0]), np.array([False, True, True, False, True]), None,
+    )  # fmt: skip
+    html = perplexity_tokens.shaded(document, scores, 10, {4})
+    assert html.startswith('<s>x</s><i class="h5 x"')
+    assert html.count("part of a character") == 2
+    assert '<i class="h9 g x" data-w="y" data-n="12.00 nats, p &lt;0.001 %">y</i>'.replace("&lt;", "<") in html
+    assert "<u>↵</u>\nz" in html
+
+
+def test_a_long_text_is_cut_and_says_how_much_is_left():
+    text = "word " * 50
+    document = perplexity_tokens.Document("a", "", "", text)
+    at = np.arange(50) * 5
+    scores = perplexity_tokens.Tokens(
+        {"a": slice(0, 50)}, np.arange(50), np.arange(50), at, at + 5, np.ones(50), np.ones(50, bool), None
+    )
+    html = perplexity_tokens.shaded(document, scores, 10, set())
+    assert html.count("<i ") == 10
+    assert "200 more characters" in html
+
+
+def test_a_big_dataset_stays_a_small_page(tmp_path):
+    rows = [
+        {**row, "id": f"{row['id']}-{k}-{i:03d}", "text": " ".join([row["text"]] * 3)}
+        for k in range(5)
+        for i, row in enumerate(stories(26))
+    ]
+    place = folder(tmp_path / "big", texts=rows, sizes={"tiny-30m": 30_000_000}, given=())
+    text = write_page(place).read_text()
+    assert len(text.encode()) < 5 * 2**20
+    assert len(Parts(text).shaded) <= perplexity_tokens.MAX_TOKENS
+    assert "Of 130 texts the 12 shown" in text
+    assert "Shown are the 120 texts" in text
+    assert "more characters" in text
+
+
+# ---- the screen
+
+
+def shown(summary, width: int = 100) -> str:
+    out = io.StringIO()
+    print_table(summary, Console(file=out, width=width))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_the_table_fits_the_screen_and_has_all_figures(made, width):
+    text = shown(read(made), width)
+    assert max(map(len, text.splitlines())) <= width
+    subject = read(made)["subjects"][0]["figures"]
+    assert perplexity_words.figure(subject["perplexity"]) in text
+    assert f"{subject['eval_loss']:.4f}" in text
+    assert "KL mean" in text
+    assert "By category: perplexity" in text
+    assert "friendship" in text
+    assert "note: texts were scored whole" in text
+
+
+def test_labels_name_what_differs():
+    def subject(model, variant):
+        return {"model": model, "variant": variant}
+
+    def labels(*subjects):
+        return perplexity_words.labels({"subjects": list(subjects)})
+
+    assert labels(subject("/m/a", "fp32"), subject("/m/b", "fp32")) == ["a", "b"]
+    assert labels(subject("a", "fp32"), subject("a", "nf4")) == ["fp32", "nf4"]
+    assert labels(subject("a", "fp32"), subject("b", "nf4")) == ["a fp32", "b nf4"]
+    assert labels(subject("x/a", "fp32"), subject("y/a", "fp32")) == ["a (1)", "a (2)"]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [{"k": 2.0, "k_low": 1.0, "k_high": 3.0}, {"k": {"value": 2.0, "low": 1.0, "high": 3.0}}, {"k": [2.0, 1.0, 3.0]}],
+)
+def test_a_figure_is_read_with_its_interval_in_each_form(found):
+    assert perplexity_words.measured(found, "k") == (2.0, 1.0, 3.0)
+
+
+def test_what_is_no_number_is_no_figure():
+    assert perplexity_words.measured({"k": math.inf}, "k") is None
+    assert perplexity_words.measured({"k": None}, "k") is None
+    assert perplexity_words.measured(None, "k") is None
