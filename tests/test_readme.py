@@ -69,6 +69,19 @@ def test_its_compare_example_works(tmp_path, tiny_llama):
     assert next((tmp_path / "runs").glob("*/compare.html")).is_file()
 
 
+def test_its_gate_examples_work(tmp_path, tiny_llama):
+    on_variants, on_folders = [c for c in COMMANDS if "harness gate" in c]
+    command = on_variants.replace("smollm2-135m", str(tiny_llama)).replace("bf16,int8,nf4,lora", "bf16")
+    done = run(f"{command} --max-new-tokens 4 --num-samples 6 --resamples 200", tmp_path)
+    assert done.returncode in (0, 1), done.stderr  # a verdict, whatever it is
+    assert "in brackets: by the figure alone" in done.stdout
+    (place,) = (tmp_path / "runs").iterdir()
+    folders = {name: next(place.glob(f"*_{name}_*")) for name in ("fp32", "bf16")}
+    command = on_folders.replace("runs/FP32", str(folders["fp32"])).replace(",runs/NF4", "")
+    done = run(command.replace("runs/BF16", str(folders["bf16"])), tmp_path)
+    assert "in brackets: by the figure alone" in done.stdout, done.stderr
+
+
 def test_its_audit_and_package_examples_work(tmp_path):
     (submission,) = [c for c in COMMANDS if "--mode submission" in c]
     assert run(submission, tmp_path).returncode == 0
