@@ -253,15 +253,22 @@ def resampled(sums: Floats, resamples: int = RESAMPLES) -> Floats:
     return drawn
 
 
-def interval(value: float, draws: Floats, n: int, confidence: float = CONFIDENCE) -> Estimate:
-    """Around `value` of n texts, from the draws that are numbers."""
+def quantiles(n: int, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+    """Which quantiles of the draws of n texts are an interval's ends; None if n is too small for any."""
     from scipy.special import ndtr, stdtrit
 
-    draws = draws[np.isfinite(draws)]
-    if n < FEWEST_TEXTS or not len(draws) or not math.isfinite(value):
-        return Estimate(value)
+    if n < FEWEST_TEXTS:
+        return None
     tail = float(ndtr(math.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 - confidence / 100) / 2)))
-    low, high = np.quantile(draws, [tail, 1 - tail])
+    return tail, 1 - tail
+
+
+def interval(value: float, draws: Floats, n: int, confidence: float = CONFIDENCE) -> Estimate:
+    """Around `value` of n texts, from the draws that are numbers."""
+    draws, ends = draws[np.isfinite(draws)], quantiles(n, confidence)
+    if ends is None or not len(draws) or not math.isfinite(value):
+        return Estimate(value)
+    low, high = np.quantile(draws, ends)
     return Estimate(value, min(float(low), value), max(float(high), value))  # rounding, where all texts are equal
 
 

@@ -161,6 +161,9 @@ def perplexity(
     exact: Annotated[bool | None, typer.Option("--exact", help="With both models in memory, not the top k of one.")] = None,
     top_k: Annotated[int | None, typer.Option(help="Tokens of a distribution that are kept (default: 512).")] = None,
     batch_tokens: Annotated[int | None, typer.Option(help="In a batch, padding included.")] = None,
+    beside: Annotated[
+        str | None, typer.Option(metavar="FOLDERS", help="Runs, compare or gate folders: their ROUGE and speed beside it.")
+    ] = None,
     resume: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Go on where a measurement was interrupted.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -168,7 +171,7 @@ def perplexity(
     own = {
         "models": models, "variants": variants, "text_column": text_column, "category_column": category_column,
         "split": split, "window": window, "stride": stride, "bos": bos, "conditions": conditions, "reference": reference,
-        "divergence": divergence, "exact": exact, "top_k": top_k, "batch_tokens": batch_tokens,
+        "divergence": divergence, "exact": exact, "top_k": top_k, "batch_tokens": batch_tokens, "beside": beside,
     }  # fmt: skip
     with _people(as_json) as (console, say):
         from harness import perplexity as laboratory

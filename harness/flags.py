@@ -88,7 +88,8 @@ GATE = (
     "merge_adapter", "kv_cache_gib", "truncate", "trust_remote_code", "in_process", "output_dir", "config",
 )  # fmt: skip
 PERPLEXITY = (
-    "model", "dataset", "num_samples", "device", "device_map", "adapter", "merge_adapter", "trust_remote_code", "output_dir",
+    "model", "dataset", "num_samples", "device", "device_map", "adapter", "merge_adapter", "trust_remote_code", "in_process",
+    "output_dir",
 )  # fmt: skip
 PLAN = tuple(name for name in FLAGS if name not in _ONLY_RUNNING)
 

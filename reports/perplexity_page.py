@@ -240,7 +240,8 @@ _RANKED = (  # name, where it stands, its key, whether more is better
     ("KL mean", "divergence", "mean_kld", False),
     ("ROUGE-L", "beside", "rougeL", True),
     ("exact match", "beside", "exact_match", True),
-    ("tokens/s", "figures", "tokens_per_s", True),
+    ("tokens/s read", "figures", "tokens_per_s", True),
+    ("tokens/s written", "beside", "answer_tokens_per_s", True),
     ("weights", "figures", "weights_bytes", False),
 )
 
@@ -323,7 +324,9 @@ def _evidence(summary: Summary) -> list[str]:
 
 def _trade(summary: Summary, sides: Sequence[Side], colours: plots.Colours) -> str:
     key, unit = words.measure(summary)
-    points = _points(sides, key, lambda side: getattr(measured(side.subject["figures"], "tokens_per_s"), "value", None))
+    written = all((side.subject.get("beside") or {}).get("answer_tokens_per_s") for side in sides)
+    of, speed = ("beside", "answer_tokens_per_s") if written else ("figures", "tokens_per_s")
+    points = _points(sides, key, lambda side: getattr(measured(side.subject[of], speed), "value", None))
     front = [p.label for p in points if not any(q.x >= p.x and q.value <= p.value and q != p for q in points)]
     return plots.speed_against_quality(points, front, unit, colours)
 

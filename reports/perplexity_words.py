@@ -83,7 +83,6 @@ DIVERGENCE = (
     Column("mean_ppl_difference", "Mean PPL(Q)-PPL(base)", _loss),
     Column("mean_kld", "Mean KLD", _small),
     Column("mean_kld_at_least", "  at least", _small),
-    Column("mean_kld_at_most", "  at most", _small),
     Column("maximum_kld", "Maximum KLD", _small),
     Column("p99_9_kld", "99.9% KLD", _small),
     Column("p99_kld", "99.0% KLD", _small),

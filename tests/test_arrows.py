@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OURS = ("harness", "sut", "scenarios", "accuracy", "reports")
 KERNEL = {f"harness.{name}" for name in ("types", "protocols", "clock", "stats", "errors")}
 ENGINE = {f"harness.{name}" for name in ("driver", "recorder", "runlog", "environment", "telemetry")}
-TORCH_HOMES = ("sut", "accuracy.perplexity", "accuracy.divergence")
+TORCH_HOMES = ("sut",)
 FILES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
 
 

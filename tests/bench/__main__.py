@@ -8,6 +8,7 @@
     logs      LoadGen's three log files of a million samples of eight tokens
     engine    the 135M model behind the harness (process, channel, driver) against the same engine called bare
     rouge     ROUGE of 220-word answers against the package rouge-score, the same pairs, every figure equal
+    scoring   losses of given texts against the bare forward pass and lm-eval (`LM_EVAL=FOLDER` says where that is)
     generation  the engine against transformers' generate and generate_batch, at 1, 8 and 32 requests at once
     vllm      the engine against vLLM, which has a virtual environment of its own: `make bench-vllm`
 
@@ -36,7 +37,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import generation, rouge
+from tests.bench import generation, rouge, scoring
 from tests.bench.peers import figures
 from tests.bench.rows import Row, compared
 
@@ -150,6 +151,7 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "logs": logs,
     "engine": engine,
     "rouge": rouge.rows,
+    "scoring": scoring.rows,
     "generation": generation.rows,
     "vllm": generation.vllm_rows,
 }
