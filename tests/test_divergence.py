@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 import pytest
-from scipy import stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
