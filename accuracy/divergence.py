@@ -5,7 +5,7 @@ the variant, base the reference, KLD is KL(base || Q) in nats, dp is the change 
 percentage points, "same top" the share of positions where both rank the same token first. As there, quantiles are
 interpolated linearly and `cor_ln_ppl` correlates the losses of single positions; `cor_ln_ppl_texts` those of whole texts.
 
-An interval is a bootstrap over texts, with the ends of `accuracy.perplexity`: whole texts are drawn with replacement, all
+An interval is a bootstrap over texts, with the ends of `accuracy.resampling`: whole texts are drawn with replacement, all
 their positions with them, since positions of one text resemble one another. (llama.cpp takes positions as independent, its
 margins are narrower.) A maximum has no such interval: no draw exceeds it. Few texts have none either.
 
@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accuracy.perplexity import quantiles
+from accuracy.resampling import quantiles
 from harness.errors import BadInput
 
 RESAMPLES, CONFIDENCE = 2_000, 95.0

@@ -32,19 +32,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from accuracy.perplexity import (
-    CONFIDENCE,
-    FEWEST_TEXTS,
-    Estimate,
-    Floats,
-    TextScores,
-    divided,
-    exp,
-    interval,
-    resampled,
-    same_texts,
-    same_tokens,
-)
+from accuracy.perplexity import TextScores
+from accuracy.perplexity_models import same_texts, same_tokens
+from accuracy.resampling import CONFIDENCE, FEWEST_TEXTS, Estimate, Floats, divided, exp, interval, resampled
 from harness.errors import BadInput
 
 FEWEST_SIZES, FEWEST_FOR_FLOOR = 3, 4

@@ -1,7 +1,7 @@
 """What did a measurement of perplexity find? The parts of a subject become its tokens.parquet; all of them perplexity.json.
 
-What the figures mean and how their intervals are made stands in `accuracy.perplexity`. Everything in the summary is made of
-the files of the folder and can be made again.
+What the figures mean stands in `accuracy.perplexity`, how their intervals are made in `accuracy.resampling`. Everything in
+the summary is made of the files of the folder and can be made again.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accuracy import perplexity, scaling
+from accuracy import perplexity_models, perplexity_spread, perplexity_tokens, resampling, scaling
 from accuracy.divergence import Positions, divergence
-from accuracy.perplexity import Figures, TextScores
+from accuracy.perplexity import Figures, TextScores, corpus
 from harness import runlog
 from harness.errors import BadInput
 from harness.perplexity_beside import beside
@@ -156,7 +156,7 @@ def build(place: Path, interrupted: bool = False, not_run: Sequence[str] = ()) -
     texts = {row["id"]: row for row in pq.read_table(place / "texts.parquet").to_pylist()}
     subjects = read(place, texts)
     documents = {name: row["text"] for name, row in texts.items()}
-    compared = perplexity.comparable({s.label: s.row.get("tokenizer", "") for s in subjects if s.plain})
+    compared = perplexity_models.comparable({s.label: s.row.get("tokenizer", "") for s in subjects if s.plain})
     runs = [Path(folder) for folder in saved["config"].get("beside", ())]
     rows = [_subject(place, subject, subjects, documents) | {"beside": beside(subject.row, runs)} for subject in subjects]
     counted = next((row["figures"]["tokens"] for row in rows if row["figures"]), None)
@@ -207,8 +207,8 @@ def _settings(config: Row, subjects: Sequence[Read]) -> Row:
         | {name: values[0] if len(values) == 1 else values or None for name, values in came.items()}
         | {
             "bos_asked": config["bos"],
-            "confidence": perplexity.CONFIDENCE,
-            "resamples": perplexity.RESAMPLES,
+            "confidence": resampling.CONFIDENCE,
+            "resamples": resampling.RESAMPLES,
         }
     )
 
@@ -220,24 +220,25 @@ def _subject(place: Path, subject: Read, everybody: Sequence[Read], documents: M
     if not plain:
         return row
     cost = {name: row.get(name) for name in ("seconds", "tokens_per_s", "weights_bytes", "peak_bytes")}
+    hardest = perplexity_tokens.hardest(plain, _SHOWN)
     return row | {
-        "figures": _figures(perplexity.corpus(plain)) | cost,
-        "spread": perplexity.spread(plain),
-        "by_category": _by(perplexity.by_category(plain)),
-        "by_text": [_text(text, figures) for text, figures in zip(plain, perplexity.per_text(plain), strict=True)],
+        "figures": _figures(corpus(plain)) | cost,
+        "spread": perplexity_spread.spread(plain),
+        "by_category": _by(perplexity_spread.by_category(plain)),
+        "by_text": [_text(text, figures) for text, figures in zip(plain, perplexity_spread.per_text(plain), strict=True)],
         "by_position": [
             {"first": first, "last": last, **_figures(figures)}
-            for (first, last), figures in perplexity.by_position(plain).items()
+            for (first, last), figures in perplexity_tokens.by_position(plain).items()
         ],
-        "by_sentence": _by(perplexity.by_sentence(plain, documents)),
-        "by_kind": _by(perplexity.by_kind(plain, documents)),
+        "by_sentence": _by(perplexity_tokens.by_sentence(plain, documents)),
+        "by_kind": _by(perplexity_tokens.by_kind(plain, documents)),
         "by_length": [
             {"shortest_bytes": part.shortest, "longest_bytes": part.longest, **_figures(part.figures)}
-            for part in perplexity.by_length(plain)
+            for part in perplexity_spread.by_length(plain)
         ],
-        "length_trend": perplexity.length_trend(plain),
-        "hardest": [token._asdict() | {"word": _word(documents, token)} for token in perplexity.hardest(plain, _SHOWN)],
-        "extremes": dict(zip(("lowest", "highest"), perplexity.extremes(plain, 3), strict=True)),
+        "length_trend": perplexity_spread.length_trend(plain),
+        "hardest": [token._asdict() | {"word": _word(documents, token)} for token in hardest],
+        "extremes": dict(zip(("lowest", "highest"), perplexity_spread.extremes(plain, 3), strict=True)),
         "conditions": _conditions(subject.scores),
     }  # fmt: skip
 
@@ -270,7 +271,7 @@ def _figures(figures: Figures) -> Row:
     return found
 
 
-def _word(documents: Mapping[str, str], token: perplexity.Token) -> str:
+def _word(documents: Mapping[str, str], token: perplexity_tokens.Token) -> str:
     return documents[token.text_id][token.start : token.end]
 
 
@@ -283,7 +284,7 @@ def _conditions(scores: Mapping[str, Sequence[TextScores]]) -> Row:
         having = {text.text_id for text in given}
         base = [text for text in scores.get(_BASES[name], []) if text.text_id in having]
         ids = {text.text_id for text in base}
-        change = perplexity.gain(base, [text for text in given if text.text_id in ids])
+        change = perplexity_models.gain(base, [text for text in given if text.text_id in ids])
         found[name] = {
             "base": _BASES[name],
             "base_figures": _figures(change.base),
@@ -304,8 +305,8 @@ def _ranking(subjects: Sequence[Read], per_token: bool) -> list[Row]:
     if len(done) < 2:
         return []
     tokenizers = {s.label: s.row["tokenizer"] for s in subjects if s.done}
-    by: perplexity.By = "perplexity" if per_token else "bits_per_byte"
-    return [rank._asdict() | {"by": by} for rank in perplexity.ranked(done, tokenizers, by)]
+    by: perplexity_models.By = "perplexity" if per_token else "bits_per_byte"
+    return [rank._asdict() | {"by": by} for rank in perplexity_models.ranked(done, tokenizers, by)]
 
 
 def _scaling(subjects: Sequence[Read], per_token: bool) -> Row:
@@ -354,7 +355,7 @@ def _gains(subjects: Sequence[Read]) -> Row | None:
     small, large = done[0], next(s for s in reversed(done) if s.row["variant"] == done[0].row["variant"])
     if small is large or small.row["tokenizer"] != large.row["tokenizer"]:
         return None
-    gains = perplexity.largest_gains(small.plain, large.plain, _SHOWN)
+    gains = perplexity_tokens.largest_gains(small.plain, large.plain, _SHOWN)
     tokens = [gain.token._asdict() | {"gain_nats": gain.gain_nats} for gain in gains]
     return {"smaller": small.label, "larger": large.label, "tokens": tokens}
 

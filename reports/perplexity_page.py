@@ -105,6 +105,7 @@ def render(summary: Summary, folder: Path) -> str:
         refused=(summary.get("scaling") or {}).get("refused") or "",
         evidence=_evidence(summary),
         trade=_trade(summary, sides, colours),
+        speed="writing answers" if _wrote(sides) else "reading whole texts",
         ranks=_ranks(summary, sides),
         meaning=MEANING,
         divergence=_divergence(summary, sides),
@@ -298,7 +299,7 @@ def _by_size(summary: Summary, sides: Sequence[Side], colours: plots.Colours) ->
     key, unit = words.measure(summary)
     scaling = summary.get("scaling") or {}
     points = _points(sides, key, lambda side: side.subject.get("parameters"))
-    if len({point.x for point in points}) < 2:
+    if len({side.subject["model"] for side in sides}) < 2 or len({point.x for point in points}) < 2:
         return ""
     return plots.quality_against_size(points, _law(scaling), unit, colours)
 
@@ -324,11 +325,15 @@ def _evidence(summary: Summary) -> list[str]:
 
 def _trade(summary: Summary, sides: Sequence[Side], colours: plots.Colours) -> str:
     key, unit = words.measure(summary)
-    written = all((side.subject.get("beside") or {}).get("answer_tokens_per_s") for side in sides)
-    of, speed = ("beside", "answer_tokens_per_s") if written else ("figures", "tokens_per_s")
+    of, speed = ("beside", "answer_tokens_per_s") if _wrote(sides) else ("figures", "tokens_per_s")
     points = _points(sides, key, lambda side: getattr(measured(side.subject[of], speed), "value", None))
     front = [p.label for p in points if not any(q.x >= p.x and q.value <= p.value and q != p for q in points)]
     return plots.speed_against_quality(points, front, unit, colours)
+
+
+def _wrote(sides: Sequence[Side]) -> bool:
+    """Whether runs set beside them tell how fast each writes."""
+    return all((side.subject.get("beside") or {}).get("answer_tokens_per_s") for side in sides)
 
 
 def _points(sides: Sequence[Side], key: str, x: Callable[[Side], float | None]) -> list[plots.Point]:

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from accuracy import perplexity as figures
-from accuracy import scaling
-from accuracy.perplexity import TextScores
+from accuracy import perplexity_models, perplexity_spread, scaling
+from accuracy import perplexity_tokens as by_token
+from accuracy.perplexity import TextScores, corpus
 from harness.errors import BadInput
 from reports import perplexity_tokens, perplexity_words
 from reports.perplexity import print_table, read, write_page
@@ -120,7 +120,7 @@ def folder(place: Path, count: int = 20, sizes=SIZES, variants=VARIANTS, texts=N
         for k, name in enumerate(given):
             helped = [drawn(row, sizes[model], variants[variant] - 0.03 * (k + 1), 7) for row in rows]
             conditions[name] = helped
-            change = figures.gain(scores, helped)
+            change = perplexity_models.gain(scores, helped)
             gains[name] = {"base": "plain", **flat(change.conditioned), "gain_nats": dict(change.loss_nats._asdict()),
                            "perplexity_ratio": dict(change.perplexity_ratio._asdict())}  # fmt: skip
         pq.write_table(table(scores, kld, conditions if i == 0 else {}), own / "tokens.parquet")
@@ -134,14 +134,14 @@ def folder(place: Path, count: int = 20, sizes=SIZES, variants=VARIANTS, texts=N
         speed = 4.2e11 / sizes[model] ** 0.92 * (0.83 if variant == "nf4" else 1.0) / 10
         subjects.append({
             **subject,
-            "figures": flat(figures.corpus(scores))
+            "figures": flat(corpus(scores))
             | {"tokens_per_s": speed, "weights_bytes": sizes[model] * (4 if variant == "fp32" else 0.6), "seconds": 12.5},
-            "by_category": {name: flat(found) for name, found in figures.by_category(scores).items()},
+            "by_category": {name: flat(found) for name, found in perplexity_spread.by_category(scores).items()},
             "by_text": [{"id": t.text_id, "perplexity": f.perplexity.value, "tokens": f.tokens}
-                        for t, f in zip(scores, figures.per_text(scores), strict=True)],
-            "by_position": [{"first": a, "last": b, **flat(f)} for (a, b), f in figures.by_position(scores).items()],
-            "by_sentence": {str(k): flat(f) for k, f in figures.by_sentence(scores, documents).items()},
-            "by_kind": {k: flat(f) for k, f in figures.by_kind(scores, documents).items()},
+                        for t, f in zip(scores, perplexity_spread.per_text(scores), strict=True)],
+            "by_position": [{"first": a, "last": b, **flat(f)} for (a, b), f in by_token.by_position(scores).items()],
+            "by_sentence": {str(k): flat(f) for k, f in by_token.by_sentence(scores, documents).items()},
+            "by_kind": {k: flat(f) for k, f in by_token.by_kind(scores, documents).items()},
             "conditions": gains,
             "divergence": divergence(1.08 + 0.01 * i, np.concatenate(kld), 0.901 - 0.002 * i) if kld else None,
         })  # fmt: skip

@@ -82,6 +82,21 @@ def test_its_gate_examples_work(tmp_path, tiny_llama):
     assert "in brackets: by the figure alone" in done.stdout, done.stderr
 
 
+def test_its_perplexity_examples_work(tmp_path, tiny_llama):
+    on_variants, on_sizes = [c for c in COMMANDS if "harness perplexity" in c]
+    command = on_variants.replace("smollm2-135m", str(tiny_llama)).replace(",int8,nf4,lora", "")
+    more = "--num-samples 5 --stride 32"  # the tiny model's context is shorter than a story
+    done = run(f"{command} {more}", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "same top" in done.stdout
+    (place,) = (tmp_path / "runs").iterdir()
+    assert (place / "perplexity.html").is_file()
+    for name in ("small", "middle", "large"):
+        (tmp_path / name).symlink_to(tiny_llama)
+    done = run(f"{on_sizes} {more}".replace(",instructions", "").replace(",./middle,./large", ",./middle"), tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_its_audit_and_package_examples_work(tmp_path):
     (submission,) = [c for c in COMMANDS if "--mode submission" in c]
     assert run(submission, tmp_path).returncode == 0
