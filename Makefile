@@ -10,7 +10,7 @@ run: .venv/.run
 	$(BIN)/python -m harness run --scenario server
 
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .
