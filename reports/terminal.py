@@ -104,7 +104,8 @@ def _figures(result: Mapping[str, Any]) -> Table:
             if memory.get(key)
         ))  # fmt: skip
     if scores := quality(result["accuracy"]):
-        table.add_row("quality", ", ".join(f"{name} {number(value)}" for name, value in scores.items()))
+        shown = (f"{name} {number(value)}" for name, value in scores.items() if not name.startswith("bleu_"))  # its parts
+        table.add_row("quality", ", ".join(shown))
     if evaluated := evaluation_text(result["accuracy"]):
         table.add_row("evaluation", evaluated)
     if energy := result.get("energy"):
