@@ -408,15 +408,19 @@ def _judged(
     if shrinks and not grows:
         return (
             "yes",
-            f"{gains}: the gain shrinks beyond chance in {shrinks} of {len(directions)} comparisons and grows in none.",
+            f"{gains}: the gain shrinks beyond chance in {shrinks} of {_comparisons(len(directions))} and grows in none.",
         )
     if grows and not shrinks:
         return (
             "no",
-            f"{gains}: the gain grows beyond chance in {grows} of {len(directions)} comparisons and shrinks in none.",
+            f"{gains}: the gain grows beyond chance in {grows} of {_comparisons(len(directions))} and shrinks in none.",
         )
     if shrinks:
-        return "cannot tell", f"{gains}: beyond chance, the gain shrinks in {shrinks} comparisons and grows in {grows}."
+        return "cannot tell", f"{gains}: beyond chance, the gain shrinks in {_comparisons(shrinks)} and grows in {grows}."
     if "open" in directions:
         return "cannot tell", f"{gains}: other texts could turn the order of successive gains round."
     return "no", f"{gains}: they do not shrink."
+
+
+def _comparisons(count: int) -> str:
+    return f"{count} comparison{'s' * (count != 1)}"

@@ -402,8 +402,9 @@ def _kept(reference: Path, subject: Read) -> Row:
 
 
 def _notes(saved: Sequence[str], subjects: Sequence[Read], not_run: Sequence[str]) -> list[str]:
-    """What a reader must know of how it was measured; a note that several subjects share is said once."""
+    """What a reader must know of how it was measured. A note says of whom, unless it is of all."""
     said = [*saved]
+    of: dict[str, list[str]] = {}  # note -> labels
     for subject in subjects:
         label, left_out = subject.label, subject.row.get("excluded") or []
         if left_out:
@@ -411,7 +412,9 @@ def _notes(saved: Sequence[str], subjects: Sequence[Read], not_run: Sequence[str
             said.append(f"{label}: {len(left_out)} texts left out: {named}" + (" ..." if len(left_out) > 5 else ""))
         if subject.row["status"] == "INTERRUPTED":
             said.append(f"{label}: interrupted; its figures are of {len(subject.plain)} texts and compare with nobody's")
-        said += subject.row.get("notes") or []
+        for note in dict.fromkeys(subject.row.get("notes") or ()):
+            of.setdefault(note, []).append(label)
+    said += [note if len(labels) == len(subjects) else f"{', '.join(labels)}: {note}" for note, labels in of.items()]
     if not_run:
         said.append(f"not measured: {', '.join(not_run)}")
     return list(dict.fromkeys(said))

@@ -34,8 +34,8 @@ from reports.perplexity_words import (
     labels,
     measure,
     measured,
-    millions,
     missing,
+    parameters,
     sentences,
     shown,
     title,
@@ -113,7 +113,7 @@ def _subjects(summary: Summary, columns: Sequence[Column]) -> Table:
     for text, subject in zip(labels(summary), summary["subjects"], strict=True):
         cells = [_two_lines(*cell(subject, column)) for column in columns]
         count = subject.get("parameters")
-        table.add_row(_plain(text), millions(count) if count else "-", *cells)
+        table.add_row(_plain(text), parameters(count) if count else "-", *cells)
     return table
 
 

@@ -7,7 +7,8 @@ from `reports.plots`, shaded texts from `reports.perplexity_tokens`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -110,8 +111,9 @@ def render(summary: Summary, folder: Path) -> str:
         meaning=MEANING,
         divergence=_divergence(summary, sides),
         klds=_klds(sides, colours),
-        categories=_dots(sides, "by_category", words.measure(summary)[0], words.measure(summary)[1], colours),
-        kinds=_dots(sides, "by_kind", "eval_loss", "nats per token", colours),
+        categories=_dots(sides, "by_category", *words.measure(summary), colours, beside="by_kind"),
+        kinds=_dots(sides, "by_kind", "eval_loss", "nats per token", colours, beside="by_category"),
+        first_is_cheap=_first_is_cheap(sides),
         positions=_along(sides, "by_position", "place of the token in the text", colours),
         sentence_places=_along(sides, "by_sentence", "sentence", colours),
         context=_context(sides, colours),
@@ -162,7 +164,7 @@ def _table(summary: Summary) -> dict[str, Any]:
         count = subject.get("parameters")
         rows.append({
             "label": label, "model": words.name(subject), "variant": subject["variant"], "colour": plots.series_colour(i),
-            "size": words.millions(count) if count else "-", "status": subject.get("status", "DONE"),
+            "size": words.parameters(count) if count else "-", "status": subject.get("status", "DONE"),
             "problem": subject.get("problem") or "", "measured": bool(subject.get("figures")),
             "cells": [words.cell(subject, column) for column in columns],
         })  # fmt: skip
@@ -234,62 +236,99 @@ def _by_text(side: Side) -> dict[str, tuple[float, int]]:
     return found
 
 
-_RANKED = (  # name, where it stands, its key, whether more is better
-    ("perplexity", "figures", "perplexity", False),
-    ("bits/byte", "figures", "bits_per_byte", False),
-    ("tokens right", "figures", "token_accuracy", True),
-    ("KL mean", "divergence", "mean_kld", False),
-    ("ROUGE-L", "beside", "rougeL", True),
-    ("exact match", "beside", "exact_match", True),
-    ("tokens/s read", "figures", "tokens_per_s", True),
-    ("tokens/s written", "beside", "answer_tokens_per_s", True),
-    ("weights", "figures", "weights_bytes", False),
+class Ranking(NamedTuple):
+    """A figure by which subjects are put in order, and where in a subject it stands."""
+
+    name: str
+    of: str
+    key: str
+    most_is_best: bool = False
+    cost: bool = False  # else quality
+
+
+_RANKED = (
+    Ranking("perplexity", "figures", "perplexity"),
+    Ranking("bits/byte", "figures", "bits_per_byte"),
+    Ranking("tokens right", "figures", "token_accuracy", most_is_best=True),
+    Ranking("KL mean", "divergence", "mean_kld"),
+    Ranking("ROUGE-L", "beside", "rougeL", most_is_best=True),
+    Ranking("exact match", "beside", "exact_match", most_is_best=True),
+    Ranking("tokens/s read", "figures", "tokens_per_s", most_is_best=True, cost=True),
+    Ranking("tokens/s written", "beside", "answer_tokens_per_s", most_is_best=True, cost=True),
+    Ranking("weights", "figures", "weights_bytes", cost=True),
 )
+Places = dict[str, tuple[int, Measured]]  # of each subject, by its label
 
 
 def _ranks(summary: Summary, sides: Sequence[Side]) -> dict[str, Any] | None:
     """Places by each figure, the first the best, and where two figures disagree."""
-    columns: list[tuple[str, dict[str, tuple[int, Measured]]]] = []
-    for name, of, key, most_is_best in _RANKED:
-        if key in ("perplexity", "token_accuracy") and not words.comparable(summary):
+    columns: list[tuple[Ranking, Places]] = []
+    for by in _RANKED:
+        if by.key in ("perplexity", "token_accuracy") and not words.comparable(summary):
             continue
-        known = {side.label: found for side in sides if (found := measured(side.subject.get(of), key))}
+        known = {side.label: found for side in sides if (found := measured(side.subject.get(by.of), by.key))}
         one_model = len({side.subject["model"] for side in sides if side.label in known}) == 1
-        if len(known) < 2 or (of == "divergence" and not one_model):  # each model has a reference of its own
+        if len(known) < 2 or (by.of == "divergence" and not one_model):  # each model has a reference of its own
             continue
-        order = sorted(known, key=lambda label: -known[label].value if most_is_best else known[label].value)
-        columns.append((name, {label: (i, known[label]) for i, label in enumerate(order, 1)}))
+        order = sorted(known, key=lambda label: known[label].value, reverse=by.most_is_best)
+        columns.append((by, {label: (i, known[label]) for i, label in enumerate(order, 1)}))
     if len(columns) < 2 or len(sides) < 2:
         return None
     return {
-        "columns": [name for name, _ in columns],
+        "columns": [by.name for by, _ in columns],
         "rows": [(side, [column.get(side.label, (None,))[0] for _, column in columns]) for side in sides],
-        "disagreements": _disagreements([c for c in columns if c[0] not in ("tokens/s", "weights")]),
+        "disagreements": _disagreements([c for c in columns if not c[0].cost], _behind(summary, sides)),
     }
 
 
-def _disagreements(columns: Sequence[tuple[str, dict[str, tuple[int, Measured]]]]) -> list[str]:
+def _behind(summary: Summary, sides: Sequence[Side]) -> dict[tuple[str, str], Measured]:
+    """(one, other) -> how far the other is behind on the same texts: ranked neighbours, a variant and its reference."""
+    labels = {side.subject.get("label"): side.label for side in sides}
+    known: dict[tuple[str, str], Measured] = {}
+    for side in sides:
+        of = side.subject.get("divergence") or {}
+        origin = of.get("reference_model") or side.subject["model"], of.get("reference")
+        reference = next((s.label for s in sides if (s.subject["model"], s.subject["variant"]) == origin), "")
+        found = measured(of, "mean_ln_ppl_ratio")
+        if found and found.low is not None and found.high is not None:
+            known[reference, side.label] = found
+            known[side.label, reference] = Measured(-found.value, -found.high, -found.low)
+    for better, worse in pairwise(summary.get("ranking") or ()):
+        found = measured(worse, "behind")
+        if found and better["model"] in labels and worse["model"] in labels:
+            known[labels[better["model"]], labels[worse["model"]]] = found
+    return known
+
+
+def _disagreements(columns: Sequence[tuple[Ranking, Places]], behind: Mapping[tuple[str, str], Measured]) -> list[str]:
     """Pairs that two figures of quality put in opposite orders; the first figure is the one that is asked of the others."""
     if not columns:
         return []
     (first, by_first), said = columns[0], []
-    for name, column in columns[1:]:
+    for by, column in columns[1:]:
         labels = [label for label in by_first if label in column]
-        for i, better in enumerate(labels):
-            for worse in labels[i + 1 :]:
-                if column[better][0] > column[worse][0]:
-                    unsure = _overlap(by_first[better][1], by_first[worse][1]) or _overlap(
-                        column[better][1], column[worse][1]
-                    )
-                    doubt = " (their intervals overlap)" if unsure else ""
-                    said.append(f"{better} is ahead of {worse} by {first}, behind it by {name}{doubt}")
+        for better, worse in combinations(labels, 2):
+            if column[better][0] > column[worse][0]:
+                doubts = filter(None, [
+                    _doubt(first.name, by_first[better][1], by_first[worse][1], behind.get((better, worse))),
+                    _doubt(by.name, column[better][1], column[worse][1]),
+                ])  # fmt: skip
+                said.append(f"{better} is ahead of {worse} by {first.name}, behind it by {by.name}{_in_brackets(doubts)}")
     return said
 
 
-def _overlap(a: Measured, b: Measured) -> bool:
+def _doubt(name: str, a: Measured, b: Measured, paired: Measured | None = None) -> str:
+    """Why the order may be chance. Intervals over the same texts may overlap though all texts agree: paired where known."""
+    if paired is not None and paired.low is not None:
+        return f"{name}: the paired difference may be chance" if paired.low <= 0 else ""
     if a.low is None or a.high is None or b.low is None or b.high is None:
-        return False
-    return a.low <= b.high and b.low <= a.high
+        return ""
+    return f"{name}: their intervals overlap" if a.low <= b.high and b.low <= a.high else ""
+
+
+def _in_brackets(parts: Iterable[str]) -> str:
+    joined = "; ".join(parts)
+    return f" ({joined})" if joined else ""
 
 
 # ---- pictures
@@ -301,15 +340,16 @@ def _by_size(summary: Summary, sides: Sequence[Side], colours: plots.Colours) ->
     points = _points(sides, key, lambda side: side.subject.get("parameters"))
     if len({side.subject["model"] for side in sides}) < 2 or len({point.x for point in points}) < 2:
         return ""
-    return plots.quality_against_size(points, _law(scaling), unit, colours)
+    variants = {side.subject["variant"] for side in sides}
+    return plots.quality_against_size(points, _law(scaling, len(variants)), unit, colours)
 
 
-def _law(scaling: Mapping[str, Any]) -> plots.Line | None:
+def _law(scaling: Mapping[str, Any], num_variants: int) -> plots.Line | None:
     """The fitted curve. One of losses is drawn as perplexity, which is its exponential."""
     curve = scaling.get("curve")
     if not curve:
         return None
-    name = f"power law through {scaling['variant']}" if scaling.get("variant") else "power law"
+    name = f"power law through {scaling['variant']}" if scaling.get("variant") and num_variants > 1 else "power law"
     of_loss = "loss_nats" in curve
     lines = [curve["loss_nats" if of_loss else "bits_per_byte"], curve["low"], curve["high"]]
     value, low, high = ([math.exp(v) if of_loss else v for v in line if v is not None] for line in lines)
@@ -320,7 +360,27 @@ def _law(scaling: Mapping[str, Any]) -> plots.Line | None:
 def _evidence(summary: Summary) -> list[str]:
     scaling = summary.get("scaling") or {}
     answer, why = words.answered(scaling), (scaling.get("diminishing") or {}).get("why") or ""
-    return [*([f"Diminishing returns: {answer}. {why}".strip()] if answer else []), *map(str, scaling.get("notes") or ())]
+    return [
+        *filter(None, [_fitted(scaling)]),
+        *([f"Diminishing returns: {answer}. {why}".strip()] if answer else []),
+        *map(str, scaling.get("notes") or ()),
+    ]
+
+
+def _fitted(scaling: Mapping[str, Any]) -> str:
+    """The parameters of the law, each with the doubts that are known of it."""
+    found = [measured(scaling, key) for key in ("exponent", "exponent_models", "floor")]
+    (power, texts), (_, models), (floor, around) = (words.shown(one, words.three_places) for one in found)
+    if not power:
+        return ""
+    doubts = [*([f"over texts {texts}"] if texts else []), f"over models {models or 'cannot be told'}"]
+    if models and not words.direction(scaling):
+        doubts[-1] += ", which leaves its sign open"
+    parts = [f"exponent b {power} ({'; '.join(doubts)})"]
+    if floor:
+        unit = scaling.get("unit") or "nats per token"
+        parts.append(f"floor c {floor} {unit}{f' (over texts {around})' if around else ''}")
+    return f"Loss = a·N^-b{' + c' * bool(floor)}: {'; '.join(parts)}."
 
 
 def _trade(summary: Summary, sides: Sequence[Side], colours: plots.Colours) -> str:
@@ -360,13 +420,18 @@ def _span_name(first: int, last: int) -> str:
     return f"{first}" if first == last else f"{first}-{last}"
 
 
-def _dots(sides: Sequence[Side], part: str, key: str, unit: str, colours: plots.Colours) -> str:
+def _dots(sides: Sequence[Side], part: str, key: str, unit: str, colours: plots.Colours, beside: str) -> str:
+    """A dot per group and subject; as high as the picture that stands beside it, if that is no more than twice as high."""
     found = {visible(side.label): _groups(side.subject.get(part)) for side in sides}
     rows = list(dict.fromkeys(name for column in found.values() for name in column))
     if len(rows) < 2:
         return ""
+    rows_beside = len({name for side in sides for name in _groups(side.subject.get(beside))})
+    least = min(rows_beside, 2 * len(rows))
     columns = {label: [measured(column.get(row), key) for row in rows] for label, column in found.items() if column}
-    return plots.intervals([visible(_KINDS.get(row, row)) for row in rows], columns, unit, colours)
+    names = [visible(_KINDS.get(row, row)) for row in rows]
+    log = key == "perplexity"  # nats and bits are logarithms already
+    return plots.intervals(names, columns, unit, colours, log=log, high_as=least)
 
 
 def _along(sides: Sequence[Side], part: str, x_name: str, colours: plots.Colours) -> str:
@@ -375,6 +440,18 @@ def _along(sides: Sequence[Side], part: str, x_name: str, colours: plots.Colours
     columns = {label: [measured(column.get(place), "eval_loss") for place in places] for label, column in found.items()}
     known = {label: column for label, column in columns.items() if any(column)}
     return plots.along(places, known, x_name, "nats per token", colours)
+
+
+def _first_is_cheap(sides: Sequence[Side]) -> bool:
+    """Whether someone guesses the first token of a text, which has BOS alone before it, more easily than the second."""
+    for side in sides:
+        if side.subject.get("bos") != "added":
+            continue
+        groups = _groups(side.subject.get("by_position"))
+        first, second = (measured(groups.get(place), "eval_loss") for place in ("1", "2"))
+        if first and second and first.value < second.value:
+            return True
+    return False
 
 
 class Context(NamedTuple):
@@ -434,10 +511,11 @@ def _views(texts: Mapping[str, Document], sides: Sequence[Side]) -> list[View]:
     chosen = _chosen(texts, shown)
     most = min(perplexity_tokens.MAX_TOKENS_OF_TEXT, perplexity_tokens.MAX_TOKENS // max(len(chosen) * len(shown), 1))
     small, big = _smallest_and_biggest(shown) or (None, None)
+    ordered = sorted(shown, key=lambda side: side not in (small, big))  # these two beside each other
     views = []
     for id, why in chosen:
         panels = []
-        for side in shown:
+        for side in ordered:
             if side.tokens is None or id not in side.tokens.rows:
                 continue
             gains = perplexity_tokens.marked(id, side.tokens, small.tokens) if side is big and small else set()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from reports.terminal import number, size
@@ -50,9 +51,16 @@ def _points(points: float) -> str:
     return f"{points:+.3f}"
 
 
-def millions(count: float) -> str:
-    """135M, 1.71B: as models are named."""
-    return f"{count / 1e9:.3g}B" if count >= 999.5e6 else f"{count / 1e6:.3g}M"
+def three_places(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def parameters(count: float) -> str:
+    """7.16k, 135M, 1.71B: as models are named."""
+    for unit, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if count >= 0.9995 * unit:
+            return f"{count / unit:.3g}{letter}"
+    return f"{count:.0f}"
 
 
 def figure(value: float) -> str:
@@ -118,8 +126,16 @@ def cell(subject: Subject, column: Column) -> tuple[str, str]:
 def shown(found: Measured | None, text: Callable[[float], str]) -> tuple[str, str]:
     if found is None:
         return "", ""
-    between = "" if found.low is None or found.high is None else f"{text(found.low)} to {text(found.high)}"
-    return text(found.value), between
+    return text(found.value), "" if found.low is None or found.high is None else _between(found.low, found.high, text)
+
+
+def _between(low: float, high: float, text: Callable[[float], str]) -> str:
+    """Both ends to the same place, the finer one's, unless they are orders of magnitude apart."""
+    ends = [text(low), text(high)]
+    few, many = sorted(len(end.partition(".")[2]) for end in ends)
+    if text in (figure, _small) and (many - few == 1 or "0" in ends):
+        ends = [f"{end:,.{many}f}" for end in (low, high)]
+    return " to ".join(ends)
 
 
 # ---- words
@@ -252,15 +268,40 @@ def _law(summary: Summary) -> str:
     scaling = summary.get("scaling") or {}
     if refused := scaling.get("refused"):
         return f"no law of size: {refused}" if len({name(subject) for subject in summary["subjects"]}) > 1 else ""
-    exponent = measured(scaling, "exponent")
-    words = []
-    if exponent:
-        power, between = shown(exponent, lambda b: f"{b:.3f}")
-        verb = "falls" if exponent.value > 0 else "does not fall"
-        words.append(f"loss {verb} with the parameters, exponent {power}{f' ({between})' if between else ''}")
-    if answer := answered(scaling):
-        words.append(f"diminishing returns: {answer}")
-    return "; ".join(words)
+    answer = answered(scaling)
+    return "; ".join(filter(None, [_exponent(scaling), f"diminishing returns: {answer}" if answer else ""]))
+
+
+def _exponent(scaling: Mapping[str, Any]) -> str:
+    exponent, floor = measured(scaling, "exponent"), measured(scaling, "floor")
+    if exponent is None:
+        return ""
+    power, texts = shown(exponent, three_places)
+    models = shown(measured(scaling, "exponent_models"), three_places)[1] if direction(scaling) else ""
+    doubts = [f"over texts {texts}" if texts else "", f"over models {models}" if models else "over models: cannot be told"]
+    unit = "bits per byte" if scaling.get("by") == "bits_per_byte" else "nats"
+    above = f" above a floor of {floor.value:.3g} {unit}" if floor and floor.value > 0 else ""
+    return f"{_trend(scaling, exponent.value)}, exponent {power} ({'; '.join(filter(None, doubts))}){above}"
+
+
+def direction(scaling: Mapping[str, Any]) -> int:
+    """1 if loss falls with size as far as the models can tell, -1 if it grows, 0 where their interval spans both."""
+    found = measured(scaling, "exponent_models")
+    if found is None or found.low is None or found.high is None:
+        return 0
+    return (found.low > 0) - (found.high < 0)
+
+
+def _trend(scaling: Mapping[str, Any], exponent: float) -> str:
+    """A law only where the models bear it out; else what was seen of these."""
+    if told := direction(scaling):
+        return f"loss {'falls' if told > 0 else 'grows'} with the parameters"
+    losses = [found.value for row in scaling.get("measured") or () if (found := measured({"loss": row}, "loss"))]
+    these = f"the bigger of these {len(losses)} models" if losses else "the bigger models"
+    if exponent <= 0:
+        return f"loss was not lower for {these}"
+    every = all(b < a for a, b in pairwise(losses))
+    return f"loss was {'' if every else 'mostly '}lower for {these}"
 
 
 def answered(scaling: Mapping[str, Any]) -> str:

@@ -267,7 +267,7 @@ def quality_against_size(points: Sequence[Point], law: Line | None, unit: str, c
             _dot_with_interval(axes, point, colours[point.label])
         _log(axes, "x", [p.x for p in points], 1.35)
         _log(axes, "y", [v for p in points for v in (p.value, p.low, p.high) if v], 1.06)
-        _names(axes, points)
+        _names(axes, points, law)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _count(value)))
         axes.set_xlabel("parameters")
         _legend(axes, unit)
@@ -300,13 +300,18 @@ def intervals(
     columns: Mapping[str, Sequence[Interval | None]],
     unit: str,
     colours: Colours,
+    log: bool = False,
     from_zero: bool = False,
+    high_as: int = 0,
 ) -> str:
-    """One row per kind of text or token, in it one dot with its interval per subject."""
+    """One row per kind of text or token, in it one dot with its interval per subject.
+
+    `log`: a logarithmic axis if the values span enough. `high_as`: at least as high as with so many rows.
+    """
     values = [v for points in columns.values() for p in points if p for v in p if v is not None]
     if not values:
         return ""
-    height_in = 0.75 + len(rows) * max(0.34, 0.085 * len(columns) + 0.1) + _legend_in(columns)
+    height_in = 0.75 + max(len(rows), high_as) * max(0.34, 0.085 * len(columns) + 0.1) + _legend_in(columns)
     with _figure(f"{unit} of each row, a dot with its interval per subject", height_in) as figure:
         axes = _axes(figure)
         for k, (label, points) in enumerate(columns.items()):
@@ -322,7 +327,7 @@ def intervals(
         axes.grid(axis="y", visible=False)
         for between in range(1, len(rows)):
             axes.axhline(between - 0.5, color=GREY, alpha=0.22, lw=0.6)
-        if not from_zero and min(values) > 0 and max(values) / min(values) > 3:
+        if log and min(values) > 0 and max(values) / min(values) > 3:
             _log(axes, "x", values, 1.06)
         else:
             values += [0.0] * from_zero
@@ -478,8 +483,8 @@ def _dot_with_interval(axes: Axes, point: Point, colour: str, hollow: bool = Fal
     axes.plot([point.x], [point.value], "o", ms=7, color=colour, **face)
 
 
-def _names(axes: Axes, points: Sequence[Point]) -> None:
-    """The name of each point beside it, never on another name, on the left where the right edge is near."""
+def _names(axes: Axes, points: Sequence[Point], line: Line | None = None) -> None:
+    """The name of each point beside it, never on another name or the line, on the left where the right edge is near."""
     figure = axes.get_figure()
     assert figure is not None
     (x0, x1), (y0, y1) = axes.get_xlim(), axes.get_ylim()
@@ -487,13 +492,15 @@ def _names(axes: Axes, points: Sequence[Point]) -> None:
     def place(value: float, low: float, high: float, size_pt: float) -> float:
         return size_pt * math.log(value / low) / math.log(high / low)
 
-    taken: list[tuple[float, float, float, float]] = []
+    curve = zip(line.x, line.value, strict=True) if line else ()
+    along = [(place(x, x0, x1, 740.0), place(y, y0, y1, 190.0)) for x, y in curve]
+    taken = [(a, c, min(b, d) - 1.5, max(b, d) + 1.5) for (a, b), (c, d) in pairwise(along)]
     for point in sorted(points, key=lambda p: p.value):
         x_pt, y_pt = place(point.x, x0, x1, 740.0), place(point.value, y0, y1, 190.0)
         wide_pt = 5.6 * len(_short(point.label, 36)) + 14
         right = x_pt + wide_pt < 740
         left_pt = x_pt if right else x_pt - wide_pt
-        for shift in sorted((11.0 * k for k in range(-len(points), len(points) + 1)), key=abs):
+        for shift in sorted((11.0 * k for k in range(-len(points) - 3, len(points) + 4)), key=abs):
             box = (left_pt, left_pt + wide_pt, y_pt + shift - 5.5, y_pt + shift + 5.5)
             if all(box[1] <= t[0] or t[1] <= box[0] or box[3] <= t[2] or t[3] <= box[2] for t in taken):
                 break
@@ -547,7 +554,9 @@ def _short(text: str, most: int) -> str:
 
 
 def _count(value: float) -> str:
-    return f"{value / 1e9:.3g}B" if value >= 999.5e6 else f"{value / 1e6:.3g}M" if value >= 1e5 else f"{value:,.0f}"
+    """10k, 1M, 1B"""
+    units = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
+    return next((f"{value / unit:.3g}{letter}" for unit, letter in units if value >= 0.9995 * unit), f"{value:.0f}")
 
 
 # ---- how it is drawn

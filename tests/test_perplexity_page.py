@@ -19,8 +19,9 @@ from rich.console import Console
 from accuracy import perplexity_models, perplexity_spread, scaling
 from accuracy import perplexity_tokens as by_token
 from accuracy.perplexity import TextScores, corpus
+from harness import perplexity_summary
 from harness.errors import BadInput
-from reports import perplexity_tokens, perplexity_words
+from reports import perplexity_tokens, perplexity_words, plots
 from reports.perplexity import print_table, read, write_page
 
 SIZES = {"tiny-30m": 30_000_000, "tiny-135m": 134_515_008, "tiny-1.7b": 1_711_376_384}
@@ -165,7 +166,10 @@ def law(plain: dict[str, list[TextScores]], sizes: dict[str, int]) -> dict:
     points = np.geomspace(losses.sizes.min(), losses.sizes.max(), 40).tolist()
     curve = fit.curve(points)
     return {
-        "exponent": dict(fit.exponent._asdict()), "notes": list(fit.notes),
+        "variant": "fp32", "by": "loss_nats", "unit": losses.unit, "models": list(losses.models),
+        "measured": [dict(loss._asdict()) for loss in fit.measured],
+        "exponent": dict(fit.exponent._asdict()), "exponent_models": dict(fit.exponent_models._asdict()),
+        "floor": fit.floor and dict(fit.floor._asdict()), "notes": list(fit.notes),
         "curve": {"parameters": points, "loss_nats": [y.value for y in curve], "low": [y.low for y in curve],
                   "high": [y.high for y in curve]},
         "diminishing": {"answer": returns.diminishing, "why": returns.why},
@@ -326,6 +330,104 @@ def test_pictures_name_every_subject_and_none_is_empty(page):
     assert "Pareto front" in pictures[1]
 
 
+def test_the_smallest_and_the_biggest_stand_beside_each_other(page):
+    views = page[page.index('id="tokens"') :].split("<details")[1:13]
+    for view in views:
+        assert re.findall(r'class="side of-(\d)"', view) == ["0", "4", "1", "2", "3", "5"]
+        assert 'class="sides" id' in view
+    buttons = re.findall(r'id="only-(\d)"', page)
+    assert buttons == sorted(buttons)
+
+
+def test_three_texts_have_a_row_of_three(tmp_path):
+    text = write_page(folder(tmp_path / "three", 3, variants={"fp32": 0.0}, given=())).read_text()
+    assert text.count('class="sides three" id') == 3
+    assert "power law through" not in text  # one variant: there is no other that it could have gone through
+    assert ">power law<" in text
+
+
+def test_that_the_first_token_is_cheap_is_said_where_it_is(copy):
+    clause = "The first token has BOS alone before it"
+    subjects = read(copy)["subjects"]
+    assert clause not in write_page(copy).read_text()
+    second = next(row for row in subjects[0]["by_position"] if row["first"] == row["last"] == 1)
+    for loss, bos, told in ((0.5, "added", True), (2.0, "added", False), (0.5, "none", False)):
+        first = {**second, "first": 0, "last": 0, "eval_loss": loss * second["eval_loss"]}
+        rest = [row for row in subjects[0]["by_position"] if row["first"] > 0]
+        changed(copy, subjects=[subjects[0] | {"by_position": [first, *rest], "bos": bos}])
+        assert (clause in write_page(copy).read_text()) is told
+
+
+def test_nats_are_on_a_linear_axis_perplexities_on_a_logarithmic_one():
+    found = {"m": [(1.0, 0.9, 1.1), (9.0, 8.5, 9.5)]}
+    nats, perplexities = (
+        set(re.findall(r">([\d.]+)</text>", plots.intervals(["a", "b"], found, "u", {"m": plots.BLUE}, log=log)))
+        for log in (False, True)
+    )
+    assert {"2", "4", "6", "8"} <= nats
+    assert "6" not in perplexities
+
+
+def test_no_name_stands_on_the_law():
+    sizes, losses = np.array([7e3, 19e3, 49e3, 193e3]), np.array([113.0, 101.0, 85.5, 81.3])
+    x = np.geomspace(sizes[0], sizes[-1], 60)
+    law = 75 + 40 * (x / 7e3) ** -0.6
+    points = [plots.Point(f"story-{i}k", s, v, v - 6, v + 6) for i, (s, v) in enumerate(zip(sizes, losses, strict=True))]
+    colours = {point.label: plots.BLUE for point in points}
+    picture = plots.quality_against_size(points, plots.Line("power law", x.tolist(), law.tolist()), "perplexity", colours)
+    assert {"10k", "30k", "100k"} <= set(re.findall(r">(\w+)</text>", picture))
+    dashed = max(re.findall(r'<path d="([^"]*)"[^>]*stroke-dasharray', picture), key=len)
+    drawn = np.array([float(v) for v in re.findall(r"[-\d.]+", dashed)]).reshape(-1, 2)
+    names = re.findall(r'<text style="([^"]*)" x="([\d.]+)" y="([\d.]+)"[^>]*>(story-\dk)<', picture)
+    assert len(names) == len(points)
+    for style, left, base, name in names:
+        left = float(left) - 48 * ("end" in style)
+        over = drawn[(drawn[:, 0] > left) & (drawn[:, 0] < left + 48)]
+        above_base = float(base) - over[:, 1]
+        assert not ((above_base > -1.5) & (above_base < 7.5)).any(), name
+
+
+# ---- the law in words
+
+
+def law_in_words(**scaling) -> str:
+    subjects = [{"model": model, "variant": "fp32", "figures": {}} for model in "abcd"]
+    losses = scaling.pop("measured", [4.73, 4.62, 4.45, 4.40])
+    exponent = {"value": 0.397, "low": 0.299, "high": 0.501}
+    row = {"exponent": exponent, "measured": [{"value": v, "low": v, "high": v} for v in losses]}
+    return perplexity_words.sentences({"subjects": subjects, "scaling": row | scaling})[-1]
+
+
+def test_a_law_that_the_models_leave_open_is_told_of_these_models_only():
+    line = law_in_words(exponent_models=[0.397, -4.49, 5.28], floor=[4.2571, 4.2, 4.3], diminishing={"answer": "yes"})
+    assert line == (
+        "loss was lower for the bigger of these 4 models, exponent 0.397 (over texts 0.299 to 0.501; over models: cannot be "
+        "told) above a floor of 4.26 nats; diminishing returns: yes"
+    )
+    assert "mostly lower for the bigger of these 4" in law_in_words(measured=[4.7, 4.4, 4.5, 4.3])
+    assert "cannot be told) above" not in law_in_words(floor=[0.0, 0.0, 0.1])
+
+
+def test_a_law_that_the_models_bear_out_falls_or_grows():
+    falls = law_in_words(exponent_models=[0.397, 0.21, 0.58], floor=[0.91, 0.8, 1.0], by="bits_per_byte")
+    assert falls == (
+        "loss falls with the parameters, exponent 0.397 (over texts 0.299 to 0.501; over models 0.210 to 0.580) "
+        "above a floor of 0.91 bits per byte"
+    )
+    assert law_in_words(exponent=[-0.1, -0.2, 0.0], exponent_models=[-0.1, -0.3, -0.05]).startswith("loss grows with")
+    assert law_in_words(exponent=[-0.1, -0.2, 0.0]).startswith("loss was not lower for the bigger of these 4 models")
+
+
+def test_the_page_has_both_intervals_of_the_exponent_and_the_floor(copy):
+    scaling = read(copy)["scaling"]
+    open_law = {"exponent": [0.4, 0.3, 0.5], "exponent_models": [0.4, -4.49, 5.28], "floor": [4.26, 4.2, 4.3]}
+    changed(copy, scaling=scaling | open_law)
+    assert (
+        "Loss = a·N^-b + c: exponent b 0.400 (over texts 0.300 to 0.500; over models -4.490 to 5.280, which leaves its sign "
+        "open); floor c 4.260 nats per token (over texts 4.200 to 4.300)."
+    ) in write_page(copy).read_text()
+
+
 # ---- what may be missing
 
 
@@ -425,6 +527,61 @@ def test_a_figure_that_disagrees_with_perplexity_is_named_with_its_doubt(copy):
     text = write_page(copy).read_text()
     assert "tiny-30m fp32 is ahead of tiny-30m nf4 by perplexity, behind it by ROUGE-L" in text
     assert "tiny-1.7b fp32 is ahead of tiny-1.7b nf4 by perplexity, behind" not in text
+
+
+def test_speed_and_size_are_no_quality_that_could_disagree(page):
+    assert "<th>tokens/s read</th>" in page
+    assert "<th>weights</th>" in page
+    assert not re.search(r"behind it by (tokens/s|weights)", page)
+
+
+@pytest.mark.parametrize(("low", "chance"), [(0.08, False), (-0.01, True)])
+def test_neighbours_in_the_ranking_are_held_apart_by_their_paired_difference(copy, low, chance):
+    subjects = [subject | {"label": f"{subject['model']} {subject['variant']}"} for subject in read(copy)["subjects"]]
+    for subject, rouge in zip(subjects, (10.0, 30.0, 21.0, 20.0, 40.0, 39.0), strict=True):
+        subject["beside"] = {"rougeL": rouge}
+    behind = {"value": 0.09, "low": low, "high": 0.1}
+    ranking = [{"model": "tiny-30m fp32", "behind": None}, {"model": "tiny-30m nf4", "behind": behind}]
+    changed(copy, subjects=subjects, ranking=ranking)
+    text = write_page(copy).read_text()
+    found = re.search("tiny-30m fp32 is ahead of tiny-30m nf4 by perplexity, behind it by ROUGE-L(.*?)</bdi>", text)[1]
+    assert found == (" (perplexity: the paired difference may be chance)" if chance else "")
+
+
+@pytest.mark.parametrize(("low", "chance"), [(0.08, False), (-0.01, True)])
+def test_a_variant_is_held_apart_from_its_reference_by_their_paired_ratio(copy, low, chance):
+    subjects = read(copy)["subjects"]
+    for subject, rouge in zip(subjects, (10.0, 30.0, 21.0, 20.0, 40.0, 39.0), strict=True):
+        subject["beside"] = {"rougeL": rouge}
+    subjects[1]["divergence"]["mean_ln_ppl_ratio"] = {"value": 0.09, "low": low, "high": 0.1}
+    text = write_page(changed(copy, subjects=subjects)).read_text()
+    found = re.search("tiny-30m fp32 is ahead of tiny-30m nf4 by perplexity(.*?)</bdi>", text)
+    assert found[1] == ", behind it by ROUGE-L" + " (perplexity: the paired difference may be chance)" * chance
+
+
+def test_pictures_beside_each_other_are_of_one_height(page):
+    heights = [
+        re.search(rf'<h2>By {name}</h2>\s*<svg[^>]* height="(.*?)"', page)[1] for name in ("category", "kind of token")
+    ]
+    assert heights[0] == heights[1]
+
+
+# ---- notes
+
+
+def test_a_note_says_whose_it_is_unless_it_is_everybody_s(tmp_path):
+    config = dict.fromkeys(("window", "stride", "batch_tokens", "conditions", "reference", "exact", "top_k", "bos"))
+    saved = {"config": config, "dataset": {"name": "d"}, "notes": ["of the texts"]}
+    (tmp_path / "settings.json").write_text(json.dumps(saved))
+    pq.write_table(pa.table({"id": ["a"], "category": [""], "title": [""], "text": ["b"]}), tmp_path / "texts.parquet")
+    for i, notes in enumerate((["all", "mine"], ["all"], ["ours", "all"], ["all", "ours"])):
+        own = tmp_path / f"{i:02d}_m{i}_fp32"
+        own.mkdir()
+        row = {"model": f"/x/m{i}", "variant": "fp32", "folder": own.name, "status": "ERROR", "problem": "p", "notes": notes}
+        (own / "subject.json").write_text(json.dumps(row))
+    wanted = ["of the texts", "all", "m0 fp32: mine", "m2 fp32, m3 fp32: ours"]
+    assert perplexity_summary.build(tmp_path)["notes"] == wanted
+    assert "m2 fp32, m3 fp32: ours" in (tmp_path / "perplexity.html").read_text()
 
 
 # ---- hostile and odd texts
@@ -554,3 +711,32 @@ def test_what_is_no_number_is_no_figure():
     assert perplexity_words.measured({"k": math.inf}, "k") is None
     assert perplexity_words.measured({"k": None}, "k") is None
     assert perplexity_words.measured(None, "k") is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "between"),
+    [
+        (0.00094, 0.00104, "0.00094 to 0.00104"),
+        (0.00094, 0.001, "0.00094 to 0.00100"),
+        (0.0013, 0.0015, "0.0013 to 0.0015"),
+        (0.0, 0.012, "0.000 to 0.012"),
+        (0.00012, 3.41, "0.00012 to 3.41"),  # there the last places would be noise
+    ],
+)
+def test_both_ends_of_an_interval_are_told_to_the_same_place(low, high, between):
+    column = next(column for column in perplexity_words.DISTANCE if column.key == "mean_kld")
+    assert perplexity_words.cell({"divergence": {"mean_kld": [low, low, high]}}, column)[1] == between
+
+
+def test_perplexities_too():
+    for low, high, between in ((9.579, 10.321, "9.579 to 10.321"), (991, 1204, "991.0 to 1,204.0")):
+        found = perplexity_words.Measured(low, low, high)
+        assert perplexity_words.shown(found, perplexity_words.figure)[1] == between
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(999, "999"), (7160, "7.16k"), (192_960, "193k"), (999_800, "1M"), (134_515_008, "135M"), (1_711_376_384, "1.71B")],
+)
+def test_sizes_are_named_as_models_are(count, shown):
+    assert perplexity_words.parameters(count) == shown

@@ -301,6 +301,20 @@ def test_gains_that_do_not_shrink(values, word):
     assert diminishing(measured([1, 2, 4, 8], values)).diminishing == word
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([4.0, 3.0, 2.5], "the gain shrinks beyond chance in 1 of 1 comparison and grows in none."),
+        ([4.0, 3.0, 2.5, 2.25], "the gain shrinks beyond chance in 2 of 2 comparisons and grows in none."),
+        ([4.0, 3.75, 3.25], "the gain grows beyond chance in 1 of 1 comparison and shrinks in none."),
+        ([4.0, 3.0, 2.5, 1.5], "beyond chance, the gain shrinks in 1 comparison and grows in 1."),
+        ([5.0, 4.0, 3.5, 2.5, 2.0], "beyond chance, the gain shrinks in 2 comparisons and grows in 1."),
+    ],
+)
+def test_one_comparison_is_one(values, said):
+    assert diminishing(measured([2**i for i in range(len(values))], values)).why.endswith(said)
+
+
 def test_gains_within_chance_tell_nothing():
     returns = diminishing(falling(lambda n: 8 - math.log2(n) / 5, num_texts=30, noise=0.1))
     assert returns.diminishing == "cannot tell"
