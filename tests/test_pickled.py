@@ -315,7 +315,9 @@ def test_a_packed_bomb_is_not_unpacked(refusal):
     assert int(text.split("more than ")[1].split(" MiB")[0]) < 110
 
 
-@pytest.mark.parametrize("data", [b"\x80\x04.", gzip.compress(b"\x80\x04]." * 100, mtime=0)[:-9], b"\x1f\x8b\x08" + bytes(30)])
+@pytest.mark.parametrize(
+    "data", [b"\x80\x04.", gzip.compress(b"\x80\x04]." * 100, mtime=0)[:-9], b"\x1f\x8b\x08" + bytes(30)]
+)
 def test_what_is_not_packed_or_torn_is_refused(refusal, data):
     assert "expected a file packed by gzip" in refusal(data, "a.pkl.gz")
 
