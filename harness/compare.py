@@ -18,6 +18,7 @@ from harness.clock import utc_now
 from harness.errors import BadInput, HarnessError
 from harness.session import Run
 from harness.settings import RunConfig, load_config
+from harness.types import short_name
 
 SCHEMA = "touchstone.compare/1"
 DEFAULTS = {"scenario": "offline", "evaluate": True}
@@ -49,7 +50,7 @@ def row(found: Mapping[str, Any], folder: Path) -> Row:
     through, latency = found["throughput"], found["latency"]
     ended = found["status"] in _ENDED
     return {
-        "model": str(found["model"]).rstrip("/").rsplit("/", 1)[-1],
+        "model": short_name(str(found["model"])),
         "variant": found["variant"] or found["sut"],
         "status": found["status"] if ended else _failure(found["status"], found["status_reason"]),
         "reason": found["status_reason"],
@@ -72,7 +73,7 @@ def row(found: Mapping[str, Any], folder: Path) -> Row:
 
 def failed(config: RunConfig, reason: str) -> Row:
     """The row of a run that could not be made."""
-    known: Row = {"model": config.model.rstrip("/").rsplit("/", 1)[-1], "variant": config.variant, "run": ""}
+    known: Row = {"model": short_name(config.model), "variant": config.variant, "run": ""}
     known |= {"status": _failure("FAILED", reason), "reason": reason, "peak_bytes": _peak_bytes(reason), "conditions": {}}
     return dict.fromkeys(_FIGURES) | known
 
@@ -220,7 +221,7 @@ def series(folders: Sequence[Path], flags: Mapping[str, Any], variants: str | No
     output_dir = Path(given.get("output_dir", "runs"))
     if variants is not None and not folders:
         configs = _configs(given, variants)
-        return Series([], configs, configs[0].output_dir, configs[0].model.rstrip("/").rsplit("/", 1)[-1])
+        return Series([], configs, configs[0].output_dir, short_name(configs[0].model))
     if not folders:
         raise BadInput("compare", "neither runs nor --variants", "RUN RUN ..., or --model M --variants fp32,bf16,int8")
     others = [f"--{name.replace('_', '-')}" for name in given if name != "output_dir"] + ["--variants"] * (

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 from harness import registry
 from harness.profiles import ROUND, SEEDS
 from harness.settings import RunConfig
-from harness.types import RunSettings
+from harness.types import RunSettings, short_name
 
 
 class Difference(NamedTuple):
@@ -64,7 +64,7 @@ def _task(config: RunConfig, dataset: Mapping[str, Any]) -> Iterator[Checked]:
 
 def _plain(name: str) -> str:
     """A name without its owner or folder, however it is spelt."""
-    return re.sub(r"[^a-z0-9]", "", name.lower().rstrip("/").rsplit("/", 1)[-1])
+    return re.sub(r"[^a-z0-9]", "", short_name(name.lower()))
 
 
 def _generation(config: RunConfig, settings: RunSettings, facts: Mapping[str, Any]) -> Iterator[Checked]:

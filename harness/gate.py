@@ -23,6 +23,7 @@ from harness.clock import utc_now
 from harness.errors import BadInput, HarnessError, RunBroke, SetupFailed, unknown
 from harness.session import Run
 from harness.settings import RunConfig, load_config
+from harness.types import short_name
 
 SCHEMA = "touchstone.gate/1"
 DEFAULTS = {"scenario": "offline", "mode": "accuracy", "warmup": 0, "sample_timeout": 86_400.0}  # the last waits for all
@@ -53,7 +54,7 @@ def read(folder: Path) -> Outputs:
     built = result.build(place, raw, ())
     return Outputs(
         label="",
-        model=(raw.config.model if is_model else raw.config.sut).rstrip("/").rsplit("/", 1)[-1],
+        model=short_name(raw.config.model if is_model else raw.config.sut),
         variant=raw.config.variant if is_model else raw.config.sut,
         run=str(folder),
         problem=_problem(built, len(done), _expected(raw)),
@@ -132,7 +133,7 @@ def job(reference: str, candidates: str, flags: Mapping[str, Any], asked: Asked,
     folders = [name for name in (reference, *names) if _is_folder(name)]
     if not folders:
         configs = [_config(name, given) for name in (reference, *names)]
-        what = configs[0].model.rstrip("/").rsplit("/", 1)[-1]
+        what = short_name(configs[0].model)
         return Job(configs[0], configs[1:], control, asked, configs[0].output_dir, what)
     if len(folders) <= len(names):
         found = f"{folders[0]} is a run folder, {next(n for n in (reference, *names) if n not in folders)} is none"
@@ -278,7 +279,7 @@ def _judged(bench: Bench, what: Outputs | RunConfig, place: Path, say: Say, labe
 def failed(label: str, what: Outputs | RunConfig, reason: str, failure: str = "") -> Row:
     """The row of what was not scored: UNDECIDED, whoever is to blame."""
     where = what.run if isinstance(what, Outputs) else ""
-    known = {"label": label, "model": what.model.rstrip("/").rsplit("/", 1)[-1], "variant": what.variant, "run": where}
+    known = {"label": label, "model": short_name(what.model), "variant": what.variant, "run": where}
     return known | {"status": "UNDECIDED", "official": "UNDECIDED", "reason": reason, "failure": failure} | _UNSCORED
 
 

@@ -26,6 +26,7 @@ from harness import environment, perplexity_beside, perplexity_summary, perplexi
 from harness.clock import utc_now
 from harness.errors import BY_NAME, BadInput, HarnessError, RunBroke, SetupFailed, unknown
 from harness.perplexity_texts import Wanted
+from harness.types import short_name
 
 DEFAULT_MODEL, DEFAULT_VARIANT, CONDITIONS = "smollm2-135m", "fp32", ("sentences", "instructions")
 _LEAVE_S = 5.0
@@ -160,7 +161,7 @@ def _reference(made: Settings) -> tuple[tuple[str, str] | None, str | None]:
 
 
 def _short(model: str) -> str:
-    return model.rstrip("/").rsplit("/", 1)[-1].removesuffix(".gguf")
+    return short_name(model).removesuffix(".gguf")
 
 
 # ---- the series

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadInput
+from harness.types import short_name
 
 _SCORES = ("rouge1", "rouge2", "rougeL", "exact_match", "token_f1", "number_match", "multiple_choice")
 Row = dict[str, Any]
@@ -48,4 +49,4 @@ def _results(folder: Path) -> Iterator[tuple[Path, Row]]:
 
 
 def _short(model: str) -> str:
-    return model.rstrip("/").rsplit("/", 1)[-1].removesuffix(".gguf")
+    return short_name(model).removesuffix(".gguf")

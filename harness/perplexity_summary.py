@@ -23,6 +23,7 @@ from accuracy.perplexity import Figures, TextScores, corpus
 from harness import runlog
 from harness.errors import BadInput
 from harness.perplexity_beside import beside
+from harness.types import short_name
 
 SCHEMA = "touchstone.perplexity/1"
 PLAIN = "plain"
@@ -49,7 +50,7 @@ class Read(NamedTuple):
 
     @property
     def label(self) -> str:
-        return f"{str(self.row['model']).rstrip('/').rsplit('/', 1)[-1]} {self.row['variant']}"
+        return f"{short_name(str(self.row['model']))} {self.row['variant']}"
 
     @property
     def done(self) -> bool:

@@ -20,6 +20,7 @@ from accuracy.fresh import fresh
 from harness import registry, result
 from harness.audit import audited
 from harness.errors import BadInput
+from harness.result import Raw
 from harness.session import Run, Say
 from harness.settings import RunConfig
 from harness.types import Sample, Verdict
@@ -35,11 +36,13 @@ def caching(folder: Path, say: Say) -> list[Verdict]:
     n = min(_QUESTIONS, raw.settings.num_samples)
     if raw.settings.scenario == "offline":
         few = max(n // _TIMES, 1)
-        distinct = _run(folder, say, "each question once", num_samples=n, min_queries=n, issue="unique")
-        repeated = _run(folder, say, "few questions often", num_samples=few, min_queries=few * _TIMES, issue="equal")
+        distinct = _run(raw, folder, say, "each question once", num_samples=n, min_queries=n, issue="unique")
+        repeated = _run(raw, folder, say, "few questions often", num_samples=few, min_queries=few * _TIMES, issue="equal")
         return [_whole(repeated_run_no_faster(distinct, repeated), distinct, repeated)]
     queries = max(n // raw.settings.samples_per_query, 1)
-    mixed = _run(folder, say, "questions again and for the first time", num_samples=n, min_queries=queries, issue="random")
+    mixed = _run(
+        raw, folder, say, "questions again and for the first time", num_samples=n, min_queries=queries, issue="random"
+    )
     return [_whole(verdict, mixed) for verdict in repeats_no_faster(mixed, "CACHING ")]
 
 
@@ -61,7 +64,7 @@ def benchmark_detection(folder: Path, say: Say) -> list[Verdict]:
     file.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts), encoding="utf-8")
     n = len(prompts)
     columns = {"prompt_column": None, "reference_column": None}
-    made = _run(folder, say, "known and fresh questions", dataset=str(file.resolve()), num_samples=n, min_queries=n,
+    made = _run(raw, folder, say, "known and fresh questions", dataset=str(file.resolve()), num_samples=n, min_queries=n,
                 issue="unique", **columns)  # fmt: skip
     return [_whole(verdict, made) for verdict in detection(made, [(k, k + 1) for k in range(0, n, 2)])]
 
@@ -73,10 +76,9 @@ def _pairs(samples: Sequence[Sample], rng: Random) -> list[tuple[str, str]]:
     return [(prompt, other) for prompt in known if (other := fresh(prompt, rng)) is not None][:_PAIRS]
 
 
-def _run(folder: Path, say: Say, what: str, **changes: Any) -> Audited:
-    """A run as the one in `folder` was, but for `changes`."""
+def _run(raw: Raw, folder: Path, say: Say, what: str, **changes: Any) -> Audited:
+    """A run as `raw`, the one in `folder`, was, but for `changes`."""
     say(f"audit: {what}")
-    raw = result.read(folder)
     own = {
         "mode": "performance", "target_qps": raw.settings.target_qps, "performance_samples": None, "accuracy_samples": None,
         "min_duration": 0.0, "max_duration": None, "max_queries": None, "accuracy_log_target": 0, "same_index": 0,

@@ -306,4 +306,9 @@ class Section:
     svg: str = ""
 
 
+def short_name(model: str) -> str:
+    """A hub id or a path without its owner or folder."""
+    return model.rstrip("/").rsplit("/", 1)[-1]
+
+
 SutFacts = dict[str, Any]  # free facts a SUT tells of itself: model, dtype, eos_ids, parameters, notes

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from harness.types import short_name
 from reports.terminal import number, size
 
 Summary = Mapping[str, Any]
@@ -150,7 +151,7 @@ def label(subject: Subject, among: Sequence[Subject]) -> str:
 
 def name(subject: Subject) -> str:
     """The model without the folders before it."""
-    return str(subject["model"]).rstrip("/").rsplit("/", 1)[-1]
+    return short_name(str(subject["model"]))
 
 
 def labels(summary: Summary) -> list[str]:

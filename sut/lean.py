@@ -34,9 +34,8 @@ class _Norm(NamedTuple):
     epsilon: float
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return functional.rms_norm(x, self.weight.shape, None, self.epsilon).mul_(
-            self.weight
-        )  # rounded in between, as there
+        normal = functional.rms_norm(x, self.weight.shape, None, self.epsilon)
+        return normal.mul_(self.weight)  # rounded in between, as there
 
 
 class _Layer(NamedTuple):

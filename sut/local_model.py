@@ -203,6 +203,8 @@ class LocalModel:
     def _load_tokenizer(self) -> None:
         from transformers import AutoConfig, AutoTokenizer
 
+        from sut.scoring import context_of
+
         with faults.loading(self._path):
             self._config = AutoConfig.from_pretrained(self._path, **self._options)
         try:
@@ -213,8 +215,7 @@ class LocalModel:
         if self._tokenizer.eos_token_id is None:
             doing, fine = f"the tokenizer of {self._path!r}", "an answer would never end"
             raise SetupFailed(doing, "it has no EOS token", fine, "Name its eos_token in tokenizer_config.json.")
-        text = self._config.get_text_config()
-        self._context = getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None) or 2048
+        self._context = context_of(self._config)
 
     def _encode(self) -> None:
         """Prompt ids of every sample; refuse (or cut) those that leave no room for the answer."""
@@ -258,18 +259,22 @@ class LocalModel:
     def _prepare(self, model: Any) -> None:
         """What makes it fast, and whether it decodes in rows."""
         from sut.lean import lean_step
-        from sut.packing import pack
         from sut.slots import agrees, probe
 
-        tied = model.get_output_embeddings() is not None and model.config.get_text_config().tie_word_embeddings
-        self._packed_layers = pack(model)
-        if tied and self._packed_layers:
-            self._notes.append("its vocabulary matrix is held twice: plain for look-ups, packed for products")
+        self._pack(model)
         self._token_bytes = probe(model)
         step = lean_step(model) if self._token_bytes else None
         self._lean_step = step if step is not None and agrees(model, step) else None
         if self._token_bytes is None:
             self._notes.append("its state cannot be kept in rows: static batches, nobody joins until all have finished")
+
+    def _pack(self, model: Any) -> None:
+        from sut.packing import pack
+
+        tied = model.get_output_embeddings() is not None and model.config.get_text_config().tie_word_embeddings
+        self._packed_layers = pack(model)
+        if tied and self._packed_layers:
+            self._notes.append("its vocabulary matrix is held twice: plain for look-ups, packed for products")
 
 
 def fingerprint(tokenizer: Any) -> str:

@@ -13,7 +13,6 @@ stdout says how far the work is, one JSON object per line; what libraries print 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
@@ -29,7 +28,7 @@ from numpy.typing import NDArray
 from harness.clock import RealClock
 from harness.errors import BadInput, HarnessError, RunBroke, SetupFailed
 from sut import faults, peak
-from sut.local_model import LocalModel
+from sut.local_model import LocalModel, fingerprint
 from sut.weights import weigh
 
 PLAIN, SENTENCES = "plain", ("after 0 sentences", "after 1 sentence", "after 2 sentences", "after 3 sentences")
@@ -199,12 +198,6 @@ def start_ids(tokenizer: Any, bos: str) -> list[int]:
     return [own] if own is not None and ids[:1] == [own] else []
 
 
-def fingerprint(tokenizer: Any) -> str:
-    """Of the vocabulary: models that share it may be compared token by token."""
-    words = json.dumps(sorted(tokenizer.get_vocab().items()), separators=(",", ":"))
-    return hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
 def _passages(
     tokenizer: Any, job: Job, start: list[int], tokens: Tokens, i: int, row: Mapping[str, Any]
 ) -> Iterator[Passage]:
@@ -330,12 +323,7 @@ class _Model(LocalModel):
         return max(0, peak.reached_bytes() - self._held_bytes)
 
     def _prepare(self, model: Any) -> None:
-        from sut.packing import pack
-
-        tied = model.get_output_embeddings() is not None and model.config.get_text_config().tie_word_embeddings
-        self._packed_layers = pack(model)
-        if tied and self._packed_layers:
-            self._notes.append("its vocabulary matrix is held twice: plain for look-ups, packed for products")
+        self._pack(model)
 
 
 # ---- passages to parts

@@ -105,11 +105,11 @@ def at(log_probs: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     return log_probs.gather(-1, ids[:, None])[:, 0]
 
 
-def first_choice(log_probs: torch.Tensor) -> torch.Tensor:
-    """The lowest of the ids that rank first. numpy's argmax takes a fifth of the time of torch's on a CPU."""
-    if log_probs.device.type == "cpu":
-        return torch.from_numpy(log_probs.numpy().argmax(-1))
-    return log_probs.argmax(-1)
+def first_choice(logits: torch.Tensor) -> torch.Tensor:
+    """(n, V) -> (n,), the lowest of the ids that rank first. On a CPU numpy takes a fifth of torch's time or less."""
+    if logits.device.type == "cpu":
+        return torch.from_numpy(logits.float().numpy().argmax(-1))
+    return logits.argmax(-1)
 
 
 # ---- windows
@@ -134,8 +134,9 @@ def windows(length: int, context: int, stride: int | None = None, first: int = 1
     return [window for window in made if window.scored < window.end]
 
 
-def context_of(model: Any) -> int:
-    text = model.config.get_text_config()
+def context_of(config: Any) -> int:
+    """Tokens, by the model's configuration."""
+    text = config.get_text_config()
     return getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None) or 2048
 
 
@@ -163,7 +164,7 @@ def walk(
     progress: Progress | None = None,
 ) -> Iterator[tuple[int, Columns]]:
     """(index of a text, what `measure` made of it) as the texts are done; several models see the same rows."""
-    context = settings.context or min(context_of(model) for model in models)
+    context = settings.context or min(context_of(model.config) for model in models)
     jobs = [
         _Job(i, window)
         for i, text in enumerate(texts)
