@@ -1,4 +1,6 @@
-"""How good and how honest are the outputs? One function and one line per output rule and per metric."""
+"""How good and how honest are the outputs? One function and one line per output rule and per
+metric.
+"""
 
 RULES = {
     "samples_complete": "accuracy.output_rules:samples_complete",

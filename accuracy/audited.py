@@ -1,4 +1,6 @@
-"""A run that is audited, the runs that may stand beside it, and how to make those that are missing."""
+"""A run that is audited, the runs that may stand beside it, and how to make those that are
+missing.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ Kind = Literal["accuracy", "same", "random"]
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """A finished run. `command` makes it again, and flags appended to it win; empty: it is written from the settings."""
+    """A finished run. `command` makes it again, and flags appended to it win; empty: it is written
+    from the settings.
+    """
 
     run_id: str
     settings: RunSettings
@@ -43,9 +47,13 @@ def companions(run: Audited, others: Sequence[Audited]) -> dict[str, Audited]:
     for other in others:
         if run.kind in ("accuracy", "same"):
             words = f"it is the companion itself ({_what(run)})"
-            raise _refused(run, words, "Audit the ordinary performance run, and name this one with it.")
+            raise _refused(
+                run, words, "Audit the ordinary performance run, and name this one with it."
+            )
         if other.kind not in ("accuracy", "same"):
-            raise _refused(run, f"{other.run_id} is {_what(other)}", f"Make one: {command(run, 'accuracy')}")
+            raise _refused(
+                run, f"{other.run_id} is {_what(other)}", f"Make one: {command(run, 'accuracy')}"
+            )
         if other.kind in found:
             words = f"{found[other.kind].run_id} and {other.run_id} are both {_what(other)}"
             raise _refused(run, words, "Name one of them.")
@@ -57,13 +65,21 @@ def companions(run: Audited, others: Sequence[Audited]) -> dict[str, Audited]:
 def _check_same_task(run: Audited, other: Audited) -> None:
     names, terms = ["model", "variant", "dataset", "dataset_hash"], ["max_new_tokens"]
     if other.kind == "same":
-        terms += ["scenario", "samples_per_query"] if run.settings.scenario != "server" else ["scenario", "target_qps"]
+        terms += (
+            ["scenario", "samples_per_query"]
+            if run.settings.scenario != "server"
+            else ["scenario", "target_qps"]
+        )
     pairs = [(name, getattr(run, name), getattr(other, name)) for name in names]
     pairs += [(name, getattr(run.settings, name), getattr(other.settings, name)) for name in terms]
     for name, ours, theirs in pairs:
         if ours != theirs:
             words = f"{other.run_id} has {name.replace('_', ' ')} {theirs!r}, this run {ours!r}"
-            raise _refused(run, words, f"Make one: {command(run, 'same' if other.kind == 'same' else 'accuracy')}")
+            raise _refused(
+                run,
+                words,
+                f"Make one: {command(run, 'same' if other.kind == 'same' else 'accuracy')}",
+            )
 
 
 def _what(run: Audited) -> str:
@@ -77,12 +93,19 @@ def _refused(run: Audited, found: str, todo: str) -> BadInput:
 
 
 def command(run: Audited, kind: Kind) -> str:
-    """The command line of a companion. The sample to repeat depends on the run, so that nobody can prepare for it."""
+    """The command line of a companion. The sample to repeat depends on the run, so that nobody can
+    prepare for it.
+    """
     flags = ["--mode accuracy"] if kind == "accuracy" else [f"--mode performance --issue {kind}"]
     if kind == "same":
-        flags.append(f"--same-index {zlib.crc32(run.run_id.encode()) % max(run.settings.performance_samples, 1)}")
+        flags.append(
+            "--same-index"
+            f" {zlib.crc32(run.run_id.encode()) % max(run.settings.performance_samples, 1)}"
+        )
     if kind == "same" and run.settings.scenario == "server" and run.command:
-        flags.append(f"--target-qps {run.settings.target_qps!r}")  # where it was calibrated, it must not be again
+        flags.append(
+            f"--target-qps {run.settings.target_qps!r}"
+        )  # where it was calibrated, it must not be again
     return " ".join([run.command or _from_settings(run), *flags])
 
 
@@ -94,7 +117,9 @@ def _from_settings(run: Audited) -> str:
         "variant": run.variant,
         "dataset": run.dataset,
         "num-samples": s.num_samples,
-        "performance-samples": s.performance_samples if s.performance_samples < s.num_samples else "",
+        "performance-samples": (
+            s.performance_samples if s.performance_samples < s.num_samples else ""
+        ),
         "max-new-tokens": s.max_new_tokens,
         "target-qps": repr(s.target_qps),
         "samples-per-query": s.samples_per_query if s.scenario == "multi-stream" else "",
@@ -117,7 +142,9 @@ def needs(run: Audited, rule: str, kind: Kind) -> Verdict:
     return Verdict(rule, "SKIPPED", detail=words, remedy=command(run, kind))
 
 
-def faults(rule: str, count: int, detail: str, bad: Iterable[int], remedy: str, unit: str = "faulty") -> Verdict:
+def faults(
+    rule: str, count: int, detail: str, bad: Iterable[int], remedy: str, unit: str = "faulty"
+) -> Verdict:
     status: Status = "FAIL" if count else "PASS"
     return Verdict(rule, status, count, 0, unit, detail, ids_of(bad), remedy if count else "")
 

@@ -1,8 +1,10 @@
-"""How many of the output's word groups stand in the reference? Corpus BLEU with brevity penalty, by sacrebleu.
+"""How many of the output's word groups stand in the reference? Corpus BLEU with brevity penalty, by
+sacrebleu.
 
-Papineni et al. 2002, with sacrebleu's defaults (Post 2018): `nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp`. Precisions of
-1- to 4-grams are pooled over the run, not averaged per sample; an order without a match is smoothed. The penalty is
-exp(1 - reference length / output length) where the outputs are the shorter side. 13a separates words at spaces and
+Papineni et al. 2002, with sacrebleu's defaults (Post 2018):
+`nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp`. Precisions of 1- to 4-grams are pooled over the run,
+not averaged per sample; an order without a match is smoothed. The penalty is exp(1 - reference
+length / output length) where the outputs are the shorter side. 13a separates words at spaces and
 punctuation: for Chinese, Japanese or Thai it says little.
 """
 
@@ -30,17 +32,25 @@ def references(samples: Sequence[Sample]) -> dict[int, str]:
 
 
 def bleu(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metric]:
-    """BLEU x 100 of all samples `ids` together, its precisions in percent and its brevity penalty."""
+    """BLEU x 100 of all samples `ids` together, its precisions in percent and its brevity
+    penalty.
+    """
     compared = pairs(log, references(samples), ids)
     if not compared:
         return []
     found, n = corpus(counts(text, reference) for text, reference in compared), len(compared)
     orders = [Metric(f"bleu_p{k}", round(p, 4), "%", n) for k, p in enumerate(found.precisions, 1)]
-    return [Metric("bleu", round(found.score, 4), "BLEU", n), *orders, Metric("bleu_bp", round(found.bp, 4), "factor", n)]
+    return [
+        Metric("bleu", round(found.score, 4), "BLEU", n),
+        *orders,
+        Metric("bleu_bp", round(found.bp, 4), "factor", n),
+    ]
 
 
 def counts(text: str, reference: str) -> tuple[int, ...]:
-    """What one pair adds to the corpus: matches per order, n-grams per order, words of the output and of the reference."""
+    """What one pair adds to the corpus: matches per order, n-grams per order, words of the output
+    and of the reference.
+    """
     found = _sentence(text, reference)
     return (*found.counts, *found.totals, found.sys_len, found.ref_len)
 
@@ -51,11 +61,15 @@ def corpus(rows: Iterable[Sequence[int]]) -> BLEUScore:
 
     pooled = [sum(column) for column in zip(*rows, strict=True)]
     *orders, words, reference_words = pooled or [0] * (2 * ORDERS + 2)
-    return BLEU.compute_bleu(orders[:ORDERS], orders[ORDERS:], words, reference_words, smooth_method="exp")
+    return BLEU.compute_bleu(
+        orders[:ORDERS], orders[ORDERS:], words, reference_words, smooth_method="exp"
+    )
 
 
 def score(text: str, reference: str) -> tuple[float]:
-    """Sentence BLEU in [0, 1]: of as many orders as the output has, smoothed. Its mean is not the corpus BLEU."""
+    """Sentence BLEU in [0, 1]: of as many orders as the output has, smoothed. Its mean is not the
+    corpus BLEU.
+    """
     return (min(_sentence(text, reference).score / 100, 1.0),)
 
 

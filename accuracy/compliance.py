@@ -1,17 +1,21 @@
-"""Does a run keep what MLPerf's compliance tests are there to protect? Each verdict names the test it stands for.
+"""Does a run keep what MLPerf's compliance tests are there to protect? Each verdict names the test
+it stands for.
 
     TEST06   the output is what it says it is             the run alone
-    TEST01   answers under load are the model's answers   an accuracy run; and repeats within the run
-    TEST04   no answer is kept for the next time          a run of one sample (--issue same); and repeats within the run
+    TEST01   answers under load are the model's answers   an accuracy run; and repeats within the
+                                                          run
+    TEST04   no answer is kept for the next time          a run of one sample (--issue same); and
+                                                          repeats within the run
     TEST07   the quality holds under load                 an accuracy run and references
     TEST09   the answers are as long as they should be    an accuracy run, or a figure
 
-The official scripts read 100 logged answers, look for EOS at the end only and by Llama 2's id, accept an empty first token
-and an INVALID run, and repeat one sample that everybody knows. Here every completed sample counts, EOS is the model's own,
-and the sample to repeat depends on the run.
+The official scripts read 100 logged answers, look for EOS at the end only and by Llama 2's id,
+accept an empty first token and an INVALID run, and repeat one sample that everybody knows. Here
+every completed sample counts, EOS is the model's own, and the sample to repeat depends on the run.
 
-What differs by rounding has to pass, so the limits are tolerances: a batch of another size rounds differently and breaks
-near ties. SmolLM2-135M, 64 answers of 32 tokens, server against offline: all 64 the same in FP32, 47 in BF16.
+What differs by rounding has to pass, so the limits are tolerances: a batch of another size rounds
+differently and breaks near ties. SmolLM2-135M, 64 answers of 32 tokens, server against offline: all
+64 the same in FP32, 47 in BF16.
 """
 
 from __future__ import annotations
@@ -40,8 +44,8 @@ def audit(
 ) -> list[Verdict]:
     """All tests, TEST06 first. `others`: at most one accuracy run and one with --issue same.
 
-    `samples` are the run's own (references, limits); `tokens_per_sample` is a published length, for TEST09.
-    Raises BadInput for a companion that cannot be compared.
+    `samples` are the run's own (references, limits); `tokens_per_sample` is a published length, for
+    TEST09. Raises BadInput for a companion that cannot be compared.
     """
     found = companions(run, others)
     accuracy, same = found.get("accuracy"), found.get("same")
@@ -59,7 +63,9 @@ def audit(
 
 
 def _valid_runs(runs: Sequence[Audited]) -> Verdict:
-    """TEST06 takes an INVALID run, and so does the submission checker; TEST01 and TEST04 do not, and neither do we."""
+    """TEST06 takes an INVALID run, and so does the submission checker; TEST01 and TEST04 do not,
+    and neither do we.
+    """
     bad = [f"{run.run_id} is {run.status}" for run in runs if run.status != "VALID"]
     fine = f"{len(runs)} of {len(runs)} VALID"
     remedy = "see why: python -m harness report RUN"
@@ -70,7 +76,9 @@ def _test06(run: Audited, samples: Sequence[Sample]) -> list[Verdict]:
     """The output rules of every run, and what an audit asks beyond them."""
     log = run.log
     own = {s.index: s.max_new_tokens for s in samples}
-    limits = {index: own.get(index, run.settings.max_new_tokens) for index in set(log.index.tolist())}
+    limits = {
+        index: own.get(index, run.settings.max_new_tokens) for index in set(log.index.tolist())
+    }
     facts = run.facts | {"max_new_tokens": limits}
     found = [
         output_rules.samples_complete(log, facts),
@@ -93,7 +101,11 @@ def _eos(log: RunLog, facts: SutFacts) -> Verdict:
     found = output_rules.eos(log, facts)
     if found.status != "SKIPPED" or not len(log.token_ids):
         return found
-    return replace(found, status="UNDECIDED", remedy="let the SUT name the model's EOS ids in its facts (eos_ids)")
+    return replace(
+        found,
+        status="UNDECIDED",
+        remedy="let the SUT name the model's EOS ids in its facts (eos_ids)",
+    )
 
 
 def _not_empty(log: RunLog, facts: SutFacts) -> Verdict:
@@ -103,7 +115,11 @@ def _not_empty(log: RunLog, facts: SutFacts) -> Verdict:
     if found.status != "SKIPPED" or not len(bad):
         return found
     return faults(
-        "not_empty", len(bad), f"sample {bad[0]}: no ids, no text, no count", bad, "answer with at least one token"
+        "not_empty",
+        len(bad),
+        f"sample {bad[0]}: no ids, no text, no count",
+        bad,
+        "answer with at least one token",
     )
 
 
@@ -114,35 +130,62 @@ def _not_cut_short(log: RunLog, facts: SutFacts) -> Verdict:
     if found.status != "PASS" or limit is None:
         return found
     early = np.flatnonzero(
-        log.completed & (log.finish == _STOPPED) & (tokens > 0) & (tokens < limit) & (np.diff(log.token_start) > 0)
+        log.completed
+        & (log.finish == _STOPPED)
+        & (tokens > 0)
+        & (tokens < limit)
+        & (np.diff(log.token_start) > 0)
     )
     if not len(early):
         return replace(found, detail="all end by EOS or at the limit")
-    detail = f"sample {early[0]}: says it stopped at position {tokens[early[0]]}, without EOS; no stop text was asked for"
-    found = faults("not_cut_short", len(early), detail, early, "return the EOS too, and report finish 'eos'")
+    detail = (
+        f"sample {early[0]}: says it stopped at position {tokens[early[0]]}, without EOS; no stop"
+        " text was asked for"
+    )
+    found = faults(
+        "not_cut_short", len(early), detail, early, "return the EOS too, and report finish 'eos'"
+    )
     return replace(found, status="UNDECIDED")
 
 
 def _own_first_token(log: RunLog) -> Verdict:
-    """A token that begins every answer is known before the model has run; then the second one tells when it did.
+    """A token that begins every answer is known before the model has run; then the second one tells
+    when it did.
 
-    Some models do begin all answers alike (a blank, a mark for thinking), and a server may read all prompts before it goes
-    on with any: so this is a doubt, and no more.
+    Some models do begin all answers alike (a blank, a mark for thinking), and a server may read all
+    prompts before it goes on with any: so this is a doubt, and no more.
     """
     rule = "own_first_token"
     questions = len(np.unique(log.index[log.completed & (log.first_token >= 0)]))
     gaps = log.has_tpot & (np.diff(log.stamp_start) >= _LEAST_TOKENS)
     if questions < _LEAST_QUESTIONS or not gaps.any():
-        words = f"it takes {_LEAST_QUESTIONS} questions with {_LEAST_TOKENS} streamed tokens to tell"
+        words = (
+            f"it takes {_LEAST_QUESTIONS} questions with {_LEAST_TOKENS} streamed tokens to tell"
+        )
         return Verdict(rule, "SKIPPED", detail=words)
     at = log.stamp_start[:-1][gaps]
     first_ms = float(np.median(log.stamp_ns[at + 1] - log.stamp_ns[at])) / 1e6
     last_ns = log.stamp_ns[log.stamp_start[1:][gaps] - 1]
-    later_ms = float(np.median((last_ns - log.stamp_ns[at + 1]) / (np.diff(log.stamp_start)[gaps] - 2))) / 1e6
+    later_ms = (
+        float(np.median((last_ns - log.stamp_ns[at + 1]) / (np.diff(log.stamp_start)[gaps] - 2)))
+        / 1e6
+    )
     tokens = np.unique(log.first_token[log.completed & (log.first_token >= 0)])
     detail = f"{len(tokens)} different ones for {questions} questions"
     if len(tokens) > 1 or first_ms <= _LONG_WAIT * later_ms:
         return Verdict(rule, "PASS", first_ms, _LONG_WAIT * later_ms, "ms", detail)
-    detail = f"all answers begin with token {tokens[0]}, and then wait {first_ms:.4g} ms, later {later_ms:.4g} ms a token"
+    detail = (
+        f"all answers begin with token {tokens[0]}, and then wait {first_ms:.4g} ms, later"
+        f" {later_ms:.4g} ms a token"
+    )
     remedy = "report the first token that depends on the prompt as the first"
-    return Verdict(rule, "UNDECIDED", first_ms, _LONG_WAIT * later_ms, "ms", detail, ids_of(np.flatnonzero(gaps)), remedy)
+    return Verdict(
+        rule,
+        "UNDECIDED",
+        first_ms,
+        _LONG_WAIT * later_ms,
+        "ms",
+        detail,
+        ids_of(np.flatnonzero(gaps)),
+        remedy,
+    )

@@ -1,4 +1,6 @@
-"""Where does a variant leave its reference? First diverging tokens, the share that stays, the worst samples marked."""
+"""Where does a variant leave its reference? First diverging tokens, the share that stays, the worst
+samples marked.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,12 @@ class Piece(NamedTuple):
 # ---- tokens
 
 
-def first_difference(ours: Sequence[Any] | NDArray[Any], theirs: Sequence[Any] | NDArray[Any]) -> int:
-    """The first position where they differ, the end of the shorter one included; NEVER if they are equal."""
+def first_difference(
+    ours: Sequence[Any] | NDArray[Any], theirs: Sequence[Any] | NDArray[Any]
+) -> int:
+    """The first position where they differ, the end of the shorter one included; NEVER if they are
+    equal.
+    """
     a, b = np.asarray(ours), np.asarray(theirs)
     n = min(len(a), len(b))
     unlike = np.flatnonzero(a[:n] != b[:n])
@@ -54,12 +60,17 @@ def identical_share(positions: Int64s) -> float:
 
 
 def histogram(positions: Int64s, longest: int) -> list[Bin]:
-    """How many part at 0, 1, 2-3, 4-7, ...: each bin twice as wide, up to the `longest` output. Equal ones do not count."""
+    """How many part at 0, 1, 2-3, 4-7, ...: each bin twice as wide, up to the `longest` output.
+    Equal ones do not count.
+    """
     edges = [0, 1]
     while edges[-1] <= max(longest, 1):
         edges.append(2 * edges[-1])
     counts, _ = np.histogram(positions[positions != NEVER], [*edges[:-1], np.iinfo(np.int64).max])
-    return [Bin(first, after - 1, int(k)) for first, after, k in zip(edges[:-1], edges[1:], counts, strict=True)]
+    return [
+        Bin(first, after - 1, int(k))
+        for first, after, k in zip(edges[:-1], edges[1:], counts, strict=True)
+    ]
 
 
 # ---- texts
@@ -72,9 +83,13 @@ def worst(losses: NDArray[Any], count: int) -> list[int]:
 
 
 def side_by_side(ours: str, theirs: str) -> tuple[list[Piece], list[Piece]]:
-    """Both texts in pieces, the words that only one of them has marked. What is cut off ends in an ellipsis."""
+    """Both texts in pieces, the words that only one of them has marked. What is cut off ends in an
+    ellipsis.
+    """
     mine, other = _words(ours), _words(theirs)
-    matcher = SequenceMatcher(None, [w.strip() for w in mine], [w.strip() for w in other], autojunk=False)
+    matcher = SequenceMatcher(
+        None, [w.strip() for w in mine], [w.strip() for w in other], autojunk=False
+    )
     left: list[Piece] = []
     right: list[Piece] = []
     for tag, a, b, c, d in matcher.get_opcodes():
@@ -99,10 +114,15 @@ def _add(pieces: list[Piece], words: Sequence[str], differs: bool) -> None:
 
 
 def groups(labels: Sequence[Sequence[tuple[str, str]]]) -> dict[tuple[str, str], Int64s]:
-    """Rows by label: {("kind", "why"): rows}, keys in the order of the first sample, values by name."""
+    """Rows by label: {("kind", "why"): rows}, keys in the order of the first sample, values by
+    name.
+    """
     found: dict[tuple[str, str], list[int]] = {}
     for i, sample in enumerate(labels):
         for label in sample:
             found.setdefault((label[0], label[1]), []).append(i)
     keys = list(dict.fromkeys(key for key, _ in found))
-    return {label: np.array(found[label], np.int64) for label in sorted(found, key=lambda kv: (keys.index(kv[0]), kv[1]))}
+    return {
+        label: np.array(found[label], np.int64)
+        for label in sorted(found, key=lambda kv: (keys.index(kv[0]), kv[1]))
+    }

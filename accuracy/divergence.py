@@ -1,17 +1,21 @@
-"""How far is a variant from its reference, in one table? Positions of many texts in, figures with their intervals out.
+"""How far is a variant from its reference, in one table? Positions of many texts in, figures with
+their intervals out.
 
-The names are those of llama.cpp's `llama-perplexity --kl-divergence`, in snake case, so that the two can be compared: Q is
-the variant, base the reference, KLD is KL(base || Q) in nats, dp is the change of the right token's probability in
-percentage points, "same top" the share of positions where both rank the same token first. As there, quantiles are
-interpolated linearly and `cor_ln_ppl` correlates the losses of single positions; `cor_ln_ppl_texts` those of whole texts.
+The names are those of llama.cpp's `llama-perplexity --kl-divergence`, in snake case, so that the
+two can be compared: Q is the variant, base the reference, KLD is KL(base || Q) in nats, dp is the
+change of the right token's probability in percentage points, "same top" the share of positions
+where both rank the same token first. As there, quantiles are interpolated linearly and `cor_ln_ppl`
+correlates the losses of single positions; `cor_ln_ppl_texts` those of whole texts.
 
-An interval is a bootstrap over texts, with the ends of `accuracy.resampling`: whole texts are drawn with replacement, all
-their positions with them, since positions of one text resemble one another. (llama.cpp takes positions as independent, its
-margins are narrower.) A maximum has no such interval: no draw exceeds it. Few texts have none either.
+An interval is a bootstrap over texts, with the ends of `accuracy.resampling`: whole texts are drawn
+with replacement, all their positions with them, since positions of one text resemble one another.
+(llama.cpp takes positions as independent, its margins are narrower.) A maximum has no such
+interval: no draw exceeds it. Few texts have none either.
 
-Where the reference's tail was only sampled, `kld_low` and `kld_high` bound the KLD of each position, and the figures
-`mean_kld_at_least` and `mean_kld_at_most` its mean over these positions; `mean_kld_error` is the standard error that the
-sampling adds to the mean. For exact figures the bounds are the mean itself and the error is 0.
+Where the reference's tail was only sampled, `kld_low` and `kld_high` bound the KLD of each
+position, and the figures `mean_kld_at_least` and `mean_kld_at_most` its mean over these positions;
+`mean_kld_error` is the standard error that the sampling adds to the mean. For exact figures the
+bounds are the mean itself and the error is 0.
 """
 
 from __future__ import annotations
@@ -28,7 +32,13 @@ from accuracy.resampling import quantiles
 from harness.errors import BadInput
 
 RESAMPLES, CONFIDENCE = 2_000, 95.0
-QUANTILES = {"median_kld": 0.5, "p90_kld": 0.9, "p95_kld": 0.95, "p99_kld": 0.99, "p99_9_kld": 0.999}
+QUANTILES = {
+    "median_kld": 0.5,
+    "p90_kld": 0.9,
+    "p95_kld": 0.95,
+    "p99_kld": 0.99,
+    "p99_9_kld": 0.999,
+}
 _SEED = 20_260_724  # the same positions give the same intervals
 
 Floats = NDArray[np.float64]
@@ -50,18 +60,27 @@ class Positions:
 
 
 class Figure(NamedTuple):
-    """`low` and `high` are None where no interval can be told, `value` where there is no number (constants correlated)."""
+    """`low` and `high` are None where no interval can be told, `value` where there is no number
+    (constants correlated).
+    """
 
     value: float | None
     low: float | None = None
     high: float | None = None
 
 
-def divergence(texts: Sequence[Positions], resamples: int = RESAMPLES, confidence: float = CONFIDENCE) -> dict[str, Figure]:
+def divergence(
+    texts: Sequence[Positions], resamples: int = RESAMPLES, confidence: float = CONFIDENCE
+) -> dict[str, Figure]:
     """The whole table. Texts without positions count for nothing."""
     texts = [text for text in texts if len(text.kld)]
     if not texts:
-        raise BadInput("divergence from the reference", "no text has a scored token", "one will do", "Use longer texts.")
+        raise BadInput(
+            "divergence from the reference",
+            "no text has a scored token",
+            "one will do",
+            "Use longer texts.",
+        )
     draws = _draws(len(texts), resamples)
     ends = quantiles(len(texts), confidence)
     sums = np.array([_sums(text) for text in texts])
@@ -73,16 +92,27 @@ def divergence(texts: Sequence[Positions], resamples: int = RESAMPLES, confidenc
     found |= _quantiles(kld, owners, draws, ends)
     alone = {
         "maximum_kld": kld.max(),
-        "mean_kld_at_least": np.concatenate([t.kld if t.kld_low is None else t.kld_low for t in texts]).mean(),
-        "mean_kld_at_most": np.concatenate([t.kld if t.kld_high is None else t.kld_high for t in texts]).mean(),
-        "mean_kld_error": math.sqrt(sum(float((t.kld_error**2).sum()) for t in texts if t.kld_error is not None)) / len(kld),
+        "mean_kld_at_least": (
+            np.concatenate([t.kld if t.kld_low is None else t.kld_low for t in texts]).mean()
+        ),
+        "mean_kld_at_most": (
+            np.concatenate([t.kld if t.kld_high is None else t.kld_high for t in texts]).mean()
+        ),
+        "mean_kld_error": (
+            math.sqrt(sum(float((t.kld_error**2).sum()) for t in texts if t.kld_error is not None))
+            / len(kld)
+        ),
     }
     return found | {name: _figure(float(value)) for name, value in alone.items()}
 
 
 def _draws(n: int, resamples: int) -> Floats:
     """(resamples, n): how often each text was drawn."""
-    return np.random.default_rng(_SEED).multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
+    return (
+        np.random.default_rng(_SEED)
+        .multinomial(n, np.full(n, 1 / n), size=resamples)
+        .astype(np.float64)
+    )
 
 
 def _figure(value: float, drawn: Floats = _NOTHING, ends: Ends = None) -> Figure:
@@ -149,19 +179,28 @@ def _over_texts(sums: Floats, draws: Floats, ends: Ends) -> Figure:
 def _quantiles(kld: Floats, owners: NDArray[Any], draws: Floats, ends: Ends) -> dict[str, Figure]:
     order = np.argsort(kld)
     ranking = _Ranking(kld[order], owners[order], draws)
-    return {name: _figure(float(np.quantile(kld, p)), ranking.quantile(p), ends) for name, p in QUANTILES.items()}
+    return {
+        name: _figure(float(np.quantile(kld, p)), ranking.quantile(p), ends)
+        for name, p in QUANTILES.items()
+    }
 
 
 class _Ranking:
-    """All positions, sorted once. A draw counts how often each occurs: first block by block, then inside one block."""
+    """All positions, sorted once. A draw counts how often each occurs: first block by block, then
+    inside one block.
+    """
 
     def __init__(self, ordered: Floats, owners: NDArray[Any], draws: Floats) -> None:
         self._ordered, self._owners, self._draws = ordered, owners, draws
         self._size = math.isqrt(len(ordered)) + 1
         blocks = np.arange(len(ordered)) // self._size
         count, texts = int(blocks[-1]) + 1, draws.shape[1]
-        in_blocks = np.bincount(owners * count + blocks, minlength=texts * count).reshape(texts, count)
-        self._ends = np.cumsum(draws @ in_blocks, axis=1)  # (draws, blocks): positions up to a block's end
+        in_blocks = np.bincount(owners * count + blocks, minlength=texts * count).reshape(
+            texts, count
+        )
+        self._ends = np.cumsum(
+            draws @ in_blocks, axis=1
+        )  # (draws, blocks): positions up to a block's end
 
     def quantile(self, p: float) -> Floats:
         """Of each draw, interpolated between neighbours as numpy does."""
@@ -174,6 +213,8 @@ class _Ranking:
         each = np.arange(len(rank))
         block = (self._ends <= rank[:, None]).sum(1)
         before = np.where(block > 0, self._ends[each, block - 1], 0.0)
-        places = np.minimum(block[:, None] * self._size + np.arange(self._size), len(self._ordered) - 1)
+        places = np.minimum(
+            block[:, None] * self._size + np.arange(self._size), len(self._ordered) - 1
+        )
         inside = np.cumsum(self._draws[each[:, None], self._owners[places]], axis=1)
         return self._ordered[places[each, (before[:, None] + inside <= rank[:, None]).sum(1)]]

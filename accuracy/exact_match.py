@@ -1,8 +1,9 @@
-"""Is the output the reference, word for word, or how many words do they share? Exact match and token F1 as in SQuAD.
+"""Is the output the reference, word for word, or how many words do they share? Exact match and
+token F1 as in SQuAD.
 
-Rajpurkar et al. 2016 (the evaluation script of SQuAD v1.1): both sides in lower case, without ASCII punctuation, without the
-words a, an, the, white space squeezed. Exact match: equal strings. F1: of the two bags of words. As in v2.0, a side without
-words equals only another without words.
+Rajpurkar et al. 2016 (the evaluation script of SQuAD v1.1): both sides in lower case, without ASCII
+punctuation, without the words a, an, the, white space squeezed. Exact match: equal strings. F1: of
+the two bags of words. As in v2.0, a side without words equals only another without words.
 """
 
 from __future__ import annotations
@@ -20,18 +21,24 @@ from accuracy.references import of_kind, pairs
 from harness.types import Metric, RunLog, Sample
 
 KINDS = ("exact_match", "token_f1")
-MOST_WORDS = (
-    20  # nobody repeats a longer reference word for word: nearly all of SQuAD's, TriviaQA's, NQ's answers are shorter
-)
+# nobody repeats a longer reference word for word: nearly all of SQuAD's, TriviaQA's, NQ's answers
+# are shorter
+MOST_WORDS = 20
 _ARTICLE = re.compile(r"\b(?:a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def references(samples: Sequence[Sample]) -> dict[int, str]:
-    """Texts of at most 20 words; none at all where most are longer: a few short ones among essays say nothing of the set."""
+    """Texts of at most 20 words; none at all where most are longer: a few short ones among essays
+    say nothing of the set.
+    """
     texts = of_kind(samples, "text")
     short = {index: text for index, text in texts.items() if len(text.split()) <= MOST_WORDS}
-    return {index: text for index, text in short.items() if plain(text)} if 2 * len(short) >= len(texts) else {}
+    return (
+        {index: text for index, text in short.items() if plain(text)}
+        if 2 * len(short) >= len(texts)
+        else {}
+    )
 
 
 def exact_match(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metric]:

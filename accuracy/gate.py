@@ -1,18 +1,22 @@
-"""Does a variant keep enough of its reference's quality? One score per sample in, ratios with intervals and verdicts out.
+"""Does a variant keep enough of its reference's quality? One score per sample in, ratios with
+intervals and verdicts out.
 
-A ratio is the mean of the candidate's scores over the mean of the reference's, on the same samples. Its interval is a paired
-percentile bootstrap: samples are drawn with replacement, candidate and reference together, the same draw for every ratio.
+A ratio is the mean of the candidate's scores over the mean of the reference's, on the same samples.
+Its interval is a paired percentile bootstrap: samples are drawn with replacement, candidate and
+reference together, the same draw for every ratio.
 
-At a limit a ratio is judged twice. `official` asks MLPerf's question: is the figure itself inside? `status` asks what the
-samples can tell: PASS if the whole interval is inside the limit, FAIL if all of it is outside, else UNDECIDED.
+At a limit a ratio is judged twice. `official` asks MLPerf's question: is the figure itself inside?
+`status` asks what the samples can tell: PASS if the whole interval is inside the limit, FAIL if all
+of it is outside, else UNDECIDED.
 
-Several ratios are joined by the worst: PASS if all pass, FAIL if one fails, else UNDECIDED. To pass wrongly, the ratio that
-is truly below has to pass wrongly, so passing needs no correction for their number. Failing does not either as long as the
-ratios move together, as kinds of ROUGE do; at worst its error is that of one ratio times how many there are.
+Several ratios are joined by the worst: PASS if all pass, FAIL if one fails, else UNDECIDED. To pass
+wrongly, the ratio that is truly below has to pass wrongly, so passing needs no correction for their
+number. Failing does not either as long as the ratios move together, as kinds of ROUGE do; at worst
+its error is that of one ratio times how many there are.
 
-How many samples would decide: the width of an interval shrinks with 1/sqrt(n), so n grows with the square of (distance from
-the figure to the interval's end) / (distance from the figure to the limit). This assumes that the figure stays where it is
-and that further samples are like these.
+How many samples would decide: the width of an interval shrinks with 1/sqrt(n), so n grows with the
+square of (distance from the figure to the interval's end) / (distance from the figure to the
+limit). This assumes that the figure stays where it is and that further samples are like these.
 """
 
 from __future__ import annotations
@@ -44,7 +48,9 @@ Word = Literal["PASS", "FAIL", "UNDECIDED"]
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """`value` is None where the reference scores 0, `low` and `high` also where it does in some draw."""
+    """`value` is None where the reference scores 0, `low` and `high` also where it does in some
+    draw.
+    """
 
     name: str
     candidate: float
@@ -56,7 +62,9 @@ class Ratio:
 
 
 class Call(NamedTuple):
-    """A verdict at a limit; `needed` is how many samples would decide it, None if it is decided or no number would."""
+    """A verdict at a limit; `needed` is how many samples would decide it, None if it is decided or
+    no number would.
+    """
 
     status: Word
     official: Word
@@ -73,11 +81,15 @@ def ratios(
     confidence: float = CONFIDENCE,
     progress: Progress | None = None,
 ) -> list[Ratio]:
-    """One ratio per name, over the same samples in the same order. `progress` hears of the resamples done."""
+    """One ratio per name, over the same samples in the same order. `progress` hears of the
+    resamples done.
+    """
     from scipy.stats import DegenerateDataWarning, bootstrap
 
     names = list(candidate)
-    ours, theirs = (np.array([scores[name] for name in names], np.float64) for scores in (candidate, reference))
+    ours, theirs = (
+        np.array([scores[name] for name in names], np.float64) for scores in (candidate, reference)
+    )
     n = _checked(ours.shape[1], theirs.shape[1])
     scores = np.concatenate((ours, theirs)).T.copy()
     done = 0
@@ -104,7 +116,10 @@ def ratios(
             method="percentile",
             rng=np.random.default_rng(_SEED),
         ).confidence_interval
-    return [_ratio(name, ours[k], theirs[k], float(found.low[k]), float(found.high[k])) for k, name in enumerate(names)]
+    return [
+        _ratio(name, ours[k], theirs[k], float(found.low[k]), float(found.high[k]))
+        for k, name in enumerate(names)
+    ]
 
 
 def _checked(n: int, others: int) -> int:
@@ -112,18 +127,27 @@ def _checked(n: int, others: int) -> int:
         raise ValueError(f"{n} scores beside {others}")
     if n < 2:
         words = f"{n} sample{'s' * (n != 1)} with a score"
-        raise BadInput("gate", words, "at least 2 are needed to tell how far chance moves a mean", "Raise --num-samples.")
+        raise BadInput(
+            "gate",
+            words,
+            "at least 2 are needed to tell how far chance moves a mean",
+            "Raise --num-samples.",
+        )
     return n
 
 
 def _ratio(name: str, ours: Floats, theirs: Floats, low: float, high: float) -> Ratio:
     mine, other, n = float(ours.mean()), float(theirs.mean()), len(ours)
-    if np.array_equal(ours, theirs):  # whatever is drawn; sums of products may differ in the last bit
+    if np.array_equal(
+        ours, theirs
+    ):  # whatever is drawn; sums of products may differ in the last bit
         return Ratio(name, mine, other, 1.0, 1.0, 1.0, n)
     if other == 0:
         return Ratio(name, mine, other, None, None, None, n)
     known = math.isfinite(low) and math.isfinite(high)
-    return Ratio(name, mine, other, mine / other, low if known else None, high if known else None, n)
+    return Ratio(
+        name, mine, other, mine / other, low if known else None, high if known else None, n
+    )
 
 
 # ---- verdicts
@@ -145,21 +169,37 @@ def call(ratio: Ratio, least: float, most: float = math.inf) -> Call:
 
 
 def _needed(n: int, value: float, low: float, high: float, least: float, most: float) -> int | None:
-    """The worse of the two ends if the figure is inside; the end towards the limit if it is outside."""
-    ends = [(high - value, least - value)] if value < least else [(value - low, value - most)] if value > most else None
-    ends = [(width, distance) for width, distance in ends or _both(value, low, high, least, most) if width > 0]
+    """The worse of the two ends if the figure is inside; the end towards the limit if it is
+    outside.
+    """
+    ends = (
+        [(high - value, least - value)]
+        if value < least
+        else [(value - low, value - most)]
+        if value > most
+        else None
+    )
+    ends = [
+        (width, distance)
+        for width, distance in ends or _both(value, low, high, least, most)
+        if width > 0
+    ]
     if any(distance <= 0 for _, distance in ends):
         return None  # the figure stands on its limit
     growth = max((width / distance) ** 2 for width, distance in ends)
     return max(n + 1, math.ceil(n * growth)) if n * growth < _BEYOND else None
 
 
-def _both(value: float, low: float, high: float, least: float, most: float) -> list[tuple[float, float]]:
+def _both(
+    value: float, low: float, high: float, least: float, most: float
+) -> list[tuple[float, float]]:
     return [(value - low, value - least), (high - value, most - value)]
 
 
 def join(calls: Sequence[Call]) -> Call:
-    """The worst of several, and how many samples would decide it: the soonest FAIL, else the last of the PASSes."""
+    """The worst of several, and how many samples would decide it: the soonest FAIL, else the last
+    of the PASSes.
+    """
     if not calls:
         return Call("UNDECIDED", "UNDECIDED")
     official = _worst([c.official for c in calls])
@@ -169,9 +209,17 @@ def join(calls: Sequence[Call]) -> Call:
     open_ = [c for c in calls if c.status == "UNDECIDED"]
     failing = [c.needed for c in open_ if c.official == "FAIL"]
     if failing:
-        return Call(status, official, min((needed for needed in failing if needed is not None), default=None))
+        return Call(
+            status,
+            official,
+            min((needed for needed in failing if needed is not None), default=None),
+        )
     passing = [c.needed for c in open_]
-    return Call(status, official, None if None in passing else max(needed for needed in passing if needed is not None))
+    return Call(
+        status,
+        official,
+        None if None in passing else max(needed for needed in passing if needed is not None),
+    )
 
 
 def _worst(words: Sequence[Word]) -> Word:
@@ -180,17 +228,22 @@ def _worst(words: Sequence[Word]) -> Word:
 
 def worst_ratio(found: Sequence[Ratio]) -> Ratio | None:
     """The one that lost most."""
-    return min((ratio for ratio in found if ratio.value is not None), key=lambda r: r.value or 0.0, default=None)
+    return min(
+        (ratio for ratio in found if ratio.value is not None),
+        key=lambda r: r.value or 0.0,
+        default=None,
+    )
 
 
 # ---- MLPerf's published targets
 
 
 class Published(NamedTuple):
-    """The reference's own figures (submission checker v6.1 and before) and the shares of them that pass.
+    """The reference's own figures (submission checker v6.1 and before) and the shares of them that
+    pass.
 
-    ROUGE is F x 100; lengths are means per sample (MLPerf's gen_len over its number of samples). `unjudged` are figures that
-    MLPerf asks for too and that are no ROUGE.
+    ROUGE is F x 100; lengths are means per sample (MLPerf's gen_len over its number of samples).
+    `unjudged` are figures that MLPerf asks for too and that are no ROUGE.
     """
 
     rouge: Mapping[str, float]
@@ -210,29 +263,40 @@ _GPT_J_CHARACTERS = 4_016_878 / 13_368
 PUBLISHED = {
     "llama2-70b-99.9": Published(_LLAMA2, 0.999, tokens=294.45),
     "llama2-70b-99": Published(_LLAMA2, 0.99, tokens=294.45),
-    "llama3.1-8b": Published(_three(38.7792, 15.9075, 24.4957) | {"rougeLsum": 35.793}, 0.99, characters=8_167_644 / 13_368),
+    "llama3.1-8b": Published(
+        _three(38.7792, 15.9075, 24.4957) | {"rougeLsum": 35.793},
+        0.99,
+        characters=8_167_644 / 13_368,
+    ),
     "llama3.1-8b-edge": Published(
         _three(39.06, 16.1147, 24.6375) | {"rougeLsum": 36.124}, 0.99, characters=3_051_113 / 5_000
     ),
     "llama3.1-405b": Published({"rougeL": 21.6666}, 0.99, tokens=684.68, unjudged=("exact_match",)),
-    "mixtral-8x7b": Published(_three(45.5989, 23.3526, 30.4608), 0.99, tokens=144.84, unjudged=("gsm8k", "mbxp")),
+    "mixtral-8x7b": Published(
+        _three(45.5989, 23.3526, 30.4608), 0.99, tokens=144.84, unjudged=("gsm8k", "mbxp")
+    ),
     "gpt-j-99.9": Published(_GPT_J, 0.999, characters=_GPT_J_CHARACTERS, length=(0.9, math.inf)),
     "gpt-j-99": Published(_GPT_J, 0.99, characters=_GPT_J_CHARACTERS, length=(0.9, math.inf)),
 }
 
 
 def published(target: Published, n: int) -> dict[str, Floats]:
-    """Its figures as the scores of n samples, so that they stand where a reference's would: no chance moves them."""
+    """Its figures as the scores of n samples, so that they stand where a reference's would: no
+    chance moves them.
+    """
     lengths = {"tokens": target.tokens, "characters": target.characters}
     figures = {kind: value / 100 for kind, value in target.rouge.items()}
     figures |= {name: value for name, value in lengths.items() if value is not None}
     return {name: np.full(n, value) for name, value in figures.items()}
 
 
-def against_itself(scores: NDArray[Any], same: NDArray[np.bool_], kinds: Sequence[str]) -> NDArray[Any]:
+def against_itself(
+    scores: NDArray[Any], same: NDArray[np.bool_], kinds: Sequence[str]
+) -> NDArray[Any]:
     """Scores against the reference's own text, where a text against itself is exactly 1.
 
-    ROUGE says 0 for an empty text beside an empty one, and ROUGE-2 for one word beside itself. `same`: the texts are equal.
+    ROUGE says 0 for an empty text beside an empty one, and ROUGE-2 for one word beside itself.
+    `same`: the texts are equal.
     """
     found = np.array(scores, np.float64)
     found[same | (found[:, list(kinds).index("rougeL")] == 1)] = 1.0

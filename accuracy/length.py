@@ -1,6 +1,7 @@
 """How long are the answers? MLPerf bounds their length as well as ROUGE: a short answer is cheap.
 
-`tokens_per_sample` is a mean of tokens; `gen_len`, MLPerf's other one, a sum of *characters* (mlcommons/inference #2256).
+`tokens_per_sample` is a mean of tokens; `gen_len`, MLPerf's other one, a sum of *characters*
+(mlcommons/inference #2256).
 """
 
 from __future__ import annotations
@@ -25,4 +26,6 @@ def tokens_per_sample(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any])
 def gen_len(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metric]:
     """Sum over the samples `ids` that have a text, without the space around it."""
     texts = [log.texts[i].strip() for i in ids.tolist() if i in log.texts]
-    return [Metric("gen_len", float(sum(map(len, texts))), "characters", len(texts))] if texts else []
+    return (
+        [Metric("gen_len", float(sum(map(len, texts))), "characters", len(texts))] if texts else []
+    )

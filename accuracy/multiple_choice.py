@@ -1,14 +1,16 @@
-"""Which letter does the output choose, and is it the reference's? For questions whose reference is one letter, A to J.
+"""Which letter does the output choose, and is it the reference's? For questions whose reference is
+one letter, A to J.
 
 A letter is read where a person would read it, the first of these that holds:
 
-1. where the output says so ("the answer is (B)", "Answer: B", "option B is correct", `\\boxed{B}`), the last time it does;
+1. where the output says so ("the answer is (B)", "Answer: B", "option B is correct", `\\boxed{B}`),
+   the last time it does;
 2. where it begins ("B", "**B**", "b) Paris", "B. Paris", "B because ...");
 3. where all letters that stand alone in it are the same one ("Perhaps it is (C)").
 
-Anything else, the text of an option without its letter included, is not read: wrong, and counted. MMLU's, GPQA's and
-MMLU-Pro's own patterns are rule 1 alone ("Answer: B", "answer is (B)"). "A" and "I" are words too: standing alone they count
-where a sign or an end follows.
+Anything else, the text of an option without its letter included, is not read: wrong, and counted.
+MMLU's, GPQA's and MMLU-Pro's own patterns are rule 1 alone ("Answer: B", "answer is (B)"). "A" and
+"I" are words too: standing alone they count where a sign or an end follows.
 """
 
 from __future__ import annotations
@@ -24,11 +26,14 @@ from accuracy.references import after_thinking, letter, of_kind, pairs
 from harness.types import Metric, RunLog, Sample
 
 KINDS = ("multiple_choice",)
-_MARKUP = re.compile(r"[*_`$~\"“”]|'(?=[A-J]')|(?<='[A-J])'|\\(?:text|textbf|mathrm|mathbf)(?![A-Za-z])|\\[()\[\]]")
+_MARKUP = re.compile(
+    r"[*_`$~\"“”]|'(?=[A-J]')|(?<='[A-J])'|\\(?:text|textbf|mathrm|mathbf)(?![A-Za-z])|\\[()\[\]]"
+)
 _ROUND = str.maketrans("{[]}", "(())")
 _END = r"(?=\s*(?:[).:,;!<]|-\s|\n|\Z))"
 _APART, _WHOLE = r"(?<![A-Za-z0-9_'’.(-])", r"(?![A-Za-z0-9_'’])"
-_ONE = r"(?!\s*(?:,|/|&|=|\+|and\b|or\b)+\s*(?:(?:or|and)\b\s*)?\(?[A-J0-9]\b)"  # "A and B", "A = 5" choose nothing
+# "A and B", "A = 5" choose nothing
+_ONE = r"(?!\s*(?:,|/|&|=|\+|and\b|or\b)+\s*(?:(?:or|and)\b\s*)?\(?[A-J0-9]\b)"
 _RIGHT = r"(?!\s+(?i:is|are|was)\s+(?i:not|wrong|incorrect|false)\b)"
 _NAMED = rf"(?:\(\s*([A-Ja-j])\s*\)|([A-J]){_WHOLE}|([a-j]){_END}){_ONE}{_RIGHT}"
 _SAID = re.compile(
@@ -51,7 +56,9 @@ def references(samples: Sequence[Sample]) -> dict[int, str]:
 
 
 def multiple_choice(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metric]:
-    """The share of the samples `ids` with a letter for a reference that chose it, and how many answers had no letter."""
+    """The share of the samples `ids` with a letter for a reference that chose it, and how many
+    answers had no letter.
+    """
     letters = references(samples)
     last = max(letters.values(), default="D")
     choices = [(read(text, last), reference) for text, reference in pairs(log, letters, ids)]
@@ -66,7 +73,9 @@ def multiple_choice(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -
 
 
 def score(text: str, reference: str, last: str = "D") -> tuple[float]:
-    """1 if the output chooses the reference's letter. `last` is the last letter on offer, as for `read`."""
+    """1 if the output chooses the reference's letter. `last` is the last letter on offer, as for
+    `read`.
+    """
     wanted = letter(reference)
     return (float(bool(wanted) and read(text, max(last, wanted)) == wanted),)
 
@@ -78,7 +87,11 @@ def read(text: str, last: str = "D") -> str:
     if said := _letters(_SAID.finditer(bare), last):
         return said[-1]
     repeats_the_options = _letters(_LISTED.finditer(bare), last)[:2] == ["A", "B"]
-    if not repeats_the_options and (begun := _BEGUN.match(bare)) and (first := _letters([begun], last)):
+    if (
+        not repeats_the_options
+        and (begun := _BEGUN.match(bare))
+        and (first := _letters([begun], last))
+    ):
         return first[0]
     alone = set(_letters(_ALONE.finditer(bare), last))
     return alone.pop() if len(alone) == 1 else ""

@@ -1,14 +1,18 @@
-"""Is the output's final answer the reference's number or expression? For references with `#### 18` or `\\boxed{...}`.
+"""Is the output's final answer the reference's number or expression? For references with `#### 18`
+or `\\boxed{...}`.
 
-The answer is what the reference's own mark shows in the output (strict). Without it, the other mark; for MATH then the
-formula that follows "answer is"; at last the last number in the text (flexible). `read` says which of them it was.
+The answer is what the reference's own mark shows in the output (strict). Without it, the other
+mark; for MATH then the formula that follows "answer is"; at last the last number in the text
+(flexible). `read` says which of them it was.
 
-- GSM8K (Cobbe et al. 2021): the first "#### number", as in lm-eval's strict-match; its flexible-extract is the last number
-  whether or not there is a mark; MLPerf's is as here. Numbers are equal by value: 1,234 = 1234.00.
-- MATH (Hendrycks et al. 2021): the last box that is closed. Expressions are equal as LaTeX after `plain`, which undoes
-  differences of writing in the manner of Lewkowycz et al. 2022 (Minerva): fractions, roots, units, thousands, percent,
-  degrees, `\\text`, `\\left`, `\\right`, spaces. Numbers and fractions of numbers are equal by value: 0.5 = \\frac12.
-  There is no algebra: x+1 is not 1+x, which lm-eval's sympy would accept.
+- GSM8K (Cobbe et al. 2021): the first "#### number", as in lm-eval's strict-match; its
+  flexible-extract is the last number whether or not there is a mark; MLPerf's is as here. Numbers
+  are equal by value: 1,234 = 1234.00.
+- MATH (Hendrycks et al. 2021): the last box that is closed. Expressions are equal as LaTeX after
+  `plain`, which undoes differences of writing in the manner of Lewkowycz et al. 2022 (Minerva):
+  fractions, roots, units, thousands, percent, degrees, `\\text`, `\\left`, `\\right`, spaces.
+  Numbers and fractions of numbers are equal by value: 0.5 = \\frac12. There is no algebra: x+1 is
+  not 1+x, which lm-eval's sympy would accept.
 """
 
 from __future__ import annotations
@@ -40,7 +44,8 @@ def references(samples: Sequence[Sample]) -> dict[int, str]:
 
 
 def number_match(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metric]:
-    """Right answers in percent, flexible and strict, over the samples `ids` whose reference has a mark.
+    """Right answers in percent, flexible and strict, over the samples `ids` whose reference has a
+    mark.
 
     With them: how many outputs had that mark, and in how many there was nothing to read (wrong).
     """
@@ -49,7 +54,9 @@ def number_match(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> l
         return []
     wanted = [target(reference) for _, reference in compared]
     found = [read(text, want.how) for (text, _), want in zip(compared, wanted, strict=True)]
-    right = np.array([same(is_.answer, want.answer) for is_, want in zip(found, wanted, strict=True)])
+    right = np.array(
+        [same(is_.answer, want.answer) for is_, want in zip(found, wanted, strict=True)]
+    )
     marked = np.array([is_.how == want.how for is_, want in zip(found, wanted, strict=True)])
     n = len(compared)
     return [
@@ -101,7 +108,11 @@ _DOLLAR = re.compile(r"(?<![0-9])\\?\$(?=-?\.?[0-9])")
 
 def _numerals(text: str) -> str:
     """One minus sign; 1{,}234, 1,\\!234 and 1\\,234 as 1,234."""
-    return re.sub(r"(?<=[0-9])(?:\{,\}|,\\!|\\,|\\!)(?=[0-9]{3}(?![0-9]))", ",", text.replace("\N{MINUS SIGN}", "-"))
+    return re.sub(
+        r"(?<=[0-9])(?:\{,\}|,\\!|\\,|\\!)(?=[0-9]{3}(?![0-9]))",
+        ",",
+        text.replace("\N{MINUS SIGN}", "-"),
+    )
 
 
 def same(answer: str, wanted: str) -> bool:
@@ -118,9 +129,10 @@ def same(answer: str, wanted: str) -> bool:
 # ---- LaTeX, written plainly
 
 _UNITS = (
-    "degrees? dollars? cents? percent units? points? seconds? minutes? hours? days? weeks? months? years? miles? mph "
-    "inch(?:es)? foot feet ft yards? met(?:er|re)s? centimet(?:er|re)s? kilomet(?:er|re)s? mm cm km kg grams? kilograms? "
-    "pounds? lit(?:er|re)s? ways? people students? digits? edges? meals? integers? multiples?"
+    "degrees? dollars? cents? percent units? points? seconds? minutes? hours? days? weeks? months?"
+    " years? miles? mph inch(?:es)? foot feet ft yards? met(?:er|re)s? centimet(?:er|re)s?"
+    " kilomet(?:er|re)s? mm cm km kg grams? kilograms? pounds? lit(?:er|re)s? ways? people"
+    " students? digits? edges? meals? integers? multiples?"
 ).replace(" ", "|")
 _LONGEST = 1_000  # characters: no final answer is as long, and what rambles on is compared as it is
 _ARGUMENT = r"(\{[^{}]*\}|[0-9A-Za-z])"
@@ -131,10 +143,16 @@ _REWRITES = [
         (r"\\(?:left|right)(?![A-Za-z])\.?|\\[bB]igg?[lrm]?(?![A-Za-z])", ""),
         (r"\^?\{?\\(?:circ|degree)(?![A-Za-z])\}?", ""),
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
-        (r"\\(leq|geq|neq|lt|gt)(?![A-Za-z])", lambda m: {"lt": "<", "gt": ">"}.get(m[1], "\\" + m[1][:-1])),
+        (
+            r"\\(leq|geq|neq|lt|gt)(?![A-Za-z])",
+            lambda m: {"lt": "<", "gt": ">"}.get(m[1], "\\" + m[1][:-1]),
+        ),
         (r"(?<=\S)\s*\\(?:text|mbox|mathrm)\{\s[^{}]*\}(?:\^\{?[23]\}?)?$", ""),  # a unit
         # spaces, dollars, percent; \\ between the rows of a matrix stays
-        (r"(\\\\)|\\[ ,;:!()\[\]$%]|\\q?quad(?![A-Za-z])|\\displaystyle(?![A-Za-z])|[\s~$%€£°]", r"\1"),
+        (
+            r"(\\\\)|\\[ ,;:!()\[\]$%]|\\q?quad(?![A-Za-z])|\\displaystyle(?![A-Za-z])|[\s~$%€£°]",
+            r"\1",
+        ),
         (r"\\(?:mbox|text[a-z]{2,6}|math(?:rm|bf|it|sf)|operatorname)(?=\{)", r"\\text"),
         (r",?\\text\{(?:and|or)\}", ","),
         (_AFTER_VALUE + r"\\text\{[^{}]*\}(?:\^\{?[23]\}?)?$", ""),  # one without a space before it
@@ -142,8 +160,14 @@ _REWRITES = [
         (_AFTER_VALUE + rf"(?:square|cubic)?(?:{_UNITS})(?:per[a-z]+)?(?:\^\{{?[23]\}}?)?$", ""),
         (r"^[A-Za-z]{1,3}(?:\([A-Za-z]\)|_\{?\w\}?)?=(?=[^=]+$)", ""),  # x = 5
         (r"[.,;]+$|^\+", ""),
-        (rf"\\frac{_ARGUMENT}{_ARGUMENT}", lambda m: "\\frac" + "".join(f"{{{part.strip('{}')}}}" for part in m.groups())),
-        (r"(?<![\w.}/\\])((?:[0-9]*\\pi|[0-9]+|[A-Za-z]))/([0-9]+|[A-Za-z])(?![\w.{/\\])", r"\\frac{\1}{\2}"),
+        (
+            rf"\\frac{_ARGUMENT}{_ARGUMENT}",
+            lambda m: "\\frac" + "".join(f"{{{part.strip('{}')}}}" for part in m.groups()),
+        ),
+        (
+            r"(?<![\w.}/\\])((?:[0-9]*\\pi|[0-9]+|[A-Za-z]))/([0-9]+|[A-Za-z])(?![\w.{/\\])",
+            r"\\frac{\1}{\2}",
+        ),
         (r"\\sqrt([0-9A-Za-z])", r"\\sqrt{\1}"),
         (r"([_^])\{(\w)\}", r"\1\2"),
         (r"(?<![0-9])\.(?=[0-9])", "0."),
@@ -153,7 +177,9 @@ _REWRITES = [
 
 
 def plain(answer: str) -> str:
-    """An answer's LaTeX without what people write differently. Meant to compare with, not to be read."""
+    """An answer's LaTeX without what people write differently. Meant to compare with, not to be
+    read.
+    """
     if len(answer) > _LONGEST:
         return answer
     while (inner := boxed(answer)) is not None:
@@ -172,7 +198,9 @@ _MOST_DIGITS = 400  # longer ones are compared as text
 
 
 def value(plainly: str) -> Fraction | None:
-    """The number that a plain answer is: 12, -0.5, 1,234, \\frac{1}{2}, 1\\frac{1}{2}; None if it is none."""
+    """The number that a plain answer is: 12, -0.5, 1,234, \\frac{1}{2}, 1\\frac{1}{2}; None if it
+    is none.
+    """
     found = _VALUE.fullmatch(plainly) if len(plainly) <= _MOST_DIGITS else None
     if not found:
         return None

@@ -1,12 +1,16 @@
-"""How well does a model predict texts? What every token cost it comes in; perplexity and its kin come out, with intervals.
+"""How well does a model predict texts? What every token cost it comes in; perplexity and its kin
+come out, with intervals.
 
-    loss            mean negative log likelihood of a token, in nats: every token weighs the same, whichever text it is in
-    perplexity      exp(loss), of the corpus; those of single texts and their means are `perplexity_spread`, another thing
+    loss            mean negative log likelihood of a token, in nats: every token weighs the same,
+                    whichever text it is in
+    perplexity      exp(loss), of the corpus; those of single texts and their means are
+                    `perplexity_spread`, another thing
     bits per byte   all the nats / ln 2 / the UTF-8 bytes that the scored tokens stand for
     accuracy        share of the tokens that the model would have chosen itself
 
-A token is a unit of the tokenizer's making. A model with longer tokens has fewer and harder guesses in the same text, and a
-higher perplexity for the same knowledge; bytes are the same for all. Intervals (`resampling`) are over texts.
+A token is a unit of the tokenizer's making. A model with longer tokens has fewer and harder guesses
+in the same text, and a higher perplexity for the same knowledge; bytes are the same for all.
+Intervals (`resampling`) are over texts.
 """
 
 from __future__ import annotations
@@ -41,14 +45,20 @@ class TextScores:
     num_bytes: int  # that the scored tokens stand for
 
     def __post_init__(self) -> None:
-        lengths = {name: len(getattr(self, name)) for name in ("token_ids", "starts", "ends", "nll_nats", "correct")}
+        lengths = {
+            name: len(getattr(self, name))
+            for name in ("token_ids", "starts", "ends", "nll_nats", "correct")
+        }
         if len(set(lengths.values())) != 1:
             found = ", ".join(f"{n} {name}" for name, n in lengths.items())
             raise BadInput(f"scores of text {self.text_id!r}", found, "as many of each")
         if len(broken := np.flatnonzero(~np.isfinite(self.nll_nats))):
             found = f"{float(self.nll_nats[broken[0]])} nats at token {int(broken[0])}"
             raise BadInput(
-                f"scores of text {self.text_id!r}", found, "a finite number", "The model's logits are broken there."
+                f"scores of text {self.text_id!r}",
+                found,
+                "a finite number",
+                "The model's logits are broken there.",
             )
 
     def __len__(self) -> int:
@@ -57,7 +67,9 @@ class TextScores:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of some tokens. A perplexity beyond 1e308 is infinite; bits per byte are for whole texts only."""
+    """Of some tokens. A perplexity beyond 1e308 is infinite; bits per byte are for whole texts
+    only.
+    """
 
     texts: int  # that have such a token
     unscored: int  # texts that have none and count for nothing
@@ -76,7 +88,10 @@ def corpus(texts: Sequence[TextScores]) -> Figures:
 
 def sums_of(texts: Sequence[TextScores]) -> Floats:
     """(n, 4): nats, tokens, correct tokens, bytes of each text."""
-    rows = [(text.nll_nats.sum(dtype=np.float64), len(text), text.correct.sum(), text.num_bytes) for text in texts]
+    rows = [
+        (text.nll_nats.sum(dtype=np.float64), len(text), text.correct.sum(), text.num_bytes)
+        for text in texts
+    ]
     return np.array(rows, np.float64).reshape(len(texts), 4)
 
 
@@ -105,7 +120,9 @@ def _group(sums: Floats, draws: Floats, all_texts: int) -> Figures:
         bytes=int(total[3]) if whole else None,
         loss_nats=loss,
         perplexity=Estimate(*(exp(end) for end in loss)),
-        bits_per_byte=in_bits(ratio(total[0], total[3], draws[:, 0], draws[:, 3], n)) if whole else NOTHING,
+        bits_per_byte=(
+            in_bits(ratio(total[0], total[3], draws[:, 0], draws[:, 3], n)) if whole else NOTHING
+        ),
         accuracy=ratio(total[2], total[1], draws[:, 2], draws[:, 1], n),
     )
 

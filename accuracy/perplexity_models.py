@@ -1,7 +1,8 @@
-"""Which model predicts the same texts better, and what is a context worth? Two models' scores in, paired differences out.
+"""Which model predicts the same texts better, and what is a context worth? Two models' scores in,
+paired differences out.
 
-Per token only models of one tokenizer compare (`perplexity` says why), so `ranked` refuses to set models of different
-tokenizers in order by anything per token.
+Per token only models of one tokenizer compare (`perplexity` says why), so `ranked` refuses to set
+models of different tokenizers in order by anything per token.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ class Difference:
 
 
 def difference(ours: Sequence[TextScores], theirs: Sequence[TextScores]) -> Difference:
-    """Paired: a draw takes a text for both. A text without a scored token on one side is left out on both."""
+    """Paired: a draw takes a text for both. A text without a scored token on one side is left out
+    on both.
+    """
     pairs = [(a, b) for a, b in same_texts("a difference", ours, theirs) if len(a) and len(b)]
     n = len(pairs)
     sums = np.concatenate([sums_of([a for a, _ in pairs]), sums_of([b for _, b in pairs])], axis=1)
@@ -42,7 +45,9 @@ def difference(ours: Sequence[TextScores], theirs: Sequence[TextScores]) -> Diff
         if not (total[under] > 0 and total[4 + under] > 0):
             return NOTHING
         value = float(total[over] / total[under] - total[4 + over] / total[4 + under])
-        drawn = divided(draws[:, over], draws[:, under]) - divided(draws[:, 4 + over], draws[:, 4 + under])
+        drawn = divided(draws[:, over], draws[:, under]) - divided(
+            draws[:, 4 + over], draws[:, 4 + under]
+        )
         return interval(value, drawn, n)
 
     same = all(_first_unlike(a, b) is None for a, b in pairs)
@@ -52,7 +57,9 @@ def difference(ours: Sequence[TextScores], theirs: Sequence[TextScores]) -> Diff
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """What a context before the same tokens is worth: positive nats, and a ratio below 1, where it helps."""
+    """What a context before the same tokens is worth: positive nats, and a ratio below 1, where it
+    helps.
+    """
 
     base: Figures
     conditioned: Figures
@@ -66,7 +73,11 @@ def gain(base: Sequence[TextScores], conditioned: Sequence[TextScores]) -> Gain:
     pairs = list(same_tokens("the gain from a context", base, conditioned))
     a, b = [first for first, _ in pairs], [second for _, second in pairs]
     change = difference(b, a)
-    rows = [(float((second.nll_nats < first.nll_nats).sum()), len(first)) for first, second in pairs if len(first)]
+    rows = [
+        (float((second.nll_nats < first.nll_nats).sum()), len(first))
+        for first, second in pairs
+        if len(first)
+    ]
     helped = np.array(rows, np.float64).reshape(len(rows), 2)
     draws, total = resampled(helped), helped.sum(axis=0)
     return Gain(
@@ -87,7 +98,9 @@ def _negative(estimate: Estimate) -> Estimate:
 
 
 class Comparable(NamedTuple):
-    """`groups`: models of one tokenizer each. Per token only within a group; bits per byte always."""
+    """`groups`: models of one tokenizer each. Per token only within a group; bits per byte
+    always.
+    """
 
     per_token: bool
     groups: list[list[str]]
@@ -100,12 +113,15 @@ def comparable(tokenizers: Mapping[str, str]) -> Comparable:
     for model, fingerprint in tokenizers.items():
         groups.setdefault(fingerprint, []).append(model)
     if len(groups) < 2:
-        return Comparable(True, list(groups.values()), "All models cut the texts into the same tokens.")
+        return Comparable(
+            True, list(groups.values()), "All models cut the texts into the same tokens."
+        )
     names = " | ".join(", ".join(models) for models in groups.values())
     why = (
-        f"These models cut the same text into different tokens ({names}): with longer tokens there are fewer and harder "
-        "guesses, and perplexity, loss and accuracy per token change though the model knows no more and no less. "
-        "Bits per byte counts the same bytes for all, and alone compares them."
+        f"These models cut the same text into different tokens ({names}): with longer tokens there"
+        " are fewer and harder guesses, and perplexity, loss and accuracy per token change though"
+        " the model knows no more and no less. Bits per byte counts the same bytes for all, and"
+        " alone compares them."
     )
     return Comparable(False, list(groups.values()), why)
 
@@ -118,11 +134,17 @@ class Ranked(NamedTuple):
     behind: Estimate | None
 
 
-def ranked(models: Mapping[str, Sequence[TextScores]], tokenizers: Mapping[str, str], by: By) -> list[Ranked]:
-    """Best first. All must have scored the same texts; by perplexity, the same tokens (`behind` is then in nats of loss)."""
+def ranked(
+    models: Mapping[str, Sequence[TextScores]], tokenizers: Mapping[str, str], by: By
+) -> list[Ranked]:
+    """Best first. All must have scored the same texts; by perplexity, the same tokens (`behind` is
+    then in nats of loss).
+    """
     verdict = comparable({model: tokenizers[model] for model in models})
     if by == "perplexity" and not verdict.per_token:
-        raise BadInput("a ranking by perplexity", f"{len(verdict.groups)} tokenizers", "one", verdict.why)
+        raise BadInput(
+            "a ranking by perplexity", f"{len(verdict.groups)} tokenizers", "one", verdict.why
+        )
     names = list(models)
     for model in names[1:]:
         check = same_tokens if by == "perplexity" else same_texts
@@ -130,12 +152,22 @@ def ranked(models: Mapping[str, Sequence[TextScores]], tokenizers: Mapping[str, 
             pass
     found = {model: getattr(corpus(texts), by) for model, texts in models.items()}
     if empty := [model for model, figure in found.items() if figure.value is None]:
-        raise BadInput(f"a ranking by {by.replace('_', ' ')}", f"{empty[0]} has nothing scored", "a scored text at least")
+        raise BadInput(
+            f"a ranking by {by.replace('_', ' ')}",
+            f"{empty[0]} has nothing scored",
+            "a scored text at least",
+        )
     order = sorted(names, key=lambda model: found[model].value)
     rows = [Ranked(model, found[model], None) for model in order[:1]]
     for before, model in pairwise(order):
         change = difference(models[model], models[before])
-        rows.append(Ranked(model, found[model], change.loss_nats if by == "perplexity" else change.bits_per_byte))
+        rows.append(
+            Ranked(
+                model,
+                found[model],
+                change.loss_nats if by == "perplexity" else change.bits_per_byte,
+            )
+        )
     return rows
 
 
@@ -152,7 +184,11 @@ def same_texts(
         raise BadInput(doing, "two texts of one id", "an id for each text")
     if unlike := sorted(mine ^ others.keys()):
         side = "first" if unlike[0] in mine else "second"
-        raise BadInput(doing, f"{len(unlike)} texts on one side only, {unlike[0]!r} on the {side}", "the same texts")
+        raise BadInput(
+            doing,
+            f"{len(unlike)} texts on one side only, {unlike[0]!r} on the {side}",
+            "the same texts",
+        )
     yield from ((text, others[text.text_id]) for text in ours)
 
 
@@ -162,14 +198,21 @@ def same_tokens(
     """Pairs by id that have the same tokens at the same characters."""
     for a, b in same_texts(doing, ours, theirs):
         if (at := _first_unlike(a, b)) is not None:
-            found = f"text {a.text_id!r} differs from scored token {at} on: {_where(a, at)} beside {_where(b, at)}"
+            found = (
+                f"text {a.text_id!r} differs from scored token {at} on: {_where(a, at)} beside"
+                f" {_where(b, at)}"
+            )
             raise BadInput(doing, found, "the same tokens at the same characters")
         yield a, b
 
 
 def _first_unlike(a: TextScores, b: TextScores) -> int | None:
     n = min(len(a), len(b))
-    unlike = (a.token_ids[:n] != b.token_ids[:n]) | (a.starts[:n] != b.starts[:n]) | (a.ends[:n] != b.ends[:n])
+    unlike = (
+        (a.token_ids[:n] != b.token_ids[:n])
+        | (a.starts[:n] != b.starts[:n])
+        | (a.ends[:n] != b.ends[:n])
+    )
     if unlike.any():
         return int(unlike.argmax())
     return None if len(a) == len(b) else n

@@ -1,7 +1,8 @@
-"""How do texts differ for one model? The figures of each text and of each category, their spread, and what length does.
+"""How do texts differ for one model? The figures of each text and of each category, their spread,
+and what length does.
 
-Of texts that are taken together (a category, a third by length) every token weighs the same, as in the corpus; in the
-spread, the extremes and the trend every text does.
+Of texts that are taken together (a category, a third by length) every token weighs the same, as in
+the corpus; in the spread, the extremes and the trend every text does.
 """
 
 from __future__ import annotations
@@ -14,7 +15,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from accuracy.perplexity import Figures, TextScores, corpus
-from accuracy.resampling import LARGEST_EXPONENT, NOTHING, Estimate, Floats, divided, exp, interval, resampled
+from accuracy.resampling import (
+    LARGEST_EXPONENT,
+    NOTHING,
+    Estimate,
+    Floats,
+    divided,
+    exp,
+    interval,
+    resampled,
+)
 from harness.errors import BadInput
 
 
@@ -24,8 +34,12 @@ def per_text(texts: Sequence[TextScores]) -> list[Figures]:
 
 
 def by_category(texts: Sequence[TextScores]) -> dict[str, Figures]:
-    """Categories in the order in which they come up. Intervals draw among the category's own texts."""
-    return {category: corpus([texts[i] for i in rows]) for category, rows in _categories(texts).items()}
+    """Categories in the order in which they come up. Intervals draw among the category's own
+    texts.
+    """
+    return {
+        category: corpus([texts[i] for i in rows]) for category, rows in _categories(texts).items()
+    }
 
 
 def _categories(texts: Sequence[TextScores]) -> dict[str, list[int]]:
@@ -35,14 +49,18 @@ def _categories(texts: Sequence[TextScores]) -> dict[str, list[int]]:
     return rows
 
 
-def extremes(texts: Sequence[TextScores], count: int, at_least: int = 1) -> tuple[list[str], list[str]]:
+def extremes(
+    texts: Sequence[TextScores], count: int, at_least: int = 1
+) -> tuple[list[str], list[str]]:
     """Ids of the texts with the lowest and with the highest perplexity, the most extreme first.
 
     Texts of fewer than `at_least` tokens stay out: in a few tokens anything is possible.
     """
     scored = [text for text in texts if len(text) >= max(at_least, 1)]
     order = np.argsort(_losses(scored), kind="stable")
-    return [scored[i].text_id for i in order[:count]], [scored[i].text_id for i in order[::-1][:count]]
+    return [scored[i].text_id for i in order[:count]], [
+        scored[i].text_id for i in order[::-1][:count]
+    ]
 
 
 def _losses(texts: Sequence[TextScores]) -> Floats:
@@ -56,8 +74,8 @@ def _losses(texts: Sequence[TextScores]) -> Floats:
 class Spread:
     """Of the perplexities of single texts, each weighing the same.
 
-    Quantiles are taken of the losses: between two texts lies their geometric mean. `mean` is infinite if one text's
-    perplexity is beyond 1e154.
+    Quantiles are taken of the losses: between two texts lies their geometric mean. `mean` is
+    infinite if one text's perplexity is beyond 1e154.
     """
 
     texts: int
@@ -83,7 +101,9 @@ def spread(texts: Sequence[TextScores]) -> Spread:
     draws = resampled(np.stack([losses, perplexities if finite else losses], axis=1)) / n
     log_mean = interval(float(losses.mean()), draws[:, 0], n)
     mean = interval(float(perplexities.mean()), draws[:, 1], n) if finite else Estimate(math.inf)
-    lowest, first, middle, third, highest = (exp(float(end)) for end in np.quantile(losses, [0, 0.25, 0.5, 0.75, 1]))
+    lowest, first, middle, third, highest = (
+        exp(float(end)) for end in np.quantile(losses, [0, 0.25, 0.5, 0.75, 1])
+    )
     return Spread(
         texts=n,
         mean=mean,
@@ -102,7 +122,10 @@ def _between(losses: Floats, groups: Sequence[Sequence[int]]) -> float | None:
     all_squares = float(((losses - losses.mean()) ** 2).sum())
     if len(groups) < 2 or all_squares <= 1e-24 * float((losses**2).sum()):
         return None
-    return sum(len(rows) * float(losses[rows].mean() - losses.mean()) ** 2 for rows in groups) / all_squares
+    return (
+        sum(len(rows) * float(losses[rows].mean() - losses.mean()) ** 2 for rows in groups)
+        / all_squares
+    )
 
 
 # ---- length
@@ -117,7 +140,9 @@ class Lengths(NamedTuple):
 
 
 def by_length(texts: Sequence[TextScores], parts: int = 3) -> list[Lengths]:
-    """Thirds by length in bytes, the short ones first. Texts of one length stay together, so there may be fewer."""
+    """Thirds by length in bytes, the short ones first. Texts of one length stay together, so there
+    may be fewer.
+    """
     scored = [text for text in texts if len(text)]
     if not scored:
         return []
@@ -125,15 +150,19 @@ def by_length(texts: Sequence[TextScores], parts: int = 3) -> list[Lengths]:
     last = np.sort(lengths)[[max(len(lengths) * k // parts - 1, 0) for k in range(1, parts)]]
     third = np.searchsorted(last, lengths)
     rows = [np.flatnonzero(third == k) for k in np.unique(third)]
-    return [Lengths(int(lengths[i].min()), int(lengths[i].max()), corpus([scored[j] for j in i])) for i in rows]
+    return [
+        Lengths(int(lengths[i].min()), int(lengths[i].max()), corpus([scored[j] for j in i]))
+        for i in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class LengthTrend:
     """Least squares of the texts' losses on log2(bytes), each text a point.
 
-    `within`: the slope with the category held fixed. `adjusted`: what a category's mean loss would be for texts of
-    `at_bytes`, along that slope, so that a category of short texts is not called hard for being short.
+    `within`: the slope with the category held fixed. `adjusted`: what a category's mean loss would
+    be for texts of `at_bytes`, along that slope, so that a category of short texts is not called
+    hard for being short.
     """
 
     texts: int
@@ -144,7 +173,9 @@ class LengthTrend:
 
 
 def length_trend(texts: Sequence[TextScores], at_bytes: float | None = None) -> LengthTrend:
-    """Length in bytes, which is the same for every tokenizer. `at_bytes` is the median unless given."""
+    """Length in bytes, which is the same for every tokenizer. `at_bytes` is the median unless
+    given.
+    """
     scored = [text for text in texts if len(text) and text.num_bytes > 0]
     n, categories = len(scored), _categories(scored)
     if not n:
@@ -176,7 +207,9 @@ def length_trend(texts: Sequence[TextScores], at_bytes: float | None = None) -> 
 
 
 def _slope(moments: Floats) -> Floats:
-    """(B, K, 5) moments of K groups -> (B,) their common slope; NaN where all of a group have one length."""
+    """(B, K, 5) moments of K groups -> (B,) their common slope; NaN where all of a group have one
+    length.
+    """
     count, x, y, xx, xy = (moments[:, :, i] for i in range(5))
     over, under = xy - divided(x * y, count), xx - divided(x * x, count)
     spread_out = np.nansum(under, axis=1)

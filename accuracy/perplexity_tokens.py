@@ -1,4 +1,6 @@
-"""Which tokens does a model find hard? Figures by their place and kind, and the single ones that cost or gain most."""
+"""Which tokens does a model find hard? Figures by their place and kind, and the single ones that
+cost or gain most.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +25,25 @@ Key = TypeVar("Key", bound=Hashable)
 # ---- groups
 
 
-def by_position(texts: Sequence[TextScores], edges: Sequence[int] | None = None) -> dict[tuple[int, int], Figures]:
-    """By place among the scored tokens: first and last place of a bin -> figures. 0, 1, 2-3, 4-7, ... unless `edges` say.
+def by_position(
+    texts: Sequence[TextScores], edges: Sequence[int] | None = None
+) -> dict[tuple[int, int], Figures]:
+    """By place among the scored tokens: first and last place of a bin -> figures. 0, 1, 2-3, 4-7,
+    ... unless `edges` say.
 
-    `edges` are the first places of the bins, and one beyond the last. Late bins hold the long texts only.
+    `edges` are the first places of the bins, and one beyond the last. Late bins hold the long texts
+    only.
     """
     longest = max(map(len, texts), default=0)
-    at = list(edges) if edges is not None else [0, *(1 << k for k in range(longest.bit_length() + 1))]
+    at = (
+        list(edges)
+        if edges is not None
+        else [0, *(1 << k for k in range(longest.bit_length() + 1))]
+    )
     if len(at) < 2 or any(a >= b for a, b in pairwise(at)):
-        raise BadInput("bins of positions", f"{at}", "at least two edges, each above the one before")
+        raise BadInput(
+            "bins of positions", f"{at}", "at least two edges, each above the one before"
+        )
     labels = [np.searchsorted(at, np.arange(len(text)), side="right") - 1 for text in texts]
     return by_label(texts, labels, [(first, after - 1) for first, after in pairwise(at)])
 
@@ -39,40 +51,71 @@ def by_position(texts: Sequence[TextScores], edges: Sequence[int] | None = None)
 def by_sentence(
     texts: Sequence[TextScores], documents: Mapping[str, str], most: int = _MOST_SENTENCES
 ) -> dict[int, Figures]:
-    """By number of the sentence, from 1; `most` stands for itself and all later ones. `documents`: text_id -> text."""
-    labels = [np.minimum(sentence_numbers(_document(documents, text), text.starts, text.ends), most - 1) for text in texts]
+    """By number of the sentence, from 1; `most` stands for itself and all later ones. `documents`:
+    text_id -> text.
+    """
+    labels = [
+        np.minimum(sentence_numbers(_document(documents, text), text.starts, text.ends), most - 1)
+        for text in texts
+    ]
     return by_label(texts, labels, range(1, most + 1))
 
 
 def by_kind(texts: Sequence[TextScores], documents: Mapping[str, str]) -> dict[str, Figures]:
     """By class of token (`token_kinds`). `documents`: text_id -> text."""
-    return by_label(texts, [kinds(_document(documents, text), text.starts, text.ends) for text in texts], KINDS)
+    return by_label(
+        texts, [kinds(_document(documents, text), text.starts, text.ends) for text in texts], KINDS
+    )
 
 
 def _document(documents: Mapping[str, str], text: TextScores) -> str:
     if text.text_id not in documents:
-        raise BadInput("figures by kind of token", f"no text {text.text_id!r}", f"{len(documents)} texts are given")
+        raise BadInput(
+            "figures by kind of token",
+            f"no text {text.text_id!r}",
+            f"{len(documents)} texts are given",
+        )
     document = documents[text.text_id]
     if len(text) and int(text.ends.max()) > len(document):
         found = f"a token of {text.text_id!r} ends at character {int(text.ends.max())}"
-        raise BadInput("figures by kind of token", found, f"the text has {len(document)}", "Is it the one that was scored?")
+        raise BadInput(
+            "figures by kind of token",
+            found,
+            f"the text has {len(document)}",
+            "Is it the one that was scored?",
+        )
     return document
 
 
-def by_label(texts: Sequence[TextScores], labels: Sequence[NDArray[Any]], keys: Sequence[Key]) -> dict[Key, Figures]:
-    """Tokens in groups: `labels` are (T,) places in `keys`, one array per text; what is no place there is left out.
+def by_label(
+    texts: Sequence[TextScores], labels: Sequence[NDArray[Any]], keys: Sequence[Key]
+) -> dict[Key, Figures]:
+    """Tokens in groups: `labels` are (T,) places in `keys`, one array per text; what is no place
+    there is left out.
 
     Groups without a token are left out too.
     """
     for text, label in zip(texts, labels, strict=True):
         if len(text) != len(label):
-            raise BadInput(f"groups of tokens in text {text.text_id!r}", f"{len(label)} labels", f"{len(text)} tokens")
+            raise BadInput(
+                f"groups of tokens in text {text.text_id!r}",
+                f"{len(label)} labels",
+                f"{len(text)} tokens",
+            )
     group = _joined(labels, np.int64)
     inside = (group >= 0) & (group < len(keys))
-    cell = (np.repeat(np.arange(len(texts)), [len(text) for text in texts]) * len(keys) + group)[inside]
-    columns = (_joined([text.nll_nats for text in texts]), np.ones(len(group)), _joined([text.correct for text in texts]))
+    cell = (np.repeat(np.arange(len(texts)), [len(text) for text in texts]) * len(keys) + group)[
+        inside
+    ]
+    columns = (
+        _joined([text.nll_nats for text in texts]),
+        np.ones(len(group)),
+        _joined([text.correct for text in texts]),
+    )
     size = len(texts) * len(keys)
-    sums: Floats = np.stack([np.bincount(cell, column[inside], minlength=size) for column in columns], axis=-1)
+    sums: Floats = np.stack(
+        [np.bincount(cell, column[inside], minlength=size) for column in columns], axis=-1
+    )
     found = figures_of(sums.reshape(len(texts), len(keys), 3))
     return {key: figures for key, figures in zip(keys, found, strict=True) if figures.tokens}
 
@@ -115,16 +158,26 @@ def hardest(texts: Sequence[TextScores], count: int) -> list[Token]:
 
 
 def hardest_ids(texts: Sequence[TextScores], count: int, at_least: int = 5) -> list[TokenMean]:
-    """The entries of the vocabulary with the highest mean loss among those that come at least so often."""
-    ids, which, times = np.unique(_joined([t.token_ids for t in texts], np.int64), return_inverse=True, return_counts=True)
-    losses = np.bincount(which, _joined([text.nll_nats for text in texts]), minlength=len(ids)) / np.maximum(times, 1)
+    """The entries of the vocabulary with the highest mean loss among those that come at least so
+    often.
+    """
+    ids, which, times = np.unique(
+        _joined([t.token_ids for t in texts], np.int64), return_inverse=True, return_counts=True
+    )
+    losses = np.bincount(
+        which, _joined([text.nll_nats for text in texts]), minlength=len(ids)
+    ) / np.maximum(times, 1)
     often = np.flatnonzero(times >= at_least)
     best = often[np.argsort(-losses[often], kind="stable")[:count]]
     return [TokenMean(int(ids[i]), int(times[i]), float(losses[i])) for i in best]
 
 
-def largest_gains(model: Sequence[TextScores], better: Sequence[TextScores], count: int) -> list[TokenGain]:
-    """The tokens that cost `better` least in comparison; swap the two for those that cost it more."""
+def largest_gains(
+    model: Sequence[TextScores], better: Sequence[TextScores], count: int
+) -> list[TokenGain]:
+    """The tokens that cost `better` least in comparison; swap the two for those that cost it
+    more.
+    """
     pairs = list(same_tokens("gains by token", model, better))
     gains = [np.subtract(a.nll_nats, b.nll_nats, dtype=np.float64) for a, b in pairs]
     places = [(i, at) for i, at in _largest(gains, count) if gains[i][at] > 0]

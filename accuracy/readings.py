@@ -1,8 +1,12 @@
-"""How much of its reference does a candidate keep, read in two ways? The answers of two runs in, a row of the gate out.
+"""How much of its reference does a candidate keep, read in two ways? The answers of two runs in, a
+row of the gate out.
 
-dataset      MLPerf's: mean ROUGE against the dataset's answers, as a share of the reference's; and mean tokens a sample
-reference    mean ROUGE against the reference's own text for the same prompt; the reference itself scores exactly 1
-published    where the target is MLPerf's by name: mean ROUGE against the dataset's answers, as a share of its figures
+dataset      MLPerf's: mean ROUGE against the dataset's answers, as a share of the reference's; and
+             mean tokens a sample
+reference    mean ROUGE against the reference's own text for the same prompt; the reference itself
+             scores exactly 1
+published    where the target is MLPerf's by name: mean ROUGE against the dataset's answers, as a
+             share of its figures
 """
 
 from __future__ import annotations
@@ -34,7 +38,8 @@ Bar = Callable[[str, int], AbstractContextManager[Progress]]  # shows what is do
 class Outputs:
     """The answers of an accuracy run, one per sample in the order of the dataset.
 
-    `problem` says why they cannot be judged; `terms` are what must be the same before two runs may be compared.
+    `problem` says why they cannot be judged; `terms` are what must be the same before two runs may
+    be compared.
     """
 
     label: str
@@ -56,7 +61,10 @@ class Outputs:
     def answered(self) -> NDArray[np.bool_]:
         """(n,) True where the dataset has an answer."""
         known = self.samples or {}
-        return np.array([i in known and bool((known[i].reference or "").strip()) for i in self.index.tolist()], np.bool_)
+        return np.array(
+            [i in known and bool((known[i].reference or "").strip()) for i in self.index.tolist()],
+            np.bool_,
+        )
 
     @property
     def empty(self) -> int:
@@ -64,7 +72,9 @@ class Outputs:
 
 
 class Asked(NamedTuple):
-    """`target` is a share in percent ("99.9") or a name of `PUBLISHED`; `against` None: dataset if it has answers."""
+    """`target` is a share in percent ("99.9") or a name of `PUBLISHED`; `against` None: dataset if
+    it has answers.
+    """
 
     target: str = "99.9"
     against: str | None = None
@@ -81,7 +91,9 @@ class Asked(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A ratio with its verdict at each share; `limits` where these are not the share, no calls where it is only shown."""
+    """A ratio with its verdict at each share; `limits` where these are not the share, no calls
+    where it is only shown.
+    """
 
     ratio: Ratio
     calls: Mapping[str, Call]
@@ -105,18 +117,27 @@ class Bench:
     """
 
     def __init__(
-        self, reference: Outputs, asked: Asked, bar: Bar = lambda what, total: nullcontext(lambda done: None)
+        self,
+        reference: Outputs,
+        asked: Asked,
+        bar: Bar = lambda what, total: nullcontext(lambda done: None),
     ) -> None:
         self.reference, self.asked, self._bar = reference, asked, bar
         self.against, self.why = chosen_reading(reference, asked)
         self.answered = np.flatnonzero(reference.answered)
         scored = len(self.answered) >= 2 and not reference.problem
-        self.scores = self._against_dataset(reference) if scored else np.zeros((0, len(rouge.KINDS)))
+        self.scores = (
+            self._against_dataset(reference) if scored else np.zeros((0, len(rouge.KINDS)))
+        )
 
     @property
     def reference_rouge(self) -> dict[str, float]:
         """The reference's own mean scores against the dataset's answers."""
-        return {kind: float(values.mean()) for kind, values in columns(self.scores, rouge.KINDS).items() if len(values)}
+        return {
+            kind: float(values.mean())
+            for kind, values in columns(self.scores, rouge.KINDS).items()
+            if len(values)
+        }
 
     def row(self, outputs: Outputs) -> Row:
         """Everything that is known of a candidate."""
@@ -144,7 +165,10 @@ class Bench:
             "divergence": [part._asdict() for part in differences.histogram(positions, longest)],
             "readings": {name: _plain(reading) for name, reading in readings.items()},
             "labels": self._labels(ours, theirs, decides.rows),
-            "worst": [self._beside(outputs, k, decides, ours, theirs) for k in differences.worst(theirs - ours, WORST)],
+            "worst": [
+                self._beside(outputs, k, decides, ours, theirs)
+                for k in differences.worst(theirs - ours, WORST)
+            ],
             "notes": list(outputs.notes),
         }
 
@@ -153,7 +177,10 @@ class Bench:
     def _readings(self, outputs: Outputs) -> Iterator[tuple[str, Reading]]:
         shares = sorted({*TARGETS, self.asked.share})
         counted = bool(self.reference.tokens.any())
-        ours, theirs = ({"tokens": run.tokens.astype(np.float64)} if counted else {} for run in (outputs, self.reference))
+        ours, theirs = (
+            {"tokens": run.tokens.astype(np.float64)} if counted else {}
+            for run in (outputs, self.reference)
+        )
         if len(self.scores):
             rows, scores = self.answered, self._against_dataset(outputs)
             mine = columns(scores) | {name: values[rows] for name, values in ours.items()}
@@ -163,17 +190,26 @@ class Bench:
             if (target := self.asked.published) is not None:
                 figures = gate.published(target, len(rows))
                 mine |= columns(scores, rouge.KINDS)
-                mine["characters"] = np.array([len(outputs.texts[i].strip()) for i in rows.tolist()], np.float64)
+                mine["characters"] = np.array(
+                    [len(outputs.texts[i].strip()) for i in rows.tolist()], np.float64
+                )
                 limits = dict.fromkeys(("tokens", "characters"), target.length)
                 mine = {name: mine[name] for name in figures if name in mine}
                 figures = {name: figures[name] for name in mine}
                 yield (
                     "published",
-                    Reading(*self._judge("published", mine, figures, [target.share], limits), scores, self.scores, rows),
+                    Reading(
+                        *self._judge("published", mine, figures, [target.share], limits),
+                        scores,
+                        self.scores,
+                        rows,
+                    ),
                 )
         own = self._against_reference(outputs)
         ones = np.ones_like(own)
-        judged = self._judge("reference", columns(own) | ours, columns(ones) | theirs, shares, {"tokens": None})
+        judged = self._judge(
+            "reference", columns(own) | ours, columns(ones) | theirs, shares, {"tokens": None}
+        )
         yield "reference", Reading(*judged, own, ones, np.arange(len(own)))
 
     def _judge(
@@ -184,7 +220,9 @@ class Bench:
         shares: Sequence[float],
         limits: Mapping[str, tuple[float, float] | None],
     ) -> tuple[list[Judged], dict[str, Call]]:
-        """`limits` are those of ratios other than ROUGE, whose limit is the share; None: it is shown and not judged."""
+        """`limits` are those of ratios other than ROUGE, whose limit is the share; None: it is
+        shown and not judged.
+        """
         with self._bar(f"{name}: resampling", self.asked.resamples) as progress:
             found = gate.ratios(ours, theirs, self.asked.resamples, self.asked.confidence, progress)
 
@@ -221,7 +259,9 @@ class Bench:
 
     def _labels(self, ours: Floats, theirs: Floats, rows: Int64s) -> list[dict[str, Any]]:
         samples = self.reference.samples or {}
-        labels = [samples[i].labels if i in samples else () for i in self.reference.index[rows].tolist()]
+        labels = [
+            samples[i].labels if i in samples else () for i in self.reference.index[rows].tolist()
+        ]
         return [
             {"key": key, "label": label, "ratio": asdict(self._one(ours[members], theirs[members]))}
             for (key, label), members in differences.groups(labels).items()
@@ -230,11 +270,15 @@ class Bench:
     def _one(self, ours: Floats, theirs: Floats) -> Ratio:
         if len(ours) < _LEAST:
             mine, other = float(ours.mean()), float(theirs.mean())
-            return Ratio("rouge", mine, other, mine / other if other else None, None, None, len(ours))
+            return Ratio(
+                "rouge", mine, other, mine / other if other else None, None, None, len(ours)
+            )
         resamples = min(self.asked.resamples, _LABEL_RESAMPLES)
         return gate.ratios({"rouge": ours}, {"rouge": theirs}, resamples, self.asked.confidence)[0]
 
-    def _beside(self, outputs: Outputs, k: int, reading: Reading, ours: Floats, theirs: Floats) -> dict[str, Any]:
+    def _beside(
+        self, outputs: Outputs, k: int, reading: Reading, ours: Floats, theirs: Floats
+    ) -> dict[str, Any]:
         """One sample as a reader wants to see it."""
         row = int(reading.rows[k])
         index = int(outputs.index[row])
@@ -248,7 +292,10 @@ class Bench:
             "candidate": float(ours[k]),
             "reference": float(theirs[k]),
             "diverges_at": differences.first_difference(outputs.ids[row], self.reference.ids[row]),
-            "texts": {"reference": [list(piece) for piece in left], "candidate": [list(piece) for piece in right]},
+            "texts": {
+                "reference": [list(piece) for piece in left],
+                "candidate": [list(piece) for piece in right],
+            },
         }
 
 
@@ -260,7 +307,11 @@ def chosen_reading(reference: Outputs, asked: Asked) -> tuple[str, str]:
     if asked.against == "reference":
         return "reference", "as asked for"
     if answers >= 2:
-        return ("published", "the target is MLPerf's") if asked.published else ("dataset", "the dataset has answers")
+        return (
+            ("published", "the target is MLPerf's")
+            if asked.published
+            else ("dataset", "the dataset has answers")
+        )
     few = f"the dataset has {answers or 'no'} answer{'s' * (answers != 1)}"
     why = "the dataset has moved or changed" if reference.samples is None else few
     if asked.against == "dataset" or asked.published:
@@ -288,7 +339,9 @@ def _positions(outputs: Outputs, reference: Outputs) -> Int64s:
     """Where the token ids part; the words of the texts, where one of the runs has no ids."""
     if any(map(len, outputs.ids)) and any(map(len, reference.ids)):
         return differences.first_differences(outputs.ids, reference.ids)
-    ours, theirs = ([np.array(text.split(), np.str_) for text in run.texts] for run in (outputs, reference))
+    ours, theirs = (
+        [np.array(text.split(), np.str_) for text in run.texts] for run in (outputs, reference)
+    )
     return differences.first_differences(ours, theirs)
 
 
@@ -299,26 +352,43 @@ def _median(positions: Int64s) -> float | None:
 
 def _plain(reading: Reading) -> dict[str, Any]:
     """A reading as gate.json has it."""
-    ratios = [asdict(j.ratio) | {"calls": {key: call._asdict() for key, call in j.calls.items()}} for j in reading.judged]
+    ratios = [
+        asdict(j.ratio) | {"calls": {key: call._asdict() for key, call in j.calls.items()}}
+        for j in reading.judged
+    ]
     verdicts = {key: call._asdict() for key, call in reading.verdicts.items()}
     return {"n": len(reading.rows), "ratios": ratios, "verdicts": verdicts}
 
 
 def reason(call: Call, judged: Sequence[Judged], share: float) -> str:
-    """The ratio that decides, in words: of those with the joined verdict, ROUGE before lengths, the lowest first."""
+    """The ratio that decides, in words: of those with the joined verdict, ROUGE before lengths, the
+    lowest first.
+    """
     key = share_key(share)
     deciding = [j for j in judged if j.calls and j.calls[key].status == call.status]
     ratio, _, limits = min(deciding, key=lambda j: (j.limits is not None, j.ratio.value or 0.0))
     name = NAMES.get(ratio.name, f"{ratio.name} per sample")
     if ratio.value is None:
         return f"{name} of the reference is 0: there is nothing to keep"
-    limit = f"{key} %" if limits is None else " to ".join(f"{100 * end:g}" for end in limits if math.isfinite(end)) + " %"
+    limit = (
+        f"{key} %"
+        if limits is None
+        else " to ".join(f"{100 * end:g}" for end in limits if math.isfinite(end)) + " %"
+    )
     figure = f"{name} {figure_text(ratio)}"
     if call.status == "PASS":
-        return f"all keep {key} %; the least is {figure}" if limits is None else f"{figure} is within {limit}"
+        return (
+            f"all keep {key} %; the least is {figure}"
+            if limits is None
+            else f"{figure} is within {limit}"
+        )
     if call.status == "FAIL":
         return f"{figure} misses {limit}"
-    more = f"about {rounded(call.needed):,} samples would decide" if call.needed else "no number of samples would decide"
+    more = (
+        f"about {rounded(call.needed):,} samples would decide"
+        if call.needed
+        else "no number of samples would decide"
+    )
     return f"{figure} may lie on either side of {limit}; {more}"
 
 
@@ -329,7 +399,11 @@ def figure_text(ratio: Ratio) -> str:
         return "-"
     if low is None or high is None:
         return f"{100 * value:.2f} %"
-    return "exactly 100 %" if low == high == value == 1 else f"{100 * value:.2f} % ({100 * low:.2f} to {100 * high:.2f})"
+    return (
+        "exactly 100 %"
+        if low == high == value == 1
+        else f"{100 * value:.2f} % ({100 * low:.2f} to {100 * high:.2f})"
+    )
 
 
 def rounded(count: int) -> int:

@@ -1,7 +1,8 @@
 """What does a reference ask for, a letter, a number or a text, and which output stands against it?
 
-Each kind has its metrics: `multiple_choice`; `number_match`; `bleu` and `exact_match`. A kind is read from the reference
-alone: a capital letter (MMLU, GPQA, ARC), a last line `#### 18` (GSM8K), a `\\boxed{...}` (MATH), or else a text.
+Each kind has its metrics: `multiple_choice`; `number_match`; `bleu` and `exact_match`. A kind is
+read from the reference alone: a capital letter (MMLU, GPQA, ARC), a last line `#### 18` (GSM8K), a
+`\\boxed{...}` (MATH), or else a text.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from numpy.typing import NDArray
 from harness.types import RunLog, Sample
 
 Kind = Literal["letter", "number", "text"]
-DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{2,3}){0,9},[0-9]{3}(?![0-9])|[0-9]+)(?:\.[0-9]+)?|(?<![0-9])\.[0-9]+"  # 1,234.5 12 .5
+# 1,234.5 12 .5
+DIGITS = (
+    r"(?:[0-9]{1,3}(?:,[0-9]{2,3}){0,9},[0-9]{3}(?![0-9])|[0-9]+)(?:\.[0-9]+)?|(?<![0-9])\.[0-9]+"
+)
 HASHED = rf"(?<!#)####(?!#)[\s*]*(?>(?P<minus>-?)(?:\\?\$)?(?P<digits>-?(?>{DIGITS})))"
 _HASHED_LAST = re.compile(rf"{HASHED}\**(?:\s*\\?%)?\s*\Z")
 _LETTER = re.compile(r"\(([A-J])\)|([A-J])[.)]?")
@@ -26,11 +30,15 @@ _BRACES = re.compile(r"(?P<box>\\f?box(?:ed)?\s*\{)|\\.|(?P<open>\{)|(?P<close>\
 def kind(reference: str) -> Kind:
     if letter(reference):
         return "letter"
-    return "number" if _HASHED_LAST.search(reference) or (boxed(reference) or "").strip() else "text"
+    return (
+        "number" if _HASHED_LAST.search(reference) or (boxed(reference) or "").strip() else "text"
+    )
 
 
 def letter(reference: str) -> str:
-    """The capital A to J that is all of the reference, as in "B", "(B)", "B." or "B)"; else empty."""
+    """The capital A to J that is all of the reference, as in "B", "(B)", "B." or "B)"; else
+    empty.
+    """
     found = _LETTER.fullmatch(reference.strip())
     return (found[1] or found[2]) if found else ""
 
@@ -42,7 +50,9 @@ def hashed(reference: str) -> str:
 
 
 def boxed(text: str) -> str | None:
-    """What the last `\\boxed{...}` (or `\\fbox{...}`) that is closed holds, braces inside it included."""
+    """What the last `\\boxed{...}` (or `\\fbox{...}`) that is closed holds, braces inside it
+    included.
+    """
     open_at: list[int | None] = []  # where the content of a box begins; None: some other brace
     found = None
     for brace in _BRACES.finditer(text):
@@ -62,10 +72,11 @@ def of_kind(samples: Sequence[Sample], wanted: Kind) -> dict[int, str]:
 
 
 def pairs(log: RunLog, references: Mapping[int, str], ids: NDArray[Any]) -> list[tuple[str, str]]:
-    """(output, reference) of those of the samples `ids` that have a reference and an answer; none without any texts.
+    """(output, reference) of those of the samples `ids` that have a reference and an answer; none
+    without any texts.
 
-    As for ROUGE, a sample without text and without tokens gave an empty answer, which counts. Tokens that nobody could
-    decode are left out.
+    As for ROUGE, a sample without text and without tokens gave an empty answer, which counts.
+    Tokens that nobody could decode are left out.
     """
     if not log.texts:
         return []

@@ -1,11 +1,13 @@
-"""How far might other texts of the same kind move a figure? Sums of each text come in; a figure with its interval comes out.
+"""How far might other texts of the same kind move a figure? Sums of each text come in; a figure
+with its interval comes out.
 
-Intervals (95 %) draw texts with replacement, whole, as the tokens of a text lean on one another; the same draws for every
-figure of the same n texts, and for both sides of a difference. Percentiles of the draws are too narrow for few texts, so
-they are taken further out, where they would give a mean Student's interval (expanded percentiles, Hesterberg 2015, "What
-teachers should know about the bootstrap"): with ten texts at 0.9 % and 99.1 %. Fewer than five texts have no interval: no
-draw reaches beyond the extremes of the texts, and the truth lies between the extremes of four in at most 87 %. Of a group
-that only some texts have, draws without it are left out.
+Intervals (95 %) draw texts with replacement, whole, as the tokens of a text lean on one another;
+the same draws for every figure of the same n texts, and for both sides of a difference. Percentiles
+of the draws are too narrow for few texts, so they are taken further out, where they would give a
+mean Student's interval (expanded percentiles, Hesterberg 2015, "What teachers should know about the
+bootstrap"): with ten texts at 0.9 % and 99.1 %. Fewer than five texts have no interval: no draw
+reaches beyond the extremes of the texts, and the truth lies between the extremes of four in at most
+87 %. Of a group that only some texts have, draws without it are left out.
 """
 
 from __future__ import annotations
@@ -21,13 +23,18 @@ FEWEST_TEXTS = 5  # for an interval
 LARGEST_EXPONENT = math.log(np.finfo(np.float64).max)
 _SEED = 20_261_121  # the same scores give the same interval
 _BATCH = 2**20  # draws at once
-_DRAWS, _FEWEST = 4 * 10**6, 500  # of texts in all: beyond 400 texts fewer resamples do, the interval being narrow anyway
+_DRAWS, _FEWEST = (
+    4 * 10**6,
+    500,
+)  # of texts in all: beyond 400 texts fewer resamples do, the interval being narrow anyway
 
 Floats = NDArray[np.float64]
 
 
 class Estimate(NamedTuple):
-    """`value` is None where there is nothing to measure, `low` and `high` where nothing tells how far chance moves it."""
+    """`value` is None where there is nothing to measure, `low` and `high` where nothing tells how
+    far chance moves it.
+    """
 
     value: float | None
     low: float | None = None
@@ -42,7 +49,9 @@ NOTHING = Estimate(None)
 
 
 def resampled(sums: Floats, resamples: int = RESAMPLES) -> Floats:
-    """(n, C) sums of n texts -> (B, C) of B draws of n texts; none if n is too small. The same n, the same draws."""
+    """(n, C) sums of n texts -> (B, C) of B draws of n texts; none if n is too small. The same n,
+    the same draws.
+    """
     n, columns = sums.shape
     if n < FEWEST_TEXTS:
         return np.empty((0, columns))
@@ -59,7 +68,9 @@ def resampled(sums: Floats, resamples: int = RESAMPLES) -> Floats:
 
 
 def quantiles(n: int, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
-    """Which quantiles of the draws of n texts are an interval's ends; None if n is too small for any."""
+    """Which quantiles of the draws of n texts are an interval's ends; None if n is too small for
+    any.
+    """
     from scipy.special import ndtr, stdtrit
 
     if n < FEWEST_TEXTS:
@@ -74,7 +85,9 @@ def interval(value: float, draws: Floats, n: int, confidence: float = CONFIDENCE
     if ends is None or not len(draws) or not math.isfinite(value):
         return Estimate(value)
     low, high = np.quantile(draws, ends)
-    return Estimate(value, min(float(low), value), max(float(high), value))  # rounding, where all texts are equal
+    return Estimate(
+        value, min(float(low), value), max(float(high), value)
+    )  # rounding, where all texts are equal
 
 
 def ratio(over: float, under: float, draws_over: Floats, draws_under: Floats, n: int) -> Estimate:

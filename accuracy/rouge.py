@@ -1,11 +1,13 @@
-"""How much of the reference answer is in the output? ROUGE-1, -2, -L and -Lsum, F-measure x 100, as MLPerf scores it.
+"""How much of the reference answer is in the output? ROUGE-1, -2, -L and -Lsum, F-measure x 100, as
+MLPerf scores it.
 
-The recipe: both texts without the space around them, one sentence per line (`rouge_sentences`); words are runs of a-z and
-0-9 in small letters, those of more than three through the Porter stemmer; the F-measures of each sample; their means
-times a hundred, rounded to four places.
+The recipe: both texts without the space around them, one sentence per line (`rouge_sentences`);
+words are runs of a-z and 0-9 in small letters, those of more than three through the Porter stemmer;
+the F-measures of each sample; their means times a hundred, rounded to four places.
 
-The definition is the package rouge-score, and the figures are its figures, bit by bit. Its tokenizer still makes the stems,
-but each word's only once; its tables of all words against all words are integers here (`rouge_lcs`).
+The definition is the package rouge-score, and the figures are its figures, bit by bit. Its
+tokenizer still makes the stems, but each word's only once; its tables of all words against all
+words are integers here (`rouge_lcs`).
 """
 
 from __future__ import annotations
@@ -27,12 +29,16 @@ from harness.types import Metric, RunLog, Sample
 
 KINDS = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 _REPORT_EVERY = 64  # pairs
-_MOST_KEPT, _LONGEST_KEPT = 2**16, 40  # stems, and letters: what is longer is no word and seldom comes twice
+_MOST_KEPT, _LONGEST_KEPT = (
+    2**16,
+    40,
+)  # stems, and letters: what is longer is no word and seldom comes twice
 _WORD = re.compile("[a-z0-9]+")
 
 
 def rouge(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metric]:
-    """Mean over those of the samples `ids` that have a reference and an answer; nothing if there is none.
+    """Mean over those of the samples `ids` that have a reference and an answer; nothing if there is
+    none.
 
     An answer of no words scores 0 and counts (`references.pairs` says what an answer is).
     """
@@ -40,9 +46,13 @@ def rouge(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Met
     if not found:
         return []
     texts, references = zip(*found, strict=True)
-    columns = scores(texts, references).T.copy()  # numpy adds up what lies together as it adds up a list
+    columns = scores(
+        texts, references
+    ).T.copy()  # numpy adds up what lies together as it adds up a list
     means = [round(float(np.mean(column)) * 100, 4) for column in columns]
-    return [Metric(kind, mean, "F x 100", len(found)) for kind, mean in zip(KINDS, means, strict=True)]
+    return [
+        Metric(kind, mean, "F x 100", len(found)) for kind, mean in zip(KINDS, means, strict=True)
+    ]
 
 
 def scores(
@@ -50,7 +60,9 @@ def scores(
     references: Sequence[str | Prepared],
     progress: Callable[[int], object] | None = None,
 ) -> NDArray[np.float64]:
-    """(n, 4): a row per pair, a column per kind. `progress` is told now and then how many are done, and at the end."""
+    """(n, 4): a row per pair, a column per kind. `progress` is told now and then how many are done,
+    and at the end.
+    """
     found = np.zeros((len(texts), len(KINDS)))
     for i, (text, reference) in enumerate(zip(texts, references, strict=True)):
         found[i] = score(text, reference)
@@ -65,7 +77,9 @@ def score(text: str | Prepared, reference: str | Prepared) -> tuple[float, ...]:
 
 
 class Overlap(NamedTuple):
-    """How many words, or pairs of words, a text shares with a reference, and how many there are in each."""
+    """How many words, or pairs of words, a text shares with a reference, and how many there are in
+    each.
+    """
 
     shared: int
     of_text: int
@@ -122,7 +136,9 @@ class Prepared:
         return self._positions
 
 
-_prepared = lru_cache(maxsize=16)(Prepared)  # one reference and its candidates; a long answer takes megabytes
+_prepared = lru_cache(maxsize=16)(
+    Prepared
+)  # one reference and its candidates; a long answer takes megabytes
 
 
 def by_sentence(text: str) -> str:

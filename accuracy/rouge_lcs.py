@@ -1,21 +1,27 @@
-"""How much of a text comes back in another, in the same order? Longest common subsequences, on integers as sets of bits.
+"""How much of a text comes back in another, in the same order? Longest common subsequences, on
+integers as sets of bits.
 
-One position of the reference is one bit, so that one step per word of the other text computes a whole row of the usual
-table (Hyyrö 2004, "Bit-parallel LCS-length computation revisited"). Let t[i] be the length of the longest common
-subsequence of the reference's first i words and what was read of the other text. A row says where t grows:
+One position of the reference is one bit, so that one step per word of the other text computes a
+whole row of the usual table (Hyyrö 2004, "Bit-parallel LCS-length computation revisited"). Let t[i]
+be the length of the longest common subsequence of the reference's first i words and what was read
+of the other text. A row says where t grows:
 
     flat   bit i = 1  where t[i + 1] = t[i]; in the beginning everywhere
 
-and reading a word that stands at the bits `at` moves the growth to them: flat & at, added, carries to the next zero.
+and reading a word that stands at the bits `at` moves the growth to them: flat & at, added, carries
+to the next zero.
 
-ROUGE-Lsum asks for more than a length: *which* words of a reference sentence are in a longest common subsequence with each
-sentence of the other text. Where several are equally long, the definition is the way that rouge-score goes back through
-its table, from the last words of both: take a pair of equal words; else leave out the reference's word if that costs
-nothing, else the other text's. Seen from one word of the other text, with i words of the reference left, this is: go
-down to the next i at which the words are equal or t grows; if equal, take it. So a step of the way back, too,
-is one subtraction: it borrows from the next bit that is set. As borrowing goes upwards, the way back reads mirrored rows.
+ROUGE-Lsum asks for more than a length: *which* words of a reference sentence are in a longest
+common subsequence with each sentence of the other text. Where several are equally long, the
+definition is the way that rouge-score goes back through its table, from the last words of both:
+take a pair of equal words; else leave out the reference's word if that costs nothing, else the
+other text's. Seen from one word of the other text, with i words of the reference left, this is: go
+down to the next i at which the words are equal or t grows; if equal, take it. So a step of the way
+back, too, is one subtraction: it borrows from the next bit that is set. As borrowing goes upwards,
+the way back reads mirrored rows.
 
-All sentences of the reference lie side by side in one integer, with a zero between them that stops carry and borrow.
+All sentences of the reference lie side by side in one integer, with a zero between them that stops
+carry and borrow.
 """
 
 from __future__ import annotations
@@ -26,7 +32,9 @@ _MIRRORED_BYTES = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 class Positions:
-    """Where the words of some lines stand, one bit each, and a stop before, between and after the lines."""
+    """Where the words of some lines stand, one bit each, and a stop before, between and after the
+    lines.
+    """
 
     __slots__ = ("_at", "_lasts", "_mirrored_at", "_num_bytes", "_stops", "_words")
 
@@ -57,7 +65,8 @@ class Positions:
         return flat.bit_length() - num_bits  # what t grew by at the very end was carried out on top
 
     def matched(self, lines: Iterable[Sequence[str]], at_most: Mapping[str, int]) -> int:
-        """How many positions are in the longest common subsequence of their line with any of `lines`.
+        """How many positions are in the longest common subsequence of their line with any of
+        `lines`.
 
         Of those where the same word stands, `at_most` so many count.
         """
@@ -65,7 +74,9 @@ class Positions:
         for line in lines:
             found |= self._matched(line)
         return sum(
-            min((found & at).bit_count(), at_most.get(word, 0)) for word, at in self._mirrored_at.items() if found & at
+            min((found & at).bit_count(), at_most.get(word, 0))
+            for word, at in self._mirrored_at.items()
+            if found & at
         )
 
     def _matched(self, line: Sequence[str]) -> int:
@@ -77,9 +88,12 @@ class Positions:
                 grown = flat & at
                 flat = ((flat + grown) | (flat ^ grown)) & words
             elif not last:
-                continue  # as the row before, or no growth yet: on the way back nothing happens here
+                # as the row before, or no growth yet: on the way back nothing happens here
+                continue
             last = word if at else ""
-            rows.append((last, (at | (flat ^ words)).to_bytes(size, "little").translate(_MIRRORED_BYTES)))
+            rows.append(
+                (last, (at | (flat ^ words)).to_bytes(size, "little").translate(_MIRRORED_BYTES))
+            )
         mirrored_at, stops = self._mirrored_at, self._stops
         here, found = self._lasts, 0
         for word, mirrored in reversed(rows):
@@ -94,4 +108,6 @@ class Positions:
         return found
 
     def _mirrored(self, bits: int) -> int:
-        return int.from_bytes(bits.to_bytes(self._num_bytes, "little").translate(_MIRRORED_BYTES), "big")
+        return int.from_bytes(
+            bits.to_bytes(self._num_bytes, "little").translate(_MIRRORED_BYTES), "big"
+        )

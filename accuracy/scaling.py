@@ -1,25 +1,31 @@
-"""How does loss fall as models grow? A power law through the models of one family, and whether growing pays less and less.
+"""How does loss fall as models grow? A power law through the models of one family, and whether
+growing pays less and less.
 
     loss = a * N^-b         N parameters; from three different sizes on
-    loss = a * N^-b + c     c >= 0, a loss that no size gets below; from four on, as three parameters want a fourth point
+    loss = a * N^-b + c     c >= 0, a loss that no size gets below; from four on, as three
+                            parameters want a fourth point
 
-Both are least squares of relative errors: that models were trained differently is taken to move a loss in proportion to it.
-Without c that is a straight line through the logarithms. With c it is, for a given b, a line through N^-b with weights
-1 / loss^2; b is searched on a grid that is made finer five times. So there is no starting point to guess, no search that
-may fail or stop at a side minimum, and two thousand fits take a fraction of a second.
-c and a are kept at or above 0; where the plain law fits better (a loss that grows with size, say), it is taken with c = 0.
+Both are least squares of relative errors: that models were trained differently is taken to move a
+loss in proportion to it. Without c that is a straight line through the logarithms. With c it is,
+for a given b, a line through N^-b with weights 1 / loss^2; b is searched on a grid that is made
+finer five times. So there is no starting point to guess, no search that may fail or stop at a side
+minimum, and two thousand fits take a fraction of a second. c and a are kept at or above 0; where
+the plain law fits better (a loss that grows with size, say), it is taken with c = 0.
 
 Two kinds of doubt, kept apart, as more texts lessen the first only:
 
-    from the texts      the fit is repeated on losses of resampled texts, the same texts for all models
-    from the models     how far they lie off the curve: Student's interval of the exponent, linearised at the fit, with as
-                        many degrees of freedom as there are models beyond the parameters. `Fit.predict` has both.
+    from the texts      the fit is repeated on losses of resampled texts, the same texts for all
+                        models
+    from the models     how far they lie off the curve: Student's interval of the exponent,
+                        linearised at the fit, with as many degrees of freedom as there are models
+                        beyond the parameters. `Fit.predict` has both.
 
 Loss is per token for models of one tokenizer; else bits per byte (`accuracy.perplexity` says why).
 
-Diminishing returns: the gain of a step is the loss it saves per doubling of N, and the next step's gain is held against it,
-with an interval over texts at 95 % for all comparisons together (Bonferroni). "yes" if some gain shrinks and none grows for
-certain; "no" if none shrinks, and one grows for certain or all are certain not to shrink; else "cannot tell".
+Diminishing returns: the gain of a step is the loss it saves per doubling of N, and the next step's
+gain is held against it, with an interval over texts at 95 % for all comparisons together
+(Bonferroni). "yes" if some gain shrinks and none grows for certain; "no" if none shrinks, and one
+grows for certain or all are certain not to shrink; else "cannot tell".
 """
 
 from __future__ import annotations
@@ -34,7 +40,16 @@ import numpy as np
 
 from accuracy.perplexity import TextScores
 from accuracy.perplexity_models import same_texts, same_tokens
-from accuracy.resampling import CONFIDENCE, FEWEST_TEXTS, Estimate, Floats, divided, exp, interval, resampled
+from accuracy.resampling import (
+    CONFIDENCE,
+    FEWEST_TEXTS,
+    Estimate,
+    Floats,
+    divided,
+    exp,
+    interval,
+    resampled,
+)
 from harness.errors import BadInput
 
 FEWEST_SIZES, FEWEST_FOR_FLOOR = 3, 4
@@ -50,7 +65,9 @@ UNITS = {"loss_nats": "nats per token", "bits_per_byte": "bits per byte"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Losses:
-    """M models, smallest first, on the same n texts: what each text cost and how many units (tokens, bytes) that was for."""
+    """M models, smallest first, on the same n texts: what each text cost and how many units
+    (tokens, bytes) that was for.
+    """
 
     models: tuple[str, ...]
     sizes: Floats  # (M,) parameters
@@ -75,8 +92,12 @@ class Losses:
         return divided(draws[:, :count], draws[:, count:])
 
 
-def losses(models: Mapping[str, Sequence[TextScores]], parameters: Mapping[str, int], by: By = "loss_nats") -> Losses:
-    """What `fit` and `diminishing` want, after the checks. A text that some model could not score is left out for all."""
+def losses(
+    models: Mapping[str, Sequence[TextScores]], parameters: Mapping[str, int], by: By = "loss_nats"
+) -> Losses:
+    """What `fit` and `diminishing` want, after the checks. A text that some model could not score
+    is left out for all.
+    """
     doing = "loss by size"
     for model in models:
         if not (size := parameters[model]) > 0 or not math.isfinite(size):
@@ -87,14 +108,22 @@ def losses(models: Mapping[str, Sequence[TextScores]], parameters: Mapping[str, 
     if names and not usable:
         raise BadInput(doing, "no text that all models have scored", "one at least")
     scale = 1.0 if by == "loss_nats" else math.log(2)
-    totals = np.array([[text.nll_nats.sum(dtype=np.float64) / scale for text in row] for row in usable], np.float64)
-    units = np.array([[len(text) if by == "loss_nats" else text.num_bytes for text in row] for row in usable], np.float64)
+    totals = np.array(
+        [[text.nll_nats.sum(dtype=np.float64) / scale for text in row] for row in usable],
+        np.float64,
+    )
+    units = np.array(
+        [[len(text) if by == "loss_nats" else text.num_bytes for text in row] for row in usable],
+        np.float64,
+    )
     shape = (len(usable), len(names))
     sizes = np.array([parameters[name] for name in names], np.float64)
     return Losses(tuple(names), sizes, totals.reshape(shape).T, units.reshape(shape).T, UNITS[by])
 
 
-def _columns(doing: str, models: Sequence[Sequence[TextScores]], by: By) -> list[tuple[TextScores, ...]]:
+def _columns(
+    doing: str, models: Sequence[Sequence[TextScores]], by: By
+) -> list[tuple[TextScores, ...]]:
     """Per text, its scores under each model."""
     if not models:
         return []
@@ -108,10 +137,11 @@ def _columns(doing: str, models: Sequence[Sequence[TextScores]], by: By) -> list
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """`coefficient` is a, `exponent` b, `floor` c; None where no floor was fitted. Their intervals are those from the texts.
+    """`coefficient` is a, `exponent` b, `floor` c; None where no floor was fitted. Their intervals
+    are those from the texts.
 
-    `exponent_models`: the interval from the models. `residuals`: each model's loss over the curve's, less 1.
-    `notes`: what speaks against reading much into it.
+    `exponent_models`: the interval from the models. `residuals`: each model's loss over the
+    curve's, less 1. `notes`: what speaks against reading much into it.
     """
 
     losses: Losses
@@ -125,11 +155,15 @@ class Fit:
     _centre: float = field(repr=False)  # sizes are taken as shares of it
     _best: Floats = field(repr=False)  # (3,): a where N is the centre, b, c
     _draws: Floats = field(repr=False)  # (B, 3) the same of the resampled fits
-    _deviation: float | None = field(repr=False)  # of relative errors; None without a degree of freedom
+    _deviation: float | None = field(
+        repr=False
+    )  # of relative errors; None without a degree of freedom
     _inverse: Floats = field(repr=False)  # of the normal equations, at the best fit
 
     def curve(self, sizes: Sequence[float]) -> list[Estimate]:
-        """The curve with its interval from the texts: where it would run for other texts, through these models."""
+        """The curve with its interval from the texts: where it would run for other texts, through
+        these models.
+        """
         x = _shares(sizes, self._centre)
         best, draws = _loss(self._best[None], x)[0], _loss(self._draws, x)
         return [interval(float(best[k]), draws[:, k], self.losses.num_texts) for k in range(len(x))]
@@ -137,13 +171,20 @@ class Fit:
     def predict(self, size: float) -> Estimate:
         """The loss of another model of the family, with both kinds of doubt."""
         (x,) = _shares([size], self._centre)
-        best, draws = float(_loss(self._best[None], x[None])[0, 0]), _loss(self._draws, x[None])[:, 0]
+        best, draws = (
+            float(_loss(self._best[None], x[None])[0, 0]),
+            _loss(self._draws, x[None])[:, 0],
+        )
         if self._deviation is None or best <= 0 or not len(draws):
             return Estimate(best)
         slope = _slopes(self._best, x[None])[0]
         width = self._deviation * math.sqrt(1 + max(float(slope @ self._inverse @ slope), 0.0))
-        luck = np.random.default_rng(_SEED).standard_t(_freedom(len(self.losses.models), self._best), len(draws))
-        drawn = interval(math.log(best), np.log(np.maximum(draws, 1e-300)) + width * luck, self.losses.num_texts)
+        luck = np.random.default_rng(_SEED).standard_t(
+            _freedom(len(self.losses.models), self._best), len(draws)
+        )
+        drawn = interval(
+            math.log(best), np.log(np.maximum(draws, 1e-300)) + width * luck, self.losses.num_texts
+        )
         return Estimate(best, exp(drawn.low), exp(drawn.high))
 
 
@@ -152,24 +193,40 @@ def refusal(sizes: Sequence[float] | Floats) -> str:
     different = len(set(map(float, sizes)))
     if different >= FEWEST_SIZES:
         return ""
-    return f"{different} different size{'s' * (different != 1)}: through one or two points many curves pass"
+    return (
+        f"{different} different size{'s' * (different != 1)}: through one or two points many curves"
+        " pass"
+    )
 
 
 def fit(found: Losses) -> Fit:
     if why := refusal(found.sizes):
         fine = f"at least {FEWEST_SIZES} different sizes"
-        raise BadInput("a power law of loss against size", why, fine, "Name more models of the family with --models.")
+        raise BadInput(
+            "a power law of loss against size",
+            why,
+            fine,
+            "Name more models of the family with --models.",
+        )
     values = found.values
     if (values <= 0).any():
         worst = found.models[int(values.argmin())]
-        raise BadInput("a power law of loss against size", f"{worst} has a loss of {values.min():g}", "a loss above 0")
+        raise BadInput(
+            "a power law of loss against size",
+            f"{worst} has a loss of {values.min():g}",
+            "a loss above 0",
+        )
     centre = float(np.exp(np.log(found.sizes).mean()))
     x, with_floor = found.sizes / centre, len(set(found.sizes.tolist())) >= FEWEST_FOR_FLOOR
     best = _fits(x, values[None], with_floor)[0]
     drawn = found.resampled(_FITS)
-    measured = tuple(interval(float(values[k]), drawn[:, k], found.num_texts) for k in range(len(values)))
+    measured = tuple(
+        interval(float(values[k]), drawn[:, k], found.num_texts) for k in range(len(values))
+    )
     drawn = drawn[(np.isfinite(drawn) & (drawn > 0)).all(axis=1)]
-    draws = np.concatenate([np.empty((0, 3)), *(_fits(x, part, with_floor) for part in _parts(drawn))])
+    draws = np.concatenate(
+        [np.empty((0, 3)), *(_fits(x, part, with_floor) for part in _parts(drawn))]
+    )
     on_curve = _loss(best[None], x)[0]
     deviation, inverse = _scatter(best, x, np.log(values) - np.log(on_curve))
     return Fit(
@@ -194,7 +251,11 @@ def _estimate(best: Floats, draws: Floats, n: int, centre: float) -> Estimate:
     if best[0] <= 0:
         return Estimate(0.0)
     some = draws[draws[:, 0] > 0]
-    logs = interval(math.log(best[0]) + best[1] * math.log(centre), np.log(some[:, 0]) + some[:, 1] * math.log(centre), n)
+    logs = interval(
+        math.log(best[0]) + best[1] * math.log(centre),
+        np.log(some[:, 0]) + some[:, 1] * math.log(centre),
+        n,
+    )
     return Estimate(*(exp(end) for end in logs))
 
 
@@ -204,7 +265,9 @@ def _parts(rows: Floats, length: int = 500) -> list[Floats]:
 
 def _shares(sizes: Sequence[float], centre: float) -> Floats:
     if bad := [size for size in sizes if not (size > 0 and math.isfinite(size))]:
-        raise BadInput("a power law of loss against size", f"a size of {bad[0]}", "parameters, more than 0")
+        raise BadInput(
+            "a power law of loss against size", f"a size of {bad[0]}", "parameters, more than 0"
+        )
     return np.array(sizes, np.float64) / centre
 
 
@@ -246,7 +309,10 @@ def _plain(x: Floats, values: Floats) -> Floats:
 
 def _floored(x: Floats, values: Floats) -> tuple[Floats, Floats]:
     """The best (B, 3) with c >= 0 and a >= 0, and (B,) its squared relative errors."""
-    low, high = np.full(len(values), math.log(_STEEPNESS[0])), np.full(len(values), math.log(_STEEPNESS[1]))
+    low, high = (
+        np.full(len(values), math.log(_STEEPNESS[0])),
+        np.full(len(values), math.log(_STEEPNESS[1])),
+    )
     for steps in (_GRID, *[_FINER] * _ROUNDS):
         grid = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, steps)  # (B, G) ln b
         params, error = _lines(x, values, np.exp(grid))
@@ -264,11 +330,17 @@ def _lines(x: Floats, values: Floats, b: Floats) -> tuple[Floats, Floats]:
     share = (share / share.sum(axis=1, keepdims=True))[:, None]
     middle, mean = (share * power).sum(-1), (share * y).sum(-1)
     off = power - middle[:, :, None]
-    a = (share * off * (y - mean[:, :, None])).sum(-1) / np.maximum((share * off**2).sum(-1), 1e-300)
+    a = (share * off * (y - mean[:, :, None])).sum(-1) / np.maximum(
+        (share * off**2).sum(-1), 1e-300
+    )
     c = mean - a * middle
     falls, below = a > 0, c < 0
     c = np.where(falls, np.maximum(c, 0.0), mean)
-    a = np.where(falls & below, (share * power * y).sum(-1) / (share * power**2).sum(-1), np.where(falls, a, 0.0))
+    a = np.where(
+        falls & below,
+        (share * power * y).sum(-1) / (share * power**2).sum(-1),
+        np.where(falls, a, 0.0),
+    )
     error = (((a[:, :, None] * power + c[:, :, None]) / y - 1) ** 2).sum(-1)
     return np.stack([a, b, c], axis=-1), error
 
@@ -304,29 +376,45 @@ def _scatter(best: Floats, x: Floats, errors: Floats) -> tuple[float | None, Flo
     return math.sqrt(float((errors**2).sum()) / freedom), inverse
 
 
-def _from_models(best: Floats, deviation: float | None, inverse: Floats, num_models: int) -> Estimate:
+def _from_models(
+    best: Floats, deviation: float | None, inverse: Floats, num_models: int
+) -> Estimate:
     from scipy.special import stdtrit
 
     b = float(best[1])
     if deviation is None or best[0] <= 0:
         return Estimate(b)
-    half = float(stdtrit(_freedom(num_models, best), 0.5 + CONFIDENCE / 200)) * deviation * math.sqrt(inverse[1, 1])
+    half = (
+        float(stdtrit(_freedom(num_models, best), 0.5 + CONFIDENCE / 200))
+        * deviation
+        * math.sqrt(inverse[1, 1])
+    )
     return Estimate(b, b - half, b + half)
 
 
 def _notes(found: Losses, best: Floats, with_floor: bool) -> list[str]:
     notes = []
     by_size = _by_size(found)
-    rising = [(small, large) for (small, a), (large, b) in pairwise(by_size) if b > a * (1 + _ROUNDING)]
+    rising = [
+        (small, large) for (small, a), (large, b) in pairwise(by_size) if b > a * (1 + _ROUNDING)
+    ]
     if rising:
         steps = ", ".join(f"{small:,.0f} to {large:,.0f}" for small, large in rising)
-        notes.append(f"The loss grows from {steps} parameters: these models are no one family, or chance is at work.")
+        notes.append(
+            f"The loss grows from {steps} parameters: these models are no one family, or chance is"
+            " at work."
+        )
     if len(by_size) < len(found.models):
         notes.append("Some models are of one size; each counts as a point.")
     if found.num_texts < FEWEST_TEXTS:
-        notes.append(f"Below {FEWEST_TEXTS} texts nothing tells how far others would move the curve.")
+        notes.append(
+            f"Below {FEWEST_TEXTS} texts nothing tells how far others would move the curve."
+        )
     if with_floor and best[1] > 0.99 * _STEEPNESS[1]:
-        notes.append("The loss falls in one step and then stays: that is no power law, and its exponent only a bound.")
+        notes.append(
+            "The loss falls in one step and then stays: that is no power law, and its exponent only"
+            " a bound."
+        )
     if with_floor and best[2] == 0:
         notes.append("No floor can be seen: the loss falls as a plain power law or slower.")
     if best[0] <= 0 or abs(best[1]) <= _ROUNDING:
@@ -352,7 +440,9 @@ def _merged(sizes: Floats, values: Floats) -> tuple[Floats, Floats]:
 
 
 class Step(NamedTuple):
-    """From one size to the next: the loss saved per doubling, negative where the larger model is worse."""
+    """From one size to the next: the loss saved per doubling, negative where the larger model is
+    worse.
+    """
 
     smaller: float
     larger: float
@@ -378,7 +468,10 @@ def diminishing(found: Losses) -> Returns:
         for k, (small, large) in enumerate(pairwise(sizes))
     )
     joint = 100 - (100 - CONFIDENCE) / max(count, 1)
-    changes = tuple(interval(float(gains[k + 1] - gains[k]), drawn[:, k + 1] - drawn[:, k], n, joint) for k in range(count))
+    changes = tuple(
+        interval(float(gains[k + 1] - gains[k]), drawn[:, k + 1] - drawn[:, k], n, joint)
+        for k in range(count)
+    )
     noise = _ROUNDING * float(np.abs(values).max(initial=0.0))
     word, why = _judged([_direction(change, noise) for change in changes], steps, found)
     return Returns(word, why, steps, changes)
@@ -399,26 +492,47 @@ def _judged(
 ) -> tuple[Literal["yes", "no", "cannot tell"], str]:
     if not directions:
         sizes = len(set(found.sizes.tolist()))
-        return "cannot tell", f"To compare two gains takes {FEWEST_SIZES} different sizes; here are {sizes}."
+        return (
+            "cannot tell",
+            f"To compare two gains takes {FEWEST_SIZES} different sizes; here are {sizes}.",
+        )
     series = ", ".join(f"{step.gain.value:.4g}" for step in steps)
     gains = f"Each doubling saves {series} {found.unit}, step by step"
     shrinks, grows = directions.count("shrinks"), directions.count("grows")
     if found.num_texts < FEWEST_TEXTS:
-        return "cannot tell", f"{gains}; below {FEWEST_TEXTS} texts nothing tells how far chance moves them."
+        return (
+            "cannot tell",
+            f"{gains}; below {FEWEST_TEXTS} texts nothing tells how far chance moves them.",
+        )
     if shrinks and not grows:
         return (
             "yes",
-            f"{gains}: the gain shrinks beyond chance in {shrinks} of {_comparisons(len(directions))} and grows in none.",
+            (
+                f"{gains}: the gain shrinks beyond chance in {shrinks} of"
+                f" {_comparisons(len(directions))} and grows in none."
+            ),
         )
     if grows and not shrinks:
         return (
             "no",
-            f"{gains}: the gain grows beyond chance in {grows} of {_comparisons(len(directions))} and shrinks in none.",
+            (
+                f"{gains}: the gain grows beyond chance in {grows} of"
+                f" {_comparisons(len(directions))} and shrinks in none."
+            ),
         )
     if shrinks:
-        return "cannot tell", f"{gains}: beyond chance, the gain shrinks in {_comparisons(shrinks)} and grows in {grows}."
+        return (
+            "cannot tell",
+            (
+                f"{gains}: beyond chance, the gain shrinks in {_comparisons(shrinks)} and grows in"
+                f" {grows}."
+            ),
+        )
     if "open" in directions:
-        return "cannot tell", f"{gains}: other texts could turn the order of successive gains round."
+        return (
+            "cannot tell",
+            f"{gains}: other texts could turn the order of successive gains round.",
+        )
     return "no", f"{gains}: they do not shrink."
 
 

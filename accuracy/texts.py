@@ -1,8 +1,10 @@
-"""Is the text that is scored the decoding of the ids that were timed? Asked of the SUT after the run, never in it.
+"""Is the text that is scored the decoding of the ids that were timed? Asked of the SUT after the
+run, never in it.
 
-A text that a SUT sends along is not scored where its ids can be decoded: the decoding is, and a text that says something
-else is an Anomaly, which the output rule `text` judges. White space is not compared: tokenizers differ in it. The decoding
-is the SUT's own (a local model's tokenizer, in its process); nobody else has its vocabulary.
+A text that a SUT sends along is not scored where its ids can be decoded: the decoding is, and a
+text that says something else is an Anomaly, which the output rule `text` judges. White space is not
+compared: tokenizers differ in it. The decoding is the SUT's own (a local model's tokenizer, in its
+process); nobody else has its vocabulary.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ class ReadBack(NamedTuple):
 
 
 def read_back(log: RunLog, decode: Decode) -> ReadBack:
-    """The texts of a run from its ids; the SUT's own where there are no ids, or where it cannot decode them."""
+    """The texts of a run from its ids; the SUT's own where there are no ids, or where it cannot
+    decode them.
+    """
     sent = dict(log.texts)
     with_ids = [i for i in range(len(log)) if log.token_start[i + 1] > log.token_start[i]]
     decoded = decode([log.record(i).token_ids.tolist() for i in with_ids]) if with_ids else None
@@ -32,7 +36,9 @@ def read_back(log: RunLog, decode: Decode) -> ReadBack:
         return ReadBack(sent, [], "sut" if sent else "")
     texts = dict(zip(with_ids, decoded, strict=True))
     differing = [
-        Anomaly(i, TEXT_DIFFERS, _difference(sent[i], texts[i])) for i in with_ids if _differ(sent.get(i), texts[i])
+        Anomaly(i, TEXT_DIFFERS, _difference(sent[i], texts[i]))
+        for i in with_ids
+        if _differ(sent.get(i), texts[i])
     ]
     return ReadBack(sent | texts, differing, "ids")
 
@@ -44,9 +50,13 @@ def _differ(sent: str | None, decoded: str) -> bool:
 def _difference(sent: str, decoded: str) -> str:
     """Where the words part, in words."""
     ours, theirs = decoded.split(), sent.split()
-    at = next((k for k, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
+    at = next(
+        (k for k, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b),
+        min(len(ours), len(theirs)),
+    )
     return (
-        f"word {at}: sent {_word(theirs, at)}, the ids say {_word(ours, at)} ({len(theirs)} words sent, {len(ours)} decoded)"
+        f"word {at}: sent {_word(theirs, at)}, the ids say {_word(ours, at)} ({len(theirs)} words"
+        f" sent, {len(ours)} decoded)"
     )
 
 

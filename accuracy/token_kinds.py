@@ -1,22 +1,26 @@
-"""What kind of token is it: the start of a word, the inside of one, a name, a number, a mark, space?
+"""What kind of token is it: the start of a word, the inside of one, a name, a number, a mark,
+space?
 
-Only the text and the place of the token in it count, so that it does not matter how a tokenizer marks spaces, and whether
-its offsets hold them. The first letter or digit in a token decides:
+Only the text and the place of the token in it count, so that it does not matter how a tokenizer
+marks spaces, and whether its offsets hold them. The first letter or digit in a token decides:
 
-    word_start   a letter that no letter or digit precedes, an apostrophe between them passed over ("don't" is one word)
+    word_start   a letter that no letter or digit precedes, an apostrophe between them passed over
+                 ("don't" is one word)
     name         such a start, a capital, that has no other reason to be one
     word_inside  any other letter
     number       a digit, wherever it stands; "4th" starts as one, and its "th" is inside a word
-    punctuation  a token without letters and digits but with some visible sign; symbols and emoji too
+    punctuation  a token without letters and digits but with some visible sign; symbols and emoji
+                 too
     space        blanks and line breaks only
     none         a token that stands for no character: a special token
 
 Of a character that takes several tokens (bytes), the first is its start, the others are inside.
 
-Other reasons for a capital: the word opens a sentence (`rouge_sentences`), a line or a quotation, follows a colon, or is
-"I". So a name there is taken for a plain word, and these are taken for names: German nouns, words in capitals or in title
-case, types in code, days and months. Only the first token of a name is one. Scripts without capitals have no names, those
-that do not set words apart (Chinese, Thai) hardly any word starts.
+Other reasons for a capital: the word opens a sentence (`rouge_sentences`), a line or a quotation,
+follows a colon, or is "I". So a name there is taken for a plain word, and these are taken for
+names: German nouns, words in capitals or in title case, types in code, days and months. Only the
+first token of a name is one. Scripts without capitals have no names, those that do not set words
+apart (Chinese, Thai) hardly any word starts.
 """
 
 from __future__ import annotations
@@ -33,11 +37,14 @@ from harness.errors import BadInput
 KINDS = ("word_start", "name", "word_inside", "number", "punctuation", "space", "none")
 _START, _NAME, _INSIDE, _NUMBER, _PUNCTUATION, _SPACE, _NONE = range(len(KINDS))
 
-_LETTER, _CAPITAL, _DIGIT, _BLANK, _LINE_END, _JOINER, _QUOTE, _LEAD = (1 << bit for bit in range(8))
+_LETTER, _CAPITAL, _DIGIT, _BLANK, _LINE_END, _JOINER, _QUOTE, _LEAD = (
+    1 << bit for bit in range(8)
+)
 _WORD = _LETTER | _DIGIT
 _JOINERS = "'\u2019\u00ad\u200c\u200d"  # apostrophes, soft hyphen, zero-width joiners
 _QUOTES = "\"'`\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a\u300c\u300e"
-_LEADS = ":\uff1a\u3002\uff01\uff1f"  # colons, and the full-width marks that `rouge_sentences` does not know
+# colons, and the full-width marks that `rouge_sentences` does not know
+_LEADS = ":\uff1a\u3002\uff01\uff1f"
 _LINE_ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 
 
@@ -54,7 +61,9 @@ def kinds(text: str, starts: NDArray[Any], ends: NDArray[Any]) -> NDArray[np.int
     decisive = np.append(_kinds_of_starts(text, signs, word), _NONE)[first]
     found[of_word] = decisive[of_word]
     again = np.zeros(len(starts), np.bool_)
-    again[1:] = of_word[1:] & of_word[:-1] & (first[1:] == first[:-1])  # the next bytes of a character
+    again[1:] = (
+        of_word[1:] & of_word[:-1] & (first[1:] == first[:-1])
+    )  # the next bytes of a character
     found[again & (found != _NUMBER)] = _INSIDE
     return found
 
@@ -66,7 +75,9 @@ def sentence_numbers(text: str, starts: NDArray[Any], ends: NDArray[Any]) -> NDA
     return np.minimum(np.searchsorted(last_ends, starts, side="right"), max(len(last_ends) - 1, 0))
 
 
-def _kinds_of_starts(text: str, signs: NDArray[np.uint8], word: NDArray[np.bool_]) -> NDArray[np.int8]:
+def _kinds_of_starts(
+    text: str, signs: NDArray[np.uint8], word: NDArray[np.bool_]
+) -> NDArray[np.int8]:
     """(n,) what a token is of which this is the first letter or digit."""
     n = len(signs)
     before, before_that = _shifted(word, 1), _shifted(word, 2)
@@ -88,14 +99,22 @@ def _kinds_of_starts(text: str, signs: NDArray[np.uint8], word: NDArray[np.bool_
     return kind
 
 
-def _checked(text: str, starts: NDArray[Any], ends: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _checked(
+    text: str, starts: NDArray[Any], ends: NDArray[Any]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     starts, ends = np.asarray(starts, np.int64), np.asarray(ends, np.int64)
     if len(starts) != len(ends):
-        raise BadInput("kinds of tokens", f"{len(starts)} starts and {len(ends)} ends", "as many of each")
-    if len(starts) and (min(starts.min(), ends.min()) < 0 or max(starts.max(), ends.max()) > len(text)):
+        raise BadInput(
+            "kinds of tokens", f"{len(starts)} starts and {len(ends)} ends", "as many of each"
+        )
+    if len(starts) and (
+        min(starts.min(), ends.min()) < 0 or max(starts.max(), ends.max()) > len(text)
+    ):
         reach = f"{min(starts.min(), ends.min())} to {max(starts.max(), ends.max())}"
         fine = f"within the text's {len(text)} characters"
-        raise BadInput("kinds of tokens", f"offsets from {reach}", fine, "Is it the text that was scored?")
+        raise BadInput(
+            "kinds of tokens", f"offsets from {reach}", fine, "Is it the text that was scored?"
+        )
     return starts, ends
 
 
@@ -124,7 +143,15 @@ def _codes(text: str) -> NDArray[np.uint32]:
 
 def _sign(character: str) -> int:
     kind = unicodedata.category(character)
-    bits = _LETTER if kind[0] in "LM" else _DIGIT if kind[0] == "N" else _BLANK if character.isspace() else 0
+    bits = (
+        _LETTER
+        if kind[0] in "LM"
+        else _DIGIT
+        if kind[0] == "N"
+        else _BLANK
+        if character.isspace()
+        else 0
+    )
     bits |= _CAPITAL if kind in ("Lu", "Lt") else 0
     bits |= _LINE_END if character in _LINE_ENDS else 0
     bits |= _JOINER if character in _JOINERS else 0

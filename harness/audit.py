@@ -1,7 +1,8 @@
 """Would this run stand an audit? Finished folders in, the verdicts of `accuracy.compliance` out.
 
-Companions (an accuracy run, a run of one sample) are other run folders of the same model, variant and data; the accuracy
-part of a submission is found by itself. Two cheats need runs that the audit makes (`harness.second_look`).
+Companions (an accuracy run, a run of one sample) are other run folders of the same model, variant
+and data; the accuracy part of a submission is found by itself. Two cheats need runs that the audit
+makes (`harness.second_look`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ def audit(
     tokens_per_sample: float | None = None,
     more: Sequence[Verdict] = (),
 ) -> dict[str, Any]:
-    """{run_id, status, reason, verdicts}; status is PASS, FAIL or UNDECIDED. Raises BadInput for folders without a run.
+    """{run_id, status, reason, verdicts}; status is PASS, FAIL or UNDECIDED. Raises BadInput for
+    folders without a run.
 
     `more` are verdicts of a second look, which join the others.
     """
@@ -33,10 +35,17 @@ def audit(
     companions = [*others, *([part] if part.is_dir() else [])]
     raw = result.read(folder)
     samples = result.samples_of(raw) or ()
-    verdicts = judge(audited(folder), [audited(other) for other in companions], samples, tokens_per_sample)
+    verdicts = judge(
+        audited(folder), [audited(other) for other in companions], samples, tokens_per_sample
+    )
     verdicts += [_scored(part if part.is_dir() else folder, folder), *more]
     status, reason = _status(verdicts)
-    return {"run_id": raw.facts.run_id, "status": status, "reason": reason, "verdicts": [asdict(v) for v in verdicts]}
+    return {
+        "run_id": raw.facts.run_id,
+        "status": status,
+        "reason": reason,
+        "verdicts": [asdict(v) for v in verdicts],
+    }
 
 
 def audited(folder: Path) -> Audited:
@@ -87,10 +96,15 @@ _CHANGES = ("mode", "issue", "same_index", "target_qps", "output_dir")  # a comp
 
 
 def _status(verdicts: Sequence[Verdict]) -> tuple[str, str]:
-    of = {status: [v.rule for v in verdicts if v.status == status] for status in ("FAIL", "UNDECIDED", "SKIPPED", "PASS")}
+    of = {
+        status: [v.rule for v in verdicts if v.status == status]
+        for status in ("FAIL", "UNDECIDED", "SKIPPED", "PASS")
+    }
     skipped = f"; skipped: {', '.join(of['SKIPPED'])}" if of["SKIPPED"] else ""
     if of["FAIL"]:
         return "FAIL", "failed: " + ", ".join(of["FAIL"]) + skipped
     if of["UNDECIDED"] or not of["PASS"]:
-        return "UNDECIDED", "undecided: " + (", ".join(of["UNDECIDED"]) or "nothing could be checked") + skipped
+        return "UNDECIDED", "undecided: " + (
+            ", ".join(of["UNDECIDED"]) or "nothing could be checked"
+        ) + skipped
     return "PASS", f"{len(of['PASS'])} checks hold" + skipped

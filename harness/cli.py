@@ -1,7 +1,8 @@
 """`python -m harness COMMAND`: words in, a verdict and an exit code out.
 
-0 valid or pass · 1 invalid or fail · 2 bad input · 3 set-up failed · 4 the run broke · 130 interrupted. With `--json` the
-last line of stdout is one JSON object and people's text goes to stderr. Heavy imports wait until a command needs them.
+0 valid or pass · 1 invalid or fail · 2 bad input · 3 set-up failed · 4 the run broke · 130
+interrupted. With `--json` the last line of stdout is one JSON object and people's text goes to
+stderr. Heavy imports wait until a command needs them.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from harness.flags import COMPARE, GATE, PERPLEXITY, PLAN, RUN, takes
 
 app = typer.Typer(
     name="harness",
-    help="Measure variants of a language model against their own FP32 reference: speed, quality, memory, and whether to "
-    "believe the figures.",
+    help=(
+        "Measure variants of a language model against their own FP32 reference: speed, quality,"
+        " memory, and whether to believe the figures."
+    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -32,7 +35,12 @@ app = typer.Typer(
 _EXIT = {"VALID": 0, "INVALID": 1, "INTERRUPTED": 130, "ERROR": 4}
 
 Flags = dict[str, Any]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line of stdout.", rich_help_panel="Output")]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="One JSON object as the last line of stdout.", rich_help_panel="Output"
+    ),
+]
 
 
 @app.command()
@@ -69,7 +77,9 @@ def plan(flags: Flags, as_json: Json = False) -> None:
         "settings": asdict(settings),
         "effective": [row._asdict() for row in values],
         "loaded_set": schedule.loaded,
-        "sample_indices": [row[0] for row in indices] if schedule.indices.shape[1] == 1 else indices,
+        "sample_indices": (
+            [row[0] for row in indices] if schedule.indices.shape[1] == 1 else indices
+        ),
         "scheduled_ns": schedule.offsets_ns.tolist(),
         "forecast": sentences,
     }
@@ -77,7 +87,10 @@ def plan(flags: Flags, as_json: Json = False) -> None:
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")], as_json: Json = False) -> None:
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    as_json: Json = False,
+) -> None:
     """Rebuild result.json and report.html of a run from its raw files."""
     with _people(as_json) as (console, _):
         from harness import result as results
@@ -92,16 +105,22 @@ def report(folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run fol
 @takes(COMPARE)
 def compare(
     flags: Flags,
-    runs: Annotated[list[Path] | None, typer.Argument(metavar="RUN...", help="Finished run folders.")] = None,
+    runs: Annotated[
+        list[Path] | None, typer.Argument(metavar="RUN...", help="Finished run folders.")
+    ] = None,
     variants: Annotated[
-        str | None, typer.Option(help="Make a run of each: fp32,bf16,int8. The first is the reference.")
+        str | None,
+        typer.Option(help="Make a run of each: fp32,bf16,int8. The first is the reference."),
     ] = None,
     evaluate: Annotated[
-        bool | None, typer.Option("--evaluate/--no-evaluate", help="Score the reference answers too.")
+        bool | None,
+        typer.Option("--evaluate/--no-evaluate", help="Score the reference answers too."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Put runs side by side: finished ones, or one of each of --variants (offline unless you say else)."""
+    """Put runs side by side: finished ones, or one of each of --variants (offline unless you say
+    else).
+    """
     with _people(as_json) as (console, say):
         from harness import compare as comparing
         from reports.compare import show, told
@@ -116,14 +135,23 @@ def compare(
 @takes(GATE)
 def gate(
     flags: Flags,
-    reference: Annotated[str, typer.Option(help="A variant, or the folder of a finished accuracy run.")] = "fp32",
+    reference: Annotated[
+        str, typer.Option(help="A variant, or the folder of a finished accuracy run.")
+    ] = "fp32",
     candidates: Annotated[str, typer.Option(help="Variants, or run folders: bf16,int8,nf4.")] = "",
-    target: Annotated[str, typer.Option(help="Percent of the reference, or a target of MLPerf: llama2-70b-99.9.")] = "99.9",
-    against: Annotated[str | None, typer.Option(help="What decides: dataset (if it has answers) or reference.")] = None,
+    target: Annotated[
+        str, typer.Option(help="Percent of the reference, or a target of MLPerf: llama2-70b-99.9.")
+    ] = "99.9",
+    against: Annotated[
+        str | None, typer.Option(help="What decides: dataset (if it has answers) or reference.")
+    ] = None,
     resamples: Annotated[int, typer.Option(help="Of the bootstrap.")] = 10_000,
     confidence: Annotated[float, typer.Option(help="Of the intervals, in percent.")] = 95.0,
     control: Annotated[
-        bool, typer.Option("--control/--no-control", help="Run the reference again, in batches of another size.")
+        bool,
+        typer.Option(
+            "--control/--no-control", help="Run the reference again, in batches of another size."
+        ),
     ] = True,
     as_json: Json = False,
 ) -> None:
@@ -133,7 +161,9 @@ def gate(
         from harness import gate as gating
         from reports.gate import show, told
 
-        job = gating.job(reference, candidates, flags, Asked(target, against, resamples, confidence), control)
+        job = gating.job(
+            reference, candidates, flags, Asked(target, against, resamples, confidence), control
+        )
         found, place = gating.run(job, say, lambda row: console.print(told(row)))
         show(found, place, console)
     _finish(found, as_json, gating.exit_code(found))
@@ -144,34 +174,67 @@ def gate(
 def perplexity(
     flags: Flags,
     models: Annotated[str | None, typer.Option(help="Sizes to put side by side: A,B,C.")] = None,
-    variants: Annotated[str | None, typer.Option(help="Of each model: fp32,int8. The first is the reference.")] = None,
-    text_column: Annotated[str | None, typer.Option(help="Column of the texts (default: text).")] = None,
-    category_column: Annotated[str | None, typer.Option(help="Column to group by (default: category).")] = None,
+    variants: Annotated[
+        str | None, typer.Option(help="Of each model: fp32,int8. The first is the reference.")
+    ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="Column of the texts (default: text).")
+    ] = None,
+    category_column: Annotated[
+        str | None, typer.Option(help="Column to group by (default: category).")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="Only rows whose column split says so.")] = None,
-    window: Annotated[int | None, typer.Option(help="Tokens a model sees at once (default: its context).")] = None,
-    stride: Annotated[int | None, typer.Option(help="Score longer texts in windows that move so far.")] = None,
+    window: Annotated[
+        int | None, typer.Option(help="Tokens a model sees at once (default: its context).")
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option(help="Score longer texts in windows that move so far.")
+    ] = None,
     bos: Annotated[
-        str | None, typer.Option(help="A start token before each text: auto (as its tokenizer), always, never.")
+        str | None,
+        typer.Option(
+            help="A start token before each text: auto (as its tokenizer), always, never."
+        ),
     ] = None,
-    conditions: Annotated[str | None, typer.Option(help="Also given some context: sentences,instructions.")] = None,
-    reference: Annotated[str | None, typer.Option(help="The variant, or the model, that others are compared with.")] = None,
+    conditions: Annotated[
+        str | None, typer.Option(help="Also given some context: sentences,instructions.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="The variant, or the model, that others are compared with.")
+    ] = None,
     divergence: Annotated[
-        bool | None, typer.Option("--divergence/--no-divergence", help="Compare each variant's distributions (KL).")
+        bool | None,
+        typer.Option(
+            "--divergence/--no-divergence", help="Compare each variant's distributions (KL)."
+        ),
     ] = None,
-    exact: Annotated[bool | None, typer.Option("--exact", help="With both models in memory, not the top k of one.")] = None,
-    top_k: Annotated[int | None, typer.Option(help="Tokens of a distribution that are kept (default: 512).")] = None,
+    exact: Annotated[
+        bool | None,
+        typer.Option("--exact", help="With both models in memory, not the top k of one."),
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="Tokens of a distribution that are kept (default: 512).")
+    ] = None,
     batch_tokens: Annotated[int | None, typer.Option(help="In a batch, padding included.")] = None,
     beside: Annotated[
-        str | None, typer.Option(metavar="FOLDERS", help="Runs, compare or gate folders: their ROUGE and speed beside it.")
+        str | None,
+        typer.Option(
+            metavar="FOLDERS",
+            help="Runs, compare or gate folders: their ROUGE and speed beside it.",
+        ),
     ] = None,
-    resume: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Go on where a measurement was interrupted.")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Go on where a measurement was interrupted."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say how well each size and each variant predicts texts, token by token."""
     own = {
-        "models": models, "variants": variants, "text_column": text_column, "category_column": category_column,
-        "split": split, "window": window, "stride": stride, "bos": bos, "conditions": conditions, "reference": reference,
-        "divergence": divergence, "exact": exact, "top_k": top_k, "batch_tokens": batch_tokens, "beside": beside,
+        "models": models, "variants": variants, "text_column": text_column,
+        "category_column": category_column, "split": split, "window": window, "stride": stride,
+        "bos": bos, "conditions": conditions, "reference": reference, "divergence": divergence,
+        "exact": exact, "top_k": top_k, "batch_tokens": batch_tokens, "beside": beside,
     }  # fmt: skip
     with _people(as_json) as (console, say):
         from harness import perplexity as laboratory
@@ -187,13 +250,22 @@ def audit(
     companion: Annotated[
         list[Path] | None,
         typer.Option(
-            "--with", metavar="RUN2", help="An accuracy run, or one with --issue same, of the same model and data."
+            "--with",
+            metavar="RUN2",
+            help="An accuracy run, or one with --issue same, of the same model and data.",
         ),
     ] = None,
-    tokens_per_sample: Annotated[float | None, typer.Option(help="Reference length of the answers (TEST09).")] = None,
-    caching: Annotated[bool, typer.Option("--caching", help="Make a run of repeated and distinct prompts.")] = False,
+    tokens_per_sample: Annotated[
+        float | None, typer.Option(help="Reference length of the answers (TEST09).")
+    ] = None,
+    caching: Annotated[
+        bool, typer.Option("--caching", help="Make a run of repeated and distinct prompts.")
+    ] = False,
     detection: Annotated[
-        bool, typer.Option("--benchmark-detection", help="Make a run of known and freshly worded prompts.")
+        bool,
+        typer.Option(
+            "--benchmark-detection", help="Make a run of known and freshly worded prompts."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -212,34 +284,54 @@ def audit(
 
 @app.command()
 def package(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run in submission mode, or its performance run.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="A run in submission mode, or its performance run."),
+    ],
     submitter: Annotated[str, typer.Option(help="Who submits: a folder name.")],
     system: Annotated[str, typer.Option(help="What it ran on: a folder name.")],
-    accuracy_run: Annotated[Path | None, typer.Option(help="The accuracy run, if RUN does not hold one.")] = None,
-    system_json: Annotated[Path | None, typer.Option(help="What the run cannot know: cooling, networks, ...")] = None,
+    accuracy_run: Annotated[
+        Path | None, typer.Option(help="The accuracy run, if RUN does not hold one.")
+    ] = None,
+    system_json: Annotated[
+        Path | None, typer.Option(help="What the run cannot know: cooling, networks, ...")
+    ] = None,
     division: Annotated[str, typer.Option(help="open, closed or network.")] = "open",
-    benchmark: Annotated[str | None, typer.Option(help="MLPerf's name of it (default: the profile's).")] = None,
+    benchmark: Annotated[
+        str | None, typer.Option(help="MLPerf's name of it (default: the profile's).")
+    ] = None,
     output: Annotated[Path, typer.Option(help="Root of the tree.")] = Path("submission"),
-    allow_invalid: Annotated[bool, typer.Option("--allow-invalid", help="Package an INVALID run all the same.")] = False,
+    allow_invalid: Annotated[
+        bool, typer.Option("--allow-invalid", help="Package an INVALID run all the same.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a submission tree for MLPerf Inference of a run, and check it as strictly as the rules are."""
+    """Make a submission tree for MLPerf Inference of a run, and check it as strictly as the rules
+    are.
+    """
     with _people(as_json) as (console, _):
         from reports.package import package as make
         from reports.terminal import show_package
 
         made = make(
-            folder, output, submitter, system, accuracy_run=accuracy_run, system_json=system_json, division=division,
-            benchmark=benchmark, allow_invalid=allow_invalid,
+            folder, output, submitter, system, accuracy_run=accuracy_run, system_json=system_json,
+            division=division, benchmark=benchmark, allow_invalid=allow_invalid,
         )  # fmt: skip
         show_package(made.place, made.problems, made.notes, console)
-    value = {"root": str(made.root), "place": str(made.place), "problems": made.problems, "notes": made.notes}
+    value = {
+        "root": str(made.root),
+        "place": str(made.place),
+        "problems": made.problems,
+        "notes": made.notes,
+    }
     _finish(value, as_json, 1 if made.problems else 0)
 
 
 @app.command(name="list")
 def list_(
-    what: Annotated[str | None, typer.Argument(help="models, variants, scenarios, datasets, suts or profiles.")] = None,
+    what: Annotated[
+        str | None, typer.Argument(help="models, variants, scenarios, datasets, suts or profiles.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show what there is to choose from."""
@@ -291,7 +383,12 @@ def _key_value(text: str) -> tuple[str, str | int | float]:
 
     key, equals, value = text.partition("=")
     if not equals or not key.isidentifier():
-        raise BadInput("--sut-option", repr(text), "KEY=VALUE would be fine", "For example: --sut-option ttft_ms=200.")
+        raise BadInput(
+            "--sut-option",
+            repr(text),
+            "KEY=VALUE would be fine",
+            "For example: --sut-option ttft_ms=200.",
+        )
     for kind in (int, float):
         try:
             return key, kind(value)
@@ -302,7 +399,9 @@ def _key_value(text: str) -> tuple[str, str | int | float]:
 
 @contextmanager
 def _people(as_json: bool) -> Iterator[tuple[Any, Callable[[str], None]]]:
-    """(console for people, say): `say` shows what takes long, `say("")` clears it. Errors end the program here."""
+    """(console for people, say): `say` shows what takes long, `say("")` clears it. Errors end the
+    program here.
+    """
     from rich.console import Console
 
     class _Console(Console):
@@ -331,16 +430,25 @@ def _people(as_json: bool) -> Iterator[tuple[Any, Callable[[str], None]]]:
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         say("")
-        print("interrupted outside the timed part; a run that was measured is kept: see harness report", file=sys.stderr)
+        print(
+            "interrupted outside the timed part; a run that was measured is kept: see harness"
+            " report",
+            file=sys.stderr,
+        )
         raise typer.Exit(130) from None
     except (BrokenPipeError, typer.Exit, typer.Abort):
         raise
-    except Exception as fault:  # a bug of ours is still a sentence, and never the exit code of a verdict
+    except (
+        Exception
+    ) as fault:  # a bug of ours is still a sentence, and never the exit code of a verdict
         say("")
         if os.environ.get("TOUCHSTONE_DEBUG"):
             raise
         words = f"{type(fault).__name__}: {fault}"
-        print(f"error: unexpected {words}. This is a bug; TOUCHSTONE_DEBUG=1 shows where.", file=sys.stderr)
+        print(
+            f"error: unexpected {words}. This is a bug; TOUCHSTONE_DEBUG=1 shows where.",
+            file=sys.stderr,
+        )
         raise typer.Exit(4) from None
     finally:
         status.stop()

@@ -1,15 +1,17 @@
 """What time is it, and when do I wake up? The only file that reads a clock.
 
-A clock is passed in wherever time matters, and it is also the smallest possible event loop: while the driver waits,
-the clock runs timers, posted callbacks and readable files on the driver's own thread. One thread means no lock in the
-timed path and no hand-over between the wake-up and the stamp.
+A clock is passed in wherever time matters, and it is also the smallest possible event loop: while
+the driver waits, the clock runs timers, posted callbacks and readable files on the driver's own
+thread. One thread means no lock in the timed path and no hand-over between the wake-up and the
+stamp.
 
-`RealClock` is monotonic (CLOCK_MONOTONIC, shared by all processes of the machine). It sleeps in `select` until
-50 us before the moment and spins the rest: Linux wakes a sleeper late by its timer slack (50 us unless told otherwise)
-plus the scheduler's delay, and a longer spin would starve other threads of the interpreter lock.
+`RealClock` is monotonic (CLOCK_MONOTONIC, shared by all processes of the machine). It sleeps in
+`select` until 50 us before the moment and spins the rest: Linux wakes a sleeper late by its timer
+slack (50 us unless told otherwise) plus the scheduler's delay, and a longer spin would starve other
+threads of the interpreter lock.
 
-`VirtualClock` jumps to the next timer when the driver waits, so a ten-minute run takes as long as its arithmetic, and
-times are exact: tests compare them with `==`.
+`VirtualClock` jumps to the next timer when the driver waits, so a ten-minute run takes as long as
+its arithmetic, and times are exact: tests compare them with `==`.
 """
 
 from __future__ import annotations
@@ -54,7 +56,9 @@ class _Timers:
 
 
 class RealClock:
-    """The machine's monotonic clock, untouched: its reading costs 40 ns, and a subtraction in Python as much again."""
+    """The machine's monotonic clock, untouched: its reading costs 40 ns, and a subtraction in
+    Python as much again.
+    """
 
     now_ns = staticmethod(time.perf_counter_ns)
 
@@ -85,7 +89,9 @@ class RealClock:
         return now
 
     def _serve(self, pause_ns: int) -> bool:
-        """Sleep up to `pause_ns` (not at all if negative); run what became readable or was posted."""
+        """Sleep up to `pause_ns` (not at all if negative); run what became readable or was
+        posted.
+        """
         seconds = min(max(pause_ns, 0), 3_600_000_000_000) / 1e9
         ready = select.select(self._fds, (), (), seconds)[0]
         for fd in ready:
@@ -125,7 +131,9 @@ class RealClock:
 
 
 class VirtualClock:
-    """Starts at 0 and moves only in `wait`, straight to the next timer or to the moment asked for."""
+    """Starts at 0 and moves only in `wait`, straight to the next timer or to the moment asked
+    for.
+    """
 
     def __init__(self) -> None:
         self._now = 0
@@ -140,7 +148,9 @@ class VirtualClock:
             self._now = max(self._now, heap[0][0])
             self._timers.run_due(self._now)
         elif until_ns >= FAR_FUTURE_NS:
-            raise RuntimeError("virtual clock: everybody waits and no timer is set; this run would never end")
+            raise RuntimeError(
+                "virtual clock: everybody waits and no timer is set; this run would never end"
+            )
         else:
             self._now = max(self._now, until_ns)
         return self._now
@@ -159,7 +169,9 @@ class VirtualClock:
         self._timers.add(self._now, callback)
 
     def watch(self, fd: int, callback: Callback) -> None:
-        raise RuntimeError("virtual clock: a process or socket runs in real time; use the real clock with it")
+        raise RuntimeError(
+            "virtual clock: a process or socket runs in real time; use the real clock with it"
+        )
 
     def unwatch(self, fd: int) -> None:
         """Nothing is ever watched here."""
@@ -174,7 +186,9 @@ def utc_now() -> datetime:
 
 
 class wake_on_signals:
-    """While active, a signal (Ctrl-C) wakes `clock.wait` at once instead of at its next deadline."""
+    """While active, a signal (Ctrl-C) wakes `clock.wait` at once instead of at its next
+    deadline.
+    """
 
     def __init__(self, clock: RealClock | VirtualClock) -> None:
         self._fd = getattr(clock, "_wake_w", -1)
@@ -187,7 +201,9 @@ class wake_on_signals:
 
 
 def _shorten_timer_slack() -> None:
-    """Ask Linux to wake this thread on time: the default slack of 50 us would be added to every sleep."""
+    """Ask Linux to wake this thread on time: the default slack of 50 us would be added to every
+    sleep.
+    """
     if not sys.platform.startswith("linux"):
         return
     with suppress(OSError, AttributeError):

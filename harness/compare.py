@@ -1,7 +1,9 @@
-"""Which variant is fastest, smallest, best, and may their figures stand side by side? Run folders in, one object out.
+"""Which variant is fastest, smallest, best, and may their figures stand side by side? Run folders
+in, one object out.
 
-The runs of a series of variants are made first, one after the other, each model in a process of its own; a variant that
-fails becomes a row that says why, and the others go on. The first row is the reference of every ratio.
+The runs of a series of variants are made first, one after the other, each model in a process of its
+own; a variant that fails becomes a row that says why, and the others go on. The first row is the
+reference of every ratio.
 """
 
 from __future__ import annotations
@@ -37,11 +39,20 @@ def read(folder: Path) -> Row:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         if found["schema"] != result.SCHEMA:
-            raise BadInput(f"reading {file}", f"its schema is {found['schema']!r}", f"this version reads {result.SCHEMA}")
+            raise BadInput(
+                f"reading {file}",
+                f"its schema is {found['schema']!r}",
+                f"this version reads {result.SCHEMA}",
+            )
         return row(found, folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
         what = f"no readable result.json ({type(error).__name__})"
-        raise BadInput(f"reading {folder}", what, "the folder of a finished run", "harness report makes it again.") from None
+        raise BadInput(
+            f"reading {folder}",
+            what,
+            "the folder of a finished run",
+            "harness report makes it again.",
+        ) from None
 
 
 def row(found: Mapping[str, Any], folder: Path) -> Row:
@@ -60,8 +71,15 @@ def row(found: Mapping[str, Any], folder: Path) -> Row:
         "disk_bytes": facts.get("disk_bytes"),
         "weights_bytes": memory.get("weights_bytes"),
         "kv_cache_bytes": memory.get("kv_cache_bytes"),
-        "peak_bytes": memory.get("gpu_peak_bytes") or memory.get("rss_peak_bytes") or _peak_bytes(found["status_reason"]),
-        **{name: scores.get(name) for name in ("eval_loss", "perplexity", "token_accuracy", "eval_samples_per_s", *_KINDS)},
+        "peak_bytes": (
+            memory.get("gpu_peak_bytes")
+            or memory.get("rss_peak_bytes")
+            or _peak_bytes(found["status_reason"])
+        ),
+        **{
+            name: scores.get(name)
+            for name in ("eval_loss", "perplexity", "token_accuracy", "eval_samples_per_s", *_KINDS)
+        },
         "tokens_per_s": (through["tokens_per_s"] or None) if ended else None,
         "samples_per_s": (through["samples_per_s"] or None) if ended else None,
         "ttft_p50_ms": latency["ttft_ms"]["p50"] if ended else None,
@@ -74,14 +92,19 @@ def row(found: Mapping[str, Any], folder: Path) -> Row:
 def failed(config: RunConfig, reason: str) -> Row:
     """The row of a run that could not be made."""
     known: Row = {"model": short_name(config.model), "variant": config.variant, "run": ""}
-    known |= {"status": _failure("FAILED", reason), "reason": reason, "peak_bytes": _peak_bytes(reason), "conditions": {}}
+    known |= {
+        "status": _failure("FAILED", reason),
+        "reason": reason,
+        "peak_bytes": _peak_bytes(reason),
+        "conditions": {},
+    }
     return dict.fromkeys(_FIGURES) | known
 
 
 _FIGURES = (
-    "parameters", "trainable_parameters", "disk_bytes", "weights_bytes", "kv_cache_bytes", "peak_bytes", "eval_loss",
-    "perplexity", "token_accuracy", "eval_samples_per_s", *_KINDS, "tokens_per_s", "samples_per_s", "ttft_p50_ms",
-    "tpot_p50_ms", "joules_per_token",
+    "parameters", "trainable_parameters", "disk_bytes", "weights_bytes", "kv_cache_bytes",
+    "peak_bytes", "eval_loss", "perplexity", "token_accuracy", "eval_samples_per_s", *_KINDS,
+    "tokens_per_s", "samples_per_s", "ttft_p50_ms", "tpot_p50_ms", "joules_per_token",
 )  # fmt: skip
 
 
@@ -98,10 +121,16 @@ def _peak_bytes(reason: str) -> int | None:
 def _conditions(found: Mapping[str, Any]) -> dict[str, str]:
     """What must be the same before two figures may be compared, each in words."""
     run, config, dataset = (found["settings"][key] for key in ("run", "config", "dataset"))
-    machine, gpus = found["environment"].get("machine") or {}, found["environment"].get("gpus") or []
+    machine, gpus = (
+        found["environment"].get("machine") or {},
+        found["environment"].get("gpus") or [],
+    )
     sized = {"samples issued": found["counts"]["samples"]} if found["scenario"] == "offline" else {}
     rate = {"rate": f"{run['target_qps']:g}/s"} if found["scenario"] == "server" else {}
-    where = [f"{machine.get('cores_allowed')} cores of {machine.get('cpu')}", *(gpu["name"] for gpu in gpus)]
+    where = [
+        f"{machine.get('cores_allowed')} cores of {machine.get('cpu')}",
+        *(gpu["name"] for gpu in gpus),
+    ]
     values = {
         "scenario": found["scenario"],
         "mode": found["mode"],
@@ -124,12 +153,16 @@ def _conditions(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def compare(rows: Sequence[Row]) -> dict[str, Any]:
-    """One object with a verdict, whether the runs may be compared, and the rows with labels and ratios."""
+    """One object with a verdict, whether the runs may be compared, and the rows with labels and
+    ratios.
+    """
     reference = rows[0]
     labelled: list[Row] = [
         {"label": label, **row, "speed_ratio": _ratio(row, reference, "tokens_per_s"),
-         "weights_ratio": _ratio(row, reference, "weights_bytes"), "rouge_ratio": _rouge_ratio(row, reference)}
-        for label, row in zip(labels([(row["model"], row["variant"]) for row in rows]), rows, strict=True)
+         "weights_ratio": _ratio(row, reference, "weights_bytes"),
+         "rouge_ratio": _rouge_ratio(row, reference)}
+        for label, row in zip(labels([(row["model"], row["variant"]) for row in rows]), rows,
+            strict=True)
     ]  # fmt: skip
     differences = _differences([row for row in labelled if row["conditions"]])
     return {
@@ -145,13 +178,18 @@ def exit_code(found: Mapping[str, Any]) -> int:
     """0 only if every variant has a valid run and they may be compared."""
     if found["interrupted"]:
         return 130
-    return 0 if found["comparable"] and all(row["status"] == "VALID" for row in found["rows"]) else 1
+    return (
+        0 if found["comparable"] and all(row["status"] == "VALID" for row in found["rows"]) else 1
+    )
 
 
 def _verdict(rows: Sequence[Row]) -> dict[str, Any]:
     ended = [row for row in rows if row["status"] in _ENDED]
     by = "eval_loss" if any(row["eval_loss"] is not None for row in ended) else "rougeL"
-    kept = {name: [r["label"] for r in ended if (r["rouge_ratio"] or 0) >= share] for name, share in TARGETS.items()}
+    kept = {
+        name: [r["label"] for r in ended if (r["rouge_ratio"] or 0) >= share]
+        for name, share in TARGETS.items()
+    }
     judged = [row["label"] for row in ended if row["rouge_ratio"] is not None]
     return {
         "reference": rows[0]["label"],
@@ -159,7 +197,10 @@ def _verdict(rows: Sequence[Row]) -> dict[str, Any]:
         "smallest": _extreme(ended, "weights_bytes", min),
         "best": _extreme(ended, by, min if by == "eval_loss" else max),
         "best_by": by,
-        "rouge_kept": {name: [label for label in labels if label != rows[0]["label"]] for name, labels in kept.items()},
+        "rouge_kept": {
+            name: [label for label in labels if label != rows[0]["label"]]
+            for name, labels in kept.items()
+        },
         "rouge_lost": [label for label in judged if label not in kept["99"]],
         "failed": [row["label"] for row in rows if row["status"] not in _ENDED],
     }
@@ -181,7 +222,9 @@ def _rouge_ratio(row: Row, reference: Row) -> float | None:
 
 
 def labels(of: Sequence[tuple[str, str]]) -> list[str]:
-    """For (model, variant) each: the variant; with its model where these differ, with a number where that is not enough."""
+    """For (model, variant) each: the variant; with its model where these differ, with a number
+    where that is not enough.
+    """
     several = len({model for model, _ in of}) > 1
     names = [f"{model} {variant}" if several else variant for model, variant in of]
     total, seen, found = Counter(names), Counter[str](), []
@@ -199,7 +242,10 @@ def _differences(rows: Sequence[Row]) -> list[str]:
         for row in rows:
             who.setdefault(row["conditions"].get(name, "-"), []).append(row["label"])
         if len(who) > 1:
-            found.append(f"{name}: " + "; ".join(f"{value} ({', '.join(labels)})" for value, labels in who.items()))
+            found.append(
+                f"{name}: "
+                + "; ".join(f"{value} ({', '.join(labels)})" for value, labels in who.items())
+            )
     return found
 
 
@@ -207,7 +253,9 @@ def _differences(rows: Sequence[Row]) -> list[str]:
 
 
 class Series(NamedTuple):
-    """What to compare, checked: rows of finished runs, or settings of runs to be made. The folder is named for `what`."""
+    """What to compare, checked: rows of finished runs, or settings of runs to be made. The folder
+    is named for `what`.
+    """
 
     rows: list[Row]
     configs: list[RunConfig]
@@ -223,23 +271,36 @@ def series(folders: Sequence[Path], flags: Mapping[str, Any], variants: str | No
         configs = _configs(given, variants)
         return Series([], configs, configs[0].output_dir, short_name(configs[0].model))
     if not folders:
-        raise BadInput("compare", "neither runs nor --variants", "RUN RUN ..., or --model M --variants fp32,bf16,int8")
-    others = [f"--{name.replace('_', '-')}" for name in given if name != "output_dir"] + ["--variants"] * (
-        variants is not None
-    )
+        raise BadInput(
+            "compare",
+            "neither runs nor --variants",
+            "RUN RUN ..., or --model M --variants fp32,bf16,int8",
+        )
+    others = [f"--{name.replace('_', '-')}" for name in given if name != "output_dir"] + [
+        "--variants"
+    ] * (variants is not None)
     if others:
         raise BadInput(
-            "compare", f"finished runs and {', '.join(others)}", "one or the other", "Leave the flags or the runs out."
+            "compare",
+            f"finished runs and {', '.join(others)}",
+            "one or the other",
+            "Leave the flags or the runs out.",
         )
     return Series([read(folder) for folder in folders], [], output_dir)
 
 
-def run(series: Series, say: Callable[[str], None], told: Callable[[Row], None]) -> tuple[dict[str, Any], Path]:
-    """(the comparison, its folder with compare.json and compare.html). `told` hears of each new row at once.
+def run(
+    series: Series, say: Callable[[str], None], told: Callable[[Row], None]
+) -> tuple[dict[str, Any], Path]:
+    """(the comparison, its folder with compare.json and compare.html). `told` hears of each new row
+    at once.
 
     Ctrl-C ends the series and keeps its rows; without any it is raised.
     """
-    place = runlog.create(series.output_dir, "_".join(filter(None, (f"{utc_now():%Y%m%dT%H%M%SZ}_compare", series.what))))
+    place = runlog.create(
+        series.output_dir,
+        "_".join(filter(None, (f"{utc_now():%Y%m%dT%H%M%SZ}_compare", series.what))),
+    )
     rows, interrupted = list(series.rows), False
     for i, config in enumerate(series.configs, 1):
         say(f"variant {i} of {len(series.configs)}: {config.variant}")
@@ -264,11 +325,21 @@ def run(series: Series, say: Callable[[str], None], told: Callable[[Row], None])
 def _configs(given: Mapping[str, Any], variants: str) -> list[RunConfig]:
     names = [name.strip() for name in variants.split(",") if name.strip()]
     if not names:
-        raise BadInput("--variants", f"{variants!r} names none", "for example fp32,bf16,int8", "See harness list variants.")
+        raise BadInput(
+            "--variants",
+            f"{variants!r} names none",
+            "for example fp32,bf16,int8",
+            "See harness list variants.",
+        )
     flags = {name: value for name, value in given.items() if name != "config"}
     made = [load_config(flags_of(name, flags), given.get("config"), DEFAULTS) for name in names]
     if not registry.sut_entry(made[0].sut).uses_dataset:
-        raise BadInput("--variants", f"the {made[0].sut} SUT has no variants", "a local model has", "Leave sut out.")
+        raise BadInput(
+            "--variants",
+            f"the {made[0].sut} SUT has no variants",
+            "a local model has",
+            "Leave sut out.",
+        )
     return made
 
 
@@ -277,7 +348,9 @@ def flags_of(variant: str, flags: Mapping[str, Any]) -> dict[str, Any]:
     from sut.precision import TABLE
 
     without = () if variant in TABLE and TABLE[variant].adapter else ("adapter", "merge_adapter")
-    return {name: value for name, value in flags.items() if name not in without} | {"variant": variant}
+    return {name: value for name, value in flags.items() if name not in without} | {
+        "variant": variant
+    }
 
 
 def _make(config: RunConfig, say: Callable[[str], None]) -> tuple[Row, bool]:
@@ -291,7 +364,9 @@ def _make(config: RunConfig, say: Callable[[str], None]) -> tuple[Row, bool]:
 
 
 def _keep(found: dict[str, Any], place: Path) -> None:
-    """compare.json and compare.html; runs inside the folder are named from there, so that it can be moved."""
+    """compare.json and compare.html; runs inside the folder are named from there, so that it can be
+    moved.
+    """
     from reports import compare as page
 
     for row in found["rows"]:

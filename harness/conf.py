@@ -1,8 +1,9 @@
 """LoadGen's `user.conf`, `mlperf.conf` and `audit.config`, read as settings of ours.
 
-A line is `model.scenario.key = value`, `*` stands for any; the most specific line wins, in LoadGen's order: model and
-scenario, any model, any scenario, any. Times are milliseconds, percentiles percent. Where LoadGen is silent about a key it
-does not know or a value it ignores, this is an error that names the line.
+A line is `model.scenario.key = value`, `*` stands for any; the most specific line wins, in
+LoadGen's order: model and scenario, any model, any scenario, any. Times are milliseconds,
+percentiles percent. Where LoadGen is silent about a key it does not know or a value it ignores,
+this is an error that names the line.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from typing import Any, NamedTuple
 
 from harness.errors import BadInput, unknown
 
-SCENARIOS = {"SingleStream": "single-stream", "MultiStream": "multi-stream", "Server": "server", "Offline": "offline"}
+SCENARIOS = {
+    "SingleStream": "single-stream",
+    "MultiStream": "multi-stream",
+    "Server": "server",
+    "Offline": "offline",
+}
 _MODES = {"0": "submission", "1": "accuracy", "2": "performance", "3": "find-peak"}
 
 
@@ -36,7 +42,9 @@ class Setting(NamedTuple):
 
 
 def read_conf(path: Path, model: str, scenario: str) -> dict[str, Setting]:
-    """Settings of ours (as in `RunConfig`) that the file makes for one model and scenario. Raises BadInput."""
+    """Settings of ours (as in `RunConfig`) that the file makes for one model and scenario. Raises
+    BadInput.
+    """
     effective = _effective(_parse(path), model, scenario)
     values: dict[str, Setting] = {}
     for key, line in effective.items():
@@ -47,7 +55,9 @@ def read_conf(path: Path, model: str, scenario: str) -> dict[str, Setting]:
             value = convert(line.value)
         except (ValueError, KeyError, ZeroDivisionError):
             fits = _ONLY.get(key, "a number that fits it")
-            raise BadInput(f"{path.name}, line {line.number}", f"{key} = {line.value}", fits) from None
+            raise BadInput(
+                f"{path.name}, line {line.number}", f"{key} = {line.value}", fits
+            ) from None
         if name:
             values[name] = Setting(value, f"{path.name}, line {line.number}")
     return values | _issue(path, effective) | _inferred(path, effective)
@@ -57,7 +67,9 @@ def _parse(path: Path) -> list[Line]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"reading {path}", str(error), "a LoadGen configuration file", "Check the path.") from None
+        raise BadInput(
+            f"reading {path}", str(error), "a LoadGen configuration file", "Check the path."
+        ) from None
     lines = []
     for number, raw in enumerate(text.splitlines(), 1):
         content = raw.split("#", 1)[0].strip()
@@ -66,7 +78,12 @@ def _parse(path: Path) -> list[Line]:
         match = re.fullmatch(r"(\S+)\.(\*|\w+)\.(\w+)\s*=\s*(\S+)", content)
         where = f"{path.name}, line {number}"
         if match is None:
-            raise BadInput(where, repr(content), "model.scenario.key = value", "For example: *.Server.target_qps = 10.")
+            raise BadInput(
+                where,
+                repr(content),
+                "model.scenario.key = value",
+                "For example: *.Server.target_qps = 10.",
+            )
         line = Line(number, *match.groups())
         if line.scenario not in SCENARIOS and line.scenario != "*":
             raise unknown(f"{where}: scenario", line.scenario, SCENARIOS)
@@ -82,7 +99,12 @@ def _effective(lines: list[Line], model: str, scenario: str) -> dict[str, Line]:
     """Per key the line that LoadGen's lookup finds; among equals the last."""
     theirs = next(name for name, ours in SCENARIOS.items() if ours == scenario)
     found: dict[str, Line] = {}
-    for pair in (("*", "*"), (model, "*"), ("*", theirs), (model, theirs)):  # later ones are more specific
+    for pair in (
+        ("*", "*"),
+        (model, "*"),
+        ("*", theirs),
+        (model, theirs),
+    ):  # later ones are more specific
         found |= {line.key: line for line in lines if (line.model, line.scenario) == pair}
     return found
 
@@ -90,7 +112,9 @@ def _effective(lines: list[Line], model: str, scenario: str) -> dict[str, Line]:
 def _issue(path: Path, effective: Mapping[str, Line]) -> dict[str, Setting]:
     """unique, same and equal as our one word."""
     given = {_ISSUE[key]: line for key, line in effective.items() if key in _ISSUE}
-    on = [word for word in ("unique", "same", "equal") if word in given and given[word].value != "0"]
+    on = [
+        word for word in ("unique", "same", "equal") if word in given and given[word].value != "0"
+    ]
     if on[:2] == ["unique", "same"]:
         where = f"{path.name}, line {given['same'].number}"
         raise BadInput(where, "performance_issue_unique and _same are both on", "one of the two")
@@ -103,11 +127,18 @@ def _issue(path: Path, effective: Mapping[str, Line]) -> dict[str, Setting]:
 
 def _inferred(path: Path, effective: Mapping[str, Line]) -> dict[str, Setting]:
     """`infer_token_latencies` and its factor as our one number."""
-    on, factor = effective.get("infer_token_latencies"), effective.get("token_latency_scaling_factor")
+    on, factor = (
+        effective.get("infer_token_latencies"),
+        effective.get("token_latency_scaling_factor"),
+    )
     if on is None or on.value == "0":
         return {}
     line = factor or on
-    return {"infer_tokens": Setting(_whole(factor.value) if factor else 1, f"{path.name}, line {line.number}")}
+    return {
+        "infer_tokens": Setting(
+            _whole(factor.value) if factor else 1, f"{path.name}, line {line.number}"
+        )
+    }
 
 
 Converter = tuple[str, Callable[[str], Any]]  # the setting it makes ("" = none here), and how
@@ -136,7 +167,9 @@ def _count_or_none(text: str) -> int | None:
 
 
 def _latency(scenario: str) -> Converter:
-    """In a stream the inverse of the expected rate; in server a limit, or 0: then tokens have theirs."""
+    """In a stream the inverse of the expected rate; in server a limit, or 0: then tokens have
+    theirs.
+    """
     if scenario.endswith("-stream"):
         return "target_qps", lambda ms: 1000 / float(ms)
     return "target_latency" if scenario == "server" else "", lambda ms: _seconds(ms) or None
@@ -158,14 +191,20 @@ _ISSUE = {
 _KEYS: dict[str, Callable[[str], Converter]] = {
     "target_qps": _plain("target_qps", float),
     "target_latency": _latency,
-    "target_latency_percentile": lambda scenario: ("" if scenario == "offline" else "percentile", float),
+    "target_latency_percentile": lambda scenario: (
+        "" if scenario == "offline" else "percentile",
+        float,
+    ),
     "ttft_latency": _plain("ttft_limit", _seconds),
     "tpot_latency": _plain("tpot_limit", _seconds),
     "min_duration": _plain("min_duration", _seconds),
     "max_duration": _plain("max_duration", lambda text: _seconds(text) or None),
     "min_query_count": _plain("min_queries", _whole),
     "max_query_count": _plain("max_queries", _count_or_none),
-    "samples_per_query": lambda scenario: ("samples_per_query" if scenario == "multi-stream" else "", _whole),
+    "samples_per_query": lambda scenario: (
+        "samples_per_query" if scenario == "multi-stream" else "",
+        _whole,
+    ),
     "performance_sample_count_override": _plain("performance_samples", _count_or_none),
     "accuracy_sample_count_override": _plain("accuracy_samples", _count_or_none),
     "performance_issue_unique": _plain("", _whole),
@@ -173,12 +212,16 @@ _KEYS: dict[str, Callable[[str], Converter]] = {
     "performance_issue_same_index": _plain("same_index", _whole),
     "sample_concatenate_permutation": _plain("", _whole),
     "mode": _plain("mode", _MODES.__getitem__),
-    "use_token_latencies": _plain("", _whole),  # here tokens are judged unless target_latency says otherwise
+    "use_token_latencies": _plain(
+        "", _whole
+    ),  # here tokens are judged unless target_latency says otherwise
     "infer_token_latencies": _plain("", _whole),
     "token_latency_scaling_factor": _plain("", _whole),
     "accuracy_log_rng_seed": _plain("accuracy_log_seed", _whole),
     "accuracy_log_sampling_target": _plain("accuracy_log_target", _whole),
-    "accuracy_log_probability": _plain("accuracy_log_probability", lambda percent: float(percent) / 100),
+    "accuracy_log_probability": _plain(
+        "accuracy_log_probability", lambda percent: float(percent) / 100
+    ),
     "print_timestamps": _plain("", _whole),  # it only makes LoadGen's trace longer
     "coalesce_queries": _plain("", _zero),
     "max_async_queries": _plain("", _zero),
@@ -188,5 +231,6 @@ _ONLY = {
     "max_async_queries": "0 alone is: here a run is not ended for many open queries",
 }
 _FIXED = dict.fromkeys(
-    ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed"), "LoadGen ignores seeds in these files; use --seeds"
+    ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed"),
+    "LoadGen ignores seeds in these files; use --seeds",
 )

@@ -1,8 +1,10 @@
-"""Closed or open: may a run's figures stand beside MLPerf's of the same benchmark, and if not, what differs?
+"""Closed or open: may a run's figures stand beside MLPerf's of the same benchmark, and if not, what
+differs?
 
-Closed: model, dataset, generation limits and rules are those of the run's profile. Everything else is open, and says where
-it differs. Whether the run kept its limits is another matter (`status`), and so is what only MLPerf can grant: a result of
-MLPerf needs the logs of its own LoadGen (`--driver mlcommons`), its accuracy, its audits and its review.
+Closed: model, dataset, generation limits and rules are those of the run's profile. Everything else
+is open, and says where it differs. Whether the run kept its limits is another matter (`status`),
+and so is what only MLPerf can grant: a result of MLPerf needs the logs of its own LoadGen
+(`--driver mlcommons`), its accuracy, its audits and its review.
 
 Stricter than the profile is not different: a longer run, a tighter limit, more queries.
 """
@@ -36,9 +38,17 @@ class Division:
         return {"name": self.name, "differs": [row._asdict() for row in self.differs]}
 
 
-def division(config: RunConfig, settings: RunSettings, dataset: Mapping[str, Any], facts: Mapping[str, Any]) -> Division:
-    """`dataset` is what its loader says of it (name, format, rows), `facts` what the SUT says of itself."""
-    rows = [*_task(config, dataset), *_generation(config, settings, facts), *_rules(config, settings)]
+def division(
+    config: RunConfig, settings: RunSettings, dataset: Mapping[str, Any], facts: Mapping[str, Any]
+) -> Division:
+    """`dataset` is what its loader says of it (name, format, rows), `facts` what the SUT says of
+    itself.
+    """
+    rows = [
+        *_task(config, dataset),
+        *_generation(config, settings, facts),
+        *_rules(config, settings),
+    ]
     differs = tuple(row for row, is_same in rows if not is_same)
     return Division("open" if differs else "closed", differs)
 
@@ -50,16 +60,30 @@ def _task(config: RunConfig, dataset: Mapping[str, Any]) -> Iterator[Checked]:
     """What is asked, and of whom. Names are believed: who renames a model deceives himself."""
     profile, is_model = config.chosen_profile, registry.sut_entry(config.sut).uses_dataset
     if not profile.models:
-        yield Difference("profile", config.profile, "that of a benchmark of MLPerf, such as llama3.1-8b"), False
+        yield (
+            Difference(
+                "profile", config.profile, "that of a benchmark of MLPerf, such as llama3.1-8b"
+            ),
+            False,
+        )
     if not is_model:
         yield Difference("sut", config.sut, "a system that runs a model"), False
     if not profile.models or not is_model:
         return
     kind, rows = dataset.get("format") or dataset["name"], dataset.get("rows")
-    yield Difference("model", config.model, profile.models[0]), _plain(config.model) in map(_plain, profile.models)
-    yield Difference("weights", config.variant, "not trained further"), not config.variant.startswith("lora")
+    yield (
+        Difference("model", config.model, profile.models[0]),
+        _plain(config.model) in map(_plain, profile.models),
+    )
+    yield (
+        Difference("weights", config.variant, "not trained further"),
+        not config.variant.startswith("lora"),
+    )
     yield Difference("dataset", kind, profile.dataset), _plain(kind) == _plain(profile.dataset)
-    yield Difference("num_samples", rows, profile.performance_samples), rows == profile.performance_samples
+    yield (
+        Difference("num_samples", rows, profile.performance_samples),
+        rows == profile.performance_samples,
+    )
 
 
 def _plain(name: str) -> str:
@@ -67,9 +91,14 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", short_name(name.lower()))
 
 
-def _generation(config: RunConfig, settings: RunSettings, facts: Mapping[str, Any]) -> Iterator[Checked]:
+def _generation(
+    config: RunConfig, settings: RunSettings, facts: Mapping[str, Any]
+) -> Iterator[Checked]:
     asked = config.chosen_profile.max_new_tokens
-    yield Difference("max_new_tokens", settings.max_new_tokens, asked, "tokens"), settings.max_new_tokens == asked
+    yield (
+        Difference("max_new_tokens", settings.max_new_tokens, asked, "tokens"),
+        settings.max_new_tokens == asked,
+    )
     cut = len(facts.get("truncated_samples") or ())
     yield Difference("truncated prompts", cut, 0), not cut
 
@@ -90,7 +119,10 @@ def _rules(config: RunConfig, settings: RunSettings) -> Iterator[Checked]:
     if s.scenario == "server":
         yield from _limits(config, settings)
     issue = "equal" if s.equal_issue else s.issue
-    yield Difference("issue", issue, "equal" if profile.equal_issue else "random"), s.equal_issue == profile.equal_issue
+    yield (
+        Difference("issue", issue, "equal" if profile.equal_issue else "random"),
+        s.equal_issue == profile.equal_issue,
+    )
     yield Difference("seeds", config.seeds, f"those of {ROUND}"), s.seeds == SEEDS[ROUND]
 
 
@@ -101,7 +133,10 @@ def _limits(config: RunConfig, s: RunSettings) -> Iterator[Checked]:
         fine = limit_s is not None and limit_s <= profile.target_latency_s
         yield Difference("target_latency", limit_s, profile.target_latency_s, "s"), fine
     elif s.target_latency_ns:
-        yield Difference("target_latency", s.target_latency_ns / 1e9, "limits of TTFT and TPOT", "s"), False
+        yield (
+            Difference("target_latency", s.target_latency_ns / 1e9, "limits of TTFT and TPOT", "s"),
+            False,
+        )
     else:
         yield _at_most("ttft_limit", s.ttft_limit_ns / 1e9, profile.ttft_limit_s, "s")
         yield _at_most("tpot_limit", s.tpot_limit_ns / 1e6, profile.tpot_limit_s * 1e3, "ms")

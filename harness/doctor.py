@@ -19,12 +19,24 @@ from harness.types import AfterInFlight, At, Query, QuerySample, RunLog, RunSett
 from sut.isolated import Isolated
 from sut.null import Null
 
-_NEEDED = ("torch", "transformers", "accelerate", "numpy", "scipy", "pyarrow", "rouge-score", "rich", "typer", "psutil")
+_NEEDED = (
+    "torch",
+    "transformers",
+    "accelerate",
+    "numpy",
+    "scipy",
+    "pyarrow",
+    "rouge-score",
+    "rich",
+    "typer",
+    "psutil",
+)
 IDLE_SETTINGS = RunSettings(
-    scenario="single-stream", mode="performance", seeds=Seeds(1, 2, 3), num_samples=1, performance_samples=1,
-    target_qps=1.0, samples_per_query=1, min_queries=1, min_duration_ns=0, max_queries=None, max_duration_ns=None,
-    percentile=0.9, ttft_limit_ns=2_000_000_000, tpot_limit_ns=200_000_000, use_tokens=False, max_new_tokens=1,
-    sample_timeout_ns=10_000_000_000, drain_timeout_ns=0, lag_limit_ns=200_000_000, equal_issue=False,
+    scenario="single-stream", mode="performance", seeds=Seeds(1, 2, 3), num_samples=1,
+    performance_samples=1, target_qps=1.0, samples_per_query=1, min_queries=1, min_duration_ns=0,
+    max_queries=None, max_duration_ns=None, percentile=0.9, ttft_limit_ns=2_000_000_000,
+    tpot_limit_ns=200_000_000, use_tokens=False, max_new_tokens=1, sample_timeout_ns=10_000_000_000,
+    drain_timeout_ns=0, lag_limit_ns=200_000_000, equal_issue=False,
 )  # fmt: skip
 
 
@@ -35,7 +47,9 @@ def examine() -> dict[str, dict[str, Any]]:
     gpus = [f"{g['name']}, {g['memory_bytes'] / 2**30:.0f} GiB" for g in env["gpus"]]
     return {
         "machine": {
-            "cpu": f"{machine['cpu']}, {machine['cores_allowed'] or machine['cores_logical']} cores",
+            "cpu": (
+                f"{machine['cpu']}, {machine['cores_allowed'] or machine['cores_logical']} cores"
+            ),
             "features": " ".join(machine["cpu_flags"]) or "none that matter here",
             "memory": f"{machine['memory_bytes'] / 2**30:.1f} GiB",
             "gpu": ", ".join(gpus) or "none",
@@ -62,7 +76,9 @@ def measure_driver() -> dict[str, str]:
         "single-stream, in process": f"{rate:,.0f} queries/s",
         "single-stream, through the channel": f"{channel_rate:,.0f} queries/s",
         "channel round trip": f"{trip_us:.1f} us (median)",
-        "issue lag at 1,000 queries/s": f"{np.median(lag_us):.1f} us (median), {np.percentile(lag_us, 99):.1f} us (p99)",
+        "issue lag at 1,000 queries/s": (
+            f"{np.median(lag_us):.1f} us (median), {np.percentile(lag_us, 99):.1f} us (p99)"
+        ),
     }
 
 

@@ -1,10 +1,12 @@
 """When may the next query go? One loop answers for every scenario.
 
-A query is released either `At` a moment or `AfterInFlight` (fewer than k queries open); the scenario's plan says which, so
-there is no `if scenario` here. Accuracy runs and warm-ups are the same loop with another plan or another recorder.
+A query is released either `At` a moment or `AfterInFlight` (fewer than k queries open); the
+scenario's plan says which, so there is no `if scenario` here. Accuracy runs and warm-ups are the
+same loop with another plan or another recorder.
 
-From the first issue to the last completion the loop stamps and appends, nothing else: no logging, no files, no garbage
-collection. Everything that waits goes through the clock, so a virtual clock replays the same loop in no time.
+From the first issue to the last completion the loop stamps and appends, nothing else: no logging,
+no files, no garbage collection. Everything that waits goes through the clock, so a virtual clock
+replays the same loop in no time.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from harness.protocols import SUT, Clock
 from harness.recorder import Recorder
 from harness.types import At, Query, RunLog, RunSettings
 
-AHEAD = 100_000  # queries made before the clock starts (20 MB); making one costs as much as issuing it
+AHEAD = (
+    100_000  # queries made before the clock starts (20 MB); making one costs as much as issuing it
+)
 
 
 class Stop:
@@ -44,8 +48,8 @@ def drive(
 ) -> RunLog:
     """Issue `queries` to `sut` and return what happened.
 
-    The SUT's death or any exception of it ends the run with `end == "error"`; what had completed is kept.
-    `on_idle` is called before each wait (a progress display): it must take microseconds.
+    The SUT's death or any exception of it ends the run with `end == "error"`; what had completed is
+    kept. `on_idle` is called before each wait (a progress display): it must take microseconds.
     """
     loop = _Loop(sut, clock, recorder, settings, stop or Stop(), on_idle)
     start_ns = clock.now_ns()
@@ -59,7 +63,9 @@ def drive(
             loop.drain()
         except RunBroke as broke:
             return _broken(recorder, start_ns, str(broke))
-        except Exception as fault:  # a SUT may raise anything: the samples measured so far matter more
+        except (
+            Exception
+        ) as fault:  # a SUT may raise anything: the samples measured so far matter more
             return _broken(recorder, start_ns, f"the SUT raised {type(fault).__name__}: {fault}")
     if loop.stop.requests:
         return recorder.log(start_ns, "interrupted", "stopped by the user (Ctrl-C)")
@@ -80,7 +86,12 @@ class _Loop:
         self.settings, self.stop, self.on_idle = settings, stop, on_idle
 
     def issue_all(self, queries: Iterable[Query], start_ns: int) -> None:
-        sut_issue, record_issue, now_ns, wait = self.sut.issue, self.recorder.issue, self.clock.now_ns, self.clock.wait
+        sut_issue, record_issue, now_ns, wait = (
+            self.sut.issue,
+            self.recorder.issue,
+            self.clock.now_ns,
+            self.clock.wait,
+        )
         recorder, stop, pause = self.recorder, self.stop, self._pause
         min_queries, min_end_ns, max_queries, max_end_ns = self._limits(start_ns)
         limited = max_queries < FAR_FUTURE_NS or max_end_ns < FAR_FUTURE_NS
@@ -107,7 +118,9 @@ class _Loop:
             issued += 1  # noqa: SIM113 (enumerate would build a tuple per query)
 
     def drain(self) -> None:
-        """Wait for what is open: up to each sample's timeout, or up to `drain_timeout_ns` after a Ctrl-C."""
+        """Wait for what is open: up to each sample's timeout, or up to `drain_timeout_ns` after a
+        Ctrl-C.
+        """
         give_up_ns = FAR_FUTURE_NS
         while self.recorder.open_samples and self.stop.requests < 2:
             if self.stop.requests and give_up_ns == FAR_FUTURE_NS:
@@ -124,11 +137,14 @@ class _Loop:
             self.on_idle(self.recorder)
         now = self.clock.wait(min(until_ns, overdue_ns))
         if now >= overdue_ns:
-            self.recorder.give_up(now - timeout_ns, f"timed out: no completion within {timeout_ns / 1e9:g} s")
+            self.recorder.give_up(
+                now - timeout_ns, f"timed out: no completion within {timeout_ns / 1e9:g} s"
+            )
         return now
 
     def _limits(self, start_ns: int) -> tuple[int, int, int, int]:
-        """A closed loop ends at (min queries and min moment), any loop at (max queries or max moment).
+        """A closed loop ends at (min queries and min moment), any loop at (max queries or max
+        moment).
 
         LoadGen checks the same after each issue; in accuracy mode the plan alone decides, as there.
         """

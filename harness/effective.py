@@ -1,4 +1,6 @@
-"""What holds in a run, and who said so: a flag, a file's line, a profile, the library, the search, or nobody."""
+"""What holds in a run, and who said so: a flag, a file's line, a profile, the library, the search,
+or nobody.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ from harness.types import RunSettings
 
 _OF_THE_LIBRARY = {"num_samples", "performance_samples", "accuracy_samples"}
 _OF_THE_PROFILE = {
-    "min_duration", "min_queries", "ttft_limit", "tpot_limit", "target_latency", "percentile", "issue", "max_new_tokens",
-    "performance_samples", "infer_tokens",
+    "min_duration", "min_queries", "ttft_limit", "tpot_limit", "target_latency", "percentile",
+    "issue", "max_new_tokens", "performance_samples", "infer_tokens",
 }  # fmt: skip
 _NOT_OF_THE_RUN = {"origins", "output_dir"}
 _OF_A_MODEL = {"variant", "model", "dataset", "device"}
@@ -32,7 +34,8 @@ def effective(config: RunConfig, settings: RunSettings) -> list[EffectiveSetting
     """Every setting of the run as it will hold, in the order of the flags."""
     s, profile = settings, f"profile {config.profile}"
     limits = {"target_latency": (s.target_latency_ns / 1e9, "s")} if s.target_latency_ns else {
-        "ttft_limit": (s.ttft_limit_ns / 1e9, "s"), "tpot_limit": (s.tpot_limit_ns / 1e6, "ms")}  # fmt: skip
+        "ttft_limit": (s.ttft_limit_ns / 1e9, "s"), "tpot_limit": (s.tpot_limit_ns / 1e6,
+            "ms")}  # fmt: skip
     values: dict[str, tuple[Any, str]] = {
         "scenario": (s.scenario, ""),
         "mode": (config.mode, ""),
@@ -68,7 +71,9 @@ def effective(config: RunConfig, settings: RunSettings) -> list[EffectiveSetting
         if name == "target_qps" and config.mode == "find-peak":
             return "the search"
         if name in config.origins:
-            return config.origins[name] + (" auto" if name == "target_qps" and config.target_qps == "auto" else "")
+            return config.origins[name] + (
+                " auto" if name == "target_qps" and config.target_qps == "auto" else ""
+            )
         if name == "target_qps":
             return "default: auto calibrates it in the warm-up"
         if name in _OF_THE_LIBRARY and getattr(config.chosen_profile, name, None) is None:
@@ -85,6 +90,11 @@ def _others(config: RunConfig, shown: Container[str]) -> Iterator[tuple[str, Any
     for name in RunConfig.model_fields:
         value = getattr(config, name)
         unset = value is None or value is False or value == {}
-        if unset or name in shown or name in _NOT_OF_THE_RUN or (name in _OF_A_MODEL and not uses_model):
+        if (
+            unset
+            or name in shown
+            or name in _NOT_OF_THE_RUN
+            or (name in _OF_A_MODEL and not uses_model)
+        ):
             continue
         yield name, str(value) if isinstance(value, Path | dict) else value

@@ -1,4 +1,6 @@
-"""How much energy did the answers take? The GPUs' watts over the timed span, where they were sampled."""
+"""How much energy did the answers take? The GPUs' watts over the timed span, where they were
+sampled.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ import numpy as np
 
 
 def energy(telemetry: Mapping[str, Sequence[Any]], span_ns: int, tokens: int) -> dict[str, Any]:
-    """{joules, joules_per_token, watts_mean, source}: trapezoids from the start to the last completion; {} without watts.
+    """{joules, joules_per_token, watts_mean, source}: trapezoids from the start to the last
+    completion; {} without watts.
 
     Before the first sample and after the last the power is taken as theirs.
     """

@@ -1,4 +1,6 @@
-"""What machine and software was this? All a reader needs to believe or repeat a figure; nothing that names a person."""
+"""What machine and software was this? All a reader needs to believe or repeat a figure; nothing
+that names a person.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,33 @@ from typing import Any
 import psutil
 
 _PACKAGES = (
-    "torch", "transformers", "accelerate", "bitsandbytes", "optimum", "optimum-quanto", "peft", "tokenizers", "safetensors",
-    "numpy", "scipy", "pyarrow", "rouge-score", "psutil", "nvidia-ml-py", "pydantic",
+    "torch", "transformers", "accelerate", "bitsandbytes", "optimum", "optimum-quanto", "peft",
+    "tokenizers", "safetensors", "numpy", "scipy", "pyarrow", "rouge-score", "psutil",
+    "nvidia-ml-py", "pydantic",
 )  # fmt: skip
-_CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "neon", "asimd", "sve", "bf16")
-_VARIABLES = ("OMP_", "GOMP_", "KMP_", "MKL_", "CUDA_", "TORCH_", "PYTORCH_", "TOKENIZERS_", "HF_HUB_OFFLINE")
+_CPU_FLAGS = (
+    "avx2",
+    "avx512f",
+    "avx512_bf16",
+    "avx512_vnni",
+    "amx_bf16",
+    "amx_int8",
+    "neon",
+    "asimd",
+    "sve",
+    "bf16",
+)
+_VARIABLES = (
+    "OMP_",
+    "GOMP_",
+    "KMP_",
+    "MKL_",
+    "CUDA_",
+    "TORCH_",
+    "PYTORCH_",
+    "TOKENIZERS_",
+    "HF_HUB_OFFLINE",
+)
 _SECRET = ("_TOKEN", "KEY", "SECRET", "PASSWORD")
 
 
@@ -31,7 +55,9 @@ def describe() -> dict[str, Any]:
             "cpu_flags": _cpu_flags(),
             "cores_physical": psutil.cpu_count(logical=False),
             "cores_logical": psutil.cpu_count(),
-            "cores_allowed": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+            "cores_allowed": (
+                len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+            ),
             "memory_bytes": psutil.virtual_memory().total,
             "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
             "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
@@ -96,13 +122,18 @@ def _git() -> dict[str, Any] | None:
     here = Path(__file__).resolve().parent
     try:
         commit = _run("git", "-C", str(here), "rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_run("git", "-C", str(here), "status", "--porcelain"))}
+        return {
+            "commit": commit,
+            "dirty": bool(_run("git", "-C", str(here), "status", "--porcelain")),
+        }
     except (OSError, subprocess.SubprocessError):
         return None
 
 
 def _run(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=10
+    ).stdout.strip()
 
 
 def _read(path: str) -> str:

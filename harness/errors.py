@@ -23,7 +23,11 @@ class HarnessError(Exception):
     def __init__(self, doing: str, found: str, fine: str = "", todo: str = "") -> None:
         self.facts = (doing, found, fine, todo)
         sentence = f"{doing}: {found}" + (f"; {fine}" if fine else "")
-        super().__init__(sentence.rstrip(".?") + ("?" if sentence.endswith("?") else ".") + (f" {todo}" if todo else ""))
+        super().__init__(
+            sentence.rstrip(".?")
+            + ("?" if sentence.endswith("?") else ".")
+            + (f" {todo}" if todo else "")
+        )
 
 
 class BadInput(HarnessError):
@@ -46,4 +50,9 @@ def unknown(kind: str, name: str, known: Iterable[str], todo: str = "") -> BadIn
     names = sorted(known)
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     guess = f"Did you mean {near[0]!r}?" if near else ""
-    return BadInput(kind, f"{name!r} is not known", "known: " + ", ".join(names), " ".join(filter(None, (guess, todo))))
+    return BadInput(
+        kind,
+        f"{name!r} is not known",
+        "known: " + ", ".join(names),
+        " ".join(filter(None, (guess, todo))),
+    )

@@ -1,6 +1,8 @@
-"""How well does the model expect the reference answers? Teacher-forced, after the timed part and the memory's figures.
+"""How well does the model expect the reference answers? Teacher-forced, after the timed part and
+the memory's figures.
 
-eval_loss           mean negative log likelihood per answer token, in nats; the prompt does not count
+eval_loss           mean negative log likelihood per answer token, in nats; the prompt does not
+                    count
 perplexity          e to the eval_loss
 token_accuracy      share of the answer tokens that the model would have chosen itself
 eval_samples_per_s  how fast it reads them, prompts included
@@ -20,11 +22,17 @@ from harness.types import Sample
 _AT_ONCE = 16  # answers per call, so that Ctrl-C is heard in between
 
 
-def evaluate(sut: Any, samples: Sequence[Sample], stop: Stop, say: Callable[[str], None]) -> dict[str, Any]:
-    """Sums over all samples with a reference (see `protocols.Evaluator`), or `problem`: why there are none."""
+def evaluate(
+    sut: Any, samples: Sequence[Sample], stop: Stop, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Sums over all samples with a reference (see `protocols.Evaluator`), or `problem`: why there
+    are none.
+    """
     if not hasattr(sut, "evaluate"):
         return {"problem": "this SUT cannot score given answers"}
-    answers = sorted(((s.index, s.reference) for s in samples if s.reference), key=lambda pair: -len(pair[1]))
+    answers = sorted(
+        ((s.index, s.reference) for s in samples if s.reference), key=lambda pair: -len(pair[1])
+    )
     if not answers:
         return {"problem": "the dataset has no reference answers"}
     sums: dict[str, Any] = {}
@@ -57,12 +65,17 @@ def figures(sums: dict[str, Any]) -> dict[str, float]:
         "eval_samples": sums["samples"],
         "eval_tokens": sums["tokens"],
     }
-    return found | ({"eval_samples_per_s": sums["samples"] / sums["seconds"]} if sums["seconds"] else {})
+    return found | (
+        {"eval_samples_per_s": sums["samples"] / sums["seconds"]} if sums["seconds"] else {}
+    )
 
 
 def notes(sums: dict[str, Any]) -> list[str]:
     if "problem" in sums:
         return [f"no evaluation: {sums['problem']}"]
     if left_out := sums.get("left_out"):
-        return [f"{left_out} reference answers do not fit the context and were left out of the evaluation"]
+        return [
+            f"{left_out} reference answers do not fit the context and were left out of the"
+            " evaluation"
+        ]
     return []

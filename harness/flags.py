@@ -1,6 +1,8 @@
-"""Every flag that describes a run, once: its type, its help, where it stands. Commands name those they take.
+"""Every flag that describes a run, once: its type, its help, where it stands. Commands name those
+they take.
 
-Flags use the field's words and mean the same in every command. A flag that was not given is None: the profile decides.
+Flags use the field's words and mean the same in every command. A flag that was not given is None:
+the profile decides.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ _LOAD, _JUDGE, _MODEL, _OUT = "Load", "Limits and rules", "Model and data", "Out
 
 
 def _flag(kind: Any, help: str, panel: str, *names: str, metavar: str | None = None) -> Any:
-    return Annotated[kind | None, typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar)]
+    return Annotated[
+        kind | None, typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar)
+    ]
 
 
 def _switch(name: str, help: str, panel: str) -> Any:
@@ -27,8 +31,12 @@ def _switch(name: str, help: str, panel: str) -> Any:
 FLAGS: dict[str, Any] = {
     "scenario": _flag(str, "single-stream, multi-stream, server or offline.", _LOAD),
     "mode": _flag(str, "performance, accuracy, submission (both), or find-peak (server).", _LOAD),
-    "profile": _flag(str, "quick, mlperf or a model of MLPerf: defaults for length and limits.", _LOAD),
-    "target_qps": _flag(str, "Queries per second, or auto.", _LOAD, "--target-qps", "--request-rate"),
+    "profile": _flag(
+        str, "quick, mlperf or a model of MLPerf: defaults for length and limits.", _LOAD
+    ),
+    "target_qps": _flag(
+        str, "Queries per second, or auto.", _LOAD, "--target-qps", "--request-rate"
+    ),
     "samples_per_query": _flag(int, "Multi-stream: samples in a query.", _LOAD),
     "min_duration": _flag(str, "90, 90s, 1.5m.", _LOAD, metavar="TIME"),
     "max_duration": _flag(str, "Stop issuing after it.", _LOAD, metavar="TIME"),
@@ -44,14 +52,18 @@ FLAGS: dict[str, Any] = {
     "clock": _flag(str, "real, or virtual (simulated only).", _LOAD),
     "ttft_limit": _flag(str, "Limit of the TTFT tail: 2s.", _JUDGE, metavar="TIME"),
     "tpot_limit": _flag(str, "Limit of the TPOT tail: 200ms.", _JUDGE, metavar="TIME"),
-    "target_latency": _flag(str, "Server: judge the whole latency instead of TTFT and TPOT.", _JUDGE, metavar="TIME"),
+    "target_latency": _flag(
+        str, "Server: judge the whole latency instead of TTFT and TPOT.", _JUDGE, metavar="TIME"
+    ),
     "percentile": _flag(str, "The tail that is judged: 90, 99, 99.9.", _JUDGE),
     "infer_tokens": _flag(int, "Tokens a sample is taken to have (infer_token_latencies).", _JUDGE),
     "accuracy_log_target": _flag(int, "Log about so many answers of a performance run.", _JUDGE),
     "accuracy_log_probability": _flag(float, "Log this share of them: 0 to 1.", _JUDGE),
     "accuracy_log_seed": _flag(int, "Which ones.", _JUDGE),
     "sample_timeout": _flag(str, "Give a sample up after it.", _JUDGE, metavar="TIME"),
-    "drain_timeout": _flag(str, "After Ctrl-C, wait so long for open samples.", _JUDGE, metavar="TIME"),
+    "drain_timeout": _flag(
+        str, "After Ctrl-C, wait so long for open samples.", _JUDGE, metavar="TIME"
+    ),
     "model": _flag(str, "Alias, hub id, folder or .gguf file.", _MODEL),
     "variant": _flag(str, "Precision: see harness list variants.", _MODEL),
     "dataset": _flag(str, "Embedded name, a file, or FORMAT:FILE.", _MODEL),
@@ -59,17 +71,29 @@ FLAGS: dict[str, Any] = {
     "reference_column": _flag(str, "Column of the reference answers.", _MODEL),
     "num_samples": _flag(int, "Use the first N samples.", _MODEL, "--num-samples", "--num-prompts"),
     "max_new_tokens": _flag(int, "Longest answer, in tokens.", _MODEL),
-    "max_concurrency": _flag(int, "Requests in a batch at most.", _MODEL, "--max-concurrency", "--concurrency"),
+    "max_concurrency": _flag(
+        int, "Requests in a batch at most.", _MODEL, "--max-concurrency", "--concurrency"
+    ),
     "sut": _flag(str, "System under test: local, simulated, null.", _MODEL),
-    "sut_option": _flag(list[str], "For --sut simulated.", _MODEL, "--sut-option", metavar="KEY=VALUE"),
+    "sut_option": _flag(
+        list[str], "For --sut simulated.", _MODEL, "--sut-option", metavar="KEY=VALUE"
+    ),
     "device": _flag(str, "auto, cpu, cuda, cuda:1.", _MODEL),
     "device_map": _flag(str, "auto: accelerate places what does not fit one device.", _MODEL),
-    "adapter": _flag(Path, "A LoRA adapter (peft) for the lora variants.", _MODEL, metavar="FOLDER"),
+    "adapter": _flag(
+        Path, "A LoRA adapter (peft) for the lora variants.", _MODEL, metavar="FOLDER"
+    ),
     "merge_adapter": _switch("--merge-adapter", "Fold the adapter into the weights.", _MODEL),
-    "kv_cache_gib": _flag(float, "The key-value cache may take so much (default: half of what is free).", _MODEL),
+    "kv_cache_gib": _flag(
+        float, "The key-value cache may take so much (default: half of what is free).", _MODEL
+    ),
     "truncate": _switch("--truncate", "Cut prompts that are too long.", _MODEL),
-    "trust_remote_code": _switch("--trust-remote-code", "Run code that a model brings along.", _MODEL),
-    "evaluate": _switch("--evaluate", "Afterwards, score the reference answers: loss, perplexity.", _MODEL),
+    "trust_remote_code": _switch(
+        "--trust-remote-code", "Run code that a model brings along.", _MODEL
+    ),
+    "evaluate": _switch(
+        "--evaluate", "Afterwards, score the reference answers: loss, perplexity.", _MODEL
+    ),
     "in_process": _switch("--in-process", "Debugging: no process of its own.", _MODEL),
     "output_dir": _flag(Path, "Parent of the run folders.", _OUT),
     "config": _flag(Path, "Settings; flags win.", _OUT, metavar="FILE.toml"),
@@ -78,18 +102,21 @@ FLAGS: dict[str, Any] = {
 }
 RUN = tuple(FLAGS)
 _ONLY_RUNNING = {
-    "warmup", "driver", "clock", "sample_timeout", "drain_timeout", "device", "device_map", "kv_cache_gib", "truncate",
-    "trust_remote_code", "evaluate", "in_process", "output_dir",
+    "warmup", "driver", "clock", "sample_timeout", "drain_timeout", "device", "device_map",
+    "kv_cache_gib", "truncate", "trust_remote_code", "evaluate", "in_process", "output_dir",
 }  # fmt: skip
-COMPARE = tuple(name for name in FLAGS if name not in ("variant", "evaluate", "sut", "sut_option", "clock"))
+COMPARE = tuple(
+    name for name in FLAGS if name not in ("variant", "evaluate", "sut", "sut_option", "clock")
+)
 GATE = (
-    "profile", "seeds", "accuracy_samples", "sample_timeout", "drain_timeout", "model", "dataset", "prompt_column",
-    "reference_column", "num_samples", "max_new_tokens", "max_concurrency", "device", "device_map", "adapter",
-    "merge_adapter", "kv_cache_gib", "truncate", "trust_remote_code", "in_process", "output_dir", "config",
+    "profile", "seeds", "accuracy_samples", "sample_timeout", "drain_timeout", "model", "dataset",
+    "prompt_column", "reference_column", "num_samples", "max_new_tokens", "max_concurrency",
+    "device", "device_map", "adapter", "merge_adapter", "kv_cache_gib", "truncate",
+    "trust_remote_code", "in_process", "output_dir", "config",
 )  # fmt: skip
 PERPLEXITY = (
-    "model", "dataset", "num_samples", "device", "device_map", "adapter", "merge_adapter", "trust_remote_code", "in_process",
-    "output_dir",
+    "model", "dataset", "num_samples", "device", "device_map", "adapter", "merge_adapter",
+    "trust_remote_code", "in_process", "output_dir",
 )  # fmt: skip
 PLAN = tuple(name for name in FLAGS if name not in _ONLY_RUNNING)
 
@@ -99,8 +126,14 @@ def takes(names: tuple[str, ...]) -> Callable[[Callable[..., None]], Callable[..
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         hints = get_type_hints(function, include_extras=True)
-        own = [p.replace(annotation=hints[p.name]) for p in inspect.signature(function).parameters.values()]
-        added = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=FLAGS[n]) for n in names]
+        own = [
+            p.replace(annotation=hints[p.name])
+            for p in inspect.signature(function).parameters.values()
+        ]
+        added = [
+            inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=FLAGS[n])
+            for n in names
+        ]
         parameters = sorted((p for p in (*own, *added) if p.name != "flags"), key=lambda p: p.kind)
 
         @wraps(function)

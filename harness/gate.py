@@ -1,8 +1,10 @@
-"""May this faster variant go live? An accuracy run of the reference and of each candidate in, a verdict per candidate out.
+"""May this faster variant go live? An accuracy run of the reference and of each candidate in, a
+verdict per candidate out.
 
-The runs are made first, one after the other, or read from finished folders. Each candidate is read in two ways
-(`accuracy.readings`), both are shown, and one of them decides. The control is the reference once more in batches of another
-size: what it loses is rounding, and a target finer than that cannot be told from it.
+The runs are made first, one after the other, or read from finished folders. Each candidate is read
+in two ways (`accuracy.readings`), both are shown, and one of them decides. The control is the
+reference once more in batches of another size: what it loses is rounding, and a target finer than
+that cannot be told from it.
 """
 
 from __future__ import annotations
@@ -26,9 +28,17 @@ from harness.settings import RunConfig, load_config
 from harness.types import short_name
 
 SCHEMA = "touchstone.gate/1"
-DEFAULTS = {"scenario": "offline", "mode": "accuracy", "warmup": 0, "sample_timeout": 86_400.0}  # the last waits for all
+DEFAULTS = {
+    "scenario": "offline",
+    "mode": "accuracy",
+    "warmup": 0,
+    "sample_timeout": 86_400.0,
+}  # the last waits for all
 _MAX_RESAMPLES = 1_000_000
-_NO_CONTROL = "no control run: how much the reference itself changes with the size of its batches is not known"
+_NO_CONTROL = (
+    "no control run: how much the reference itself changes with the size of its batches is not"
+    " known"
+)
 Say = Callable[[str], None]
 
 
@@ -42,12 +52,21 @@ def read(folder: Path) -> Outputs:
     raw = result.read(place)
     if raw.settings.mode != "accuracy":
         words = "an accuracy run has one answer to every sample"
-        raise BadInput(f"reading {folder}", "it is a performance run", words, "Make one with --mode accuracy.")
+        raise BadInput(
+            f"reading {folder}", "it is a performance run", words, "Make one with --mode accuracy."
+        )
     log, is_model = raw.log, registry.sut_entry(raw.config.sut).uses_dataset
     if not log.texts and (len(log.token_ids) or (log.first_ns >= 0).any()):
-        raise BadInput(f"reading {folder}", f"the {raw.config.sut} SUT gives no texts", "ROUGE needs texts")
+        raise BadInput(
+            f"reading {folder}", f"the {raw.config.sut} SUT gives no texts", "ROUGE needs texts"
+        )
     if _expected(raw) < 2:
-        raise BadInput(f"reading {folder}", "it has one sample", "at least 2 are needed", "Raise --num-samples.")
+        raise BadInput(
+            f"reading {folder}",
+            "it has one sample",
+            "at least 2 are needed",
+            "Raise --num-samples.",
+        )
     done = np.flatnonzero(log.completed)
     done = done[np.unique(log.index[done], return_index=True)[1]]
     samples = result.samples_of(raw)
@@ -75,7 +94,9 @@ def _expected(raw: result.Raw) -> int:
 
 
 def _problem(built: result.Result, done: int, expected: int) -> str:
-    """What is there of an incomplete run is not scored: the samples that are missing may be the hard ones."""
+    """What is there of an incomplete run is not scored: the samples that are missing may be the
+    hard ones.
+    """
     if done < expected:
         return f"{done} of {expected} samples were answered ({built.status}: {built.status_reason})"
     return "" if built.status == "VALID" else f"its run is {built.status}: {built.status_reason}"
@@ -101,10 +122,16 @@ def _terms(raw: result.Raw) -> dict[str, str]:
 
 def check_same(reference: Outputs, other: Outputs) -> None:
     """Raises BadInput naming each difference."""
-    differing = [name for name in reference.terms if other.terms.get(name, reference.terms[name]) != reference.terms[name]]
+    differing = [
+        name
+        for name in reference.terms
+        if other.terms.get(name, reference.terms[name]) != reference.terms[name]
+    ]
     if differing:
-        found = "; ".join(f"{name} {other.terms[name]} in {other.run}, {reference.terms[name]} in the reference"
-                          for name in differing)  # fmt: skip
+        found = "; ".join(
+            f"{name} {other.terms[name]} in {other.run}, {reference.terms[name]} in the reference"
+            for name in differing
+        )
         fine = "the same data, generation settings, tokenizer and seeds"
         raise BadInput("gate", found, fine, "Make both runs with the same flags.")
 
@@ -123,28 +150,47 @@ class Job(NamedTuple):
     what: str
 
 
-def job(reference: str, candidates: str, flags: Mapping[str, Any], asked: Asked, control: bool = True) -> Job:
+def job(
+    reference: str, candidates: str, flags: Mapping[str, Any], asked: Asked, control: bool = True
+) -> Job:
     """Everything is checked before the first run begins. Raises BadInput."""
     given = {name: value for name, value in flags.items() if value is not None}
     asked = _checked(asked)
     names = [name.strip() for name in candidates.split(",") if name.strip()]
     if not names:
-        raise BadInput("--candidates", f"{candidates!r} names none", "for example bf16,int8", "See harness list variants.")
+        raise BadInput(
+            "--candidates",
+            f"{candidates!r} names none",
+            "for example bf16,int8",
+            "See harness list variants.",
+        )
     folders = [name for name in (reference, *names) if _is_folder(name)]
     if not folders:
         configs = [_config(name, given) for name in (reference, *names)]
         what = short_name(configs[0].model)
         return Job(configs[0], configs[1:], control, asked, configs[0].output_dir, what)
     if len(folders) <= len(names):
-        found = f"{folders[0]} is a run folder, {next(n for n in (reference, *names) if n not in folders)} is none"
-        raise BadInput("gate", found, "run folders, or variants of one model", "Name all of one kind.")
+        found = (
+            f"{folders[0]} is a run folder,"
+            f" {next(n for n in (reference, *names) if n not in folders)} is none"
+        )
+        raise BadInput(
+            "gate", found, "run folders, or variants of one model", "Name all of one kind."
+        )
     if others := [f"--{name.replace('_', '-')}" for name in given if name != "output_dir"]:
-        raise BadInput("gate", f"finished runs and {', '.join(others)}", "one or the other", "Leave the flags or runs out.")
+        raise BadInput(
+            "gate",
+            f"finished runs and {', '.join(others)}",
+            "one or the other",
+            "Leave the flags or runs out.",
+        )
     first, *rest = [read(Path(name)) for name in folders]
     for other in rest:
         check_same(first, other)
     labels = compare.labels([(run.model, run.variant) for run in (first, *rest)])
-    first, *rest = [replace(run, label=label) for run, label in zip((first, *rest), labels, strict=True)]
+    first, *rest = [
+        replace(run, label=label) for run, label in zip((first, *rest), labels, strict=True)
+    ]
     return Job(first, rest, False, asked, Path(given.get("output_dir", "runs")), "")
 
 
@@ -162,13 +208,30 @@ def _checked(asked: Asked) -> Asked:
     if target in PUBLISHED:
         if asked.against == "reference":
             found = f"--target {target} and --against reference"
-            raise BadInput("gate", found, "MLPerf's figures are of ROUGE against the dataset's answers", "Leave one out.")
+            raise BadInput(
+                "gate",
+                found,
+                "MLPerf's figures are of ROUGE against the dataset's answers",
+                "Leave one out.",
+            )
     elif not _is_share(target):
-        raise unknown("--target", asked.target, PUBLISHED, "Or a share of the reference in percent, such as 99.9.")
+        raise unknown(
+            "--target",
+            asked.target,
+            PUBLISHED,
+            "Or a share of the reference in percent, such as 99.9.",
+        )
     if not 100 <= asked.resamples <= _MAX_RESAMPLES:
-        raise BadInput("--resamples", f"it is {asked.resamples}", f"100 to {_MAX_RESAMPLES:,}", "10000 is usual.")
+        raise BadInput(
+            "--resamples",
+            f"it is {asked.resamples}",
+            f"100 to {_MAX_RESAMPLES:,}",
+            "10000 is usual.",
+        )
     if not 50 <= asked.confidence < 100:
-        raise BadInput("--confidence", f"it is {asked.confidence:g}", "50 to 99.99, in percent", "95 is usual.")
+        raise BadInput(
+            "--confidence", f"it is {asked.confidence:g}", "50 to 99.99, in percent", "95 is usual."
+        )
     return asked._replace(target=target)
 
 
@@ -184,9 +247,16 @@ def _config(variant: str, given: Mapping[str, Any]) -> RunConfig:
     config = load_config(compare.flags_of(variant, flags), given.get("config"), DEFAULTS)
     if config.mode != "accuracy" or not registry.sut_entry(config.sut).uses_dataset:
         found = f"mode {config.mode}, sut {config.sut}"
-        raise BadInput("gate", found, "accuracy runs of a local model", "Leave mode and sut out of the settings.")
+        raise BadInput(
+            "gate",
+            found,
+            "accuracy runs of a local model",
+            "Leave mode and sut out of the settings.",
+        )
     if 1 in (config.num_samples, config.accuracy_samples):
-        raise BadInput("gate", "one sample is asked for", "at least 2 are needed", "Raise --num-samples.")
+        raise BadInput(
+            "gate", "one sample is asked for", "at least 2 are needed", "Raise --num-samples."
+        )
     return config
 
 
@@ -194,11 +264,14 @@ def _config(variant: str, given: Mapping[str, Any]) -> RunConfig:
 
 
 def run(job: Job, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any], Path]:
-    """(the object, its folder with gate.json and gate.html). `told` hears of each judged run at once.
+    """(the object, its folder with gate.json and gate.html). `told` hears of each judged run at
+    once.
 
     Ctrl-C ends the series and keeps what was judged.
     """
-    place = runlog.create(job.output_dir, "_".join(filter(None, (f"{utc_now():%Y%m%dT%H%M%SZ}_gate", job.what))))
+    place = runlog.create(
+        job.output_dir, "_".join(filter(None, (f"{utc_now():%Y%m%dT%H%M%SZ}_gate", job.what)))
+    )
     try:
         say(f"reference: {_named(job.reference)}")
         reference, interrupted = _outputs(job.reference, place, say)
@@ -208,7 +281,12 @@ def run(job: Job, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any]
             place.rmdir()
         raise
     control, rows = None, list[Row]()
-    if isinstance(job.reference, RunConfig) and job.control and not interrupted and not reference.problem:
+    if (
+        isinstance(job.reference, RunConfig)
+        and job.control
+        and not interrupted
+        and not reference.problem
+    ):
         again = job.reference.model_copy(update={"max_concurrency": other_rows(reference)})
         say(f"control: {reference.label} in batches of {again.max_concurrency}")
         control, interrupted = _judged(bench, again, place, say, f"{reference.label} (control)")
@@ -221,13 +299,19 @@ def run(job: Job, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any]
         rows.append(row)
         told(row)
     found = _found(bench, rows, control)
-    found |= {"interrupted": interrupted, "not_run": [_named(c) for c in job.candidates[len(rows) :]], "folder": str(place)}
+    found |= {
+        "interrupted": interrupted,
+        "not_run": [_named(c) for c in job.candidates[len(rows) :]],
+        "folder": str(place),
+    }
     _keep(found, place)
     return found, place
 
 
 def other_rows(reference: Outputs) -> int:
-    """Requests in a batch that make batches other than the reference's, also where all its samples fit into one."""
+    """Requests in a batch that make batches other than the reference's, also where all its samples
+    fit into one.
+    """
     rows = min(reference.rows, len(reference.index))
     return rows // 2 if rows > 1 else 2
 
@@ -237,7 +321,11 @@ def exit_code(found: Mapping[str, Any]) -> int:
     if found["interrupted"]:
         return 130
     rows = found["rows"]
-    if rows and all(row["failure"] for row in rows) and any(row["failure"] == SetupFailed.__name__ for row in rows):
+    if (
+        rows
+        and all(row["failure"] for row in rows)
+        and any(row["failure"] == SetupFailed.__name__ for row in rows)
+    ):
         return SetupFailed.exit_code
     return 0 if rows and all(row["status"] == "PASS" for row in rows) else 1
 
@@ -258,11 +346,18 @@ def _outputs(what: Outputs | RunConfig, place: Path, say: Say) -> tuple[Outputs,
     return replace(read(made.folder), label=what.variant), made.stop.requests > 0
 
 
-def _judged(bench: Bench, what: Outputs | RunConfig, place: Path, say: Say, label: str = "") -> tuple[Row, bool]:
-    """(row, whether the user wants no more). A run that cannot be made or judged becomes a row that says why."""
+def _judged(
+    bench: Bench, what: Outputs | RunConfig, place: Path, say: Say, label: str = ""
+) -> tuple[Row, bool]:
+    """(row, whether the user wants no more). A run that cannot be made or judged becomes a row that
+    says why.
+    """
     label = label or _named(what)
     if bench.reference.problem:
-        return failed(label, what, f"the reference cannot be judged: {bench.reference.problem}"), False
+        return (
+            failed(label, what, f"the reference cannot be judged: {bench.reference.problem}"),
+            False,
+        )
     try:
         outputs, interrupted = _outputs(what, place, say)
     except KeyboardInterrupt:
@@ -280,12 +375,17 @@ def failed(label: str, what: Outputs | RunConfig, reason: str, failure: str = ""
     """The row of what was not scored: UNDECIDED, whoever is to blame."""
     where = what.run if isinstance(what, Outputs) else ""
     known = {"label": label, "model": short_name(what.model), "variant": what.variant, "run": where}
-    return known | {"status": "UNDECIDED", "official": "UNDECIDED", "reason": reason, "failure": failure} | _UNSCORED
+    return (
+        known
+        | {"status": "UNDECIDED", "official": "UNDECIDED", "reason": reason, "failure": failure}
+        | _UNSCORED
+    )
 
 
 _UNSCORED: Row = {
-    "needed": None, "n": 0, "rows_in_batch": None, "empty": None, "identical": None, "divergence_median": None,
-    "divergence": [], "readings": {}, "labels": [], "worst": [], "notes": [],
+    "needed": None, "n": 0, "rows_in_batch": None, "empty": None, "identical": None,
+    "divergence_median": None, "divergence": [], "readings": {}, "labels": [], "worst": [],
+    "notes": [],
 }  # fmt: skip
 
 
@@ -354,7 +454,10 @@ def _cautions(bench: Bench) -> Iterator[str]:
     if n < gate.FEW:
         yield f"{n} samples are few: below {gate.FEW} the intervals are narrower than they say"
     if 0 < answers < n:
-        yield f"{n - answers} of {n} samples have no answer in the dataset and are left out of its reading"
+        yield (
+            f"{n - answers} of {n} samples have no answer in the dataset and are left out of its"
+            " reading"
+        )
     if target is not None:
         yield f"the figures of {bench.asked.target} count only on MLPerf's own data"
         if target.unjudged:
@@ -362,7 +465,9 @@ def _cautions(bench: Bench) -> Iterator[str]:
 
 
 def _keep(found: dict[str, Any], place: Path) -> None:
-    """gate.json and gate.html; runs inside the folder are named from there, so that it can be moved."""
+    """gate.json and gate.html; runs inside the folder are named from there, so that it can be
+    moved.
+    """
     from reports import gate as page
 
     for row in filter(None, (found["reference"], found["control"], *found["rows"])):

@@ -1,20 +1,23 @@
 """What does the official LoadGen say of the same SUT? Its wheel as the driver, at arm's length.
 
-The wheel runs in a process of its own (`harness.mlcommons_child`): it may crash or wait for ever, and our results must not
-go with it. SUT, clock and recorder stay here. LoadGen's queries come through a socket that is read inside `clock.wait`, just
-as a SUT's events are; the recorder writes every event down and relays first tokens and completions.
+The wheel runs in a process of its own (`harness.mlcommons_child`): it may crash or wait for ever,
+and our results must not go with it. SUT, clock and recorder stay here. LoadGen's queries come
+through a socket that is read inside `clock.wait`, just as a SUT's events are; the recorder writes
+every event down and relays first tokens and completions.
 
     relay = Relay(clock, settings)      # a Recorder
     sut.load(samples, relay)
     log = drive(settings, sut, clock, relay, folder)
     figures = official_results(folder)
 
-Latency in LoadGen's logs counts from its own schedule and includes the way through the socket. Ours counts from the arrival
-of the query; in the server scenario from its place in the schedule (`offsets_ns`, counted from the first arrival), so that
-a LoadGen that falls behind shows as issue lag.
+Latency in LoadGen's logs counts from its own schedule and includes the way through the socket. Ours
+counts from the arrival of the query; in the server scenario from its place in the schedule
+(`offsets_ns`, counted from the first arrival), so that a LoadGen that falls behind shows as issue
+lag.
 
-What would upset the wheel is kept from it, and `Relay.repairs` says so: an answer without a first token (which can crash it)
-gets one, a failed or lost sample (for which it waits for ever) is answered with nothing, a second completion is dropped.
+What would upset the wheel is kept from it, and `Relay.repairs` says so: an answer without a first
+token (which can crash it) gets one, a failed or lost sample (for which it waits for ever) is
+answered with nothing, a second completion is dropped.
 """
 
 from __future__ import annotations
@@ -49,16 +52,25 @@ _TRACE = "mlperf_log_trace.json"  # LoadGen makes one even if told not to trace
 _WORDS = "loadgen.log"  # what the wheel's process printed, if anything
 _LEAVE_TIMEOUT_S = 5.0
 _RETRY_NS = 1_000_000
-_SILENCE_NS = 120_000_000_000  # of LoadGen with nothing open; generating and writing its logs take seconds
+_SILENCE_NS = (
+    120_000_000_000  # of LoadGen with nothing open; generating and writing its logs take seconds
+)
 _LONGEST_GAP = 30.0  # of mean gaps: a Poisson process exceeds it once in e^30 arrivals
 _KEPT = "What had completed is kept."
 _RELEASED = At(0)  # LoadGen has done the waiting
-_LINE = re.compile(r':::MLLOG \{"key": "(?P<key>[^"]*)", "value": (?P<value>.*), "time_ms": (?P<meta>.*)$')
+_LINE = re.compile(
+    r':::MLLOG \{"key": "(?P<key>[^"]*)", "value": (?P<value>.*), "time_ms": (?P<meta>.*)$'
+)
 _FIGURES = (
-    "loadgen_version", "sut_name", "effective_", "generated_", "early_stopping_", "result_", "num_errors",
+    "loadgen_version", "sut_name", "effective_", "generated_", "early_stopping_", "result_",
+    "num_errors",
 )  # fmt: skip
 _OURS = "touchstone_run_id"
-_RENAMED = {"test_mode": "mode", "server_ttft_latency": "ttft_latency", "server_tpot_latency": "tpot_latency"}
+_RENAMED = {
+    "test_mode": "mode",
+    "server_ttft_latency": "ttft_latency",
+    "server_tpot_latency": "tpot_latency",
+}
 
 
 def require_wheel() -> None:
@@ -73,7 +85,9 @@ def require_wheel() -> None:
 
 
 def test_settings(settings: RunSettings) -> dict[str, Any]:
-    """Attributes of the wheel's TestSettings: what `requested_*` lines report, under the names of its Python binding."""
+    """Attributes of the wheel's TestSettings: what `requested_*` lines report, under the names of
+    its Python binding.
+    """
     lines = loadgen_settings.requested(settings)
     wanted = {key.removeprefix("requested_"): value for key, value in lines.items()}
     wanted = {_RENAMED.get(key, key): value for key, value in wanted.items()}
@@ -90,19 +104,25 @@ test_settings.__test__ = False  # type: ignore[attr-defined]  # pytest goes by n
 
 
 def _latency_ns(qps: float) -> float:
-    """The latency whose inverse, which LoadGen plans with, is `qps`; or the next above, so that whole counts stay whole."""
+    """The latency whose inverse, which LoadGen plans with, is `qps`; or the next above, so that
+    whole counts stay whole.
+    """
     latency_ns = 1e9 / qps
     return latency_ns if 1e9 / latency_ns >= qps else math.nextafter(latency_ns, 0.0)
 
 
 def due_offsets(settings: RunSettings, schedule: Any) -> Sequence[int]:
-    """When each query of a server run is due, as `drive` wants it; nothing where LoadGen alone decides."""
+    """When each query of a server run is due, as `drive` wants it; nothing where LoadGen alone
+    decides.
+    """
     timed = settings.scenario == "server" and settings.mode == "performance"
     return schedule.offsets_ns.tolist() if timed else ()
 
 
 class Relay(Recorder):
-    """A Recorder whose events LoadGen hears too. Bytes for it gather in `outbox`; `drive` sends them."""
+    """A Recorder whose events LoadGen hears too. Bytes for it gather in `outbox`; `drive` sends
+    them.
+    """
 
     def __init__(self, clock: Clock, settings: RunSettings) -> None:
         super().__init__(clock)
@@ -139,9 +159,11 @@ class Relay(Recorder):
 
     def repairs(self) -> list[str]:
         """What LoadGen was told otherwise than it happened, in words for the report."""
+        no_first = "reported no first token; LoadGen, which cannot do without, was given one "
+        no_answer = "failed or were given up; LoadGen, which would wait for ever, was given "
         notes = {
-            "reported no first token; LoadGen, which cannot do without, was given one at their completion": self._made_up,
-            "failed or were given up; LoadGen, which would wait for ever, was given an empty answer": self._empty,
+            no_first + "at their completion": self._made_up,
+            no_answer + "an empty answer": self._empty,
         }
         return [f"{count} sample(s) {what}" for what, count in notes.items() if count]
 
@@ -156,11 +178,13 @@ def drive(
     stop: Stop | None = None,
     on_idle: Callable[[Recorder], None] | None = None,
 ) -> RunLog:
-    """Let the official LoadGen test `sut`, which has been loaded with `recorder` as its sink. Its logs go to `folder`.
+    """Let the official LoadGen test `sut`, which has been loaded with `recorder` as its sink. Its
+    logs go to `folder`.
 
-    `offsets_ns`: when each query is due (a server run in performance mode). The wheel's death, its silence and any exception
-    of the SUT end the run with `end == "error"`: what had completed is kept, LoadGen's unfinished logs get another name.
-    Raises SetupFailed if LoadGen is missing or ends before its first query, BadInput if it could not run here.
+    `offsets_ns`: when each query is due (a server run in performance mode). The wheel's death, its
+    silence and any exception of the SUT end the run with `end == "error"`: what had completed is
+    kept, LoadGen's unfinished logs get another name. Raises SetupFailed if LoadGen is missing or
+    ends before its first query, BadInput if it could not run here.
     """
     require_wheel()
     _check(clock, folder)
@@ -169,10 +193,16 @@ def drive(
         clock.watch(wheel.socket.fileno(), loop.hear)
         try:
             loop.run()
-        except Exception as fault:  # a SUT may raise anything: the samples measured so far matter more
+        except (
+            Exception
+        ) as fault:  # a SUT may raise anything: the samples measured so far matter more
             if not recorder.num_issued and isinstance(fault, RunBroke):
                 raise SetupFailed(*fault.facts[:2], "", f"See {folder / _WORDS}.") from None
-            reason = str(fault) if isinstance(fault, HarnessError) else f"the SUT raised {type(fault).__name__}: {fault}"
+            reason = (
+                str(fault)
+                if isinstance(fault, HarnessError)
+                else f"the SUT raised {type(fault).__name__}: {fault}"
+            )
             recorder.give_up(FAR_FUTURE_NS, f"lost: {reason}")
             return recorder.log(loop.start_ns, "error", reason)
     if wheel.over:
@@ -182,13 +212,24 @@ def drive(
 
 def _check(clock: Clock, folder: Path) -> None:
     if not isinstance(clock, RealClock):
-        raise BadInput("--driver mlcommons", "a virtual clock", "LoadGen reads the wall clock", "Use --clock real.")
+        raise BadInput(
+            "--driver mlcommons",
+            "a virtual clock",
+            "LoadGen reads the wall clock",
+            "Use --clock real.",
+        )
     if there := [name for name in LOGS if (folder / name).exists()]:
-        raise BadInput(f"--driver mlcommons in {folder}", f"{there[0]} is there already", "a folder without logs of a run")
+        raise BadInput(
+            f"--driver mlcommons in {folder}",
+            f"{there[0]} is there already",
+            "a folder without logs of a run",
+        )
 
 
 class _Loop:
-    """The driver's thread: hears LoadGen's queries, gives up on lost samples, sends what the recorder has to tell."""
+    """The driver's thread: hears LoadGen's queries, gives up on lost samples, sends what the
+    recorder has to tell.
+    """
 
     def __init__(
         self,
@@ -222,16 +263,24 @@ class _Loop:
     def _pause(self, until_ns: int) -> None:
         recorder, timeout_ns = self.recorder, self.settings.sample_timeout_ns
         oldest_ns = recorder.oldest_open_ns()
-        silent_ns = max(self._heard_ns, recorder.gate_ns) + self._patience_ns if oldest_ns is None else FAR_FUTURE_NS
+        silent_ns = (
+            max(self._heard_ns, recorder.gate_ns) + self._patience_ns
+            if oldest_ns is None
+            else FAR_FUTURE_NS
+        )
         overdue_ns = FAR_FUTURE_NS if oldest_ns is None else oldest_ns + timeout_ns
         retry_ns = self.clock.now_ns() + _RETRY_NS if recorder.outbox else FAR_FUTURE_NS
         if self.on_idle is not None:
             self.on_idle(recorder)
         now = self.clock.wait(min(until_ns, overdue_ns, silent_ns, retry_ns))
         if now >= overdue_ns:
-            recorder.give_up(now - timeout_ns, f"timed out: no completion within {timeout_ns / 1e9:g} s")
+            recorder.give_up(
+                now - timeout_ns, f"timed out: no completion within {timeout_ns / 1e9:g} s"
+            )
         if now >= silent_ns and now >= self._heard_ns + self._patience_ns:
-            raise RunBroke("the official LoadGen", f"said nothing for {self._patience_ns / 1e9:g} s", "", _KEPT)
+            raise RunBroke(
+                "the official LoadGen", f"said nothing for {self._patience_ns / 1e9:g} s", "", _KEPT
+            )
         self.wheel.send(recorder.outbox)
 
     def hear(self) -> None:
@@ -259,10 +308,16 @@ class _Loop:
         recorder, i = self.recorder, self._queries
         if not i:
             self.start_ns = recorder.gate_ns = arrived_ns
-        due_ns = min(arrived_ns, self.start_ns + self.offsets_ns[i]) if i < len(self.offsets_ns) else arrived_ns
+        due_ns = (
+            min(arrived_ns, self.start_ns + self.offsets_ns[i])
+            if i < len(self.offsets_ns)
+            else arrived_ns
+        )
         self._queries = i + 1
         first = recorder.num_issued
-        query = Query(i, [QuerySample(first + k, index) for k, index in enumerate(indices)], _RELEASED)
+        query = Query(
+            i, [QuerySample(first + k, index) for k, index in enumerate(indices)], _RELEASED
+        )
         recorder.issue(query, due_ns, self.clock.now_ns())
         self.sut.issue(query)
 
@@ -297,7 +352,9 @@ class _Wheel:
 
     def send(self, data: bytearray) -> None:
         """As much of `data` as the socket takes now, removed from its front. Never waits."""
-        with suppress(OSError):  # full: the rest goes with the next call; closed: `receive` will say why
+        with suppress(
+            OSError
+        ):  # full: the rest goes with the next call; closed: `receive` will say why
             while data:
                 del data[: self.socket.send(data, socket.MSG_DONTWAIT)]
 
@@ -337,7 +394,9 @@ class _Wheel:
             self._process.wait()
 
     def _tidy(self) -> None:
-        """Logs that LoadGen did not finish get another name, so that nobody takes them for a result."""
+        """Logs that LoadGen did not finish get another name, so that nobody takes them for a
+        result.
+        """
         (self._folder / _TRACE).unlink(missing_ok=True)
         for path in (self._folder / name for name in (*LOGS, _WORDS)):
             if path.exists() and not path.stat().st_size:
@@ -356,10 +415,12 @@ def is_official(folder: Path) -> bool:
 
 
 def official_results(folder: Path) -> dict[str, Any]:
-    """The figures of LoadGen's detail log under their own keys, with `errors` and `warnings` as lists of texts.
+    """The figures of LoadGen's detail log under their own keys, with `errors` and `warnings` as
+    lists of texts.
 
-    Kept: loadgen_version, sut_name, effective_*, generated_*, early_stopping_*, result_*, num_errors. An undefined number is
-    None; of a key that comes once per accuracy set, the first. Raises BadInput if LoadGen wrote no log there.
+    Kept: loadgen_version, sut_name, effective_*, generated_*, early_stopping_*, result_*,
+    num_errors. An undefined number is None; of a key that comes once per accuracy set, the first.
+    Raises BadInput if LoadGen wrote no log there.
     """
     path = folder / _DETAIL
     try:
@@ -373,7 +434,9 @@ def official_results(folder: Path) -> dict[str, Any]:
             found.setdefault(key, value)
     if "loadgen_version" not in found or any(key == _OURS for key, *_ in events):
         raise BadInput(
-            f"reading {folder}", f"no {_DETAIL} of the official LoadGen", "the folder of a --driver mlcommons run"
+            f"reading {folder}",
+            f"no {_DETAIL} of the official LoadGen",
+            "the folder of a --driver mlcommons run",
         )
     errors = [str(value) for key, value, kind in events if kind == "error"]
     warnings = [str(value) for key, value, kind in events if kind == "warning"]
@@ -381,11 +444,19 @@ def official_results(folder: Path) -> dict[str, Any]:
 
 
 def _event(line: str) -> tuple[str, Any, str]:
-    """(key, value, "error" | "warning" | ""). Not every line is JSON: LoadGen writes -nan, and quotes as they are."""
+    """(key, value, "error" | "warning" | ""). Not every line is JSON: LoadGen writes -nan, and
+    quotes as they are.
+    """
     found = _LINE.match(line)
     if found is None:
         return "", None, ""
-    kind = "error" if '"is_error": true' in found["meta"] else "warning" if '"is_warning": true' in found["meta"] else ""
+    kind = (
+        "error"
+        if '"is_error": true' in found["meta"]
+        else "warning"
+        if '"is_warning": true' in found["meta"]
+        else ""
+    )
     try:
         return found["key"], json.loads(found["value"], parse_constant=lambda _: None), kind
     except ValueError:

@@ -1,13 +1,16 @@
-"""The official LoadGen's side of the border: `python -m harness.mlcommons_child JOB` runs one test and leaves.
+"""The official LoadGen's side of the border: `python -m harness.mlcommons_child JOB` runs one test
+and leaves.
 
-Two threads: LoadGen's own, which issues queries from inside `StartTest`, and one that reads what the driver says of them.
-A process of its own, because the wheel may crash, may wait for ever and keeps process-wide state. It imports nothing of ours
-and ends when the driver closes the socket.
+Two threads: LoadGen's own, which issues queries from inside `StartTest`, and one that reads what
+the driver says of them. A process of its own, because the wheel may crash, may wait for ever and
+keeps process-wide state. It imports nothing of ours and ends when the driver closes the socket.
 
-    to the driver   n u32 | dataset index u32 * n      a query: sample ids are the count of samples so far, on both sides
+    to the driver   n u32 | dataset index u32 * n      a query: sample ids are the count of samples
+                                                       so far, on both sides
                     0 u32                              flush: no more queries will come
                     OVER u32                           StartTest has returned, the logs are written
-    to LoadGen      sample u32 | tokens i32 | bytes u32 | data      complete; or, if tokens is FIRST, its first token
+    to LoadGen      sample u32 | tokens i32 | bytes u32 | data      complete; or, if tokens is
+                                                                    FIRST, its first token
 """
 
 from __future__ import annotations
@@ -42,7 +45,9 @@ class Event(NamedTuple):
 
 
 def run(connection: socket.socket, job: dict[str, Any]) -> None:
-    """`job`: settings (attributes of TestSettings; scenario and mode by name), total, performance, folder."""
+    """`job`: settings (attributes of TestSettings; scenario and mode by name), total, performance,
+    folder.
+    """
     import mlperf_loadgen as loadgen
 
     theirs: list[int] = []  # LoadGen's id of each sample, by ours
@@ -53,8 +58,12 @@ def run(connection: socket.socket, job: dict[str, Any]) -> None:
 
     sut = loadgen.ConstructFastSUT(issue, lambda: _send(connection, WORD.pack(FLUSH)))
     library = loadgen.ConstructQSL(job["total"], job["performance"], _nothing, _nothing)
-    Thread(target=_hear, args=(connection, lambda data: _answer(loadgen, theirs, data)), daemon=True).start()
-    loadgen.StartTestWithLogSettings(sut, library, _settings(loadgen, job["settings"]), _logging(loadgen, job["folder"]), "")
+    Thread(
+        target=_hear, args=(connection, lambda data: _answer(loadgen, theirs, data)), daemon=True
+    ).start()
+    loadgen.StartTestWithLogSettings(
+        sut, library, _settings(loadgen, job["settings"]), _logging(loadgen, job["folder"]), ""
+    )
     _send(connection, WORD.pack(OVER))
 
 
@@ -84,13 +93,18 @@ def _hear(connection: socket.socket, answer: Callable[[bytearray], int]) -> None
 
 
 def _answer(loadgen: Any, theirs: list[int], buffer: bytearray) -> int:
-    """Tell LoadGen the whole events in `buffer`, neighbours of a kind in one call. Returns the bytes used."""
+    """Tell LoadGen the whole events in `buffer`, neighbours of a kind in one call. Returns the
+    bytes used.
+    """
     memory = array("B", buffer)  # stands still while LoadGen copies from it
     base, used = memory.buffer_info()[0], 0
     for is_first, group in groupby(_events(memory), itemgetter(0)):
         events = list(group)
         responses = [
-            loadgen.QuerySampleResponse(theirs[e.sample], base + e.at, e.size, 0 if is_first else e.tokens) for e in events
+            loadgen.QuerySampleResponse(
+                theirs[e.sample], base + e.at, e.size, 0 if is_first else e.tokens
+            )
+            for e in events
         ]
         (loadgen.FirstTokenComplete if is_first else loadgen.QuerySamplesComplete)(responses)
         used = events[-1].at + events[-1].size

@@ -1,9 +1,11 @@
-"""How well does each size, each variant predict these texts? Settings in; every token's loss and a summary out.
+"""How well does each size, each variant predict these texts? Settings in; every token's loss and a
+summary out.
 
-Each subject, a model in a variant, is scored by a process of its own (`sut.score_texts`), one after the other; one that
-fails is a row that says why, and the others go on. With several variants the first is the reference, and how far the others'
-distributions are from its own is measured while they are scored. Texts that are scored stay so: work that was interrupted
-is taken up where it ended.
+Each subject, a model in a variant, is scored by a process of its own (`sut.score_texts`), one after
+the other; one that fails is a row that says why, and the others go on. With several variants the
+first is the reference, and how far the others' distributions are from its own is measured while
+they are scored. Texts that are scored stay so: work that was interrupted is taken up where it
+ended.
 """
 
 from __future__ import annotations
@@ -71,7 +73,14 @@ class Settings(BaseModel):
 
     @property
     def texts(self) -> Wanted:
-        return Wanted(self.dataset, self.text_column, self.category_column, self.split, self.num_samples, self.conditions)
+        return Wanted(
+            self.dataset,
+            self.text_column,
+            self.category_column,
+            self.split,
+            self.num_samples,
+            self.conditions,
+        )
 
 
 class Subject(NamedTuple):
@@ -104,7 +113,9 @@ def settings(flags: Mapping[str, Any]) -> Settings:
         made = Settings(**given)
     except ValidationError as error:
         problems = [f"--{str(e['loc'][0]).replace('_', '-')}: {e['msg']}" for e in error.errors()]
-        raise BadInput("perplexity", "; ".join(problems), "", "See harness perplexity --help.") from None
+        raise BadInput(
+            "perplexity", "; ".join(problems), "", "See harness perplexity --help."
+        ) from None
     _check(made)
     return made
 
@@ -129,14 +140,26 @@ def _check(made: Settings) -> None:
         if condition not in CONDITIONS:
             raise unknown("--conditions", condition, CONDITIONS)
     if made.reference is not None and made.reference not in (*made.variants, *made.models):
-        raise unknown("--reference", made.reference, (*made.variants, *made.models), "It is one of those that are measured.")
+        raise unknown(
+            "--reference",
+            made.reference,
+            (*made.variants, *made.models),
+            "It is one of those that are measured.",
+        )
     perplexity_beside.check(made.beside)
     if made.exact and not any(subject.against is not None for subject in subjects(made)):
-        raise BadInput("--exact", "nothing is compared with a reference", "two variants or more", "Add some to --variants.")
+        raise BadInput(
+            "--exact",
+            "nothing is compared with a reference",
+            "two variants or more",
+            "Add some to --variants.",
+        )
 
 
 def subjects(made: Settings) -> list[Subject]:
-    """Every model in every variant, in order, but a reference before those that are compared with it."""
+    """Every model in every variant, in order, but a reference before those that are compared with
+    it.
+    """
     first, others = _reference(made)
     pairs = [(model, variant) for model in made.models for variant in made.variants]
     if first in pairs:  # one for all models
@@ -147,12 +170,16 @@ def subjects(made: Settings) -> list[Subject]:
     for i, (model, variant) in enumerate(pairs):
         against = pairs.index(first or (model, others)) if first or others else i  # type: ignore[arg-type]
         folder = f"{i:02d}_{_short(model)}_{variant}"
-        found.append(Subject(model, variant, folder, against if against != i and made.divergence else None))
+        found.append(
+            Subject(model, variant, folder, against if against != i and made.divergence else None)
+        )
     return found
 
 
 def _reference(made: Settings) -> tuple[tuple[str, str] | None, str | None]:
-    """(the subject that all are compared with, or the variant that each model's others are compared with)."""
+    """(the subject that all are compared with, or the variant that each model's others are compared
+    with).
+    """
     if made.reference in made.models and made.reference not in made.variants:
         return (made.reference, made.variants[0]), None
     if len(made.variants) > 1:
@@ -187,7 +214,10 @@ def show(found: Row, place: Path, console: Any) -> None:
     console.print(Text(f"folder: {place}", style="dim"), soft_wrap=True)
     console.print(Text(f"page:   {place / 'perplexity.html'}", style="dim"), soft_wrap=True)
     if found["status"] == "INTERRUPTED":
-        console.print(Text(f"interrupted; go on with: python -m harness perplexity --resume {place}"), soft_wrap=True)
+        console.print(
+            Text(f"interrupted; go on with: python -m harness perplexity --resume {place}"),
+            soft_wrap=True,
+        )
 
 
 def begin(made: Settings, say: Say) -> Path:
@@ -210,14 +240,20 @@ def saved_settings(place: Path) -> Settings:
         return Settings(**saved["config"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         found = f"no readable settings of a perplexity measurement ({type(error).__name__})"
-        raise BadInput(f"--resume {place}", found, "the folder that one wrote", "Leave --resume out.") from None
+        raise BadInput(
+            f"--resume {place}", found, "the folder that one wrote", "Leave --resume out."
+        ) from None
 
 
 def resumed(place: Path, flags: Mapping[str, Any]) -> Settings:
     """The settings are those of the folder; others would make another measurement of it."""
-    if others := [f"--{name.replace('_', '-')}" for name, value in flags.items() if value is not None]:
+    if others := [
+        f"--{name.replace('_', '-')}" for name, value in flags.items() if value is not None
+    ]:
         fine = "the settings are those in the folder"
-        raise BadInput("perplexity", f"--resume and {', '.join(others)}", fine, "Leave the other flags out.")
+        raise BadInput(
+            "perplexity", f"--resume and {', '.join(others)}", fine, "Leave the other flags out."
+        )
     return saved_settings(place)
 
 
@@ -241,13 +277,17 @@ def run(place: Path, made: Settings, say: Say, fresh: bool = True) -> Row:
     if fresh:
         _forget_what_never_began(place, rows, interrupted)
     say("reading the scores")
-    found = perplexity_summary.build(place, interrupted=interrupted, not_run=[s.label for s in series[len(rows) :]])
+    found = perplexity_summary.build(
+        place, interrupted=interrupted, not_run=[s.label for s in series[len(rows) :]]
+    )
     say("")
     return found
 
 
 def exit_code(found: Mapping[str, Any]) -> int:
-    """0 only if every subject was measured as asked for; if none was, the code of what stopped the first."""
+    """0 only if every subject was measured as asked for; if none was, the code of what stopped the
+    first.
+    """
     if found["status"] == "INTERRUPTED":
         return 130
     rows = found["subjects"]
@@ -258,7 +298,9 @@ def exit_code(found: Mapping[str, Any]) -> int:
 
 
 def _forget_what_never_began(place: Path, rows: Sequence[Row], interrupted: bool) -> None:
-    """No folder is left of a measurement that the user must ask for in other words, or ended before its first text."""
+    """No folder is left of a measurement that the user must ask for in other words, or ended before
+    its first text.
+    """
     if any(place.glob("*/tokens.parquet")):
         return
     if interrupted:
@@ -285,12 +327,24 @@ def _polite() -> Iterator[None]:
 # ---- one subject
 
 
-def _measured(place: Path, made: Settings, series: Sequence[Subject], subject: Subject, say: Say) -> tuple[Row, bool]:
-    """(row, whether the user wants no more). Whatever goes wrong, what was scored is kept and the row says why."""
+def _measured(
+    place: Path, made: Settings, series: Sequence[Subject], subject: Subject, say: Say
+) -> tuple[Row, bool]:
+    """(row, whether the user wants no more). Whatever goes wrong, what was scored is kept and the
+    row says why.
+    """
     folder = place / subject.folder
     folder.mkdir(exist_ok=True)
-    row = _read_row(place, subject) | {"status": "INTERRUPTED", "problem": "", "failure": "", "facts": []}
-    row |= {"against": None if subject.against is None else series[subject.against].folder, "exact": made.exact}
+    row = _read_row(place, subject) | {
+        "status": "INTERRUPTED",
+        "problem": "",
+        "failure": "",
+        "facts": [],
+    }
+    row |= {
+        "against": None if subject.against is None else series[subject.against].folder,
+        "exact": made.exact,
+    }
     row |= {"window": made.window, "stride": made.stride}
     interrupted = False
     try:
@@ -303,7 +357,12 @@ def _measured(place: Path, made: Settings, series: Sequence[Subject], subject: S
     except KeyboardInterrupt:
         interrupted, row["problem"] = True, "interrupted"
     except HarnessError as error:
-        row |= {"status": "ERROR", "problem": str(error), "failure": type(error).__name__, "facts": error.facts}
+        row |= {
+            "status": "ERROR",
+            "problem": str(error),
+            "failure": type(error).__name__,
+            "facts": error.facts,
+        }
     row |= perplexity_summary.gather(place, folder)
     runlog.write_json(folder / "subject.json", row)
     if row["status"] == "DONE":
@@ -312,7 +371,9 @@ def _measured(place: Path, made: Settings, series: Sequence[Subject], subject: S
 
 
 def _hear(event: Row, row: Row, folder: Path) -> None:
-    """What the process says of the subject joins its row, which is on the disk while it works. Raises what it ended of."""
+    """What the process says of the subject joins its row, which is on the disk while it works.
+    Raises what it ended of.
+    """
     kind = event["event"]
     if kind == "error":
         raise BY_NAME.get(event["error"], SetupFailed)(*event["facts"])
@@ -320,11 +381,18 @@ def _hear(event: Row, row: Row, folder: Path) -> None:
         row |= {name: value for name, value in event.items() if name != "event"}
         runlog.write_json(folder / "subject.json", row)
     if kind == "done":
-        row["peak_bytes"] = max(filter(None, (event["peak_bytes"], row.get("peak_bytes"))), default=None)
+        row["peak_bytes"] = max(
+            filter(None, (event["peak_bytes"], row.get("peak_bytes"))), default=None
+        )
 
 
 def _read_row(place: Path, subject: Subject) -> Row:
-    known: Row = {"model": subject.model, "variant": subject.variant, "folder": subject.folder, "failure": ""}
+    known: Row = {
+        "model": subject.model,
+        "variant": subject.variant,
+        "folder": subject.folder,
+        "failure": "",
+    }
     with suppress(OSError, ValueError):
         known |= json.loads((place / subject.folder / "subject.json").read_text(encoding="utf-8"))
     return known
@@ -336,7 +404,9 @@ def _job(place: Path, made: Settings, series: Sequence[Subject], subject: Subjec
     if against is not None and _read_row(place, against).get("status") != "DONE":
         against = None  # it says so in the summary
     exact = made.exact and against is not None
-    compared = any(other.against is not None and series[other.against] == subject for other in series)
+    compared = any(
+        other.against is not None and series[other.against] == subject for other in series
+    )
     return {
         "texts": str(place / "texts.parquet"),
         "folder": str(place / subject.folder),
@@ -344,7 +414,10 @@ def _job(place: Path, made: Settings, series: Sequence[Subject], subject: Subjec
         "other": _model(made, against, say) if exact and against is not None else None,
         "against": str(place / against.folder) if against is not None else None,
         "record": compared and not made.exact,
-        **{name: getattr(made, name) for name in ("bos", "window", "stride", "batch_tokens", "conditions", "top_k")},
+        **{
+            name: getattr(made, name)
+            for name in ("bos", "window", "stride", "batch_tokens", "conditions", "top_k")
+        },
     }
 
 
@@ -354,10 +427,18 @@ def _model(made: Settings, subject: Subject, say: Say) -> Row:
     from sut.precision import TABLE
 
     model = resolve(subject.model, say)
-    options: Row = {"path": model.path, "variant": subject.variant, "notes": list(model.notes), "device": made.device}
+    options: Row = {
+        "path": model.path,
+        "variant": subject.variant,
+        "notes": list(model.notes),
+        "device": made.device,
+    }
     options |= {"device_map": made.device_map, "trust_remote_code": made.trust_remote_code}
     if TABLE[subject.variant].adapter:
-        options |= {"adapter": None if made.adapter is None else str(made.adapter), "merge_adapter": made.merge_adapter}
+        options |= {
+            "adapter": None if made.adapter is None else str(made.adapter),
+            "merge_adapter": made.merge_adapter,
+        }
     return options
 
 
@@ -415,7 +496,12 @@ def _death(code: int, log: Path) -> RunBroke:
         name = signal.Signals(-code).name
         how = f"it was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
     lines = log.read_text(errors="replace").strip().splitlines()
-    return RunBroke("the scoring process", how + (f", last words: {lines[-1][:300]}" if lines else ""), "", f"See {log}.")
+    return RunBroke(
+        "the scoring process",
+        how + (f", last words: {lines[-1][:300]}" if lines else ""),
+        "",
+        f"See {log}.",
+    )
 
 
 @contextmanager
@@ -425,7 +511,13 @@ def _bar(label: str, say: Say) -> Iterator[Callable[[Row], None]]:
     from rich.progress import BarColumn, Progress, TextColumn
 
     console = Console(stderr=True)
-    bars = Progress(TextColumn(label), BarColumn(), TextColumn("{task.description}"), console=console, transient=True)
+    bars = Progress(
+        TextColumn(label),
+        BarColumn(),
+        TextColumn("{task.description}"),
+        console=console,
+        transient=True,
+    )
     task = bars.add_task("", total=None)
     done = passages = tokens = 0
 
@@ -445,7 +537,10 @@ def _bar(label: str, say: Say) -> Iterator[Callable[[Row], None]]:
             done += 1
             rate = event["tokens"] / max(event["seconds"], 1e-9)
             left_s = round((tokens - event["tokens"]) / rate)
-            words = f"{done}/{passages} texts, {rate:,.0f} tokens/s, {left_s // 60}:{left_s % 60:02d} left"
+            words = (
+                f"{done}/{passages} texts, {rate:,.0f} tokens/s, {left_s // 60}:{left_s % 60:02d}"
+                " left"
+            )
             bars.update(task, completed=event["tokens"], description=words)
 
     try:

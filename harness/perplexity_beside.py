@@ -1,7 +1,9 @@
-"""What else is known of the same models and variants: ROUGE, exact match and speed of runs that were made before.
+"""What else is known of the same models and variants: ROUGE, exact match and speed of runs that
+were made before.
 
-Perplexity says how well a given text was expected, not how good the model's own answers are. The two are set side by side
-where runs are named: a folder of `run`, or one of `compare` or `gate`, which holds several.
+Perplexity says how well a given text was expected, not how good the model's own answers are. The
+two are set side by side where runs are named: a folder of `run`, or one of `compare` or `gate`,
+which holds several.
 """
 
 from __future__ import annotations
@@ -14,7 +16,15 @@ from typing import Any
 from harness.errors import BadInput
 from harness.types import short_name
 
-_SCORES = ("rouge1", "rouge2", "rougeL", "exact_match", "token_f1", "number_match", "multiple_choice")
+_SCORES = (
+    "rouge1",
+    "rouge2",
+    "rougeL",
+    "exact_match",
+    "token_f1",
+    "number_match",
+    "multiple_choice",
+)
 Row = dict[str, Any]
 
 
@@ -23,17 +33,28 @@ def check(folders: Sequence[Path]) -> None:
     for folder in folders:
         if not any(_results(folder)):
             fine = "a folder of harness run, compare or gate"
-            raise BadInput(f"--beside {folder}", "it holds no result.json", fine, "Name run folders.")
+            raise BadInput(
+                f"--beside {folder}", "it holds no result.json", fine, "Name run folders."
+            )
 
 
 def beside(subject: Mapping[str, Any], folders: Sequence[Path]) -> Row:
-    """Of this model in this variant: scores, tokens per second and where they come from; of several runs the first."""
+    """Of this model in this variant: scores, tokens per second and where they come from; of several
+    runs the first.
+    """
     found: Row = {}
     for place, result in (pair for folder in folders for pair in _results(folder)):
-        if (_short(result["model"]), result["variant"]) != (_short(subject["model"]), subject["variant"]):
+        if (_short(result["model"]), result["variant"]) != (
+            _short(subject["model"]),
+            subject["variant"],
+        ):
             continue
         scores = {name: value for name, value in result["accuracy"].items() if name in _SCORES}
-        speed = {"answer_tokens_per_s": result["throughput"]["tokens_per_s"]} if result["throughput"]["tokens_per_s"] else {}
+        speed = (
+            {"answer_tokens_per_s": result["throughput"]["tokens_per_s"]}
+            if result["throughput"]["tokens_per_s"]
+            else {}
+        )
         found = {"run": str(place)} | scores | speed | found
     return found
 

@@ -1,7 +1,9 @@
-"""What did a measurement of perplexity find? The parts of a subject become its tokens.parquet; all of them perplexity.json.
+"""What did a measurement of perplexity find? The parts of a subject become its tokens.parquet; all
+of them perplexity.json.
 
-What the figures mean stands in `accuracy.perplexity`, how their intervals are made in `accuracy.resampling`. Everything in
-the summary is made of the files of the folder and can be made again.
+What the figures mean stands in `accuracy.perplexity`, how their intervals are made in
+`accuracy.resampling`. Everything in the summary is made of the files of the folder and can be made
+again.
 """
 
 from __future__ import annotations
@@ -27,10 +29,24 @@ from harness.types import short_name
 
 SCHEMA = "touchstone.perplexity/1"
 PLAIN = "plain"
-_BASES = {name: "after 0 sentences" for name in ("after 1 sentence", "after 2 sentences", "after 3 sentences")}
-_BASES |= dict.fromkeys(("vague", "specific", "paraphrased"), PLAIN)  # condition -> what it is held against
+_BASES = {
+    name: "after 0 sentences"
+    for name in ("after 1 sentence", "after 2 sentences", "after 3 sentences")
+}
+_BASES |= dict.fromkeys(
+    ("vague", "specific", "paraphrased"), PLAIN
+)  # condition -> what it is held against
 _OWN = ("position", "token_id", "start", "end", "nll_nats", "correct")
-_COMPARED = ("kld", "kld_low", "kld_high", "kld_error", "same_top", "p_reference", "p", "nll_reference")
+_COMPARED = (
+    "kld",
+    "kld_low",
+    "kld_high",
+    "kld_error",
+    "same_top",
+    "p_reference",
+    "p",
+    "nll_reference",
+)
 _POSITIONS = ("kld", "kld_low", "kld_high", "same_top", "nll_reference")
 _SHOWN = 20  # hardest tokens, largest gains
 _CURVE = 60  # points of the fitted law
@@ -38,7 +54,9 @@ Row = dict[str, Any]
 
 
 class Read(NamedTuple):
-    """A subject's file and its scores, by condition; `compared` are the plain texts' positions beside the reference's."""
+    """A subject's file and its scores, by condition; `compared` are the plain texts' positions
+    beside the reference's.
+    """
 
     row: Row
     scores: dict[str, list[TextScores]]
@@ -61,7 +79,9 @@ class Read(NamedTuple):
 
 
 def gather(place: Path, folder: Path) -> Row:
-    """Join the parts there are into tokens.parquet; say how much was scored and how long it took."""
+    """Join the parts there are into tokens.parquet; say how much was scored and how long it
+    took.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -73,12 +93,18 @@ def gather(place: Path, folder: Path) -> Row:
     for file in files:
         with np.load(file) as part:
             parts.append((file.stem[7:].replace("-", " "), ids[int(file.stem[:6])], dict(part)))
-    parts.sort(key=lambda part: part[0] != PLAIN)  # stable: the plain texts first, each condition's in their order
+    parts.sort(
+        key=lambda part: part[0] != PLAIN
+    )  # stable: the plain texts first, each condition's in their order
     lengths = [len(columns["token_id"]) for _, _, columns in parts]
     table: Row = {
         "text": pa.array(np.repeat(np.array([text for _, text, _ in parts], object), lengths)),
-        "condition": pa.array(np.repeat(np.array([condition for condition, _, _ in parts], object), lengths)),
-        "begins_at": np.repeat(np.array([columns["begins_at"] for _, _, columns in parts], np.int32), lengths),
+        "condition": pa.array(
+            np.repeat(np.array([condition for condition, _, _ in parts], object), lengths)
+        ),
+        "begins_at": np.repeat(
+            np.array([columns["begins_at"] for _, _, columns in parts], np.int32), lengths
+        ),
     }
     table |= {name: np.concatenate([columns[name] for _, _, columns in parts]) for name in _OWN}
     for name in _COMPARED:
@@ -86,7 +112,10 @@ def gather(place: Path, folder: Path) -> Row:
             table[name] = _or_null([columns.get(name) for _, _, columns in parts], lengths)
     pq.write_table(pa.table(table), folder / "tokens.parquet", compression="zstd")
     seconds = sum(float(columns["seconds"]) for _, _, columns in parts)
-    return {"seconds": round(seconds, 3), "tokens_per_s": round(sum(lengths) / seconds, 2) if seconds else None}
+    return {
+        "seconds": round(seconds, 3),
+        "tokens_per_s": round(sum(lengths) / seconds, 2) if seconds else None,
+    }
 
 
 def _or_null(columns: Sequence[NDArray[Any] | None], lengths: Sequence[int]) -> Any:
@@ -96,7 +125,9 @@ def _or_null(columns: Sequence[NDArray[Any] | None], lengths: Sequence[int]) -> 
     kind = next(column.dtype for column in columns if column is not None)
     there = np.repeat([column is not None for column in columns], lengths)
     pairs = zip(columns, lengths, strict=True)
-    values = np.concatenate([np.zeros(length, kind) if column is None else column for column, length in pairs])
+    values = np.concatenate(
+        [np.zeros(length, kind) if column is None else column for column, length in pairs]
+    )
     return pa.array(values, mask=~there)
 
 
@@ -110,7 +141,9 @@ def read(place: Path, texts: Mapping[str, Mapping[str, Any]]) -> list[Read]:
     return found
 
 
-def _scores(file: Path, texts: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, list[TextScores]], list[Positions]]:
+def _scores(
+    file: Path, texts: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, list[TextScores]], list[Positions]]:
     import pyarrow.parquet as pq
 
     scores: dict[str, list[TextScores]] = {}
@@ -119,9 +152,18 @@ def _scores(file: Path, texts: Mapping[str, Mapping[str, Any]]) -> tuple[dict[st
         return scores, compared
     table = pq.read_table(file).combine_chunks()
     keys = [table[name].dictionary_encode().combine_chunks() for name in ("condition", "text")]
-    codes = [key.indices.to_numpy() if hasattr(key, "indices") else key.chunk(0).indices.to_numpy() for key in keys]
-    names = [(key if hasattr(key, "dictionary") else key.chunk(0)).dictionary.to_pylist() for key in keys]
-    bounds = [0, *(np.flatnonzero((np.diff(codes[0]) != 0) | (np.diff(codes[1]) != 0)) + 1).tolist(), len(table)]
+    codes = [
+        key.indices.to_numpy() if hasattr(key, "indices") else key.chunk(0).indices.to_numpy()
+        for key in keys
+    ]
+    names = [
+        (key if hasattr(key, "dictionary") else key.chunk(0)).dictionary.to_pylist() for key in keys
+    ]
+    bounds = [
+        0,
+        *(np.flatnonzero((np.diff(codes[0]) != 0) | (np.diff(codes[1]) != 0)) + 1).tolist(),
+        len(table),
+    ]
     columns = {name: table[name].to_numpy() for name in (*_OWN, "begins_at")}
     extra = {name: table[name] for name in _POSITIONS if name in table.column_names}
     for first, end in pairwise(bounds):
@@ -157,9 +199,14 @@ def build(place: Path, interrupted: bool = False, not_run: Sequence[str] = ()) -
     texts = {row["id"]: row for row in pq.read_table(place / "texts.parquet").to_pylist()}
     subjects = read(place, texts)
     documents = {name: row["text"] for name, row in texts.items()}
-    compared = perplexity_models.comparable({s.label: s.row.get("tokenizer", "") for s in subjects if s.plain})
+    compared = perplexity_models.comparable(
+        {s.label: s.row.get("tokenizer", "") for s in subjects if s.plain}
+    )
     runs = [Path(folder) for folder in saved["config"].get("beside", ())]
-    rows = [_subject(place, subject, subjects, documents) | {"beside": beside(subject.row, runs)} for subject in subjects]
+    rows = [
+        _subject(place, subject, subjects, documents) | {"beside": beside(subject.row, runs)}
+        for subject in subjects
+    ]
     counted = next((row["figures"]["tokens"] for row in rows if row["figures"]), None)
     found = {
         "schema": SCHEMA,
@@ -169,7 +216,11 @@ def build(place: Path, interrupted: bool = False, not_run: Sequence[str] = ()) -
         "dataset": saved["dataset"] | {"tokens": counted, "categories": _categories(texts)},
         "settings": _settings(saved["config"], subjects),
         "subjects": rows,
-        "comparable": {"by_perplexity": compared.per_token, "reason": compared.why, "groups": compared.groups},
+        "comparable": {
+            "by_perplexity": compared.per_token,
+            "reason": compared.why,
+            "groups": compared.groups,
+        },
         "ranking": _ranking(subjects, compared.per_token),
         "scaling": _scaling(subjects, compared.per_token),
         "gains": _gains(subjects),
@@ -201,7 +252,16 @@ def _settings(config: Row, subjects: Sequence[Read]) -> Row:
         for name in ("bos", "context")
     }
     asked = {
-        name: config[name] for name in ("window", "stride", "batch_tokens", "conditions", "reference", "exact", "top_k")
+        name: config[name]
+        for name in (
+            "window",
+            "stride",
+            "batch_tokens",
+            "conditions",
+            "reference",
+            "exact",
+            "top_k",
+        )
     }
     return (
         asked
@@ -214,19 +274,28 @@ def _settings(config: Row, subjects: Sequence[Read]) -> Row:
     )
 
 
-def _subject(place: Path, subject: Read, everybody: Sequence[Read], documents: Mapping[str, str]) -> Row:
+def _subject(
+    place: Path, subject: Read, everybody: Sequence[Read], documents: Mapping[str, str]
+) -> Row:
     row, plain = dict(subject.row), subject.plain
     row.pop("facts", None)
-    row |= {"label": subject.label, "figures": {}, "divergence": _divergence(place, subject, everybody)}
+    row |= {
+        "label": subject.label,
+        "figures": {},
+        "divergence": _divergence(place, subject, everybody),
+    }
     if not plain:
         return row
-    cost = {name: row.get(name) for name in ("seconds", "tokens_per_s", "weights_bytes", "peak_bytes")}
+    cost = {
+        name: row.get(name) for name in ("seconds", "tokens_per_s", "weights_bytes", "peak_bytes")
+    }
     hardest = perplexity_tokens.hardest(plain, _SHOWN)
     return row | {
         "figures": _figures(corpus(plain)) | cost,
         "spread": perplexity_spread.spread(plain),
         "by_category": _by(perplexity_spread.by_category(plain)),
-        "by_text": [_text(text, figures) for text, figures in zip(plain, perplexity_spread.per_text(plain), strict=True)],
+        "by_text": [_text(text, figures) for text, figures in zip(plain,
+                perplexity_spread.per_text(plain), strict=True)],
         "by_position": [
             {"first": first, "last": last, **_figures(figures)}
             for (first, last), figures in perplexity_tokens.by_position(plain).items()
@@ -234,12 +303,14 @@ def _subject(place: Path, subject: Read, everybody: Sequence[Read], documents: M
         "by_sentence": _by(perplexity_tokens.by_sentence(plain, documents)),
         "by_kind": _by(perplexity_tokens.by_kind(plain, documents)),
         "by_length": [
-            {"shortest_bytes": part.shortest, "longest_bytes": part.longest, **_figures(part.figures)}
+            {"shortest_bytes": part.shortest, "longest_bytes": part.longest,
+                **_figures(part.figures)}
             for part in perplexity_spread.by_length(plain)
         ],
         "length_trend": perplexity_spread.length_trend(plain),
         "hardest": [token._asdict() | {"word": _word(documents, token)} for token in hardest],
-        "extremes": dict(zip(("lowest", "highest"), perplexity_spread.extremes(plain, 3), strict=True)),
+        "extremes": dict(zip(("lowest", "highest"), perplexity_spread.extremes(plain, 3),
+                strict=True)),
         "conditions": _conditions(subject.scores),
     }  # fmt: skip
 
@@ -277,7 +348,9 @@ def _word(documents: Mapping[str, str], token: perplexity_tokens.Token) -> str:
 
 
 def _conditions(scores: Mapping[str, Sequence[TextScores]]) -> Row:
-    """What each context is worth, against the same tokens without it. Raises BadInput if they are not the same."""
+    """What each context is worth, against the same tokens without it. Raises BadInput if they are
+    not the same.
+    """
     found: Row = {}
     for name, given in scores.items():
         if name not in _BASES:
@@ -344,16 +417,25 @@ def _scaling(subjects: Sequence[Read], per_token: bool) -> Row:
             "low": [y.low for y in curve],
             "high": [y.high for y in curve],
         },
-        "diminishing": {"answer": returns.diminishing, "why": returns.why, "steps": [s._asdict() for s in returns.steps]},
+        "diminishing": {
+            "answer": returns.diminishing,
+            "why": returns.why,
+            "steps": [s._asdict() for s in returns.steps],
+        },
     }
 
 
 def _gains(subjects: Sequence[Read]) -> Row | None:
-    """The tokens where the largest model gains most over the smallest, if both cut the texts alike."""
+    """The tokens where the largest model gains most over the smallest, if both cut the texts
+    alike.
+    """
     done = sorted((s for s in subjects if s.done), key=lambda s: s.row["parameters"])
     if not done or done[0].row["parameters"] == done[-1].row["parameters"]:
         return None
-    small, large = done[0], next(s for s in reversed(done) if s.row["variant"] == done[0].row["variant"])
+    small, large = (
+        done[0],
+        next(s for s in reversed(done) if s.row["variant"] == done[0].row["variant"]),
+    )
     if small is large or small.row["tokenizer"] != large.row["tokenizer"]:
         return None
     gains = perplexity_tokens.largest_gains(small.plain, large.plain, _SHOWN)
@@ -363,18 +445,28 @@ def _gains(subjects: Sequence[Read]) -> Row | None:
 
 def _common(models: Mapping[str, Sequence[TextScores]]) -> dict[str, list[TextScores]]:
     """The texts that all have scored: what one tokenizer makes one token of is left out for all."""
-    shared = set.intersection(*({text.text_id for text in texts} for texts in models.values())) if models else set()
-    return {name: [text for text in texts if text.text_id in shared] for name, texts in models.items()}
+    shared = (
+        set.intersection(*({text.text_id for text in texts} for texts in models.values()))
+        if models
+        else set()
+    )
+    return {
+        name: [text for text in texts if text.text_id in shared] for name, texts in models.items()
+    }
 
 
 def _divergence(place: Path, subject: Read, everybody: Sequence[Read]) -> Row | None:
-    """How far the subject's distributions are from its reference's; why not, if that was asked for and is not there."""
+    """How far the subject's distributions are from its reference's; why not, if that was asked for
+    and is not there.
+    """
     name = subject.row.get("against")
     if name is None:
         return None
     reference = next((other for other in everybody if other.row["folder"] == name), None)
     if reference is None or not subject.compared:
-        return {"refused": subject.row.get("no_divergence") or f"the reference {name} was not measured"}
+        return {
+            "refused": subject.row.get("no_divergence") or f"the reference {name} was not measured"
+        }
     return {
         "reference": reference.row["variant"],
         "reference_model": reference.row["model"],
@@ -387,7 +479,10 @@ def _kept(reference: Path, subject: Read) -> Row:
     """How much of the reference's distributions the figures stand on."""
     files = sorted((reference / "distributions").glob("*.npz"))
     if subject.row.get("exact") or not files:
-        return {"exact": True, "note": "exact: both models were in memory, their whole distributions side by side"}
+        return {
+            "exact": True,
+            "note": "exact: both models were in memory, their whole distributions side by side",
+        }
     with np.load(files[0]) as first:
         vocabulary, tokens = int(first["vocabulary"]), int(first["ids"].shape[1])
     size_bytes = sum(file.stat().st_size for file in files)
@@ -398,8 +493,17 @@ def _kept(reference: Path, subject: Read) -> Row:
         if whole
         else f"the {tokens:,} likeliest of {vocabulary:,} tokens and the mass of the others"
     )
-    note = f"of the reference {of} were kept at each position, {100 * share:.2f} % of its logits in float32"
-    return {"exact": whole, "kept_tokens": tokens, "vocabulary": vocabulary, "share_of_logits": share, "note": note}
+    note = (
+        f"of the reference {of} were kept at each position, {100 * share:.2f} % of its logits in"
+        " float32"
+    )
+    return {
+        "exact": whole,
+        "kept_tokens": tokens,
+        "vocabulary": vocabulary,
+        "share_of_logits": share,
+        "note": note,
+    }
 
 
 def _notes(saved: Sequence[str], subjects: Sequence[Read], not_run: Sequence[str]) -> list[str]:
@@ -410,12 +514,21 @@ def _notes(saved: Sequence[str], subjects: Sequence[Read], not_run: Sequence[str
         label, left_out = subject.label, subject.row.get("excluded") or []
         if left_out:
             named = ", ".join(f"{one['text']} ({one['reason']})" for one in left_out[:5])
-            said.append(f"{label}: {len(left_out)} texts left out: {named}" + (" ..." if len(left_out) > 5 else ""))
+            said.append(
+                f"{label}: {len(left_out)} texts left out: {named}"
+                + (" ..." if len(left_out) > 5 else "")
+            )
         if subject.row["status"] == "INTERRUPTED":
-            said.append(f"{label}: interrupted; its figures are of {len(subject.plain)} texts and compare with nobody's")
+            said.append(
+                f"{label}: interrupted; its figures are of {len(subject.plain)} texts and compare"
+                " with nobody's"
+            )
         for note in dict.fromkeys(subject.row.get("notes") or ()):
             of.setdefault(note, []).append(label)
-    said += [note if len(labels) == len(subjects) else f"{', '.join(labels)}: {note}" for note, labels in of.items()]
+    said += [
+        note if len(labels) == len(subjects) else f"{', '.join(labels)}: {note}"
+        for note, labels in of.items()
+    ]
     if not_run:
         said.append(f"not measured: {', '.join(not_run)}")
     return list(dict.fromkeys(said))

@@ -1,4 +1,6 @@
-"""Which texts are scored, and what may stand before them? A dataset's rows in, texts.parquet out, which the worker reads."""
+"""Which texts are scored, and what may stand before them? A dataset's rows in, texts.parquet out,
+which the worker reads.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ from accuracy.rouge_sentences import sentences
 from harness.errors import BadInput, unknown
 
 INSTRUCTIONS = ("vague", "specific", "paraphrased")
-_TEXT_COLUMNS, _CATEGORY_COLUMNS = ("text", "article"), ("category", "subject")  # unless they are named
+_TEXT_COLUMNS, _CATEGORY_COLUMNS = (
+    ("text", "article"),
+    ("category", "subject"),
+)  # unless they are named
 _CONTEXT_SENTENCES = 3  # the rest of the text is scored after none, one, two and three of them
 
 
@@ -33,7 +38,9 @@ class Wanted(NamedTuple):
 
 
 class Texts(NamedTuple):
-    """`rows` are those of texts.parquet; `sentence_ends` are the characters after which the first three sentences end."""
+    """`rows` are those of texts.parquet; `sentence_ends` are the characters after which the first
+    three sentences end.
+    """
 
     rows: list[dict[str, Any]]
     source: dict[str, Any]
@@ -48,16 +55,34 @@ def read(wanted: Wanted) -> Texts:
         raise BadInput(f"dataset {path.name}", "it has no rows", "at least one is needed")
     if wanted.num_samples is not None and len(found) < wanted.num_samples:
         what = f"it has {len(found)} texts"
-        raise BadInput(f"dataset {path.name}", what, f"--num-samples {wanted.num_samples} asks for more", "Lower it.")
+        raise BadInput(
+            f"dataset {path.name}",
+            what,
+            f"--num-samples {wanted.num_samples} asks for more",
+            "Lower it.",
+        )
     first = found[0]
-    text, category = _column(first, wanted.text_column, _TEXT_COLUMNS), _category(first, wanted.category_column)
+    text, category = (
+        _column(first, wanted.text_column, _TEXT_COLUMNS),
+        _category(first, wanted.category_column),
+    )
     if text is None:
         todo = "Name the column with --text-column."
-        raise unknown(f"dataset {path.name}, {first.where}: column", _TEXT_COLUMNS[0], map(str, first.cells), todo)
+        raise unknown(
+            f"dataset {path.name}, {first.where}: column",
+            _TEXT_COLUMNS[0],
+            map(str, first.cells),
+            todo,
+        )
     rows = [_row(row, i, text, category) for i, row in enumerate(found)]
     _name(rows, path)
     notes = _condition(rows, found, path, wanted.conditions)
-    source = {"name": wanted.dataset, "file": path.name, "sha256": _sha256(path), "texts": len(rows)}
+    source = {
+        "name": wanted.dataset,
+        "file": path.name,
+        "sha256": _sha256(path),
+        "texts": len(rows),
+    }
     source |= {"text_column": text, "category_column": category, "split": wanted.split}
     return Texts(rows, source, notes)
 
@@ -66,7 +91,9 @@ def write(texts: Texts, path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = {name: pa.string() for row in texts.rows for name in row} | {"sentence_ends": pa.list_(pa.int32())}
+    kinds = {name: pa.string() for row in texts.rows for name in row} | {
+        "sentence_ends": pa.list_(pa.int32())
+    }
     pq.write_table(pa.Table.from_pylist(texts.rows, pa.schema(list(kinds.items()))), path)
 
 
@@ -117,17 +144,28 @@ def _row(row: Row, i: int, text: str, category: str | None) -> dict[str, Any]:
     """An empty text stays: that it was left out is counted where it is scored."""
     _must_have(row, text)
     known = {"id": row.label("id") if "id" in row.cells else f"text-{i + 1:04d}"}
-    known |= {"category": row.label(category) if category else "", "text": row.text(text, empty=True)}
-    return known | {name: row.cells[name] for name in ("title",) if isinstance(row.cells.get(name), str)}
+    known |= {
+        "category": row.label(category) if category else "",
+        "text": row.text(text, empty=True),
+    }
+    return known | {
+        name: row.cells[name] for name in ("title",) if isinstance(row.cells.get(name), str)
+    }
 
 
 def _name(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     times = Counter(row["id"] for row in rows)
     if twice := next((name for name, count in times.items() if count > 1), None):
-        raise BadInput(f"dataset {path.name}", f"two texts have the id {twice!r}", "an id for each, or no column id")
+        raise BadInput(
+            f"dataset {path.name}",
+            f"two texts have the id {twice!r}",
+            "an id for each, or no column id",
+        )
 
 
-def _condition(rows: list[dict[str, Any]], found: Sequence[Row], path: Path, conditions: Sequence[str]) -> list[str]:
+def _condition(
+    rows: list[dict[str, Any]], found: Sequence[Row], path: Path, conditions: Sequence[str]
+) -> list[str]:
     """What the conditions put before each text joins its row; what is missing is said."""
     notes = []
     if "sentences" in conditions:
@@ -136,14 +174,25 @@ def _condition(rows: list[dict[str, Any]], found: Sequence[Row], path: Path, con
         short = sum(not row["sentence_ends"] for row in rows)
         if short == len(rows):
             fine = f"more than {_CONTEXT_SENTENCES} sentences"
-            raise BadInput("--conditions sentences", "no text has a rest after its third sentence", fine, "Leave it out.")
+            raise BadInput(
+                "--conditions sentences",
+                "no text has a rest after its third sentence",
+                fine,
+                "Leave it out.",
+            )
         if short:
-            notes.append(f"conditions by sentences: {short} of {len(rows)} texts end with their third sentence or before it")
+            notes.append(
+                f"conditions by sentences: {short} of {len(rows)} texts end with their third"
+                " sentence or before it"
+            )
     if "instructions" in conditions:
         there = [name for name in INSTRUCTIONS if name in found[0].cells]
         if not there:
             raise unknown(
-                f"dataset {path.name}: column", INSTRUCTIONS[0], map(str, found[0].cells), "Leave instructions out."
+                f"dataset {path.name}: column",
+                INSTRUCTIONS[0],
+                map(str, found[0].cells),
+                "Leave instructions out.",
             )
         for row, cells in zip(rows, found, strict=True):
             row |= {name: cells.text(name) for name in there}

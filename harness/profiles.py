@@ -1,4 +1,6 @@
-"""How long and how strict is a run? A profile is the set of defaults that a user's own flags override."""
+"""How long and how strict is a run? A profile is the set of defaults that a user's own flags
+override.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,9 @@ _SCENARIOS = ("single-stream", "multi-stream", "server", "offline")
 class Profile:
     """Defaults, per scenario where they differ: `percentile` and `min_queries` by scenario name.
 
-    `performance_samples` is how many samples a performance run loads (None: all there are). Of a benchmark, `models` are the
-    names of its model, `dataset` the format of its dataset: no defaults, but what the closed division asks for.
+    `performance_samples` is how many samples a performance run loads (None: all there are). Of a
+    benchmark, `models` are the names of its model, `dataset` the format of its dataset: no
+    defaults, but what the closed division asks for.
     """
 
     summary: str
@@ -35,14 +38,25 @@ class Profile:
 
 
 def _mlperf(
-    summary: str, max_new_tokens: int, ttft_limit_s: float, tpot_limit_s: float, samples: int | None = None
+    summary: str,
+    max_new_tokens: int,
+    ttft_limit_s: float,
+    tpot_limit_s: float,
+    samples: int | None = None,
 ) -> Profile:
-    """MLPerf's lengths and tails; offline issues each of the benchmark's `samples` at least once (mlperf.conf 6.0.17)."""
+    """MLPerf's lengths and tails; offline issues each of the benchmark's `samples` at least once
+    (mlperf.conf 6.0.17).
+    """
     return Profile(
         summary=summary,
         official=True,
         percentile={"single-stream": 0.90, "multi-stream": 0.99, "server": 0.99, "offline": 0.99},
-        min_queries={"single-stream": 100, "multi-stream": 662, "server": 100, "offline": samples or 100},
+        min_queries={
+            "single-stream": 100,
+            "multi-stream": 662,
+            "server": 100,
+            "offline": samples or 100,
+        },
         min_duration_s=600.0,
         ttft_limit_s=ttft_limit_s,
         tpot_limit_s=tpot_limit_s,
@@ -53,17 +67,32 @@ def _mlperf(
 
 
 def _benchmark(
-    key: str, models: tuple[str, ...], dataset: str, samples: int, tokens: int, *limits_ms: tuple[int, int]
+    key: str,
+    models: tuple[str, ...],
+    dataset: str,
+    samples: int,
+    tokens: int,
+    *limits_ms: tuple[int, int],
 ) -> Rows:
     """A model's row and, if it has one, its interactive row; each has its limits (TTFT, TPOT)."""
 
     def row(kind: str, limits: tuple[int, int]) -> Profile:
         ttft_ms, tpot_ms = limits
-        words = f"MLPerf {key}{kind}: {samples} samples, p99 TTFT {ttft_ms} ms, TPOT {tpot_ms} ms, {tokens} new tokens"
-        return replace(_mlperf(words, tokens, ttft_ms / 1e3, tpot_ms / 1e3, samples), models=models, dataset=dataset)
+        words = (
+            f"MLPerf {key}{kind}: {samples} samples, p99 TTFT {ttft_ms} ms, TPOT {tpot_ms} ms,"
+            f" {tokens} new tokens"
+        )
+        return replace(
+            _mlperf(words, tokens, ttft_ms / 1e3, tpot_ms / 1e3, samples),
+            models=models,
+            dataset=dataset,
+        )
 
     kinds = ("", " interactive")
-    return {key + kind.replace(" ", "-"): row(kind, limits) for kind, limits in zip(kinds, limits_ms, strict=False)}
+    return {
+        key + kind.replace(" ", "-"): row(kind, limits)
+        for kind, limits in zip(kinds, limits_ms, strict=False)
+    }
 
 
 Rows = dict[str, Profile]
@@ -83,16 +112,53 @@ TABLE: Rows = {
         tpot_limit_s=0.2,
         max_new_tokens=32,
     ),
-    "mlperf": _mlperf("MLPerf's lengths and tails for any model: 600 s, p90 single-stream, p99 elsewhere", 1024, 2.0, 0.2),
-    **_benchmark("llama2-70b", ("meta-llama/Llama-2-70b-chat-hf",), "openorca", 24576, 1024, (2000, 200), (450, 40)),
+    "mlperf": _mlperf(
+        "MLPerf's lengths and tails for any model: 600 s, p90 single-stream, p99 elsewhere",
+        1024,
+        2.0,
+        0.2,
+    ),
+    **_benchmark(
+        "llama2-70b",
+        ("meta-llama/Llama-2-70b-chat-hf",),
+        "openorca",
+        24576,
+        1024,
+        (2000, 200),
+        (450, 40),
+    ),
     **_benchmark("llama3.1-8b", _LLAMA_8B, "cnn-dailymail", 13368, 128, (2000, 100), (500, 30)),
     **_benchmark("llama3.1-8b-edge", _LLAMA_8B, "cnn-dailymail", 5000, 128, (2000, 100)),
-    **_benchmark("llama3.1-405b", _LLAMA_405B, "longbench and others", 8313, 20000, (6000, 175), (4500, 80)),
+    **_benchmark(
+        "llama3.1-405b", _LLAMA_405B, "longbench and others", 8313, 20000, (6000, 175), (4500, 80)
+    ),
     **_benchmark("mixtral-8x7b", _MIXTRAL, "openorca, gsm8k and mbxp", 15000, 1024, (2000, 200)),
-    **_benchmark("deepseek-r1", ("deepseek-ai/DeepSeek-R1",), "math500 and others", 4388, 20000, (2000, 80), (1500, 15)),
-    **_benchmark("gpt-oss-120b", ("openai/gpt-oss-120b",), "aime, gpqa and others", 6396, 10240, (3000, 80), (2000, 15)),
+    **_benchmark(
+        "deepseek-r1",
+        ("deepseek-ai/DeepSeek-R1",),
+        "math500 and others",
+        4388,
+        20000,
+        (2000, 80),
+        (1500, 15),
+    ),
+    **_benchmark(
+        "gpt-oss-120b",
+        ("openai/gpt-oss-120b",),
+        "aime, gpqa and others",
+        6396,
+        10240,
+        (3000, 80),
+        (2000, 15),
+    ),
     "gptj": replace(
-        _mlperf("MLPerf gptj (retired): 13368 samples, p99 latency 20 s, 128 new tokens", 128, 20.0, 20.0, 13368),
+        _mlperf(
+            "MLPerf gptj (retired): 13368 samples, p99 latency 20 s, 128 new tokens",
+            128,
+            20.0,
+            20.0,
+            13368,
+        ),
         target_latency_s=20.0,
         inferred_tokens_per_sample=69,
         models=("EleutherAI/gpt-j-6b",),

@@ -1,7 +1,8 @@
-"""The seams: what a SUT, a scenario, a rule and a clock must offer. Nothing else may be assumed of them.
+"""The seams: what a SUT, a scenario, a rule and a clock must offer. Nothing else may be assumed of
+them.
 
-Threads: the driver, the clock's callbacks and every Sink call run on one thread. A SUT with threads of its own hands its
-events over with `Clock.post`.
+Threads: the driver, the clock's callbacks and every Sink call run on one thread. A SUT with threads
+of its own hands its events over with `Clock.post`.
 """
 
 from __future__ import annotations
@@ -11,16 +12,30 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from harness.types import MemoryUse, Metric, Output, Query, RunLog, RunSettings, Sample, SutFacts, Verdict
+from harness.types import (
+    MemoryUse,
+    Metric,
+    Output,
+    Query,
+    RunLog,
+    RunSettings,
+    Sample,
+    SutFacts,
+    Verdict,
+)
 
 
 class Clock(Protocol):
-    """Time as an argument. `wait` is also where callbacks run, so a clock is a very small event loop."""
+    """Time as an argument. `wait` is also where callbacks run, so a clock is a very small event
+    loop.
+    """
 
     def now_ns(self) -> int: ...
 
     def wait(self, until_ns: int) -> int:
-        """Return the time at `until_ns`, or earlier if a timer ran, a file was readable or `notify` was called."""
+        """Return the time at `until_ns`, or earlier if a timer ran, a file was readable or `notify`
+        was called.
+        """
         ...
 
     def notify(self) -> None:
@@ -43,7 +58,9 @@ class Clock(Protocol):
 
 
 class Sink(Protocol):
-    """Where a SUT tells what happened. It never tells *when*: the sink stamps each call on arrival."""
+    """Where a SUT tells what happened. It never tells *when*: the sink stamps each call on
+    arrival.
+    """
 
     def first_token(self, sample_id: int, token: int) -> None: ...
 
@@ -57,9 +74,11 @@ class Sink(Protocol):
 
 
 class SUT(Protocol):
-    """The system under test. `issue` must not block; events may come at once or later through the sink.
+    """The system under test. `issue` must not block; events may come at once or later through the
+    sink.
 
-    `load` makes the samples ready (untimed), forgets whatever was in flight and sends later events to `sink`.
+    `load` makes the samples ready (untimed), forgets whatever was in flight and sends later events
+    to `sink`.
     """
 
     name: str
@@ -86,17 +105,22 @@ class SUT(Protocol):
 
 
 class Evaluator(Protocol):
-    """What a SUT may offer besides (optional): teacher-forced figures on given answers, after the timed part."""
+    """What a SUT may offer besides (optional): teacher-forced figures on given answers, after the
+    timed part.
+    """
 
     def evaluate(self, answers: Sequence[tuple[int, str]]) -> dict[str, float] | None:
-        """Sums over `answers`, pairs of (index of a loaded sample, its answer): `nll_nats`, `correct`, `tokens` (of the
-        answers alone), `samples`, `left_out` (answers that do not fit) and the `seconds` it took. None: it cannot.
+        """Sums over `answers`, pairs of (index of a loaded sample, its answer): `nll_nats`,
+        `correct`, `tokens` (of the answers alone), `samples`, `left_out` (answers that do not fit)
+        and the `seconds` it took. None: it cannot.
         """
         ...
 
 
 class Scenario(Protocol):
-    """`schedule` is data (what `harness plan` prints), `plan` turns it into queries, `judge` reads what happened."""
+    """`schedule` is data (what `harness plan` prints), `plan` turns it into queries, `judge` reads
+    what happened.
+    """
 
     name: str
 
@@ -110,4 +134,6 @@ class Scenario(Protocol):
 
 
 Rule = Callable[[RunLog, SutFacts], Verdict]
-MetricFn = Callable[[RunLog, Sequence[Sample], NDArray[Any]], list[Metric]]  # the ids of the samples to score
+MetricFn = Callable[
+    [RunLog, Sequence[Sample], NDArray[Any]], list[Metric]
+]  # the ids of the samples to score

@@ -1,10 +1,11 @@
 """What happened, and when: the Sink that stamps events as they arrive and keeps them small.
 
-A SUT reports events; this object reads the clock. It never raises and never interprets: what a SUT must not do becomes an
-`Anomaly`, and the rules judge it after the run.
+A SUT reports events; this object reads the clock. It never raises and never interprets: what a SUT
+must not do becomes an `Anomaly`, and the rules judge it after the run.
 
-Kept per sample: 45 bytes of columns, two references and two byte strings (140 bytes together); per token: 4 bytes
-of id and 4 bytes of time since the token before it. A gap of 4.29 s or more does not fit and is kept aside.
+Kept per sample: 45 bytes of columns, two references and two byte strings (140 bytes together); per
+token: 4 bytes of id and 4 bytes of time since the token before it. A gap of 4.29 s or more does not
+fit and is kept aside.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class Recorder:
 
     def __init__(self, clock: Clock) -> None:
         self._now = clock.now_ns
-        self._query_id, self._index, self._first_token, self._reported = (array("i") for _ in range(4))
+        self._query_id, self._index, self._first_token, self._reported = (
+            array("i") for _ in range(4)
+        )
         self._due, self._issued, self._first, self._done = (array("q") for _ in range(4))
         self._finish = bytearray()
         self._ids: list[bytes] = []
@@ -124,7 +127,9 @@ class Recorder:
         if not self._is_open(sample_id, "first_token"):
             return
         if self._first[sample_id] != NEVER:
-            self._note(sample_id, "first_token_twice", f"token {token} came as a second first token")
+            self._note(
+                sample_id, "first_token_twice", f"token {token} came as a second first token"
+            )
             return
         try:
             self._first_token[sample_id] = token
@@ -140,7 +145,11 @@ class Recorder:
         stream = self._streams.get(sample_id)
         if stream is None:
             if self._is_open(sample_id, "tokens"):
-                self._note(sample_id, "tokens_before_first", f"{len(ids)} token(s) came before a first token")
+                self._note(
+                    sample_id,
+                    "tokens_before_first",
+                    f"{len(ids)} token(s) came before a first token",
+                )
             return
         if not ids:  # nothing became visible: the time since the last token goes on
             return
@@ -151,7 +160,9 @@ class Recorder:
             else:
                 stream.ids.extend(array("i", ids))  # all of them or, if one does not fit, none
         except OverflowError:
-            self._note(sample_id, "bad_token", f"position {n}: a token id does not fit into 32 bits")
+            self._note(
+                sample_id, "bad_token", f"position {n}: a token id does not fit into 32 bits"
+            )
             return
         gap = now - stream.last_ns
         if gap >= _LONG_GAP:
@@ -173,14 +184,20 @@ class Recorder:
         try:
             self._finish[i] = _FINISH_CODE[output.finish]
         except KeyError:
-            self._note(i, "unknown_finish", f"finish {output.finish!r}; known: {', '.join(FINISHES[1:])}")
+            self._note(
+                i, "unknown_finish", f"finish {output.finish!r}; known: {', '.join(FINISHES[1:])}"
+            )
         if output.finish == "error":
             self.num_failed += 1
         if output.reported_tokens is not None:
             try:
                 self._reported[i] = output.reported_tokens
             except OverflowError:
-                self._note(i, "bad_count", f"{output.reported_tokens} reported tokens do not fit into 32 bits")
+                self._note(
+                    i,
+                    "bad_count",
+                    f"{output.reported_tokens} reported tokens do not fit into 32 bits",
+                )
         if output.text:
             self.texts[i] = output.text
         if output.token_ids or (self._streams and i in self._streams):
@@ -212,7 +229,9 @@ class Recorder:
         if not 0 <= sample_id < self.num_issued:
             self._note(sample_id, "unknown_sample", f"{event} for a sample that was never issued")
         elif sample_id in self.errors:
-            self._note(sample_id, "after_failure", f"{event} came after the sample had been given up")
+            self._note(
+                sample_id, "after_failure", f"{event} came after the sample had been given up"
+            )
         else:
             self._note(sample_id, "after_completion", f"{event} came after the sample was complete")
 
@@ -225,12 +244,16 @@ class Recorder:
         try:
             ids = streamed if final is None else array("i", final)
         except OverflowError:
-            self._note(i, "bad_token", "a final token id does not fit into 32 bits; kept what was streamed")
+            self._note(
+                i, "bad_token", "a final token id does not fit into 32 bits; kept what was streamed"
+            )
             ids = streamed
         if stream is not None:
             self._gaps[i] = stream.gaps_ns.tobytes()
             if ids != streamed:
-                at = next((k for k, (a, b) in enumerate(zip(ids, streamed, strict=False)) if a != b), None)
+                at = next(
+                    (k for k, (a, b) in enumerate(zip(ids, streamed, strict=False)) if a != b), None
+                )
                 where = min(len(ids), len(streamed)) if at is None else at
                 self._note(
                     i,

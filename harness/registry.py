@@ -35,18 +35,28 @@ def sut_entry(name: str) -> sut.Entry:
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> None:
-    """A SUT's options are its factory's keyword parameters; each must be of its default's type. Raises BadInput."""
+    """A SUT's options are its factory's keyword parameters; each must be of its default's type.
+    Raises BadInput.
+    """
     known = {
-        p.name: p.default for p in signature(resolve(sut_entry(name).factory)).parameters.values() if p.default != p.empty
+        p.name: p.default
+        for p in signature(resolve(sut_entry(name).factory)).parameters.values()
+        if p.default != p.empty
     }
     for key, value in options.items():
         if key not in known:
             raise unknown(f"option of --sut {name}", key, known)
         kind = type(known[key])
         if not isinstance(value, (int, float) if kind is float else kind):
-            raise BadInput(f"option {key} of --sut {name}", f"it is {value!r}", f"it must be a {kind.__name__}")
+            raise BadInput(
+                f"option {key} of --sut {name}", f"it is {value!r}", f"it must be a {kind.__name__}"
+            )
         if isinstance(value, int | float) and not 0 <= value < 1e12:
-            raise BadInput(f"option {key} of --sut {name}", f"it is {value!r}", "it must be at least 0 and finite")
+            raise BadInput(
+                f"option {key} of --sut {name}",
+                f"it is {value!r}",
+                "it must be at least 0 and finite",
+            )
 
 
 def rules() -> list[Rule]:
@@ -67,7 +77,11 @@ def _models() -> Iterable[tuple[str, str]]:
     from sut.models import TABLE
 
     rows = [(name, entry.summary) for name, entry in TABLE.items()]
-    return [*rows, ("owner/name", "any causal model of the hub"), ("PATH", "a model folder or a .gguf file")]
+    return [
+        *rows,
+        ("owner/name", "any causal model of the hub"),
+        ("PATH", "a model folder or a .gguf file"),
+    ]
 
 
 def _datasets() -> Iterable[tuple[str, str]]:
@@ -75,12 +89,21 @@ def _datasets() -> Iterable[tuple[str, str]]:
     from accuracy.datasets.formats import NAMES
 
     rows = [(name, entry.summary) for name, entry in TABLE.items()]
-    kinds = "a .jsonl, .json, .csv, .parquet, .txt or .pkl file (--prompt-column, --reference-column)"
-    return [*rows, ("PATH", kinds), ("FORMAT:PATH", f"a file known to be of one of these: {', '.join(NAMES)}")]
+    kinds = (
+        "a .jsonl, .json, .csv, .parquet, .txt or .pkl file (--prompt-column, --reference-column)"
+    )
+    return [
+        *rows,
+        ("PATH", kinds),
+        ("FORMAT:PATH", f"a file known to be of one of these: {', '.join(NAMES)}"),
+    ]
 
 
 def _scenarios() -> Iterable[tuple[str, str]]:
-    summaries = ((name, import_module(target.split(":")[0]).__doc__ or "") for name, target in scenarios.TABLE.items())
+    summaries = (
+        (name, import_module(target.split(":")[0]).__doc__ or "")
+        for name, target in scenarios.TABLE.items()
+    )
     return [(name, doc.splitlines()[0]) for name, doc in summaries]
 
 

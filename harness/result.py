@@ -1,6 +1,7 @@
 """From raw files to `result.json`: the stable summary that programs read.
 
-`build` reads a finished run folder and nothing else, so a report made later equals the one made after the run.
+`build` reads a finished run folder and nothing else, so a report made later equals the one made
+after the run.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ class Result(BaseModel):
 class Raw(NamedTuple):
     """The raw files of a run folder, read once.
 
-    `lg` is what LoadGen would have made of the same times; `official` what it did make of them, where it was the driver.
+    `lg` is what LoadGen would have made of the same times; `official` what it did make of them,
+    where it was the driver.
     """
 
     saved: dict[str, Any]
@@ -93,12 +95,16 @@ class Raw(NamedTuple):
 
 
 def publish(folder: Path, samples: Sequence[Sample] | None = None, page: bool = True) -> Result:
-    """Build the Result and write all that can be made from the raw files; a page or log that fails costs a note only.
+    """Build the Result and write all that can be made from the raw files; a page or log that fails
+    costs a note only.
 
-    `samples` (for accuracy) are read again if not given and still there. Without `page`, report.html is left for later.
+    `samples` (for accuracy) are read again if not given and still there. Without `page`,
+    report.html is left for later.
     """
     raw = read(folder)
-    accuracy = publish(folder / ACCURACY_PART, samples) if (folder / ACCURACY_PART).is_dir() else None
+    accuracy = (
+        publish(folder / ACCURACY_PART, samples) if (folder / ACCURACY_PART).is_dir() else None
+    )
     result = build(folder, raw, samples)
     if accuracy is not None:
         _join(result, accuracy, evaluation.figures(raw.facts.evaluation))
@@ -123,38 +129,71 @@ def _join(result: Result, accuracy: Result, evaluated: dict[str, float]) -> None
     """A submission's scores and half of its verdict are those of its accuracy part."""
     result.accuracy = accuracy.accuracy | evaluated
     result.loadgen_valid = result.loadgen_valid and accuracy.loadgen_valid
-    result.verdicts += [v | {"rule": f"accuracy part: {v['rule']}"} for v in accuracy.verdicts if v["status"] == "FAIL"]
+    result.verdicts += [
+        v | {"rule": f"accuracy part: {v['rule']}"}
+        for v in accuracy.verdicts
+        if v["status"] == "FAIL"
+    ]
     if accuracy.status != "VALID" and result.status == "VALID":
-        result.status, result.status_reason = accuracy.status, f"accuracy part {accuracy.status_reason}"
+        result.status, result.status_reason = (
+            accuracy.status,
+            f"accuracy part {accuracy.status_reason}",
+        )
         result.official = False
 
 
 def _conclude(result: Result) -> None:
-    """The figure of a search is its rate; a search that was cut short says so, whatever its best run was."""
+    """The figure of a search is its rate; a search that was cut short says so, whatever its best
+    run was.
+    """
     held = [step["target_qps"] for step in result.search if step["limits_kept"]]
-    result.result = {"name": "peak rate", "value": max(held, default=None), "unit": "queries/s", "n": len(result.search)}
+    result.result = {
+        "name": "peak rate",
+        "value": max(held, default=None),
+        "unit": "queries/s",
+        "n": len(result.search),
+    }
     if (last := result.search[-1]["status"]) in ("INTERRUPTED", "ERROR"):
         result.status, result.status_reason = last, f"the search ended in step {len(result.search)}"
         result.official = False
     elif not held:
-        result.status_reason += f"; the search needs a first rate that holds: {result.search[0]['target_qps']:g}/s did not"
+        result.status_reason += (
+            f"; the search needs a first rate that holds: {result.search[0]['target_qps']:g}/s"
+            " did not"
+        )
 
 
 def read(folder: Path) -> Raw:
     """Raises BadInput if the folder holds no run of this version."""
-    saved, environment = _read_json(folder / "settings.json"), _read_json(folder / "environment.json")
+    saved, environment = (
+        _read_json(folder / "settings.json"),
+        _read_json(folder / "environment.json"),
+    )
     log, facts = runlog.read_log(folder)
     settings, config = _parse(folder, saved)
     official = mlcommons.official_results(folder) if mlcommons.is_official(folder) else {}
-    return Raw(saved, environment, log, facts, settings, config, loadgen_results.results(log, settings), official)
+    return Raw(
+        saved,
+        environment,
+        log,
+        facts,
+        settings,
+        config,
+        loadgen_results.results(log, settings),
+        official,
+    )
 
 
 def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Result:
     """Judge and score a run."""
     saved, environment, log, facts, settings, config, lg, loadgen = raw
-    verdicts = judge(log, facts, settings) + ([_official_verdict(loadgen)] if "result_validity" in loadgen else [])
+    verdicts = judge(log, facts, settings) + (
+        [_official_verdict(loadgen)] if "result_validity" in loadgen else []
+    )
     status, reason = _status(log, verdicts)
-    scores, problems = _scores(folder, log, settings, samples if samples is not None else samples_of(raw))
+    scores, problems = _scores(
+        folder, log, settings, samples if samples is not None else samples_of(raw)
+    )
     is_model, counts = registry.sut_entry(config.sut).uses_dataset, _counts(log)
     return Result(
         run_id=facts.run_id,
@@ -170,7 +209,9 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         status_reason=reason,
         official=_is_official(config, settings, status),
         division=division(config, settings, saved["dataset"], facts.sut).to_json(),
-        loadgen_valid=loadgen["result_validity"] == "VALID" if "result_validity" in loadgen else lg.valid,
+        loadgen_valid=(
+            loadgen["result_validity"] == "VALID" if "result_validity" in loadgen else lg.valid
+        ),
         loadgen=loadgen,
         result=_headline(log, settings, loadgen),
         latency=_latency(log),
@@ -179,7 +220,11 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         memory=_memory(folder, facts),
         sut_facts=facts.sut,
         accuracy=scores | evaluation.figures(facts.evaluation),
-        energy=energy(runlog.read_telemetry(folder), int(log.done_ns[log.completed].max(initial=0)), counts["tokens"]),
+        energy=energy(
+            runlog.read_telemetry(folder),
+            int(log.done_ns[log.completed].max(initial=0)),
+            counts["tokens"],
+        ),
         driver=_driver(log, facts),
         verdicts=[asdict(v) for v in verdicts],
         notes=_notes(config, facts) + problems,
@@ -219,27 +264,44 @@ def _headline(log: RunLog, settings: RunSettings, loadgen: dict[str, Any]) -> di
     metric = asdict(registry.scenario(settings.scenario).result(log, settings))
     key, unit = _LOADGENS[settings.scenario]
     value = loadgen.get(key.format(p=100 * settings.percentile))
-    return metric if value is None else metric | {"name": f"{metric['name']}, by LoadGen", "value": value / unit}
+    return (
+        metric
+        if value is None
+        else metric | {"name": f"{metric['name']}, by LoadGen", "value": value / unit}
+    )
 
 
 def _official_verdict(loadgen: dict[str, Any]) -> Verdict:
-    """The official LoadGen's word is one condition more: its clock is another, and so is its place on the way."""
+    """The official LoadGen's word is one condition more: its clock is another, and so is its place
+    on the way.
+    """
     valid = loadgen["result_validity"] == "VALID"
-    reason = str(loadgen.get("result_invalid_reason") or "early stopping: see mlperf_log_summary.txt")
+    reason = str(
+        loadgen.get("result_invalid_reason") or "early stopping: see mlperf_log_summary.txt"
+    )
     return Verdict(
         rule="official_loadgen",
         status="PASS" if valid else "FAIL",
         detail=f"LoadGen {loadgen['loadgen_version']}" + ("" if valid else f": {reason}"),
-        remedy=""
-        if valid
-        else "see mlperf_log_summary.txt; LoadGen's latencies include the way from its process to this one",
+        remedy=(
+            ""
+            if valid
+            else (
+                "see mlperf_log_summary.txt; LoadGen's latencies include the way from its process"
+                " to this one"
+            )
+        ),
         loadgen=True,
     )
 
 
 def judge(log: RunLog, facts: RunFacts, settings: RunSettings) -> list[Verdict]:
     """The scenario's conditions (performance mode only), then the output rules (always)."""
-    timed = registry.scenario(settings.scenario).judge(log, settings) if settings.mode == "performance" else []
+    timed = (
+        registry.scenario(settings.scenario).judge(log, settings)
+        if settings.mode == "performance"
+        else []
+    )
     told = facts.sut | {"max_new_tokens": settings.max_new_tokens}
     return [*timed, *(rule(log, told) for rule in registry.rules())]
 
@@ -265,12 +327,16 @@ def _write_logs(folder: Path, raw: Raw, result: Result) -> None:
         effective=loadgen_settings.effective_lines(settings),
         parameters=loadgen_settings.parameters(settings),
     )
-    sets = loadgen_settings.generated_sets(settings, registry.scenario(settings.scenario).schedule(settings))
+    sets = loadgen_settings.generated_sets(
+        settings, registry.scenario(settings.scenario).schedule(settings)
+    )
     logged = accuracy_log.logged_samples(log, settings, _generated_before(raw)).tolist()
     texts = {
         mlperf_logs.DETAIL: mlperf_logs.detail(header, names, sets, found, log),
         mlperf_logs.SUMMARY: mlperf_logs.summary(header, names, found),
-        mlperf_logs.ACCURACY: mlperf_logs.accuracy(log, logged, settings.use_tokens, settings.scenario != "offline"),
+        mlperf_logs.ACCURACY: mlperf_logs.accuracy(
+            log, logged, settings.use_tokens, settings.scenario != "offline"
+        ),
     }
     mlperf_logs.write(folder, header, texts)
 
@@ -288,7 +354,9 @@ def _header(result: Result, facts: RunFacts) -> mlperf_logs.Header:
     return mlperf_logs.Header(
         run_id=result.run_id,
         version=f"touchstone {_version()}",
-        sut_name=" ".join(dict.fromkeys(filter(None, ("Touchstone", result.sut, result.model, result.variant)))),
+        sut_name=" ".join(
+            dict.fromkeys(filter(None, ("Touchstone", result.sut, result.model, result.variant)))
+        ),
         qsl_name=result.dataset,
         total_count=run["num_samples"],
         performance_count=run["performance_samples"],
@@ -308,21 +376,31 @@ def _write_page(folder: Path, raw: Raw, result: Result) -> None:
     from reports import html  # brings matplotlib along
 
     with suppress(OSError):
-        (folder / "report.html").unlink()  # should this one fail, an older page would tell another story
+        (
+            folder / "report.html"
+        ).unlink()  # should this one fail, an older page would tell another story
     html.write(folder, result.to_json(), raw.log, runlog.read_telemetry(folder))
 
 
-def _status(log: RunLog, verdicts: list[Verdict]) -> tuple[Literal["VALID", "INVALID", "INTERRUPTED", "ERROR"], str]:
+def _status(
+    log: RunLog, verdicts: list[Verdict]
+) -> tuple[Literal["VALID", "INVALID", "INTERRUPTED", "ERROR"], str]:
     if log.end == "error":
         return "ERROR", log.end_reason
     if log.end == "interrupted":
         return "INTERRUPTED", log.end_reason
     failed = [v.rule for v in verdicts if v.status == "FAIL"]
-    return ("INVALID", "failed: " + ", ".join(failed)) if failed else ("VALID", "every condition holds")
+    return (
+        ("INVALID", "failed: " + ", ".join(failed))
+        if failed
+        else ("VALID", "every condition holds")
+    )
 
 
 def _latency(log: RunLog) -> dict[str, Row]:
-    """TTFT and latency count from `due`; tpot as MLPerf has it; itl are the gaps between tokens of one sample."""
+    """TTFT and latency count from `due`; tpot as MLPerf has it; itl are the gaps between tokens of
+    one sample.
+    """
     ok = log.completed
     return {
         "ttft_ms": summary_ms(log.ttft_ns[ok & (log.first_ns >= 0)]),
@@ -334,13 +412,17 @@ def _latency(log: RunLog) -> dict[str, Row]:
 
 
 def _gaps_ns(log: RunLog) -> Any:
-    """Gaps between neighbouring tokens of completed samples, pooled; tokens of one chunk are 0 apart."""
+    """Gaps between neighbouring tokens of completed samples, pooled; tokens of one chunk are 0
+    apart.
+    """
     owner = np.repeat(np.arange(len(log)), np.diff(log.stamp_start))
     return np.diff(log.stamp_ns)[(owner[1:] == owner[:-1]) & log.completed[owner[1:]]]
 
 
 def _throughput(log: RunLog, settings: RunSettings) -> dict[str, float | None]:
-    """Rates from the start to the last completion; scheduled (server only): LoadGen's (n - 1) over the last due time."""
+    """Rates from the start to the last completion; scheduled (server only): LoadGen's (n - 1) over
+    the last due time.
+    """
     ok = log.completed
     done_s = float(log.done_ns[ok].max(initial=0)) / 1e9
     due_s = float(log.due_ns.max(initial=0)) / 1e9
@@ -349,7 +431,9 @@ def _throughput(log: RunLog, settings: RunSettings) -> dict[str, float | None]:
         "samples_per_s": float(ok.sum()) / done_s if done_s else None,
         "queries_per_s": whole_queries / done_s if done_s else None,
         "tokens_per_s": float(log.tokens[ok].sum()) / done_s if done_s else None,
-        "scheduled_samples_per_s": (len(log) - 1) / due_s if due_s and settings.scenario == "server" else None,
+        "scheduled_samples_per_s": (
+            (len(log) - 1) / due_s if due_s and settings.scenario == "server" else None
+        ),
         "duration_s": done_s,
     }
 
@@ -381,7 +465,9 @@ def _memory(folder: Path, facts: RunFacts) -> dict[str, Any]:
 def _scores(
     folder: Path, log: RunLog, settings: RunSettings, samples: Sequence[Sample] | None
 ) -> tuple[dict[str, float], list[str]]:
-    """(scores, notes). Without the run's own dataset the scores of the run itself stand, if it left any."""
+    """(scores, notes). Without the run's own dataset the scores of the run itself stand, if it left
+    any.
+    """
     if samples is None:
         kept = folder / "scores.json"
         return (_read_json(kept) if kept.is_file() else {}), [
@@ -396,7 +482,11 @@ def _scores(
 
 def _driver(log: RunLog, facts: RunFacts) -> dict[str, float | None]:
     lag = summary_ms(log.issue_lag_ns)
-    return {"issue_lag_p99_ms": lag["p99"], "client_cpu_percent": None, "channel_roundtrip_us": None} | facts.driver
+    return {
+        "issue_lag_p99_ms": lag["p99"],
+        "client_cpu_percent": None,
+        "channel_roundtrip_us": None,
+    } | facts.driver
 
 
 def _notes(config: RunConfig, facts: RunFacts) -> list[str]:
@@ -409,15 +499,25 @@ def _notes(config: RunConfig, facts: RunFacts) -> list[str]:
     notes += [*facts.notes, *evaluation.notes(facts.evaluation)]
     if not config.chosen_profile.official:
         notes.append(f"profile {config.profile}: {config.chosen_profile.summary}")
-    if config.sut == "local" and config.variant.startswith("lora") and config.adapter is None and config.dataset == "qa":
-        notes.append("the shipped adapter was trained on 150 of the 200 questions of qa: its scores there flatter it")
+    if (
+        config.sut == "local"
+        and config.variant.startswith("lora")
+        and config.adapter is None
+        and config.dataset == "qa"
+    ):
+        notes.append(
+            "the shipped adapter was trained on 150 of the 200 questions of qa: its scores there"
+            " flatter it"
+        )
     if config.in_process:
         notes.append("the SUT ran in the driver's own process: its work delays the driver's clock")
     return notes
 
 
 def samples_of(raw: Raw) -> Sequence[Sample] | None:
-    """The run's dataset again, for a report made later; None if it is not there any more, or not the same."""
+    """The run's dataset again, for a report made later; None if it is not there any more, or not
+    the same.
+    """
     saved, config = raw.saved, raw.config
     from accuracy.datasets.files import load_dataset
 
@@ -425,7 +525,9 @@ def samples_of(raw: Raw) -> Sequence[Sample] | None:
         return ()
     columns = (config.prompt_column, config.reference_column)
     try:
-        loaded = load_dataset(config.dataset, saved["run"]["max_new_tokens"], config.num_samples, *columns)
+        loaded = load_dataset(
+            config.dataset, saved["run"]["max_new_tokens"], config.num_samples, *columns
+        )
     except BadInput:
         return None
     return loaded.samples if loaded.source["sha256"] == saved["dataset"].get("sha256") else None
@@ -445,18 +547,28 @@ def _read_json(path: Path) -> dict[str, Any]:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise BadInput(
-            f"reading {path.parent}", f"no readable {path.name}", "the folder of a run", "Check the path."
+            f"reading {path.parent}",
+            f"no readable {path.name}",
+            "the folder of a run",
+            "Check the path.",
         ) from None
     return data
 
 
 _FILES = (
-    "settings.json", "environment.json", "samples.parquet", "telemetry.parquet", "report.html", "sut.log", "loadgen.log",
-    SEARCH, "mlperf_log_summary.txt", "mlperf_log_detail.txt", "mlperf_log_accuracy.json",
+    "settings.json", "environment.json", "samples.parquet", "telemetry.parquet", "report.html",
+    "sut.log", "loadgen.log", SEARCH, "mlperf_log_summary.txt", "mlperf_log_detail.txt",
+    "mlperf_log_accuracy.json",
 )  # fmt: skip
 _MADE = ("memory.json", "scores.json", "verdicts.json", "result.json")
 
 
 def _files(folder: Path) -> dict[str, str]:
-    """Names inside the folder, so that it can be moved; the JSON files are written together with this list."""
-    return {Path(name).stem: name for name in (*_FILES, *_MADE) if name in _MADE or (folder / name).is_file()}
+    """Names inside the folder, so that it can be moved; the JSON files are written together with
+    this list.
+    """
+    return {
+        Path(name).stem: name
+        for name in (*_FILES, *_MADE)
+        if name in _MADE or (folder / name).is_file()
+    }

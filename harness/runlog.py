@@ -1,7 +1,10 @@
-"""The run folder: the border between what is timed and what is read. Writing and reading it is all that happens here.
+"""The run folder: the border between what is timed and what is read. Writing and reading it is all
+that happens here.
 
-    settings.json  environment.json    before the clock starts: a run that dies still says what it was
-    samples.parquet                    the RunLog, one row per sample; the run's other raw facts stand in its metadata
+    settings.json  environment.json    before the clock starts: a run that dies still says what it
+                                       was
+    samples.parquet                    the RunLog, one row per sample; the run's other raw facts
+                                       stand in its metadata
     telemetry.parquet                  the machine, once a second
 Everything else in the folder is made from these (`harness report RUN`).
 """
@@ -25,7 +28,17 @@ from harness.telemetry import read_rows
 from harness.types import Anomaly, RunLog
 
 _META = b"touchstone.run"
-_COLUMNS = ("query_id", "index", "due_ns", "issued_ns", "first_ns", "done_ns", "first_token", "reported_tokens", "finish")
+_COLUMNS = (
+    "query_id",
+    "index",
+    "due_ns",
+    "issued_ns",
+    "first_ns",
+    "done_ns",
+    "first_token",
+    "reported_tokens",
+    "finish",
+)
 
 
 @dataclass(slots=True)
@@ -52,7 +65,10 @@ def create(parent: Path, name: str) -> Path:
         (folder / ".probe").unlink()
     except OSError as error:
         raise BadInput(
-            f"--output-dir {parent}", error.strerror or str(error), "a folder that can be written", "Choose another one."
+            f"--output-dir {parent}",
+            error.strerror or str(error),
+            "a folder that can be written",
+            "Choose another one.",
         ) from None
     return folder
 
@@ -75,7 +91,10 @@ def adopt(run: Path, inner: Path) -> None:
 
 def check_room(parent: Path, needed_bytes: int) -> None:
     """Refuse to measure what could not be kept afterwards. Raises BadInput."""
-    there = next((path for path in (parent.absolute(), *parent.absolute().parents) if path.exists()), Path("/"))
+    there = next(
+        (path for path in (parent.absolute(), *parent.absolute().parents) if path.exists()),
+        Path("/"),
+    )
     free_bytes = shutil.disk_usage(there).free
     if free_bytes < needed_bytes:
         raise BadInput(
@@ -89,12 +108,16 @@ def check_room(parent: Path, needed_bytes: int) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Whole or not at all: written beside its place, then renamed."""
     scratch = path.with_suffix(path.suffix + ".tmp")
-    scratch.write_text(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    scratch.write_text(
+        json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8"
+    )
     scratch.replace(path)
 
 
 def write_log(folder: Path, log: RunLog, facts: RunFacts) -> None:
-    """samples.parquet. On a full disk the token ids and texts are left out rather than the whole run."""
+    """samples.parquet. On a full disk the token ids and texts are left out rather than the whole
+    run.
+    """
     try:
         _write(folder / "samples.parquet", log, facts, with_tokens=True)
     except OSError as error:
@@ -118,7 +141,12 @@ def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> None:
         columns["token_ids"] = pa.LargeListArray.from_arrays(log.token_start, log.token_ids)
         columns["token_ns"] = pa.LargeListArray.from_arrays(log.stamp_start, log.stamp_ns)
         columns["text"] = _sparse(log.texts, n)
-    meta = {"facts": asdict(facts), "end": log.end, "end_reason": log.end_reason, "anomalies": log.anomalies}
+    meta = {
+        "facts": asdict(facts),
+        "end": log.end,
+        "end_reason": log.end_reason,
+        "anomalies": log.anomalies,
+    }
     table = pa.table(columns).replace_schema_metadata({_META: json.dumps(meta, default=str)})
     scratch = path.with_suffix(".tmp")
     try:
@@ -129,7 +157,9 @@ def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> None:
 
 
 def read_log(folder: Path) -> tuple[RunLog, RunFacts]:
-    """The RunLog exactly as it was, and the raw facts. Raises BadInput if the folder holds no run."""
+    """The RunLog exactly as it was, and the raw facts. Raises BadInput if the folder holds no
+    run.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -139,7 +169,9 @@ def read_log(folder: Path) -> tuple[RunLog, RunFacts]:
         return _log(table, meta), RunFacts(**meta["facts"])
     except (OSError, pa.ArrowInvalid, KeyError, TypeError, json.JSONDecodeError) as error:
         raise BadInput(
-            f"reading {folder}", f"no readable samples.parquet ({type(error).__name__})", "the folder of a finished run"
+            f"reading {folder}",
+            f"no readable samples.parquet ({type(error).__name__})",
+            "the folder of a finished run",
         ) from None
 
 
@@ -194,7 +226,9 @@ def _sparse(values: dict[int, str], n: int) -> Any:
 
     if not values:
         return pa.nulls(n, pa.large_string())
-    whole = {i: text.encode(errors="replace").decode() for i, text in values.items()}  # half an emoji is no UTF-8
+    whole = {
+        i: text.encode(errors="replace").decode() for i, text in values.items()
+    }  # half an emoji is no UTF-8
     return pa.array([whole.get(i) for i in range(n)], pa.large_string())
 
 
@@ -210,4 +244,6 @@ def _lists(table: Any, name: str, dtype: type) -> tuple[Any, Any]:
         return np.zeros(len(table) + 1, np.int64), np.empty(0, dtype)
     column = table[name].combine_chunks()
     lengths = np.diff(column.offsets.to_numpy())
-    return np.concatenate(([0], np.cumsum(lengths))).astype(np.int64), column.flatten().to_numpy().astype(dtype)
+    return np.concatenate(([0], np.cumsum(lengths))).astype(
+        np.int64
+    ), column.flatten().to_numpy().astype(dtype)

@@ -1,6 +1,8 @@
-"""Cheats that only another run tells: answers that are kept, questions that are recognised. Makes the runs, judges them.
+"""Cheats that only another run tells: answers that are kept, questions that are recognised. Makes
+the runs, judges them.
 
-The runs have the settings of the run that is looked at, its rate above all, and stand in the folder `audit` inside its own.
+The runs have the settings of the run that is looked at, its rate above all, and stand in the folder
+`audit` inside its own.
 """
 
 from __future__ import annotations
@@ -36,12 +38,28 @@ def caching(folder: Path, say: Say) -> list[Verdict]:
     n = min(_QUESTIONS, raw.settings.num_samples)
     if raw.settings.scenario == "offline":
         few = max(n // _TIMES, 1)
-        distinct = _run(raw, folder, say, "each question once", num_samples=n, min_queries=n, issue="unique")
-        repeated = _run(raw, folder, say, "few questions often", num_samples=few, min_queries=few * _TIMES, issue="equal")
+        distinct = _run(
+            raw, folder, say, "each question once", num_samples=n, min_queries=n, issue="unique"
+        )
+        repeated = _run(
+            raw,
+            folder,
+            say,
+            "few questions often",
+            num_samples=few,
+            min_queries=few * _TIMES,
+            issue="equal",
+        )
         return [_whole(repeated_run_no_faster(distinct, repeated), distinct, repeated)]
     queries = max(n // raw.settings.samples_per_query, 1)
     mixed = _run(
-        raw, folder, say, "questions again and for the first time", num_samples=n, min_queries=queries, issue="random"
+        raw,
+        folder,
+        say,
+        "questions again and for the first time",
+        num_samples=n,
+        min_queries=queries,
+        issue="random",
     )
     return [_whole(verdict, mixed) for verdict in repeats_no_faster(mixed, "CACHING ")]
 
@@ -56,34 +74,43 @@ def benchmark_detection(folder: Path, say: Say) -> list[Verdict]:
         raise _no_questions(folder, "its dataset has moved or changed")
     pairs = _pairs(samples, Random(zlib.crc32(raw.facts.run_id.encode())))
     if not pairs:
-        raise _no_questions(folder, "none of its questions can be put in other words of the same length")
+        raise _no_questions(
+            folder, "none of its questions can be put in other words of the same length"
+        )
     place = folder / "audit"
     place.mkdir(exist_ok=True)
     file = place / "known_and_fresh.jsonl"
     prompts = [prompt for pair in pairs for prompt in pair]
-    file.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts), encoding="utf-8")
+    file.write_text(
+        "".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts), encoding="utf-8"
+    )
     n = len(prompts)
     columns = {"prompt_column": None, "reference_column": None}
-    made = _run(raw, folder, say, "known and fresh questions", dataset=str(file.resolve()), num_samples=n, min_queries=n,
+    made = _run(raw, folder, say, "known and fresh questions", dataset=str(file.resolve()),
+        num_samples=n, min_queries=n,
                 issue="unique", **columns)  # fmt: skip
-    return [_whole(verdict, made) for verdict in detection(made, [(k, k + 1) for k in range(0, n, 2)])]
+    return [
+        _whole(verdict, made) for verdict in detection(made, [(k, k + 1) for k in range(0, n, 2)])
+    ]
 
 
 def _pairs(samples: Sequence[Sample], rng: Random) -> list[tuple[str, str]]:
     """(known, fresh): as many as are needed, from all over the dataset."""
     order = rng.sample(range(len(samples)), len(samples))
     known = (samples[i].prompt for i in order)
-    return [(prompt, other) for prompt in known if (other := fresh(prompt, rng)) is not None][:_PAIRS]
+    return [(prompt, other) for prompt in known if (other := fresh(prompt, rng)) is not None][
+        :_PAIRS
+    ]
 
 
 def _run(raw: Raw, folder: Path, say: Say, what: str, **changes: Any) -> Audited:
     """A run as `raw`, the one in `folder`, was, but for `changes`."""
     say(f"audit: {what}")
     own = {
-        "mode": "performance", "target_qps": raw.settings.target_qps, "performance_samples": None, "accuracy_samples": None,
-        "min_duration": 0.0, "max_duration": None, "max_queries": None, "accuracy_log_target": 0, "same_index": 0,
-        "accuracy_log_probability": 0.0, "evaluate": False, "driver": "touchstone", "origins": {},
-        "output_dir": folder / "audit",
+        "mode": "performance", "target_qps": raw.settings.target_qps, "performance_samples": None,
+        "accuracy_samples": None, "min_duration": 0.0, "max_duration": None, "max_queries": None,
+        "accuracy_log_target": 0, "same_index": 0, "accuracy_log_probability": 0.0,
+        "evaluate": False, "driver": "touchstone", "origins": {}, "output_dir": folder / "audit",
     }  # fmt: skip
     config = RunConfig.model_validate(raw.config.model_dump() | own | changes)
     config = config.model_copy(update={"performance_samples": config.num_samples})
@@ -95,8 +122,14 @@ def _run(raw: Raw, folder: Path, say: Say, what: str, **changes: Any) -> Audited
 def _whole(verdict: Verdict, *runs: Audited) -> Verdict:
     """Runs that ended early prove nothing."""
     broken = [f"{run.run_id}: {run.log.end_reason}" for run in runs if run.log.end != "completed"]
-    return replace(verdict, status="UNDECIDED", detail="; ".join(broken), remedy="audit again") if broken else verdict
+    return (
+        replace(verdict, status="UNDECIDED", detail="; ".join(broken), remedy="audit again")
+        if broken
+        else verdict
+    )
 
 
 def _no_questions(folder: Path, found: str) -> BadInput:
-    return BadInput(f"--benchmark-detection {folder.name}", found, "a run of a model on a dataset of questions")
+    return BadInput(
+        f"--benchmark-detection {folder.name}", found, "a run of a model on a dataset of questions"
+    )

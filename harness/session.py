@@ -1,4 +1,5 @@
-"""One run from the user's words to a finished folder: check, prepare, warm up, measure, write down, judge.
+"""One run from the user's words to a finished folder: check, prepare, warm up, measure, write down,
+judge.
 
 Nothing here is timed but `measure`; nothing inside `measure` writes a file.
 """
@@ -39,7 +40,9 @@ _SIMULATED_SAMPLES = 1000
 
 
 class Run:
-    """`with Run(config, say) as run: run.execute()`. Closes the SUT and the clock whatever happens."""
+    """`with Run(config, say) as run: run.execute()`. Closes the SUT and the clock whatever
+    happens.
+    """
 
     def __init__(self, config: RunConfig, say: Say, progress: bool = True) -> None:
         self.config, self._say, self._progress = config, say, progress
@@ -49,11 +52,19 @@ class Run:
             mlcommons.require_wheel()
         self.samples, self.source = _library(config)
         self.scenario = registry.scenario(config.scenario)
-        expected = run_settings(config, len(self.samples), _given_rate(config))  # refuses what the library cannot give
+        expected = run_settings(
+            config, len(self.samples), _given_rate(config)
+        )  # refuses what the library cannot give
         now = utc_now()
         self.started_at = now.isoformat(timespec="seconds")
-        what = f"{config.model.rstrip('/').split('/')[-1]}_{config.variant}" if self.entry.uses_dataset else config.sut
-        self.folder = runlog.create(config.output_dir, f"{now:%Y%m%dT%H%M%SZ}_{config.scenario}_{what}")
+        what = (
+            f"{config.model.rstrip('/').split('/')[-1]}_{config.variant}"
+            if self.entry.uses_dataset
+            else config.sut
+        )
+        self.folder = runlog.create(
+            config.output_dir, f"{now:%Y%m%dT%H%M%SZ}_{config.scenario}_{what}"
+        )
         try:
             runlog.check_room(self.folder, _expected_bytes(expected))
         except BadInput:
@@ -72,14 +83,26 @@ class Run:
             if self.sut is not None:
                 self.sut.close()
             self.clock.close()
-            if not self.measured and kind is not None and issubclass(kind, (BadInput, KeyboardInterrupt)):
-                shutil.rmtree(self.folder, ignore_errors=True)  # after other faults its log may help
+            if (
+                not self.measured
+                and kind is not None
+                and issubclass(kind, (BadInput, KeyboardInterrupt))
+            ):
+                shutil.rmtree(
+                    self.folder, ignore_errors=True
+                )  # after other faults its log may help
 
     def execute(self) -> results.Result:
-        """The whole run. Raises HarnessError if it cannot begin; a run that breaks returns a Result that says so."""
+        """The whole run. Raises HarnessError if it cannot begin; a run that breaks returns a Result
+        that says so.
+        """
         self._describe(self.folder, self._settings(_given_rate(self.config)))
         self.sut = sut = self._start()
-        self._say(f"loading {self.config.model} in {self.config.variant}" if self.entry.uses_dataset else "")
+        self._say(
+            f"loading {self.config.model} in {self.config.variant}"
+            if self.entry.uses_dataset
+            else ""
+        )
         sut.load(self.samples, Recorder(self.clock))
         target_qps, self._qps_origin = self._calibrate(sut)
         modes = {"submission": self._submit, "find-peak": self._find_peak}
@@ -92,15 +115,23 @@ class Run:
         return self._part(sut, self._settings(target_qps), self.folder, last=True)
 
     def _submit(self, sut: SUT, target_qps: float) -> results.Result:
-        """Accuracy over every sample, then performance: two whole run folders, the first inside the second."""
-        accuracy = self._part(sut, self._settings(target_qps, "accuracy"), runlog.part(self.folder, results.ACCURACY_PART))
+        """Accuracy over every sample, then performance: two whole run folders, the first inside the
+        second.
+        """
+        accuracy = self._part(
+            sut,
+            self._settings(target_qps, "accuracy"),
+            runlog.part(self.folder, results.ACCURACY_PART),
+        )
         if accuracy.status in ("ERROR", "INTERRUPTED"):
             self.folder /= results.ACCURACY_PART
             return accuracy
         return self._part(sut, self._settings(target_qps), self.folder, last=True)
 
     def _find_peak(self, sut: SUT, target_qps: float) -> results.Result:
-        """LoadGen's search for the highest rate that keeps the limits; the best run becomes this folder's own."""
+        """LoadGen's search for the highest rate that keeps the limits; the best run becomes this
+        folder's own.
+        """
         next_qps = registry.resolve("scenarios.find_peak:next_qps")
         tried: list[tuple[float, bool]] = []
         steps: list[dict[str, Any]] = []
@@ -109,8 +140,17 @@ class Run:
             self._say(f"step {len(steps) + 1}: {qps:g} queries/s")
             folder = runlog.part(self.folder, f"step_{len(steps) + 1:02d}")
             found = self._part(sut, self._settings(qps), folder, page=False)
-            met = all(v["status"] == "PASS" for v in found.verdicts if v["loadgen"] and v["unit"] == "ms")
-            steps.append({"target_qps": qps, "limits_kept": met, "status": found.status, "folder": folder.name})
+            met = all(
+                v["status"] == "PASS" for v in found.verdicts if v["loadgen"] and v["unit"] == "ms"
+            )
+            steps.append(
+                {
+                    "target_qps": qps,
+                    "limits_kept": met,
+                    "status": found.status,
+                    "folder": folder.name,
+                }
+            )
             if found.status in ("ERROR", "INTERRUPTED"):
                 break
             tried.append((qps, met))
@@ -121,10 +161,17 @@ class Run:
         self._evaluate(sut, self.folder)
         return results.publish(self.folder, self.samples)
 
-    def _part(self, sut: SUT, settings: RunSettings, folder: Path, last: bool = False, page: bool = True) -> results.Result:
-        """One timed part, from its settings to its published folder. The run's evaluation follows the `last`."""
+    def _part(
+        self, sut: SUT, settings: RunSettings, folder: Path, last: bool = False, page: bool = True
+    ) -> results.Result:
+        """One timed part, from its settings to its published folder. The run's evaluation follows
+        the `last`.
+        """
         self._describe(folder, settings)
-        facts = RunFacts(run_id="/".join(dict.fromkeys((self.folder.name, folder.name))), started_at=self.started_at)
+        facts = RunFacts(
+            run_id="/".join(dict.fromkeys((self.folder.name, folder.name))),
+            started_at=self.started_at,
+        )
         facts.target_qps_origin = self._qps_origin
         facts.driver = {"channel_roundtrip_us": _roundtrip_us(sut)}
         facts.sut = sut.facts()
@@ -154,7 +201,12 @@ class Run:
         """What a run that dies still says of itself; written again once the rate is known."""
         config = self.config.model_dump(mode="json")
         origins = [row._asdict() for row in effective(self.config, settings)]
-        saved = {"config": config, "run": asdict(settings), "dataset": self.source, "effective": origins}
+        saved = {
+            "config": config,
+            "run": asdict(settings),
+            "dataset": self.source,
+            "effective": origins,
+        }
         runlog.write_json(folder / "settings.json", saved)
         runlog.write_json(folder / "environment.json", self._environment)
 
@@ -166,7 +218,9 @@ class Run:
         from sut.isolated import Isolated
         from sut.threads import environment as thread_environment
 
-        return Isolated(self.clock, entry.factory, options, self.folder / "sut.log", thread_environment())
+        return Isolated(
+            self.clock, entry.factory, options, self.folder / "sut.log", thread_environment()
+        )
 
     def _options(self) -> dict[str, Any]:
         config = self.config
@@ -184,18 +238,24 @@ class Run:
             "device_map": config.device_map,
             "adapter": None if config.adapter is None else str(config.adapter),
             "merge_adapter": config.merge_adapter,
-            "kv_cache_bytes": None if config.kv_cache_gib is None else int(config.kv_cache_gib * 2**30),
+            "kv_cache_bytes": None
+            if config.kv_cache_gib is None
+            else int(config.kv_cache_gib * 2**30),
             "truncate": config.truncate,
             "trust_remote_code": config.trust_remote_code,
             "notes": list(model.notes),
         }
 
     def _calibrate(self, sut: SUT) -> tuple[float, str]:
-        """Warm up, and choose the rate where the user left it open: a share of the throughput seen while warm."""
+        """Warm up, and choose the rate where the user left it open: a share of the throughput seen
+        while warm.
+        """
         given = self.config.target_qps
         count = _warmup_samples(self.config)
         if not count:
-            return _given_rate(self.config), "given" if given != "auto" else "default: nothing to calibrate on"
+            return _given_rate(
+                self.config
+            ), "given" if given != "auto" else "default: nothing to calibrate on"
         self._say(f"warming up with {count} samples")
         recorder = Recorder(self.clock)
         sut.load(self.samples, recorder)
@@ -203,7 +263,14 @@ class Run:
             self._settings(1.0, "accuracy"), drain_timeout_ns=0
         )  # accuracy: the plan alone decides when it ends
         with self._stoppable():
-            log = drive(_warmup(count, len(self.samples), self.config), sut, self.clock, recorder, settings, self.stop)
+            log = drive(
+                _warmup(count, len(self.samples), self.config),
+                sut,
+                self.clock,
+                recorder,
+                settings,
+                self.stop,
+            )
         if self.stop.requests:
             raise KeyboardInterrupt
         if log.end == "error":
@@ -219,7 +286,9 @@ class Run:
 
     # ---- the timed part
 
-    def _measure(self, sut: SUT, settings: RunSettings, facts: RunFacts, folder: Path) -> tuple[RunLog, int]:
+    def _measure(
+        self, sut: SUT, settings: RunSettings, facts: RunFacts, folder: Path
+    ) -> tuple[RunLog, int]:
         schedule = self.scenario.schedule(settings)
         least = max(settings.min_queries, schedule.min_issued)
         if settings.mode == "accuracy" or settings.scenario in ("server", "offline"):
@@ -304,12 +373,18 @@ def _library(config: RunConfig) -> tuple[list[Sample], dict[str, Any]]:
     """The samples (QSL). SUTs without a model get numbered stand-ins."""
     if not registry.sut_entry(config.sut).uses_dataset:
         n = config.num_samples or _SIMULATED_SAMPLES
-        samples = [Sample(i, f"sample {i}", max_new_tokens=config.tokens_per_answer) for i in range(n)]
+        samples = [
+            Sample(i, f"sample {i}", max_new_tokens=config.tokens_per_answer) for i in range(n)
+        ]
         return samples, {"name": "none", "rows": n}
     from accuracy.datasets.files import load_dataset
 
     loaded = load_dataset(
-        config.dataset, config.tokens_per_answer, config.num_samples, config.prompt_column, config.reference_column
+        config.dataset,
+        config.tokens_per_answer,
+        config.num_samples,
+        config.prompt_column,
+        config.reference_column,
     )
     return loaded.samples, loaded.source
 
@@ -319,7 +394,9 @@ def _given_rate(config: RunConfig) -> float:
 
 
 def _warmup_samples(config: RunConfig) -> int:
-    """Enough to fill the batch twice over, so that its steady throughput shows; none where nothing can be cold."""
+    """Enough to fill the batch twice over, so that its steady throughput shows; none where nothing
+    can be cold.
+    """
     if config.warmup is not None:
         return config.warmup
     if config.sut in ("null", "simulated"):
@@ -330,14 +407,18 @@ def _warmup_samples(config: RunConfig) -> int:
 
 
 def _warmup(count: int, library: int, config: RunConfig) -> Iterator[Query]:
-    """Samples from the end of the library, as many in flight as the batch holds (one in single-stream)."""
+    """Samples from the end of the library, as many in flight as the batch holds (one in
+    single-stream).
+    """
     gate = AfterInFlight(1 if config.scenario == "single-stream" else config.max_concurrency)
     for i in range(count):
         yield Query(i, (QuerySample(i, (library - 1 - i) % library),), gate)
 
 
 def _steady_rate(log: RunLog) -> float | None:
-    """Samples per second between the first and the last completion, so that a cold start counts less."""
+    """Samples per second between the first and the last completion, so that a cold start counts
+    less.
+    """
     done = np.sort(log.done_ns[log.completed])
     if not len(done):
         return None
@@ -382,7 +463,9 @@ def _deaf() -> Iterator[None]:
 
 
 def _expected_bytes(settings: RunSettings) -> int:
-    """A generous guess: ids, stamps and text of every sample we may issue, and a floor for the rest."""
+    """A generous guess: ids, stamps and text of every sample we may issue, and a floor for the
+    rest.
+    """
     by_time = int(2 * settings.target_qps * settings.min_duration_ns / 1e9)
     count = max(settings.min_queries, by_time, settings.num_samples) * settings.samples_per_query
     return 4 * 2**20 + count * (200 + 20 * settings.max_new_tokens)

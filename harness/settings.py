@@ -1,8 +1,8 @@
 """What did the user ask for, and is it possible? Flags and TOML come in, checked values go out.
 
-Every problem is reported at once, before anything is loaded. A flag wins over a LoadGen configuration file, this over the
-TOML file, and all over the profile.
-Durations are seconds, or text with a unit: 90, "90s", "1.5m", "200ms".
+Every problem is reported at once, before anything is loaded. A flag wins over a LoadGen
+configuration file, this over the TOML file, and all over the profile. Durations are seconds, or
+text with a unit: 90, "90s", "1.5m", "200ms".
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def _refuse_bool(value: object) -> object:
 def parse_seconds(value: object) -> object:
     """ "200ms" -> 0.2; numbers pass; anything else is left for pydantic to refuse."""
     value = _refuse_bool(value)
-    if isinstance(value, str) and (match := re.fullmatch(r"([0-9.]+(?:e-?\d+)?)\s*(ms|s|m|min|h)?", value.strip())):
+    if isinstance(value, str) and (
+        match := re.fullmatch(r"([0-9.]+(?:e-?\d+)?)\s*(ms|s|m|min|h)?", value.strip())
+    ):
         try:
             return float(match[1]) * _UNITS[match[2] or "s"]
         except ValueError:
@@ -59,7 +61,9 @@ def _absolute_path(path: Path) -> Path:
 
 
 Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0, le=1e7, allow_inf_nan=False)]
-Positive = Annotated[float, BeforeValidator(parse_seconds), Field(gt=0, le=1e7, allow_inf_nan=False)]
+Positive = Annotated[
+    float, BeforeValidator(parse_seconds), Field(gt=0, le=1e7, allow_inf_nan=False)
+]
 Rate = Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, le=MAX_QPS, allow_inf_nan=False)]
 Count = Annotated[int, BeforeValidator(_refuse_bool), Field(gt=0, le=2**31 - 1)]
 
@@ -90,7 +94,10 @@ class RunConfig(BaseModel):
     accuracy_samples: Count | None = None
     issue: Literal["random", "unique", "same", "equal"] | None = None
     same_index: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0)] = 0
-    percentile: Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, lt=100, allow_inf_nan=False)] | None = None
+    percentile: (
+        Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, lt=100, allow_inf_nan=False)]
+        | None
+    ) = None
     max_new_tokens: Count | None = None
     min_duration: Seconds | None = None
     max_duration: Positive | None = None
@@ -100,8 +107,12 @@ class RunConfig(BaseModel):
     tpot_limit: Positive | None = None
     target_latency: Positive | None = None
     infer_tokens: Count | None = None
-    accuracy_log_target: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0, le=2**31 - 1)] = 0
-    accuracy_log_probability: Annotated[float, BeforeValidator(_refuse_bool), Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
+    accuracy_log_target: Annotated[
+        int, BeforeValidator(_refuse_bool), Field(ge=0, le=2**31 - 1)
+    ] = 0
+    accuracy_log_probability: Annotated[
+        float, BeforeValidator(_refuse_bool), Field(ge=0, le=1, allow_inf_nan=False)
+    ] = 0.0
     accuracy_log_seed: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0, lt=2**64)] = 0
     seeds: str = "v6.1"
     max_concurrency: Count = 32
@@ -114,7 +125,10 @@ class RunConfig(BaseModel):
     device_map: str | None = None
     adapter: Annotated[Path, AfterValidator(_absolute_path)] | None = None
     merge_adapter: bool = False
-    kv_cache_gib: Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, le=1e6, allow_inf_nan=False)] | None = None
+    kv_cache_gib: (
+        Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, le=1e6, allow_inf_nan=False)]
+        | None
+    ) = None
     truncate: bool = False
     trust_remote_code: bool = False
     evaluate: bool = False
@@ -130,27 +144,45 @@ class RunConfig(BaseModel):
         return self.max_new_tokens or self.chosen_profile.max_new_tokens
 
 
-def load_config(flags: Mapping[str, Any], file: Path | None = None, defaults: Mapping[str, Any] | None = None) -> RunConfig:
-    """Flags that are not None over a TOML file over defaults. Raises BadInput naming every problem."""
+def load_config(
+    flags: Mapping[str, Any], file: Path | None = None, defaults: Mapping[str, Any] | None = None
+) -> RunConfig:
+    """Flags that are not None over a TOML file over defaults. Raises BadInput naming every
+    problem.
+    """
     given = {k: v for k, v in flags.items() if v is not None}
     written = _read_toml(file) if file else {}
     values = {**(defaults or {}), **written, **given}
-    origins = {k: file.name for k in written if file} | {k: f"--{k.replace('_', '-')}" for k in given}
+    origins = {k: file.name for k in written if file} | {
+        k: f"--{k.replace('_', '-')}" for k in given
+    }
     if (conf := values.pop("user_conf", None)) and values.get("scenario") in scenarios.TABLE:
         model = str(values.pop("conf_model", None) or values.get("profile") or "*")
-        lines = {k: s for k, s in read_conf(Path(conf), model, values["scenario"]).items() if k not in given}
+        lines = {
+            k: s
+            for k, s in read_conf(Path(conf), model, values["scenario"]).items()
+            if k not in given
+        }
         values |= {k: s.value for k, s in lines.items()}
         origins |= {k: s.origin for k, s in lines.items()}
-        values = {k: v for k, v in values.items() if k not in ("user_conf", "conf_model") and v is not None}
+        values = {
+            k: v
+            for k, v in values.items()
+            if k not in ("user_conf", "conf_model") and v is not None
+        }
     settable = [key for key in RunConfig.model_fields if key != "origins"]
     problems = [str(unknown("setting", key, settable)) for key in values if key not in settable]
     known = {key: value for key, value in values.items() if key in settable}
     config: RunConfig | None
     try:
-        config = RunConfig(**known, origins={key: origin for key, origin in origins.items() if key in known})
+        config = RunConfig(
+            **known, origins={key: origin for key, origin in origins.items() if key in known}
+        )
     except ValidationError as error:
         config = None
-        complaints = {e["loc"][0]: e for e in reversed(error.errors())}  # of a union, the first alternative speaks
+        complaints = {
+            e["loc"][0]: e for e in reversed(error.errors())
+        }  # of a union, the first alternative speaks
         problems += [_sentence(e) for e in reversed(complaints.values())]
     problems += _unknown_names(known)
     problems += _contradictions(config) if config and not problems else []
@@ -171,14 +203,22 @@ def parse_seeds(text: str) -> Seeds:
     raise unknown("seeds", text, SEEDS, "Or three integers below 2^64: QSL,SAMPLE,SCHEDULE.")
 
 
-def run_settings(config: RunConfig, num_samples: int, target_qps: float, mode: Mode | None = None) -> RunSettings:
+def run_settings(
+    config: RunConfig, num_samples: int, target_qps: float, mode: Mode | None = None
+) -> RunSettings:
     """What the scenario and the driver need, once the library's size and the rate are known.
 
     `mode` is the part to be run where the config's own mode has several (a submission).
     """
     profile = config.chosen_profile
-    percentile = profile.percentile.get(config.scenario, 0.99) if config.percentile is None else config.percentile / 100
-    loaded = min(config.performance_samples or profile.performance_samples or num_samples, num_samples)
+    percentile = (
+        profile.percentile.get(config.scenario, 0.99)
+        if config.percentile is None
+        else config.percentile / 100
+    )
+    loaded = min(
+        config.performance_samples or profile.performance_samples or num_samples, num_samples
+    )
     _check_library(config, loaded, num_samples)
     ttft_limit_ns = _ns(config.ttft_limit, profile.ttft_limit_s)
     target_latency_ns = _ns(config.target_latency, profile.target_latency_s or 0.0)
@@ -218,13 +258,23 @@ def _check_library(config: RunConfig, loaded: int, num_samples: int) -> None:
     """What depends on the library's size, where LoadGen would read beyond it. Raises BadInput."""
     if config.scenario == "multi-stream" and config.samples_per_query > loaded:
         raise BadInput(
-            "--samples-per-query", f"it is {config.samples_per_query}", f"{loaded} samples are loaded", "Lower it."
+            "--samples-per-query",
+            f"it is {config.samples_per_query}",
+            f"{loaded} samples are loaded",
+            "Lower it.",
         )
     parts = config.mode in ("accuracy", "submission")
-    smallest = (min(config.accuracy_samples or num_samples, num_samples) % loaded or loaded) if parts else loaded
+    smallest = (
+        (min(config.accuracy_samples or num_samples, num_samples) % loaded or loaded)
+        if parts
+        else loaded
+    )
     if config.issue == "same" and config.same_index >= smallest:
         raise BadInput(
-            "--same-index", f"it is {config.same_index}", f"{smallest} samples are loaded, from 0 on", "Lower it."
+            "--same-index",
+            f"it is {config.same_index}",
+            f"{smallest} samples are loaded, from 0 on",
+            "Lower it.",
         )
 
 
@@ -236,18 +286,27 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadInput(f"--config {path}", error.strerror or "cannot be read", "a readable TOML file") from None
+        raise BadInput(
+            f"--config {path}", error.strerror or "cannot be read", "a readable TOML file"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"--config {path}", str(error), "a TOML file", "Correct it.") from None
     names = [key.replace("-", "_") for key in data]
     values = dict(zip((_ALIASES.get(name, name) for name in names), data.values(), strict=True))
     if len(values) < len(data):
-        raise BadInput(f"--config {path}", "a setting is there twice by two names", "one of the two", "Delete the other.")
+        raise BadInput(
+            f"--config {path}",
+            "a setting is there twice by two names",
+            "one of the two",
+            "Delete the other.",
+        )
     return values
 
 
 def _unknown_names(values: Mapping[str, Any]) -> list[str]:
-    """Complaints about names in raw `values`; of the wrong type, pydantic has complained already."""
+    """Complaints about names in raw `values`; of the wrong type, pydantic has complained
+    already.
+    """
     from sut.models import check as check_model
     from sut.precision import TABLE as variants
 
@@ -278,36 +337,58 @@ def _contradictions(config: RunConfig) -> list[str]:
     least = config.min_queries or profile.min_queries.get(config.scenario, 100)
     shortest_s = profile.min_duration_s if config.min_duration is None else config.min_duration
     if config.clock == "virtual" and entry.isolated:
-        found.append(f"--clock virtual: {config.sut} works in real time; use it with --sut simulated.")
+        found.append(
+            f"--clock virtual: {config.sut} works in real time; use it with --sut simulated."
+        )
     if config.clock == "virtual" and config.sut == "null":
         found.append("--clock virtual: the null SUT takes no time at all; use --sut simulated.")
     if config.sut_options and entry.isolated:
-        found.append(f"--sut-option: {config.sut} takes none; use --variant, --device and the other flags.")
+        found.append(
+            f"--sut-option: {config.sut} takes none; use --variant, --device and the other flags."
+        )
     if config.mode == "find-peak" and config.scenario != "server":
-        found.append(f"--mode find-peak: only the server scenario has a rate to search for; this is {config.scenario}.")
+        found.append(
+            "--mode find-peak: only the server scenario has a rate to search for; this is"
+            f" {config.scenario}."
+        )
     if config.target_latency and config.scenario != "server":
-        found.append(f"--target-latency: only the server scenario has this limit; this is {config.scenario}.")
+        found.append(
+            f"--target-latency: only the server scenario has this limit; this is {config.scenario}."
+        )
     if config.target_latency and (config.ttft_limit or config.tpot_limit):
-        found.append("--target-latency judges the whole latency instead of TTFT and TPOT; give one or the other.")
+        found.append(
+            "--target-latency judges the whole latency instead of TTFT and TPOT; give one or the"
+            " other."
+        )
     if config.driver == "mlcommons" and config.clock == "virtual":
-        found.append("--driver mlcommons: the official LoadGen works in real time; leave --clock out.")
+        found.append(
+            "--driver mlcommons: the official LoadGen works in real time; leave --clock out."
+        )
     if config.driver == "mlcommons" and config.mode == "find-peak":
         found.append("--driver mlcommons: find-peak is Touchstone's own; leave --driver out.")
     if config.scenario == "offline" and (config.max_queries or config.max_duration):
-        found.append("--max-queries and --max-duration: offline is one query; use --min-queries to size it.")
+        found.append(
+            "--max-queries and --max-duration: offline is one query; use --min-queries to size it."
+        )
     elif config.max_queries is not None and config.max_queries < least:
         whose = "" if config.min_queries else f" (of profile {config.profile})"
         found.append(f"--max-queries {config.max_queries} is below --min-queries {least}{whose}.")
     elif config.max_duration is not None and config.max_duration < shortest_s:
-        found.append(f"--max-duration {config.max_duration:g} s is below --min-duration {shortest_s:g} s.")
+        found.append(
+            f"--max-duration {config.max_duration:g} s is below --min-duration {shortest_s:g} s."
+        )
     rate = UNCALIBRATED_QPS if config.target_qps == "auto" else config.target_qps
     per_query = config.samples_per_query if config.scenario == "multi-stream" else 1
     size = max(least, 2.2 * rate * shortest_s, config.num_samples or 0) * per_query
     if size > MAX_SAMPLES:
-        found.append(f"the plan would have {size:,.0f} samples; at most {MAX_SAMPLES:,} fit: lower the rate, count or time.")
+        found.append(
+            f"the plan would have {size:,.0f} samples; at most {MAX_SAMPLES:,} fit: lower the rate,"
+            " count or time."
+        )
     if least / rate > MAX_SECONDS:
         found.append(
-            f"--target-qps {rate:g} would take {least / rate:,.0f} s for {least} queries; at most {MAX_SECONDS:,.0f} s."
+            f"--target-qps {rate:g} would take {least / rate:,.0f} s for {least} queries; at most"
+            f" {MAX_SECONDS:,.0f} s."
         )
     return found
 
@@ -327,15 +408,30 @@ def _known(kind: str, name: str, table: Iterable[str]) -> None:
 
 def _sentence(error: ErrorDetails) -> str:
     """One pydantic complaint as flag, value, limit."""
-    name, found, context = "--" + str(error["loc"][0]).replace("_", "-"), error["input"], error.get("ctx", {})
+    name, found, context = (
+        "--" + str(error["loc"][0]).replace("_", "-"),
+        error["input"],
+        error.get("ctx", {}),
+    )
     if error["type"] == "missing":
         return f"{name} is missing."
-    limits = {"gt": "must be above", "ge": "must be at least", "lt": "must be below", "le": "must be at most"}
+    limits = {
+        "gt": "must be above",
+        "ge": "must be at least",
+        "lt": "must be below",
+        "le": "must be at most",
+    }
     for key, words in limits.items():
         if key in context:
             return f"{name} is {found}: it {words} {context[key]:,.10g}."
     expected = error["msg"].removeprefix("Input should be ").split(", unable")[0]
-    also = " or auto" if name == "--target-qps" else ", or a time such as 90s, 1.5m, 200ms" if name in _TIMES else ""
+    also = (
+        " or auto"
+        if name == "--target-qps"
+        else ", or a time such as 90s, 1.5m, 200ms"
+        if name in _TIMES
+        else ""
+    )
     return f"{name} is {found!r}: it must be {expected}{also}."
 
 

@@ -1,4 +1,6 @@
-"""Order statistics as MLPerf defines them: value `v[int(n * p)]` of the sorted values, no interpolation."""
+"""Order statistics as MLPerf defines them: value `v[int(n * p)]` of the sorted values, no
+interpolation.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""What did the machine do meanwhile? `python -m harness.telemetry` samples it once a second, in a process of its own.
+"""What did the machine do meanwhile? `python -m harness.telemetry` samples it once a second, in a
+process of its own.
 
-It runs beside the driver, never inside it: no interpreter lock is shared, its priority is low, and it learns the run's
-progress from 32 bytes of shared memory that the driver fills while idle. It also draws the progress line. It ends when its
-standard input is closed, so it cannot outlive the driver.
+It runs beside the driver, never inside it: no interpreter lock is shared, its priority is low, and
+it learns the run's progress from 32 bytes of shared memory that the driver fills while idle. It
+also draws the progress line. It ends when its standard input is closed, so it cannot outlive the
+driver.
 """
 
 from __future__ import annotations
@@ -33,14 +35,21 @@ _COUNTS = struct.Struct("<qqqq")  # issued, done, failed, tokens
 class Telemetry:
     """The driver's handle: starts the helper, tells it the counts, stops it.
 
-    `pids` maps a role ("driver", "sut") to a process; rows go to `out` as JSON lines, on the machine's monotonic clock.
+    `pids` maps a role ("driver", "sut") to a process; rows go to `out` as JSON lines, on the
+    machine's monotonic clock.
     """
 
     def __init__(self, out: Path, pids: dict[str, int], total: int | None, progress: bool) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as this object)
         self._file.truncate(_COUNTS.size)
         self._map = mmap.mmap(self._file.fileno(), _COUNTS.size)
-        job = {"out": str(out), "pids": pids, "total": total, "progress": progress, "fd": self._file.fileno()}
+        job = {
+            "out": str(out),
+            "pids": pids,
+            "total": total,
+            "progress": progress,
+            "fd": self._file.fileno(),
+        }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "harness.telemetry", json.dumps(job)],
             stdin=subprocess.PIPE,
@@ -75,7 +84,9 @@ def main() -> None:
     job = json.loads(sys.argv[1])
     with suppress(OSError, AttributeError):
         os.nice(10)
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # never takes a core from the model
+        os.sched_setscheduler(
+            0, os.SCHED_IDLE, os.sched_param(0)
+        )  # never takes a core from the model
     counts = mmap.mmap(job["fd"], _COUNTS.size)
     clock = RealClock()
     sample = _sampler(job["pids"])
@@ -87,14 +98,18 @@ def main() -> None:
             now = clock.now_ns()
             issued, done, failed, tokens = _COUNTS.unpack_from(counts)
             if now >= next_row_ns:
-                out.write(json.dumps({"t_ns": now, "issued": issued, "done": done, **sample()}) + "\n")
+                out.write(
+                    json.dumps({"t_ns": now, "issued": issued, "done": done, **sample()}) + "\n"
+                )
                 next_row_ns += INTERVAL_NS
             if show:
                 show(issued, done, failed, tokens, (now - start) / 1e9, False)
             pause_ns = REFRESH_NS if show else max(next_row_ns - clock.now_ns(), 0)
             if select.select([sys.stdin], [], [], pause_ns / 1e9)[0]:  # closed: the run is over
                 break
-        out.write(json.dumps({"t_ns": clock.now_ns(), "issued": issued, "done": done, **sample()}) + "\n")
+        out.write(
+            json.dumps({"t_ns": clock.now_ns(), "issued": issued, "done": done, **sample()}) + "\n"
+        )
         if show:
             issued, done, failed, tokens = _COUNTS.unpack_from(counts)
             show(issued, done, failed, tokens, (clock.now_ns() - start) / 1e9, True)
@@ -114,7 +129,10 @@ def _sampler(pids: dict[str, int]) -> Callable[[], dict[str, Any]]:
         for role, process in processes.items():
             try:
                 with process.oneshot():
-                    row |= {f"{role}_rss_bytes": process.memory_info().rss, f"{role}_cpu_percent": process.cpu_percent()}
+                    row |= {
+                        f"{role}_rss_bytes": process.memory_info().rss,
+                        f"{role}_cpu_percent": process.cpu_percent(),
+                    }
             except psutil.Error:
                 row |= {f"{role}_rss_bytes": None, f"{role}_cpu_percent": None}
         return row | {"machine_available_bytes": psutil.virtual_memory().available} | read_gpus()
@@ -123,7 +141,9 @@ def _sampler(pids: dict[str, int]) -> Callable[[], dict[str, Any]]:
 
 
 def _gpu_reader() -> Callable[[], dict[str, Any]]:
-    """Memory, utilisation and power summed (or maximal) over the machine's GPUs; nothing without one."""
+    """Memory, utilisation and power summed (or maximal) over the machine's GPUs; nothing without
+    one.
+    """
     try:
         import pynvml
 
@@ -135,9 +155,13 @@ def _gpu_reader() -> Callable[[], dict[str, Any]]:
     def read() -> dict[str, Any]:
         row: dict[str, Any] = {}
         with suppress(pynvml.NVMLError):
-            row["gpu_memory_bytes"] = sum(int(pynvml.nvmlDeviceGetMemoryInfo(h).used) for h in handles)
+            row["gpu_memory_bytes"] = sum(
+                int(pynvml.nvmlDeviceGetMemoryInfo(h).used) for h in handles
+            )
         with suppress(pynvml.NVMLError):
-            row["gpu_utilisation_percent"] = max(pynvml.nvmlDeviceGetUtilizationRates(h).gpu for h in handles)
+            row["gpu_utilisation_percent"] = max(
+                pynvml.nvmlDeviceGetUtilizationRates(h).gpu for h in handles
+            )
         with suppress(pynvml.NVMLError):
             row["gpu_watts"] = sum(pynvml.nvmlDeviceGetPowerUsage(h) for h in handles) / 1000
         return row
@@ -148,7 +172,13 @@ def _gpu_reader() -> Callable[[], dict[str, Any]]:
 def _progress(total: int | None) -> Callable[[int, int, int, int, float, bool], None]:
     """A progress bar on a terminal, a line every five seconds elsewhere. Both on stderr."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -162,7 +192,8 @@ def _progress(total: int | None) -> Callable[[int, int, int, int, float, bool], 
         TimeRemainingColumn(),
         console=console,
         auto_refresh=False,
-        redirect_stdout=False,  # or "ready" would go to the screen, and the driver would wait for it for ever
+        # or "ready" would go to the screen, and the driver would wait for it for ever
+        redirect_stdout=False,
     )
     task = bar.add_task("run", total=total, what="")
     bar.start()
@@ -191,11 +222,15 @@ def _plain_lines(total: int | None) -> Callable[[int, int, int, int, float, bool
 
 def _words(issued: int, done: int, failed: int, tokens: int, seconds: float) -> str:
     rate = f"{tokens / seconds:.0f} tokens/s" if seconds > 0 and tokens else ""
-    return "  ".join(filter(None, (f"{issued - done} open", rate, f"{failed} failed" if failed else "")))
+    return "  ".join(
+        filter(None, (f"{issued - done} open", rate, f"{failed} failed" if failed else ""))
+    )
 
 
 def read_rows(path: Path, start_ns: int) -> Sequence[dict[str, Any]]:
-    """The rows of a finished file, times counted from the start of the run; a cut last line is left out."""
+    """The rows of a finished file, times counted from the start of the run; a cut last line is left
+    out.
+    """
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines():
         with suppress(json.JSONDecodeError):

@@ -1,10 +1,11 @@
 """The nouns: what moves between the packages, on one screen.
 
-Times are integer nanoseconds since the start of the run (`*_ns`, -1 = never happened), sizes are `*_bytes`.
-Everything here is a value: nothing does I/O, nothing reads a clock.
+Times are integer nanoseconds since the start of the run (`*_ns`, -1 = never happened), sizes are
+`*_bytes`. Everything here is a value: nothing does I/O, nothing reads a clock.
 
-`Query`, `QuerySample`, `At` and `Output` are made once per query inside the timed window. They are slotted but not
-`frozen`, because a frozen dataclass costs 288 ns to build and a plain one 85 ns (CPython 3.11): treat them as frozen.
+`Query`, `QuerySample`, `At` and `Output` are made once per query inside the timed window. They are
+slotted but not `frozen`, because a frozen dataclass costs 288 ns to build and a plain one 85 ns
+(CPython 3.11): treat them as frozen.
 """
 
 from __future__ import annotations
@@ -22,7 +23,13 @@ Finish = Literal["eos", "length", "stop", "error"]
 Status = Literal["PASS", "FAIL", "UNDECIDED", "SKIPPED"]
 End = Literal["completed", "interrupted", "error"]
 
-FINISHES: tuple[str, ...] = ("", "eos", "length", "stop", "error")  # the code in a RunLog column is the index
+FINISHES: tuple[str, ...] = (
+    "",
+    "eos",
+    "length",
+    "stop",
+    "error",
+)  # the code in a RunLog column is the index
 NEVER = -1
 
 
@@ -94,7 +101,9 @@ class Seeds:
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """What a scenario needs to plan and to judge a run. Built from user input by `harness.settings`."""
+    """What a scenario needs to plan and to judge a run. Built from user input by
+    `harness.settings`.
+    """
 
     scenario: str
     mode: Literal["performance", "accuracy"]
@@ -118,11 +127,17 @@ class RunSettings:
     equal_issue: bool  # sample_concatenate_permutation: every sample is issued equally often
     official_min_duration_ns: int = 600_000_000_000
     accuracy_samples: int | None = None  # accuracy_sample_count_override; None = all
-    issue: Literal["random", "unique", "same"] = "random"  # performance_issue_unique, performance_issue_same
+    issue: Literal["random", "unique", "same"] = (
+        "random"  # performance_issue_unique, performance_issue_same
+    )
     same_index: int = 0  # position in the loaded set
     target_latency_ns: int = 0  # server without tokens: the limit of the whole latency
-    inferred_tokens_per_sample: int | None = None  # infer_token_latencies and its token_latency_scaling_factor
-    accuracy_log_probability: float = 0.0  # performance mode: the share of answers that mlperf_log_accuracy.json gets
+    inferred_tokens_per_sample: int | None = (
+        None  # infer_token_latencies and its token_latency_scaling_factor
+    )
+    accuracy_log_probability: float = (
+        0.0  # performance mode: the share of answers that mlperf_log_accuracy.json gets
+    )
     accuracy_log_target: int = 0  # or about so many of them (accuracy_log_sampling_target)
     accuracy_log_seed: int = 0
 
@@ -148,7 +163,9 @@ class SampleRecord:
 
 
 class Anomaly(NamedTuple):
-    """Something a SUT must not do, noted when it happened: the recorder never raises in the timed window."""
+    """Something a SUT must not do, noted when it happened: the recorder never raises in the timed
+    window.
+    """
 
     sample_id: int
     kind: str
@@ -157,10 +174,12 @@ class Anomaly(NamedTuple):
 
 @dataclass(slots=True)
 class RunLog:
-    """Everything that happened in a run, one column per fact, one row per sample (row number = sample id).
+    """Everything that happened in a run, one column per fact, one row per sample (row number =
+    sample id).
 
     Token ids and stamps are stored flat; row i owns `[token_start[i], token_start[i + 1])`.
-    Streamed and final ids may differ if the SUT misbehaves; `token_ids` are the final ones and an Anomaly says so.
+    Streamed and final ids may differ if the SUT misbehaves; `token_ids` are the final ones and an
+    Anomaly says so.
     """
 
     query_id: Int32s
@@ -203,7 +222,9 @@ class RunLog:
 
     @property
     def latency_ns(self) -> Int64s:
-        """(n,) done - due. Counts from `due`, not `issued`: a stalled driver would otherwise hide the wait."""
+        """(n,) done - due. Counts from `due`, not `issued`: a stalled driver would otherwise hide
+        the wait.
+        """
         return self.done_ns - self.due_ns
 
     @property
@@ -223,7 +244,9 @@ class RunLog:
 
     @property
     def tpot_ns(self) -> Int64s:
-        """(k,) (latency - ttft) // (tokens - 1) of the samples where it is defined (MLPerf's integer division)."""
+        """(k,) (latency - ttft) // (tokens - 1) of the samples where it is defined (MLPerf's
+        integer division).
+        """
         mask = self.has_tpot
         return np.asarray((self.done_ns - self.first_ns)[mask] // (self.tokens[mask] - 1))
 
@@ -261,8 +284,9 @@ class Metric:
 class Verdict:
     """One condition: what was measured, what was allowed, who is to blame, which knob to turn.
 
-    `margin` is the room left as a share of the limit (negative: missed by). Where samples over a limit are counted, `over`
-    were seen, `allowed` would pass (None: too few queries even for none), `more_queries` under the limit would decide it.
+    `margin` is the room left as a share of the limit (negative: missed by). Where samples over a
+    limit are counted, `over` were seen, `allowed` would pass (None: too few queries even for none),
+    `more_queries` under the limit would decide it.
     """
 
     rule: str
@@ -292,7 +316,9 @@ class MemoryUse:
     source: str = ""
     kv_used_bytes: int | None = None  # of the KV cache, at most at once
     gpu_reserved_bytes: int | None = None  # by torch's allocator, at most
-    gpu_process_bytes: int | None = None  # that the driver books on the process (NVML), after the run
+    gpu_process_bytes: int | None = (
+        None  # that the driver books on the process (NVML), after the run
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,4 +337,6 @@ def short_name(model: str) -> str:
     return model.rstrip("/").rsplit("/", 1)[-1]
 
 
-SutFacts = dict[str, Any]  # free facts a SUT tells of itself: model, dtype, eos_ids, parameters, notes
+SutFacts = dict[
+    str, Any
+]  # free facts a SUT tells of itself: model, dtype, eos_ids, parameters, notes

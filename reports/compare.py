@@ -1,7 +1,9 @@
-"""Runs side by side: the verdict on top, then one column per variant, on the screen and as compare.html.
+"""Runs side by side: the verdict on top, then one column per variant, on the screen and as
+compare.html.
 
-Variants are columns and figures rows, so that five variants fit into 80 characters. Both forms are made from the object that
-`harness compare --json` prints; what strangers wrote is escaped as on the page of a run (`reports.html`).
+Variants are columns and figures rows, so that five variants fit into 80 characters. Both forms are
+made from the object that `harness compare --json` prints; what strangers wrote is escaped as on the
+page of a run (`reports.html`).
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ Comparison = Mapping[str, Any]
 
 
 class Figure(NamedTuple):
-    """A row of the table: its name, how a value is shown; `optional` if it is left out where no run has it."""
+    """A row of the table: its name, how a value is shown; `optional` if it is left out where no run
+    has it.
+    """
 
     key: str
     name: str
@@ -40,7 +44,9 @@ def _millions(count: float) -> str:
 
 
 def _mib(num_bytes: float) -> str:
-    return f"{num_bytes / 2**20:,.1f}" if num_bytes < 2**20 * 10_000 else f"{num_bytes / 2**20:,.0f}"
+    return (
+        f"{num_bytes / 2**20:,.1f}" if num_bytes < 2**20 * 10_000 else f"{num_bytes / 2**20:,.0f}"
+    )
 
 
 def _percent(share: float) -> str:
@@ -86,9 +92,10 @@ GROUPS: dict[str, tuple[Figure, ...]] = {
     ),
 }
 NOTE = (
-    "Evaluation: teacher-forced on the reference answers, loss in nats per answer token. ROUGE kept: the least of ROUGE-1, "
-    "-2, -L as a share of the reference's, on generated texts. Peak memory: of the GPU, else of the model's process, "
-    "libraries included. On disk: the files that were read, before any quantisation."
+    "Evaluation: teacher-forced on the reference answers, loss in nats per answer token. ROUGE"
+    " kept: the least of ROUGE-1, -2, -L as a share of the reference's, on generated texts. Peak"
+    " memory: of the GPU, else of the model's process, libraries included. On disk: the files that"
+    " were read, before any quantisation."
 )
 
 
@@ -97,16 +104,33 @@ def sentences(found: Comparison) -> list[str]:
     verdict, rows = found["verdict"], {row["label"]: row for row in found["rows"]}
     reference = verdict["reference"]
 
-    def told(label: str | None, what: str, value: Callable[[Mapping[str, Any]], str], ratio: str = "") -> str:
+    def told(
+        label: str | None, what: str, value: Callable[[Mapping[str, Any]], str], ratio: str = ""
+    ) -> str:
         if label is None:
             return ""
-        beside = f", {rows[label][ratio]:.2f}x of {reference}" if ratio and label != reference and rows[label][ratio] else ""
+        beside = (
+            f", {rows[label][ratio]:.2f}x of {reference}"
+            if ratio and label != reference and rows[label][ratio]
+            else ""
+        )
         return f"{what}: {label}, {value(rows[label])}{beside}"
 
-    best = (lambda row: f"loss {row['eval_loss']:.4f}") if verdict["best_by"] == "eval_loss" else _rouge_text
+    best = (
+        (lambda row: f"loss {row['eval_loss']:.4f}")
+        if verdict["best_by"] == "eval_loss"
+        else _rouge_text
+    )
     extremes = [
-        told(verdict["fastest"], "fastest", lambda row: f"{number(row['tokens_per_s'])} tokens/s", "speed_ratio"),
-        told(verdict["smallest"], "smallest", lambda row: size(row["weights_bytes"]), "weights_ratio"),
+        told(
+            verdict["fastest"],
+            "fastest",
+            lambda row: f"{number(row['tokens_per_s'])} tokens/s",
+            "speed_ratio",
+        ),
+        told(
+            verdict["smallest"], "smallest", lambda row: size(row["weights_bytes"]), "weights_ratio"
+        ),
         told(verdict["best"], "best", best),
     ]
     return list(filter(None, [*extremes, _rouge_sentence(verdict)]))
@@ -123,7 +147,9 @@ def comparable_text(found: Comparison) -> str:
         return "nothing to compare with"
     if found["comparable"]:
         return "comparable: yes, the same load on the same data and machine"
-    return "comparable: NO, these differ: " + "; ".join(f"[{i}] {what}" for i, what in enumerate(found["differences"], 1))
+    return "comparable: NO, these differ: " + "; ".join(
+        f"[{i}] {what}" for i, what in enumerate(found["differences"], 1)
+    )
 
 
 def figures(found: Comparison) -> dict[str, list[tuple[Figure, list[str]]]]:
@@ -159,7 +185,9 @@ def show(found: Comparison, place: Path, console: Console) -> None:
         console.print(_table(found, slice(first, first + fitting)))
     for row in rows:
         if row["status"] not in _COLOUR or row["status"] == "INVALID":
-            console.print(Text.assemble((f"{row['label']}: {row['status']}", "bold"), f"  {row['reason']}"))
+            console.print(
+                Text.assemble((f"{row['label']}: {row['status']}", "bold"), f"  {row['reason']}")
+            )
     console.print(Text(f"comparison: {place / 'compare.html'}", style="dim"), soft_wrap=True)
 
 
@@ -168,7 +196,12 @@ def _head(found: Comparison) -> Panel:
     comparable = Text(comparable_text(found), style="dim" if found["comparable"] else "bold red")
     lost = [Text(sentence, style="bold red") for sentence in missing(found)]
     colour = "red" if lost or not found["comparable"] else "green"
-    return Panel(Group(*map(Text, words), *lost, comparable), title=_subject(found), title_align="left", border_style=colour)
+    return Panel(
+        Group(*map(Text, words), *lost, comparable),
+        title=_subject(found),
+        title_align="left",
+        border_style=colour,
+    )
 
 
 def _table(found: Comparison, part: slice) -> Table:
@@ -177,7 +210,10 @@ def _table(found: Comparison, part: slice) -> Table:
     table.add_column("", min_width=_NAME_WIDTH - 1)
     for row in rows:
         table.add_column(Text(row["label"]), justify="right", header_style="bold", min_width=8)
-    table.add_row("status", *(Text(row["status"], style=_COLOUR.get(row["status"], "bold red")) for row in rows))
+    table.add_row(
+        "status",
+        *(Text(row["status"], style=_COLOUR.get(row["status"], "bold red")) for row in rows),
+    )
     if len({row["model"] for row in found["rows"]}) > 1:
         table.add_row("model", *(Text(row["model"]) for row in rows))
     for group in figures(found).values():
@@ -219,14 +255,22 @@ def render(found: Comparison) -> str:
 
 
 def _link(run: str) -> str:
-    """Where the page of a run inside the comparison's folder is, as an address; empty for the others."""
-    return f"{quote(run)}/report.html" if run and not Path(run).is_absolute() and ".." not in Path(run).parts else ""
+    """Where the page of a run inside the comparison's folder is, as an address; empty for the
+    others.
+    """
+    return (
+        f"{quote(run)}/report.html"
+        if run and not Path(run).is_absolute() and ".." not in Path(run).parts
+        else ""
+    )
 
 
 def _subject(found: Comparison) -> str:
     rows = found["rows"]
     models = list(dict.fromkeys(row["model"] for row in rows))
-    conditions: Mapping[str, str] = next((row["conditions"] for row in rows if row["conditions"]), {})
+    conditions: Mapping[str, str] = next(
+        (row["conditions"] for row in rows if row["conditions"]), {}
+    )
     load = [conditions[key] for key in ("scenario", "dataset") if conditions.get(key)]
     return " · ".join([", ".join(models), *load, f"{len(rows)} variant{'s' * (len(rows) != 1)}"])
 

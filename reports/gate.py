@@ -1,7 +1,8 @@
-"""The accuracy gate as a reader sees it: each candidate's verdict on top, then how sure it is and where it went wrong.
+"""The accuracy gate as a reader sees it: each candidate's verdict on top, then how sure it is and
+where it went wrong.
 
-The screen and gate.html are made from the object that `harness gate --json` prints; what strangers wrote is escaped as on
-the page of a run (`reports.html`).
+The screen and gate.html are made from the object that `harness gate --json` prints; what strangers
+wrote is escaped as on the page of a run (`reports.html`).
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ Row = Mapping[str, Any]
 
 def told(row: Row) -> Text:
     """One line on a run that has just been judged."""
-    return Text.assemble((f"{row['label']} ", "bold"), (row["status"], _COLOUR[row["status"]]), f"  {row['reason']}")
+    return Text.assemble(
+        (f"{row['label']} ", "bold"), (row["status"], _COLOUR[row["status"]]), f"  {row['reason']}"
+    )
 
 
 # ---- words
@@ -55,13 +58,24 @@ def between(ratio: Mapping[str, Any], digits: int = 1) -> str:
 
 def subject(found: Found) -> str:
     reference = found["reference"]
-    return " · ".join([reference["model"], found["dataset"], f"{reference['n']} samples", f"reference {reference['label']}"])
+    return " · ".join(
+        [
+            reference["model"],
+            found["dataset"],
+            f"{reference['n']} samples",
+            f"reference {reference['label']}",
+        ]
+    )
 
 
 def asked(found: Found) -> str:
     """What had to be kept, of what, and who says so."""
     target = found["target"]
-    share = f"{target['key']} % of {target['name']}'s figures" if target["published"] else f"{target['name']} %"
+    share = (
+        f"{target['key']} % of {target['name']}'s figures"
+        if target["published"]
+        else f"{target['name']} %"
+    )
     return (
         f"target {share}, read against the {_against(found)} ({found['why']}); "
         f"{found['confidence']:g} % intervals of {found['resamples']:,} paired bootstrap resamples"
@@ -79,8 +93,15 @@ def noise(found: Found) -> str:
         return "" if control is None else f"the control run was not scored: {control['reason']}"
     same = f"{percent(control['identical'], 1)} % of its outputs are the same"
     figures = found["reference"]["rows_in_batch"], control["rows_in_batch"]
-    words = f"noise floor: {found['reference']['label']} in batches of {figures[1]} instead of {figures[0]}: {same}"
-    return words if control["status"] == "PASS" else f"{words}; the reference itself does not keep the target for sure"
+    words = (
+        f"noise floor: {found['reference']['label']} in batches of {figures[1]} instead of"
+        f" {figures[0]}: {same}"
+    )
+    return (
+        words
+        if control["status"] == "PASS"
+        else f"{words}; the reference itself does not keep the target for sure"
+    )
 
 
 def readings(found: Found) -> dict[str, list[Row]]:
@@ -114,11 +135,18 @@ def show(found: Found, place: Path, console: Console) -> None:
 
 def _head(found: Found) -> Panel:
     lines = [told(row) for row in found["rows"]] or [Text("nothing was judged")]
-    lost = [Text(f"interrupted, not run: {', '.join(found['not_run'])}", style="bold red")] if found["not_run"] else []
+    lost = (
+        [Text(f"interrupted, not run: {', '.join(found['not_run'])}", style="bold red")]
+        if found["not_run"]
+        else []
+    )
     below = [Text(words, style="dim") for words in (asked(found), noise(found)) if words]
     status = found["status"] if found["rows"] and not lost else "UNDECIDED"
     return Panel(
-        Group(*lines, *lost, *below), title=subject(found), title_align="left", border_style=_COLOUR[status].split()[-1]
+        Group(*lines, *lost, *below),
+        title=subject(found),
+        title_align="left",
+        border_style=_COLOUR[status].split()[-1],
     )
 
 
@@ -140,8 +168,12 @@ def _table(found: Found, reading: str, rows: Sequence[Row]) -> Table:
         table.add_column(f"{key} %", min_width=9)
     for row in rows:
         part = row["readings"][reading]
-        figures = [Text.assemble(percent(r["value"]), (f"\n{between(r)}", "dim")) for r in part["ratios"]]
-        table.add_row(Text(row["label"]), *figures, *(_verdict(part["verdicts"][key]) for key in verdicts))
+        figures = [
+            Text.assemble(percent(r["value"]), (f"\n{between(r)}", "dim")) for r in part["ratios"]
+        ]
+        table.add_row(
+            Text(row["label"]), *figures, *(_verdict(part["verdicts"][key]) for key in verdicts)
+        )
     table.caption, table.caption_justify, table.caption_style = (
         "in brackets: by the figure alone, as MLPerf does",
         "left",
@@ -151,18 +183,32 @@ def _table(found: Found, reading: str, rows: Sequence[Row]) -> Table:
 
 
 def _verdict(call: Mapping[str, Any]) -> Text:
-    return Text.assemble((call["status"], _COLOUR[call["status"]]), (f"\n({call['official']})", "dim"))
+    return Text.assemble(
+        (call["status"], _COLOUR[call["status"]]), (f"\n({call['official']})", "dim")
+    )
 
 
 def _parting(found: Found) -> Table:
-    table = Table(title="Outputs", title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(
+        title="Outputs",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for name in ("", "the same, %", "part at token (median)", "empty", "samples"):
         table.add_column(name, justify="right" if name else "left")
     reference = found["reference"]
     table.add_row(Text(reference["label"]), "", "", str(reference["empty"]), str(reference["n"]))
     for row in shown(found):
         median = row["divergence_median"]
-        cells = (percent(row["identical"], 1), "-" if median is None else f"{median:g}", _count(row["empty"]), str(row["n"]))
+        cells = (
+            percent(row["identical"], 1),
+            "-" if median is None else f"{median:g}",
+            _count(row["empty"]),
+            str(row["n"]),
+        )
         table.add_row(Text(row["label"]), *cells)
     return table
 
@@ -206,13 +252,19 @@ def render(found: Found) -> str:
 
 def _link(run: str) -> str:
     """Where the page of a run inside the gate's folder is, as an address; empty for the others."""
-    return f"{quote(run)}/report.html" if run and not Path(run).is_absolute() and ".." not in Path(run).parts else ""
+    return (
+        f"{quote(run)}/report.html"
+        if run and not Path(run).is_absolute() and ".." not in Path(run).parts
+        else ""
+    )
 
 
 def kinds(rows: Sequence[Row]) -> dict[str, list[tuple[str, int, list[Mapping[str, Any] | None]]]]:
     """By key of the dataset's labels: (label, samples, a ratio per row)."""
     found: dict[str, list[tuple[str, int, list[Mapping[str, Any] | None]]]] = {}
-    ratios = [{(label["key"], label["label"]): label["ratio"] for label in row["labels"]} for row in rows]
+    ratios = [
+        {(label["key"], label["label"]): label["ratio"] for label in row["labels"]} for row in rows
+    ]
     for key, label in dict.fromkeys(name for of in ratios for name in of):
         cells = [of.get((key, label)) for of in ratios]
         found.setdefault(key, []).append((label, next(cell["n"] for cell in cells if cell), cells))
@@ -223,7 +275,9 @@ def kinds(rows: Sequence[Row]) -> dict[str, list[tuple[str, int, list[Mapping[st
 
 
 class Mark(NamedTuple):
-    """One ratio in the forest: where its point and the ends of its interval lie, from left to right."""
+    """One ratio in the forest: where its point and the ends of its interval lie, from left to
+    right.
+    """
 
     name: str
     x: float
@@ -235,7 +289,9 @@ class Mark(NamedTuple):
 
 
 class Forest(NamedTuple):
-    """All coordinates are in pixels of a picture `width` by `height`; lines are (x, text, how the text hangs on it)."""
+    """All coordinates are in pixels of a picture `width` by `height`; lines are (x, text, how the
+    text hangs on it).
+    """
 
     width: int
     height: float
@@ -253,9 +309,16 @@ def forest(found: Found, reading: str, rows: Sequence[Row]) -> Forest:
     target = found["target"]
     shares = sorted({0.99, 0.999, target["share"]} if reading != "published" else {target["share"]})
     ratios = [
-        [r for r in row["readings"][reading]["ratios"] if r["name"] in _NAMES and r["value"] is not None] for row in rows
+        [
+            r
+            for r in row["readings"][reading]["ratios"]
+            if r["name"] in _NAMES and r["value"] is not None
+        ]
+        for row in rows
     ]
-    ends = [v for of in ratios for r in of for v in (r["value"], r["low"], r["high"]) if v is not None]
+    ends = [
+        v for of in ratios for r in of for v in (r["value"], r["low"], r["high"]) if v is not None
+    ]
     low, high = min([*ends, *shares, 1.0]), max([*ends, *shares, 1.0])
     room = 0.06 * (high - low)
     low, high = low - room, high + room
@@ -268,15 +331,26 @@ def forest(found: Found, reading: str, rows: Sequence[Row]) -> Forest:
         heads.append((y + _LINE * (len(of) + 1) / 2 - 1, row["label"]))
         for r in of:
             y += _LINE
-            tone = _TONE[r["calls"][target["key"]]["status"]] if target["key"] in r["calls"] else "open"
+            tone = (
+                _TONE[r["calls"][target["key"]]["status"]]
+                if target["key"] in r["calls"]
+                else "open"
+            )
             ends_at = (x(r["low"]), x(r["high"])) if r["low"] is not None else (x(r["value"]),) * 2
             text = f"{percent(r['value'])}  {between(r, 2)}"
             marks.append(Mark(_NAMES[r["name"]], x(r["value"]), *ends_at, y, text, tone))
         y += _GAP
     hung = [
-        (x(share), f"{100 * share:g} %", "end" if share == shares[0] and len(shares) > 1 else "start") for share in shares
+        (
+            x(share),
+            f"{100 * share:g} %",
+            "end" if share == shares[0] and len(shares) > 1 else "start",
+        )
+        for share in shares
     ]
-    return Forest(_WIDTH, y + 34, heads, marks, hung, [(x(t), f"{100 * t:g}") for t in _ticks(low, high)])
+    return Forest(
+        _WIDTH, y + 34, heads, marks, hung, [(x(t), f"{100 * t:g}") for t in _ticks(low, high)]
+    )
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -297,7 +371,11 @@ def bars(row: Row) -> list[Bar]:
     most = max((part["outputs"] for part in row["divergence"]), default=0) or 1
     return [
         Bar(
-            f"{part['first']}" if part["first"] == part["last"] else f"{part['first']}-{part['last']}",
+            (
+                f"{part['first']}"
+                if part["first"] == part["last"]
+                else f"{part['first']}-{part['last']}"
+            ),
             part["outputs"],
             part["outputs"] / most,
         )

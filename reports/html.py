@@ -1,11 +1,14 @@
-"""The page of a run: report.html, one file that opens from disk, needs no network and runs no script.
+"""The page of a run: report.html, one file that opens from disk, needs no network and runs no
+script.
 
-Everything that a model, a server or a user could have written is hostile here. It passes through one place: jinja2 calls
-`visible` on every string (control, bidi and other unseen characters become readable marks) and then escapes it. Only the
-pictures of `reports.plots` are taken as they are; they contain no foreign text. The page also carries a policy that forbids
-scripts and remote content, should anything slip through.
+Everything that a model, a server or a user could have written is hostile here. It passes through
+one place: jinja2 calls `visible` on every string (control, bidi and other unseen characters become
+readable marks) and then escapes it. Only the pictures of `reports.plots` are taken as they are;
+they contain no foreign text. The page also carries a policy that forbids scripts and remote
+content, should anything slip through.
 
-A new part of the page is a function (result, log, telemetry) -> Section | None and one line in SECTIONS.
+A new part of the page is a function (result, log, telemetry) -> Section | None and one line in
+SECTIONS.
 """
 
 from __future__ import annotations
@@ -65,10 +68,18 @@ def render(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> str:
         result=result,
         tiles=_tiles(result),
         not_mlperf=not_mlperf(result),
-        sections=[section for function in SECTIONS if (section := function(result, log, telemetry)) is not None],
+        sections=[
+            section
+            for function in SECTIONS
+            if (section := function(result, log, telemetry)) is not None
+        ],
         groups=[(title, rows) for title, rows in (("Slowest", slowest), ("First", first)) if rows],
         on_page={sample.id for sample in (*slowest, *first)},
-        details={"Settings": result["settings"], "Environment": result["environment"], "Files": result["files"]},
+        details={
+            "Settings": result["settings"],
+            "Environment": result["environment"],
+            "Files": result["files"],
+        },
     )
 
 
@@ -81,7 +92,9 @@ def shown_samples(log: RunLog) -> tuple[list[Shown], list[Shown]]:
 
 
 def visible(text: str) -> str:
-    """The same text with everything unseen made visible: ANSI escapes, other controls, bidi marks, lone surrogates."""
+    """The same text with everything unseen made visible: ANSI escapes, other controls, bidi marks,
+    lone surrogates.
+    """
     return _UNSEEN.sub(lambda match: f"⟨U+{ord(match[0]):04X}⟩", text)
 
 
@@ -89,16 +102,29 @@ def visible(text: str) -> str:
 
 
 def _latency(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
-    names = {"ttft_ms": "TTFT", "tpot_ms": "TPOT", "itl_ms": "ITL", "latency_ms": "latency", "issue_lag_ms": "issue lag"}
+    names = {
+        "ttft_ms": "TTFT",
+        "tpot_ms": "TPOT",
+        "itl_ms": "ITL",
+        "latency_ms": "latency",
+        "issue_lag_ms": "issue lag",
+    }
     columns = ("mean", "p50", "p90", "p95", "p97", "p99", "p99.9", "max", "n")
-    rows = [(names.get(key, key), *(number(row[c]) for c in columns)) for key, row in result["latency"].items() if row["n"]]
-    return Section("Latency", ("milliseconds", *columns), tuple(rows), _LATENCY_NOTE) if rows else None
+    rows = [
+        (names.get(key, key), *(number(row[c]) for c in columns))
+        for key, row in result["latency"].items()
+        if row["n"]
+    ]
+    return (
+        Section("Latency", ("milliseconds", *columns), tuple(rows), _LATENCY_NOTE) if rows else None
+    )
 
 
 _LATENCY_NOTE = (
-    "TTFT and latency count from the moment a sample was due, not from when it was issued. TPOT is (latency − TTFT) / "
-    "(tokens − 1), undefined for answers of one token. ITL are the gaps between the tokens of a sample, all samples pooled. "
-    "Percentiles are values that occurred (no interpolation)."
+    "TTFT and latency count from the moment a sample was due, not from when it was issued. TPOT is"
+    " (latency − TTFT) / (tokens − 1), undefined for answers of one token. ITL are the gaps between"
+    " the tokens of a sample, all samples pooled. Percentiles are values that occurred (no"
+    " interpolation)."
 )
 
 
@@ -113,7 +139,11 @@ def _throughput(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) ->
     }
     done = f"{counts['completed']:,} of {counts['samples']:,}"
     lost = ", ".join(f"{counts[key]:,} {key}" for key in ("failed", "unfinished") if counts[key])
-    rows = [*_rows(rates), ("completed", done + (f" ({lost})" if lost else "")), ("tokens", f"{counts['tokens']:,}")]
+    rows = [
+        *_rows(rates),
+        ("completed", done + (f" ({lost})" if lost else "")),
+        ("tokens", f"{counts['tokens']:,}"),
+    ]
     return Section("Throughput", (), tuple(rows))
 
 
@@ -148,7 +178,10 @@ def _evaluation(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) ->
         "answers": (scores["eval_samples"], ""),
         "answer tokens": (scores["eval_tokens"], ""),
     }
-    note = "Teacher-forced on the reference answers, after the run: how well the model expects each next token of them."
+    note = (
+        "Teacher-forced on the reference answers, after the run: how well the model expects each"
+        " next token of them."
+    )
     return Section("Evaluation", (), tuple(_rows(figures)), note)
 
 
@@ -157,7 +190,12 @@ def _energy(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Sec
         return None
     figures = {"in all": "joules", "per token": "joules_per_token", "mean power": "watts_mean"}
     units = ("J", "J", "W")
-    rows = _rows({name: (energy[key], unit) for (name, key), unit in zip(figures.items(), units, strict=True)})
+    rows = _rows(
+        {
+            name: (energy[key], unit)
+            for (name, key), unit in zip(figures.items(), units, strict=True)
+        }
+    )
     return Section("Energy", (), tuple(rows), energy["source"])
 
 
@@ -170,27 +208,55 @@ def _driver(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Sec
             "channel round trip": (driver["channel_roundtrip_us"], "µs"),
         }
     )
-    return Section("Driver", (), tuple(rows), "The harness itself: what it took from the machine.") if rows else None
+    return (
+        Section("Driver", (), tuple(rows), "The harness itself: what it took from the machine.")
+        if rows
+        else None
+    )
 
 
 def _search(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
     rows = [
-        (str(i), number(step["target_qps"]), "kept" if step["limits_kept"] else "not kept", step["folder"])
+        (
+            str(i),
+            number(step["target_qps"]),
+            "kept" if step["limits_kept"] else "not kept",
+            step["folder"],
+        )
         for i, step in enumerate(result["search"], 1)
     ]
-    note = "The highest rate that keeps the limits: doubled until one fails, then halved. The page shows the best run."
-    return Section("Search", ("step", "queries/s", "limits", "run"), tuple(rows), note) if rows else None
+    note = (
+        "The highest rate that keeps the limits: doubled until one fails, then halved. The page"
+        " shows the best run."
+    )
+    return (
+        Section("Search", ("step", "queries/s", "limits", "run"), tuple(rows), note)
+        if rows
+        else None
+    )
 
 
 def _division(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
     if not (division := result.get("division")):
         return None
     rows = tuple(
-        (row["name"], setting_text(row["value"], row["unit"]), setting_text(row["asked"], row["unit"]))
+        (
+            row["name"],
+            setting_text(row["value"], row["unit"]),
+            setting_text(row["asked"], row["unit"]),
+        )
         for row in division["differs"]
     )
-    note = "Closed: model, dataset, generation limits and rules are those of the profile. Stricter is not different."
-    return Section(f"Division: {division['name']}", ("differs", "here", "the profile asks") if rows else (), rows, note)
+    note = (
+        "Closed: model, dataset, generation limits and rules are those of the profile. Stricter is"
+        " not different."
+    )
+    return Section(
+        f"Division: {division['name']}",
+        ("differs", "here", "the profile asks") if rows else (),
+        rows,
+        note,
+    )
 
 
 def _settings(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
@@ -202,13 +268,19 @@ def _settings(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> S
 def _over_run(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
     note = "Where each sample was due, and how long it took from there."
     if len(log) > plots.MAX_POINTS:
-        note += f" Of {len(log):,} samples an even choice and the slowest of each stretch are drawn."
+        note += (
+            f" Of {len(log):,} samples an even choice and the slowest of each stretch are drawn."
+        )
     return _picture("Over the run", plots.samples_over_run(log, _limit_ns(result, "ttft")), note)
 
 
 def _cumulative(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
     svg = plots.cumulative(log, _judged(result), _limit_ns(result, "ttft"))
-    return _picture("Cumulative distribution", svg, "The share of completed samples that were at least this fast.")
+    return _picture(
+        "Cumulative distribution",
+        svg,
+        "The share of completed samples that were at least this fast.",
+    )
 
 
 def _tpot(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
@@ -221,12 +293,16 @@ def _load(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Secti
 
 
 def _machine(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
-    return _picture("Machine", plots.machine_over_run(telemetry), "Sampled once a second by a process of its own.")
+    return _picture(
+        "Machine",
+        plots.machine_over_run(telemetry),
+        "Sampled once a second by a process of its own.",
+    )
 
 
 SECTIONS: tuple[SectionFn, ...] = (
-    _search, _latency, _throughput, _memory, _quality, _evaluation, _energy, _driver, _over_run, _cumulative, _tpot, _load,
-    _machine, _division, _settings,
+    _search, _latency, _throughput, _memory, _quality, _evaluation, _energy, _driver, _over_run,
+    _cumulative, _tpot, _load, _machine, _division, _settings,
 )  # fmt: skip
 
 
@@ -234,7 +310,11 @@ SECTIONS: tuple[SectionFn, ...] = (
 
 
 def _rows(figures: Mapping[str, tuple[float | None, str]]) -> list[tuple[str, str]]:
-    return [(name, f"{number(value)} {unit}".strip()) for name, (value, unit) in figures.items() if value is not None]
+    return [
+        (name, f"{number(value)} {unit}".strip())
+        for name, (value, unit) in figures.items()
+        if value is not None
+    ]
 
 
 def _picture(title: str, svg: str, note: str) -> Section | None:
@@ -247,7 +327,8 @@ def _tiles(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     judged = percentile_name(result["settings"]["run"]["percentile"])
     tiles = [(headline["name"], headline["value"], headline["unit"])]
     tiles += [
-        (f"{judged} {name}", latency[key].get(judged), "ms") for key, name in (("ttft_ms", "TTFT"), ("tpot_ms", "TPOT"))
+        (f"{judged} {name}", latency[key].get(judged), "ms")
+        for key, name in (("ttft_ms", "TTFT"), ("tpot_ms", "TPOT"))
     ]
     tiles += [("throughput", result["throughput"]["tokens_per_s"] or None, "tokens/s")]
     tiles += [("rougeL", result["accuracy"].get("rougeL"), "of 100")]
@@ -268,7 +349,14 @@ def _judged(result: Mapping[str, Any]) -> float | None:
 def _limit_ns(result: Mapping[str, Any], name: str) -> int | None:
     """The limit that was judged, if it was."""
     rule = f"{name}_{percentile_name(result['settings']['run']['percentile'])}"
-    return next((round(v["limit"] * 1e6) for v in result["verdicts"] if v["rule"] == rule and v["limit"] is not None), None)
+    return next(
+        (
+            round(v["limit"] * 1e6)
+            for v in result["verdicts"]
+            if v["rule"] == rule and v["limit"] is not None
+        ),
+        None,
+    )
 
 
 def _shown(log: RunLog, i: int) -> Shown:

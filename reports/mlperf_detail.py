@@ -1,4 +1,6 @@
-"""mlperf_log_detail.txt: every event as one marked JSON line. What differs from LoadGen's is listed in `mlperf_logs`."""
+"""mlperf_log_detail.txt: every event as one marked JSON line. What differs from LoadGen's is listed
+in `mlperf_logs`.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,23 @@ from reports.mlperf_facts import Generated, Header, Lines, Results, Settings
 
 MARK = ":::MLLOG "
 _COUNTERS = (
-    "swap_request_slots_retry_count", "swap_request_slots_retry_retry_count", "swap_request_slots_retry_reencounter_count",
-    "start_reading_entries_retry_count", "tls_total_log_cas_fail_count", "tls_total_swap_buffers_slot_retry_count",
+    "swap_request_slots_retry_count", "swap_request_slots_retry_retry_count",
+    "swap_request_slots_retry_reencounter_count", "start_reading_entries_retry_count",
+    "tls_total_log_cas_fail_count", "tls_total_swap_buffers_slot_retry_count",
 )  # fmt: skip
 
 
-def detail(header: Header, settings: Settings, sets: Sequence[Generated], results: Results, log: RunLog) -> str:
+def detail(
+    header: Header, settings: Settings, sets: Sequence[Generated], results: Results, log: RunLog
+) -> str:
     """Every event as one marked JSON line."""
     accuracy = settings.effective["effective_test_mode"] == "AccuracyOnly"
     starting = "Starting accuracy mode" if accuracy else "Starting performance mode"
-    lines = [*_events(_head_lines(header)), *_events(settings.requested), *_events(settings.effective)]
+    lines = [
+        *_events(_head_lines(header)),
+        *_events(settings.requested),
+        *_events(settings.effective),
+    ]
     lines.append(_event("generic_message", starting))
     end_ns, at = _last_ns(log), 0
     for i, part in enumerate(sets):
@@ -71,21 +80,31 @@ def _generated_lines(part: Generated) -> dict[str, Any]:
 def _message_events(results: Results, at_ns: int) -> list[str]:
     return [
         *(_event("error_runtime", text, at_ns, error=True) for text in results.errors),
-        *(_event("warning_generic_message", text, at_ns, warning=True) for text in results.warnings),
+        *(
+            _event("warning_generic_message", text, at_ns, warning=True)
+            for text in results.warnings
+        ),
         *([_event("generic_message", results.ending, at_ns)] if results.ending else []),
     ]
 
 
 def _power_lines(header: Header, log: RunLog, span: slice) -> dict[str, Any]:
-    """When a power meter's readings count: from the first sample due to the last completion, in UTC."""
+    """When a power meter's readings count: from the first sample due to the last completion, in
+    UTC.
+    """
     due, done = log.due_ns[span], log.done_ns[span]
     begin_ns = int(due.min()) if len(due) else 0
     end_ns = max(begin_ns, int(done.max(initial=0)))
-    return {"power_begin": _moment(header.started_at, begin_ns), "power_end": _moment(header.started_at, end_ns)}
+    return {
+        "power_begin": _moment(header.started_at, begin_ns),
+        "power_end": _moment(header.started_at, end_ns),
+    }
 
 
 def _moment(started_at: str, after_ns: int) -> str:
-    moment = dt.datetime.fromisoformat(started_at).astimezone(dt.UTC) + dt.timedelta(microseconds=after_ns // 1000)
+    moment = dt.datetime.fromisoformat(started_at).astimezone(dt.UTC) + dt.timedelta(
+        microseconds=after_ns // 1000
+    )
     return f"{moment:%m-%d-%Y %H:%M:%S}.{moment.microsecond // 1000:03d}"
 
 
@@ -99,9 +118,10 @@ def _events(lines: Lines, at_ns: int = 0) -> list[str]:
 
 def _event(key: str, value: Any, at_ns: int = 0, error: bool = False, warning: bool = False) -> str:
     return (
-        f'{MARK}{{"key": "{key}", "value": {_json(value)}, "time_ms": {at_ns // 10**6}.{at_ns % 10**6:06d}, '
-        f'"namespace": "mlperf::logging", "event_type": "POINT_IN_TIME", "metadata": {{"is_error": {_json(error)}, '
-        f'"is_warning": {_json(warning)}, "file": "mlperf_logs.py", "line_no": 0, "pid": 0, "tid": 0}}}}'
+        f'{MARK}{{"key": "{key}", "value": {_json(value)}, "time_ms":'
+        f' {at_ns // 10**6}.{at_ns % 10**6:06d}, "namespace": "mlperf::logging", "event_type":'
+        f' "POINT_IN_TIME", "metadata": {{"is_error": {_json(error)}, "is_warning":'
+        f' {_json(warning)}, "file": "mlperf_logs.py", "line_no": 0, "pid": 0, "tid": 0}}}}'
     )
 
 

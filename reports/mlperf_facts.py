@@ -1,4 +1,6 @@
-"""What do LoadGen's logs tell of a run? The values, under LoadGen's names; `mlperf_logs` makes the files of them."""
+"""What do LoadGen's logs tell of a run? The values, under LoadGen's names; `mlperf_logs` makes the
+files of them.
+"""
 
 from __future__ import annotations
 

@@ -26,7 +26,12 @@ samples_per_query value"""
 def summary(header: Header, settings: Settings, results: Results) -> str:
     """The page for people; only the two closing lines in accuracy mode, as LoadGen has it."""
     parts = _summary_lines(header, settings, results) if results.lines else []
-    parts += ["", _tally(len(results.warnings), "warning"), "", _tally(len(results.errors), "ERROR")]
+    parts += [
+        "",
+        _tally(len(results.warnings), "warning"),
+        "",
+        _tally(len(results.errors), "ERROR"),
+    ]
     return "\n".join(parts) + "\n"
 
 
@@ -39,7 +44,11 @@ def _summary_lines(header: Header, settings: Settings, results: Results) -> list
         f"Mode     : {settings.effective['effective_test_mode']}",
         *_headline(scenario, results),
         f"Result is : {lines['result_validity']}",
-        *(f"{label}{'Yes' if lines[key] else 'NO'}" for key, label in _CONDITIONS.items() if key in lines),
+        *(
+            f"{label}{'Yes' if lines[key] else 'NO'}"
+            for key, label in _CONDITIONS.items()
+            if key in lines
+        ),
         *(["Recommendations:"] if lines["result_validity"] == "INVALID" else []),
         *(f" * {text}" for text in results.recommendations),
         *_early_stopping(scenario, results),
@@ -63,17 +72,32 @@ def _headline(scenario: str, results: Results) -> list[str]:
     tokens = "result_tokens_per_second" in lines or "result_token_throughput" in lines
     if scenario == "Server":
         return [
-            f"Completed samples per second    : {_fixed(lines['result_completed_samples_per_sec'])}",
-            *([f"Completed tokens per second: {_fixed(lines['result_completed_tokens_per_second'])}"] if tokens else []),
+            (
+                "Completed samples per second    :"
+                f" {_fixed(lines['result_completed_samples_per_sec'])}"
+            ),
+            *(
+                [
+                    "Completed tokens per second:"
+                    f" {_fixed(lines['result_completed_tokens_per_second'])}"
+                ]
+                if tokens
+                else []
+            ),
             *_labelled(
-                lines, "result_inferred_completed_tokens_per_second", "Completed tokens per second (inferred): ", _fixed
+                lines,
+                "result_inferred_completed_tokens_per_second",
+                "Completed tokens per second (inferred): ",
+                _fixed,
             ),
         ]
     if scenario == "Offline":
         return [
             f"Samples per second: {_plain(lines['result_samples_per_second'])}",
             *_labelled(lines, "result_tokens_per_second", "Tokens per second: ", _plain),
-            *_labelled(lines, "result_inferred_tokens_per_second", "Tokens per second (inferred): ", _plain),
+            *_labelled(
+                lines, "result_inferred_tokens_per_second", "Tokens per second (inferred): ", _plain
+            ),
         ]
     first = [f"{th} first token percentile latency (ns) : {_plain(results.first_token_tail_ns)}"]
     return [f"{th} percentile latency (ns) : {_plain(results.tail_ns)}", *(first if tokens else [])]
@@ -88,22 +112,35 @@ def _early_stopping(scenario: str, results: Results) -> list[str]:
 def _rates(scenario: str, lines: Lines) -> list[str]:
     if scenario == "SingleStream":
         return [
-            f"QPS w/ loadgen overhead         : {_fixed(lines['result_qps_with_loadgen_overhead'])}",
-            f"QPS w/o loadgen overhead        : {_fixed(lines['result_qps_without_loadgen_overhead'])}",
+            (
+                "QPS w/ loadgen overhead         :"
+                f" {_fixed(lines['result_qps_with_loadgen_overhead'])}"
+            ),
+            (
+                "QPS w/o loadgen overhead        :"
+                f" {_fixed(lines['result_qps_without_loadgen_overhead'])}"
+            ),
             "",
         ]
     if scenario == "Server":
-        return [f"Scheduled samples per second : {_fixed(lines['result_scheduled_samples_per_sec'])}"]
+        return [
+            f"Scheduled samples per second : {_fixed(lines['result_scheduled_samples_per_sec'])}"
+        ]
     return ["Per-query latency:  "] if scenario == "MultiStream" else []
 
 
 def _latencies(scenario: str, lines: Lines) -> list[str]:
     query = scenario == "MultiStream"
     spread = "result_{}_query_latency_ns" if query else "result_{}_latency_ns"
-    tails = "result_{}_percentile_per_query_latency_ns" if query else "result_{}_percentile_latency_ns"
+    tails = (
+        "result_{}_percentile_per_query_latency_ns" if query else "result_{}_percentile_latency_ns"
+    )
     return [
         *(f"{f'{k.title()} latency (ns)':<32}: {_plain(lines[spread.format(k)])}" for k in _SPREAD),
-        *(f"{p} percentile latency (ns)   : {_plain(lines[tails.format(p)])}" for p in _PERCENTILES),
+        *(
+            f"{p} percentile latency (ns)   : {_plain(lines[tails.format(p)])}"
+            for p in _PERCENTILES
+        ),
     ]
 
 
@@ -115,30 +152,56 @@ def _tokens(scenario: str, results: Results) -> list[str]:
         return []
     rates = {
         "SingleStream": [
-            f"TPS w/ loadgen overhead         : {_fixed(lines['result_token_throughput_with_loadgen_overhead'])}",
+            (
+                "TPS w/ loadgen overhead         :"
+                f" {_fixed(lines['result_token_throughput_with_loadgen_overhead'])}"
+            ),
             f"TPS w/o loadgen overhead        : {_fixed(results.tokens_per_s_alone)}",
         ],
-        "Server": [f"Completed tokens per second                 : {_fixed(lines['result_completed_tokens_per_second'])}"],
+        "Server": [
+            "Completed tokens per second                 :"
+            f" {_fixed(lines['result_completed_tokens_per_second'])}"
+        ],
     }
     first, later = "result_first_token_{}_latency_ns", "result_time_to_output_token_{}"
-    first_tail, later_tail = "result_first_token_{}_percentile_latency_ns", "result_time_per_output_token_{}_percentile_ns"
+    first_tail, later_tail = (
+        "result_first_token_{}_percentile_latency_ns",
+        "result_time_per_output_token_{}_percentile_ns",
+    )
     return [
         "",
         *rates.get(scenario, []),
-        *(f"{f'{k.title()} First Token latency (ns)':<44}: {_plain(lines[first.format(k)])}" for k in _SPREAD),
-        *(f"{p} percentile first token latency (ns)   : {_plain(lines[first_tail.format(p)])}" for p in _PERCENTILES),
+        *(
+            f"{f'{k.title()} First Token latency (ns)':<44}: {_plain(lines[first.format(k)])}"
+            for k in _SPREAD
+        ),
+        *(
+            f"{p} percentile first token latency (ns)   : {_plain(lines[first_tail.format(p)])}"
+            for p in _PERCENTILES
+        ),
         "",
-        *(f"{f'{k.title()} Time per Output Token (ns)':<46}: {_plain(lines[later.format(k)])}" for k in _SPREAD),
-        *(f"{p} percentile time to output token (ns)   : {_plain(lines[later_tail.format(p)])}" for p in _PERCENTILES),
+        *(
+            f"{f'{k.title()} Time per Output Token (ns)':<46}: {_plain(lines[later.format(k)])}"
+            for k in _SPREAD
+        ),
+        *(
+            f"{p} percentile time to output token (ns)   : {_plain(lines[later_tail.format(p)])}"
+            for p in _PERCENTILES
+        ),
     ]
 
 
 def _parameters(settings: Settings) -> list[str]:
     shown = [
-        f"{label}{':' if label.endswith(')') else ' :'} {int(value) if isinstance(value, bool) else _plain(value)}"
+        f"{label}{':' if label.endswith(')') else ' :'}"
+        f" {int(value) if isinstance(value, bool) else _plain(value)}"
         for label, value in settings.parameters.items()
     ]
-    return [*shown, _PADDED_SETS] if settings.effective["effective_sample_concatenate_permutation"] else shown
+    return (
+        [*shown, _PADDED_SETS]
+        if settings.effective["effective_sample_concatenate_permutation"]
+        else shown
+    )
 
 
 def _labelled(lines: Lines, key: str, label: str, form: Any) -> list[str]:
@@ -158,4 +221,7 @@ def _fixed(value: float | None) -> str:
 def _tally(count: int, word: str) -> str:
     if not count:
         return f"No {word.lower()}s encountered during test."
-    return f"{count} {word}{'' if count == 1 else 'S' if word.isupper() else 's'} encountered. See detailed log."
+    return (
+        f"{count} {word}{'' if count == 1 else 'S' if word.isupper() else 's'} encountered. See"
+        " detailed log."
+    )

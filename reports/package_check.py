@@ -1,8 +1,10 @@
-"""Would MLCommons' submission checker refuse this tree, and what is wrong with it that the checker does not see?
+"""Would MLCommons' submission checker refuse this tree, and what is wrong with it that the checker
+does not see?
 
-`problems` reads a tree (path -> text) and answers in sentences; an empty list is a clean tree. What the checker of that
-round refuses comes as it is. What it lets pass (INVALID runs, errors in the performance log, interactive limits, a missing
-summary, a run of the wrong mode) ends in UNSEEN. Power results and endpoints logs are not looked at.
+`problems` reads a tree (path -> text) and answers in sentences; an empty list is a clean tree. What
+the checker of that round refuses comes as it is. What it lets pass (INVALID runs, errors in the
+performance log, interactive limits, a missing summary, a run of the wrong mode) ends in UNSEEN.
+Power results and endpoints logs are not looked at.
 """
 
 from __future__ import annotations
@@ -33,7 +35,11 @@ Tree = Mapping[str, str]  # path inside the submission, with slashes -> content
 
 _MARK = re.compile(r":::(MLLOG|ENDPTS)")
 _HASH = re.compile(r"^hash=\w+$", re.MULTILINE)
-_SEEDS = ("effective_qsl_rng_seed", "effective_sample_index_rng_seed", "effective_schedule_rng_seed")
+_SEEDS = (
+    "effective_qsl_rng_seed",
+    "effective_sample_index_rng_seed",
+    "effective_schedule_rng_seed",
+)
 _FIGURES = {
     "Offline": ("result_samples_per_second", "result_tokens_per_second"),
     "Server": ("result_completed_samples_per_sec", "result_completed_tokens_per_second"),
@@ -70,12 +76,17 @@ class Place(NamedTuple):
 
 
 def problems(tree: Tree, version: str = "v6.1") -> list[str]:
-    """One sentence for each; they name the file. Raises BadInput for a round that is not known here."""
+    """One sentence for each; they name the file. Raises BadInput for a round that is not known
+    here.
+    """
     if version not in ROUNDS:
         raise unknown("round", version, ROUNDS)
     places = _places(tree)
     if not places:
-        return ["there is no result in the tree: <division>/<submitter>/results/<system>/<benchmark>/<Scenario>/"]
+        return [
+            "there is no result in the tree:"
+            " <division>/<submitter>/results/<system>/<benchmark>/<Scenario>/"
+        ]
     systems = {(place.root, place.system): place for place in places}
     return [
         *(sentence for place in systems.values() for sentence in _system(tree, place)),
@@ -87,7 +98,9 @@ def problems(tree: Tree, version: str = "v6.1") -> list[str]:
 def read_tree(folder: Path) -> dict[str, str]:
     """The files of a submission that are text. Raises BadInput."""
     if not folder.is_dir():
-        raise BadInput(f"reading {folder}", "no such folder", "the root of a submission", "Check the path.")
+        raise BadInput(
+            f"reading {folder}", "no such folder", "the root of a submission", "Check the path."
+        )
     found = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         with path.open(encoding="utf-8", errors="replace", newline="") as file:
@@ -97,7 +110,13 @@ def read_tree(folder: Path) -> dict[str, str]:
 
 def _places(tree: Tree) -> list[Place]:
     parts = (path.split("/") for path in tree)
-    return sorted({Place(p[0], p[1], *p[3:6]) for p in parts if len(p) > 6 and p[0] in DIVISIONS and p[2] == "results"})
+    return sorted(
+        {
+            Place(p[0], p[1], *p[3:6])
+            for p in parts
+            if len(p) > 6 and p[0] in DIVISIONS and p[2] == "results"
+        }
+    )
 
 
 # ---- the system
@@ -131,7 +150,10 @@ def _result(tree: Tree, place: Place, version: str) -> Iterator[str]:
     round_ = ROUNDS[version]
     yield from _measurements(tree, place)
     if place.benchmark not in round_.benchmarks:
-        yield f"{place.results}: {place.benchmark} is no benchmark of {version}: {', '.join(round_.benchmarks)}"
+        yield (
+            f"{place.results}: {place.benchmark} is no benchmark of {version}:"
+            f" {', '.join(round_.benchmarks)}"
+        )
         return
     benchmark = round_.benchmarks[place.benchmark]
     yield from _performance(tree, place, benchmark, round_.seeds)
@@ -158,7 +180,9 @@ def _measurements(tree: Tree, place: Place) -> Iterator[str]:
         yield f"{path}: fill in {', '.join(empty)}"
 
 
-def _performance(tree: Tree, place: Place, benchmark: Benchmark, seeds: tuple[int, ...]) -> Iterator[str]:
+def _performance(
+    tree: Tree, place: Place, benchmark: Benchmark, seeds: tuple[int, ...]
+) -> Iterator[str]:
     folder = f"{place.results}/performance/run_1"
     path = f"{folder}/{DETAIL}"
     if f"{folder}/{SUMMARY}" not in tree:
@@ -171,7 +195,9 @@ def _performance(tree: Tree, place: Place, benchmark: Benchmark, seeds: tuple[in
     yield from (f"{path}: {sentence}{UNSEEN}" for sentence in _unseen(log, errors, place))
 
 
-def _timed(log: Mapping[str, Any], place: Place, benchmark: Benchmark, seeds: tuple[int, ...]) -> Iterator[str]:
+def _timed(
+    log: Mapping[str, Any], place: Place, benchmark: Benchmark, seeds: tuple[int, ...]
+) -> Iterator[str]:
     """What the checker looks at, with the limits of the scenario's own folder."""
     scenario = log.get("effective_scenario")
     if scenario != ("Server" if place.scenario == "Interactive" else place.scenario):
@@ -200,13 +226,19 @@ def _latencies(log: Mapping[str, Any], place: Place, benchmark: Benchmark) -> It
         return
     ttft_ms, tpot_ms = benchmark.limits_ms[place.scenario]
     lax_ms = benchmark.limits_ms["Server"]
-    names = ("result_first_token_99.00_percentile_latency_ns", "result_time_per_output_token_99.00_percentile_ns")
+    names = (
+        "result_first_token_99.00_percentile_latency_ns",
+        "result_time_per_output_token_99.00_percentile_ns",
+    )
     for key, limit_ms, checked_ms in zip(names, (ttft_ms, tpot_ms), lax_ms, strict=True):
         if not _is_number(log.get(key)):
             yield f"{key} is missing"
         elif log[key] >= limit_ms * 10**6:
             unseen = UNSEEN if log[key] < checked_ms * 10**6 else ""
-            yield f"{key} is {log[key] / 1e6:g} ms; {place.scenario} needs less than {limit_ms} ms{unseen}"
+            yield (
+                f"{key} is {log[key] / 1e6:g} ms; {place.scenario} needs less than {limit_ms}"
+                f" ms{unseen}"
+            )
     most_s = benchmark.target_latency_s
     if most_s is not None and log.get("effective_target_latency_ns", 0) > most_s * 10**9:
         yield f"effective_target_latency_ns is above {most_s} s"
@@ -217,7 +249,10 @@ def _unseen(log: Mapping[str, Any], errors: list[str], place: Place) -> Iterator
     if log.get("effective_test_mode") != "PerformanceOnly":
         yield f"the mode is {log.get('effective_test_mode')}, not PerformanceOnly"
     if log.get("result_validity") != "VALID":
-        verdict, reason = log.get("result_validity", "without a verdict"), log.get("result_invalid_reason")
+        verdict, reason = (
+            log.get("result_validity", "without a verdict"),
+            log.get("result_invalid_reason"),
+        )
         yield f"the run is {verdict}" + (f": {reason}" if reason else "")
     for key in ("result_min_duration_met", "result_min_queries_met", "result_perf_constraints_met"):
         if log.get(key) is False:
@@ -229,7 +264,9 @@ def _unseen(log: Mapping[str, Any], errors: list[str], place: Place) -> Iterator
     for flag in ("unique", "same"):
         if log.get(f"effective_performance_issue_{flag}"):
             yield f"performance_issue_{flag} is on"
-    if kind := next((word for word in _PRETENDERS if word in str(log.get("sut_name", "")).split()), None):
+    if kind := next(
+        (word for word in _PRETENDERS if word in str(log.get("sut_name", "")).split()), None
+    ):
         yield f"the system under test was {kind}: no model ran"
 
 
@@ -239,13 +276,18 @@ def _accuracy(tree: Tree, place: Place, benchmark: Benchmark) -> Iterator[str]:
     if complaint:
         yield complaint
     else:
-        yield from (f"{folder}/{DETAIL}: {sentence}" for sentence in _accuracy_log(log, errors, benchmark))
+        yield from (
+            f"{folder}/{DETAIL}: {sentence}" for sentence in _accuracy_log(log, errors, benchmark)
+        )
     size_bytes = len(tree.get(f"{folder}/{ACCURACY}", "").encode())
     if f"{folder}/{ACCURACY}" not in tree:
         yield f"{folder}/{ACCURACY}: missing"
     elif size_bytes > MAX_ACCURACY_LOG_BYTES:
         yield f"{folder}/{ACCURACY}: {size_bytes} bytes; at most {MAX_ACCURACY_LOG_BYTES}"
-    yield from (f"{folder}/accuracy.txt: {s}" for s in _scores(tree.get(f"{folder}/accuracy.txt"), place, benchmark))
+    yield from (
+        f"{folder}/accuracy.txt: {s}"
+        for s in _scores(tree.get(f"{folder}/accuracy.txt"), place, benchmark)
+    )
 
 
 def _accuracy_log(log: Mapping[str, Any], errors: list[str], benchmark: Benchmark) -> Iterator[str]:
@@ -260,7 +302,9 @@ def _accuracy_log(log: Mapping[str, Any], errors: list[str], benchmark: Benchmar
 
 
 def _scores(text: str | None, place: Place, benchmark: Benchmark) -> Iterator[str]:
-    """The open division must report its accuracy (which the checker does not ask for); the others must reach it."""
+    """The open division must report its accuracy (which the checker does not ask for); the others
+    must reach it.
+    """
     if text is None:
         yield "missing"
         return
@@ -268,7 +312,9 @@ def _scores(text: str | None, place: Place, benchmark: Benchmark) -> Iterator[st
     if not _HASH.search(text):
         yield f"no line hash=<sha256 of the whole {ACCURACY}>{unseen}"
     found = scores_in(text)
-    if missing := [name for name, (least, _) in benchmark.accuracy.items() if least and name not in found]:
+    if missing := [
+        name for name, (least, _) in benchmark.accuracy.items() if least and name not in found
+    ]:
         yield f"no {', '.join(missing)}{unseen}"
     for name, (least, most) in benchmark.accuracy.items():
         if place.division != "open" and name in found and not least <= found[name] <= most:
@@ -277,21 +323,27 @@ def _scores(text: str | None, place: Place, benchmark: Benchmark) -> Iterator[st
 
 def scores_in(text: str) -> dict[str, float]:
     """The metrics of an accuracy.txt: `'rouge1': 38.7792`, the number quoted or not."""
-    return {name: float(number) for name, number in re.findall(r"'(\w+)':\s'?(\d+(?:\.\d*)?)", text)}
+    return {
+        name: float(number) for name, number in re.findall(r"'(\w+)':\s'?(\d+(?:\.\d*)?)", text)
+    }
 
 
 # ---- which scenarios belong together
 
 
 def _scenario_sets(places: list[Place], version: str) -> Iterator[str]:
-    """Closed and network: offline with server or interactive; on the edge single-stream with offline."""
+    """Closed and network: offline with server or interactive; on the edge single-stream with
+    offline.
+    """
     groups: dict[str, set[str]] = {}
     for place in places:
         if place.division != "open" and place.benchmark in ROUNDS[version].benchmarks:
             groups.setdefault(place.results.rsplit("/", 1)[0], set()).add(place.scenario)
     for path, scenarios in groups.items():
         edge = ROUNDS[version].benchmarks[path.rsplit("/", 1)[1]].edge
-        needed = ({"Offline"}, {"SingleStream"}) if edge else ({"Offline"}, {"Server", "Interactive"})
+        needed = (
+            ({"Offline"}, {"SingleStream"}) if edge else ({"Offline"}, {"Server", "Interactive"})
+        )
         allowed = set.union(*needed)
         for choice in needed:
             if not scenarios & choice:

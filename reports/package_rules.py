@@ -1,4 +1,5 @@
-"""What does a submission to MLPerf Inference need? The tables of MLCommons' submission checker (v6.0, v6.1), LLMs only.
+"""What does a submission to MLPerf Inference need? The tables of MLCommons' submission checker
+(v6.0, v6.1), LLMs only.
 
 Limits are milliseconds at p99, accuracies are (least, most) in the units of accuracy.txt.
 """
@@ -15,19 +16,26 @@ SYSTEM_TYPES = ("datacenter", "edge", "datacenter,edge", "edge,datacenter")
 MIN_DURATION_MS = 600_000
 MAX_ACCURACY_LOG_BYTES = 10 * 1024
 
-MEASUREMENTS = ("input_data_types", "retraining", "starting_weights_filename", "weight_data_types", "weight_transformations")
+MEASUREMENTS = (
+    "input_data_types",
+    "retraining",
+    "starting_weights_filename",
+    "weight_data_types",
+    "weight_transformations",
+)
 SYSTEM_FILLED = (
     "division", "submitter", "status", "system_type", "system_name", "number_of_nodes",
     "host_processor_model_name", "host_processors_per_node", "host_processor_core_count",
-    "host_memory_capacity", "host_memory_configuration", "host_storage_capacity", "host_storage_type",
-    "host_networking", "host_network_card_count", "host_networking_topology",
-    "accelerators_per_node", "accelerator_model_name", "accelerator_memory_capacity", "accelerator_memory_configuration",
-    "accelerator_host_interconnect", "accelerator_interconnect",
+    "host_memory_capacity", "host_memory_configuration", "host_storage_capacity",
+    "host_storage_type", "host_networking", "host_network_card_count", "host_networking_topology",
+    "accelerators_per_node", "accelerator_model_name", "accelerator_memory_capacity",
+    "accelerator_memory_configuration", "accelerator_host_interconnect", "accelerator_interconnect",
     "cooling", "framework", "operating_system", "other_software_stack",
 )  # fmt: skip
 SYSTEM_MAY_BE_EMPTY = (
-    "system_type_detail", "host_processor_frequency", "host_processor_caches", "host_processor_interconnect",
-    "accelerator_frequency", "accelerator_interconnect_topology", "accelerator_on-chip_memories", "hw_notes", "sw_notes",
+    "system_type_detail", "host_processor_frequency", "host_processor_caches",
+    "host_processor_interconnect", "accelerator_frequency", "accelerator_interconnect_topology",
+    "accelerator_on-chip_memories", "hw_notes", "sw_notes",
 )  # fmt: skip
 
 Limits = Mapping[str, tuple[int, int]]  # scenario folder -> (TTFT, TPOT)
@@ -57,7 +65,9 @@ class Round:
 
 def _rouge(share: float, *references: float) -> dict[str, tuple[float, float]]:
     kinds = ("rouge1", "rouge2", "rougeL", "rougeLsum")
-    return {kind: (reference * share, inf) for kind, reference in zip(kinds, references, strict=False)}
+    return {
+        kind: (reference * share, inf) for kind, reference in zip(kinds, references, strict=False)
+    }
 
 
 def _around(reference: float) -> tuple[float, float]:
@@ -89,10 +99,16 @@ _MIXTRAL = _rouge(0.99, 45.5989, 23.3526, 30.4608) | {
 _BOTH = {
     "llama2-70b-99.9": _llama2(0.999),
     "llama3.1-8b": Benchmark(
-        13368, _LLAMA3_8B, {"Server": (2000, 100), "Interactive": (500, 30)}, target_latency_s=20, tests=_TEST06
+        13368,
+        _LLAMA3_8B,
+        {"Server": (2000, 100), "Interactive": (500, 30)},
+        target_latency_s=20,
+        tests=_TEST06,
     ),
     "llama3.1-8b-edge": Benchmark(5000, _LLAMA3_EDGE, edge=True, target_latency_s=None),
-    "deepseek-r1": Benchmark(4388, _DEEPSEEK, {"Server": (2000, 80), "Interactive": (1500, 15)}, tests=_TEST06),
+    "deepseek-r1": Benchmark(
+        4388, _DEEPSEEK, {"Server": (2000, 80), "Interactive": (1500, 15)}, tests=_TEST06
+    ),
     "gpt-oss-120b": Benchmark(
         6396,
         _GPT_OSS,
@@ -103,11 +119,17 @@ _BOTH = {
 }
 _UNTIL_V60 = {
     "llama2-70b-99": _llama2(0.99),
-    "llama3.1-405b": Benchmark(8313, _LLAMA3_405B, {"Server": (6000, 175), "Interactive": (4500, 80)}, tests=_TEST06),
-    "mixtral-8x7b": Benchmark(15000, _MIXTRAL, {"Server": (2000, 200)}, target_latency_s=20, tests=_TEST06),
+    "llama3.1-405b": Benchmark(
+        8313, _LLAMA3_405B, {"Server": (6000, 175), "Interactive": (4500, 80)}, tests=_TEST06
+    ),
+    "mixtral-8x7b": Benchmark(
+        15000, _MIXTRAL, {"Server": (2000, 200)}, target_latency_s=20, tests=_TEST06
+    ),
 }
 
 ROUNDS = {
-    "v6.0": Round((2465351861681999779, 14276810075590677512, 3936089224930324775), _BOTH | _UNTIL_V60),
+    "v6.0": Round(
+        (2465351861681999779, 14276810075590677512, 3936089224930324775), _BOTH | _UNTIL_V60
+    ),
     "v6.1": Round((2085463073848966840, 2747215439041700203, 16159082839903944936), _BOTH),
 }

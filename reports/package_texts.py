@@ -1,4 +1,5 @@
-"""The files of a submission that say what was run: system, weights, settings, accuracy, and two pages for people.
+"""The files of a submission that say what was run: system, weights, settings, accuracy, and two
+pages for people.
 
 Everything is read from `result.json` (and the logs' bytes); what that does not tell stays empty.
 """
@@ -15,12 +16,36 @@ from pathlib import Path
 from typing import Any
 
 from reports.package_check import Place
-from reports.package_rules import MAX_ACCURACY_LOG_BYTES, MEASUREMENTS, SYSTEM_FILLED, SYSTEM_MAY_BE_EMPTY
+from reports.package_rules import (
+    MAX_ACCURACY_LOG_BYTES,
+    MEASUREMENTS,
+    SYSTEM_FILLED,
+    SYSTEM_MAY_BE_EMPTY,
+)
 
-SCENARIOS = {"single-stream": "SingleStream", "multi-stream": "MultiStream", "server": "Server", "offline": "Offline"}
-# MLPerf's exact_match is another figure than ours of that name (SQuAD's), and stays the submitter's affair
-METRICS = ("rouge1", "rouge2", "rougeL", "rougeLsum", "gsm8k", "mbxp", "gen_len", "tokens_per_sample")
-_HERE = ("local", "simulated", "null")  # systems under test that run on the machine of environment.json
+SCENARIOS = {
+    "single-stream": "SingleStream",
+    "multi-stream": "MultiStream",
+    "server": "Server",
+    "offline": "Offline",
+}
+# MLPerf's exact_match is another figure than ours of that name (SQuAD's), and stays the submitter's
+# affair
+METRICS = (
+    "rouge1",
+    "rouge2",
+    "rougeL",
+    "rougeLsum",
+    "gsm8k",
+    "mbxp",
+    "gen_len",
+    "tokens_per_sample",
+)
+_HERE = (
+    "local",
+    "simulated",
+    "null",
+)  # systems under test that run on the machine of environment.json
 _WITHOUT_MODEL = ("simulated", "null")
 _WRITER = re.compile(r'"key": "loadgen_version", "value": "([^"]*)"')
 _VIEWABLE_BYTES = 4096  # of a cut accuracy log, at either end
@@ -41,31 +66,49 @@ class Run:
 
 
 def system_fields(result: Mapping[str, Any], place: Place) -> dict[str, str]:
-    """All fields that must be there, in order; empty where neither the run nor its machine can tell."""
+    """All fields that must be there, in order; empty where neither the run nor its machine can
+    tell.
+    """
     fields = dict.fromkeys((*SYSTEM_FILLED, *SYSTEM_MAY_BE_EMPTY), "")
-    fields |= {"division": place.division, "submitter": place.submitter, "system_name": place.system}
+    fields |= {
+        "division": place.division,
+        "submitter": place.submitter,
+        "system_name": place.system,
+    }
     if result["sut"] not in _HERE:
         return fields  # it ran elsewhere: environment.json describes the client
     found, machine = result["environment"], result["environment"]["machine"]
     packages = dict(found["packages"])
-    versions = [f"{name} {packages.pop(name)}" for name in ("torch", "transformers") if name in packages]
+    versions = [
+        f"{name} {packages.pop(name)}" for name in ("torch", "transformers") if name in packages
+    ]
     fields |= {
         "number_of_nodes": "1",
         "host_processor_model_name": machine["cpu"],
         "host_memory_capacity": f"{machine['memory_bytes'] / 2**30:.1f} GiB",
         "operating_system": found["platform"],
-        "framework": f"none ({result['sut']})" if result["sut"] in _WITHOUT_MODEL else ", ".join(versions),
+        "framework": (
+            f"none ({result['sut']})" if result["sut"] in _WITHOUT_MODEL else ", ".join(versions)
+        ),
         "other_software_stack": ", ".join(
-            [f"Python {found['python']}", *(f"{name} {version}" for name, version in packages.items()), *_drivers(found)]
+            [
+                f"Python {found['python']}",
+                *(f"{name} {version}" for name, version in packages.items()),
+                *_drivers(found),
+            ]
         ),
         "hw_notes": _hardware_notes(result),
-        "sw_notes": " ".join(f"{name}={value}" for name, value in found["variables"].items() if "/" not in value),
+        "sw_notes": " ".join(
+            f"{name}={value}" for name, value in found["variables"].items() if "/" not in value
+        ),
     }
     return fields | _accelerators(result)
 
 
 def _accelerators(result: Mapping[str, Any]) -> dict[str, str]:
-    """Those that the run used: one, or none. Counts are text, because the checker takes a 0 for an empty field."""
+    """Those that the run used: one, or none. Counts are text, because the checker takes a 0 for an
+    empty field.
+    """
     kind, _, number = str(result["sut_facts"].get("device", "")).partition(":")
     gpus = result["environment"]["gpus"]
     if kind == "cpu" or result["sut"] in _WITHOUT_MODEL:
@@ -75,17 +118,25 @@ def _accelerators(result: Mapping[str, Any]) -> dict[str, str]:
         return {}
     gpu = gpus[int(number or 0)]
     memory = f"{gpu['memory_bytes'] / 2**30:.1f} GiB"
-    return {"accelerators_per_node": "1", "accelerator_model_name": gpu["name"], "accelerator_memory_capacity": memory}
+    return {
+        "accelerators_per_node": "1",
+        "accelerator_model_name": gpu["name"],
+        "accelerator_memory_capacity": memory,
+    }
 
 
 def _drivers(environment: Mapping[str, Any]) -> list[str]:
-    return [f"NVIDIA driver {version}" for version in sorted({gpu["driver"] for gpu in environment["gpus"]})]
+    return [
+        f"NVIDIA driver {version}"
+        for version in sorted({gpu["driver"] for gpu in environment["gpus"]})
+    ]
 
 
 def _hardware_notes(result: Mapping[str, Any]) -> str:
     machine, gpus = result["environment"]["machine"], result["environment"]["gpus"]
     notes = [
-        f"{machine['cores_physical']} cores in all, {machine['cores_allowed']} of {machine['cores_logical']} CPUs allowed"
+        f"{machine['cores_physical']} cores in all, {machine['cores_allowed']} of"
+        f" {machine['cores_logical']} CPUs allowed"
     ]
     notes += [" ".join(machine["cpu_flags"])] if machine["cpu_flags"] else []
     notes += [f"the machine has {len(gpus)} GPUs, of which at most one was used"] if gpus else []
@@ -93,7 +144,9 @@ def _hardware_notes(result: Mapping[str, Any]) -> str:
 
 
 def measurements(result: Mapping[str, Any]) -> dict[str, str]:
-    """The weights and what was done to them. Whether they were retrained only the submitter knows."""
+    """The weights and what was done to them. Whether they were retrained only the submitter
+    knows.
+    """
     fields = dict.fromkeys(MEASUREMENTS, "")
     if result["sut"] != "local":
         return fields
@@ -110,7 +163,9 @@ def measurements(result: Mapping[str, Any]) -> dict[str, str]:
 
 
 def user_conf(result: Mapping[str, Any]) -> str:
-    """The run's settings in LoadGen's syntax: milliseconds and percent. Its seeds are not among the keys that it takes."""
+    """The run's settings in LoadGen's syntax: milliseconds and percent. Its seeds are not among the
+    keys that it takes.
+    """
     run = result["settings"]["run"]
     scenario = SCENARIOS[run["scenario"]]
     lines = [f"*.{scenario}.{key} = {_number(value)}" for key, value in _conf_values(run)]
@@ -157,21 +212,37 @@ def _conf_values(run: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def config_toml(result: Mapping[str, Any]) -> str:
-    """The user's settings as `harness run --config` takes them, without the folders of the machine they ran on."""
-    config = {key: value for key, value in result["settings"]["config"].items() if key not in ("output_dir", "origins")}
+    """The user's settings as `harness run --config` takes them, without the folders of the machine
+    they ran on.
+    """
+    config = {
+        key: value
+        for key, value in result["settings"]["config"].items()
+        if key not in ("output_dir", "origins")
+    }
     config |= {"mode": result["mode"], "target_qps": result["settings"]["run"]["target_qps"]}
     config |= {key: _base(config[key]) for key in ("model", "dataset") if key in config}
-    return "".join(f"{key} = {_toml(value)}\n" for key, value in config.items() if value is not None and value != {})
+    return "".join(
+        f"{key} = {_toml(value)}\n"
+        for key, value in config.items()
+        if value is not None and value != {}
+    )
 
 
 def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + " }"
+        return (
+            "{ "
+            + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items())
+            + " }"
+        )
     return json.dumps(value)
 
 
 def _number(value: float) -> str:
-    """Whole numbers without a point: LoadGen cuts what follows it. Twelve digits hide the last bits of a product."""
+    """Whole numbers without a point: LoadGen cuts what follows it. Twelve digits hide the last bits
+    of a product.
+    """
     rounded = float(f"{value:.12g}")
     return str(int(rounded)) if rounded == int(rounded) else repr(rounded)
 
@@ -207,7 +278,9 @@ def src_readme(timed: Run, scored: Run) -> str:
         "model, variant": lambda run: _model(run.result),
         "dataset": lambda run: _dataset(run.result),
     }
-    table = "".join(f"| {name} | {value(timed)} | {value(scored)} |\n" for name, value in rows.items())
+    table = "".join(
+        f"| {name} | {value(timed)} | {value(scored)} |\n" for name, value in rows.items()
+    )
     return f"""\
 # What was run
 
@@ -256,7 +329,11 @@ def writer(run: Run) -> str:
 
 def _commit(result: Mapping[str, Any]) -> str:
     git = result["environment"].get("git") or {}
-    return f"commit {git['commit']}{' with changes' if git.get('dirty') else ''}" if git else "commit unknown"
+    return (
+        f"commit {git['commit']}{' with changes' if git.get('dirty') else ''}"
+        if git
+        else "commit unknown"
+    )
 
 
 def _model(result: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
-"""A measurement of perplexity as a reader sees it: the verdict in words, one row per subject, and perplexity.html.
+"""A measurement of perplexity as a reader sees it: the verdict in words, one row per subject, and
+perplexity.html.
 
-Everything comes from the folder of the measurement: figures and intervals from perplexity.json, single tokens from the
-Parquet files beside it.
+Everything comes from the folder of the measurement: figures and intervals from perplexity.json,
+single tokens from the Parquet files beside it.
 """
 
 from __future__ import annotations
@@ -64,9 +65,13 @@ def read(folder: Path) -> Summary:
         schema = summary["schema"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         what = f"no readable perplexity.json ({type(error).__name__})"
-        raise BadInput(f"reading {folder}", what, "the folder of a measurement of perplexity", remedy) from None
+        raise BadInput(
+            f"reading {folder}", what, "the folder of a measurement of perplexity", remedy
+        ) from None
     if schema != SCHEMA:
-        raise BadInput(f"reading {file}", f"its schema is {schema!r}", f"this version reads {SCHEMA}", remedy)
+        raise BadInput(
+            f"reading {file}", f"its schema is {schema!r}", f"this version reads {SCHEMA}", remedy
+        )
     return summary
 
 
@@ -94,11 +99,16 @@ def _head(summary: Summary) -> Panel:
 
 def _split(summary: Summary, width: int) -> list[Sequence[Column]]:
     """All figures in one table where they fit; else quality first, then distance and cost."""
-    all_columns = [c for c in (*QUALITY, *DISTANCE, *COST) if any(cell(s, c)[0] for s in summary["subjects"])]
+    all_columns = [
+        c for c in (*QUALITY, *DISTANCE, *COST) if any(cell(s, c)[0] for s in summary["subjects"])
+    ]
     wide = (
         10
         + max(map(len, labels(summary)), default=0)
-        + sum(1 + max(len(c.name), *(len(t) for s in summary["subjects"] for t in cell(s, c))) for c in all_columns)
+        + sum(
+            1 + max(len(c.name), *(len(t) for s in summary["subjects"] for t in cell(s, c)))
+            for c in all_columns
+        )
     )
     if wide <= width:
         return [all_columns]
@@ -119,17 +129,24 @@ def _subjects(summary: Summary, columns: Sequence[Column]) -> Table:
 
 def _categories(summary: Summary, width: int) -> list[Table]:
     subjects, (key, words) = done(summary), measure(summary)
-    names = list(dict.fromkeys(category for _, subject in subjects for category in subject.get("by_category") or {}))
+    names = list(
+        dict.fromkeys(
+            category for _, subject in subjects for category in subject.get("by_category") or {}
+        )
+    )
     if len(names) < 2:
         return []
     widest = max(15, *(len(text) + 1 for text, _ in subjects))
     fitting = max(1, (width - max(map(len, names)) - 1) // widest)
     return [
-        _category_table(names, subjects[first : first + fitting], key, words) for first in range(0, len(subjects), fitting)
+        _category_table(names, subjects[first : first + fitting], key, words)
+        for first in range(0, len(subjects), fitting)
     ]
 
 
-def _category_table(names: Sequence[str], subjects: Sequence[tuple[str, Subject]], key: str, words: str) -> Table:
+def _category_table(
+    names: Sequence[str], subjects: Sequence[tuple[str, Subject]], key: str, words: str
+) -> Table:
     table = Table(
         title=f"By category: {words}",
         title_justify="left",
@@ -142,13 +159,18 @@ def _category_table(names: Sequence[str], subjects: Sequence[tuple[str, Subject]
     for text, _ in subjects:
         table.add_column(_plain(text), justify="right", header_style="dim")
     for category in names:
-        found = [measured((subject.get("by_category") or {}).get(category), key) for _, subject in subjects]
+        found = [
+            measured((subject.get("by_category") or {}).get(category), key)
+            for _, subject in subjects
+        ]
         table.add_row(_plain(category), *(_two_lines(*shown(value, figure)) for value in found))
     return table
 
 
 def _two_lines(value: str, between: str) -> Text:
-    return Text.assemble(value or "-", (f"\n{between.replace(' to ', '-')}" if between else "", "dim"))
+    return Text.assemble(
+        value or "-", (f"\n{between.replace(' to ', '-')}" if between else "", "dim")
+    )
 
 
 def _plain(words: str, style: str = "") -> Text:

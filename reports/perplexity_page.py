@@ -1,7 +1,8 @@
-"""The page of a measurement of perplexity: what perplexity.html shows, part by part, in one file without scripts or network.
+"""The page of a measurement of perplexity: what perplexity.html shows, part by part, in one file
+without scripts or network.
 
-A part whose figures are missing is left out, or says why. The template escapes everything (`reports.html`); pictures come
-from `reports.plots`, shaded texts from `reports.perplexity_tokens`.
+A part whose figures are missing is left out, or says why. The template escapes everything
+(`reports.html`); pictures come from `reports.plots`, shaded texts from `reports.perplexity_tokens`.
 """
 
 from __future__ import annotations
@@ -34,24 +35,32 @@ _KINDS = {
 }
 MEANING = (
     ("perplexity", "How many equally likely tokens the model hesitates between, on average.",
-     "Whether what it writes is right, useful or safe. Models that cut text differently cannot be compared by it."),
-    ("bits per byte", "The same surprise per byte of text, so that every tokenizer is measured with one ruler.",
-     "Everything that perplexity does not say; and the text's language decides how many bytes a thought takes."),
+     "Whether what it writes is right, useful or safe. Models that cut text differently cannot be "
+     "compared by it."),
+    ("bits per byte",
+     "The same surprise per byte of text, so that every tokenizer is measured with one ruler.",
+     "Everything that perplexity does not say; and the text's language decides how many bytes a "
+     "thought takes."),
     ("tokens right", "How often the model's first choice is the token of the text.",
      "How sure it was: 51 % and 99 % count the same. There is often more than one good next word."),
-    ("KL divergence", "How far a variant's whole distribution moved from the reference's, at every position.",
+    ("KL divergence",
+     "How far a variant's whole distribution moved from the reference's, at every position.",
      "Whether the move is for better or worse; it says nothing of how good the reference is."),
     ("same top token", "How often greedy decoding would take the same step as the reference.",
      "That one different step sends the rest of an answer another way."),
     ("ROUGE, exact match", "Answers that the model wrote itself, compared with wanted ones.",
-     "Good answers in other words; with few samples the noise is larger than what perplexity can tell."),
+     "Good answers in other words; with few samples the noise is larger than what perplexity can "
+     "tell."),
     ("tokens/s", "Speed of scoring: whole texts read at once.",
-     "Speed of writing, which goes token by token and is bound by other things: see a run of the harness."),
+     "Speed of writing, which goes token by token and is bound by other things: see a run of the "
+     "harness."),
 )  # fmt: skip
 
 
 class Side(NamedTuple):
-    """A subject with figures: its label, place among all subjects, colour, and its tokens if they were kept."""
+    """A subject with figures: its label, place among all subjects, colour, and its tokens if they
+    were kept.
+    """
 
     label: str
     number: int
@@ -145,7 +154,9 @@ def _sides(summary: Summary, folder: Path) -> list[Side]:
     known = {id(subject) for _, subject in words.done(summary)}
     return [
         Side(label, i, plots.series_colour(i), subject, found[i])
-        for i, (label, subject) in enumerate(zip(words.labels(summary), summary["subjects"], strict=True))
+        for i, (label, subject) in enumerate(
+            zip(words.labels(summary), summary["subjects"], strict=True)
+        )
         if id(subject) in known
     ]
 
@@ -160,12 +171,15 @@ def _table(summary: Summary) -> dict[str, Any]:
         if any(words.cell(subject, column)[0] for subject in summary["subjects"])
     ]
     rows = []
-    for i, (label, subject) in enumerate(zip(words.labels(summary), summary["subjects"], strict=True)):
+    for i, (label, subject) in enumerate(
+        zip(words.labels(summary), summary["subjects"], strict=True)
+    ):
         count = subject.get("parameters")
         rows.append({
-            "label": label, "model": words.name(subject), "variant": subject["variant"], "colour": plots.series_colour(i),
-            "size": words.parameters(count) if count else "-", "status": subject.get("status", "DONE"),
-            "problem": subject.get("problem") or "", "measured": bool(subject.get("figures")),
+            "label": label, "model": words.name(subject), "variant": subject["variant"],
+            "colour": plots.series_colour(i), "size": words.parameters(count) if count else "-",
+            "status": subject.get("status", "DONE"), "problem": subject.get("problem") or "",
+            "measured": bool(subject.get("figures")),
             "cells": [words.cell(subject, column) for column in columns],
         })  # fmt: skip
     return {"columns": [column.name for column in columns], "rows": rows}
@@ -175,13 +189,25 @@ def _divergence(summary: Summary, sides: Sequence[Side]) -> dict[str, Any] | Non
     compared = [side for side in sides if measured(side.subject.get("divergence"), "mean_kld")]
     rows = []
     for column in words.DIVERGENCE:
-        cells = [words.shown(measured(side.subject["divergence"], column.key), column.text) for side in compared]
+        cells = [
+            words.shown(measured(side.subject["divergence"], column.key), column.text)
+            for side in compared
+        ]
         if any(value for value, _ in cells):
             rows.append((column.name, cells))
     references = {words.reference(side.subject, summary) for side in compared}
-    notes = [str(side.subject["divergence"]["note"]) for side in compared if side.subject["divergence"].get("note")]
+    notes = [
+        str(side.subject["divergence"]["note"])
+        for side in compared
+        if side.subject["divergence"].get("note")
+    ]
     return (
-        {"sides": compared, "rows": rows, "references": sorted(references), "notes": list(dict.fromkeys(notes))}
+        {
+            "sides": compared,
+            "rows": rows,
+            "references": sorted(references),
+            "notes": list(dict.fromkeys(notes)),
+        }
         if rows
         else None
     )
@@ -190,7 +216,9 @@ def _divergence(summary: Summary, sides: Sequence[Side]) -> dict[str, Any] | Non
 def _texts(
     summary: Summary, texts: Mapping[str, Document], sides: Sequence[Side], on_page: set[str]
 ) -> dict[str, Any] | None:
-    """Each model on each text: the cells shaded from the lowest to the highest, per column where columns do not compare."""
+    """Each model on each text: the cells shaded from the lowest to the highest, per column where
+    columns do not compare.
+    """
     found = {side.label: _by_text(side) for side in sides}
     ids = list(dict.fromkeys(id for column in found.values() for id in column))
     if not ids:
@@ -201,7 +229,10 @@ def _texts(
         kept = {*ordered[: MAX_TABLE_ROWS // 2], *ordered[-MAX_TABLE_ROWS // 2 :]}
         ids = [id for id in ids if id in kept]
     together = words.comparable(summary)
-    logs = {label: [math.log(column[id][0]) for id in ids if id in column] for label, column in found.items()}
+    logs = {
+        label: [math.log(column[id][0]) for id in ids if id in column]
+        for label, column in found.items()
+    }
     everything = [v for column in logs.values() for v in column]
     spans = {label: _span(everything if together else column) for label, column in logs.items()}
     rows = []
@@ -213,11 +244,28 @@ def _texts(
             low, high = spans[side.label]
             shade = (math.log(value[0]) - low) / (high - low) if value else 0.0
             cells.append(
-                (f"{value[0]:.2f}" if value and value[0] < 1000 else words.figure(value[0]) if value else "-", "", shade)
+                (
+                    (
+                        f"{value[0]:.2f}"
+                        if value and value[0] < 1000
+                        else words.figure(value[0])
+                        if value
+                        else "-"
+                    ),
+                    "",
+                    shade,
+                )
             )
         count = next((column[id][1] for column in found.values() if id in column), 0)
         note = " · ".join(filter(None, [document.category, f"{count:,} tokens" if count else ""]))
-        rows.append(Row(document.title or id, note, cells, f"text-{list(texts).index(id)}" if id in on_page else ""))
+        rows.append(
+            Row(
+                document.title or id,
+                note,
+                cells,
+                f"text-{list(texts).index(id)}" if id in on_page else "",
+            )
+        )
     return {"rows": rows, "cut": cut, "shown": len(ids), "together": together}
 
 
@@ -266,9 +314,15 @@ def _ranks(summary: Summary, sides: Sequence[Side]) -> dict[str, Any] | None:
     for by in _RANKED:
         if by.key in ("perplexity", "token_accuracy") and not words.comparable(summary):
             continue
-        known = {side.label: found for side in sides if (found := measured(side.subject.get(by.of), by.key))}
+        known = {
+            side.label: found
+            for side in sides
+            if (found := measured(side.subject.get(by.of), by.key))
+        }
         one_model = len({side.subject["model"] for side in sides if side.label in known}) == 1
-        if len(known) < 2 or (by.of == "divergence" and not one_model):  # each model has a reference of its own
+        if len(known) < 2 or (
+            by.of == "divergence" and not one_model
+        ):  # each model has a reference of its own
             continue
         order = sorted(known, key=lambda label: known[label].value, reverse=by.most_is_best)
         columns.append((by, {label: (i, known[label]) for i, label in enumerate(order, 1)}))
@@ -276,19 +330,27 @@ def _ranks(summary: Summary, sides: Sequence[Side]) -> dict[str, Any] | None:
         return None
     return {
         "columns": [by.name for by, _ in columns],
-        "rows": [(side, [column.get(side.label, (None,))[0] for _, column in columns]) for side in sides],
-        "disagreements": _disagreements([c for c in columns if not c[0].cost], _behind(summary, sides)),
+        "rows": [
+            (side, [column.get(side.label, (None,))[0] for _, column in columns]) for side in sides
+        ],
+        "disagreements": _disagreements(
+            [c for c in columns if not c[0].cost], _behind(summary, sides)
+        ),
     }
 
 
 def _behind(summary: Summary, sides: Sequence[Side]) -> dict[tuple[str, str], Measured]:
-    """(one, other) -> how far the other is behind on the same texts: ranked neighbours, a variant and its reference."""
+    """(one, other) -> how far the other is behind on the same texts: ranked neighbours, a variant
+    and its reference.
+    """
     labels = {side.subject.get("label"): side.label for side in sides}
     known: dict[tuple[str, str], Measured] = {}
     for side in sides:
         of = side.subject.get("divergence") or {}
         origin = of.get("reference_model") or side.subject["model"], of.get("reference")
-        reference = next((s.label for s in sides if (s.subject["model"], s.subject["variant"]) == origin), "")
+        reference = next(
+            (s.label for s in sides if (s.subject["model"], s.subject["variant"]) == origin), ""
+        )
         found = measured(of, "mean_ln_ppl_ratio")
         if found and found.low is not None and found.high is not None:
             known[reference, side.label] = found
@@ -300,8 +362,12 @@ def _behind(summary: Summary, sides: Sequence[Side]) -> dict[tuple[str, str], Me
     return known
 
 
-def _disagreements(columns: Sequence[tuple[Ranking, Places]], behind: Mapping[tuple[str, str], Measured]) -> list[str]:
-    """Pairs that two figures of quality put in opposite orders; the first figure is the one that is asked of the others."""
+def _disagreements(
+    columns: Sequence[tuple[Ranking, Places]], behind: Mapping[tuple[str, str], Measured]
+) -> list[str]:
+    """Pairs that two figures of quality put in opposite orders; the first figure is the one that is
+    asked of the others.
+    """
     if not columns:
         return []
     (first, by_first), said = columns[0], []
@@ -310,15 +376,21 @@ def _disagreements(columns: Sequence[tuple[Ranking, Places]], behind: Mapping[tu
         for better, worse in combinations(labels, 2):
             if column[better][0] > column[worse][0]:
                 doubts = filter(None, [
-                    _doubt(first.name, by_first[better][1], by_first[worse][1], behind.get((better, worse))),
+                    _doubt(first.name, by_first[better][1], by_first[worse][1],
+                        behind.get((better, worse))),
                     _doubt(by.name, column[better][1], column[worse][1]),
                 ])  # fmt: skip
-                said.append(f"{better} is ahead of {worse} by {first.name}, behind it by {by.name}{_in_brackets(doubts)}")
+                said.append(
+                    f"{better} is ahead of {worse} by {first.name}, behind it by"
+                    f" {by.name}{_in_brackets(doubts)}"
+                )
     return said
 
 
 def _doubt(name: str, a: Measured, b: Measured, paired: Measured | None = None) -> str:
-    """Why the order may be chance. Intervals over the same texts may overlap though all texts agree: paired where known."""
+    """Why the order may be chance. Intervals over the same texts may overlap though all texts
+    agree: paired where known.
+    """
     if paired is not None and paired.low is not None:
         return f"{name}: the paired difference may be chance" if paired.low <= 0 else ""
     if a.low is None or a.high is None or b.low is None or b.high is None:
@@ -349,12 +421,20 @@ def _law(scaling: Mapping[str, Any], num_variants: int) -> plots.Line | None:
     curve = scaling.get("curve")
     if not curve:
         return None
-    name = f"power law through {scaling['variant']}" if scaling.get("variant") and num_variants > 1 else "power law"
+    name = (
+        f"power law through {scaling['variant']}"
+        if scaling.get("variant") and num_variants > 1
+        else "power law"
+    )
     of_loss = "loss_nats" in curve
     lines = [curve["loss_nats" if of_loss else "bits_per_byte"], curve["low"], curve["high"]]
-    value, low, high = ([math.exp(v) if of_loss else v for v in line if v is not None] for line in lines)
+    value, low, high = (
+        [math.exp(v) if of_loss else v for v in line if v is not None] for line in lines
+    )
     whole = len(low) == len(high) == len(value)
-    return plots.Line(visible(name), curve["parameters"], value, low if whole else (), high if whole else ())
+    return plots.Line(
+        visible(name), curve["parameters"], value, low if whole else (), high if whole else ()
+    )
 
 
 def _evidence(summary: Summary) -> list[str]:
@@ -370,10 +450,15 @@ def _evidence(summary: Summary) -> list[str]:
 def _fitted(scaling: Mapping[str, Any]) -> str:
     """The parameters of the law, each with the doubts that are known of it."""
     found = [measured(scaling, key) for key in ("exponent", "exponent_models", "floor")]
-    (power, texts), (_, models), (floor, around) = (words.shown(one, words.three_places) for one in found)
+    (power, texts), (_, models), (floor, around) = (
+        words.shown(one, words.three_places) for one in found
+    )
     if not power:
         return ""
-    doubts = [*([f"over texts {texts}"] if texts else []), f"over models {models or 'cannot be told'}"]
+    doubts = [
+        *([f"over texts {texts}"] if texts else []),
+        f"over models {models or 'cannot be told'}",
+    ]
     if models and not words.direction(scaling):
         doubts[-1] += ", which leaves its sign open"
     parts = [f"exponent b {power} ({'; '.join(doubts)})"]
@@ -386,8 +471,14 @@ def _fitted(scaling: Mapping[str, Any]) -> str:
 def _trade(summary: Summary, sides: Sequence[Side], colours: plots.Colours) -> str:
     key, unit = words.measure(summary)
     of, speed = ("beside", "answer_tokens_per_s") if _wrote(sides) else ("figures", "tokens_per_s")
-    points = _points(sides, key, lambda side: getattr(measured(side.subject[of], speed), "value", None))
-    front = [p.label for p in points if not any(q.x >= p.x and q.value <= p.value and q != p for q in points)]
+    points = _points(
+        sides, key, lambda side: getattr(measured(side.subject[of], speed), "value", None)
+    )
+    front = [
+        p.label
+        for p in points
+        if not any(q.x >= p.x and q.value <= p.value and q != p for q in points)
+    ]
     return plots.speed_against_quality(points, front, unit, colours)
 
 
@@ -396,39 +487,59 @@ def _wrote(sides: Sequence[Side]) -> bool:
     return all((side.subject.get("beside") or {}).get("answer_tokens_per_s") for side in sides)
 
 
-def _points(sides: Sequence[Side], key: str, x: Callable[[Side], float | None]) -> list[plots.Point]:
+def _points(
+    sides: Sequence[Side], key: str, x: Callable[[Side], float | None]
+) -> list[plots.Point]:
     found = [(side, x(side), measured(side.subject["figures"], key)) for side in sides]
-    return [plots.Point(visible(side.label), at, *value) for side, at, value in found if at and value and value.value > 0]
+    return [
+        plots.Point(visible(side.label), at, *value)
+        for side, at, value in found
+        if at and value and value.value > 0
+    ]
 
 
 def _klds(sides: Sequence[Side], colours: plots.Colours) -> str:
     found = {
-        visible(side.label): side.tokens.kld for side in sides if side.tokens is not None and side.tokens.kld is not None
+        visible(side.label): side.tokens.kld
+        for side in sides
+        if side.tokens is not None and side.tokens.kld is not None
     }
     found = {label: kld[np.isfinite(kld)] for label, kld in found.items()}
     return plots.kld_histogram({label: kld for label, kld in found.items() if kld.any()}, colours)
 
 
 def _groups(found: Any) -> dict[str, Mapping[str, Any]]:
-    """Figures by the name of their group; rows of places, from 0, are named by the first and the last, from 1."""
+    """Figures by the name of their group; rows of places, from 0, are named by the first and the
+    last, from 1.
+    """
     if isinstance(found, Mapping):
         return {str(key): value for key, value in found.items() if isinstance(value, Mapping)}
-    return {_span_name(row["first"] + 1, row["last"] + 1): row for row in found or () if "first" in row}
+    return {
+        _span_name(row["first"] + 1, row["last"] + 1): row for row in found or () if "first" in row
+    }
 
 
 def _span_name(first: int, last: int) -> str:
     return f"{first}" if first == last else f"{first}-{last}"
 
 
-def _dots(sides: Sequence[Side], part: str, key: str, unit: str, colours: plots.Colours, beside: str) -> str:
-    """A dot per group and subject; as high as the picture that stands beside it, if that is no more than twice as high."""
+def _dots(
+    sides: Sequence[Side], part: str, key: str, unit: str, colours: plots.Colours, beside: str
+) -> str:
+    """A dot per group and subject; as high as the picture that stands beside it, if that is no more
+    than twice as high.
+    """
     found = {visible(side.label): _groups(side.subject.get(part)) for side in sides}
     rows = list(dict.fromkeys(name for column in found.values() for name in column))
     if len(rows) < 2:
         return ""
     rows_beside = len({name for side in sides for name in _groups(side.subject.get(beside))})
     least = min(rows_beside, 2 * len(rows))
-    columns = {label: [measured(column.get(row), key) for row in rows] for label, column in found.items() if column}
+    columns = {
+        label: [measured(column.get(row), key) for row in rows]
+        for label, column in found.items()
+        if column
+    }
     names = [visible(_KINDS.get(row, row)) for row in rows]
     log = key == "perplexity"  # nats and bits are logarithms already
     return plots.intervals(names, columns, unit, colours, log=log, high_as=least)
@@ -437,13 +548,18 @@ def _dots(sides: Sequence[Side], part: str, key: str, unit: str, colours: plots.
 def _along(sides: Sequence[Side], part: str, x_name: str, colours: plots.Colours) -> str:
     found = {visible(side.label): _groups(side.subject.get(part)) for side in sides}
     places = max((list(column) for column in found.values()), key=len, default=[])
-    columns = {label: [measured(column.get(place), "eval_loss") for place in places] for label, column in found.items()}
+    columns = {
+        label: [measured(column.get(place), "eval_loss") for place in places]
+        for label, column in found.items()
+    }
     known = {label: column for label, column in columns.items() if any(column)}
     return plots.along(places, known, x_name, "nats per token", colours)
 
 
 def _first_is_cheap(sides: Sequence[Side]) -> bool:
-    """Whether someone guesses the first token of a text, which has BOS alone before it, more easily than the second."""
+    """Whether someone guesses the first token of a text, which has BOS alone before it, more easily
+    than the second.
+    """
     for side in sides:
         if side.subject.get("bos") != "added":
             continue
@@ -465,7 +581,9 @@ def _context(sides: Sequence[Side], colours: plots.Colours) -> Context | None:
     told = [side for side in sides if side.subject.get("conditions")]
     found = {side.label: _groups(side.subject["conditions"]) for side in told}
     there = dict.fromkeys(name for column in found.values() for name in column if name != "plain")
-    names = sorted(there, key=lambda name: _INSTRUCTIONS.index(name) if name in _INSTRUCTIONS else -1)
+    names = sorted(
+        there, key=lambda name: _INSTRUCTIONS.index(name) if name in _INSTRUCTIONS else -1
+    )
     if not names:
         return None
     rows = []
@@ -473,13 +591,29 @@ def _context(sides: Sequence[Side], colours: plots.Colours) -> Context | None:
         cells = []
         for side in told:
             figures = found[side.label].get(condition)
-            value, between = words.shown(measured(figures, "gain_nats"), lambda nats: f"{nats:+.3f}")
-            perplexity, ratio = measured(figures, "perplexity"), measured(figures, "perplexity_ratio")
+            value, between = words.shown(
+                measured(figures, "gain_nats"), lambda nats: f"{nats:+.3f}"
+            )
+            perplexity, ratio = (
+                measured(figures, "perplexity"),
+                measured(figures, "perplexity_ratio"),
+            )
             came_to = [words.figure(perplexity.value)] if perplexity else []
-            cells.append((value, between, " · ".join([*came_to, *([f"{ratio.value:.3f}x"] if ratio else [])])))
+            cells.append(
+                (
+                    value,
+                    between,
+                    " · ".join([*came_to, *([f"{ratio.value:.3f}x"] if ratio else [])]),
+                )
+            )
         rows.append((condition, cells))
-    columns = {visible(side.label): [measured(found[side.label].get(name), "gain_nats") for name in names] for side in told}
-    svg = plots.intervals([visible(name) for name in names], columns, "nats gained per token", colours, from_zero=True)
+    columns = {
+        visible(side.label): [measured(found[side.label].get(name), "gain_nats") for name in names]
+        for side in told
+    }
+    svg = plots.intervals(
+        [visible(name) for name in names], columns, "nats gained per token", colours, from_zero=True
+    )
     return Context(svg, told, rows)
 
 
@@ -493,12 +627,16 @@ def _order(side: Side) -> list[str]:
 
 
 def _chosen(texts: Mapping[str, Document], sides: Sequence[Side]) -> list[tuple[str, str]]:
-    """(id, why) of the texts whose tokens are shown: all of a few, else the highest, the lowest and some between."""
+    """(id, why) of the texts whose tokens are shown: all of a few, else the highest, the lowest and
+    some between.
+    """
     ranked = [id for id in _order(sides[0]) if id in texts]
     if len(ranked) <= MAX_TEXTS:
         return [(id, "") for id in ranked]
     n = len(ranked)
-    between = np.linspace(_EXTREMES, n - _EXTREMES - 1, MAX_TEXTS - 2 * _EXTREMES).round().astype(int)
+    between = (
+        np.linspace(_EXTREMES, n - _EXTREMES - 1, MAX_TEXTS - 2 * _EXTREMES).round().astype(int)
+    )
     places = [*range(_EXTREMES), *between.tolist(), *range(n - _EXTREMES, n)]
     whys = ["highest"] * _EXTREMES + ["between"] * len(between) + ["lowest"] * _EXTREMES
     return [(ranked[place], why) for place, why in zip(places, whys, strict=True)]
@@ -509,16 +647,25 @@ def _views(texts: Mapping[str, Document], sides: Sequence[Side]) -> list[View]:
     if not shown or not texts:
         return []
     chosen = _chosen(texts, shown)
-    most = min(perplexity_tokens.MAX_TOKENS_OF_TEXT, perplexity_tokens.MAX_TOKENS // max(len(chosen) * len(shown), 1))
+    most = min(
+        perplexity_tokens.MAX_TOKENS_OF_TEXT,
+        perplexity_tokens.MAX_TOKENS // max(len(chosen) * len(shown), 1),
+    )
     small, big = _smallest_and_biggest(shown) or (None, None)
-    ordered = sorted(shown, key=lambda side: side not in (small, big))  # these two beside each other
+    ordered = sorted(
+        shown, key=lambda side: side not in (small, big)
+    )  # these two beside each other
     views = []
     for id, why in chosen:
         panels = []
         for side in ordered:
             if side.tokens is None or id not in side.tokens.rows:
                 continue
-            gains = perplexity_tokens.marked(id, side.tokens, small.tokens) if side is big and small else set()
+            gains = (
+                perplexity_tokens.marked(id, side.tokens, small.tokens)
+                if side is big and small
+                else set()
+            )
             value = _by_text(side).get(id)
             html = perplexity_tokens.shaded(texts[id], side.tokens, most, gains)
             panels.append(Panel(side, words.figure(value[0]) if value else "", html))
@@ -540,13 +687,24 @@ def _smallest_and_biggest(sides: Sequence[Side]) -> tuple[Side, Side] | None:
 
 def _most_divergent(sides: Sequence[Side]) -> tuple[Side, Side] | None:
     """The variant that moved furthest, and the reference that it moved from."""
-    moved = [(found.value, side) for side in sides if (found := measured(side.subject.get("divergence"), "mean_kld"))]
+    moved = [
+        (found.value, side)
+        for side in sides
+        if (found := measured(side.subject.get("divergence"), "mean_kld"))
+    ]
     if not moved:
         return None
     side = max(moved, key=lambda row: row[0])[1]
     told = side.subject["divergence"]
     origin = told.get("reference_model") or side.subject["model"], told.get("reference")
-    return next(((side, other) for other in sides if (other.subject["model"], other.subject["variant"]) == origin), None)
+    return next(
+        (
+            (side, other)
+            for other in sides
+            if (other.subject["model"], other.subject["variant"]) == origin
+        ),
+        None,
+    )
 
 
 def _contrasts(texts: Mapping[str, Document], sides: Sequence[Side]) -> list[dict[str, Any]]:
@@ -560,10 +718,19 @@ def _contrasts(texts: Mapping[str, Document], sides: Sequence[Side]) -> list[dic
             continue
         more, less = pair
         rows = (
-            perplexity_tokens.contrasts(texts, less.tokens, more.tokens, _CONTRASTS) if less.tokens and more.tokens else []
+            perplexity_tokens.contrasts(texts, less.tokens, more.tokens, _CONTRASTS)
+            if less.tokens and more.tokens
+            else []
         )
         if rows:
-            found.append({"heading": heading.format(more.label, less.label), "less": less, "more": more, "rows": rows})
+            found.append(
+                {
+                    "heading": heading.format(more.label, less.label),
+                    "less": less,
+                    "more": more,
+                    "rows": rows,
+                }
+            )
     return found
 
 
@@ -578,7 +745,9 @@ def _hardest(texts: Mapping[str, Document], sides: Sequence[Side]) -> list[tuple
     return [(side, rows) for side, rows in told if rows]
 
 
-def _extremes(texts: Mapping[str, Document], sides: Sequence[Side], on_page: set[str]) -> dict[str, list[dict[str, Any]]]:
+def _extremes(
+    texts: Mapping[str, Document], sides: Sequence[Side], on_page: set[str]
+) -> dict[str, list[dict[str, Any]]]:
     """Texts of the lowest and of the highest perplexity, in full, by the first subject."""
     ranked = [id for id in _order(sides[0]) if id in texts] if sides else []
     if len(ranked) < 2:
@@ -591,7 +760,11 @@ def _extremes(texts: Mapping[str, Document], sides: Sequence[Side], on_page: set
                 "document": texts[id],
                 "text": texts[id].text[:MAX_CHARACTERS],
                 "more": max(0, len(texts[id].text) - MAX_CHARACTERS),
-                "figures": [(side.label, words.figure(_by_text(side)[id][0])) for side in sides if id in _by_text(side)],
+                "figures": [
+                    (side.label, words.figure(_by_text(side)[id][0]))
+                    for side in sides
+                    if id in _by_text(side)
+                ],
                 "link": f"text-{list(texts).index(id)}" if id in on_page else "",
             }
             for id in ids

@@ -1,7 +1,9 @@
-"""What did each token cost? Texts with every token shaded by its surprise, and the tokens where two subjects differ most.
+"""What did each token cost? Texts with every token shaded by its surprise, and the tokens where two
+subjects differ most.
 
-The shaded texts are HTML made here and nowhere else, piece by piece: every piece of text goes through `visible` and is
-escaped. No script: a token says what it cost in a line at the foot of the window (style sheet, `i:hover`).
+The shaded texts are HTML made here and nowhere else, piece by piece: every piece of text goes
+through `visible` and is escaped. No script: a token says what it cost in a line at the foot of the
+window (style sheet, `i:hover`).
 """
 
 from __future__ import annotations
@@ -70,7 +72,10 @@ def documents(folder: Path) -> dict[str, Document]:
     n = len(columns["id"])
     titles, categories = (columns.get(key, [""] * n) for key in ("title", "category"))
     rows = zip(map(str, columns["id"]), titles, categories, columns["text"], strict=True)
-    return {id: Document(id, str(title or ""), str(category or ""), text) for id, title, category, text in rows}
+    return {
+        id: Document(id, str(title or ""), str(category or ""), text)
+        for id, title, category, text in rows
+    }
 
 
 def tokens(folder: Path, subjects: Sequence[Mapping[str, Any]]) -> list[Tokens | None]:
@@ -80,7 +85,9 @@ def tokens(folder: Path, subjects: Sequence[Mapping[str, Any]]) -> list[Tokens |
 
 
 def _place(folder: Path, subject: Mapping[str, Any]) -> Path:
-    """The subject's own folder: the one that is named, else the one whose subject.json has its model and variant."""
+    """The subject's own folder: the one that is named, else the one whose subject.json has its
+    model and variant.
+    """
     named = str(subject.get("folder") or "")
     if named and Path(named).name == named:
         return folder / named
@@ -101,9 +108,16 @@ def _tokens(file: Path) -> Tokens | None:
     ids, numbers = np.unique(texts, return_inverse=True)
     order = np.lexsort((columns["position"][plain], numbers))
     edges = np.searchsorted(numbers[order], np.arange(len(ids) + 1))
-    picked = {name: column[plain][order] for name, column in columns.items() if name not in ("text", "condition")}
+    picked = {
+        name: column[plain][order]
+        for name, column in columns.items()
+        if name not in ("text", "condition")
+    }
     return Tokens(
-        {str(id): slice(int(a), int(b)) for id, a, b in zip(ids, edges[:-1], edges[1:], strict=True)},
+        {
+            str(id): slice(int(a), int(b))
+            for id, a, b in zip(ids, edges[:-1], edges[1:], strict=True)
+        },
         picked["position"],
         picked["token_id"],
         picked["start"],
@@ -124,8 +138,12 @@ def _columns(file: Path) -> dict[str, Any]:
 # ---- tokens of two subjects
 
 
-def contrasts(texts: Mapping[str, Document], less: Tokens, more: Tokens, count: int) -> list[Contrast]:
-    """Tokens that cost `more` most beyond what they cost `less`, at most two of a text and one of a kind of token."""
+def contrasts(
+    texts: Mapping[str, Document], less: Tokens, more: Tokens, count: int
+) -> list[Contrast]:
+    """Tokens that cost `more` most beyond what they cost `less`, at most two of a text and one of a
+    kind of token.
+    """
     found: list[tuple[float, str, int, int]] = []
     for id in texts:
         for i, j, difference in _pairs(id, less, more):
@@ -143,7 +161,14 @@ def contrasts(texts: Mapping[str, Document], less: Tokens, more: Tokens, count: 
             of_text[id] = of_text.get(id, 0) + 1
             said.add(token.strip().lower())
             costs = float(less.nll_nats[i]), float(more.nll_nats[j])
-            rows.append(Contrast(document, *_within(document.text, int(less.start[i]), int(less.end[i])), costs, difference))
+            rows.append(
+                Contrast(
+                    document,
+                    *_within(document.text, int(less.start[i]), int(less.end[i])),
+                    costs,
+                    difference,
+                )
+            )
     return rows
 
 
@@ -152,16 +177,22 @@ def marked(id: str, less: Tokens | None, more: Tokens | None) -> set[int]:
     if less is None or more is None:
         return set()
     pairs = sorted(_pairs(id, less, more), key=lambda pair: -pair[2])
-    kept = [pair for pair in pairs if pair[2] >= _GAIN_NATS][: max(1, math.ceil(_MARKED * len(pairs)))]
+    kept = [pair for pair in pairs if pair[2] >= _GAIN_NATS][
+        : max(1, math.ceil(_MARKED * len(pairs)))
+    ]
     return {int(less.position[i]) for i, _, _ in kept}
 
 
 def _pairs(id: str, less: Tokens, more: Tokens) -> list[tuple[int, int, float]]:
-    """(row there, row here, difference in nats) of the tokens that both scored; only the highest few hundred of a text."""
+    """(row there, row here, difference in nats) of the tokens that both scored; only the highest
+    few hundred of a text.
+    """
     if id not in less.rows or id not in more.rows:
         return []
     a, b = less.rows[id], more.rows[id]
-    _, i, j = np.intersect1d(less.position[a], more.position[b], assume_unique=True, return_indices=True)
+    _, i, j = np.intersect1d(
+        less.position[a], more.position[b], assume_unique=True, return_indices=True
+    )
     i, j = i + a.start, j + b.start
     same = (less.token_id[i] == more.token_id[j]) & (less.end[i] > less.start[i])
     i, j = i[same], j[same]
@@ -170,7 +201,9 @@ def _pairs(id: str, less: Tokens, more: Tokens) -> list[tuple[int, int, float]]:
     return [(int(i[k]), int(j[k]), float(difference[k])) for k in keep]
 
 
-def hardest(texts: Mapping[str, Document], scores: Tokens, count: int) -> list[tuple[Document, str, str, str, float]]:
+def hardest(
+    texts: Mapping[str, Document], scores: Tokens, count: int
+) -> list[tuple[Document, str, str, str, float]]:
     """(text, before, token, after, nats) of the tokens that cost most, one of a text."""
     rows: list[tuple[Document, str, str, str, float]] = []
     seen: set[str] = set()
@@ -185,8 +218,12 @@ def hardest(texts: Mapping[str, Document], scores: Tokens, count: int) -> list[t
 
 
 def _within(text: str, start: int, end: int) -> tuple[str, str, str]:
-    """A token and what stands around it, on one line; the cut ends are marked, a blank before the token is left outside."""
-    start += len(text[start:end]) - len(text[start:end].lstrip(" ")) if text[start:end].strip() else 0
+    """A token and what stands around it, on one line; the cut ends are marked, a blank before the
+    token is left outside.
+    """
+    start += (
+        len(text[start:end]) - len(text[start:end].lstrip(" ")) if text[start:end].strip() else 0
+    )
     before, after = text[max(0, start - _AROUND) : start], text[end : end + _AROUND]
     before = ("…" if start > _AROUND else "") + before.replace("\n", "↵")
     after = after.replace("\n", "↵") + ("…" if end + _AROUND < len(text) else "")
@@ -214,7 +251,9 @@ def percent(nats: float) -> str:
 
 
 def shaded(document: Document, scores: Tokens, most: int, gains: set[int]) -> Markup:
-    """The text with its tokens shaded, cut after `most` tokens. What was not scored stands there without a shade."""
+    """The text with its tokens shaded, cut after `most` tokens. What was not scored stands there
+    without a shade.
+    """
     text, rows = document.text, scores.rows[document.id]
     parts: list[str] = []
     at = 0
@@ -235,11 +274,20 @@ def shaded(document: Document, scores: Tokens, most: int, gains: set[int]) -> Ma
 def _token(piece: str, scores: Tokens, i: int, gain: bool) -> str:
     nats = float(scores.nll_nats[i])
     classes = f"h{level(nats)}{' g' if gain else ''}{'' if scores.correct[i] else ' x'}"
-    kld = "" if scores.kld is None or not math.isfinite(scores.kld[i]) else f", KL {scores.kld[i]:.2g}"
+    kld = (
+        ""
+        if scores.kld is None or not math.isfinite(scores.kld[i])
+        else f", KL {scores.kld[i]:.2g}"
+    )
     said = _safe(piece.replace(" ", "␣").replace("\n", "↵") or "part of a character")
-    blank = piece[: len(piece) - len(piece.lstrip(" "))] if piece.strip() else ""  # it would shade the ends of lines
+    blank = (
+        piece[: len(piece) - len(piece.lstrip(" "))] if piece.strip() else ""
+    )  # it would shade the ends of lines
     seen = _safe(piece[len(blank) :]).replace("\n", "<u>↵</u>\n") or "<u>·</u>"
-    return f'{blank}<i class="{classes}" data-w="{said}" data-n="{nats:.2f} nats, p {percent(nats)}{kld}">{seen}</i>'
+    return (
+        f'{blank}<i class="{classes}" data-w="{said}" data-n="{nats:.2f} nats, p'
+        f' {percent(nats)}{kld}">{seen}</i>'
+    )
 
 
 def _safe(text: str) -> str:

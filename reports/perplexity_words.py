@@ -1,8 +1,9 @@
-"""What does a measurement of perplexity say, in words and figures? Shared by the screen and the page.
+"""What does a measurement of perplexity say, in words and figures? Shared by the screen and the
+page.
 
-A subject is a model in a variant, as it stands in perplexity.json. A figure is a plain number with its interval beside it
-(`perplexity`, `perplexity_low`, `perplexity_high`) or `value`, `low`, `high` in a mapping or a list. What is missing stays
-out.
+A subject is a model in a variant, as it stands in perplexity.json. A figure is a plain number with
+its interval beside it (`perplexity`, `perplexity_low`, `perplexity_high`) or `value`, `low`, `high`
+in a mapping or a list. What is missing stays out.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class Measured(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A figure of the table: its key, its name, how its value is shown, and the part of the subject that has it."""
+    """A figure of the table: its key, its name, how its value is shown, and the part of the subject
+    that has it.
+    """
 
     key: str
     name: str
@@ -65,9 +68,13 @@ def parameters(count: float) -> str:
 
 
 def figure(value: float) -> str:
-    """Four significant digits, and as many behind the point for all of a size: 8.323, 27.41, 312.0."""
+    """Four significant digits, and as many behind the point for all of a size: 8.323, 27.41,
+    312.0.
+    """
     return (
-        f"{value:.{3 if abs(value) < 9.9995 else 2 if abs(value) < 99.995 else 1}f}" if abs(value) < 1000 else number(value)
+        f"{value:.{3 if abs(value) < 9.9995 else 2 if abs(value) < 99.995 else 1}f}"
+        if abs(value) < 1000
+        else number(value)
     )
 
 
@@ -127,7 +134,9 @@ def cell(subject: Subject, column: Column) -> tuple[str, str]:
 def shown(found: Measured | None, text: Callable[[float], str]) -> tuple[str, str]:
     if found is None:
         return "", ""
-    return text(found.value), "" if found.low is None or found.high is None else _between(found.low, found.high, text)
+    return text(found.value), (
+        "" if found.low is None or found.high is None else _between(found.low, found.high, text)
+    )
 
 
 def _between(low: float, high: float, text: Callable[[float], str]) -> str:
@@ -146,7 +155,9 @@ def label(subject: Subject, among: Sequence[Subject]) -> str:
     """What tells a subject from the others: its variant, its model, or both."""
     models, variants = ({other[key] for other in among} for key in ("model", "variant"))
     parts = [name(subject)] if len(models) > 1 or len(variants) == 1 else []
-    return " ".join([*parts, str(subject["variant"])] if len(variants) > 1 or len(models) == 1 else parts)
+    return " ".join(
+        [*parts, str(subject["variant"])] if len(variants) > 1 or len(models) == 1 else parts
+    )
 
 
 def name(subject: Subject) -> str:
@@ -156,14 +167,23 @@ def name(subject: Subject) -> str:
 
 def labels(summary: Summary) -> list[str]:
     found = [label(subject, summary["subjects"]) for subject in summary["subjects"]]
-    return [f"{text} ({found[:i].count(text) + 1})" if found.count(text) > 1 else text for i, text in enumerate(found)]
+    return [
+        f"{text} ({found[:i].count(text) + 1})" if found.count(text) > 1 else text
+        for i, text in enumerate(found)
+    ]
 
 
 def done(summary: Summary) -> list[tuple[str, Subject]]:
-    """Subjects with figures, labelled: those that scored all texts; if there is none, what there is."""
+    """Subjects with figures, labelled: those that scored all texts; if there is none, what there
+    is.
+    """
     named = zip(labels(summary), summary["subjects"], strict=True)
-    known = [(text, subject) for text, subject in named if measured(subject.get("figures"), "perplexity")]
-    return [(text, subject) for text, subject in known if subject.get("status", "DONE") == "DONE"] or known
+    known = [
+        (text, subject) for text, subject in named if measured(subject.get("figures"), "perplexity")
+    ]
+    return [
+        (text, subject) for text, subject in known if subject.get("status", "DONE") == "DONE"
+    ] or known
 
 
 def comparable(summary: Summary) -> bool:
@@ -172,13 +192,17 @@ def comparable(summary: Summary) -> bool:
 
 def measure(summary: Summary) -> tuple[str, str]:
     """(key, name) of the figure by which the subjects may be compared."""
-    return ("perplexity", "perplexity") if comparable(summary) else ("bits_per_byte", "bits per byte")
+    return (
+        ("perplexity", "perplexity") if comparable(summary) else ("bits_per_byte", "bits per byte")
+    )
 
 
 def title(summary: Summary) -> str:
     data = summary.get("dataset") or {}
     models = list(dict.fromkeys(map(name, summary["subjects"])))
-    counts = [f"{data[key]:,} {key}" for key in ("texts", "tokens") if isinstance(data.get(key), int)]
+    counts = [
+        f"{data[key]:,} {key}" for key in ("texts", "tokens") if isinstance(data.get(key), int)
+    ]
     return " · ".join(filter(None, [", ".join(models), str(data.get("name") or ""), *counts]))
 
 
@@ -206,11 +230,16 @@ def missing(summary: Summary) -> list[str]:
     """Which subjects have no figures or not all of them, and why."""
     named = list(zip(labels(summary), summary["subjects"], strict=True))
     lost = [
-        f"{text}: {subject['status']}{': ' + str(subject['problem']) if subject.get('problem') else ''}"
+        f"{text}:"
+        f" {subject['status']}{': ' + str(subject['problem']) if subject.get('problem') else ''}"
         for text, subject in named
         if subject.get("status", "DONE") != "DONE"
     ]
-    refused = [f"{text}: no divergence, {why}" for text, s in named if (why := (s.get("divergence") or {}).get("refused"))]
+    refused = [
+        f"{text}: no divergence, {why}"
+        for text, s in named
+        if (why := (s.get("divergence") or {}).get("refused"))
+    ]
     not_run = summary.get("not_run") or ()
     return [*lost, *refused, *([f"not measured: {', '.join(not_run)}"] if not_run else [])]
 
@@ -221,10 +250,17 @@ def _ranking(summary: Summary) -> list[str]:
         return []
     if len({subject["model"] for _, subject in subjects}) == 1:
         text, subject = subjects[0]  # its variants are held against it below
-        return [f"{text}: " + ", ".join(filter(None, [_figure(subject, "perplexity"), _figure(subject, "bits_per_byte")]))]
+        return [
+            f"{text}: "
+            + ", ".join(
+                filter(None, [_figure(subject, "perplexity"), _figure(subject, "bits_per_byte")])
+            )
+        ]
     key, _ = measure(summary)
     ranked = sorted(
-        (found.value, text, subject) for text, subject in subjects if (found := measured(subject["figures"], key))
+        (found.value, text, subject)
+        for text, subject in subjects
+        if (found := measured(subject["figures"], key))
     )
     lines = []
     if not comparable(summary):
@@ -232,7 +268,10 @@ def _ranking(summary: Summary) -> list[str]:
         lines.append(f"no ranking by perplexity: {reason}")
     if len(ranked) > 1:
         (least, best, subject), (most, worst, _) = ranked[0], ranked[-1]
-        lines.append(f"best: {best}, {_figure(subject, key)}; worst: {worst}, {figure(most)} ({most / least:.2f}x)")
+        lines.append(
+            f"best: {best}, {_figure(subject, key)}; worst: {worst}, {figure(most)}"
+            f" ({most / least:.2f}x)"
+        )
     return lines
 
 
@@ -243,9 +282,15 @@ def _figure(subject: Subject, key: str) -> str:
 
 def _distance(text: str, subject: Subject, summary: Summary) -> str:
     found = subject.get("divergence") or {}
-    ratio, mean, top = (measured(found, key) for key in ("mean_ppl_ratio", "mean_kld", "same_top_p"))
+    ratio, mean, top = (
+        measured(found, key) for key in ("mean_ppl_ratio", "mean_kld", "same_top_p")
+    )
     parts = [
-        f"perplexity {ratio.value:.3f}x of {reference(subject, summary)}{_around(ratio)}" if ratio else "",
+        (
+            f"perplexity {ratio.value:.3f}x of {reference(subject, summary)}{_around(ratio)}"
+            if ratio
+            else ""
+        ),
         f"KL {_small(mean.value)} nats" if mean else "",
         f"same top token {100 * top.value:.1f} %" if top else "",
     ]
@@ -253,24 +298,40 @@ def _distance(text: str, subject: Subject, summary: Summary) -> str:
 
 
 def _around(ratio: Measured) -> str:
-    return "" if ratio.low is None or ratio.high is None else f" ({ratio.low:.3f} to {ratio.high:.3f})"
+    return (
+        "" if ratio.low is None or ratio.high is None else f" ({ratio.low:.3f} to {ratio.high:.3f})"
+    )
 
 
 def reference(subject: Subject, summary: Summary) -> str:
-    """The label of what the divergence is measured from; its variant alone where the model is the same."""
+    """The label of what the divergence is measured from; its variant alone where the model is the
+    same.
+    """
     found = subject.get("divergence") or {}
-    model, variant = str(found.get("reference_model") or subject["model"]), str(found.get("reference"))
+    model, variant = (
+        str(found.get("reference_model") or subject["model"]),
+        str(found.get("reference")),
+    )
     if model == subject["model"]:
         return variant
-    return next((t for t, other in done(summary) if (other["model"], other["variant"]) == (model, variant)), variant)
+    return next(
+        (t for t, other in done(summary) if (other["model"], other["variant"]) == (model, variant)),
+        variant,
+    )
 
 
 def _law(summary: Summary) -> str:
     scaling = summary.get("scaling") or {}
     if refused := scaling.get("refused"):
-        return f"no law of size: {refused}" if len({name(subject) for subject in summary["subjects"]}) > 1 else ""
+        return (
+            f"no law of size: {refused}"
+            if len({name(subject) for subject in summary["subjects"]}) > 1
+            else ""
+        )
     answer = answered(scaling)
-    return "; ".join(filter(None, [_exponent(scaling), f"diminishing returns: {answer}" if answer else ""]))
+    return "; ".join(
+        filter(None, [_exponent(scaling), f"diminishing returns: {answer}" if answer else ""])
+    )
 
 
 def _exponent(scaling: Mapping[str, Any]) -> str:
@@ -278,15 +339,25 @@ def _exponent(scaling: Mapping[str, Any]) -> str:
     if exponent is None:
         return ""
     power, texts = shown(exponent, three_places)
-    models = shown(measured(scaling, "exponent_models"), three_places)[1] if direction(scaling) else ""
-    doubts = [f"over texts {texts}" if texts else "", f"over models {models}" if models else "over models: cannot be told"]
+    models = (
+        shown(measured(scaling, "exponent_models"), three_places)[1] if direction(scaling) else ""
+    )
+    doubts = [
+        f"over texts {texts}" if texts else "",
+        f"over models {models}" if models else "over models: cannot be told",
+    ]
     unit = "bits per byte" if scaling.get("by") == "bits_per_byte" else "nats"
     above = f" above a floor of {floor.value:.3g} {unit}" if floor and floor.value > 0 else ""
-    return f"{_trend(scaling, exponent.value)}, exponent {power} ({'; '.join(filter(None, doubts))}){above}"
+    return (
+        f"{_trend(scaling, exponent.value)}, exponent {power}"
+        f" ({'; '.join(filter(None, doubts))}){above}"
+    )
 
 
 def direction(scaling: Mapping[str, Any]) -> int:
-    """1 if loss falls with size as far as the models can tell, -1 if it grows, 0 where their interval spans both."""
+    """1 if loss falls with size as far as the models can tell, -1 if it grows, 0 where their
+    interval spans both.
+    """
     found = measured(scaling, "exponent_models")
     if found is None or found.low is None or found.high is None:
         return 0
@@ -297,7 +368,11 @@ def _trend(scaling: Mapping[str, Any], exponent: float) -> str:
     """A law only where the models bear it out; else what was seen of these."""
     if told := direction(scaling):
         return f"loss {'falls' if told > 0 else 'grows'} with the parameters"
-    losses = [found.value for row in scaling.get("measured") or () if (found := measured({"loss": row}, "loss"))]
+    losses = [
+        found.value
+        for row in scaling.get("measured") or ()
+        if (found := measured({"loss": row}, "loss"))
+    ]
     these = f"the bigger of these {len(losses)} models" if losses else "the bigger models"
     if exponent <= 0:
         return f"loss was not lower for {these}"

@@ -1,4 +1,6 @@
-"""The first screen after a run: the verdict on top, its reasons, then the figures with their units."""
+"""The first screen after a run: the verdict on top, its reasons, then the figures with their
+units.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 _COLOUR = {"VALID": "green", "PASS": "green", "INVALID": "red", "FAIL": "red", "ERROR": "red"}
-_LATENCY_ROWS = {"ttft_ms": "TTFT", "tpot_ms": "TPOT", "itl_ms": "ITL", "latency_ms": "latency", "issue_lag_ms": "issue lag"}
+_LATENCY_ROWS = {
+    "ttft_ms": "TTFT",
+    "tpot_ms": "TPOT",
+    "itl_ms": "ITL",
+    "latency_ms": "latency",
+    "issue_lag_ms": "issue lag",
+}
 _COLUMNS = ("mean", "p50", "p90", "p95", "p99", "p99.9", "max", "n")
 
 
@@ -38,9 +46,13 @@ def _verdict(result: Mapping[str, Any]) -> Panel:
     queries = f"{counts['queries']} queries" + (
         f" ({counts['samples']} samples)" if counts["samples"] != counts["queries"] else ""
     )
-    head = Text.assemble((status, f"bold {colour}"), f"  {result['scenario']} · {subject} · {result['mode']}")
+    head = Text.assemble(
+        (status, f"bold {colour}"), f"  {result['scenario']} · {subject} · {result['mode']}"
+    )
     line = f"{queries} in {number(result['throughput']['duration_s'])} s: {result['status_reason']}"
-    below = [Text(words, style="dim") for words in (not_mlperf(result), division_text(result)) if words]
+    below = [
+        Text(words, style="dim") for words in (not_mlperf(result), division_text(result)) if words
+    ]
     return Panel(Group(head, Text(line), *below), border_style=colour)
 
 
@@ -54,7 +66,12 @@ def _conditions(verdicts: Sequence[Mapping[str, Any]]) -> Table:
         if v["remedy"] and v["status"] == "FAIL":
             seen.append(f"\n→ {v['remedy']}", style="bold")
         table.add_row(
-            status, v["rule"], _with_unit(v["measured"], v["unit"]), number(v["limit"]), margin_text(v["margin"]), seen
+            status,
+            v["rule"],
+            _with_unit(v["measured"], v["unit"]),
+            number(v["limit"]),
+            margin_text(v["margin"]),
+            seen,
         )
     return table
 
@@ -68,8 +85,16 @@ def _search(steps: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def margin_text(margin: float | None) -> str:
-    """Room to the limit in per cent of it (negative: missed by), or in multiples of it; nothing where there is no limit."""
-    return "" if margin is None else f"{100 * margin:+.1f} %" if abs(margin) < 10 else f"{margin:+.0f}x"
+    """Room to the limit in per cent of it (negative: missed by), or in multiples of it; nothing
+    where there is no limit.
+    """
+    return (
+        ""
+        if margin is None
+        else f"{100 * margin:+.1f} %"
+        if abs(margin) < 10
+        else f"{margin:+.0f}x"
+    )
 
 
 def _latency(latency: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -82,19 +107,35 @@ def _latency(latency: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def _figures(result: Mapping[str, Any]) -> Table:
-    through, memory, driver, counts = result["throughput"], result["memory"], result["driver"], result["counts"]
+    through, memory, driver, counts = (
+        result["throughput"],
+        result["memory"],
+        result["driver"],
+        result["counts"],
+    )
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column()
     headline = result["result"]
     if headline["value"] is not None:
-        table.add_row("result", f"{number(headline['value'])} {headline['unit']}  ({headline['name']})")
+        table.add_row(
+            "result", f"{number(headline['value'])} {headline['unit']}  ({headline['name']})"
+        )
     table.add_row("throughput", _join([
         (through["tokens_per_s"] if counts["tokens"] else None, "tokens/s"),
         (through["samples_per_s"], "samples/s"),
         (through["scheduled_samples_per_s"], "samples/s scheduled"),
     ]))  # fmt: skip
-    if any(memory.get(key) for key in ("weights_bytes", "kv_cache_bytes", "peak_bytes", "rss_peak_bytes", "gpu_peak_bytes")):
+    if any(
+        memory.get(key)
+        for key in (
+            "weights_bytes",
+            "kv_cache_bytes",
+            "peak_bytes",
+            "rss_peak_bytes",
+            "gpu_peak_bytes",
+        )
+    ):
         table.add_row("memory", ", ".join(
             f"{label} {size(memory[key])}"
             for key, label in (
@@ -104,13 +145,18 @@ def _figures(result: Mapping[str, Any]) -> Table:
             if memory.get(key)
         ))  # fmt: skip
     if scores := quality(result["accuracy"]):
-        shown = (f"{name} {number(value)}" for name, value in scores.items() if not name.startswith("bleu_"))  # its parts
+        shown = (
+            f"{name} {number(value)}"
+            for name, value in scores.items()
+            if not name.startswith("bleu_")
+        )  # its parts
         table.add_row("quality", ", ".join(shown))
     if evaluated := evaluation_text(result["accuracy"]):
         table.add_row("evaluation", evaluated)
     if energy := result.get("energy"):
         table.add_row("energy", _join([
-            (energy["joules"], "J"), (energy["joules_per_token"], "J/token"), (energy["watts_mean"], "W mean"),
+            (energy["joules"], "J"), (energy["joules_per_token"], "J/token"),
+            (energy["watts_mean"], "W mean"),
         ]))  # fmt: skip
     table.add_row("driver", _join([
         (driver["issue_lag_p99_ms"], "ms p99 issue lag"),
@@ -120,7 +166,14 @@ def _figures(result: Mapping[str, Any]) -> Table:
     return table
 
 
-_EVALUATED = ("eval_loss", "perplexity", "token_accuracy", "eval_samples", "eval_tokens", "eval_samples_per_s")
+_EVALUATED = (
+    "eval_loss",
+    "perplexity",
+    "token_accuracy",
+    "eval_samples",
+    "eval_tokens",
+    "eval_samples_per_s",
+)
 
 
 def quality(scores: Mapping[str, float]) -> dict[str, float]:
@@ -133,9 +186,10 @@ def evaluation_text(scores: Mapping[str, float]) -> str:
     if "eval_loss" not in scores:
         return ""
     return (
-        f"loss {scores['eval_loss']:.4f} nats/token, perplexity {number(scores['perplexity'])}, "
-        f"{100 * scores['token_accuracy']:.2f} % of tokens right, {number(scores.get('eval_samples_per_s'))} samples/s "
-        f"({number(scores['eval_samples'])} answers, {number(scores['eval_tokens'])} tokens)"
+        f"loss {scores['eval_loss']:.4f} nats/token, perplexity {number(scores['perplexity'])},"
+        f" {100 * scores['token_accuracy']:.2f} % of tokens right,"
+        f" {number(scores.get('eval_samples_per_s'))} samples/s ({number(scores['eval_samples'])}"
+        f" answers, {number(scores['eval_tokens'])} tokens)"
     )
 
 
@@ -152,42 +206,71 @@ def not_mlperf(result: Mapping[str, Any]) -> str:
 
 
 def division_text(result: Mapping[str, Any]) -> str:
-    """Closed, or open and why, in one line; nothing for a run that was judged before there were divisions."""
+    """Closed, or open and why, in one line; nothing for a run that was judged before there were
+    divisions.
+    """
     division = result.get("division")
     if not division:
         return ""
     differs = [f"{row['name']} {difference(row)}" for row in division["differs"]]
     more = f"; and {len(differs) - 3} more" if len(differs) > 3 else ""
-    return f"Division: {division['name']}" + (": " + "; ".join(differs[:3]) + more if differs else "")
+    return f"Division: {division['name']}" + (
+        ": " + "; ".join(differs[:3]) + more if differs else ""
+    )
 
 
 def difference(row: Mapping[str, Any]) -> str:
-    return f"{setting_text(row['value'], row['unit'])} (asked: {setting_text(row['asked'], row['unit'])})"
+    return (
+        f"{setting_text(row['value'], row['unit'])} (asked:"
+        f" {setting_text(row['asked'], row['unit'])})"
+    )
 
 
-def show_plan(settings: Any, schedule: Any, forecast: Mapping[str, str], values: Sequence[Any], console: Console) -> None:
-    """What a run would do (RunSettings, Schedule, sentences on its length, every setting with its origin)."""
+def show_plan(
+    settings: Any,
+    schedule: Any,
+    forecast: Mapping[str, str],
+    values: Sequence[Any],
+    console: Console,
+) -> None:
+    """What a run would do (RunSettings, Schedule, sentences on its length, every setting with its
+    origin).
+    """
     queries, per_query = schedule.indices.shape
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column()
-    closed = settings.scenario in ("single-stream", "multi-stream") and settings.mode == "performance"
+    closed = (
+        settings.scenario in ("single-stream", "multi-stream") and settings.mode == "performance"
+    )
     table.add_row("scenario", f"{settings.scenario}, {settings.mode}")
-    table.add_row("queries", f"{'at most ' if closed else ''}{queries} of {per_query} sample{'s' * (per_query > 1)}")
-    table.add_row("rate", f"{settings.target_qps:g}/s {'' if settings.scenario == 'server' else 'expected'}")
+    table.add_row(
+        "queries",
+        f"{'at most ' if closed else ''}{queries} of {per_query} sample{'s' * (per_query > 1)}",
+    )
+    table.add_row(
+        "rate", f"{settings.target_qps:g}/s {'' if settings.scenario == 'server' else 'expected'}"
+    )
     for label, sentence in forecast.items():
         table.add_row(label, sentence)
     shown = schedule.indices.reshape(-1)[:8].tolist()
-    table.add_row("first samples", ", ".join(map(str, shown)) + (" ..." if schedule.indices.size > len(shown) else ""))
+    table.add_row(
+        "first samples",
+        ", ".join(map(str, shown)) + (" ..." if schedule.indices.size > len(shown) else ""),
+    )
     console.print(table)
     settings_table = _table("Settings", ("", "value", "from"), left=(0, 1, 2))
     for row in values:
-        settings_table.add_row(row.name, setting_text(row.value, row.unit), Text(row.origin, style="dim"))
+        settings_table.add_row(
+            row.name, setting_text(row.value, row.unit), Text(row.origin, style="dim")
+        )
     console.print(settings_table)
 
 
 def setting_text(value: Any, unit: str) -> str:
-    return f"{value:,.10g} {unit}".strip() if isinstance(value, float) else f"{value} {unit}".strip()
+    return (
+        f"{value:,.10g} {unit}".strip() if isinstance(value, float) else f"{value} {unit}".strip()
+    )
 
 
 def show_audit(found: Mapping[str, Any], console: Console) -> None:
@@ -206,7 +289,9 @@ def show_audit(found: Mapping[str, Any], console: Console) -> None:
     console.print(table)
 
 
-def show_package(place: Path, problems: Sequence[str], notes: Sequence[str], console: Console) -> None:
+def show_package(
+    place: Path, problems: Sequence[str], notes: Sequence[str], console: Console
+) -> None:
     """Where a submission tree was put, and what is still wrong with it."""
     colour, word = ("red", f"{len(problems)} PROBLEMS") if problems else ("green", "COMPLETE")
     console.print(Panel(Text.assemble((word, f"bold {colour}"), f"  {place}"), border_style=colour))
@@ -260,7 +345,19 @@ def _join(pairs: Sequence[tuple[float | None, str]]) -> str:
 
 
 def _table(title: str, columns: Sequence[str], left: Sequence[int], header: bool = True) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, show_header=header)
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        show_header=header,
+    )
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i in left else "right", header_style="dim", no_wrap=column == "condition")
+        table.add_column(
+            column,
+            justify="left" if i in left else "right",
+            header_style="dim",
+            no_wrap=column == "condition",
+        )
     return table

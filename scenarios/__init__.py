@@ -1,4 +1,6 @@
-"""When the next query may go, and what a valid run of that kind is. One file and one line per scenario."""
+"""When the next query may go, and what a valid run of that kind is. One file and one line per
+scenario.
+"""
 
 TABLE = {
     "single-stream": "scenarios.single_stream:SingleStream",

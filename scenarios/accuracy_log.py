@@ -1,12 +1,15 @@
 """Which answers go into mlperf_log_accuracy.json?
 
-Accuracy mode: all that completed, in the order of their completion. Performance mode: a sample that LoadGen draws, so that
-the compliance tests can compare answers given under load with those of the accuracy run. The draw of sample i is
-    u_i     the i-th real of mt19937(5489), in the order of generation, whatever the seeds of the run
-    offset  the first real of mt19937(accuracy_log_rng_seed): moves the choice without another shuffle
+Accuracy mode: all that completed, in the order of their completion. Performance mode: a sample that
+LoadGen draws, so that the compliance tests can compare answers given under load with those of the
+accuracy run. The draw of sample i is
+    u_i     the i-th real of mt19937(5489), in the order of generation, whatever the seeds of the
+            run
+    offset  the first real of mt19937(accuracy_log_rng_seed): moves the choice without another
+            shuffle
     logged  if (u_i + offset) mod 1 <= p
-with p = accuracy_log_probability, or, if a target is set, that many of the samples to be expected (section 5.3 of the
-specification; the defaults 0 and 0 log nothing).
+with p = accuracy_log_probability, or, if a target is set, that many of the samples to be expected
+(section 5.3 of the specification; the defaults 0 and 0 log nothing).
 """
 
 from __future__ import annotations
@@ -24,12 +27,16 @@ _DEFAULT_SEED = 5489  # the C++ standard's own for mt19937
 
 
 def logged_samples(log: RunLog, settings: RunSettings, generated_before: int = 0) -> Int64s:
-    """(k,) ids of the samples to log, in completion order. `generated_before`: samples of earlier parts of the same test."""
+    """(k,) ids of the samples to log, in completion order. `generated_before`: samples of earlier
+    parts of the same test.
+    """
     done: Int64s = log.completion_order[log.completed[log.completion_order]].astype(np.int64)
     if settings.mode == "accuracy":
         return done
     e = effective(settings)
-    logged: Int64s = done[chosen(len(log), probability(e), e.accuracy_log_rng_seed, generated_before)[done]]
+    logged: Int64s = done[
+        chosen(len(log), probability(e), e.accuracy_log_rng_seed, generated_before)[done]
+    ]
     return logged
 
 
@@ -44,7 +51,9 @@ def probability(e: Effective) -> float:
 
 
 def chosen(n: int, p: float, seed: int, generated_before: int = 0) -> NDArray[Any]:
-    """(n,) True for the samples that LoadGen would log. p = 0 chooses none (a draw of exactly 0 apart)."""
+    """(n,) True for the samples that LoadGen would log. p = 0 chooses none (a draw of exactly 0
+    apart).
+    """
     if p <= 0:
         return np.zeros(n, np.bool_)
     draws = Mt19937(_DEFAULT_SEED).reals(generated_before + n)[generated_before:]

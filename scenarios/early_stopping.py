@@ -1,8 +1,9 @@
 """How many queries does it take to trust a percentile? MLPerf's early-stopping rule.
 
-With t queries over the limit out of n, the claim "at least a share p of queries meets it" holds at confidence c = 0.99 if
-n >= h(t) + t, where h(t) is the smallest h with I_p(h, t + 1) < 1 - c (regularised incomplete beta): the chance of seeing
-at most t failures among h + t trials, were the failure rate really 1 - p. Source: LoadGen early_stopping.cc, tolerance 0.
+With t queries over the limit out of n, the claim "at least a share p of queries meets it" holds at
+confidence c = 0.99 if n >= h(t) + t, where h(t) is the smallest h with I_p(h, t + 1) < 1 - c
+(regularised incomplete beta): the chance of seeing at most t failures among h + t trials, were the
+failure rate really 1 - p. Source: LoadGen early_stopping.cc, tolerance 0.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ CONFIDENCE = 0.99
 
 @lru_cache(maxsize=4096)
 def queries_needed(over: int, p: float) -> int:
-    """h(over) + over: the run length that allows `over` queries above the limit. p = 0.9: 44, 64, 81, ..."""
+    """h(over) + over: the run length that allows `over` queries above the limit. p = 0.9: 44, 64,
+    81, ...
+    """
     from scipy.special import betainc
 
     low, high = 0, 1
@@ -43,7 +46,8 @@ def over_allowed(n: int, p: float) -> int | None:
 def estimate_rank(n: int, p: float) -> int | None:
     """Position in the sorted latencies that bounds percentile p (SingleStream, MultiStream).
 
-    LoadGen wants n >= h(1) + 1, takes the largest t with h(t) + t <= n and answers with the t-th highest.
+    LoadGen wants n >= h(1) + 1, takes the largest t with h(t) + t <= n and answers with the t-th
+    highest.
     """
     if n < queries_needed(1, p):
         return None

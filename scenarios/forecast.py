@@ -1,4 +1,6 @@
-"""Why will the run be that long, and how short could a valid one be? Said before it starts (`harness plan`)."""
+"""Why will the run be that long, and how short could a valid one be? Said before it starts
+(`harness plan`).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from scenarios.single_stream import min_issued
 
 
 def forecast(settings: RunSettings, schedule: Schedule) -> dict[str, str]:
-    """Sentences by label: `length` (what decides it) and `shortest` (the fewest queries that can be valid)."""
+    """Sentences by label: `length` (what decides it) and `shortest` (the fewest queries that can be
+    valid).
+    """
     if settings.mode == "accuracy":
         return {"length": f"accuracy mode: each of {schedule.indices.size} samples once"}
     decided = {
@@ -27,17 +31,29 @@ def _closed_loop(settings: RunSettings, schedule: Schedule) -> str:
     count = min_issued(settings) if settings.scenario == "single-stream" else settings.min_queries
     by_count_s, floor_s = count / settings.target_qps, settings.min_duration_ns / 1e9
     if count > settings.min_queries:
-        return f"equal issue asks for {count} queries, {by_count_s:,.0f} s at the expected {settings.target_qps:g}/s"
+        return (
+            f"equal issue asks for {count} queries, {by_count_s:,.0f} s at the expected"
+            f" {settings.target_qps:g}/s"
+        )
     if by_count_s >= floor_s:
-        return f"min_queries: {count} queries, {by_count_s:,.0f} s at the expected {settings.target_qps:g}/s"
-    return f"min_duration: {floor_s:,.0f} s, about {floor_s * settings.target_qps:,.0f} queries at the expected rate"
+        return (
+            f"min_queries: {count} queries, {by_count_s:,.0f} s at the expected"
+            f" {settings.target_qps:g}/s"
+        )
+    return (
+        f"min_duration: {floor_s:,.0f} s, about {floor_s * settings.target_qps:,.0f} queries at the"
+        " expected rate"
+    )
 
 
 def _server(settings: RunSettings, schedule: Schedule) -> str:
     count, seconds = len(schedule), float(schedule.offsets_ns[-1]) / 1e9
     by_time = settings.min_duration_ns / 1e9 * settings.target_qps
     reason = "min_queries" if settings.min_queries >= by_time else "min_duration"
-    if settings.equal_issue and count - max(settings.min_queries, by_time) > len(schedule.loaded) / 2:
+    if (
+        settings.equal_issue
+        and count - max(settings.min_queries, by_time) > len(schedule.loaded) / 2
+    ):
         reason = f"equal issue (whole rounds of {len(schedule.loaded)} samples)"
     return f"{reason}: {count:,} queries in {seconds:,.1f} s"
 
@@ -45,10 +61,15 @@ def _server(settings: RunSettings, schedule: Schedule) -> str:
 def _offline(settings: RunSettings, schedule: Schedule) -> str:
     count = schedule.indices.size
     by_time = int(1.1 * settings.min_duration_ns / 1e9 * settings.target_qps)
-    reason = "min_queries" if settings.min_queries >= by_time else "min_duration at the expected rate"
+    reason = (
+        "min_queries" if settings.min_queries >= by_time else "min_duration at the expected rate"
+    )
     if settings.equal_issue and count > max(settings.min_queries, by_time):
         reason = f"equal issue (whole rounds of {len(schedule.loaded)} samples)"
-    return f"{reason}: {count:,} samples, {count / settings.target_qps:,.0f} s at the expected {settings.target_qps:g}/s"
+    return (
+        f"{reason}: {count:,} samples, {count / settings.target_qps:,.0f} s at the expected"
+        f" {settings.target_qps:g}/s"
+    )
 
 
 def _shortest(settings: RunSettings) -> str:
@@ -59,7 +80,10 @@ def _shortest(settings: RunSettings) -> str:
     seconds = f"{one / settings.target_qps:,.0f} s at {settings.target_qps:g}/s"
     sure = f"{one} queries bound {percentile_name(p)} at 99 % confidence"
     if settings.scenario == "server":
-        sure = f"{none} queries if none is over its limit, {one} with one over ({percentile_name(p)}, 99 % confidence)"
+        sure = (
+            f"{none} queries if none is over its limit, {one} with one over ({percentile_name(p)},"
+            " 99 % confidence)"
+        )
     return f"{sure}: {seconds} ({_flags(one, settings)})"
 
 

@@ -1,15 +1,19 @@
-"""What would LoadGen say of this run? Its numbers and its verdict, from our event times, to the last digit.
+"""What would LoadGen say of this run? Its numbers and its verdict, from our event times, to the
+last digit.
 
-Percentile p is `v[int(n * p)]` of the sorted values, means are integer divisions, rates count the *last issued* query (not
-the last to complete), and the verdict is VALID if duration, counts, limits (server) and early stopping all hold (results.cc,
-6.0.17). In token mode early stopping looks at TPOT first and at TTFT only if TPOT passed, as LoadGen joins them with `&&`.
+Percentile p is `v[int(n * p)]` of the sorted values, means are integer divisions, rates count the
+*last issued* query (not the last to complete), and the verdict is VALID if duration, counts, limits
+(server) and early stopping all hold (results.cc, 6.0.17). In token mode early stopping looks at
+TPOT first and at TTFT only if TPOT passed, as LoadGen joins them with `&&`.
 
 Where LoadGen would crash, hang or record nonsense we deviate:
-    one token, or none     TPOT is undefined and skipped (LoadGen divides by -1 and prints 9e17); n is what remains.
-                           One token counts as one (LoadGen: 0) and is a warning; none is an error, as there.
-    no first token         TTFT and TPOT are undefined and skipped, with an error (LoadGen: SIGSEGV). If no sample has
-                           the figure, its limit is not met.
-    failed or lost sample  left out of every figure; an error each, and the run is not valid (LoadGen waits for ever)
+    one token, or none     TPOT is undefined and skipped (LoadGen divides by -1 and prints 9e17); n
+                           is what remains. One token counts as one (LoadGen: 0) and is a warning;
+                           none is an error, as there.
+    no first token         TTFT and TPOT are undefined and skipped, with an error (LoadGen:
+                           SIGSEGV). If no sample has the figure, its limit is not met.
+    failed or lost sample  left out of every figure; an error each, and the run is not valid
+                           (LoadGen waits for ever)
     interrupted, broken    never valid; the figures are those of what completed
     0/0 and 1/0            None (LoadGen prints -nan or inf, which is no JSON)
 """
@@ -30,8 +34,9 @@ from scenarios.multi_stream import query_latency_ns
 _STREAM_PERCENTILE = 0.99  # SingleStream's second estimate, from which multi-stream may be inferred
 _NATURAL = "Ending naturally: Minimum query count and test duration met."
 _RAN_OUT = (
-    "Ending early: Ran out of generated queries to issue before the minimum query count and test duration were reached. "
-    "Please update the relevant expected latency or target qps in the TestSettings so they are more accurate."
+    "Ending early: Ran out of generated queries to issue before the minimum query count and test"
+    " duration were reached. Please update the relevant expected latency or target qps in the"
+    " TestSettings so they are more accurate."
 )
 _EXITED_EARLY = "The test exited early, before enough queries were issued."
 _LONGER = {
@@ -43,12 +48,18 @@ _LONGER_STREAM = "Decrease the expected latency so the loadgen pre-generates mor
 
 @dataclass(frozen=True, slots=True)
 class LoadgenResults:
-    """`lines` are LoadGen's own keys and values, in its order; the other fields are what its logs show beside them."""
+    """`lines` are LoadGen's own keys and values, in its order; the other fields are what its logs
+    show beside them.
+    """
 
     valid: bool
-    lines: Mapping[str, Value] = field(default_factory=dict)  # empty in accuracy mode: LoadGen judges none
+    lines: Mapping[str, Value] = field(
+        default_factory=dict
+    )  # empty in accuracy mode: LoadGen judges none
     recommendations: tuple[str, ...] = ()
-    early_stopping: Mapping[str, str] = field(default_factory=dict)  # text by figure: "", or "TTFT " and "TPOT "
+    early_stopping: Mapping[str, str] = field(
+        default_factory=dict
+    )  # text by figure: "", or "TTFT " and "TPOT "
     percentile: float = 0.0  # the judged tail
     tail_ns: int | None = None  # its latency; of queries in multi-stream
     first_token_tail_ns: int | None = None
@@ -72,7 +83,11 @@ def results(log: RunLog, settings: RunSettings) -> LoadgenResults:
     judged = f.query if f.e.scenario == "MultiStream" else f.latency
     return LoadgenResults(
         valid=verdict.valid,
-        lines=_verdict_lines(verdict, early) | _count_lines(f) | _rate_lines(f, early) | _latency_lines(f) | _token_lines(f),
+        lines=_verdict_lines(verdict, early)
+        | _count_lines(f)
+        | _rate_lines(f, early)
+        | _latency_lines(f)
+        | _token_lines(f),
         recommendations=verdict.recommendations,
         early_stopping=early.texts,
         percentile=f.e.target_latency_percentile,
@@ -90,7 +105,9 @@ def results(log: RunLog, settings: RunSettings) -> LoadgenResults:
 
 @dataclass(frozen=True, slots=True)
 class _Figures:
-    """What the formulas need. Arrays are sorted; seconds count from the start; "last" is the query issued last."""
+    """What the formulas need. Arrays are sorted; seconds count from the start; "last" is the query
+    issued last.
+    """
 
     settings: RunSettings
     e: Effective
@@ -165,7 +182,9 @@ def _early_stopping(f: _Figures) -> _Early:
 
 
 def _early_of(f: _Figures, values: Int64s, limit_ns: int) -> tuple[bool, str, int, int]:
-    """(met, text, estimate for single-stream, estimate for multi-stream); an estimate is 0 if there is none."""
+    """(met, text, estimate for single-stream, estimate for multi-stream); an estimate is 0 if there
+    is none.
+    """
     p = f.e.target_latency_percentile
     if f.e.scenario == "Offline":
         return True, "", 0, 0
@@ -186,9 +205,13 @@ def _enough(values: Int64s, limit_ns: int, p: float) -> tuple[bool, str]:
     more = queries_needed(over, p) - n
     if more <= 0:
         return True, " * Run successful."
-    return False, (
-        f" * Run unsuccessful.\n * Processed {n} queries.\n * Would need to run at least {more} more queries,\n"
-        " with the run being successful if every additional\n query were under latency."
+    return (
+        False,
+        (
+            f" * Run unsuccessful.\n * Processed {n} queries.\n * Would need to run at least {more}"
+            " more queries,\n with the run being successful if every additional\n query were under"
+            " latency."
+        ),
     )
 
 
@@ -196,10 +219,20 @@ def _estimate(values: Int64s, p: float) -> tuple[int | None, str]:
     """The value that bounds percentile p with confidence, if there are enough."""
     n, floor, rank = len(values), queries_needed(1, p), estimate_rank(len(values), p)
     if rank is None:
-        return None, f" * Only processed {n} queries.\n * Need to process at least {floor} queries for early stopping."
-    return int(values[rank]), (
-        f" * Processed at least {floor} queries ({n}).\n * Would discard {n - rank - 1} highest latency queries.\n"
-        f" * Early stopping {100 * p:.1f}th percentile estimate: {values[rank]}"
+        return (
+            None,
+            (
+                f" * Only processed {n} queries.\n * Need to process at least {floor} queries for"
+                " early stopping."
+            ),
+        )
+    return (
+        int(values[rank]),
+        (
+            f" * Processed at least {floor} queries ({n}).\n * Would discard {n - rank - 1} highest"
+            f" latency queries.\n * Early stopping {100 * p:.1f}th percentile estimate:"
+            f" {values[rank]}"
+        ),
     )
 
 
@@ -207,10 +240,16 @@ def _stream_estimate(values: Int64s) -> tuple[int, str]:
     p = _STREAM_PERCENTILE
     estimate_ns, _ = _estimate(values, p)
     if estimate_ns is not None:
-        return estimate_ns, f"\n * Early stopping {100 * p:.1f}th percentile estimate: {estimate_ns}"
-    return 0, (
-        f"\n * Not enough queries processed for {100 * p:.1f}th percentile\n early stopping estimate (would need to "
-        f"process at\n least {queries_needed(1, p)} total queries)."
+        return (
+            estimate_ns,
+            f"\n * Early stopping {100 * p:.1f}th percentile estimate: {estimate_ns}",
+        )
+    return (
+        0,
+        (
+            f"\n * Not enough queries processed for {100 * p:.1f}th percentile\n early stopping"
+            f" estimate (would need to process at\n least {queries_needed(1, p)} total queries)."
+        ),
     )
 
 
@@ -230,9 +269,16 @@ def _judge(f: _Figures, early: _Early, missing: str) -> _Judgement:
     long_enough = _reached_s(f) >= f.settings.min_duration_ns / 1e9
     counted = f.queries >= f.e.min_query_count and len(f.latency) >= f.e.min_sample_count
     met = {} if f.e.scenario != "Server" else {"result_perf_constraints_met": not slow}
-    met |= {"result_min_duration_met": long_enough, "result_min_queries_met": counted, "early_stopping_met": early.met}
+    met |= {
+        "result_min_duration_met": long_enough,
+        "result_min_queries_met": counted,
+        "early_stopping_met": early.met,
+    }
     too_short = "" if long_enough else _LONGER.get(f.e.scenario, _LONGER_STREAM)
-    advice, reason = [*slow, too_short], "  * ".join(slow) + " " * bool(slow) + too_short + " " * bool(too_short)
+    advice, reason = (
+        [*slow, too_short],
+        "  * ".join(slow) + " " * bool(slow) + too_short + " " * bool(too_short),
+    )
     if not counted:
         advice.append(f"{_EXITED_EARLY}\n   See the detailed log for why this may have occurred.")
         reason += _EXITED_EARLY
@@ -250,7 +296,11 @@ def _over_limits(f: _Figures) -> list[str]:
     if not s.use_tokens:
         return [] if _keeps(f.latency, p, f.e.target_latency_ns) else [text]
     figures = (("TTFT", f.ttft, s.ttft_limit_ns), ("TPOT", f.tpot, s.tpot_limit_ns))
-    return [f"{name} constrain not met: {text}" for name, values, limit in figures if not _keeps(values, p, limit)]
+    return [
+        f"{name} constrain not met: {text}"
+        for name, values, limit in figures
+        if not _keeps(values, p, limit)
+    ]
 
 
 def _keeps(values: Int64s, p: float, limit_ns: int) -> bool:
@@ -269,14 +319,22 @@ def _missing(log: RunLog) -> str:
     if log.end != "completed":
         return f"The run did not end by itself: {log.end_reason or log.end}."
     lost = len(log) - int(log.completed.sum())
-    return f"{lost} of {len(log)} samples failed or never completed; LoadGen would still wait for them." if lost else ""
+    return (
+        f"{lost} of {len(log)} samples failed or never completed; LoadGen would still wait for"
+        " them."
+        if lost
+        else ""
+    )
 
 
 # ---- lines of the detail log
 
 
 def _verdict_lines(verdict: _Judgement, early: _Early) -> dict[str, Value]:
-    lines: dict[str, Value] = {"result_validity": "VALID" if verdict.valid else "INVALID", **verdict.met}
+    lines: dict[str, Value] = {
+        "result_validity": "VALID" if verdict.valid else "INVALID",
+        **verdict.met,
+    }
     if not verdict.valid:
         lines["result_invalid_reason"] = verdict.reason
     for name, text in early.texts.items():
@@ -302,7 +360,9 @@ def _rate_lines(f: _Figures, early: _Early) -> dict[str, Value]:
             "early_stopping_latency_ms": early.ms_ns,
         }
     if f.e.scenario == "MultiStream":
-        lines = _spread(f.query, "result_{}_query_latency_ns") | _tails(f.query, "result_{}_percentile_per_query_latency_ns")
+        lines = _spread(f.query, "result_{}_query_latency_ns") | _tails(
+            f.query, "result_{}_percentile_per_query_latency_ns"
+        )
         return lines | {"early_stopping_latency_ms": early.ms_ns}
     if f.e.scenario == "Server":
         return {
@@ -313,14 +373,20 @@ def _rate_lines(f: _Figures, early: _Early) -> dict[str, Value]:
 
 
 def _latency_lines(f: _Figures) -> dict[str, Value]:
-    return _spread(f.latency, "result_{}_latency_ns") | _tails(f.latency, "result_{}_percentile_latency_ns")
+    return _spread(f.latency, "result_{}_latency_ns") | _tails(
+        f.latency, "result_{}_percentile_latency_ns"
+    )
 
 
 def _token_lines(f: _Figures) -> dict[str, Value]:
     lines: dict[str, Value] = {}
     offline, factor = f.e.scenario == "Offline", f.settings.inferred_tokens_per_sample
     if f.settings.use_tokens:
-        lines |= {"result_tokens_per_second": _per(f.tokens, f.max_latency_s)} if offline else _streamed_lines(f)
+        lines |= (
+            {"result_tokens_per_second": _per(f.tokens, f.max_latency_s)}
+            if offline
+            else _streamed_lines(f)
+        )
     if factor is not None and offline:
         lines["result_inferred_tokens_per_second"] = _per(factor * len(f.latency), f.max_latency_s)
     elif factor is not None and f.e.scenario == "Server":
@@ -334,7 +400,9 @@ def _streamed_lines(f: _Figures) -> dict[str, Value]:
         **_spread(f.ttft, "result_first_token_{}_latency_ns"),
         **_tails(f.ttft, "result_first_token_{}_percentile_latency_ns"),
         "result_token_throughput_with_loadgen_overhead": _per(f.tokens, f.last_issued_s),
-        "result_token_throughput": _per(f.tokens, (_mean(f.latency) or 0) * len(f.latency)),  # per ns, as LoadGen has it
+        "result_token_throughput": _per(
+            f.tokens, (_mean(f.latency) or 0) * len(f.latency)
+        ),  # per ns, as LoadGen has it
         **_tails(f.tpot, "result_time_per_output_token_{}_percentile_ns"),
         **_spread(f.tpot, "result_time_to_output_token_{}"),
         "result_completed_tokens_per_second": _per(f.tokens, f.last_done_s),
@@ -343,7 +411,11 @@ def _streamed_lines(f: _Figures) -> dict[str, Value]:
 
 def _spread(values: Int64s, key: str) -> dict[str, Value]:
     ends = (int(values[0]), int(values[-1])) if len(values) else (None, None)
-    return {key.format("min"): ends[0], key.format("max"): ends[1], key.format("mean"): _mean(values)}
+    return {
+        key.format("min"): ends[0],
+        key.format("max"): ends[1],
+        key.format("mean"): _mean(values),
+    }
 
 
 def _tails(values: Int64s, key: str) -> dict[str, Value]:
@@ -372,22 +444,51 @@ def _ending(log: RunLog, settings: RunSettings) -> tuple[str, tuple[str, ...]]:
 
 
 def _sample_errors(log: RunLog, settings: RunSettings) -> tuple[str, ...]:
-    """One line for each sample that LoadGen would have complained of, and for each that never came back."""
-    lost = [f"sample {i} did not complete: {_why(log, i)}" for i in np.flatnonzero(~log.completed).tolist()]
-    again = sorted({a.sample_id for a in log.anomalies if a.kind == "after_completion" and a.detail.startswith("complete")})
+    """One line for each sample that LoadGen would have complained of, and for each that never came
+    back.
+    """
+    lost = [
+        f"sample {i} did not complete: {_why(log, i)}"
+        for i in np.flatnonzero(~log.completed).tolist()
+    ]
+    again = sorted(
+        {
+            a.sample_id
+            for a in log.anomalies
+            if a.kind == "after_completion" and a.detail.startswith("complete")
+        }
+    )
     twice = [f"Attempted to complete a sample twice. (sample {i})" for i in again]
     if not settings.use_tokens:
         return (*lost, *twice)
     empty = np.flatnonzero(log.completed & (log.tokens == 0)).tolist()
-    late = [] if settings.scenario == "offline" else np.flatnonzero(log.completed & (log.first_ns < 0)).tolist()
-    none = [f"n_tokens argument missing or attempted to record 0 as number of tokens (sample {i})" for i in empty]
-    never = [f"Attempted to record a sample latency before it's first token latency (sample {i})" for i in late]
+    late = (
+        []
+        if settings.scenario == "offline"
+        else np.flatnonzero(log.completed & (log.first_ns < 0)).tolist()
+    )
+    none = [
+        f"n_tokens argument missing or attempted to record 0 as number of tokens (sample {i})"
+        for i in empty
+    ]
+    never = [
+        f"Attempted to record a sample latency before it's first token latency (sample {i})"
+        for i in late
+    ]
     return (*lost, *twice, *none, *never)
 
 
 def _warnings(log: RunLog, settings: RunSettings) -> tuple[str, ...]:
-    single = int((log.completed & (log.tokens == 1)).sum()) if settings.use_tokens and settings.scenario != "offline" else 0
-    return (f"TPOT is undefined for {single} of {len(log)} samples: they have one token",) if single else ()
+    single = (
+        int((log.completed & (log.tokens == 1)).sum())
+        if settings.use_tokens and settings.scenario != "offline"
+        else 0
+    )
+    return (
+        (f"TPOT is undefined for {single} of {len(log)} samples: they have one token",)
+        if single
+        else ()
+    )
 
 
 def _why(log: RunLog, sample_id: int) -> str:

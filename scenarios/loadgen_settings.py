@@ -1,9 +1,10 @@
 """What would LoadGen call our settings, and what does it make of them before the first draw?
 
-Three views of one RunSettings, under LoadGen's own names: `requested` (what the user said), `effective` (what holds) and
-`parameters` (the last block of its summary). The rules are those of test_settings_internal.cc (6.0.17): in offline all
-samples are one query without a target duration; single-stream with equal issue plans whole sets more than it was asked for.
-Keys that no field of ours decides have LoadGen's defaults.
+Three views of one RunSettings, under LoadGen's own names: `requested` (what the user said),
+`effective` (what holds) and `parameters` (the last block of its summary). The rules are those of
+test_settings_internal.cc (6.0.17): in offline all samples are one query without a target duration;
+single-stream with equal issue plans whole sets more than it was asked for. Keys that no field of
+ours decides have LoadGen's defaults.
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ from scenarios.single_stream import min_issued
 
 Value = str | int | float | bool | None
 
-NAMES = {"single-stream": "SingleStream", "multi-stream": "MultiStream", "server": "Server", "offline": "Offline"}
+NAMES = {
+    "single-stream": "SingleStream",
+    "multi-stream": "MultiStream",
+    "server": "Server",
+    "offline": "Offline",
+}
 MODES = {"performance": "PerformanceOnly", "accuracy": "AccuracyOnly"}
 _MS = 1_000_000
 
@@ -58,7 +64,9 @@ class Effective:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedSet:
-    """One loaded set and what was generated from it. An accuracy run has one for each part of the library."""
+    """One loaded set and what was generated from it. An accuracy run has one for each part of the
+    library.
+    """
 
     loaded: list[int]  # padding included
     query_count: int
@@ -91,7 +99,9 @@ def effective(settings: RunSettings) -> Effective:
 
 
 def requested(settings: RunSettings) -> dict[str, Value]:
-    """LoadGen's `requested_*` lines. We hold rates, so a stream's expected latency is the inverse of its rate."""
+    """LoadGen's `requested_*` lines. We hold rates, so a stream's expected latency is the inverse
+    of its rate.
+    """
     common = _common(settings)
     seeds_and_log = dict(list(common.items())[:-1])
     wanted: dict[str, Value] = {
@@ -110,7 +120,10 @@ def requested(settings: RunSettings) -> dict[str, Value]:
     if settings.use_tokens:
         wanted["use_token_latencies"] = True
         if settings.scenario != "offline":
-            wanted |= {"server_ttft_latency": settings.ttft_limit_ns, "server_tpot_latency": settings.tpot_limit_ns}
+            wanted |= {
+                "server_ttft_latency": settings.ttft_limit_ns,
+                "server_tpot_latency": settings.tpot_limit_ns,
+            }
     return {f"requested_{key}": value for key, value in wanted.items()}
 
 
@@ -123,9 +136,18 @@ def parameters(settings: RunSettings) -> dict[str, Value]:
     e = effective(settings)
     limits: dict[str, Value] = {"target_latency (ns)": e.target_latency_ns}
     if settings.use_tokens:
-        limits = {"ttft_latency (ns)": settings.ttft_limit_ns, "tpot_latency (ns)": settings.tpot_limit_ns}
+        limits = {
+            "ttft_latency (ns)": settings.ttft_limit_ns,
+            "tpot_latency (ns)": settings.tpot_limit_ns,
+        }
     rest = asdict(e)
-    for shown_above in ("scenario", "test_mode", "target_latency_ns", "target_latency_percentile", "target_duration_ms"):
+    for shown_above in (
+        "scenario",
+        "test_mode",
+        "target_latency_ns",
+        "target_latency_percentile",
+        "target_duration_ms",
+    ):
         del rest[shown_above]
     del rest["min_sample_count"], rest["sample_concatenate_permutation"]
     head = {key: rest.pop(key) for key in ("samples_per_query", "target_qps")}
@@ -141,10 +163,14 @@ def generated_sets(settings: RunSettings, schedule: Schedule) -> list[GeneratedS
         return [GeneratedSet(schedule.loaded, len(schedule), per_query, schedule.duration_ns)]
     loaded = _split(settings, schedule.loaded)
     if settings.scenario == "offline":  # ours issues all sets as one query
-        return [GeneratedSet(part, 1, len(part), schedule.duration_ns // len(loaded)) for part in loaded]
+        return [
+            GeneratedSet(part, 1, len(part), schedule.duration_ns // len(loaded)) for part in loaded
+        ]
     edges = [*(int(schedule.offsets_ns[start]) for start in starts[:-1]), schedule.duration_ns]
     return [
-        GeneratedSet(part, starts[i + 1] - starts[i], settings.samples_per_query, edges[i + 1] - edges[i])
+        GeneratedSet(
+            part, starts[i + 1] - starts[i], settings.samples_per_query, edges[i + 1] - edges[i]
+        )
         for i, part in enumerate(loaded)
     ]
 
@@ -155,13 +181,17 @@ def target_latency_ns(settings: RunSettings) -> int:
 
 
 def _min_query_count(settings: RunSettings) -> int:
-    """Equal issue in single-stream asks for more; LoadGen says so in accuracy mode too, where nothing depends on it."""
+    """Equal issue in single-stream asks for more; LoadGen says so in accuracy mode too, where
+    nothing depends on it.
+    """
     single = settings.scenario == "single-stream"
     return min_issued(replace(settings, mode="performance")) if single else settings.min_queries
 
 
 def _common(settings: RunSettings) -> dict[str, Any]:
-    """What requested and effective share, in their common order; the equal-issue flag comes last."""
+    """What requested and effective share, in their common order; the equal-issue flag comes
+    last.
+    """
     return {
         "qsl_rng_seed": settings.seeds.qsl,
         "sample_index_rng_seed": settings.seeds.sample_index,
@@ -184,7 +214,11 @@ def _of_scenario(settings: RunSettings) -> dict[str, Value]:
     tail: dict[str, Value] = {f"{name}_target_latency_percentile": settings.percentile}
     if settings.scenario != "server":
         per_query: dict[str, Value] = {f"{name}_samples_per_query": settings.samples_per_query}
-        return {f"{name}_expected_latency_ns": 1e9 / qps} | tail | (per_query if name == "multi_stream" else {})
+        return (
+            {f"{name}_expected_latency_ns": 1e9 / qps}
+            | tail
+            | (per_query if name == "multi_stream" else {})
+        )
     return {
         "server_target_qps": qps,
         "server_target_latency_ns": target_latency_ns(settings),

@@ -1,10 +1,14 @@
-"""LoadGen's random numbers: mt19937 with the distributions and the shuffle of libstdc++ (GCC 11 and later).
+"""LoadGen's random numbers: mt19937 with the distributions and the shuffle of libstdc++ (GCC 11 and
+later).
 
-The C++ standard fixes the engine but not the distributions, so each is restated here from its definition:
-    integer in [0, n)   Lemire: the high word of u32 * n, redrawn while the low word is below (2^32 - n) mod n
+The C++ standard fixes the engine but not the distributions, so each is restated here from its
+definition:
+    integer in [0, n)   Lemire: the high word of u32 * n, redrawn while the low word is below (2^32
+                        - n) mod n
     real in [0, 1)      (low + high * 2^32) / 2^64 of two words, low word first
     exponential(rate)   -log(1 - u) / rate, with the C library's log
-    shuffle of n        n < 65536: two positions per draw of [0, k(k+1)); otherwise one draw per position
+    shuffle of n        n < 65536: two positions per draw of [0, k(k+1)); otherwise one draw per
+                        position
 numpy supplies the raw 32-bit words in blocks; the seeding is the engine's own (not numpy's).
 """
 
@@ -45,13 +49,17 @@ class Mt19937:
         while filled < count:
             product = self._take(count - filled) * np.uint64(n)
             low = product & np.uint64(0xFFFF_FFFF)
-            kept = (product >> np.uint64(32))[low >= floor]  # a rejected word is skipped; the next one takes its place
+            kept = (product >> np.uint64(32))[
+                low >= floor
+            ]  # a rejected word is skipped; the next one takes its place
             out[filled : filled + len(kept)] = kept
             filled += len(kept)
         return out
 
     def draws(self, bounds: Int64s) -> Int64s:
-        """One uniform integer in [0, bound) for each bound, in order; a rejected word delays all that follow."""
+        """One uniform integer in [0, bound) for each bound, in order; a rejected word delays all
+        that follow.
+        """
         out = np.empty(len(bounds), np.int64)
         wide = bounds.astype(np.uint64)
         floors = (np.uint64(2**32) - wide) % wide
@@ -75,8 +83,8 @@ class Mt19937:
     def exponential_ns(self, rate_per_s: float, count: int) -> Int64s:
         """(count,) gaps in nanoseconds, each truncated.
 
-        numpy's log may differ from the C library's in the last bits, which matters only where a gap is within rounding of
-        a whole nanosecond: there the C library decides.
+        numpy's log may differ from the C library's in the last bits, which matters only where a gap
+        is within rounding of a whole nanosecond: there the C library decides.
         """
         u = self.reals(count)
         gaps = -np.log(1.0 - u) / rate_per_s * 1e9

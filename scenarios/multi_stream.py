@@ -1,6 +1,7 @@
 """N samples at once, again and again: the next query of N goes when all of the last are complete.
 
-Judged by the tail of the *query* latency: the last of its N samples decides (LoadGen, MultiStream, N = 8 by default).
+Judged by the tail of the *query* latency: the last of its N samples decides (LoadGen, MultiStream,
+N = 8 by default).
 """
 
 from __future__ import annotations
@@ -10,7 +11,16 @@ from collections.abc import Iterator
 import numpy as np
 
 from harness.stats import percentile, percentile_name
-from harness.types import AfterInFlight, Int64s, Metric, Query, QuerySample, RunLog, RunSettings, Verdict
+from harness.types import (
+    AfterInFlight,
+    Int64s,
+    Metric,
+    Query,
+    QuerySample,
+    RunLog,
+    RunSettings,
+    Verdict,
+)
 from scenarios.sample_order import Schedule, Shape, make_schedule
 from scenarios.validity import driver_on_time, min_duration, min_queries, tail_estimate
 
@@ -19,14 +29,20 @@ class MultiStream:
     name = "multi-stream"
 
     def schedule(self, settings: RunSettings) -> Schedule:
-        """Neighbours in the loaded set, from a drawn start on; twice the queries that the expected rate needs."""
+        """Neighbours in the loaded set, from a drawn start on; twice the queries that the expected
+        rate needs.
+        """
         n = settings.samples_per_query
-        return make_schedule(settings, Shape(n, settings.min_queries, 2 * settings.min_duration_ns, contiguous=True))
+        return make_schedule(
+            settings, Shape(n, settings.min_queries, 2 * settings.min_duration_ns, contiguous=True)
+        )
 
     def plan(self, settings: RunSettings, schedule: Schedule) -> Iterator[Query]:
         gate, sample_id = AfterInFlight(1), 0
         for i, (_, indices) in enumerate(schedule.rows()):
-            yield Query(i, [QuerySample(sample_id + k, index) for k, index in enumerate(indices)], gate)
+            yield Query(
+                i, [QuerySample(sample_id + k, index) for k, index in enumerate(indices)], gate
+            )
             sample_id += len(indices)
 
     def result(self, log: RunLog, settings: RunSettings) -> Metric:
@@ -38,7 +54,11 @@ class MultiStream:
     def judge(self, log: RunLog, settings: RunSettings) -> list[Verdict]:
         last_issue_ns = int(log.issued_ns[-1]) if len(log) else 0
         return [
-            min_duration(last_issue_ns, settings, "raise --target-qps (the expected rate), so that more is planned"),
+            min_duration(
+                last_issue_ns,
+                settings,
+                "raise --target-qps (the expected rate), so that more is planned",
+            ),
             min_queries(log, settings, settings.min_queries * settings.samples_per_query),
             tail_estimate(query_latency_ns(log), settings),
             driver_on_time(log, settings),

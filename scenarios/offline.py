@@ -17,14 +17,19 @@ class Offline:
     def num_samples(self, settings: RunSettings) -> int:
         if settings.issue == "unique":
             return settings.performance_samples
-        return max(settings.min_queries, int(_SAFETY * (settings.min_duration_ns / 1e9) * settings.target_qps))
+        return max(
+            settings.min_queries,
+            int(_SAFETY * (settings.min_duration_ns / 1e9) * settings.target_qps),
+        )
 
     def schedule(self, settings: RunSettings) -> Schedule:
         return make_schedule(settings, Shape(self.num_samples(settings), 1, 0, whole_set=True))
 
     def plan(self, settings: RunSettings, schedule: Schedule) -> Iterator[Query]:
         for i, (offset_ns, indices) in enumerate(schedule.rows()):
-            yield Query(i, [QuerySample(k, index) for k, index in enumerate(indices)], At(offset_ns))
+            yield Query(
+                i, [QuerySample(k, index) for k, index in enumerate(indices)], At(offset_ns)
+            )
 
     def result(self, log: RunLog, settings: RunSettings) -> Metric:
         latency_ns = log.latency_ns[log.completed]
@@ -33,7 +38,11 @@ class Offline:
 
     def judge(self, log: RunLog, settings: RunSettings) -> list[Verdict]:
         return [
-            min_duration(int(log.latency_ns.max(initial=0)), settings, "raise --target-qps (the expected rate)"),
+            min_duration(
+                int(log.latency_ns.max(initial=0)),
+                settings,
+                "raise --target-qps (the expected rate)",
+            ),
             min_queries(log, settings, self.num_samples(settings), unit="samples"),
             driver_on_time(log, settings),
         ]

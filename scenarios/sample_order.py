@@ -1,7 +1,8 @@
 """Which samples, in what order, and when: LoadGen's schedule, made whole before the clock starts.
 
-The rules are those of LoadGen 6.0.17 (its source and its observed output): the loaded set is a shuffle by the QSL seed, the
-order is drawn with the sample-index seed, arrivals with the schedule seed. Same settings, same schedule, bit for bit.
+The rules are those of LoadGen 6.0.17 (its source and its observed output): the loaded set is a
+shuffle by the QSL seed, the order is drawn with the sample-index seed, arrivals with the schedule
+seed. Same settings, same schedule, bit for bit.
 """
 
 from __future__ import annotations
@@ -23,15 +24,21 @@ class Shape:
     min_queries: int
     duration_ns: int  # keep generating until the schedule is this long
     poisson: bool = False
-    contiguous: bool = False  # multi-stream: neighbours of the drawn sample (the set is padded for it)
+    contiguous: bool = (
+        False  # multi-stream: neighbours of the drawn sample (the set is padded for it)
+    )
     whole_set: bool = False  # offline: copies of the set, not draws
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Query q issues samples `indices[q]` at `offsets_ns[q]` (the pace LoadGen would log, if the loop is closed)."""
+    """Query q issues samples `indices[q]` at `offsets_ns[q]` (the pace LoadGen would log, if the
+    loop is closed).
+    """
 
-    loaded: list[int]  # the samples in loading order, padding included; several sets one after the other
+    loaded: list[
+        int
+    ]  # the samples in loading order, padding included; several sets one after the other
     indices: Int64s  # (queries, samples_per_query) positions in the dataset
     offsets_ns: Int64s  # (queries,)
     duration_ns: int  # one step past the last query
@@ -45,17 +52,26 @@ class Schedule:
         """(offset_ns, sample indices) per query; lists of Python integers, made block by block."""
         for start in range(0, len(self), 8192):
             block = slice(start, start + 8192)
-            yield from zip(self.offsets_ns[block].tolist(), self.indices[block].tolist(), strict=True)
+            yield from zip(
+                self.offsets_ns[block].tolist(), self.indices[block].tolist(), strict=True
+            )
 
 
 def make_schedule(settings: RunSettings, shape: Shape) -> Schedule:
-    """All queries of a run. In accuracy mode: every sample once, set by set (multi-stream fills up its last query)."""
-    parts = [_one_set(settings, shape, loaded, distinct) for loaded, distinct in loaded_sets(settings, shape)]
+    """All queries of a run. In accuracy mode: every sample once, set by set (multi-stream fills up
+    its last query).
+    """
+    parts = [
+        _one_set(settings, shape, loaded, distinct)
+        for loaded, distinct in loaded_sets(settings, shape)
+    ]
     return parts[0] if len(parts) == 1 else _one_after_another(parts)
 
 
 def loaded_sets(settings: RunSettings, shape: Shape) -> list[tuple[list[int], int]]:
-    """Per set: (samples in loading order with their padding, how many are distinct). A performance run has one set."""
+    """Per set: (samples in loading order with their padding, how many are distinct). A performance
+    run has one set.
+    """
     size = min(settings.performance_samples, settings.num_samples)
     accuracy_samples = settings.accuracy_samples or settings.num_samples
     count = min(accuracy_samples, settings.num_samples) if settings.mode == "accuracy" else size
@@ -69,7 +85,11 @@ def loaded_sets(settings: RunSettings, shape: Shape) -> list[tuple[list[int], in
 def _one_set(settings: RunSettings, shape: Shape, loaded: list[int], distinct: int) -> Schedule:
     """The order of draws is LoadGen's, and draws that nobody uses are drawn all the same."""
     n, accuracy, unique = len(loaded), settings.mode == "accuracy", settings.issue == "unique"
-    per_query, min_queries, duration_ns = shape.samples_per_query, shape.min_queries, shape.duration_ns
+    per_query, min_queries, duration_ns = (
+        shape.samples_per_query,
+        shape.min_queries,
+        shape.duration_ns,
+    )
     if accuracy and shape.whole_set:
         per_query = distinct
     if accuracy or unique:
@@ -96,7 +116,9 @@ def _one_set(settings: RunSettings, shape: Shape, loaded: list[int], distinct: i
         first = np.resize(once_unique, count)
     elif shape.whole_set:
         first = np.zeros(count, np.int64)
-    elif settings.equal_issue and not shape.contiguous:  # in accuracy mode too; exhausted, it starts again
+    elif (
+        settings.equal_issue and not shape.contiguous
+    ):  # in accuracy mode too; exhausted, it starts again
         first = np.resize(table, count)
     else:
         first = np.array(once[:count], np.int64) if accuracy else rng.integers(distinct, count)
@@ -104,22 +126,30 @@ def _one_set(settings: RunSettings, shape: Shape, loaded: list[int], distinct: i
     if shape.whole_set and settings.issue != "same":
         picks = _whole_sets(rng, n, per_query, count, settings.equal_issue)
     else:
-        picks = first[:, None] + (np.arange(per_query) if shape.contiguous else np.zeros(per_query, np.int64))
+        picks = first[:, None] + (
+            np.arange(per_query) if shape.contiguous else np.zeros(per_query, np.int64)
+        )
     return Schedule(loaded, np.array(loaded, np.int64)[picks], offsets_ns, end_ns)
 
 
 def _one_after_another(parts: list[Schedule]) -> Schedule:
-    """Sets in a row: each begins when the one before would have ended (LoadGen waits for its completions instead)."""
+    """Sets in a row: each begins when the one before would have ended (LoadGen waits for its
+    completions instead).
+    """
     ends = np.cumsum([0, *(part.duration_ns for part in parts)])
     starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
     loaded = [i for part in parts for i in part.loaded]
-    if all(len(part) == 1 for part in parts) and parts[0].indices.shape[1] > 1:  # offline: one query for all sets
+    if (
+        all(len(part) == 1 for part in parts) and parts[0].indices.shape[1] > 1
+    ):  # offline: one query for all sets
         indices = np.concatenate([part.indices.ravel() for part in parts])[None, :]
         return Schedule(loaded, indices, np.zeros(1, np.int64), int(ends[-1]))
     return Schedule(
         loaded=loaded,
         indices=np.concatenate([part.indices for part in parts]),
-        offsets_ns=np.concatenate([part.offsets_ns + end for part, end in zip(parts, ends, strict=False)]),
+        offsets_ns=np.concatenate(
+            [part.offsets_ns + end for part, end in zip(parts, ends, strict=False)]
+        ),
         duration_ns=int(ends[-1]),
         set_starts=tuple(starts.tolist()),
     )
@@ -128,7 +158,9 @@ def _one_after_another(parts: list[Schedule]) -> Schedule:
 def _offsets(
     settings: RunSettings, shape: Shape, min_queries: int, duration_ns: int, multiple_of: int
 ) -> tuple[Int64s, int]:
-    """Offsets of enough queries for both the count and the duration, and the moment after the last."""
+    """Offsets of enough queries for both the count and the duration, and the moment after the
+    last.
+    """
     if not shape.poisson:
         period_ns = int(1 / settings.target_qps * 1e9)  # this order: LoadGen rounds twice
         count = max(min_queries, _ceil_div(duration_ns, period_ns) + 1 if duration_ns > 0 else 0)
@@ -137,18 +169,24 @@ def _offsets(
         return offsets, count * period_ns
     rng = Mt19937(settings.seeds.schedule)
     block = max(min_queries, int(duration_ns / 1e9 * settings.target_qps)) + 2
-    ends = np.cumsum(rng.exponential_ns(settings.target_qps, block))  # ends[k] is the offset of query k + 1
+    ends = np.cumsum(
+        rng.exponential_ns(settings.target_qps, block)
+    )  # ends[k] is the offset of query k + 1
     while True:
         long_enough = int(np.searchsorted(ends, duration_ns)) + 2 if duration_ns > 0 else 1
         count = _ceil_div(max(min_queries, long_enough), multiple_of) * multiple_of
         if count <= len(ends):
             return np.concatenate(([0], ends[: count - 1])), int(ends[count - 1])
         more = max(count - len(ends), block // 16)
-        ends = np.concatenate((ends, ends[-1] + np.cumsum(rng.exponential_ns(settings.target_qps, more))))
+        ends = np.concatenate(
+            (ends, ends[-1] + np.cumsum(rng.exponential_ns(settings.target_qps, more)))
+        )
 
 
 def _whole_sets(rng: Mt19937, n: int, per_query: int, queries: int, shuffled: bool) -> Int64s:
-    """(queries, per_query) positions: copies of the set, each shuffled under equal issue, then its beginning."""
+    """(queries, per_query) positions: copies of the set, each shuffled under equal issue, then its
+    beginning.
+    """
     rows = []
     for _ in range(queries):
         picks: list[int] = []
@@ -160,7 +198,9 @@ def _whole_sets(rng: Mt19937, n: int, per_query: int, queries: int, shuffled: bo
 
 
 def _equal_table(rng: Mt19937, n: int, min_queries: int, used: bool) -> Int64s:
-    """Each sample once per round, every round a further shuffle of the last. Its words are consumed even if unused."""
+    """Each sample once per round, every round a further shuffle of the last. Its words are consumed
+    even if unused.
+    """
     rounds = _ceil_div(min_queries, n)
     if not used:
         rng.draws(np.tile(shuffle_bounds(n), rounds))

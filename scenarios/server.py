@@ -1,7 +1,8 @@
-"""Many users who do not wait for one another: queries arrive by a Poisson process, whatever is still open.
+"""Many users who do not wait for one another: queries arrive by a Poisson process, whatever is
+still open.
 
-Latency counts from the moment a query was *due*. Valid if the tails of TTFT and TPOT keep their limits and there are enough
-queries to say so.
+Latency counts from the moment a query was *due*. Valid if the tails of TTFT and TPOT keep their
+limits and there are enough queries to say so.
 """
 
 from __future__ import annotations
@@ -12,21 +13,31 @@ import numpy as np
 
 from harness.types import At, Metric, Query, QuerySample, RunLog, RunSettings, Verdict
 from scenarios.sample_order import Schedule, Shape, make_schedule
-from scenarios.validity import driver_on_time, min_duration, min_queries, tail_is_certain, tail_limit
+from scenarios.validity import (
+    driver_on_time,
+    min_duration,
+    min_queries,
+    tail_is_certain,
+    tail_limit,
+)
 
 
 class Server:
     name = "server"
 
     def schedule(self, settings: RunSettings) -> Schedule:
-        return make_schedule(settings, Shape(1, settings.min_queries, settings.min_duration_ns, poisson=True))
+        return make_schedule(
+            settings, Shape(1, settings.min_queries, settings.min_duration_ns, poisson=True)
+        )
 
     def plan(self, settings: RunSettings, schedule: Schedule) -> Iterator[Query]:
         for i, (offset_ns, (index,)) in enumerate(schedule.rows()):
             yield Query(i, (QuerySample(i, index),), At(offset_ns))
 
     def result(self, log: RunLog, settings: RunSettings) -> Metric:
-        """LoadGen's completed samples per second: (n - 1) over the completion of the last *issued* query that completed."""
+        """LoadGen's completed samples per second: (n - 1) over the completion of the last *issued*
+        query that completed.
+        """
         done_ns = log.done_ns[log.completed]
         n = len(done_ns)
         last_s = float(done_ns[-1]) / 1e9 if n > 1 else 0.0
@@ -35,7 +46,11 @@ class Server:
     def judge(self, log: RunLog, settings: RunSettings) -> list[Verdict]:
         last_due_ns = int(log.due_ns[-1]) if len(log) else 0
         return [
-            *(self._tokens(log, settings) if settings.use_tokens else self._whole_latency(log, settings)),
+            *(
+                self._tokens(log, settings)
+                if settings.use_tokens
+                else self._whole_latency(log, settings)
+            ),
             min_duration(last_due_ns, settings, "raise --min-queries, or lower --target-qps"),
             min_queries(log, settings, settings.min_queries),
             driver_on_time(log, settings),

@@ -1,4 +1,6 @@
-"""One user, one question at a time: the next query goes when the last one is complete. Judged by p90 latency."""
+"""One user, one question at a time: the next query goes when the last one is complete. Judged by
+p90 latency.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,14 @@ from scenarios.validity import driver_on_time, min_duration, min_queries, tail_e
 
 
 def min_issued(settings: RunSettings) -> int:
-    """Equal issue plans for twice the duration and adds what completes a set: a whole one if none is begun (LoadGen)."""
+    """Equal issue plans for twice the duration and adds what completes a set: a whole one if none
+    is begun (LoadGen).
+    """
     if not settings.equal_issue or settings.mode == "accuracy":
         return settings.min_queries
-    enough = max(settings.min_queries, int(2.0 * (settings.min_duration_ns / 1e9) * settings.target_qps))
+    enough = max(
+        settings.min_queries, int(2.0 * (settings.min_duration_ns / 1e9) * settings.target_qps)
+    )
     return enough + settings.performance_samples - enough % settings.performance_samples
 
 
@@ -23,9 +29,13 @@ class SingleStream:
     name = "single-stream"
 
     def schedule(self, settings: RunSettings) -> Schedule:
-        """Twice the queries that the expected rate needs, so that a faster SUT does not run out (as LoadGen)."""
+        """Twice the queries that the expected rate needs, so that a faster SUT does not run out (as
+        LoadGen).
+        """
         least = min_issued(settings)
-        return replace(make_schedule(settings, Shape(1, least, 2 * settings.min_duration_ns)), min_issued=least)
+        return replace(
+            make_schedule(settings, Shape(1, least, 2 * settings.min_duration_ns)), min_issued=least
+        )
 
     def plan(self, settings: RunSettings, schedule: Schedule) -> Iterator[Query]:
         gate = AfterInFlight(1)
@@ -41,8 +51,14 @@ class SingleStream:
     def judge(self, log: RunLog, settings: RunSettings) -> list[Verdict]:
         last_issue_ns = int(log.issued_ns[-1]) if len(log) else 0
         return [
-            min_duration(last_issue_ns, settings, "raise --target-qps (the expected rate), so that more is planned"),
-            min_queries(log, replace(settings, min_queries=min_issued(settings)), min_issued(settings)),
+            min_duration(
+                last_issue_ns,
+                settings,
+                "raise --target-qps (the expected rate), so that more is planned",
+            ),
+            min_queries(
+                log, replace(settings, min_queries=min_issued(settings)), min_issued(settings)
+            ),
             tail_estimate(log.latency_ns[log.completed], settings),
             driver_on_time(log, settings),
         ]

@@ -1,7 +1,8 @@
-"""Is the run long enough, fast enough, and was the driver itself on time? The conditions that scenarios share.
+"""Is the run long enough, fast enough, and was the driver itself on time? The conditions that
+scenarios share.
 
-Each returns a Verdict with the figure, the limit, the worst samples and the knob. `loadgen=True` marks LoadGen's own
-conditions (results.cc); the others are stricter rules of ours.
+Each returns a Verdict with the figure, the limit, the worst samples and the knob. `loadgen=True`
+marks LoadGen's own conditions (results.cc); the others are stricter rules of ours.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from harness.types import Int64s, RunLog, RunSettings, Verdict
 from scenarios.early_stopping import estimate_rank, over_allowed, queries_needed
 
 _WORST = 5
-_NO_FIGURE = dict.fromkeys(("ttft", "tpot"), "make the SUT report its first token and at least two tokens")
+_NO_FIGURE = dict.fromkeys(
+    ("ttft", "tpot"), "make the SUT report its first token and at least two tokens"
+)
 
 
 def min_duration(reached_ns: int, settings: RunSettings, remedy: str) -> Verdict:
@@ -53,7 +56,9 @@ def min_queries(log: RunLog, settings: RunSettings, samples: int, unit: str = "q
     )
 
 
-def tail_limit(name: str, values_ns: Int64s, ids: NDArray[Any], limit_ns: int, settings: RunSettings) -> Verdict:
+def tail_limit(
+    name: str, values_ns: Int64s, ids: NDArray[Any], limit_ns: int, settings: RunSettings
+) -> Verdict:
     """The judged percentile of TTFT or TPOT against its limit."""
     p = settings.percentile
     measured = percentile(values_ns, p)
@@ -85,7 +90,9 @@ def tail_limit(name: str, values_ns: Int64s, ids: NDArray[Any], limit_ns: int, s
 
 
 def tail_is_certain(name: str, values_ns: Int64s, limit_ns: int, settings: RunSettings) -> Verdict:
-    """Early stopping of the server scenario: are there enough queries for this many over the limit?"""
+    """Early stopping of the server scenario: are there enough queries for this many over the
+    limit?
+    """
     n, over = len(values_ns), int((values_ns > limit_ns).sum())
     needed = queries_needed(over, settings.percentile)
     allowed = over_allowed(n, settings.percentile)
@@ -108,12 +115,18 @@ def tail_is_certain(name: str, values_ns: Int64s, limit_ns: int, settings: RunSe
 
 
 def tail_estimate(latencies_ns: Int64s, settings: RunSettings) -> Verdict:
-    """Early stopping of the stream scenarios: the latency that bounds the percentile at 99 % confidence."""
+    """Early stopping of the stream scenarios: the latency that bounds the percentile at 99 %
+    confidence.
+    """
     n, p = len(latencies_ns), settings.percentile
     rank = estimate_rank(n, p)
     estimate_ms = None if rank is None else float(np.partition(latencies_ns, rank)[rank]) / 1e6
     needed = queries_needed(1, p)
-    bound = "" if estimate_ms is None else f"{percentile_name(p)} is at most {estimate_ms:.4g} ms at 99 % confidence"
+    bound = (
+        ""
+        if estimate_ms is None
+        else f"{percentile_name(p)} is at most {estimate_ms:.4g} ms at 99 % confidence"
+    )
     return Verdict(
         rule="early_stopping",
         status="PASS" if rank is not None else "FAIL",
@@ -129,7 +142,9 @@ def tail_estimate(latencies_ns: Int64s, settings: RunSettings) -> Verdict:
 
 
 def driver_on_time(log: RunLog, settings: RunSettings) -> Verdict:
-    """The driver fell behind if its p99 issue lag exceeds a tenth of the TTFT limit: then it measured itself."""
+    """The driver fell behind if its p99 issue lag exceeds a tenth of the TTFT limit: then it
+    measured itself.
+    """
     lag_ns = log.issue_lag_ns
     measured = percentile(lag_ns, 0.99)
     late = np.flatnonzero(lag_ns > settings.lag_limit_ns)

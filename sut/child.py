@@ -1,7 +1,8 @@
-"""The player's side of the border: `python -m sut.child FD` runs one SUT and answers the driver over a socket.
+"""The player's side of the border: `python -m sut.child FD` runs one SUT and answers the driver
+over a socket.
 
-One thread: it waits for queries, lets the SUT work (as timers on its clock), sends the events of a step as one message. It
-ends when the driver closes the socket, so no model outlives its run.
+One thread: it waits for queries, lets the SUT work (as timers on its clock), sends the events of a
+step as one message. It ends when the driver closes the socket, so no model outlives its run.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class Child:
             self._sut.close()
 
     def _linger(self) -> None:
-        """The next query often follows at once: look out for it before falling asleep, for as long as waking up takes."""
+        """The next query often follows at once: look out for it before falling asleep, for as long
+        as waking up takes.
+        """
         until_ns = self._clock.now_ns() + SPIN_NS
         while self._clock.wait(0) < until_ns and not self._events.pending:
             pass
@@ -69,9 +72,13 @@ class Child:
             return {"ok": getattr(self, "_call_" + call.pop("method"))(**call)}
         except HarnessError as error:
             return {"error": type(error).__name__, "facts": error.facts}
-        except Exception as error:  # anything a library raises while loading: the driver reports it, the log has it all
+        # anything a library raises while loading: the driver reports it, the log has it all
+        except Exception as error:
             traceback.print_exc()
-            return {"error": "SetupFailed", "facts": ("the SUT process", f"{type(error).__name__}: {error}", "", "")}
+            return {
+                "error": "SetupFailed",
+                "facts": ("the SUT process", f"{type(error).__name__}: {error}", "", ""),
+            }
 
     def _call_start(self, factory: str, options: dict[str, Any]) -> None:
         module, name = factory.split(":")
@@ -102,7 +109,9 @@ class Child:
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's business: it drains, then closes the socket
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is the driver's business: it drains, then closes the socket
     Child(socket.socket(fileno=int(sys.argv[1]))).run()
 
 

@@ -1,4 +1,6 @@
-"""`python -m sut.convert FILE.gguf FOLDER`: a GGUF file becomes an FP32 model folder that transformers loads in a moment."""
+"""`python -m sut.convert FILE.gguf FOLDER`: a GGUF file becomes an FP32 model folder that
+transformers loads in a moment.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def convert(gguf: Path, folder: Path) -> None:
 
 
 def _forget_quantizer(model: object) -> None:
-    """transformers 5 refuses to save a model that came from GGUF until its quantizer marks are gone."""
+    """transformers 5 refuses to save a model that came from GGUF until its quantizer marks are
+    gone.
+    """
     for mark in ("hf_quantizer", "quantization_method", "is_quantized"):
         if hasattr(model, mark):
             delattr(model, mark)

@@ -1,24 +1,28 @@
-"""How far does a variant's distribution over the next token lie from its reference's? KL(reference || variant) per position.
+"""How far does a variant's distribution over the next token lie from its reference's? KL(reference
+|| variant) per position.
 
     record    the reference's distributions, one text at a time, compactly
     compare   a variant beside what was recorded: the models need not be in memory together
     exact     both models in one process, the whole vocabulary, nothing left out
 
-What is recorded of a position: the `k` likeliest tokens with their log-probabilities, the mass P of all others (the tail),
-and some tokens of the tail, drawn in proportion to their probability. With 512 and 32 of 49,152 tokens this takes 1.7 % of
-float32 logits; both numbers are smaller where that would be more than `SHARE`. A vocabulary of up to `_WHOLE` tokens is
-recorded whole and compared exactly. (Log-probabilities are float32: the rounding of float16, 0.4 % of a probability, would
+What is recorded of a position: the `k` likeliest tokens with their log-probabilities, the mass P of
+all others (the tail), and some tokens of the tail, drawn in proportion to their probability. With
+512 and 32 of 49,152 tokens this takes 1.7 % of float32 logits; both numbers are smaller where that
+would be more than `SHARE`. A vocabulary of up to `_WHOLE` tokens is recorded whole and compared
+exactly. (Log-probabilities are float32: the rounding of float16, 0.4 % of a probability, would
 stand in the way of small figures: bfloat16 is about 0.001 nats from fp32.)
 
 KL splits into the kept tokens, the tail as if it were one token, and what happens inside the tail:
 
     KL = sum over kept of p ln(p/q)  +  P ln(P/Q)  +  P KL(p/P || q/Q inside the tail)
 
-`kld_low` leaves the last term out. By the log-sum inequality that term is never negative, so this is a lower bound.
-`kld` estimates it from the drawn tokens as the mean of ln r - 1 + 1/r, r = (p/P) / (q/Q): its expectation over the tail is
-the term itself (that of 1/r is 1), and no draw is negative. It errs by chance, not to one side; `kld_error` says how far.
-`kld_high` uses that no token of the tail has more than the least of the kept probabilities, p_k, nor less in the variant
-than the variant's smallest, q_min: sum over the tail of p ln(p/q) <= P (ln p_k - ln q_min). It holds always, and is wide.
+`kld_low` leaves the last term out. By the log-sum inequality that term is never negative, so this
+is a lower bound. `kld` estimates it from the drawn tokens as the mean of ln r - 1 + 1/r, r = (p/P)
+/ (q/Q): its expectation over the tail is the term itself (that of 1/r is 1), and no draw is
+negative. It errs by chance, not to one side; `kld_error` says how far. `kld_high` uses that no
+token of the tail has more than the least of the kept probabilities, p_k, nor less in the variant
+than the variant's smallest, q_min: sum over the tail of p ln(p/q) <= P (ln p_k - ln q_min). It
+holds always, and is wide.
 """
 
 from __future__ import annotations
@@ -48,7 +52,9 @@ _GOLDEN = 0.6180339887498949  # its multiples are spread evenly over [0, 1)
 
 @dataclass(frozen=True, slots=True)
 class Distributions:
-    """The reference's, for the T scored tokens of one text. `tail` is the mass outside `ids`: 0 if that is everything."""
+    """The reference's, for the T scored tokens of one text. `tail` is the mass outside `ids`: 0 if
+    that is everything.
+    """
 
     vocabulary: int
     targets: NDArray[np.int32]  # (T,) the tokens that came
@@ -74,7 +80,9 @@ _ARRAYS = [field.name for field in fields(Distributions) if field.name != "vocab
 
 
 class Divergence(NamedTuple):
-    """Of one text's T scored tokens: KL and losses in nats, if both have one first choice, if the variant's is right."""
+    """Of one text's T scored tokens: KL and losses in nats, if both have one first choice, if the
+    variant's is right.
+    """
 
     kld: NDArray[np.float64]
     kld_low: NDArray[np.float64]
@@ -99,14 +107,20 @@ def record(
     """
     vocabulary = 0
 
-    def measure(where: Where, targets: torch.Tensor, log_probs: torch.Tensor) -> Mapping[str, torch.Tensor]:
+    def measure(
+        where: Where, targets: torch.Tensor, log_probs: torch.Tensor
+    ) -> Mapping[str, torch.Tensor]:
         nonlocal vocabulary
         vocabulary = log_probs.shape[-1]
         return _recorded(where, targets, log_probs, top_k)
 
     for text, columns in walk((model,), texts, measure, settings, progress):
-        kinds = {"targets": np.int32, "top": np.int32} | dict.fromkeys(("ids", "drawn_ids"), _id_type(vocabulary))
-        arrays = {name: column.astype(kinds.get(name, np.float32)) for name, column in columns.items()}
+        kinds = {"targets": np.int32, "top": np.int32} | dict.fromkeys(
+            ("ids", "drawn_ids"), _id_type(vocabulary)
+        )
+        arrays = {
+            name: column.astype(kinds.get(name, np.float32)) for name, column in columns.items()
+        }
         yield text, Distributions(vocabulary=vocabulary, **arrays)
 
 
@@ -117,16 +131,24 @@ def compare(
     settings: Settings = DEFAULTS,
     progress: Progress | None = None,
 ) -> Iterator[tuple[int, Divergence]]:
-    """`reference(index of a text)` is what was recorded of it: a list's `__getitem__`, or something that loads it.
+    """`reference(index of a text)` is what was recorded of it: a list's `__getitem__`, or something
+    that loads it.
 
     Raises BadInput where that is of other tokens or another vocabulary.
     """
     known = lru_cache(maxsize=2)(reference)  # a text's rows come together
 
-    def measure(where: Where, targets: torch.Tensor, log_probs: torch.Tensor) -> Mapping[str, torch.Tensor]:
+    def measure(
+        where: Where, targets: torch.Tensor, log_probs: torch.Tensor
+    ) -> Mapping[str, torch.Tensor]:
         kept, start = known(where.text), where.first - texts[where.text].first
         rows = slice(start, start + len(targets))
-        _check_same(texts[where.text], f"text {texts[where.text].name or where.text}", kept, log_probs.shape[-1])
+        _check_same(
+            texts[where.text],
+            f"text {texts[where.text].name or where.text}",
+            kept,
+            log_probs.shape[-1],
+        )
         return _compared(kept, rows, targets, log_probs)
 
     for text, columns in walk((model,), texts, measure, settings, progress):
@@ -134,7 +156,11 @@ def compare(
 
 
 def exact(
-    reference: Any, variant: Any, texts: Sequence[Text], settings: Settings = DEFAULTS, progress: Progress | None = None
+    reference: Any,
+    variant: Any,
+    texts: Sequence[Text],
+    settings: Settings = DEFAULTS,
+    progress: Progress | None = None,
 ) -> Iterator[tuple[int, Divergence]]:
     for text, columns in walk((reference, variant), texts, _exactly, settings, progress):
         yield text, Divergence(**columns)
@@ -179,17 +205,25 @@ def _recorded(
 
 
 def _drawn(masses: torch.Tensor, first: int, count: int) -> torch.Tensor:
-    """`count` ids per row, in proportion to their masses: evenly spaced along the sum, from where the position says."""
+    """`count` ids per row, in proportion to their masses: evenly spaced along the sum, from where
+    the position says.
+    """
     sums = masses.cumsum(-1, dtype=torch.float64)
-    rows, columns = (torch.arange(n, device=masses.device, dtype=torch.float64) for n in (len(masses), count))
+    rows, columns = (
+        torch.arange(n, device=masses.device, dtype=torch.float64) for n in (len(masses), count)
+    )
     shares = (((rows + first) * _GOLDEN).frac()[:, None] + columns) / max(1, count)
-    return torch.searchsorted(sums, shares * sums[:, -1:], right=True).clamp_(max=masses.shape[-1] - 1)
+    return torch.searchsorted(sums, shares * sums[:, -1:], right=True).clamp_(
+        max=masses.shape[-1] - 1
+    )
 
 
 # ---- beside it
 
 
-def _compared(kept: Distributions, rows: slice, targets: torch.Tensor, log_q: torch.Tensor) -> dict[str, torch.Tensor]:
+def _compared(
+    kept: Distributions, rows: slice, targets: torch.Tensor, log_q: torch.Tensor
+) -> dict[str, torch.Tensor]:
     ids, log_p = _on(log_q, kept.ids[rows]), _on(log_q, kept.log_probs[rows]).double()
     tail = _on(log_q, kept.tail[rows]).double()
     log_p += ((1 - tail).log() - log_p.logsumexp(-1))[:, None]  # with the tail they sum to 1
@@ -214,7 +248,9 @@ def _compared(kept: Distributions, rows: slice, targets: torch.Tensor, log_q: to
 def _inside(
     log_tails: torch.Tensor, kept: Distributions, rows: slice, log_q: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """KL inside the tail, from the tokens that were drawn of it, and its standard error; `log_tails` is ln(P/Q)."""
+    """KL inside the tail, from the tokens that were drawn of it, and its standard error;
+    `log_tails` is ln(P/Q).
+    """
     ids, log_p = _on(log_q, kept.drawn_ids[rows]), _on(log_q, kept.drawn_log_probs[rows]).double()
     count = ids.shape[-1]
     if count < 2:
@@ -225,12 +261,16 @@ def _inside(
 
 
 def bregman(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
-    """(n, V) each -> the sum of p ln(p/q) - p + q: KL where both sum to the same, and blind to small errors in the sums."""
+    """(n, V) each -> the sum of p ln(p/q) - p + q: KL where both sum to the same, and blind to
+    small errors in the sums.
+    """
     p = log_p.exp()
     return (torch.where(p > 0, p * (log_p - log_q), 0.0) - p + log_q.exp()).sum(-1)
 
 
-def _exactly(_: Where, targets: torch.Tensor, log_p: torch.Tensor, log_q: torch.Tensor) -> dict[str, torch.Tensor]:
+def _exactly(
+    _: Where, targets: torch.Tensor, log_p: torch.Tensor, log_q: torch.Tensor
+) -> dict[str, torch.Tensor]:
     kld, choice = bregman(log_p.double(), log_q.double()).clamp(min=0), first_choice(log_q)
     return {
         "kld": kld,
@@ -254,7 +294,9 @@ def _check_same(text: Text, name: str, kept: Distributions, vocabulary: int) -> 
     fine = "variants are compared on the reference's own tokens"
     todo = "Use the reference's tokenizer, or record the reference again."
     if vocabulary != kept.vocabulary:
-        found = f"the variant knows {vocabulary:,} tokens, the recorded reference {kept.vocabulary:,}"
+        found = (
+            f"the variant knows {vocabulary:,} tokens, the recorded reference {kept.vocabulary:,}"
+        )
         raise BadInput(name, found, fine, todo)
     if not np.array_equal(kept.targets, text.ids[text.first :]):
         raise BadInput(name, "its tokens are not those that were recorded", fine, todo)
@@ -267,7 +309,11 @@ def save(path: Path, distributions: Distributions) -> None:
     """One text's, as .npz: whole, or not there at all."""
     scratch = path.with_name(f".{path.name}.part")
     with scratch.open("wb") as file:
-        np.savez(file, vocabulary=distributions.vocabulary, **{name: getattr(distributions, name) for name in _ARRAYS})
+        np.savez(
+            file,
+            vocabulary=distributions.vocabulary,
+            **{name: getattr(distributions, name) for name in _ARRAYS},
+        )
     os.replace(scratch, path)
 
 
@@ -275,7 +321,11 @@ def load(path: Path) -> Distributions:
     """Raises BadInput for a file that is damaged or something else."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return Distributions(vocabulary=int(arrays["vocabulary"]), **{name: arrays[name] for name in _ARRAYS})
+            return Distributions(
+                vocabulary=int(arrays["vocabulary"]), **{name: arrays[name] for name in _ARRAYS}
+            )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         found = f"it cannot be read ({error})"
-        raise BadInput(str(path), found, "the distributions of one text", "Delete it: it is recorded again.") from error
+        raise BadInput(
+            str(path), found, "the distributions of one text", "Delete it: it is recorded again."
+        ) from error

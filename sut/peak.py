@@ -1,7 +1,9 @@
 """How much memory did it take at most? Every figure with its source.
 
-CPU     peak resident set of this process above what it held before loading (the libraries are not the model's weight)
-GPU     torch's allocator: allocated and reserved at most; NVML: what the driver books on this process
+CPU     peak resident set of this process above what it held before loading (the libraries are not
+        the model's weight)
+GPU     torch's allocator: allocated and reserved at most; NVML: what the driver books on this
+        process
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ def reset() -> int:
     import torch
 
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # forgets the peak of earlier loads in this process
+        Path("/proc/self/clear_refs").write_text(
+            "5"
+        )  # forgets the peak of earlier loads in this process
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     return _resident_bytes()
@@ -47,15 +51,19 @@ def reached_bytes() -> int:
     return _peak_resident_bytes()
 
 
-def memory_use(baseline_bytes: int, on_gpu: bool, weights_bytes: int, kv_cache_bytes: int | None) -> MemoryUse:
+def memory_use(
+    baseline_bytes: int, on_gpu: bool, weights_bytes: int, kv_cache_bytes: int | None
+) -> MemoryUse:
     peak_bytes = _peak_resident_bytes()
     use = MemoryUse(
         weights_bytes=weights_bytes,
         kv_cache_bytes=kv_cache_bytes,
         peak_bytes=max(0, peak_bytes - baseline_bytes),
         rss_peak_bytes=peak_bytes,
-        source="weights: tensor storages; KV cache: allocated; peak: "
-        f"resident set of the SUT process above the {_mib(baseline_bytes)} before loading (VmHWM)",
+        source=(
+            "weights: tensor storages; KV cache: allocated; peak: resident set of the SUT process"
+            f" above the {_mib(baseline_bytes)} before loading (VmHWM)"
+        ),
     )
     if not on_gpu:
         return use
@@ -69,8 +77,10 @@ def memory_use(baseline_bytes: int, on_gpu: bool, weights_bytes: int, kv_cache_b
         gpu_peak_bytes=allocated,
         gpu_reserved_bytes=reserved,
         gpu_process_bytes=_nvml_bytes(),
-        source="weights: tensor storages; KV cache: allocated; GPU peak: CUDA allocator, allocated and reserved; "
-        "GPU process: NVML, after the run",
+        source=(
+            "weights: tensor storages; KV cache: allocated; GPU peak: CUDA allocator, allocated and"
+            " reserved; GPU process: NVML, after the run"
+        ),
     )
 
 
@@ -99,8 +109,17 @@ def _nvml_bytes() -> int | None:
     try:
         pynvml.nvmlInit()
         handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        own = [p for h in handles for p in pynvml.nvmlDeviceGetComputeRunningProcesses(h) if p.pid == os.getpid()]
-        return sum(p.usedGpuMemory for p in own) if own and all(p.usedGpuMemory is not None for p in own) else None
+        own = [
+            p
+            for h in handles
+            for p in pynvml.nvmlDeviceGetComputeRunningProcesses(h)
+            if p.pid == os.getpid()
+        ]
+        return (
+            sum(p.usedGpuMemory for p in own)
+            if own and all(p.usedGpuMemory is not None for p in own)
+            else None
+        )
     except pynvml.NVMLError:
         return None
 

@@ -1,7 +1,9 @@
-"""How are the weights stored and multiplied? One verb per precision (weights in, model out), one line each in the table.
+"""How are the weights stored and multiplied? One verb per precision (weights in, model out), one
+line each in the table.
 
-`check` says before anything is loaded what this machine cannot do; `load` returns a transformers model that is placed and
-ready. A LoRA row is another row with an adapter on top (`sut.lora`), so every precision has one.
+`check` says before anything is loaded what this machine cannot do; `load` returns a transformers
+model that is placed and ready. A LoRA row is another row with an adapter on top (`sut.lora`), so
+every precision has one.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
 
 class Precision(NamedTuple):
-    """`load(path, device=..., device_map=..., **options)`; with `adapter` also `adapter=...` and `merge_adapter=...`."""
+    """`load(path, device=..., device_map=..., **options)`; with `adapter` also `adapter=...` and
+    `merge_adapter=...`.
+    """
 
     load: Callable[..., Any]
     summary: str
@@ -29,7 +33,9 @@ class Precision(NamedTuple):
 # ---- weights in, model out
 
 
-def _in_dtype(dtype_name: str, path: str, *, device: str, device_map: str | None = None, **options: Any) -> Any:
+def _in_dtype(
+    dtype_name: str, path: str, *, device: str, device_map: str | None = None, **options: Any
+) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -38,22 +44,37 @@ def _in_dtype(dtype_name: str, path: str, *, device: str, device_map: str | None
     model, info = loaded
     if missing := sorted(info["missing_keys"]):
         found = f"its weight files lack {len(missing)} of the model's tensors, {missing[0]} for one"
-        raise SetupFailed(f"loading model {path!r}", found, "", "Fetch the model again; an adapter goes with --adapter.")
+        raise SetupFailed(
+            f"loading model {path!r}",
+            found,
+            "",
+            "Fetch the model again; an adapter goes with --adapter.",
+        )
     return model
 
 
-def _by_bitsandbytes(bits: int, path: str, *, device: str, device_map: str | None = None, **options: Any) -> Any:
+def _by_bitsandbytes(
+    bits: int, path: str, *, device: str, device_map: str | None = None, **options: Any
+) -> Any:
     from sut import bnb
 
     half = _half(device)
     config = bnb.config(bits, half, spread=device_map is not None)
-    return bnb.ready(_in_dtype(half, path, device=device, device_map=device_map, quantization_config=config, **options))
+    return bnb.ready(
+        _in_dtype(
+            half, path, device=device, device_map=device_map, quantization_config=config, **options
+        )
+    )
 
 
-def _by_quanto(layer: str, path: str, *, device: str, device_map: str | None = None, **options: Any) -> Any:
+def _by_quanto(
+    layer: str, path: str, *, device: str, device_map: str | None = None, **options: Any
+) -> Any:
     from sut import quanto
 
-    return quanto.quantize(_in_dtype(_half(device), path, device=device, **options), getattr(quanto, layer))
+    return quanto.quantize(
+        _in_dtype(_half(device), path, device=device, **options), getattr(quanto, layer)
+    )
 
 
 def _half(device: str) -> str:
@@ -69,18 +90,41 @@ def _any_device(device: str, device_map: str | None) -> None:
     kind, _, index = device.partition(":")
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if kind == "cuda" and not (torch.cuda.is_available() and int(index or 0) < count):
-        found = f"torch {torch.__version__} sees {count if torch.cuda.is_available() else 0} CUDA devices"
-        raise SetupFailed(f"--device {device}", found, "auto, cpu or a device that is there", "Pass --device auto.")
+        found = (
+            f"torch {torch.__version__} sees {count if torch.cuda.is_available() else 0} CUDA"
+            " devices"
+        )
+        raise SetupFailed(
+            f"--device {device}",
+            found,
+            "auto, cpu or a device that is there",
+            "Pass --device auto.",
+        )
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise SetupFailed(f"--device {device}", "torch finds no Metal device", "auto or cpu", "Pass --device auto.")
+        raise SetupFailed(
+            f"--device {device}",
+            "torch finds no Metal device",
+            "auto or cpu",
+            "Pass --device auto.",
+        )
     if device_map is not None and device_map not in DEVICE_MAPS:
-        raise BadInput(f"--device-map {device_map}", "it is not known", ", ".join(DEVICE_MAPS), "Pass --device-map auto.")
+        raise BadInput(
+            f"--device-map {device_map}",
+            "it is not known",
+            ", ".join(DEVICE_MAPS),
+            "Pass --device-map auto.",
+        )
 
 
 def _needs_bf16(device: str, device_map: str | None) -> None:
     _any_device(device, device_map)
     if name := _lacks_bf16(device):
-        raise SetupFailed("variant bf16", f"{name} has no bfloat16", "compute capability 8.0 and later do", "Use fp16.")
+        raise SetupFailed(
+            "variant bf16",
+            f"{name} has no bfloat16",
+            "compute capability 8.0 and later do",
+            "Use fp16.",
+        )
 
 
 def _needs_bitsandbytes(device: str, device_map: str | None) -> None:
@@ -88,7 +132,10 @@ def _needs_bitsandbytes(device: str, device_map: str | None) -> None:
     _need_package("bitsandbytes")
     if device.startswith("mps"):
         raise SetupFailed(
-            "bitsandbytes", "it has no kernels for Metal", "cpu and cuda have", "Use int8-quanto or int4-quanto."
+            "bitsandbytes",
+            "it has no kernels for Metal",
+            "cpu and cuda have",
+            "Use int8-quanto or int4-quanto.",
         )
 
 
@@ -97,7 +144,10 @@ def _needs_quanto(device: str, device_map: str | None) -> None:
     _need_package("optimum.quanto", "optimum-quanto")
     if device_map is not None:
         raise SetupFailed(
-            "--device-map with quanto", "its layers live on one device", "int8 and nf4 can be spread", "Leave it out."
+            "--device-map with quanto",
+            "its layers live on one device",
+            "int8 and nf4 can be spread",
+            "Leave it out.",
         )
 
 
@@ -113,7 +163,9 @@ def _need_package(module: str, package: str = "") -> None:
         there = False
     if not there:
         name = package or module
-        raise SetupFailed("this variant", f"the package {name} is not installed", "", f"Run: pip install {name}")
+        raise SetupFailed(
+            "this variant", f"the package {name} is not installed", "", f"Run: pip install {name}"
+        )
 
 
 def _lacks_bf16(device: str) -> str | None:
@@ -129,20 +181,44 @@ def _lacks_bf16(device: str) -> str | None:
 
 _BASES = {
     "fp32": Precision(partial(_in_dtype, "float32"), "32-bit floats: the reference", _any_device),
-    "bf16": Precision(partial(_in_dtype, "bfloat16"), "bfloat16: the range of fp32, 8 bits of mantissa", _needs_bf16),
-    "fp16": Precision(partial(_in_dtype, "float16"), "half precision: 11 bits of mantissa, smaller range", _any_device),
-    "int8": Precision(partial(_by_bitsandbytes, 8), "8-bit weights, outliers in fp16 (bitsandbytes)", _needs_bitsandbytes),
-    "nf4": Precision(
-        partial(_by_bitsandbytes, 4), "4-bit NormalFloat, scales quantised too (bitsandbytes)", _needs_bitsandbytes
+    "bf16": Precision(
+        partial(_in_dtype, "bfloat16"),
+        "bfloat16: the range of fp32, 8 bits of mantissa",
+        _needs_bf16,
     ),
-    "int8-quanto": Precision(partial(_by_quanto, "Int8Linear"), "8-bit weights, a scale per row (quanto)", _needs_quanto),
-    "int4-quanto": Precision(partial(_by_quanto, "Int4Linear"), "4-bit weights, a scale per group (quanto)", _needs_quanto),
+    "fp16": Precision(
+        partial(_in_dtype, "float16"),
+        "half precision: 11 bits of mantissa, smaller range",
+        _any_device,
+    ),
+    "int8": Precision(
+        partial(_by_bitsandbytes, 8),
+        "8-bit weights, outliers in fp16 (bitsandbytes)",
+        _needs_bitsandbytes,
+    ),
+    "nf4": Precision(
+        partial(_by_bitsandbytes, 4),
+        "4-bit NormalFloat, scales quantised too (bitsandbytes)",
+        _needs_bitsandbytes,
+    ),
+    "int8-quanto": Precision(
+        partial(_by_quanto, "Int8Linear"), "8-bit weights, a scale per row (quanto)", _needs_quanto
+    ),
+    "int4-quanto": Precision(
+        partial(_by_quanto, "Int4Linear"),
+        "4-bit weights, a scale per group (quanto)",
+        _needs_quanto,
+    ),
 }
 
 
 def _with_adapter(name: str, base: Precision) -> Precision:
     summary = f"{name} and a LoRA adapter (peft): --adapter, --merge-adapter"
-    return Precision(partial(lora.load, base.load), summary, partial(_with_peft, base), adapter=True)
+    return Precision(
+        partial(lora.load, base.load), summary, partial(_with_peft, base), adapter=True
+    )
 
 
-TABLE = _BASES | {("lora" if n == "fp32" else f"lora-{n}"): _with_adapter(n, base) for n, base in _BASES.items()}
+TABLE = _BASES | {
+    ("lora" if n == "fp32" else f"lora-{n}"): _with_adapter(n, base) for n, base in _BASES.items()
+}

@@ -1,14 +1,18 @@
-"""How surprised is a model by each token of these texts? `python -m sut.score_texts JOB.json`: one model in one variant.
+"""How surprised is a model by each token of these texts? `python -m sut.score_texts JOB.json`: one
+model in one variant.
 
-A passage is a text under a condition: what stands before it, and from where on its tokens are scored. A text is tokenised
-once and a condition only puts ids in front, so the scored tokens are the same under each:
+A passage is a text under a condition: what stands before it, and from where on its tokens are
+scored. A text is tokenised once and a condition only puts ids in front, so the scored tokens are
+the same under each:
 
     plain              [start token] text                      the whole text is scored
     vague, specific    instruction (chat template, if any) text      the same tokens as plain
-    after k sentences  [start token] its first k sentences, the rest      what follows the third sentence is scored
+    after k sentences  [start token] its first k sentences, the rest      what follows the third
+                                                                          sentence is scored
 
-Each passage ends as one file under parts/, whole or not at all, and a passage that has its file is not computed again.
-stdout says how far the work is, one JSON object per line; what libraries print goes to stderr.
+Each passage ends as one file under parts/, whole or not at all, and a passage that has its file is
+not computed again. stdout says how far the work is, one JSON object per line; what libraries print
+goes to stderr.
 """
 
 from __future__ import annotations
@@ -31,7 +35,10 @@ from sut import faults, peak
 from sut.local_model import LocalModel, fingerprint
 from sut.weights import weigh
 
-PLAIN, SENTENCES = "plain", ("after 0 sentences", "after 1 sentence", "after 2 sentences", "after 3 sentences")
+PLAIN, SENTENCES = (
+    "plain",
+    ("after 0 sentences", "after 1 sentence", "after 2 sentences", "after 3 sentences"),
+)
 INSTRUCTIONS = ("vague", "specific", "paraphrased")
 BOS = ("auto", "always", "never")
 _LEAST_TOKENS = 2
@@ -42,10 +49,12 @@ Columns = dict[str, NDArray[Any]]  # one entry per scored token of a passage
 
 @dataclass(frozen=True)
 class Job:
-    """What the process is told. `texts` is a texts.parquet, `folder` the subject's; `model` are options of LocalModel.
+    """What the process is told. `texts` is a texts.parquet, `folder` the subject's; `model` are
+    options of LocalModel.
 
-    With `record` the distributions are kept, with `against` (the reference's folder) they are compared; `other` are the
-    options of the reference itself, for the exact comparison of two models in one process.
+    With `record` the distributions are kept, with `against` (the reference's folder) they are
+    compared; `other` are the options of the reference itself, for the exact comparison of two
+    models in one process.
     """
 
     texts: str
@@ -71,12 +80,17 @@ class Job:
 
     def has(self, passage: Passage) -> bool:
         """Its part is there, and so is what else was to be kept of it."""
-        kept = not (self.record and passage.condition == PLAIN) or (self.distributions / passage.file).exists()
+        kept = (
+            not (self.record and passage.condition == PLAIN)
+            or (self.distributions / passage.file).exists()
+        )
         return kept and (self.parts / passage.file).exists()
 
 
 class Passage(NamedTuple):
-    """`ids` go into the model and are scored from `first` on, which is the text's own token number `position`."""
+    """`ids` go into the model and are scored from `first` on, which is the text's own token number
+    `position`.
+    """
 
     text: int
     condition: str
@@ -121,14 +135,23 @@ def told(job: Job) -> Iterator[Event]:
         yield {"event": "error", "error": type(error).__name__, "facts": error.facts}
     except BrokenPipeError:
         raise
-    except Exception as error:  # whatever a library raises: a sentence for the user, the rest for the log
+    except (
+        Exception
+    ) as error:  # whatever a library raises: a sentence for the user, the rest for the log
         traceback.print_exc()
-        facts = ("scoring the texts", f"{type(error).__name__}: {faults.first_line(error)}", "", "See worker.log.")
+        facts = (
+            "scoring the texts",
+            f"{type(error).__name__}: {faults.first_line(error)}",
+            "",
+            "See worker.log.",
+        )
         yield {"event": "error", "error": RunBroke.__name__, "facts": facts}
 
 
 def score(job: Job) -> Iterator[Event]:
-    """Check, load, score, write; an event for each step and each finished passage. Raises HarnessError."""
+    """Check, load, score, write; an event for each step and each finished passage. Raises
+    HarnessError.
+    """
     import pyarrow.parquet as pq
 
     model = _Model(job.model)
@@ -136,7 +159,11 @@ def score(job: Job) -> Iterator[Event]:
     rows = pq.ParquetFile(job.texts).read().to_pylist()  # read_table would import pandas first
     tokens = tokenise(model.tokenizer, rows)
     start = start_ids(model.tokenizer, job.bos)
-    passages = [p for i, row in enumerate(rows) for p in _passages(model.tokenizer, job, start, tokens, i, row)]
+    passages = [
+        p
+        for i, row in enumerate(rows)
+        for p in _passages(model.tokenizer, job, start, tokens, i, row)
+    ]
     context = min(model.context, job.window or model.context)
     _check(job, model, passages, rows, context)
     if unlike := _unlike(job, model.tokenizer):
@@ -169,13 +196,22 @@ def score(job: Job) -> Iterator[Event]:
 
 
 def tokenise(tokenizer: Any, rows: Sequence[Mapping[str, Any]]) -> Tokens:
-    """Ids and character offsets, without special tokens. A text with fewer than two tokens has nothing to predict."""
+    """Ids and character offsets, without special tokens. A text with fewer than two tokens has
+    nothing to predict.
+    """
     if not tokenizer.is_fast:
         found = f"{type(tokenizer).__name__} does not say where its tokens stand"
-        raise SetupFailed("tokenising the texts", found, "a fast tokenizer does", "Convert it to a tokenizer.json.")
+        raise SetupFailed(
+            "tokenising the texts",
+            found,
+            "a fast tokenizer does",
+            "Convert it to a tokenizer.json.",
+        )
     tokens = Tokens()
     for row in rows:
-        made = tokenizer(row["text"], add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        made = tokenizer(
+            row["text"], add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
         tokens.ids.append(made["input_ids"])
         tokens.offsets.append(made["offset_mapping"])
         if not row["text"].strip():
@@ -187,7 +223,9 @@ def tokenise(tokenizer: Any, rows: Sequence[Mapping[str, Any]]) -> Tokens:
 
 
 def start_ids(tokenizer: Any, bos: str) -> list[int]:
-    """auto: what the tokenizer itself puts before a text. always: its start token, else the end token, as lm-eval does."""
+    """auto: what the tokenizer itself puts before a text. always: its start token, else the end
+    token, as lm-eval does.
+    """
     own = tokenizer.bos_token_id
     if bos == "never":
         return []
@@ -217,7 +255,9 @@ def _passages(
         if rest + unpredicted < len(ids):
             for name, cut in zip(SENTENCES, cuts, strict=True):
                 before = [*start, *ids[:cut]]
-                yield Passage(i, name, [*before, *ids[rest:]], len(before) + unpredicted, rest + unpredicted)
+                yield Passage(
+                    i, name, [*before, *ids[rest:]], len(before) + unpredicted, rest + unpredicted
+                )
 
 
 def instruction_ids(tokenizer: Any, start: list[int], instruction: str) -> list[int]:
@@ -233,26 +273,48 @@ def instruction_ids(tokenizer: Any, start: list[int], instruction: str) -> list[
 
 def _first_after(offsets: Sequence[tuple[int, int]], end: int) -> int:
     """The first token that begins at this character or later."""
-    return next((k for k, (begin, _) in enumerate(offsets) if begin >= end), len(offsets)) if end else 0
+    return (
+        next((k for k, (begin, _) in enumerate(offsets) if begin >= end), len(offsets))
+        if end
+        else 0
+    )
 
 
-def _check(job: Job, model: _Model, passages: Sequence[Passage], rows: Sequence[Mapping[str, Any]], context: int) -> None:
+def _check(
+    job: Job,
+    model: _Model,
+    passages: Sequence[Passage],
+    rows: Sequence[Mapping[str, Any]],
+    context: int,
+) -> None:
     """What cannot be scored is said before the weights are read."""
     if job.window is not None and job.window > model.context:
         found = f"the model's context is {model.context} tokens"
-        raise BadInput(f"--window {job.window}", found, "at most as many", "Lower it or leave it out.")
+        raise BadInput(
+            f"--window {job.window}", found, "at most as many", "Lower it or leave it out."
+        )
     if job.stride is not None and job.stride > context:
-        raise BadInput(f"--stride {job.stride}", f"the window is {context} tokens", "at most as many", "Lower it.")
+        raise BadInput(
+            f"--stride {job.stride}",
+            f"the window is {context} tokens",
+            "at most as many",
+            "Lower it.",
+        )
     if not passages:
-        raise BadInput("the texts", "none has two tokens or more", "texts to score", "See --text-column.")
+        raise BadInput(
+            "the texts", "none has two tokens or more", "texts to score", "See --text-column."
+        )
     longest = max(passages, key=lambda p: len(p.ids))
-    if job.stride is None and len(longest.ids) - 1 > context:  # nobody needs the last token as input
+    if (
+        job.stride is None and len(longest.ids) - 1 > context
+    ):  # nobody needs the last token as input
         under = "" if longest.condition == PLAIN else f", {longest.condition},"
         raise BadInput(
             f"text {rows[longest.text]['id']}{under}",
             f"it has {len(longest.ids)} tokens",
             f"the context takes {context}",
-            f"Pass --stride {max(1, context // 2)} to score long texts in windows, or choose shorter texts.",
+            f"Pass --stride {max(1, context // 2)} to score long texts in windows, or choose"
+            " shorter texts.",
         )
 
 
@@ -263,7 +325,10 @@ def _unlike(job: Job, tokenizer: Any) -> str:
     theirs, own = _row_of(job.against)["tokenizer"], fingerprint(tokenizer)
     if theirs == own:
         return ""
-    return f"its tokenizer ({own}) is not the reference's ({theirs}): there are no distributions over the same tokens"
+    return (
+        f"its tokenizer ({own}) is not the reference's ({theirs}): there are no distributions over"
+        " the same tokens"
+    )
 
 
 def _row_of(folder: str) -> dict[str, Any]:
@@ -330,7 +395,12 @@ class _Model(LocalModel):
 
 
 def _scored(
-    job: Job, model: _Model, tokens: Tokens, passages: Sequence[Passage], context: int, names: Sequence[str]
+    job: Job,
+    model: _Model,
+    tokens: Tokens,
+    passages: Sequence[Passage],
+    context: int,
+    names: Sequence[str],
 ) -> Iterator[Event]:
     """An event for each passage whose part is safe on the disk. The plain texts come first."""
     from sut.scoring import Settings, Text
@@ -343,10 +413,14 @@ def _scored(
             group = [p for p in passages if (p.condition == PLAIN) == plain]
             texts = [Text(p.ids, p.first, names[p.text]) for p in group]
             for i, columns in (
-                _columns(job, model, group, texts, settings) if plain else _losses(model.model, texts, settings)
+                _columns(job, model, group, texts, settings)
+                if plain
+                else _losses(model.model, texts, settings)
             ):
                 end_ns = model.clock.now_ns()
-                save_part(job.parts / group[i].file, group[i], tokens, columns, (end_ns - start_ns) / 1e9)
+                save_part(
+                    job.parts / group[i].file, group[i], tokens, columns, (end_ns - start_ns) / 1e9
+                )
                 start_ns, done = end_ns, done + len(group[i].ids) - group[i].first
                 seconds = (end_ns - first_ns) / 1e9
                 yield {"event": "scored", "text": group[i].text, "tokens": done, "seconds": seconds}
@@ -387,7 +461,9 @@ def _losses(model: Any, texts: Sequence[Any], settings: Any) -> Iterator[tuple[i
 
 
 def _beside(found: Any) -> Columns:
-    """`kld_error` is the standard error of `kld`, which lies between `kld_low` and `kld_high` for certain."""
+    """`kld_error` is the standard error of `kld`, which lies between `kld_low` and `kld_high` for
+    certain.
+    """
     return {
         "nll_nats": found.nll_variant,
         "correct": found.correct,
@@ -402,8 +478,12 @@ def _beside(found: Any) -> Columns:
     }
 
 
-def save_part(path: Path, passage: Passage, tokens: Tokens, columns: Columns, seconds: float) -> None:
-    """The columns beside what they are about: position, token and place of each, and the character where they begin."""
+def save_part(
+    path: Path, passage: Passage, tokens: Tokens, columns: Columns, seconds: float
+) -> None:
+    """The columns beside what they are about: position, token and place of each, and the character
+    where they begin.
+    """
     own = slice(passage.position, None)
     offsets = np.asarray(tokens.offsets[passage.text], np.int32)
     scratch = path.with_suffix(".tmp")

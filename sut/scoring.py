@@ -1,19 +1,23 @@
-"""How well does a model predict given tokens? Teacher-forced: one pass over a text, its tokens from `first` on are scored.
+"""How well does a model predict given tokens? Teacher-forced: one pass over a text, its tokens from
+`first` on are scored.
 
-What comes before `first` is context: a start token, an instruction, the first sentences, a prompt. The logits at position
-i - 1 predict token i, so nothing predicts token 0 and nobody needs the last token as input.
+What comes before `first` is context: a start token, an instruction, the first sentences, a prompt.
+The logits at position i - 1 predict token i, so nothing predicts token 0 and nobody needs the last
+token as input.
 
-A text beyond the model's context is scored in windows, as lm-eval's rolling log-likelihood does it: each token once, and
-each window as full as the context allows. A token sees at least context + 1 - stride tokens before it.
+A text beyond the model's context is scored in windows, as lm-eval's rolling log-likelihood does it:
+each token once, and each window as full as the context allows. A token sees at least context + 1 -
+stride tokens before it.
 
-Batches hold windows of similar length under a budget of tokens, padded on the right: under a causal mask no real token sees
-padding, so nobody's figures depend on who shares the batch (but for bitsandbytes' INT8, which looks for outliers in the
-whole batch).
+Batches hold windows of similar length under a budget of tokens, padded on the right: under a causal
+mask no real token sees padding, so nobody's figures depend on who shares the batch (but for
+bitsandbytes' INT8, which looks for outliers in the whole batch).
 
-The output layer runs over some hundred positions at a time, and only over those that predict a scored token; what it makes
-is measured a few rows at a time in float32 and forgotten. So the logits of a batch never exist at once. Models that do
-something to their logits after the output layer (a cap, a scale) get them from their own forward pass, for a batch at once
-and in the model's own type; which models do is tried, not assumed.
+The output layer runs over some hundred positions at a time, and only over those that predict a
+scored token; what it makes is measured a few rows at a time in float32 and forgotten. So the logits
+of a batch never exist at once. Models that do something to their logits after the output layer (a
+cap, a scale) get them from their own forward pass, for a batch at once and in the model's own type;
+which models do is tried, not assumed.
 """
 
 from __future__ import annotations
@@ -48,7 +52,9 @@ class Text(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Tokens from `start` to before `end - 1` go in; those from `scored` to before `end` are predicted and count."""
+    """Tokens from `start` to before `end - 1` go in; those from `scored` to before `end` are
+    predicted and count.
+    """
 
     start: int
     scored: int
@@ -56,18 +62,23 @@ class Window(NamedTuple):
 
 
 class Where(NamedTuple):
-    """Which rows a measure is looking at: scored tokens of one text, from token `first` of its ids on."""
+    """Which rows a measure is looking at: scored tokens of one text, from token `first` of its ids
+    on.
+    """
 
     text: int
     first: int
 
 
-# (where, the tokens that came (n,), log-probabilities (n, V) in float32 for each model) -> columns with n rows
+# (where, the tokens that came (n,), log-probabilities (n, V) in float32 for each model) -> columns
+# with n rows
 Measure = Callable[..., Mapping[str, torch.Tensor]]
 
 
 class Settings(NamedTuple):
-    """`context` in tokens (None: the model's own), `stride` for texts beyond it, `batch_tokens` for the batches."""
+    """`context` in tokens (None: the model's own), `stride` for texts beyond it, `batch_tokens` for
+    the batches.
+    """
 
     context: int | None = None
     stride: int | None = None
@@ -78,19 +89,26 @@ DEFAULTS = Settings()
 
 
 class TokenScores(NamedTuple):
-    """Of one text's scored tokens, in order: loss in nats (float32), and whether the model would have chosen it itself."""
+    """Of one text's scored tokens, in order: loss in nats (float32), and whether the model would
+    have chosen it itself.
+    """
 
     nll_nats: NDArray[np.float32]
     correct: NDArray[np.bool_]
 
 
 def token_scores(
-    model: Any, texts: Sequence[Text], settings: Settings = DEFAULTS, progress: Progress | None = None
+    model: Any,
+    texts: Sequence[Text],
+    settings: Settings = DEFAULTS,
+    progress: Progress | None = None,
 ) -> Iterator[tuple[int, TokenScores]]:
-    """(index of a text, its scores) as the texts are done, in no order; a text with nothing to score is not given out.
+    """(index of a text, its scores) as the texts are done, in no order; a text with nothing to
+    score is not given out.
 
-    `model` is a causal language model of the transformers library. `progress` hears how many tokens are scored, of how many.
-    Raises BadInput for a text beyond the context without a stride, RunBroke for logits that are not finite.
+    `model` is a causal language model of the transformers library. `progress` hears how many tokens
+    are scored, of how many. Raises BadInput for a text beyond the context without a stride,
+    RunBroke for logits that are not finite.
     """
     for text, columns in walk((model,), texts, loss, settings, progress):
         yield text, TokenScores(columns["nll_nats"], columns["correct"])
@@ -106,7 +124,9 @@ def at(log_probs: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
 
 
 def first_choice(logits: torch.Tensor) -> torch.Tensor:
-    """(n, V) -> (n,), the lowest of the ids that rank first. On a CPU numpy takes a fifth of torch's time or less."""
+    """(n, V) -> (n,), the lowest of the ids that rank first. On a CPU numpy takes a fifth of
+    torch's time or less.
+    """
     if logits.device.type == "cpu":
         return torch.from_numpy(logits.float().numpy().argmax(-1))
     return logits.argmax(-1)
@@ -115,29 +135,45 @@ def first_choice(logits: torch.Tensor) -> torch.Tensor:
 # ---- windows
 
 
-def windows(length: int, context: int, stride: int | None = None, first: int = 1, name: str = "a text") -> list[Window]:
-    """Every token from `first` on is scored in exactly one window, in order; no window feeds more than `context` tokens.
+def windows(
+    length: int, context: int, stride: int | None = None, first: int = 1, name: str = "a text"
+) -> list[Window]:
+    """Every token from `first` on is scored in exactly one window, in order; no window feeds more
+    than `context` tokens.
 
-    Windows end at tokens context + 1, then `stride` further each, and reach back as far as the context allows.
+    Windows end at tokens context + 1, then `stride` further each, and reach back as far as the
+    context allows.
     """
     if first < 1:
         raise ValueError("nothing predicts token 0")
     if context < 1 or (stride is not None and not 1 <= stride <= context):
         found = f"a stride of {stride} in a context of {context} tokens"
-        raise BadInput("cutting texts into windows", found, "1 to the context", "Pass --stride in this range.")
+        raise BadInput(
+            "cutting texts into windows", found, "1 to the context", "Pass --stride in this range."
+        )
     if stride is None and length - 1 > context:
         fine = f"the context takes {context} and predicts one more"
-        raise BadInput(name, f"it has {length} tokens", fine, "Pass --stride to score it in windows, or leave it out.")
+        raise BadInput(
+            name,
+            f"it has {length} tokens",
+            fine,
+            "Pass --stride to score it in windows, or leave it out.",
+        )
     ends = [*range(context + 1, length, stride or context), length]
     starts = [first, *ends]
-    made = [Window(max(0, end - context - 1), max(first, before), end) for before, end in zip(starts, ends, strict=False)]
+    made = [
+        Window(max(0, end - context - 1), max(first, before), end)
+        for before, end in zip(starts, ends, strict=False)
+    ]
     return [window for window in made if window.scored < window.end]
 
 
 def context_of(config: Any) -> int:
     """Tokens, by the model's configuration."""
     text = config.get_text_config()
-    return getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None) or 2048
+    return (
+        getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None) or 2048
+    )
 
 
 # ---- the walk
@@ -163,7 +199,9 @@ def walk(
     settings: Settings = DEFAULTS,
     progress: Progress | None = None,
 ) -> Iterator[tuple[int, Columns]]:
-    """(index of a text, what `measure` made of it) as the texts are done; several models see the same rows."""
+    """(index of a text, what `measure` made of it) as the texts are done; several models see the
+    same rows.
+    """
     context = settings.context or min(context_of(model.config) for model in models)
     jobs = [
         _Job(i, window)
@@ -173,7 +211,9 @@ def walk(
     missing, parts = Counter(job.text for job in jobs), dict[int, dict[int, Columns]]()
     done, total = 0, sum(job.tokens for job in jobs)
     layers = [_OutputLayer(model) for model in models] if jobs else []
-    for batch in batches(jobs, settings.batch_tokens or _per_device(models[0], _BATCH_TOKENS, _BATCH_TOKENS_GPU)):
+    for batch in batches(
+        jobs, settings.batch_tokens or _per_device(models[0], _BATCH_TOKENS, _BATCH_TOKENS_GPU)
+    ):
         for job, columns in zip(batch, _measured(layers, texts, batch, measure), strict=True):
             parts.setdefault(job.text, {})[job.window.scored] = columns
             missing[job.text] -= 1
@@ -188,7 +228,9 @@ _Item = TypeVar("_Item", bound=Any)  # has a length
 
 
 def batches(items: Sequence[_Item], batch_tokens: int) -> Iterator[list[_Item]]:
-    """Longest first, so that memory runs out at once or never. An item beyond the budget goes alone."""
+    """Longest first, so that memory runs out at once or never. An item beyond the budget goes
+    alone.
+    """
     batch: list[_Item] = []
     for item in sorted(items, key=lambda one: -one.length):
         if batch and batch[0].length * (len(batch) + 1) > batch_tokens:
@@ -210,14 +252,18 @@ def _measured(
     found: list[list[Mapping[str, torch.Tensor]]] = [[] for _ in batch]
 
     def take(logits: Sequence[torch.Tensor], first: int) -> int:
-        """The batch's rows from `first` on, a few at a time and never of two jobs; returns where they end."""
+        """The batch's rows from `first` on, a few at a time and never of two jobs; returns where
+        they end.
+        """
         _check_vocabularies(logits)
         row, last, device = first, first + len(logits[0]), layers[0].device
         while row < last:
             job = bisect_right(ends, row)
             end = min(row + _per_device(layers[0], _ROWS, _ROWS_GPU), last, ends[job])
             where = Where(batch[job].text, batch[job].window.end - (ends[job] - row))
-            log_probs = [one[row - first : end - first].float().log_softmax(-1).to(device) for one in logits]
+            log_probs = [
+                one[row - first : end - first].float().log_softmax(-1).to(device) for one in logits
+            ]
             _check_finite(log_probs, texts, where)
             found[job].append(measure(where, targets[row:end].to(device), *log_probs))
             row = end
@@ -226,36 +272,60 @@ def _measured(
     row = 0
     while row < len(targets):
         row = take([next(chunk) for chunk in chunks], row)  # gone before the next are made
-    return [{key: torch.cat([p[key] for p in pieces]).cpu().numpy() for key in pieces[0]} for pieces in found]
+    return [
+        {key: torch.cat([p[key] for p in pieces]).cpu().numpy() for key in pieces[0]}
+        for pieces in found
+    ]
 
 
 def _tensors(texts: Sequence[Text], batch: Sequence[_Job]) -> tuple[torch.Tensor, ...]:
-    """ids (B, T), then for each of N scored tokens the row and column that predicts it, and the token itself."""
+    """ids (B, T), then for each of N scored tokens the row and column that predicts it, and the
+    token itself.
+    """
     ids = torch.zeros((len(batch), batch[0].length), dtype=torch.long)
     targets: list[int] = []
     for i, (text, window) in enumerate(batch):
-        ids[i, : window.end - 1 - window.start] = torch.tensor(texts[text].ids[window.start : window.end - 1])
+        ids[i, : window.end - 1 - window.start] = torch.tensor(
+            texts[text].ids[window.start : window.end - 1]
+        )
         targets += texts[text].ids[window.scored : window.end]
     rows = torch.repeat_interleave(torch.tensor([job.tokens for job in batch]))
-    columns = [torch.arange(job.window.scored, job.window.end) - 1 - job.window.start for job in batch]
+    columns = [
+        torch.arange(job.window.scored, job.window.end) - 1 - job.window.start for job in batch
+    ]
     return ids, rows, torch.cat(columns), torch.tensor(targets)
 
 
 def _check_finite(log_probs: Sequence[torch.Tensor], texts: Sequence[Text], where: Where) -> None:
-    """One infinite or missing logit is enough to make the smallest log-probability of its row so."""
+    """One infinite or missing logit is enough to make the smallest log-probability of its row
+    so.
+    """
     for one in log_probs:
         fine = one.amin(-1).isfinite()
         if not fine.all():
             position = where.first + int(fine.int().argmin())
-            doing, found = _name(texts, where.text), f"the logits that predict token {position} are not all finite"
-            raise RunBroke(doing, found, "a model's logits are numbers", "Try a variant of wider range, bf16 or fp32.")
+            doing, found = (
+                _name(texts, where.text),
+                f"the logits that predict token {position} are not all finite",
+            )
+            raise RunBroke(
+                doing,
+                found,
+                "a model's logits are numbers",
+                "Try a variant of wider range, bf16 or fp32.",
+            )
 
 
 def _check_vocabularies(chunk: Sequence[torch.Tensor]) -> None:
     sizes = sorted({logits.shape[-1] for logits in chunk})
     if len(sizes) > 1:
         found = f"vocabularies of {' and '.join(f'{size:,}' for size in sizes)} tokens"
-        raise BadInput("comparing two models", found, "distributions over the same tokens", "Compare variants of one model.")
+        raise BadInput(
+            "comparing two models",
+            found,
+            "distributions over the same tokens",
+            "Compare variants of one model.",
+        )
 
 
 def _joined(parts: Mapping[int, Columns]) -> Columns:
@@ -284,11 +354,15 @@ class _OutputLayer:
         self._model, self.device, self._head = model, model.device, model.get_output_embeddings()
         first = torch.zeros(1, dtype=torch.long)
         states, logits = self._run(torch.tensor([[1, 0]]), first, first, 1)
-        is_last = states is not None and torch.equal(self._head(states[None])[0].float(), logits.float())
+        is_last = states is not None and torch.equal(
+            self._head(states[None])[0].float(), logits.float()
+        )
         self._in_pieces = is_last  # or the model does something to them afterwards
         self._rows = max(1, _per_device(self, _LOGITS_BYTES, _LOGITS_BYTES_GPU) // logits[0].nbytes)
 
-    def logits(self, ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> Iterator[torch.Tensor]:
+    def logits(
+        self, ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
+    ) -> Iterator[torch.Tensor]:
         """ids (B, T), then N positions in it -> (n, V) again and again, N in all."""
         starts = range(0, len(rows), self._rows)
         if not self._in_pieces:
@@ -298,10 +372,14 @@ class _OutputLayer:
         states, _ = self._run(ids, rows, columns, 1)
         yield from (self._head(states[None, start : start + self._rows])[0] for start in starts)
 
-    def _run(self, ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, count: int) -> tuple[Any, torch.Tensor]:
-        """What the output layer sees at these positions, (N, D), and the model's logits at the first `count`, (count, V).
+    def _run(
+        self, ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, count: int
+    ) -> tuple[Any, torch.Tensor]:
+        """What the output layer sees at these positions, (N, D), and the model's logits at the
+        first `count`, (count, V).
 
-        The layer is given these few as one sequence. No states if the model does not call it; logits at all N then.
+        The layer is given these few as one sequence. No states if the model does not call it;
+        logits at all N then.
         """
         kept: list[torch.Tensor] = []
 
@@ -316,7 +394,11 @@ class _OutputLayer:
         finally:
             if handle is not None:
                 handle.remove()
-        return (kept[0], logits[0]) if kept else (None, logits[rows.to(logits.device), columns.to(logits.device)])
+        return (
+            (kept[0], logits[0])
+            if kept
+            else (None, logits[rows.to(logits.device), columns.to(logits.device)])
+        )
 
 
 # ---- answers after prompts
@@ -332,7 +414,9 @@ class Pair(NamedTuple):
 
 
 class Score(NamedTuple):
-    """Sums over all answer tokens: negative log likelihood in nats, and how many the model would have chosen itself."""
+    """Sums over all answer tokens: negative log likelihood in nats, and how many the model would
+    have chosen itself.
+    """
 
     nll_nats: float
     correct: int
@@ -342,13 +426,18 @@ class Score(NamedTuple):
 def score(model: Any, pairs: Sequence[Pair], batch_tokens: int | None = None) -> Score:
     """No prompt may be empty."""
     texts = [Text([*pair.prompt_ids, *pair.answer_ids], len(pair.prompt_ids)) for pair in pairs]
-    found = [scores for _, scores in token_scores(model, texts, Settings(batch_tokens=batch_tokens))]
+    found = [
+        scores for _, scores in token_scores(model, texts, Settings(batch_tokens=batch_tokens))
+    ]
     nll_nats = sum(float(scores.nll_nats.sum(dtype=np.float64)) for scores in found)
-    return Score(nll_nats, sum(int(s.correct.sum()) for s in found), sum(len(s.correct) for s in found))
+    return Score(
+        nll_nats, sum(int(s.correct.sum()) for s in found), sum(len(s.correct) for s in found)
+    )
 
 
 def answer_ids(tokenizer: Any, answer: str, end_ids: Sequence[int]) -> list[int]:
-    """The answer's ids and, where the chat template closes an assistant's turn with an end token, that token too.
+    """The answer's ids and, where the chat template closes an assistant's turn with an end token,
+    that token too.
 
     Whether a model knows when to stop is part of the answer.
     """
@@ -357,7 +446,9 @@ def answer_ids(tokenizer: Any, answer: str, end_ids: Sequence[int]) -> list[int]
 
 
 def turn_end_ids(tokenizer: Any, eos_ids: frozenset[int]) -> list[int]:
-    """The EOS that follows an assistant's words in the chat template; nothing without a template, or where none follows."""
+    """The EOS that follows an assistant's words in the chat template; nothing without a template,
+    or where none follows.
+    """
     if tokenizer.chat_template is None:
         return []
     turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": _MARK}]

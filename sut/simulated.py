@@ -1,7 +1,9 @@
-"""A SUT made of arithmetic: a queue, `slots` servers, a first-token time and a time per token, all on the clock.
+"""A SUT made of arithmetic: a queue, `slots` servers, a first-token time and a time per token, all
+on the clock.
 
-With a virtual clock its runs are exact and take no time, so schedules, verdicts and reports can be tested to the nanosecond.
-It also misbehaves on request (`fault=`), once at sample `fault_at` unless noted:
+With a virtual clock its runs are exact and take no time, so schedules, verdicts and reports can be
+tested to the nanosecond. It also misbehaves on request (`fault=`), once at sample `fault_at` unless
+noted:
 
     late_first_token    from there on, first tokens come `late_s` later than they should
     lost_sample         never completes
@@ -9,7 +11,8 @@ It also misbehaves on request (`fault=`), once at sample `fault_at` unless noted
     two_eos             ends with two end-of-sequence tokens
     wrong_count         reports one token more than it sent
     crash               raises in `issue`, as a dying process would
-    stall               nothing at all happens for `stall_s`, beginning when that sample is issued, every `stall_every_s`
+    stall               nothing at all happens for `stall_s`, beginning when that sample is issued,
+                        every `stall_every_s`
 """
 
 from __future__ import annotations
@@ -23,11 +26,21 @@ from harness.protocols import Clock, Sink
 from harness.types import MemoryUse, Output, Query, Sample, SutFacts
 
 EOS = 2
-FAULTS = ("late_first_token", "lost_sample", "wrong_first_token", "two_eos", "wrong_count", "crash", "stall")
+FAULTS = (
+    "late_first_token",
+    "lost_sample",
+    "wrong_first_token",
+    "two_eos",
+    "wrong_count",
+    "crash",
+    "stall",
+)
 
 
 class Simulated:
-    """Options are strings or numbers, as the command line gives them; durations in milliseconds or seconds by name."""
+    """Options are strings or numbers, as the command line gives them; durations in milliseconds or
+    seconds by name.
+    """
 
     name = "simulated"
 
@@ -51,7 +64,9 @@ class Simulated:
         self._ttft_ns, self._per_token_ns = int(ttft_ms * 1e6), int(per_token_ms * 1e6)
         self._tokens, self._slots = max(tokens, 1), max(slots, 1)
         self._fault, self._fault_at = fault, fault_at
-        self._late_ns, self._stall_ns, self._stall_every_ns = (int(s * 1e9) for s in (late_s, stall_s, stall_every_s))
+        self._late_ns, self._stall_ns, self._stall_every_ns = (
+            int(s * 1e9) for s in (late_s, stall_s, stall_every_s)
+        )
         self._epoch = 0
 
     def load(self, samples: Sequence[Sample], sink: Sink) -> None:
@@ -75,7 +90,11 @@ class Simulated:
         while self._waiting and self._busy < self._slots:
             sample_id, index = self._waiting.popleft()
             self._busy += 1
-            late_ns = self._late_ns if self._fault == "late_first_token" and sample_id >= self._fault_at else 0
+            late_ns = (
+                self._late_ns
+                if self._fault == "late_first_token" and sample_id >= self._fault_at
+                else 0
+            )
             ids = self._answer(index)
             self._after(self._ttft_ns + late_ns, partial(self._first, sample_id, ids))
 

@@ -1,8 +1,10 @@
-"""`python -m sut.train_adapter`: where does the shipped LoRA adapter come from? From here: seeded, small, nothing hidden.
+"""`python -m sut.train_adapter`: where does the shipped LoRA adapter come from? From here: seeded,
+small, nothing hidden.
 
-Part of a question set is trained on, the rest is held out. The loss is teacher-forced on the answers alone (the end token
-included); questions go through the model's chat template, as in a run. The model's weights stay as they are, in bfloat16
-while training (half the time); both losses that are reported are computed in FP32.
+Part of a question set is trained on, the rest is held out. The loss is teacher-forced on the
+answers alone (the end token included); questions go through the model's chat template, as in a run.
+The model's weights stay as they are, in bfloat16 while training (half the time); both losses that
+are reported are computed in FP32.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -48,7 +51,10 @@ def main() -> None:
     tuned.save_pretrained(str(args.output), save_embedding_layers=False)
     after = evaluate(_with_adapter(path, args.output), held_out, "loss after", args.batch)
     minutes = (clock.now_ns() - start_ns) / 60e9
-    counts = {"train": sum(len(e.answer_ids) for e in train), "held_out": sum(len(e.answer_ids) for e in held_out)}
+    counts = {
+        "train": sum(len(e.answer_ids) for e in train),
+        "held_out": sum(len(e.answer_ids) for e in held_out),
+    }
     keys = {"train": sorted(e.key for e in train), "held_out": sorted(e.key for e in held_out)}
     (args.output / "split.json").write_text(json.dumps(keys, indent=1) + "\n")
     (args.output / "README.md").write_text(_readme(args, tuned, before, after, counts, minutes))
@@ -59,11 +65,15 @@ def read_examples(path: str, data: Path) -> list[Example]:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(path)
-    rows = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines() if line.strip()]
+    rows = [
+        json.loads(line) for line in data.read_text(encoding="utf-8").splitlines() if line.strip()
+    ]
     return [_example(tokenizer, row) for row in rows]
 
 
-def split(examples: Sequence[Example], held_out: int, seed: int) -> tuple[list[Example], list[Example]]:
+def split(
+    examples: Sequence[Example], held_out: int, seed: int
+) -> tuple[list[Example], list[Example]]:
     """(to train on, held out), by a seeded shuffle."""
     shuffled = random.Random(seed).sample(examples, len(examples))
     return shuffled[held_out:], shuffled[:held_out]
@@ -76,12 +86,20 @@ def tune(model: Any, examples: Sequence[Example], args: argparse.Namespace) -> A
 
     torch.manual_seed(args.seed)
     config = LoraConfig(
-        r=args.rank, lora_alpha=2 * args.rank, target_modules=["q_proj", "v_proj"], lora_dropout=0.0, task_type="CAUSAL_LM"
+        r=args.rank,
+        lora_alpha=2 * args.rank,
+        target_modules=["q_proj", "v_proj"],
+        lora_dropout=0.0,
+        task_type="CAUSAL_LM",
     )
     with without_notices():
         tuned = get_peft_model(model, config).train()
-    batches = [b for epoch in range(args.epochs) for b in _batches(examples, args.batch, args.seed + epoch)]
-    optimizer = torch.optim.AdamW([p for p in tuned.parameters() if p.requires_grad], args.learning_rate, weight_decay=0.0)
+    batches = [
+        b for epoch in range(args.epochs) for b in _batches(examples, args.batch, args.seed + epoch)
+    ]
+    optimizer = torch.optim.AdamW(
+        [p for p in tuned.parameters() if p.requires_grad], args.learning_rate, weight_decay=0.0
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / len(batches))
     for batch in _shown(batches, "training"):
         total, count = _loss(tuned, batch)
@@ -98,7 +116,10 @@ def evaluate(model: Any, examples: Sequence[Example], what: str, size: int = 8) 
 
     with torch.inference_mode():
         parts = [
-            _loss(model, batch) for batch in _shown([examples[i : i + size] for i in range(0, len(examples), size)], what)
+            _loss(model, batch)
+            for batch in _shown(
+                [examples[i : i + size] for i in range(0, len(examples), size)], what
+            )
         ]
     return sum(float(total) for total, _ in parts) / sum(count for _, count in parts)
 
@@ -106,7 +127,9 @@ def evaluate(model: Any, examples: Sequence[Example], what: str, size: int = 8) 
 def _example(tokenizer: Any, row: dict[str, str]) -> Example:
     turns = [{"role": "user", "content": row["question"]}]
     prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-    ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in (prompt, row["answer"])]
+    ids = [
+        tokenizer(text, add_special_tokens=False)["input_ids"] for text in (prompt, row["answer"])
+    ]
     return Example(row["id"], ids[0], [*ids[1], tokenizer.eos_token_id])
 
 
@@ -115,13 +138,18 @@ def _loss(model: Any, batch: Sequence[Example]) -> tuple[Any, int]:
     import torch
 
     longest = max(len(e.prompt_ids) + len(e.answer_ids) for e in batch)
-    ids, labels = torch.zeros((len(batch), longest), dtype=torch.long), torch.full((len(batch), longest), _IGNORED)
+    ids, labels = (
+        torch.zeros((len(batch), longest), dtype=torch.long),
+        torch.full((len(batch), longest), _IGNORED),
+    )
     for i, (_, prompt, answer) in enumerate(batch):
         end = len(prompt) + len(answer)
         ids[i, :end] = torch.tensor(prompt + answer)
         labels[i, len(prompt) : end] = torch.tensor(answer)
     logits = model(input_ids=ids, use_cache=False).logits[:, :-1].float()
-    total = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), reduction="sum")
+    total = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), labels[:, 1:].flatten(), reduction="sum"
+    )
     return total, int((labels != _IGNORED).sum())
 
 
@@ -169,7 +197,12 @@ def _arguments() -> argparse.Namespace:
 
 
 def _readme(
-    args: argparse.Namespace, tuned: Any, before: float, after: float, answer_tokens: dict[str, int], minutes: float
+    args: argparse.Namespace,
+    tuned: Any,
+    before: float,
+    after: float,
+    answer_tokens: dict[str, int],
+    minutes: float,
 ) -> str:
     import peft
     import torch
@@ -178,22 +211,31 @@ def _readme(
     chosen = ("held_out", "rank", "epochs", "batch", "learning_rate", "seed")
     flags = " ".join(f"--{name.replace('_', '-')} {getattr(args, name):g}" for name in chosen)
     count = sum(p.numel() for p in tuned.parameters() if p.requires_grad)
+    trained_on = (
+        f"{answer_tokens['train']:,} answer tokens, {args.epochs} epochs, {minutes:.1f} minutes"
+    )
+    versions = ", ".join(f"{m.__name__} {m.__version__}" for m in (torch, transformers, peft))
+
+    def loss(nats: float) -> str:
+        return f"{nats:.4f} nats per answer token (perplexity {math.exp(nats):.2f}), FP32"
+
     return f"""# A LoRA adapter for {args.model}
 
-Rank {args.rank} on `q_proj` and `v_proj`: {count:,} parameters. Trained on part of `{args.data.name}`. Apache-2.0, like
-the model.
+Rank {args.rank} on `q_proj` and `v_proj`: {count:,} parameters. Trained on part of
+`{args.data.name}`. Apache-2.0, like the model.
 
 | | |
 |---|---|
 | reproduce | `python -m sut.train_adapter {flags}` |
 | split | shuffled with seed {args.seed}; the ids are in `split.json` |
-| trained on | {answer_tokens["train"]:,} answer tokens, {args.epochs} epochs, {minutes:.1f} minutes in all |
+| trained on | {trained_on} |
 | held out | {args.held_out} questions, {answer_tokens["held_out"]:,} answer tokens |
-| evaluation loss before | {before:.4f} nats per answer token (perplexity {2.718281828459045**before:.2f}), FP32 |
-| evaluation loss after | {after:.4f} nats per answer token (perplexity {2.718281828459045**after:.2f}), FP32 |
-| made with | torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__} |
+| evaluation loss before | {loss(before)} |
+| evaluation loss after | {loss(after)} |
+| made with | {versions} |
 
-Scores on the questions it was trained on say nothing about the adapter: compare on the held-out ids.
+Scores on the questions it was trained on say nothing about the adapter: compare on the held-out
+ids.
 """
 
 

@@ -1,7 +1,9 @@
-"""What does a model weigh? Bytes really held, each storage once: parameters, buffers, quantisation state, adapter, offload.
+"""What does a model weigh? Bytes really held, each storage once: parameters, buffers, quantisation
+state, adapter, offload.
 
-Libraries keep weights in many places: bitsandbytes hangs scales on a parameter (`SCB`) or in a state object (`absmax`,
-`code`, a nested state), quanto in the inner tensors of a subclass, accelerate in the map of a hook. `weigh` walks them all.
+Libraries keep weights in many places: bitsandbytes hangs scales on a parameter (`SCB`) or in a
+state object (`absmax`, `code`, a nested state), quanto in the inner tensors of a subclass,
+accelerate in the map of a hook. `weigh` walks them all.
 """
 
 from __future__ import annotations
@@ -12,13 +14,19 @@ from pathlib import Path
 from typing import Any
 
 _DISK = "disk"
-_WEIGHT_FILES = ("*.safetensors", "*.bin", "*.gguf")  # the first kind found is the one that is loaded
+_WEIGHT_FILES = (
+    "*.safetensors",
+    "*.bin",
+    "*.gguf",
+)  # the first kind found is the one that is loaded
 _ADAPTER_MARKS = (".lora_", ".modules_to_save.")
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """`parameters` counts values, not packed bytes; `bytes_on` has one entry per device, offloaded weights included."""
+    """`parameters` counts values, not packed bytes; `bytes_on` has one entry per device, offloaded
+    weights included.
+    """
 
     bytes_on: dict[str, int]
     parameters: int
@@ -36,16 +44,22 @@ def weigh(model: Any) -> Weights:
     for (device, _), size in storages.items():
         bytes_on[device] = bytes_on.get(device, 0) + size
     counts = _value_counts(model)
-    adapter = sum(count for name, count in counts.items() if any(mark in name for mark in _ADAPTER_MARKS))
+    adapter = sum(
+        count for name, count in counts.items() if any(mark in name for mark in _ADAPTER_MARKS)
+    )
     return Weights(bytes_on, sum(counts.values()), adapter)
 
 
 def disk_bytes(path: str, adapter: str | Path | None = None) -> int | None:
-    """Size of the weight files that were read, the adapter's included; None if they cannot be found."""
+    """Size of the weight files that were read, the adapter's included; None if they cannot be
+    found.
+    """
     folder = _local_folder(path)
     if folder is None:
         return None
-    extra = sum(file.stat().st_size for file in Path(adapter).glob("adapter_model.*")) if adapter else 0
+    extra = (
+        sum(file.stat().st_size for file in Path(adapter).glob("adapter_model.*")) if adapter else 0
+    )
     for pattern in _WEIGHT_FILES:
         if files := list(folder.glob(pattern)):
             return sum(file.stat().st_size for file in files) + extra
@@ -55,11 +69,18 @@ def disk_bytes(path: str, adapter: str | Path | None = None) -> int | None:
 def _storages_of(model: Any) -> Iterator[tuple[str, Hashable, int]]:
     """(device, address, bytes) of everything held, repetitions included."""
     for module in model.modules():
-        held = [*module.parameters(recurse=False), *module.buffers(recurse=False), *_plain_attributes(module)]
+        held = [
+            *module.parameters(recurse=False),
+            *module.buffers(recurse=False),
+            *_plain_attributes(module),
+        ]
         for tensor in _unfold(held, set()):
             if tensor.device.type != "meta":
                 yield str(tensor.device), *_extent(tensor)
-        for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+        for name, tensor in (
+            *module.named_parameters(recurse=False),
+            *module.named_buffers(recurse=False),
+        ):
             if tensor.device.type == "meta":
                 yield from _offloaded(module, name)
 
@@ -89,7 +110,10 @@ def _unfold(thing: Any, seen: set[int]) -> Iterator[Any]:
         return
     seen.add(id(thing))
     if isinstance(thing, torch.Tensor):
-        if hasattr(thing, "__tensor_flatten__") and type(thing) not in (torch.Tensor, torch.nn.Parameter):
+        if hasattr(thing, "__tensor_flatten__") and type(thing) not in (
+            torch.Tensor,
+            torch.nn.Parameter,
+        ):
             inner, _ = thing.__tensor_flatten__()
             yield from _unfold([getattr(thing, name) for name in inner], seen)
         else:
@@ -114,7 +138,9 @@ def _offloaded(module: Any, name: str) -> Iterator[tuple[str, Hashable, int]]:
 
 
 def _value_counts(model: Any) -> dict[str, int]:
-    """Values of each parameter, tied ones once. A quantised linear layer has in x out weights however they are packed."""
+    """Values of each parameter, tied ones once. A quantised linear layer has in x out weights
+    however they are packed.
+    """
     import torch
 
     counts, seen = {}, set()
@@ -124,7 +150,9 @@ def _value_counts(model: Any) -> dict[str, int]:
                 continue
             seen.add(id(parameter))
             is_matrix = isinstance(module, torch.nn.Linear) and name == "weight"
-            counts[f"{path}.{name}"] = module.in_features * module.out_features if is_matrix else parameter.numel()
+            counts[f"{path}.{name}"] = (
+                module.in_features * module.out_features if is_matrix else parameter.numel()
+            )
     return counts
 
 

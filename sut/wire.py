@@ -5,11 +5,12 @@
     EVENTS  epoch u32 | events, all those of one decode step:
             FIRST   sample u32, token i32
             TOKENS  sample u32, count u32, ids i32...
-            DONE    sample u32, finish u8, reported i32 (-1 none), ids i32 (-1 none), text bytes u32, ids i32..., text
+            DONE    sample u32, finish u8, reported i32 (-1 none), ids i32 (-1 none), text bytes
+                    u32, ids i32..., text
             FAIL    sample u32, bytes u32, reason
-CALL and REPLY carry JSON: loading, decoding, scoring, memory; never in the timed window. No pickle crosses the border.
-PING comes back at once: it measures the channel. An epoch counts loads; events of an earlier load are dropped, so a sample
-of the warm-up cannot answer for one of the run.
+CALL and REPLY carry JSON: loading, decoding, scoring, memory; never in the timed window. No pickle
+crosses the border. PING comes back at once: it measures the channel. An epoch counts loads; events
+of an earlier load are dropped, so a sample of the warm-up cannot answer for one of the run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Tiny models made on the spot, so that the tests need no download; and the one real model, fetched once."""
+"""Tiny models made on the spot, so that the tests need no download; and the one real model, fetched
+once.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # one of several: threads that wait for a core cost more than they bring
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # one of several: threads that wait for a core cost more than they bring
     import torch
 
     torch.set_num_threads(1)
@@ -41,7 +45,14 @@ def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     config = GPT2Config(
-        vocab_size=64, n_embd=32, n_layer=2, n_head=4, n_positions=64, bos_token_id=1, eos_token_id=2, pad_token_id=0
+        vocab_size=64,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        n_positions=64,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
     )
     return _save(GPT2LMHeadModel, config, tmp_path_factory.mktemp("tiny") / "gpt2")
 
@@ -54,13 +65,19 @@ def _save(kind, config, folder: Path) -> Path:
     torch.manual_seed(7)
     model = kind(config)
     for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)  # wide enough that the greedy token is never a near tie
+        torch.nn.init.normal_(
+            parameter, std=0.3
+        )  # wide enough that the greedy token is never a near tie
     model.save_pretrained(folder)
     vocabulary = {word: i for i, word in enumerate(["<pad>", "<bos>", "<eos>", "<unk>", *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", unk_token="<unk>"
+        tokenizer_object=tokenizer,
+        bos_token="<bos>",
+        eos_token="<eos>",
+        pad_token="<pad>",
+        unk_token="<unk>",
     ).save_pretrained(folder)
     return folder
 

@@ -1,4 +1,5 @@
-"""Whole runs in no time: a virtual clock, a recorder and a SUT made of arithmetic, joined as the harness joins them.
+"""Whole runs in no time: a virtual clock, a recorder and a SUT made of arithmetic, joined as the
+harness joins them.
 
 virtual_run(open_loop(10, every_ns=10 * MS), simulated(ttft_ms=5), sample_timeout_ns=S)
 """
@@ -54,12 +55,20 @@ def settings(**changes: Any) -> RunSettings:
 
 
 def library(s: RunSettings) -> list[Sample]:
-    return [Sample(i, f"question {i}", max_new_tokens=s.max_new_tokens) for i in range(s.num_samples)]
+    return [
+        Sample(i, f"question {i}", max_new_tokens=s.max_new_tokens) for i in range(s.num_samples)
+    ]
 
 
-def query(query_id: int, first_sample: int, n: int = 1, release: At | AfterInFlight | None = None) -> Query:
+def query(
+    query_id: int, first_sample: int, n: int = 1, release: At | AfterInFlight | None = None
+) -> Query:
     """Query `query_id` with samples `first_sample`, `first_sample + 1`, ..."""
-    return Query(query_id, [QuerySample(first_sample + k, (first_sample + k) % 64) for k in range(n)], release or At(0))
+    return Query(
+        query_id,
+        [QuerySample(first_sample + k, (first_sample + k) % 64) for k in range(n)],
+        release or At(0),
+    )
 
 
 def arrivals(moments_ns: Iterable[int]) -> Iterator[Query]:
@@ -82,7 +91,9 @@ def simulated(**options: Any) -> MakeSut:
 
 
 class Scripted:
-    """A SUT that does in `issue` what a test says: `on_issue(sut, query)`, with `sut.clock` and `sut.sink` at hand."""
+    """A SUT that does in `issue` what a test says: `on_issue(sut, query)`, with `sut.clock` and
+    `sut.sink` at hand.
+    """
 
     name = "scripted"
 
@@ -112,7 +123,9 @@ class Scripted:
         return None
 
     def complete_after(self, delay_ns: int, sample_id: int) -> None:
-        self.clock.call_at(self.clock.now_ns() + delay_ns, lambda: self.sink.complete(Output(sample_id)))
+        self.clock.call_at(
+            self.clock.now_ns() + delay_ns, lambda: self.sink.complete(Output(sample_id))
+        )
 
 
 def scripted(on_issue: Callable[[Scripted, Query], None]) -> MakeSut:
@@ -128,7 +141,9 @@ def virtual_run(
     on_idle: Callable[[Recorder], None] | None = None,
     **changes: Any,
 ) -> RunLog:
-    """Drive `plan` (queries, or a scenario) through a SUT on a virtual clock. `changes` are fields of RunSettings."""
+    """Drive `plan` (queries, or a scenario) through a SUT on a virtual clock. `changes` are fields
+    of RunSettings.
+    """
     s, clock = settings(**changes), clock or VirtualClock()
     recorder = Recorder(clock)
     sut = (make_sut or simulated())(clock)

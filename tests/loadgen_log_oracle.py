@@ -1,5 +1,6 @@
-"""Runs the official LoadGen with a SUT of varied latencies: one case per line of JSON on stdin, its logs and every event
-time (from its trace) as one line of JSON on stdout. A process of its own, because the wheel keeps process-wide state.
+"""Runs the official LoadGen with a SUT of varied latencies: one case per line of JSON on stdin, its
+logs and every event time (from its trace) as one line of JSON on stdout. A process of its own,
+because the wheel keeps process-wide state.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import mlperf_loadgen as loadgen
 
 
 class Sut:
-    """Answers `tokens[k % len]` tokens, waits `delays_us[k % len]` before, and holds every `hold`-th sample back until the
-    next query, so that completions come out of order (streams wait for a query, so there only its own order is turned)."""
+    """Answers `tokens[k % len]` tokens, waits `delays_us[k % len]` before, and holds every
+    `hold`-th sample back until the next query, so that completions come out of order (streams wait
+    for a query, so there only its own order is turned).
+    """
 
     def __init__(self, case: dict[str, Any]) -> None:
         self.case, self.seen, self.held, self.kept = case, 0, [], []
@@ -34,7 +37,9 @@ class Sut:
             self.kept.append(ids)
             pointer, length = ids.buffer_info()
             if self.tokens_on and self.case["scenario"] != "Offline":
-                loadgen.FirstTokenComplete([loadgen.QuerySampleResponse(sample.id, pointer, 4 if length else 0)])
+                loadgen.FirstTokenComplete(
+                    [loadgen.QuerySampleResponse(sample.id, pointer, 4 if length else 0)]
+                )
             time.sleep(self.case["delays_us"][k % len(self.case["delays_us"])] / 1e6)
             answer = (sample.id, pointer, 4 * length, *((length,) if self.tokens_on else ()))
             held = not self.stream and k % self.case["hold"] == self.case["hold"] - 1
@@ -56,7 +61,9 @@ def official_logs(case: dict[str, Any]) -> dict[str, Any]:
         setattr(settings, name, value)
     worker = Sut(case)
     sut = loadgen.ConstructSUT(worker.issue, worker.flush)
-    library = loadgen.ConstructQSL(case["qsl_total"], case["qsl_perf"], lambda samples: None, lambda samples: None)
+    library = loadgen.ConstructQSL(
+        case["qsl_total"], case["qsl_perf"], lambda samples: None, lambda samples: None
+    )
     with tempfile.TemporaryDirectory() as folder:
         output = loadgen.LogOutputSettings()
         output.outdir, output.copy_summary_to_stdout = folder, False
@@ -67,14 +74,24 @@ def official_logs(case: dict[str, Any]) -> dict[str, Any]:
     loadgen.DestroyQSL(library)
     loadgen.DestroySUT(sut)
     lines = texts.pop("mlperf_log_trace.json").splitlines()
-    wanted = ('{"name":"Sample"', '{"name":"Token', '{"name":"GenerateQueries"', '{"name":"SampleLoop"')
+    wanted = (
+        '{"name":"Sample"',
+        '{"name":"Token',
+        '{"name":"GenerateQueries"',
+        '{"name":"SampleLoop"',
+    )
     # by line: some of LoadGen's other trace lines are no JSON
-    return texts | {"events": _event_times([json.loads(line.rstrip(",")) for line in lines if line.startswith(wanted)])}
+    return texts | {
+        "events": _event_times(
+            [json.loads(line.rstrip(",")) for line in lines if line.startswith(wanted)]
+        )
+    }
 
 
 def _event_times(trace: list[dict[str, Any]]) -> dict[str, Any]:
-    """Nanoseconds since the trace began. `samples`: [seq, query, index, scheduled, issued, done] in completion order;
-    `first`: [seq or None, scheduled, moment] of first tokens; `before_start`, `first_loop`: the clock started between them.
+    """Nanoseconds since the trace began. `samples`: [seq, query, index, scheduled, issued, done] in
+    completion order; `first`: [seq or None, scheduled, moment] of first tokens; `before_start`,
+    `first_loop`: the clock started between them.
     """
     samples, first = [], []
     before_start = first_loop = None
@@ -82,7 +99,9 @@ def _event_times(trace: list[dict[str, Any]]) -> dict[str, Any]:
         name, args, at = event.get("name"), event.get("args", {}), round(1000 * event.get("ts", 0))
         if name == "Sample" and event["ph"] == "b":
             issued, done = at + args["issue_start_ns"], at + args["complete_ns"]
-            samples.append([args["sample_seq"], args["query_seq"], args["sample_idx"], at, issued, done])
+            samples.append(
+                [args["sample_seq"], args["query_seq"], args["sample_idx"], at, issued, done]
+            )
         elif name == "Token" and event["ph"] == "b":
             first.append([args["sample_seq"], at, at + args["complete_ns"]])
         elif name == "Token_Latency":  # server: of the sample that was scheduled at `ts`
@@ -91,7 +110,12 @@ def _event_times(trace: list[dict[str, Any]]) -> dict[str, Any]:
             before_start = at + round(1000 * event["dur"])
         elif name == "SampleLoop" and first_loop is None:
             first_loop = at
-    return {"samples": samples, "first": first, "before_start": before_start, "first_loop": first_loop}
+    return {
+        "samples": samples,
+        "first": first,
+        "before_start": before_start,
+        "first_loop": first_loop,
+    }
 
 
 if __name__ == "__main__":

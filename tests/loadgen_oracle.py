@@ -1,4 +1,5 @@
-"""Runs the official LoadGen: one test per line of JSON on stdin, what it issued as one line of JSON on stdout.
+"""Runs the official LoadGen: one test per line of JSON on stdin, what it issued as one line of JSON
+on stdout.
 
 A process of its own, because the wheel keeps process-wide state. Called by test_sample_order.py.
 """
@@ -26,10 +27,14 @@ def official_run(case: dict[str, Any]) -> dict[str, Any]:
 
     def issue(samples: Any) -> None:
         issued.extend(sample.index for sample in samples)
-        loadgen.QuerySamplesComplete([loadgen.QuerySampleResponse(sample.id, 0, 0) for sample in samples])
+        loadgen.QuerySamplesComplete(
+            [loadgen.QuerySampleResponse(sample.id, 0, 0) for sample in samples]
+        )
 
     sut = loadgen.ConstructSUT(issue, lambda: None)
-    library = loadgen.ConstructQSL(case["qsl_total"], case["qsl_perf"], loaded.extend, lambda samples: None)
+    library = loadgen.ConstructQSL(
+        case["qsl_total"], case["qsl_perf"], loaded.extend, lambda samples: None
+    )
     with tempfile.TemporaryDirectory() as folder:
         output = loadgen.LogOutputSettings()
         output.outdir, output.copy_summary_to_stdout = folder, False
@@ -41,7 +46,9 @@ def official_run(case: dict[str, Any]) -> dict[str, Any]:
     loadgen.DestroySUT(sut)
     # only these lines: with a single query LoadGen writes "-nan" elsewhere, which is not JSON
     events = [json.loads(line.removeprefix(":::MLLOG ")) for line in lines if '"generated_' in line]
-    generated = [event["value"] for event in events]  # query count, samples per query, duration in ns
+    generated = [
+        event["value"] for event in events
+    ]  # query count, samples per query, duration in ns
     return {"issued": issued, "loaded": loaded, "generated": generated}
 
 

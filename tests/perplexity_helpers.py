@@ -1,4 +1,6 @@
-"""Scores without a model: texts whose losses are given or drawn, and how long their figures take."""
+"""Scores without a model: texts whose losses are given or drawn, and how long their figures
+take.
+"""
 
 from __future__ import annotations
 
@@ -34,16 +36,23 @@ def texts(rows, category=lambda i: ""):
 
 
 def drawn(num_texts, num_tokens, seed=0, mean=3.0, categories=1):
-    """Texts of a difficulty of their own; those of one seed have the same lengths and tokens whatever their mean."""
+    """Texts of a difficulty of their own; those of one seed have the same lengths and tokens
+    whatever their mean.
+    """
     rng = np.random.default_rng(seed)
     lengths = rng.integers(num_tokens // 2, num_tokens * 3 // 2, num_texts)
-    return texts([rng.exponential(mean * rng.lognormal(0, 0.2), n) for n in lengths], lambda i: "abcdef"[i % categories])
+    return texts(
+        [rng.exponential(mean * rng.lognormal(0, 0.2), n) for n in lengths],
+        lambda i: "abcdef"[i % categories],
+    )
 
 
 def better(given_texts, factor=0.9, seed=3):
     rng = np.random.default_rng(seed)
     return [
-        scored(text.nll_nats * factor * rng.lognormal(0, 0.1, len(text)), text.text_id, text.category)
+        scored(
+            text.nll_nats * factor * rng.lognormal(0, 0.1, len(text)), text.text_id, text.category
+        )
         for text in given_texts
     ]
 

@@ -1,4 +1,6 @@
-"""Hand-made logs, virtual runs and verdicts by name: what the tests of scenarios and rules share."""
+"""Hand-made logs, virtual runs and verdicts by name: what the tests of scenarios and rules
+share.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def run_settings(**changes: Any) -> RunSettings:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One sample of a hand-made log, in milliseconds; ttft and latency count from `due`, None = it never came."""
+    """One sample of a hand-made log, in milliseconds; ttft and latency count from `due`, None = it
+    never came.
+    """
 
     due: float = 0.0
     ttft: float | None = 10.0
@@ -67,11 +71,17 @@ class Row:
 def hand_log(rows: Sequence[Row], anomalies: Sequence[Anomaly] = ()) -> RunLog:
     ids = [token for row in rows for token in row.ids]
     starts = np.cumsum([0, *(len(row.ids) for row in rows)]).astype(np.int64)
-    firsts = [row.ids[0] if row.first_token is None and row.ids else row.first_token for row in rows]
+    firsts = [
+        row.ids[0] if row.first_token is None and row.ids else row.first_token for row in rows
+    ]
     done = [None if row.latency is None else row.due + row.latency for row in rows]
     return RunLog(
-        query_id=np.array([i if row.query is None else row.query for i, row in enumerate(rows)], np.int32),
-        index=np.array([i if row.index is None else row.index for i, row in enumerate(rows)], np.int32),
+        query_id=np.array(
+            [i if row.query is None else row.query for i, row in enumerate(rows)], np.int32
+        ),
+        index=np.array(
+            [i if row.index is None else row.index for i, row in enumerate(rows)], np.int32
+        ),
         due_ns=_ns([row.due for row in rows]),
         issued_ns=_ns([row.due + row.lag for row in rows]),
         first_ns=_ns([None if row.ttft is None else row.due + row.ttft for row in rows]),
@@ -83,19 +93,31 @@ def hand_log(rows: Sequence[Row], anomalies: Sequence[Anomaly] = ()) -> RunLog:
         token_ids=np.array(ids, np.int32),
         stamp_start=np.zeros(len(rows) + 1, np.int64),
         stamp_ns=np.empty(0, np.int64),
-        completion_order=np.array([i for i, moment in enumerate(done) if moment is not None], np.int32),
+        completion_order=np.array(
+            [i for i, moment in enumerate(done) if moment is not None], np.int32
+        ),
         texts={i: row.text for i, row in enumerate(rows) if row.text},
         errors={i: row.error for i, row in enumerate(rows) if row.error},
         anomalies=list(anomalies),
     )
 
 
-def virtual_run(scenario: Any, settings: RunSettings, sut_class: type[Simulated] = Simulated, **options: Any) -> RunLog:
+def virtual_run(
+    scenario: Any, settings: RunSettings, sut_class: type[Simulated] = Simulated, **options: Any
+) -> RunLog:
     """The whole run on a virtual clock: exact, and over in milliseconds."""
     clock = VirtualClock()
     recorder, sut = Recorder(clock), sut_class(clock, **options)
-    sut.load([Sample(i, "?", max_new_tokens=settings.max_new_tokens) for i in range(settings.num_samples)], recorder)
-    return drive(scenario.plan(settings, scenario.schedule(settings)), sut, clock, recorder, settings)
+    sut.load(
+        [
+            Sample(i, "?", max_new_tokens=settings.max_new_tokens)
+            for i in range(settings.num_samples)
+        ],
+        recorder,
+    )
+    return drive(
+        scenario.plan(settings, scenario.schedule(settings)), sut, clock, recorder, settings
+    )
 
 
 class BlocksInIssue(Simulated):
@@ -112,4 +134,6 @@ def verdict(verdicts: Sequence[Verdict], rule: str) -> Verdict:
 
 
 def _ns(moments_ms: Sequence[float | None]) -> Any:
-    return np.array([-1 if moment is None else round(moment * MS) for moment in moments_ms], np.int64)
+    return np.array(
+        [-1 if moment is None else round(moment * MS) for moment in moments_ms], np.int64
+    )

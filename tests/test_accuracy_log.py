@@ -1,4 +1,6 @@
-"""Does the accuracy log hold the answers LoadGen would log, in its order, and can they be read back exactly?"""
+"""Does the accuracy log hold the answers LoadGen would log, in its order, and can they be read back
+exactly?
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,11 @@ def official():
 # ---- against the wheel
 
 
-@pytest.mark.parametrize("asked", [asked for asked in CASES.values() if asked["mode"] == "AccuracyOnly"],
-                         ids=lambda asked: asked["scenario"])  # fmt: skip
+@pytest.mark.parametrize(
+    "asked",
+    [asked for asked in CASES.values() if asked["mode"] == "AccuracyOnly"],
+    ids=lambda asked: asked["scenario"],
+)
 def test_an_accuracy_run_is_loadgens_file_byte_for_byte(official, asked):
     theirs, ours = told_twice(official, asked)
     assert ours[0][ACCURACY] == theirs[ACCURACY]
@@ -46,7 +51,12 @@ def test_an_accuracy_run_is_loadgens_file_byte_for_byte(official, asked):
         {"accuracy_log_probability": 0.3, "accuracy_log_rng_seed": TEST06_SEED},
         {"accuracy_log_probability": 1.0},
         {"accuracy_log_sampling_target": 20, "accuracy_log_rng_seed": 5},
-        {"accuracy_log_sampling_target": 20, "accuracy_log_rng_seed": 5, "min_duration_ms": 300, "max_duration_ms": 20},
+        {
+            "accuracy_log_sampling_target": 20,
+            "accuracy_log_rng_seed": 5,
+            "min_duration_ms": 300,
+            "max_duration_ms": 20,
+        },
         {"accuracy_log_sampling_target": 10**6},
     ],
     ids=[
@@ -61,17 +71,30 @@ def test_an_accuracy_run_is_loadgens_file_byte_for_byte(official, asked):
 )
 @pytest.mark.parametrize("tokens", [True, False], ids=["tokens", "no tokens"])
 def test_a_performance_run_logs_the_samples_that_loadgen_drew(official, scenario, sampling, tokens):
-    theirs, ours = told_twice(official, case(scenario, use_token_latencies=tokens, delays_us=[50], **sampling))
+    theirs, ours = told_twice(
+        official, case(scenario, use_token_latencies=tokens, delays_us=[50], **sampling)
+    )
     assert ours[0][ACCURACY] == theirs[ACCURACY]
 
 
 @pytest.mark.parametrize("scenario", ["SingleStream", "Server"])
 def test_drawn_samplings_are_loadgens(official, scenario):
-    @hypothesis_settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @hypothesis_settings(
+        max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    )
     @given(st.floats(0, 1), st.integers(0, 2**64 - 1), st.integers(0, 100), st.integers(1, 150))
     def compare(share, seed, target, count):
-        sampling = {"accuracy_log_probability": share, "accuracy_log_rng_seed": seed, "accuracy_log_sampling_target": target}
-        run = {"min_query_count": count, "min_duration_ms": 0, "delays_us": [5], "use_token_latencies": True}
+        sampling = {
+            "accuracy_log_probability": share,
+            "accuracy_log_rng_seed": seed,
+            "accuracy_log_sampling_target": target,
+        }
+        run = {
+            "min_query_count": count,
+            "min_duration_ms": 0,
+            "delays_us": [5],
+            "use_token_latencies": True,
+        }
         asked = case(scenario, **sampling, **run)
         theirs, ours = told_twice(official, asked)
         assert ours[0][ACCURACY] == theirs[ACCURACY]
@@ -98,16 +121,25 @@ def test_the_share_logged_is_the_probability(p, seed):
 
 
 def test_a_sampling_target_is_a_share_of_the_samples_to_expect():
-    offline = case("Offline", accuracy_log_sampling_target=50, min_duration_ms=2000, offline_expected_qps=100.0)
+    offline = case(
+        "Offline", accuracy_log_sampling_target=50, min_duration_ms=2000, offline_expected_qps=100.0
+    )
     assert probability(effective(settings_of(offline))) == 50 / 220  # 1.1 * 2 s * 100/s
-    server = case("Server", accuracy_log_sampling_target=50, min_duration_ms=2000, server_target_qps=100.0)
+    server = case(
+        "Server", accuracy_log_sampling_target=50, min_duration_ms=2000, server_target_qps=100.0
+    )
     assert probability(effective(settings_of(server))) == 50 / 200
 
 
 # ---- the file
 
 
-@given(st.lists(st.tuples(ids, st.integers(0, 2**31 - 1)), max_size=8), st.booleans(), st.booleans(), st.randoms())
+@given(
+    st.lists(st.tuples(ids, st.integers(0, 2**31 - 1)), max_size=8),
+    st.booleans(),
+    st.booleans(),
+    st.randoms(),
+)
 def test_token_ids_round_trip(answers, with_tokens, with_first, random):
     log = hand_log([Row(ids=tuple(answer), index=index) for answer, index in answers])
     order = list(range(len(answers)))

@@ -1,4 +1,6 @@
-"""LoRA on any base: which adapter, whether it fits, attached or merged; and the one that is shipped."""
+"""LoRA on any base: which adapter, whether it fits, attached or merged; and the one that is
+shipped.
+"""
 
 from __future__ import annotations
 
@@ -43,10 +45,16 @@ def test_an_adapter_on_any_base_is_close_to_the_adapter_on_fp32(base, tiny_llama
     with_it = logits(load("lora", tiny_llama, adapter=tiny_adapter))
     without = logits(load("fp32", tiny_llama))
     assert difference(with_it, without) > 0.5  # it does something
-    assert difference(logits(load(variant, tiny_llama, adapter=tiny_adapter)), with_it) <= TOLERANCE[base] * 1.5
+    assert (
+        difference(logits(load(variant, tiny_llama, adapter=tiny_adapter)), with_it)
+        <= TOLERANCE[base] * 1.5
+    )
 
 
-@pytest.mark.parametrize(("variant", "limit"), [("lora", 1e-5), ("lora-bf16", 0.05), ("lora-int8", 0.1), ("lora-nf4", 0.6)])
+@pytest.mark.parametrize(
+    ("variant", "limit"),
+    [("lora", 1e-5), ("lora-bf16", 0.05), ("lora-int8", 0.1), ("lora-nf4", 0.6)],
+)
 def test_merged_is_attached_but_for_rounding(variant, limit, tiny_llama, tiny_adapter):
     attached = load(variant, tiny_llama, adapter=tiny_adapter)
     merged = load(variant, tiny_llama, adapter=tiny_adapter, merge_adapter=True)
@@ -64,13 +72,20 @@ def test_the_facts_say_which_adapter_and_how_large(tiny_llama, tiny_adapter):
     log, sut = answer(tiny_llama, variant="lora-int8", adapter=str(tiny_adapter))
     facts = sut.facts()
     assert log.completed.all()
-    assert facts["adapter"] == {"path": str(tiny_adapter), "rank": 4, "trained_on": "tiny", "merged": False}
+    assert facts["adapter"] == {
+        "path": str(tiny_adapter),
+        "rank": 4,
+        "trained_on": "tiny",
+        "merged": False,
+    }
     assert facts["trainable_parameters"] == 896
     assert facts["disk_bytes"] > (tiny_llama / "model.safetensors").stat().st_size
 
 
 def test_an_adapter_of_a_transposed_model_fits_it(tiny_gpt2, tmp_path):
-    adapter = make_adapter(tiny_gpt2, tmp_path / "adapter", target_modules=["c_attn"], fan_in_fan_out=True)
+    adapter = make_adapter(
+        tiny_gpt2, tmp_path / "adapter", target_modules=["c_attn"], fan_in_fan_out=True
+    )
     log, _ = answer(tiny_gpt2, variant="lora-int4-quanto", adapter=str(adapter))
     assert log.completed.all()
 
@@ -80,12 +95,17 @@ def test_an_adapter_of_a_transposed_model_fits_it(tiny_gpt2, tmp_path):
 
 def test_without_a_given_one_only_the_shipped_models_have_an_adapter(tiny_llama):
     assert lora.find("/anywhere/models/smollm2-135m", None) == SHIPPED
-    with pytest.raises(BadInput, match=r"no adapter is given for .*one is shipped for smollm2-135m. Pass --adapter FOLDER"):
+    with pytest.raises(
+        BadInput,
+        match=r"no adapter is given for .*one is shipped for smollm2-135m. Pass --adapter FOLDER",
+    ):
         answer(tiny_llama, variant="lora")
 
 
 @pytest.mark.parametrize("missing", ["adapter_config.json", "adapter_model.safetensors"])
-def test_a_folder_that_is_no_adapter_says_what_it_lacks(missing, tiny_llama, tiny_adapter, tmp_path):
+def test_a_folder_that_is_no_adapter_says_what_it_lacks(
+    missing, tiny_llama, tiny_adapter, tmp_path
+):
     shutil.copytree(tiny_adapter, tmp_path / "a")
     (tmp_path / "a" / missing).unlink()
     assert f"there is no {missing}" in refused(tiny_llama, tmp_path / "a")
@@ -98,7 +118,10 @@ def test_a_folder_that_is_no_adapter_says_what_it_lacks(missing, tiny_llama, tin
     ("changes", "words"),
     [
         ({"hidden_size": 64}, r"lora_A.weight is \(4, 64\); this one needs \(4, 32\)"),
-        ({"num_key_value_heads": 4}, r"v_proj.lora_B.weight is \(32, 4\); this one needs \(16, 4\)"),
+        (
+            {"num_key_value_heads": 4},
+            r"v_proj.lora_B.weight is \(32, 4\); this one needs \(16, 4\)",
+        ),
         ({"num_hidden_layers": 3}, r"no place for base_model.model.model.layers.2"),
         ({"num_hidden_layers": 1}, r"nothing for base_model.model.model.layers.1"),
     ],
@@ -111,7 +134,9 @@ def test_an_adapter_for_another_base_model_is_refused(changes, words, tiny_llama
 
 
 def test_an_adapter_for_layers_that_are_not_there_is_refused(tiny_llama, tiny_gpt2, tmp_path):
-    adapter = make_adapter(tiny_gpt2, tmp_path / "adapter", target_modules=["c_attn"], fan_in_fan_out=True)
+    adapter = make_adapter(
+        tiny_gpt2, tmp_path / "adapter", target_modules=["c_attn"], fan_in_fan_out=True
+    )
     assert "its layers (c_attn) are not in this one" in refused(tiny_llama, adapter)
 
 
@@ -124,12 +149,18 @@ def test_another_name_matters_only_between_hub_ids(tiny_llama):
     check(str(tiny_llama), "Qwen/Qwen2.5-0.5B")
     check("Qwen/Qwen2.5-0.5B", None)
     check("Qwen/Qwen2.5-0.5B", "/home/someone/checkpoints/7")
-    with pytest.raises(SetupFailed, match=r"trained on 'HuggingFaceTB/SmolLM-135M'; the model is .*Use --model"):
+    with pytest.raises(
+        SetupFailed, match=r"trained on 'HuggingFaceTB/SmolLM-135M'; the model is .*Use --model"
+    ):
         check("HuggingFaceTB/SmolLM2-135M", "HuggingFaceTB/SmolLM-135M")
 
 
 def test_a_damaged_adapter_is_refused(tiny_llama, tiny_adapter, tmp_path):
-    for content in (b"", b"\xff" * 100, (tiny_adapter / "adapter_model.safetensors").read_bytes()[:-10]):
+    for content in (
+        b"",
+        b"\xff" * 100,
+        (tiny_adapter / "adapter_model.safetensors").read_bytes()[:-10],
+    ):
         folder = tmp_path / str(len(content))
         shutil.copytree(tiny_adapter, folder)
         (folder / "adapter_model.safetensors").write_bytes(content)
@@ -156,12 +187,17 @@ def test_the_shipped_adapter_is_small_and_knows_no_machine():
     assert (config["r"], sorted(config["target_modules"])) == (8, ["q_proj", "v_proj"])
     assert config["base_model_name_or_path"] == "smollm2-135m"
     assert 1e6 < (SHIPPED / "adapter_model.safetensors").stat().st_size < 2e6
-    assert not any(re.search(r"/(home|root|work|tmp|Users)/", file.read_text()) for file in SHIPPED.glob("*.[jm]*"))
+    assert not any(
+        re.search(r"/(home|root|work|tmp|Users)/", file.read_text())
+        for file in SHIPPED.glob("*.[jm]*")
+    )
 
 
 def test_the_shipped_adapters_readme_reports_a_better_loss_on_what_it_has_not_seen():
     text = (SHIPPED / "README.md").read_text()
-    before, after = (float(re.search(rf"loss {when} \| ([0-9.]+) nats", text)[1]) for when in ("before", "after"))
+    before, after = (
+        float(re.search(rf"loss {when} \| ([0-9.]+) nats", text)[1]) for when in ("before", "after")
+    )
     assert after < before
     keys = json.loads((SHIPPED / "split.json").read_text())
     assert not set(keys["train"]) & set(keys["held_out"])
@@ -171,12 +207,16 @@ def test_the_shipped_adapters_readme_reports_a_better_loss_on_what_it_has_not_se
 def test_the_shipped_adapter_is_in_the_package(tmp_path):
     root = Path(__file__).parent.parent
     code = (
-        "from setuptools import Distribution; d = Distribution({'script_name': 'setup.py'}); d.parse_config_files(); "
-        "b = d.get_command_obj('build_py'); b.ensure_finalized(); "
-        "print([f for p, s, t, fs in b.data_files if p.startswith('sut') for f in fs])"
+        "from setuptools import Distribution; d = Distribution({'script_name': 'setup.py'});"
+        " d.parse_config_files(); b = d.get_command_obj('build_py'); b.ensure_finalized(); print([f"
+        " for p, s, t, fs in b.data_files if p.startswith('sut') for f in fs])"
     )
     out = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=root, check=True
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        check=True,
     ).stdout
     for name in ("adapter_model.safetensors", "adapter_config.json", "README.md", "split.json"):
         assert name in out
@@ -193,7 +233,10 @@ def real(smollm2):
 def test_the_shipped_adapter_lowers_the_loss_on_held_out_questions(real):
     data = Path(__file__).parent.parent / "accuracy" / "datasets" / "qa.jsonl"
     _, held_out = split(read_examples(real, data), 50, 1)
-    assert sorted(e.key for e in held_out) == json.loads((SHIPPED / "split.json").read_text())["held_out"]
+    assert (
+        sorted(e.key for e in held_out)
+        == json.loads((SHIPPED / "split.json").read_text())["held_out"]
+    )
     some = held_out[:8]
     assert (
         evaluate(load("lora-bf16", real, adapter=SHIPPED), some, "after")

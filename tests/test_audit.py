@@ -1,4 +1,6 @@
-"""From run folders to one answer: companions are found or named, faults are told, exit codes follow."""
+"""From run folders to one answer: companions are found or named, faults are told, exit codes
+follow.
+"""
 
 import json
 
@@ -14,7 +16,13 @@ from sut.simulated import Simulated
 
 
 def run(folder, **flags):
-    flags = {"scenario": "server", "sut": "simulated", "clock": "virtual", "output_dir": folder, "num_samples": 80} | flags
+    flags = {
+        "scenario": "server",
+        "sut": "simulated",
+        "clock": "virtual",
+        "output_dir": folder,
+        "num_samples": 80,
+    } | flags
     with Run(load_config(flags), lambda text: None, progress=False) as made:
         made.execute()
     return made.folder
@@ -27,7 +35,9 @@ def statuses(found):
 def test_a_submission_brings_its_own_accuracy_part(tmp_path):
     found = audit(run(tmp_path, mode="submission"))
     assert found["status"] == "PASS"
-    assert statuses(found)["TEST01 same_answers"] == statuses(found)["TEST09 output_length"] == "PASS"
+    assert (
+        statuses(found)["TEST01 same_answers"] == statuses(found)["TEST09 output_length"] == "PASS"
+    )
 
 
 def test_a_companion_that_is_missing_is_named_with_its_command(tmp_path):
@@ -41,8 +51,14 @@ def test_a_companion_that_is_missing_is_named_with_its_command(tmp_path):
 
 def test_the_command_it_names_makes_the_companion(tmp_path):
     folder = run(tmp_path / "a")
-    remedy = next(v["remedy"] for v in audit(folder)["verdicts"] if v["rule"] == "TEST01 same_answers")
-    words = [*remedy.removeprefix("python -m harness ").split(), "--output-dir", str(tmp_path / "b")]
+    remedy = next(
+        v["remedy"] for v in audit(folder)["verdicts"] if v["rule"] == "TEST01 same_answers"
+    )
+    words = [
+        *remedy.removeprefix("python -m harness ").split(),
+        "--output-dir",
+        str(tmp_path / "b"),
+    ]
     assert CliRunner().invoke(app, words).exit_code == 0
     (companion,) = (tmp_path / "b").iterdir()
     assert statuses(audit(folder, [companion]))["TEST01 same_answers"] == "PASS"
@@ -61,7 +77,10 @@ def test_a_companion_of_another_model_is_refused(tmp_path):
 
 
 def test_the_command_line_ends_with_the_verdicts_code(tmp_path):
-    good, bad = run(tmp_path / "a", mode="submission"), run(tmp_path / "b", sut_options={"fault": "two_eos"})
+    good, bad = (
+        run(tmp_path / "a", mode="submission"),
+        run(tmp_path / "b", sut_options={"fault": "two_eos"}),
+    )
     result = CliRunner().invoke(app, ["audit", str(good), "--json"])
     assert (result.exit_code, json.loads(result.stdout.splitlines()[-1])["status"]) == (0, "PASS")
     assert CliRunner().invoke(app, ["audit", str(bad)]).exit_code == 1
@@ -79,7 +98,9 @@ def with_questions(folder, monkeypatch, **flags):
 
 class Speaks(Simulated):
     def decode(self, outputs):
-        return [" ".join(f"word{token}" if token % 3 else "the" for token in ids) for ids in outputs]
+        return [
+            " ".join(f"word{token}" if token % 3 else "the" for token in ids) for ids in outputs
+        ]
 
 
 @pytest.mark.parametrize("mode", ["performance", "submission"])
@@ -95,7 +116,9 @@ def test_the_scores_are_those_of_the_recorded_answers(tmp_path, monkeypatch, mod
 
 
 class SaysMoreWhenItCounts(Speaks):
-    """Its answers are better where nobody times them: it has been asked for the accuracy part first."""
+    """Its answers are better where nobody times them: it has been asked for the accuracy part
+    first.
+    """
 
     loads = 0
 
@@ -108,14 +131,17 @@ class SaysMoreWhenItCounts(Speaks):
         return (
             ids
             if type(self).loads <= 2
-            else [3 * (token // 3) if k % 2 else token for k, token in enumerate(ids[:-1])] + ids[-1:]
+            else [3 * (token // 3) if k % 2 else token for k, token in enumerate(ids[:-1])]
+            + ids[-1:]
         )
 
 
 def test_an_accuracy_part_that_differs_from_the_timed_part_is_caught(tmp_path, monkeypatch):
     import sut
 
-    entry = sut.TABLE["simulated"]._replace(factory=f"{__name__}:SaysMoreWhenItCounts", uses_dataset=True)
+    entry = sut.TABLE["simulated"]._replace(
+        factory=f"{__name__}:SaysMoreWhenItCounts", uses_dataset=True
+    )
     monkeypatch.setitem(sut.TABLE, "simulated", entry)
     SaysMoreWhenItCounts.loads = 0
     found = audit(run(tmp_path, mode="submission"))

@@ -62,7 +62,9 @@ def test_pass_at_k_is_the_share_of_draws_with_a_right_answer(n):
             assert pass_at_k(n, right, k) == pytest.approx(sum(map(any, draws)) / len(draws))
 
 
-@pytest.mark.parametrize(("n", "right", "k"), [(3, 1, 4), (3, 1, 0), (3, 4, 1), (3, -1, 1), (0, 0, 1)])
+@pytest.mark.parametrize(
+    ("n", "right", "k"), [(3, 1, 4), (3, 1, 0), (3, 4, 1), (3, -1, 1), (0, 0, 1)]
+)
 def test_more_draws_than_answers_cannot_be(n, right, k):
     with pytest.raises(BadInput, match="pass@k"):
         pass_at_k(n, right, k)

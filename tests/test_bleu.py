@@ -1,4 +1,6 @@
-"""Is this sacrebleu's corpus BLEU? Against the package, against the formula of the paper, and by hand."""
+"""Is this sacrebleu's corpus BLEU? Against the package, against the formula of the paper, and by
+hand.
+"""
 
 from collections import Counter
 from math import exp, log
@@ -27,13 +29,17 @@ def scored(rows, references):
 
 
 def papers_bleu(compared):
-    """Papineni et al. 2002 for words that blanks part; the product of the precisions, without smoothing."""
+    """Papineni et al. 2002 for words that blanks part; the product of the precisions, without
+    smoothing.
+    """
     right, total, ours, theirs = [0] * 4, [0] * 4, 0, 0
     for text, reference in compared:
         a, b = text.split(), reference.split()
         ours, theirs = ours + len(a), theirs + len(b)
         for n in range(4):
-            grams, wanted = ([tuple(side[i : i + n + 1]) for i in range(len(side) - n)] for side in (a, b))
+            grams, wanted = (
+                [tuple(side[i : i + n + 1]) for i in range(len(side) - n)] for side in (a, b)
+            )
             right[n] += (Counter(grams) & Counter(wanted)).total()
             total[n] += len(grams)
     if not all(right):
@@ -45,15 +51,24 @@ def papers_bleu(compared):
 @hypothesis_settings(deadline=None)
 @given(pairs)
 def test_pooled_counts_score_as_the_package_scores_the_corpus(compared):
-    official = sacrebleu.corpus_bleu([text for text, _ in compared], [[reference for _, reference in compared]])
+    official = sacrebleu.corpus_bleu(
+        [text for text, _ in compared], [[reference for _, reference in compared]]
+    )
     found = corpus(counts(*pair) for pair in compared)
-    assert (found.score, found.bp, found.precisions) == (official.score, official.bp, official.precisions)
+    assert (found.score, found.bp, found.precisions) == (
+        official.score,
+        official.bp,
+        official.precisions,
+    )
 
 
 @hypothesis_settings(deadline=None)
 @given(pairs)
 def test_where_every_order_has_a_match_it_is_the_papers_formula(compared):
-    compared = [("the cat sat on", "the cat sat on a mat"), *((a.replace(".", ""), b.replace(".", "")) for a, b in compared)]
+    compared = [
+        ("the cat sat on", "the cat sat on a mat"),
+        *((a.replace(".", ""), b.replace(".", "")) for a, b in compared),
+    ]
     assert corpus(counts(*pair) for pair in compared).score == pytest.approx(papers_bleu(compared))
 
 
@@ -69,7 +84,9 @@ def test_a_corpus_worked_out_by_hand():
 
 
 def test_counts_are_pooled_and_not_averaged_over_samples():
-    figures, _ = scored([Row(text="a b c d e f g h"), Row(text="x y z w")], ["a b c d e f g h", "k l m n"])
+    figures, _ = scored(
+        [Row(text="a b c d e f g h"), Row(text="x y z w")], ["a b c d e f g h", "k l m n"]
+    )
     assert figures["bleu_p1"] == round(100 * 8 / 12, 4)
     assert figures["bleu_p4"] == round(100 * 5 / 6, 4)
 
@@ -87,7 +104,9 @@ def test_an_empty_answer_counts_as_words_missing():
     assert n == {2}
 
 
-@pytest.mark.parametrize(("text", "expected"), [("The sky is blue today.", 1.0), ("Nothing", 0.0), ("", 0.0)])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("The sky is blue today.", 1.0), ("Nothing", 0.0), ("", 0.0)]
+)
 def test_a_pair_scores_between_zero_and_one(text, expected):
     assert score(text, "The sky is blue today.") == (expected,)
 

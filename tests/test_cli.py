@@ -1,4 +1,6 @@
-"""The front door: words in, verdict, files and exit code out. Everything here runs the real program."""
+"""The front door: words in, verdict, files and exit code out. Everything here runs the real
+program.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,25 @@ FAULT_RULES = {
 
 def harness(*words: object, **options):
     command = [sys.executable, "-m", "harness", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, **options
+    )
 
 
 def virtual(tmp_path, *words, scenario="server"):
     """A run on the virtual clock; result.json as printed."""
     done = harness(
-        "run", "--scenario", scenario, "--sut", "simulated", "--clock", "virtual", "--output-dir", tmp_path, "--json", *words
+        "run",
+        "--scenario",
+        scenario,
+        "--sut",
+        "simulated",
+        "--clock",
+        "virtual",
+        "--output-dir",
+        tmp_path,
+        "--json",
+        *words,
     )
     return done, json.loads(done.stdout.splitlines()[-1]) if done.stdout else None
 
@@ -44,7 +58,11 @@ def run_folder(tmp_path) -> Path:
 def test_every_scenario_runs_and_is_valid(tmp_path, scenario):
     done, result = virtual(tmp_path, scenario=scenario)
     assert done.returncode == 0, done.stderr
-    assert (result["status"], result["scenario"], result["loadgen_valid"]) == ("VALID", scenario, True)
+    assert (result["status"], result["scenario"], result["loadgen_valid"]) == (
+        "VALID",
+        scenario,
+        True,
+    )
     assert result["latency"]["ttft_ms"]["p50"] >= 50.0
     assert result["schema"] == "touchstone.result/1"
 
@@ -89,7 +107,10 @@ def test_two_runs_with_the_same_seeds_are_identical(tmp_path):
     _, two = virtual(tmp_path / "2")
     assert one["latency"] == two["latency"]
     plans = [
-        harness("plan", "--scenario", "server", "--sut", "simulated", "--target-qps", 50, "--json").stdout for _ in "ab"
+        harness(
+            "plan", "--scenario", "server", "--sut", "simulated", "--target-qps", 50, "--json"
+        ).stdout
+        for _ in "ab"
     ]
     assert plans[0] == plans[1]
 
@@ -133,20 +154,52 @@ def test_invalid_ends_with_1_and_shows_reason_and_remedy(tmp_path):
 
 
 def test_equal_issue_in_single_stream_goes_on_until_loadgens_count(tmp_path):
-    words = ["--issue", "equal", "--num-samples", 15, "--min-duration", "20s", "--target-qps", 10, "--min-queries", 64]
+    words = [
+        "--issue",
+        "equal",
+        "--num-samples",
+        15,
+        "--min-duration",
+        "20s",
+        "--target-qps",
+        10,
+        "--min-queries",
+        64,
+    ]
     _, result = virtual(tmp_path, *words, scenario="single-stream")
     assert (result["status"], result["loadgen_valid"]) == ("VALID", True)
-    assert result["counts"]["queries"] == 405  # twice 20 s at 10/s, and what completes a round of 15
+    assert (
+        result["counts"]["queries"] == 405
+    )  # twice 20 s at 10/s, and what completes a round of 15
 
 
 def test_the_quick_profile_says_that_it_is_not_mlperf(tmp_path):
-    done = harness("run", "--scenario", "server", "--sut", "simulated", "--clock", "virtual", "--output-dir", tmp_path)
+    done = harness(
+        "run",
+        "--scenario",
+        "server",
+        "--sut",
+        "simulated",
+        "--clock",
+        "virtual",
+        "--output-dir",
+        tmp_path,
+    )
     assert "Not an MLPerf result" in done.stdout
 
 
 def test_plan_gives_the_whole_schedule_as_json():
     done = harness(
-        "plan", "--scenario", "multi-stream", "--sut", "simulated", "--num-samples", 20, "--min-queries", 3, "--json"
+        "plan",
+        "--scenario",
+        "multi-stream",
+        "--sut",
+        "simulated",
+        "--num-samples",
+        20,
+        "--min-queries",
+        3,
+        "--json",
     )
     plan = json.loads(done.stdout.splitlines()[-1])
     assert set(plan) >= {"loaded_set", "sample_indices", "scheduled_ns", "settings"}
@@ -154,7 +207,9 @@ def test_plan_gives_the_whole_schedule_as_json():
     assert [len(row) for row in plan["sample_indices"]] == [8, 8, 8]
 
 
-@pytest.mark.parametrize("what", ["models", "variants", "scenarios", "datasets", "suts", "profiles"])
+@pytest.mark.parametrize(
+    "what", ["models", "variants", "scenarios", "datasets", "suts", "profiles"]
+)
 def test_list_knows_its_tables(what):
     done = harness("list", what, "--json")
     assert done.returncode == 0
@@ -178,15 +233,36 @@ def test_help_answers_quickly():
 
 
 BAD = {
-    "unknown scenario": (["--scenario", "sever"], ["'sever'", "multi-stream, offline, server, single-stream", "'server'?"]),
+    "unknown scenario": (
+        ["--scenario", "sever"],
+        ["'sever'", "multi-stream, offline, server, single-stream", "'server'?"],
+    ),
     "no scenario": ([], ["--scenario is missing"]),
-    "unknown variant": (["--scenario", "server", "--variant", "fp3"], ["'fp3'", "bf16, fp16, fp32"]),
+    "unknown variant": (
+        ["--scenario", "server", "--variant", "fp3"],
+        ["'fp3'", "bf16, fp16, fp32"],
+    ),
     "unknown dataset": (["--scenario", "server", "--dataset", "qb"], ["'qb'", "'qa'?"]),
-    "unknown model": (["--scenario", "server", "--model", "smollm2"], ["'smollm2'", "'smollm2-135m'?"]),
+    "unknown model": (
+        ["--scenario", "server", "--model", "smollm2"],
+        ["'smollm2'", "'smollm2-135m'?"],
+    ),
     "zero rate": (["--scenario", "server", "--target-qps", "0"], ["--target-qps is 0", "above 0"]),
-    "negative count": (["--scenario", "server", "--min-queries", "-1"], ["--min-queries is -1", "above 0"]),
+    "negative count": (
+        ["--scenario", "server", "--min-queries", "-1"],
+        ["--min-queries is -1", "above 0"],
+    ),
     "several at once": (
-        ["--scenario", "offline", "--max-new-tokens", "0", "--num-samples", "-4", "--variant", "int5"],
+        [
+            "--scenario",
+            "offline",
+            "--max-new-tokens",
+            "0",
+            "--num-samples",
+            "-4",
+            "--variant",
+            "int5",
+        ],
         ["3 problems", "--max-new-tokens", "--num-samples", "int5"],
     ),
     "missing file": (["--scenario", "server", "--dataset", "no.jsonl"], ["no such file"]),
@@ -194,27 +270,60 @@ BAD = {
         ["--scenario", "server", "--output-dir", "/proc/nothing"],
         ["--output-dir", "can be written"],
     ),
-    "virtual clock with a real model": (["--scenario", "server", "--clock", "virtual"], ["works in real time"]),
-    "unknown SUT option": (["--scenario", "server", "--sut", "simulated", "--sut-option", "slot=3"], ["'slots'?"]),
+    "virtual clock with a real model": (
+        ["--scenario", "server", "--clock", "virtual"],
+        ["works in real time"],
+    ),
+    "unknown SUT option": (
+        ["--scenario", "server", "--sut", "simulated", "--sut-option", "slot=3"],
+        ["'slots'?"],
+    ),
     "more per query than loaded": (
         ["--scenario", "multi-stream", "--sut", "simulated", "--num-samples", "4"],
         ["--samples-per-query", "4 samples are loaded"],
     ),
     "same sample beyond the set": (
-        ["--scenario", "server", "--sut", "simulated", "--num-samples", "4", "--issue", "same", "--same-index", "4"],
+        [
+            "--scenario",
+            "server",
+            "--sut",
+            "simulated",
+            "--num-samples",
+            "4",
+            "--issue",
+            "same",
+            "--same-index",
+            "4",
+        ],
         ["--same-index", "4 samples are loaded"],
     ),
-    "percentile outside": (["--scenario", "server", "--percentile", "100"], ["--percentile is 100", "below 100"]),
-    "seed out of range": (["--scenario", "server", "--seeds", "1,2,18446744073709551616"], ["below 2^64"]),
-    "unknown issue": (["--scenario", "server", "--issue", "some"], ["--issue is 'some'", "'unique'"]),
+    "percentile outside": (
+        ["--scenario", "server", "--percentile", "100"],
+        ["--percentile is 100", "below 100"],
+    ),
+    "seed out of range": (
+        ["--scenario", "server", "--seeds", "1,2,18446744073709551616"],
+        ["below 2^64"],
+    ),
+    "unknown issue": (
+        ["--scenario", "server", "--issue", "some"],
+        ["--issue is 'some'", "'unique'"],
+    ),
     "unknown flag": (["--scenario", "server", "--nonsense", "1"], ["No such option"]),
 }
 
 
 @pytest.mark.parametrize(("words", "expected"), BAD.values(), ids=BAD.keys())
-def test_bad_input_is_a_sentence_and_exit_code_2_before_anything_is_loaded(tmp_path, words, expected):
+def test_bad_input_is_a_sentence_and_exit_code_2_before_anything_is_loaded(
+    tmp_path, words, expected
+):
     start = time.monotonic()
-    done = harness("run", *words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)})
+    done = harness(
+        "run",
+        *words,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+    )
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert not [text for text in expected if text not in done.stderr], done.stderr
@@ -233,28 +342,60 @@ def test_bad_input_is_a_sentence_and_exit_code_2_before_anything_is_loaded(tmp_p
 )
 def test_a_bad_dataset_file_is_refused_with_line_and_column(tmp_path, name, content, expected):
     (tmp_path / name).write_text(content)
-    done = harness("run", "--scenario", "offline", "--dataset", tmp_path / name, "--output-dir", tmp_path / "runs")
+    done = harness(
+        "run",
+        "--scenario",
+        "offline",
+        "--dataset",
+        tmp_path / name,
+        "--output-dir",
+        tmp_path / "runs",
+    )
     assert (done.returncode, expected in done.stderr) == (2, True), done.stderr
 
 
 def test_a_prompt_beyond_the_context_names_the_sample_and_the_way_out(tmp_path, tiny_llama):
     (tmp_path / "long.jsonl").write_text('{"prompt": "a"}\n{"prompt": "' + "b " * 80 + '"}\n')
-    words = ["--model", tiny_llama, "--dataset", tmp_path / "long.jsonl", "--output-dir", tmp_path / "runs"]
+    words = [
+        "--model",
+        tiny_llama,
+        "--dataset",
+        tmp_path / "long.jsonl",
+        "--output-dir",
+        tmp_path / "runs",
+    ]
     done = harness("run", "--scenario", "offline", *words)
     assert done.returncode == 3
     assert "sample 1: its prompt has 80 tokens" in done.stderr
     assert "--truncate" in done.stderr
-    cut = harness("run", "--scenario", "offline", "--min-queries", 4, "--truncate", "--json", *words)
-    assert any("1 prompts were truncated" in note for note in json.loads(cut.stdout.splitlines()[-1])["notes"])
+    cut = harness(
+        "run", "--scenario", "offline", "--min-queries", 4, "--truncate", "--json", *words
+    )
+    assert any(
+        "1 prompts were truncated" in note
+        for note in json.loads(cut.stdout.splitlines()[-1])["notes"]
+    )
 
 
 def tiny_run(tiny_llama, tmp_path, *words):
     """A local model under load for some seconds, as a process we can send signals to."""
     rows = "".join(json.dumps({"prompt": f"a b sample {i}"}) + "\n" for i in range(20))
     (tmp_path / "d.jsonl").write_text(rows)
-    command = [sys.executable, "-m", "harness", "run", "--model", tiny_llama, "--dataset", tmp_path / "d.jsonl", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "harness",
+        "run",
+        "--model",
+        tiny_llama,
+        "--dataset",
+        tmp_path / "d.jsonl",
+        "--json",
+    ]
     command += ["--output-dir", tmp_path / "runs", "--max-new-tokens", 8, "--warmup", 2, *words]
-    return subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def wait_for_run(tmp_path) -> None:
@@ -268,7 +409,9 @@ def wait_for_run(tmp_path) -> None:
 
 
 def test_ctrl_c_drains_writes_everything_and_exits_with_130(tmp_path, tiny_llama):
-    process = tiny_run(tiny_llama, tmp_path, "--scenario", "server", "--target-qps", 20, "--min-queries", 2000)
+    process = tiny_run(
+        tiny_llama, tmp_path, "--scenario", "server", "--target-qps", 20, "--min-queries", 2000
+    )
     wait_for_run(tmp_path)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -278,8 +421,12 @@ def test_ctrl_c_drains_writes_everything_and_exits_with_130(tmp_path, tiny_llama
     assert (run_folder(tmp_path / "runs") / "samples.parquet").is_file()
 
 
-def test_a_killed_model_process_is_an_error_with_exit_code_4_and_keeps_the_completed_samples(tmp_path, tiny_llama):
-    process = tiny_run(tiny_llama, tmp_path, "--scenario", "server", "--target-qps", 20, "--min-queries", 2000)
+def test_a_killed_model_process_is_an_error_with_exit_code_4_and_keeps_the_completed_samples(
+    tmp_path, tiny_llama
+):
+    process = tiny_run(
+        tiny_llama, tmp_path, "--scenario", "server", "--target-qps", 20, "--min-queries", 2000
+    )
     wait_for_run(tmp_path)
     os.kill(child_of(process.pid), signal.SIGKILL)
     out, err = process.communicate(timeout=60)
@@ -287,7 +434,9 @@ def test_a_killed_model_process_is_an_error_with_exit_code_4_and_keeps_the_compl
     assert (process.returncode, result["status"]) == (4, "ERROR"), err
     assert "SIGKILL" in result["status_reason"]
     assert result["counts"]["completed"] > 0
-    again = json.loads(harness("report", run_folder(tmp_path / "runs"), "--json").stdout.splitlines()[-1])
+    again = json.loads(
+        harness("report", run_folder(tmp_path / "runs"), "--json").stdout.splitlines()[-1]
+    )
     assert again["counts"] == result["counts"]
 
 
@@ -298,7 +447,9 @@ def child_of(pid: int) -> int:
 
 
 def test_progress_lines_are_streamed_while_the_run_goes_on(tmp_path, tiny_llama):
-    with tiny_run(tiny_llama, tmp_path, "--scenario", "server", "--target-qps", 20, "--min-queries", 60) as process:
+    with tiny_run(
+        tiny_llama, tmp_path, "--scenario", "server", "--target-qps", 20, "--min-queries", 60
+    ) as process:
         seen = [next(process.stderr) for _ in range(3)]
         assert process.poll() is None, "the lines came before the end"
         _, rest = process.communicate(timeout=100)
@@ -318,7 +469,9 @@ def test_closed_loops_work_on_a_model(tmp_path, tiny_llama, scenario):
 
 @pytest.mark.parametrize("pause_s", [0.02, 0.2, 0.6])
 def test_however_often_she_presses_ctrl_c_the_measured_samples_stay(tmp_path, tiny_llama, pause_s):
-    process = tiny_run(tiny_llama, tmp_path, "--scenario", "server", "--target-qps", 20, "--min-queries", 2000)
+    process = tiny_run(
+        tiny_llama, tmp_path, "--scenario", "server", "--target-qps", 20, "--min-queries", 2000
+    )
     wait_for_run(tmp_path)
     for _ in range(3):
         process.send_signal(signal.SIGINT)
@@ -349,7 +502,10 @@ def test_a_report_keeps_the_scores_of_the_run_if_the_dataset_has_changed(tmp_pat
     folder = run_folder(tmp_path / "runs")
     before = json.loads((folder / "result.json").read_text())
     assert "rouge1" in before["accuracy"]
-    assert json.loads(harness("report", folder, "--json").stdout.splitlines()[-1])["accuracy"] == before["accuracy"]
+    assert (
+        json.loads(harness("report", folder, "--json").stdout.splitlines()[-1])["accuracy"]
+        == before["accuracy"]
+    )
     data.write_text('{"prompt": "why is the sky blue", "reference": "a b c d"}\n')
     after = json.loads(harness("report", folder, "--json").stdout.splitlines()[-1])
     assert after["accuracy"] == before["accuracy"]
@@ -357,7 +513,9 @@ def test_a_report_keeps_the_scores_of_the_run_if_the_dataset_has_changed(tmp_pat
 
 
 def test_a_reader_who_leaves_early_does_not_change_the_exit_code(tmp_path):
-    words = f"-m harness run --scenario server --sut simulated --clock virtual --output-dir {tmp_path}"
+    words = (
+        f"-m harness run --scenario server --sut simulated --clock virtual --output-dir {tmp_path}"
+    )
     for tail in ("| head -1", "--json | true"):
         command = f"set -o pipefail; {sys.executable} {words} {tail} >/dev/null"
         assert subprocess.run(["bash", "-c", command], check=False, timeout=60).returncode == 0
@@ -370,7 +528,16 @@ def test_official_needs_more_than_the_name_of_a_profile(tmp_path):
 
 
 def test_accuracy_mode_scores_each_sample_once(tmp_path, tiny_llama):
-    process = tiny_run(tiny_llama, tmp_path, "--scenario", "multi-stream", "--mode", "accuracy", "--num-samples", 10)
+    process = tiny_run(
+        tiny_llama,
+        tmp_path,
+        "--scenario",
+        "multi-stream",
+        "--mode",
+        "accuracy",
+        "--num-samples",
+        10,
+    )
     out, err = process.communicate(timeout=100)
     result = json.loads(out.splitlines()[-1])
     assert result["counts"]["samples"] == 16, err
@@ -396,7 +563,17 @@ def test_accuracy_mode_scores_each_sample_once(tmp_path, tiny_llama):
     ids=" ".join,
 )
 def test_figures_beyond_all_bounds_are_refused_in_words(tmp_path, words):
-    command = ["run", "--scenario", "server", "--sut", "simulated", "--clock", "virtual", "--output-dir", tmp_path / "runs"]
+    command = [
+        "run",
+        "--scenario",
+        "server",
+        "--sut",
+        "simulated",
+        "--clock",
+        "virtual",
+        "--output-dir",
+        tmp_path / "runs",
+    ]
     done = harness(*command, *words)
     assert done.returncode == 2, done.stderr
     assert "unexpected" not in done.stderr

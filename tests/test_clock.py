@@ -114,7 +114,9 @@ def test_advance_is_the_callers_own_time_and_runs_nothing():
 
 
 def test_virtual_wait_for_ever_says_that_nothing_would_happen():
-    with pytest.raises(RuntimeError, match="everybody waits and no timer is set; this run would never end"):
+    with pytest.raises(
+        RuntimeError, match="everybody waits and no timer is set; this run would never end"
+    ):
         VirtualClock().wait(FAR_FUTURE_NS)
 
 
@@ -186,7 +188,10 @@ def test_post_from_another_thread_runs_on_the_waiting_thread(real):
 
 def test_every_post_of_many_threads_runs_once(real):
     ran = []
-    threads = [in_thread(0, lambda k=k: [real.post(lambda i=i: ran.append((k, i))) for i in range(500)]) for k in range(4)]
+    threads = [
+        in_thread(0, lambda k=k: [real.post(lambda i=i: ran.append((k, i))) for i in range(500)])
+        for k in range(4)
+    ]
     while len(ran) < 2000:
         real.wait(real.now_ns() + S)
     for thread in threads:

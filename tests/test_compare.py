@@ -1,4 +1,6 @@
-"""Runs side by side: ratios, verdicts, what may not be compared, variants that fail, and how it all reads."""
+"""Runs side by side: ratios, verdicts, what may not be compared, variants that fail, and how it all
+reads.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,13 @@ CONDITIONS = {"scenario": "offline", "dataset": "qa 6d44970b", "samples": "200"}
 def row(variant="fp32", **changes):
     """A row as `compare.row` makes it."""
     known = {
-        "model": "m", "variant": variant, "status": "VALID", "reason": "every condition holds", "run": f"/runs/{variant}",
-        "parameters": 134_515_008, "trainable_parameters": 0, "disk_bytes": 513 * MIB, "weights_bytes": 512 * MIB,
-        "kv_cache_bytes": 100 * MIB, "peak_bytes": 1200 * MIB, "eval_loss": 3.0, "perplexity": 20.0, "token_accuracy": 0.37,
-        "eval_samples_per_s": 5.0, "rouge1": 40.0, "rouge2": 20.0, "rougeL": 30.0, "tokens_per_s": 100.0,
-        "samples_per_s": 3.0, "ttft_p50_ms": 900.0, "tpot_p50_ms": 80.0, "joules_per_token": None, "conditions": CONDITIONS,
+        "model": "m", "variant": variant, "status": "VALID", "reason": "every condition holds",
+        "run": f"/runs/{variant}", "parameters": 134_515_008, "trainable_parameters": 0,
+        "disk_bytes": 513 * MIB, "weights_bytes": 512 * MIB, "kv_cache_bytes": 100 * MIB,
+        "peak_bytes": 1200 * MIB, "eval_loss": 3.0, "perplexity": 20.0, "token_accuracy": 0.37,
+        "eval_samples_per_s": 5.0, "rouge1": 40.0, "rouge2": 20.0, "rougeL": 30.0,
+        "tokens_per_s": 100.0, "samples_per_s": 3.0, "ttft_p50_ms": 900.0, "tpot_p50_ms": 80.0,
+        "joules_per_token": None, "conditions": CONDITIONS,
     }  # fmt: skip
     return known | changes
 
@@ -40,7 +44,13 @@ def compared(*rows):
 
 
 def oom(variant="int8"):
-    return {**row(variant), **dict.fromkeys(compare._FIGURES), "status": "OOM", "reason": "out of memory", "conditions": {}}
+    return {
+        **row(variant),
+        **dict.fromkeys(compare._FIGURES),
+        "status": "OOM",
+        "reason": "out of memory",
+        "conditions": {},
+    }
 
 
 def screen(found, width=80):
@@ -60,7 +70,12 @@ def test_ratios_are_to_the_first_row():
 
 
 def test_the_verdict_names_the_fastest_the_smallest_and_the_best():
-    rows = [row(), row("bf16", tokens_per_s=180.0), row("nf4", weights_bytes=90 * MIB), row("lora", eval_loss=2.4)]
+    rows = [
+        row(),
+        row("bf16", tokens_per_s=180.0),
+        row("nf4", weights_bytes=90 * MIB),
+        row("lora", eval_loss=2.4),
+    ]
     verdict = compared(*rows)["verdict"]
     assert (verdict["fastest"], verdict["smallest"], verdict["best"]) == ("bf16", "nf4", "lora")
 
@@ -71,7 +86,13 @@ def test_without_an_evaluation_the_best_is_the_one_with_the_highest_rouge():
 
 
 def test_every_kind_of_rouge_must_keep_the_share():
-    rows = [row(), row("bf16", rouge1=39.97), row("int8", rouge2=19.85), row("nf4", rougeL=29.0), row("x", rouge1=None)]
+    rows = [
+        row(),
+        row("bf16", rouge1=39.97),
+        row("int8", rouge2=19.85),
+        row("nf4", rougeL=29.0),
+        row("x", rouge1=None),
+    ]
     verdict = compared(*rows)["verdict"]
     assert verdict["rouge_kept"] == {"99.9": ["bf16"], "99": ["bf16", "int8"]}
     assert verdict["rouge_lost"] == ["nf4"]
@@ -84,8 +105,9 @@ def test_runs_of_another_kind_are_not_comparable_and_it_says_why(name):
     assert found["differences"] == [f"{name}: {CONDITIONS[name]} (fp32, bf16); other (int8)"]
     assert compare.exit_code(found) == 1
     for text in (screen(found), Page(page.render(found)).text):
-        assert f"comparable: NO, these differ: [1] {name}: {CONDITIONS[name]} (fp32, bf16); other (int8)" in " ".join(
-            text.replace("│", " ").split()
+        assert (
+            f"comparable: NO, these differ: [1] {name}: {CONDITIONS[name]} (fp32, bf16); other"
+            " (int8)" in " ".join(text.replace("│", " ").split())
         )
 
 
@@ -113,7 +135,8 @@ def test_equal_names_get_the_model_or_a_number():
 
 
 @pytest.mark.parametrize(
-    ("changes", "code"), [({}, 0), ({"status": "INVALID"}, 1), ({"status": "ERROR"}, 1), ({"status": "OOM"}, 1)]
+    ("changes", "code"),
+    [({}, 0), ({"status": "INVALID"}, 1), ({"status": "ERROR"}, 1), ({"status": "OOM"}, 1)],
 )
 def test_only_valid_runs_exit_with_zero(changes, code):
     assert compare.exit_code(compared(row(), row("bf16", **changes))) == code
@@ -128,7 +151,9 @@ def test_five_variants_fit_into_80_columns():
     lines = text.splitlines()
     assert max(map(len, lines)) <= 80
     (header,) = [
-        line for line in lines if "int4-quanto" in line and "lora-int8" in line and "fp32" in line and "kept" not in line
+        line
+        for line in lines
+        if "int4-quanto" in line and "lora-int8" in line and "fp32" in line and "kept" not in line
     ]
     assert header.split() == list(names)
     (speeds,) = [line for line in lines if line.startswith("tokens/s")]
@@ -158,8 +183,9 @@ def test_every_figure_that_is_asked_for_stands_on_screen_and_page():
     found = compared(row(), oom())
     for text in (screen(found), Page(page.render(found)).text):
         for name in (
-            "trainable parameters", "on disk, MiB", "weights, MiB", "evaluation loss", "perplexity", "tokens right, %",
-            "evaluation samples/s", "tokens/s", "TTFT p50, ms", "TPOT p50, ms", "peak memory, MiB", "of reference", "OOM",
+            "trainable parameters", "on disk, MiB", "weights, MiB", "evaluation loss", "perplexity",
+            "tokens right, %", "evaluation samples/s", "tokens/s", "TTFT p50, ms", "TPOT p50, ms",
+            "peak memory, MiB", "of reference", "OOM",
         ):  # fmt: skip
             assert name in text
         assert re.search(r"evaluation loss 3\.0000 -", " ".join(text.split()))
@@ -179,7 +205,11 @@ def test_the_page_stands_alone_runs_no_script_and_links_only_runs_inside_its_fol
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_names_change_nothing(text):
     plain = Page(page.render(compared(row("name"), row("bf16"))))
-    source = page.render(compared(row(text, reason=text, model=text), row("bf16", conditions=CONDITIONS | {text: text})))
+    source = page.render(
+        compared(
+            row(text, reason=text, model=text), row("bf16", conditions=CONDITIONS | {text: text})
+        )
+    )
     hostile = Page(source)
     assert not UNSEEN.search(source)
     assert set(hostile.names()) <= set(plain.names())
@@ -187,11 +217,21 @@ def test_hostile_names_change_nothing(text):
 
 
 def test_the_picture_has_a_dot_and_a_label_for_each_and_none_covers_another():
-    points = [("fp32", 512.0, 80.0), ("lora", 513.0, 80.0), ("bf16", 256.0, 140.0), ("$x$ <b>&", 257.0, 141.0)]
+    points = [
+        ("fp32", 512.0, 80.0),
+        ("lora", 513.0, 80.0),
+        ("bf16", 256.0, 140.0),
+        ("$x$ <b>&", 257.0, 141.0),
+    ]
     svg = plots.speed_against_weights(points, "fp32")
-    texts = {"".join(t.itertext()): t.attrib for t in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")}
+    texts = {
+        "".join(t.itertext()): t.attrib
+        for t in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")
+    }
     assert {name for name, _, _ in points} <= texts.keys()
-    heights = [float(re.findall(r"[\d.]+", str(texts[name]["transform"]))[-1]) for name in ("fp32", "lora")]
+    heights = [
+        float(re.findall(r"[\d.]+", str(texts[name]["transform"]))[-1]) for name in ("fp32", "lora")
+    ]
     assert abs(heights[0] - heights[1]) >= 10
     assert plots.speed_against_weights(points[:1], "fp32") == ""
 
@@ -200,7 +240,10 @@ def test_the_picture_has_a_dot_and_a_label_for_each_and_none_covers_another():
 
 
 def test_finished_runs_are_read_and_compared(tmp_path):
-    folders = [make(tmp_path, seeds="1,2,3")[0], make(tmp_path, seeds="1,2,3", sut_options={"per_token_ms": 10.0})[0]]
+    folders = [
+        make(tmp_path, seeds="1,2,3")[0],
+        make(tmp_path, seeds="1,2,3", sut_options={"per_token_ms": 10.0})[0],
+    ]
     series = compare.series(folders, {"output_dir": tmp_path}, None)
     found, place = compare.run(series, lambda text: None, lambda row: None)
     assert (found["comparable"], compare.exit_code(found)) == (True, 0)
@@ -233,7 +276,11 @@ def test_the_command_warns_of_other_loads_prints_one_object_and_exits_with_1(tmp
 )
 def test_bad_input_is_said_before_anything_runs(tmp_path, folders, flags, variants, words):
     with pytest.raises(BadInput, match=words):
-        compare.series([tmp_path / name for name in folders], {**flags, "output_dir": tmp_path / "out"}, variants)
+        compare.series(
+            [tmp_path / name for name in folders],
+            {**flags, "output_dir": tmp_path / "out"},
+            variants,
+        )
     assert not (tmp_path / "out").exists()
 
 
@@ -251,7 +298,11 @@ def test_figures_that_an_older_run_did_not_have_are_unknown(tmp_path):
     del result["energy"]
     (folder / "result.json").write_text(json.dumps(result))
     found = compare.read(folder)
-    assert (found["joules_per_token"], found["eval_loss"], found["disk_bytes"]) == (None, None, None)
+    assert (found["joules_per_token"], found["eval_loss"], found["disk_bytes"]) == (
+        None,
+        None,
+        None,
+    )
 
 
 # ---- runs to be made
@@ -260,9 +311,18 @@ def test_figures_that_an_older_run_did_not_have_are_unknown(tmp_path):
 @pytest.fixture
 def flags(tmp_path, tiny_llama):
     file = tmp_path / "questions.jsonl"
-    rows = [{"prompt": "why is the sky", "reference": "the sky is blue"}, {"prompt": "a b", "reference": "c d e"}]
+    rows = [
+        {"prompt": "why is the sky", "reference": "the sky is blue"},
+        {"prompt": "a b", "reference": "c d e"},
+    ]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    model = {"model": str(tiny_llama), "dataset": str(file), "max_new_tokens": 4, "min_queries": 4, "in_process": True}
+    model = {
+        "model": str(tiny_llama),
+        "dataset": str(file),
+        "max_new_tokens": 4,
+        "min_queries": 4,
+        "in_process": True,
+    }
     return {**model, "warmup": 0, "output_dir": tmp_path / "runs"}
 
 
@@ -282,9 +342,15 @@ def made(flags, variants):
 
 def test_each_variant_is_run_offline_and_evaluated(flags):
     found, place = made(flags, "fp32,bf16")
-    assert [(r["label"], r["status"]) for r in found["rows"]] == [("fp32", "VALID"), ("bf16", "VALID")]
+    assert [(r["label"], r["status"]) for r in found["rows"]] == [
+        ("fp32", "VALID"),
+        ("bf16", "VALID"),
+    ]
     assert found["rows"][1]["weights_ratio"] == pytest.approx(0.5, abs=0.01)
-    assert all(r["eval_loss"] and r["tokens_per_s"] and r["parameters"] and r["disk_bytes"] for r in found["rows"])
+    assert all(
+        r["eval_loss"] and r["tokens_per_s"] and r["parameters"] and r["disk_bytes"]
+        for r in found["rows"]
+    )
     assert found["rows"][0]["conditions"]["scenario"] == "offline"
     assert all((place / r["run"] / "report.html").is_file() for r in found["rows"])
     assert json.loads((place / "compare.json").read_text()) == found
@@ -323,7 +389,10 @@ def test_ctrl_c_before_anything_was_measured_leaves_nothing(flags, monkeypatch):
 
 def test_an_adapter_goes_to_the_variants_that_take_one(flags, tmp_path):
     series = compare.series([], {**flags, "adapter": tmp_path, "merge_adapter": True}, "fp32,lora")
-    assert [(c.adapter, c.merge_adapter) for c in series.configs] == [(None, False), (tmp_path, True)]
+    assert [(c.adapter, c.merge_adapter) for c in series.configs] == [
+        (None, False),
+        (tmp_path, True),
+    ]
 
 
 def test_a_settings_file_wins_over_what_compare_chooses_and_flags_over_it(flags, tmp_path):

@@ -1,4 +1,6 @@
-"""Does the audit pass honest runs, catch what each official compliance test lets through, and name sample and position?"""
+"""Does the audit pass honest runs, catch what each official compliance test lets through, and name
+sample and position?
+"""
 
 import shlex
 from dataclasses import replace
@@ -21,7 +23,22 @@ from sut.simulated import EOS, Simulated
 from tests.scenario_helpers import Row, hand_log, run_settings, verdict
 
 FACTS = {"eos_ids": [2]}
-WORDS = ["the", "sky", "is", "blue", "because", "air", "scatters", "short", "light", "waves", "more", "than", "long", "ones"]
+WORDS = [
+    "the",
+    "sky",
+    "is",
+    "blue",
+    "because",
+    "air",
+    "scatters",
+    "short",
+    "light",
+    "waves",
+    "more",
+    "than",
+    "long",
+    "ones",
+]
 ALL_RULES = [
     "TEST06 valid_runs",
     "TEST06 samples_complete",
@@ -54,13 +71,23 @@ def real(tmp_path, monkeypatch):
 
     def make(kind=Simulated, **flags):
         entry = sut.TABLE["simulated"]
-        monkeypatch.setitem(sut.TABLE, "simulated", entry._replace(factory=f"{kind.__module__}:{kind.__name__}"))
-        asked = {"scenario": "server", "num_samples": 60, "min_queries": 128, "output_dir": tmp_path, **flags}
+        monkeypatch.setitem(
+            sut.TABLE, "simulated", entry._replace(factory=f"{kind.__module__}:{kind.__name__}")
+        )
+        asked = {
+            "scenario": "server",
+            "num_samples": 60,
+            "min_queries": 128,
+            "output_dir": tmp_path,
+            **flags,
+        }
         config = load_config({"sut": "simulated", "clock": "virtual", **asked})
         with Run(config, lambda text: None, progress=False) as run:
             status = run.execute().status
             raw = results.read(run.folder)
-        return Audited(raw.facts.run_id, raw.settings, raw.log, raw.facts.sut, "simulated", "", "none", status)
+        return Audited(
+            raw.facts.run_id, raw.settings, raw.log, raw.facts.sut, "simulated", "", "none", status
+        )
 
     return make
 
@@ -96,7 +123,9 @@ def changed(row, position, token=5):
 @pytest.mark.parametrize("scenario", ["server", "single-stream", "multi-stream", "offline"])
 def test_an_honest_run_with_both_companions_fails_nothing(real, scenario):
     run = real(scenario=scenario)
-    verdicts = audit(run, [real(scenario=scenario, mode="accuracy"), real(scenario=scenario, issue="same")])
+    verdicts = audit(
+        run, [real(scenario=scenario, mode="accuracy"), real(scenario=scenario, issue="same")]
+    )
     assert [v.rule for v in verdicts] == ALL_RULES
     assert {v.status for v in verdicts} <= {"PASS", "SKIPPED"}
     assert {v.rule for v in verdicts if v.status == "PASS"} >= {
@@ -109,24 +138,42 @@ def test_an_honest_run_with_both_companions_fails_nothing(real, scenario):
 def test_a_run_alone_says_how_to_make_what_it_lacks():
     run = hand(answers(3), command="python -m harness run --scenario server")
     commands = {v.rule: v.remedy for v in audit(run) if v.status == "SKIPPED"}
-    assert commands["TEST01 same_answers"] == "python -m harness run --scenario server --mode accuracy"
+    assert (
+        commands["TEST01 same_answers"] == "python -m harness run --scenario server --mode accuracy"
+    )
     assert commands["TEST04 same_sample"].startswith(
         "python -m harness run --scenario server --mode performance --issue same --same-index "
     )
     assert "--target-qps 10.0" in commands["TEST04 same_sample"]
-    lacking = [v for v in audit(run) if v.status == "SKIPPED" and v.rule[:6] != "TEST06" and "agree" not in v.rule]
+    lacking = [
+        v
+        for v in audit(run)
+        if v.status == "SKIPPED" and v.rule[:6] != "TEST06" and "agree" not in v.rule
+    ]
     assert len(lacking) == 6
     assert all(v.remedy.startswith("python -m harness run") for v in lacking)
 
 
 @pytest.mark.parametrize("scenario", ["server", "single-stream", "multi-stream", "offline"])
 @pytest.mark.parametrize("rule", ["TEST01 same_answers", "TEST04 same_sample"])
-def test_the_command_written_from_the_settings_makes_a_companion_that_is_accepted(real, scenario, rule):
+def test_the_command_written_from_the_settings_makes_a_companion_that_is_accepted(
+    real, scenario, rule
+):
     run = replace(real(scenario=scenario), model="smollm2-135m", variant="fp32", dataset="qa")
     words = shlex.split(found(rule, run).remedy)
     assert words[:4] == ["python", "-m", "harness", "run"]
-    flags = {key[2:].replace("-", "_"): value for key, value in zip(words[4::2], words[5::2], strict=True)}
-    numbers = {"num_samples", "performance_samples", "max_new_tokens", "samples_per_query", "min_queries", "same_index"}
+    flags = {
+        key[2:].replace("-", "_"): value
+        for key, value in zip(words[4::2], words[5::2], strict=True)
+    }
+    numbers = {
+        "num_samples",
+        "performance_samples",
+        "max_new_tokens",
+        "samples_per_query",
+        "min_queries",
+        "same_index",
+    }
     flags = {key: int(value) if key in numbers else value for key, value in flags.items()}
     flags |= {key: float(flags[key]) for key in ("target_qps", "percentile")}
     names = {name: flags.pop(name) for name in ("model", "variant", "dataset")}
@@ -157,7 +204,9 @@ def test_the_sample_to_repeat_is_not_the_same_for_every_run():
 )
 def test_a_companion_of_another_task_is_refused(changes, words):
     companion = replace(accuracy(answers(3)), **changes)
-    with pytest.raises(BadInput, match="auditing performance-run: accuracy-run " + words) as refused:
+    with pytest.raises(
+        BadInput, match="auditing performance-run: accuracy-run " + words
+    ) as refused:
         audit(hand(answers(3)), [companion])
     assert "Make one: python -m harness run" in str(refused.value)
 
@@ -186,7 +235,9 @@ def test_an_ordinary_run_is_no_companion_and_a_companion_has_none():
 
 def test_an_accuracy_run_alone_is_sent_to_the_performance_run(real):
     verdicts = audit(real(mode="accuracy"))
-    assert verdict(verdicts, "TEST01 same_answers").detail.startswith("this is an accuracy run: audit the ordinary")
+    assert verdict(verdicts, "TEST01 same_answers").detail.startswith(
+        "this is an accuracy run: audit the ordinary"
+    )
     assert "--mode performance --issue random" in verdict(verdicts, "TEST04 same_sample").remedy
     assert {v.status for v in verdicts} == {"PASS", "SKIPPED"}
 
@@ -198,7 +249,11 @@ def test_the_run_may_be_invalid_officially_but_not_here():
     run = hand(answers(3), status="INVALID")
     assert found("TEST06 valid_runs", run).detail == "performance-run is INVALID"
     other = found("TEST06 valid_runs", hand(answers(3)), accuracy(answers(3), status="INTERRUPTED"))
-    assert (other.status, other.measured, other.detail) == ("FAIL", 1, "accuracy-run is INTERRUPTED")
+    assert (other.status, other.measured, other.detail) == (
+        "FAIL",
+        1,
+        "accuracy-run is INTERRUPTED",
+    )
 
 
 @pytest.mark.parametrize(
@@ -216,7 +271,10 @@ def test_a_simulated_fault_fails_its_rules_and_names_the_sample(real, fault, rul
     assert failed.pop("TEST06 valid_runs").detail.endswith("is INVALID")
     failed.pop("TEST01 repeats_agree", None)  # sample 6 may be one of a pair
     assert {rule.removeprefix("TEST06 ") for rule in failed} == rules
-    assert all(v.evidence == (6,) and v.detail.startswith(("sample 6: ", "1 of 128: sample 6 ")) for v in failed.values())
+    assert all(
+        v.evidence == (6,) and v.detail.startswith(("sample 6: ", "1 of 128: sample 6 "))
+        for v in failed.values()
+    )
 
 
 @given(st.integers(0, 6), st.integers(0, 19))
@@ -247,9 +305,11 @@ def test_naming_a_wrong_eos_id_does_not_either():
 
 def test_an_answer_cut_off_at_the_limit_needs_no_eos():
     rows = [Row(ids=tuple(range(10, 18)), finish="length"), *answers(2)]
-    assert {v.rule: v.status for v in audit(hand(rows)) if v.rule in ALL_RULES[:9] and v.status != "PASS"} == {
-        "TEST06 token_count": "SKIPPED"
-    }
+    assert {
+        v.rule: v.status
+        for v in audit(hand(rows))
+        if v.rule in ALL_RULES[:9] and v.status != "PASS"
+    } == {"TEST06 token_count": "SKIPPED"}
 
 
 @pytest.mark.parametrize(
@@ -282,9 +342,18 @@ def test_the_first_token_counts_in_offline_too():
 @pytest.mark.parametrize(
     ("row", "detail"),
     [
-        (Row(ids=(5, 6, 7), finish="length"), "cut off for its length at position 3, the limit is 8 tokens"),
-        (Row(ids=(), reported=3, finish="length"), "cut off for its length at position 3, the limit is 8 tokens"),
-        (Row(ids=tuple(range(10, 20)), finish="length"), "goes on at position 8, the limit is 8 tokens"),
+        (
+            Row(ids=(5, 6, 7), finish="length"),
+            "cut off for its length at position 3, the limit is 8 tokens",
+        ),
+        (
+            Row(ids=(), reported=3, finish="length"),
+            "cut off for its length at position 3, the limit is 8 tokens",
+        ),
+        (
+            Row(ids=tuple(range(10, 20)), finish="length"),
+            "goes on at position 8, the limit is 8 tokens",
+        ),
     ],
 )
 def test_an_answer_ends_at_eos_or_at_its_limit(row, detail):
@@ -294,7 +363,10 @@ def test_an_answer_ends_at_eos_or_at_its_limit(row, detail):
 
 def test_a_samples_own_limit_counts():
     rows = [Row(ids=(5, 6, 7), finish="length")]
-    assert found("TEST06 not_cut_short", hand(rows), samples=[Sample(0, "?", max_new_tokens=3)]).status == "PASS"
+    assert (
+        found("TEST06 not_cut_short", hand(rows), samples=[Sample(0, "?", max_new_tokens=3)]).status
+        == "PASS"
+    )
 
 
 def test_a_stop_that_nobody_asked_for_is_not_proved():
@@ -333,7 +405,11 @@ def test_beginning_alike_is_fine_where_the_second_token_comes_as_the_others_do(r
 
 def test_a_sut_that_never_answers_anything_is_not_let_off():
     silent = found("TEST06 not_empty", hand([Row(ids=(), ttft=None)] * 3))
-    assert (silent.status, silent.measured, silent.detail) == ("FAIL", 3, "sample 0: no ids, no text, no count")
+    assert (silent.status, silent.measured, silent.detail) == (
+        "FAIL",
+        3,
+        "sample 0: no ids, no text, no count",
+    )
 
 
 def test_all_samples_are_read_not_a_hundred():
@@ -343,7 +419,9 @@ def test_all_samples_are_read_not_a_hundred():
 
 
 def test_stray_events_stand_beside_test06():
-    run = hand(answers(3), [Anomaly(99, "unknown_sample", "complete for a sample that was never issued")])
+    run = hand(
+        answers(3), [Anomaly(99, "unknown_sample", "complete for a sample that was never issued")]
+    )
     assert found("TEST06 events_in_order", run).evidence == (99,)
 
 
@@ -363,12 +441,17 @@ def test_a_different_answer_is_named_with_its_position(sample, position):
 @given(st.permutations(range(30)))
 def test_the_order_of_the_questions_does_not_matter(order):
     rows = answers(30)
-    assert found("TEST01 same_answers", hand([rows[i] for i in order]), accuracy(rows)).measured == 100
+    assert (
+        found("TEST01 same_answers", hand([rows[i] for i in order]), accuracy(rows)).measured == 100
+    )
 
 
 def test_one_answer_in_a_hundred_may_differ():
     rows = answers(100)
-    assert found("TEST01 same_answers", hand([changed(rows[0], 3), *rows[1:]]), accuracy(rows)).status == "PASS"
+    assert (
+        found("TEST01 same_answers", hand([changed(rows[0], 3), *rows[1:]]), accuracy(rows)).status
+        == "PASS"
+    )
     two = [changed(rows[0], 3), changed(rows[1], 3), *rows[2:]]
     assert found("TEST01 same_answers", hand(two), accuracy(rows)).status == "UNDECIDED"
 
@@ -392,7 +475,9 @@ def test_a_rate_beyond_rounding_is_told_alike_from_long_and_short_answers():
     """Half of the answers differ: seldom per token if they are long, often if they are short."""
     for tokens, status in ((200, "UNDECIDED"), (8, "FAIL")):
         rows = answers(60, tokens)
-        turned = [changed(row, 3 if tokens == 8 else 150) if i % 2 else row for i, row in enumerate(rows)]
+        turned = [
+            changed(row, 3 if tokens == 8 else 150) if i % 2 else row for i, row in enumerate(rows)
+        ]
         run, other = hand(turned, max_new_tokens=tokens), accuracy(rows, max_new_tokens=tokens)
         assert found("TEST01 same_answers", run, other).status == status
 
@@ -405,7 +490,9 @@ def test_every_sample_is_compared_and_not_only_the_first_of_its_question():
 
 def test_a_question_that_the_accuracy_run_did_not_answer_leaves_it_open():
     rows = answers(5)
-    same = found("TEST01 same_answers", hand(rows), accuracy([*rows[:3], Row(index=3, finish="error")]))
+    same = found(
+        "TEST01 same_answers", hand(rows), accuracy([*rows[:3], Row(index=3, finish="error")])
+    )
     assert (same.status, same.detail) == (
         "UNDECIDED",
         "3 of 3 answers are those of the accuracy run; 2 more have no counterpart",
@@ -416,17 +503,24 @@ def test_texts_are_compared_where_there_are_no_ids():
     def spoken(*texts):
         return [Row(ids=(), text=text, index=i, first_token=-1) for i, text in enumerate(texts)]
 
-    run, other = hand(spoken("the sky is blue", "yes it is")), accuracy(spoken("the sea is blue", "yes it is"))
+    run, other = (
+        hand(spoken("the sky is blue", "yes it is")),
+        accuracy(spoken("the sea is blue", "yes it is")),
+    )
     same = found("TEST01 same_answers", run, other)
     assert same.detail.startswith(
-        "1 of 2 answers are those of the accuracy run; sample 0 (index 0) has sky at position 1, not sea"
+        "1 of 2 answers are those of the accuracy run; sample 0 (index 0) has sky at position 1,"
+        " not sea"
     )
 
 
 def test_repeats_of_a_question_agree_or_are_named():
     rows = answers(20)
     assert found("TEST01 repeats_agree", hand(rows)).detail == "no question was answered twice"
-    assert found("TEST01 repeats_agree", hand(rows + rows)).detail == "20 of 20 answers are those given the first time"
+    assert (
+        found("TEST01 repeats_agree", hand(rows + rows)).detail
+        == "20 of 20 answers are those given the first time"
+    )
     odd = found("TEST01 repeats_agree", hand([*rows, *rows[:9], changed(rows[9], 4)]))
     assert (odd.status, odd.evidence) == ("UNDECIDED", (29,))
     assert "sample 29 (index 9) has 5 at position 4, not " in odd.detail
@@ -436,7 +530,9 @@ def test_repeats_of_a_question_agree_or_are_named():
 
 
 def spoken(n, wrong=0.0, garbled=0, seed=3):
-    """Rows with texts of which a share of the words is wrong; `garbled` of them say nothing right."""
+    """Rows with texts of which a share of the words is wrong; `garbled` of them say nothing
+    right.
+    """
     rng = np.random.default_rng(seed)
     rows = []
     for i, row in enumerate(answers(n)):
@@ -465,7 +561,12 @@ def test_worse_texts_under_load_fail_and_the_worst_are_named():
 
 
 def test_what_chance_can_explain_is_not_decided():
-    quality = found("TEST07 quality_under_load", hand(spoken(20, garbled=1)), accuracy(spoken(20)), samples=REFERENCES)
+    quality = found(
+        "TEST07 quality_under_load",
+        hand(spoken(20, garbled=1)),
+        accuracy(spoken(20)),
+        samples=REFERENCES,
+    )
     assert quality.status == "UNDECIDED"
     assert "chance alone moves it by" in quality.detail
     assert "would decide it" in quality.remedy
@@ -485,9 +586,16 @@ def test_a_question_asked_often_counts_once():
     assert quality.measured == pytest.approx(100 * (19 + 1 / 31) / 20)
 
 
-@pytest.mark.parametrize(("rows", "samples"), [(spoken(5), []), (answers(5), REFERENCES)], ids=["no references", "no texts"])
+@pytest.mark.parametrize(
+    ("rows", "samples"),
+    [(spoken(5), []), (answers(5), REFERENCES)],
+    ids=["no references", "no texts"],
+)
 def test_without_texts_or_references_there_is_no_quality(rows, samples):
-    assert found("TEST07 quality_under_load", hand(rows), accuracy(rows), samples=samples).status == "SKIPPED"
+    assert (
+        found("TEST07 quality_under_load", hand(rows), accuracy(rows), samples=samples).status
+        == "SKIPPED"
+    )
 
 
 def test_answers_that_turn_off_as_rounding_does_pass_if_they_are_as_good():
@@ -496,7 +604,9 @@ def test_answers_that_turn_off_as_rounding_does_pass_if_they_are_as_good():
     run, other = hand(turned, max_new_tokens=60), accuracy(rows, max_new_tokens=60)
     same = found("TEST01 same_answers", run, other, samples=REFERENCES)
     assert (same.status, same.measured, same.unit) == ("PASS", 100, "% of its ROUGE")
-    assert same.detail.startswith("48 of 60 answers are those of the accuracy run; sample 0 (index 0) has 5 at position 30")
+    assert same.detail.startswith(
+        "48 of 60 answers are those of the accuracy run; sample 0 (index 0) has 5 at position 30"
+    )
     worse = [replace(row, text="") for row in turned]
     worse[0] = replace(worse[0], text="wrong")
     bad = found("TEST01 same_answers", replace(run, log=hand_log(worse)), other, samples=REFERENCES)
@@ -512,7 +622,10 @@ def test_the_mean_length_stays_within_ten_percent_of_a_published_one(lengths, pu
     run = hand([Row(ids=(5,) * n, finish="length") for n in lengths])
     length = found("TEST09 output_length", run, tokens_per_sample=published)
     inside = 0.9 * published <= np.mean(lengths) <= 1.1 * published
-    assert (length.status, length.measured) == ("PASS" if inside else "FAIL", pytest.approx(np.mean(lengths)))
+    assert (length.status, length.measured) == (
+        "PASS" if inside else "FAIL",
+        pytest.approx(np.mean(lengths)),
+    )
     assert length.limit == pytest.approx((0.9 if length.measured < published else 1.1) * published)
 
 
@@ -560,7 +673,9 @@ class Caches(Simulated):
 
 
 class KeepsPrompts(Simulated):
-    """Keeps key-value blocks: the first token of a known prompt comes early, the rest takes its time."""
+    """Keeps key-value blocks: the first token of a known prompt comes early, the rest takes its
+    time.
+    """
 
     def load(self, samples, sink):
         super().load(samples, sink)
@@ -614,7 +729,9 @@ def test_a_sut_that_keeps_all_but_the_sample_everybody_knows_is_still_caught(rea
     class_ = type("KeepsAllBut3", (Caches,), {"__module__": __name__})
     globals()["KeepsAllBut3"] = class_
     class_._complete = lambda self, i, ids: (
-        Simulated._complete(self, i, ids) if self.index_of[i] == 3 else Caches._complete(self, i, ids)
+        Simulated._complete(self, i, ids)
+        if self.index_of[i] == 3
+        else Caches._complete(self, i, ids)
     )
     assert found("TEST04 repeats_latency", real(class_, num_samples=100)).status == "FAIL"
 
@@ -627,7 +744,9 @@ def test_too_few_repeats_ask_for_the_other_run(real):
 
 
 def timed(n, questions, seed, speed_of_repeats=1.0, trend=0.0):
-    """A single-stream run with noise of a quarter, and latencies that change by `trend` over the run."""
+    """A single-stream run with noise of a quarter, and latencies that change by `trend` over the
+    run.
+    """
     rng = np.random.default_rng(seed)
     index, known, rows, due = rng.integers(0, questions, n), set(), [], 0.0
     for k, question in enumerate(index.tolist()):
@@ -635,7 +754,9 @@ def timed(n, questions, seed, speed_of_repeats=1.0, trend=0.0):
         if question in known:
             noise /= speed_of_repeats
         known.add(question)
-        rows.append(Row(due=due, ttft=20 * noise[0], latency=20 * noise[0] + 60 * noise[1], index=question))
+        rows.append(
+            Row(due=due, ttft=20 * noise[0], latency=20 * noise[0] + 60 * noise[1], index=question)
+        )
         due += rows[-1].latency
     return hand(rows, scenario="single-stream")
 
@@ -643,9 +764,13 @@ def timed(n, questions, seed, speed_of_repeats=1.0, trend=0.0):
 TIMED = ("TEST04 repeats_ttft", "TEST04 repeats_latency")
 
 
-@pytest.mark.parametrize("trend", [0.0, -0.8, 4.0], ids=["steady", "five times as fast in the end", "five times as slow"])
+@pytest.mark.parametrize(
+    "trend", [0.0, -0.8, 4.0], ids=["steady", "five times as fast in the end", "five times as slow"]
+)
 def test_honest_noise_is_seldom_doubted_and_hardly_ever_blamed(trend):
-    verdicts = [found(rule, timed(96, 80, seed, trend=trend)) for seed in range(150) for rule in TIMED]
+    verdicts = [
+        found(rule, timed(96, 80, seed, trend=trend)) for seed in range(150) for rule in TIMED
+    ]
     assert sum(v.status == "FAIL" for v in verdicts) <= 2  # 0.3 expected of 300
     assert sum(v.status == "PASS" for v in verdicts) >= 291  # 297 expected
 
@@ -657,7 +782,10 @@ def test_repeats_twice_as_fast_are_blamed_through_noise_and_trend(trend):
 
 
 def test_repeats_a_little_faster_are_within_the_margin():
-    assert found("TEST04 repeats_latency", timed(2000, 1500, 1, speed_of_repeats=1.05)).status == "PASS"
+    assert (
+        found("TEST04 repeats_latency", timed(2000, 1500, 1, speed_of_repeats=1.05)).status
+        == "PASS"
+    )
 
 
 def asked_twice(n):
@@ -668,7 +796,12 @@ def asked_twice(n):
 
 @pytest.mark.parametrize(
     ("n", "status", "p"),
-    [(6, "SKIPPED", ""), (7, "UNDECIDED", "0.0078"), (8, "UNDECIDED", "0.0039"), (10, "FAIL", "0.00098")],
+    [
+        (6, "SKIPPED", ""),
+        (7, "UNDECIDED", "0.0078"),
+        (8, "UNDECIDED", "0.0039"),
+        (10, "FAIL", "0.00098"),
+    ],
 )
 def test_few_repeats_raise_a_doubt_and_more_settle_it(n, status, p):
     """That each of n is the faster one, chance does once in 2^n runs."""
@@ -687,11 +820,18 @@ def test_a_repeated_sample_of_another_length_does_not_tell():
 
 
 @pytest.mark.parametrize(
-    ("latency", "speed", "status"), [(20, 1.09, "PASS"), (20, 1.15, "FAIL"), (0.1, 1.15, "PASS"), (0.1, 1.25, "FAIL")]
+    ("latency", "speed", "status"),
+    [(20, 1.09, "PASS"), (20, 1.15, "FAIL"), (0.1, 1.15, "PASS"), (0.1, 1.25, "FAIL")],
 )
 def test_a_tenth_is_allowed_and_a_fifth_where_samples_are_short(latency, speed, status):
-    run = hand([Row(ttft=0.01, latency=latency, index=i) for i in range(8)], scenario="single-stream")
-    same = hand([Row(ttft=0.01, latency=latency / speed, index=0)] * 8, scenario="single-stream", issue="same")
+    run = hand(
+        [Row(ttft=0.01, latency=latency, index=i) for i in range(8)], scenario="single-stream"
+    )
+    same = hand(
+        [Row(ttft=0.01, latency=latency / speed, index=0)] * 8,
+        scenario="single-stream",
+        issue="same",
+    )
     assert found("TEST04 same_sample", run, same).status == status
 
 
@@ -719,7 +859,10 @@ rows_of_any_kind = st.builds(
 @hypothesis_settings(deadline=None)
 @given(st.lists(rows_of_any_kind, max_size=30), st.lists(rows_of_any_kind, max_size=20))
 def test_every_log_gets_every_verdict(rows, other):
-    rows, other = ([replace(row, finish="") if row.latency is None else row for row in part] for part in (rows, other))
+    rows, other = (
+        [replace(row, finish="") if row.latency is None else row for row in part]
+        for part in (rows, other)
+    )
     verdicts = audit(hand(rows), [accuracy(other), hand(other, issue="same")], REFERENCES)
     assert [v.rule for v in verdicts] == ALL_RULES
     assert all(0 <= i < len(rows) for v in verdicts for i in v.evidence)

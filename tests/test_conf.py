@@ -1,4 +1,6 @@
-"""LoadGen's configuration files as settings: precedence, units, and errors where LoadGen is silent."""
+"""LoadGen's configuration files as settings: precedence, units, and errors where LoadGen is
+silent.
+"""
 
 import pytest
 
@@ -8,7 +10,10 @@ from harness.settings import load_config
 
 
 def read_conf(path, model, scenario):
-    return {name: setting.value for name, setting in conf_module.read_conf(path, model, scenario).items()}
+    return {
+        name: setting.value
+        for name, setting in conf_module.read_conf(path, model, scenario).items()
+    }
 
 
 @pytest.fixture
@@ -22,7 +27,12 @@ def conf(tmp_path):
 
 
 def test_the_most_specific_line_wins_in_loadgens_order(conf):
-    lines = ["*.*.target_qps = 1", "m.*.target_qps = 2", "*.Server.target_qps = 3", "m.Server.target_qps = 4"]
+    lines = [
+        "*.*.target_qps = 1",
+        "m.*.target_qps = 2",
+        "*.Server.target_qps = 3",
+        "m.Server.target_qps = 4",
+    ]
     for known in range(1, 5):
         assert read_conf(conf("\n".join(lines[:known])), "m", "server")["target_qps"] == known
     assert read_conf(conf("\n".join(lines)), "other", "server")["target_qps"] == 3
@@ -30,30 +40,52 @@ def test_the_most_specific_line_wins_in_loadgens_order(conf):
 
 
 def test_milliseconds_and_percent_become_our_units(conf):
-    text = "*.Server.min_duration = 600000\n*.Server.ttft_latency = 2000\n*.Server.tpot_latency = 200\n"
+    text = (
+        "*.Server.min_duration = 600000\n*.Server.ttft_latency = 2000\n*.Server.tpot_latency ="
+        " 200\n"
+    )
     text += "*.Server.target_latency_percentile = 99 # per cent\n"
     found = read_conf(conf(text), "m", "server")
-    assert found == {"min_duration": 600.0, "ttft_limit": 2.0, "tpot_limit": 0.2, "percentile": 99.0}
+    assert found == {
+        "min_duration": 600.0,
+        "ttft_limit": 2.0,
+        "tpot_limit": 0.2,
+        "percentile": 99.0,
+    }
 
 
 def test_an_expected_latency_is_an_expected_rate_in_the_stream_scenarios_only(conf):
     path = conf("*.*.target_latency = 10")
     assert read_conf(path, "m", "single-stream") == {"target_qps": 100.0}
     assert read_conf(path, "m", "server") == {"target_latency": 0.01}  # there it is a limit
-    assert read_conf(conf("*.*.target_latency = 0"), "m", "server") == {"target_latency": None}  # tokens have theirs
+    assert read_conf(conf("*.*.target_latency = 0"), "m", "server") == {
+        "target_latency": None
+    }  # tokens have theirs
     assert read_conf(path, "m", "offline") == {}
 
 
 def test_every_setting_says_which_line_made_it(conf):
-    path = conf("*.*.target_qps = 1\n\nm.Server.target_qps = 4\n*.Server.performance_issue_same = 1\n")
-    config = load_config({"scenario": "server", "sut": "null", "user_conf": path, "conf_model": "m", "min_queries": 70})
+    path = conf(
+        "*.*.target_qps = 1\n\nm.Server.target_qps = 4\n*.Server.performance_issue_same = 1\n"
+    )
+    config = load_config(
+        {
+            "scenario": "server",
+            "sut": "null",
+            "user_conf": path,
+            "conf_model": "m",
+            "min_queries": 70,
+        }
+    )
     assert config.origins["target_qps"] == "user.conf, line 3"
     assert config.origins["issue"] == "user.conf, line 4"
     assert config.origins["min_queries"] == "--min-queries"
 
 
 def test_sampling_and_inferred_tokens_are_read(conf):
-    text = "*.*.accuracy_log_sampling_target = 100\n*.*.accuracy_log_rng_seed = 720381539243781796\n"
+    text = (
+        "*.*.accuracy_log_sampling_target = 100\n*.*.accuracy_log_rng_seed = 720381539243781796\n"
+    )
     text += "*.*.infer_token_latencies = 1\n*.*.token_latency_scaling_factor = 69\n*.*.mode = 0\n"
     assert read_conf(conf(text), "m", "server") == {
         "accuracy_log_target": 100,
@@ -74,7 +106,10 @@ def test_what_is_not_offered_is_refused_and_not_ignored(conf, line):
     [
         (["sample_concatenate_permutation = 1"], {"issue": "equal"}),
         (["sample_concatenate_permutation = 0"], {"issue": "random"}),
-        (["performance_issue_unique = 1", "sample_concatenate_permutation = 0"], {"issue": "unique"}),
+        (
+            ["performance_issue_unique = 1", "sample_concatenate_permutation = 0"],
+            {"issue": "unique"},
+        ),
         (["performance_issue_same = 1"], {"issue": "same"}),
         ([], {}),
     ],
@@ -86,8 +121,14 @@ def test_three_flags_of_loadgen_are_one_setting(conf, lines, issue):
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("*.Server.target_qsp = 1", r"user.conf, line 2: key: 'target_qsp' is not known; .* Did you mean 'target_qps'\?"),
-        ("*.Sever.target_qps = 1", r"line 2: scenario: 'Sever' is not known; .* Did you mean 'Server'\?"),
+        (
+            "*.Server.target_qsp = 1",
+            r"user.conf, line 2: key: 'target_qsp' is not known; .* Did you mean 'target_qps'\?",
+        ),
+        (
+            "*.Sever.target_qps = 1",
+            r"line 2: scenario: 'Sever' is not known; .* Did you mean 'Server'\?",
+        ),
         ("target_qps = 1", r"line 2: 'target_qps = 1'; model.scenario.key = value"),
         ("*.Server.target_qps = fast", r"line 2: target_qps = fast"),
         ("*.Server.min_query_count = 1.5", r"line 2: min_query_count = 1.5"),
@@ -111,7 +152,9 @@ def test_flags_win_over_the_conf_file_and_it_over_the_toml_file(conf, tmp_path):
 
 def test_values_of_the_conf_file_are_checked_like_any_other(conf):
     with pytest.raises(BadInput, match="--target-qps is -2"):
-        load_config({"scenario": "server", "sut": "simulated", "user_conf": conf("*.*.target_qps = -2")})
+        load_config(
+            {"scenario": "server", "sut": "simulated", "user_conf": conf("*.*.target_qps = -2")}
+        )
 
 
 def test_a_missing_conf_file_is_a_sentence(tmp_path):

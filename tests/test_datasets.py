@@ -1,4 +1,6 @@
-"""Are good files read as they are, and bad ones refused in one sentence with file, line and column?"""
+"""Are good files read as they are, and bad ones refused in one sentence with file, line and
+column?
+"""
 
 import csv
 import hashlib
@@ -15,7 +17,9 @@ from hypothesis import strategies as st
 from accuracy.datasets.files import absolute, check_name, load_dataset
 from harness.errors import BadInput
 
-cells = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20).filter(str.strip)
+cells = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20).filter(
+    str.strip
+)
 tables = st.lists(st.tuples(cells, cells), min_size=1, max_size=8)
 with_folder = hypothesis_settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40
@@ -63,7 +67,9 @@ def test_qa_rows_have_unique_ids(request):
     path = request.config.rootpath / "accuracy" / "datasets" / "qa.jsonl"
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert len({row["id"] for row in rows}) == 200
-    assert {frozenset(row) for row in rows} == {frozenset({"id", "subject", "kind", "question", "answer"})}
+    assert {frozenset(row) for row in rows} == {
+        frozenset({"id", "subject", "kind", "question", "answer"})
+    }
 
 
 def test_the_source_names_the_file_its_hash_and_its_licence(request):
@@ -79,7 +85,12 @@ def test_the_source_names_the_file_its_hash_and_its_licence(request):
 
 
 @pytest.mark.parametrize(
-    ("name", "labels"), [("articles", ("subject",)), ("stories", ("category", "split")), ("mixed", ("category", "language"))]
+    ("name", "labels"),
+    [
+        ("articles", ("subject",)),
+        ("stories", ("category", "split")),
+        ("mixed", ("category", "language")),
+    ],
 )
 def test_the_other_embedded_datasets_have_labelled_prompts(request, name, labels):
     if not (request.config.rootpath / "accuracy" / "datasets" / f"{name}.jsonl").exists():
@@ -131,7 +142,9 @@ def test_csv_comes_back_as_it_was_written(write, table):
 @given(tables)
 def test_parquet_comes_back_as_it_was_written(tmp_path, table):
     prompts, references = zip(*table, strict=True)
-    pq.write_table(pa.table({"prompt": list(prompts), "reference": list(references)}), tmp_path / "a.parquet")
+    pq.write_table(
+        pa.table({"prompt": list(prompts), "reference": list(references)}), tmp_path / "a.parquet"
+    )
     assert pairs(load(str(tmp_path / "a.parquet"))) == table
 
 
@@ -146,7 +159,9 @@ def test_json_comes_back_as_it_was_written(write, table, indent):
 @given(st.lists(cells, min_size=1, max_size=8), st.booleans())
 def test_txt_comes_back_as_it_was_written(write, texts, stories):
     text = "\n<|endoftext|>\n".join([*texts, ""]) if stories else "\n".join(texts)
-    assert [s.prompt for s in load(write("a.txt", text)).samples] == [text.strip() for text in texts]
+    assert [s.prompt for s in load(write("a.txt", text)).samples] == [
+        text.strip() for text in texts
+    ]
 
 
 @pytest.mark.parametrize(
@@ -172,7 +187,10 @@ def test_a_csv_field_may_hold_commas_quotes_and_lines(write):
 
 
 def test_a_byte_order_mark_is_no_part_of_a_text(write):
-    assert pairs(load(write("a.txt", b"\xef\xbb\xbf" + "é\nb".encode()))) == [("é", None), ("b", None)]
+    assert pairs(load(write("a.txt", b"\xef\xbb\xbf" + "é\nb".encode()))) == [
+        ("é", None),
+        ("b", None),
+    ]
 
 
 def test_stories_longer_than_a_block_are_read_whole(write):
@@ -189,10 +207,18 @@ def test_a_story_keeps_its_paragraphs(write):
 
 
 def test_parquet_lists_and_numbers_can_be_labels_and_prompts_cannot(tmp_path):
-    pq.write_table(pa.table({"prompt": ["a", "b"], "level": [1, 2], "list": [["x"], []]}), tmp_path / "a.parquet")
+    pq.write_table(
+        pa.table({"prompt": ["a", "b"], "level": [1, 2], "list": [["x"], []]}),
+        tmp_path / "a.parquet",
+    )
     path = str(tmp_path / "a.parquet")
-    assert [s.labels for s in load(path, labels=["level"]).samples] == [(("level", "1"),), (("level", "2"),)]
-    assert "row 1, column 'list': a value of type list; expected text" in complaint(path, prompt_column="list")
+    assert [s.labels for s in load(path, labels=["level"]).samples] == [
+        (("level", "1"),),
+        (("level", "2"),),
+    ]
+    assert "row 1, column 'list': a value of type list; expected text" in complaint(
+        path, prompt_column="list"
+    )
 
 
 def test_columns_can_be_chosen(write):
@@ -224,7 +250,9 @@ def test_rows_can_be_selected_by_what_stands_in_a_column(write):
     assert loaded.source["where"] == {"split": "test"}
     assert [s.prompt for s in load(path, where={"split": "test", "n": "2"}).samples] == ["c"]
     assert [s.prompt for s in load(path, where={"split": "test"}, num_samples=1).samples] == ["b"]
-    assert "it has 2 samples; --num-samples 3" in complaint(path, where={"split": "test"}, num_samples=3)
+    assert "it has 2 samples; --num-samples 3" in complaint(
+        path, where={"split": "test"}, num_samples=3
+    )
 
 
 def test_a_selection_without_rows_says_what_there_is(write):
@@ -232,8 +260,12 @@ def test_a_selection_without_rows_says_what_there_is(write):
     assert complaint(path, where={"split": "tests"}) == (
         "dataset a.jsonl: split: 'tests' is not known; known: test, train. Did you mean 'test'?"
     )
-    assert "no row has split = train and n = 2" in complaint(path, where={"split": "train", "n": "2"})
-    assert "line 1: column: 'splits' is not known; known: n, prompt, split." in complaint(path, where={"splits": "test"})
+    assert "no row has split = train and n = 2" in complaint(
+        path, where={"split": "train", "n": "2"}
+    )
+    assert "line 1: column: 'splits' is not known; known: n, prompt, split." in complaint(
+        path, where={"splits": "test"}
+    )
 
 
 def test_any_column_can_be_a_label(write):
@@ -279,7 +311,8 @@ def test_a_folder_is_not_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "ending"), [("a.xlsx", "'.xlsx'"), ("a", "'no ending'"), ("a.JSONL", "'.JSONL'"), ("a.csv.gz", "'.gz'")]
+    ("name", "ending"),
+    [("a.xlsx", "'.xlsx'"), ("a", "'no ending'"), ("a.JSONL", "'.JSONL'"), ("a.csv.gz", "'.gz'")],
 )
 def test_an_unknown_ending_lists_the_known(write, name, ending):
     known = ".jsonl, .json, .csv, .parquet, .txt, .pkl, .pkl.gz"
@@ -296,23 +329,35 @@ def test_a_name_is_checked_without_reading_the_file(write):
         check_name("none.csv")
     with pytest.raises(BadInput, match="no such file"):
         check_name("gsm8k:none.csv")
-    with pytest.raises(BadInput, match=r"dataset format: 'gsm9k' is not known; .* Did you mean 'gsm8k'"):
+    with pytest.raises(
+        BadInput, match=r"dataset format: 'gsm9k' is not known; .* Did you mean 'gsm8k'"
+    ):
         check_name("gsm9k:" + write("c.jsonl", "{}"))
 
 
 # ---- bad content
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.parquet", "a.txt", "a.pkl", "a.pkl.gz"])
+@pytest.mark.parametrize(
+    "name", ["a.jsonl", "a.json", "a.csv", "a.parquet", "a.txt", "a.pkl", "a.pkl.gz"]
+)
 def test_an_empty_file_is_called_empty(write, name):
     assert complaint(write(name, "")).endswith("the file is empty; at least one row is needed.")
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("a.jsonl", "\n \n"), ("a.csv", "prompt,reference\n"), ("a.json", " [ ]\n"), ("a.txt", " \n\n")]
+    ("name", "text"),
+    [
+        ("a.jsonl", "\n \n"),
+        ("a.csv", "prompt,reference\n"),
+        ("a.json", " [ ]\n"),
+        ("a.txt", " \n\n"),
+    ],
 )
 def test_a_table_without_rows_is_refused(write, name, text):
-    assert complaint(write(name, text)) == f"dataset {name}: it has no rows; at least one is needed."
+    assert (
+        complaint(write(name, text)) == f"dataset {name}: it has no rows; at least one is needed."
+    )
 
 
 def test_a_parquet_table_without_rows_is_refused(tmp_path):
@@ -361,11 +406,16 @@ def test_malformed_json_is_named_with_its_line_and_column(write, text, where):
 
 def test_a_json_object_is_known_by_its_line(write):
     rows = json.dumps([{"prompt": "x"}, {"prompt": 3}], indent=2)
-    assert complaint(write("a.json", rows)).startswith("dataset a.json, line 5, column 'prompt': a value of type int;")
+    assert complaint(write("a.json", rows)).startswith(
+        "dataset a.json, line 5, column 'prompt': a value of type int;"
+    )
 
 
 def test_a_broken_end_does_not_hide_a_good_beginning(write):
-    assert len(load(write("a.json", '[{"prompt": "x"}, {"prompt": "y"}, oops'), num_samples=1).samples) == 1
+    assert (
+        len(load(write("a.json", '[{"prompt": "x"}, {"prompt": "y"}, oops'), num_samples=1).samples)
+        == 1
+    )
 
 
 @pytest.mark.parametrize(("fields", "found"), [("a,b,c", "3 fields"), ("a", "1 field")])
@@ -376,7 +426,9 @@ def test_a_csv_line_with_a_wrong_number_of_fields_is_named(write, fields, found)
 
 
 def test_a_csv_quote_that_never_ends_is_malformed(write):
-    assert complaint(write("a.csv", 'prompt\n"x\n')).startswith("dataset a.csv, line 2: unexpected end of data;")
+    assert complaint(write("a.csv", 'prompt\n"x\n')).startswith(
+        "dataset a.csv, line 2: unexpected end of data;"
+    )
 
 
 @pytest.mark.parametrize("rows", [0, 1, 3000])
@@ -392,19 +444,25 @@ def test_what_is_not_utf_8_is_named_by_its_byte_in_the_file(write, rows, mark):
 def test_a_text_file_that_is_not_utf_8_is_named_by_its_byte(write, rows, mark):
     start = mark + b"once\n" * rows
     found = complaint(write("a.txt", start + b"ab\xff\n"))
-    assert found.startswith(f"dataset a.txt, byte {len(start) + 2}: not UTF-8; expected UTF-8 text.")
+    assert found.startswith(
+        f"dataset a.txt, byte {len(start) + 2}: not UTF-8; expected UTF-8 text."
+    )
 
 
 @pytest.mark.parametrize(("story", "line"), [("One.", 1), ("Two.", 5), ("Three.", 7)])
 def test_a_story_is_known_by_the_line_it_starts_in(write, story, line):
     path = write("a.txt", "One.\n\n<|endoftext|>\n\nTwo.\n<|endoftext|>\nThree.")
     found = complaint(path, where={"text": story}, prompt_column="title")
-    assert found.startswith(f"dataset a.txt, line {line}: column: 'title' is not known; known: text.")
+    assert found.startswith(
+        f"dataset a.txt, line {line}: column: 'title' is not known; known: text."
+    )
 
 
 def test_parquet_columns_of_one_name_are_refused(tmp_path):
     pq.write_table(pa.table([["a"], ["b"]], names=["prompt", "prompt"]), tmp_path / "a.parquet")
-    assert "column 'prompt' twice; expected columns of different names" in complaint(str(tmp_path / "a.parquet"))
+    assert "column 'prompt' twice; expected columns of different names" in complaint(
+        str(tmp_path / "a.parquet")
+    )
 
 
 def test_a_broken_parquet_file_is_refused(write, tmp_path):
@@ -416,7 +474,9 @@ def test_a_broken_parquet_file_is_refused(write, tmp_path):
 
 def test_a_missing_column_lists_those_that_are_there(write):
     found = complaint(write("a.jsonl", '{"question": "x", "prompts": "y"}\n'))
-    assert found.startswith("dataset a.jsonl, line 1: column: 'prompt' is not known; known: prompts, question.")
+    assert found.startswith(
+        "dataset a.jsonl, line 1: column: 'prompt' is not known; known: prompts, question."
+    )
     assert "Did you mean 'prompts'?" in found
     assert "--prompt-column" in found
 
@@ -429,7 +489,13 @@ def test_a_reference_column_that_was_asked_for_must_be_there(write):
 
 @pytest.mark.parametrize(
     ("value", "found"),
-    [('""', "an empty text"), ('" \\t"', "an empty text"), ("3", "int"), ("null", "nothing"), ("[]", "list")],
+    [
+        ('""', "an empty text"),
+        ('" \\t"', "an empty text"),
+        ("3", "int"),
+        ("null", "nothing"),
+        ("[]", "list"),
+    ],
 )
 def test_a_prompt_must_be_text_that_is_not_empty(write, value, found):
     text = complaint(write("a.jsonl", f'{{"prompt": "x"}}\n{{"prompt": {value}}}\n'))
@@ -443,14 +509,20 @@ def test_a_reference_must_be_text(write):
 
 
 def test_an_empty_cell_is_found_in_csv_and_parquet_too(write, tmp_path):
-    assert "line 3, column 'prompt': an empty text" in complaint(write("a.csv", "prompt,reference\nx,y\n,z\n"))
+    assert "line 3, column 'prompt': an empty text" in complaint(
+        write("a.csv", "prompt,reference\nx,y\n,z\n")
+    )
     pq.write_table(pa.table({"prompt": ["x", None]}), tmp_path / "a.parquet")
     assert "row 2, column 'prompt': " in complaint(str(tmp_path / "a.parquet"))
 
 
 def test_asking_for_more_samples_than_there_are_is_refused(write):
-    assert "it has 200 samples; --num-samples 201 asks for more. Lower it." in complaint("qa", num_samples=201)
-    assert "it has 1 samples; --num-samples 2" in complaint(write("a.jsonl", '{"prompt": "x"}'), num_samples=2)
+    assert "it has 200 samples; --num-samples 201 asks for more. Lower it." in complaint(
+        "qa", num_samples=201
+    )
+    assert "it has 1 samples; --num-samples 2" in complaint(
+        write("a.jsonl", '{"prompt": "x"}'), num_samples=2
+    )
 
 
 def test_columns_that_nobody_asked_for_are_not_even_read(tmp_path):

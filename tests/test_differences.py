@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accuracy import differences
-from accuracy.differences import first_difference, first_differences, groups, histogram, side_by_side, worst
+from accuracy.differences import (
+    first_difference,
+    first_differences,
+    groups,
+    histogram,
+    side_by_side,
+    worst,
+)
 from harness.types import NEVER
 
 ids = st.lists(st.integers(0, 2), max_size=6)
@@ -60,14 +67,26 @@ def test_the_worst_lose_most_and_those_that_lose_nothing_are_left_out():
 
 def test_words_that_only_one_text_has_are_marked():
     ours, theirs = side_by_side("the sky is blue today", "the sea is blue")
-    assert [tuple(piece) for piece in ours] == [("the ", False), ("sky ", True), ("is blue ", False), ("today", True)]
-    assert [tuple(piece) for piece in theirs] == [("the ", False), ("sea ", True), ("is blue", False)]
+    assert [tuple(piece) for piece in ours] == [
+        ("the ", False),
+        ("sky ", True),
+        ("is blue ", False),
+        ("today", True),
+    ]
+    assert [tuple(piece) for piece in theirs] == [
+        ("the ", False),
+        ("sea ", True),
+        ("is blue", False),
+    ]
 
 
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_the_pieces_are_the_texts(ours, theirs):
     left, right = side_by_side(ours, theirs)
-    assert ("".join(piece.text for piece in left), "".join(piece.text for piece in right)) == (ours, theirs)
+    assert ("".join(piece.text for piece in left), "".join(piece.text for piece in right)) == (
+        ours,
+        theirs,
+    )
     if ours == theirs:
         assert not any(piece.differs for piece in left)
 
@@ -82,4 +101,8 @@ def test_a_long_text_is_cut_and_says_so():
 def test_samples_are_grouped_by_each_of_their_labels():
     labels = [(("subject", "physics"), ("kind", "why")), (("subject", "art"), ("kind", "why")), ()]
     found = {label: rows.tolist() for label, rows in groups(labels).items()}
-    assert list(found.items()) == [(("subject", "art"), [1]), (("subject", "physics"), [0]), (("kind", "why"), [0, 1])]
+    assert list(found.items()) == [
+        (("subject", "art"), [1]),
+        (("subject", "physics"), [0]),
+        (("kind", "why"), [0, 1]),
+    ]

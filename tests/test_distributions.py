@@ -1,4 +1,6 @@
-"""The compact divergence against the exact one, and both against float64: on tiny models and on drawn distributions."""
+"""The compact divergence against the exact one, and both against float64: on tiny models and on
+drawn distributions.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ def made_llama(vocabulary=64, noise=0.0, spread=0.3):
 
     torch.manual_seed(7)
     config = LlamaConfig(
-        vocab_size=vocabulary, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=64,
+        vocab_size=vocabulary, hidden_size=32, intermediate_size=64, num_hidden_layers=1,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
     )  # fmt: skip
     model = LlamaForCausalLM(config).eval().requires_grad_(False)
     for parameter in model.parameters():
@@ -36,14 +38,20 @@ def made_llama(vocabulary=64, noise=0.0, spread=0.3):
 
 def made_texts(count=9, vocabulary=64):
     draw = random.Random(5)
-    return [Text([draw.randrange(vocabulary) for _ in range(2 + 7 * i % 40)], 1 + i % 2) for i in range(count)]
+    return [
+        Text([draw.randrange(vocabulary) for _ in range(2 + 7 * i % 40)], 1 + i % 2)
+        for i in range(count)
+    ]
 
 
 @torch.inference_mode()
 def directly(reference, variant, text):
     """KL, losses and first choices of a text's scored tokens, in float64."""
     ids, rows = torch.tensor([text.ids]), slice(text.first - 1, -1)
-    p, q = (model.double()(input_ids=ids).logits[0, rows].log_softmax(-1) for model in (reference, variant))
+    p, q = (
+        model.double()(input_ids=ids).logits[0, rows].log_softmax(-1)
+        for model in (reference, variant)
+    )
     targets = ids[0, text.first :, None]
     kld = (p.exp() * (p - q)).sum(-1)
     nll = [-each.gather(-1, targets)[:, 0] for each in (p, q)]
@@ -90,7 +98,9 @@ def test_a_small_vocabulary_is_recorded_whole_and_compared_exactly(pair):
     recorded = in_order(record(pair[0], texts))
     assert {each.ids.shape[1] for each in recorded} == {64}
     for one, other in zip(
-        in_order(compare(pair[1], texts, recorded.__getitem__)), in_order(exact(*pair, texts)), strict=True
+        in_order(compare(pair[1], texts, recorded.__getitem__)),
+        in_order(exact(*pair, texts)),
+        strict=True,
     ):
         np.testing.assert_allclose(one.kld, other.kld, rtol=1e-5, atol=1e-9)
         np.testing.assert_allclose(one.kld_high, one.kld_low)
@@ -101,11 +111,16 @@ def test_a_small_vocabulary_is_recorded_whole_and_compared_exactly(pair):
 def test_a_model_does_not_diverge_from_itself(vocabulary):
     model, texts = made_llama(vocabulary), made_texts()
     recorded = in_order(record(model, texts))
-    for found in (in_order(compare(model, texts, recorded.__getitem__)), in_order(exact(model, model, texts))):
+    for found in (
+        in_order(compare(model, texts, recorded.__getitem__)),
+        in_order(exact(model, model, texts)),
+    ):
         assert together(found, "kld").max() < 1e-8
         assert together(found, "kld").min() >= 0
         assert together(found, "same_top").all()
-        np.testing.assert_array_equal(together(found, "nll_reference"), together(found, "nll_variant"))
+        np.testing.assert_array_equal(
+            together(found, "nll_reference"), together(found, "nll_variant")
+        )
 
 
 # ---- compact
@@ -140,10 +155,15 @@ def measured(logits_p, logits_q, targets=None):
     """Recorded and compared without a model: (Distributions, Divergence)."""
     where, log_p, log_q = scoring.Where(0, 1), logits_p.log_softmax(-1), logits_q.log_softmax(-1)
     targets = torch.zeros(len(log_p), dtype=torch.long) if targets is None else targets
-    columns = {name: column.numpy() for name, column in distributions._recorded(where, targets, log_p).items()}
+    columns = {
+        name: column.numpy()
+        for name, column in distributions._recorded(where, targets, log_p).items()
+    }
     kept = distributions.Distributions(vocabulary=log_p.shape[-1], **columns)
     compared = distributions._compared(kept, slice(0, len(log_p)), targets, log_q)
-    return kept, distributions.Divergence(**{name: column.numpy() for name, column in compared.items()})
+    return kept, distributions.Divergence(
+        **{name: column.numpy() for name, column in compared.items()}
+    )
 
 
 def true_kld(logits_p, logits_q):
@@ -171,7 +191,9 @@ def test_the_estimate_errs_to_neither_side_by_what_its_error_says(spread, noise)
     _, found = measured(*logits)
     true = true_kld(*logits)
     assert abs(found.kld.mean() - true.mean()) < 4 * np.sqrt((found.kld_error**2).sum()) / len(true)
-    assert abs(found.kld.mean() - true.mean()) < 0.1 * (true - found.kld_low).mean(), "a tenth of what the bound leaves out"
+    assert abs(found.kld.mean() - true.mean()) < 0.1 * (true - found.kld_low).mean(), (
+        "a tenth of what the bound leaves out"
+    )
 
 
 def test_a_certain_token_has_no_tail_and_a_variant_that_denies_it_diverges():
@@ -200,8 +222,8 @@ def test_what_is_recorded_takes_at_most_its_share(vocabulary):
 
     ids = np.uint16 if vocabulary <= 2**16 else np.uint32
     small = replace(
-        kept, ids=kept.ids.astype(ids), drawn_ids=kept.drawn_ids.astype(ids), top=kept.top.astype(np.int32),
-        targets=kept.targets.astype(np.int32),
+        kept, ids=kept.ids.astype(ids), drawn_ids=kept.drawn_ids.astype(ids),
+        top=kept.top.astype(np.int32), targets=kept.targets.astype(np.int32),
     )  # fmt: skip
     assert small.share <= 0.02
     assert small.ids.shape[1] == recorded_tokens(vocabulary)[0] >= 8
@@ -214,7 +236,9 @@ def test_records_have_the_types_that_their_size_counts_on(large_pair):
     assert {each.ids.dtype for each in recorded} == {np.dtype(np.uint16)}
 
 
-def test_neither_batches_nor_windows_nor_order_move_what_is_recorded_or_compared(large_pair, monkeypatch):
+def test_neither_batches_nor_windows_nor_order_move_what_is_recorded_or_compared(
+    large_pair, monkeypatch
+):
     texts = [*made_texts(6, VOCABULARY), Text([*range(100, 200)])]
     once = Settings(context=30, stride=20)
     recorded = in_order(record(large_pair[0], texts, once))
@@ -225,7 +249,9 @@ def test_neither_batches_nor_windows_nor_order_move_what_is_recorded_or_compared
     for one, same in zip(recorded, again, strict=True):
         np.testing.assert_array_equal(one.drawn_ids[:, :4], same.drawn_ids[:, :4])
         np.testing.assert_allclose(one.tail, same.tail, rtol=1e-4)
-    for one, same in zip(wanted, in_order(compare(large_pair[1], texts, again.__getitem__, other)), strict=True):
+    for one, same in zip(
+        wanted, in_order(compare(large_pair[1], texts, again.__getitem__, other)), strict=True
+    ):
         np.testing.assert_allclose(one.kld, same.kld, rtol=1e-3, atol=1e-7)
         assert len(one.kld) == len(same.kld)
 
@@ -257,7 +283,16 @@ def test_a_record_is_the_same_after_saving_and_loading(large_pair, tmp_path):
     save(tmp_path / "fox.npz", one)
     same = load(tmp_path / "fox.npz")
     assert same.vocabulary == one.vocabulary
-    for name in ("targets", "nll_nats", "top", "ids", "log_probs", "tail", "drawn_ids", "drawn_log_probs"):
+    for name in (
+        "targets",
+        "nll_nats",
+        "top",
+        "ids",
+        "log_probs",
+        "tail",
+        "drawn_ids",
+        "drawn_log_probs",
+    ):
         np.testing.assert_array_equal(getattr(same, name), getattr(one, name))
         assert getattr(same, name).dtype == getattr(one, name).dtype
     assert [path.name for path in tmp_path.iterdir()] == ["fox.npz"]

@@ -1,4 +1,6 @@
-"""The table of figures against numpy and scipy on the same positions, intervals against draws by hand, and odd input."""
+"""The table of figures against numpy and scipy on the same positions, intervals against draws by
+hand, and odd input.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ def made(count=12, seed=3, tokens=(5, 60)):
         base = draw.gamma(1.0, 2.0 + draw.random(), n)
         kld = draw.gamma(0.3, 0.1, n)
         q = np.abs(base + draw.normal(0.02, 0.1, n))
-        texts.append(Positions(kld, base.astype(np.float32), q.astype(np.float32), draw.random(n) < 0.9))
+        texts.append(
+            Positions(kld, base.astype(np.float32), q.astype(np.float32), draw.random(n) < 0.9)
+        )
     return texts
 
 
@@ -31,10 +35,13 @@ def joined(texts, name):
 
 def test_every_figure_is_what_numpy_makes_of_all_positions():
     texts = made()
-    kld, base, q, same = (joined(texts, name) for name in ("kld", "nll_reference", "nll_variant", "same_top"))
+    kld, base, q, same = (
+        joined(texts, name) for name in ("kld", "nll_reference", "nll_variant", "same_top")
+    )
     dp = 100 * (np.exp(-q) - np.exp(-base))
     by_text = [
-        [np.mean(getattr(text, name), dtype=np.float64) for text in texts] for name in ("nll_reference", "nll_variant")
+        [np.mean(getattr(text, name), dtype=np.float64) for text in texts]
+        for name in ("nll_reference", "nll_variant")
     ]
     expected = {
         "mean_ppl_q": np.exp(q.mean()),
@@ -86,16 +93,23 @@ def test_intervals_are_those_of_whole_texts_drawn_by_hand():
             drawn[name].append(np.quantile(kld, p))
     tail = stats.norm.cdf(np.sqrt(8 / 7) * stats.t(7).ppf(0.05))  # wider than 5 %: eight texts
     for name, values in drawn.items():
-        assert found[name][1:] == pytest.approx(np.quantile(values, [tail, 1 - tail]).tolist(), rel=1e-9), name
+        assert found[name][1:] == pytest.approx(
+            np.quantile(values, [tail, 1 - tail]).tolist(), rel=1e-9
+        ), name
 
 
 def test_intervals_hold_the_true_mean_as_often_as_they_say():
-    """Texts differ from one another more than positions within one: independent positions would say far too little."""
+    """Texts differ from one another more than positions within one: independent positions would say
+    far too little.
+    """
     hits = 0
     for seed in range(60):
         draw = np.random.default_rng(seed)
         levels = draw.gamma(4.0, 0.25, 40)  # mean 1
-        texts = [Positions(np.full(50, level), np.ones(50), np.ones(50), np.ones(50, bool)) for level in levels]
+        texts = [
+            Positions(np.full(50, level), np.ones(50), np.ones(50), np.ones(50, bool))
+            for level in levels
+        ]
         figure = divergence(texts, resamples=400)["mean_kld"]
         hits += figure.low <= 1.0 <= figure.high
     assert 50 <= hits <= 60
@@ -104,12 +118,16 @@ def test_intervals_hold_the_true_mean_as_often_as_they_say():
 def test_the_same_positions_give_the_same_intervals_and_more_texts_narrower_ones():
     few, many = divergence(made(10)), divergence(made(160))
     assert divergence(made(10)) == few
-    assert many["mean_kld"].high - many["mean_kld"].low < 0.5 * (few["mean_kld"].high - few["mean_kld"].low)
+    assert many["mean_kld"].high - many["mean_kld"].low < 0.5 * (
+        few["mean_kld"].high - few["mean_kld"].low
+    )
 
 
 def test_a_model_beside_itself_has_no_divergence():
     base = [text.nll_reference for text in made(5)]
-    found = divergence([Positions(np.zeros(len(nll)), nll, nll, np.ones(len(nll), bool)) for nll in base])
+    found = divergence(
+        [Positions(np.zeros(len(nll)), nll, nll, np.ones(len(nll), bool)) for nll in base]
+    )
     assert found["mean_kld"] == found["p99_kld"] == found["mean_dp"] == found["rms_dp"] == (0, 0, 0)
     assert found["mean_ppl_ratio"] == found["same_top_p"] == (1, 1, 1)
     assert found["cor_ln_ppl"].value == pytest.approx(1.0)
@@ -117,7 +135,15 @@ def test_a_model_beside_itself_has_no_divergence():
 
 def test_the_bounds_of_positions_bound_the_mean_and_the_sampling_has_an_error():
     texts = [
-        Positions(t.kld, t.nll_reference, t.nll_variant, t.same_top, t.kld * 0.9, t.kld * 3, np.full(len(t.kld), 0.01))
+        Positions(
+            t.kld,
+            t.nll_reference,
+            t.nll_variant,
+            t.same_top,
+            t.kld * 0.9,
+            t.kld * 3,
+            np.full(len(t.kld), 0.01),
+        )
         for t in made()
     ]
     found, n = divergence(texts), sum(len(text.kld) for text in texts)
@@ -136,14 +162,18 @@ def test_a_maximum_has_no_interval_and_a_single_text_none_at_all():
 
 
 def test_one_position_has_figures_but_no_correlation():
-    found = divergence([Positions(np.array([0.5]), np.array([1.0]), np.array([2.0]), np.array([True]))])
+    found = divergence(
+        [Positions(np.array([0.5]), np.array([1.0]), np.array([2.0]), np.array([True]))]
+    )
     assert found["median_kld"] == (0.5, None, None)
     assert found["mean_ppl_ratio"].value == pytest.approx(np.e)
     assert found["cor_ln_ppl"].value is None
 
 
 def test_losses_beyond_any_perplexity_are_none_and_not_infinite():
-    texts = [Positions(np.ones(3), np.ones(3), np.full(3, 2_000.0), np.zeros(3, bool)) for _ in range(3)]
+    texts = [
+        Positions(np.ones(3), np.ones(3), np.full(3, 2_000.0), np.zeros(3, bool)) for _ in range(3)
+    ]
     found = divergence(texts)
     assert found["mean_ppl_q"] == Figure(None)
     assert found["mean_ln_ppl_ratio"].value == 1_999.0

@@ -1,4 +1,6 @@
-"""Is a run closed only where nothing differs from its profile, and is each difference told with what was asked?"""
+"""Is a run closed only where nothing differs from its profile, and is each difference told with
+what was asked?
+"""
 
 from dataclasses import replace
 
@@ -82,7 +84,8 @@ def test_each_difference_is_told_with_what_was_asked(flags, name, value, asked):
 
 @pytest.mark.parametrize(
     "flags",
-    [{"min_duration": "700s"}, {"min_queries": 1000}, {"percentile": 99.9}, {"ttft_limit": "1s"}, {"tpot_limit": "50ms"},
+    [{"min_duration": "700s"}, {"min_queries": 1000}, {"percentile": 99.9}, {"ttft_limit": "1s"},
+        {"tpot_limit": "50ms"},
      {"variant": "int8"}, {"scenario": "offline", "ttft_limit": "90s"}],
 )  # fmt: skip
 def test_what_is_stricter_or_not_judged_is_no_difference(flags):
@@ -105,18 +108,33 @@ def test_every_benchmark_names_its_model_and_dataset():
 
 
 def test_a_run_shows_its_division_on_every_surface(tmp_path):
-    flags = {"scenario": "server", "sut": "simulated", "clock": "virtual", "output_dir": tmp_path, "percentile": 80}
+    flags = {
+        "scenario": "server",
+        "sut": "simulated",
+        "clock": "virtual",
+        "output_dir": tmp_path,
+        "percentile": 80,
+    }
     with Run(load_config(flags), lambda text: None, progress=False) as run:
         result = run.execute().to_json()
     assert result["division"]["name"] == "open"
-    assert result["division"]["differs"][2] == {"name": "percentile", "value": 80.0, "asked": 90.0, "unit": "%"}
+    assert result["division"]["differs"][2] == {
+        "name": "percentile",
+        "value": 80.0,
+        "asked": 90.0,
+        "unit": "%",
+    }
     words = division_text(result)
     assert words.startswith(
-        "Division: open: profile quick (asked: that of a benchmark of MLPerf, such as llama3.1-8b); sut simul"
+        "Division: open: profile quick (asked: that of a benchmark of MLPerf, such as llama3.1-8b);"
+        " sut simul"
     )
     assert words.endswith("; percentile 80 % (asked: 90 %)")
     page = (run.folder / "report.html").read_text()
     assert "Division: open" in page
     assert "the profile asks" in page
-    assert division_text(result | {"division": {"name": "closed", "differs": []}}) == "Division: closed"
+    assert (
+        division_text(result | {"division": {"name": "closed", "differs": []}})
+        == "Division: closed"
+    )
     assert division_text({}) == ""

@@ -93,18 +93,31 @@ def test_ten_minutes_of_server_traffic_take_two_seconds_and_are_exact():
 
 def test_the_same_run_twice_is_the_same_run():
     first, second = (virtual_run(Server(), target_qps=50.0, min_queries=200) for _ in range(2))
-    for column in ("index", "due_ns", "issued_ns", "first_ns", "done_ns", "token_ids", "stamp_ns", "completion_order"):
+    for column in (
+        "index",
+        "due_ns",
+        "issued_ns",
+        "first_ns",
+        "done_ns",
+        "token_ids",
+        "stamp_ns",
+        "completion_order",
+    ):
         assert np.array_equal(getattr(first, column), getattr(second, column)), column
 
 
 # ---- latency counts from due
 
 
-STALLS = simulated(ttft_ms=1, tokens=1, slots=10_000, fault="stall", fault_at=0, stall_s=1, stall_every_s=10)
+STALLS = simulated(
+    ttft_ms=1, tokens=1, slots=10_000, fault="stall", fault_at=0, stall_s=1, stall_every_s=10
+)
 
 
 def test_a_stall_that_a_waiting_client_would_omit_shows_in_the_tail():
-    """Coordinated omission: one second in ten stands still, and a client that waits for it sends one query meanwhile."""
+    """Coordinated omission: one second in ten stands still, and a client that waits for it sends
+    one query meanwhile.
+    """
     open_latency = virtual_run(open_loop(6000, every_ns=10 * MS), STALLS).latency_ns
     closed_latency = virtual_run(closed_loop(60_000), STALLS, min_duration_ns=59 * S).latency_ns
     assert 0.85 <= p99_s(open_latency) <= 1.0
@@ -123,7 +136,9 @@ def test_a_sut_that_blocks_the_driver_cannot_hide_the_wait():
 
 
 def test_waiting_for_a_slot_shows_in_ttft():
-    """Two slots of 100 ms do 20 a second; at 30 a second the last of 1,800 queries waits for 600 others."""
+    """Two slots of 100 ms do 20 a second; at 30 a second the last of 1,800 queries waits for 600
+    others.
+    """
     log = virtual_run(open_loop(1800, every_ns=S // 30), simulated(ttft_ms=100, tokens=1, slots=2))
     expected = first_come_first_served(log.due_ns.tolist(), 2, 100 * MS)
     assert log.first_ns.tolist() == log.done_ns.tolist() == expected
@@ -133,22 +148,34 @@ def test_waiting_for_a_slot_shows_in_ttft():
 
 
 @examples(max_examples=25, deadline=None)
-@given(st.lists(st.integers(0, 10**10), min_size=1, max_size=40), st.integers(1, 4), st.integers(1, 2000))
+@given(
+    st.lists(st.integers(0, 10**10), min_size=1, max_size=40),
+    st.integers(1, 4),
+    st.integers(1, 2000),
+)
 def test_any_arrivals_are_served_as_queueing_theory_says(gaps_ns, slots, service_ms):
     due_ns = np.cumsum(gaps_ns).tolist()
-    log = virtual_run(arrivals(due_ns), simulated(ttft_ms=service_ms, tokens=1, slots=slots), sample_timeout_ns=10**15)
+    log = virtual_run(
+        arrivals(due_ns),
+        simulated(ttft_ms=service_ms, tokens=1, slots=slots),
+        sample_timeout_ns=10**15,
+    )
     assert log.due_ns.tolist() == log.issued_ns.tolist() == due_ns
     assert log.done_ns.tolist() == first_come_first_served(due_ns, slots, service_ms * MS)
 
 
 def test_a_slow_driver_shows_as_issue_lag_and_counts_against_latency():
-    log = virtual_run(open_loop(20, every_ns=10 * MS), simulated(ttft_ms=5, tokens=1), clock=SlowClock(30 * MS))
+    log = virtual_run(
+        open_loop(20, every_ns=10 * MS), simulated(ttft_ms=5, tokens=1), clock=SlowClock(30 * MS)
+    )
     assert log.issue_lag_ns.tolist() == [(30 + 20 * k) * MS for k in range(20)]
     assert (log.latency_ns >= log.issue_lag_ns + 5 * MS).all()
 
 
 def test_a_late_driver_hears_what_has_arrived_before_it_issues_more():
-    log = virtual_run(open_loop(5, every_ns=10 * MS), simulated(ttft_ms=5, tokens=1), clock=SlowClock(30 * MS))
+    log = virtual_run(
+        open_loop(5, every_ns=10 * MS), simulated(ttft_ms=5, tokens=1), clock=SlowClock(30 * MS)
+    )
     assert log.done_ns[:-1].tolist() == log.issued_ns[1:].tolist()
 
 
@@ -181,15 +208,17 @@ def test_single_stream_goes_on_after_a_lost_sample():
 
 
 def test_a_sut_that_answers_nothing_ends_with_every_sample_failed():
-    log = virtual_run(open_loop(50, every_ns=10 * MS), scripted(lambda sut, query: None), sample_timeout_ns=2 * S)
+    log = virtual_run(
+        open_loop(50, every_ns=10 * MS), scripted(lambda sut, query: None), sample_timeout_ns=2 * S
+    )
     assert log.errors == dict.fromkeys(range(50), TIMED_OUT)
     assert (log.latency_ns == 2 * S).all()
 
 
 def test_an_answer_after_the_timeout_is_noted_and_changes_nothing():
     log = virtual_run(
-        closed_loop(2), scripted(lambda sut, query: sut.complete_after(3 * S, query.id)), sample_timeout_ns=2 * S,
-        min_queries=2,
+        closed_loop(2), scripted(lambda sut, query: sut.complete_after(3 * S, query.id)),
+        sample_timeout_ns=2 * S, min_queries=2,
     )  # fmt: skip
     assert log.errors == {0: TIMED_OUT, 1: TIMED_OUT}
     assert [(a.sample_id, a.kind) for a in log.anomalies] == [(0, "after_failure")]
@@ -197,7 +226,9 @@ def test_an_answer_after_the_timeout_is_noted_and_changes_nothing():
 
 def test_an_answer_at_the_very_moment_of_the_timeout_counts():
     log = virtual_run(
-        open_loop(1, every_ns=S), scripted(lambda sut, query: sut.complete_after(2 * S, query.id)), sample_timeout_ns=2 * S
+        open_loop(1, every_ns=S),
+        scripted(lambda sut, query: sut.complete_after(2 * S, query.id)),
+        sample_timeout_ns=2 * S,
     )
     assert (log.errors, log.completed.tolist()) == ({}, [True])
 
@@ -206,7 +237,10 @@ def test_an_answer_at_the_very_moment_of_the_timeout_counts():
 
 
 def test_a_sut_that_crashes_keeps_what_was_complete_and_names_what_was_lost():
-    log = virtual_run(open_loop(100, every_ns=50 * MS), simulated(ttft_ms=120, tokens=1, fault="crash", fault_at=6))
+    log = virtual_run(
+        open_loop(100, every_ns=50 * MS),
+        simulated(ttft_ms=120, tokens=1, fault="crash", fault_at=6),
+    )
     assert (log.end, log.end_reason) == ("error", "simulated SUT: crashed on request at sample 6.")
     assert len(log) == 7  # the one it died of was issued
     assert log.completed.tolist() == [True] * 4 + [False] * 3
@@ -226,9 +260,13 @@ def test_any_exception_of_a_sut_in_issue_ends_the_run():
 
 def test_an_exception_of_a_sut_while_the_driver_waits_ends_the_run():
     log = virtual_run(
-        open_loop(9, every_ns=50 * MS), scripted(lambda sut, query: sut.clock.call_at(125 * MS, lambda: 1 / 0))
+        open_loop(9, every_ns=50 * MS),
+        scripted(lambda sut, query: sut.clock.call_at(125 * MS, lambda: 1 / 0)),
     )
-    assert (log.end, log.end_reason) == ("error", "the SUT raised ZeroDivisionError: division by zero")
+    assert (log.end, log.end_reason) == (
+        "error",
+        "the SUT raised ZeroDivisionError: division by zero",
+    )
     assert (len(log), set(log.errors)) == (3, {0, 1, 2})
 
 
@@ -242,38 +280,59 @@ def test_garbage_is_collected_again_after_a_broken_run():
 
 
 def test_a_stop_request_stops_issuing_and_waits_for_what_is_open():
-    log = virtual_run(open_loop(1000, every_ns=10 * MS), simulated(ttft_ms=500, tokens=1, slots=99), **stopped_at(1005 * MS))
+    log = virtual_run(
+        open_loop(1000, every_ns=10 * MS),
+        simulated(ttft_ms=500, tokens=1, slots=99),
+        **stopped_at(1005 * MS),
+    )
     assert (log.end, log.end_reason) == ("interrupted", "stopped by the user (Ctrl-C)")
     assert len(log) == 101
     assert log.completed.all()
 
 
 def test_a_stop_request_ends_a_closed_loop_while_it_waits_for_the_gate():
-    log = virtual_run(closed_loop(1000), simulated(ttft_ms=500, tokens=1), min_queries=1000, **stopped_at(1200 * MS))
+    log = virtual_run(
+        closed_loop(1000),
+        simulated(ttft_ms=500, tokens=1),
+        min_queries=1000,
+        **stopped_at(1200 * MS),
+    )
     assert (log.end, len(log), log.completed.tolist()) == ("interrupted", 3, [True] * 3)
 
 
 def test_draining_ends_after_the_drain_timeout():
     stopped = stopped_at(1005 * MS)
     log = virtual_run(
-        open_loop(1000, every_ns=10 * MS), simulated(ttft_ms=2500, tokens=1, slots=99), drain_timeout_ns=2 * S, **stopped
+        open_loop(1000, every_ns=10 * MS),
+        simulated(ttft_ms=2500, tokens=1, slots=99),
+        drain_timeout_ns=2 * S,
+        **stopped,
     )
     assert stopped["clock"].now_ns() == 3005 * MS
     assert (log.end, len(log)) == ("interrupted", 101)
-    assert np.flatnonzero(log.completed).tolist() == list(range(51))  # due by 500 ms, done by 3,000 ms
+    assert np.flatnonzero(log.completed).tolist() == list(
+        range(51)
+    )  # due by 500 ms, done by 3,000 ms
     assert (log.done_ns[51:] == NEVER).all()
 
 
 def test_a_second_stop_request_stops_at_once():
     stopped = stopped_at(1005 * MS, 1300 * MS)
-    log = virtual_run(open_loop(1000, every_ns=10 * MS), simulated(ttft_ms=2500, tokens=1, slots=99), **stopped)
+    log = virtual_run(
+        open_loop(1000, every_ns=10 * MS), simulated(ttft_ms=2500, tokens=1, slots=99), **stopped
+    )
     assert stopped["clock"].now_ns() == 1300 * MS
     assert (log.end, len(log), log.completed.any()) == ("interrupted", 101, False)
 
 
 def test_a_stop_request_while_draining_limits_the_wait():
     stopped = stopped_at(5 * S)
-    log = virtual_run(open_loop(3, every_ns=10 * MS), scripted(lambda sut, query: None), drain_timeout_ns=2 * S, **stopped)
+    log = virtual_run(
+        open_loop(3, every_ns=10 * MS),
+        scripted(lambda sut, query: None),
+        drain_timeout_ns=2 * S,
+        **stopped,
+    )
     assert stopped["clock"].now_ns() == 7 * S
     assert (log.end, log.errors, len(log)) == ("interrupted", {}, 3)
 
@@ -299,10 +358,16 @@ TEN_MS = simulated(ttft_ms=10, tokens=1)
         ({"min_queries": 50, "min_duration_ns": 100 * MS}, 50),
         ({"min_queries": 5, "min_duration_ns": 101 * MS}, 12),
         ({"min_queries": 50, "max_queries": 3}, 3),
-        ({"min_queries": 50, "max_duration_ns": 50 * MS}, 7),  # the first issue after 50 ms is the last
+        (
+            {"min_queries": 50, "max_duration_ns": 50 * MS},
+            7,
+        ),  # the first issue after 50 ms is the last
         ({"min_queries": 50, "max_duration_ns": 45 * MS}, 6),
         ({"min_queries": 999}, 100),  # the plan is all there is
-        ({"min_queries": 5, "mode": "accuracy", "max_queries": 3}, 100),  # each sample once, whatever the limits
+        (
+            {"min_queries": 5, "mode": "accuracy", "max_queries": 3},
+            100,
+        ),  # each sample once, whatever the limits
     ],
 )
 def test_a_closed_loop_ends_when_both_minima_or_one_maximum_is_reached_at_an_issue(limits, queries):
@@ -328,7 +393,9 @@ def test_an_empty_plan_is_an_empty_run():
 
 
 def test_the_gate_opens_when_all_samples_of_the_query_are_complete():
-    log = virtual_run(closed_loop(3, samples_per_query=4), simulated(ttft_ms=10, tokens=1, slots=1), min_queries=3)
+    log = virtual_run(
+        closed_loop(3, samples_per_query=4), simulated(ttft_ms=10, tokens=1, slots=1), min_queries=3
+    )
     assert log.query_id.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert log.due_ns.tolist() == [0] * 4 + [40 * MS] * 4 + [80 * MS] * 4
     assert log.latency_ns.tolist() == [10 * MS, 20 * MS, 30 * MS, 40 * MS] * 3
@@ -345,7 +412,8 @@ def test_the_slowest_sample_of_a_query_holds_the_gate_whatever_its_place():
 
 def test_a_failed_sample_does_not_keep_the_gate_shut():
     log = virtual_run(
-        closed_loop(2, samples_per_query=4), simulated(ttft_ms=10, tokens=1, fault="lost_sample", fault_at=2),
+        closed_loop(2, samples_per_query=4), simulated(ttft_ms=10, tokens=1, fault="lost_sample",
+            fault_at=2),
         min_queries=2, sample_timeout_ns=S,
     )  # fmt: skip
     assert (list(log.errors), log.due_ns[4]) == ([2], S)
@@ -368,7 +436,9 @@ def test_due_of_a_closed_loop_is_the_moment_the_gate_opened():
 
 
 def test_an_answer_that_a_busy_driver_hears_late_counts_from_due_to_then():
-    log = virtual_run(closed_loop(3), simulated(ttft_ms=1, tokens=1), clock=SlowClock(4 * MS), min_queries=3)
+    log = virtual_run(
+        closed_loop(3), simulated(ttft_ms=1, tokens=1), clock=SlowClock(4 * MS), min_queries=3
+    )
     assert log.latency_ns.tolist() == [4 * MS] * 3
 
 
@@ -398,7 +468,9 @@ def test_no_garbage_is_collected_between_first_issue_and_last_completion():
     enabled = []
     virtual_run(
         open_loop(3, every_ns=S),
-        scripted(lambda sut, query: (enabled.append(gc.isenabled()), sut.complete_after(MS, query.id))),
+        scripted(
+            lambda sut, query: (enabled.append(gc.isenabled()), sut.complete_after(MS, query.id))
+        ),
     )
     assert enabled == [False] * 3
     assert gc.isenabled()
@@ -415,7 +487,11 @@ def test_the_collector_stays_off_if_it_was_off():
 
 def test_on_idle_sees_the_counts_before_each_wait():
     seen = []
-    virtual_run(open_loop(3, every_ns=10 * MS), TEN_MS, on_idle=lambda r: seen.append((r.num_issued, r.num_done)))
+    virtual_run(
+        open_loop(3, every_ns=10 * MS),
+        TEN_MS,
+        on_idle=lambda r: seen.append((r.num_issued, r.num_done)),
+    )
     assert seen[0] == (1, 0)
     assert seen[-1] == (3, 2)
     assert seen == sorted(seen)
@@ -441,7 +517,9 @@ def test_a_run_after_a_warm_up_on_the_same_clock_and_sut_starts_fresh():
 # ---- every scenario, the same loop
 
 
-@pytest.mark.parametrize("scenario", [SingleStream(), MultiStream(), Server(), Offline()], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "scenario", [SingleStream(), MultiStream(), Server(), Offline()], ids=lambda s: s.name
+)
 @pytest.mark.parametrize("mode", ["performance", "accuracy"])
 def test_every_scenario_runs_to_its_end(scenario, mode):
     per_query = 4 if scenario.name == "multi-stream" else 1

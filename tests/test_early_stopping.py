@@ -1,4 +1,6 @@
-"""Is this LoadGen's early stopping? Its published table, its defining inequality, and what must hold for any numbers."""
+"""Is this LoadGen's early stopping? Its published table, its defining inequality, and what must
+hold for any numbers.
+"""
 
 import pytest
 from hypothesis import given
@@ -31,7 +33,9 @@ def test_a_table_row_is_just_long_enough_for_its_overs(p, over, n):
     assert over_allowed(n - 1, p) == (over - 1 if over else None)
 
 
-@pytest.mark.parametrize(("n", "allowed"), [(5_000, 33), (13_368, 107), (24_576, 209), (49_152, 440), (270_336, 2_583)])
+@pytest.mark.parametrize(
+    ("n", "allowed"), [(5_000, 33), (13_368, 107), (24_576, 209), (49_152, 440), (270_336, 2_583)]
+)
 def test_server_runs_of_mlperf_lengths_allow_the_published_number_over_p99(n, allowed):
     assert over_allowed(n, 0.99) == allowed
 

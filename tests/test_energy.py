@@ -39,7 +39,9 @@ def test_the_energy_is_the_area_under_the_watts_of_the_timed_span(telemetry, spa
     assert found["watts_mean"] == pytest.approx(joules / span_s)
 
 
-@pytest.mark.parametrize("telemetry", [{}, {"t_ns": [0, S]}, watts((0, None), (1, None)), watts((0, 100))])
+@pytest.mark.parametrize(
+    "telemetry", [{}, {"t_ns": [0, S]}, watts((0, None), (1, None)), watts((0, 100))]
+)
 def test_without_watts_there_is_no_energy_rather_than_none(telemetry):
     assert energy(telemetry, S, 10) == {}
 
@@ -53,10 +55,14 @@ def test_a_run_with_watts_shows_its_joules_everywhere(tmp_path):
     assert before.energy == {}
     span_s = before.throughput["duration_s"]
     times_ns = [0, S, int(span_s * S)]
-    pq.write_table(pa.table({"t_ns": times_ns, "gpu_watts": [200.0] * 3}), folder / "telemetry.parquet")
+    pq.write_table(
+        pa.table({"t_ns": times_ns, "gpu_watts": [200.0] * 3}), folder / "telemetry.parquet"
+    )
     found = results.publish(folder).to_json()
     assert found["energy"]["joules"] == pytest.approx(200 * span_s, rel=1e-6)
-    assert found["energy"]["joules_per_token"] == pytest.approx(200 * span_s / found["counts"]["tokens"], rel=1e-6)
+    assert found["energy"]["joules_per_token"] == pytest.approx(
+        200 * span_s / found["counts"]["tokens"], rel=1e-6
+    )
     console = Console(width=80, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115
     show_result(found, folder, console)
     console.file.close()

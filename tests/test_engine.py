@@ -11,11 +11,15 @@ EOS = 0
 
 
 class Counting:
-    """Continues each prompt's last token by counting down; 0 is EOS. Checks that rows are used as promised."""
+    """Continues each prompt's last token by counting down; 0 is EOS. Checks that rows are used as
+    promised.
+    """
 
     def __init__(self, max_rows: int) -> None:
         self.max_rows = max_rows
-        self.rows: list[tuple[int, int] | None] = [None] * max_rows  # (last token fed, next position)
+        self.rows: list[tuple[int, int] | None] = [
+            None
+        ] * max_rows  # (last token fed, next position)
         self.most = 0
         self.prefilled: list[list[int]] = []
 
@@ -134,16 +138,24 @@ def test_without_rows_of_its_own_nobody_joins_a_static_batch():
         engine.step()
     assert runner.prefilled == [[1, 2], [3]]
     assert {i: len(events.done[i].token_ids) for i in range(3)} == {0: 3, 1: 5, 2: 2}
-    assert all([events.first[i], *events.rest.get(i, [])] == events.done[i].token_ids for i in range(3))
+    assert all(
+        [events.first[i], *events.rest.get(i, [])] == events.done[i].token_ids for i in range(3)
+    )
 
 
 @given(
-    st.lists(st.tuples(st.integers(1, 30), st.integers(1, 12), st.integers(1, 9)), min_size=1, max_size=40),
+    st.lists(
+        st.tuples(st.integers(1, 30), st.integers(1, 12), st.integers(1, 9)),
+        min_size=1,
+        max_size=40,
+    ),
     st.integers(1, 8),
     st.integers(1, 40),
 )
 def test_batched_answers_equal_the_answers_one_at_a_time(shapes, max_rows, prefill_tokens):
-    requests = [Request(i, [last] * length, limit) for i, (last, limit, length) in enumerate(shapes)]
+    requests = [
+        Request(i, [last] * length, limit) for i, (last, limit, length) in enumerate(shapes)
+    ]
     _, events, _ = serve(requests, max_rows, prefill_tokens)
     for i, (last, limit, _) in enumerate(shapes):
         expected = list(range(last - 1, -1, -1))[:limit]

@@ -32,14 +32,18 @@ def test_it_counts_cores_and_memory(environment):
     machine = environment["machine"]
     assert machine["memory_bytes"] == psutil.virtual_memory().total
     assert machine["cores_logical"] == psutil.cpu_count()
-    assert machine["cores_allowed"] is None or 1 <= machine["cores_allowed"] <= machine["cores_logical"]
+    assert (
+        machine["cores_allowed"] is None
+        or 1 <= machine["cores_allowed"] <= machine["cores_logical"]
+    )
 
 
 def test_it_names_the_cpu_and_only_flags_that_matter_here(environment):
     machine = environment["machine"]
     assert machine["cpu"]
     assert set(machine["cpu_flags"]) <= {
-        "avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "neon", "asimd", "sve", "bf16",
+        "avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "neon", "asimd",
+        "sve", "bf16",
     }  # fmt: skip
 
 
@@ -56,7 +60,8 @@ def test_settings_of_the_numeric_libraries_are_kept(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["TORCH_HUB_TOKEN", "CUDA_API_KEY", "MKL_SECRET", "TORCH_PASSWORD", "HF_TOKEN", "HOME", "USER"]
+    "name",
+    ["TORCH_HUB_TOKEN", "CUDA_API_KEY", "MKL_SECRET", "TORCH_PASSWORD", "HF_TOKEN", "HOME", "USER"],
 )
 def test_secrets_and_names_of_persons_stay_out(monkeypatch, name):
     monkeypatch.setenv(name, "do-not-tell")
@@ -64,7 +69,9 @@ def test_secrets_and_names_of_persons_stay_out(monkeypatch, name):
 
 
 def test_the_commit_is_that_of_the_checkout(environment):
-    found = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        ["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
     if found.returncode:
         assert environment["git"] is None
     else:
@@ -81,6 +88,11 @@ def test_every_gpu_has_a_name_a_driver_and_memory():
 
 
 def test_describing_imports_no_model_library():
-    code = "import sys; from harness.environment import describe; describe(); print('torch' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    code = (
+        "import sys; from harness.environment import describe; describe(); print('torch' in"
+        " sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert found.stdout.strip() == "False"

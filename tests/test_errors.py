@@ -4,17 +4,30 @@ from harness.errors import BY_NAME, BadInput, HarnessError, RunBroke, SetupFaile
 
 
 def test_an_error_reads_as_four_facts_on_one_line():
-    error = BadInput("scenario server", "target_qps is 0", "it must be above 0", "Pass --target-qps 2.")
-    assert str(error) == "scenario server: target_qps is 0; it must be above 0. Pass --target-qps 2."
-    assert error.facts == ("scenario server", "target_qps is 0", "it must be above 0", "Pass --target-qps 2.")
+    error = BadInput(
+        "scenario server", "target_qps is 0", "it must be above 0", "Pass --target-qps 2."
+    )
+    assert (
+        str(error) == "scenario server: target_qps is 0; it must be above 0. Pass --target-qps 2."
+    )
+    assert error.facts == (
+        "scenario server",
+        "target_qps is 0",
+        "it must be above 0",
+        "Pass --target-qps 2.",
+    )
 
 
 def test_facts_that_are_missing_leave_no_gap():
     assert str(BadInput("reading x", "it is not there")) == "reading x: it is not there."
-    assert str(BadInput("reading x", "not there", todo="Make it.")) == "reading x: not there. Make it."
+    assert (
+        str(BadInput("reading x", "not there", todo="Make it.")) == "reading x: not there. Make it."
+    )
 
 
-@pytest.mark.parametrize(("kind", "code"), [(BadInput, 2), (SetupFailed, 3), (RunBroke, 4), (HarnessError, 4)])
+@pytest.mark.parametrize(
+    ("kind", "code"), [(BadInput, 2), (SetupFailed, 3), (RunBroke, 4), (HarnessError, 4)]
+)
 def test_each_kind_has_its_exit_code(kind, code):
     assert kind.exit_code == code
     assert issubclass(kind, HarnessError)
@@ -32,8 +45,10 @@ def test_an_error_can_be_made_again_from_its_facts():
 def test_an_unknown_name_lists_the_known_ones_and_guesses():
     error = unknown("scenario", "servr", {"server": 1, "offline": 2}, "See `harness list`.")
     assert isinstance(error, BadInput)
-    assert str(error) == (
-        "scenario: 'servr' is not known; known: offline, server. Did you mean 'server'? See `harness list`."
+    assert (
+        str(error)
+        == "scenario: 'servr' is not known; known: offline, server. Did you mean 'server'? See"
+        " `harness list`."
     )
 
 

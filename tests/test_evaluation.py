@@ -1,4 +1,6 @@
-"""The evaluation of a run: what it says, when it is left out, and that a report made later says the same."""
+"""The evaluation of a run: what it says, when it is left out, and that a report made later says the
+same.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from harness.settings import load_config
 from harness.types import Sample
 from reports.terminal import evaluation_text, quality
 
-SAMPLES = [Sample(i, f"question {i}", reference="word " * (i % 7 + 1)) for i in range(40)] + [Sample(40, "no answer known")]
+SAMPLES = [Sample(i, f"question {i}", reference="word " * (i % 7 + 1)) for i in range(40)] + [
+    Sample(40, "no answer known")
+]
 
 
 class Counting:
@@ -28,7 +32,12 @@ class Counting:
     def evaluate(self, answers):
         self.calls.append([index for index, _ in answers])
         tokens = sum(len(text.split()) for _, text in answers)
-        sums = {"nll_nats": tokens / 2, "correct": tokens // 2, "tokens": tokens, "samples": len(answers)}
+        sums = {
+            "nll_nats": tokens / 2,
+            "correct": tokens // 2,
+            "tokens": tokens,
+            "samples": len(answers),
+        }
         return sums | {"left_out": 0, "seconds": 0.5} | self.changes
 
 
@@ -105,15 +114,33 @@ def test_the_figures_of_a_line_are_not_shown_twice():
 
 @pytest.fixture
 def questions(tmp_path):
-    rows = [{"prompt": "why is the sky", "reference": "the sky is blue"}, {"prompt": "a b", "reference": "c d e"}]
+    rows = [
+        {"prompt": "why is the sky", "reference": "the sky is blue"},
+        {"prompt": "a b", "reference": "c d e"},
+    ]
     file = tmp_path / "questions.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return file
 
 
 def run(tmp_path, tiny_llama, questions, **flags):
-    model = {"model": str(tiny_llama), "dataset": str(questions), "max_new_tokens": 4, "min_queries": 4, "in_process": True}
-    config = load_config({"scenario": "offline", "warmup": 0, "evaluate": True, "output_dir": tmp_path, **model, **flags})
+    model = {
+        "model": str(tiny_llama),
+        "dataset": str(questions),
+        "max_new_tokens": 4,
+        "min_queries": 4,
+        "in_process": True,
+    }
+    config = load_config(
+        {
+            "scenario": "offline",
+            "warmup": 0,
+            "evaluate": True,
+            "output_dir": tmp_path,
+            **model,
+            **flags,
+        }
+    )
     with Run(config, silent, progress=False) as made:
         found = made.execute()
     return made.folder, found
@@ -134,15 +161,25 @@ def test_a_run_without_the_flag_has_no_evaluation(tmp_path, tiny_llama, question
     assert "eval_loss" not in found.accuracy
 
 
-def test_a_submission_has_one_evaluation_beside_the_scores_of_its_accuracy_part(tmp_path, tiny_llama, questions):
+def test_a_submission_has_one_evaluation_beside_the_scores_of_its_accuracy_part(
+    tmp_path, tiny_llama, questions
+):
     folder, found = run(tmp_path, tiny_llama, questions, mode="submission")
     assert found.accuracy["eval_samples"] == 2
     assert "tokens_per_sample" in found.accuracy
-    assert "eval_loss" not in json.loads((folder / "accuracy" / "result.json").read_text())["accuracy"]
+    assert (
+        "eval_loss" not in json.loads((folder / "accuracy" / "result.json").read_text())["accuracy"]
+    )
 
 
 def test_a_sut_without_answers_notes_it(tmp_path):
-    flags = {"scenario": "server", "sut": "simulated", "clock": "virtual", "evaluate": True, "output_dir": tmp_path}
+    flags = {
+        "scenario": "server",
+        "sut": "simulated",
+        "clock": "virtual",
+        "evaluate": True,
+        "output_dir": tmp_path,
+    }
     with Run(load_config(flags), silent, progress=False) as made:
         found = made.execute()
     assert found.status == "VALID"
@@ -150,7 +187,15 @@ def test_a_sut_without_answers_notes_it(tmp_path):
 
 
 def test_a_search_is_evaluated_once_at_its_end(tmp_path, tiny_llama, questions):
-    flags = {"scenario": "server", "mode": "find-peak", "target_qps": 1e4, "min_queries": 4, "ttft_limit": "1ms"}
+    flags = {
+        "scenario": "server",
+        "mode": "find-peak",
+        "target_qps": 1e4,
+        "min_queries": 4,
+        "ttft_limit": "1ms",
+    }
     folder, found = run(tmp_path, tiny_llama, questions, **flags)
     assert found.accuracy["eval_samples"] == 2
-    assert "eval_loss" not in json.loads((folder / "step_01" / "result.json").read_text())["accuracy"]
+    assert (
+        "eval_loss" not in json.loads((folder / "step_01" / "result.json").read_text())["accuracy"]
+    )

@@ -12,7 +12,22 @@ from harness.types import Sample
 from tests.scenario_helpers import Row, hand_log
 
 words = st.sampled_from(
-    ["the", "The", "a", "An", "cat", "cats", "U.S.", "it's", "42", "—", "Paris,", "theatre", "x_y", "(an)"]
+    [
+        "the",
+        "The",
+        "a",
+        "An",
+        "cat",
+        "cats",
+        "U.S.",
+        "it's",
+        "42",
+        "—",
+        "Paris,",
+        "theatre",
+        "x_y",
+        "(an)",
+    ]
 )
 texts = st.lists(words, max_size=7).map(" ".join)
 
@@ -20,7 +35,10 @@ texts = st.lists(words, max_size=7).map(" ".join)
 def scored(rows, references):
     samples = [Sample(i, "?", reference=reference) for i, reference in enumerate(references)]
     log = hand_log(rows)
-    return [(m.name, m.value, m.unit, m.n) for m in exact_match(log, samples, np.flatnonzero(log.completed))]
+    return [
+        (m.name, m.value, m.unit, m.n)
+        for m in exact_match(log, samples, np.flatnonzero(log.completed))
+    ]
 
 
 def f1_of_lists(ours, theirs):
@@ -44,7 +62,10 @@ def words_of(text):
 @given(texts, texts)
 def test_scores_equal_a_second_reading_of_the_definition(text, reference):
     ours, theirs = words_of(text), words_of(reference)
-    assert score(text, reference) == (float(ours == theirs), pytest.approx(f1_of_lists(ours, theirs)))
+    assert score(text, reference) == (
+        float(ours == theirs),
+        pytest.approx(f1_of_lists(ours, theirs)),
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,9 +111,17 @@ def test_no_text_is_too_odd(text, reference):
 
 
 def test_means_are_in_percent_and_empty_answers_count():
-    rows = [Row(text="Paris"), Row(text="in Rome"), Row(ids=(), ttft=None), Row(text="no", finish="error")]
+    rows = [
+        Row(text="Paris"),
+        Row(text="in Rome"),
+        Row(ids=(), ttft=None),
+        Row(text="no", finish="error"),
+    ]
     found = scored(rows, ["Paris", "Rome", "Oslo", "Bern"])
-    assert found == [("exact_match", round(100 / 3, 4), "%", 3), ("token_f1", round(100 * (1 + 2 / 3) / 3, 4), "F x 100", 3)]
+    assert found == [
+        ("exact_match", round(100 / 3, 4), "%", 3),
+        ("token_f1", round(100 * (1 + 2 / 3) / 3, 4), "F x 100", 3),
+    ]
 
 
 def test_long_references_are_left_out_and_a_set_of_them_has_no_such_metric():

@@ -1,7 +1,9 @@
-"""Does the search try LoadGen's rates, to the last bits and in its order? Does it always end, and where?
+"""Does the search try LoadGen's rates, to the last bits and in its order? Does it always end, and
+where?
 
-The wheel's rates are read from its log: with one query a run, `generated_query_duration` is the first draw over the rate,
-in nanoseconds. Nobody waits for it (the next query would be due then), so slow rates give it as many digits as a double has.
+The wheel's rates are read from its log: with one query a run, `generated_query_duration` is the
+first draw over the rate, in nanoseconds. Nobody waits for it (the next query would be due then), so
+slow rates give it as many digits as a double has.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ from scenarios.server import Server
 from tests.loadgen_logs import SEEDS, official_loadgen
 from tests.scenario_helpers import run_settings
 
-TOKENS_IF_MET, TOKENS_IF_MISSED = 10_001, 2  # the same 200 us after the first token are 20 ns or 200 us per token
+TOKENS_IF_MET, TOKENS_IF_MISSED = (
+    10_001,
+    2,
+)  # the same 200 us after the first token are 20 ns or 200 us per token
 LONGEST = 200  # runs of a search against the wheel
 rates = st.floats(-9, 6).map(lambda exponent: 10.0**exponent)
 
@@ -58,28 +63,33 @@ def wheel(official, base, outcomes, decimals=1, step=1.0, queries=1):
         "delays_us": [200], "hold": LONGEST * queries + 1,
         "settings": SEEDS | {
             "server_target_qps": base, "min_query_count": queries, "min_duration_ms": 0,
-            "server_find_peak_qps_decimals_of_precision": decimals, "server_find_peak_qps_boundary_step_size": step,
-            "use_token_latencies": True, "ttft_latency": 10**15, "tpot_latency": 100_000,
+            "server_find_peak_qps_decimals_of_precision": decimals,
+            "server_find_peak_qps_boundary_step_size": step, "use_token_latencies": True,
+            "ttft_latency": 10**15, "tpot_latency": 100_000,
         },
     })  # fmt: skip
     return logs
 
 
 def logged(logs, key):
-    """The values of `key`, in order (as text: with a single query LoadGen writes numbers that are no JSON)."""
+    """The values of `key`, in order (as text: with a single query LoadGen writes numbers that are
+    no JSON).
+    """
     return re.findall(rf'"key": "{key}", "value": (.*?), "time_ms"', logs[DETAIL])
 
 
 def schedule(qps, queries=1):
     seeds = Seeds(SEEDS["qsl_rng_seed"], SEEDS["sample_index_rng_seed"], SEEDS["schedule_rng_seed"])
-    s = run_settings(seeds=seeds, num_samples=20, performance_samples=10, target_qps=qps, min_queries=queries)
+    s = run_settings(
+        seeds=seeds, num_samples=20, performance_samples=10, target_qps=qps, min_queries=queries
+    )
     return Server().schedule(s)
 
 
 @st.composite
 def searches(draw):
-    """A base rate, outcomes, decimals and step for which the wheel ends: it halves for ever where doubles end, and crashes
-    if no halving is left to do.
+    """A base rate, outcomes, decimals and step for which the wheel ends: it halves for ever where
+    doubles end, and crashes if no halving is left to do.
     """
     base, step = draw(rates), draw(st.sampled_from([1.0, 0.5, 0.1]) | st.floats(0.01, 4.0))
     outcomes = [True, *draw(st.lists(st.booleans(), max_size=30))]
@@ -95,12 +105,16 @@ def searches(draw):
 
 @hypothesis_settings(max_examples=25, deadline=None)
 @given(searches())
-@example((4.509e-08, [True], {"decimals": 12, "step": 3.7}))  # low + (high - low) / 2 is not (low + high) / 2 here
+@example(
+    (4.509e-08, [True], {"decimals": 12, "step": 3.7})
+)  # low + (high - low) / 2 is not (low + high) / 2 here
 def test_the_rates_are_the_wheels(official, asked):
     base, outcomes, rule = asked
     tried = search(base, answers(outcomes), **rule)
     logs = wheel(official, base, outcomes, **rule)
-    assert logged(logs, "generated_query_duration") == [str(schedule(qps).duration_ns) for qps, _ in tried]
+    assert logged(logs, "generated_query_duration") == [
+        str(schedule(qps).duration_ns) for qps, _ in tried
+    ]
     found = re.search(r"Found peak performance field: ([\d.]+)", logs[DETAIL])
     assert found is not None
     assert found[1] == f"{peak_qps(tried):f}"
@@ -111,13 +125,15 @@ def test_the_log_of_a_slow_rate_tells_doubles_apart(qps):
     assert schedule(qps).duration_ns != schedule(qps * (1 + 2**-50)).duration_ns
 
 
-def test_each_run_repeats_samples_and_stretches_arrivals_and_the_set_is_loaded_again_until_the_first_miss(official):
+def test_each_run_repeats_samples_stretches_arrivals_and_loads_again_until_a_miss(official):
     outcomes = [True, True, True, False, True, False, True]
     tried = search(4000.0, answers(outcomes), decimals=0)
     logs = wheel(official, 4000.0, outcomes, decimals=0, queries=4)
     issued = [index for _, _, index, *_ in sorted(logs["events"]["samples"])]
     assert issued == schedule(4000.0, 4).indices.ravel().tolist() * len(tried)
-    assert logged(logs, "generated_query_duration") == [str(schedule(qps, 4).duration_ns) for qps, _ in tried]
+    assert logged(logs, "generated_query_duration") == [
+        str(schedule(qps, 4).duration_ns) for qps, _ in tried
+    ]
     loaded = str(schedule(4000.0).loaded).replace(" ", "")
     assert logged(logs, "loaded_qsl_set") == [loaded] * (4 + 1)
 
@@ -129,7 +145,10 @@ def test_the_report_is_that_of_the_peak_judged_in_full(official):
     assert logged(logs, "effective_target_qps") == ["100"]
     assert logged(logs, "result_query_count") == ["1"]
     assert logged(logs, "result_perf_constraints_met") == ["true"]
-    assert (logged(logs, "early_stopping_met"), logged(logs, "result_validity")) == (["false"], ['"INVALID"'])
+    assert (logged(logs, "early_stopping_met"), logged(logs, "result_validity")) == (
+        ["false"],
+        ['"INVALID"'],
+    )
 
 
 def test_a_base_rate_that_fails_ends_both(official):
@@ -147,7 +166,8 @@ def test_a_base_rate_that_fails_ends_both(official):
 def test_doubled_until_it_fails_then_halved():
     tried = search(10.0, lambda qps: qps <= 33.0, decimals=0)
     assert tried == [
-        (10.0, True), (20.0, True), (40.0, False), (30.0, True), (35.0, False), (32.5, True), (33.75, False),
+        (10.0, True), (20.0, True), (40.0, False), (30.0, True), (35.0, False), (32.5, True),
+        (33.75, False),
     ]  # fmt: skip
     assert peak_qps(tried) == 32.5
 

@@ -1,4 +1,6 @@
-"""What `harness plan` says of a run's length: the condition that decides it, and the shortest valid run."""
+"""What `harness plan` says of a run's length: the condition that decides it, and the shortest valid
+run.
+"""
 
 import pytest
 
@@ -20,7 +22,8 @@ def said(scenario, **changes):
     [
         ({"min_queries": 64, "min_duration_ns": 0}, "min_queries: 64 queries"),
         ({"min_queries": 64, "min_duration_ns": 60 * S}, "min_duration: "),
-        ({"min_queries": 64, "min_duration_ns": 0, "equal_issue": True, "num_samples": 200, "performance_samples": 200},
+        ({"min_queries": 64, "min_duration_ns": 0, "equal_issue": True, "num_samples": 200,
+                "performance_samples": 200},
          "equal issue (whole rounds of 200 samples): 200 queries"),
     ],
 )  # fmt: skip
@@ -34,18 +37,28 @@ def test_a_closed_loop_is_as_long_as_its_count_or_its_duration(scenario):
     assert said(scenario, target_qps=2.0, min_queries=64, samples_per_query=n)["length"].startswith(
         "min_queries: 64 queries, 32 s"
     )
-    long = said(scenario, target_qps=2.0, min_queries=64, min_duration_ns=600 * S, samples_per_query=n)
+    long = said(
+        scenario, target_qps=2.0, min_queries=64, min_duration_ns=600 * S, samples_per_query=n
+    )
     assert long["length"] == "min_duration: 600 s, about 1,200 queries at the expected rate"
 
 
 def test_equal_issue_in_single_stream_says_how_many_it_asks_for():
-    found = said(SingleStream, target_qps=1.0, min_queries=64, equal_issue=True, num_samples=100, performance_samples=100)
+    found = said(
+        SingleStream,
+        target_qps=1.0,
+        min_queries=64,
+        equal_issue=True,
+        num_samples=100,
+        performance_samples=100,
+    )
     assert found["length"].startswith("equal issue asks for 100 queries")
 
 
 def test_offline_is_sized_by_its_duration_at_the_expected_rate():
-    assert said(Offline, target_qps=5.0, min_queries=64, min_duration_ns=60 * S)["length"] == (
-        "min_duration at the expected rate: 330 samples, 66 s at the expected 5/s"
+    assert (
+        said(Offline, target_qps=5.0, min_queries=64, min_duration_ns=60 * S)["length"]
+        == "min_duration at the expected rate: 330 samples, 66 s at the expected 5/s"
     )
 
 

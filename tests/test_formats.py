@@ -1,4 +1,6 @@
-"""Is each published dataset told by its columns, and are its prompts, references and labels what people expect?"""
+"""Is each published dataset told by its columns, and are its prompts, references and labels what
+people expect?
+"""
 
 import csv
 import io
@@ -12,7 +14,12 @@ from accuracy.datasets.files import load_dataset
 from accuracy.datasets.formats import NAMES
 from harness.errors import BadInput
 
-GSM8K = [{"question": "Two hens lay 3 eggs each. How many?", "answer": "2 * 3 = <<2*3=6>>6 eggs.\n#### 6"}]
+GSM8K = [
+    {
+        "question": "Two hens lay 3 eggs each. How many?",
+        "answer": "2 * 3 = <<2*3=6>>6 eggs.\n#### 6",
+    }
+]
 MATH500 = [
     {
         "problem": "What is $1+1$?",
@@ -24,7 +31,12 @@ MATH500 = [
     }
 ]
 MMLU = [
-    {"question": "Which is a metal?", "subject": "chemistry", "choices": ["Neon", "Iron", "Sulfur", "Argon"], "answer": 1}
+    {
+        "question": "Which is a metal?",
+        "subject": "chemistry",
+        "choices": ["Neon", "Iron", "Sulfur", "Argon"],
+        "answer": 1,
+    }
 ]
 MMLU_PROMPT = "Which is a metal?\nA. Neon\nB. Iron\nC. Sulfur\nD. Argon\nAnswer:"
 ORCA = [
@@ -59,7 +71,9 @@ def save(tmp_path):
         if ending == ".parquet":
             pq.write_table(pa.Table.from_pylist(rows), path)
         else:
-            path.write_text(json.dumps(rows) if ending == ".json" else "\n".join(map(json.dumps, rows)))
+            path.write_text(
+                json.dumps(rows) if ending == ".json" else "\n".join(map(json.dumps, rows))
+            )
         return str(path)
 
     return save
@@ -80,14 +94,28 @@ def complaint(name, **options):
     ("rows", "name", "prompt", "reference", "labels"),
     [
         (GSM8K, "gsm8k", GSM8K[0]["question"], GSM8K[0]["answer"], ()),
-        (MATH500, "math500", "What is $1+1$?", "We add: $\\boxed{2}$.", (("subject", "Prealgebra"), ("level", "1"))),
+        (
+            MATH500,
+            "math500",
+            "What is $1+1$?",
+            "We add: $\\boxed{2}$.",
+            (("subject", "Prealgebra"), ("level", "1")),
+        ),
         (MMLU, "mmlu", MMLU_PROMPT, "B", (("subject", "chemistry"),)),
         (ORCA, "openorca", "You are kind.\n\nWhy?", "So.", (("origin", "cot"),)),
         (CNN, "cnn-dailymail", "Sum up.\nArticle: A {odd} day.\nSummary: ", "Odd.", ()),
-        (HUB, "cnn-dailymail", "Summarise the article in at most three sentences.\n\nA long day.", "Long .", ()),
+        (
+            HUB,
+            "cnn-dailymail",
+            "Summarise the article in at most three sentences.\n\nA long day.",
+            "Long .",
+            (),
+        ),
     ],
 )
-def test_a_dataset_is_told_by_its_columns_or_by_its_name(save, ending, rows, name, prompt, reference, labels):
+def test_a_dataset_is_told_by_its_columns_or_by_its_name(
+    save, ending, rows, name, prompt, reference, labels
+):
     path = save(rows, ending)
     told, named = load(path), load(f"{name}:{path}")
     sample = told.samples[0]
@@ -96,7 +124,9 @@ def test_a_dataset_is_told_by_its_columns_or_by_its_name(save, ending, rows, nam
     assert told.source["format"] == named.source["format"] == name
 
 
-@pytest.mark.parametrize(("rows", "ids"), [(ORCA, (1, 518, 29871)), (CNN, (7,)), (HUB, None), (GSM8K, None)])
+@pytest.mark.parametrize(
+    ("rows", "ids"), [(ORCA, (1, 518, 29871)), (CNN, (7,)), (HUB, None), (GSM8K, None)]
+)
 def test_token_ids_come_along(save, rows, ids):
     assert load(save(rows, ".json")).samples[0].prompt_ids == ids
 
@@ -107,7 +137,8 @@ def test_token_ids_belong_to_the_format_s_own_prompt(save):
 
 
 @pytest.mark.parametrize(
-    ("ids", "found"), [([1, "x"], "str"), ([-1], "-1"), ("12", "str"), ([1.5], "float"), ([True], "bool")]
+    ("ids", "found"),
+    [([1, "x"], "str"), ([-1], "-1"), ("12", "str"), ([1.5], "float"), ([True], "bool")],
 )
 def test_token_ids_are_whole_numbers(save, ids, found):
     text = complaint(save([{**ORCA[0], "tok_input": ids}], ".jsonl"))
@@ -123,7 +154,11 @@ def test_the_licence_is_certain_only_where_the_user_names_the_dataset(save):
 
 def test_a_table_with_a_prompt_is_read_as_it_always_was(save):
     loaded = load(save([{**GSM8K[0], "prompt": "x", "reference": "y"}], ".jsonl"))
-    assert (loaded.samples[0].prompt, loaded.samples[0].reference, loaded.source["format"]) == ("x", "y", "table")
+    assert (loaded.samples[0].prompt, loaded.samples[0].reference, loaded.source["format"]) == (
+        "x",
+        "y",
+        "table",
+    )
 
 
 def test_columns_that_are_named_leave_nothing_to_be_told(save):
@@ -133,13 +168,19 @@ def test_columns_that_are_named_leave_nothing_to_be_told(save):
 
 def test_questions_without_the_mark_are_questions(save):
     loaded = load(save([{"question": "x", "answer": "y"}], ".jsonl"))
-    assert (loaded.samples[0].prompt, loaded.samples[0].reference, loaded.source["format"]) == ("x", "y", "questions")
+    assert (loaded.samples[0].prompt, loaded.samples[0].reference, loaded.source["format"]) == (
+        "x",
+        "y",
+        "questions",
+    )
 
 
 def test_gsm8k_without_the_mark_is_a_complaint_if_it_is_named(save):
     path = save([*GSM8K, {"question": "x", "answer": "y"}], ".jsonl")
     for name in (path, f"gsm8k:{path}"):
-        assert complaint(name).startswith("dataset rows.jsonl, line 2, column 'answer': no '#### n' at its end;")
+        assert complaint(name).startswith(
+            "dataset rows.jsonl, line 2, column 'answer': no '#### n' at its end;"
+        )
 
 
 def test_a_solution_without_a_box_gets_one(save):
@@ -152,10 +193,14 @@ def test_a_solution_without_a_box_gets_one(save):
 
 def test_mmlu_s_own_files_have_no_header(tmp_path):
     text = io.StringIO()
-    csv.writer(text).writerows([["Which is a metal?", "Neon", "Iron", "Sulfur", "Argon", "B"], ["One, two?", *"1234", "D"]])
+    csv.writer(text).writerows(
+        [["Which is a metal?", "Neon", "Iron", "Sulfur", "Argon", "B"], ["One, two?", *"1234", "D"]]
+    )
     (tmp_path / "high_school_chemistry_test.csv").write_text(text.getvalue())
     for prefix in ("", "mmlu:"):
-        loaded = load(f"{prefix}{tmp_path}/high_school_chemistry_test.csv", labels=["subject", "split"])
+        loaded = load(
+            f"{prefix}{tmp_path}/high_school_chemistry_test.csv", labels=["subject", "split"]
+        )
         assert [(s.prompt, s.reference) for s in loaded.samples] == [
             (MMLU_PROMPT, "B"),
             ("One, two?\nA. 1\nB. 2\nC. 3\nD. 4\nAnswer:", "D"),
@@ -180,7 +225,9 @@ def test_mmlu_with_a_header_is_read_too(tmp_path):
     ],
 )
 def test_a_question_with_impossible_choices_is_named(save, change, found):
-    assert f"dataset rows.jsonl, line 2, {found}" in complaint(save([MMLU[0], {**MMLU[0], **change}], ".jsonl"))
+    assert f"dataset rows.jsonl, line 2, {found}" in complaint(
+        save([MMLU[0], {**MMLU[0], **change}], ".jsonl")
+    )
 
 
 # ---- OpenOrca and CNN/DailyMail
@@ -218,27 +265,39 @@ def test_texts_are_their_own_prompts(save, ending):
 
 
 def test_tinystories_has_a_licence_by_its_name(tmp_path):
-    (tmp_path / "TinyStories-valid.txt").write_text("Once.\nThen.\n<|endoftext|>\nTwice.\n<|endoftext|>\n")
+    (tmp_path / "TinyStories-valid.txt").write_text(
+        "Once.\nThen.\n<|endoftext|>\nTwice.\n<|endoftext|>\n"
+    )
     loaded = load(f"tinystories:{tmp_path}/TinyStories-valid.txt")
     assert [s.prompt for s in loaded.samples] == ["Once.\nThen.", "Twice."]
-    assert (loaded.source["format"], loaded.source["licence"]) == ("tinystories", "CDLA-Sharing-1.0")
+    assert (loaded.source["format"], loaded.source["licence"]) == (
+        "tinystories",
+        "CDLA-Sharing-1.0",
+    )
 
 
 # ---- names
 
 
 def test_a_file_that_is_not_what_it_is_called_says_what_is_needed(save):
-    assert complaint("mmlu:" + save(GSM8K, ".jsonl")) == (
-        "dataset rows.jsonl as mmlu, line 1: its columns are question, answer; "
+    assert (
+        complaint("mmlu:" + save(GSM8K, ".jsonl"))
+        == "dataset rows.jsonl as mmlu, line 1: its columns are question, answer; "
         "needed: question, choices, answer or question, A, B, C, D, answer. Check the file."
     )
 
 
 def test_a_missing_column_in_a_later_row_is_named(save):
     text = complaint(save([HUB[0], {"article": "x"}], ".jsonl"))
-    assert text.startswith("dataset rows.jsonl, line 2: column: 'highlights' is not known; known: article.")
+    assert text.startswith(
+        "dataset rows.jsonl, line 2: column: 'highlights' is not known; known: article."
+    )
 
 
 def test_an_unknown_format_lists_the_known(save):
     text = complaint("mml:" + save(MMLU, ".jsonl"))
-    assert text == f"dataset format: 'mml' is not known; known: {', '.join(sorted(NAMES))}. Did you mean 'mmlu'?"
+    assert (
+        text
+        == f"dataset format: 'mml' is not known; known: {', '.join(sorted(NAMES))}. Did you mean"
+        " 'mmlu'?"
+    )

@@ -18,7 +18,10 @@ pd = pytest.importorskip("pandas")
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 ids = st.lists(st.integers(0, 2**31 - 1), max_size=5)
 tables = st.lists(
-    st.tuples(texts, st.integers(-(2**63), 2**63 - 1), ids, st.floats(allow_nan=False), st.booleans()), max_size=6
+    st.tuples(
+        texts, st.integers(-(2**63), 2**63 - 1), ids, st.floats(allow_nan=False), st.booleans()
+    ),
+    max_size=6,
 )
 with_folder = hypothesis_settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
@@ -52,8 +55,12 @@ def test_a_frame_comes_back_as_it_was_written(back, table, protocol, kind):
 
 @pytest.mark.parametrize("version", ["15.pkl", "22.pkl", "22.pkl.gz"])
 def test_frames_of_older_pandas_are_read(request, version):
-    """Written by pandas 1.5.3 with numpy 1.24, and by pandas 2.2.3 with numpy 2.0, by `to_pickle` and nothing else."""
-    loaded = load_dataset(str(request.config.rootpath / "tests" / "data" / f"openorca_pandas{version}"), 8)
+    """Written by pandas 1.5.3 with numpy 1.24, and by pandas 2.2.3 with numpy 2.0, by `to_pickle`
+    and nothing else.
+    """
+    loaded = load_dataset(
+        str(request.config.rootpath / "tests" / "data" / f"openorca_pandas{version}"), 8
+    )
     assert [(s.prompt, s.reference, s.prompt_ids, s.labels) for s in loaded.samples] == [
         ("What?", "That.", (1, 2, 3), (("origin", "cot"),)),
         ("You are kind.\n\nWhy é?", "So.", (4, 5), (("origin", "flan"),)),
@@ -64,12 +71,19 @@ def test_frames_of_older_pandas_are_read(request, version):
 def test_rows_keep_their_order_whatever_their_index_says(back):
     frame = pd.DataFrame({"a": list("wxyz"), "b": range(4)})
     assert [row["a"] for row in back(frame.iloc[[2, 0, 3]])] == ["y", "w", "z"]
-    assert [row["a"] for row in back(frame.set_index("b").sort_values("a", ascending=False))] == ["z", "y", "x", "w"]
+    assert [row["a"] for row in back(frame.set_index("b").sort_values("a", ascending=False))] == [
+        "z",
+        "y",
+        "x",
+        "w",
+    ]
     assert [row["a"] for row in back(pd.concat([frame, frame]))] == [*"wxyz", *"wxyz"]
 
 
 def test_columns_of_many_kinds_and_orders(back):
-    frame = pd.DataFrame({"a": [1, 2], "x": [1.5, 2], "b": [3, 4], "y": [0.5, 1], "z": ["q", None]})[["y", "b", "z", "a"]]
+    frame = pd.DataFrame(
+        {"a": [1, 2], "x": [1.5, 2], "b": [3, 4], "y": [0.5, 1], "z": ["q", None]}
+    )[["y", "b", "z", "a"]]
     frame["tiny"], frame["yes"] = np.array([-1, 7], np.int8), [True, False]
     assert back(frame) == [
         {"y": 0.5, "b": 3, "z": "q", "a": 1, "tiny": -1, "yes": True},
@@ -104,7 +118,10 @@ def test_texts_of_every_kind_and_what_is_missing(back, kind, protocol):
 
 
 def test_a_list_of_dicts_is_a_table_too(back):
-    assert back([{"prompt": "x", "n": 1}, {"prompt": "y"}]) == [{"prompt": "x", "n": 1}, {"prompt": "y"}]
+    assert back([{"prompt": "x", "n": 1}, {"prompt": "y"}]) == [
+        {"prompt": "x", "n": 1},
+        {"prompt": "y"},
+    ]
 
 
 def test_pandas_is_not_needed(back, monkeypatch):
@@ -140,7 +157,9 @@ def test_what_is_no_plain_table_is_refused_by_name(back, value, found):
 
 
 def test_a_frame_with_any_byte_changed_is_read_or_refused(back):
-    """Every byte of two frames, changed in one of three ways: never anything but rows or BadInput."""
+    """Every byte of two frames, changed in one of three ways: never anything but rows or
+    BadInput.
+    """
     frame = pd.DataFrame({"a": ["x", None], "b": [1, 2], "c": pd.Series([[1], [2]], dtype=object)})
     for data in (pickle.dumps(frame, 5), pickle.dumps(frame.astype({"a": object}), 2)):
         for at in range(len(data)):

@@ -31,8 +31,17 @@ def test_a_number_becomes_another_of_as_many_digits(number, seed):
 
 def test_an_opening_is_put_in_other_words():
     forms = {fresh("Why does bread rise?", Random(seed)) for seed in range(40)}
-    assert forms == {f"Why {word} does bread rise?" for word in ("exactly", "precisely", "actually", "really")}
-    assert fresh("How many legs has a spider?", Random(1)).split()[1:] == ["how", "many", "legs", "has", "a", "spider?"]
+    assert forms == {
+        f"Why {word} does bread rise?" for word in ("exactly", "precisely", "actually", "really")
+    }
+    assert fresh("How many legs has a spider?", Random(1)).split()[1:] == [
+        "how",
+        "many",
+        "legs",
+        "has",
+        "a",
+        "spider?",
+    ]
     assert fresh("Explain why ice floats.", Random(1)) == "Describe why ice floats."
     assert fresh("Listless eyes", Random(1)) is None
 

@@ -1,4 +1,6 @@
-"""Ratios with intervals, verdicts at limits: against scipy's own paired bootstrap, against coverage, and on the edges."""
+"""Ratios with intervals, verdicts at limits: against scipy's own paired bootstrap, against
+coverage, and on the edges.
+"""
 
 import math
 
@@ -51,7 +53,9 @@ def test_the_interval_is_scipys_paired_percentile_bootstrap(n):
 
 
 def test_it_covers_the_truth_about_as_often_as_it_says():
-    """True ratio 0.98; 300 experiments of 100 samples; a 95 % interval misses 15 of them, give or take."""
+    """True ratio 0.98; 300 experiments of 100 samples; a 95 % interval misses 15 of them, give or
+    take.
+    """
     found = [one(*drawn(100, seed=i, loss=0.02)) for i in range(300)]
     misses = sum(not r.low <= 0.98 <= r.high for r in found)
     assert 4 <= misses <= 33
@@ -60,8 +64,12 @@ def test_it_covers_the_truth_about_as_often_as_it_says():
 def test_the_same_scores_give_the_same_interval_and_the_same_draw_serves_every_ratio():
     candidate, reference = drawn(50)
     pair = ratios({"a": candidate, "b": 2 * candidate}, {"a": reference, "b": reference}, 200)
-    assert pair == ratios({"a": candidate, "b": 2 * candidate}, {"a": reference, "b": reference}, 200)
-    assert (pair[1].low, pair[1].high) == pytest.approx((2 * pair[0].low, 2 * pair[0].high), rel=1e-12)
+    assert pair == ratios(
+        {"a": candidate, "b": 2 * candidate}, {"a": reference, "b": reference}, 200
+    )
+    assert (pair[1].low, pair[1].high) == pytest.approx(
+        (2 * pair[0].low, 2 * pair[0].high), rel=1e-12
+    )
 
 
 scores = st.lists(st.floats(0, 1), min_size=2, max_size=20).map(np.array)
@@ -75,7 +83,9 @@ def test_equal_scores_are_exactly_1_and_pass_everywhere(values):
     assert call(found, 1.0) == Call("PASS", "PASS")
 
 
-@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.01, 1)), min_size=2, max_size=20).map(np.array))
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0.01, 1)), min_size=2, max_size=20).map(np.array)
+)
 @settings(max_examples=50, deadline=None)
 def test_no_interval_leaves_the_range_of_the_single_ratios(pairs):
     found = one(pairs[:, 0], pairs[:, 1], resamples=100)
@@ -166,7 +176,11 @@ def test_so_many_more_samples_do_decide_it():
 numbers = st.floats(0.5, 1.5)
 
 
-@given(st.tuples(numbers, numbers, numbers).map(sorted), st.tuples(numbers, numbers).map(sorted), st.integers(2, 10**6))
+@given(
+    st.tuples(numbers, numbers, numbers).map(sorted),
+    st.tuples(numbers, numbers).map(sorted),
+    st.integers(2, 10**6),
+)
 def test_verdicts_agree_with_one_another(ends, limits, n):
     low, value, high = ends
     easy, hard = (call(ratio(value, low, high, n), limit) for limit in limits)
@@ -192,7 +206,10 @@ P, F, U = Call("PASS", "PASS"), Call("FAIL", "FAIL"), Call("UNDECIDED", "PASS", 
         ([U, Call("UNDECIDED", "PASS", 900)], Call("UNDECIDED", "PASS", 900)),  # all have to pass
         ([U, Call("UNDECIDED", "FAIL", 100)], Call("UNDECIDED", "FAIL", 100)),  # one FAIL is enough
         ([U, Call("UNDECIDED", "PASS", None)], Call("UNDECIDED", "PASS", None)),
-        ([Call("UNDECIDED", "FAIL", None), Call("UNDECIDED", "FAIL", 50)], Call("UNDECIDED", "FAIL", 50)),
+        (
+            [Call("UNDECIDED", "FAIL", None), Call("UNDECIDED", "FAIL", 50)],
+            Call("UNDECIDED", "FAIL", 50),
+        ),
         ([P, Call("UNDECIDED", "UNDECIDED")], Call("UNDECIDED", "UNDECIDED")),
         ([], Call("UNDECIDED", "UNDECIDED")),
     ],
@@ -207,8 +224,14 @@ def test_several_are_joined_by_the_worst(calls, joined):
 @pytest.mark.parametrize(
     ("name", "least"),
     [
-        ("llama2-70b-99.9", {"rouge1": 44.3867688, "rouge2": 22.0131648, "rougeL": 28.5875838, "tokens": 265.005}),
-        ("llama3.1-8b", {"rouge1": 38.391408, "rouge2": 15.748425, "rougeL": 24.250743, "rougeLsum": 35.43507}),
+        (
+            "llama2-70b-99.9",
+            {"rouge1": 44.3867688, "rouge2": 22.0131648, "rougeL": 28.5875838, "tokens": 265.005},
+        ),
+        (
+            "llama3.1-8b",
+            {"rouge1": 38.391408, "rouge2": 15.748425, "rougeL": 24.250743, "rougeLsum": 35.43507},
+        ),
         ("llama3.1-8b-edge", {"characters": 2_746_001.7 / 5000}),
         ("mixtral-8x7b", {"tokens": 130.356}),
         ("llama3.1-405b", {"rougeL": 21.449934, "tokens": 616.212}),

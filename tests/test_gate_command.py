@@ -1,4 +1,6 @@
-"""The gate as users meet it: finished or made runs in; verdict, exit code, gate.json and the page out."""
+"""The gate as users meet it: finished or made runs in; verdict, exit code, gate.json and the page
+out.
+"""
 
 import copy
 import json
@@ -36,20 +38,33 @@ def answers(text=ANSWER, n=N):
 
 def dataset(folder, n=N, with_answers=True):
     file = folder / "questions.jsonl"
-    rows = [{"prompt": f"question {i}"} | ({"reference": ANSWER.format(i)} if with_answers else {}) for i in range(n)]
+    rows = [
+        {"prompt": f"question {i}"} | ({"reference": ANSWER.format(i)} if with_answers else {})
+        for i in range(n)
+    ]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return file
 
 
 def make(folder, texts, variant="fp32", file=None, tokens=8, facts=None, **flags):
-    """The folder of an accuracy run in which a local model gave these `texts` to the questions of `file`, in its order."""
+    """The folder of an accuracy run in which a local model gave these `texts` to the questions of
+    `file`, in its order.
+    """
     file, base = file or dataset(folder, len(texts)), bare(len(texts), tokens, tuple(flags.items()))
     made = Path(shutil.copytree(base, folder / f"{variant}_{len(list(folder.iterdir()))}"))
     log, known = runlog.read_log(made)
     log.texts = {k: texts[index] for k, index in enumerate(log.index.tolist())}
     known.sut |= facts or {}
     runlog.write_log(made, log, known)
-    edit(made / "settings.json", "config", sut="local", model="m", variant=variant, dataset=str(file), sut_options={})
+    edit(
+        made / "settings.json",
+        "config",
+        sut="local",
+        model="m",
+        variant=variant,
+        dataset=str(file),
+        sut_options={},
+    )
     edit(made / "settings.json", "dataset", **load_dataset(str(file), 32).source)
     return made
 
@@ -60,8 +75,16 @@ _STORE = tempfile.TemporaryDirectory()
 @cache
 def bare(n, tokens, flags):
     """The run of the simulated SUT that such a folder is made from, once for all tests."""
-    given = {"scenario": "offline", "mode": "accuracy", "sut": "simulated", "clock": "virtual", "output_dir": _STORE.name}
-    config = load_config(given | dict(flags) | {"num_samples": n, "sut_options": {"tokens": tokens}})
+    given = {
+        "scenario": "offline",
+        "mode": "accuracy",
+        "sut": "simulated",
+        "clock": "virtual",
+        "output_dir": _STORE.name,
+    }
+    config = load_config(
+        given | dict(flags) | {"num_samples": n, "sut_options": {"tokens": tokens}}
+    )
     with Run(config, lambda text: None, progress=False) as run:
         run.execute()
     return run.folder
@@ -76,7 +99,15 @@ def edit(path, key, **changes):
 def invoke(reference, *candidates, flags=()):
     """(exit code, gate.json or None, what was said)."""
     out = os.path.join(os.path.dirname(reference), "out")
-    words = ["gate", "--reference", reference, "--candidates", ",".join(map(str, candidates)), "--output-dir", out]
+    words = [
+        "gate",
+        "--reference",
+        reference,
+        "--candidates",
+        ",".join(map(str, candidates)),
+        "--output-dir",
+        out,
+    ]
     done = CliRunner().invoke(app, [*map(str, words), "--resamples", "500", *flags, "--json"])
     lines = done.stdout.splitlines()
     return done.exit_code, json.loads(lines[-1]) if lines else None, done.stderr
@@ -96,12 +127,20 @@ def screen(found, width=80):
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory):
-    """Reference, an equal candidate, one that lost much, one that lost something here and won something there."""
+    """Reference, an equal candidate, one that lost much, one that lost something here and won
+    something there.
+    """
     folder = tmp_path_factory.mktemp("runs")
     mixed = [text.replace("alpha", "x") if i % 3 else text for i, text in enumerate(answers())]
-    reference = [text.replace("beta", "y") if i % 3 == 0 else text for i, text in enumerate(answers())]
+    reference = [
+        text.replace("beta", "y") if i % 3 == 0 else text for i, text in enumerate(answers())
+    ]
     mixed[7] = ""
-    folders = [make(folder, reference), make(folder, reference, "bf16"), make(folder, answers(COSTLY), "nf4")]
+    folders = [
+        make(folder, reference),
+        make(folder, reference, "bf16"),
+        make(folder, answers(COSTLY), "nf4"),
+    ]
     code, found, said = invoke(*folders, make(folder, mixed, "int8"))
     return code, found, said
 
@@ -111,7 +150,11 @@ def judged(tmp_path_factory):
 
 def test_each_candidate_has_a_verdict_and_the_worst_decides(judged):
     code, found, _ = judged
-    assert [(row["label"], row["status"]) for row in found["rows"]] == [("bf16", "PASS"), ("nf4", "FAIL"), ("int8", "FAIL")]
+    assert [(row["label"], row["status"]) for row in found["rows"]] == [
+        ("bf16", "PASS"),
+        ("nf4", "FAIL"),
+        ("int8", "FAIL"),
+    ]
     assert (code, found["status"], found["against"]) == (1, "FAIL", "dataset")
 
 
@@ -119,26 +162,40 @@ def test_a_candidate_that_equals_the_reference_passes_with_ratios_of_exactly_1(t
     folders = [make(tmp_path, answers()), make(tmp_path, answers(), "bf16")]
     code, found, _ = invoke(*folders, flags=("--target", "100"))
     (row,) = found["rows"]
-    assert (code, row["status"], row["official"], row["identical"], row["worst"]) == (0, "PASS", "PASS", 1.0, [])
+    assert (code, row["status"], row["official"], row["identical"], row["worst"]) == (
+        0,
+        "PASS",
+        "PASS",
+        1.0,
+        [],
+    )
     for reading in ("dataset", "reference"):
-        assert {(r["value"], r["low"], r["high"]) for r in row["readings"][reading]["ratios"]} == {(1.0, 1.0, 1.0)}
+        assert {(r["value"], r["low"], r["high"]) for r in row["readings"][reading]["ratios"]} == {
+            (1.0, 1.0, 1.0)
+        }
 
 
 def test_both_readings_and_both_targets_are_always_there(judged):
     for row in judged[1]["rows"]:
         assert set(row["readings"]) == {"dataset", "reference"}
-        assert all(set(reading["verdicts"]) == {"99", "99.9"} for reading in row["readings"].values())
+        assert all(
+            set(reading["verdicts"]) == {"99", "99.9"} for reading in row["readings"].values()
+        )
 
 
 def test_what_the_interval_spans_is_undecided_and_says_how_many_samples_it_takes(tmp_path):
     """Half lose a word that the other half wins."""
     ours = [text.replace("beta", "x") if i % 2 else text for i, text in enumerate(answers())]
     theirs = [text if i % 2 else text.replace("beta", "x") for i, text in enumerate(answers())]
-    code, found, _ = invoke(make(tmp_path, theirs), make(tmp_path, ours, "bf16"), flags=("--target", "99"))
+    code, found, _ = invoke(
+        make(tmp_path, theirs), make(tmp_path, ours, "bf16"), flags=("--target", "99")
+    )
     (row,) = found["rows"]
     assert (code, row["status"], row["official"]) == (1, "UNDECIDED", "PASS")
     assert row["needed"] > N
-    assert re.search(r"may lie on either side of 99 %; about [\d,]+ samples would decide", row["reason"])
+    assert re.search(
+        r"may lie on either side of 99 %; about [\d,]+ samples would decide", row["reason"]
+    )
 
 
 def test_against_the_reference_another_right_answer_costs(tmp_path):
@@ -182,9 +239,19 @@ def test_a_dataset_that_changed_is_not_read(tmp_path):
 def test_samples_without_an_answer_are_left_out_of_one_reading_and_counted(tmp_path):
     file = dataset(tmp_path)
     lines = [json.loads(line) for line in file.read_text().splitlines()]
-    file.write_text("".join(json.dumps({"prompt": row["prompt"]} if i < 10 else row) + "\n" for i, row in enumerate(lines)))
-    found = invoke(make(tmp_path, answers(), file=file), make(tmp_path, answers(), "bf16", file=file))[1]
-    assert [found["rows"][0]["readings"][name]["n"] for name in ("dataset", "reference")] == [30, 40]
+    file.write_text(
+        "".join(
+            json.dumps({"prompt": row["prompt"]} if i < 10 else row) + "\n"
+            for i, row in enumerate(lines)
+        )
+    )
+    found = invoke(
+        make(tmp_path, answers(), file=file), make(tmp_path, answers(), "bf16", file=file)
+    )[1]
+    assert [found["rows"][0]["readings"][name]["n"] for name in ("dataset", "reference")] == [
+        30,
+        40,
+    ]
     assert any("10 of 40 samples have no answer" in note for note in found["notes"])
 
 
@@ -224,14 +291,19 @@ def test_the_first_diverging_token_is_counted_for_every_output(tmp_path):
     runlog.write_log(folders[1], log, facts)
     (row,) = invoke(*folders)[1]["rows"]
     assert (row["identical"], row["divergence_median"]) == (0.75, 5.0)
-    assert {part["first"]: part["outputs"] for part in row["divergence"] if part["outputs"]} == {4: 10}
+    assert {part["first"]: part["outputs"] for part in row["divergence"] if part["outputs"]} == {
+        4: 10
+    }
 
 
 def test_labels_have_a_ratio_with_its_interval_and_n(tmp_path):
     """On the first 40 embedded questions."""
     right = [sample.reference for sample in load_dataset("qa", 32, N).samples]
     labels = [dict(sample.labels) for sample in load_dataset("qa", 32, N).samples]
-    wrong = [text if label["kind"] != "why" else "no idea" for text, label in zip(right, labels, strict=True)]
+    wrong = [
+        text if label["kind"] != "why" else "no idea"
+        for text, label in zip(right, labels, strict=True)
+    ]
     folders = [make(tmp_path, right), make(tmp_path, wrong, "bf16")]
     for folder in folders:
         edit(folder / "settings.json", "config", dataset="qa", num_samples=N)
@@ -302,7 +374,10 @@ def test_a_run_that_broke_a_rule_is_undecided(tmp_path):
     log.first_token = log.first_token + 1
     runlog.write_log(broken, log, facts)
     (row,) = invoke(make(tmp_path, answers()), broken)[1]["rows"]
-    assert (row["status"], row["reason"]) == ("UNDECIDED", "its run is INVALID: failed: first_token")
+    assert (row["status"], row["reason"]) == (
+        "UNDECIDED",
+        "its run is INVALID: failed: first_token",
+    )
 
 
 def test_one_sample_is_refused(tmp_path):
@@ -358,9 +433,16 @@ def test_bad_input_is_said_before_anything_runs(tmp_path, reference, candidates,
 @pytest.fixture
 def flags(tmp_path, tiny_llama):
     file = tmp_path / "questions.jsonl"
-    rows = [{"prompt": f"why is the sky {c}", "reference": f"the sky is {c} blue"} for c in "abcdef"]
+    rows = [
+        {"prompt": f"why is the sky {c}", "reference": f"the sky is {c} blue"} for c in "abcdef"
+    ]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    model = {"model": str(tiny_llama), "dataset": str(file), "max_new_tokens": 6, "in_process": True}
+    model = {
+        "model": str(tiny_llama),
+        "dataset": str(file),
+        "max_new_tokens": 6,
+        "in_process": True,
+    }
     return {**model, "output_dir": tmp_path / "runs"}
 
 
@@ -386,14 +468,21 @@ def test_reference_control_and_candidates_are_run_and_judged(flags):
     assert (found["control"]["identical"], found["rows"][0]["status"]) == (1.0, "PASS")
     assert json.loads((place / "gate.json").read_text()) == found
     assert all((place / row["run"] / "report.html").is_file() for row in page.shown(found))
-    links = [attributes["href"] for tag, attributes in Page((place / "gate.html").read_text()).tags if tag == "a"]
+    links = [
+        attributes["href"]
+        for tag, attributes in Page((place / "gate.html").read_text()).tags
+        if tag == "a"
+    ]
     assert set(links) == {f"{row['run']}/report.html" for row in page.shown(found)}
 
 
 def test_a_candidate_that_cannot_be_set_up_leaves_the_others_alone(flags, monkeypatch):
     fails_with(monkeypatch, "bf16", SetupFailed("loading", "it is broken"))
     found, _ = made(flags, "bf16,fp32", control=False)
-    assert [(row["label"], row["status"]) for row in found["rows"]] == [("bf16", "UNDECIDED"), ("fp32", "PASS")]
+    assert [(row["label"], row["status"]) for row in found["rows"]] == [
+        ("bf16", "UNDECIDED"),
+        ("fp32", "PASS"),
+    ]
     assert found["control"] is None
     assert any(note.startswith("no control run") for note in found["notes"])
     assert "it is broken" in found["rows"][0]["reason"]
@@ -427,7 +516,9 @@ def test_ctrl_c_in_the_reference_leaves_nothing(flags, monkeypatch):
 def test_an_adapter_goes_to_the_variants_that_take_one(flags, tmp_path):
     job = gate.job("fp32", "bf16,lora", {**flags, "adapter": tmp_path}, Asked())
     assert [config.adapter for config in (job.reference, *job.candidates)] == [None, None, tmp_path]
-    assert {(c.mode, c.scenario) for c in (job.reference, *job.candidates)} == {("accuracy", "offline")}
+    assert {(c.mode, c.scenario) for c in (job.reference, *job.candidates)} == {
+        ("accuracy", "offline")
+    }
 
 
 # ---- how it reads
@@ -436,7 +527,16 @@ def test_an_adapter_goes_to_the_variants_that_take_one(flags, tmp_path):
 def test_it_fits_into_80_columns_and_names_every_verdict(judged):
     text = screen(judged[1])
     assert max(map(len, text.splitlines())) <= 80
-    for words in ("bf16 PASS", "nf4 FAIL", "ROUGE-2", "tokens", "99.9 %", "(decides)", "the same, %", "target 99.9 %"):
+    for words in (
+        "bf16 PASS",
+        "nf4 FAIL",
+        "ROUGE-2",
+        "tokens",
+        "99.9 %",
+        "(decides)",
+        "the same, %",
+        "target 99.9 %",
+    ):
         assert words in text
 
 
@@ -445,7 +545,14 @@ def test_the_page_stands_alone_runs_no_script_and_shows_all_there_is(judged):
     assert not {"script", "link", "iframe", "img"} & set(written.names())
     assert [a for tag, a in written.tags if tag == "a"] == []
     assert {"svg", "circle", "rect", "mark", "table"} <= set(written.names())
-    for words in ("bf16 PASS", "Where outputs leave the reference", "Worst samples", "question 7", "(empty)", "1 empty"):
+    for words in (
+        "bf16 PASS",
+        "Where outputs leave the reference",
+        "Worst samples",
+        "question 7",
+        "(empty)",
+        "1 empty",
+    ):
         assert words in written.text
 
 
@@ -455,7 +562,9 @@ def test_hostile_texts_change_nothing(judged, text):
     found = copy.deepcopy(judged[1])
     for row in found["rows"]:
         row["reason"] = row["variant"] = text
-        row["labels"] = [{"key": text, "label": text, "ratio": {"value": 1.0, "low": 0.9, "high": 1.0, "n": 9}}]
+        row["labels"] = [
+            {"key": text, "label": text, "ratio": {"value": 1.0, "low": 0.9, "high": 1.0, "n": 9}}
+        ]
         for sample in row["worst"]:
             sample |= {"prompt": text, "answer": text, "labels": [text]}
             sample["texts"] = {"reference": [[text, True]], "candidate": [[text, False]]}
@@ -471,7 +580,9 @@ def test_the_forest_puts_each_ratio_between_its_ends_and_inside_the_picture(judg
     for reading, rows in page.readings(judged[1]).items():
         picture = page.forest(judged[1], reading, rows)
         assert len(picture.marks) == 3 * len(rows)
-        assert all(page._LEFT <= mark.low <= mark.x <= mark.high <= page._RIGHT for mark in picture.marks)
+        assert all(
+            page._LEFT <= mark.low <= mark.x <= mark.high <= page._RIGHT for mark in picture.marks
+        )
         assert all(page._LEFT <= x <= page._RIGHT for x, *_ in (*picture.ticks, *picture.lines))
         assert 3 <= len(picture.ticks) <= 7
         assert sorted(mark.y for mark in picture.marks)[-1] < picture.height

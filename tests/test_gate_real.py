@@ -1,4 +1,6 @@
-"""The gate on the real model: the reference passes against itself, a model that was tampered with does not pass."""
+"""The gate on the real model: the reference passes against itself, a model that was tampered with
+does not pass.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def judged(smollm2, tmp_path_factory):
     tampered = with_one_layer_in_3_bits(Path(resolve(smollm2, print).path), place / "smollm2-135m")
     folders = []
     for model, variant in ((smollm2, "fp32"), (smollm2, "bf16"), (str(tampered), "fp32")):
-        config = load_config(FLAGS | {"model": model, "variant": variant, "output_dir": place / "runs"})
+        config = load_config(
+            FLAGS | {"model": model, "variant": variant, "output_dir": place / "runs"}
+        )
         with Run(config, lambda text: None, progress=False) as run:
             assert run.execute().status == "VALID"
         folders.append(str(run.folder))

@@ -1,4 +1,6 @@
-"""The page of a run: complete, self-contained, and deaf to whatever a model or a name tries to say to the browser."""
+"""The page of a run: complete, self-contained, and deaf to whatever a model or a name tries to say
+to the browser.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ HOSTILE = (
     "\x00\x85\ufeff\u2028",
     "\ud800 alone",
 )
-UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 
 
 class Page(HTMLParser):
@@ -72,7 +76,9 @@ def valid(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def invalid(tmp_path_factory):
-    return make(tmp_path_factory.mktemp("invalid"), scenario="server", sut_options={"fault": "lost_sample"})
+    return make(
+        tmp_path_factory.mktemp("invalid"), scenario="server", sut_options={"fault": "lost_sample"}
+    )
 
 
 def changed(run, **fields):
@@ -89,7 +95,9 @@ def test_a_run_leaves_its_page_and_report_makes_the_same_one_again(valid):
 
 
 def test_the_verdict_comes_first_with_its_reason(valid, invalid):
-    assert Page(html.render(valid.data, valid.log, {})).text.index("VALID every condition holds") < 200
+    assert (
+        Page(html.render(valid.data, valid.log, {})).text.index("VALID every condition holds") < 200
+    )
     text = Page(html.render(invalid.data, invalid.log, {})).text
     assert re.search(r"INVALID failed: [a-z0-9_, ]*samples_complete", text)
 
@@ -118,12 +126,19 @@ def test_figures_carry_units_and_counts(valid):
     assert "milliseconds mean p50 p90 p95 p97 p99 p99.9 max n TTFT" in text
     assert re.search(r"completed 64 of 64", text)
     assert "samples/s" in text
-    row = changed(valid, memory={**valid.data["memory"], "weights_bytes": 3 << 29, "source": "told"})
+    row = changed(
+        valid, memory={**valid.data["memory"], "weights_bytes": 3 << 29, "source": "told"}
+    )
     assert "weights 1.5 GiB" in Page(html.render(row, valid.log, {})).text
 
 
 def test_unknown_figures_are_left_out_rather_than_shown_as_zero(valid):
-    data = changed(valid, memory={"source": ""}, accuracy={}, latency={k: {"n": 0} for k in valid.data["latency"]})
+    data = changed(
+        valid,
+        memory={"source": ""},
+        accuracy={},
+        latency={k: {"n": 0} for k in valid.data["latency"]},
+    )
     titles = re.findall(r"<h2>(.*?)</h2>", html.render(data, hand_log([]), {}))
     assert "Throughput" in titles
     assert not {"Memory", "Quality", "Latency", "Samples"} & set(titles)
@@ -133,7 +148,9 @@ def test_the_page_needs_no_network_and_runs_nothing(valid):
     source = html.render(valid.data, valid.log, {})
     page = Page(source)
     assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in source
-    assert not {"script", "link", "iframe", "img", "object", "embed", "base", "form"} & set(page.names())
+    assert not {"script", "link", "iframe", "img", "object", "embed", "base", "form"} & set(
+        page.names()
+    )
     for _, attributes in page.tags:
         assert not [name for name in attributes if name.startswith("on")]
         for name in ("src", "href", "xlink:href", "action"):
@@ -150,8 +167,23 @@ def test_pictures_follow_the_conditions_and_telemetry_adds_one(valid):
 
 def everywhere(run, text):
     """The run with `text` wherever a person, a model or a server can put some."""
-    data = changed(run, model=text, variant=text, dataset=text, sut="local", status_reason=text, run_id=text, notes=[text])
-    data["verdicts"][0] |= {"status": "FAIL", "detail": text, "remedy": text, "rule": text, "unit": text}
+    data = changed(
+        run,
+        model=text,
+        variant=text,
+        dataset=text,
+        sut="local",
+        status_reason=text,
+        run_id=text,
+        notes=[text],
+    )
+    data["verdicts"][0] |= {
+        "status": "FAIL",
+        "detail": text,
+        "remedy": text,
+        "rule": text,
+        "unit": text,
+    }
     data["accuracy"] = {text: 1.0}
     data["memory"] = {"weights_bytes": 1, "source": text}
     data["settings"]["config"]["model"] = text
@@ -163,9 +195,13 @@ def everywhere(run, text):
 def test_hostile_text_stays_text(valid):
     rows = [Row(text=text, error=text, finish="error") for text in HOSTILE]
     everything = "\n".join(HOSTILE)
-    source = html.render(everywhere(valid, everything), hand_log([*rows, Row(text=everything * 9)]), {})
+    source = html.render(
+        everywhere(valid, everything), hand_log([*rows, Row(text=everything * 9)]), {}
+    )
     tame = html.render(
-        everywhere(valid, "tame"), hand_log([Row(text="x", error="x", finish="error")] * 12 + [Row(text="x")]), {}
+        everywhere(valid, "tame"),
+        hand_log([Row(text="x", error="x", finish="error")] * 12 + [Row(text="x")]),
+        {},
     )
     source.encode("utf-8")
     assert not UNSEEN.search(source.replace("\n", ""))
@@ -179,9 +215,13 @@ def test_hostile_text_stays_text(valid):
 @given(st.text(st.characters(exclude_categories=()), min_size=1, max_size=40))
 def test_no_text_changes_the_structure_of_the_page(valid, text):
     empty = hand_log([])
-    page, tame = (Page(html.render(everywhere(valid, words), empty, {})) for words in (text, "tame"))
+    page, tame = (
+        Page(html.render(everywhere(valid, words), empty, {})) for words in (text, "tame")
+    )
     assert [tag for tag, _ in page.tags] == [tag for tag, _ in tame.tags]
-    assert [sorted(attributes) for _, attributes in page.tags] == [sorted(attributes) for _, attributes in tame.tags]
+    assert [sorted(attributes) for _, attributes in page.tags] == [
+        sorted(attributes) for _, attributes in tame.tags
+    ]
     assert " ".join(html.visible(text).split()) in page.text
 
 
@@ -189,7 +229,10 @@ def test_no_text_changes_the_structure_of_the_page(valid, text):
 def test_visible_text_has_nothing_unseen_and_plain_text_is_left_alone(text):
     assert not UNSEEN.search(html.visible(text))
     assert html.visible(html.visible(text)) == html.visible(text)
-    assert html.visible("Zoë said: 你好, שלום, naïve 👩‍💻\n\tok") == "Zoë said: 你好, שלום, naïve 👩‍💻\n\tok"
+    assert (
+        html.visible("Zoë said: 你好, שלום, naïve 👩‍💻\n\tok")
+        == "Zoë said: 你好, שלום, naïve 👩‍💻\n\tok"
+    )
 
 
 def test_long_texts_are_cut_and_say_how_much_is_missing():

@@ -46,7 +46,9 @@ def test_a_sut_in_another_process_completes_what_it_is_sent(clock, tmp_path):
 
 
 def test_streamed_tokens_cross_the_border_unchanged(clock, tmp_path):
-    sut = isolated(clock, tmp_path, "sut.simulated:Simulated", ttft_ms=2.0, per_token_ms=1.0, tokens=5)
+    sut = isolated(
+        clock, tmp_path, "sut.simulated:Simulated", ttft_ms=2.0, per_token_ms=1.0, tokens=5
+    )
     recorder = Recorder(clock)
     sut.load([Sample(0, "a", max_new_tokens=5)], recorder)
     log = drive([Query(0, [QuerySample(0, 0)], At(0))], sut, clock, recorder, settings())
@@ -97,7 +99,10 @@ def test_a_sut_that_stops_reading_blocks_neither_the_driver_nor_its_timeouts(clo
     sut, recorder = isolated(clock, tmp_path), Recorder(clock)
     sut.load([], recorder)
     os.kill(sut.pid, signal.SIGSTOP)
-    plan = [Query(i, [QuerySample(8 * i + k, 0) for k in range(8)], At(i * 100_000)) for i in range(3000)]
+    plan = [
+        Query(i, [QuerySample(8 * i + k, 0) for k in range(8)], At(i * 100_000))
+        for i in range(3000)
+    ]
     start = time.monotonic()
     log = drive(plan, sut, clock, recorder, settings(sample_timeout_ns=500_000_000))
     sut._process.kill()
@@ -129,7 +134,9 @@ def test_a_user_error_in_the_child_is_a_user_error_here(clock, tmp_path, tiny_ll
     with pytest.raises(SetupFailed, match="sample 0: its prompt has 99 tokens"):
         sut.load([Sample(0, "a " * 99)], Recorder(clock))
     sut.close()
-    sut = isolated(clock, tmp_path, "sut.local_model:LocalModel", path=str(tiny_llama), merge_adapter=True)
+    sut = isolated(
+        clock, tmp_path, "sut.local_model:LocalModel", path=str(tiny_llama), merge_adapter=True
+    )
     with pytest.raises(BadInput, match="variant fp32 takes none"):
         sut.load([Sample(0, "a")], Recorder(clock))
     sut.close()
@@ -165,7 +172,9 @@ class Heard:
 
     def complete(self, output):
         ids = None if output.token_ids is None else list(output.token_ids)
-        self.events.append(("done", output.sample_id, output.finish, ids, output.text, output.reported_tokens))
+        self.events.append(
+            ("done", output.sample_id, output.finish, ids, output.text, output.reported_tokens)
+        )
 
     def fail(self, sample_id, reason):
         self.events.append(("fail", sample_id, reason))

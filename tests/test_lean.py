@@ -1,4 +1,6 @@
-"""The lean decode step computes what the model's own classes compute, in every family it claims, and claims no other."""
+"""The lean decode step computes what the model's own classes compute, in every family it claims,
+and claims no other.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ FAMILIES = {
     "llama, biases": ("Llama", {"attention_bias": True, "mlp_bias": True}),
     "llama, long context": (
         "Llama",
-        {"rope_parameters": {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0}, "max_position_embeddings": 128},
+        {
+            "rope_parameters": {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0},
+            "max_position_embeddings": 128,
+        },
     ),
     "mistral": ("Mistral", {"sliding_window": None}),
     "qwen2": ("Qwen2", {}),
@@ -35,8 +40,9 @@ def made(family, options):
     import transformers
 
     size = {
-        "vocab_size": 96, "hidden_size": 128, "intermediate_size": 160, "num_hidden_layers": 3, "num_attention_heads": 4,
-        "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 128,
+        "vocab_size": 96, "hidden_size": 128, "intermediate_size": 160, "num_hidden_layers": 3,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32,
+        "max_position_embeddings": 128,
     }  # fmt: skip
     torch.manual_seed(5)
     config = getattr(transformers, f"{family}Config")(**(size | options))
@@ -58,7 +64,9 @@ def test_batched_answers_equal_those_of_the_bare_model(name, packed):
     assert isinstance(step, LeanStep)
     assert agrees(model, step)
     assert served(Engine, SlotRunner(model, 3, 64, step), prefill_tokens=7) == expected
-    assert len({tuple(answer) for answer in expected}) == len(PROMPTS)  # else equality would say little
+    assert len({tuple(answer) for answer in expected}) == len(
+        PROMPTS
+    )  # else equality would say little
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -71,7 +79,9 @@ def test_the_logits_of_a_step_are_the_models_own(dtype):
         runner = SlotRunner(model, 2, 16, step)
         runner.prefill(0, [[*p] for p in prompts])
         both.append(runner.decode_logits(tokens, [4, 2]).float())
-    limit = {torch.float32: 1e-6, torch.bfloat16: 0.01, torch.float16: 0.001}[dtype]  # a unit of the last place
+    limit = {torch.float32: 1e-6, torch.bfloat16: 0.01, torch.float16: 0.001}[
+        dtype
+    ]  # a unit of the last place
     assert (both[0] - both[1]).abs().max() < limit * both[0].abs().max()
 
 

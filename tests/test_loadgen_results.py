@@ -1,4 +1,6 @@
-"""Is every number and every condition LoadGen's own? The official wheel is fed the same event times and is the judge."""
+"""Is every number and every condition LoadGen's own? The official wheel is fed the same event times
+and is the judge.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,11 @@ _tails = st.sampled_from([0.5, 0.9, 0.95, 0.97, 0.99, 0.999])
 
 @st.composite
 def drawn_cases(draw, scenario):
-    stream = {"SingleStream": "single_stream", "MultiStream": "multi_stream", "Server": "server"}.get(scenario)
+    stream = {
+        "SingleStream": "single_stream",
+        "MultiStream": "multi_stream",
+        "Server": "server",
+    }.get(scenario)
     changes = {
         "use_token_latencies": draw(st.booleans()),
         "min_query_count": draw(st.integers(2, 120)),
@@ -65,7 +71,10 @@ def drawn_cases(draw, scenario):
     if stream:
         changes[f"{stream}_target_latency_percentile"] = draw(_tails)
     if scenario == "MultiStream":
-        changes |= {"multi_stream_samples_per_query": draw(st.integers(1, 5)), "sample_concatenate_permutation": False}
+        changes |= {
+            "multi_stream_samples_per_query": draw(st.integers(1, 5)),
+            "sample_concatenate_permutation": False,
+        }
     if scenario == "Server":
         changes["server_target_qps"] = draw(st.floats(1000, 8000))
     if scenario == "Offline":
@@ -75,7 +84,9 @@ def drawn_cases(draw, scenario):
 
 @pytest.mark.parametrize("scenario", ["SingleStream", "MultiStream", "Server", "Offline"])
 def test_every_line_is_loadgens_for_drawn_settings(official, scenario):
-    @hypothesis_settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @hypothesis_settings(
+        max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    )
     @given(drawn_cases(scenario))
     def compare(asked):
         theirs, ours = told_twice(official, asked)
@@ -92,10 +103,15 @@ def server(**changes):
 
 
 def test_a_lost_sample_is_left_out_and_spoils_the_verdict():
-    found = results(hand_log([Row(due=i) for i in range(99)] + [Row(due=99, latency=None, ttft=None)]), server())
+    found = results(
+        hand_log([Row(due=i) for i in range(99)] + [Row(due=99, latency=None, ttft=None)]), server()
+    )
     assert found.lines["result_validity"] == "INVALID"
     assert "1 of 100 samples failed or never completed" in found.lines["result_invalid_reason"]
-    assert (found.lines["result_query_count"], found.lines["result_max_latency_ns"]) == (100, 20 * MS)
+    assert (found.lines["result_query_count"], found.lines["result_max_latency_ns"]) == (
+        100,
+        20 * MS,
+    )
     assert found.errors == ("sample 99 did not complete: no completion",)
 
 
@@ -127,7 +143,10 @@ def test_figures_that_no_sample_has_are_undefined_and_break_their_limit():
     assert found.lines["result_first_token_99.00_percentile_latency_ns"] is None
     assert found.lines["result_perf_constraints_met"] is False
     assert len(found.errors) == 200
-    assert "n_tokens argument missing or attempted to record 0 as number of tokens (sample 0)" in found.errors
+    assert (
+        "n_tokens argument missing or attempted to record 0 as number of tokens (sample 0)"
+        in found.errors
+    )
 
 
 def test_a_second_completion_is_an_error_as_in_loadgen():
@@ -155,6 +174,11 @@ def test_single_stream_early_stopping_needs_64_queries_at_p90():
 
 def test_without_tokens_the_whole_latency_has_the_limit():
     log = hand_log([Row(due=i, latency=150) for i in range(99)])
-    tight = run_settings(scenario="server", min_queries=1, use_tokens=False, target_latency_ns=100 * MS)
+    tight = run_settings(
+        scenario="server", min_queries=1, use_tokens=False, target_latency_ns=100 * MS
+    )
     assert results(log, tight).lines["result_overlatency_query_count"] == 99
-    assert results(log, replace(tight, target_latency_ns=S)).lines["result_overlatency_query_count"] == 0
+    assert (
+        results(log, replace(tight, target_latency_ns=S)).lines["result_overlatency_query_count"]
+        == 0
+    )

@@ -1,4 +1,6 @@
-"""The real tensors: tiny models against transformers' own `generate`, and the loading of prompts."""
+"""The real tensors: tiny models against transformers' own `generate`, and the loading of
+prompts.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,14 @@ from harness.types import At, Query, QuerySample, Sample
 from sut.local_model import LocalModel, fingerprint
 from tests.helpers import settings
 
-PROMPTS = ["why is the sky blue", "a b c", "x", "how is the sky why is the sky what is a b c d e f g", "the", "z y x w v"]
+PROMPTS = [
+    "why is the sky blue",
+    "a b c",
+    "x",
+    "how is the sky why is the sky what is a b c d e f g",
+    "the",
+    "z y x w v",
+]
 
 
 def answer(folder, prompts=PROMPTS, max_new_tokens=12, **options):
@@ -34,7 +43,11 @@ def one_at_a_time(sut, max_new_tokens=12):
     for ids in sut._prompts.values():
         prompt = torch.tensor([ids])
         out = sut._model.generate(
-            prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=0
+            prompt,
+            attention_mask=torch.ones_like(prompt),
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            pad_token_id=0,
         )
         yield out[0, len(ids) :].tolist()
 
@@ -73,8 +86,13 @@ def test_facts_name_the_eos_ids_and_the_context(tiny_llama):
 
 def test_a_prompt_beyond_the_context_is_refused_before_the_weights_are_loaded(tiny_llama):
     sut = LocalModel(RealClock(), path=str(tiny_llama))
-    with pytest.raises(SetupFailed, match=r"sample 1: its prompt has 60 tokens .* context is 64 tokens"):
-        sut.load([Sample(0, "a", max_new_tokens=8), Sample(1, "a " * 60, max_new_tokens=8)], Recorder(RealClock()))
+    with pytest.raises(
+        SetupFailed, match=r"sample 1: its prompt has 60 tokens .* context is 64 tokens"
+    ):
+        sut.load(
+            [Sample(0, "a", max_new_tokens=8), Sample(1, "a " * 60, max_new_tokens=8)],
+            Recorder(RealClock()),
+        )
     assert sut._model is None
 
 
@@ -103,7 +121,9 @@ def test_a_second_load_forgets_what_was_in_flight(tiny_llama):
     sut.load(samples, first)
     sut.issue(Query(0, [QuerySample(0, 0)], At(0)))
     sut.load(samples, second)
-    log = drive([Query(0, [QuerySample(0, 0)], At(0))], sut, clock, second, settings(scenario="offline"))
+    log = drive(
+        [Query(0, [QuerySample(0, 0)], At(0))], sut, clock, second, settings(scenario="offline")
+    )
     assert log.completed.all()
     assert first.num_tokens == 0
 
@@ -113,7 +133,11 @@ def test_the_real_model_answers_in_fp32_as_generate_does(smollm2):
     from sut.models import resolve
 
     path = resolve(smollm2, print).path
-    questions = ["Why is the sky blue?", "Name three colours.", "What is 2 + 2? Answer with a number only."]
+    questions = [
+        "Why is the sky blue?",
+        "Name three colours.",
+        "What is 2 + 2? Answer with a number only.",
+    ]
     log, sut = answer(path, questions, max_new_tokens=16)
     assert [log.record(i).token_ids.tolist() for i in range(3)] == list(one_at_a_time(sut, 16))
     assert dataclasses.asdict(sut.memory())["weights_bytes"] == pytest.approx(
@@ -147,4 +171,6 @@ def test_the_vocabulary_has_a_fingerprint(tiny_llama):
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
     assert fingerprint(tokenizer) == fingerprint(AutoTokenizer.from_pretrained(tiny_llama))
     tokenizer.add_tokens(["another"])
-    assert answer(tiny_llama, prompts=["a"])[1].facts()["tokenizer_sha256"] != fingerprint(tokenizer)
+    assert answer(tiny_llama, prompts=["a"])[1].facts()["tokenizer_sha256"] != fingerprint(
+        tokenizer
+    )

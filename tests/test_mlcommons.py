@@ -1,4 +1,6 @@
-"""The official LoadGen drives our SUTs: the same settings and schedule, its logs in the folder, and no result gets lost."""
+"""The official LoadGen drives our SUTs: the same settings and schedule, its logs in the folder, and
+no result gets lost.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ from tests.helpers import Scripted
 from tests.scenario_helpers import MS, S, run_settings
 
 pytestmark = pytest.mark.skipif(
-    find_spec("mlperf_loadgen") is None, reason="the wheel mlcommons-loadgen is not installed (Linux on x86-64 only)"
+    find_spec("mlperf_loadgen") is None,
+    reason="the wheel mlcommons-loadgen is not installed (Linux on x86-64 only)",
 )
 SCENARIOS = ("single-stream", "multi-stream", "server", "offline")
 QUICK = {"ttft_ms": 0.3, "per_token_ms": 0.1, "tokens": 4}
@@ -74,13 +77,22 @@ def run(clock, tmp_path):
 
 def quick(scenario, **changes):
     streams = 4 if scenario == "multi-stream" else 1
-    few = {"target_qps": 2000.0, "samples_per_query": streams, "num_samples": 20, "performance_samples": 15}
+    few = {
+        "target_qps": 2000.0,
+        "samples_per_query": streams,
+        "num_samples": 20,
+        "performance_samples": 15,
+    }
     return run_settings(**{"scenario": scenario, "min_queries": 30} | few | changes)
 
 
 def wheels():
     """The processes of ours that run the wheel."""
-    return [child for child in psutil.Process().children() if any("mlcommons_child" in word for word in child.cmdline())]
+    return [
+        child
+        for child in psutil.Process().children()
+        if any("mlcommons_child" in word for word in child.cmdline())
+    ]
 
 
 def signal_wheel(number):
@@ -89,7 +101,9 @@ def signal_wheel(number):
 
 
 def errors_of(ran):
-    """LoadGen also complains if the machine stole time between its reads of two clocks: that is not about the run."""
+    """LoadGen also complains if the machine stole time between its reads of two clocks: that is not
+    about the run.
+    """
     return [error for error in ran.official["errors"] if "PerfClock" not in error]
 
 
@@ -127,8 +141,12 @@ def test_loadgen_issues_our_schedule_and_its_logs_lie_in_the_folder(run, scenari
 @pytest.mark.parametrize("mode", ["performance", "accuracy"])
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @given(data=st.data())
-@given_settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_effective_settings_are_ours_for_any_settings(run, tmp_path_factory, scenario, mode, data):
+@given_settings(
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_the_effective_settings_are_ours_for_any_settings(
+    run, tmp_path_factory, scenario, mode, data
+):
     drawn = data.draw(
         st.fixed_dictionaries(
             {
@@ -159,7 +177,11 @@ def test_the_effective_settings_are_ours_for_any_settings(run, tmp_path_factory,
     assert issued == schedule.indices.ravel().tolist()[: len(issued)]
     assert mode == "performance" or len(issued) == schedule.indices.size
     for key, value in effective_lines(asked).items():
-        same = f"{official[key]:g}" == f"{value:g}" if isinstance(value, float) else official[key] == value
+        same = (
+            f"{official[key]:g}" == f"{value:g}"
+            if isinstance(value, float)
+            else official[key] == value
+        )
         assert same, (key, official[key], value)
 
 
@@ -176,9 +198,14 @@ def other_run(s, folder, sut=Null):
 def test_loadgen_and_we_see_the_same_latencies(run):
     ran = run("single-stream", min_queries=100, percentile=0.9)
     ours, theirs = ran.log.latency_ns, ran.official
-    assert 0.6 * MS < np.median(ours) < theirs["result_50.00_percentile_latency_ns"]  # theirs includes the way
+    assert (
+        0.6 * MS < np.median(ours) < theirs["result_50.00_percentile_latency_ns"]
+    )  # theirs includes the way
     assert theirs["result_50.00_percentile_latency_ns"] - np.median(ours) < 2 * MS
-    assert theirs["result_first_token_50.00_percentile_latency_ns"] < theirs["result_50.00_percentile_latency_ns"] - 0.2 * MS
+    assert (
+        theirs["result_first_token_50.00_percentile_latency_ns"]
+        < theirs["result_50.00_percentile_latency_ns"] - 0.2 * MS
+    )
     assert theirs["result_time_per_output_token_50.00_percentile_ns"] >= 0.1 * MS
     assert theirs["early_stopping_met"]
     assert theirs["result_validity"] == "VALID"
@@ -188,7 +215,9 @@ def test_server_queries_are_due_where_the_schedule_has_them(run):
     s = quick("server", target_qps=200.0)
     offsets_ns = registry.scenario("server").schedule(s).offsets_ns.tolist()
     ran = run("server", target_qps=200.0, offsets_ns=offsets_ns)
-    early = ran.log.due_ns < np.array(offsets_ns)  # one that arrived before its place, counted from the first
+    early = ran.log.due_ns < np.array(
+        offsets_ns
+    )  # one that arrived before its place, counted from the first
     assert (ran.log.due_ns[~early] == np.array(offsets_ns)[~early]).all()
     assert (np.array(offsets_ns) - ran.log.due_ns).max() < 5 * MS
     assert (ran.log.issue_lag_ns >= 0).all()
@@ -217,21 +246,27 @@ def test_ten_thousand_answers_at_once_arrive_whole(run, clock):
     sut = Simulated(clock, ttft_ms=0.0, per_token_ms=0.0, tokens=3, slots=20_000)
     ran = run("offline", sut, mode="accuracy", num_samples=10_000, performance_samples=10_000)
     assert len(ran.answers) == 10_000
-    assert all(ids_of(entry) == ran.log.record(entry["seq_id"]).token_ids.tolist() for entry in ran.answers)
+    assert all(
+        ids_of(entry) == ran.log.record(entry["seq_id"]).token_ids.tolist() for entry in ran.answers
+    )
 
 
 # ---- what would upset the wheel
 
 
 def test_a_lost_sample_times_out_and_loadgen_goes_on(run, clock):
-    ran = run("single-stream", Simulated(clock, fault="lost_sample", **QUICK), sample_timeout_ns=200 * MS)
+    ran = run(
+        "single-stream", Simulated(clock, fault="lost_sample", **QUICK), sample_timeout_ns=200 * MS
+    )
     assert ran.log.end == "completed"
     assert np.flatnonzero(~ran.log.completed).tolist() == [6]
     assert "timed out" in ran.log.errors[6]
     assert ran.official["result_query_count"] == 30
     (error,) = errors_of(ran)
     assert "0 as number of tokens" in error
-    assert [note.split(";")[0] for note in ran.relay.repairs()] == ["1 sample(s) failed or were given up"]
+    assert [note.split(";")[0] for note in ran.relay.repairs()] == [
+        "1 sample(s) failed or were given up"
+    ]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -240,7 +275,9 @@ def test_a_sut_that_streams_nothing_does_not_crash_the_wheel(run, clock, scenari
     ran = run(scenario, Null(clock), mode=mode)
     assert ran.log.end == "completed"
     assert ran.log.completed.all()
-    assert bool(ran.relay.repairs()) == (scenario != "offline")  # there LoadGen asks for no first tokens
+    assert bool(ran.relay.repairs()) == (
+        scenario != "offline"
+    )  # there LoadGen asks for no first tokens
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -264,7 +301,9 @@ def test_what_is_completed_twice_is_told_once(run, clock):
             sut.sink.complete(Output(query.samples[0].id, token_ids=[5]))
 
     ran = run("single-stream", Scripted(answer, clock))
-    assert all("greater than 1" in error for error in errors_of(ran))  # answers of one token, and nothing else
+    assert all(
+        "greater than 1" in error for error in errors_of(ran)
+    )  # answers of one token, and nothing else
     assert {a.kind for a in ran.log.anomalies} == {"first_token_twice", "after_completion"}
 
 
@@ -279,7 +318,11 @@ def test_loadgen_hears_the_count_that_the_sut_reports(run, clock):
 
 
 def test_a_killed_wheel_ends_the_run_and_keeps_what_was_complete(run):
-    ran = run("single-stream", min_queries=5000, on_idle=at_sample(50, lambda: signal_wheel(signal.SIGKILL)))
+    ran = run(
+        "single-stream",
+        min_queries=5000,
+        on_idle=at_sample(50, lambda: signal_wheel(signal.SIGKILL)),
+    )
     assert ran.log.end == "error"
     assert "the official LoadGen: ended with signal 9 (SIGKILL)" in ran.log.end_reason
     assert ran.log.completed.sum() >= 50
@@ -288,7 +331,9 @@ def test_a_killed_wheel_ends_the_run_and_keeps_what_was_complete(run):
 
 
 def test_a_crash_inside_the_wheel_is_named(run):
-    ran = run("server", min_queries=5000, on_idle=at_sample(50, lambda: signal_wheel(signal.SIGSEGV)))
+    ran = run(
+        "server", min_queries=5000, on_idle=at_sample(50, lambda: signal_wheel(signal.SIGSEGV))
+    )
     assert "ended with signal 11 (SIGSEGV)" in ran.log.end_reason
     assert ran.log.completed.sum() >= 50
 
@@ -296,7 +341,11 @@ def test_a_crash_inside_the_wheel_is_named(run):
 def test_a_wheel_that_falls_silent_is_given_up(run, monkeypatch):
     monkeypatch.setattr(mlcommons, "_SILENCE_NS", 300 * MS)
     start = time.monotonic()
-    ran = run("single-stream", min_queries=5000, on_idle=at_sample(50, lambda: signal_wheel(signal.SIGSTOP)))
+    ran = run(
+        "single-stream",
+        min_queries=5000,
+        on_idle=at_sample(50, lambda: signal_wheel(signal.SIGSTOP)),
+    )
     assert ran.log.end == "error"
     assert "said nothing for 0.3 s" in ran.log.end_reason
     assert ran.log.completed.sum() >= 50
@@ -331,19 +380,29 @@ def test_ctrl_c_waits_no_longer_than_it_may(run, clock):
     stop = Stop()
     sut = Simulated(clock, fault="lost_sample", **QUICK)
     start = time.monotonic()
-    ran = run("single-stream", sut, stop=stop, on_idle=at_sample(6, stop.request), drain_timeout_ns=100 * MS)
+    ran = run(
+        "single-stream",
+        sut,
+        stop=stop,
+        on_idle=at_sample(6, stop.request),
+        drain_timeout_ns=100 * MS,
+    )
     assert ran.log.end == "interrupted"
     assert time.monotonic() - start < 5
 
 
 def test_a_wheel_that_cannot_start_is_a_setup_failure(run, monkeypatch):
-    monkeypatch.setattr(mlcommons, "test_settings", lambda s: {"scenario": "Nonsense", "mode": "PerformanceOnly"})
+    monkeypatch.setattr(
+        mlcommons, "test_settings", lambda s: {"scenario": "Nonsense", "mode": "PerformanceOnly"}
+    )
     with pytest.raises(SetupFailed, match=r"last words: AttributeError: .*Nonsense"):
         run("server")
 
 
 def test_an_exception_inside_the_wheel_is_named(run, tmp_path):
-    """6.0.17 runs past the end of its own table if multi-stream is to issue each sample once and equally often."""
+    """6.0.17 runs past the end of its own table if multi-stream is to issue each sample once and
+    equally often.
+    """
     with pytest.raises(SetupFailed, match="ended with exit code 1, last words: IndexError: vector"):
         run("multi-stream", issue="unique", equal_issue=True)
     assert "Traceback" in (tmp_path / "loadgen.log").read_text()
@@ -374,8 +433,13 @@ def test_the_driver_s_own_process_never_imports_the_wheel(run):
 
 
 def test_the_wheel_s_process_imports_nothing_heavy():
-    code = "import sys, harness.mlcommons_child; print([m for m in ('numpy', 'pyarrow', 'scipy') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
+    code = (
+        "import sys, harness.mlcommons_child; print([m for m in ('numpy', 'pyarrow', 'scipy') if m"
+        " in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd()
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -384,7 +448,10 @@ def test_the_wheel_s_process_imports_nothing_heavy():
 
 def test_figures_are_read_even_where_loadgen_writes_no_json(tmp_path):
     def line(key, value, meta='"is_error": false, "is_warning": false'):
-        return f':::MLLOG {{"key": "{key}", "value": {value}, "time_ms": 1.000002, "metadata": {{{meta}}}}}\n'
+        return (
+            f':::MLLOG {{"key": "{key}", "value": {value}, "time_ms": 1.000002, "metadata":'
+            f" {{{meta}}}}}\n"
+        )
 
     (tmp_path / "mlperf_log_detail.txt").write_text(
         line("loadgen_version", '"6.0.17 @ d6147c7eb7"')
@@ -411,7 +478,9 @@ def test_figures_are_read_even_where_loadgen_writes_no_json(tmp_path):
     }
 
 
-@pytest.mark.parametrize("text", [None, "", ':::MLLOG {"key": "loadgen_version", "value": "t", "time_ms": 0}\n'])
+@pytest.mark.parametrize(
+    "text", [None, "", ':::MLLOG {"key": "loadgen_version", "value": "t", "time_ms": 0}\n']
+)
 def test_a_folder_without_official_logs_is_refused(tmp_path, text):
     if text is not None:
         own = ':::MLLOG {"key": "touchstone_run_id", "value": "r", "time_ms": 0}\n'

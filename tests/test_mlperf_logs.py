@@ -1,4 +1,6 @@
-"""Are the files LoadGen's in layout and value, readable by MLCommons' parsers, plainly ours, and never another run's?"""
+"""Are the files LoadGen's in layout and value, readable by MLCommons' parsers, plainly ours, and
+never another run's?
+"""
 
 from __future__ import annotations
 
@@ -39,14 +41,20 @@ def official():
 
 
 def parse(detail):
-    """As MLCommons' log_parser.py (MLPerfLog): the first line is marked, each marked line is strict JSON."""
+    """As MLCommons' log_parser.py (MLPerfLog): the first line is marked, each marked line is strict
+    JSON.
+    """
 
     def refuse(constant):
         raise ValueError(constant)
 
     lines = detail.splitlines()
     assert lines[0].startswith(":::MLLOG")
-    events = [json.loads(line[len(":::MLLOG") :], parse_constant=refuse) for line in lines if line.startswith(":::MLLOG")]
+    events = [
+        json.loads(line[len(":::MLLOG") :], parse_constant=refuse)
+        for line in lines
+        if line.startswith(":::MLLOG")
+    ]
     for event in events:
         assert {"key", "value", "metadata"} <= set(event)
         assert {"is_error", "is_warning"} <= set(event["metadata"])
@@ -85,29 +93,50 @@ def test_a_detail_line_has_loadgens_shape(official):
 
     def shape(line):
         line = re.sub(r'("key": ")[^"]*(", "value": ).*(, "time_ms": )[\d.]+', r"\1\2\3", line)
-        return re.sub(r'("file": ")[^"]*(", "line_no": )\d+(, "pid": )\d+(, "tid": )\d+', r"\1\2\3\4", line)
+        return re.sub(
+            r'("file": ")[^"]*(", "line_no": )\d+(, "pid": )\d+(, "tid": )\d+', r"\1\2\3\4", line
+        )
 
-    assert {shape(line) for line in ours[DETAIL].splitlines()} == {shape(line) for line in theirs[DETAIL].splitlines()}
+    assert {shape(line) for line in ours[DETAIL].splitlines()} == {
+        shape(line) for line in theirs[DETAIL].splitlines()
+    }
     assert all(re.search(r'"time_ms": \d+\.\d{6}, ', line) for line in ours[DETAIL].splitlines())
 
 
 @pytest.mark.parametrize(
     ("flag", "counted", "left"),
     [
-        ("is_error", "1 ERROR encountered. See detailed log.", "No errors encountered during test."),
-        ("is_error", "3 ERRORS encountered. See detailed log.", "2 ERRORS encountered. See detailed log."),
-        ("is_warning", "2 warnings encountered. See detailed log.", "1 warning encountered. See detailed log."),
+        (
+            "is_error",
+            "1 ERROR encountered. See detailed log.",
+            "No errors encountered during test.",
+        ),
+        (
+            "is_error",
+            "3 ERRORS encountered. See detailed log.",
+            "2 ERRORS encountered. See detailed log.",
+        ),
+        (
+            "is_warning",
+            "2 warnings encountered. See detailed log.",
+            "1 warning encountered. See detailed log.",
+        ),
     ],
 )
 def test_loadgens_complaints_about_the_machine_are_left_out(flag, counted, left):
-    complaint = f'{MARK}{{"value": "PerfClock and system_clock differ by more than 1%! ", "metadata": {{"{flag}": true}}}}\n'
+    complaint = (
+        f'{MARK}{{"value": "PerfClock and system_clock differ by more than 1%! ", "metadata":'
+        f' {{"{flag}": true}}}}\n'
+    )
     errors = f'{MARK}{{"key": "num_errors", "value": 3}}\n'
     logs = without_the_machine({DETAIL: complaint + errors, SUMMARY: f"a\n{counted}\n"})
     assert logs[DETAIL] == (errors.replace("3", "2") if flag == "is_error" else errors)
     assert logs[SUMMARY] == f"a\n{left}\n"
 
 
-@pytest.mark.parametrize("asked", [case("SingleStream", min_query_count=1, min_duration_ms=0), *CASES.values()])
+@pytest.mark.parametrize(
+    "asked", [case("SingleStream", min_query_count=1, min_duration_ms=0), *CASES.values()]
+)
 def test_mlcommons_parser_reads_the_detail_log(asked):
     rows = [Row(due=20 * i, ids=(3, 4, 2)) for i in range(asked["settings"]["min_query_count"])]
     for log in (hand_log(rows), hand_log([])):
@@ -118,7 +147,9 @@ def test_mlcommons_parser_reads_the_detail_log(asked):
 
 def test_the_submission_checkers_keys_have_the_right_types():
     rows = [Row(due=i, ids=(3, 4, 2)) for i in range(100)]
-    values = first_values(our_texts(case("Server", use_token_latencies=True), hand_log(rows))[DETAIL])
+    values = first_values(
+        our_texts(case("Server", use_token_latencies=True), hand_log(rows))[DETAIL]
+    )
     integers = (
         "effective_performance_sample_count",
         "effective_qsl_rng_seed",
@@ -143,7 +174,10 @@ def test_names_cannot_break_a_line():
     texts = texts_of(header)
     assert first_values(texts[DETAIL])["sut_name"] == header.sut_name
     assert first_values(texts[DETAIL])["qsl_name"] == "C:\\data"
-    assert texts[SUMMARY].split("\n")[3:5] == ['SUT name : a \\"quoted\\"\\nname \u2028 ü', "Scenario : Server"]
+    assert texts[SUMMARY].split("\n")[3:5] == [
+        'SUT name : a \\"quoted\\"\\nname \u2028 ü',
+        "Scenario : Server",
+    ]
 
 
 def test_nobody_takes_it_for_loadgen():
@@ -162,16 +196,26 @@ def test_undefined_numbers_are_null_and_never_nan():
 def test_errors_and_warnings_are_marked_and_counted():
     rows = [Row(due=i) for i in range(98)] + [Row(due=98, ids=(5,)), Row(due=99, ids=())]
     texts = texts_of(HEADER, hand_log(rows))
-    marks = [(e["key"], e["metadata"]["is_error"], e["metadata"]["is_warning"]) for e in parse(texts[DETAIL])]
+    marks = [
+        (e["key"], e["metadata"]["is_error"], e["metadata"]["is_warning"])
+        for e in parse(texts[DETAIL])
+    ]
     assert ("error_runtime", True, False) in marks
     assert ("warning_generic_message", False, True) in marks
     assert first_values(texts[DETAIL])["num_errors"] == 1
-    assert texts[SUMMARY].endswith("\n1 warning encountered. See detailed log.\n\n1 ERROR encountered. See detailed log.\n")
+    assert texts[SUMMARY].endswith(
+        "\n1 warning encountered. See detailed log.\n\n1 ERROR encountered. See detailed log.\n"
+    )
 
 
 def test_power_lines_span_from_the_first_sample_due_to_the_last_completion():
-    values = first_values(texts_of(HEADER, hand_log([Row(due=0), Row(due=61_500, latency=20)]))[DETAIL])
-    assert (values["power_begin"], values["power_end"]) == ("11-20-2026 10:00:00.000", "11-20-2026 10:01:01.520")
+    values = first_values(
+        texts_of(HEADER, hand_log([Row(due=0), Row(due=61_500, latency=20)]))[DETAIL]
+    )
+    assert (values["power_begin"], values["power_end"]) == (
+        "11-20-2026 10:00:00.000",
+        "11-20-2026 10:01:01.520",
+    )
 
 
 def texts_of(header, log=None):
@@ -185,7 +229,10 @@ def texts_of(header, log=None):
         {"target_qps": 2.0},
     )  # fmt: skip
     found, sets = loadgen_results.results(log, s), [GeneratedSet([4, 2], 100, 1, 10)]
-    return {DETAIL: mlperf_logs.detail(header, names, sets, found, log), SUMMARY: mlperf_logs.summary(header, names, found)}
+    return {
+        DETAIL: mlperf_logs.detail(header, names, sets, found, log),
+        SUMMARY: mlperf_logs.summary(header, names, found),
+    }
 
 
 # ---- writing
@@ -219,7 +266,12 @@ def test_loadgens_own_logs_are_never_overwritten(tmp_path, name):
 
 
 def run(folder, **flags):
-    flags = {"scenario": "server", "sut": "simulated", "clock": "virtual", "output_dir": folder} | flags
+    flags = {
+        "scenario": "server",
+        "sut": "simulated",
+        "clock": "virtual",
+        "output_dir": folder,
+    } | flags
     with Run(load_config(flags), lambda text: None) as made:
         return made.folder, made.execute()
 
@@ -258,7 +310,9 @@ def test_rebuilding_a_report_rewrites_the_same_logs(tmp_path):
 
 def test_logs_of_the_real_loadgen_in_the_folder_stay_and_the_report_is_made(tmp_path, capsys):
     folder, _ = run(tmp_path)
-    (folder / DETAIL).write_text(f'{MARK}{{"key": "loadgen_version", "value": "6.0.17 @ d6147c7eb7"}}\n')
+    (folder / DETAIL).write_text(
+        f'{MARK}{{"key": "loadgen_version", "value": "6.0.17 @ d6147c7eb7"}}\n'
+    )
     assert results_of.publish(folder).loadgen_valid
     assert "6.0.17" in (folder / DETAIL).read_text()
     assert "no MLPerf logs" in capsys.readouterr().err

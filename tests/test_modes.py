@@ -1,4 +1,6 @@
-"""A submission is two parts under one verdict; a search ends at LoadGen's rate. Through the public door, in virtual time."""
+"""A submission is two parts under one verdict; a search ends at LoadGen's rate. Through the public
+door, in virtual time.
+"""
 
 import json
 
@@ -14,7 +16,13 @@ from scenarios.find_peak import next_qps, peak_qps
 
 
 def run(folder, **flags):
-    flags = {"scenario": "server", "sut": "simulated", "clock": "virtual", "output_dir": folder, "num_samples": 50} | flags
+    flags = {
+        "scenario": "server",
+        "sut": "simulated",
+        "clock": "virtual",
+        "output_dir": folder,
+        "num_samples": 50,
+    } | flags
     with Run(load_config(flags), lambda text: None, progress=False) as made:
         found = made.execute()
     return made.folder, found
@@ -32,8 +40,14 @@ def first_values(folder):
 @pytest.mark.parametrize("scenario", ["single-stream", "multi-stream", "server", "offline"])
 def test_a_submission_asks_every_sample_once_and_then_measures(tmp_path, scenario):
     folder, found = run(tmp_path, scenario=scenario, mode="submission")
-    accuracy, performance = (json.loads((f / "result.json").read_text()) for f in (folder / "accuracy", folder))
-    assert (found.mode, accuracy["mode"], performance["mode"]) == ("submission", "accuracy", "submission")
+    accuracy, performance = (
+        json.loads((f / "result.json").read_text()) for f in (folder / "accuracy", folder)
+    )
+    assert (found.mode, accuracy["mode"], performance["mode"]) == (
+        "submission",
+        "accuracy",
+        "submission",
+    )
     assert set(runlog.read_log(folder / "accuracy")[0].index.tolist()) == set(range(50))
     assert found.counts["queries"] >= (64 if scenario != "offline" else 1)
     assert first_values(folder)["effective_test_mode"] == "PerformanceOnly"
@@ -45,19 +59,39 @@ def test_a_submissions_quality_is_that_of_its_accuracy_part(tmp_path):
     folder, found = run(tmp_path, mode="submission")
     (folder / "accuracy" / "scores.json").write_text("{}")
     again = results.publish(folder)
-    assert again.accuracy == found.accuracy == json.loads((folder / "accuracy" / "result.json").read_text())["accuracy"]
+    assert (
+        again.accuracy
+        == found.accuracy
+        == json.loads((folder / "accuracy" / "result.json").read_text())["accuracy"]
+    )
 
 
 def test_a_fault_in_the_accuracy_part_spoils_the_submission(tmp_path):
-    _, found = run(tmp_path, mode="submission", sut_options={"fault": "two_eos", "fault_at": 6}, warmup=0)
+    _, found = run(
+        tmp_path, mode="submission", sut_options={"fault": "two_eos", "fault_at": 6}, warmup=0
+    )
     assert found.status == "INVALID"
     _, performance = run(tmp_path, sut_options={"fault": "two_eos", "fault_at": 80}, min_queries=64)
     assert performance.status == "VALID"  # sample 80 is never reached
     longer = {"accuracy_samples": 50, "num_samples": 100}
-    _, found = run(tmp_path, mode="submission", sut_options={"fault": "two_eos", "fault_at": 80}, min_queries=64, **longer)
+    _, found = run(
+        tmp_path,
+        mode="submission",
+        sut_options={"fault": "two_eos", "fault_at": 80},
+        min_queries=64,
+        **longer,
+    )
     assert (found.status, found.status_reason) == ("VALID", "every condition holds")
-    _, found = run(tmp_path, mode="submission", sut_options={"fault": "two_eos", "fault_at": 80}, num_samples=100)
-    assert (found.status, found.status_reason) == ("INVALID", "accuracy part failed: eos, length_limit")
+    _, found = run(
+        tmp_path,
+        mode="submission",
+        sut_options={"fault": "two_eos", "fault_at": 80},
+        num_samples=100,
+    )
+    assert (found.status, found.status_reason) == (
+        "INVALID",
+        "accuracy part failed: eos, length_limit",
+    )
     failed = [v["rule"] for v in found.verdicts if v["status"] == "FAIL"]
     assert failed == ["accuracy part: eos", "accuracy part: length_limit"]
 
@@ -66,9 +100,10 @@ def test_the_performance_part_goes_on_with_loadgens_draw_of_logged_answers(tmp_p
     sampled = {"accuracy_log_target": 10, "accuracy_log_seed": 5}
     alone, _ = run(tmp_path, **sampled)
     after, _ = run(tmp_path, mode="submission", **sampled)
-    chosen = [
-        [e["seq_id"] for e in json.loads((f / "mlperf_log_accuracy.json").read_text())] for f in (alone, after)
-    ]  # fmt: skip
+    chosen = []
+    for folder in (alone, after):
+        entries = json.loads((folder / "mlperf_log_accuracy.json").read_text())
+        chosen.append([entry["seq_id"] for entry in entries])
     assert 0 < len(chosen[0]) < 64
     assert 0 < len(chosen[1]) < 64
     assert chosen[0] != chosen[1]
@@ -159,7 +194,12 @@ def test_inferred_tokens_are_reported_as_loadgen_does(tmp_path):
 def test_a_run_that_was_written_before_the_newer_settings_is_read(tmp_path):
     folder, found = run(tmp_path)
     saved = json.loads((folder / "settings.json").read_text())
-    for name in ("accuracy_log_target", "accuracy_log_probability", "accuracy_log_seed", "target_latency_ns"):
+    for name in (
+        "accuracy_log_target",
+        "accuracy_log_probability",
+        "accuracy_log_seed",
+        "target_latency_ns",
+    ):
         del saved["run"][name]
     (folder / "settings.json").write_text(json.dumps(saved))
     assert results.publish(folder).verdicts == found.verdicts
@@ -172,9 +212,17 @@ def test_every_setting_has_its_origin(tmp_path):
     (tmp_path / "user.conf").write_text("*.Server.min_query_count = 70\n")
     toml = tmp_path / "mine.toml"
     toml.write_text("ttft-limit = 3\n")
-    flags = {"scenario": "server", "sut": "simulated", "clock": "virtual", "user_conf": tmp_path / "user.conf"}
+    flags = {
+        "scenario": "server",
+        "sut": "simulated",
+        "clock": "virtual",
+        "user_conf": tmp_path / "user.conf",
+    }
     config = load_config(flags | {"sut_options": {"slots": 4}}, toml)
-    shown = {row.name: (row.value, row.origin) for row in effective(config, run_settings(config, 100, 10.0))}
+    shown = {
+        row.name: (row.value, row.origin)
+        for row in effective(config, run_settings(config, 100, 10.0))
+    }
     assert shown["min_queries"] == (70, "user.conf, line 1")
     assert shown["ttft_limit"] == (3.0, "mine.toml")
     assert shown["tpot_limit"] == (200.0, "profile quick")
@@ -188,4 +236,6 @@ def test_every_setting_has_its_origin(tmp_path):
 
 def test_a_search_is_the_origin_of_its_rate(tmp_path):
     _, found = run(tmp_path, target_qps=5, **slow())
-    assert {row["name"]: row["origin"] for row in found.settings["effective"]}["target_qps"] == "the search"
+    assert {row["name"]: row["origin"] for row in found.settings["effective"]}[
+        "target_qps"
+    ] == "the search"

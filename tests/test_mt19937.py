@@ -1,4 +1,6 @@
-"""Are these LoadGen's random numbers? Against the C++ standard's check value, numpy's engine and the definitions."""
+"""Are these LoadGen's random numbers? Against the C++ standard's check value, numpy's engine and
+the definitions.
+"""
 
 import math
 
@@ -13,12 +15,16 @@ seeds = st.integers(0, 2**64 - 1)
 
 
 def words(seed, count):
-    """The engine's raw 32-bit words from an independent implementation (numpy's legacy seeding is the standard one)."""
+    """The engine's raw 32-bit words from an independent implementation (numpy's legacy seeding is
+    the standard one).
+    """
     return np.random.RandomState(seed % 2**32).randint(0, 2**32, count, np.uint64).tolist()
 
 
 def lemire(stream, n):
-    """The definition, word by word: multiply, keep the high half, redraw if the low half is too low."""
+    """The definition, word by word: multiply, keep the high half, redraw if the low half is too
+    low.
+    """
     while True:
         product = next(stream) * n
         if product % 2**32 >= (2**32 - n) % n:
@@ -26,7 +32,9 @@ def lemire(stream, n):
 
 
 def shuffled(stream, n):
-    """libstdc++'s std::shuffle for n < 65536, restated from the pairs of positions that it draws."""
+    """libstdc++'s std::shuffle for n < 65536, restated from the pairs of positions that it
+    draws.
+    """
     items, i = list(range(n)), 1
     if n > 1 and n % 2 == 0:
         j = lemire(stream, 2)
@@ -65,7 +73,9 @@ def test_integers_follow_lemire_word_by_word(seed, n):
 def test_one_integer_at_a_time_is_the_same_stream_as_many(seed, n):
     one, many = Mt19937(seed), Mt19937(seed)
     assert [int(one.integers(n, 1)[0]) for _ in range(10)] == many.integers(n, 10).tolist()
-    assert one.integers(2**32, 1) == many.integers(2**32, 1)  # and both consumed the same number of words
+    assert one.integers(2**32, 1) == many.integers(
+        2**32, 1
+    )  # and both consumed the same number of words
 
 
 def test_rejected_words_are_skipped_where_half_of_them_are_rejected():
@@ -91,7 +101,9 @@ def test_a_real_takes_its_low_word_first(seed):
 @given(seeds, st.floats(1e-3, 1e8))
 def test_exponential_gaps_are_minus_log_truncated_to_nanoseconds(seed, rate):
     u = Mt19937(seed).reals(20).tolist()
-    assert Mt19937(seed).exponential_ns(rate, 20).tolist() == [int(-math.log(1.0 - x) / rate * 1e9) for x in u]
+    assert Mt19937(seed).exponential_ns(rate, 20).tolist() == [
+        int(-math.log(1.0 - x) / rate * 1e9) for x in u
+    ]
 
 
 @given(seeds, st.integers(0, 300))

@@ -1,4 +1,6 @@
-"""N samples at once: plan, tail of the query latency and the conditions of a valid multi-stream run."""
+"""N samples at once: plan, tail of the query latency and the conditions of a valid multi-stream
+run.
+"""
 
 import pytest
 
@@ -50,11 +52,20 @@ def test_the_next_query_is_due_when_the_whole_last_one_is_complete():
 
 
 def test_a_query_takes_as_long_as_its_slowest_sample():
-    log = hand_log([Row(query=0, latency=30), Row(query=0, latency=70), Row(query=1, latency=5), Row(query=1, latency=4)])
+    log = hand_log(
+        [
+            Row(query=0, latency=30),
+            Row(query=0, latency=70),
+            Row(query=1, latency=5),
+            Row(query=1, latency=4),
+        ]
+    )
     assert query_latency_ns(log).tolist() == [70 * MS, 5 * MS]
 
 
-@pytest.mark.parametrize("lost", [Row(query=0, latency=None, finish=""), Row(query=0, finish="error")])
+@pytest.mark.parametrize(
+    "lost", [Row(query=0, latency=None, finish=""), Row(query=0, finish="error")]
+)
 def test_a_query_with_a_lost_sample_has_no_latency(lost):
     log = hand_log([Row(query=0), lost, Row(query=1, latency=5), Row(query=1, latency=4)])
     assert query_latency_ns(log).tolist() == [5 * MS]
@@ -63,11 +74,18 @@ def test_a_query_with_a_lost_sample_has_no_latency(lost):
 def test_the_result_is_the_judged_percentile_over_queries():
     log = hand_log([Row(query=i // 2, latency=10.0 * (i // 2) + i % 2) for i in range(20)])
     result = MultiStream().result(log, run_settings(percentile=0.99))
-    assert (result.name, result.value, result.unit, result.n) == ("p99 query latency", 91.0, "ms", 10)
+    assert (result.name, result.value, result.unit, result.n) == (
+        "p99 query latency",
+        91.0,
+        "ms",
+        10,
+    )
 
 
 def test_nothing_completed_is_no_result():
-    assert MultiStream().result(hand_log([Row(latency=None, finish="")]), run_settings()).value is None
+    assert (
+        MultiStream().result(hand_log([Row(latency=None, finish="")]), run_settings()).value is None
+    )
 
 
 def test_a_healthy_run_passes_every_condition():
@@ -93,7 +111,9 @@ def test_p99_needs_662_queries():
 def test_a_lost_sample_leaves_too_few_samples():
     rows = [Row(query=i // 8) for i in range(64 * 8)]
     rows[100] = Row(query=100 // 8, finish="error")
-    found = verdict(MultiStream().judge(hand_log(rows), run_settings(samples_per_query=8)), "min_queries")
+    found = verdict(
+        MultiStream().judge(hand_log(rows), run_settings(samples_per_query=8)), "min_queries"
+    )
     assert (found.status, found.measured, found.limit) == ("FAIL", 64, 64)
     assert found.detail == "only 511 of 512 samples came back"
 
@@ -107,8 +127,14 @@ def test_a_plan_that_runs_out_is_too_short():
 
 def test_a_driver_slower_than_its_limit_fails():
     rows = [Row(query=i // 8, lag=250.0 if i >= 504 else 0.0) for i in range(512)]
-    found = verdict(MultiStream().judge(hand_log(rows), run_settings(samples_per_query=8)), "driver_lag")
-    assert (found.status, found.measured, found.evidence) == ("FAIL", 250.0, (504, 505, 506, 507, 508))
+    found = verdict(
+        MultiStream().judge(hand_log(rows), run_settings(samples_per_query=8)), "driver_lag"
+    )
+    assert (found.status, found.measured, found.evidence) == (
+        "FAIL",
+        250.0,
+        (504, 505, 506, 507, 508),
+    )
 
 
 def test_an_empty_run_fails_and_has_no_latencies():

@@ -22,19 +22,21 @@ def scored(rows, references):
 @pytest.mark.parametrize(
     "text",
     [
-        "B", " B\n", "b", "(B)", "[B]", "**B**", "B.", "b) Paris", "B. Paris", "B: Paris", "B - Paris", "`B`", "$B$", '"B"',
-        "B because it is the largest",
-        "The answer is B.", "The answer is (B).", "The answer is b.", "the correct answer is: **B**",
-        "Answer: B", "Answer:\n\n**B) Paris**", "### Answer: (B)", "answer is 'B'", "ANSWER = B",
-        "The correct option is \"B\".", "The best choice is option (B)", "The answer is definitely B", "Solution: choice B",
+        "B", " B\n", "b", "(B)", "[B]", "**B**", "B.", "b) Paris", "B. Paris", "B: Paris",
+        "B - Paris", "`B`", "$B$", '"B"', "B because it is the largest",
+        "The answer is B.", "The answer is (B).", "The answer is b.",
+        "the correct answer is: **B**", "Answer: B", "Answer:\n\n**B) Paris**", "### Answer: (B)",
+        "answer is 'B'", "ANSWER = B", "The correct option is \"B\".",
+        "The best choice is option (B)", "The answer is definitely B", "Solution: choice B",
         "$\\boxed{B}$", "\\boxed{\\text{B}}", "\\boxed{(B)}", "\\boxed{B. Paris}",
         "<answer>B</answer>", '{"answer": "B"}', "<think>A or C? A.</think>B",
-        "It could be A or C, but I choose B.", "I'd go with B", "Option A is wrong. Option B is correct.",
-        "(A) is wrong. (B) is right.", "Perhaps it is (B)", "Option B", "答案是B。",
-        "The answer is (B) and not (C).", "The answer is B. Option A is tempting.", "The answer is B since",
-        "B\n\nExplanation: C is wrong, and so is D.",
-        "The answer is A. No, wait. The answer is B.",
-        "A. London\nB. Paris\nC. Rome\nAnswer: B", "B. Paris\n\nA. London is in England.\nC. Rome is in Italy.",
+        "It could be A or C, but I choose B.", "I'd go with B",
+        "Option A is wrong. Option B is correct.", "(A) is wrong. (B) is right.",
+        "Perhaps it is (B)", "Option B", "答案是B。", "The answer is (B) and not (C).",
+        "The answer is B. Option A is tempting.", "The answer is B since",
+        "B\n\nExplanation: C is wrong, and so is D.", "The answer is A. No, wait. The answer is B.",
+        "A. London\nB. Paris\nC. Rome\nAnswer: B",
+        "B. Paris\n\nA. London is in England.\nC. Rome is in Italy.",
     ],
 )  # fmt: skip
 def test_b_is_read(text):
@@ -44,7 +46,17 @@ def test_b_is_read(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["A", "a", "A.", "(A)", "A) London", "The answer is A", "the answer is a.", "The answer is A because"]
+    "text",
+    [
+        "A",
+        "a",
+        "A.",
+        "(A)",
+        "A) London",
+        "The answer is A",
+        "the answer is a.",
+        "The answer is A because",
+    ],
 )
 def test_a_is_read_where_it_is_no_article(text):
     assert read(text) == "A"
@@ -53,10 +65,11 @@ def test_a_is_read_where_it_is_no_article(text):
 @pytest.mark.parametrize(
     "text",
     [
-        "", " ", "Paris", "Bob", "ABCD", "A dog is an animal", "the answer is a dog", "I do not know", "None of the above",
-        "A and B", "Both A and B", "A, B", "A, B and C are all right", "C or D", "Answer: B, C", "(A) Paris (B) London",
-        "A. Paris\nB. London\nC. Rome\nD. Oslo", "The answer is not B.", "It isn't B", "B is wrong", "(C) is not correct",
-        "E", "The answer is E",  # not on offer
+        "", " ", "Paris", "Bob", "ABCD", "A dog is an animal", "the answer is a dog",
+        "I do not know", "None of the above", "A and B", "Both A and B", "A, B",
+        "A, B and C are all right", "C or D", "Answer: B, C", "(A) Paris (B) London",
+        "A. Paris\nB. London\nC. Rome\nD. Oslo", "The answer is not B.", "It isn't B",
+        "B is wrong", "(C) is not correct", "E", "The answer is E",  # not on offer
     ],
 )  # fmt: skip
 def test_nothing_is_read_where_no_letter_is_chosen(text):
@@ -78,7 +91,9 @@ def simple_evals(text):
 
 
 @given(
-    st.sampled_from("ABCD"), st.text("xyz .\n", max_size=30), st.sampled_from(["Answer: {}", "Answer: ${}$", "ANSWER: {}."])
+    st.sampled_from("ABCD"),
+    st.text("xyz .\n", max_size=30),
+    st.sampled_from(["Answer: {}", "Answer: ${}$", "ANSWER: {}."]),
 )
 def test_what_the_fields_own_pattern_reads_is_read_alike(letter, reasoning, form):
     text = f"{reasoning}\n{form.format(letter)}"
@@ -87,7 +102,9 @@ def test_what_the_fields_own_pattern_reads_is_read_alike(letter, reasoning, form
 
 @given(
     st.text(st.characters()),
-    st.lists(st.sampled_from([*"ABCDIabi().:,* \n", "answer ", "is ", "\\boxed{", "}", "not "])).map("".join),
+    st.lists(
+        st.sampled_from([*"ABCDIabi().:,* \n", "answer ", "is ", "\\boxed{", "}", "not "])
+    ).map("".join),
 )
 def test_no_text_is_too_odd(text, odd):
     for output in (text, odd, text + odd):
@@ -96,7 +113,13 @@ def test_no_text_is_too_odd(text, odd):
 
 
 def test_right_ones_in_percent_and_what_was_not_read_is_counted():
-    rows = [Row(text="(B)"), Row(text="The answer is C."), Row(text="D"), Row(text="Paris"), Row(ids=(), ttft=None)]
+    rows = [
+        Row(text="(B)"),
+        Row(text="The answer is C."),
+        Row(text="D"),
+        Row(text="Paris"),
+        Row(ids=(), ttft=None),
+    ]
     assert scored(rows, ["B", "(D)", "A", "A", "C"]) == [
         ("multiple_choice", 20.0, "%", 5),
         ("multiple_choice_unread", 2.0, "answers", 5),

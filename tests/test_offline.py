@@ -24,11 +24,18 @@ def test_one_query_holds_every_sample_at_the_start():
     assert [s.id for s in query.samples] == list(range(250))
 
 
-@pytest.mark.parametrize(("min_queries", "qps", "seconds", "samples"), [(64, 10.0, 60, 660), (64, 1.0, 50, 64)])
-def test_the_query_is_a_tenth_larger_than_the_expected_rate_needs(min_queries, qps, seconds, samples):
+@pytest.mark.parametrize(
+    ("min_queries", "qps", "seconds", "samples"), [(64, 10.0, 60, 660), (64, 1.0, 50, 64)]
+)
+def test_the_query_is_a_tenth_larger_than_the_expected_rate_needs(
+    min_queries, qps, seconds, samples
+):
     settings = run_settings(min_queries=min_queries, target_qps=qps, min_duration_ns=seconds * S)
     assert Offline().num_samples(settings) == samples
-    assert len(plan(min_queries=min_queries, target_qps=qps, min_duration_ns=seconds * S)[0].samples) == samples
+    assert (
+        len(plan(min_queries=min_queries, target_qps=qps, min_duration_ns=seconds * S)[0].samples)
+        == samples
+    )
 
 
 def test_the_query_repeats_the_loaded_set_in_order():
@@ -57,7 +64,12 @@ def test_every_sample_is_due_and_issued_at_the_start():
 def test_the_result_is_samples_over_the_longest_latency():
     log, _ = run({"slots": 16})  # 64 samples in four rounds of 205 ms
     result = Offline().result(log, run_settings())
-    assert (result.name, result.value, result.unit, result.n) == ("samples", 64 / 0.82, "samples/s", 64)
+    assert (result.name, result.value, result.unit, result.n) == (
+        "samples",
+        64 / 0.82,
+        "samples/s",
+        64,
+    )
 
 
 @pytest.mark.parametrize("rows", [[], [Row(latency=None, finish="")]])
@@ -77,7 +89,9 @@ def test_a_healthy_run_passes_every_condition():
 
 @pytest.mark.parametrize(("qps", "status"), [(78.0, "PASS"), (1.0, "FAIL")])
 def test_the_longest_latency_must_reach_the_minimum_duration(qps, status):
-    """64 samples take 0.82 s; at an expected rate of 78 per second the query is large enough for 2 s."""
+    """64 samples take 0.82 s; at an expected rate of 78 per second the query is large enough for 2
+    s.
+    """
     log, verdicts = run(target_qps=qps, min_duration_ns=2 * S)
     found = verdicts["min_duration"]
     assert (found.status, found.limit) == (status, 2.0)
@@ -99,7 +113,9 @@ def test_too_small_a_query_fails():
 
 
 def test_a_driver_slower_than_its_limit_fails():
-    found = verdict(Offline().judge(hand_log([Row(query=0, lag=300.0)] * 64), run_settings()), "driver_lag")
+    found = verdict(
+        Offline().judge(hand_log([Row(query=0, lag=300.0)] * 64), run_settings()), "driver_lag"
+    )
     assert (found.status, found.measured, found.limit) == ("FAIL", 300.0, 200.0)
 
 

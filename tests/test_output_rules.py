@@ -1,4 +1,6 @@
-"""Does each output rule pass an honest SUT, catch each fault, and name the sample and the position?"""
+"""Does each output rule pass an honest SUT, catch each fault, and name the sample and the
+position?
+"""
 
 from functools import partial
 
@@ -27,7 +29,8 @@ from sut.simulated import Simulated
 from tests.scenario_helpers import Row, hand_log, run_settings, virtual_run
 
 RULES = [
-    samples_complete, events_in_order, times_in_order, first_token, eos, token_count, not_empty, length_limit, streamed,
+    samples_complete, events_in_order, times_in_order, first_token, eos, token_count, not_empty,
+    length_limit, streamed,
 ]  # fmt: skip
 FACTS = {"eos_ids": [2], "max_new_tokens": 40}
 
@@ -53,13 +56,22 @@ def recorded(*events, issued=3):
 @pytest.mark.parametrize("scenario", [Server(), SingleStream(), Offline()])
 def test_an_honest_sut_passes(rule, scenario):
     found = rule(virtual_run(scenario, run_settings()), FACTS)
-    assert (found.rule, found.status, found.measured, found.evidence) == (rule.__name__, "PASS", 0, ())
+    assert (found.rule, found.status, found.measured, found.evidence) == (
+        rule.__name__,
+        "PASS",
+        0,
+        (),
+    )
 
 
 @pytest.mark.parametrize(
     ("fault", "rule", "detail"),
     [
-        ("lost_sample", samples_complete, "1 of 64: sample 6 timed out: no completion within 120 s"),
+        (
+            "lost_sample",
+            samples_complete,
+            "1 of 64: sample 6 timed out: no completion within 120 s",
+        ),
         ("two_eos", eos, "sample 6: EOS 2 at position 31 is not the last token"),
         ("wrong_count", token_count, "sample 6: reported 33 tokens, sent 32"),
     ],
@@ -76,16 +88,27 @@ def test_a_first_token_that_is_not_in_the_output_is_caught():
     found = first_token(log, FACTS)
     assert (found.status, found.evidence) == ("FAIL", (6,))
     streamed = log.first_token[6]
-    assert found.detail == f"sample 6: position 0: streamed {streamed}, final {streamed + 1} (32 streamed, 32 final)"
+    assert (
+        found.detail
+        == f"sample 6: position 0: streamed {streamed}, final {streamed + 1} (32 streamed, 32"
+        " final)"
+    )
 
 
 @pytest.mark.parametrize(
     ("fault", "its_rule"),
-    [("lost_sample", samples_complete), ("two_eos", eos), ("wrong_count", token_count), ("wrong_first_token", first_token)],
+    [
+        ("lost_sample", samples_complete),
+        ("two_eos", eos),
+        ("wrong_count", token_count),
+        ("wrong_first_token", first_token),
+    ],
 )
 def test_a_fault_fails_no_other_rule(fault, its_rule):
     log = simulated(fault)
-    assert [rule.__name__ for rule in RULES if rule(log, FACTS).status == "FAIL"] == [its_rule.__name__]
+    assert [rule.__name__ for rule in RULES if rule(log, FACTS).status == "FAIL"] == [
+        its_rule.__name__
+    ]
 
 
 @pytest.mark.parametrize("at", [0, 63])
@@ -127,8 +150,16 @@ def test_the_usual_order_of_events_passes():
         ([("complete", Output(99))], 99, "complete for a sample that was never issued"),
         ([("first_token", -1, 5)], -1, "first_token for a sample that was never issued"),
         ([("tokens", 99, [5])], 99, "tokens for a sample that was never issued"),
-        ([("complete", Output(1)), ("complete", Output(1))], 1, "complete came after the sample was complete"),
-        ([("complete", Output(1)), ("first_token", 1, 5)], 1, "first_token came after the sample was complete"),
+        (
+            [("complete", Output(1)), ("complete", Output(1))],
+            1,
+            "complete came after the sample was complete",
+        ),
+        (
+            [("complete", Output(1)), ("first_token", 1, 5)],
+            1,
+            "first_token came after the sample was complete",
+        ),
         ([("tokens", 1, [5, 6])], 1, "2 token(s) came before a first token"),
         ([("first_token", 1, 5), ("first_token", 1, 6)], 1, "token 6 came as a second first token"),
     ],
@@ -142,12 +173,20 @@ def test_a_stray_event_is_named(events, sample, detail):
 def test_events_after_giving_up_are_the_timeouts_fault_and_not_out_of_order():
     log = recorded(("fail", 1, "timed out"), ("complete", Output(1)))
     assert events_in_order(log, FACTS).status == "PASS"
-    assert samples_complete(log, FACTS).detail == "3 of 3: sample 0 was still open at the end; 2 still open"
+    assert (
+        samples_complete(log, FACTS).detail
+        == "3 of 3: sample 0 was still open at the end; 2 still open"
+    )
 
 
 def test_every_stray_sample_is_counted_once():
     log = hand_log(
-        [Row()], [Anomaly(7, "unknown_sample", "x"), Anomaly(7, "unknown_sample", "y"), Anomaly(3, "after_completion", "z")]
+        [Row()],
+        [
+            Anomaly(7, "unknown_sample", "x"),
+            Anomaly(7, "unknown_sample", "y"),
+            Anomaly(3, "after_completion", "z"),
+        ],
     )
     found = events_in_order(log, FACTS)
     assert (found.measured, found.evidence, found.detail) == (2, (3, 7), "sample 7: x")
@@ -169,13 +208,21 @@ def test_an_output_without_any_first_token_fails():
 
 
 def test_a_stream_that_is_not_the_output_names_the_position():
-    log = recorded(("first_token", 0, 5), ("tokens", 0, [6, 7]), ("complete", Output(0, "eos", [5, 6, 8])))
-    assert first_token(log, FACTS).detail == "sample 0: position 2: streamed 7, final 8 (3 streamed, 3 final)"
+    log = recorded(
+        ("first_token", 0, 5), ("tokens", 0, [6, 7]), ("complete", Output(0, "eos", [5, 6, 8]))
+    )
+    assert (
+        first_token(log, FACTS).detail
+        == "sample 0: position 2: streamed 7, final 8 (3 streamed, 3 final)"
+    )
 
 
 def test_an_output_longer_than_its_stream_names_the_first_missing_position():
     log = recorded(("first_token", 0, 5), ("complete", Output(0, "eos", [5, 2])))
-    assert first_token(log, FACTS).detail == "sample 0: position 1: streamed nothing, final 2 (1 streamed, 2 final)"
+    assert (
+        first_token(log, FACTS).detail
+        == "sample 0: position 1: streamed nothing, final 2 (1 streamed, 2 final)"
+    )
 
 
 def test_a_failed_sample_may_lack_a_first_token():
@@ -207,9 +254,21 @@ def test_a_legal_ending_passes(ids, finish):
         ((2, 5, 6), "length", "EOS 2 at position 0 is not the last token"),
         ((5, 2, 2), "eos", "EOS 2 at position 1 is not the last token"),
         ((2, 2), "eos", "EOS 2 at position 0 is not the last token"),
-        ((5, 6, 2), "length", "finish reason 'length' does not agree with its last token, 2 at position 2"),
-        ((5, 6, 2), "stop", "finish reason 'stop' does not agree with its last token, 2 at position 2"),
-        ((5, 6, 7), "eos", "finish reason 'eos' does not agree with its last token, 7 at position 2"),
+        (
+            (5, 6, 2),
+            "length",
+            "finish reason 'length' does not agree with its last token, 2 at position 2",
+        ),
+        (
+            (5, 6, 2),
+            "stop",
+            "finish reason 'stop' does not agree with its last token, 2 at position 2",
+        ),
+        (
+            (5, 6, 7),
+            "eos",
+            "finish reason 'eos' does not agree with its last token, 7 at position 2",
+        ),
     ],
 )
 def test_an_illegal_ending_names_sample_and_reason(ids, finish, detail):
@@ -250,11 +309,20 @@ def test_without_token_ids_the_rule_is_skipped():
 
 def test_a_wrong_count_names_both_numbers():
     found = token_count(hand_log([Row(reported=3), Row(reported=2)]), FACTS)
-    assert (found.status, found.evidence, found.detail) == ("FAIL", (1,), "sample 1: reported 2 tokens, sent 3")
+    assert (found.status, found.evidence, found.detail) == (
+        "FAIL",
+        (1,),
+        "sample 1: reported 2 tokens, sent 3",
+    )
 
 
 def test_counts_are_compared_only_where_there_is_a_claim():
-    found = token_count(hand_log([Row(reported=3), Row(), Row(ids=(), reported=8), Row(reported=9, finish="error")]), FACTS)
+    found = token_count(
+        hand_log(
+            [Row(reported=3), Row(), Row(ids=(), reported=8), Row(reported=9, finish="error")]
+        ),
+        FACTS,
+    )
     assert (found.status, found.detail) == ("PASS", "1 counts agree with the ids")
 
 
@@ -278,12 +346,17 @@ class AnswersAhead(Simulated):
 
 
 class HoldsBack(Simulated):
-    """Reports the first token, and all others when the last one is there; from sample `fault_at` on."""
+    """Reports the first token, and all others when the last one is there; from sample `fault_at`
+    on.
+    """
 
     def _first(self, sample_id, ids):
         self._sink.first_token(sample_id, ids[0])
         step = self._finish if sample_id >= self._fault_at else partial(self._next, position=1)
-        self._after(self._per_token_ns * (len(ids) - 1) if sample_id >= self._fault_at else 0, partial(step, sample_id, ids))
+        self._after(
+            self._per_token_ns * (len(ids) - 1) if sample_id >= self._fault_at else 0,
+            partial(step, sample_id, ids),
+        )
 
     def _finish(self, sample_id, ids):
         self._sink.tokens(sample_id, ids[1:])
@@ -328,33 +401,48 @@ def test_an_answer_before_its_question_is_named():
     ("row", "detail"),
     [
         (Row(lag=15, latency=20), "its first token came 5 ms before its query was issued"),
-        (Row(ttft=None, lag=25, latency=20), "its completion came 5 ms before its query was issued"),
+        (
+            Row(ttft=None, lag=25, latency=20),
+            "its completion came 5 ms before its query was issued",
+        ),
         (Row(ttft=22, latency=20), "its last token came 2 ms after its completion"),
     ],
 )
 def test_a_log_whose_times_run_backwards_is_not_believed(row, detail):
-    found = times_in_order(hand_log([Row(), row, Row(ttft=None, latency=None, ids=(), finish="")]), FACTS)
+    found = times_in_order(
+        hand_log([Row(), row, Row(ttft=None, latency=None, ids=(), finish="")]), FACTS
+    )
     assert (found.status, found.evidence, found.detail) == ("FAIL", (1,), f"sample 1: {detail}")
 
 
 def test_a_first_token_ahead_of_an_answer_in_one_lump_is_caught_and_placed():
     log = cheated(HoldsBack, fault_at=20)
     found = streamed(log, FACTS)
-    assert (found.status, found.measured, found.limit, found.evidence) == ("FAIL", 44, 6, (20, 21, 22, 23, 24))
-    assert found.detail == (
-        "44 of 64 answers came in lumps: sample 20: 31 tokens in 1 lump behind the first; "
+    assert (found.status, found.measured, found.limit, found.evidence) == (
+        "FAIL",
+        44,
+        6,
+        (20, 21, 22, 23, 24),
+    )
+    assert (
+        found.detail
+        == "44 of 64 answers came in lumps: sample 20: 31 tokens in 1 lump behind the first; "
         f"position 1 (token {log.record(20).token_ids[1]}) came 155 ms after the one before it"
     )
     assert [rule.__name__ for rule in RULES if rule(log, FACTS).status == "FAIL"] == ["streamed"]
 
 
-@pytest.mark.parametrize(("lumps", "status"), [(0, "PASS"), (1, "UNDECIDED"), (6, "UNDECIDED"), (7, "FAIL")])
+@pytest.mark.parametrize(
+    ("lumps", "status"), [(0, "PASS"), (1, "UNDECIDED"), (6, "UNDECIDED"), (7, "FAIL")]
+)
 def test_a_pause_of_the_machine_is_a_doubt_and_a_tenth_of_the_answers_is_none(lumps, status):
     found = streamed(cheated(HoldsBack, fault_at=64 - lumps), FACTS)
     assert (found.status, found.measured, bool(found.remedy)) == (status, lumps, status != "PASS")
 
 
-@pytest.mark.parametrize(("at_once", "status"), [(4, "PASS"), (10, "PASS"), (16, "PASS"), (30, "PASS"), (31, "FAIL")])
+@pytest.mark.parametrize(
+    ("at_once", "status"), [(4, "PASS"), (10, "PASS"), (16, "PASS"), (30, "PASS"), (31, "FAIL")]
+)
 def test_a_few_tokens_in_a_message_are_a_stream(at_once, status):
     class_ = type("Gathering", (Gathers,), {"at_once": at_once})
     assert streamed(cheated(class_), FACTS).status == status
@@ -377,11 +465,16 @@ def test_tokens_told_one_by_one_in_no_time_are_a_lump_all_the_same():
 
 def test_an_answer_that_comes_whole_fakes_nothing_and_is_told():
     found = streamed(cheated(AllAtOnce), FACTS)
-    assert (found.status, found.detail) == ("PASS", "64 of 64 answers came whole: their TPOT says nothing")
+    assert (found.status, found.detail) == (
+        "PASS",
+        "64 of 64 answers came whole: their TPOT says nothing",
+    )
 
 
 def test_short_answers_cannot_tell_a_lump_from_a_step():
-    found = streamed(virtual_run(Server(), run_settings(max_new_tokens=17), HoldsBack, fault_at=0), FACTS)
+    found = streamed(
+        virtual_run(Server(), run_settings(max_new_tokens=17), HoldsBack, fault_at=0), FACTS
+    )
     assert (found.status, found.detail) == ("SKIPPED", "no answer has more than 17 streamed tokens")
     assert streamed(hand_log([Row()]), FACTS).status == "SKIPPED"
 
@@ -411,12 +504,16 @@ def test_a_finish_reason_that_does_not_fit_the_length_is_caught(ids, finish, det
     assert length_limit(log, {"max_new_tokens": {0: 4, 1: len(ids)}}).status == "PASS"
 
 
-@pytest.mark.parametrize("row", [Row(ids=(5, 6, 7, 8), finish="length"), Row(ids=(5, 2)), Row(ids=(5, 6), finish="stop")])
+@pytest.mark.parametrize(
+    "row", [Row(ids=(5, 6, 7, 8), finish="length"), Row(ids=(5, 2)), Row(ids=(5, 6), finish="stop")]
+)
 def test_an_answer_within_its_limit_passes(row):
     assert length_limit(hand_log([row]), {"max_new_tokens": 4}).status == "PASS"
 
 
-@pytest.mark.parametrize(("row", "facts"), [(Row(), {}), (Row(ids=()), FACTS)], ids=["no limit", "no tokens"])
+@pytest.mark.parametrize(
+    ("row", "facts"), [(Row(), {}), (Row(ids=()), FACTS)], ids=["no limit", "no tokens"]
+)
 def test_without_a_limit_or_tokens_there_is_nothing_to_compare(row, facts):
     assert length_limit(hand_log([row]), facts).status == "SKIPPED"
 
@@ -425,9 +522,16 @@ def test_without_a_limit_or_tokens_there_is_nothing_to_compare(row, facts):
 
 
 def test_a_text_that_is_not_the_decoding_of_its_ids_is_named():
-    log = hand_log([Row(text="blue"), Row(text="red")], [Anomaly(1, TEXT_DIFFERS, "word 0: sent 'red', the ids say 'sea'")])
+    log = hand_log(
+        [Row(text="blue"), Row(text="red")],
+        [Anomaly(1, TEXT_DIFFERS, "word 0: sent 'red', the ids say 'sea'")],
+    )
     found = text(log, {"texts_from": "ids"})
-    assert (found.status, found.evidence, found.detail) == ("FAIL", (1,), "sample 1: word 0: sent 'red', the ids say 'sea'")
+    assert (found.status, found.evidence, found.detail) == (
+        "FAIL",
+        (1,),
+        "sample 1: word 0: sent 'red', the ids say 'sea'",
+    )
     assert events_in_order(log, FACTS).status == "PASS"
 
 

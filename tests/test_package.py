@@ -1,4 +1,6 @@
-"""Is the tree what MLCommons' checker reads, filled with what the runs say and nothing else? Is a bad one told apart?"""
+"""Is the tree what MLCommons' checker reads, filled with what the runs say and nothing else? Is a
+bad one told apart?
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,13 @@ from reports.package_rules import ROUNDS
 from reports.package_texts import accuracy_txt, config_toml, truncated, user_conf
 
 PLACE = "open/Acme/results/box-1/llama3.1-8b/Server"
-SCORES = {"rouge1": 38.7792, "rouge2": 15.9075, "rougeL": 24.4957, "rougeLsum": 35.793, "gen_len": 8167644.0}
+SCORES = {
+    "rouge1": 38.7792,
+    "rouge2": 15.9075,
+    "rougeL": 24.4957,
+    "rougeLsum": 35.793,
+    "gen_len": 8167644.0,
+}
 KNOWN = {
     "status": "available",
     "system_type": "datacenter",
@@ -42,7 +50,9 @@ KNOWN = {
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A performance and an accuracy run of the simulated SUT at full length, dressed as runs of a model on the CPU."""
+    """A performance and an accuracy run of the simulated SUT at full length, dressed as runs of a
+    model on the CPU.
+    """
     folders = {}
     for mode in ("performance", "accuracy"):
         flags = {
@@ -60,13 +70,19 @@ def made(tmp_path_factory):
         folders[mode] = run.folder
         edit(run.folder, _as_local)
         detail = run.folder / DETAIL
-        detail.write_text(detail.read_text().replace('"Touchstone simulated"', '"Touchstone local tiny fp32"'))
+        detail.write_text(
+            detail.read_text().replace('"Touchstone simulated"', '"Touchstone local tiny fp32"')
+        )
     return folders
 
 
 def _as_local(result):
     result |= {"sut": "local", "model": "/home/somebody/tiny", "variant": "fp32"}
-    result["sut_facts"] = {"model": "/home/somebody/tiny", "device": "cpu", "notes": ["its weights were tied"]}
+    result["sut_facts"] = {
+        "model": "/home/somebody/tiny",
+        "device": "cpu",
+        "notes": ["its weights were tied"],
+    }
     result["accuracy"] |= SCORES
     result["environment"]["variables"] = {"OMP_NUM_THREADS": "2", "CUDA_HOME": "/opt/cuda"}
 
@@ -82,7 +98,9 @@ def edit(folder, change):
 @pytest.fixture
 def runs(made, tmp_path):
     """Fresh copies of the two folders, for a test to spoil."""
-    return tuple(Path(shutil.copytree(made[mode], tmp_path / mode)) for mode in ("performance", "accuracy"))
+    return tuple(
+        Path(shutil.copytree(made[mode], tmp_path / mode)) for mode in ("performance", "accuracy")
+    )
 
 
 @pytest.fixture
@@ -115,7 +133,10 @@ def test_a_complete_package_has_no_problems_and_every_file_in_its_place(pack):
     assert sorted(read_tree(made.root)) == sorted(
         [
             "open/Acme/systems/box-1.json",
-            *(f"open/Acme/src/box-1/llama3.1-8b/Server/{n}" for n in ("README.md", "performance.toml", "accuracy.toml")),
+            *(
+                f"open/Acme/src/box-1/llama3.1-8b/Server/{n}"
+                for n in ("README.md", "performance.toml", "accuracy.toml")
+            ),
             *(f"{PLACE}/{n}" for n in ("README.md", "measurements.json", "user.conf")),
             *(f"{PLACE}/performance/run_1/{n}" for n in (DETAIL, SUMMARY)),
             *(f"{PLACE}/accuracy/{n}" for n in (DETAIL, SUMMARY, ACCURACY, "accuracy.txt")),
@@ -143,13 +164,22 @@ def test_a_short_accuracy_log_is_not_cut_and_nothing_undefined_is_a_score():
     assert truncated(b"[\n]\n") == "[\n]\n"
     assert len(truncated(b"x" * 10240)) == 10240
     assert len(truncated(b"x" * 10241)) < 10240
-    assert scores_in(accuracy_txt({"rouge1": float("nan"), "rouge2": 1.0, "perplexity": 3.0}, b"")) == {"rouge2": 1.0}
+    assert scores_in(
+        accuracy_txt({"rouge1": float("nan"), "rouge2": 1.0, "perplexity": 3.0}, b"")
+    ) == {"rouge2": 1.0}
 
 
 def test_what_the_machine_cannot_tell_is_empty_and_named(pack):
     made = pack(system_json=None)
     fields = json.loads((made.root / "open/Acme/systems/box-1.json").read_text())
-    empty = {"status", "system_type", "cooling", "host_networking", "host_storage_type", "host_processors_per_node"}
+    empty = {
+        "status",
+        "system_type",
+        "cooling",
+        "host_networking",
+        "host_storage_type",
+        "host_processors_per_node",
+    }
     assert all(fields[key] == "" for key in empty)
     told, about_weights = made.problems
     assert told.startswith("open/Acme/systems/box-1.json: fill in ")
@@ -158,11 +188,16 @@ def test_what_the_machine_cannot_tell_is_empty_and_named(pack):
 
 
 def test_the_system_is_described_by_the_run_and_the_user_wins(pack, known):
-    known.write_text(json.dumps(KNOWN | {"operating_system": "Ours 1", "boot_firmware_version": "7"}))
+    known.write_text(
+        json.dumps(KNOWN | {"operating_system": "Ours 1", "boot_firmware_version": "7"})
+    )
     fields = json.loads((pack().root / "open/Acme/systems/box-1.json").read_text())
     assert len(fields) == 36
     assert (fields["operating_system"], fields["boot_firmware_version"]) == ("Ours 1", "7")
-    assert (fields["host_processors_per_node"], fields["accelerators_per_node"]) == ("1", "0")  # a number 0 counts as empty
+    assert (fields["host_processors_per_node"], fields["accelerators_per_node"]) == (
+        "1",
+        "0",
+    )  # a number 0 counts as empty
     assert fields["accelerator_model_name"] == "N/A"
     assert "retraining" not in fields
     assert fields["framework"].startswith("torch ")
@@ -173,7 +208,9 @@ def test_the_gpu_of_the_run_is_described(pack, runs):
     def on_gpu(result):
         result["sut_facts"]["device"] = "cuda:1"
         names = ("A", "B")
-        result["environment"]["gpus"] = [{"name": n, "memory_bytes": 80 * 2**30, "driver": "555.1"} for n in names]
+        result["environment"]["gpus"] = [
+            {"name": n, "memory_bytes": 80 * 2**30, "driver": "555.1"} for n in names
+        ]
 
     edit(runs[0], on_gpu)
     made = pack()
@@ -188,11 +225,19 @@ def test_a_system_elsewhere_is_not_described_by_this_machine(pack, runs):
     for run in runs:
         edit(run, lambda result: result.update(sut="openai"))
     fields = json.loads((pack(system_json=None).root / "open/Acme/systems/box-1.json").read_text())
-    assert {key for key, value in fields.items() if value} == {"division", "submitter", "system_name"}
+    assert {key for key, value in fields.items() if value} == {
+        "division",
+        "submitter",
+        "system_name",
+    }
 
 
 def test_nothing_in_the_tree_tells_where_on_the_machine_things_were(clean):
-    assert not [path for path, text in clean.items() if "/home/" in text or "/tmp/" in text or "/opt/" in text]
+    assert not [
+        path
+        for path, text in clean.items()
+        if "/home/" in text or "/tmp/" in text or "/opt/" in text
+    ]
     measured = json.loads(clean[f"{PLACE}/measurements.json"])
     assert measured["starting_weights_filename"] == "tiny"
     assert measured["weight_transformations"] == "loaded as fp32; its weights were tied"
@@ -201,13 +246,20 @@ def test_nothing_in_the_tree_tells_where_on_the_machine_things_were(clean):
 @pytest.mark.parametrize("scenario", ["single-stream", "multi-stream", "server", "offline"])
 @pytest.mark.parametrize("issue", ["equal", "unique", "same", "random"])
 def test_user_conf_reads_back_as_the_same_run(scenario, issue, tmp_path):
-    own = {"percentile": 97.5, "min_duration": 601.0, "issue": issue, "same_index": 3 if issue == "same" else 0}
+    own = {
+        "percentile": 97.5,
+        "min_duration": 601.0,
+        "issue": issue,
+        "same_index": 3 if issue == "same" else 0,
+    }
     own |= {"max_duration": 900.0, "max_queries": 90_000} if scenario != "offline" else {}
     own |= {"accuracy_samples": 50} if scenario == "server" else {}
     flags = {"scenario": scenario, "sut": "simulated", "profile": "llama3.1-8b"}
     wanted = run_settings(load_config(flags | own | {"target_qps": 3.5}), 13368, 3.5)
     path = tmp_path / "user.conf"
-    path.write_text(user_conf({"run_id": "r", "profile": "llama3.1-8b", "settings": {"run": asdict(wanted)}}))
+    path.write_text(
+        user_conf({"run_id": "r", "profile": "llama3.1-8b", "settings": {"run": asdict(wanted)}})
+    )
     config = load_config({"scenario": scenario, "sut": "simulated", "user_conf": path})
     again = asdict(run_settings(config, 13368, config.target_qps))
     kept = {"max_new_tokens"}  # not LoadGen's business
@@ -217,7 +269,9 @@ def test_user_conf_reads_back_as_the_same_run(scenario, issue, tmp_path):
         kept |= {"percentile"}
     assert again.pop("target_qps") == pytest.approx(3.5, rel=1e-9)
     expected = asdict(wanted)
-    assert {k: v for k, v in again.items() if k not in kept} == {k: expected[k] for k in again if k not in kept}
+    assert {k: v for k, v in again.items() if k not in kept} == {
+        k: expected[k] for k in again if k not in kept
+    }
 
 
 @pytest.mark.parametrize(
@@ -232,25 +286,47 @@ def test_user_conf_keeps_a_whole_latency_inferred_tokens_and_the_logged_sample(o
     flags = {"scenario": "server", "sut": "simulated", "target_qps": 2.0}
     wanted = run_settings(load_config(flags | own), 100, 2.0)
     path = tmp_path / "user.conf"
-    path.write_text(user_conf({"run_id": "r", "profile": "quick", "settings": {"run": asdict(wanted)}}))
-    again = run_settings(load_config({"scenario": "server", "sut": "simulated", "user_conf": path}), 100, 2.0)
-    names = ("use_tokens", "target_latency_ns", "inferred_tokens_per_sample", "accuracy_log_target", "accuracy_log_seed")
+    path.write_text(
+        user_conf({"run_id": "r", "profile": "quick", "settings": {"run": asdict(wanted)}})
+    )
+    again = run_settings(
+        load_config({"scenario": "server", "sut": "simulated", "user_conf": path}), 100, 2.0
+    )
+    names = (
+        "use_tokens",
+        "target_latency_ns",
+        "inferred_tokens_per_sample",
+        "accuracy_log_target",
+        "accuracy_log_seed",
+    )
     assert [getattr(again, name) for name in names] == [getattr(wanted, name) for name in names]
 
 
 def test_user_conf_has_whole_milliseconds_and_the_flag_before_the_limits(clean):
     lines = clean[f"{PLACE}/user.conf"].splitlines()
     assert lines[1] == "*.Server.use_token_latencies = 1"  # LoadGen reads the limits only after it
-    assert {"*.Server.target_qps = 20", "*.Server.ttft_latency = 2000", "*.Server.min_duration = 600000"} <= set(lines)
+    assert {
+        "*.Server.target_qps = 20",
+        "*.Server.ttft_latency = 2000",
+        "*.Server.min_duration = 600000",
+    } <= set(lines)
 
 
 def test_the_settings_in_src_run_again(clean, tmp_path):
     path = tmp_path / "again.toml"
     path.write_text(clean["open/Acme/src/box-1/llama3.1-8b/Server/accuracy.toml"])
     config = load_config({}, path)
-    assert (config.mode, config.profile, config.target_qps, config.seeds) == ("accuracy", "llama3.1-8b", 20.0, "v6.1")
+    assert (config.mode, config.profile, config.target_qps, config.seeds) == (
+        "accuracy",
+        "llama3.1-8b",
+        20.0,
+        "v6.1",
+    )
     options = {"ttft_ms": 5.5, "name": 'a "b"'}
-    settings = {"config": {"sut_options": options, "dataset": "/a/b.jsonl"}, "run": {"target_qps": 2.0}}
+    settings = {
+        "config": {"sut_options": options, "dataset": "/a/b.jsonl"},
+        "run": {"target_qps": 2.0},
+    }
     text = config_toml({"mode": "accuracy", "settings": settings})
     assert text.splitlines() == [
         'sut_options = { "ttft_ms" = 5.5, "name" = "a \\"b\\"" }',
@@ -274,7 +350,9 @@ def test_the_pages_say_what_was_run(clean, runs):
 def test_touchstones_own_logs_are_told_apart_from_loadgens(pack, runs):
     assert "LoadGen itself" in pack().notes[0]
     detail = runs[0] / DETAIL
-    detail.write_text(re.sub('"touchstone [^"]*"', '"6.0.17 @ d6147c7eb7"', detail.read_text(), count=1))
+    detail.write_text(
+        re.sub('"touchstone [^"]*"', '"6.0.17 @ d6147c7eb7"', detail.read_text(), count=1)
+    )
     assert packages.notes(packages.read(runs[0])) == []
 
 
@@ -315,7 +393,9 @@ def test_the_modes_must_be_right(pack, runs):
 )
 def test_two_runs_of_different_things_are_refused(pack, runs, change, words):
     edit(runs[1], change)
-    with pytest.raises(BadInput, match=re.escape("they differ in " + words.split(" ")[0])) as caught:
+    with pytest.raises(
+        BadInput, match=re.escape("they differ in " + words.split(" ")[0])
+    ) as caught:
         pack()
     assert words in str(caught.value)
 
@@ -358,7 +438,9 @@ def test_logs_of_another_run_and_unfinished_folders_are_refused(pack, runs):
         ("mlperf", "multi-stream", "deepseek-r1", ("deepseek-r1", "MultiStream")),
     ],
 )
-def test_profiles_have_benchmarks_and_interactive_is_a_scenario(profile, scenario, benchmark, place):
+def test_profiles_have_benchmarks_and_interactive_is_a_scenario(
+    profile, scenario, benchmark, place
+):
     result = {"run_id": "r", "profile": profile, "scenario": scenario}
     assert packages.place_of(result, "open", "Acme", "box", benchmark, "v6.1")[3:] == place
 
@@ -366,9 +448,15 @@ def test_profiles_have_benchmarks_and_interactive_is_a_scenario(profile, scenari
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"profile": "quick"}, "profile quick is no benchmark of MLPerf; --benchmark NAME: llama2-70b-99.9"),
+        (
+            {"profile": "quick"},
+            "profile quick is no benchmark of MLPerf; --benchmark NAME: llama2-70b-99.9",
+        ),
         ({"benchmark": "llama3.1-8b-egde"}, "Did you mean 'llama3.1-8b-edge'"),
-        ({"benchmark": "deepseek-r1"}, "--benchmark deepseek-r1: the run is of profile llama3.1-8b"),
+        (
+            {"benchmark": "deepseek-r1"},
+            "--benchmark deepseek-r1: the run is of profile llama3.1-8b",
+        ),
         ({"profile": "mixtral-8x7b"}, "benchmark of v6.1: 'mixtral-8x7b' is not known"),
         ({"division": "opne"}, "Did you mean 'open'"),
         ({"submitter": "../else"}, "--submitter: '../else'"),
@@ -377,7 +465,13 @@ def test_profiles_have_benchmarks_and_interactive_is_a_scenario(profile, scenari
     ],
 )
 def test_names_that_cannot_be_are_refused(changes, words):
-    given = {"division": "open", "submitter": "Acme", "system": "box", "benchmark": None, "version": "v6.1"} | changes
+    given = {
+        "division": "open",
+        "submitter": "Acme",
+        "system": "box",
+        "benchmark": None,
+        "version": "v6.1",
+    } | changes
     result = {"run_id": "r", "profile": given.pop("profile", "llama3.1-8b"), "scenario": "server"}
     with pytest.raises(BadInput, match=re.escape(words)):
         packages.place_of(result, **given)
@@ -438,7 +532,11 @@ def replaced(path, pattern, new):
     return change
 
 
-TIMED, SCORED, SYSTEM = f"{PLACE}/performance/run_1/{DETAIL}", f"{PLACE}/accuracy/{DETAIL}", "open/Acme/systems/box-1.json"
+TIMED, SCORED, SYSTEM = (
+    f"{PLACE}/performance/run_1/{DETAIL}",
+    f"{PLACE}/accuracy/{DETAIL}",
+    "open/Acme/systems/box-1.json",
+)
 
 
 def value(key, new, path=TIMED):
@@ -448,19 +546,31 @@ def value(key, new, path=TIMED):
 FIRST = r'(?s)"is_error": false(.*)'
 REFUSED = {
     "qsl_rng_seed is 1, not": value("effective_qsl_rng_seed", 1),
-    "effective_performance_sample_count is 13367; at least 13368": value("effective_performance_sample_count", 13367),
+    "effective_performance_sample_count is 13367; at least 13368": value(
+        "effective_performance_sample_count", 13367
+    ),
     "effective_min_duration_ms is 599999": value("effective_min_duration_ms", 599999),
     "early stopping was not met": value("early_stopping_met", "false"),
     "use_token_latencies is off": value("requested_use_token_latencies", "false"),
-    "is 2000 ms; Server needs less than 2000": value("result_first_token_99.00_percentile_latency_ns", 2_000_000_000),
-    "per_output_token_99.00_percentile_ns is 100": value("result_time_per_output_token_99.00_percentile_ns", 100_000_000),
-    "effective_target_latency_ns is above 20 s": value("effective_target_latency_ns", 20_000_000_001),
-    "result_completed_tokens_per_second is missing": replaced(TIMED, "result_completed_tokens_per_second", "x"),
+    "is 2000 ms; Server needs less than 2000": value(
+        "result_first_token_99.00_percentile_latency_ns", 2_000_000_000
+    ),
+    "per_output_token_99.00_percentile_ns is 100": value(
+        "result_time_per_output_token_99.00_percentile_ns", 100_000_000
+    ),
+    "effective_target_latency_ns is above 20 s": value(
+        "effective_target_latency_ns", 20_000_000_001
+    ),
+    "result_completed_tokens_per_second is missing": replaced(
+        TIMED, "result_completed_tokens_per_second", "x"
+    ),
     "a Offline run in the folder Server": value("effective_scenario", '"Offline"'),
     "no log event": replaced(TIMED, '"qsl_name", "value": ', '"qsl_name", "value": "'),
     f"{TIMED}: missing": replaced(TIMED, "", None),
     "13367 samples; the dataset has 13368": value("effective_accuracy_sample_count", 13367, SCORED),
-    "accuracy/mlperf_log_detail.txt: errors in the log: 1,": replaced(SCORED, FIRST, r'"is_error": true\1'),
+    "accuracy/mlperf_log_detail.txt: errors in the log: 1,": replaced(
+        SCORED, FIRST, r'"is_error": true\1'
+    ),
     f"{SCORED}: missing": replaced(SCORED, "", None),
     f"{ACCURACY}: missing": replaced(f"{PLACE}/accuracy/{ACCURACY}", "", None),
     "bytes; at most 10240": replaced(f"{PLACE}/accuracy/{ACCURACY}", r"\.\.\.", "." * 9999),
@@ -468,7 +578,9 @@ REFUSED = {
     "user.conf: missing or empty": replaced(f"{PLACE}/user.conf", r"(?s).+", ""),
     "README.md: missing or empty": replaced(f"{PLACE}/README.md", "", None),
     "measurements.json: missing": replaced(f"{PLACE}/measurements.json", "", None),
-    "fill in retraining": replaced(f"{PLACE}/measurements.json", '"retraining": "no"', '"retraining": ""'),
+    "fill in retraining": replaced(
+        f"{PLACE}/measurements.json", '"retraining": "no"', '"retraining": ""'
+    ),
     "fill in cooling": replaced(SYSTEM, '"air"', '""'),
     "without cooling": replaced(SYSTEM, '"cooling"', '"colling"'),
     "status is 'soon'": replaced(SYSTEM, '"available"', '"soon"'),
@@ -481,14 +593,20 @@ REFUSED = {
 LET_PASS = {
     "the run is INVALID": value("result_validity", '"INVALID"'),
     "the mode is AccuracyOnly, not PerformanceOnly": value("effective_test_mode", '"AccuracyOnly"'),
-    "the mode is PerformanceOnly, not AccuracyOnly": value("effective_test_mode", '"PerformanceOnly"', SCORED),
+    "the mode is PerformanceOnly, not AccuracyOnly": value(
+        "effective_test_mode", '"PerformanceOnly"', SCORED
+    ),
     "result_min_duration_met is false": value("result_min_duration_met", "false"),
     "result_min_queries_met is false": value("result_min_queries_met", "false"),
-    "run_1/mlperf_log_detail.txt: errors in the log: 1,": replaced(TIMED, FIRST, r'"is_error": true\1'),
+    "run_1/mlperf_log_detail.txt: errors in the log: 1,": replaced(
+        TIMED, FIRST, r'"is_error": true\1'
+    ),
     "not issued equally often": value("effective_sample_concatenate_permutation", "false"),
     "performance_issue_same is on": value("effective_performance_issue_same", "true"),
     "mlperf_log_summary.txt: missing": replaced(f"{PLACE}/performance/run_1/{SUMMARY}", "", None),
-    "the system under test was simulated": replaced(TIMED, "Touchstone local", "Touchstone simulated"),
+    "the system under test was simulated": replaced(
+        TIMED, "Touchstone local", "Touchstone simulated"
+    ),
     "no rouge1": replaced(f"{PLACE}/accuracy/accuracy.txt", "'rouge1'", "'rogue1'"),
     "no line hash=": replaced(f"{PLACE}/accuracy/accuracy.txt", "hash=", "#"),
 }
@@ -519,7 +637,9 @@ def test_interactive_runs_meet_the_interactive_limits(clean):
 
 
 def test_the_closed_division_asks_for_more(clean):
-    tree = moved(clean, "open/", "closed/") | {"closed/Acme/systems/box-1.json": clean[SYSTEM].replace('"open"', '"closed"')}
+    tree = moved(clean, "open/", "closed/") | {
+        "closed/Acme/systems/box-1.json": clean[SYSTEM].replace('"open"', '"closed"')
+    }
     place = PLACE.replace("open/", "closed/")
     assert problems(tree) == [
         f"{place}/TEST06/verify_accuracy.txt: missing; the closed division needs it",
@@ -542,13 +662,20 @@ def test_another_round_has_other_seeds_and_benchmarks(clean):
 
 def test_the_table_and_the_profiles_tell_the_same_story():
     for name, round_ in ROUNDS.items():
-        assert round_.seeds == (profiles.SEEDS[name].qsl, profiles.SEEDS[name].sample_index, profiles.SEEDS[name].schedule)
+        assert round_.seeds == (
+            profiles.SEEDS[name].qsl,
+            profiles.SEEDS[name].sample_index,
+            profiles.SEEDS[name].schedule,
+        )
         for benchmark, rules in round_.benchmarks.items():
             key = re.sub(r"-99(\.9)?$", "", benchmark)
             assert profiles.TABLE[key].performance_samples == rules.samples
             for scenario, (ttft_ms, tpot_ms) in rules.limits_ms.items():
                 profile = profiles.TABLE[key if scenario == "Server" else f"{key}-interactive"]
-                assert (profile.ttft_limit_s * 1e3, profile.tpot_limit_s * 1e3) == (ttft_ms, tpot_ms)
+                assert (profile.ttft_limit_s * 1e3, profile.tpot_limit_s * 1e3) == (
+                    ttft_ms,
+                    tpot_ms,
+                )
 
 
 def test_a_folder_that_is_not_there_is_a_sentence(tmp_path):

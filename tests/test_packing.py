@@ -22,7 +22,9 @@ def test_a_packed_layer_computes_what_the_plain_one_does(dtype, bias, rows):
 
 
 def model():
-    return nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Sequential(nn.Linear(128, 64, bias=False))).requires_grad_(False)
+    return nn.Sequential(
+        nn.Linear(64, 128), nn.ReLU(), nn.Sequential(nn.Linear(128, 64, bias=False))
+    ).requires_grad_(False)
 
 
 def test_a_models_layers_are_replaced_wherever_they_are():
@@ -62,7 +64,9 @@ class Attention(nn.Module):
         q, k = self.q_proj(x), self.k_proj(x)
         other = self.k_proj(y)
         v = self.v_proj(x)
-        return self.o_proj(q * torch.cat((k, v), -1) + torch.cat((other, self.q_proj(y)[..., :64]), -1)) + self.v_proj(x)
+        return self.o_proj(
+            q * torch.cat((k, v), -1) + torch.cat((other, self.q_proj(y)[..., :64]), -1)
+        ) + self.v_proj(x)
 
 
 @pytest.mark.parametrize("bias", [True, False])

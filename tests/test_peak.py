@@ -24,12 +24,19 @@ import json, dataclasses, torch
 from sut import peak
 before = peak.reset()
 held = torch.ones(60 * 2**20 // 4)
-print(json.dumps(dataclasses.asdict(peak.memory_use(before, on_gpu=False, weights_bytes=held.nbytes, kv_cache_bytes=None))))
+use = peak.memory_use(before, on_gpu=False, weights_bytes=held.nbytes, kv_cache_bytes=None)
+print(json.dumps(dataclasses.asdict(use)))
 """
 
 
 def test_on_a_cpu_the_peak_is_counted_above_what_was_there_before_loading():
-    done = subprocess.run([sys.executable, "-c", IN_A_FRESH_PROCESS], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_FRESH_PROCESS],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
     use = json.loads(done.stdout)
     assert 60 * MIB <= use["peak_bytes"] < 100 * MIB
     assert use["rss_peak_bytes"] > use["peak_bytes"]
@@ -39,7 +46,9 @@ def test_on_a_cpu_the_peak_is_counted_above_what_was_there_before_loading():
 
 @pytest.fixture
 def two_gpus(monkeypatch):
-    """Allocator and driver as a machine with two GPUs would answer: (allocated, reserved) and booked MiB of each."""
+    """Allocator and driver as a machine with two GPUs would answer: (allocated, reserved) and
+    booked MiB of each.
+    """
     allocator, booked = [(100, 120), (7, 20)], [400, 300]
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda i: allocator[i][0] * MIB)

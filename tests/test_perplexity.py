@@ -1,4 +1,6 @@
-"""Perplexity and its kin of a corpus: against direct float64, at the ends of what floats hold, and what is refused."""
+"""Perplexity and its kin of a corpus: against direct float64, at the ends of what floats hold, and
+what is refused.
+"""
 
 import math
 from dataclasses import replace
@@ -19,9 +21,19 @@ from tests.perplexity_helpers import corpora, drawn, scored, slowest_s, texts
 def test_the_corpus_is_the_mean_of_all_tokens_in_float64(rows):
     found = corpus(texts(rows))
     every = [np.float64(np.float32(x)) for row in rows for x in row]
-    assert (found.texts, found.unscored, found.tokens) == (sum(map(bool, rows)), rows.count([]), len(every))
+    assert (found.texts, found.unscored, found.tokens) == (
+        sum(map(bool, rows)),
+        rows.count([]),
+        len(every),
+    )
     if not every:
-        assert found.loss_nats.value is found.perplexity.value is found.bits_per_byte.value is found.accuracy.value is None
+        assert (
+            found.loss_nats.value
+            is found.perplexity.value
+            is found.bits_per_byte.value
+            is found.accuracy.value
+            is None
+        )
         return
     mean = math.fsum(every) / len(every)
     assert found.loss_nats.value == pytest.approx(mean, rel=1e-12)

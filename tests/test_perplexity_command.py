@@ -1,4 +1,6 @@
-"""`harness perplexity` as users meet it: texts in; a folder, perplexity.json, a table and an exit code out."""
+"""`harness perplexity` as users meet it: texts in; a folder, perplexity.json, a table and an exit
+code out.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ STORIES = (
     "the sky. the blue sky. the blue blue sky. how is the sample, x y z",
 )
 ROWS = [
-    {"id": f"s{i}", "category": "odd" if i % 2 else "even", "split": "test" if i < 2 else "train", "title": f"Story {i}",
+    {"id": f"s{i}", "category": "odd" if i % 2 else "even", "split": "test" if i < 2 else "train",
+        "title": f"Story {i}",
      "text": text, "vague": "a b c", "specific": "the blue sky", "paraphrased": "what is d"}
     for i, text in enumerate(STORIES)
 ]  # fmt: skip
@@ -43,7 +46,15 @@ def dataset(folder, rows=ROWS):
 
 def words(folder, *more, file=None):
     """No process of its own where that is not what is tested: each start takes seconds."""
-    fixed = ["--dataset", file or dataset(folder), "--output-dir", folder / "out", "--device", "cpu", "--json"]
+    fixed = [
+        "--dataset",
+        file or dataset(folder),
+        "--output-dir",
+        folder / "out",
+        "--device",
+        "cpu",
+        "--json",
+    ]
     return [str(word) for word in ("perplexity", *fixed, *more)]
 
 
@@ -71,7 +82,14 @@ def sizes(tiny_llama, tmp_path_factory):
 @pytest.fixture(scope="module")
 def measured(sizes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("measured")
-    more = ("--models", ",".join(map(str, sizes)), "--variants", "fp32,bf16", "--conditions", "sentences,instructions")
+    more = (
+        "--models",
+        ",".join(map(str, sizes)),
+        "--variants",
+        "fp32,bf16",
+        "--conditions",
+        "sentences,instructions",
+    )
     return invoke(folder, *more)
 
 
@@ -82,7 +100,12 @@ def test_each_size_in_each_variant_has_its_figures(measured):
     code, found, said = measured
     assert code == 0, said
     assert (found["schema"], found["status"]) == ("touchstone.perplexity/1", "DONE")
-    assert [row["label"] for row in found["subjects"]] == ["small fp32", "small bf16", "big fp32", "big bf16"]
+    assert [row["label"] for row in found["subjects"]] == [
+        "small fp32",
+        "small bf16",
+        "big fp32",
+        "big bf16",
+    ]
     for row in found["subjects"]:
         figures = row["figures"]
         assert figures["perplexity_low"] < figures["perplexity"] < figures["perplexity_high"]
@@ -95,7 +118,9 @@ def test_each_size_in_each_variant_has_its_figures(measured):
     assert small["parameters"] < big["parameters"]
     assert found["comparable"]["by_perplexity"] is True
     assert len(found["ranking"]) == 4
-    assert found["scaling"] == {"refused": "2 different sizes: through one or two points many curves pass"}
+    assert found["scaling"] == {
+        "refused": "2 different sizes: through one or two points many curves pass"
+    }
 
 
 def test_variants_are_compared_with_the_first_of_their_own_model(measured):
@@ -105,7 +130,9 @@ def test_variants_are_compared_with_the_first_of_their_own_model(measured):
         divergence = subject(found, label)["divergence"]
         assert divergence["reference"] == "fp32"
         assert 0 < divergence["mean_kld"]["value"] < 0.05
-        assert divergence["mean_ppl_q"]["value"] == pytest.approx(subject(found, label)["figures"]["perplexity"], rel=1e-6)
+        assert divergence["mean_ppl_q"]["value"] == pytest.approx(
+            subject(found, label)["figures"]["perplexity"], rel=1e-6
+        )
     base = subject(found, "big bf16")["divergence"]["mean_ppl_base"]["value"]
     assert base == pytest.approx(subject(found, "big fp32")["figures"]["perplexity"], rel=1e-6)
 
@@ -118,7 +145,9 @@ def test_conditions_are_held_against_the_same_tokens_without_context(measured):
     for name, row in conditions.items():
         assert row["base"] == ("after 0 sentences" if name in by_sentences else "plain")
         assert row["tokens"] == row["base_figures"]["tokens"]
-        assert row["gain_nats"]["value"] == pytest.approx(row["base_figures"]["eval_loss"] - row["eval_loss"])
+        assert row["gain_nats"]["value"] == pytest.approx(
+            row["base_figures"]["eval_loss"] - row["eval_loss"]
+        )
     assert conditions["vague"]["tokens"] == subject(found, "small fp32")["figures"]["tokens"]
 
 
@@ -126,12 +155,27 @@ def test_the_folder_holds_what_reports_read(measured):
     _, found, _ = measured
     folder = Path(found["folder"])
     names = {path.name for path in folder.iterdir()}
-    assert names >= {"settings.json", "environment.json", "texts.parquet", "perplexity.json", "perplexity.html"}
+    assert names >= {
+        "settings.json",
+        "environment.json",
+        "texts.parquet",
+        "perplexity.json",
+        "perplexity.html",
+    }
     assert json.loads((folder / "perplexity.json").read_text()) == found
     place = folder / "01_small_bf16"
     assert not (place / "parts").exists()
     table = pq.read_table(place / "tokens.parquet")
-    assert {"text", "condition", "position", "token_id", "start", "end", "nll_nats", "correct"} < set(table.column_names)
+    assert {
+        "text",
+        "condition",
+        "position",
+        "token_id",
+        "start",
+        "end",
+        "nll_nats",
+        "correct",
+    } < set(table.column_names)
     assert {"kld", "kld_error", "same_top", "p_reference", "p"} < set(table.column_names)
     plain = np.array(table["condition"].to_pylist()) == "plain"
     assert plain.sum() == subject(found, "small bf16")["figures"]["tokens"]
@@ -140,7 +184,9 @@ def test_the_folder_holds_what_reports_read(measured):
     assert not (place / "distributions").exists()
 
 
-def test_what_is_measured_is_not_measured_again_and_the_summary_is_made_of_the_files_alone(measured):
+def test_what_is_measured_is_not_measured_again_and_the_summary_is_made_of_the_files_alone(
+    measured,
+):
     _, found, _ = measured
     for name in ("perplexity.json", "perplexity.html"):
         (Path(found["folder"]) / name).unlink()
@@ -171,7 +217,9 @@ def test_a_subject_that_fails_is_a_row_and_other_tokenizers_are_not_ranked(sizes
     assert {row["by"] for row in found["ranking"]} == {"bits_per_byte"}
 
 
-def test_a_model_that_cannot_be_loaded_is_a_failed_setup_with_a_folder_that_says_why(sizes, tmp_path):
+def test_a_model_that_cannot_be_loaded_is_a_failed_setup_with_a_folder_that_says_why(
+    sizes, tmp_path
+):
     shutil.copytree(sizes[0], tmp_path / "broken")
     (tmp_path / "broken" / "model.safetensors").write_bytes(b"no weights")
     code, found, _ = invoke(tmp_path, "--model", tmp_path / "broken")
@@ -179,8 +227,13 @@ def test_a_model_that_cannot_be_loaded_is_a_failed_setup_with_a_folder_that_says
     assert (Path(found["folder"]) / "perplexity.html").is_file()
 
 
-def test_a_measurement_that_cannot_be_as_asked_leaves_no_folder_and_says_what_to_do(sizes, tmp_path):
-    rows = [ROWS[0], {"id": "far", "category": "odd", "text": " ".join("abcdefghijklmnopqrstuvwxyz" * 3)}]
+def test_a_measurement_that_cannot_be_as_asked_leaves_no_folder_and_says_what_to_do(
+    sizes, tmp_path
+):
+    rows = [
+        ROWS[0],
+        {"id": "far", "category": "odd", "text": " ".join("abcdefghijklmnopqrstuvwxyz" * 3)},
+    ]
     code, found, said = invoke(tmp_path, "--model", sizes[0], file=dataset(tmp_path, rows))
     assert (code, found) == (2, None)
     assert "text far: it has 78 tokens; the context takes 64. Pass --stride 32" in said
@@ -192,12 +245,18 @@ def test_a_measurement_that_cannot_be_as_asked_leaves_no_folder_and_says_what_to
     [
         (("--text-column", "story"), "column: 'story' is not known; known: category, id"),
         (("--category-column", "kind"), "column: 'kind' is not known"),
-        (("--split", "tset"), "split: 'tset' is not known; known: test, train. Did you mean 'test'?"),
+        (
+            ("--split", "tset"),
+            "split: 'tset' is not known; known: test, train. Did you mean 'test'?",
+        ),
         (("--num-samples", "7"), "it has 6 texts; --num-samples 7 asks for more"),
         (("--variants", "fp31"), "variant: 'fp31' is not known"),
         (("--variants", ","), "--variants: ',' names none"),
         (("--reference", "int8"), "--reference: 'int8' is not known; known:"),
-        (("--conditions", "moods"), "--conditions: 'moods' is not known; known: instructions, sentences"),
+        (
+            ("--conditions", "moods"),
+            "--conditions: 'moods' is not known; known: instructions, sentences",
+        ),
         (("--bos", "maybe"), "--bos: Input should be 'auto', 'always' or 'never'"),
         (("--stride", "0"), "--stride: Input should be greater than 0"),
         (("--exact",), "--exact: nothing is compared with a reference"),
@@ -213,9 +272,15 @@ def test_what_cannot_be_is_said_before_anything_is_loaded(tiny_llama, tmp_path, 
 
 def test_instructions_need_their_columns_and_sentences_a_rest(tmp_path):
     bare = dataset(tmp_path, [{"text": "the sky is blue. so"}])
-    for condition, said in (("instructions", "column: 'vague' is not known"), ("sentences", "no text has a rest")):
+    for condition, said in (
+        ("instructions", "column: 'vague' is not known"),
+        ("sentences", "no text has a rest"),
+    ):
         with pytest.raises(BadInput, match=said):
-            perplexity.begin(perplexity.settings({"dataset": str(bare), "conditions": condition}), lambda text: None)
+            perplexity.begin(
+                perplexity.settings({"dataset": str(bare), "conditions": condition}),
+                lambda text: None,
+            )
 
 
 def test_two_texts_of_one_id_are_refused_and_missing_ids_are_made(tmp_path):
@@ -238,13 +303,19 @@ def series(**flags):
 
 
 def test_a_reference_comes_before_those_that_are_compared_with_it():
-    assert series(models=("m",), variants=("int8", "fp32"), reference="fp32") == [("m fp32", None), ("m int8", "m fp32")]
+    assert series(models=("m",), variants=("int8", "fp32"), reference="fp32") == [
+        ("m fp32", None),
+        ("m int8", "m fp32"),
+    ]
     assert series(models=("m", "n"), variants=("fp32", "int8")) == [
         ("m fp32", None), ("m int8", "m fp32"), ("n fp32", None), ("n int8", "n fp32"),
     ]  # fmt: skip
     assert series(models=("m", "n"), reference="n") == [("n fp32", None), ("m fp32", "n fp32")]
     assert series(models=("m", "n")) == [("m fp32", None), ("n fp32", None)]
-    assert series(models=("m",), variants=("fp32", "int8"), divergence=False) == [("m fp32", None), ("m int8", None)]
+    assert series(models=("m",), variants=("fp32", "int8"), divergence=False) == [
+        ("m fp32", None),
+        ("m int8", None),
+    ]
 
 
 # ---- interruption
@@ -253,10 +324,19 @@ def test_a_reference_comes_before_those_that_are_compared_with_it():
 def test_an_interrupted_measurement_keeps_its_parts_and_goes_on(sizes, tmp_path):
     many = [{"id": f"t{i}", "text": f"{STORIES[i % 6]} {i % 7}"} for i in range(300)]
     flags = ("--model", sizes[0], "--batch-tokens", "1")
-    command = [sys.executable, "-m", "harness", *words(tmp_path, *flags, file=dataset(tmp_path, many))]
+    command = [
+        sys.executable,
+        "-m",
+        "harness",
+        *words(tmp_path, *flags, file=dataset(tmp_path, many)),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
-    while len(list(tmp_path.glob("out/*/*/parts/*.npz"))) < 5 and process.poll() is None and time.monotonic() < until:
+    while (
+        len(list(tmp_path.glob("out/*/*/parts/*.npz"))) < 5
+        and process.poll() is None
+        and time.monotonic() < until
+    ):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     out, said = process.communicate(timeout=60)
@@ -292,5 +372,7 @@ def test_resuming_takes_no_other_settings_and_only_a_folder_that_was_begun(tmp_p
 
 
 def test_a_process_that_dies_is_told_by_its_last_words(tmp_path):
-    with pytest.raises(RunBroke, match=r"exit code 1, last words: TypeError: .*'no_such_option'.*worker\.log"):
+    with pytest.raises(
+        RunBroke, match=r"exit code 1, last words: TypeError: .*'no_such_option'.*worker\.log"
+    ):
         list(perplexity._events({"no_such_option": 1}, tmp_path, in_process=False))

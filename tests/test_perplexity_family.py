@@ -1,6 +1,8 @@
-"""A family of sizes from end to end: trained here in seconds, measured by `harness perplexity`; its law, plots and page.
+"""A family of sizes from end to end: trained here in seconds, measured by `harness perplexity`; its
+law, plots and page.
 
-Four transformers of one tokenizer learn from the training part of the embedded stories and are measured on its test part.
+Four transformers of one tokenizer learn from the training part of the embedded stories and are
+measured on its test part.
 """
 
 from __future__ import annotations
@@ -52,7 +54,9 @@ STORIES = Path(__file__).parent.parent / "accuracy" / "datasets" / TABLE["storie
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Products this small take longer on two threads than on one, and on a busy machine many times as long."""
+    """Products this small take longer on two threads than on one, and on a busy machine many times
+    as long.
+    """
     import torch
 
     before = torch.get_num_threads()
@@ -81,7 +85,9 @@ def train_tokenizer(texts):
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, 0)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A", special_tokens=[(BOS, 0)]
+    )
     return tokenizer
 
 
@@ -102,8 +108,12 @@ def train(size: Size, packed):
         eos_token_id=1,
     )
     model = LlamaForCausalLM(config).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=size.learning_rate, betas=(0.9, 0.95), weight_decay=0.1)
-    pace = torch.optim.lr_scheduler.OneCycleLR(optimizer, size.learning_rate, total_steps=STEPS, pct_start=0.1)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=size.learning_rate, betas=(0.9, 0.95), weight_decay=0.1
+    )
+    pace = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, size.learning_rate, total_steps=STEPS, pct_start=0.1
+    )
     order = torch.Generator().manual_seed(8)
     for _ in range(STEPS):
         starts = torch.randint(len(packed) - WINDOW, (BATCH,), generator=order)
@@ -126,7 +136,9 @@ def family(tmp_path_factory) -> list[Path]:
     texts = [row["text"] for row in stories("train")]
     tokenizer = train_tokenizer(texts)
     packed = torch.tensor([i for text in texts for i in tokenizer.encode(text).ids])
-    known = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=BOS, eos_token=EOS, pad_token=EOS)
+    known = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=BOS, eos_token=EOS, pad_token=EOS
+    )
     with one_thread():
         for size in FAMILY:
             train(size, packed).save_pretrained(place / size.name)
@@ -138,9 +150,21 @@ def family(tmp_path_factory) -> list[Path]:
 def measured(family, tmp_path_factory):
     """perplexity.json as the command printed it."""
     models, out = ",".join(map(str, family)), str(tmp_path_factory.mktemp("measured"))
-    words = ["perplexity", "--models", models, "--dataset", "stories", "--split", "test", "--conditions", "sentences"]
+    words = [
+        "perplexity",
+        "--models",
+        models,
+        "--dataset",
+        "stories",
+        "--split",
+        "test",
+        "--conditions",
+        "sentences",
+    ]
     with one_thread():
-        done = CliRunner().invoke(app, [*words, "--output-dir", out, "--device", "cpu", "--in-process", "--json"])
+        done = CliRunner().invoke(
+            app, [*words, "--output-dir", out, "--device", "cpu", "--in-process", "--json"]
+        )
     assert done.exit_code == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -155,7 +179,9 @@ def page(measured):
 
 def totals(found, number) -> tuple[np.ndarray, np.ndarray]:
     """(nats, tokens) of each text, read from the tokens themselves."""
-    table = pq.read_table(Path(found["folder"]) / found["subjects"][number]["folder"] / "tokens.parquet")
+    table = pq.read_table(
+        Path(found["folder"]) / found["subjects"][number]["folder"] / "tokens.parquet"
+    )
     plain = table.filter(pc.field("condition") == "plain").group_by("text")
     texts = plain.aggregate([("nll_nats", "sum"), ("nll_nats", "count")]).sort_by("text")
     return texts["nll_nats_sum"].to_numpy(), texts["nll_nats_count"].to_numpy()
@@ -199,7 +225,9 @@ def test_a_text_becomes_easier_as_it_goes_on_and_with_its_beginning_before_it(me
 
 
 def mean_loss(places) -> float:
-    return sum(place["eval_loss"] * place["tokens"] for place in places) / sum(place["tokens"] for place in places)
+    return sum(place["eval_loss"] * place["tokens"] for place in places) / sum(
+        place["tokens"] for place in places
+    )
 
 
 # ---- the law
@@ -269,10 +297,19 @@ def test_the_page_shows_the_tokens_of_each_model_and_where_size_pays(measured, p
     assert len(views) == 12
     for view in views:
         title = unescape(re.search(r"<summary><bdi>(.*?)</bdi>", view).group(1))
-        panels = re.findall(r'<div class="side of-(\d)">.*?<div class="text">(.*?)</div></div>', view, re.DOTALL)
-        assert [int(number) for number, _ in panels] == [0, 3, 1, 2]  # the smallest and the biggest beside each other
+        panels = re.findall(
+            r'<div class="side of-(\d)">.*?<div class="text">(.*?)</div></div>', view, re.DOTALL
+        )
+        assert [int(number) for number, _ in panels] == [
+            0,
+            3,
+            1,
+            2,
+        ]  # the smallest and the biggest beside each other
         assert {words_of(html) for _, html in panels} == {texts[title]}
     gains = measured["gains"]
     assert (gains["smaller"], gains["larger"]) == (LABELS[0], LABELS[-1])
     assert all(token["gain_nats"] > 1 for token in gains["tokens"])
-    assert f"Where {FAMILY[-1].name} gains most over {FAMILY[0].name}" in words_of(section(page, "differences"))
+    assert f"Where {FAMILY[-1].name} gains most over {FAMILY[0].name}" in words_of(
+        section(page, "differences")
+    )

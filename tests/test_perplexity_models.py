@@ -1,4 +1,6 @@
-"""Models beside models: paired differences, what a context is worth, rankings, and what must not be compared."""
+"""Models beside models: paired differences, what a context is worth, rankings, and what must not be
+compared.
+"""
 
 import math
 
@@ -60,7 +62,9 @@ def test_what_a_context_is_worth():
     base = drawn(30, 40)
     helped = better(base, 0.8)
     found = gain(base, helped)
-    assert found.loss_nats.value == pytest.approx(corpus(base).loss_nats.value - corpus(helped).loss_nats.value)
+    assert found.loss_nats.value == pytest.approx(
+        corpus(base).loss_nats.value - corpus(helped).loss_nats.value
+    )
     assert 0 < found.loss_nats.low < found.loss_nats.value < found.loss_nats.high
     assert found.perplexity_ratio.value == pytest.approx(math.exp(-found.loss_nats.value))
     tokens = [(a.nll_nats > b.nll_nats).mean() * len(a) for a, b in zip(base, helped, strict=True)]
@@ -98,7 +102,10 @@ def test_models_of_one_tokenizer_may_be_ranked_by_perplexity():
 
 def test_across_tokenizers_perplexity_is_refused_with_the_reason_and_bits_are_not():
     small = drawn(20, 30)
-    coarse = [scored(text.nll_nats[: len(text) // 2] * 1.9, text.text_id, num_bytes=text.num_bytes) for text in small]
+    coarse = [
+        scored(text.nll_nats[: len(text) // 2] * 1.9, text.text_id, num_bytes=text.num_bytes)
+        for text in small
+    ]
     models, tokenizers = {"fine": small, "coarse": coarse}, {"fine": "x", "coarse": "y"}
     verdict = comparable(tokenizers)
     assert (verdict.per_token, verdict.groups) == (False, [["fine"], ["coarse"]])
@@ -111,7 +118,9 @@ def test_across_tokenizers_perplexity_is_refused_with_the_reason_and_bits_are_no
 
 def test_a_ranking_needs_the_same_texts_and_something_scored():
     with pytest.raises(BadInput, match="'t1' on the second"):
-        ranked({"a": texts([[1.0]]), "b": texts([[1.0], [2.0]])}, {"a": "x", "b": "x"}, "bits_per_byte")
+        ranked(
+            {"a": texts([[1.0]]), "b": texts([[1.0], [2.0]])}, {"a": "x", "b": "x"}, "bits_per_byte"
+        )
     with pytest.raises(BadInput, match="a has nothing scored"):
         ranked({"a": texts([[]])}, {"a": "x"}, "perplexity")
     assert ranked({}, {}, "perplexity") == []

@@ -1,4 +1,6 @@
-"""The page and the table of a measurement of perplexity: from a folder as the command writes it, and from bad ones."""
+"""The page and the table of a measurement of perplexity: from a folder as the command writes it,
+and from bad ones.
+"""
 
 from __future__ import annotations
 
@@ -41,19 +43,34 @@ def cut(text: str) -> list[tuple[int, int]]:
 
 
 def drawn(story: dict, parameters: int, worse: float, rng_of: int = 0) -> TextScores:
-    """What a model of so many parameters might have scored: the same hard tokens for all, fewer of them for the big ones."""
+    """What a model of so many parameters might have scored: the same hard tokens for all, fewer of
+    them for the big ones.
+    """
     spans = cut(story["text"])[1:]
     seed = int(story["id"].rsplit("-", 1)[-1])
     rng = np.random.default_rng(seed)
     begins = np.array([story["text"][a] == " " for a, _ in spans])
-    hard = rng.gamma(np.where(begins, 0.9, 0.35), 4.0) + 0.3 * rng.random() + 1.5 * np.exp(-np.arange(len(spans)) / 9)
+    hard = (
+        rng.gamma(np.where(begins, 0.9, 0.35), 4.0)
+        + 0.3 * rng.random()
+        + 1.5 * np.exp(-np.arange(len(spans)) / 9)
+    )
     scale = (parameters / 30e6) ** -0.11
     noise = np.random.default_rng(seed + parameters % 997 + rng_of).normal(0, 0.16, len(spans))
     nll = np.clip(hard * scale * np.exp(noise) * (1 + worse), 0.001, None).astype(np.float32)
     ids = np.array([sum(map(ord, story["text"][a:b])) % 49152 for a, b in spans], np.int32)
     starts, ends = (np.array(side, np.int32) for side in zip(*spans, strict=True))
     first = len(story["text"][: spans[0][0]].encode())
-    return TextScores(story["id"], story["category"], ids, starts, ends, nll, nll < 0.9, len(story["text"].encode()) - first)
+    return TextScores(
+        story["id"],
+        story["category"],
+        ids,
+        starts,
+        ends,
+        nll,
+        nll < 0.9,
+        len(story["text"].encode()) - first,
+    )
 
 
 def flat(found) -> dict:
@@ -74,40 +91,55 @@ def estimate(value: float, rel: float = 0.06) -> dict:
     return {"value": value, "low": value * (1 - rel), "high": value * (1 + rel)}
 
 
-def table(scores: list[TextScores], kld: list[np.ndarray] | None, conditions: dict[str, list[TextScores]]) -> pa.Table:
+def table(
+    scores: list[TextScores], kld: list[np.ndarray] | None, conditions: dict[str, list[TextScores]]
+) -> pa.Table:
     parts = []
     for condition, texts in {"plain": scores, **conditions}.items():
         for i, text in enumerate(texts):
             n = len(text)
             columns = {
-                "text": [text.text_id] * n, "condition": [condition] * n, "position": np.arange(1, n + 1, dtype=np.int32),
-                "token_id": text.token_ids, "start": text.starts, "end": text.ends, "nll_nats": text.nll_nats,
+                "text": [text.text_id] * n, "condition": [condition] * n,
+                "position": np.arange(1, n + 1, dtype=np.int32), "token_id": text.token_ids,
+                "start": text.starts, "end": text.ends, "nll_nats": text.nll_nats,
                 "correct": text.correct,
             }  # fmt: skip
             if kld is not None:
-                columns["kld"] = pa.array(kld[i] if condition == "plain" else [None] * n, pa.float32())
+                columns["kld"] = pa.array(
+                    kld[i] if condition == "plain" else [None] * n, pa.float32()
+                )
             parts.append(pa.table(columns))
     return pa.concat_tables(parts)
 
 
 def divergence(ratio: float, kld: np.ndarray, same: float) -> dict:
-    ends = {f"p{str(q).replace('.', '_')}_kld": estimate(float(np.percentile(kld, q))) for q in (90, 99, 99.9)}
+    ends = {
+        f"p{str(q).replace('.', '_')}_kld": estimate(float(np.percentile(kld, q)))
+        for q in (90, 99, 99.9)
+    }
     return {
         "reference": "fp32", "mean_ppl_q": estimate(16.1), "mean_ppl_base": estimate(14.9),
         "mean_ppl_ratio": estimate(ratio, 0.01),
         "mean_ln_ppl_ratio": estimate(math.log(ratio)), "cor_ln_ppl": estimate(0.994, 0.002),
         "mean_kld": estimate(float(kld.mean())),
-        "maximum_kld": estimate(float(kld.max())), **ends, "median_kld": estimate(float(np.median(kld))),
-        "mean_dp": {"value": -0.62, "low": -0.75, "high": -0.5}, "rms_dp": estimate(5.1), "same_top_p": estimate(same, 0.01),
+        "maximum_kld": estimate(float(kld.max())), **ends,
+        "median_kld": estimate(float(np.median(kld))),
+        "mean_dp": {"value": -0.62, "low": -0.75, "high": -0.5}, "rms_dp": estimate(5.1),
+        "same_top_p": estimate(same, 0.01),
     }  # fmt: skip
 
 
-def folder(place: Path, count: int = 20, sizes=SIZES, variants=VARIANTS, texts=None, given=CONDITIONS) -> Path:
-    """A measurement as `harness perplexity` leaves it, with tokens from a seeded generator and figures of accuracy/*."""
+def folder(
+    place: Path, count: int = 20, sizes=SIZES, variants=VARIANTS, texts=None, given=CONDITIONS
+) -> Path:
+    """A measurement as `harness perplexity` leaves it, with tokens from a seeded generator and
+    figures of accuracy/*.
+    """
     rows = texts or stories(count)
     place.mkdir(parents=True, exist_ok=True)
     documents = {row["id"]: row["text"] for row in rows}
-    pq.write_table(pa.table({key: [row.get(key, "") for row in rows] for key in ("id", "category", "title", "text")}),
+    pq.write_table(pa.table({key: [row.get(key, "") for row in rows] for key in ("id", "category",
+                    "title", "text")}),
                    place / "texts.parquet")  # fmt: skip
     subjects, plain = [], {}
     for i, (model, variant) in enumerate((m, v) for m in sizes for v in variants):
@@ -115,42 +147,56 @@ def folder(place: Path, count: int = 20, sizes=SIZES, variants=VARIANTS, texts=N
         own = place / f"{i:02d}_{model}_{variant}"
         own.mkdir()
         rng = np.random.default_rng(i)
-        kld = [rng.lognormal(-4.2, 1.7, len(text)).astype(np.float32) for text in scores] if variants[variant] else None
+        kld = (
+            [rng.lognormal(-4.2, 1.7, len(text)).astype(np.float32) for text in scores]
+            if variants[variant]
+            else None
+        )
         conditions = {}
         gains = {}
         for k, name in enumerate(given):
-            helped = [drawn(row, sizes[model], variants[variant] - 0.03 * (k + 1), 7) for row in rows]
+            helped = [
+                drawn(row, sizes[model], variants[variant] - 0.03 * (k + 1), 7) for row in rows
+            ]
             conditions[name] = helped
             change = perplexity_models.gain(scores, helped)
-            gains[name] = {"base": "plain", **flat(change.conditioned), "gain_nats": dict(change.loss_nats._asdict()),
+            gains[name] = {"base": "plain", **flat(change.conditioned),
+                "gain_nats": dict(change.loss_nats._asdict()),
                            "perplexity_ratio": dict(change.perplexity_ratio._asdict())}  # fmt: skip
         pq.write_table(table(scores, kld, conditions if i == 0 else {}), own / "tokens.parquet")
         subject = {
             "model": model, "variant": variant, "folder": own.name, "parameters": sizes[model],
             "tokenizer": "0123456789abcdef",
-            "dtype": "float32", "context": 2048, "bos": "none", "status": "DONE", "problem": "", "notes": [],
+            "dtype": "float32", "context": 2048, "bos": "none", "status": "DONE", "problem": "",
+            "notes": [],
         }  # fmt: skip
         (own / "subject.json").write_text(json.dumps(subject))
         plain[f"{model} {variant}"] = scores
         speed = 4.2e11 / sizes[model] ** 0.92 * (0.83 if variant == "nf4" else 1.0) / 10
         subjects.append({
             **subject,
-            "figures": flat(corpus(scores))
-            | {"tokens_per_s": speed, "weights_bytes": sizes[model] * (4 if variant == "fp32" else 0.6), "seconds": 12.5},
-            "by_category": {name: flat(found) for name, found in perplexity_spread.by_category(scores).items()},
+            "figures": flat(corpus(scores)) | {"tokens_per_s": speed, "seconds": 12.5}
+            | {"weights_bytes": sizes[model] * (4 if variant == "fp32" else 0.6)},
+            "by_category": {name: flat(found) for name,
+                found in perplexity_spread.by_category(scores).items()},
             "by_text": [{"id": t.text_id, "perplexity": f.perplexity.value, "tokens": f.tokens}
                         for t, f in zip(scores, perplexity_spread.per_text(scores), strict=True)],
-            "by_position": [{"first": a, "last": b, **flat(f)} for (a, b), f in by_token.by_position(scores).items()],
-            "by_sentence": {str(k): flat(f) for k, f in by_token.by_sentence(scores, documents).items()},
+            "by_position": [{"first": a, "last": b, **flat(f)} for (a, b),
+                f in by_token.by_position(scores).items()],
+            "by_sentence": {str(k): flat(f) for k, f in by_token.by_sentence(scores,
+                    documents).items()},
             "by_kind": {k: flat(f) for k, f in by_token.by_kind(scores, documents).items()},
             "conditions": gains,
-            "divergence": divergence(1.08 + 0.01 * i, np.concatenate(kld), 0.901 - 0.002 * i) if kld else None,
+            "divergence": divergence(1.08 + 0.01 * i, np.concatenate(kld),
+                0.901 - 0.002 * i) if kld else None,
         })  # fmt: skip
     summary = {
         "schema": "touchstone.perplexity/1", "status": "DONE",
-        "dataset": {"name": "stories", "sha256": "ab" * 32, "texts": len(rows), "tokens": subjects[0]["figures"]["tokens"]},
-        "settings": {"bos": "none", "window": None, "stride": None, "context": 2048}, "subjects": subjects,
-        "comparable": {"by_perplexity": True, "reason": "All models cut the texts into the same tokens."},
+        "dataset": {"name": "stories", "sha256": "ab" * 32, "texts": len(rows),
+            "tokens": subjects[0]["figures"]["tokens"]},
+        "settings": {"bos": "none", "window": None, "stride": None, "context": 2048},
+        "subjects": subjects, "comparable": {"by_perplexity": True,
+            "reason": "All models cut the texts into the same tokens."},
         "scaling": law({m: plain[f"{m} {next(iter(variants))}"] for m in sizes}, sizes),
         "notes": ["texts were scored whole"],
     }  # fmt: skip
@@ -168,9 +214,11 @@ def law(plain: dict[str, list[TextScores]], sizes: dict[str, int]) -> dict:
     return {
         "variant": "fp32", "by": "loss_nats", "unit": losses.unit, "models": list(losses.models),
         "measured": [dict(loss._asdict()) for loss in fit.measured],
-        "exponent": dict(fit.exponent._asdict()), "exponent_models": dict(fit.exponent_models._asdict()),
+        "exponent": dict(fit.exponent._asdict()),
+        "exponent_models": dict(fit.exponent_models._asdict()),
         "floor": fit.floor and dict(fit.floor._asdict()), "notes": list(fit.notes),
-        "curve": {"parameters": points, "loss_nats": [y.value for y in curve], "low": [y.low for y in curve],
+        "curve": {"parameters": points, "loss_nats": [y.value for y in curve],
+            "low": [y.low for y in curve],
                   "high": [y.high for y in curve]},
         "diminishing": {"answer": returns.diminishing, "why": returns.why},
     }  # fmt: skip
@@ -247,10 +295,11 @@ def test_the_page_has_every_part_and_is_well_formed(page):
     parts = Parts(page)
     assert parts.open == []
     assert parts.headings == [
-        "Figures", "By size", "Speed and quality", "Divergence from fp32", "KL divergence at each position", "By category",
-        "By kind of token", "By place in the text", "By sentence", "With a context before it", "Gain by context",
-        "Each model on each text", "Texts of the highest and the lowest perplexity", "Single tokens",
-        "Token by token", "Notes",
+        "Figures", "By size", "Speed and quality", "Divergence from fp32",
+        "KL divergence at each position", "By category", "By kind of token", "By place in the text",
+        "By sentence", "With a context before it", "Gain by context", "Each model on each text",
+        "Texts of the highest and the lowest perplexity", "Single tokens", "Token by token",
+        "Notes",
     ]  # fmt: skip
     assert {target[1:] for target in parts.targets if target.startswith("#")} <= set(parts.ids)
 
@@ -305,11 +354,17 @@ def test_a_shaded_text_reads_as_the_text(made):
     for id, document in documents.items():
         html = perplexity_tokens.shaded(document, scores, 10_000, set())
         plain = re.sub(r"<u>[↵·]</u>|<[^>]*>", "", html)
-        assert plain.replace("&#34;", '"').replace("&#39;", "'").replace("&amp;", "&") == document.text, id
+        assert (
+            plain.replace("&#34;", '"').replace("&#39;", "'").replace("&amp;", "&") == document.text
+        ), id
 
 
 def test_the_tokens_where_the_bigger_model_gains_most_are_underlined_in_its_text_only(page):
-    gains = [panel for panel in page.split('<div class="side of-') if re.search(r'<i class="h\d g', panel)]
+    gains = [
+        panel
+        for panel in page.split('<div class="side of-')
+        if re.search(r'<i class="h\d g', panel)
+    ]
     assert {panel[0] for panel in gains} == {"4"}
     assert "Where tiny-1.7b fp32 gains most over tiny-30m fp32" in page
     assert "loses most against" in page
@@ -342,7 +397,9 @@ def test_the_smallest_and_the_biggest_stand_beside_each_other(page):
 def test_three_texts_have_a_row_of_three(tmp_path):
     text = write_page(folder(tmp_path / "three", 3, variants={"fp32": 0.0}, given=())).read_text()
     assert text.count('class="sides three" id') == 3
-    assert "power law through" not in text  # one variant: there is no other that it could have gone through
+    assert (
+        "power law through" not in text
+    )  # one variant: there is no other that it could have gone through
     assert ">power law<" in text
 
 
@@ -361,7 +418,12 @@ def test_that_the_first_token_is_cheap_is_said_where_it_is(copy):
 def test_nats_are_on_a_linear_axis_perplexities_on_a_logarithmic_one():
     found = {"m": [(1.0, 0.9, 1.1), (9.0, 8.5, 9.5)]}
     nats, perplexities = (
-        set(re.findall(r">([\d.]+)</text>", plots.intervals(["a", "b"], found, "u", {"m": plots.BLUE}, log=log)))
+        set(
+            re.findall(
+                r">([\d.]+)</text>",
+                plots.intervals(["a", "b"], found, "u", {"m": plots.BLUE}, log=log),
+            )
+        )
         for log in (False, True)
     )
     assert {"2", "4", "6", "8"} <= nats
@@ -372,13 +434,20 @@ def test_no_name_stands_on_the_law():
     sizes, losses = np.array([7e3, 19e3, 49e3, 193e3]), np.array([113.0, 101.0, 85.5, 81.3])
     x = np.geomspace(sizes[0], sizes[-1], 60)
     law = 75 + 40 * (x / 7e3) ** -0.6
-    points = [plots.Point(f"story-{i}k", s, v, v - 6, v + 6) for i, (s, v) in enumerate(zip(sizes, losses, strict=True))]
+    points = [
+        plots.Point(f"story-{i}k", s, v, v - 6, v + 6)
+        for i, (s, v) in enumerate(zip(sizes, losses, strict=True))
+    ]
     colours = {point.label: plots.BLUE for point in points}
-    picture = plots.quality_against_size(points, plots.Line("power law", x.tolist(), law.tolist()), "perplexity", colours)
+    picture = plots.quality_against_size(
+        points, plots.Line("power law", x.tolist(), law.tolist()), "perplexity", colours
+    )
     assert {"10k", "30k", "100k"} <= set(re.findall(r">(\w+)</text>", picture))
     dashed = max(re.findall(r'<path d="([^"]*)"[^>]*stroke-dasharray', picture), key=len)
     drawn = np.array([float(v) for v in re.findall(r"[-\d.]+", dashed)]).reshape(-1, 2)
-    names = re.findall(r'<text style="([^"]*)" x="([\d.]+)" y="([\d.]+)"[^>]*>(story-\dk)<', picture)
+    names = re.findall(
+        r'<text style="([^"]*)" x="([\d.]+)" y="([\d.]+)"[^>]*>(story-\dk)<', picture
+    )
     assert len(names) == len(points)
     for style, left, base, name in names:
         left = float(left) - 48 * ("end" in style)
@@ -399,33 +468,51 @@ def law_in_words(**scaling) -> str:
 
 
 def test_a_law_that_the_models_leave_open_is_told_of_these_models_only():
-    line = law_in_words(exponent_models=[0.397, -4.49, 5.28], floor=[4.2571, 4.2, 4.3], diminishing={"answer": "yes"})
-    assert line == (
-        "loss was lower for the bigger of these 4 models, exponent 0.397 (over texts 0.299 to 0.501; over models: cannot be "
-        "told) above a floor of 4.26 nats; diminishing returns: yes"
+    line = law_in_words(
+        exponent_models=[0.397, -4.49, 5.28],
+        floor=[4.2571, 4.2, 4.3],
+        diminishing={"answer": "yes"},
+    )
+    assert (
+        line
+        == "loss was lower for the bigger of these 4 models, exponent 0.397 (over texts 0.299 to"
+        " 0.501; over models: cannot be told) above a floor of 4.26 nats; diminishing"
+        " returns: yes"
     )
     assert "mostly lower for the bigger of these 4" in law_in_words(measured=[4.7, 4.4, 4.5, 4.3])
     assert "cannot be told) above" not in law_in_words(floor=[0.0, 0.0, 0.1])
 
 
 def test_a_law_that_the_models_bear_out_falls_or_grows():
-    falls = law_in_words(exponent_models=[0.397, 0.21, 0.58], floor=[0.91, 0.8, 1.0], by="bits_per_byte")
-    assert falls == (
-        "loss falls with the parameters, exponent 0.397 (over texts 0.299 to 0.501; over models 0.210 to 0.580) "
-        "above a floor of 0.91 bits per byte"
+    falls = law_in_words(
+        exponent_models=[0.397, 0.21, 0.58], floor=[0.91, 0.8, 1.0], by="bits_per_byte"
     )
-    assert law_in_words(exponent=[-0.1, -0.2, 0.0], exponent_models=[-0.1, -0.3, -0.05]).startswith("loss grows with")
-    assert law_in_words(exponent=[-0.1, -0.2, 0.0]).startswith("loss was not lower for the bigger of these 4 models")
+    assert (
+        falls
+        == "loss falls with the parameters, exponent 0.397 (over texts 0.299 to 0.501; over models"
+        " 0.210 to 0.580) above a floor of 0.91 bits per byte"
+    )
+    assert law_in_words(exponent=[-0.1, -0.2, 0.0], exponent_models=[-0.1, -0.3, -0.05]).startswith(
+        "loss grows with"
+    )
+    assert law_in_words(exponent=[-0.1, -0.2, 0.0]).startswith(
+        "loss was not lower for the bigger of these 4 models"
+    )
 
 
 def test_the_page_has_both_intervals_of_the_exponent_and_the_floor(copy):
     scaling = read(copy)["scaling"]
-    open_law = {"exponent": [0.4, 0.3, 0.5], "exponent_models": [0.4, -4.49, 5.28], "floor": [4.26, 4.2, 4.3]}
+    open_law = {
+        "exponent": [0.4, 0.3, 0.5],
+        "exponent_models": [0.4, -4.49, 5.28],
+        "floor": [4.26, 4.2, 4.3],
+    }
     changed(copy, scaling=scaling | open_law)
     assert (
-        "Loss = a·N^-b + c: exponent b 0.400 (over texts 0.300 to 0.500; over models -4.490 to 5.280, which leaves its sign "
-        "open); floor c 4.260 nats per token (over texts 4.200 to 4.300)."
-    ) in write_page(copy).read_text()
+        "Loss = a·N^-b + c: exponent b 0.400 (over texts 0.300 to 0.500; over models -4.490 to"
+        " 5.280, which leaves its sign open); floor c 4.260 nats per token (over texts 4.200 to"
+        " 4.300)." in write_page(copy).read_text()
+    )
 
 
 # ---- what may be missing
@@ -449,7 +536,12 @@ def test_one_subject_has_no_comparison(tmp_path):
     assert "No law of size was fitted" in text
     assert "Figures" in headings
     assert "Token by token" in headings
-    assert not {"By size", "Speed and quality", "Divergence from fp32", "KL divergence at each position"} & set(headings)
+    assert not {
+        "By size",
+        "Speed and quality",
+        "Divergence from fp32",
+        "KL divergence at each position",
+    } & set(headings)
     (line,) = perplexity_words.sentences(read(place))
     assert line.startswith("fp32: perplexity ") or line.startswith("tiny-30m fp32: perplexity ")
 
@@ -469,7 +561,13 @@ def test_different_tokenizers_are_not_ranked_by_perplexity(copy):
 
 def test_a_subject_that_failed_is_a_row_that_says_so(copy):
     subjects = read(copy)["subjects"]
-    subjects[2] |= {"status": "ERROR", "problem": "out of memory", "figures": {}, "by_category": None, "divergence": None}
+    subjects[2] |= {
+        "status": "ERROR",
+        "problem": "out of memory",
+        "figures": {},
+        "by_category": None,
+        "divergence": None,
+    }
     for key in ("by_text", "by_position", "by_sentence", "by_kind", "conditions"):
         subjects[2].pop(key)
     changed(copy, subjects=subjects, not_run=["tiny-9b fp32"])
@@ -482,7 +580,14 @@ def test_a_subject_that_failed_is_a_row_that_says_so(copy):
 
 def test_nothing_measured_still_gives_a_page(copy):
     subjects = [
-        {"model": "m", "variant": "fp32", "status": "ERROR", "problem": "no such file", "figures": {}, "divergence": None}
+        {
+            "model": "m",
+            "variant": "fp32",
+            "status": "ERROR",
+            "problem": "no such file",
+            "figures": {},
+            "divergence": None,
+        }
     ]
     changed(copy, subjects=subjects, scaling={"refused": "nothing was measured"})
     text = write_page(copy).read_text()
@@ -537,14 +642,23 @@ def test_speed_and_size_are_no_quality_that_could_disagree(page):
 
 @pytest.mark.parametrize(("low", "chance"), [(0.08, False), (-0.01, True)])
 def test_neighbours_in_the_ranking_are_held_apart_by_their_paired_difference(copy, low, chance):
-    subjects = [subject | {"label": f"{subject['model']} {subject['variant']}"} for subject in read(copy)["subjects"]]
+    subjects = [
+        subject | {"label": f"{subject['model']} {subject['variant']}"}
+        for subject in read(copy)["subjects"]
+    ]
     for subject, rouge in zip(subjects, (10.0, 30.0, 21.0, 20.0, 40.0, 39.0), strict=True):
         subject["beside"] = {"rougeL": rouge}
     behind = {"value": 0.09, "low": low, "high": 0.1}
-    ranking = [{"model": "tiny-30m fp32", "behind": None}, {"model": "tiny-30m nf4", "behind": behind}]
+    ranking = [
+        {"model": "tiny-30m fp32", "behind": None},
+        {"model": "tiny-30m nf4", "behind": behind},
+    ]
     changed(copy, subjects=subjects, ranking=ranking)
     text = write_page(copy).read_text()
-    found = re.search("tiny-30m fp32 is ahead of tiny-30m nf4 by perplexity, behind it by ROUGE-L(.*?)</bdi>", text)[1]
+    found = re.search(
+        "tiny-30m fp32 is ahead of tiny-30m nf4 by perplexity, behind it by ROUGE-L(.*?)</bdi>",
+        text,
+    )[1]
     assert found == (" (perplexity: the paired difference may be chance)" if chance else "")
 
 
@@ -556,12 +670,16 @@ def test_a_variant_is_held_apart_from_its_reference_by_their_paired_ratio(copy, 
     subjects[1]["divergence"]["mean_ln_ppl_ratio"] = {"value": 0.09, "low": low, "high": 0.1}
     text = write_page(changed(copy, subjects=subjects)).read_text()
     found = re.search("tiny-30m fp32 is ahead of tiny-30m nf4 by perplexity(.*?)</bdi>", text)
-    assert found[1] == ", behind it by ROUGE-L" + " (perplexity: the paired difference may be chance)" * chance
+    assert (
+        found[1]
+        == ", behind it by ROUGE-L" + " (perplexity: the paired difference may be chance)" * chance
+    )
 
 
 def test_pictures_beside_each_other_are_of_one_height(page):
     heights = [
-        re.search(rf'<h2>By {name}</h2>\s*<svg[^>]* height="(.*?)"', page)[1] for name in ("category", "kind of token")
+        re.search(rf'<h2>By {name}</h2>\s*<svg[^>]* height="(.*?)"', page)[1]
+        for name in ("category", "kind of token")
     ]
     assert heights[0] == heights[1]
 
@@ -570,14 +688,26 @@ def test_pictures_beside_each_other_are_of_one_height(page):
 
 
 def test_a_note_says_whose_it_is_unless_it_is_everybody_s(tmp_path):
-    config = dict.fromkeys(("window", "stride", "batch_tokens", "conditions", "reference", "exact", "top_k", "bos"))
+    config = dict.fromkeys(
+        ("window", "stride", "batch_tokens", "conditions", "reference", "exact", "top_k", "bos")
+    )
     saved = {"config": config, "dataset": {"name": "d"}, "notes": ["of the texts"]}
     (tmp_path / "settings.json").write_text(json.dumps(saved))
-    pq.write_table(pa.table({"id": ["a"], "category": [""], "title": [""], "text": ["b"]}), tmp_path / "texts.parquet")
+    pq.write_table(
+        pa.table({"id": ["a"], "category": [""], "title": [""], "text": ["b"]}),
+        tmp_path / "texts.parquet",
+    )
     for i, notes in enumerate((["all", "mine"], ["all"], ["ours", "all"], ["all", "ours"])):
         own = tmp_path / f"{i:02d}_m{i}_fp32"
         own.mkdir()
-        row = {"model": f"/x/m{i}", "variant": "fp32", "folder": own.name, "status": "ERROR", "problem": "p", "notes": notes}
+        row = {
+            "model": f"/x/m{i}",
+            "variant": "fp32",
+            "folder": own.name,
+            "status": "ERROR",
+            "problem": "p",
+            "notes": notes,
+        }
         (own / "subject.json").write_text(json.dumps(row))
     wanted = ["of the texts", "all", "m0 fp32: mine", "m2 fp32, m3 fp32: ours"]
     assert perplexity_summary.build(tmp_path)["notes"] == wanted
@@ -586,16 +716,26 @@ def test_a_note_says_whose_it_is_unless_it_is_everybody_s(tmp_path):
 
 # ---- hostile and odd texts
 
-HOSTILE = "<script>alert(\"1\")</script> & 'quotes' \x1b[31m \u202egnp.exe. A $tory$ of </div> <b>bold</b>\nnew line 🙂 end."
+HOSTILE = (
+    "<script>alert(\"1\")</script> & 'quotes' \x1b[31m \u202egnp.exe. A $tory$ of </div>"
+    " <b>bold</b>\nnew line 🙂 end."
+)
 
 
 def test_everything_that_others_wrote_is_escaped(tmp_path):
     evil = "<img src=x onerror=alert(1)>"
     texts = [
-        {"id": f"{evil}-{i}", "category": f"{evil}{i % 2}$x$", "title": evil, "text": HOSTILE + f" Text {i} of it."}
+        {
+            "id": f"{evil}-{i}",
+            "category": f"{evil}{i % 2}$x$",
+            "title": evil,
+            "text": HOSTILE + f" Text {i} of it.",
+        }
         for i in range(1, 5)
     ]
-    place = folder(tmp_path / "evil", sizes={"$a_b$<script>": 10**7, "b&b": 10**8, "_c": 10**9}, texts=texts)
+    place = folder(
+        tmp_path / "evil", sizes={"$a_b$<script>": 10**7, "b&b": 10**8, "_c": 10**9}, texts=texts
+    )
     changed(place, notes=[evil, HOSTILE], dataset={"name": evil, "texts": 4, "tokens": 100})
     text = write_page(place).read_text()
     parts = Parts(text)
@@ -613,7 +753,14 @@ def test_a_token_that_is_a_tag_is_text_in_the_shade_and_in_what_it_says():
     document = perplexity_tokens.Document("a", "", "", text)
     at, end = np.array([3, 13]), np.array([13, len(text) - 3])
     scores = perplexity_tokens.Tokens(
-        {"a": slice(0, 2)}, np.arange(2), np.arange(2), at, end, np.ones(2), np.ones(2, bool), np.array([0.1, np.nan])
+        {"a": slice(0, 2)},
+        np.arange(2),
+        np.arange(2),
+        at,
+        end,
+        np.ones(2),
+        np.ones(2, bool),
+        np.array([0.1, np.nan]),
     )
     html = perplexity_tokens.shaded(document, scores, 10, set())
     assert re.findall(r"<(\w+)", html) == ["s", "i", "i", "s"]
@@ -627,13 +774,17 @@ def test_bytes_of_one_character_are_each_to_be_seen():
     document = perplexity_tokens.Document("a", "", "", "x🙂y\nz")
     n = 5
     scores = perplexity_tokens.Tokens(
-        {"a": slice(0, n)}, np.arange(1, n + 1), np.arange(n), np.array([1, 1, 1, 2, 3]), np.array([2, 2, 2, 3, 5]),
-        np.array([3.0, 0.1, 0.1, 12.0, 1.0]), np.array([False, True, True, False, True]), None,
+        {"a": slice(0, n)}, np.arange(1, n + 1), np.arange(n), np.array([1, 1, 1, 2, 3]),
+        np.array([2, 2, 2, 3, 5]), np.array([3.0, 0.1, 0.1, 12.0, 1.0]),
+        np.array([False, True, True, False, True]), None,
     )  # fmt: skip
     html = perplexity_tokens.shaded(document, scores, 10, {4})
     assert html.startswith('<s>x</s><i class="h5 x"')
     assert html.count("part of a character") == 2
-    assert '<i class="h9 g x" data-w="y" data-n="12.00 nats, p &lt;0.001 %">y</i>'.replace("&lt;", "<") in html
+    assert (
+        '<i class="h9 g x" data-w="y" data-n="12.00 nats, p &lt;0.001 %">y</i>'.replace("&lt;", "<")
+        in html
+    )
     assert "<u>↵</u>\nz" in html
 
 
@@ -642,7 +793,14 @@ def test_a_long_text_is_cut_and_says_how_much_is_left():
     document = perplexity_tokens.Document("a", "", "", text)
     at = np.arange(50) * 5
     scores = perplexity_tokens.Tokens(
-        {"a": slice(0, 50)}, np.arange(50), np.arange(50), at, at + 5, np.ones(50), np.ones(50, bool), None
+        {"a": slice(0, 50)},
+        np.arange(50),
+        np.arange(50),
+        at,
+        at + 5,
+        np.ones(50),
+        np.ones(50, bool),
+        None,
     )
     html = perplexity_tokens.shaded(document, scores, 10, set())
     assert html.count("<i ") == 10
@@ -701,7 +859,11 @@ def test_labels_name_what_differs():
 
 @pytest.mark.parametrize(
     "found",
-    [{"k": 2.0, "k_low": 1.0, "k_high": 3.0}, {"k": {"value": 2.0, "low": 1.0, "high": 3.0}}, {"k": [2.0, 1.0, 3.0]}],
+    [
+        {"k": 2.0, "k_low": 1.0, "k_high": 3.0},
+        {"k": {"value": 2.0, "low": 1.0, "high": 3.0}},
+        {"k": [2.0, 1.0, 3.0]},
+    ],
 )
 def test_a_figure_is_read_with_its_interval_in_each_form(found):
     assert perplexity_words.measured(found, "k") == (2.0, 1.0, 3.0)
@@ -725,7 +887,9 @@ def test_what_is_no_number_is_no_figure():
 )
 def test_both_ends_of_an_interval_are_told_to_the_same_place(low, high, between):
     column = next(column for column in perplexity_words.DISTANCE if column.key == "mean_kld")
-    assert perplexity_words.cell({"divergence": {"mean_kld": [low, low, high]}}, column)[1] == between
+    assert (
+        perplexity_words.cell({"divergence": {"mean_kld": [low, low, high]}}, column)[1] == between
+    )
 
 
 def test_perplexities_too():
@@ -736,7 +900,14 @@ def test_perplexities_too():
 
 @pytest.mark.parametrize(
     ("count", "shown"),
-    [(999, "999"), (7160, "7.16k"), (192_960, "193k"), (999_800, "1M"), (134_515_008, "135M"), (1_711_376_384, "1.71B")],
+    [
+        (999, "999"),
+        (7160, "7.16k"),
+        (192_960, "193k"),
+        (999_800, "1M"),
+        (134_515_008, "135M"),
+        (1_711_376_384, "1.71B"),
+    ],
 )
 def test_sizes_are_named_as_models_are(count, shown):
     assert perplexity_words.parameters(count) == shown

@@ -1,4 +1,6 @@
-"""Texts beside texts: categories, the spread against numpy and scipy, and length against their regressions."""
+"""Texts beside texts: categories, the spread against numpy and scipy, and length against their
+regressions.
+"""
 
 import math
 
@@ -7,7 +9,14 @@ import pytest
 from scipy import stats
 
 from accuracy.perplexity import corpus
-from accuracy.perplexity_spread import by_category, by_length, extremes, length_trend, per_text, spread
+from accuracy.perplexity_spread import (
+    by_category,
+    by_length,
+    extremes,
+    length_trend,
+    per_text,
+    spread,
+)
 from harness.errors import BadInput
 from tests.perplexity_helpers import drawn, scored, slowest_s, texts
 
@@ -35,7 +44,9 @@ def test_per_text_and_its_spread():
     found = drawn(40, 25, categories=2)
     single = np.array([f.perplexity.value for f in per_text(found)])
     got = spread(found)
-    assert (got.mean.value, got.geometric_mean.value) == pytest.approx((single.mean(), stats.gmean(single)))
+    assert (got.mean.value, got.geometric_mean.value) == pytest.approx(
+        (single.mean(), stats.gmean(single))
+    )
     assert got.deviation == pytest.approx(single.std(ddof=1))
     assert (got.lowest, got.highest) == pytest.approx((single.min(), single.max()))
     assert got.median == pytest.approx(np.exp(np.median(np.log(single))))
@@ -73,7 +84,10 @@ def test_nothing_to_spread():
 
 
 def of_lengths(lengths, values, category=lambda i: ""):
-    return [scored([v] * 2, f"t{i}", category(i), num_bytes=n) for i, (n, v) in enumerate(zip(lengths, values, strict=True))]
+    return [
+        scored([v] * 2, f"t{i}", category(i), num_bytes=n)
+        for i, (n, v) in enumerate(zip(lengths, values, strict=True))
+    ]
 
 
 def test_the_slope_is_that_of_a_regression_on_the_logarithm_of_the_length():
@@ -86,7 +100,9 @@ def test_the_slope_is_that_of_a_regression_on_the_logarithm_of_the_length():
     assert found.slope.value == pytest.approx(found.within.value)
     half = official.stderr * stats.t.ppf(0.975, 58)
     assert found.slope.high - found.slope.low == pytest.approx(2 * half, rel=0.3)
-    assert found.adjusted[""].value == pytest.approx(official.intercept + official.slope * np.log2(found.at_bytes))
+    assert found.adjusted[""].value == pytest.approx(
+        official.intercept + official.slope * np.log2(found.at_bytes)
+    )
 
 
 def test_categories_are_compared_at_one_length():
@@ -97,7 +113,11 @@ def test_categories_are_compared_at_one_length():
     found = length_trend(of_lengths(lengths, values, lambda i: "ab"[kind[i]]), at_bytes=1000)
     columns = np.stack([kind == 0, kind == 1, np.log2(lengths / 1000)], axis=1).astype(float)
     a, b, slope = np.linalg.lstsq(columns, values, rcond=None)[0]
-    assert (found.adjusted["a"].value, found.adjusted["b"].value, found.within.value) == pytest.approx((a, b, slope))
+    assert (
+        found.adjusted["a"].value,
+        found.adjusted["b"].value,
+        found.within.value,
+    ) == pytest.approx((a, b, slope))
     assert found.adjusted["a"].low < found.adjusted["b"].value < found.adjusted["a"].high
     by = by_category(of_lengths(lengths, values, lambda i: "ab"[kind[i]]))
     assert by["a"].loss_nats.low > by["b"].loss_nats.high
@@ -120,7 +140,9 @@ def test_thirds_by_length_keep_texts_of_one_length_together():
     got = [(part.shortest, part.longest, part.figures.loss_nats.value) for part in found]
     assert got == [(10, 20, 1), (30, 40, 2), (50, 60, 3)]
     assert len(by_length(of_lengths([10] * 6, range(6)))) == 1
-    assert [part.figures.texts for part in by_length(of_lengths([10, 10, 10, 10, 99], range(5)))] == [4, 1]
+    assert [
+        part.figures.texts for part in by_length(of_lengths([10, 10, 10, 10, 99], range(5)))
+    ] == [4, 1]
     assert by_length([]) == []
 
 

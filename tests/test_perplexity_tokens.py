@@ -1,4 +1,6 @@
-"""Tokens by place, sentence and kind, and the single ones that cost or gain most: against a full sort, and odd input."""
+"""Tokens by place, sentence and kind, and the single ones that cost or gain most: against a full
+sort, and odd input.
+"""
 
 import numpy as np
 import pytest
@@ -7,7 +9,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from accuracy.perplexity import corpus
-from accuracy.perplexity_tokens import by_kind, by_label, by_position, by_sentence, hardest, hardest_ids, largest_gains
+from accuracy.perplexity_tokens import (
+    by_kind,
+    by_label,
+    by_position,
+    by_sentence,
+    hardest,
+    hardest_ids,
+    largest_gains,
+)
 from harness.errors import BadInput
 from tests.perplexity_helpers import better, corpora, drawn, scored, slowest_s, texts
 
@@ -39,7 +49,9 @@ def test_every_token_is_in_one_bin(rows):
     bins = by_position(found).values()
     assert sum(f.tokens for f in bins) == corpus(found).tokens
     total = sum(f.tokens * f.loss_nats.value for f in bins)
-    assert total == pytest.approx(float(sum(text.nll_nats.sum(dtype=np.float64) for text in found)), abs=1e-6)
+    assert total == pytest.approx(
+        float(sum(text.nll_nats.sum(dtype=np.float64) for text in found)), abs=1e-6
+    )
 
 
 def test_a_group_that_few_texts_have_has_no_interval_and_one_that_most_have_is_theirs_alone():
@@ -70,7 +82,10 @@ def test_tokens_are_told_apart_by_their_sentence():
 
 
 def test_tokens_are_told_apart_by_their_kind():
-    found = by_kind([scored([1, 2, 3, 4, 9, 9, 9, 7], "s", ends=[3, 6, 11, 17, 18, 24, 33, len(STORY)])], {"s": STORY})
+    found = by_kind(
+        [scored([1, 2, 3, 4, 9, 9, 9, 7], "s", ends=[3, 6, 11, 17, 18, 24, 33, len(STORY)])],
+        {"s": STORY},
+    )
     assert {kind: f.tokens for kind, f in found.items()} == {"word_start": 6, "name": 1, "space": 1}
 
 
@@ -88,7 +103,9 @@ def test_the_wrong_text_or_none_is_named():
 def test_the_hardest_tokens_are_those_of_a_full_sort(rows, count):
     places = [(-np.float32(x), i, k) for i, row in enumerate(rows) for k, x in enumerate(row)]
     found = hardest(texts(rows), count)
-    assert [(-token.nll_nats, int(token.text_id[1:]), token.position) for token in found] == sorted(places)[:count]
+    assert [(-token.nll_nats, int(token.text_id[1:]), token.position) for token in found] == sorted(
+        places
+    )[:count]
 
 
 def test_a_hard_token_says_where_it_stands():
@@ -105,7 +122,10 @@ def test_the_hardest_of_the_vocabulary_come_often_enough():
 def test_where_the_better_model_gains_most():
     small, big = texts([[5.0, 1.0], [4.0]]), texts([[1.0, 2.0], [1.0]])
     found = largest_gains(small, big, 5)
-    assert [(g.token.text_id, g.token.position, g.gain_nats) for g in found] == [("t0", 0, 4), ("t1", 0, 3)]
+    assert [(g.token.text_id, g.token.position, g.gain_nats) for g in found] == [
+        ("t0", 0, 4),
+        ("t1", 0, 3),
+    ]
     assert [g.gain_nats for g in largest_gains(big, small, 5)] == [1]
 
 
@@ -117,7 +137,8 @@ def test_a_hundred_thousand_tokens_take_well_under_a_second(num_texts):
     found = drawn(num_texts, 100_000 // num_texts)
     other, documents = better(found), {text.text_id: "Ab. " * len(text) for text in found}
     figures = [
-        by_position, lambda t: by_kind(t, documents), lambda t: by_sentence(t, documents), lambda t: hardest(t, 50),
-        lambda t: hardest_ids(t, 50), lambda t: largest_gains(t, other, 50),
+        by_position, lambda t: by_kind(t, documents), lambda t: by_sentence(t, documents),
+        lambda t: hardest(t, 50), lambda t: hardest_ids(t, 50),
+        lambda t: largest_gains(t, other, 50),
     ]  # fmt: skip
     assert slowest_s(figures, found) < 1

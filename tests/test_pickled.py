@@ -82,7 +82,9 @@ def test_the_traps_spring_under_pickle_load(trap):
 @pytest.mark.parametrize("protocol", range(6))
 def test_a_command_is_refused_by_its_name(refusal, trap, protocol):
     text = refusal(pickle.dumps(Calls(os.system, f"touch {trap}"), protocol))
-    assert f"it asks for {os.system.__module__}.system; only plain arrays and frames are read" in text
+    assert (
+        f"it asks for {os.system.__module__}.system; only plain arrays and frames are read" in text
+    )
 
 
 @pytest.mark.parametrize("function", [builtins.eval, builtins.exec])
@@ -94,26 +96,47 @@ def test_code_is_refused_by_its_name(refusal, trap, function, protocol):
 
 
 @pytest.mark.parametrize(
-    "function", [subprocess.check_call, open, getattr, __import__, io.open, np.load, np.fromfile, np.memmap, pickle.loads]
+    "function",
+    [
+        subprocess.check_call,
+        open,
+        getattr,
+        __import__,
+        io.open,
+        np.load,
+        np.fromfile,
+        np.memmap,
+        pickle.loads,
+    ],
 )
 def test_other_ways_out_are_refused_too(refusal, trap, function):
     assert "it asks for " in refusal(pickle.dumps(Calls(function, str(trap), "w")))
 
 
-@pytest.mark.parametrize("wrap", [lambda p: [p], lambda p: {"prompt": p}, lambda p: [{"prompt": "x", "deep": ([p],)}]])
+@pytest.mark.parametrize(
+    "wrap", [lambda p: [p], lambda p: {"prompt": p}, lambda p: [{"prompt": "x", "deep": ([p],)}]]
+)
 def test_a_payload_inside_a_table_is_found(refusal, trap, wrap):
     assert "system" in refusal(pickle.dumps(wrap(Calls(os.system, f"touch {trap}"))))
 
 
 def test_a_call_inside_a_call_is_found(refusal, trap):
     system = Calls(getattr, Calls(__import__, "os"), "system")
-    assert "it asks for builtins.map" in refusal(pickle.dumps(Calls(map, system, [f"touch {trap}"])))
+    assert "it asks for builtins.map" in refusal(
+        pickle.dumps(Calls(map, system, [f"touch {trap}"]))
+    )
     hidden = pickle.dumps([{"prompt": "x", "cell": Calls(slice, Calls(slice, system))}])
     assert "it asks for builtins.getattr" in refusal(hidden)
 
 
 def test_a_payload_as_the_state_of_a_known_part_is_found(refusal, trap):
-    array = Calls(np.arange(2).__reduce__()[0], np.ndarray, (0,), b"b", state=Calls(os.system, f"touch {trap}"))
+    array = Calls(
+        np.arange(2).__reduce__()[0],
+        np.ndarray,
+        (0,),
+        b"b",
+        state=Calls(os.system, f"touch {trap}"),
+    )
     assert "system" in refusal(pickle.dumps([{"prompt": array}]))
 
 
@@ -148,12 +171,20 @@ def test_the_parts_of_a_frame_are_descriptions_and_never_called(refusal, trap):
     command = plain(touch(trap)) + b"\x85"
     for module, name in pickled.PARTS:
         assert refusal(b"\x80\x04" + named(module, name) + command + b"R.")
-        assert refusal(b"\x80\x04" + named(module, name) + command + b"\x81}" + plain("prompt") + b"Nsb.")
+        assert refusal(
+            b"\x80\x04" + named(module, name) + command + b"\x81}" + plain("prompt") + b"Nsb."
+        )
         assert refusal(b"\x80\x04]" + named(module, name) + b"a.")
 
 
 def test_a_result_cannot_be_called(refusal):
-    for called in (b"N", b"K\x01", plain("os.system"), b"]", named("builtins", "slice") + b"K\x01\x85R"):
+    for called in (
+        b"N",
+        b"K\x01",
+        plain("os.system"),
+        b"]",
+        named("builtins", "slice") + b"K\x01\x85R",
+    ):
         assert "a call of what is no part of a frame" in refusal(b"\x80\x04" + called + b")R.")
 
 
@@ -192,7 +223,9 @@ def test_instructions_that_no_frame_needs_are_refused(refusal, program, found):
 
 
 def test_the_byte_is_named(refusal):
-    assert refusal(b"\x80\x02K\x01Q.").startswith("dataset a.pkl, byte 4: the instruction BINPERSID;")
+    assert refusal(b"\x80\x02K\x01Q.").startswith(
+        "dataset a.pkl, byte 4: the instruction BINPERSID;"
+    )
 
 
 @pytest.mark.parametrize(
@@ -219,10 +252,15 @@ def test_programs_that_reach_into_nothing_are_refused(refusal, program):
     assert refusal(b"\x80\x04" + program)
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
+@hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300
+)
 @given(
     st.lists(
-        st.sampled_from([bytes([code]) for code in pickled._STEPS] + [b"K\x01", plain("a"), b".", named("numpy", "dtype")])
+        st.sampled_from(
+            [bytes([code]) for code in pickled._STEPS]
+            + [b"K\x01", plain("a"), b".", named("numpy", "dtype")]
+        )
     )
 )
 def test_any_program_is_read_or_refused(tmp_path, steps):
@@ -258,19 +296,38 @@ def test_a_far_place_in_the_memory_costs_nothing(refusal):
 
 
 def test_a_shape_that_is_not_there_is_not_made(refusal):
-    for shape in (b"\x8a\x08" + struct.pack("<q", 2**60) + b"\x85", b"K\x00\x8a\x08" + struct.pack("<q", 2**60) + b"\x86"):
-        array = named("numpy._core.numeric", "_frombuffer") + b"(\x8e" + bytes(8) + named("numpy", "dtype")
-        array += plain("i8") + b"\x89\x88\x87R(K\x03" + plain("<") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    for shape in (
+        b"\x8a\x08" + struct.pack("<q", 2**60) + b"\x85",
+        b"K\x00\x8a\x08" + struct.pack("<q", 2**60) + b"\x86",
+    ):
+        array = (
+            named("numpy._core.numeric", "_frombuffer")
+            + b"(\x8e"
+            + bytes(8)
+            + named("numpy", "dtype")
+        )
+        array += (
+            plain("i8")
+            + b"\x89\x88\x87R(K\x03"
+            + plain("<")
+            + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+        )
         with limited_memory():
             assert refusal(b"\x80\x05](}" + plain("prompt") + array + shape + plain("C") + b"tRse.")
 
 
 def test_nothing_grows_from_sharing(refusal):
-    """A list of a list of a list ..., each holding the one before twice: small to write, endless to walk."""
+    """A list of a list of a list ..., each holding the one before twice: small to write, endless to
+    walk.
+    """
     program = b"\x80\x04]\x94" + b"".join(b"](h%ch%ce\x94" % (i, i) for i in range(100))
     assert "neither a pandas frame" in refusal(program + b".")
     rows = (
-        b"\x80\x04]\x94" + b"".join(b"](h%ch%ce\x94" % (i, i) for i in range(100)) + b"\x94](}" + plain("prompt") + b"hdse."
+        b"\x80\x04]\x94"
+        + b"".join(b"](h%ch%ce\x94" % (i, i) for i in range(100))
+        + b"\x94](}"
+        + plain("prompt")
+        + b"hdse."
     )
     assert "column 'prompt': a value of type list" in refusal(rows)
 
@@ -301,7 +358,9 @@ def test_programs_have_limits(refusal, monkeypatch, program, limit, found):
 
 def test_a_file_has_a_limit(refusal, monkeypatch):
     monkeypatch.setattr(pickled, "MOST_BYTES", 2**20)
-    assert "it has 2 MiB; pickles of at most 1 MiB are read" in refusal(b"\x80\x04" + b"N" * 2**21 + b".")
+    assert "it has 2 MiB; pickles of at most 1 MiB are read" in refusal(
+        b"\x80\x04" + b"N" * 2**21 + b"."
+    )
 
 
 def test_a_packed_bomb_is_not_unpacked(refusal):
@@ -316,14 +375,17 @@ def test_a_packed_bomb_is_not_unpacked(refusal):
 
 
 @pytest.mark.parametrize(
-    "data", [b"\x80\x04.", gzip.compress(b"\x80\x04]." * 100, mtime=0)[:-9], b"\x1f\x8b\x08" + bytes(30)]
+    "data",
+    [b"\x80\x04.", gzip.compress(b"\x80\x04]." * 100, mtime=0)[:-9], b"\x1f\x8b\x08" + bytes(30)],
 )
 def test_what_is_not_packed_or_torn_is_refused(refusal, data):
     assert "expected a file packed by gzip" in refusal(data, "a.pkl.gz")
 
 
 def test_a_packed_payload_is_refused_like_any_other(refusal, trap):
-    assert "system" in refusal(gzip.compress(pickle.dumps(Calls(os.system, f"touch {trap}"))), "a.pkl.gz")
+    assert "system" in refusal(
+        gzip.compress(pickle.dumps(Calls(os.system, f"touch {trap}"))), "a.pkl.gz"
+    )
 
 
 class limited_memory:

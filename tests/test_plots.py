@@ -1,4 +1,6 @@
-"""Pictures of runs: well-formed, repeatable, readable on any background, small however long the run."""
+"""Pictures of runs: well-formed, repeatable, readable on any background, small however long the
+run.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,13 @@ def test_the_same_run_gives_the_same_bytes_whatever_the_users_matplotlib_setting
     log = server_log()
     before = pictures(log)
     with matplotlib.rc_context(
-        {"font.size": 30, "xtick.direction": "in", "lines.marker": "s", "svg.fonttype": "path", "svg.hashsalt": None}
+        {
+            "font.size": 30,
+            "xtick.direction": "in",
+            "lines.marker": "s",
+            "svg.fonttype": "path",
+            "svg.hashsalt": None,
+        }
     ):
         assert pictures(log) == before
         assert matplotlib.rcParams["font.size"] == 30, "the user's settings come back"
@@ -94,10 +102,14 @@ def test_axes_carry_their_units():
 
 def test_the_judged_percentile_is_written_as_the_verdict_has_it():
     log = hand_log([Row(due=10 * i, ttft=10 + i, latency=110 + 10 * i) for i in range(100)])
-    assert "milliseconds (p90: TTFT 100, latency 1,010)" in [" ".join(w.split()) for w in words(plots.cumulative(log, 0.9))]
+    assert "milliseconds (p90: TTFT 100, latency 1,010)" in [
+        " ".join(w.split()) for w in words(plots.cumulative(log, 0.9))
+    ]
 
 
-@pytest.mark.parametrize("draw", [plots.samples_over_run, lambda log, limit=None: plots.cumulative(log, 0.9, limit)])
+@pytest.mark.parametrize(
+    "draw", [plots.samples_over_run, lambda log, limit=None: plots.cumulative(log, 0.9, limit)]
+)
 def test_a_limit_is_drawn_only_where_one_was_judged(draw):
     log = server_log()
     assert "TTFT limit" not in words(draw(log))
@@ -105,7 +117,9 @@ def test_a_limit_is_drawn_only_where_one_was_judged(draw):
 
 
 def test_a_limit_far_beyond_the_figures_is_named_rather_than_drawn():
-    assert "TPOT limit 200 ms, further right" in words(plots.tpot_histogram(server_log(per_token_ms=5), 0.9, 200 * MS))
+    assert "TPOT limit 200 ms, further right" in words(
+        plots.tpot_histogram(server_log(per_token_ms=5), 0.9, 200 * MS)
+    )
     assert "TPOT limit" in words(plots.tpot_histogram(server_log(per_token_ms=100), 0.9, 200 * MS))
 
 
@@ -147,7 +161,8 @@ def test_a_long_run_is_thinned():
     n = 10 * plots.MAX_POINTS
     ttft = rng.lognormal(5, 0.4, n)
     rows = [
-        Row(due=i, ttft=float(t), latency=float(3 * t), finish="error" if i % 9 == 0 else "eos") for i, t in enumerate(ttft)
+        Row(due=i, ttft=float(t), latency=float(3 * t), finish="error" if i % 9 == 0 else "eos")
+        for i, t in enumerate(ttft)
     ]
     assert max(map(len, pictures(hand_log(rows)))) < 400_000
 
@@ -167,20 +182,28 @@ def test_thinning_keeps_the_extremes_the_order_and_the_bound(values, limit):
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=60))
 def test_open_samples_are_those_that_were_due_and_not_done(spans):
-    due, done = (np.array([f(a, b) for a, b in spans], np.int64) for f in (lambda a, b: a, lambda a, b: a + b))
+    due, done = (
+        np.array([f(a, b) for a, b in spans], np.int64)
+        for f in (lambda a, b: a, lambda a, b: a + b)
+    )
     moments, still_open = plots.open_over_time(due, done)
-    after = {int(t): int(count) for t, count in zip(moments, still_open, strict=True)}  # the last word at each moment
-    assert after == {t: int(((due <= t) & (done > t)).sum()) for t in {*due.tolist(), *done.tolist()}}
+    after = {
+        int(t): int(count) for t, count in zip(moments, still_open, strict=True)
+    }  # the last word at each moment
+    assert after == {
+        t: int(((due <= t) & (done > t)).sum()) for t in {*due.tolist(), *done.tolist()}
+    }
     assert still_open.min(initial=0) >= 0
 
 
 times = st.floats(0, 1e5)
 row = st.builds(
     lambda due, ttft, rest, finish, n: Row(
-        due=due, ttft=ttft, latency=None if ttft is None or rest is None else ttft + rest, finish=finish if rest else "",
-        ids=(5,) * n,
+        due=due, ttft=ttft, latency=None if ttft is None or rest is None else ttft + rest,
+        finish=finish if rest else "", ids=(5,) * n,
     ),
-    times, st.none() | times, st.none() | times, st.sampled_from(["eos", "length", "error"]), st.integers(0, 4),
+    times, st.none() | times, st.none() | times, st.sampled_from(["eos", "length", "error"]),
+    st.integers(0, 4),
 )  # fmt: skip
 
 
@@ -193,9 +216,17 @@ def test_any_log_gives_pictures_without_a_warning(rows):
 
 def test_drawing_never_loads_pyplot_or_a_window_system():
     code = (
-        "import sys; from reports import plots; plots.machine_over_run({'t_ns': [0, 10**9], 'sut_cpu_percent': [1, 2]});"
-        "print([m for m in ('matplotlib.pyplot', 'tkinter', 'PyQt5') if m in sys.modules])"
+        "import sys; from reports import plots; plots.machine_over_run({'t_ns': [0, 10**9],"
+        " 'sut_cpu_percent': [1, 2]});print([m for m in ('matplotlib.pyplot', 'tkinter', 'PyQt5')"
+        " if m in sys.modules])"
     )
     root = Path(__file__).resolve().parent.parent
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True, timeout=60)
+    out = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        check=True,
+        timeout=60,
+    )
     assert out.stdout.strip() == "[]"

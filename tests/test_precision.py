@@ -1,4 +1,6 @@
-"""Every variant: close to fp32, clean in the log, refused early where it cannot work; and what a broken model is called."""
+"""Every variant: close to fp32, clean in the log, refused early where it cannot work; and what a
+broken model is called.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,17 @@ from sut.precision import TABLE
 from tests.helpers import settings
 from tests.variant_helpers import edit_json, make_adapter
 
-# Largest relative difference of the logits from those of fp32: |a - b| / |b|, on a model of 2 layers with wide weights
-TOLERANCE = {"fp32": 1e-6, "bf16": 0.03, "fp16": 0.004, "int8": 0.05, "nf4": 0.5, "int8-quanto": 0.05, "int4-quanto": 0.3}
+# Largest relative difference of the logits from those of fp32: |a - b| / |b|,
+# on a model of 2 layers with wide weights
+TOLERANCE = {
+    "fp32": 1e-6,
+    "bf16": 0.03,
+    "fp16": 0.004,
+    "int8": 0.05,
+    "nf4": 0.5,
+    "int8-quanto": 0.05,
+    "int4-quanto": 0.3,
+}
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +103,10 @@ def test_quanto_layers_restore_what_quanto_chose(tiny_llama):
         assert (restored - layer.weight).abs().max() <= span / levels
 
 
-@pytest.mark.parametrize(("variant", "limit"), [("int8", 0.01), ("int8-quanto", 0.01), ("nf4", 0.11), ("int4-quanto", 0.11)])
+@pytest.mark.parametrize(
+    ("variant", "limit"),
+    [("int8", 0.01), ("int8-quanto", 0.01), ("nf4", 0.11), ("int4-quanto", 0.11)],
+)
 def test_one_layer_errs_no_more_than_its_bits_allow(variant, limit, tiny_llama):
     exact, packed = (load(v, tiny_llama).model.layers[0].mlp.down_proj for v in ("fp32", variant))
     eye = torch.eye(exact.in_features)
@@ -109,7 +123,9 @@ def test_quanto_kernels_agree_with_plain_arithmetic(tiny_llama):
         layer.bfloat16()
         for tokens in (1, 40):  # both sides of the choice of kernel
             x = torch.randn(2, tokens, layer.in_features)
-            assert difference(packed(x.bfloat16()).float(), plain(x)) < 0.05  # bf16 rounds scales and zeros
+            assert (
+                difference(packed(x.bfloat16()).float(), plain(x)) < 0.05
+            )  # bf16 rounds scales and zeros
 
 
 # ---- what a machine cannot do
@@ -117,9 +133,15 @@ def test_quanto_kernels_agree_with_plain_arithmetic(tiny_llama):
 
 def test_a_missing_package_is_named_before_anything_is_loaded(tiny_llama, monkeypatch):
     monkeypatch.setattr(precision, "find_spec", lambda name: None)
-    for variant, package in {"int8": "bitsandbytes", "int4-quanto": "optimum-quanto", "lora": "peft"}.items():
+    for variant, package in {
+        "int8": "bitsandbytes",
+        "int4-quanto": "optimum-quanto",
+        "lora": "peft",
+    }.items():
         sut = LocalModel(RealClock(), path=str(tiny_llama), variant=variant)
-        with pytest.raises(SetupFailed, match=f"package {package} is not installed. Run: pip install {package}"):
+        with pytest.raises(
+            SetupFailed, match=f"package {package} is not installed. Run: pip install {package}"
+        ):
             sut.load([Sample(0, "a", max_new_tokens=4)], Recorder(RealClock()))
         assert sut._tokenizer is None
 
@@ -151,7 +173,11 @@ def test_an_unknown_device_map_is_bad_input():
 
 
 def test_a_gpu_without_bfloat16_gets_half_precision_or_a_sentence(monkeypatch):
-    for name, value in {"is_available": True, "device_count": 1, "get_device_name": "Old GPU"}.items():
+    for name, value in {
+        "is_available": True,
+        "device_count": 1,
+        "get_device_name": "Old GPU",
+    }.items():
         monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
     with pytest.raises(SetupFailed, match=r"Old GPU has no bfloat16; .* Use fp16"):
@@ -187,7 +213,10 @@ BROKEN = {
     "corrupt": (corrupt, "its weight file is damaged"),
     "cut short": (cut_short, "its weight file is damaged"),
     "no tokenizer": (without_tokenizer, "loading the tokenizer of"),
-    "bad tokenizer": (lambda folder: (folder / "tokenizer.json").write_text("{}"), "loading the tokenizer of"),
+    "bad tokenizer": (
+        lambda folder: (folder / "tokenizer.json").write_text("{}"),
+        "loading the tokenizer of",
+    ),
     "no EOS or pad": (
         lambda folder: edit_json(folder / "tokenizer_config.json", ("eos_token", "pad_token")),
         "it has no EOS token",
@@ -204,8 +233,14 @@ BROKEN = {
         lambda folder: edit_json(folder / "config.json", num_hidden_layers=3),
         "lack 9 of the model's tensors, model.layers.2",
     ),
-    "other shapes": (lambda folder: edit_json(folder / "config.json", intermediate_size=96), "shapes in its weight files"),
-    "bad config": (lambda folder: (folder / "config.json").write_text("{"), "not a valid JSON file"),
+    "other shapes": (
+        lambda folder: edit_json(folder / "config.json", intermediate_size=96),
+        "shapes in its weight files",
+    ),
+    "bad config": (
+        lambda folder: (folder / "config.json").write_text("{"),
+        "not a valid JSON file",
+    ),
 }
 
 
@@ -235,7 +270,8 @@ def test_an_adapter_needs_a_variant_that_takes_one(tiny_llama, tiny_adapter):
     [
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
         RuntimeError(
-            "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes"
+            "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: not enough memory: you tried"
+            " to allocate 8 bytes"
         ),
         MemoryError(),
     ],
@@ -247,7 +283,10 @@ def test_out_of_memory_while_loading_is_said_with_the_peak(error, tiny_llama, mo
     monkeypatch.setitem(TABLE, "bf16", TABLE["bf16"]._replace(load=exhausted))
     assert "out of memory" in (said := str(refusal(tiny_llama, variant="bf16")))
     assert "GiB" in said
-    with pytest.raises(RunBroke, match=r"a step: out of memory .*; peak .* GiB"), faults.running("a step"):
+    with (
+        pytest.raises(RunBroke, match=r"a step: out of memory .*; peak .* GiB"),
+        faults.running("a step"),
+    ):
         raise error
 
 
@@ -275,11 +314,18 @@ def weighed():
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("variant", ["fp32", "bf16", "fp16", "int8", "nf4", "int8-quanto", "int4-quanto"])
+@pytest.mark.parametrize(
+    "variant", ["fp32", "bf16", "fp16", "int8", "nf4", "int8-quanto", "int4-quanto"]
+)
 def test_the_real_model_answers_in_every_precision(variant, smollm2, weighed):
     from sut.models import resolve
 
-    log, sut = answer(resolve(smollm2, print).path, ["Name three colours.", "Why is the sky blue?"], 8, variant=variant)
+    log, sut = answer(
+        resolve(smollm2, print).path,
+        ["Name three colours.", "Why is the sky blue?"],
+        8,
+        variant=variant,
+    )
     texts = sut.decode([log.record(i).token_ids.tolist() for i in range(2)])
     assert log.completed.all()
     assert all(sum(c.isalpha() for c in text) > 10 for text in texts), texts

@@ -22,7 +22,12 @@ def test_only_the_long_profile_is_official():
 
 
 def test_mlperf_judges_p90_in_single_stream_and_p99_elsewhere():
-    assert dict(mlperf.percentile) == {"single-stream": 0.9, "multi-stream": 0.99, "server": 0.99, "offline": 0.99}
+    assert dict(mlperf.percentile) == {
+        "single-stream": 0.9,
+        "multi-stream": 0.99,
+        "server": 0.99,
+        "offline": 0.99,
+    }
 
 
 @pytest.mark.parametrize("scenario", ["single-stream", "multi-stream", "server"])
@@ -55,7 +60,8 @@ def test_no_seed_is_used_twice():
     assert max(numbers) < 2**64
 
 
-# mlperf.conf of LoadGen 6.0.17: samples, server TTFT and TPOT in ms, interactive TTFT and TPOT in ms
+# mlperf.conf of LoadGen 6.0.17: samples, server TTFT and TPOT in ms, interactive TTFT and TPOT in
+# ms
 MLPERF_CONF = {
     "llama2-70b": (24576, 2000, 200, 450, 40),
     "llama3.1-8b": (13368, 2000, 100, 500, 30),
@@ -69,6 +75,12 @@ MLPERF_CONF = {
 def test_the_models_of_mlperf_have_their_sizes_and_limits(key, row):
     server, interactive = TABLE[key], TABLE[f"{key}-interactive"]
     for profile in (server, interactive):
-        assert (profile.performance_samples, profile.min_queries["offline"], profile.official) == (row[0], row[0], True)
-    limits = [limit * 1000 for p in (server, interactive) for limit in (p.ttft_limit_s, p.tpot_limit_s)]
+        assert (profile.performance_samples, profile.min_queries["offline"], profile.official) == (
+            row[0],
+            row[0],
+            True,
+        )
+    limits = [
+        limit * 1000 for p in (server, interactive) for limit in (p.ttft_limit_s, p.tpot_limit_s)
+    ]
     assert limits == pytest.approx(row[1:])

@@ -1,4 +1,6 @@
-"""Every command of the README works as written, and its output blocks are of the kind the program prints."""
+"""Every command of the README works as written, and its output blocks are of the kind the program
+prints.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^(python -m harness .+)$", README, re.M)
-MODEL_FREE = [c for c in COMMANDS if "simulated" in c or re.search(r"harness (plan|list|doctor)", c)]
-ON_THE_MODEL = [c for c in COMMANDS if "harness run" in c and c not in MODEL_FREE and "my-model" not in c]
+MODEL_FREE = [
+    c for c in COMMANDS if "simulated" in c or re.search(r"harness (plan|list|doctor)", c)
+]
+ON_THE_MODEL = [
+    c for c in COMMANDS if "harness run" in c and c not in MODEL_FREE and "my-model" not in c
+]
 
 
 def run(command, cwd):
@@ -23,7 +29,13 @@ def run(command, cwd):
     import os
 
     return subprocess.run(
-        words, capture_output=True, text=True, cwd=cwd, env={**os.environ, **env}, timeout=280, check=False
+        words,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **env},
+        timeout=280,
+        check=False,
     )
 
 
@@ -51,7 +63,9 @@ def test_commands_on_the_real_model_work(command, tmp_path, smollm2):
 
 def test_its_own_model_and_report_examples_work(tmp_path, tiny_llama):
     (tmp_path / "my-model").symlink_to(tiny_llama)
-    (tmp_path / "questions.jsonl").write_text('{"question": "why is the sky blue"}\n{"question": "a b"}\n')
+    (tmp_path / "questions.jsonl").write_text(
+        '{"question": "why is the sky blue"}\n{"question": "a b"}\n'
+    )
     (command,) = [c for c in COMMANDS if "my-model" in c]
     done = run(f"{command} --max-new-tokens 4 --target-qps 50 --output-dir runs", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -62,7 +76,9 @@ def test_its_own_model_and_report_examples_work(tmp_path, tiny_llama):
 
 def test_its_compare_example_works(tmp_path, tiny_llama):
     (command,) = [c for c in COMMANDS if "harness compare" in c]
-    command = command.replace("smollm2-135m", str(tiny_llama)).replace("fp32,bf16,int8,nf4,lora", "fp32,bf16")
+    command = command.replace("smollm2-135m", str(tiny_llama)).replace(
+        "fp32,bf16,int8,nf4,lora", "fp32,bf16"
+    )
     done = run(f"{command} --max-new-tokens 4 --num-samples 4 --warmup 1", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "perplexity" in done.stdout
@@ -71,7 +87,9 @@ def test_its_compare_example_works(tmp_path, tiny_llama):
 
 def test_its_gate_examples_work(tmp_path, tiny_llama):
     on_variants, on_folders = [c for c in COMMANDS if "harness gate" in c]
-    command = on_variants.replace("smollm2-135m", str(tiny_llama)).replace("bf16,int8,nf4,lora", "bf16")
+    command = on_variants.replace("smollm2-135m", str(tiny_llama)).replace(
+        "bf16,int8,nf4,lora", "bf16"
+    )
     done = run(f"{command} --max-new-tokens 4 --num-samples 6 --resamples 200", tmp_path)
     assert done.returncode in (0, 1), done.stderr  # a verdict, whatever it is
     assert "in brackets: by the figure alone" in done.stdout
@@ -93,7 +111,10 @@ def test_its_perplexity_examples_work(tmp_path, tiny_llama):
     assert (place / "perplexity.html").is_file()
     for name in ("small", "middle", "large"):
         (tmp_path / name).symlink_to(tiny_llama)
-    done = run(f"{on_sizes} {more}".replace(",instructions", "").replace(",./middle,./large", ",./middle"), tmp_path)
+    done = run(
+        f"{on_sizes} {more}".replace(",instructions", "").replace(",./middle,./large", ",./middle"),
+        tmp_path,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -105,7 +126,9 @@ def test_its_audit_and_package_examples_work(tmp_path):
     assert run(audit.replace("NAME", folder.name), tmp_path).returncode == 0
     (package,) = [c for c in COMMANDS if "harness package" in c]
     done = run(package.replace("NAME", folder.name), tmp_path)
-    assert done.returncode == 1, done.stderr  # what the machine cannot tell is still to be filled in
+    assert done.returncode == 1, (
+        done.stderr
+    )  # what the machine cannot tell is still to be filled in
     assert "fill in" in done.stdout
     assert (tmp_path / "submission" / "open" / "acme" / "systems" / "box.json").is_file()
 

@@ -113,14 +113,20 @@ def test_an_empty_run_is_an_empty_log():
     assert (len(kept), kept.token_start.tolist(), kept.stamp_start.tolist()) == (0, [0], [0])
 
 
-GAPS_NS = st.one_of(st.integers(0, 50 * MS), st.integers(2**32 - 3, 2**32 + 3), st.integers(5 * S, 10**15))
-STREAMS = st.lists(st.lists(st.tuples(GAPS_NS, st.integers(0, 3)), max_size=8), min_size=1, max_size=4)
+GAPS_NS = st.one_of(
+    st.integers(0, 50 * MS), st.integers(2**32 - 3, 2**32 + 3), st.integers(5 * S, 10**15)
+)
+STREAMS = st.lists(
+    st.lists(st.tuples(GAPS_NS, st.integers(0, 3)), max_size=8), min_size=1, max_size=4
+)
 
 
 @settings(deadline=None)
 @given(STREAMS, st.randoms(use_true_random=False))
 def test_the_stamps_of_any_streams_are_exact(streams, random):
-    """(gap, number of ids) chunks per sample, told in any interleaving: empty chunks, and gaps above 32 bits."""
+    """(gap, number of ids) chunks per sample, told in any interleaving: empty chunks, and gaps
+    above 32 bits.
+    """
     r, clock = recorder(*[1] * len(streams))
     expected = [[0] for _ in streams]
     for i in range(len(streams)):
@@ -193,7 +199,12 @@ def test_a_failed_sample_is_done_failed_and_has_a_reason():
     clock.advance(3)
     r.fail(0, "connection reset")
     row = log(r).record(0)
-    assert (row.finish, row.error, row.done_ns, row.token_ids.tolist()) == ("error", "connection reset", 3, [5])
+    assert (row.finish, row.error, row.done_ns, row.token_ids.tolist()) == (
+        "error",
+        "connection reset",
+        3,
+        [5],
+    )
     assert (r.num_failed, r.open_queries, log(r).completed.tolist()) == (1, 0, [False])
 
 
@@ -260,7 +271,9 @@ def test_final_ids_win_over_streamed_ones_and_the_difference_is_named():
     r.first_token(0, 1)
     r.tokens(0, [2, 3])
     r.complete(Output(0, token_ids=[1, 9, 3]))
-    assert r.anomalies == [(0, "stream_differs", "position 1: streamed 2, final 9 (3 streamed, 3 final)")]
+    assert r.anomalies == [
+        (0, "stream_differs", "position 1: streamed 2, final 9 (3 streamed, 3 final)")
+    ]
     row = log(r).record(0)
     assert (row.token_ids.tolist(), len(row.chunk_ns)) == ([1, 9, 3], 3)
 
@@ -329,7 +342,9 @@ EVENTS = st.one_of(
     st.tuples(st.just("issue"), st.integers(1, 3)),
     st.tuples(st.just("first_token"), IDS, TOKENS),
     st.tuples(st.just("tokens"), IDS, MANY),
-    st.tuples(st.just("complete"), IDS, st.sampled_from(FINISHES), st.none() | MANY, st.integers(-1, 9)),
+    st.tuples(
+        st.just("complete"), IDS, st.sampled_from(FINISHES), st.none() | MANY, st.integers(-1, 9)
+    ),
     st.tuples(st.just("fail"), IDS, st.text(max_size=5)),
     st.tuples(st.just("give_up"), st.integers(0, 10**10)),
     st.tuples(st.just("pass"), st.integers(0, 10**10)),

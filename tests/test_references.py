@@ -38,7 +38,12 @@ def test_the_reference_says_what_it_asks_for(reference, expected):
 
 def test_a_letter_loses_its_brackets_and_a_marked_number_its_mark():
     assert [letter(r) for r in ("B", "(B)", "B)", "B.", "Bo")] == ["B"] * 4 + [""]
-    assert [hashed(r) for r in ("x\n#### 1,234", "#### $5", "####-5 %", "5")] == ["1,234", "5", "-5", ""]
+    assert [hashed(r) for r in ("x\n#### 1,234", "#### $5", "####-5 %", "5")] == [
+        "1,234",
+        "5",
+        "-5",
+        "",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +69,8 @@ def test_the_last_closed_box_is_read_with_the_braces_inside(text, content):
 
 @given(
     st.recursive(
-        st.text("ab \\,^_", max_size=4), lambda part: st.lists(part, max_size=3).map(lambda p: "{" + "".join(p) + "}")
+        st.text("ab \\,^_", max_size=4),
+        lambda part: st.lists(part, max_size=3).map(lambda p: "{" + "".join(p) + "}"),
     )
 )
 def test_any_balanced_content_comes_out_of_its_box(content):
@@ -87,14 +93,21 @@ def test_references_are_sorted_by_kind_and_blank_ones_left_out():
 
 
 def test_outputs_stand_against_the_reference_of_their_own_sample():
-    log = hand_log([Row(index=1, text="blue"), Row(index=0, text="green"), Row(index=2, text="red")])
+    log = hand_log(
+        [Row(index=1, text="blue"), Row(index=0, text="green"), Row(index=2, text="red")]
+    )
     assert pairs(log, {0: "zero", 1: "one"}, np.arange(3)) == [("blue", "one"), ("green", "zero")]
 
 
 def test_an_empty_answer_counts_among_others_with_text():
-    log = hand_log([Row(text="blue"), Row(ids=(), ttft=None), Row(ids=(7, 2))])  # the last one's tokens nobody could decode
+    log = hand_log(
+        [Row(text="blue"), Row(ids=(), ttft=None), Row(ids=(7, 2))]
+    )  # the last one's tokens nobody could decode
     log.texts[0] = "blue"
-    assert pairs(log, dict.fromkeys(range(3), "red"), np.arange(3)) == [("blue", "red"), ("", "red")]
+    assert pairs(log, dict.fromkeys(range(3), "red"), np.arange(3)) == [
+        ("blue", "red"),
+        ("", "red"),
+    ]
 
 
 def test_a_sut_without_texts_is_not_compared():

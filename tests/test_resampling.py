@@ -1,4 +1,6 @@
-"""Intervals over texts: where their ends are, how often they hold the truth, and where there is none."""
+"""Intervals over texts: where their ends are, how often they hold the truth, and where there is
+none.
+"""
 
 import math
 
@@ -33,8 +35,9 @@ def test_the_interval_is_scipy_s_percentile_bootstrap_at_student_s_tail():
     sums, counts = np.array([row.sum() for row in rows]), np.array([len(row) for row in rows])
     found = of_sums(sums, counts)
     official = stats.bootstrap(
-        (sums, counts), lambda s, c, axis: s.sum(axis) / c.sum(axis), paired=True, vectorized=True, method="percentile",
-        n_resamples=10_000, confidence_level=1 - 2 * tail, rng=np.random.default_rng(1),
+        (sums, counts), lambda s, c, axis: s.sum(axis) / c.sum(axis), paired=True, vectorized=True,
+        method="percentile", n_resamples=10_000, confidence_level=1 - 2 * tail,
+        rng=np.random.default_rng(1),
     ).confidence_interval  # fmt: skip
     width = official.high - official.low
     assert found.low == pytest.approx(official.low, abs=0.03 * width)
@@ -83,7 +86,9 @@ def test_an_interval_holds_its_figure_where_rounding_would_not():
 
 
 def test_nothing_divides_by_zero():
-    assert divided(np.array([1.0, 2.0]), np.array([0.0, 4.0])) == pytest.approx([math.nan, 0.5], nan_ok=True)
+    assert divided(np.array([1.0, 2.0]), np.array([0.0, 4.0])) == pytest.approx(
+        [math.nan, 0.5], nan_ok=True
+    )
     assert ratio(1.0, 0.0, np.ones(9), np.ones(9), 9) == NOTHING
 
 

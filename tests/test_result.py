@@ -18,18 +18,34 @@ from tests.scenario_helpers import MS, Row, hand_log, run_settings
 
 def make(tmp_path, **flags):
     """A finished virtual run: (folder, Result)."""
-    config = load_config({"scenario": "server", "sut": "simulated", "clock": "virtual", "output_dir": tmp_path, **flags})
+    config = load_config(
+        {
+            "scenario": "server",
+            "sut": "simulated",
+            "clock": "virtual",
+            "output_dir": tmp_path,
+            **flags,
+        }
+    )
     with Run(config, lambda text: None, progress=False) as run:
         return run.folder, run.execute()
 
 
 def with_stamps(log: RunLog, stamps) -> RunLog:
     starts = np.cumsum([0, *map(len, stamps)]).astype(np.int64)
-    return replace(log, stamp_start=starts, stamp_ns=np.array([ms * MS for row in stamps for ms in row], np.int64))
+    return replace(
+        log,
+        stamp_start=starts,
+        stamp_ns=np.array([ms * MS for row in stamps for ms in row], np.int64),
+    )
 
 
 def test_itl_pools_the_gaps_of_completed_samples_only():
-    rows = [Row(ids=(5, 6), ttft=10, latency=20), Row(ids=(5, 6), ttft=10, latency=6000, finish="error"), Row(ids=(7,))]
+    rows = [
+        Row(ids=(5, 6), ttft=10, latency=20),
+        Row(ids=(5, 6), ttft=10, latency=6000, finish="error"),
+        Row(ids=(7,)),
+    ]
     log = with_stamps(hand_log(rows), [[10, 20], [10, 5020], [10]])
     assert results._latency(log)["itl_ms"]["n"] == 1
     assert results._latency(log)["itl_ms"]["max"] == 10.0
@@ -38,8 +54,12 @@ def test_itl_pools_the_gaps_of_completed_samples_only():
 @pytest.mark.parametrize("scenario", ["single-stream", "multi-stream", "offline"])
 def test_only_the_server_scenario_has_a_scheduled_rate(scenario):
     log = hand_log([Row(due=0), Row(due=100)])
-    assert results._throughput(log, run_settings(scenario=scenario))["scheduled_samples_per_s"] is None
-    assert results._throughput(log, run_settings(scenario="server"))["scheduled_samples_per_s"] == 10.0
+    assert (
+        results._throughput(log, run_settings(scenario=scenario))["scheduled_samples_per_s"] is None
+    )
+    assert (
+        results._throughput(log, run_settings(scenario="server"))["scheduled_samples_per_s"] == 10.0
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,7 +111,9 @@ def test_a_sut_that_dies_after_the_run_is_still_judged_by_its_eos_ids(tmp_path, 
     import sut
 
     entry = sut.TABLE["simulated"]
-    monkeypatch.setitem(sut.TABLE, "simulated", entry._replace(factory="tests.test_result:DiesAfterwards"))
+    monkeypatch.setitem(
+        sut.TABLE, "simulated", entry._replace(factory="tests.test_result:DiesAfterwards")
+    )
     _, result = make(tmp_path, sut_options={"fault": "two_eos"})
     failed = [v["rule"] for v in result.verdicts if v["status"] == "FAIL"]
     assert ("eos" in failed, result.memory["weights_bytes"]) == (True, None)
@@ -113,10 +135,15 @@ def test_the_log_read_back_is_the_log_that_was_judged(tmp_path):
     assert (len(log), int(log.tokens.sum())) == (result.counts["samples"], result.counts["tokens"])
 
 
-@pytest.mark.parametrize(("flags", "said"), [({}, True), ({"adapter": "mine"}, False), ({"dataset": "FILE"}, False)])
+@pytest.mark.parametrize(
+    ("flags", "said"), [({}, True), ({"adapter": "mine"}, False), ({"dataset": "FILE"}, False)]
+)
 def test_the_shipped_adapter_is_not_praised_for_what_it_was_trained_on(tmp_path, flags, said):
     (tmp_path / "own.jsonl").write_text('{"prompt": "a", "reference": "b"}\n')
-    flags = {name: str(tmp_path / "own.jsonl") if value == "FILE" else value for name, value in flags.items()}
+    flags = {
+        name: str(tmp_path / "own.jsonl") if value == "FILE" else value
+        for name, value in flags.items()
+    }
     config = load_config({"scenario": "offline", "variant": "lora", **flags})
     notes = results._notes(config, runlog.RunFacts("run", "2026-11-21T10:00:00+00:00"))
     assert any("flatter it" in note for note in notes) == said

@@ -1,4 +1,6 @@
-"""Is this MLPerf's ROUGE? Against the package that defines it, and against scores worked out by hand."""
+"""Is this MLPerf's ROUGE? Against the package that defines it, and against scores worked out by
+hand.
+"""
 
 import random
 
@@ -19,12 +21,33 @@ from tests.scenario_helpers import Row, hand_log
 
 OFFICIAL = RougeScorer(list(KINDS), use_stemmer=True)
 words = st.sampled_from(
-    ["the", "a", "cat", "cats", "sat", "sitting", "mat", "runs", "running", "quickly", "Paris", "42", "blue", "sky"]
+    [
+        "the",
+        "a",
+        "cat",
+        "cats",
+        "sat",
+        "sitting",
+        "mat",
+        "runs",
+        "running",
+        "quickly",
+        "Paris",
+        "42",
+        "blue",
+        "sky",
+    ]
 )
-plain_sentences = st.lists(words, max_size=8).map(lambda w: " ".join([*w, "there"]).capitalize() + ".")
+plain_sentences = st.lists(words, max_size=8).map(
+    lambda w: " ".join([*w, "there"]).capitalize() + "."
+)
 texts = st.lists(plain_sentences, min_size=1, max_size=4)
-few_words = st.lists(st.sampled_from("aab\n"), max_size=40).map(" ".join)  # many ways to the same length
-ODD_PIECES = """.|!?|...|Dr. |cats |Cat. |the|naïve|Kelvin \u212a|İstanbul|ß|日本。|3.14 |don't |_|yyyying"""
+few_words = st.lists(st.sampled_from("aab\n"), max_size=40).map(
+    " ".join
+)  # many ways to the same length
+ODD_PIECES = (
+    """.|!?|...|Dr. |cats |Cat. |the|naïve|Kelvin \u212a|İstanbul|ß|日本。|3.14 |don't |_|yyyying"""
+)
 ODD_SPACE = ["", " ", "\n", "\r\n", "\u0085", "\u2028", "\x1c", "\x00", "\ud800"]
 odd_pieces = st.sampled_from([*ODD_PIECES.split("|"), *ODD_SPACE, "generalization " * 9, "x" * 50])
 odd = st.lists(odd_pieces | st.text(max_size=5), max_size=12).map("".join)
@@ -42,7 +65,9 @@ def samples(*references):
 @given(texts, texts)
 def test_scores_equal_the_package_given_one_sentence_per_line(text, reference):
     official = OFFICIAL.score("\n".join(reference), "\n".join(text))
-    assert score(" ".join(text), " ".join(reference)) == tuple(official[kind].fmeasure for kind in KINDS)
+    assert score(" ".join(text), " ".join(reference)) == tuple(
+        official[kind].fmeasure for kind in KINDS
+    )
 
 
 @hypothesis_settings(deadline=None)
@@ -63,7 +88,9 @@ def test_precision_recall_and_f_are_the_package_s_to_the_last_bit(kind):
     @given(kind, kind)
     def equal(text, reference):
         found = overlaps(text, reference)
-        assert tuple((each.precision, each.recall, each.f) for each in found) == by_the_package(text, reference)
+        assert tuple((each.precision, each.recall, each.f) for each in found) == by_the_package(
+            text, reference
+        )
 
     equal()
 
@@ -73,22 +100,32 @@ def test_thousands_of_short_pairs_of_many_shapes_score_as_in_the_package():
     for _ in range(3000):
         vocabulary = ["a", "b", "c", "dogs", "dog", "run", "running", "x1"][: draw.randint(1, 8)]
         lines = [
-            "\n".join(" ".join(draw.choices(vocabulary, k=draw.randint(0, 9))) for _ in range(draw.randint(0, 5)))
+            "\n".join(
+                " ".join(draw.choices(vocabulary, k=draw.randint(0, 9)))
+                for _ in range(draw.randint(0, 5))
+            )
             for _ in range(2)
         ]
         assert score(*lines) == tuple(each.fmeasure for each in by_the_package(*lines)), lines
 
 
 def test_answers_of_hundreds_of_words_score_as_in_the_package():
-    for text, reference in [*drawn(12, 220), ("the cat sat. " * 70, "sat the cat on the mat. " * 40)]:
-        assert score(text, reference) == tuple(each.fmeasure for each in by_the_package(text, reference))
+    for text, reference in [
+        *drawn(12, 220),
+        ("the cat sat. " * 70, "sat the cat on the mat. " * 40),
+    ]:
+        assert score(text, reference) == tuple(
+            each.fmeasure for each in by_the_package(text, reference)
+        )
 
 
 def test_stems_are_right_after_their_store_was_emptied(monkeypatch):
     monkeypatch.setattr(accuracy.rouge, "_MOST_KEPT", 3)
     monkeypatch.setattr(accuracy.rouge, "_stems", accuracy.rouge._Stems())
     for text, reference in drawn(2, 100, seed=2):
-        assert score(text, reference) == tuple(each.fmeasure for each in by_the_package(text, reference))
+        assert score(text, reference) == tuple(
+            each.fmeasure for each in by_the_package(text, reference)
+        )
     assert len(accuracy.rouge._stems) <= 3
 
 
@@ -97,14 +134,16 @@ def test_a_pair_worked_out_by_hand():
     assert score("the cat on mat", "the cat saw mat") == pytest.approx((3 / 4, 1 / 3, 3 / 4, 3 / 4))
 
 
-@pytest.mark.parametrize(("text", "expected"), [("The sky is blue.", 1.0), ("Nothing alike", 0.0), ("", 0.0)])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("The sky is blue.", 1.0), ("Nothing alike", 0.0), ("", 0.0)]
+)
 def test_equal_texts_score_one_and_unlike_texts_zero(text, expected):
     assert score(text, "The sky is blue.") == (expected,) * 4
 
 
 def test_words_of_a_sentence_count_where_the_package_s_way_back_takes_them():
-    """Of "a b" both letters are longest common subsequences with "b a"; the package keeps the reference's first word. So
-    the union with "b" is both, and the one with "a" is not.
+    """Of "a b" both letters are longest common subsequences with "b a"; the package keeps the
+    reference's first word. So the union with "b" is both, and the one with "a" is not.
     """
     assert [score(text, "a b")[3] for text in ("b a\nb", "b a\na")] == pytest.approx([4 / 5, 2 / 5])
 
@@ -117,12 +156,27 @@ def test_words_are_stemmed():
     ("text", "lines"),
     [
         ("One. Two! Three? Four", ["One.", "Two!", "Three?", "Four"]),
-        ("It costs 2.50 euros. Then Dr. Brown goes on.", ["It costs 2.50 euros.", "Then Dr. Brown goes on."]),
-        ('He left. "Why?" (Nobody knows.) 42 did.', ["He left.", '"Why?"', "(Nobody knows.)", "42 did."]),
+        (
+            "It costs 2.50 euros. Then Dr. Brown goes on.",
+            ["It costs 2.50 euros.", "Then Dr. Brown goes on."],
+        ),
+        (
+            'He left. "Why?" (Nobody knows.) 42 did.',
+            ["He left.", '"Why?"', "(Nobody knows.)", "42 did."],
+        ),
         ("At 5 p.m. he left. At 5 p.m. He left.", ["At 5 p.m. he left.", "At 5 p.m.", "He left."]),
-        ("B. Smith has plan B. The end... is near.", ["B. Smith has plan B.", "The end... is near."]),
-        ("By rule 3. of the 17. It ends. it does.", ["By rule 3. of the 17.", "It ends.", "it does."]),
-        ("A list, e.g. of nuts, etc. is it.", ["A list, e.g.", "of nuts, etc.", "is it."]),  # Punkt's model lacks them
+        (
+            "B. Smith has plan B. The end... is near.",
+            ["B. Smith has plan B.", "The end... is near."],
+        ),
+        (
+            "By rule 3. of the 17. It ends. it does.",
+            ["By rule 3. of the 17.", "It ends.", "it does."],
+        ),
+        (
+            "A list, e.g. of nuts, etc. is it.",
+            ["A list, e.g.", "of nuts, etc.", "is it."],
+        ),  # Punkt's model lacks them
         ("\u201cNo.\u201d Said Bo's. And I.", ["\u201cNo.\u201d", "Said Bo's.", "And I."]),
         ("First.\n\nSecond\nthird.", ["First.", "Second", "third."]),
         ("  no end  ", ["no end"]),
@@ -142,15 +196,20 @@ def punkt():
 
 
 RUNS = """
-    dog dog. The the Smith "Why?" (Nobody knows.) Wait... no! 5 3. 17. -2.5. 2.50 I. J. C. he. He U.S. p.m. Dr. Mr. Inc.,
-    non-Inc. e.g. etc.) AT&T. -- [1] it.[1] \u2018no.\u2019 \u201cOh.\u201d it\u2019s. Bo's. 's. d'Inc. Yahoo!'s What?!
-    one; **B.** 1) http://a.b/c. 3-c. x--c. "The "3. (c. Über élan. é. .. ... "end?" '90s. 'tis
+    dog dog. The the Smith "Why?" (Nobody knows.) Wait... no! 5 3. 17. -2.5. 2.50 I. J. C. he.
+    He U.S. p.m. Dr. Mr. Inc., non-Inc. e.g. etc.) AT&T. -- [1] it.[1] \u2018no.\u2019
+    \u201cOh.\u201d it\u2019s. Bo's. 's. d'Inc. Yahoo!'s What?! one; **B.** 1) http://a.b/c.
+    3-c. x--c. "The "3. (c. Über élan. é. .. ... "end?" '90s. 'tis
 """
 runs = st.sampled_from(RUNS.split())
 
 
 @hypothesis_settings(deadline=None, max_examples=1000)
-@given(st.lists(st.tuples(runs, st.sampled_from([" ", "\n", "  "])).map("".join), max_size=8).map("".join))
+@given(
+    st.lists(st.tuples(runs, st.sampled_from([" ", "\n", "  "])).map("".join), max_size=8).map(
+        "".join
+    )
+)
 def test_sentences_end_where_punkt_ends_them_if_it_knows_the_same_words(text):
     assert sentences(text) == [sentence.strip() for sentence in punkt().tokenize(text.strip())]
 
@@ -172,19 +231,28 @@ def test_many_pairs_are_scored_row_by_row_and_the_progress_told():
 
 
 def test_a_reference_can_be_prepared_once_for_many_candidates():
-    candidates, reference = ["the cat sat.", "a cat. It sat on a mat.", "", "on"], "The cat sat. It was on the mat."
+    candidates, reference = (
+        ["the cat sat.", "a cat. It sat on a mat.", "", "on"],
+        "The cat sat. It was on the mat.",
+    )
     prepared = Prepared(reference)
-    assert scores(candidates, [prepared] * 4).tolist() == scores(candidates, [reference] * 4).tolist()
+    assert (
+        scores(candidates, [prepared] * 4).tolist() == scores(candidates, [reference] * 4).tolist()
+    )
 
 
 def test_the_means_are_over_samples_times_a_hundred():
     log = hand_log([Row(text="the sky is blue"), Row(text="nothing alike")])
     found = scored(log, samples("the sky is blue", "grass"))
-    assert [(m.name, m.value, m.unit, m.n) for m in found] == [(kind, 50.0, "F x 100", 2) for kind in KINDS]
+    assert [(m.name, m.value, m.unit, m.n) for m in found] == [
+        (kind, 50.0, "F x 100", 2) for kind in KINDS
+    ]
 
 
 def test_texts_are_compared_with_the_reference_of_their_own_sample():
-    log = hand_log([Row(index=1, text="blue"), Row(index=0, text="green"), Row(index=1, text="blue")])
+    log = hand_log(
+        [Row(index=1, text="blue"), Row(index=0, text="green"), Row(index=1, text="blue")]
+    )
     assert scored(log, samples("green", "blue"))[0].value == 100.0
 
 
@@ -198,7 +266,12 @@ def test_an_empty_answer_counts_and_scores_nothing(text):
     """A log keeps no empty text; one that was decoded from its ids is there."""
     log = hand_log([Row(text="blue"), Row(text=text or "", ids=() if text is None else (5, 2))])
     log.texts |= {1: text} if text is not None else {}
-    assert [(m.value, m.n) for m in scored(log, samples("blue", "blue"))] == [(50.0, 2), (0.0, 2), (50.0, 2), (50.0, 2)]
+    assert [(m.value, m.n) for m in scored(log, samples("blue", "blue"))] == [
+        (50.0, 2),
+        (0.0, 2),
+        (50.0, 2),
+        (50.0, 2),
+    ]
 
 
 def test_only_completed_samples_with_text_and_reference_count():
@@ -206,6 +279,8 @@ def test_only_completed_samples_with_text_and_reference_count():
     assert scored(hand_log(rows), samples("blue", "blue", "blue", None))[0].n == 1
 
 
-@pytest.mark.parametrize(("row", "reference"), [(Row(), "blue"), (Row(text="blue"), None), (Row(text="blue"), "")])
+@pytest.mark.parametrize(
+    ("row", "reference"), [(Row(), "blue"), (Row(text="blue"), None), (Row(text="blue"), "")]
+)
 def test_nothing_to_compare_is_no_metric(row, reference):
     assert scored(hand_log([row]), samples(reference)) == []

@@ -27,7 +27,9 @@ from harness.stats import summary_ms
 from harness.types import FINISHES, NEVER, Anomaly, RunLog
 from tests.helpers import MS, S, open_loop, simulated, virtual_run
 
-FACTS = RunFacts("r1", "2026-01-01T00:00:00Z", {"model": "m"}, {"peak_bytes": 7}, {"lag": 0.5}, "given")
+FACTS = RunFacts(
+    "r1", "2026-01-01T00:00:00Z", {"model": "m"}, {"peak_bytes": 7}, {"lag": 0.5}, "given"
+)
 
 
 def assert_equal(read: RunLog, written: RunLog) -> None:
@@ -63,12 +65,20 @@ def run_logs(draw) -> RunLog:
     n = draw(st.integers(0, 6))
     int32s, int64s = st.integers(-(2**31), 2**31 - 1), st.integers(-(2**63), 2**63 - 1)
     column = lambda of, dtype: np.array(draw(st.lists(of, min_size=n, max_size=n)), dtype)  # noqa: E731
-    ids, stamps = (draw(st.lists(st.lists(of, max_size=5), min_size=n, max_size=n)) for of in (int32s, int64s))
+    ids, stamps = (
+        draw(st.lists(st.lists(of, max_size=5), min_size=n, max_size=n)) for of in (int32s, int64s)
+    )
     texts = st.dictionaries(st.integers(0, n - 1), st.text(max_size=9)) if n else st.just({})
     order = draw(st.permutations(range(n)))[: draw(st.integers(0, n))]
     return RunLog(
-        **{name: column(int32s, np.int32) for name in ("query_id", "index", "first_token", "reported_tokens")},
-        **{name: column(int64s, np.int64) for name in ("due_ns", "issued_ns", "first_ns", "done_ns")},
+        **{
+            name: column(int32s, np.int32)
+            for name in ("query_id", "index", "first_token", "reported_tokens")
+        },
+        **{
+            name: column(int64s, np.int64)
+            for name in ("due_ns", "issued_ns", "first_ns", "done_ns")
+        },
         finish=column(st.integers(0, len(FINISHES) - 1), np.int8),
         token_start=starts(ids),
         token_ids=flat(ids, np.int32),
@@ -77,7 +87,12 @@ def run_logs(draw) -> RunLog:
         completion_order=np.array(order, np.int32),
         texts=draw(texts),
         errors=draw(texts),
-        anomalies=draw(st.lists(st.builds(Anomaly, st.integers(), st.text(max_size=9), st.text(max_size=9)), max_size=3)),
+        anomalies=draw(
+            st.lists(
+                st.builds(Anomaly, st.integers(), st.text(max_size=9), st.text(max_size=9)),
+                max_size=3,
+            )
+        ),
         end=draw(st.sampled_from(["completed", "interrupted", "error"])),
         end_reason=draw(st.text(max_size=9)),
     )
@@ -118,7 +133,9 @@ def test_any_log_comes_back_exactly_as_it_was(log):
 
 def test_a_run_with_losses_comes_back_exactly_as_it_was():
     log = virtual_run(
-        open_loop(30, every_ns=10 * MS), simulated(fault="lost_sample", fault_at=4, slots=3), sample_timeout_ns=S
+        open_loop(30, every_ns=10 * MS),
+        simulated(fault="lost_sample", fault_at=4, slots=3),
+        sample_timeout_ns=S,
     )
     assert 4 in log.errors
     assert_equal(round_trip(log), log)
@@ -166,7 +183,9 @@ def test_a_broken_surrogate_in_a_text_does_not_cost_the_run():
 
 
 def test_a_full_disk_costs_the_tokens_but_not_the_run(tmp_path, monkeypatch):
-    """The first attempt fails as Linux does; `pyarrow` is patched because no small disk is at hand."""
+    """The first attempt fails as Linux does; `pyarrow` is patched because no small disk is at
+    hand.
+    """
     write_table, attempts = pq.write_table, []
 
     def no_room_at_first(table, path, **options):
@@ -217,7 +236,9 @@ def somebody_elses(folder):
 @pytest.mark.parametrize("damage", [not_there, garbage, cut_off, somebody_elses])
 def test_a_folder_without_a_readable_run_is_bad_input(tmp_path, damage):
     damage(tmp_path)
-    with pytest.raises(BadInput, match=r"no readable samples\.parquet \(\w+\); the folder of a finished run"):
+    with pytest.raises(
+        BadInput, match=r"no readable samples\.parquet \(\w+\); the folder of a finished run"
+    ):
         read_log(tmp_path)
 
 
@@ -246,7 +267,9 @@ def test_run_folders_of_one_name_do_not_collide(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_bad_input(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(BadInput, match=r"--output-dir .*file: Not a directory; a folder that can be written"):
+    with pytest.raises(
+        BadInput, match=r"--output-dir .*file: Not a directory; a folder that can be written"
+    ):
         create(tmp_path / "file", "x")
 
 
@@ -259,7 +282,11 @@ def test_room_is_checked_before_measuring(tmp_path):
 def test_json_is_written_whole_and_readable(tmp_path):
     path = tmp_path / "settings.json"
     write_json(path, {"a": [1, None], "title": "漢", "path": Path("x")})
-    assert json.loads(path.read_text(encoding="utf-8")) == {"a": [1, None], "title": "漢", "path": "x"}
+    assert json.loads(path.read_text(encoding="utf-8")) == {
+        "a": [1, None],
+        "title": "漢",
+        "path": "x",
+    }
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -276,7 +303,9 @@ def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path):
 
 def test_telemetry_lines_become_columns_counted_from_the_start(tmp_path):
     lines = tmp_path / "telemetry.jsonl"
-    lines.write_text('{"t_ns": 1000, "rss": 5}\n{"t_ns": 2000, "rss": 6, "watts": 1.5}\n{"t_ns": 30')
+    lines.write_text(
+        '{"t_ns": 1000, "rss": 5}\n{"t_ns": 2000, "rss": 6, "watts": 1.5}\n{"t_ns": 30'
+    )
     write_telemetry(tmp_path, lines, start_ns=900)
     assert read_telemetry(tmp_path) == {"t_ns": [100, 1100], "rss": [5, 6], "watts": [None, 1.5]}
     assert not lines.exists()

@@ -1,4 +1,6 @@
-"""Does the schedule equal LoadGen's, bit for bit? Against recorded runs, against the live wheel, and against statistics."""
+"""Does the schedule equal LoadGen's, bit for bit? Against recorded runs, against the live wheel,
+and against statistics.
+"""
 
 import json
 import os
@@ -27,7 +29,12 @@ from tests.scenario_helpers import MS, run_settings
 
 HERE = Path(__file__).parent
 CASES = json.loads((HERE / "data" / "loadgen_schedules.json").read_text())["cases"]
-SCENARIOS = {"SingleStream": SingleStream, "MultiStream": MultiStream, "Server": Server, "Offline": Offline}
+SCENARIOS = {
+    "SingleStream": SingleStream,
+    "MultiStream": MultiStream,
+    "Server": Server,
+    "Offline": Offline,
+}
 ALL_SCENARIOS = pytest.mark.parametrize("scenario", [SingleStream, MultiStream, Server, Offline])
 round_seeds = st.sampled_from(sorted(SEEDS))
 drawn_seeds = st.builds(Seeds, *[st.integers(0, 2**64 - 1)] * 3)
@@ -48,12 +55,18 @@ def settings_of(case):
         num_samples=case["qsl_total"],
         performance_samples=s.get("performance_sample_count_override") or case["qsl_perf"],
         target_qps=qps[case["scenario"]],
-        samples_per_query=s.get("multi_stream_samples_per_query", 8) if case["scenario"] == "MultiStream" else 1,
+        samples_per_query=s.get("multi_stream_samples_per_query", 8)
+        if case["scenario"] == "MultiStream"
+        else 1,
         min_queries=s.get("min_query_count", 100),
         min_duration_ns=s.get("min_duration_ms", 10_000) * MS,
         equal_issue=s.get("sample_concatenate_permutation", False),
         accuracy_samples=s.get("accuracy_sample_count_override"),
-        issue="unique" if s.get("performance_issue_unique") else "same" if s.get("performance_issue_same") else "random",
+        issue="unique"
+        if s.get("performance_issue_unique")
+        else "same"
+        if s.get("performance_issue_same")
+        else "random",
         same_index=s.get("performance_issue_same_index", 0),
     )
 
@@ -70,9 +83,13 @@ def generated(schedule):
 def loadgen():
     """The official LoadGen: a function from a case to what it loaded, generated and issued."""
     if find_spec("mlperf_loadgen") is None:
-        pytest.skip("the wheel mlcommons-loadgen is not installed (it exists for Linux on x86-64 only)")
+        pytest.skip(
+            "the wheel mlcommons-loadgen is not installed (it exists for Linux on x86-64 only)"
+        )
     command = [sys.executable, str(HERE / "loadgen_oracle.py")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
 
         def run(case):
             process.stdin.write(json.dumps(case) + "\n")
@@ -107,13 +124,21 @@ def test_generates_as_many_queries_for_as_long_as_loadgen(case):
     assert len(schedule.set_starts) == len(sets)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if "scheduled_ns" in c], ids=lambda case: case["name"])
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if "scheduled_ns" in c], ids=lambda case: case["name"]
+)
 def test_schedules_each_arrival_at_loadgens_nanosecond(case):
     assert schedule_of(case).offsets_ns[:50].tolist() == case["scheduled_ns"]
 
 
 def test_the_arrivals_of_mlperfs_llama_server_run_are_the_published_ones():
-    s = run_settings(num_samples=13_368, performance_samples=13_368, target_qps=400.0, min_queries=8, equal_issue=True)
+    s = run_settings(
+        num_samples=13_368,
+        performance_samples=13_368,
+        target_qps=400.0,
+        min_queries=8,
+        equal_issue=True,
+    )
     schedule = Server().schedule(s)
     assert schedule.indices.ravel()[:8].tolist() == [766, 9593, 12722, 9083, 4052, 4006, 5885, 2255]
     published = [0, 4609135, 5753944, 8968599, 10751085, 11717101, 17337955, 20066904]
@@ -123,28 +148,52 @@ def test_the_arrivals_of_mlperfs_llama_server_run_are_the_published_ones():
 # ---- the live LoadGen
 
 seed_settings = st.fixed_dictionaries(
-    {name: st.integers(0, 2**64 - 1) for name in ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed")}
+    {
+        name: st.integers(0, 2**64 - 1)
+        for name in ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed")
+    }
 )
 
 
 @st.composite
 def drawn_case(draw, scenario, extra):
-    """A case for both sides: a small library and settings that keep the wheel's run to milliseconds."""
+    """A case for both sides: a small library and settings that keep the wheel's run to
+    milliseconds.
+    """
     mode = draw(st.sampled_from(["PerformanceOnly", "PerformanceOnly", "AccuracyOnly"]))
     total = draw(st.integers(1, 400))
     loads = draw(st.integers(1, total))
-    issue = draw(st.sampled_from([{}, {}, {"performance_issue_unique": True}, {"performance_issue_same": True}]))
+    issue = draw(
+        st.sampled_from(
+            [{}, {}, {"performance_issue_unique": True}, {"performance_issue_same": True}]
+        )
+    )
     if issue.get("performance_issue_same"):
-        mode, issue = "PerformanceOnly", {**issue, "performance_issue_same_index": draw(st.integers(0, loads - 1))}
+        mode, issue = (
+            "PerformanceOnly",
+            {**issue, "performance_issue_same_index": draw(st.integers(0, loads - 1))},
+        )
     if mode == "AccuracyOnly":
-        issue = draw(st.sampled_from([{}, {"accuracy_sample_count_override": draw(st.integers(1, total))}]))
-    crashes = scenario == "MultiStream" and "performance_issue_unique" in issue  # the wheel, with equal issue as well
+        issue = draw(
+            st.sampled_from([{}, {"accuracy_sample_count_override": draw(st.integers(1, total))}])
+        )
+    crashes = (
+        scenario == "MultiStream" and "performance_issue_unique" in issue
+    )  # the wheel, with equal issue as well
     equal = {"sample_concatenate_permutation": draw(st.booleans()) and not crashes}
     settings = {**draw(seed_settings), **equal, **issue, **draw(extra)}
-    return {"scenario": scenario, "mode": mode, "qsl_total": total, "qsl_perf": loads, "settings": settings}
+    return {
+        "scenario": scenario,
+        "mode": mode,
+        "qsl_total": total,
+        "qsl_perf": loads,
+        "settings": settings,
+    }
 
 
-few_dozen = hypothesis_settings(max_examples=int(os.environ.get("LOADGEN_EXAMPLES", "40")), deadline=None)
+few_dozen = hypothesis_settings(
+    max_examples=int(os.environ.get("LOADGEN_EXAMPLES", "40")), deadline=None
+)
 counts = st.integers(1, 300)
 
 
@@ -161,10 +210,17 @@ def assert_the_same(loadgen, case):
 
 
 @few_dozen
-@given(drawn_case("SingleStream", st.fixed_dictionaries({"min_query_count": counts, "min_duration_ms": st.just(0)})))
+@given(
+    drawn_case(
+        "SingleStream",
+        st.fixed_dictionaries({"min_query_count": counts, "min_duration_ms": st.just(0)}),
+    )
+)
 def test_single_stream_equals_the_live_loadgen(loadgen, case):
     official, ours = assert_the_same(loadgen, case)
-    if "performance_issue_unique" not in case["settings"]:  # it plans the whole set and may end before
+    if (
+        "performance_issue_unique" not in case["settings"]
+    ):  # it plans the whole set and may end before
         assert len(official["issued"]) == len(ours)
 
 
@@ -233,7 +289,9 @@ def test_the_live_loadgen_still_does_what_was_recorded(loadgen, case):
 @ALL_SCENARIOS
 @given(seeds=drawn_seeds, equal=st.booleans())
 def test_the_same_seeds_give_the_same_plan_on_every_call(scenario, seeds, equal):
-    s = run_settings(seeds=seeds, equal_issue=equal, samples_per_query=3 if scenario is MultiStream else 1)
+    s = run_settings(
+        seeds=seeds, equal_issue=equal, samples_per_query=3 if scenario is MultiStream else 1
+    )
     one, other = (list(scenario().plan(s, scenario().schedule(s))) for _ in range(2))
     assert one == other
 
@@ -273,7 +331,13 @@ def test_accuracy_mode_issues_every_sample(scenario, seeds, size):
 
 @given(drawn_seeds, st.integers(1, 50), st.integers(1, 400))
 def test_equal_issue_uses_each_sample_equally_often(seeds, size, min_queries):
-    s = run_settings(seeds=seeds, num_samples=size, performance_samples=size, min_queries=min_queries, equal_issue=True)
+    s = run_settings(
+        seeds=seeds,
+        num_samples=size,
+        performance_samples=size,
+        min_queries=min_queries,
+        equal_issue=True,
+    )
     times = np.bincount(Server().schedule(s).indices.ravel(), minlength=size)
     assert set(times.tolist()) == {-(-min_queries // size)}
 
@@ -287,13 +351,17 @@ def test_a_performance_run_loads_a_permutation_of_the_first_samples(seeds, total
 
 
 def test_multi_stream_pads_the_set_with_its_own_beginning():
-    ((loaded, distinct),) = loaded_sets(run_settings(num_samples=5, performance_samples=5), Shape(8, 1, 0, contiguous=True))
+    ((loaded, distinct),) = loaded_sets(
+        run_settings(num_samples=5, performance_samples=5), Shape(8, 1, 0, contiguous=True)
+    )
     assert distinct == 5
     assert loaded[5:] == (loaded[:5] * 2)[:7]
 
 
 @given(drawn_seeds, st.integers(0, 10**9), st.integers(1, 200), st.floats(1.0, 1000.0))
-def test_a_server_schedule_stops_as_soon_as_count_and_duration_are_reached(seeds, duration_ns, min_queries, qps):
+def test_a_server_schedule_stops_as_soon_as_count_and_duration_are_reached(
+    seeds, duration_ns, min_queries, qps
+):
     shape = Shape(1, min_queries, duration_ns, poisson=True)
     schedule = make_schedule(run_settings(seeds=seeds, target_qps=qps), shape)
     before_last = schedule.offsets_ns[-2] if len(schedule) > 1 else -1
@@ -338,7 +406,14 @@ def test_inter_arrival_times_are_exponential(version, qps):
 
 @given(drawn_seeds)
 def test_the_mean_rate_is_the_target_whatever_the_seed(seeds):
-    gaps_s = np.diff(Server().schedule(run_settings(seeds=seeds, target_qps=50.0, min_queries=2_001)).offsets_ns) / 1e9
+    gaps_s = (
+        np.diff(
+            Server()
+            .schedule(run_settings(seeds=seeds, target_qps=50.0, min_queries=2_001))
+            .offsets_ns
+        )
+        / 1e9
+    )
     assert abs(gaps_s.mean() - 0.02) < 6 * 0.02 / np.sqrt(2000)
 
 

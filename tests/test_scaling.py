@@ -20,12 +20,19 @@ size_lists = st.lists(st.integers(1, 10**12), min_size=1, max_size=7)
 
 
 def model(loss, num_texts=40, num_tokens=50, noise=0.0, seed=0):
-    """Texts that are as hard for every model, in proportion; `noise` is what a model has of its own."""
+    """Texts that are as hard for every model, in proportion; `noise` is what a model has of its
+    own.
+    """
     found = []
     own = np.random.default_rng(seed)
     for i in range(num_texts):
         text = np.random.default_rng(1000 + i)
-        nll = loss * text.lognormal(0, 0.2) * text.exponential(1, num_tokens) * own.lognormal(0, max(noise, 1e-12))
+        nll = (
+            loss
+            * text.lognormal(0, 0.2)
+            * text.exponential(1, num_tokens)
+            * own.lognormal(0, max(noise, 1e-12))
+        )
         at = np.arange(num_tokens, dtype=np.int32)
         nll = nll.astype(np.float32)
         found.append(TextScores(f"t{i}", "", at, at * 4, at * 4 + 4, nll, nll < 1, 4 * num_tokens))
@@ -57,9 +64,13 @@ def test_losses_are_those_of_the_corpus_smallest_model_first():
     models = {"big": model(2.0, noise=0.1), "small": model(3.0)}
     found = losses(models, {"big": 100, "small": 10})
     assert found.models == ("small", "big")
-    assert found.values == pytest.approx([corpus(models[name]).loss_nats.value for name in found.models])
+    assert found.values == pytest.approx(
+        [corpus(models[name]).loss_nats.value for name in found.models]
+    )
     bits = losses(models, {"big": 100, "small": 10}, by="bits_per_byte")
-    assert bits.values == pytest.approx([corpus(models[name]).bits_per_byte.value for name in found.models])
+    assert bits.values == pytest.approx(
+        [corpus(models[name]).bits_per_byte.value for name in found.models]
+    )
     assert bits.unit == "bits per byte"
 
 
@@ -67,13 +78,18 @@ def test_models_of_different_tokenizers_have_bits_per_byte_only():
     models = {"a": model(2.0, num_tokens=10), "b": model(3.0, num_tokens=5)}
     with pytest.raises(BadInput, match="from scored token 5 on"):
         losses(models, {"a": 10, "b": 20})
-    assert losses(models, {"a": 10, "b": 20}, by="bits_per_byte").values == pytest.approx([0.72, 1.08], rel=0.5)
+    assert losses(models, {"a": 10, "b": 20}, by="bits_per_byte").values == pytest.approx(
+        [0.72, 1.08], rel=0.5
+    )
 
 
 def test_a_text_that_one_model_could_not_score_is_left_out_for_all():
     models = {"a": flat(1.0), "b": flat(2.0)}
     empty = np.empty(0, np.int32)
-    models["c"] = [*flat(3.0)[:5], TextScores("t5", "", empty, empty, empty, empty.astype(np.float32), empty > 0, 0)]
+    models["c"] = [
+        *flat(3.0)[:5],
+        TextScores("t5", "", empty, empty, empty, empty.astype(np.float32), empty > 0, 0),
+    ]
     with pytest.raises(BadInput, match="no token"):
         losses(models, {"a": 1, "b": 2, "c": 3})
     found = losses(models, {"a": 1, "b": 2, "c": 3}, by="bits_per_byte")
@@ -90,7 +106,9 @@ def test_a_size_of_nothing_is_refused(size):
 def test_below_three_different_sizes_there_is_no_fit(sizes):
     found = measured(sizes, [3.0] * len(sizes))
     assert refusal(sizes)
-    with pytest.raises(BadInput, match=f"{len(set(sizes))} different size.* at least 3 different sizes"):
+    with pytest.raises(
+        BadInput, match=f"{len(set(sizes))} different size.* at least 3 different sizes"
+    ):
         fit(found)
     returns = diminishing(found)
     assert returns.diminishing == "cannot tell"
@@ -153,7 +171,9 @@ def test_scipy_finds_no_better_curve(values):
         return (q[0] * x ** -q[1] + q[2]) / y - 1
 
     for start in (0.05, 0.3, 1.0):
-        official = optimize.least_squares(errors, [1.0, start, 1.0], bounds=([0, 0.01, 0], [np.inf, 4, np.inf]))
+        official = optimize.least_squares(
+            errors, [1.0, start, 1.0], bounds=([0, 0.01, 0], [np.inf, 4, np.inf])
+        )
         assert ours <= 2 * official.cost * (1 + 1e-6) + 1e-9
 
 
@@ -162,7 +182,13 @@ def test_where_scipy_has_one_minimum_it_is_ours():
     found = fit(measured(SIZES, y))
     y = y.astype(np.float64)
     (a, b, c), covariance = optimize.curve_fit(
-        lambda n, a, b, c: a * (n / 1e8) ** -b + c, SIZES, y, p0=[1, 0.3, 2], sigma=y, ftol=1e-14, xtol=1e-14
+        lambda n, a, b, c: a * (n / 1e8) ** -b + c,
+        SIZES,
+        y,
+        p0=[1, 0.3, 2],
+        sigma=y,
+        ftol=1e-14,
+        xtol=1e-14,
     )
     assert (found.exponent.value, found.floor.value) == pytest.approx((b, c), rel=1e-4)
     assert found.coefficient.value == pytest.approx(a * 1e8**b, rel=1e-3)
@@ -182,7 +208,9 @@ def test_the_interval_from_the_texts_holds_the_exponents_of_other_texts():
         values = other.losses.totals[:, rows].sum(1) / other.losses.units[:, rows].sum(1)
         slopes.append(-np.polyfit(logs, np.log(values), 1)[0])
     spread_of_sixty = np.std(slopes)  # half of sixty without replacement varies as sixty do
-    assert (other.exponent.high - other.exponent.low) / 2 == pytest.approx(2 * spread_of_sixty, rel=0.25)
+    assert (other.exponent.high - other.exponent.low) / 2 == pytest.approx(
+        2 * spread_of_sixty, rel=0.25
+    )
 
 
 def test_models_off_the_curve_widen_what_is_predicted_more_than_what_is_drawn():
@@ -203,7 +231,11 @@ def test_a_straight_line_s_prediction_is_the_textbook_s():
     line = stats.linregress(x, np.log(y))
     s = math.sqrt(float(((np.log(y) - line.intercept - line.slope * x) ** 2).sum()))
     at = math.log(1e9)
-    half = stats.t.ppf(0.975, 1) * s * math.sqrt(1 + 1 / 3 + (at - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum())
+    half = (
+        stats.t.ppf(0.975, 1)
+        * s
+        * math.sqrt(1 + 1 / 3 + (at - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum())
+    )
     assert math.log(found.high / found.value) == pytest.approx(half, rel=0.2)
 
 
@@ -236,10 +268,14 @@ def test_models_of_one_size_each_count():
     sizes, values = [10**7, 10**8, 10**8, 10**9], [4.0, 3.1, 2.9, 2.3]
     found = fit(measured(sizes, values))
     assert found.floor is None  # three different sizes
-    assert found.exponent.value == pytest.approx(-stats.linregress(np.log(sizes), np.log(values)).slope, rel=1e-6)
+    assert found.exponent.value == pytest.approx(
+        -stats.linregress(np.log(sizes), np.log(values)).slope, rel=1e-6
+    )
     assert "one size" in found.notes[0]
     steps = diminishing(found.losses).steps
-    assert [step.gain.value for step in steps] == pytest.approx([1 / math.log2(10), 0.7 / math.log2(10)])
+    assert [step.gain.value for step in steps] == pytest.approx(
+        [1 / math.log2(10), 0.7 / math.log2(10)]
+    )
 
 
 def test_few_texts_have_a_curve_and_no_interval():
@@ -253,7 +289,9 @@ def test_few_texts_have_a_curve_and_no_interval():
 @hypothesis_settings(deadline=None, max_examples=60)
 @given(size_lists, st.data())
 def test_no_family_warns_or_breaks(sizes, data):
-    values = data.draw(st.lists(st.floats(2.0**-100, 2.0**120, width=32), min_size=len(sizes), max_size=len(sizes)))
+    values = data.draw(
+        st.lists(st.floats(2.0**-100, 2.0**120, width=32), min_size=len(sizes), max_size=len(sizes))
+    )
     found = measured(sizes, values, num_texts=5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -305,10 +343,19 @@ def test_gains_that_do_not_shrink(values, word):
     ("values", "said"),
     [
         ([4.0, 3.0, 2.5], "the gain shrinks beyond chance in 1 of 1 comparison and grows in none."),
-        ([4.0, 3.0, 2.5, 2.25], "the gain shrinks beyond chance in 2 of 2 comparisons and grows in none."),
-        ([4.0, 3.75, 3.25], "the gain grows beyond chance in 1 of 1 comparison and shrinks in none."),
+        (
+            [4.0, 3.0, 2.5, 2.25],
+            "the gain shrinks beyond chance in 2 of 2 comparisons and grows in none.",
+        ),
+        (
+            [4.0, 3.75, 3.25],
+            "the gain grows beyond chance in 1 of 1 comparison and shrinks in none.",
+        ),
         ([4.0, 3.0, 2.5, 1.5], "beyond chance, the gain shrinks in 1 comparison and grows in 1."),
-        ([5.0, 4.0, 3.5, 2.5, 2.0], "beyond chance, the gain shrinks in 2 comparisons and grows in 1."),
+        (
+            [5.0, 4.0, 3.5, 2.5, 2.0],
+            "beyond chance, the gain shrinks in 2 comparisons and grows in 1.",
+        ),
     ],
 )
 def test_one_comparison_is_one(values, said):

@@ -1,4 +1,6 @@
-"""The scoring process from the inside: passages, their ids and places, what is kept, what is refused."""
+"""The scoring process from the inside: passages, their ids and places, what is kept, what is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ from harness.errors import BadInput, RunBroke
 from sut.score_texts import INSTRUCTIONS, SENTENCES, Job, fingerprint, score, start_ids
 from tests.variant_helpers import edit_json, resized
 
-CHAT = "{% for m in messages %}<bos> {{ m.content }} <eos> {% endfor %}{% if add_generation_prompt %}<bos> {% endif %}"
+CHAT = (
+    "{% for m in messages %}<bos> {{ m.content }} <eos> {% endfor %}{% if add_generation_prompt"
+    " %}<bos> {% endif %}"
+)
 STORY = "the sky is blue. why is it so? a b c d. what is the sky, how is it blue"
 ENDS = [16, 30, 39]
 
@@ -32,7 +37,11 @@ def job(folder, model, *rows, **changes):
     columns.setdefault("sentence_ends", [None] * len(rows))
     kinds = {"sentence_ends": pa.array(columns.pop("sentence_ends"), pa.list_(pa.int32()))}
     pq.write_table(pa.table({**columns, **kinds}), folder / "texts.parquet")
-    known = {"texts": str(folder / "texts.parquet"), "folder": str(folder), "model": {"path": str(model), "device": "cpu"}}
+    known = {
+        "texts": str(folder / "texts.parquet"),
+        "folder": str(folder),
+        "model": {"path": str(model), "device": "cpu"},
+    }
     return Job(**known | changes)
 
 
@@ -88,9 +97,18 @@ def test_losses_equal_a_direct_float64_computation(tiny_llama, tmp_path, bos, st
 def test_places_are_those_of_the_tokens_in_the_text(tiny_llama, tmp_path):
     _, found = run(tmp_path, tiny_llama, row())
     one = plain(found)
-    assert [STORY[a:b] for a, b in zip(one["start"], one["end"], strict=True)][:6] == ["sky", "is", "blue", ".", "why", "is"]
+    assert [STORY[a:b] for a, b in zip(one["start"], one["end"], strict=True)][:6] == [
+        "sky",
+        "is",
+        "blue",
+        ".",
+        "why",
+        "is",
+    ]
     assert one["position"].tolist() == list(range(1, 1 + len(one["position"])))
-    assert int(one["begins_at"]) == 3  # the bytes of the first word, which nothing predicts, do not count
+    assert (
+        int(one["begins_at"]) == 3
+    )  # the bytes of the first word, which nothing predicts, do not count
 
 
 def test_a_text_beyond_the_window_is_scored_once_per_token_with_a_stride(tiny_llama, tmp_path):
@@ -101,7 +119,11 @@ def test_a_text_beyond_the_window_is_scored_once_per_token_with_a_stride(tiny_ll
 
 def test_a_start_token_is_the_tokenizers_own_unless_asked_otherwise(tiny_llama):
     known = tokenizer(tiny_llama)
-    assert (start_ids(known, "auto"), start_ids(known, "always"), start_ids(known, "never")) == ([], [1], [])
+    assert (start_ids(known, "auto"), start_ids(known, "always"), start_ids(known, "never")) == (
+        [],
+        [1],
+        [],
+    )
     known.bos_token = None
     assert start_ids(known, "always") == [2]
 
@@ -109,16 +131,28 @@ def test_a_start_token_is_the_tokenizers_own_unless_asked_otherwise(tiny_llama):
 # ---- conditions
 
 
-def test_every_condition_scores_the_same_tokens_and_puts_only_context_before_them(tiny_llama, tmp_path):
+def test_every_condition_scores_the_same_tokens_and_puts_only_context_before_them(
+    tiny_llama, tmp_path
+):
     told = dict(zip(INSTRUCTIONS, ("a b", "the sky", "how blue"), strict=True))
-    _, found = run(tmp_path, tiny_llama, row(sentence_ends=ENDS, **told), conditions=("sentences", "instructions"))
+    _, found = run(
+        tmp_path,
+        tiny_llama,
+        row(sentence_ends=ENDS, **told),
+        conditions=("sentences", "instructions"),
+    )
     known = tokenizer(tiny_llama)
     ids = known(STORY)["input_ids"]
     for name, words in told.items():
         before = known(words)["input_ids"]
         one = found[f"000000-{name}"]
-        assert one["nll_nats"] == pytest.approx(directly(tiny_llama, [*before, *ids], len(before) + 1), rel=1e-5)
-        assert all(np.array_equal(one[key], plain(found)[key]) for key in ("position", "token_id", "start", "end"))
+        assert one["nll_nats"] == pytest.approx(
+            directly(tiny_llama, [*before, *ids], len(before) + 1), rel=1e-5
+        )
+        assert all(
+            np.array_equal(one[key], plain(found)[key])
+            for key in ("position", "token_id", "start", "end")
+        )
     rest = known(STORY[:39], add_special_tokens=False)["input_ids"]
     cuts = [0, *(len(known(STORY[:end])["input_ids"]) for end in ENDS)]
     for name, cut in zip(SENTENCES, cuts, strict=True):
@@ -138,14 +172,18 @@ def test_an_instruct_model_gets_the_instruction_as_the_users_turn(tiny_llama, tm
     before = known("<bos> the sky <eos> <bos>")["input_ids"]
     ids = known(STORY)["input_ids"]
     assert events["checked"]["chat_template"] is True
-    assert found["000000-vague"]["nll_nats"] == pytest.approx(directly(model, [*before, *ids], len(before) + 1), rel=1e-5)
+    assert found["000000-vague"]["nll_nats"] == pytest.approx(
+        directly(model, [*before, *ids], len(before) + 1), rel=1e-5
+    )
 
 
 # ---- what is left out, what is refused
 
 
 def test_texts_with_nothing_to_predict_are_counted_with_their_reason(tiny_llama, tmp_path):
-    events, found = run(tmp_path, tiny_llama, row("a", ""), row("b", " \n "), row("c", "sky"), row("d", "the sky"))
+    events, found = run(
+        tmp_path, tiny_llama, row("a", ""), row("b", " \n "), row("c", "sky"), row("d", "the sky")
+    )
     reasons = {one["text"]: one["reason"] for one in events["checked"]["excluded"]}
     assert reasons == {"a": "it is empty", "b": "it is empty", "c": "it has one token"}
     assert list(found) == ["000003-plain"]
@@ -156,15 +194,20 @@ def test_only_such_texts_are_an_error(tiny_llama, tmp_path):
         run(tmp_path, tiny_llama, row(text="sky"))
 
 
-def test_a_text_beyond_the_context_is_named_with_the_remedy_before_the_weights_are_read(tiny_llama, tmp_path):
+def test_a_text_beyond_the_context_is_named_with_the_remedy_before_the_weights_are_read(
+    tiny_llama, tmp_path
+):
     model = tmp_path / "no-weights"
     shutil.copytree(tiny_llama, model, ignore=shutil.ignore_patterns("*.safetensors"))
-    with pytest.raises(BadInput, match=r"text far: it has 78 tokens; the context takes 64\. Pass --stride 32"):
+    with pytest.raises(
+        BadInput, match=r"text far: it has 78 tokens; the context takes 64\. Pass --stride 32"
+    ):
         run(tmp_path, model, row("near"), row("far", " ".join("abcdefghijklmnopqrstuvwxyz" * 3)))
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"), [({"window": 65}, "--window 65"), ({"stride": 65}, "--stride 65"), ({"window": 8}, "text one")]
+    ("changes", "words"),
+    [({"window": 65}, "--window 65"), ({"stride": 65}, "--stride 65"), ({"window": 8}, "text one")],
 )
 def test_windows_that_do_not_fit_are_refused(tiny_llama, tmp_path, changes, words):
     with pytest.raises(BadInput, match=words):
@@ -179,7 +222,9 @@ def test_logits_that_are_no_numbers_are_named(tiny_llama, tmp_path):
     made = AutoModelForCausalLM.from_pretrained(model)
     made.lm_head.weight.data[7] = float("nan")
     made.save_pretrained(model)
-    with pytest.raises(RunBroke, match="text one: the logits that predict token 1 are not all finite"):
+    with pytest.raises(
+        RunBroke, match="text one: the logits that predict token 1 are not all finite"
+    ):
         run(tmp_path, model, row())
 
 
@@ -191,7 +236,9 @@ def test_a_passage_that_has_its_part_is_not_computed_again(tiny_llama, tmp_path)
     run(tmp_path, tiny_llama, *texts)
     (tmp_path / "parts" / "000001-plain.npz").unlink()
     before = (tmp_path / "parts" / "000000-plain.npz").stat().st_mtime_ns
-    scored = [event for event in score(job(tmp_path, tiny_llama, *texts)) if event["event"] == "scored"]
+    scored = [
+        event for event in score(job(tmp_path, tiny_llama, *texts)) if event["event"] == "scored"
+    ]
     assert [event["text"] for event in scored] == [1]
     assert (tmp_path / "parts" / "000000-plain.npz").stat().st_mtime_ns == before
     assert [event["event"] for event in score(job(tmp_path, tiny_llama, *texts))] == ["checked"]
@@ -228,17 +275,27 @@ def test_a_model_does_not_diverge_from_itself(tiny_llama, tmp_path):
     assert np.array_equal(plain(found)["p"], plain(found)["p_reference"])
 
 
-def test_stored_and_exact_comparison_agree_and_leave_the_own_figures_alone(tiny_llama, other, tmp_path):
+def test_stored_and_exact_comparison_agree_and_leave_the_own_figures_alone(
+    tiny_llama, other, tmp_path
+):
     _, reference = run(tmp_path / "reference", tiny_llama, row(), record=True)
     _, alone = run(tmp_path / "alone", other, row())
     against = str(tmp_path / "reference")
     _, stored = run(tmp_path / "stored", other, row(), against=against)
-    made = job(tmp_path / "exact", other, row(), against=against, other={"path": str(tiny_llama), "device": "cpu"})
+    made = job(
+        tmp_path / "exact",
+        other,
+        row(),
+        against=against,
+        other={"path": str(tiny_llama), "device": "cpu"},
+    )
     list(score(made))
     exact = parts(tmp_path / "exact")
     assert plain(stored)["kld"] == pytest.approx(plain(exact)["kld"], rel=1e-4, abs=1e-6)
     assert plain(stored)["kld"].max() > 0.01
-    assert plain(exact)["p_reference"] == pytest.approx(np.exp(-plain(reference)["nll_nats"]), rel=1e-5)
+    assert plain(exact)["p_reference"] == pytest.approx(
+        np.exp(-plain(reference)["nll_nats"]), rel=1e-5
+    )
     for found in (stored, exact):
         assert plain(found)["nll_nats"] == pytest.approx(plain(alone)["nll_nats"], rel=1e-5)
         assert np.array_equal(plain(found)["correct"], plain(alone)["correct"])
@@ -262,4 +319,7 @@ def test_another_tokenizer_is_scored_but_not_compared(tiny_llama, tmp_path):
 
 def test_a_job_survives_its_way_through_json(tiny_llama, tmp_path):
     made = job(tmp_path, tiny_llama, row(), conditions=("sentences",))
-    assert next(event["event"] for event in score(Job(**json.loads(json.dumps(asdict(made)))))) == "checked"
+    assert (
+        next(event["event"] for event in score(Job(**json.loads(json.dumps(asdict(made))))))
+        == "checked"
+    )

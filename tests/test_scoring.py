@@ -1,4 +1,6 @@
-"""Teacher-forced figures against a direct computation in float64, whatever the batch and the padding."""
+"""Teacher-forced figures against a direct computation in float64, whatever the batch and the
+padding.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,22 @@ from sut import scoring
 from sut.isolated import Isolated
 from sut.local_model import LocalModel
 from sut.null import Null
-from sut.scoring import Pair, Settings, Text, batches, score, token_scores, turn_end_ids, walk, windows
+from sut.scoring import (
+    Pair,
+    Settings,
+    Text,
+    batches,
+    score,
+    token_scores,
+    turn_end_ids,
+    walk,
+    windows,
+)
 
-CHAT = "{% for m in messages %}<bos> {{ m.content }} <eos> {% endfor %}{% if add_generation_prompt %}<bos> {% endif %}"
+CHAT = (
+    "{% for m in messages %}<bos> {{ m.content }} <eos> {% endfor %}{% if add_generation_prompt"
+    " %}<bos> {% endif %}"
+)
 
 
 @pytest.fixture(scope="module", params=["tiny_llama", "tiny_gpt2"])
@@ -34,7 +49,8 @@ def made_pairs(count=13):
     draw = random.Random(3)
     return [
         Pair(
-            [draw.randrange(4, 38) for _ in range(draw.randrange(1, 20))], [draw.randrange(4, 38) for _ in range(1 + i % 9)]
+            [draw.randrange(4, 38) for _ in range(draw.randrange(1, 20))],
+            [draw.randrange(4, 38) for _ in range(1 + i % 9)],
         )
         for i in range(count)
     ]
@@ -68,7 +84,11 @@ def test_sums_equal_a_direct_float64_computation_at_every_batch_size(model, budg
 def test_some_answer_tokens_are_right_where_the_model_wrote_the_answer(model):
     prompt = torch.tensor([[5, 6, 7]])
     greedy = model.generate(
-        prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=6, do_sample=False, pad_token_id=0
+        prompt,
+        attention_mask=torch.ones_like(prompt),
+        max_new_tokens=6,
+        do_sample=False,
+        pad_token_id=0,
     )
     answer = greedy[0, 3:].tolist()
     assert score(model, [Pair([5, 6, 7], answer)])[1:] == (len(answer), len(answer))
@@ -79,12 +99,17 @@ def test_the_output_layer_sees_the_answers_positions_and_no_others(model):
     scored = sum(1 + i % 9 for i in range(13))
     assert seen[-1] == scored
     assert seen[:-1] == [1, 1, 1], "a trial before, and one row of the model's own forward pass"
-    assert model(input_ids=torch.tensor([[5, 6]])).logits.shape[:2] == (1, 2), "the model is itself again"
+    assert model(input_ids=torch.tensor([[5, 6]])).logits.shape[:2] == (
+        1,
+        2,
+    ), "the model is itself again"
 
 
 def rows_of_the_output_layer(model, work):
     seen = []
-    hook = model.get_output_embeddings().register_forward_hook(lambda _, args, out: seen.append(out.shape[:-1].numel()))
+    hook = model.get_output_embeddings().register_forward_hook(
+        lambda _, args, out: seen.append(out.shape[:-1].numel())
+    )
     work()
     hook.remove()
     return seen
@@ -111,7 +136,9 @@ def test_an_answer_without_tokens_counts_for_nothing(model):
         (None, []),
     ],
 )
-def test_the_end_token_counts_only_where_the_chat_template_closes_the_turn_with_it(tiny_llama, template, ends):
+def test_the_end_token_counts_only_where_the_chat_template_closes_the_turn_with_it(
+    tiny_llama, template, ends
+):
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
@@ -124,7 +151,10 @@ def test_the_end_token_counts_only_where_the_chat_template_closes_the_turn_with_
 
 def made_texts(count=11):
     draw = random.Random(5)
-    return [Text([draw.randrange(4, 38) for _ in range(2 + 5 * i % 37)], 1 + i % 2) for i in range(count)]
+    return [
+        Text([draw.randrange(4, 38) for _ in range(2 + 5 * i % 37)], 1 + i % 2)
+        for i in range(count)
+    ]
 
 
 def in_order(found):
@@ -146,7 +176,9 @@ def test_each_token_has_the_loss_of_a_direct_float64_computation(model):
     for text, found in zip(texts, in_order(token_scores(model, texts)), strict=True):
         nll, choices = losses(model, text.ids)
         np.testing.assert_allclose(found.nll_nats, nll[text.first - 1 :], rtol=1e-5)
-        np.testing.assert_array_equal(found.correct, (choices == np.array(text.ids[1:]))[text.first - 1 :])
+        np.testing.assert_array_equal(
+            found.correct, (choices == np.array(text.ids[1:]))[text.first - 1 :]
+        )
         assert (found.nll_nats.dtype, found.correct.dtype) == (np.float32, np.bool_)
 
 
@@ -155,7 +187,9 @@ def test_neither_batch_size_nor_order_nor_padding_moves_a_loss(model, budget):
     texts = made_texts()
     alone = [next(token_scores(model, [text]))[1].nll_nats for text in texts]
     shuffled = random.Random(1).sample(range(len(texts)), len(texts))
-    for i, found in token_scores(model, [texts[i] for i in shuffled], Settings(batch_tokens=budget)):
+    for i, found in token_scores(
+        model, [texts[i] for i in shuffled], Settings(batch_tokens=budget)
+    ):
         np.testing.assert_allclose(found.nll_nats, alone[shuffled[i]], rtol=2e-6)
 
 
@@ -175,7 +209,9 @@ def test_logits_never_exist_at_once(model, monkeypatch):
     assert max(rows for (rows, _), _ in shapes) == 5
     assert {dtype for _, dtype in shapes} == {torch.float32}
     monkeypatch.undo()
-    for (_, columns), scores in zip(sorted(found, key=lambda f: f[0]), in_order(token_scores(model, texts)), strict=True):
+    for (_, columns), scores in zip(
+        sorted(found, key=lambda f: f[0]), in_order(token_scores(model, texts)), strict=True
+    ):
         np.testing.assert_allclose(columns["nll_nats"], scores.nll_nats, rtol=2e-6)
 
 
@@ -187,31 +223,40 @@ def test_what_a_model_does_after_its_output_layer_counts(cap, monkeypatch):
     monkeypatch.setattr(scoring, "_LOGITS_BYTES", 8 * 64 * 4)
     torch.manual_seed(1)
     config = Gemma2Config(
-        vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, head_dim=8,
-        num_key_value_heads=2, max_position_embeddings=64, final_logit_softcapping=cap,
+        vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=4, head_dim=8, num_key_value_heads=2, max_position_embeddings=64,
+        final_logit_softcapping=cap,
     )  # fmt: skip
     model = Gemma2ForCausalLM(config).eval()
     torch.nn.init.normal_(model.get_output_embeddings().weight, std=0.3)
     texts, found = made_texts(), []
     seen = rows_of_the_output_layer(model, lambda: found.extend(token_scores(model, texts)))
     for text, scores in zip(texts, in_order(found), strict=True):
-        np.testing.assert_allclose(scores.nll_nats, losses(model, text.ids)[0][text.first - 1 :], rtol=1e-5)
+        np.testing.assert_allclose(
+            scores.nll_nats, losses(model, text.ids)[0][text.first - 1 :], rtol=1e-5
+        )
     assert (max(seen) == 8) == (cap is None), "in pieces where nothing comes after it"
 
 
 def test_the_same_tokens_are_scored_whatever_comes_before_them(model):
     """Instructions, first sentences: more context, same targets, another loss."""
     bare = [5, 6, 7, 8, 9, 10]
-    (_, plain), (_, with_context) = sorted(token_scores(model, [Text([4, *bare], 1), Text([11, 12, 13, *bare], 3)]))
+    (_, plain), (_, with_context) = sorted(
+        token_scores(model, [Text([4, *bare], 1), Text([11, 12, 13, *bare], 3)])
+    )
     assert len(plain.nll_nats) == len(with_context.nll_nats) == len(bare)
     assert not np.allclose(plain.nll_nats, with_context.nll_nats)
-    np.testing.assert_allclose(with_context.nll_nats, losses(model, [11, 12, 13, *bare])[0][2:], rtol=1e-5)
+    np.testing.assert_allclose(
+        with_context.nll_nats, losses(model, [11, 12, 13, *bare])[0][2:], rtol=1e-5
+    )
 
 
 def test_texts_come_as_they_are_done_and_may_be_scored_in_two_sittings(model):
     texts, forwards, heard = made_texts(), [], []
     hook = model.register_forward_pre_hook(lambda *_: forwards.append(1))
-    going = token_scores(model, texts, Settings(batch_tokens=1), lambda done, total: heard.append((done, total)))
+    going = token_scores(
+        model, texts, Settings(batch_tokens=1), lambda done, total: heard.append((done, total))
+    )
     first, scores = next(going)
     assert len(forwards) == 2, "a trial and one batch"
     assert first == max(range(len(texts)), key=lambda i: len(texts[i].ids)), "the longest first"
@@ -236,10 +281,14 @@ def test_a_text_without_a_token_to_score_is_not_given_out(model, ids):
 
 
 @given(st.integers(0, 300), st.integers(1, 70), st.data())
-def test_every_token_is_scored_once_in_order_with_the_context_that_was_promised(length, context, data):
+def test_every_token_is_scored_once_in_order_with_the_context_that_was_promised(
+    length, context, data
+):
     stride, first = data.draw(st.integers(1, context)), data.draw(st.integers(1, 80))
     made = windows(length, context, stride, first)
-    assert [token for window in made for token in range(window.scored, window.end)] == list(range(first, length))
+    assert [token for window in made for token in range(window.scored, window.end)] == list(
+        range(first, length)
+    )
     for window in made:
         assert 0 <= window.start < window.scored
         assert window.end - 1 - window.start <= context, "the last token is only predicted"
@@ -249,15 +298,24 @@ def test_every_token_is_scored_once_in_order_with_the_context_that_was_promised(
 
 @given(st.integers(2, 300), st.integers(2, 70))
 def test_windows_are_those_of_rolling_log_likelihood(length, context):
-    """lm-eval's rule in its own words: a start token, then disjoint pieces, each with as much before it as fits."""
+    """lm-eval's rule in its own words: a start token, then disjoint pieces, each with as much
+    before it as fits.
+    """
     text = list(range(1, length))
     expected, predicted = [], 0
     while predicted < len(text):
         count = min(context, len(text) - predicted)
         predicted += count
-        expected.append(([0, *text][max(0, predicted - context) : predicted], text[predicted - count : predicted]))
+        expected.append(
+            (
+                [0, *text][max(0, predicted - context) : predicted],
+                text[predicted - count : predicted],
+            )
+        )
     ids = [0, *text]
-    found = [(ids[w.start : w.end - 1], ids[w.scored : w.end]) for w in windows(length, context, context)]
+    found = [
+        (ids[w.start : w.end - 1], ids[w.scored : w.end]) for w in windows(length, context, context)
+    ]
     assert found == expected
 
 
@@ -273,7 +331,10 @@ def test_a_text_beyond_the_context_is_scored_in_windows(model):
 
 
 def test_a_text_beyond_the_context_without_a_stride_is_refused(model):
-    with pytest.raises(BadInput, match=r"text fox: it has 66 tokens; the context takes 64 and predicts one more.*--stride"):
+    with pytest.raises(
+        BadInput,
+        match=r"text fox: it has 66 tokens; the context takes 64 and predicts one more.*--stride",
+    ):
         list(token_scores(model, [Text([5] * 66, name="fox")]))
     assert len(next(token_scores(model, [Text([5] * 65)]))[1].nll_nats) == 64
 
@@ -304,7 +365,9 @@ def test_one_logit_that_is_no_number_names_its_text_and_token(model, value):
 
     hook = head.register_forward_hook(spoil)
     texts = [Text([8, 9, 10, 11], name="good"), Text([5, 6, 20, 9, 12], name="bad")]
-    with pytest.raises(RunBroke, match="text bad: the logits that predict token 3 are not all finite"):
+    with pytest.raises(
+        RunBroke, match="text bad: the logits that predict token 3 are not all finite"
+    ):
         list(token_scores(model, texts))
     assert len(list(token_scores(model, texts[:1]))) == 1
     hook.remove()
@@ -319,8 +382,14 @@ def test_sums_are_lm_evals_rolling_log_likelihoods(model, budget, request):
 
     folder = request.getfixturevalue("tiny_llama")
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    texts = ["why is the sky blue", "a b c d e f g", " ".join(random.Random(4).choices("abcdefgh", k=150))]
-    peer = huggingface.HFLM(pretrained=model, tokenizer=tokenizer, batch_size=2, max_length=64, device="cpu")
+    texts = [
+        "why is the sky blue",
+        "a b c d e f g",
+        " ".join(random.Random(4).choices("abcdefgh", k=150)),
+    ]
+    peer = huggingface.HFLM(
+        pretrained=model, tokenizer=tokenizer, batch_size=2, max_length=64, device="cpu"
+    )
     requests = [Instance("loglikelihood_rolling", {}, (text,), i) for i, text in enumerate(texts)]
     expected = peer.loglikelihood_rolling(requests, disable_tqdm=True)
     ours = [Text([tokenizer.bos_token_id, *tokenizer(text)["input_ids"]]) for text in texts]
@@ -335,7 +404,9 @@ PROMPTS = ["why is the sky blue", "a b c", "x"]
 
 def loaded(folder, clock, **options):
     sut = LocalModel(clock, path=str(folder), **options)
-    sut.load([Sample(i, prompt, max_new_tokens=8) for i, prompt in enumerate(PROMPTS)], Recorder(clock))
+    sut.load(
+        [Sample(i, prompt, max_new_tokens=8) for i, prompt in enumerate(PROMPTS)], Recorder(clock)
+    )
     return sut
 
 
@@ -344,11 +415,19 @@ def test_a_local_model_scores_the_answers_after_the_prompts_of_the_run(tiny_llam
 
     sut = loaded(tiny_llama, RealClock())
     found = sut.evaluate([(0, "the sky is blue"), (2, "y z")])
-    ids = [sut._tokenizer(text)["input_ids"] for text in (PROMPTS[0], "the sky is blue", PROMPTS[2], "y z")]
+    ids = [
+        sut._tokenizer(text)["input_ids"]
+        for text in (PROMPTS[0], "the sky is blue", PROMPTS[2], "y z")
+    ]
     plain = AutoModelForCausalLM.from_pretrained(tiny_llama)
     total, right, count = directly(plain, [Pair(ids[0], ids[1]), Pair(ids[2], ids[3])])
     assert found["nll_nats"] == pytest.approx(total, rel=1e-5)
-    assert (found["correct"], found["tokens"], found["samples"], found["left_out"]) == (right, count, 2, 0)
+    assert (found["correct"], found["tokens"], found["samples"], found["left_out"]) == (
+        right,
+        count,
+        2,
+        0,
+    )
     assert found["seconds"] > 0
 
 
@@ -360,8 +439,12 @@ def test_an_answer_beyond_the_context_is_left_out_and_counted(tiny_llama):
 
 def test_the_figures_cross_the_process_border(tiny_llama, tmp_path):
     clock = RealClock()
-    sut = Isolated(clock, "sut.local_model:LocalModel", {"path": str(tiny_llama)}, tmp_path / "sut.log")
-    sut.load([Sample(i, prompt, max_new_tokens=8) for i, prompt in enumerate(PROMPTS)], Recorder(clock))
+    sut = Isolated(
+        clock, "sut.local_model:LocalModel", {"path": str(tiny_llama)}, tmp_path / "sut.log"
+    )
+    sut.load(
+        [Sample(i, prompt, max_new_tokens=8) for i, prompt in enumerate(PROMPTS)], Recorder(clock)
+    )
     found = sut.evaluate([(0, "the sky is blue"), (2, "y z")])
     sut.close()
     clock.close()
@@ -398,6 +481,11 @@ def test_the_real_model_expects_the_answers_it_was_trained_to_give(smollm2):
     clock = RealClock()
     sut = LocalModel(clock, path=resolve(smollm2, print).path)
     sut.load([Sample(0, "What is the capital of France?", max_new_tokens=8)], Recorder(clock))
-    right, wrong = (sut.evaluate([(0, text)]) for text in ("The capital of France is Paris.", "Paris cap is the France of."))
-    assert right["tokens"] == len(sut._tokenizer("The capital of France is Paris.")["input_ids"]) + 1  # and its <|im_end|>
+    right, wrong = (
+        sut.evaluate([(0, text)])
+        for text in ("The capital of France is Paris.", "Paris cap is the France of.")
+    )
+    assert (
+        right["tokens"] == len(sut._tokenizer("The capital of France is Paris.")["input_ids"]) + 1
+    )  # and its <|im_end|>
     assert right["nll_nats"] / right["tokens"] < 1.0 < wrong["nll_nats"] / wrong["tokens"]

@@ -1,4 +1,6 @@
-"""Do kept answers and recognised questions come out on a second look, and honest systems pass it?"""
+"""Do kept answers and recognised questions come out on a second look, and honest systems pass
+it?
+"""
 
 import json
 
@@ -25,7 +27,9 @@ def quiet(text):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """run(sut_class, asks=...) -> a run folder; with `asks` the SUT is asked the questions of `qa`."""
+    """run(sut_class, asks=...) -> a run folder; with `asks` the SUT is asked the questions of
+    `qa`.
+    """
 
     def make(kind=Simulated, asks=False, **flags):
         entry = sut.TABLE["simulated"]
@@ -92,7 +96,10 @@ class KeepsPrefixes(Simulated):
     def _first(self, sample_id, ids):
         known = ids[0] in self.known
         self.known.add(ids[0])
-        self._after(0 if known else 4 * self._ttft_ns, lambda: super(KeepsPrefixes, self)._first(sample_id, ids))
+        self._after(
+            0 if known else 4 * self._ttft_ns,
+            lambda: super(KeepsPrefixes, self)._first(sample_id, ids),
+        )
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -104,7 +111,10 @@ def test_kept_answers_are_caught(run, scenario):
 
 
 def test_kept_prefixes_are_caught_by_the_first_tokens(run):
-    assert statuses(caching(run(KeepsPrefixes, scenario="single-stream"), quiet))["repeats_ttft"] == "FAIL"
+    assert (
+        statuses(caching(run(KeepsPrefixes, scenario="single-stream"), quiet))["repeats_ttft"]
+        == "FAIL"
+    )
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -117,7 +127,11 @@ def test_the_second_look_meets_the_load_of_the_first(run):
     caching(folder, quiet)
     (made,) = (folder / "audit").iterdir()
     settings = json.loads((made / "settings.json").read_text())["run"]
-    assert (settings["target_qps"], settings["issue"], settings["num_samples"]) == (37.5, "random", 128)
+    assert (settings["target_qps"], settings["issue"], settings["num_samples"]) == (
+        37.5,
+        "random",
+        128,
+    )
 
 
 # ---- questions that are recognised
@@ -164,13 +178,20 @@ def test_a_benchmark_that_is_recognised_is_caught_by_the_length_of_its_answers(r
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_who_treats_all_alike_passes(run, scenario):
     found = statuses(benchmark_detection(run(asks=True, scenario=scenario), quiet))
-    assert found == {"ttft": "SKIPPED" if scenario == "offline" else "PASS", "speed": "PASS", "length": "PASS"}
+    assert found == {
+        "ttft": "SKIPPED" if scenario == "offline" else "PASS",
+        "speed": "PASS",
+        "length": "PASS",
+    }
 
 
 def test_every_known_question_stands_beside_a_fresh_one(run):
     folder = run(asks=True)
     benchmark_detection(folder, quiet)
-    prompts = [json.loads(line)["prompt"] for line in (folder / "audit" / "known_and_fresh.jsonl").read_text().splitlines()]
+    prompts = [
+        json.loads(line)["prompt"]
+        for line in (folder / "audit" / "known_and_fresh.jsonl").read_text().splitlines()
+    ]
     assert len(prompts) == 128
     assert set(prompts[::2]) <= KNOWN
     assert not set(prompts[1::2]) & KNOWN
@@ -195,10 +216,16 @@ def test_a_second_look_that_broke_off_proves_nothing(run):
 
 def test_the_flags_join_their_verdicts_to_the_audit(run):
     folder = run(KeepsAnswers, asks=True)
-    result = CliRunner().invoke(app, ["audit", str(folder), "--caching", "--benchmark-detection", "--json"])
+    result = CliRunner().invoke(
+        app, ["audit", str(folder), "--caching", "--benchmark-detection", "--json"]
+    )
     found = json.loads(result.stdout.splitlines()[-1])
     rules = {v["rule"]: v["status"] for v in found["verdicts"]}
-    assert (result.exit_code, rules["CACHING repeats_latency"], rules["DETECTION speed"]) == (1, "FAIL", "PASS")
+    assert (result.exit_code, rules["CACHING repeats_latency"], rules["DETECTION speed"]) == (
+        1,
+        "FAIL",
+        "PASS",
+    )
 
 
 def _indices(folder, ids):

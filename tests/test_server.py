@@ -1,10 +1,20 @@
-"""Many users: Poisson arrivals, latency from the moment a query was due, and the conditions of a valid server run."""
+"""Many users: Poisson arrivals, latency from the moment a query was due, and the conditions of a
+valid server run.
+"""
 
 import pytest
 
 from harness.types import At
 from scenarios.server import Server
-from tests.scenario_helpers import BlocksInIssue, Row, S, hand_log, run_settings, verdict, virtual_run
+from tests.scenario_helpers import (
+    BlocksInIssue,
+    Row,
+    S,
+    hand_log,
+    run_settings,
+    verdict,
+    virtual_run,
+)
 
 
 def run(sut_class=None, options=None, **changes):
@@ -54,7 +64,12 @@ def test_the_result_is_loadgens_completed_samples_per_second():
     """(n - 1) over the completion of the last *issued* query, though another may finish later."""
     log = hand_log([Row(due=0, latency=9000), Row(due=1000), Row(due=3980, latency=20)])
     result = Server().result(log, run_settings())
-    assert (result.name, result.value, result.unit, result.n) == ("completed samples", 0.5, "samples/s", 3)
+    assert (result.name, result.value, result.unit, result.n) == (
+        "completed samples",
+        0.5,
+        "samples/s",
+        3,
+    )
 
 
 @pytest.mark.parametrize("rows", [[], [Row(latency=None, finish="")]])
@@ -106,14 +121,21 @@ def test_the_judged_percentile_is_that_of_the_settings():
 
 def test_a_tail_within_its_limit_may_be_uncertain():
     verdicts = judge([Row(ttft=10)] * 58 + [Row(ttft=9000, latency=9001)] * 6)
-    assert (verdicts["ttft_p90"].status, verdicts["ttft_p90"].evidence) == ("PASS", (58, 59, 60, 61, 62))
+    assert (verdicts["ttft_p90"].status, verdicts["ttft_p90"].evidence) == (
+        "PASS",
+        (58, 59, 60, 61, 62),
+    )
     found = verdicts["ttft_early_stopping"]
     assert (found.status, found.measured, found.limit) == ("FAIL", 64, 142)
-    assert found.detail.endswith("64 queries allow 1; 78 more queries under the limit would decide it")
+    assert found.detail.endswith(
+        "64 queries allow 1; 78 more queries under the limit would decide it"
+    )
 
 
 def test_single_token_samples_give_no_tpot_and_are_skipped():
-    rows = [Row(ids=(2,), ttft=20, latency=20)] * 40 + [Row(ids=(5, 6, 2), ttft=10, latency=20)] * 60
+    rows = [Row(ids=(2,), ttft=20, latency=20)] * 40 + [
+        Row(ids=(5, 6, 2), ttft=10, latency=20)
+    ] * 60
     verdicts = judge(rows)
     assert verdicts["tpot_early_stopping"].measured == 60
     assert verdicts["tpot_p90"].measured == 5.0  # (20 - 10) / (3 - 1), never a zero among them
@@ -123,7 +145,11 @@ def test_single_token_samples_give_no_tpot_and_are_skipped():
 def test_answers_of_one_token_only_leave_tpot_without_a_figure():
     _, verdicts = run(options={"tokens": 1})
     found = verdicts["tpot_p90"]
-    assert (found.status, found.measured, found.detail) == ("FAIL", None, "no sample has this figure")
+    assert (found.status, found.measured, found.detail) == (
+        "FAIL",
+        None,
+        "no sample has this figure",
+    )
     assert "at least two tokens" in found.remedy
     assert verdicts["ttft_p90"].status == "PASS"
 
@@ -163,7 +189,9 @@ def test_a_long_enough_schedule_passes():
 def test_a_capped_run_has_too_few_queries():
     _, verdicts = run(max_queries=10)
     assert (verdicts["min_queries"].status, verdicts["min_queries"].measured) == ("FAIL", 10)
-    assert verdicts["ttft_early_stopping"].detail.startswith("0 over, too few queries even for none")
+    assert verdicts["ttft_early_stopping"].detail.startswith(
+        "0 over, too few queries even for none"
+    )
 
 
 def test_a_lost_sample_is_counted_as_missing():
@@ -184,7 +212,9 @@ def test_a_sut_that_blocks_in_issue_makes_the_driver_late_and_is_charged_for_it(
 
 def test_an_empty_run_fails():
     verdicts = judge([], min_duration_ns=1)
-    assert {verdicts[rule].status for rule in ("ttft_p90", "tpot_p90", "min_duration", "min_queries")} == {"FAIL"}
+    assert {
+        verdicts[rule].status for rule in ("ttft_p90", "tpot_p90", "min_duration", "min_queries")
+    } == {"FAIL"}
 
 
 def test_only_the_drivers_lag_is_not_a_condition_of_loadgen():

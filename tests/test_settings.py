@@ -58,7 +58,9 @@ def test_an_unknown_name_lists_the_known_and_suggests_the_near_one(flag, name, k
     assert f"Did you mean '{guess}" in found
 
 
-@pytest.mark.parametrize("flag", ["scenario", "variant", "dataset", "model", "profile", "sut", "seeds"])
+@pytest.mark.parametrize(
+    "flag", ["scenario", "variant", "dataset", "model", "profile", "sut", "seeds"]
+)
 def test_a_name_like_no_other_gets_no_guess(flag):
     found = complaint(**{flag: "zzzzzzzzzz"})
     assert "'zzzzzzzzzz' is not known; known: " in found
@@ -82,7 +84,14 @@ def test_an_unknown_flag_suggests_the_near_one():
 
 # ---- numbers
 
-COUNTS = ["min_queries", "max_queries", "num_samples", "max_new_tokens", "samples_per_query", "max_concurrency"]
+COUNTS = [
+    "min_queries",
+    "max_queries",
+    "num_samples",
+    "max_new_tokens",
+    "samples_per_query",
+    "max_concurrency",
+]
 POSITIVE_SECONDS = ["max_duration", "ttft_limit", "tpot_limit", "sample_timeout"]
 
 
@@ -114,7 +123,9 @@ def test_counts_are_whole_numbers_within_reason(flag, value):
     assert f"--{flag.replace('_', '-')}" in complaint(**{flag: value})
 
 
-@pytest.mark.parametrize(("flag", "value"), [("target_qps", 2e8), ("min_duration", 1e8), ("warmup", 100_001)])
+@pytest.mark.parametrize(
+    ("flag", "value"), [("target_qps", 2e8), ("min_duration", 1e8), ("warmup", 100_001)]
+)
 def test_numbers_beyond_reason_are_refused(flag, value):
     assert "must be at most" in complaint(**{flag: value})
 
@@ -124,7 +135,9 @@ def test_a_rate_is_a_number_or_auto(rate):
     assert "--target-qps" in complaint(target_qps=rate)
 
 
-@pytest.mark.parametrize(("given", "qps"), [("auto", "auto"), (2, 2.0), ("2.5", 2.5), (0.001, 0.001)])
+@pytest.mark.parametrize(
+    ("given", "qps"), [("auto", "auto"), (2, 2.0), ("2.5", 2.5), (0.001, 0.001)]
+)
 def test_a_good_rate_is_taken_over(given, qps):
     assert config(target_qps=given).target_qps == qps
 
@@ -133,7 +146,10 @@ def test_a_good_rate_is_taken_over(given, qps):
 def test_a_choice_lists_its_alternatives(flag, value):
     found = complaint(**{flag: value})
     assert f"--{flag}" in found
-    assert "'real' or 'virtual'" in found or "'performance', 'accuracy', 'submission' or 'find-peak'" in found
+    assert (
+        "'real' or 'virtual'" in found
+        or "'performance', 'accuracy', 'submission' or 'find-peak'" in found
+    )
 
 
 # ---- durations
@@ -163,20 +179,24 @@ def test_what_is_no_duration_is_refused(text):
     assert "--min-duration" in complaint(min_duration=text)
 
 
-@given(st.floats(0.001, 1e4), st.sampled_from([("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)]))
+@given(
+    st.floats(0.001, 1e4), st.sampled_from([("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)])
+)
 def test_every_unit_scales(number, unit):
     name, factor = unit
     if number * factor <= 1e7:
-        assert config(target_qps=0.01, min_duration=f"{number:.6f}{name}").min_duration == pytest.approx(
-            number * factor, rel=1e-3
-        )
+        assert config(
+            target_qps=0.01, min_duration=f"{number:.6f}{name}"
+        ).min_duration == pytest.approx(number * factor, rel=1e-3)
 
 
 # ---- several problems, and contradictions
 
 
 def test_all_problems_are_reported_at_once():
-    found = complaint(target_qps=-1, min_queries=0, mode="fast", scenario="sever", variant="fp23", colour="blue")
+    found = complaint(
+        target_qps=-1, min_queries=0, mode="fast", scenario="sever", variant="fp23", colour="blue"
+    )
     assert "6 problems:" in found
     for part in ("--target-qps", "--min-queries", "--mode", "'sever'", "'fp23'", "'colour'"):
         assert part in found
@@ -196,7 +216,10 @@ def test_a_missing_scenario_is_named():
     ("flags", "found"),
     [
         ({"max_queries": 3, "min_queries": 5}, "--max-queries 3 is below --min-queries 5"),
-        ({"max_duration": "1s", "min_duration": "5s"}, "--max-duration 1 s is below --min-duration 5 s"),
+        (
+            {"max_duration": "1s", "min_duration": "5s"},
+            "--max-duration 1 s is below --min-duration 5 s",
+        ),
         ({"clock": "virtual"}, "use it with --sut simulated"),
         ({"clock": "virtual", "sut": "null"}, "the null SUT takes no time at all"),
         ({"sut_options": {"ttft_ms": 1}}, "--sut-option: local takes none"),
@@ -215,7 +238,9 @@ def test_equal_bounds_do_not_contradict():
 
 
 def test_a_file_sets_what_flags_leave_open(toml):
-    found = config(toml('target_qps = 3\nmin-duration = "2s"\nsut = "simulated"\n[sut_options]\nttft_ms = 7\n'))
+    found = config(
+        toml('target_qps = 3\nmin-duration = "2s"\nsut = "simulated"\n[sut_options]\nttft_ms = 7\n')
+    )
     assert (found.target_qps, found.min_duration, found.sut_options) == (3.0, 2.0, {"ttft_ms": 7})
 
 
@@ -267,7 +292,9 @@ def test_three_numbers_are_seeds(qsl, sample, schedule):
     assert parse_seeds(f"{qsl}, {sample},{schedule}") == Seeds(qsl, sample, schedule)
 
 
-@pytest.mark.parametrize("text", ["1,2", "1,2,3,4", "1,2,x", "-1,2,3", f"1,2,{2**64}", "1.5,2,3", ""])
+@pytest.mark.parametrize(
+    "text", ["1,2", "1,2,3,4", "1,2,x", "-1,2,3", f"1,2,{2**64}", "1.5,2,3", ""]
+)
 def test_other_texts_are_no_seeds(text):
     with pytest.raises(BadInput, match="Or three integers below 2\\^64: QSL,SAMPLE,SCHEDULE"):
         parse_seeds(text)
@@ -284,13 +311,29 @@ def settings(**flags):
 @pytest.mark.parametrize("name", sorted(profiles.TABLE))
 def test_open_settings_come_from_the_profile(scenario, name):
     found, profile = settings(scenario=scenario, profile=name), profiles.TABLE[name]
-    assert (found.min_queries, found.percentile) == (profile.min_queries[scenario], profile.percentile[scenario])
-    assert (found.min_duration_ns, found.equal_issue) == (int(profile.min_duration_s * S), profile.equal_issue)
-    assert (found.ttft_limit_ns, found.max_new_tokens) == (int(profile.ttft_limit_s * S), profile.max_new_tokens)
+    assert (found.min_queries, found.percentile) == (
+        profile.min_queries[scenario],
+        profile.percentile[scenario],
+    )
+    assert (found.min_duration_ns, found.equal_issue) == (
+        int(profile.min_duration_s * S),
+        profile.equal_issue,
+    )
+    assert (found.ttft_limit_ns, found.max_new_tokens) == (
+        int(profile.ttft_limit_s * S),
+        profile.max_new_tokens,
+    )
 
 
 def test_own_settings_win_over_the_profile():
-    found = settings(profile="mlperf", min_queries=7, min_duration=0, ttft_limit="500ms", tpot_limit=0.03, max_new_tokens=5)
+    found = settings(
+        profile="mlperf",
+        min_queries=7,
+        min_duration=0,
+        ttft_limit="500ms",
+        tpot_limit=0.03,
+        max_new_tokens=5,
+    )
     assert (found.min_queries, found.min_duration_ns, found.max_new_tokens) == (7, 0, 5)
     assert (found.ttft_limit_ns, found.tpot_limit_ns) == (S // 2, 30_000_000)
 
@@ -305,7 +348,9 @@ def test_library_rate_and_seeds_arrive():
     assert (found.max_queries, found.max_duration_ns, found.mode) == (90, 4 * S, "accuracy")
 
 
-@pytest.mark.parametrize(("scenario", "n"), [("multi-stream", 4), ("server", 1), ("single-stream", 1), ("offline", 1)])
+@pytest.mark.parametrize(
+    ("scenario", "n"), [("multi-stream", 4), ("server", 1), ("single-stream", 1), ("offline", 1)]
+)
 def test_only_multi_stream_has_several_samples_per_query(scenario, n):
     assert settings(scenario=scenario, samples_per_query=4).samples_per_query == n
 
@@ -330,7 +375,9 @@ def test_whatever_is_passed_is_either_taken_or_refused_in_words(key, value):
 
 
 def test_a_toml_file_may_use_the_aliases_of_the_flags(toml):
-    found = load_config({"scenario": "server"}, toml("request-rate = 3\nnum-prompts = 5\nconcurrency = 7\n"))
+    found = load_config(
+        {"scenario": "server"}, toml("request-rate = 3\nnum-prompts = 5\nconcurrency = 7\n")
+    )
     assert (found.target_qps, found.num_samples, found.max_concurrency) == (3.0, 5, 7)
 
 

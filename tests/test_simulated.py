@@ -5,11 +5,24 @@ from harness.errors import BadInput
 from harness.recorder import Recorder
 from harness.types import Sample
 from sut.simulated import EOS, FAULTS, Simulated
-from tests.helpers import MS, S, closed_loop, library, open_loop, query, settings, simulated, virtual_run
+from tests.helpers import (
+    MS,
+    S,
+    closed_loop,
+    library,
+    open_loop,
+    query,
+    settings,
+    simulated,
+    virtual_run,
+)
 
 
 def one_run(n=10, every_ns=100 * MS, **options):
-    return virtual_run(open_loop(n, every_ns), simulated(**{"ttft_ms": 50, "per_token_ms": 5, "tokens": 4, **options}))
+    return virtual_run(
+        open_loop(n, every_ns),
+        simulated(**{"ttft_ms": 50, "per_token_ms": 5, "tokens": 4, **options}),
+    )
 
 
 def test_the_first_token_and_each_token_come_on_time():
@@ -63,7 +76,9 @@ def test_there_is_at_least_one_slot_and_one_token(options):
 
 
 def test_an_unknown_fault_lists_the_known_ones():
-    with pytest.raises(BadInput, match=r"simulated fault: 'stal' is not known; known: .*Did you mean 'stall'\?"):
+    with pytest.raises(
+        BadInput, match=r"simulated fault: 'stal' is not known; known: .*Did you mean 'stall'\?"
+    ):
         Simulated(VirtualClock(), fault="stal")
 
 
@@ -71,7 +86,9 @@ def test_an_unknown_fault_lists_the_known_ones():
 def test_a_fault_leaves_the_samples_before_it_alone(fault):
     healthy, log = one_run(n=4), one_run(fault=fault, fault_at=4)
     assert log.latency_ns[:4].tolist() == healthy.latency_ns.tolist()
-    assert [log.record(i).token_ids.tolist() for i in range(4)] == [healthy.record(i).token_ids.tolist() for i in range(4)]
+    assert [log.record(i).token_ids.tolist() for i in range(4)] == [
+        healthy.record(i).token_ids.tolist() for i in range(4)
+    ]
 
 
 def test_late_first_token_is_late_from_there_on():
@@ -115,7 +132,9 @@ def test_crash_breaks_the_run_at_that_sample():
 
 def test_nothing_happens_during_a_stall():
     log = one_run(fault="stall", fault_at=4, stall_s=1, tokens=1)  # from 400 ms to 1,400 ms
-    assert log.latency_ns.tolist() == [50 * MS] * 4 + [k * MS for k in (1000, 900, 800, 700, 600, 500)]
+    assert log.latency_ns.tolist() == [50 * MS] * 4 + [
+        k * MS for k in (1000, 900, 800, 700, 600, 500)
+    ]
 
 
 def test_one_stall_is_over_after_its_time():
@@ -126,7 +145,9 @@ def test_one_stall_is_over_after_its_time():
 def test_a_stall_may_come_again_and_again():
     log = one_run(n=100, fault="stall", fault_at=0, stall_s=1, stall_every_s=5, tokens=1)
     stalled = log.done_ns % (5 * S) == S
-    assert log.due_ns[stalled].tolist() == [5 * S * k + 100 * MS * j for k in range(2) for j in range(10)]
+    assert log.due_ns[stalled].tolist() == [
+        5 * S * k + 100 * MS * j for k in range(2) for j in range(10)
+    ]
     assert set(log.done_ns[stalled].tolist()) == {S, 6 * S}
     assert (log.latency_ns[~stalled] == 50 * MS).all()
 
@@ -172,4 +193,8 @@ def test_it_tells_what_it_is():
 
 def test_defaults_are_those_of_the_documentation():
     log = virtual_run(closed_loop(1), simulated())
-    assert (log.ttft_ns.tolist(), log.tpot_ns.tolist(), log.tokens.tolist()) == ([50 * MS], [5 * MS], [32])
+    assert (log.ttft_ns.tolist(), log.tpot_ns.tolist(), log.tokens.tolist()) == (
+        [50 * MS],
+        [5 * MS],
+        [32],
+    )

@@ -4,7 +4,16 @@ import pytest
 
 from harness.types import AfterInFlight
 from scenarios.single_stream import SingleStream
-from tests.scenario_helpers import MS, BlocksInIssue, Row, S, hand_log, run_settings, verdict, virtual_run
+from tests.scenario_helpers import (
+    MS,
+    BlocksInIssue,
+    Row,
+    S,
+    hand_log,
+    run_settings,
+    verdict,
+    virtual_run,
+)
 
 LATENCY_NS = 50 * MS + 31 * 5 * MS  # the simulated SUT: first token, then 31 more
 
@@ -22,7 +31,9 @@ def plan(**changes):
 
 def test_every_query_is_one_sample_behind_the_same_gate():
     queries = plan(min_queries=64)
-    assert [(q.id, len(q.samples), q.samples[0].id) for q in queries] == [(i, 1, i) for i in range(64)]
+    assert [(q.id, len(q.samples), q.samples[0].id) for q in queries] == [
+        (i, 1, i) for i in range(64)
+    ]
     assert {q.release for q in queries} == {AfterInFlight(1)}
 
 
@@ -50,7 +61,9 @@ def test_the_result_is_the_judged_percentile_of_latency():
 
 
 def test_failed_samples_are_left_out_of_the_result():
-    log = hand_log([Row(latency=10.0), Row(latency=900.0, finish="error"), Row(latency=None, finish="")])
+    log = hand_log(
+        [Row(latency=10.0), Row(latency=900.0, finish="error"), Row(latency=None, finish="")]
+    )
     result = SingleStream().result(log, run_settings())
     assert (result.value, result.n) == (10.0, 1)
 
@@ -72,7 +85,9 @@ def test_a_healthy_run_passes_every_condition():
 
 
 def test_a_plan_that_runs_out_is_too_short():
-    _, verdicts = run(min_queries=1, target_qps=1.0, min_duration_ns=2 * S)  # plans 5, but the SUT is much faster
+    _, verdicts = run(
+        min_queries=1, target_qps=1.0, min_duration_ns=2 * S
+    )  # plans 5, but the SUT is much faster
     found = verdicts["min_duration"]
     assert (found.status, found.measured, found.limit) == ("FAIL", 4 * LATENCY_NS / 1e9, 2.0)
     assert "raise --target-qps" in found.remedy
@@ -99,7 +114,9 @@ def test_failed_queries_do_not_count_towards_the_estimate():
 def test_a_sut_that_blocks_in_issue_cannot_hide_it():
     log, verdicts = run(BlocksInIssue, min_queries=64)
     assert verdicts["driver_lag"].status == "PASS"  # nothing was due while the only query was open
-    assert set(log.latency_ns.tolist()) == {(300 + 31 * 5) * MS}  # the 300 ms in `issue` are the SUT's own loss
+    assert set(log.latency_ns.tolist()) == {
+        (300 + 31 * 5) * MS
+    }  # the 300 ms in `issue` are the SUT's own loss
 
 
 def test_a_driver_slower_than_its_limit_fails():

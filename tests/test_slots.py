@@ -1,4 +1,6 @@
-"""Rows of a cache against the model's own forward pass: windows, pieces of prompts, models that have no such rows."""
+"""Rows of a cache against the model's own forward pass: windows, pieces of prompts, models that
+have no such rows.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,20 @@ from sut.engine import Engine, Request, StaticEngine
 from sut.slots import SlotRunner, StaticRunner, probe
 
 COMMON = dict(
-    vocab_size=64, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, pad_token_id=0
+    vocab_size=64,
+    hidden_size=32,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    pad_token_id=0,
 )
 SHORT = dict(max_position_embeddings=64, bos_token_id=1, eos_token_id=2)
-PROMPTS = [[5, 3, 7, 9], [4, 6, 5, 3, 8, 7, 4, 11, 12, 13, 14, 9, 8, 21, 33], [9], [30 + i for i in range(22)]]
+PROMPTS = [
+    [5, 3, 7, 9],
+    [4, 6, 5, 3, 8, 7, 4, 11, 12, 13, 14, 9, 8, 21, 33],
+    [9],
+    [30 + i for i in range(22)],
+]
 
 
 def tiny(name):
@@ -26,11 +38,20 @@ def tiny(name):
         "mistral, window 4": ("Mistral", wide | COMMON | SHORT | {"sliding_window": 4}),
         "qwen2, some layers with a window": (
             "Qwen2",
-            wide | COMMON | SHORT | {"sliding_window": 5, "use_sliding_window": True, "max_window_layers": 1},
+            wide
+            | COMMON
+            | SHORT
+            | {"sliding_window": 5, "use_sliding_window": True, "max_window_layers": 1},
         ),
-        "gemma2, alternating windows": ("Gemma2", wide | COMMON | SHORT | {"sliding_window": 4, "head_dim": 8}),
+        "gemma2, alternating windows": (
+            "Gemma2",
+            wide | COMMON | SHORT | {"sliding_window": 4, "head_dim": 8},
+        ),
         "gpt2": ("GPT2", dict(vocab_size=64, n_embd=32, n_layer=2, n_head=4, n_positions=64)),
-        "mamba": ("Mamba", dict(vocab_size=64, hidden_size=32, num_hidden_layers=2, state_size=8, pad_token_id=0)),
+        "mamba": (
+            "Mamba",
+            dict(vocab_size=64, hidden_size=32, num_hidden_layers=2, state_size=8, pad_token_id=0),
+        ),
     }
     kind, options = kinds[name]
     config = getattr(transformers, f"{kind}Config")(**options)
@@ -69,12 +90,20 @@ def alone(model, limit=20):
     for i, prompt in enumerate(PROMPTS):
         ids = list(prompt)
         for _ in range(limit - 3 * i):
-            ids.append(int(model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
+            ids.append(
+                int(model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].argmax())
+            )
         answers.append(ids[len(prompt) :])
     return answers
 
 
-IN_ROWS = ["llama", "mistral, window 4", "qwen2, some layers with a window", "gemma2, alternating windows", "gpt2"]
+IN_ROWS = [
+    "llama",
+    "mistral, window 4",
+    "qwen2, some layers with a window",
+    "gemma2, alternating windows",
+    "gpt2",
+]
 
 
 @pytest.mark.parametrize("name", IN_ROWS)

@@ -31,7 +31,9 @@ def test_percentile_of_nothing_is_nothing():
     assert percentile(np.empty(0, np.int64), 0.9) is None
 
 
-@pytest.mark.parametrize(("p", "name"), [(0.5, "p50"), (0.9, "p90"), (0.97, "p97"), (0.999, "p99.9"), (0.07, "p7")])
+@pytest.mark.parametrize(
+    ("p", "name"), [(0.5, "p50"), (0.9, "p90"), (0.97, "p97"), (0.999, "p99.9"), (0.07, "p7")]
+)
 def test_percentile_name(p, name):
     assert percentile_name(p) == name
 
@@ -39,14 +41,17 @@ def test_percentile_name(p, name):
 def test_summary_of_the_hundred_first_milliseconds():
     row = summary_ms(np.arange(100, dtype=np.int64)[::-1] * MS)
     assert row == {
-        "mean": 49.5, "p50": 50.0, "p90": 90.0, "p95": 95.0, "p97": 97.0, "p99": 99.0, "p99.9": 99.0, "max": 99.0, "n": 100,
+        "mean": 49.5, "p50": 50.0, "p90": 90.0, "p95": 95.0, "p97": 97.0, "p99": 99.0,
+        "p99.9": 99.0, "max": 99.0, "n": 100,
     }  # fmt: skip
 
 
 @given(TIMES_NS)
 def test_summary_agrees_with_percentile(values):
     row = summary_ms(np.array(values))
-    assert [row[percentile_name(p)] for p in PERCENTILES] == [percentile(np.array(values), p) / 1e6 for p in PERCENTILES]
+    assert [row[percentile_name(p)] for p in PERCENTILES] == [
+        percentile(np.array(values), p) / 1e6 for p in PERCENTILES
+    ]
     assert (row["max"], row["n"]) == (max(values) / 1e6, len(values))
 
 

@@ -46,12 +46,16 @@ def stderr_to(fd: int):
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory):
-    """A helper that watched this very process, and one that is gone, for 1.8 s; told at once of 9 samples."""
+    """A helper that watched this very process, and one that is gone, for 1.8 s; told at once of 9
+    samples.
+    """
     folder = tmp_path_factory.mktemp("telemetry")
     started = RealClock.now_ns()
     with (folder / "stderr").open("w+") as stderr:
         with stderr_to(stderr.fileno()):
-            telemetry = Telemetry(folder / "rows.jsonl", {"driver": os.getpid(), "gone": 2**22 + 1}, 20, progress=True)
+            telemetry = Telemetry(
+                folder / "rows.jsonl", {"driver": os.getpid(), "gone": 2**22 + 1}, 20, progress=True
+            )
         process = helpers()[0]
         niceness = process.nice()
         telemetry.on_idle(recorder_with(issued=9, done=5, failed=1))
@@ -93,17 +97,26 @@ def test_rows_hold_memory_and_cpu_of_the_watched_process(watched):
 
 
 def test_a_process_that_does_not_exist_does_no_harm(watched):
-    assert not [key for row in watched.rows for key, value in row.items() if key.startswith("gone") and value is not None]
+    assert not [
+        key
+        for row in watched.rows
+        for key, value in row.items()
+        if key.startswith("gone") and value is not None
+    ]
 
 
 def test_rows_hold_the_counts_that_the_driver_left(watched):
-    assert [(row["issued"], row["done"]) for row in watched.rows[1:]] == [(9, 6)] * (len(watched.rows) - 1)
+    assert [(row["issued"], row["done"]) for row in watched.rows[1:]] == [(9, 6)] * (
+        len(watched.rows) - 1
+    )
 
 
 def test_progress_is_plain_lines_when_stderr_is_no_terminal(watched):
     assert len(watched.lines) == 2  # one at the start and every five seconds, one at the end
     assert all(re.match(r"run +\d+\.\d s  \d+/20 samples  ", line) for line in watched.lines)
-    assert re.fullmatch(r"run    [12]\.\d s  6/20 samples  3 open  \d+ tokens/s  1 failed", watched.lines[-1])
+    assert re.fullmatch(
+        r"run    [12]\.\d s  6/20 samples  3 open  \d+ tokens/s  1 failed", watched.lines[-1]
+    )
 
 
 def test_the_helper_stands_back_for_the_driver(watched):

@@ -28,7 +28,9 @@ def test_ids_without_a_text_are_decoded():
 
 
 def test_a_text_that_says_something_else_is_not_scored_and_is_named():
-    found = read(Row(ids=(5, 6, 2), text="the sky"), Row(ids=(5, 7, 2), text="the answer that was wanted"))
+    found = read(
+        Row(ids=(5, 6, 2), text="the sky"), Row(ids=(5, 7, 2), text="the answer that was wanted")
+    )
     assert found.texts == {0: "the sky", 1: "the sea"}
     (anomaly,) = found.anomalies
     words = "word 1: sent 'answer', the ids say 'sea' (5 words sent, 2 decoded)"
@@ -53,7 +55,9 @@ def test_white_space_is_no_difference():
 def test_a_sut_that_cannot_decode_is_taken_at_its_word_and_that_is_said():
     found = read(Row(ids=(5, 6, 2), text="anything"), by=lambda outputs: None)
     assert found == ({0: "anything"}, [], "sut")
-    assert text(hand_log([Row(text="anything")]), {"texts_from": found.texts_from}).status == "SKIPPED"
+    assert (
+        text(hand_log([Row(text="anything")]), {"texts_from": found.texts_from}).status == "SKIPPED"
+    )
 
 
 def test_a_text_without_ids_stands_and_one_is_not_asked_for_nothing():
@@ -82,7 +86,9 @@ class SaysOtherwise(Simulated):
         return [" ".join(map(str, ids)) for ids in outputs]
 
 
-def test_a_run_whose_text_is_not_that_of_its_ids_is_invalid_and_scored_by_the_ids(tmp_path, monkeypatch):
+def test_a_run_whose_text_is_not_that_of_its_ids_is_invalid_and_scored_by_the_ids(
+    tmp_path, monkeypatch
+):
     entry = sut.TABLE["simulated"]._replace(factory=f"{__name__}:SaysOtherwise")
     monkeypatch.setitem(sut.TABLE, "simulated", entry)
     flags = {"scenario": "server", "sut": "simulated", "clock": "virtual", "output_dir": tmp_path}

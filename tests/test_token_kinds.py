@@ -13,7 +13,10 @@ from accuracy.token_kinds import KINDS, kinds, sentence_numbers
 from harness.errors import BadInput
 
 PIECES = re.compile(r"\w+|\s+|[^\w\s]")
-odd = st.text(st.sampled_from("aB1 \n.!?'’\"“-_é\u0301日本ñß\u200dİ\u0000\ud800😀٣Ⅷ:«") | st.characters(), max_size=40)
+odd = st.text(
+    st.sampled_from("aB1 \n.!?'’\"“-_é\u0301日本ñß\u200dİ\u0000\ud800😀٣Ⅷ:«") | st.characters(),
+    max_size=40,
+)
 
 
 def told(text, pattern=PIECES):
@@ -29,21 +32,27 @@ def of_kind(kind, text):
 
 def test_each_kind():
     assert told("It is 42 km.\n") == [
-        ("It", "word_start"), (" ", "space"), ("is", "word_start"), (" ", "space"), ("42", "number"), (" ", "space"),
-        ("km", "word_start"), (".", "punctuation"), ("\n", "space"),
+        ("It", "word_start"), (" ", "space"), ("is", "word_start"), (" ", "space"),
+        ("42", "number"), (" ", "space"), ("km", "word_start"), (".", "punctuation"),
+        ("\n", "space"),
     ]  # fmt: skip
 
 
 def test_pieces_of_a_word_are_inside_it():
-    assert told("unbelievable", r".{1,5}") == [("unbel", "word_start"), ("ievab", "word_inside"), ("le", "word_inside")]
+    assert told("unbelievable", r".{1,5}") == [
+        ("unbel", "word_start"),
+        ("ievab", "word_inside"),
+        ("le", "word_inside"),
+    ]
     assert of_kind("word_inside", "don't they’re l'été") == ["t", "re", "été"]
     assert of_kind("word_inside", "well-known 'twas foo_bar") == []
 
 
 def test_numbers_and_what_hangs_on_them():
     assert told("4th 3.14 x1 0xFF", r"\d+|[a-zA-Z]+|\S") == [
-        ("4", "number"), ("th", "word_inside"), ("3", "number"), (".", "punctuation"), ("14", "number"), ("x", "word_start"),
-        ("1", "number"), ("0", "number"), ("xFF", "word_inside"),
+        ("4", "number"), ("th", "word_inside"), ("3", "number"), (".", "punctuation"),
+        ("14", "number"), ("x", "word_start"), ("1", "number"), ("0", "number"),
+        ("xFF", "word_inside"),
     ]  # fmt: skip
     assert of_kind("number", "٣ Ⅷ ½ 十") == ["٣", "Ⅷ", "½"]
 
@@ -67,7 +76,10 @@ def test_a_mixed_token_is_what_its_first_letter_or_digit_is():
         ("the O'Brien house, the MacDonald farm", ["O", "MacDonald"]),
         ("Она сказала Ивану. Потом", ["Ивану"]),
         ("Der Hund und die Katze", ["Hund", "Katze"]),  # a stated limit
-        ("import numpy as Np\nclass Foo(Bar):\n    Baz = None", ["Np", "Foo", "Bar", "None"]),  # another
+        (
+            "import numpy as Np\nclass Foo(Bar):\n    Baz = None",
+            ["Np", "Foo", "Bar", "None"],
+        ),  # another
         ("日本語です。Привет", []),
         ("東京 東京", []),
         ("", []),
@@ -87,7 +99,9 @@ def test_how_spaces_are_marked_does_not_matter():
     leading = [m.span() for m in re.finditer(r"\s*\w+|\s*[^\w\s]", text)]
     bare = [m.span() for m in re.finditer(r"\w+|[^\w\s]", text)]
     assert [*kinds(text, *np.array(leading).T)] == [*kinds(text, *np.array(bare).T)]
-    assert [*sentence_numbers(text, *np.array(leading).T)] == [*sentence_numbers(text, *np.array(bare).T)]
+    assert [*sentence_numbers(text, *np.array(leading).T)] == [
+        *sentence_numbers(text, *np.array(bare).T)
+    ]
 
 
 def test_bytes_of_one_character_and_tokens_of_none():
@@ -126,7 +140,10 @@ def test_the_characters_of_a_sentence_have_its_number(text):
     at = np.arange(len(text))
     numbers = sentence_numbers(text, at, at + 1)
     for number, sentence in enumerate(sentences(text)):
-        assert "".join(c for c, k in zip(text, numbers, strict=True) if k == number).strip() == sentence
+        assert (
+            "".join(c for c, k in zip(text, numbers, strict=True) if k == number).strip()
+            == sentence
+        )
 
 
 def test_the_space_before_a_sentence_belongs_to_it():

@@ -6,10 +6,14 @@ import pytest
 from harness.types import FINISHES, NEVER, AfterInFlight, QuerySample, RunLog, Sample
 
 
-def log_of(*rows: tuple[int, int, int, int, int], finish: str = "eos", reported: int = -1) -> RunLog:
+def log_of(
+    *rows: tuple[int, int, int, int, int], finish: str = "eos", reported: int = -1
+) -> RunLog:
     """A RunLog of (due, issued, first, done, tokens) rows, one sample per query."""
     due, issued, first, done, tokens = (
-        (np.array(column, np.int64) for column in zip(*rows, strict=True)) if rows else [np.empty(0, np.int64)] * 5
+        (np.array(column, np.int64) for column in zip(*rows, strict=True))
+        if rows
+        else [np.empty(0, np.int64)] * 5
     )
     n, start = len(rows), np.concatenate(([0], np.cumsum(tokens)))
     total = int(start[-1])
@@ -91,7 +95,13 @@ def test_a_record_is_one_row_with_its_own_tokens_and_stamps():
     log = log_of((10, 11, 12, 13, 2), (20, 21, 22, 23, 3))
     log.texts[1] = "hello"
     row = log.record(1)
-    assert (row.sample_id, row.query_id, row.index, row.due_ns, row.issued_ns) == (1, 1, 101, 20, 21)
+    assert (row.sample_id, row.query_id, row.index, row.due_ns, row.issued_ns) == (
+        1,
+        1,
+        101,
+        20,
+        21,
+    )
     assert (row.first_ns, row.done_ns, row.first_token, row.finish) == (22, 23, 7, "eos")
     assert (row.token_ids.tolist(), row.chunk_ns.tolist()) == ([2, 3, 4], [20, 30, 40])
     assert (row.text, row.error) == ("hello", "")

@@ -53,7 +53,9 @@ def test_one_query_short_fails():
     assert (found.status, found.measured, found.limit) == ("FAIL", 63, 64)
 
 
-@pytest.mark.parametrize("lost", [Row(latency=None, finish=""), Row(finish="error", error="gave up")])
+@pytest.mark.parametrize(
+    "lost", [Row(latency=None, finish=""), Row(finish="error", error="gave up")]
+)
 def test_a_sample_that_never_came_back_fails_and_is_counted(lost):
     found = min_queries(hand_log([Row()] * 63 + [lost]), run_settings(min_queries=64), 64)
     assert (found.status, found.measured) == ("FAIL", 64)
@@ -72,7 +74,12 @@ def test_offline_counts_samples_not_queries():
 def test_a_percentile_at_the_limit_passes_and_above_it_fails():
     assert limit_of_100_ms(*[50] * 8, 100, 100).status == "PASS"
     failed = limit_of_100_ms(*[50] * 8, 100, 100.000001)
-    assert (failed.rule, failed.status, failed.measured, failed.limit) == ("ttft_p90", "FAIL", 100.000001, 100.0)
+    assert (failed.rule, failed.status, failed.measured, failed.limit) == (
+        "ttft_p90",
+        "FAIL",
+        100.000001,
+        100.0,
+    )
     assert (failed.detail, failed.evidence) == ("1 of 10 over the limit", (9,))
 
 
@@ -95,13 +102,24 @@ def test_evidence_is_sample_ids_not_positions():
 
 def test_no_values_fail_and_say_so():
     found = limit_of_100_ms()
-    assert (found.status, found.measured, found.detail) == ("FAIL", None, "no sample has this figure")
+    assert (found.status, found.measured, found.detail) == (
+        "FAIL",
+        None,
+        "no sample has this figure",
+    )
 
 
 def test_too_few_queries_cannot_be_certain_even_if_all_were_fast():
     found = tail_is_certain("ttft", nanoseconds(*[1] * 43), 100 * MS, SETTINGS)
-    assert (found.rule, found.status, found.measured, found.limit) == ("ttft_early_stopping", "FAIL", 43, 44)
-    assert found.detail == ("0 over, too few queries even for none; 1 more queries under the limit would decide it")
+    assert (found.rule, found.status, found.measured, found.limit) == (
+        "ttft_early_stopping",
+        "FAIL",
+        43,
+        44,
+    )
+    assert found.detail == (
+        "0 over, too few queries even for none; 1 more queries under the limit would decide it"
+    )
 
 
 def test_a_tail_within_its_limit_may_still_be_uncertain():
@@ -109,7 +127,10 @@ def test_a_tail_within_its_limit_may_still_be_uncertain():
     assert tail_limit("ttft", values, np.arange(64), 100 * MS, SETTINGS).status == "PASS"
     found = tail_is_certain("ttft", values, 100 * MS, SETTINGS)
     assert (found.status, found.measured, found.limit) == ("FAIL", 64, 142)
-    assert found.detail == "6 over, 64 queries allow 1; 78 more queries under the limit would decide it"
+    assert (
+        found.detail
+        == "6 over, 64 queries allow 1; 78 more queries under the limit would decide it"
+    )
 
 
 @given(st.integers(1, 3000), st.integers(0, 300))
@@ -132,7 +153,10 @@ def test_an_estimate_bounds_the_percentile():
 
 def test_more_queries_discard_the_highest_latencies():
     values = nanoseconds(*range(81))
-    assert tail_estimate(values[::-1].copy(), SETTINGS).detail == "p90 is at most 79 ms at 99 % confidence"
+    assert (
+        tail_estimate(values[::-1].copy(), SETTINGS).detail
+        == "p90 is at most 79 ms at 99 % confidence"
+    )
 
 
 def test_too_few_queries_have_no_estimate():
@@ -146,7 +170,9 @@ def test_too_few_queries_have_no_estimate():
 
 
 def lags(*ms):
-    return driver_on_time(hand_log([Row(lag=lag) for lag in ms]), run_settings(lag_limit_ns=10 * MS))
+    return driver_on_time(
+        hand_log([Row(lag=lag) for lag in ms]), run_settings(lag_limit_ns=10 * MS)
+    )
 
 
 def test_a_driver_at_its_limit_is_on_time():
@@ -156,7 +182,12 @@ def test_a_driver_at_its_limit_is_on_time():
 
 def test_a_late_driver_fails_and_names_what_it_issued_late():
     found = lags(*[0] * 97, 11, 30, 20)
-    assert (found.status, found.measured, found.limit, found.evidence) == ("FAIL", 30.0, 10.0, (98, 99, 97))
+    assert (found.status, found.measured, found.limit, found.evidence) == (
+        "FAIL",
+        30.0,
+        10.0,
+        (98, 99, 97),
+    )
     assert found.detail == "3 of 100 issued later"
 
 

@@ -10,7 +10,8 @@ from sut.precision import TABLE
 from sut.weights import disk_bytes, weigh
 from tests.variant_helpers import make_adapter
 
-# The tiny Llama: 2 layers of q 32x32, k and v 16x32, o 32x32, gate and up 64x32, down 32x64; embedding and head 64x32 each
+# The tiny Llama: 2 layers of q 32x32, k and v 16x32, o 32x32, gate and up 64x32, down 32x64;
+# embedding and head 64x32 each
 LINEAR = 2 * (2 * 32 * 32 + 2 * 16 * 32 + 3 * 64 * 32)
 EMBEDDINGS = 2 * 64 * 32
 NORMS = 5 * 32
@@ -38,15 +39,22 @@ def test_bitsandbytes_8_bit_has_one_float_per_row(tiny_llama):
 
 
 def test_bitsandbytes_nf4_has_a_nested_state_per_layer(tiny_llama):
-    """Per layer: half a byte per value, a byte per block of 64, an fp32 per 256 blocks and one for their mean, two codes."""
+    """Per layer: half a byte per value, a byte per block of 64, an fp32 per 256 blocks and one for
+    their mean, two codes.
+    """
     found = loaded("nf4", tiny_llama)
     states = 14 * (4 + 4 + 16 * 4 + 256 * 4)
-    assert found.held_bytes == LINEAR // 2 + LINEAR // 64 + states + (EMBEDDINGS + NORMS) * 2 + ROTARY
+    assert (
+        found.held_bytes == LINEAR // 2 + LINEAR // 64 + states + (EMBEDDINGS + NORMS) * 2 + ROTARY
+    )
     assert found.parameters == VALUES
 
 
 def test_quanto_8_bit_has_one_half_float_per_row(tiny_llama):
-    assert loaded("int8-quanto", tiny_llama).held_bytes == LINEAR + ROWS * 2 + (EMBEDDINGS + NORMS) * 2 + ROTARY
+    assert (
+        loaded("int8-quanto", tiny_llama).held_bytes
+        == LINEAR + ROWS * 2 + (EMBEDDINGS + NORMS) * 2 + ROTARY
+    )
 
 
 def test_quanto_4_bit_has_a_scale_and_a_zero_per_group(tiny_llama):
@@ -69,7 +77,8 @@ def test_the_inner_tensors_of_quantos_own_layers_are_found():
 
 
 @pytest.mark.parametrize(
-    ("variant", "width"), [("lora", 4), ("lora-bf16", 2), ("lora-int8", 2), ("lora-nf4", 2), ("lora-int4-quanto", 2)]
+    ("variant", "width"),
+    [("lora", 4), ("lora-bf16", 2), ("lora-int8", 2), ("lora-nf4", 2), ("lora-int4-quanto", 2)],
 )
 def test_an_adapter_weighs_its_own_values_on_top(variant, width, tiny_llama, tmp_path):
     adapter = make_adapter(tiny_llama, tmp_path / "adapter")
@@ -120,5 +129,8 @@ def test_size_on_disk_is_that_of_the_weight_files(tiny_llama, tmp_path):
     size = (tiny_llama / "model.safetensors").stat().st_size
     adapter = make_adapter(tiny_llama, tmp_path / "adapter")
     assert disk_bytes(str(tiny_llama)) == size > VALUES * 4
-    assert disk_bytes(str(tiny_llama), adapter) == size + (adapter / "adapter_model.safetensors").stat().st_size
+    assert (
+        disk_bytes(str(tiny_llama), adapter)
+        == size + (adapter / "adapter_model.safetensors").stat().st_size
+    )
     assert disk_bytes("nobody/nothing") is None

@@ -25,18 +25,24 @@ def make_adapter(base: Path, folder: Path, **changes: Any) -> Path:
         "task_type": "CAUSAL_LM",
     }
     with without_notices():
-        tuned = get_peft_model(AutoModelForCausalLM.from_pretrained(base), LoraConfig(**(config | changes)))
+        tuned = get_peft_model(
+            AutoModelForCausalLM.from_pretrained(base), LoraConfig(**(config | changes))
+        )
     tuned.peft_config["default"].base_model_name_or_path = "tiny"
     tuned.save_pretrained(str(folder), save_embedding_layers=False)
     return folder
 
 
 def resized(base: Path, folder: Path, **changes: Any) -> Path:
-    """A model with fresh weights and the configuration and tokenizer of `base`, but for `changes`."""
+    """A model with fresh weights and the configuration and tokenizer of `base`, but for
+    `changes`.
+    """
     from transformers import AutoConfig, AutoModelForCausalLM
 
     shutil.copytree(base, folder)
-    AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base, **changes)).save_pretrained(folder)
+    AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base, **changes)).save_pretrained(
+        folder
+    )
     return folder
 
 

@@ -1,4 +1,6 @@
-"""The questions. Embedded datasets are named here; anything else is a file given by its path (`accuracy.datasets.files`)."""
+"""The questions. Embedded datasets are named here; anything else is a file given by its path
+(`accuracy.datasets.files`).
+"""
 
 from typing import NamedTuple
 
@@ -6,7 +8,9 @@ from accuracy.datasets.formats import Format, column, summarise
 
 
 class Embedded(NamedTuple):
-    """A JSONL file beside this one and how it is read; the format's `labels` are the columns worth grouping by."""
+    """A JSONL file beside this one and how it is read; the format's `labels` are the columns worth
+    grouping by.
+    """
 
     file: str
     format: Format
@@ -14,16 +18,38 @@ class Embedded(NamedTuple):
 
 
 _LICENCE = "Apache-2.0"
-_QA = Format("qa", ("question", "answer"), column("question"), column("answer"), ("subject", "kind"), _LICENCE)
-_ARTICLES = Format("articles", ("article", "summary"), summarise("article"), column("summary"), ("subject",), _LICENCE)
-_STORIES = Format("stories", ("text",), column("text"), labels=("category", "split"), licence=_LICENCE)
-_MIXED = Format("mixed", ("text",), column("text"), labels=("category", "language"), licence=_LICENCE)
+_QA = Format(
+    "qa",
+    ("question", "answer"),
+    column("question"),
+    column("answer"),
+    ("subject", "kind"),
+    _LICENCE,
+)
+_ARTICLES = Format(
+    "articles",
+    ("article", "summary"),
+    summarise("article"),
+    column("summary"),
+    ("subject",),
+    _LICENCE,
+)
+_STORIES = Format(
+    "stories", ("text",), column("text"), labels=("category", "split"), licence=_LICENCE
+)
+_MIXED = Format(
+    "mixed", ("text",), column("text"), labels=("category", "language"), licence=_LICENCE
+)
 
 TABLE = {
     "qa": Embedded("qa.jsonl", _QA, "200 general questions with reference answers, Apache-2.0"),
-    "articles": Embedded("articles.jsonl", _ARTICLES, "60 short articles with summaries, Apache-2.0"),
+    "articles": Embedded(
+        "articles.jsonl", _ARTICLES, "60 short articles with summaries, Apache-2.0"
+    ),
     "stories": Embedded("stories.jsonl", _STORIES, "60 short stories for children, Apache-2.0"),
     "mixed": Embedded(
-        "mixed.jsonl", _MIXED, "80 texts of five kinds: stories, news, code, data, other languages, Apache-2.0"
+        "mixed.jsonl",
+        _MIXED,
+        "80 texts of five kinds: stories, news, code, data, other languages, Apache-2.0",
     ),
 }

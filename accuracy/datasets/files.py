@@ -1,4 +1,6 @@
-"""A dataset is a table with a column of prompts, in a file of some kind. Every complaint names the file, line and column."""
+"""A dataset is a table with a column of prompts, in a file of some kind. Every complaint names the
+file, line and column.
+"""
 
 from __future__ import annotations
 
@@ -36,10 +38,11 @@ def load_dataset(
     where: Mapping[str, str] | None = None,
     labels: Sequence[str] | None = None,
 ) -> Loaded:
-    """An embedded dataset by name, or a file: PATH or FORMAT:PATH; the first `num_samples` of its rows. Raises BadInput.
+    """An embedded dataset by name, or a file: PATH or FORMAT:PATH; the first `num_samples` of its
+    rows. Raises BadInput.
 
-    `where` keeps the rows whose columns have these values; `labels` names the columns to group by. A file that is given by
-    its path alone is told by its columns, unless its columns are given.
+    `where` keeps the rows whose columns have these values; `labels` names the columns to group by.
+    A file that is given by its path alone is told by its columns, unless its columns are given.
     """
     path, named = _find(name)
     columns_given = prompt_column is not None or reference_column is not None
@@ -64,9 +67,17 @@ def load_dataset(
         raise BadInput(f"dataset {path.name}", "it has no rows", "at least one is needed")
     if num_samples is not None and len(samples) < num_samples:
         raise BadInput(
-            f"dataset {name}", f"it has {len(samples)} samples", f"--num-samples {num_samples} asks for more", "Lower it."
+            f"dataset {name}",
+            f"it has {len(samples)} samples",
+            f"--num-samples {num_samples} asks for more",
+            "Lower it.",
         )
-    source: dict[str, Any] = {"name": name, "file": path.name, "format": format.name, "sha256": _sha256(path)}
+    source: dict[str, Any] = {
+        "name": name,
+        "file": path.name,
+        "format": format.name,
+        "sha256": _sha256(path),
+    }
     source |= {"licence": _licence(format, bool(named)), "rows": len(samples)}
     if where:
         source["where"] = dict(where)
@@ -77,8 +88,14 @@ def check_name(name: str) -> None:
     """Refuse what is neither an embedded dataset nor an existing file of a known kind."""
     try:
         _find(name)
-    except (OSError, RuntimeError, ValueError) as error:  # no such user, a name too long, a zero byte
-        raise BadInput(f"dataset {name[:80]}", str(error)[:80], f"a {_KINDS} file", "Check the path.") from None
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:  # no such user, a name too long, a zero byte
+        raise BadInput(
+            f"dataset {name[:80]}", str(error)[:80], f"a {_KINDS} file", "Check the path."
+        ) from None
 
 
 def absolute(name: str) -> str:
@@ -109,7 +126,12 @@ def _find(name: str) -> tuple[Path, tuple[Format, ...]]:
 def _split(name: str) -> tuple[str, Path]:
     """gsm8k:PATH names its format; a file whose own name has a colon is no such thing."""
     prefix, colon, rest = name.partition(":")
-    if colon and rest and "/" not in prefix and (prefix in formats.NAMES or not Path(name).exists()):
+    if (
+        colon
+        and rest
+        and "/" not in prefix
+        and (prefix in formats.NAMES or not Path(name).exists())
+    ):
         formats.of_name(prefix)
         return prefix, Path(rest)
     return "", Path(name)
@@ -120,15 +142,23 @@ def _check_file(name: str, path: Path) -> None:
     if not looks_like_file and not path.exists():
         raise unknown("dataset", name, TABLE, f"Or give the path of a {_KINDS} file.")
     if not path.is_file():
-        raise BadInput(f"dataset {name}", "there is no such file", f"a {_KINDS} file", "Check the path.")
+        raise BadInput(
+            f"dataset {name}", "there is no such file", f"a {_KINDS} file", "Check the path."
+        )
     if kind_of(path) not in READERS:
-        raise BadInput(f"dataset {name}", f"{path.suffix or 'no ending'!r} is not known", f"known: {', '.join(READERS)}")
+        raise BadInput(
+            f"dataset {name}",
+            f"{path.suffix or 'no ending'!r} is not known",
+            f"known: {', '.join(READERS)}",
+        )
     if path.stat().st_size == 0:
         raise BadInput(f"dataset {name}", "the file is empty", "at least one row is needed")
 
 
 def _selected(rows: Iterable[Row], where: Mapping[str, str], path: Path) -> Iterator[Row]:
-    """The rows with these values. If there is none, the complaint names the values that there are."""
+    """The rows with these values. If there is none, the complaint names the values that there
+    are.
+    """
     seen: dict[str, set[str]] = {name: set() for name in where}
     found = not where
     for row in rows:
@@ -143,10 +173,16 @@ def _selected(rows: Iterable[Row], where: Mapping[str, str], path: Path) -> Iter
             raise unknown(f"dataset {path.name}: {name}", where[name], sorted(values_seen)[:20])
     if not found and any(seen.values()):
         wanted = " and ".join(f"{name} = {value}" for name, value in where.items())
-        raise BadInput(f"dataset {path.name}", f"no row has {wanted}", "each of them occurs, but never together")
+        raise BadInput(
+            f"dataset {path.name}",
+            f"no row has {wanted}",
+            "each of them occurs, but never together",
+        )
 
 
-def _labels(row: Row, usual: Iterable[str], asked: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
+def _labels(
+    row: Row, usual: Iterable[str], asked: Sequence[str] | None
+) -> tuple[tuple[str, str], ...]:
     if asked is not None:
         return tuple((name, row.label(name)) for name in asked)
     return tuple((name, row.label(name)) for name in usual if row.cells.get(name) is not None)
@@ -156,7 +192,9 @@ def _licence(format: Format, named: bool) -> str:
     """Columns alone do not prove which dataset it is."""
     if named and format.licence:
         return format.licence
-    return f"unknown ({format.name} as published: {format.licence})" if format.licence else "unknown"
+    return (
+        f"unknown ({format.name} as published: {format.licence})" if format.licence else "unknown"
+    )
 
 
 def _sha256(path: Path) -> str:

@@ -1,4 +1,5 @@
-"""What the known datasets look like, one line each: the columns they are told by, and how prompt and reference are made.
+"""What the known datasets look like, one line each: the columns they are told by, and how prompt
+and reference are made.
 
 A file is read as the first line that fits; `--dataset NAME:PATH` takes the lines of that name only.
 """
@@ -46,12 +47,16 @@ class Format(NamedTuple):
 def _ends_in_a_number(row: Row) -> str:
     answer = row.text("answer")
     if not answer.rpartition("####")[2].strip() or "####" not in answer:
-        raise row.complain("answer", "no '#### n' at its end", "a solution with its number after ####")
+        raise row.complain(
+            "answer", "no '#### n' at its end", "a solution with its number after ####"
+        )
     return answer
 
 
 def _solution(row: Row) -> str:
-    r"""The written solution; it names its answer as \boxed{...}, which the answer's own column knows exactly."""
+    r"""The written solution; it names its answer as \boxed{...}, which the answer's own column
+    knows exactly.
+    """
     solution, answer = row.text("solution"), row.text("answer")
     return solution if "\\boxed" in solution else f"{solution}\n\\boxed{{{answer}}}"
 
@@ -63,7 +68,10 @@ def _choices(row: Row) -> list[str]:
 
 
 def _multiple_choice(row: Row) -> str:
-    lines = [f"{letter}. {choice}" for letter, choice in zip(ascii_uppercase, _choices(row), strict=False)]
+    lines = [
+        f"{letter}. {choice}"
+        for letter, choice in zip(ascii_uppercase, _choices(row), strict=False)
+    ]
     return "\n".join((row.text("question"), *lines, "Answer:"))
 
 
@@ -79,13 +87,17 @@ def _letter(row: Row) -> str:
 
 
 def _with_system(row: Row) -> str:
-    """Without the tags of one model's chat template, which `input` has: the model under test brings its own."""
+    """Without the tags of one model's chat template, which `input` has: the model under test brings
+    its own.
+    """
     system = row.text("system_prompt", empty=True)
     return f"{system}\n\n{row.text('question')}" if system.strip() else row.text("question")
 
 
 def _instructed(row: Row) -> str:
-    """An instruction, which may say where the input goes: "... Article: {input} ..."; or a template per family of models."""
+    """An instruction, which may say where the input goes: "... Article: {input} ..."; or a template
+    per family of models.
+    """
     given, text = row.cells["instruction"], row.text("input", empty=True)
     if isinstance(given, dict) and len(given) == 1:
         row = Row(row.file, row.where, {"instruction": next(iter(given.values()))})
@@ -105,13 +117,19 @@ _IDS = "tok_input"  # MLPerf's column of the prompt's token ids, in the vocabula
 # fmt: off
 FORMATS = (
     TABLE,
-    Format("gsm8k", ("question", "answer"), column("question"), _ends_in_a_number, (), "MIT", mark=("answer", "####")),
-    Format("math500", ("problem", "solution", "answer"), column("problem"), _solution, ("subject", "level"), "MIT"),
-    Format("mmlu", ("question", "choices", "answer"), _multiple_choice, _letter, ("subject",), "MIT"),
+    Format("gsm8k", ("question", "answer"), column("question"), _ends_in_a_number, (), "MIT",
+        mark=("answer", "####")),
+    Format("math500", ("problem", "solution", "answer"), column("problem"), _solution,
+        ("subject", "level"), "MIT"),
+    Format("mmlu", ("question", "choices", "answer"), _multiple_choice, _letter, ("subject",),
+        "MIT"),
     Format("mmlu", ("question", *"ABCD", "answer"), _multiple_choice, _letter, ("subject",), "MIT"),
-    Format("openorca", ("system_prompt", "question", "output"), _with_system, column("output"), ("origin",), "MIT", _IDS),
-    Format("cnn-dailymail", ("instruction", "input", "output", _IDS), _instructed, column("output"), (), "Apache-2.0", _IDS),
-    Format("cnn-dailymail", ("article", "highlights"), summarise("article"), column("highlights"), (), "Apache-2.0"),
+    Format("openorca", ("system_prompt", "question", "output"), _with_system, column("output"),
+        ("origin",), "MIT", _IDS),
+    Format("cnn-dailymail", ("instruction", "input", "output", _IDS), _instructed, column("output"),
+        (), "Apache-2.0", _IDS),
+    Format("cnn-dailymail", ("article", "highlights"), summarise("article"), column("highlights"),
+        (), "Apache-2.0"),
     Format("instructions", ("instruction", "input", "output"), _instructed, column("output")),
     Format("questions", ("question", "answer"), column("question"), column("answer")),
     Format("texts", ("text",), column("text")),
@@ -129,7 +147,9 @@ def of_name(name: str) -> tuple[Format, ...]:
 
 
 def fitting(row: Row, named: tuple[Format, ...]) -> Format:
-    """The first format that fits the first row; `named` are those that the user allows, none meaning all."""
+    """The first format that fits the first row; `named` are those that the user allows, none
+    meaning all.
+    """
     for format in named or FORMATS:
         if format.fits(row):
             return format
@@ -139,4 +159,9 @@ def fitting(row: Row, named: tuple[Format, ...]) -> Format:
         return named[0]  # whose complaint says which mark is missing
     needs = " or ".join(", ".join(format.columns) for format in named)
     found = "its columns are " + ", ".join(map(str, row.cells))
-    raise BadInput(f"dataset {row.file} as {named[0].name}, {row.where}", found, f"needed: {needs}", "Check the file.")
+    raise BadInput(
+        f"dataset {row.file} as {named[0].name}, {row.where}",
+        found,
+        f"needed: {needs}",
+        "Check the file.",
+    )

@@ -1,7 +1,9 @@
-"""The rows of a pickled table, from what the pickle says would be made: a pandas frame, or a list of dicts.
+"""The rows of a pickled table, from what the pickle says would be made: a pandas frame, or a list
+of dicts.
 
-Frames of pandas 1.5 to 3, arrays of numpy 1 and 2, pickle protocols 2 to 5. Neither library's own unpickling takes part:
-arrays are rebuilt from their bytes, shape and a type out of twelve, and everything must have the size that it says.
+Frames of pandas 1.5 to 3, arrays of numpy 1 and 2, pickle protocols 2 to 5. Neither library's own
+unpickling takes part: arrays are rebuilt from their bytes, shape and a type out of twelve, and
+everything must have the size that it says.
 """
 
 from __future__ import annotations
@@ -28,8 +30,20 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
             if number == MOST_ROWS:
                 raise Refused(f"more than {MOST_ROWS} rows")
             yield row
-    except (Refused, LookupError, ValueError, TypeError, OverflowError, MemoryError, struct.error) as error:
-        found = str(error) if isinstance(error, Refused) else f"a broken pickle ({type(error).__name__})"
+    except (
+        Refused,
+        LookupError,
+        ValueError,
+        TypeError,
+        OverflowError,
+        MemoryError,
+        struct.error,
+    ) as error:
+        found = (
+            str(error)
+            if isinstance(error, Refused)
+            else f"a broken pickle ({type(error).__name__})"
+        )
         where = "" if machine.step_at is None else f", byte {machine.step_at}"
         raise BadInput(f"dataset {path.name}{where}", found, _FINE, _TODO) from None
 
@@ -39,7 +53,9 @@ _TODO = "If you trust it, open it in pandas and save it as Parquet."
 
 
 class _Table:
-    """What the machine left, understood. What a pickle says once it may use a thousand times: `_left` counts every use."""
+    """What the machine left, understood. What a pickle says once it may use a thousand times:
+    `_left` counts every use.
+    """
 
     def __init__(self) -> None:
         self._left = MOST_VALUES
@@ -55,7 +71,9 @@ class _Table:
 
     def _columns(self, frame: Any) -> dict[str, list[Any]]:
         match frame:
-            case Made("frame", (), {"_mgr": Made("manager", (tuple() as blocks, [labels, _]), None)}):
+            case Made(
+                "frame", (), {"_mgr": Made("manager", (tuple() as blocks, [labels, _]), None)}
+            ):
                 pass
             case Made("frame"):
                 raise Refused("a pandas frame of another build")
@@ -78,8 +96,15 @@ class _Table:
     def _labels(self, index: Any) -> list[str]:
         match index:
             case Made("index", (Made("labels"), {"data": data}), None):
-                return [str(name) if isinstance(name, str | int) else "" for name in self._one_column(data)]
-            case Made("index", (Made("range"), {"start": int(start), "stop": int(stop), "step": int(step)}), None):
+                return [
+                    str(name) if isinstance(name, str | int) else ""
+                    for name in self._one_column(data)
+                ]
+            case Made(
+                "index",
+                (Made("range"), {"start": int(start), "stop": int(stop), "step": int(step)}),
+                None,
+            ):
                 if len(span := range(start, stop, step)) <= MOST_COLUMNS:
                     return [str(number) for number in span]
         raise Refused("column names of a kind that is not read")
@@ -121,9 +146,15 @@ class _Table:
     def _array(self, made: Made) -> tuple[int, list[Any]]:
         """One dimension and its values, or two and a list per row."""
         match made:
-            case Made("array", _, (int(), tuple() as shape, dtype, bool(by_column), bytes() | list() as data)):
+            case Made(
+                "array",
+                _,
+                (int(), tuple() as shape, dtype, bool(by_column), bytes() | list() as data),
+            ):
                 order = "F" if by_column else "C"
-            case Made("buffer array", (bytes() as data, dtype, tuple() as shape, "C" | "F" as order), None):
+            case Made(
+                "buffer array", (bytes() as data, dtype, tuple() as shape, "C" | "F" as order), None
+            ):
                 pass
             case _:
                 raise Refused("an array without data")
@@ -134,16 +165,30 @@ class _Table:
         kind, count = _dtype(dtype), shape[0] * (shape[1] if len(shape) == 2 else 1)
         self._spend(count)
         if isinstance(data, bytes) and kind != "O" and len(data) == count * np.dtype(kind).itemsize:
-            return len(shape), np.frombuffer(data, kind).reshape(shape, order="F" if order == "F" else "C").tolist()
+            return len(shape), np.frombuffer(data, kind).reshape(
+                shape, order="F" if order == "F" else "C"
+            ).tolist()
         if isinstance(data, list) and kind == "O" and len(data) == count:
             width = shape[-1]
-            return len(shape), data if len(shape) == 1 else [data[i * width : (i + 1) * width] for i in range(shape[0])]
+            return len(shape), data if len(shape) == 1 else [
+                data[i * width : (i + 1) * width] for i in range(shape[0])
+            ]
         raise Refused("an array of another size than it says")
 
     def _packed_texts(self, packed: Any) -> list[str | None]:
-        """Arrow's layout: where each text starts, all texts in a row, and a bit for each that is there."""
+        """Arrow's layout: where each text starts, all texts in a row, and a bit for each that is
+        there.
+        """
         match packed:
-            case (Made("arrow type", (str(kind),)), int(length), int(), int(offset), [valid, starts, texts], [], None):
+            case (
+                Made("arrow type", (str(kind),)),
+                int(length),
+                int(),
+                int(offset),
+                [valid, starts, texts],
+                [],
+                None,
+            ):
                 pass
             case _:
                 raise Refused("texts packed in another way")
@@ -153,11 +198,24 @@ class _Table:
         self._spend(offset + length)
         ends = np.frombuffer(_buffer(starts), width)[offset : offset + length + 1].astype(np.int64)
         bits = np.frombuffer(_buffer(valid)[: (offset + length + 7) // 8], np.uint8)
-        there = np.unpackbits(bits, bitorder="little")[offset : offset + length] if valid else np.ones(length, np.uint8)
+        there = (
+            np.unpackbits(bits, bitorder="little")[offset : offset + length]
+            if valid
+            else np.ones(length, np.uint8)
+        )
         data = _buffer(texts)
-        if length and (len(ends) != length + 1 or len(there) != length or ends[0] < 0 or (np.diff(ends) < 0).any()):
+        if length and (
+            len(ends) != length + 1
+            or len(there) != length
+            or ends[0] < 0
+            or (np.diff(ends) < 0).any()
+        ):
             raise Refused("packed texts that are not where it says")
-        spans = zip(there.tolist(), ends[:-1].tolist(), ends[1:].tolist(), strict=True) if length else ()
+        spans = (
+            zip(there.tolist(), ends[:-1].tolist(), ends[1:].tolist(), strict=True)
+            if length
+            else ()
+        )
         return [data[start:end].decode() if bit else None for bit, start, end in spans]
 
     def _cell(self, value: Any) -> Any:
@@ -193,7 +251,9 @@ def _dtype(made: Any) -> str:
     match made:
         case Made("dtype", ("O8" | "O", *_), _):
             return "O"
-        case Made("dtype", (str(kind), *_), (int(), "<" | ">" | "|" | "=" as order, None, None, None, *_)) if kind in _KINDS:
+        case Made(
+            "dtype", (str(kind), *_), (int(), "<" | ">" | "|" | "=" as order, None, None, None, *_)
+        ) if kind in _KINDS:
             return f"{order}{kind}"
         case Made("dtype", (str(kind), *_)):
             raise Refused(f"an array of {ascii(kind[:10])[1:-1]}")

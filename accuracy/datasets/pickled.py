@@ -1,8 +1,10 @@
-"""A pickle, read as data: its names are looked up in a list, nothing is imported, nothing is called.
+"""A pickle, read as data: its names are looked up in a list, nothing is imported, nothing is
+called.
 
-A pickle is a program for a small stack machine, and `pickle.load` runs it with all of Python at hand. The machine here makes
-numbers, texts, bytes, tuples, lists and dicts. A name must stand in `PARTS`, and what the pickle would make by calling it is
-noted down as `Made(part, args, state)`: a description, which `frames` understands.
+A pickle is a program for a small stack machine, and `pickle.load` runs it with all of Python at
+hand. The machine here makes numbers, texts, bytes, tuples, lists and dicts. A name must stand in
+`PARTS`, and what the pickle would make by calling it is noted down as `Made(part, args, state)`: a
+description, which `frames` understands.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from harness.errors import BadInput
 
 MOST_BYTES = 2**30  # of the pickle, unpacked: MLPerf's OpenOrca has about 0.2e9
 MOST_EXPANSION = 100  # of a packed one, from 64 MiB on: text shrinks to a third or a tenth
-MOST_STEPS = 50_000_000  # of its program: MLPerf's OpenOrca has about 15e6, nearly all of them token ids
+MOST_STEPS = (
+    50_000_000  # of its program: MLPerf's OpenOrca has about 15e6, nearly all of them token ids
+)
 MOST_PARTS = 5_000_000  # lists, dicts and tuples; things remembered; open marks
 
 PARTS: dict[tuple[str, str], str] = {
@@ -84,12 +88,18 @@ def bytes_of(path: Path) -> bytes:
         with gzip.open(path) if packed else path.open("rb") as file:
             data = b"" if size > MOST_BYTES else file.read(limit + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise BadInput(doing, f"{error}", "expected a file packed by gzip", "Correct the file.") from None
+        raise BadInput(
+            doing, f"{error}", "expected a file packed by gzip", "Correct the file."
+        ) from None
     except OSError as error:
         raise BadInput(doing, error.strerror or str(error), "a readable file") from None
     if size > MOST_BYTES or len(data) > limit:
-        found = f"it unpacks to more than {limit >> 20} MiB" if packed else f"it has {size >> 20} MiB"
-        raise BadInput(doing, found, f"pickles of at most {limit >> 20} MiB are read", "Save it as Parquet.")
+        found = (
+            f"it unpacks to more than {limit >> 20} MiB" if packed else f"it has {size >> 20} MiB"
+        )
+        raise BadInput(
+            doing, found, f"pickles of at most {limit >> 20} MiB are read", "Save it as Parquet."
+        )
     return data
 
 

@@ -1,4 +1,6 @@
-"""The kinds of file: each reader makes rows of one, lazily, and names the place of whatever it cannot read."""
+"""The kinds of file: each reader makes rows of one, lazily, and names the place of whatever it
+cannot read.
+"""
 
 from __future__ import annotations
 
@@ -28,16 +30,25 @@ def _read_jsonl(path: Path) -> Iterator[Row]:
         try:
             cells = json.loads(line.rstrip("\r\n"))  # else the end of a line counts as column 1
         except json.JSONDecodeError as error:
-            raise malformed(path.name, f"line {number}, column {error.colno}", error.msg, fine) from None
-        except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+            raise malformed(
+                path.name, f"line {number}, column {error.colno}", error.msg, fine
+            ) from None
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # a number of thousands of digits, thousands of brackets
             raise malformed(path.name, f"line {number}", str(error), fine) from None
         if not isinstance(cells, dict):
-            raise malformed(path.name, f"line {number}, column 1", f"a JSON {type(cells).__name__}", fine)
+            raise malformed(
+                path.name, f"line {number}, column 1", f"a JSON {type(cells).__name__}", fine
+            )
         yield Row(path.name, f"line {number}", cells)
 
 
 def _read_json(path: Path) -> Iterator[Row]:
-    """Object by object, so that each has its line, and a complaint about the last does not hide the first."""
+    """Object by object, so that each has its line, and a complaint about the last does not hide the
+    first.
+    """
     text, fine = _text(path), "a JSON list of objects"
     decoder, at, line, counted = json.JSONDecoder(), 0, 1, 0
 
@@ -47,7 +58,9 @@ def _read_json(path: Path) -> Iterator[Row]:
         at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
         found = text[at : at + 1]
         if not found or found not in expected:
-            raise malformed(path.name, _place(text, at), f"{found!r}" if found else "the end of the file", fine)
+            raise malformed(
+                path.name, _place(text, at), f"{found!r}" if found else "the end of the file", fine
+            )
         return found
 
     skip("[")
@@ -61,7 +74,9 @@ def _read_json(path: Path) -> Iterator[Row]:
         try:
             cells, at = decoder.raw_decode(text, at)
         except json.JSONDecodeError as error:
-            raise malformed(path.name, f"line {error.lineno}, column {error.colno}", error.msg, fine) from None
+            raise malformed(
+                path.name, f"line {error.lineno}, column {error.colno}", error.msg, fine
+            ) from None
         except (ValueError, RecursionError) as error:
             raise malformed(path.name, f"line {line}", str(error), fine) from None
         yield Row(path.name, f"line {line}", cells)
@@ -92,19 +107,33 @@ def _read_csv(path: Path) -> Iterator[Row]:
             elif not header:
                 header = [name.strip() for name in fields]
                 if twice := {name for name in header if header.count(name) > 1}:
-                    raise malformed(path.name, where, f"column {min(twice)!r} twice", "a header of different names")
+                    raise malformed(
+                        path.name,
+                        where,
+                        f"column {min(twice)!r} twice",
+                        "a header of different names",
+                    )
                 continue
             if fields and len(fields) != len(header):
                 found = f"{len(fields)} field{'s' * (len(fields) > 1)}"
-                raise malformed(path.name, f"{where}, column {len(fields)}", found, f"{len(header)} as in the header")
+                raise malformed(
+                    path.name,
+                    f"{where}, column {len(fields)}",
+                    found,
+                    f"{len(header)} as in the header",
+                )
             if fields:
                 yield Row(path.name, where, {**dict(zip(header, fields, strict=True)), **known})
     except csv.Error as error:
-        raise malformed(path.name, f"line {reader.line_num}", str(error), "a CSV table with a header") from None
+        raise malformed(
+            path.name, f"line {reader.line_num}", str(error), "a CSV table with a header"
+        ) from None
 
 
 def _subject(path: Path) -> dict[str, str]:
-    """MMLU's own files have no header, and their names say what they are about: abstract_algebra_test.csv."""
+    """MMLU's own files have no header, and their names say what they are about:
+    abstract_algebra_test.csv.
+    """
     match = re.fullmatch(r"(.+)_(test|val|dev)", path.stem)
     return {"subject": match[1], "split": match[2]} if match else {"subject": path.stem}
 
@@ -117,20 +146,31 @@ def _read_parquet(path: Path) -> Iterator[Row]:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
             if twice := {name for name in names if names.count(name) > 1}:
-                raise malformed(path.name, "the file", f"column {min(twice)!r} twice", "columns of different names")
+                raise malformed(
+                    path.name,
+                    "the file",
+                    f"column {min(twice)!r} twice",
+                    "columns of different names",
+                )
             number = 0
             for batch in file.iter_batches(batch_size=256):
                 columns = dict(zip(names, batch.columns, strict=True))
                 for i in range(len(batch)):
                     number += 1
-                    yield Row(path.name, f"row {number}", _ParquetCells(path.name, f"row {number}", columns, i))
+                    yield Row(
+                        path.name,
+                        f"row {number}",
+                        _ParquetCells(path.name, f"row {number}", columns, i),
+                    )
     except (pa.ArrowException, OSError) as error:
         found = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise malformed(path.name, "the file", found, "a Parquet table") from None
 
 
 class _ParquetCells(Mapping[str, Any]):
-    """Cells that are made when they are asked for: a date beyond our calendar is none of our business."""
+    """Cells that are made when they are asked for: a date beyond our calendar is none of our
+    business.
+    """
 
     def __init__(self, file: str, where: str, columns: dict[str, Any], row: int) -> None:
         self._place, self._columns, self._row = (file, where), columns, row
@@ -159,12 +199,20 @@ def _is_plain(kind: Any) -> bool:
         return _is_plain(kind.value_type)
     if is_a.is_struct(kind):
         return all(_is_plain(kind.field(i).type) for i in range(kind.num_fields))
-    tests = (is_a.is_string, is_a.is_large_string, is_a.is_integer, is_a.is_floating, is_a.is_boolean)
+    tests = (
+        is_a.is_string,
+        is_a.is_large_string,
+        is_a.is_integer,
+        is_a.is_floating,
+        is_a.is_boolean,
+    )
     return any(test(kind) for test in tests)
 
 
 def _read_txt(path: Path) -> Iterator[Row]:
-    """TinyStories' stories end with <|endoftext|>; in any other file every line that is not blank is a text."""
+    """TinyStories' stories end with <|endoftext|>; in any other file every line that is not
+    blank is a text.
+    """
     try:
         with path.open("rb") as file:
             mark = _END_OF_TEXT if _END_OF_TEXT in file.read(_BLOCK_BYTES) else b"\n"
@@ -175,7 +223,11 @@ def _read_txt(path: Path) -> Iterator[Row]:
 
 
 def _texts(path: Path, file: BinaryIO, mark: bytes) -> Iterator[Row]:
-    at, line, rest = 0, 1, b""  # `rest` has not been given out yet, `at` and `line` are where it starts
+    at, line, rest = (
+        0,
+        1,
+        b"",
+    )  # `rest` has not been given out yet, `at` and `line` are where it starts
     while True:
         block = file.read(_BLOCK_BYTES)
         *pieces, rest = (rest + block).split(mark)
@@ -227,7 +279,9 @@ def _lines(path: Path) -> Iterator[str]:
 
 def _text(path: Path) -> str:
     try:
-        text = path.read_bytes().decode()  # at once: a file decoded in blocks would name a byte of its block
+        text = (
+            path.read_bytes().decode()
+        )  # at once: a file decoded in blocks would name a byte of its block
     except UnicodeDecodeError as error:
         raise malformed(path.name, f"byte {error.start}", "not UTF-8", "UTF-8 text") from None
     except OSError as error:

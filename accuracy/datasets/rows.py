@@ -1,4 +1,6 @@
-"""One row of a table and where it stands: whatever is asked of it comes back checked, or as a complaint with the place."""
+"""One row of a table and where it stands: whatever is asked of it comes back checked, or as a
+complaint with the place.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ class Row:
             raise self._wrong(column, value, fine)
         for item in value:
             if type(item) is not int or not 0 <= item < 2**31:
-                raise self.complain(column, f"{item}"[:20] if type(item) is int else type(item).__name__, fine)
+                raise self.complain(
+                    column, f"{item}"[:20] if type(item) is int else type(item).__name__, fine
+                )
         return tuple(value) or None
 
     def label(self, column: str) -> str:
@@ -76,7 +80,9 @@ class Row:
 
     def _cell(self, column: str, todo: str = "Pass --prompt-column or --reference-column.") -> Any:
         if column not in self.cells:
-            raise unknown(f"dataset {self.file}, {self.where}: column", column, map(str, self.cells), todo)
+            raise unknown(
+                f"dataset {self.file}, {self.where}: column", column, map(str, self.cells), todo
+            )
         return self.cells[column]
 
     def _whole(self, column: str, value: str) -> str:
@@ -90,7 +96,9 @@ class Row:
         if isinstance(value, str) and not value.strip():
             return self.complain(column, "an empty text", fine)
         names = {type(None): "nothing", object: "something that is not text"}
-        return self.complain(column, names.get(type(value), f"a value of type {type(value).__name__}"), fine)
+        return self.complain(
+            column, names.get(type(value), f"a value of type {type(value).__name__}"), fine
+        )
 
 
 def malformed(file: str, where: str, found: str, fine: str) -> BadInput:

@@ -1,19 +1,26 @@
-"""`make bench`: the harness beside its peers, in one run, on this machine. Every figure is a median, every claim a ratio.
+"""`make bench`: the harness beside its peers, in one run, on this machine. Every figure is a
+median, every claim a ratio.
 
-    driver    against the official LoadGen (wheel mlcommons-loadgen), a null SUT in both, each case in a process of its own,
-              ours and theirs in turn
+    driver    against the official LoadGen (wheel mlcommons-loadgen), a null SUT in both, each case
+              in a process of its own, ours and theirs in turn
     channel   round trips between driver and SUT process
     schedule  making a million server queries, against the same generator as a plain Python loop
-    memory    bytes that the recorder keeps per sample and per token; a million samples written, read and summarised
+    memory    bytes that the recorder keeps per sample and per token; a million samples written,
+              read and summarised
     logs      LoadGen's three log files of a million samples of eight tokens
-    engine    the 135M model behind the harness (process, channel, driver) against the same engine called bare
-    rouge     ROUGE of 220-word answers against the package rouge-score, the same pairs, every figure equal
-    scoring   losses of given texts against the bare forward pass and lm-eval (`LM_EVAL=FOLDER` says where that is)
-    generation  the engine against transformers' generate and generate_batch, at 1, 8 and 32 requests at once
+    engine    the 135M model behind the harness (process, channel, driver) against the same engine
+              called bare
+    rouge     ROUGE of 220-word answers against the package rouge-score, the same pairs, every
+              figure equal
+    scoring   losses of given texts against the bare forward pass and lm-eval (`LM_EVAL=FOLDER` says
+              where that is)
+    generation  the engine against transformers' generate and generate_batch, at 1, 8 and 32
+                requests at once
     vllm      the engine against vLLM, which has a virtual environment of its own: `make bench-vllm`
 
-`python -m tests.bench driver memory` runs some of them, without a name all but vllm; `--quick` makes generation and vllm
-a matter of a minute, for trying them out. Exit code 1 if a target is missed.
+`python -m tests.bench driver memory` runs some of them, without a name all but vllm; `--quick`
+makes generation and vllm a matter of a minute, for trying them out. Exit code 1 if a target is
+missed.
 """
 
 from __future__ import annotations
@@ -43,22 +50,53 @@ from tests.bench.rows import Row, compared
 
 ROUNDS = 5
 T = TypeVar("T")
-LADDER = (150_000, 200_000, 250_000, 300_000, 350_000, 400_000, 450_000, 500_000, 550_000, 600_000, 700_000, 800_000)
+LADDER = (
+    150_000,
+    200_000,
+    250_000,
+    300_000,
+    350_000,
+    400_000,
+    450_000,
+    500_000,
+    550_000,
+    600_000,
+    700_000,
+    800_000,
+)
 
 
 def driver() -> Iterable[Row]:
     ours, theirs = _in_turn("single-stream", 0, 2.0, "rate")
-    yield compared("single-stream, queries/s", ours, theirs, ours / theirs, "at least 2x", ours >= 2 * theirs, "{:,.0f}")
+    yield compared(
+        "single-stream, queries/s",
+        ours,
+        theirs,
+        ours / theirs,
+        "at least 2x",
+        ours >= 2 * theirs,
+        "{:,.0f}",
+    )
     long = figures("driver_peer", "single-stream", 0, 2.0)["rate_long"]
-    yield compared("  the same over 800,000 queries", long, theirs, long / theirs, "", True, "{:,.0f}")
+    yield compared(
+        "  the same over 800,000 queries", long, theirs, long / theirs, "", True, "{:,.0f}"
+    )
     ours, theirs = _highest_held("driver_peer"), _highest_held("loadgen_peer")
     yield compared(
-        "server, highest rate held at 99 %", ours, theirs, ours / theirs, "at least 1.3x", ours >= 1.3 * theirs, "{:,.0f}"
+        "server, highest rate held at 99 %",
+        ours,
+        theirs,
+        ours / theirs,
+        "at least 1.3x",
+        ours >= 1.3 * theirs,
+        "{:,.0f}",
     )
     for qps in (1_000, 10_000):
         ours, theirs = _in_turn("server", qps, 3.0, "latency_p50_us")
         what = f"server at {qps:,}/s, p50 from due to done, us"
-        yield compared(what, ours, theirs, ours / theirs, "at most 0.5x", ours <= 0.5 * theirs, "{:.1f}")
+        yield compared(
+            what, ours, theirs, ours / theirs, "at most 0.5x", ours <= 0.5 * theirs, "{:.1f}"
+        )
 
 
 def channel() -> Iterable[Row]:
@@ -78,7 +116,13 @@ def channel() -> Iterable[Row]:
         sut.close()
     rate, bare = statistics.median(rates), _bare_pipe()
     yield compared(
-        "channel, single-stream round trips/s", rate, bare, rate / bare, "at least 15,000/s", rate >= 15_000, "{:,.0f}"
+        "channel, single-stream round trips/s",
+        rate,
+        bare,
+        rate / bare,
+        "at least 15,000/s",
+        rate >= 15_000,
+        "{:,.0f}",
     )
     yield Row("channel, median round trip of a ping, us", f"{trip_us:.1f}", "", "", "", True)
 
@@ -88,10 +132,19 @@ def memory() -> Iterable[Row]:
     short, long = _kept_bytes(n, 10) / n, _kept_bytes(n, 110) / n
     per_token = (long - short) / 100
     per_sample = short - 10 * per_token
-    yield Row("bytes kept per sample", f"{per_sample:.0f}", "", "", "at most 200", per_sample <= 200)
+    yield Row(
+        "bytes kept per sample", f"{per_sample:.0f}", "", "", "at most 200", per_sample <= 200
+    )
     yield Row("bytes kept per token", f"{per_token:.2f}", "", "", "at most 8", per_token <= 8)
     seconds = _million()
-    yield Row("a million samples written, read, summarised, s", f"{seconds:.1f}", "", "", "under 10", seconds < 10)
+    yield Row(
+        "a million samples written, read, summarised, s",
+        f"{seconds:.1f}",
+        "",
+        "",
+        "under 10",
+        seconds < 10,
+    )
 
 
 def schedule() -> Iterable[Row]:
@@ -103,10 +156,19 @@ def schedule() -> Iterable[Row]:
         start = time.perf_counter()
         slow = _plain_schedule()
         plain.append(time.perf_counter() - start)
-    assert (fast.indices.ravel().tolist(), fast.offsets_ns.tolist()) == slow, "both must be LoadGen's"
+    assert (
+        fast.indices.ravel().tolist(),
+        fast.offsets_ns.tolist(),
+    ) == slow, "both must be LoadGen's"
     a, b = statistics.median(ours), statistics.median(plain)
     yield compared(
-        "a million server queries scheduled, s: ours, plain loop", a, b, a / b, "at most 0.2x", a <= 0.2 * b, "{:.3f}"
+        "a million server queries scheduled, s: ours, plain loop",
+        a,
+        b,
+        a / b,
+        "at most 0.2x",
+        a <= 0.2 * b,
+        "{:.3f}",
     )
 
 
@@ -125,10 +187,21 @@ def logs() -> Iterable[Row]:
     total_s, pages_mb = results_s + pages_s + all_s + write_s, sum(map(len, pages.values())) / 1e6
     yield Row("logs of a million samples: results, s", f"{results_s:.2f}", "", "", "", True)
     yield Row(f"  detail and summary ({pages_mb:.1f} MB), s", f"{pages_s:.3f}", "", "", "", True)
-    yield Row(f"  answers, 5 % logged ({len(some) / 1e6:.0f} MB), s", f"{some_s:.2f}", "", "", "", True)
-    yield Row(f"  answers, all logged ({len(every) / 1e6:.0f} MB), s", f"{all_s:.2f}", "", "", "", True)
+    yield Row(
+        f"  answers, 5 % logged ({len(some) / 1e6:.0f} MB), s", f"{some_s:.2f}", "", "", "", True
+    )
+    yield Row(
+        f"  answers, all logged ({len(every) / 1e6:.0f} MB), s", f"{all_s:.2f}", "", "", "", True
+    )
     yield Row("  writing the three files, all logged, s", f"{write_s:.2f}", "", "", "", True)
-    yield Row("  log writing time per million samples, s", f"{total_s:.1f}", "", "", "under 6", total_s < 6)
+    yield Row(
+        "  log writing time per million samples, s",
+        f"{total_s:.1f}",
+        "",
+        "",
+        "under 6",
+        total_s < 6,
+    )
 
 
 def engine() -> Iterable[Row]:
@@ -139,7 +212,8 @@ def engine() -> Iterable[Row]:
     ratio = statistics.median(s / b for s, b in zip(served, bare, strict=True))
     yield compared(
         "SmolLM2-135M, offline, bf16, tokens/s: served against bare",
-        statistics.median(served), statistics.median(bare), ratio, "at least 0.98x", ratio >= 0.98, "{:.1f}",
+        statistics.median(served), statistics.median(bare), ratio, "at least 0.98x", ratio >= 0.98,
+        "{:.1f}",
     )  # fmt: skip
 
 
@@ -155,7 +229,10 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "generation": generation.rows,
     "vllm": generation.vllm_rows,
 }
-QUICK = {"generation": partial(generation.rows, generation.QUICK), "vllm": partial(generation.vllm_rows, generation.QUICK)}
+QUICK = {
+    "generation": partial(generation.rows, generation.QUICK),
+    "vllm": partial(generation.vllm_rows, generation.QUICK),
+}
 ON_REQUEST = {"vllm"}
 
 
@@ -163,7 +240,9 @@ def main() -> int:
     arguments = [word for word in sys.argv[1:] if word != "--quick"]
     parts = PARTS | (QUICK if "--quick" in sys.argv else {})
     console = Console()
-    table = Table(title="Touchstone beside its peers", title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title="Touchstone beside its peers", title_justify="left", box=None, pad_edge=False
+    )
     for column in ("", "what", "ours", "peer", "ratio", "target"):
         table.add_column(column, justify="left" if column in ("", "what", "target") else "right")
     missed, notes = 0, []
@@ -171,7 +250,11 @@ def main() -> int:
         with console.status(f"measuring: {name}"):
             for row in parts[name]():
                 if not console.is_terminal:  # minutes of work: what is known is said at once
-                    print(row if isinstance(row, str) else "  ".join(row[:5]), file=sys.stderr, flush=True)
+                    print(
+                        row if isinstance(row, str) else "  ".join(row[:5]),
+                        file=sys.stderr,
+                        flush=True,
+                    )
                 if isinstance(row, str):
                     notes.append(row)
                     continue
@@ -181,7 +264,8 @@ def main() -> int:
     for note in notes:
         console.print(note, soft_wrap=True)
     console.print(
-        f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.2f} at the end; medians of up to {ROUNDS} rounds"
+        f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.2f} at the end; medians of up"
+        f" to {ROUNDS} rounds"
     )
     return 1 if missed else 0
 
@@ -207,7 +291,9 @@ def _highest_held(module: str) -> float:
 
 
 def _bare_pipe(trips: int = 20_000) -> float:
-    """Round trips a second of twenty bytes over two pipes between two processes: the floor under any channel."""
+    """Round trips a second of twenty bytes over two pipes between two processes: the floor under
+    any channel.
+    """
     there, here_w = os.pipe()
     here, there_w = os.pipe()
     pid = os.fork()
@@ -281,14 +367,16 @@ def _our_schedule() -> Any:
     from scenarios.server import Server
 
     settings = replace(
-        IDLE_SETTINGS, scenario="server", seeds=SEEDS["v6.1"], num_samples=LIBRARY, performance_samples=LIBRARY,
-        target_qps=QPS, min_queries=QUERIES,
+        IDLE_SETTINGS, scenario="server", seeds=SEEDS["v6.1"], num_samples=LIBRARY,
+        performance_samples=LIBRARY, target_qps=QPS, min_queries=QUERIES,
     )  # fmt: skip
     return Server().schedule(settings)
 
 
 def _plain_schedule() -> tuple[list[int], list[int]]:
-    """The same by the book: one draw at a time, with Python's own mt19937 (seeded as C++ seeds it)."""
+    """The same by the book: one draw at a time, with Python's own mt19937 (seeded as C++ seeds
+    it).
+    """
     from harness.profiles import SEEDS
 
     def stream(seed: int) -> Callable[[], int]:
@@ -335,7 +423,9 @@ def _plain_schedule() -> tuple[list[int], list[int]]:
 
 
 def _million_answers() -> tuple[Any, Any, Any]:
-    """A server run of a million samples of eight tokens, made from thin air: (log, settings, header of its logs)."""
+    """A server run of a million samples of eight tokens, made from thin air: (log, settings, header
+    of its logs).
+    """
     from harness.doctor import IDLE_SETTINGS
     from harness.types import RunLog
     from reports.mlperf_logs import Header
@@ -347,26 +437,33 @@ def _million_answers() -> tuple[Any, Any, Any]:
     done_ns = first_ns + draw.integers(10_000_000, 100_000_000, n)
     each, starts = np.arange(n, dtype=np.int32), np.arange(0, n * tokens + 1, tokens)
     log = RunLog(
-        query_id=each, index=each % LIBRARY, due_ns=due_ns, issued_ns=due_ns + 1_000, first_ns=first_ns, done_ns=done_ns,
-        first_token=ids[::tokens].copy(), reported_tokens=np.full(n, -1, np.int32), finish=np.ones(n, np.int8),
-        token_start=starts, token_ids=ids, stamp_start=np.zeros(n + 1, np.int64), stamp_ns=np.empty(0, np.int64),
+        query_id=each, index=each % LIBRARY, due_ns=due_ns, issued_ns=due_ns + 1_000,
+        first_ns=first_ns, done_ns=done_ns, first_token=ids[::tokens].copy(),
+        reported_tokens=np.full(n, -1, np.int32), finish=np.ones(n, np.int8), token_start=starts,
+        token_ids=ids, stamp_start=np.zeros(n + 1, np.int64), stamp_ns=np.empty(0, np.int64),
         completion_order=np.argsort(done_ns).astype(np.int32),
     )  # fmt: skip
     settings = replace(
-        IDLE_SETTINGS, scenario="server", num_samples=LIBRARY, performance_samples=LIBRARY, target_qps=2_000.0,
-        min_queries=n, use_tokens=True, percentile=0.99,
+        IDLE_SETTINGS, scenario="server", num_samples=LIBRARY, performance_samples=LIBRARY,
+        target_qps=2_000.0, min_queries=n, use_tokens=True, percentile=0.99,
     )  # fmt: skip
-    header = Header("bench", "touchstone", "bench", "bench", LIBRARY, LIBRARY, "2026-11-20T10:00:00+00:00")
+    header = Header(
+        "bench", "touchstone", "bench", "bench", LIBRARY, LIBRARY, "2026-11-20T10:00:00+00:00"
+    )
     return log, settings, header
 
 
 def _pages(header: Any, settings: Any, found: Any, log: Any) -> dict[str, str]:
-    """The detail log and the summary. (The schedule, which is made again for them, has a row of its own.)"""
+    """The detail log and the summary. (The schedule, which is made again for them, has a row of its
+    own.)
+    """
     from reports import mlperf_logs
     from scenarios import loadgen_settings as names
 
     sets = [names.GeneratedSet(list(range(LIBRARY)), len(log), 1, int(log.due_ns[-1]))]
-    said = mlperf_logs.Settings(names.requested(settings), names.effective_lines(settings), names.parameters(settings))
+    said = mlperf_logs.Settings(
+        names.requested(settings), names.effective_lines(settings), names.parameters(settings)
+    )
     return {
         mlperf_logs.DETAIL: mlperf_logs.detail(header, said, sets, found, log),
         mlperf_logs.SUMMARY: mlperf_logs.summary(header, said, found),
@@ -378,7 +475,9 @@ def _answers(log: Any, settings: Any) -> str:
     from reports import mlperf_logs
     from scenarios import accuracy_log
 
-    return mlperf_logs.accuracy(log, accuracy_log.logged_samples(log, settings).tolist(), True, True)
+    return mlperf_logs.accuracy(
+        log, accuracy_log.logged_samples(log, settings).tolist(), True, True
+    )
 
 
 def _timed(work: Callable[[], T]) -> tuple[float, T]:

@@ -1,8 +1,9 @@
-"""A peer of the generation benchmarks answers work over its own stdin and stdout, one line of JSON each way.
+"""A peer of the generation benchmarks answers work over its own stdin and stdout, one line of JSON
+each way.
 
-Standard library only: peers with a virtual environment of their own import this, too. What a library prints to stdout goes
-to stderr instead, so a peer imports its library in `load`. The first line says that the model is loaded; the seconds are
-the peer's, without the channel.
+Standard library only: peers with a virtual environment of their own import this, too. What a
+library prints to stdout goes to stderr instead, so a peer imports its library in `load`. The first
+line says that the model is loaded; the seconds are the peer's, without the channel.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import Any, NamedTuple, TextIO
 
 
 class Work(NamedTuple):
-    """Request i asks `texts[i]` (token ids: `prompts[i]`, chat template included) for exactly `new_tokens[i]` tokens."""
+    """Request i asks `texts[i]` (token ids: `prompts[i]`, chat template included) for exactly
+    `new_tokens[i]` tokens.
+    """
 
     texts: Sequence[str]
     prompts: Sequence[Sequence[int]]
@@ -41,7 +44,9 @@ def serve(load: Callable[[], tuple[Answer, dict[str, Any]]]) -> None:
     for line in sys.stdin:
         work = Work(*json.loads(line))
         answers = answer(work)
-        assert [len(ids) for ids in answers.ids] == list(work.new_tokens), "every answer has the length that was asked for"
+        assert [len(ids) for ids in answers.ids] == list(work.new_tokens), (
+            "every answer has the length that was asked for"
+        )
         print(json.dumps(answers), file=out, flush=True)
 
 

@@ -1,7 +1,8 @@
-"""Our driver with a null SUT, in a process of its own like its peer: `python -m tests.bench.driver_peer server 1000 3`.
+"""Our driver with a null SUT, in a process of its own like its peer: `python -m
+tests.bench.driver_peer server 1000 3`.
 
-Like LoadGen, the driver makes queries before the clock starts, up to `AHEAD` of them: `rate` is that of runs of this length.
-`rate_long` is that of a run in which most queries are made on the way.
+Like LoadGen, the driver makes queries before the clock starts, up to `AHEAD` of them: `rate` is
+that of runs of this length. `rate_long` is that of a run in which most queries are made on the way.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ def measure(scenario: str, qps: float, seconds: float) -> dict[str, float]:
     clock = RealClock()
     if scenario != "server":
         runs = [_rate(single_stream(clock, Null(clock), AHEAD)) for _ in range(int(5 * seconds))]
-        return {"rate": median(runs), "rate_long": _rate(single_stream(clock, Null(clock), int(400_000 * seconds)))}
+        return {
+            "rate": median(runs),
+            "rate_long": _rate(single_stream(clock, Null(clock), int(400_000 * seconds))),
+        }
     log = server(clock, Null(clock), qps, int(qps * seconds))
     due_s, done_s = float(log.due_ns[-1]) / 1e9, float(log.done_ns[-1]) / 1e9
     return {

@@ -1,4 +1,5 @@
-"""The same engine, bare or served: `python -m tests.bench.engine_peer bare|served` prints tokens per second.
+"""The same engine, bare or served: `python -m tests.bench.engine_peer bare|served` prints tokens
+per second.
 
 bare      Engine.step in a loop, events thrown away: no driver, no stamps, no process border
 served    the harness's offline scenario: child process, channel, driver, recorder, telemetry
@@ -76,8 +77,9 @@ def served() -> float:
 
     with tempfile.TemporaryDirectory() as scratch:
         flags = {
-            "scenario": "offline", "variant": "bf16", "max_new_tokens": NEW_TOKENS, "min_queries": QUESTIONS,
-            "target_qps": 1.0, "warmup": QUESTIONS, "output_dir": Path(scratch),
+            "scenario": "offline", "variant": "bf16", "max_new_tokens": NEW_TOKENS,
+            "min_queries": QUESTIONS, "target_qps": 1.0, "warmup": QUESTIONS,
+            "output_dir": Path(scratch),
         }  # fmt: skip
         with Run(load_config(flags), lambda text: None, progress=False) as run:
             result = run.execute()

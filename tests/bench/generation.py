@@ -1,13 +1,17 @@
-"""Our engine beside those that people use: tokens per second at 1, 8 and 32 concurrent requests, same work, same threads.
+"""Our engine beside those that people use: tokens per second at 1, 8 and 32 concurrent requests,
+same work, same threads.
 
-    equal     as many requests as slots, 64 new tokens each: what a static batch is best at (generate_batch: 32, bf16 only)
-    mixed     (bf16) four requests per slot, 8 to 128 new tokens in random order. A static batch runs to its longest member;
-              in flight a slot is filled again at once, until nobody waits. That drain is part of the figure: with four
-              requests per slot it costs about a tenth, and no scheduler avoids it
+    equal     as many requests as slots, 64 new tokens each: what a static batch is best at
+              (generate_batch: 32, bf16 only)
+    mixed     (bf16) four requests per slot, 8 to 128 new tokens in random order. A static batch
+              runs to its longest member; in flight a slot is filled again at once, until nobody
+              waits. That drain is part of the figure: with four requests per slot it costs about a
+              tenth, and no scheduler avoids it
     served    the harness's server scenario at 70 % of what its offline scenario reached
 
-Each engine has a process of its own and loads once; they work in turn (A B A B) and every ratio is the median of the ratios
-of the rounds, so a slow minute of the machine hits both. The prompts, and the number of tokens of each answer, are the same.
+Each engine has a process of its own and loads once; they work in turn (A B A B) and every ratio is
+the median of the ratios of the rounds, so a slow minute of the machine hits both. The prompts, and
+the number of tokens of each answer, are the same.
 """
 
 from __future__ import annotations
@@ -28,13 +32,18 @@ DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
 VLLM_VENV = ROOT / ".venv-vllm"
 VLLM_SETTINGS = {
     "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process: with a front end beside it, it had half the speed on two cores
-    "LD_PRELOAD": str(VLLM_VENV / "lib" / "libiomp5.so"),  # the OpenMP library that it recommends and installs
+    # one process: with a front end beside it, it had half the speed on two cores
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "LD_PRELOAD": str(
+        VLLM_VENV / "lib" / "libiomp5.so"
+    ),  # the OpenMP library that it recommends and installs
 }
 
 
 class Size(NamedTuple):
-    """How much work. A case is measured `rounds` times, fewer once `budget_s` is spent, but once at least."""
+    """How much work. A case is measured `rounds` times, fewer once `budget_s` is spent, but once at
+    least.
+    """
 
     variants: Sequence[str]
     slots: Sequence[int]
@@ -58,20 +67,30 @@ def rows(size: Size = FULL) -> Iterator[Row | str]:
         questions = Questions(path)
         for variant in size.variants:
             for slots in size.slots:
-                yield from _beside_transformers(Case(path, questions, variant, slots, size), bytes_per_s)
+                yield from _beside_transformers(
+                    Case(path, questions, variant, slots, size), bytes_per_s
+                )
         yield _served(figures("server_peer", path, "bf16", size.served_queries, SERVED_TOKENS))
-    yield f"generation: x8 is 8 requests at once; {thread_settings()} for all; {time.perf_counter() - start:.0f} s"
+    yield (
+        f"generation: x8 is 8 requests at once; {thread_settings()} for all;"
+        f" {time.perf_counter() - start:.0f} s"
+    )
 
 
 def vllm_rows(size: Size = FULL) -> Iterator[Row | str]:
     if not (VLLM_VENV / "bin" / "python").exists():
-        yield "vllm: skipped, it has no virtual environment of its own here; make bench-vllm sets one up (3.4 GB)"
+        yield (
+            "vllm: skipped, it has no virtual environment of its own here; make bench-vllm sets one"
+            " up (3.4 GB)"
+        )
         return
     with endless() as path:
         questions = Questions(path)
         for slots in size.slots:
             yield from _beside_vllm(Case(path, questions, "bf16", slots, size))
-    shown = " ".join(f"{name}={value.replace(f'{ROOT}/', '')}" for name, value in VLLM_SETTINGS.items())
+    shown = " ".join(
+        f"{name}={value.replace(f'{ROOT}/', '')}" for name, value in VLLM_SETTINGS.items()
+    )
     yield f"vllm: {thread_settings()} for both, for vLLM also {shown}"
 
 
@@ -92,7 +111,9 @@ class Case(NamedTuple):
 
     @property
     def mixed(self) -> Work:
-        return self.questions.mixed(self.slots * self.size.requests_per_slot, *self.size.mixed_tokens)
+        return self.questions.mixed(
+            self.slots * self.size.requests_per_slot, *self.size.mixed_tokens
+        )
 
     def ours(self) -> Peer:
         return Peer("ours_peer", self.path, self.variant, self.slots)
@@ -102,7 +123,14 @@ class Case(NamedTuple):
 
     def vllm(self) -> Peer:
         python = str(VLLM_VENV / "bin" / "python")
-        return Peer("vllm_peer", self.path, DTYPES[self.variant], self.slots, python=python, env=VLLM_SETTINGS)
+        return Peer(
+            "vllm_peer",
+            self.path,
+            DTYPES[self.variant],
+            self.slots,
+            python=python,
+            env=VLLM_SETTINGS,
+        )
 
 
 def _beside_transformers(case: Case, bytes_per_s: float) -> Iterator[Row]:
@@ -166,7 +194,12 @@ def _in_turn(size: Size, *cases: tuple[Peer, Work]) -> Measured:
     rounds: list[list[float]] = []
     while not rounds or (len(rounds) < size.rounds and time.perf_counter() - start < size.budget_s):
         answers = [_after_a_pause(peer, work) for peer, work in cases]
-        rounds.append([sum(work.new_tokens) / done.seconds for (_, work), done in zip(cases, answers, strict=True)])
+        rounds.append(
+            [
+                sum(work.new_tokens) / done.seconds
+                for (_, work), done in zip(cases, answers, strict=True)
+            ]
+        )
     return Measured(rounds, answers)
 
 
@@ -181,7 +214,9 @@ def _first_tokens(work: Work) -> Work:
     return work._replace(new_tokens=[2] * len(work.new_tokens))
 
 
-def _row(what: str, measured: Measured, target: float, peer: int = 1, moonshot: bool = False) -> Row:
+def _row(
+    what: str, measured: Measured, target: float, peer: int = 1, moonshot: bool = False
+) -> Row:
     ratio = measured.ratio(peer)
     aim = f"{target:.1f}x: moonshot" if moonshot else f"at least {target:.1f}x"
     met = moonshot or ratio >= target
@@ -189,7 +224,9 @@ def _row(what: str, measured: Measured, target: float, peer: int = 1, moonshot: 
 
 
 def _same_answers(measured: Measured) -> Row:
-    """For the reader: both are greedy. Left padding moves fp32's last bits, which may turn a near tie."""
+    """For the reader: both are greedy. Left padding moves fp32's last bits, which may turn a near
+    tie.
+    """
     ours, theirs = (answers.ids for answers in measured.answers)
     same = sum(a == b for a, b in zip(ours, theirs, strict=True))
     return Row("  same answers, token for token", f"{same} of {len(ours)}", "", "", "", True)

@@ -1,7 +1,8 @@
-"""The official LoadGen with a null SUT: `python -m tests.bench.loadgen_peer single-stream 0 3` prints one JSON object.
+"""The official LoadGen with a null SUT: `python -m tests.bench.loadgen_peer single-stream 0 3`
+prints one JSON object.
 
-A process of its own per case: the wheel keeps process-wide state. The SUT completes every sample in its issue callback, as
-ours does.
+A process of its own per case: the wheel keeps process-wide state. The SUT completes every sample in
+its issue callback, as ours does.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Our engine through its door: `python -m tests.bench.ours_peer MODEL VARIANT SLOTS`, one LocalModel in this process.
+"""Our engine through its door: `python -m tests.bench.ours_peer MODEL VARIANT SLOTS`, one
+LocalModel in this process.
 
-All requests are issued at once; the engine decides who joins when. Tokenising (`load`) is not timed, as in a run.
+All requests are issued at once; the engine decides who joins when. Tokenising (`load`) is not
+timed, as in a run.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ def load(path: str, variant: str, slots: int) -> tuple[Answer, dict[str, Any]]:
     def answer(work: Work) -> Answers:
         requests = range(len(work.texts))
         sink = Kept(len(requests))
-        sut.load([Sample(i, work.texts[i], max_new_tokens=work.new_tokens[i]) for i in requests], sink)
+        sut.load(
+            [Sample(i, work.texts[i], max_new_tokens=work.new_tokens[i]) for i in requests], sink
+        )
 
         def run() -> list[list[int]]:
             sut.issue(Query(0, [QuerySample(i, i) for i in requests], At(0)))

@@ -1,6 +1,8 @@
-"""A peer is an engine in a process of its own: it loads once and answers work; the others sleep meanwhile.
+"""A peer is an engine in a process of its own: it loads once and answers work; the others sleep
+meanwhile.
 
-`Peer("ours_peer", path, "bf16", 8)(work)` gives Answers. All peers get the same thread settings (`sut.threads`).
+`Peer("ours_peer", path, "bf16", 8)(work)` gives Answers. All peers get the same thread settings
+(`sut.threads`).
 """
 
 from __future__ import annotations
@@ -20,7 +22,11 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def thread_settings() -> str:
-    return " ".join(f"{name}={value}" for name, value in threads.environment().items() if name.startswith(("OMP", "GOMP")))
+    return " ".join(
+        f"{name}={value}"
+        for name, value in threads.environment().items()
+        if name.startswith(("OMP", "GOMP"))
+    )
 
 
 def figures(module: str, *arguments: object) -> dict[str, Any]:
@@ -37,7 +43,11 @@ class Peer:
     """`python` and `env` are for a peer that lives in another virtual environment."""
 
     def __init__(
-        self, module: str, *arguments: object, python: str = sys.executable, env: dict[str, str] | None = None
+        self,
+        module: str,
+        *arguments: object,
+        python: str = sys.executable,
+        env: dict[str, str] | None = None,
     ) -> None:
         self._module, self._log = module, tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed in __exit__)
         self._process = subprocess.Popen(
@@ -69,7 +79,9 @@ class Peer:
         if line := self._process.stdout.readline():
             return json.loads(line)
         self._log.seek(0)
-        raise RuntimeError(f"{self._module} ended early; the last it said:\n{self._log.read()[-2000:]}")
+        raise RuntimeError(
+            f"{self._module} ended early; the last it said:\n{self._log.read()[-2000:]}"
+        )
 
 
 def _env() -> dict[str, str]:

@@ -1,7 +1,9 @@
-"""The same questions for every engine: the embedded qa, in one fixed random order, answers of exactly the asked length.
+"""The same questions for every engine: the embedded qa, in one fixed random order, answers of
+exactly the asked length.
 
-Answers must not end early, or the engines would do different work. Ours has no switch for that, and needs none: `endless`
-is the same model with an EOS that it never says (weights and tokenizer are links).
+Answers must not end early, or the engines would do different work. Ours has no switch for that, and
+needs none: `endless` is the same model with an EOS that it never says (weights and tokenizer are
+links).
 """
 
 from __future__ import annotations
@@ -41,12 +43,16 @@ class Questions:
 
     def _work(self, new_tokens: Sequence[int]) -> Work:
         texts = self._texts[: len(new_tokens)]
-        assert len(texts) == len(new_tokens), "no question twice: an engine may keep what it has seen"
+        assert len(texts) == len(new_tokens), (
+            "no question twice: an engine may keep what it has seen"
+        )
         return Work(texts, [self._ids(text) for text in texts], new_tokens)
 
     def _ids(self, text: str) -> list[int]:
         turns = [{"role": "user", "content": text}]
-        prompt = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+        prompt = self._tokenizer.apply_chat_template(
+            turns, add_generation_prompt=True, tokenize=False
+        )
         ids: list[int] = self._tokenizer(prompt, add_special_tokens=False)["input_ids"]
         return ids
 
@@ -67,7 +73,9 @@ def endless(name: str = MODEL) -> Iterator[Path]:
         folder.mkdir()
         for file in Path(resolve(name, print).path).iterdir():
             if file.name.endswith("config.json"):
-                (folder / file.name).write_text(json.dumps(_never_ending(json.loads(file.read_text()))))
+                (folder / file.name).write_text(
+                    json.dumps(_never_ending(json.loads(file.read_text())))
+                )
             else:
                 (folder / file.name).symlink_to(file)
         yield folder

@@ -1,8 +1,10 @@
-"""ROUGE beside the package that defines it: the same pairs in one run, one core, in turn; every F-measure must be equal.
+"""ROUGE beside the package that defines it: the same pairs in one run, one core, in turn; every
+F-measure must be equal.
 
-The pairs are drawn: a reference of about 220 words is made of sentences of the embedded answers; its candidate has another
-order of sentences, a fifth of them strangers, and nearly half of the words replaced. The package gets its sentences split;
-ours splits them as well. Our stems are known after the first round, as they are after the first hundreds of a long run.
+The pairs are drawn: a reference of about 220 words is made of sentences of the embedded answers;
+its candidate has another order of sentences, a fifth of them strangers, and nearly half of the
+words replaced. The package gets its sentences split; ours splits them as well. Our stems are known
+after the first round, as they are after the first hundreds of a long run.
 """
 
 from __future__ import annotations
@@ -27,7 +29,10 @@ def rows() -> Iterator[Row]:
     from accuracy.rouge import KINDS, Prepared, by_sentence, scores
 
     texts, references = zip(*drawn(PAIRS, WORDS), strict=True)
-    lines = [(by_sentence(reference), by_sentence(text)) for text, reference in zip(texts, references, strict=True)]
+    lines = [
+        (by_sentence(reference), by_sentence(text))
+        for text, reference in zip(texts, references, strict=True)
+    ]
     scorer = RougeScorer(list(KINDS), use_stemmer=True)
     prepared = [Prepared(reference) for reference in references]
 
@@ -46,10 +51,24 @@ def rows() -> Iterator[Row]:
     rate, again, peer = PAIRS / min(ours_s), PAIRS / min(again_s), PAIRS / min(theirs_s)
     words = sum(len(text.split()) for text in (*texts, *references)) / (2 * PAIRS)
     yield compared(
-        f"ROUGE, pairs of {words:.0f} words/s", rate, peer, rate / peer, "at least 20x", rate >= 20 * peer, "{:,.0f}"
+        f"ROUGE, pairs of {words:.0f} words/s",
+        rate,
+        peer,
+        rate / peer,
+        "at least 20x",
+        rate >= 20 * peer,
+        "{:,.0f}",
     )
     yield compared("  the references prepared", again, peer, again / peer, "", True, "{:,.0f}")
-    yield compared(f"  {OPENORCA:,} pairs, s", OPENORCA / rate, OPENORCA / peer, peer / rate, "", True, "{:,.0f}")
+    yield compared(
+        f"  {OPENORCA:,} pairs, s",
+        OPENORCA / rate,
+        OPENORCA / peer,
+        peer / rate,
+        "",
+        True,
+        "{:,.0f}",
+    )
 
 
 def drawn(pairs: int, words: int, seed: int = 1) -> list[tuple[str, str]]:
@@ -57,7 +76,11 @@ def drawn(pairs: int, words: int, seed: int = 1) -> list[tuple[str, str]]:
     from accuracy.datasets.files import load_dataset
     from accuracy.rouge_sentences import sentences
 
-    known = [sentence for sample in load_dataset("qa", 128).samples for sentence in sentences(sample.reference or "")]
+    known = [
+        sentence
+        for sample in load_dataset("qa", 128).samples
+        for sentence in sentences(sample.reference or "")
+    ]
     vocabulary = " ".join(known).split()
     draw = random.Random(seed)
 
@@ -69,7 +92,10 @@ def drawn(pairs: int, words: int, seed: int = 1) -> list[tuple[str, str]]:
 
     def rewritten(sentence: str) -> str:
         *some, last = (draw.choice(known) if draw.random() < 0.2 else sentence).split()
-        words = [*(word if draw.random() < 0.55 else draw.choice(vocabulary) for word in some), last]
+        words = [
+            *(word if draw.random() < 0.55 else draw.choice(vocabulary) for word in some),
+            last,
+        ]
         return " ".join([words[0].capitalize(), *words[1:]])
 
     made = []

@@ -14,5 +14,7 @@ class Row(NamedTuple):
     met: bool
 
 
-def compared(what: str, ours: float, peer: float, ratio: float, target: str, met: bool, form: str) -> Row:
+def compared(
+    what: str, ours: float, peer: float, ratio: float, target: str, met: bool, form: str
+) -> Row:
     return Row(what, form.format(ours), form.format(peer), f"{ratio:.2f}x", target, met)

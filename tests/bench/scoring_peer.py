@@ -1,11 +1,13 @@
-"""Teacher-forced scoring: `python -m tests.bench.scoring_peer ours|record|bare|lm_eval TEXTS DTYPE` prints its figures.
+"""Teacher-forced scoring: `python -m tests.bench.scoring_peer ours|record|bare|lm_eval TEXTS DTYPE`
+prints its figures.
 
 ours      `sut.scoring.token_scores`, a loss for every token
 record    `sut.distributions.record`: besides, the reference's distributions for KL
 bare      the same batches through the same model, all logits, nothing done with them
-lm_eval   loglikelihood_rolling of its `hf` model, in batches of 8: for these stories about as many tokens as ours hold
-All over the first TEXTS embedded stories with the 135M model, for all but lm-eval with its layers packed, as the harness
-runs it. Memory is the peak above what is resident before scoring.
+lm_eval   loglikelihood_rolling of its `hf` model, in batches of 8: for these stories about as many
+          tokens as ours hold
+All over the first TEXTS embedded stories with the 135M model, for all but lm-eval with its layers
+packed, as the harness runs it. Memory is the peak above what is resident before scoring.
 """
 
 from __future__ import annotations
@@ -32,7 +34,10 @@ def ours(model: Any, tokenizer: Any, texts: list[str]) -> Sums:
 def record(model: Any, tokenizer: Any, texts: list[str]) -> Sums:
     from sut.distributions import record
 
-    found = {i: float(kept.nll_nats.sum(dtype="float64")) for i, kept in record(model, _encoded(tokenizer, texts))}
+    found = {
+        i: float(kept.nll_nats.sum(dtype="float64"))
+        for i, kept in record(model, _encoded(tokenizer, texts))
+    }
     return [found[i] for i in range(len(texts))]
 
 
@@ -59,13 +64,21 @@ def lm_eval(model: Any, tokenizer: Any, texts: list[str]) -> Sums:
     return [-value for value in peer.loglikelihood_rolling(requests, disable_tqdm=True)]
 
 
-WAYS: dict[str, Callable[[Any, Any, list[str]], Sums]] = {"ours": ours, "record": record, "bare": bare, "lm_eval": lm_eval}
+WAYS: dict[str, Callable[[Any, Any, list[str]], Sums]] = {
+    "ours": ours,
+    "record": record,
+    "bare": bare,
+    "lm_eval": lm_eval,
+}
 
 
 def _encoded(tokenizer: Any, texts: list[str]) -> list[Any]:
     from sut.scoring import Text
 
-    return [Text([tokenizer.bos_token_id, *tokenizer(text, add_special_tokens=False)["input_ids"]]) for text in texts]
+    return [
+        Text([tokenizer.bos_token_id, *tokenizer(text, add_special_tokens=False)["input_ids"]])
+        for text in texts
+    ]
 
 
 def stories(count: int) -> list[str]:
@@ -86,7 +99,11 @@ def measured(way: str, count: int, dtype: str) -> dict[str, Any]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     path = resolve("smollm2-135m", lambda text: None).path
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype)).eval().requires_grad_(False)
+    model = (
+        AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
+        .eval()
+        .requires_grad_(False)
+    )
     tokenizer, texts = AutoTokenizer.from_pretrained(path), stories(count)
     tokens = sum(len(text.ids) - 1 for text in _encoded(tokenizer, texts))
     if way != "lm_eval":
@@ -95,7 +112,11 @@ def measured(way: str, count: int, dtype: str) -> dict[str, Any]:
     resident_bytes, start = peak.reset(), time.perf_counter()
     sums = WAYS[way](model, tokenizer, texts)
     seconds = time.perf_counter() - start
-    return {"tokens_per_s": tokens / seconds, "peak_bytes": peak.reached_bytes() - resident_bytes, "sums": sums}
+    return {
+        "tokens_per_s": tokens / seconds,
+        "peak_bytes": peak.reached_bytes() - resident_bytes,
+        "sums": sums,
+    }
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""How fast does this machine read memory? `python -m tests.bench.stream_peer` prints bytes per second, all threads.
+"""How fast does this machine read memory? `python -m tests.bench.stream_peer` prints bytes per
+second, all threads.
 
-Reads half a gigabyte, many times what the caches hold, in two ways (a sum, a matrix times a vector): the faster one counts.
+Reads half a gigabyte, many times what the caches hold, in two ways (a sum, a matrix times a
+vector): the faster one counts.
 """
 
 from __future__ import annotations
