@@ -106,10 +106,14 @@ class _Loop:
             else:
                 if issued >= min_queries and issued_ns >= min_end_ns:
                     return
+                if release.offset_ns is not None:
+                    self.sut.flush()
                 while recorder.open_queries >= release.below and not stop.requests:
                     pause(FAR_FUTURE_NS)
                 due_ns = recorder.gate_ns
                 now = now_ns()
+                if release.offset_ns is not None:  # the schedule goes on from here
+                    start_ns = due_ns - release.offset_ns
             if stop.requests or (limited and (issued >= max_queries or issued_ns > max_end_ns)):
                 return
             issued_ns = now

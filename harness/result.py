@@ -327,9 +327,7 @@ def _write_logs(folder: Path, raw: Raw, result: Result) -> None:
         effective=loadgen_settings.effective_lines(settings),
         parameters=loadgen_settings.parameters(settings),
     )
-    sets = loadgen_settings.generated_sets(
-        settings, registry.scenario(settings.scenario).schedule(settings)
-    )
+    sets = registry.scenario(settings.scenario).schedule(settings).sets
     logged = accuracy_log.logged_samples(log, settings, _generated_before(raw)).tolist()
     texts = {
         mlperf_logs.DETAIL: mlperf_logs.detail(header, names, sets, found, log),

@@ -62,9 +62,12 @@ class At:
 
 @dataclass(frozen=True, slots=True)
 class AfterInFlight:
-    """Release when fewer than `below` queries are open (single-stream, multi-stream)."""
+    """Release when fewer than `below` queries are open (single-stream, multi-stream; sets of an
+    accuracy run). `offset_ns` is the moment this stands for: those of later `At`s count from it.
+    """
 
     below: int
+    offset_ns: int | None = None
 
 
 @dataclass(slots=True)
@@ -219,6 +222,11 @@ class RunLog:
         """(n,) tokens per sample as *we* count them; the SUT's own figure where it sent no ids."""
         counted = np.diff(self.token_start)
         return np.where((counted == 0) & (self.reported_tokens > 0), self.reported_tokens, counted)
+
+    @property
+    def tokens_as_reported(self) -> Int64s:
+        """(n,) tokens per sample as the *SUT* counts them; our count where it left that to us."""
+        return np.where(self.reported_tokens >= 0, self.reported_tokens, np.diff(self.token_start))
 
     @property
     def latency_ns(self) -> Int64s:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from harness.types import RunLog
-from reports.mlperf_facts import Generated, Header, Lines, Results, Settings
+from reports.mlperf_facts import Generated, Header, Lines, Message, Results, Settings
 
 MARK = ":::MLLOG "
 _COUNTERS = (
@@ -34,18 +34,30 @@ def detail(
         *_events(settings.effective),
     ]
     lines.append(_event("generic_message", starting))
-    end_ns, at = _last_ns(log), 0
-    for i, part in enumerate(sets):
-        lines += _events(_generated_lines(part))
-        span = slice(at, at + part.query_count * part.samples_per_query)
-        at = span.stop
-        if i == len(sets) - 1:
-            lines += _message_events(results, end_ns)
-        lines += _events({f"logger_{name}": 0 for name in _COUNTERS}, end_ns)
-        lines += _events(_power_lines(header, log, span if accuracy else slice(None)), end_ns)
+    at = 0
+    for part in sets:
+        span = range(at, at + part.query_count * part.samples_per_query)
+        at = span.stop if accuracy else len(log)
+        lines += _set_lines(header, part, results, log, span if accuracy else range(len(log)))
     if not accuracy:
-        lines += _events({**results.lines, "num_errors": len(results.errors)}, end_ns)
+        values = {**results.lines, "num_errors": len(results.errors)}
+        lines += _events(values, _last_ns(log, range(len(log))))
     return "\n".join(lines) + "\n"
+
+
+def _set_lines(
+    header: Header, part: Generated, results: Results, log: RunLog, span: range
+) -> list[str]:
+    """What is said of one loaded set, whose samples are those of `span`."""
+    end_ns = _last_ns(log, span)
+    is_last = span.stop >= len(log)
+    about = [m for m in results.messages if m.sample_id in span or (m.sample_id is None and is_last)]
+    return [
+        *_events(_generated_lines(part), _first_ns(log, span)),
+        *(_message_event(message) for message in about),
+        *_events({f"logger_{name}": 0 for name in _COUNTERS}, end_ns),
+        *_events(_power_lines(header, _first_ns(log, span), end_ns), end_ns),
+    ]
 
 
 def _head_lines(header: Header) -> dict[str, Any]:
@@ -77,24 +89,16 @@ def _generated_lines(part: Generated) -> dict[str, Any]:
     }
 
 
-def _message_events(results: Results, at_ns: int) -> list[str]:
-    return [
-        *(_event("error_runtime", text, at_ns, error=True) for text in results.errors),
-        *(
-            _event("warning_generic_message", text, at_ns, warning=True)
-            for text in results.warnings
-        ),
-        *([_event("generic_message", results.ending, at_ns)] if results.ending else []),
-    ]
+def _message_event(message: Message) -> str:
+    key = "error_runtime" if message.is_error else "generic_message"
+    return _event(key, message.text, message.at_ns, error=message.is_error)
 
 
-def _power_lines(header: Header, log: RunLog, span: slice) -> dict[str, Any]:
+def _power_lines(header: Header, begin_ns: int, end_ns: int) -> dict[str, Any]:
     """When a power meter's readings count: from the first sample due to the last completion, in
     UTC.
     """
-    due, done = log.due_ns[span], log.done_ns[span]
-    begin_ns = int(due.min()) if len(due) else 0
-    end_ns = max(begin_ns, int(done.max(initial=0)))
+    end_ns = max(begin_ns, end_ns)
     return {
         "power_begin": _moment(header.started_at, begin_ns),
         "power_end": _moment(header.started_at, end_ns),
@@ -108,20 +112,27 @@ def _moment(started_at: str, after_ns: int) -> str:
     return f"{moment:%m-%d-%Y %H:%M:%S}.{moment.microsecond // 1000:03d}"
 
 
-def _last_ns(log: RunLog) -> int:
-    return int(log.done_ns.max(initial=0))
+def _first_ns(log: RunLog, span: range) -> int:
+    """When the first sample of `span` was due."""
+    due_ns = log.due_ns[span.start : span.stop]
+    return int(due_ns.min()) if len(due_ns) else 0
+
+
+def _last_ns(log: RunLog, span: range) -> int:
+    """When the last sample of `span` completed."""
+    return int(log.done_ns[span.start : span.stop].max(initial=0))
 
 
 def _events(lines: Lines, at_ns: int = 0) -> list[str]:
     return [_event(key, value, at_ns) for key, value in lines.items()]
 
 
-def _event(key: str, value: Any, at_ns: int = 0, error: bool = False, warning: bool = False) -> str:
+def _event(key: str, value: Any, at_ns: int = 0, error: bool = False) -> str:
     return (
         f'{MARK}{{"key": "{key}", "value": {_json(value)}, "time_ms":'
         f' {at_ns // 10**6}.{at_ns % 10**6:06d}, "namespace": "mlperf::logging", "event_type":'
-        f' "POINT_IN_TIME", "metadata": {{"is_error": {_json(error)}, "is_warning":'
-        f' {_json(warning)}, "file": "mlperf_logs.py", "line_no": 0, "pid": 0, "tid": 0}}}}'
+        f' "POINT_IN_TIME", "metadata": {{"is_error": {_json(error)}, "is_warning": false,'
+        ' "file": "mlperf_logs.py", "line_no": 0, "pid": 0, "tid": 0}}'
     )
 
 

@@ -4,7 +4,8 @@ scripts can read it.
     mlperf_log_detail.txt      one JSON event per line: settings asked for and in force, what was
                                generated, every result
     mlperf_log_summary.txt     the same for people
-    mlperf_log_accuracy.json   answers as upper-case hex of int32 little-endian token ids
+    mlperf_log_accuracy.json   answers as upper-case hex of int32 little-endian token ids, and how
+                               many tokens the SUT said they have
 
 Layout, order of keys and number formats are LoadGen 6.0.17's (`%g`, two decimals, integers,
 true/false; 0/1 in the summary). Different, and meant to be:
@@ -91,7 +92,9 @@ def accuracy(log: RunLog, logged: Iterable[int], with_tokens: bool, with_first: 
     rows = np.fromiter(logged, np.int64)
     data, ends = _answers(log, rows)
     first, first_ids = _hex(log.first_token[rows]), log.first_token[rows].tolist()
-    columns = zip(rows.tolist(), log.index[rows].tolist(), log.tokens[rows].tolist(), strict=True)
+    columns = zip(
+        rows.tolist(), log.index[rows].tolist(), log.tokens_as_reported[rows].tolist(), strict=True
+    )
     entries = []
     for k, (sample_id, index, count) in enumerate(columns):
         text = (

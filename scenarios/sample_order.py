@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
-from harness.types import Int64s, RunSettings
+from harness.types import AfterInFlight, At, Int64s, RunSettings
 from scenarios.mt19937 import Mt19937, shuffle_bounds
 
 
@@ -24,48 +25,86 @@ class Shape:
     min_queries: int
     duration_ns: int  # keep generating until the schedule is this long
     poisson: bool = False
-    contiguous: bool = (
-        False  # multi-stream: neighbours of the drawn sample (the set is padded for it)
-    )
+    contiguous: bool = False  # multi-stream: neighbours of the drawn sample (the set is padded)
     whole_set: bool = False  # offline: copies of the set, not draws
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
-    """Query q issues samples `indices[q]` at `offsets_ns[q]` (the pace LoadGen would log, if the
-    loop is closed).
+class LoadedSet:
+    """Samples that are loaded together, and what is generated from them. A performance run has one
+    set, an accuracy run one for each part of the library.
     """
 
-    loaded: list[
-        int
-    ]  # the samples in loading order, padding included; several sets one after the other
-    indices: Int64s  # (queries, samples_per_query) positions in the dataset
+    loaded: list[int]  # in loading order, padding included
+    query_count: int
+    samples_per_query: int
+    duration_ns: int  # one step past its last query
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Every query of a run: its samples, and when it is due (in a closed loop: the pace that
+    LoadGen would log).
+    """
+
+    sets: tuple[LoadedSet, ...]
+    indices: Int64s  # (samples,) positions in the dataset, query after query
     offsets_ns: Int64s  # (queries,)
-    duration_ns: int  # one step past the last query
-    set_starts: tuple[int, ...] = (0,)  # accuracy mode: the first query of each set
     min_issued: int = 0  # a closed loop issues at least so many, if that is more than `min_queries`
 
     def __len__(self) -> int:
         return len(self.offsets_ns)
 
+    @property
+    def loaded(self) -> list[int]:
+        return [index for part in self.sets for index in part.loaded]
+
+    @property
+    def duration_ns(self) -> int:
+        return sum(part.duration_ns for part in self.sets)
+
+    @property
+    def samples_per_query(self) -> int:
+        """Of the first set: only offline has others, whose last set may be smaller."""
+        return self.sets[0].samples_per_query
+
     def rows(self) -> Iterator[tuple[int, list[int]]]:
         """(offset_ns, sample indices) per query; lists of Python integers, made block by block."""
-        for start in range(0, len(self), 8192):
-            block = slice(start, start + 8192)
-            yield from zip(
-                self.offsets_ns[block].tolist(), self.indices[block].tolist(), strict=True
-            )
+        query = sample = 0
+        for part in self.sets:
+            queries, per_query = part.query_count, part.samples_per_query
+            indices = self.indices[sample : sample + queries * per_query].reshape(-1, per_query)
+            offsets = self.offsets_ns[query : query + queries]
+            for start in range(0, queries, 8192):
+                block = slice(start, start + 8192)
+                yield from zip(offsets[block].tolist(), indices[block].tolist(), strict=True)
+            query, sample = query + queries, sample + indices.size
+
+    def releases(self) -> Iterator[At | AfterInFlight]:
+        """When each query of a timed scenario may go. A set waits for the end of the one before, as
+        LoadGen's do, and its moments count from there.
+        """
+        starts = set(accumulate(part.query_count for part in self.sets[:-1]))
+        for query, offset_ns in enumerate(self.offsets_ns.tolist()):
+            if query in starts:
+                yield AfterInFlight(1, offset_ns)
+            else:
+                yield At(offset_ns)
 
 
 def make_schedule(settings: RunSettings, shape: Shape) -> Schedule:
     """All queries of a run. In accuracy mode: every sample once, set by set (multi-stream fills up
     its last query).
     """
-    parts = [
-        _one_set(settings, shape, loaded, distinct)
-        for loaded, distinct in loaded_sets(settings, shape)
-    ]
-    return parts[0] if len(parts) == 1 else _one_after_another(parts)
+    parts = [_one_set(settings, shape, *part) for part in loaded_sets(settings, shape)]
+    ends = accumulate((part.duration_ns for part in parts), initial=0)
+    return Schedule(
+        sets=tuple(loaded for part in parts for loaded in part.sets),
+        indices=np.concatenate([part.indices for part in parts]),
+        offsets_ns=np.concatenate(
+            [part.offsets_ns + end for part, end in zip(parts, ends, strict=False)]
+        ),
+    )
 
 
 def loaded_sets(settings: RunSettings, shape: Shape) -> list[tuple[list[int], int]]:
@@ -83,16 +122,14 @@ def loaded_sets(settings: RunSettings, shape: Shape) -> list[tuple[list[int], in
 
 
 def _one_set(settings: RunSettings, shape: Shape, loaded: list[int], distinct: int) -> Schedule:
-    """The order of draws is LoadGen's, and draws that nobody uses are drawn all the same."""
-    n, accuracy, unique = len(loaded), settings.mode == "accuracy", settings.issue == "unique"
-    per_query, min_queries, duration_ns = (
-        shape.samples_per_query,
-        shape.min_queries,
-        shape.duration_ns,
-    )
+    """Generate what is issued of one set. The order of draws is LoadGen's, and draws that nobody
+    uses are drawn all the same.
+    """
+    n, accuracy, per_query = len(loaded), settings.mode == "accuracy", shape.samples_per_query
+    min_queries, duration_ns = shape.min_queries, shape.duration_ns
     if accuracy and shape.whole_set:
         per_query = distinct
-    if accuracy or unique:
+    if accuracy or settings.issue == "unique":
         min_queries, duration_ns = n // per_query, 0
 
     rng = Mt19937(settings.seeds.sample_index)
@@ -112,47 +149,25 @@ def _one_set(settings: RunSettings, shape: Shape, loaded: list[int], distinct: i
 
     if settings.issue == "same":
         first = np.full(count, settings.same_index)
-    elif unique and not shape.whole_set:
-        first = np.resize(once_unique, count)
     elif shape.whole_set:
-        first = np.zeros(count, np.int64)
-    elif (
-        settings.equal_issue and not shape.contiguous
-    ):  # in accuracy mode too; exhausted, it starts again
-        first = np.resize(table, count)
+        first = np.empty(0, np.int64)
+    elif settings.issue == "unique":
+        first = np.resize(once_unique, count)
+    elif settings.equal_issue and not shape.contiguous:  # in accuracy mode too
+        first = np.resize(table, count)  # exhausted, it starts again
+    elif accuracy:
+        first = np.array(once[:count], np.int64)
     else:
-        first = np.array(once[:count], np.int64) if accuracy else rng.integers(distinct, count)
+        first = rng.integers(distinct, count)
 
     if shape.whole_set and settings.issue != "same":
         picks = _whole_sets(rng, n, per_query, count, settings.equal_issue)
+    elif shape.contiguous:
+        picks = first[:, None] + np.arange(per_query)
     else:
-        picks = first[:, None] + (
-            np.arange(per_query) if shape.contiguous else np.zeros(per_query, np.int64)
-        )
-    return Schedule(loaded, np.array(loaded, np.int64)[picks], offsets_ns, end_ns)
-
-
-def _one_after_another(parts: list[Schedule]) -> Schedule:
-    """Sets in a row: each begins when the one before would have ended (LoadGen waits for its
-    completions instead).
-    """
-    ends = np.cumsum([0, *(part.duration_ns for part in parts)])
-    starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
-    loaded = [i for part in parts for i in part.loaded]
-    if (
-        all(len(part) == 1 for part in parts) and parts[0].indices.shape[1] > 1
-    ):  # offline: one query for all sets
-        indices = np.concatenate([part.indices.ravel() for part in parts])[None, :]
-        return Schedule(loaded, indices, np.zeros(1, np.int64), int(ends[-1]))
-    return Schedule(
-        loaded=loaded,
-        indices=np.concatenate([part.indices for part in parts]),
-        offsets_ns=np.concatenate(
-            [part.offsets_ns + end for part, end in zip(parts, ends, strict=False)]
-        ),
-        duration_ns=int(ends[-1]),
-        set_starts=tuple(starts.tolist()),
-    )
+        picks = np.repeat(first, per_query)
+    part = LoadedSet(loaded, count, per_query, end_ns)
+    return Schedule((part,), np.array(loaded, np.int64)[picks.ravel()], offsets_ns)
 
 
 def _offsets(
@@ -169,9 +184,8 @@ def _offsets(
         return offsets, count * period_ns
     rng = Mt19937(settings.seeds.schedule)
     block = max(min_queries, int(duration_ns / 1e9 * settings.target_qps)) + 2
-    ends = np.cumsum(
-        rng.exponential_ns(settings.target_qps, block)
-    )  # ends[k] is the offset of query k + 1
+    gaps = rng.exponential_ns(settings.target_qps, block)
+    ends = np.cumsum(gaps)  # ends[k] is the offset of query k + 1
     while True:
         long_enough = int(np.searchsorted(ends, duration_ns)) + 2 if duration_ns > 0 else 1
         count = _ceil_div(max(min_queries, long_enough), multiple_of) * multiple_of

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from harness.types import At, Metric, Query, QuerySample, RunLog, RunSettings, Verdict
+from harness.types import Metric, Query, QuerySample, RunLog, RunSettings, Verdict
 from scenarios.sample_order import Schedule, Shape, make_schedule
 from scenarios.validity import (
     driver_on_time,
@@ -31,8 +31,9 @@ class Server:
         )
 
     def plan(self, settings: RunSettings, schedule: Schedule) -> Iterator[Query]:
-        for i, (offset_ns, (index,)) in enumerate(schedule.rows()):
-            yield Query(i, (QuerySample(i, index),), At(offset_ns))
+        rows = zip(schedule.rows(), schedule.releases(), strict=True)
+        for i, ((_, (index,)), release) in enumerate(rows):
+            yield Query(i, (QuerySample(i, index),), release)
 
     def result(self, log: RunLog, settings: RunSettings) -> Metric:
         """LoadGen's completed samples per second: (n - 1) over the completion of the last *issued*

@@ -1,6 +1,7 @@
-"""Runs the official LoadGen with a SUT of varied latencies: one case per line of JSON on stdin, its
-logs and every event time (from its trace) as one line of JSON on stdout. A process of its own,
-because the wheel keeps process-wide state.
+"""Runs the official LoadGen in virtual time: a case per line of JSON on stdin, its logs as a line of JSON on stdout.
+
+A process of its own, because the wheel keeps process-wide state and its clock is changed for good. `Sut` is the model of a
+system under test that tests/loadgen_logs.py has too.
 """
 
 from __future__ import annotations
@@ -8,49 +9,64 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-import time
 from array import array
 from pathlib import Path
 from typing import Any
 
 import mlperf_loadgen as loadgen
 
+from tests.loadgen_clock import LoadgenClock
+
+CLOCK = LoadgenClock()
+
 
 class Sut:
-    """Answers `tokens[k % len]` tokens, waits `delays_us[k % len]` before, and holds every
-    `hold`-th sample back until the next query, so that completions come out of order (streams wait
-    for a query, so there only its own order is turned).
+    """Sample k sends its first token `first_ns[k % len]` after its issue, completes `rest_ns[k % len]` later with
+    `tokens[k % len]` ids and says `said[k % len]` of their number (None: the truth). Query q keeps the caller for
+    `stall_ns[q % len]`.
     """
 
     def __init__(self, case: dict[str, Any]) -> None:
-        self.case, self.seen, self.held, self.kept = case, 0, [], []
+        self.case, self.samples, self.queries, self.kept = case, 0, 0, []
         self.tokens_on = case["settings"].get("use_token_latencies", False)
-        self.stream = case["scenario"] in ("SingleStream", "MultiStream")
 
     def issue(self, samples: Any) -> None:
-        late, self.held = self.held, []
+        CLOCK.run(CLOCK.now_ns)
         for sample in samples:
-            k = self.seen
-            self.seen += 1
-            count = self.case["tokens"][k % len(self.case["tokens"])]
-            ids = array("i", [1000 * sample.index + j for j in range(count)])
-            self.kept.append(ids)
-            pointer, length = ids.buffer_info()
-            if self.tokens_on and self.case["scenario"] != "Offline":
-                loadgen.FirstTokenComplete(
-                    [loadgen.QuerySampleResponse(sample.id, pointer, 4 if length else 0)]
-                )
-            time.sleep(self.case["delays_us"][k % len(self.case["delays_us"])] / 1e6)
-            answer = (sample.id, pointer, 4 * length, *((length,) if self.tokens_on else ()))
-            held = not self.stream and k % self.case["hold"] == self.case["hold"] - 1
-            (self.held if held else late).append(answer)
-        for answer in reversed(late):
-            loadgen.QuerySamplesComplete([loadgen.QuerySampleResponse(*answer)])
+            self._plan(sample.id, sample.index)
+        CLOCK.advance(_pick(self.case["stall_ns"], self.queries))
+        self.queries += 1
+        if self.case["scenario"] != "Server":  # the issuing thread waits for them
+            CLOCK.run()
 
     def flush(self) -> None:
-        for answer in self.held:
-            loadgen.QuerySamplesComplete([loadgen.QuerySampleResponse(*answer)])
-        self.held = []
+        CLOCK.run()
+
+    def _plan(self, sample: int, index: int) -> None:
+        k, case = self.samples, self.case
+        self.samples += 1
+        ids = array("i", [1000 * index + j for j in range(_pick(case["tokens"], k))])
+        self.kept.append(ids)
+        pointer, length = ids.buffer_info()
+        said = _pick(case["said"], k)
+        count = (length if said is None else said,) if self.tokens_on else ()
+
+        def first() -> None:
+            size = 4 if length else 0
+            loadgen.FirstTokenComplete([loadgen.QuerySampleResponse(sample, pointer, size)])
+
+        def complete() -> None:
+            answer = loadgen.QuerySampleResponse(sample, pointer, 4 * length, *count)
+            loadgen.QuerySamplesComplete([answer])
+
+        first_ns = CLOCK.now_ns + _pick(case["first_ns"], k)
+        if self.tokens_on and case["scenario"] != "Offline":
+            CLOCK.call_at(first_ns, first)
+        CLOCK.call_at(first_ns + _pick(case["rest_ns"], k), complete)
+
+
+def _pick(values: list[Any], k: int) -> Any:
+    return values[k % len(values)]
 
 
 def official_logs(case: dict[str, Any]) -> dict[str, Any]:
@@ -59,11 +75,10 @@ def official_logs(case: dict[str, Any]) -> dict[str, Any]:
     settings.mode = getattr(loadgen.TestMode, case["mode"])
     for name, value in case["settings"].items():
         setattr(settings, name, value)
+    CLOCK.restart()
     worker = Sut(case)
     sut = loadgen.ConstructSUT(worker.issue, worker.flush)
-    library = loadgen.ConstructQSL(
-        case["qsl_total"], case["qsl_perf"], lambda samples: None, lambda samples: None
-    )
+    library = loadgen.ConstructQSL(case["qsl_total"], case["qsl_perf"], _nothing, _nothing)
     with tempfile.TemporaryDirectory() as folder:
         output = loadgen.LogOutputSettings()
         output.outdir, output.copy_summary_to_stdout = folder, False
@@ -74,48 +89,19 @@ def official_logs(case: dict[str, Any]) -> dict[str, Any]:
     loadgen.DestroyQSL(library)
     loadgen.DestroySUT(sut)
     lines = texts.pop("mlperf_log_trace.json").splitlines()
-    wanted = (
-        '{"name":"Sample"',
-        '{"name":"Token',
-        '{"name":"GenerateQueries"',
-        '{"name":"SampleLoop"',
-    )
-    # by line: some of LoadGen's other trace lines are no JSON
-    return texts | {
-        "events": _event_times(
-            [json.loads(line.rstrip(",")) for line in lines if line.startswith(wanted)]
-        )
-    }
+    samples = [json.loads(line.rstrip(",")) for line in lines if '"name":"Sample"' in line]
+    return texts | {"samples": sorted(_times(event) for event in samples if event["ph"] == "b")}
 
 
-def _event_times(trace: list[dict[str, Any]]) -> dict[str, Any]:
-    """Nanoseconds since the trace began. `samples`: [seq, query, index, scheduled, issued, done] in
-    completion order; `first`: [seq or None, scheduled, moment] of first tokens; `before_start`,
-    `first_loop`: the clock started between them.
-    """
-    samples, first = [], []
-    before_start = first_loop = None
-    for event in trace:
-        name, args, at = event.get("name"), event.get("args", {}), round(1000 * event.get("ts", 0))
-        if name == "Sample" and event["ph"] == "b":
-            issued, done = at + args["issue_start_ns"], at + args["complete_ns"]
-            samples.append(
-                [args["sample_seq"], args["query_seq"], args["sample_idx"], at, issued, done]
-            )
-        elif name == "Token" and event["ph"] == "b":
-            first.append([args["sample_seq"], at, at + args["complete_ns"]])
-        elif name == "Token_Latency":  # server: of the sample that was scheduled at `ts`
-            first.append([None, at, at + args["issue_delay"] + args["issue_to_done"]])
-        elif name == "GenerateQueries" and before_start is None:
-            before_start = at + round(1000 * event["dur"])
-        elif name == "SampleLoop" and first_loop is None:
-            first_loop = at
-    return {
-        "samples": samples,
-        "first": first,
-        "before_start": before_start,
-        "first_loop": first_loop,
-    }
+def _times(event: dict[str, Any]) -> list[int]:
+    """[sample, query, index, due, issued, done], in nanoseconds since the start."""
+    args, due_ns = event["args"], round(1000 * event["ts"])
+    done_ns, issued_ns = due_ns + args["complete_ns"], due_ns + args["issue_start_ns"]
+    return [args["sample_seq"], args["query_seq"], args["sample_idx"], due_ns, issued_ns, done_ns]
+
+
+def _nothing(samples: Any) -> None:
+    """The answers are made up: nothing is loaded."""
 
 
 if __name__ == "__main__":

@@ -1,26 +1,29 @@
-"""One run of the official LoadGen, told twice: by its own logs, and by ours from the same event
-times.
+"""One run, made twice in virtual time: by the official LoadGen and by our own driver, with the same system under test.
+
+Both sides are told the same nanoseconds (tests/loadgen_clock.py), so their logs can be compared character by character.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from harness import registry
-from harness.types import RunLog, RunSettings, Seeds
+from harness.clock import VirtualClock
+from harness.driver import drive
+from harness.recorder import Recorder
+from harness.types import MemoryUse, Output, Query, RunLog, RunSettings, Sample, Seeds, SutFacts
 from reports import mlperf_logs
 from reports.mlperf_logs import MARK, Header, Settings
 from scenarios import accuracy_log, loadgen_results, loadgen_settings
@@ -34,35 +37,30 @@ SCENARIOS = {
     "Server": "server",
     "Offline": "offline",
 }
-HEADER = Header("run-1", "touchstone 0", "PySUT", "PyQSL", 0, 0, "2026-11-20T10:00:00+00:00")
-NOT_OURS = {  # what cannot be equal: who wrote it, when, and how busy its logger was
-    "loadgen_version", "loadgen_build_date_local", "loadgen_build_date_utc",
-    "loadgen_git_commit_date", "loadgen_git_log_message", "loadgen_git_status_message",
-    "loadgen_file_sha1", "touchstone_run_id", "test_datetime", "get_sut_name_duration_ns",
-    "power_begin", "power_end",
+MODES = {"PerformanceOnly": "performance", "AccuracyOnly": "accuracy"}
+START = "2001-09-09T01:46:40+00:00"  # of LoadgenClock
+HEADER = Header("run-1", "touchstone 0", "PySUT", "PyQSL", 0, 0, START)
+NOT_OURS = {  # what cannot be equal: who wrote it, and how busy its logger was
+    "loadgen_version", "loadgen_build_date_local", "loadgen_build_date_utc", "loadgen_git_commit_date",
+    "loadgen_git_log_message", "loadgen_git_status_message", "loadgen_file_sha1", "touchstone_run_id", "test_datetime",
+    "get_sut_name_duration_ns",
 }  # fmt: skip
 OF_THE_MACHINE = ("PerfClock and system_clock differ", "Logging allocation detected")
-_NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]\d+)?")
+NO_NUMBERS = ("nan", "-nan", "inf", "-inf")  # ours writes null: they are no JSON
 SEEDS = {"qsl_rng_seed": 11, "sample_index_rng_seed": 22, "schedule_rng_seed": 33}
+SHAPE = {
+    "tokens": [2, 3, 5, 4, 9], "said": [None], "first_ns": [60_000], "rest_ns": [1_000, 200_000, 7],
+    "stall_ns": [0], "qsl_total": 20, "qsl_perf": 15,
+}  # fmt: skip
 
 
 def case(scenario: str, mode: str = "PerformanceOnly", **changes: Any) -> Case:
-    """`changes` are TestSettings' attributes; `tokens`, `delays_us`, `hold`, `qsl_total`,
-    `qsl_perf` shape the SUT.
-    """
-    shape = {
-        "tokens": [2, 3, 5, 4, 9],
-        "delays_us": [60, 60, 200, 60, 90],
-        "hold": 7,
-        "qsl_total": 20,
-        "qsl_perf": 15,
-    }
-    shape |= {key: changes.pop(key) for key in list(changes) if key in shape}
+    """`changes` are TestSettings' attributes, or shape the SUT and its library (`SHAPE`)."""
+    shape = SHAPE | {key: changes.pop(key) for key in list(changes) if key in SHAPE}
     settings = {
-        "min_query_count": 70, "min_duration_ms": 5, "server_target_qps": 2500.0,
-        "offline_expected_qps": 1000.0, "single_stream_expected_latency_ns": 50_000,
-        "multi_stream_expected_latency_ns": 100_000, "ttft_latency": 50_000_000,
-        "tpot_latency": 50_000_000,
+        "min_query_count": 70, "min_duration_ms": 5, "server_target_qps": 2500.0, "offline_expected_qps": 1000.0,
+        "single_stream_expected_latency_ns": 50_000, "multi_stream_expected_latency_ns": 100_000,
+        "ttft_latency": 50_000_000, "tpot_latency": 50_000_000,
     }  # fmt: skip
     return {"scenario": scenario, "mode": mode, "settings": settings | SEEDS | changes, **shape}
 
@@ -71,54 +69,6 @@ TOKENS = {"use_token_latencies": True}
 INFER = {"infer_token_latencies": True, "token_latency_scaling_factor": 69}
 CASES = {
     "single": case("SingleStream"),
-    "single, tokens": case("SingleStream", **TOKENS),
-    "single, tokens, enough for the p99 estimate": case("SingleStream", min_query_count=700,
-        delays_us=[50, 60], **TOKENS),
-    "single, p95, too few": case("SingleStream", single_stream_target_latency_percentile=0.95,
-        **TOKENS),
-    "single, one query": case("SingleStream", min_query_count=2, min_duration_ms=0),
-    "single, equal issue runs out": case("SingleStream", sample_concatenate_permutation=True,
-        min_duration_ms=30,
-                                         single_stream_expected_latency_ns=1_000_000,
-                                         delays_us=[50], **TOKENS),
-    "single, unique": case("SingleStream", performance_issue_unique=True, min_query_count=15,
-        min_duration_ms=0, **TOKENS),
-    "multi": case("MultiStream", multi_stream_samples_per_query=3, min_query_count=80),
-    "multi, tokens, p90": case("MultiStream", multi_stream_samples_per_query=4, delays_us=[50],
-                               multi_stream_target_latency_percentile=0.9, **TOKENS),
-    "multi, p99": case("MultiStream", multi_stream_samples_per_query=2, min_query_count=670,
-        delays_us=[50], **TOKENS),
-    "multi, max queries": case("MultiStream", max_query_count=50, **TOKENS),
-    "server": case("Server"),
-    "server, p90, valid": case("Server", server_target_latency_percentile=0.9),
-    "server, over its latency": case("Server", server_target_latency_ns=100_000),
-    "server, tokens, p90": case("Server", server_target_latency_percentile=0.9, **TOKENS),
-    "server, tokens, ttft too slow": case("Server", ttft_latency=20_000,
-        server_target_latency_percentile=0.9, **TOKENS),
-    "server, tokens, tpot too slow": case("Server", tpot_latency=20_000,
-        server_target_latency_percentile=0.9, **TOKENS),
-    "server, tokens, both too slow": case("Server", ttft_latency=20_000, tpot_latency=20_000,
-        **TOKENS),
-    "server, tokens and inferred": case("Server", **TOKENS, **INFER),
-    "server, inferred, max duration": case("Server", max_duration_ms=10, min_duration_ms=30,
-        **INFER),
-    "server, equal issue": case("Server", sample_concatenate_permutation=True, **TOKENS),
-    "server, same": case("Server", performance_issue_same=True, performance_issue_same_index=3,
-        **TOKENS),
-    "offline": case("Offline", delays_us=[20]),
-    "offline, tokens": case("Offline", delays_us=[100], **TOKENS),
-    "offline, too short": case("Offline", delays_us=[1], min_duration_ms=100, qsl_total=9,
-        qsl_perf=9, **TOKENS),
-    "offline, tokens and inferred": case("Offline", delays_us=[20], **TOKENS, **INFER),
-    "offline, equal issue": case("Offline", sample_concatenate_permutation=True, delays_us=[100],
-        **INFER),
-    "single, accuracy": case("SingleStream", "AccuracyOnly", **TOKENS),
-    "single, accuracy, equal issue": case("SingleStream", "AccuracyOnly",
-        sample_concatenate_permutation=True),
-    "multi, accuracy": case("MultiStream", "AccuracyOnly", multi_stream_samples_per_query=4,
-        **TOKENS),
-    "server, accuracy": case("Server", "AccuracyOnly", **TOKENS),
-    "offline, accuracy": case("Offline", "AccuracyOnly", qsl_total=31, **TOKENS),
 }  # fmt: skip
 
 
@@ -128,7 +78,7 @@ def official_loadgen() -> Iterator[Official]:
         pytest.skip(
             "the wheel mlcommons-loadgen is not installed (it exists for Linux on x86-64 only)"
         )
-    command = [sys.executable, str(Path(__file__).parent / "loadgen_log_oracle.py")]
+    command = [sys.executable, "-m", "tests.loadgen_log_oracle"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -149,10 +99,6 @@ def official_loadgen() -> Iterator[Official]:
 
 
 def without_the_machine(logs: dict[str, Any]) -> dict[str, Any]:
-    """The logs without LoadGen's complaints about a busy machine: that time passed between its
-    reads of two clocks, that its logger fell behind. In a run of milliseconds they are common, and
-    they tell nothing of the run.
-    """
     lines = logs[mlperf_logs.DETAIL].splitlines(keepends=True)
     about = [line for line in lines if any(words in line for words in OF_THE_MACHINE)]
     errors = sum('"is_error": true' in line for line in about)
@@ -172,8 +118,6 @@ def without_the_machine(logs: dict[str, Any]) -> dict[str, Any]:
 
 
 def fewer(summary: str, noun: str, plural: str, by: int) -> str:
-    """The summary whose last lines count `by` fewer errors or warnings."""
-
     def line(found: re.Match[str]) -> str:
         left = int(found[1]) - by
         if left <= 0:
@@ -206,102 +150,102 @@ def settings_of(asked: Case) -> RunSettings:
         seeds=Seeds(s["qsl_rng_seed"], s["sample_index_rng_seed"], s["schedule_rng_seed"]),
         num_samples=asked["qsl_total"],
         performance_samples=asked["qsl_perf"],
+        accuracy_samples=s.get("accuracy_sample_count_override"),
         target_qps=rates.get(scenario) or 1e9 / s[f"{stream}_expected_latency_ns"],
-        samples_per_query=(
-            s.get("multi_stream_samples_per_query", 8) if scenario == "MultiStream" else 1
-        ),
+        samples_per_query=s.get("multi_stream_samples_per_query", 8)
+        if scenario == "MultiStream"
+        else 1,
         min_queries=s["min_query_count"],
         min_duration_ns=s["min_duration_ms"] * MS,
-        max_queries=s.get("max_query_count"),
-        max_duration_ns=s["max_duration_ms"] * MS if "max_duration_ms" in s else None,
+        max_queries=s.get("max_query_count") or None,
+        max_duration_ns=s["max_duration_ms"] * MS if s.get("max_duration_ms") else None,
         percentile=s.get(f"{stream}_target_latency_percentile", default_tail),
         ttft_limit_ns=s["ttft_latency"],
         tpot_limit_ns=s["tpot_latency"],
         use_tokens=s.get("use_token_latencies", False),
         equal_issue=s.get("sample_concatenate_permutation", False),
-        issue=(
-            "unique"
-            if s.get("performance_issue_unique")
-            else "same"
-            if s.get("performance_issue_same")
-            else "random"
-        ),
+        issue="unique"
+        if s.get("performance_issue_unique")
+        else "same"
+        if s.get("performance_issue_same")
+        else "random",
         same_index=s.get("performance_issue_same_index", 0),
         accuracy_log_probability=s.get("accuracy_log_probability", 0.0),
         accuracy_log_target=s.get("accuracy_log_sampling_target", 0),
         accuracy_log_seed=s.get("accuracy_log_rng_seed", 0),
         target_latency_ns=s.get("server_target_latency_ns", 100 * MS),
-        inferred_tokens_per_sample=(
-            s.get("token_latency_scaling_factor", 1) if s.get("infer_token_latencies") else None
-        ),
+        inferred_tokens_per_sample=s.get("token_latency_scaling_factor", 1)
+        if s.get("infer_token_latencies")
+        else None,
+        sample_timeout_ns=10**18,
     )
     return replace(BASE, **changes)
 
 
-def log_of(asked: Case, events: dict[str, Any], start_ns: int) -> RunLog:
-    """The RunLog of LoadGen's own event times, counted from `start_ns`."""
-    samples = sorted(events["samples"])
-    sequence, query, index, due, issued, done = (
-        np.array(column, np.int64) for column in zip(*samples, strict=True)
-    )
-    first = {at if seq is None else seq: moment for seq, at, moment in events["first"]}
-    server = asked["scenario"] == "Server"
-    first_ns = [
-        first.get(at if server else seq, -1)
-        for seq, at in zip(sequence.tolist(), due.tolist(), strict=True)
-    ]
-    counts = [asked["tokens"][k % len(asked["tokens"])] for k in range(len(samples))]
-    ids = [
-        1000 * i + j for i, count in zip(index.tolist(), counts, strict=True) for j in range(count)
-    ]
-    starts = np.cumsum([0, *counts])
-    return RunLog(
-        query_id=query.astype(np.int32),
-        index=index.astype(np.int32),
-        due_ns=due - start_ns,
-        issued_ns=issued - start_ns,
-        first_ns=np.array([-1 if at == -1 else at - start_ns for at in first_ns], np.int64),
-        done_ns=done - start_ns,
-        first_token=np.where(np.array(first_ns) >= 0, 1000 * index, -1).astype(np.int32),
-        reported_tokens=np.full(len(samples), -1, np.int32),
-        finish=np.ones(len(samples), np.int8),
-        token_start=starts.astype(np.int64),
-        token_ids=np.array(ids, np.int32),
-        stamp_start=np.zeros(len(samples) + 1, np.int64),
-        stamp_ns=np.empty(0, np.int64),
-        completion_order=np.array([row[0] for row in events["samples"]], np.int32),
-    )
+class Modelled:
+    """The system under test of tests/loadgen_log_oracle.py."""
+
+    name = "modelled"
+
+    def __init__(self, asked: Case, clock: VirtualClock) -> None:
+        self.case, self.clock, self.samples, self.queries = asked, clock, 0, 0
+        self.tells_first = (
+            asked["settings"].get("use_token_latencies", False) and asked["scenario"] != "Offline"
+        )
+
+    def load(self, samples: Sequence[Sample], sink: Any) -> None:
+        self.sink = sink
+
+    def issue(self, query: Query) -> None:
+        for sample in query.samples:
+            self._plan(sample.id, sample.index)
+        self.clock.advance(_pick(self.case["stall_ns"], self.queries))
+        self.queries += 1
+
+    def _plan(self, sample: int, index: int) -> None:
+        k, asked = self.samples, self.case
+        self.samples += 1
+        ids = [1000 * index + j for j in range(_pick(asked["tokens"], k))]
+        output = Output(sample, "eos", ids, reported_tokens=_pick(asked["said"], k))
+        first_ns = self.clock.now_ns() + _pick(asked["first_ns"], k)
+        if self.tells_first:
+            self.clock.call_at(first_ns, lambda: self.sink.first_token(sample, ids[0]))
+        self.clock.call_at(
+            first_ns + _pick(asked["rest_ns"], k), lambda: self.sink.complete(output)
+        )
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def memory(self) -> MemoryUse:
+        return MemoryUse()
+
+    def facts(self) -> SutFacts:
+        return {}
+
+    def decode(self, outputs: Sequence[Sequence[int]]) -> list[str] | None:
+        return None
 
 
-def possible_starts(asked: Case, theirs: dict[str, Any]) -> tuple[int, int]:
-    """When LoadGen's clock started: known exactly where queries are due at start + offset.
-    Elsewhere it was between two events of the trace, and each rate that LoadGen printed narrows
-    that; a wrong formula leaves nothing between them.
-    """
-    events, printed = theirs["events"], dict(events_of(theirs["mlperf_log_detail.txt"]))
-    *_, (*_, issued, _) = sorted(events["samples"])
-    if asked["scenario"] in ("Server", "Offline") or asked["mode"] == "AccuracyOnly":
-        return (min(events["samples"])[3],) * 2
-    if exact := re.search(r"duration_ns (\d+)", printed.get("error_runtime", "")):
-        return (issued - int(exact[1]),) * 2
-    early, late = events["before_start"], events["first_loop"]
-    n = len(events["samples"])
-    tokens = sum(asked["tokens"][k % len(asked["tokens"])] for k in range(n))
-    amounts = {
-        "result_qps_with_loadgen_overhead": n - 1,
-        "result_token_throughput_with_loadgen_overhead": tokens,
-    }
-    for key, amount in amounts.items():
-        if (rate := float(printed.get(key, 0))) > 0:
-            half_digit = 0.5 * 10 ** (math.floor(math.log10(rate)) - 5)
-            early = max(early, math.floor(issued - 1e9 * amount / (rate - half_digit)))
-            late = min(late, math.ceil(issued - 1e9 * amount / (rate + half_digit)))
-    assert early <= late, f"{early - late} ns between what LoadGen printed and its formula"
-    return early, late
+def _pick(values: list[Any], k: int) -> Any:
+    return values[k % len(values)]
+
+
+def our_log(asked: Case) -> RunLog:
+    settings = settings_of(asked)
+    scenario = registry.scenario(settings.scenario)
+    schedule = scenario.schedule(settings)
+    limits = replace(settings, min_queries=max(settings.min_queries, schedule.min_issued))
+    clock = VirtualClock()
+    recorder, sut = Recorder(clock), Modelled(asked, clock)
+    sut.load([], recorder)
+    return drive(scenario.plan(settings, schedule), sut, clock, recorder, limits)
 
 
 def our_texts(asked: Case, log: RunLog) -> dict[str, str]:
-    """Our three logs of the same run, by file name."""
     s = settings_of(asked)
     header = Header(**{f.name: getattr(HEADER, f.name) for f in fields(HEADER)} | {
         "total_count": asked["qsl_total"], "performance_count": asked["qsl_perf"]})  # fmt: skip
@@ -310,7 +254,7 @@ def our_texts(asked: Case, log: RunLog) -> dict[str, str]:
         loadgen_settings.effective_lines(s),
         loadgen_settings.parameters(s),
     )
-    sets = loadgen_settings.generated_sets(s, registry.scenario(s.scenario).schedule(s))
+    sets = registry.scenario(s.scenario).schedule(s).sets
     found, logged = loadgen_results.results(log, s), accuracy_log.logged_samples(log, s).tolist()
     return {
         mlperf_logs.DETAIL: mlperf_logs.detail(header, names, sets, found, log),
@@ -321,34 +265,17 @@ def our_texts(asked: Case, log: RunLog) -> dict[str, str]:
     }
 
 
-def told_twice(official: Official, asked: Case) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    """(LoadGen's logs, ours for the earliest and for the latest moment at which its clock may have
-    started).
-    """
-    theirs = official(asked)
-    starts = possible_starts(asked, theirs)
-    return theirs, [our_texts(asked, log_of(asked, theirs["events"], start)) for start in starts]
-
-
 def events_of(detail: str) -> list[tuple[str, str]]:
-    """(key, value as written) of each line that can be equal."""
-    found = []
+    """(key, value as written) of each line that can be equal.
+
+    Messages stand in no order between two results: LoadGen says why issuing ended once the last
+    query's `IssueQuery` has returned, and here that returns when the query is complete.
+    """
+    found: list[tuple[str, str]] = []
     for line in detail.splitlines():
         key, rest = line.removeprefix(f'{MARK}{{"key": "').split('", "value": ', 1)
         if key not in NOT_OURS and not key.startswith("logger_"):
-            found.append((key, rest.split(', "time_ms": ', 1)[0]))
-    return found
-
-
-def between(theirs: str, early: str, late: str) -> bool:
-    """Equal; or, where a start that is known to some nanoseconds moves our figure, between our two
-    figures.
-    """
-    if early == late:
-        return theirs == early
-    if len({_NUMBER.sub("#", text) for text in (theirs, early, late)}) > 1:
-        return False
-    figures = zip(
-        *([float(x) for x in _NUMBER.findall(text)] for text in (theirs, early, late)), strict=True
-    )
-    return all(min(a, b) <= value <= max(a, b) for value, a, b in figures)
+            value = re.sub(r" \(sample \d+\)", "", rest.split(', "time_ms": ', 1)[0])
+            found.append((key, "null" if value in NO_NUMBERS else value))
+    grouped = groupby(found, lambda event: event[0] in ("error_runtime", "generic_message"))
+    return [event for is_message, group in grouped for event in (sorted(group) if is_message else group)]
