@@ -72,13 +72,13 @@ def plan(flags: Flags, as_json: Json = False) -> None:
         settings, schedule, sentences = forecast(chosen)
         values = effective(chosen, settings)
         show_plan(settings, schedule, sentences, values, console)
-    indices = schedule.indices.tolist()
+    queries = [indices for _, indices in schedule.rows()]
     value = {
         "settings": asdict(settings),
         "effective": [row._asdict() for row in values],
         "loaded_set": schedule.loaded,
         "sample_indices": (
-            [row[0] for row in indices] if schedule.indices.shape[1] == 1 else indices
+            schedule.indices.tolist() if schedule.samples_per_query == 1 else queries
         ),
         "scheduled_ns": schedule.offsets_ns.tolist(),
         "forecast": sentences,

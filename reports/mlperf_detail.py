@@ -51,7 +51,9 @@ def _set_lines(
     """What is said of one loaded set, whose samples are those of `span`."""
     end_ns = _last_ns(log, span)
     is_last = span.stop >= len(log)
-    about = [m for m in results.messages if m.sample_id in span or (m.sample_id is None and is_last)]
+    about = [
+        m for m in results.messages if m.sample_id in span or (m.sample_id is None and is_last)
+    ]
     return [
         *_events(_generated_lines(part), _first_ns(log, span)),
         *(_message_event(message) for message in about),

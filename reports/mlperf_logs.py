@@ -11,10 +11,12 @@ Layout, order of keys and number formats are LoadGen 6.0.17's (`%g`, two decimal
 true/false; 0/1 in the summary). Different, and meant to be:
     loadgen_version and sut_name name Touchstone, and `touchstone_run_id` says whose log it is
     strings are JSON-escaped (LoadGen writes them as they are: a quote in a SUT's name breaks the
-    line) an undefined number is null, in the summary "undefined" (LoadGen: nan or inf, which no
-    JSON parser takes) time_ms is 0 before the clock started and the moment of the last completion
-    after; file, line and process are not ours logger_* counters are 0: nothing is logged while the
-    clock runs
+        line), and messages on a sample name it
+    an undefined number is null, in the summary "undefined" (LoadGen: nan or inf, which no JSON
+        parser takes)
+    time_ms counts from the first issue, and results have that of the last completion; file, line
+        and process are not ours
+    logger_* counters are 0: nothing is logged while the clock runs
 All of it is made from values; only `write` touches the disk, and never another run's logs.
 """
 

@@ -236,7 +236,7 @@ def show_plan(
     """What a run would do (RunSettings, Schedule, sentences on its length, every setting with its
     origin).
     """
-    queries, per_query = schedule.indices.shape
+    queries, per_query = len(schedule), schedule.samples_per_query
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column()
@@ -253,7 +253,7 @@ def show_plan(
     )
     for label, sentence in forecast.items():
         table.add_row(label, sentence)
-    shown = schedule.indices.reshape(-1)[:8].tolist()
+    shown = schedule.indices[:8].tolist()
     table.add_row(
         "first samples",
         ", ".join(map(str, shown)) + (" ..." if schedule.indices.size > len(shown) else ""),

@@ -29,7 +29,7 @@ _TWICE = "Attempted to complete a sample twice."
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A line of LoadGen's detail log that is no result, when it came, and the sample it is about."""
+    """A line of the detail log that is no result: when it came, and which sample it is about."""
 
     at_ns: int
     text: str

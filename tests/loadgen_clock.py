@@ -1,9 +1,10 @@
-"""Virtual time for the official LoadGen: it reads the nanosecond we say, and no sleep of it takes any time.
+"""Virtual time for the official LoadGen: it reads the nanosecond we say, and its sleep takes no
+time.
 
-The wheel stamps all events with `std::chrono::system_clock::now` and waits for its next query with `nanosleep`. In a process
-of their own (the change cannot be undone) both are overwritten with a few bytes of x86-64 code: the first returns `now_ns`,
-the second calls `sleep_for`, which runs what was planned for the meantime. So a run of ten minutes takes milliseconds, and
-ours can be given the very same nanoseconds.
+The wheel stamps all events with `std::chrono::system_clock::now` and waits for its next query with
+`nanosleep`. Both are overwritten, in a process of their own, with a few bytes of x86-64 code: the
+first returns a number of ours, the second calls back, and what was planned for the meantime is done
+then. So a run of ten minutes takes milliseconds, and ours can be given the very same nanoseconds.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import os
 import traceback
 from collections.abc import Callable
 
-START_NS = (
-    10**18
-)  # 2001-09-09T01:46:40Z; LoadGen's own threads poll until the real clock passes it, so it lies behind us
+# 2001-09-09T01:46:40Z. LoadGen's own threads wait until the real clock passes moments near it, so it
+# must lie behind us.
+START_NS = 10**18
 _FOREVER_NS = 1 << 62
 _PAGE = 4096
 _READ, _WRITE, _RUN = 1, 2, 4
@@ -29,7 +30,9 @@ class _Timespec(ctypes.Structure):
 
 
 class LoadgenClock:
-    """The only clock of this process's LoadGen, and what is planned on it. Make one, before the wheel runs a test."""
+    """The only clock of this process's LoadGen, and what is planned on it. Make one, before any
+    test.
+    """
 
     def __init__(self) -> None:
         self._now = ctypes.c_int64(START_NS)

@@ -1,7 +1,8 @@
-"""Runs the official LoadGen in virtual time: a case per line of JSON on stdin, its logs as a line of JSON on stdout.
+"""Runs the official LoadGen in virtual time: a case per line of JSON on stdin, its logs as a line of
+JSON on stdout.
 
-A process of its own, because the wheel keeps process-wide state and its clock is changed for good. `Sut` is the model of a
-system under test that tests/loadgen_logs.py has too.
+A process of its own, because the wheel keeps process-wide state and its clock is changed for good.
+`Sut` is the system under test that tests/loadgen_logs.py has too.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ CLOCK = LoadgenClock()
 
 
 class Sut:
-    """Sample k sends its first token `first_ns[k % len]` after its issue, completes `rest_ns[k % len]` later with
-    `tokens[k % len]` ids and says `said[k % len]` of their number (None: the truth). Query q keeps the caller for
-    `stall_ns[q % len]`.
+    """A model of a system: four lists say what each sample or query meets, over and over.
+
+    Sample k sends its first token `first_ns` after its issue and completes `rest_ns` later with
+    `tokens` ids, of whose number it says `said` (None: the truth). Query q keeps its caller for
+    `stall_ns`.
     """
 
     def __init__(self, case: dict[str, Any]) -> None:

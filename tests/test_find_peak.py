@@ -59,8 +59,8 @@ def wheel(official, base, outcomes, decimals=1, step=1.0, queries=1):
     met = [*outcomes, *[False] * (LONGEST - len(outcomes))]
     logs = official({
         "scenario": "Server", "mode": "FindPeakPerformance", "qsl_total": 20, "qsl_perf": 10,
-        "tokens": [TOKENS_IF_MET if m else TOKENS_IF_MISSED for m in met for _ in range(queries)],
-        "delays_us": [200], "hold": LONGEST * queries + 1,
+        "said": [TOKENS_IF_MET if m else TOKENS_IF_MISSED for m in met for _ in range(queries)],
+        "tokens": [2], "first_ns": [0], "rest_ns": [200_000], "stall_ns": [0],
         "settings": SEEDS | {
             "server_target_qps": base, "min_query_count": queries, "min_duration_ms": 0,
             "server_find_peak_qps_decimals_of_precision": decimals,
@@ -129,8 +129,8 @@ def test_each_run_repeats_samples_stretches_arrivals_and_loads_again_until_a_mis
     outcomes = [True, True, True, False, True, False, True]
     tried = search(4000.0, answers(outcomes), decimals=0)
     logs = wheel(official, 4000.0, outcomes, decimals=0, queries=4)
-    issued = [index for _, _, index, *_ in sorted(logs["events"]["samples"])]
-    assert issued == schedule(4000.0, 4).indices.ravel().tolist() * len(tried)
+    issued = [index for _, _, index, *_ in logs["samples"]]
+    assert issued == schedule(4000.0, 4).indices.tolist() * len(tried)
     assert logged(logs, "generated_query_duration") == [
         str(schedule(qps, 4).duration_ns) for qps, _ in tried
     ]

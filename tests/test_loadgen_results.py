@@ -1,5 +1,5 @@
-"""Is every number and every condition LoadGen's own? The official wheel is fed the same event times
-and is the judge.
+"""What do LoadGen's figures say of runs that it would not survive? (Of all others test_loadgen_live
+lets the official wheel judge.)
 """
 
 from __future__ import annotations
@@ -7,93 +7,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from harness.types import Anomaly
 from scenarios.loadgen_results import results
-from tests.loadgen_logs import CASES, between, case, events_of, official_loadgen, told_twice
 from tests.scenario_helpers import MS, Row, S, hand_log, run_settings
-
-
-@pytest.fixture(scope="module")
-def official():
-    with official_loadgen() as run:
-        yield run
-
-
-@pytest.mark.parametrize("asked", CASES.values(), ids=CASES)
-def test_every_line_of_the_detail_log_is_loadgens(official, asked):
-    assert_same_detail(*told_twice(official, asked))
-
-
-def assert_same_detail(theirs, ours):
-    wheel = events_of(theirs["mlperf_log_detail.txt"])
-    early, late = (events_of(texts["mlperf_log_detail.txt"]) for texts in ours)
-    complaints = [(key, value) for key, value in wheel if key.startswith(("warning", "error"))]
-    assert [key for key, _ in early] == [key for key, _ in wheel], complaints
-    different = [
-        (key, value, a, b)
-        for (key, value), (_, a), (_, b) in zip(wheel, early, late, strict=True)
-        if not between(value, a, b)
-    ]
-    assert not different
-
-
-# ---- drawn settings
-
-_limits = st.sampled_from([15_000, 80_000, 300_000, 50_000_000])
-_tails = st.sampled_from([0.5, 0.9, 0.95, 0.97, 0.99, 0.999])
-
-
-@st.composite
-def drawn_cases(draw, scenario):
-    stream = {
-        "SingleStream": "single_stream",
-        "MultiStream": "multi_stream",
-        "Server": "server",
-    }.get(scenario)
-    changes = {
-        "use_token_latencies": draw(st.booleans()),
-        "min_query_count": draw(st.integers(2, 120)),
-        "min_duration_ms": draw(st.sampled_from([0, 400])),
-        "ttft_latency": draw(_limits),
-        "tpot_latency": draw(_limits),
-        "sample_concatenate_permutation": draw(st.booleans()),
-        "server_target_latency_ns": draw(_limits),
-        "max_duration_ms": 30,
-        "tokens": draw(st.lists(st.integers(2, 40), min_size=1, max_size=6)),
-        "delays_us": draw(st.lists(st.integers(1, 150), min_size=1, max_size=6)),
-        "hold": draw(st.integers(2, 9)),
-        "qsl_total": draw(st.integers(10, 30)),
-    }
-    if stream:
-        changes[f"{stream}_target_latency_percentile"] = draw(_tails)
-    if scenario == "MultiStream":
-        changes |= {
-            "multi_stream_samples_per_query": draw(st.integers(1, 5)),
-            "sample_concatenate_permutation": False,
-        }
-    if scenario == "Server":
-        changes["server_target_qps"] = draw(st.floats(1000, 8000))
-    if scenario == "Offline":
-        changes["max_duration_ms"] = 0
-    return case(scenario, qsl_perf=draw(st.integers(5, 10)), **changes)
-
-
-@pytest.mark.parametrize("scenario", ["SingleStream", "MultiStream", "Server", "Offline"])
-def test_every_line_is_loadgens_for_drawn_settings(official, scenario):
-    @hypothesis_settings(
-        max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-    )
-    @given(drawn_cases(scenario))
-    def compare(asked):
-        theirs, ours = told_twice(official, asked)
-        assert_same_detail(theirs, ours)
-
-    compare()
-
 
 # ---- what LoadGen would do badly
 
@@ -117,7 +34,7 @@ def test_a_lost_sample_is_left_out_and_spoils_the_verdict():
 
 def test_without_it_the_same_run_is_valid():
     found = results(hand_log([Row(due=i) for i in range(99)]), server())
-    assert (found.valid, found.errors, found.warnings) == (True, (), ())
+    assert (found.valid, found.errors) == (True, ())
 
 
 def test_an_interrupted_run_is_never_valid():
@@ -129,13 +46,28 @@ def test_an_interrupted_run_is_never_valid():
     assert not results(log, server(mode="accuracy")).valid
 
 
-def test_one_token_leaves_tpot_undefined_for_that_sample_alone():
+def test_an_answer_of_one_token_has_none_and_a_negative_tpot_as_in_loadgen():
     rows = [Row(due=i, ids=(5,) if i % 2 else (5, 6, 2)) for i in range(100)]
     found = results(hand_log(rows), server())
-    assert found.lines["result_time_to_output_token_mean"] == 5 * MS
-    assert found.lines["result_completed_tokens_per_second"] == pytest.approx(200 / 0.119)
-    assert found.warnings == ("TPOT is undefined for 50 of 100 samples: they have one token",)
+    assert found.lines["result_time_to_output_token_min"] == -10 * MS
+    assert found.lines["result_time_to_output_token_max"] == 5 * MS
+    assert found.lines["result_completed_tokens_per_second"] == pytest.approx(150 / 0.119)
+    assert len(found.errors) == 50
+    assert found.errors[0] == "Number of tokens need to be greater than 1 (sample 1)"
     assert found.valid
+
+
+def test_tokens_are_those_that_the_sut_reported():
+    rows = [Row(due=i, ids=(5, 6, 2), reported=6) for i in range(99)]
+    found = results(hand_log(rows), server())
+    assert found.lines["result_time_to_output_token_max"] == 2 * MS
+    assert found.lines["result_completed_tokens_per_second"] == pytest.approx(6 * 99 / 0.118)
+
+
+def test_an_estimate_of_zero_is_an_estimate():
+    rows = [Row(due=20 * i, ttft=0.0) for i in range(64)]
+    found = results(hand_log(rows), run_settings(scenario="single-stream"))
+    assert found.lines["early_stopping_latency_ss"] == 0
 
 
 def test_figures_that_no_sample_has_are_undefined_and_break_their_limit():

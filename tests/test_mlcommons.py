@@ -128,7 +128,7 @@ def ids_of(entry, key="data"):
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_loadgen_issues_our_schedule_and_its_logs_lie_in_the_folder(run, scenario):
     ran = run(scenario)
-    planned = registry.scenario(scenario).schedule(ran.settings).indices.ravel()
+    planned = registry.scenario(scenario).schedule(ran.settings).indices
     assert ran.log.end == "completed"
     assert ran.log.completed.all()
     assert ran.log.index.tolist() == planned.tolist()
@@ -174,7 +174,7 @@ def test_the_effective_settings_are_ours_for_any_settings(
     schedule, official = registry.scenario(scenario).schedule(asked), official_results(folder)
     issued = log.index.tolist()
     assert issued
-    assert issued == schedule.indices.ravel().tolist()[: len(issued)]
+    assert issued == schedule.indices.tolist()[: len(issued)]
     assert mode == "performance" or len(issued) == schedule.indices.size
     for key, value in effective_lines(asked).items():
         same = (

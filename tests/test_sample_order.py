@@ -3,28 +3,25 @@ and against statistics.
 """
 
 import json
-import os
-import subprocess
-import sys
-from contextlib import suppress
+import re
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from harness.profiles import SEEDS
 from harness.types import Seeds
+from reports.mlperf_logs import DETAIL
 from scenarios.multi_stream import MultiStream
 from scenarios.offline import Offline
 from scenarios.sample_order import Shape, loaded_sets, make_schedule
 from scenarios.server import Server
 from scenarios.single_stream import SingleStream
+from tests.loadgen_logs import SHAPE, official_loadgen, settings_of
 from tests.scenario_helpers import MS, run_settings
 
 HERE = Path(__file__).parent
@@ -40,35 +37,7 @@ round_seeds = st.sampled_from(sorted(SEEDS))
 drawn_seeds = st.builds(Seeds, *[st.integers(0, 2**64 - 1)] * 3)
 
 
-def settings_of(case):
-    """LoadGen's setting names and defaults as ours."""
-    s = case["settings"]
-    qps = {
-        "SingleStream": 1e9 / s.get("single_stream_expected_latency_ns", 1_000_000),
-        "MultiStream": 1e9 / s.get("multi_stream_expected_latency_ns", 8_000_000),
-        "Server": s.get("server_target_qps", 1.0),
-        "Offline": s.get("offline_expected_qps", 1.0),
-    }
-    return run_settings(
-        mode="accuracy" if case["mode"] == "AccuracyOnly" else "performance",
-        seeds=Seeds(s["qsl_rng_seed"], s["sample_index_rng_seed"], s["schedule_rng_seed"]),
-        num_samples=case["qsl_total"],
-        performance_samples=s.get("performance_sample_count_override") or case["qsl_perf"],
-        target_qps=qps[case["scenario"]],
-        samples_per_query=s.get("multi_stream_samples_per_query", 8)
-        if case["scenario"] == "MultiStream"
-        else 1,
-        min_queries=s.get("min_query_count", 100),
-        min_duration_ns=s.get("min_duration_ms", 10_000) * MS,
-        equal_issue=s.get("sample_concatenate_permutation", False),
-        accuracy_samples=s.get("accuracy_sample_count_override"),
-        issue="unique"
-        if s.get("performance_issue_unique")
-        else "same"
-        if s.get("performance_issue_same")
-        else "random",
-        same_index=s.get("performance_issue_same_index", 0),
-    )
+SUT = SHAPE | {"first_ns": [0], "rest_ns": [0]}  # it answers at once
 
 
 def schedule_of(case):
@@ -76,31 +45,13 @@ def schedule_of(case):
 
 
 def generated(schedule):
-    return [len(schedule), schedule.indices.shape[1], schedule.duration_ns]
+    return [[s.query_count, s.samples_per_query, s.duration_ns] for s in schedule.sets]
 
 
 @pytest.fixture(scope="module")
 def loadgen():
-    """The official LoadGen: a function from a case to what it loaded, generated and issued."""
-    if find_spec("mlperf_loadgen") is None:
-        pytest.skip(
-            "the wheel mlcommons-loadgen is not installed (it exists for Linux on x86-64 only)"
-        )
-    command = [sys.executable, str(HERE / "loadgen_oracle.py")]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-
-        def run(case):
-            process.stdin.write(json.dumps(case) + "\n")
-            process.stdin.flush()
-            answer = process.stdout.readline()
-            assert answer, f"the official LoadGen's process ended at {case}"
-            return json.loads(answer)
-
-        yield run
-        with suppress(BrokenPipeError):
-            process.stdin.close()
+    with official_loadgen() as official:
+        yield official
 
 
 # ---- recorded runs of LoadGen
@@ -113,15 +64,12 @@ def test_loads_the_samples_that_loadgen_loaded(case):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_issues_the_samples_that_loadgen_issued(case):
-    assert schedule_of(case).indices.ravel()[:60].tolist() == case["first_sample_indices"]
+    assert schedule_of(case).indices[:60].tolist() == case["first_sample_indices"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_generates_as_many_queries_for_as_long_as_loadgen(case):
-    schedule, sets = schedule_of(case), case["generated"]
-    assert schedule.duration_ns == sum(duration for _, _, duration in sets)
-    assert schedule.indices.size == sum(queries * samples for queries, samples, _ in sets)
-    assert len(schedule.set_starts) == len(sets)
+    assert generated(schedule_of(case)) == case["generated"]
 
 
 @pytest.mark.parametrize(
@@ -140,147 +88,21 @@ def test_the_arrivals_of_mlperfs_llama_server_run_are_the_published_ones():
         equal_issue=True,
     )
     schedule = Server().schedule(s)
-    assert schedule.indices.ravel()[:8].tolist() == [766, 9593, 12722, 9083, 4052, 4006, 5885, 2255]
+    assert schedule.indices[:8].tolist() == [766, 9593, 12722, 9083, 4052, 4006, 5885, 2255]
     published = [0, 4609135, 5753944, 8968599, 10751085, 11717101, 17337955, 20066904]
     assert schedule.offsets_ns[:8].tolist() == published
 
 
-# ---- the live LoadGen
-
-seed_settings = st.fixed_dictionaries(
-    {
-        name: st.integers(0, 2**64 - 1)
-        for name in ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed")
-    }
-)
-
-
-@st.composite
-def drawn_case(draw, scenario, extra):
-    """A case for both sides: a small library and settings that keep the wheel's run to
-    milliseconds.
-    """
-    mode = draw(st.sampled_from(["PerformanceOnly", "PerformanceOnly", "AccuracyOnly"]))
-    total = draw(st.integers(1, 400))
-    loads = draw(st.integers(1, total))
-    issue = draw(
-        st.sampled_from(
-            [{}, {}, {"performance_issue_unique": True}, {"performance_issue_same": True}]
-        )
-    )
-    if issue.get("performance_issue_same"):
-        mode, issue = (
-            "PerformanceOnly",
-            {**issue, "performance_issue_same_index": draw(st.integers(0, loads - 1))},
-        )
-    if mode == "AccuracyOnly":
-        issue = draw(
-            st.sampled_from([{}, {"accuracy_sample_count_override": draw(st.integers(1, total))}])
-        )
-    crashes = (
-        scenario == "MultiStream" and "performance_issue_unique" in issue
-    )  # the wheel, with equal issue as well
-    equal = {"sample_concatenate_permutation": draw(st.booleans()) and not crashes}
-    settings = {**draw(seed_settings), **equal, **issue, **draw(extra)}
-    return {
-        "scenario": scenario,
-        "mode": mode,
-        "qsl_total": total,
-        "qsl_perf": loads,
-        "settings": settings,
-    }
-
-
-few_dozen = hypothesis_settings(
-    max_examples=int(os.environ.get("LOADGEN_EXAMPLES", "40")), deadline=None
-)
-counts = st.integers(1, 300)
-
-
-def assert_the_same(loadgen, case):
-    official, ours = loadgen(case), schedule_of(case)
-    assert official["loaded"] == ours.loaded
-    assert official["issued"] == ours.indices.ravel()[: len(official["issued"])].tolist()
-    queries, samples, durations = (official["generated"][k::3] for k in range(3))
-    assert sum(durations) == ours.duration_ns
-    assert sum(q * s for q, s in zip(queries, samples, strict=True)) == ours.indices.size
-    if len(queries) == 1:
-        assert official["generated"] == generated(ours)
-    return official, ours
-
-
-@few_dozen
-@given(
-    drawn_case(
-        "SingleStream",
-        st.fixed_dictionaries({"min_query_count": counts, "min_duration_ms": st.just(0)}),
-    )
-)
-def test_single_stream_equals_the_live_loadgen(loadgen, case):
-    official, ours = assert_the_same(loadgen, case)
-    if (
-        "performance_issue_unique" not in case["settings"]
-    ):  # it plans the whole set and may end before
-        assert len(official["issued"]) == len(ours)
-
-
-@few_dozen
-@given(
-    drawn_case(
-        "MultiStream",
-        st.fixed_dictionaries(
-            {
-                "min_query_count": st.integers(1, 60),
-                "min_duration_ms": st.integers(0, 20),
-                "multi_stream_samples_per_query": st.integers(1, 9),
-                "multi_stream_expected_latency_ns": st.integers(1_000_000, 9_000_000),
-            }
-        ),
-    )
-)
-def test_multi_stream_equals_the_live_loadgen(loadgen, case):
-    assert_the_same(loadgen, case)
-
-
-@few_dozen
-@given(
-    drawn_case(
-        "Server",
-        st.fixed_dictionaries(
-            {
-                "min_query_count": counts,
-                "min_duration_ms": st.integers(0, 5),
-                "server_target_qps": st.floats(10_000.0, 1_000_000.0),
-            }
-        ),
-    )
-)
-def test_server_equals_the_live_loadgen_to_the_nanosecond(loadgen, case):
-    official, ours = assert_the_same(loadgen, case)
-    assert len(official["issued"]) == len(ours)
-
-
-@few_dozen
-@given(
-    drawn_case(
-        "Offline",
-        st.fixed_dictionaries(
-            {
-                "min_query_count": counts,
-                "min_duration_ms": st.integers(0, 50),
-                "offline_expected_qps": st.floats(1.0, 9_999.0),
-            }
-        ),
-    )
-)
-def test_offline_equals_the_live_loadgen(loadgen, case):
-    official, ours = assert_the_same(loadgen, case)
-    assert len(official["issued"]) == ours.indices.size
+# ---- the live LoadGen (test_loadgen_live compares the schedules of drawn settings)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_the_live_loadgen_still_does_what_was_recorded(loadgen, case):
-    assert loadgen(case)["issued"][:60] == case["first_sample_indices"]
+    logs = loadgen(SUT | case)
+    issued = [index for _, _, index, *_ in logs["samples"]]
+    loaded = re.search(r'"loaded_qsl_set", "value": (.*?), "time_ms"', logs[DETAIL])
+    assert issued[:60] == case["first_sample_indices"]
+    assert json.loads(loaded[1])[:20] == case["first_loaded"]
 
 
 # ---- seeds
@@ -326,7 +148,7 @@ def test_another_qsl_seed_loads_another_selection():
 @given(seeds=drawn_seeds, size=st.integers(1, 200))
 def test_accuracy_mode_issues_every_sample(scenario, seeds, size):
     s = run_settings(mode="accuracy", seeds=seeds, num_samples=size, performance_samples=size)
-    assert sorted(scenario().schedule(s).indices.ravel().tolist()) == list(range(size))
+    assert sorted(scenario().schedule(s).indices.tolist()) == list(range(size))
 
 
 @given(drawn_seeds, st.integers(1, 50), st.integers(1, 400))
@@ -338,7 +160,7 @@ def test_equal_issue_uses_each_sample_equally_often(seeds, size, min_queries):
         min_queries=min_queries,
         equal_issue=True,
     )
-    times = np.bincount(Server().schedule(s).indices.ravel(), minlength=size)
+    times = np.bincount(Server().schedule(s).indices, minlength=size)
     assert set(times.tolist()) == {-(-min_queries // size)}
 
 
@@ -388,7 +210,7 @@ def test_rows_are_the_columns_as_python_integers_across_blocks():
     schedule = Server().schedule(run_settings(min_queries=10_000))
     offsets, indices = zip(*schedule.rows(), strict=True)
     assert list(offsets) == schedule.offsets_ns.tolist()
-    assert list(indices) == schedule.indices.tolist()
+    assert [index for row in indices for index in row] == schedule.indices.tolist()
     assert type(offsets[9_999]) is int
 
 
@@ -430,5 +252,5 @@ def test_arrivals_in_one_second_do_not_depend_on_those_in_the_second_before():
 @given(seeds=drawn_seeds)
 def test_samples_are_drawn_evenly_from_the_loaded_set(seeds):
     s = run_settings(seeds=seeds, num_samples=10, performance_samples=10, min_queries=5_000)
-    times = np.bincount(SingleStream().schedule(s).indices.ravel(), minlength=10)
+    times = np.bincount(SingleStream().schedule(s).indices, minlength=10)
     assert stats.chisquare(times).pvalue > 1e-9

@@ -41,7 +41,7 @@ def test_every_query_is_one_sample_at_its_moment():
     queries = list(Server().plan(settings, schedule))
     assert [q.release for q in queries] == [At(t) for t in schedule.offsets_ns.tolist()]
     assert [(q.id, q.samples[0].id, q.samples[0].index) for q in queries] == [
-        (i, i, index) for i, (index,) in enumerate(schedule.indices.tolist())
+        (i, i, index) for i, index in enumerate(schedule.indices.tolist())
     ]
 
 

@@ -459,8 +459,9 @@ def _pages(header: Any, settings: Any, found: Any, log: Any) -> dict[str, str]:
     """
     from reports import mlperf_logs
     from scenarios import loadgen_settings as names
+    from scenarios.sample_order import LoadedSet
 
-    sets = [names.GeneratedSet(list(range(LIBRARY)), len(log), 1, int(log.due_ns[-1]))]
+    sets = [LoadedSet(list(range(LIBRARY)), len(log), 1, int(log.due_ns[-1]))]
     said = mlperf_logs.Settings(
         names.requested(settings), names.effective_lines(settings), names.parameters(settings)
     )

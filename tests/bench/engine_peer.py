@@ -68,7 +68,7 @@ def order() -> list[int]:
     from harness.settings import load_config
 
     _, schedule, _ = forecast(load_config({"scenario": "offline", "min_queries": QUESTIONS}))
-    return schedule.indices.reshape(-1).tolist()  # type: ignore[no-any-return]
+    return schedule.indices.tolist()  # type: ignore[no-any-return]
 
 
 def served() -> float:
