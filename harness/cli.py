@@ -71,7 +71,7 @@ def plan(flags: Flags, as_json: Json = False) -> None:
         chosen = _config(flags)
         settings, schedule, sentences = forecast(chosen)
         values = effective(chosen, settings)
-        show_plan(settings, schedule, sentences, values, console)
+        show_plan(settings, schedule, sentences, values, console, chosen.conf_files)
     queries = [indices for _, indices in schedule.rows()]
     value = {
         "settings": asdict(settings),
@@ -82,6 +82,7 @@ def plan(flags: Flags, as_json: Json = False) -> None:
         ),
         "scheduled_ns": schedule.offsets_ns.tolist(),
         "forecast": sentences,
+        "conf_files": [asdict(file) for file in chosen.conf_files],
     }
     _finish(value, as_json, 0)
 

@@ -1,236 +1,258 @@
-"""LoadGen's `user.conf`, `mlperf.conf` and `audit.config`, read as settings of ours.
+"""LoadGen's `mlperf.conf`, `user.conf` and `audit.config`, read as settings of ours.
 
-A line is `model.scenario.key = value`, `*` stands for any; the most specific line wins, in
-LoadGen's order: model and scenario, any model, any scenario, any. Times are milliseconds,
-percentiles percent. Where LoadGen is silent about a key it does not know or a value it ignores,
-this is an error that names the line.
+They are read in this order, each over the one before, whatever their order on the command line;
+the name says which a file is (`mlperf*`, `audit*`, any other is a user.conf). Within a file the
+most specific line wins: model and scenario, any model, any scenario, any; among equals the last.
+The audit.config is read as model `*`. Without an mlperf.conf the run's profile stands for it.
+
+What LoadGen would read otherwise than it looks, and keys that it does not know, are errors with
+their line. Lines that apply to nothing are kept, each with its reason (`ConfFile.idle`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
-from harness.errors import BadInput, unknown
+from harness.conf_keys import KEYS, SCENARIOS, never_read, read_value
+from harness.conf_lines import Line, Problem, read_lines, refuse
+from harness.conf_settings import Base, Found, Setting, settings_of, tokens_on
+from harness.profiles import LOADGEN_MODELS
 
-SCENARIOS = {
-    "SingleStream": "single-stream",
-    "MultiStream": "multi-stream",
-    "Server": "server",
-    "Offline": "offline",
-}
-_MODES = {"0": "submission", "1": "accuracy", "2": "performance", "3": "find-peak"}
+Kind = Literal["mlperf", "user", "audit"]
+Reason = Literal[
+    "other_model", "unknown_model", "other_scenario", "overridden", "later_file", "not_read"
+]
+_ORDER: tuple[Kind, ...] = ("mlperf", "user", "audit")
+_ANY = "*"
 
 
-class Line(NamedTuple):
-    """One setting as it stands in the file."""
+@dataclass(frozen=True, slots=True)
+class IdleLine:
+    """A line that applies to nothing in this run, and why. `other` is what the reason names: the
+    model that may be meant, the line that wins, the file that comes later.
+    """
 
     number: int
+    text: str
+    reason: Reason
+    detail: str = ""
+    other: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfFile:
+    """A file that was read, whose lines were looked for, and what became of them."""
+
+    name: str
+    kind: Kind
     model: str
     scenario: str
-    key: str
-    value: str
+    lines: int
+    applied: int
+    idle: tuple[IdleLine, ...] = ()
 
 
-class Setting(NamedTuple):
-    """A value of ours and the line that made it."""
+class Conf(NamedTuple):
+    """Settings of ours (as in `RunConfig`) with the line that made each, and the files."""
 
-    value: Any
-    origin: str
+    settings: dict[str, Setting]
+    files: tuple[ConfFile, ...]
 
 
-def read_conf(path: Path, model: str, scenario: str) -> dict[str, Setting]:
-    """Settings of ours (as in `RunConfig`) that the file makes for one model and scenario. Raises
-    BadInput.
+def kind_of(path: Path) -> Kind:
+    """Tell by its name which of LoadGen's three files it is."""
+    name = path.name.lower()
+    if name.startswith("mlperf"):
+        return "mlperf"
+    return "audit" if name.startswith("audit") else "user"
+
+
+def read_confs(paths: Sequence[Path], model: str, scenario: str, base: Base) -> Conf:
+    """Read the files for one model (LoadGen's name of it) and scenario (ours), over `base`.
+
+    Raises BadInput with every problem of the first file that has any.
     """
-    effective = _effective(_parse(path), model, scenario)
-    values: dict[str, Setting] = {}
-    for key, line in effective.items():
-        if key in _ISSUE or key in ("infer_token_latencies", "token_latency_scaling_factor"):
-            continue  # several of theirs are one setting of ours
-        name, convert = _KEYS[key](scenario)
-        try:
-            value = convert(line.value)
-        except (ValueError, KeyError, ZeroDivisionError):
-            fits = _ONLY.get(key, "a number that fits it")
-            raise BadInput(
-                f"{path.name}, line {line.number}", f"{key} = {line.value}", fits
-            ) from None
-        if name:
-            values[name] = Setting(value, f"{path.name}, line {line.number}")
-    return values | _issue(path, effective) | _inferred(path, effective)
+    found: dict[str, Found] = {}
+    layers: list[_Layer] = []
+    for path in sorted(paths, key=lambda path: _ORDER.index(kind_of(path))):
+        layer = _Layer(path, model, scenario)
+        for earlier in layers:
+            earlier.yield_to(layer)
+        layer.apply(found, base)
+        refuse(path, sorted(layer.problems, key=lambda problem: problem.number))
+        layers.append(layer)
+    return Conf(settings_of(found, scenario, base), tuple(layer.told() for layer in layers))
 
 
-def _parse(path: Path) -> list[Line]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(
-            f"reading {path}", str(error), "a LoadGen configuration file", "Check the path."
-        ) from None
-    lines = []
-    for number, raw in enumerate(text.splitlines(), 1):
-        content = raw.split("#", 1)[0].strip()
-        if not content:
-            continue
-        match = re.fullmatch(r"(\S+)\.(\*|\w+)\.(\w+)\s*=\s*(\S+)", content)
-        where = f"{path.name}, line {number}"
-        if match is None:
-            raise BadInput(
-                where,
-                repr(content),
-                "model.scenario.key = value",
-                "For example: *.Server.target_qps = 10.",
-            )
-        line = Line(number, *match.groups())
-        if line.scenario not in SCENARIOS and line.scenario != "*":
-            raise unknown(f"{where}: scenario", line.scenario, SCENARIOS)
-        if line.key in _FIXED:
-            raise BadInput(where, f"{line.key} cannot be set here", _FIXED[line.key])
-        if line.key not in _KEYS:
-            raise unknown(f"{where}: key", line.key, _KEYS)
-        lines.append(line)
-    return lines
+@dataclass(slots=True)
+class _Layer:
+    """One file while it is read."""
 
+    path: Path
+    model: str
+    scenario: str
+    kind: Kind = "user"
+    lines: list[Line] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    idle: dict[int, IdleLine] = field(default_factory=dict)  # by line number
+    winners: dict[str, Line] = field(default_factory=dict)  # by key
 
-def _effective(lines: list[Line], model: str, scenario: str) -> dict[str, Line]:
-    """Per key the line that LoadGen's lookup finds; among equals the last."""
-    theirs = next(name for name, ours in SCENARIOS.items() if ours == scenario)
-    found: dict[str, Line] = {}
-    for pair in (
-        ("*", "*"),
-        (model, "*"),
-        ("*", theirs),
-        (model, theirs),
-    ):  # later ones are more specific
-        found |= {line.key: line for line in lines if (line.model, line.scenario) == pair}
-    return found
+    def __post_init__(self) -> None:
+        self.kind = kind_of(self.path)
+        if self.kind == "audit":
+            self.model = _ANY
+        self.lines, self.problems = read_lines(self.path)
+        for line in self.lines:
+            self._sort_out(line)
+        self._look_up()
 
+    def _rest(self, line: Line, reason: Reason, detail: str = "", other: str = "") -> None:
+        self.idle[line.number] = IdleLine(line.number, line.text, reason, detail, other)
 
-def _issue(path: Path, effective: Mapping[str, Line]) -> dict[str, Setting]:
-    """unique, same and equal as our one word."""
-    given = {_ISSUE[key]: line for key, line in effective.items() if key in _ISSUE}
-    on = [
-        word for word in ("unique", "same", "equal") if word in given and given[word].value != "0"
-    ]
-    if on[:2] == ["unique", "same"]:
-        where = f"{path.name}, line {given['same'].number}"
-        raise BadInput(where, "performance_issue_unique and _same are both on", "one of the two")
-    if not given:
-        return {}
-    word = on[0] if on else "random"
-    line = given[word] if on else next(iter(given.values()))
-    return {"issue": Setting(word, f"{path.name}, line {line.number}")}
+    # ---- which lines may apply
 
+    def _sort_out(self, line: Line) -> None:
+        """Complain of what LoadGen does not know, and put aside what it does not read here."""
+        if line.scenario not in SCENARIOS and line.scenario != _ANY:
+            self._unknown(line, "scenario", line.scenario, [*SCENARIOS])
+        elif why := never_read(line.key):
+            self._rest(line, "not_read", why)
+        elif line.key not in KEYS:
+            self._unknown(line, "key", line.key, [*KEYS])
+        elif line.model not in (self.model, _ANY):
+            self._of_another_model(line)
+        elif KEYS[line.key].own_conf and self.kind != "mlperf":
+            self._rest(line, "not_read", KEYS[line.key].why_not)
+        elif line.scenario not in (_ANY, self._under(line.key)):
+            self._rest(line, "other_scenario", other=line.scenario)
+        elif self.scenario not in KEYS[line.key].runs:
+            self._rest(line, "not_read", KEYS[line.key].why_not)
 
-def _inferred(path: Path, effective: Mapping[str, Line]) -> dict[str, Setting]:
-    """`infer_token_latencies` and its factor as our one number."""
-    on, factor = (
-        effective.get("infer_token_latencies"),
-        effective.get("token_latency_scaling_factor"),
-    )
-    if on is None or on.value == "0":
-        return {}
-    line = factor or on
-    return {
-        "infer_tokens": Setting(
-            _whole(factor.value) if factor else 1, f"{path.name}, line {line.number}"
+    def _unknown(self, line: Line, what: str, name: str, known: list[str]) -> None:
+        """An error; in an mlperf.conf, which may be of another round, a line that is not read."""
+        if self.kind == "mlperf":
+            self._rest(line, "not_read", f"LoadGen 6.0.17 knows no such {what}")
+            return
+        near = get_close_matches(name, known, n=1, cutoff=0.5)
+        guess = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+        if name == "Interactive":
+            guess = "Its lines are model-interactive.Server.key."
+        skipped = "LoadGen skips the line without a word"
+        self.problems.append(Problem(line.number, f"{what} {name!r} is not known", skipped, guess))
+
+    def _of_another_model(self, line: Line) -> None:
+        known, name = [*LOADGEN_MODELS, self.model], line.model
+        if self.kind == "audit":
+            self._rest(line, "other_model", "LoadGen reads audit.config as model *", name)
+        elif name in LOADGEN_MODELS:
+            self._rest(line, "other_model", other=name)
+        elif self.kind == "user" and _letters(name) == _letters(self.model):
+            found = f"model {name!r}; LoadGen's name of it is {self.model!r}"
+            skipped = "LoadGen skips the line without a word"
+            write = f"Write {self.model}.{line.scenario}.{line.key} = {line.value}."
+            self.problems.append(Problem(line.number, found, skipped, write))
+        else:
+            near = get_close_matches(name, known, n=1, cutoff=0.5)
+            self._rest(line, "unknown_model", other=near[0] if near else "")
+
+    def _under(self, key: str) -> str:
+        """The scenario that LoadGen looks a key up under."""
+        return KEYS[key].under or loadgens(self.scenario)
+
+    # ---- which of them wins
+
+    def _look_up(self) -> None:
+        broken = {problem.number for problem in self.problems}
+        ready = [line for line in self.lines if line.number not in (*self.idle, *broken)]
+        for line in sorted(ready, key=self._rank):
+            if line.key in self.winners:
+                loser = self.winners[line.key]
+                self._rest(loser, "overridden", other=f"line {line.number}")
+            self.winners[line.key] = line
+
+    def _rank(self, line: Line) -> tuple[int, int]:
+        """LoadGen tries model.scenario, *.scenario, model.* and *.* in this order."""
+        specific = 2 * (line.scenario != _ANY) + (line.model != _ANY)
+        return specific, line.number
+
+    def yield_to(self, later: _Layer) -> None:
+        """Put aside what a later file sets as well."""
+        for key in self.winners.keys() & later.winners.keys():
+            self._rest(self.winners.pop(key), "later_file", other=later.path.name)
+
+    # ---- what they say
+
+    def apply(self, found: dict[str, Found], base: Base) -> None:
+        """Read the values, in LoadGen's order: the switches before what depends on them."""
+        for key in KEYS:
+            line = self.winners.get(key)
+            if line is None:
+                continue
+            if why := self._waits_for(key, found, base):
+                self._rest(self.winners.pop(key), "not_read", why)
+                continue
+            value = read_value(line, self.scenario)
+            if isinstance(value, Problem):
+                self.problems.append(value)
+            else:
+                found[key] = Found(value, f"{self.path.name}, line {line.number}")
+        self._check_together(found, base)
+
+    def _waits_for(self, key: str, found: dict[str, Found], base: Base) -> str:
+        if key in ("ttft_latency", "tpot_latency") and tokens_on(found, base) is False:
+            return "LoadGen reads it only after use_token_latencies = 1"
+        if key == "token_latency_scaling_factor":
+            on = found.get("infer_token_latencies")
+            if not (base.inferred if on is None else on.value):
+                return "LoadGen reads it only after infer_token_latencies = 1"
+        return ""
+
+    def _check_together(self, found: dict[str, Found], base: Base) -> None:
+        """Complain of what is allowed by itself and means something else together."""
+        on = {key for key, setting in found.items() if setting.value}
+        if on >= {"performance_issue_unique", "performance_issue_same"}:
+            text = "performance_issue_unique and performance_issue_same are both on"
+            self._together(text, "LoadGen logs an error and goes on", "Turn one of them off.")
+        if "infer_token_latencies" in on and not (
+            base.inferred or "token_latency_scaling_factor" in on
+        ):
+            text = "infer_token_latencies is on without a token_latency_scaling_factor"
+            self._together(text, "LoadGen takes whatever number is in memory", "Write both.")
+        tokens = on & {"ttft_latency", "tpot_latency"}
+        whole = self.scenario == "server" and "target_latency" in on
+        if whole and tokens and tokens_on(found, base) is None:
+            text = f"target_latency and {min(tokens)} are both set"
+            loadgen = "LoadGen judges the whole latency unless tokens are on"
+            write = "Write use_token_latencies = 1 too, or one limit alone."
+            self._together(text, loadgen, write)
+
+    def _together(self, found: str, loadgen: str, write: str) -> None:
+        """Add a problem of several lines: the last of them that this file has."""
+        named = [line.number for key, line in self.winners.items() if key in found]
+        self.problems.append(Problem(max(named, default=0), found, loadgen, write))
+
+    def told(self) -> ConfFile:
+        idle = tuple(self.idle[number] for number in sorted(self.idle))
+        return ConfFile(
+            name=self.path.name,
+            kind=self.kind,
+            model=self.model,
+            scenario=loadgens(self.scenario),
+            lines=len(self.lines),
+            applied=len(self.lines) - len(idle),
+            idle=idle,
         )
-    }
 
 
-Converter = tuple[str, Callable[[str], Any]]  # the setting it makes ("" = none here), and how
+def loadgens(scenario: str) -> str:
+    """LoadGen's name of a scenario of ours."""
+    return next(theirs for theirs, ours in SCENARIOS.items() if ours == scenario)
 
 
-def _plain(name: str, convert: Callable[[str], Any]) -> Callable[[str], Converter]:
-    return lambda scenario: (name, convert)
-
-
-def _seconds(text: str) -> float:
-    return float(text) / 1000
-
-
-def _whole(text: str) -> int:
-    if re.fullmatch(r"\d+", text):  # a seed has more digits than a float
-        return int(text)
-    number = float(text)
-    if number != int(number):
-        raise ValueError(text)
-    return int(number)
-
-
-def _count_or_none(text: str) -> int | None:
-    """0 means "no limit" in LoadGen."""
-    return _whole(text) or None
-
-
-def _latency(scenario: str) -> Converter:
-    """In a stream the inverse of the expected rate; in server a limit, or 0: then tokens have
-    theirs.
-    """
-    if scenario.endswith("-stream"):
-        return "target_qps", lambda ms: 1000 / float(ms)
-    return "target_latency" if scenario == "server" else "", lambda ms: _seconds(ms) or None
-
-
-def _zero(text: str) -> None:
-    """For what we do not offer: only its being off is accepted."""
-    if text != "0":
-        raise ValueError(text)
-
-
-_ISSUE = {
-    "performance_issue_unique": "unique",
-    "performance_issue_same": "same",
-    "sample_concatenate_permutation": "equal",
-}
-
-
-_KEYS: dict[str, Callable[[str], Converter]] = {
-    "target_qps": _plain("target_qps", float),
-    "target_latency": _latency,
-    "target_latency_percentile": lambda scenario: (
-        "" if scenario == "offline" else "percentile",
-        float,
-    ),
-    "ttft_latency": _plain("ttft_limit", _seconds),
-    "tpot_latency": _plain("tpot_limit", _seconds),
-    "min_duration": _plain("min_duration", _seconds),
-    "max_duration": _plain("max_duration", lambda text: _seconds(text) or None),
-    "min_query_count": _plain("min_queries", _whole),
-    "max_query_count": _plain("max_queries", _count_or_none),
-    "samples_per_query": lambda scenario: (
-        "samples_per_query" if scenario == "multi-stream" else "",
-        _whole,
-    ),
-    "performance_sample_count_override": _plain("performance_samples", _count_or_none),
-    "accuracy_sample_count_override": _plain("accuracy_samples", _count_or_none),
-    "performance_issue_unique": _plain("", _whole),
-    "performance_issue_same": _plain("", _whole),
-    "performance_issue_same_index": _plain("same_index", _whole),
-    "sample_concatenate_permutation": _plain("", _whole),
-    "mode": _plain("mode", _MODES.__getitem__),
-    "use_token_latencies": _plain(
-        "", _whole
-    ),  # here tokens are judged unless target_latency says otherwise
-    "infer_token_latencies": _plain("", _whole),
-    "token_latency_scaling_factor": _plain("", _whole),
-    "accuracy_log_rng_seed": _plain("accuracy_log_seed", _whole),
-    "accuracy_log_sampling_target": _plain("accuracy_log_target", _whole),
-    "accuracy_log_probability": _plain(
-        "accuracy_log_probability", lambda percent: float(percent) / 100
-    ),
-    "print_timestamps": _plain("", _whole),  # it only makes LoadGen's trace longer
-    "coalesce_queries": _plain("", _zero),
-    "max_async_queries": _plain("", _zero),
-}
-_ONLY = {
-    "coalesce_queries": "0 alone is: here each query is issued when it is due",
-    "max_async_queries": "0 alone is: here a run is not ended for many open queries",
-}
-_FIXED = dict.fromkeys(
-    ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed"),
-    "LoadGen ignores seeds in these files; use --seeds",
-)
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())

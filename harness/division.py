@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from harness import registry
+from harness.effective import issue_word
 from harness.profiles import ROUND, SEEDS
 from harness.settings import RunConfig
 from harness.types import RunSettings, short_name
@@ -113,26 +114,29 @@ def _rules(config: RunConfig, settings: RunSettings) -> Iterator[Checked]:
     yield _at_least("min_queries", s.min_queries, least)
     yield _at_least("performance_samples", s.performance_samples, profile.performance_samples or 0)
     if s.accuracy_samples:
-        yield _at_least("accuracy_samples", s.accuracy_samples, s.num_samples)
+        all_of_them = min(profile.accuracy_samples or s.num_samples, s.num_samples)
+        yield _at_least("accuracy_samples", s.accuracy_samples, all_of_them)
     if s.scenario == "multi-stream":
         yield Difference("samples_per_query", s.samples_per_query, 8), s.samples_per_query == 8
     if s.scenario == "server":
         yield from _limits(config, settings)
-    issue = "equal" if s.equal_issue else s.issue
-    yield (
-        Difference("issue", issue, "equal" if profile.equal_issue else "random"),
-        s.equal_issue == profile.equal_issue,
-    )
+    else:
+        tokens = Difference("use_token_latencies", s.use_tokens, profile.use_tokens)
+        yield tokens, s.use_tokens == profile.use_tokens
+    issue, asked = issue_word(s), "equal" if profile.equal_issue else "random"
+    yield Difference("issue", issue, asked), issue == asked
     yield Difference("seeds", config.seeds, f"those of {ROUND}"), s.seeds == SEEDS[ROUND]
 
 
 def _limits(config: RunConfig, s: RunSettings) -> Iterator[Checked]:
     profile = config.chosen_profile
-    if profile.target_latency_s is not None:
+    if profile.target_latency_s is not None and s.use_tokens:
+        yield Difference("use_token_latencies", True, "a limit of the whole latency"), False
+    elif profile.target_latency_s is not None:
         limit_s = s.target_latency_ns / 1e9 if s.target_latency_ns else None
         fine = limit_s is not None and limit_s <= profile.target_latency_s
         yield Difference("target_latency", limit_s, profile.target_latency_s, "s"), fine
-    elif s.target_latency_ns:
+    elif not s.use_tokens:
         yield (
             Difference("target_latency", s.target_latency_ns / 1e9, "limits of TTFT and TPOT", "s"),
             False,

@@ -17,7 +17,7 @@ _OF_THE_PROFILE = {
     "min_duration", "min_queries", "ttft_limit", "tpot_limit", "target_latency", "percentile",
     "issue", "max_new_tokens", "performance_samples", "infer_tokens",
 }  # fmt: skip
-_NOT_OF_THE_RUN = {"origins", "output_dir"}
+_NOT_OF_THE_RUN = {"origins", "conf_files", "output_dir"}
 _OF_A_MODEL = {"variant", "model", "dataset", "device"}
 
 
@@ -33,9 +33,13 @@ class EffectiveSetting(NamedTuple):
 def effective(config: RunConfig, settings: RunSettings) -> list[EffectiveSetting]:
     """Every setting of the run as it will hold, in the order of the flags."""
     s, profile = settings, f"profile {config.profile}"
-    limits = {"target_latency": (s.target_latency_ns / 1e9, "s")} if s.target_latency_ns else {
-        "ttft_limit": (s.ttft_limit_ns / 1e9, "s"), "tpot_limit": (s.tpot_limit_ns / 1e6,
-            "ms")}  # fmt: skip
+    limits: dict[str, tuple[Any, str]] = {"target_latency": (s.target_latency_ns / 1e9, "s")}
+    if s.use_tokens:
+        limits = {
+            "ttft_limit": (s.ttft_limit_ns / 1e9, "s"),
+            "tpot_limit": (s.tpot_limit_ns / 1e6, "ms"),
+            "target_latency": (s.target_latency_ns / 1e9 or None, "s, not judged"),
+        }
     values: dict[str, tuple[Any, str]] = {
         "scenario": (s.scenario, ""),
         "mode": (config.mode, ""),
@@ -49,7 +53,7 @@ def effective(config: RunConfig, settings: RunSettings) -> list[EffectiveSetting
         **limits,
         "percentile": (100 * s.percentile, "%"),
         "seeds": (",".join(map(str, (s.seeds.qsl, s.seeds.sample_index, s.seeds.schedule))), ""),
-        "issue": ("equal" if s.equal_issue else s.issue, ""),
+        "issue": (issue_word(s), ""),
         "same_index": (s.same_index, ""),
         "num_samples": (s.num_samples, ""),
         "performance_samples": (s.performance_samples, ""),
@@ -82,6 +86,12 @@ def effective(config: RunConfig, settings: RunSettings) -> list[EffectiveSetting
 
     shown = [name for name in values if values[name][0] is not None]
     return [EffectiveSetting(name, *values[name], origin(name)) for name in shown]
+
+
+def issue_word(settings: RunSettings) -> str:
+    """How samples are chosen, in the words of --issue."""
+    words = [] if settings.issue == "random" else [settings.issue]
+    return "+".join([*words, *["equal"] * settings.equal_issue]) or "random"
 
 
 def _others(config: RunConfig, shown: Container[str]) -> Iterator[tuple[str, Any]]:

@@ -43,10 +43,12 @@ FLAGS: dict[str, Any] = {
     "min_queries": _flag(int, "Issue at least so many.", _LOAD),
     "max_queries": _flag(int, "Issue at most so many.", _LOAD),
     "seeds": _flag(str, "A round (v6.1) or QSL,SAMPLE,SCHEDULE.", _LOAD),
-    "issue": _flag(str, "random, unique, same, or equal (each equally often).", _LOAD),
+    "issue": _flag(
+        str, "random, unique, same, equal (each equally often), unique+equal or same+equal.", _LOAD
+    ),
     "same_index": _flag(int, "With --issue same: which.", _LOAD),
-    "performance_samples": _flag(int, "Load so many samples in a performance run.", _LOAD),
-    "accuracy_samples": _flag(int, "Issue so many in an accuracy run.", _LOAD),
+    "performance_samples": _flag(int, "Samples that a performance run loads (0: all).", _LOAD),
+    "accuracy_samples": _flag(int, "Samples that an accuracy run issues (0: all).", _LOAD),
     "warmup": _flag(int, "Samples before the run that do not count.", _LOAD),
     "driver": _flag(str, "touchstone, or mlcommons: the official LoadGen issues.", _LOAD),
     "clock": _flag(str, "real, or virtual (simulated only).", _LOAD),
@@ -55,8 +57,18 @@ FLAGS: dict[str, Any] = {
     "target_latency": _flag(
         str, "Server: judge the whole latency instead of TTFT and TPOT.", _JUDGE, metavar="TIME"
     ),
+    "use_token_latencies": Annotated[
+        bool | None,
+        typer.Option(
+            "--use-token-latencies/--no-use-token-latencies",
+            help="Server: judge TTFT and TPOT, or the whole latency (--target-latency).",
+            rich_help_panel=_JUDGE,
+        ),
+    ],
     "percentile": _flag(str, "The tail that is judged: 90, 99, 99.9.", _JUDGE),
-    "infer_tokens": _flag(int, "Tokens a sample is taken to have (infer_token_latencies).", _JUDGE),
+    "infer_tokens": _flag(
+        int, "Tokens that a sample is taken to have, 0: none (infer_token_latencies).", _JUDGE
+    ),
     "accuracy_log_target": _flag(int, "Log about so many answers of a performance run.", _JUDGE),
     "accuracy_log_probability": _flag(float, "Log this share of them: 0 to 1.", _JUDGE),
     "accuracy_log_seed": _flag(int, "Which ones.", _JUDGE),
@@ -97,8 +109,16 @@ FLAGS: dict[str, Any] = {
     "in_process": _switch("--in-process", "Debugging: no process of its own.", _MODEL),
     "output_dir": _flag(Path, "Parent of the run folders.", _OUT),
     "config": _flag(Path, "Settings; flags win.", _OUT, metavar="FILE.toml"),
-    "user_conf": _flag(Path, "A LoadGen user.conf or audit.config.", _OUT),
-    "conf_model": _flag(str, "Whose lines of it (default: the profile's).", _OUT),
+    "user_conf": _flag(
+        list[Path],
+        "A LoadGen user.conf; repeat it for audit.config and mlperf.conf, told by their names.",
+        _OUT,
+        "--user-conf",
+        metavar="FILE",
+    ),
+    "conf_model": _flag(
+        str, "LoadGen's name of the model whose lines count (default: the profile's).", _OUT
+    ),
 }
 RUN = tuple(FLAGS)
 _ONLY_RUNNING = {

@@ -35,6 +35,13 @@ class Profile:
     inferred_tokens_per_sample: int | None = None
     models: tuple[str, ...] = ()
     dataset: str = ""
+    loadgen_model: str = ""  # LoadGen's name of the model in its configuration files
+    accuracy_samples: int | None = None  # where an accuracy run has others than all
+
+    @property
+    def use_tokens(self) -> bool:
+        """Are TTFT and TPOT judged, and not the whole latency?"""
+        return self.target_latency_s is None
 
 
 def _mlperf(
@@ -73,6 +80,7 @@ def _benchmark(
     samples: int,
     tokens: int,
     *limits_ms: tuple[int, int],
+    accuracy_samples: int | None = None,
 ) -> Rows:
     """A model's row and, if it has one, its interactive row; each has its limits (TTFT, TPOT)."""
 
@@ -86,6 +94,8 @@ def _benchmark(
             _mlperf(words, tokens, ttft_ms / 1e3, tpot_ms / 1e3, samples),
             models=models,
             dataset=dataset,
+            loadgen_model=key.replace("3.1", "3_1") + kind.replace(" ", "-"),
+            accuracy_samples=accuracy_samples,
         )
 
     kinds = ("", " interactive")
@@ -150,6 +160,7 @@ TABLE: Rows = {
         10240,
         (3000, 80),
         (2000, 15),
+        accuracy_samples=4395,
     ),
     "gptj": replace(
         _mlperf(
@@ -162,9 +173,20 @@ TABLE: Rows = {
         target_latency_s=20.0,
         inferred_tokens_per_sample=69,
         models=("EleutherAI/gpt-j-6b",),
+        loadgen_model="gptj",
         dataset="cnn-dailymail",
     ),
 }
+
+# Every model that mlperf.conf 6.0.17 has lines for, and those of the reference user.conf files.
+LOADGEN_MODELS = frozenset({
+    "3d-unet", "bert", "deepseek-r1", "deepseek-r1-interactive", "dlrm", "dlrm-v2", "dlrm-v3",
+    "e2e-rag-db", "e2e-rag-qna", "gpt-oss-120b", "gpt-oss-120b-interactive", "gptj", "llama2-70b",
+    "llama2-70b-interactive", "llama3_1-405b", "llama3_1-405b-interactive", "llama3_1-8b",
+    "llama3_1-8b-edge", "llama3_1-8b-interactive", "mixtral-8x7b", "pointpainting",
+    "qwen3-vl-235b-a22b", "resnet50", "retinanet", "rgat", "rnnt", "ssd-mobilenet",
+    "stable-diffusion-xl", "wan-2.2-t2v-a14b", "whisper", "yolo",
+})  # fmt: skip
 
 SEEDS = {
     "v4.1": Seeds(3066443479025735752, 10688027786191513374, 14962580496156340209),

@@ -32,6 +32,7 @@ from harness.runlog import RunFacts
 from harness.settings import UNCALIBRATED_QPS, Mode, RunConfig, run_settings
 from harness.telemetry import Telemetry
 from harness.types import AfterInFlight, MemoryUse, Query, QuerySample, RunLog, RunSettings, Sample
+from reports import conf_lines
 
 Say = Callable[[str], None]
 _PATIENCE = 3  # so many Ctrl-C are polite requests
@@ -97,6 +98,8 @@ class Run:
         that says so.
         """
         self._describe(self.folder, self._settings(_given_rate(self.config)))
+        for sentence in conf_lines.sentences(self.config.conf_files):
+            self._say(sentence)
         self.sut = sut = self._start()
         self._say(
             f"loading {self.config.model} in {self.config.variant}"

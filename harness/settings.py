@@ -1,7 +1,7 @@
 """What did the user ask for, and is it possible? Flags and TOML come in, checked values go out.
 
-Every problem is reported at once, before anything is loaded. A flag wins over a LoadGen
-configuration file, this over the TOML file, and all over the profile. Durations are seconds, or
+Every problem is reported at once, before anything is loaded. A flag wins over LoadGen's
+configuration files, this over the TOML file, and all over the profile. Durations are seconds, or
 text with a unit: 90, "90s", "1.5m", "200ms".
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,9 +19,10 @@ from pydantic_core import ErrorDetails
 import scenarios
 from accuracy.datasets.files import absolute, check_name
 from harness import profiles, registry
-from harness.conf import read_conf
+from harness.conf import Conf, ConfFile, read_confs
+from harness.conf_settings import Base
 from harness.errors import BadInput, HarnessError, unknown
-from harness.profiles import SEEDS, Profile
+from harness.profiles import ROUND, SEEDS, Profile
 from harness.types import RunSettings, Seeds
 
 _ALIASES = {
@@ -68,7 +69,10 @@ Rate = Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, le=MAX_QPS, a
 Count = Annotated[int, BeforeValidator(_refuse_bool), Field(gt=0, le=2**31 - 1)]
 
 
+CountOrAll = Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0, le=2**31 - 1)]
+CountOrNone = CountOrAll
 Mode = Literal["performance", "accuracy"]
+Issue = Literal["random", "unique", "same", "equal", "unique+equal", "same+equal"]
 
 
 class RunConfig(BaseModel):
@@ -90,9 +94,9 @@ class RunConfig(BaseModel):
     target_qps: Rate | Literal["auto"] = "auto"
     samples_per_query: Count = 8
     num_samples: Count | None = None
-    performance_samples: Count | None = None
-    accuracy_samples: Count | None = None
-    issue: Literal["random", "unique", "same", "equal"] | None = None
+    performance_samples: CountOrAll | None = None
+    accuracy_samples: CountOrAll | None = None
+    issue: Issue | None = None
     same_index: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0)] = 0
     percentile: (
         Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, lt=100, allow_inf_nan=False)]
@@ -106,7 +110,8 @@ class RunConfig(BaseModel):
     ttft_limit: Positive | None = None
     tpot_limit: Positive | None = None
     target_latency: Positive | None = None
-    infer_tokens: Count | None = None
+    use_token_latencies: bool | None = None
+    infer_tokens: CountOrNone | None = None
     accuracy_log_target: Annotated[
         int, BeforeValidator(_refuse_bool), Field(ge=0, le=2**31 - 1)
     ] = 0
@@ -114,7 +119,7 @@ class RunConfig(BaseModel):
         float, BeforeValidator(_refuse_bool), Field(ge=0, le=1, allow_inf_nan=False)
     ] = 0.0
     accuracy_log_seed: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0, lt=2**64)] = 0
-    seeds: str = "v6.1"
+    seeds: str = ROUND
     max_concurrency: Count = 32
     warmup: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0, le=100_000)] | None = None
     sample_timeout: Positive = 120.0
@@ -134,6 +139,7 @@ class RunConfig(BaseModel):
     evaluate: bool = False
     output_dir: Path = Path("runs")
     origins: dict[str, str] = {}  # of what the user set: "--min-queries", "user.conf, line 3"
+    conf_files: tuple[ConfFile, ...] = ()  # LoadGen's that were read, and their idle lines
 
     @property
     def chosen_profile(self) -> Profile:
@@ -156,39 +162,61 @@ def load_config(
     origins = {k: file.name for k in written if file} | {
         k: f"--{k.replace('_', '-')}" for k in given
     }
-    if (conf := values.pop("user_conf", None)) and values.get("scenario") in scenarios.TABLE:
-        model = str(values.pop("conf_model", None) or values.get("profile") or "*")
-        lines = {
-            k: s
-            for k, s in read_conf(Path(conf), model, values["scenario"]).items()
-            if k not in given
-        }
-        values |= {k: s.value for k, s in lines.items()}
-        origins |= {k: s.origin for k, s in lines.items()}
-        values = {
-            k: v
-            for k, v in values.items()
-            if k not in ("user_conf", "conf_model") and v is not None
-        }
-    settable = [key for key in RunConfig.model_fields if key != "origins"]
+    conf = _read_confs(values, given)
+    values |= {k: setting.value for k, setting in conf.settings.items()}
+    origins |= {k: setting.origin for k, setting in conf.settings.items()}
+    values = {k: v for k, v in values.items() if v is not None}
+    settable = [key for key in RunConfig.model_fields if key not in ("origins", "conf_files")]
     problems = [str(unknown("setting", key, settable)) for key in values if key not in settable]
     known = {key: value for key, value in values.items() if key in settable}
     config: RunConfig | None
     try:
-        config = RunConfig(
-            **known, origins={key: origin for key, origin in origins.items() if key in known}
-        )
+        told = {key: origin for key, origin in origins.items() if key in known}
+        config = RunConfig(**known, origins=told, conf_files=conf.files)
     except ValidationError as error:
         config = None
         complaints = {
             e["loc"][0]: e for e in reversed(error.errors())
         }  # of a union, the first alternative speaks
-        problems += [_sentence(e) for e in reversed(complaints.values())]
+        from_files = {name: setting.origin for name, setting in conf.settings.items()}
+        problems += [_sentence(e, from_files) for e in reversed(complaints.values())]
     problems += _unknown_names(known)
     problems += _contradictions(config) if config and not problems else []
     if problems or config is None:
         raise _all(problems)
     return config
+
+
+def _read_confs(values: dict[str, Any], given: Mapping[str, Any]) -> Conf:
+    """What LoadGen's files set for a run of these `values`; what was `given` as a flag stands.
+
+    Takes `user_conf` and `conf_model` out of `values`.
+    """
+    files, model = values.pop("user_conf", None) or [], values.pop("conf_model", None)
+    paths = [Path(path) for path in ([files] if isinstance(files, str | Path) else files)]
+    if not paths or values.get("scenario") not in scenarios.TABLE:
+        return Conf({}, ())
+    profile = profiles.TABLE.get(str(values.get("profile", "quick")), profiles.TABLE["quick"])
+    chosen = profiles.TABLE.get(str(model), profile)
+    name = chosen.loadgen_model or "*" if model in (None, *profiles.TABLE) else str(model)
+    conf = read_confs(paths, name, values["scenario"], _base(values, profile))
+    kept = {k: setting for k, setting in conf.settings.items() if k not in given}
+    if "target_latency" in given:  # it asks for the whole latency to be judged
+        kept.pop("use_token_latencies", None)
+    return Conf(kept, conf.files)
+
+
+def _base(values: Mapping[str, Any], profile: Profile) -> Base:
+    """What the files are read over: the profile, and a TOML file's word where it has one."""
+    issue, seeds = values.get("issue"), values.get("seeds", ROUND)
+    tokens = profile.use_tokens if profile.loadgen_model else None
+    return Base(
+        origin=f"profile {values.get('profile', 'quick')}",
+        equal_issue="equal" in str(issue) if issue else profile.equal_issue,
+        tokens=values.get("use_token_latencies", tokens),
+        inferred=values.get("infer_tokens", profile.inferred_tokens_per_sample),
+        seeds=SEEDS.get(str(seeds), SEEDS[ROUND]),
+    )
 
 
 def parse_seeds(text: str) -> Seeds:
@@ -211,17 +239,20 @@ def run_settings(
     `mode` is the part to be run where the config's own mode has several (a submission).
     """
     profile = config.chosen_profile
-    percentile = (
-        profile.percentile.get(config.scenario, 0.99)
-        if config.percentile is None
-        else config.percentile / 100
-    )
-    loaded = min(
-        config.performance_samples or profile.performance_samples or num_samples, num_samples
-    )
-    _check_library(config, loaded, num_samples)
+    percentile = profile.percentile.get(config.scenario, 0.99)
+    if config.percentile is not None:
+        percentile = config.percentile * 0.01  # as LoadGen has it: another double than / 100
+    own, asked = config.performance_samples, config.accuracy_samples
+    wanted = profile.performance_samples if own is None else own
+    loaded = min(wanted or num_samples, num_samples)
+    accuracy_samples = (profile.accuracy_samples if asked is None else asked) or None
+    _check_library(config, loaded, min(accuracy_samples or num_samples, num_samples))
     ttft_limit_ns = _ns(config.ttft_limit, profile.ttft_limit_s)
     target_latency_ns = _ns(config.target_latency, profile.target_latency_s or 0.0)
+    use_tokens = _use_tokens(config, profile)
+    issue, _, equal = (config.issue or "").partition("+")
+    equal_issue = profile.equal_issue if config.issue is None else "equal" in (issue, equal)
+    infer = profile.inferred_tokens_per_sample
     return RunSettings(
         scenario=config.scenario,
         mode=mode or ("accuracy" if config.mode == "accuracy" else "performance"),
@@ -233,43 +264,43 @@ def run_settings(
         min_queries=config.min_queries or profile.min_queries.get(config.scenario, 100),
         min_duration_ns=_ns(config.min_duration, profile.min_duration_s),
         max_queries=config.max_queries,
-        max_duration_ns=None if config.max_duration is None else int(config.max_duration * 1e9),
+        max_duration_ns=None if config.max_duration is None else _ns(config.max_duration, 0.0),
         percentile=percentile,
         ttft_limit_ns=ttft_limit_ns,
         tpot_limit_ns=_ns(config.tpot_limit, profile.tpot_limit_s),
-        use_tokens=not target_latency_ns,
+        use_tokens=use_tokens,
         max_new_tokens=config.tokens_per_answer,
         sample_timeout_ns=int(config.sample_timeout * 1e9),
         drain_timeout_ns=int(config.drain_timeout * 1e9),
-        lag_limit_ns=(target_latency_ns or ttft_limit_ns) // 10,
-        equal_issue=profile.equal_issue if config.issue is None else config.issue == "equal",
-        accuracy_samples=config.accuracy_samples,
-        issue=config.issue if config.issue in ("unique", "same") else "random",
+        lag_limit_ns=(ttft_limit_ns if use_tokens else target_latency_ns) // 10,
+        equal_issue=equal_issue,
+        accuracy_samples=accuracy_samples,
+        issue=issue if issue in ("unique", "same") else "random",  # type: ignore[arg-type]
         same_index=config.same_index,
         target_latency_ns=target_latency_ns,
-        inferred_tokens_per_sample=config.infer_tokens or profile.inferred_tokens_per_sample,
+        inferred_tokens_per_sample=(
+            infer if config.infer_tokens is None else config.infer_tokens or None
+        ),
         accuracy_log_probability=config.accuracy_log_probability,
         accuracy_log_target=config.accuracy_log_target,
         accuracy_log_seed=config.accuracy_log_seed,
     )
 
 
-def _check_library(config: RunConfig, loaded: int, num_samples: int) -> None:
+def _use_tokens(config: RunConfig, profile: Profile) -> bool:
+    """Are TTFT and TPOT judged? A limit of the whole latency is judged instead of them, unless it
+    is said that they are (as LoadGen has it for its benchmarks with tokens).
+    """
+    if config.use_token_latencies is not None:
+        return config.use_token_latencies
+    return profile.use_tokens and not config.target_latency
+
+
+def _check_library(config: RunConfig, loaded: int, accuracy_samples: int) -> None:
     """What depends on the library's size, where LoadGen would read beyond it. Raises BadInput."""
-    if config.scenario == "multi-stream" and config.samples_per_query > loaded:
-        raise BadInput(
-            "--samples-per-query",
-            f"it is {config.samples_per_query}",
-            f"{loaded} samples are loaded",
-            "Lower it.",
-        )
     parts = config.mode in ("accuracy", "submission")
-    smallest = (
-        (min(config.accuracy_samples or num_samples, num_samples) % loaded or loaded)
-        if parts
-        else loaded
-    )
-    if config.issue == "same" and config.same_index >= smallest:
+    smallest = (accuracy_samples % loaded or loaded) if parts else loaded
+    if (config.issue or "").startswith("same") and config.same_index >= smallest:
         raise BadInput(
             "--same-index",
             f"it is {config.same_index}",
@@ -279,12 +310,13 @@ def _check_library(config: RunConfig, loaded: int, num_samples: int) -> None:
 
 
 def _ns(own: float | None, default_s: float) -> int:
-    return int((default_s if own is None else own) * 1e9)
+    """Seconds to whole nanoseconds; the nearest, so that 1.001 s are not a millisecond less."""
+    return round((default_s if own is None else own) * 1e9)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BadInput(
             f"--config {path}", error.strerror or "cannot be read", "a readable TOML file"
@@ -351,14 +383,16 @@ def _contradictions(config: RunConfig) -> list[str]:
             "--mode find-peak: only the server scenario has a rate to search for; this is"
             f" {config.scenario}."
         )
-    if config.target_latency and config.scenario != "server":
+    found += _of_limits(config, profile)
+    if (
+        config.scenario == "multi-stream"
+        and config.mode != "accuracy"
+        and config.issue == "unique+equal"
+        and config.samples_per_query > 1
+    ):
         found.append(
-            f"--target-latency: only the server scenario has this limit; this is {config.scenario}."
-        )
-    if config.target_latency and (config.ttft_limit or config.tpot_limit):
-        found.append(
-            "--target-latency judges the whole latency instead of TTFT and TPOT; give one or the"
-            " other."
+            "--issue unique+equal: multi-stream has fewer distinct queries than whole rounds need"
+            " (LoadGen crashes); choose one of the two."
         )
     if config.driver == "mlcommons" and config.clock == "virtual":
         found.append(
@@ -393,6 +427,28 @@ def _contradictions(config: RunConfig) -> list[str]:
     return found
 
 
+def _of_limits(config: RunConfig, profile: Profile) -> Iterator[str]:
+    """Limits of tokens or of the whole latency: one of them is judged, and must be there."""
+    tokens, token_limits = config.use_token_latencies, config.ttft_limit or config.tpot_limit
+    if config.target_latency and config.scenario != "server":
+        yield (
+            f"--target-latency: only the server scenario has this limit; this is {config.scenario}."
+        )
+    if config.target_latency and token_limits and tokens is None:
+        yield (
+            "--target-latency judges the whole latency instead of TTFT and TPOT; give one or the"
+            " other, or say --use-token-latencies."
+        )
+    if tokens is False and config.scenario == "server" and config.mode != "accuracy":
+        where = config.origins.get("use_token_latencies", "--no-use-token-latencies")
+        if not (config.target_latency or profile.target_latency_s):
+            yield (
+                f"{where}: without TTFT and TPOT the whole latency is judged, and it has no limit"
+                " (LoadGen takes mlperf.conf's of 10 ms, or 0 for models with tokens); set"
+                " target_latency too."
+            )
+
+
 def _complaint(check: Callable[[], object]) -> str:
     try:
         check()
@@ -406,13 +462,12 @@ def _known(kind: str, name: str, table: Iterable[str]) -> None:
         raise unknown(kind, name, table)
 
 
-def _sentence(error: ErrorDetails) -> str:
-    """One pydantic complaint as flag, value, limit."""
-    name, found, context = (
-        "--" + str(error["loc"][0]).replace("_", "-"),
-        error["input"],
-        error.get("ctx", {}),
-    )
+def _sentence(error: ErrorDetails, from_files: Mapping[str, str]) -> str:
+    """One pydantic complaint as flag (and the line of the file that set it), value, limit."""
+    field, found, context = str(error["loc"][0]), error["input"], error.get("ctx", {})
+    name = "--" + field.replace("_", "-")
+    if field in from_files:
+        name = f"{from_files[field]}: {name}"
     if error["type"] == "missing":
         return f"{name} is missing."
     limits = {
@@ -427,17 +482,18 @@ def _sentence(error: ErrorDetails) -> str:
     expected = error["msg"].removeprefix("Input should be ").split(", unable")[0]
     also = (
         " or auto"
-        if name == "--target-qps"
+        if field == "target_qps"
         else ", or a time such as 90s, 1.5m, 200ms"
-        if name in _TIMES
+        if field in _TIMES
         else ""
     )
     return f"{name} is {found!r}: it must be {expected}{also}."
 
 
-_TIMES = {"--" + field.replace("_", "-") for field in (
+_TIMES = {
     "min_duration", "max_duration", "ttft_limit", "tpot_limit", "target_latency", "sample_timeout",
-    "drain_timeout")}  # fmt: skip
+    "drain_timeout",
+}  # fmt: skip
 
 
 def _all(problems: list[str]) -> BadInput:

@@ -13,6 +13,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from reports import conf_lines
+
 _COLOUR = {"VALID": "green", "PASS": "green", "INVALID": "red", "FAIL": "red", "ERROR": "red"}
 _LATENCY_ROWS = {
     "ttft_ms": "TTFT",
@@ -232,9 +234,10 @@ def show_plan(
     forecast: Mapping[str, str],
     values: Sequence[Any],
     console: Console,
+    conf_files: Sequence[Any] = (),
 ) -> None:
     """What a run would do (RunSettings, Schedule, sentences on its length, every setting with its
-    origin).
+    origin), and what became of LoadGen's configuration files.
     """
     queries, per_query = len(schedule), schedule.samples_per_query
     table = Table.grid(padding=(0, 2))
@@ -265,6 +268,8 @@ def show_plan(
             row.name, setting_text(row.value, row.unit), Text(row.origin, style="dim")
         )
     console.print(settings_table)
+    for sentence in conf_lines.sentences(conf_files):
+        console.print(sentence, markup=False, highlight=False)
 
 
 def setting_text(value: Any, unit: str) -> str:

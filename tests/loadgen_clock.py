@@ -15,8 +15,8 @@ import os
 import traceback
 from collections.abc import Callable
 
-# 2001-09-09T01:46:40Z. LoadGen's own threads wait until the real clock passes moments near it, so it
-# must lie behind us.
+# 2001-09-09T01:46:40Z. LoadGen's own threads wait until the real clock passes moments near it, so
+# it must lie behind us.
 START_NS = 10**18
 _FOREVER_NS = 1 << 62
 _PAGE = 4096

@@ -1,5 +1,5 @@
-"""Runs the official LoadGen in virtual time: a case per line of JSON on stdin, its logs as a line of
-JSON on stdout.
+"""Runs the official LoadGen in virtual time: a case per line of JSON on stdin, its logs as a line
+of JSON on stdout.
 
 A process of its own, because the wheel keeps process-wide state and its clock is changed for good.
 `Sut` is the system under test that tests/loadgen_logs.py has too.
