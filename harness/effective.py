@@ -15,7 +15,8 @@ from harness.types import RunSettings
 _OF_THE_LIBRARY = {"num_samples", "performance_samples", "accuracy_samples"}
 _OF_THE_PROFILE = {
     "min_duration", "min_queries", "ttft_limit", "tpot_limit", "target_latency", "percentile",
-    "issue", "max_new_tokens", "performance_samples", "infer_tokens",
+    "issue", "max_new_tokens", "performance_samples", "infer_tokens", "use_token_latencies",
+    "accuracy_samples",
 }  # fmt: skip
 _NOT_OF_THE_RUN = {"origins", "conf_files", "output_dir"}
 _OF_A_MODEL = {"variant", "model", "dataset", "device"}
@@ -50,6 +51,7 @@ def effective(config: RunConfig, settings: RunSettings) -> list[EffectiveSetting
         "max_duration": (None if s.max_duration_ns is None else s.max_duration_ns / 1e9, "s"),
         "min_queries": (s.min_queries, ""),
         "max_queries": (s.max_queries, ""),
+        "use_token_latencies": (s.use_tokens, ""),
         **limits,
         "percentile": (100 * s.percentile, "%"),
         "seeds": (",".join(map(str, (s.seeds.qsl, s.seeds.sample_index, s.seeds.schedule))), ""),

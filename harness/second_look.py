@@ -110,7 +110,8 @@ def _run(raw: Raw, folder: Path, say: Say, what: str, **changes: Any) -> Audited
         "mode": "performance", "target_qps": raw.settings.target_qps, "performance_samples": None,
         "accuracy_samples": None, "min_duration": 0.0, "max_duration": None, "max_queries": None,
         "accuracy_log_target": 0, "same_index": 0, "accuracy_log_probability": 0.0,
-        "evaluate": False, "driver": "touchstone", "origins": {}, "output_dir": folder / "audit",
+        "evaluate": False, "driver": "touchstone", "origins": {}, "conf_files": (),
+        "output_dir": folder / "audit",
     }  # fmt: skip
     config = RunConfig.model_validate(raw.config.model_dump() | own | changes)
     config = config.model_copy(update={"performance_samples": config.num_samples})

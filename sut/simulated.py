@@ -10,6 +10,7 @@ noted:
     wrong_first_token   the final output starts with another token than the one it reported first
     two_eos             ends with two end-of-sequence tokens
     wrong_count         reports one token more than it sent
+    short_count         from there on, reports one token fewer than it sent
     crash               raises in `issue`, as a dying process would
     stall               nothing at all happens for `stall_s`, beginning when that sample is issued,
                         every `stall_every_s`
@@ -32,6 +33,7 @@ FAULTS = (
     "wrong_first_token",
     "two_eos",
     "wrong_count",
+    "short_count",
     "crash",
     "stall",
 )
@@ -129,7 +131,8 @@ class Simulated:
         if fault == "two_eos":
             ids = [*ids, EOS]
             self._sink.tokens(sample_id, [EOS])
-        count = len(ids) + (fault == "wrong_count")
+        short = self._fault == "short_count" and sample_id >= self._fault_at
+        count = len(ids) + (fault == "wrong_count") - short
         self._sink.complete(Output(sample_id, "eos", ids, reported_tokens=count))
 
     def _after(self, delay_ns: int, action: partial[None]) -> None:

@@ -20,6 +20,7 @@ FAULT_RULES = {
     "wrong_first_token": "first_token",
     "two_eos": "eos",
     "wrong_count": "token_count",
+    "short_count": "token_count",
     "stall": "ttft_p90",
 }
 
@@ -277,10 +278,6 @@ BAD = {
     "unknown SUT option": (
         ["--scenario", "server", "--sut", "simulated", "--sut-option", "slot=3"],
         ["'slots'?"],
-    ),
-    "more per query than loaded": (
-        ["--scenario", "multi-stream", "--sut", "simulated", "--num-samples", "4"],
-        ["--samples-per-query", "4 samples are loaded"],
     ),
     "same sample beyond the set": (
         [

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from harness.clock import VirtualClock
@@ -117,6 +118,12 @@ def test_two_eos_ends_with_two():
     assert log.record(4).token_ids[-2:].tolist() == [EOS, EOS]
     assert log.tokens.tolist() == [4] * 4 + [5] + [4] * 5
     assert log.anomalies == []
+
+
+def test_short_count_reports_one_token_too_few_from_there_on():
+    log = one_run(fault="short_count", fault_at=4)
+    short = log.reported_tokens == np.diff(log.token_start) - 1
+    assert np.flatnonzero(short).tolist() == list(range(4, len(log)))
 
 
 def test_wrong_count_reports_one_token_too_many():
