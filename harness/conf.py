@@ -215,26 +215,34 @@ class _Layer:
     def _check_together(self, found: dict[str, Found], base: Base) -> None:
         """Complain of what is allowed by itself and means something else together."""
         on = {key for key, setting in found.items() if setting.value}
-        if on >= {"performance_issue_unique", "performance_issue_same"}:
-            text = "performance_issue_unique and performance_issue_same are both on"
-            self._together(text, "LoadGen logs an error and goes on", "Turn one of them off.")
-        if "infer_token_latencies" in on and not (
-            base.inferred or "token_latency_scaling_factor" in on
-        ):
-            text = "infer_token_latencies is on without a token_latency_scaling_factor"
-            self._together(text, "LoadGen takes whatever number is in memory", "Write both.")
-        tokens = on & {"ttft_latency", "tpot_latency"}
+        both = ("performance_issue_unique", "performance_issue_same")
+        if on >= set(both):
+            self._together(
+                both, f"{' and '.join(both)} are both on", "LoadGen logs an error", "Turn one off."
+            )
+        infer, factor = "infer_token_latencies", "token_latency_scaling_factor"
+        if infer in on and not (base.inferred or factor in on):
+            self._together(
+                (infer,),
+                f"{infer} is on without a {factor}",
+                "LoadGen takes whatever number is in memory",
+                "Write both.",
+            )
+        tokens = sorted(on & {"ttft_latency", "tpot_latency"})
         whole = self.scenario == "server" and "target_latency" in on
         if whole and tokens and tokens_on(found, base) is None:
-            text = f"target_latency and {min(tokens)} are both set"
-            loadgen = "LoadGen judges the whole latency unless tokens are on"
-            write = "Write use_token_latencies = 1 too, or one limit alone."
-            self._together(text, loadgen, write)
+            self._together(
+                ("target_latency", *tokens),
+                f"target_latency and {tokens[0]} are both set",
+                "LoadGen judges the whole latency unless tokens are on",
+                "Write use_token_latencies = 1 too, or one limit alone.",
+            )
 
-    def _together(self, found: str, loadgen: str, write: str) -> None:
-        """Add a problem of several lines: the last of them that this file has."""
-        named = [line.number for key, line in self.winners.items() if key in found]
-        self.problems.append(Problem(max(named, default=0), found, loadgen, write))
+    def _together(self, keys: Sequence[str], found: str, loadgen: str, write: str) -> None:
+        """Add a problem of several lines, at the last of them that this file has."""
+        numbers = [self.winners[key].number for key in keys if key in self.winners]
+        if numbers:
+            self.problems.append(Problem(max(numbers), found, loadgen, write))
 
     def told(self) -> ConfFile:
         idle = tuple(self.idle[number] for number in sorted(self.idle))

@@ -26,6 +26,7 @@ _INTEGER = re.compile(r"[+-]?(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")  # what s
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _HEX = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)([pP][+-]?[0-9]+)?")
 _NO_NUMBER = re.compile(r"[+-]?(inf|infinity|nan(\(\w*\))?)", re.IGNORECASE)
+_LISTED = 10  # problems of a file that are told one by one
 _WHOLE_FILE = "LoadGen refuses the whole file"
 _SKIPPED = "LoadGen skips the line without a word"
 _FOR_EXAMPLE = "*.Server.target_qps = 10"
@@ -86,8 +87,10 @@ def refuse(path: Path, problems: Sequence[Problem]) -> None:
         where = f"{path.name}, line {only.number}"
         raise BadInput(where, only.found, only.loadgen, only.write)
     if problems:
-        listed = "\n  ".join(str(problem) for problem in problems)
-        raise BadInput(f"reading {path.name}", f"{len(problems)} problems:\n  {listed}")
+        listed = [str(problem) for problem in problems[:_LISTED]]
+        listed += [f"and {len(problems) - _LISTED} more"] * (len(problems) > _LISTED)
+        found = f"{len(problems)} problems:\n  " + "\n  ".join(listed)
+        raise BadInput(f"reading {path.name}", found)
 
 
 def _read_line(number: int, raw: bytes) -> Line | Problem | None:

@@ -226,7 +226,8 @@ class RunLog:
     @property
     def tokens_as_reported(self) -> Int64s:
         """(n,) tokens per sample as the *SUT* counts them; our count where it left that to us."""
-        return np.where(self.reported_tokens >= 0, self.reported_tokens, np.diff(self.token_start))
+        counted = np.diff(self.token_start)
+        return np.where(self.reported_tokens == NEVER, counted, self.reported_tokens)
 
     @property
     def latency_ns(self) -> Int64s:

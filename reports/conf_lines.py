@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+_KINDS = {"mlperf": "an mlperf.conf", "user": "a user.conf", "audit": "an audit.config"}
 _NAMED = 6  # lines of a file that are named one by one; of an mlperf.conf none are
 
 
@@ -46,11 +47,14 @@ class File(Protocol):
 
 def sentences(files: Sequence[File]) -> list[str]:
     """One line per file, then one per line of it that applies to nothing."""
-    return [sentence for file in files for sentence in _of(file)]
+    told = [sentence for file in files for sentence in _of(file)]
+    if [file.kind for file in files].count("user") > 1:
+        told.append("several user.conf files: LoadGen reads one, and no submission may have more")
+    return told
 
 
 def _of(file: File) -> Iterator[str]:
-    read_as = f"read as model {file.model}, {file.scenario}"
+    read_as = f"read as {_KINDS[file.kind]}, model {file.model}, {file.scenario}"
     yield f"{file.name}: {file.applied} of {file.lines} lines apply to this run ({read_as})"
     if not file.idle:
         return

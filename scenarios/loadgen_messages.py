@@ -21,6 +21,7 @@ _RAN_OUT = (
     " TestSettings so they are more accurate."
 )
 _THREAD = "IssueQueryThread 0 Ending early:"
+_NEGATIVE = "Attempted to record a negative number of tokens"
 _NO_TOKENS = "n_tokens argument missing or attempted to record 0 as number of tokens"
 _ONE_TOKEN = "Number of tokens need to be greater than 1"
 _NO_FIRST = "Attempted to record a sample latency before it's first token latency"
@@ -84,7 +85,7 @@ def _told_wrongly(log: RunLog, settings: RunSettings) -> Iterator[Message]:
         if no_first[k]:
             yield Message(at_ns, f"{_NO_FIRST} (sample {i})", sample_id=i)
         if said[k] <= 1:
-            text = _ONE_TOKEN if said[k] else _NO_TOKENS
+            text = {0: _NO_TOKENS, 1: _ONE_TOKEN}.get(int(said[k]), _NEGATIVE)
             yield Message(at_ns, f"{text} (sample {i})", sample_id=i)
 
 

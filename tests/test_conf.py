@@ -78,6 +78,14 @@ def test_files_are_read_in_loadgens_order_whatever_the_command_line_says(conf):
     assert idle(config) == [(1, "later_file"), (2, "later_file"), (1, "later_file")]
 
 
+def test_a_second_user_conf_is_read_over_the_first_and_no_submission_may_have_it(conf):
+    first = conf("*.*.min_query_count = 3\n*.*.min_duration = 5\n")
+    config = configured(first, conf("*.*.min_query_count = 4\n", "mine.conf"))
+    assert (config.min_queries, config.min_duration) == (4, 0.005)
+    assert idle(config) == [(1, "later_file")]
+    assert "no submission may have more" in sentences(config.conf_files)[-1]
+
+
 def test_an_audit_config_is_read_for_any_model(conf):
     text = "llama3_1-8b.Server.min_query_count = 500\n*.Server.performance_issue_same = 1\n"
     config = configured(conf(text, "audit.config"), profile="llama3.1-8b")
@@ -138,7 +146,7 @@ def test_lines_that_apply_to_nothing_are_counted_with_their_reasons(conf):
     ]
     said = sentences(config.conf_files)
     assert said[0] == (
-        "user.conf: 1 of 7 lines apply to this run (read as model llama3_1-8b, Server)"
+        "user.conf: 1 of 7 lines apply to this run (read as a user.conf, model llama3_1-8b, Server)"
     )
     assert "did you mean llama3_1-8b?" in said[2]
     assert "--seeds" in said[5]

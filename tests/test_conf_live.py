@@ -199,7 +199,12 @@ def cases(draw):
     return profile, scenario, files
 
 
-@hypothesis_settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@hypothesis_settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize="LOADGEN_EXAMPLES" not in os.environ,
+    suppress_health_check=list(HealthCheck),
+)
 @given(case=cases())
 def test_what_is_accepted_means_what_loadgen_takes_it_for(loadgen, tmp_path_factory, case):
     profile, scenario, files = case
