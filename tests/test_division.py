@@ -50,6 +50,22 @@ def test_a_run_as_its_profile_asks_is_closed(profile, scenario):
     assert found(profile, scenario).to_json() == {"name": "closed", "differs": []}
 
 
+@pytest.mark.parametrize("scenario", ["server", "offline"])
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"issue": "same"}, "issue"),
+        ({"issue": "unique"}, "issue"),
+        ({"equal_issue": False}, "issue"),
+        ({"use_tokens": False}, None),
+    ],
+)
+def test_samples_and_tokens_are_those_of_the_benchmark(scenario, changes, name):
+    differs = {row.name for row in found(scenario=scenario, changes=changes).differs}
+    limits = "target_latency" if scenario == "server" else "use_token_latencies"
+    assert differs == {name or limits}
+
+
 @pytest.mark.parametrize(
     ("flags", "name", "value", "asked"),
     [

@@ -1,6 +1,7 @@
 import gc
 import heapq
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from harness.clock import RealClock, VirtualClock
 from harness.driver import Stop, drive
 from harness.recorder import Recorder
 from harness.stats import percentile
-from harness.types import NEVER, Output
+from harness.types import NEVER, AfterInFlight, At, Output
 from scenarios.multi_stream import MultiStream
 from scenarios.offline import Offline
 from scenarios.server import Server
@@ -22,6 +23,7 @@ from sut.simulated import Simulated
 from tests.helpers import (
     MS,
     S,
+    Scripted,
     arrivals,
     closed_loop,
     library,
@@ -408,6 +410,36 @@ def test_the_slowest_sample_of_a_query_holds_the_gate_whatever_its_place():
 
     log = virtual_run(closed_loop(3, samples_per_query=3), scripted(issue), min_queries=3)
     assert log.due_ns.tolist() == [0] * 3 + [30 * MS] * 3 + [60 * MS] * 3
+
+
+def test_a_set_waits_for_the_one_before_and_its_moments_count_from_there():
+    plan = [
+        query(0, 0, release=At(0)),
+        query(1, 1, release=At(10 * MS)),
+        query(2, 2, release=AfterInFlight(1, 20 * MS)),
+        query(3, 3, release=At(25 * MS)),
+    ]
+    sut = simulated(ttft_ms=100, per_token_ms=0, tokens=1)
+    log = virtual_run(iter(plan), sut, mode="accuracy")
+    assert log.due_ns.tolist() == [0, 10 * MS, 110 * MS, 115 * MS]
+    assert log.issued_ns.tolist() == log.due_ns.tolist()
+
+
+def test_what_a_sut_holds_back_comes_before_the_next_set():
+    held = []
+
+    def hold(sut, asked):
+        held.extend(sample.id for sample in asked.samples)
+
+    class Holds(Scripted):
+        def flush(self):
+            for sample_id in held:
+                self.complete_after(MS, sample_id)
+            held.clear()
+
+    plan = [query(0, 0, 2), query(1, 2, 2, release=AfterInFlight(1, 5 * MS))]
+    log = virtual_run(iter(plan), partial(Holds, hold), mode="accuracy")
+    assert (log.due_ns.tolist(), log.completed.all()) == ([0, 0, MS, MS], True)
 
 
 def test_a_failed_sample_does_not_keep_the_gate_shut():

@@ -289,6 +289,45 @@ def test_an_accuracy_run_logs_every_answer(tmp_path):
     assert found.loadgen_valid
 
 
+@pytest.mark.parametrize(
+    ("scenario", "samples", "loaded", "queries"),
+    [
+        ("multi-stream", 16, 8, [8, 8]),
+        ("offline", 2, 1, [1, 1]),
+        ("offline", 5, 2, [2, 2, 1]),
+        ("server", 2, 1, [1, 1]),
+    ],
+)
+def test_each_set_of_an_accuracy_run_is_issued_by_itself(
+    tmp_path, scenario, samples, loaded, queries
+):
+    sets = {"num_samples": samples, "performance_samples": loaded}
+    folder, found = run(tmp_path, scenario=scenario, mode="accuracy", **sets)
+    events = [(e["key"], e["value"]) for e in parse((folder / DETAIL).read_text())]
+    per_query = [value for key, value in events if key == "generated_samples_per_query"]
+    entries = json.loads((folder / ACCURACY).read_text())
+    log, _ = runlog.read_log(folder)
+    assert per_query == np.bincount(log.query_id).tolist() == queries
+    assert sorted(entry["seq_id"] for entry in entries) == list(range(samples))
+    assert sorted(entry["qsl_idx"] for entry in entries) == list(range(samples))
+    ends = [log.done_ns[log.query_id == q].max() for q in range(len(queries))]
+    begins = [log.issued_ns[log.query_id == q].min() for q in range(len(queries))]
+    assert begins[1:] == ends[:-1]  # a set waits for the one before
+    assert found.status == "VALID"
+
+
+def test_loadgens_figures_count_what_the_sut_reports_and_ours_what_it_sends(tmp_path):
+    short = {"fault": "short_count", "fault_at": 0}
+    folder, found = run(tmp_path, mode="accuracy", num_samples=10, sut_options=short)
+    entries = json.loads((folder / ACCURACY).read_text())
+    assert [len(entry["data"]) // 8 - entry["token_count"] for entry in entries] == [1] * 10
+    folder, found = run(tmp_path, scenario="offline", sut_options=short)
+    values = first_values((folder / DETAIL).read_text())
+    ours = found.throughput["tokens_per_s"]
+    assert values["result_tokens_per_second"] == pytest.approx(ours * 31 / 32, rel=1e-5)
+    assert (found.status, found.loadgen_valid) == ("INVALID", True)  # our rule: token_count
+
+
 def test_rebuilding_a_report_rewrites_the_same_logs(tmp_path):
     folder, _ = run(tmp_path)
     before = {name: (folder / name).read_bytes() for name in (DETAIL, SUMMARY, ACCURACY)}
