@@ -18,7 +18,7 @@ _OF_THE_PROFILE = {
     "issue", "max_new_tokens", "performance_samples", "infer_tokens", "use_token_latencies",
     "accuracy_samples",
 }  # fmt: skip
-_NOT_OF_THE_RUN = {"origins", "conf_files", "output_dir"}
+_NOT_OF_THE_RUN = {"origins", "conf_files", "loadgens_percentile", "output_dir"}
 _OF_A_MODEL = {"variant", "model", "dataset", "device"}
 
 

@@ -31,6 +31,7 @@ _ALIASES = {
     "concurrency": "max_concurrency",
     "sut_option": "sut_options",
 }
+_NOT_SET_BY_USERS = ("origins", "conf_files", "loadgens_percentile")
 _DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps", "xpu")
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 MAX_QPS = 1e8  # ten nanoseconds between queries
@@ -140,6 +141,7 @@ class RunConfig(BaseModel):
     output_dir: Path = Path("runs")
     origins: dict[str, str] = {}  # of what the user set: "--min-queries", "user.conf, line 3"
     conf_files: tuple[ConfFile, ...] = ()  # LoadGen's that were read, and their idle lines
+    loadgens_percentile: bool = False  # read from one: 57 * 0.01, another double than 57 / 100
 
     @property
     def chosen_profile(self) -> Profile:
@@ -166,13 +168,18 @@ def load_config(
     values |= {k: setting.value for k, setting in conf.settings.items()}
     origins |= {k: setting.origin for k, setting in conf.settings.items()}
     values = {k: v for k, v in values.items() if v is not None}
-    settable = [key for key in RunConfig.model_fields if key not in ("origins", "conf_files")]
+    settable = [key for key in RunConfig.model_fields if key not in _NOT_SET_BY_USERS]
     problems = [str(unknown("setting", key, settable)) for key in values if key not in settable]
     known = {key: value for key, value in values.items() if key in settable}
     config: RunConfig | None
     try:
         told = {key: origin for key, origin in origins.items() if key in known}
-        config = RunConfig(**known, origins=told, conf_files=conf.files)
+        config = RunConfig(
+            **known,
+            origins=told,
+            conf_files=conf.files,
+            loadgens_percentile="percentile" in conf.settings,
+        )
     except ValidationError as error:
         config = None
         complaints = {
@@ -241,7 +248,9 @@ def run_settings(
     profile = config.chosen_profile
     percentile = profile.percentile.get(config.scenario, 0.99)
     if config.percentile is not None:
-        percentile = config.percentile * 0.01  # as LoadGen has it: another double than / 100
+        percentile = config.percentile / 100
+        if config.loadgens_percentile:
+            percentile = config.percentile * 0.01
     own, asked = config.performance_samples, config.accuracy_samples
     wanted = profile.performance_samples if own is None else own
     loaded = min(wanted or num_samples, num_samples)

@@ -218,7 +218,7 @@ def config_toml(result: Mapping[str, Any]) -> str:
     config = {
         key: value
         for key, value in result["settings"]["config"].items()
-        if key not in ("output_dir", "origins", "conf_files")
+        if key not in ("output_dir", "origins", "conf_files", "loadgens_percentile")
     }
     config |= {"mode": result["mode"], "target_qps": result["settings"]["run"]["target_qps"]}
     config |= {key: _base(config[key]) for key in ("model", "dataset") if key in config}

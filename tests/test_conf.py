@@ -182,6 +182,12 @@ def test_milliseconds_and_percent_become_our_units(conf):
     }
 
 
+def test_a_percentile_is_loadgens_double_and_a_flags_is_the_nearest(conf):
+    path = conf("*.Server.target_latency_percentile = 57\n")
+    assert run_settings(configured(path), 100, 1.0).percentile == 57 * 0.01 != 0.57
+    assert run_settings(configured(path, percentile=57), 100, 1.0).percentile == 0.57
+
+
 @pytest.mark.parametrize("ms", [1, 7, 1001, 599_999, 600_000])
 def test_no_millisecond_is_lost(conf, ms):
     config = configured(conf(f"*.*.min_duration = {ms}\n*.*.max_duration = {ms}\n"))

@@ -243,6 +243,7 @@ def plain_lines(draw):
     return f"{model}.{scenario}.{key} = {value}"
 
 
+@hypothesis_settings(deadline=None)
 @given(st.lists(plain_lines(), max_size=8), st.sampled_from([*SCENARIOS.values()]))
 def test_what_is_written_plainly_is_never_refused(tmp_path_factory, lines, scenario):
     path = tmp_path_factory.mktemp("conf") / "user.conf"
@@ -252,6 +253,7 @@ def test_what_is_written_plainly_is_never_refused(tmp_path_factory, lines, scena
     assert (file.lines, file.applied) == (len(lines), len(lines) - len(file.idle))
 
 
+@hypothesis_settings(deadline=None)
 @given(st.text("0123456789.eExXabfp+-in_ ", max_size=12).filter(str.strip))
 def test_numbers_are_what_loadgen_takes_for_numbers(loadgen, text):
     value = text.replace(" ", "")
