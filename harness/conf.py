@@ -12,16 +12,17 @@ their line. Lines that apply to nothing are kept, each with its reason (`ConfFil
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from harness import profiles
 from harness.conf_keys import KEYS, SCENARIOS, never_read, read_value
-from harness.conf_lines import Line, Problem, read_lines, refuse
+from harness.conf_lines import Line, Problem, plain_number, read_lines, refuse
 from harness.conf_settings import Base, Found, Setting, settings_of, tokens_on
-from harness.profiles import LOADGEN_MODELS
+from harness.profiles import LOADGEN_MODELS, ROUND, SEEDS, Profile
 
 Kind = Literal["mlperf", "user", "audit"]
 Reason = Literal[
@@ -89,6 +90,38 @@ def read_confs(paths: Sequence[Path], model: str, scenario: str, base: Base) -> 
     return Conf(settings_of(found, scenario, base), tuple(layer.told() for layer in layers))
 
 
+def read_named(values: dict[str, Any], given: Mapping[str, Any]) -> Conf:
+    """Read the files that the raw `values` of a run name, and take `user_conf` and `conf_model` out
+    of them. What was `given` as a flag stands.
+    """
+    files, model = values.pop("user_conf", None) or [], values.pop("conf_model", None)
+    paths = [Path(path) for path in ([files] if isinstance(files, str | Path) else files)]
+    if not paths or values.get("scenario") not in SCENARIOS.values():
+        return Conf({}, ())
+    profile = profiles.TABLE.get(str(values.get("profile", "quick")), profiles.TABLE["quick"])
+    chosen = profiles.TABLE.get(str(model), profile)
+    named = model not in (None, *profiles.TABLE)
+    name = str(model) if named else chosen.loadgen_model or _ANY
+    conf = read_confs(paths, name, values["scenario"], _base(values, profile))
+    kept = {k: setting for k, setting in conf.settings.items() if k not in given}
+    if "target_latency" in given:  # it asks for the whole latency to be judged
+        kept.pop("use_token_latencies", None)
+    return Conf(kept, conf.files)
+
+
+def _base(values: Mapping[str, Any], profile: Profile) -> Base:
+    """What the files are read over: the profile, and a TOML file's word where it has one."""
+    issue, seeds = values.get("issue"), str(values.get("seeds", ROUND))
+    tokens = profile.use_tokens if profile.loadgen_model else None
+    return Base(
+        origin=f"profile {values.get('profile', 'quick')}",
+        equal_issue="equal" in str(issue) if issue else profile.equal_issue,
+        tokens=values.get("use_token_latencies", tokens),
+        inferred=values.get("infer_tokens", profile.inferred_tokens_per_sample),
+        seeds=SEEDS.get(seeds, SEEDS[ROUND]),
+    )
+
+
 @dataclass(slots=True)
 class _Layer:
     """One file while it is read."""
@@ -120,6 +153,9 @@ class _Layer:
         """Complain of what LoadGen does not know, and put aside what it does not read here."""
         if line.scenario not in SCENARIOS and line.scenario != _ANY:
             self._unknown(line, "scenario", line.scenario, [*SCENARIOS])
+        elif line.key == "test05" and self.kind == "mlperf" and plain_number(line.value):
+            found, loadgen = f"test05 = {line.value}", "LoadGen would take the seeds of TEST05"
+            self.problems.append(Problem(line.number, found, loadgen, "Delete it; use --seeds."))
         elif why := never_read(line.key):
             self._rest(line, "not_read", why)
         elif line.key not in KEYS:

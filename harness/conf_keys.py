@@ -24,17 +24,17 @@ SCENARIOS = {
 }
 _ALL = tuple(SCENARIOS.values())
 _NOT_OFFLINE = _ALL[:-1]
-_STREAMS = _ALL[:2]
 _MS_TO_NS = 10**6
 _IS_TEST = re.compile(r"test\d\d(_\w+)?")
 
-Form = Literal["integer", "milliseconds", "number", "switch"]
+Form = Literal["integer", "milliseconds", "number", "switch", "loose_switch"]
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
     """How a value is read, and by which runs. `under`: the scenario it is looked up under, if not
-    the run's own. `own_conf`: only mlperf.conf can set it.
+    the run's own. `own_conf`: only mlperf.conf can set it. A switch is on at 1 alone, a loose one
+    at anything but 0.
     """
 
     form: Form
@@ -65,8 +65,8 @@ KEYS: dict[str, Key] = {
     "max_query_count": Key("integer", _NOT_OFFLINE, why_not=_ONE_QUERY),
     "performance_sample_count_override": Key("integer"),
     "accuracy_sample_count_override": Key("integer"),
-    "performance_issue_unique": Key("switch"),
-    "performance_issue_same": Key("switch"),
+    "performance_issue_unique": Key("loose_switch"),
+    "performance_issue_same": Key("loose_switch"),
     "performance_issue_same_index": Key("integer"),
     "sample_concatenate_permutation": Key("switch"),
     "token_latency_scaling_factor": Key("integer"),
@@ -78,7 +78,7 @@ KEYS: dict[str, Key] = {
     "qsl_rng_seed": _SEED,
     "sample_index_rng_seed": _SEED,
     "schedule_rng_seed": _SEED,
-    "coalesce_queries": Key("switch", ("server",), why_not="only server has it"),
+    "coalesce_queries": Key("loose_switch", ("server",), why_not="only server has it"),
     "max_async_queries": Key("integer", ("server",), why_not="only server has it"),
 }
 NEVER_READ = {
@@ -107,8 +107,8 @@ def read_value(line: Line, scenario: str) -> int | float | Problem:
         form = "milliseconds"
     if form == "number":
         return _number(line)
-    if form == "switch":
-        return _switch(line)
+    if form in ("switch", "loose_switch"):
+        return _switch(line, form)
     return _integer(line, _MS_TO_NS if form == "milliseconds" else 1)
 
 
@@ -128,11 +128,11 @@ def _integer(line: Line, times: int) -> int | Problem:
     return taken
 
 
-def _switch(line: Line) -> int | Problem:
+def _switch(line: Line, form: Form) -> int | Problem:
     """0 or 1. Of other numbers LoadGen takes some switches for on and some for off."""
     taken = loadgens_integer(line.value)
     if plain_number(line.value) not in (0, 1) or taken not in (0, 1):
-        on = taken == 1 or (taken != 0 and line.key.startswith(("performance_", "coalesce_")))
+        on = taken != 0 if form == "loose_switch" else taken == 1
         found = f"{line.key} = {line.value}"
         loadgen = f"LoadGen takes it for {'on' if on else 'off'}"
         return Problem(line.number, found, loadgen, "Write 0 or 1.")
@@ -146,7 +146,7 @@ def _number(line: Line) -> float | Problem:
     if line.key == "accuracy_log_probability" and not 0 <= meant <= 100:
         return _impossible(line, "it is a share in percent", "Write 0 to 100.")
     if line.key.startswith("target_") and not (0 < meant < math.inf):
-        loadgen = "LoadGen would take 1.0, with an error" if meant < 0 else "no run can do that"
+        loadgen = "LoadGen would take 1.0, with an error" if meant < 0 else "LoadGen divides by it"
         return _impossible(line, loadgen, "Write a number above 0.")
     return float(meant)
 

@@ -19,8 +19,7 @@ from pydantic_core import ErrorDetails
 import scenarios
 from accuracy.datasets.files import absolute, check_name
 from harness import profiles, registry
-from harness.conf import Conf, ConfFile, read_confs
-from harness.conf_settings import Base
+from harness.conf import ConfFile, read_named
 from harness.errors import BadInput, HarnessError, unknown
 from harness.profiles import ROUND, SEEDS, Profile
 from harness.types import RunSettings, Seeds
@@ -164,7 +163,7 @@ def load_config(
     origins = {k: file.name for k in written if file} | {
         k: f"--{k.replace('_', '-')}" for k in given
     }
-    conf = _read_confs(values, given)
+    conf = read_named(values, given)
     values |= {k: setting.value for k, setting in conf.settings.items()}
     origins |= {k: setting.origin for k, setting in conf.settings.items()}
     values = {k: v for k, v in values.items() if v is not None}
@@ -192,38 +191,6 @@ def load_config(
     if problems or config is None:
         raise _all(problems)
     return config
-
-
-def _read_confs(values: dict[str, Any], given: Mapping[str, Any]) -> Conf:
-    """What LoadGen's files set for a run of these `values`; what was `given` as a flag stands.
-
-    Takes `user_conf` and `conf_model` out of `values`.
-    """
-    files, model = values.pop("user_conf", None) or [], values.pop("conf_model", None)
-    paths = [Path(path) for path in ([files] if isinstance(files, str | Path) else files)]
-    if not paths or values.get("scenario") not in scenarios.TABLE:
-        return Conf({}, ())
-    profile = profiles.TABLE.get(str(values.get("profile", "quick")), profiles.TABLE["quick"])
-    chosen = profiles.TABLE.get(str(model), profile)
-    name = chosen.loadgen_model or "*" if model in (None, *profiles.TABLE) else str(model)
-    conf = read_confs(paths, name, values["scenario"], _base(values, profile))
-    kept = {k: setting for k, setting in conf.settings.items() if k not in given}
-    if "target_latency" in given:  # it asks for the whole latency to be judged
-        kept.pop("use_token_latencies", None)
-    return Conf(kept, conf.files)
-
-
-def _base(values: Mapping[str, Any], profile: Profile) -> Base:
-    """What the files are read over: the profile, and a TOML file's word where it has one."""
-    issue, seeds = values.get("issue"), values.get("seeds", ROUND)
-    tokens = profile.use_tokens if profile.loadgen_model else None
-    return Base(
-        origin=f"profile {values.get('profile', 'quick')}",
-        equal_issue="equal" in str(issue) if issue else profile.equal_issue,
-        tokens=values.get("use_token_latencies", tokens),
-        inferred=values.get("infer_tokens", profile.inferred_tokens_per_sample),
-        seeds=SEEDS.get(str(seeds), SEEDS[ROUND]),
-    )
 
 
 def parse_seeds(text: str) -> Seeds:

@@ -227,6 +227,12 @@ def test_an_override_of_zero_means_all_samples(conf):
     assert (settings.performance_samples, settings.accuracy_samples) == (9000, None)
 
 
+def test_test05_is_refused_where_loadgen_reads_it_and_idle_where_it_does_not(conf):
+    with pytest.raises(BadInput, match="LoadGen would take the seeds of TEST05"):
+        configured(conf("*.*.test05 = 1\n", "mlperf.conf"))
+    assert idle(configured(conf("*.*.test05 = 1\n"))) == [(1, "not_read")]
+
+
 def test_seeds_count_in_an_mlperf_conf_alone(conf):
     numbers = SEEDS["v5.0"]
     text = (

@@ -232,7 +232,7 @@ def plain_lines(draw):
     """A line as it is meant to be written."""
     key = draw(st.sampled_from([*KEYS]))
     row, value = KEYS[key], str(draw(st.integers(1, 10**6)))
-    if row.form == "switch" or key in ("mode", "coalesce_queries", "max_async_queries"):
+    if "switch" in row.form or key in ("mode", "coalesce_queries", "max_async_queries"):
         value = "0"
     if key in ("target_latency_percentile", "accuracy_log_probability"):
         value = draw(st.sampled_from(["1", "90", "99.9"]))
