@@ -28,11 +28,9 @@ class Offline:
     def plan(self, settings: RunSettings, schedule: Schedule) -> Iterator[Query]:
         """One query; in accuracy mode one for each set."""
         first = 0
-        rows = zip(schedule.rows(), schedule.releases(), strict=True)
-        for i, ((_, indices), release) in enumerate(rows):
-            yield Query(
-                i, [QuerySample(first + k, index) for k, index in enumerate(indices)], release
-            )
+        for i, (release, indices) in enumerate(schedule.timed_rows()):
+            samples = [QuerySample(first + k, index) for k, index in enumerate(indices)]
+            yield Query(i, samples, release)
             first += len(indices)
 
     def result(self, log: RunLog, settings: RunSettings) -> Metric:

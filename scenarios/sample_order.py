@@ -80,16 +80,16 @@ class Schedule:
                 yield from zip(offsets[block].tolist(), indices[block].tolist(), strict=True)
             query, sample = query + queries, sample + indices.size
 
-    def releases(self) -> Iterator[At | AfterInFlight]:
-        """When each query of a timed scenario may go. A set waits for the end of the one before, as
-        LoadGen's do, and its moments count from there.
+    def timed_rows(self) -> Iterator[tuple[At | AfterInFlight, list[int]]]:
+        """(when it may go, sample indices) per query of a timed scenario. A set waits for the end
+        of the one before, as LoadGen's do, and its moments count from there.
         """
         starts = set(accumulate(part.query_count for part in self.sets[:-1]))
-        for query, offset_ns in enumerate(self.offsets_ns.tolist()):
+        for query, (offset_ns, indices) in enumerate(self.rows()):
             if query in starts:
-                yield AfterInFlight(1, offset_ns)
+                yield AfterInFlight(1, offset_ns), indices
             else:
-                yield At(offset_ns)
+                yield At(offset_ns), indices
 
 
 def make_schedule(settings: RunSettings, shape: Shape) -> Schedule:

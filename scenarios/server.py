@@ -31,8 +31,7 @@ class Server:
         )
 
     def plan(self, settings: RunSettings, schedule: Schedule) -> Iterator[Query]:
-        rows = zip(schedule.rows(), schedule.releases(), strict=True)
-        for i, ((_, (index,)), release) in enumerate(rows):
+        for i, (release, (index,)) in enumerate(schedule.timed_rows()):
             yield Query(i, (QuerySample(i, index),), release)
 
     def result(self, log: RunLog, settings: RunSettings) -> Metric:
