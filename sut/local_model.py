@@ -20,7 +20,7 @@ from harness.errors import BadInput, SetupFailed
 from harness.protocols import Clock, Sink
 from harness.types import MemoryUse, Query, Sample, SutFacts
 from sut import faults, lora, peak
-from sut.engine import Engine, Request, StaticEngine
+from sut.engine import Request
 from sut.precision import TABLE as PRECISIONS
 from sut.weights import disk_bytes, weigh
 
@@ -89,30 +89,24 @@ class LocalModel:
         if self._runner is None or self._runner.max_len < needed:
             self._runner = self._make_runner(needed)
         self._limits = {s.index: s.max_new_tokens for s in samples}
-        engine = StaticEngine if self._token_bytes is None else Engine
-        self._engine = engine(self._runner, sink, self._eos_ids)
+        self._engine = self._way.engine(self._runner, sink, self._eos_ids)
         self._stepping = False
 
     def _make_runner(self, max_len: int) -> Any:
-        """Rows of a cache for models that decode in rows; as many as are asked for and fit the
-        cache's budget.
+        """Return the runner of the chosen way; as many rows of a cache as are asked for and fit its
+        budget.
         """
-        from sut.slots import SlotRunner, StaticRunner
-
-        if self._token_bytes is None:
-            return StaticRunner(
-                self._model, self._max_batch, max_len, pad_id=min(self._eos_ids, default=0)
-            )
         self._runner = None  # its cache goes before the next one comes
+        token_bytes = self._way.token_bytes
+        if token_bytes is None:
+            return self._way.runner(self._max_batch, max_len)
         budget_bytes = self._kv_cache_bytes or peak.free_bytes(self._model.device) // 2
-        rows = max(1, min(self._max_batch, budget_bytes // (self._token_bytes * max_len)))
+        rows = max(1, min(self._max_batch, budget_bytes // (token_bytes * max_len)))
         if rows < self._max_batch:
-            note = (
-                f"{rows} requests in a batch instead of {self._max_batch}: the key-value cache may"
-                " take"
-            )
+            note = f"{rows} requests in a batch instead of {self._max_batch}: "
+            note += "the key-value cache may take"
             self._notes.append(f"{note} {budget_bytes / 2**30:.3g} GiB (--kv-cache-gib)")
-        return SlotRunner(self._model, rows, max_len, self._lean_step)
+        return self._way.runner(rows, max_len)
 
     def issue(self, query: Query) -> None:
         for sample in query.samples:
@@ -171,9 +165,9 @@ class LocalModel:
             "tokenizer_sha256": fingerprint(self._tokenizer),
             "chat_template": self._tokenizer.chat_template is not None,
             "max_batch": self._runner.max_rows,
-            "batching": "static" if self._token_bytes is None else "in flight",
+            "batching": self._way.batching,
             "packed_layers": self._packed_layers,
-            "decode_step": "the model's own classes" if self._lean_step is None else "lean",
+            "decode_step": "lean" if self._way.is_lean else "the model's own classes",
             "threads": torch.get_num_threads(),
             "omp": {
                 k: v
@@ -315,22 +309,21 @@ class LocalModel:
         self._weights = weigh(model)
         with faults.loading(self._path):
             self._prepare(model)
-        self._eos_ids = _eos_ids(self._tokenizer, model)
 
     def _prepare(self, model: Any) -> None:
-        """What makes it fast, and whether it decodes in rows."""
-        from sut.lean import lean_step
-        from sut.slots import agrees, probe
+        """Pack its layers, and find the way of serving it that keeps its answers its own.
 
+        The plain pass is that of the model as it was loaded, so packing is tried with the rest.
+        """
+        from sut.agreement import expected, short_trial
+        from sut.serving import choose
+
+        self._eos_ids = _eos_ids(self._tokenizer, model)
+        wanted = expected(model, short_trial(model))
         self._pack(model)
-        self._token_bytes = probe(model)
-        step = lean_step(model) if self._token_bytes else None
-        self._lean_step = step if step is not None and agrees(model, step) else None
-        if self._token_bytes is None:
-            self._notes.append(
-                "its state cannot be kept in rows: static batches, nobody joins until all have"
-                " finished"
-            )
+        self._way = choose(model, wanted, pad_id=min(self._eos_ids, default=0))
+        if self._way.note:
+            self._notes.append(self._way.note)
 
     def _pack(self, model: Any) -> None:
         from sut.packing import pack

@@ -4,26 +4,24 @@ transformers library.
 Every row starts at position 0 of its own slot, so requests of any length share a batch without left
 padding. The cache implements transformers' cache interface, so the model's own classes do the
 arithmetic (grouped-query attention, rotary or learned positions, sliding windows). Whether a model
-gets along with that is tried, not assumed: `probe` compares a few steps with the model's own
-forward pass. Shapes: R rows, B running rows, T prompt tokens, L longest row, H key-value heads, D
-head size, V vocabulary.
+gets along with that is tried at load, not assumed (`sut.serving`). Shapes: R rows, B running rows,
+T prompt tokens, L longest row, H key-value heads, D head size, V vocabulary.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
-from typing import Any
+from inspect import signature
+from typing import Any, Literal
 
 import torch
 from transformers import Cache
 
+from sut import state
 from sut.lean import LeanStep
 from sut.scoring import first_choice
 
-# cosine of logits: rounding in any precision stays above, a wrong mask or position does not
-_ALIKE = 0.98  # another batch: INT8 sees other outliers in it
-_SAME = 0.999  # the same rows, other kernels
+PaddingTold = Literal["always", "with prompts", "never"]
 
 
 class SlotCache(Cache):
@@ -147,15 +145,20 @@ class SlotRunner:
     Python integers.
     """
 
+    in_pieces = True
+
     def __init__(
         self, model: Any, max_rows: int, max_len: int, step: LeanStep | None = None
     ) -> None:
-        """`step` decodes instead of the model's own classes, which always prefill."""
+        """`step` decodes instead of the model's own classes, which always prefill. Raises NoState
+        for a model that takes no cache.
+        """
         self.max_rows, self.max_len = max_rows, max_len
         self.cache = SlotCache(max_rows, max_len)
         self.most_tokens = 0  # that the cache held at once
         self._model, self._device, self._step = model, model.device, step
         self._masks = Masks(model.config, model.dtype)
+        self._given_cache = {state.argument(model): self.cache, "use_cache": True}
         self._rows = torch.arange(max_rows, device=self._device)
         self._columns = torch.arange(max_len, device=self._device)
 
@@ -192,16 +195,16 @@ class SlotRunner:
         last = sorted({len(p) - 1 for p in pieces})
         at = self._columns[None, start : start + longest]
         self.cache.prefill_from(first_row, start)
+        own_mask = None  # the model makes it
         logits = self._model(
             input_ids=ids,
-            attention_mask=self._masks(self._columns[: start + longest], at)
-            if start
-            else None,  # None: the model's own
+            attention_mask=self._masks(self._columns[: start + longest], at) if start else own_mask,
             position_ids=at,
-            past_key_values=self.cache,
-            use_cache=True,
             logits_to_keep=torch.tensor(last, device=self._device),
+            **self._given_cache,
         ).logits  # (B, len(last), V)
+        if logits.shape[1] == longest > len(last):  # a model that knows no `logits_to_keep`
+            logits = logits[:, last]
         keep = torch.tensor([last.index(len(p) - 1) for p in pieces], device=self._device)
         return logits[self._rows[: len(pieces)], keep]
 
@@ -220,8 +223,7 @@ class SlotRunner:
             input_ids=ids[:, None],
             attention_mask=self._masks(self._columns[:length], at[:, None]),
             position_ids=at[:, None],
-            past_key_values=self.cache,
-            use_cache=True,
+            **self._given_cache,
         ).logits  # (B, 1, V)
         return logits[:, -1]
 
@@ -231,139 +233,75 @@ def _best(logits: torch.Tensor) -> list[int]:
     return tokens
 
 
-@torch.inference_mode()
-def probe(model: Any) -> int | None:
-    """Bytes of cache per token if this model decodes in rows as it does by itself, else None.
-
-    Two prompts, one of them in two pieces, and two steps are tried.
-    """
-    word = (
-        model.config.get_text_config().vocab_size // 2
-    )  # the first ids are special, and odd in low precision
-    prompts = [[word + 5, word + 3, word + 7], [word + i for i in (4, 6, 5, 3, 8, 7, 4)]]
-    runner = SlotRunner(model, 2, 16)
-    try:
-        first = runner.prefill_logits(0, prompts[:1], 0)
-        runner.prefill_logits(1, [prompts[1][:4]], 0)
-        second = runner.prefill_logits(1, [prompts[1][4:]], 4)
-        if not _alike(torch.cat((first, second)), _alone(model, prompts)):
-            return None
-        for token in (word + 6, word + 9):
-            logits = runner.decode_logits([token, token], [len(p) for p in prompts])
-            prompts = [[*p, token] for p in prompts]
-            if not _alike(logits, _alone(model, prompts)):
-                return None
-    except _ANOTHER_KIND:
-        return None
-    return runner.cache.num_bytes // 32 or None
-
-
-@torch.inference_mode()
-def agrees(model: Any, step: LeanStep) -> bool:
-    """Whether `step` decodes as the model's own classes do, over the same rows of different
-    lengths.
-    """
-    word = model.config.get_text_config().vocab_size // 2
-    both = []
-    for kind in (None, step):
-        runner = SlotRunner(model, 2, 16, kind)
-        runner.prefill_logits(
-            0, [[word + i for i in (5, 3, 7)], [word + i for i in (4, 6, 5, 3, 8, 7, 4)]], 0
-        )
-        try:
-            both.append(
-                torch.cat(
-                    [
-                        runner.decode_logits([word + i, word + i + 3], [3 + i, 7 + i])
-                        for i in range(3)
-                    ]
-                )
-            )
-        except _ANOTHER_KIND:
-            return False
-    return _alike(both[0], both[1], _SAME)
-
-
-# what a model says to a cache, a mask or an argument that it does not know
-_ANOTHER_KIND = (
-    TypeError,
-    ValueError,
-    AttributeError,
-    IndexError,
-    KeyError,
-    RuntimeError,
-    NotImplementedError,
-)
-
-
-def _alone(model: Any, prompts: Sequence[Sequence[int]]) -> torch.Tensor:
-    """(B, V) after each prompt, by the plain forward pass."""
-    device = model.device
-    return torch.cat(
-        [
-            model(input_ids=torch.tensor([p], device=device), use_cache=False).logits[:, -1]
-            for p in prompts
-        ]
-    )
-
-
-def _alike(ours: torch.Tensor, theirs: torch.Tensor, least: float = _ALIKE) -> bool:
-    ours, theirs = ours.float(), theirs.float()
-    ours, theirs = ours - ours.mean(-1, keepdim=True), theirs - theirs.mean(-1, keepdim=True)
-    return bool((torch.nn.functional.cosine_similarity(ours, theirs, dim=-1) > least).all())
-
-
 class StaticRunner:
-    """For a model with a state of another kind (recurrent, hybrid): left-padded batches, over the
-    state it makes itself.
+    """For a model with a state of another kind (recurrent, hybrid): batches over the state that it
+    makes itself, padded on the left.
+
+    `padding_told` says when the model hears of the padding: with each call, with the prompts alone
+    (a recurrent state is past the padding and wants no mask), or never (nothing but tokens and
+    state goes in, which is right for a single row).
     """
 
     cache_bytes = used_bytes = None  # the model's own affair
+    in_pieces = False
 
-    def __init__(self, model: Any, max_rows: int, max_len: int, pad_id: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        max_rows: int,
+        max_len: int,
+        pad_id: int,
+        padding_told: PaddingTold = "always",
+    ) -> None:
+        """Raises NoState for a model that takes none."""
         self.max_rows, self.max_len, self._model, self._pad_id = max_rows, max_len, model, pad_id
-        self._arguments = set(inspect.signature(model.forward).parameters)
-        self._state_name = (
-            "past_key_values" if "past_key_values" in self._arguments else "cache_params"
-        )
+        self._padding_told = padding_told
+        self._state_name = state.argument(model)
+        self._takes_positions = "position_ids" in signature(model.forward).parameters
 
     @torch.inference_mode()
     def prefill(self, first_row: int, pieces: Sequence[Sequence[int]], start: int = 0) -> list[int]:
-        longest, device = max(map(len, pieces)), self._model.device
-        padding = [longest - len(p) for p in pieces]
-        ids = torch.tensor(
-            [[*[self._pad_id] * n, *p] for n, p in zip(padding, pieces, strict=True)], device=device
-        )
-        self._mask = torch.tensor(
-            [[0] * n + [1] * len(p) for n, p in zip(padding, pieces, strict=True)], device=device
-        )
-        self._state: Any = None
-        return self._next(ids, (self._mask.cumsum(-1) - 1).clamp(min=0))
+        return _best(self.prefill_logits(first_row, pieces, start))
 
     @torch.inference_mode()
     def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> list[int]:
         """Rows that have finished go on from their last token: nobody hears of it."""
-        self._mask = torch.cat((self._mask, self._mask.new_ones((len(tokens), 1))), dim=-1)
-        at = self._mask.sum(-1, keepdim=True) - 1
-        return self._next(torch.tensor(tokens, device=self._mask.device)[:, None], at)
+        return _best(self.decode_logits(tokens, positions))
 
     def move(self, source: int, target: int) -> None:
         raise AssertionError("rows of a static batch stay where they are")
 
-    def _next(self, ids: torch.Tensor, at: torch.Tensor) -> list[int]:
-        recurrent = (
-            self._state_name == "cache_params" and self._state is not None
-        )  # past padding, its state needs no mask
-        given = {
-            "attention_mask": None if recurrent else self._mask,
-            "position_ids": at,
-            self._state_name: self._state,
-        }
-        given = {
-            name: value
-            for name, value in given.items()
-            if name in self._arguments and value is not None
-        }
-        outputs = self._model(input_ids=ids, use_cache=True, **given)
-        self._state = getattr(outputs, self._state_name)
-        return _best(outputs.logits[:, -1])
+    def prefill_logits(
+        self, first_row: int, pieces: Sequence[Sequence[int]], start: int
+    ) -> torch.Tensor:
+        """Return (B, V) after whole prompts; what earlier ones left is forgotten."""
+        longest, device = max(map(len, pieces)), self._model.device
+        rows = [(longest - len(piece), piece) for piece in pieces]
+        ids = torch.tensor([[*[self._pad_id] * n, *piece] for n, piece in rows], device=device)
+        self._mask = torch.tensor(
+            [[0] * n + [1] * len(piece) for n, piece in rows], device=device
+        )  # (B, T)
+        return self._logits(ids, {})
+
+    def decode_logits(self, tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:
+        """Return (B, V)."""
+        self._mask = torch.cat((self._mask, self._mask.new_ones((len(tokens), 1))), dim=-1)
+        ids = torch.tensor(tokens, device=self._mask.device)[:, None]
+        return self._logits(ids, {self._state_name: self._state})
+
+    def _logits(self, ids: torch.Tensor, before: dict[str, Any]) -> torch.Tensor:
+        """Feed (B, T) tokens after the state `before`, and return (B, V) after the last."""
+        outputs = self._model(input_ids=ids, use_cache=True, **before, **self._told(ids, before))
+        self._state = state.returned(outputs)
+        logits: torch.Tensor = outputs.logits[:, -1]
+        return logits
+
+    def _told(self, ids: torch.Tensor, before: dict[str, Any]) -> dict[str, torch.Tensor]:
+        """Return what the model hears of the padding."""
+        told: dict[str, torch.Tensor] = {}
+        if self._padding_told != "never" and self._takes_positions:
+            positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
+            told["position_ids"] = positions[:, -ids.shape[1] :]
+        if self._padding_told == "always" or (self._padding_told == "with prompts" and not before):
+            told["attention_mask"] = self._mask
+        return told
