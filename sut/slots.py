@@ -257,6 +257,7 @@ class StaticRunner:
         self.max_rows, self.max_len, self._model, self._pad_id = max_rows, max_len, model, pad_id
         self._padding_told = padding_told
         self._state_name = state.argument(model)
+        self._state: Any = None
         self._takes_positions = "position_ids" in signature(model.forward).parameters
 
     @torch.inference_mode()
@@ -281,27 +282,33 @@ class StaticRunner:
         self._mask = torch.tensor(
             [[0] * n + [1] * len(piece) for n, piece in rows], device=device
         )  # (B, T)
-        return self._logits(ids, {})
+        self._state = None
+        return self._logits(ids)
 
     def decode_logits(self, tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:
         """Return (B, V)."""
         self._mask = torch.cat((self._mask, self._mask.new_ones((len(tokens), 1))), dim=-1)
         ids = torch.tensor(tokens, device=self._mask.device)[:, None]
-        return self._logits(ids, {self._state_name: self._state})
+        return self._logits(ids)
 
-    def _logits(self, ids: torch.Tensor, before: dict[str, Any]) -> torch.Tensor:
-        """Feed (B, T) tokens after the state `before`, and return (B, V) after the last."""
-        outputs = self._model(input_ids=ids, use_cache=True, **before, **self._told(ids, before))
+    def _logits(self, ids: torch.Tensor) -> torch.Tensor:
+        """Feed (B, T) tokens, and return (B, V) after the last."""
+        outputs = self._model(input_ids=ids, use_cache=True, **self._given(), **self._told(ids))
         self._state = state.returned(outputs)
         logits: torch.Tensor = outputs.logits[:, -1]
         return logits
 
-    def _told(self, ids: torch.Tensor, before: dict[str, Any]) -> dict[str, torch.Tensor]:
+    def _given(self) -> dict[str, Any]:
+        """Return the state after what has been fed so far; a model begins without any."""
+        return {} if self._state is None else {self._state_name: self._state}
+
+    def _told(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return what the model hears of the padding."""
         told: dict[str, torch.Tensor] = {}
+        begins = self._state is None
         if self._padding_told != "never" and self._takes_positions:
             positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
             told["position_ids"] = positions[:, -ids.shape[1] :]
-        if self._padding_told == "always" or (self._padding_told == "with prompts" and not before):
+        if self._padding_told == "always" or (self._padding_told == "with prompts" and begins):
             told["attention_mask"] = self._mask
         return told

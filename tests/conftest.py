@@ -57,6 +57,23 @@ def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _save(GPT2LMHeadModel, config, tmp_path_factory.mktemp("tiny") / "gpt2")
 
 
+@pytest.fixture(scope="session")
+def tiny_mamba(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recurrent state instead of a cache of keys and values."""
+    from transformers import MambaConfig, MambaForCausalLM
+
+    config = MambaConfig(
+        vocab_size=64,
+        hidden_size=32,
+        num_hidden_layers=2,
+        state_size=8,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+    )
+    return _save(MambaForCausalLM, config, tmp_path_factory.mktemp("tiny") / "mamba")
+
+
 def _save(kind, config, folder: Path) -> Path:
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers

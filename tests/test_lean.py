@@ -7,11 +7,13 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sut.agreement import expected, short_trial
 from sut.engine import Engine
 from sut.lean import LeanStep, lean_step
 from sut.packing import pack
-from sut.slots import SlotRunner, agrees
-from tests.test_slots import PROMPTS, alone, served
+from sut.serving import agrees
+from sut.slots import SlotRunner
+from tests.test_slots import PROMPTS, alone, served, way
 
 FAMILIES = {
     "llama": ("Llama", {}),
@@ -57,14 +59,14 @@ def made(family, options):
 @pytest.mark.parametrize("packed", [False, True])
 def test_batched_answers_equal_those_of_the_bare_model(name, packed):
     model = made(*FAMILIES[name])
-    expected = alone(model)
+    answers, logits = alone(model), expected(model, short_trial(model))
     if packed:
         assert pack(model)
     step = lean_step(model)
     assert isinstance(step, LeanStep)
-    assert agrees(model, step)
-    assert served(Engine, SlotRunner(model, 3, 64, step), prefill_tokens=7) == expected
-    assert len({tuple(answer) for answer in expected}) == len(
+    assert agrees(model, step, logits)
+    assert served(Engine, SlotRunner(model, 3, 64, step), prefill_tokens=7) == answers
+    assert len({tuple(answer) for answer in answers}) == len(
         PROMPTS
     )  # else equality would say little
 
@@ -95,4 +97,17 @@ def test_a_step_that_computes_something_else_is_found_out(dtype):
     model = made(*FAMILIES["llama"]).to(dtype)
     step = lean_step(model)
     step._sign = -step._sign  # heads turn the wrong way
-    assert not agrees(model, step)
+    assert not agrees(model, step, expected(model, short_trial(model)))
+
+
+def test_parts_that_this_transformers_names_otherwise_cost_speed_and_nothing_else(monkeypatch):
+    model = made(*FAMILIES["llama"])
+    assert way(model).is_lean
+
+    def renamed(model):
+        raise AttributeError("'LlamaRMSNorm' object has no attribute 'variance_epsilon'")
+
+    monkeypatch.setattr("sut.serving.lean_step", renamed)
+    chosen = way(model)
+    assert (chosen.batching, chosen.is_lean) == ("in flight", False)
+    assert "variance_epsilon" in chosen.note

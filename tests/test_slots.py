@@ -7,8 +7,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sut.engine import Engine, Request, StaticEngine
-from sut.slots import SlotRunner, StaticRunner, probe
+from harness.errors import SetupFailed
+from sut.agreement import expected, short_trial
+from sut.engine import Request, StaticEngine
+from sut.serving import choose
+from sut.slots import SlotRunner, StaticRunner
 
 COMMON = dict(
     vocab_size=64,
@@ -48,6 +51,45 @@ def tiny(name):
             wide | COMMON | SHORT | {"sliding_window": 4, "head_dim": 8},
         ),
         "gpt2": ("GPT2", dict(vocab_size=64, n_embd=32, n_layer=2, n_head=4, n_positions=64)),
+        "bloom": (
+            "Bloom",
+            dict(vocab_size=64, hidden_size=32, n_layer=2, n_head=4, pad_token_id=0),
+        ),
+        "rwkv": (
+            "Rwkv",
+            dict(
+                vocab_size=64,
+                hidden_size=32,
+                num_hidden_layers=2,
+                attention_hidden_size=32,
+                intermediate_size=64,
+                context_length=64,
+            ),
+        ),
+        "jamba": (
+            "Jamba",
+            wide
+            | COMMON
+            | dict(
+                num_hidden_layers=2,
+                num_experts=2,
+                num_experts_per_tok=1,
+                attn_layer_period=2,
+                attn_layer_offset=1,
+                use_mamba_kernels=False,
+                mamba_d_state=8,
+            ),
+        ),
+        "bert": (
+            "Bert",
+            dict(
+                vocab_size=64,
+                hidden_size=32,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                intermediate_size=64,
+            ),
+        ),
         "mamba": (
             "Mamba",
             dict(vocab_size=64, hidden_size=32, num_hidden_layers=2, state_size=8, pad_token_id=0),
@@ -55,7 +97,7 @@ def tiny(name):
     }
     kind, options = kinds[name]
     config = getattr(transformers, f"{kind}Config")(**options)
-    head = "LMHeadModel" if kind == "GPT2" else "ForCausalLM"
+    head = "LMHeadModel" if kind in ("GPT2", "Bert") else "ForCausalLM"
     model = getattr(transformers, f"{kind}{head}")(config).eval()
     for parameter in model.parameters():
         parameter.data *= 3 if parameter.dim() > 1 else 1
@@ -106,18 +148,36 @@ IN_ROWS = [
 ]
 
 
+def way(model):
+    return choose(model, expected(model, short_trial(model)), pad_id=0)
+
+
 @pytest.mark.parametrize("name", IN_ROWS)
 @pytest.mark.parametrize("prefill_tokens", [512, 7])
 def test_batched_answers_equal_those_of_the_bare_model(name, prefill_tokens):
     model = tiny(name)
-    assert probe(model)
-    assert served(Engine, SlotRunner(model, 3, 64), prefill_tokens=prefill_tokens) == alone(model)
+    chosen = way(model)
+    assert chosen.batching == "in flight"
+    assert served(chosen.engine, chosen.runner(3, 64), prefill_tokens=prefill_tokens) == alone(
+        model
+    )
 
 
-def test_a_model_without_rows_is_recognised_and_served_in_static_batches():
-    model = tiny("mamba")
-    assert probe(model) is None
-    assert served(StaticEngine, StaticRunner(model, 3, 64, pad_id=0))[0] == alone(model)[0]
+@pytest.mark.parametrize(
+    ("name", "batching"),
+    [
+        ("bloom", "static"),
+        ("mamba", "static"),
+        ("jamba", "static"),
+        ("rwkv", "one at a time"),
+    ],
+)
+def test_a_model_without_rows_is_served_another_way_with_its_own_answers(name, batching):
+    model = tiny(name)
+    chosen = way(model)
+    assert chosen.batching == batching
+    assert chosen.token_bytes is None
+    assert served(chosen.engine, chosen.runner(3, 64)) == alone(model)
 
 
 def test_static_batches_of_a_model_with_attention_are_right_as_well():
@@ -125,15 +185,20 @@ def test_static_batches_of_a_model_with_attention_are_right_as_well():
     assert served(StaticEngine, StaticRunner(model, 3, 64, pad_id=0)) == alone(model)
 
 
-def test_a_wrong_mask_would_not_pass_the_probe(monkeypatch):
+def test_a_model_that_knows_what_comes_next_is_refused():
+    with pytest.raises(SetupFailed, match=r"change with the tokens that follow .*is_decoder"):
+        way(tiny("bert"))
+
+
+def test_a_wrong_mask_does_not_pass(monkeypatch):
     model = tiny("mistral, window 4")
     monkeypatch.setattr("sut.slots.Masks.__call__", lambda self, columns, at: None)
-    assert probe(model) is None
+    assert way(model).batching == "static"
 
 
-def test_the_probe_knows_what_a_token_takes():
-    model = tiny("llama")
-    assert probe(model) == 3 * 2 * 2 * 8 * 4  # layers, keys and values, heads, size, bytes
+def test_it_is_known_what_a_token_takes():
+    layers, keys_and_values, heads, size, bytes_each = 3, 2, 2, 8, 4
+    assert way(tiny("llama")).token_bytes == layers * keys_and_values * heads * size * bytes_each
 
 
 def test_the_cache_says_how_much_of_it_was_used():
