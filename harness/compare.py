@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from harness import registry, result, runlog
 from harness.clock import utc_now
 from harness.errors import BadInput, HarnessError
-from harness.session import Run
+from harness.session import Run, fetch
 from harness.settings import RunConfig, load_config
 from harness.types import short_name
 
@@ -297,6 +297,7 @@ def run(
 
     Ctrl-C ends the series and keeps its rows; without any it is raised.
     """
+    fetch(series.configs, say)
     place = runlog.create(
         series.output_dir,
         "_".join(filter(None, (f"{utc_now():%Y%m%dT%H%M%SZ}_compare", series.what))),

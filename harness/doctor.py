@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import environment
+from harness import environment, tested
 from harness.clock import RealClock
 from harness.driver import drive
 from harness.protocols import SUT
@@ -19,18 +19,7 @@ from harness.types import AfterInFlight, At, Query, QuerySample, RunLog, RunSett
 from sut.isolated import Isolated
 from sut.null import Null
 
-_NEEDED = (
-    "torch",
-    "transformers",
-    "accelerate",
-    "numpy",
-    "scipy",
-    "pyarrow",
-    "rouge-score",
-    "rich",
-    "typer",
-    "psutil",
-)
+_NEEDED = (*environment.PACKAGES, "rich", "typer")
 IDLE_SETTINGS = RunSettings(
     scenario="single-stream", mode="performance", seeds=Seeds(1, 2, 3), num_samples=1,
     performance_samples=1, target_qps=1.0, samples_per_query=1, min_queries=1, min_duration_ns=0,
@@ -55,7 +44,7 @@ def examine() -> dict[str, dict[str, Any]]:
             "gpu": ", ".join(gpus) or "none",
             "load": " ".join(f"{x:.2f}" for x in machine["load_average"] or []),
         },
-        "packages": {name: _version(name) for name in _NEEDED},
+        "packages": {name: _package(name) for name in _NEEDED},
         "driver": measure_driver(),
     }
 
@@ -107,8 +96,13 @@ def _rate(log: RunLog) -> float:
     return len(log) / (float(log.done_ns[-1]) / 1e9)
 
 
-def _version(package: str) -> str:
+def _package(name: str) -> str:
+    """Return the installed version, and whether it is one that the tests passed with."""
     try:
-        return metadata.version(package)
+        version = metadata.version(name)
     except metadata.PackageNotFoundError:
-        return f"missing (pip install {package})"
+        return f"missing (pip install {name})"
+    outside = tested.untested({name: version})
+    if outside:
+        return f"{version}, outside what was tested: {outside[0].range}"
+    return f"{version}, tested" if tested.canonical(name) in tested.versions() else version

@@ -8,13 +8,16 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-_PACKAGES = (
+from harness import tested
+
+PACKAGES = (
     "torch", "transformers", "accelerate", "bitsandbytes", "optimum", "optimum-quanto", "peft",
     "tokenizers", "safetensors", "numpy", "scipy", "pyarrow", "rouge-score", "psutil",
     "nvidia-ml-py", "pydantic",
@@ -47,6 +50,7 @@ _SECRET = ("_TOKEN", "KEY", "SECRET", "PASSWORD")
 
 def describe() -> dict[str, Any]:
     """Machine, CPU, GPU, versions, thread settings, git commit. Quick (no heavy import)."""
+    packages = {name: version for name in PACKAGES if (version := _version(name))}
     return {
         "platform": platform.platform(),
         "python": sys.version.split()[0],
@@ -63,7 +67,8 @@ def describe() -> dict[str, Any]:
             "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         },
         "gpus": gpus(),
-        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+        "packages": packages,
+        "untested": [one._asdict() for one in tested.untested(packages)],
         "variables": {
             k: v
             for k, v in sorted(os.environ.items())
@@ -71,6 +76,14 @@ def describe() -> dict[str, Any]:
         },
         "git": _git(),
     }
+
+
+def notes(described: Mapping[str, Any]) -> list[str]:
+    """Return what a reader of a run's figures must know of its environment."""
+    untested = [str(tested.Untested(**one)) for one in described.get("untested") or []]
+    if not untested:
+        return []
+    return [f"these libraries are outside the versions that were tested: {', '.join(untested)}"]
 
 
 def gpus() -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from accuracy.readings import READINGS, Asked, Bench, Outputs, Row, share_key
 from harness import compare, registry, result, runlog
 from harness.clock import utc_now
 from harness.errors import BadInput, HarnessError, RunBroke, SetupFailed, unknown
-from harness.session import Run
+from harness.session import Run, fetch
 from harness.settings import RunConfig, load_config
 from harness.types import short_name
 
@@ -269,6 +269,8 @@ def run(job: Job, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any]
 
     Ctrl-C ends the series and keeps what was judged.
     """
+    made = [job.reference, *job.candidates]
+    fetch([config for config in made if isinstance(config, RunConfig)], say)
     place = runlog.create(
         job.output_dir, "_".join(filter(None, (f"{utc_now():%Y%m%dT%H%M%SZ}_gate", job.what)))
     )

@@ -200,8 +200,20 @@ def measure(flags: Mapping[str, Any], resume: Path | None, say: Say) -> tuple[Ro
         made, place = resumed(resume, flags), resume
     else:
         made = settings(flags)
+        _fetch_the_only_model(made, say)
         place = begin(made, say)
     return run(place, made, say, fresh=resume is None), place
+
+
+def _fetch_the_only_model(made: Settings, say: Say) -> None:
+    """A model that cannot be had ends a measurement of its variants before it begins; among
+    several models it is a row. Raises SetupFailed.
+    """
+    from sut.models import resolve
+
+    models = {subject.model for subject in subjects(made)}
+    if len(models) == 1:
+        resolve(*models, say)
 
 
 def show(found: Row, place: Path, console: Any) -> None:
@@ -225,10 +237,12 @@ def begin(made: Settings, say: Say) -> Path:
     say(f"reading {made.dataset}")
     texts = perplexity_texts.read(made.texts)
     place = runlog.create(made.output_dir, f"{utc_now():%Y%m%dT%H%M%SZ}_perplexity")
-    saved = {"config": made.model_dump(mode="json"), "dataset": texts.source, "notes": texts.notes}
+    surroundings = environment.describe()
+    notes = [*texts.notes, *environment.notes(surroundings)]
+    saved = {"config": made.model_dump(mode="json"), "dataset": texts.source, "notes": notes}
     saved["started_at"] = utc_now().isoformat(timespec="seconds")
     perplexity_texts.write(texts, place / "texts.parquet")
-    runlog.write_json(place / "environment.json", environment.describe())
+    runlog.write_json(place / "environment.json", surroundings)
     runlog.write_json(place / "settings.json", saved)
     return place
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from harness import evaluation, mlcommons, registry, runlog
 from harness.division import division
 from harness.energy import energy
+from harness.environment import notes as environment_notes
 from harness.errors import BadInput
 from harness.runlog import RunFacts
 from harness.settings import RunConfig
@@ -227,7 +228,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         ),
         driver=_driver(log, facts),
         verdicts=[asdict(v) for v in verdicts],
-        notes=_notes(config, facts) + problems,
+        notes=_notes(config, facts) + environment_notes(environment) + problems,
         settings={**saved, "target_qps_origin": facts.target_qps_origin},
         environment=environment,
         files=_files(folder),

@@ -10,7 +10,7 @@ import os
 import resource
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -360,6 +360,16 @@ class Run:
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)
+
+
+def fetch(configs: Iterable[RunConfig], say: Say) -> None:
+    """Make the models of these runs loadable, before the first of them begins. Raises SetupFailed,
+    once instead of in each run.
+    """
+    from sut.models import resolve
+
+    for name in dict.fromkeys(config.model for config in configs if config.sut == "local"):
+        resolve(name, say)
 
 
 def forecast(config: RunConfig) -> tuple[RunSettings, Any, dict[str, str]]:

