@@ -21,6 +21,7 @@ import heapq
 import os
 import select
 import signal
+import socket
 import sys
 import time
 from collections import deque
@@ -55,6 +56,45 @@ class _Timers:
         return ran
 
 
+class _Pipe:
+    """Wakes a sleeping `select`; nothing blocks."""
+
+    def __init__(self) -> None:
+        self.read_fd, self.write_fd = os.pipe()
+        os.set_blocking(self.read_fd, False)
+        os.set_blocking(self.write_fd, False)
+
+    def wake(self) -> None:
+        os.write(self.write_fd, b"\0")
+
+    def drain(self) -> None:
+        os.read(self.read_fd, 4096)
+
+    def close(self) -> None:
+        os.close(self.read_fd)
+        os.close(self.write_fd)
+
+
+class _SocketPair:
+    """The same for Windows, which selects among sockets alone."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+        self.read_fd, self.write_fd = self._reader.fileno(), self._writer.fileno()
+
+    def wake(self) -> None:
+        self._writer.send(b"\0")
+
+    def drain(self) -> None:
+        self._reader.recv(4096)
+
+    def close(self) -> None:
+        self._reader.close()
+        self._writer.close()
+
+
 class RealClock:
     """The machine's monotonic clock, untouched: its reading costs 40 ns, and a subtraction in
     Python as much again.
@@ -67,11 +107,15 @@ class RealClock:
         self._timers = _Timers()
         self._posted: deque[Callback] = deque()
         self._readers: dict[int, Callback] = {}
-        self._wake_r, self._wake_w = os.pipe()
-        os.set_blocking(self._wake_r, False)
-        os.set_blocking(self._wake_w, False)
-        self._fds = [self._wake_r]
+        self._waker = _Pipe() if hasattr(os, "fork") else _SocketPair()
+        self._wake_fd, self._wake = self._waker.read_fd, self._waker.wake
+        self._fds = [self._wake_fd]
         _shorten_timer_slack()
+
+    @property
+    def wakeup_fd(self) -> int:
+        """A descriptor that wakes `wait` when a byte is written to it."""
+        return self._waker.write_fd
 
     def wait(self, until_ns: int) -> int:
         now = time.perf_counter_ns()
@@ -95,9 +139,9 @@ class RealClock:
         seconds = min(max(pause_ns, 0), 3_600_000_000_000) / 1e9
         ready = select.select(self._fds, (), (), seconds)[0]
         for fd in ready:
-            if fd == self._wake_r:
+            if fd == self._wake_fd:
                 with suppress(BlockingIOError):
-                    os.read(fd, 4096)
+                    self._waker.drain()
             elif fd in self._readers:  # an earlier callback of this round may have unwatched it
                 self._readers[fd]()
         ran = bool(ready)
@@ -108,7 +152,7 @@ class RealClock:
 
     def notify(self) -> None:
         with suppress(BlockingIOError, OSError):  # full: it will wake anyway; closed: nobody waits
-            os.write(self._wake_w, b"\0")
+            self._wake()
 
     def call_at(self, when_ns: int, callback: Callback) -> None:
         self._timers.add(when_ns, callback)
@@ -119,15 +163,14 @@ class RealClock:
 
     def watch(self, fd: int, callback: Callback) -> None:
         self._readers[fd] = callback
-        self._fds = [self._wake_r, *self._readers]
+        self._fds = [self._wake_fd, *self._readers]
 
     def unwatch(self, fd: int) -> None:
         self._readers.pop(fd, None)
-        self._fds = [self._wake_r, *self._readers]
+        self._fds = [self._wake_fd, *self._readers]
 
     def close(self) -> None:
-        os.close(self._wake_r)
-        os.close(self._wake_w)
+        self._waker.close()
 
 
 class VirtualClock:
@@ -138,6 +181,11 @@ class VirtualClock:
     def __init__(self) -> None:
         self._now = 0
         self._timers = _Timers()
+
+    @property
+    def wakeup_fd(self) -> int:
+        """None: nothing sleeps here."""
+        return -1
 
     def now_ns(self) -> int:
         return self._now
@@ -180,6 +228,11 @@ class VirtualClock:
         """Nothing to release."""
 
 
+def process_cpu_s() -> float:
+    """Return the processor time that this process has used, in user and kernel mode."""
+    return time.process_time()
+
+
 def utc_now() -> datetime:
     """The wall clock, for people and folder names only; never for a latency."""
     return datetime.now(UTC)
@@ -191,7 +244,7 @@ class wake_on_signals:
     """
 
     def __init__(self, clock: RealClock | VirtualClock) -> None:
-        self._fd = getattr(clock, "_wake_w", -1)
+        self._fd = clock.wakeup_fd
 
     def __enter__(self) -> None:
         self._old = signal.set_wakeup_fd(self._fd, warn_on_full_buffer=False)

@@ -213,7 +213,7 @@ def _fetch_the_only_model(made: Settings, say: Say) -> None:
 
     models = {subject.model for subject in subjects(made)}
     if len(models) == 1:
-        resolve(*models, say)
+        resolve(models.pop(), say)
 
 
 def show(found: Row, place: Path, console: Any) -> None:

@@ -7,7 +7,6 @@ Nothing here is timed but `measure`; nothing inside `measure` writes a file.
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import signal
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +21,13 @@ import numpy as np
 from accuracy.texts import read_back
 from harness import environment, evaluation, mlcommons, registry, runlog
 from harness import result as results
-from harness.clock import RealClock, VirtualClock, utc_now, wake_on_signals
+from harness.clock import (
+    RealClock,
+    VirtualClock,
+    process_cpu_s,
+    utc_now,
+    wake_on_signals,
+)
 from harness.driver import Stop, drive
 from harness.effective import effective
 from harness.errors import BadInput, HarnessError, RunBroke
@@ -304,7 +309,7 @@ class Run:
         helper = self._telemetry(sut, total, folder)
         self._say("")
         facts.measured_at = utc_now().isoformat(timespec="milliseconds")
-        used_s, start_ns = _cpu_s(), self.clock.now_ns()
+        used_s, start_ns = process_cpu_s(), self.clock.now_ns()
         plan = self.scenario.plan(settings, schedule)
         self.measured, on_idle = True, helper.on_idle if helper else None
         try:
@@ -329,7 +334,7 @@ class Run:
                 helper.on_idle(recorder)
                 helper.stop()
         if isinstance(self.clock, RealClock) and wall_s > 0:
-            facts.driver["client_cpu_percent"] = round(100 * (_cpu_s() - used_s) / wall_s, 2)
+            facts.driver["client_cpu_percent"] = round(100 * (process_cpu_s() - used_s) / wall_s, 2)
         return log, start_ns
 
     def _telemetry(self, sut: SUT, total: int | None, folder: Path) -> Telemetry | None:
@@ -482,8 +487,3 @@ def _expected_bytes(settings: RunSettings) -> int:
     by_time = int(2 * settings.target_qps * settings.min_duration_ns / 1e9)
     count = max(settings.min_queries, by_time, settings.num_samples) * settings.samples_per_query
     return 4 * 2**20 + count * (200 + 20 * settings.max_new_tokens)
-
-
-def _cpu_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime

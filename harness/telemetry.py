@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import mmap
 import os
-import select
 import struct
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import psutil
@@ -40,7 +40,7 @@ class Telemetry:
     """
 
     def __init__(self, out: Path, pids: dict[str, int], total: int | None, progress: bool) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as this object)
+        self._file = tempfile.NamedTemporaryFile(delete=False)  # noqa: SIM115 (as long as we)
         self._file.truncate(_COUNTS.size)
         self._map = mmap.mmap(self._file.fileno(), _COUNTS.size)
         job = {
@@ -48,18 +48,25 @@ class Telemetry:
             "pids": pids,
             "total": total,
             "progress": progress,
-            "fd": self._file.fileno(),
+            "counts": self._file.name,
         }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "harness.telemetry", json.dumps(job)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            pass_fds=[self._file.fileno()],
             start_new_session=True,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
         )
         assert self._process.stdout is not None
         self._process.stdout.readline()  # it is ready: its imports must not fall into the run
+        self._forget_name()
+
+    def _forget_name(self) -> None:
+        """Both ends have the memory, and no file is left if we are killed. Windows keeps the name
+        until both have let go.
+        """
+        with suppress(OSError):
+            os.unlink(self._file.name)
 
     def on_idle(self, recorder: Recorder) -> None:
         """Well under a microsecond; called by the driver before it sleeps."""
@@ -78,6 +85,7 @@ class Telemetry:
         self._process.stdout.close()
         self._map.close()
         self._file.close()
+        self._forget_name()
 
 
 def main() -> None:
@@ -87,8 +95,9 @@ def main() -> None:
         os.sched_setscheduler(
             0, os.SCHED_IDLE, os.sched_param(0)
         )  # never takes a core from the model
-    counts = mmap.mmap(job["fd"], _COUNTS.size)
-    clock = RealClock()
+    with Path(job["counts"]).open("r+b") as file:
+        counts = mmap.mmap(file.fileno(), _COUNTS.size)
+    clock, over = RealClock(), _when_stdin_closes()
     sample = _sampler(job["pids"])
     show = _progress(job["total"]) if job["progress"] else None
     with Path(job["out"]).open("w", encoding="utf-8", buffering=1) as out:
@@ -105,7 +114,7 @@ def main() -> None:
             if show:
                 show(issued, done, failed, tokens, (now - start) / 1e9, False)
             pause_ns = REFRESH_NS if show else max(next_row_ns - clock.now_ns(), 0)
-            if select.select([sys.stdin], [], [], pause_ns / 1e9)[0]:  # closed: the run is over
+            if over.wait(pause_ns / 1e9):
                 break
         out.write(
             json.dumps({"t_ns": clock.now_ns(), "issued": issued, "done": done, **sample()}) + "\n"
@@ -113,6 +122,20 @@ def main() -> None:
         if show:
             issued, done, failed, tokens = _COUNTS.unpack_from(counts)
             show(issued, done, failed, tokens, (clock.now_ns() - start) / 1e9, True)
+
+
+def _when_stdin_closes() -> Event:
+    """The driver closes it when the run is over, and the system if the driver dies. A thread
+    listens: Windows selects among sockets alone.
+    """
+    closed = Event()
+
+    def listen() -> None:
+        sys.stdin.buffer.read()
+        closed.set()
+
+    Thread(target=listen, daemon=True).start()
+    return closed
 
 
 def _sampler(pids: dict[str, int]) -> Callable[[], dict[str, Any]]:

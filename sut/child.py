@@ -1,5 +1,5 @@
-"""The player's side of the border: `python -m sut.child FD` runs one SUT and answers the driver
-over a socket.
+"""The player's side of the border: `python -m sut.child CHANNEL` runs one SUT and answers the
+driver over a socket.
 
 One thread: it waits for queries, lets the SUT work (as timers on its clock), sends the events of a
 step as one message. It ends when the driver closes the socket, so no model outlives its run.
@@ -20,7 +20,7 @@ from harness.clock import FAR_FUTURE_NS, SPIN_NS, RealClock
 from harness.errors import HarnessError
 from harness.protocols import SUT
 from harness.types import Sample
-from sut import wire
+from sut import channel, wire
 
 
 class Child:
@@ -112,7 +112,7 @@ def main() -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C is the driver's business: it drains, then closes the socket
-    Child(socket.socket(fileno=int(sys.argv[1]))).run()
+    Child(channel.connect(sys.argv[1])).run()
 
 
 if __name__ == "__main__":

