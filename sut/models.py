@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -100,6 +101,13 @@ def resolve(name: str, say: Say) -> Model:
 
 
 def _resolved(name: str, say: Say) -> Model:
+    if find_spec("torch") is None:
+        raise SetupFailed(
+            f"model {name!r}",
+            "PyTorch is not installed",
+            "there are builds for Linux, for Windows and for macOS on Apple silicon",
+            "Use another machine, or --sut simulated on this one.",
+        )
     path = Path(name).expanduser()
     if name in TABLE:
         wheel = TABLE[name]

