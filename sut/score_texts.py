@@ -388,6 +388,10 @@ class _Model(LocalModel):
         return max(0, peak.reached_bytes() - self._held_bytes)
 
     def _prepare(self, model: Any) -> None:
+        """Raises SetupFailed for a model that knows what comes next: its losses would be none."""
+        from sut.agreement import expected, short_trial
+
+        expected(model, short_trial(model))
         self._pack(model)
 
 

@@ -13,6 +13,7 @@ import torch
 from harness.errors import SetupFailed
 from sut import agreement, state
 from sut.slots import StaticRunner
+from tests.conftest import _save as save
 from tests.test_slots import alone, served, tiny, way
 
 
@@ -123,3 +124,21 @@ def test_a_model_that_forgets_its_state_ends_the_program_with_a_sentence(tiny_ll
     assert done.returncode == 3
     assert "no way of serving it gives the logits of its own forward pass" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_no_perplexity_is_told_of_a_model_that_knows_what_comes_next(tmp_path):
+    from transformers import BertConfig, BertLMHeadModel
+
+    config = BertConfig(
+        vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=64, max_position_embeddings=64, eos_token_id=2,
+    )  # fmt: skip
+    folder = save(BertLMHeadModel, config, tmp_path / "bert")
+    flags = "--dataset stories --num-samples 5 --stride 32"
+    command = [sys.executable, "-m", "harness", "perplexity", *flags.split()]
+    command += ["--model", str(folder), "--output-dir", str(tmp_path / "runs")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "change with the tokens that follow it" in " ".join(done.stdout.split()).replace(
+        "│ ", ""
+    )
