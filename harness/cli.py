@@ -19,6 +19,7 @@ import typer
 
 from harness.errors import HarnessError
 from harness.flags import COMPARE, GATE, PERPLEXITY, PLAN, RUN, takes
+from harness.pieces import noted, reason
 
 app = typer.Typer(
     name="harness",
@@ -53,7 +54,7 @@ def run(flags: Flags, as_json: Json = False) -> None:
 
         with Run(_config(flags), say) as session:
             result = session.execute().to_json()
-        show_result(result, session.folder, console)
+        _show(show_result, result, session.folder, console)
     _finish(result, as_json, _EXIT[result["status"]])
 
 
@@ -69,9 +70,9 @@ def plan(flags: Flags, as_json: Json = False) -> None:
         from reports.terminal import show_plan
 
         chosen = _config(flags)
-        settings, schedule, sentences = forecast(chosen)
+        settings, schedule, sentences, conflicts = forecast(chosen)
         values = effective(chosen, settings)
-        show_plan(settings, schedule, sentences, values, console, chosen.conf_files)
+        show_plan(settings, schedule, sentences, values, console, chosen.conf_files, conflicts)
     queries = [indices for _, indices in schedule.rows()]
     value = {
         "settings": asdict(settings),
@@ -83,6 +84,7 @@ def plan(flags: Flags, as_json: Json = False) -> None:
         "scheduled_ns": schedule.offsets_ns.tolist(),
         "forecast": sentences,
         "conf_files": [asdict(file) for file in chosen.conf_files],
+        "conflicts": [asdict(conflict) for conflict in conflicts],
     }
     _finish(value, as_json, 0)
 
@@ -98,7 +100,7 @@ def report(
         from reports.terminal import show_result
 
         result = results.publish(folder).to_json()
-        show_result(result, folder, console)
+        _show(show_result, result, folder, console)
     _finish(result, as_json, _EXIT[result["status"]])
 
 
@@ -128,7 +130,8 @@ def compare(
 
         series = comparing.series(runs or [], {**flags, "evaluate": evaluate}, variants)
         found, place = comparing.run(series, say, lambda row: console.print(told(row)))
-        show(found, place, console)
+        with noted(f"table on the screen; see {place}"):
+            show(found, place, console)
     _finish(found, as_json, comparing.exit_code(found))
 
 
@@ -166,7 +169,8 @@ def gate(
             reference, candidates, flags, Asked(target, against, resamples, confidence), control
         )
         found, place = gating.run(job, say, lambda row: console.print(told(row)))
-        show(found, place, console)
+        with noted(f"table on the screen; see {place}"):
+            show(found, place, console)
     _finish(found, as_json, gating.exit_code(found))
 
 
@@ -241,7 +245,8 @@ def perplexity(
         from harness import perplexity as laboratory
 
         found, place = laboratory.measure({**flags, **own}, resume, say)
-        laboratory.show(found, place, console)
+        with noted(f"table on the screen; see {place}"):
+            laboratory.show(found, place, console)
     _finish(found, as_json, laboratory.exit_code(found))
 
 
@@ -453,6 +458,18 @@ def _people(as_json: bool) -> Iterator[tuple[Any, Callable[[str], None]]]:
         raise typer.Exit(4) from None
     finally:
         status.stop()
+
+
+def _show(show: Callable[..., None], result: dict[str, Any], folder: Path, console: Any) -> None:
+    """The verdict is known: a screen that cannot be drawn does not change the exit code."""
+    try:
+        show(result, folder, console)
+    except BrokenPipeError:
+        raise
+    except Exception as fault:
+        plain = f"{result['status']}  {result['scenario']}: {result['status_reason']}"
+        print(plain, file=sys.stderr if console.stderr else sys.stdout)
+        print(f"note: no more on the screen ({reason(fault)}); see {folder}", file=sys.stderr)
 
 
 def _finish(value: dict[str, Any], as_json: bool, code: int) -> None:

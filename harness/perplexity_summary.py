@@ -25,6 +25,7 @@ from accuracy.perplexity import Figures, TextScores, corpus
 from harness import runlog
 from harness.errors import BadInput
 from harness.perplexity_beside import beside
+from harness.pieces import noted
 from harness.types import short_name
 
 SCHEMA = "touchstone.perplexity/1"
@@ -230,7 +231,8 @@ def build(place: Path, interrupted: bool = False, not_run: Sequence[str] = ()) -
     }
     found = dict(_plain(found))
     runlog.write_json(place / "perplexity.json", found)
-    _page(place)
+    with noted("perplexity.html"):
+        _page(place)
     return found
 
 
@@ -287,7 +289,8 @@ def _subject(
     if not plain:
         return row
     cost = {
-        name: row.get(name) for name in ("seconds", "tokens_per_s", "weights_bytes", "peak_bytes")
+        name: row.get(name)
+        for name in ("seconds", "tokens_per_s", "weights_bytes", "peak_above_weights_bytes")
     }
     hardest = perplexity_tokens.hardest(plain, _SHOWN)
     return row | {

@@ -204,6 +204,7 @@ class RunLog:
     anomalies: list[Anomaly] = field(default_factory=list)
     end: End = "completed"
     end_reason: str = ""
+    timed_out: dict[str, int] = field(default_factory=dict)  # how many samples: silent, stuck, ...
 
     def __len__(self) -> int:
         return len(self.due_ns)
@@ -295,7 +296,8 @@ class Verdict:
 
     `margin` is the room left as a share of the limit (negative: missed by). Where samples over a
     limit are counted, `over` were seen, `allowed` would pass (None: too few queries even for none),
-    `more_queries` under the limit would decide it.
+    `more_queries` under the limit would decide it. `error` says why the rule itself broke: nothing
+    was judged then, the status is UNDECIDED and the run is not VALID.
     """
 
     rule: str
@@ -311,11 +313,16 @@ class Verdict:
     over: int | None = None
     allowed: int | None = None
     more_queries: int | None = None
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryUse:
-    """What a SUT weighs, in bytes; None = not known here. `source` says how it was read."""
+    """What a SUT weighs, in bytes; None = not known here. `source` says how it was read.
+
+    `peak_bytes`, `rss_peak_bytes` and `gpu_peak_bytes` cover loading and serving; a scoring of the
+    reference answers afterwards has a peak of its own.
+    """
 
     weights_bytes: int | None = None
     kv_cache_bytes: int | None = None
@@ -324,10 +331,11 @@ class MemoryUse:
     gpu_peak_bytes: int | None = None
     source: str = ""
     kv_used_bytes: int | None = None  # of the KV cache, at most at once
-    gpu_reserved_bytes: int | None = None  # by torch's allocator, at most
-    gpu_process_bytes: int | None = (
-        None  # that the driver books on the process (NVML), after the run
-    )
+    gpu_reserved_bytes: int | None = None  # by torch's allocator, at most, loading and serving
+    gpu_process_bytes: int | None = None  # booked on the process (NVML), after the run
+    loading_peak_bytes: int | None = None  # of each phase: of the GPUs, else of the whole process
+    serving_peak_bytes: int | None = None  # warm-up and run
+    evaluation_peak_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

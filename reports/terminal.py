@@ -34,11 +34,21 @@ def show_result(result: Mapping[str, Any], folder: Path, console: Console) -> No
         console.print(_search(result["search"]))
     console.print(_latency(result["latency"]))
     console.print(_figures(result))
+    for row in result.get("missing", []):
+        console.print(Text(f"missing: {missing_text(row)}", style="yellow"))
+    if any(row["later"] for row in result.get("missing", [])):
+        console.print(Text(f"make it later: harness report {folder}"), soft_wrap=True)
     for note in result["notes"]:
         console.print(Text(f"note: {note}", style="dim"))
     console.print(Text(f"run folder: {folder}", style="dim"), soft_wrap=True)
     if (folder / "report.html").is_file():
         console.print(Text(f"report:     {folder / 'report.html'}", style="dim"), soft_wrap=True)
+
+
+def missing_text(row: Mapping[str, Any]) -> str:
+    """What could not be made of a run, and why."""
+    what = row["name"] if row["kind"] in ("file", "page", "log") else f"{row['kind']} {row['name']}"
+    return f"{what} ({row['reason']})"
 
 
 def _verdict(result: Mapping[str, Any]) -> Panel:
@@ -65,7 +75,7 @@ def _conditions(verdicts: Sequence[Mapping[str, Any]]) -> Table:
         seen = Text(v["detail"])
         if v["evidence"] and v["status"] == "FAIL":
             seen.append(f"\nsamples {', '.join(map(str, v['evidence']))}", style="dim")
-        if v["remedy"] and v["status"] == "FAIL":
+        if v["remedy"] and (v["status"] == "FAIL" or v.get("error")):
             seen.append(f"\n→ {v['remedy']}", style="bold")
         table.add_row(
             status,
@@ -79,11 +89,19 @@ def _conditions(verdicts: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _search(steps: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("Search", ("step", "queries/s", "limits", "run"), left=(2, 3))
+    table = _table("Search", ("step", "queries/s", "delivered", "held", "run"), left=(3, 4))
     for i, step in enumerate(steps, 1):
-        kept = Text("kept", style="green") if step["limits_kept"] else Text("not kept", style="red")
-        table.add_row(str(i), number(step["target_qps"]), kept, step["folder"])
+        held = step_text(step)
+        words = Text(held, style="green" if held == "yes" else "red")
+        delivered = number(step.get("delivered_qps"))
+        table.add_row(str(i), number(step["target_qps"]), delivered, words, step["folder"])
     return table
+
+
+def step_text(step: Mapping[str, Any]) -> str:
+    """Whether a rate held, or what did not."""
+    why = step.get("why", () if step["limits_kept"] else ("limits",))
+    return "no: " + ", ".join(name.replace("_", " ") for name in why) if why else "yes"
 
 
 def margin_text(margin: float | None) -> str:
@@ -128,24 +146,8 @@ def _figures(result: Mapping[str, Any]) -> Table:
         (through["samples_per_s"], "samples/s"),
         (through["scheduled_samples_per_s"], "samples/s scheduled"),
     ]))  # fmt: skip
-    if any(
-        memory.get(key)
-        for key in (
-            "weights_bytes",
-            "kv_cache_bytes",
-            "peak_bytes",
-            "rss_peak_bytes",
-            "gpu_peak_bytes",
-        )
-    ):
-        table.add_row("memory", ", ".join(
-            f"{label} {size(memory[key])}"
-            for key, label in (
-                ("weights_bytes", "weights"), ("kv_cache_bytes", "KV cache"),
-                ("rss_peak_bytes", "process peak"), ("gpu_peak_bytes", "GPU peak"),
-            )
-            if memory.get(key)
-        ))  # fmt: skip
+    if held := memory_text(memory):
+        table.add_row("memory", held)
     if scores := quality(result["accuracy"]):
         shown = (
             f"{name} {number(value)}"
@@ -166,6 +168,25 @@ def _figures(result: Mapping[str, Any]) -> Table:
         (driver["channel_roundtrip_us"], "us channel round trip"),
     ]))  # fmt: skip
     return table
+
+
+_PHASES = {"loading": "loading", "serving": "serving", "evaluation": "evaluating"}
+
+
+def memory_text(memory: Mapping[str, Any]) -> str:
+    """What it weighs, and the peak of each phase that is known; empty if nothing is."""
+    names = {"weights_bytes": "weights", "kv_cache_bytes": "KV cache"}
+    parts = [f"{name} {size(memory[key])}" for key, name in names.items() if memory.get(key)]
+    whose = "GPU" if memory.get("gpu_peak_bytes") else "process"
+    peaks = [
+        f"{size(memory[f'{phase}_peak_bytes'])} {doing}"
+        for phase, doing in _PHASES.items()
+        if memory.get(f"{phase}_peak_bytes")
+    ]
+    most = memory.get("gpu_peak_bytes") or memory.get("rss_peak_bytes")
+    if peaks or most:
+        parts.append(f"{whose} peak {', '.join(peaks) or size(most or 0)}")
+    return ", ".join(parts)
 
 
 _EVALUATED = (
@@ -235,9 +256,10 @@ def show_plan(
     values: Sequence[Any],
     console: Console,
     conf_files: Sequence[Any] = (),
+    conflicts: Sequence[Any] = (),
 ) -> None:
     """What a run would do (RunSettings, Schedule, sentences on its length, every setting with its
-    origin), and what became of LoadGen's configuration files.
+    origin), what became of LoadGen's configuration files, and what contradicts itself.
     """
     queries, per_query = len(schedule), schedule.samples_per_query
     table = Table.grid(padding=(0, 2))
@@ -262,6 +284,10 @@ def show_plan(
         ", ".join(map(str, shown)) + (" ..." if schedule.indices.size > len(shown) else ""),
     )
     console.print(table)
+    for conflict in conflicts:
+        sure, style = ("cannot be VALID: ", "bold red") if conflict.certain else ("", "yellow")
+        console.print(Text(f"conflict: {sure}{conflict.detail}", style=style))
+        console.print(Text(f"  → {conflict.remedy}", style="bold"))
     settings_table = _table("Settings", ("", "value", "from"), left=(0, 1, 2))
     for row in values:
         settings_table.add_row(

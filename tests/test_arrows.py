@@ -13,10 +13,21 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("harness", "sut", "scenarios", "accuracy", "reports")
-KERNEL = {f"harness.{name}" for name in ("types", "protocols", "clock", "stats", "errors")}
+KERNEL = {
+    f"harness.{name}" for name in ("types", "protocols", "clock", "stats", "errors", "endings")
+}
 ENGINE = {
     f"harness.{name}"
-    for name in ("driver", "recorder", "runlog", "environment", "telemetry", "tested")
+    for name in (
+        "driver",
+        "recorder",
+        "timeouts",
+        "runlog",
+        "pieces",
+        "environment",
+        "telemetry",
+        "tested",
+    )
 }
 TORCH_HOMES = ("sut",)
 FILES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
