@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 OURS = ("harness", "sut", "scenarios", "accuracy", "reports")
 KERNEL = {f"harness.{name}" for name in ("types", "protocols", "clock", "stats", "errors")}
 ENGINE = {
-    f"harness.{name}" for name in ("driver", "recorder", "runlog", "environment", "telemetry")
+    f"harness.{name}"
+    for name in ("driver", "recorder", "runlog", "environment", "hardware", "telemetry")
 }
 TORCH_HOMES = ("sut",)
 FILES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
