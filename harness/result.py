@@ -19,9 +19,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness import evaluation, mlcommons, registry, runlog
-from harness.division import division
+from harness.division import Division, division
 from harness.energy import energy
 from harness.errors import BadInput
+from harness.profiles import Profile
 from harness.runlog import RunFacts
 from harness.settings import RunConfig
 from harness.stats import summary_ms
@@ -171,7 +172,8 @@ def read(folder: Path) -> Raw:
     )
     log, facts = runlog.read_log(folder)
     settings, config = _parse(folder, saved)
-    official = mlcommons.official_results(folder) if mlcommons.is_official(folder) else {}
+    by_loadgen = config.driver == "mlcommons" and mlcommons.is_official(folder)
+    official = mlcommons.official_results(folder) if by_loadgen else {}
     return Raw(
         saved,
         environment,
@@ -195,6 +197,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         folder, log, settings, samples if samples is not None else samples_of(raw)
     )
     is_model, counts = registry.sut_entry(config.sut).uses_dataset, _counts(log)
+    found = division(config, settings, saved["dataset"], facts.sut)
     return Result(
         run_id=facts.run_id,
         started_at=facts.started_at,
@@ -207,8 +210,8 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         sut=config.sut,
         status=status,
         status_reason=reason,
-        official=_is_official(config, settings, status),
-        division=division(config, settings, saved["dataset"], facts.sut).to_json(),
+        official=_is_official(config.chosen_profile, status, found),
+        division=found.to_json(),
         loadgen_valid=(
             loadgen["result_validity"] == "VALID" if "result_validity" in loadgen else lg.valid
         ),
@@ -235,20 +238,11 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     )
 
 
-def _is_official(config: RunConfig, settings: RunSettings, status: str) -> bool:
-    """A valid run of a real SUT, as long, as large and as strict as the profile of MLPerf asks."""
-    profile, scenario = config.chosen_profile, settings.scenario
-    return (
-        profile.official
-        and status == "VALID"
-        and registry.sut_entry(config.sut).uses_dataset
-        and settings.min_duration_ns >= settings.official_min_duration_ns
-        and settings.min_queries >= profile.min_queries.get(scenario, 100)
-        and settings.percentile >= profile.percentile.get(scenario, 0.99)
-        and settings.performance_samples >= (profile.performance_samples or 0)
-        and settings.ttft_limit_ns <= profile.ttft_limit_s * 1e9
-        and settings.tpot_limit_ns <= profile.tpot_limit_s * 1e9
-    )
+def _is_official(profile: Profile, status: str, found: Division) -> bool:
+    """Whether a valid run may stand beside MLPerf's: the model, data, length, limits and rules are
+    those of a profile of MLPerf, which is what the closed division asks.
+    """
+    return profile.official and status == "VALID" and found.name == "closed"
 
 
 _LOADGENS = {  # scenario: its figure in LoadGen's log, and that many of them are one of ours
@@ -318,8 +312,12 @@ def _extra(folder: Path, what: str) -> Iterator[None]:
 
 def _write_logs(folder: Path, raw: Raw, result: Result) -> None:
     """LoadGen's three files. Logs of another run (or of LoadGen itself) stay as they are."""
-    if raw.official:
-        return
+    if not raw.official:
+        mlperf_logs.write(folder, _header(result, raw.facts), log_texts(raw, result))
+
+
+def log_texts(raw: Raw, result: Result) -> dict[str, str]:
+    """Return LoadGen's three files of a run (name -> content), made from its raw files."""
     log, settings, found = raw.log, raw.settings, raw.lg
     header = _header(result, raw.facts)
     names = mlperf_logs.Settings(
@@ -329,14 +327,13 @@ def _write_logs(folder: Path, raw: Raw, result: Result) -> None:
     )
     sets = registry.scenario(settings.scenario).schedule(settings).sets
     logged = accuracy_log.logged_samples(log, settings, _generated_before(raw)).tolist()
-    texts = {
+    return {
         mlperf_logs.DETAIL: mlperf_logs.detail(header, names, sets, found, log),
         mlperf_logs.SUMMARY: mlperf_logs.summary(header, names, found),
         mlperf_logs.ACCURACY: mlperf_logs.accuracy(
             log, logged, settings.use_tokens, settings.scenario != "offline"
         ),
     }
-    mlperf_logs.write(folder, header, texts)
 
 
 def _generated_before(raw: Raw) -> int:
@@ -495,6 +492,8 @@ def _notes(config: RunConfig, facts: RunFacts) -> list[str]:
         shown = ", ".join(map(str, truncated[:5])) + (", ..." if len(truncated) > 5 else "")
         notes.append(f"{len(truncated)} prompts were truncated at the front (samples {shown})")
     notes += [*facts.notes, *evaluation.notes(facts.evaluation)]
+    if not registry.sut_entry(config.sut).uses_dataset:
+        notes.append(f"no model ran: --sut {config.sut} makes its answers up")
     if not config.chosen_profile.official:
         notes.append(f"profile {config.profile}: {config.chosen_profile.summary}")
     if (

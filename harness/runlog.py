@@ -54,6 +54,7 @@ class RunFacts:
     target_qps_origin: str = ""
     evaluation: dict[str, Any] = field(default_factory=dict)  # sums, see harness.evaluation
     notes: list[str] = field(default_factory=list)  # what a reader must know of how it was measured
+    log_hashes: dict[str, str] = field(default_factory=dict)  # of logs the official LoadGen wrote
 
 
 def create(parent: Path, name: str) -> Path:

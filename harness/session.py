@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from accuracy.texts import read_back
-from harness import environment, evaluation, mlcommons, registry, runlog
+from harness import environment, evaluation, logs, mlcommons, registry, runlog
 from harness import result as results
 from harness.clock import RealClock, VirtualClock, utc_now, wake_on_signals
 from harness.driver import Stop, drive
@@ -320,6 +320,7 @@ class Run:
                     on_idle,
                 )
                 facts.notes = recorder.repairs()
+                facts.log_hashes = logs.hashes(folder)
             else:
                 limits = replace(settings, min_queries=least)
                 log = drive(plan, sut, self.clock, recorder, limits, self.stop, on_idle)
