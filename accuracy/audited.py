@@ -6,15 +6,22 @@ from __future__ import annotations
 
 import shlex
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from accuracy.compliance_runs import audit_config
 from harness.errors import BadInput
-from harness.types import RunLog, RunSettings, Status, SutFacts, Verdict
+from harness.types import Int64s, RunLog, RunSettings, Status, SutFacts, Verdict
 
 _NAMED = 5
-Kind = Literal["accuracy", "same", "random"]
+_FEW_QUESTIONS, _REPEATED = 16, 4  # of a run one at a time
+Kind = Literal["accuracy", "same", "random", "alone"]
+_KINDS: dict[str, str] = {
+    "accuracy": "an accuracy run",
+    "same": "a run of one sample",
+    "alone": "a run one question at a time",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,9 @@ class Audited:
     status: str  # as in result.json
     command: str = ""
     dataset_hash: str = ""  # a file may change under its name
+    logged: Int64s | None = None  # ids of the answers in mlperf_log_accuracy.json
+    scores: Mapping[str, float] = field(default_factory=dict)  # of the recorded answers
+    runs_a_model: bool = True  # a simulated SUT does not
 
     @property
     def kind(self) -> str:
@@ -43,69 +53,76 @@ class Audited:
 
 
 def companions(run: Audited, others: Sequence[Audited]) -> dict[str, Audited]:
+    """Return the others by what they are good for. Raises BadInput for one that does not fit."""
     found: dict[str, Audited] = {}
     for other in others:
         if run.kind in ("accuracy", "same"):
             words = f"it is the companion itself ({_what(run)})"
-            raise _refused(
-                run, words, "Audit the ordinary performance run, and name this one with it."
-            )
-        if other.kind not in ("accuracy", "same"):
-            raise _refused(
-                run, f"{other.run_id} is {_what(other)}", f"Make one: {command(run, 'accuracy')}"
-            )
-        if other.kind in found:
-            words = f"{found[other.kind].run_id} and {other.run_id} are both {_what(other)}"
+            todo = "Audit the ordinary performance run, and name this one with it."
+            raise _refused(run, words, todo)
+        kind = _role(run, other)
+        if kind in found:
+            words = f"{found[kind].run_id} and {other.run_id} are both {_KINDS[kind]}"
             raise _refused(run, words, "Name one of them.")
-        _check_same_task(run, other)
-        found[other.kind] = other
+        _check_same_task(run, other, kind)
+        found[kind] = other
     return found
 
 
-def _check_same_task(run: Audited, other: Audited) -> None:
-    names, terms = ["model", "variant", "dataset", "dataset_hash"], ["max_new_tokens"]
+def _role(run: Audited, other: Audited) -> Kind:
+    """What `other` is good for beside `run`. Raises BadInput if for nothing."""
+    if other.kind == "accuracy":
+        return "accuracy"
     if other.kind == "same":
-        terms += (
-            ["scenario", "samples_per_query"]
-            if run.settings.scenario != "server"
-            else ["scenario", "target_qps"]
-        )
+        return "same"
+    if config := audit_config(other.settings):
+        words = f"{other.run_id} is a run with {config.test}'s audit.config"
+        raise _refused(run, words, f"Audit it by itself: harness audit {other.run_id}.")
+    if other.settings.scenario == "single-stream" != run.settings.scenario:
+        return "alone"
+    found = f"{other.run_id} is {_what(other)}"
+    raise _refused(run, found, f"Make one: {command(run, 'accuracy')}")
+
+
+def _check_same_task(run: Audited, other: Audited, kind: Kind) -> None:
+    names, terms = ["model", "variant", "dataset", "dataset_hash"], ["max_new_tokens"]
+    if kind == "same":
+        load = "target_qps" if run.settings.scenario == "server" else "samples_per_query"
+        terms += ["scenario", load]
     pairs = [(name, getattr(run, name), getattr(other, name)) for name in names]
     pairs += [(name, getattr(run.settings, name), getattr(other.settings, name)) for name in terms]
     for name, ours, theirs in pairs:
         if ours != theirs:
             words = f"{other.run_id} has {name.replace('_', ' ')} {theirs!r}, this run {ours!r}"
-            raise _refused(
-                run,
-                words,
-                f"Make one: {command(run, 'same' if other.kind == 'same' else 'accuracy')}",
-            )
+            raise _refused(run, words, f"Make one: {command(run, kind)}")
 
 
 def _what(run: Audited) -> str:
-    names = {"accuracy": "an accuracy run", "same": "a run of one sample"}
-    return names.get(run.kind, f"a performance run, issue {run.kind}")
+    return _KINDS.get(run.kind, f"a performance run, issue {run.kind}")
 
 
 def _refused(run: Audited, found: str, todo: str) -> BadInput:
-    fine = "an accuracy run and a run with --issue same, of the same task, would be fine"
+    fine = f"{', '.join(_KINDS.values())}, of the same task, would be fine"
     return BadInput(f"auditing {run.run_id}", found, fine, todo)
 
 
 def command(run: Audited, kind: Kind) -> str:
-    """The command line of a companion. The sample to repeat depends on the run, so that nobody can
-    prepare for it.
+    """Return the command line of a companion. The sample to repeat depends on the run, so that
+    nobody can prepare for it.
     """
-    flags = ["--mode accuracy"] if kind == "accuracy" else [f"--mode performance --issue {kind}"]
-    if kind == "same":
-        flags.append(
-            "--same-index"
-            f" {zlib.crc32(run.run_id.encode()) % max(run.settings.performance_samples, 1)}"
-        )
-    if kind == "same" and run.settings.scenario == "server" and run.command:
-        flags.append(
-            f"--target-qps {run.settings.target_qps!r}"
-        )  # where it was calibrated, it must not be again
+    s = run.settings
+    flags = ["--mode performance", f"--issue {kind}"]
+    if kind == "accuracy":
+        flags = ["--mode accuracy"]
+    elif kind == "alone":
+        few = min(_FEW_QUESTIONS, s.num_samples)
+        flags = ["--scenario single-stream --mode performance --issue random --min-duration 0"]
+        flags += [f"--num-samples {few} --min-queries {_REPEATED * few}"]
+    elif kind == "same":
+        index = zlib.crc32(run.run_id.encode()) % max(s.performance_samples, 1)
+        flags.append(f"--same-index {index}")
+        if s.scenario == "server" and run.command:  # where it was calibrated, it must not be again
+            flags.append(f"--target-qps {s.target_qps!r}")
     return " ".join([run.command or _from_settings(run), *flags])
 
 
@@ -138,8 +155,7 @@ def needs(run: Audited, rule: str, kind: Kind) -> Verdict:
     if run.kind in ("accuracy", "same"):
         words = f"this is {_what(run)}: audit the ordinary performance run, with this one beside it"
         return Verdict(rule, "SKIPPED", detail=words, remedy=command(run, "random"))
-    words = "needs an accuracy run" if kind == "accuracy" else "needs a run of one sample"
-    return Verdict(rule, "SKIPPED", detail=words, remedy=command(run, kind))
+    return Verdict(rule, "SKIPPED", detail=f"needs {_KINDS[kind]}", remedy=command(run, kind))
 
 
 def faults(

@@ -12,10 +12,7 @@ it stands for.
 The official scripts read 100 logged answers, look for EOS at the end only and by Llama 2's id,
 accept an empty first token and an INVALID run, and repeat one sample that everybody knows. Here
 every completed sample counts, EOS is the model's own, and the sample to repeat depends on the run.
-
-What differs by rounding has to pass, so the limits are tolerances: a batch of another size rounds
-differently and breaks near ties. SmolLM2-135M, 64 answers of 32 tokens, server against offline: all
-64 the same in FP32, 47 in BF16.
+A run made with an official audit.config is judged as one (`compliance_runs`).
 """
 
 from __future__ import annotations
@@ -24,11 +21,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from accuracy import output_rules
 from accuracy.audited import Audited, companions, faults, ids_of
-from accuracy.compliance_answers import test01, test07, test09
+from accuracy.compliance_answers import test01
 from accuracy.compliance_caching import test04
+from accuracy.compliance_quality import test07, test09
+from accuracy.compliance_runs import audit_config, conditions
 from harness.types import FINISHES, RunLog, Sample, SutFacts, Verdict
 
 _STOPPED = FINISHES.index("stop")
@@ -42,7 +42,8 @@ def audit(
     samples: Sequence[Sample] = (),
     tokens_per_sample: float | None = None,
 ) -> list[Verdict]:
-    """All tests, TEST06 first. `others`: at most one accuracy run and one with --issue same.
+    """All tests, TEST06 first. `others`: at most one accuracy run, one with --issue same, and one
+    that asks one question at a time.
 
     `samples` are the run's own (references, limits); `tokens_per_sample` is a published length, for
     TEST09. Raises BadInput for a companion that cannot be compared.
@@ -51,8 +52,9 @@ def audit(
     accuracy, same = found.get("accuracy"), found.get("same")
     return [
         _valid_runs([run, *others]),
+        *conditions(run),
         *_test06(run, samples),
-        *test01(run, accuracy, samples),
+        *test01(run, accuracy, found.get("alone")),
         *test04(run, same),
         test07(run, accuracy, samples),
         test09(run, accuracy, tokens_per_sample),
@@ -64,10 +66,16 @@ def audit(
 
 def _valid_runs(runs: Sequence[Audited]) -> Verdict:
     """TEST06 takes an INVALID run, and so does the submission checker; TEST01 and TEST04 do not,
-    and neither do we.
+    and neither do we. A compliance run cannot be VALID: it is too short, and its answers count.
     """
-    bad = [f"{run.run_id} is {run.status}" for run in runs if run.status != "VALID"]
+    run, *others = runs
+    config = audit_config(run.settings)
     fine = f"{len(runs)} of {len(runs)} VALID"
+    judged = runs
+    if config is not None and run.log.end == "completed":
+        judged = others
+        fine = f"too short to be VALID, as {config.test}'s audit.config has it: its answers count"
+    bad = [f"{run.run_id} is {run.status}" for run in judged if run.status != "VALID"]
     remedy = "see why: python -m harness report RUN"
     return faults("TEST06 valid_runs", len(bad), "; ".join(bad) or fine, (), remedy, "invalid")
 
@@ -149,43 +157,43 @@ def _not_cut_short(log: RunLog, facts: SutFacts) -> Verdict:
 
 
 def _own_first_token(log: RunLog) -> Verdict:
-    """A token that begins every answer is known before the model has run; then the second one tells
-    when it did.
+    """A token that begins nearly every answer is known before the model has run; then the second
+    one tells when it did.
 
     Some models do begin all answers alike (a blank, a mark for thinking), and a server may read all
-    prompts before it goes on with any: so this is a doubt, and no more.
+    prompts before it goes on with any: so this is a doubt, and no more. Who begins as many
+    otherwise as the tail leaves out (FAKED_SHARE) gains nothing by the rest.
     """
-    rule = "own_first_token"
-    questions = len(np.unique(log.index[log.completed & (log.first_token >= 0)]))
-    gaps = log.has_tpot & (np.diff(log.stamp_start) >= _LEAST_TOKENS)
-    if questions < _LEAST_QUESTIONS or not gaps.any():
+    rule, begins = "own_first_token", log.completed & (log.first_token >= 0)
+    questions = len(np.unique(log.index[begins]))
+    streamed = log.has_tpot & (np.diff(log.stamp_start) >= _LEAST_TOKENS)
+    if questions < _LEAST_QUESTIONS or not (begins & streamed).any():
         words = (
             f"it takes {_LEAST_QUESTIONS} questions with {_LEAST_TOKENS} streamed tokens to tell"
         )
         return Verdict(rule, "SKIPPED", detail=words)
-    at = log.stamp_start[:-1][gaps]
-    first_ms = float(np.median(log.stamp_ns[at + 1] - log.stamp_ns[at])) / 1e6
-    last_ns = log.stamp_ns[log.stamp_start[1:][gaps] - 1]
-    later_ms = (
-        float(np.median((last_ns - log.stamp_ns[at + 1]) / (np.diff(log.stamp_start)[gaps] - 2)))
-        / 1e6
-    )
-    tokens = np.unique(log.first_token[log.completed & (log.first_token >= 0)])
+    tokens, counts = np.unique(log.first_token[begins], return_counts=True)
+    share, token = counts.max() / counts.sum(), tokens[counts.argmax()]
+    alike = begins & streamed & (log.first_token == token)
+    chosen = alike if alike.any() else begins & streamed
+    first_ms, later_ms = _waits_ms(log, chosen)
     detail = f"{len(tokens)} different ones for {questions} questions"
-    if len(tokens) > 1 or first_ms <= _LONG_WAIT * later_ms:
-        return Verdict(rule, "PASS", first_ms, _LONG_WAIT * later_ms, "ms", detail)
+    found = Verdict(rule, "PASS", first_ms, _LONG_WAIT * later_ms, "ms", detail)
+    if share <= 1 - output_rules.FAKED_SHARE or first_ms <= _LONG_WAIT * later_ms:
+        return found
+    how_many = "all" if len(tokens) == 1 else f"{100 * share:.0f} % of the"
     detail = (
-        f"all answers begin with token {tokens[0]}, and then wait {first_ms:.4g} ms, later"
+        f"{how_many} answers begin with token {token}, and then wait {first_ms:.4g} ms, later"
         f" {later_ms:.4g} ms a token"
     )
-    remedy = "report the first token that depends on the prompt as the first"
-    return Verdict(
-        rule,
-        "UNDECIDED",
-        first_ms,
-        _LONG_WAIT * later_ms,
-        "ms",
-        detail,
-        ids_of(np.flatnonzero(gaps)),
-        remedy,
-    )
+    todo = "report the first token that depends on the prompt as the first"
+    evidence = ids_of(np.flatnonzero(alike))
+    return replace(found, status="UNDECIDED", detail=detail, evidence=evidence, remedy=todo)
+
+
+def _waits_ms(log: RunLog, chosen: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return medians: how long the second token takes, and how long each later one."""
+    at, end = log.stamp_start[:-1][chosen], log.stamp_start[1:][chosen]
+    second_ns = log.stamp_ns[at + 1]
+    later_ns = (log.stamp_ns[end - 1] - second_ns) / (end - at - 2)
+    return float(np.median(second_ns - log.stamp_ns[at])) / 1e6, float(np.median(later_ns)) / 1e6

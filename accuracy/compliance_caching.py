@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accuracy.audited import Audited, command, ids_of, needs
-from accuracy.compliance_answers import LENGTH, SIGNIFICANCE, repeats
+from accuracy.compliance_answers import SIGNIFICANCE, repeats
+from accuracy.compliance_quality import LENGTH
 from harness.stats import percentile
 from harness.types import Int64s, RunLog, Verdict
 

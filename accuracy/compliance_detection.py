@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accuracy.audited import Audited, ids_of
-from accuracy.compliance_answers import LENGTH, SIGNIFICANCE
+from accuracy.compliance_answers import SIGNIFICANCE
 from accuracy.compliance_caching import CERTAIN, FASTER, LEAST_PAIRS, chance_of_gain, per_token_ns
+from accuracy.compliance_quality import LENGTH
 from harness.types import Int64s, Verdict
 
 _REMEDY = "treat a question by what it says, never by whether it is known"

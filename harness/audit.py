@@ -1,13 +1,14 @@
 """Would this run stand an audit? Finished folders in, the verdicts of `accuracy.compliance` out.
 
-Companions (an accuracy run, a run of one sample) are other run folders of the same model, variant
-and data; the accuracy part of a submission is found by itself. Two cheats need runs that the audit
-makes (`harness.second_look`).
+Companions (an accuracy run, a run of one sample, a run one question at a time) are other run
+folders of the same model, variant and data; the accuracy part of a submission is found by itself.
+Two cheats need runs that the audit makes (`harness.second_look`).
 """
 
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,9 +16,12 @@ from typing import Any
 
 from accuracy.audited import Audited
 from accuracy.compliance import audit as judge
-from accuracy.compliance_answers import scored_answers
-from harness import registry, result
-from harness.types import Verdict
+from accuracy.compliance_quality import scored_answers
+from accuracy.compliance_runs import audit_config
+from harness import flags, logs, registry, result
+from harness.result import Raw, Result
+from harness.types import Int64s, Verdict
+from scenarios.accuracy_log import logged_samples
 
 
 def audit(
@@ -26,31 +30,40 @@ def audit(
     tokens_per_sample: float | None = None,
     more: Sequence[Verdict] = (),
 ) -> dict[str, Any]:
-    """{run_id, status, reason, verdicts}; status is PASS, FAIL or UNDECIDED. Raises BadInput for
-    folders without a run.
+    """{run_id, status, reason, notes, verdicts}; status is PASS, FAIL or UNDECIDED. Raises BadInput
+    for folders without a run.
 
     `more` are verdicts of a second look, which join the others.
     """
     part = folder / result.ACCURACY_PART
     companions = [*others, *([part] if part.is_dir() else [])]
     raw = result.read(folder)
-    samples = result.samples_of(raw) or ()
+    samples = result.samples_of(raw)
+    built = result.build(folder, raw, samples or ())
+    run = _audited(folder, raw, built)
     verdicts = judge(
-        audited(folder), [audited(other) for other in companions], samples, tokens_per_sample
+        run, [audited(other) for other in companions], samples or (), tokens_per_sample
     )
-    verdicts += [_scored(part if part.is_dir() else folder, folder), *more]
+    recorded = _scores(part) if part.is_dir() else None if samples is None else built.accuracy
+    verdicts += [scored_answers(_published(folder), recorded)]
+    verdicts += [logs.verdict(folder, raw, built), *more]
     status, reason = _status(verdicts)
     return {
         "run_id": raw.facts.run_id,
         "status": status,
         "reason": reason,
+        "notes": _notes(run),
         "verdicts": [asdict(v) for v in verdicts],
     }
 
 
 def audited(folder: Path) -> Audited:
+    """Read a run without scoring its answers. Raises BadInput."""
     raw = result.read(folder)
-    built = result.build(folder, raw, ())
+    return _audited(folder, raw, result.build(folder, raw, ()))
+
+
+def _audited(folder: Path, raw: Raw, built: Result) -> Audited:
     is_model = registry.sut_entry(raw.config.sut).uses_dataset
     return Audited(
         run_id=raw.facts.run_id,
@@ -63,32 +76,57 @@ def audited(folder: Path) -> Audited:
         status=built.status,
         command=_command(raw.config),
         dataset_hash=raw.saved["dataset"].get("sha256") or "",
+        logged=_logged(folder, raw),
+        scores=built.accuracy,
+        runs_a_model=is_model,
     )
 
 
-def _scored(scored: Path, folder: Path) -> Verdict:
-    """The scores that `folder` published, against those of the answers recorded in `scored`."""
-    raw = result.read(scored)
-    try:
-        published = json.loads((folder / "result.json").read_text(encoding="utf-8"))["accuracy"]
-    except (OSError, ValueError, KeyError, TypeError):
-        published = {}
+def _logged(folder: Path, raw: Raw) -> Int64s | None:
+    """Return which answers are in the accuracy log of a compliance run; None for other runs."""
+    if audit_config(raw.settings) is None:
+        return None
+    return logs.logged_ids(folder, raw, logged_samples(raw.log, raw.settings))
+
+
+def _notes(run: Audited) -> list[str]:
+    if run.runs_a_model:
+        return []
+    return [
+        f"no model ran: --sut {run.model} makes its answers up, so this audit says nothing of one"
+    ]
+
+
+def _scores(folder: Path) -> dict[str, float] | None:
+    """Score the recorded answers of a run; None without its dataset."""
+    raw = result.read(folder)
     samples = result.samples_of(raw)
-    recorded = result.build(scored, raw, samples).accuracy if samples is not None else None
-    return scored_answers(published, recorded)
+    return None if samples is None else result.build(folder, raw, samples).accuracy
+
+
+def _published(folder: Path) -> dict[str, float]:
+    """Read the scores that the run published."""
+    try:
+        scores: dict[str, float] = json.loads((folder / "result.json").read_text(encoding="utf-8"))[
+            "accuracy"
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return scores
 
 
 def _command(config: Any) -> str:
-    """What makes the run again, as far as it was said on the command line."""
+    """What makes the run again, wherever the user said it: in flags, a TOML or a conf file."""
     words = ["python -m harness run"]
-    for name, origin in config.origins.items():
+    for name in config.origins:
         value = getattr(config, name)
-        if name in _CHANGES:
+        flag = f"--{name.replace('_', '-')}"
+        if name in _CHANGES or name not in flags.FLAGS | {"sut_options": None} or value is None:
             continue
         if name == "sut_options":
             words += [f"--sut-option {key}={option}" for key, option in value.items()]
-        elif origin.startswith("--") and value is not False:
-            words.append(origin if value is True else f"{origin} {value}")
+        elif value is not False:
+            words.append(flag if value is True else f"{flag} {shlex.quote(str(value))}")
     return " ".join(words)
 
 

@@ -258,7 +258,8 @@ def audit(
         typer.Option(
             "--with",
             metavar="RUN2",
-            help="An accuracy run, or one with --issue same, of the same model and data.",
+            help="An accuracy run, one with --issue same, or a single-stream run, of the same"
+            " model and data.",
         ),
     ] = None,
     tokens_per_sample: Annotated[
@@ -294,17 +295,29 @@ def package(
         Path,
         typer.Argument(metavar="RUN", help="A run in submission mode, or its performance run."),
     ],
-    submitter: Annotated[str, typer.Option(help="Who submits: a folder name.")],
-    system: Annotated[str, typer.Option(help="What it ran on: a folder name.")],
+    submitter: Annotated[str, typer.Option(help="Name of the submitter's folder.")],
+    system: Annotated[str, typer.Option(help="Name of the system's folder.")],
     accuracy_run: Annotated[
         Path | None, typer.Option(help="The accuracy run, if RUN does not hold one.")
     ] = None,
-    system_json: Annotated[
-        Path | None, typer.Option(help="What the run cannot know: cooling, networks, ...")
+    compliance: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="RUN3",
+            help="A run made with an official audit.config (TEST06, TEST07, TEST09); repeatable.",
+        ),
     ] = None,
-    division: Annotated[str, typer.Option(help="open, closed or network.")] = "open",
+    system_json: Annotated[
+        Path | None,
+        typer.Option(help="JSON file of what the run cannot know: cooling, topologies, ..."),
+    ] = None,
+    division: Annotated[str, typer.Option(help="open or closed.")] = "open",
     benchmark: Annotated[
-        str | None, typer.Option(help="MLPerf's name of it (default: the profile's).")
+        str | None, typer.Option(help="MLPerf's name of the benchmark (default: the profile's).")
+    ] = None,
+    round_: Annotated[
+        str | None,
+        typer.Option("--round", help="v6.0 or v6.1 (default: the one whose seeds the run has)."),
     ] = None,
     output: Annotated[Path, typer.Option(help="Root of the tree.")] = Path("submission"),
     allow_invalid: Annotated[
@@ -316,21 +329,47 @@ def package(
     are.
     """
     with _people(as_json) as (console, _):
-        from reports.package import package as make
+        from harness.submission import make
         from reports.terminal import show_package
 
         made = make(
-            folder, output, submitter, system, accuracy_run=accuracy_run, system_json=system_json,
-            division=division, benchmark=benchmark, allow_invalid=allow_invalid,
-        )  # fmt: skip
-        show_package(made.place, made.problems, made.notes, console)
+            folder,
+            output,
+            submitter,
+            system,
+            accuracy_run=accuracy_run,
+            compliance=compliance or [],
+            system_json=system_json,
+            division=division,
+            benchmark=benchmark,
+            version=round_,
+            allow_invalid=allow_invalid,
+        )
+        problems = [str(problem) for problem in made.problems]
+        show_package(made.place, problems, made.notes, console)
     value = {
         "root": str(made.root),
         "place": str(made.place),
-        "problems": made.problems,
+        "problems": problems,
         "notes": made.notes,
     }
-    _finish(value, as_json, 1 if made.problems else 0)
+    _finish(value, as_json, 1 if problems else 0)
+
+
+@app.command()
+def check(
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Root of a submission tree.")],
+    round_: Annotated[str, typer.Option("--round", help="v6.0 or v6.1.")] = "v6.1",
+    as_json: Json = False,
+) -> None:
+    """Check a submission tree, as the official checker does and beyond it."""
+    with _people(as_json) as (console, _):
+        from reports.package import check_folder
+        from reports.terminal import show_package
+
+        problems = [str(problem) for problem in check_folder(root, round_)]
+        show_package(root, problems, [], console)
+    _finish({"root": str(root), "problems": problems}, as_json, 1 if problems else 0)
 
 
 @app.command(name="list")

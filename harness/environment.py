@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from harness import tested
+from harness import hardware, tested
 
 PACKAGES = (
     "torch", "transformers", "accelerate", "bitsandbytes", "optimum", "optimum-quanto", "peft",
@@ -65,6 +65,7 @@ def describe() -> dict[str, Any]:
             "memory_bytes": psutil.virtual_memory().total,
             "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
             "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+            **hardware.describe(),
         },
         "gpus": gpus(),
         "packages": packages,
@@ -87,7 +88,7 @@ def notes(described: Mapping[str, Any]) -> list[str]:
 
 
 def gpus() -> list[dict[str, Any]]:
-    """Name, memory, driver and limits of each NVIDIA GPU; empty without one."""
+    """Return name, memory, driver and links of each NVIDIA GPU; nothing without one."""
     try:
         import pynvml
 
@@ -102,10 +103,36 @@ def gpus() -> list[dict[str, Any]]:
                 "name": pynvml.nvmlDeviceGetName(handle),
                 "memory_bytes": int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
                 "driver": pynvml.nvmlSystemGetDriverVersion(),
+                **_links(pynvml, handle),
             }
         )
     pynvml.nvmlShutdown()
     return found
+
+
+def _links(nvml: Any, gpu: Any) -> dict[str, int | None]:
+    """What ties a GPU to its memory, its host and its neighbours; None where NVML does not tell."""
+    width = _told(nvml, "nvmlDeviceGetMemoryBusWidth", gpu)
+    generation = _told(nvml, "nvmlDeviceGetMaxPcieLinkGeneration", gpu)
+    lanes = _told(nvml, "nvmlDeviceGetMaxPcieLinkWidth", gpu)
+    active = 0
+    for link in range(getattr(nvml, "NVML_NVLINK_MAX_LINKS", 0)):
+        active += _told(nvml, "nvmlDeviceGetNvLinkState", gpu, link) or 0
+    clock_mhz = _told(nvml, "nvmlDeviceGetMaxClockInfo", gpu, getattr(nvml, "NVML_CLOCK_SM", 1))
+    return {
+        "memory_bus_bits": width,
+        "pcie_generation": generation,
+        "pcie_lanes": lanes,
+        "nvlinks": active,
+        "max_clock_mhz": clock_mhz,
+    }
+
+
+def _told(nvml: Any, function: str, *arguments: Any) -> int | None:
+    try:
+        return int(getattr(nvml, function)(*arguments))
+    except Exception:  # this card, this driver or this version of the library does not know it
+        return None
 
 
 def _cpu_model() -> str:

@@ -21,12 +21,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from accuracy import METRICS, RULES
 from harness import evaluation, mlcommons, registry, runlog, search
-from harness.division import division
+from harness.division import Division, division
 from harness.energy import energy
 from harness.environment import notes as environment_notes
 from harness.errors import BadInput
 from harness.pieces import Pieces
 from harness.pieces import reason as reason_of
+from harness.profiles import Profile
 from harness.runlog import RunFacts
 from harness.settings import RunConfig
 from harness.stats import summary_ms
@@ -176,7 +177,10 @@ def read(folder: Path) -> Raw:
     settings, config = _parse(folder, saved)
     pieces = Pieces([*facts.missing, *evaluation.missing(facts.evaluation)])
     nothing: dict[str, Any] = {}
-    official = pieces.make("figure", "official LoadGen", lambda: _official(folder), nothing)
+    by_loadgen = config.driver == "mlcommons"
+    official = nothing
+    if by_loadgen:
+        official = pieces.make("figure", "official LoadGen", lambda: _official(folder), nothing)
     lg = pieces.make("figure", "LoadGen", lambda: loadgen_results.results(log, settings), None)
     return Raw(saved, environment, log, facts, settings, config, lg, official, pieces.missing)
 
@@ -198,6 +202,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     status, reason = _status(log, verdicts)
     scores, notes = _scores(folder, raw, samples, pieces)
     is_model, counts = registry.sut_entry(config.sut).uses_dataset, _counts(log)
+    found = make("division", lambda: _division(raw), None)
     return Result(
         run_id=facts.run_id,
         started_at=facts.started_at,
@@ -210,8 +215,8 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         sut=config.sut,
         status=status,
         status_reason=reason,
-        official=_is_official(config, settings, status),
-        division=make("division", lambda: _division(raw), {}),
+        official=_is_official(config.chosen_profile, status, found),
+        division={} if found is None else found.to_json(),
         loadgen_valid=_loadgen_valid(raw),
         loadgen=loadgen,
         result=make("result", lambda: _headline(log, settings, loadgen), _NO_HEADLINE),
@@ -233,9 +238,8 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     )
 
 
-def _division(raw: Raw) -> dict[str, Any]:
-    found = division(raw.config, raw.settings, raw.saved["dataset"], raw.facts.sut)
-    return found.to_json()
+def _division(raw: Raw) -> Division | None:
+    return division(raw.config, raw.settings, raw.saved["dataset"], raw.facts.sut)
 
 
 def _loadgen_valid(raw: Raw) -> bool:
@@ -249,20 +253,12 @@ def _energy(folder: Path, log: RunLog, tokens: int) -> dict[str, Any]:
     return energy(runlog.read_telemetry(folder), last_ns, tokens)
 
 
-def _is_official(config: RunConfig, settings: RunSettings, status: str) -> bool:
-    """A valid run of a real SUT, as long, as large and as strict as the profile of MLPerf asks."""
-    profile, scenario = config.chosen_profile, settings.scenario
-    return (
-        profile.official
-        and status == "VALID"
-        and registry.sut_entry(config.sut).uses_dataset
-        and settings.min_duration_ns >= settings.official_min_duration_ns
-        and settings.min_queries >= profile.min_queries.get(scenario, 100)
-        and settings.percentile >= profile.percentile.get(scenario, 0.99)
-        and settings.performance_samples >= (profile.performance_samples or 0)
-        and settings.ttft_limit_ns <= profile.ttft_limit_s * 1e9
-        and settings.tpot_limit_ns <= profile.tpot_limit_s * 1e9
-    )
+def _is_official(profile: Profile, status: str, found: Division | None) -> bool:
+    """Whether a valid run may stand beside MLPerf's: the model, data, length, limits and rules are
+    those of a profile of MLPerf, which is what the closed division asks.
+    """
+    closed = found is not None and found.name == "closed"
+    return profile.official and status == "VALID" and closed
 
 
 _LOADGENS = {  # scenario: its figure in LoadGen's log, and that many of them are one of ours
@@ -361,8 +357,12 @@ def _extra(folder: Path, kind: str, name: str, pieces: Pieces) -> Iterator[None]
 
 def _write_logs(folder: Path, raw: Raw, result: Result) -> None:
     """LoadGen's three files. Logs of another run (or of LoadGen itself) stay as they are."""
-    if raw.official:
-        return
+    if not raw.official:
+        mlperf_logs.write(folder, _header(result, raw.facts), log_texts(raw, result))
+
+
+def log_texts(raw: Raw, result: Result) -> dict[str, str]:
+    """Return LoadGen's three files of a run (name -> content), made from its raw files."""
     log, settings, found = raw.log, raw.settings, raw.lg
     if found is None:
         raise ValueError("they need LoadGen's figures")
@@ -374,14 +374,13 @@ def _write_logs(folder: Path, raw: Raw, result: Result) -> None:
     )
     sets = registry.scenario(settings.scenario).schedule(settings).sets
     logged = accuracy_log.logged_samples(log, settings, _generated_before(raw)).tolist()
-    texts = {
+    return {
         mlperf_logs.DETAIL: mlperf_logs.detail(header, names, sets, found, log),
         mlperf_logs.SUMMARY: mlperf_logs.summary(header, names, found),
         mlperf_logs.ACCURACY: mlperf_logs.accuracy(
             log, logged, settings.use_tokens, settings.scenario != "offline"
         ),
     }
-    mlperf_logs.write(folder, header, texts)
 
 
 def _generated_before(raw: Raw) -> int:
@@ -556,6 +555,8 @@ def _notes(config: RunConfig, facts: RunFacts) -> list[str]:
         shown = ", ".join(map(str, truncated[:5])) + (", ..." if len(truncated) > 5 else "")
         notes.append(f"{len(truncated)} prompts were truncated at the front (samples {shown})")
     notes += [*facts.notes, *evaluation.notes(facts.evaluation)]
+    if not registry.sut_entry(config.sut).uses_dataset:
+        notes.append(f"no model ran: --sut {config.sut} makes its answers up")
     if not config.chosen_profile.official:
         notes.append(f"profile {config.profile}: {config.chosen_profile.summary}")
     if (

@@ -57,6 +57,7 @@ class RunFacts:
     evaluation: dict[str, Any] = field(default_factory=dict)  # sums, see harness.evaluation
     notes: list[str] = field(default_factory=list)  # what a reader must know of how it was measured
     missing: list[dict[str, Any]] = field(default_factory=list)  # see `harness.pieces`
+    log_hashes: dict[str, str] = field(default_factory=dict)  # of logs the official LoadGen wrote
 
 
 def create(parent: Path, name: str) -> Path:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from accuracy.texts import read_back
-from harness import environment, evaluation, mlcommons, registry, runlog, search
+from harness import environment, evaluation, logs, mlcommons, registry, runlog, search
 from harness import result as results
 from harness.clock import (
     RealClock,
@@ -377,6 +377,7 @@ class Run:
                     on_idle,
                 )
                 facts.notes = recorder.repairs()
+                facts.log_hashes = logs.hashes(folder)
             else:
                 limits = replace(settings, min_queries=least)
                 log = drive(plan, sut, self.clock, recorder, limits, self.stop, on_idle)

@@ -1,7 +1,8 @@
 """What does a submission to MLPerf Inference need? The tables of MLCommons' submission checker
 (v6.0, v6.1), LLMs only.
 
-Limits are milliseconds at p99, accuracies are (least, most) in the units of accuracy.txt.
+Limits are milliseconds at p99, accuracies are (least, most) in the units of accuracy.txt. A score
+counts only in the form that the checker's pattern takes (`QUOTED`).
 """
 
 from __future__ import annotations
@@ -13,8 +14,15 @@ from math import inf
 DIVISIONS = ("open", "closed", "network")
 STATUSES = ("available", "preview", "rdi")
 SYSTEM_TYPES = ("datacenter", "edge", "datacenter,edge", "edge,datacenter")
+COUNTS = ("number_of_nodes", "accelerators_per_node")  # the checker multiplies them
 MIN_DURATION_MS = 600_000
 MAX_ACCURACY_LOG_BYTES = 10 * 1024
+MODEL_NAMES = {  # the checker's own second names
+    "llama3_1-405b": "llama3.1-405b",
+    "llama3_1-8b": "llama3.1-8b",
+    "llama3_1-8b-edge": "llama3.1-8b-edge",
+}
+QUOTED = ("rouge1", "rouge2", "rougeL", "rougeLsum")  # scores whose number may stand in quotes
 
 MEASUREMENTS = (
     "input_data_types",
@@ -37,9 +45,22 @@ SYSTEM_MAY_BE_EMPTY = (
     "host_processor_interconnect", "accelerator_frequency", "accelerator_interconnect_topology",
     "accelerator_on-chip_memories", "hw_notes", "sw_notes",
 )  # fmt: skip
+SYSTEM_NETWORK = (  # as soon as a system says `is_network`, be it true or false
+    "is_network", "network_type", "network_media", "network_rate", "nic_loadgen",
+    "number_nic_loadgen", "net_software_stack_loadgen", "network_protocol", "number_connections",
+    "nic_sut", "number_nic_sut", "net_software_stack_sut", "network_topology",
+)  # fmt: skip
+NETWORK_SUT = "Network SUT"  # a part of the name of a system that is reached over a network
 
 Limits = Mapping[str, tuple[int, int]]  # scenario folder -> (TTFT, TPOT)
 Bounds = Mapping[str, tuple[float, float]]  # metric -> (least, most)
+
+
+TESTS = {  # the page of each compliance test that the checker reads
+    "TEST06": "verify_accuracy.txt",
+    "TEST07": "verify_accuracy.txt",
+    "TEST09": "verify_output_len.txt",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +73,16 @@ class Benchmark:
     accuracy_samples: int | None = None  # None: as many as `samples`
     edge: bool = False
     target_latency_s: int | None = 60  # the most that a server run without token limits may allow
-    tests: tuple[str, ...] = ()  # closed: the file of each compliance test
+    tests: tuple[str, ...] = ()  # closed and network: whose pages must be there, and say PASS
+
+    @property
+    def suite(self) -> str:
+        return "edge" if self.edge else "datacenter"
+
+    @property
+    def scenarios(self) -> tuple[tuple[str, ...], ...]:
+        """Return what closed and network need: one scenario of each group, and no other."""
+        return (("Offline",), ("SingleStream",) if self.edge else tuple(self.limits_ms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +107,9 @@ def _around(reference: float) -> tuple[float, float]:
 def _llama2(share: float) -> Benchmark:
     scores = _rouge(share, 44.4312, 22.0352, 28.6162) | {"tokens_per_sample": _around(294.45)}
     limits = {"Server": (2000, 200), "Interactive": (450, 40)}
-    return Benchmark(24576, scores, limits, target_latency_s=20, tests=_TEST06)
+    return Benchmark(24576, scores, limits, target_latency_s=20, tests=("TEST06",))
 
 
-_TEST06 = ("TEST06/verify_accuracy.txt",)
 _LLAMA3_8B = _rouge(0.99, 38.7792, 15.9075, 24.4957, 35.793) | {"gen_len": _around(8167644)}
 _LLAMA3_EDGE = _rouge(0.99, 39.06, 16.1147, 24.6375, 36.124) | {"gen_len": _around(3051113)}
 _DEEPSEEK = {"exact_match": (0.99 * 81.3582, inf), "tokens_per_sample": _around(3886.2274)}
@@ -103,27 +132,27 @@ _BOTH = {
         _LLAMA3_8B,
         {"Server": (2000, 100), "Interactive": (500, 30)},
         target_latency_s=20,
-        tests=_TEST06,
+        tests=("TEST06",),
     ),
     "llama3.1-8b-edge": Benchmark(5000, _LLAMA3_EDGE, edge=True, target_latency_s=None),
     "deepseek-r1": Benchmark(
-        4388, _DEEPSEEK, {"Server": (2000, 80), "Interactive": (1500, 15)}, tests=_TEST06
+        4388, _DEEPSEEK, {"Server": (2000, 80), "Interactive": (1500, 15)}, tests=("TEST06",)
     ),
     "gpt-oss-120b": Benchmark(
         6396,
         _GPT_OSS,
         {"Server": (3000, 80), "Interactive": (2000, 15)},
         accuracy_samples=4395,
-        tests=("TEST07/verify_accuracy.txt", "TEST09/verify_output_len.txt"),
+        tests=("TEST07", "TEST09"),
     ),
 }
 _UNTIL_V60 = {
     "llama2-70b-99": _llama2(0.99),
     "llama3.1-405b": Benchmark(
-        8313, _LLAMA3_405B, {"Server": (6000, 175), "Interactive": (4500, 80)}, tests=_TEST06
+        8313, _LLAMA3_405B, {"Server": (6000, 175), "Interactive": (4500, 80)}, tests=("TEST06",)
     ),
     "mixtral-8x7b": Benchmark(
-        15000, _MIXTRAL, {"Server": (2000, 200)}, target_latency_s=20, tests=_TEST06
+        15000, _MIXTRAL, {"Server": (2000, 200)}, target_latency_s=20, tests=("TEST06",)
     ),
 }
 

@@ -1,27 +1,23 @@
-"""The files of a submission that say what was run: system, weights, settings, accuracy, and two
-pages for people.
+"""The files of a submission that say what was run: settings, accuracy, and two pages for people.
 
 Everything is read from `result.json` (and the logs' bytes); what that does not tell stays empty.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
-from reports.package_check import Place
-from reports.package_rules import (
-    MAX_ACCURACY_LOG_BYTES,
-    MEASUREMENTS,
-    SYSTEM_FILLED,
-    SYSTEM_MAY_BE_EMPTY,
-)
+from reports.mlperf_logs import ACCURACY, DETAIL, SUMMARY
+from reports.package_compliance import hash_line
+from reports.package_rules import ROUNDS
+from reports.package_system import WITHOUT_MODEL, base_name
+from reports.package_tree import Place
 
 SCENARIOS = {
     "single-stream": "SingleStream",
@@ -29,26 +25,18 @@ SCENARIOS = {
     "server": "Server",
     "offline": "Offline",
 }
-# MLPerf's exact_match is another figure than ours of that name (SQuAD's), and stays the submitter's
-# affair
-METRICS = (
+METRICS = (  # of accuracy.txt, in its order
     "rouge1",
     "rouge2",
     "rougeL",
     "rougeLsum",
+    "exact_match",
     "gsm8k",
     "mbxp",
     "gen_len",
     "tokens_per_sample",
 )
-_HERE = (
-    "local",
-    "simulated",
-    "null",
-)  # systems under test that run on the machine of environment.json
-_WITHOUT_MODEL = ("simulated", "null")
 _WRITER = re.compile(r'"key": "loadgen_version", "value": "([^"]*)"')
-_VIEWABLE_BYTES = 4096  # of a cut accuracy log, at either end
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,102 +49,13 @@ class Run:
     summary: str
     accuracy_log: bytes
 
-
-# ---- the system
-
-
-def system_fields(result: Mapping[str, Any], place: Place) -> dict[str, str]:
-    """All fields that must be there, in order; empty where neither the run nor its machine can
-    tell.
-    """
-    fields = dict.fromkeys((*SYSTEM_FILLED, *SYSTEM_MAY_BE_EMPTY), "")
-    fields |= {
-        "division": place.division,
-        "submitter": place.submitter,
-        "system_name": place.system,
-    }
-    if result["sut"] not in _HERE:
-        return fields  # it ran elsewhere: environment.json describes the client
-    found, machine = result["environment"], result["environment"]["machine"]
-    packages = dict(found["packages"])
-    versions = [
-        f"{name} {packages.pop(name)}" for name in ("torch", "transformers") if name in packages
-    ]
-    fields |= {
-        "number_of_nodes": "1",
-        "host_processor_model_name": machine["cpu"],
-        "host_memory_capacity": f"{machine['memory_bytes'] / 2**30:.1f} GiB",
-        "operating_system": found["platform"],
-        "framework": (
-            f"none ({result['sut']})" if result["sut"] in _WITHOUT_MODEL else ", ".join(versions)
-        ),
-        "other_software_stack": ", ".join(
-            [
-                f"Python {found['python']}",
-                *(f"{name} {version}" for name, version in packages.items()),
-                *_drivers(found),
-            ]
-        ),
-        "hw_notes": _hardware_notes(result),
-        "sw_notes": " ".join(
-            f"{name}={value}" for name, value in found["variables"].items() if "/" not in value
-        ),
-    }
-    return fields | _accelerators(result)
-
-
-def _accelerators(result: Mapping[str, Any]) -> dict[str, str]:
-    """Those that the run used: one, or none. Counts are text, because the checker takes a 0 for an
-    empty field.
-    """
-    kind, _, number = str(result["sut_facts"].get("device", "")).partition(":")
-    gpus = result["environment"]["gpus"]
-    if kind == "cpu" or result["sut"] in _WITHOUT_MODEL:
-        without = [key for key in SYSTEM_FILLED if key.startswith("accelerator_")]
-        return dict.fromkeys(without, "N/A") | {"accelerators_per_node": "0"}
-    if kind != "cuda" or int(number or 0) >= len(gpus):
-        return {}
-    gpu = gpus[int(number or 0)]
-    memory = f"{gpu['memory_bytes'] / 2**30:.1f} GiB"
-    return {
-        "accelerators_per_node": "1",
-        "accelerator_model_name": gpu["name"],
-        "accelerator_memory_capacity": memory,
-    }
-
-
-def _drivers(environment: Mapping[str, Any]) -> list[str]:
-    return [
-        f"NVIDIA driver {version}"
-        for version in sorted({gpu["driver"] for gpu in environment["gpus"]})
-    ]
-
-
-def _hardware_notes(result: Mapping[str, Any]) -> str:
-    machine, gpus = result["environment"]["machine"], result["environment"]["gpus"]
-    notes = [
-        f"{machine['cores_physical']} cores in all, {machine['cores_allowed']} of"
-        f" {machine['cores_logical']} CPUs allowed"
-    ]
-    notes += [" ".join(machine["cpu_flags"])] if machine["cpu_flags"] else []
-    notes += [f"the machine has {len(gpus)} GPUs, of which at most one was used"] if gpus else []
-    return "; ".join(notes)
-
-
-def measurements(result: Mapping[str, Any]) -> dict[str, str]:
-    """The weights and what was done to them. Whether they were retrained only the submitter
-    knows.
-    """
-    fields = dict.fromkeys(MEASUREMENTS, "")
-    if result["sut"] != "local":
-        return fields
-    notes = [str(note) for note in result["sut_facts"].get("notes") or []]
-    return fields | {
-        "input_data_types": "int64 (token ids)",
-        "starting_weights_filename": _base(result["model"]),
-        "weight_data_types": result["variant"],
-        "weight_transformations": "; ".join([f"loaded as {result['variant']}", *notes]),
-    }
+    def logs(self) -> dict[str, bytes]:
+        """Return LoadGen's three files by their names."""
+        return {
+            DETAIL: self.detail.encode(),
+            SUMMARY: self.summary.encode(),
+            ACCURACY: self.accuracy_log,
+        }
 
 
 # ---- the settings, for LoadGen and for us
@@ -221,7 +120,7 @@ def config_toml(result: Mapping[str, Any]) -> str:
         if key not in ("output_dir", "origins", "conf_files", "loadgens_percentile")
     }
     config |= {"mode": result["mode"], "target_qps": result["settings"]["run"]["target_qps"]}
-    config |= {key: _base(config[key]) for key in ("model", "dataset") if key in config}
+    config |= {key: base_name(config[key]) for key in ("model", "dataset") if key in config}
     return "".join(
         f"{key} = {_toml(value)}\n"
         for key, value in config.items()
@@ -250,19 +149,28 @@ def _number(value: float) -> str:
 # ---- the accuracy
 
 
-def accuracy_txt(scores: Mapping[str, float], log: bytes) -> str:
-    """The metrics that MLPerf knows, one to a line, and the hash of the whole accuracy log."""
-    known = [name for name in METRICS if name in scores and isfinite(scores[name])]
-    lines = [f"'{name}': {scores[name]:.{0 if name == 'gen_len' else 4}f}" for name in known]
-    return "\n".join([*lines, f"hash={hashlib.sha256(log).hexdigest()}"]) + "\n"
+def accuracy_txt(scores: Mapping[str, float], log: bytes, benchmark: str) -> str:
+    """Return the metrics that MLPerf knows, one to a line, and the hash of the whole accuracy log.
+
+    The checker's patterns ask for one blank and no quotes (only ROUGE may have either).
+    """
+    known = {
+        name: scores[name] for name in metrics_of(benchmark) if isfinite(scores.get(name, nan))
+    }
+    lines = [f"'{name}': {known[name]:.{0 if name == 'gen_len' else 4}f}" for name in known]
+    return "".join(f"{line}\n" for line in lines) + hash_line(log)
 
 
-def truncated(log: bytes) -> str:
-    """A long log becomes its two ends, with a line of dots to show that something is missing."""
-    if len(log) <= MAX_ACCURACY_LOG_BYTES:
-        return log.decode()
-    ends = log[:_VIEWABLE_BYTES], log[-_VIEWABLE_BYTES:]
-    return "\n\n...\n\n".join(end.decode(errors="ignore") for end in ends)
+def metrics_of(benchmark: str) -> tuple[str, ...]:
+    """Return the metrics worth reporting. An exact match is MLPerf's where the benchmark asks for
+    it; elsewhere the name means another figure (SQuAD's).
+    """
+    asks = any(
+        "exact_match" in round_.benchmarks[benchmark].accuracy
+        for round_ in ROUNDS.values()
+        if benchmark in round_.benchmarks
+    )
+    return tuple(name for name in METRICS if asks or name != "exact_match")
 
 
 # ---- for people
@@ -302,13 +210,16 @@ def result_readme(timed: Run, scored: Run, place: Place) -> str:
         headline["name"]: f"{_shown(headline['value'])} {headline['unit']}",
         "tokens per second": _shown(result["throughput"]["tokens_per_s"]),
         "status": f"{result['status']}: {result['status_reason']}",
+        "system under test": result["sut"],
         "model, variant": _model(result),
         "dataset": _dataset(result),
     }
+    if result["sut"] in WITHOUT_MODEL:
+        rows["model, variant"] = "none: no model ran"
     if run["scenario"] == "server":
         limits = f"TTFT {run['ttft_limit_ns'] / 1e6:g} ms, TPOT {run['tpot_limit_ns'] / 1e6:g} ms"
         rows[f"p{100 * run['percentile']:g} limits"] = limits
-    rows |= {name: _shown(scores[name]) for name in METRICS if name in scores}
+    rows |= {name: _shown(scores[name]) for name in metrics_of(place.benchmark) if name in scores}
     table = "".join(f"| {name} | {value} |\n" for name, value in rows.items())
     return f"""\
 # {place.benchmark}, {place.scenario}
@@ -337,7 +248,7 @@ def _commit(result: Mapping[str, Any]) -> str:
 
 
 def _model(result: Mapping[str, Any]) -> str:
-    return ", ".join(filter(None, (_base(result["model"]), result["variant"])))
+    return ", ".join(filter(None, (base_name(result["model"]), result["variant"])))
 
 
 def _shown(value: float | None) -> str:
@@ -347,9 +258,5 @@ def _shown(value: float | None) -> str:
 def _dataset(result: Mapping[str, Any]) -> str:
     source = result["settings"]["dataset"]
     sha256 = f", sha256 {source['sha256']}" if source.get("sha256") else ""
-    return f"{_base(result['dataset'])}, {result['settings']['run']['num_samples']} samples{sha256}"
-
-
-def _base(name: str) -> str:
-    """The last part of a path on this machine; hub ids and aliases as they are."""
-    return Path(name).name if name.startswith(("/", "~", ".")) else name
+    count = result["settings"]["run"]["num_samples"]
+    return f"{base_name(result['dataset'])}, {count} samples{sha256}"

@@ -222,8 +222,10 @@ def not_mlperf(result: Mapping[str, Any]) -> str:
         return ""
     run = result["settings"]["run"]
     asked_s, needed_s = run["min_duration_ns"] / 1e9, run["official_min_duration_ns"] / 1e9
+    if result["status"] != "VALID":
+        return f"Not an MLPerf result: it is {result['status']}."
     if asked_s >= needed_s:
-        return "Not an MLPerf result: it is not valid, or its size or limits are not MLPerf's."
+        return "Not an MLPerf result: it is of the open division."
     asked = f"at least {asked_s:g} s" if asked_s else "no minimum duration"
     return f"Not an MLPerf result: {asked} was asked for, MLPerf's is {needed_s:g} s."
 
@@ -307,7 +309,8 @@ def setting_text(value: Any, unit: str) -> str:
 def show_audit(found: Mapping[str, Any], console: Console) -> None:
     colour = _COLOUR.get(found["status"], "yellow")
     head = Text.assemble((found["status"], f"bold {colour}"), f"  audit of {found['run_id']}")
-    console.print(Panel(Group(head, Text(found["reason"])), border_style=colour))
+    notes = [Text(note, style="bold") for note in found.get("notes", ())]
+    console.print(Panel(Group(head, Text(found["reason"]), *notes), border_style=colour))
     table, said = _table("Why", ("", "condition", "seen"), left=(0, 1, 2)), set()
     for v in found["verdicts"]:
         seen = Text(v["detail"])
@@ -324,7 +327,8 @@ def show_package(
     place: Path, problems: Sequence[str], notes: Sequence[str], console: Console
 ) -> None:
     """Where a submission tree was put, and what is still wrong with it."""
-    colour, word = ("red", f"{len(problems)} PROBLEMS") if problems else ("green", "COMPLETE")
+    count = f"{len(problems)} PROBLEM{'S' * (len(problems) > 1)}"
+    colour, word = ("red", count) if problems else ("green", "COMPLETE")
     console.print(Panel(Text.assemble((word, f"bold {colour}"), f"  {place}"), border_style=colour))
     for problem in problems:
         console.print(Text(f"- {problem}"))

@@ -4,6 +4,7 @@ once.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -106,3 +107,46 @@ def smollm2() -> str:
 
     resolve("smollm2-135m", lambda text: None)
     return "smollm2-135m"
+
+
+@pytest.fixture(scope="session")
+def dressed_runs(tmp_path_factory: pytest.TempPathFactory):
+    """A performance and an accuracy run of the simulated SUT at MLPerf's length, dressed as runs of
+    a model on the CPU.
+    """
+    from tests.package_helpers import dressed, make
+
+    return tuple(
+        dressed(make(tmp_path_factory.mktemp(mode), mode=mode))
+        for mode in ("performance", "accuracy")
+    )
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Path:
+    """What a submitter knows of the system, as --system-json takes it."""
+    from tests.package_helpers import KNOWN
+
+    path = tmp_path / "known.json"
+    path.write_text(json.dumps(KNOWN))
+    return path
+
+
+@pytest.fixture
+def packed(dressed_runs, known: Path, tmp_path: Path):
+    """packed(timed=..., scored=..., **given) -> Package"""
+    from tests.package_helpers import pack
+
+    def call(timed=None, scored=None, **given):
+        timed, scored = timed or dressed_runs[0], scored or dressed_runs[1]
+        return pack(timed, scored, tmp_path / "out", **({"system_json": known} | given))
+
+    return call
+
+
+@pytest.fixture
+def clean_tree(packed) -> dict[str, str]:
+    """A submission without problems, as a mapping."""
+    from reports.package_tree import read_tree
+
+    return read_tree(packed().root)

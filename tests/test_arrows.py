@@ -25,6 +25,7 @@ ENGINE = {
         "runlog",
         "pieces",
         "environment",
+        "hardware",
         "telemetry",
         "tested",
     )

@@ -147,3 +147,67 @@ def test_an_accuracy_part_that_differs_from_the_timed_part_is_caught(tmp_path, m
     found = audit(run(tmp_path, mode="submission"))
     assert found["status"] == "FAIL"
     assert statuses(found)["TEST01 same_answers"] == "FAIL"
+
+
+AUDIT_CONFIG = """\
+*.*.mode = 2
+*.*.accuracy_log_rng_seed = 720381539243781796
+*.*.accuracy_log_sampling_target = 100
+*.*.min_query_count = 100
+*.*.min_duration = 0
+*.*.sample_concatenate_permutation = 0
+"""
+
+
+@pytest.mark.parametrize("scenario", ["server", "offline", "single-stream"])
+def test_an_honest_run_with_test06s_audit_config_stands_the_audit(tmp_path, scenario):
+    """100 queries are too few for early stopping at p99, which wants 459."""
+    (tmp_path / "audit.config").write_text(AUDIT_CONFIG)
+    flags = {"user_conf": tmp_path / "audit.config", "profile": "llama3.1-8b", "num_samples": 2000}
+    folder = run(tmp_path, scenario=scenario, target_qps=20, **flags)
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["status"] == "INVALID") == (scenario == "server")
+    found = audit(folder)
+    assert (found["status"], found["reason"][3:14]) == ("PASS", "checks hold")
+    assert statuses(found)["TEST06 logged_answers"] == "PASS"
+
+
+def test_a_compliance_run_is_not_let_off_its_answers(tmp_path):
+    (tmp_path / "audit.config").write_text(AUDIT_CONFIG)
+    folder = run(
+        tmp_path, user_conf=tmp_path / "audit.config", sut_options={"fault": "wrong_first_token"}
+    )
+    found = audit(folder)
+    assert (found["status"], statuses(found)["TEST06 first_token"]) == ("FAIL", "FAIL")
+
+
+def test_an_audit_says_that_no_model_ran(tmp_path):
+    folder = run(tmp_path)
+    assert audit(folder)["notes"] == [
+        "no model ran: --sut simulated makes its answers up, so this audit says nothing of one"
+    ]
+    shown = CliRunner().invoke(app, ["audit", str(folder)]).output
+    assert "no model ran: --sut simulated" in shown
+    notes = json.loads((folder / "result.json").read_text())["notes"]
+    assert "no model ran: --sut simulated makes its answers up" in notes
+
+
+def test_edited_logs_fail_the_audit_and_missing_ones_are_named(tmp_path):
+    folder = run(tmp_path)
+    assert statuses(audit(folder))["LOGS as_recorded"] == "PASS"
+    log = folder / "mlperf_log_detail.txt"
+    log.write_text(
+        log.read_text().replace('"result_validity", "value": "VALID"', '"x", "value": 1')
+    )
+    found = audit(folder)
+    assert (found["status"], statuses(found)["LOGS as_recorded"]) == ("FAIL", "FAIL")
+    log.unlink()
+    assert statuses(audit(folder))["LOGS as_recorded"] == "SKIPPED"
+
+
+def test_the_command_of_a_companion_has_what_a_conf_file_set(tmp_path):
+    (tmp_path / "my user.conf").write_text("*.Server.target_qps = 25\n*.*.min_query_count = 70\n")
+    folder = run(tmp_path, user_conf=tmp_path / "my user.conf")
+    remedies = {v["rule"]: v["remedy"] for v in audit(folder)["verdicts"]}
+    assert "--min-queries 70" in remedies["TEST01 same_answers"]
+    assert "--target-qps 25.0" in remedies["TEST04 same_sample"]

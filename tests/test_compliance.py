@@ -20,9 +20,9 @@ from harness.session import Run
 from harness.settings import load_config
 from harness.types import Anomaly, Output, Sample
 from sut.simulated import EOS, Simulated
-from tests.scenario_helpers import Row, hand_log, run_settings, verdict
+from tests.compliance_helpers import accuracy, answers, changed, found, hand
+from tests.scenario_helpers import Row, verdict
 
-FACTS = {"eos_ids": [2]}
 WORDS = [
     "the",
     "sky",
@@ -90,31 +90,6 @@ def real(tmp_path, monkeypatch):
         )
 
     return make
-
-
-def hand(rows, anomalies=(), facts=FACTS, status="VALID", command="", **changes):
-    settings = run_settings(**{"scenario": "server", "max_new_tokens": 8, **changes})
-    log = hand_log(rows, anomalies)
-    return Audited(f"{settings.mode}-run", settings, log, facts, "m", "fp32", "qa", status, command)
-
-
-def accuracy(rows, **changes):
-    return hand(rows, mode="accuracy", **changes)
-
-
-def found(rule, run, *others, **more):
-    return verdict(audit(run, others, **more), rule)
-
-
-def answers(n, tokens=8, seed=1):
-    """Rows with unlike answers of `tokens` tokens, the last one EOS."""
-    ids = np.random.default_rng(seed).integers(10, 1000, (n, tokens))
-    ids[:, -1] = EOS
-    return [Row(ids=tuple(row), index=i) for i, row in enumerate(ids.tolist())]
-
-
-def changed(row, position, token=5):
-    return replace(row, ids=(*row.ids[:position], token, *row.ids[position + 1 :]))
 
 
 # ---- honest runs
@@ -468,16 +443,17 @@ def test_an_answer_that_ends_elsewhere_is_no_rounding(ids):
 def test_answers_of_another_model_turn_off_too_often_for_rounding():
     same = found("TEST01 same_answers", hand(answers(30, seed=1)), accuracy(answers(30, seed=2)))
     assert same.status == "FAIL"
-    assert "one token in 1 turns an answer off, rounding at most one in 20" in same.detail
+    assert (
+        "one token in 1 turns an answer off, batches of other sizes at most one in 10"
+        in same.detail
+    )
 
 
 def test_a_rate_beyond_rounding_is_told_alike_from_long_and_short_answers():
-    """Half of the answers differ: seldom per token if they are long, often if they are short."""
+    """All answers differ: seldom per token if they are long, often if they are short."""
     for tokens, status in ((200, "UNDECIDED"), (8, "FAIL")):
         rows = answers(60, tokens)
-        turned = [
-            changed(row, 3 if tokens == 8 else 150) if i % 2 else row for i, row in enumerate(rows)
-        ]
+        turned = [changed(row, 3 if tokens == 8 else 150) for row in rows]
         run, other = hand(turned, max_new_tokens=tokens), accuracy(rows, max_new_tokens=tokens)
         assert found("TEST01 same_answers", run, other).status == status
 
@@ -526,7 +502,7 @@ def test_repeats_of_a_question_agree_or_are_named():
     assert "sample 29 (index 9) has 5 at position 4, not " in odd.detail
 
 
-# ---- TEST07, and TEST01's fallback on it
+# ---- TEST07
 
 
 def spoken(n, wrong=0.0, garbled=0, seed=3):
@@ -596,21 +572,6 @@ def test_without_texts_or_references_there_is_no_quality(rows, samples):
         found("TEST07 quality_under_load", hand(rows), accuracy(rows), samples=samples).status
         == "SKIPPED"
     )
-
-
-def test_answers_that_turn_off_as_rounding_does_pass_if_they_are_as_good():
-    rows = [replace(row, ids=row.ids[:-1] * 8 + (2,)) for row in spoken(60, 0.3)]
-    turned = [changed(row, 30) if i % 5 == 0 else row for i, row in enumerate(rows)]
-    run, other = hand(turned, max_new_tokens=60), accuracy(rows, max_new_tokens=60)
-    same = found("TEST01 same_answers", run, other, samples=REFERENCES)
-    assert (same.status, same.measured, same.unit) == ("PASS", 100, "% of its ROUGE")
-    assert same.detail.startswith(
-        "48 of 60 answers are those of the accuracy run; sample 0 (index 0) has 5 at position 30"
-    )
-    worse = [replace(row, text="") for row in turned]
-    worse[0] = replace(worse[0], text="wrong")
-    bad = found("TEST01 same_answers", replace(run, log=hand_log(worse)), other, samples=REFERENCES)
-    assert bad.status == "FAIL"
 
 
 # ---- TEST09

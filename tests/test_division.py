@@ -8,6 +8,7 @@ import pytest
 
 from harness.division import division
 from harness.profiles import TABLE
+from harness.result import _is_official
 from harness.session import Run
 from harness.settings import load_config, run_settings
 from reports.terminal import division_text
@@ -154,3 +155,33 @@ def test_a_run_shows_its_division_on_every_surface(tmp_path):
         == "Division: closed"
     )
     assert division_text({}) == ""
+
+
+# ---- official: a result that may stand beside MLPerf's
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "official"),
+    [
+        ({}, "VALID", True),
+        ({}, "INVALID", False),
+        ({"model": "smollm2-135m"}, "VALID", False),
+        ({"max_new_tokens": 16}, "VALID", False),
+        ({"min_duration": 60.0}, "VALID", False),
+    ],
+)
+def test_a_valid_run_of_the_closed_division_is_official_and_no_other(flags, status, official):
+    """SmolLM2 under the name of llama3.1-8b's profile is a run of its own kind."""
+    assert _is_official(TABLE["llama3.1-8b"], status, found(**flags)) == official
+
+
+def test_a_profile_for_any_model_is_never_official():
+    assert not _is_official(TABLE["mlperf"], "VALID", found("mlperf"))
+
+
+def test_an_accuracy_run_may_have_the_dataset_of_its_own_benchmark():
+    own = {"profile": "gpt-oss-120b", "model": "openai/gpt-oss-120b"}
+    own["dataset"] = {"format": "aime, gpqa and others", "rows": 4395}
+    small = {"num_samples": 4395, "performance_samples": 4395, "accuracy_samples": None}
+    assert found(**own, mode="accuracy", changes=small).differs == ()
+    assert set(differences(**own, changes=small)) == {"num_samples", "performance_samples"}

@@ -131,6 +131,8 @@ def test_its_audit_and_package_examples_work(tmp_path):
     )  # what the machine cannot tell is still to be filled in
     assert "fill in" in done.stdout
     assert (tmp_path / "submission" / "open" / "acme" / "systems" / "box.json").is_file()
+    (check,) = [c for c in COMMANDS if "harness check" in c]
+    assert "fill in" in run(check, tmp_path).stdout
 
 
 def test_the_make_targets_of_the_readme_exist():
