@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from accuracy import differences, gate, rouge
 from accuracy.gate import KINDS, LENGTH, PUBLISHED, TARGETS, Call, Floats, Progress, Ratio
+from accuracy.length import characters
 from harness.errors import BadInput
 from harness.types import NEVER, Int64s, Sample
 
@@ -190,9 +191,8 @@ class Bench:
             if (target := self.asked.published) is not None:
                 figures = gate.published(target, len(rows))
                 mine |= columns(scores, rouge.KINDS)
-                mine["characters"] = np.array(
-                    [len(outputs.texts[i].strip()) for i in rows.tolist()], np.float64
-                )
+                lengths = [characters(outputs.texts[i]) for i in rows.tolist()]
+                mine["characters"] = np.array(lengths, np.float64)
                 limits = dict.fromkeys(("tokens", "characters"), target.length)
                 mine = {name: mine[name] for name in figures if name in mine}
                 figures = {name: figures[name] for name in mine}

@@ -142,7 +142,7 @@ _prepared = lru_cache(maxsize=16)(
 
 
 def by_sentence(text: str) -> str:
-    """One sentence per line."""
+    """Put each sentence of a text on a line of its own."""
     return "\n".join(sentences(text))
 
 
