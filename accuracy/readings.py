@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accuracy import differences, gate, rouge
+from accuracy import differences, gate, references, rouge
 from accuracy.gate import KINDS, LENGTH, PUBLISHED, TARGETS, Call, Floats, Progress, Ratio
 from accuracy.length import characters
 from harness.errors import BadInput
@@ -60,12 +60,9 @@ class Outputs:
 
     @property
     def answered(self) -> NDArray[np.bool_]:
-        """(n,) True where the dataset has an answer."""
-        known = self.samples or {}
-        return np.array(
-            [i in known and bool((known[i].reference or "").strip()) for i in self.index.tolist()],
-            np.bool_,
-        )
+        """(n,) True where the dataset has an answer that texts are compared with."""
+        known = references.text_references(list((self.samples or {}).values()))
+        return np.array([bool(known.get(i, "").strip()) for i in self.index.tolist()], np.bool_)
 
     @property
     def empty(self) -> int:
