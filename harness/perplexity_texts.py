@@ -81,7 +81,7 @@ def read(wanted: Wanted) -> Texts:
     }
     source |= {"text_column": text, "category_column": category, "split": wanted.split}
     if drawn:
-        source["subset"] = drawn._asdict()
+        source |= drawn.facts()
         notes.append(f"texts: {drawn}")
     return Texts(rows, source, notes)
 

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from accuracy.datasets.subset import how_drawn, subset_notes
 from harness import evaluation, mlcommons, registry, runlog
 from harness.division import division
 from harness.energy import energy
@@ -228,7 +229,12 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         ),
         driver=_driver(log, facts),
         verdicts=[asdict(v) for v in verdicts],
-        notes=_notes(config, facts) + environment_notes(environment) + problems,
+        notes=[
+            *_notes(config, facts),
+            *environment_notes(environment),
+            *subset_notes(saved["dataset"]),
+            *problems,
+        ],
         settings={**saved, "target_qps_origin": facts.target_qps_origin},
         environment=environment,
         files=_files(folder),
@@ -529,7 +535,9 @@ def samples_of(raw: Raw) -> Sequence[Sample] | None:
         )
     except BadInput:
         return None
-    return loaded.samples if loaded.source["sha256"] == saved["dataset"].get("sha256") else None
+    same = loaded.source["sha256"] == saved["dataset"].get("sha256")
+    same = same and how_drawn(loaded.source) == how_drawn(saved["dataset"])
+    return loaded.samples if same else None
 
 
 def _parse(folder: Path, saved: dict[str, Any]) -> tuple[RunSettings, RunConfig]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accuracy.datasets.files import load_dataset
-from accuracy.datasets.subset import Drawn, in_shares
+from accuracy.datasets.subset import Drawn, how_drawn, in_shares, subset_notes
 
 
 def rows_of(*kinds):
@@ -29,7 +29,7 @@ def test_twenty_of_the_mixed_texts_are_four_of_each_kind():
     assert len(counts(loaded.samples, 1)) == 5  # English, and four other languages
     assert [sample.index for sample in loaded.samples] == list(range(20))
     assert loaded.source["rows"] == 20
-    assert loaded.source["subset"] == {"taken": 20, "of": 80, "by": ("category", "language")}
+    assert loaded.source["subset"] == {"taken": 20, "of": 80, "by": ["category", "language"]}
 
 
 def test_both_columns_keep_their_shares():
@@ -89,8 +89,8 @@ def test_a_file_without_labels_gives_its_first_rows(tmp_path):
     path.write_text('{"prompt": "x"}\n{"prompt": "y"}\n{"prompt": "z"}\nno JSON')
     loaded = load_dataset(str(path), 8, 2)  # the rest is not even read
     assert prompts(loaded) == ["x", "y"]
-    assert loaded.source["subset"] == {"taken": 2, "of": None, "by": ()}
-    assert str(Drawn(**loaded.source["subset"])) == "the first 2 rows of the dataset"
+    assert loaded.source["subset"] == {"taken": 2, "of": None, "by": []}
+    assert subset_notes(loaded.source) == ["samples: the first 2 rows of the dataset"]
 
 
 def test_mlperf_s_files_give_their_first_rows_as_its_scripts_do(tmp_path):
@@ -109,5 +109,14 @@ def test_mlperf_s_files_give_their_first_rows_as_its_scripts_do(tmp_path):
 
 
 def test_the_note_names_the_columns():
-    drawn = Drawn(20, 80, ("category", "language"))
-    assert str(drawn) == "20 of 80 rows, every category and language with its share"
+    source = load_dataset("mixed", 8, 20).source
+    assert subset_notes(source) == [
+        "samples: 20 of 80 rows, every category and language with its share"
+    ]
+    assert subset_notes(load_dataset("mixed", 8).source) == []
+
+
+def test_a_set_of_an_older_version_was_of_the_first_rows():
+    by_share, whole = load_dataset("mixed", 8, 20).source, load_dataset("mixed", 8).source
+    assert how_drawn(by_share) == "shares of category, language"
+    assert how_drawn(whole) == how_drawn({"rows": 20}) == "first rows"

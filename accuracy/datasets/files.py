@@ -61,7 +61,7 @@ def load_dataset(
         "licence": _licence(format, bool(named)),
         "rows": len(samples),
     }
-    return Loaded(samples, source | ({"subset": drawn._asdict()} if drawn else {}))
+    return Loaded(samples, source | (drawn.facts() if drawn else {}))
 
 
 class Columns(NamedTuple):

@@ -14,9 +14,9 @@ The files of MLPerf keep their first rows, as in MLPerf's scripts, and so do fil
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Labels = Sequence[tuple[str, str]]  # of one row: (column, value)
 
@@ -31,10 +31,31 @@ class Drawn(NamedTuple):
     of: int | None = None
     by: tuple[str, ...] = ()
 
+    def facts(self) -> dict[str, Any]:
+        """Return them as the facts on a dataset's source have them, under "subset"."""
+        return {"subset": {"taken": self.taken, "of": self.of, "by": list(self.by)}}
+
     def __str__(self) -> str:
         if not self.by:
             return f"the first {self.taken} rows of the dataset"
         return f"{self.taken} of {self.of} rows, every {' and '.join(self.by)} with its share"
+
+
+def subset_notes(source: Mapping[str, Any]) -> list[str]:
+    """Say of the facts on a source how the set was made smaller, if it was."""
+    found = source.get("subset")
+    if not found:
+        return []
+    return [f"samples: {Drawn(found['taken'], found['of'], tuple(found['by']))}"]
+
+
+def how_drawn(source: Mapping[str, Any]) -> str:
+    """Return the rule by which a set was made, to tell two of the same file and size apart.
+
+    A source that does not say it is of an older version, which took the first rows.
+    """
+    by = (source.get("subset") or {}).get("by")
+    return f"shares of {', '.join(by)}" if by else "first rows"
 
 
 def in_shares(labels: Sequence[Labels], count: int) -> tuple[list[int], Drawn]:
