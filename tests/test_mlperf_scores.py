@@ -7,6 +7,7 @@ import pytest
 
 from accuracy.datasets.files import load_dataset
 from accuracy.mlperf_scores import final_number, mlperf_scores, needle, short_answer
+from accuracy.readings import Asked, Bench, Outputs
 from accuracy.rouge import rouge
 from harness.types import Sample
 from tests.scenario_helpers import Row, hand_log
@@ -117,6 +118,37 @@ def test_mixtral_s_parts_are_scored_each_by_its_own_rule(load):
         == "its answers are programs, which are not run here"
     )
     assert {metric.n for metric in rouge(log, samples, ids)} == {1}
+
+
+def test_the_gate_counts_the_tokens_of_every_part_and_the_rouge_of_texts(load):
+    """MLPerf's tokens per sample is a mean over all of mixtral's three datasets."""
+    samples = load(MIXTRAL * 4, "mixtral-8x7b")
+    n = len(samples)
+
+    def outputs(tokens):
+        return Outputs(
+            label="fp32",
+            model="m",
+            variant="fp32",
+            run="",
+            problem="",
+            terms={},
+            index=np.arange(n),
+            ids=[np.zeros(1)] * n,
+            texts=["Because of the sun."] * n,
+            tokens=np.array(tokens * 4),
+            rows=1,
+            samples={sample.index: sample for sample in samples},
+            dataset="mixtral",
+        )
+
+    bench = Bench(outputs([10, 10, 10]), Asked("mixtral-8x7b"))
+    ratios = {
+        name: {ratio["name"]: (ratio["n"], ratio["candidate"]) for ratio in reading["ratios"]}
+        for name, reading in bench.row(outputs([10, 10, 40]))["readings"].items()
+    }
+    assert ratios["dataset"]["rouge1"] == ratios["published"]["rouge1"] == (4, 1.0)
+    assert ratios["dataset"]["tokens"] == ratios["published"]["tokens"] == (12, 20.0)
 
 
 def test_the_parts_of_the_405b_benchmark_share_one_exact_match(load):

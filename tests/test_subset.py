@@ -9,6 +9,11 @@ from hypothesis import strategies as st
 
 from accuracy.datasets.files import load_dataset
 from accuracy.datasets.subset import Drawn, how_drawn, in_shares, subset_notes
+from harness import gate, perplexity_texts, result
+from harness.perplexity_texts import Wanted
+from harness.session import Run
+from harness.settings import load_config
+from tests.test_gate_command import answers, make
 
 
 def rows_of(*kinds):
@@ -120,3 +125,41 @@ def test_a_set_of_an_older_version_was_of_the_first_rows():
     by_share, whole = load_dataset("mixed", 8, 20).source, load_dataset("mixed", 8).source
     assert how_drawn(by_share) == "shares of category, language"
     assert how_drawn(whole) == how_drawn({"rows": 20}) == "first rows"
+
+
+# ---- through the doors that use it
+
+
+def test_perplexity_takes_the_same_share_of_every_category():
+    found = perplexity_texts.read(Wanted("mixed", num_samples=20))
+    assert set(Counter(row["category"] for row in found.rows).values()) == {4}
+    assert found.source["subset"]["of"] == 80
+    assert found.notes == ["texts: 20 of 80 rows, every category and language with its share"]
+    tested = perplexity_texts.read(Wanted("stories", split="test", num_samples=8))
+    assert len({row["category"] for row in tested.rows}) == 8
+
+
+def test_perplexity_reads_no_more_of_a_file_without_categories_than_it_needs(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "x"}\n{"text": "y"}\nno JSON')
+    found = perplexity_texts.read(Wanted(str(path), num_samples=2))
+    assert [row["text"] for row in found.rows] == ["x", "y"]
+    assert found.notes == ["texts: the first 2 rows of the dataset"]
+
+
+def test_a_run_says_how_its_samples_were_chosen(tmp_path, tiny_llama):
+    flags = {"scenario": "offline", "model": str(tiny_llama), "dataset": "mixed", "num_samples": 5}
+    flags |= {"max_new_tokens": 2, "min_queries": 5, "warmup": 0, "in_process": True}
+    flags |= {"truncate": True, "output_dir": tmp_path}
+    with Run(load_config(flags), lambda text: None, progress=False) as run:
+        made = run.execute()
+    assert made.settings["dataset"]["subset"]["by"] == ["category", "language"]
+    assert "samples: 5 of 80 rows, every category and language with its share" in made.notes
+    again = result.build(run.folder, result.read(run.folder))
+    assert again.notes == made.notes
+
+
+def test_a_run_whose_samples_were_the_first_ones_is_not_scored_with_others(tmp_path):
+    """As runs of an older version are: its settings do not say how the samples were chosen."""
+    folder = make(tmp_path, answers(n=20), file="mixed")
+    assert gate.read(folder).samples is None
