@@ -29,10 +29,11 @@ def judge(
     """Return the verdict on labelled rows, the first of which is the reference."""
     ended = [row for row in rows if row["status"] in ENDED]
     by, unranked = _best_by(ended)
+    quality = _losses(ended, evidence) if by == "eval_loss" else _scores(keeping)
     leads = {
         "fastest": _rank(ended, "tokens_per_s", True, 1.0, _rates(evidence)),
         "smallest": _rank(ended, "weights_bytes", False, 1.0, _sizes(ended)),
-        "best": _rank(ended, by, by == "rougeL", 0.0, _qualities(by, evidence, keeping)),
+        "best": _rank(ended, by, by == "rougeL", 0.0, quality),
     }
     return {
         "reference": rows[0]["label"],
@@ -82,12 +83,26 @@ def _sizes(rows: Sequence[Row]) -> Beside:
     return lambda label, best: Estimate(*[sizes[label] / sizes[best]] * 3)
 
 
-def _qualities(by: str, evidence: Mapping[str, Evidence], keeping: Keeping) -> Beside:
-    def losses(label: str, best: str) -> Estimate | None:
-        ours, theirs = (evidence.get(name, NONE).losses for name in (label, best))
-        return None if ours is None or theirs is None else losses_beside(ours, theirs)
+def _losses(rows: Sequence[Row], evidence: Mapping[str, Evidence]) -> Beside:
+    """Answer by answer, of the same data."""
+    data = {row["label"]: [row["conditions"].get(name) for name in _DATA] for row in rows}
 
-    def scores(label: str, best: str) -> Estimate | None:
+    def beside(label: str, best: str) -> Estimate | None:
+        ours, theirs = (evidence.get(name, NONE).losses for name in (label, best))
+        if ours is None or theirs is None or data[label] != data[best]:
+            return None
+        return losses_beside(ours, theirs)
+
+    return beside
+
+
+_DATA = ("dataset", "samples drawn")
+
+
+def _scores(keeping: Keeping) -> Beside:
+    """Question by question; what is judged beside the same reference is of the same data."""
+
+    def beside(label: str, best: str) -> Estimate | None:
         ours, theirs = keeping.get(label), keeping.get(best)
         if not isinstance(ours, Kept) or not isinstance(theirs, Kept):
             return None
@@ -96,7 +111,7 @@ def _qualities(by: str, evidence: Mapping[str, Evidence], keeping: Keeping) -> B
             return None
         return scores_beside(100 * ours.scores[at], 100 * theirs.scores[their_at])
 
-    return losses if by == "eval_loss" else scores
+    return beside
 
 
 def _lead_facts(found: Lead) -> dict[str, Any]:

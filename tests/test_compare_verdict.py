@@ -183,6 +183,17 @@ def test_losses_per_token_of_different_tokenizers_are_not_ranked():
     assert any(words.startswith("losses are not ranked") for words in page.sentences(found))
 
 
+def test_losses_on_other_data_are_not_paired():
+    """The first answers of two datasets may have as many tokens as one another."""
+    ours = losses(3.0)
+    theirs = above(ours, -0.02, spread=0.05)
+    other = {"scenario": "offline", "dataset": "mixed 12345678", "samples": "200"}
+    rows = [row(eval_loss=of(ours)), row("lora", eval_loss=of(theirs), conditions=other)]
+    found = compared(rows, [Evidence(ours), Evidence(theirs)])
+    assert found["verdict"]["leads"]["best"]["others"] == {}
+    assert not found["verdict"]["leads"]["best"]["judged"]
+
+
 def test_one_variant_alone_is_no_ranking():
     found = compared([row(weights_bytes=90 * MIB)])
     assert page.sentences(found) == []
