@@ -113,26 +113,28 @@ def _mean(differences: Floats, weights: Floats) -> Estimate:
 
 
 class Pace(NamedTuple):
-    """How long each part of a run's tokens took, and how many tokens it has in all."""
+    """How long each part of a run's tokens took, (parts,) or (0,), and how many tokens it has."""
 
     seconds: Floats
     tokens: int
 
 
-def pace_of(token_s: Floats, parts: int = PARTS) -> Pace | None:
+def pace_of(token_s: Floats) -> Pace:
     """Cut the moments at which tokens came, in seconds from the start, into equally many tokens.
 
-    None where there are fewer tokens than parts.
+    There are no parts where there are fewer tokens than that.
     """
     moments = np.sort(token_s)
-    if len(moments) < parts:
-        return None
-    ends = moments[np.linspace(0, len(moments), parts + 1).round().astype(int)[1:] - 1]
+    if len(moments) < PARTS:
+        return Pace(np.empty(0), len(moments))
+    ends = moments[np.linspace(0, len(moments), PARTS + 1).round().astype(int)[1:] - 1]
     return Pace(np.diff(ends, prepend=0.0), len(moments))
 
 
 def rates_beside(ours: Pace, theirs: Pace) -> Estimate:
-    """Our tokens per second over theirs."""
+    """Our tokens per second over theirs; nothing where one of the runs is too short to tell."""
+    if not len(ours.seconds) or not len(theirs.seconds):
+        return resampling.NOTHING
     size = ours.tokens / theirs.tokens
     sums = np.column_stack((size * theirs.seconds, ours.seconds))
     draws = resampling.resampled(sums)

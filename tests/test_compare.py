@@ -328,6 +328,16 @@ def made(flags, variants):
     return found, place
 
 
+def test_two_runs_of_the_same_variant_are_a_tie(flags):
+    """Two questions, sixteen tokens: nothing here can be told from chance."""
+    found, _ = made(flags, "fp32,fp32")
+    assert [found["verdict"][name] for name in ("fastest", "smallest", "best")] == [None] * 3
+    assert found["verdict"]["leads"]["best"]["others"]["fp32 #2"]["low"] is None or (
+        found["rows"][0]["eval_loss"] == found["rows"][1]["eval_loss"]
+    )
+    assert found["rows"][1]["keeps_99"] == "PASS"
+
+
 def test_each_variant_is_run_offline_and_evaluated(flags):
     found, place = made(flags, "fp32,bf16")
     assert [(r["label"], r["status"]) for r in found["rows"]] == [

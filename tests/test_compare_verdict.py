@@ -112,9 +112,12 @@ def test_a_rate_counts_the_tokens_of_either_run():
     assert rates_beside(steady(800), steady(400)).value == pytest.approx(2.0)
 
 
-def test_a_run_of_fewer_tokens_than_parts_has_no_pace():
-    assert pace_of(np.arange(1.0, 20.0)) is None
-    assert pace_of(np.arange(1.0, 21.0)).seconds.tolist() == [1.0] * 20
+def test_a_run_of_fewer_tokens_than_parts_is_too_short_to_tell():
+    short, enough = pace_of(np.arange(1.0, 20.0)), pace_of(np.arange(1.0, 21.0))
+    assert enough.seconds.tolist() == [1.0] * 20
+    assert rates_beside(short, enough) == (None, None, None)
+    rows = [row(), row("bf16", tokens_per_s=300.0)]
+    assert compared(rows, [Evidence(pace=short)] * 2)["verdict"]["fastest"] is None
 
 
 # ---- what the comparison says
