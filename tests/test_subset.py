@@ -4,7 +4,7 @@ import json
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accuracy.datasets.files import load_dataset
@@ -59,6 +59,7 @@ def test_a_smaller_set_is_part_of_a_larger_one_in_the_order_of_the_file(name):
     assert "subset" not in load_dataset(name, 8).source
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("aaaabbc"), st.sampled_from("xxy")), min_size=1))
 def test_every_set_holds_every_kind_s_share_to_about_one_row(kinds):
     whole, labels = Counter(kind for kind, _ in kinds), rows_of(*kinds)
