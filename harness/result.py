@@ -482,7 +482,8 @@ def _scores(
     if settings.mode == "accuracy":  # multi-stream pads its last query: each sample counts once
         ids = ids[np.unique(log.index[ids], return_index=True)[1]]
     found = [metric for function in registry.metrics() for metric in function(log, samples, ids)]
-    return {metric.name: metric.value for metric in found if metric.value is not None}, []
+    notes = [f"no {metric.name}: {metric.why}" for metric in found if metric.why]
+    return {metric.name: metric.value for metric in found if metric.value is not None}, notes
 
 
 def _driver(log: RunLog, facts: RunFacts) -> dict[str, float | None]:

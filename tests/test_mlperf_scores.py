@@ -9,8 +9,10 @@ from accuracy.datasets.files import load_dataset
 from accuracy.mlperf_scores import final_number, mlperf_scores, needle, short_answer
 from accuracy.readings import Asked, Bench, Outputs
 from accuracy.rouge import rouge
+from harness import result
 from harness.types import Sample
 from tests.scenario_helpers import Row, hand_log
+from tests.test_gate_command import make
 
 UUID = "12345678-1234-1234-1234-123456789012"
 OTHER = "ABCDEFab-0000-1111-2222-abcdef000000"
@@ -170,3 +172,13 @@ def test_what_needs_programs_to_be_run_has_no_score_but_a_name(load):
 def test_other_datasets_have_none_of_these_scores():
     log, ids = answers("Yes.")
     assert mlperf_scores(log, [Sample(0, "?", reference="Yes.")], ids) == []
+
+
+def test_a_run_names_the_score_that_it_cannot_make(tmp_path):
+    file = tmp_path / "mixtral.json"
+    file.write_text(json.dumps(MIXTRAL))
+    folder = make(tmp_path, ["The sun.", "The answer is 7.", "return a + b"], file=file)
+    found = result.build(folder, result.read(folder))
+    assert found.accuracy["gsm8k"] == 100.0
+    assert "mbxp" not in found.accuracy
+    assert "no mbxp: its answers are programs, which are not run here" in found.notes
