@@ -14,8 +14,8 @@ A capitalised word looks like a beginning if it was seen with a small letter and
 capital inside a sentence; a word with a small letter looks like none if it was ever seen with a
 capital, or never so at the beginning of a sentence.
 
-The oracle of the tests is nltk 3.10. Until 3.9 a curly quote was a letter to it: what MLPerf's
-scripts pin (3.8.1) leaves the two sentences of "\u201cNo.\u201d He left." together.
+The oracle of the tests is nltk 3.10.4. Before 3.10.2 a curly quote was a letter to it: what
+MLPerf's scripts pin (3.8.1) leaves the two sentences of "\u201cNo.\u201d He left." together.
 A line break inside a sentence stays, and ROUGE-Lsum takes it for an end, as in MLPerf's script.
 """
 
