@@ -20,6 +20,7 @@ METRICS = {
     "bleu": "accuracy.bleu:bleu",
     "exact_match": "accuracy.exact_match:exact_match",
     "number_match": "accuracy.number_match:number_match",
+    "mlperf_scores": "accuracy.mlperf_scores:mlperf_scores",
     "multiple_choice": "accuracy.multiple_choice:multiple_choice",
     "length": "accuracy.length:tokens_per_sample",
     "characters": "accuracy.length:gen_len",

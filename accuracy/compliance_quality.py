@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from accuracy.audited import Audited, ids_of, needs
 from accuracy.compliance_answers import SIGNIFICANCE, Pairs, matched
+from accuracy.references import text_references
 from accuracy.rouge import KINDS, score
 from harness.types import Int64s, Sample, Status, Verdict
 
@@ -123,7 +124,7 @@ def _scores(
     """(ours, theirs, a sample id): one row per question, one column per kind. An answer without
     text scores 0.
     """
-    references = {s.index: s.reference for s in samples if s.reference}
+    references = text_references(samples)
     index = pairs.log.index[pairs.ids]
     there = np.isin(index, list(references))
     if not there.any() or not pairs.log.texts or not pairs.their_log.texts:

@@ -226,15 +226,6 @@ def _worst(words: Sequence[Word]) -> Word:
     return "FAIL" if "FAIL" in words else "UNDECIDED" if "UNDECIDED" in words else "PASS"
 
 
-def worst_ratio(found: Sequence[Ratio]) -> Ratio | None:
-    """The one that lost most."""
-    return min(
-        (ratio for ratio in found if ratio.value is not None),
-        key=lambda r: r.value or 0.0,
-        default=None,
-    )
-
-
 # ---- MLPerf's published targets
 
 

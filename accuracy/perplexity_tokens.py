@@ -139,12 +139,6 @@ class Token(NamedTuple):
     correct: bool
 
 
-class TokenMean(NamedTuple):
-    token_id: int
-    times: int
-    loss_nats: float
-
-
 class TokenGain(NamedTuple):
     """What a token cost one model, and how many nats less it cost the other."""
 
@@ -155,21 +149,6 @@ class TokenGain(NamedTuple):
 def hardest(texts: Sequence[TextScores], count: int) -> list[Token]:
     """The tokens that cost most; of equals the first."""
     return [_token(texts, *place) for place in _largest([text.nll_nats for text in texts], count)]
-
-
-def hardest_ids(texts: Sequence[TextScores], count: int, at_least: int = 5) -> list[TokenMean]:
-    """The entries of the vocabulary with the highest mean loss among those that come at least so
-    often.
-    """
-    ids, which, times = np.unique(
-        _joined([t.token_ids for t in texts], np.int64), return_inverse=True, return_counts=True
-    )
-    losses = np.bincount(
-        which, _joined([text.nll_nats for text in texts]), minlength=len(ids)
-    ) / np.maximum(times, 1)
-    often = np.flatnonzero(times >= at_least)
-    best = often[np.argsort(-losses[often], kind="stable")[:count]]
-    return [TokenMean(int(ids[i]), int(times[i]), float(losses[i])) for i in best]
 
 
 def largest_gains(

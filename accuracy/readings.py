@@ -20,8 +20,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accuracy import differences, gate, rouge
-from accuracy.gate import KINDS, LENGTH, PUBLISHED, TARGETS, Call, Floats, Progress, Ratio
+from accuracy import differences, gate, references, rouge
+from accuracy.gate import (
+    KINDS,
+    LENGTH,
+    PUBLISHED,
+    TARGETS,
+    Call,
+    Floats,
+    Progress,
+    Published,
+    Ratio,
+)
+from accuracy.length import characters
 from harness.errors import BadInput
 from harness.types import NEVER, Int64s, Sample
 
@@ -59,12 +70,9 @@ class Outputs:
 
     @property
     def answered(self) -> NDArray[np.bool_]:
-        """(n,) True where the dataset has an answer."""
-        known = self.samples or {}
-        return np.array(
-            [i in known and bool((known[i].reference or "").strip()) for i in self.index.tolist()],
-            np.bool_,
-        )
+        """(n,) True where the dataset has an answer that texts are compared with."""
+        known = references.text_references(list((self.samples or {}).values()))
+        return np.array([bool(known.get(i, "").strip()) for i in self.index.tolist()], np.bool_)
 
     @property
     def empty(self) -> int:
@@ -174,57 +182,58 @@ class Bench:
 
     # ---- the readings
 
+    def against_dataset(self, outputs: Outputs) -> Reading:
+        """Judge what a candidate keeps of the reference's ROUGE against the dataset's answers, and
+        of its length. The reference has answers to at least two questions that the dataset has too.
+        """
+        scores = self._against_dataset(outputs)
+        rouges = columns(scores), columns(self.scores)
+        lengths = _tokens(outputs, self.reference)
+        judged = self._judge("dataset", [rouges, lengths], self._shares, {"tokens": LENGTH})
+        return Reading(*judged, scores, self.scores, self.answered)
+
     def _readings(self, outputs: Outputs) -> Iterator[tuple[str, Reading]]:
-        shares = sorted({*TARGETS, self.asked.share})
-        counted = bool(self.reference.tokens.any())
-        ours, theirs = (
-            {"tokens": run.tokens.astype(np.float64)} if counted else {}
-            for run in (outputs, self.reference)
-        )
         if len(self.scores):
-            rows, scores = self.answered, self._against_dataset(outputs)
-            mine = columns(scores) | {name: values[rows] for name, values in ours.items()}
-            other = columns(self.scores) | {name: values[rows] for name, values in theirs.items()}
-            judged = self._judge("dataset", mine, other, shares, {"tokens": LENGTH})
-            yield "dataset", Reading(*judged, scores, self.scores, rows)
+            reading = self.against_dataset(outputs)
+            yield "dataset", reading
             if (target := self.asked.published) is not None:
-                figures = gate.published(target, len(rows))
-                mine |= columns(scores, rouge.KINDS)
-                mine["characters"] = np.array(
-                    [len(outputs.texts[i].strip()) for i in rows.tolist()], np.float64
-                )
-                limits = dict.fromkeys(("tokens", "characters"), target.length)
-                mine = {name: mine[name] for name in figures if name in mine}
-                figures = {name: figures[name] for name in mine}
-                yield (
-                    "published",
-                    Reading(
-                        *self._judge("published", mine, figures, [target.share], limits),
-                        scores,
-                        self.scores,
-                        rows,
-                    ),
-                )
+                yield "published", self._published(outputs, reading.ours, target)
         own = self._against_reference(outputs)
         ones = np.ones_like(own)
-        judged = self._judge(
-            "reference", columns(own) | ours, columns(ones) | theirs, shares, {"tokens": None}
-        )
+        both = [(columns(own), columns(ones)), _tokens(outputs, self.reference)]
+        judged = self._judge("reference", both, self._shares, {"tokens": None})
         yield "reference", Reading(*judged, own, ones, np.arange(len(own)))
+
+    def _published(self, outputs: Outputs, scores: NDArray[Any], target: Published) -> Reading:
+        texts = [outputs.texts[i] for i in self.answered.tolist()]
+        mine = columns(scores, rouge.KINDS)
+        mine["characters"] = np.array([characters(text) for text in texts], np.float64)
+        mine |= _tokens(outputs, self.reference)[0]
+        known = [name for name in gate.published(target, 1) if name in mine]
+        both = [
+            ({name: mine[name]}, {name: gate.published(target, len(mine[name]))[name]})
+            for name in known
+        ]
+        limits = dict.fromkeys(("tokens", "characters"), target.length)
+        judged = self._judge("published", both, [target.share], limits)
+        return Reading(*judged, scores, self.scores, self.answered)
+
+    @property
+    def _shares(self) -> list[float]:
+        return sorted({*TARGETS, self.asked.share})
 
     def _judge(
         self,
         name: str,
-        ours: Mapping[str, Floats],
-        theirs: Mapping[str, Floats],
+        both: Sequence[tuple[Mapping[str, Floats], Mapping[str, Floats]]],
         shares: Sequence[float],
         limits: Mapping[str, tuple[float, float] | None],
     ) -> tuple[list[Judged], dict[str, Call]]:
-        """`limits` are those of ratios other than ROUGE, whose limit is the share; None: it is
-        shown and not judged.
+        """`both` are the candidate's and the reference's scores, a pair for each set of samples.
+
+        `limits` are those of ratios other than ROUGE, whose limit is the share; None: it is shown
+        and not judged.
         """
-        with self._bar(f"{name}: resampling", self.asked.resamples) as progress:
-            found = gate.ratios(ours, theirs, self.asked.resamples, self.asked.confidence, progress)
 
         def calls(ratio: Ratio) -> dict[str, Call]:
             if ratio.name not in limits:
@@ -232,9 +241,17 @@ class Bench:
             at = limits[ratio.name]
             return {share_key(share): gate.call(ratio, *at) for share in shares} if at else {}
 
+        found = [ratio for pair in _by_size(both) for ratio in self._ratios(name, *pair)]
         judged = [Judged(ratio, calls(ratio), limits.get(ratio.name)) for ratio in found]
         keys = [share_key(share) for share in shares]
         return judged, {key: gate.join([j.calls[key] for j in judged if j.calls]) for key in keys}
+
+    def _ratios(
+        self, name: str, ours: Mapping[str, Floats], theirs: Mapping[str, Floats]
+    ) -> list[Ratio]:
+        asked = self.asked
+        with self._bar(f"{name}: resampling", asked.resamples) as progress:
+            return gate.ratios(ours, theirs, asked.resamples, asked.confidence, progress)
 
     def _against_dataset(self, outputs: Outputs) -> NDArray[Any]:
         samples, rows = self.reference.samples or {}, self.answered.tolist()
@@ -318,6 +335,27 @@ def chosen_reading(reference: Outputs, asked: Asked) -> tuple[str, str]:
         fine = "a dataset with reference answers (--reference-column)"
         raise BadInput("gate", why, fine, "Or judge --against reference.")
     return "reference", why
+
+
+Pair = tuple[dict[str, Floats], dict[str, Floats]]
+
+
+def _tokens(outputs: Outputs, reference: Outputs) -> Pair:
+    """Of every sample, whether or not the dataset has an answer: MLPerf's mean is over all."""
+    if not reference.tokens.any():
+        return {}, {}
+    ours, theirs = (run.tokens.astype(np.float64) for run in (outputs, reference))
+    return {"tokens": ours}, {"tokens": theirs}
+
+
+def _by_size(both: Sequence[tuple[Mapping[str, Floats], Mapping[str, Floats]]]) -> list[Pair]:
+    """Join what has the same number of samples, so that they are drawn once."""
+    found: dict[int, Pair] = {}
+    for ours, theirs in both:
+        for name, scores in ours.items():
+            mine, other = found.setdefault(len(scores), ({}, {}))
+            mine[name], other[name] = scores, theirs[name]
+    return list(found.values())
 
 
 def share_key(share: float) -> str:

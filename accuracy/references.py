@@ -65,9 +65,21 @@ def boxed(text: str) -> str | None:
     return found
 
 
+def text_references(samples: Sequence[Sample]) -> dict[int, str]:
+    """Sample index -> reference, of those that a text is compared with.
+
+    Where MLPerf mixes datasets, some samples count for another of its scores (`mlperf_scores`).
+    """
+    return {s.index: s.reference for s in samples if s.reference and s.grader in ("", "rouge")}
+
+
 def of_kind(samples: Sequence[Sample], wanted: Kind) -> dict[int, str]:
     """Sample index -> reference, of those that ask for it."""
-    given = ((s.index, s.reference) for s in samples if s.reference and s.reference.strip())
+    given = (
+        (index, reference)
+        for index, reference in text_references(samples).items()
+        if reference.strip()
+    )
     return {index: reference for index, reference in given if kind(reference) == wanted}
 
 

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accuracy.references import pairs
+from accuracy.references import pairs, text_references
 from accuracy.rouge_lcs import Positions
 from accuracy.rouge_sentences import sentences
 from harness.types import Metric, RunLog, Sample
@@ -42,7 +42,7 @@ def rouge(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Met
 
     An answer of no words scores 0 and counts (`references.pairs` says what an answer is).
     """
-    found = pairs(log, {s.index: s.reference for s in samples if s.reference}, ids)
+    found = pairs(log, text_references(samples), ids)
     if not found:
         return []
     texts, references = zip(*found, strict=True)
@@ -142,7 +142,7 @@ _prepared = lru_cache(maxsize=16)(
 
 
 def by_sentence(text: str) -> str:
-    """One sentence per line."""
+    """Put each sentence of a text on a line of its own."""
     return "\n".join(sentences(text))
 
 

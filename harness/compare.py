@@ -15,9 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness import registry, result, runlog
+from accuracy.datasets.subset import how_drawn
+from harness import compare_verdict, registry, result, runlog
 from harness.clock import utc_now
+from harness.compare_verdict import ENDED
 from harness.errors import BadInput
+from harness.evidence import NONE, Evidence, gather
 from harness.pieces import noted, reason
 from harness.session import Run, fetch
 from harness.settings import RunConfig, load_config
@@ -25,9 +28,7 @@ from harness.types import short_name
 
 SCHEMA = "touchstone.compare/1"
 DEFAULTS = {"scenario": "offline", "evaluate": True}
-TARGETS = {"99.9": 0.999, "99": 0.99}  # MLPerf's, of the reference's ROUGE
-_KINDS = ("rouge1", "rouge2", "rougeL")  # each must keep the target
-_ENDED = ("VALID", "INVALID")
+_KINDS = ("rouge1", "rouge2", "rougeL")
 Row = dict[str, Any]
 
 
@@ -60,13 +61,14 @@ def row(found: Mapping[str, Any], folder: Path) -> Row:
     """What a comparison shows of a result; None where it is not known."""
     facts, memory, scores = found["sut_facts"], found["memory"], found["accuracy"]
     through, latency = found["throughput"], found["latency"]
-    ended = found["status"] in _ENDED
+    ended = found["status"] in ENDED
     return {
         "model": short_name(str(found["model"])),
         "variant": found["variant"] or found["sut"],
         "status": found["status"] if ended else _failure(found["status"], found["status_reason"]),
         "reason": found["status_reason"],
         "run": str(folder.resolve()),
+        "tokenizer": facts.get("tokenizer_sha256"),
         "parameters": facts.get("parameters"),
         "trainable_parameters": facts.get("trainable_parameters"),
         "disk_bytes": facts.get("disk_bytes"),
@@ -105,7 +107,8 @@ def failed(config: RunConfig, reason: str) -> Row:
 
 _PEAKS = ("loading_peak_bytes", "serving_peak_bytes", "evaluation_peak_bytes")
 _FIGURES = (
-    *_PEAKS, "parameters", "trainable_parameters", "disk_bytes", "weights_bytes", "kv_cache_bytes",
+    *_PEAKS, "tokenizer",
+    "parameters", "trainable_parameters", "disk_bytes", "weights_bytes", "kv_cache_bytes",
     "peak_bytes", "eval_loss", "perplexity", "token_accuracy", "eval_samples_per_s", *_KINDS,
     "tokens_per_s", "samples_per_s", "ttft_p50_ms", "tpot_p50_ms", "joules_per_token",
 )  # fmt: skip
@@ -139,6 +142,7 @@ def _conditions(found: Mapping[str, Any]) -> dict[str, str]:
         "mode": found["mode"],
         "dataset": f"{found['dataset']} {(dataset.get('sha256') or '')[:8]}".strip(),
         "samples": run["num_samples"],
+        "samples drawn": how_drawn(dataset),
         "samples loaded": run["performance_samples"],
         **sized,
         "samples per query": run["samples_per_query"],
@@ -155,25 +159,35 @@ def _conditions(found: Mapping[str, Any]) -> dict[str, str]:
 # ---- the comparison
 
 
-def compare(rows: Sequence[Row]) -> dict[str, Any]:
+def compare(rows: Sequence[Row], evidence: Sequence[Evidence] = ()) -> dict[str, Any]:
     """One object with a verdict, whether the runs may be compared, and the rows with labels and
-    ratios.
+    ratios. `evidence` is that of each row; without any the figures stand alone.
     """
-    reference = rows[0]
+    names = labels([(row["model"], row["variant"]) for row in rows])
+    known = dict(zip(names, evidence, strict=False))
+    keeping = compare_verdict.keeping_of(names, known)
     labelled: list[Row] = [
-        {"label": label, **row, "speed_ratio": _ratio(row, reference, "tokens_per_s"),
-         "weights_ratio": _ratio(row, reference, "weights_bytes"),
-         "rouge_ratio": _rouge_ratio(row, reference)}
-        for label, row in zip(labels([(row["model"], row["variant"]) for row in rows]), rows,
-            strict=True)
-    ]  # fmt: skip
+        {"label": label, **row, **_ratios(row, rows[0])}
+        | compare_verdict.kept_facts(keeping[label], row is rows[0])
+        for label, row in zip(names, rows, strict=True)
+    ]
     differences = _differences([row for row in labelled if row["conditions"]])
     return {
         "schema": SCHEMA,
         "comparable": not differences,
         "differences": differences,
-        "verdict": _verdict(labelled),
+        "verdict": compare_verdict.judge(labelled, known, keeping),
         "rows": labelled,
+    }
+
+
+def _ratios(row: Row, reference: Row) -> dict[str, float | None]:
+    """By the figures alone; the answers, where they are known, tell more."""
+    return {
+        "speed_ratio": _ratio(row, reference, "tokens_per_s"),
+        "weights_ratio": _ratio(row, reference, "weights_bytes"),
+        "rouge_ratio": _rouge_ratio(row, reference),
+        "tokens_ratio": None,
     }
 
 
@@ -184,34 +198,6 @@ def exit_code(found: Mapping[str, Any]) -> int:
     return (
         0 if found["comparable"] and all(row["status"] == "VALID" for row in found["rows"]) else 1
     )
-
-
-def _verdict(rows: Sequence[Row]) -> dict[str, Any]:
-    ended = [row for row in rows if row["status"] in _ENDED]
-    by = "eval_loss" if any(row["eval_loss"] is not None for row in ended) else "rougeL"
-    kept = {
-        name: [r["label"] for r in ended if (r["rouge_ratio"] or 0) >= share]
-        for name, share in TARGETS.items()
-    }
-    judged = [row["label"] for row in ended if row["rouge_ratio"] is not None]
-    return {
-        "reference": rows[0]["label"],
-        "fastest": _extreme(ended, "tokens_per_s", max),
-        "smallest": _extreme(ended, "weights_bytes", min),
-        "best": _extreme(ended, by, min if by == "eval_loss" else max),
-        "best_by": by,
-        "rouge_kept": {
-            name: [label for label in labels if label != rows[0]["label"]]
-            for name, labels in kept.items()
-        },
-        "rouge_lost": [label for label in judged if label not in kept["99"]],
-        "failed": [row["label"] for row in rows if row["status"] not in _ENDED],
-    }
-
-
-def _extreme(rows: Sequence[Row], key: str, choose: Callable[..., Row]) -> str | None:
-    known = [row for row in rows if row[key] is not None]
-    return choose(known, key=lambda row: row[key])["label"] if known else None
 
 
 def _ratio(row: Row, reference: Row, key: str) -> float | None:
@@ -321,9 +307,18 @@ def run(
         place.rmdir()
         raise KeyboardInterrupt
     not_run = [config.variant for config in series.configs[len(rows) :]]
-    found = compare(rows) | {"interrupted": interrupted, "not_run": not_run, "folder": str(place)}
+    say("comparing the answers")
+    found = compare(rows, [_evidence(row) for row in rows]) | {
+        "interrupted": interrupted,
+        "not_run": not_run,
+        "folder": str(place),
+    }
     _keep(found, place)
     return found, place
+
+
+def _evidence(row: Row) -> Evidence:
+    return gather(Path(row["run"]), row["status"], row["reason"]) if row["run"] else NONE
 
 
 def _configs(given: Mapping[str, Any], variants: str) -> list[RunConfig]:

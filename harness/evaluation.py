@@ -15,6 +15,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
+from accuracy.ranking import Losses
 from harness.driver import Stop
 from harness.pieces import reason
 from harness.types import Sample
@@ -25,8 +28,8 @@ _AT_ONCE = 16  # answers per call, so that Ctrl-C is heard in between
 def evaluate(
     sut: Any, samples: Sequence[Sample], stop: Stop, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Sums over all samples with a reference (see `protocols.Evaluator`), or `problem`: why there
-    are none (`broke`: because something raised).
+    """Return sums over all samples with a reference and the rows of their answers (see
+    `protocols.Evaluator`), or `problem`: why there are none (`broke`: because something raised).
     """
     if not hasattr(sut, "evaluate"):
         return {"problem": "this SUT cannot score given answers"}
@@ -46,11 +49,20 @@ def evaluate(
             return {"problem": reason(fault), "broke": True}
         if part is None:
             return {"problem": "this SUT cannot score given answers"}
-        sums = {name: sums.get(name, 0) + value for name, value in part.items()}
+        sums = {name: sums[name] + value if sums else value for name, value in part.items()}
     say("")
     if not math.isfinite(sums["nll_nats"]):
         return {"problem": "the loss is not a number: an overflow in this precision?"}
     return sums
+
+
+def losses(sums: dict[str, Any]) -> Losses | None:
+    """Return the loss of each answer; None where nothing was scored, or where the SUT kept none."""
+    rows = sums.get("answers")
+    if not rows or not sums.get("tokens"):
+        return None
+    index, nll_nats, tokens = zip(*sorted(rows), strict=True)
+    return Losses(np.array(index), np.array(nll_nats, np.float64), np.array(tokens))
 
 
 def figures(sums: dict[str, Any]) -> dict[str, float]:

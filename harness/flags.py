@@ -87,7 +87,13 @@ FLAGS: dict[str, Any] = {
     "dataset": _flag(str, "Embedded name, a file, or FORMAT:FILE.", _MODEL),
     "prompt_column": _flag(str, "Column of the prompts in a file.", _MODEL),
     "reference_column": _flag(str, "Column of the reference answers.", _MODEL),
-    "num_samples": _flag(int, "Use the first N samples.", _MODEL, "--num-samples", "--num-prompts"),
+    "num_samples": _flag(
+        int,
+        "Use N samples, every kind with its share; else the first N.",
+        _MODEL,
+        "--num-samples",
+        "--num-prompts",
+    ),
     "max_new_tokens": _flag(int, "Longest answer, in tokens.", _MODEL),
     "max_concurrency": _flag(
         int, "Requests in a batch at most.", _MODEL, "--max-concurrency", "--concurrency"

@@ -15,14 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from accuracy import gate
 from accuracy.gate import PUBLISHED, Call, Progress
 from accuracy.readings import READINGS, Asked, Bench, Outputs, Row, share_key
 from harness import compare, registry, result, runlog
 from harness.clock import utc_now
 from harness.errors import BadInput, HarnessError, SetupFailed, unknown
+from harness.outputs import differing_terms, expected, has_texts, outputs_of
 from harness.pieces import noted
 from harness.pieces import reason as reason_of
 from harness.session import Run, fetch
@@ -50,81 +49,29 @@ def read(folder: Path) -> Outputs:
     if raw.settings.mode != "accuracy":
         words = "an accuracy run has one answer to every sample"
         raise BadInput(
-            f"reading {folder}", "it is a performance run", words, "Make one with --mode accuracy."
+            f"reading {folder}",
+            "it is a performance run",
+            words,
+            "Make one with --mode accuracy.",
         )
-    log, is_model = raw.log, registry.sut_entry(raw.config.sut).uses_dataset
-    if not log.texts and (len(log.token_ids) or (log.first_ns >= 0).any()):
-        raise BadInput(
-            f"reading {folder}", f"the {raw.config.sut} SUT gives no texts", "ROUGE needs texts"
-        )
-    if _expected(raw) < 2:
+    if not has_texts(raw):
+        found = f"the {raw.config.sut} SUT gives no texts"
+        raise BadInput(f"reading {folder}", found, "ROUGE needs texts")
+    if expected(raw) < 2:
         raise BadInput(
             f"reading {folder}",
             "it has one sample",
             "at least 2 are needed",
             "Raise --num-samples.",
         )
-    done = np.flatnonzero(log.completed)
-    done = done[np.unique(log.index[done], return_index=True)[1]]
-    samples = result.samples_of(raw)
     built = result.build(place, raw, ())
-    return Outputs(
-        label="",
-        model=short_name(raw.config.model if is_model else raw.config.sut),
-        variant=raw.config.variant if is_model else raw.config.sut,
-        run=str(folder),
-        problem=_problem(built, len(done), _expected(raw)),
-        terms=_terms(raw),
-        index=log.index[done].astype(np.int64),
-        ids=[log.token_ids[log.token_start[i] : log.token_start[i + 1]] for i in done.tolist()],
-        texts=[log.texts.get(i, "") for i in done.tolist()],
-        tokens=log.tokens[done],
-        rows=int(raw.facts.sut.get("max_batch") or raw.config.max_concurrency),
-        samples=None if samples is None else {sample.index: sample for sample in samples},
-        dataset=str(raw.saved["dataset"]["name"]),
-        notes=built.notes,
-    )
-
-
-def _expected(raw: result.Raw) -> int:
-    return min(raw.settings.accuracy_samples or raw.settings.num_samples, raw.settings.num_samples)
-
-
-def _problem(built: result.Result, done: int, expected: int) -> str:
-    """What is there of an incomplete run is not scored: the samples that are missing may be the
-    hard ones.
-    """
-    if done < expected:
-        return f"{done} of {expected} samples were answered ({built.status}: {built.status_reason})"
-    return "" if built.status == "VALID" else f"its run is {built.status}: {built.status_reason}"
-
-
-def _terms(raw: result.Raw) -> dict[str, str]:
-    run, config, dataset, facts = raw.settings, raw.config, raw.saved["dataset"], raw.facts.sut
-    digest = dataset.get("sha256")
-    known = {
-        "data": f"sha256 {digest[:12]}" if digest else dataset["name"],
-        "prompt column": config.prompt_column or "default",
-        "reference column": config.reference_column or "default",
-        "samples": _expected(raw),
-        "new tokens": run.max_new_tokens,
-        "truncate": config.truncate,
-        "seeds": ",".join(map(str, (run.seeds.qsl, run.seeds.sample_index, run.seeds.schedule))),
-        "tokenizer": facts.get("tokenizer_sha256"),
-        "end-of-sequence ids": facts.get("eos_ids"),
-        "chat template": facts.get("chat_template"),
-    }
-    return {name: str(value) for name, value in known.items() if value is not None}
+    outputs = outputs_of(raw, built.status, built.status_reason)
+    return replace(outputs, run=str(folder), notes=built.notes)
 
 
 def check_same(reference: Outputs, other: Outputs) -> None:
     """Raises BadInput naming each difference."""
-    differing = [
-        name
-        for name in reference.terms
-        if other.terms.get(name, reference.terms[name]) != reference.terms[name]
-    ]
-    if differing:
+    if differing := differing_terms(reference, other):
         found = "; ".join(
             f"{name} {other.terms[name]} in {other.run}, {reference.terms[name]} in the reference"
             for name in differing

@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from accuracy.datasets import TABLE, formats
-from accuracy.datasets.files import absolute, check_name
+from accuracy.datasets.files import absolute, check_count, check_name, labels_of
 from accuracy.datasets.readers import READERS, kind_of
 from accuracy.datasets.rows import Row
+from accuracy.datasets.subset import Drawn, in_shares
 from accuracy.rouge_sentences import sentences
 from harness.errors import BadInput, unknown
 
@@ -50,18 +52,10 @@ class Texts(NamedTuple):
 def read(wanted: Wanted) -> Texts:
     """Raises BadInput that names the line and the column."""
     path = _file(wanted.dataset)
-    found = list(_selected(READERS[kind_of(path)](path), path, wanted))
-    if not found:
+    there = _of_the_split(READERS[kind_of(path)](path), path, wanted.split)
+    first = next(there, None)
+    if first is None:
         raise BadInput(f"dataset {path.name}", "it has no rows", "at least one is needed")
-    if wanted.num_samples is not None and len(found) < wanted.num_samples:
-        what = f"it has {len(found)} texts"
-        raise BadInput(
-            f"dataset {path.name}",
-            what,
-            f"--num-samples {wanted.num_samples} asks for more",
-            "Lower it.",
-        )
-    first = found[0]
     text, category = (
         _column(first, wanted.text_column, _TEXT_COLUMNS),
         _category(first, wanted.category_column),
@@ -74,16 +68,21 @@ def read(wanted: Wanted) -> Texts:
             map(str, first.cells),
             todo,
         )
+    found, drawn = _drawn(chain([first], there), wanted, category)
+    check_count(path.name, len(found), wanted.num_samples, "texts")
     rows = [_row(row, i, text, category) for i, row in enumerate(found)]
     _name(rows, path)
     notes = _condition(rows, found, path, wanted.conditions)
-    source = {
+    source: dict[str, Any] = {
         "name": wanted.dataset,
         "file": path.name,
         "sha256": _sha256(path),
         "texts": len(rows),
     }
     source |= {"text_column": text, "category_column": category, "split": wanted.split}
+    if drawn:
+        source |= drawn.facts()
+        notes.append(f"texts: {drawn}")
     return Texts(rows, source, notes)
 
 
@@ -108,21 +107,36 @@ def _file(name: str) -> Path:
     return Path(rest if colon and prefix in formats.NAMES else absolute(name))
 
 
-def _selected(rows: Iterator[Row], path: Path, wanted: Wanted) -> Iterator[Row]:
-    """The first rows of the split, as many as are wanted."""
+def _of_the_split(rows: Iterator[Row], path: Path, split: str | None) -> Iterator[Row]:
+    """Yield the rows of the split, all of them without one."""
     seen, taken = set[str](), 0
     for row in rows:
-        if taken == wanted.num_samples:
-            return
-        if wanted.split is not None:
+        if split is not None:
             _must_have(row, "split", "Leave --split out.")
             seen.add(row.label("split"))
-            if row.label("split") != wanted.split:
+            if row.label("split") != split:
                 continue
         taken += 1
         yield row
     if seen and not taken:
-        raise unknown(f"dataset {path.name}: split", wanted.split or "", seen)
+        raise unknown(f"dataset {path.name}: split", split or "", seen)
+
+
+def _drawn(
+    rows: Iterable[Row], wanted: Wanted, category: str | None
+) -> tuple[Sequence[Row], Drawn | None]:
+    """Return as many of the rows as are wanted, every category with its share, and how."""
+    count = wanted.num_samples
+    known = TABLE[wanted.dataset].format.labels if wanted.dataset in TABLE else ()
+    columns = [name for name in dict.fromkeys((category, *known)) if name]
+    if count is not None and not columns:
+        return list(islice(rows, count)), Drawn(count)  # the rest is not read
+    there = list(rows)
+    if count is None or count >= len(there):
+        return there, None
+    labels = [labels_of(row, columns) for row in there]
+    chosen, drawn = in_shares(labels, count)
+    return [there[i] for i in chosen], drawn
 
 
 def _column(row: Row, named: str | None, usual: Sequence[str]) -> str | None:

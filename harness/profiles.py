@@ -140,13 +140,13 @@ TABLE: Rows = {
     **_benchmark("llama3.1-8b", _LLAMA_8B, "cnn-dailymail", 13368, 128, (2000, 100), (500, 30)),
     **_benchmark("llama3.1-8b-edge", _LLAMA_8B, "cnn-dailymail", 5000, 128, (2000, 100)),
     **_benchmark(
-        "llama3.1-405b", _LLAMA_405B, "longbench and others", 8313, 20000, (6000, 175), (4500, 80)
+        "llama3.1-405b", _LLAMA_405B, "llama3.1-405b", 8313, 20000, (6000, 175), (4500, 80)
     ),
-    **_benchmark("mixtral-8x7b", _MIXTRAL, "openorca, gsm8k and mbxp", 15000, 1024, (2000, 200)),
+    **_benchmark("mixtral-8x7b", _MIXTRAL, "mixtral-8x7b", 15000, 1024, (2000, 200)),
     **_benchmark(
         "deepseek-r1",
         ("deepseek-ai/DeepSeek-R1",),
-        "math500 and others",
+        "reasoning",
         4388,
         20000,
         (2000, 80),
@@ -155,7 +155,7 @@ TABLE: Rows = {
     **_benchmark(
         "gpt-oss-120b",
         ("openai/gpt-oss-120b",),
-        "aime, gpqa and others",
+        "reasoning",
         6396,
         10240,
         (3000, 80),

@@ -109,10 +109,11 @@ class Evaluator(Protocol):
     timed part.
     """
 
-    def evaluate(self, answers: Sequence[tuple[int, str]]) -> dict[str, float] | None:
+    def evaluate(self, answers: Sequence[tuple[int, str]]) -> dict[str, Any] | None:
         """Sums over `answers`, pairs of (index of a loaded sample, its answer): `nll_nats`,
         `correct`, `tokens` (of the answers alone), `samples`, `left_out` (answers that do not fit)
-        and the `seconds` it took. None: it cannot.
+        and the `seconds` it took. `answers`, which may be missing, are rows of index, nll_nats and
+        tokens, one per answer that was scored. None: it cannot.
         """
         ...
 

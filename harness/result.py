@@ -20,6 +20,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from accuracy import METRICS, RULES
+from accuracy.datasets.subset import how_drawn, subset_notes
 from harness import evaluation, mlcommons, registry, runlog, search
 from harness.division import Division, division
 from harness.energy import energy
@@ -229,7 +230,12 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         energy=make("energy", lambda: _energy(folder, log, counts["tokens"]), {}),
         driver=make("driver", lambda: _driver(log, facts), dict.fromkeys(_DRIVER)),
         verdicts=[asdict(v) for v in verdicts],
-        notes=_notes(config, facts) + environment_notes(raw.environment) + notes,
+        notes=[
+            *_notes(config, facts),
+            *environment_notes(raw.environment),
+            *subset_notes(raw.saved["dataset"]),
+            *notes,
+        ],
         settings={**raw.saved, "target_qps_origin": facts.target_qps_origin},
         environment=raw.environment,
         files=_files(folder),
@@ -535,7 +541,8 @@ def _scores(
     found = list[Metric]()
     for name in METRICS:
         found += pieces.make("score", name, partial(_score, name, log, samples, ids), [])
-    return {metric.name: metric.value for metric in found if metric.value is not None}, []
+    notes = [f"no {metric.name}: {metric.why}" for metric in found if metric.why]
+    return {metric.name: metric.value for metric in found if metric.value is not None}, notes
 
 
 def _score(name: str, log: RunLog, samples: Sequence[Sample], ids: Any) -> list[Metric]:
@@ -590,7 +597,9 @@ def samples_of(raw: Raw) -> Sequence[Sample] | None:
         )
     except BadInput:
         return None
-    return loaded.samples if loaded.source["sha256"] == saved["dataset"].get("sha256") else None
+    same = loaded.source["sha256"] == saved["dataset"].get("sha256")
+    same = same and how_drawn(loaded.source) == how_drawn(saved["dataset"])
+    return loaded.samples if same else None
 
 
 def _parse(folder: Path, saved: dict[str, Any]) -> tuple[RunSettings, RunConfig]:

@@ -43,6 +43,7 @@ class Sample:
     reference: str | None = None
     max_new_tokens: int = 64
     labels: tuple[tuple[str, str], ...] = ()  # e.g. (("kind", "why"), ("subject", "physics"))
+    grader: str = ""  # which of MLPerf's scores it counts for, where a dataset mixes several kinds
 
 
 @dataclass(slots=True)
@@ -288,6 +289,7 @@ class Metric:
     value: float | None  # None = undefined (never 0 for "unknown")
     unit: str
     n: int
+    why: str = ""  # there is no value, of a figure that was asked for
 
 
 @dataclass(frozen=True, slots=True)

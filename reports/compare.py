@@ -9,7 +9,7 @@ page of a run (`reports.html`).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -80,6 +80,9 @@ GROUPS: dict[str, tuple[Figure, ...]] = {
         Figure("eval_samples_per_s", "evaluation samples/s"),
         Figure("rougeL", "ROUGE-L", _hundredths, optional=True),
         Figure("rouge_ratio", "ROUGE kept, %", _percent, optional=True),
+        Figure("tokens_ratio", "length kept, %", _percent, optional=True),
+        Figure("keeps_99", "keeps 99 %", str, optional=True),
+        Figure("keeps_99.9", "keeps 99.9 %", str, optional=True),
     ),
     "Weight": (
         Figure("parameters", "parameters, M", _millions),
@@ -95,49 +98,128 @@ GROUPS: dict[str, tuple[Figure, ...]] = {
     ),
 }
 NOTE = (
-    "Evaluation: teacher-forced on the reference answers, loss in nats per answer token. ROUGE"
-    " kept: the least of ROUGE-1, -2, -L as a share of the reference's, on generated texts. Peak"
-    " memory: of the GPU, else of the model's process, libraries included, while loading and"
-    " serving; evaluating (scoring the reference answers) has a peak of its own. On disk: the files"
-    " that were read, before any quantisation."
+    "A tie is what the data cannot tell apart: where the 95 % interval of the difference (loss and"
+    " ROUGE-L: paired bootstrap over the answers; speed: over twentieths of the run's tokens)"
+    " reaches zero. The interval of the speed knows how it varies within one run; what differs from"
+    " run to run is not in it. Keeps: the gate's verdict (harness gate), PASS if all of ROUGE-1, -2"
+    " and -L on generated texts keep the share of the reference's and the answers are 90 to 110 %"
+    " as long, intervals included. ROUGE kept: the least of the three. Evaluation: teacher-forced"
+    " on the reference answers, loss in nats per answer token. Peak memory: of the GPU, else of the"
+    " model's process, libraries included, while loading and serving; evaluating (scoring the"
+    " reference answers) has a peak of its own. On disk: the files that were read, before any"
+    " quantisation."
 )
 
 
 def sentences(found: Comparison) -> list[str]:
     """The verdict in words, one line each."""
     verdict, rows = found["verdict"], {row["label"]: row for row in found["rows"]}
-    reference = verdict["reference"]
-
-    def told(
-        label: str | None, what: str, value: Callable[[Mapping[str, Any]], str], ratio: str = ""
-    ) -> str:
-        if label is None:
-            return ""
-        beside = (
-            f", {rows[label][ratio]:.2f}x of {reference}"
-            if ratio and label != reference and rows[label][ratio]
-            else ""
-        )
-        return f"{what}: {label}, {value(rows[label])}{beside}"
-
-    best = (
-        (lambda row: f"loss {row['eval_loss']:.4f}")
-        if verdict["best_by"] == "eval_loss"
-        else _rouge_text
-    )
-    extremes = [
-        told(
-            verdict["fastest"],
-            "fastest",
-            lambda row: f"{number(row['tokens_per_s'])} tokens/s",
-            "speed_ratio",
-        ),
-        told(
-            verdict["smallest"], "smallest", lambda row: size(row["weights_bytes"]), "weights_ratio"
-        ),
-        told(verdict["best"], "best", best),
+    told = [
+        _lead_sentence(verdict, rows, "fastest", _speed_text, "speed_ratio"),
+        _lead_sentence(verdict, rows, "smallest", _size_text, "weights_ratio"),
+        _lead_sentence(verdict, rows, "best", _TEXTS[verdict["best_by"]]),
+        _unranked_sentence(verdict),
+        *_keeping_sentences(found),
     ]
-    return list(filter(None, [*extremes, _rouge_sentence(verdict)]))
+    return list(filter(None, told))
+
+
+Told = Callable[[Mapping[str, Any]], str]
+
+
+def _lead_sentence(
+    verdict: Mapping[str, Any],
+    rows: Mapping[str, Mapping[str, Any]],
+    what: str,
+    text: Told,
+    ratio: str = "",
+) -> str:
+    lead = verdict["leads"].get(what)
+    if lead is None:
+        return ""
+    if lead["tied"]:
+        return f"{what}: a tie of {_tie(lead, rows, text, bool(ratio))}"
+    best, reference = lead["label"], verdict["reference"]
+    words = f"{what}: {best}, {text(rows[best])}"
+    if best != reference and reference in rows and ratio and rows[best][ratio]:
+        words += f", {rows[best][ratio]:.2f}x of {reference}"
+    if not lead["judged"]:
+        return f"{words}, by the figure alone"
+    return words + _ahead(lead, ratio)
+
+
+def _tie(
+    lead: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]], text: Told, is_ratio: bool
+) -> str:
+    """Everybody in it with figures, and how far they may lie apart."""
+    parts = [f"{lead['label']}, {text(rows[lead['label']])}"]
+    for label in lead["tied"]:
+        low, high = lead["others"][label]["low"], lead["others"][label]["high"]
+        between = f" ({_interval(low, high, is_ratio)})" if low != high else ""
+        parts.append(f"{label}, {text(rows[label])}{between}")
+    return f"{'; '.join(parts[:-1])}; and {parts[-1]}" if len(parts) > 2 else " and ".join(parts)
+
+
+def _ahead(lead: Mapping[str, Any], ratio: str) -> str:
+    """How far ahead of the next one it is for certain."""
+    known = {
+        label: other
+        for label, other in lead["others"].items()
+        if other["low"] is not None and other["low"] != other["high"]
+    }
+    if not known:
+        return ""
+    equality = 1.0 if ratio else 0.0
+    second = min(known, key=lambda label: abs(known[label]["value"] - equality))
+    low, high = known[second]["low"], known[second]["high"]
+    if ratio:
+        return f"; the next, {second}, has {low:.2f}x to {high:.2f}x of that"
+    less, more = sorted(map(abs, (low, high)))
+    return f"; the next, {second}, is {less:.4g} to {more:.4g} {'higher' if low > 0 else 'lower'}"
+
+
+def _interval(low: float, high: float, is_ratio: bool) -> str:
+    return f"{low:.2f} to {high:.2f}x" if is_ratio else f"{low:+.4f} to {high:+.4f}"
+
+
+def _speed_text(row: Mapping[str, Any]) -> str:
+    return f"{number(row['tokens_per_s'])} tokens/s"
+
+
+def _size_text(row: Mapping[str, Any]) -> str:
+    return size(row["weights_bytes"])
+
+
+_TEXTS: Mapping[str, Told] = {
+    "eval_loss": lambda row: f"loss {row['eval_loss']:.4f}",
+    "rougeL": lambda row: f"ROUGE-L {row['rougeL']:.2f}",
+}
+
+
+def _unranked_sentence(verdict: Mapping[str, Any]) -> str:
+    if not verdict["unranked"]:
+        return ""
+    return "losses are not ranked: the models have different tokenizers, and a loss is per token"
+
+
+def _keeping_sentences(found: Comparison) -> list[str]:
+    """Who keeps each share of the reference's ROUGE and length, and why somebody fails."""
+    verdict = found["verdict"]
+    rows = [row for row in found["rows"] if row["label"] != verdict["reference"]]
+    told = []
+    for share in verdict["rouge_kept"]:
+        words = [_keeping_text(row, share) for row in rows if row[f"keeps_{share}"]]
+        if words:
+            told.append(f"{share} % of {verdict['reference']} kept: {'; '.join(words)}")
+    if not told and any(row["rouge_ratio"] for row in rows):
+        why = next((row["not_judged"] for row in rows if row["not_judged"]), "")
+        told.append(f"whether the ROUGE of {verdict['reference']} is kept is not judged: {why}")
+    return told
+
+
+def _keeping_text(row: Mapping[str, Any], share: str) -> str:
+    word = row[f"keeps_{share}"]
+    return f"{row['label']} {word}" + (f", {row['keeps_reasons'][share]}" if word == "FAIL" else "")
 
 
 def missing(found: Comparison) -> list[str]:
@@ -278,15 +360,3 @@ def _subject(found: Comparison) -> str:
     )
     load = [conditions[key] for key in ("scenario", "dataset") if conditions.get(key)]
     return " · ".join([", ".join(models), *load, f"{len(rows)} variant{'s' * (len(rows) != 1)}"])
-
-
-def _rouge_text(row: Mapping[str, Any]) -> str:
-    return f"ROUGE-L {row['rougeL']:.2f}"
-
-
-def _rouge_sentence(verdict: Mapping[str, Any]) -> str:
-    kept, lost = verdict["rouge_kept"], verdict["rouge_lost"]
-    narrow: Sequence[str] = [label for label in kept["99"] if label not in kept["99.9"]]
-    parts = {"99.9 % by": kept["99.9"], "99 % by": narrow, "less by": lost}
-    words = "; ".join(f"{share} {', '.join(labels)}" for share, labels in parts.items() if labels)
-    return f"ROUGE of {verdict['reference']} kept: {words}" if words else ""

@@ -98,9 +98,9 @@ class Child:
     def _call_decode(self, outputs: list[list[int]]) -> list[str] | None:
         return self._loaded().decode(outputs)
 
-    def _call_evaluate(self, answers: list[tuple[int, str]]) -> dict[str, float] | None:
+    def _call_evaluate(self, answers: list[tuple[int, str]]) -> dict[str, Any] | None:
         evaluate = getattr(self._loaded(), "evaluate", None)
-        sums: dict[str, float] | None = evaluate(answers) if evaluate is not None else None
+        sums: dict[str, Any] | None = evaluate(answers) if evaluate is not None else None
         return sums
 
     def _loaded(self) -> SUT:

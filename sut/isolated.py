@@ -113,9 +113,9 @@ class Isolated:
         texts: list[str] | None = self._call("decode", timeout_s=_ANSWER_TIMEOUT_S, outputs=ids)
         return texts
 
-    def evaluate(self, answers: Sequence[tuple[int, str]]) -> dict[str, float] | None:
+    def evaluate(self, answers: Sequence[tuple[int, str]]) -> dict[str, Any] | None:
         """None if the SUT in there has no such method."""
-        sums: dict[str, float] | None = self._call(
+        sums: dict[str, Any] | None = self._call(
             "evaluate", timeout_s=_SCORING_TIMEOUT_S, answers=list(answers)
         )
         return sums

@@ -182,27 +182,38 @@ class LocalModel:
         texts: list[str] = self._tokenizer.batch_decode(outputs, skip_special_tokens=True)
         return texts
 
-    def evaluate(self, answers: Sequence[tuple[int, str]]) -> dict[str, float]:
+    def evaluate(self, answers: Sequence[tuple[int, str]]) -> dict[str, Any]:
         """See `harness.protocols.Evaluator`. An answer that reaches beyond the context is left
         out.
         """
-        from sut.scoring import Pair, answer_ids, score, turn_end_ids
+        from sut.scoring import Pair, answer_ids, score_pairs, turn_end_ids
 
         self._phases.begin("evaluation")
         end_ids = turn_end_ids(self._tokenizer, self._eos_ids)
-        pairs = [
-            Pair(self._prompts[index], answer_ids(self._tokenizer, text, end_ids))
+        pairs = {
+            index: Pair(self._prompts[index], answer_ids(self._tokenizer, text, end_ids))
             for index, text in answers
-        ]
-        fitting = [pair for pair in pairs if pair.answer_ids and pair.length <= self._context]
+        }
+        fitting = {
+            index: pair
+            for index, pair in pairs.items()
+            if pair.answer_ids and pair.length <= self._context
+        }
         start_ns = self._clock.now_ns()
         with faults.running("the evaluation"):
-            sums = score(self._model, fitting)
+            found = score_pairs(self._model, list(fitting.values()))
         seconds = (self._clock.now_ns() - start_ns) / 1e9
-        return sums._asdict() | {
+        return {
+            "nll_nats": sum(score.nll_nats for score in found),
+            "correct": sum(score.correct for score in found),
+            "tokens": sum(score.tokens for score in found),
             "samples": len(fitting),
             "left_out": len(pairs) - len(fitting),
             "seconds": seconds,
+            "answers": [
+                [index, score.nll_nats, score.tokens]
+                for index, score in zip(fitting, found, strict=True)
+            ],
         }
 
     # ---- loading

@@ -414,25 +414,23 @@ class Pair(NamedTuple):
 
 
 class Score(NamedTuple):
-    """Sums over all answer tokens: negative log likelihood in nats, and how many the model would
-    have chosen itself.
+    """Sums over the tokens of an answer: negative log likelihood in nats, how many the model would
+    have chosen itself, and how many there are.
     """
 
-    nll_nats: float
-    correct: int
-    tokens: int
+    nll_nats: float = 0.0
+    correct: int = 0
+    tokens: int = 0
 
 
-def score(model: Any, pairs: Sequence[Pair], batch_tokens: int | None = None) -> Score:
-    """No prompt may be empty."""
+def score_pairs(model: Any, pairs: Sequence[Pair], batch_tokens: int | None = None) -> list[Score]:
+    """Return one score per pair, in their order. No prompt may be empty."""
     texts = [Text([*pair.prompt_ids, *pair.answer_ids], len(pair.prompt_ids)) for pair in pairs]
-    found = [
-        scores for _, scores in token_scores(model, texts, Settings(batch_tokens=batch_tokens))
-    ]
-    nll_nats = sum(float(scores.nll_nats.sum(dtype=np.float64)) for scores in found)
-    return Score(
-        nll_nats, sum(int(s.correct.sum()) for s in found), sum(len(s.correct) for s in found)
-    )
+    found = [Score()] * len(pairs)
+    for i, of in token_scores(model, texts, Settings(batch_tokens=batch_tokens)):
+        nll_nats = float(of.nll_nats.sum(dtype=np.float64))
+        found[i] = Score(nll_nats, int(of.correct.sum()), len(of.correct))
+    return found
 
 
 def answer_ids(tokenizer: Any, answer: str, end_ids: Sequence[int]) -> list[int]:

@@ -29,7 +29,8 @@ def row(variant="fp32", **changes):
     """A row as `compare.row` makes it."""
     known = {
         "model": "m", "variant": variant, "status": "VALID", "reason": "every condition holds",
-        "run": f"/runs/{variant}", "parameters": 134_515_008, "trainable_parameters": 0,
+        "run": f"/runs/{variant}", "tokenizer": "t",
+        "parameters": 134_515_008, "trainable_parameters": 0,
         "disk_bytes": 513 * MIB, "weights_bytes": 512 * MIB, "kv_cache_bytes": 100 * MIB,
         "peak_bytes": 1200 * MIB, "eval_loss": 3.0, "perplexity": 20.0, "token_accuracy": 0.37,
         "eval_samples_per_s": 5.0, "rouge1": 40.0, "rouge2": 20.0, "rougeL": 30.0,
@@ -85,19 +86,6 @@ def test_without_an_evaluation_the_best_is_the_one_with_the_highest_rouge():
     assert (verdict["best"], verdict["best_by"]) == ("bf16", "rougeL")
 
 
-def test_every_kind_of_rouge_must_keep_the_share():
-    rows = [
-        row(),
-        row("bf16", rouge1=39.97),
-        row("int8", rouge2=19.85),
-        row("nf4", rougeL=29.0),
-        row("x", rouge1=None),
-    ]
-    verdict = compared(*rows)["verdict"]
-    assert verdict["rouge_kept"] == {"99.9": ["bf16"], "99": ["bf16", "int8"]}
-    assert verdict["rouge_lost"] == ["nf4"]
-
-
 @pytest.mark.parametrize("name", ["scenario", "dataset", "samples"])
 def test_runs_of_another_kind_are_not_comparable_and_it_says_why(name):
     found = compared(row(), row("bf16"), row("int8", conditions=CONDITIONS | {name: "other"}))
@@ -120,7 +108,7 @@ def test_a_variant_that_failed_leaves_the_others_figures_alone():
 
 
 def test_a_reference_that_failed_leaves_no_ratios():
-    found = compared(oom("fp32"), row("bf16"))
+    found = compared(oom("fp32"), row("bf16"), row("nf4", tokens_per_s=50.0))
     assert found["rows"][1]["speed_ratio"] is None
     assert found["verdict"]["fastest"] == "bf16"
     assert "1.0" not in page.sentences(found)[0]
@@ -350,6 +338,16 @@ def made(flags, variants):
     found, place = compare.run(compare.series([], flags, variants), lambda text: None, heard.append)
     assert [row["variant"] for row in heard] == [row["variant"] for row in found["rows"]]
     return found, place
+
+
+def test_two_runs_of_the_same_variant_are_a_tie(flags):
+    """Two questions, sixteen tokens: nothing here can be told from chance."""
+    found, _ = made(flags, "fp32,fp32")
+    assert [found["verdict"][name] for name in ("fastest", "smallest", "best")] == [None] * 3
+    assert found["verdict"]["leads"]["best"]["others"]["fp32 #2"]["low"] is None or (
+        found["rows"][0]["eval_loss"] == found["rows"][1]["eval_loss"]
+    )
+    assert found["rows"][1]["keeps_99"] == "PASS"
 
 
 def test_each_variant_is_run_offline_and_evaluated(flags):

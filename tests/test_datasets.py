@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from accuracy.datasets.files import absolute, check_name, load_dataset
+from accuracy.datasets.readers import READERS
 from harness.errors import BadInput
 
 cells = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20).filter(
@@ -110,12 +112,6 @@ def test_an_article_comes_with_the_wish_to_summarise_it(request):
     assert first.reference == row["summary"]
 
 
-def test_num_samples_takes_the_first_rows():
-    few = load("qa", num_samples=3)
-    assert few.samples == load("qa").samples[:3]
-    assert few.source["rows"] == 3
-
-
 def test_max_new_tokens_goes_to_every_sample():
     assert {s.max_new_tokens for s in load_dataset("qa", max_new_tokens=77).samples} == {77}
 
@@ -206,18 +202,10 @@ def test_a_story_keeps_its_paragraphs(write):
     ]
 
 
-def test_parquet_lists_and_numbers_can_be_labels_and_prompts_cannot(tmp_path):
-    pq.write_table(
-        pa.table({"prompt": ["a", "b"], "level": [1, 2], "list": [["x"], []]}),
-        tmp_path / "a.parquet",
-    )
-    path = str(tmp_path / "a.parquet")
-    assert [s.labels for s in load(path, labels=["level"]).samples] == [
-        (("level", "1"),),
-        (("level", "2"),),
-    ]
+def test_parquet_lists_are_no_prompts(tmp_path):
+    pq.write_table(pa.table({"prompt": ["a"], "list": [["x"]]}), tmp_path / "a.parquet")
     assert "row 1, column 'list': a value of type list; expected text" in complaint(
-        path, prompt_column="list"
+        str(tmp_path / "a.parquet"), prompt_column="list"
     )
 
 
@@ -233,46 +221,6 @@ def test_a_reference_is_optional(write, row):
 
 def test_a_file_of_the_user_has_no_known_licence(write):
     assert load(write("a.jsonl", '{"prompt": "x"}')).source["licence"] == "unknown"
-
-
-# ---- some of the rows
-
-
-SPLITS = """{"prompt": "a", "split": "train", "n": 1}
-{"prompt": "b", "split": "test", "n": 1}
-{"prompt": "c", "split": "test", "n": 2}"""
-
-
-def test_rows_can_be_selected_by_what_stands_in_a_column(write):
-    path = write("a.jsonl", SPLITS)
-    loaded = load(path, where={"split": "test"})
-    assert [(s.index, s.prompt) for s in loaded.samples] == [(0, "b"), (1, "c")]
-    assert loaded.source["where"] == {"split": "test"}
-    assert [s.prompt for s in load(path, where={"split": "test", "n": "2"}).samples] == ["c"]
-    assert [s.prompt for s in load(path, where={"split": "test"}, num_samples=1).samples] == ["b"]
-    assert "it has 2 samples; --num-samples 3" in complaint(
-        path, where={"split": "test"}, num_samples=3
-    )
-
-
-def test_a_selection_without_rows_says_what_there_is(write):
-    path = write("a.jsonl", SPLITS)
-    assert complaint(path, where={"split": "tests"}) == (
-        "dataset a.jsonl: split: 'tests' is not known; known: test, train. Did you mean 'test'?"
-    )
-    assert "no row has split = train and n = 2" in complaint(
-        path, where={"split": "train", "n": "2"}
-    )
-    assert "line 1: column: 'splits' is not known; known: n, prompt, split." in complaint(
-        path, where={"splits": "test"}
-    )
-
-
-def test_any_column_can_be_a_label(write):
-    path = write("a.jsonl", SPLITS)
-    assert load(path, labels=["n", "split"]).samples[1].labels == (("n", "1"), ("split", "test"))
-    assert "column: 'm' is not known" in complaint(path, labels=["m"])
-    assert load("qa", num_samples=1, labels=[]).samples[0].labels == ()
 
 
 # ---- bad names
@@ -449,13 +397,9 @@ def test_a_text_file_that_is_not_utf_8_is_named_by_its_byte(write, rows, mark):
     )
 
 
-@pytest.mark.parametrize(("story", "line"), [("One.", 1), ("Two.", 5), ("Three.", 7)])
-def test_a_story_is_known_by_the_line_it_starts_in(write, story, line):
+def test_a_story_is_known_by_the_line_it_starts_in(write):
     path = write("a.txt", "One.\n\n<|endoftext|>\n\nTwo.\n<|endoftext|>\nThree.")
-    found = complaint(path, where={"text": story}, prompt_column="title")
-    assert found.startswith(
-        f"dataset a.txt, line {line}: column: 'title' is not known; known: text."
-    )
+    assert [row.where for row in READERS[".txt"](Path(path))] == ["line 1", "line 5", "line 7"]
 
 
 def test_parquet_columns_of_one_name_are_refused(tmp_path):

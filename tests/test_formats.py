@@ -198,14 +198,12 @@ def test_mmlu_s_own_files_have_no_header(tmp_path):
     )
     (tmp_path / "high_school_chemistry_test.csv").write_text(text.getvalue())
     for prefix in ("", "mmlu:"):
-        loaded = load(
-            f"{prefix}{tmp_path}/high_school_chemistry_test.csv", labels=["subject", "split"]
-        )
+        loaded = load(f"{prefix}{tmp_path}/high_school_chemistry_test.csv")
         assert [(s.prompt, s.reference) for s in loaded.samples] == [
             (MMLU_PROMPT, "B"),
             ("One, two?\nA. 1\nB. 2\nC. 3\nD. 4\nAnswer:", "D"),
         ]
-        assert loaded.samples[0].labels == (("subject", "high_school_chemistry"), ("split", "test"))
+        assert loaded.samples[0].labels == (("subject", "high_school_chemistry"),)
 
 
 def test_mmlu_with_a_header_is_read_too(tmp_path):

@@ -22,10 +22,11 @@ def test_counts_of_a_sut_without_ids_are_taken_from_its_report():
 
 
 def test_gen_len_counts_characters_as_mlperf_does():
+    """Sentences stand on lines of their own first: two spaces between them count as one."""
     log = hand_log([Row(), Row(), Row(finish="error")])
-    log.texts = {0: " Two words.\n", 1: "ü", 2: "not counted"}
+    log.texts = {0: " One.  Two.\n", 1: "ü", 2: "not counted"}
     (found,) = gen_len(log, [], np.flatnonzero(log.completed))
-    assert (found.name, found.value, found.unit, found.n) == ("gen_len", 11.0, "characters", 2)
+    assert (found.name, found.value, found.unit, found.n) == ("gen_len", 10.0, "characters", 2)
     assert gen_len(hand_log([Row()]), [], np.array([0])) == []
 
 

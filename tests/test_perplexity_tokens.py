@@ -15,7 +15,6 @@ from accuracy.perplexity_tokens import (
     by_position,
     by_sentence,
     hardest,
-    hardest_ids,
     largest_gains,
 )
 from harness.errors import BadInput
@@ -113,12 +112,6 @@ def test_a_hard_token_says_where_it_stands():
     assert token == ("x", 1, 6, 2, 9, 7.0, False)
 
 
-def test_the_hardest_of_the_vocabulary_come_often_enough():
-    found = [scored([9.0, 1.0, 3.0], ids=[1, 2, 3]), scored([2.0, 5.0], ids=[2, 3])]
-    assert hardest_ids(found, 5, at_least=2) == [(3, 2, 4.0), (2, 2, 1.5)]
-    assert hardest_ids([], 5) == []
-
-
 def test_where_the_better_model_gains_most():
     small, big = texts([[5.0, 1.0], [4.0]]), texts([[1.0, 2.0], [1.0]])
     found = largest_gains(small, big, 5)
@@ -138,7 +131,6 @@ def test_a_hundred_thousand_tokens_take_well_under_a_second(num_texts):
     other, documents = better(found), {text.text_id: "Ab. " * len(text) for text in found}
     figures = [
         by_position, lambda t: by_kind(t, documents), lambda t: by_sentence(t, documents),
-        lambda t: hardest(t, 50), lambda t: hardest_ids(t, 50),
-        lambda t: largest_gains(t, other, 50),
+        lambda t: hardest(t, 50), lambda t: largest_gains(t, other, 50),
     ]  # fmt: skip
     assert slowest_s(figures, found) < 1

@@ -9,12 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from nltk.tokenize.punkt import _ORTHO_MID_LC, PunktParameters, PunktSentenceTokenizer
 from rouge_score.rouge_scorer import RougeScorer
 
 import accuracy.rouge
 from accuracy.rouge import KINDS, Prepared, by_sentence, overlaps, rouge, score, scores
-from accuracy.rouge_sentences import ABBREVIATIONS, COMMON, sentences
 from harness.types import Sample
 from tests.bench.rouge import drawn
 from tests.scenario_helpers import Row, hand_log
@@ -150,74 +148,6 @@ def test_words_of_a_sentence_count_where_the_package_s_way_back_takes_them():
 
 def test_words_are_stemmed():
     assert score("cats running", "cat runs")[0] == 1.0
-
-
-@pytest.mark.parametrize(
-    ("text", "lines"),
-    [
-        ("One. Two! Three? Four", ["One.", "Two!", "Three?", "Four"]),
-        (
-            "It costs 2.50 euros. Then Dr. Brown goes on.",
-            ["It costs 2.50 euros.", "Then Dr. Brown goes on."],
-        ),
-        (
-            'He left. "Why?" (Nobody knows.) 42 did.',
-            ["He left.", '"Why?"', "(Nobody knows.)", "42 did."],
-        ),
-        ("At 5 p.m. he left. At 5 p.m. He left.", ["At 5 p.m. he left.", "At 5 p.m.", "He left."]),
-        (
-            "B. Smith has plan B. The end... is near.",
-            ["B. Smith has plan B.", "The end... is near."],
-        ),
-        (
-            "By rule 3. of the 17. It ends. it does.",
-            ["By rule 3. of the 17.", "It ends.", "it does."],
-        ),
-        (
-            "A list, e.g. of nuts, etc. is it.",
-            ["A list, e.g.", "of nuts, etc.", "is it."],
-        ),  # Punkt's model lacks them
-        ("\u201cNo.\u201d Said Bo's. And I.", ["\u201cNo.\u201d", "Said Bo's.", "And I."]),
-        ("First.\n\nSecond\nthird.", ["First.", "Second", "third."]),
-        ("  no end  ", ["no end"]),
-        ("", [""]),
-    ],
-)
-def test_sentences_stand_on_lines_of_their_own(text, lines):
-    assert by_sentence(text).split("\n") == lines
-
-
-def punkt():
-    """nltk's own, with our lists in the place of its model."""
-    known = PunktParameters()
-    known.abbrev_types, known.sent_starters = set(ABBREVIATIONS), set(COMMON)
-    known.ortho_context.update(dict.fromkeys(COMMON, _ORTHO_MID_LC))
-    return PunktSentenceTokenizer(known)
-
-
-RUNS = """
-    dog dog. The the Smith "Why?" (Nobody knows.) Wait... no! 5 3. 17. -2.5. 2.50 I. J. C. he.
-    He U.S. p.m. Dr. Mr. Inc., non-Inc. e.g. etc.) AT&T. -- [1] it.[1] \u2018no.\u2019
-    \u201cOh.\u201d it\u2019s. Bo's. 's. d'Inc. Yahoo!'s What?! one; **B.** 1) http://a.b/c.
-    3-c. x--c. "The "3. (c. Über élan. é. .. ... "end?" '90s. 'tis
-"""
-runs = st.sampled_from(RUNS.split())
-
-
-@hypothesis_settings(deadline=None, max_examples=1000)
-@given(
-    st.lists(st.tuples(runs, st.sampled_from([" ", "\n", "  "])).map("".join), max_size=8).map(
-        "".join
-    )
-)
-def test_sentences_end_where_punkt_ends_them_if_it_knows_the_same_words(text):
-    assert sentences(text) == [sentence.strip() for sentence in punkt().tokenize(text.strip())]
-
-
-@pytest.mark.timeout(30)
-@pytest.mark.parametrize("run", [".", "?", "c. ", "a?", "'", "(", ". ", "a\n"])
-def test_a_model_that_repeats_itself_takes_no_longer_per_character(run):
-    assert "".join("".join(sentences(run * 100_000)).split()) == run.strip() * 100_000
 
 
 def test_many_pairs_are_scored_row_by_row_and_the_progress_told():

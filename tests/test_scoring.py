@@ -25,7 +25,7 @@ from sut.scoring import (
     Settings,
     Text,
     batches,
-    score,
+    score_pairs,
     token_scores,
     turn_end_ids,
     walk,
@@ -75,10 +75,10 @@ def directly(model, pairs):
 @pytest.mark.parametrize("budget", [1, 40, 100_000])
 def test_sums_equal_a_direct_float64_computation_at_every_batch_size(model, budget):
     pairs = made_pairs()
-    total, right, count = directly(model, pairs)
-    found = score(model, pairs, budget)
-    assert found.nll_nats == pytest.approx(total, rel=1e-5)
-    assert (found.correct, found.tokens) == (right, count)
+    for pair, found in zip(pairs, score_pairs(model, pairs, budget), strict=True):
+        total, right, count = directly(model, [pair])
+        assert found.nll_nats == pytest.approx(total, rel=1e-5)
+        assert (found.correct, found.tokens) == (right, count)
 
 
 def test_some_answer_tokens_are_right_where_the_model_wrote_the_answer(model):
@@ -91,11 +91,12 @@ def test_some_answer_tokens_are_right_where_the_model_wrote_the_answer(model):
         pad_token_id=0,
     )
     answer = greedy[0, 3:].tolist()
-    assert score(model, [Pair([5, 6, 7], answer)])[1:] == (len(answer), len(answer))
+    (found,) = score_pairs(model, [Pair([5, 6, 7], answer)])
+    assert found[1:] == (len(answer), len(answer))
 
 
 def test_the_output_layer_sees_the_answers_positions_and_no_others(model):
-    seen = rows_of_the_output_layer(model, lambda: score(model, made_pairs(), 100_000))
+    seen = rows_of_the_output_layer(model, lambda: score_pairs(model, made_pairs(), 100_000))
     scored = sum(1 + i % 9 for i in range(13))
     assert seen[-1] == scored
     assert seen[:-1] == [1, 1, 1], "a trial before, and one row of the model's own forward pass"
@@ -124,7 +125,7 @@ def test_no_batch_of_several_exceeds_the_budget_and_nobody_is_lost():
 
 
 def test_an_answer_without_tokens_counts_for_nothing(model):
-    assert score(model, [Pair([5, 6], [])]) == (0.0, 0, 0)
+    assert score_pairs(model, [Pair([5, 6], [])]) == [(0.0, 0, 0)]
 
 
 @pytest.mark.parametrize(
@@ -429,6 +430,8 @@ def test_a_local_model_scores_the_answers_after_the_prompts_of_the_run(tiny_llam
         0,
     )
     assert found["seconds"] > 0
+    assert [(index, tokens) for index, _, tokens in found["answers"]] == [(0, 4), (2, 2)]
+    assert sum(nll for _, nll, _ in found["answers"]) == found["nll_nats"]
 
 
 def test_an_answer_beyond_the_context_is_left_out_and_counted(tiny_llama):
@@ -449,8 +452,10 @@ def test_the_figures_cross_the_process_border(tiny_llama, tmp_path):
     sut.close()
     clock.close()
     here = loaded(tiny_llama, RealClock()).evaluate([(0, "the sky is blue"), (2, "y z")])
-    assert found["nll_nats"] == pytest.approx(here["nll_nats"], rel=1e-6)
-    assert found | {"seconds": 0, "nll_nats": 0} == here | {"seconds": 0, "nll_nats": 0}
+    assert found.pop("seconds") > 0 < here.pop("seconds")
+    for row, mine in zip(found.pop("answers"), here.pop("answers"), strict=True):
+        assert row == pytest.approx(mine, rel=1e-6)
+    assert found == pytest.approx(here, rel=1e-6)
 
 
 def test_a_sut_that_cannot_score_says_none_across_the_border(tmp_path):

@@ -68,7 +68,7 @@ def test_a_mixed_token_is_what_its_first_letter_or_digit_is():
         ("The cat saw Tom and Anna.", ["Tom", "Anna"]),
         ("Tom saw it. Anna did not! Bo?", []),
         ("So I asked if I'm late, and I’d say I am.", []),
-        ("He met Mr. Smith at 5 p.m. Then he left.", ["Mr", "Smith"]),
+        ("He met Mr. Smith at 5 p.m. He left alone.", ["Mr", "Smith"]),
         ('She said, "The dog is Rex," and "Who" cried Tim.', ["Rex", "Tim"]),
         ('"Stay," said Bo. "Never!" cried Mia.', ["Bo", "Mia"]),
         ("Title\nFirst line of Rome\n- Item of Paris\n* Another", ["Rome", "Paris"]),

@@ -5,16 +5,18 @@ file, line and column.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from importlib.resources import files
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from accuracy.datasets import TABLE, formats
 from accuracy.datasets.formats import Format
 from accuracy.datasets.readers import READERS, kind_of
 from accuracy.datasets.rows import Row
+from accuracy.datasets.subset import Drawn, in_shares
 from harness.errors import BadInput, unknown
 from harness.types import Sample
 
@@ -35,53 +37,78 @@ def load_dataset(
     num_samples: int | None = None,
     prompt_column: str | None = None,
     reference_column: str | None = None,
-    where: Mapping[str, str] | None = None,
-    labels: Sequence[str] | None = None,
 ) -> Loaded:
-    """An embedded dataset by name, or a file: PATH or FORMAT:PATH; the first `num_samples` of its
-    rows. Raises BadInput.
+    """Read an embedded dataset by name, or a file: PATH or FORMAT:PATH. Raises BadInput.
 
-    `where` keeps the rows whose columns have these values; `labels` names the columns to group by.
     A file that is given by its path alone is told by its columns, unless its columns are given.
+    `num_samples` of its rows are chosen as `accuracy.datasets.subset` says.
     """
     path, named = _find(name)
-    columns_given = prompt_column is not None or reference_column is not None
-    format: Format | None = None
-    samples: list[Sample] = []
-    for row in _selected(READERS[kind_of(path)](path), where or {}, path):
-        if num_samples is not None and len(samples) == num_samples:
-            break
-        if format is None:
-            format = formats.TABLE if columns_given and not named else formats.fitting(row, named)
-        samples.append(
-            Sample(
-                index=len(samples),
-                prompt=row.text(prompt_column) if prompt_column else format.prompt(row),
-                prompt_ids=row.ids(format.ids) if format.ids and not prompt_column else None,
-                reference=row.text(reference_column) if reference_column else format.reference(row),
-                max_new_tokens=max_new_tokens,
-                labels=_labels(row, format.labels, labels),
-            )
-        )
-    if format is None:
+    rows = iter(READERS[kind_of(path)](path))
+    first = next(rows, None)
+    if first is None:
         raise BadInput(f"dataset {path.name}", "it has no rows", "at least one is needed")
-    if num_samples is not None and len(samples) < num_samples:
-        raise BadInput(
-            f"dataset {name}",
-            f"it has {len(samples)} samples",
-            f"--num-samples {num_samples} asks for more",
-            "Lower it.",
-        )
+    columns_given = prompt_column is not None or reference_column is not None
+    format = formats.TABLE if columns_given and not named else formats.fitting(first, named)
+    columns = Columns(prompt_column, reference_column, max_new_tokens)
+    samples, drawn = _samples(chain([first], rows), format, columns, num_samples)
+    check_count(name, len(samples), num_samples)
     source: dict[str, Any] = {
         "name": name,
         "file": path.name,
         "format": format.name,
         "sha256": _sha256(path),
+        "licence": _licence(format, bool(named)),
+        "rows": len(samples),
     }
-    source |= {"licence": _licence(format, bool(named)), "rows": len(samples)}
-    if where:
-        source["where"] = dict(where)
-    return Loaded(samples, source)
+    return Loaded(samples, source | (drawn.facts() if drawn else {}))
+
+
+class Columns(NamedTuple):
+    """The columns that the user names, and the limit that every sample gets."""
+
+    prompt: str | None
+    reference: str | None
+    max_new_tokens: int
+
+
+def _samples(
+    rows: Iterable[Row], format: Format, columns: Columns, count: int | None
+) -> tuple[list[Sample], Drawn | None]:
+    """Return the samples of all rows, or `count` of them and how these were chosen."""
+    by_share = count is not None and format.has_kinds
+    wanted = None if by_share else count
+    samples = [_sample(i, row, format, columns) for i, row in enumerate(islice(rows, wanted))]
+    if count is None or count > len(samples) or (by_share and count == len(samples)):
+        return samples, None
+    if not by_share:
+        return samples, Drawn(count)
+    chosen, drawn = in_shares([sample.labels for sample in samples], count)
+    return [replace(samples[row], index=i) for i, row in enumerate(chosen)], drawn
+
+
+def _sample(index: int, row: Row, format: Format, columns: Columns) -> Sample:
+    prompt, reference = columns.prompt, columns.reference
+    return Sample(
+        index=index,
+        prompt=row.text(prompt) if prompt else format.prompt(row),
+        prompt_ids=row.ids(format.ids) if format.ids and not prompt else None,
+        reference=row.text(reference) if reference else format.reference(row),
+        max_new_tokens=columns.max_new_tokens,
+        labels=labels_of(row, format.labels),
+        grader="" if reference else format.grader(row),
+    )
+
+
+def check_count(name: str, there: int, num_samples: int | None, what: str = "samples") -> None:
+    """Refuse to take more samples than there are."""
+    if num_samples is not None and there < num_samples:
+        raise BadInput(
+            f"dataset {name}",
+            f"it has {there} {what}",
+            f"--num-samples {num_samples} asks for more",
+            "Lower it.",
+        )
 
 
 def check_name(name: str) -> None:
@@ -155,37 +182,9 @@ def _check_file(name: str, path: Path) -> None:
         raise BadInput(f"dataset {name}", "the file is empty", "at least one row is needed")
 
 
-def _selected(rows: Iterable[Row], where: Mapping[str, str], path: Path) -> Iterator[Row]:
-    """The rows with these values. If there is none, the complaint names the values that there
-    are.
-    """
-    seen: dict[str, set[str]] = {name: set() for name in where}
-    found = not where
-    for row in rows:
-        values = {name: row.label(name) for name in where}
-        if values == where:
-            found = True
-            yield row
-        for name, value in values.items():
-            seen[name].add(value)
-    for name, values_seen in seen.items():
-        if values_seen and where[name] not in values_seen:
-            raise unknown(f"dataset {path.name}: {name}", where[name], sorted(values_seen)[:20])
-    if not found and any(seen.values()):
-        wanted = " and ".join(f"{name} = {value}" for name, value in where.items())
-        raise BadInput(
-            f"dataset {path.name}",
-            f"no row has {wanted}",
-            "each of them occurs, but never together",
-        )
-
-
-def _labels(
-    row: Row, usual: Iterable[str], asked: Sequence[str] | None
-) -> tuple[tuple[str, str], ...]:
-    if asked is not None:
-        return tuple((name, row.label(name)) for name in asked)
-    return tuple((name, row.label(name)) for name in usual if row.cells.get(name) is not None)
+def labels_of(row: Row, columns: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Return (column, value) of those of the columns that the row has a value in."""
+    return tuple((name, row.label(name)) for name in columns if row.cells.get(name) is not None)
 
 
 def _licence(format: Format, named: bool) -> str:

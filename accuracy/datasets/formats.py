@@ -6,7 +6,7 @@ A file is read as the first line that fits; `--dataset NAME:PATH` takes the line
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from string import ascii_uppercase
 from typing import NamedTuple
 
@@ -25,7 +25,9 @@ def _none(row: Row) -> None:
 
 
 class Format(NamedTuple):
-    """`ids` is a column of token ids, `mark` a text that must stand in a column."""
+    """`ids` is a column of token ids, `mark` a text that must stand in a column, `grader` which of
+    MLPerf's scores a row counts for.
+    """
 
     name: str
     columns: tuple[str, ...]
@@ -35,6 +37,7 @@ class Format(NamedTuple):
     licence: str = ""
     ids: str = ""
     mark: tuple[str, str] = ("", "")
+    grader: Callable[[Row], str] = lambda row: ""
 
     def fits(self, row: Row) -> bool:
         if not all(name in row.cells for name in self.columns):
@@ -42,6 +45,11 @@ class Format(NamedTuple):
         column, text = self.mark
         marked = row.cells[column] if text else ""
         return isinstance(marked, str) and text in marked
+
+    @property
+    def has_kinds(self) -> bool:
+        """Does a part of it keep the kinds' shares? MLPerf's files keep their first rows."""
+        return bool(self.labels) and not self.ids
 
 
 def _ends_in_a_number(row: Row) -> str:
@@ -107,6 +115,32 @@ def _instructed(row: Row) -> str:
     return f"{instruction}\n\n{text}" if text.strip() else instruction
 
 
+_MIXTRAL = {"OpenOrca": "rouge", "GSM8K": "gsm8k", "MBXP": "mbxp"}
+_LONG = {"rouge": "rouge", "niah_em": "needle", "qa_em": "short answer"}
+
+
+def _graded(name: str, graders: Mapping[str, str]) -> Callable[[Row], str]:
+    """By a column that names the part of the dataset, or the script's function for it."""
+
+    def grader(row: Row) -> str:
+        value = row.label(name)
+        if value not in graders:
+            raise row.complain(name, ascii(value[:20]), " or ".join(graders))
+        return graders[value]
+
+    return grader
+
+
+def _mixtral_answer(row: Row) -> str | None:
+    """What is known of a program is the tests that it has to pass, and that is no answer."""
+    return None if row.label("dataset") == "MBXP" else row.label("gt_output")
+
+
+def label(name: str) -> Callable[[Row], str]:
+    """A column of texts or numbers."""
+    return lambda row: row.label(name)
+
+
 def summarise(name: str) -> Callable[[Row], str]:
     return lambda row: f"Summarise the article in at most three sentences.\n\n{row.text(name)}"
 
@@ -130,6 +164,13 @@ FORMATS = (
         (), "Apache-2.0", _IDS),
     Format("cnn-dailymail", ("article", "highlights"), summarise("article"), column("highlights"),
         (), "Apache-2.0"),
+    # benchmarks of several datasets; their parts are told apart by the column that comes first
+    Format("mixtral-8x7b", ("dataset", "input", "gt_output", _IDS), column("input"),
+        _mixtral_answer, ("dataset",), "", _IDS, grader=_graded("dataset", _MIXTRAL)),
+    Format("llama3.1-405b", ("metric", "input", "gt_output", _IDS), column("input"),
+        label("gt_output"), ("metric",), "", _IDS, grader=_graded("metric", _LONG)),
+    Format("reasoning", ("dataset", "text_input", "ground_truth", _IDS), column("text_input"),
+        label("ground_truth"), ("dataset",), "", _IDS, grader=lambda row: "reasoning"),
     Format("instructions", ("instruction", "input", "output"), _instructed, column("output")),
     Format("questions", ("question", "answer"), column("question"), column("answer")),
     Format("texts", ("text",), column("text")),
