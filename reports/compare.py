@@ -43,6 +43,10 @@ def _millions(count: float) -> str:
     return f"{count / 1e6:,.1f}"
 
 
+def _count(count: float) -> str:
+    return f"{count / 1e6:,.1f}M" if count >= 1e7 else f"{count:,.0f}"
+
+
 def _mib(num_bytes: float) -> str:
     return (
         f"{num_bytes / 2**20:,.1f}" if num_bytes < 2**20 * 10_000 else f"{num_bytes / 2**20:,.0f}"
@@ -83,7 +87,7 @@ GROUPS: dict[str, tuple[Figure, ...]] = {
     ),
     "Weight": (
         Figure("parameters", "parameters, M", _millions),
-        Figure("trainable_parameters", "trainable parameters"),
+        Figure("trainable_parameters", "trainable parameters", _count),
         Figure("disk_bytes", "on disk, MiB", _mib),
         Figure("weights_bytes", "weights, MiB", _mib),
         Figure("weights_ratio", "  of reference", _times),
@@ -95,7 +99,9 @@ NOTE = (
     "Evaluation: teacher-forced on the reference answers, loss in nats per answer token. ROUGE"
     " kept: the least of ROUGE-1, -2, -L as a share of the reference's, on generated texts. Peak"
     " memory: of the GPU, else of the model's process, libraries included. On disk: the files that"
-    " were read, before any quantisation."
+    " were read, before any quantisation. Parameters: tied matrices count once, also where a file"
+    " stores the output head as a copy of the embedding; an adapter's are included. Trainable: all"
+    " of a model, whatever it is stored in, and the adapter's alone of a LoRA."
 )
 
 

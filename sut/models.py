@@ -24,6 +24,7 @@ from pathlib import Path
 from harness.errors import SetupFailed, unknown
 
 Say = Callable[[str], None]
+_CONVERSION = "-2"  # of `sut.convert`: what an earlier one wrote is made again
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def resolve(name: str, say: Say) -> Model:
             (wheel.note,),
         )
     if path.suffix == ".gguf":
-        key = f"{path.stem}-{_sha256(path)[:12]}"
+        key = f"{path.stem}-{_sha256(path)[:12]}{_CONVERSION}"
         folder = _once(key, lambda target: _convert(path, target, say), say)
         return Model(path.stem, str(folder), ("its fp32 weights are dequantised from GGUF",))
     return Model(
