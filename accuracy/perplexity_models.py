@@ -1,24 +1,30 @@
 """Which model predicts the same texts better, and what is a context worth? Two models' scores in,
 paired differences out.
 
-Per token only models of one tokenizer compare (`perplexity` says why), so `ranked` refuses to set
-models of different tokenizers in order by anything per token.
+Per token only models of one tokenizer compare (`perplexity` says why); `perplexity_ranking` puts
+several in order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from accuracy.perplexity import Figures, TextScores, corpus, in_bits, sums_of
-from accuracy.resampling import NOTHING, Estimate, divided, exp, interval, ratio, resampled
+from accuracy.resampling import (
+    NOTHING,
+    Estimate,
+    divided,
+    exp,
+    interval,
+    negative,
+    ratio,
+    resampled,
+)
 from harness.errors import BadInput
-
-By = Literal["perplexity", "bits_per_byte"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +89,10 @@ def gain(base: Sequence[TextScores], conditioned: Sequence[TextScores]) -> Gain:
     return Gain(
         base=corpus(a),
         conditioned=corpus(b),
-        loss_nats=_negative(change.loss_nats),
+        loss_nats=negative(change.loss_nats),
         perplexity_ratio=change.perplexity_ratio,
         tokens_helped=ratio(total[0], total[1], draws[:, 0], draws[:, 1], len(rows)),
     )
-
-
-def _negative(estimate: Estimate) -> Estimate:
-    value, low, high = (None if end is None else -end for end in estimate)
-    return Estimate(value, high, low)
 
 
 # ---- many models
@@ -124,51 +125,6 @@ def comparable(tokenizers: Mapping[str, str]) -> Comparable:
         " alone compares them."
     )
     return Comparable(False, list(groups.values()), why)
-
-
-class Ranked(NamedTuple):
-    """`behind`: how much worse than the model before, paired; None for the first."""
-
-    model: str
-    figure: Estimate
-    behind: Estimate | None
-
-
-def ranked(
-    models: Mapping[str, Sequence[TextScores]], tokenizers: Mapping[str, str], by: By
-) -> list[Ranked]:
-    """Best first. All must have scored the same texts; by perplexity, the same tokens (`behind` is
-    then in nats of loss).
-    """
-    verdict = comparable({model: tokenizers[model] for model in models})
-    if by == "perplexity" and not verdict.per_token:
-        raise BadInput(
-            "a ranking by perplexity", f"{len(verdict.groups)} tokenizers", "one", verdict.why
-        )
-    names = list(models)
-    for model in names[1:]:
-        check = same_tokens if by == "perplexity" else same_texts
-        for _ in check(f"ranking {names[0]} and {model}", models[names[0]], models[model]):
-            pass
-    found = {model: getattr(corpus(texts), by) for model, texts in models.items()}
-    if empty := [model for model, figure in found.items() if figure.value is None]:
-        raise BadInput(
-            f"a ranking by {by.replace('_', ' ')}",
-            f"{empty[0]} has nothing scored",
-            "a scored text at least",
-        )
-    order = sorted(names, key=lambda model: found[model].value)
-    rows = [Ranked(model, found[model], None) for model in order[:1]]
-    for before, model in pairwise(order):
-        change = difference(models[model], models[before])
-        rows.append(
-            Ranked(
-                model,
-                found[model],
-                change.loss_nats if by == "perplexity" else change.bits_per_byte,
-            )
-        )
-    return rows
 
 
 # ---- what may be paired

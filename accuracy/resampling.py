@@ -101,6 +101,12 @@ def divided(over: Floats, under: Floats) -> Floats:
     return np.divide(over, under, out=np.full(np.shape(over), np.nan), where=under > 0)
 
 
+def negative(estimate: Estimate) -> Estimate:
+    """Return it with its sign turned round."""
+    value, low, high = (None if end is None else 0.0 - end for end in estimate)
+    return Estimate(value, high, low)
+
+
 def exp(value: float | None) -> float | None:
     """Infinite beyond the largest float."""
     return None if value is None else math.exp(value) if value < LARGEST_EXPONENT else math.inf

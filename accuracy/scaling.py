@@ -1,5 +1,4 @@
-"""How does loss fall as models grow? A power law through the models of one family, and whether
-growing pays less and less.
+"""How does loss fall as models grow? A power law through the models of one family.
 
     loss = a * N^-b         N parameters; from three different sizes on
     loss = a * N^-b + c     c >= 0, a loss that no size gets below; from four on, as three
@@ -22,10 +21,8 @@ Two kinds of doubt, kept apart, as more texts lessen the first only:
 
 Loss is per token for models of one tokenizer; else bits per byte (`accuracy.perplexity` says why).
 
-Diminishing returns: the gain of a step is the loss it saves per doubling of N, and the next step's
-gain is held against it, with an interval over texts at 95 % for all comparisons together
-(Bonferroni). "yes" if some gain shrinks and none grows for certain; "no" if none shrinks, and one
-grows for certain or all are certain not to shrink; else "cannot tell".
+What each step in size saves, whether the models bear a law out at all and whether growing pays less
+and less stands in `scaling_steps`.
 """
 
 from __future__ import annotations
@@ -33,8 +30,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
@@ -57,7 +53,7 @@ _FITS = 2_000  # resampled
 _STEEPNESS = (0.01, 4.0)  # where b is looked for if there is a floor
 _GRID, _FINER, _ROUNDS = 100, 15, 5
 _SEED = 20_261_122
-_ROUNDING = 1e-9  # of the loss: what is smaller is no difference
+ROUNDING = 1e-9  # of the loss: what is smaller is no difference
 
 By = Literal["loss_nats", "bits_per_byte"]
 UNITS = {"loss_nats": "nats per token", "bits_per_byte": "bits per byte"}
@@ -301,7 +297,7 @@ def _plain(x: Floats, values: Floats) -> Floats:
     across, up = np.log(x), np.log(values)
     across = across - across.mean()
     slope: Floats = (up @ across) / (across @ across)
-    flat = values.max(axis=1) - values.min(axis=1) <= _ROUNDING * values.max(axis=1)
+    flat = values.max(axis=1) - values.min(axis=1) <= ROUNDING * values.max(axis=1)
     slope = np.where(flat, 0.0, slope)
     level = up.mean(axis=1) - slope * np.log(x).mean()
     return np.stack([np.exp(level), -slope, np.zeros(len(values))], axis=1)
@@ -319,7 +315,7 @@ def _floored(x: Floats, values: Floats) -> tuple[Floats, Floats]:
         rows, at = np.arange(len(values)), error.argmin(axis=1)
         best, least = params[rows, at], error[rows, at]
         low, high = grid[rows, np.maximum(at - 1, 0)], grid[rows, np.minimum(at + 1, steps - 1)]
-    best[best[:, 0] <= _ROUNDING * best[:, 2], :2] = 0.0  # flat: any exponent would do
+    best[best[:, 0] <= ROUNDING * best[:, 2], :2] = 0.0  # flat: any exponent would do
     return best, least
 
 
@@ -394,17 +390,7 @@ def _from_models(
 
 def _notes(found: Losses, best: Floats, with_floor: bool) -> list[str]:
     notes = []
-    by_size = _by_size(found)
-    rising = [
-        (small, large) for (small, a), (large, b) in pairwise(by_size) if b > a * (1 + _ROUNDING)
-    ]
-    if rising:
-        steps = ", ".join(f"{small:,.0f} to {large:,.0f}" for small, large in rising)
-        notes.append(
-            f"The loss grows from {steps} parameters: these models are no one family, or chance is"
-            " at work."
-        )
-    if len(by_size) < len(found.models):
+    if len(set(found.sizes.tolist())) < len(found.models):
         notes.append("Some models are of one size; each counts as a point.")
     if found.num_texts < FEWEST_TEXTS:
         notes.append(
@@ -417,124 +403,14 @@ def _notes(found: Losses, best: Floats, with_floor: bool) -> list[str]:
         )
     if with_floor and best[2] == 0:
         notes.append("No floor can be seen: the loss falls as a plain power law or slower.")
-    if best[0] <= 0 or abs(best[1]) <= _ROUNDING:
+    if best[0] <= 0 or abs(best[1]) <= ROUNDING:
         notes.append("The loss does not depend on the size.")
     return notes
 
 
-def _by_size(found: Losses) -> list[tuple[float, float]]:
-    """Different sizes and the mean loss of the models that have it."""
-    sizes, values = _merged(found.sizes, found.values[None])
-    return list(zip(sizes.tolist(), values[0].tolist(), strict=True))
-
-
-def _merged(sizes: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """(B, M) losses -> those of different sizes, the mean where several models have one."""
+def merged(sizes: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """Return the different sizes, and of (B, M) values the mean of the models of one size."""
     different, which, times = np.unique(sizes, return_inverse=True, return_counts=True)
     member = np.zeros((len(sizes), len(different)))
     member[np.arange(len(sizes)), which] = 1 / times[which]
     return different, values @ member
-
-
-# ---- diminishing returns
-
-
-class Step(NamedTuple):
-    """From one size to the next: the loss saved per doubling, negative where the larger model is
-    worse.
-    """
-
-    smaller: float
-    larger: float
-    gain: Estimate
-
-
-@dataclass(frozen=True, slots=True)
-class Returns:
-    diminishing: Literal["yes", "no", "cannot tell"]
-    why: str
-    steps: tuple[Step, ...]
-    changes: tuple[Estimate, ...]  # each step's gain less the one before
-
-
-def diminishing(found: Losses) -> Returns:
-    sizes, values = _merged(found.sizes, found.values[None])
-    n, count = found.num_texts, max(len(sizes) - 2, 0)
-    _, draws = _merged(found.sizes, found.resampled(10_000))
-    doublings = np.diff(np.log2(sizes))
-    gains, drawn = -np.diff(values[0]) / doublings, -np.diff(draws, axis=1) / doublings
-    steps = tuple(
-        Step(float(small), float(large), interval(float(gains[k]), drawn[:, k], n))
-        for k, (small, large) in enumerate(pairwise(sizes))
-    )
-    joint = 100 - (100 - CONFIDENCE) / max(count, 1)
-    changes = tuple(
-        interval(float(gains[k + 1] - gains[k]), drawn[:, k + 1] - drawn[:, k], n, joint)
-        for k in range(count)
-    )
-    noise = _ROUNDING * float(np.abs(values).max(initial=0.0))
-    word, why = _judged([_direction(change, noise) for change in changes], steps, found)
-    return Returns(word, why, steps, changes)
-
-
-def _direction(change: Estimate, noise: float) -> Literal["shrinks", "grows", "stays", "open"]:
-    if change.low is None or change.high is None:
-        return "open"
-    if change.high < -noise:
-        return "shrinks"
-    if change.low > noise:
-        return "grows"
-    return "stays" if change.low >= -noise else "open"
-
-
-def _judged(
-    directions: Sequence[str], steps: Sequence[Step], found: Losses
-) -> tuple[Literal["yes", "no", "cannot tell"], str]:
-    if not directions:
-        sizes = len(set(found.sizes.tolist()))
-        return (
-            "cannot tell",
-            f"To compare two gains takes {FEWEST_SIZES} different sizes; here are {sizes}.",
-        )
-    series = ", ".join(f"{step.gain.value:.4g}" for step in steps)
-    gains = f"Each doubling saves {series} {found.unit}, step by step"
-    shrinks, grows = directions.count("shrinks"), directions.count("grows")
-    if found.num_texts < FEWEST_TEXTS:
-        return (
-            "cannot tell",
-            f"{gains}; below {FEWEST_TEXTS} texts nothing tells how far chance moves them.",
-        )
-    if shrinks and not grows:
-        return (
-            "yes",
-            (
-                f"{gains}: the gain shrinks beyond chance in {shrinks} of"
-                f" {_comparisons(len(directions))} and grows in none."
-            ),
-        )
-    if grows and not shrinks:
-        return (
-            "no",
-            (
-                f"{gains}: the gain grows beyond chance in {grows} of"
-                f" {_comparisons(len(directions))} and shrinks in none."
-            ),
-        )
-    if shrinks:
-        return (
-            "cannot tell",
-            (
-                f"{gains}: beyond chance, the gain shrinks in {_comparisons(shrinks)} and grows in"
-                f" {grows}."
-            ),
-        )
-    if "open" in directions:
-        return (
-            "cannot tell",
-            f"{gains}: other texts could turn the order of successive gains round.",
-        )
-    return "no", f"{gains}: they do not shrink."
-
-
-def _comparisons(count: int) -> str:
-    return f"{count} comparison{'s' * (count != 1)}"

@@ -193,7 +193,7 @@ def perplexity(
         int | None, typer.Option(help="Tokens a model sees at once (default: its context).")
     ] = None,
     stride: Annotated[
-        int | None, typer.Option(help="Score longer texts in windows that move so far.")
+        int | None, typer.Option(help="Score longer texts in windows that move by so many tokens.")
     ] = None,
     bos: Annotated[
         str | None,
@@ -202,7 +202,12 @@ def perplexity(
         ),
     ] = None,
     conditions: Annotated[
-        str | None, typer.Option(help="Also given some context: sentences,instructions.")
+        str | None,
+        typer.Option(
+            help="sentences: also the tokens after the third sentence, given nothing and the last"
+            " 1, 2 and 3 sentences right before them. instructions: also the text after the"
+            " instruction in its column vague, specific or paraphrased. Or both, with a comma."
+        ),
     ] = None,
     reference: Annotated[
         str | None, typer.Option(help="The variant, or the model, that others are compared with.")

@@ -24,13 +24,21 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from harness import environment, perplexity_beside, perplexity_summary, perplexity_texts, runlog
+from harness import (
+    environment,
+    perplexity_beside,
+    perplexity_conditions,
+    perplexity_scores,
+    perplexity_summary,
+    perplexity_texts,
+    runlog,
+)
 from harness.clock import utc_now
 from harness.errors import BY_NAME, BadInput, HarnessError, RunBroke, SetupFailed, unknown
 from harness.perplexity_texts import Wanted
 from harness.types import short_name
 
-DEFAULT_MODEL, DEFAULT_VARIANT, CONDITIONS = "smollm2-135m", "fp32", ("sentences", "instructions")
+DEFAULT_MODEL, DEFAULT_VARIANT = "smollm2-135m", "fp32"
 _LEAVE_S = 5.0
 Say = Callable[[str], None]
 Row = dict[str, Any]
@@ -137,8 +145,8 @@ def _check(made: Settings) -> None:
         if variant not in TABLE:
             raise unknown("variant", variant, TABLE)
     for condition in made.conditions:
-        if condition not in CONDITIONS:
-            raise unknown("--conditions", condition, CONDITIONS)
+        if condition not in perplexity_conditions.KINDS:
+            raise unknown("--conditions", condition, perplexity_conditions.KINDS)
     if made.reference is not None and made.reference not in (*made.variants, *made.models):
         raise unknown(
             "--reference",
@@ -377,7 +385,7 @@ def _measured(
             "failure": type(error).__name__,
             "facts": error.facts,
         }
-    row |= perplexity_summary.gather(place, folder)
+    row |= perplexity_scores.gather(place, folder)
     runlog.write_json(folder / "subject.json", row)
     if row["status"] == "DONE":
         shutil.rmtree(folder / "parts", ignore_errors=True)

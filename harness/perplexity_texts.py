@@ -19,13 +19,13 @@ from accuracy.datasets.rows import Row
 from accuracy.datasets.subset import Drawn, in_shares
 from accuracy.rouge_sentences import sentences
 from harness.errors import BadInput, unknown
+from harness.perplexity_conditions import INSTRUCTIONS
 
-INSTRUCTIONS = ("vague", "specific", "paraphrased")
 _TEXT_COLUMNS, _CATEGORY_COLUMNS = (
     ("text", "article"),
     ("category", "subject"),
 )  # unless they are named
-_CONTEXT_SENTENCES = 3  # the rest of the text is scored after none, one, two and three of them
+_CONTEXT_SENTENCES = 3  # what follows them is scored, given the last 0, 1, 2 and 3 of them
 
 
 class Wanted(NamedTuple):

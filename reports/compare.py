@@ -43,6 +43,10 @@ def _millions(count: float) -> str:
     return f"{count / 1e6:,.1f}"
 
 
+def _count(count: float) -> str:
+    return f"{count / 1e6:,.1f}M" if count >= 1e7 else f"{count:,.0f}"
+
+
 def _mib(num_bytes: float) -> str:
     return (
         f"{num_bytes / 2**20:,.1f}" if num_bytes < 2**20 * 10_000 else f"{num_bytes / 2**20:,.0f}"
@@ -86,7 +90,7 @@ GROUPS: dict[str, tuple[Figure, ...]] = {
     ),
     "Weight": (
         Figure("parameters", "parameters, M", _millions),
-        Figure("trainable_parameters", "trainable parameters"),
+        Figure("trainable_parameters", "trainable parameters", _count),
         Figure("disk_bytes", "on disk, MiB", _mib),
         Figure("weights_bytes", "weights, MiB", _mib),
         Figure("weights_ratio", "  of reference", _times),
@@ -107,7 +111,9 @@ NOTE = (
     " on the reference answers, loss in nats per answer token. Peak memory: of the GPU, else of the"
     " model's process, libraries included, while loading and serving; evaluating (scoring the"
     " reference answers) has a peak of its own. On disk: the files that were read, before any"
-    " quantisation."
+    " quantisation. Parameters: tied matrices count once, also where a file stores the output head"
+    " as a copy of the embedding; an adapter's are included. Trainable: all of a model, whatever it"
+    " is stored in, and the adapter's alone of a LoRA."
 )
 
 

@@ -20,9 +20,13 @@ from rich.text import Text
 from harness.errors import BadInput
 from reports import perplexity_page
 from reports.html import visible
+from reports.perplexity_context import Cell, tables
+from reports.perplexity_context import Table as ContextTable
+from reports.perplexity_verdicts import sentences
 from reports.perplexity_words import (
     COST,
     DISTANCE,
+    PARAMETERS_NOTE,
     QUALITY,
     Column,
     Subject,
@@ -37,12 +41,13 @@ from reports.perplexity_words import (
     measured,
     missing,
     parameters,
-    sentences,
+    scored,
     shown,
     title,
+    trainable,
 )
 
-SCHEMA = "touchstone.perplexity/1"
+SCHEMA = "touchstone.perplexity/2"
 
 
 # ---- reading
@@ -84,6 +89,14 @@ def print_table(summary: Summary, console: Console) -> None:
         console.print(_subjects(summary, columns))
     for table in _categories(summary, console.width):
         console.print(table)
+    for context in tables(done(summary)):
+        for table in _contexts(context, console.width):
+            console.print(table)
+        for line in context.statements:
+            console.print(_plain(line, "dim"))
+    tuned = any(map(trainable, summary["subjects"]))
+    for line in [*scored(summary), *([PARAMETERS_NOTE] if tuned else [])]:
+        console.print(_plain(line, "dim"))
     for note in summary.get("notes") or ():
         console.print(_plain(f"note: {note}", "dim"))
 
@@ -93,8 +106,9 @@ def _head(summary: Summary) -> Panel:
     lines = [_plain(line) for line in sentences(summary)] or [Text("nothing was measured")]
     below = [_plain(words, "dim") for words in [conditions(summary)] if words]
     colour = "red" if lost or not done(summary) else "green" if comparable(summary) else "yellow"
-    body = Group(*lines, *(_plain(words, "bold red") for words in lost), *below)
-    return Panel(body, title=_plain(title(summary)), title_align="left", border_style=colour)
+    head = _plain(title(summary), "bold")
+    body = Group(head, *lines, *(_plain(words, "bold red") for words in lost), *below)
+    return Panel(body, border_style=colour)
 
 
 def _split(summary: Summary, width: int) -> list[Sequence[Column]]:
@@ -104,6 +118,7 @@ def _split(summary: Summary, width: int) -> list[Sequence[Column]]:
     ]
     wide = (
         10
+        + 10 * any(map(trainable, summary["subjects"]))
         + max(map(len, labels(summary)), default=0)
         + sum(
             1 + max(len(c.name), *(len(t) for s in summary["subjects"] for t in cell(s, c)))
@@ -118,12 +133,14 @@ def _split(summary: Summary, width: int) -> list[Sequence[Column]]:
 def _subjects(summary: Summary, columns: Sequence[Column]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", overflow="fold")
-    for heading in ("size", *(column.name for column in columns)):
+    tuned = ["trainable"] if any(map(trainable, summary["subjects"])) else []
+    for heading in ("size", *tuned, *(column.name for column in columns)):
         table.add_column(heading, justify="right", header_style="dim")
     for text, subject in zip(labels(summary), summary["subjects"], strict=True):
         cells = [_two_lines(*cell(subject, column)) for column in columns]
         count = subject.get("parameters")
-        table.add_row(_plain(text), parameters(count) if count else "-", *cells)
+        sizes = [parameters(count) if count else "-", *(trainable(subject) or "all" for _ in tuned)]
+        table.add_row(_plain(text), *sizes, *cells)
     return table
 
 
@@ -147,15 +164,7 @@ def _categories(summary: Summary, width: int) -> list[Table]:
 def _category_table(
     names: Sequence[str], subjects: Sequence[tuple[str, Subject]], key: str, words: str
 ) -> Table:
-    table = Table(
-        title=f"By category: {words}",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("", overflow="fold")
+    table = _titled(f"By category: {words}")
     for text, _ in subjects:
         table.add_column(_plain(text), justify="right", header_style="dim")
     for category in names:
@@ -164,6 +173,47 @@ def _category_table(
             for _, subject in subjects
         ]
         table.add_row(_plain(category), *(_two_lines(*shown(value, figure)) for value in found))
+    return table
+
+
+def _contexts(context: ContextTable, width: int) -> list[Table]:
+    """As many subjects side by side as fit."""
+    names = [name for name, _ in context.rows]
+    cells = [_context_cell(cell) for _, row in context.rows for cell in row]
+    widest = 1 + max(len(line) for text in cells for line in text.plain.splitlines())
+    widest = max(widest, *(len(label) + 1 for label in context.labels))
+    fitting = max(1, (width - max(map(len, names)) - 1) // widest)
+    return [
+        _context_table(context, slice(first, first + fitting))
+        for first in range(0, len(context.labels), fitting)
+    ]
+
+
+def _context_table(context: ContextTable, part: slice) -> Table:
+    table = _titled(f"{context.title}: perplexity, nats gained per token")
+    for label in context.labels[part]:
+        table.add_column(_plain(label), justify="right", header_style="dim")
+    for name, row in context.rows:
+        table.add_row(_plain(name), *(_context_cell(cell) for cell in row[part]))
+    return table
+
+
+def _context_cell(cell: Cell) -> Text:
+    """Perplexity, below it the gain, below that its interval."""
+    lines = [f"\n{line}" for line in (cell.gain, cell.between) if line]
+    return Text.assemble(cell.perplexity or "-", ("".join(lines), "dim"))
+
+
+def _titled(title: str) -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("", overflow="fold")
     return table
 
 

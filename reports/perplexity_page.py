@@ -8,22 +8,23 @@ A part whose figures are missing is left out, or says why. The template escapes 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import combinations, pairwise
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from reports import perplexity_context as context_tables
+from reports import perplexity_places as places
 from reports import perplexity_tokens, plots
+from reports import perplexity_verdicts as verdicts
 from reports import perplexity_words as words
 from reports.html import template, visible
 from reports.perplexity_tokens import Document, Tokens
-from reports.perplexity_words import Measured, Subject, Summary, measured
+from reports.perplexity_words import Subject, Summary, measured
 
 MAX_TEXTS, MAX_TABLE_ROWS, MAX_CHARACTERS = 12, 120, 6000
 _EXTREMES, _CONTRASTS, _HARDEST = 3, 15, 8
-_INSTRUCTIONS = ("vague", "specific", "paraphrased")
 _KINDS = {
     "word_start": "start of a word",
     "name": "name",
@@ -99,33 +100,36 @@ def render(summary: Summary, folder: Path) -> str:
     texts = perplexity_tokens.documents(folder)
     sides = _sides(summary, folder)
     colours = {visible(side.label): side.colour for side in sides}
+    held = places.Held(summary, {s.subject.get("label", s.label): s.label for s in sides})
     views = _views(texts, sides)
     on_page = {view.document.id for view in views}
     return template("perplexity.html").render(
         summary=summary,
         title=words.title(summary),
-        sentences=summary["verdicts"] or words.sentences(summary),
+        sentences=summary["verdicts"] or verdicts.sentences(summary),
         missing=words.missing(summary),
         comparable=words.comparable(summary),
         conditions=words.conditions(summary),
+        scored=words.scored(summary),
+        parameters_note=words.PARAMETERS_NOTE,
         tone=_tone(summary),
         table=_table(summary),
         sides=sides,
         by_size=_by_size(summary, sides, colours),
-        refused=(summary.get("scaling") or {}).get("refused") or "",
         evidence=_evidence(summary),
-        trade=_trade(summary, sides, colours),
+        trade=_trade(summary, sides, colours, held),
         speed="writing answers" if _wrote(sides) else "reading whole texts",
-        ranks=_ranks(summary, sides),
+        ranks=places.ranks(summary, sides, held),
         meaning=MEANING,
         divergence=_divergence(summary, sides),
         klds=_klds(sides, colours),
         categories=_dots(sides, "by_category", *words.measure(summary), colours, beside="by_kind"),
         kinds=_dots(sides, "by_kind", "eval_loss", "nats per token", colours, beside="by_category"),
-        first_is_cheap=_first_is_cheap(sides),
-        positions=_along(sides, "by_position", "place of the token in the text", colours),
+        positions=_along(sides, "by_position", "number of the scored token in its text", colours),
+        first_place=_first_place(sides),
+        given=_given(sides),
         sentence_places=_along(sides, "by_sentence", "sentence", colours),
-        context=_context(sides, colours),
+        contexts=_contexts(sides, colours),
         texts=_texts(summary, texts, sides, on_page),
         extremes=_extremes(texts, sides, on_page),
         hardest=_hardest(texts, sides),
@@ -178,6 +182,7 @@ def _table(summary: Summary) -> dict[str, Any]:
         rows.append({
             "label": label, "model": words.name(subject), "variant": subject["variant"],
             "colour": plots.series_colour(i), "size": words.parameters(count) if count else "-",
+            "trainable": words.trainable(subject),
             "status": subject.get("status", "DONE"), "problem": subject.get("problem") or "",
             "measured": bool(subject.get("figures")),
             "cells": [words.cell(subject, column) for column in columns],
@@ -284,202 +289,100 @@ def _by_text(side: Side) -> dict[str, tuple[float, int]]:
     return found
 
 
-class Ranking(NamedTuple):
-    """A figure by which subjects are put in order, and where in a subject it stands."""
-
-    name: str
-    of: str
-    key: str
-    most_is_best: bool = False
-    cost: bool = False  # else quality
-
-
-_RANKED = (
-    Ranking("perplexity", "figures", "perplexity"),
-    Ranking("bits/byte", "figures", "bits_per_byte"),
-    Ranking("tokens right", "figures", "token_accuracy", most_is_best=True),
-    Ranking("KL mean", "divergence", "mean_kld"),
-    Ranking("ROUGE-L", "beside", "rougeL", most_is_best=True),
-    Ranking("exact match", "beside", "exact_match", most_is_best=True),
-    Ranking("tokens/s read", "figures", "tokens_per_s", most_is_best=True, cost=True),
-    Ranking("tokens/s written", "beside", "answer_tokens_per_s", most_is_best=True, cost=True),
-    Ranking("weights", "figures", "weights_bytes", cost=True),
-)
-Places = dict[str, tuple[int, Measured]]  # of each subject, by its label
-
-
-def _ranks(summary: Summary, sides: Sequence[Side]) -> dict[str, Any] | None:
-    """Places by each figure, the first the best, and where two figures disagree."""
-    columns: list[tuple[Ranking, Places]] = []
-    for by in _RANKED:
-        if by.key in ("perplexity", "token_accuracy") and not words.comparable(summary):
-            continue
-        known = {
-            side.label: found
-            for side in sides
-            if (found := measured(side.subject.get(by.of), by.key))
-        }
-        one_model = len({side.subject["model"] for side in sides if side.label in known}) == 1
-        if len(known) < 2 or (
-            by.of == "divergence" and not one_model
-        ):  # each model has a reference of its own
-            continue
-        order = sorted(known, key=lambda label: known[label].value, reverse=by.most_is_best)
-        columns.append((by, {label: (i, known[label]) for i, label in enumerate(order, 1)}))
-    if len(columns) < 2 or len(sides) < 2:
-        return None
-    return {
-        "columns": [by.name for by, _ in columns],
-        "rows": [
-            (side, [column.get(side.label, (None,))[0] for _, column in columns]) for side in sides
-        ],
-        "disagreements": _disagreements(
-            [c for c in columns if not c[0].cost], _behind(summary, sides)
-        ),
-    }
-
-
-def _behind(summary: Summary, sides: Sequence[Side]) -> dict[tuple[str, str], Measured]:
-    """(one, other) -> how far the other is behind on the same texts: ranked neighbours, a variant
-    and its reference.
-    """
-    labels = {side.subject.get("label"): side.label for side in sides}
-    known: dict[tuple[str, str], Measured] = {}
-    for side in sides:
-        of = side.subject.get("divergence") or {}
-        origin = of.get("reference_model") or side.subject["model"], of.get("reference")
-        reference = next(
-            (s.label for s in sides if (s.subject["model"], s.subject["variant"]) == origin), ""
-        )
-        found = measured(of, "mean_ln_ppl_ratio")
-        if found and found.low is not None and found.high is not None:
-            known[reference, side.label] = found
-            known[side.label, reference] = Measured(-found.value, -found.high, -found.low)
-    for better, worse in pairwise(summary.get("ranking") or ()):
-        found = measured(worse, "behind")
-        if found and better["model"] in labels and worse["model"] in labels:
-            known[labels[better["model"]], labels[worse["model"]]] = found
-    return known
-
-
-def _disagreements(
-    columns: Sequence[tuple[Ranking, Places]], behind: Mapping[tuple[str, str], Measured]
-) -> list[str]:
-    """Pairs that two figures of quality put in opposite orders; the first figure is the one that is
-    asked of the others.
-    """
-    if not columns:
-        return []
-    (first, by_first), said = columns[0], []
-    for by, column in columns[1:]:
-        labels = [label for label in by_first if label in column]
-        for better, worse in combinations(labels, 2):
-            if column[better][0] > column[worse][0]:
-                doubts = filter(None, [
-                    _doubt(first.name, by_first[better][1], by_first[worse][1],
-                        behind.get((better, worse))),
-                    _doubt(by.name, column[better][1], column[worse][1]),
-                ])  # fmt: skip
-                said.append(
-                    f"{better} is ahead of {worse} by {first.name}, behind it by"
-                    f" {by.name}{_in_brackets(doubts)}"
-                )
-    return said
-
-
-def _doubt(name: str, a: Measured, b: Measured, paired: Measured | None = None) -> str:
-    """Why the order may be chance. Intervals over the same texts may overlap though all texts
-    agree: paired where known.
-    """
-    if paired is not None and paired.low is not None:
-        return f"{name}: the paired difference may be chance" if paired.low <= 0 else ""
-    if a.low is None or a.high is None or b.low is None or b.high is None:
-        return ""
-    return f"{name}: their intervals overlap" if a.low <= b.high and b.low <= a.high else ""
-
-
-def _in_brackets(parts: Iterable[str]) -> str:
-    joined = "; ".join(parts)
-    return f" ({joined})" if joined else ""
-
-
 # ---- pictures
 
 
 def _by_size(summary: Summary, sides: Sequence[Side], colours: plots.Colours) -> str:
     key, unit = words.measure(summary)
-    scaling = summary.get("scaling") or {}
     points = _points(sides, key, lambda side: side.subject.get("parameters"))
-    if len({side.subject["model"] for side in sides}) < 2 or len({point.x for point in points}) < 2:
+    models = {side.subject["model"] for side in sides}
+    if len(models) < 2 or len({point.x for point in points}) < 2:
         return ""
     variants = {side.subject["variant"] for side in sides}
-    return plots.quality_against_size(points, _law(scaling, len(variants)), unit, colours)
+    laws = _laws(summary.get("scaling") or {}, len(variants))
+    return plots.quality_against_size(points, laws, unit, colours)
 
 
-def _law(scaling: Mapping[str, Any], num_variants: int) -> plots.Line | None:
-    """The fitted curve. One of losses is drawn as perplexity, which is its exponential."""
-    curve = scaling.get("curve")
-    if not curve:
-        return None
-    name = (
-        f"power law through {scaling['variant']}"
-        if scaling.get("variant") and num_variants > 1
-        else "power law"
-    )
-    of_loss = "loss_nats" in curve
-    lines = [curve["loss_nats" if of_loss else "bits_per_byte"], curve["low"], curve["high"]]
-    value, low, high = (
-        [math.exp(v) if of_loss else v for v in line if v is not None] for line in lines
-    )
-    whole = len(low) == len(high) == len(value)
-    return plots.Line(
-        visible(name), curve["parameters"], value, low if whole else (), high if whole else ()
-    )
+def _laws(scaling: Mapping[str, Any], num_variants: int) -> list[plots.Line]:
+    """The curves of the families that bear a law out. One of losses is drawn as perplexity, which
+    is its exponential.
+    """
+    families = [family for family in scaling.get("families") or () if family.get("law")]
+    variant = scaling.get("variant")
+    through = f" through {variant}" if variant and num_variants > 1 else ""
+    lines = []
+    for family in families:
+        of = f" of {family['models'][0]} and larger" if len(families) > 1 else ""
+        curve = family["law"]["curve"]
+        of_loss = "loss_nats" in curve
+        columns = [curve["loss_nats" if of_loss else "bits_per_byte"], curve["low"], curve["high"]]
+        value, low, high = (_drawn(column, of_loss) for column in columns)
+        whole = len(low) == len(high) == len(value)
+        band = (low, high) if whole else ((), ())
+        name = visible(f"power law{of}{through}")
+        lines.append(plots.Line(name, curve["parameters"], value, *band))
+    return lines
+
+
+def _drawn(column: Sequence[float | None], of_loss: bool) -> list[float]:
+    known = [value for value in column if value is not None]
+    return [math.exp(value) for value in known] if of_loss else known
 
 
 def _evidence(summary: Summary) -> list[str]:
+    """What each family's law, if any, and its returns stand on."""
     scaling = summary.get("scaling") or {}
-    answer, why = words.answered(scaling), (scaling.get("diminishing") or {}).get("why") or ""
-    return [
-        *filter(None, [_fitted(scaling)]),
-        *([f"Diminishing returns: {answer}. {why}".strip()] if answer else []),
-        *map(str, scaling.get("notes") or ()),
-    ]
+    lines = []
+    for family in scaling.get("families") or ():
+        law, returns = family.get("law"), family["diminishing"]
+        if law:
+            lines += [_fitted(law, scaling), *map(str, law["notes"])]
+        if len(family["steps"]) > 1:
+            lines.append(f"Diminishing returns: {returns['answer']}. {returns['why']}")
+    return lines
 
 
-def _fitted(scaling: Mapping[str, Any]) -> str:
+def _fitted(law: Mapping[str, Any], scaling: Mapping[str, Any]) -> str:
     """The parameters of the law, each with the doubts that are known of it."""
-    found = [measured(scaling, key) for key in ("exponent", "exponent_models", "floor")]
+    found = [measured(law, key) for key in ("exponent", "exponent_models", "floor")]
     (power, texts), (_, models), (floor, around) = (
         words.shown(one, words.three_places) for one in found
     )
-    if not power:
-        return ""
-    doubts = [
-        *([f"over texts {texts}"] if texts else []),
-        f"over models {models or 'cannot be told'}",
-    ]
-    if models and not words.direction(scaling):
-        doubts[-1] += ", which leaves its sign open"
-    parts = [f"exponent b {power} ({'; '.join(doubts)})"]
+    parts = [f"exponent b {power} (over texts {texts}; over models {models})"]
     if floor:
         unit = scaling.get("unit") or "nats per token"
         parts.append(f"floor c {floor} {unit}{f' (over texts {around})' if around else ''}")
     return f"Loss = a·N^-b{' + c' * bool(floor)}: {'; '.join(parts)}."
 
 
-def _trade(summary: Summary, sides: Sequence[Side], colours: plots.Colours) -> str:
+def _trade(
+    summary: Summary, sides: Sequence[Side], colours: plots.Colours, held: places.Held
+) -> str:
     key, unit = words.measure(summary)
-    of, speed = ("beside", "answer_tokens_per_s") if _wrote(sides) else ("figures", "tokens_per_s")
+    is_written = _wrote(sides)
+    of, speed = ("beside", "answer_tokens_per_s") if is_written else ("figures", "tokens_per_s")
     points = _points(
         sides, key, lambda side: getattr(measured(side.subject[of], speed), "value", None)
     )
-    front = [
-        p.label
-        for p in points
-        if not any(q.x >= p.x and q.value <= p.value and q != p for q in points)
-    ]
+    by = "eval_loss" if key == "perplexity" else key
+    names = {visible(side.label): side.label for side in sides}
+
+    def beats(one: plots.Point, other: plots.Point) -> bool:
+        return _beats(one, other, held.decision(names[one.label], names[other.label], by))
+
+    front = [p.label for p in points if not any(beats(q, p) for q in points)]
     return plots.speed_against_quality(points, front, unit, colours)
+
+
+def _beats(one: plots.Point, other: plots.Point, decision: str) -> bool:
+    """Whether one is at least as fast and decidedly better, or faster and no worse as far as the
+    texts can tell; where they are too few to tell, by the figure.
+    """
+    is_better = decision == "better" or (decision == "open" and one.value < other.value)
+    if is_better:
+        return one.x >= other.x
+    is_equal = decision in ("tie", "same") or (decision == "open" and one.value == other.value)
+    return is_equal and one.x > other.x
 
 
 def _wrote(sides: Sequence[Side]) -> bool:
@@ -556,65 +459,63 @@ def _along(sides: Sequence[Side], part: str, x_name: str, colours: plots.Colours
     return plots.along(places, known, x_name, "nats per token", colours)
 
 
+def _given(sides: Sequence[Side]) -> str:
+    """What a token of a text has before it."""
+    reach = ", as far as its window reaches"
+    in_windows = any(side.subject.get("in_windows") for side in sides)
+    return f"Each token is given all of its text before it{reach if in_windows else ''}."
+
+
+def _first_place(sides: Sequence[Side]) -> str:
+    """Which token the first place is, and that it is easy where it is."""
+    first = "Place 1 is the first token that is scored"
+    starts = {side.subject.get("bos") for side in sides}
+    if starts == {"added"}:
+        first += ": the text's first, given the start token alone"
+    elif starts == {"none"}:
+        first += ": the text's second, as nothing predicts the first without a start token"
+    cheap = "; it is easier than the second where texts begin alike"
+    return f"{first}{cheap if _first_is_cheap(sides) else ''}."
+
+
 def _first_is_cheap(sides: Sequence[Side]) -> bool:
     """Whether someone guesses the first token of a text, which has BOS alone before it, more easily
-    than the second.
+    than the second: beyond what either interval leaves open.
     """
     for side in sides:
         if side.subject.get("bos") != "added":
             continue
         groups = _groups(side.subject.get("by_position"))
         first, second = (measured(groups.get(place), "eval_loss") for place in ("1", "2"))
-        if first and second and first.value < second.value:
+        if first is None or second is None or first.high is None or second.low is None:
+            continue
+        if first.high < second.low:
             return True
     return False
 
 
 class Context(NamedTuple):
+    table: context_tables.Table
     svg: str
-    sides: list[Side]
-    rows: list[tuple[str, list[tuple[str, str, str]]]]
 
 
-def _context(sides: Sequence[Side], colours: plots.Colours) -> Context | None:
-    """What a context before the same tokens is worth."""
-    told = [side for side in sides if side.subject.get("conditions")]
-    found = {side.label: _groups(side.subject["conditions"]) for side in told}
-    there = dict.fromkeys(name for column in found.values() for name in column if name != "plain")
-    names = sorted(
-        there, key=lambda name: _INSTRUCTIONS.index(name) if name in _INSTRUCTIONS else -1
+def _contexts(sides: Sequence[Side], colours: plots.Colours) -> list[Context]:
+    """What a context before the same tokens is worth, for each kind of condition."""
+    made = context_tables.tables([(side.label, side.subject) for side in sides])
+    return [Context(table, _gains(table, sides, colours)) for table in made]
+
+
+def _gains(table: context_tables.Table, sides: Sequence[Side], colours: plots.Colours) -> str:
+    subjects = {side.label: side.subject for side in sides}
+    names = [name for name, cells in table.rows if any(cell.gain for cell in cells)]
+    columns = {}
+    for label in table.labels:
+        own = subjects[label]["conditions"]
+        columns[visible(label)] = [measured(own.get(name), "gain_nats") for name in names]
+    unit = "nats gained per token"
+    return plots.intervals(
+        [visible(name) for name in names], columns, unit, colours, from_zero=True
     )
-    if not names:
-        return None
-    rows = []
-    for condition in names:
-        cells = []
-        for side in told:
-            figures = found[side.label].get(condition)
-            value, between = words.shown(
-                measured(figures, "gain_nats"), lambda nats: f"{nats:+.3f}"
-            )
-            perplexity, ratio = (
-                measured(figures, "perplexity"),
-                measured(figures, "perplexity_ratio"),
-            )
-            came_to = [words.figure(perplexity.value)] if perplexity else []
-            cells.append(
-                (
-                    value,
-                    between,
-                    " · ".join([*came_to, *([f"{ratio.value:.3f}x"] if ratio else [])]),
-                )
-            )
-        rows.append((condition, cells))
-    columns = {
-        visible(side.label): [measured(found[side.label].get(name), "gain_nats") for name in names]
-        for side in told
-    }
-    svg = plots.intervals(
-        [visible(name) for name in names], columns, "nats gained per token", colours, from_zero=True
-    )
-    return Context(svg, told, rows)
 
 
 # ---- texts and tokens

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from harness.types import short_name
@@ -43,7 +42,7 @@ def _loss(nats: float) -> str:
     return f"{nats:.4f}"
 
 
-def _small(nats: float) -> str:
+def small(nats: float) -> str:
     return f"{nats:#.2g}" if 0 < abs(nats) < 0.0995 else f"{nats:#.3g}" if nats else "0"
 
 
@@ -67,6 +66,34 @@ def parameters(count: float) -> str:
     return f"{count:.0f}"
 
 
+PARAMETERS_NOTE = (
+    "Parameters: tied matrices count once, also where a file stores the output head as a copy of"
+    " the embedding; an adapter's are included. Trainable: all of a model, the adapter's alone of a"
+    " LoRA."
+)
+
+
+def trainable(subject: Subject) -> str:
+    """Return how many parameters of a LoRA are trained; empty for a model, which trains all."""
+    count = subject.get("trainable_parameters")
+    return parameters(count) if count and count != subject.get("parameters") else ""
+
+
+def scored(summary: Summary) -> list[str]:
+    """State which tokens the figures are of and what stands before them, once for those alike."""
+    of: dict[str, list[str]] = {}
+    for text, subject in done(summary):
+        if subject.get("scored"):
+            reach = ", as far as its window reaches" if subject.get("in_windows") else ""
+            line = f"{subject['scored']}, each given all of its text before it{reach}"
+            of.setdefault(f"{line}; before the text: {subject['given']}", []).append(text)
+    lines = []
+    for line, names in of.items():
+        whose = f" ({', '.join(names)})" if len(of) > 1 else ""
+        lines.append(f"Scored{whose}: {line}.")
+    return lines
+
+
 def figure(value: float) -> str:
     """Four significant digits, and as many behind the point for all of a size: 8.323, 27.41,
     312.0.
@@ -85,8 +112,8 @@ QUALITY = (
     Column("token_accuracy", "tokens right, %", _percent),
 )
 DISTANCE = (
-    Column("mean_kld", "KL mean", _small, "divergence"),
-    Column("p99_kld", "KL p99", _small, "divergence"),
+    Column("mean_kld", "KL mean", small, "divergence"),
+    Column("p99_kld", "KL p99", small, "divergence"),
     Column("same_top_p", "same top, %", _percent, "divergence"),
 )
 COST = (Column("tokens_per_s", "tokens/s", number), Column("weights_bytes", "weights", size))
@@ -97,16 +124,16 @@ DIVERGENCE = (
     Column("mean_ln_ppl_ratio", "Mean ln(PPL(Q)/PPL(base))", _loss),
     Column("mean_ppl_ratio", "Mean PPL(Q)/PPL(base)", _loss),
     Column("mean_ppl_difference", "Mean PPL(Q)-PPL(base)", _loss),
-    Column("mean_kld", "Mean KLD", _small),
-    Column("mean_kld_at_least", "  at least", _small),
-    Column("maximum_kld", "Maximum KLD", _small),
-    Column("p99_9_kld", "99.9% KLD", _small),
-    Column("p99_kld", "99.0% KLD", _small),
-    Column("p95_kld", "95.0% KLD", _small),
-    Column("p90_kld", "90.0% KLD", _small),
-    Column("median_kld", "Median KLD", _small),
+    Column("mean_kld", "Mean KLD", small),
+    Column("mean_kld_at_least", "  at least", small),
+    Column("maximum_kld", "Maximum KLD", small),
+    Column("p99_9_kld", "99.9% KLD", small),
+    Column("p99_kld", "99.0% KLD", small),
+    Column("p95_kld", "95.0% KLD", small),
+    Column("p90_kld", "90.0% KLD", small),
+    Column("median_kld", "Median KLD", small),
     Column("mean_dp", "Mean Δp, points", _points),
-    Column("rms_dp", "RMS Δp, points", _small),
+    Column("rms_dp", "RMS Δp, points", small),
     Column("same_top_p", "Same top p, %", _percent),
 )
 
@@ -143,7 +170,7 @@ def _between(low: float, high: float, text: Callable[[float], str]) -> str:
     """Both ends to the same place, the finer one's, unless they are orders of magnitude apart."""
     ends = [text(low), text(high)]
     few, many = sorted(len(end.partition(".")[2]) for end in ends)
-    if text in (figure, _small) and (many - few == 1 or "0" in ends):
+    if text in (figure, small) and (many - few == 1 or "0" in ends):
         ends = [f"{end:,.{many}f}" for end in (low, high)]
     return " to ".join(ends)
 
@@ -217,15 +244,6 @@ def conditions(summary: Summary) -> str:
     return ", ".join(parts)
 
 
-def sentences(summary: Summary) -> list[str]:
-    """The verdict in words, one line each."""
-    return [
-        *_ranking(summary),
-        *(line for text, subject in done(summary) if (line := _distance(text, subject, summary))),
-        *filter(None, [_law(summary)]),
-    ]
-
-
 def missing(summary: Summary) -> list[str]:
     """Which subjects have no figures or not all of them, and why."""
     named = list(zip(labels(summary), summary["subjects"], strict=True))
@@ -244,65 +262,6 @@ def missing(summary: Summary) -> list[str]:
     return [*lost, *refused, *([f"not measured: {', '.join(not_run)}"] if not_run else [])]
 
 
-def _ranking(summary: Summary) -> list[str]:
-    subjects = done(summary)
-    if not subjects:
-        return []
-    if len({subject["model"] for _, subject in subjects}) == 1:
-        text, subject = subjects[0]  # its variants are held against it below
-        return [
-            f"{text}: "
-            + ", ".join(
-                filter(None, [_figure(subject, "perplexity"), _figure(subject, "bits_per_byte")])
-            )
-        ]
-    key, _ = measure(summary)
-    ranked = sorted(
-        (found.value, text, subject)
-        for text, subject in subjects
-        if (found := measured(subject["figures"], key))
-    )
-    lines = []
-    if not comparable(summary):
-        reason = summary["comparable"].get("reason") or "the models cut text differently"
-        lines.append(f"no ranking by perplexity: {reason}")
-    if len(ranked) > 1:
-        (least, best, subject), (most, worst, _) = ranked[0], ranked[-1]
-        lines.append(
-            f"best: {best}, {_figure(subject, key)}; worst: {worst}, {figure(most)}"
-            f" ({most / least:.2f}x)"
-        )
-    return lines
-
-
-def _figure(subject: Subject, key: str) -> str:
-    value, between = shown(measured(subject["figures"], key), figure)
-    return f"{key.replace('_', ' ')} {value}{f' ({between})' if between else ''}" if value else ""
-
-
-def _distance(text: str, subject: Subject, summary: Summary) -> str:
-    found = subject.get("divergence") or {}
-    ratio, mean, top = (
-        measured(found, key) for key in ("mean_ppl_ratio", "mean_kld", "same_top_p")
-    )
-    parts = [
-        (
-            f"perplexity {ratio.value:.3f}x of {reference(subject, summary)}{_around(ratio)}"
-            if ratio
-            else ""
-        ),
-        f"KL {_small(mean.value)} nats" if mean else "",
-        f"same top token {100 * top.value:.1f} %" if top else "",
-    ]
-    return f"{text}: {', '.join(filter(None, parts))}" if any(parts) else ""
-
-
-def _around(ratio: Measured) -> str:
-    return (
-        "" if ratio.low is None or ratio.high is None else f" ({ratio.low:.3f} to {ratio.high:.3f})"
-    )
-
-
 def reference(subject: Subject, summary: Summary) -> str:
     """The label of what the divergence is measured from; its variant alone where the model is the
     same.
@@ -318,68 +277,3 @@ def reference(subject: Subject, summary: Summary) -> str:
         (t for t, other in done(summary) if (other["model"], other["variant"]) == (model, variant)),
         variant,
     )
-
-
-def _law(summary: Summary) -> str:
-    scaling = summary.get("scaling") or {}
-    if refused := scaling.get("refused"):
-        return (
-            f"no law of size: {refused}"
-            if len({name(subject) for subject in summary["subjects"]}) > 1
-            else ""
-        )
-    answer = answered(scaling)
-    return "; ".join(
-        filter(None, [_exponent(scaling), f"diminishing returns: {answer}" if answer else ""])
-    )
-
-
-def _exponent(scaling: Mapping[str, Any]) -> str:
-    exponent, floor = measured(scaling, "exponent"), measured(scaling, "floor")
-    if exponent is None:
-        return ""
-    power, texts = shown(exponent, three_places)
-    models = (
-        shown(measured(scaling, "exponent_models"), three_places)[1] if direction(scaling) else ""
-    )
-    doubts = [
-        f"over texts {texts}" if texts else "",
-        f"over models {models}" if models else "over models: cannot be told",
-    ]
-    unit = "bits per byte" if scaling.get("by") == "bits_per_byte" else "nats"
-    above = f" above a floor of {floor.value:.3g} {unit}" if floor and floor.value > 0 else ""
-    return (
-        f"{_trend(scaling, exponent.value)}, exponent {power}"
-        f" ({'; '.join(filter(None, doubts))}){above}"
-    )
-
-
-def direction(scaling: Mapping[str, Any]) -> int:
-    """1 if loss falls with size as far as the models can tell, -1 if it grows, 0 where their
-    interval spans both.
-    """
-    found = measured(scaling, "exponent_models")
-    if found is None or found.low is None or found.high is None:
-        return 0
-    return (found.low > 0) - (found.high < 0)
-
-
-def _trend(scaling: Mapping[str, Any], exponent: float) -> str:
-    """A law only where the models bear it out; else what was seen of these."""
-    if told := direction(scaling):
-        return f"loss {'falls' if told > 0 else 'grows'} with the parameters"
-    losses = [
-        found.value
-        for row in scaling.get("measured") or ()
-        if (found := measured({"loss": row}, "loss"))
-    ]
-    these = f"the bigger of these {len(losses)} models" if losses else "the bigger models"
-    if exponent <= 0:
-        return f"loss was not lower for {these}"
-    every = all(b < a for a, b in pairwise(losses))
-    return f"loss was {'' if every else 'mostly '}lower for {these}"
-
-
-def answered(scaling: Mapping[str, Any]) -> str:
-    """Whether returns diminish: yes, no, cannot tell."""
-    return str((scaling.get("diminishing") or {}).get("answer") or "")

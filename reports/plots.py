@@ -341,16 +341,16 @@ Colours = Mapping[str, str]  # of each subject, by its label: the same in every 
 
 
 def quality_against_size(
-    points: Sequence[Point], law: Line | None, unit: str, colours: Colours
+    points: Sequence[Point], laws: Sequence[Line], unit: str, colours: Colours
 ) -> str:
-    """Parameters to the right, `unit` upwards, both logarithmic; the law that was fitted with its
-    band.
+    """Parameters to the right, `unit` upwards, both logarithmic; the laws that were fitted, with
+    their bands.
     """
     if not points:
         return ""
     with _figure(f"{unit} against the number of parameters", 3.6, _WIDE_IN) as figure:
         axes = _axes(figure)
-        if law is not None:
+        for law in laws:
             if len(law.low) and len(law.high):
                 axes.fill_between(
                     law.x,
@@ -366,7 +366,7 @@ def quality_against_size(
             _dot_with_interval(axes, point, colours[point.label])
         _log(axes, "x", [p.x for p in points], 1.35)
         _log(axes, "y", [v for p in points for v in (p.value, p.low, p.high) if v], 1.06)
-        _names(axes, points, law)
+        _names(axes, points, laws)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _count(value)))
         axes.set_xlabel("parameters")
         _legend(axes, unit)
@@ -648,8 +648,8 @@ def _dot_with_interval(axes: Axes, point: Point, colour: str, hollow: bool = Fal
     axes.plot([point.x], [point.value], "o", ms=7, color=colour, **face)
 
 
-def _names(axes: Axes, points: Sequence[Point], line: Line | None = None) -> None:
-    """The name of each point beside it, never on another name or the line, on the left where the
+def _names(axes: Axes, points: Sequence[Point], lines: Sequence[Line] = ()) -> None:
+    """The name of each point beside it, never on another name or a line, on the left where the
     right edge is near.
     """
     figure = axes.get_figure()
@@ -659,9 +659,11 @@ def _names(axes: Axes, points: Sequence[Point], line: Line | None = None) -> Non
     def place(value: float, low: float, high: float, size_pt: float) -> float:
         return size_pt * math.log(value / low) / math.log(high / low)
 
-    curve = zip(line.x, line.value, strict=True) if line else ()
-    along = [(place(x, x0, x1, 740.0), place(y, y0, y1, 190.0)) for x, y in curve]
-    taken = [(a, c, min(b, d) - 1.5, max(b, d) + 1.5) for (a, b), (c, d) in pairwise(along)]
+    taken = []
+    for line in lines:
+        curve = zip(line.x, line.value, strict=True)
+        along = [(place(x, x0, x1, 740.0), place(y, y0, y1, 190.0)) for x, y in curve]
+        taken += [(a, c, min(b, d) - 1.5, max(b, d) + 1.5) for (a, b), (c, d) in pairwise(along)]
     for point in sorted(points, key=lambda p: p.value):
         x_pt, y_pt = place(point.x, x0, x1, 740.0), place(point.value, y0, y1, 190.0)
         wide_pt = 5.6 * len(_short(point.label, 36)) + 14

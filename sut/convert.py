@@ -7,6 +7,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from sut.weights import HEAD_MARK, is_rounded_copy
+
 
 def convert(gguf: Path, folder: Path) -> None:
     """Dequantise to FP32 safetensors with tokenizer and chat template."""
@@ -17,6 +19,8 @@ def convert(gguf: Path, folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=name)
     model = AutoModelForCausalLM.from_pretrained(source, gguf_file=name, dtype=torch.float32)
     _forget_quantizer(model)
+    if is_rounded_copy(model):
+        setattr(model.config, HEAD_MARK, True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

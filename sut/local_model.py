@@ -152,7 +152,9 @@ class LocalModel:
             "model": self._path,
             "variant": self._variant,
             "parameters": self._weights.parameters,
-            "trainable_parameters": self._weights.adapter_parameters,
+            "trainable_parameters": self.trainable_parameters(),
+            "trainable": self.trainable(),
+            "repeated_parameters": self._weights.repeated_parameters,
             "adapter": self._adapter_facts,
             "disk_bytes": disk_bytes(self._path, self._adapter_facts.get("path")),
             "load_s": self._load_s,
@@ -177,6 +179,17 @@ class LocalModel:
             "truncated_samples": self._truncated,
             "notes": self._notes,
         }
+
+    def trainable_parameters(self) -> int:
+        """Those that training this variant changes, as model cards count them: of a model all, of
+        a LoRA the adapter's, merged or not.
+        """
+        adapter: int = self._adapter_facts.get("parameters", 0)
+        return adapter or self._weights.parameters
+
+    def trainable(self) -> str:
+        """Whose parameters these are: all of the model, or the adapter's."""
+        return "the adapter's" if self._adapter_facts else "all of the model"
 
     def decode(self, outputs: Sequence[Sequence[int]]) -> list[str] | None:
         texts: list[str] = self._tokenizer.batch_decode(outputs, skip_special_tokens=True)
@@ -320,6 +333,9 @@ class LocalModel:
         self._model = model.eval().requires_grad_(False)
         self._load_s = round((self._clock.now_ns() - start_ns) / 1e9, 3)
         self._weights = weigh(model)
+        if repeated := self._weights.repeated_parameters:
+            note = f"its output head repeats its embedding matrix ({repeated:,} values, held twice)"
+            self._notes.append(f"{note}: its parameters count them once")
         with faults.loading(self._path):
             self._prepare(model)
 

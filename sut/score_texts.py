@@ -1,14 +1,7 @@
 """How surprised is a model by each token of these texts? `python -m sut.score_texts JOB.json`: one
 model in one variant.
 
-A passage is a text under a condition: what stands before it, and from where on its tokens are
-scored. A text is tokenised once and a condition only puts ids in front, so the scored tokens are
-the same under each:
-
-    plain              [start token] text                      the whole text is scored
-    vague, specific    instruction (chat template, if any) text      the same tokens as plain
-    after k sentences  [start token] its first k sentences, the rest      what follows the third
-                                                                          sentence is scored
+Which tokens are scored and given what stands in `sut.passages`.
 
 Each passage ends as one file under parts/, whole or not at all, and a passage that has its file is
 not computed again. stdout says how far the work is, one JSON object per line; what libraries print
@@ -22,27 +15,21 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.clock import RealClock
-from harness.errors import BadInput, HarnessError, RunBroke, SetupFailed
+from harness.errors import BadInput, HarnessError, RunBroke
 from sut import faults, peak
 from sut.local_model import LocalModel, fingerprint
+from sut.passages import PLAIN, Passage, Tokens, fitting, passages, start_ids, tokenise
 from sut.weights import weigh
 
-PLAIN, SENTENCES = (
-    "plain",
-    ("after 0 sentences", "after 1 sentence", "after 2 sentences", "after 3 sentences"),
-)
-INSTRUCTIONS = ("vague", "specific", "paraphrased")
 BOS = ("auto", "always", "never")
-_LEAST_TOKENS = 2
-_GAP = "\n\n"  # between an instruction and the text, for a model without a chat template
 Event = dict[str, Any]
 Columns = dict[str, NDArray[Any]]  # one entry per scored token of a passage
 
@@ -85,35 +72,6 @@ class Job:
             or (self.distributions / passage.file).exists()
         )
         return kept and (self.parts / passage.file).exists()
-
-
-class Passage(NamedTuple):
-    """`ids` go into the model and are scored from `first` on, which is the text's own token number
-    `position`.
-    """
-
-    text: int
-    condition: str
-    ids: list[int]
-    first: int
-    position: int
-
-    @property
-    def file(self) -> str:
-        return f"{self.text:06d}-{self.condition.replace(' ', '-')}.npz"
-
-
-@dataclass
-class Tokens:
-    """Of all texts, and what was left out and why."""
-
-    ids: list[list[int]] = field(default_factory=list)
-    offsets: list[list[tuple[int, int]]] = field(default_factory=list)
-    excluded: list[dict[str, str]] = field(default_factory=list)
-
-    @property
-    def left_out(self) -> set[str]:
-        return {one["text"] for one in self.excluded}
 
 
 def main() -> None:
@@ -159,18 +117,16 @@ def score(job: Job) -> Iterator[Event]:
     rows = pq.ParquetFile(job.texts).read().to_pylist()  # read_table would import pandas first
     tokens = tokenise(model.tokenizer, rows)
     start = start_ids(model.tokenizer, job.bos)
-    passages = [
-        p
-        for i, row in enumerate(rows)
-        for p in _passages(model.tokenizer, job, start, tokens, i, row)
-    ]
+    made = passages(model.tokenizer, start, tokens, rows, job.conditions)
     context = min(model.context, job.window or model.context)
-    _check(job, model, passages, rows, context)
+    names = [row["id"] for row in rows]
+    made, unfit = fitting(made, context, names)
+    _check(job, model, made, unfit, names, context)
     if unlike := _unlike(job, model.tokenizer):
         job = replace(job, against=None, other=None)
     for folder in (job.parts, job.distributions) if job.record else (job.parts,):
         folder.mkdir(parents=True, exist_ok=True)
-    missing = [p for p in passages if not job.has(p)]
+    missing = [p for p in made if not job.has(p)]
     yield {
         "event": "checked",
         "tokenizer": fingerprint(model.tokenizer),
@@ -178,9 +134,11 @@ def score(job: Job) -> Iterator[Event]:
         "bos": "added" if start else "none",
         "chat_template": model.tokenizer.chat_template is not None,
         "excluded": tokens.excluded,
+        "left_out_of_conditions": unfit,
+        "in_windows": sum(p.input_length > context for p in made),
         "no_divergence": unlike,
-        "passages": len(passages),
-        "kept": len(passages) - len(missing),
+        "passages": len(made),
+        "kept": len(made) - len(missing),
         "tokens": sum(len(p.ids) - p.first for p in missing),
     }
     if not missing:
@@ -188,106 +146,22 @@ def score(job: Job) -> Iterator[Event]:
     yield {"event": "loading"}
     model.read_weights()
     yield {"event": "loaded", **model.described()}
-    yield from _scored(job, model, tokens, missing, context, [row["id"] for row in rows])
+    yield from _scored(job, model, tokens, missing, context, names)
     yield {"event": "done", "peak_above_weights_bytes": model.peak_above_weights_bytes()}
 
 
-# ---- texts to passages
-
-
-def tokenise(tokenizer: Any, rows: Sequence[Mapping[str, Any]]) -> Tokens:
-    """Ids and character offsets, without special tokens. A text with fewer than two tokens has
-    nothing to predict.
-    """
-    if not tokenizer.is_fast:
-        found = f"{type(tokenizer).__name__} does not say where its tokens stand"
-        raise SetupFailed(
-            "tokenising the texts",
-            found,
-            "a fast tokenizer does",
-            "Convert it to a tokenizer.json.",
-        )
-    tokens = Tokens()
-    for row in rows:
-        made = tokenizer(
-            row["text"], add_special_tokens=False, return_offsets_mapping=True, verbose=False
-        )
-        tokens.ids.append(made["input_ids"])
-        tokens.offsets.append(made["offset_mapping"])
-        if not row["text"].strip():
-            tokens.excluded.append({"text": row["id"], "reason": "it is empty"})
-        elif len(made["input_ids"]) < _LEAST_TOKENS:
-            count = "one token" if made["input_ids"] else "no token"
-            tokens.excluded.append({"text": row["id"], "reason": f"it has {count}"})
-    return tokens
-
-
-def start_ids(tokenizer: Any, bos: str) -> list[int]:
-    """auto: what the tokenizer itself puts before a text. always: its start token, else the end
-    token, as lm-eval does.
-    """
-    own = tokenizer.bos_token_id
-    if bos == "never":
-        return []
-    if bos == "always":
-        token = own if own is not None else tokenizer.eos_token_id
-        return [token]
-    ids = tokenizer("a")["input_ids"]
-    return [own] if own is not None and ids[:1] == [own] else []
-
-
-def _passages(
-    tokenizer: Any, job: Job, start: list[int], tokens: Tokens, i: int, row: Mapping[str, Any]
-) -> Iterator[Passage]:
-    ids, offsets = tokens.ids[i], tokens.offsets[i]
-    if row["id"] in tokens.left_out:
-        return
-    unpredicted = 0 if start else 1  # nothing predicts the first token, under no condition
-    yield Passage(i, PLAIN, [*start, *ids], len(start) + unpredicted, unpredicted)
-    if "instructions" in job.conditions:
-        for name in INSTRUCTIONS:
-            if row.get(name):
-                before = instruction_ids(tokenizer, start, row[name])
-                yield Passage(i, name, [*before, *ids], len(before) + unpredicted, unpredicted)
-    if "sentences" in job.conditions and row["sentence_ends"]:
-        cuts = [_first_after(offsets, end) for end in (0, *row["sentence_ends"])]
-        rest = cuts[-1]
-        if rest + unpredicted < len(ids):
-            for name, cut in zip(SENTENCES, cuts, strict=True):
-                before = [*start, *ids[:cut]]
-                yield Passage(
-                    i, name, [*before, *ids[rest:]], len(before) + unpredicted, rest + unpredicted
-                )
-
-
-def instruction_ids(tokenizer: Any, start: list[int], instruction: str) -> list[int]:
-    """The user's turn and the beginning of the assistant's, or just the words and a blank line."""
-    if tokenizer.chat_template is None:
-        ids: list[int] = tokenizer(instruction + _GAP, add_special_tokens=False)["input_ids"]
-        return [*start, *ids]
-    turns = [{"role": "user", "content": instruction}]
-    text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return ids
-
-
-def _first_after(offsets: Sequence[tuple[int, int]], end: int) -> int:
-    """The first token that begins at this character or later."""
-    return (
-        next((k for k, (begin, _) in enumerate(offsets) if begin >= end), len(offsets))
-        if end
-        else 0
-    )
+# ---- what is refused
 
 
 def _check(
     job: Job,
     model: _Model,
-    passages: Sequence[Passage],
-    rows: Sequence[Mapping[str, Any]],
+    made: Sequence[Passage],
+    unfit: Sequence[Mapping[str, str]],
+    names: Sequence[str],
     context: int,
 ) -> None:
-    """What cannot be scored is said before the weights are read."""
+    """Say what cannot be scored before the weights are read. Raises BadInput."""
     if job.window is not None and job.window > model.context:
         found = f"the model's context is {model.context} tokens"
         raise BadInput(
@@ -300,22 +174,28 @@ def _check(
             "at most as many",
             "Lower it.",
         )
-    if not passages:
+    if not made:
         raise BadInput(
             "the texts", "none has two tokens or more", "texts to score", "See --text-column."
         )
-    longest = max(passages, key=lambda p: len(p.ids))
-    if (
-        job.stride is None and len(longest.ids) - 1 > context
-    ):  # nobody needs the last token as input
-        under = "" if longest.condition == PLAIN else f", {longest.condition},"
+    longest = max(made, key=lambda p: p.input_length)
+    if job.stride is None and longest.input_length > context:
         raise BadInput(
-            f"text {rows[longest.text]['id']}{under}",
+            f"text {names[longest.text]}",
             f"it has {len(longest.ids)} tokens",
             f"the context takes {context}",
             f"Pass --stride {max(1, context // 2)} to score long texts in windows, or choose"
             " shorter texts.",
         )
+    for kind in job.conditions:
+        reasons = [f"{one['text']}: {one['reason']}" for one in unfit if one["conditions"] == kind]
+        if reasons and not any(p.kind == kind for p in made):
+            raise BadInput(
+                f"--conditions {kind}",
+                f"no text can be scored so; {reasons[0]}",
+                "a text and its context fit one window",
+                "Raise --window, choose other texts or leave it out.",
+            )
 
 
 def _unlike(job: Job, tokenizer: Any) -> str:
@@ -375,6 +255,10 @@ class _Model(LocalModel):
     def described(self) -> dict[str, Any]:
         return {
             "parameters": self._weights.parameters,
+            "trainable_parameters": self.trainable_parameters(),
+            "trainable": self.trainable(),
+            "repeated_parameters": self._weights.repeated_parameters,
+            "architecture": self._model.config.model_type,
             "weights_bytes": weigh(self._model).held_bytes,
             "dtype": str(self._model.dtype).removeprefix("torch."),
             "device": str(self._model.device),

@@ -4,6 +4,10 @@ state, adapter, offload.
 Libraries keep weights in many places: bitsandbytes hangs scales on a parameter (`SCB`) or in a
 state object (`absmax`, `code`, a nested state), quanto in the inner tensors of a subclass,
 accelerate in the map of a hook. `weigh` walks them all.
+
+Parameters are counted as model cards count them: a tied matrix once, and once as well where a file
+stores the tied output head as a copy of the embedding, as GGUF files do. Bytes are those held, the
+copy's included.
 """
 
 from __future__ import annotations
@@ -19,18 +23,21 @@ _WEIGHT_FILES = (
     "*.bin",
     "*.gguf",
 )  # the first kind found is the one that is loaded
-_ADAPTER_MARKS = (".lora_", ".modules_to_save.")
+HEAD_MARK = "head_rounded_from_embedding"  # in config.json, written by `sut.convert`
+_ROUNDED = 0.35  # relative error; matrices that were trained apart are about 1.4 apart
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
     """`parameters` counts values, not packed bytes; `bytes_on` has one entry per device, offloaded
     weights included.
+
+    `repeated_parameters` are those of a head that repeats the embedding: held, but not counted.
     """
 
     bytes_on: dict[str, int]
     parameters: int
-    adapter_parameters: int
+    repeated_parameters: int = 0
 
     @property
     def held_bytes(self) -> int:
@@ -43,11 +50,19 @@ def weigh(model: Any) -> Weights:
     bytes_on: dict[str, int] = {}
     for (device, _), size in storages.items():
         bytes_on[device] = bytes_on.get(device, 0) + size
-    counts = _value_counts(model)
-    adapter = sum(
-        count for name, count in counts.items() if any(mark in name for mark in _ADAPTER_MARKS)
-    )
-    return Weights(bytes_on, sum(counts.values()), adapter)
+    repeated = _repeated(model)
+    return Weights(bytes_on, sum(_value_counts(model)) - repeated, repeated)
+
+
+def is_rounded_copy(model: Any) -> bool:
+    """Whether the output head is the embedding matrix, each rounded in its own way."""
+    import torch
+
+    head, embedding = _head_and_embedding(model)
+    if head is None or embedding is None or torch.equal(head, embedding):
+        return False
+    size = float(embedding.float().norm())
+    return size > 0 and float((head.float() - embedding.float()).norm()) <= _ROUNDED * size
 
 
 def disk_bytes(path: str, adapter: str | Path | None = None) -> int | None:
@@ -125,35 +140,99 @@ def _unfold(thing: Any, seen: set[int]) -> Iterator[Any]:
 
 def _offloaded(module: Any, name: str) -> Iterator[tuple[str, Hashable, int]]:
     """Where accelerate keeps a parameter while its module is not running."""
+    for kept in _maps(module):
+        held = _in_memory(kept, name)
+        if held is not None:
+            yield "cpu", *_extent(held)
+        else:
+            yield _DISK, getattr(kept, "prefix", "") + name, _extent(kept[name])[1]
+
+
+def _maps(module: Any) -> Iterator[Any]:
+    """accelerate's maps of the module's parameters."""
     hook = getattr(module, "_hf_hook", None)
     for one in getattr(hook, "hooks", (hook,)):
         kept = getattr(one, "weights_map", None)
         if kept is not None:
-            key, kept_in = getattr(kept, "prefix", "") + name, getattr(kept, "dataset", kept)
-            in_memory = kept_in if isinstance(kept_in, dict) else getattr(kept_in, "state_dict", {})
-            if key in in_memory:
-                yield "cpu", *_extent(in_memory[key])
-            else:
-                yield _DISK, key, _extent(kept[name])[1]
+            yield kept
 
 
-def _value_counts(model: Any) -> dict[str, int]:
+def _in_memory(kept: Any, name: str) -> Any:
+    """The tensor that such a map keeps in memory; None if it would have to read it."""
+    kept_in = getattr(kept, "dataset", kept)
+    tensors = kept_in if isinstance(kept_in, dict) else getattr(kept_in, "state_dict", {})
+    return tensors.get(getattr(kept, "prefix", "") + name)
+
+
+def _value_counts(model: Any) -> Iterator[int]:
     """Values of each parameter, tied ones once. A quantised linear layer has in x out weights
     however they are packed.
     """
     import torch
 
-    counts, seen = {}, set()
-    for path, module in model.named_modules():
+    seen = set()
+    for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            if id(parameter) in seen:
+            held = [_in_memory(kept, name) for kept in _maps(module)] if parameter.is_meta else []
+            place = _place(next((one for one in held if one is not None), parameter))
+            if place in seen:
                 continue
-            seen.add(id(parameter))
+            seen.add(place)
             is_matrix = isinstance(module, torch.nn.Linear) and name == "weight"
-            counts[f"{path}.{name}"] = (
-                module.in_features * module.out_features if is_matrix else parameter.numel()
-            )
-    return counts
+            yield module.in_features * module.out_features if is_matrix else parameter.numel()
+
+
+def _place(parameter: Any) -> Hashable:
+    """The same for two parameters that are one: the object, or its memory in the same shape."""
+    import torch
+
+    is_plain = type(parameter.data) is torch.Tensor and parameter.layout == torch.strided
+    if not is_plain or parameter.device.type == "meta" or not parameter.numel():
+        return id(parameter)
+    return str(parameter.device), parameter.data_ptr(), parameter.dtype, tuple(parameter.shape)
+
+
+def _repeated(model: Any) -> int:
+    """How many values the output head has that the embedding has already, though it is stored
+    apart.
+    """
+    head, embedding = _head_and_embedding(model)
+    if head is None or embedding is None:
+        return 0
+    is_marked = bool(getattr(getattr(model, "config", None), HEAD_MARK, False))
+    return head.numel() if is_marked or _is_equal(head, embedding) else 0
+
+
+def _is_equal(head: Any, embedding: Any) -> bool:
+    """A look at a few rows spares the walk through two matrices of their own."""
+    import torch
+
+    return torch.equal(head[:8], embedding[:8]) and torch.equal(head, embedding)
+
+
+def _head_and_embedding(model: Any) -> tuple[Any, Any]:
+    """The two matrices of a language model; None and None where they are one, or not to be
+    compared: of other shapes or quantised.
+    """
+    import torch
+
+    found: list[Any] = []
+    for getter in ("get_output_embeddings", "get_input_embeddings"):
+        module = getattr(model, getter, lambda: None)()
+        module = getattr(module, "base_layer", module)  # under a LoRA
+        weight = getattr(module, "weight", None)
+        if weight is not None and weight.device.type == "meta":
+            weight = next((kept["weight"] for kept in _maps(module)), None)
+        is_plain = type(weight) in (torch.Tensor, torch.nn.Parameter)
+        found.append(weight.detach() if weight is not None and is_plain else None)
+    head, embedding = found
+    if head is None or embedding is None or _place(head) == _place(embedding):
+        return None, None
+    if head.shape != embedding.shape or head.dtype != embedding.dtype:
+        return None, None
+    if not head.is_floating_point() or head.device != embedding.device:
+        return None, None
+    return head, embedding
 
 
 def _local_folder(path: str) -> Path | None:

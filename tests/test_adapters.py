@@ -76,6 +76,7 @@ def test_the_facts_say_which_adapter_and_how_large(tiny_llama, tiny_adapter):
         "path": str(tiny_adapter),
         "rank": 4,
         "trained_on": "tiny",
+        "parameters": 896,
         "merged": False,
     }
     assert facts["trainable_parameters"] == 896

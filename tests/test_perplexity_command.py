@@ -5,6 +5,7 @@ code out.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -99,7 +100,7 @@ def measured(sizes, tmp_path_factory):
 def test_each_size_in_each_variant_has_its_figures(measured):
     code, found, said = measured
     assert code == 0, said
-    assert (found["schema"], found["status"]) == ("touchstone.perplexity/1", "DONE")
+    assert (found["schema"], found["status"]) == ("touchstone.perplexity/2", "DONE")
     assert [row["label"] for row in found["subjects"]] == [
         "small fp32",
         "small bf16",
@@ -118,9 +119,81 @@ def test_each_size_in_each_variant_has_its_figures(measured):
     assert small["parameters"] < big["parameters"]
     assert found["comparable"]["by_perplexity"] is True
     assert len(found["ranking"]) == 4
-    assert found["scaling"] == {
-        "refused": "2 different sizes: through one or two points many curves pass"
-    }
+    (family,) = found["scaling"]["families"]
+    assert (family["models"], family["law"]) == (["small fp32", "big fp32"], None)
+    assert family["no_law"] == "it takes 3 sizes, here are 2"
+    assert found["scaling"]["alone"] == []
+
+
+def test_every_pair_is_decided_once_and_places_follow_from_it(measured):
+    _, found, _ = measured
+    labels = [row["label"] for row in found["subjects"]]
+    pairs = {(row["first"], row["second"]): row for row in found["pairs"]}
+    assert len(pairs) == 6
+    for row in found["pairs"]:
+        less = row["eval_loss"]
+        sides = [subject(found, row[key])["figures"]["eval_loss"] for key in ("first", "second")]
+        assert less["value"] == pytest.approx(sides[0] - sides[1], abs=1e-6)
+        decided = "tie" if less["low"] <= 0 <= less["high"] else "better"
+        assert less["decision"] == ("worse" if less["low"] > 0 else decided)
+    first = found["ranking"][0]
+    assert first["behind"] is None
+    for row in found["ranking"][1:]:
+        key = (first["model"], row["model"])
+        pair = pairs.get(key) or pairs[key[::-1]]
+        assert abs(row["behind"]["value"]) == pytest.approx(abs(pair["eval_loss"]["value"]))
+        assert row["ratio"]["value"] == pytest.approx(np.exp(row["behind"]["value"]))
+    for row in found["ranking"]:
+        better = [
+            other for other in labels if other != row["model"]
+            and _decision(pairs, other, row["model"]) == "better"
+        ]  # fmt: skip
+        assert row["place"] == 1 + len(better)
+
+
+def _decision(pairs, one, other):
+    opposite = {"better": "worse", "worse": "better"}
+    if (one, other) in pairs:
+        return pairs[one, other]["eval_loss"]["decision"]
+    decision = pairs[other, one]["eval_loss"]["decision"]
+    return opposite.get(decision, decision)
+
+
+def test_two_copies_of_a_model_are_no_winner_and_no_loser(sizes, tmp_path):
+    shutil.copytree(sizes[0], tmp_path / "one" / "model")
+    shutil.copytree(sizes[0], tmp_path / "two" / "model")
+    both = f"{tmp_path / 'one' / 'model'},{tmp_path / 'two' / 'model'}"
+    code, found, said = invoke(tmp_path / "run", "--models", both)
+    assert code == 0, said
+    assert [row["label"] for row in found["subjects"]] == ["model fp32 (1)", "model fp32 (2)"]
+    assert [row["place"] for row in found["ranking"]] == [1, 1]
+    assert found["ranking"][1]["decision"] == "same"
+    assert found["ranking"][1]["behind"] == {"value": 0, "low": 0, "high": 0}
+    page = (Path(found["folder"]) / "perplexity.html").read_text()
+    line = "no difference: model (1) and model (2) give every token the same loss, perplexity "
+    assert line in page
+    assert "best:" not in page
+    assert "nothing is said of size: all models are of one size" in page
+
+
+def test_a_variant_that_chance_may_have_put_first_is_tied(sizes, tmp_path):
+    models = ",".join(map(str, sizes))
+    code, found, said = invoke(tmp_path, "--models", models, "--variants", "bf16,int8-quanto")
+    assert code == 0, said
+    ties = 0
+    for row in found["pairs"]:
+        if row["eval_loss"]["low"] <= 0 <= row["eval_loss"]["high"]:
+            assert row["eval_loss"]["decision"] in ("tie", "same")
+            ties += 1
+    assert ties
+    page = (Path(found["folder"]) / "perplexity.html").read_text()
+    tied_first = sum(row["place"] == 1 for row in found["ranking"]) > 1
+    assert ("a tie for the best: " in page) == tied_first
+    assert ("best: " in page.replace("a tie for the best: ", "")) != tied_first
+    for row in found["subjects"]:
+        ratio = (row["divergence"] or {}).get("mean_ppl_ratio")
+        if ratio and ratio["low"] <= 1 <= ratio["high"]:
+            assert re.search(r"x of bf16 \([\d.]+ to [\d.]+\), a tie, KL", page)
 
 
 def test_variants_are_compared_with_the_first_of_their_own_model(measured):
@@ -140,10 +213,12 @@ def test_variants_are_compared_with_the_first_of_their_own_model(measured):
 def test_conditions_are_held_against_the_same_tokens_without_context(measured):
     _, found, _ = measured
     conditions = subject(found, "small fp32")["conditions"]
-    by_sentences = ["after 1 sentence", "after 2 sentences", "after 3 sentences"]
-    assert sorted(conditions) == sorted([*by_sentences, "vague", "specific", "paraphrased"])
-    for name, row in conditions.items():
-        assert row["base"] == ("after 0 sentences" if name in by_sentences else "plain")
+    by_sentences = ["last 1 sentence", "last 2 sentences", "last 3 sentences"]
+    assert list(conditions) == ["no context", *by_sentences, "vague", "specific", "paraphrased"]
+    without = conditions["no context"]
+    assert (without["base"], "gain_nats" in without) == (None, False)
+    for name, row in list(conditions.items())[1:]:
+        assert row["base"] == ("no context" if name in by_sentences else "plain")
         assert row["tokens"] == row["base_figures"]["tokens"]
         assert row["gain_nats"]["value"] == pytest.approx(
             row["base_figures"]["eval_loss"] - row["eval_loss"]
@@ -376,3 +451,42 @@ def test_a_process_that_dies_is_told_by_its_last_words(tmp_path):
         RunBroke, match=r"exit code 1, last words: TypeError: .*'no_such_option'.*worker\.log"
     ):
         list(perplexity._events({"no_such_option": 1}, tmp_path, in_process=False))
+
+
+def test_what_an_earlier_version_scored_after_a_hole_is_named_and_not_shown(measured, tmp_path):
+    _, found, _ = measured
+    place = tmp_path / "old"
+    shutil.copytree(found["folder"], place)
+    file = place / "00_small_fp32" / "tokens.parquet"
+    table = pq.read_table(file)
+    old = {"last 2 sentences": "after 2 sentences"}
+    names = [old.get(name, name) for name in table["condition"].to_pylist()]
+    at = table.column_names.index("condition")
+    pq.write_table(table.set_column(at, "condition", [names]), file)
+    done = CliRunner().invoke(app, ["perplexity", "--resume", str(place), "--json"])
+    assert done.exit_code == 0, done.stderr
+    again = json.loads(done.stdout.splitlines()[-1])
+    assert "last 2 sentences" not in subject(again, "small fp32")["conditions"]
+    assert any(
+        note.startswith("small fp32: after 2 sentences: scored by an earlier version")
+        for note in again["notes"]
+    )
+
+
+def test_subjects_without_a_common_text_are_not_compared(sizes, tmp_path):
+    """Under one tokenizer each of two texts is a single token, another one each."""
+    from harness.perplexity_compared import families, pairs, ranking
+    from harness.perplexity_scores import Read
+    from tests.perplexity_helpers import scored
+
+    rows = [
+        {"model": name, "variant": "fp32", "status": "DONE", "tokenizer": "x", "parameters": n}
+        for name, n in (("a", 10), ("b", 20))
+    ]
+    texts = [scored([1.0, 2.0], "one")], [scored([1.0, 2.0], "two")]
+    subjects = [
+        Read(row["model"], row, {"plain": plain}, {})
+        for row, plain in zip(rows, texts, strict=True)
+    ]
+    assert pairs(subjects) == ranking(subjects, [], True) == []
+    assert families(subjects, True)["why_none"] == "there is no text that all models have scored"

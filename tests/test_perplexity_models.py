@@ -1,4 +1,4 @@
-"""Models beside models: paired differences, what a context is worth, rankings, and what must not be
+"""Models beside models: paired differences, what a context is worth, and what must not be
 compared.
 """
 
@@ -7,7 +7,7 @@ import math
 import pytest
 
 from accuracy.perplexity import corpus
-from accuracy.perplexity_models import comparable, difference, gain, ranked
+from accuracy.perplexity_models import difference, gain
 from harness.errors import BadInput
 from tests.perplexity_helpers import better, drawn, scored, slowest_s, texts
 
@@ -88,42 +88,6 @@ def test_a_context_must_not_change_what_is_scored(other, what):
 def test_nothing_scored_gains_nothing():
     assert gain([], []).loss_nats.value is None
     assert gain([scored([])], [scored([])]).tokens_helped.value is None
-
-
-def test_models_of_one_tokenizer_may_be_ranked_by_perplexity():
-    small = drawn(20, 30)
-    models = {"small": small, "big": better(small, 0.9), "middle": better(small, 0.95)}
-    found = ranked(models, dict.fromkeys(models, "x"), "perplexity")
-    assert [row.model for row in found] == ["big", "middle", "small"]
-    assert found[0].behind is None
-    assert found[1].behind.low > 0
-    assert comparable(dict.fromkeys(models, "x")).per_token
-
-
-def test_across_tokenizers_perplexity_is_refused_with_the_reason_and_bits_are_not():
-    small = drawn(20, 30)
-    coarse = [
-        scored(text.nll_nats[: len(text) // 2] * 1.9, text.text_id, num_bytes=text.num_bytes)
-        for text in small
-    ]
-    models, tokenizers = {"fine": small, "coarse": coarse}, {"fine": "x", "coarse": "y"}
-    verdict = comparable(tokenizers)
-    assert (verdict.per_token, verdict.groups) == (False, [["fine"], ["coarse"]])
-    with pytest.raises(BadInput, match="Bits per byte counts the same bytes for all"):
-        ranked(models, tokenizers, "perplexity")
-    by_bits = ranked(models, tokenizers, "bits_per_byte")
-    assert [row.model for row in by_bits] == ["coarse", "fine"]
-    assert corpus(coarse).perplexity.value > corpus(small).perplexity.value
-
-
-def test_a_ranking_needs_the_same_texts_and_something_scored():
-    with pytest.raises(BadInput, match="'t1' on the second"):
-        ranked(
-            {"a": texts([[1.0]]), "b": texts([[1.0], [2.0]])}, {"a": "x", "b": "x"}, "bits_per_byte"
-        )
-    with pytest.raises(BadInput, match="a has nothing scored"):
-        ranked({"a": texts([[]])}, {"a": "x"}, "perplexity")
-    assert ranked({}, {}, "perplexity") == []
 
 
 @pytest.mark.parametrize("num_texts", [1, 60, 1000])

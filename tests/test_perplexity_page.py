@@ -9,6 +9,7 @@ import json
 import math
 import re
 import shutil
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,17 +19,25 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from accuracy import perplexity_models, perplexity_spread, scaling
+from accuracy import perplexity_models, perplexity_spread
 from accuracy import perplexity_tokens as by_token
 from accuracy.perplexity import TextScores, corpus
-from harness import perplexity_summary
+from harness import perplexity_compared, perplexity_summary
+from harness import perplexity_conditions as conditions_of
 from harness.errors import BadInput
-from reports import perplexity_tokens, perplexity_words, plots
+from harness.perplexity_scores import read as read_scores
+from reports import (
+    perplexity_page,
+    perplexity_tokens,
+    perplexity_verdicts,
+    perplexity_words,
+    plots,
+)
 from reports.perplexity import print_table, read, write_page
 
 SIZES = {"tiny-30m": 30_000_000, "tiny-135m": 134_515_008, "tiny-1.7b": 1_711_376_384}
 VARIANTS = {"fp32": 0.0, "nf4": 0.09}
-CONDITIONS = ("after 1 sentence", "vague", "specific")
+CONDITIONS = ("last 1 sentence", "vague", "specific")
 PIECES = re.compile(r" ?[A-Za-z]{1,6}| ?[0-9]{1,3}| ?[^\sA-Za-z0-9]|\s+")
 
 
@@ -102,12 +111,13 @@ def table(
                 "text": [text.text_id] * n, "condition": [condition] * n,
                 "position": np.arange(1, n + 1, dtype=np.int32), "token_id": text.token_ids,
                 "start": text.starts, "end": text.ends, "nll_nats": text.nll_nats,
-                "correct": text.correct,
+                "correct": text.correct, "begins_at": np.full(n, text.starts[0], np.int32),
             }  # fmt: skip
             if kld is not None:
-                columns["kld"] = pa.array(
-                    kld[i] if condition == "plain" else [None] * n, pa.float32()
-                )
+                plain = condition == "plain"
+                for name, values in {"kld": kld[i], "nll_reference": text.nll_nats}.items():
+                    columns[name] = pa.array(values if plain else [None] * n, pa.float32())
+                columns["same_top"] = pa.array(text.correct if plain else [None] * n, pa.bool_())
             parts.append(pa.table(columns))
     return pa.concat_tables(parts)
 
@@ -141,7 +151,7 @@ def folder(
     pq.write_table(pa.table({key: [row.get(key, "") for row in rows] for key in ("id", "category",
                     "title", "text")}),
                    place / "texts.parquet")  # fmt: skip
-    subjects, plain = [], {}
+    subjects = []
     for i, (model, variant) in enumerate((m, v) for m in sizes for v in variants):
         scores = [drawn(row, sizes[model], variants[variant]) for row in rows]
         own = place / f"{i:02d}_{model}_{variant}"
@@ -160,9 +170,20 @@ def folder(
             ]
             conditions[name] = helped
             change = perplexity_models.gain(scores, helped)
-            gains[name] = {"base": "plain", **flat(change.conditioned),
+            base = conditions_of.base_of(name)
+            said = conditions_of.statement(name, {"bos": "none"})._asdict()
+            gains[name] = {
+                "kind": conditions_of.kind_of(name), **said, "base": base,
+                "base_figures": flat(change.base), **flat(change.conditioned),
                 "gain_nats": dict(change.loss_nats._asdict()),
-                           "perplexity_ratio": dict(change.perplexity_ratio._asdict())}  # fmt: skip
+                "perplexity_ratio": dict(change.perplexity_ratio._asdict()),
+            }  # fmt: skip
+            if base == "no context":
+                alone = conditions_of.statement(base, {"bos": "none"})._asdict()
+                gains = {
+                    base: {"kind": "sentences", "base": None, **alone, **flat(change.base)},
+                    **gains,
+                }
         pq.write_table(table(scores, kld, conditions if i == 0 else {}), own / "tokens.parquet")
         subject = {
             "model": model, "variant": variant, "folder": own.name, "parameters": sizes[model],
@@ -171,10 +192,10 @@ def folder(
             "notes": [],
         }  # fmt: skip
         (own / "subject.json").write_text(json.dumps(subject))
-        plain[f"{model} {variant}"] = scores
         speed = 4.2e11 / sizes[model] ** 0.92 * (0.83 if variant == "nf4" else 1.0) / 10
         subjects.append({
             **subject,
+            "label": f"{model} {variant}",
             "figures": flat(corpus(scores)) | {"tokens_per_s": speed, "seconds": 12.5}
             | {"weights_bytes": sizes[model] * (4 if variant == "fp32" else 0.6)},
             "by_category": {name: flat(found) for name,
@@ -191,37 +212,30 @@ def folder(
                 0.901 - 0.002 * i) if kld else None,
         })  # fmt: skip
     summary = {
-        "schema": "touchstone.perplexity/1", "status": "DONE",
+        "schema": "touchstone.perplexity/2", "status": "DONE",
         "dataset": {"name": "stories", "sha256": "ab" * 32, "texts": len(rows),
             "tokens": subjects[0]["figures"]["tokens"]},
         "settings": {"bos": "none", "window": None, "stride": None, "context": 2048},
         "subjects": subjects, "comparable": {"by_perplexity": True,
             "reason": "All models cut the texts into the same tokens."},
-        "scaling": law({m: plain[f"{m} {next(iter(variants))}"] for m in sizes}, sizes),
-        "notes": ["texts were scored whole"],
+        **compared(place), "notes": ["texts were scored whole"],
     }  # fmt: skip
     write_json(place, summary)
     return place
 
 
-def law(plain: dict[str, list[TextScores]], sizes: dict[str, int]) -> dict:
-    if refused := scaling.refusal(list(sizes.values())):
-        return {"refused": refused}
-    losses = scaling.losses(plain, sizes)
-    fit, returns = scaling.fit(losses), scaling.diminishing(losses)
-    points = np.geomspace(losses.sizes.min(), losses.sizes.max(), 40).tolist()
-    curve = fit.curve(points)
-    return {
-        "variant": "fp32", "by": "loss_nats", "unit": losses.unit, "models": list(losses.models),
-        "measured": [dict(loss._asdict()) for loss in fit.measured],
-        "exponent": dict(fit.exponent._asdict()),
-        "exponent_models": dict(fit.exponent_models._asdict()),
-        "floor": fit.floor and dict(fit.floor._asdict()), "notes": list(fit.notes),
-        "curve": {"parameters": points, "loss_nats": [y.value for y in curve],
-            "low": [y.low for y in curve],
-                  "high": [y.high for y in curve]},
-        "diminishing": {"answer": returns.diminishing, "why": returns.why},
-    }  # fmt: skip
+def compared(place: Path, per_token: bool = True, without: tuple[str, ...] = ()) -> dict:
+    """What perplexity.json says of the subjects beside one another, made of the folder's files."""
+    rows = pq.read_table(place / "texts.parquet").to_pylist()
+    every = read_scores(place, {row["id"]: row for row in rows})
+    subjects = [subject for subject in every if subject.label not in without]
+    held = perplexity_compared.pairs(subjects)
+    found = {
+        "ranking": perplexity_compared.ranking(subjects, held, per_token),
+        "pairs": perplexity_compared.pair_rows(held),
+        "scaling": perplexity_compared.families(subjects, per_token),
+    }
+    return dict(perplexity_summary._plain(found))
 
 
 def write_json(place: Path, summary: dict) -> None:
@@ -297,7 +311,8 @@ def test_the_page_has_every_part_and_is_well_formed(page):
     assert parts.headings == [
         "Figures", "By size", "Speed and quality", "Divergence from fp32",
         "KL divergence at each position", "By category", "By kind of token", "By place in the text",
-        "By sentence", "With a context before it", "Gain by context", "Each model on each text",
+        "By sentence", "Given the sentences right before it", "Gain by context",
+        "Given an instruction", "Gain by context", "Each model on each text",
         "Texts of the highest and the lowest perplexity", "Single tokens", "Token by token",
         "Notes",
     ]  # fmt: skip
@@ -319,7 +334,13 @@ def test_the_figures_are_those_of_the_summary(made, page):
     assert "Mean PPL(Q)/PPL(base)" in page
     assert "99.9% KLD" in page
     assert "best: tiny-1.7b fp32" in page
-    assert "tiny-30m nf4: perplexity 1.090x of fp32 (1.079 to 1.101), KL" in page
+    (pair,) = [
+        row for row in read(made)["pairs"]
+        if (row["first"], row["second"]) == ("tiny-30m fp32", "tiny-30m nf4")
+    ]  # fmt: skip
+    ends = (math.exp(-pair["eval_loss"][key]) for key in ("value", "high", "low"))
+    value, low, high = (f"{end:.3f}" for end in ends)
+    assert f"tiny-30m nf4: perplexity {value}x of fp32 ({low} to {high}), KL" in page
     assert "same top token 89.9 %" in page
 
 
@@ -377,7 +398,7 @@ def test_of_twenty_texts_the_page_shades_twelve_and_says_so(page):
 
 def test_pictures_name_every_subject_and_none_is_empty(page):
     pictures = re.findall(r"<svg.*?</svg>", page, re.S)
-    assert len(pictures) == 8
+    assert len(pictures) == 9
     for picture in pictures:
         assert "tiny-1.7b" in picture
         assert "nan" not in picture.lower().replace("nanum", "")
@@ -400,16 +421,30 @@ def test_three_texts_have_a_row_of_three(tmp_path):
     assert (
         "power law through" not in text
     )  # one variant: there is no other that it could have gone through
-    assert ">power law<" in text
+    assert "power law" not in text  # three texts decide nothing
 
 
-def test_that_the_first_token_is_cheap_is_said_where_it_is(copy):
-    clause = "The first token has BOS alone before it"
+@pytest.mark.parametrize(
+    ("bos", "said"),
+    [("added", "the text's first, given the start token alone"), ("none", "the text's second, as")],
+)
+def test_the_page_says_which_token_the_first_place_is(copy, bos, said):
+    subjects = [subject | {"bos": bos} for subject in read(copy)["subjects"]]
+    text = unescape(write_page(changed(copy, subjects=subjects)).read_text())
+    assert f"Place 1 is the first token that is scored: {said}" in text
+    assert "Each token is given all of its text before it. Late places" in text
+
+
+def test_that_the_first_token_is_easier_is_said_where_it_is_beyond_doubt(copy):
+    clause = "it is easier than the second where texts begin alike"
     subjects = read(copy)["subjects"]
     assert clause not in write_page(copy).read_text()
     second = next(row for row in subjects[0]["by_position"] if row["first"] == row["last"] == 1)
-    for loss, bos, told in ((0.5, "added", True), (2.0, "added", False), (0.5, "none", False)):
-        first = {**second, "first": 0, "last": 0, "eval_loss": loss * second["eval_loss"]}
+    keys = ("eval_loss", "eval_loss_low", "eval_loss_high")
+    for times, bos, told in (
+        (0.2, "added", True), (0.97, "added", False), (2.0, "added", False), (0.2, "none", False)
+    ):  # fmt: skip
+        first = {**second, "first": 0, "last": 0} | {key: times * second[key] for key in keys}
         rest = [row for row in subjects[0]["by_position"] if row["first"] > 0]
         changed(copy, subjects=[subjects[0] | {"by_position": [first, *rest], "bos": bos}])
         assert (clause in write_page(copy).read_text()) is told
@@ -440,7 +475,7 @@ def test_no_name_stands_on_the_law():
     ]
     colours = {point.label: plots.BLUE for point in points}
     picture = plots.quality_against_size(
-        points, plots.Line("power law", x.tolist(), law.tolist()), "perplexity", colours
+        points, [plots.Line("power law", x.tolist(), law.tolist())], "perplexity", colours
     )
     assert {"10k", "30k", "100k"} <= set(re.findall(r">(\w+)</text>", picture))
     dashed = max(re.findall(r'<path d="([^"]*)"[^>]*stroke-dasharray', picture), key=len)
@@ -456,63 +491,136 @@ def test_no_name_stands_on_the_law():
         assert not ((above_base > -1.5) & (above_base < 7.5)).any(), name
 
 
-# ---- the law in words
+# ---- size in words
 
 
-def law_in_words(**scaling) -> str:
+def size_in_words(*steps, by="loss_nats", **family) -> list[str]:
     subjects = [{"model": model, "variant": "fp32", "figures": {}} for model in "abcd"]
-    losses = scaling.pop("measured", [4.73, 4.62, 4.45, 4.40])
-    exponent = {"value": 0.397, "low": 0.299, "high": 0.501}
-    row = {"exponent": exponent, "measured": [{"value": v, "low": v, "high": v} for v in losses]}
-    return perplexity_words.sentences({"subjects": subjects, "scaling": row | scaling})[-1]
+    known = {
+        "steps": [step(*one) for one in steps], "law": None,
+        "no_law": "it takes 3 sizes, here are 2",
+        "diminishing": {"answer": "cannot tell", "why": ""},
+    }  # fmt: skip
+    unit = "nats per token" if by == "loss_nats" else "bits per byte"
+    scaling = {"by": by, "unit": unit, "families": [known | family], "alone": [], "why_none": ""}
+    return perplexity_verdicts.sentences({"subjects": subjects, "scaling": scaling})
 
 
-def test_a_law_that_the_models_leave_open_is_told_of_these_models_only():
-    line = law_in_words(
-        exponent_models=[0.397, -4.49, 5.28],
-        floor=[4.2571, 4.2, 4.3],
-        diminishing={"answer": "yes"},
-    )
-    assert (
-        line
-        == "loss was lower for the bigger of these 4 models, exponent 0.397 (over texts 0.299 to"
-        " 0.501; over models: cannot be told) above a floor of 4.26 nats; diminishing"
-        " returns: yes"
-    )
-    assert "mostly lower for the bigger of these 4" in law_in_words(measured=[4.7, 4.4, 4.5, 4.3])
-    assert "cannot be told) above" not in law_in_words(floor=[0.0, 0.0, 0.1])
+def step(smaller, larger, gain, decision, better) -> dict:
+    return {
+        "smaller_models": [smaller], "larger_models": [larger], "gain": gain, "texts": 60,
+        "texts_better": better, "decision": decision,
+    }  # fmt: skip
 
 
-def test_a_law_that_the_models_bear_out_falls_or_grows():
-    falls = law_in_words(
-        exponent_models=[0.397, 0.21, 0.58], floor=[0.91, 0.8, 1.0], by="bits_per_byte"
+LAW = {
+    "exponent": [0.397, 0.299, 0.501],
+    "exponent_models": [0.397, 0.21, 0.58],
+    "floor": [0.91, 0.8, 1.0],
+    "notes": [],
+}
+
+
+def test_two_sizes_say_what_a_doubling_saves():
+    assert size_in_words(("a", "b", [0.36, 0.34, 0.38], "better", 60)) == [
+        "from a to b each doubling of the parameters saves 0.360 nats per token (0.340 to 0.380),"
+        " the larger better on 60 of 60 texts",
+        "no law of size: it takes 3 sizes, here are 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("gain", "decision", "said"),
+    [
+        ([-0.05, -0.08, -0.02], "worse", "costs 0.050 nats per token (0.020 to 0.080), the larger"),
+        ([0.01, -0.02, 0.04], "tie", "saves 0.010 nats per token (-0.020 to 0.040, a tie), the"),
+        ([0.1, None, None], "open", "saves 0.100 nats per token, the larger better on 9 of 60"),
+    ],
+)
+def test_a_step_says_no_more_than_is_decided(gain, decision, said):
+    assert said in size_in_words(("a", "b", gain, decision, 9))[0]
+
+
+def test_a_law_is_told_with_both_doubts_of_its_exponent():
+    steps = [("a", "b", [0.3, 0.2, 0.4], "better", 60), ("b", "c", [0.1, 0.05, 0.2], "better", 58)]
+    told = size_in_words(
+        *steps, law=LAW, no_law="", by="bits_per_byte", diminishing={"answer": "yes", "why": ""}
     )
-    assert (
-        falls
-        == "loss falls with the parameters, exponent 0.397 (over texts 0.299 to 0.501; over models"
-        " 0.210 to 0.580) above a floor of 0.91 bits per byte"
+    assert told[-1] == (
+        "loss falls with the parameters, exponent 0.397 (over texts 0.299 to 0.501; over models"
+        " 0.210 to 0.580) above a floor of 0.91 bits per byte; diminishing returns: yes"
     )
-    assert law_in_words(exponent=[-0.1, -0.2, 0.0], exponent_models=[-0.1, -0.3, -0.05]).startswith(
-        "loss grows with"
-    )
-    assert law_in_words(exponent=[-0.1, -0.2, 0.0]).startswith(
-        "loss was not lower for the bigger of these 4 models"
+    open_law = size_in_words(*steps, no_law="with 3 sizes the exponent may lie anywhere")
+    assert open_law[-1] == (
+        "no law of size: with 3 sizes the exponent may lie anywhere; whether returns diminish is"
+        " not decided"
     )
 
 
 def test_the_page_has_both_intervals_of_the_exponent_and_the_floor(copy):
     scaling = read(copy)["scaling"]
-    open_law = {
-        "exponent": [0.4, 0.3, 0.5],
-        "exponent_models": [0.4, -4.49, 5.28],
-        "floor": [4.26, 4.2, 4.3],
-    }
-    changed(copy, scaling=scaling | open_law)
+    family = scaling["families"][0]
+    curve = {"parameters": [1e7, 1e9], "loss_nats": [3.0, 2.0], "low": [2.9, 1.9], "high": [3, 2.1]}
+    law = LAW | {"floor": [4.26, 4.2, 4.3], "curve": curve, "notes": ["A note."]}
+    told = {"answer": "yes", "why": "Each doubling saves less."}
+    told = family | {"law": law, "no_law": "", "diminishing": told}
+    text = write_page(changed(copy, scaling=scaling | {"families": [told]})).read_text()
     assert (
-        "Loss = a·N^-b + c: exponent b 0.400 (over texts 0.300 to 0.500; over models -4.490 to"
-        " 5.280, which leaves its sign open); floor c 4.260 nats per token (over texts 4.200 to"
-        " 4.300)." in write_page(copy).read_text()
+        "Loss = a·N^-b + c: exponent b 0.397 (over texts 0.299 to 0.501; over models 0.210 to"
+        " 0.580); floor c 4.260 nats per token (over texts 4.200 to 4.300)."
+    ) in text
+    assert "A note." in text
+    assert "Diminishing returns: yes. Each doubling saves less." in text
+    assert ">power law through fp32<" in text
+    without = family | {"law": None, "no_law": "m2 is worse than m1"}
+    text = write_page(changed(copy, scaling=scaling | {"families": [without]})).read_text()
+    assert "power law" not in text
+    assert "no law of size: m2 is worse than m1" in text
+
+
+# ---- who is better, in words
+
+
+def ranked(*rows, by="perplexity") -> str:
+    """`rows`: label, figure, place, decision, how far behind the first."""
+    subjects = [
+        {"model": row[0], "variant": "fp32", "label": row[0], "figures": {"perplexity": 1.0}}
+        for row in rows
+    ]
+    made = []
+    for label, value, place, decision, behind in rows:
+        key = "ratio" if by == "perplexity" else "behind"
+        made.append({"model": label, "figure": [value, value - 1, value + 1], "place": place,
+                     "decision": decision, "by": by, key: behind})  # fmt: skip
+    summary = {"subjects": subjects, "ranking": made, "scaling": {}}
+    return perplexity_verdicts.sentences(summary)[-1]
+
+
+def test_the_best_is_named_only_if_it_is_decided():
+    first = ("a", 12.0, 1, None, None)
+    assert ranked(first, ("b", 13.0, 2, "worse", [1.08, 1.05, 1.11])) == (
+        "best: a, perplexity 12.00 (11.00 to 13.00); then b 1.080x (1.050 to 1.110)"
     )
+    tie = ("b", 12.1, 1, "tie", [1.0002, 0.9996, 1.0009])
+    assert ranked(first, tie, ("c", 13.0, 3, "worse", [1.08, 1.05, 1.11])) == (
+        "a tie for the best: a, perplexity 12.00 (11.00 to 13.00); b 1.0002x (0.9996 to 1.0009);"
+        " then c 1.080x (1.050 to 1.110)"
+    )
+    assert ranked(first, ("b", 12.0, 1, "same", [1, 1, 1])) == (
+        "no difference: a and b give every token the same loss, perplexity 12.00 (11.00 to 13.00)"
+    )
+    assert ranked(first, ("b", 12.0, 1, "open", [1.2, None, None])).endswith(
+        "texts, five are needed: a, perplexity 12.00 (11.00 to 13.00); b 1.200x"
+    )
+    bits = ("b", 0.9, 2, "worse", [0.05, 0.03, 0.07])
+    assert ranked(("a", 0.8, 1, None, None), bits, by="bits_per_byte").endswith(
+        "; then b +0.0500 bits per byte (+0.0300 to +0.0700)"
+    )
+
+
+def test_of_many_that_are_behind_the_nearest_are_named():
+    rows = [(f"m{i}", 12.0 + i, 1 + i, "worse" if i else None, [1.1, 1.05, 1.15]) for i in range(9)]
+    assert ranked(*rows).endswith("m4 1.100x (1.050 to 1.150) and 4 more")
 
 
 # ---- what may be missing
@@ -520,20 +628,31 @@ def test_the_page_has_both_intervals_of_the_exponent_and_the_floor(copy):
 
 def test_below_three_sizes_there_is_no_law_and_the_page_says_why(tmp_path):
     sizes = {name: SIZES[name] for name in list(SIZES)[:2]}
-    place = folder(tmp_path / "two", 4, sizes, {"fp32": 0.0})
+    place = folder(tmp_path / "two", 6, sizes, {"fp32": 0.0})
     text = write_page(place).read_text()
-    reason = read(place)["scaling"]["refused"]
-    assert "No law of size was fitted" in text
-    assert reason.split(",")[0] in text
+    assert "no law of size: it takes 3 sizes, here are 2" in text
     assert "power law" not in text
-    assert "no law of size: " in perplexity_words.sentences(read(place))[-1]
+    lines = perplexity_verdicts.sentences(read(place))
+    assert lines[-2].startswith("from tiny-30m to tiny-135m each doubling of the parameters saves")
+    assert lines[-2].endswith("the larger better on 6 of 6 texts")
+
+
+def test_models_of_other_families_are_not_compared_by_size(copy):
+    families = {"families": [], "alone": [], "why_none": "they differ"}
+    scaling = read(copy)["scaling"]
+    changed(copy, scaling=scaling | families)
+    assert perplexity_verdicts.sentences(read(copy))[-1] == "nothing is said of size: they differ"
+    changed(copy, scaling=scaling | {"alone": ["tiny-9b fp32"]})
+    assert perplexity_verdicts.sentences(read(copy))[-1] == (
+        "of another tokenizer or architecture, so not compared by size: tiny-9b fp32"
+    )
 
 
 def test_one_subject_has_no_comparison(tmp_path):
     place = folder(tmp_path / "one", 3, {"tiny-30m": 30_000_000}, {"fp32": 0.0})
     text = write_page(place).read_text()
     headings = Parts(text).headings
-    assert "No law of size was fitted" in text
+    assert "of size" not in text
     assert "Figures" in headings
     assert "Token by token" in headings
     assert not {
@@ -542,14 +661,15 @@ def test_one_subject_has_no_comparison(tmp_path):
         "Divergence from fp32",
         "KL divergence at each position",
     } & set(headings)
-    (line,) = perplexity_words.sentences(read(place))
+    (line,) = perplexity_verdicts.sentences(read(place))
     assert line.startswith("fp32: perplexity ") or line.startswith("tiny-30m fp32: perplexity ")
 
 
 def test_different_tokenizers_are_not_ranked_by_perplexity(copy):
     summary = read(copy)
-    changed(copy, comparable={"by_perplexity": False, "reason": "different tokenizers"})
-    lines = perplexity_words.sentences(read(copy))
+    different = {"by_perplexity": False, "reason": "different tokenizers"}
+    changed(copy, comparable=different, **compared(copy, per_token=False))
+    lines = perplexity_verdicts.sentences(read(copy))
     assert lines[0] == "no ranking by perplexity: different tokenizers"
     assert lines[1].startswith("best: tiny-1.7b fp32, bits per byte ")
     text = write_page(copy).read_text()
@@ -599,8 +719,8 @@ def test_nothing_measured_still_gives_a_page(copy):
 def test_an_interrupted_subject_compares_with_nobody(copy):
     subjects = read(copy)["subjects"]
     subjects[4] |= {"status": "INTERRUPTED", "problem": "interrupted"}
-    changed(copy, subjects=subjects)
-    assert perplexity_words.sentences(read(copy))[0].startswith("best: tiny-1.7b nf4")
+    changed(copy, subjects=subjects, **compared(copy, without=("tiny-1.7b fp32",)))
+    assert perplexity_verdicts.sentences(read(copy))[0].startswith("best: tiny-1.7b nf4")
     assert "tiny-1.7b fp32: INTERRUPTED" in write_page(copy).read_text()
 
 
@@ -621,59 +741,78 @@ def test_another_folder_is_refused_in_four_short_facts(tmp_path, content):
     assert not (tmp_path / "perplexity.html").exists()
 
 
-# ---- rank disagreements
+# ---- places and where they disagree
 
 
-def test_a_figure_that_disagrees_with_perplexity_is_named_with_its_doubt(copy):
-    subjects = read(copy)["subjects"]
+def with_rouge(place: Path, **parts) -> str:
+    """The page of the measurement with these ROUGE-L beside its subjects."""
+    subjects = read(place)["subjects"]
     for subject, rouge in zip(subjects, (10.0, 30.0, 21.0, 20.0, 40.0, 39.0), strict=True):
         subject["beside"] = {"rougeL": rouge}
-    changed(copy, subjects=subjects)
-    text = write_page(copy).read_text()
-    assert "tiny-30m fp32 is ahead of tiny-30m nf4 by perplexity, behind it by ROUGE-L" in text
+    return write_page(changed(place, subjects=subjects, **parts)).read_text()
+
+
+def with_decision(place: Path, first: str, second: str, decision: str) -> list[dict]:
+    """The pairs of the measurement, one of them decided otherwise by its loss."""
+    pairs = read(place)["pairs"]
+    for pair in pairs:
+        if (pair["first"], pair["second"]) == (first, second):
+            pair["eval_loss"]["decision"] = decision
+    return pairs
+
+
+def places(text: str) -> dict[str, list[str]]:
+    """Label -> its row of the table of places."""
+    table = text[text.index("Places by each figure") :]
+    rows = re.findall(r"<tr><td class=\"name\">.*?<bdi>(.*?)</bdi></td>(.*?)</tr>", table)
+    return {label: re.findall(r"<td[^>]*>(.*?)</td>", cells) for label, cells in rows}
+
+
+def test_a_figure_that_disagrees_with_perplexity_is_named(copy):
+    text = with_rouge(copy)
+    assert (
+        "tiny-30m fp32 is ahead of tiny-30m nf4 by perplexity, behind it by ROUGE-L (one run each,"
+        " no interval)" in text
+    )
     assert "tiny-1.7b fp32 is ahead of tiny-1.7b nf4 by perplexity, behind" not in text
 
 
+@pytest.mark.parametrize("decision", ["tie", "same", "open"])
+def test_an_order_that_is_not_decided_disagrees_with_none_and_shares_a_place(copy, decision):
+    pairs = with_decision(copy, "tiny-30m fp32", "tiny-30m nf4", decision)
+    text = with_rouge(copy, pairs=pairs)
+    assert "tiny-30m fp32 is ahead of tiny-30m nf4" not in text
+    rows = places(text)
+    assert rows["tiny-30m fp32"][0] == rows["tiny-30m nf4"][0] == "5"
+    assert (rows["tiny-1.7b fp32"][0], rows["tiny-1.7b nf4"][0]) == ("1", "2")
+
+
+def test_the_table_says_which_figures_have_no_interval(copy):
+    text = with_rouge(copy)
+    for head in ("perplexity", "bits/byte", "ROUGE-L *", "tokens/s read *", "weights"):
+        assert f"<th>{head}</th>" in text
+    assert "* by the figure alone: one run each, no interval." in text
+
+
 def test_speed_and_size_are_no_quality_that_could_disagree(page):
-    assert "<th>tokens/s read</th>" in page
+    assert "<th>tokens/s read *</th>" in page
     assert "<th>weights</th>" in page
     assert not re.search(r"behind it by (tokens/s|weights)", page)
 
 
-@pytest.mark.parametrize(("low", "chance"), [(0.08, False), (-0.01, True)])
-def test_neighbours_in_the_ranking_are_held_apart_by_their_paired_difference(copy, low, chance):
-    subjects = [
-        subject | {"label": f"{subject['model']} {subject['variant']}"}
-        for subject in read(copy)["subjects"]
-    ]
-    for subject, rouge in zip(subjects, (10.0, 30.0, 21.0, 20.0, 40.0, 39.0), strict=True):
-        subject["beside"] = {"rougeL": rouge}
-    behind = {"value": 0.09, "low": low, "high": 0.1}
-    ranking = [
-        {"model": "tiny-30m fp32", "behind": None},
-        {"model": "tiny-30m nf4", "behind": behind},
-    ]
-    changed(copy, subjects=subjects, ranking=ranking)
-    text = write_page(copy).read_text()
-    found = re.search(
-        "tiny-30m fp32 is ahead of tiny-30m nf4 by perplexity, behind it by ROUGE-L(.*?)</bdi>",
-        text,
-    )[1]
-    assert found == (" (perplexity: the paired difference may be chance)" if chance else "")
+def test_who_is_faster_and_tied_beats_the_slower_one():
+    def beats(one, other, decision):
+        a, b = (plots.Point("p", x, y, None, None) for x, y in (one, other))
+        return perplexity_page._beats(a, b, decision)
 
-
-@pytest.mark.parametrize(("low", "chance"), [(0.08, False), (-0.01, True)])
-def test_a_variant_is_held_apart_from_its_reference_by_their_paired_ratio(copy, low, chance):
-    subjects = read(copy)["subjects"]
-    for subject, rouge in zip(subjects, (10.0, 30.0, 21.0, 20.0, 40.0, 39.0), strict=True):
-        subject["beside"] = {"rougeL": rouge}
-    subjects[1]["divergence"]["mean_ln_ppl_ratio"] = {"value": 0.09, "low": low, "high": 0.1}
-    text = write_page(changed(copy, subjects=subjects)).read_text()
-    found = re.search("tiny-30m fp32 is ahead of tiny-30m nf4 by perplexity(.*?)</bdi>", text)
-    assert (
-        found[1]
-        == ", behind it by ROUGE-L" + " (perplexity: the paired difference may be chance)" * chance
-    )
+    fast, slow = (20.0, 10.1), (10.0, 10.0)
+    assert beats(fast, slow, "tie")
+    assert beats(fast, slow, "same")
+    assert beats(fast, slow, "better")
+    assert not beats(fast, slow, "worse")
+    assert not beats(fast, slow, "open")  # its figure is higher, and nothing more is known
+    assert not beats(slow, fast, "better")
+    assert not beats(slow, fast, "tie")
 
 
 def test_pictures_beside_each_other_are_of_one_height(page):

@@ -15,7 +15,9 @@ import pytest
 import torch
 
 from harness.errors import BadInput, RunBroke
-from sut.score_texts import INSTRUCTIONS, SENTENCES, Job, fingerprint, score, start_ids
+from sut.local_model import fingerprint
+from sut.passages import start_ids
+from sut.score_texts import Job, score
 from tests.variant_helpers import edit_json, resized
 
 CHAT = (
@@ -23,7 +25,6 @@ CHAT = (
     " %}<bos> {% endif %}"
 )
 STORY = "the sky is blue. why is it so? a b c d. what is the sky, how is it blue"
-ENDS = [16, 30, 39]
 
 
 def row(name="one", text=STORY, **more):
@@ -128,39 +129,28 @@ def test_a_start_token_is_the_tokenizers_own_unless_asked_otherwise(tiny_llama):
     assert start_ids(known, "always") == [2]
 
 
-# ---- conditions
+def test_all_ids_that_a_tokenizer_puts_before_a_text_stand_before_it(tiny_llama, tmp_path):
+    """As ChatGLM's two, of which none is called its start token."""
+    from tokenizers import processors
 
-
-def test_every_condition_scores_the_same_tokens_and_puts_only_context_before_them(
-    tiny_llama, tmp_path
-):
-    told = dict(zip(INSTRUCTIONS, ("a b", "the sky", "how blue"), strict=True))
-    _, found = run(
-        tmp_path,
-        tiny_llama,
-        row(sentence_ends=ENDS, **told),
-        conditions=("sentences", "instructions"),
+    model = tmp_path / "model"
+    shutil.copytree(tiny_llama, model)
+    known = tokenizer(model)
+    known.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<eos> <unk> $A", special_tokens=[("<eos>", 2), ("<unk>", 3)]
     )
-    known = tokenizer(tiny_llama)
-    ids = known(STORY)["input_ids"]
-    for name, words in told.items():
-        before = known(words)["input_ids"]
-        one = found[f"000000-{name}"]
-        assert one["nll_nats"] == pytest.approx(
-            directly(tiny_llama, [*before, *ids], len(before) + 1), rel=1e-5
-        )
-        assert all(
-            np.array_equal(one[key], plain(found)[key])
-            for key in ("position", "token_id", "start", "end")
-        )
-    rest = known(STORY[:39], add_special_tokens=False)["input_ids"]
-    cuts = [0, *(len(known(STORY[:end])["input_ids"]) for end in ENDS)]
-    for name, cut in zip(SENTENCES, cuts, strict=True):
-        one, text = found[f"000000-{name.replace(' ', '-')}"], [*ids[:cut], *ids[len(rest) :]]
-        assert one["nll_nats"] == pytest.approx(directly(tiny_llama, text, cut + 1), rel=1e-5)
-        assert one["token_id"].tolist() == ids[len(rest) + 1 :]
-        assert one["position"].tolist() == list(range(len(rest) + 1, len(ids)))
-        assert STORY[one["start"][0] : one["end"][0]] == "is"
+    known.save_pretrained(model)
+    edit_json(model / "tokenizer_config.json", drop=("bos_token",))
+    known = tokenizer(model)
+    for bos in ("auto", "always"):
+        assert start_ids(known, bos) == [2, 3]
+    events, found = run(tmp_path / "run", model, row())
+    ids = tokenizer(tiny_llama)(STORY)["input_ids"]
+    assert events["checked"]["bos"] == "added"
+    assert plain(found)["nll_nats"] == pytest.approx(directly(model, [2, 3, *ids], 2), rel=1e-5)
+
+
+# ---- conditions
 
 
 def test_an_instruct_model_gets_the_instruction_as_the_users_turn(tiny_llama, tmp_path):
@@ -318,7 +308,7 @@ def test_another_tokenizer_is_scored_but_not_compared(tiny_llama, tmp_path):
 
 
 def test_a_job_survives_its_way_through_json(tiny_llama, tmp_path):
-    made = job(tmp_path, tiny_llama, row(), conditions=("sentences",))
+    made = job(tmp_path, tiny_llama, row(sentence_ends=[16, 30, 39]), conditions=("sentences",))
     assert (
         next(event["event"] for event in score(Job(**json.loads(json.dumps(asdict(made))))))
         == "checked"

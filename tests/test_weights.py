@@ -8,6 +8,7 @@ from torch import nn
 
 from sut.precision import TABLE
 from sut.weights import disk_bytes, weigh
+from tests.gguf_helpers import tied_qwen, write_gguf
 from tests.variant_helpers import make_adapter
 
 # The tiny Llama: 2 layers of q 32x32, k and v 16x32, o 32x32, gate and up 64x32, down 32x64;
@@ -29,7 +30,7 @@ def test_plain_weights_are_values_times_width(variant, width, tiny_llama):
     found = loaded(variant, tiny_llama)
     assert found.held_bytes == VALUES * width + ROTARY
     assert found.bytes_on == {"cpu": found.held_bytes}
-    assert (found.parameters, found.adapter_parameters) == (VALUES, 0)
+    assert (found.parameters, found.repeated_parameters) == (VALUES, 0)
 
 
 def test_bitsandbytes_8_bit_has_one_float_per_row(tiny_llama):
@@ -85,7 +86,6 @@ def test_an_adapter_weighs_its_own_values_on_top(variant, width, tiny_llama, tmp
     base = loaded(variant.removeprefix("lora-") if "-" in variant else "fp32", tiny_llama)
     found = loaded(variant, tiny_llama, adapter=str(adapter))
     values = 2 * 4 * ((32 + 32) + (32 + 16))  # rank 4 on q and v of 2 layers
-    assert found.adapter_parameters == values
     assert found.parameters == VALUES + values
     assert found.held_bytes == base.held_bytes + values * width
 
@@ -96,6 +96,62 @@ def test_tied_weights_and_views_count_once():
     model.register_buffer("view", model[0].weight.detach()[2:4])
     assert weigh(model).held_bytes == 10 * 8 * 4
     assert weigh(model).parameters == 80
+
+
+def test_two_parameters_over_the_same_memory_are_one():
+    model = nn.ModuleList([nn.Embedding(10, 8), nn.Linear(8, 10, bias=False)])
+    model[1].weight = nn.Parameter(model[0].weight.data)
+    assert model[1].weight is not model[0].weight
+    assert weigh(model).parameters == 80
+
+
+def converted(folder, **stored):
+    """The weights of a tied model after its way through a GGUF file."""
+    from sut.convert import convert
+
+    convert(write_gguf(tied_qwen(), folder / "model.gguf", **stored), folder / "model")
+    return folder / "model"
+
+
+@pytest.mark.parametrize("kinds", [("F32", "F32"), ("F16", "F16"), ("Q8_0", "Q8_0"),
+                                   ("Q8_0", "Q5_0"), ("Q8_0", "Q4_0")])  # fmt: skip
+def test_a_head_that_a_gguf_file_stores_again_counts_once_in_every_variant(kinds, tmp_path):
+    model = tied_qwen()
+    embedding, once = model.get_input_embeddings().weight, weigh(model).parameters
+    head_type, embedding_type = kinds
+    stored = {"head": embedding, "head_type": head_type, "embedding_type": embedding_type}
+    folder = converted(tmp_path, **stored)
+    for variant in ("fp32", "bf16", "nf4", "int8-quanto"):
+        found = loaded(variant, folder)
+        assert (found.parameters, found.repeated_parameters) == (once, embedding.numel())
+    assert loaded("fp32", folder).held_bytes == 4 * (once + embedding.numel()) + 2 * 4 * 8
+
+
+def test_a_head_of_its_own_counts_and_a_tied_one_is_stored_once(tmp_path):
+    once = weigh(tied_qwen()).parameters
+    torch.manual_seed(6)
+    own = torch.randn_like(tied_qwen().get_input_embeddings().weight) * 0.2
+    (tmp_path / "own").mkdir()
+    (tmp_path / "none").mkdir()
+    found = loaded("fp32", converted(tmp_path / "own", head=own))
+    assert (found.parameters, found.repeated_parameters) == (once + own.numel(), 0)
+    found = loaded("fp32", converted(tmp_path / "none", head=None))
+    assert (found.parameters, found.repeated_parameters) == (once, 0)
+
+
+def test_a_head_that_was_trained_on_from_a_copy_is_its_own():
+    from transformers import Qwen2ForCausalLM
+
+    source = tied_qwen()
+    source.config.tie_word_embeddings = False
+    model = Qwen2ForCausalLM(source.config)
+    model.load_state_dict(source.state_dict())
+    repeated = weigh(model)
+    model.lm_head.weight.data[3, 3] += 0.01
+    own = weigh(model)
+    size = model.lm_head.weight.numel()
+    assert (repeated.repeated_parameters, own.repeated_parameters) == (size, 0)
+    assert own.parameters == repeated.parameters + size
 
 
 def test_a_view_holds_its_whole_storage():
@@ -123,6 +179,30 @@ def test_weights_offloaded_by_accelerate_are_found_where_they_lie(tiny_llama, tm
     assert on_disk.bytes_on["disk"] == VALUES * 4
     assert on_disk.held_bytes <= ROTARY
     assert on_cpu.parameters == on_disk.parameters == VALUES
+
+
+def test_tied_weights_count_once_wherever_they_are_offloaded(tmp_path):
+    from accelerate import cpu_offload, disk_offload
+
+    once = weigh(tied_qwen())
+    on_cpu = weigh(cpu_offload(tied_qwen(), execution_device=torch.device("cpu")))
+    assert on_cpu == once
+    on_disk = disk_offload(tied_qwen(), str(tmp_path), execution_device=torch.device("cpu"))
+    assert weigh(on_disk).parameters == once.parameters
+
+
+def test_a_repeated_head_that_is_offloaded_counts_once_too(tmp_path):
+    from accelerate import cpu_offload, disk_offload
+    from transformers import Qwen2ForCausalLM
+
+    once = weigh(tied_qwen()).parameters
+    folder = converted(tmp_path, head=tied_qwen().get_input_embeddings().weight)
+    place = tmp_path / "offloaded"
+    for offload in (cpu_offload, lambda model, **device: disk_offload(model, place, **device)):
+        model = Qwen2ForCausalLM.from_pretrained(folder)
+        found = weigh(offload(model, execution_device=torch.device("cpu")))
+        assert found.parameters == once
+        assert found.repeated_parameters == 96 * 64
 
 
 def test_size_on_disk_is_that_of_the_weight_files(tiny_llama, tmp_path):
