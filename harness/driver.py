@@ -20,6 +20,7 @@ from harness.clock import FAR_FUTURE_NS
 from harness.errors import RunBroke
 from harness.protocols import SUT, Clock
 from harness.recorder import Recorder
+from harness.timeouts import Timeouts
 from harness.types import At, Query, RunLog, RunSettings
 
 AHEAD = (
@@ -63,9 +64,7 @@ def drive(
             loop.drain()
         except RunBroke as broke:
             return _broken(recorder, start_ns, str(broke))
-        except (
-            Exception
-        ) as fault:  # a SUT may raise anything: the samples measured so far matter more
+        except Exception as fault:  # of the SUT: the samples measured so far matter more
             return _broken(recorder, start_ns, f"the SUT raised {type(fault).__name__}: {fault}")
     if loop.stop.requests:
         return recorder.log(start_ns, "interrupted", "stopped by the user (Ctrl-C)")
@@ -84,6 +83,7 @@ class _Loop:
     ) -> None:
         self.sut, self.clock, self.recorder = sut, clock, recorder
         self.settings, self.stop, self.on_idle = settings, stop, on_idle
+        self.timeouts = Timeouts(recorder, settings.sample_timeout_ns, clock.now_ns())
 
     def issue_all(self, queries: Iterable[Query], start_ns: int) -> None:
         sut_issue, record_issue, now_ns, wait = (
@@ -122,8 +122,8 @@ class _Loop:
             issued += 1  # noqa: SIM113 (enumerate would build a tuple per query)
 
     def drain(self) -> None:
-        """Wait for what is open: up to each sample's timeout, or up to `drain_timeout_ns` after a
-        Ctrl-C.
+        """Wait for what is open: as long as something comes (`harness.timeouts`), or up to
+        `drain_timeout_ns` after a Ctrl-C.
         """
         give_up_ns = FAR_FUTURE_NS
         while self.recorder.open_samples and self.stop.requests < 2:
@@ -133,17 +133,14 @@ class _Loop:
                 return
 
     def _pause(self, until_ns: int) -> int:
-        """Wait, but wake in time to give up on a sample that has been open for too long."""
-        timeout_ns = self.settings.sample_timeout_ns
-        oldest_ns = self.recorder.oldest_open_ns()
-        overdue_ns = FAR_FUTURE_NS if oldest_ns is None else oldest_ns + timeout_ns
+        """Wait, but wake in time to give up on a sample that nothing comes of."""
+        timeouts = self.timeouts
         if self.on_idle is not None:
             self.on_idle(self.recorder)
-        now = self.clock.wait(min(until_ns, overdue_ns))
-        if now >= overdue_ns:
-            self.recorder.give_up(
-                now - timeout_ns, f"timed out: no completion within {timeout_ns / 1e9:g} s"
-            )
+        check_ns = timeouts.check_ns if self.recorder.open_samples else FAR_FUTURE_NS
+        now = self.clock.wait(min(until_ns, check_ns))
+        if now >= check_ns:
+            timeouts.look(now)
         return now
 
     def _limits(self, start_ns: int) -> tuple[int, int, int, int]:
@@ -164,7 +161,7 @@ class _Loop:
 
 
 def _broken(recorder: Recorder, start_ns: int, reason: str) -> RunLog:
-    recorder.give_up(FAR_FUTURE_NS, f"lost: {reason}")
+    recorder.give_up(f"lost: {reason}")
     return recorder.log(start_ns, "error", reason)
 
 

@@ -28,12 +28,7 @@ from harness.settings import RunConfig, load_config
 from harness.types import short_name
 
 SCHEMA = "touchstone.gate/1"
-DEFAULTS = {
-    "scenario": "offline",
-    "mode": "accuracy",
-    "warmup": 0,
-    "sample_timeout": 86_400.0,
-}  # the last waits for all
+DEFAULTS = {"scenario": "offline", "mode": "accuracy", "warmup": 0}
 _MAX_RESAMPLES = 1_000_000
 _NO_CONTROL = (
     "no control run: how much the reference itself changes with the size of its batches is not"

@@ -43,6 +43,7 @@ from harness.errors import BadInput, HarnessError, RunBroke, SetupFailed
 from harness.mlcommons_child import EVENT, FIRST, FLUSH, OVER, RECEIVE_BYTES, WORD
 from harness.protocols import SUT, Clock
 from harness.recorder import Recorder
+from harness.timeouts import Timeouts
 from harness.types import NEVER, At, Output, Query, QuerySample, RunLog, RunSettings
 from scenarios import loadgen_settings
 
@@ -203,7 +204,7 @@ def drive(
                 if isinstance(fault, HarnessError)
                 else f"the SUT raised {type(fault).__name__}: {fault}"
             )
-            recorder.give_up(FAR_FUTURE_NS, f"lost: {reason}")
+            recorder.give_up(f"lost: {reason}")
             return recorder.log(loop.start_ns, "error", reason)
     if wheel.over:
         return recorder.log(loop.start_ns, "completed")
@@ -245,6 +246,7 @@ class _Loop:
         self.settings, self.sut, self.clock, self.recorder = settings, sut, clock, recorder
         self.offsets_ns, self.wheel, self.stop, self.on_idle = offsets_ns, wheel, stop, on_idle
         self.start_ns = self._heard_ns = clock.now_ns()
+        self.timeouts = Timeouts(recorder, settings.sample_timeout_ns, self.start_ns)
         gap_s = _LONGEST_GAP / settings.target_qps if settings.scenario == "server" else 0.0
         self._patience_ns = _SILENCE_NS + int(gap_s * 1e9)
         self._queries = 0
@@ -261,22 +263,17 @@ class _Loop:
             self._pause(give_up_ns)
 
     def _pause(self, until_ns: int) -> None:
-        recorder, timeout_ns = self.recorder, self.settings.sample_timeout_ns
-        oldest_ns = recorder.oldest_open_ns()
-        silent_ns = (
-            max(self._heard_ns, recorder.gate_ns) + self._patience_ns
-            if oldest_ns is None
-            else FAR_FUTURE_NS
-        )
-        overdue_ns = FAR_FUTURE_NS if oldest_ns is None else oldest_ns + timeout_ns
+        recorder, timeouts = self.recorder, self.timeouts
+        check_ns, silent_ns = timeouts.check_ns, FAR_FUTURE_NS
+        if not recorder.open_samples:
+            check_ns = FAR_FUTURE_NS
+            silent_ns = max(self._heard_ns, recorder.gate_ns) + self._patience_ns
         retry_ns = self.clock.now_ns() + _RETRY_NS if recorder.outbox else FAR_FUTURE_NS
         if self.on_idle is not None:
             self.on_idle(recorder)
-        now = self.clock.wait(min(until_ns, overdue_ns, silent_ns, retry_ns))
-        if now >= overdue_ns:
-            recorder.give_up(
-                now - timeout_ns, f"timed out: no completion within {timeout_ns / 1e9:g} s"
-            )
+        now = self.clock.wait(min(until_ns, check_ns, silent_ns, retry_ns))
+        if now >= check_ns:
+            timeouts.look(now)
         if now >= silent_ns and now >= self._heard_ns + self._patience_ns:
             raise RunBroke(
                 "the official LoadGen", f"said nothing for {self._patience_ns / 1e9:g} s", "", _KEPT

@@ -11,7 +11,7 @@ fit and is kept aside.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 
 import numpy as np
@@ -58,9 +58,11 @@ class Recorder:
         self.num_tokens = 0
         self.open_queries = 0
         self.gate_ns = NEVER  # when a query last became complete
+        self.stray_ns = NEVER  # when tokens last came of a sample that has not begun
         self.texts: dict[int, str] = {}
         self.errors: dict[int, str] = {}
         self.anomalies: list[Anomaly] = []
+        self.timed_out: dict[str, int] = {}  # how many samples, by kind (`harness.timeouts`)
 
     # ---- called by the driver
 
@@ -104,19 +106,38 @@ class Recorder:
         self._gaps.extend(repeat(b"", n))
         self._capacity += n
 
-    def oldest_open_ns(self) -> int | None:
-        """When the longest-waiting open sample was issued; None if nothing is open."""
-        done, i, n = self._done, self._oldest, self.num_issued
+    def begun(self) -> list[tuple[int, int]]:
+        """(sample id, moment of its latest token) of the open samples whose first token came."""
+        return [(i, stream.last_ns) for i, stream in self._streams.items()]
+
+    def waiting(self) -> Iterator[tuple[int, int]]:
+        """(sample id, moment of its issue) of the open samples that have not begun, oldest first."""
+        done, first, issued = self._done, self._first, self._issued
+        i, n = self._oldest, self.num_issued
         while i < n and done[i] != NEVER:
             i += 1
         self._oldest = i
-        return self._issued[i] if i < n else None
+        for k in range(i, n):
+            if done[k] == NEVER and first[k] == NEVER:
+                yield k, issued[k]
 
-    def give_up(self, issued_before_ns: int, reason: str) -> None:
-        """Fail every open sample that was issued at or before a moment."""
+    def newest_begun_ns(self, from_ns: int) -> int:
+        """When the newest sample that has begun, or is done, was issued; NEVER if before `from_ns`."""
+        for i in range(self.num_issued - 1, -1, -1):
+            if self._issued[i] < from_ns:
+                break
+            if self._first[i] != NEVER or self._done[i] != NEVER:
+                return self._issued[i]
+        return NEVER
+
+    @property
+    def last_done_ns(self) -> int:
+        """When a sample was last completed, failed or given up."""
+        return self._done[self._order[-1]] if self._order else NEVER
+
+    def give_up(self, reason: str) -> None:
+        """Fail every open sample."""
         for i in range(self._oldest, self.num_issued):
-            if self._issued[i] > issued_before_ns:
-                return
             if self._done[i] == NEVER:
                 self.fail(i, reason)
 
@@ -145,6 +166,7 @@ class Recorder:
         stream = self._streams.get(sample_id)
         if stream is None:
             if self._is_open(sample_id, "tokens"):
+                self.stray_ns = now
                 self._note(
                     sample_id,
                     "tokens_before_first",
@@ -298,6 +320,7 @@ class Recorder:
             texts=self.texts,
             errors=self.errors,
             anomalies=self.anomalies,
+            timed_out=self.timed_out,
             end=end,
             end_reason=reason,
         )

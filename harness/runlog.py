@@ -146,6 +146,7 @@ def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> None:
         "end": log.end,
         "end_reason": log.end_reason,
         "anomalies": log.anomalies,
+        "timed_out": log.timed_out,
     }
     table = pa.table(columns).replace_schema_metadata({_META: json.dumps(meta, default=str)})
     scratch = path.with_suffix(".tmp")
@@ -192,6 +193,7 @@ def _log(table: Any, meta: dict[str, Any]) -> RunLog:
         anomalies=[Anomaly(*item) for item in meta["anomalies"]],
         end=meta["end"],
         end_reason=meta["end_reason"],
+        timed_out=meta.get("timed_out", {}),
     )
 
 

@@ -204,6 +204,7 @@ class RunLog:
     anomalies: list[Anomaly] = field(default_factory=list)
     end: End = "completed"
     end_reason: str = ""
+    timed_out: dict[str, int] = field(default_factory=dict)  # how many samples: silent, stuck, ...
 
     def __len__(self) -> int:
         return len(self.due_ns)

@@ -6,7 +6,8 @@ tested to the nanosecond. It also misbehaves on request (`fault=`), once at samp
 noted:
 
     late_first_token    from there on, first tokens come `late_s` later than they should
-    lost_sample         never completes
+    lost_sample         sends its tokens, but never completes
+    unanswered          is never answered at all
     wrong_first_token   the final output starts with another token than the one it reported first
     two_eos             ends with two end-of-sequence tokens
     wrong_count         reports one token more than it sent
@@ -30,6 +31,7 @@ EOS = 2
 FAULTS = (
     "late_first_token",
     "lost_sample",
+    "unanswered",
     "wrong_first_token",
     "two_eos",
     "wrong_count",
@@ -85,6 +87,8 @@ class Simulated:
                 raise RunBroke("simulated SUT", f"crashed on request at sample {sample.id}")
             if sample.id == self._fault_at and self._fault == "stall":
                 self._stalled_from_ns = self._clock.now_ns()
+            if sample.id == self._fault_at and self._fault == "unanswered":
+                continue
             self._waiting.append((sample.id, sample.index))
         self._admit()
 

@@ -181,17 +181,18 @@ def test_a_late_driver_hears_what_has_arrived_before_it_issues_more():
     assert log.done_ns[:-1].tolist() == log.issued_ns[1:].tolist()
 
 
-# ---- samples that never come back
+# ---- samples that never come back (`tests.test_timeouts` has the rule)
 
 
 LOSES_3 = simulated(ttft_ms=100, tokens=1, fault="lost_sample", fault_at=3)
-TIMED_OUT = "timed out: no completion within 2 s"
+STUCK = "timed out: nothing more of it for 2 s"
+SILENT = "timed out: no event of any sample for 2 s"
 
 
 def test_a_lost_sample_is_timed_out_and_the_others_go_on():
     log = virtual_run(open_loop(100, every_ns=50 * MS), LOSES_3, sample_timeout_ns=2 * S)
-    assert (log.end, log.errors) == ("completed", {3: TIMED_OUT})
-    assert log.done_ns[3] - log.issued_ns[3] == 2 * S
+    assert (log.end, log.errors) == ("completed", {3: STUCK})
+    assert log.done_ns[3] - log.first_ns[3] == 2 * S
     assert log.record(3).finish == "error"
     assert np.flatnonzero(~log.completed).tolist() == [3]
     assert (np.delete(log.latency_ns, 3) == 100 * MS).all()
@@ -199,40 +200,24 @@ def test_a_lost_sample_is_timed_out_and_the_others_go_on():
 
 def test_the_last_sample_may_be_lost_too():
     log = virtual_run(open_loop(4, every_ns=50 * MS), LOSES_3, sample_timeout_ns=2 * S)
-    assert (log.end, log.errors, log.done_ns[3]) == ("completed", {3: TIMED_OUT}, 2150 * MS)
+    assert (log.end, log.errors, log.done_ns[3]) == ("completed", {3: STUCK}, 2250 * MS)
 
 
 def test_single_stream_goes_on_after_a_lost_sample():
     log = virtual_run(closed_loop(6), LOSES_3, sample_timeout_ns=2 * S, min_queries=6)
-    assert log.errors == {3: TIMED_OUT}
-    assert log.issued_ns.tolist() == [0, 100 * MS, 200 * MS, 300 * MS, 2300 * MS, 2400 * MS]
+    assert log.errors == {3: STUCK}
+    assert log.issued_ns.tolist() == [0, 100 * MS, 200 * MS, 300 * MS, 2400 * MS, 2500 * MS]
     assert log.completed.tolist() == [True, True, True, False, True, True]
-
-
-def test_a_sut_that_answers_nothing_ends_with_every_sample_failed():
-    log = virtual_run(
-        open_loop(50, every_ns=10 * MS), scripted(lambda sut, query: None), sample_timeout_ns=2 * S
-    )
-    assert log.errors == dict.fromkeys(range(50), TIMED_OUT)
-    assert (log.latency_ns == 2 * S).all()
 
 
 def test_an_answer_after_the_timeout_is_noted_and_changes_nothing():
     log = virtual_run(
         closed_loop(2), scripted(lambda sut, query: sut.complete_after(3 * S, query.id)),
-        sample_timeout_ns=2 * S, min_queries=2,
-    )  # fmt: skip
-    assert log.errors == {0: TIMED_OUT, 1: TIMED_OUT}
-    assert [(a.sample_id, a.kind) for a in log.anomalies] == [(0, "after_failure")]
-
-
-def test_an_answer_at_the_very_moment_of_the_timeout_counts():
-    log = virtual_run(
-        open_loop(1, every_ns=S),
-        scripted(lambda sut, query: sut.complete_after(2 * S, query.id)),
         sample_timeout_ns=2 * S,
-    )
-    assert (log.errors, log.completed.tolist()) == ({}, [True])
+        min_queries=2,
+    )  # fmt: skip
+    assert log.errors == {0: SILENT, 1: SILENT}
+    assert [(a.sample_id, a.kind) for a in log.anomalies] == [(0, "after_failure")]
 
 
 # ---- a SUT that breaks
@@ -448,7 +433,7 @@ def test_a_failed_sample_does_not_keep_the_gate_shut():
             fault_at=2),
         min_queries=2, sample_timeout_ns=S,
     )  # fmt: skip
-    assert (list(log.errors), log.due_ns[4]) == ([2], S)
+    assert (list(log.errors), log.due_ns[4]) == ([2], 1010 * MS)
     assert log.completed[4:].all()
 
 

@@ -171,26 +171,43 @@ def test_queries_of_one_and_of_many_samples_close_independently():
     assert r.open_queries == 0
 
 
-def test_the_oldest_open_sample_is_found_behind_completed_ones():
+def test_the_waiting_are_those_that_have_not_begun_oldest_first():
+    r, clock = recorder()
+    for i, moment in enumerate((10, 20, 30, 40)):
+        r.issue(query(i, i), moment, moment)
+    assert [i for i, _ in r.waiting()] == [0, 1, 2, 3]
+    r.complete(Output(1))
+    clock.advance(50)
+    r.first_token(2, 7)
+    assert list(r.waiting()) == [(0, 10), (3, 40)]
+    assert r.begun() == [(2, 50)]
+    r.complete(Output(0))
+    clock.advance(1)
+    r.tokens(2, [8])
+    assert (list(r.waiting()), r.begun(), r.last_done_ns) == ([(3, 40)], [(2, 51)], 50)
+    r.complete(Output(2))
+    assert (r.begun(), r.last_done_ns) == ([], 51)
+
+
+@pytest.mark.parametrize(("from_ns", "newest_ns"), [(0, 20), (20, 20), (21, NEVER), (99, NEVER)])
+def test_the_newest_that_has_begun_is_told_by_its_issue(from_ns, newest_ns):
+    r, _ = recorder()
+    for i, moment in enumerate((10, 20, 30)):
+        r.issue(query(i, i), moment, moment)
+    assert r.newest_begun_ns(0) == NEVER
+    r.complete(Output(0))
+    r.first_token(1, 5)
+    assert r.newest_begun_ns(from_ns) == newest_ns
+
+
+def test_give_up_fails_every_open_sample():
     r, _ = recorder()
     for i, moment in enumerate((10, 20, 30)):
         r.issue(query(i, i), moment, moment)
     r.complete(Output(1))
-    assert r.oldest_open_ns() == 10
-    r.complete(Output(0))
-    assert r.oldest_open_ns() == 30
-    r.complete(Output(2))
-    assert r.oldest_open_ns() is None
-
-
-def test_give_up_fails_only_the_open_samples_issued_by_then():
-    r, _ = recorder()
-    for i, moment in enumerate((10, 20, 30, 40)):
-        r.issue(query(i, i), moment, moment)
-    r.complete(Output(1))
-    r.give_up(30, "timed out")
-    assert r.errors == {0: "timed out", 2: "timed out"}
-    assert (r.num_failed, r.num_done, r.oldest_open_ns()) == (2, 3, 40)
+    r.give_up("lost")
+    assert r.errors == {0: "lost", 2: "lost"}
+    assert (r.num_failed, r.num_done, r.open_samples) == (2, 3, 0)
 
 
 def test_a_failed_sample_is_done_failed_and_has_a_reason():
@@ -346,7 +363,7 @@ EVENTS = st.one_of(
         st.just("complete"), IDS, st.sampled_from(FINISHES), st.none() | MANY, st.integers(-1, 9)
     ),
     st.tuples(st.just("fail"), IDS, st.text(max_size=5)),
-    st.tuples(st.just("give_up"), st.integers(0, 10**10)),
+    st.tuples(st.just("give_up"), st.text(max_size=5)),
     st.tuples(st.just("pass"), st.integers(0, 10**10)),
 )
 
@@ -358,8 +375,6 @@ def tell(r, clock, event, queries):
             queries.append(range(r.num_issued - n, r.num_issued))
         case ("complete", i, finish, ids, reported):
             r.complete(Output(i, finish, ids, "text", reported))
-        case ("give_up", before_ns):
-            r.give_up(before_ns, "timed out")
         case ("pass", by_ns):
             clock.advance(by_ns)
         case (name, *rest):
@@ -383,7 +398,9 @@ def test_no_sequence_of_events_raises_or_upsets_the_counters(events):
         assert r.num_failed == int((kept.finish == FINISHES.index("error")).sum())
         assert set(r.errors) <= done
         opened = [i for q in queries for i in q if i not in done]
-        assert r.oldest_open_ns() == (kept.issued_ns[opened[0]] if opened else None)
+        waiting = [i for i in opened if kept.first_ns[i] == NEVER]
+        assert list(r.waiting()) == [(i, kept.issued_ns[i]) for i in waiting]
+        assert sorted(i for i, _ in r.begun()) == sorted(set(opened) - set(waiting))
         assert r.num_tokens == len(kept.stamp_ns) == kept.stamp_start[-1]
         assert kept.token_start[-1] == len(kept.token_ids)
         assert (np.diff(kept.stamp_start) > 0).tolist() == (kept.first_ns >= 0).tolist()
