@@ -53,7 +53,7 @@ def run(flags: Flags, as_json: Json = False) -> None:
 
         with Run(_config(flags), say) as session:
             result = session.execute().to_json()
-        show_result(result, session.folder, console)
+        _show(show_result, result, session.folder, console)
     _finish(result, as_json, _EXIT[result["status"]])
 
 
@@ -98,7 +98,7 @@ def report(
         from reports.terminal import show_result
 
         result = results.publish(folder).to_json()
-        show_result(result, folder, console)
+        _show(show_result, result, folder, console)
     _finish(result, as_json, _EXIT[result["status"]])
 
 
@@ -453,6 +453,21 @@ def _people(as_json: bool) -> Iterator[tuple[Any, Callable[[str], None]]]:
         raise typer.Exit(4) from None
     finally:
         status.stop()
+
+
+def _show(show: Callable[..., None], result: dict[str, Any], folder: Path, console: Any) -> None:
+    """The verdict is known: a screen that cannot be drawn does not change the exit code."""
+    from harness.pieces import reason
+
+    try:
+        show(result, folder, console)
+    except BrokenPipeError:
+        raise
+    except Exception as fault:
+        plain = f"{result['status']}  {result['scenario']}: {result['status_reason']}"
+        print(plain, file=sys.stderr if console.stderr else sys.stdout)
+        print(f"missing: the rest of this screen ({reason(fault)})", file=sys.stderr)
+        print(f"run folder: {folder}", file=sys.stderr)
 
 
 def _finish(value: dict[str, Any], as_json: bool, code: int) -> None:

@@ -74,8 +74,11 @@ def effective(config: RunConfig, settings: RunSettings) -> list[EffectiveSetting
     values |= {name: (value, "") for name, value in _others(config, values)}
 
     def origin(name: str) -> str:
-        if name == "target_qps" and config.mode == "find-peak":
+        if config.mode == "find-peak" and name == "target_qps":
             return "the search"
+        of_profile_s = config.chosen_profile.min_duration_s
+        if name == "min_duration" and config.min_duration is None:
+            return profile if s.min_duration_ns == int(of_profile_s * 1e9) else "the search"
         if name in config.origins:
             return config.origins[name] + (
                 " auto" if name == "target_qps" and config.target_qps == "auto" else ""

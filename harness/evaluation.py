@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.driver import Stop
-from harness.errors import HarnessError
+from harness.pieces import reason
 from harness.types import Sample
 
 _AT_ONCE = 16  # answers per call, so that Ctrl-C is heard in between
@@ -26,7 +26,7 @@ def evaluate(
     sut: Any, samples: Sequence[Sample], stop: Stop, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Sums over all samples with a reference (see `protocols.Evaluator`), or `problem`: why there
-    are none.
+    are none (`broke`: because something raised).
     """
     if not hasattr(sut, "evaluate"):
         return {"problem": "this SUT cannot score given answers"}
@@ -42,8 +42,8 @@ def evaluate(
         say(f"scoring the reference answers: {first} of {len(answers)}")
         try:
             part = sut.evaluate(answers[first : first + _AT_ONCE])
-        except HarnessError as error:
-            return {"problem": str(error)}
+        except Exception as fault:  # of a library, say: the run has been measured all the same
+            return {"problem": reason(fault), "broke": True}
         if part is None:
             return {"problem": "this SUT cannot score given answers"}
         sums = {name: sums.get(name, 0) + value for name, value in part.items()}
@@ -79,3 +79,13 @@ def notes(sums: dict[str, Any]) -> list[str]:
             " evaluation"
         ]
     return []
+
+
+def missing(sums: dict[str, Any]) -> list[dict[str, Any]]:
+    """What broke, as `harness.pieces` names it: the model is gone, so there is no second try."""
+    if not sums.get("broke"):
+        return []
+    return [
+        {"kind": "evaluation", "name": "of the reference answers", "reason": sums["problem"],
+         "later": False}
+    ]  # fmt: skip

@@ -392,8 +392,12 @@ class _Wheel:
 
     def _tidy(self) -> None:
         """Logs that LoadGen did not finish get another name, so that nobody takes them for a
-        result.
+        result. What the folder does not let be renamed stays: the run matters more.
         """
+        with suppress(OSError):
+            self._rename()
+
+    def _rename(self) -> None:
         (self._folder / _TRACE).unlink(missing_ok=True)
         for path in (self._folder / name for name in (*LOGS, _WORDS)):
             if path.exists() and not path.stat().st_size:

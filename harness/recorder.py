@@ -111,7 +111,9 @@ class Recorder:
         return [(i, stream.last_ns) for i, stream in self._streams.items()]
 
     def waiting(self) -> Iterator[tuple[int, int]]:
-        """(sample id, moment of its issue) of the open samples that have not begun, oldest first."""
+        """(sample id, moment of its issue) of the open samples that have not begun, the
+        oldest first.
+        """
         done, first, issued = self._done, self._first, self._issued
         i, n = self._oldest, self.num_issued
         while i < n and done[i] != NEVER:
@@ -122,7 +124,9 @@ class Recorder:
                 yield k, issued[k]
 
     def newest_begun_ns(self, from_ns: int) -> int:
-        """When the newest sample that has begun, or is done, was issued; NEVER if before `from_ns`."""
+        """When the newest sample that has begun, or is done, was issued; NEVER if that was before
+        `from_ns`.
+        """
         for i in range(self.num_issued - 1, -1, -1):
             if self._issued[i] < from_ns:
                 break

@@ -59,12 +59,18 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
             )
 
 
-def rules() -> list[Rule]:
-    return [resolve(target) for target in accuracy.RULES.values()]
+def rule(name: str) -> Rule:
+    """The output rule of that name in `accuracy.RULES`."""
+    found: Rule = resolve(accuracy.RULES[name])
+    return found
 
 
-def metrics() -> list[MetricFn]:
-    return [resolve(target) for target in accuracy.METRICS.values()]
+def metric(name: str) -> MetricFn:
+    """The metric of that name in `accuracy.METRICS`. Raises ImportError where its library is
+    missing.
+    """
+    found: MetricFn = resolve(accuracy.METRICS[name])
+    return found
 
 
 def _variants() -> Iterable[tuple[str, str]]:

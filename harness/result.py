@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -18,22 +19,31 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness import evaluation, mlcommons, registry, runlog
+from accuracy import METRICS, RULES
+from harness import evaluation, mlcommons, registry, runlog, search
 from harness.division import division
 from harness.energy import energy
 from harness.environment import notes as environment_notes
 from harness.errors import BadInput
+from harness.pieces import Pieces
+from harness.pieces import reason as reason_of
 from harness.runlog import RunFacts
 from harness.settings import RunConfig
 from harness.stats import summary_ms
-from harness.types import RunLog, RunSettings, Sample, Seeds, Verdict
+from harness.types import Metric, RunLog, RunSettings, Sample, Seeds, Verdict
 from reports import mlperf_logs
 from scenarios import accuracy_log, loadgen_results, loadgen_settings
 
 SCHEMA = "touchstone.result/1"
 ACCURACY_PART = "accuracy"  # of a submission: a run folder inside the performance part's
-SEARCH = "find_peak.json"  # the steps of a search for the highest rate
 Row = dict[str, float | int | None]
+_DRIVER = ("issue_lag_p99_ms", "client_cpu_percent", "channel_roundtrip_us")
+_NO_HEADLINE = {"name": "result", "value": None, "unit": "", "n": 0}
+_NO_THROUGHPUT: dict[str, float | None] = dict.fromkeys(
+    ("samples_per_s", "queries_per_s", "tokens_per_s", "scheduled_samples_per_s", "duration_s")
+)
+_LATENCIES = ("ttft_ms", "tpot_ms", "itl_ms", "latency_ms", "issue_lag_ms")
+_NO_LATENCY = summary_ms(np.empty(0, np.int64))
 
 
 class Result(BaseModel):
@@ -71,7 +81,8 @@ class Result(BaseModel):
     settings: dict[str, Any]
     environment: dict[str, Any]
     files: dict[str, str]
-    search: list[dict[str, Any]] = []  # find-peak: each rate tried, and whether it kept the limits
+    search: list[dict[str, Any]] = []  # find-peak: each rate tried, and whether it held
+    missing: list[dict[str, Any]] = []  # what could not be made, and why (`harness.pieces`)
 
     def to_json(self) -> dict[str, Any]:
         data = self.model_dump(mode="json")
@@ -81,8 +92,8 @@ class Result(BaseModel):
 class Raw(NamedTuple):
     """The raw files of a run folder, read once.
 
-    `lg` is what LoadGen would have made of the same times; `official` what it did make of them,
-    where it was the driver.
+    `lg` is what LoadGen would have made of the same times (None where that broke); `official` what
+    it did make of them, where it was the driver. `missing` could not be read or made.
     """
 
     saved: dict[str, Any]
@@ -91,39 +102,53 @@ class Raw(NamedTuple):
     facts: RunFacts
     settings: RunSettings
     config: RunConfig
-    lg: loadgen_results.LoadgenResults
+    lg: loadgen_results.LoadgenResults | None
     official: dict[str, Any]
+    missing: list[dict[str, Any]]
 
 
-def publish(folder: Path, samples: Sequence[Sample] | None = None, page: bool = True) -> Result:
-    """Build the Result and write all that can be made from the raw files; a page or log that fails
-    costs a note only.
+def publish(
+    folder: Path,
+    samples: Sequence[Sample] | None = None,
+    page: bool = True,
+    missing: Sequence[Mapping[str, Any]] = (),
+) -> Result:
+    """Build the Result and write all that can be made from the raw files; whatever breaks on the
+    way costs its own piece only, and is named in `missing`.
 
     `samples` (for accuracy) are read again if not given and still there. Without `page`,
-    report.html is left for later.
+    report.html is left for later; `missing` names what could not even be written down.
     """
     raw = read(folder)
+    raw.missing.extend(dict(row) for row in missing)
     accuracy = (
         publish(folder / ACCURACY_PART, samples) if (folder / ACCURACY_PART).is_dir() else None
     )
     result = build(folder, raw, samples)
     if accuracy is not None:
         _join(result, accuracy, evaluation.figures(raw.facts.evaluation))
-    if result.search:
-        _conclude(result)
-    with _extra(folder, "MLPerf logs"):
+    if found := search.read(folder):
+        search.conclude(result, found, raw.settings)
+    pieces = Pieces(result.missing)
+    with _extra(folder, "log", "MLPerf logs", pieces):
         _write_logs(folder, raw, result)
     if page:
         result.files = _files(folder) | {"report": "report.html"}
-        with _extra(folder, "report.html"):
-            _write_page(folder, raw, result)
-    result.files = _files(folder)
-    data = result.to_json()
-    runlog.write_json(folder / "memory.json", data["memory"])
-    runlog.write_json(folder / "scores.json", data["accuracy"])
-    runlog.write_json(folder / "verdicts.json", data["verdicts"])
-    runlog.write_json(folder / "result.json", data)
+        result.missing = pieces.missing
+        with _extra(folder, "page", "report.html", pieces):
+            _write_page(folder, raw, result, pieces)
+    result.files, result.missing = _files(folder), pieces.missing
+    _write_results(folder, result)
     return result
+
+
+def _write_results(folder: Path, result: Result) -> None:
+    """The JSON files. The verdict stands even where the disk takes no more of them."""
+    data = result.to_json()
+    parts = {"memory": data["memory"], "scores": data["accuracy"], "verdicts": data["verdicts"]}
+    for name, value in (parts | {"result": data}).items():
+        with _extra(folder, "file", f"{name}.json", Pieces()):
+            runlog.write_json(folder / f"{name}.json", value)
 
 
 def _join(result: Result, accuracy: Result, evaluated: dict[str, float]) -> None:
@@ -133,68 +158,45 @@ def _join(result: Result, accuracy: Result, evaluated: dict[str, float]) -> None
     result.verdicts += [
         v | {"rule": f"accuracy part: {v['rule']}"}
         for v in accuracy.verdicts
-        if v["status"] == "FAIL"
+        if v["status"] == "FAIL" or v["error"]
     ]
+    result.missing = [row for row in result.missing if row["kind"] != "score"]
+    result.missing += [row | {"name": f"accuracy part: {row['name']}"} for row in accuracy.missing]
     if accuracy.status != "VALID" and result.status == "VALID":
-        result.status, result.status_reason = (
-            accuracy.status,
-            f"accuracy part {accuracy.status_reason}",
-        )
+        result.status = accuracy.status
+        result.status_reason = f"accuracy part {accuracy.status_reason}"
         result.official = False
-
-
-def _conclude(result: Result) -> None:
-    """The figure of a search is its rate; a search that was cut short says so, whatever its best
-    run was.
-    """
-    held = [step["target_qps"] for step in result.search if step["limits_kept"]]
-    result.result = {
-        "name": "peak rate",
-        "value": max(held, default=None),
-        "unit": "queries/s",
-        "n": len(result.search),
-    }
-    if (last := result.search[-1]["status"]) in ("INTERRUPTED", "ERROR"):
-        result.status, result.status_reason = last, f"the search ended in step {len(result.search)}"
-        result.official = False
-    elif not held:
-        result.status_reason += (
-            f"; the search needs a first rate that holds: {result.search[0]['target_qps']:g}/s"
-            " did not"
-        )
 
 
 def read(folder: Path) -> Raw:
     """Raises BadInput if the folder holds no run of this version."""
-    saved, environment = (
-        _read_json(folder / "settings.json"),
-        _read_json(folder / "environment.json"),
-    )
+    saved = _read_json(folder / "settings.json")
+    environment = _read_json(folder / "environment.json")
     log, facts = runlog.read_log(folder)
     settings, config = _parse(folder, saved)
-    official = mlcommons.official_results(folder) if mlcommons.is_official(folder) else {}
-    return Raw(
-        saved,
-        environment,
-        log,
-        facts,
-        settings,
-        config,
-        loadgen_results.results(log, settings),
-        official,
-    )
+    pieces = Pieces([*facts.missing, *evaluation.missing(facts.evaluation)])
+    nothing: dict[str, Any] = {}
+    official = pieces.make("figure", "official LoadGen", lambda: _official(folder), nothing)
+    lg = pieces.make("figure", "LoadGen", lambda: loadgen_results.results(log, settings), None)
+    return Raw(saved, environment, log, facts, settings, config, lg, official, pieces.missing)
+
+
+def _official(folder: Path) -> dict[str, Any]:
+    return mlcommons.official_results(folder) if mlcommons.is_official(folder) else {}
 
 
 def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Result:
-    """Judge and score a run."""
-    saved, environment, log, facts, settings, config, lg, loadgen = raw
-    verdicts = judge(log, facts, settings) + (
-        [_official_verdict(loadgen)] if "result_validity" in loadgen else []
-    )
+    """Judge and score a run. A figure that cannot be made is missing, and named."""
+    log, facts, settings, config, loadgen = (
+        raw.log, raw.facts, raw.settings, raw.config, raw.official,
+    )  # fmt: skip
+    pieces = Pieces(raw.missing)
+    make = partial(pieces.make, "figure")
+    verdicts = judge(log, facts, settings, pieces)
+    if "result_validity" in loadgen:
+        verdicts.append(_official_verdict(loadgen))
     status, reason = _status(log, verdicts)
-    scores, problems = _scores(
-        folder, log, settings, samples if samples is not None else samples_of(raw)
-    )
+    scores, notes = _scores(folder, raw, samples, pieces)
     is_model, counts = registry.sut_entry(config.sut).uses_dataset, _counts(log)
     return Result(
         run_id=facts.run_id,
@@ -204,36 +206,47 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         profile=config.profile,
         model=config.model if is_model else config.sut,
         variant=config.variant if is_model else "",
-        dataset=saved["dataset"]["name"],
+        dataset=raw.saved["dataset"]["name"],
         sut=config.sut,
         status=status,
         status_reason=reason,
         official=_is_official(config, settings, status),
-        division=division(config, settings, saved["dataset"], facts.sut).to_json(),
-        loadgen_valid=(
-            loadgen["result_validity"] == "VALID" if "result_validity" in loadgen else lg.valid
-        ),
+        division=make("division", lambda: _division(raw), {}),
+        loadgen_valid=_loadgen_valid(raw),
         loadgen=loadgen,
-        result=_headline(log, settings, loadgen),
-        latency=_latency(log),
-        throughput=_throughput(log, settings),
+        result=make("result", lambda: _headline(log, settings, loadgen), _NO_HEADLINE),
+        latency=make("latency", lambda: _latency(log), dict.fromkeys(_LATENCIES, _NO_LATENCY)),
+        throughput=make("throughput", lambda: _throughput(log, settings), _NO_THROUGHPUT),
         counts=counts,
-        memory=_memory(folder, facts),
+        memory=make("memory", lambda: _memory(folder, facts), {}),
         sut_facts=facts.sut,
         accuracy=scores | evaluation.figures(facts.evaluation),
-        energy=energy(
-            runlog.read_telemetry(folder),
-            int(log.done_ns[log.completed].max(initial=0)),
-            counts["tokens"],
-        ),
-        driver=_driver(log, facts),
+        energy=make("energy", lambda: _energy(folder, log, counts["tokens"]), {}),
+        driver=make("driver", lambda: _driver(log, facts), dict.fromkeys(_DRIVER)),
         verdicts=[asdict(v) for v in verdicts],
-        notes=_notes(config, facts) + environment_notes(environment) + problems,
-        settings={**saved, "target_qps_origin": facts.target_qps_origin},
-        environment=environment,
+        notes=_notes(config, facts) + environment_notes(raw.environment) + notes,
+        settings={**raw.saved, "target_qps_origin": facts.target_qps_origin},
+        environment=raw.environment,
         files=_files(folder),
-        search=_read_json(folder / SEARCH)["steps"] if (folder / SEARCH).is_file() else [],
+        search=search.read(folder).get("steps", []),
+        missing=pieces.missing,
     )
+
+
+def _division(raw: Raw) -> dict[str, Any]:
+    found = division(raw.config, raw.settings, raw.saved["dataset"], raw.facts.sut)
+    return found.to_json()
+
+
+def _loadgen_valid(raw: Raw) -> bool:
+    if "result_validity" in raw.official:
+        return bool(raw.official["result_validity"] == "VALID")
+    return raw.lg is not None and raw.lg.valid
+
+
+def _energy(folder: Path, log: RunLog, tokens: int) -> dict[str, Any]:
+    last_ns = int(log.done_ns[log.completed].max(initial=0))
+    return energy(runlog.read_telemetry(folder), last_ns, tokens)
 
 
 def _is_official(config: RunConfig, settings: RunSettings, status: str) -> bool:
@@ -296,25 +309,54 @@ def _official_verdict(loadgen: dict[str, Any]) -> Verdict:
     )
 
 
-def judge(log: RunLog, facts: RunFacts, settings: RunSettings) -> list[Verdict]:
-    """The scenario's conditions (performance mode only), then the output rules (always)."""
-    timed = (
-        registry.scenario(settings.scenario).judge(log, settings)
-        if settings.mode == "performance"
-        else []
-    )
+def judge(
+    log: RunLog, facts: RunFacts, settings: RunSettings, pieces: Pieces | None = None
+) -> list[Verdict]:
+    """The scenario's conditions (performance mode only), then the output rules (always). One that
+    breaks is UNDECIDED: it has not been kept.
+    """
+    pieces = pieces or Pieces()
     told = facts.sut | {"max_new_tokens": settings.max_new_tokens}
-    return [*timed, *(rule(log, told) for rule in registry.rules())]
+    found = list[Verdict]()
+    if settings.mode == "performance":
+        scenario = registry.scenario(settings.scenario)
+        name, timed = f"{settings.scenario} conditions", lambda: scenario.judge(log, settings)
+        found += _judged(name, timed, pieces, loadgen=True)
+    for name in RULES:
+        found += _judged(name, partial(_apply, name, log, told), pieces)
+    return found
+
+
+def _apply(name: str, log: RunLog, told: dict[str, Any]) -> list[Verdict]:
+    return [registry.rule(name)(log, told)]
+
+
+def _judged(
+    name: str, verdicts: Callable[[], list[Verdict]], pieces: Pieces, loadgen: bool = False
+) -> list[Verdict]:
+    try:
+        return verdicts()
+    except Exception as fault:  # a rule is code too: what it did not see is not in order
+        pieces.lost("rule", name, fault)
+        why = reason_of(fault)
+        remedy = "harness report RUN judges the run again"
+        return [
+            Verdict(
+                name, "UNDECIDED", detail=f"could not be judged: {why}", remedy=remedy,
+                loadgen=loadgen, error=why,
+            )
+        ]  # fmt: skip
 
 
 @contextmanager
-def _extra(folder: Path, what: str) -> Iterator[None]:
+def _extra(folder: Path, kind: str, name: str, pieces: Pieces) -> Iterator[None]:
     """What cannot be made (or what the user does not wait for) costs a note, never the run."""
     try:
         yield
     except (Exception, KeyboardInterrupt) as fault:
-        why = f"{type(fault).__name__}: {fault}".rstrip(": ")
-        print(f"note: no {what} ({why}); harness report {folder} tries again", file=sys.stderr)
+        pieces.lost(kind, name, fault)
+        why = reason_of(fault)
+        print(f"note: no {name} ({why}); harness report {folder} tries again", file=sys.stderr)
 
 
 def _write_logs(folder: Path, raw: Raw, result: Result) -> None:
@@ -322,6 +364,8 @@ def _write_logs(folder: Path, raw: Raw, result: Result) -> None:
     if raw.official:
         return
     log, settings, found = raw.log, raw.settings, raw.lg
+    if found is None:
+        raise ValueError("they need LoadGen's figures")
     header = _header(result, raw.facts)
     names = mlperf_logs.Settings(
         requested=loadgen_settings.requested(settings),
@@ -371,14 +415,14 @@ def _version() -> str:
         return "(not installed)"
 
 
-def _write_page(folder: Path, raw: Raw, result: Result) -> None:
+def _write_page(folder: Path, raw: Raw, result: Result, pieces: Pieces) -> None:
     from reports import html  # brings matplotlib along
 
     with suppress(OSError):
-        (
-            folder / "report.html"
-        ).unlink()  # should this one fail, an older page would tell another story
-    html.write(folder, result.to_json(), raw.log, runlog.read_telemetry(folder))
+        # should this one fail, an older page would tell another story
+        (folder / "report.html").unlink()
+    telemetry = runlog.read_telemetry(folder)
+    html.write(folder, result.to_json(), raw.log, telemetry, partial(pieces.lost, "picture"))
 
 
 def _status(
@@ -388,12 +432,12 @@ def _status(
         return "ERROR", log.end_reason
     if log.end == "interrupted":
         return "INTERRUPTED", log.end_reason
-    failed = [v.rule for v in verdicts if v.status == "FAIL"]
-    return (
-        ("INVALID", "failed: " + ", ".join(failed))
-        if failed
-        else ("VALID", "every condition holds")
-    )
+    parts = {
+        "failed": [v.rule for v in verdicts if v.status == "FAIL"],
+        "could not be judged": [v.rule for v in verdicts if v.error],
+    }
+    reasons = [f"{what}: {', '.join(rules)}" for what, rules in parts.items() if rules]
+    return ("INVALID", "; ".join(reasons)) if reasons else ("VALID", "every condition holds")
 
 
 def _latency(log: RunLog) -> dict[str, Row]:
@@ -444,6 +488,7 @@ def _counts(log: RunLog) -> dict[str, int]:
         "samples": len(log),
         "completed": int(log.completed.sum()),
         "failed": int((log.finish == 4).sum()),
+        "timed_out": sum(log.timed_out.values()),  # among the failed
         "unfinished": int((log.done_ns < 0).sum()),
         "tokens": int(tokens.sum()),
         "single_token_samples": int((tokens == 1).sum()),  # TPOT is undefined for them
@@ -462,30 +507,35 @@ def _memory(folder: Path, facts: RunFacts) -> dict[str, Any]:
 
 
 def _scores(
-    folder: Path, log: RunLog, settings: RunSettings, samples: Sequence[Sample] | None
+    folder: Path, raw: Raw, samples: Sequence[Sample] | None, pieces: Pieces
 ) -> tuple[dict[str, float], list[str]]:
     """(scores, notes). Without the run's own dataset the scores of the run itself stand, if it left
     any.
     """
     if samples is None:
+        samples = pieces.make("score", "all (reading the dataset)", lambda: samples_of(raw), None)
+    if samples is None:
         kept = folder / "scores.json"
         return (_read_json(kept) if kept.is_file() else {}), [
             "the dataset has moved or changed: scores are those of the run"
         ]
+    log = raw.log
     ids = np.flatnonzero(log.completed)
-    if settings.mode == "accuracy":  # multi-stream pads its last query: each sample counts once
+    if raw.settings.mode == "accuracy":  # multi-stream pads its last query: each counts once
         ids = ids[np.unique(log.index[ids], return_index=True)[1]]
-    found = [metric for function in registry.metrics() for metric in function(log, samples, ids)]
+    found = list[Metric]()
+    for name in METRICS:
+        found += pieces.make("score", name, partial(_score, name, log, samples, ids), [])
     return {metric.name: metric.value for metric in found if metric.value is not None}, []
+
+
+def _score(name: str, log: RunLog, samples: Sequence[Sample], ids: Any) -> list[Metric]:
+    return registry.metric(name)(log, samples, ids)
 
 
 def _driver(log: RunLog, facts: RunFacts) -> dict[str, float | None]:
     lag = summary_ms(log.issue_lag_ns)
-    return {
-        "issue_lag_p99_ms": lag["p99"],
-        "client_cpu_percent": None,
-        "channel_roundtrip_us": None,
-    } | facts.driver
+    return dict.fromkeys(_DRIVER) | {"issue_lag_p99_ms": lag["p99"]} | facts.driver
 
 
 def _notes(config: RunConfig, facts: RunFacts) -> list[str]:
@@ -556,8 +606,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 _FILES = (
     "settings.json", "environment.json", "samples.parquet", "telemetry.parquet", "report.html",
-    "sut.log", "loadgen.log", SEARCH, "mlperf_log_summary.txt", "mlperf_log_detail.txt",
-    "mlperf_log_accuracy.json",
+    "sut.log", "loadgen.log", search.FILE, "mlperf_log_summary.txt",
+    "mlperf_log_detail.txt", "mlperf_log_accuracy.json",
 )  # fmt: skip
 _MADE = ("memory.json", "scores.json", "verdicts.json", "result.json")
 

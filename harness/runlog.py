@@ -11,19 +11,21 @@ Everything else in the folder is made from these (`harness report RUN`).
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.errors import BadInput
+from harness.errors import BadInput, SetupFailed
+from harness.pieces import Pieces, reason
 from harness.telemetry import read_rows
 from harness.types import Anomaly, RunLog
 
@@ -54,6 +56,7 @@ class RunFacts:
     target_qps_origin: str = ""
     evaluation: dict[str, Any] = field(default_factory=dict)  # sums, see harness.evaluation
     notes: list[str] = field(default_factory=list)  # what a reader must know of how it was measured
+    missing: list[dict[str, Any]] = field(default_factory=list)  # see `harness.pieces`
 
 
 def create(parent: Path, name: str) -> Path:
@@ -83,7 +86,8 @@ def part(run: Path, name: str) -> Path:
 def adopt(run: Path, inner: Path) -> None:
     """The raw files of a folder inside the run become the run's own."""
     for name in ("settings.json", "environment.json", "telemetry.parquet"):
-        shutil.copyfile(inner / name, run / name)
+        if (inner / name).is_file():
+            shutil.copyfile(inner / name, run / name)
     log, facts = read_log(inner)
     facts.run_id = run.name
     write_log(run, log, facts)
@@ -105,6 +109,27 @@ def check_room(parent: Path, needed_bytes: int) -> None:
         )
 
 
+def check_writer(folder: Path) -> None:
+    """Write an empty run as one will be written after it: what cannot be kept is not measured.
+    Raises SetupFailed.
+    """
+    path = folder / ".probe.parquet"
+    try:
+        _write(path, _nothing(), RunFacts("", ""), with_tokens=True)
+        path.unlink()
+    except Exception as fault:
+        doing, fine = f"writing to {folder}", "every run ends in a samples.parquet"
+        raise SetupFailed(doing, reason(fault), fine, "Repair it first.") from fault
+
+
+def _nothing() -> RunLog:
+    """The log of a run without samples."""
+    n32, n64, start = np.empty(0, np.int32), np.empty(0, np.int64), np.zeros(1, np.int64)
+    return RunLog(
+        n32, n32, n64, n64, n64, n64, n32, n32, np.empty(0, np.int8), start, n32, start, n64, n32
+    )
+
+
 def write_json(path: Path, value: Any) -> None:
     """Whole or not at all: written beside its place, then renamed."""
     scratch = path.with_suffix(path.suffix + ".tmp")
@@ -115,15 +140,32 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_log(folder: Path, log: RunLog, facts: RunFacts) -> None:
-    """samples.parquet. On a full disk the token ids and texts are left out rather than the whole
-    run.
+    """samples.parquet. What cannot be written with its token ids and texts (on a full disk, say) is
+    written without them, and says so.
     """
     try:
-        _write(folder / "samples.parquet", log, facts, with_tokens=True)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        _write(folder / "samples.parquet", log, facts, with_tokens=False)
+        rewrite_log(folder, log, facts)
+    except Exception as fault:
+        pieces = Pieces(facts.missing)
+        pieces.lost("file", "token ids and texts", fault, later=False)
+        less = replace(facts, missing=pieces.missing)
+        _write(folder / "samples.parquet", log, less, with_tokens=False)
+        facts.missing = pieces.missing
+
+
+def rewrite_log(folder: Path, log: RunLog, facts: RunFacts) -> None:
+    """samples.parquet with all there is. If that fails, what is there already stays as it is."""
+    _write(folder / "samples.parquet", log, facts, with_tokens=True)
+
+
+def rescue_log(run: Path, log: RunLog, facts: RunFacts) -> Path:
+    """Keep a run whose own folder cannot be written any more; return the folder with its files."""
+    place = Path(tempfile.mkdtemp(prefix=f"{run.name}_"))
+    write_log(place, log, facts)
+    for name in ("settings.json", "environment.json"):
+        with suppress(OSError):
+            shutil.copyfile(run / name, place / name)
+    return place
 
 
 def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> None:

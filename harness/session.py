@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any
@@ -19,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from accuracy.texts import read_back
-from harness import environment, evaluation, mlcommons, registry, runlog
+from harness import environment, evaluation, mlcommons, registry, runlog, search
 from harness import result as results
 from harness.clock import (
     RealClock,
@@ -31,6 +33,7 @@ from harness.clock import (
 from harness.driver import Stop, drive
 from harness.effective import effective
 from harness.errors import BadInput, HarnessError, RunBroke
+from harness.pieces import Pieces, reason
 from harness.protocols import SUT
 from harness.recorder import Recorder
 from harness.runlog import RunFacts
@@ -38,6 +41,7 @@ from harness.settings import UNCALIBRATED_QPS, Mode, RunConfig, run_settings
 from harness.telemetry import Telemetry
 from harness.types import AfterInFlight, MemoryUse, Query, QuerySample, RunLog, RunSettings, Sample
 from reports import conf_lines
+from scenarios import peak_verdict
 
 Say = Callable[[str], None]
 _PATIENCE = 3  # so many Ctrl-C are polite requests
@@ -73,8 +77,9 @@ class Run:
         )
         try:
             runlog.check_room(self.folder, _expected_bytes(expected))
-        except BadInput:
-            self.folder.rmdir()
+            runlog.check_writer(self.folder)
+        except HarnessError:
+            shutil.rmtree(self.folder, ignore_errors=True)
             raise
         self.measured = False  # something is on disk that must not be lost
         self._environment = environment.describe()
@@ -86,17 +91,11 @@ class Run:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with _deaf():
-            if self.sut is not None:
-                self.sut.close()
-            self.clock.close()
-            if (
-                not self.measured
-                and kind is not None
-                and issubclass(kind, (BadInput, KeyboardInterrupt))
-            ):
-                shutil.rmtree(
-                    self.folder, ignore_errors=True
-                )  # after other faults its log may help
+            for part in filter(None, (self.sut, self.clock)):
+                _close(part)
+            never_began = kind is not None and issubclass(kind, (BadInput, KeyboardInterrupt))
+            if never_began and not self.measured:  # after other faults its log may help
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     def execute(self) -> results.Result:
         """The whole run. Raises HarnessError if it cannot begin; a run that breaks returns a Result
@@ -137,37 +136,35 @@ class Run:
         return self._part(sut, self._settings(target_qps), self.folder, last=True)
 
     def _find_peak(self, sut: SUT, target_qps: float) -> results.Result:
-        """LoadGen's search for the highest rate that keeps the limits; the best run becomes this
-        folder's own.
+        """LoadGen's search for the highest rate that holds; the best run becomes this folder's
+        own.
         """
         next_qps = registry.resolve("scenarios.find_peak:next_qps")
-        tried: list[tuple[float, bool]] = []
         steps: list[dict[str, Any]] = []
-        best, qps = None, target_qps
-        while qps is not None:
-            self._say(f"step {len(steps) + 1}: {qps:g} queries/s")
-            folder = runlog.part(self.folder, f"step_{len(steps) + 1:02d}")
-            found = self._part(sut, self._settings(qps), folder, page=False)
-            met = all(
-                v["status"] == "PASS" for v in found.verdicts if v["loadgen"] and v["unit"] == "ms"
-            )
-            steps.append(
-                {
-                    "target_qps": qps,
-                    "limits_kept": met,
-                    "status": found.status,
-                    "folder": folder.name,
-                }
-            )
-            if found.status in ("ERROR", "INTERRUPTED"):
+        qps, ended = target_qps, ""
+        while not ended:
+            steps.append(self._step(sut, qps, len(steps) + 1))
+            if steps[-1]["status"] in search.BROKE:
+                ended = steps[-1]["status"]
                 break
-            tried.append((qps, met))
-            best = folder if met else best
-            qps = next_qps(tried)
-        runlog.write_json(self.folder / results.SEARCH, {"steps": steps})
-        runlog.adopt(self.folder, best or folder)
-        self._evaluate(sut, self.folder)
-        return results.publish(self.folder, self.samples)
+            following = next_qps([(step["target_qps"], step["held"]) for step in steps])
+            if following is None:
+                ended = "open" if all(step["held"] for step in steps) else "closed"
+            elif peak_verdict.is_too_large(self._settings(following)):
+                ended = "size"
+            else:
+                qps = following
+        held = [step for step in steps if step["held"] and step["status"] not in search.BROKE]
+        best = max(held, key=lambda step: step["target_qps"], default=steps[-1])
+        runlog.write_json(self.folder / search.FILE, {"steps": steps, "ended": ended})
+        runlog.adopt(self.folder, self.folder / best["folder"])
+        return self._finish(sut, self.folder, last=True)
+
+    def _step(self, sut: SUT, qps: float, number: int) -> dict[str, Any]:
+        self._say(f"step {number}: {qps:g} queries/s")
+        folder, settings = runlog.part(self.folder, f"step_{number:02d}"), self._settings(qps)
+        found = self._part(sut, settings, folder, page=False)
+        return search.row(found, runlog.read_log(folder)[0], settings, folder.name)
 
     def _part(
         self, sut: SUT, settings: RunSettings, folder: Path, last: bool = False, page: bool = True
@@ -184,21 +181,49 @@ class Run:
         facts.driver = {"channel_roundtrip_us": _roundtrip_us(sut)}
         facts.sut = sut.facts()
         log, start_ns = self._measure(sut, settings, facts, folder)
-        runlog.write_log(folder, log, facts)  # first of all: what was measured is safe now
+        _keep(folder, log, facts)  # first of all: what was measured is safe now
         self._say("reading the outputs")
-        _ask_back(sut, log, facts)
-        runlog.write_log(folder, log, facts)
-        runlog.write_telemetry(folder, folder / "telemetry.jsonl", start_ns)
-        if last:
-            self._evaluate(sut, folder)
-        return results.publish(folder, self.samples, page)
+        pieces = Pieces(facts.missing)
+        _ask_back(sut, log, facts, pieces)
+        pieces.make(
+            "file",
+            "telemetry.parquet",
+            lambda: runlog.write_telemetry(folder, folder / "telemetry.jsonl", start_ns),
+            None,
+            later=False,
+        )
+        facts.missing = pieces.missing
+        missing = _keep_again(folder, log, facts, "texts and memory")
+        return self._finish(sut, folder, last, page, missing)
 
-    def _evaluate(self, sut: SUT, folder: Path) -> None:
-        """If asked for: when everything measured is safe and the memory's peak has been read."""
+    def _finish(
+        self,
+        sut: SUT,
+        folder: Path,
+        last: bool = False,
+        page: bool = True,
+        missing: Sequence[Mapping[str, Any]] = (),
+    ) -> results.Result:
+        """From the raw files to the verdict. Raises RunBroke, naming the folder, if that fails."""
+        try:
+            if last and self.config.evaluate:
+                missing = [*missing, *self._evaluate(sut, folder)]
+            return results.publish(folder, self.samples, page, missing)
+        except Exception as fault:
+            raise RunBroke(
+                "judging the run",
+                reason(fault),
+                "what was measured is kept",
+                f"harness report {folder} tries again; TOUCHSTONE_DEBUG=1 shows where.",
+            ) from fault
+
+    def _evaluate(self, sut: SUT, folder: Path) -> list[dict[str, Any]]:
+        """When everything measured is safe and the memory's peak has been read."""
         log, facts = runlog.read_log(folder)
-        if self.config.evaluate and log.end == "completed":
-            facts.evaluation = evaluation.evaluate(sut, self.samples, self.stop, self._say)
-            runlog.write_log(folder, log, facts)
+        if log.end != "completed":
+            return []
+        facts.evaluation = evaluation.evaluate(sut, self.samples, self.stop, self._say)
+        return _keep_again(folder, log, facts, "evaluation")
 
     # ---- before
 
@@ -331,8 +356,9 @@ class Run:
         finally:
             wall_s = (self.clock.now_ns() - start_ns) / 1e9
             if helper:
-                helper.on_idle(recorder)
-                helper.stop()
+                pieces = Pieces(facts.missing)
+                pieces.make("file", "telemetry", partial(_end, helper, recorder), None, later=False)
+                facts.missing = pieces.missing
         if isinstance(self.clock, RealClock) and wall_s > 0:
             facts.driver["client_cpu_percent"] = round(100 * (process_cpu_s() - used_s) / wall_s, 2)
         return log, start_ns
@@ -457,14 +483,48 @@ def _roundtrip_us(sut: SUT) -> float | None:
     return None if ping is None else ping()
 
 
-def _ask_back(sut: SUT, log: RunLog, facts: RunFacts) -> None:
+def _end(helper: Telemetry, recorder: Recorder) -> None:
+    helper.on_idle(recorder)
+    helper.stop()
+
+
+def _close(part: Any) -> None:
+    """A system that cannot even be closed in order does not take the verdict with it."""
+    try:
+        part.close()
+    except Exception as fault:
+        print(f"note: closing {type(part).__name__}: {reason(fault)}", file=sys.stderr)
+
+
+def _ask_back(sut: SUT, log: RunLog, facts: RunFacts, pieces: Pieces) -> None:
     """Memory and texts: as much of each as a SUT that may have died can still give."""
-    facts.memory = asdict(MemoryUse())
-    with suppress(HarnessError):
-        facts.memory = asdict(sut.memory())
-    with suppress(HarnessError):
-        log.texts, differing, facts.sut["texts_from"] = read_back(log, sut.decode)
+    use = pieces.make("figure", "memory", sut.memory, MemoryUse(), later=False)
+    facts.memory = asdict(use)
+    read = pieces.make("texts", "texts", lambda: read_back(log, sut.decode), None, later=False)
+    if read is not None:
+        log.texts, differing, facts.sut["texts_from"] = read
         log.anomalies += differing
+
+
+def _keep(folder: Path, log: RunLog, facts: RunFacts) -> None:
+    """samples.parquet; in another place if the folder takes no more. Raises RunBroke then."""
+    try:
+        runlog.write_log(folder, log, facts)
+    except Exception as fault:
+        doing = f"writing {folder / 'samples.parquet'}"
+        try:
+            place = runlog.rescue_log(folder, log, facts)
+        except Exception as another:
+            raise RunBroke(doing, reason(fault), f"nor anywhere else: {reason(another)}") from fault
+        kept, todo = f"what was measured is in {place}", f"harness report {place} reads it."
+        raise RunBroke(doing, reason(fault), kept, todo) from fault
+
+
+def _keep_again(folder: Path, log: RunLog, facts: RunFacts, what: str) -> list[dict[str, Any]]:
+    """With what has been found out since; if that cannot be written, what is there stays."""
+    pieces = Pieces()
+    pieces.make("file", what, lambda: runlog.rewrite_log(folder, log, facts), None, later=False)
+    return pieces.missing
 
 
 @contextmanager

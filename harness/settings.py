@@ -23,6 +23,7 @@ from harness.conf import ConfFile, read_named
 from harness.errors import BadInput, HarnessError, unknown
 from harness.profiles import ROUND, SEEDS, Profile
 from harness.types import RunSettings, Seeds
+from scenarios.peak_verdict import ADVISED_LIMITS_PER_STEP
 
 _ALIASES = {
     "request_rate": "target_qps",
@@ -238,7 +239,7 @@ def run_settings(
         target_qps=target_qps,
         samples_per_query=config.samples_per_query if config.scenario == "multi-stream" else 1,
         min_queries=config.min_queries or profile.min_queries.get(config.scenario, 100),
-        min_duration_ns=_ns(config.min_duration, profile.min_duration_s),
+        min_duration_ns=_ns(shortest_s(config), 0.0),
         max_queries=config.max_queries,
         max_duration_ns=None if config.max_duration is None else _ns(config.max_duration, 0.0),
         percentile=percentile,
@@ -270,6 +271,19 @@ def _use_tokens(config: RunConfig, profile: Profile) -> bool:
     if config.use_token_latencies is not None:
         return config.use_token_latencies
     return profile.use_tokens and not config.target_latency
+
+
+def shortest_s(config: RunConfig) -> float:
+    """The minimum duration: the user's, or the profile's. A step of a search must show whether a
+    queue grows, so it lasts a multiple of the limit that the queue would break.
+    """
+    profile = config.chosen_profile
+    if config.min_duration is not None:
+        return config.min_duration
+    if config.mode != "find-peak":
+        return profile.min_duration_s
+    limit_s = config.target_latency or profile.target_latency_s or config.ttft_limit
+    return max(profile.min_duration_s, ADVISED_LIMITS_PER_STEP * (limit_s or profile.ttft_limit_s))
 
 
 def _check_library(config: RunConfig, loaded: int, accuracy_samples: int) -> None:
@@ -343,7 +357,7 @@ def _contradictions(config: RunConfig) -> list[str]:
     """What is allowed by itself and impossible together."""
     found, profile, entry = [], config.chosen_profile, registry.sut_entry(config.sut)
     least = config.min_queries or profile.min_queries.get(config.scenario, 100)
-    shortest_s = profile.min_duration_s if config.min_duration is None else config.min_duration
+    least_s = shortest_s(config)
     if config.clock == "virtual" and entry.isolated:
         found.append(
             f"--clock virtual: {config.sut} works in real time; use it with --sut simulated."
@@ -383,13 +397,13 @@ def _contradictions(config: RunConfig) -> list[str]:
     elif config.max_queries is not None and config.max_queries < least:
         whose = "" if config.min_queries else f" (of profile {config.profile})"
         found.append(f"--max-queries {config.max_queries} is below --min-queries {least}{whose}.")
-    elif config.max_duration is not None and config.max_duration < shortest_s:
+    elif config.max_duration is not None and config.max_duration < least_s:
         found.append(
-            f"--max-duration {config.max_duration:g} s is below --min-duration {shortest_s:g} s."
+            f"--max-duration {config.max_duration:g} s is below --min-duration {least_s:g} s."
         )
     rate = UNCALIBRATED_QPS if config.target_qps == "auto" else config.target_qps
     per_query = config.samples_per_query if config.scenario == "multi-stream" else 1
-    size = max(least, 2.2 * rate * shortest_s, config.num_samples or 0) * per_query
+    size = max(least, 2.2 * rate * least_s, config.num_samples or 0) * per_query
     if size > MAX_SAMPLES:
         found.append(
             f"the plan would have {size:,.0f} samples; at most {MAX_SAMPLES:,} fit: lower the rate,"

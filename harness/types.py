@@ -296,7 +296,8 @@ class Verdict:
 
     `margin` is the room left as a share of the limit (negative: missed by). Where samples over a
     limit are counted, `over` were seen, `allowed` would pass (None: too few queries even for none),
-    `more_queries` under the limit would decide it.
+    `more_queries` under the limit would decide it. `error` says why the rule itself broke: nothing
+    was judged then, the status is UNDECIDED and the run is not VALID.
     """
 
     rule: str
@@ -312,6 +313,7 @@ class Verdict:
     over: int | None = None
     allowed: int | None = None
     more_queries: int | None = None
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,12 +28,22 @@ from markupsafe import Markup
 from harness.stats import percentile_name
 from harness.types import FINISHES, RunLog, Section
 from reports import plots
-from reports.terminal import margin_text, not_mlperf, number, quality, setting_text, size
+from reports.terminal import (
+    margin_text,
+    missing_text,
+    not_mlperf,
+    number,
+    quality,
+    setting_text,
+    size,
+    step_text,
+)
 
 MAX_TEXT = 400  # characters of an answer
 _SLOWEST = _FIRST = 10
 
 Telemetry = Mapping[str, Sequence[Any]]
+Lost = Callable[[str, Exception], None]
 SectionFn = Callable[[Mapping[str, Any], RunLog, Telemetry], Section | None]
 
 
@@ -53,26 +63,34 @@ class Shown:
     error: str
 
 
-def write(folder: Path, result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Path:
-    """report.html in `folder`: whole or not at all."""
+def write(
+    folder: Path,
+    result: Mapping[str, Any],
+    log: RunLog,
+    telemetry: Telemetry,
+    lost: Lost = lambda section, fault: None,
+) -> Path:
+    """report.html in `folder`: whole or not at all. `lost` hears of each section that broke."""
     page, scratch = folder / "report.html", folder / "report.html.tmp"
-    scratch.write_text(render(result, log, telemetry), encoding="utf-8")
+    scratch.write_text(render(result, log, telemetry, lost), encoding="utf-8")
     os.replace(scratch, page)
     return page
 
 
-def render(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> str:
+def render(
+    result: Mapping[str, Any],
+    log: RunLog,
+    telemetry: Telemetry,
+    lost: Lost = lambda section, fault: None,
+) -> str:
     """The page as text. `result` is result.json as a mapping."""
     slowest, first = shown_samples(log)
     return template("report.html").render(
         result=result,
         tiles=_tiles(result),
         not_mlperf=not_mlperf(result),
-        sections=[
-            section
-            for function in SECTIONS
-            if (section := function(result, log, telemetry)) is not None
-        ],
+        missing=[missing_text(row) for row in result.get("missing", [])],
+        sections=_sections(result, log, telemetry, lost),
         groups=[(title, rows) for title, rows in (("Slowest", slowest), ("First", first)) if rows],
         on_page={sample.id for sample in (*slowest, *first)},
         details={
@@ -81,6 +99,24 @@ def render(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> str:
             "Files": result["files"],
         },
     )
+
+
+def _sections(
+    result: Mapping[str, Any], log: RunLog, telemetry: Telemetry, lost: Lost
+) -> list[Section]:
+    """One that breaks leaves its place, and does not take the page with it."""
+    found = list[Section]()
+    for function in SECTIONS:
+        name = function.__name__.strip("_").replace("_", " ")
+        try:
+            section = function(result, log, telemetry)
+        except Exception as fault:
+            lost(name, fault)
+            why = f"This part could not be made: {type(fault).__name__}: {fault}"
+            section = Section(name.capitalize(), rows=((why,),))
+        if section is not None:
+            found.append(section)
+    return found
 
 
 def shown_samples(log: RunLog) -> tuple[list[Shown], list[Shown]]:
@@ -220,20 +256,19 @@ def _search(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Sec
         (
             str(i),
             number(step["target_qps"]),
-            "kept" if step["limits_kept"] else "not kept",
+            number(step.get("delivered_qps")),
+            step_text(step),
             step["folder"],
         )
         for i, step in enumerate(result["search"], 1)
     ]
     note = (
-        "The highest rate that keeps the limits: doubled until one fails, then halved. The page"
-        " shows the best run."
+        "The highest rate that holds: doubled until one does not, then halved. A rate holds if the"
+        " limits are kept and the system serves 95 % of it at least. The page shows the best"
+        " run."
     )
-    return (
-        Section("Search", ("step", "queries/s", "limits", "run"), tuple(rows), note)
-        if rows
-        else None
-    )
+    columns = ("step", "queries/s", "delivered", "held", "run")
+    return Section("Search", columns, tuple(rows), note) if rows else None
 
 
 def _division(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:

@@ -34,11 +34,21 @@ def show_result(result: Mapping[str, Any], folder: Path, console: Console) -> No
         console.print(_search(result["search"]))
     console.print(_latency(result["latency"]))
     console.print(_figures(result))
+    for row in result.get("missing", []):
+        console.print(Text(f"missing: {missing_text(row)}", style="yellow"))
+    if any(row["later"] for row in result.get("missing", [])):
+        console.print(Text(f"make it later: harness report {folder}"), soft_wrap=True)
     for note in result["notes"]:
         console.print(Text(f"note: {note}", style="dim"))
     console.print(Text(f"run folder: {folder}", style="dim"), soft_wrap=True)
     if (folder / "report.html").is_file():
         console.print(Text(f"report:     {folder / 'report.html'}", style="dim"), soft_wrap=True)
+
+
+def missing_text(row: Mapping[str, Any]) -> str:
+    """What could not be made of a run, and why."""
+    what = row["name"] if row["kind"] in ("file", "page", "log") else f"{row['kind']} {row['name']}"
+    return f"{what} ({row['reason']})"
 
 
 def _verdict(result: Mapping[str, Any]) -> Panel:
@@ -65,7 +75,7 @@ def _conditions(verdicts: Sequence[Mapping[str, Any]]) -> Table:
         seen = Text(v["detail"])
         if v["evidence"] and v["status"] == "FAIL":
             seen.append(f"\nsamples {', '.join(map(str, v['evidence']))}", style="dim")
-        if v["remedy"] and v["status"] == "FAIL":
+        if v["remedy"] and (v["status"] == "FAIL" or v.get("error")):
             seen.append(f"\n→ {v['remedy']}", style="bold")
         table.add_row(
             status,
@@ -79,11 +89,19 @@ def _conditions(verdicts: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _search(steps: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("Search", ("step", "queries/s", "limits", "run"), left=(2, 3))
+    table = _table("Search", ("step", "queries/s", "delivered", "held", "run"), left=(3, 4))
     for i, step in enumerate(steps, 1):
-        kept = Text("kept", style="green") if step["limits_kept"] else Text("not kept", style="red")
-        table.add_row(str(i), number(step["target_qps"]), kept, step["folder"])
+        held = step_text(step)
+        words = Text(held, style="green" if held == "yes" else "red")
+        delivered = number(step.get("delivered_qps"))
+        table.add_row(str(i), number(step["target_qps"]), delivered, words, step["folder"])
     return table
+
+
+def step_text(step: Mapping[str, Any]) -> str:
+    """Whether a rate held, or what did not."""
+    why = step.get("why", () if step["limits_kept"] else ("limits",))
+    return "no: " + ", ".join(name.replace("_", " ") for name in why) if why else "yes"
 
 
 def margin_text(margin: float | None) -> str:

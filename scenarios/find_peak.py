@@ -9,19 +9,23 @@ operation by operation LoadGen's, so the rates are its rates to the last bit.
 
 How LoadGen 6.0.17 goes about it (server only; elsewhere it logs error_invalid_config and runs
 nothing):
-    no rate is run twice: the runs that found the bounds are not repeated, and none confirms the
-    peak each run draws anew from the same seeds: the same samples in the same order, and arrivals
-    stretched by the rate the same set each time; loaded and unloaded for each rate up to the first
-    failure, then once for all halvings the report is that of the run at the peak, judged in full:
-    it may be INVALID where the search was content (too few
-        queries for early stopping, too short); `effective_target_qps` of the detail log stays the
-        base rate
-    if the base rate fails, that is an error_runtime, and the base run is reported it crashes if the
-    first rate that fails agrees with the one before at `decimals` places (a small step); we are
-    finished
+
+  - No rate is run twice: the runs that found the bounds are not repeated, and none confirms the
+    peak.
+  - Each run draws anew from the same seeds: the same samples in the same order, arrivals stretched
+    by the rate, the same set each time; it is loaded and unloaded for each rate up to the first
+    failure, then once for all halvings.
+  - The report is that of the run at the peak, judged in full: it may be INVALID where the search
+    was content (too short, too few queries for early stopping). `effective_target_qps` of the
+    detail log stays the base rate.
+  - If the base rate fails, that is an error_runtime, and the base run is reported.
+  - It crashes if the first rate that fails agrees with the one before at `decimals` places (a small
+    step); we are finished then.
+
 Where LoadGen would never stop, we do: at MAX_TRIES, at a rate beyond MAX_QPS (it widens for ever if
 nothing fails), where a step raises nothing, and where no double lies between the bounds (more
-decimals than a double has: it tries one for ever).
+decimals than a double has: it tries one for ever). Whether the rate that was found is a peak at
+all, LoadGen does not ask; `scenarios.peak_verdict` does.
 """
 
 from __future__ import annotations

@@ -16,7 +16,16 @@ OURS = ("harness", "sut", "scenarios", "accuracy", "reports")
 KERNEL = {f"harness.{name}" for name in ("types", "protocols", "clock", "stats", "errors")}
 ENGINE = {
     f"harness.{name}"
-    for name in ("driver", "recorder", "timeouts", "runlog", "environment", "telemetry", "tested")
+    for name in (
+        "driver",
+        "recorder",
+        "timeouts",
+        "runlog",
+        "pieces",
+        "environment",
+        "telemetry",
+        "tested",
+    )
 }
 TORCH_HOMES = ("sut",)
 FILES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))

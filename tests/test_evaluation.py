@@ -192,6 +192,7 @@ def test_a_search_is_evaluated_once_at_its_end(tmp_path, tiny_llama, questions):
         "mode": "find-peak",
         "target_qps": 1e4,
         "min_queries": 4,
+        "min_duration": 0,
         "ttft_limit": "1ms",
     }
     folder, found = run(tmp_path, tiny_llama, questions, **flags)

@@ -127,23 +127,24 @@ def slow(**options):
 
 def test_the_search_ends_between_the_rates_that_hold_and_those_that_do_not(tmp_path):
     _, found = run(tmp_path, target_qps=5, **slow())
-    tried = [(step["target_qps"], step["limits_kept"]) for step in found.search]
+    tried = [(step["target_qps"], step["held"]) for step in found.search]
     assert [qps for qps, _ in tried[:3]] == [5, 10, 20]
     assert all(next_qps(tried[:i]) == tried[i][0] for i in range(1, len(tried)))
     assert next_qps(tried) is None
-    assert found.result["value"] == peak_qps(tried)
     assert found.status == "VALID"
     held, failed = peak_qps(tried), min(qps for qps, kept in tried if not kept)
     assert held < failed <= held + 0.2
+    # over long steps LoadGen's own condition is the stricter one: the search goes LoadGen's way
+    assert [step["held"] for step in found.search] == [s["limits_kept"] for s in found.search]
 
 
 def test_the_folder_is_that_of_the_best_run(tmp_path):
     folder, found = run(tmp_path, target_qps=5, **slow())
     log, facts = runlog.read_log(folder)
-    best = next(s for s in found.search if s["target_qps"] == found.result["value"])
+    best = max((s for s in found.search if s["held"]), key=lambda s: s["target_qps"])
     assert facts.run_id == folder.name == found.run_id
     assert log.done_ns.tolist() == runlog.read_log(folder / best["folder"])[0].done_ns.tolist()
-    assert found.settings["run"]["target_qps"] == found.result["value"]
+    assert found.settings["run"]["target_qps"] == best["target_qps"]
     assert results.publish(folder).to_json() == found.to_json()
 
 

@@ -108,7 +108,9 @@ def test_a_sut_that_falls_silent_loses_all_that_waits_two_seconds_after_its_last
 def test_a_system_that_had_nothing_to_do_is_not_called_silent():
     log = run(arrivals([0, 500 * S]), simulated(ttft_ms=1999, tokens=1))
     assert log.errors == {}
-    lost = run(arrivals([0, 500 * S]), simulated(ttft_ms=1, tokens=1, fault="unanswered", fault_at=1))
+    lost = run(
+        arrivals([0, 500 * S]), simulated(ttft_ms=1, tokens=1, fault="unanswered", fault_at=1)
+    )
     assert (lost.errors, lost.done_ns.tolist()) == ({1: SILENT}, [MS, 502 * S])
 
 
@@ -180,7 +182,7 @@ def test_each_of_several_stuck_samples_has_its_own_moment():
 
 
 def test_giving_up_is_no_sign_of_life():
-    """Sample 0 begins and is given up; sample 1 never begins: both at two seconds, not one later."""
+    """Sample 0 begins and is given up; sample 1 never begins: both go at two seconds."""
     begin_first = scripted(lambda sut, query: query.id or sut.sink.first_token(0, 5))
     log = run(arrivals([0, 0]), begin_first)
     assert (log.errors, log.done_ns.tolist()) == ({0: STUCK, 1: SILENT}, [2 * S, 2 * S])
