@@ -76,6 +76,7 @@ def row(found: Mapping[str, Any], folder: Path) -> Row:
             or memory.get("rss_peak_bytes")
             or _peak_bytes(found["status_reason"])
         ),
+        **{name: memory.get(name) for name in _PEAKS},
         **{
             name: scores.get(name)
             for name in ("eval_loss", "perplexity", "token_accuracy", "eval_samples_per_s", *_KINDS)
@@ -101,8 +102,9 @@ def failed(config: RunConfig, reason: str) -> Row:
     return dict.fromkeys(_FIGURES) | known
 
 
+_PEAKS = ("loading_peak_bytes", "serving_peak_bytes", "evaluation_peak_bytes")
 _FIGURES = (
-    "parameters", "trainable_parameters", "disk_bytes", "weights_bytes", "kv_cache_bytes",
+    *_PEAKS, "parameters", "trainable_parameters", "disk_bytes", "weights_bytes", "kv_cache_bytes",
     "peak_bytes", "eval_loss", "perplexity", "token_accuracy", "eval_samples_per_s", *_KINDS,
     "tokens_per_s", "samples_per_s", "ttft_p50_ms", "tpot_p50_ms", "joules_per_token",
 )  # fmt: skip

@@ -395,9 +395,8 @@ def _hear(event: Row, row: Row, folder: Path) -> None:
         row |= {name: value for name, value in event.items() if name != "event"}
         runlog.write_json(folder / "subject.json", row)
     if kind == "done":
-        row["peak_bytes"] = max(
-            filter(None, (event["peak_bytes"], row.get("peak_bytes"))), default=None
-        )
+        peaks = (event["peak_above_weights_bytes"], row.get("peak_above_weights_bytes"))
+        row["peak_above_weights_bytes"] = max(filter(None, peaks), default=None)
 
 
 def _read_row(place: Path, subject: Subject) -> Row:

@@ -287,7 +287,8 @@ def _subject(
     if not plain:
         return row
     cost = {
-        name: row.get(name) for name in ("seconds", "tokens_per_s", "weights_bytes", "peak_bytes")
+        name: row.get(name)
+        for name in ("seconds", "tokens_per_s", "weights_bytes", "peak_above_weights_bytes")
     }
     hardest = perplexity_tokens.hardest(plain, _SHOWN)
     return row | {

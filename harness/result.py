@@ -218,7 +218,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         latency=make("latency", lambda: _latency(log), dict.fromkeys(_LATENCIES, _NO_LATENCY)),
         throughput=make("throughput", lambda: _throughput(log, settings), _NO_THROUGHPUT),
         counts=counts,
-        memory=make("memory", lambda: _memory(folder, facts), {}),
+        memory=make("memory", lambda: _memory(folder, facts), {**_NO_MEMORY, "source": ""}),
         sut_facts=facts.sut,
         accuracy=scores | evaluation.figures(facts.evaluation),
         energy=make("energy", lambda: _energy(folder, log, counts["tokens"]), {}),
@@ -495,14 +495,24 @@ def _counts(log: RunLog) -> dict[str, int]:
     }
 
 
+_NO_MEMORY = dict.fromkeys(
+    (
+        "weights_bytes", "kv_cache_bytes", "peak_bytes", "rss_peak_bytes", "gpu_peak_bytes",
+        "loading_peak_bytes", "serving_peak_bytes", "evaluation_peak_bytes",
+    ),
+)  # fmt: skip
+
+
 def _memory(folder: Path, facts: RunFacts) -> dict[str, Any]:
-    """What the SUT said of itself; where it died, the telemetry's peak of its process."""
-    names = ("weights_bytes", "kv_cache_bytes", "peak_bytes", "rss_peak_bytes", "gpu_peak_bytes")
-    memory: dict[str, Any] = dict.fromkeys(names)
-    memory |= {"source": ""} | facts.memory
+    """What the SUT said of itself; where it died, the telemetry's peak of its process, which covers
+    the timed part alone.
+    """
+    memory: dict[str, Any] = {**_NO_MEMORY, "source": "", **facts.memory}
     seen = [value for value in runlog.read_telemetry(folder).get("sut_rss_bytes", []) if value]
     if memory["rss_peak_bytes"] is None and seen:
-        memory |= {"rss_peak_bytes": max(seen), "source": "telemetry, once a second"}
+        source = "telemetry: the process once a second, in the timed part only"
+        memory |= dict.fromkeys(("rss_peak_bytes", "serving_peak_bytes"), max(seen))
+        memory["source"] = source
     return memory
 
 

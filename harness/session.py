@@ -218,11 +218,19 @@ class Run:
             ) from fault
 
     def _evaluate(self, sut: SUT, folder: Path) -> list[dict[str, Any]]:
-        """When everything measured is safe and the memory's peak has been read."""
+        """When everything measured is safe and the memory's peaks have been read: this phase has
+        one of its own.
+        """
         log, facts = runlog.read_log(folder)
         if log.end != "completed":
             return []
         facts.evaluation = evaluation.evaluate(sut, self.samples, self.stop, self._say)
+        pieces = Pieces(facts.missing)
+        use = pieces.make(
+            "figure", "memory of the evaluation", sut.memory, MemoryUse(), later=False
+        )
+        facts.memory["evaluation_peak_bytes"] = use.evaluation_peak_bytes
+        facts.missing = pieces.missing
         return _keep_again(folder, log, facts, "evaluation")
 
     # ---- before

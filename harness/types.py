@@ -318,7 +318,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class MemoryUse:
-    """What a SUT weighs, in bytes; None = not known here. `source` says how it was read."""
+    """What a SUT weighs, in bytes; None = not known here. `source` says how it was read.
+
+    `peak_bytes`, `rss_peak_bytes` and `gpu_peak_bytes` cover loading and serving; a scoring of the
+    reference answers afterwards has a peak of its own.
+    """
 
     weights_bytes: int | None = None
     kv_cache_bytes: int | None = None
@@ -327,10 +331,11 @@ class MemoryUse:
     gpu_peak_bytes: int | None = None
     source: str = ""
     kv_used_bytes: int | None = None  # of the KV cache, at most at once
-    gpu_reserved_bytes: int | None = None  # by torch's allocator, at most
-    gpu_process_bytes: int | None = (
-        None  # that the driver books on the process (NVML), after the run
-    )
+    gpu_reserved_bytes: int | None = None  # by torch's allocator, at most, loading and serving
+    gpu_process_bytes: int | None = None  # booked on the process (NVML), after the run
+    loading_peak_bytes: int | None = None  # of each phase: of the GPUs, else of the whole process
+    serving_peak_bytes: int | None = None  # warm-up and run
+    evaluation_peak_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

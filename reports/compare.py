@@ -89,13 +89,17 @@ GROUPS: dict[str, tuple[Figure, ...]] = {
         Figure("weights_ratio", "  of reference", _times),
         Figure("kv_cache_bytes", "KV cache, MiB", _mib),
         Figure("peak_bytes", "peak memory, MiB", _mib),
+        Figure("loading_peak_bytes", "  while loading", _mib, optional=True),
+        Figure("serving_peak_bytes", "  while serving", _mib, optional=True),
+        Figure("evaluation_peak_bytes", "peak, evaluating", _mib, optional=True),
     ),
 }
 NOTE = (
     "Evaluation: teacher-forced on the reference answers, loss in nats per answer token. ROUGE"
     " kept: the least of ROUGE-1, -2, -L as a share of the reference's, on generated texts. Peak"
-    " memory: of the GPU, else of the model's process, libraries included. On disk: the files that"
-    " were read, before any quantisation."
+    " memory: of the GPU, else of the model's process, libraries included, while loading and"
+    " serving; evaluating (scoring the reference answers) has a peak of its own. On disk: the files"
+    " that were read, before any quantisation."
 )
 
 
@@ -155,14 +159,15 @@ def comparable_text(found: Comparison) -> str:
 def figures(found: Comparison) -> dict[str, list[tuple[Figure, list[str]]]]:
     """The table by groups: each figure with one text per variant, a dash where it is not known."""
 
-    def shown(figure: Figure) -> bool:
-        return not figure.optional or any(row[figure.key] is not None for row in found["rows"])
+    def texts(figure: Figure) -> list[str]:
+        values = (row.get(figure.key) for row in found["rows"])
+        return ["-" if value is None else figure.text(value) for value in values]
 
-    def text(figure: Figure, value: Any) -> str:
-        return "-" if value is None else figure.text(value)
+    def shown(figure: Figure) -> bool:
+        return not figure.optional or any(r.get(figure.key) is not None for r in found["rows"])
 
     return {
-        group: [(f, [text(f, row[f.key]) for row in found["rows"]]) for f in members if shown(f)]
+        group: [(figure, texts(figure)) for figure in members if shown(figure)]
         for group, members in GROUPS.items()
     }
 

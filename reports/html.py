@@ -187,8 +187,11 @@ def _memory(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Sec
     names = {
         "weights_bytes": "weights",
         "kv_cache_bytes": "KV cache",
-        "rss_peak_bytes": "process, peak",
-        "gpu_peak_bytes": "GPU, peak",
+        "rss_peak_bytes": "process, peak of loading and serving",
+        "gpu_peak_bytes": "GPU, peak of loading and serving",
+        "loading_peak_bytes": "peak while loading",
+        "serving_peak_bytes": "peak while serving",
+        "evaluation_peak_bytes": "peak in the evaluation",
         "gpu_reserved_bytes": "GPU, reserved at most",
         "gpu_process_bytes": "GPU, booked on the process",
     }
@@ -370,7 +373,10 @@ def _tiles(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     shown = [(name, number(value), unit) for name, value, unit in tiles if value is not None]
     if peak := memory.get("gpu_peak_bytes") or memory.get("rss_peak_bytes"):
         figure, unit = size(peak).split(" ")
-        shown.append(("peak memory", figure, unit))
+        shown.append(("peak memory, loading and serving", figure, unit))
+    if peak := memory.get("evaluation_peak_bytes"):
+        figure, unit = size(peak).split(" ")
+        shown.append(("peak memory, evaluation", figure, unit))
     return shown
 
 

@@ -146,24 +146,8 @@ def _figures(result: Mapping[str, Any]) -> Table:
         (through["samples_per_s"], "samples/s"),
         (through["scheduled_samples_per_s"], "samples/s scheduled"),
     ]))  # fmt: skip
-    if any(
-        memory.get(key)
-        for key in (
-            "weights_bytes",
-            "kv_cache_bytes",
-            "peak_bytes",
-            "rss_peak_bytes",
-            "gpu_peak_bytes",
-        )
-    ):
-        table.add_row("memory", ", ".join(
-            f"{label} {size(memory[key])}"
-            for key, label in (
-                ("weights_bytes", "weights"), ("kv_cache_bytes", "KV cache"),
-                ("rss_peak_bytes", "process peak"), ("gpu_peak_bytes", "GPU peak"),
-            )
-            if memory.get(key)
-        ))  # fmt: skip
+    if held := memory_text(memory):
+        table.add_row("memory", held)
     if scores := quality(result["accuracy"]):
         shown = (
             f"{name} {number(value)}"
@@ -184,6 +168,25 @@ def _figures(result: Mapping[str, Any]) -> Table:
         (driver["channel_roundtrip_us"], "us channel round trip"),
     ]))  # fmt: skip
     return table
+
+
+_PHASES = {"loading": "loading", "serving": "serving", "evaluation": "evaluating"}
+
+
+def memory_text(memory: Mapping[str, Any]) -> str:
+    """What it weighs, and the peak of each phase that is known; empty if nothing is."""
+    names = {"weights_bytes": "weights", "kv_cache_bytes": "KV cache"}
+    parts = [f"{name} {size(memory[key])}" for key, name in names.items() if memory.get(key)]
+    whose = "GPU" if memory.get("gpu_peak_bytes") else "process"
+    peaks = [
+        f"{size(memory[f'{phase}_peak_bytes'])} {doing}"
+        for phase, doing in _PHASES.items()
+        if memory.get(f"{phase}_peak_bytes")
+    ]
+    most = memory.get("gpu_peak_bytes") or memory.get("rss_peak_bytes")
+    if peaks or most:
+        parts.append(f"{whose} peak {', '.join(peaks) or size(most or 0)}")
+    return ", ".join(parts)
 
 
 _EVALUATED = (

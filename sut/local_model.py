@@ -70,6 +70,7 @@ class LocalModel:
         self._runner: Any = None
         self._truncated: list[int] = []
         self._stepping = False
+        self._phases = peak.Phases()
 
     # ---- the SUT
 
@@ -85,6 +86,7 @@ class LocalModel:
             self._encode()
         if self._model is None:
             self._load_model()
+        self._phases.begin("serving")
         needed = max((len(self._prompts[s.index]) + s.max_new_tokens for s in samples), default=1)
         if self._runner is None or self._runner.max_len < needed:
             self._runner = self._make_runner(needed)
@@ -140,9 +142,7 @@ class LocalModel:
     def memory(self) -> MemoryUse:
         weights = weigh(self._model)
         on_gpu = any(device.startswith("cuda") for device in weights.bytes_on)
-        use = peak.memory_use(
-            self._baseline_bytes, on_gpu, weights.held_bytes, self._runner.cache_bytes
-        )
+        use = peak.memory_use(self._phases, on_gpu, weights.held_bytes, self._runner.cache_bytes)
         return replace(use, kv_used_bytes=self._runner.used_bytes)
 
     def facts(self) -> SutFacts:
@@ -188,6 +188,7 @@ class LocalModel:
         """
         from sut.scoring import Pair, answer_ids, score, turn_end_ids
 
+        self._phases.begin("evaluation")
         end_ids = turn_end_ids(self._tokenizer, self._eos_ids)
         pairs = [
             Pair(self._prompts[index], answer_ids(self._tokenizer, text, end_ids))
@@ -295,7 +296,8 @@ class LocalModel:
             if row.adapter
             else {}
         )
-        self._baseline_bytes, start_ns = peak.reset(), self._clock.now_ns()
+        self._phases.begin("loading")
+        start_ns = self._clock.now_ns()
         with faults.loading(self._path):
             model = row.load(
                 self._path,

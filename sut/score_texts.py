@@ -189,7 +189,7 @@ def score(job: Job) -> Iterator[Event]:
     model.read_weights()
     yield {"event": "loaded", **model.described()}
     yield from _scored(job, model, tokens, missing, context, [row["id"] for row in rows])
-    yield {"event": "done", "peak_bytes": model.peak_bytes()}
+    yield {"event": "done", "peak_above_weights_bytes": model.peak_above_weights_bytes()}
 
 
 # ---- texts to passages
@@ -383,7 +383,7 @@ class _Model(LocalModel):
             "notes": self._notes,
         }
 
-    def peak_bytes(self) -> int:
+    def peak_above_weights_bytes(self) -> int:
         """Above the weights."""
         return max(0, peak.reached_bytes() - self._held_bytes)
 
