@@ -21,6 +21,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.endings import to_finish
 from harness.types import FINISHES, NEVER, Int64s, RunLog, SutFacts, Verdict
 
 TOGETHER_NS = 50_000
@@ -48,7 +49,7 @@ def samples_complete(log: RunLog, facts: SutFacts) -> Verdict:
         "samples_complete",
         bad,
         reason or f"all {len(log)} completed",
-        "see the reason; raise --sample-timeout",
+        to_finish(log, failed="see the system's own reason, and sut.log"),
     )
 
 

@@ -54,13 +54,9 @@ class MultiStream:
     def judge(self, log: RunLog, settings: RunSettings) -> list[Verdict]:
         last_issue_ns = int(log.issued_ns[-1]) if len(log) else 0
         return [
-            min_duration(
-                last_issue_ns,
-                settings,
-                "raise --target-qps (the expected rate), so that more is planned",
-            ),
+            min_duration(last_issue_ns, settings, log, planned=log.num_queries),
             min_queries(log, settings, settings.min_queries * settings.samples_per_query),
-            tail_estimate(query_latency_ns(log), settings),
+            tail_estimate(query_latency_ns(log), settings, log),
             driver_on_time(log, settings),
         ]
 

@@ -40,11 +40,7 @@ class Offline:
 
     def judge(self, log: RunLog, settings: RunSettings) -> list[Verdict]:
         return [
-            min_duration(
-                int(log.latency_ns.max(initial=0)),
-                settings,
-                "raise --target-qps (the expected rate)",
-            ),
+            min_duration(int(log.latency_ns.max(initial=0)), settings, log, planned=len(log)),
             min_queries(log, settings, self.num_samples(settings), unit="samples"),
             driver_on_time(log, settings),
         ]

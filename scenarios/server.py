@@ -51,7 +51,7 @@ class Server:
                 if settings.use_tokens
                 else self._whole_latency(log, settings)
             ),
-            min_duration(last_due_ns, settings, "raise --min-queries, or lower --target-qps"),
+            min_duration(last_due_ns, settings, log),
             min_queries(log, settings, settings.min_queries),
             driver_on_time(log, settings),
         ]
@@ -61,16 +61,16 @@ class Server:
         ttft_ns, tpot_ns = log.ttft_ns[first], log.tpot_ns
         ttft_limit, tpot_limit = settings.ttft_limit_ns, settings.tpot_limit_ns
         return [
-            tail_limit("ttft", ttft_ns, first, ttft_limit, settings),
-            tail_limit("tpot", tpot_ns, np.flatnonzero(log.has_tpot), tpot_limit, settings),
-            tail_is_certain("ttft", ttft_ns, ttft_limit, settings),
-            tail_is_certain("tpot", tpot_ns, tpot_limit, settings),
+            tail_limit("ttft", ttft_ns, first, ttft_limit, settings, log),
+            tail_limit("tpot", tpot_ns, np.flatnonzero(log.has_tpot), tpot_limit, settings, log),
+            tail_is_certain("ttft", ttft_ns, ttft_limit, settings, log),
+            tail_is_certain("tpot", tpot_ns, tpot_limit, settings, log),
         ]
 
     def _whole_latency(self, log: RunLog, settings: RunSettings) -> list[Verdict]:
         done = np.flatnonzero(log.completed)
         latency_ns, limit_ns = log.latency_ns[done], settings.target_latency_ns
         return [
-            tail_limit("latency", latency_ns, done, limit_ns, settings),
-            tail_is_certain("latency", latency_ns, limit_ns, settings),
+            tail_limit("latency", latency_ns, done, limit_ns, settings, log),
+            tail_is_certain("latency", latency_ns, limit_ns, settings, log),
         ]

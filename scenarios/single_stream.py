@@ -51,14 +51,10 @@ class SingleStream:
     def judge(self, log: RunLog, settings: RunSettings) -> list[Verdict]:
         last_issue_ns = int(log.issued_ns[-1]) if len(log) else 0
         return [
-            min_duration(
-                last_issue_ns,
-                settings,
-                "raise --target-qps (the expected rate), so that more is planned",
-            ),
+            min_duration(last_issue_ns, settings, log, planned=log.num_queries),
             min_queries(
                 log, replace(settings, min_queries=min_issued(settings)), min_issued(settings)
             ),
-            tail_estimate(log.latency_ns[log.completed], settings),
+            tail_estimate(log.latency_ns[log.completed], settings, log),
             driver_on_time(log, settings),
         ]

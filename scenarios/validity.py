@@ -14,15 +14,18 @@ from numpy.typing import NDArray
 
 from harness.stats import percentile, percentile_name
 from harness.types import Int64s, RunLog, RunSettings, Verdict
+from scenarios import remedies
 from scenarios.early_stopping import estimate_rank, over_allowed, queries_needed
 
 _WORST = 5
-_NO_FIGURE = dict.fromkeys(
-    ("ttft", "tpot"), "make the SUT report its first token and at least two tokens"
-)
 
 
-def min_duration(reached_ns: int, settings: RunSettings, remedy: str) -> Verdict:
+def min_duration(
+    reached_ns: int, settings: RunSettings, log: RunLog, planned: int | None = None
+) -> Verdict:
+    """`planned`: how many of what the expected rate sizes were issued; None where the rate is no
+    expectation (server).
+    """
     official_s = settings.official_min_duration_ns / 1e9
     short = settings.min_duration_ns < settings.official_min_duration_ns
     return Verdict(
@@ -32,7 +35,7 @@ def min_duration(reached_ns: int, settings: RunSettings, remedy: str) -> Verdict
         limit=settings.min_duration_ns / 1e9,
         unit="s",
         detail=f"MLPerf asks for {official_s:g} s" if short else "",
-        remedy=remedy,
+        remedy=remedies.for_duration(log, settings, reached_ns, planned),
         loadgen=True,
         margin=_above(reached_ns, settings.min_duration_ns),
     )
@@ -50,14 +53,19 @@ def min_queries(log: RunLog, settings: RunSettings, samples: int, unit: str = "q
         limit=needed,
         unit=unit,
         detail="" if done >= samples else f"only {done} of {samples} samples came back",
-        remedy="let the run end by itself; see why samples were lost or the run stopped early",
+        remedy=remedies.for_queries(log, settings),
         loadgen=True,
         margin=_above(min(issued, needed * done / samples) if samples else issued, needed),
     )
 
 
 def tail_limit(
-    name: str, values_ns: Int64s, ids: NDArray[Any], limit_ns: int, settings: RunSettings
+    name: str,
+    values_ns: Int64s,
+    ids: NDArray[Any],
+    limit_ns: int,
+    settings: RunSettings,
+    log: RunLog,
 ) -> Verdict:
     """The judged percentile of TTFT or TPOT against its limit."""
     p = settings.percentile
@@ -71,7 +79,7 @@ def tail_limit(
             limit=limit_ns / 1e6,
             unit="ms",
             detail="no sample has this figure",
-            remedy=_NO_FIGURE.get(name, "see why no sample completed"),
+            remedy=remedies.for_no_figure(log, name),
             loadgen=True,
         )
     return Verdict(
@@ -82,21 +90,26 @@ def tail_limit(
         unit="ms",
         detail=f"{int(over.sum())} of {len(values_ns)} over the limit",
         evidence=worst(values_ns[over], ids[over]),
-        remedy="lower --target-qps, or use a faster variant",
+        remedy=remedies.for_tail(log),
         loadgen=True,
         margin=_below(measured, limit_ns),
         over=int(over.sum()),
     )
 
 
-def tail_is_certain(name: str, values_ns: Int64s, limit_ns: int, settings: RunSettings) -> Verdict:
+def tail_is_certain(
+    name: str, values_ns: Int64s, limit_ns: int, settings: RunSettings, log: RunLog
+) -> Verdict:
     """Early stopping of the server scenario: are there enough queries for this many over the
     limit?
     """
     n, over = len(values_ns), int((values_ns > limit_ns).sum())
+    tail_ns = percentile(values_ns, settings.percentile)
     needed = queries_needed(over, settings.percentile)
     allowed = over_allowed(n, settings.percentile)
-    more = f"; {needed - n} more queries under the limit would decide it" if needed > n else ""
+    more = (
+        f"; {needed - n} more queries under the limit would decide it" if needed > n and n else ""
+    )
     can = "too few queries even for none" if allowed is None else f"{n} queries allow {allowed}"
     return Verdict(
         rule=f"{name}_early_stopping",
@@ -105,7 +118,9 @@ def tail_is_certain(name: str, values_ns: Int64s, limit_ns: int, settings: RunSe
         limit=needed,
         unit="queries",
         detail=f"{over} over, {can}{more}",
-        remedy="raise --min-queries, or lower --target-qps",
+        remedy=remedies.for_certainty(
+            log, settings, over, n, tail_holds=tail_ns is None or tail_ns <= limit_ns
+        ),
         loadgen=True,
         margin=_above(n, needed),
         over=over,
@@ -114,7 +129,7 @@ def tail_is_certain(name: str, values_ns: Int64s, limit_ns: int, settings: RunSe
     )
 
 
-def tail_estimate(latencies_ns: Int64s, settings: RunSettings) -> Verdict:
+def tail_estimate(latencies_ns: Int64s, settings: RunSettings, log: RunLog) -> Verdict:
     """Early stopping of the stream scenarios: the latency that bounds the percentile at 99 %
     confidence.
     """
@@ -134,7 +149,7 @@ def tail_estimate(latencies_ns: Int64s, settings: RunSettings) -> Verdict:
         limit=needed,
         unit="queries",
         detail=bound or f"too few queries to bound the percentile; {needed - n} more would",
-        remedy="raise --min-queries",
+        remedy=remedies.for_certainty(log, settings, 1, needed),
         loadgen=True,
         margin=_above(n, needed),
         more_queries=max(needed - n, 0),
@@ -157,7 +172,7 @@ def driver_on_time(log: RunLog, settings: RunSettings) -> Verdict:
         unit="ms",
         detail=f"{len(late)} of {len(log)} issued later",
         evidence=worst(lag_ns[late], late),
-        remedy="free a core for the driver, or lower --target-qps",
+        remedy=remedies.for_lag(settings),
         margin=None if measured is None else _below(measured, settings.lag_limit_ns),
         over=len(late),
     )

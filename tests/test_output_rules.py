@@ -70,7 +70,7 @@ def test_an_honest_sut_passes(rule, scenario):
         (
             "lost_sample",
             samples_complete,
-            "1 of 64: sample 6 timed out: no completion within 120 s",
+            "1 of 64: sample 6 timed out: nothing more of it for 120 s",
         ),
         ("two_eos", eos, "sample 6: EOS 2 at position 31 is not the last token"),
         ("wrong_count", token_count, "sample 6: reported 33 tokens, sent 32"),

@@ -103,7 +103,7 @@ def test_a_capped_run_has_too_few_queries():
 def test_sixty_three_queries_cannot_bound_p90():
     _, verdicts = run(min_queries=63)
     assert (verdicts["early_stopping"].status, verdicts["min_queries"].status) == ("FAIL", "PASS")
-    assert verdicts["early_stopping"].remedy == "raise --min-queries"
+    assert verdicts["early_stopping"].remedy == "raise --min-queries to 64"
 
 
 def test_failed_queries_do_not_count_towards_the_estimate():

@@ -1,0 +1,108 @@
+"""Which knob helps? A remedy for each condition that can fail, in the situation in which it did.
+
+An unfinished run (interrupted, broken, with lost samples) must be finished first, whatever else it
+misses. One that ended by itself was stopped by a maximum, ran out of its plan, or was planned too
+small; where a figure follows from what was seen, the remedy names it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from harness.endings import to_finish
+from harness.types import RunLog, RunSettings
+from scenarios.early_stopping import queries_needed
+
+_EACH_ONCE = "leave --issue unique out: its plan has each sample once"
+_SLOWER = "lower --target-qps, or use a faster variant"
+_MANY_TIMES = 100  # so much longer a run is no advice
+
+
+def for_duration(log: RunLog, settings: RunSettings, reached_ns: int, planned: int | None) -> str:
+    """The run was too short. `planned`: as much as was issued of what the expected rate sizes; None
+    where the rate is no expectation.
+    """
+    if words := unfinished(log, settings):
+        return words
+    if settings.issue == "unique":
+        return _EACH_ONCE
+    if planned is None:
+        return "raise --min-queries, or lower --target-qps"
+    rate = _round_up(planned / (reached_ns / 1e9)) if reached_ns else 2 * settings.target_qps
+    rate = max(rate, settings.target_qps)
+    return f"raise --target-qps (the expected rate) to {rate:g}, so that more is planned"
+
+
+def for_queries(log: RunLog, settings: RunSettings) -> str:
+    """Too few queries were issued, or too few samples came back."""
+    if words := unfinished(log, settings):
+        return words
+    if settings.issue == "unique":
+        return f"{_EACH_ONCE}; or lower --min-queries"
+    return "see why the run ended early"
+
+
+def for_no_figure(log: RunLog, name: str) -> str:
+    """No sample has the figure of which a tail is judged."""
+    if log.completed.any() and name in ("ttft", "tpot"):
+        return "make the SUT report its first token and at least two tokens"
+    return to_finish(log) or "see why no sample completed"
+
+
+def for_tail(log: RunLog | None) -> str:
+    """A tail is above its limit. Samples that were lost may be the reason."""
+    first = to_finish(log) if log is not None and log.timed_out else ""
+    return first or _SLOWER
+
+
+def for_certainty(
+    log: RunLog | None, settings: RunSettings, over: int, n: int, tail_holds: bool = True
+) -> str:
+    """Too few queries to be sure of a tail, `over` of `n` above its limit."""
+    if log is not None and (words := unfinished(log, settings)):
+        return words
+    needed = queries_for_share(over, n, settings.percentile) if tail_holds else None
+    if needed is None:
+        return _SLOWER
+    if settings.issue == "unique":
+        return f"{_EACH_ONCE}; then raise --min-queries to {needed}"
+    return f"raise --min-queries to {needed}"
+
+
+def queries_for_share(over: int, n: int, p: float) -> int | None:
+    """How many queries would bound the percentile if as large a share of them were over the limit;
+    None if no reasonable number would.
+    """
+    share, needed = over / n if n else 0.0, queries_needed(over, p)
+    most = _MANY_TIMES * max(n, needed)
+    while needed <= most:
+        more = queries_needed(math.ceil(share * needed), p)
+        if more <= needed:
+            return needed
+        needed = more
+    return None
+
+
+def for_lag(settings: RunSettings) -> str:
+    """The driver fell behind. Only in the server scenario does the rate decide when it issues."""
+    less = ", or lower --target-qps" if settings.scenario == "server" else ""
+    return f"free a core for the driver{less}"
+
+
+def unfinished(log: RunLog, settings: RunSettings) -> str:
+    """What would let the run go on to the end of its plan; empty if it did."""
+    if words := to_finish(log):
+        return words
+    if not len(log) or settings.mode == "accuracy":
+        return ""
+    if settings.max_queries is not None and log.num_queries >= settings.max_queries:
+        return "raise --max-queries, which stopped the run"
+    if settings.max_duration_ns is not None and log.issued_ns[-1] > settings.max_duration_ns:
+        return "raise --max-duration, which stopped the run"
+    return ""
+
+
+def _round_up(rate: float) -> float:
+    """To three digits, never down."""
+    scale = 10.0 ** (math.floor(math.log10(rate)) - 2)
+    return math.ceil(rate / scale) * scale
