@@ -69,9 +69,9 @@ def plan(flags: Flags, as_json: Json = False) -> None:
         from reports.terminal import show_plan
 
         chosen = _config(flags)
-        settings, schedule, sentences = forecast(chosen)
+        settings, schedule, sentences, conflicts = forecast(chosen)
         values = effective(chosen, settings)
-        show_plan(settings, schedule, sentences, values, console, chosen.conf_files)
+        show_plan(settings, schedule, sentences, values, console, chosen.conf_files, conflicts)
     queries = [indices for _, indices in schedule.rows()]
     value = {
         "settings": asdict(settings),
@@ -83,6 +83,7 @@ def plan(flags: Flags, as_json: Json = False) -> None:
         "scheduled_ns": schedule.offsets_ns.tolist(),
         "forecast": sentences,
         "conf_files": [asdict(file) for file in chosen.conf_files],
+        "conflicts": [asdict(conflict) for conflict in conflicts],
     }
     _finish(value, as_json, 0)
 

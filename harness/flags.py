@@ -72,7 +72,13 @@ FLAGS: dict[str, Any] = {
     "accuracy_log_target": _flag(int, "Log about so many answers of a performance run.", _JUDGE),
     "accuracy_log_probability": _flag(float, "Log this share of them: 0 to 1.", _JUDGE),
     "accuracy_log_seed": _flag(int, "Which ones.", _JUDGE),
-    "sample_timeout": _flag(str, "Give a sample up after it.", _JUDGE, metavar="TIME"),
+    "sample_timeout": _flag(
+        str,
+        "Give a sample up after so long without any progress: of the system while the sample"
+        " waits, of the sample once it has begun.",
+        _JUDGE,
+        metavar="TIME",
+    ),
     "drain_timeout": _flag(
         str, "After Ctrl-C, wait so long for open samples.", _JUDGE, metavar="TIME"
     ),
@@ -122,7 +128,7 @@ FLAGS: dict[str, Any] = {
 }
 RUN = tuple(FLAGS)
 _ONLY_RUNNING = {
-    "warmup", "driver", "clock", "sample_timeout", "drain_timeout", "device", "device_map",
+    "driver", "clock", "drain_timeout", "device", "device_map",
     "kv_cache_gib", "truncate", "trust_remote_code", "evaluate", "in_process", "output_dir",
 }  # fmt: skip
 COMPARE = tuple(

@@ -16,7 +16,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from threading import current_thread, main_thread
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -82,6 +82,7 @@ class Run:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
         self.measured = False  # something is on disk that must not be lost
+        self.conflicts: list[dict[str, Any]] = []  # known once the rate is
         self._environment = environment.describe()
         self.clock = VirtualClock() if config.clock == "virtual" else RealClock()
         self.sut: SUT | None = None
@@ -112,9 +113,22 @@ class Run:
         )
         sut.load(self.samples, Recorder(self.clock))
         target_qps, self._qps_origin = self._calibrate(sut)
+        self._warn(self._settings(target_qps))
         modes = {"submission": self._submit, "find-peak": self._find_peak}
         with self._stoppable():  # to the end: from here on Ctrl-C must not cost what was measured
             return modes.get(self.config.mode, self._one)(sut, target_qps)
+
+    def _warn(self, settings: RunSettings) -> None:
+        """What contradicts itself is said before the time it would waste, and kept."""
+        rate_known = not self._qps_origin.startswith("default")
+        schedule = self.scenario.schedule(settings)
+        found = _conflicts(self.config, settings, schedule, rate_known)
+        self.conflicts = [asdict(conflict) for conflict in found]
+        if found:
+            self._say("")
+        for conflict in found:
+            sure = "this run cannot be VALID: " if conflict.certain else ""
+            print(f"note: {sure}{conflict.detail}; {conflict.remedy}", file=sys.stderr)
 
     # ---- the modes
 
@@ -247,6 +261,7 @@ class Run:
             "run": asdict(settings),
             "dataset": self.source,
             "effective": origins,
+            "conflicts": self.conflicts,
         }
         runlog.write_json(folder / "settings.json", saved)
         runlog.write_json(folder / "environment.json", self._environment)
@@ -411,14 +426,38 @@ def fetch(configs: Iterable[RunConfig], say: Say) -> None:
         resolve(name, say)
 
 
-def forecast(config: RunConfig) -> tuple[RunSettings, Any, dict[str, str]]:
-    """Settings, schedule and a word on its length, of a run that is not made (`harness plan`)."""
+class Forecast(NamedTuple):
+    """A run that is not made: its settings and schedule, a word on its length by label, and what
+    contradicts itself in it.
+    """
+
+    settings: RunSettings
+    schedule: Any
+    sentences: dict[str, str]
+    conflicts: list[Any]
+
+
+def forecast(config: RunConfig) -> Forecast:
+    """What `harness plan` shows."""
     uses_dataset = registry.sut_entry(config.sut).uses_dataset
     count = len(_library(config)[0]) if uses_dataset else config.num_samples or _SIMULATED_SAMPLES
     settings = run_settings(config, count, _given_rate(config))
     schedule = registry.scenario(config.scenario).schedule(settings)
     sentences: dict[str, str] = registry.resolve("scenarios.forecast:forecast")(settings, schedule)
-    return settings, schedule, sentences
+    if config.mode == "find-peak":
+        sentences = {"length": f"each step of the search: {sentences['length']}"}
+    rate_known = config.target_qps != "auto"
+    found = _conflicts(config, settings, schedule, rate_known)
+    return Forecast(settings, schedule, sentences, found)
+
+
+def _conflicts(
+    config: RunConfig, settings: RunSettings, schedule: Any, rate_known: bool
+) -> list[Any]:
+    find = registry.resolve("scenarios.conflicts:conflicts")
+    search = config.mode == "find-peak"
+    found: list[Any] = find(settings, schedule, _warmup_samples(config), search, rate_known)
+    return found
 
 
 def _library(config: RunConfig) -> tuple[list[Sample], dict[str, Any]]:

@@ -256,9 +256,10 @@ def show_plan(
     values: Sequence[Any],
     console: Console,
     conf_files: Sequence[Any] = (),
+    conflicts: Sequence[Any] = (),
 ) -> None:
     """What a run would do (RunSettings, Schedule, sentences on its length, every setting with its
-    origin), and what became of LoadGen's configuration files.
+    origin), what became of LoadGen's configuration files, and what contradicts itself.
     """
     queries, per_query = len(schedule), schedule.samples_per_query
     table = Table.grid(padding=(0, 2))
@@ -283,6 +284,10 @@ def show_plan(
         ", ".join(map(str, shown)) + (" ..." if schedule.indices.size > len(shown) else ""),
     )
     console.print(table)
+    for conflict in conflicts:
+        sure, style = ("cannot be VALID: ", "bold red") if conflict.certain else ("", "yellow")
+        console.print(Text(f"conflict: {sure}{conflict.detail}", style=style))
+        console.print(Text(f"  → {conflict.remedy}", style="bold"))
     settings_table = _table("Settings", ("", "value", "from"), left=(0, 1, 2))
     for row in values:
         settings_table.add_row(

@@ -70,11 +70,17 @@ def for_certainty(
 
 
 def queries_for_share(over: int, n: int, p: float) -> int | None:
-    """How many queries would bound the percentile if as large a share of them were over the limit;
-    None if no reasonable number would.
+    """How many queries would bound the percentile if about as large a share of them were over the
+    limit (one standard error more, if that can be bounded); None if no reasonable number would.
     """
-    share, needed = over / n if n else 0.0, queries_needed(over, p)
-    most = _MANY_TIMES * max(n, needed)
+    share = over / n if n else 0.0
+    cautious = (over + math.sqrt(over)) / n if n else 0.0
+    most = _MANY_TIMES * max(n, queries_needed(over, p))
+    return _enough_for(cautious, over, p, most) or _enough_for(share, over, p, most)
+
+
+def _enough_for(share: float, over: int, p: float, most: int) -> int | None:
+    needed = queries_needed(over, p)
     while needed <= most:
         more = queries_needed(math.ceil(share * needed), p)
         if more <= needed:

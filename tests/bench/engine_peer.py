@@ -67,7 +67,7 @@ def order() -> list[int]:
     from harness.session import forecast
     from harness.settings import load_config
 
-    _, schedule, _ = forecast(load_config({"scenario": "offline", "min_queries": QUESTIONS}))
+    schedule = forecast(load_config({"scenario": "offline", "min_queries": QUESTIONS})).schedule
     return schedule.indices.tolist()  # type: ignore[no-any-return]
 
 
