@@ -62,7 +62,7 @@ FINISHED = {  # settings whose run ends by itself, and the conditions that fail
         {"ttft_early_stopping", "tpot_early_stopping"},
     ),
     "server, too few for so many over": (
-        {"scenario": "server", "min_queries": 150, "target_qps": 10, "ttft_limit": "60ms"},
+        {"scenario": "server", "min_queries": 90, "target_qps": 6, "ttft_limit": "52ms"},
         {"ttft_early_stopping"},
     ),
 }
