@@ -17,6 +17,7 @@ from harness.types import Anomaly, RunLog
 
 Decode = Callable[[Sequence[Sequence[int]]], list[str] | None]
 _SHOWN = 24  # characters
+_AT_ONCE = 512  # answers per call: how long a SUT may take over one does not grow with the run
 
 
 class ReadBack(NamedTuple):
@@ -31,10 +32,15 @@ def read_back(log: RunLog, decode: Decode) -> ReadBack:
     """
     sent = dict(log.texts)
     with_ids = [i for i in range(len(log)) if log.token_start[i + 1] > log.token_start[i]]
-    decoded = decode([log.record(i).token_ids.tolist() for i in with_ids]) if with_ids else None
-    if decoded is None:
+    texts: dict[int, str] = {}
+    for first in range(0, len(with_ids), _AT_ONCE):
+        some = with_ids[first : first + _AT_ONCE]
+        decoded = decode([log.record(i).token_ids.tolist() for i in some])
+        if decoded is None:
+            return ReadBack(sent, [], "sut" if sent else "")
+        texts |= zip(some, decoded, strict=True)
+    if not texts:
         return ReadBack(sent, [], "sut" if sent else "")
-    texts = dict(zip(with_ids, decoded, strict=True))
     differing = [
         Anomaly(i, TEXT_DIFFERS, _difference(sent[i], texts[i]))
         for i in with_ids

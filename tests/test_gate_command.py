@@ -22,7 +22,7 @@ from harness import gate, runlog
 from harness.cli import app
 from harness.errors import BadInput, SetupFailed
 from harness.session import Run
-from harness.settings import load_config
+from harness.settings import RunConfig, load_config
 from reports import gate as page
 from sut.precision import TABLE
 from tests.test_html import HOSTILE, UNSEEN, Page
@@ -519,6 +519,13 @@ def test_an_adapter_goes_to_the_variants_that_take_one(flags, tmp_path):
     assert {(c.mode, c.scenario) for c in (job.reference, *job.candidates)} == {
         ("accuracy", "offline")
     }
+
+
+def test_its_runs_are_timed_out_like_any_others(flags):
+    """A queue of many samples is no reason to give up on the last of them, nor to wait a day."""
+    job = gate.job("fp32", "bf16", flags, Asked())
+    usual = RunConfig.model_fields["sample_timeout"].default
+    assert {c.sample_timeout for c in (job.reference, *job.candidates)} == {usual}
 
 
 # ---- how it reads

@@ -48,6 +48,20 @@ def test_a_text_that_is_cut_or_goes_on_is_placed(sent, words):
     assert read(Row(ids=(5, 6, 2), text=sent)).anomalies[0].detail == words
 
 
+def test_a_long_run_is_decoded_in_pieces():
+    """A call has a time-out: one for all the answers of a long run would not end in time."""
+    sizes = []
+
+    def counting(outputs):
+        sizes.append(len(outputs))
+        return decode(outputs)
+
+    rows = [Row(ids=(5, 6, 2)) if i % 2 else Row(ids=()) for i in range(3000)]
+    found = read(*rows, by=counting)
+    assert (sum(sizes), max(sizes) <= 512, len(sizes)) == (1500, True, 3)
+    assert found.texts == {i: "the sky" for i in range(1, 3000, 2)}
+
+
 def test_white_space_is_no_difference():
     assert read(Row(ids=(5, 6, 2), text=" the\n sky ")).anomalies == []
 
