@@ -17,6 +17,7 @@ import pytest
 FAULT_RULES = {
     "late_first_token": "ttft_p90",
     "lost_sample": "samples_complete",
+    "unanswered": "samples_complete",
     "wrong_first_token": "first_token",
     "two_eos": "eos",
     "wrong_count": "token_count",

@@ -191,6 +191,18 @@ def test_every_figure_that_is_asked_for_stands_on_screen_and_page():
         assert re.search(r"evaluation loss 3\.0000 -", " ".join(text.split()))
 
 
+def test_each_peak_has_a_row_that_says_what_it_covers():
+    peaks = {"loading_peak_bytes": 1200, "serving_peak_bytes": 900, "evaluation_peak_bytes": 4715}
+    one = row(**{name: mib * MIB for name, mib in peaks.items()})
+    found = compared(one, row("bf16"))
+    for text in (screen(found), Page(page.render(found)).text):
+        words = " ".join(text.split())
+        assert "peak memory, MiB 1,200.0 1,200.0" in words
+        assert "while loading 1,200.0 - while serving 900.0 - peak, evaluating 4,715.0 -" in words
+    assert "evaluating (scoring the reference answers) has a peak of its own" in page.NOTE
+    assert "while serving" not in screen(compared(row(), row("bf16")))
+
+
 def test_the_page_stands_alone_runs_no_script_and_links_only_runs_inside_its_folder(tmp_path):
     rows = [row(run=str(tmp_path / "a b_fp32")), row("bf16", run="/elsewhere/run")]
     found = compared(*rows)
@@ -351,6 +363,11 @@ def test_each_variant_is_run_offline_and_evaluated(flags):
         r["eval_loss"] and r["tokens_per_s"] and r["parameters"] and r["disk_bytes"]
         for r in found["rows"]
     )
+    for r in found["rows"]:
+        phases = [r[f"{phase}_peak_bytes"] for phase in ("loading", "serving", "evaluation")]
+        assert all(peak > 50 * MIB for peak in phases)  # each process holds at least torch
+        assert r["peak_bytes"] == max(phases[:2])
+    assert "peak, evaluating" in screen(found)
     assert found["rows"][0]["conditions"]["scenario"] == "offline"
     assert all((place / r["run"] / "report.html").is_file() for r in found["rows"])
     assert json.loads((place / "compare.json").read_text()) == found
