@@ -49,19 +49,15 @@ def for_no_figure(log: RunLog, name: str) -> str:
     return to_finish(log) or "see why no sample completed"
 
 
-def for_tail(log: RunLog | None) -> str:
-    """A tail is above its limit. Samples that were lost may be the reason."""
-    first = to_finish(log) if log is not None and log.timed_out else ""
-    return first or _SLOWER
+def for_tail(log: RunLog) -> str:
+    """A tail is above its limit. A system that hung may be the reason."""
+    return to_finish(log) if log.timed_out else _SLOWER
 
 
-def for_certainty(
-    log: RunLog | None, settings: RunSettings, over: int, n: int, tail_holds: bool = True
-) -> str:
-    """Too few queries to be sure of a tail, `over` of `n` above its limit."""
-    if log is not None and (words := unfinished(log, settings)):
+def for_certainty(log: RunLog, settings: RunSettings, needed: int | None) -> str:
+    """Too few queries to be sure of a tail; `needed` would be enough, None if no number would."""
+    if words := unfinished(log, settings):
         return words
-    needed = queries_for_share(over, n, settings.percentile) if tail_holds else None
     if needed is None:
         return _SLOWER
     if settings.issue == "unique":

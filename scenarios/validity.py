@@ -105,7 +105,9 @@ def tail_is_certain(
     """
     n, over = len(values_ns), int((values_ns > limit_ns).sum())
     tail_ns = percentile(values_ns, settings.percentile)
+    too_slow = tail_ns is not None and tail_ns > limit_ns
     needed = queries_needed(over, settings.percentile)
+    enough = None if too_slow else remedies.queries_for_share(over, n, settings.percentile)
     allowed = over_allowed(n, settings.percentile)
     more = (
         f"; {needed - n} more queries under the limit would decide it" if needed > n and n else ""
@@ -118,9 +120,7 @@ def tail_is_certain(
         limit=needed,
         unit="queries",
         detail=f"{over} over, {can}{more}",
-        remedy=remedies.for_certainty(
-            log, settings, over, n, tail_holds=tail_ns is None or tail_ns <= limit_ns
-        ),
+        remedy=remedies.for_certainty(log, settings, enough),
         loadgen=True,
         margin=_above(n, needed),
         over=over,
@@ -149,7 +149,7 @@ def tail_estimate(latencies_ns: Int64s, settings: RunSettings, log: RunLog) -> V
         limit=needed,
         unit="queries",
         detail=bound or f"too few queries to bound the percentile; {needed - n} more would",
-        remedy=remedies.for_certainty(log, settings, 1, needed),
+        remedy=remedies.for_certainty(log, settings, needed),
         loadgen=True,
         margin=_above(n, needed),
         more_queries=max(needed - n, 0),
