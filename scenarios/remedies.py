@@ -16,6 +16,7 @@ from scenarios.early_stopping import queries_needed
 _EACH_ONCE = "leave --issue unique out: its plan has each sample once"
 _SLOWER = "lower --target-qps, or use a faster variant"
 _MANY_TIMES = 100  # so much longer a run is no advice
+_TURNS = 200  # a share that takes more to bound is too close to the limit
 
 
 def for_duration(log: RunLog, settings: RunSettings, reached_ns: int, planned: int | None) -> str:
@@ -77,7 +78,9 @@ def queries_for_share(over: int, n: int, p: float) -> int | None:
 
 def _enough_for(share: float, over: int, p: float, most: int) -> int | None:
     needed = queries_needed(over, p)
-    while needed <= most:
+    for _ in range(_TURNS):
+        if needed > most:
+            return None
         more = queries_needed(math.ceil(share * needed), p)
         if more <= needed:
             return needed
