@@ -19,6 +19,7 @@ import typer
 
 from harness.errors import HarnessError
 from harness.flags import COMPARE, GATE, PERPLEXITY, PLAN, RUN, takes
+from harness.pieces import noted, reason
 
 app = typer.Typer(
     name="harness",
@@ -129,7 +130,8 @@ def compare(
 
         series = comparing.series(runs or [], {**flags, "evaluate": evaluate}, variants)
         found, place = comparing.run(series, say, lambda row: console.print(told(row)))
-        show(found, place, console)
+        with noted(f"table on the screen; see {place}"):
+            show(found, place, console)
     _finish(found, as_json, comparing.exit_code(found))
 
 
@@ -167,7 +169,8 @@ def gate(
             reference, candidates, flags, Asked(target, against, resamples, confidence), control
         )
         found, place = gating.run(job, say, lambda row: console.print(told(row)))
-        show(found, place, console)
+        with noted(f"table on the screen; see {place}"):
+            show(found, place, console)
     _finish(found, as_json, gating.exit_code(found))
 
 
@@ -242,7 +245,8 @@ def perplexity(
         from harness import perplexity as laboratory
 
         found, place = laboratory.measure({**flags, **own}, resume, say)
-        laboratory.show(found, place, console)
+        with noted(f"table on the screen; see {place}"):
+            laboratory.show(found, place, console)
     _finish(found, as_json, laboratory.exit_code(found))
 
 
@@ -458,8 +462,6 @@ def _people(as_json: bool) -> Iterator[tuple[Any, Callable[[str], None]]]:
 
 def _show(show: Callable[..., None], result: dict[str, Any], folder: Path, console: Any) -> None:
     """The verdict is known: a screen that cannot be drawn does not change the exit code."""
-    from harness.pieces import reason
-
     try:
         show(result, folder, console)
     except BrokenPipeError:
@@ -467,8 +469,7 @@ def _show(show: Callable[..., None], result: dict[str, Any], folder: Path, conso
     except Exception as fault:
         plain = f"{result['status']}  {result['scenario']}: {result['status_reason']}"
         print(plain, file=sys.stderr if console.stderr else sys.stdout)
-        print(f"missing: the rest of this screen ({reason(fault)})", file=sys.stderr)
-        print(f"run folder: {folder}", file=sys.stderr)
+        print(f"note: no more on the screen ({reason(fault)}); see {folder}", file=sys.stderr)
 
 
 def _finish(value: dict[str, Any], as_json: bool, code: int) -> None:

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 from harness import registry, result, runlog
 from harness.clock import utc_now
-from harness.errors import BadInput, HarnessError
+from harness.errors import BadInput
+from harness.pieces import noted, reason
 from harness.session import Run, fetch
 from harness.settings import RunConfig, load_config
 from harness.types import short_name
@@ -361,8 +362,8 @@ def _make(config: RunConfig, say: Callable[[str], None]) -> tuple[Row, bool]:
     try:
         with Run(config, say) as run:
             found = run.execute().to_json()
-    except HarnessError as error:
-        return failed(config, str(error)), False
+    except Exception as fault:  # whatever breaks in one variant, the others have their rows
+        return failed(config, reason(fault)), False
     return row(found, run.folder), run.stop.requests > 0
 
 
@@ -376,4 +377,5 @@ def _keep(found: dict[str, Any], place: Path) -> None:
         if row["run"] and Path(row["run"]).is_relative_to(place.resolve()):
             row["run"] = str(Path(row["run"]).relative_to(place.resolve()))
     runlog.write_json(place / "compare.json", found)
-    page.write(place, found)
+    with noted("compare.html"):
+        page.write(place, found)

@@ -22,7 +22,9 @@ from accuracy.gate import PUBLISHED, Call, Progress
 from accuracy.readings import READINGS, Asked, Bench, Outputs, Row, share_key
 from harness import compare, registry, result, runlog
 from harness.clock import utc_now
-from harness.errors import BadInput, HarnessError, RunBroke, SetupFailed, unknown
+from harness.errors import BadInput, HarnessError, SetupFailed, unknown
+from harness.pieces import noted
+from harness.pieces import reason as reason_of
 from harness.session import Run, fetch
 from harness.settings import RunConfig, load_config
 from harness.types import short_name
@@ -359,8 +361,8 @@ def _judged(
         outputs, interrupted = _outputs(what, place, say)
     except KeyboardInterrupt:
         return failed(label, what, "interrupted before it was measured"), True
-    except (SetupFailed, RunBroke, BadInput) as error:
-        return failed(label, what, str(error), type(error).__name__), False
+    except Exception as fault:  # whatever breaks in one candidate, the others are judged
+        return failed(label, what, reason_of(fault), type(fault).__name__), False
     outputs = replace(outputs, label=label)
     if outputs.problem:
         return failed(label, outputs, outputs.problem), interrupted
@@ -471,4 +473,5 @@ def _keep(found: dict[str, Any], place: Path) -> None:
         if row["run"] and Path(row["run"]).resolve().is_relative_to(place.resolve()):
             row["run"] = str(Path(row["run"]).resolve().relative_to(place.resolve()))
     runlog.write_json(place / "gate.json", found)
-    page.write(place, found)
+    with noted("gate.html"):
+        page.write(place, found)

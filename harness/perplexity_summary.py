@@ -25,6 +25,7 @@ from accuracy.perplexity import Figures, TextScores, corpus
 from harness import runlog
 from harness.errors import BadInput
 from harness.perplexity_beside import beside
+from harness.pieces import noted
 from harness.types import short_name
 
 SCHEMA = "touchstone.perplexity/1"
@@ -230,7 +231,8 @@ def build(place: Path, interrupted: bool = False, not_run: Sequence[str] = ()) -
     }
     found = dict(_plain(found))
     runlog.write_json(place / "perplexity.json", found)
-    _page(place)
+    with noted("perplexity.html"):
+        _page(place)
     return found
 
 

@@ -11,8 +11,10 @@ TOUCHSTONE_DEBUG=1 shows the traceback of each.
 from __future__ import annotations
 
 import os
+import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from harness.errors import HarnessError
@@ -43,6 +45,19 @@ class Pieces:
         row = {"kind": kind, "name": name, "reason": reason(fault), "later": later}
         if row not in self.missing:
             self.missing.append(row)
+
+
+@contextmanager
+def noted(what: str) -> Iterator[None]:
+    """For a page or a screen at the very end: if it breaks, a note says so, and the rest stands."""
+    try:
+        yield
+    except BrokenPipeError:  # nobody reads any more: the program's own affair
+        raise
+    except Exception as fault:
+        if os.environ.get("TOUCHSTONE_DEBUG"):
+            traceback.print_exception(fault)
+        print(f"note: no {what} ({reason(fault)})", file=sys.stderr)
 
 
 def reason(fault: BaseException) -> str:

@@ -296,3 +296,31 @@ def test_the_speaking_sut_of_this_file_gives_every_step_work(harness):
     assert (code, result["missing"]) == (0, [])
     assert result["accuracy"]["gen_len"] > 0
     assert result["memory"]["weights_bytes"] == 7
+
+
+# ---- comparisons and gates
+
+
+def test_a_page_or_a_screen_of_a_comparison_that_breaks_is_a_note(harness, monkeypatch, tmp_path):
+    _, _, _, _, folder = harness("run")
+    for broken in ("reports.compare.render", "reports.compare._head"):
+        with monkeypatch.context() as patched:
+            patched.setattr(broken, breaks)
+            code, _, err, _, _ = harness(
+                "compare", folder, folder, "--output-dir", tmp_path / "compared"
+            )
+        assert (code, "This is a bug" in err, "injected" in err) == (0, False, True), broken
+    assert len(list((tmp_path / "compared").glob("*/compare.json"))) == 2
+
+
+def test_whatever_breaks_in_one_variant_the_others_have_their_rows(monkeypatch, tmp_path):
+    from harness import compare, session
+
+    config = session.RunConfig(scenario="offline", model="m", output_dir=tmp_path)
+    monkeypatch.setattr("harness.compare.Run", breaks)
+    row, wants_no_more = compare._make(config, lambda text: None)
+    assert (row["status"], row["reason"], wants_no_more) == (
+        "FAILED",
+        "ValueError: injected",
+        False,
+    )
