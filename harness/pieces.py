@@ -40,8 +40,7 @@ class Pieces:
             return otherwise
 
     def lost(self, kind: str, name: str, fault: BaseException, later: bool = True) -> None:
-        if os.environ.get("TOUCHSTONE_DEBUG"):
-            traceback.print_exception(fault)
+        show_where(fault)
         row = {"kind": kind, "name": name, "reason": reason(fault), "later": later}
         if row not in self.missing:
             self.missing.append(row)
@@ -55,9 +54,14 @@ def noted(what: str) -> Iterator[None]:
     except BrokenPipeError:  # nobody reads any more: the program's own affair
         raise
     except Exception as fault:
-        if os.environ.get("TOUCHSTONE_DEBUG"):
-            traceback.print_exception(fault)
+        show_where(fault)
         print(f"note: no {what} ({reason(fault)})", file=sys.stderr)
+
+
+def show_where(fault: BaseException) -> None:
+    """The traceback, for whoever asked for it."""
+    if os.environ.get("TOUCHSTONE_DEBUG"):
+        traceback.print_exception(fault)
 
 
 def reason(fault: BaseException) -> str:

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from harness.errors import BadInput
 from harness.types import RunLog, RunSettings
 from scenarios import peak_verdict
 from scenarios.peak_verdict import Step
@@ -32,10 +33,18 @@ def row(result: Any, log: RunLog, settings: RunSettings, folder: str) -> dict[st
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """{steps, ended}; empty if the folder holds no search."""
+    """{steps, ended}; empty if the folder holds no search. Raises BadInput."""
     file = folder / FILE
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return found
+    if not file.is_file():
+        return {}
+    try:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return found if found["steps"] else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        fine = "the steps of a search"
+        raise BadInput(
+            f"reading {folder}", f"no readable {FILE}", fine, "Check the path."
+        ) from None
 
 
 def conclude(result: Any, found: Mapping[str, Any], settings: RunSettings) -> None:

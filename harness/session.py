@@ -33,7 +33,7 @@ from harness.clock import (
 from harness.driver import Stop, drive
 from harness.effective import effective
 from harness.errors import BadInput, HarnessError, RunBroke
-from harness.pieces import Pieces, reason
+from harness.pieces import Pieces, reason, show_where
 from harness.protocols import SUT
 from harness.recorder import Recorder
 from harness.runlog import RunFacts
@@ -224,6 +224,7 @@ class Run:
                 missing = [*missing, *self._evaluate(sut, folder)]
             return results.publish(folder, self.samples, page, missing)
         except Exception as fault:
+            show_where(fault)
             raise RunBroke(
                 "judging the run",
                 reason(fault),
@@ -354,7 +355,10 @@ class Run:
         official = self.config.driver == "mlcommons"
         recorder = mlcommons.Relay(self.clock, settings) if official else Recorder(self.clock)
         sut.load(self.samples, recorder)
-        helper = self._telemetry(sut, total, folder)
+        pieces = Pieces(facts.missing)
+        helper = pieces.make(
+            "file", "telemetry", lambda: self._telemetry(sut, total, folder), None, later=False
+        )
         self._say("")
         facts.measured_at = utc_now().isoformat(timespec="milliseconds")
         used_s, start_ns = process_cpu_s(), self.clock.now_ns()
@@ -379,9 +383,8 @@ class Run:
         finally:
             wall_s = (self.clock.now_ns() - start_ns) / 1e9
             if helper:
-                pieces = Pieces(facts.missing)
                 pieces.make("file", "telemetry", partial(_end, helper, recorder), None, later=False)
-                facts.missing = pieces.missing
+            facts.missing = pieces.missing
         if isinstance(self.clock, RealClock) and wall_s > 0:
             facts.driver["client_cpu_percent"] = round(100 * (process_cpu_s() - used_s) / wall_s, 2)
         return log, start_ns

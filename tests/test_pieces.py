@@ -98,6 +98,7 @@ RAW = [  # these can be had at the time only
     ("tests.test_pieces.Speaks.decode", ("texts", "texts")),
     ("tests.test_pieces.Speaks.memory", ("figure", "memory")),
     ("harness.runlog.write_telemetry", ("file", "telemetry.parquet")),
+    ("harness.session.Run._telemetry", ("file", "telemetry")),
     ("harness.runlog.rewrite_log", ("file", "token ids and texts")),
 ]
 

@@ -6,6 +6,7 @@ import pytest
 
 from harness import result as results
 from harness import search
+from harness.errors import BadInput
 from harness.session import Run
 from harness.settings import load_config, run_settings
 from harness.types import MemoryUse
@@ -75,6 +76,13 @@ def test_a_system_that_never_fails_has_no_peak_and_the_search_ends(tmp_path, mon
 def test_a_report_of_a_search_says_the_same(tmp_path):
     folder, found = find(tmp_path, min_duration=0)
     assert results.publish(folder).to_json() == found.to_json()
+
+
+@pytest.mark.parametrize("content", ["not json", "{}", '{"steps": 3', "[]"])
+def test_a_damaged_list_of_steps_is_a_sentence(tmp_path, content):
+    (tmp_path / search.FILE).write_text(content)
+    with pytest.raises(BadInput, match="no readable find_peak"):
+        search.read(tmp_path)
 
 
 def test_a_search_of_an_older_version_is_judged_by_what_it_kept(tmp_path):
