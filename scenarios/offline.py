@@ -39,8 +39,9 @@ class Offline:
         return Metric("samples", n / (last_ns / 1e9) if last_ns > 0 else None, "samples/s", n)
 
     def judge(self, log: RunLog, settings: RunSettings) -> list[Verdict]:
+        reached_ns = int(log.latency_ns[log.completed].max(initial=0))  # a time-out is no answer
         return [
-            min_duration(int(log.latency_ns.max(initial=0)), settings, log, planned=len(log)),
+            min_duration(reached_ns, settings, log, planned=len(log)),
             min_queries(log, settings, self.num_samples(settings), unit="samples"),
             driver_on_time(log, settings),
         ]

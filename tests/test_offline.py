@@ -99,6 +99,15 @@ def test_the_longest_latency_must_reach_the_minimum_duration(qps, status):
     assert "raise --target-qps" in found.remedy
 
 
+def test_waiting_for_a_sample_that_is_given_up_does_not_make_a_run_long_enough():
+    """64 samples take 0.82 s; the lost one is waited for two minutes more."""
+    _, verdicts = run({"fault": "lost_sample"}, min_duration_ns=2 * S)
+    assert (verdicts["min_duration"].status, verdicts["min_duration"].measured < 1) == (
+        "FAIL",
+        True,
+    )
+
+
 def test_a_lost_sample_leaves_too_few():
     _, verdicts = run({"fault": "lost_sample"})
     found = verdicts["min_queries"]
