@@ -18,13 +18,13 @@ from typing import Annotated, Any
 import typer
 
 from harness.errors import HarnessError
-from harness.flags import COMPARE, GATE, PERPLEXITY, PLAN, RUN, takes
+from harness.flags import COMPARE, GATE, PERPLEXITY, PLAN, RUN, Command, takes
 
 app = typer.Typer(
     name="harness",
     help=(
-        "Measure variants of a language model against their own FP32 reference: speed, quality,"
-        " memory, and whether to believe the figures."
+        "Test variants of a language model against its own FP32 reference: speed under load,"
+        " quality, memory, and whether the figures can be trusted."
     ),
     no_args_is_help=True,
     add_completion=False,
@@ -38,15 +38,15 @@ Flags = dict[str, Any]
 Json = Annotated[
     bool,
     typer.Option(
-        "--json", help="One JSON object as the last line of stdout.", rich_help_panel="Output"
+        "--json", help="Print one JSON object as the last line of stdout.", rich_help_panel="Output"
     ),
 ]
 
 
-@app.command()
+@app.command(cls=Command)
 @takes(RUN)
 def run(flags: Flags, as_json: Json = False) -> None:
-    """Measure one scenario and judge it."""
+    """Run one scenario and judge the result."""
     with _people(as_json) as (console, say):
         from harness.session import Run
         from reports.terminal import show_result
@@ -57,10 +57,10 @@ def run(flags: Flags, as_json: Json = False) -> None:
     _finish(result, as_json, _EXIT[result["status"]])
 
 
-@app.command()
+@app.command(cls=Command)
 @takes(PLAN)
 def plan(flags: Flags, as_json: Json = False) -> None:
-    """Say what a run would do, before doing it; --json gives the whole schedule."""
+    """Show what a run would do, without running it; --json adds the whole schedule."""
     with _people(as_json) as (console, _):
         from dataclasses import asdict
 
@@ -86,12 +86,12 @@ def plan(flags: Flags, as_json: Json = False) -> None:
     _finish(value, as_json, 0)
 
 
-@app.command()
+@app.command(cls=Command)
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")],
     as_json: Json = False,
 ) -> None:
-    """Rebuild result.json and report.html of a run from its raw files."""
+    """Rebuild the result.json and report.html of a run from its raw files."""
     with _people(as_json) as (console, _):
         from harness import result as results
         from reports.terminal import show_result
@@ -101,26 +101,30 @@ def report(
     _finish(result, as_json, _EXIT[result["status"]])
 
 
-@app.command()
+@app.command(cls=Command)
 @takes(COMPARE)
 def compare(
     flags: Flags,
     runs: Annotated[
-        list[Path] | None, typer.Argument(metavar="RUN...", help="Finished run folders.")
+        list[Path] | None,
+        typer.Argument(metavar="RUN...", help="Folders of finished runs to compare."),
     ] = None,
     variants: Annotated[
         str | None,
-        typer.Option(help="Make a run of each: fp32,bf16,int8. The first is the reference."),
+        typer.Option(
+            help="Variants to run and compare, such as fp32,bf16,int8; the first is the reference."
+        ),
     ] = None,
     evaluate: Annotated[
         bool | None,
-        typer.Option("--evaluate/--no-evaluate", help="Score the reference answers too."),
+        typer.Option(
+            "--evaluate/--no-evaluate",
+            help="Also score the reference answers of the dataset (on by default).",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Put runs side by side: finished ones, or one of each of --variants (offline unless you say
-    else).
-    """
+    """Compare finished runs, or run and compare each of --variants (offline by default)."""
     with _people(as_json) as (console, say):
         from harness import compare as comparing
         from reports.compare import show, told
@@ -131,31 +135,43 @@ def compare(
     _finish(found, as_json, comparing.exit_code(found))
 
 
-@app.command()
+@app.command(cls=Command)
 @takes(GATE)
 def gate(
     flags: Flags,
     reference: Annotated[
-        str, typer.Option(help="A variant, or the folder of a finished accuracy run.")
+        str, typer.Option(help="Reference: a variant, or the folder of a finished accuracy run.")
     ] = "fp32",
-    candidates: Annotated[str, typer.Option(help="Variants, or run folders: bf16,int8,nf4.")] = "",
+    candidates: Annotated[
+        str, typer.Option(help="Variants to judge, such as bf16,int8,nf4, or run folders.")
+    ] = "",
     target: Annotated[
-        str, typer.Option(help="Percent of the reference, or a target of MLPerf: llama2-70b-99.9.")
+        str,
+        typer.Option(
+            help="Percent of the reference to keep, or an MLPerf target such as llama2-70b-99.9."
+        ),
     ] = "99.9",
     against: Annotated[
-        str | None, typer.Option(help="What decides: dataset (if it has answers) or reference.")
+        str | None,
+        typer.Option(
+            help="What the answers are scored against: dataset (the default, if it has answers) or "
+            "reference."
+        ),
     ] = None,
-    resamples: Annotated[int, typer.Option(help="Of the bootstrap.")] = 10_000,
-    confidence: Annotated[float, typer.Option(help="Of the intervals, in percent.")] = 95.0,
+    resamples: Annotated[int, typer.Option(help="Number of bootstrap resamples.")] = 10_000,
+    confidence: Annotated[
+        float, typer.Option(help="Confidence level of the intervals, in percent.")
+    ] = 95.0,
     control: Annotated[
         bool,
         typer.Option(
-            "--control/--no-control", help="Run the reference again, in batches of another size."
+            "--control/--no-control",
+            help="Run the reference a second time with a different batch size, to measure noise.",
         ),
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Say whether a faster variant may go live: does it keep enough of the reference's ROUGE?"""
+    """Decide whether a variant may go live: does it keep enough of the reference's ROUGE?"""
     with _people(as_json) as (console, say):
         from accuracy.readings import Asked
         from harness import gate as gating
@@ -169,67 +185,85 @@ def gate(
     _finish(found, as_json, gating.exit_code(found))
 
 
-@app.command()
+@app.command(cls=Command)
 @takes(PERPLEXITY)
 def perplexity(
     flags: Flags,
-    models: Annotated[str | None, typer.Option(help="Sizes to put side by side: A,B,C.")] = None,
+    models: Annotated[
+        str | None, typer.Option(help="Models to measure side by side, such as small,large.")
+    ] = None,
     variants: Annotated[
-        str | None, typer.Option(help="Of each model: fp32,int8. The first is the reference.")
+        str | None,
+        typer.Option(help="Variants of each model, such as fp32,int8; the first is the reference."),
     ] = None,
     text_column: Annotated[
-        str | None, typer.Option(help="Column of the texts (default: text).")
+        str | None, typer.Option(help="Column that holds the texts. Default: text.")
     ] = None,
     category_column: Annotated[
-        str | None, typer.Option(help="Column to group by (default: category).")
+        str | None, typer.Option(help="Column to group the texts by. Default: category.")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Only rows whose column split says so.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Use only rows with this value in the column split.")
+    ] = None,
     window: Annotated[
-        int | None, typer.Option(help="Tokens a model sees at once (default: its context).")
+        int | None,
+        typer.Option(
+            help="Maximum number of tokens scored together. Default: the model's context."
+        ),
     ] = None,
     stride: Annotated[
-        int | None, typer.Option(help="Score longer texts in windows that move so far.")
+        int | None, typer.Option(help="Stride of the sliding window over longer texts, in tokens.")
     ] = None,
     bos: Annotated[
         str | None,
         typer.Option(
-            help="A start token before each text: auto (as its tokenizer), always, never."
+            help="Start token before each text: auto (as the tokenizer does), always or never."
         ),
     ] = None,
     conditions: Annotated[
-        str | None, typer.Option(help="Also given some context: sentences,instructions.")
+        str | None,
+        typer.Option(
+            help="Also score with context: sentences (of the text itself), instructions (from the "
+            "columns vague, specific and paraphrased; see README)."
+        ),
     ] = None,
     reference: Annotated[
-        str | None, typer.Option(help="The variant, or the model, that others are compared with.")
+        str | None, typer.Option(help="Variant or model that the others are compared with.")
     ] = None,
     divergence: Annotated[
         bool | None,
         typer.Option(
-            "--divergence/--no-divergence", help="Compare each variant's distributions (KL)."
+            "--divergence/--no-divergence",
+            help="Measure the KL divergence of each variant from the reference.",
         ),
     ] = None,
     exact: Annotated[
         bool | None,
-        typer.Option("--exact", help="With both models in memory, not the top k of one."),
+        typer.Option(
+            "--exact", help="Compare full distributions, with both models in memory at once."
+        ),
     ] = None,
     top_k: Annotated[
-        int | None, typer.Option(help="Tokens of a distribution that are kept (default: 512).")
+        int | None,
+        typer.Option(help="Number of most likely tokens kept of each distribution. Default: 512."),
     ] = None,
-    batch_tokens: Annotated[int | None, typer.Option(help="In a batch, padding included.")] = None,
+    batch_tokens: Annotated[
+        int | None, typer.Option(help="Maximum number of tokens in a batch, padding included.")
+    ] = None,
     beside: Annotated[
         str | None,
         typer.Option(
             metavar="FOLDERS",
-            help="Runs, compare or gate folders: their ROUGE and speed beside it.",
+            help="Folders of runs, comparisons or gates whose ROUGE and speed to show alongside.",
         ),
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Go on where a measurement was interrupted."),
+        typer.Option(metavar="FOLDER", help="Resume an interrupted measurement."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say how well each size and each variant predicts texts, token by token."""
+    """Measure how well each model and variant predicts given texts, token by token."""
     own = {
         "models": models, "variants": variants, "text_column": text_column,
         "category_column": category_column, "split": split, "window": window, "stride": stride,
@@ -244,32 +278,38 @@ def perplexity(
     _finish(found, as_json, laboratory.exit_code(found))
 
 
-@app.command()
+@app.command(cls=Command)
 def audit(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run to audit.")],
     companion: Annotated[
         list[Path] | None,
         typer.Option(
             "--with",
             metavar="RUN2",
-            help="An accuracy run, or one with --issue same, of the same model and data.",
+            help="Companion run of the same model and data: an accuracy run, or one with "
+            "--issue same.",
         ),
     ] = None,
     tokens_per_sample: Annotated[
-        float | None, typer.Option(help="Reference length of the answers (TEST09).")
+        float | None, typer.Option(help="Reference answer length in tokens, for TEST09.")
     ] = None,
     caching: Annotated[
-        bool, typer.Option("--caching", help="Make a run of repeated and distinct prompts.")
+        bool,
+        typer.Option(
+            "--caching",
+            help="Make a further run to detect cached answers: repeated against distinct prompts.",
+        ),
     ] = False,
     detection: Annotated[
         bool,
         typer.Option(
-            "--benchmark-detection", help="Make a run of known and freshly worded prompts."
+            "--benchmark-detection",
+            help="Make a further run to detect recognised questions: known against reworded ones.",
         ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check a run for what MLPerf's compliance tests are there to catch."""
+    """Check a run for what MLPerf's compliance tests are meant to catch."""
     with _people(as_json) as (console, say):
         from harness import second_look
         from harness.audit import audit as examine
@@ -282,33 +322,40 @@ def audit(
     _finish(found, as_json, 0 if found["status"] == "PASS" else 1)
 
 
-@app.command()
+@app.command(cls=Command)
 def package(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="RUN", help="A run in submission mode, or its performance run."),
+        typer.Argument(
+            metavar="RUN", help="Folder of a run in submission mode, or of a performance run."
+        ),
     ],
-    submitter: Annotated[str, typer.Option(help="Who submits: a folder name.")],
-    system: Annotated[str, typer.Option(help="What it ran on: a folder name.")],
+    submitter: Annotated[str, typer.Option(help="Name of the submitter, used as a folder name.")],
+    system: Annotated[str, typer.Option(help="Name of the system, used as a folder name.")],
     accuracy_run: Annotated[
-        Path | None, typer.Option(help="The accuracy run, if RUN does not hold one.")
+        Path | None, typer.Option(help="Folder of the accuracy run, if RUN does not contain one.")
     ] = None,
     system_json: Annotated[
-        Path | None, typer.Option(help="What the run cannot know: cooling, networks, ...")
+        Path | None,
+        typer.Option(
+            help="JSON file with what the run cannot know: cooling, networking, and so on."
+        ),
     ] = None,
-    division: Annotated[str, typer.Option(help="open, closed or network.")] = "open",
+    division: Annotated[
+        str, typer.Option(help="MLPerf division: open, closed or network.")
+    ] = "open",
     benchmark: Annotated[
-        str | None, typer.Option(help="MLPerf's name of it (default: the profile's).")
+        str | None, typer.Option(help="MLPerf's name of the benchmark. Default: the profile's.")
     ] = None,
-    output: Annotated[Path, typer.Option(help="Root of the tree.")] = Path("submission"),
+    output: Annotated[Path, typer.Option(help="Root folder of the submission tree.")] = Path(
+        "submission"
+    ),
     allow_invalid: Annotated[
-        bool, typer.Option("--allow-invalid", help="Package an INVALID run all the same.")
+        bool, typer.Option("--allow-invalid", help="Package the run even if it is INVALID.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a submission tree for MLPerf Inference of a run, and check it as strictly as the rules
-    are.
-    """
+    """Build an MLPerf Inference submission tree from a run, and check it against the rules."""
     with _people(as_json) as (console, _):
         from reports.package import package as make
         from reports.terminal import show_package
@@ -327,14 +374,17 @@ def package(
     _finish(value, as_json, 1 if made.problems else 0)
 
 
-@app.command(name="list")
+@app.command(name="list", cls=Command)
 def list_(
     what: Annotated[
-        str | None, typer.Argument(help="models, variants, scenarios, datasets, suts or profiles.")
+        str | None,
+        typer.Argument(
+            help="What to list: models, variants, scenarios, datasets, suts or profiles."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what there is to choose from."""
+    """List the available models, variants, scenarios, datasets, SUTs and profiles."""
     with _people(as_json) as (console, _):
         from harness.errors import unknown
         from harness.registry import LISTS
@@ -348,9 +398,9 @@ def list_(
     _finish(tables, as_json, 0)
 
 
-@app.command()
+@app.command(cls=Command)
 def doctor(as_json: Json = False) -> None:
-    """Say what is installed, what the machine can do, and how fast the driver itself is here."""
+    """Show what is installed, what this machine can do, and how fast the driver itself is."""
     with _people(as_json) as (console, say):
         from harness.doctor import examine
         from reports.terminal import show_doctor
