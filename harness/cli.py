@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.errors import HarnessError
-from harness.flags import COMPARE, GATE, PERPLEXITY, PLAN, RUN, Command, takes
+from harness.flags import COMPARE, GATE, PERPLEXITY, PLAN, RUN, Command, a_path, takes
 
 app = typer.Typer(
     name="harness",
@@ -88,7 +88,9 @@ def plan(flags: Flags, as_json: Json = False) -> None:
 
 @app.command(cls=Command)
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN", parser=a_path, help="Folder of the run.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Rebuild the result.json and report.html of a run from its raw files."""
@@ -107,7 +109,9 @@ def compare(
     flags: Flags,
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="RUN...", help="Folders of finished runs to compare."),
+        typer.Argument(
+            metavar="RUN...", parser=a_path, help="Folders of finished runs to compare."
+        ),
     ] = None,
     variants: Annotated[
         str | None,
@@ -259,7 +263,7 @@ def perplexity(
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Resume an interrupted measurement."),
+        typer.Option(metavar="FOLDER", parser=a_path, help="Resume an interrupted measurement."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -280,12 +284,15 @@ def perplexity(
 
 @app.command(cls=Command)
 def audit(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run to audit.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN", parser=a_path, help="Folder of the run to audit.")
+    ],
     companion: Annotated[
         list[Path] | None,
         typer.Option(
             "--with",
             metavar="RUN2",
+            parser=a_path,
             help="Companion run of the same model and data: an accuracy run, or one with "
             "--issue same.",
         ),
@@ -333,12 +340,19 @@ def package(
     submitter: Annotated[str, typer.Option(help="Name of the submitter, used as a folder name.")],
     system: Annotated[str, typer.Option(help="Name of the system, used as a folder name.")],
     accuracy_run: Annotated[
-        Path | None, typer.Option(help="Folder of the accuracy run, if RUN does not contain one.")
+        Path | None,
+        typer.Option(
+            metavar="RUN2",
+            parser=a_path,
+            help="Folder of the accuracy run, if RUN does not contain one.",
+        ),
     ] = None,
     system_json: Annotated[
         Path | None,
         typer.Option(
-            help="JSON file with what the run cannot know: cooling, networking, and so on."
+            metavar="FILE",
+            parser=a_path,
+            help="JSON file with what the run cannot know: cooling, networking, and so on.",
         ),
     ] = None,
     division: Annotated[
@@ -347,9 +361,10 @@ def package(
     benchmark: Annotated[
         str | None, typer.Option(help="MLPerf's name of the benchmark. Default: the profile's.")
     ] = None,
-    output: Annotated[Path, typer.Option(help="Root folder of the submission tree.")] = Path(
-        "submission"
-    ),
+    output: Annotated[
+        Path,
+        typer.Option(metavar="FOLDER", parser=a_path, help="Root folder of the submission tree."),
+    ] = Path("submission"),
     allow_invalid: Annotated[
         bool, typer.Option("--allow-invalid", help="Package the run even if it is INVALID.")
     ] = False,
@@ -391,7 +406,7 @@ def list_(
         from reports.terminal import show_list
 
         if what is not None and what not in LISTS:
-            raise unknown("list", what, LISTS)
+            raise unknown("list", what, LISTS, "Choose one of these.")
         tables = {name: dict(rows()) for name, rows in LISTS.items() if what in (None, name)}
         for name, rows in tables.items():
             show_list(name, rows, console)

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import BadInput, unknown
+from harness.places import wrong_path
 
+_FINE = "expected a LoadGen configuration file, such as user.conf"
 SCENARIOS = {
     "SingleStream": "single-stream",
     "MultiStream": "multi-stream",
@@ -66,10 +68,11 @@ def read_conf(path: Path, model: str, scenario: str) -> dict[str, Setting]:
 def _parse(path: Path) -> list[Line]:
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(
-            f"reading {path}", str(error), "a LoadGen configuration file", "Check the path."
-        ) from None
+    except OSError:
+        raise wrong_path(f"--user-conf {path}", path, _FINE) from None
+    except UnicodeDecodeError:
+        found, todo = "it is not UTF-8 text", "Check the path."
+        raise BadInput(f"--user-conf {path}", found, _FINE, todo) from None
     lines = []
     for number, raw in enumerate(text.splitlines(), 1):
         content = raw.split("#", 1)[0].strip()

@@ -21,10 +21,17 @@ _BOXES_NEED = 80  # columns
 _LOAD, _JUDGE, _MODEL, _OUT = "Load", "Limits and rules", "Model and data", "Output"
 
 
+def a_path(text: str) -> Path:
+    """Refuse an empty path: a shell makes one of a variable that is not set."""
+    if not text:
+        raise typer.BadParameter("it is empty; expected a path. Is a shell variable unset?")
+    return Path(text)
+
+
 def _flag(kind: Any, help: str, panel: str, *names: str, metavar: str | None = None) -> Any:
-    return Annotated[
-        kind | None, typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar)
-    ]
+    parser = a_path if kind is Path else None
+    option = typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar, parser=parser)
+    return Annotated[kind | None, option]
 
 
 def _switch(name: str, help: str, panel: str) -> Any:
@@ -195,12 +202,14 @@ FLAGS: dict[str, Any] = {
     "in_process": _switch(
         "--in-process", "Run the model in the driver's own process (for debugging).", _MODEL
     ),
-    "output_dir": _flag(Path, "Folder in which to create the run folder. Default: runs.", _OUT),
+    "output_dir": _flag(
+        Path, "Folder in which to create the run folder. Default: runs.", _OUT, metavar="FOLDER"
+    ),
     "config": _flag(
         Path, "TOML file of settings; flags take precedence.", _OUT, metavar="FILE.toml"
     ),
     "user_conf": _flag(
-        Path, "LoadGen configuration file, such as user.conf or audit.config.", _OUT
+        Path, "LoadGen configuration file, such as user.conf or audit.config.", _OUT, metavar="FILE"
     ),
     "conf_model": _flag(
         str, "Model name whose lines in that file apply. Default: the profile's.", _OUT

@@ -52,7 +52,9 @@ def read(wanted: Wanted) -> Texts:
     path = _file(wanted.dataset)
     found = list(_selected(READERS[kind_of(path)](path), path, wanted))
     if not found:
-        raise BadInput(f"dataset {path.name}", "it has no rows", "at least one is needed")
+        raise BadInput(
+            f"dataset {path.name}", "it has no rows", "expected at least one", "Check it."
+        )
     if wanted.num_samples is not None and len(found) < wanted.num_samples:
         what = f"it has {len(found)} texts"
         raise BadInput(
@@ -159,7 +161,7 @@ def _name(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         raise BadInput(
             f"dataset {path.name}",
             f"two texts have the id {twice!r}",
-            "an id for each, or no column id",
+            "expected a different id for each, or no column id",
         )
 
 

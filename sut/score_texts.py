@@ -204,7 +204,7 @@ def tokenise(tokenizer: Any, rows: Sequence[Mapping[str, Any]]) -> Tokens:
         raise SetupFailed(
             "tokenising the texts",
             found,
-            "a fast tokenizer does",
+            "expected a fast tokenizer",
             "Convert it to a tokenizer.json.",
         )
     tokens = Tokens()
@@ -291,18 +291,21 @@ def _check(
     if job.window is not None and job.window > model.context:
         found = f"the model's context is {model.context} tokens"
         raise BadInput(
-            f"--window {job.window}", found, "at most as many", "Lower it or leave it out."
+            f"--window {job.window}", found, "expected at most as many", "Lower it or leave it out."
         )
     if job.stride is not None and job.stride > context:
         raise BadInput(
             f"--stride {job.stride}",
             f"the window is {context} tokens",
-            "at most as many",
+            "expected at most as many",
             "Lower it.",
         )
     if not passages:
         raise BadInput(
-            "the texts", "none has two tokens or more", "texts to score", "See --text-column."
+            "the texts",
+            "none has two tokens or more",
+            "expected at least one",
+            "See --text-column.",
         )
     longest = max(passages, key=lambda p: len(p.ids))
     if (

@@ -13,7 +13,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("harness", "sut", "scenarios", "accuracy", "reports")
-KERNEL = {f"harness.{name}" for name in ("types", "protocols", "clock", "stats", "errors")}
+KERNEL = {
+    f"harness.{name}" for name in ("types", "protocols", "clock", "stats", "errors", "places")
+}
 ENGINE = {
     f"harness.{name}" for name in ("driver", "recorder", "runlog", "environment", "telemetry")
 }

@@ -404,12 +404,12 @@ def test_a_performance_run_and_a_run_without_texts_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("reference", "candidates", "flags", "words"),
     [
-        ("fp32", " , ", {}, "names none"),
+        ("fp32", " , ", {}, "nothing to judge is named"),
         ("fp32", "bf61", {}, "'bf61' is not known"),
         ("fp32", "bf16", {"num_samples": 1}, "at least 2"),
         ("./nowhere", "./nothing", {}, "nowhere"),
         ("fp32", "./nothing", {}, "variants of one model"),
-        ("./a", "./b", {"model": "m"}, "finished runs and --model"),
+        ("./a", "./b", {"model": "m"}, "finished runs are given together with --model"),
         ("fp32", "bf16", {"asked": Asked("llama2-70b")}, "Did you mean 'llama2-70b-99'"),
         ("fp32", "bf16", {"asked": Asked("101")}, "'101' is not known"),
         ("fp32", "bf16", {"asked": Asked("nan")}, "'nan' is not known"),
@@ -514,6 +514,8 @@ def test_ctrl_c_in_the_reference_leaves_nothing(flags, monkeypatch):
 
 
 def test_an_adapter_goes_to_the_variants_that_take_one(flags, tmp_path):
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / name).touch()
     job = gate.job("fp32", "bf16,lora", {**flags, "adapter": tmp_path}, Asked())
     assert [config.adapter for config in (job.reference, *job.candidates)] == [None, None, tmp_path]
     assert {(c.mode, c.scenario) for c in (job.reference, *job.candidates)} == {

@@ -413,7 +413,7 @@ def test_logs_of_another_run_and_unfinished_folders_are_refused(pack, runs):
     with pytest.raises(BadInput, match=r"mlperf_log_detail\.txt is of run"):
         pack()
     (runs[0] / SUMMARY).unlink()
-    with pytest.raises(BadInput, match=r"no readable mlperf_log_summary\.txt"):
+    with pytest.raises(BadInput, match=r"its mlperf_log_summary\.txt is missing"):
         pack()
     (runs[0] / "result.json").write_text("[]")
     (runs[0] / SUMMARY).write_text("")
