@@ -469,6 +469,10 @@ def _people(as_json: bool) -> Iterator[tuple[Any, Callable[[str], None]]]:
     """
     from rich.console import Console
 
+    from harness.screen import tolerate
+
+    tolerate()
+
     class _Console(Console):
         def on_broken_pipe(self) -> None:
             """`| head -1` has seen enough: the exit code stays the verdict's."""

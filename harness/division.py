@@ -23,10 +23,15 @@ from harness.types import RunSettings, short_name
 
 
 class Difference(NamedTuple):
+    """A setting of the run and what it would have to be; `by` says who asks for that: the run's
+    profile, or the closed division whatever the profile.
+    """
+
     name: str
     value: Any
-    asked: Any  # by the profile
+    asked: Any
     unit: str = ""
+    by: Literal["profile", "division"] = "profile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +58,42 @@ def division(
     return Division("open" if differs else "closed", differs)
 
 
+def official_lacks(config: RunConfig, s: RunSettings) -> list[str]:
+    """Name what keeps the figures of a VALID run from being set beside MLPerf's: it must run a
+    model, and be as long, as large and as strict as its profile, which must be MLPerf's, asks.
+    """
+    profile = config.chosen_profile
+    holds = {
+        "profile": profile.official,
+        "sut": registry.sut_entry(config.sut).uses_dataset,
+        "min_duration": s.min_duration_ns >= s.official_min_duration_ns,
+        "min_queries": s.min_queries >= profile.min_queries.get(s.scenario, 100),
+        "percentile": s.percentile >= profile.percentile.get(s.scenario, 0.99),
+        "performance_samples": s.performance_samples >= (profile.performance_samples or 0),
+        "ttft_limit": s.ttft_limit_ns <= profile.ttft_limit_s * 1e9,
+        "tpot_limit": s.tpot_limit_ns <= profile.tpot_limit_s * 1e9,
+    }
+    return [name for name, is_enough in holds.items() if not is_enough]
+
+
 Checked = tuple[Difference, bool]
 
 
 def _task(config: RunConfig, dataset: Mapping[str, Any]) -> Iterator[Checked]:
-    """What is asked, and of whom. Names are believed: who renames a model deceives himself."""
+    """What is asked, and of whom. Only names are compared, so a renamed model goes unnoticed."""
     profile, is_model = config.chosen_profile, registry.sut_entry(config.sut).uses_dataset
     if not profile.models:
         yield (
             Difference(
-                "profile", config.profile, "that of a benchmark of MLPerf, such as llama3.1-8b"
+                "profile",
+                config.profile,
+                "an MLPerf benchmark's, such as llama3.1-8b",
+                by="division",
             ),
             False,
         )
     if not is_model:
-        yield Difference("sut", config.sut, "a system that runs a model"), False
+        yield Difference("sut", config.sut, "one that runs a model", by="division"), False
     if not profile.models or not is_model:
         return
     kind, rows = dataset.get("format") or dataset["name"], dataset.get("rows")
@@ -76,7 +102,7 @@ def _task(config: RunConfig, dataset: Mapping[str, Any]) -> Iterator[Checked]:
         _plain(config.model) in map(_plain, profile.models),
     )
     yield (
-        Difference("weights", config.variant, "not trained further"),
+        Difference("weights", config.variant, "without further training"),
         not config.variant.startswith("lora"),
     )
     yield Difference("dataset", kind, profile.dataset), _plain(kind) == _plain(profile.dataset)

@@ -458,14 +458,15 @@ def _found(bench: Bench, rows: Sequence[Row], control: Row | None) -> dict[str, 
 def _cautions(bench: Bench) -> Iterator[str]:
     n, answers, target = len(bench.reference.index), len(bench.answered), bench.asked.published
     if n < gate.FEW:
-        yield f"{n} samples are few: below {gate.FEW} the intervals are narrower than they say"
+        few = f"{n} samples are few: with fewer than {gate.FEW}"
+        yield f"{few}, the intervals are narrower than stated"
     if 0 < answers < n:
         yield (
-            f"{n - answers} of {n} samples have no answer in the dataset and are left out of its"
-            " reading"
+            f"{n - answers} of {n} samples have no answer in the dataset and are left out of"
+            " that comparison"
         )
     if target is not None:
-        yield f"the figures of {bench.asked.target} count only on MLPerf's own data"
+        yield f"the figures of {bench.asked.target} only count on MLPerf's own data"
         if target.unjudged:
             yield f"MLPerf asks for {', '.join(target.unjudged)} too, which is not judged here"
 

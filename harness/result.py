@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness import evaluation, mlcommons, registry, runlog
-from harness.division import division
+from harness.division import division, official_lacks
 from harness.energy import energy
 from harness.errors import BadInput
 from harness.places import not_a_run
@@ -54,6 +54,7 @@ class Result(BaseModel):
     status: Literal["VALID", "INVALID", "INTERRUPTED", "ERROR"]
     status_reason: str
     official: bool
+    official_lacks: list[str] = []  # what else than VALID it would take, by the setting's name
     division: dict[str, Any] = {}  # closed or open, and what differs from the profile
     loadgen_valid: bool
     loadgen: dict[str, Any] = {}  # the official LoadGen's own figures, where it was the driver
@@ -196,6 +197,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         folder, log, settings, samples if samples is not None else samples_of(raw)
     )
     is_model, counts = registry.sut_entry(config.sut).uses_dataset, _counts(log)
+    lacks = official_lacks(config, settings)
     return Result(
         run_id=facts.run_id,
         started_at=facts.started_at,
@@ -208,7 +210,8 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         sut=config.sut,
         status=status,
         status_reason=reason,
-        official=_is_official(config, settings, status),
+        official=status == "VALID" and not lacks,
+        official_lacks=lacks,
         division=division(config, settings, saved["dataset"], facts.sut).to_json(),
         loadgen_valid=(
             loadgen["result_validity"] == "VALID" if "result_validity" in loadgen else lg.valid
@@ -233,22 +236,6 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         environment=environment,
         files=_files(folder),
         search=_read_json(folder / SEARCH)["steps"] if (folder / SEARCH).is_file() else [],
-    )
-
-
-def _is_official(config: RunConfig, settings: RunSettings, status: str) -> bool:
-    """A valid run of a real SUT, as long, as large and as strict as the profile of MLPerf asks."""
-    profile, scenario = config.chosen_profile, settings.scenario
-    return (
-        profile.official
-        and status == "VALID"
-        and registry.sut_entry(config.sut).uses_dataset
-        and settings.min_duration_ns >= settings.official_min_duration_ns
-        and settings.min_queries >= profile.min_queries.get(scenario, 100)
-        and settings.percentile >= profile.percentile.get(scenario, 0.99)
-        and settings.performance_samples >= (profile.performance_samples or 0)
-        and settings.ttft_limit_ns <= profile.ttft_limit_s * 1e9
-        and settings.tpot_limit_ns <= profile.tpot_limit_s * 1e9
     )
 
 
@@ -507,8 +494,8 @@ def _notes(config: RunConfig, facts: RunFacts) -> list[str]:
         and config.dataset == "qa"
     ):
         notes.append(
-            "the shipped adapter was trained on 150 of the 200 questions of qa: its scores there"
-            " flatter it"
+            "the shipped adapter was trained on 150 of the 200 questions of qa, so its scores"
+            " there are flattering"
         )
     if config.in_process:
         notes.append("the SUT ran in the driver's own process: its work delays the driver's clock")

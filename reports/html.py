@@ -28,7 +28,8 @@ from markupsafe import Markup
 from harness.stats import percentile_name
 from harness.types import FINISHES, RunLog, Section
 from reports import plots
-from reports.terminal import margin_text, not_mlperf, number, quality, setting_text, size
+from reports.scores import lengths, quality
+from reports.terminal import margin_text, not_mlperf, number, setting_text, size
 
 MAX_TEXT = 400  # characters of an answer
 _SLOWEST = _FIRST = 10
@@ -162,8 +163,11 @@ def _memory(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Sec
 
 
 def _quality(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
-    rows = [(name, number(value)) for name, value in quality(result["accuracy"]).items()]
-    return Section("Quality", (), tuple(rows)) if rows else None
+    figures: dict[str, tuple[float | None, str]] = {
+        name: (value, "") for name, value in quality(result["accuracy"]).items()
+    }
+    rows = _rows(figures | lengths(result["accuracy"]))
+    return Section("Quality", (), tuple(rows), "Without a unit: of 100.") if rows else None
 
 
 def _evaluation(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
@@ -248,21 +252,19 @@ def _division(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> S
         for row in division["differs"]
     )
     note = (
-        "Closed: model, dataset, generation limits and rules are those of the profile. Stricter is"
-        " not different."
+        "Closed: model, dataset, generation limits and rules are the profile's. Being stricter than"
+        " the profile is allowed."
     )
-    return Section(
-        f"Division: {division['name']}",
-        ("differs", "here", "the profile asks") if rows else (),
-        rows,
-        note,
-    )
+    columns = ("setting", "this run", "the closed division needs") if rows else ()
+    return Section(f"{division['name'].capitalize()} division", columns, rows, note, words=True)
 
 
 def _settings(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
     values = result["settings"].get("effective", [])
     rows = [(row["name"], setting_text(row["value"], row["unit"]), row["origin"]) for row in values]
-    return Section("Settings", ("setting", "value", "from"), tuple(rows)) if rows else None
+    if not rows:
+        return None
+    return Section("Settings", ("setting", "value", "from"), tuple(rows), words=True)
 
 
 def _over_run(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
@@ -271,7 +273,11 @@ def _over_run(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> S
         note += (
             f" Of {len(log):,} samples an even choice and the slowest of each stretch are drawn."
         )
-    return _picture("Over the run", plots.samples_over_run(log, _limit_ns(result, "ttft")), note)
+    return _picture(
+        "Over the run",
+        plots.at_both_widths(plots.samples_over_run, log, _limit_ns(result, "ttft")),
+        note,
+    )
 
 
 def _cumulative(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:

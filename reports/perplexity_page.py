@@ -413,7 +413,9 @@ def _by_size(summary: Summary, sides: Sequence[Side], colours: plots.Colours) ->
     if len({side.subject["model"] for side in sides}) < 2 or len({point.x for point in points}) < 2:
         return ""
     variants = {side.subject["variant"] for side in sides}
-    return plots.quality_against_size(points, _law(scaling, len(variants)), unit, colours)
+    return plots.at_both_widths(
+        plots.quality_against_size, points, _law(scaling, len(variants)), unit, colours
+    )
 
 
 def _law(scaling: Mapping[str, Any], num_variants: int) -> plots.Line | None:
@@ -479,7 +481,7 @@ def _trade(summary: Summary, sides: Sequence[Side], colours: plots.Colours) -> s
         for p in points
         if not any(q.x >= p.x and q.value <= p.value and q != p for q in points)
     ]
-    return plots.speed_against_quality(points, front, unit, colours)
+    return plots.at_both_widths(plots.speed_against_quality, points, front, unit, colours)
 
 
 def _wrote(sides: Sequence[Side]) -> bool:

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
+
+from reports.scores import lengths, quality
 
 _COLOUR = {"VALID": "green", "PASS": "green", "INVALID": "red", "FAIL": "red", "ERROR": "red"}
 _LATENCY_ROWS = {
@@ -21,13 +23,16 @@ _LATENCY_ROWS = {
     "latency_ms": "latency",
     "issue_lag_ms": "issue lag",
 }
+_ROOMY = 76  # columns that the conditions need with what was seen beside them
+_SHOWN = 3  # differences from the closed division
 _COLUMNS = ("mean", "p50", "p90", "p95", "p99", "p99.9", "max", "n")
 
 
 def show_result(result: Mapping[str, Any], folder: Path, console: Console) -> None:
     """`result` is result.json as a mapping."""
     console.print(_verdict(result))
-    console.print(_conditions(result["verdicts"]))
+    for part in _conditions(result["verdicts"], console.width):
+        console.print(part)
     if result.get("search"):
         console.print(_search(result["search"]))
     console.print(_latency(result["latency"]))
@@ -43,9 +48,9 @@ def _verdict(result: Mapping[str, Any]) -> Panel:
     status, counts = result["status"], result["counts"]
     colour = _COLOUR.get(status, "yellow")
     subject = " ".join(filter(None, (result["model"], result["variant"])))
-    queries = f"{counts['queries']} queries" + (
-        f" ({counts['samples']} samples)" if counts["samples"] != counts["queries"] else ""
-    )
+    queries = f"{counts['queries']:,} {'query' if counts['queries'] == 1 else 'queries'}"
+    if counts["samples"] != counts["queries"]:
+        queries += f" ({counts['samples']:,} samples)"
     head = Text.assemble(
         (status, f"bold {colour}"), f"  {result['scenario']} · {subject} · {result['mode']}"
     )
@@ -56,24 +61,37 @@ def _verdict(result: Mapping[str, Any]) -> Panel:
     return Panel(Group(head, Text(line), *below), border_style=colour)
 
 
-def _conditions(verdicts: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("Why", ("", "condition", "measured", "limit", "margin", "seen"), left=(0, 1, 5))
+def _conditions(verdicts: Sequence[Mapping[str, Any]], width: int) -> list[RenderableType]:
+    """The table of conditions, and under it in whole lines what was wrong and what to do."""
+    roomy = width >= _ROOMY
+    columns = ("", "condition", "measured", "limit", "margin", *(["seen"] if roomy else []))
+    table = _table("Conditions", columns, left=(0, 1, 5))
     for v in verdicts:
         status = Text(v["status"], style=_COLOUR.get(v["status"], "yellow"))
-        seen = Text(v["detail"])
-        if v["evidence"] and v["status"] == "FAIL":
-            seen.append(f"\nsamples {', '.join(map(str, v['evidence']))}", style="dim")
-        if v["remedy"] and v["status"] == "FAIL":
-            seen.append(f"\n→ {v['remedy']}", style="bold")
-        table.add_row(
-            status,
-            v["rule"],
-            _with_unit(v["measured"], v["unit"]),
-            number(v["limit"]),
-            margin_text(v["margin"]),
-            seen,
-        )
-    return table
+        limit, margin = number(v["limit"]), margin_text(v["margin"])
+        seen = [_seen(v)] if roomy else []
+        table.add_row(status, v["rule"], _with_unit(v["measured"], v["unit"]), limit, margin, *seen)
+    return [table, *(_told(v) for v in verdicts if _is_told(v))]
+
+
+def _is_told(verdict: Mapping[str, Any]) -> bool:
+    """A condition that does not hold needs more room than a column has."""
+    return bool(verdict["status"] == "FAIL" or (verdict["status"] != "PASS" and verdict["remedy"]))
+
+
+def _seen(verdict: Mapping[str, Any]) -> str:
+    return "see below" if _is_told(verdict) else str(verdict["detail"])
+
+
+def _told(verdict: Mapping[str, Any]) -> Text:
+    """What was seen, the samples to blame and the remedy, in lines as wide as the screen."""
+    colour = _COLOUR.get(verdict["status"], "yellow")
+    told = Text.assemble((f"{verdict['rule']}: ", f"bold {colour}"), verdict["detail"])
+    if verdict["evidence"]:
+        told.append(f"\n  samples {', '.join(map(str, verdict['evidence']))}", style="dim")
+    if verdict["remedy"]:
+        told.append(f"\n  → {verdict['remedy']}", style="bold")
+    return told
 
 
 def _search(steps: Sequence[Mapping[str, Any]]) -> Table:
@@ -98,7 +116,7 @@ def margin_text(margin: float | None) -> str:
 
 
 def _latency(latency: Mapping[str, Mapping[str, Any]]) -> Table:
-    table = _table("Milliseconds", ("from due time", *_COLUMNS), left=(0,))
+    table = _table("Milliseconds from the due time", ("", *_COLUMNS), left=(0,))
     for key, label in _LATENCY_ROWS.items():
         row = latency[key]
         if row["n"]:
@@ -144,13 +162,15 @@ def _figures(result: Mapping[str, Any]) -> Table:
             )
             if memory.get(key)
         ))  # fmt: skip
-    if scores := quality(result["accuracy"]):
-        shown = (
-            f"{name} {number(value)}"
-            for name, value in scores.items()
-            if not name.startswith("bleu_")
-        )  # its parts
-        table.add_row("quality", ", ".join(shown))
+    scores = quality(result["accuracy"])
+    shown = [
+        f"{n} {number(v)}" for n, v in scores.items() if not n.startswith("bleu_")
+    ]  # its parts
+    if shown:
+        table.add_row("quality", ", ".join(shown) + (" (each of 100)" if len(shown) > 1 else ""))
+    if others := lengths(result["accuracy"]):
+        words = (f"{n} {number(v)} {unit}" for n, (v, unit) in others.items() if n != "bleu_bp")
+        table.add_row("answers", ", ".join(words))
     if evaluated := evaluation_text(result["accuracy"]):
         table.add_row("evaluation", evaluated)
     if energy := result.get("energy"):
@@ -164,21 +184,6 @@ def _figures(result: Mapping[str, Any]) -> Table:
         (driver["channel_roundtrip_us"], "us channel round trip"),
     ]))  # fmt: skip
     return table
-
-
-_EVALUATED = (
-    "eval_loss",
-    "perplexity",
-    "token_accuracy",
-    "eval_samples",
-    "eval_tokens",
-    "eval_samples_per_s",
-)
-
-
-def quality(scores: Mapping[str, float]) -> dict[str, float]:
-    """The scores of the answers that the run gave, without those of the evaluation."""
-    return {name: value for name, value in scores.items() if name not in _EVALUATED}
 
 
 def evaluation_text(scores: Mapping[str, float]) -> str:
@@ -197,33 +202,43 @@ def not_mlperf(result: Mapping[str, Any]) -> str:
     """Why the figures must not be called MLPerf's; empty if they may be compared with them."""
     if result["official"]:
         return ""
+    lacks = result.get("official_lacks") or ["status"]
+    return "Not an MLPerf result: " + "; ".join(_lack(name, result) for name in lacks) + "."
+
+
+def _lack(name: str, result: Mapping[str, Any]) -> str:
     run = result["settings"]["run"]
-    asked_s, needed_s = run["min_duration_ns"] / 1e9, run["official_min_duration_ns"] / 1e9
-    if asked_s >= needed_s:
-        return "Not an MLPerf result: it is not valid, or its size or limits are not MLPerf's."
-    asked = f"at least {asked_s:g} s" if asked_s else "no minimum duration"
-    return f"Not an MLPerf result: {asked} was asked for, MLPerf's is {needed_s:g} s."
+    if name == "status":
+        return f"the run is {result['status']}"
+    if name == "sut":
+        return f"the {result['sut']} SUT runs no model"
+    if name == "profile":
+        return f"profile {result['profile']} is not MLPerf's"
+    if name == "min_duration":
+        asked_s, needed_s = run["min_duration_ns"] / 1e9, run["official_min_duration_ns"] / 1e9
+        own = f"the minimum duration is {asked_s:g} s" if asked_s else "no minimum duration is set"
+        return f"{own} (MLPerf: {needed_s:g} s)"
+    return f"{name} is less strict than MLPerf's"
 
 
 def division_text(result: Mapping[str, Any]) -> str:
-    """Closed, or open and why, in one line; nothing for a run that was judged before there were
-    divisions.
+    """The division, and what keeps the run out of the closed one, in a line; nothing for a run that
+    was judged before there were divisions.
     """
     division = result.get("division")
     if not division:
         return ""
-    differs = [f"{row['name']} {difference(row)}" for row in division["differs"]]
-    more = f"; and {len(differs) - 3} more" if len(differs) > 3 else ""
-    return f"Division: {division['name']}" + (
-        ": " + "; ".join(differs[:3]) + more if differs else ""
-    )
+    differs = [difference(row) for row in division["differs"]]
+    more = f"; and {len(differs) - _SHOWN} more" if len(differs) > _SHOWN else ""
+    name = f"{division['name'].capitalize()} division"
+    return f"{name}: " + "; ".join(differs[:_SHOWN]) + more if differs else name
 
 
 def difference(row: Mapping[str, Any]) -> str:
-    return (
-        f"{setting_text(row['value'], row['unit'])} (asked:"
-        f" {setting_text(row['asked'], row['unit'])})"
-    )
+    """What a setting is in the run, and what it would have to be for the closed division."""
+    value, asked = (setting_text(row[key], row["unit"]) for key in ("value", "asked"))
+    whose = "closed needs" if row.get("by") == "division" else "profile:"
+    return f"{row['name']} is {value} ({whose} {asked})"
 
 
 def show_plan(
@@ -244,10 +259,8 @@ def show_plan(
         settings.scenario in ("single-stream", "multi-stream") and settings.mode == "performance"
     )
     table.add_row("scenario", f"{settings.scenario}, {settings.mode}")
-    table.add_row(
-        "queries",
-        f"{'at most ' if closed else ''}{queries} of {per_query} sample{'s' * (per_query > 1)}",
-    )
+    size = f"{per_query:,} samples each" if per_query > 1 else "1 sample each"
+    table.add_row("queries", f"{'at most ' if closed else ''}{queries:,}, {size}")
     table.add_row(
         "rate", f"{settings.target_qps:g}/s {'' if settings.scenario == 'server' else 'expected'}"
     )
@@ -302,7 +315,8 @@ def show_package(
 
 
 def show_list(name: str, rows: Mapping[str, str], console: Console) -> None:
-    table = _table(name.capitalize(), ("name", "what it is"), left=(0, 1))
+    title = "SUTs" if name == "suts" else name.capitalize()
+    table = _table(title, ("name", "what it is"), left=(0, 1))
     for key, summary in rows.items():
         table.add_row(Text(key, style="bold"), summary)
     console.print(table)
@@ -359,5 +373,6 @@ def _table(title: str, columns: Sequence[str], left: Sequence[int], header: bool
             justify="left" if i in left else "right",
             header_style="dim",
             no_wrap=column == "condition",
+            overflow="fold",
         )
     return table

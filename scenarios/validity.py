@@ -31,7 +31,7 @@ def min_duration(reached_ns: int, settings: RunSettings, remedy: str) -> Verdict
         measured=reached_ns / 1e9,
         limit=settings.min_duration_ns / 1e9,
         unit="s",
-        detail=f"MLPerf asks for {official_s:g} s" if short else "",
+        detail=f"MLPerf requires {official_s:g} s" if short else "",
         remedy=remedy,
         loadgen=True,
         margin=_above(reached_ns, settings.min_duration_ns),
@@ -49,8 +49,8 @@ def min_queries(log: RunLog, settings: RunSettings, samples: int, unit: str = "q
         measured=issued,
         limit=needed,
         unit=unit,
-        detail="" if done >= samples else f"only {done} of {samples} samples came back",
-        remedy="let the run end by itself; see why samples were lost or the run stopped early",
+        detail="" if done >= samples else f"only {done} of {samples} samples completed",
+        remedy="let the run finish; find out why samples were lost or why it stopped early",
         loadgen=True,
         margin=_above(min(issued, needed * done / samples) if samples else issued, needed),
     )
@@ -70,7 +70,7 @@ def tail_limit(
             "FAIL",
             limit=limit_ns / 1e6,
             unit="ms",
-            detail="no sample has this figure",
+            detail="no sample has this measurement",
             remedy=_NO_FIGURE.get(name, "see why no sample completed"),
             loadgen=True,
         )
@@ -97,14 +97,14 @@ def tail_is_certain(name: str, values_ns: Int64s, limit_ns: int, settings: RunSe
     needed = queries_needed(over, settings.percentile)
     allowed = over_allowed(n, settings.percentile)
     more = f"; {needed - n} more queries under the limit would decide it" if needed > n else ""
-    can = "too few queries even for none" if allowed is None else f"{n} queries allow {allowed}"
+    can = "too few queries to allow any" if allowed is None else f"{n} queries allow {allowed}"
     return Verdict(
         rule=f"{name}_early_stopping",
         status="PASS" if n >= needed else "FAIL",
         measured=n,
         limit=needed,
         unit="queries",
-        detail=f"{over} over, {can}{more}",
+        detail=f"{over} over the limit; {can}{more}",
         remedy="raise --min-queries, or lower --target-qps",
         loadgen=True,
         margin=_above(n, needed),
@@ -155,7 +155,7 @@ def driver_on_time(log: RunLog, settings: RunSettings) -> Verdict:
         measured=None if measured is None else measured / 1e6,
         limit=settings.lag_limit_ns / 1e6,
         unit="ms",
-        detail=f"{len(late)} of {len(log)} issued later",
+        detail=f"{len(late)} of {len(log)} issued later than the limit",
         evidence=worst(lag_ns[late], late),
         remedy="free a core for the driver, or lower --target-qps",
         margin=None if measured is None else _below(measured, settings.lag_limit_ns),

@@ -342,7 +342,7 @@ class LocalModel:
         self._packed_layers = pack(model)
         if tied and self._packed_layers:
             self._notes.append(
-                "its vocabulary matrix is held twice: plain for look-ups, packed for products"
+                "the vocabulary matrix is in memory twice: plain for look-ups, packed for products"
             )
 
 

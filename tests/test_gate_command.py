@@ -580,14 +580,16 @@ def test_hostile_texts_change_nothing(judged, text):
 
 def test_the_forest_puts_each_ratio_between_its_ends_and_inside_the_picture(judged):
     for reading, rows in page.readings(judged[1]).items():
-        picture = page.forest(judged[1], reading, rows)
-        assert len(picture.marks) == 3 * len(rows)
-        assert all(
-            page._LEFT <= mark.low <= mark.x <= mark.high <= page._RIGHT for mark in picture.marks
-        )
-        assert all(page._LEFT <= x <= page._RIGHT for x, *_ in (*picture.ticks, *picture.lines))
-        assert 3 <= len(picture.ticks) <= 7
-        assert sorted(mark.y for mark in picture.marks)[-1] < picture.height
+        for frame in (page.ROOMY, page.PHONE):
+            picture = page.forest(judged[1], reading, rows, frame)
+            left, right = frame.left, frame.right
+            assert len(picture.marks) == 3 * len(rows)
+            assert all(left <= m.low <= m.x <= m.high <= right for m in picture.marks)
+            assert all(left <= x <= right for x, *_ in (*picture.ticks, *picture.lines))
+            assert 3 <= len(picture.ticks) <= 7
+            assert sorted(mark.y for mark in picture.marks)[-1] < picture.height
+            ys = [y for y, _ in picture.heads] + [mark.y for mark in picture.marks]
+            assert frame.values or len(set(ys)) == len(ys), "each has a line of its own"
 
 
 def test_the_object_is_not_changed_by_showing_it(judged):

@@ -420,7 +420,7 @@ def test_logs_of_another_run_and_unfinished_folders_are_refused(pack, runs):
     with pytest.raises(BadInput, match="of another kind"):
         pack()
     (runs[0] / "result.json").write_text("{")
-    with pytest.raises(BadInput, match="Expecting"):
+    with pytest.raises(BadInput, match=r"its result\.json is damaged"):
         pack()
 
 
