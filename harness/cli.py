@@ -43,6 +43,30 @@ Json = Annotated[
 ]
 
 
+def _show_versions(asked: bool) -> None:
+    if asked:
+        from harness.environment import versions
+
+        for name, version in versions().items():
+            print(f"{name} {version}")
+        raise typer.Exit(0)
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=_show_versions,
+            help="Show the versions of Touchstone, Python and the main libraries, and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Own options of the program; each command has its own."""
+
+
 @app.command(cls=Command)
 @takes(RUN)
 def run(flags: Flags, as_json: Json = False) -> None:

@@ -11,14 +11,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness import evaluation, mlcommons, registry, runlog
+from harness import environment, evaluation, mlcommons, registry, runlog
 from harness.division import division, official_lacks
 from harness.energy import energy
 from harness.errors import BadInput
@@ -341,7 +340,7 @@ def _header(result: Result, facts: RunFacts) -> mlperf_logs.Header:
     run, git = result.settings["run"], result.environment.get("git") or {}
     return mlperf_logs.Header(
         run_id=result.run_id,
-        version=f"touchstone {_version()}",
+        version=f"touchstone {environment.own_version()}",
         sut_name=" ".join(
             dict.fromkeys(filter(None, ("Touchstone", result.sut, result.model, result.variant)))
         ),
@@ -351,13 +350,6 @@ def _header(result: Result, facts: RunFacts) -> mlperf_logs.Header:
         started_at=facts.measured_at or result.started_at,
         git_commit=git.get("commit", "NA"),
     )
-
-
-def _version() -> str:
-    try:
-        return metadata.version("touchstone-harness")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
 
 
 def _write_page(folder: Path, raw: Raw, result: Result) -> None:

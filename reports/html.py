@@ -29,7 +29,7 @@ from harness.stats import percentile_name
 from harness.types import FINISHES, RunLog, Section
 from reports import plots
 from reports.scores import lengths, quality
-from reports.terminal import margin_text, not_mlperf, number, setting_text, size
+from reports.terminal import made_by, margin_text, not_mlperf, number, setting_text, size
 
 MAX_TEXT = 400  # characters of an answer
 _SLOWEST = _FIRST = 10
@@ -69,6 +69,7 @@ def render(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> str:
         result=result,
         tiles=_tiles(result),
         not_mlperf=not_mlperf(result),
+        made_by=made_by(result["environment"]),
         sections=[
             section
             for function in SECTIONS

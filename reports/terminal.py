@@ -39,9 +39,21 @@ def show_result(result: Mapping[str, Any], folder: Path, console: Console) -> No
     console.print(_figures(result))
     for note in result["notes"]:
         console.print(Text(f"note: {note}", style="dim"))
+    if made := made_by(result["environment"]):
+        console.print(Text(f"made by:    {made}", style="dim"), soft_wrap=True)
     console.print(Text(f"run folder: {folder}", style="dim"), soft_wrap=True)
     if (folder / "report.html").is_file():
         console.print(Text(f"report:     {folder / 'report.html'}", style="dim"), soft_wrap=True)
+
+
+def made_by(environment: Mapping[str, Any]) -> str:
+    """The version and the commit of the program that made a run, as far as they are known."""
+    git = environment.get("git") or {}
+    commit = f"commit {git['commit'][:12]}" if git.get("commit") else ""
+    if commit and git.get("dirty"):
+        commit += " (with changes)"
+    own = f"Touchstone {environment['touchstone']}" if environment.get("touchstone") else ""
+    return ", ".join(filter(None, (own, commit)))
 
 
 def _verdict(result: Mapping[str, Any]) -> Panel:
