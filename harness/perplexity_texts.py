@@ -190,11 +190,12 @@ def _condition(
     if "instructions" in conditions:
         there = [name for name in INSTRUCTIONS if name in found[0].cells]
         if not there:
-            raise unknown(
-                f"dataset {path.name}: column",
-                INSTRUCTIONS[0],
-                map(str, found[0].cells),
-                "Leave instructions out.",
+            fine = f"expected an instruction for each text in {' or '.join(INSTRUCTIONS)}"
+            raise BadInput(
+                "--conditions instructions",
+                f"dataset {path.name} has the columns {', '.join(map(str, found[0].cells))}",
+                fine,
+                "Add one of these columns, or leave instructions out.",
             )
         for row, cells in zip(rows, found, strict=True):
             row |= {name: cells.text(name) for name in there}

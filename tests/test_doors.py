@@ -99,6 +99,9 @@ DOORS = {
     "perplexity --resume nope": ["no such file or folder"],
     "perplexity --resume study": ["it holds no measurement of perplexity"],
     "perplexity --conditions none": ["'none' is not known"],
+    "perplexity --dataset qa.jsonl --text-column question --conditions instructions": [
+        "has the columns question, answer", "vague or specific or paraphrased",
+    ],
     "list model": ["'model' is not known", "Did you mean 'models'?"],
 }  # fmt: skip
 

@@ -273,7 +273,7 @@ def test_what_cannot_be_is_said_before_anything_is_loaded(tiny_llama, tmp_path, 
 def test_instructions_need_their_columns_and_sentences_a_rest(tmp_path):
     bare = dataset(tmp_path, [{"text": "the sky is blue. so"}])
     for condition, said in (
-        ("instructions", "column: 'vague' is not known"),
+        ("instructions", "has the columns"),
         ("sentences", "no text has a rest"),
     ):
         with pytest.raises(BadInput, match=said):
