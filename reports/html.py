@@ -155,8 +155,8 @@ def _memory(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Sec
         "kv_cache_bytes": "KV cache",
         "rss_peak_bytes": "process, peak",
         "gpu_peak_bytes": "GPU, peak",
-        "gpu_reserved_bytes": "GPU, reserved at most",
-        "gpu_process_bytes": "GPU, booked on the process",
+        "gpu_reserved_bytes": "GPU, most reserved",
+        "gpu_process_bytes": "GPU, allocated to the process",
     }
     memory = result["memory"]
     rows = [(name, size(memory[key])) for key, name in names.items() if memory.get(key)]
@@ -184,8 +184,8 @@ def _evaluation(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) ->
         "answer tokens": (scores["eval_tokens"], ""),
     }
     note = (
-        "Teacher-forced on the reference answers, after the run: how well the model expects each"
-        " next token of them."
+        "Teacher-forced on the reference answers, after the run: how well the model predicts each"
+        " next token."
     )
     return Section("Evaluation", (), tuple(_rows(figures)), note)
 
@@ -193,7 +193,7 @@ def _evaluation(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) ->
 def _energy(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
     if not (energy := result.get("energy")):
         return None
-    figures = {"in all": "joules", "per token": "joules_per_token", "mean power": "watts_mean"}
+    figures = {"total": "joules", "per token": "joules_per_token", "mean power": "watts_mean"}
     units = ("J", "J", "W")
     rows = _rows(
         {
@@ -214,7 +214,7 @@ def _driver(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Sec
         }
     )
     return (
-        Section("Driver", (), tuple(rows), "The harness itself: what it took from the machine.")
+        Section("Driver", (), tuple(rows), "What the harness itself used.")
         if rows
         else None
     )
@@ -269,10 +269,10 @@ def _settings(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> S
 
 
 def _over_run(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
-    note = "Where each sample was due, and how long it took from there."
+    note = "When each sample was due, and how long it took from then."
     if len(log) > plots.MAX_POINTS:
         note += (
-            f" Of {len(log):,} samples an even choice and the slowest of each stretch are drawn."
+            f" Of {len(log):,} samples, an even selection and the slowest of each stretch are drawn."
         )
     return _picture(
         "Over the run",
@@ -296,14 +296,14 @@ def _tpot(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Secti
 
 
 def _load(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
-    return _picture("Load", plots.load_over_run(log), "Open: due, and not yet finished.")
+    return _picture("Load", plots.load_over_run(log), "Open: due but not yet finished.")
 
 
 def _machine(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
     return _picture(
         "Machine",
         plots.machine_over_run(telemetry),
-        "Sampled once a second by a process of its own.",
+        "Sampled once a second by a separate process.",
     )
 
 
