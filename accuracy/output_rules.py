@@ -57,7 +57,7 @@ def events_in_order(log: RunLog, facts: SutFacts) -> Verdict:
     """No event for an unknown sample, none after completion, no tokens before the first one."""
     strays = [a for a in log.anomalies if a.kind not in _OF_OTHER_RULES]
     ids = np.array(sorted({a.sample_id for a in strays}), np.int64)
-    detail = "none stray, repeated, early"
+    detail = "no stray, repeated or premature events"
     if strays:
         i, kind, words = strays[0]
         early = kind == "unknown_sample" and 0 <= i < len(log)
@@ -86,7 +86,7 @@ def first_token(log: RunLog, facts: SutFacts) -> Verdict:
     bad = np.unique(np.concatenate((never, differs, np.array(sorted(streams), np.int64)))).astype(
         np.int64
     )
-    detail = "first of its output"
+    detail = "each is the first token of its output"
     if len(bad):
         i = int(bad[0])
         detail = f"sample {i}: " + (
@@ -95,7 +95,12 @@ def first_token(log: RunLog, facts: SutFacts) -> Verdict:
             else streams.get(i)
             or f"position 0: reported {log.first_token[i]}, final {log.record(i).token_ids[0]}"
         )
-    return _verdict("first_token", bad, detail, "stamp the token you return, not another one")
+    return _verdict(
+        "first_token",
+        bad,
+        detail,
+        "report the first token of the output you return, not another one",
+    )
 
 
 def eos(log: RunLog, facts: SutFacts) -> Verdict:
@@ -105,7 +110,7 @@ def eos(log: RunLog, facts: SutFacts) -> Verdict:
         return Verdict(
             "eos",
             "SKIPPED",
-            detail="the SUT named no EOS id" if len(log.token_ids) else "no token ids",
+            detail="the SUT names no EOS token" if len(log.token_ids) else "no token ids",
         )
     owner = np.repeat(np.arange(len(log)), np.diff(log.token_start))
     position = np.arange(len(log.token_ids)) - log.token_start[owner]
@@ -117,7 +122,7 @@ def eos(log: RunLog, facts: SutFacts) -> Verdict:
     has_ids = np.diff(log.token_start) > 0
     wrong_reason = log.completed & has_ids & ((log.finish == 1) != ends_in_eos)
     bad = np.union1d(owner[early], np.flatnonzero(wrong_reason))
-    detail = "at most one, always last"
+    detail = "at most one per answer, always last"
     if early.any():
         k = int(np.flatnonzero(early)[0])
         detail = (
@@ -142,10 +147,12 @@ def token_count(log: RunLog, facts: SutFacts) -> Verdict:
     claims = log.completed & (log.reported_tokens >= 0) & (counted > 0)
     if not claims.any():
         return Verdict(
-            "token_count", "SKIPPED", detail="the SUT reported no counts, or sent no ids to count"
+            "token_count",
+            "SKIPPED",
+            detail="the SUT reported no counts, or sent no ids to compare them with",
         )
     bad = np.flatnonzero(claims & (log.reported_tokens != counted))
-    detail = f"{int(claims.sum())} counts agree with the ids"
+    detail = f"{int(claims.sum())} reported counts match the ids"
     if len(bad):
         i = int(bad[0])
         detail = f"sample {i}: reported {log.reported_tokens[i]} tokens, sent {counted[i]}"
@@ -162,7 +169,7 @@ def times_in_order(log: RunLog, facts: SutFacts) -> Verdict:
     early = {name: (at_ns != NEVER) & (at_ns < log.issued_ns) for name, at_ns in moments.items()}
     late = (last_ns != NEVER) & (log.done_ns != NEVER) & (last_ns > log.done_ns)
     bad = np.flatnonzero(early["first token"] | early["completion"] | late)
-    detail = "issued, then answered, then complete"
+    detail = "each was issued, then answered, then completed"
     if len(bad):
         i = int(bad[0])
         name = next((name for name, seen in early.items() if seen[i]), "")
@@ -175,7 +182,7 @@ def times_in_order(log: RunLog, facts: SutFacts) -> Verdict:
         "times_in_order",
         bad,
         detail,
-        "answer a question when it has been asked, and complete it last",
+        "answer a query only after it was issued, and report its completion last",
     )
 
 
@@ -199,7 +206,7 @@ def not_empty(log: RunLog, facts: SutFacts) -> Verdict:
     begins = np.full(len(log), NEVER, np.int64)
     begins[has_ids] = log.token_ids[log.token_start[:-1][has_ids]]
     bad = np.flatnonzero(done & ((begins < 0) | ((log.first_ns >= 0) & (log.first_token < 0))))
-    detail = "all begin with a token"
+    detail = "every answer begins with a token"
     if len(bad):
         i = int(bad[0])
         tokens = (
@@ -220,10 +227,10 @@ def length_limit(log: RunLog, facts: SutFacts) -> Verdict:
         return Verdict("length_limit", "SKIPPED", detail=words)
     cut, over = done & (log.finish == _CUT) & (tokens < limit), done & (tokens > limit)
     bad = np.flatnonzero(cut | over)
-    detail = "all end before the limit or at it"
+    detail = "no answer exceeds the limit"
     if len(bad):
         i = int(bad[0])
-        how = "cut off for its length" if cut[i] else "goes on"
+        how = "ends with reason 'length'" if cut[i] else "continues"
         detail = (
             f"sample {i}: {how} at position {min(tokens[i], limit[i])}, the limit is {limit[i]}"
             " tokens"
@@ -260,12 +267,12 @@ def streamed(log: RunLog, facts: SutFacts) -> Verdict:
     bad = np.flatnonzero(judged & (arrivals > 0) & (rest > MOST_AT_ONCE * arrivals))
     whole = int((judged & (arrivals == 0)).sum())
     detail = (
-        f"{whole} of {count} answers came whole: their TPOT says nothing"
+        f"{whole} of {count} answers arrived all at once, so their TPOT says nothing"
         if whole
-        else f"{count} came token by token"
+        else f"{count} arrived token by token"
     )
     if len(bad):
-        detail = f"{len(bad)} of {count} answers came in lumps: " + _lump(
+        detail = f"{len(bad)} of {count} answers arrived in bursts: " + _lump(
             log, int(bad[0]), int(arrivals[bad[0]])
         )
     doubted = len(bad) > DOUBTED_SHARE * count
@@ -274,10 +281,10 @@ def streamed(log: RunLog, facts: SutFacts) -> Verdict:
         status="FAIL" if len(bad) > FAKED_SHARE * count else "UNDECIDED" if doubted else "PASS",
         measured=len(bad),
         limit=int(FAKED_SHARE * count),
-        unit="in lumps",
+        unit="in bursts",
         detail=detail,
         evidence=tuple(bad[:_NAMED].tolist()) if doubted else (),
-        remedy="report each token when it exists, and the first one not before" if doubted else "",
+        remedy="report each token when it is generated, the first one included" if doubted else "",
     )
 
 
@@ -289,7 +296,7 @@ def _lump(log: RunLog, i: int, arrivals: int) -> str:
     token = f" (token {record.token_ids[at]})" if at < len(record.token_ids) else ""
     waited = f"position {at}{token} came {gaps_ns[at - 1] / 1e6:.4g} ms after the one before it"
     return (
-        f"sample {i}: {len(gaps_ns)} tokens in {arrivals} lump{'s' * (arrivals > 1)} behind the"
+        f"sample {i}: {len(gaps_ns)} tokens in {arrivals} burst{'s' * (arrivals > 1)} after the"
         f" first; {waited}"
     )
 
@@ -308,7 +315,7 @@ def text(log: RunLog, facts: SutFacts) -> Verdict:
     detail = (
         f"sample {differing[0].sample_id}: {differing[0].detail}"
         if differing
-        else f"{len(log.texts)} decoded from the ids"
+        else f"{len(log.texts)} texts decoded from the ids"
     )
     return _verdict("text", bad, detail, "send the text of the ids you return, or none")
 

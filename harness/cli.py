@@ -18,14 +18,14 @@ from typing import Annotated, Any
 import typer
 
 from harness.errors import HarnessError
-from harness.flags import COMPARE, GATE, PERPLEXITY, PLAN, RUN, takes
+from harness.flags import COMPARE, GATE, PERPLEXITY, PLAN, RUN, Command, a_path, takes
 from harness.pieces import noted, reason
 
 app = typer.Typer(
     name="harness",
     help=(
-        "Measure variants of a language model against their own FP32 reference: speed, quality,"
-        " memory, and whether to believe the figures."
+        "Test variants of a language model against its own FP32 reference: speed under load,"
+        " quality, memory, and whether the figures can be trusted."
     ),
     no_args_is_help=True,
     add_completion=False,
@@ -39,15 +39,39 @@ Flags = dict[str, Any]
 Json = Annotated[
     bool,
     typer.Option(
-        "--json", help="One JSON object as the last line of stdout.", rich_help_panel="Output"
+        "--json", help="Print one JSON object as the last line of stdout.", rich_help_panel="Output"
     ),
 ]
 
 
-@app.command()
+def _show_versions(asked: bool) -> None:
+    if asked:
+        from harness.environment import versions
+
+        for name, version in versions().items():
+            print(f"{name} {version}")
+        raise typer.Exit(0)
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=_show_versions,
+            help="Show the versions of Touchstone, Python and the main libraries, and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Own options of the program; each command has its own."""
+
+
+@app.command(cls=Command)
 @takes(RUN)
 def run(flags: Flags, as_json: Json = False) -> None:
-    """Measure one scenario and judge it."""
+    """Run one scenario and judge the result."""
     with _people(as_json) as (console, say):
         from harness.session import Run
         from reports.terminal import show_result
@@ -58,10 +82,10 @@ def run(flags: Flags, as_json: Json = False) -> None:
     _finish(result, as_json, _EXIT[result["status"]])
 
 
-@app.command()
+@app.command(cls=Command)
 @takes(PLAN)
 def plan(flags: Flags, as_json: Json = False) -> None:
-    """Say what a run would do, before doing it; --json gives the whole schedule."""
+    """Show what a run would do, without running it; --json adds the whole schedule."""
     with _people(as_json) as (console, _):
         from dataclasses import asdict
 
@@ -89,12 +113,14 @@ def plan(flags: Flags, as_json: Json = False) -> None:
     _finish(value, as_json, 0)
 
 
-@app.command()
+@app.command(cls=Command)
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN", parser=a_path, help="Folder of the run.")
+    ],
     as_json: Json = False,
 ) -> None:
-    """Rebuild result.json and report.html of a run from its raw files."""
+    """Rebuild the result.json and report.html of a run from its raw files."""
     with _people(as_json) as (console, _):
         from harness import result as results
         from reports.terminal import show_result
@@ -104,26 +130,32 @@ def report(
     _finish(result, as_json, _EXIT[result["status"]])
 
 
-@app.command()
+@app.command(cls=Command)
 @takes(COMPARE)
 def compare(
     flags: Flags,
     runs: Annotated[
-        list[Path] | None, typer.Argument(metavar="RUN...", help="Finished run folders.")
+        list[Path] | None,
+        typer.Argument(
+            metavar="RUN...", parser=a_path, help="Folders of finished runs to compare."
+        ),
     ] = None,
     variants: Annotated[
         str | None,
-        typer.Option(help="Make a run of each: fp32,bf16,int8. The first is the reference."),
+        typer.Option(
+            help="Variants to run and compare, such as fp32,bf16,int8; the first is the reference."
+        ),
     ] = None,
     evaluate: Annotated[
         bool | None,
-        typer.Option("--evaluate/--no-evaluate", help="Score the reference answers too."),
+        typer.Option(
+            "--evaluate/--no-evaluate",
+            help="Also score the reference answers of the dataset (on by default).",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Put runs side by side: finished ones, or one of each of --variants (offline unless you say
-    else).
-    """
+    """Compare finished runs, or run and compare each of --variants (offline by default)."""
     with _people(as_json) as (console, say):
         from harness import compare as comparing
         from reports.compare import show, told
@@ -135,31 +167,43 @@ def compare(
     _finish(found, as_json, comparing.exit_code(found))
 
 
-@app.command()
+@app.command(cls=Command)
 @takes(GATE)
 def gate(
     flags: Flags,
     reference: Annotated[
-        str, typer.Option(help="A variant, or the folder of a finished accuracy run.")
+        str, typer.Option(help="Reference: a variant, or the folder of a finished accuracy run.")
     ] = "fp32",
-    candidates: Annotated[str, typer.Option(help="Variants, or run folders: bf16,int8,nf4.")] = "",
+    candidates: Annotated[
+        str, typer.Option(help="Variants to judge, such as bf16,int8,nf4, or run folders.")
+    ] = "",
     target: Annotated[
-        str, typer.Option(help="Percent of the reference, or a target of MLPerf: llama2-70b-99.9.")
+        str,
+        typer.Option(
+            help="Percent of the reference to keep, or an MLPerf target such as llama2-70b-99.9."
+        ),
     ] = "99.9",
     against: Annotated[
-        str | None, typer.Option(help="What decides: dataset (if it has answers) or reference.")
+        str | None,
+        typer.Option(
+            help="What the answers are scored against: dataset (the default, if it has answers) or "
+            "reference."
+        ),
     ] = None,
-    resamples: Annotated[int, typer.Option(help="Of the bootstrap.")] = 10_000,
-    confidence: Annotated[float, typer.Option(help="Of the intervals, in percent.")] = 95.0,
+    resamples: Annotated[int, typer.Option(help="Number of bootstrap resamples.")] = 10_000,
+    confidence: Annotated[
+        float, typer.Option(help="Confidence level of the intervals, in percent.")
+    ] = 95.0,
     control: Annotated[
         bool,
         typer.Option(
-            "--control/--no-control", help="Run the reference again, in batches of another size."
+            "--control/--no-control",
+            help="Run the reference a second time with a different batch size, to measure noise.",
         ),
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Say whether a faster variant may go live: does it keep enough of the reference's ROUGE?"""
+    """Decide whether a variant may go live: does it keep enough of the reference's ROUGE?"""
     with _people(as_json) as (console, say):
         from accuracy.readings import Asked
         from harness import gate as gating
@@ -174,72 +218,87 @@ def gate(
     _finish(found, as_json, gating.exit_code(found))
 
 
-@app.command()
+@app.command(cls=Command)
 @takes(PERPLEXITY)
 def perplexity(
     flags: Flags,
-    models: Annotated[str | None, typer.Option(help="Sizes to put side by side: A,B,C.")] = None,
+    models: Annotated[
+        str | None, typer.Option(help="Models to measure side by side, such as small,large.")
+    ] = None,
     variants: Annotated[
-        str | None, typer.Option(help="Of each model: fp32,int8. The first is the reference.")
+        str | None,
+        typer.Option(help="Variants of each model, such as fp32,int8; the first is the reference."),
     ] = None,
     text_column: Annotated[
-        str | None, typer.Option(help="Column of the texts (default: text).")
+        str | None, typer.Option(help="Column that holds the texts. Default: text.")
     ] = None,
     category_column: Annotated[
-        str | None, typer.Option(help="Column to group by (default: category).")
+        str | None, typer.Option(help="Column to group the texts by. Default: category.")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Only rows whose column split says so.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Use only rows with this value in the column split.")
+    ] = None,
     window: Annotated[
-        int | None, typer.Option(help="Tokens a model sees at once (default: its context).")
+        int | None,
+        typer.Option(
+            help="Maximum number of tokens scored together. Default: the model's context."
+        ),
     ] = None,
     stride: Annotated[
-        int | None, typer.Option(help="Score longer texts in windows that move by so many tokens.")
+        int | None, typer.Option(help="Stride of the sliding window over longer texts, in tokens.")
     ] = None,
     bos: Annotated[
         str | None,
         typer.Option(
-            help="A start token before each text: auto (as its tokenizer), always, never."
+            help="Start token before each text: auto (as the tokenizer does), always or never."
         ),
     ] = None,
     conditions: Annotated[
         str | None,
         typer.Option(
-            help="sentences: also the tokens after the third sentence, given nothing and the last"
-            " 1, 2 and 3 sentences right before them. instructions: also the text after the"
-            " instruction in its column vague, specific or paraphrased. Or both, with a comma."
+            help="Also score with context. sentences: the tokens after the third sentence, given"
+            " nothing and the last 1, 2 and 3 sentences right before them. instructions: the text"
+            " after the instruction in its column vague, specific or paraphrased (see README)."
+            " Or both, with a comma."
         ),
     ] = None,
     reference: Annotated[
-        str | None, typer.Option(help="The variant, or the model, that others are compared with.")
+        str | None, typer.Option(help="Variant or model that the others are compared with.")
     ] = None,
     divergence: Annotated[
         bool | None,
         typer.Option(
-            "--divergence/--no-divergence", help="Compare each variant's distributions (KL)."
+            "--divergence/--no-divergence",
+            help="Measure the KL divergence of each variant from the reference.",
         ),
     ] = None,
     exact: Annotated[
         bool | None,
-        typer.Option("--exact", help="With both models in memory, not the top k of one."),
+        typer.Option(
+            "--exact", help="Compare full distributions, with both models in memory at once."
+        ),
     ] = None,
     top_k: Annotated[
-        int | None, typer.Option(help="Tokens of a distribution that are kept (default: 512).")
+        int | None,
+        typer.Option(help="Number of most likely tokens kept of each distribution. Default: 512."),
     ] = None,
-    batch_tokens: Annotated[int | None, typer.Option(help="In a batch, padding included.")] = None,
+    batch_tokens: Annotated[
+        int | None, typer.Option(help="Maximum number of tokens in a batch, padding included.")
+    ] = None,
     beside: Annotated[
         str | None,
         typer.Option(
             metavar="FOLDERS",
-            help="Runs, compare or gate folders: their ROUGE and speed beside it.",
+            help="Folders of runs, comparisons or gates whose ROUGE and speed to show alongside.",
         ),
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Go on where a measurement was interrupted."),
+        typer.Option(metavar="FOLDER", parser=a_path, help="Resume an interrupted measurement."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say how well each size and each variant predicts texts, token by token."""
+    """Measure how well each model and variant predicts given texts, token by token."""
     own = {
         "models": models, "variants": variants, "text_column": text_column,
         "category_column": category_column, "split": split, "window": window, "stride": stride,
@@ -255,33 +314,41 @@ def perplexity(
     _finish(found, as_json, laboratory.exit_code(found))
 
 
-@app.command()
+@app.command(cls=Command)
 def audit(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN", parser=a_path, help="Folder of the run to audit.")
+    ],
     companion: Annotated[
         list[Path] | None,
         typer.Option(
             "--with",
             metavar="RUN2",
-            help="An accuracy run, one with --issue same, or a single-stream run, of the same"
-            " model and data.",
+            parser=a_path,
+            help="Companion run of the same model and data: an accuracy run, one with --issue"
+            " same, or a single-stream run.",
         ),
     ] = None,
     tokens_per_sample: Annotated[
-        float | None, typer.Option(help="Reference length of the answers (TEST09).")
+        float | None, typer.Option(help="Reference answer length in tokens, for TEST09.")
     ] = None,
     caching: Annotated[
-        bool, typer.Option("--caching", help="Make a run of repeated and distinct prompts.")
+        bool,
+        typer.Option(
+            "--caching",
+            help="Make a further run to detect cached answers: repeated against distinct prompts.",
+        ),
     ] = False,
     detection: Annotated[
         bool,
         typer.Option(
-            "--benchmark-detection", help="Make a run of known and freshly worded prompts."
+            "--benchmark-detection",
+            help="Make a further run to detect recognised questions: known against reworded ones.",
         ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check a run for what MLPerf's compliance tests are there to catch."""
+    """Check a run for what MLPerf's compliance tests are meant to catch."""
     with _people(as_json) as (console, say):
         from harness import second_look
         from harness.audit import audit as examine
@@ -294,45 +361,58 @@ def audit(
     _finish(found, as_json, 0 if found["status"] == "PASS" else 1)
 
 
-@app.command()
+@app.command(cls=Command)
 def package(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="RUN", help="A run in submission mode, or its performance run."),
+        typer.Argument(
+            metavar="RUN", help="Folder of a run in submission mode, or of a performance run."
+        ),
     ],
-    submitter: Annotated[str, typer.Option(help="Name of the submitter's folder.")],
-    system: Annotated[str, typer.Option(help="Name of the system's folder.")],
+    submitter: Annotated[str, typer.Option(help="Name of the submitter, used as a folder name.")],
+    system: Annotated[str, typer.Option(help="Name of the system, used as a folder name.")],
     accuracy_run: Annotated[
-        Path | None, typer.Option(help="The accuracy run, if RUN does not hold one.")
+        Path | None,
+        typer.Option(
+            metavar="RUN2",
+            parser=a_path,
+            help="Folder of the accuracy run, if RUN does not contain one.",
+        ),
     ] = None,
     compliance: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="RUN3",
+            parser=a_path,
             help="A run made with an official audit.config (TEST06, TEST07, TEST09); repeatable.",
         ),
     ] = None,
     system_json: Annotated[
         Path | None,
-        typer.Option(help="JSON file of what the run cannot know: cooling, topologies, ..."),
+        typer.Option(
+            metavar="FILE",
+            parser=a_path,
+            help="JSON file with what the run cannot know: cooling, topologies, and so on.",
+        ),
     ] = None,
-    division: Annotated[str, typer.Option(help="open or closed.")] = "open",
+    division: Annotated[str, typer.Option(help="MLPerf division: open or closed.")] = "open",
     benchmark: Annotated[
-        str | None, typer.Option(help="MLPerf's name of the benchmark (default: the profile's).")
+        str | None, typer.Option(help="MLPerf's name of the benchmark. Default: the profile's.")
     ] = None,
     round_: Annotated[
         str | None,
-        typer.Option("--round", help="v6.0 or v6.1 (default: the one whose seeds the run has)."),
+        typer.Option("--round", help="v6.0 or v6.1. Default: the round whose seeds the run has."),
     ] = None,
-    output: Annotated[Path, typer.Option(help="Root of the tree.")] = Path("submission"),
+    output: Annotated[
+        Path,
+        typer.Option(metavar="FOLDER", parser=a_path, help="Root folder of the submission tree."),
+    ] = Path("submission"),
     allow_invalid: Annotated[
-        bool, typer.Option("--allow-invalid", help="Package an INVALID run all the same.")
+        bool, typer.Option("--allow-invalid", help="Package the run even if it is INVALID.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a submission tree for MLPerf Inference of a run, and check it as strictly as the rules
-    are.
-    """
+    """Build an MLPerf Inference submission tree from a run, and check it against the rules."""
     with _people(as_json) as (console, _):
         from harness.submission import make
         from reports.terminal import show_package
@@ -361,9 +441,11 @@ def package(
     _finish(value, as_json, 1 if problems else 0)
 
 
-@app.command()
+@app.command(cls=Command)
 def check(
-    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Root of a submission tree.")],
+    root: Annotated[
+        Path, typer.Argument(metavar="ROOT", parser=a_path, help="Root of a submission tree.")
+    ],
     round_: Annotated[str, typer.Option("--round", help="v6.0 or v6.1.")] = "v6.1",
     as_json: Json = False,
 ) -> None:
@@ -377,30 +459,33 @@ def check(
     _finish({"root": str(root), "problems": problems}, as_json, 1 if problems else 0)
 
 
-@app.command(name="list")
+@app.command(name="list", cls=Command)
 def list_(
     what: Annotated[
-        str | None, typer.Argument(help="models, variants, scenarios, datasets, suts or profiles.")
+        str | None,
+        typer.Argument(
+            help="What to list: models, variants, scenarios, datasets, suts or profiles."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what there is to choose from."""
+    """List the available models, variants, scenarios, datasets, SUTs and profiles."""
     with _people(as_json) as (console, _):
         from harness.errors import unknown
         from harness.registry import LISTS
         from reports.terminal import show_list
 
         if what is not None and what not in LISTS:
-            raise unknown("list", what, LISTS)
+            raise unknown("list", what, LISTS, "Choose one of these.")
         tables = {name: dict(rows()) for name, rows in LISTS.items() if what in (None, name)}
         for name, rows in tables.items():
             show_list(name, rows, console)
     _finish(tables, as_json, 0)
 
 
-@app.command()
+@app.command(cls=Command)
 def doctor(as_json: Json = False) -> None:
-    """Say what is installed, what the machine can do, and how fast the driver itself is here."""
+    """Show what is installed, what this machine can do, and how fast the driver itself is."""
     with _people(as_json) as (console, say):
         from harness.doctor import examine
         from reports.terminal import show_doctor
@@ -453,6 +538,10 @@ def _people(as_json: bool) -> Iterator[tuple[Any, Callable[[str], None]]]:
     program here.
     """
     from rich.console import Console
+
+    from harness.screen import tolerate
+
+    tolerate()
 
     class _Console(Console):
         def on_broken_pipe(self) -> None:

@@ -22,6 +22,7 @@ from harness.compare_verdict import ENDED
 from harness.errors import BadInput
 from harness.evidence import NONE, Evidence, gather
 from harness.pieces import noted, reason
+from harness.places import not_a_run
 from harness.session import Run, fetch
 from harness.settings import RunConfig, load_config
 from harness.types import short_name
@@ -45,16 +46,11 @@ def read(folder: Path) -> Row:
                 f"reading {file}",
                 f"its schema is {found['schema']!r}",
                 f"this version reads {result.SCHEMA}",
+                f"Make it again: python -m harness report {folder}.",
             )
         return row(found, folder)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        what = f"no readable result.json ({type(error).__name__})"
-        raise BadInput(
-            f"reading {folder}",
-            what,
-            "the folder of a finished run",
-            "harness report makes it again.",
-        ) from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise not_a_run(folder, file.name) from None
 
 
 def row(found: Mapping[str, Any], folder: Path) -> Row:
@@ -260,19 +256,16 @@ def series(folders: Sequence[Path], flags: Mapping[str, Any], variants: str | No
         configs = _configs(given, variants)
         return Series([], configs, configs[0].output_dir, short_name(configs[0].model))
     if not folders:
-        raise BadInput(
-            "compare",
-            "neither runs nor --variants",
-            "RUN RUN ..., or --model M --variants fp32,bf16,int8",
-        )
+        fine, todo = "expected run folders or --variants", "For example: --variants fp32,bf16."
+        raise BadInput("compare", "nothing to compare is named", fine, todo)
     others = [f"--{name.replace('_', '-')}" for name in given if name != "output_dir"] + [
         "--variants"
     ] * (variants is not None)
     if others:
         raise BadInput(
             "compare",
-            f"finished runs and {', '.join(others)}",
-            "one or the other",
+            f"finished runs are given together with {', '.join(others)}",
+            "expected one or the other",
             "Leave the flags or the runs out.",
         )
     return Series([read(folder) for folder in folders], [], output_dir)
@@ -326,9 +319,9 @@ def _configs(given: Mapping[str, Any], variants: str) -> list[RunConfig]:
     if not names:
         raise BadInput(
             "--variants",
-            f"{variants!r} names none",
-            "for example fp32,bf16,int8",
-            "See harness list variants.",
+            f"{variants!r} names no variant",
+            "expected names such as fp32,bf16,int8",
+            "See python -m harness list variants.",
         )
     flags = {name: value for name, value in given.items() if name != "config"}
     made = [load_config(flags_of(name, flags), given.get("config"), DEFAULTS) for name in names]
@@ -336,7 +329,7 @@ def _configs(given: Mapping[str, Any], variants: str) -> list[RunConfig]:
         raise BadInput(
             "--variants",
             f"the {made[0].sut} SUT has no variants",
-            "a local model has",
+            "expected a local model",
             "Leave sut out.",
         )
     return made

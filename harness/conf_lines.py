@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.errors import BadInput
+from harness.places import wrong_path
 
 _LARGEST = 2**64 - 1
 _BOM = b"\xef\xbb\xbf"
@@ -66,9 +67,9 @@ def read_lines(path: Path) -> tuple[list[Line], list[Problem]]:
     """
     try:
         data = path.read_bytes()
-    except OSError as error:
-        found, fine = error.strerror or "it cannot be read", "a LoadGen configuration file"
-        raise BadInput(f"reading {path}", found, fine, "Check the path.") from None
+    except OSError:
+        fine = "expected a LoadGen configuration file, such as user.conf"
+        raise wrong_path(f"--user-conf {path}", path, fine) from None
     lines: list[Line] = []
     problems: list[Problem] = []
     for number, raw in enumerate(data.split(b"\n"), 1):

@@ -18,16 +18,21 @@ from typing import Any, Literal, NamedTuple
 
 from harness import registry
 from harness.effective import issue_word
-from harness.profiles import ROUND, SEEDS
+from harness.profiles import ROUND, SEEDS, Profile
 from harness.settings import RunConfig
 from harness.types import RunSettings, short_name
 
 
 class Difference(NamedTuple):
+    """A setting of the run and what it would have to be; `by` says who asks for that: the run's
+    profile, or the closed division whatever the profile.
+    """
+
     name: str
     value: Any
-    asked: Any  # by the profile
+    asked: Any
     unit: str = ""
+    by: Literal["profile", "division"] = "profile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +59,37 @@ def division(
     return Division("open" if differs else "closed", differs)
 
 
+def official_lacks(profile: Profile, found: Division | None) -> list[str]:
+    """Name what keeps the figures of a VALID run from being set beside MLPerf's.
+
+    Its model, data, length, limits and rules must be those of a profile of MLPerf, which is what
+    the closed division asks. `found` is None where the division could not be told.
+    """
+    if not profile.official:
+        return ["profile"]
+    if found is None:
+        return ["division"]
+    return [difference.name for difference in found.differs]
+
+
 Checked = tuple[Difference, bool]
 
 
 def _task(config: RunConfig, dataset: Mapping[str, Any]) -> Iterator[Checked]:
-    """What is asked, and of whom. Names are believed: who renames a model deceives himself."""
+    """What is asked, and of whom. Only names are compared, so a renamed model goes unnoticed."""
     profile, is_model = config.chosen_profile, registry.sut_entry(config.sut).uses_dataset
     if not profile.models:
         yield (
             Difference(
-                "profile", config.profile, "that of a benchmark of MLPerf, such as llama3.1-8b"
+                "profile",
+                config.profile,
+                "an MLPerf benchmark's, such as llama3.1-8b",
+                by="division",
             ),
             False,
         )
     if not is_model:
-        yield Difference("sut", config.sut, "a system that runs a model"), False
+        yield Difference("sut", config.sut, "one that runs a model", by="division"), False
     if not profile.models or not is_model:
         return
     kind, rows = dataset.get("format") or dataset["name"], dataset.get("rows")
@@ -77,7 +98,7 @@ def _task(config: RunConfig, dataset: Mapping[str, Any]) -> Iterator[Checked]:
         _plain(config.model) in map(_plain, profile.models),
     )
     yield (
-        Difference("weights", config.variant, "not trained further"),
+        Difference("weights", config.variant, "without further training"),
         not config.variant.startswith("lora"),
     )
     yield Difference("dataset", kind, profile.dataset), _plain(kind) == _plain(profile.dataset)

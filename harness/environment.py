@@ -22,6 +22,7 @@ PACKAGES = (
     "tokenizers", "safetensors", "numpy", "scipy", "pyarrow", "rouge-score", "psutil",
     "nvidia-ml-py", "pydantic",
 )  # fmt: skip
+_MAIN = ("torch", "transformers", "peft", "bitsandbytes", "optimum-quanto", "numpy", "pyarrow")
 _CPU_FLAGS = (
     "avx2",
     "avx512f",
@@ -52,6 +53,7 @@ def describe() -> dict[str, Any]:
     """Machine, CPU, GPU, versions, thread settings, git commit. Quick (no heavy import)."""
     packages = {name: version for name in PACKAGES if (version := _version(name))}
     return {
+        "touchstone": own_version(),
         "platform": platform.platform(),
         "python": sys.version.split()[0],
         "machine": {
@@ -75,7 +77,7 @@ def describe() -> dict[str, Any]:
             for k, v in sorted(os.environ.items())
             if k.startswith(_VARIABLES) and not any(word in k for word in _SECRET)
         },
-        "git": _git(),
+        "git": commit(Path(__file__)),
     }
 
 
@@ -85,6 +87,21 @@ def notes(described: Mapping[str, Any]) -> list[str]:
     if not untested:
         return []
     return [f"these libraries are outside the versions that were tested: {', '.join(untested)}"]
+
+
+def own_version() -> str:
+    """Return the version of Touchstone itself."""
+    return _version("touchstone-harness") or "(not installed)"
+
+
+def versions() -> dict[str, str]:
+    """Return what a report of a fault should name: own version and commit, Python, libraries."""
+    git = commit(Path(__file__))
+    known = {"touchstone": own_version()}
+    if git is not None:
+        known["commit"] = git["commit"] + (" (with changes)" if git["dirty"] else "")
+    known["python"] = platform.python_version()
+    return known | {name: _version(name) or "(not installed)" for name in _MAIN}
 
 
 def gpus() -> list[dict[str, Any]]:
@@ -157,17 +174,20 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git() -> dict[str, Any] | None:
-    """Commit of the harness itself, and whether it was changed since; None outside a checkout."""
-    here = Path(__file__).resolve().parent
+def commit(file: Path) -> dict[str, Any] | None:
+    """Return the commit that `file` belongs to, and whether its checkout was changed since.
+
+    None where it is in no checkout, or only inside one of something else: an installed package
+    lies in a virtual environment, which may lie in anybody's repository.
+    """
+    place = str(file.resolve().parent)
     try:
-        commit = _run("git", "-C", str(here), "rev-parse", "HEAD")
-        return {
-            "commit": commit,
-            "dirty": bool(_run("git", "-C", str(here), "status", "--porcelain")),
-        }
+        _run("git", "-C", place, "ls-files", "--error-unmatch", file.name)
+        head = _run("git", "-C", place, "rev-parse", "HEAD")
+        changed = _run("git", "-C", place, "status", "--porcelain")
     except (OSError, subprocess.SubprocessError):
         return None
+    return {"commit": head, "dirty": bool(changed)}
 
 
 def _run(*command: str) -> str:

@@ -56,3 +56,9 @@ def unknown(kind: str, name: str, known: Iterable[str], todo: str = "") -> BadIn
         "known: " + ", ".join(names),
         " ".join(filter(None, (guess, todo))),
     )
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an exception says, shortened to one line; its name if it says nothing."""
+    text = str(error).strip()
+    return text.splitlines()[0][:300].rstrip(":") if text else type(error).__name__

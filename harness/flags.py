@@ -11,17 +11,27 @@ import inspect
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Annotated, Any, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
+_BOXES_NEED = 80  # columns
 _LOAD, _JUDGE, _MODEL, _OUT = "Load", "Limits and rules", "Model and data", "Output"
 
 
+def a_path(text: str) -> Path:
+    """Refuse an empty path: a shell makes one of a variable that is not set."""
+    if not text:
+        raise typer.BadParameter("it is empty; expected a path. Is a shell variable unset?")
+    return Path(text)
+
+
 def _flag(kind: Any, help: str, panel: str, *names: str, metavar: str | None = None) -> Any:
-    return Annotated[
-        kind | None, typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar)
-    ]
+    parser = a_path if kind in (Path, list[Path]) else None
+    option = typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar, parser=parser)
+    return Annotated[kind | None, option]
 
 
 def _switch(name: str, help: str, panel: str) -> Any:
@@ -29,107 +39,200 @@ def _switch(name: str, help: str, panel: str) -> Any:
 
 
 FLAGS: dict[str, Any] = {
-    "scenario": _flag(str, "single-stream, multi-stream, server or offline.", _LOAD),
-    "mode": _flag(str, "performance, accuracy, submission (both), or find-peak (server).", _LOAD),
+    "scenario": _flag(str, "Load to apply: single-stream, multi-stream, server or offline.", _LOAD),
+    "mode": _flag(
+        str,
+        "What to run: performance, accuracy, submission (accuracy, then performance) or find-peak "
+        "(search for the highest rate; server only). Default: performance.",
+        _LOAD,
+    ),
     "profile": _flag(
-        str, "quick, mlperf or a model of MLPerf: defaults for length and limits.", _LOAD
+        str,
+        "Set of defaults for run length and limits: quick, mlperf, or an MLPerf benchmark such as "
+        "llama3.1-8b. Default: quick.",
+        _LOAD,
     ),
     "target_qps": _flag(
-        str, "Queries per second, or auto.", _LOAD, "--target-qps", "--request-rate"
+        str,
+        "Queries per second: the arrival rate in server, the expected rate elsewhere. auto (the "
+        "default) measures it during the warm-up. Also --request-rate.",
+        _LOAD,
+        "--target-qps",
+        "--request-rate",
     ),
-    "samples_per_query": _flag(int, "Multi-stream: samples in a query.", _LOAD),
-    "min_duration": _flag(str, "90, 90s, 1.5m.", _LOAD, metavar="TIME"),
-    "max_duration": _flag(str, "Stop issuing after it.", _LOAD, metavar="TIME"),
-    "min_queries": _flag(int, "Issue at least so many.", _LOAD),
-    "max_queries": _flag(int, "Issue at most so many.", _LOAD),
-    "seeds": _flag(str, "A round (v6.1) or QSL,SAMPLE,SCHEDULE.", _LOAD),
+    "samples_per_query": _flag(
+        int, "Samples in each query (multi-stream only). Default: 8.", _LOAD
+    ),
+    "min_duration": _flag(str, "Minimum run time, for example 90s or 1.5m.", _LOAD, metavar="TIME"),
+    "max_duration": _flag(str, "Stop issuing queries after this time.", _LOAD, metavar="TIME"),
+    "min_queries": _flag(int, "Minimum number of queries to issue.", _LOAD),
+    "max_queries": _flag(int, "Maximum number of queries to issue.", _LOAD),
+    "seeds": _flag(
+        str, "Random seeds: an MLPerf round such as v6.1, or QSL,SAMPLE,SCHEDULE.", _LOAD
+    ),
     "issue": _flag(
-        str, "random, unique, same, equal (each equally often), unique+equal or same+equal.", _LOAD
+        str,
+        "How samples are drawn: random, unique (each at most once), same (one sample throughout), "
+        "equal (each equally often), unique+equal or same+equal.",
+        _LOAD,
     ),
-    "same_index": _flag(int, "With --issue same: which.", _LOAD),
-    "performance_samples": _flag(int, "Samples that a performance run loads (0: all).", _LOAD),
-    "accuracy_samples": _flag(int, "Samples that an accuracy run issues (0: all).", _LOAD),
-    "warmup": _flag(int, "Samples before the run that do not count.", _LOAD),
-    "driver": _flag(str, "touchstone, or mlcommons: the official LoadGen issues.", _LOAD),
-    "clock": _flag(str, "real, or virtual (simulated only).", _LOAD),
-    "ttft_limit": _flag(str, "Limit of the TTFT tail: 2s.", _JUDGE, metavar="TIME"),
-    "tpot_limit": _flag(str, "Limit of the TPOT tail: 200ms.", _JUDGE, metavar="TIME"),
+    "same_index": _flag(
+        int, "Which loaded sample to repeat with --issue same, counting from 0.", _LOAD
+    ),
+    "performance_samples": _flag(
+        int, "Number of samples a performance run draws from (0: all).", _LOAD
+    ),
+    "accuracy_samples": _flag(int, "Number of samples an accuracy run issues (0: all).", _LOAD),
+    "warmup": _flag(
+        int, "Number of samples to run before the measurement; they are not counted.", _LOAD
+    ),
+    "driver": _flag(
+        str, "Who issues the queries: touchstone, or mlcommons (the official LoadGen).", _LOAD
+    ),
+    "clock": _flag(
+        str,
+        "Clock to run on: real, or virtual, which skips all waiting (simulated SUT only).",
+        _LOAD,
+    ),
+    "ttft_limit": _flag(
+        str, "Limit on the judged TTFT percentile, for example 2s.", _JUDGE, metavar="TIME"
+    ),
+    "tpot_limit": _flag(
+        str, "Limit on the judged TPOT percentile, for example 200ms.", _JUDGE, metavar="TIME"
+    ),
     "target_latency": _flag(
-        str, "Server: judge the whole latency instead of TTFT and TPOT.", _JUDGE, metavar="TIME"
+        str,
+        "Limit on the latency of whole answers, judged instead of TTFT and TPOT (server only).",
+        _JUDGE,
+        metavar="TIME",
     ),
     "use_token_latencies": Annotated[
         bool | None,
         typer.Option(
             "--use-token-latencies/--no-use-token-latencies",
-            help="Server: judge TTFT and TPOT, or the whole latency (--target-latency).",
+            help="Judge TTFT and TPOT, or else the latency of whole answers (server only).",
             rich_help_panel=_JUDGE,
         ),
     ],
-    "percentile": _flag(str, "The tail that is judged: 90, 99, 99.9.", _JUDGE),
+    "percentile": _flag(str, "Percentile that is judged, for example 90, 99 or 99.9.", _JUDGE),
     "infer_tokens": _flag(
-        int, "Tokens that a sample is taken to have, 0: none (infer_token_latencies).", _JUDGE
+        int,
+        "Number of tokens to assume per sample when none are counted, or 0 for none (LoadGen's "
+        "infer_token_latencies).",
+        _JUDGE,
     ),
-    "accuracy_log_target": _flag(int, "Log about so many answers of a performance run.", _JUDGE),
-    "accuracy_log_probability": _flag(float, "Log this share of them: 0 to 1.", _JUDGE),
-    "accuracy_log_seed": _flag(int, "Which ones.", _JUDGE),
+    "accuracy_log_target": _flag(
+        int,
+        "Number of answers, approximately, that a performance run copies into "
+        "mlperf_log_accuracy.json.",
+        _JUDGE,
+    ),
+    "accuracy_log_probability": _flag(
+        float, "The same as a probability per answer, from 0 to 1.", _JUDGE
+    ),
+    "accuracy_log_seed": _flag(int, "Random seed that selects those answers.", _JUDGE),
     "sample_timeout": _flag(
         str,
-        "Give a sample up after so long without any progress: of the system while the sample"
-        " waits, of the sample once it has begun.",
+        "Give a sample up after this time without progress: of the whole system while the sample "
+        "waits, of the sample itself once it has begun.",
         _JUDGE,
         metavar="TIME",
     ),
     "drain_timeout": _flag(
-        str, "After Ctrl-C, wait so long for open samples.", _JUDGE, metavar="TIME"
+        str,
+        "How long to wait for unfinished samples after Ctrl-C. Default: 10s.",
+        _JUDGE,
+        metavar="TIME",
     ),
-    "model": _flag(str, "Alias, hub id, folder or .gguf file.", _MODEL),
-    "variant": _flag(str, "Precision: see harness list variants.", _MODEL),
-    "dataset": _flag(str, "Embedded name, a file, or FORMAT:FILE.", _MODEL),
-    "prompt_column": _flag(str, "Column of the prompts in a file.", _MODEL),
-    "reference_column": _flag(str, "Column of the reference answers.", _MODEL),
+    "model": _flag(
+        str,
+        "An alias (see harness list models), a model folder, a .gguf file, or a hub id such as "
+        "owner/name. Default: smollm2-135m.",
+        _MODEL,
+    ),
+    "variant": _flag(
+        str, "Precision of the weights (see harness list variants). Default: fp32.", _MODEL
+    ),
+    "dataset": _flag(
+        str,
+        "An embedded dataset (see harness list datasets), a file, or FORMAT:FILE. Default: qa "
+        "(perplexity: stories).",
+        _MODEL,
+    ),
+    "prompt_column": _flag(str, "Column that holds the prompts.", _MODEL),
+    "reference_column": _flag(str, "Column that holds the reference answers.", _MODEL),
     "num_samples": _flag(
         int,
-        "Use N samples, every kind with its share; else the first N.",
+        "Number of samples to use from the dataset: each kind with its share, otherwise the first "
+        "rows. Also --num-prompts.",
         _MODEL,
         "--num-samples",
         "--num-prompts",
     ),
-    "max_new_tokens": _flag(int, "Longest answer, in tokens.", _MODEL),
+    "max_new_tokens": _flag(int, "Maximum length of an answer, in tokens.", _MODEL),
     "max_concurrency": _flag(
-        int, "Requests in a batch at most.", _MODEL, "--max-concurrency", "--concurrency"
+        int,
+        "Maximum number of requests in a batch. Default: 32. Also --concurrency.",
+        _MODEL,
+        "--max-concurrency",
+        "--concurrency",
     ),
-    "sut": _flag(str, "System under test: local, simulated, null.", _MODEL),
+    "sut": _flag(
+        str, "System under test: local (a model), simulated or null. Default: local.", _MODEL
+    ),
     "sut_option": _flag(
-        list[str], "For --sut simulated.", _MODEL, "--sut-option", metavar="KEY=VALUE"
+        list[str],
+        "Option of the simulated SUT, for example ttft_ms=200; may be given several times.",
+        _MODEL,
+        "--sut-option",
+        metavar="KEY=VALUE",
     ),
-    "device": _flag(str, "auto, cpu, cuda, cuda:1.", _MODEL),
-    "device_map": _flag(str, "auto: accelerate places what does not fit one device.", _MODEL),
+    "device": _flag(str, "Where the model runs: auto, cpu, cuda or cuda:1. Default: auto.", _MODEL),
+    "device_map": _flag(
+        str, "Pass auto to let accelerate spread a model that does not fit on one device.", _MODEL
+    ),
     "adapter": _flag(
-        Path, "A LoRA adapter (peft) for the lora variants.", _MODEL, metavar="FOLDER"
+        Path,
+        "LoRA adapter folder, as peft writes it, for the lora variants.",
+        _MODEL,
+        metavar="FOLDER",
     ),
-    "merge_adapter": _switch("--merge-adapter", "Fold the adapter into the weights.", _MODEL),
+    "merge_adapter": _switch(
+        "--merge-adapter", "Merge the adapter into the weights before running.", _MODEL
+    ),
     "kv_cache_gib": _flag(
-        float, "The key-value cache may take so much (default: half of what is free).", _MODEL
+        float, "Maximum size of the key-value cache, in GiB. Default: half the free memory.", _MODEL
     ),
-    "truncate": _switch("--truncate", "Cut prompts that are too long.", _MODEL),
+    "truncate": _switch(
+        "--truncate", "Cut prompts that exceed the model's context instead of refusing.", _MODEL
+    ),
     "trust_remote_code": _switch(
-        "--trust-remote-code", "Run code that a model brings along.", _MODEL
+        "--trust-remote-code", "Allow Python code shipped with the model to run.", _MODEL
     ),
     "evaluate": _switch(
-        "--evaluate", "Afterwards, score the reference answers: loss, perplexity.", _MODEL
+        "--evaluate",
+        "After the run, score the reference answers: loss, perplexity, token accuracy.",
+        _MODEL,
     ),
-    "in_process": _switch("--in-process", "Debugging: no process of its own.", _MODEL),
-    "output_dir": _flag(Path, "Parent of the run folders.", _OUT),
-    "config": _flag(Path, "Settings; flags win.", _OUT, metavar="FILE.toml"),
+    "in_process": _switch(
+        "--in-process", "Run the model in the driver's own process (for debugging).", _MODEL
+    ),
+    "output_dir": _flag(
+        Path, "Folder in which to create the run folder. Default: runs.", _OUT, metavar="FOLDER"
+    ),
+    "config": _flag(
+        Path, "TOML file of settings; flags take precedence.", _OUT, metavar="FILE.toml"
+    ),
     "user_conf": _flag(
         list[Path],
-        "A LoadGen user.conf; repeat it for audit.config and mlperf.conf, told by their names.",
+        "LoadGen configuration file: user.conf, audit.config or mlperf.conf, told apart by their "
+        "names; may be given several times.",
         _OUT,
         "--user-conf",
         metavar="FILE",
     ),
     "conf_model": _flag(
-        str, "LoadGen's name of the model whose lines count (default: the profile's).", _OUT
+        str, "LoadGen's name of the model whose lines apply. Default: the profile's.", _OUT
     ),
 }
 RUN = tuple(FLAGS)
@@ -151,6 +254,22 @@ PERPLEXITY = (
     "trust_remote_code", "in_process", "output_dir",
 )  # fmt: skip
 PLAN = tuple(name for name in FLAGS if name not in _ONLY_RUNNING)
+
+
+class Command(TyperCommand):
+    """A command whose help is never cut off, whatever the width of the terminal.
+
+    Each option is shown by its first name (its text gives the others), and without boxes where
+    there is no room for them.
+    """
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        if get_terminal_size().columns < _BOXES_NEED:
+            self.rich_markup_mode = None
+        for param in self.params:
+            others = [name for name in param.opts if name.startswith("--")][1:]
+            param.opts = [name for name in param.opts if name not in others]
+        super().format_help(ctx, formatter)
 
 
 def takes(names: tuple[str, ...]) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -76,7 +76,7 @@ def check_same(reference: Outputs, other: Outputs) -> None:
             f"{name} {other.terms[name]} in {other.run}, {reference.terms[name]} in the reference"
             for name in differing
         )
-        fine = "the same data, generation settings, tokenizer and seeds"
+        fine = "expected the same data, generation settings, tokenizer and seeds"
         raise BadInput("gate", found, fine, "Make both runs with the same flags.")
 
 
@@ -104,9 +104,9 @@ def job(
     if not names:
         raise BadInput(
             "--candidates",
-            f"{candidates!r} names none",
-            "for example bf16,int8",
-            "See harness list variants.",
+            "nothing to judge is named",
+            "expected variants such as bf16,int8, or run folders",
+            "See python -m harness list variants.",
         )
     folders = [name for name in (reference, *names) if _is_folder(name)]
     if not folders:
@@ -119,13 +119,16 @@ def job(
             f" {next(n for n in (reference, *names) if n not in folders)} is none"
         )
         raise BadInput(
-            "gate", found, "run folders, or variants of one model", "Name all of one kind."
+            "gate",
+            found,
+            "expected either run folders or variants of one model",
+            "Name all of one kind.",
         )
     if others := [f"--{name.replace('_', '-')}" for name in given if name != "output_dir"]:
         raise BadInput(
             "gate",
-            f"finished runs and {', '.join(others)}",
-            "one or the other",
+            f"finished runs are given together with {', '.join(others)}",
+            "expected one or the other",
             "Leave the flags or runs out.",
         )
     first, *rest = [read(Path(name)) for name in folders]
@@ -169,12 +172,15 @@ def _checked(asked: Asked) -> Asked:
         raise BadInput(
             "--resamples",
             f"it is {asked.resamples}",
-            f"100 to {_MAX_RESAMPLES:,}",
+            f"expected 100 to {_MAX_RESAMPLES:,}",
             "10000 is usual.",
         )
     if not 50 <= asked.confidence < 100:
         raise BadInput(
-            "--confidence", f"it is {asked.confidence:g}", "50 to 99.99, in percent", "95 is usual."
+            "--confidence",
+            f"it is {asked.confidence:g}",
+            "expected 50 to 99.99 percent",
+            "95 is usual.",
         )
     return asked._replace(target=target)
 
@@ -194,7 +200,7 @@ def _config(variant: str, given: Mapping[str, Any]) -> RunConfig:
         raise BadInput(
             "gate",
             found,
-            "accuracy runs of a local model",
+            "expected accuracy runs of a local model",
             "Leave mode and sut out of the settings.",
         )
     if 1 in (config.num_samples, config.accuracy_samples):
@@ -398,14 +404,15 @@ def _found(bench: Bench, rows: Sequence[Row], control: Row | None) -> dict[str, 
 def _cautions(bench: Bench) -> Iterator[str]:
     n, answers, target = len(bench.reference.index), len(bench.answered), bench.asked.published
     if n < gate.FEW:
-        yield f"{n} samples are few: below {gate.FEW} the intervals are narrower than they say"
+        few = f"{n} samples are few: with fewer than {gate.FEW}"
+        yield f"{few}, the intervals are narrower than stated"
     if 0 < answers < n:
         yield (
-            f"{n - answers} of {n} samples have no answer in the dataset and are left out of its"
-            " reading"
+            f"{n - answers} of {n} samples have no answer in the dataset and are left out of"
+            " that comparison"
         )
     if target is not None:
-        yield f"the figures of {bench.asked.target} count only on MLPerf's own data"
+        yield f"the figures of {bench.asked.target} only count on MLPerf's own data"
         if target.unjudged:
             yield f"MLPerf asks for {', '.join(target.unjudged)} too, which is not judged here"
 

@@ -80,7 +80,7 @@ def require_wheel() -> None:
         raise SetupFailed(
             "the official LoadGen",
             "its wheel is not installed",
-            "mlcommons-loadgen exists for Linux on x86-64",
+            "it exists for Linux on x86-64",
             "Install it with: pip install 'touchstone-harness[mlcommons]'.",
         )
 

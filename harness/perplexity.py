@@ -36,6 +36,7 @@ from harness import (
 from harness.clock import utc_now
 from harness.errors import BY_NAME, BadInput, HarnessError, RunBroke, SetupFailed, unknown
 from harness.perplexity_texts import Wanted
+from harness.places import found_at, guess
 from harness.types import short_name
 
 DEFAULT_MODEL, DEFAULT_VARIANT = "smollm2-135m", "fp32"
@@ -111,7 +112,12 @@ def settings(flags: Mapping[str, Any]) -> Settings:
     """Checked, before anything is read or loaded. Raises BadInput."""
     given = {name: value for name, value in flags.items() if value is not None}
     if "model" in given and "models" in given:
-        raise BadInput("perplexity", "--model and --models", "one of them", "Leave one out.")
+        raise BadInput(
+            "perplexity",
+            "both --model and --models are given",
+            "expected one of them",
+            "Leave one out.",
+        )
     if "model" in given:
         given["models"] = given.pop("model")
     for name in ("models", "variants", "conditions", "beside"):
@@ -131,7 +137,9 @@ def settings(flags: Mapping[str, Any]) -> Settings:
 def _names(flag: str, value: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
     if not names:
-        raise BadInput(f"--{flag}", f"{value!r} names none", "names with commas between them")
+        raise BadInput(
+            f"--{flag}", f"{value!r} names none", "expected names separated by commas", ""
+        )
     return names
 
 
@@ -143,23 +151,24 @@ def _check(made: Settings) -> None:
         check(model)
     for variant in made.variants:
         if variant not in TABLE:
-            raise unknown("variant", variant, TABLE)
+            raise unknown("variant", variant, TABLE, "See python -m harness list variants.")
     for condition in made.conditions:
         if condition not in perplexity_conditions.KINDS:
-            raise unknown("--conditions", condition, perplexity_conditions.KINDS)
+            known = perplexity_conditions.KINDS
+            raise unknown("--conditions", condition, known, "Choose from these.")
     if made.reference is not None and made.reference not in (*made.variants, *made.models):
         raise unknown(
             "--reference",
             made.reference,
             (*made.variants, *made.models),
-            "It is one of those that are measured.",
+            "It must be one of those that are measured.",
         )
     perplexity_beside.check(made.beside)
     if made.exact and not any(subject.against is not None for subject in subjects(made)):
         raise BadInput(
             "--exact",
             "nothing is compared with a reference",
-            "two variants or more",
+            "expected at least two variants",
             "Add some to --variants.",
         )
 
@@ -260,10 +269,11 @@ def saved_settings(place: Path) -> Settings:
     try:
         saved = json.loads((place / "settings.json").read_text(encoding="utf-8"))
         return Settings(**saved["config"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        found = f"no readable settings of a perplexity measurement ({type(error).__name__})"
+    except (OSError, ValueError, KeyError, TypeError):
+        found = "it holds no measurement of perplexity" if place.is_dir() else found_at(place)
+        fine = "expected the folder of an interrupted measurement"
         raise BadInput(
-            f"--resume {place}", found, "the folder that one wrote", "Leave --resume out."
+            f"--resume {place}", found, fine, guess(place) or "Check the path."
         ) from None
 
 
@@ -272,9 +282,12 @@ def resumed(place: Path, flags: Mapping[str, Any]) -> Settings:
     if others := [
         f"--{name.replace('_', '-')}" for name, value in flags.items() if value is not None
     ]:
-        fine = "the settings are those in the folder"
+        fine = "the settings of the folder apply"
         raise BadInput(
-            "perplexity", f"--resume and {', '.join(others)}", fine, "Leave the other flags out."
+            "perplexity",
+            f"--resume is given together with {', '.join(others)}",
+            fine,
+            "Leave the other flags out.",
         )
     return saved_settings(place)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadInput
+from harness.places import found_at, guess
 from harness.types import short_name
 
 _SCORES = (
@@ -32,10 +33,9 @@ def check(folders: Sequence[Path]) -> None:
     """Raises BadInput for a folder without a finished run."""
     for folder in folders:
         if not any(_results(folder)):
-            fine = "a folder of harness run, compare or gate"
-            raise BadInput(
-                f"--beside {folder}", "it holds no result.json", fine, "Name run folders."
-            )
+            found = "it holds no finished run" if folder.is_dir() else found_at(folder)
+            fine = "expected the folder of a run, a comparison or a gate"
+            raise BadInput(f"--beside {folder}", found, fine, guess(folder) or "Check the path.")
 
 
 def beside(subject: Mapping[str, Any], folders: Sequence[Path]) -> Row:

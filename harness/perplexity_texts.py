@@ -55,7 +55,8 @@ def read(wanted: Wanted) -> Texts:
     there = _of_the_split(READERS[kind_of(path)](path), path, wanted.split)
     first = next(there, None)
     if first is None:
-        raise BadInput(f"dataset {path.name}", "it has no rows", "at least one is needed")
+        fine = "expected at least one"
+        raise BadInput(f"dataset {path.name}", "it has no rows", fine, "Check the file.")
     text, category = (
         _column(first, wanted.text_column, _TEXT_COLUMNS),
         _category(first, wanted.category_column),
@@ -173,7 +174,7 @@ def _name(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         raise BadInput(
             f"dataset {path.name}",
             f"two texts have the id {twice!r}",
-            "an id for each, or no column id",
+            "expected a different id for each, or no column id",
         )
 
 
@@ -202,11 +203,12 @@ def _condition(
     if "instructions" in conditions:
         there = [name for name in INSTRUCTIONS if name in found[0].cells]
         if not there:
-            raise unknown(
-                f"dataset {path.name}: column",
-                INSTRUCTIONS[0],
-                map(str, found[0].cells),
-                "Leave instructions out.",
+            fine = f"expected an instruction for each text in {' or '.join(INSTRUCTIONS)}"
+            raise BadInput(
+                "--conditions instructions",
+                f"dataset {path.name} has the columns {', '.join(map(str, found[0].cells))}",
+                fine,
+                "Add one of these columns, or leave instructions out.",
             )
         for row, cells in zip(rows, found, strict=True):
             row |= {name: cells.text(name) for name in there}

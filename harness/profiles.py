@@ -113,7 +113,7 @@ _MIXTRAL = ("mistralai/Mixtral-8x7B-Instruct-v0.1",)
 
 TABLE: Rows = {
     "quick": Profile(
-        summary="about a minute: 64 queries, p90 limits, 32 new tokens; not an MLPerf result",
+        summary="64 queries, p90 limits, 32 new tokens, about a minute; not an MLPerf result",
         official=False,
         percentile=dict.fromkeys(_SCENARIOS, 0.90),
         min_queries=dict.fromkeys(_SCENARIOS, 64),
@@ -123,7 +123,8 @@ TABLE: Rows = {
         max_new_tokens=32,
     ),
     "mlperf": _mlperf(
-        "MLPerf's lengths and tails for any model: 600 s, p90 single-stream, p99 elsewhere",
+        "MLPerf's run lengths and percentiles for any model: 600 s, p90 in single-stream, p99"
+        " elsewhere",
         1024,
         2.0,
         0.2,

@@ -110,7 +110,7 @@ def _scenarios() -> Iterable[tuple[str, str]]:
         (name, import_module(target.split(":")[0]).__doc__ or "")
         for name, target in scenarios.TABLE.items()
     )
-    return [(name, doc.splitlines()[0]) for name, doc in summaries]
+    return [(name, " ".join(doc.split("\n\n")[0].split())) for name, doc in summaries]
 
 
 LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -21,14 +20,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from accuracy import METRICS, RULES
 from accuracy.datasets.subset import how_drawn, subset_notes
-from harness import evaluation, mlcommons, registry, runlog, search
-from harness.division import Division, division
+from harness import environment, evaluation, mlcommons, registry, runlog, search
+from harness.division import Division, division, official_lacks
 from harness.energy import energy
 from harness.environment import notes as environment_notes
 from harness.errors import BadInput
 from harness.pieces import Pieces
 from harness.pieces import reason as reason_of
-from harness.profiles import Profile
+from harness.places import not_a_run
 from harness.runlog import RunFacts
 from harness.settings import RunConfig
 from harness.stats import summary_ms
@@ -66,6 +65,7 @@ class Result(BaseModel):
     status: Literal["VALID", "INVALID", "INTERRUPTED", "ERROR"]
     status_reason: str
     official: bool
+    official_lacks: list[str] = []  # what else than VALID it would take, by the setting's name
     division: dict[str, Any] = {}  # closed or open, and what differs from the profile
     loadgen_valid: bool
     loadgen: dict[str, Any] = {}  # the official LoadGen's own figures, where it was the driver
@@ -204,6 +204,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     scores, notes = _scores(folder, raw, samples, pieces)
     is_model, counts = registry.sut_entry(config.sut).uses_dataset, _counts(log)
     found = make("division", lambda: _division(raw), None)
+    lacks = official_lacks(config.chosen_profile, found)
     return Result(
         run_id=facts.run_id,
         started_at=facts.started_at,
@@ -216,7 +217,8 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         sut=config.sut,
         status=status,
         status_reason=reason,
-        official=_is_official(config.chosen_profile, status, found),
+        official=status == "VALID" and not lacks,
+        official_lacks=lacks,
         division={} if found is None else found.to_json(),
         loadgen_valid=_loadgen_valid(raw),
         loadgen=loadgen,
@@ -257,14 +259,6 @@ def _loadgen_valid(raw: Raw) -> bool:
 def _energy(folder: Path, log: RunLog, tokens: int) -> dict[str, Any]:
     last_ns = int(log.done_ns[log.completed].max(initial=0))
     return energy(runlog.read_telemetry(folder), last_ns, tokens)
-
-
-def _is_official(profile: Profile, status: str, found: Division | None) -> bool:
-    """Whether a valid run may stand beside MLPerf's: the model, data, length, limits and rules are
-    those of a profile of MLPerf, which is what the closed division asks.
-    """
-    closed = found is not None and found.name == "closed"
-    return profile.official and status == "VALID" and closed
 
 
 _LOADGENS = {  # scenario: its figure in LoadGen's log, and that many of them are one of ours
@@ -401,7 +395,7 @@ def _header(result: Result, facts: RunFacts) -> mlperf_logs.Header:
     run, git = result.settings["run"], result.environment.get("git") or {}
     return mlperf_logs.Header(
         run_id=result.run_id,
-        version=f"touchstone {_version()}",
+        version=f"touchstone {environment.own_version()}",
         sut_name=" ".join(
             dict.fromkeys(filter(None, ("Touchstone", result.sut, result.model, result.variant)))
         ),
@@ -411,13 +405,6 @@ def _header(result: Result, facts: RunFacts) -> mlperf_logs.Header:
         started_at=facts.measured_at or result.started_at,
         git_commit=git.get("commit", "NA"),
     )
-
-
-def _version() -> str:
-    try:
-        return metadata.version("touchstone-harness")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
 
 
 def _write_page(folder: Path, raw: Raw, result: Result, pieces: Pieces) -> None:
@@ -573,8 +560,8 @@ def _notes(config: RunConfig, facts: RunFacts) -> list[str]:
         and config.dataset == "qa"
     ):
         notes.append(
-            "the shipped adapter was trained on 150 of the 200 questions of qa: its scores there"
-            " flatter it"
+            "the shipped adapter was trained on 150 of the 200 questions of qa, so its scores"
+            " there are flattering"
         )
     if config.in_process:
         notes.append("the SUT ran in the driver's own process: its work delays the driver's clock")
@@ -607,20 +594,19 @@ def _parse(folder: Path, saved: dict[str, Any]) -> tuple[RunSettings, RunConfig]
         settings = RunSettings(**{**saved["run"], "seeds": Seeds(**saved["run"]["seeds"])})
         return settings, RunConfig.model_validate(saved["config"])
     except (KeyError, TypeError, ValidationError):
-        found = "settings.json has other fields than this version writes"
-        raise BadInput(f"reading {folder}", found, "a run of this version of Touchstone") from None
+        raise BadInput(
+            f"reading {folder}",
+            "settings.json has other fields than this version writes",
+            "expected a run of this version of Touchstone",
+            "Read it with the version that made it (see environment.json), or run again.",
+        ) from None
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise BadInput(
-            f"reading {path.parent}",
-            f"no readable {path.name}",
-            "the folder of a run",
-            "Check the path.",
-        ) from None
+        raise not_a_run(path.parent, path.name) from None
     return data
 
 

@@ -26,6 +26,7 @@ import numpy as np
 
 from harness.errors import BadInput, SetupFailed
 from harness.pieces import Pieces, reason
+from harness.places import not_a_run
 from harness.telemetry import read_rows
 from harness.types import Anomaly, RunLog
 
@@ -70,11 +71,19 @@ def create(parent: Path, name: str) -> Path:
     except OSError as error:
         raise BadInput(
             f"--output-dir {parent}",
-            error.strerror or str(error),
-            "a folder that can be written",
+            _obstacle(parent, error),
+            "expected a folder that can be written to",
             "Choose another one.",
         ) from None
     return folder
+
+
+def _obstacle(parent: Path, error: OSError) -> str:
+    """Say why no folder can be made there: a file in the way is named."""
+    file = next((path for path in (parent, *parent.parents) if path.is_file()), None)
+    if file is not None:
+        return f"{str(file)!r} is a file, not a folder"
+    return (error.strerror or str(error)).lower()
 
 
 def part(run: Path, name: str) -> Path:
@@ -211,12 +220,8 @@ def read_log(folder: Path) -> tuple[RunLog, RunFacts]:
         table = pq.read_table(folder / "samples.parquet")
         meta = json.loads(table.schema.metadata[_META])
         return _log(table, meta), RunFacts(**meta["facts"])
-    except (OSError, pa.ArrowInvalid, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise BadInput(
-            f"reading {folder}",
-            f"no readable samples.parquet ({type(error).__name__})",
-            "the folder of a finished run",
-        ) from None
+    except (OSError, pa.ArrowInvalid, KeyError, TypeError, json.JSONDecodeError):
+        raise not_a_run(folder, "samples.parquet") from None
 
 
 def _log(table: Any, meta: dict[str, Any]) -> RunLog:

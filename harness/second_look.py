@@ -132,5 +132,7 @@ def _whole(verdict: Verdict, *runs: Audited) -> Verdict:
 
 def _no_questions(folder: Path, found: str) -> BadInput:
     return BadInput(
-        f"--benchmark-detection {folder.name}", found, "a run of a model on a dataset of questions"
+        f"--benchmark-detection {folder.name}",
+        found,
+        "expected a run of a model on a dataset of questions",
     )

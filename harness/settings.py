@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,6 +21,7 @@ from accuracy.datasets.files import absolute, check_name
 from harness import profiles, registry
 from harness.conf import ConfFile, read_named
 from harness.errors import BadInput, HarnessError, unknown
+from harness.places import wrong_path
 from harness.profiles import ROUND, SEEDS, Profile
 from harness.types import RunSettings, Seeds
 from scenarios.peak_verdict import ADVISED_LIMITS_PER_STEP
@@ -152,6 +153,9 @@ class RunConfig(BaseModel):
         return self.max_new_tokens or self.chosen_profile.max_new_tokens
 
 
+Problem = str | HarnessError
+
+
 def load_config(
     flags: Mapping[str, Any], file: Path | None = None, defaults: Mapping[str, Any] | None = None
 ) -> RunConfig:
@@ -169,7 +173,7 @@ def load_config(
     origins |= {k: setting.origin for k, setting in conf.settings.items()}
     values = {k: v for k, v in values.items() if v is not None}
     settable = [key for key in RunConfig.model_fields if key not in _NOT_SET_BY_USERS]
-    problems = [str(unknown("setting", key, settable)) for key in values if key not in settable]
+    problems: list[Problem] = [unknown("setting", k, settable) for k in values if k not in settable]
     known = {key: value for key, value in values.items() if key in settable}
     config: RunConfig | None
     try:
@@ -307,28 +311,31 @@ def _ns(own: float | None, default_s: float) -> int:
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise BadInput(
-            f"--config {path}", error.strerror or "cannot be read", "a readable TOML file"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"--config {path}", str(error), "a TOML file", "Correct it.") from None
+    except OSError:
+        raise wrong_path(f"--config {path}", path, "expected a TOML file") from None
+    except UnicodeDecodeError:
+        found, fine = "it is not UTF-8 text", "expected a TOML file"
+        raise BadInput(f"--config {path}", found, fine, "Check the path.") from None
+    except tomllib.TOMLDecodeError as error:
+        found, fine = f"it is not TOML ({error})", "expected lines such as target_qps = 10"
+        raise BadInput(f"--config {path}", found, fine, "Correct the line.") from None
     names = [key.replace("-", "_") for key in data]
     values = dict(zip((_ALIASES.get(name, name) for name in names), data.values(), strict=True))
     if len(values) < len(data):
         raise BadInput(
             f"--config {path}",
-            "a setting is there twice by two names",
-            "one of the two",
-            "Delete the other.",
+            "one setting appears under two names",
+            "expected it once",
+            "Delete one of the two.",
         )
     return values
 
 
-def _unknown_names(values: Mapping[str, Any]) -> list[str]:
+def _unknown_names(values: Mapping[str, Any]) -> list[HarnessError]:
     """Complaints about names in raw `values`; of the wrong type, pydantic has complained
     already.
     """
+    from sut.lora import check_folder as check_adapter
     from sut.models import check as check_model
     from sut.precision import TABLE as variants
 
@@ -338,19 +345,21 @@ def _unknown_names(values: Mapping[str, Any]) -> list[str]:
 
     checks: list[Callable[[], object]] = [
         lambda: registry.sut_entry(text("sut")),
-        lambda: _known("profile", text("profile"), profiles.TABLE),
+        lambda: _known("profile", text("profile"), profiles.TABLE, "profiles"),
         lambda: parse_seeds(text("seeds")),
     ]
     if "scenario" in values:
-        checks.insert(0, lambda: _known("scenario", text("scenario"), scenarios.TABLE))
+        checks.insert(0, lambda: _known("scenario", text("scenario"), scenarios.TABLE, "scenarios"))
     if text("sut") == "local":
         checks += [
-            lambda: _known("variant", text("variant"), variants),
+            lambda: _known("variant", text("variant"), variants, "variants"),
             lambda: check_model(text("model")),
             lambda: check_name(text("dataset")),
             lambda: _known("device", re.sub(r"^cuda:\d+$", "cuda:1", text("device")), _DEVICES),
         ]
-    return [found for check in checks if (found := _complaint(check))]
+        if values.get("adapter") is not None:
+            checks.append(lambda: check_adapter(Path(values["adapter"]).expanduser()))
+    return [found for check in checks if (found := _complaint(check)) is not None]
 
 
 def _contradictions(config: RunConfig) -> list[str]:
@@ -439,27 +448,29 @@ def _of_limits(config: RunConfig, profile: Profile) -> Iterator[str]:
             )
 
 
-def _complaint(check: Callable[[], object]) -> str:
+def _complaint(check: Callable[[], object]) -> HarnessError | None:
     try:
         check()
     except HarnessError as error:
-        return str(error)
-    return ""
+        return error
+    return None
 
 
-def _known(kind: str, name: str, table: Iterable[str]) -> None:
+def _known(kind: str, name: str, table: Iterable[str], listed: str = "") -> None:
     if name not in table:
-        raise unknown(kind, name, table)
+        todo = f"See python -m harness list {listed}." if listed else ""
+        raise unknown(kind, name, table, todo)
 
 
-def _sentence(error: ErrorDetails, from_files: Mapping[str, str]) -> str:
+def _sentence(error: ErrorDetails, from_files: Mapping[str, str]) -> Problem:
     """One pydantic complaint as flag (and the line of the file that set it), value, limit."""
     field, found, context = str(error["loc"][0]), error["input"], error.get("ctx", {})
     name = "--" + field.replace("_", "-")
     if field in from_files:
         name = f"{from_files[field]}: {name}"
     if error["type"] == "missing":
-        return f"{name} is missing."
+        fine = "expected one of " + ", ".join(scenarios.TABLE)
+        return BadInput("settings", f"{name} is missing", fine, f"Pass {name} server, for example.")
     limits = {
         "gt": "must be above",
         "ge": "must be at least",
@@ -486,8 +497,10 @@ _TIMES = {
 }  # fmt: skip
 
 
-def _all(problems: list[str]) -> BadInput:
-    unique = [problem.rstrip(".") for problem in dict.fromkeys(problems)]
-    if len(unique) == 1:
-        return BadInput("settings", unique[0])
-    return BadInput("settings", f"{len(unique)} problems:\n  " + "\n  ".join(unique))
+def _all(problems: Sequence[Problem]) -> HarnessError:
+    """One complaint is made as it is; several are told together."""
+    unique = {str(problem).rstrip("."): problem for problem in problems}
+    first = next(iter(unique.values()))
+    if len(unique) > 1:
+        return BadInput("settings", f"{len(unique)} problems:\n  " + "\n  ".join(unique))
+    return first if isinstance(first, HarnessError) else BadInput("settings", first.rstrip("."))

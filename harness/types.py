@@ -349,6 +349,7 @@ class Section:
     rows: tuple[tuple[str, ...], ...] = ()
     note: str = ""
     svg: str = ""
+    words: bool = False  # its columns are words, not figures
 
 
 def short_name(model: str) -> str:

@@ -289,12 +289,8 @@ def _head(found: Comparison) -> Panel:
     comparable = Text(comparable_text(found), style="dim" if found["comparable"] else "bold red")
     lost = [Text(sentence, style="bold red") for sentence in missing(found)]
     colour = "red" if lost or not found["comparable"] else "green"
-    return Panel(
-        Group(*map(Text, words), *lost, comparable),
-        title=_subject(found),
-        title_align="left",
-        border_style=colour,
-    )
+    head = Text(_subject(found), style="bold")
+    return Panel(Group(head, *map(Text, words), *lost, comparable), border_style=colour)
 
 
 def _table(found: Comparison, part: slice) -> Table:
@@ -302,7 +298,9 @@ def _table(found: Comparison, part: slice) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", min_width=_NAME_WIDTH - 1)
     for row in rows:
-        table.add_column(Text(row["label"]), justify="right", header_style="bold", min_width=8)
+        table.add_column(
+            Text(row["label"]), justify="right", header_style="bold", min_width=8, overflow="fold"
+        )
     table.add_row(
         "status",
         *(Text(row["status"], style=_COLOUR.get(row["status"], "bold red")) for row in rows),
@@ -342,7 +340,9 @@ def render(found: Comparison) -> str:
         groups=figures(found),
         links=[_link(row["run"]) for row in rows],
         failed=[row for row in rows if row["status"] != "VALID"],
-        svg=plots.speed_against_weights(points, visible(found["verdict"]["reference"])),
+        svg=plots.at_both_widths(
+            plots.speed_against_weights, points, visible(found["verdict"]["reference"])
+        ),
         note=NOTE,
     )
 

@@ -29,6 +29,7 @@ READINGS = {
     "dataset": "ROUGE against the dataset's answers, % of the reference's",
     "reference": "ROUGE against the reference's own texts, % (the reference itself: 100)",
 }
+_ROOMY = 76  # columns that figures and verdicts need side by side
 Found = Mapping[str, Any]
 Row = Mapping[str, Any]
 
@@ -77,7 +78,7 @@ def asked(found: Found) -> str:
         else f"{target['name']} %"
     )
     return (
-        f"target {share}, read against the {_against(found)} ({found['why']}); "
+        f"target {share}, scored against the {_against(found)} ({found['why']}); "
         f"{found['confidence']:g} % intervals of {found['resamples']:,} paired bootstrap resamples"
     )
 
@@ -91,7 +92,7 @@ def noise(found: Found) -> str:
     control = found["control"]
     if control is None or not control["readings"]:
         return "" if control is None else f"the control run was not scored: {control['reason']}"
-    same = f"{percent(control['identical'], 1)} % of its outputs are the same"
+    same = f"{percent(control['identical'], 1)} % of its outputs are identical"
     figures = found["reference"]["rows_in_batch"], control["rows_in_batch"]
     words = (
         f"noise floor: {found['reference']['label']} in batches of {figures[1]} instead of"
@@ -100,7 +101,7 @@ def noise(found: Found) -> str:
     return (
         words
         if control["status"] == "PASS"
-        else f"{words}; the reference itself does not keep the target for sure"
+        else f"{words}; the reference itself does not keep the target with certainty"
     )
 
 
@@ -126,7 +127,8 @@ def names(rows: Sequence[Row], reading: str) -> list[str]:
 def show(found: Found, place: Path, console: Console) -> None:
     console.print(_head(found))
     for reading, rows in readings(found).items():
-        console.print(_table(found, reading, rows))
+        for table in _tables(found, reading, rows, console.width):
+            console.print(table)
     console.print(_parting(found))
     for note in found["notes"]:
         console.print(Text(f"note: {note}", style="dim"))
@@ -142,43 +144,41 @@ def _head(found: Found) -> Panel:
     )
     below = [Text(words, style="dim") for words in (asked(found), noise(found)) if words]
     status = found["status"] if found["rows"] and not lost else "UNDECIDED"
-    return Panel(
-        Group(*lines, *lost, *below),
-        title=subject(found),
-        title_align="left",
-        border_style=_COLOUR[status].split()[-1],
-    )
+    head = Text(subject(found), style="bold")
+    colour = _COLOUR[status].split()[-1]
+    return Panel(Group(head, *lines, *lost, *below), border_style=colour)
 
 
-def _table(found: Found, reading: str, rows: Sequence[Row]) -> Table:
+def _tables(found: Found, reading: str, rows: Sequence[Row], width: int) -> list[Table]:
+    """Figures and verdicts side by side, or one below the other where the screen is narrow."""
     decides = " (decides)" if reading == found["against"] else ""
-    table = Table(
-        title=READINGS[reading] + decides,
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("", min_width=8)
-    for name in names(rows, reading):
-        table.add_column(_NAMES.get(name, name), justify="right")
+    figures = {_NAMES.get(name, name): i for i, name in enumerate(names(rows, reading))}
     verdicts = list(rows[0]["readings"][reading]["verdicts"])
+    parts = [(figures, verdicts)] if width >= _ROOMY else [(figures, []), ({}, verdicts)]
+    tables = [_table(rows, reading, *part) for part in parts]
+    tables[0].title = READINGS[reading] + decides
+    tables[-1].caption = "in brackets: by the figure alone, without its interval, as MLPerf judges"
+    return tables
+
+
+def _table(
+    rows: Sequence[Row], reading: str, figures: Mapping[str, int], verdicts: Sequence[str]
+) -> Table:
+    table = Table(
+        title_justify="left", title_style="bold", caption_justify="left", caption_style="dim",
+        box=None, pad_edge=False, padding=(0, 1, 0, 0),
+    )  # fmt: skip
+    table.add_column("", min_width=8, overflow="fold")
+    for name in figures:
+        table.add_column(name, justify="right", overflow="fold")
     for key in verdicts:
         table.add_column(f"{key} %", min_width=9)
     for row in rows:
         part = row["readings"][reading]
-        figures = [
-            Text.assemble(percent(r["value"]), (f"\n{between(r)}", "dim")) for r in part["ratios"]
-        ]
-        table.add_row(
-            Text(row["label"]), *figures, *(_verdict(part["verdicts"][key]) for key in verdicts)
-        )
-    table.caption, table.caption_justify, table.caption_style = (
-        "in brackets: by the figure alone, as MLPerf does",
-        "left",
-        "dim",
-    )
+        ratios = [part["ratios"][i] for i in figures.values()]
+        cells = [Text.assemble(percent(r["value"]), (f"\n{between(r)}", "dim")) for r in ratios]
+        judged = [_verdict(part["verdicts"][key]) for key in verdicts]
+        table.add_row(Text(row["label"]), *cells, *judged)
     return table
 
 
@@ -197,7 +197,7 @@ def _parting(found: Found) -> Table:
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
-    for name in ("", "the same, %", "part at token (median)", "empty", "samples"):
+    for name in ("", "identical, %", "first difference, token (median)", "empty", "samples"):
         table.add_column(name, justify="right" if name else "left")
     reference = found["reference"]
     table.add_row(Text(reference["label"]), "", "", str(reference["empty"]), str(reference["n"]))
@@ -239,7 +239,10 @@ def render(found: Found) -> str:
         names=_NAMES,
         tones=_TONE,
         readings=readings(found),
-        forests={name: forest(found, name, members) for name, members in readings(found).items()},
+        forests={
+            name: [forest(found, name, members, frame) for frame in (ROOMY, PHONE)]
+            for name, members in readings(found).items()
+        },
         bars={row["label"]: bars(row) for row in rows if row["divergence"]},
         kinds=kinds(found["rows"]),
         rows=rows,
@@ -288,12 +291,27 @@ class Mark(NamedTuple):
     tone: str
 
 
-class Forest(NamedTuple):
-    """All coordinates are in pixels of a picture `width` by `height`; lines are (x, text, how the
-    text hangs on it).
+class Frame(NamedTuple):
+    """Where things stand in a forest, in pixels: the axis from `left` to `right`, the names of the
+    figures up to `names`, their values from `values` on. Without these each head has its own line.
     """
 
+    left: int
+    right: int
     width: int
+    names: int
+    values: int | None
+
+
+ROOMY, PHONE = Frame(210, 830, 1080, 196, 846), Frame(92, 326, 338, 82, None)
+
+
+class Forest(NamedTuple):
+    """All coordinates are in pixels of a picture `frame.width` by `height`; lines are (x, text, how
+    the text hangs on it).
+    """
+
+    frame: Frame
     height: float
     heads: list[tuple[float, str]]
     marks: list[Mark]
@@ -301,10 +319,10 @@ class Forest(NamedTuple):
     ticks: list[tuple[float, str]]
 
 
-_LEFT, _RIGHT, _WIDTH, _TOP, _LINE, _GAP = 210, 830, 1080, 26, 20, 12
+_TOP, _LINE, _GAP = 26, 20, 12
 
 
-def forest(found: Found, reading: str, rows: Sequence[Row]) -> Forest:
+def forest(found: Found, reading: str, rows: Sequence[Row], frame: Frame = ROOMY) -> Forest:
     """Ratios of ROUGE with their intervals, beside the targets."""
     target = found["target"]
     shares = sorted({0.99, 0.999, target["share"]} if reading != "published" else {target["share"]})
@@ -324,11 +342,13 @@ def forest(found: Found, reading: str, rows: Sequence[Row]) -> Forest:
     low, high = low - room, high + room
 
     def x(value: float) -> float:
-        return round(_LEFT + (_RIGHT - _LEFT) * (value - low) / (high - low), 1)
+        return round(frame.left + (frame.right - frame.left) * (value - low) / (high - low), 1)
 
     heads, marks, y = [], [], float(_TOP)
     for row, of in zip(rows, ratios, strict=True):
-        heads.append((y + _LINE * (len(of) + 1) / 2 - 1, row["label"]))
+        if frame.values is None:
+            y += _LINE
+        heads.append((y + _LINE * (len(of) + 1) / 2 - 1 if frame.values else y, row["label"]))
         for r in of:
             y += _LINE
             tone = (
@@ -348,9 +368,8 @@ def forest(found: Found, reading: str, rows: Sequence[Row]) -> Forest:
         )
         for share in shares
     ]
-    return Forest(
-        _WIDTH, y + 34, heads, marks, hung, [(x(t), f"{100 * t:g}") for t in _ticks(low, high)]
-    )
+    ticks = [(x(t), f"{100 * t:g}") for t in _ticks(low, high)]
+    return Forest(frame, y + 34, heads, marks, hung, ticks)
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -28,12 +28,13 @@ from markupsafe import Markup
 from harness.stats import percentile_name
 from harness.types import FINISHES, RunLog, Section
 from reports import plots
+from reports.scores import lengths, quality
 from reports.terminal import (
+    made_by,
     margin_text,
     missing_text,
     not_mlperf,
     number,
-    quality,
     setting_text,
     size,
     step_text,
@@ -90,6 +91,7 @@ def render(
         tiles=_tiles(result),
         not_mlperf=not_mlperf(result),
         missing=[missing_text(row) for row in result.get("missing", [])],
+        made_by=made_by(result["environment"]),
         sections=_sections(result, log, telemetry, lost),
         groups=[(title, rows) for title, rows in (("Slowest", slowest), ("First", first)) if rows],
         on_page={sample.id for sample in (*slowest, *first)},
@@ -192,8 +194,8 @@ def _memory(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Sec
         "loading_peak_bytes": "peak while loading",
         "serving_peak_bytes": "peak while serving",
         "evaluation_peak_bytes": "peak in the evaluation",
-        "gpu_reserved_bytes": "GPU, reserved at most",
-        "gpu_process_bytes": "GPU, booked on the process",
+        "gpu_reserved_bytes": "GPU, most reserved",
+        "gpu_process_bytes": "GPU, allocated to the process",
     }
     memory = result["memory"]
     rows = [(name, size(memory[key])) for key, name in names.items() if memory.get(key)]
@@ -201,8 +203,11 @@ def _memory(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Sec
 
 
 def _quality(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
-    rows = [(name, number(value)) for name, value in quality(result["accuracy"]).items()]
-    return Section("Quality", (), tuple(rows)) if rows else None
+    figures: dict[str, tuple[float | None, str]] = {
+        name: (value, "") for name, value in quality(result["accuracy"]).items()
+    }
+    rows = _rows(figures | lengths(result["accuracy"]))
+    return Section("Quality", (), tuple(rows), "Without a unit: of 100.") if rows else None
 
 
 def _evaluation(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
@@ -218,8 +223,8 @@ def _evaluation(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) ->
         "answer tokens": (scores["eval_tokens"], ""),
     }
     note = (
-        "Teacher-forced on the reference answers, after the run: how well the model expects each"
-        " next token of them."
+        "Teacher-forced on the reference answers, after the run: how well the model predicts each"
+        " next token."
     )
     return Section("Evaluation", (), tuple(_rows(figures)), note)
 
@@ -227,7 +232,7 @@ def _evaluation(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) ->
 def _energy(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
     if not (energy := result.get("energy")):
         return None
-    figures = {"in all": "joules", "per token": "joules_per_token", "mean power": "watts_mean"}
+    figures = {"total": "joules", "per token": "joules_per_token", "mean power": "watts_mean"}
     units = ("J", "J", "W")
     rows = _rows(
         {
@@ -247,11 +252,7 @@ def _driver(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Sec
             "channel round trip": (driver["channel_roundtrip_us"], "µs"),
         }
     )
-    return (
-        Section("Driver", (), tuple(rows), "The harness itself: what it took from the machine.")
-        if rows
-        else None
-    )
+    return Section("Driver", (), tuple(rows), "What the harness itself used.") if rows else None
 
 
 def _search(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
@@ -286,30 +287,32 @@ def _division(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> S
         for row in division["differs"]
     )
     note = (
-        "Closed: model, dataset, generation limits and rules are those of the profile. Stricter is"
-        " not different."
+        "Closed: model, dataset, generation limits and rules are the profile's. Being stricter than"
+        " the profile is allowed."
     )
-    return Section(
-        f"Division: {division['name']}",
-        ("differs", "here", "the profile asks") if rows else (),
-        rows,
-        note,
-    )
+    columns = ("setting", "this run", "the closed division needs") if rows else ()
+    return Section(f"{division['name'].capitalize()} division", columns, rows, note, words=True)
 
 
 def _settings(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
     values = result["settings"].get("effective", [])
     rows = [(row["name"], setting_text(row["value"], row["unit"]), row["origin"]) for row in values]
-    return Section("Settings", ("setting", "value", "from"), tuple(rows)) if rows else None
+    if not rows:
+        return None
+    return Section("Settings", ("setting", "value", "from"), tuple(rows), words=True)
 
 
 def _over_run(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
-    note = "Where each sample was due, and how long it took from there."
+    note = "When each sample was due, and how long it took from then."
     if len(log) > plots.MAX_POINTS:
         note += (
-            f" Of {len(log):,} samples an even choice and the slowest of each stretch are drawn."
+            f" Of {len(log):,} samples an even selection is drawn, with the slowest of each part."
         )
-    return _picture("Over the run", plots.samples_over_run(log, _limit_ns(result, "ttft")), note)
+    return _picture(
+        "Over the run",
+        plots.at_both_widths(plots.samples_over_run, log, _limit_ns(result, "ttft")),
+        note,
+    )
 
 
 def _cumulative(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
@@ -327,14 +330,14 @@ def _tpot(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Secti
 
 
 def _load(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
-    return _picture("Load", plots.load_over_run(log), "Open: due, and not yet finished.")
+    return _picture("Load", plots.load_over_run(log), "Open: due but not yet finished.")
 
 
 def _machine(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
     return _picture(
         "Machine",
         plots.machine_over_run(telemetry),
-        "Sampled once a second by a process of its own.",
+        "Sampled once a second by a separate process.",
     )
 
 

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.errors import BadInput
+from harness.places import found_at
 from reports import perplexity_page
 from reports.html import visible
 from reports.perplexity_context import Cell, tables
@@ -68,11 +69,10 @@ def read(folder: Path) -> Summary:
     try:
         summary: Summary = json.loads(file.read_text(encoding="utf-8"))
         schema = summary["schema"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        what = f"no readable perplexity.json ({type(error).__name__})"
-        raise BadInput(
-            f"reading {folder}", what, "the folder of a measurement of perplexity", remedy
-        ) from None
+    except (OSError, ValueError, KeyError, TypeError):
+        what = "its perplexity.json is damaged" if file.is_file() else found_at(file)
+        fine = "expected the folder of a measurement of perplexity"
+        raise BadInput(f"reading {folder}", what, fine, remedy) from None
     if schema != SCHEMA:
         raise BadInput(
             f"reading {file}", f"its schema is {schema!r}", f"this version reads {SCHEMA}", remedy

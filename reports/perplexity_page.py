@@ -300,7 +300,7 @@ def _by_size(summary: Summary, sides: Sequence[Side], colours: plots.Colours) ->
         return ""
     variants = {side.subject["variant"] for side in sides}
     laws = _laws(summary.get("scaling") or {}, len(variants))
-    return plots.quality_against_size(points, laws, unit, colours)
+    return plots.at_both_widths(plots.quality_against_size, points, laws, unit, colours)
 
 
 def _laws(scaling: Mapping[str, Any], num_variants: int) -> list[plots.Line]:
@@ -371,7 +371,7 @@ def _trade(
         return _beats(one, other, held.decision(names[one.label], names[other.label], by))
 
     front = [p.label for p in points if not any(beats(q, p) for q in points)]
-    return plots.speed_against_quality(points, front, unit, colours)
+    return plots.at_both_widths(plots.speed_against_quality, points, front, unit, colours)
 
 
 def _beats(one: plots.Point, other: plots.Point, decision: str) -> bool:

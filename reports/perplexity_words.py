@@ -240,8 +240,15 @@ def conditions(summary: Summary) -> str:
     parts = []
     for key in ("bos", "context", "window", "stride"):
         if (value := settings.get(key, first.get(key))) is not None:
-            parts.append(f"{key.upper() if key == 'bos' else key} {value}")
+            parts.append(f"{'BOS' if key == 'bos' else key} {_either(value)}")
     return ", ".join(parts)
+
+
+def _either(value: Any) -> str:
+    """A value, or several where the models differ: each has one of them."""
+    values = value if isinstance(value, list) else [value]
+    words = [f"{one:,} tokens" if isinstance(one, int) else str(one) for one in values]
+    return " or ".join(words) + (" (by model)" if len(words) > 1 else "")
 
 
 def missing(summary: Summary) -> list[str]:

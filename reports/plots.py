@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
@@ -40,7 +40,9 @@ BLUE, ORANGE, TEAL, PURPLE, RED, GREY = (
 )
 MAX_POINTS = 1500  # in one series
 _MAX_MARKS = 300  # failed samples that are marked one by one
-_WIDTH_IN, _WIDE_IN = 5.6, 11.2
+WIDE_IN, NARROW_IN = 11.2, 4.4  # of a picture across a whole page, and of the same on a phone
+_WIDTH_IN = 5.6
+_LETTER_PT = 5.6  # about how wide a letter of a label is
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": ["DejaVu Sans"],
@@ -73,13 +75,23 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def samples_over_run(log: RunLog, ttft_limit_ns: int | None = None) -> str:
+def at_both_widths(draw: Callable[..., str], *data: Any) -> str:
+    """Draw a picture twice: across a wide page, and for a phone, where its text would be too small
+    to read. The page's style shows one of them.
+    """
+    wide, narrow = (draw(*data, width_in=width) for width in (WIDE_IN, NARROW_IN))
+    return wide and f'<div class="roomy">{wide}</div><div class="narrow">{narrow}</div>'
+
+
+def samples_over_run(
+    log: RunLog, ttft_limit_ns: int | None = None, width_in: float = WIDE_IN
+) -> str:
     """TTFT and latency of each sample where it was due; samples that failed are crosses on the
     axis.
     """
     if not len(log):
         return ""
-    with _figure("TTFT and latency of each sample over the run", 3.0, _WIDE_IN) as figure:
+    with _figure("TTFT and latency of each sample over the run", 3.0, width_in) as figure:
         axes = _axes(figure)
         where, label = (
             (log.due_ns / 1e9, "due, in seconds from the start")
@@ -284,11 +296,13 @@ def machine_over_run(telemetry: Mapping[str, Sequence[Any]]) -> str:
         return _svg(figure)
 
 
-def speed_against_weights(points: Sequence[tuple[str, float, float]], reference: str) -> str:
+def speed_against_weights(
+    points: Sequence[tuple[str, float, float]], reference: str, width_in: float = WIDE_IN
+) -> str:
     """One dot per variant: (label, weights in MiB, tokens/s). Up and to the left is better."""
     if len(points) < 2:
         return ""
-    with _figure("Tokens per second against the weights of each variant", 3.6, _WIDE_IN) as figure:
+    with _figure("Tokens per second against the weights of each variant", 3.6, width_in) as figure:
         axes = _axes(figure)
         weights_mib, speeds = (
             np.array(column, dtype=np.float64) for column in list(zip(*points, strict=True))[1:]
@@ -303,15 +317,15 @@ def speed_against_weights(points: Sequence[tuple[str, float, float]], reference:
         axes.set_xlabel("weights, MiB")
         for axis in (axes.xaxis, axes.yaxis):
             _plain(axis)
-        for (label, x, y), shift in zip(points, _label_shifts(weights_mib, speeds), strict=True):
+        shifts = _label_shifts(weights_mib, speeds, width_in)
+        for (label, x, y), shift in zip(points, shifts, strict=True):
+            from_left_pt = _axes_pt(width_in) * x / (1.12 * weights_mib.max())
+            name = _name(label, width_in)
+            right = from_left_pt + _text_pt(name) < _axes_pt(width_in)
             axes.annotate(
-                label,
-                (x, y),
-                xytext=(8, shift),
-                textcoords="offset points",
-                va="center",
-                parse_math=False,
-            )
+                name, (x, y), xytext=(8 if right else -8, shift), textcoords="offset points",
+                va="center", ha="left" if right else "right", parse_math=False,
+            )  # fmt: skip
         _legend(axes, "tokens/s")
         return _svg(figure)
 
@@ -341,14 +355,18 @@ Colours = Mapping[str, str]  # of each subject, by its label: the same in every 
 
 
 def quality_against_size(
-    points: Sequence[Point], laws: Sequence[Line], unit: str, colours: Colours
+    points: Sequence[Point],
+    laws: Sequence[Line],
+    unit: str,
+    colours: Colours,
+    width_in: float = WIDE_IN,
 ) -> str:
     """Parameters to the right, `unit` upwards, both logarithmic; the laws that were fitted, with
     their bands.
     """
     if not points:
         return ""
-    with _figure(f"{unit} against the number of parameters", 3.6, _WIDE_IN) as figure:
+    with _figure(f"{unit} against the number of parameters", 3.6, width_in) as figure:
         axes = _axes(figure)
         for law in laws:
             if len(law.low) and len(law.high):
@@ -374,14 +392,18 @@ def quality_against_size(
 
 
 def speed_against_quality(
-    points: Sequence[Point], front: Sequence[str], unit: str, colours: Colours
+    points: Sequence[Point],
+    front: Sequence[str],
+    unit: str,
+    colours: Colours,
+    width_in: float = WIDE_IN,
 ) -> str:
     """Tokens per second to the right, `unit` upwards, where less is better. Whoever is beaten on
     both is hollow.
     """
     if len(points) < 2:
         return ""
-    with _figure(f"{unit} against tokens per second", 3.6, _WIDE_IN) as figure:
+    with _figure(f"{unit} against tokens per second", 3.6, width_in) as figure:
         axes = _axes(figure)
         steps = sorted((p for p in points if p.label in front), key=lambda p: p.x)
         if len(steps) > 1:
@@ -582,11 +604,28 @@ def _in_order(log: RunLog) -> tuple[NDArray[Any], str]:
     return np.arange(len(log), dtype=np.float64), "sample, in order of issue (all were due at once)"
 
 
-def _label_shifts(x: NDArray[Any], y: NDArray[Any], step_pt: float = 11.0) -> list[float]:
+def _axes_pt(width_in: float) -> float:
+    """About how wide the axes are in a picture of this width, in points."""
+    return 72 * width_in - 66
+
+
+def _name(label: str, width_in: float) -> str:
+    """A label that takes half of the axes at most, so that it fits on one side of its point."""
+    return _short(label, min(36, int(_axes_pt(width_in) / 2 / _LETTER_PT)))
+
+
+def _text_pt(label: str) -> float:
+    """About how wide a label is with its distance from the point, in points."""
+    return _LETTER_PT * len(label) + 14
+
+
+def _label_shifts(
+    x: NDArray[Any], y: NDArray[Any], width_in: float, step_pt: float = 11.0
+) -> list[float]:
     """How far up or down each label goes, in points, so that those of near neighbours do not cover
     each other.
     """
-    wide_pt, high_pt = 640.0 * x / (1.12 * x.max()), 190.0 * y / (1.15 * y.max())
+    wide_pt, high_pt = _axes_pt(width_in) * x / (1.12 * x.max()), 190.0 * y / (1.15 * y.max())
     placed: list[tuple[float, float]] = []
     shifts = [0.0] * len(x)
     for i in np.argsort(y):
@@ -652,9 +691,10 @@ def _names(axes: Axes, points: Sequence[Point], lines: Sequence[Line] = ()) -> N
     """The name of each point beside it, never on another name or a line, on the left where the
     right edge is near.
     """
-    figure = axes.get_figure()
+    figure = axes.get_figure(root=True)
     assert figure is not None
     (x0, x1), (y0, y1) = axes.get_xlim(), axes.get_ylim()
+    axes_pt = _axes_pt(figure.get_figwidth())
 
     def place(value: float, low: float, high: float, size_pt: float) -> float:
         return size_pt * math.log(value / low) / math.log(high / low)
@@ -662,12 +702,13 @@ def _names(axes: Axes, points: Sequence[Point], lines: Sequence[Line] = ()) -> N
     taken = []
     for line in lines:
         curve = zip(line.x, line.value, strict=True)
-        along = [(place(x, x0, x1, 740.0), place(y, y0, y1, 190.0)) for x, y in curve]
+        along = [(place(x, x0, x1, axes_pt), place(y, y0, y1, 190.0)) for x, y in curve]
         taken += [(a, c, min(b, d) - 1.5, max(b, d) + 1.5) for (a, b), (c, d) in pairwise(along)]
     for point in sorted(points, key=lambda p: p.value):
-        x_pt, y_pt = place(point.x, x0, x1, 740.0), place(point.value, y0, y1, 190.0)
-        wide_pt = 5.6 * len(_short(point.label, 36)) + 14
-        right = x_pt + wide_pt < 740
+        x_pt, y_pt = place(point.x, x0, x1, axes_pt), place(point.value, y0, y1, 190.0)
+        name = _name(point.label, figure.get_figwidth())
+        wide_pt = _text_pt(name)
+        right = x_pt + wide_pt < axes_pt
         left_pt = x_pt if right else x_pt - wide_pt
         for shift in sorted((11.0 * k for k in range(-len(points) - 3, len(points) + 4)), key=abs):
             box = (left_pt, left_pt + wide_pt, y_pt + shift - 5.5, y_pt + shift + 5.5)
@@ -677,7 +718,7 @@ def _names(axes: Axes, points: Sequence[Point], lines: Sequence[Line] = ()) -> N
                 break
         taken.append(box)
         axes.annotate(
-            _short(point.label, 36), (point.x, point.value), xytext=(9 if right else -9, shift),
+            name, (point.x, point.value), xytext=(9 if right else -9, shift),
             textcoords="offset points", va="center", ha="left" if right else "right",
         )  # fmt: skip
 
@@ -757,7 +798,7 @@ def _figure(title: str, height_in: float = 2.8, width_in: float = _WIDTH_IN) -> 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(
-            {**_STYLE, "svg.hashsalt": title}
+            {**_STYLE, "svg.hashsalt": f"{title} {width_in}"}
         )  # ids differ between the pictures of one page
         figure = Figure((width_in, height_in), layout="constrained")
         figure.set_label(title)

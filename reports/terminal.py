@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from reports import conf_lines
+from reports.scores import lengths, quality
 
 _COLOUR = {"VALID": "green", "PASS": "green", "INVALID": "red", "FAIL": "red", "ERROR": "red"}
 _LATENCY_ROWS = {
@@ -23,13 +24,16 @@ _LATENCY_ROWS = {
     "latency_ms": "latency",
     "issue_lag_ms": "issue lag",
 }
+_ROOMY = 76  # columns that the conditions need with what was seen beside them
+_SHOWN = 3  # differences from the closed division
 _COLUMNS = ("mean", "p50", "p90", "p95", "p99", "p99.9", "max", "n")
 
 
 def show_result(result: Mapping[str, Any], folder: Path, console: Console) -> None:
     """`result` is result.json as a mapping."""
     console.print(_verdict(result))
-    console.print(_conditions(result["verdicts"]))
+    for part in _conditions(result["verdicts"], console.width):
+        console.print(part)
     if result.get("search"):
         console.print(_search(result["search"]))
     console.print(_latency(result["latency"]))
@@ -40,6 +44,8 @@ def show_result(result: Mapping[str, Any], folder: Path, console: Console) -> No
         console.print(Text(f"make it later: harness report {folder}"), soft_wrap=True)
     for note in result["notes"]:
         console.print(Text(f"note: {note}", style="dim"))
+    if made := made_by(result["environment"]):
+        console.print(Text(f"made by:    {made}", style="dim"), soft_wrap=True)
     console.print(Text(f"run folder: {folder}", style="dim"), soft_wrap=True)
     if (folder / "report.html").is_file():
         console.print(Text(f"report:     {folder / 'report.html'}", style="dim"), soft_wrap=True)
@@ -51,13 +57,23 @@ def missing_text(row: Mapping[str, Any]) -> str:
     return f"{what} ({row['reason']})"
 
 
+def made_by(environment: Mapping[str, Any]) -> str:
+    """The version and the commit of the program that made a run, as far as they are known."""
+    git = environment.get("git") or {}
+    commit = f"commit {git['commit'][:12]}" if git.get("commit") else ""
+    if commit and git.get("dirty"):
+        commit += " (with changes)"
+    own = f"Touchstone {environment['touchstone']}" if environment.get("touchstone") else ""
+    return ", ".join(filter(None, (own, commit)))
+
+
 def _verdict(result: Mapping[str, Any]) -> Panel:
     status, counts = result["status"], result["counts"]
     colour = _COLOUR.get(status, "yellow")
     subject = " ".join(filter(None, (result["model"], result["variant"])))
-    queries = f"{counts['queries']} queries" + (
-        f" ({counts['samples']} samples)" if counts["samples"] != counts["queries"] else ""
-    )
+    queries = f"{counts['queries']:,} {'query' if counts['queries'] == 1 else 'queries'}"
+    if counts["samples"] != counts["queries"]:
+        queries += f" ({counts['samples']:,} samples)"
     head = Text.assemble(
         (status, f"bold {colour}"), f"  {result['scenario']} · {subject} · {result['mode']}"
     )
@@ -68,24 +84,38 @@ def _verdict(result: Mapping[str, Any]) -> Panel:
     return Panel(Group(head, Text(line), *below), border_style=colour)
 
 
-def _conditions(verdicts: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("Why", ("", "condition", "measured", "limit", "margin", "seen"), left=(0, 1, 5))
+def _conditions(verdicts: Sequence[Mapping[str, Any]], width: int) -> list[RenderableType]:
+    """The table of conditions, and under it in whole lines what was wrong and what to do."""
+    roomy = width >= _ROOMY
+    columns = ("", "condition", "measured", "limit", "margin", *(["seen"] if roomy else []))
+    table = _table("Conditions", columns, left=(0, 1, 5))
     for v in verdicts:
         status = Text(v["status"], style=_COLOUR.get(v["status"], "yellow"))
-        seen = Text(v["detail"])
-        if v["evidence"] and v["status"] == "FAIL":
-            seen.append(f"\nsamples {', '.join(map(str, v['evidence']))}", style="dim")
-        if v["remedy"] and (v["status"] == "FAIL" or v.get("error")):
-            seen.append(f"\n→ {v['remedy']}", style="bold")
-        table.add_row(
-            status,
-            v["rule"],
-            _with_unit(v["measured"], v["unit"]),
-            number(v["limit"]),
-            margin_text(v["margin"]),
-            seen,
-        )
-    return table
+        limit, margin = number(v["limit"]), margin_text(v["margin"])
+        seen = [_seen(v)] if roomy else []
+        table.add_row(status, v["rule"], _with_unit(v["measured"], v["unit"]), limit, margin, *seen)
+    return [table, *(_told(v) for v in verdicts if _is_told(v))]
+
+
+def _is_told(verdict: Mapping[str, Any]) -> bool:
+    """A condition that does not hold, or could not be judged, needs more room than a column has."""
+    doubtful = verdict["status"] != "PASS" and verdict["remedy"]
+    return bool(verdict["status"] == "FAIL" or doubtful or verdict.get("error"))
+
+
+def _seen(verdict: Mapping[str, Any]) -> str:
+    return "see below" if _is_told(verdict) else str(verdict["detail"])
+
+
+def _told(verdict: Mapping[str, Any]) -> Text:
+    """What was seen, the samples to blame and the remedy, in lines as wide as the screen."""
+    colour = _COLOUR.get(verdict["status"], "yellow")
+    told = Text.assemble((f"{verdict['rule']}: ", f"bold {colour}"), verdict["detail"])
+    if verdict["evidence"]:
+        told.append(f"\n  samples {', '.join(map(str, verdict['evidence']))}", style="dim")
+    if verdict["remedy"]:
+        told.append(f"\n  → {verdict['remedy']}", style="bold")
+    return told
 
 
 def _search(steps: Sequence[Mapping[str, Any]]) -> Table:
@@ -118,7 +148,7 @@ def margin_text(margin: float | None) -> str:
 
 
 def _latency(latency: Mapping[str, Mapping[str, Any]]) -> Table:
-    table = _table("Milliseconds", ("from due time", *_COLUMNS), left=(0,))
+    table = _table("Milliseconds from the due time", ("", *_COLUMNS), left=(0,))
     for key, label in _LATENCY_ROWS.items():
         row = latency[key]
         if row["n"]:
@@ -148,13 +178,14 @@ def _figures(result: Mapping[str, Any]) -> Table:
     ]))  # fmt: skip
     if held := memory_text(memory):
         table.add_row("memory", held)
-    if scores := quality(result["accuracy"]):
-        shown = (
-            f"{name} {number(value)}"
-            for name, value in scores.items()
-            if not name.startswith("bleu_")
-        )  # its parts
-        table.add_row("quality", ", ".join(shown))
+    parts = ("bleu_",)  # of BLEU, on the page only
+    scores = quality(result["accuracy"])
+    shown = [f"{n} {number(v)}" for n, v in scores.items() if not n.startswith(parts)]
+    if shown:
+        table.add_row("quality", ", ".join(shown) + (" (each of 100)" if len(shown) > 1 else ""))
+    if others := lengths(result["accuracy"]):
+        words = (f"{n} {number(v)} {unit}" for n, (v, unit) in others.items() if n != "bleu_bp")
+        table.add_row("answers", ", ".join(words))
     if evaluated := evaluation_text(result["accuracy"]):
         table.add_row("evaluation", evaluated)
     if energy := result.get("energy"):
@@ -189,21 +220,6 @@ def memory_text(memory: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-_EVALUATED = (
-    "eval_loss",
-    "perplexity",
-    "token_accuracy",
-    "eval_samples",
-    "eval_tokens",
-    "eval_samples_per_s",
-)
-
-
-def quality(scores: Mapping[str, float]) -> dict[str, float]:
-    """The scores of the answers that the run gave, without those of the evaluation."""
-    return {name: value for name, value in scores.items() if name not in _EVALUATED}
-
-
 def evaluation_text(scores: Mapping[str, float]) -> str:
     """The teacher-forced figures in one line; empty without an evaluation."""
     if "eval_loss" not in scores:
@@ -220,35 +236,52 @@ def not_mlperf(result: Mapping[str, Any]) -> str:
     """Why the figures must not be called MLPerf's; empty if they may be compared with them."""
     if result["official"]:
         return ""
-    run = result["settings"]["run"]
-    asked_s, needed_s = run["min_duration_ns"] / 1e9, run["official_min_duration_ns"] / 1e9
     if result["status"] != "VALID":
-        return f"Not an MLPerf result: it is {result['status']}."
-    if asked_s >= needed_s:
-        return "Not an MLPerf result: it is of the open division."
-    asked = f"at least {asked_s:g} s" if asked_s else "no minimum duration"
-    return f"Not an MLPerf result: {asked} was asked for, MLPerf's is {needed_s:g} s."
+        return f"Not an MLPerf result: the run is {result['status']}."
+    lacks = result.get("official_lacks") or ["division"]
+    reasons = [words for name in lacks if (words := _lack(name, result))]
+    others = [name for name in lacks if not _lack(name, result)]
+    if others:
+        also = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        named = ", ".join(others[:_SHOWN]) + also
+        reasons.append(f"not as the closed division asks: {named}")
+    return f"Not an MLPerf result: {'; '.join(reasons)}."
+
+
+def _lack(name: str, result: Mapping[str, Any]) -> str:
+    """A reason in words; empty for a setting whose name says enough."""
+    run = result["settings"]["run"]
+    if name == "division":
+        return "its division is not known"
+    if name == "sut":
+        return f"the {result['sut']} SUT runs no model"
+    if name == "profile":
+        return f"profile {result['profile']} is not that of an MLPerf benchmark"
+    if name == "min_duration":
+        asked_s, needed_s = run["min_duration_ns"] / 1e9, run["official_min_duration_ns"] / 1e9
+        own = f"the minimum duration is {asked_s:g} s" if asked_s else "no minimum duration is set"
+        return f"{own} (MLPerf: {needed_s:g} s)"
+    return ""
 
 
 def division_text(result: Mapping[str, Any]) -> str:
-    """Closed, or open and why, in one line; nothing for a run that was judged before there were
-    divisions.
+    """The division, and what keeps the run out of the closed one, in a line; nothing for a run that
+    was judged before there were divisions.
     """
     division = result.get("division")
     if not division:
         return ""
-    differs = [f"{row['name']} {difference(row)}" for row in division["differs"]]
-    more = f"; and {len(differs) - 3} more" if len(differs) > 3 else ""
-    return f"Division: {division['name']}" + (
-        ": " + "; ".join(differs[:3]) + more if differs else ""
-    )
+    differs = [difference(row) for row in division["differs"]]
+    more = f"; and {len(differs) - _SHOWN} more" if len(differs) > _SHOWN else ""
+    name = f"{division['name'].capitalize()} division"
+    return f"{name}: " + "; ".join(differs[:_SHOWN]) + more if differs else name
 
 
 def difference(row: Mapping[str, Any]) -> str:
-    return (
-        f"{setting_text(row['value'], row['unit'])} (asked:"
-        f" {setting_text(row['asked'], row['unit'])})"
-    )
+    """What a setting is in the run, and what it would have to be for the closed division."""
+    value, asked = (setting_text(row[key], row["unit"]) for key in ("value", "asked"))
+    whose = "closed needs" if row.get("by") == "division" else "profile:"
+    return f"{row['name']} is {value} ({whose} {asked})"
 
 
 def show_plan(
@@ -271,10 +304,8 @@ def show_plan(
         settings.scenario in ("single-stream", "multi-stream") and settings.mode == "performance"
     )
     table.add_row("scenario", f"{settings.scenario}, {settings.mode}")
-    table.add_row(
-        "queries",
-        f"{'at most ' if closed else ''}{queries} of {per_query} sample{'s' * (per_query > 1)}",
-    )
+    size = f"{per_query:,} samples each" if per_query > 1 else "1 sample each"
+    table.add_row("queries", f"{'at most ' if closed else ''}{queries:,}, {size}")
     table.add_row(
         "rate", f"{settings.target_qps:g}/s {'' if settings.scenario == 'server' else 'expected'}"
     )
@@ -337,7 +368,8 @@ def show_package(
 
 
 def show_list(name: str, rows: Mapping[str, str], console: Console) -> None:
-    table = _table(name.capitalize(), ("name", "what it is"), left=(0, 1))
+    title = "SUTs" if name == "suts" else name.capitalize()
+    table = _table(title, ("name", "what it is"), left=(0, 1))
     for key, summary in rows.items():
         table.add_row(Text(key, style="bold"), summary)
     console.print(table)
@@ -394,5 +426,6 @@ def _table(title: str, columns: Sequence[str], left: Sequence[int], header: bool
             justify="left" if i in left else "right",
             header_style="dim",
             no_wrap=column == "condition",
+            overflow="fold",
         )
     return table

@@ -75,7 +75,7 @@ def _offline(settings: RunSettings, schedule: Schedule) -> str:
 def _shortest(settings: RunSettings) -> str:
     p = settings.percentile
     if settings.scenario == "offline":
-        return f"one sample: offline has no tail to be sure of ({_flags(1, settings)})"
+        return f"one sample: offline judges no tail latency ({_flags(1, settings)})"
     none, one = queries_needed(0, p), queries_needed(1, p)
     seconds = f"{one / settings.target_qps:,.0f} s at {settings.target_qps:g}/s"
     sure = f"{one} queries bound {percentile_name(p)} at 99 % confidence"

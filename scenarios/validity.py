@@ -34,7 +34,7 @@ def min_duration(
         measured=reached_ns / 1e9,
         limit=settings.min_duration_ns / 1e9,
         unit="s",
-        detail=f"MLPerf asks for {official_s:g} s" if short else "",
+        detail=f"MLPerf requires {official_s:g} s" if short else "",
         remedy=remedies.for_duration(log, settings, reached_ns, planned),
         loadgen=True,
         margin=_above(reached_ns, settings.min_duration_ns),
@@ -52,7 +52,7 @@ def min_queries(log: RunLog, settings: RunSettings, samples: int, unit: str = "q
         measured=issued,
         limit=needed,
         unit=unit,
-        detail="" if done >= samples else f"only {done} of {samples} samples came back",
+        detail="" if done >= samples else f"only {done} of {samples} samples completed",
         remedy=remedies.for_queries(log, settings),
         loadgen=True,
         margin=_above(min(issued, needed * done / samples) if samples else issued, needed),
@@ -78,7 +78,7 @@ def tail_limit(
             "FAIL",
             limit=limit_ns / 1e6,
             unit="ms",
-            detail="no sample has this figure",
+            detail="no sample has this measurement",
             remedy=remedies.for_no_figure(log, name),
             loadgen=True,
         )
@@ -112,14 +112,14 @@ def tail_is_certain(
     more = (
         f"; {needed - n} more queries under the limit would decide it" if needed > n and n else ""
     )
-    can = "too few queries even for none" if allowed is None else f"{n} queries allow {allowed}"
+    can = "too few queries to allow any" if allowed is None else f"{n} queries allow {allowed}"
     return Verdict(
         rule=f"{name}_early_stopping",
         status="PASS" if n >= needed else "FAIL",
         measured=n,
         limit=needed,
         unit="queries",
-        detail=f"{over} over, {can}{more}",
+        detail=f"{over} over the limit; {can}{more}",
         remedy=remedies.for_certainty(log, settings, enough),
         loadgen=True,
         margin=_above(n, needed),
@@ -170,7 +170,7 @@ def driver_on_time(log: RunLog, settings: RunSettings) -> Verdict:
         measured=None if measured is None else measured / 1e6,
         limit=settings.lag_limit_ns / 1e6,
         unit="ms",
-        detail=f"{len(late)} of {len(log)} issued later",
+        detail=f"{len(late)} of {len(log)} issued later than the limit",
         evidence=worst(lag_ns[late], late),
         remedy=remedies.for_lag(settings),
         margin=None if measured is None else _below(measured, settings.lag_limit_ns),

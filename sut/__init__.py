@@ -27,7 +27,7 @@ TABLE = {
         "sut.simulated:Simulated",
         False,
         False,
-        "a service-time model on the clock; misbehaves on request",
+        "service times on the chosen clock, without a model; misbehaves on request",
     ),
-    "null": Entry("sut.null:Null", False, False, "answers at once: measures the driver itself"),
+    "null": Entry("sut.null:Null", False, False, "answers at once, to measure the driver itself"),
 }

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
-from harness.errors import SetupFailed
+from harness.errors import SetupFailed, first_line
 from sut import faults
 
 _MARGIN = 10.0  # times the noise: other kernels than those it comes from
@@ -159,7 +159,7 @@ def difference(runner: Runner, wanted: Expected) -> Difference | None:
     except REFUSALS as error:
         if faults.is_out_of_memory(error):
             raise
-        return Difference(0, 0, 1.0, 0.0, f"{type(error).__name__}: {faults.first_line(error)}")
+        return Difference(0, 0, 1.0, 0.0, f"{type(error).__name__}: {first_line(error)}")
     allowed = wanted.allowed()
     for step, (ours, theirs) in enumerate(zip(found, wanted.logits, strict=True)):
         apart = distances(ours, theirs)

@@ -8,10 +8,10 @@ client's cache has it, and then nobody asks the hub again; or the user hears wha
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from harness.errors import SetupFailed
-from sut.faults import first_line
+from harness.errors import SetupFailed, first_line
+from sut import named
 
 _TIMEOUT_S = 5.0
 _OFFLINE = "HF_HUB_OFFLINE"
@@ -19,7 +19,7 @@ _FILE = "config.json"
 _unreachable: list[str] = []  # why the hub gave no answer: it is not asked again in this process
 
 
-def find(name: str, say: Callable[[str], None]) -> tuple[str, ...]:
+def find(name: str, aliases: Iterable[str], say: Callable[[str], None]) -> tuple[str, ...]:
     """Return what a reader must know of where model `name` comes from. Raises SetupFailed."""
     import huggingface_hub
 
@@ -27,20 +27,20 @@ def find(name: str, say: Callable[[str], None]) -> tuple[str, ...]:
     if huggingface_hub.constants.HF_HUB_OFFLINE:
         if is_cached:
             return ()
-        raise _missing(name, f"{_OFFLINE} is set")
+        raise named.unreachable(name, aliases, f"{_OFFLINE} is set")
     if not _unreachable:
         say(f"looking for {name} on the hub")
-        _unreachable.extend(filter(None, (_ask(name),)))
+        _unreachable.extend(filter(None, (_ask(name, aliases),)))
     if not _unreachable:
         return ()
     if not is_cached:
-        raise _missing(name, f"the hub cannot be reached ({_unreachable[0]})")
+        raise named.unreachable(name, aliases, f"the hub cannot be reached ({_unreachable[0]})")
     os.environ[_OFFLINE] = "1"  # for the children; the client of this process has read it already
     huggingface_hub.constants.HF_HUB_OFFLINE = True
     return ("the hub could not be reached: the copy in its cache was used",)
 
 
-def _ask(name: str) -> str:
+def _ask(name: str, aliases: Iterable[str]) -> str:
     """Return why the hub gives no answer, or nothing if it has the model. Raises SetupFailed."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
@@ -48,27 +48,15 @@ def _ask(name: str) -> str:
     try:
         get_hf_file_metadata(hf_hub_url(name, _FILE), timeout=_TIMEOUT_S)
     except GatedRepoError as error:
-        todo = "Accept its terms on the hub and set HF_TOKEN."
-        raise SetupFailed(f"model {name!r}", "the hub asks who you are", "", todo) from error
+        raise named.refused(name, aliases, is_gated=True) from error
     except RepositoryNotFoundError as error:
-        fine = "a public model, or one that your HF_TOKEN may read"
-        raise SetupFailed(
-            f"model {name!r}", "the hub does not know it", fine, "Check the spelling."
-        ) from error
+        raise named.refused(name, aliases, is_gated=False) from error
     except HfHubHTTPError as error:
-        if error.response.status_code < 500:
-            raise SetupFailed(f"model {name!r}", first_line(error)) from error
-        return first_line(error)
+        if error.response.status_code >= 500:
+            return first_line(error)
+        fine, todo = "expected an answer to a question about its files", "Check the name."
+        found = f"the hub refuses the question ({first_line(error)})"
+        raise SetupFailed(f"model {name!r}", found, fine, todo) from error
     except Exception as error:  # of the transport, which is another library in each release
         return f"{type(error).__name__}: {first_line(error)}"
     return ""
-
-
-def _missing(name: str, why: str) -> SetupFailed:
-    return SetupFailed(
-        f"model {name!r}",
-        f"{why}, and it is not in the hub's cache",
-        "a folder with its files needs no network",
-        f"Download it where there is one (hf download {name} --local-dir FOLDER), copy the folder, "
-        "and pass --model FOLDER.",
-    )

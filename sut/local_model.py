@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.errors import BadInput, SetupFailed
+from harness.errors import BadInput, SetupFailed, first_line
 from harness.protocols import Clock, Sink
 from harness.types import MemoryUse, Query, Sample, SutFacts
 from sut import faults, lora, peak
@@ -273,7 +273,7 @@ class LocalModel:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             fine = "tokenizer.json, or what the model's own tokenizer class reads"
             raise SetupFailed(
-                f"loading the tokenizer of {self._path!r}", faults.first_line(error), fine
+                f"loading the tokenizer of {self._path!r}", first_line(error), fine
             ) from error
         if self._tokenizer.eos_token_id is None:
             doing, fine = f"the tokenizer of {self._path!r}", "an answer would never end"
@@ -364,7 +364,7 @@ class LocalModel:
         self._packed_layers = pack(model)
         if tied and self._packed_layers:
             self._notes.append(
-                "its vocabulary matrix is held twice: plain for look-ups, packed for products"
+                "the vocabulary matrix is in memory twice: plain for look-ups, packed for products"
             )
 
 

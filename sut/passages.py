@@ -88,7 +88,7 @@ def tokenise(tokenizer: Any, rows: Sequence[Mapping[str, Any]]) -> Tokens:
         raise SetupFailed(
             "tokenising the texts",
             found,
-            "a fast tokenizer does",
+            "expected a fast tokenizer",
             "Convert it to a tokenizer.json.",
         )
     tokens = Tokens()

@@ -97,21 +97,21 @@ def _any_device(device: str, device_map: str | None) -> None:
         raise SetupFailed(
             f"--device {device}",
             found,
-            "auto, cpu or a device that is there",
+            "expected auto, cpu or a device that is there",
             "Pass --device auto.",
         )
     if kind == "mps" and not torch.backends.mps.is_available():
         raise SetupFailed(
             f"--device {device}",
             "torch finds no Metal device",
-            "auto or cpu",
+            "expected auto or cpu",
             "Pass --device auto.",
         )
     if device_map is not None and device_map not in DEVICE_MAPS:
         raise BadInput(
             f"--device-map {device_map}",
             "it is not known",
-            ", ".join(DEVICE_MAPS),
+            "known: " + ", ".join(DEVICE_MAPS),
             "Pass --device-map auto.",
         )
 
@@ -122,7 +122,7 @@ def _needs_bf16(device: str, device_map: str | None) -> None:
         raise SetupFailed(
             "variant bf16",
             f"{name} has no bfloat16",
-            "compute capability 8.0 and later do",
+            "expected compute capability 8.0 or later",
             "Use fp16.",
         )
 
@@ -134,7 +134,7 @@ def _needs_bitsandbytes(device: str, device_map: str | None) -> None:
         raise SetupFailed(
             "bitsandbytes",
             "it has no kernels for Metal",
-            "cpu and cuda have",
+            "expected cpu or cuda",
             "Use int8-quanto or int4-quanto.",
         )
 
@@ -145,7 +145,7 @@ def _needs_quanto(device: str, device_map: str | None) -> None:
     if device_map is not None:
         raise SetupFailed(
             "--device-map with quanto",
-            "its layers live on one device",
+            "its layers must be on one device",
             "int8 and nf4 can be spread",
             "Leave it out.",
         )

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.clock import RealClock
-from harness.errors import BadInput, HarnessError, RunBroke
+from harness.errors import BadInput, HarnessError, RunBroke, first_line
 from sut import faults, peak
 from sut.local_model import LocalModel, fingerprint
 from sut.passages import PLAIN, Passage, Tokens, fitting, passages, start_ids, tokenise
@@ -99,7 +99,7 @@ def told(job: Job) -> Iterator[Event]:
         traceback.print_exc()
         facts = (
             "scoring the texts",
-            f"{type(error).__name__}: {faults.first_line(error)}",
+            f"{type(error).__name__}: {first_line(error)}",
             "",
             "See worker.log.",
         )
@@ -165,18 +165,21 @@ def _check(
     if job.window is not None and job.window > model.context:
         found = f"the model's context is {model.context} tokens"
         raise BadInput(
-            f"--window {job.window}", found, "at most as many", "Lower it or leave it out."
+            f"--window {job.window}", found, "expected at most as many", "Lower it or leave it out."
         )
     if job.stride is not None and job.stride > context:
         raise BadInput(
             f"--stride {job.stride}",
             f"the window is {context} tokens",
-            "at most as many",
+            "expected at most as many",
             "Lower it.",
         )
     if not made:
         raise BadInput(
-            "the texts", "none has two tokens or more", "texts to score", "See --text-column."
+            "the texts",
+            "none has two tokens or more",
+            "expected at least one",
+            "See --text-column.",
         )
     longest = max(made, key=lambda p: p.input_length)
     if job.stride is None and longest.input_length > context:

@@ -149,7 +149,10 @@ def windows(
     if context < 1 or (stride is not None and not 1 <= stride <= context):
         found = f"a stride of {stride} in a context of {context} tokens"
         raise BadInput(
-            "cutting texts into windows", found, "1 to the context", "Pass --stride in this range."
+            "cutting texts into windows",
+            found,
+            "expected 1 to the context",
+            "Pass --stride in this range.",
         )
     if stride is None and length - 1 > context:
         fine = f"the context takes {context} and predicts one more"
@@ -323,7 +326,7 @@ def _check_vocabularies(chunk: Sequence[torch.Tensor]) -> None:
         raise BadInput(
             "comparing two models",
             found,
-            "distributions over the same tokens",
+            "expected distributions over the same tokens",
             "Compare variants of one model.",
         )
 

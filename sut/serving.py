@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from harness.errors import SetupFailed
-from sut import agreement, faults, state
+from harness.errors import SetupFailed, first_line
+from sut import agreement, state
 from sut.agreement import Difference, Expected
 from sut.engine import Engine, StaticEngine
 from sut.lean import LeanStep, lean_step
@@ -90,7 +90,7 @@ def _lean(model: Any, wanted: Expected) -> tuple[LeanStep | None, str]:
     try:
         step = lean_step(model)
     except agreement.REFUSALS as error:
-        found = f"{type(error).__name__}: {faults.first_line(error)}"
+        found = f"{type(error).__name__}: {first_line(error)}"
         return None, f"its decode steps are the model's own: the lean step does not fit ({found})"
     if step is None:
         return None, ""

@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("harness", "sut", "scenarios", "accuracy", "reports")
 KERNEL = {
-    f"harness.{name}" for name in ("types", "protocols", "clock", "stats", "errors", "endings")
+    f"harness.{name}"
+    for name in ("types", "protocols", "clock", "stats", "errors", "endings", "places")
 }
 ENGINE = {
     f"harness.{name}"

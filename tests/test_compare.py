@@ -265,11 +265,11 @@ def test_the_command_warns_of_other_loads_prints_one_object_and_exits_with_1(tmp
 @pytest.mark.parametrize(
     ("folders", "flags", "variants", "words"),
     [
-        ([], {}, None, "neither runs nor --variants"),
-        (["there"], {"model": "m"}, None, "finished runs and --model"),
-        (["there"], {}, "fp32", "finished runs and --variants"),
-        (["nowhere"], {}, None, "no readable result.json"),
-        ([], {}, " , ", "names none"),
+        ([], {}, None, "nothing to compare is named"),
+        (["there"], {"model": "m"}, None, "finished runs are given together with --model"),
+        (["there"], {}, "fp32", "finished runs are given together with --variants"),
+        (["nowhere"], {}, None, "there is no such file or folder"),
+        ([], {}, " , ", "names no variant"),
         ([], {}, "fp32,bf61", "'bf61' is not known"),
         ([], {"scenario": "sever"}, "fp32", "Did you mean 'server'"),
     ],
@@ -403,6 +403,8 @@ def test_ctrl_c_before_anything_was_measured_leaves_nothing(flags, monkeypatch):
 
 
 def test_an_adapter_goes_to_the_variants_that_take_one(flags, tmp_path):
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / name).touch()
     series = compare.series([], {**flags, "adapter": tmp_path, "merge_adapter": True}, "fp32,lora")
     assert [(c.adapter, c.merge_adapter) for c in series.configs] == [
         (None, False),

@@ -271,7 +271,7 @@ def test_the_eos_ids_are_the_models_own_not_llama_2s():
 
 def test_naming_no_eos_id_does_not_switch_the_check_off():
     eos = found("TEST06 eos", hand(answers(3), facts={}))
-    assert (eos.status, eos.detail) == ("UNDECIDED", "the SUT named no EOS id")
+    assert (eos.status, eos.detail) == ("UNDECIDED", "the SUT names no EOS token")
 
 
 def test_naming_a_wrong_eos_id_does_not_either():
@@ -319,15 +319,15 @@ def test_the_first_token_counts_in_offline_too():
     [
         (
             Row(ids=(5, 6, 7), finish="length"),
-            "cut off for its length at position 3, the limit is 8 tokens",
+            "ends with reason 'length' at position 3, the limit is 8 tokens",
         ),
         (
             Row(ids=(), reported=3, finish="length"),
-            "cut off for its length at position 3, the limit is 8 tokens",
+            "ends with reason 'length' at position 3, the limit is 8 tokens",
         ),
         (
             Row(ids=tuple(range(10, 20)), finish="length"),
-            "goes on at position 8, the limit is 8 tokens",
+            "continues at position 8, the limit is 8 tokens",
         ),
     ],
 )

@@ -244,27 +244,66 @@ def test_a_file_with_a_colon_in_its_name_is_found(write, tmp_path, monkeypatch):
 def test_an_unknown_name_lists_the_known_and_guesses():
     assert complaint("qaa") == (
         "dataset: 'qaa' is not known; known: articles, mixed, qa, stories. Did you mean 'qa'? "
-        "Or give the path of a .jsonl, .json, .csv, .parquet, .txt, .pkl or .pkl.gz file."
+        "Or pass a .jsonl, .json, .csv, .parquet, .txt, .pkl or .pkl.gz file."
     )
     assert "Did you mean" not in complaint("photographs")
 
 
-@pytest.mark.parametrize("name", ["missing.jsonl", "no/such/file", "missing.parquet"])
+@pytest.mark.parametrize("name", ["missing.jsonl", "./no/such/file", "missing.parquet"])
 def test_a_missing_file_is_called_missing(name):
-    assert complaint(name).startswith(f"dataset {name}: there is no such file;")
+    assert complaint(name).startswith(f"dataset {name}: there is no such file or folder;")
 
 
-def test_a_folder_is_not_a_file(tmp_path):
-    assert "there is no such file" in complaint(str(tmp_path))
+def test_a_missing_file_is_offered_its_neighbour(write):
+    path = write("questions.jsonl", '{"prompt": "x"}')
+    assert complaint(path[:-1]).endswith(f"Did you mean {path!r}?")
+
+
+def test_a_folder_is_offered_its_first_file(write, tmp_path):
+    path = write("a.jsonl", '{"prompt": "x"}')
+    found = complaint(str(tmp_path))
+    assert "it is a folder" in found
+    assert found.endswith(f"Pass one of its files, such as {path}.")
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [
+        ("openai/gsm8k", "gsm8k:FILE"),
+        ("abisee/cnn_dailymail", "cnn-dailymail:FILE"),
+        ("roneneldan/TinyStories", "tinystories:FILE"),
+        ("HuggingFaceH4/MATH-500", "math500:FILE"),
+        ("gsm8k", "gsm8k:FILE"),
+        ("rajpurkar/squad", "and pass that"),
+        ("squad", "and pass that"),
+    ],
+)
+def test_a_data_set_of_the_hub_must_be_downloaded_first(name, format, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = complaint(name)
+    assert "from the hub" in found or "a format needs a file" in found
+    assert "Download one of its files" in found
+    assert found.endswith(f"{format}.")
+
+
+def test_a_web_address_is_not_taken_for_a_format():
+    found = complaint("https://example.com/questions.jsonl")
+    assert "it is a web address" in found
+    assert found.endswith("Download it and pass the file.")
 
 
 @pytest.mark.parametrize(
     ("name", "ending"),
-    [("a.xlsx", "'.xlsx'"), ("a", "'no ending'"), ("a.JSONL", "'.JSONL'"), ("a.csv.gz", "'.gz'")],
+    [
+        ("a.xlsx", "ends in '.xlsx'"),
+        ("a", "has no ending"),
+        ("a.JSONL", "ends in '.JSONL'"),
+        ("a.csv.gz", "ends in '.gz'"),
+    ],
 )
 def test_an_unknown_ending_lists_the_known(write, name, ending):
-    known = ".jsonl, .json, .csv, .parquet, .txt, .pkl, .pkl.gz"
-    assert complaint(write(name, "x")).endswith(f"{ending} is not known; known: {known}.")
+    found = complaint(write(name, "x"))
+    assert f"its name {ending}; expected a .jsonl, .json, .csv, .parquet, .txt" in found
 
 
 def test_a_name_is_checked_without_reading_the_file(write):
@@ -290,7 +329,9 @@ def test_a_name_is_checked_without_reading_the_file(write):
     "name", ["a.jsonl", "a.json", "a.csv", "a.parquet", "a.txt", "a.pkl", "a.pkl.gz"]
 )
 def test_an_empty_file_is_called_empty(write, name):
-    assert complaint(write(name, "")).endswith("the file is empty; at least one row is needed.")
+    assert complaint(write(name, "")).endswith(
+        "the file is empty; expected at least one row. Check the file."
+    )
 
 
 @pytest.mark.parametrize(
@@ -303,9 +344,8 @@ def test_an_empty_file_is_called_empty(write, name):
     ],
 )
 def test_a_table_without_rows_is_refused(write, name, text):
-    assert (
-        complaint(write(name, text)) == f"dataset {name}: it has no rows; at least one is needed."
-    )
+    found = complaint(write(name, text))
+    assert found == f"dataset {name}: it has no rows; expected at least one. Check it."
 
 
 def test_a_parquet_table_without_rows_is_refused(tmp_path):

@@ -6,12 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from harness.division import division
+from harness.division import division, official_lacks
 from harness.profiles import TABLE
-from harness.result import _is_official
 from harness.session import Run
 from harness.settings import load_config, run_settings
-from reports.terminal import division_text
+from reports.terminal import difference, division_text, not_mlperf
 
 MODELS = {
     "llama2-70b": "meta-llama/Llama-2-70b-chat-hf",
@@ -73,7 +72,7 @@ def test_samples_and_tokens_are_those_of_the_benchmark(scenario, changes, name):
         ({"model": "smollm2-135m"}, "model", "smollm2-135m", "meta-llama/Llama-3.1-8B-Instruct"),
         ({"dataset": {"format": "questions"}}, "dataset", "questions", "cnn-dailymail"),
         ({"dataset": {"rows": 5000}}, "num_samples", 5000, 13368),
-        ({"variant": "lora-int8"}, "weights", "lora-int8", "not trained further"),
+        ({"variant": "lora-int8"}, "weights", "lora-int8", "without further training"),
         ({"max_new_tokens": 64}, "max_new_tokens", 64, 128),
         ({"max_new_tokens": 256}, "max_new_tokens", 256, 128),
         ({"facts": {"truncated_samples": [3, 4]}}, "truncated prompts", 2, 0),
@@ -112,11 +111,11 @@ def test_what_is_stricter_or_not_judged_is_no_difference(flags):
 @pytest.mark.parametrize("profile", ["quick", "mlperf"])
 def test_a_profile_of_no_benchmark_is_open_and_says_which_would_do(profile):
     differs = differences(profile=profile)
-    assert differs == {"profile": (profile, "that of a benchmark of MLPerf, such as llama3.1-8b")}
+    assert differs == {"profile": (profile, "an MLPerf benchmark's, such as llama3.1-8b")}
 
 
 def test_a_simulated_run_is_open_whatever_its_profile():
-    assert differences(sut="simulated")["sut"] == ("simulated", "a system that runs a model")
+    assert differences(sut="simulated")["sut"] == ("simulated", "one that runs a model")
 
 
 def test_every_benchmark_names_its_model_and_dataset():
@@ -140,19 +139,19 @@ def test_a_run_shows_its_division_on_every_surface(tmp_path):
         "value": 80.0,
         "asked": 90.0,
         "unit": "%",
+        "by": "profile",
     }
     words = division_text(result)
     assert words.startswith(
-        "Division: open: profile quick (asked: that of a benchmark of MLPerf, such as llama3.1-8b);"
-        " sut simul"
+        "Open division: profile is quick (closed needs an MLPerf benchmark's, such as llama3.1-8b);"
+        " sut is simulated (closed needs one that runs a model);"
     )
-    assert words.endswith("; percentile 80 % (asked: 90 %)")
+    assert words.endswith("; percentile is 80 % (profile: 90 %)")
     page = (run.folder / "report.html").read_text()
-    assert "Division: open" in page
-    assert "the profile asks" in page
+    assert "Open division" in page
+    assert "the closed division needs" in page
     assert (
-        division_text(result | {"division": {"name": "closed", "differs": []}})
-        == "Division: closed"
+        division_text(result | {"division": {"name": "closed", "differs": []}}) == "Closed division"
     )
     assert division_text({}) == ""
 
@@ -161,22 +160,22 @@ def test_a_run_shows_its_division_on_every_surface(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "status", "official"),
+    ("flags", "lacks"),
     [
-        ({}, "VALID", True),
-        ({}, "INVALID", False),
-        ({"model": "smollm2-135m"}, "VALID", False),
-        ({"max_new_tokens": 16}, "VALID", False),
-        ({"min_duration": 60.0}, "VALID", False),
+        ({}, []),
+        ({"model": "smollm2-135m"}, ["model"]),
+        ({"max_new_tokens": 16}, ["max_new_tokens"]),
+        ({"min_duration": 60.0}, ["min_duration"]),
     ],
 )
-def test_a_valid_run_of_the_closed_division_is_official_and_no_other(flags, status, official):
+def test_a_run_of_the_closed_division_is_official_and_no_other(flags, lacks):
     """SmolLM2 under the name of llama3.1-8b's profile is a run of its own kind."""
-    assert _is_official(TABLE["llama3.1-8b"], status, found(**flags)) == official
+    assert official_lacks(TABLE["llama3.1-8b"], found(**flags)) == lacks
 
 
 def test_a_profile_for_any_model_is_never_official():
-    assert not _is_official(TABLE["mlperf"], "VALID", found("mlperf"))
+    assert official_lacks(TABLE["mlperf"], found("mlperf"))
+    assert official_lacks(TABLE["quick"], found("quick")) == ["profile"]
 
 
 def test_an_accuracy_run_may_have_the_dataset_of_its_own_benchmark():
@@ -185,3 +184,38 @@ def test_an_accuracy_run_may_have_the_dataset_of_its_own_benchmark():
     small = {"num_samples": 4395, "performance_samples": 4395, "accuracy_samples": None}
     assert found(**own, mode="accuracy", changes=small).differs == ()
     assert set(differences(**own, changes=small)) == {"num_samples", "performance_samples"}
+
+
+def test_a_difference_says_which_value_is_the_users_and_which_the_profiles():
+    (row,) = [row for row in found(max_new_tokens=80).differs if row.name == "max_new_tokens"]
+    assert difference(row._asdict()) == "max_new_tokens is 80 tokens (profile: 128 tokens)"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, ""),
+        ({"status": "INVALID"}, "the run is INVALID."),
+        ({"lacks": ["sut"]}, "the simulated SUT runs no model."),
+        ({"lacks": ["min_duration"]}, "the minimum duration is 60 s (MLPerf: 600 s)."),
+        ({"lacks": ["profile"]}, "profile quick is not that of an MLPerf benchmark."),
+        ({"lacks": ["division"]}, "its division is not known."),
+        (
+            {"lacks": ["model", "sut", "seeds"]},
+            "the simulated SUT runs no model; not as the closed division asks: model, seeds.",
+        ),
+        (
+            {"lacks": ["model", "weights", "issue", "seeds", "percentile"]},
+            "not as the closed division asks: model, weights, issue and 2 more.",
+        ),
+    ],
+)
+def test_what_a_run_lacks_to_be_an_mlperf_result_is_named(given, words):
+    status, lacks = given.get("status", "VALID"), given.get("lacks", [])
+    result = {"official": status == "VALID" and not lacks, "official_lacks": lacks}
+    result |= {"status": status, "sut": "simulated", "profile": "quick"}
+    result["settings"] = {
+        "run": {"min_duration_ns": 60 * 10**9, "official_min_duration_ns": 600 * 10**9}
+    }
+    said = not_mlperf(result)
+    assert said == (f"Not an MLPerf result: {words}" if words else "")

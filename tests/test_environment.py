@@ -8,8 +8,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 
-from harness.environment import describe, gpus
+from harness.cli import app
+from harness.environment import commit, describe, gpus
+from reports.terminal import made_by
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -96,3 +99,51 @@ def test_describing_imports_no_model_library():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert found.stdout.strip() == "False"
+
+
+# ---- the commit and the versions
+
+
+def git(folder, *words):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", "-C", folder, *identity, *words], check=True, capture_output=True)
+
+
+def test_a_commit_is_that_of_the_file_and_not_of_what_lies_around_it(tmp_path):
+    git(tmp_path, "init")
+    (tmp_path / "own.py").write_text("1")
+    git(tmp_path, "add", "own.py")
+    git(tmp_path, "commit", "-m", "first")
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "installed.py").write_text("1")
+    found = commit(tmp_path / "own.py")
+    assert re.fullmatch(r"[0-9a-f]{40}", found["commit"])
+    assert found["dirty"] is True
+    (tmp_path / ".gitignore").write_text(".venv\n.gitignore\n")
+    assert commit(tmp_path / "own.py")["dirty"] is False
+    assert commit(tmp_path / ".venv" / "installed.py") is None
+
+
+def test_the_version_names_what_a_report_of_a_fault_needs():
+    done = CliRunner().invoke(app, ["--version"])
+    assert done.exit_code == 0
+    found = dict(line.split(" ", 1) for line in done.output.splitlines())
+    assert found["touchstone"] == metadata.version("touchstone-harness")
+    assert found["python"] == platform.python_version()
+    assert found["torch"] == metadata.version("torch")
+    assert found["transformers"] == metadata.version("transformers")
+    here = commit(ROOT / "harness" / "environment.py")
+    assert found.get("commit", "").split(" ")[0] == (here["commit"] if here else "")
+
+
+def test_version_and_commit_of_a_run_are_shown(tmp_path):
+    words = ["run", "--scenario", "server", "--sut", "simulated", "--clock", "virtual"]
+    done = CliRunner().invoke(app, [*words, "--output-dir", str(tmp_path)])
+    (folder,) = tmp_path.iterdir()
+    known = json.loads((folder / "environment.json").read_text())
+    assert known["touchstone"] == metadata.version("touchstone-harness")
+    shown = made_by(known | {"git": {"commit": "0123456789abcdef", "dirty": True}})
+    assert shown == f"Touchstone {known['touchstone']}, commit 0123456789ab (with changes)"
+    assert made_by(known) in done.output
+    assert made_by(known) in (folder / "report.html").read_text()
+    assert made_by({}) == ""

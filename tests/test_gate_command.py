@@ -404,12 +404,12 @@ def test_a_performance_run_and_a_run_without_texts_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("reference", "candidates", "flags", "words"),
     [
-        ("fp32", " , ", {}, "names none"),
+        ("fp32", " , ", {}, "nothing to judge is named"),
         ("fp32", "bf61", {}, "'bf61' is not known"),
         ("fp32", "bf16", {"num_samples": 1}, "at least 2"),
         ("./nowhere", "./nothing", {}, "nowhere"),
         ("fp32", "./nothing", {}, "variants of one model"),
-        ("./a", "./b", {"model": "m"}, "finished runs and --model"),
+        ("./a", "./b", {"model": "m"}, "finished runs are given together with --model"),
         ("fp32", "bf16", {"asked": Asked("llama2-70b")}, "Did you mean 'llama2-70b-99'"),
         ("fp32", "bf16", {"asked": Asked("101")}, "'101' is not known"),
         ("fp32", "bf16", {"asked": Asked("nan")}, "'nan' is not known"),
@@ -514,6 +514,8 @@ def test_ctrl_c_in_the_reference_leaves_nothing(flags, monkeypatch):
 
 
 def test_an_adapter_goes_to_the_variants_that_take_one(flags, tmp_path):
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / name).touch()
     job = gate.job("fp32", "bf16,lora", {**flags, "adapter": tmp_path}, Asked())
     assert [config.adapter for config in (job.reference, *job.candidates)] == [None, None, tmp_path]
     assert {(c.mode, c.scenario) for c in (job.reference, *job.candidates)} == {
@@ -585,14 +587,16 @@ def test_hostile_texts_change_nothing(judged, text):
 
 def test_the_forest_puts_each_ratio_between_its_ends_and_inside_the_picture(judged):
     for reading, rows in page.readings(judged[1]).items():
-        picture = page.forest(judged[1], reading, rows)
-        assert len(picture.marks) == 3 * len(rows)
-        assert all(
-            page._LEFT <= mark.low <= mark.x <= mark.high <= page._RIGHT for mark in picture.marks
-        )
-        assert all(page._LEFT <= x <= page._RIGHT for x, *_ in (*picture.ticks, *picture.lines))
-        assert 3 <= len(picture.ticks) <= 7
-        assert sorted(mark.y for mark in picture.marks)[-1] < picture.height
+        for frame in (page.ROOMY, page.PHONE):
+            picture = page.forest(judged[1], reading, rows, frame)
+            left, right = frame.left, frame.right
+            assert len(picture.marks) == 3 * len(rows)
+            assert all(left <= m.low <= m.x <= m.high <= right for m in picture.marks)
+            assert all(left <= x <= right for x, *_ in (*picture.ticks, *picture.lines))
+            assert 3 <= len(picture.ticks) <= 7
+            assert sorted(mark.y for mark in picture.marks)[-1] < picture.height
+            ys = [y for y, _ in picture.heads] + [mark.y for mark in picture.marks]
+            assert frame.values or len(set(ys)) == len(ys), "each has a line of its own"
 
 
 def test_the_object_is_not_changed_by_showing_it(judged):

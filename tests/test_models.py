@@ -95,9 +95,17 @@ def test_known_names_pass(name):
     models.check(name)
 
 
-@pytest.mark.parametrize("name", ["smollm-135m", "no/such/folder", "missing.gguf", ""])
-def test_unknown_names_are_refused_with_the_known_ones(name):
-    with pytest.raises(BadInput, match="known: smollm2-135m"):
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("smollm-135m", "known: smollm2-135m"),
+        ("no/such/folder", "there is no such file or folder"),
+        ("missing.gguf", "there is no such file or folder"),
+        ("", "the name is empty"),
+    ],
+)
+def test_names_that_cannot_be_a_model_are_refused(name, found):
+    with pytest.raises(BadInput, match=found):
         models.check(name)
 
 
@@ -173,7 +181,7 @@ def test_a_corrupt_gguf_file_leaves_nothing_in_the_cache(fake_index, tmp_path, c
     (tmp_path / "x.gguf").write_bytes(content)
     with pytest.raises(
         SetupFailed,
-        match=r"converting x.gguf: .*a GGUF file of a causal language model would be fine",
+        match=r"converting x.gguf: .*expected a complete GGUF file of a causal language model",
     ) as info:
         models.resolve(str(tmp_path / "x.gguf"), lambda text: None)
     assert info.value.exit_code == 3

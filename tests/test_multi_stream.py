@@ -115,7 +115,7 @@ def test_a_lost_sample_leaves_too_few_samples():
         MultiStream().judge(hand_log(rows), run_settings(samples_per_query=8)), "min_queries"
     )
     assert (found.status, found.measured, found.limit) == ("FAIL", 64, 64)
-    assert found.detail == "only 511 of 512 samples came back"
+    assert found.detail == "only 511 of 512 samples completed"
 
 
 def test_a_plan_that_runs_out_is_too_short():

@@ -112,7 +112,7 @@ def test_a_lost_sample_leaves_too_few():
     _, verdicts = run({"fault": "lost_sample"})
     found = verdicts["min_queries"]
     assert (found.status, found.measured, found.limit) == ("FAIL", 64, 64)
-    assert found.detail == "only 63 of 64 samples came back"
+    assert found.detail == "only 63 of 64 samples completed"
 
 
 def test_too_small_a_query_fails():

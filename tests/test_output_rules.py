@@ -296,7 +296,7 @@ def test_a_failed_sample_needs_no_eos():
 @pytest.mark.parametrize("facts", [{}, {"eos_ids": []}, {"eos_ids": None}])
 def test_without_an_eos_id_the_rule_is_skipped(facts):
     found = eos(hand_log([Row()]), facts)
-    assert (found.status, found.detail) == ("SKIPPED", "the SUT named no EOS id")
+    assert (found.status, found.detail) == ("SKIPPED", "the SUT names no EOS token")
 
 
 def test_without_token_ids_the_rule_is_skipped():
@@ -323,7 +323,7 @@ def test_counts_are_compared_only_where_there_is_a_claim():
         ),
         FACTS,
     )
-    assert (found.status, found.detail) == ("PASS", "1 counts agree with the ids")
+    assert (found.status, found.detail) == ("PASS", "1 reported counts match the ids")
 
 
 @pytest.mark.parametrize("row", [Row(), Row(ids=(), reported=8)], ids=["no claim", "no ids"])
@@ -426,7 +426,7 @@ def test_a_first_token_ahead_of_an_answer_in_one_lump_is_caught_and_placed():
     )
     assert (
         found.detail
-        == "44 of 64 answers came in lumps: sample 20: 31 tokens in 1 lump behind the first; "
+        == "44 of 64 answers arrived in bursts: sample 20: 31 tokens in 1 burst after the first; "
         f"position 1 (token {log.record(20).token_ids[1]}) came 155 ms after the one before it"
     )
     assert [rule.__name__ for rule in RULES if rule(log, FACTS).status == "FAIL"] == ["streamed"]
@@ -467,7 +467,7 @@ def test_an_answer_that_comes_whole_fakes_nothing_and_is_told():
     found = streamed(cheated(AllAtOnce), FACTS)
     assert (found.status, found.detail) == (
         "PASS",
-        "64 of 64 answers came whole: their TPOT says nothing",
+        "64 of 64 answers arrived all at once, so their TPOT says nothing",
     )
 
 
@@ -492,9 +492,9 @@ def test_an_empty_answer_is_caught_on_every_run():
 @pytest.mark.parametrize(
     ("ids", "finish", "detail"),
     [
-        ((5, 6, 7), "length", "cut off for its length at position 3, the limit is 4 tokens"),
-        ((5, 6, 7, 8, 9), "length", "goes on at position 4, the limit is 4 tokens"),
-        ((5, 6, 7, 8, 2), "eos", "goes on at position 4, the limit is 4 tokens"),
+        ((5, 6, 7), "length", "ends with reason 'length' at position 3, the limit is 4 tokens"),
+        ((5, 6, 7, 8, 9), "length", "continues at position 4, the limit is 4 tokens"),
+        ((5, 6, 7, 8, 2), "eos", "continues at position 4, the limit is 4 tokens"),
     ],
 )
 def test_a_finish_reason_that_does_not_fit_the_length_is_caught(ids, finish, detail):

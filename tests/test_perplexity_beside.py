@@ -46,6 +46,6 @@ def test_a_folder_of_gate_or_compare_holds_several_and_the_first_named_wins(tmp_
 def test_a_folder_without_a_run_is_refused(tmp_path):
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(
-        BadInput, match=r"--beside .*: it holds no result.json; a folder of harness run"
+        BadInput, match=r"--beside .*: it holds no finished run; expected the folder of a run"
     ):
         check([tmp_path])

@@ -4,6 +4,7 @@ prints.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -101,7 +102,7 @@ def test_its_gate_examples_work(tmp_path, tiny_llama):
 
 
 def test_its_perplexity_examples_work(tmp_path, tiny_llama):
-    on_variants, on_sizes = [c for c in COMMANDS if "harness perplexity" in c]
+    on_variants, on_sizes, _ = [c for c in COMMANDS if "harness perplexity" in c]
     command = on_variants.replace("smollm2-135m", str(tiny_llama)).replace(",int8,nf4,lora", "")
     more = "--num-samples 5 --stride 32"  # the tiny model's context is shorter than a story
     done = run(f"{command} {more}", tmp_path)
@@ -116,6 +117,16 @@ def test_its_perplexity_examples_work(tmp_path, tiny_llama):
         tmp_path,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_its_own_instructions_are_read_from_the_columns_that_it_names(tmp_path, tiny_llama):
+    (row,) = re.findall(r'^{"text": .+}$', README, re.M)
+    (tmp_path / "texts.jsonl").write_text(f"{row}\n{row}\n")
+    (command,) = [c for c in COMMANDS if "--dataset texts.jsonl" in c]
+    done = run(f"{command} --model {tiny_llama} --json", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (subject,) = json.loads(done.stdout.splitlines()[-1])["subjects"]
+    assert set(subject["conditions"]) == set(json.loads(row)) - {"text"} == {"vague", "specific"}
 
 
 def test_its_audit_and_package_examples_work(tmp_path):

@@ -140,10 +140,10 @@ def test_the_log_read_back_is_the_log_that_was_judged(tmp_path):
 )
 def test_the_shipped_adapter_is_not_praised_for_what_it_was_trained_on(tmp_path, flags, said):
     (tmp_path / "own.jsonl").write_text('{"prompt": "a", "reference": "b"}\n')
-    flags = {
-        name: str(tmp_path / "own.jsonl") if value == "FILE" else value
-        for name, value in flags.items()
-    }
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / name).touch()
+    own = {"FILE": str(tmp_path / "own.jsonl"), "mine": tmp_path}
+    flags = {name: own[value] for name, value in flags.items()}
     config = load_config({"scenario": "offline", "variant": "lora", **flags})
     notes = results._notes(config, runlog.RunFacts("run", "2026-11-21T10:00:00+00:00"))
-    assert any("flatter it" in note for note in notes) == said
+    assert any("flattering" in note for note in notes) == said

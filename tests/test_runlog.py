@@ -233,12 +233,18 @@ def somebody_elses(folder):
     pq.write_table(pa.table({"a": [1]}), folder / "samples.parquet")
 
 
-@pytest.mark.parametrize("damage", [not_there, garbage, cut_off, somebody_elses])
-def test_a_folder_without_a_readable_run_is_bad_input(tmp_path, damage):
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        (not_there, "it is an empty folder; expected the folder of a finished run"),
+        (garbage, "its samples.parquet is damaged"),
+        (cut_off, "its samples.parquet is damaged"),
+        (somebody_elses, "its samples.parquet is damaged"),
+    ],
+)
+def test_a_folder_without_a_readable_run_is_bad_input(tmp_path, damage, found):
     damage(tmp_path)
-    with pytest.raises(
-        BadInput, match=r"no readable samples\.parquet \(\w+\); the folder of a finished run"
-    ):
+    with pytest.raises(BadInput, match=found):
         read_log(tmp_path)
 
 
@@ -268,7 +274,7 @@ def test_run_folders_of_one_name_do_not_collide(tmp_path):
 def test_a_folder_that_cannot_be_made_is_bad_input(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(
-        BadInput, match=r"--output-dir .*file: Not a directory; a folder that can be written"
+        BadInput, match=r"--output-dir .*file' is a file, not a folder; expected a folder"
     ):
         create(tmp_path / "file", "x")
 

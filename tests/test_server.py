@@ -109,7 +109,9 @@ def test_waiting_in_the_queue_shows_up_in_ttft():
 def test_slow_tokens_fail_tpot_alone():
     _, verdicts = run(options={"per_token_ms": 201, "slots": 999})
     assert (verdicts["tpot_p90"].status, verdicts["tpot_p90"].measured) == ("FAIL", 201.0)
-    assert verdicts["tpot_early_stopping"].detail.startswith("64 over, 64 queries allow 1")
+    assert verdicts["tpot_early_stopping"].detail.startswith(
+        "64 over the limit; 64 queries allow 1"
+    )
     assert verdicts["ttft_p90"].status == "PASS"
 
 
@@ -148,7 +150,7 @@ def test_answers_of_one_token_only_leave_tpot_without_a_figure():
     assert (found.status, found.measured, found.detail) == (
         "FAIL",
         None,
-        "no sample has this figure",
+        "no sample has this measurement",
     )
     assert "at least two tokens" in found.remedy
     assert verdicts["ttft_p90"].status == "PASS"
@@ -190,14 +192,14 @@ def test_a_capped_run_has_too_few_queries():
     _, verdicts = run(max_queries=10)
     assert (verdicts["min_queries"].status, verdicts["min_queries"].measured) == ("FAIL", 10)
     assert verdicts["ttft_early_stopping"].detail.startswith(
-        "0 over, too few queries even for none"
+        "0 over the limit; too few queries to allow any"
     )
 
 
 def test_a_lost_sample_is_counted_as_missing():
     _, verdicts = run(options={"fault": "lost_sample"})
     assert verdicts["min_queries"].status == "FAIL"
-    assert verdicts["min_queries"].detail == "only 63 of 64 samples came back"
+    assert verdicts["min_queries"].detail == "only 63 of 64 samples completed"
 
 
 def test_a_sut_that_blocks_in_issue_makes_the_driver_late_and_is_charged_for_it():

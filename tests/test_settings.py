@@ -58,9 +58,7 @@ def test_an_unknown_name_lists_the_known_and_suggests_the_near_one(flag, name, k
     assert f"Did you mean '{guess}" in found
 
 
-@pytest.mark.parametrize(
-    "flag", ["scenario", "variant", "dataset", "model", "profile", "sut", "seeds"]
-)
+@pytest.mark.parametrize("flag", ["scenario", "variant", "model", "profile", "sut", "seeds"])
 def test_a_name_like_no_other_gets_no_guess(flag):
     found = complaint(**{flag: "zzzzzzzzzz"})
     assert "'zzzzzzzzzz' is not known; known: " in found
@@ -263,7 +261,7 @@ def test_an_unknown_key_in_the_file_is_refused_with_a_suggestion(toml):
 def test_a_malformed_file_is_named(toml, text):
     path = toml(text)
     assert complaint(path).startswith(f"--config {path}: ")
-    assert "a TOML file" in complaint(path)
+    assert "it is not TOML" in complaint(path) or "it is not UTF-8 text" in complaint(path)
 
 
 def test_the_line_of_a_toml_error_is_given(toml):
@@ -272,7 +270,7 @@ def test_the_line_of_a_toml_error_is_given(toml):
 
 def test_a_missing_file_is_named(tmp_path):
     path = tmp_path / "none.toml"
-    assert complaint(path) == f"--config {path}: No such file or directory; a readable TOML file."
+    assert f"--config {path}: there is no such file or folder; expected a TOML" in complaint(path)
 
 
 def test_a_wrong_type_in_the_file_is_refused(toml):

@@ -96,7 +96,7 @@ def test_a_plan_that_runs_out_is_too_short():
 def test_a_capped_run_has_too_few_queries():
     _, verdicts = run(max_queries=10)
     assert (verdicts["min_queries"].status, verdicts["min_queries"].measured) == ("FAIL", 10)
-    assert verdicts["min_queries"].detail == "only 10 of 64 samples came back"
+    assert verdicts["min_queries"].detail == "only 10 of 64 samples completed"
     assert verdicts["early_stopping"].status == "FAIL"
 
 

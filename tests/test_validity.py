@@ -40,7 +40,7 @@ def test_a_run_must_reach_the_minimum_duration_to_the_nanosecond(reached_ns, sta
 
 
 def test_a_short_minimum_says_that_it_is_not_official():
-    assert min_duration(S, run_settings(min_duration_ns=S), ENDED).detail == "MLPerf asks for 600 s"
+    assert min_duration(S, run_settings(min_duration_ns=S), ENDED).detail == "MLPerf requires 600 s"
     assert min_duration(600 * S, run_settings(min_duration_ns=600 * S), ENDED).detail == ""
 
 
@@ -60,7 +60,7 @@ def test_one_query_short_fails():
 def test_a_sample_that_never_came_back_fails_and_is_counted(lost):
     found = min_queries(hand_log([Row()] * 63 + [lost]), run_settings(min_queries=64), 64)
     assert (found.status, found.measured) == ("FAIL", 64)
-    assert found.detail == "only 63 of 64 samples came back"
+    assert found.detail == "only 63 of 64 samples completed"
 
 
 def test_offline_counts_samples_not_queries():
@@ -106,7 +106,7 @@ def test_no_values_fail_and_say_so():
     assert (found.status, found.measured, found.detail) == (
         "FAIL",
         None,
-        "no sample has this figure",
+        "no sample has this measurement",
     )
 
 
@@ -119,7 +119,8 @@ def test_too_few_queries_cannot_be_certain_even_if_all_were_fast():
         44,
     )
     assert found.detail == (
-        "0 over, too few queries even for none; 1 more queries under the limit would decide it"
+        "0 over the limit; too few queries to allow any;"
+        " 1 more queries under the limit would decide it"
     )
 
 
@@ -130,7 +131,7 @@ def test_a_tail_within_its_limit_may_still_be_uncertain():
     assert (found.status, found.measured, found.limit) == ("FAIL", 64, 142)
     assert (
         found.detail
-        == "6 over, 64 queries allow 1; 78 more queries under the limit would decide it"
+        == "6 over the limit; 64 queries allow 1; 78 more queries under the limit would decide it"
     )
 
 
@@ -192,7 +193,7 @@ def test_a_late_driver_fails_and_names_what_it_issued_late():
         10.0,
         (98, 99, 97),
     )
-    assert found.detail == "3 of 100 issued later"
+    assert found.detail == "3 of 100 issued later than the limit"
 
 
 def test_one_late_issue_in_more_than_a_hundred_is_forgiven_but_shown():

@@ -5,8 +5,10 @@ file, line and column.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from importlib.resources import files
 from itertools import chain, islice
 from pathlib import Path
@@ -18,9 +20,14 @@ from accuracy.datasets.readers import READERS, kind_of
 from accuracy.datasets.rows import Row
 from accuracy.datasets.subset import Drawn, in_shares
 from harness.errors import BadInput, unknown
+from harness.places import found_at, guess, wrong_path
 from harness.types import Sample
 
 _KINDS = ", ".join(list(READERS)[:-1]) + f" or {list(READERS)[-1]}"  # ".jsonl, ... or .pkl.gz"
+
+
+_FINE = f"expected one of {', '.join(TABLE)}, or a {_KINDS} file"
+_LIST = "See python -m harness list datasets."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,8 @@ def load_dataset(
     rows = iter(READERS[kind_of(path)](path))
     first = next(rows, None)
     if first is None:
-        raise BadInput(f"dataset {path.name}", "it has no rows", "at least one is needed")
+        fine = "expected at least one"
+        raise BadInput(f"dataset {path.name}", "it has no rows", fine, "Check the file.")
     columns_given = prompt_column is not None or reference_column is not None
     format = formats.TABLE if columns_given and not named else formats.fitting(first, named)
     columns = Columns(prompt_column, reference_column, max_new_tokens)
@@ -115,14 +123,8 @@ def check_name(name: str) -> None:
     """Refuse what is neither an embedded dataset nor an existing file of a known kind."""
     try:
         _find(name)
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-    ) as error:  # no such user, a name too long, a zero byte
-        raise BadInput(
-            f"dataset {name[:80]}", str(error)[:80], f"a {_KINDS} file", "Check the path."
-        ) from None
+    except (OSError, RuntimeError, ValueError):  # no permission, a name too long, a zero byte
+        raise wrong_path(f"dataset {name[:80]}", _split(name)[1], _FINE) from None
 
 
 def absolute(name: str) -> str:
@@ -156,6 +158,7 @@ def _split(name: str) -> tuple[str, Path]:
     if (
         colon
         and rest
+        and not rest.startswith("//")
         and "/" not in prefix
         and (prefix in formats.NAMES or not Path(name).exists())
     ):
@@ -165,21 +168,61 @@ def _split(name: str) -> tuple[str, Path]:
 
 
 def _check_file(name: str, path: Path) -> None:
-    looks_like_file = "/" in name or kind_of(path) in READERS
-    if not looks_like_file and not path.exists():
-        raise unknown("dataset", name, TABLE, f"Or give the path of a {_KINDS} file.")
-    if not path.is_file():
-        raise BadInput(
-            f"dataset {name}", "there is no such file", f"a {_KINDS} file", "Check the path."
-        )
-    if kind_of(path) not in READERS:
-        raise BadInput(
-            f"dataset {name}",
-            f"{path.suffix or 'no ending'!r} is not known",
-            f"known: {', '.join(READERS)}",
-        )
-    if path.stat().st_size == 0:
-        raise BadInput(f"dataset {name}", "the file is empty", "at least one row is needed")
+    """Refuse whatever is not a file that can be read. Raises BadInput, which says what it is."""
+    doing, kind = f"dataset {name}", kind_of(path)
+    if not name.strip():
+        raise BadInput("--dataset", "the name is empty", _FINE, _LIST)
+    if "://" in name:
+        raise BadInput(doing, "it is a web address", _FINE, "Download it and pass the file.")
+    if path.is_dir():
+        raise _folder(doing, path)
+    if path.is_file() and kind not in READERS:
+        found = f"its name ends in {path.suffix!r}" if path.suffix else "its name has no ending"
+        raise BadInput(doing, found, f"expected a {_KINDS} file", "Rename or convert it.")
+    if path.is_file():
+        if path.stat().st_size == 0:
+            raise BadInput(
+                doing, "the file is empty", "expected at least one row", "Check the file."
+            )
+        path.open("rb").close()
+    elif kind in READERS or path.is_symlink() or name.startswith((".", "/", "~")):
+        raise wrong_path(doing, path, _FINE)
+    elif _is_like_ours(name):
+        raise unknown("dataset", name, TABLE, f"Or pass a {_KINDS} file.")
+    else:
+        raise _elsewhere(doing, name, path)
+
+
+def _is_like_ours(name: str) -> bool:
+    """A misspelt name of ours is about as long: squad is not meant for qa."""
+    near = get_close_matches(name, TABLE, cutoff=0.5)
+    return any(abs(len(known) - len(name)) <= 2 for known in near)
+
+
+def _folder(doing: str, folder: Path) -> BadInput:
+    """A folder may hold what was meant."""
+    files = sorted(path.name for path in folder.iterdir() if kind_of(path) in READERS)
+    todo = f"Pass one of its files, such as {folder / files[0]}." if files else "Check the path."
+    return BadInput(doing, "it is a folder", f"expected a {_KINDS} file", todo)
+
+
+def _elsewhere(doing: str, name: str, path: Path) -> BadInput:
+    """A name that is none of ours is most often a data set of the hub's, or a format of ours."""
+    if near := guess(path):
+        return BadInput(doing, found_at(path), _FINE, near)
+    short = _letters(name.rsplit("/", 1)[-1])
+    known = next((format for format in formats.NAMES if _letters(format) == short), "")
+    found = "there is no such file or embedded dataset, and none is fetched from the hub"
+    if known == name:
+        found = "it is a format, and a format needs a file"
+    todo = "Download one of its files"
+    todo += f", then pass --dataset {known}:FILE." if known else " and pass that."
+    return BadInput(doing, found, _FINE, todo)
+
+
+def _letters(name: str) -> str:
+    """How a name is spelt, whatever stands between its words."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def labels_of(row: Row, columns: Iterable[str]) -> tuple[tuple[str, str], ...]:

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 from accuracy.datasets.rows import NOT_READ, Row, malformed
 from harness.errors import BadInput
+from harness.places import wrong_path
 
 
 def kind_of(path: Path) -> str:
@@ -290,4 +291,5 @@ def _text(path: Path) -> str:
 
 
 def _unreadable(path: Path, error: OSError) -> BadInput:
-    return BadInput(f"dataset {path.name}", error.strerror or str(error), "a readable file")
+    fine = "expected a file that can be read"
+    return wrong_path(f"dataset {path.name}", path, fine, f"The system says: {error.strerror}.")

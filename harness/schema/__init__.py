@@ -1,0 +1,38 @@
+"""What do the files of a run folder hold? Every field with its type, unit and meaning, once.
+
+`python -m harness.schema` writes the JSON Schema files beside this one and docs/files.md from the
+declarations here; a test sees to it that they agree, and that no output has a field that is not
+described.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from harness.schema import run, studies
+from harness.schema.page import page
+from harness.schema.parts import Schema
+
+SCHEMAS: dict[str, Schema] = {
+    "result": run.RESULT,
+    "settings": run.SETTINGS,
+    "environment": run.ENVIRONMENT,
+    "verdicts": run.VERDICTS,
+    "memory": run.MEMORY_FILE,
+    "scores": run.SCORES_FILE,
+    "compare": studies.COMPARE,
+    "gate": studies.GATE,
+    "perplexity": studies.PERPLEXITY,
+}
+FOLDER = Path(__file__).parent
+PAGE = FOLDER.parent.parent / "docs" / "files.md"
+
+
+def files() -> dict[Path, str]:
+    """Return what is written, by place."""
+    texts = {
+        FOLDER / f"{name}.schema.json": json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+        for name, schema in SCHEMAS.items()
+    }
+    return texts | {PAGE: page(SCHEMAS)}

@@ -1,0 +1,71 @@
+"""The columns of the Parquet files, which JSON Schema does not reach."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Column(NamedTuple):
+    """A column of a table."""
+
+    name: str
+    kind: str
+    meaning: str
+    unit: str = ""
+
+
+_NEVER = "; -1 if never"
+
+SAMPLES = (
+    Column("sample_id", "int32", "Number of the sample in the run, from 0."),
+    Column("query_id", "int32", "Number of its query, from 0."),
+    Column("index", "int32", "Its place in the dataset."),
+    Column("due_ns", "int64", "When it was due.", "ns from the start"),
+    Column("issued_ns", "int64", f"When it was issued{_NEVER}.", "ns from the start"),
+    Column("first_ns", "int64", f"When its first token came{_NEVER}.", "ns from the start"),
+    Column("done_ns", "int64", f"When it was complete{_NEVER}.", "ns from the start"),
+    Column("first_token", "int32", "Id that was reported first; -1 if none."),
+    Column("reported_tokens", "int32", "Tokens that the SUT counted; -1 if it did not.", "tokens"),
+    Column("finish", "int8", "0 unfinished, 1 eos, 2 length, 3 stop, 4 error."),
+    Column("completion_rank", "int32", "Its place in the order of completion; -1 if never."),
+    Column("tokens", "int32", "Tokens of the answer, as counted here.", "tokens"),
+    Column("error", "large_string", "Why it failed; null otherwise."),
+    Column("token_ids", "large_list<int32>", "Ids of the answer."),
+    Column("token_ns", "large_list<int64>", "When each streamed token came.", "ns from the start"),
+    Column("text", "large_string", "The answer as text; null if there is none."),
+)
+TELEMETRY = (
+    Column("t_ns", "int64", "When this was sampled.", "ns from the start"),
+    Column("issued", "int64", "Samples issued so far.", "samples"),
+    Column("done", "int64", "Samples complete so far.", "samples"),
+    Column("driver_rss_bytes", "int64", "Resident set of the driver.", "B"),
+    Column("driver_cpu_percent", "double", "Processor time of the driver.", "% of one core"),
+    Column("sut_rss_bytes", "int64", "Resident set of the SUT's process.", "B"),
+    Column("sut_cpu_percent", "double", "Processor time of the SUT's process.", "% of one core"),
+    Column("machine_available_bytes", "int64", "Memory that is free for use.", "B"),
+    Column("gpu_memory_bytes", "int64", "Memory in use on all GPUs.", "B"),
+    Column("gpu_utilisation_percent", "int64", "Utilisation of the busiest GPU.", "%"),
+    Column("gpu_watts", "double", "Power of all GPUs.", "W"),
+)
+TABLES = {"samples.parquet": SAMPLES, "telemetry.parquet": TELEMETRY}
+
+FILES = {
+    "result.json": "The summary of the run, for programs.",
+    "report.html": "The same for people, in one file without scripts.",
+    "settings.json": "What the run was asked to do, written before it started.",
+    "environment.json": "The machine and the software, written before it started.",
+    "samples.parquet": "Every sample with its times, tokens and text: the raw record.",
+    "telemetry.parquet": "Memory, processor and GPU, once a second.",
+    "memory.json": "`memory` of result.json.",
+    "scores.json": "`accuracy` of result.json.",
+    "verdicts.json": "`verdicts` of result.json.",
+    "mlperf_log_summary.txt": "LoadGen's summary for the same times.",
+    "mlperf_log_detail.txt": "LoadGen's detail log for the same times.",
+    "mlperf_log_accuracy.json": "LoadGen's log of answers.",
+    "sut.log": "What the SUT's process wrote; only if it has one.",
+    "loadgen.log": "What the official LoadGen's process wrote; with --driver mlcommons.",
+    "find_peak.json": "The steps of a search; with --mode find-peak.",
+    "accuracy/": "The accuracy part of a submission: a run folder of its own.",
+    "step_01/": "A step of a search: a run folder of its own.",
+    "audit/": "Runs that harness audit made.",
+}

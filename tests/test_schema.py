@@ -1,0 +1,202 @@
+"""Is every field of every file that we write described, with its type and unit, and only those?
+
+Real outputs of each scenario, mode and status are held against the JSON Schema files of the
+package. A field that is not described fails, whether the schema would let it pass or not.
+"""
+
+from __future__ import annotations
+
+import json
+
+import jsonschema
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from harness.cli import app
+from harness.schema import FOLDER, PAGE, SCHEMAS, files
+from harness.schema.tables import FILES, TABLES
+from harness.session import Run
+from harness.settings import load_config
+from tests.test_compare import compared, oom, row
+from tests.test_gate_command import answers, invoke, make
+
+PARTS = ("result", "settings", "environment", "verdicts", "memory", "scores")
+VIRTUAL = {"sut": "simulated", "clock": "virtual", "num_samples": 80}
+CASES = {
+    **{
+        f"{scenario} {mode}": {"scenario": scenario, "mode": mode}
+        for scenario in ("single-stream", "multi-stream", "server", "offline")
+        for mode in ("performance", "accuracy")
+    },
+    "submission": {"scenario": "server", "mode": "submission"},
+    "find-peak": {"scenario": "server", "mode": "find-peak", "profile": "mlperf",
+                  "target_qps": 30, "min_duration": 5, "min_queries": 500},
+    "whole latency": {"scenario": "server", "target_latency": "2s"},
+    "INVALID": {"scenario": "server", "sut_options": {"fault": "two_eos"}},
+    "lost sample": {"scenario": "server", "sut_options": {"fault": "lost_sample"}},
+    "ERROR": {"scenario": "server", "sut_options": {"fault": "crash"}},
+    "INTERRUPTED": {"scenario": "server"},
+    "null": {"scenario": "single-stream", "sut": "null", "clock": "real"},
+}  # fmt: skip
+
+
+def undocumented(schema, value, path="", root=None):
+    """Yield the fields of a value that no property of the schema describes."""
+    root = root or schema
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
+    for part in schema.get("anyOf", []):
+        if value is not None and part.get("type") != "null":
+            schema = part if "$ref" not in part else root["$defs"][part["$ref"].rsplit("/", 1)[-1]]
+    if isinstance(value, list):
+        for item in value:
+            yield from undocumented(schema.get("items", {}), item, f"{path}[]", root)
+    if isinstance(value, dict) and ("properties" in schema or "additionalProperties" in schema):
+        for name, item in value.items():
+            described = schema.get("properties", {}).get(name)
+            named = schema.get("additionalProperties")
+            part = (
+                described if described is not None else named if isinstance(named, dict) else None
+            )
+            if part is None:
+                yield f"{path}.{name}".lstrip(".")
+            else:
+                yield from undocumented(part, item, f"{path}.{name}", root)
+
+
+def check(name, value, is_whole=True):
+    """Fail unless the value is as the schema file says, and wholly described there."""
+    schema = json.loads((FOLDER / f"{name}.schema.json").read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.check_schema(schema)
+    errors = [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)]
+    assert not errors, "\n".join(errors[:5])
+    if is_whole:
+        assert not set(undocumented(schema, value))
+
+
+def check_folder(folder):
+    """Every JSON file and table of a run folder, and of the runs inside it."""
+    assert (folder / "result.json").is_file()
+    for name in PARTS:
+        check(name, json.loads((folder / f"{name}.json").read_text()))
+    for name, columns in TABLES.items():
+        kinds = {c.name: c.kind for c in columns}
+        for field in pq.read_schema(folder / name):
+            kind = str(field.type).replace("element: ", "")
+            assert kinds.get(field.name) == kind or kind == "null", f"{name}: {field.name}"
+    for path in folder.iterdir():
+        described = path.name in FILES or (path.is_dir() and path.name[:4] in ("step", "accu"))
+        assert described, f"{path.name} is not described"
+    for inner in folder.glob("*/result.json"):
+        check_folder(inner.parent)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_output_is_as_the_schema_says(case, tmp_path):
+    config = load_config({**VIRTUAL, "output_dir": tmp_path, **CASES[case]})
+    with Run(config, lambda text: None, progress=False) as run:
+        if case == "INTERRUPTED":
+            run.stop.request()
+        found = run.execute().to_json()
+    assert found["status"] == (case if case in ("INVALID", "ERROR", "INTERRUPTED") else
+                               "INVALID" if case == "lost sample" else "VALID")  # fmt: skip
+    check_folder(run.folder)
+
+
+def test_a_run_of_a_model_with_an_evaluation_is_as_the_schema_says(tmp_path, tiny_llama):
+    (tmp_path / "qa.jsonl").write_text('{"question": "a b c", "answer": "#### 3"}\n' * 5)
+    flags = {"scenario": "offline", "model": str(tiny_llama), "dataset": str(tmp_path / "qa.jsonl")}
+    flags |= {"max_new_tokens": 4, "min_queries": 5, "warmup": 1, "evaluate": True}
+    with Run(load_config(flags | {"output_dir": tmp_path / "runs"}), print, False) as run:
+        found = run.execute().to_json()
+    assert "eval_loss" in found["accuracy"]
+    check_folder(run.folder)
+
+
+def test_a_run_of_the_official_loadgen_is_as_the_schema_says(tmp_path):
+    pytest.importorskip("mlperf_loadgen", reason="the official LoadGen is not installed")
+    flags = {"scenario": "offline", "sut": "simulated", "driver": "mlcommons", "min_queries": 8}
+    config = load_config(flags | {"num_samples": 8, "output_dir": tmp_path})
+    with Run(config, lambda text: None, progress=False) as run:
+        found = run.execute().to_json()
+    assert found["loadgen"]["result_validity"] in ("VALID", "INVALID")
+    for name in PARTS[1:]:
+        check(name, json.loads((run.folder / f"{name}.json").read_text()))
+    check("result", found, is_whole=False)  # LoadGen has figures of its own
+
+
+def test_a_comparison_is_as_the_schema_says(tmp_path):
+    more = {"interrupted": False, "not_run": [], "folder": "x"}
+    check("compare", compared(row("fp32"), row("bf16"), oom("int8")) | more)
+    folders = []
+    for fault in ("", "two_eos"):
+        flags = {**VIRTUAL, "scenario": "server", "output_dir": tmp_path / "runs"}
+        options = {"sut_options": {"fault": fault}} if fault else {}
+        with Run(load_config(flags | options), lambda text: None, progress=False) as run:
+            run.execute()
+        folders.append(str(run.folder))
+    done = CliRunner().invoke(app, ["compare", *folders, "--output-dir", str(tmp_path), "--json"])
+    check("compare", json.loads(done.stdout.splitlines()[-1]))
+    (place,) = tmp_path.glob("*_compare*")
+    check("compare", json.loads((place / "compare.json").read_text()))
+
+
+def test_a_gate_is_as_the_schema_says(tmp_path):
+    texts = answers()
+    worse = ["x", *texts[1:]]
+    runs = [make(tmp_path, texts), make(tmp_path, texts, "bf16"), make(tmp_path, worse, "nf4")]
+    check("gate", invoke(*runs)[1])
+
+
+def test_a_measurement_of_perplexity_is_as_the_schema_says(tmp_path, tiny_llama):
+    (tmp_path / "own.jsonl").write_text(
+        '{"text": "a b c. d e f. g h i. why is the sky", "vague": "a"}\n' * 3
+    )
+    words = ["perplexity", "--model", str(tiny_llama), "--variants", "fp32,bf16", "--in-process"]
+    words += ["--dataset", str(tmp_path / "own.jsonl"), "--conditions", "instructions"]
+    done = CliRunner().invoke(app, [*words, "--output-dir", str(tmp_path / "runs"), "--json"])
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    check("perplexity", found, is_whole=False)
+    assert set(found) <= set(SCHEMAS["perplexity"]["properties"])
+
+
+def test_a_field_that_is_not_described_is_found(tmp_path):
+    config = load_config({**VIRTUAL, "scenario": "server", "output_dir": tmp_path})
+    with Run(config, lambda text: None, progress=False) as run:
+        found = run.execute().to_json()
+    found["sut_facts"]["colour"] = "blue"
+    found["verdicts"][0]["mood"] = 1
+    left = set(undocumented(SCHEMAS["result"], found))
+    assert left == {"sut_facts.colour", "verdicts[].mood"}
+    with pytest.raises(AssertionError, match="mood"):
+        check("result", found)
+
+
+def test_files_and_page_are_those_of_the_declarations():
+    """Else run: python -m harness.schema."""
+    for path, content in files().items():
+        assert path.read_text(encoding="utf-8") == content, path.name
+    assert PAGE.is_file()
+    assert {path.name for path in FOLDER.glob("*.json")} == {f"{n}.schema.json" for n in SCHEMAS}
+
+
+def test_every_field_has_a_meaning_and_every_figure_a_unit_or_none_to_have():
+    def walk(part, path):
+        for name, field in part.get("properties", {}).items():
+            assert field.get("description", "").endswith("."), f"{path}.{name}"
+            yield f"{path}.{name}", field
+            yield from walk(field, f"{path}.{name}")
+            yield from walk(field.get("items") or {}, f"{path}.{name}[]")
+
+    for name, schema in SCHEMAS.items():
+        fields = list(walk(schema, name))
+        assert fields or "items" in schema
+        for path, field in fields:
+            ending = path.rsplit("_", 1)[-1]
+            unit = {"ms": "ms", "ns": "ns", "bytes": "B", "us": "us"}.get(ending)
+            is_figure = set(field.get("type", [])) & {"number", "integer"} or field.get("type") in (
+                "number", "integer")  # fmt: skip
+            assert unit is None or not is_figure or field.get("unit") == unit, path
