@@ -248,13 +248,16 @@ def test_a_folder_without_a_readable_run_is_bad_input(tmp_path, damage, found):
         read_log(tmp_path)
 
 
-def test_a_million_samples_are_written_and_summarised_in_ten_seconds(tmp_path):
-    log = steady_log(1_000_000, tokens=10)
-    start = time.perf_counter()
-    write_log(tmp_path, log, FACTS)
-    read, _ = read_log(tmp_path)
-    rows = [summary_ms(values) for values in (read.ttft_ns, read.latency_ns, read.tpot_ns)]
-    assert time.perf_counter() - start < 10
+def test_a_million_samples_take_ten_times_as_long_as_a_tenth_of_them(tmp_path):
+    spent_s = []
+    for count in (100_000, 1_000_000):
+        log = steady_log(count, tokens=10)
+        start_s = time.process_time()
+        write_log(tmp_path, log, FACTS)
+        read, _ = read_log(tmp_path)
+        rows = [summary_ms(values) for values in (read.ttft_ns, read.latency_ns, read.tpot_ns)]
+        spent_s.append(time.process_time() - start_s)
+    assert spent_s[1] < 25 * spent_s[0]
     assert [row["n"] for row in rows] == [1_000_000] * 3
     assert 100 <= rows[0]["p50"] < 150
     assert rows[1]["p99"] == pytest.approx(rows[0]["p99"] + 180)
