@@ -401,7 +401,9 @@ def package(
     ] = None,
     round_: Annotated[
         str | None,
-        typer.Option("--round", help="v6.0 or v6.1. Default: the round whose seeds the run has."),
+        typer.Option(
+            "--round", help="MLPerf round: v6.0 or v6.1. Default: the one of the run's seeds."
+        ),
     ] = None,
     output: Annotated[
         Path,
@@ -446,7 +448,7 @@ def check(
     root: Annotated[
         Path, typer.Argument(metavar="ROOT", parser=a_path, help="Root of a submission tree.")
     ],
-    round_: Annotated[str, typer.Option("--round", help="v6.0 or v6.1.")] = "v6.1",
+    round_: Annotated[str, typer.Option("--round", help="MLPerf round: v6.0 or v6.1.")] = "v6.1",
     as_json: Json = False,
 ) -> None:
     """Check a submission tree, as the official checker does and beyond it."""

@@ -110,7 +110,8 @@ FLAGS: dict[str, Any] = {
         bool | None,
         typer.Option(
             "--use-token-latencies/--no-use-token-latencies",
-            help="Judge TTFT and TPOT, or else the latency of whole answers (server only).",
+            help="Judge TTFT and TPOT (server only); --no-use-token-latencies judges the latency "
+            "of whole answers.",
             rich_help_panel=_JUDGE,
         ),
     ],
@@ -269,6 +270,8 @@ class Command(TyperCommand):
         for param in self.params:
             others = [name for name in param.opts if name.startswith("--")][1:]
             param.opts = [name for name in param.opts if name not in others]
+            told = str(getattr(param, "help", ""))
+            param.secondary_opts = [name for name in param.secondary_opts if name not in told]
         super().format_help(ctx, formatter)
 
 

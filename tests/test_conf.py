@@ -431,5 +431,5 @@ def test_values_of_the_conf_file_are_checked_like_any_other_and_name_their_line(
 
 
 def test_a_missing_conf_file_is_a_sentence(tmp_path):
-    with pytest.raises(BadInput, match=r"reading .*nothing.conf"):
+    with pytest.raises(BadInput, match=r"--user-conf .*nothing.conf: there is no such file"):
         configured(tmp_path / "nothing.conf")

@@ -345,7 +345,7 @@ def test_an_empty_file_is_called_empty(write, name):
 )
 def test_a_table_without_rows_is_refused(write, name, text):
     found = complaint(write(name, text))
-    assert found == f"dataset {name}: it has no rows; expected at least one. Check it."
+    assert found == f"dataset {name}: it has no rows; expected at least one. Check the file."
 
 
 def test_a_parquet_table_without_rows_is_refused(tmp_path):

@@ -180,7 +180,7 @@ def test_a_profile_for_any_model_is_never_official():
 
 def test_an_accuracy_run_may_have_the_dataset_of_its_own_benchmark():
     own = {"profile": "gpt-oss-120b", "model": "openai/gpt-oss-120b"}
-    own["dataset"] = {"format": "aime, gpqa and others", "rows": 4395}
+    own["dataset"] = {"format": "reasoning", "rows": 4395}
     small = {"num_samples": 4395, "performance_samples": 4395, "accuracy_samples": None}
     assert found(**own, mode="accuracy", changes=small).differs == ()
     assert set(differences(**own, changes=small)) == {"num_samples", "performance_samples"}

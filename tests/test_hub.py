@@ -55,7 +55,7 @@ def test_a_copy_in_its_cache_is_used_and_nobody_asks_again(asked, monkeypatch):
 def test_offline_by_the_users_word_asks_nobody(asked, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(
-        SetupFailed, match="HF_HUB_OFFLINE is set, and it is not in the hub's cache"
+        SetupFailed, match="HF_HUB_OFFLINE is set, and its cache here does not have the model"
     ):
         resolve("one/model")
     assert not asked
@@ -77,9 +77,13 @@ def answering(monkeypatch, kind, status):
 @pytest.mark.parametrize(
     ("kind", "status", "words"),
     [
-        ("RepositoryNotFoundError", 404, "the hub does not know it.* Check the spelling"),
-        ("GatedRepoError", 403, "set HF_TOKEN"),
-        ("HfHubHTTPError", 403, "403 says the hub"),
+        (
+            "RepositoryNotFoundError",
+            404,
+            "has no such model, or it is private.* Check the spelling",
+        ),
+        ("GatedRepoError", 403, "restricts access to it"),
+        ("HfHubHTTPError", 403, "refuses the question .403 says the hub"),
         ("HfHubHTTPError", 503, "cannot be reached"),
     ],
 )

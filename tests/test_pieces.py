@@ -78,7 +78,6 @@ DERIVED = {  # where it breaks, and the piece that is missing; `harness report` 
         "harness.result._memory": ("figure", "memory"),
         "harness.result.division": ("figure", "division"),
         "harness.result.energy": ("figure", "energy"),
-        "harness.mlcommons.is_official": ("figure", "official LoadGen"),
     },
     "LoadGen's figures": {"scenarios.loadgen_results.results": ("figure", "LoadGen")},
     "which answers to log": {"scenarios.accuracy_log.logged_samples": ("log", "MLPerf logs")},

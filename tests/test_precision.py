@@ -157,8 +157,8 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch):
     ("variant", "device", "device_map", "words"),
     [
         ("nf4", "mps", None, "no kernels for Metal"),
-        ("int8-quanto", "cpu", "auto", "live on one device"),
-        ("lora-int4-quanto", "cpu", "auto", "live on one device"),
+        ("int8-quanto", "cpu", "auto", "must be on one device"),
+        ("lora-int4-quanto", "cpu", "auto", "must be on one device"),
     ],
 )
 def test_impossible_combinations_are_refused(variant, device, device_map, words, monkeypatch):
