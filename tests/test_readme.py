@@ -112,10 +112,12 @@ def test_its_perplexity_examples_work(tmp_path, tiny_llama):
     assert (place / "perplexity.html").is_file()
     for name in ("small", "middle", "large"):
         (tmp_path / name).symlink_to(tiny_llama)
-    done = run(
-        f"{on_sizes} {more}".replace(",instructions", "").replace(",./middle,./large", ",./middle"),
-        tmp_path,
-    )
+    text = "why is it. what is it. how is it. why not. the sky is blue."
+    (tmp_path / "short.jsonl").write_text(5 * (json.dumps({"text": text}) + "\n"))
+    shorter = {",instructions": "", ",./middle,./large": ",./middle", "stories": "short.jsonl"}
+    for word, instead in shorter.items():
+        on_sizes = on_sizes.replace(word, instead)
+    done = run(on_sizes, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
