@@ -44,10 +44,15 @@ def _with_ends(name: str, words: str, unit: str) -> dict[str, Schema]:
 _FIGURES: dict[str, Schema] = {
     "tokens": whole("Tokens that were scored.", "tokens"),
     "texts": whole("Texts that they are of.", "texts"),
-    "bytes": maybe(whole("Bytes that they stand for; null where these are no whole texts.", "B")),
+    "bytes": maybe(
+        whole(
+            "Bytes that they stand for; null (with bits per byte) where these are no whole texts.",
+            "B",
+        )
+    ),
     **_with_ends("perplexity", "Perplexity", "ratio"),
     **_with_ends("eval_loss", "Mean loss", "nats per token"),
-    **_with_ends("bits_per_byte", "Bits per byte; null without `bytes`", "bits/byte"),
+    **_with_ends("bits_per_byte", "Bits per byte", "bits/byte"),
     **_with_ends("token_accuracy", "Tokens predicted right", "0 to 1"),
 }
 FIGURES = record(
@@ -253,11 +258,14 @@ def _one_or_several(meaning: str, one: Schema) -> Schema:
 _SETTINGS = record("What was asked for, and what it came to.", {
     "window": maybe(whole("Window; null: the model's context.", "tokens")),
     "stride": maybe(whole("Step between windows; null: every text must fit one.", "tokens")),
-    "batch_tokens": maybe(whole("Tokens in a batch; null: as many as fit.", "tokens")),
+    "batch_tokens": maybe(whole("Tokens in a batch; null: by the device.", "tokens")),
     "conditions": many("Kinds of condition.", choice("A kind.", *CONDITION_KINDS)),
     "reference": maybe(text("Variant or model that others are compared with; null: the first.")),
     "exact": flag("Whether whole distributions are compared."),
-    "top_k": maybe(whole("Likeliest tokens of a distribution that are kept; null: 512.", "tokens")),
+    "top_k": maybe(whole(
+        "Likeliest tokens of a distribution that are kept; null: by the size of the vocabulary.",
+        "tokens",
+    )),
     "bos": _one_or_several(
         "Whether a start token stands before each text; a list where models differ.",
         choice("Whether it does.", "added", "none"),
