@@ -271,7 +271,7 @@ _LOADGENS = {  # scenario: its figure in LoadGen's log, and that many of them ar
 
 def _headline(log: RunLog, settings: RunSettings, loadgen: dict[str, Any]) -> dict[str, Any]:
     """The scenario's figure; the official LoadGen's own where it was the driver."""
-    metric = asdict(registry.scenario(settings.scenario).result(log, settings))
+    metric = registry.scenario(settings.scenario).result(log, settings).figure()
     key, unit = _LOADGENS[settings.scenario]
     value = loadgen.get(key.format(p=100 * settings.percentile))
     return (

@@ -70,7 +70,7 @@ def conclude(result: Any, found: Mapping[str, Any], settings: RunSettings) -> No
 
 def _headline(of_the_run: dict[str, Any], steps: Sequence[Step], is_peak: bool) -> dict[str, Any]:
     """The peak; where none was found, what the best run completed."""
-    figure = asdict(peak_verdict.headline(steps))
+    figure = peak_verdict.headline(steps).figure()
     if is_peak or figure["value"] is None:
         return figure
     return of_the_run | {"name": f"{of_the_run['name']}; no peak was found"}

@@ -291,6 +291,10 @@ class Metric:
     n: int
     why: str = ""  # there is no value, of a figure that was asked for
 
+    def figure(self) -> dict[str, Any]:
+        """The figure as result.json has it; why there is none is a note of the run."""
+        return {"name": self.name, "value": self.value, "unit": self.unit, "n": self.n}
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

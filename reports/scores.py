@@ -30,7 +30,11 @@ SCORES = {
     "bleu_p3": Score(OF_100, "3-gram precision of BLEU"),
     "bleu_p4": Score(OF_100, "4-gram precision of BLEU"),
     "bleu_bp": Score("factor", "brevity penalty of BLEU"),
-    "exact_match": Score(OF_100, "share of answers equal to a short reference answer"),
+    "exact_match": Score(
+        OF_100,
+        "share of answers equal to a short reference answer; for the dataset of llama3.1-405b,"
+        " MLPerf's score of that name",
+    ),
     "token_f1": Score(OF_100, "F-measure of shared words with a short reference answer"),
     "number_match": Score(OF_100, "share of answers whose final number is the reference's"),
     "number_match_strict": Score(OF_100, "the same, counting only answers that mark their number"),
@@ -38,6 +42,7 @@ SCORES = {
         "answers", "answers that mark their number (#### 42, \\boxed{42})"
     ),
     "number_match_unread": Score("answers", "answers in which no number was found"),
+    "gsm8k": Score(OF_100, "share of answers whose number is right by MLPerf's rule for GSM8K"),
     "multiple_choice": Score(OF_100, "share of answers that choose the right letter"),
     "multiple_choice_unread": Score("answers", "answers in which no choice was found"),
     "tokens_per_sample": Score("tokens", "mean length of an answer"),

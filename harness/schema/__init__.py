@@ -10,20 +10,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.schema import run, studies
+from harness.schema import compare, environment, gate, perplexity, result, settings
 from harness.schema.page import page
 from harness.schema.parts import Schema
 
 SCHEMAS: dict[str, Schema] = {
-    "result": run.RESULT,
-    "settings": run.SETTINGS,
-    "environment": run.ENVIRONMENT,
-    "verdicts": run.VERDICTS,
-    "memory": run.MEMORY_FILE,
-    "scores": run.SCORES_FILE,
-    "compare": studies.COMPARE,
-    "gate": studies.GATE,
-    "perplexity": studies.PERPLEXITY,
+    "result": result.RESULT,
+    "settings": settings.SETTINGS,
+    "environment": environment.ENVIRONMENT,
+    "verdicts": result.VERDICTS,
+    "memory": result.MEMORY_FILE,
+    "scores": result.SCORES_FILE,
+    "find_peak": result.FIND_PEAK,
+    "compare": compare.COMPARE,
+    "gate": gate.GATE,
+    "perplexity": perplexity.PERPLEXITY,
 }
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent.parent / "docs" / "files.md"

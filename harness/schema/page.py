@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from harness.schema.parts import Schema
-from harness.schema.tables import FILES, TABLES, Column
+from harness.schema.tables import FILES, STUDY_TABLES, TABLES, Column
 
-_INTRO = """# The files of a run folder
+_INTRO = """# The files of a run folder, and of studies
 
 `python -m harness run` writes a folder of these files. `result.json` is the one for programs:
 fields may join it, but names and units stay as they are within one version of `schema`. JSON Schema
 files for it and the other JSON files are in the package, `harness/schema/*.schema.json`; they and
-this page are made from the same declarations by `python -m harness.schema`.
+this page are made from the same declarations by `python -m harness.schema`. compare.json, gate.json
+and perplexity.json stand in the folders of these commands; texts.parquet and, of each subject,
+tokens.parquet beside the last.
 
 A field in *italics* may be missing. `[]` stands for each element of a list, `.*` for each name of
 an object.
@@ -40,7 +42,9 @@ def page(schemas: Mapping[str, Schema]) -> str:
         parts.append(f"## {name}.json\n\n{schema['description']}\n\n{_table(lines)}")
         for shared, part in schema.get("$defs", {}).items():
             parts.append(f"### {shared}\n\n{part['description']}\n\n{_table(_lines(part))}")
-    parts += [f"## {name}\n\n{_columns(columns)}" for name, columns in TABLES.items()]
+    parts += [
+        f"## {name}\n\n{_columns(columns)}" for name, columns in (TABLES | STUDY_TABLES).items()
+    ]
     return "\n".join(parts)
 
 

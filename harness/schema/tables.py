@@ -49,6 +49,39 @@ TELEMETRY = (
 )
 TABLES = {"samples.parquet": SAMPLES, "telemetry.parquet": TELEMETRY}
 
+_PLAIN_ONLY = "; null under a condition"
+TEXTS = (
+    Column("id", "string", "Id of the text."),
+    Column("category", "string", "Its category; empty if there is none."),
+    Column("text", "string", "The text."),
+    Column("title", "string", "Its title, where the dataset has one."),
+    Column("sentence_ends", "list<int32>", "Where each of the first three sentences ends; empty "
+           "if nothing follows them. With --conditions sentences.", "characters"),
+    Column("vague", "string", "Vague instruction, with --conditions instructions."),
+    Column("specific", "string", "Specific instruction, the same way."),
+    Column("paraphrased", "string", "Paraphrased instruction, the same way."),
+)  # fmt: skip
+TOKENS = (
+    Column("text", "string", "Id of the text that the token is of."),
+    Column("condition", "string", "Condition that it was scored under; `plain` without one."),
+    Column("begins_at", "int32", "Where the scored part of the text begins.", "characters"),
+    Column("position", "int32", "Place of the token in the text, from 0."),
+    Column("token_id", "int32", "Its id."),
+    Column("start", "int32", "Where it begins in the text.", "characters"),
+    Column("end", "int32", "Where it ends, exclusive.", "characters"),
+    Column("nll_nats", "float", "What it cost.", "nats"),
+    Column("correct", "bool", "Whether the model would have chosen it itself."),
+    Column("kld", "float", f"KL divergence from the reference{_PLAIN_ONLY}.", "nats"),
+    Column("kld_low", "float", f"What it is at least, for certain{_PLAIN_ONLY}.", "nats"),
+    Column("kld_high", "float", f"What it is at most, for certain{_PLAIN_ONLY}.", "nats"),
+    Column("kld_error", "float", f"Standard error of `kld`{_PLAIN_ONLY}.", "nats"),
+    Column("same_top", "bool", f"Whether both rank the same token first{_PLAIN_ONLY}."),
+    Column("p_reference", "float", f"The reference's probability of the token{_PLAIN_ONLY}."),
+    Column("p", "float", f"The variant's probability of it{_PLAIN_ONLY}."),
+    Column("nll_reference", "float", f"What it cost the reference{_PLAIN_ONLY}.", "nats"),
+)
+STUDY_TABLES = {"texts.parquet": TEXTS, "tokens.parquet": TOKENS}  # of a perplexity folder
+
 FILES = {
     "result.json": "The summary of the run, for programs.",
     "report.html": "The same for people, in one file without scripts.",

@@ -1,0 +1,136 @@
+"""What gate.json holds: does each candidate keep enough of the reference's quality?"""
+
+from __future__ import annotations
+
+from harness.schema.parts import (
+    Schema,
+    anything,
+    by_name,
+    choice,
+    file,
+    many,
+    maybe,
+    number,
+    record,
+    same_as,
+    text,
+    whole,
+)
+from harness.schema.shared import ENDED, LABEL, RUN
+
+_WORDS = ("PASS", "FAIL", "UNDECIDED")
+CALL = record(
+    "A verdict at one target.",
+    {
+        "status": choice("By the whole interval.", *_WORDS),
+        "official": choice("By the figure alone, as MLPerf judges.", *_WORDS),
+        "needed": maybe(whole("Samples that would decide it; null if none would.", "samples")),
+    },
+)
+_RATIO_FIELDS: dict[str, Schema] = {
+    "name": text(
+        "What is compared: a kind of ROUGE (`rouge`: the mean of -1, -2 and -L), tokens or "
+        "characters."
+    ),
+    "candidate": number("The candidate's figure."),
+    "reference": number("The reference's figure."),
+    "value": maybe(number("Candidate over reference; null if the reference has 0.", "share")),
+    "low": maybe(number("Lower end of its interval.", "share")),
+    "high": maybe(number("Upper end of its interval.", "share")),
+    "n": whole("Samples behind it.", "samples"),
+}
+READING = record(
+    "One way to read a candidate: against the dataset's answers, the reference's own texts, or "
+    "MLPerf's published figures.",
+    {
+        "n": whole("Samples that were scored.", "samples"),
+        "ratios": many("The ratios.", record("A ratio with its interval.", {
+            **_RATIO_FIELDS, "calls": by_name(
+                "Verdict by target; none where the ratio is only shown.",
+                same_as("call", "A verdict."),
+            ),
+        })),
+        "verdicts": by_name("Verdict over all ratios by target.", same_as("call", "A verdict.")),
+    },
+)  # fmt: skip
+GATE_ROW = record(
+    "A candidate, or the control.",
+    {
+        "label": LABEL,
+        "model": text("Model without its owner or folder."),
+        "variant": text("Precision."),
+        "run": RUN,
+        "status": choice("Verdict at the target, by the whole interval.", *_WORDS),
+        "official": choice("The same by the figure alone.", *_WORDS),
+        "reason": text("Why, in words."),
+        "failure": text("Kind of error if it could not be measured; else empty."),
+        "needed": maybe(whole("Samples that would decide it.", "samples")),
+        "n": whole("Samples that were answered.", "samples"),
+        "rows_in_batch": maybe(whole("Requests in a batch.", "requests")),
+        "empty": maybe(whole("Empty outputs.", "samples")),
+        "identical": maybe(number("Outputs identical to the reference's.", "share")),
+        "divergence_median": maybe(number("Median position of the first difference.", "token")),
+        "divergence": many("First differences by position.", record("A range of positions.", {
+            "first": whole("First position.", "token"),
+            "last": maybe(whole("Last position.", "token")),
+            "outputs": whole("Outputs that differ first there.", "samples"),
+        })),
+        "readings": by_name("By what it is read against.", READING),
+        "labels": many("By kind of question.", record("A kind.", {
+            "key": text("Column of the dataset."),
+            "label": text("Its value."),
+            "ratio": record("Mean ROUGE as a ratio.", _RATIO_FIELDS),
+        })),
+        "worst": many("The samples that lost most.", record("A sample.", {
+            "index": whole("Its data index."),
+            "prompt": text("Its prompt."),
+            "labels": many("Its kinds.", text("A label.")),
+            "answer": text("The dataset's answer; empty if there is none."),
+            "candidate": number("Mean ROUGE of the candidate.", "share"),
+            "reference": number("Mean ROUGE of the reference.", "share"),
+            "diverges_at": whole("Position of the first difference; -1 if there is none.", "token"),
+            "texts": by_name("Both texts, in pieces.", many("Pieces.", anything(
+                "A piece, and whether it differs."))),
+        })),
+        "notes": many("What a reader must know.", text("A note.")),
+    },
+)  # fmt: skip
+GATE = file(
+    "gate.json",
+    record("Whether faster variants keep enough of the reference's quality.", {
+        "schema": choice("Version of this layout.", "touchstone.gate/1"),
+        "status": choice("The worst verdict.", *_WORDS),
+        "target": record("What had to be kept.", {
+            "name": text("As it was asked for."),
+            "share": number("Share of the reference.", "share"),
+            "key": text("Key of the verdicts at it."),
+            "published": by_name("MLPerf's figures, where one of its targets was asked for.",
+                                 number("A figure.", "of 100")),
+            "unjudged": many("Figures of that target which are not judged.", text("A name.")),
+        }),
+        "against": choice("Reading that decides.", "dataset", "reference", "published"),
+        "why": text("Why that one."),
+        "confidence": number("Confidence level of the intervals.", "%"),
+        "resamples": whole("Bootstrap resamples."),
+        "dataset": text("Dataset as it was named."),
+        "answers": whole("Samples with an answer in the dataset.", "samples"),
+        "conditions": by_name("What is equal for all runs.", text("In words.")),
+        "reference": record("The reference.", {
+            "label": LABEL,
+            "model": text("Model without its owner or folder."),
+            "variant": text("Precision."),
+            "run": RUN,
+            "problem": text("Why it cannot be judged against; else empty."),
+            "n": whole("Samples that were answered.", "samples"),
+            "rows_in_batch": maybe(whole("Requests in a batch.", "requests")),
+            "empty": maybe(whole("Empty outputs.", "samples")),
+            "tokens_per_sample": maybe(number("Mean length of an answer.", "tokens")),
+            "rouge": by_name("Its own ROUGE.", maybe(number("F-measure.", "share"))),
+        }),
+        "control": maybe(same_as("row", "The reference again, in batches of another size.")),
+        "rows": many("The candidates, in order.", same_as("row", "A candidate.")),
+        "notes": many("What a reader must know.", text("A note.")),
+        **ENDED,
+    }),
+    {"row": GATE_ROW, "call": CALL},
+)  # fmt: skip

@@ -1,0 +1,294 @@
+"""What result.json holds, with its parts that are files too: verdicts, memory, scores, the steps of
+a search.
+"""
+
+from __future__ import annotations
+
+from harness.schema.environment import ENVIRONMENT_PART
+from harness.schema.parts import (
+    Schema,
+    anything,
+    by_name,
+    choice,
+    empty_or,
+    file,
+    flag,
+    many,
+    maybe,
+    number,
+    open_record,
+    record,
+    same_as,
+    text,
+    whole,
+)
+from harness.schema.settings import SETTINGS_FIELDS
+from harness.schema.shared import ADAPTER, REPEATED, SCENARIOS, STATUSES, TRAINABLE
+from reports.scores import SCORES
+
+MODES = ("performance", "accuracy", "submission", "find-peak")
+
+SUMMARY_MS = record(
+    "Summary of a set of times. Percentiles are values that occurred, without interpolation; null "
+    "if there were none.",
+    {
+        "mean": maybe(number("Mean.", "ms")),
+        **{name: maybe(number(f"{name[1:]}th percentile.", "ms")) for name in
+           ("p50", "p90", "p95", "p97", "p99", "p99.9")},
+        "max": maybe(number("Maximum.", "ms")),
+        "n": whole("Number of values.", "values"),
+    },
+)  # fmt: skip
+
+VERDICT = record(
+    "One condition: what was measured, what was allowed, who is to blame, what to do.",
+    {
+        "rule": text("Name of the condition."),
+        "status": choice(
+            "Whether it holds; UNDECIDED with an `error` where it could not be judged.",
+            "PASS", "FAIL", "UNDECIDED", "SKIPPED",
+        ),
+        "measured": maybe(number("What was measured, in `unit`.")),
+        "limit": maybe(number("What was allowed, in `unit`.")),
+        "unit": text("Unit of `measured` and `limit`."),
+        "detail": text("What was seen, in words."),
+        "evidence": many("Ids of the samples to blame, worst first.", whole("Sample id.")),
+        "remedy": text("What to do about it, in words."),
+        "loadgen": flag("Whether LoadGen's own verdict rests on this condition too."),
+        "margin": maybe(number("Room left, as a share of the limit; negative if missed.")),
+        "over": maybe(whole("Number of samples over the limit.", "samples")),
+        "allowed": maybe(whole("Number over the limit that would still pass.", "samples")),
+        "more_queries": maybe(whole(
+            "Further queries under the limit that would decide it.", "queries"
+        )),
+        "error": text(
+            "Why the rule itself broke, so that nothing was judged and the run is not VALID; else "
+            "empty."
+        ),
+    },
+)  # fmt: skip
+
+_OF_PHASE = "of torch's allocator on the GPUs, else of the whole process"
+MEMORY = record(
+    "Memory of the system under test; null where it is not known.",
+    {
+        "weights_bytes": maybe(whole("Weights: parameters, buffers, quantisation states.", "B")),
+        "kv_cache_bytes": maybe(whole("Key-value cache that was allocated.", "B")),
+        "peak_bytes": maybe(whole(
+            "Peak while loading and serving: of torch's allocator on the GPUs, else of the process "
+            "above what it held before loading.", "B",
+        )),
+        "rss_peak_bytes": maybe(whole(
+            "Peak resident set of the process while loading and serving.", "B"
+        )),
+        "gpu_peak_bytes": maybe(whole(
+            "Peak of torch's allocator on all GPUs while loading and serving.", "B"
+        )),
+        "loading_peak_bytes": maybe(whole(
+            f"Peak while the weights were read, converted and packed: {_OF_PHASE}.", "B"
+        )),
+        "serving_peak_bytes": maybe(whole(
+            f"Peak during the warm-up and the run: {_OF_PHASE}.", "B"
+        )),
+        "evaluation_peak_bytes": maybe(whole(
+            "Peak while the reference answers were scored (--evaluate), the same way.", "B"
+        )),
+        "source": text("How these were read, and what a peak covers where it is not as said here."),
+        "kv_used_bytes": maybe(whole("Most of the key-value cache in use at once.", "B")),
+        "gpu_reserved_bytes": maybe(whole(
+            "Most that torch's allocator reserved while loading and serving.", "B"
+        )),
+        "gpu_process_bytes": maybe(whole(
+            "What the driver books on the process after the run (NVML).", "B"
+        )),
+    },
+    optional=("kv_used_bytes", "gpu_reserved_bytes", "gpu_process_bytes"),
+)  # fmt: skip
+
+ACCURACY = empty_or(
+    record(
+        "Scores of the answers; only those that the dataset allows.",
+        {name: number(f"{s.meaning[0].upper()}{s.meaning[1:]}.", s.unit)
+         for name, s in SCORES.items()},
+    )
+)  # fmt: skip
+
+SUT_FACTS = open_record(
+    "What the system under test says of itself. A SUT may add facts of its own.",
+    {
+        "model": text("Path that was loaded; `simulated` or `null` where no model runs."),
+        "variant": text("Precision."),
+        "parameters": whole("Number of parameters."),
+        "trainable_parameters": TRAINABLE,
+        "trainable": text("Whose parameters these are, in words."),
+        "repeated_parameters": REPEATED,
+        "adapter": ADAPTER,
+        "disk_bytes": whole("Size of the files that were read.", "B"),
+        "load_s": number("Time to load.", "s"),
+        "weights_on": by_name("Weights by device.", whole("Size.", "B")),
+        "dtype": text("Type of the activations."),
+        "device": text("Device that the model runs on."),
+        "attention": text("Implementation of attention."),
+        "context": whole("Context of the model.", "tokens"),
+        "eos_ids": many("Ids that end an answer.", whole("Token id.")),
+        "tokenizer_sha256": text("First 16 digits of a hash of the tokenizer."),
+        "chat_template": flag("Whether prompts are put into a chat template."),
+        "max_batch": whole("Most requests in a batch.", "requests"),
+        "batching": text("How requests are batched."),
+        "packed_layers": whole("Linear layers whose weights are packed for the CPU."),
+        "decode_step": text("Implementation of a decode step."),
+        "threads": whole("Threads of torch.", "threads"),
+        "omp": by_name("Variables of OpenMP.", text("Value.")),
+        "truncated_samples": many("Samples whose prompts were cut.", whole("Data index.")),
+        "notes": many("What a reader must know.", text("A note.")),
+        "texts_from": choice("Where the scored texts come from; empty: none.", "ids", "sut", ""),
+    },
+)  # fmt: skip
+
+STEP = record("A rate that was tried.", {
+    "target_qps": number("The rate.", "queries/s"),
+    "limits_kept": flag("Whether the latency limits were kept: LoadGen's own condition."),
+    "why": many(
+        "Why the rate did not hold; empty if it held.",
+        choice(
+            "A latency limit was broken, the system clearly served less than 95 % of the rate, "
+            "the driver fell behind, or a sample failed or was lost.",
+            "limits", "not_delivered", "driver_late", "samples_lost",
+        ),
+    ),
+    "delivered_qps": maybe(number(
+        "Rate that was served, by how latency grew over the run; null with too few queries.",
+        "queries/s",
+    )),
+    "duration_s": number("Time from the start to the last due query.", "s"),
+    "held": flag("Whether the rate held: `why` is empty."),
+    "status": choice("Verdict of its run.", *STATUSES),
+    "folder": text("Folder of its run, inside the run folder."),
+})  # fmt: skip
+FIND_PEAK = file("find_peak.json", record("The steps of a search for the highest rate.", {
+    "steps": many("The rates, in the order in which they were tried.", STEP),
+    "ended": choice(
+        "Why no further rate was tried: the bounds met, every rate held, the next run would have "
+        "been too large, or the last run broke.",
+        "closed", "open", "size", "INTERRUPTED", "ERROR",
+    ),
+}))  # fmt: skip
+
+MISSING = many(
+    "What could not be made of the run, and why. The rest stands.",
+    record("A piece.", {
+        "kind": choice(
+            "What kind of piece it is.",
+            "figure", "rule", "score", "texts", "evaluation", "log", "page", "picture", "file",
+        ),
+        "name": text("Which one; of a submission's other part, with that part's name."),
+        "reason": text("What went wrong."),
+        "later": flag("Whether `harness report` can still make it."),
+    }),
+)  # fmt: skip
+
+DIVISION = empty_or(record("Closed or open, and what differs; empty if it could not be told.", {
+    "name": choice("The division.", "closed", "open"),
+    "differs": many("Differences from the closed division.", record("A difference.", {
+        "name": text("What differs: a setting, in most cases."),
+        "value": anything("Its value in this run."),
+        "asked": anything("The value that the closed division needs."),
+        "unit": text("Unit of both."),
+        "by": choice("Who asks for it.", "profile", "division"),
+    })),
+}))  # fmt: skip
+
+RESULT_FIELDS: dict[str, Schema] = {
+    "schema": choice("Version of this layout.", "touchstone.result/1"),
+    "run_id": text("Name of the run folder; of a part, with the part's name."),
+    "started_at": text("When the program started, UTC, ISO 8601."),
+    "scenario": choice("Load pattern.", *SCENARIOS),
+    "mode": choice("What was run.", *MODES),
+    "profile": text("Profile whose defaults held."),
+    "model": text("Model as it was named, or the SUT where no model runs."),
+    "variant": text("Precision of the weights; empty where no model runs."),
+    "dataset": text("Dataset as it was named."),
+    "sut": text("System under test: local, simulated or null."),
+    "status": choice("Verdict.", *STATUSES),
+    "status_reason": text("Why, in words."),
+    "official": flag("Whether the figures may be set beside MLPerf's."),
+    "official_lacks": many(
+        "What that would take besides a VALID run: the names of `division.differs`, or `profile` "
+        "where the profile is not one of MLPerf's.",
+        text("A name."),
+    ),
+    "division": DIVISION,
+    "loadgen_valid": flag("The verdict that LoadGen gives for the same times."),
+    "loadgen": open_record(
+        "Figures of the official LoadGen under its own keys; empty where it was not the driver.",
+        {
+            "loadgen_version": text("Its version."),
+            "result_validity": choice("Its verdict.", "VALID", "INVALID"),
+            "errors": many("What it logged as errors.", text("An error.")),
+            "warnings": many("What it logged as warnings.", text("A warning.")),
+        },
+    ),
+    "result": record("Headline figure of the scenario; of a search, the peak rate.", {
+        "name": text("Its name."),
+        "value": maybe(number("Its value, in `unit`; null if it is undefined.")),
+        "unit": text("Its unit."),
+        "n": whole("Number of values behind it.", "values"),
+    }),
+    "latency": record("Times over completed samples.", {
+        "ttft_ms": same_as("summary_ms", "Time to first token, from the due time."),
+        "tpot_ms": same_as("summary_ms", "Time per output token, as MLPerf defines it."),
+        "itl_ms": same_as("summary_ms", "Gaps between the tokens of a sample, pooled."),
+        "latency_ms": same_as("summary_ms", "Time to the last token, from the due time."),
+        "issue_lag_ms": same_as("summary_ms", "Delay of the driver: issue after due time."),
+    }),
+    "throughput": record("Rates over the whole run; null if undefined.", {
+        "samples_per_s": maybe(number("Completed samples.", "samples/s")),
+        "queries_per_s": maybe(number("Queries whose samples all completed.", "queries/s")),
+        "tokens_per_s": maybe(number("Output tokens of completed samples.", "tokens/s")),
+        "scheduled_samples_per_s": maybe(number("Arrivals, server only.", "samples/s")),
+        "duration_s": maybe(number("From the start to the last completion.", "s")),
+    }),
+    "counts": record("What was issued, and what became of it.", {
+        "queries": whole("Queries issued.", "queries"),
+        "samples": whole("Samples issued.", "samples"),
+        "completed": whole("Samples completed.", "samples"),
+        "failed": whole("Samples that failed, those that timed out among them.", "samples"),
+        "timed_out": whole(
+            "Samples that were given up after --sample-timeout without progress.", "samples"
+        ),
+        "unfinished": whole("Samples still open at the end.", "samples"),
+        "tokens": whole("Output tokens of completed samples.", "tokens"),
+        "single_token_samples": whole("Answers of one token, without TPOT.", "samples"),
+    }),
+    "memory": MEMORY,
+    "sut_facts": SUT_FACTS,
+    "accuracy": ACCURACY,
+    "energy": empty_or(record("Energy, where power was sampled.", {
+        "joules": maybe(number("Energy over the run.", "J")),
+        "joules_per_token": maybe(number("Energy per output token.", "J/token")),
+        "watts_mean": maybe(number("Mean power.", "W")),
+        "source": text("How power was read."),
+    })),
+    "driver": open_record("The harness itself.", {
+        "issue_lag_p99_ms": maybe(number("p99 issue lag.", "ms")),
+        "client_cpu_percent": maybe(number("Processor time of the driver.", "% of one core")),
+        "channel_roundtrip_us": maybe(number("Round trip to the SUT's process.", "us")),
+    }),
+    "verdicts": many("The conditions, in order.", same_as("verdict", "A condition.")),
+    "notes": many("What a reader must know.", text("A note.")),
+    "settings": record("settings.json, and where the rate came from.", {
+        **SETTINGS_FIELDS, "target_qps_origin": text("Where the rate came from."),
+    }),
+    "environment": ENVIRONMENT_PART,
+    "files": by_name("Files of the run folder, by name.", text("File name in the folder.")),
+    "search": many("Steps of a find-peak search; empty otherwise.", STEP),
+    "missing": MISSING,
+}  # fmt: skip
+
+DEFS = {"summary_ms": SUMMARY_MS, "verdict": VERDICT}
+RESULT = file(
+    "result.json of a run", record("The summary of a run, for programs.", RESULT_FIELDS), DEFS
+)
+VERDICTS = file("verdicts.json", many("The verdicts of result.json.", VERDICT))
+MEMORY_FILE = file("memory.json", MEMORY)
+SCORES_FILE = file("scores.json", ACCURACY)

@@ -1,0 +1,192 @@
+"""What settings.json holds: what a run was asked to do, and what that came to."""
+
+from __future__ import annotations
+
+import typer
+
+from harness.cli import app
+from harness.schema.parts import (
+    Schema,
+    anything,
+    by_name,
+    choice,
+    file,
+    flag,
+    many,
+    maybe,
+    number,
+    record,
+    text,
+    whole,
+)
+from harness.schema.shared import SCENARIOS, SUBSET
+from harness.settings import RunConfig
+
+RUN = record(
+    "The settings as the scenario and the driver got them: no defaults are open any more.",
+    {
+        "scenario": choice("Load pattern.", *SCENARIOS),
+        "mode": choice("Part that was run.", "performance", "accuracy"),
+        "seeds": record("Random seeds.", {
+            "qsl": whole("Which samples are loaded."),
+            "sample_index": whole("In which order they are issued."),
+            "schedule": whole("When they are issued."),
+        }),
+        "num_samples": whole("Samples in the library.", "samples"),
+        "performance_samples": whole("Samples that a performance run draws from.", "samples"),
+        "target_qps": number("Arrival rate in server, expected rate elsewhere.", "queries/s"),
+        "samples_per_query": whole("Samples in a query of multi-stream; 1 elsewhere.", "samples"),
+        "min_queries": whole("Minimum number of queries.", "queries"),
+        "min_duration_ns": whole("Minimum duration.", "ns"),
+        "max_queries": maybe(whole("Maximum number of queries.", "queries")),
+        "max_duration_ns": maybe(whole("Time after which nothing more is issued.", "ns")),
+        "percentile": number("Percentile that is judged, as a share: 0.99."),
+        "ttft_limit_ns": whole("Limit of the judged TTFT percentile, if `use_tokens`.", "ns"),
+        "tpot_limit_ns": whole("Limit of the judged TPOT percentile, if `use_tokens`.", "ns"),
+        "use_tokens": flag(
+            "Whether server is judged by TTFT and TPOT (else by the whole latency), and whether "
+            "the MLPerf logs count tokens."
+        ),
+        "max_new_tokens": whole("Maximum length of an answer.", "tokens"),
+        "sample_timeout_ns": whole(
+            "Time without progress after which a sample is given up: of the whole system while "
+            "the sample waits, of the sample itself once it has begun.", "ns",
+        ),
+        "drain_timeout_ns": whole("Time that open samples get after Ctrl-C.", "ns"),
+        "lag_limit_ns": whole("p99 issue lag above which the driver fell behind.", "ns"),
+        "equal_issue": flag("Whether each sample is issued equally often."),
+        "official_min_duration_ns": whole("MLPerf's minimum duration.", "ns"),
+        "accuracy_samples": maybe(whole("Samples of an accuracy run; null: all.", "samples")),
+        "issue": choice(
+            "How samples are drawn: at random, each at most once, or one sample throughout. "
+            "`equal_issue` holds besides.", "random", "unique", "same",
+        ),
+        "same_index": whole("Position in the loaded set of the one sample of `same`."),
+        "target_latency_ns": whole(
+            "Limit of the whole latency, judged in server unless `use_tokens`; 0: none.", "ns"
+        ),
+        "inferred_tokens_per_sample": maybe(whole(
+            "Tokens assumed per sample where none are counted; null: none are assumed.", "tokens"
+        )),
+        "accuracy_log_probability": number("Share of answers that are logged.", "0 to 1"),
+        "accuracy_log_target": whole("Approximate number of answers that are logged.", "answers"),
+        "accuracy_log_seed": whole("Seed that selects them."),
+    },
+)  # fmt: skip
+
+DATASET = record(
+    "Where the samples came from.",
+    {
+        "name": text("As it was asked for; `none` without a dataset."),
+        "file": text("Name of the file."),
+        "format": text("Format that it was read as."),
+        "sha256": text("SHA-256 of the file."),
+        "licence": text("Licence, as far as it is known."),
+        "rows": whole("Samples that the run has.", "samples"),
+        "subset": SUBSET,
+    },
+    optional=("file", "format", "sha256", "licence", "subset"),
+)
+
+_IDLE_LINE = record("Such a line.", {
+    "number": whole("Its number in the file, from 1."),
+    "text": text("The line as it stands."),
+    "reason": choice(
+        "Why: it names another model, a model LoadGen does not know, or another scenario; a more "
+        "specific or later line, or a later file, sets the same; or LoadGen does not read it here.",
+        "other_model", "unknown_model", "other_scenario", "overridden", "later_file", "not_read",
+    ),
+    "detail": text("More on the reason, in words; empty if there is no more to say."),
+    "other": text(
+        "What the reason refers to: the line's model or scenario, the known model that may be "
+        "meant, the line or the file that wins; empty if nothing."
+    ),
+})  # fmt: skip
+CONF_FILES = many(
+    "LoadGen configuration files that were read, in the order in which they apply.",
+    record("A file.", {
+        "name": text("Its name, without the folder."),
+        "kind": choice("What it was read as: mlperf.conf, user.conf or audit.config.",
+                       "mlperf", "user", "audit"),
+        "model": text("LoadGen's name of the model whose lines were looked for; `*`: any."),
+        "scenario": choice("LoadGen's name of the scenario whose lines were looked for.",
+                           "SingleStream", "MultiStream", "Server", "Offline"),
+        "lines": whole("Lines that set something.", "lines"),
+        "applied": whole("How many of them apply to this run.", "lines"),
+        "idle": many("The lines that do not.", _IDLE_LINE),
+    }),
+)  # fmt: skip
+
+CONFLICTS = many(
+    "Settings that contradict each other, those that rule out VALID first.",
+    record("A contradiction.", {
+        "kind": choice(
+            "What contradicts what.",
+            "timeout_below_limit", "timeout_below_answer", "warmup_larger_than_run",
+            "accuracy_samples_beyond_library", "fewer_queries_than_needed",
+            "shorter_than_min_duration", "longer_than_min_duration", "max_duration_below_plan",
+            "max_queries_below_plan", "early_stopping_out_of_reach", "percentile_is_the_slowest",
+            "search_steps_too_short",
+        ),
+        "settings": by_name(
+            "The settings involved, by name, and what the plan makes of them (`queries`, "
+            "`samples`, `limit`). Times are in seconds, the percentile in percent.",
+            {"type": ["number", "string"], "description": "Value."},
+        ),
+        "certain": flag("Whether the run cannot be VALID, whatever the system does."),
+        "detail": text("The contradiction, in words."),
+        "remedy": text("What to do about it, in words."),
+    }),
+)  # fmt: skip
+
+
+def _help(command: str) -> dict[str, str]:
+    """What each option of a command does, as its help says it."""
+    found = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
+    return {param.name: param.help for param in found.params}
+
+
+_NO_OPTION = {  # fields of RunConfig that are not an option of `run` of the same name
+    "sut_options": "Options of the simulated SUT, by name.",
+    "origins": (
+        "Where each setting that was given came from, by name: a flag, the TOML file, or a line of"
+        " one of LoadGen's configuration files."
+    ),
+    "loadgens_percentile": (
+        "Whether `percentile` was read from one of LoadGen's configuration files. It is then "
+        "multiplied by 0.01, as LoadGen does, and not divided by 100."
+    ),
+}
+
+
+def _config() -> Schema:
+    """What the user asked for: one field per option, described by its help."""
+    known = RunConfig.model_json_schema(mode="serialization")["properties"]
+    words = _help("run") | _NO_OPTION
+    fields = {}
+    for name, part in known.items():
+        part.pop("title", None)
+        fields[name] = CONF_FILES if name == "conf_files" else part | {"description": words[name]}
+    meaning = "What the user asked for; null where the profile decides. Times are in seconds."
+    return record(meaning, fields)
+
+
+SETTINGS_FIELDS = {
+    "config": _config(),
+    "run": RUN,
+    "dataset": DATASET,
+    "effective": many(
+        "Every setting as it holds, in the order of the options.",
+        record("A setting.", {
+            "name": text("Its name."),
+            "value": anything("Its value."),
+            "unit": text("Its unit."),
+            "origin": text(
+                "Who said so: a flag, a file or its line, a profile, the library's size, the "
+                "search, or a default."
+            ),
+        }),
+    ),
+    "conflicts": CONFLICTS,
+}  # fmt: skip
+SETTINGS = file("settings.json of a run", record("What a run was asked to do.", SETTINGS_FIELDS))
