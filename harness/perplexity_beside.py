@@ -24,6 +24,7 @@ _SCORES = (
     "exact_match",
     "token_f1",
     "number_match",
+    "gsm8k",
     "multiple_choice",
 )
 Row = dict[str, Any]

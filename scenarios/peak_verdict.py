@@ -102,8 +102,9 @@ def advised_step_s(settings: RunSettings) -> float:
 
 
 def limit_s(settings: RunSettings) -> float:
-    """The limit that a growing queue breaks first."""
-    return (settings.target_latency_ns or settings.ttft_limit_ns) / 1e9
+    """Return the limit that a growing queue breaks first: TTFT's where tokens are judged."""
+    of_tokens = settings.use_tokens or not settings.target_latency_ns
+    return (settings.ttft_limit_ns if of_tokens else settings.target_latency_ns) / 1e9
 
 
 def is_too_large(settings: RunSettings) -> bool:
