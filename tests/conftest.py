@@ -4,8 +4,11 @@ once.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,36 @@ if (
     torch.set_num_threads(1)
 
 WORDS = [*"abcdefghijklmnopqrstuvwxyz", "why", "is", "the", "sky", "blue", "what", "how", "sample"]
+
+
+@contextmanager
+def _no_garbage_is_collected() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_quiet() -> Iterator[None]:
+    """Before a run the driver collects all garbage: half a second where torch is loaded, and
+    thousands of the tests' runs take less than that.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.driver.quiet", _no_garbage_is_collected)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pictures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leave the pictures of all pages out: drawing them takes most of a short run. Modules that
+    look at them are marked `pytest.mark.pictures`.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("pictures") is None:
+            patch.setattr("reports.plots._svg", lambda figure: '<svg role="img"></svg>')
+        yield
 
 
 @pytest.fixture(scope="session")

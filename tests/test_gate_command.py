@@ -388,7 +388,10 @@ def test_one_sample_is_refused(tmp_path):
 
 def test_few_samples_are_judged_with_a_word_of_caution(tmp_path):
     found = invoke(make(tmp_path, answers(n=5)), make(tmp_path, answers(n=5), "bf16"))[1]
-    assert "5 samples are few: with fewer than 30, the intervals are narrower than stated" in found["notes"]
+    assert (
+        "5 samples are few: with fewer than 30, the intervals are narrower than stated"
+        in found["notes"]
+    )
 
 
 def test_a_performance_run_and_a_run_without_texts_are_refused(tmp_path):

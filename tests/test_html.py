@@ -20,6 +20,8 @@ from harness.settings import load_config
 from reports import html
 from tests.scenario_helpers import Row, hand_log
 
+pytestmark = pytest.mark.pictures
+
 HOSTILE = (
     "</script><script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",

@@ -24,6 +24,8 @@ from tests.test_compare import compared, oom, row
 from tests.test_gate_command import answers, invoke, make
 from tests.test_perplexity_page import folder as measured
 
+pytestmark = pytest.mark.pictures
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 KINDS = ("report", "compare", "gate", "perplexity")
 PHONE = 390  # CSS pixels

@@ -26,6 +26,9 @@ from accuracy.datasets import TABLE
 from harness.cli import app
 
 
+pytestmark = pytest.mark.pictures
+
+
 class Size(NamedTuple):
     """What differs within the family."""
 

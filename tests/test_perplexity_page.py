@@ -35,6 +35,8 @@ from reports import (
 )
 from reports.perplexity import print_table, read, write_page
 
+pytestmark = pytest.mark.pictures
+
 SIZES = {"tiny-30m": 30_000_000, "tiny-135m": 134_515_008, "tiny-1.7b": 1_711_376_384}
 VARIANTS = {"fp32": 0.0, "nf4": 0.09}
 CONDITIONS = ("last 1 sentence", "vague", "specific")

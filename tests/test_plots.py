@@ -21,6 +21,8 @@ from scenarios.offline import Offline
 from scenarios.server import Server
 from tests.scenario_helpers import MS, Row, S, hand_log, run_settings, virtual_run
 
+pytestmark = pytest.mark.pictures
+
 SVG = "{http://www.w3.org/2000/svg}"
 TELEMETRY = {
     "t_ns": [0, S, 2 * S],
