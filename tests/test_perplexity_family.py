@@ -25,7 +25,6 @@ from typer.testing import CliRunner
 from accuracy.datasets import TABLE
 from harness.cli import app
 
-
 pytestmark = pytest.mark.pictures
 
 
