@@ -25,11 +25,13 @@ WORDS = [*"abcdefghijklmnopqrstuvwxyz", "why", "is", "the", "sky", "blue", "what
 
 @contextmanager
 def _no_garbage_is_collected() -> Iterator[None]:
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if was_enabled:
+            gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -21,6 +21,8 @@ from tests.test_cli import harness
 from tests.test_html import HOSTILE, UNSEEN, Page
 from tests.test_result import make
 
+pytestmark = pytest.mark.pictures
+
 MIB = 2**20
 CONDITIONS = {"scenario": "offline", "dataset": "qa 6d44970b", "samples": "200"}
 
