@@ -26,6 +26,7 @@ _LATENCY_ROWS = {
 }
 _ROOMY = 76  # columns that the conditions need with what was seen beside them
 _SHOWN = 3  # differences from the closed division
+_LONG_MS = 100_000  # a latency that is told in seconds
 _COLUMNS = ("mean", "p50", "p90", "p95", "p99", "p99.9", "max", "n")
 
 
@@ -148,11 +149,14 @@ def margin_text(margin: float | None) -> str:
 
 
 def _latency(latency: Mapping[str, Mapping[str, Any]]) -> Table:
-    table = _table("Milliseconds from the due time", ("", *_COLUMNS), left=(0,))
-    for key, label in _LATENCY_ROWS.items():
-        row = latency[key]
-        if row["n"]:
-            table.add_row(label, *(number(row[column]) for column in _COLUMNS))
+    """In milliseconds; in seconds where six digits of them would not fit a line."""
+    rows = {label: latency[key] for key, label in _LATENCY_ROWS.items() if latency[key]["n"]}
+    in_s = any(row["max"] >= _LONG_MS for row in rows.values())
+    unit, scale = ("Seconds", 1000) if in_s else ("Milliseconds", 1)
+    table = _table(f"{unit} from the due time", ("", *_COLUMNS), left=(0,))
+    for label, row in rows.items():
+        figures = (row[column] / scale for column in _COLUMNS[:-1])
+        table.add_row(label, *map(number, figures), number(row["n"]))
     return table
 
 

@@ -5,6 +5,7 @@ apart by their units?
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 import accuracy
 from harness import registry
+from harness.cli import app
 from harness.screen import instead
 from harness.types import Sample
 from reports import compare, gate, perplexity_words, scores, terminal
@@ -149,3 +152,13 @@ def test_every_terminal_gets_the_verdict(tmp_path, encoding):
     assert "INVALID" in text
     assert "end the output at the first EOS" in text
     assert text.isascii() == (encoding == "ascii")
+
+
+def test_minutes_of_latency_are_told_in_seconds_and_fit_a_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = "run --scenario offline --sut simulated --clock virtual --sut-option slots=1"
+    done = CliRunner().invoke(app, f"{words} --min-queries 3000".split())
+    assert "Seconds from the due time" in done.stdout
+    (line,) = re.findall(r"^TTFT .*$", done.stdout, re.M)
+    assert len(line.split()) == 9
+    assert line.split()[-2:] == ["614.8", "3,000"]
