@@ -22,7 +22,7 @@ import numpy as np
 
 from accuracy import resampling
 from accuracy.resampling import Estimate, Floats
-from harness.types import Int64s
+from harness.kernel.types import Int64s
 
 PARTS = 20  # of a run's tokens
 

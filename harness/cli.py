@@ -17,9 +17,9 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.errors import HarnessError
-from harness.flags import COMPARE, GATE, PERPLEXITY, PLAN, RUN, Command, a_path, takes
-from harness.pieces import noted, reason
+from harness.engine.pieces import noted, reason
+from harness.kernel.errors import HarnessError
+from harness.options.flags import COMPARE, GATE, PERPLEXITY, PLAN, RUN, Command, a_path, takes
 
 app = typer.Typer(
     name="harness",
@@ -46,7 +46,7 @@ Json = Annotated[
 
 def _show_versions(asked: bool) -> None:
     if asked:
-        from harness.environment import versions
+        from harness.engine.environment import versions
 
         for name, version in versions().items():
             print(f"{name} {version}")
@@ -73,7 +73,7 @@ def about(
 def run(flags: Flags, as_json: Json = False) -> None:
     """Run one scenario and judge the result."""
     with _people(as_json) as (console, say):
-        from harness.session import Run
+        from harness.run.session import Run
         from reports.terminal import show_result
 
         with Run(_config(flags), say) as session:
@@ -89,8 +89,8 @@ def plan(flags: Flags, as_json: Json = False) -> None:
     with _people(as_json) as (console, _):
         from dataclasses import asdict
 
-        from harness.effective import effective
-        from harness.session import forecast
+        from harness.options.effective import effective
+        from harness.run.session import forecast
         from reports.terminal import show_plan
 
         chosen = _config(flags)
@@ -122,7 +122,7 @@ def report(
 ) -> None:
     """Rebuild the result.json and report.html of a run from its raw files."""
     with _people(as_json) as (console, _):
-        from harness import result as results
+        from harness.run import result as results
         from reports.terminal import show_result
 
         result = results.publish(folder).to_json()
@@ -157,8 +157,8 @@ def compare(
 ) -> None:
     """Compare finished runs, or run and compare each of --variants (offline by default)."""
     with _people(as_json) as (console, say):
-        from harness import compare as comparing
-        from reports.compare import show, told
+        from harness.study import compare as comparing
+        from reports.pages.compare import show, told
 
         series = comparing.series(runs or [], {**flags, "evaluate": evaluate}, variants)
         found, place = comparing.run(series, say, lambda row: console.print(told(row)))
@@ -205,9 +205,9 @@ def gate(
 ) -> None:
     """Decide whether a variant may go live: does it keep enough of the reference's ROUGE?"""
     with _people(as_json) as (console, say):
-        from accuracy.readings import Asked
-        from harness import gate as gating
-        from reports.gate import show, told
+        from accuracy.gate.readings import Asked
+        from harness.study import gate as gating
+        from reports.pages.gate import show, told
 
         job = gating.job(
             reference, candidates, flags, Asked(target, against, resamples, confidence), control
@@ -306,7 +306,7 @@ def perplexity(
         "exact": exact, "top_k": top_k, "batch_tokens": batch_tokens, "beside": beside,
     }  # fmt: skip
     with _people(as_json) as (console, say):
-        from harness import perplexity as laboratory
+        from harness.likelihood import study as laboratory
 
         found, place = laboratory.measure({**flags, **own}, resume, say)
         with noted(f"table on the screen; see {place}"):
@@ -350,8 +350,8 @@ def audit(
 ) -> None:
     """Check a run for what MLPerf's compliance tests are meant to catch."""
     with _people(as_json) as (console, say):
-        from harness import second_look
-        from harness.audit import audit as examine
+        from harness.study import second_look
+        from harness.study.audit import audit as examine
         from reports.terminal import show_audit
 
         looks = [second_look.caching] * caching + [second_look.benchmark_detection] * detection
@@ -416,7 +416,7 @@ def package(
 ) -> None:
     """Build an MLPerf Inference submission tree from a run, and check it against the rules."""
     with _people(as_json) as (console, _):
-        from harness.submission import make
+        from harness.study.submission import make
         from reports.terminal import show_package
 
         made = make(
@@ -453,7 +453,7 @@ def check(
 ) -> None:
     """Check a submission tree, as the official checker does and beyond it."""
     with _people(as_json) as (console, _):
-        from reports.package import check_folder
+        from reports.submission.tree import check_folder
         from reports.terminal import show_package
 
         problems = [str(problem) for problem in check_folder(root, round_)]
@@ -473,7 +473,7 @@ def list_(
 ) -> None:
     """List the available models, variants, scenarios, datasets, SUTs and profiles."""
     with _people(as_json) as (console, _):
-        from harness.errors import unknown
+        from harness.kernel.errors import unknown
         from harness.registry import LISTS
         from reports.terminal import show_list
 
@@ -506,7 +506,7 @@ def main() -> None:
 
 def _config(flags: Flags) -> Any:
     """The flags of a command as checked settings."""
-    from harness.settings import load_config
+    from harness.options.settings import load_config
 
     file = flags.pop("config")
     options = flags.pop("sut_option", None)
@@ -516,7 +516,7 @@ def _config(flags: Flags) -> Any:
 
 
 def _key_value(text: str) -> tuple[str, str | int | float]:
-    from harness.errors import BadInput
+    from harness.kernel.errors import BadInput
 
     key, equals, value = text.partition("=")
     if not equals or not key.isidentifier():

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from harness import environment, tested
-from harness.clock import RealClock
-from harness.driver import drive
-from harness.protocols import SUT
-from harness.recorder import Recorder
-from harness.types import AfterInFlight, At, Query, QuerySample, RunLog, RunSettings, Seeds
-from sut.isolated import Isolated
+from harness.engine import environment, tested
+from harness.engine.driver import drive
+from harness.engine.recorder import Recorder
+from harness.kernel.clock import RealClock
+from harness.kernel.protocols import SUT
+from harness.kernel.types import AfterInFlight, At, Query, QuerySample, RunLog, RunSettings, Seeds
+from sut import TABLE as SUTS
+from sut.border.isolated import Isolated
 from sut.null import Null
 
 _NEEDED = (*environment.PACKAGES, "rich", "typer")
@@ -56,7 +57,7 @@ def measure_driver() -> dict[str, str]:
     rate = _rate(single_stream(clock, null, 200_000))
     lag_us = server(clock, null, 1_000.0, 1_000).issue_lag_ns / 1e3
     with tempfile.TemporaryDirectory() as scratch:
-        isolated = Isolated(clock, "sut.null:Null", {}, Path(scratch) / "sut.log")
+        isolated = Isolated(clock, SUTS["null"].factory, {}, Path(scratch) / "sut.log")
         channel_rate = _rate(single_stream(clock, isolated, 5_000))
         trip_us = isolated.ping_us()
         isolated.close()

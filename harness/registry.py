@@ -10,9 +10,9 @@ from typing import Any
 import accuracy
 import scenarios
 import sut
-from harness import profiles
-from harness.errors import BadInput, unknown
-from harness.protocols import MetricFn, Rule, Scenario
+from harness.kernel.errors import BadInput, unknown
+from harness.kernel.protocols import MetricFn, Rule, Scenario
+from harness.options import profiles
 
 
 def resolve(target: str) -> Any:
@@ -74,13 +74,13 @@ def metric(name: str) -> MetricFn:
 
 
 def _variants() -> Iterable[tuple[str, str]]:
-    from sut.precision import TABLE
+    from sut.precision.table import TABLE
 
     return [(name, entry.summary) for name, entry in TABLE.items()]
 
 
 def _models() -> Iterable[tuple[str, str]]:
-    from sut.models import TABLE
+    from sut.model.find import TABLE
 
     rows = [(name, entry.summary) for name, entry in TABLE.items()]
     return [

@@ -27,8 +27,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from harness.stats import percentile, percentile_name
-from harness.types import RunLog
+from harness.kernel.stats import percentile, percentile_name
+from harness.kernel.types import RunLog
 
 BLUE, ORANGE, TEAL, PURPLE, RED, GREY = (
     "#3d8bd9",

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.stats import percentile_name
-from harness.types import RunSettings
+from harness.kernel.stats import percentile_name
+from harness.kernel.types import RunSettings
 from scenarios.early_stopping import queries_needed
+from scenarios.loadgen.sample_order import Schedule
 from scenarios.peak_verdict import LIMITS_PER_STEP, advised_step_s, limit_s
-from scenarios.sample_order import Schedule
 from scenarios.single_stream import min_issued
 
 _CLOSED_LOOPS = ("single-stream", "multi-stream")

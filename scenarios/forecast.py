@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from harness.stats import percentile_name
-from harness.types import RunSettings
+from harness.kernel.stats import percentile_name
+from harness.kernel.types import RunSettings
 from scenarios.early_stopping import queries_needed
-from scenarios.sample_order import Schedule
+from scenarios.loadgen.sample_order import Schedule
 from scenarios.single_stream import min_issued
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from harness.stats import percentile, percentile_name
-from harness.types import (
+from harness.kernel.stats import percentile, percentile_name
+from harness.kernel.types import (
     AfterInFlight,
     Int64s,
     Metric,
@@ -21,7 +21,7 @@ from harness.types import (
     RunSettings,
     Verdict,
 )
-from scenarios.sample_order import Schedule, Shape, make_schedule
+from scenarios.loadgen.sample_order import Schedule, Shape, make_schedule
 from scenarios.validity import driver_on_time, min_duration, min_queries, tail_estimate
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.types import Metric, Query, QuerySample, RunLog, RunSettings, Verdict
-from scenarios.sample_order import Schedule, Shape, make_schedule
+from harness.kernel.types import Metric, Query, QuerySample, RunLog, RunSettings, Verdict
+from scenarios.loadgen.sample_order import Schedule, Shape, make_schedule
 from scenarios.validity import driver_on_time, min_duration, min_queries
 
 _SAFETY = 1.1  # LoadGen plans a tenth more than the expected rate needs

@@ -1,4 +1,5 @@
-"""Was the rate that a search found a peak? LoadGen's search (`scenarios.find_peak`) does not ask.
+"""Was the rate that a search found a peak? LoadGen's search (`scenarios.loadgen.find_peak`) does
+not ask.
 
 LoadGen is content with a rate if the latency limits hold at their percentile. Sixty-four queries
 that arrive within a microsecond are all answered before a queue could make them late: every rate
@@ -26,8 +27,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from harness.types import Metric, RunLog, RunSettings, Verdict
-from scenarios.find_peak import peak_qps
+from harness.kernel.types import Metric, RunLog, RunSettings, Verdict
+from scenarios.loadgen.find_peak import peak_qps
 
 DELIVERED_SHARE = 0.95
 ERRORS = 3.0

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 
-from harness.endings import to_finish
-from harness.types import RunLog, RunSettings
+from harness.kernel.endings import to_finish
+from harness.kernel.types import RunLog, RunSettings
 from scenarios.early_stopping import queries_needed
 
 _EACH_ONCE = "leave --issue unique out: its plan has each sample once"

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from harness.types import Metric, Query, QuerySample, RunLog, RunSettings, Verdict
-from scenarios.sample_order import Schedule, Shape, make_schedule
+from harness.kernel.types import Metric, Query, QuerySample, RunLog, RunSettings, Verdict
+from scenarios.loadgen.sample_order import Schedule, Shape, make_schedule
 from scenarios.validity import (
     driver_on_time,
     min_duration,

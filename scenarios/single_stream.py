@@ -7,9 +7,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from harness.stats import percentile, percentile_name
-from harness.types import AfterInFlight, Metric, Query, QuerySample, RunLog, RunSettings, Verdict
-from scenarios.sample_order import Schedule, Shape, make_schedule
+from harness.kernel.stats import percentile, percentile_name
+from harness.kernel.types import (
+    AfterInFlight,
+    Metric,
+    Query,
+    QuerySample,
+    RunLog,
+    RunSettings,
+    Verdict,
+)
+from scenarios.loadgen.sample_order import Schedule, Shape, make_schedule
 from scenarios.validity import driver_on_time, min_duration, min_queries, tail_estimate
 
 

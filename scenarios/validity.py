@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.stats import percentile, percentile_name
-from harness.types import Int64s, RunLog, RunSettings, Verdict
+from harness.kernel.stats import percentile, percentile_name
+from harness.kernel.types import Int64s, RunLog, RunSettings, Verdict
 from scenarios import remedies
 from scenarios.early_stopping import estimate_rank, over_allowed, queries_needed
 

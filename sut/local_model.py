@@ -2,8 +2,8 @@
 greedily, stream per step.
 
 The engine's steps run as timers on the clock, so one class works in a child process
-(`sut.isolated`, the normal way) and in the driver's own (`--in-process`, for debugging: each step
-then blocks the driver, and the lag rule will say so).
+(`sut.border.isolated`, the normal way) and in the driver's own (`--in-process`, for debugging: each
+step then blocks the driver, and the lag rule will say so).
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.errors import BadInput, SetupFailed, first_line
-from harness.protocols import Clock, Sink
-from harness.types import MemoryUse, Query, Sample, SutFacts
-from sut import faults, lora, peak
-from sut.engine import Request
-from sut.precision import TABLE as PRECISIONS
-from sut.weights import disk_bytes, weigh
+from harness.kernel.errors import BadInput, SetupFailed, first_line
+from harness.kernel.protocols import Clock, Sink
+from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
+from sut.engine.batching import Request
+from sut.model import faults, peak
+from sut.model.weights import disk_bytes, weigh
+from sut.precision import lora
+from sut.precision.table import TABLE as PRECISIONS
 
 
 class LocalModel:
-    """`path` is a folder or hub id, `variant` a row of `sut.precision`; prompts go through the chat
-    template, if any.
+    """`path` is a folder or hub id, `variant` a row of `sut.precision.table`; prompts go through
+    the chat template, if any.
 
     `adapter` (a folder of peft) goes with the lora variants; by `device_map` accelerate places what
     one device cannot hold.
@@ -196,10 +197,10 @@ class LocalModel:
         return texts
 
     def evaluate(self, answers: Sequence[tuple[int, str]]) -> dict[str, Any]:
-        """See `harness.protocols.Evaluator`. An answer that reaches beyond the context is left
-        out.
+        """See `harness.kernel.protocols.Evaluator`. An answer that reaches beyond the context is
+        left out.
         """
-        from sut.scoring import Pair, answer_ids, score_pairs, turn_end_ids
+        from sut.likelihood.scoring import Pair, answer_ids, score_pairs, turn_end_ids
 
         self._phases.begin("evaluation")
         end_ids = turn_end_ids(self._tokenizer, self._eos_ids)
@@ -264,7 +265,7 @@ class LocalModel:
     def _load_tokenizer(self) -> None:
         from transformers import AutoConfig, AutoTokenizer
 
-        from sut.scoring import context_of
+        from sut.likelihood.scoring import context_of
 
         with faults.loading(self._path):
             self._config = AutoConfig.from_pretrained(self._path, **self._options)
@@ -344,8 +345,8 @@ class LocalModel:
 
         The plain pass is that of the model as it was loaded, so packing is tried with the rest.
         """
-        from sut.agreement import expected, short_trial
-        from sut.serving import choose
+        from sut.engine.agreement import expected, short_trial
+        from sut.engine.serving import choose
 
         self._eos_ids = _eos_ids(self._tokenizer, model)
         wanted = expected(model, short_trial(model))
@@ -355,7 +356,7 @@ class LocalModel:
             self._notes.append(self._way.note)
 
     def _pack(self, model: Any) -> None:
-        from sut.packing import pack
+        from sut.engine.packing import pack
 
         tied = (
             model.get_output_embeddings() is not None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.protocols import Clock, Sink
-from harness.types import MemoryUse, Output, Query, Sample, SutFacts
+from harness.kernel.protocols import Clock, Sink
+from harness.kernel.types import MemoryUse, Output, Query, Sample, SutFacts
 
 
 class Null:

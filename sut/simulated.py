@@ -23,9 +23,9 @@ from collections import deque
 from collections.abc import Sequence
 from functools import partial
 
-from harness.errors import RunBroke, unknown
-from harness.protocols import Clock, Sink
-from harness.types import MemoryUse, Output, Query, Sample, SutFacts
+from harness.kernel.errors import RunBroke, unknown
+from harness.kernel.protocols import Clock, Sink
+from harness.kernel.types import MemoryUse, Output, Query, Sample, SutFacts
 
 EOS = 2
 FAULTS = (

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from accuracy.audited import Audited
-from accuracy.compliance import audit
+from accuracy.compliance.audit import audit
+from accuracy.compliance.audited import Audited
 from sut.simulated import EOS
 from tests.scenario_helpers import Row, hand_log, run_settings, verdict
 

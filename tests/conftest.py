@@ -40,7 +40,7 @@ def quick_quiet() -> Iterator[None]:
     thousands of the tests' runs take less than that.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.driver.quiet", _no_garbage_is_collected)
+        patch.setattr("harness.engine.driver.quiet", _no_garbage_is_collected)
         yield
 
 
@@ -138,7 +138,7 @@ def _save(kind, config, folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def smollm2() -> str:
     """The real model's alias, fetched if need be."""
-    from sut.models import resolve
+    from sut.model.find import resolve
 
     resolve("smollm2-135m", lambda text: None)
     return "smollm2-135m"
@@ -182,6 +182,6 @@ def packed(dressed_runs, known: Path, tmp_path: Path):
 @pytest.fixture
 def clean_tree(packed) -> dict[str, str]:
     """A submission without problems, as a mapping."""
-    from reports.package_tree import read_tree
+    from reports.submission.places import read_tree
 
     return read_tree(packed().root)

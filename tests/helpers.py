@@ -11,11 +11,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from harness.clock import VirtualClock
-from harness.driver import Stop, drive
-from harness.protocols import SUT, Clock, Sink
-from harness.recorder import Recorder
-from harness.types import (
+from harness.engine.driver import Stop, drive
+from harness.engine.recorder import Recorder
+from harness.kernel.clock import VirtualClock
+from harness.kernel.protocols import SUT, Clock, Sink
+from harness.kernel.types import (
     AfterInFlight,
     At,
     MemoryUse,

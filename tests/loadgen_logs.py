@@ -2,7 +2,7 @@
 under test.
 
 Both are told the same nanoseconds (tests/loadgen_clock.py), so that samples, moments and logs can
-be compared character by character. Ours are not LoadGen's in what `reports/mlperf_logs.py` lists.
+be compared character by character. Ours are not LoadGen's in what `reports/mlperf/files.py` lists.
 """
 
 from __future__ import annotations
@@ -22,13 +22,24 @@ from unittest.mock import patch
 import pytest
 
 from harness import registry
-from harness.clock import VirtualClock
-from harness.driver import drive
-from harness.recorder import Recorder
-from harness.types import MemoryUse, Output, Query, RunLog, RunSettings, Sample, Seeds, SutFacts
-from reports import mlperf_logs
-from reports.mlperf_logs import ACCURACY, DETAIL, MARK, SUMMARY, Header, Settings
-from scenarios import accuracy_log, loadgen_results, loadgen_settings
+from harness.engine.driver import drive
+from harness.engine.recorder import Recorder
+from harness.kernel.clock import VirtualClock
+from harness.kernel.types import (
+    MemoryUse,
+    Output,
+    Query,
+    RunLog,
+    RunSettings,
+    Sample,
+    Seeds,
+    SutFacts,
+)
+from reports.mlperf import files as mlperf_logs
+from reports.mlperf.files import ACCURACY, DETAIL, MARK, SUMMARY, Header, Settings
+from scenarios.loadgen import accuracy_log
+from scenarios.loadgen import results as loadgen_results
+from scenarios.loadgen import settings as loadgen_settings
 from tests.scenario_helpers import BASE, MS
 
 Case = dict[str, Any]
@@ -238,7 +249,9 @@ def our_log(asked: Case, samples: int = 0, queries: int = 0) -> RunLog:
     recorder, sut = Recorder(clock), Modelled(asked, clock, samples, queries)
     sut.load([], recorder)
     limits = replace(s, min_queries=max(s.min_queries, schedule.min_issued))
-    with patch("harness.driver.quiet", nullcontext):  # collecting garbage takes longer than the run
+    with patch(
+        "harness.engine.driver.quiet", nullcontext
+    ):  # collecting garbage takes longer than the run
         return drive(scenario.plan(s, schedule), sut, clock, recorder, limits)
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from harness.types import RunLog
-from reports.mlperf_logs import ACCURACY, DETAIL, SUMMARY
-from scenarios.find_peak import next_qps, peak_qps
+from harness.kernel.types import RunLog
+from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
+from scenarios.loadgen.find_peak import next_qps, peak_qps
 from tests.loadgen_logs import (
     Case,
     Official,

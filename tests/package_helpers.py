@@ -9,11 +9,11 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from harness.session import Run as HarnessRun
-from harness.settings import load_config
-from harness.submission import read
-from reports.mlperf_logs import ACCURACY, DETAIL, SUMMARY
-from reports.package import package, place_of
+from harness.options.settings import load_config
+from harness.run.session import Run as HarnessRun
+from harness.study.submission import read
+from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
+from reports.submission.tree import package, place_of
 
 PLACE = "open/Acme/results/box-1/llama3.1-8b/Server"
 TIMED, SCORED = f"{PLACE}/performance/run_1/{DETAIL}", f"{PLACE}/accuracy/{DETAIL}"

@@ -9,7 +9,7 @@ import time
 import numpy as np
 from hypothesis import strategies as st
 
-from accuracy.perplexity import TextScores
+from accuracy.likelihood.figures import TextScores
 
 losses = st.lists(st.floats(0, 30, width=32), max_size=12)
 corpora = st.lists(losses, max_size=9)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from accuracy.perplexity import TextScores
-from accuracy.scaling import losses
+from accuracy.likelihood.figures import TextScores
+from accuracy.likelihood.scaling import losses
 
 SIZES = [14e6, 70e6, 160e6, 410e6, 1e9, 1.4e9]
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.clock import VirtualClock
-from harness.driver import drive
-from harness.profiles import SEEDS
-from harness.recorder import Recorder
-from harness.types import FINISHES, Anomaly, RunLog, RunSettings, Sample, Verdict
+from harness.engine.driver import drive
+from harness.engine.recorder import Recorder
+from harness.kernel.clock import VirtualClock
+from harness.kernel.types import FINISHES, Anomaly, RunLog, RunSettings, Sample, Verdict
+from harness.options.profiles import SEEDS
 from sut.simulated import Simulated
 
 MS = 1_000_000

@@ -19,8 +19,8 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 FAULT_RULES = {
     "late_first_token": "ttft_p90",
     "lost_sample": "samples_complete",
@@ -465,7 +465,7 @@ def test_a_killed_model_process_is_an_error_with_exit_code_4_and_keeps_the_compl
 def child_of(pid: int) -> int:
     import psutil
 
-    return next(p.pid for p in psutil.Process(pid).children() if "sut.child" in p.cmdline())
+    return next(p.pid for p in psutil.Process(pid).children() if "sut.border.child" in p.cmdline())
 
 
 def test_progress_lines_are_streamed_while_the_run_goes_on(tmp_path, tiny_llama):
@@ -563,7 +563,7 @@ def test_accuracy_mode_scores_each_sample_once(tmp_path, tiny_llama):
     out, err = process.communicate(timeout=100)
     result = json.loads(out.splitlines()[-1])
     assert result["counts"]["samples"] == 16, err
-    from harness.runlog import read_log
+    from harness.engine.runlog import read_log
 
     log, _ = read_log(run_folder(tmp_path / "runs"))
     once = [log.tokens[list(log.index).index(i)] for i in range(10)]

@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.errors import SetupFailed
-from sut import faults
+from harness.kernel.errors import SetupFailed
+from sut.model import faults
 
 FOUR_FACTS = re.compile(r"error: (?P<doing>.+?): (?P<found>.+); (?P<fine>.+)\. (?P<todo>.+[.?])$")
 NEVER = ("Traceback", "Errno", "Error:", "Error(", "unexpected", "bug")

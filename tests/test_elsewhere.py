@@ -13,15 +13,14 @@ import socket
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 from pyarrow import parquet
 
-from harness.clock import RealClock, _SocketPair
-from sut import channel
+from harness.kernel.clock import RealClock, _SocketPair
+from sut.border import channel
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 PATHS = os.pathsep.join((str(ROOT / "tests" / "elsewhere"), str(ROOT)))
 
 

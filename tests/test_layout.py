@@ -18,11 +18,11 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
-from reports import compare, gate
-from reports.perplexity import write_page
-from tests.test_compare import compared, oom, row
-from tests.test_gate_command import answers, invoke, make
-from tests.test_perplexity_page import folder as measured
+from reports.pages import compare, gate
+from reports.pages.likelihood import write_page
+from tests.harness.study.test_compare import compared, oom, row
+from tests.harness.study.test_gate import answers, invoke, make
+from tests.reports.pages.test_likelihood_page import folder as measured
 
 pytestmark = pytest.mark.pictures
 

@@ -18,14 +18,16 @@ from typer.testing import CliRunner
 import accuracy
 from harness import registry
 from harness.cli import app
+from harness.kernel.types import Sample
 from harness.screen import instead
-from harness.types import Sample
-from reports import compare, gate, perplexity_words, scores, terminal
+from reports import scores, terminal
+from reports.pages import compare, gate
+from reports.pages import words as perplexity_words
 from reports.scores import SCORES
+from tests import ROOT
+from tests.harness.study.test_compare import compared, oom, row
 from tests.scenario_helpers import Row, hand_log
-from tests.test_compare import compared, oom, row
 
-ROOT = Path(__file__).resolve().parent.parent
 VERDICT = {
     "rule": "ttft_p90", "status": "PASS", "measured": 50.0, "limit": 2000.0, "unit": "ms",
     "detail": "0 of 64 over the limit", "evidence": [], "remedy": "", "margin": 0.975,

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from sut.lora import without_notices
+from sut.precision.lora import without_notices
 
 
 def make_adapter(base: Path, folder: Path, **changes: Any) -> Path:

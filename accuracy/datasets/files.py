@@ -14,14 +14,15 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from accuracy import datasets
 from accuracy.datasets import TABLE, formats
 from accuracy.datasets.formats import Format
 from accuracy.datasets.readers import READERS, kind_of
 from accuracy.datasets.rows import Row
 from accuracy.datasets.subset import Drawn, in_shares
-from harness.errors import BadInput, unknown
-from harness.places import found_at, guess, wrong_path
-from harness.types import Sample
+from harness.kernel.errors import BadInput, unknown
+from harness.kernel.places import found_at, guess, wrong_path
+from harness.kernel.types import Sample
 
 _KINDS = ", ".join(list(READERS)[:-1]) + f" or {list(READERS)[-1]}"  # ".jsonl, ... or .pkl.gz"
 
@@ -145,7 +146,7 @@ def absolute(name: str) -> str:
 def _find(name: str) -> tuple[Path, tuple[Format, ...]]:
     """The file and the formats that it may have (none named: any)."""
     if name in TABLE:
-        return Path(str(files("accuracy.datasets") / TABLE[name].file)), (TABLE[name].format,)
+        return Path(str(files(datasets) / TABLE[name].file)), (TABLE[name].format,)
     prefix, path = _split(name)
     path = path.expanduser()
     _check_file(str(path) if prefix else name, path)

@@ -11,7 +11,7 @@ from string import ascii_uppercase
 from typing import NamedTuple
 
 from accuracy.datasets.rows import Row
-from harness.errors import BadInput, unknown
+from harness.kernel.errors import BadInput, unknown
 
 Reference = Callable[[Row], str | None]
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from accuracy.datasets.pickled import Machine, Made, Refused, bytes_of
 from accuracy.datasets.rows import NOT_READ
-from harness.errors import BadInput
+from harness.kernel.errors import BadInput
 
 MOST_COLUMNS, MOST_ROWS, MOST_VALUES = 10_000, 2_000_000, 100_000_000
 

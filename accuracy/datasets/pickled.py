@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import BadInput
+from harness.kernel.errors import BadInput
 
 MOST_BYTES = 2**30  # of the pickle, unpacked: MLPerf's OpenOrca has about 0.2e9
 MOST_EXPANSION = 100  # of a packed one, from 64 MiB on: text shrinks to a third or a tenth

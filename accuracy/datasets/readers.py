@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from accuracy.datasets.rows import NOT_READ, Row, malformed
-from harness.errors import BadInput
-from harness.places import wrong_path
+from harness.kernel.errors import BadInput
+from harness.kernel.places import wrong_path
 
 
 def kind_of(path: Path) -> str:

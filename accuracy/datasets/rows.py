@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import BadInput, unknown
+from harness.kernel.errors import BadInput, unknown
 
 NOT_READ = object()  # a cell of a kind that no prompt is made of
 

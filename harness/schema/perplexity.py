@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from accuracy.token_kinds import KINDS
-from harness.perplexity_conditions import KINDS as CONDITION_KINDS
-from harness.perplexity_conditions import NAMES as CONDITIONS
+from accuracy.likelihood.kinds import KINDS
+from harness.likelihood.conditions import KINDS as CONDITION_KINDS
+from harness.likelihood.conditions import NAMES as CONDITIONS
 from harness.schema.parts import (
     Schema,
     by_name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from harness.cli import app
+from harness.options.settings import RunConfig
 from harness.schema.parts import (
     Schema,
     anything,
@@ -20,7 +21,6 @@ from harness.schema.parts import (
     whole,
 )
 from harness.schema.shared import SCENARIOS, SUBSET
-from harness.settings import RunConfig
 
 RUN = record(
     "The settings as the scenario and the driver got them: no defaults are open any more.",

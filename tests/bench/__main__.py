@@ -100,9 +100,9 @@ def driver() -> Iterable[Row]:
 
 
 def channel() -> Iterable[Row]:
-    from harness.clock import RealClock
     from harness.doctor import single_stream
-    from sut.isolated import Isolated
+    from harness.kernel.clock import RealClock
+    from sut.border.isolated import Isolated
 
     with tempfile.TemporaryDirectory() as scratch:
         clock = RealClock()
@@ -173,8 +173,8 @@ def schedule() -> Iterable[Row]:
 
 
 def logs() -> Iterable[Row]:
-    from reports import mlperf_logs
-    from scenarios import loadgen_results
+    from reports.mlperf import files as mlperf_logs
+    from scenarios.loadgen import results as loadgen_results
 
     log, settings, header = _million_answers()
     results_s, found = _timed(lambda: loadgen_results.results(log, settings))
@@ -312,9 +312,9 @@ def _bare_pipe(trips: int = 20_000) -> float:
 
 def _kept_bytes(samples: int, tokens: int) -> int:
     """What the recorder holds after `samples` samples of `tokens` tokens each."""
-    from harness.clock import VirtualClock
-    from harness.recorder import Recorder
-    from harness.types import AfterInFlight, Output, Query, QuerySample
+    from harness.engine.recorder import Recorder
+    from harness.kernel.clock import VirtualClock
+    from harness.kernel.types import AfterInFlight, Output, Query, QuerySample
 
     gate = AfterInFlight(1)
     tracemalloc.start()
@@ -335,11 +335,11 @@ def _kept_bytes(samples: int, tokens: int) -> int:
 
 def _million() -> float:
     """Seconds to write a million samples of four tokens, read them and summarise every latency."""
-    from harness import runlog
-    from harness.clock import VirtualClock
-    from harness.recorder import Recorder
-    from harness.stats import summary_ms
-    from harness.types import AfterInFlight, Output, Query, QuerySample
+    from harness.engine import runlog
+    from harness.engine.recorder import Recorder
+    from harness.kernel.clock import VirtualClock
+    from harness.kernel.stats import summary_ms
+    from harness.kernel.types import AfterInFlight, Output, Query, QuerySample
 
     clock, gate, ids = VirtualClock(), AfterInFlight(1), array("i", (5, 6, 7))
     recorder = Recorder(clock)
@@ -363,7 +363,7 @@ QPS, LIBRARY, QUERIES = 1500.25, 13368, 1_000_000
 
 def _our_schedule() -> Any:
     from harness.doctor import IDLE_SETTINGS
-    from harness.profiles import SEEDS
+    from harness.options.profiles import SEEDS
     from scenarios.server import Server
 
     settings = replace(
@@ -377,7 +377,7 @@ def _plain_schedule() -> tuple[list[int], list[int]]:
     """The same by the book: one draw at a time, with Python's own mt19937 (seeded as C++ seeds
     it).
     """
-    from harness.profiles import SEEDS
+    from harness.options.profiles import SEEDS
 
     def stream(seed: int) -> Callable[[], int]:
         words = [seed % 2**32]
@@ -427,8 +427,8 @@ def _million_answers() -> tuple[Any, Any, Any]:
     of its logs).
     """
     from harness.doctor import IDLE_SETTINGS
-    from harness.types import RunLog
-    from reports.mlperf_logs import Header
+    from harness.kernel.types import RunLog
+    from reports.mlperf.files import Header
 
     n, tokens, draw = 1_000_000, 8, np.random.default_rng(1)
     ids = draw.integers(0, 49_152, n * tokens).astype(np.int32)
@@ -457,9 +457,9 @@ def _pages(header: Any, settings: Any, found: Any, log: Any) -> dict[str, str]:
     """The detail log and the summary. (The schedule, which is made again for them, has a row of its
     own.)
     """
-    from reports import mlperf_logs
-    from scenarios import loadgen_settings as names
-    from scenarios.sample_order import LoadedSet
+    from reports.mlperf import files as mlperf_logs
+    from scenarios.loadgen import settings as names
+    from scenarios.loadgen.sample_order import LoadedSet
 
     sets = [LoadedSet(list(range(LIBRARY)), len(log), 1, int(log.due_ns[-1]))]
     said = mlperf_logs.Settings(
@@ -473,8 +473,8 @@ def _pages(header: Any, settings: Any, found: Any, log: Any) -> dict[str, str]:
 
 def _answers(log: Any, settings: Any) -> str:
     """Which answers to log, and their text."""
-    from reports import mlperf_logs
-    from scenarios import accuracy_log
+    from reports.mlperf import files as mlperf_logs
+    from scenarios.loadgen import accuracy_log
 
     return mlperf_logs.accuracy(
         log, accuracy_log.logged_samples(log, settings).tolist(), True, True

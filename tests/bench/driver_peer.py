@@ -13,10 +13,10 @@ from statistics import median
 
 import numpy as np
 
-from harness.clock import RealClock
 from harness.doctor import server, single_stream
-from harness.driver import AHEAD
-from harness.types import RunLog
+from harness.engine.driver import AHEAD
+from harness.kernel.clock import RealClock
+from harness.kernel.types import RunLog
 from sut.null import Null
 
 

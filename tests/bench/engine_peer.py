@@ -35,14 +35,14 @@ class Nowhere:
 
 
 def bare() -> float:
-    from sut.threads import environment
+    from sut.border.threads import environment
 
     os.environ.update(environment())
     from accuracy.datasets.files import load_dataset
-    from harness.clock import RealClock
-    from sut.engine import Engine, Request
+    from harness.kernel.clock import RealClock
+    from sut.engine.batching import Engine, Request
     from sut.local_model import LocalModel
-    from sut.models import resolve
+    from sut.model.find import resolve
 
     clock = RealClock()
     sut = LocalModel(clock, path=resolve("smollm2-135m", print).path, variant="bf16")
@@ -64,16 +64,16 @@ def bare() -> float:
 
 def order() -> list[int]:
     """The samples that the offline scenario of the quick profile issues."""
-    from harness.session import forecast
-    from harness.settings import load_config
+    from harness.options.settings import load_config
+    from harness.run.session import forecast
 
     schedule = forecast(load_config({"scenario": "offline", "min_queries": QUESTIONS})).schedule
     return schedule.indices.tolist()  # type: ignore[no-any-return]
 
 
 def served() -> float:
-    from harness.session import Run
-    from harness.settings import load_config
+    from harness.options.settings import load_config
+    from harness.run.session import Run
 
     with tempfile.TemporaryDirectory() as scratch:
         flags = {

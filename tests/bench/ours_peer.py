@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from harness.clock import FAR_FUTURE_NS, RealClock
-from harness.types import At, Output, Query, QuerySample, Sample
+from harness.kernel.clock import FAR_FUTURE_NS, RealClock
+from harness.kernel.types import At, Output, Query, QuerySample, Sample
 from sut.local_model import LocalModel
 from tests.bench.answering import Answer, Answers, Work, serve, timed
 

@@ -2,7 +2,7 @@
 meanwhile.
 
 `Peer("ours_peer", path, "bf16", 8)(work)` gives Answers. All peers get the same thread settings
-(`sut.threads`).
+(`sut.border.threads`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from sut import threads
+from sut.border import threads
 from tests.bench.answering import Answers, Work
 
 ROOT = Path(__file__).resolve().parent.parent.parent

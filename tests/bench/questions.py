@@ -66,7 +66,7 @@ class Questions:
 @contextmanager
 def endless(name: str = MODEL) -> Iterator[Path]:
     """A folder with the model `name` that never says EOS."""
-    from sut.models import resolve
+    from sut.model.find import resolve
 
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) / name

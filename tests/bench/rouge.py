@@ -26,7 +26,7 @@ T = TypeVar("T")
 def rows() -> Iterator[Row]:
     from rouge_score.rouge_scorer import RougeScorer
 
-    from accuracy.rouge import KINDS, Prepared, by_sentence, scores
+    from accuracy.metrics.rouge import KINDS, Prepared, by_sentence, scores
 
     texts, references = zip(*drawn(PAIRS, WORDS), strict=True)
     lines = [
@@ -74,7 +74,7 @@ def rows() -> Iterator[Row]:
 def drawn(pairs: int, words: int, seed: int = 1) -> list[tuple[str, str]]:
     """(candidate, reference), always the same ones."""
     from accuracy.datasets.files import load_dataset
-    from accuracy.rouge_sentences import sentences
+    from accuracy.metrics.sentences import sentences
 
     known = [
         sentence

@@ -1,8 +1,8 @@
 """Teacher-forced scoring: `python -m tests.bench.scoring_peer ours|record|bare|lm_eval TEXTS DTYPE`
 prints its figures.
 
-ours      `sut.scoring.token_scores`, a loss for every token
-record    `sut.distributions.record`: besides, the reference's distributions for KL
+ours      `sut.likelihood.scoring.token_scores`, a loss for every token
+record    `sut.likelihood.distributions.record`: besides, the reference's distributions for KL
 bare      the same batches through the same model, all logits, nothing done with them
 lm_eval   loglikelihood_rolling of its `hf` model, in batches of 8: for these stories about as many
           tokens as ours hold
@@ -25,14 +25,14 @@ Sums = list[float]
 
 
 def ours(model: Any, tokenizer: Any, texts: list[str]) -> Sums:
-    from sut.scoring import token_scores
+    from sut.likelihood.scoring import token_scores
 
     found = dict(token_scores(model, _encoded(tokenizer, texts)))
     return [float(found[i].nll_nats.sum(dtype="float64")) for i in range(len(texts))]
 
 
 def record(model: Any, tokenizer: Any, texts: list[str]) -> Sums:
-    from sut.distributions import record
+    from sut.likelihood.distributions import record
 
     found = {
         i: float(kept.nll_nats.sum(dtype="float64"))
@@ -73,7 +73,7 @@ WAYS: dict[str, Callable[[Any, Any, list[str]], Sums]] = {
 
 
 def _encoded(tokenizer: Any, texts: list[str]) -> list[Any]:
-    from sut.scoring import Text
+    from sut.likelihood.scoring import Text
 
     return [
         Text([tokenizer.bos_token_id, *tokenizer(text, add_special_tokens=False)["input_ids"]])
@@ -92,9 +92,9 @@ def measured(way: str, count: int, dtype: str) -> dict[str, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    from sut import peak
-    from sut.models import resolve
-    from sut.packing import pack
+    from sut.engine.packing import pack
+    from sut.model import peak
+    from sut.model.find import resolve
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()

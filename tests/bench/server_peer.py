@@ -13,9 +13,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from harness.result import Result
-from harness.session import Run
-from harness.settings import load_config
+from harness.options.settings import load_config
+from harness.run.result import Result
+from harness.run.session import Run
 
 LOAD = 0.7
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from reports.package import check_folder
+from reports.submission.tree import check_folder
 from tests.official import programs, trees
 from tests.official.spoiling import Spoiled
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import sut
-from harness.audit import audit
-from harness.types import Output
-from reports.mlperf_logs import ACCURACY, DETAIL, SUMMARY
+from harness.kernel.types import Output
+from harness.study.audit import audit
+from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from sut.simulated import EOS, Simulated
 from tests.official import programs
 from tests.official.trees import AUDITS, run
@@ -230,8 +230,8 @@ def _test07(score: float | None) -> Callable[[Path], tuple[bool, programs.Answer
     def verdicts(place: Path) -> tuple[bool, programs.Answer]:
         from dataclasses import replace
 
-        from accuracy.compliance import audit as judge
-        from harness.audit import audited
+        from accuracy.compliance.audit import audit as judge
+        from harness.study.audit import audited
 
         flags = AUDITS["TEST07"] | {"sut_options": {"tokens": 2}}
         made = folder_of(Simulated, place, scenario="server", profile="gpt-oss-120b", **flags)

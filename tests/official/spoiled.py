@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from reports.mlperf_logs import ACCURACY, DETAIL
+from reports.mlperf.files import ACCURACY, DETAIL
 from tests.official.spoiled_logs import accuracy, timed, timed_stricter
 from tests.official.spoiling import (
     Change,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reports.mlperf_logs import SUMMARY
+from reports.mlperf.files import SUMMARY
 from tests.official.spoiling import Spoiled, event, gone, path
 from tests.package_helpers import replaced
 

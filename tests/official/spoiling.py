@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from reports.mlperf_logs import ACCURACY, DETAIL, SUMMARY
+from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from tests.official.trees import BASES
 from tests.package_helpers import replaced
 

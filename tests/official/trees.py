@@ -11,13 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.session import Run
-from harness.settings import load_config
-from harness.submission import make
-from reports.mlperf_logs import ACCURACY
-from reports.package_compliance import Lengths, Quality
-from reports.package_rules import ROUNDS, Benchmark
-from reports.package_tree import read_tree
+from harness.options.settings import load_config
+from harness.run.session import Run
+from harness.study.submission import make
+from reports.mlperf.files import ACCURACY
+from reports.submission.compliance import Lengths, Quality
+from reports.submission.places import read_tree
+from reports.submission.rules import ROUNDS, Benchmark
 
 AUDIT = {"accuracy_log_seed": 720381539243781796, "min_duration": 0.0}
 AUDITS = {

@@ -1,0 +1,249 @@
+"""TEST07 and TEST09: are the answers given under load as good and as long as they should be?
+
+Beside an accuracy run: as good and as long as its answers to the same questions. A run made with
+the official audit.config of one of the two is judged by the figure of that file as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accuracy.compliance.answers import SIGNIFICANCE, Pairs, matched
+from accuracy.compliance.audited import Audited, ids_of, needs
+from accuracy.metrics.references import text_references
+from accuracy.metrics.rouge import KINDS, score
+from harness.kernel.types import Int64s, Sample, Status, Verdict
+
+QUALITY = 0.99  # of the accuracy run's ROUGE
+LENGTH = 0.10  # either way
+SCORE_DIGITS = 1e-6  # scores may differ by the rounding of sums
+
+# ---- TEST07: the quality holds under load
+
+
+class _Quality(NamedTuple):
+    status: Status
+    percent: float  # of the others' ROUGE
+    detail: str
+    remedy: str
+    worst: tuple[int, ...]  # samples that lost most
+
+
+def test07(run: Audited, accuracy: Audited | None, samples: Sequence[Sample]) -> Verdict:
+    """On the same questions. The official test compares a subset with a published figure."""
+    rule = "TEST07 quality_under_load"
+    if accuracy is None:
+        return needs(run, rule, "accuracy")
+    pairs = matched(run, accuracy)
+    quality = _quality(pairs, samples)
+    if quality is None:
+        words = "no texts with reference answers to score"
+        return Verdict(
+            rule,
+            "SKIPPED",
+            detail=words,
+            remedy="use a dataset with reference answers (--reference-column)",
+        )
+    evidence = quality.worst if quality.status != "PASS" else ()
+    found = Verdict(
+        rule,
+        quality.status,
+        quality.percent,
+        100 * QUALITY,
+        "% of its ROUGE",
+        quality.detail,
+        evidence,
+        quality.remedy,
+    )
+    return _of_all(found, pairs)
+
+
+def _of_all(found: Verdict, pairs: Pairs) -> Verdict:
+    """What was seen of a part of the answers does not pass for all of them."""
+    if not pairs.unmatched:
+        return found
+    detail = found.detail + pairs.more
+    if found.status != "PASS":
+        return replace(found, detail=detail)
+    todo = "let the accuracy run answer every sample"
+    return replace(found, status="UNDECIDED", detail=detail, remedy=todo)
+
+
+def _quality(pairs: Pairs, samples: Sequence[Sample]) -> _Quality | None:
+    """The kind of ROUGE that lost most. Below the limit it is a FAIL if chance cannot explain it,
+    else UNDECIDED.
+    """
+    scored = _scores(pairs, samples)
+    if scored is None or not scored[1].any():
+        return None
+    ours, theirs, ids = scored
+    n, mine, other = len(ours), ours.mean(0), theirs.mean(0)
+    ratio = np.divide(mine, other, out=np.full(len(KINDS), np.inf), where=other > 0)
+    k = int(np.argmin(ratio))
+    margin = _chance(ours[:, k] - QUALITY * theirs[:, k]) / other[k]
+    detail = (
+        f"{KINDS[k]} {100 * mine[k]:.2f}, those {pairs.whose} {100 * other[k]:.2f}, over {n}"
+        " questions"
+    )
+    worst = ids_of(ids[np.argsort(ours[:, k] - theirs[:, k], kind="stable")])
+    percent = 100 * float(ratio[k])
+    if ratio[k] >= QUALITY:
+        return _Quality("PASS", percent, detail, "", worst)
+    if ratio[k] + margin < QUALITY:
+        return _Quality(
+            "FAIL",
+            percent,
+            detail,
+            "use the same weights, precision and limits in every mode",
+            worst,
+        )
+    needed = (
+        f"about {int(np.ceil(n * (margin / (1 - QUALITY)) ** 2)):,}"
+        if np.isfinite(margin)
+        else "more"
+    )
+    detail += f", and chance alone moves it by {100 * margin:.1f} %" if np.isfinite(margin) else ""
+    return _Quality(
+        "UNDECIDED",
+        percent,
+        detail,
+        f"ask more questions (--min-queries): {needed} would decide it",
+        worst,
+    )
+
+
+def _scores(
+    pairs: Pairs, samples: Sequence[Sample]
+) -> tuple[NDArray[Any], NDArray[Any], Int64s] | None:
+    """(ours, theirs, a sample id): one row per question, one column per kind. An answer without
+    text scores 0.
+    """
+    references = text_references(samples)
+    index = pairs.log.index[pairs.ids]
+    there = np.isin(index, list(references))
+    if not there.any() or not pairs.log.texts or not pairs.their_log.texts:
+        return None
+
+    @cache
+    def scored(question: int, text: str) -> tuple[float, ...]:
+        return score(text, references[question])
+
+    questions, first, row = np.unique(index[there], return_index=True, return_inverse=True)
+    times = np.bincount(row)[:, None]
+    means = []
+    for log, ids in ((pairs.log, pairs.ids[there]), (pairs.their_log, pairs.their_ids[there])):
+        total = np.zeros((len(questions), len(KINDS)))
+        np.add.at(
+            total,
+            row,
+            [
+                scored(q, log.texts.get(i, ""))
+                for q, i in zip(index[there].tolist(), ids.tolist(), strict=True)
+            ],
+        )
+        means.append(total / times)
+    return means[0], means[1], pairs.ids[there][first]
+
+
+def _chance(differences: NDArray[Any]) -> float:
+    """How far chance moves their mean (one-sided, by Student's t); infinite for one difference."""
+    from scipy.stats import t
+
+    n = len(differences)
+    return (
+        float(t.ppf(1 - SIGNIFICANCE, n - 1) * differences.std(ddof=1) / np.sqrt(n))
+        if n > 1
+        else float("inf")
+    )
+
+
+# ---- TEST09: the answers are as long as they should be
+
+
+def test09(run: Audited, accuracy: Audited | None, tokens_per_sample: float | None) -> Verdict:
+    """Mean tokens within 10 % of a published figure or, question by question, of the accuracy
+    run.
+    """
+    if not run.log.tokens.any():
+        return Verdict("TEST09 output_length", "SKIPPED", detail="no tokens were counted")
+    if tokens_per_sample is not None:
+        tokens = run.log.tokens[run.log.completed]
+        return _length(tokens, tokens_per_sample, "published", ())
+    if accuracy is None:
+        return needs(run, "TEST09 output_length", "accuracy")
+    pairs = matched(run, accuracy)
+    tokens, theirs = run.log.tokens[pairs.ids], accuracy.log.tokens[pairs.their_ids]
+    worst = ids_of(pairs.ids[np.argsort(-np.abs(tokens - theirs), kind="stable")])
+    expected = float(theirs.mean()) if len(theirs) else 0.0
+    return _of_all(_length(tokens, expected, "in the accuracy run", worst), pairs)
+
+
+def _length(tokens: Int64s, expected: float, whose: str, worst: tuple[int, ...]) -> Verdict:
+    rule = "TEST09 output_length"
+    if expected <= 0 or not len(tokens):
+        return Verdict(rule, "SKIPPED", detail="no question is in common, or none was answered")
+    mean, low, high = float(tokens.mean()), (1 - LENGTH) * expected, (1 + LENGTH) * expected
+    inside = low <= mean <= high
+    todo = "generate to EOS or to --max-new-tokens in every mode, without padding"
+    return Verdict(
+        rule=rule,
+        status="PASS" if inside else "FAIL",
+        measured=mean,
+        limit=low if mean < expected else high,
+        unit="tokens",
+        detail=(
+            f"{mean:.2f} a sample, {expected:.2f} {whose}; {low:.2f} to {high:.2f} would be fine"
+        ),
+        evidence=() if inside else worst,
+        remedy="" if inside else todo,
+    )
+
+
+# ---- the answers that are scored are those that were timed
+
+
+def scored_answers(published: Mapping[str, float], recorded: Mapping[str, float] | None) -> Verdict:
+    """Scores from somewhere else do not count. `recorded` is what the recorded answers score, None
+    if nobody can tell.
+    """
+    rule = "SCORES recorded_answers"
+    if recorded is None:
+        return Verdict(
+            rule,
+            "SKIPPED",
+            detail="the dataset has moved or changed: nothing to score the answers against",
+        )
+    if not recorded:
+        return Verdict(rule, "SKIPPED", detail="the run has no scores")
+    missing = float("inf")
+    off = {name: abs(published.get(name, missing) - value) for name, value in recorded.items()}
+    wrong = [name for name, by in off.items() if by > SCORE_DIGITS * max(1.0, abs(recorded[name]))]
+    if not wrong:
+        return Verdict(
+            rule,
+            "PASS",
+            0,
+            0,
+            "scores differ",
+            f"{len(recorded)} scores are those of the recorded answers",
+        )
+    name = wrong[0]
+    detail = (
+        f"{name} is {published.get(name)} in result.json, the recorded answers score"
+        f" {recorded[name]:.6g}"
+    )
+    return Verdict(
+        rule,
+        "FAIL",
+        len(wrong),
+        0,
+        "scores differ",
+        detail,
+        remedy="harness report RUN scores the answers again",
+    )

@@ -1,0 +1,294 @@
+"""Does a variant keep enough of its reference's quality? One score per sample in, ratios with
+intervals and verdicts out.
+
+A ratio is the mean of the candidate's scores over the mean of the reference's, on the same samples.
+Its interval is a paired percentile bootstrap: samples are drawn with replacement, candidate and
+reference together, the same draw for every ratio.
+
+At a limit a ratio is judged twice. `official` asks MLPerf's question: is the figure itself inside?
+`status` asks what the samples can tell: PASS if the whole interval is inside the limit, FAIL if all
+of it is outside, else UNDECIDED.
+
+Several ratios are joined by the worst: PASS if all pass, FAIL if one fails, else UNDECIDED. To pass
+wrongly, the ratio that is truly below has to pass wrongly, so passing needs no correction for their
+number. Failing does not either as long as the ratios move together, as kinds of ROUGE do; at worst
+its error is that of one ratio times how many there are.
+
+How many samples would decide: the width of an interval shrinks with 1/sqrt(n), so n grows with the
+square of (distance from the figure to the interval's end) / (distance from the figure to the
+limit). This assumes that the figure stays where it is and that further samples are like these.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.kernel.errors import BadInput
+
+KINDS = ("rouge1", "rouge2", "rougeL")  # each must keep the target
+TARGETS = (0.99, 0.999)  # MLPerf's two, always shown
+LENGTH = (0.9, 1.1)  # mean tokens per sample, as a share of the reference's
+RESAMPLES, CONFIDENCE = 10_000, 95.0
+FEW = 30  # with fewer samples a percentile interval is narrower than it says
+_SEED = 20_260_723  # the same scores give the same interval
+_BATCH = 2**20  # draws at once, 8 bytes each and a handful of copies
+_BEYOND = 10**9  # more samples than anybody has
+
+Floats = NDArray[np.float64]
+Progress = Callable[[int], object]
+Word = Literal["PASS", "FAIL", "UNDECIDED"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """`value` is None where the reference scores 0, `low` and `high` also where it does in some
+    draw.
+    """
+
+    name: str
+    candidate: float
+    reference: float
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+class Call(NamedTuple):
+    """A verdict at a limit; `needed` is how many samples would decide it, None if it is decided or
+    no number would.
+    """
+
+    status: Word
+    official: Word
+    needed: int | None = None
+
+
+# ---- ratios
+
+
+def ratios(
+    candidate: Mapping[str, Floats],
+    reference: Mapping[str, Floats],
+    resamples: int = RESAMPLES,
+    confidence: float = CONFIDENCE,
+    progress: Progress | None = None,
+) -> list[Ratio]:
+    """One ratio per name, over the same samples in the same order. `progress` hears of the
+    resamples done.
+    """
+    from scipy.stats import DegenerateDataWarning, bootstrap
+
+    names = list(candidate)
+    ours, theirs = (
+        np.array([scores[name] for name in names], np.float64) for scores in (candidate, reference)
+    )
+    n = _checked(ours.shape[1], theirs.shape[1])
+    scores = np.concatenate((ours, theirs)).T.copy()
+    done = 0
+
+    def drawn(samples: NDArray[np.int64], axis: int) -> Floats:
+        """(K, B) ratios of B draws of n samples: how often each was drawn, times the scores."""
+        nonlocal done
+        times = np.array([np.bincount(draw, minlength=n) for draw in samples], np.float64)
+        sums = times @ scores
+        done += len(samples)
+        if progress is not None:
+            progress(done)
+        return (sums[:, : len(names)] / sums[:, len(names) :]).T
+
+    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # it is None then
+        found = bootstrap(
+            (np.arange(n),),
+            drawn,
+            n_resamples=resamples,
+            batch=max(1, _BATCH // n),
+            vectorized=True,
+            confidence_level=confidence / 100,
+            method="percentile",
+            rng=np.random.default_rng(_SEED),
+        ).confidence_interval
+    return [
+        _ratio(name, ours[k], theirs[k], float(found.low[k]), float(found.high[k]))
+        for k, name in enumerate(names)
+    ]
+
+
+def _checked(n: int, others: int) -> int:
+    if n != others:
+        raise ValueError(f"{n} scores beside {others}")
+    if n < 2:
+        words = f"{n} sample{'s' * (n != 1)} with a score"
+        raise BadInput(
+            "gate",
+            words,
+            "at least 2 are needed to tell how far chance moves a mean",
+            "Raise --num-samples.",
+        )
+    return n
+
+
+def _ratio(name: str, ours: Floats, theirs: Floats, low: float, high: float) -> Ratio:
+    mine, other, n = float(ours.mean()), float(theirs.mean()), len(ours)
+    if np.array_equal(
+        ours, theirs
+    ):  # whatever is drawn; sums of products may differ in the last bit
+        return Ratio(name, mine, other, 1.0, 1.0, 1.0, n)
+    if other == 0:
+        return Ratio(name, mine, other, None, None, None, n)
+    known = math.isfinite(low) and math.isfinite(high)
+    return Ratio(
+        name, mine, other, mine / other, low if known else None, high if known else None, n
+    )
+
+
+# ---- verdicts
+
+
+def call(ratio: Ratio, least: float, most: float = math.inf) -> Call:
+    """Is the ratio within [least, most]?"""
+    value, low, high = ratio.value, ratio.low, ratio.high
+    if value is None:
+        return Call("UNDECIDED", "UNDECIDED")
+    official: Word = "PASS" if least <= value <= most else "FAIL"
+    if low is None or high is None:
+        return Call("UNDECIDED", official)
+    if least <= low and high <= most:
+        return Call("PASS", official)
+    if high < least or low > most:
+        return Call("FAIL", official)
+    return Call("UNDECIDED", official, _needed(ratio.n, value, low, high, least, most))
+
+
+def _needed(n: int, value: float, low: float, high: float, least: float, most: float) -> int | None:
+    """The worse of the two ends if the figure is inside; the end towards the limit if it is
+    outside.
+    """
+    ends = (
+        [(high - value, least - value)]
+        if value < least
+        else [(value - low, value - most)]
+        if value > most
+        else None
+    )
+    ends = [
+        (width, distance)
+        for width, distance in ends or _both(value, low, high, least, most)
+        if width > 0
+    ]
+    if any(distance <= 0 for _, distance in ends):
+        return None  # the figure stands on its limit
+    growth = max((width / distance) ** 2 for width, distance in ends)
+    return max(n + 1, math.ceil(n * growth)) if n * growth < _BEYOND else None
+
+
+def _both(
+    value: float, low: float, high: float, least: float, most: float
+) -> list[tuple[float, float]]:
+    return [(value - low, value - least), (high - value, most - value)]
+
+
+def join(calls: Sequence[Call]) -> Call:
+    """The worst of several, and how many samples would decide it: the soonest FAIL, else the last
+    of the PASSes.
+    """
+    if not calls:
+        return Call("UNDECIDED", "UNDECIDED")
+    official = _worst([c.official for c in calls])
+    status = _worst([c.status for c in calls])
+    if status != "UNDECIDED":
+        return Call(status, official)
+    open_ = [c for c in calls if c.status == "UNDECIDED"]
+    failing = [c.needed for c in open_ if c.official == "FAIL"]
+    if failing:
+        return Call(
+            status,
+            official,
+            min((needed for needed in failing if needed is not None), default=None),
+        )
+    passing = [c.needed for c in open_]
+    return Call(
+        status,
+        official,
+        None if None in passing else max(needed for needed in passing if needed is not None),
+    )
+
+
+def _worst(words: Sequence[Word]) -> Word:
+    return "FAIL" if "FAIL" in words else "UNDECIDED" if "UNDECIDED" in words else "PASS"
+
+
+# ---- MLPerf's published targets
+
+
+class Published(NamedTuple):
+    """The reference's own figures (submission checker v6.1 and before) and the shares of them that
+    pass.
+
+    ROUGE is F x 100; lengths are means per sample (MLPerf's gen_len over its number of samples).
+    `unjudged` are figures that MLPerf asks for too and that are no ROUGE.
+    """
+
+    rouge: Mapping[str, float]
+    share: float
+    tokens: float | None = None
+    characters: float | None = None
+    length: tuple[float, float] = LENGTH
+    unjudged: tuple[str, ...] = ()
+
+
+def _three(rouge1: float, rouge2: float, rouge_l: float) -> dict[str, float]:
+    return {"rouge1": rouge1, "rouge2": rouge2, "rougeL": rouge_l}
+
+
+_LLAMA2, _GPT_J = _three(44.4312, 22.0352, 28.6162), _three(42.9865, 20.1235, 29.9881)
+_GPT_J_CHARACTERS = 4_016_878 / 13_368
+PUBLISHED = {
+    "llama2-70b-99.9": Published(_LLAMA2, 0.999, tokens=294.45),
+    "llama2-70b-99": Published(_LLAMA2, 0.99, tokens=294.45),
+    "llama3.1-8b": Published(
+        _three(38.7792, 15.9075, 24.4957) | {"rougeLsum": 35.793},
+        0.99,
+        characters=8_167_644 / 13_368,
+    ),
+    "llama3.1-8b-edge": Published(
+        _three(39.06, 16.1147, 24.6375) | {"rougeLsum": 36.124}, 0.99, characters=3_051_113 / 5_000
+    ),
+    "llama3.1-405b": Published({"rougeL": 21.6666}, 0.99, tokens=684.68, unjudged=("exact_match",)),
+    "mixtral-8x7b": Published(
+        _three(45.5989, 23.3526, 30.4608), 0.99, tokens=144.84, unjudged=("gsm8k", "mbxp")
+    ),
+    "gpt-j-99.9": Published(_GPT_J, 0.999, characters=_GPT_J_CHARACTERS, length=(0.9, math.inf)),
+    "gpt-j-99": Published(_GPT_J, 0.99, characters=_GPT_J_CHARACTERS, length=(0.9, math.inf)),
+}
+
+
+def published(target: Published, n: int) -> dict[str, Floats]:
+    """Its figures as the scores of n samples, so that they stand where a reference's would: no
+    chance moves them.
+    """
+    lengths = {"tokens": target.tokens, "characters": target.characters}
+    figures = {kind: value / 100 for kind, value in target.rouge.items()}
+    figures |= {name: value for name, value in lengths.items() if value is not None}
+    return {name: np.full(n, value) for name, value in figures.items()}
+
+
+def against_itself(
+    scores: NDArray[Any], same: NDArray[np.bool_], kinds: Sequence[str]
+) -> NDArray[Any]:
+    """Scores against the reference's own text, where a text against itself is exactly 1.
+
+    ROUGE says 0 for an empty text beside an empty one, and ROUGE-2 for one word beside itself.
+    `same`: the texts are equal.
+    """
+    found = np.array(scores, np.float64)
+    found[same | (found[:, list(kinds).index("rougeL")] == 1)] = 1.0
+    return found

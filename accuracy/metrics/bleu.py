@@ -1,0 +1,81 @@
+"""How many of the output's word groups stand in the reference? Corpus BLEU with brevity penalty, by
+sacrebleu.
+
+Papineni et al. 2002, with sacrebleu's defaults (Post 2018):
+`nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp`. Precisions of 1- to 4-grams are pooled over the run,
+not averaged per sample; an order without a match is smoothed. The penalty is exp(1 - reference
+length / output length) where the outputs are the shorter side. 13a separates words at spaces and
+punctuation: for Chinese, Japanese or Thai it says little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from accuracy.metrics.references import of_kind, pairs
+from harness.kernel.types import Metric, RunLog, Sample
+
+if TYPE_CHECKING:
+    from sacrebleu.metrics.bleu import BLEU, BLEUScore
+
+KINDS = ("bleu",)
+ORDERS = 4
+_scorer: BLEU | None = None
+
+
+def references(samples: Sequence[Sample]) -> dict[int, str]:
+    """Texts; a letter or a marked number has no word groups."""
+    return of_kind(samples, "text")
+
+
+def bleu(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metric]:
+    """BLEU x 100 of all samples `ids` together, its precisions in percent and its brevity
+    penalty.
+    """
+    compared = pairs(log, references(samples), ids)
+    if not compared:
+        return []
+    found, n = corpus(counts(text, reference) for text, reference in compared), len(compared)
+    orders = [Metric(f"bleu_p{k}", round(p, 4), "%", n) for k, p in enumerate(found.precisions, 1)]
+    return [
+        Metric("bleu", round(found.score, 4), "BLEU", n),
+        *orders,
+        Metric("bleu_bp", round(found.bp, 4), "factor", n),
+    ]
+
+
+def counts(text: str, reference: str) -> tuple[int, ...]:
+    """What one pair adds to the corpus: matches per order, n-grams per order, words of the output
+    and of the reference.
+    """
+    found = _sentence(text, reference)
+    return (*found.counts, *found.totals, found.sys_len, found.ref_len)
+
+
+def corpus(rows: Iterable[Sequence[int]]) -> BLEUScore:
+    """The score of pooled `counts`: of all samples, or of those that a bootstrap drew."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    pooled = [sum(column) for column in zip(*rows, strict=True)]
+    *orders, words, reference_words = pooled or [0] * (2 * ORDERS + 2)
+    return BLEU.compute_bleu(
+        orders[:ORDERS], orders[ORDERS:], words, reference_words, smooth_method="exp"
+    )
+
+
+def score(text: str, reference: str) -> tuple[float]:
+    """Sentence BLEU in [0, 1]: of as many orders as the output has, smoothed. Its mean is not the
+    corpus BLEU.
+    """
+    return (min(_sentence(text, reference).score / 100, 1.0),)
+
+
+def _sentence(text: str, reference: str) -> BLEUScore:
+    from sacrebleu.metrics.bleu import BLEU
+
+    global _scorer
+    _scorer = _scorer or BLEU(effective_order=True)
+    return _scorer.sentence_score(text, [reference])

@@ -1,0 +1,172 @@
+"""How much of the reference answer is in the output? ROUGE-1, -2, -L and -Lsum, F-measure x 100, as
+MLPerf scores it.
+
+The recipe: both texts without the space around them, one sentence per line (`rouge_sentences`);
+words are runs of a-z and 0-9 in small letters, those of more than three through the Porter stemmer;
+the F-measures of each sample; their means times a hundred, rounded to four places.
+
+The definition is the package rouge-score, and the figures are its figures, bit by bit. Its
+tokenizer still makes the stems, but each word's only once; its tables of all words against all
+words are integers here (`rouge_lcs`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
+from itertools import chain, pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accuracy.metrics.references import pairs, text_references
+from accuracy.metrics.rouge_lcs import Positions
+from accuracy.metrics.sentences import sentences
+from harness.kernel.types import Metric, RunLog, Sample
+
+KINDS = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+_REPORT_EVERY = 64  # pairs
+_MOST_KEPT, _LONGEST_KEPT = (
+    2**16,
+    40,
+)  # stems, and letters: what is longer is no word and seldom comes twice
+_WORD = re.compile("[a-z0-9]+")
+
+
+def rouge(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metric]:
+    """Mean over those of the samples `ids` that have a reference and an answer; nothing if there is
+    none.
+
+    An answer of no words scores 0 and counts (`references.pairs` says what an answer is).
+    """
+    found = pairs(log, text_references(samples), ids)
+    if not found:
+        return []
+    texts, references = zip(*found, strict=True)
+    columns = scores(
+        texts, references
+    ).T.copy()  # numpy adds up what lies together as it adds up a list
+    means = [round(float(np.mean(column)) * 100, 4) for column in columns]
+    return [
+        Metric(kind, mean, "F x 100", len(found)) for kind, mean in zip(KINDS, means, strict=True)
+    ]
+
+
+def scores(
+    texts: Sequence[str | Prepared],
+    references: Sequence[str | Prepared],
+    progress: Callable[[int], object] | None = None,
+) -> NDArray[np.float64]:
+    """(n, 4): a row per pair, a column per kind. `progress` is told now and then how many are done,
+    and at the end.
+    """
+    found = np.zeros((len(texts), len(KINDS)))
+    for i, (text, reference) in enumerate(zip(texts, references, strict=True)):
+        found[i] = score(text, reference)
+        if progress and ((i + 1) % _REPORT_EVERY == 0 or i + 1 == len(texts)):
+            progress(i + 1)
+    return found
+
+
+def score(text: str | Prepared, reference: str | Prepared) -> tuple[float, ...]:
+    """F-measures of one pair, in the order of KINDS, each in [0, 1]."""
+    return tuple(overlap.f for overlap in overlaps(text, reference))
+
+
+class Overlap(NamedTuple):
+    """How many words, or pairs of words, a text shares with a reference, and how many there are in
+    each.
+    """
+
+    shared: int
+    of_text: int
+    of_reference: int
+
+    @property
+    def precision(self) -> float:
+        return self.shared / self.of_text if self.shared else 0.0
+
+    @property
+    def recall(self) -> float:
+        return self.shared / self.of_reference if self.shared else 0.0
+
+    @property
+    def f(self) -> float:
+        precision, recall = self.precision, self.recall
+        return 2 * precision * recall / (precision + recall) if self.shared else 0.0
+
+
+def overlaps(text: str | Prepared, reference: str | Prepared) -> tuple[Overlap, ...]:
+    """What one pair has in common, in the order of KINDS."""
+    ours = _prepared(text) if isinstance(text, str) else text
+    theirs = _prepared(reference) if isinstance(reference, str) else reference
+    n, m = len(ours.words), len(theirs.words)
+    return (
+        Overlap(_shared(ours.counts, theirs.counts), n, m),
+        Overlap(_shared(ours.pairs, theirs.pairs), max(n - 1, 0), max(m - 1, 0)),
+        Overlap(theirs.positions.longest(ours.words), n, m),
+        Overlap(theirs.positions.matched(ours.lines, ours.counts), n, m),
+    )
+
+
+class Prepared:
+    """A text taken apart. Worth keeping for a reference that several texts are scored against."""
+
+    __slots__ = ("_positions", "counts", "lines", "pairs", "words")
+
+    def __init__(self, text: str) -> None:
+        self.lines = [
+            words
+            for sentence in by_sentence(text).split("\n")
+            if (words := [_stems[word] for word in _WORD.findall(sentence.lower())])
+        ]
+        self.words = list(chain.from_iterable(self.lines))
+        self.counts = Counter(self.words)
+        self.pairs = Counter(pairwise(self.words))
+        self._positions: Positions | None = None
+
+    @property
+    def positions(self) -> Positions:
+        """Only a reference needs them."""
+        if self._positions is None:
+            self._positions = Positions(self.lines)
+        return self._positions
+
+
+_prepared = lru_cache(maxsize=16)(
+    Prepared
+)  # one reference and its candidates; a long answer takes megabytes
+
+
+def by_sentence(text: str) -> str:
+    """Put each sentence of a text on a line of its own."""
+    return "\n".join(sentences(text))
+
+
+class _Stems(dict[str, str]):
+    """word -> stem, of every word that came up; when full, it starts anew."""
+
+    def __missing__(self, word: str) -> str:
+        (stem,) = _tokenizer().tokenize(word)
+        if len(word) <= _LONGEST_KEPT:
+            if len(self) == _MOST_KEPT:
+                self.clear()
+            self[word] = stem
+        return stem
+
+
+_stems = _Stems()
+
+
+@cache
+def _tokenizer() -> Any:
+    from rouge_score.tokenizers import DefaultTokenizer
+
+    return DefaultTokenizer(use_stemmer=True)
+
+
+def _shared(ours: Counter[Any], theirs: Counter[Any]) -> int:
+    return sum(min(ours[each], theirs[each]) for each in ours.keys() & theirs.keys())

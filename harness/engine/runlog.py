@@ -1,0 +1,299 @@
+"""The run folder: the border between what is timed and what is read. Writing and reading it is all
+that happens here.
+
+    settings.json  environment.json    before the clock starts: a run that dies still says what it
+                                       was
+    samples.parquet                    the RunLog, one row per sample; the run's other raw facts
+                                       stand in its metadata
+    telemetry.parquet                  the machine, once a second
+Everything else in the folder is made from these (`harness report RUN`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.engine.pieces import Pieces, reason
+from harness.engine.telemetry import read_rows
+from harness.kernel.errors import BadInput, SetupFailed
+from harness.kernel.places import not_a_run
+from harness.kernel.types import Anomaly, RunLog
+
+_META = b"touchstone.run"
+_COLUMNS = (
+    "query_id",
+    "index",
+    "due_ns",
+    "issued_ns",
+    "first_ns",
+    "done_ns",
+    "first_token",
+    "reported_tokens",
+    "finish",
+)
+
+
+@dataclass(slots=True)
+class RunFacts:
+    """Raw facts that are not about one sample."""
+
+    run_id: str
+    started_at: str  # UTC, ISO 8601
+    measured_at: str = ""  # the same for the moment the clock started; empty in older runs
+    sut: dict[str, Any] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)
+    driver: dict[str, Any] = field(default_factory=dict)
+    target_qps_origin: str = ""
+    evaluation: dict[str, Any] = field(default_factory=dict)  # sums, see harness.run.evaluation
+    notes: list[str] = field(default_factory=list)  # what a reader must know of how it was measured
+    missing: list[dict[str, Any]] = field(default_factory=list)  # see `harness.engine.pieces`
+    log_hashes: dict[str, str] = field(default_factory=dict)  # of logs the official LoadGen wrote
+
+
+def create(parent: Path, name: str) -> Path:
+    """Make a run folder `<name>_<short id>` with some room on the disk. Raises BadInput."""
+    folder = parent / f"{name}_{uuid.uuid4().hex[:6]}"
+    try:
+        folder.mkdir(parents=True)
+        (folder / ".probe").write_text("x")
+        (folder / ".probe").unlink()
+    except OSError as error:
+        raise BadInput(
+            f"--output-dir {parent}",
+            _obstacle(parent, error),
+            "expected a folder that can be written to",
+            "Choose another one.",
+        ) from None
+    return folder
+
+
+def _obstacle(parent: Path, error: OSError) -> str:
+    """Say why no folder can be made there: a file in the way is named."""
+    file = next((path for path in (parent, *parent.parents) if path.is_file()), None)
+    if file is not None:
+        return f"{str(file)!r} is a file, not a folder"
+    return (error.strerror or str(error)).lower()
+
+
+def part(run: Path, name: str) -> Path:
+    """A run folder inside another: one part of it, or one step of a search."""
+    folder = run / name
+    folder.mkdir()
+    return folder
+
+
+def adopt(run: Path, inner: Path) -> None:
+    """The raw files of a folder inside the run become the run's own."""
+    for name in ("settings.json", "environment.json", "telemetry.parquet"):
+        if (inner / name).is_file():
+            shutil.copyfile(inner / name, run / name)
+    log, facts = read_log(inner)
+    facts.run_id = run.name
+    write_log(run, log, facts)
+
+
+def check_room(parent: Path, needed_bytes: int) -> None:
+    """Refuse to measure what could not be kept afterwards. Raises BadInput."""
+    there = next(
+        (path for path in (parent.absolute(), *parent.absolute().parents) if path.exists()),
+        Path("/"),
+    )
+    free_bytes = shutil.disk_usage(there).free
+    if free_bytes < needed_bytes:
+        raise BadInput(
+            f"--output-dir {parent}",
+            f"{free_bytes / 2**20:.0f} MiB are free",
+            f"this run may write {needed_bytes / 2**20:.0f} MiB",
+            "Make room or choose another disk.",
+        )
+
+
+def check_writer(folder: Path) -> None:
+    """Write an empty run as one will be written after it: what cannot be kept is not measured.
+    Raises SetupFailed.
+    """
+    path = folder / ".probe.parquet"
+    try:
+        _write(path, _nothing(), RunFacts("", ""), with_tokens=True)
+        path.unlink()
+    except Exception as fault:
+        doing, fine = f"writing to {folder}", "every run ends in a samples.parquet"
+        raise SetupFailed(doing, reason(fault), fine, "Repair it first.") from fault
+
+
+def _nothing() -> RunLog:
+    """The log of a run without samples."""
+    n32, n64, start = np.empty(0, np.int32), np.empty(0, np.int64), np.zeros(1, np.int64)
+    return RunLog(
+        n32, n32, n64, n64, n64, n64, n32, n32, np.empty(0, np.int8), start, n32, start, n64, n32
+    )
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Whole or not at all: written beside its place, then renamed."""
+    scratch = path.with_suffix(path.suffix + ".tmp")
+    scratch.write_text(
+        json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8"
+    )
+    scratch.replace(path)
+
+
+def write_log(folder: Path, log: RunLog, facts: RunFacts) -> None:
+    """samples.parquet. What cannot be written with its token ids and texts (on a full disk, say) is
+    written without them, and says so.
+    """
+    try:
+        rewrite_log(folder, log, facts)
+    except Exception as fault:
+        pieces = Pieces(facts.missing)
+        pieces.lost("file", "token ids and texts", fault, later=False)
+        less = replace(facts, missing=pieces.missing)
+        _write(folder / "samples.parquet", log, less, with_tokens=False)
+        facts.missing = pieces.missing
+
+
+def rewrite_log(folder: Path, log: RunLog, facts: RunFacts) -> None:
+    """samples.parquet with all there is. If that fails, what is there already stays as it is."""
+    _write(folder / "samples.parquet", log, facts, with_tokens=True)
+
+
+def rescue_log(run: Path, log: RunLog, facts: RunFacts) -> Path:
+    """Keep a run whose own folder cannot be written any more; return the folder with its files."""
+    place = Path(tempfile.mkdtemp(prefix=f"{run.name}_"))
+    write_log(place, log, facts)
+    for name in ("settings.json", "environment.json"):
+        with suppress(OSError):
+            shutil.copyfile(run / name, place / name)
+    return place
+
+
+def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    n = len(log)
+    rank = np.full(n, -1, np.int32)
+    rank[log.completion_order] = np.arange(len(log.completion_order), dtype=np.int32)
+    columns: dict[str, Any] = {"sample_id": np.arange(n, dtype=np.int32)}
+    columns |= {name: getattr(log, name) for name in _COLUMNS}
+    columns |= {"completion_rank": rank, "tokens": log.tokens.astype(np.int32)}
+    columns |= {"error": _sparse(log.errors, n)}
+    if with_tokens:
+        columns["token_ids"] = pa.LargeListArray.from_arrays(log.token_start, log.token_ids)
+        columns["token_ns"] = pa.LargeListArray.from_arrays(log.stamp_start, log.stamp_ns)
+        columns["text"] = _sparse(log.texts, n)
+    meta = {
+        "facts": asdict(facts),
+        "end": log.end,
+        "end_reason": log.end_reason,
+        "anomalies": log.anomalies,
+        "timed_out": log.timed_out,
+    }
+    table = pa.table(columns).replace_schema_metadata({_META: json.dumps(meta, default=str)})
+    scratch = path.with_suffix(".tmp")
+    try:
+        pq.write_table(table, scratch, compression="zstd")
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def read_log(folder: Path) -> tuple[RunLog, RunFacts]:
+    """The RunLog exactly as it was, and the raw facts. Raises BadInput if the folder holds no
+    run.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(folder / "samples.parquet")
+        meta = json.loads(table.schema.metadata[_META])
+        return _log(table, meta), RunFacts(**meta["facts"])
+    except (OSError, pa.ArrowInvalid, KeyError, TypeError, json.JSONDecodeError):
+        raise not_a_run(folder, "samples.parquet") from None
+
+
+def _log(table: Any, meta: dict[str, Any]) -> RunLog:
+    rank = table["completion_rank"].to_numpy()
+    done = np.flatnonzero(rank >= 0)
+    token_start, token_ids = _lists(table, "token_ids", np.int32)
+    stamp_start, stamp_ns = _lists(table, "token_ns", np.int64)
+    return RunLog(
+        **{name: table[name].to_numpy() for name in _COLUMNS},
+        token_start=token_start,
+        token_ids=token_ids,
+        stamp_start=stamp_start,
+        stamp_ns=stamp_ns,
+        completion_order=done[np.argsort(rank[done])].astype(np.int32),
+        texts=_dense(table, "text"),
+        errors=_dense(table, "error"),
+        anomalies=[Anomaly(*item) for item in meta["anomalies"]],
+        end=meta["end"],
+        end_reason=meta["end_reason"],
+        timed_out=meta.get("timed_out", {}),
+    )
+
+
+def write_telemetry(folder: Path, lines: Path, start_ns: int) -> None:
+    """The sampler's lines become telemetry.parquet; an empty table if nothing was sampled."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows: Sequence[dict[str, Any]] = read_rows(lines, start_ns) if lines.is_file() else []
+    names = list(dict.fromkeys(["t_ns", *(key for row in rows for key in row)]))
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    table = pa.table(columns) if rows else pa.table({"t_ns": pa.array([], pa.int64())})
+    pq.write_table(table, folder / "telemetry.parquet")
+    lines.unlink(missing_ok=True)
+
+
+def read_telemetry(folder: Path) -> dict[str, list[Any]]:
+    """Columns by name; empty if there is no such file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        columns: dict[str, list[Any]] = pq.read_table(folder / "telemetry.parquet").to_pydict()
+    except (OSError, pa.ArrowInvalid):  # it never was, or it was cut: the run stands without it
+        return {}
+    return columns
+
+
+def _sparse(values: dict[int, str], n: int) -> Any:
+    """(n,) strings, null where there is none."""
+    import pyarrow as pa
+
+    if not values:
+        return pa.nulls(n, pa.large_string())
+    whole = {
+        i: text.encode(errors="replace").decode() for i, text in values.items()
+    }  # half an emoji is no UTF-8
+    return pa.array([whole.get(i) for i in range(n)], pa.large_string())
+
+
+def _dense(table: Any, name: str) -> dict[int, str]:
+    if name not in table.column_names or table[name].null_count == len(table):
+        return {}
+    return {i: value for i, value in enumerate(table[name].to_pylist()) if value is not None}
+
+
+def _lists(table: Any, name: str, dtype: type) -> tuple[Any, Any]:
+    """(offsets, flat values) of a list column."""
+    if name not in table.column_names:
+        return np.zeros(len(table) + 1, np.int64), np.empty(0, dtype)
+    column = table[name].combine_chunks()
+    lengths = np.diff(column.offsets.to_numpy())
+    return np.concatenate(([0], np.cumsum(lengths))).astype(
+        np.int64
+    ), column.flatten().to_numpy().astype(dtype)

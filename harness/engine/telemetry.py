@@ -1,0 +1,267 @@
+"""What did the machine do meanwhile? `python -m harness.engine.telemetry` samples it once a second,
+in a process of its own.
+
+It runs beside the driver, never inside it: no interpreter lock is shared, its priority is low, and
+it learns the run's progress from 32 bytes of shared memory that the driver fills while idle. It
+also draws the progress line. It ends when its standard input is closed, so it cannot outlive the
+driver.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import psutil
+
+from harness.engine.recorder import Recorder
+from harness.kernel import children
+from harness.kernel.clock import RealClock
+
+INTERVAL_NS = 1_000_000_000
+REFRESH_NS = 500_000_000
+_COUNTS = struct.Struct("<qqqq")  # issued, done, failed, tokens
+
+
+class Telemetry:
+    """The driver's handle: starts the helper, tells it the counts, stops it.
+
+    `pids` maps a role ("driver", "sut") to a process; rows go to `out` as JSON lines, on the
+    machine's monotonic clock.
+    """
+
+    def __init__(self, out: Path, pids: dict[str, int], total: int | None, progress: bool) -> None:
+        self._file = tempfile.NamedTemporaryFile(delete=False)  # noqa: SIM115 (as long as we)
+        self._file.truncate(_COUNTS.size)
+        self._map = mmap.mmap(self._file.fileno(), _COUNTS.size)
+        job = {
+            "out": str(out),
+            "pids": pids,
+            "total": total,
+            "progress": progress,
+            "counts": self._file.name,
+        }
+        self._process = subprocess.Popen(
+            children.command("harness.engine.telemetry", json.dumps(job)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            env=children.variables(),
+        )
+        assert self._process.stdout is not None
+        self._process.stdout.readline()  # it is ready: its imports must not fall into the run
+        self._forget_name()
+
+    def _forget_name(self) -> None:
+        """Both ends have the memory, and no file is left if we are killed. Windows keeps the name
+        until both have let go.
+        """
+        with suppress(OSError):
+            os.unlink(self._file.name)
+
+    def on_idle(self, recorder: Recorder) -> None:
+        """Well under a microsecond; called by the driver before it sleeps."""
+        r = recorder
+        _COUNTS.pack_into(self._map, 0, r.num_issued, r.num_done, r.num_failed, r.num_tokens)
+
+    def stop(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._map.close()
+        self._file.close()
+        self._forget_name()
+
+
+def main() -> None:
+    job = json.loads(sys.argv[1])
+    with suppress(OSError, AttributeError):
+        os.nice(10)
+        os.sched_setscheduler(
+            0, os.SCHED_IDLE, os.sched_param(0)
+        )  # never takes a core from the model
+    with Path(job["counts"]).open("r+b") as file:
+        counts = mmap.mmap(file.fileno(), _COUNTS.size)
+    clock, over = RealClock(), _when_stdin_closes()
+    sample = _sampler(job["pids"])
+    show = _progress(job["total"]) if job["progress"] else None
+    with Path(job["out"]).open("w", encoding="utf-8", buffering=1) as out:
+        print("ready", flush=True)
+        start = next_row_ns = clock.now_ns()
+        while True:
+            now = clock.now_ns()
+            issued, done, failed, tokens = _COUNTS.unpack_from(counts)
+            if now >= next_row_ns:
+                out.write(
+                    json.dumps({"t_ns": now, "issued": issued, "done": done, **sample()}) + "\n"
+                )
+                next_row_ns += INTERVAL_NS
+            if show:
+                show(issued, done, failed, tokens, (now - start) / 1e9, False)
+            pause_ns = REFRESH_NS if show else max(next_row_ns - clock.now_ns(), 0)
+            if over.wait(pause_ns / 1e9):
+                break
+        out.write(
+            json.dumps({"t_ns": clock.now_ns(), "issued": issued, "done": done, **sample()}) + "\n"
+        )
+        if show:
+            issued, done, failed, tokens = _COUNTS.unpack_from(counts)
+            show(issued, done, failed, tokens, (clock.now_ns() - start) / 1e9, True)
+
+
+def _when_stdin_closes() -> Event:
+    """The driver closes it when the run is over, and the system if the driver dies. A thread
+    listens: Windows selects among sockets alone.
+    """
+    closed = Event()
+
+    def listen() -> None:
+        sys.stdin.buffer.read()
+        closed.set()
+
+    Thread(target=listen, daemon=True).start()
+    return closed
+
+
+def _sampler(pids: dict[str, int]) -> Callable[[], dict[str, Any]]:
+    """A function that reads memory, CPU and GPU now. A process that is gone gives None."""
+    processes: dict[str, psutil.Process] = {}
+    for role, pid in pids.items():
+        with suppress(psutil.NoSuchProcess):
+            processes[role] = psutil.Process(pid)
+            processes[role].cpu_percent()
+    read_gpus = _gpu_reader()
+
+    def sample() -> dict[str, Any]:
+        row: dict[str, Any] = {}
+        for role, process in processes.items():
+            try:
+                with process.oneshot():
+                    row |= {
+                        f"{role}_rss_bytes": process.memory_info().rss,
+                        f"{role}_cpu_percent": process.cpu_percent(),
+                    }
+            except psutil.Error:
+                row |= {f"{role}_rss_bytes": None, f"{role}_cpu_percent": None}
+        return row | {"machine_available_bytes": psutil.virtual_memory().available} | read_gpus()
+
+    return sample
+
+
+def _gpu_reader() -> Callable[[], dict[str, Any]]:
+    """Memory, utilisation and power summed (or maximal) over the machine's GPUs; nothing without
+    one.
+    """
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+    except Exception:  # no library, no driver: there is no GPU
+        return dict
+
+    def read() -> dict[str, Any]:
+        row: dict[str, Any] = {}
+        with suppress(pynvml.NVMLError):
+            row["gpu_memory_bytes"] = sum(
+                int(pynvml.nvmlDeviceGetMemoryInfo(h).used) for h in handles
+            )
+        with suppress(pynvml.NVMLError):
+            row["gpu_utilisation_percent"] = max(
+                pynvml.nvmlDeviceGetUtilizationRates(h).gpu for h in handles
+            )
+        with suppress(pynvml.NVMLError):
+            row["gpu_watts"] = sum(pynvml.nvmlDeviceGetPowerUsage(h) for h in handles) / 1000
+        return row
+
+    return read
+
+
+def _progress(total: int | None) -> Callable[[int, int, int, int, float, bool], None]:
+    """A progress bar on a terminal, a line every five seconds elsewhere. Both on stderr."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return _plain_lines(total)
+    bar = Progress(
+        TextColumn("[bold]run[/]"),
+        BarColumn(),
+        TextColumn("{task.completed}" + (f"/{total}" if total else "") + " samples"),
+        TextColumn("{task.fields[what]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        auto_refresh=False,
+        # or "ready" would go to the screen, and the driver would wait for it for ever
+        redirect_stdout=False,
+    )
+    task = bar.add_task("run", total=total, what="")
+    bar.start()
+
+    def show(issued: int, done: int, failed: int, tokens: int, seconds: float, last: bool) -> None:
+        bar.update(task, completed=done, what=_words(issued, done, failed, tokens, seconds))
+        bar.refresh()
+        if last:
+            bar.stop()
+
+    return show
+
+
+def _plain_lines(total: int | None) -> Callable[[int, int, int, int, float, bool], None]:
+    state = {"next": 0.0}
+
+    def show(issued: int, done: int, failed: int, tokens: int, seconds: float, last: bool) -> None:
+        if seconds >= state["next"] or last:
+            state["next"] += 5.0
+            of = f"/{total}" if total else ""
+            words = _words(issued, done, failed, tokens, seconds)
+            print(f"run {seconds:6.1f} s  {done}{of} samples  {words}", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _words(issued: int, done: int, failed: int, tokens: int, seconds: float) -> str:
+    rate = f"{tokens / seconds:.0f} tokens/s" if seconds > 0 and tokens else ""
+    return "  ".join(
+        filter(None, (f"{issued - done} open", rate, f"{failed} failed" if failed else ""))
+    )
+
+
+def read_rows(path: Path, start_ns: int) -> Sequence[dict[str, Any]]:
+    """The rows of a finished file, times counted from the start of the run; a cut last line is left
+    out.
+    """
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with suppress(json.JSONDecodeError):
+            row = json.loads(line)
+            rows.append({**row, "t_ns": row["t_ns"] - start_ns})
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The seams: what a SUT, a scenario, a rule and a clock must offer. Nothing else may be assumed of
+them.
+
+Threads: the driver, the clock's callbacks and every Sink call run on one thread. A SUT with threads
+of its own hands its events over with `Clock.post`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from harness.kernel.types import (
+    MemoryUse,
+    Metric,
+    Output,
+    Query,
+    RunLog,
+    RunSettings,
+    Sample,
+    SutFacts,
+    Verdict,
+)
+
+
+class Clock(Protocol):
+    """Time as an argument. `wait` is also where callbacks run, so a clock is a very small event
+    loop.
+    """
+
+    def now_ns(self) -> int: ...
+
+    def wait(self, until_ns: int) -> int:
+        """Return the time at `until_ns`, or earlier if a timer ran, a file was readable or `notify`
+        was called.
+        """
+        ...
+
+    def notify(self) -> None:
+        """Wake `wait`. May be called from any thread and from a signal handler."""
+        ...
+
+    def call_at(self, when_ns: int, callback: Callable[[], None]) -> None:
+        """Run `callback` inside `wait` once `when_ns` has come."""
+        ...
+
+    def post(self, callback: Callable[[], None]) -> None:
+        """Run `callback` inside `wait` as soon as possible. May be called from any thread."""
+        ...
+
+    def watch(self, fd: int, callback: Callable[[], None]) -> None:
+        """Run `callback` inside `wait` whenever `fd` is readable."""
+        ...
+
+    def unwatch(self, fd: int) -> None: ...
+
+
+class Sink(Protocol):
+    """Where a SUT tells what happened. It never tells *when*: the sink stamps each call on
+    arrival.
+    """
+
+    def first_token(self, sample_id: int, token: int) -> None: ...
+
+    def tokens(self, sample_id: int, ids: Sequence[int]) -> None:
+        """The ids that follow the first token, as they become visible."""
+        ...
+
+    def complete(self, output: Output) -> None: ...
+
+    def fail(self, sample_id: int, reason: str) -> None: ...
+
+
+class SUT(Protocol):
+    """The system under test. `issue` must not block; events may come at once or later through the
+    sink.
+
+    `load` makes the samples ready (untimed), forgets whatever was in flight and sends later events
+    to `sink`.
+    """
+
+    name: str
+
+    def load(self, samples: Sequence[Sample], sink: Sink) -> None: ...
+
+    def issue(self, query: Query) -> None: ...
+
+    def flush(self) -> None:
+        """No more queries will come for now: do not wait for a fuller batch."""
+        ...
+
+    def close(self) -> None: ...
+
+    def memory(self) -> MemoryUse: ...
+
+    def facts(self) -> SutFacts:
+        """What a reader should know of it: model, parameters, dtype, `eos_ids`, `notes`."""
+        ...
+
+    def decode(self, outputs: Sequence[Sequence[int]]) -> list[str] | None:
+        """Texts of token ids (special tokens left out); None if this SUT has no tokenizer."""
+        ...
+
+
+class Evaluator(Protocol):
+    """What a SUT may offer besides (optional): teacher-forced figures on given answers, after the
+    timed part.
+    """
+
+    def evaluate(self, answers: Sequence[tuple[int, str]]) -> dict[str, Any] | None:
+        """Sums over `answers`, pairs of (index of a loaded sample, its answer): `nll_nats`,
+        `correct`, `tokens` (of the answers alone), `samples`, `left_out` (answers that do not fit)
+        and the `seconds` it took. `answers`, which may be missing, are rows of index, nll_nats and
+        tokens, one per answer that was scored. None: it cannot.
+        """
+        ...
+
+
+class Scenario(Protocol):
+    """`schedule` is data (what `harness plan` prints), `plan` turns it into queries, `judge` reads
+    what happened.
+    """
+
+    name: str
+
+    def schedule(self, settings: RunSettings) -> Any: ...
+
+    def plan(self, settings: RunSettings, schedule: Any) -> Iterator[Query]: ...
+
+    def result(self, log: RunLog, settings: RunSettings) -> Metric: ...
+
+    def judge(self, log: RunLog, settings: RunSettings) -> list[Verdict]: ...
+
+
+Rule = Callable[[RunLog, SutFacts], Verdict]
+MetricFn = Callable[
+    [RunLog, Sequence[Sample], NDArray[Any]], list[Metric]
+]  # the ids of the samples to score

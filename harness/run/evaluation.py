@@ -1,0 +1,105 @@
+"""How well does the model expect the reference answers? Teacher-forced, after the timed part and
+the memory's figures.
+
+eval_loss           mean negative log likelihood per answer token, in nats; the prompt does not
+                    count
+perplexity          e to the eval_loss
+token_accuracy      share of the answer tokens that the model would have chosen itself
+eval_samples_per_s  how fast it reads them, prompts included
+eval_samples, eval_tokens   how many stand behind these figures
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from accuracy.ranking import Losses
+from harness.engine.driver import Stop
+from harness.engine.pieces import reason
+from harness.kernel.types import Sample
+
+_AT_ONCE = 16  # answers per call, so that Ctrl-C is heard in between
+
+
+def evaluate(
+    sut: Any, samples: Sequence[Sample], stop: Stop, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Return sums over all samples with a reference and the rows of their answers (see
+    `protocols.Evaluator`), or `problem`: why there are none (`broke`: because something raised).
+    """
+    if not hasattr(sut, "evaluate"):
+        return {"problem": "this SUT cannot score given answers"}
+    answers = sorted(
+        ((s.index, s.reference) for s in samples if s.reference), key=lambda pair: -len(pair[1])
+    )
+    if not answers:
+        return {"problem": "the dataset has no reference answers"}
+    sums: dict[str, Any] = {}
+    for first in range(0, len(answers), _AT_ONCE):
+        if stop.requests:
+            return {"problem": f"interrupted after {first} of {len(answers)} answers"}
+        say(f"scoring the reference answers: {first} of {len(answers)}")
+        try:
+            part = sut.evaluate(answers[first : first + _AT_ONCE])
+        except Exception as fault:  # of a library, say: the run has been measured all the same
+            return {"problem": reason(fault), "broke": True}
+        if part is None:
+            return {"problem": "this SUT cannot score given answers"}
+        sums = {name: sums[name] + value if sums else value for name, value in part.items()}
+    say("")
+    if not math.isfinite(sums["nll_nats"]):
+        return {"problem": "the loss is not a number: an overflow in this precision?"}
+    return sums
+
+
+def losses(sums: dict[str, Any]) -> Losses | None:
+    """Return the loss of each answer; None where nothing was scored, or where the SUT kept none."""
+    rows = sums.get("answers")
+    if not rows or not sums.get("tokens"):
+        return None
+    index, nll_nats, tokens = zip(*sorted(rows), strict=True)
+    return Losses(np.array(index), np.array(nll_nats, np.float64), np.array(tokens))
+
+
+def figures(sums: dict[str, Any]) -> dict[str, float]:
+    """The scores as result.json has them; nothing where nothing was scored."""
+    if not sums.get("tokens"):
+        return {}
+    loss = sums["nll_nats"] / sums["tokens"]
+    found = {
+        "eval_loss": loss,
+        "perplexity": math.exp(min(loss, 700.0)),
+        "token_accuracy": sums["correct"] / sums["tokens"],
+        "eval_samples": sums["samples"],
+        "eval_tokens": sums["tokens"],
+    }
+    return found | (
+        {"eval_samples_per_s": sums["samples"] / sums["seconds"]} if sums["seconds"] else {}
+    )
+
+
+def notes(sums: dict[str, Any]) -> list[str]:
+    if "problem" in sums:
+        return [f"no evaluation: {sums['problem']}"]
+    if left_out := sums.get("left_out"):
+        return [
+            f"{left_out} reference answers do not fit the context and were left out of the"
+            " evaluation"
+        ]
+    return []
+
+
+def missing(sums: dict[str, Any]) -> list[dict[str, Any]]:
+    """What broke, as `harness.engine.pieces` names it: the model is gone, so there is no second
+    try.
+    """
+    if not sums.get("broke"):
+        return []
+    return [
+        {"kind": "evaluation", "name": "of the reference answers", "reason": sums["problem"],
+         "later": False}
+    ]  # fmt: skip

@@ -1,0 +1,88 @@
+"""Is the rate that a search found a peak? The steps of a find-peak run, and what follows from them.
+
+find_peak.json holds one row per rate tried (`scenarios.peak_verdict.Step`, with `held`, and the
+`status` and `folder` of its run) and `ended`, why no further rate was tried: `closed` (the bounds
+met), `open` (nothing failed), `size` (the next run would be too large), or the status of a run that
+broke.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from harness.kernel.errors import BadInput
+from harness.kernel.types import RunLog, RunSettings
+from scenarios import peak_verdict
+from scenarios.peak_verdict import Step
+
+FILE = "find_peak.json"
+BROKE = ("INTERRUPTED", "ERROR")
+
+
+def row(result: Any, log: RunLog, settings: RunSettings, folder: str) -> dict[str, Any]:
+    """What find_peak.json says of one rate; `result` is the Result of its run."""
+    limits = [v for v in result.verdicts if v["loadgen"] and v["unit"] == "ms"]
+    kept = bool(limits) and all(v["status"] == "PASS" for v in limits)
+    late = any(v["rule"] == "driver_lag" and v["status"] == "FAIL" for v in result.verdicts)
+    step = peak_verdict.make_step(log, settings, limits_kept=kept, driver_late=late)
+    return asdict(step) | {"held": step.held, "status": result.status, "folder": folder}
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """{steps, ended}; empty if the folder holds no search. Raises BadInput."""
+    file = folder / FILE
+    if not file.is_file():
+        return {}
+    try:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return found if found["steps"] else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        fine = "the steps of a search"
+        raise BadInput(
+            f"reading {folder}", f"no readable {FILE}", fine, "Check the path."
+        ) from None
+
+
+def conclude(result: Any, found: Mapping[str, Any], settings: RunSettings) -> None:
+    """The figure of a search is its rate; that it is a peak is a condition like any other. A search
+    that was cut short says so, whatever its best run was.
+    """
+    rows = found["steps"]
+    steps = [_step(row) for row in rows if row["status"] not in BROKE]
+    verdicts = peak_verdict.judge(steps, settings, found.get("ended", "")) if steps else []
+    failed = [v for v in verdicts if v.status == "FAIL"]
+    broke = rows[-1]["status"] if rows[-1]["status"] in BROKE else ""
+    is_peak = bool(steps) and not failed and not broke
+    result.verdicts = [*map(asdict, verdicts), *result.verdicts]
+    result.result = _headline(result.result, steps, is_peak)
+    if broke:
+        result.status, result.status_reason = broke, f"the search ended in step {len(rows)}"
+    elif failed:
+        reason = "" if result.status == "VALID" else f"{result.status_reason}; "
+        result.status = "INVALID"
+        result.status_reason = f"{reason}no peak: {failed[0].detail}"
+    result.official = result.official and is_peak
+
+
+def _headline(of_the_run: dict[str, Any], steps: Sequence[Step], is_peak: bool) -> dict[str, Any]:
+    """The peak; where none was found, what the best run completed."""
+    figure = peak_verdict.headline(steps).figure()
+    if is_peak or figure["value"] is None:
+        return figure
+    return of_the_run | {"name": f"{of_the_run['name']}; no peak was found"}
+
+
+def _step(row: Mapping[str, Any]) -> Step:
+    """Older folders know LoadGen's condition only."""
+    why: Sequence[str] = row.get("why", () if row["limits_kept"] else ("limits",))
+    return Step(
+        row["target_qps"],
+        row["limits_kept"],
+        tuple(why),
+        row.get("delivered_qps"),
+        row.get("duration_s"),
+    )

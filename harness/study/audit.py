@@ -1,0 +1,151 @@
+"""Would this run stand an audit? Finished folders in, the verdicts of `accuracy.compliance.audit`
+out.
+
+Companions (an accuracy run, a run of one sample, a run one question at a time) are other run
+folders of the same model, variant and data; the accuracy part of a submission is found by itself.
+Two cheats need runs that the audit makes (`harness.study.second_look`).
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from accuracy.compliance.audit import audit as judge
+from accuracy.compliance.audited import Audited
+from accuracy.compliance.quality import scored_answers
+from accuracy.compliance.runs import audit_config
+from harness import registry
+from harness.kernel.types import Int64s, Verdict
+from harness.options import flags
+from harness.run import logs, result
+from harness.run.result import Raw, Result
+from scenarios.loadgen.accuracy_log import logged_samples
+
+
+def audit(
+    folder: Path,
+    others: Sequence[Path] = (),
+    tokens_per_sample: float | None = None,
+    more: Sequence[Verdict] = (),
+) -> dict[str, Any]:
+    """{run_id, status, reason, notes, verdicts}; status is PASS, FAIL or UNDECIDED. Raises BadInput
+    for folders without a run.
+
+    `more` are verdicts of a second look, which join the others.
+    """
+    part = folder / result.ACCURACY_PART
+    companions = [*others, *([part] if part.is_dir() else [])]
+    raw = result.read(folder)
+    samples = result.samples_of(raw)
+    built = result.build(folder, raw, samples or ())
+    run = _audited(folder, raw, built)
+    verdicts = judge(
+        run, [audited(other) for other in companions], samples or (), tokens_per_sample
+    )
+    recorded = _scores(part) if part.is_dir() else None if samples is None else built.accuracy
+    verdicts += [scored_answers(_published(folder), recorded)]
+    verdicts += [logs.verdict(folder, raw, built), *more]
+    status, reason = _status(verdicts)
+    return {
+        "run_id": raw.facts.run_id,
+        "status": status,
+        "reason": reason,
+        "notes": _notes(run),
+        "verdicts": [asdict(v) for v in verdicts],
+    }
+
+
+def audited(folder: Path) -> Audited:
+    """Read a run without scoring its answers. Raises BadInput."""
+    raw = result.read(folder)
+    return _audited(folder, raw, result.build(folder, raw, ()))
+
+
+def _audited(folder: Path, raw: Raw, built: Result) -> Audited:
+    is_model = registry.sut_entry(raw.config.sut).uses_dataset
+    return Audited(
+        run_id=raw.facts.run_id,
+        settings=raw.settings,
+        log=raw.log,
+        facts=raw.facts.sut,
+        model=raw.config.model if is_model else raw.config.sut,
+        variant=raw.config.variant if is_model else "",
+        dataset=raw.saved["dataset"]["name"],
+        status=built.status,
+        command=_command(raw.config),
+        dataset_hash=raw.saved["dataset"].get("sha256") or "",
+        logged=_logged(folder, raw),
+        scores=built.accuracy,
+        runs_a_model=is_model,
+    )
+
+
+def _logged(folder: Path, raw: Raw) -> Int64s | None:
+    """Return which answers are in the accuracy log of a compliance run; None for other runs."""
+    if audit_config(raw.settings) is None:
+        return None
+    return logs.logged_ids(folder, raw, logged_samples(raw.log, raw.settings))
+
+
+def _notes(run: Audited) -> list[str]:
+    if run.runs_a_model:
+        return []
+    return [
+        f"no model ran: --sut {run.model} makes its answers up, so this audit says nothing of one"
+    ]
+
+
+def _scores(folder: Path) -> dict[str, float] | None:
+    """Score the recorded answers of a run; None without its dataset."""
+    raw = result.read(folder)
+    samples = result.samples_of(raw)
+    return None if samples is None else result.build(folder, raw, samples).accuracy
+
+
+def _published(folder: Path) -> dict[str, float]:
+    """Read the scores that the run published."""
+    try:
+        scores: dict[str, float] = json.loads((folder / "result.json").read_text(encoding="utf-8"))[
+            "accuracy"
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return scores
+
+
+def _command(config: Any) -> str:
+    """What makes the run again, wherever the user said it: in flags, a TOML or a conf file."""
+    words = ["python -m harness run"]
+    for name in config.origins:
+        value = getattr(config, name)
+        flag = f"--{name.replace('_', '-')}"
+        if name in _CHANGES or name not in flags.FLAGS | {"sut_options": None} or value is None:
+            continue
+        if name == "sut_options":
+            words += [f"--sut-option {key}={option}" for key, option in value.items()]
+        elif value is not False:
+            words.append(flag if value is True else f"{flag} {shlex.quote(str(value))}")
+    return " ".join(words)
+
+
+_CHANGES = ("mode", "issue", "same_index", "target_qps", "output_dir")  # a companion has its own
+
+
+def _status(verdicts: Sequence[Verdict]) -> tuple[str, str]:
+    of = {
+        status: [v.rule for v in verdicts if v.status == status]
+        for status in ("FAIL", "UNDECIDED", "SKIPPED", "PASS")
+    }
+    skipped = f"; skipped: {', '.join(of['SKIPPED'])}" if of["SKIPPED"] else ""
+    if of["FAIL"]:
+        return "FAIL", "failed: " + ", ".join(of["FAIL"]) + skipped
+    if of["UNDECIDED"] or not of["PASS"]:
+        return "UNDECIDED", "undecided: " + (
+            ", ".join(of["UNDECIDED"]) or "nothing could be checked"
+        ) + skipped
+    return "PASS", f"{len(of['PASS'])} checks hold" + skipped

@@ -1,0 +1,372 @@
+"""Which variant is fastest, smallest, best, and may their figures stand side by side? Run folders
+in, one object out.
+
+The runs of a series of variants are made first, one after the other, each model in a process of its
+own; a variant that fails becomes a row that says why, and the others go on. The first row is the
+reference of every ratio.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from accuracy.datasets.subset import how_drawn
+from harness import registry
+from harness.engine import runlog
+from harness.engine.pieces import noted, reason
+from harness.kernel.clock import utc_now
+from harness.kernel.errors import BadInput
+from harness.kernel.places import not_a_run
+from harness.kernel.types import short_name
+from harness.options.settings import RunConfig, load_config
+from harness.run import result
+from harness.run.session import Run, fetch
+from harness.study import compare_verdict
+from harness.study.compare_verdict import ENDED
+from harness.study.evidence import NONE, Evidence, gather
+
+SCHEMA = "touchstone.compare/1"
+DEFAULTS = {"scenario": "offline", "evaluate": True}
+_KINDS = ("rouge1", "rouge2", "rougeL")
+Row = dict[str, Any]
+
+
+# ---- rows
+
+
+def read(folder: Path) -> Row:
+    """The row of a finished run. Raises BadInput if there is none in `folder`."""
+    file = folder / "result.json"
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if found["schema"] != result.SCHEMA:
+            raise BadInput(
+                f"reading {file}",
+                f"its schema is {found['schema']!r}",
+                f"this version reads {result.SCHEMA}",
+                f"Make it again: python -m harness report {folder}.",
+            )
+        return row(found, folder)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise not_a_run(folder, file.name) from None
+
+
+def row(found: Mapping[str, Any], folder: Path) -> Row:
+    """What a comparison shows of a result; None where it is not known."""
+    facts, memory, scores = found["sut_facts"], found["memory"], found["accuracy"]
+    through, latency = found["throughput"], found["latency"]
+    ended = found["status"] in ENDED
+    return {
+        "model": short_name(str(found["model"])),
+        "variant": found["variant"] or found["sut"],
+        "status": found["status"] if ended else _failure(found["status"], found["status_reason"]),
+        "reason": found["status_reason"],
+        "run": str(folder.resolve()),
+        "tokenizer": facts.get("tokenizer_sha256"),
+        "parameters": facts.get("parameters"),
+        "trainable_parameters": facts.get("trainable_parameters"),
+        "disk_bytes": facts.get("disk_bytes"),
+        "weights_bytes": memory.get("weights_bytes"),
+        "kv_cache_bytes": memory.get("kv_cache_bytes"),
+        "peak_bytes": (
+            memory.get("gpu_peak_bytes")
+            or memory.get("rss_peak_bytes")
+            or _peak_bytes(found["status_reason"])
+        ),
+        **{name: memory.get(name) for name in _PEAKS},
+        **{
+            name: scores.get(name)
+            for name in ("eval_loss", "perplexity", "token_accuracy", "eval_samples_per_s", *_KINDS)
+        },
+        "tokens_per_s": (through["tokens_per_s"] or None) if ended else None,
+        "samples_per_s": (through["samples_per_s"] or None) if ended else None,
+        "ttft_p50_ms": latency["ttft_ms"]["p50"] if ended else None,
+        "tpot_p50_ms": latency["tpot_ms"]["p50"] if ended else None,
+        "joules_per_token": found.get("energy", {}).get("joules_per_token") if ended else None,
+        "conditions": _conditions(found),
+    }
+
+
+def failed(config: RunConfig, reason: str) -> Row:
+    """The row of a run that could not be made."""
+    known: Row = {"model": short_name(config.model), "variant": config.variant, "run": ""}
+    known |= {
+        "status": _failure("FAILED", reason),
+        "reason": reason,
+        "peak_bytes": _peak_bytes(reason),
+        "conditions": {},
+    }
+    return dict.fromkeys(_FIGURES) | known
+
+
+_PEAKS = ("loading_peak_bytes", "serving_peak_bytes", "evaluation_peak_bytes")
+_FIGURES = (
+    *_PEAKS, "tokenizer",
+    "parameters", "trainable_parameters", "disk_bytes", "weights_bytes", "kv_cache_bytes",
+    "peak_bytes", "eval_loss", "perplexity", "token_accuracy", "eval_samples_per_s", *_KINDS,
+    "tokens_per_s", "samples_per_s", "ttft_p50_ms", "tpot_p50_ms", "joules_per_token",
+)  # fmt: skip
+
+
+def _failure(status: str, reason: str) -> str:
+    return "OOM" if "out of memory" in reason.lower() else status
+
+
+def _peak_bytes(reason: str) -> int | None:
+    """What the SUT said of its peak when it ran out of memory."""
+    found = re.search(r"peak ([0-9.]+) GiB", reason)
+    return int(float(found[1]) * 2**30) if found else None
+
+
+def _conditions(found: Mapping[str, Any]) -> dict[str, str]:
+    """What must be the same before two figures may be compared, each in words."""
+    run, config, dataset = (found["settings"][key] for key in ("run", "config", "dataset"))
+    machine, gpus = (
+        found["environment"].get("machine") or {},
+        found["environment"].get("gpus") or [],
+    )
+    sized = {"samples issued": found["counts"]["samples"]} if found["scenario"] == "offline" else {}
+    rate = {"rate": f"{run['target_qps']:g}/s"} if found["scenario"] == "server" else {}
+    where = [
+        f"{machine.get('cores_allowed')} cores of {machine.get('cpu')}",
+        *(gpu["name"] for gpu in gpus),
+    ]
+    values = {
+        "scenario": found["scenario"],
+        "mode": found["mode"],
+        "dataset": f"{found['dataset']} {(dataset.get('sha256') or '')[:8]}".strip(),
+        "samples": run["num_samples"],
+        "samples drawn": how_drawn(dataset),
+        "samples loaded": run["performance_samples"],
+        **sized,
+        "samples per query": run["samples_per_query"],
+        "new tokens": run["max_new_tokens"],
+        "requests in a batch": config["max_concurrency"],
+        "seeds": ",".join(map(str, run["seeds"].values())),
+        **rate,
+        "machine": " + ".join(where),
+        "device": found["sut_facts"].get("device", ""),
+    }
+    return {name: str(value) for name, value in values.items()}
+
+
+# ---- the comparison
+
+
+def compare(rows: Sequence[Row], evidence: Sequence[Evidence] = ()) -> dict[str, Any]:
+    """One object with a verdict, whether the runs may be compared, and the rows with labels and
+    ratios. `evidence` is that of each row; without any the figures stand alone.
+    """
+    names = labels([(row["model"], row["variant"]) for row in rows])
+    known = dict(zip(names, evidence, strict=False))
+    keeping = compare_verdict.keeping_of(names, known)
+    labelled: list[Row] = [
+        {"label": label, **row, **_ratios(row, rows[0])}
+        | compare_verdict.kept_facts(keeping[label], row is rows[0])
+        for label, row in zip(names, rows, strict=True)
+    ]
+    differences = _differences([row for row in labelled if row["conditions"]])
+    return {
+        "schema": SCHEMA,
+        "comparable": not differences,
+        "differences": differences,
+        "verdict": compare_verdict.judge(labelled, known, keeping),
+        "rows": labelled,
+    }
+
+
+def _ratios(row: Row, reference: Row) -> dict[str, float | None]:
+    """By the figures alone; the answers, where they are known, tell more."""
+    return {
+        "speed_ratio": _ratio(row, reference, "tokens_per_s"),
+        "weights_ratio": _ratio(row, reference, "weights_bytes"),
+        "rouge_ratio": _rouge_ratio(row, reference),
+        "tokens_ratio": None,
+    }
+
+
+def exit_code(found: Mapping[str, Any]) -> int:
+    """0 only if every variant has a valid run and they may be compared."""
+    if found["interrupted"]:
+        return 130
+    return (
+        0 if found["comparable"] and all(row["status"] == "VALID" for row in found["rows"]) else 1
+    )
+
+
+def _ratio(row: Row, reference: Row, key: str) -> float | None:
+    return row[key] / reference[key] if row[key] is not None and reference[key] else None
+
+
+def _rouge_ratio(row: Row, reference: Row) -> float | None:
+    """The kind that lost most, as a share of the reference's."""
+    ratios = [_ratio(row, reference, kind) for kind in _KINDS]
+    return min(r for r in ratios if r is not None) if None not in ratios else None
+
+
+def labels(of: Sequence[tuple[str, str]]) -> list[str]:
+    """For (model, variant) each: the variant; with its model where these differ, with a number
+    where that is not enough.
+    """
+    several = len({model for model, _ in of}) > 1
+    names = [f"{model} {variant}" if several else variant for model, variant in of]
+    total, seen, found = Counter(names), Counter[str](), []
+    for name in names:
+        seen[name] += 1
+        found.append(f"{name} #{seen[name]}" if total[name] > 1 else name)
+    return found
+
+
+def _differences(rows: Sequence[Row]) -> list[str]:
+    """Each condition that is not the same everywhere, and who has which."""
+    found = []
+    for name in dict.fromkeys(name for row in rows for name in row["conditions"]):
+        who: dict[str, list[str]] = {}
+        for row in rows:
+            who.setdefault(row["conditions"].get(name, "-"), []).append(row["label"])
+        if len(who) > 1:
+            found.append(
+                f"{name}: "
+                + "; ".join(f"{value} ({', '.join(labels)})" for value, labels in who.items())
+            )
+    return found
+
+
+# ---- finished runs, or runs to be made
+
+
+class Series(NamedTuple):
+    """What to compare, checked: rows of finished runs, or settings of runs to be made. The folder
+    is named for `what`.
+    """
+
+    rows: list[Row]
+    configs: list[RunConfig]
+    output_dir: Path
+    what: str = ""
+
+
+def series(folders: Sequence[Path], flags: Mapping[str, Any], variants: str | None) -> Series:
+    """Everything is checked before the first run begins. Raises BadInput."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    output_dir = Path(given.get("output_dir", "runs"))
+    if variants is not None and not folders:
+        configs = _configs(given, variants)
+        return Series([], configs, configs[0].output_dir, short_name(configs[0].model))
+    if not folders:
+        fine, todo = "expected run folders or --variants", "For example: --variants fp32,bf16."
+        raise BadInput("compare", "nothing to compare is named", fine, todo)
+    others = [f"--{name.replace('_', '-')}" for name in given if name != "output_dir"] + [
+        "--variants"
+    ] * (variants is not None)
+    if others:
+        raise BadInput(
+            "compare",
+            f"finished runs are given together with {', '.join(others)}",
+            "expected one or the other",
+            "Leave the flags or the runs out.",
+        )
+    return Series([read(folder) for folder in folders], [], output_dir)
+
+
+def run(
+    series: Series, say: Callable[[str], None], told: Callable[[Row], None]
+) -> tuple[dict[str, Any], Path]:
+    """(the comparison, its folder with compare.json and compare.html). `told` hears of each new row
+    at once.
+
+    Ctrl-C ends the series and keeps its rows; without any it is raised.
+    """
+    fetch(series.configs, say)
+    place = runlog.create(
+        series.output_dir,
+        "_".join(filter(None, (f"{utc_now():%Y%m%dT%H%M%SZ}_compare", series.what))),
+    )
+    rows, interrupted = list(series.rows), False
+    for i, config in enumerate(series.configs, 1):
+        say(f"variant {i} of {len(series.configs)}: {config.variant}")
+        try:
+            made, interrupted = _make(config.model_copy(update={"output_dir": place}), say)
+        except KeyboardInterrupt:
+            interrupted = True
+        else:
+            rows.append(made)
+            told(made)
+        if interrupted:
+            break
+    if not rows:
+        place.rmdir()
+        raise KeyboardInterrupt
+    not_run = [config.variant for config in series.configs[len(rows) :]]
+    say("comparing the answers")
+    found = compare(rows, [_evidence(row) for row in rows]) | {
+        "interrupted": interrupted,
+        "not_run": not_run,
+        "folder": str(place),
+    }
+    _keep(found, place)
+    return found, place
+
+
+def _evidence(row: Row) -> Evidence:
+    return gather(Path(row["run"]), row["status"], row["reason"]) if row["run"] else NONE
+
+
+def _configs(given: Mapping[str, Any], variants: str) -> list[RunConfig]:
+    names = [name.strip() for name in variants.split(",") if name.strip()]
+    if not names:
+        raise BadInput(
+            "--variants",
+            f"{variants!r} names no variant",
+            "expected names such as fp32,bf16,int8",
+            "See python -m harness list variants.",
+        )
+    flags = {name: value for name, value in given.items() if name != "config"}
+    made = [load_config(flags_of(name, flags), given.get("config"), DEFAULTS) for name in names]
+    if not registry.sut_entry(made[0].sut).uses_dataset:
+        raise BadInput(
+            "--variants",
+            f"the {made[0].sut} SUT has no variants",
+            "expected a local model",
+            "Leave sut out.",
+        )
+    return made
+
+
+def flags_of(variant: str, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """An adapter is for those that take one."""
+    from sut.precision.table import TABLE
+
+    without = () if variant in TABLE and TABLE[variant].adapter else ("adapter", "merge_adapter")
+    return {name: value for name, value in flags.items() if name not in without} | {
+        "variant": variant
+    }
+
+
+def _make(config: RunConfig, say: Callable[[str], None]) -> tuple[Row, bool]:
+    """(row, whether the user wants no more)."""
+    try:
+        with Run(config, say) as run:
+            found = run.execute().to_json()
+    except Exception as fault:  # whatever breaks in one variant, the others have their rows
+        return failed(config, reason(fault)), False
+    return row(found, run.folder), run.stop.requests > 0
+
+
+def _keep(found: dict[str, Any], place: Path) -> None:
+    """compare.json and compare.html; runs inside the folder are named from there, so that it can be
+    moved.
+    """
+    from reports.pages import compare as page
+
+    for row in found["rows"]:
+        if row["run"] and Path(row["run"]).is_relative_to(place.resolve()):
+            row["run"] = str(Path(row["run"]).relative_to(place.resolve()))
+    runlog.write_json(place / "compare.json", found)
+    with noted("compare.html"):
+        page.write(place, found)

@@ -1,0 +1,129 @@
+"""What stands behind the figures of a run that is compared: the loss of each answer, the answers
+themselves, and how long each part of its tokens took.
+
+Read from the run's raw files; of a folder that has only a result.json there is none, and the
+figures stand alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from accuracy.gate.ratios import KINDS, TARGETS, Call
+from accuracy.gate.readings import Asked, Bench, Outputs, Reading, columns, reason, share_key
+from accuracy.ranking import Losses, Pace, pace_of
+from accuracy.resampling import Floats
+from harness.kernel.errors import BadInput
+from harness.kernel.types import Int64s, RunLog
+from harness.run import evaluation, result
+from harness.study.outputs import differing_terms, has_texts, outputs_of
+
+
+class Evidence(NamedTuple):
+    """None where the run does not tell."""
+
+    losses: Losses | None = None
+    outputs: Outputs | None = None
+    pace: Pace | None = None
+
+
+NONE = Evidence()
+
+
+def gather(folder: Path, status: str, status_reason: str) -> Evidence:
+    """Read the evidence of a finished run; of a submission, the answers are its accuracy part's."""
+    try:
+        raw = result.read(folder)
+        part = folder / result.ACCURACY_PART
+        answered = result.read(part) if part.is_dir() else raw
+    except BadInput:
+        return NONE
+    outputs = outputs_of(answered, status, status_reason) if has_texts(answered) else None
+    return Evidence(evaluation.losses(raw.facts.evaluation), outputs, pace_of(_token_s(raw.log)))
+
+
+def _token_s(log: RunLog) -> Floats:
+    """Return when each token of the completed samples came, in seconds; where they were not
+    streamed, when the answer was complete.
+    """
+    stamps = np.diff(log.stamp_start)
+    streamed = log.stamp_ns[np.repeat(log.completed, stamps)]
+    missing = np.where(log.completed, np.maximum(log.tokens - stamps, 0), 0)
+    return np.concatenate((streamed, np.repeat(log.done_ns, missing))) / 1e9
+
+
+# ---- what a variant keeps of the reference's answers
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The gate's verdicts at MLPerf's two shares, by the gate's own code
+    (`accuracy.gate.readings`).
+
+    `ratio` is the kind of ROUGE that lost most, `tokens` the length, both as shares of the
+    reference's. `index` and `scores` are the questions and the ROUGE-L of each answer.
+    """
+
+    calls: Mapping[str, Call]
+    reasons: Mapping[str, str]
+    ratio: float | None = None
+    tokens: float | None = None
+    index: Int64s = field(default_factory=lambda: np.empty(0, np.int64))
+    scores: Floats = field(default_factory=lambda: np.empty(0))
+
+
+SHARES = tuple(map(share_key, TARGETS))  # "99", "99.9"
+
+
+def kept(reference: Outputs | None, other: Outputs | None) -> Kept | str:
+    """Judge one run beside the reference's; or say why the gate would not."""
+    if reference is None or other is None:
+        return "no answers are known"
+    if reference.problem:
+        return f"the reference cannot be judged: {reference.problem}"
+    if other.problem:
+        return Kept(dict.fromkeys(SHARES, _OPEN), dict.fromkeys(SHARES, other.problem))
+    if differing := differing_terms(reference, other):
+        return f"other {', '.join(differing)} than the reference's"
+    common = np.intersect1d(reference.index, other.index)
+    try:
+        bench = Bench(_only(reference, common), Asked(against="dataset"))
+    except BadInput as error:
+        return error.facts[1]
+    return _kept(bench.against_dataset(_only(other, common)), common[bench.answered])
+
+
+_OPEN = Call("UNDECIDED", "UNDECIDED")
+
+
+def _kept(reading: Reading, index: Int64s) -> Kept:
+    ratios = {judged.ratio.name: judged.ratio.value for judged in reading.judged}
+    rouges = [ratios[kind] for kind in KINDS]
+    return Kept(
+        calls=reading.verdicts,
+        reasons={
+            share_key(share): reason(reading.verdicts[share_key(share)], reading.judged, share)
+            for share in TARGETS
+        },
+        ratio=None if None in rouges else min(value for value in rouges if value is not None),
+        tokens=ratios.get("tokens"),
+        index=index,
+        scores=columns(reading.ours, ("rougeL",))["rougeL"],
+    )
+
+
+def _only(outputs: Outputs, index: Int64s) -> Outputs:
+    """The answers to these questions, which are among those that it has."""
+    at = np.flatnonzero(np.isin(outputs.index, index))
+    return replace(
+        outputs,
+        index=outputs.index[at],
+        ids=[outputs.ids[i] for i in at.tolist()],
+        texts=[outputs.texts[i] for i in at.tolist()],
+        tokens=outputs.tokens[at],
+    )

@@ -1,0 +1,434 @@
+"""May this faster variant go live? An accuracy run of the reference and of each candidate in, a
+verdict per candidate out.
+
+The runs are made first, one after the other, or read from finished folders. Each candidate is read
+in two ways (`accuracy.gate.readings`), both are shown, and one of them decides. The control is the
+reference once more in batches of another size: what it loses is rounding, and a target finer than
+that cannot be told from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from accuracy.gate import ratios as gate
+from accuracy.gate.ratios import PUBLISHED, Call, Progress
+from accuracy.gate.readings import READINGS, Asked, Bench, Outputs, Row, share_key
+from harness import registry
+from harness.engine import runlog
+from harness.engine.pieces import noted
+from harness.engine.pieces import reason as reason_of
+from harness.kernel.clock import utc_now
+from harness.kernel.errors import BadInput, HarnessError, SetupFailed, unknown
+from harness.kernel.types import short_name
+from harness.options.settings import RunConfig, load_config
+from harness.run import result
+from harness.run.session import Run, fetch
+from harness.study import compare
+from harness.study.outputs import differing_terms, expected, has_texts, outputs_of
+
+SCHEMA = "touchstone.gate/1"
+DEFAULTS = {"scenario": "offline", "mode": "accuracy", "warmup": 0}
+_MAX_RESAMPLES = 1_000_000
+_NO_CONTROL = (
+    "no control run: how much the reference itself changes with the size of its batches is not"
+    " known"
+)
+Say = Callable[[str], None]
+
+
+# ---- outputs of a run
+
+
+def read(folder: Path) -> Outputs:
+    """Of a finished accuracy run, or of the accuracy part of a submission. Raises BadInput."""
+    part = folder / result.ACCURACY_PART
+    place = part if part.is_dir() else folder
+    raw = result.read(place)
+    if raw.settings.mode != "accuracy":
+        words = "an accuracy run has one answer to every sample"
+        raise BadInput(
+            f"reading {folder}",
+            "it is a performance run",
+            words,
+            "Make one with --mode accuracy.",
+        )
+    if not has_texts(raw):
+        found = f"the {raw.config.sut} SUT gives no texts"
+        raise BadInput(f"reading {folder}", found, "ROUGE needs texts")
+    if expected(raw) < 2:
+        raise BadInput(
+            f"reading {folder}",
+            "it has one sample",
+            "at least 2 are needed",
+            "Raise --num-samples.",
+        )
+    built = result.build(place, raw, ())
+    outputs = outputs_of(raw, built.status, built.status_reason)
+    return replace(outputs, run=str(folder), notes=built.notes)
+
+
+def check_same(reference: Outputs, other: Outputs) -> None:
+    """Raises BadInput naming each difference."""
+    if differing := differing_terms(reference, other):
+        found = "; ".join(
+            f"{name} {other.terms[name]} in {other.run}, {reference.terms[name]} in the reference"
+            for name in differing
+        )
+        fine = "expected the same data, generation settings, tokenizer and seeds"
+        raise BadInput("gate", found, fine, "Make both runs with the same flags.")
+
+
+# ---- what to judge
+
+
+class Job(NamedTuple):
+    """Finished runs, or settings of runs to be made; the folder is named for `what`."""
+
+    reference: Outputs | RunConfig
+    candidates: Sequence[Outputs | RunConfig]
+    control: bool
+    asked: Asked
+    output_dir: Path
+    what: str
+
+
+def job(
+    reference: str, candidates: str, flags: Mapping[str, Any], asked: Asked, control: bool = True
+) -> Job:
+    """Everything is checked before the first run begins. Raises BadInput."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    asked = _checked(asked)
+    names = [name.strip() for name in candidates.split(",") if name.strip()]
+    if not names:
+        raise BadInput(
+            "--candidates",
+            "nothing to judge is named",
+            "expected variants such as bf16,int8, or run folders",
+            "See python -m harness list variants.",
+        )
+    folders = [name for name in (reference, *names) if _is_folder(name)]
+    if not folders:
+        configs = [_config(name, given) for name in (reference, *names)]
+        what = short_name(configs[0].model)
+        return Job(configs[0], configs[1:], control, asked, configs[0].output_dir, what)
+    if len(folders) <= len(names):
+        found = (
+            f"{folders[0]} is a run folder,"
+            f" {next(n for n in (reference, *names) if n not in folders)} is none"
+        )
+        raise BadInput(
+            "gate",
+            found,
+            "expected either run folders or variants of one model",
+            "Name all of one kind.",
+        )
+    if others := [f"--{name.replace('_', '-')}" for name in given if name != "output_dir"]:
+        raise BadInput(
+            "gate",
+            f"finished runs are given together with {', '.join(others)}",
+            "expected one or the other",
+            "Leave the flags or runs out.",
+        )
+    first, *rest = [read(Path(name)) for name in folders]
+    for other in rest:
+        check_same(first, other)
+    labels = compare.labels([(run.model, run.variant) for run in (first, *rest)])
+    first, *rest = [
+        replace(run, label=label) for run, label in zip((first, *rest), labels, strict=True)
+    ]
+    return Job(first, rest, False, asked, Path(given.get("output_dir", "runs")), "")
+
+
+def _is_folder(name: str) -> bool:
+    """A folder that is named like a variant is meant with ./ before it."""
+    from sut.precision.table import TABLE
+
+    return name not in TABLE and ("/" in name or Path(name).is_dir())
+
+
+def _checked(asked: Asked) -> Asked:
+    target = asked.target.strip().rstrip("%").strip()
+    if asked.against not in (None, *READINGS):
+        raise unknown("--against", str(asked.against), READINGS)
+    if target in PUBLISHED:
+        if asked.against == "reference":
+            found = f"--target {target} and --against reference"
+            raise BadInput(
+                "gate",
+                found,
+                "MLPerf's figures are of ROUGE against the dataset's answers",
+                "Leave one out.",
+            )
+    elif not _is_share(target):
+        raise unknown(
+            "--target",
+            asked.target,
+            PUBLISHED,
+            "Or a share of the reference in percent, such as 99.9.",
+        )
+    if not 100 <= asked.resamples <= _MAX_RESAMPLES:
+        raise BadInput(
+            "--resamples",
+            f"it is {asked.resamples}",
+            f"expected 100 to {_MAX_RESAMPLES:,}",
+            "10000 is usual.",
+        )
+    if not 50 <= asked.confidence < 100:
+        raise BadInput(
+            "--confidence",
+            f"it is {asked.confidence:g}",
+            "expected 50 to 99.99 percent",
+            "95 is usual.",
+        )
+    return asked._replace(target=target)
+
+
+def _is_share(text: str) -> bool:
+    try:
+        return 0 < float(text) <= 100
+    except ValueError:
+        return False
+
+
+def _config(variant: str, given: Mapping[str, Any]) -> RunConfig:
+    flags = {name: value for name, value in given.items() if name != "config"}
+    config = load_config(compare.flags_of(variant, flags), given.get("config"), DEFAULTS)
+    if config.mode != "accuracy" or not registry.sut_entry(config.sut).uses_dataset:
+        found = f"mode {config.mode}, sut {config.sut}"
+        raise BadInput(
+            "gate",
+            found,
+            "expected accuracy runs of a local model",
+            "Leave mode and sut out of the settings.",
+        )
+    if 1 in (config.num_samples, config.accuracy_samples):
+        raise BadInput(
+            "gate", "one sample is asked for", "at least 2 are needed", "Raise --num-samples."
+        )
+    return config
+
+
+# ---- from the job to the page
+
+
+def run(job: Job, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any], Path]:
+    """(the object, its folder with gate.json and gate.html). `told` hears of each judged run at
+    once.
+
+    Ctrl-C ends the series and keeps what was judged.
+    """
+    made = [job.reference, *job.candidates]
+    fetch([config for config in made if isinstance(config, RunConfig)], say)
+    place = runlog.create(
+        job.output_dir, "_".join(filter(None, (f"{utc_now():%Y%m%dT%H%M%SZ}_gate", job.what)))
+    )
+    try:
+        say(f"reference: {_named(job.reference)}")
+        reference, interrupted = _outputs(job.reference, place, say)
+        bench = Bench(reference, job.asked, _bar(say))
+    except (HarnessError, KeyboardInterrupt):
+        with suppress(OSError):  # what its run left behind may tell why
+            place.rmdir()
+        raise
+    control, rows = None, list[Row]()
+    if (
+        isinstance(job.reference, RunConfig)
+        and job.control
+        and not interrupted
+        and not reference.problem
+    ):
+        again = job.reference.model_copy(update={"max_concurrency": other_rows(reference)})
+        say(f"control: {reference.label} in batches of {again.max_concurrency}")
+        control, interrupted = _judged(bench, again, place, say, f"{reference.label} (control)")
+        told(control)
+    for i, candidate in enumerate(job.candidates, 1):
+        if interrupted:
+            break
+        say(f"candidate {i} of {len(job.candidates)}: {_named(candidate)}")
+        row, interrupted = _judged(bench, candidate, place, say)
+        rows.append(row)
+        told(row)
+    found = _found(bench, rows, control)
+    found |= {
+        "interrupted": interrupted,
+        "not_run": [_named(c) for c in job.candidates[len(rows) :]],
+        "folder": str(place),
+    }
+    _keep(found, place)
+    return found, place
+
+
+def other_rows(reference: Outputs) -> int:
+    """Requests in a batch that make batches other than the reference's, also where all its samples
+    fit into one.
+    """
+    rows = min(reference.rows, len(reference.index))
+    return rows // 2 if rows > 1 else 2
+
+
+def exit_code(found: Mapping[str, Any]) -> int:
+    """0 only if every candidate passes; 3 if none could be measured and a set-up is to blame."""
+    if found["interrupted"]:
+        return 130
+    rows = found["rows"]
+    if (
+        rows
+        and all(row["failure"] for row in rows)
+        and any(row["failure"] == SetupFailed.__name__ for row in rows)
+    ):
+        return SetupFailed.exit_code
+    return 0 if rows and all(row["status"] == "PASS" for row in rows) else 1
+
+
+# ---- one run after the other
+
+
+def _named(what: Outputs | RunConfig) -> str:
+    return what.label if isinstance(what, Outputs) else what.variant
+
+
+def _outputs(what: Outputs | RunConfig, place: Path, say: Say) -> tuple[Outputs, bool]:
+    """(outputs, whether the user wants no more). Raises HarnessError where a run cannot be made."""
+    if isinstance(what, Outputs):
+        return what, False
+    with Run(what.model_copy(update={"output_dir": place}), say) as made:
+        made.execute()
+    return replace(read(made.folder), label=what.variant), made.stop.requests > 0
+
+
+def _judged(
+    bench: Bench, what: Outputs | RunConfig, place: Path, say: Say, label: str = ""
+) -> tuple[Row, bool]:
+    """(row, whether the user wants no more). A run that cannot be made or judged becomes a row that
+    says why.
+    """
+    label = label or _named(what)
+    if bench.reference.problem:
+        return (
+            failed(label, what, f"the reference cannot be judged: {bench.reference.problem}"),
+            False,
+        )
+    try:
+        outputs, interrupted = _outputs(what, place, say)
+    except KeyboardInterrupt:
+        return failed(label, what, "interrupted before it was measured"), True
+    except Exception as fault:  # whatever breaks in one candidate, the others are judged
+        return failed(label, what, reason_of(fault), type(fault).__name__), False
+    outputs = replace(outputs, label=label)
+    if outputs.problem:
+        return failed(label, outputs, outputs.problem), interrupted
+    check_same(bench.reference, outputs)
+    return bench.row(outputs), interrupted
+
+
+def failed(label: str, what: Outputs | RunConfig, reason: str, failure: str = "") -> Row:
+    """The row of what was not scored: UNDECIDED, whoever is to blame."""
+    where = what.run if isinstance(what, Outputs) else ""
+    known = {"label": label, "model": short_name(what.model), "variant": what.variant, "run": where}
+    return (
+        known
+        | {"status": "UNDECIDED", "official": "UNDECIDED", "reason": reason, "failure": failure}
+        | _UNSCORED
+    )
+
+
+_UNSCORED: Row = {
+    "needed": None, "n": 0, "rows_in_batch": None, "empty": None, "identical": None,
+    "divergence_median": None, "divergence": [], "readings": {}, "labels": [], "worst": [],
+    "notes": [],
+}  # fmt: skip
+
+
+@contextmanager
+def _progress(say: Say, what: str, total: int) -> Iterator[Progress]:
+    """A progress bar on stderr, if somebody looks at it; it hears of what is done."""
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    say("")
+    console = Console(stderr=True)
+    with Bars(console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(what, total=total)
+        yield lambda done: bars.update(task, completed=done)
+
+
+def _bar(say: Say) -> Callable[[str, int], Any]:
+    return lambda what, total: _progress(say, what, total)
+
+
+# ---- what comes out
+
+
+def _found(bench: Bench, rows: Sequence[Row], control: Row | None) -> dict[str, Any]:
+    """The object, but for what is known at the end only."""
+    reference, asked = bench.reference, bench.asked
+    everybody = [reference.notes, *(row["notes"] for row in filter(None, (control, *rows)))]
+    cautions = [*_cautions(bench), *([] if control else [_NO_CONTROL])]
+    return {
+        "schema": SCHEMA,
+        "status": gate.join([Call(row["status"], row["official"]) for row in rows]).status,
+        "target": {
+            "name": asked.target,
+            "share": asked.share,
+            "key": share_key(asked.share),
+            "published": dict(asked.published.rouge) if asked.published else {},
+            "unjudged": list(asked.published.unjudged) if asked.published else [],
+        },
+        "against": bench.against,
+        "why": bench.why,
+        "confidence": asked.confidence,
+        "resamples": asked.resamples,
+        "dataset": reference.dataset,
+        "answers": len(bench.answered),
+        "conditions": dict(reference.terms),
+        "reference": {
+            "label": reference.label,
+            "model": reference.model,
+            "variant": reference.variant,
+            "run": reference.run,
+            "problem": reference.problem,
+            "n": len(reference.index),
+            "rows_in_batch": reference.rows,
+            "empty": reference.empty,
+            "tokens_per_sample": float(reference.tokens.mean()) if len(reference.tokens) else None,
+            "rouge": bench.reference_rouge,
+        },
+        "control": control,
+        "rows": list(rows),
+        "notes": list(dict.fromkeys([*cautions, *(note for notes in everybody for note in notes)])),
+    }
+
+
+def _cautions(bench: Bench) -> Iterator[str]:
+    n, answers, target = len(bench.reference.index), len(bench.answered), bench.asked.published
+    if n < gate.FEW:
+        few = f"{n} samples are few: with fewer than {gate.FEW}"
+        yield f"{few}, the intervals are narrower than stated"
+    if 0 < answers < n:
+        yield (
+            f"{n - answers} of {n} samples have no answer in the dataset and are left out of"
+            " that comparison"
+        )
+    if target is not None:
+        yield f"the figures of {bench.asked.target} only count on MLPerf's own data"
+        if target.unjudged:
+            yield f"MLPerf asks for {', '.join(target.unjudged)} too, which is not judged here"
+
+
+def _keep(found: dict[str, Any], place: Path) -> None:
+    """gate.json and gate.html; runs inside the folder are named from there, so that it can be
+    moved.
+    """
+    from reports.pages import gate as page
+
+    for row in filter(None, (found["reference"], found["control"], *found["rows"])):
+        if row["run"] and Path(row["run"]).resolve().is_relative_to(place.resolve()):
+            row["run"] = str(Path(row["run"]).resolve().relative_to(place.resolve()))
+    runlog.write_json(place / "gate.json", found)
+    with noted("gate.html"):
+        page.write(place, found)

@@ -1,0 +1,87 @@
+"""The answers of a finished run, one per question, and what must be the same before two runs may be
+compared by them. The gate and the comparison read runs through this door.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from accuracy.datasets.subset import how_drawn
+from accuracy.gate.readings import Outputs
+from harness import registry
+from harness.kernel.types import short_name
+from harness.run import result
+
+
+def outputs_of(raw: result.Raw, status: str, status_reason: str) -> Outputs:
+    """Return the first answer to each question, in the order of the dataset.
+
+    Label, place and notes of the run are the caller's to add.
+    """
+    log, is_model = raw.log, registry.sut_entry(raw.config.sut).uses_dataset
+    done = np.flatnonzero(log.completed)
+    done = done[np.unique(log.index[done], return_index=True)[1]]
+    samples = result.samples_of(raw)
+    return Outputs(
+        label="",
+        model=short_name(raw.config.model if is_model else raw.config.sut),
+        variant=raw.config.variant if is_model else raw.config.sut,
+        run="",
+        problem=_problem(len(done), expected(raw), status, status_reason),
+        terms=_terms(raw),
+        index=log.index[done].astype(np.int64),
+        ids=[log.token_ids[log.token_start[i] : log.token_start[i + 1]] for i in done.tolist()],
+        texts=[log.texts.get(i, "") for i in done.tolist()],
+        tokens=log.tokens[done],
+        rows=int(raw.facts.sut.get("max_batch") or raw.config.max_concurrency),
+        samples=None if samples is None else {sample.index: sample for sample in samples},
+        dataset=str(raw.saved["dataset"]["name"]),
+    )
+
+
+def has_texts(raw: result.Raw) -> bool:
+    """Are there texts to score? A run of empty answers has them, too."""
+    log = raw.log
+    return bool(log.texts) or not (len(log.token_ids) or (log.first_ns >= 0).any())
+
+
+def expected(raw: result.Raw) -> int:
+    """Return how many questions the run asked: every one in an accuracy run."""
+    s = raw.settings
+    if s.mode == "performance":
+        return len(np.unique(raw.log.index))
+    return min(s.accuracy_samples or s.num_samples, s.num_samples)
+
+
+def _problem(done: int, expected: int, status: str, status_reason: str) -> str:
+    """What is there of an incomplete run is not scored: the samples that are missing may be the
+    hard ones.
+    """
+    if done < expected:
+        return f"{done} of {expected} samples were answered ({status}: {status_reason})"
+    return "" if status == "VALID" else f"its run is {status}: {status_reason}"
+
+
+def _terms(raw: result.Raw) -> dict[str, str]:
+    run, config, dataset, facts = raw.settings, raw.config, raw.saved["dataset"], raw.facts.sut
+    digest = dataset.get("sha256")
+    known = {
+        "data": f"sha256 {digest[:12]}" if digest else dataset["name"],
+        "prompt column": config.prompt_column or "default",
+        "reference column": config.reference_column or "default",
+        "samples": expected(raw),
+        "samples drawn": how_drawn(dataset),
+        "new tokens": run.max_new_tokens,
+        "truncate": config.truncate,
+        "seeds": ",".join(map(str, (run.seeds.qsl, run.seeds.sample_index, run.seeds.schedule))),
+        "tokenizer": facts.get("tokenizer_sha256"),
+        "end-of-sequence ids": facts.get("eos_ids"),
+        "chat template": facts.get("chat_template"),
+    }
+    return {name: str(value) for name, value in known.items() if value is not None}
+
+
+def differing_terms(ours: Outputs, theirs: Outputs) -> list[str]:
+    """Return the terms in which two runs differ, of those that both of them tell."""
+    both = ours.terms.keys() & theirs.terms.keys()
+    return [name for name in ours.terms if name in both and ours.terms[name] != theirs.terms[name]]

@@ -1,0 +1,368 @@
+"""Runs side by side: the verdict on top, then one column per variant, on the screen and as
+compare.html.
+
+Variants are columns and figures rows, so that five variants fit into 80 characters. Both forms are
+made from the object that `harness compare --json` prints; what strangers wrote is escaped as on the
+page of a run (`reports.pages.run`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from reports import plots
+from reports.pages.run import template, visible
+from reports.terminal import number, size
+
+_COLOUR = {"VALID": "green", "INVALID": "yellow"}
+_NAME_WIDTH, _COLUMN_WIDTH = 20, 12
+Comparison = Mapping[str, Any]
+
+
+class Figure(NamedTuple):
+    """A row of the table: its name, how a value is shown; `optional` if it is left out where no run
+    has it.
+    """
+
+    key: str
+    name: str
+    text: Callable[[Any], str] = number
+    optional: bool = False
+
+
+def _millions(count: float) -> str:
+    return f"{count / 1e6:,.1f}"
+
+
+def _count(count: float) -> str:
+    return f"{count / 1e6:,.1f}M" if count >= 1e7 else f"{count:,.0f}"
+
+
+def _mib(num_bytes: float) -> str:
+    return (
+        f"{num_bytes / 2**20:,.1f}" if num_bytes < 2**20 * 10_000 else f"{num_bytes / 2**20:,.0f}"
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}"
+
+
+def _hundredths(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}x"
+
+
+def _loss(nats: float) -> str:
+    return f"{nats:.4f}"
+
+
+GROUPS: dict[str, tuple[Figure, ...]] = {
+    "Speed": (
+        Figure("tokens_per_s", "tokens/s"),
+        Figure("speed_ratio", "  of reference", _times),
+        Figure("ttft_p50_ms", "TTFT p50, ms"),
+        Figure("tpot_p50_ms", "TPOT p50, ms"),
+        Figure("joules_per_token", "J/token", optional=True),
+    ),
+    "Quality": (
+        Figure("eval_loss", "evaluation loss", _loss),
+        Figure("perplexity", "perplexity"),
+        Figure("token_accuracy", "tokens right, %", _percent),
+        Figure("eval_samples_per_s", "evaluation samples/s"),
+        Figure("rougeL", "ROUGE-L", _hundredths, optional=True),
+        Figure("rouge_ratio", "ROUGE kept, %", _percent, optional=True),
+        Figure("tokens_ratio", "length kept, %", _percent, optional=True),
+        Figure("keeps_99", "keeps 99 %", str, optional=True),
+        Figure("keeps_99.9", "keeps 99.9 %", str, optional=True),
+    ),
+    "Weight": (
+        Figure("parameters", "parameters, M", _millions),
+        Figure("trainable_parameters", "trainable parameters", _count),
+        Figure("disk_bytes", "on disk, MiB", _mib),
+        Figure("weights_bytes", "weights, MiB", _mib),
+        Figure("weights_ratio", "  of reference", _times),
+        Figure("kv_cache_bytes", "KV cache, MiB", _mib),
+        Figure("peak_bytes", "peak memory, MiB", _mib),
+        Figure("loading_peak_bytes", "  while loading", _mib, optional=True),
+        Figure("serving_peak_bytes", "  while serving", _mib, optional=True),
+        Figure("evaluation_peak_bytes", "peak, evaluating", _mib, optional=True),
+    ),
+}
+NOTE = (
+    "A tie is what the data cannot tell apart: where the 95 % interval of the difference (loss and"
+    " ROUGE-L: paired bootstrap over the answers; speed: over twentieths of the run's tokens)"
+    " reaches zero. The interval of the speed knows how it varies within one run; what differs from"
+    " run to run is not in it. Keeps: the gate's verdict (harness gate), PASS if all of ROUGE-1, -2"
+    " and -L on generated texts keep the share of the reference's and the answers are 90 to 110 %"
+    " as long, intervals included. ROUGE kept: the least of the three. Evaluation: teacher-forced"
+    " on the reference answers, loss in nats per answer token. Peak memory: of the GPU, else of the"
+    " model's process, libraries included, while loading and serving; evaluating (scoring the"
+    " reference answers) has a peak of its own. On disk: the files that were read, before any"
+    " quantisation. Parameters: tied matrices count once, also where a file stores the output head"
+    " as a copy of the embedding; an adapter's are included. Trainable: all of a model, whatever it"
+    " is stored in, and the adapter's alone of a LoRA."
+)
+
+
+def sentences(found: Comparison) -> list[str]:
+    """The verdict in words, one line each."""
+    verdict, rows = found["verdict"], {row["label"]: row for row in found["rows"]}
+    told = [
+        _lead_sentence(verdict, rows, "fastest", _speed_text, "speed_ratio"),
+        _lead_sentence(verdict, rows, "smallest", _size_text, "weights_ratio"),
+        _lead_sentence(verdict, rows, "best", _TEXTS[verdict["best_by"]]),
+        _unranked_sentence(verdict),
+        *_keeping_sentences(found),
+    ]
+    return list(filter(None, told))
+
+
+Told = Callable[[Mapping[str, Any]], str]
+
+
+def _lead_sentence(
+    verdict: Mapping[str, Any],
+    rows: Mapping[str, Mapping[str, Any]],
+    what: str,
+    text: Told,
+    ratio: str = "",
+) -> str:
+    lead = verdict["leads"].get(what)
+    if lead is None:
+        return ""
+    if lead["tied"]:
+        return f"{what}: a tie of {_tie(lead, rows, text, bool(ratio))}"
+    best, reference = lead["label"], verdict["reference"]
+    words = f"{what}: {best}, {text(rows[best])}"
+    if best != reference and reference in rows and ratio and rows[best][ratio]:
+        words += f", {rows[best][ratio]:.2f}x of {reference}"
+    if not lead["judged"]:
+        return f"{words}, by the figure alone"
+    return words + _ahead(lead, ratio)
+
+
+def _tie(
+    lead: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]], text: Told, is_ratio: bool
+) -> str:
+    """Everybody in it with figures, and how far they may lie apart."""
+    parts = [f"{lead['label']}, {text(rows[lead['label']])}"]
+    for label in lead["tied"]:
+        low, high = lead["others"][label]["low"], lead["others"][label]["high"]
+        between = f" ({_interval(low, high, is_ratio)})" if low != high else ""
+        parts.append(f"{label}, {text(rows[label])}{between}")
+    return f"{'; '.join(parts[:-1])}; and {parts[-1]}" if len(parts) > 2 else " and ".join(parts)
+
+
+def _ahead(lead: Mapping[str, Any], ratio: str) -> str:
+    """How far ahead of the next one it is for certain."""
+    known = {
+        label: other
+        for label, other in lead["others"].items()
+        if other["low"] is not None and other["low"] != other["high"]
+    }
+    if not known:
+        return ""
+    equality = 1.0 if ratio else 0.0
+    second = min(known, key=lambda label: abs(known[label]["value"] - equality))
+    low, high = known[second]["low"], known[second]["high"]
+    if ratio:
+        return f"; the next, {second}, has {low:.2f}x to {high:.2f}x of that"
+    less, more = sorted(map(abs, (low, high)))
+    return f"; the next, {second}, is {less:.4g} to {more:.4g} {'higher' if low > 0 else 'lower'}"
+
+
+def _interval(low: float, high: float, is_ratio: bool) -> str:
+    return f"{low:.2f} to {high:.2f}x" if is_ratio else f"{low:+.4f} to {high:+.4f}"
+
+
+def _speed_text(row: Mapping[str, Any]) -> str:
+    return f"{number(row['tokens_per_s'])} tokens/s"
+
+
+def _size_text(row: Mapping[str, Any]) -> str:
+    return size(row["weights_bytes"])
+
+
+_TEXTS: Mapping[str, Told] = {
+    "eval_loss": lambda row: f"loss {row['eval_loss']:.4f}",
+    "rougeL": lambda row: f"ROUGE-L {row['rougeL']:.2f}",
+}
+
+
+def _unranked_sentence(verdict: Mapping[str, Any]) -> str:
+    if not verdict["unranked"]:
+        return ""
+    return "losses are not ranked: the models have different tokenizers, and a loss is per token"
+
+
+def _keeping_sentences(found: Comparison) -> list[str]:
+    """Who keeps each share of the reference's ROUGE and length, and why somebody fails."""
+    verdict = found["verdict"]
+    rows = [row for row in found["rows"] if row["label"] != verdict["reference"]]
+    told = []
+    for share in verdict["rouge_kept"]:
+        words = [_keeping_text(row, share) for row in rows if row[f"keeps_{share}"]]
+        if words:
+            told.append(f"{share} % of {verdict['reference']} kept: {'; '.join(words)}")
+    if not told and any(row["rouge_ratio"] for row in rows):
+        why = next((row["not_judged"] for row in rows if row["not_judged"]), "")
+        told.append(f"whether the ROUGE of {verdict['reference']} is kept is not judged: {why}")
+    return told
+
+
+def _keeping_text(row: Mapping[str, Any], share: str) -> str:
+    word = row[f"keeps_{share}"]
+    return f"{row['label']} {word}" + (f", {row['keeps_reasons'][share]}" if word == "FAIL" else "")
+
+
+def missing(found: Comparison) -> list[str]:
+    """Which variants have no figures, and whose fault that is."""
+    parts = {"not measured": found["verdict"]["failed"], "interrupted, not run": found["not_run"]}
+    return [f"{what}: {', '.join(labels)}" for what, labels in parts.items() if labels]
+
+
+def comparable_text(found: Comparison) -> str:
+    if sum(bool(row["conditions"]) for row in found["rows"]) < 2:
+        return "nothing to compare with"
+    if found["comparable"]:
+        return "comparable: yes, the same load on the same data and machine"
+    return "comparable: NO, these differ: " + "; ".join(
+        f"[{i}] {what}" for i, what in enumerate(found["differences"], 1)
+    )
+
+
+def figures(found: Comparison) -> dict[str, list[tuple[Figure, list[str]]]]:
+    """The table by groups: each figure with one text per variant, a dash where it is not known."""
+
+    def texts(figure: Figure) -> list[str]:
+        values = (row.get(figure.key) for row in found["rows"])
+        return ["-" if value is None else figure.text(value) for value in values]
+
+    def shown(figure: Figure) -> bool:
+        return not figure.optional or any(r.get(figure.key) is not None for r in found["rows"])
+
+    return {
+        group: [(figure, texts(figure)) for figure in members if shown(figure)]
+        for group, members in GROUPS.items()
+    }
+
+
+# ---- the screen
+
+
+def told(row: Mapping[str, Any]) -> Text:
+    """One line on a variant that has just been measured."""
+    speed = f"{number(row['tokens_per_s'])} tokens/s" if row["tokens_per_s"] else row["reason"]
+    return Text.assemble((f"{row['variant']} {row['status']}", "bold"), f"  {speed}")
+
+
+def show(found: Comparison, place: Path, console: Console) -> None:
+    rows = found["rows"]
+    console.print(_head(found))
+    widest = max(_COLUMN_WIDTH, *(len(row["label"]) + 1 for row in rows))
+    fitting = max(1, (console.width - _NAME_WIDTH) // widest)
+    for first in range(0, len(rows), fitting):
+        console.print(_table(found, slice(first, first + fitting)))
+    for row in rows:
+        if row["status"] not in _COLOUR or row["status"] == "INVALID":
+            console.print(
+                Text.assemble((f"{row['label']}: {row['status']}", "bold"), f"  {row['reason']}")
+            )
+    console.print(Text(f"comparison: {place / 'compare.html'}", style="dim"), soft_wrap=True)
+
+
+def _head(found: Comparison) -> Panel:
+    words = sentences(found) or ["nothing was measured"]
+    comparable = Text(comparable_text(found), style="dim" if found["comparable"] else "bold red")
+    lost = [Text(sentence, style="bold red") for sentence in missing(found)]
+    colour = "red" if lost or not found["comparable"] else "green"
+    head = Text(_subject(found), style="bold")
+    return Panel(Group(head, *map(Text, words), *lost, comparable), border_style=colour)
+
+
+def _table(found: Comparison, part: slice) -> Table:
+    rows = found["rows"][part]
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("", min_width=_NAME_WIDTH - 1)
+    for row in rows:
+        table.add_column(
+            Text(row["label"]), justify="right", header_style="bold", min_width=8, overflow="fold"
+        )
+    table.add_row(
+        "status",
+        *(Text(row["status"], style=_COLOUR.get(row["status"], "bold red")) for row in rows),
+    )
+    if len({row["model"] for row in found["rows"]}) > 1:
+        table.add_row("model", *(Text(row["model"]) for row in rows))
+    for group in figures(found).values():
+        for figure, texts in group:
+            table.add_row(figure.name, *texts[part])
+    return table
+
+
+# ---- the page
+
+
+def write(place: Path, found: Comparison) -> Path:
+    """compare.html in `place`: whole or not at all."""
+    page, scratch = place / "compare.html", place / "compare.html.tmp"
+    scratch.write_text(render(found), encoding="utf-8")
+    os.replace(scratch, page)
+    return page
+
+
+def render(found: Comparison) -> str:
+    rows = found["rows"]
+    points = [
+        (visible(row["label"]), row["weights_bytes"] / 2**20, row["tokens_per_s"])
+        for row in rows
+        if row["weights_bytes"] and row["tokens_per_s"]
+    ]
+    return template("compare.html").render(
+        found=found,
+        subject=_subject(found),
+        sentences=sentences(found),
+        missing=missing(found),
+        comparable=comparable_text(found),
+        groups=figures(found),
+        links=[_link(row["run"]) for row in rows],
+        failed=[row for row in rows if row["status"] != "VALID"],
+        svg=plots.at_both_widths(
+            plots.speed_against_weights, points, visible(found["verdict"]["reference"])
+        ),
+        note=NOTE,
+    )
+
+
+def _link(run: str) -> str:
+    """Where the page of a run inside the comparison's folder is, as an address; empty for the
+    others.
+    """
+    return (
+        f"{quote(run)}/report.html"
+        if run and not Path(run).is_absolute() and ".." not in Path(run).parts
+        else ""
+    )
+
+
+def _subject(found: Comparison) -> str:
+    rows = found["rows"]
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    conditions: Mapping[str, str] = next(
+        (row["conditions"] for row in rows if row["conditions"]), {}
+    )
+    load = [conditions[key] for key in ("scenario", "dataset") if conditions.get(key)]
+    return " · ".join([", ".join(models), *load, f"{len(rows)} variant{'s' * (len(rows) != 1)}"])

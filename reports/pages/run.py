@@ -1,0 +1,457 @@
+"""The page of a run: report.html, one file that opens from disk, needs no network and runs no
+script.
+
+Everything that a model, a server or a user could have written is hostile here. It passes through
+one place: jinja2 calls `visible` on every string (control, bidi and other unseen characters become
+readable marks) and then escapes it. Only the pictures of `reports.plots` are taken as they are;
+they contain no foreign text. The page also carries a policy that forbids scripts and remote
+content, should anything slip through.
+
+A new part of the page is a function (result, log, telemetry) -> Section | None and one line in
+SECTIONS.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from harness.kernel.stats import percentile_name
+from harness.kernel.types import FINISHES, RunLog, Section
+from reports import plots
+from reports.scores import lengths, quality
+from reports.terminal import (
+    made_by,
+    margin_text,
+    missing_text,
+    not_mlperf,
+    number,
+    setting_text,
+    size,
+    step_text,
+)
+
+MAX_TEXT = 400  # characters of an answer
+_SLOWEST = _FIRST = 10
+
+Telemetry = Mapping[str, Sequence[Any]]
+Lost = Callable[[str, Exception], None]
+SectionFn = Callable[[Mapping[str, Any], RunLog, Telemetry], Section | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One sample as the page shows it."""
+
+    id: int
+    index: int
+    due_s: float
+    ttft_ms: float | None
+    latency_ms: float | None
+    tokens: int
+    finish: str
+    text: str
+    more: int  # characters that were left out
+    error: str
+
+
+def write(
+    folder: Path,
+    result: Mapping[str, Any],
+    log: RunLog,
+    telemetry: Telemetry,
+    lost: Lost = lambda section, fault: None,
+) -> Path:
+    """report.html in `folder`: whole or not at all. `lost` hears of each section that broke."""
+    page, scratch = folder / "report.html", folder / "report.html.tmp"
+    scratch.write_text(render(result, log, telemetry, lost), encoding="utf-8")
+    os.replace(scratch, page)
+    return page
+
+
+def render(
+    result: Mapping[str, Any],
+    log: RunLog,
+    telemetry: Telemetry,
+    lost: Lost = lambda section, fault: None,
+) -> str:
+    """The page as text. `result` is result.json as a mapping."""
+    slowest, first = shown_samples(log)
+    return template("report.html").render(
+        result=result,
+        tiles=_tiles(result),
+        not_mlperf=not_mlperf(result),
+        missing=[missing_text(row) for row in result.get("missing", [])],
+        made_by=made_by(result["environment"]),
+        sections=_sections(result, log, telemetry, lost),
+        groups=[(title, rows) for title, rows in (("Slowest", slowest), ("First", first)) if rows],
+        on_page={sample.id for sample in (*slowest, *first)},
+        details={
+            "Settings": result["settings"],
+            "Environment": result["environment"],
+            "Files": result["files"],
+        },
+    )
+
+
+def _sections(
+    result: Mapping[str, Any], log: RunLog, telemetry: Telemetry, lost: Lost
+) -> list[Section]:
+    """One that breaks leaves its place, and does not take the page with it."""
+    found = list[Section]()
+    for function in SECTIONS:
+        name = function.__name__.strip("_").replace("_", " ")
+        try:
+            section = function(result, log, telemetry)
+        except Exception as fault:
+            lost(name, fault)
+            why = f"This part could not be made: {type(fault).__name__}: {fault}"
+            section = Section(name.capitalize(), rows=((why,),))
+        if section is not None:
+            found.append(section)
+    return found
+
+
+def shown_samples(log: RunLog) -> tuple[list[Shown], list[Shown]]:
+    """(the slowest ten, those that never came back first; the first ten of the others)."""
+    patience = np.where(log.completed, log.latency_ns, np.iinfo(np.int64).max)
+    slowest = np.argsort(-patience, kind="stable")[:_SLOWEST].tolist()
+    first = [i for i in range(min(len(log), _SLOWEST + _FIRST)) if i not in slowest][:_FIRST]
+    return [_shown(log, i) for i in slowest], [_shown(log, i) for i in first]
+
+
+def visible(text: str) -> str:
+    """The same text with everything unseen made visible: ANSI escapes, other controls, bidi marks,
+    lone surrogates.
+    """
+    return _UNSEEN.sub(lambda match: f"⟨U+{ord(match[0]):04X}⟩", text)
+
+
+# ---- sections
+
+
+def _latency(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
+    names = {
+        "ttft_ms": "TTFT",
+        "tpot_ms": "TPOT",
+        "itl_ms": "ITL",
+        "latency_ms": "latency",
+        "issue_lag_ms": "issue lag",
+    }
+    columns = ("mean", "p50", "p90", "p95", "p97", "p99", "p99.9", "max", "n")
+    rows = [
+        (names.get(key, key), *(number(row[c]) for c in columns))
+        for key, row in result["latency"].items()
+        if row["n"]
+    ]
+    return (
+        Section("Latency", ("milliseconds", *columns), tuple(rows), _LATENCY_NOTE) if rows else None
+    )
+
+
+_LATENCY_NOTE = (
+    "TTFT and latency count from the moment a sample was due, not from when it was issued. TPOT is"
+    " (latency − TTFT) / (tokens − 1), undefined for answers of one token. ITL are the gaps between"
+    " the tokens of a sample, all samples pooled. Percentiles are values that occurred (no"
+    " interpolation)."
+)
+
+
+def _throughput(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
+    through, counts = result["throughput"], result["counts"]
+    rates = {
+        "tokens": (through["tokens_per_s"] if counts["tokens"] else None, "tokens/s"),
+        "samples": (through["samples_per_s"], "samples/s"),
+        "queries": (through["queries_per_s"], "queries/s"),
+        "scheduled": (through["scheduled_samples_per_s"], "samples/s"),
+        "duration": (through["duration_s"], "s"),
+    }
+    done = f"{counts['completed']:,} of {counts['samples']:,}"
+    lost = ", ".join(f"{counts[key]:,} {key}" for key in ("failed", "unfinished") if counts[key])
+    rows = [
+        *_rows(rates),
+        ("completed", done + (f" ({lost})" if lost else "")),
+        ("tokens", f"{counts['tokens']:,}"),
+    ]
+    return Section("Throughput", (), tuple(rows))
+
+
+def _memory(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
+    names = {
+        "weights_bytes": "weights",
+        "kv_cache_bytes": "KV cache",
+        "rss_peak_bytes": "process, peak of loading and serving",
+        "gpu_peak_bytes": "GPU, peak of loading and serving",
+        "loading_peak_bytes": "peak while loading",
+        "serving_peak_bytes": "peak while serving",
+        "evaluation_peak_bytes": "peak in the evaluation",
+        "gpu_reserved_bytes": "GPU, most reserved",
+        "gpu_process_bytes": "GPU, allocated to the process",
+    }
+    memory = result["memory"]
+    rows = [(name, size(memory[key])) for key, name in names.items() if memory.get(key)]
+    return Section("Memory", (), tuple(rows), memory.get("source") or "") if rows else None
+
+
+def _quality(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
+    figures: dict[str, tuple[float | None, str]] = {
+        name: (value, "") for name, value in quality(result["accuracy"]).items()
+    }
+    rows = _rows(figures | lengths(result["accuracy"]))
+    return Section("Quality", (), tuple(rows), "Without a unit: of 100.") if rows else None
+
+
+def _evaluation(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
+    scores = result["accuracy"]
+    if "eval_loss" not in scores:
+        return None
+    figures = {
+        "loss": (scores["eval_loss"], "nats per token"),
+        "perplexity": (scores["perplexity"], ""),
+        "tokens right": (100 * scores["token_accuracy"], "%"),
+        "speed": (scores.get("eval_samples_per_s"), "samples/s"),
+        "answers": (scores["eval_samples"], ""),
+        "answer tokens": (scores["eval_tokens"], ""),
+    }
+    note = (
+        "Teacher-forced on the reference answers, after the run: how well the model predicts each"
+        " next token."
+    )
+    return Section("Evaluation", (), tuple(_rows(figures)), note)
+
+
+def _energy(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
+    if not (energy := result.get("energy")):
+        return None
+    figures = {"total": "joules", "per token": "joules_per_token", "mean power": "watts_mean"}
+    units = ("J", "J", "W")
+    rows = _rows(
+        {
+            name: (energy[key], unit)
+            for (name, key), unit in zip(figures.items(), units, strict=True)
+        }
+    )
+    return Section("Energy", (), tuple(rows), energy["source"])
+
+
+def _driver(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
+    driver = result["driver"]
+    rows = _rows(
+        {
+            "p99 issue lag": (driver["issue_lag_p99_ms"], "ms"),
+            "processor": (driver["client_cpu_percent"], "% CPU"),
+            "channel round trip": (driver["channel_roundtrip_us"], "µs"),
+        }
+    )
+    return Section("Driver", (), tuple(rows), "What the harness itself used.") if rows else None
+
+
+def _search(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
+    rows = [
+        (
+            str(i),
+            number(step["target_qps"]),
+            number(step.get("delivered_qps")),
+            step_text(step),
+            step["folder"],
+        )
+        for i, step in enumerate(result["search"], 1)
+    ]
+    note = (
+        "The highest rate that holds: doubled until one does not, then halved. A rate holds if the"
+        " limits are kept and the system serves 95 % of it at least. The page shows the best"
+        " run."
+    )
+    columns = ("step", "queries/s", "delivered", "held", "run")
+    return Section("Search", columns, tuple(rows), note) if rows else None
+
+
+def _division(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
+    if not (division := result.get("division")):
+        return None
+    rows = tuple(
+        (
+            row["name"],
+            setting_text(row["value"], row["unit"]),
+            setting_text(row["asked"], row["unit"]),
+        )
+        for row in division["differs"]
+    )
+    note = (
+        "Closed: model, dataset, generation limits and rules are the profile's. Being stricter than"
+        " the profile is allowed."
+    )
+    columns = ("setting", "this run", "the closed division needs") if rows else ()
+    return Section(f"{division['name'].capitalize()} division", columns, rows, note, words=True)
+
+
+def _settings(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
+    values = result["settings"].get("effective", [])
+    rows = [(row["name"], setting_text(row["value"], row["unit"]), row["origin"]) for row in values]
+    if not rows:
+        return None
+    return Section("Settings", ("setting", "value", "from"), tuple(rows), words=True)
+
+
+def _over_run(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
+    note = "When each sample was due, and how long it took from then."
+    if len(log) > plots.MAX_POINTS:
+        note += (
+            f" Of {len(log):,} samples an even selection is drawn, with the slowest of each part."
+        )
+    return _picture(
+        "Over the run",
+        plots.at_both_widths(plots.samples_over_run, log, _limit_ns(result, "ttft")),
+        note,
+    )
+
+
+def _cumulative(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
+    svg = plots.cumulative(log, _judged(result), _limit_ns(result, "ttft"))
+    return _picture(
+        "Cumulative distribution",
+        svg,
+        "The share of completed samples that were at least this fast.",
+    )
+
+
+def _tpot(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
+    svg = plots.tpot_histogram(log, _judged(result), _limit_ns(result, "tpot"))
+    return _picture("Time per output token", svg, "TPOT of each sample with at least two tokens.")
+
+
+def _load(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
+    return _picture("Load", plots.load_over_run(log), "Open: due but not yet finished.")
+
+
+def _machine(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
+    return _picture(
+        "Machine",
+        plots.machine_over_run(telemetry),
+        "Sampled once a second by a separate process.",
+    )
+
+
+SECTIONS: tuple[SectionFn, ...] = (
+    _search, _latency, _throughput, _memory, _quality, _evaluation, _energy, _driver, _over_run,
+    _cumulative, _tpot, _load, _machine, _division, _settings,
+)  # fmt: skip
+
+
+# ---- parts
+
+
+def _rows(figures: Mapping[str, tuple[float | None, str]]) -> list[tuple[str, str]]:
+    return [
+        (name, f"{number(value)} {unit}".strip())
+        for name, (value, unit) in figures.items()
+        if value is not None
+    ]
+
+
+def _picture(title: str, svg: str, note: str) -> Section | None:
+    return Section(title, note=note, svg=svg) if svg else None
+
+
+def _tiles(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(name, figure, unit): the few numbers that most readers came for."""
+    headline, latency, memory = result["result"], result["latency"], result["memory"]
+    judged = percentile_name(result["settings"]["run"]["percentile"])
+    tiles = [(headline["name"], headline["value"], headline["unit"])]
+    tiles += [
+        (f"{judged} {name}", latency[key].get(judged), "ms")
+        for key, name in (("ttft_ms", "TTFT"), ("tpot_ms", "TPOT"))
+    ]
+    tiles += [("throughput", result["throughput"]["tokens_per_s"] or None, "tokens/s")]
+    tiles += [("rougeL", result["accuracy"].get("rougeL"), "of 100")]
+    shown = [(name, number(value), unit) for name, value, unit in tiles if value is not None]
+    if peak := memory.get("gpu_peak_bytes") or memory.get("rss_peak_bytes"):
+        figure, unit = size(peak).split(" ")
+        shown.append(("peak memory, loading and serving", figure, unit))
+    if peak := memory.get("evaluation_peak_bytes"):
+        figure, unit = size(peak).split(" ")
+        shown.append(("peak memory, evaluation", figure, unit))
+    return shown
+
+
+def _judged(result: Mapping[str, Any]) -> float | None:
+    """The percentile of the settings if a condition or the headline reads it."""
+    p: float = result["settings"]["run"]["percentile"]
+    read = [result["result"]["name"], *(v["rule"].replace("_", " ") for v in result["verdicts"])]
+    return p if any(percentile_name(p) in words.split() for words in read) else None
+
+
+def _limit_ns(result: Mapping[str, Any], name: str) -> int | None:
+    """The limit that was judged, if it was."""
+    rule = f"{name}_{percentile_name(result['settings']['run']['percentile'])}"
+    return next(
+        (
+            round(v["limit"] * 1e6)
+            for v in result["verdicts"]
+            if v["rule"] == rule and v["limit"] is not None
+        ),
+        None,
+    )
+
+
+def _shown(log: RunLog, i: int) -> Shown:
+    text = log.texts.get(i, "")
+    done = bool(log.completed[i])
+    return Shown(
+        id=i,
+        index=int(log.index[i]),
+        due_s=float(log.due_ns[i]) / 1e9,
+        ttft_ms=float(log.ttft_ns[i]) / 1e6 if log.first_ns[i] >= 0 else None,
+        latency_ms=float(log.latency_ns[i]) / 1e6 if done else None,
+        tokens=int(log.tokens[i]),
+        finish=FINISHES[log.finish[i]] if log.done_ns[i] >= 0 else "unfinished",
+        text=text[:MAX_TEXT],
+        more=max(len(text) - MAX_TEXT, 0),
+        error=log.errors.get(i, "")[:MAX_TEXT],
+    )
+
+
+# ---- hostile text
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\ufffe\uffff\U000e0000-\U000e007f]"
+)
+
+
+def _finalize(value: Any) -> Any:
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        finalize=_finalize,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "margin": margin_text, "pretty": _pretty}
+    return environment
+
+
+def template(name: str) -> Template:
+    """A page of this folder, deaf to hostile text."""
+    return _ENVIRONMENT.get_template(name)
+
+
+_ENVIRONMENT = _environment()

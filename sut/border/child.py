@@ -1,0 +1,119 @@
+"""The player's side of the border: `python -m sut.border.child CHANNEL` runs one SUT and answers
+the driver over a socket.
+
+One thread: it waits for queries, lets the SUT work (as timers on its clock), sends the events of a
+step as one message. It ends when the driver closes the socket, so no model outlives its run.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import sys
+import traceback
+from dataclasses import asdict
+from importlib import import_module
+from typing import Any
+
+from harness.kernel.clock import FAR_FUTURE_NS, SPIN_NS, RealClock
+from harness.kernel.errors import HarnessError
+from harness.kernel.protocols import SUT
+from harness.kernel.types import Sample
+from sut.border import channel, wire
+
+
+class Child:
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._clock = RealClock()
+        self._reader = wire.FrameReader()
+        self._events = wire.EventBuffer(0)
+        self._epoch = 0
+        self._sut: SUT | None = None
+        self._open = True
+        self._clock.watch(connection.fileno(), self._read)
+
+    def run(self) -> None:
+        while self._open:
+            self._clock.wait(FAR_FUTURE_NS)
+            while data := self._events.take():
+                self._socket.sendall(data)
+                self._linger()
+        if self._sut is not None:
+            self._sut.close()
+
+    def _linger(self) -> None:
+        """The next query often follows at once: look out for it before falling asleep, for as long
+        as waking up takes.
+        """
+        until_ns = self._clock.now_ns() + SPIN_NS
+        while self._clock.wait(0) < until_ns and not self._events.pending:
+            pass
+
+    def _read(self) -> None:
+        data = self._socket.recv(wire.RECEIVE_BYTES)
+        if not data:
+            self._open = False
+        for kind, body in self._reader.feed(data):
+            if kind == wire.ISSUE:
+                epoch, query = wire.decode_query(body)
+                if epoch == self._epoch and self._sut is not None:
+                    self._sut.issue(query)
+            elif kind == wire.FLUSH and self._sut is not None:
+                self._sut.flush()
+            elif kind == wire.PING:
+                self._socket.sendall(wire.frame(wire.PING))
+            elif kind == wire.CALL:
+                self._socket.sendall(wire.json_frame(wire.REPLY, self._answer(json.loads(body))))
+
+    def _answer(self, call: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return {"ok": getattr(self, "_call_" + call.pop("method"))(**call)}
+        except HarnessError as error:
+            return {"error": type(error).__name__, "facts": error.facts}
+        # anything a library raises while loading: the driver reports it, the log has it all
+        except Exception as error:
+            traceback.print_exc()
+            return {
+                "error": "SetupFailed",
+                "facts": ("the SUT process", f"{type(error).__name__}: {error}", "", ""),
+            }
+
+    def _call_start(self, factory: str, options: dict[str, Any]) -> None:
+        module, name = factory.split(":")
+        self._sut = getattr(import_module(module), name)(self._clock, **options)
+
+    def _call_load(self, epoch: int, samples: list[list[Any]]) -> None:
+        self._epoch, self._events = epoch, wire.EventBuffer(epoch)
+        loaded = [Sample(i, prompt, max_new_tokens=n) for i, prompt, n in samples]
+        self._loaded().load(loaded, self._events)
+
+    def _call_memory(self) -> dict[str, Any]:
+        return asdict(self._loaded().memory())
+
+    def _call_facts(self) -> dict[str, Any]:
+        return self._loaded().facts()
+
+    def _call_decode(self, outputs: list[list[int]]) -> list[str] | None:
+        return self._loaded().decode(outputs)
+
+    def _call_evaluate(self, answers: list[tuple[int, str]]) -> dict[str, Any] | None:
+        evaluate = getattr(self._loaded(), "evaluate", None)
+        sums: dict[str, Any] | None = evaluate(answers) if evaluate is not None else None
+        return sums
+
+    def _loaded(self) -> SUT:
+        assert self._sut is not None, "the driver calls start first"
+        return self._sut
+
+
+def main() -> None:
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is the driver's business: it drains, then closes the socket
+    Child(channel.connect(sys.argv[1])).run()
+
+
+if __name__ == "__main__":
+    main()

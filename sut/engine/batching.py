@@ -1,0 +1,202 @@
+"""Who joins the running batch, and who is next? In-flight batching: requests join and leave at
+every decode step.
+
+Policy only: no tensor is touched here (that is `sut.engine.slots`), so the policy is tested with a
+runner of three lines. A step is
+
+    admit      waiting requests, first come first served, while rows are free and the step's prompt
+               budget lasts
+    prefill    the joining prompts together, or one piece of a long one; the first tokens of whole
+               prompts leave
+    decode     one token for each request that was running before; their tokens leave
+    retire     finished requests; the last row moves into the hole, so running rows stay [0, n)
+
+A prompt longer than the budget is fed piece by piece, a piece per step, so that it does not stall
+the others; until its last piece it sits in the row behind the running ones.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from harness.kernel.protocols import Sink
+from harness.kernel.types import Finish, Output
+
+
+class Request:
+    """One sample on its way: store little, derive the rest."""
+
+    __slots__ = ("fed", "ids", "max_new_tokens", "prompt_ids", "sample_id")
+
+    def __init__(self, sample_id: int, prompt_ids: Sequence[int], max_new_tokens: int) -> None:
+        self.sample_id = sample_id
+        self.prompt_ids = prompt_ids
+        self.max_new_tokens = max_new_tokens
+        self.ids: list[int] = []
+        self.fed = 0  # prompt tokens that the cache holds
+
+    @property
+    def position(self) -> int:
+        """Where the newest token goes: it has been chosen, but not yet been fed to the model."""
+        return len(self.prompt_ids) + len(self.ids) - 1
+
+
+class Runner(Protocol):
+    """Rows of a key-value cache and a model that fills them. Rows in use are always [0, n)."""
+
+    max_rows: int
+
+    def prefill(self, first_row: int, pieces: Sequence[Sequence[int]], start: int) -> list[int]:
+        """Fill rows from `first_row` on, from position `start` on, and return the token that
+        follows each piece.
+        """
+        ...
+
+    def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> list[int]:
+        """Feed row i its token at its position and return the next token of each row."""
+        ...
+
+    def move(self, source: int, target: int) -> None:
+        """Copy a row over another."""
+        ...
+
+
+class Engine:
+    """At most `runner.max_rows` rows; at most `prefill_tokens` prompt tokens (padding included) per
+    step.
+    """
+
+    def __init__(
+        self, runner: Runner, sink: Sink, eos_ids: Collection[int], prefill_tokens: int = 512
+    ) -> None:
+        self._runner, self._sink = runner, sink
+        self._eos_ids = frozenset(eos_ids)
+        self._prefill_tokens = prefill_tokens
+        self._waiting: deque[Request] = deque()
+        self._running: list[Request] = []  # position = row
+        self._long: Request | None = None  # in the row behind them
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._waiting or self._running or self._long)
+
+    def add(self, request: Request) -> None:
+        self._waiting.append(request)
+
+    def step(self) -> None:
+        running = len(self._running)
+        if self._long is not None or (self._waiting and running < self._runner.max_rows):
+            self._prefill()
+        if running:
+            self._decode(running)
+        self._retire()
+
+    def _prefill(self) -> None:
+        joining = [self._long] if self._long is not None else self._admit()
+        start = joining[0].fed
+        pieces = [r.prompt_ids[start : start + self._prefill_tokens] for r in joining]
+        following = self._runner.prefill(len(self._running), pieces, start)
+        self._long = None
+        for request, piece, token in zip(joining, pieces, following, strict=True):
+            request.fed += len(piece)
+            if request.fed < len(request.prompt_ids):
+                self._long = request
+                continue
+            request.ids.append(token)
+            self._running.append(request)
+            self._sink.first_token(request.sample_id, token)
+
+    def _admit(self) -> list[Request]:
+        """Prompts that fit the budget together, padded to the longest; or one, whatever its
+        length.
+        """
+        joining = [self._waiting.popleft()]
+        longest, free = len(joining[0].prompt_ids), self._runner.max_rows - len(self._running)
+        while self._waiting and len(joining) < free:
+            longest = max(longest, len(self._waiting[0].prompt_ids))
+            if longest * (len(joining) + 1) > self._prefill_tokens:
+                break
+            joining.append(self._waiting.popleft())
+        return joining
+
+    def _decode(self, count: int) -> None:
+        batch = self._running[:count]
+        tokens = self._runner.decode([r.ids[-1] for r in batch], [r.position for r in batch])
+        for request, token in zip(batch, tokens, strict=True):
+            request.ids.append(token)
+            self._sink.tokens(request.sample_id, (token,))
+
+    def _retire(self) -> None:
+        for row in reversed(range(len(self._running))):
+            finish = self._finish(self._running[row])
+            if finish is not None:
+                self._complete(self._running[row], finish)
+                self._close_gap(row)
+
+    def _close_gap(self, row: int) -> None:
+        last = len(self._running) - 1
+        if row != last:
+            self._runner.move(last, row)
+            self._running[row] = self._running[last]
+        self._running.pop()
+        if self._long is not None:
+            self._runner.move(last + 1, last)
+
+    def _complete(self, request: Request, finish: Finish) -> None:
+        self._sink.complete(
+            Output(request.sample_id, finish, request.ids, reported_tokens=len(request.ids))
+        )
+
+    def _finish(self, request: Request) -> Finish | None:
+        if request.ids[-1] in self._eos_ids:
+            return "eos"
+        return "length" if len(request.ids) >= request.max_new_tokens else None
+
+
+class StaticEngine(Engine):
+    """For a model whose state cannot be cut into rows: nobody joins until the whole batch has
+    finished.
+
+    Rows that have finished are decoded along, and what comes of them is dropped.
+    """
+
+    def __init__(
+        self, runner: Runner, sink: Sink, eos_ids: Collection[int], prefill_tokens: int = 0
+    ) -> None:
+        super().__init__(runner, sink, eos_ids, prefill_tokens)
+        self._done: set[int] = set()  # rows
+
+    def step(self) -> None:
+        running = len(self._running)
+        if running:
+            self._decode(running)
+        else:
+            self._prefill()
+        self._retire()
+
+    def _admit(self) -> list[Request]:
+        joining = [
+            self._waiting.popleft() for _ in range(min(len(self._waiting), self._runner.max_rows))
+        ]
+        self._prefill_tokens = max(len(r.prompt_ids) for r in joining)
+        return joining
+
+    def _decode(self, count: int) -> None:
+        tokens = self._runner.decode(
+            [r.ids[-1] for r in self._running], [r.position for r in self._running]
+        )
+        for row, (request, token) in enumerate(zip(self._running, tokens, strict=True)):
+            if row not in self._done:
+                request.ids.append(token)
+                self._sink.tokens(request.sample_id, (token,))
+
+    def _retire(self) -> None:
+        for row, request in enumerate(self._running):
+            finish = None if row in self._done else self._finish(request)
+            if finish is not None:
+                self._complete(request, finish)
+                self._done.add(row)
+        if len(self._done) == len(self._running):
+            self._running, self._done = [], set()

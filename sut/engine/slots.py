@@ -1,0 +1,314 @@
+"""The tensors of the engine: a preallocated key-value cache in rows, and a model of the
+transformers library.
+
+Every row starts at position 0 of its own slot, so requests of any length share a batch without left
+padding. The cache implements transformers' cache interface, so the model's own classes do the
+arithmetic (grouped-query attention, rotary or learned positions, sliding windows). Whether a model
+gets along with that is tried at load, not assumed (`sut.engine.serving`). Shapes: R rows, B running
+rows, T prompt tokens, L longest row, H key-value heads, D head size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from inspect import signature
+from typing import Any, Literal
+
+import torch
+from transformers import Cache
+
+from sut.engine import state
+from sut.engine.choice import first_choice
+from sut.engine.lean import LeanStep
+
+PaddingTold = Literal["always", "with prompts", "never"]
+
+
+class SlotCache(Cache):
+    """Keys and values of every layer: (R, H, max_len, D) each, made when a layer first shows its
+    shape.
+
+    Zeroed: attention multiplies masked positions by 0, and 0 times an uninitialised NaN is NaN.
+    """
+
+    def __init__(self, rows: int, max_len: int) -> None:
+        super().__init__(layers=[])
+        self.rows, self.max_len = rows, max_len
+        self._keys: list[torch.Tensor] = []
+        self._values: list[torch.Tensor] = []
+        self._first_row = self._start = 0
+        self._positions: torch.Tensor | None = None  # (B,) while decoding, None while prefilling
+        self._length = 0
+
+    def prefill_from(self, first_row: int, start: int) -> None:
+        self._first_row, self._start, self._positions = first_row, start, None
+
+    def decode_at(self, positions: torch.Tensor, row_index: torch.Tensor, length: int) -> None:
+        self._positions, self._row_index, self._length = positions, row_index, length
+
+    def update(
+        self,
+        key_states: torch.Tensor,
+        value_states: torch.Tensor,
+        layer_idx: int,
+        *_: Any,
+        **__: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Store (B, H, T, D) and return what attention should see."""
+        if layer_idx == len(self._keys):
+            for kept, states in ((self._keys, key_states), (self._values, value_states)):
+                kept.append(
+                    states.new_zeros((self.rows, states.shape[1], self.max_len, states.shape[3]))
+                )
+        keys, values = self._keys[layer_idx], self._values[layer_idx]
+        if self._positions is None:
+            end = self._start + key_states.shape[2]
+            rows = slice(self._first_row, self._first_row + key_states.shape[0])
+            keys[rows, :, self._start : end] = key_states
+            values[rows, :, self._start : end] = value_states
+            return (
+                (keys[rows, :, :end], values[rows, :, :end])
+                if self._start
+                else (key_states, value_states)
+            )
+        return self.store(layer_idx, key_states[:, :, 0], value_states[:, :, 0])
+
+    def store(
+        self, layer: int, new_keys: torch.Tensor, new_values: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """While decoding: a token of each row, (B, H, D), goes to its position; all that the rows
+        hold comes back.
+        """
+        keys, values, count = self._keys[layer], self._values[layer], len(new_keys)
+        keys[self._row_index, :, self._positions] = new_keys
+        values[self._row_index, :, self._positions] = new_values
+        return keys[:count, :, : self._length], values[:count, :, : self._length]
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        return 0
+
+    @torch.inference_mode()
+    def move(self, source: int, target: int) -> None:
+        for tensor in (*self._keys, *self._values):
+            tensor[target] = tensor[source]
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(t.numel() * t.element_size() for t in (*self._keys, *self._values))
+
+
+class Masks:
+    """Which cached positions may a token see? All before it, or in sliding layers the last `window`
+    of them.
+    """
+
+    def __init__(self, config: Any, dtype: torch.dtype) -> None:
+        text = config.get_text_config()
+        window = (
+            getattr(text, "sliding_window", None)
+            if getattr(text, "use_sliding_window", True) is not False
+            else None
+        )
+        kinds = set(getattr(text, "layer_types", None) or ())
+        self._windows: dict[str, int | None] = {"full_attention": None, "sliding_attention": window}
+        self._by_kind = window is not None and "sliding_attention" in kinds
+        self._window = window if window is not None and not kinds else None
+        self._dtype = dtype
+        self._additive = config._attn_implementation == "eager"  # it adds the mask to the scores
+
+    def __call__(self, columns: torch.Tensor, at: torch.Tensor) -> Any:
+        """(L,) columns, (B, T) positions -> (B, 1, T, L), True or 0 = visible; by kind of layer
+        where there are several.
+        """
+        if self._by_kind:
+            return {
+                kind: self._visible(columns, at, window) for kind, window in self._windows.items()
+            }
+        return self._visible(columns, at, self._window)
+
+    def added(self, columns: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        """The same to be added to the scores, for layers without a window."""
+        return self._as_numbers((columns <= at[:, :, None])[:, None])
+
+    def _visible(self, columns: torch.Tensor, at: torch.Tensor, window: int | None) -> torch.Tensor:
+        seen = columns[None, None, :] <= at[:, :, None]
+        if window is not None:
+            seen &= columns[None, None, :] > at[:, :, None] - window
+        return self._as_numbers(seen[:, None]) if self._additive else seen[:, None]
+
+    def _as_numbers(self, seen: torch.Tensor) -> torch.Tensor:
+        return torch.where(seen, 0.0, torch.finfo(self._dtype).min).to(self._dtype)
+
+
+class SlotRunner:
+    """Greedy decoding with a causal language model over a SlotCache. Tokens go in and come out as
+    Python integers.
+    """
+
+    in_pieces = True
+
+    def __init__(
+        self, model: Any, max_rows: int, max_len: int, step: LeanStep | None = None
+    ) -> None:
+        """`step` decodes instead of the model's own classes, which always prefill. Raises NoState
+        for a model that takes no cache.
+        """
+        self.max_rows, self.max_len = max_rows, max_len
+        self.cache = SlotCache(max_rows, max_len)
+        self.most_tokens = 0  # that the cache held at once
+        self._model, self._device, self._step = model, model.device, step
+        self._masks = Masks(model.config, model.dtype)
+        self._given_cache = {state.argument(model): self.cache, "use_cache": True}
+        self._rows = torch.arange(max_rows, device=self._device)
+        self._columns = torch.arange(max_len, device=self._device)
+
+    @property
+    def cache_bytes(self) -> int | None:
+        return self.cache.num_bytes
+
+    @property
+    def used_bytes(self) -> int | None:
+        return self.cache.num_bytes * self.most_tokens // (self.max_rows * self.max_len)
+
+    @torch.inference_mode()
+    def prefill(self, first_row: int, pieces: Sequence[Sequence[int]], start: int = 0) -> list[int]:
+        return _best(self.prefill_logits(first_row, pieces, start))
+
+    @torch.inference_mode()
+    def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> list[int]:
+        return _best(self.decode_logits(tokens, positions))
+
+    def move(self, source: int, target: int) -> None:
+        self.cache.move(source, target)
+
+    def prefill_logits(
+        self, first_row: int, pieces: Sequence[Sequence[int]], start: int
+    ) -> torch.Tensor:
+        """(B, V) after the last token of each piece. Right-padded: under a causal mask no real
+        token sees the padding, and decoding overwrites it. A piece that starts later sees what the
+        cache holds of its row.
+        """
+        longest = max(map(len, pieces))
+        ids = torch.tensor(
+            [[*p, *[0] * (longest - len(p))] for p in pieces], device=self._device
+        )  # (B, T)
+        last = sorted({len(p) - 1 for p in pieces})
+        at = self._columns[None, start : start + longest]
+        self.cache.prefill_from(first_row, start)
+        own_mask = None  # the model makes it
+        logits = self._model(
+            input_ids=ids,
+            attention_mask=self._masks(self._columns[: start + longest], at) if start else own_mask,
+            position_ids=at,
+            logits_to_keep=torch.tensor(last, device=self._device),
+            **self._given_cache,
+        ).logits  # (B, len(last), V)
+        if logits.shape[1] == longest > len(last):  # a model that knows no `logits_to_keep`
+            logits = logits[:, last]
+        keep = torch.tensor([last.index(len(p) - 1) for p in pieces], device=self._device)
+        return logits[self._rows[: len(pieces)], keep]
+
+    def decode_logits(self, tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:
+        """(B, V)."""
+        count, length = len(tokens), max(positions) + 1
+        self.most_tokens = max(self.most_tokens, sum(positions) + count)
+        ids = torch.tensor(tokens, device=self._device)  # (B,)
+        at = torch.tensor(positions, device=self._device)  # (B,)
+        self.cache.decode_at(at, self._rows[:count], length)
+        if self._step is not None:
+            return self._step(
+                ids, at, self._masks.added(self._columns[:length], at[:, None]), self.cache
+            )
+        logits = self._model(
+            input_ids=ids[:, None],
+            attention_mask=self._masks(self._columns[:length], at[:, None]),
+            position_ids=at[:, None],
+            **self._given_cache,
+        ).logits  # (B, 1, V)
+        return logits[:, -1]
+
+
+def _best(logits: torch.Tensor) -> list[int]:
+    tokens: list[int] = first_choice(logits).tolist()
+    return tokens
+
+
+class StaticRunner:
+    """For a model with a state of another kind (recurrent, hybrid): batches over the state that it
+    makes itself, padded on the left.
+
+    `padding_told` says when the model hears of the padding: with each call, with the prompts alone
+    (a recurrent state is past the padding and wants no mask), or never (nothing but tokens and
+    state goes in, which is right for a single row).
+    """
+
+    cache_bytes = used_bytes = None  # the model's own affair
+    in_pieces = False
+
+    def __init__(
+        self,
+        model: Any,
+        max_rows: int,
+        max_len: int,
+        pad_id: int,
+        padding_told: PaddingTold = "always",
+    ) -> None:
+        """Raises NoState for a model that takes none."""
+        self.max_rows, self.max_len, self._model, self._pad_id = max_rows, max_len, model, pad_id
+        self._padding_told = padding_told
+        self._state_name = state.argument(model)
+        self._state: Any = None
+        self._takes_positions = "position_ids" in signature(model.forward).parameters
+
+    @torch.inference_mode()
+    def prefill(self, first_row: int, pieces: Sequence[Sequence[int]], start: int = 0) -> list[int]:
+        return _best(self.prefill_logits(first_row, pieces, start))
+
+    @torch.inference_mode()
+    def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> list[int]:
+        """Rows that have finished go on from their last token: nobody hears of it."""
+        return _best(self.decode_logits(tokens, positions))
+
+    def move(self, source: int, target: int) -> None:
+        raise AssertionError("rows of a static batch stay where they are")
+
+    def prefill_logits(
+        self, first_row: int, pieces: Sequence[Sequence[int]], start: int
+    ) -> torch.Tensor:
+        """Return (B, V) after whole prompts; what earlier ones left is forgotten."""
+        longest, device = max(map(len, pieces)), self._model.device
+        rows = [(longest - len(piece), piece) for piece in pieces]
+        ids = torch.tensor([[*[self._pad_id] * n, *piece] for n, piece in rows], device=device)
+        self._mask = torch.tensor(
+            [[0] * n + [1] * len(piece) for n, piece in rows], device=device
+        )  # (B, T)
+        self._state = None
+        return self._logits(ids)
+
+    def decode_logits(self, tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:
+        """Return (B, V)."""
+        self._mask = torch.cat((self._mask, self._mask.new_ones((len(tokens), 1))), dim=-1)
+        ids = torch.tensor(tokens, device=self._mask.device)[:, None]
+        return self._logits(ids)
+
+    def _logits(self, ids: torch.Tensor) -> torch.Tensor:
+        """Feed (B, T) tokens, and return (B, V) after the last."""
+        outputs = self._model(input_ids=ids, use_cache=True, **self._given(), **self._told(ids))
+        self._state = state.returned(outputs)
+        logits: torch.Tensor = outputs.logits[:, -1]
+        return logits
+
+    def _given(self) -> dict[str, Any]:
+        """Return the state after what has been fed so far; a model begins without any."""
+        return {} if self._state is None else {self._state_name: self._state}
+
+    def _told(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return what the model hears of the padding."""
+        told: dict[str, torch.Tensor] = {}
+        begins = self._state is None
+        if self._padding_told != "never" and self._takes_positions:
+            positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
+            told["position_ids"] = positions[:, -ids.shape[1] :]
+        if self._padding_told == "always" or (self._padding_told == "with prompts" and begins):
+            told["attention_mask"] = self._mask
+        return told

@@ -1,0 +1,450 @@
+"""How well does a model predict given tokens? Teacher-forced: one pass over a text, its tokens from
+`first` on are scored.
+
+What comes before `first` is context: a start token, an instruction, the first sentences, a prompt.
+The logits at position i - 1 predict token i, so nothing predicts token 0 and nobody needs the last
+token as input.
+
+A text beyond the model's context is scored in windows, as lm-eval's rolling log-likelihood does it:
+each token once, and each window as full as the context allows. A token sees at least context + 1 -
+stride tokens before it.
+
+Batches hold windows of similar length under a budget of tokens, padded on the right: under a causal
+mask no real token sees padding, so nobody's figures depend on who shares the batch (but for
+bitsandbytes' INT8, which looks for outliers in the whole batch).
+
+The output layer runs over some hundred positions at a time, and only over those that predict a
+scored token; what it makes is measured a few rows at a time in float32 and forgotten. So the logits
+of a batch never exist at once. Models that do something to their logits after the output layer (a
+cap, a scale) get them from their own forward pass, for a batch at once and in the model's own type;
+which models do is tried, not assumed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from harness.kernel.errors import BadInput, RunBroke
+from sut.engine.choice import first_choice
+
+_BATCH_TOKENS, _BATCH_TOKENS_GPU = 2048, 16_384  # padding included
+_LOGITS_BYTES, _LOGITS_BYTES_GPU = 96 * 2**20, 512 * 2**20  # at once, in the model's own type
+_ROWS, _ROWS_GPU = 32, 256  # log-probabilities at once, in float32: 6 MB, which a CPU's caches hold
+_MARK = "answer"
+
+Columns = dict[str, NDArray[Any]]
+Progress = Callable[[int, int], object]
+
+
+class Text(NamedTuple):
+    """Tokens from `first` on are scored. `name` is for error messages."""
+
+    ids: Sequence[int]
+    first: int = 1
+    name: str = ""
+
+
+class Window(NamedTuple):
+    """Tokens from `start` to before `end - 1` go in; those from `scored` to before `end` are
+    predicted and count.
+    """
+
+    start: int
+    scored: int
+    end: int
+
+
+class Where(NamedTuple):
+    """Which rows a measure is looking at: scored tokens of one text, from token `first` of its ids
+    on.
+    """
+
+    text: int
+    first: int
+
+
+# (where, the tokens that came (n,), log-probabilities (n, V) in float32 for each model) -> columns
+# with n rows
+Measure = Callable[..., Mapping[str, torch.Tensor]]
+
+
+class Settings(NamedTuple):
+    """`context` in tokens (None: the model's own), `stride` for texts beyond it, `batch_tokens` for
+    the batches.
+    """
+
+    context: int | None = None
+    stride: int | None = None
+    batch_tokens: int | None = None
+
+
+DEFAULTS = Settings()
+
+
+class TokenScores(NamedTuple):
+    """Of one text's scored tokens, in order: loss in nats (float32), and whether the model would
+    have chosen it itself.
+    """
+
+    nll_nats: NDArray[np.float32]
+    correct: NDArray[np.bool_]
+
+
+def token_scores(
+    model: Any,
+    texts: Sequence[Text],
+    settings: Settings = DEFAULTS,
+    progress: Progress | None = None,
+) -> Iterator[tuple[int, TokenScores]]:
+    """(index of a text, its scores) as the texts are done, in no order; a text with nothing to
+    score is not given out.
+
+    `model` is a causal language model of the transformers library. `progress` hears how many tokens
+    are scored, of how many. Raises BadInput for a text beyond the context without a stride,
+    RunBroke for logits that are not finite.
+    """
+    for text, columns in walk((model,), texts, loss, settings, progress):
+        yield text, TokenScores(columns["nll_nats"], columns["correct"])
+
+
+def loss(_: Where, targets: torch.Tensor, log_probs: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {"nll_nats": -at(log_probs, targets), "correct": first_choice(log_probs) == targets}
+
+
+def at(log_probs: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """(n, V) at one id per row: (n,)."""
+    return log_probs.gather(-1, ids[:, None])[:, 0]
+
+
+# ---- windows
+
+
+def windows(
+    length: int, context: int, stride: int | None = None, first: int = 1, name: str = "a text"
+) -> list[Window]:
+    """Every token from `first` on is scored in exactly one window, in order; no window feeds more
+    than `context` tokens.
+
+    Windows end at tokens context + 1, then `stride` further each, and reach back as far as the
+    context allows.
+    """
+    if first < 1:
+        raise ValueError("nothing predicts token 0")
+    if context < 1 or (stride is not None and not 1 <= stride <= context):
+        found = f"a stride of {stride} in a context of {context} tokens"
+        raise BadInput(
+            "cutting texts into windows",
+            found,
+            "expected 1 to the context",
+            "Pass --stride in this range.",
+        )
+    if stride is None and length - 1 > context:
+        fine = f"the context takes {context} and predicts one more"
+        raise BadInput(
+            name,
+            f"it has {length} tokens",
+            fine,
+            "Pass --stride to score it in windows, or leave it out.",
+        )
+    ends = [*range(context + 1, length, stride or context), length]
+    starts = [first, *ends]
+    made = [
+        Window(max(0, end - context - 1), max(first, before), end)
+        for before, end in zip(starts, ends, strict=False)
+    ]
+    return [window for window in made if window.scored < window.end]
+
+
+def context_of(config: Any) -> int:
+    """Tokens, by the model's configuration."""
+    text = config.get_text_config()
+    return (
+        getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None) or 2048
+    )
+
+
+# ---- the walk
+
+
+class _Job(NamedTuple):
+    text: int
+    window: Window
+
+    @property
+    def length(self) -> int:
+        return self.window.end - 1 - self.window.start
+
+    @property
+    def tokens(self) -> int:
+        return self.window.end - self.window.scored
+
+
+def walk(
+    models: Sequence[Any],
+    texts: Sequence[Text],
+    measure: Measure,
+    settings: Settings = DEFAULTS,
+    progress: Progress | None = None,
+) -> Iterator[tuple[int, Columns]]:
+    """(index of a text, what `measure` made of it) as the texts are done; several models see the
+    same rows.
+    """
+    context = settings.context or min(context_of(model.config) for model in models)
+    jobs = [
+        _Job(i, window)
+        for i, text in enumerate(texts)
+        for window in windows(len(text.ids), context, settings.stride, text.first, _name(texts, i))
+    ]
+    missing, parts = Counter(job.text for job in jobs), dict[int, dict[int, Columns]]()
+    done, total = 0, sum(job.tokens for job in jobs)
+    layers = [_OutputLayer(model) for model in models] if jobs else []
+    for batch in batches(
+        jobs, settings.batch_tokens or _per_device(models[0], _BATCH_TOKENS, _BATCH_TOKENS_GPU)
+    ):
+        for job, columns in zip(batch, _measured(layers, texts, batch, measure), strict=True):
+            parts.setdefault(job.text, {})[job.window.scored] = columns
+            missing[job.text] -= 1
+            if not missing[job.text]:
+                yield job.text, _joined(parts.pop(job.text))
+        done += sum(job.tokens for job in batch)
+        if progress is not None:
+            progress(done, total)
+
+
+_Item = TypeVar("_Item", bound=Any)  # has a length
+
+
+def batches(items: Sequence[_Item], batch_tokens: int) -> Iterator[list[_Item]]:
+    """Longest first, so that memory runs out at once or never. An item beyond the budget goes
+    alone.
+    """
+    batch: list[_Item] = []
+    for item in sorted(items, key=lambda one: -one.length):
+        if batch and batch[0].length * (len(batch) + 1) > batch_tokens:
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch
+
+
+@torch.inference_mode()
+def _measured(
+    layers: Sequence[_OutputLayer], texts: Sequence[Text], batch: Sequence[_Job], measure: Measure
+) -> list[Columns]:
+    """The columns of each job of a batch."""
+    ids, rows, columns, targets = _tensors(texts, batch)
+    chunks = [layer.logits(ids, rows, columns) for layer in layers]
+    ends = list(accumulate(job.tokens for job in batch))
+    found: list[list[Mapping[str, torch.Tensor]]] = [[] for _ in batch]
+
+    def take(logits: Sequence[torch.Tensor], first: int) -> int:
+        """The batch's rows from `first` on, a few at a time and never of two jobs; returns where
+        they end.
+        """
+        _check_vocabularies(logits)
+        row, last, device = first, first + len(logits[0]), layers[0].device
+        while row < last:
+            job = bisect_right(ends, row)
+            end = min(row + _per_device(layers[0], _ROWS, _ROWS_GPU), last, ends[job])
+            where = Where(batch[job].text, batch[job].window.end - (ends[job] - row))
+            log_probs = [
+                one[row - first : end - first].float().log_softmax(-1).to(device) for one in logits
+            ]
+            _check_finite(log_probs, texts, where)
+            found[job].append(measure(where, targets[row:end].to(device), *log_probs))
+            row = end
+        return row
+
+    row = 0
+    while row < len(targets):
+        row = take([next(chunk) for chunk in chunks], row)  # gone before the next are made
+    return [
+        {key: torch.cat([p[key] for p in pieces]).cpu().numpy() for key in pieces[0]}
+        for pieces in found
+    ]
+
+
+def _tensors(texts: Sequence[Text], batch: Sequence[_Job]) -> tuple[torch.Tensor, ...]:
+    """ids (B, T), then for each of N scored tokens the row and column that predicts it, and the
+    token itself.
+    """
+    ids = torch.zeros((len(batch), batch[0].length), dtype=torch.long)
+    targets: list[int] = []
+    for i, (text, window) in enumerate(batch):
+        ids[i, : window.end - 1 - window.start] = torch.tensor(
+            texts[text].ids[window.start : window.end - 1]
+        )
+        targets += texts[text].ids[window.scored : window.end]
+    rows = torch.repeat_interleave(torch.tensor([job.tokens for job in batch]))
+    columns = [
+        torch.arange(job.window.scored, job.window.end) - 1 - job.window.start for job in batch
+    ]
+    return ids, rows, torch.cat(columns), torch.tensor(targets)
+
+
+def _check_finite(log_probs: Sequence[torch.Tensor], texts: Sequence[Text], where: Where) -> None:
+    """One infinite or missing logit is enough to make the smallest log-probability of its row
+    so.
+    """
+    for one in log_probs:
+        fine = one.amin(-1).isfinite()
+        if not fine.all():
+            position = where.first + int(fine.int().argmin())
+            doing, found = (
+                _name(texts, where.text),
+                f"the logits that predict token {position} are not all finite",
+            )
+            raise RunBroke(
+                doing,
+                found,
+                "a model's logits are numbers",
+                "Try a variant of wider range, bf16 or fp32.",
+            )
+
+
+def _check_vocabularies(chunk: Sequence[torch.Tensor]) -> None:
+    sizes = sorted({logits.shape[-1] for logits in chunk})
+    if len(sizes) > 1:
+        found = f"vocabularies of {' and '.join(f'{size:,}' for size in sizes)} tokens"
+        raise BadInput(
+            "comparing two models",
+            found,
+            "expected distributions over the same tokens",
+            "Compare variants of one model.",
+        )
+
+
+def _joined(parts: Mapping[int, Columns]) -> Columns:
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    ordered = [parts[start] for start in sorted(parts)]
+    return {key: np.concatenate([part[key] for part in ordered]) for key in ordered[0]}
+
+
+def _name(texts: Sequence[Text], i: int) -> str:
+    return f"text {texts[i].name or i}"
+
+
+def _per_device(thing: Any, cpu: int, gpu: int) -> int:
+    return cpu if thing.device.type == "cpu" else gpu
+
+
+# ---- the output layer
+
+
+class _OutputLayer:
+    """Logits at chosen positions, `_LOGITS_BYTES` at a time where the model allows it."""
+
+    @torch.inference_mode()
+    def __init__(self, model: Any) -> None:
+        self._model, self.device, self._head = model, model.device, model.get_output_embeddings()
+        first = torch.zeros(1, dtype=torch.long)
+        states, logits = self._run(torch.tensor([[1, 0]]), first, first, 1)
+        is_last = states is not None and torch.equal(
+            self._head(states[None])[0].float(), logits.float()
+        )
+        self._in_pieces = is_last  # or the model does something to them afterwards
+        self._rows = max(1, _per_device(self, _LOGITS_BYTES, _LOGITS_BYTES_GPU) // logits[0].nbytes)
+
+    def logits(
+        self, ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
+    ) -> Iterator[torch.Tensor]:
+        """ids (B, T), then N positions in it -> (n, V) again and again, N in all."""
+        starts = range(0, len(rows), self._rows)
+        if not self._in_pieces:
+            _, logits = self._run(ids, rows, columns, len(rows))
+            yield from (logits[start : start + self._rows] for start in starts)
+            return
+        states, _ = self._run(ids, rows, columns, 1)
+        yield from (self._head(states[None, start : start + self._rows])[0] for start in starts)
+
+    def _run(
+        self, ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, count: int
+    ) -> tuple[Any, torch.Tensor]:
+        """What the output layer sees at these positions, (N, D), and the model's logits at the
+        first `count`, (count, V).
+
+        The layer is given these few as one sequence. No states if the model does not call it;
+        logits at all N then.
+        """
+        kept: list[torch.Tensor] = []
+
+        def pick(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+            states, *rest = args
+            kept.append(states[rows.to(states.device), columns.to(states.device)])
+            return kept[0][None, :count], *rest
+
+        handle = self._head.register_forward_pre_hook(pick) if self._head is not None else None
+        try:
+            logits = self._model(input_ids=ids.to(self.device), use_cache=False).logits
+        finally:
+            if handle is not None:
+                handle.remove()
+        return (
+            (kept[0], logits[0])
+            if kept
+            else (None, logits[rows.to(logits.device), columns.to(logits.device)])
+        )
+
+
+# ---- answers after prompts
+
+
+class Pair(NamedTuple):
+    prompt_ids: Sequence[int]
+    answer_ids: Sequence[int]
+
+    @property
+    def length(self) -> int:
+        return len(self.prompt_ids) + len(self.answer_ids)
+
+
+class Score(NamedTuple):
+    """Sums over the tokens of an answer: negative log likelihood in nats, how many the model would
+    have chosen itself, and how many there are.
+    """
+
+    nll_nats: float = 0.0
+    correct: int = 0
+    tokens: int = 0
+
+
+def score_pairs(model: Any, pairs: Sequence[Pair], batch_tokens: int | None = None) -> list[Score]:
+    """Return one score per pair, in their order. No prompt may be empty."""
+    texts = [Text([*pair.prompt_ids, *pair.answer_ids], len(pair.prompt_ids)) for pair in pairs]
+    found = [Score()] * len(pairs)
+    for i, of in token_scores(model, texts, Settings(batch_tokens=batch_tokens)):
+        nll_nats = float(of.nll_nats.sum(dtype=np.float64))
+        found[i] = Score(nll_nats, int(of.correct.sum()), len(of.correct))
+    return found
+
+
+def answer_ids(tokenizer: Any, answer: str, end_ids: Sequence[int]) -> list[int]:
+    """The answer's ids and, where the chat template closes an assistant's turn with an end token,
+    that token too.
+
+    Whether a model knows when to stop is part of the answer.
+    """
+    ids: list[int] = tokenizer(answer, add_special_tokens=False)["input_ids"]
+    return [*ids, *end_ids] if ids else []
+
+
+def turn_end_ids(tokenizer: Any, eos_ids: frozenset[int]) -> list[int]:
+    """The EOS that follows an assistant's words in the chat template; nothing without a template,
+    or where none follows.
+    """
+    if tokenizer.chat_template is None:
+        return []
+    turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": _MARK}]
+    after = tokenizer.apply_chat_template(turns, tokenize=False).rpartition(_MARK)[2]
+    ids: list[int] = tokenizer(after, add_special_tokens=False)["input_ids"]
+    return ids[:1] if ids and ids[0] in eos_ids else []

