@@ -130,7 +130,7 @@ def test_the_version_names_what_a_report_of_a_fault_needs():
     assert found["python"] == platform.python_version()
     assert found["torch"] == metadata.version("torch")
     assert found["transformers"] == metadata.version("transformers")
-    here = commit(ROOT / "harness" / "environment.py")
+    here = commit(ROOT / "harness" / "engine" / "environment.py")
     assert found.get("commit", "").split(" ")[0] == (here["commit"] if here else "")
 
 
