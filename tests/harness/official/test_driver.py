@@ -91,7 +91,7 @@ def wheels():
     return [
         child
         for child in psutil.Process().children()
-        if any("mlcommons_child" in word for word in child.cmdline())
+        if any("harness.official.child" in word for word in child.cmdline())
     ]
 
 
