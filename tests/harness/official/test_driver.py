@@ -399,9 +399,10 @@ def test_a_wheel_that_cannot_start_is_a_setup_failure(run, monkeypatch):
 
 def test_an_exception_inside_the_wheel_is_named(run, tmp_path):
     """6.0.17 runs past the end of its own table if multi-stream is to issue each sample once and
-    equally often.
+    equally often; now and then it crashes over that while it says so.
     """
-    with pytest.raises(SetupFailed, match="ended with exit code 1, last words: IndexError: vector"):
+    ends = "exit code 1, last words: IndexError: vector|signal 11 .SIGSEGV., last words: Traceback"
+    with pytest.raises(SetupFailed, match=f"ended with ({ends})"):
         run("multi-stream", issue="unique", equal_issue=True)
     assert "Traceback" in (tmp_path / "loadgen.log").read_text()
 
