@@ -26,8 +26,8 @@ ARROWS = {
     "harness.likelihood": "harness.engine accuracy accuracy.datasets accuracy.likelihood"
     " accuracy.metrics reports.pages sut.border sut.likelihood sut.model sut.precision",
     "harness.study": "harness harness.engine harness.options harness.run accuracy"
-    " accuracy.compliance accuracy.datasets accuracy.gate reports.mlperf reports.pages"
-    " reports.submission scenarios.loadgen sut.precision",
+    " accuracy.compliance accuracy.datasets accuracy.gate reports reports.mlperf"
+    " reports.pages reports.submission scenarios.loadgen sut.precision",
     "harness.schema": "harness harness.likelihood harness.options accuracy.likelihood reports",
     "harness": "harness.engine harness.likelihood harness.options harness.run harness.study"
     " accuracy.datasets accuracy.gate reports reports.pages reports.submission sut sut.border"

@@ -60,6 +60,29 @@ def parse_seconds(value: object) -> object:
     return value
 
 
+def parse_percentiles(value: object) -> tuple[float, ...]:
+    """Return "50,99,99.99" (or a list) as percents in order, each once. Raises ValueError."""
+    parts = value.split(",") if isinstance(value, str) else value
+    try:
+        percents = sorted({float(_refuse_bool(part)) for part in parts})  # type: ignore
+    except (TypeError, ValueError):
+        percents = [0.0]
+    if value != () and not all(0 < p < 100 and p == round(p, 4) for p in percents):
+        raise ValueError(_PERCENTILES)
+    return tuple(percents)
+
+
+def percentiles_of(text: str | None) -> tuple[float, ...]:
+    """Return the percents of a --percentiles that is no run's setting. Raises BadInput."""
+    try:
+        return parse_percentiles(text or ())
+    except ValueError:
+        raise BadInput("--percentiles", f"it is {text!r}", f"it must be {_PERCENTILES}") from None
+
+
+_PERCENTILES = "numbers above 0 and below 100 with at most four decimals, such as 50,99,99.99"
+
+
 def _absolute_path(path: Path) -> Path:
     return path.expanduser().absolute()
 
@@ -105,6 +128,7 @@ class RunConfig(BaseModel):
         Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, lt=100, allow_inf_nan=False)]
         | None
     ) = None
+    percentiles: Annotated[tuple[float, ...], BeforeValidator(parse_percentiles)] = ()
     max_new_tokens: Count | None = None
     min_duration: Seconds | None = None
     max_duration: Positive | None = None
@@ -481,7 +505,8 @@ def _sentence(error: ErrorDetails, from_files: Mapping[str, str]) -> Problem:
     for key, words in limits.items():
         if key in context:
             return f"{name} is {found}: it {words} {context[key]:,.10g}."
-    expected = error["msg"].removeprefix("Input should be ").split(", unable")[0]
+    told = error["msg"].removeprefix("Value error, ")
+    expected = told.removeprefix("Input should be ").split(", unable")[0]
     also = (
         " or auto"
         if field == "target_qps"

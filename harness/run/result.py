@@ -89,6 +89,7 @@ class Result(BaseModel):
     environment: dict[str, Any]
     files: dict[str, str]
     search: list[dict[str, Any]] = []  # find-peak: each rate tried, and whether it held
+    percentiles: list[float] = []  # shown in place of the usual ones (--percentiles)
     missing: list[dict[str, Any]] = []  # what could not be made, and why (`harness.engine.pieces`)
 
     def to_json(self) -> dict[str, Any]:
@@ -119,17 +120,23 @@ def publish(
     samples: Sequence[Sample] | None = None,
     page: bool = True,
     missing: Sequence[Mapping[str, Any]] = (),
+    percentiles: Sequence[float] = (),
 ) -> Result:
     """Build the Result and write all that can be made from the raw files; whatever breaks on the
     way costs its own piece only, and is named in `missing`.
 
     `samples` (for accuracy) are read again if not given and still there. Without `page`,
     report.html is left for later; `missing` names what could not even be written down.
+    `percentiles` (in percent) are shown in place of those that the run asked for.
     """
     raw = read(folder)
+    if percentiles:
+        raw = raw._replace(config=raw.config.model_copy(update={"percentiles": percentiles}))
     raw.missing.extend(dict(row) for row in missing)
     accuracy = (
-        publish(folder / ACCURACY_PART, samples) if (folder / ACCURACY_PART).is_dir() else None
+        publish(folder / ACCURACY_PART, samples, percentiles=percentiles)
+        if (folder / ACCURACY_PART).is_dir()
+        else None
     )
     result = build(folder, raw, samples)
     if accuracy is not None:
@@ -228,7 +235,11 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         loadgen_valid=_loadgen_valid(raw),
         loadgen=loadgen,
         result=make("result", lambda: _headline(log, settings, loadgen), _NO_HEADLINE),
-        latency=make("latency", lambda: _latency(log), dict.fromkeys(_LATENCIES, _NO_LATENCY)),
+        latency=make(
+            "latency",
+            lambda: _latency(log, config.percentiles),
+            dict.fromkeys(_LATENCIES, _NO_LATENCY),
+        ),
         throughput=make("throughput", lambda: _throughput(log, settings), _NO_THROUGHPUT),
         counts=counts,
         memory=make("memory", lambda: _memory(folder, facts), {**_NO_MEMORY, "source": ""}),
@@ -247,6 +258,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         environment=raw.environment,
         files=_files(folder),
         search=search.read(folder).get("steps", []),
+        percentiles=list(config.percentiles),
         missing=pieces.missing,
     )
 
@@ -437,17 +449,17 @@ def _status(
     return ("INVALID", "; ".join(reasons)) if reasons else ("VALID", "every condition holds")
 
 
-def _latency(log: RunLog) -> dict[str, Row]:
+def _latency(log: RunLog, percents: Sequence[float] = ()) -> dict[str, Row]:
     """TTFT and latency count from `due`; tpot as MLPerf has it; itl are the gaps between tokens of
     one sample.
     """
     ok = log.completed
     return {
-        "ttft_ms": summary_ms(log.ttft_ns[ok & (log.first_ns >= 0)]),
-        "tpot_ms": summary_ms(log.tpot_ns),
-        "itl_ms": summary_ms(_gaps_ns(log)),
-        "latency_ms": summary_ms(log.latency_ns[ok]),
-        "issue_lag_ms": summary_ms(log.issue_lag_ns),
+        "ttft_ms": summary_ms(log.ttft_ns[ok & (log.first_ns >= 0)], percents),
+        "tpot_ms": summary_ms(log.tpot_ns, percents),
+        "itl_ms": summary_ms(_gaps_ns(log), percents),
+        "latency_ms": summary_ms(log.latency_ns[ok], percents),
+        "issue_lag_ms": summary_ms(log.issue_lag_ns, percents),
     }
 
 
