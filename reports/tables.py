@@ -55,7 +55,9 @@ def of_run(result: Mapping[str, Any]) -> list[Table]:
     return [
         Table("Run", (_words("run", ""), _words("value", "value")), list(about)),
         latency(result),
-        Table("Figures", [_words(name, name) for name in ("of", "figure", "value", "better")], rows),
+        Table(
+            "Figures", [_words(name, name) for name in ("of", "figure", "value", "better")], rows
+        ),
     ]
 
 
