@@ -148,7 +148,7 @@ def report(
 ) -> None:
     """Rebuild the result.json and report.html of a run from its raw files."""
     with people(as_json, form) as (console, _):
-        from harness.options.settings import percentiles_of
+        from harness.options.percentiles import percentiles_of
         from harness.run import result as results
         from reports import tables
         from reports.terminal import show_result

@@ -20,6 +20,7 @@ from rich.text import Text
 from harness.kernel.figure import Figure, number
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet knows a formula (OWASP)
+_FLAG = re.compile(r"--[a-z -]+")
 _MARKS = re.compile(r"([\\|`*\[\]<>&~])")
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
@@ -215,4 +216,6 @@ def _harmless(cell: Any) -> Any:
     """Return words that a spreadsheet would take for a formula with an apostrophe before them."""
     if isinstance(cell, bool):
         return str(cell).lower()
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    if not isinstance(cell, str) or not cell.startswith(_FORMULA) or _FLAG.fullmatch(cell):
+        return cell
+    return f"'{cell}"

@@ -24,6 +24,7 @@ from harness.kernel.places import wrong_path
 from harness.kernel.types import RunSettings, Seeds
 from harness.options import profiles
 from harness.options.conf import ConfFile, read_named
+from harness.options.percentiles import parse_percentiles
 from harness.options.profiles import ROUND, SEEDS, Profile
 from scenarios.peak_verdict import ADVISED_LIMITS_PER_STEP
 
@@ -58,29 +59,6 @@ def parse_seconds(value: object) -> object:
         except ValueError:
             return value
     return value
-
-
-def parse_percentiles(value: object) -> tuple[float, ...]:
-    """Return "50,99,99.99" (or a list) as percents in order, each once. Raises ValueError."""
-    parts = value.split(",") if isinstance(value, str) else value
-    try:
-        percents = sorted({float(_refuse_bool(part)) for part in parts})  # type: ignore
-    except (TypeError, ValueError):
-        percents = [0.0]
-    if value != () and not all(0 < p < 100 and p == round(p, 4) for p in percents):
-        raise ValueError(_PERCENTILES)
-    return tuple(percents)
-
-
-def percentiles_of(text: str | None) -> tuple[float, ...]:
-    """Return the percents of a --percentiles that is no run's setting. Raises BadInput."""
-    try:
-        return parse_percentiles(text or ())
-    except ValueError:
-        raise BadInput("--percentiles", f"it is {text!r}", f"it must be {_PERCENTILES}") from None
-
-
-_PERCENTILES = "numbers above 0 and below 100 with at most four decimals, such as 50,99,99.99"
 
 
 def _absolute_path(path: Path) -> Path:

@@ -33,7 +33,7 @@ from harness.kernel.types import Metric, RunLog, RunSettings, Sample, Seeds, Ver
 from harness.official import driver as mlcommons
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
-from harness.run import evaluation, search
+from harness.run import evaluation, measured, search
 from harness.run.energy import energy
 from reports.mlperf import files as mlperf_logs
 from scenarios.loadgen import accuracy_log
@@ -214,7 +214,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         verdicts.append(_official_verdict(loadgen))
     status, reason = _status(log, verdicts)
     scores, notes = _scores(folder, raw, samples, pieces)
-    is_model, counts = registry.sut_entry(config.sut).uses_dataset, _counts(log)
+    is_model, counts = registry.sut_entry(config.sut).uses_dataset, measured.counts(log)
     found = make("division", lambda: _division(raw), None)
     lacks = official_lacks(config.chosen_profile, found)
     return Result(
@@ -237,10 +237,10 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         result=make("result", lambda: _headline(log, settings, loadgen), _NO_HEADLINE),
         latency=make(
             "latency",
-            lambda: _latency(log, config.percentiles),
+            lambda: measured.latency(log, config.percentiles),
             dict.fromkeys(_LATENCIES, _NO_LATENCY),
         ),
-        throughput=make("throughput", lambda: _throughput(log, settings), _NO_THROUGHPUT),
+        throughput=make("throughput", lambda: measured.throughput(log, settings), _NO_THROUGHPUT),
         counts=counts,
         memory=make("memory", lambda: _memory(folder, facts), {**_NO_MEMORY, "source": ""}),
         sut_facts=facts.sut,
@@ -447,61 +447,6 @@ def _status(
     }
     reasons = [f"{what}: {', '.join(rules)}" for what, rules in parts.items() if rules]
     return ("INVALID", "; ".join(reasons)) if reasons else ("VALID", "every condition holds")
-
-
-def _latency(log: RunLog, percents: Sequence[float] = ()) -> dict[str, Row]:
-    """TTFT and latency count from `due`; tpot as MLPerf has it; itl are the gaps between tokens of
-    one sample.
-    """
-    ok = log.completed
-    return {
-        "ttft_ms": summary_ms(log.ttft_ns[ok & (log.first_ns >= 0)], percents),
-        "tpot_ms": summary_ms(log.tpot_ns, percents),
-        "itl_ms": summary_ms(_gaps_ns(log), percents),
-        "latency_ms": summary_ms(log.latency_ns[ok], percents),
-        "issue_lag_ms": summary_ms(log.issue_lag_ns, percents),
-    }
-
-
-def _gaps_ns(log: RunLog) -> Any:
-    """Gaps between neighbouring tokens of completed samples, pooled; tokens of one chunk are 0
-    apart.
-    """
-    owner = np.repeat(np.arange(len(log)), np.diff(log.stamp_start))
-    return np.diff(log.stamp_ns)[(owner[1:] == owner[:-1]) & log.completed[owner[1:]]]
-
-
-def _throughput(log: RunLog, settings: RunSettings) -> dict[str, float | None]:
-    """Rates from the start to the last completion; scheduled (server only): LoadGen's (n - 1) over
-    the last due time.
-    """
-    ok = log.completed
-    done_s = float(log.done_ns[ok].max(initial=0)) / 1e9
-    due_s = float(log.due_ns.max(initial=0)) / 1e9
-    whole_queries = log.num_queries - len(np.unique(log.query_id[~ok]))
-    return {
-        "samples_per_s": float(ok.sum()) / done_s if done_s else None,
-        "queries_per_s": whole_queries / done_s if done_s else None,
-        "tokens_per_s": float(log.tokens[ok].sum()) / done_s if done_s else None,
-        "scheduled_samples_per_s": (
-            (len(log) - 1) / due_s if due_s and settings.scenario == "server" else None
-        ),
-        "duration_s": done_s,
-    }
-
-
-def _counts(log: RunLog) -> dict[str, int]:
-    tokens = log.tokens[log.completed]
-    return {
-        "queries": log.num_queries,
-        "samples": len(log),
-        "completed": int(log.completed.sum()),
-        "failed": int((log.finish == 4).sum()),
-        "timed_out": sum(log.timed_out.values()),  # among the failed
-        "unfinished": int((log.done_ns < 0).sum()),
-        "tokens": int(tokens.sum()),
-        "single_token_samples": int((tokens == 1).sum()),  # TPOT is undefined for them
-    }
 
 
 _NO_MEMORY = dict.fromkeys(

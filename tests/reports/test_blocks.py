@@ -90,6 +90,11 @@ def test_a_name_is_never_a_formula_of_a_spreadsheet_and_a_number_stays_one(text)
     assert read(table) == [{"name": "'" + text, "n": "-1.5"}]
 
 
+def test_a_flag_is_no_formula():
+    table = Table("", (Column("from", "from"),), [("--target-qps",)])
+    assert read(table) == [{"from": "--target-qps"}]
+
+
 @pytest.mark.parametrize("text", NASTY)
 def test_a_name_stays_in_its_cell_of_markdown(text):
     table = Table("", (Column("name", "name", words=True), Column("n", "n")), [(text, 1)])
@@ -107,7 +112,7 @@ def test_unseen_characters_become_marks_in_markdown():
 
 
 def test_markup_of_the_terminal_library_is_only_text():
-    table = Table("", (Column("name", "[bold]name"),), [("[red]x[/red]",)])
+    table = Table("", (Column("name", "[bold]name", words=True),), [("[red]x[/red]",)])
     assert terminal(table) == ["[bold]name", "[red]x[/red]"]
 
 
