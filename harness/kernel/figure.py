@@ -57,7 +57,7 @@ class Figure:
         """Return its value, or None where the result lacks what it is made from."""
         try:
             return self.read(result)
-        except (KeyError, TypeError, ZeroDivisionError):
+        except (ArithmeticError, LookupError, TypeError, ValueError):
             return None
 
     def text(self, value: Any) -> str:

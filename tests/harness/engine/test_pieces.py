@@ -76,7 +76,7 @@ DERIVED = {  # where it breaks, and the piece that is missing; `harness report` 
     "figures": {
         "scenarios.server.Server.result": ("figure", "result"),
         "harness.run.measured.latency": ("figure", "latency"),
-        "harness.run.result._throughput": ("figure", "throughput"),
+        "harness.run.measured.throughput": ("figure", "throughput"),
         "harness.run.result._driver": ("figure", "driver"),
         "harness.run.result._memory": ("figure", "memory"),
         "harness.run.result.division": ("figure", "division"),
