@@ -360,7 +360,7 @@ def _unknown_names(values: Mapping[str, Any]) -> list[HarnessError]:
             lambda: check_name(text("dataset")),
             lambda: _known("device", re.sub(r"^cuda:\d+$", "cuda:1", text("device")), _DEVICES),
         ]
-        if values.get("adapter") is not None:
+        if isinstance(values.get("adapter"), str | Path):
             checks.append(lambda: check_adapter(Path(values["adapter"]).expanduser()))
     return [found for check in checks if (found := _complaint(check)) is not None]
 
