@@ -7,19 +7,24 @@ stderr. Heavy imports wait until a command needs them.
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from harness.engine.pieces import noted, reason
-from harness.kernel.errors import HarnessError
-from harness.options.flags import COMPARE, GATE, PERPLEXITY, PLAN, RUN, Command, a_path, takes
+from harness.engine.pieces import noted
+from harness.options.flags import (
+    COMPARE,
+    GATE,
+    PERPLEXITY,
+    PLAN,
+    REPORT,
+    RUN,
+    Command,
+    a_path,
+    takes,
+)
+from harness.screen import finish, people, put, show_run
 
 app = typer.Typer(
     name="harness",
@@ -40,6 +45,17 @@ Json = Annotated[
     bool,
     typer.Option(
         "--json", help="Print one JSON object as the last line of stdout.", rich_help_panel="Output"
+    ),
+]
+
+
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="How to print the main table on stdout: table, csv or markdown.",
+        rich_help_panel="Output",
     ),
 ]
 
@@ -70,33 +86,40 @@ def about(
 
 @app.command(cls=Command)
 @takes(RUN)
-def run(flags: Flags, as_json: Json = False) -> None:
+def run(flags: Flags, as_json: Json = False, form: Format = "table") -> None:
     """Run one scenario and judge the result."""
-    with _people(as_json) as (console, say):
+    with people(as_json, form) as (console, say):
         from harness.run.session import Run
+        from reports import tables
         from reports.terminal import show_result
 
         with Run(_config(flags), say) as session:
             result = session.execute().to_json()
-        _show(show_result, result, session.folder, console)
-    _finish(result, as_json, _EXIT[result["status"]])
+        show_run(show_result, result, session.folder, console, form)
+        put(form, lambda: [tables.record(result)], lambda: tables.of_run(result))
+    finish(result, as_json, _EXIT[result["status"]])
 
 
 @app.command(cls=Command)
 @takes(PLAN)
-def plan(flags: Flags, as_json: Json = False) -> None:
+def plan(flags: Flags, as_json: Json = False, form: Format = "table") -> None:
     """Show what a run would do, without running it; --json adds the whole schedule."""
-    with _people(as_json) as (console, _):
+    with people(as_json, form) as (console, _):
         from dataclasses import asdict
 
         from harness.options.effective import effective
         from harness.run.session import forecast
+        from reports import tables
         from reports.terminal import show_plan
 
         chosen = _config(flags)
         settings, schedule, sentences, conflicts = forecast(chosen)
         values = effective(chosen, settings)
-        show_plan(settings, schedule, sentences, values, console, chosen.conf_files, conflicts)
+        show_plan(
+            settings, schedule, sentences, values, console, chosen.conf_files, conflicts,
+            tables=form == "table",
+        )  # fmt: skip
+        put(form, lambda: [tables.settings(values)])
     queries = [indices for _, indices in schedule.rows()]
     value = {
         "settings": asdict(settings),
@@ -110,24 +133,31 @@ def plan(flags: Flags, as_json: Json = False) -> None:
         "conf_files": [asdict(file) for file in chosen.conf_files],
         "conflicts": [asdict(conflict) for conflict in conflicts],
     }
-    _finish(value, as_json, 0)
+    finish(value, as_json, 0)
 
 
 @app.command(cls=Command)
+@takes(REPORT)
 def report(
+    flags: Flags,
     folder: Annotated[
         Path, typer.Argument(metavar="RUN", parser=a_path, help="Folder of the run.")
     ],
     as_json: Json = False,
+    form: Format = "table",
 ) -> None:
     """Rebuild the result.json and report.html of a run from its raw files."""
-    with _people(as_json) as (console, _):
+    with people(as_json, form) as (console, _):
+        from harness.options.percentiles import percentiles_of
         from harness.run import result as results
+        from reports import tables
         from reports.terminal import show_result
 
-        result = results.publish(folder).to_json()
-        _show(show_result, result, folder, console)
-    _finish(result, as_json, _EXIT[result["status"]])
+        asked = percentiles_of(flags["percentiles"])
+        result = results.publish(folder, percentiles=asked).to_json()
+        show_run(show_result, result, folder, console, form)
+        put(form, lambda: [tables.record(result)], lambda: tables.of_run(result))
+    finish(result, as_json, _EXIT[result["status"]])
 
 
 @app.command(cls=Command)
@@ -154,17 +184,19 @@ def compare(
         ),
     ] = None,
     as_json: Json = False,
+    form: Format = "table",
 ) -> None:
     """Compare finished runs, or run and compare each of --variants (offline by default)."""
-    with _people(as_json) as (console, say):
+    with people(as_json, form) as (console, say):
         from harness.study import compare as comparing
-        from reports.pages.compare import show, told
+        from reports.pages.compare import show, table, told
 
         series = comparing.series(runs or [], {**flags, "evaluate": evaluate}, variants)
         found, place = comparing.run(series, say, lambda row: console.print(told(row)))
         with noted(f"table on the screen; see {place}"):
-            show(found, place, console)
-    _finish(found, as_json, comparing.exit_code(found))
+            show(found, place, console, tables=form == "table")
+        put(form, lambda: [table(found)])
+    finish(found, as_json, comparing.exit_code(found))
 
 
 @app.command(cls=Command)
@@ -202,11 +234,13 @@ def gate(
         ),
     ] = True,
     as_json: Json = False,
+    form: Format = "table",
 ) -> None:
     """Decide whether a variant may go live: does it keep enough of the reference's ROUGE?"""
-    with _people(as_json) as (console, say):
+    with people(as_json, form) as (console, say):
         from accuracy.gate.readings import Asked
         from harness.study import gate as gating
+        from reports import tables
         from reports.pages.gate import show, told
 
         job = gating.job(
@@ -214,8 +248,9 @@ def gate(
         )
         found, place = gating.run(job, say, lambda row: console.print(told(row)))
         with noted(f"table on the screen; see {place}"):
-            show(found, place, console)
-    _finish(found, as_json, gating.exit_code(found))
+            show(found, place, console, tables=form == "table")
+        put(form, lambda: [tables.of_gate(found)])
+    finish(found, as_json, gating.exit_code(found))
 
 
 @app.command(cls=Command)
@@ -297,6 +332,7 @@ def perplexity(
         typer.Option(metavar="FOLDER", parser=a_path, help="Resume an interrupted measurement."),
     ] = None,
     as_json: Json = False,
+    form: Format = "table",
 ) -> None:
     """Measure how well each model and variant predicts given texts, token by token."""
     own = {
@@ -305,13 +341,15 @@ def perplexity(
         "bos": bos, "conditions": conditions, "reference": reference, "divergence": divergence,
         "exact": exact, "top_k": top_k, "batch_tokens": batch_tokens, "beside": beside,
     }  # fmt: skip
-    with _people(as_json) as (console, say):
+    with people(as_json, form) as (console, say):
         from harness.likelihood import study as laboratory
+        from reports.pages.likelihood import table
 
         found, place = laboratory.measure({**flags, **own}, resume, say)
         with noted(f"table on the screen; see {place}"):
-            laboratory.show(found, place, console)
-    _finish(found, as_json, laboratory.exit_code(found))
+            laboratory.show(found, place, console, tables=form == "table")
+        put(form, lambda: [table(found)])
+    finish(found, as_json, laboratory.exit_code(found))
 
 
 @app.command(cls=Command)
@@ -349,7 +387,7 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Check a run for what MLPerf's compliance tests are meant to catch."""
-    with _people(as_json) as (console, say):
+    with people(as_json) as (console, say):
         from harness.study import second_look
         from harness.study.audit import audit as examine
         from reports.terminal import show_audit
@@ -358,7 +396,7 @@ def audit(
         more = [verdict for look in looks for verdict in look(folder, say)]
         found = examine(folder, companion or [], tokens_per_sample, more)
         show_audit(found, console)
-    _finish(found, as_json, 0 if found["status"] == "PASS" else 1)
+    finish(found, as_json, 0 if found["status"] == "PASS" else 1)
 
 
 @app.command(cls=Command)
@@ -415,7 +453,7 @@ def package(
     as_json: Json = False,
 ) -> None:
     """Build an MLPerf Inference submission tree from a run, and check it against the rules."""
-    with _people(as_json) as (console, _):
+    with people(as_json) as (console, _):
         from harness.study.submission import make
         from reports.terminal import show_package
 
@@ -440,7 +478,7 @@ def package(
         "problems": problems,
         "notes": made.notes,
     }
-    _finish(value, as_json, 1 if problems else 0)
+    finish(value, as_json, 1 if problems else 0)
 
 
 @app.command(cls=Command)
@@ -452,13 +490,13 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Check a submission tree, as the official checker does and beyond it."""
-    with _people(as_json) as (console, _):
+    with people(as_json) as (console, _):
         from reports.submission.tree import check_folder
         from reports.terminal import show_package
 
         problems = [str(problem) for problem in check_folder(root, round_)]
         show_package(root, problems, [], console)
-    _finish({"root": str(root), "problems": problems}, as_json, 1 if problems else 0)
+    finish({"root": str(root), "problems": problems}, as_json, 1 if problems else 0)
 
 
 @app.command(name="list", cls=Command)
@@ -470,25 +508,28 @@ def list_(
         ),
     ] = None,
     as_json: Json = False,
+    form: Format = "table",
 ) -> None:
     """List the available models, variants, scenarios, datasets, SUTs and profiles."""
-    with _people(as_json) as (console, _):
+    with people(as_json, form) as (console, _):
         from harness.kernel.errors import unknown
         from harness.registry import LISTS
-        from reports.terminal import show_list
+        from reports import tables
+        from reports.blocks import screen
 
         if what is not None and what not in LISTS:
             raise unknown("list", what, LISTS, "Choose one of these.")
-        tables = {name: dict(rows()) for name, rows in LISTS.items() if what in (None, name)}
-        for name, rows in tables.items():
-            show_list(name, rows, console)
-    _finish(tables, as_json, 0)
+        found = {name: dict(rows()) for name, rows in LISTS.items() if what in (None, name)}
+        for table in tables.lists(found) if form == "table" else ():
+            console.print(screen(table))
+        put(form, lambda: tables.lists(found))
+    finish(found, as_json, 0)
 
 
 @app.command(cls=Command)
 def doctor(as_json: Json = False) -> None:
     """Show what is installed, what this machine can do, and how fast the driver itself is."""
-    with _people(as_json) as (console, say):
+    with people(as_json) as (console, say):
         from harness.doctor import examine
         from reports.terminal import show_doctor
 
@@ -496,7 +537,7 @@ def doctor(as_json: Json = False) -> None:
         findings = examine()
         say("")
         show_doctor(findings, console)
-    _finish(findings, as_json, 0)
+    finish(findings, as_json, 0)
 
 
 def main() -> None:
@@ -532,93 +573,3 @@ def _key_value(text: str) -> tuple[str, str | int | float]:
         except ValueError:
             continue
     return key, value
-
-
-@contextmanager
-def _people(as_json: bool) -> Iterator[tuple[Any, Callable[[str], None]]]:
-    """(console for people, say): `say` shows what takes long, `say("")` clears it. Errors end the
-    program here.
-    """
-    from rich.console import Console
-
-    from harness.screen import tolerate
-
-    tolerate()
-
-    class _Console(Console):
-        def on_broken_pipe(self) -> None:
-            """`| head -1` has seen enough: the exit code stays the verdict's."""
-            self.quiet = True
-            _forget_stdout()
-
-    console = _Console(stderr=as_json, highlight=False, soft_wrap=False)
-    status_console = Console(stderr=True)
-    status = status_console.status("")
-
-    def say(text: str) -> None:
-        status.stop()
-        if text and status_console.is_terminal:
-            status.update(text)
-            status.start()
-        elif text:
-            print(text, file=sys.stderr, flush=True)
-
-    try:
-        yield console, say
-    except HarnessError as error:
-        say("")
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
-        say("")
-        print(
-            "interrupted outside the timed part; a run that was measured is kept: see harness"
-            " report",
-            file=sys.stderr,
-        )
-        raise typer.Exit(130) from None
-    except (BrokenPipeError, typer.Exit, typer.Abort):
-        raise
-    except (
-        Exception
-    ) as fault:  # a bug of ours is still a sentence, and never the exit code of a verdict
-        say("")
-        if os.environ.get("TOUCHSTONE_DEBUG"):
-            raise
-        words = f"{type(fault).__name__}: {fault}"
-        print(
-            f"error: unexpected {words}. This is a bug; TOUCHSTONE_DEBUG=1 shows where.",
-            file=sys.stderr,
-        )
-        raise typer.Exit(4) from None
-    finally:
-        status.stop()
-
-
-def _show(show: Callable[..., None], result: dict[str, Any], folder: Path, console: Any) -> None:
-    """The verdict is known: a screen that cannot be drawn does not change the exit code."""
-    try:
-        show(result, folder, console)
-    except BrokenPipeError:
-        raise
-    except Exception as fault:
-        plain = f"{result['status']}  {result['scenario']}: {result['status_reason']}"
-        print(plain, file=sys.stderr if console.stderr else sys.stdout)
-        print(f"note: no more on the screen ({reason(fault)}); see {folder}", file=sys.stderr)
-
-
-def _finish(value: dict[str, Any], as_json: bool, code: int) -> None:
-    """Print the object if asked for; whoever stopped reading does not change the verdict."""
-    try:
-        if as_json:
-            sys.stdout.write(json.dumps(value, separators=(",", ":")) + "\n")
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        _forget_stdout()
-    raise typer.Exit(code)
-
-
-def _forget_stdout() -> None:
-    """Nobody reads any more: what is left in the buffer must not fail at exit."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)

@@ -1,4 +1,5 @@
-"""Where words for people go: any terminal, also one that knows no letters but ASCII.
+"""Where words for people go, and where tables for programs: stderr and stdout, as --json and
+--format say. Any terminal will do, also one that knows no letters but ASCII.
 
 What cannot be written is replaced rather than an error: a middle dot by a hyphen, an arrow by ->,
 an unknown letter by a question mark. The boxes around panels are rich's own affair.
@@ -7,9 +8,24 @@ an unknown letter by a question mark. The boxes around panels are rich's own aff
 from __future__ import annotations
 
 import codecs
+import json
+import os
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from harness.engine.pieces import noted, reason
+from harness.kernel.errors import BadInput, HarnessError, unknown
+
+if TYPE_CHECKING:
+    from reports.blocks import Table
+
+FORMATS = ("table", "csv", "markdown")
 
 _INSTEAD = {
     "·": "-", "–": "-", "−": "-", "→": "->", "…": "...", "≤": "<=", "≥": ">=", "×": "x", "µ": "u",
@@ -36,3 +52,128 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return instead(error.object[error.start : error.end]), error.end
+
+
+@contextmanager
+def people(as_json: bool, form: str = "table") -> Iterator[tuple[Any, Callable[[str], None]]]:
+    """Yield (console for people, say): `say` shows what takes long, `say("")` clears it. Errors end
+    the program here. The console is stderr where stdout is for a program.
+    """
+    from rich.console import Console
+
+    tolerate()
+
+    class _Console(Console):
+        def on_broken_pipe(self) -> None:
+            """`| head -1` has seen enough: the exit code stays the verdict's."""
+            self.quiet = True
+            _forget_stdout()
+
+    console = _Console(stderr=as_json or form != "table", highlight=False, soft_wrap=False)
+    status_console = Console(stderr=True)
+    status = status_console.status("")
+
+    def say(text: str) -> None:
+        status.stop()
+        if text and status_console.is_terminal:
+            status.update(text)
+            status.start()
+        elif text:
+            print(text, file=sys.stderr, flush=True)
+
+    try:
+        _check_form(as_json, form)
+        yield console, say
+    except HarnessError as error:
+        say("")
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        say("")
+        print(
+            "interrupted outside the timed part; a run that was measured is kept: see harness"
+            " report",
+            file=sys.stderr,
+        )
+        raise typer.Exit(130) from None
+    except (BrokenPipeError, typer.Exit, typer.Abort):
+        raise
+    except (
+        Exception
+    ) as fault:  # a bug of ours is still a sentence, and never the exit code of a verdict
+        say("")
+        if os.environ.get("TOUCHSTONE_DEBUG"):
+            raise
+        words = f"{type(fault).__name__}: {fault}"
+        print(
+            f"error: unexpected {words}. This is a bug; TOUCHSTONE_DEBUG=1 shows where.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(4) from None
+    finally:
+        status.stop()
+
+
+def _check_form(as_json: bool, form: str) -> None:
+    if form not in FORMATS:
+        raise unknown("--format", form, FORMATS)
+    if as_json and form != "table":
+        raise BadInput(
+            "--json",
+            f"--format {form} is given too",
+            "expected one of them, since both write to stdout",
+            "Leave one out.",
+        )
+
+
+def put(
+    form: str,
+    tables: Callable[[], Sequence[Table]],
+    for_people: Callable[[], Sequence[Table]] | None = None,
+) -> None:
+    """Write tables to stdout as CSV or Markdown, and nothing if people have seen them. In Markdown
+    they may be others than in CSV.
+    """
+    if form == "table":
+        return
+    from reports.blocks import csv_text, markdown
+
+    with noted(f"table as {form}"):
+        is_csv = form == "csv"
+        text = csv_text(tables()) if is_csv else markdown((for_people or tables)())
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except (OSError, ValueError):
+            _forget_stdout()
+
+
+def show_run(
+    show: Callable[..., None], result: dict[str, Any], folder: Path, console: Any, form: str
+) -> None:
+    """The verdict is known: a screen that cannot be drawn does not change the exit code."""
+    try:
+        show(result, folder, console, tables=form == "table")
+    except BrokenPipeError:
+        raise
+    except Exception as fault:
+        plain = f"{result['status']}  {result['scenario']}: {result['status_reason']}"
+        print(plain, file=sys.stderr if console.stderr else sys.stdout)
+        print(f"note: no more on the screen ({reason(fault)}); see {folder}", file=sys.stderr)
+
+
+def finish(value: dict[str, Any], as_json: bool, code: int) -> None:
+    """Print the object if asked for; whoever stopped reading does not change the verdict."""
+    try:
+        if as_json:
+            sys.stdout.write(json.dumps(value, separators=(",", ":")) + "\n")
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _forget_stdout()
+    raise typer.Exit(code)
+
+
+def _forget_stdout() -> None:
+    """Nobody reads any more: what is left in the buffer must not fail at exit."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)

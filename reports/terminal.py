@@ -13,32 +13,29 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from reports import conf_lines
+from harness.kernel.figure import number, size
+from reports import blocks, conf_lines, figures
+from reports import tables as run_tables
 from reports.scores import lengths, quality
+from reports.tables import setting_text
 
 _COLOUR = {"VALID": "green", "PASS": "green", "INVALID": "red", "FAIL": "red", "ERROR": "red"}
-_LATENCY_ROWS = {
-    "ttft_ms": "TTFT",
-    "tpot_ms": "TPOT",
-    "itl_ms": "ITL",
-    "latency_ms": "latency",
-    "issue_lag_ms": "issue lag",
-}
 _ROOMY = 76  # columns that the conditions need with what was seen beside them
 _SHOWN = 3  # differences from the closed division
-_LONG_MS = 100_000  # a latency that is told in seconds
-_COLUMNS = ("mean", "p50", "p90", "p95", "p99", "p99.9", "max", "n")
 
 
-def show_result(result: Mapping[str, Any], folder: Path, console: Console) -> None:
-    """`result` is result.json as a mapping."""
+def show_result(
+    result: Mapping[str, Any], folder: Path, console: Console, tables: bool = True
+) -> None:
+    """Print result.json for people; without its figures where these go elsewhere as tables."""
     console.print(_verdict(result))
     for part in _conditions(result["verdicts"], console.width):
         console.print(part)
     if result.get("search"):
         console.print(_search(result["search"]))
-    console.print(_latency(result["latency"]))
-    console.print(_figures(result))
+    if tables:
+        console.print(blocks.screen(run_tables.latency(result)))
+        console.print(_figures(result))
     for row in result.get("missing", []):
         console.print(Text(f"missing: {missing_text(row)}", style="yellow"))
     if any(row["later"] for row in result.get("missing", [])):
@@ -148,18 +145,6 @@ def margin_text(margin: float | None) -> str:
     )
 
 
-def _latency(latency: Mapping[str, Mapping[str, Any]]) -> Table:
-    """In milliseconds; in seconds where six digits of them would not fit a line."""
-    rows = {label: latency[key] for key, label in _LATENCY_ROWS.items() if latency[key]["n"]}
-    in_s = any(row["max"] >= _LONG_MS for row in rows.values())
-    unit, scale = ("Seconds", 1000) if in_s else ("Milliseconds", 1)
-    table = _table(f"{unit} from the due time", ("", *_COLUMNS), left=(0,))
-    for label, row in rows.items():
-        figures = (row[column] / scale for column in _COLUMNS[:-1])
-        table.add_row(label, *map(number, figures), number(row["n"]))
-    return table
-
-
 def _figures(result: Mapping[str, Any]) -> Table:
     through, memory, driver, counts = (
         result["throughput"],
@@ -202,6 +187,10 @@ def _figures(result: Mapping[str, Any]) -> Table:
         (driver["client_cpu_percent"], "% CPU"),
         (driver["channel_roundtrip_us"], "us channel round trip"),
     ]))  # fmt: skip
+    for figure in figures.declared():
+        value = figure.value(result)
+        if value is not None:
+            table.add_row(figure.label, figure.text(value))
     return table
 
 
@@ -296,6 +285,7 @@ def show_plan(
     console: Console,
     conf_files: Sequence[Any] = (),
     conflicts: Sequence[Any] = (),
+    tables: bool = True,
 ) -> None:
     """What a run would do (RunSettings, Schedule, sentences on its length, every setting with its
     origin), what became of LoadGen's configuration files, and what contradicts itself.
@@ -325,20 +315,10 @@ def show_plan(
         sure, style = ("cannot be VALID: ", "bold red") if conflict.certain else ("", "yellow")
         console.print(Text(f"conflict: {sure}{conflict.detail}", style=style))
         console.print(Text(f"  → {conflict.remedy}", style="bold"))
-    settings_table = _table("Settings", ("", "value", "from"), left=(0, 1, 2))
-    for row in values:
-        settings_table.add_row(
-            row.name, setting_text(row.value, row.unit), Text(row.origin, style="dim")
-        )
-    console.print(settings_table)
+    if tables:
+        console.print(blocks.screen(run_tables.settings(values)))
     for sentence in conf_lines.sentences(conf_files):
         console.print(sentence, markup=False, highlight=False)
-
-
-def setting_text(value: Any, unit: str) -> str:
-    return (
-        f"{value:,.10g} {unit}".strip() if isinstance(value, float) else f"{value} {unit}".strip()
-    )
 
 
 def show_audit(found: Mapping[str, Any], console: Console) -> None:
@@ -371,40 +351,12 @@ def show_package(
         console.print(Text(f"note: {note}", style="dim"))
 
 
-def show_list(name: str, rows: Mapping[str, str], console: Console) -> None:
-    title = "SUTs" if name == "suts" else name.capitalize()
-    table = _table(title, ("name", "what it is"), left=(0, 1))
-    for key, summary in rows.items():
-        table.add_row(Text(key, style="bold"), summary)
-    console.print(table)
-
-
 def show_doctor(findings: Mapping[str, Mapping[str, Any]], console: Console) -> None:
     for title, rows in findings.items():
         table = _table(title.capitalize(), ("", ""), left=(0, 1), header=False)
         for key, value in rows.items():
             table.add_row(Text(key, style="bold"), str(value))
         console.print(table)
-
-
-def number(value: float | int | None) -> str:
-    """Four significant digits without exponents; a dash for "unknown"."""
-    if value is None:
-        return "-"
-    if isinstance(value, int) or float(value).is_integer():
-        return f"{int(value):,}"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.4g}" if abs(value) >= 1e-3 else f"{value:.1g}"
-
-
-def size(num_bytes: float) -> str:
-    """Binary units, and says so."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(num_bytes) < 1024 or unit == "GiB":
-            return f"{num_bytes:.4g} {unit}"
-        num_bytes /= 1024
-    return ""
 
 
 def _with_unit(value: float | None, unit: str) -> str:

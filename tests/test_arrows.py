@@ -26,8 +26,8 @@ ARROWS = {
     "harness.likelihood": "harness.engine accuracy accuracy.datasets accuracy.likelihood"
     " accuracy.metrics reports.pages sut.border sut.likelihood sut.model sut.precision",
     "harness.study": "harness harness.engine harness.options harness.run accuracy"
-    " accuracy.compliance accuracy.datasets accuracy.gate reports.mlperf reports.pages"
-    " reports.submission scenarios.loadgen sut.precision",
+    " accuracy.compliance accuracy.datasets accuracy.gate reports reports.mlperf"
+    " reports.pages reports.submission scenarios.loadgen sut.precision",
     "harness.schema": "harness harness.likelihood harness.options accuracy.likelihood reports",
     "harness": "harness.engine harness.likelihood harness.options harness.run harness.study"
     " accuracy.datasets accuracy.gate reports reports.pages reports.submission sut sut.border"
@@ -55,18 +55,17 @@ ARROWS = {
 LONG = {
     "accuracy/gate/readings.py": 460,
     "accuracy/likelihood/scaling.py": 420,
-    "harness/cli.py": 630,
+    "harness/cli.py": 580,
     "harness/likelihood/study.py": 580,
     "harness/official/driver.py": 470,
     "harness/options/settings.py": 510,
-    "harness/run/result.py": 640,
+    "harness/run/result.py": 595,
     "harness/run/session.py": 620,
     "harness/study/gate.py": 440,
     "reports/pages/gate.py": 410,
     "reports/pages/likelihood_page.py": 680,
-    "reports/pages/run.py": 460,
+    "reports/pages/run.py": 430,
     "reports/plots.py": 890,
-    "reports/terminal.py": 440,
     "sut/likelihood/scoring.py": 460,
     "sut/local_model.py": 410,
 }

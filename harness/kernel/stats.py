@@ -4,6 +4,8 @@ interpolation.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -26,11 +28,20 @@ def percentile_name(p: float) -> str:
     return f"p{100 * p:.6g}"
 
 
-def summary_ms(values_ns: NDArray[Any]) -> dict[str, float | int | None]:
-    """Mean, percentiles, maximum in milliseconds, and n. Empty input gives None, never 0."""
+def share(percent: float) -> float:
+    """Return 0.9999 for 99.99: the double nearest to it, as if it had been written that way."""
+    return float(Decimal(repr(percent)) / 100)
+
+
+def summary_ms(
+    values_ns: NDArray[Any], percents: Iterable[float] = ()
+) -> dict[str, float | int | None]:
+    """Return mean, percentiles (PERCENTILES and `percents`) and maximum in milliseconds, and n.
+    Empty input gives None, never 0.
+    """
     ordered = np.sort(values_ns) / 1e6
     n = len(ordered)
     row: dict[str, float | int | None] = {"mean": float(ordered.mean()) if n else None}
-    for p in PERCENTILES:
+    for p in sorted({*PERCENTILES, *map(share, percents)}):
         row[percentile_name(p)] = float(ordered[int(n * p)]) if n else None
     return row | {"max": float(ordered[-1]) if n else None, "n": n}

@@ -229,13 +229,13 @@ def _fetch_the_only_model(made: Settings, say: Say) -> None:
         resolve(models.pop(), say)
 
 
-def show(found: Row, place: Path, console: Any) -> None:
+def show(found: Row, place: Path, console: Any, tables: bool = True) -> None:
     """The table, and where there is more."""
     from rich.text import Text
 
     from reports.pages.likelihood import print_table
 
-    print_table(found, console)
+    print_table(found, console, tables)
     console.print(Text(f"folder: {place}", style="dim"), soft_wrap=True)
     console.print(Text(f"page:   {place / 'perplexity.html'}", style="dim"), soft_wrap=True)
     if found["status"] == "INTERRUPTED":

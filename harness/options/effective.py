@@ -104,7 +104,7 @@ def _others(config: RunConfig, shown: Container[str]) -> Iterator[tuple[str, Any
     uses_model = registry.sut_entry(config.sut).uses_dataset
     for name in RunConfig.model_fields:
         value = getattr(config, name)
-        unset = value is None or value is False or value == {}
+        unset = value is None or value is False or value in ({}, ())
         if (
             unset
             or name in shown
@@ -112,4 +112,10 @@ def _others(config: RunConfig, shown: Container[str]) -> Iterator[tuple[str, Any
             or (name in _OF_A_MODEL and not uses_model)
         ):
             continue
-        yield name, str(value) if isinstance(value, Path | dict) else value
+        yield name, _told(value)
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return ",".join(f"{item:.6g}" for item in value)
+    return str(value) if isinstance(value, Path | dict) else value

@@ -116,6 +116,12 @@ FLAGS: dict[str, Any] = {
         ),
     ],
     "percentile": _flag(str, "Percentile that is judged, for example 90, 99 or 99.9.", _JUDGE),
+    "percentiles": _flag(
+        str,
+        "Percentiles to show of each latency, for example 50,99,99.99. They change no verdict.",
+        _OUT,
+        metavar="LIST",
+    ),
     "infer_tokens": _flag(
         int,
         "Number of tokens to assume per sample when none are counted, or 0 for none (LoadGen's "
@@ -240,9 +246,12 @@ RUN = tuple(FLAGS)
 _ONLY_RUNNING = {
     "driver", "clock", "drain_timeout", "device", "device_map",
     "kv_cache_gib", "truncate", "trust_remote_code", "evaluate", "in_process", "output_dir",
+    "percentiles",
 }  # fmt: skip
 COMPARE = tuple(
-    name for name in FLAGS if name not in ("variant", "evaluate", "sut", "sut_option", "clock")
+    name
+    for name in FLAGS
+    if name not in ("variant", "evaluate", "sut", "sut_option", "clock", "percentiles")
 )
 GATE = (
     "profile", "seeds", "accuracy_samples", "sample_timeout", "drain_timeout", "model", "dataset",
@@ -255,6 +264,7 @@ PERPLEXITY = (
     "trust_remote_code", "in_process", "output_dir",
 )  # fmt: skip
 PLAN = tuple(name for name in FLAGS if name not in _ONLY_RUNNING)
+REPORT = ("percentiles",)
 
 
 class Command(TyperCommand):

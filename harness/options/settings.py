@@ -24,6 +24,7 @@ from harness.kernel.places import wrong_path
 from harness.kernel.types import RunSettings, Seeds
 from harness.options import profiles
 from harness.options.conf import ConfFile, read_named
+from harness.options.percentiles import parse_percentiles
 from harness.options.profiles import ROUND, SEEDS, Profile
 from scenarios.peak_verdict import ADVISED_LIMITS_PER_STEP
 
@@ -105,6 +106,7 @@ class RunConfig(BaseModel):
         Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, lt=100, allow_inf_nan=False)]
         | None
     ) = None
+    percentiles: Annotated[tuple[float, ...], BeforeValidator(parse_percentiles)] = ()
     max_new_tokens: Count | None = None
     min_duration: Seconds | None = None
     max_duration: Positive | None = None
@@ -358,7 +360,7 @@ def _unknown_names(values: Mapping[str, Any]) -> list[HarnessError]:
             lambda: check_name(text("dataset")),
             lambda: _known("device", re.sub(r"^cuda:\d+$", "cuda:1", text("device")), _DEVICES),
         ]
-        if values.get("adapter") is not None:
+        if isinstance(values.get("adapter"), str | Path):
             checks.append(lambda: check_adapter(Path(values["adapter"]).expanduser()))
     return [found for check in checks if (found := _complaint(check)) is not None]
 
@@ -481,7 +483,8 @@ def _sentence(error: ErrorDetails, from_files: Mapping[str, str]) -> Problem:
     for key, words in limits.items():
         if key in context:
             return f"{name} is {found}: it {words} {context[key]:,.10g}."
-    expected = error["msg"].removeprefix("Input should be ").split(", unable")[0]
+    told = error["msg"].removeprefix("Value error, ")
+    expected = told.removeprefix("Input should be ").split(", unable")[0]
     also = (
         " or auto"
         if field == "target_qps"

@@ -33,7 +33,7 @@ from harness.kernel.types import Metric, RunLog, RunSettings, Sample, Seeds, Ver
 from harness.official import driver as mlcommons
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
-from harness.run import evaluation, search
+from harness.run import evaluation, measured, search
 from harness.run.energy import energy
 from reports.mlperf import files as mlperf_logs
 from scenarios.loadgen import accuracy_log
@@ -89,6 +89,7 @@ class Result(BaseModel):
     environment: dict[str, Any]
     files: dict[str, str]
     search: list[dict[str, Any]] = []  # find-peak: each rate tried, and whether it held
+    percentiles: list[float] = []  # shown in place of the usual ones (--percentiles)
     missing: list[dict[str, Any]] = []  # what could not be made, and why (`harness.engine.pieces`)
 
     def to_json(self) -> dict[str, Any]:
@@ -119,17 +120,23 @@ def publish(
     samples: Sequence[Sample] | None = None,
     page: bool = True,
     missing: Sequence[Mapping[str, Any]] = (),
+    percentiles: Sequence[float] = (),
 ) -> Result:
     """Build the Result and write all that can be made from the raw files; whatever breaks on the
     way costs its own piece only, and is named in `missing`.
 
     `samples` (for accuracy) are read again if not given and still there. Without `page`,
     report.html is left for later; `missing` names what could not even be written down.
+    `percentiles` (in percent) are shown in place of those that the run asked for.
     """
     raw = read(folder)
+    if percentiles:
+        raw = raw._replace(config=raw.config.model_copy(update={"percentiles": percentiles}))
     raw.missing.extend(dict(row) for row in missing)
     accuracy = (
-        publish(folder / ACCURACY_PART, samples) if (folder / ACCURACY_PART).is_dir() else None
+        publish(folder / ACCURACY_PART, samples, percentiles=percentiles)
+        if (folder / ACCURACY_PART).is_dir()
+        else None
     )
     result = build(folder, raw, samples)
     if accuracy is not None:
@@ -207,7 +214,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         verdicts.append(_official_verdict(loadgen))
     status, reason = _status(log, verdicts)
     scores, notes = _scores(folder, raw, samples, pieces)
-    is_model, counts = registry.sut_entry(config.sut).uses_dataset, _counts(log)
+    is_model, counts = registry.sut_entry(config.sut).uses_dataset, measured.counts(log)
     found = make("division", lambda: _division(raw), None)
     lacks = official_lacks(config.chosen_profile, found)
     return Result(
@@ -228,8 +235,12 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         loadgen_valid=_loadgen_valid(raw),
         loadgen=loadgen,
         result=make("result", lambda: _headline(log, settings, loadgen), _NO_HEADLINE),
-        latency=make("latency", lambda: _latency(log), dict.fromkeys(_LATENCIES, _NO_LATENCY)),
-        throughput=make("throughput", lambda: _throughput(log, settings), _NO_THROUGHPUT),
+        latency=make(
+            "latency",
+            lambda: measured.latency(log, config.percentiles),
+            dict.fromkeys(_LATENCIES, _NO_LATENCY),
+        ),
+        throughput=make("throughput", lambda: measured.throughput(log, settings), _NO_THROUGHPUT),
         counts=counts,
         memory=make("memory", lambda: _memory(folder, facts), {**_NO_MEMORY, "source": ""}),
         sut_facts=facts.sut,
@@ -247,6 +258,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         environment=raw.environment,
         files=_files(folder),
         search=search.read(folder).get("steps", []),
+        percentiles=list(config.percentiles),
         missing=pieces.missing,
     )
 
@@ -435,61 +447,6 @@ def _status(
     }
     reasons = [f"{what}: {', '.join(rules)}" for what, rules in parts.items() if rules]
     return ("INVALID", "; ".join(reasons)) if reasons else ("VALID", "every condition holds")
-
-
-def _latency(log: RunLog) -> dict[str, Row]:
-    """TTFT and latency count from `due`; tpot as MLPerf has it; itl are the gaps between tokens of
-    one sample.
-    """
-    ok = log.completed
-    return {
-        "ttft_ms": summary_ms(log.ttft_ns[ok & (log.first_ns >= 0)]),
-        "tpot_ms": summary_ms(log.tpot_ns),
-        "itl_ms": summary_ms(_gaps_ns(log)),
-        "latency_ms": summary_ms(log.latency_ns[ok]),
-        "issue_lag_ms": summary_ms(log.issue_lag_ns),
-    }
-
-
-def _gaps_ns(log: RunLog) -> Any:
-    """Gaps between neighbouring tokens of completed samples, pooled; tokens of one chunk are 0
-    apart.
-    """
-    owner = np.repeat(np.arange(len(log)), np.diff(log.stamp_start))
-    return np.diff(log.stamp_ns)[(owner[1:] == owner[:-1]) & log.completed[owner[1:]]]
-
-
-def _throughput(log: RunLog, settings: RunSettings) -> dict[str, float | None]:
-    """Rates from the start to the last completion; scheduled (server only): LoadGen's (n - 1) over
-    the last due time.
-    """
-    ok = log.completed
-    done_s = float(log.done_ns[ok].max(initial=0)) / 1e9
-    due_s = float(log.due_ns.max(initial=0)) / 1e9
-    whole_queries = log.num_queries - len(np.unique(log.query_id[~ok]))
-    return {
-        "samples_per_s": float(ok.sum()) / done_s if done_s else None,
-        "queries_per_s": whole_queries / done_s if done_s else None,
-        "tokens_per_s": float(log.tokens[ok].sum()) / done_s if done_s else None,
-        "scheduled_samples_per_s": (
-            (len(log) - 1) / due_s if due_s and settings.scenario == "server" else None
-        ),
-        "duration_s": done_s,
-    }
-
-
-def _counts(log: RunLog) -> dict[str, int]:
-    tokens = log.tokens[log.completed]
-    return {
-        "queries": log.num_queries,
-        "samples": len(log),
-        "completed": int(log.completed.sum()),
-        "failed": int((log.finish == 4).sum()),
-        "timed_out": sum(log.timed_out.values()),  # among the failed
-        "unfinished": int((log.done_ns < 0).sum()),
-        "tokens": int(tokens.sum()),
-        "single_token_samples": int((tokens == 1).sum()),  # TPOT is undefined for them
-    }
 
 
 _NO_MEMORY = dict.fromkeys(

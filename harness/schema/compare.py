@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.schema.parts import (
+    anything,
     by_name,
     choice,
     file,
@@ -76,7 +77,9 @@ COMPARE_ROW = record(
         "keeps_99.9": maybe(choice(_KEEPS.format("99.9"), *_WORDS)),
         "keeps_reasons": by_name("Why, by target in percent.", text("In words.")),
         "not_judged": text("Why the answers were not judged beside the reference's; else empty."),
+        "figures": by_name("Figures declared outside the package.", anything("Its value.")),
     },
+    optional=("figures",),
 )  # fmt: skip
 
 LEAD = record("The best figure, and how the others stand to it.", {

@@ -30,7 +30,7 @@ MODES = ("performance", "accuracy", "submission", "find-peak")
 
 SUMMARY_MS = record(
     "Summary of a set of times. Percentiles are values that occurred, without interpolation; null "
-    "if there were none.",
+    "if there were none. Those of --percentiles have a name of the same kind, such as p99.99.",
     {
         "mean": maybe(number("Mean.", "ms")),
         **{name: maybe(number(f"{name[1:]}th percentile.", "ms")) for name in
@@ -39,6 +39,8 @@ SUMMARY_MS = record(
         "n": whole("Number of values.", "values"),
     },
 )  # fmt: skip
+
+SUMMARY_MS["patternProperties"] = {"^p[0-9.]+$": maybe(number("A percentile.", "ms"))}
 
 VERDICT = record(
     "One condition: what was measured, what was allowed, who is to blame, what to do.",
@@ -282,6 +284,10 @@ RESULT_FIELDS: dict[str, Schema] = {
     "environment": ENVIRONMENT_PART,
     "files": by_name("Files of the run folder, by name.", text("File name in the folder.")),
     "search": many("Steps of a find-peak search; empty otherwise.", STEP),
+    "percentiles": many(
+        "Percentiles that tables show in place of the usual ones (--percentiles).",
+        number("A percentile, above 0 and below 100.", "%"),
+    ),
     "missing": MISSING,
 }  # fmt: skip
 

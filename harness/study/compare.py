@@ -29,6 +29,7 @@ from harness.run.session import Run, fetch
 from harness.study import compare_verdict
 from harness.study.compare_verdict import ENDED
 from harness.study.evidence import NONE, Evidence, gather
+from reports import figures
 
 SCHEMA = "touchstone.compare/1"
 DEFAULTS = {"scenario": "offline", "evaluate": True}
@@ -89,7 +90,14 @@ def row(found: Mapping[str, Any], folder: Path) -> Row:
         "tpot_p50_ms": latency["tpot_ms"]["p50"] if ended else None,
         "joules_per_token": found.get("energy", {}).get("joules_per_token") if ended else None,
         "conditions": _conditions(found),
+        **_declared(found),
     }
+
+
+def _declared(found: Mapping[str, Any]) -> Row:
+    """The figures from outside the package that comparisons show."""
+    values = {figure.name: figure.value(found) for figure in figures.compared()}
+    return {"figures": values} if values else {}
 
 
 def failed(config: RunConfig, reason: str) -> Row:

@@ -10,33 +10,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 from rich.console import Console, Group
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
-from reports import plots
-from reports.pages.run import template, visible
-from reports.terminal import number, size
+from harness.kernel.figure import number, size
+from reports import blocks, figures, plots
+from reports.blocks import Column, Table, visible
+from reports.pages.run import template
 
 _COLOUR = {"VALID": "green", "INVALID": "yellow"}
+_STATUSES = dict.fromkeys(("INTERRUPTED", "ERROR", "FAILED", "OOM"), "bold red") | _COLOUR
+_ONLY_CSV = ("variant", "run", "reason", "samples_per_s", "rouge1", "rouge2")
 _NAME_WIDTH, _COLUMN_WIDTH = 20, 12
 Comparison = Mapping[str, Any]
-
-
-class Figure(NamedTuple):
-    """A row of the table: its name, how a value is shown; `optional` if it is left out where no run
-    has it.
-    """
-
-    key: str
-    name: str
-    text: Callable[[Any], str] = number
-    optional: bool = False
 
 
 def _millions(count: float) -> str:
@@ -69,36 +61,36 @@ def _loss(nats: float) -> str:
     return f"{nats:.4f}"
 
 
-GROUPS: dict[str, tuple[Figure, ...]] = {
+GROUPS: dict[str, tuple[Column, ...]] = {
     "Speed": (
-        Figure("tokens_per_s", "tokens/s"),
-        Figure("speed_ratio", "  of reference", _times),
-        Figure("ttft_p50_ms", "TTFT p50, ms"),
-        Figure("tpot_p50_ms", "TPOT p50, ms"),
-        Figure("joules_per_token", "J/token", optional=True),
+        Column("tokens_per_s", "tokens/s"),
+        Column("speed_ratio", "  of reference", write=_times),
+        Column("ttft_p50_ms", "TTFT p50", "ms"),
+        Column("tpot_p50_ms", "TPOT p50", "ms"),
+        Column("joules_per_token", "J/token", optional=True),
     ),
     "Quality": (
-        Figure("eval_loss", "evaluation loss", _loss),
-        Figure("perplexity", "perplexity"),
-        Figure("token_accuracy", "tokens right, %", _percent),
-        Figure("eval_samples_per_s", "evaluation samples/s"),
-        Figure("rougeL", "ROUGE-L", _hundredths, optional=True),
-        Figure("rouge_ratio", "ROUGE kept, %", _percent, optional=True),
-        Figure("tokens_ratio", "length kept, %", _percent, optional=True),
-        Figure("keeps_99", "keeps 99 %", str, optional=True),
-        Figure("keeps_99.9", "keeps 99.9 %", str, optional=True),
+        Column("eval_loss", "evaluation loss", write=_loss),
+        Column("perplexity", "perplexity"),
+        Column("token_accuracy", "tokens right", "%", _percent),
+        Column("eval_samples_per_s", "evaluation samples/s"),
+        Column("rougeL", "ROUGE-L", write=_hundredths, optional=True),
+        Column("rouge_ratio", "ROUGE kept", "%", _percent, optional=True),
+        Column("tokens_ratio", "length kept", "%", _percent, optional=True),
+        Column("keeps_99", "keeps 99 %", write=str, optional=True),
+        Column("keeps_99.9", "keeps 99.9 %", write=str, optional=True),
     ),
     "Weight": (
-        Figure("parameters", "parameters, M", _millions),
-        Figure("trainable_parameters", "trainable parameters", _count),
-        Figure("disk_bytes", "on disk, MiB", _mib),
-        Figure("weights_bytes", "weights, MiB", _mib),
-        Figure("weights_ratio", "  of reference", _times),
-        Figure("kv_cache_bytes", "KV cache, MiB", _mib),
-        Figure("peak_bytes", "peak memory, MiB", _mib),
-        Figure("loading_peak_bytes", "  while loading", _mib, optional=True),
-        Figure("serving_peak_bytes", "  while serving", _mib, optional=True),
-        Figure("evaluation_peak_bytes", "peak, evaluating", _mib, optional=True),
+        Column("parameters", "parameters", "M", _millions),
+        Column("trainable_parameters", "trainable parameters", write=_count),
+        Column("disk_bytes", "on disk", "MiB", _mib),
+        Column("weights_bytes", "weights", "MiB", _mib),
+        Column("weights_ratio", "  of reference", write=_times),
+        Column("kv_cache_bytes", "KV cache", "MiB", _mib),
+        Column("peak_bytes", "peak memory", "MiB", _mib),
+        Column("loading_peak_bytes", "  while loading", write=_mib, optional=True),
+        Column("serving_peak_bytes", "  while serving", write=_mib, optional=True),
+        Column("evaluation_peak_bytes", "peak, evaluating", write=_mib, optional=True),
     ),
 }
 NOTE = (
@@ -244,20 +236,41 @@ def comparable_text(found: Comparison) -> str:
     )
 
 
-def figures(found: Comparison) -> dict[str, list[tuple[Figure, list[str]]]]:
-    """The table by groups: each figure with one text per variant, a dash where it is not known."""
+def groups() -> dict[str, list[Column]]:
+    """Return the columns of figures by group; those that were declared elsewhere come last."""
+    declared = [blocks.column(figure) for figure in figures.compared()]
+    members = {name: list(columns) for name, columns in GROUPS.items()}
+    return members | ({"Other": declared} if declared else {})
 
-    def texts(figure: Figure) -> list[str]:
-        values = (row.get(figure.key) for row in found["rows"])
-        return ["-" if value is None else figure.text(value) for value in values]
 
-    def shown(figure: Figure) -> bool:
-        return not figure.optional or any(r.get(figure.key) is not None for r in found["rows"])
+def table(found: Comparison) -> Table:
+    """Return the variants as rows: what each is, its verdict, its figures."""
+    several = len({row["model"] for row in found["rows"]}) > 1
+    columns = [
+        Column("label", ""),
+        Column("status", "status", colours=_STATUSES),
+        Column("model", "model", raw=not several),
+        *(Column(name, name, raw=True) for name in _ONLY_CSV),
+        *(column for members in groups().values() for column in members),
+    ]
+    rows = [[_value(row, column.name) for column in columns] for row in found["rows"]]
+    return Table("Comparison", columns, rows, sideways=True)
 
-    return {
-        group: [(figure, texts(figure)) for figure in members if shown(figure)]
-        for group, members in GROUPS.items()
-    }
+
+def _value(row: Mapping[str, Any], name: str) -> Any:
+    return row[name] if name in row else row.get("figures", {}).get(name)
+
+
+def shown(found: Comparison) -> dict[str, list[list[str]]]:
+    """Return the figures by group: each with its name and one text per variant."""
+    whole = table(found)
+    found_groups = {}
+    for group, members in groups().items():
+        names = [whole.columns[0].name, *(column.name for column in members)]
+        part = [[_value(row, name) for name in names] for row in found["rows"]]
+        cells = blocks.grid(replace(whole, columns=[whole.columns[0], *members], rows=part)).rows
+        found_groups[group] = [[cell.plain for cell in line] for line in cells]
+    return found_groups
 
 
 # ---- the screen
@@ -269,13 +282,14 @@ def told(row: Mapping[str, Any]) -> Text:
     return Text.assemble((f"{row['variant']} {row['status']}", "bold"), f"  {speed}")
 
 
-def show(found: Comparison, place: Path, console: Console) -> None:
+def show(found: Comparison, place: Path, console: Console, tables: bool = True) -> None:
+    """Print the verdict, the table in as many parts as the width needs, and who has no figures."""
     rows = found["rows"]
     console.print(_head(found))
-    widest = max(_COLUMN_WIDTH, *(len(row["label"]) + 1 for row in rows))
-    fitting = max(1, (console.width - _NAME_WIDTH) // widest)
-    for first in range(0, len(rows), fitting):
-        console.print(_table(found, slice(first, first + fitting)))
+    for part in _parts(found, console.width) if tables else ():
+        console.print(
+            blocks.screen(part, "bold", padding=(0, 1, 0, 0), widths=(_NAME_WIDTH - 1, 8))
+        )
     for row in rows:
         if row["status"] not in _COLOUR or row["status"] == "INVALID":
             console.print(
@@ -293,24 +307,12 @@ def _head(found: Comparison) -> Panel:
     return Panel(Group(head, *map(Text, words), *lost, comparable), border_style=colour)
 
 
-def _table(found: Comparison, part: slice) -> Table:
-    rows = found["rows"][part]
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("", min_width=_NAME_WIDTH - 1)
-    for row in rows:
-        table.add_column(
-            Text(row["label"]), justify="right", header_style="bold", min_width=8, overflow="fold"
-        )
-    table.add_row(
-        "status",
-        *(Text(row["status"], style=_COLOUR.get(row["status"], "bold red")) for row in rows),
-    )
-    if len({row["model"] for row in found["rows"]}) > 1:
-        table.add_row("model", *(Text(row["model"]) for row in rows))
-    for group in figures(found).values():
-        for figure, texts in group:
-            table.add_row(figure.name, *texts[part])
-    return table
+def _parts(found: Comparison, width: int) -> list[Table]:
+    whole = blocks.settled(table(found))
+    widest = max(_COLUMN_WIDTH, *(len(row["label"]) + 1 for row in found["rows"]))
+    fitting = max(1, (width - _NAME_WIDTH) // widest)
+    starts = range(0, len(whole.rows), fitting)
+    return [replace(whole, title="", rows=whole.rows[first : first + fitting]) for first in starts]
 
 
 # ---- the page
@@ -337,7 +339,7 @@ def render(found: Comparison) -> str:
         sentences=sentences(found),
         missing=missing(found),
         comparable=comparable_text(found),
-        groups=figures(found),
+        groups=shown(found),
         links=[_link(row["run"]) for row in rows],
         failed=[row for row in rows if row["status"] != "VALID"],
         svg=plots.at_both_widths(

@@ -124,9 +124,10 @@ def names(rows: Sequence[Row], reading: str) -> list[str]:
 # ---- the screen
 
 
-def show(found: Found, place: Path, console: Console) -> None:
+def show(found: Found, place: Path, console: Console, tables: bool = True) -> None:
+    """Print the verdicts, the ratios (unless they go elsewhere as a table) and the outputs."""
     console.print(_head(found))
-    for reading, rows in readings(found).items():
+    for reading, rows in readings(found).items() if tables else ():
         for table in _tables(found, reading, rows, console.width):
             console.print(table)
     console.print(_parting(found))

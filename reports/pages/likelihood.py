@@ -19,10 +19,12 @@ from rich.text import Text
 
 from harness.kernel.errors import BadInput
 from harness.kernel.places import found_at
+from reports import blocks
+from reports.blocks import visible
 from reports.pages import likelihood_page as perplexity_page
-from reports.pages.contexts import Cell, tables
+from reports.pages.contexts import Cell
 from reports.pages.contexts import Table as ContextTable
-from reports.pages.run import visible
+from reports.pages.contexts import tables as context_tables
 from reports.pages.verdicts import sentences
 from reports.pages.words import (
     COST,
@@ -83,13 +85,31 @@ def read(folder: Path) -> Summary:
 # ---- the screen
 
 
-def print_table(summary: Summary, console: Console) -> None:
+def table(summary: Summary) -> blocks.Table:
+    """Return the subjects as rows: what each is, its status, its figures with their intervals."""
+    about = ("model", "variant", "status", "problem", "parameters", "trainable_parameters")
+    columns = [blocks.Column("label", "", words=True)]
+    columns += [blocks.Column(name, name, raw=True) for name in about]
+    shown = (*QUALITY, *DISTANCE, *COST)
+    columns += [
+        blocks.Column(one.key, one.name, write=one.text, optional=True, interval=True)
+        for one in shown
+    ]
+    rows = []
+    for text, subject in zip(labels(summary), summary["subjects"], strict=True):
+        cells = [measured(subject.get(one.of), one.key) for one in shown]
+        rows.append([text, *(subject.get(name) for name in about), *cells])
+    return blocks.Table("Perplexity", columns, rows)
+
+
+def print_table(summary: Summary, console: Console, tables: bool = True) -> None:
+    """Print the verdict, one row per subject (unless it goes elsewhere as a table) and the rest."""
     console.print(_head(summary))
-    for columns in _split(summary, console.width):
+    for columns in _split(summary, console.width) if tables else ():
         console.print(_subjects(summary, columns))
     for table in _categories(summary, console.width):
         console.print(table)
-    for context in tables(done(summary)):
+    for context in context_tables(done(summary)):
         for table in _contexts(context, console.width):
             console.print(table)
         for line in context.statements:

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from reports import plots
+from reports.blocks import visible
 from reports.pages import contexts as context_tables
 from reports.pages import places, verdicts, words
 from reports.pages import shading as perplexity_tokens
-from reports.pages.run import template, visible
+from reports.pages.run import template
 from reports.pages.shading import Document, Tokens
 from reports.pages.words import Subject, Summary, measured
 

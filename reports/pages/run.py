@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,18 +24,18 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from harness.kernel.figure import number, size
 from harness.kernel.stats import percentile_name
 from harness.kernel.types import FINISHES, RunLog, Section
-from reports import plots
+from reports import figures, plots
+from reports.blocks import visible
 from reports.scores import lengths, quality
+from reports.tables import setting_text
 from reports.terminal import (
     made_by,
     margin_text,
     missing_text,
     not_mlperf,
-    number,
-    setting_text,
-    size,
     step_text,
 )
 
@@ -129,35 +128,24 @@ def shown_samples(log: RunLog) -> tuple[list[Shown], list[Shown]]:
     return [_shown(log, i) for i in slowest], [_shown(log, i) for i in first]
 
 
-def visible(text: str) -> str:
-    """The same text with everything unseen made visible: ANSI escapes, other controls, bidi marks,
-    lone surrogates.
-    """
-    return _UNSEEN.sub(lambda match: f"⟨U+{ord(match[0]):04X}⟩", text)
-
-
 # ---- sections
 
 
 def _latency(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
-    names = {
-        "ttft_ms": "TTFT",
-        "tpot_ms": "TPOT",
-        "itl_ms": "ITL",
-        "latency_ms": "latency",
-        "issue_lag_ms": "issue lag",
-    }
-    columns = ("mean", "p50", "p90", "p95", "p97", "p99", "p99.9", "max", "n")
+    percentiles = figures.asked_percentiles(result) or _PERCENTILES
+    columns = ("mean", *percentiles, "max", "n")
+    names = figures.LATENCIES
     rows = [
         (names.get(key, key), *(number(row[c]) for c in columns))
         for key, row in result["latency"].items()
         if row["n"]
     ]
-    return (
-        Section("Latency", ("milliseconds", *columns), tuple(rows), _LATENCY_NOTE) if rows else None
-    )
+    if not rows:
+        return None
+    return Section("Latency", ("milliseconds", *columns), tuple(rows), _LATENCY_NOTE)
 
 
+_PERCENTILES = ("p50", "p90", "p95", "p97", "p99", "p99.9")
 _LATENCY_NOTE = (
     "TTFT and latency count from the moment a sample was due, not from when it was issued. TPOT is"
     " (latency − TTFT) / (tokens − 1), undefined for answers of one token. ITL are the gaps between"
@@ -167,18 +155,11 @@ _LATENCY_NOTE = (
 
 
 def _throughput(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
-    through, counts = result["throughput"], result["counts"]
-    rates = {
-        "tokens": (through["tokens_per_s"] if counts["tokens"] else None, "tokens/s"),
-        "samples": (through["samples_per_s"], "samples/s"),
-        "queries": (through["queries_per_s"], "queries/s"),
-        "scheduled": (through["scheduled_samples_per_s"], "samples/s"),
-        "duration": (through["duration_s"], "s"),
-    }
+    counts = result["counts"]
     done = f"{counts['completed']:,} of {counts['samples']:,}"
     lost = ", ".join(f"{counts[key]:,} {key}" for key in ("failed", "unfinished") if counts[key])
     rows = [
-        *_rows(rates),
+        *_known("Throughput", result),
         ("completed", done + (f" ({lost})" if lost else "")),
         ("tokens", f"{counts['tokens']:,}"),
     ]
@@ -186,27 +167,17 @@ def _throughput(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) ->
 
 
 def _memory(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
-    names = {
-        "weights_bytes": "weights",
-        "kv_cache_bytes": "KV cache",
-        "rss_peak_bytes": "process, peak of loading and serving",
-        "gpu_peak_bytes": "GPU, peak of loading and serving",
-        "loading_peak_bytes": "peak while loading",
-        "serving_peak_bytes": "peak while serving",
-        "evaluation_peak_bytes": "peak in the evaluation",
-        "gpu_reserved_bytes": "GPU, most reserved",
-        "gpu_process_bytes": "GPU, allocated to the process",
-    }
-    memory = result["memory"]
-    rows = [(name, size(memory[key])) for key, name in names.items() if memory.get(key)]
-    return Section("Memory", (), tuple(rows), memory.get("source") or "") if rows else None
+    held = [(figure, value) for figure, value in figures.known("Memory", result) if value]
+    rows = [(figure.label, figure.text(value)) for figure, value in held]
+    note = result["memory"].get("source") or ""
+    return Section("Memory", (), tuple(rows), note) if rows else None
 
 
 def _quality(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
-    figures: dict[str, tuple[float | None, str]] = {
+    scores: dict[str, tuple[float | None, str]] = {
         name: (value, "") for name, value in quality(result["accuracy"]).items()
     }
-    rows = _rows(figures | lengths(result["accuracy"]))
+    rows = _rows(scores | lengths(result["accuracy"]))
     return Section("Quality", (), tuple(rows), "Without a unit: of 100.") if rows else None
 
 
@@ -214,7 +185,7 @@ def _evaluation(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) ->
     scores = result["accuracy"]
     if "eval_loss" not in scores:
         return None
-    figures = {
+    rows = {
         "loss": (scores["eval_loss"], "nats per token"),
         "perplexity": (scores["perplexity"], ""),
         "tokens right": (100 * scores["token_accuracy"], "%"),
@@ -226,33 +197,32 @@ def _evaluation(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) ->
         "Teacher-forced on the reference answers, after the run: how well the model predicts each"
         " next token."
     )
-    return Section("Evaluation", (), tuple(_rows(figures)), note)
+    return Section("Evaluation", (), tuple(_rows(rows)), note)
 
 
 def _energy(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
-    if not (energy := result.get("energy")):
-        return None
-    figures = {"total": "joules", "per token": "joules_per_token", "mean power": "watts_mean"}
-    units = ("J", "J", "W")
-    rows = _rows(
-        {
-            name: (energy[key], unit)
-            for (name, key), unit in zip(figures.items(), units, strict=True)
-        }
-    )
-    return Section("Energy", (), tuple(rows), energy["source"])
+    rows = _known("Energy", result)
+    note = result.get("energy", {}).get("source", "")
+    return Section("Energy", (), tuple(rows), note) if rows else None
 
 
 def _driver(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
-    driver = result["driver"]
-    rows = _rows(
-        {
-            "p99 issue lag": (driver["issue_lag_p99_ms"], "ms"),
-            "processor": (driver["client_cpu_percent"], "% CPU"),
-            "channel round trip": (driver["channel_roundtrip_us"], "µs"),
-        }
-    )
+    lag = _rows({"p99 issue lag": (result["driver"]["issue_lag_p99_ms"], "ms")})
+    rows = [*lag, *_known("Driver", result)]
     return Section("Driver", (), tuple(rows), "What the harness itself used.") if rows else None
+
+
+def _others(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
+    """Figures that were declared from outside, in a group that has no section here."""
+    rows = [
+        (figure.label, figure.text(value))
+        for figure in figures.declared()
+        if figure.group not in _GROUPS and (value := figure.value(result)) is not None
+    ]
+    return Section("Other figures", (), tuple(rows)) if rows else None
+
+
+_GROUPS = ("Throughput", "Memory", "Energy", "Driver")
 
 
 def _search(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
@@ -342,18 +312,22 @@ def _machine(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Se
 
 
 SECTIONS: tuple[SectionFn, ...] = (
-    _search, _latency, _throughput, _memory, _quality, _evaluation, _energy, _driver, _over_run,
-    _cumulative, _tpot, _load, _machine, _division, _settings,
+    _search, _latency, _throughput, _memory, _quality, _evaluation, _energy, _driver, _others,
+    _over_run, _cumulative, _tpot, _load, _machine, _division, _settings,
 )  # fmt: skip
 
 
 # ---- parts
 
 
-def _rows(figures: Mapping[str, tuple[float | None, str]]) -> list[tuple[str, str]]:
+def _known(group: str, result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(figure.label, figure.text(value)) for figure, value in figures.known(group, result)]
+
+
+def _rows(values: Mapping[str, tuple[float | None, str]]) -> list[tuple[str, str]]:
     return [
         (name, f"{number(value)} {unit}".strip())
-        for name, (value, unit) in figures.items()
+        for name, (value, unit) in values.items()
         if value is not None
     ]
 
@@ -421,11 +395,6 @@ def _shown(log: RunLog, i: int) -> Shown:
 
 
 # ---- hostile text
-
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\ufffe\uffff\U000e0000-\U000e007f]"
-)
 
 
 def _finalize(value: Any) -> Any:

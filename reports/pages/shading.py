@@ -19,7 +19,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from reports.pages.run import visible
+from reports.blocks import visible
 
 LEVELS_NATS = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 11.0)  # where a deeper shade begins
 MAX_TOKENS = 30_000  # shaded ones on a page

@@ -12,8 +12,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from harness.kernel.figure import number, size
 from harness.kernel.types import short_name
-from reports.terminal import number, size
 
 Summary = Mapping[str, Any]
 Subject = Mapping[str, Any]

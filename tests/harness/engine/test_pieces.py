@@ -75,8 +75,8 @@ DERIVED = {  # where it breaks, and the piece that is missing; `harness report` 
     },
     "figures": {
         "scenarios.server.Server.result": ("figure", "result"),
-        "harness.run.result._latency": ("figure", "latency"),
-        "harness.run.result._throughput": ("figure", "throughput"),
+        "harness.run.measured.latency": ("figure", "latency"),
+        "harness.run.measured.throughput": ("figure", "throughput"),
         "harness.run.result._driver": ("figure", "driver"),
         "harness.run.result._memory": ("figure", "memory"),
         "harness.run.result.division": ("figure", "division"),

@@ -10,6 +10,7 @@ from harness.engine import runlog
 from harness.kernel.errors import BadInput, RunBroke
 from harness.kernel.types import RunLog
 from harness.options.settings import load_config
+from harness.run import measured
 from harness.run import result as results
 from harness.run.session import Run
 from sut.simulated import Simulated
@@ -47,18 +48,18 @@ def test_itl_pools_the_gaps_of_completed_samples_only():
         Row(ids=(7,)),
     ]
     log = with_stamps(hand_log(rows), [[10, 20], [10, 5020], [10]])
-    assert results._latency(log)["itl_ms"]["n"] == 1
-    assert results._latency(log)["itl_ms"]["max"] == 10.0
+    assert measured.latency(log)["itl_ms"]["n"] == 1
+    assert measured.latency(log)["itl_ms"]["max"] == 10.0
 
 
 @pytest.mark.parametrize("scenario", ["single-stream", "multi-stream", "offline"])
 def test_only_the_server_scenario_has_a_scheduled_rate(scenario):
     log = hand_log([Row(due=0), Row(due=100)])
     assert (
-        results._throughput(log, run_settings(scenario=scenario))["scheduled_samples_per_s"] is None
+        measured.throughput(log, run_settings(scenario=scenario))["scheduled_samples_per_s"] is None
     )
     assert (
-        results._throughput(log, run_settings(scenario="server"))["scheduled_samples_per_s"] == 10.0
+        measured.throughput(log, run_settings(scenario="server"))["scheduled_samples_per_s"] == 10.0
     )
 
 

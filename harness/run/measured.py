@@ -1,0 +1,68 @@
+"""What did the run measure? Latencies, rates and counts of a log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from harness.kernel.stats import summary_ms
+from harness.kernel.types import RunLog, RunSettings
+
+Row = dict[str, float | int | None]
+
+
+def latency(log: RunLog, percents: Sequence[float] = ()) -> dict[str, Row]:
+    """TTFT and latency count from `due`; tpot as MLPerf has it; itl are the gaps between tokens of
+    one sample.
+    """
+    ok = log.completed
+    return {
+        "ttft_ms": summary_ms(log.ttft_ns[ok & (log.first_ns >= 0)], percents),
+        "tpot_ms": summary_ms(log.tpot_ns, percents),
+        "itl_ms": summary_ms(gaps_ns(log), percents),
+        "latency_ms": summary_ms(log.latency_ns[ok], percents),
+        "issue_lag_ms": summary_ms(log.issue_lag_ns, percents),
+    }
+
+
+def gaps_ns(log: RunLog) -> Any:
+    """Gaps between neighbouring tokens of completed samples, pooled; tokens of one chunk are 0
+    apart.
+    """
+    owner = np.repeat(np.arange(len(log)), np.diff(log.stamp_start))
+    return np.diff(log.stamp_ns)[(owner[1:] == owner[:-1]) & log.completed[owner[1:]]]
+
+
+def throughput(log: RunLog, settings: RunSettings) -> dict[str, float | None]:
+    """Rates from the start to the last completion; scheduled (server only): LoadGen's (n - 1) over
+    the last due time.
+    """
+    ok = log.completed
+    done_s = float(log.done_ns[ok].max(initial=0)) / 1e9
+    due_s = float(log.due_ns.max(initial=0)) / 1e9
+    whole_queries = log.num_queries - len(np.unique(log.query_id[~ok]))
+    return {
+        "samples_per_s": float(ok.sum()) / done_s if done_s else None,
+        "queries_per_s": whole_queries / done_s if done_s else None,
+        "tokens_per_s": float(log.tokens[ok].sum()) / done_s if done_s else None,
+        "scheduled_samples_per_s": (
+            (len(log) - 1) / due_s if due_s and settings.scenario == "server" else None
+        ),
+        "duration_s": done_s,
+    }
+
+
+def counts(log: RunLog) -> dict[str, int]:
+    tokens = log.tokens[log.completed]
+    return {
+        "queries": log.num_queries,
+        "samples": len(log),
+        "completed": int(log.completed.sum()),
+        "failed": int((log.finish == 4).sum()),
+        "timed_out": sum(log.timed_out.values()),  # among the failed
+        "unfinished": int((log.done_ns < 0).sum()),
+        "tokens": int(tokens.sum()),
+        "single_token_samples": int((tokens == 1).sum()),  # TPOT is undefined for them
+    }

@@ -1,0 +1,127 @@
+"""Which figures does a run have? One line each; terminal, page, comparison, CSV and Markdown read
+this table.
+
+`declare` adds a figure from outside. Latencies are a grid: what was timed, by statistic. The scores
+of a run are those that its dataset allows (`reports.scores` says what each means).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from harness.kernel.figure import Better, Figure, Result, at, size
+from harness.kernel.stats import percentile_name, share
+from reports.scores import SCORES, unit
+
+LATENCIES = {
+    "ttft_ms": "TTFT",
+    "tpot_ms": "TPOT",
+    "itl_ms": "ITL",
+    "latency_ms": "latency",
+    "issue_lag_ms": "issue lag",
+}
+_PERCENTILES = ("p50", "p90", "p95", "p97", "p99", "p99.9")
+
+
+def _of(part: str, name: str, label: str, unit: str = "", better: Better = "") -> Figure:
+    """Return the figure `name` of a part of result.json; the part names its group."""
+    return Figure(name, label, at(part, name), unit, better, group=part.capitalize())
+
+
+def _bytes(name: str, label: str) -> Figure:
+    return replace(_of("memory", name, label, "", "lower"), write=size)
+
+
+def _tokens_per_s(result: Result) -> Any:
+    """Not known rather than 0 of a SUT that counts no tokens."""
+    return result["throughput"]["tokens_per_s"] if result["counts"]["tokens"] else None
+
+
+FIGURES: dict[str, Figure] = {
+    figure.name: figure
+    for figure in (
+        _of("counts", "queries", "queries"),
+        _of("counts", "samples", "samples"),
+        _of("counts", "completed", "completed samples"),
+        _of("counts", "failed", "failed samples", "", "lower"),
+        _of("counts", "timed_out", "timed out samples", "", "lower"),
+        _of("counts", "unfinished", "unfinished samples", "", "lower"),
+        _of("counts", "tokens", "output tokens"),
+        replace(
+            _of("throughput", "tokens_per_s", "tokens", "tokens/s", "higher"), read=_tokens_per_s
+        ),
+        _of("throughput", "samples_per_s", "samples", "samples/s", "higher"),
+        _of("throughput", "queries_per_s", "queries", "queries/s", "higher"),
+        _of("throughput", "scheduled_samples_per_s", "scheduled", "samples/s"),
+        _of("throughput", "duration_s", "duration", "s"),
+        _bytes("weights_bytes", "weights"),
+        _bytes("kv_cache_bytes", "KV cache"),
+        _bytes("rss_peak_bytes", "process, peak of loading and serving"),
+        _bytes("gpu_peak_bytes", "GPU, peak of loading and serving"),
+        _bytes("loading_peak_bytes", "peak while loading"),
+        _bytes("serving_peak_bytes", "peak while serving"),
+        _bytes("evaluation_peak_bytes", "peak in the evaluation"),
+        _bytes("gpu_reserved_bytes", "GPU, most reserved"),
+        _bytes("gpu_process_bytes", "GPU, allocated to the process"),
+        _of("energy", "joules", "total", "J", "lower"),
+        _of("energy", "joules_per_token", "per token", "J", "lower"),
+        _of("energy", "watts_mean", "mean power", "W", "lower"),
+        _of("driver", "client_cpu_percent", "processor", "% CPU", "lower"),
+        _of("driver", "channel_roundtrip_us", "channel round trip", "µs", "lower"),
+    )
+}
+_OWN = frozenset(FIGURES)
+
+
+def declare(figure: Figure) -> None:
+    """Add a figure to every table. Raises ValueError if its name is taken."""
+    if figure.name in FIGURES:
+        raise ValueError(f"a figure named {figure.name!r} is declared already")
+    FIGURES[figure.name] = figure
+
+
+def declared() -> list[Figure]:
+    """Return the figures that were added from outside."""
+    return [figure for name, figure in FIGURES.items() if name not in _OWN]
+
+
+def compared() -> list[Figure]:
+    """Return those of them that comparisons show."""
+    return [figure for figure in declared() if figure.compared]
+
+
+def known(group: str, result: Result) -> list[tuple[Figure, Any]]:
+    """Return the figures of a group that have a value in this result."""
+    pairs = ((figure, figure.value(result)) for figure in FIGURES.values() if figure.group == group)
+    return [(figure, value) for figure, value in pairs if value is not None]
+
+
+def of_run(result: Result) -> list[Figure]:
+    """Return every figure that this run can have, in the order of its tables."""
+    return [*_latencies(result), *FIGURES.values(), *_scores(result)]
+
+
+def asked_percentiles(result: Result) -> tuple[str, ...]:
+    """Return the names of --percentiles, such as p99.99; nothing where none were asked for."""
+    return tuple(percentile_name(share(percent)) for percent in result.get("percentiles", ()))
+
+
+def _latencies(result: Result) -> list[Figure]:
+    more = [name for name in asked_percentiles(result) if name not in _PERCENTILES]
+    percentiles = sorted((*_PERCENTILES, *more), key=lambda name: float(name[1:]))
+    found = []
+    for key, label in LATENCIES.items():
+        what = key.removesuffix("_ms")
+        for statistic in ("mean", *percentiles, "max"):
+            read = at("latency", key, statistic)
+            name, words = f"{what}_{statistic}_ms", f"{label} {statistic}"
+            found.append(Figure(name, words, read, "ms", "lower", group="Latency"))
+    return found
+
+
+def _scores(result: Result) -> list[Figure]:
+    """In the order of SCORES; those of other metrics come last."""
+    names = [name for name in SCORES if name in result["accuracy"]]
+    names += [name for name in result["accuracy"] if name not in SCORES]
+    return [Figure(name, name, at("accuracy", name), unit(name), group="Scores") for name in names]
