@@ -7,6 +7,7 @@ queue and the tails are worth a look. Needs Chromium; Pillow comes with matplotl
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,12 +20,12 @@ PICTURE = Path(__file__).parent / "report.png"
 WIDTH, HEIGHT = 1160, 1096  # CSS pixels: from the verdict to the second row of plots
 COLOURS = 200  # of the palette
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-RUN = """
+RUN = shlex.split("""
     run --scenario server --target-qps 10 --min-queries 600 --ttft-limit 2s --tpot-limit 40ms
     --sut simulated --clock virtual --sut-option slots=8
     --sut-option ttft_ms=90 --sut-option per_token_ms=18
     --sut-option fault=stall --sut-option stall_s=0.11 --sut-option stall_every_s=0.71
-""".split()
+""")
 
 
 def main() -> None:
