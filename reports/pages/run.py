@@ -204,11 +204,15 @@ def _memory(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Sec
 
 
 def _quality(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
-    figures: dict[str, tuple[float | None, str]] = {
+    scores: dict[str, tuple[float | None, str]] = {
         name: (value, "") for name, value in quality(result["accuracy"]).items()
     }
-    rows = _rows(figures | lengths(result["accuracy"]))
-    return Section("Quality", (), tuple(rows), "Without a unit: of 100.") if rows else None
+    rows = _rows(scores | lengths(result["accuracy"]))
+    if not rows:
+        return None
+    if not scores:
+        return Section("Answers", (), tuple(rows))
+    return Section("Quality", (), tuple(rows), "Scores without a unit are out of 100.")
 
 
 def _evaluation(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:

@@ -146,6 +146,13 @@ def test_unknown_figures_are_left_out_rather_than_shown_as_zero(valid):
     assert not {"Memory", "Quality", "Latency", "Samples"} & set(titles)
 
 
+def test_lengths_alone_are_not_called_quality(valid):
+    assert "Quality" not in html.render(valid.data, valid.log, {})
+    scored = changed(valid, accuracy={"rougeL": 21.5, "tokens_per_sample": 32.0})
+    page = Page(html.render(scored, valid.log, {})).text
+    assert "Quality rougeL 21.5 tokens_per_sample 32 tokens Scores without a unit" in page
+
+
 def test_the_page_needs_no_network_and_runs_nothing(valid):
     source = html.render(valid.data, valid.log, {})
     page = Page(source)
