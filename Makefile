@@ -1,4 +1,5 @@
-# setup: a venv with everything · run: the main thing · test · check: format, lint, types · bench: side by side with the peers
+# setup: a venv with everything · run: the main thing · test, quick: all tests, the quick ones · check: format, lint, types
+# bench: side by side with the peers · picture: docs/report.png
 # lock: renew the versions that are installed and count as tested · test-newest: the newest that pyproject.toml allows
 # bench-vllm: beside vLLM, which gets a venv of its own (3.4 GB)
 PYTHON ?= python3
@@ -8,7 +9,7 @@ TESTED := harness/constraints.txt
 TESTED_ONLY := PIP_CONSTRAINT=$(TESTED) PIP_BUILD_CONSTRAINT=$(TESTED)
 INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup run test test-newest lock check bench bench-vllm clean
+.PHONY: setup run test quick test-newest lock check bench bench-vllm picture clean
 setup: .venv/.dev
 
 run: .venv/.run
@@ -16,6 +17,10 @@ run: .venv/.run
 
 test: .venv/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# under 90 s on two cores: without the real model, and without what takes long
+quick: .venv/.dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not model and not slow"
 
 # a venv of its own, made anew each time: what would a user without our constraints get today, and is it right?
 test-newest:
@@ -43,6 +48,10 @@ bench: .venv/.dev
 
 bench-vllm: .venv/.dev .venv-vllm/.ready
 	$(BIN)/python -m tests.bench vllm
+
+# the page that README.md shows
+picture: .venv/.dev
+	$(BIN)/python docs/picture.py
 
 clean:
 	rm -rf .venv .venv-vllm .venv-newest .venv-lock runs build *.egg-info

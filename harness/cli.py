@@ -293,8 +293,8 @@ def perplexity(
         typer.Option(
             help="Also score with context. sentences: the tokens after the third sentence, given"
             " nothing and the last 1, 2 and 3 sentences right before them. instructions: the text"
-            " after the instruction in its column vague, specific or paraphrased (see README)."
-            " Or both, with a comma."
+            " after the instruction in its column vague, specific or paraphrased (see"
+            " docs/perplexity.md). Or both, with a comma."
         ),
     ] = None,
     reference: Annotated[

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.lanes import is_slow
+
 if (
     "PYTEST_XDIST_WORKER" in os.environ
 ):  # one of several: threads that wait for a core cost more than they bring
@@ -21,6 +23,12 @@ if (
     torch.set_num_threads(1)
 
 WORDS = [*"abcdefghijklmnopqrstuvwxyz", "why", "is", "the", "sky", "blue", "what", "how", "sample"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if is_slow(item.nodeid):
+            item.add_marker("slow")
 
 
 @contextmanager

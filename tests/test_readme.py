@@ -1,21 +1,37 @@
-"""Every command of the README works as written, and its output blocks are of the kind the program
-prints.
+"""Every command of README.md and of the pages in docs/ works as written, every link leads
+somewhere, and the first page stays short.
+
+A command that stands on several pages runs once. Those that need a model of the reader's own get a
+tiny one, and those on the real model ask for fewer queries than the reader's; the words are the
+page's.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
 import sys
+from typing import NamedTuple
 
 import pytest
+from typer.testing import CliRunner
 
+from harness.cli import app
 from tests import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^(python -m harness .+)$", README, re.M)
+OWN_TEST = ("extend.md",)  # its example and its commands are run by a test of their own
+PATHS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = {path: path.read_text(encoding="utf-8") for path in PATHS if path.name not in OWN_TEST}
+LINES = [
+    command
+    for page in PAGES.values()
+    for command in re.findall(r"^(python -m harness .+)$", page, re.M)
+]
+COMMANDS = list(dict.fromkeys(LINES))
 MODEL_FREE = [
     c for c in COMMANDS if "simulated" in c or re.search(r"harness (plan|list|doctor)", c)
 ]
@@ -24,132 +40,173 @@ ON_THE_MODEL = [
 ]
 
 
-def run(command, cwd):
-    words = [sys.executable, *shlex.split(command)[1:]]
-    env = {"PYTHONPATH": str(ROOT)}
-    import os
-
-    return subprocess.run(
-        words,
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, **env},
-        timeout=280,
-        check=False,
-    )
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def test_the_readme_has_commands_of_both_kinds():
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run a command in an empty folder, in this process: most of a new one would be imports."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(command: str) -> Done:
+        _, _, _, *words = shlex.split(command)
+        done = CliRunner().invoke(app, words)
+        return Done(done.exit_code, done.stdout, done.stderr)
+
+    return call
+
+
+def the_one(part: str) -> str:
+    (command,) = [c for c in COMMANDS if part in c]
+    return command
+
+
+def test_the_pages_have_commands_of_every_kind_and_no_other():
     assert len(MODEL_FREE) >= 5
     assert len(ON_THE_MODEL) >= 4
+    with_a_test = r"my-model|harness (report|compare|gate|perplexity|audit|package|check) "
+    others = [c for c in COMMANDS if c not in MODEL_FREE and c not in ON_THE_MODEL]
+    assert not [c for c in others if not re.search(with_a_test, c)], "no test runs these"
+
+
+def test_the_first_page_is_short_and_shows_a_verdict_and_a_picture():
+    assert len(README.splitlines()) < 150
+    assert re.search(r"^│ (VALID|INVALID)  server · smollm2-135m fp32", README, re.M)
+    assert (ROOT / "docs" / "report.png").stat().st_size < 250_000
+    assert "](docs/report.png)" in README
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(page):
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", PAGES[page])
+    beside = [target for target in targets if not target.startswith("https://")]
+    missing = [target for target in beside if not (page.parent / target).exists()]
+    assert not [target for target in missing if not target.endswith(OWN_TEST)]
+
+
+def test_every_page_is_linked_from_the_first():
+    linked = set(re.findall(r"\]\((docs/[\w-]+\.md)\)", README))
+    assert {str(page.relative_to(ROOT)) for page in PAGES if page.parent != ROOT} <= linked
+
+
+def test_the_program_starts_as_a_module(tmp_path):
+    command = next(c for c in MODEL_FREE if "harness list" in c)
+    done = subprocess.run(
+        [sys.executable, *shlex.split(command)[1:]],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
 
 
 @pytest.mark.parametrize("command", MODEL_FREE)
-def test_commands_without_a_model_work(command, tmp_path):
-    done = run(command, tmp_path)
+def test_commands_without_a_model_work(command, run):
+    done = run(command)
     assert done.returncode == (1 if "fault=" in command else 0), done.stderr
     assert done.stdout
 
 
 @pytest.mark.model
 @pytest.mark.parametrize("command", ON_THE_MODEL)
-def test_commands_on_the_real_model_work(command, tmp_path, smollm2):
-    """With fewer queries than the reader's, to be quick: the words are the README's."""
-    done = run(f"{command} --min-queries 2 --num-samples 4 --max-new-tokens 4 --warmup 2", tmp_path)
+def test_commands_on_the_real_model_work(command, run, smollm2):
+    """With fewer queries than the reader's, to be quick: the words are the page's."""
+    done = run(f"{command} --min-queries 2 --num-samples 4 --max-new-tokens 4 --warmup 2")
     assert "Traceback" not in done.stderr
     assert done.returncode in (0, 1), done.stderr  # two queries are too few for some verdicts
     assert re.search(r"│ (VALID|INVALID)  ", done.stdout)
 
 
-def test_its_own_model_and_report_examples_work(tmp_path, tiny_llama):
+def test_its_own_model_and_report_examples_work(run, tmp_path, tiny_llama):
     (tmp_path / "my-model").symlink_to(tiny_llama)
     (tmp_path / "questions.jsonl").write_text(
         '{"question": "why is the sky blue"}\n{"question": "a b"}\n'
     )
-    (command,) = [c for c in COMMANDS if "my-model" in c]
-    done = run(f"{command} --max-new-tokens 4 --target-qps 50 --output-dir runs", tmp_path)
+    done = run(f"{the_one('my-model')} --max-new-tokens 4 --target-qps 50 --output-dir runs")
     assert done.returncode == 0, done.stdout + done.stderr
-    (report,) = [c for c in COMMANDS if "harness report" in c]
     (folder,) = (tmp_path / "runs").iterdir()
-    assert run(report.replace("runs/NAME", str(folder)), tmp_path).returncode == 0
+    assert run(the_one("harness report").replace("NAME", folder.name)).returncode == 0
 
 
-def test_its_compare_example_works(tmp_path, tiny_llama):
-    (command,) = [c for c in COMMANDS if "harness compare" in c]
-    command = command.replace("smollm2-135m", str(tiny_llama)).replace(
-        "fp32,bf16,int8,nf4,lora", "fp32,bf16"
-    )
-    done = run(f"{command} --max-new-tokens 4 --num-samples 4 --warmup 1", tmp_path)
+def test_its_compare_example_works(run, tmp_path, tiny_llama):
+    command = the_one("harness compare").replace("smollm2-135m", str(tiny_llama))
+    command = command.replace("fp32,bf16,int8,nf4,lora", "fp32,bf16")
+    done = run(f"{command} --max-new-tokens 4 --num-samples 4 --warmup 1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "perplexity" in done.stdout
     assert next((tmp_path / "runs").glob("*/compare.html")).is_file()
 
 
-def test_its_gate_examples_work(tmp_path, tiny_llama):
-    on_variants, on_folders = [c for c in COMMANDS if "harness gate" in c]
-    command = on_variants.replace("smollm2-135m", str(tiny_llama)).replace(
-        "bf16,int8,nf4,lora", "bf16"
-    )
-    done = run(f"{command} --max-new-tokens 4 --num-samples 6 --resamples 200", tmp_path)
+def test_its_gate_examples_work(run, tmp_path, tiny_llama):
+    command = the_one("harness gate --model").replace("smollm2-135m", str(tiny_llama))
+    command = command.replace("bf16,int8,nf4,lora", "bf16")
+    done = run(f"{command} --max-new-tokens 4 --num-samples 6 --resamples 200")
     assert done.returncode in (0, 1), done.stderr  # a verdict, whatever it is
     assert "in brackets: by the figure alone" in done.stdout
     (place,) = (tmp_path / "runs").iterdir()
     folders = {name: next(place.glob(f"*_{name}_*")) for name in ("fp32", "bf16")}
-    command = on_folders.replace("runs/FP32", str(folders["fp32"])).replace(",runs/NF4", "")
-    done = run(command.replace("runs/BF16", str(folders["bf16"])), tmp_path)
+    command = the_one("harness gate --reference").replace("runs/FP32", str(folders["fp32"]))
+    command = command.replace(",runs/NF4", "").replace("runs/BF16", str(folders["bf16"]))
+    done = run(command)
     assert "in brackets: by the figure alone" in done.stdout, done.stderr
 
 
-def test_its_perplexity_examples_work(tmp_path, tiny_llama):
-    on_variants, on_sizes, _ = [c for c in COMMANDS if "harness perplexity" in c]
-    command = on_variants.replace("smollm2-135m", str(tiny_llama)).replace(",int8,nf4,lora", "")
-    more = "--num-samples 5 --stride 32"  # the tiny model's context is shorter than a story
-    done = run(f"{command} {more}", tmp_path)
+def test_its_perplexity_example_of_variants_works(run, tmp_path, tiny_llama):
+    command = the_one("harness perplexity --model ").replace("smollm2-135m", str(tiny_llama))
+    command = command.replace(",int8,nf4,lora", "")
+    # the tiny model's context is shorter than a story
+    done = run(f"{command} --num-samples 5 --stride 32")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "same top" in done.stdout
     (place,) = (tmp_path / "runs").iterdir()
     assert (place / "perplexity.html").is_file()
+
+
+def test_its_perplexity_example_of_sizes_works(run, tmp_path, tiny_llama):
     for name in ("small", "middle", "large"):
         (tmp_path / name).symlink_to(tiny_llama)
     text = "why is it. what is it. how is it. why not. the sky is blue."
     (tmp_path / "short.jsonl").write_text(5 * (json.dumps({"text": text}) + "\n"))
+    command = the_one("harness perplexity --models")
     shorter = {",instructions": "", ",./middle,./large": ",./middle", "stories": "short.jsonl"}
     for word, instead in shorter.items():
-        on_sizes = on_sizes.replace(word, instead)
-    done = run(on_sizes, tmp_path)
+        command = command.replace(word, instead)
+    done = run(command)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_its_own_instructions_are_read_from_the_columns_that_it_names(tmp_path, tiny_llama):
-    (row,) = re.findall(r'^{"text": .+}$', README, re.M)
+def test_its_own_instructions_are_read_from_the_columns_that_it_names(run, tmp_path, tiny_llama):
+    page = PAGES[ROOT / "docs" / "perplexity.md"]
+    (row,) = re.findall(r'^{"text": .+}$', page, re.M)
     (tmp_path / "texts.jsonl").write_text(f"{row}\n{row}\n")
-    (command,) = [c for c in COMMANDS if "--dataset texts.jsonl" in c]
-    done = run(f"{command} --model {tiny_llama} --json", tmp_path)
+    done = run(f"{the_one('--dataset texts.jsonl')} --model {tiny_llama} --json")
     assert done.returncode == 0, done.stdout + done.stderr
     (subject,) = json.loads(done.stdout.splitlines()[-1])["subjects"]
     assert set(subject["conditions"]) == set(json.loads(row)) - {"text"} == {"vague", "specific"}
 
 
-def test_its_audit_and_package_examples_work(tmp_path):
-    (submission,) = [c for c in COMMANDS if "--mode submission" in c]
-    assert run(submission, tmp_path).returncode == 0
+def test_its_audit_and_package_examples_work(run, tmp_path):
+    assert run(the_one("--mode submission")).returncode == 0
     (folder,) = (tmp_path / "runs").iterdir()
-    (audit,) = [c for c in COMMANDS if "harness audit" in c]
-    assert run(audit.replace("NAME", folder.name), tmp_path).returncode == 0
-    (package,) = [c for c in COMMANDS if "harness package" in c]
-    done = run(package.replace("NAME", folder.name), tmp_path)
-    assert done.returncode == 1, (
-        done.stderr
-    )  # what the machine cannot tell is still to be filled in
+    assert run(the_one("harness audit").replace("NAME", folder.name)).returncode == 0
+    done = run(the_one("harness package").replace("NAME", folder.name))
+    # what the machine cannot tell is still to be filled in
+    assert done.returncode == 1, done.stderr
     assert "fill in" in done.stdout
     assert (tmp_path / "submission" / "open" / "acme" / "systems" / "box.json").is_file()
-    (check,) = [c for c in COMMANDS if "harness check" in c]
-    assert "fill in" in run(check, tmp_path).stdout
+    assert "fill in" in run(the_one("harness check")).stdout
 
 
-def test_the_make_targets_of_the_readme_exist():
+def test_the_make_targets_of_the_pages_exist():
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"^make (\w+)", README, re.M):
-        assert re.search(rf"^{target}:", makefile, re.M)
+    for page in PAGES.values():
+        for target in re.findall(r"(?:^|`)make ([\w-]+)", page, re.M):
+            assert re.search(rf"^{target}:", makefile, re.M), target
     assert "make test" in (ROOT / ".ci" / "run").read_text()

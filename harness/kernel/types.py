@@ -354,6 +354,7 @@ class Section:
     note: str = ""
     svg: str = ""
     words: bool = False  # its columns are words, not figures
+    folded: bool = False  # only its title is seen until it is opened
 
 
 def short_name(model: str) -> str:

@@ -83,8 +83,8 @@ COMPARE_ROW = record(
 )  # fmt: skip
 
 LEAD = record("The best figure, and how the others stand to it.", {
-    "label": text("Who has it."),
-    "tied": many("Who cannot be told from it: the interval reaches equality.", text("A label.")),
+    "label": text("Label with the best figure."),
+    "tied": many("Labels that tie with it: their interval includes equality.", text("A label.")),
     "others": by_name(
         "The others beside it, by label, with 95 % intervals: ratios to it of speed and size, "
         "differences from it in loss (nats per token) and ROUGE-L (of 100).",
@@ -100,7 +100,7 @@ COMPARE = file(
         "schema": choice("Version of this layout.", "touchstone.compare/1"),
         "comparable": flag("Whether all ran under the same conditions."),
         "differences": many("Conditions that differ.", text("In words.")),
-        "verdict": record("Who stands out.", {
+        "verdict": record("Which runs stand out.", {
             "reference": text("Label of the reference."),
             "fastest": maybe(text(f"Label of the most tokens per second; {_DECIDED}.")),
             "smallest": maybe(text(f"Label of the smallest weights; {_DECIDED}.")),
@@ -110,15 +110,15 @@ COMPARE = file(
                 "Figure that is not ranked, since the tokenizers differ; else empty.",
                 "", "eval_loss",
             ),
-            "leads": record("What stands behind each; missing with fewer than two figures.", {
+            "leads": record("The evidence for each; missing with fewer than two figures.", {
                 name: LEAD for name in ("fastest", "smallest", "best")
             }, optional=("fastest", "smallest", "best")),
-            "rouge_kept": by_name("Who keeps so many percent (`keeps_...` is PASS).",
+            "rouge_kept": by_name("Labels that keep this percentage (`keeps_...` is PASS).",
                                   many("Labels.", text("A label."))),
-            "rouge_undecided": by_name("Of whom that is UNDECIDED.",
+            "rouge_undecided": by_name("Labels for which that is UNDECIDED.",
                                        many("Labels.", text("A label."))),
-            "rouge_lost": many("Who does not keep 99 % (FAIL).", text("A label.")),
-            "failed": many("Who has no figures.", text("A label.")),
+            "rouge_lost": many("Labels that do not keep 99 % (FAIL).", text("A label.")),
+            "failed": many("Labels without figures.", text("A label.")),
         }),
         "rows": many("The variants, in order.", COMPARE_ROW),
         **ENDED,

@@ -36,7 +36,7 @@ MACHINE = record("The machine. What it does not tell is null, or an empty list o
         "bytes": whole("Its size.", "B"),
     })),
     "network_cards": many("Network cards.", record("A card.", {
-        "link": choice("What it speaks.", "Ethernet", "InfiniBand"),
+        "link": choice("Link layer of the port.", "Ethernet", "InfiniBand"),
         "driver": text("Its driver."),
         "ports": whole("Its ports.", "ports"),
         "mbit_per_s": maybe(number("Speed of its fastest port.", "Mbit/s")),

@@ -100,7 +100,7 @@ GATE = file(
     record("Whether faster variants keep enough of the reference's quality.", {
         "schema": choice("Version of this layout.", "touchstone.gate/1"),
         "status": choice("The worst verdict.", *_WORDS),
-        "target": record("What had to be kept.", {
+        "target": record("Share of the reference's figure that has to be kept.", {
             "name": text("As it was asked for."),
             "share": number("Share of the reference.", "share"),
             "key": text("Key of the verdicts at it."),
@@ -109,12 +109,12 @@ GATE = file(
             "unjudged": many("Figures of that target which are not judged.", text("A name.")),
         }),
         "against": choice("Reading that decides.", "dataset", "reference", "published"),
-        "why": text("Why that one."),
+        "why": text("Why it was chosen."),
         "confidence": number("Confidence level of the intervals.", "%"),
         "resamples": whole("Bootstrap resamples."),
         "dataset": text("Dataset as it was named."),
         "answers": whole("Samples with an answer in the dataset.", "samples"),
-        "conditions": by_name("What is equal for all runs.", text("In words.")),
+        "conditions": by_name("Conditions that are the same in all runs.", text("In words.")),
         "reference": record("The reference.", {
             "label": LABEL,
             "model": text("Model without its owner or folder."),

@@ -85,14 +85,14 @@ CONDITION = record(
         "scored": _SCORED,
         "given": _GIVEN,
         "base": maybe(choice(
-            "What it is held against, on the same tokens; null for a base itself.",
+            "Its comparison with the base on the same tokens; null for a base itself.",
             "plain", "no context",
         )),
         **_FIGURES,
         "base_figures": same_as("figures", "The base over the same tokens."),
         "gain_nats": same_as("estimate", "Loss that the context saves, in nats per token."),
         "perplexity_ratio": same_as("estimate", "Perplexity as a share of the base's."),
-        "tokens_helped": same_as("estimate", "Share of the tokens that cost less, 0 to 1."),
+        "tokens_helped": same_as("estimate", "Share of the tokens whose NLL fell, 0 to 1."),
     },
     optional=_WORTH,
 )  # fmt: skip
@@ -135,7 +135,7 @@ _BY_TEXT = record("A text.", {
 _ALWAYS: dict[str, Schema] = {
     "model": text("Model as it was named."),
     "variant": text("Precision."),
-    "label": text("How it is called."),
+    "label": text("Name of the subject."),
     "folder": text("Its folder, inside this one."),
     "status": choice("How its measurement ended.", *ENDS),
     "problem": text("Why it did not end well; else empty."),
@@ -177,7 +177,7 @@ _CHECKED: dict[str, Schema] = {  # from the texts and the tokenizer, before the 
 _LOADED: dict[str, Schema] = {
     "parameters": whole("Number of parameters."),
     "trainable_parameters": TRAINABLE,
-    "trainable": text("Whose parameters these are, in words."),
+    "trainable": text("Which parameters these are, in words."),
     "repeated_parameters": REPEATED,
     "architecture": text("Kind of model, as its configuration names it."),
     "weights_bytes": whole("Weights in memory.", "B"),
@@ -214,7 +214,7 @@ _MEASURED: dict[str, Schema] = {  # once a text is scored
         "longest_bytes": whole("Length of its longest text.", "B"),
     })),
     "length_trend": _LENGTH_TREND,
-    "hardest": many("The tokens that cost most, dearest first.", record("A token.", {
+    "hardest": many("The tokens with the highest NLL, highest first.", record("A token.", {
         **TOKEN_FIELDS, "word": text("The token as it stands in the text."),
     })),
     "extremes": record("The texts at both ends.", {
@@ -222,7 +222,7 @@ _MEASURED: dict[str, Schema] = {  # once a text is scored
         "highest": many("Highest perplexity first.", text("Id of a text.")),
     }),
     "conditions": record(
-        "What a context before the text is worth, by condition.",
+        "What a context before the text gains, by condition.",
         {name: same_as("condition", f"With this context: {name}.") for name in CONDITIONS},
         optional=CONDITIONS,
     ),
@@ -290,7 +290,7 @@ PERPLEXITY = file(
         "settings": _SETTINGS,
         "subjects": many("Models and variants, in order.", SUBJECT),
         "comparable": record("Whether perplexities compare between the models.", {
-            "by_perplexity": flag("They do: all have one tokenizer."),
+            "by_perplexity": flag("Whether they compare: all have one tokenizer."),
             "reason": text("Why, or why not."),
             "groups": many("Labels by tokenizer.", many("Those of one.", text("A label."))),
         }),
@@ -298,7 +298,7 @@ PERPLEXITY = file(
         "pairs": PAIRS,
         "scaling": SCALING,
         "gains": maybe(GAINS),
-        "not_run": many("What was not begun.", text("A subject.")),
+        "not_run": many("What was not started.", text("A subject.")),
         "notes": many("What a reader must know.", text("A note.")),
         "folder": FOLDER,
     }),

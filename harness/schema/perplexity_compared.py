@@ -32,7 +32,7 @@ TOKEN_FIELDS: dict[str, Schema] = {
     "token_id": whole("Its id."),
     "start": whole("Where it begins in the text.", "character"),
     "end": whole("Where it ends, exclusive.", "character"),
-    "nll_nats": number("What it cost.", "nats"),
+    "nll_nats": number("Negative log-likelihood (NLL) of the token.", "nats"),
     "correct": flag("Whether the model would have chosen it itself."),
 }
 
@@ -79,7 +79,7 @@ RANKING = many(
             "estimate", "Perplexity as a multiple of the first's; null by bits per byte."
         )),
         "decision": maybe(choice(f"Against the first ({_OF_WHICH}); null for it.", *DECISIONS)),
-        "tied_with": many("From whom nothing tells it apart.", _LABELS),
+        "tied_with": many("Subjects that it ties with.", _LABELS),
         "by": choice("Which figure ranks.", *_BY),
     }),
 )  # fmt: skip
@@ -89,8 +89,8 @@ RANKING = many(
 _STEP = record("From one size to the next larger one.", {
     "smaller": number("Smaller size.", "parameters"),
     "larger": number("Larger size.", "parameters"),
-    "smaller_models": many("Who has the smaller.", _LABELS),
-    "larger_models": many("Who has the larger.", _LABELS),
+    "smaller_models": many("Subjects of the smaller size.", _LABELS),
+    "larger_models": many("Subjects of the larger size.", _LABELS),
     "gain": same_as("estimate", "Loss saved per doubling, in `unit`; negative if it grows."),
     "texts": whole("Texts behind it.", "texts"),
     "texts_better": whole("Texts that the larger models predict better.", "texts"),
@@ -110,10 +110,10 @@ _LAW = record("loss = coefficient * parameters^-exponent + floor.", {
     "floor": maybe(same_as("estimate", "Floor; null where none was fitted.")),
     "exponent_models": same_as("estimate", "Exponent; its interval is from the models' scatter."),
     "residuals": many("Each model's loss over the law's, less 1.", number("A model.", "share")),
-    "notes": many("What speaks against reading much into it.", text("A note.")),
+    "notes": many("Reasons to read it with caution.", text("A note.")),
     "curve": _CURVE,
 })  # fmt: skip
-SCALING = record("What size is worth, family by family.", {
+SCALING = record("What a larger model gains, family by family.", {
     "by": choice("Kind of loss.", "loss_nats", "bits_per_byte"),
     "unit": text("Unit of that loss."),
     "variant": maybe(text("Variant whose models are compared; null if nothing was measured.")),
@@ -122,7 +122,7 @@ SCALING = record("What size is worth, family by family.", {
         record("A family.", {
             "architecture": maybe(text("Kind of model, as its configuration names it.")),
             "models": many("Its models, smallest first.", _LABELS),
-            "sizes": many("Their sizes.", number("Number of parameters.")),
+            "sizes": many("Sizes of the models.", number("Number of parameters.")),
             "steps": many("From each size to the next.", _STEP),
             "law": maybe(_LAW),
             "no_law": text("Why there is no law; else empty."),
@@ -132,7 +132,7 @@ SCALING = record("What size is worth, family by family.", {
             }),
         }),
     ),
-    "alone": many("Who is in no such family.", _LABELS),
+    "alone": many("Subjects that belong to no family.", _LABELS),
     "why_none": text("Why there is no family; empty if there is one, or with a single model."),
 })  # fmt: skip
 
@@ -140,7 +140,7 @@ GAINS = record("Where the largest model gains most over the smallest of its toke
     "smaller": text("Label of the smallest."),
     "larger": text("Label of the largest."),
     "tokens": many("Tokens, largest gain first.", record("A token, as the smallest scored it.", {
-        **TOKEN_FIELDS, "gain_nats": number("How much less it costs the largest.", "nats"),
+        **TOKEN_FIELDS, "gain_nats": number("NLL of the smallest less the largest's.", "nats"),
     })),
 })  # fmt: skip
 
@@ -161,8 +161,8 @@ _DIVERGENCES = {
     "p99_kld": "99th percentile of the same",
     "p99_9_kld": "99.9th percentile of the same",
     "maximum_kld": "Maximum of the same",
-    "mean_kld_at_least": "What the mean KL divergence is at least, for certain, in nats",
-    "mean_kld_at_most": "What it is at most, for certain, in nats",
+    "mean_kld_at_least": "Lower bound of the mean KL divergence, in nats",
+    "mean_kld_at_most": "Upper bound of the mean KL divergence, in nats",
     "mean_kld_error": "Standard error that sampling the tail adds to it, in nats",
     "same_top_p": "Share of the tokens where both rank the same token first, 0 to 1",
     "mean_dp": "Mean change of the right token's probability, in percentage points",

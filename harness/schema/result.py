@@ -101,7 +101,7 @@ MEMORY = record(
             "Most that torch's allocator reserved while loading and serving.", "B"
         )),
         "gpu_process_bytes": maybe(whole(
-            "What the driver books on the process after the run (NVML).", "B"
+            "GPU memory that NVML attributes to the process after the run.", "B"
         )),
     },
     optional=("kv_used_bytes", "gpu_reserved_bytes", "gpu_process_bytes"),
@@ -122,7 +122,7 @@ SUT_FACTS = open_record(
         "variant": text("Precision."),
         "parameters": whole("Number of parameters."),
         "trainable_parameters": TRAINABLE,
-        "trainable": text("Whose parameters these are, in words."),
+        "trainable": text("Which parameters these are, in words."),
         "repeated_parameters": REPEATED,
         "adapter": ADAPTER,
         "disk_bytes": whole("Size of the files that were read.", "B"),
@@ -177,13 +177,13 @@ FIND_PEAK = file("find_peak.json", record("The steps of a search for the highest
 }))  # fmt: skip
 
 MISSING = many(
-    "What could not be made of the run, and why. The rest stands.",
-    record("A piece.", {
+    "Parts of the result that could not be made, and why. The rest is valid.",
+    record("A part.", {
         "kind": choice(
-            "What kind of piece it is.",
+            "Kind of part.",
             "figure", "rule", "score", "texts", "evaluation", "log", "page", "picture", "file",
         ),
-        "name": text("Which one; of a submission's other part, with that part's name."),
+        "name": text("Name of the part; in a submission, with the name of the run it belongs to."),
         "reason": text("What went wrong."),
         "later": flag("Whether `harness report` can still make it."),
     }),
@@ -196,7 +196,7 @@ DIVISION = empty_or(record("Closed or open, and what differs; empty if it could 
         "value": anything("Its value in this run."),
         "asked": anything("The value that the closed division needs."),
         "unit": text("Unit of both."),
-        "by": choice("Who asks for it.", "profile", "division"),
+        "by": choice("What requires it.", "profile", "division"),
     })),
 }))  # fmt: skip
 

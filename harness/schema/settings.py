@@ -121,7 +121,7 @@ CONFLICTS = many(
     "Settings that contradict each other, those that rule out VALID first.",
     record("A contradiction.", {
         "kind": choice(
-            "What contradicts what.",
+            "Kind of contradiction.",
             "timeout_below_limit", "timeout_below_answer", "warmup_larger_than_run",
             "accuracy_samples_beyond_library", "fewer_queries_than_needed",
             "shorter_than_min_duration", "longer_than_min_duration", "max_duration_below_plan",
@@ -182,8 +182,8 @@ SETTINGS_FIELDS = {
             "value": anything("Its value."),
             "unit": text("Its unit."),
             "origin": text(
-                "Who said so: a flag, a file or its line, a profile, the library's size, the "
-                "search, or a default."
+                "Where it comes from: a flag, a file or its line, a profile, the size of the "
+                "library, the search, or a default."
             ),
         }),
     ),

@@ -12,7 +12,7 @@ LABEL = text("How the row is called: its variant, with its model where these dif
 RUN = text("Folder of its run, from here; empty if there is none.")
 ENDED = {
     "interrupted": flag("Whether Ctrl-C ended the series."),
-    "not_run": many("What was not begun.", text("A variant.")),
+    "not_run": many("What was not started.", text("A variant.")),
     "folder": FOLDER,
 }
 

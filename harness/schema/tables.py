@@ -69,16 +69,16 @@ TOKENS = (
     Column("token_id", "int32", "Its id."),
     Column("start", "int32", "Where it begins in the text.", "characters"),
     Column("end", "int32", "Where it ends, exclusive.", "characters"),
-    Column("nll_nats", "float", "What it cost.", "nats"),
+    Column("nll_nats", "float", "Negative log-likelihood (NLL) of the token.", "nats"),
     Column("correct", "bool", "Whether the model would have chosen it itself."),
     Column("kld", "float", f"KL divergence from the reference{_PLAIN_ONLY}.", "nats"),
-    Column("kld_low", "float", f"What it is at least, for certain{_PLAIN_ONLY}.", "nats"),
-    Column("kld_high", "float", f"What it is at most, for certain{_PLAIN_ONLY}.", "nats"),
+    Column("kld_low", "float", f"Lower bound of `kld`{_PLAIN_ONLY}.", "nats"),
+    Column("kld_high", "float", f"Upper bound of `kld`{_PLAIN_ONLY}.", "nats"),
     Column("kld_error", "float", f"Standard error of `kld`{_PLAIN_ONLY}.", "nats"),
     Column("same_top", "bool", f"Whether both rank the same token first{_PLAIN_ONLY}."),
     Column("p_reference", "float", f"The reference's probability of the token{_PLAIN_ONLY}."),
     Column("p", "float", f"The variant's probability of it{_PLAIN_ONLY}."),
-    Column("nll_reference", "float", f"What it cost the reference{_PLAIN_ONLY}.", "nats"),
+    Column("nll_reference", "float", f"NLL of the token under the reference{_PLAIN_ONLY}.", "nats"),
 )
 STUDY_TABLES = {"texts.parquet": TEXTS, "tokens.parquet": TOKENS}  # of a perplexity folder
 

@@ -89,15 +89,16 @@ def render(
         result=result,
         tiles=_tiles(result),
         not_mlperf=not_mlperf(result),
+        failed=any(row["status"] == "FAIL" for row in result["verdicts"]),
         missing=[missing_text(row) for row in result.get("missing", [])],
         made_by=made_by(result["environment"]),
         sections=_sections(result, log, telemetry, lost),
         groups=[(title, rows) for title, rows in (("Slowest", slowest), ("First", first)) if rows],
         on_page={sample.id for sample in (*slowest, *first)},
         details={
-            "Settings": result["settings"],
-            "Environment": result["environment"],
-            "Files": result["files"],
+            "Settings, as JSON": result["settings"],
+            "Environment, as JSON": result["environment"],
+            "Files, as JSON": result["files"],
         },
     )
 
@@ -178,7 +179,11 @@ def _quality(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Se
         name: (value, "") for name, value in quality(result["accuracy"]).items()
     }
     rows = _rows(scores | lengths(result["accuracy"]))
-    return Section("Quality", (), tuple(rows), "Without a unit: of 100.") if rows else None
+    if not rows:
+        return None
+    if not scores:
+        return Section("Answers", (), tuple(rows))
+    return Section("Quality", (), tuple(rows), "Scores without a unit are out of 100.")
 
 
 def _evaluation(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
@@ -269,7 +274,7 @@ def _settings(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> S
     rows = [(row["name"], setting_text(row["value"], row["unit"]), row["origin"]) for row in values]
     if not rows:
         return None
-    return Section("Settings", ("setting", "value", "from"), tuple(rows), words=True)
+    return Section("Settings", ("setting", "value", "from"), tuple(rows), words=True, folded=True)
 
 
 def _over_run(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:

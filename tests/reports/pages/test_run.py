@@ -146,6 +146,13 @@ def test_unknown_figures_are_left_out_rather_than_shown_as_zero(valid):
     assert not {"Memory", "Quality", "Latency", "Samples"} & set(titles)
 
 
+def test_lengths_alone_are_not_called_quality(valid):
+    assert "Quality" not in html.render(valid.data, valid.log, {})
+    scored = changed(valid, accuracy={"rougeL": 21.5, "tokens_per_sample": 32.0})
+    page = Page(html.render(scored, valid.log, {})).text
+    assert "Quality rougeL 21.5 tokens_per_sample 32 tokens Scores without a unit" in page
+
+
 def test_the_page_needs_no_network_and_runs_nothing(valid):
     source = html.render(valid.data, valid.log, {})
     page = Page(source)
@@ -160,7 +167,24 @@ def test_the_page_needs_no_network_and_runs_nothing(valid):
     assert not re.search(r"@import|url\((?!#)", source)
 
 
-def test_pictures_follow_the_conditions_and_telemetry_adds_one(valid):
+def test_what_is_looked_at_first_comes_first_and_the_settings_are_folded_at_the_end(invalid):
+    source = html.render(invalid.data, invalid.log, {})
+    order = ['class="reason"', 'class="tiles"', "<svg", ">Notes<", 'id="conditions"']
+    order += [">Latency<", ">Throughput<", ">Samples<", "<summary>Settings</summary>"]
+    places = [source.index(part) for part in order]
+    assert places == sorted(places)
+    assert source.index("</svg>") < source.rindex("<svg") < source.index('id="conditions"')
+    tags = Page(source).tags
+    assert not [attributes for tag, attributes in tags if tag == "details" and "open" in attributes]
+
+
+def test_the_reason_of_a_failed_run_leads_to_its_conditions(valid, invalid):
+    link = '<p class="reason"><a href="#conditions">'
+    assert link in html.render(invalid.data, invalid.log, {})
+    assert link not in html.render(valid.data, valid.log, {})
+
+
+def test_each_picture_is_there_once_and_telemetry_adds_one(valid):
     without = html.render(valid.data, valid.log, {})
     telemetry = {"t_ns": [0, 10**9], "sut_rss_bytes": [1 << 30, 1 << 30]}
     assert without.count("<svg") == 4 + 1  # the wide one once more for a phone
