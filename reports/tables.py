@@ -141,7 +141,7 @@ def of_gate(found: Mapping[str, Any]) -> Table:
         columns += _columns_of(reading, rows)
         for row, line in zip(rows, cells, strict=True):
             line += _cells_of(reading, row, rows)
-    return Table(f"Target {found['target']['name']}", columns, cells)
+    return Table(f"Target {found['target']['name']}", columns, cells, sideways=True)
 
 
 def _columns_of(reading: str, rows: Sequence[Mapping[str, Any]]) -> list[Column]:

@@ -92,13 +92,14 @@ def table(summary: Summary) -> blocks.Table:
     columns += [blocks.Column(name, name, raw=True) for name in about]
     shown = (*QUALITY, *DISTANCE, *COST)
     columns += [
-        blocks.Column(one.key, one.name, write=one.text, optional=True, interval=True)
+        blocks.Column(one.key, one.name, write=one.text, optional=True, interval=one not in COST)
         for one in shown
     ]
     rows = []
     for text, subject in zip(labels(summary), summary["subjects"], strict=True):
-        cells = [measured(subject.get(one.of), one.key) for one in shown]
-        rows.append([text, *(subject.get(name) for name in about), *cells])
+        cells = [measured(subject.get(one.of), one.key) for one in (*QUALITY, *DISTANCE)]
+        costs = [subject.get(one.of, {}).get(one.key) for one in COST]
+        rows.append([text, *(subject.get(name) for name in about), *cells, *costs])
     return blocks.Table("Perplexity", columns, rows)
 
 
