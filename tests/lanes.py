@@ -1,7 +1,7 @@
 """Which tests are slow: those that `make quick` leaves out.
 
 The numbers are seconds alone on one core (2026-11-26). Slow is what starts processes, makes and
-serves models, draws pages or waits in real time; the rest is about 140 s of work, which two cores
+serves models, draws pages or waits in real time; the rest is about 120 s of work, which two cores
 do in under 90 s. An entry is a file, a folder or one test; conftest.py marks what it names `slow`.
 """
 
@@ -34,6 +34,10 @@ SLOW = {
     "tests/harness/study/test_gate.py": 7,
     "tests/test_screens.py": 7,
     "tests/test_layout.py": 6,
+    "tests/accuracy/likelihood/test_tokens.py": 6,
+    "tests/scenarios/loadgen/test_find_peak.py": 6,
+    "tests/harness/study/test_compare.py": 6,
+    "tests/accuracy/datasets/test_pickled.py": 6,
     "tests/test_golden.py::test_a_comparison_says_what_it_always_said": 9,
     "tests/test_golden.py::test_a_gate_says_what_it_always_said": 9,
     "tests/test_golden.py::test_a_perplexity_study_says_what_it_always_said": 9,

@@ -175,14 +175,11 @@ def _memory(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Sec
 
 
 def _quality(result: Mapping[str, Any], log: RunLog, telemetry: Telemetry) -> Section | None:
-    scores: dict[str, tuple[float | None, str]] = {
-        name: (value, "") for name, value in quality(result["accuracy"]).items()
-    }
+    scores: dict[str, tuple[float | None, str]]
+    scores = {name: (value, "") for name, value in quality(result["accuracy"]).items()}
     rows = _rows(scores | lengths(result["accuracy"]))
-    if not rows:
-        return None
     if not scores:
-        return Section("Answers", (), tuple(rows))
+        return Section("Answers", (), tuple(rows)) if rows else None
     return Section("Quality", (), tuple(rows), "Scores without a unit are out of 100.")
 
 
