@@ -96,7 +96,16 @@ def plan(flags: Flags, as_json: Json = False) -> None:
         chosen = _config(flags)
         settings, schedule, sentences, conflicts = forecast(chosen)
         values = effective(chosen, settings)
-        show_plan(settings, schedule, sentences, values, console, chosen.conf_files, conflicts)
+        show_plan(
+            settings,
+            schedule,
+            chosen.pattern,
+            sentences,
+            values,
+            console,
+            chosen.conf_files,
+            conflicts,
+        )
     queries = [indices for _, indices in schedule.rows()]
     value = {
         "settings": asdict(settings),
