@@ -96,16 +96,8 @@ def plan(flags: Flags, as_json: Json = False) -> None:
         chosen = _config(flags)
         settings, schedule, sentences, conflicts = forecast(chosen)
         values = effective(chosen, settings)
-        show_plan(
-            settings,
-            schedule,
-            chosen.pattern,
-            sentences,
-            values,
-            console,
-            chosen.conf_files,
-            conflicts,
-        )
+        about = (settings, schedule, chosen.pattern)
+        show_plan(*about, sentences, values, console, chosen.conf_files, conflicts)
     queries = [indices for _, indices in schedule.rows()]
     value = {
         "settings": asdict(settings),

@@ -6,7 +6,6 @@ path. Its attributes `isolated`, `uses_dataset`, `summary`, `evidence`, `warms_u
 say what an entry would; each may be missing (see `harness.kernel.entries.SutEntry`).
 """
 
-from dataclasses import fields
 from typing import Any
 
 from harness.kernel import plugins
@@ -41,7 +40,7 @@ TABLE = {
     ),
 }
 _LIST = "See python -m harness list suts, or pass package.module:factory."
-_SAID_BY_ATTRIBUTES = {field.name for field in fields(SutEntry)} - {"factory", "runs_model"}
+_SAID_BY_ATTRIBUTES = set(SutEntry._fields) - {"factory", "runs_model"}
 
 
 def entry(name: str) -> SutEntry:

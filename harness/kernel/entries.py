@@ -8,7 +8,6 @@ in a process of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 Factory = str | Callable[..., Any]
@@ -27,8 +26,7 @@ class Loadgen(NamedTuple):
     per_unit: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class ScenarioEntry:
+class ScenarioEntry(NamedTuple):
     """A scenario. `factory` makes a `protocols.Scenario`.
 
     `loop` says what releases a query: its own time ("open"), the end of the one before ("closed"),
@@ -70,8 +68,7 @@ class ScenarioEntry:
         return self.is_open and self.has_limits
 
 
-@dataclass(frozen=True, slots=True)
-class SutEntry:
+class SutEntry(NamedTuple):
     """A system under test. `factory` is called with a clock and the options, by keyword.
 
     `evidence` is what its answers may carry: token ids, a count of tokens, a text. Rules that need

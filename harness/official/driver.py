@@ -136,13 +136,15 @@ class Relay(Recorder):
 
     def first_token(self, sample_id: int, token: int) -> None:
         super().first_token(sample_id, token)
-        if self._tells_first and sample_id in self._streams and sample_id not in self._told:
-            self._tell(sample_id, FIRST, self._streams[sample_id].ids[:1].tobytes())
+        self._tell_first(sample_id)
 
     def text(self, sample_id: int) -> None:
         super().text(sample_id)
+        self._tell_first(sample_id)
+
+    def _tell_first(self, sample_id: int) -> None:
         if self._tells_first and sample_id in self._streams and sample_id not in self._told:
-            self._tell(sample_id, FIRST, b"")
+            self._tell(sample_id, FIRST, self._streams[sample_id].ids[:1].tobytes())
 
     def complete(self, output: Output) -> None:
         done = self.num_done

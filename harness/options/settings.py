@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,11 +19,11 @@ from pydantic_core import ErrorDetails
 import scenarios
 from accuracy.datasets.files import absolute, check_name
 from harness import registry
-from harness.kernel.entries import ScenarioEntry, SutEntry
+from harness.kernel.entries import ScenarioEntry
 from harness.kernel.errors import BadInput, HarnessError, unknown
 from harness.kernel.places import wrong_path
 from harness.kernel.types import RunSettings, Seeds
-from harness.options import profiles
+from harness.options import abilities, profiles
 from harness.options.conf import ConfFile, read_named
 from harness.options.profiles import ROUND, SEEDS, Profile
 from scenarios.peak_verdict import ADVISED_LIMITS_PER_STEP
@@ -382,7 +382,7 @@ def _contradictions(config: RunConfig) -> list[str]:
     least_s = shortest_s(config)
     if config.clock == "virtual" and entry.real_time:
         found.append(
-            f"--clock virtual: the {config.sut} SUT {entry.real_time}; use --sut simulated."
+            f"--clock virtual: the {config.sut} SUT {entry.real_time}; use it with --sut simulated."
         )
     if config.sut_options and entry.runs_model:
         found.append(
@@ -393,9 +393,9 @@ def _contradictions(config: RunConfig) -> list[str]:
             "--mode find-peak: only the server scenario has a rate to search for; this is"
             f" {config.scenario}."
         )
-    found += _of_loadgen(config)
-    found += _of_evidence(config, entry, profile)
-    found += _of_limits(config, profile)
+    found += abilities.of_loadgen(config)
+    found += abilities.of_evidence(config, entry, _use_tokens(config, profile))
+    found += abilities.of_limits(config, profile)
     if (
         pattern.sized_by_user
         and config.mode != "accuracy"
@@ -437,49 +437,6 @@ def _contradictions(config: RunConfig) -> list[str]:
             f" {MAX_SECONDS:,.0f} s."
         )
     return found
-
-
-def _of_limits(config: RunConfig, profile: Profile) -> Iterator[str]:
-    """Limits of tokens or of the whole latency: one of them is judged, and must be there."""
-    tokens, token_limits = config.use_token_latencies, config.ttft_limit or config.tpot_limit
-    if config.target_latency and not config.pattern.has_limits:
-        yield (
-            f"--target-latency: only the server scenario has this limit; this is {config.scenario}."
-        )
-    if config.target_latency and token_limits and tokens is None:
-        yield (
-            "--target-latency judges the whole latency instead of TTFT and TPOT; give one or the"
-            " other, or say --use-token-latencies."
-        )
-    if tokens is False and config.pattern.has_limits and config.mode != "accuracy":
-        where = config.origins.get("use_token_latencies", "--no-use-token-latencies")
-        if not (config.target_latency or profile.target_latency_s):
-            yield (
-                f"{where}: without TTFT and TPOT the whole latency is judged, and it has no limit"
-                " (LoadGen takes mlperf.conf's of 10 ms, or 0 for models with tokens); set"
-                " target_latency too."
-            )
-
-
-def _of_loadgen(config: RunConfig) -> Iterator[str]:
-    """What only a scenario of LoadGen's can have."""
-    if config.pattern.loadgen is not None:
-        return
-    why = f"LoadGen has no scenario {config.scenario}"
-    if config.driver == "mlcommons":
-        yield f"--driver mlcommons: {why}; leave --driver out."
-    if config.mode == "submission":
-        yield f"--mode submission: {why}, so there is nothing to submit; use --mode performance."
-
-
-def _of_evidence(config: RunConfig, entry: SutEntry, profile: Profile) -> Iterator[str]:
-    """Who sends neither token ids nor counts has no TPOT that could be judged."""
-    judges_tokens = config.pattern.has_limits and _use_tokens(config, profile)
-    if config.mode != "accuracy" and judges_tokens and entry.evidence == {"text"}:
-        yield (
-            f"--sut {config.sut}: it sends neither token ids nor counts, so TPOT cannot be judged;"
-            " judge the whole latency instead, with --target-latency."
-        )
 
 
 def _runs_model(sut: str) -> bool:

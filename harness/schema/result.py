@@ -218,7 +218,9 @@ RESULT_FIELDS: dict[str, Schema] = {
         text("A name."),
     ),
     "division": DIVISION,
-    "loadgen_valid": flag("The verdict that LoadGen gives for the same times."),
+    "loadgen_valid": maybe(
+        flag("LoadGen's verdict on the same times; null where it has no such scenario.")
+    ),
     "loadgen": open_record(
         "Figures of the official LoadGen under its own keys; empty where it was not the driver.",
         {
