@@ -203,9 +203,8 @@ def drive(
         clock.watch(wheel.socket.fileno(), loop.hear)
         try:
             loop.run()
-        except (
-            Exception
-        ) as fault:  # a SUT may raise anything: the samples measured so far matter more
+        # a SUT may raise anything: the samples measured so far matter more
+        except Exception as fault:
             if not recorder.num_issued and isinstance(fault, RunBroke):
                 raise SetupFailed(*fault.facts[:2], "", f"See {folder / _WORDS}.") from None
             reason = (
@@ -222,18 +221,11 @@ def drive(
 
 def _check(clock: Clock, folder: Path) -> None:
     if not isinstance(clock, RealClock):
-        raise BadInput(
-            "--driver mlcommons",
-            "a virtual clock",
-            "LoadGen reads the wall clock",
-            "Use --clock real.",
-        )
+        fine, todo = "LoadGen reads the wall clock", "Use --clock real."
+        raise BadInput("--driver mlcommons", "a virtual clock", fine, todo)
     if there := [name for name in LOGS if (folder / name).exists()]:
-        raise BadInput(
-            f"--driver mlcommons in {folder}",
-            f"{there[0]} is there already",
-            "a folder without logs of a run",
-        )
+        found, fine = f"{there[0]} is there already", "a folder without logs of a run"
+        raise BadInput(f"--driver mlcommons in {folder}", found, fine)
 
 
 class _Loop:

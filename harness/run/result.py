@@ -26,7 +26,7 @@ from harness.engine.environment import notes as environment_notes
 from harness.engine.pieces import Pieces
 from harness.engine.pieces import reason as reason_of
 from harness.engine.runlog import RunFacts
-from harness.kernel.entries import ALL_EVIDENCE, Evidence
+from harness.kernel.entries import ALL_EVIDENCE, Evidence, SutEntry
 from harness.kernel.errors import BadInput
 from harness.kernel.places import not_a_run
 from harness.kernel.stats import summary_ms
@@ -205,12 +205,13 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     )  # fmt: skip
     pieces = Pieces(raw.missing)
     make = partial(pieces.make, "figure")
-    verdicts = judge(log, facts, settings, pieces, registry.sut_entry(config.sut).evidence)
+    entry = registry.sut_entry(config.sut)
+    verdicts = judge(log, facts, settings, pieces, entry.evidence)
     if "result_validity" in loadgen:
         verdicts.append(_official_verdict(loadgen))
     status, reason = _status(log, verdicts)
     scores, notes = _scores(folder, raw, samples, pieces)
-    is_model, counts = registry.sut_entry(config.sut).runs_model, _counts(log)
+    counts = _counts(log)
     found = make("division", lambda: _division(raw), None)
     lacks = official_lacks(config.chosen_profile, found)
     return Result(
@@ -219,8 +220,8 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         scenario=settings.scenario,
         mode=config.mode if settings.mode == "performance" else settings.mode,
         profile=config.profile,
-        model=config.model if is_model else config.sut,
-        variant=config.variant if is_model else "",
+        model=config.model if entry.runs_model else config.sut,
+        variant=config.variant if entry.runs_model else "",
         dataset=raw.saved["dataset"]["name"],
         sut=config.sut,
         status=status,
@@ -232,7 +233,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         loadgen=loadgen,
         result=make("result", lambda: _headline(log, settings, loadgen), _NO_HEADLINE),
         latency=make("latency", lambda: _latency(log), dict.fromkeys(_LATENCIES, _NO_LATENCY)),
-        throughput=make("throughput", lambda: _throughput(log, settings), _NO_THROUGHPUT),
+        throughput=make("throughput", lambda: _throughput(log, settings, entry), _NO_THROUGHPUT),
         counts=counts,
         memory=make("memory", lambda: _memory(folder, facts), {**_NO_MEMORY, "source": ""}),
         sut_facts=facts.sut,
@@ -283,26 +284,23 @@ def _headline(log: RunLog, settings: RunSettings, loadgen: dict[str, Any]) -> di
     return metric | {"name": f"{metric['name']}, by LoadGen", "value": value / theirs.per_unit}
 
 
+_WAY_TO_LOADGEN = (
+    "see mlperf_log_summary.txt; LoadGen's latencies include the way from its process to this one"
+)
+
+
 def _official_verdict(loadgen: dict[str, Any]) -> Verdict:
     """The official LoadGen's word is one condition more: its clock is another, and so is its place
     on the way.
     """
     valid = loadgen["result_validity"] == "VALID"
-    reason = str(
-        loadgen.get("result_invalid_reason") or "early stopping: see mlperf_log_summary.txt"
-    )
+    unsaid = "early stopping: see mlperf_log_summary.txt"
+    reason = str(loadgen.get("result_invalid_reason") or unsaid)
     return Verdict(
         rule="official_loadgen",
         status="PASS" if valid else "FAIL",
         detail=f"LoadGen {loadgen['loadgen_version']}" + ("" if valid else f": {reason}"),
-        remedy=(
-            ""
-            if valid
-            else (
-                "see mlperf_log_summary.txt; LoadGen's latencies include the way from its process"
-                " to this one"
-            )
-        ),
+        remedy="" if valid else _WAY_TO_LOADGEN,
         loadgen=True,
     )
 
@@ -321,16 +319,19 @@ def judge(
     told = facts.sut | {"max_new_tokens": settings.max_new_tokens, "evidence": evidence}
     found = list[Verdict]()
     if settings.mode == "performance":
-        scenario = registry.scenario(settings.scenario)
-        name, timed = f"{settings.scenario} conditions", lambda: scenario.judge(log, settings)
+        name, timed = f"{settings.scenario} conditions", partial(_conditions, log, settings)
         found += _judged(name, timed, pieces, loadgen=True)
     for name in registry.rule_names():
-        found += _judged(name, partial(_apply, name, log, told), pieces)
+        found += _judged(name, lambda name=name: [registry.rule(name)(log, told)], pieces)
     return found
 
 
-def _apply(name: str, log: RunLog, told: dict[str, Any]) -> list[Verdict]:
-    return [registry.rule(name)(log, told)]
+def _conditions(log: RunLog, settings: RunSettings) -> list[Verdict]:
+    """The scenario's own; none of them is LoadGen's where it has no such scenario."""
+    found = registry.scenario(settings.scenario).judge(log, settings)
+    if scenarios.entry(settings.scenario).loadgen is None:
+        return [replace(verdict, loadgen=False) for verdict in found]
+    return found
 
 
 def _judged(
@@ -362,11 +363,8 @@ def _extra(folder: Path, kind: str, name: str, pieces: Pieces) -> Iterator[None]
 
 
 def _write_logs(folder: Path, raw: Raw, result: Result) -> None:
-    """LoadGen's three files; none of a scenario that it does not have. Logs of another run (or of
-    LoadGen itself) stay as they are.
-    """
-    is_loadgens = scenarios.entry(raw.settings.scenario).loadgen is not None
-    if is_loadgens and not raw.official:
+    """LoadGen's three files, if it has such a scenario; those it wrote itself stay as they are."""
+    if raw.config.pattern.loadgen is not None and not raw.official:
         mlperf_logs.write(folder, _header(result, raw.facts), log_texts(raw, result))
 
 
@@ -463,18 +461,19 @@ def _gaps_ns(log: RunLog) -> Any:
     return np.diff(log.stamp_ns)[(owner[1:] == owner[:-1]) & log.completed[owner[1:]]]
 
 
-def _throughput(log: RunLog, settings: RunSettings) -> dict[str, float | None]:
+def _throughput(log: RunLog, settings: RunSettings, entry: SutEntry) -> dict[str, float | None]:
     """Rates from the start to the last completion; scheduled (open loops only): LoadGen's
     (n - 1) over the last due time.
     """
     ok = log.completed
     done_s = float(log.done_ns[ok].max(initial=0)) / 1e9
     due_s = float(log.due_ns.max(initial=0)) / 1e9
+    has_tokens = entry.evidence != {"text"}
     whole_queries = log.num_queries - len(np.unique(log.query_id[~ok]))
     return {
         "samples_per_s": float(ok.sum()) / done_s if done_s else None,
         "queries_per_s": whole_queries / done_s if done_s else None,
-        "tokens_per_s": float(log.tokens[ok].sum()) / done_s if done_s else None,
+        "tokens_per_s": float(log.tokens[ok].sum()) / done_s if done_s and has_tokens else None,
         "scheduled_samples_per_s": (
             (len(log) - 1) / due_s if due_s and scenarios.entry(settings.scenario).is_open else None
         ),
