@@ -15,6 +15,7 @@ from harness.kernel.entries import ScenarioEntry
 from harness.kernel.errors import BadInput, HarnessError, SetupFailed, first_line, unknown
 from harness.kernel.plugins import resolve
 from harness.kernel.protocols import SUT, Clock, MetricFn, Rule, Scenario
+from harness.kernel.types import RunLog, SutFacts, Verdict
 from harness.options import profiles
 
 
@@ -78,6 +79,11 @@ def rule(name: str) -> Rule:
     """Return the output rule of that name. Raises BadInput, SetupFailed."""
     found: Rule = resolve(plugins.find("rule", name, accuracy.RULES))
     return found
+
+
+def judged_by(name: str, log: RunLog, facts: SutFacts) -> list[Verdict]:
+    """Judge a run by one output rule."""
+    return [rule(name)(log, facts)]
 
 
 def metrics() -> list[str]:

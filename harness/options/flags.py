@@ -38,8 +38,13 @@ def _switch(name: str, help: str, panel: str) -> Any:
     return Annotated[bool | None, typer.Option(name, help=help, rich_help_panel=panel)]
 
 
+def _any_of(names: list[str]) -> str:
+    """ "a, b or c"."""
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
 FLAGS: dict[str, Any] = {
-    "scenario": _flag(str, "Load to apply: single-stream, multi-stream, server or offline.", _LOAD),
+    "scenario": _flag(str, f"Load to apply: {_any_of(scenarios.names())}.", _LOAD),
     "mode": _flag(
         str,
         "What to run: performance, accuracy, submission (accuracy, then performance) or find-peak "

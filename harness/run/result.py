@@ -26,7 +26,7 @@ from harness.engine.environment import notes as environment_notes
 from harness.engine.pieces import Pieces
 from harness.engine.pieces import reason as reason_of
 from harness.engine.runlog import RunFacts
-from harness.kernel.entries import ALL_EVIDENCE, Evidence, SutEntry
+from harness.kernel.entries import ALL_EVIDENCE, Evidence
 from harness.kernel.errors import BadInput
 from harness.kernel.places import not_a_run
 from harness.kernel.stats import summary_ms
@@ -233,7 +233,9 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         loadgen=loadgen,
         result=make("result", lambda: _headline(log, settings, loadgen), _NO_HEADLINE),
         latency=make("latency", lambda: _latency(log), dict.fromkeys(_LATENCIES, _NO_LATENCY)),
-        throughput=make("throughput", lambda: _throughput(log, settings, entry), _NO_THROUGHPUT),
+        throughput=make(
+            "throughput", lambda: _throughput(log, settings, entry.evidence), _NO_THROUGHPUT
+        ),
         counts=counts,
         memory=make("memory", lambda: _memory(folder, facts), {**_NO_MEMORY, "source": ""}),
         sut_facts=facts.sut,
@@ -322,7 +324,7 @@ def judge(
         name, timed = f"{settings.scenario} conditions", partial(_conditions, log, settings)
         found += _judged(name, timed, pieces, loadgen=True)
     for name in registry.rule_names():
-        found += _judged(name, lambda name=name: [registry.rule(name)(log, told)], pieces)
+        found += _judged(name, partial(registry.judged_by, name, log, told), pieces)
     return found
 
 
@@ -461,14 +463,16 @@ def _gaps_ns(log: RunLog) -> Any:
     return np.diff(log.stamp_ns)[(owner[1:] == owner[:-1]) & log.completed[owner[1:]]]
 
 
-def _throughput(log: RunLog, settings: RunSettings, entry: SutEntry) -> dict[str, float | None]:
+def _throughput(
+    log: RunLog, settings: RunSettings, evidence: Collection[Evidence] = ALL_EVIDENCE
+) -> dict[str, float | None]:
     """Rates from the start to the last completion; scheduled (open loops only): LoadGen's
     (n - 1) over the last due time.
     """
     ok = log.completed
     done_s = float(log.done_ns[ok].max(initial=0)) / 1e9
     due_s = float(log.due_ns.max(initial=0)) / 1e9
-    has_tokens = entry.evidence != {"text"}
+    has_tokens = evidence != {"text"}
     whole_queries = log.num_queries - len(np.unique(log.query_id[~ok]))
     return {
         "samples_per_s": float(ok.sum()) / done_s if done_s else None,

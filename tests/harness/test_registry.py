@@ -203,6 +203,14 @@ def test_a_scenario_of_a_package_can_be_compared_searched_and_reported_again(gam
     assert "limits, not delivered" in told
 
 
+def test_a_run_of_a_scenario_of_a_package_is_audited(gamma):
+    harness(f"{GAMMA_RUN} --min-queries 64")
+    folder, _ = only_run()
+    done = CliRunner().invoke(app, ["audit", str(folder)])
+    assert "Traceback" not in done.output
+    assert done.exit_code in (0, 1), done.output
+
+
 def test_a_scenario_that_mlperf_does_not_have_is_not_packaged(gamma):
     harness(f"{GAMMA_RUN} --min-queries 64")
     folder, _ = only_run()
