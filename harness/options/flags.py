@@ -17,6 +17,8 @@ from typing import Annotated, Any, get_type_hints
 import typer
 from typer.core import TyperCommand
 
+import scenarios
+
 _BOXES_NEED = 80  # columns
 _LOAD, _JUDGE, _MODEL, _OUT = "Load", "Limits and rules", "Model and data", "Output"
 

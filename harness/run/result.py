@@ -264,9 +264,8 @@ def _division(raw: Raw) -> Division | None:
 def _loadgen_valid(raw: Raw) -> bool | None:
     if scenarios.entry(raw.settings.scenario).loadgen is None:
         return None
-    if "result_validity" in raw.official:
-        return bool(raw.official["result_validity"] == "VALID")
-    return raw.lg is not None and raw.lg.valid
+    own = raw.lg is not None and raw.lg.valid
+    return bool(raw.official.get("result_validity", "VALID" if own else "") == "VALID")
 
 
 def _energy(folder: Path, log: RunLog, tokens: int) -> dict[str, Any]:
@@ -296,8 +295,7 @@ def _official_verdict(loadgen: dict[str, Any]) -> Verdict:
     on the way.
     """
     valid = loadgen["result_validity"] == "VALID"
-    unsaid = "early stopping: see mlperf_log_summary.txt"
-    reason = str(loadgen.get("result_invalid_reason") or unsaid)
+    reason = loadgen.get("result_invalid_reason") or "early stopping: see mlperf_log_summary.txt"
     return Verdict(
         rule="official_loadgen",
         status="PASS" if valid else "FAIL",

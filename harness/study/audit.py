@@ -83,6 +83,8 @@ def _audited(folder: Path, raw: Raw, built: Result) -> Audited:
         logged=_logged(folder, raw),
         scores=built.accuracy,
         runs_a_model=entry.uses_dataset,
+        is_open=raw.config.pattern.is_open,
+        is_sized=raw.config.pattern.sized_by_user,
     )
 
 
