@@ -21,7 +21,8 @@ from harness.options import profiles
 
 def scenario(name: str) -> Scenario:
     """Make the scenario of that name. Raises BadInput, SetupFailed."""
-    made: Scenario = resolve(scenarios.entry(name).factory)()
+    factory = plugins.made_by(scenarios.entry(name).factory, f"scenario {name}")
+    made: Scenario = factory()
     return made
 
 
@@ -39,18 +40,26 @@ def make_sut(entry: sut.Entry, clock: Clock, options: Mapping[str, Any]) -> SUT:
     except Exception as fault:
         why = f"{type(fault).__name__}: {first_line(fault)}"
         raise SetupFailed(f"making the SUT {entry.factory}", why) from fault
+    if missing := [name for name in _METHODS if not callable(getattr(made, name, None))]:
+        found = f"it has no method {', '.join(missing)}"
+        raise SetupFailed(f"making the SUT {entry.factory}", found, "see protocols.SUT")
     return made
+
+
+_METHODS = ("load", "issue", "flush", "close", "memory", "facts", "decode")  # of protocols.SUT
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> None:
     """Check what `--sut-option` gives. A SUT's options are its factory's keyword parameters; each
     must be of its default's type. Raises BadInput.
     """
-    factory = resolve(sut_entry(name).factory)
-    _, *parameters = signature(factory).parameters.values()  # the first is the clock
+    factory = plugins.made_by(sut_entry(name).factory, f"--sut {name}")
+    parameters = list(signature(factory).parameters.values())
+    if not parameters:
+        raise BadInput(f"--sut {name}", "its factory takes no argument", "the first is the clock")
     if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters):
         return
-    known = {parameter.name: parameter.default for parameter in parameters}
+    known = {parameter.name: parameter.default for parameter in parameters[1:]}
     for key, value in options.items():
         if key not in known:
             raise unknown(f"option of --sut {name}", key, known)

@@ -90,6 +90,11 @@ def resolve(factory: Factory) -> Any:
     return attrgetter(name)(import_module(module))
 
 
+def made_by(factory: Factory, doing: str) -> Any:
+    """Return the factory itself, whoever wrote it. Raises as `imported`."""
+    return imported(factory, doing) if isinstance(factory, str) else factory
+
+
 def imported(target: str, doing: str) -> Any:
     """Import "module:name" of somebody else, whose code may do anything. Raises SetupFailed if it
     cannot be imported, BadInput if there is no such name in it.

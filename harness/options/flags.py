@@ -186,7 +186,10 @@ FLAGS: dict[str, Any] = {
         "--concurrency",
     ),
     "sut": _flag(
-        str, "System under test: local (a model), simulated or null. Default: local.", _MODEL
+        str,
+        "System under test: local (a model), simulated, null, that of a plug-in, or"
+        " module:factory. Default: local.",
+        _MODEL,
     ),
     "sut_option": _flag(
         list[str],

@@ -301,6 +301,11 @@ def test_suts_of_packages_are_listed_with_the_package(install):
         ("broken", 3, "of the package their-package: importing no_such_module failed"),
         ("simulated", 2, "offered by Touchstone itself and by their-package"),
         ("strange", 2, "its evidence is"),
+        ("absent", 3, "--sut absent: importing no_such_module failed"),
+        (f"{HERE}:NoClock", 2, "the first is the clock"),
+        (f"{HERE}:Raises", 3, "ValueError: the licence has run out"),
+        (f"{HERE}:Half", 3, "it has no method issue, flush"),
+        (f"{HERE}:Needs", 2, "Pass --sut-option url=VALUE"),
     ],
 )
 def test_a_sut_that_cannot_be_used_is_a_sentence(install, sut, code, sentence):
@@ -308,11 +313,42 @@ def test_a_sut_that_cannot_be_used_is_a_sentence(install, sut, code, sentence):
     install("sut", "broken", "no_such_module:Sut")
     install("sut", "simulated", f"{HERE}:TextOnly")
     install("sut", "strange", f"{HERE}:STRANGE")
+    install("sut", "absent", f"{HERE}:ABSENT")
     told = harness(f"run --scenario server --sut {sut}", code)
     assert sentence in told
     assert "Traceback" not in told
 
 
+class NoClock:
+    isolated = False
+
+    def __init__(self):
+        """Take nothing."""
+
+
+class Raises:
+    isolated = False
+
+    def __init__(self, clock):
+        raise ValueError("the licence has run out\nbuy another")
+
+
+class Half:
+    isolated = False
+
+    def __init__(self, clock):
+        """Take a clock."""
+
+    def load(self, samples, sink):
+        """Forget them."""
+
+
+class Needs(Half):
+    def __init__(self, clock, *, url):
+        """Take an address too."""
+
+
+ABSENT = SutEntry("no_such_module:Sut")
 STRANGE = SutEntry(f"{HERE}:TextOnly", evidence=frozenset(("smell",)))
 
 
