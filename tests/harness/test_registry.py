@@ -244,6 +244,7 @@ def test_a_sut_that_sends_text_and_counts_is_valid_and_rules_on_ids_are_skipped(
     for rule in ("first_token", "eos", "token_count", "text"):
         assert found[rule] == ("SKIPPED", "the SUT sends no ids")
     assert found["not_empty"][0] == found["length_limit"][0] == "PASS"
+    assert result["missing"] == []
     assert result["latency"]["ttft_ms"]["p50"] == 10.0
     assert result["latency"]["tpot_ms"]["p50"] == 10.0
     assert result["throughput"]["tokens_per_s"] > 0
@@ -255,6 +256,7 @@ def test_a_sut_that_sends_text_alone_has_no_tokens_per_second(install):
     harness(f"run --scenario single-stream --sut alone {VIRTUAL} --min-queries 64")
     _, result = only_run()
     assert result["status"] == "VALID"
+    assert result["missing"] == []
     assert result["throughput"]["tokens_per_s"] is None
     assert result["latency"]["tpot_ms"]["p50"] is None
     assert rules(result)["length_limit"] == ("SKIPPED", "the SUT sends no ids and no counts")
