@@ -116,8 +116,8 @@ def plan(flags: Flags, as_json: Json = False, form: Format = "table") -> None:
         settings, schedule, sentences, conflicts = forecast(chosen)
         values = effective(chosen, settings)
         show_plan(
-            settings, schedule, sentences, values, console, chosen.conf_files, conflicts,
-            tables=form == "table",
+            settings, schedule, chosen.pattern, sentences, values, console, chosen.conf_files,
+            conflicts, tables=form == "table",
         )  # fmt: skip
         put(form, lambda: [tables.settings(values)])
     queries = [indices for _, indices in schedule.rows()]

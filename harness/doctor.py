@@ -57,7 +57,7 @@ def measure_driver() -> dict[str, str]:
     rate = _rate(single_stream(clock, null, 200_000))
     lag_us = server(clock, null, 1_000.0, 1_000).issue_lag_ns / 1e3
     with tempfile.TemporaryDirectory() as scratch:
-        isolated = Isolated(clock, SUTS["null"].factory, {}, Path(scratch) / "sut.log")
+        isolated = Isolated(clock, SUTS["null"].target, {}, Path(scratch) / "sut.log")
         channel_rate = _rate(single_stream(clock, isolated, 5_000))
         trip_us = isolated.ping_us()
         isolated.close()

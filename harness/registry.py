@@ -2,75 +2,118 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any
 
 import accuracy
 import scenarios
 import sut
-from harness.kernel.errors import BadInput, unknown
-from harness.kernel.protocols import MetricFn, Rule, Scenario
+from harness.kernel import plugins
+from harness.kernel.entries import ScenarioEntry
+from harness.kernel.errors import BadInput, HarnessError, SetupFailed, first_line, unknown
+from harness.kernel.plugins import resolve
+from harness.kernel.protocols import SUT, Clock, MetricFn, Rule, Scenario
+from harness.kernel.types import RunLog, SutFacts, Verdict
 from harness.options import profiles
 
 
-def resolve(target: str) -> Any:
-    """ "module:name" -> the object."""
-    module, name = target.split(":")
-    return getattr(import_module(module), name)
-
-
 def scenario(name: str) -> Scenario:
-    if name not in scenarios.TABLE:
-        raise unknown("scenario", name, scenarios.TABLE)
-    made: Scenario = resolve(scenarios.TABLE[name])()
+    """Make the scenario of that name. Raises BadInput, SetupFailed."""
+    factory = plugins.made_by(scenarios.entry(name).factory, f"scenario {name}")
+    made: Scenario = factory()
     return made
 
 
 def sut_entry(name: str) -> sut.Entry:
-    if name not in sut.TABLE:
-        raise unknown("sut", name, sut.TABLE)
-    return sut.TABLE[name]
+    """Return the entry of a SUT. Raises BadInput, SetupFailed."""
+    return sut.entry(name)
+
+
+def make_sut(entry: sut.Entry, clock: Clock, options: Mapping[str, Any]) -> SUT:
+    """Make a SUT in this process. Raises SetupFailed where code that is not ours breaks."""
+    try:
+        made: SUT = resolve(entry.factory)(clock, **options)
+    except HarnessError:
+        raise
+    except Exception as fault:
+        why = f"{type(fault).__name__}: {first_line(fault)}"
+        raise SetupFailed(f"making the SUT {entry.factory}", why) from fault
+    if missing := [name for name in _METHODS if not callable(getattr(made, name, None))]:
+        found = f"it has no method {', '.join(missing)}"
+        raise SetupFailed(f"making the SUT {entry.factory}", found, "see protocols.SUT")
+    return made
+
+
+_METHODS = ("load", "issue", "flush", "close", "memory", "facts", "decode")  # of protocols.SUT
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> None:
-    """A SUT's options are its factory's keyword parameters; each must be of its default's type.
-    Raises BadInput.
+    """Check what `--sut-option` gives. A SUT's options are its factory's keyword parameters; each
+    must be of its default's type. Raises BadInput.
     """
-    known = {
-        p.name: p.default
-        for p in signature(resolve(sut_entry(name).factory)).parameters.values()
-        if p.default != p.empty
-    }
+    factory = plugins.made_by(sut_entry(name).factory, f"--sut {name}")
+    parameters = list(signature(factory).parameters.values())
+    if not parameters:
+        raise BadInput(f"--sut {name}", "its factory takes no argument", "the first is the clock")
+    if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known = {parameter.name: parameter.default for parameter in parameters[1:]}
     for key, value in options.items():
         if key not in known:
             raise unknown(f"option of --sut {name}", key, known)
-        kind = type(known[key])
-        if not isinstance(value, (int, float) if kind is float else kind):
-            raise BadInput(
-                f"option {key} of --sut {name}", f"it is {value!r}", f"it must be a {kind.__name__}"
-            )
-        if isinstance(value, int | float) and not 0 <= value < 1e12:
-            raise BadInput(
-                f"option {key} of --sut {name}",
-                f"it is {value!r}",
-                "it must be at least 0 and finite",
-            )
+        _check_option(f"option {key} of --sut {name}", value, known[key])
+    needed = [key for key, default in known.items() if default is Parameter.empty]
+    if missing := [key for key in needed if key not in options]:
+        todo = f"Pass --sut-option {missing[0]}=VALUE."
+        raise BadInput(f"--sut {name}", f"it needs the option {missing[0]}", "", todo)
+
+
+def _check_option(doing: str, value: Any, default: Any) -> None:
+    kind = type(default)
+    fits = isinstance(value, (int, float) if kind is float else kind)
+    if not fits and default is not None and default is not Parameter.empty:
+        raise BadInput(doing, f"it is {value!r}", f"it must be a {kind.__name__}")
+    if isinstance(value, int | float) and not 0 <= value < 1e12:
+        raise BadInput(doing, f"it is {value!r}", "it must be at least 0 and finite")
+
+
+def rule_names() -> list[str]:
+    """Return the names of the output rules, those of plug-ins last."""
+    return plugins.names("rule", accuracy.RULES)
 
 
 def rule(name: str) -> Rule:
-    """The output rule of that name in `accuracy.RULES`."""
-    found: Rule = resolve(accuracy.RULES[name])
+    """Return the output rule of that name. Raises BadInput, SetupFailed."""
+    found: Rule = resolve(plugins.find("rule", name, accuracy.RULES))
     return found
+
+
+def judged_by(name: str, log: RunLog, facts: SutFacts) -> list[Verdict]:
+    """Judge a run by one output rule."""
+    return [rule(name)(log, facts)]
+
+
+def metrics() -> list[str]:
+    """Return the names of the metrics, those of plug-ins last."""
+    return plugins.names("metric", accuracy.METRICS)
 
 
 def metric(name: str) -> MetricFn:
-    """The metric of that name in `accuracy.METRICS`. Raises ImportError where its library is
-    missing.
-    """
-    found: MetricFn = resolve(accuracy.METRICS[name])
+    """Return the metric of that name. Raises ImportError where its library is missing."""
+    found: MetricFn = resolve(plugins.find("metric", name, accuracy.METRICS))
     return found
+
+
+def check_plugins() -> None:
+    """Import the rules and the metrics of plug-ins, which every run uses. Raises BadInput,
+    SetupFailed.
+    """
+    for offer in plugins.offers("rule"):
+        rule(offer.name)
+    for offer in plugins.offers("metric"):
+        metric(offer.name)
 
 
 def _variants() -> Iterable[tuple[str, str]]:
@@ -91,7 +134,7 @@ def _models() -> Iterable[tuple[str, str]]:
 
 
 def _datasets() -> Iterable[tuple[str, str]]:
-    from accuracy.datasets import TABLE
+    from accuracy.datasets import TABLE, entry
     from accuracy.datasets.formats import NAMES
 
     rows = [(name, entry.summary) for name, entry in TABLE.items()]
@@ -100,17 +143,38 @@ def _datasets() -> Iterable[tuple[str, str]]:
     )
     return [
         *rows,
+        *_offered("dataset", entry),
         ("PATH", kinds),
         ("FORMAT:PATH", f"a file known to be of one of these: {', '.join(NAMES)}"),
     ]
 
 
 def _scenarios() -> Iterable[tuple[str, str]]:
-    summaries = (
-        (name, import_module(target.split(":")[0]).__doc__ or "")
-        for name, target in scenarios.TABLE.items()
-    )
-    return [(name, " ".join(doc.split("\n\n")[0].split())) for name, doc in summaries]
+    rows = [(name, entry.summary or _of_module(entry)) for name, entry in scenarios.TABLE.items()]
+    return [*rows, *_offered("scenario", scenarios.entry)]
+
+
+def _of_module(entry: ScenarioEntry) -> str:
+    """The first paragraph of the module that a factory is in."""
+    module = str(entry.factory).partition(":")[0]
+    doc = import_module(module).__doc__ or ""
+    return " ".join(doc.split("\n\n")[0].split())
+
+
+def _suts() -> Iterable[tuple[str, str]]:
+    rows = [(name, entry.summary) for name, entry in sut.TABLE.items()]
+    any_other = ("MODULE:FACTORY", "a callable on the Python path that takes a clock")
+    return [*rows, *_offered("sut", sut.entry), any_other]
+
+
+def _offered(kind: plugins.Kind, load: Callable[[str], Any]) -> Iterator[tuple[str, str]]:
+    """Yield what packages add, with their names; why it cannot be used, if it cannot."""
+    for offer in plugins.offers(kind):
+        try:
+            words = load(offer.name).summary
+        except HarnessError as error:
+            words = f"cannot be used: {error}"
+        yield offer.name, f"{words} (from {offer.package})".lstrip()
 
 
 LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
@@ -118,6 +182,6 @@ LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
     "variants": _variants,
     "scenarios": _scenarios,
     "datasets": _datasets,
-    "suts": lambda: [(name, entry.summary) for name, entry in sut.TABLE.items()],
+    "suts": _suts,
     "profiles": lambda: [(name, profile.summary) for name, profile in profiles.TABLE.items()],
 }

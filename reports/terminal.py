@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from harness.kernel.entries import ScenarioEntry
 from harness.kernel.figure import number, size
 from reports import blocks, conf_lines, figures
 from reports import tables as run_tables
@@ -280,6 +281,7 @@ def difference(row: Mapping[str, Any]) -> str:
 def show_plan(
     settings: Any,
     schedule: Any,
+    pattern: ScenarioEntry,
     forecast: Mapping[str, str],
     values: Sequence[Any],
     console: Console,
@@ -287,22 +289,19 @@ def show_plan(
     conflicts: Sequence[Any] = (),
     tables: bool = True,
 ) -> None:
-    """What a run would do (RunSettings, Schedule, sentences on its length, every setting with its
-    origin), what became of LoadGen's configuration files, and what contradicts itself.
+    """What a run would do (RunSettings, Schedule, its scenario's entry, sentences on its
+    length, every setting with its origin), what became of LoadGen's configuration files, and what
+    contradicts itself.
     """
     queries, per_query = len(schedule), schedule.samples_per_query
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column()
-    closed = (
-        settings.scenario in ("single-stream", "multi-stream") and settings.mode == "performance"
-    )
+    closed = pattern.is_closed and settings.mode == "performance"
     table.add_row("scenario", f"{settings.scenario}, {settings.mode}")
     size = f"{per_query:,} samples each" if per_query > 1 else "1 sample each"
     table.add_row("queries", f"{'at most ' if closed else ''}{queries:,}, {size}")
-    table.add_row(
-        "rate", f"{settings.target_qps:g}/s {'' if settings.scenario == 'server' else 'expected'}"
-    )
+    table.add_row("rate", f"{settings.target_qps:g}/s {'' if pattern.is_open else 'expected'}")
     for label, sentence in forecast.items():
         table.add_row(label, sentence)
     shown = schedule.indices[:8].tolist()

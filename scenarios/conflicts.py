@@ -14,14 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import scenarios
 from harness.kernel.stats import percentile_name
 from harness.kernel.types import RunSettings
 from scenarios.early_stopping import queries_needed
 from scenarios.loadgen.sample_order import Schedule
 from scenarios.peak_verdict import LIMITS_PER_STEP, advised_step_s, limit_s
-from scenarios.single_stream import min_issued
 
-_CLOSED_LOOPS = ("single-stream", "multi-stream")
 Value = float | int | str
 
 
@@ -65,9 +64,9 @@ class _Plan:
 
     def __init__(self, settings: RunSettings, schedule: Schedule) -> None:
         self.settings, self.schedule = settings, schedule
-        self.closed = settings.scenario in _CLOSED_LOOPS
-        single = settings.scenario == "single-stream"
-        self.needed = min_issued(settings) if single else settings.min_queries
+        self.entry = scenarios.entry(settings.scenario)
+        self.closed = self.entry.is_closed
+        self.needed = max(settings.min_queries, schedule.min_issued)
         self.most = self._most()
         by_time = settings.target_qps * settings.min_duration_ns / 1e9
         self.expected = self.most
@@ -143,8 +142,7 @@ def _timeout_words(timeout_s: float, silence_s: float, answer_s: float) -> str:
 
 def _numbers(plan: _Plan) -> Iterator[Conflict]:
     """The plan, or a maximum, ends before the number of queries that the verdict asks for."""
-    s = plan.settings
-    if plan.most >= plan.needed or s.scenario == "offline":
+    if plan.most >= plan.needed or plan.entry.is_at_once:
         return
     names: dict[str, Value] = {"min_queries": plan.needed, "queries": plan.most}
     by, remedy = _what_ends_it(plan)
@@ -158,8 +156,8 @@ def _numbers(plan: _Plan) -> Iterator[Conflict]:
 
 
 def _durations(plan: _Plan) -> Iterator[Conflict]:
-    s, floor_s = plan.settings, plan.settings.min_duration_ns / 1e9
-    if s.scenario != "server" or plan.last_due_s >= floor_s:
+    floor_s = plan.settings.min_duration_ns / 1e9
+    if not plan.entry.is_open or plan.last_due_s >= floor_s:
         return
     by, remedy = _what_ends_it(plan)
     yield Conflict(
@@ -184,7 +182,7 @@ def _at_the_rate(plan: _Plan) -> Iterator[Conflict]:
             detail=f"at {qps:g}/s {s.min_queries:,} queries take {needed_s:,.0f} s: the run lasts"
             f" longer than the {floor_s:g} s of --min-duration",
             remedy="lower --min-queries, or use a faster system"
-            if s.scenario != "server"
+            if not plan.entry.is_open
             else "raise --target-qps, or lower --min-queries",
         )
     if not plan.closed:
@@ -231,8 +229,8 @@ def _what_ends_it(plan: _Plan) -> tuple[dict[str, Value], str]:
 
 
 def _certainty(plan: _Plan) -> Iterator[Conflict]:
-    s, p, needed = plan.settings, plan.settings.percentile, _needed_for_certainty(plan)
-    if s.scenario == "offline" or plan.expected >= needed:
+    p, needed = plan.settings.percentile, _needed_for_certainty(plan)
+    if plan.entry.is_at_once or plan.expected >= needed:
         return
     yield Conflict(
         kind="early_stopping_out_of_reach",
@@ -245,8 +243,8 @@ def _certainty(plan: _Plan) -> Iterator[Conflict]:
 
 
 def _percentile(plan: _Plan) -> Iterator[Conflict]:
-    s, p = plan.settings, plan.settings.percentile
-    if s.scenario == "offline" or int(plan.expected * p) < plan.expected - 1:
+    p = plan.settings.percentile
+    if plan.entry.is_at_once or int(plan.expected * p) < plan.expected - 1:
         return
     yield Conflict(
         kind="percentile_is_the_slowest",

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import scenarios
+from harness.kernel.entries import ScenarioEntry
 from harness.kernel.stats import percentile_name
 from harness.kernel.types import RunSettings
 from scenarios.early_stopping import queries_needed
 from scenarios.loadgen.sample_order import Schedule
-from scenarios.single_stream import min_issued
 
 
 def forecast(settings: RunSettings, schedule: Schedule) -> dict[str, str]:
@@ -17,18 +18,14 @@ def forecast(settings: RunSettings, schedule: Schedule) -> dict[str, str]:
     """
     if settings.mode == "accuracy":
         return {"length": f"accuracy mode: each of {schedule.indices.size} samples once"}
-    decided = {
-        "single-stream": _closed_loop,
-        "multi-stream": _closed_loop,
-        "server": _server,
-        "offline": _offline,
-    }[settings.scenario](settings, schedule)
-    return {"length": decided, "shortest": _shortest(settings)}
+    entry = scenarios.entry(settings.scenario)
+    decided = {"closed": _closed_loop, "open": _open_loop, "at once": _at_once}[entry.loop]
+    return {"length": decided(settings, schedule), "shortest": _shortest(settings, entry)}
 
 
 def _closed_loop(settings: RunSettings, schedule: Schedule) -> str:
     """A closed loop ends when both its count and its duration are reached."""
-    count = min_issued(settings) if settings.scenario == "single-stream" else settings.min_queries
+    count = max(settings.min_queries, schedule.min_issued)
     by_count_s, floor_s = count / settings.target_qps, settings.min_duration_ns / 1e9
     if count > settings.min_queries:
         return (
@@ -46,7 +43,7 @@ def _closed_loop(settings: RunSettings, schedule: Schedule) -> str:
     )
 
 
-def _server(settings: RunSettings, schedule: Schedule) -> str:
+def _open_loop(settings: RunSettings, schedule: Schedule) -> str:
     count, seconds = len(schedule), float(schedule.offsets_ns[-1]) / 1e9
     by_time = settings.min_duration_ns / 1e9 * settings.target_qps
     reason = "min_queries" if settings.min_queries >= by_time else "min_duration"
@@ -58,7 +55,7 @@ def _server(settings: RunSettings, schedule: Schedule) -> str:
     return f"{reason}: {count:,} queries in {seconds:,.1f} s"
 
 
-def _offline(settings: RunSettings, schedule: Schedule) -> str:
+def _at_once(settings: RunSettings, schedule: Schedule) -> str:
     count = schedule.indices.size
     by_time = int(1.1 * settings.min_duration_ns / 1e9 * settings.target_qps)
     reason = (
@@ -72,14 +69,14 @@ def _offline(settings: RunSettings, schedule: Schedule) -> str:
     )
 
 
-def _shortest(settings: RunSettings) -> str:
+def _shortest(settings: RunSettings, entry: ScenarioEntry) -> str:
     p = settings.percentile
-    if settings.scenario == "offline":
-        return f"one sample: offline judges no tail latency ({_flags(1, settings)})"
+    if entry.is_at_once:
+        return f"one sample: {settings.scenario} judges no tail latency ({_flags(1, settings)})"
     none, one = queries_needed(0, p), queries_needed(1, p)
     seconds = f"{one / settings.target_qps:,.0f} s at {settings.target_qps:g}/s"
     sure = f"{one} queries bound {percentile_name(p)} at 99 % confidence"
-    if settings.scenario == "server":
+    if entry.has_limits:
         sure = (
             f"{none} queries if none is over its limit, {one} with one over ({percentile_name(p)},"
             " 99 % confidence)"

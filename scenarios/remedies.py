@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+import scenarios
 from harness.kernel.endings import to_finish
 from harness.kernel.types import RunLog, RunSettings
 from scenarios.early_stopping import queries_needed
@@ -89,8 +90,8 @@ def _enough_for(share: float, over: int, p: float, most: int) -> int | None:
 
 
 def for_lag(settings: RunSettings) -> str:
-    """The driver fell behind. Only in the server scenario does the rate decide when it issues."""
-    less = ", or lower --target-qps" if settings.scenario == "server" else ""
+    """The driver fell behind. Only in an open loop does the rate decide when it issues."""
+    less = ", or lower --target-qps" if scenarios.entry(settings.scenario).is_open else ""
     return f"free a core for the driver{less}"
 
 

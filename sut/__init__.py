@@ -1,33 +1,83 @@
-"""What turns samples into tokens and says so through one Sink. One file and one line per system
+"""What turns samples into tokens and says so through one Sink. One file and one entry per system
 under test (SUT).
 
-`isolated` tells whether the SUT runs in a process of its own unless the user asks for
-`--in-process`, `uses_dataset` whether it is asked the questions of `--dataset` or numbered
-stand-ins.
+`package.module:factory` names one that is neither ours nor a plug-in: a callable on the Python
+path. Its attributes `isolated`, `uses_dataset`, `summary`, `evidence`, `warms_up` and `real_time`
+say what an entry would; each may be missing (see `harness.kernel.entries.SutEntry`).
 """
 
-from typing import NamedTuple
+from typing import Any
 
+from harness.kernel import plugins
+from harness.kernel.entries import ALL_EVIDENCE, SutEntry
+from harness.kernel.errors import BadInput
 
-class Entry(NamedTuple):
-    factory: str
-    isolated: bool
-    uses_dataset: bool
-    summary: str
-
+Entry = SutEntry
 
 TABLE = {
     "local": Entry(
         "sut.local_model:LocalModel",
-        True,
-        True,
-        "a causal language model on this machine, batched in flight",
+        summary="a causal language model on this machine, batched in flight",
+        runs_model=True,
     ),
     "simulated": Entry(
         "sut.simulated:Simulated",
-        False,
-        False,
-        "service times on the chosen clock, without a model; misbehaves on request",
+        isolated=False,
+        uses_dataset=False,
+        summary="service times on the chosen clock, without a model; misbehaves on request",
+        evidence=frozenset(("ids", "counts")),
+        warms_up=False,
+        real_time="",
     ),
-    "null": Entry("sut.null:Null", False, False, "answers at once, to measure the driver itself"),
+    "null": Entry(
+        "sut.null:Null",
+        isolated=False,
+        uses_dataset=False,
+        summary="answers at once, to measure the driver itself",
+        evidence=frozenset(),
+        warms_up=False,
+        real_time="takes no time at all",
+    ),
 }
+_LIST = "See python -m harness list suts, or pass package.module:factory."
+_SAID_BY_ATTRIBUTES = set(SutEntry._fields) - {"factory", "runs_model"}
+
+
+def entry(name: str) -> SutEntry:
+    """Return the entry of a SUT: ours, a plug-in's, or that of `package.module:factory`.
+
+    Raises BadInput, SetupFailed.
+    """
+    if ":" in name:
+        return _entry_of(plugins.imported(name, f"--sut {name}"), name)
+    found = plugins.find("sut", name, TABLE, _LIST)
+    targets = [offer.target for offer in plugins.offers("sut") if offer.name == name]
+    return _entry_of(found, targets[0] if targets else name)
+
+
+def names() -> list[str]:
+    """Return the names of all SUTs, plug-ins included."""
+    return plugins.names("sut", TABLE)
+
+
+def _entry_of(found: Any, target: str) -> SutEntry:
+    """Return an entry as it is; make one of a factory from its attributes."""
+    if isinstance(found, SutEntry):
+        return _checked(found, target)
+    if not callable(found):
+        fine = "a SutEntry, or a callable that takes a clock, would be fine"
+        raise BadInput(f"--sut {target}", f"it is a {type(found).__name__}", fine)
+    said = {name: getattr(found, name) for name in _SAID_BY_ATTRIBUTES if hasattr(found, name)}
+    return _checked(SutEntry(target, **said), target)
+
+
+def _checked(made: SutEntry, target: str) -> SutEntry:
+    """Refuse an entry that could not be built, or whose evidence nobody knows."""
+    strange = sorted(set(made.evidence) - ALL_EVIDENCE)
+    if strange or isinstance(made.evidence, str):
+        found = f"its evidence is {made.evidence!r}"
+        raise BadInput(f"--sut {target}", found, f"some of {', '.join(sorted(ALL_EVIDENCE))}")
+    if made.isolated and not isinstance(made.factory, str):
+        fine = 'a process of its own needs "module:name", or isolated=False'
+        raise BadInput(f"--sut {target}", "its factory is an object", fine)
+    return made

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+import scenarios
 from accuracy.compliance.audit import audit
 from accuracy.compliance.audited import Audited
 from sut.simulated import EOS
@@ -17,7 +18,9 @@ FACTS = {"eos_ids": [2]}
 def hand(rows, anomalies=(), facts=FACTS, status="VALID", command="", **changes):
     settings = run_settings(**{"scenario": "server", "max_new_tokens": 8, **changes})
     log = hand_log(rows, anomalies)
-    return Audited(f"{settings.mode}-run", settings, log, facts, "m", "fp32", "qa", status, command)
+    pattern = scenarios.entry(settings.scenario)
+    made = Audited(f"{settings.mode}-run", settings, log, facts, "m", "fp32", "qa", status, command)
+    return replace(made, is_open=pattern.is_open, is_sized=pattern.sized_by_user)
 
 
 def accuracy(rows, **changes):

@@ -21,7 +21,7 @@ MS = 1_000_000
 S = 1_000_000_000
 
 BASE = RunSettings(
-    scenario="",
+    scenario="single-stream",
     mode="performance",
     seeds=SEEDS["v6.1"],
     num_samples=100,

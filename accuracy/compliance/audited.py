@@ -43,6 +43,8 @@ class Audited:
     logged: Int64s | None = None  # ids of the answers in mlperf_log_accuracy.json
     scores: Mapping[str, float] = field(default_factory=dict)  # of the recorded answers
     runs_a_model: bool = True  # a simulated SUT does not
+    is_open: bool = False  # an open loop: its rate decides the load
+    is_sized: bool = False  # its queries have as many samples as the user says
 
     @property
     def kind(self) -> str:
@@ -87,7 +89,7 @@ def _role(run: Audited, other: Audited) -> Kind:
 def _check_same_task(run: Audited, other: Audited, kind: Kind) -> None:
     names, terms = ["model", "variant", "dataset", "dataset_hash"], ["max_new_tokens"]
     if kind == "same":
-        load = "target_qps" if run.settings.scenario == "server" else "samples_per_query"
+        load = "target_qps" if run.is_open else "samples_per_query"
         terms += ["scenario", load]
     pairs = [(name, getattr(run, name), getattr(other, name)) for name in names]
     pairs += [(name, getattr(run.settings, name), getattr(other.settings, name)) for name in terms]
@@ -121,7 +123,7 @@ def command(run: Audited, kind: Kind) -> str:
     elif kind == "same":
         index = zlib.crc32(run.run_id.encode()) % max(s.performance_samples, 1)
         flags.append(f"--same-index {index}")
-        if s.scenario == "server" and run.command:  # where it was calibrated, it must not be again
+        if run.is_open and run.command:  # where it was calibrated, it must not be again
             flags.append(f"--target-qps {s.target_qps!r}")
     return " ".join([run.command or _from_settings(run), *flags])
 
@@ -139,7 +141,7 @@ def _from_settings(run: Audited) -> str:
         ),
         "max-new-tokens": s.max_new_tokens,
         "target-qps": repr(s.target_qps),
-        "samples-per-query": s.samples_per_query if s.scenario == "multi-stream" else "",
+        "samples-per-query": s.samples_per_query if run.is_sized else "",
         "min-queries": s.min_queries,
         "min-duration": f"{s.min_duration_ns / 1e9:.10g}s",
         "percentile": f"{100 * s.percentile:.10g}",

@@ -5,11 +5,13 @@
 from typing import NamedTuple
 
 from accuracy.datasets.formats import Format, column, summarise
+from harness.kernel import plugins
+from harness.kernel.errors import BadInput
 
 
 class Embedded(NamedTuple):
-    """A JSONL file beside this one and how it is read; the format's `labels` are the columns worth
-    grouping by.
+    """A JSONL file beside this one (of a plug-in: its absolute path) and how it is read; the
+    format's `labels` are the columns worth grouping by.
     """
 
     file: str
@@ -53,3 +55,17 @@ TABLE = {
         "80 texts of five kinds: stories, news, code, data, other languages, Apache-2.0",
     ),
 }
+
+
+def names() -> list[str]:
+    """Return the names of all datasets, plug-ins included."""
+    return plugins.names("dataset", TABLE)
+
+
+def entry(name: str) -> Embedded:
+    """Return a dataset by its name, ours or a plug-in's. Raises BadInput, SetupFailed."""
+    found = plugins.find("dataset", name, TABLE)
+    if not isinstance(found, Embedded):
+        what = f"it is a {type(found).__name__}"
+        raise BadInput(f"dataset {name!r}", what, "a plug-in must give an Embedded")
+    return found

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from accuracy import datasets
-from accuracy.datasets import TABLE, formats
+from accuracy.datasets import TABLE, entry, formats, names
 from accuracy.datasets.formats import Format
 from accuracy.datasets.readers import READERS, kind_of
 from accuracy.datasets.rows import Row
@@ -130,7 +130,7 @@ def check_name(name: str) -> None:
 
 def absolute(name: str) -> str:
     """The same dataset by the full path of its file, if it is a file that exists."""
-    if name in TABLE:
+    if name in names():
         return name
     prefix, path = _split(name)
     try:
@@ -145,8 +145,9 @@ def absolute(name: str) -> str:
 
 def _find(name: str) -> tuple[Path, tuple[Format, ...]]:
     """The file and the formats that it may have (none named: any)."""
-    if name in TABLE:
-        return Path(str(files(datasets) / TABLE[name].file)), (TABLE[name].format,)
+    if name in names():
+        found = entry(name)
+        return Path(str(files(datasets))) / found.file, (found.format,)
     prefix, path = _split(name)
     path = path.expanduser()
     _check_file(str(path) if prefix else name, path)
@@ -189,14 +190,14 @@ def _check_file(name: str, path: Path) -> None:
     elif kind in READERS or path.is_symlink() or name.startswith((".", "/", "~")):
         raise wrong_path(doing, path, _FINE)
     elif _is_like_ours(name):
-        raise unknown("dataset", name, TABLE, f"Or pass a {_KINDS} file.")
+        raise unknown("dataset", name, names(), f"Or pass a {_KINDS} file.")
     else:
         raise _elsewhere(doing, name, path)
 
 
 def _is_like_ours(name: str) -> bool:
     """A misspelt name of ours is about as long: squad is not meant for qa."""
-    near = get_close_matches(name, TABLE, cutoff=0.5)
+    near = get_close_matches(name, names(), cutoff=0.5)
     return any(abs(len(known) - len(name)) <= 2 for known in near)
 
 

@@ -5,7 +5,9 @@ these rules look at every token of every sample and name the sample and the posi
 cannot apply is SKIPPED and says why.
 
 `facts` are what the SUT says of itself (`eos_ids`) and what the run adds to it: `max_new_tokens`,
-the limit it was given (a number, or one by index), and `texts_from`, see `accuracy.outputs.texts`.
+the limit it was given (a number, or one by index), `texts_from`, see `accuracy.outputs.texts`, and
+`evidence`: which of ids, counts and text this SUT may send (all of them if it is not there). A rule
+on what it never sends is SKIPPED, even where a vacuous PASS would be as true.
 
 TOGETHER_NS and MOST_AT_ONCE are the thresholds of `streamed`. Tokens up to 50 us apart came
 together: one request would have to be decoded at 20,000 tokens/s. A step gives 1 token, with
@@ -18,10 +20,14 @@ do that.
 
 from __future__ import annotations
 
+from functools import wraps
+
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.kernel.endings import to_finish
+from harness.kernel.entries import ALL_EVIDENCE
+from harness.kernel.protocols import Rule
 from harness.kernel.types import FINISHES, NEVER, Int64s, RunLog, SutFacts, Verdict
 
 TOGETHER_NS = 50_000
@@ -32,6 +38,18 @@ TEXT_DIFFERS = "text_differs"  # the kind of an Anomaly
 _NAMED = 5
 _CUT = FINISHES.index("length")
 _OF_OTHER_RULES = ("stream_differs", "after_failure", TEXT_DIFFERS)
+
+
+def _skipped_without_ids(rule: Rule) -> Rule:
+    """Skip a rule on token ids where the SUT sends none."""
+
+    @wraps(rule)
+    def judged(log: RunLog, facts: SutFacts) -> Verdict:
+        if "ids" not in facts.get("evidence", ALL_EVIDENCE):
+            return Verdict(rule.__name__, "SKIPPED", detail="the SUT sends no ids")
+        return rule(log, facts)
+
+    return judged
 
 
 def samples_complete(log: RunLog, facts: SutFacts) -> Verdict:
@@ -71,6 +89,7 @@ def events_in_order(log: RunLog, facts: SutFacts) -> Verdict:
     )
 
 
+@_skipped_without_ids
 def first_token(log: RunLog, facts: SutFacts) -> Verdict:
     """The token that stopped the TTFT clock is the first token of the final output, and the stream
     is that output.
@@ -103,6 +122,7 @@ def first_token(log: RunLog, facts: SutFacts) -> Verdict:
     )
 
 
+@_skipped_without_ids
 def eos(log: RunLog, facts: SutFacts) -> Verdict:
     """End-of-sequence at most once, only last, and the finish reason says so."""
     eos_ids = facts.get("eos_ids") or []
@@ -141,6 +161,7 @@ def eos(log: RunLog, facts: SutFacts) -> Verdict:
     )
 
 
+@_skipped_without_ids
 def token_count(log: RunLog, facts: SutFacts) -> Verdict:
     """The reported number of tokens is the number of ids returned."""
     counted = np.diff(log.token_start)
@@ -223,7 +244,7 @@ def length_limit(log: RunLog, facts: SutFacts) -> Verdict:
     limit, tokens = limits(log, facts), log.tokens
     done = log.completed & (tokens > 0)
     if limit is None or not done.any():
-        words = "no tokens were counted" if limit is not None else "no limit is known"
+        words = _why_uncounted(facts) if limit is not None else "no limit is known"
         return Verdict("length_limit", "SKIPPED", detail=words)
     cut, over = done & (log.finish == _CUT) & (tokens < limit), done & (tokens > limit)
     bad = np.flatnonzero(cut | over)
@@ -238,6 +259,11 @@ def length_limit(log: RunLog, facts: SutFacts) -> Verdict:
     return _verdict(
         "length_limit", bad, detail, "generate to EOS or to --max-new-tokens, as the reference does"
     )
+
+
+def _why_uncounted(facts: SutFacts) -> str:
+    has_counts = not {"ids", "counts"}.isdisjoint(facts.get("evidence", ALL_EVIDENCE))
+    return "no tokens were counted" if has_counts else "the SUT sends no ids and no counts"
 
 
 def limits(log: RunLog, facts: SutFacts) -> Int64s | None:
@@ -259,7 +285,7 @@ def streamed(log: RunLog, facts: SutFacts) -> Verdict:
         return Verdict(
             "streamed",
             "SKIPPED",
-            detail=f"no answer has more than {MOST_AT_ONCE + 1} streamed tokens",
+            detail=f"no answer has more than {MOST_AT_ONCE + 1} streamed {_pieces(facts)}s",
         )
     owner = np.repeat(np.arange(len(log)), rest + 1)
     apart = (owner[1:] == owner[:-1]) & (np.diff(log.stamp_ns) > TOGETHER_NS)
@@ -269,7 +295,7 @@ def streamed(log: RunLog, facts: SutFacts) -> Verdict:
     detail = (
         f"{whole} of {count} answers arrived all at once, so their TPOT says nothing"
         if whole
-        else f"{count} arrived token by token"
+        else f"{count} arrived {_pieces(facts)} by {_pieces(facts)}"
     )
     if len(bad):
         detail = f"{len(bad)} of {count} answers arrived in bursts: " + _lump(
@@ -288,6 +314,11 @@ def streamed(log: RunLog, facts: SutFacts) -> Verdict:
     )
 
 
+def _pieces(facts: SutFacts) -> str:
+    """What a stream is made of."""
+    return "token" if "ids" in facts.get("evidence", ALL_EVIDENCE) else "piece"
+
+
 def _lump(log: RunLog, i: int, arrivals: int) -> str:
     """The longest wait in an answer, and what came after it."""
     record = log.record(i)
@@ -301,6 +332,7 @@ def _lump(log: RunLog, i: int, arrivals: int) -> str:
     )
 
 
+@_skipped_without_ids
 def text(log: RunLog, facts: SutFacts) -> Verdict:
     """The text that is scored is the decoding of the ids that were timed."""
     differing = [a for a in log.anomalies if a.kind == TEXT_DIFFERS]

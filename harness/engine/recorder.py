@@ -25,12 +25,12 @@ _LONG_GAP = 0xFFFF_FFFF
 
 
 class _Stream:
-    """The tokens of one open sample."""
+    """The tokens of one open sample; of a SUT that knows no ids, only when its pieces came."""
 
     __slots__ = ("gaps_ns", "ids", "last_ns")
 
-    def __init__(self, token: int, now_ns: int) -> None:
-        self.ids = array("i", (token,))
+    def __init__(self, now_ns: int, *tokens: int) -> None:
+        self.ids = array("i", tokens)
         self.gaps_ns = array("I", (0,))
         self.last_ns = now_ns
 
@@ -163,7 +163,7 @@ class Recorder:
             return
         self._first[sample_id] = now
         self.num_tokens += 1
-        self._streams[sample_id] = _Stream(token, now)
+        self._streams[sample_id] = _Stream(now, token)
 
     def tokens(self, sample_id: int, ids: Sequence[int]) -> None:
         now = self._now()
@@ -199,6 +199,20 @@ class Recorder:
         self.num_tokens += len(ids)
         if len(ids) > 1:
             stream.gaps_ns.extend(repeat(0, len(ids) - 1))
+
+    def text(self, sample_id: int) -> None:
+        now = self._now()
+        stream = self._streams.get(sample_id)
+        if stream is not None:
+            gap = now - stream.last_ns
+            if gap >= _LONG_GAP:
+                self._long_gaps[sample_id, len(stream.gaps_ns)] = gap
+                gap = _LONG_GAP
+            stream.last_ns = now
+            stream.gaps_ns.append(gap)
+        elif self._is_open(sample_id, "text"):
+            self._first[sample_id] = now
+            self._streams[sample_id] = _Stream(now)
 
     def complete(self, output: Output) -> None:
         now = self._now()
@@ -276,7 +290,7 @@ class Recorder:
             ids = streamed
         if stream is not None:
             self._gaps[i] = stream.gaps_ns.tobytes()
-            if ids != streamed:
+            if streamed and ids != streamed:
                 at = next(
                     (k for k, (a, b) in enumerate(zip(ids, streamed, strict=False)) if a != b), None
                 )

@@ -8,7 +8,7 @@ of its own hands its events over with `Clock.post`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -68,6 +68,12 @@ class Sink(Protocol):
         """The ids that follow the first token, as they become visible."""
         ...
 
+    def text(self, sample_id: int) -> None:
+        """More of an answer became visible, from a SUT that knows no token ids. The first call
+        counts as the first token.
+        """
+        ...
+
     def complete(self, output: Output) -> None: ...
 
     def fail(self, sample_id: int, reason: str) -> None: ...
@@ -104,6 +110,24 @@ class SUT(Protocol):
         ...
 
 
+@runtime_checkable
+class OfProcess(Protocol):
+    """A SUT that runs in another process (optional), whose memory and load are then sampled."""
+
+    @property
+    def pid(self) -> int: ...
+
+
+@runtime_checkable
+class Reachable(Protocol):
+    """A SUT behind a channel (optional) whose own delay can be measured."""
+
+    def ping_us(self) -> float:
+        """Return the round trip of an empty message, in microseconds."""
+        ...
+
+
+@runtime_checkable
 class Evaluator(Protocol):
     """What a SUT may offer besides (optional): teacher-forced figures on given answers, after the
     timed part.

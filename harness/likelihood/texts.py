@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from accuracy import datasets
-from accuracy.datasets import TABLE, formats
+from accuracy.datasets import entry, formats, names
 from accuracy.datasets.files import absolute, check_count, check_name, labels_of
 from accuracy.datasets.readers import READERS, kind_of
 from accuracy.datasets.rows import Row
@@ -103,8 +103,8 @@ def write(texts: Texts, path: Path) -> None:
 
 def _file(name: str) -> Path:
     check_name(name)
-    if name in TABLE:
-        return Path(str(files(datasets) / TABLE[name].file))
+    if name in names():
+        return Path(str(files(datasets))) / entry(name).file
     prefix, colon, rest = absolute(name).partition(":")
     return Path(rest if colon and prefix in formats.NAMES else absolute(name))
 
@@ -129,7 +129,7 @@ def _drawn(
 ) -> tuple[Sequence[Row], Drawn | None]:
     """Return as many of the rows as are wanted, every category with its share, and how."""
     count = wanted.num_samples
-    known = TABLE[wanted.dataset].format.labels if wanted.dataset in TABLE else ()
+    known = entry(wanted.dataset).format.labels if wanted.dataset in names() else ()
     columns = [name for name in dict.fromkeys((category, *known)) if name]
     if count is not None and not columns:
         return list(islice(rows, count)), Drawn(count)  # the rest is not read

@@ -35,6 +35,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import scenarios
 from harness.engine.driver import Stop, quiet
 from harness.engine.recorder import Recorder
 from harness.engine.timeouts import Timeouts
@@ -115,7 +116,7 @@ def due_offsets(settings: RunSettings, schedule: Any) -> Sequence[int]:
     """When each query of a server run is due, as `drive` wants it; nothing where LoadGen alone
     decides.
     """
-    timed = settings.scenario == "server" and settings.mode == "performance"
+    timed = scenarios.entry(settings.scenario).is_open and settings.mode == "performance"
     return schedule.offsets_ns.tolist() if timed else ()
 
 
@@ -127,12 +128,21 @@ class Relay(Recorder):
     def __init__(self, clock: Clock, settings: RunSettings) -> None:
         super().__init__(clock)
         self.outbox = bytearray()
-        self._tells_first = settings.use_tokens and settings.scenario != "offline"
+        self._tells_first = (
+            settings.use_tokens and not scenarios.entry(settings.scenario).is_at_once
+        )
         self._told: set[int] = set()  # open samples whose first token LoadGen has
         self._made_up = self._empty = 0
 
     def first_token(self, sample_id: int, token: int) -> None:
         super().first_token(sample_id, token)
+        self._tell_first(sample_id)
+
+    def text(self, sample_id: int) -> None:
+        super().text(sample_id)
+        self._tell_first(sample_id)
+
+    def _tell_first(self, sample_id: int) -> None:
         if self._tells_first and sample_id in self._streams and sample_id not in self._told:
             self._tell(sample_id, FIRST, self._streams[sample_id].ids[:1].tobytes())
 
@@ -193,9 +203,8 @@ def drive(
         clock.watch(wheel.socket.fileno(), loop.hear)
         try:
             loop.run()
-        except (
-            Exception
-        ) as fault:  # a SUT may raise anything: the samples measured so far matter more
+        # a SUT may raise anything: the samples measured so far matter more
+        except Exception as fault:
             if not recorder.num_issued and isinstance(fault, RunBroke):
                 raise SetupFailed(*fault.facts[:2], "", f"See {folder / _WORDS}.") from None
             reason = (
@@ -212,18 +221,11 @@ def drive(
 
 def _check(clock: Clock, folder: Path) -> None:
     if not isinstance(clock, RealClock):
-        raise BadInput(
-            "--driver mlcommons",
-            "a virtual clock",
-            "LoadGen reads the wall clock",
-            "Use --clock real.",
-        )
+        fine, todo = "LoadGen reads the wall clock", "Use --clock real."
+        raise BadInput("--driver mlcommons", "a virtual clock", fine, todo)
     if there := [name for name in LOGS if (folder / name).exists()]:
-        raise BadInput(
-            f"--driver mlcommons in {folder}",
-            f"{there[0]} is there already",
-            "a folder without logs of a run",
-        )
+        found, fine = f"{there[0]} is there already", "a folder without logs of a run"
+        raise BadInput(f"--driver mlcommons in {folder}", found, fine)
 
 
 class _Loop:
@@ -246,7 +248,11 @@ class _Loop:
         self.offsets_ns, self.wheel, self.stop, self.on_idle = offsets_ns, wheel, stop, on_idle
         self.start_ns = self._heard_ns = clock.now_ns()
         self.timeouts = Timeouts(recorder, settings.sample_timeout_ns, self.start_ns)
-        gap_s = _LONGEST_GAP / settings.target_qps if settings.scenario == "server" else 0.0
+        gap_s = (
+            _LONGEST_GAP / settings.target_qps
+            if scenarios.entry(settings.scenario).is_open
+            else 0.0
+        )
         self._patience_ns = _SILENCE_NS + int(gap_s * 1e9)
         self._queries = 0
         self._inbox = bytearray()

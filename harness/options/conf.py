@@ -18,6 +18,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import scenarios
+from harness.kernel.errors import BadInput
 from harness.options import profiles
 from harness.options.conf_keys import KEYS, SCENARIOS, never_read, read_value
 from harness.options.conf_lines import Line, Problem, plain_number, read_lines, refuse
@@ -96,8 +98,11 @@ def read_named(values: dict[str, Any], given: Mapping[str, Any]) -> Conf:
     """
     files, model = values.pop("user_conf", None) or [], values.pop("conf_model", None)
     paths = [Path(path) for path in ([files] if isinstance(files, str | Path) else files)]
-    if not paths or values.get("scenario") not in SCENARIOS.values():
+    if not paths or values.get("scenario") not in scenarios.names():
         return Conf({}, ())
+    if values["scenario"] not in SCENARIOS.values():
+        found = f"LoadGen has no scenario {values['scenario']}"
+        raise BadInput("--user-conf", found, "its files are for its own scenarios", "Leave it out.")
     profile = profiles.TABLE.get(str(values.get("profile", "quick")), profiles.TABLE["quick"])
     chosen = profiles.TABLE.get(str(model), profile)
     named = model not in (None, *profiles.TABLE)
@@ -265,7 +270,7 @@ class _Layer:
                 "Write both.",
             )
         tokens = sorted(on & {"ttft_latency", "tpot_latency"})
-        whole = self.scenario == "server" and "target_latency" in on
+        whole = scenarios.entry(self.scenario).has_limits and "target_latency" in on
         if whole and tokens and tokens_on(found, base) is None:
             self._together(
                 ("target_latency", *tokens),

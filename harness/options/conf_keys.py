@@ -14,16 +14,15 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+import scenarios
 from harness.options.conf_lines import Line, Problem, loadgens_integer, plain_number
 
-SCENARIOS = {
-    "SingleStream": "single-stream",
-    "MultiStream": "multi-stream",
-    "Server": "server",
-    "Offline": "offline",
-}
+SCENARIOS = {entry.loadgen.name: name for name, entry in scenarios.TABLE.items() if entry.loadgen}
 _ALL = tuple(SCENARIOS.values())
-_NOT_OFFLINE = _ALL[:-1]
+_NOT_OFFLINE = tuple(name for name in _ALL if not scenarios.TABLE[name].is_at_once)
+_LIMITED = tuple(name for name in _ALL if scenarios.TABLE[name].has_limits)
+_BY_RATE = tuple(name for name in _ALL if not scenarios.TABLE[name].is_closed)
+_SIZED = tuple(name for name in _ALL if scenarios.TABLE[name].sized_by_user)
 _MS_TO_NS = 10**6
 _IS_TEST = re.compile(r"test\d\d(_\w+)?")
 
@@ -51,12 +50,10 @@ KEYS: dict[str, Key] = {
     "mode": Key("integer"),
     "use_token_latencies": Key("switch"),
     "infer_token_latencies": Key("switch"),
-    "target_qps": Key(
-        "number", ("server", "offline"), why_not="the rate of a stream is 1000 / target_latency"
-    ),
+    "target_qps": Key("number", _BY_RATE, why_not="the rate of a stream is 1000 / target_latency"),
     "target_latency": Key("number", _NOT_OFFLINE, why_not="offline has no latency limit"),
     "target_latency_percentile": Key("number", _NOT_OFFLINE, why_not="offline has no tail"),
-    "samples_per_query": Key("integer", ("multi-stream",), why_not="only multi-stream has it"),
+    "samples_per_query": Key("integer", _SIZED, why_not="only multi-stream has it"),
     "ttft_latency": Key("milliseconds", under="Server"),
     "tpot_latency": Key("milliseconds", under="Server"),
     "min_duration": Key("integer"),
@@ -78,8 +75,8 @@ KEYS: dict[str, Key] = {
     "qsl_rng_seed": _SEED,
     "sample_index_rng_seed": _SEED,
     "schedule_rng_seed": _SEED,
-    "coalesce_queries": Key("loose_switch", ("server",), why_not="only server has it"),
-    "max_async_queries": Key("integer", ("server",), why_not="only server has it"),
+    "coalesce_queries": Key("loose_switch", _LIMITED, why_not="only server has it"),
+    "max_async_queries": Key("integer", _LIMITED, why_not="only server has it"),
 }
 NEVER_READ = {
     "target_duration": "LoadGen does not read it",
@@ -103,7 +100,7 @@ def read_value(line: Line, scenario: str) -> int | float | Problem:
     nothing that a run could do with.
     """
     form = KEYS[line.key].form
-    if line.key == "target_latency" and scenario == "server":
+    if line.key == "target_latency" and scenario in _LIMITED:
         form = "milliseconds"
     if form == "number":
         return _number(line)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import scenarios
 from harness.kernel.types import Seeds
 from harness.options.profiles import SEEDS
 
@@ -94,7 +95,7 @@ def settings_of(found: Mapping[str, Found], scenario: str, base: Base) -> dict[s
 
 def _rate(found: Mapping[str, Found], scenario: str) -> dict[str, Setting]:
     """In a stream the inverse of the expected latency, in LoadGen's arithmetic."""
-    if scenario.endswith("-stream") and "target_latency" in found:
+    if scenarios.entry(scenario).is_closed and "target_latency" in found:
         ms, origin = found["target_latency"]
         return {"target_qps": Setting(1e9 / (ms * 1e6), origin)}
     return {"target_qps": Setting(*found["target_qps"])} if "target_qps" in found else {}
@@ -110,7 +111,7 @@ def tokens_on(found: Mapping[str, Found], base: Base) -> bool | None:
 def _tokens(found: Mapping[str, Found], scenario: str, base: Base) -> dict[str, Setting]:
     """Whether tokens are judged, and the limit of the whole latency (which they then ignore)."""
     on, made = tokens_on(found, base), {}
-    limit = found.get("target_latency") if scenario == "server" else None
+    limit = found.get("target_latency") if scenarios.entry(scenario).has_limits else None
     if limit is not None:
         made["target_latency"] = Setting(limit.value / _MS_PER_S or None, limit.origin)
     if "use_token_latencies" in found:

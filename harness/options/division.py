@@ -77,7 +77,7 @@ Checked = tuple[Difference, bool]
 
 def _task(config: RunConfig, dataset: Mapping[str, Any]) -> Iterator[Checked]:
     """What is asked, and of whom. Only names are compared, so a renamed model goes unnoticed."""
-    profile, is_model = config.chosen_profile, registry.sut_entry(config.sut).uses_dataset
+    profile, is_model = config.chosen_profile, registry.sut_entry(config.sut).runs_model
     if not profile.models:
         yield (
             Difference(
@@ -133,8 +133,10 @@ def _generation(
 def _rules(config: RunConfig, settings: RunSettings) -> Iterator[Checked]:
     """How it is issued and judged. Where more is stricter, more is fine; the same for less."""
     s, profile = settings, config.chosen_profile
-    least = profile.min_queries.get(s.scenario, 100)
-    tail = profile.percentile.get(s.scenario, 0.99)
+    pattern = config.pattern
+    least, tail = profile.least_queries(s.scenario), profile.tail(s.scenario)
+    if pattern.loadgen is None:
+        yield Difference("scenario", s.scenario, "one of MLPerf's", by="division"), False
     yield Difference("percentile", 100 * s.percentile, 100 * tail, "%"), s.percentile >= tail
     yield _at_least("min_duration", s.min_duration_ns / 1e9, profile.min_duration_s, "s")
     yield _at_least("min_queries", s.min_queries, least)
@@ -145,9 +147,9 @@ def _rules(config: RunConfig, settings: RunSettings) -> Iterator[Checked]:
     if s.accuracy_samples:
         all_of_them = min(profile.accuracy_samples or s.num_samples, s.num_samples)
         yield _at_least("accuracy_samples", s.accuracy_samples, all_of_them)
-    if s.scenario == "multi-stream":
+    if pattern.sized_by_user:
         yield Difference("samples_per_query", s.samples_per_query, 8), s.samples_per_query == 8
-    if s.scenario == "server":
+    if pattern.has_limits:
         yield from _limits(config, settings)
     else:
         tokens = Difference("use_token_latencies", s.use_tokens, profile.use_tokens)

@@ -68,8 +68,7 @@ def effective(config: RunConfig, settings: RunSettings) -> list[EffectiveSetting
         "sample_timeout": (s.sample_timeout_ns / 1e9, "s"),
         "drain_timeout": (s.drain_timeout_ns / 1e9, "s"),
         "max_concurrency": (config.max_concurrency, ""),
-        **({name: (getattr(config, name), "") for name in ("model", "variant", "dataset", "device")}
-           if registry.sut_entry(config.sut).uses_dataset else {"sut": (config.sut, "")}),
+        **{name: (getattr(config, name), "") for name in _what_is_asked(config)},
     }  # fmt: skip
     values |= {name: (value, "") for name, value in _others(config, values)}
 
@@ -93,6 +92,14 @@ def effective(config: RunConfig, settings: RunSettings) -> list[EffectiveSetting
     return [EffectiveSetting(name, *values[name], origin(name)) for name in shown]
 
 
+def _what_is_asked(config: RunConfig) -> tuple[str, ...]:
+    """Name the settings that say who answers, and what."""
+    entry = registry.sut_entry(config.sut)
+    if entry.runs_model:
+        return "model", "variant", "dataset", "device"
+    return ("sut", "dataset") if entry.uses_dataset else ("sut",)
+
+
 def issue_word(settings: RunSettings) -> str:
     """How samples are chosen, in the words of --issue."""
     words = [] if settings.issue == "random" else [settings.issue]
@@ -101,7 +108,7 @@ def issue_word(settings: RunSettings) -> str:
 
 def _others(config: RunConfig, shown: Container[str]) -> Iterator[tuple[str, Any]]:
     """What no RunSettings holds: whatever is set, as it was set."""
-    uses_model = registry.sut_entry(config.sut).uses_dataset
+    uses_model = registry.sut_entry(config.sut).runs_model
     for name in RunConfig.model_fields:
         value = getattr(config, name)
         unset = value is None or value is False or value in ({}, ())

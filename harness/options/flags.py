@@ -17,6 +17,8 @@ from typing import Annotated, Any, get_type_hints
 import typer
 from typer.core import TyperCommand
 
+import scenarios
+
 _BOXES_NEED = 80  # columns
 _LOAD, _JUDGE, _MODEL, _OUT = "Load", "Limits and rules", "Model and data", "Output"
 
@@ -38,8 +40,13 @@ def _switch(name: str, help: str, panel: str) -> Any:
     return Annotated[bool | None, typer.Option(name, help=help, rich_help_panel=panel)]
 
 
+def _any_of(names: list[str]) -> str:
+    """ "a, b or c"."""
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
 FLAGS: dict[str, Any] = {
-    "scenario": _flag(str, "Load to apply: single-stream, multi-stream, server or offline.", _LOAD),
+    "scenario": _flag(str, f"Load to apply: {_any_of(scenarios.names())}.", _LOAD),
     "mode": _flag(
         str,
         "What to run: performance, accuracy, submission (accuracy, then performance) or find-peak "
@@ -185,7 +192,10 @@ FLAGS: dict[str, Any] = {
         "--concurrency",
     ),
     "sut": _flag(
-        str, "System under test: local (a model), simulated or null. Default: local.", _MODEL
+        str,
+        "System under test: local (a model), simulated, null, that of a plug-in, or"
+        " module:factory. Default: local.",
+        _MODEL,
     ),
     "sut_option": _flag(
         list[str],

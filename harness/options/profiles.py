@@ -4,17 +4,16 @@ override.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import scenarios
 from harness.kernel.types import Seeds
-
-_SCENARIOS = ("single-stream", "multi-stream", "server", "offline")
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Defaults, per scenario where they differ: `percentile` and `min_queries` by scenario name.
+    """Defaults of a run. `percentile` and `min_queries` are those of every scenario; None leaves
+    them to the scenario's own entry, whose figures are MLPerf's.
 
     `performance_samples` is how many samples a performance run loads (None: all there are). Of a
     benchmark, `models` are the names of its model, `dataset` the format of its dataset: no
@@ -23,8 +22,8 @@ class Profile:
 
     summary: str
     official: bool  # long enough for MLPerf
-    percentile: Mapping[str, float]
-    min_queries: Mapping[str, int]
+    percentile: float | None
+    min_queries: int | None
     min_duration_s: float
     ttft_limit_s: float
     tpot_limit_s: float
@@ -37,6 +36,17 @@ class Profile:
     dataset: str = ""
     loadgen_model: str = ""  # LoadGen's name of the model in its configuration files
     accuracy_samples: int | None = None  # where an accuracy run has others than all
+
+    def tail(self, scenario: str) -> float:
+        """Return the percentile that is judged, 0 < p < 1."""
+        return self.percentile or scenarios.entry(scenario).percentile
+
+    def least_queries(self, scenario: str) -> int:
+        """Return how many queries are issued at least."""
+        entry = scenarios.entry(scenario)
+        if entry.issues_library and self.performance_samples:
+            return self.performance_samples
+        return self.min_queries or entry.min_queries
 
     @property
     def use_tokens(self) -> bool:
@@ -57,13 +67,8 @@ def _mlperf(
     return Profile(
         summary=summary,
         official=True,
-        percentile={"single-stream": 0.90, "multi-stream": 0.99, "server": 0.99, "offline": 0.99},
-        min_queries={
-            "single-stream": 100,
-            "multi-stream": 662,
-            "server": 100,
-            "offline": samples or 100,
-        },
+        percentile=None,
+        min_queries=None,
         min_duration_s=600.0,
         ttft_limit_s=ttft_limit_s,
         tpot_limit_s=tpot_limit_s,
@@ -115,8 +120,8 @@ TABLE: Rows = {
     "quick": Profile(
         summary="64 queries, p90 limits, 32 new tokens, about a minute; not an MLPerf result",
         official=False,
-        percentile=dict.fromkeys(_SCENARIOS, 0.90),
-        min_queries=dict.fromkeys(_SCENARIOS, 64),
+        percentile=0.90,
+        min_queries=64,
         min_duration_s=0.0,
         ttft_limit_s=2.0,
         tpot_limit_s=0.2,

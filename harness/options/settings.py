@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,10 +19,11 @@ from pydantic_core import ErrorDetails
 import scenarios
 from accuracy.datasets.files import absolute, check_name
 from harness import registry
+from harness.kernel.entries import ScenarioEntry
 from harness.kernel.errors import BadInput, HarnessError, unknown
 from harness.kernel.places import wrong_path
 from harness.kernel.types import RunSettings, Seeds
-from harness.options import profiles
+from harness.options import abilities, profiles
 from harness.options.conf import ConfFile, read_named
 from harness.options.percentiles import parse_percentiles
 from harness.options.profiles import ROUND, SEEDS, Profile
@@ -155,6 +156,16 @@ class RunConfig(BaseModel):
     def tokens_per_answer(self) -> int:
         return self.max_new_tokens or self.chosen_profile.max_new_tokens
 
+    @property
+    def pattern(self) -> ScenarioEntry:
+        """What there is to know of its scenario."""
+        return scenarios.entry(self.scenario)
+
+    @property
+    def size_of_query(self) -> int:
+        """Samples in a query, where the scenario leaves that to the user; else 1."""
+        return self.samples_per_query if self.pattern.sized_by_user else 1
+
 
 Problem = str | HarnessError
 
@@ -221,7 +232,7 @@ def run_settings(
     `mode` is the part to be run where the config's own mode has several (a submission).
     """
     profile = config.chosen_profile
-    percentile = profile.percentile.get(config.scenario, 0.99)
+    percentile = profile.tail(config.scenario)
     if config.percentile is not None:
         percentile = config.percentile / 100
         if config.loadgens_percentile:
@@ -244,8 +255,8 @@ def run_settings(
         num_samples=num_samples,
         performance_samples=loaded,
         target_qps=target_qps,
-        samples_per_query=config.samples_per_query if config.scenario == "multi-stream" else 1,
-        min_queries=config.min_queries or profile.min_queries.get(config.scenario, 100),
+        samples_per_query=config.size_of_query,
+        min_queries=config.min_queries or profile.least_queries(config.scenario),
         min_duration_ns=_ns(shortest_s(config), 0.0),
         max_queries=config.max_queries,
         max_duration_ns=None if config.max_duration is None else _ns(config.max_duration, 0.0),
@@ -352,8 +363,8 @@ def _unknown_names(values: Mapping[str, Any]) -> list[HarnessError]:
         lambda: parse_seeds(text("seeds")),
     ]
     if "scenario" in values:
-        checks.insert(0, lambda: _known("scenario", text("scenario"), scenarios.TABLE, "scenarios"))
-    if text("sut") == "local":
+        checks.insert(0, lambda: scenarios.entry(text("scenario")))
+    if _runs_model(text("sut")):
         checks += [
             lambda: _known("variant", text("variant"), variants, "variants"),
             lambda: check_model(text("model")),
@@ -368,33 +379,34 @@ def _unknown_names(values: Mapping[str, Any]) -> list[HarnessError]:
 def _contradictions(config: RunConfig) -> list[str]:
     """What is allowed by itself and impossible together."""
     found, profile, entry = [], config.chosen_profile, registry.sut_entry(config.sut)
-    least = config.min_queries or profile.min_queries.get(config.scenario, 100)
+    pattern = config.pattern
+    least = config.min_queries or profile.least_queries(config.scenario)
     least_s = shortest_s(config)
-    if config.clock == "virtual" and entry.isolated:
+    if config.clock == "virtual" and entry.real_time:
         found.append(
-            f"--clock virtual: {config.sut} works in real time; use it with --sut simulated."
+            f"--clock virtual: the {config.sut} SUT {entry.real_time}; use it with --sut simulated."
         )
-    if config.clock == "virtual" and config.sut == "null":
-        found.append("--clock virtual: the null SUT takes no time at all; use --sut simulated.")
-    if config.sut_options and entry.isolated:
+    if config.sut_options and entry.runs_model:
         found.append(
             f"--sut-option: {config.sut} takes none; use --variant, --device and the other flags."
         )
-    if config.mode == "find-peak" and config.scenario != "server":
+    if config.mode == "find-peak" and not pattern.has_peak:
         found.append(
             "--mode find-peak: only the server scenario has a rate to search for; this is"
             f" {config.scenario}."
         )
-    found += _of_limits(config, profile)
+    found += abilities.of_loadgen(config)
+    found += abilities.of_evidence(config, entry, _use_tokens(config, profile))
+    found += abilities.of_limits(config, profile)
     if (
-        config.scenario == "multi-stream"
+        pattern.sized_by_user
         and config.mode != "accuracy"
         and config.issue == "unique+equal"
         and config.samples_per_query > 1
     ):
         found.append(
-            "--issue unique+equal: multi-stream has fewer distinct queries than whole rounds need"
-            " (LoadGen crashes); choose one of the two."
+            f"--issue unique+equal: {config.scenario} has fewer distinct queries than whole rounds"
+            " need (LoadGen crashes); choose one of the two."
         )
     if config.driver == "mlcommons" and config.clock == "virtual":
         found.append(
@@ -402,9 +414,10 @@ def _contradictions(config: RunConfig) -> list[str]:
         )
     if config.driver == "mlcommons" and config.mode == "find-peak":
         found.append("--driver mlcommons: find-peak is Touchstone's own; leave --driver out.")
-    if config.scenario == "offline" and (config.max_queries or config.max_duration):
+    if pattern.is_at_once and (config.max_queries or config.max_duration):
         found.append(
-            "--max-queries and --max-duration: offline is one query; use --min-queries to size it."
+            f"--max-queries and --max-duration: {config.scenario} is one query; use --min-queries"
+            " to size it."
         )
     elif config.max_queries is not None and config.max_queries < least:
         whose = "" if config.min_queries else f" (of profile {config.profile})"
@@ -414,8 +427,7 @@ def _contradictions(config: RunConfig) -> list[str]:
             f"--max-duration {config.max_duration:g} s is below --min-duration {least_s:g} s."
         )
     rate = UNCALIBRATED_QPS if config.target_qps == "auto" else config.target_qps
-    per_query = config.samples_per_query if config.scenario == "multi-stream" else 1
-    size = max(least, 2.2 * rate * least_s, config.num_samples or 0) * per_query
+    size = max(least, 2.2 * rate * least_s, config.num_samples or 0) * config.size_of_query
     if size > MAX_SAMPLES:
         found.append(
             f"the plan would have {size:,.0f} samples; at most {MAX_SAMPLES:,} fit: lower the rate,"
@@ -429,26 +441,12 @@ def _contradictions(config: RunConfig) -> list[str]:
     return found
 
 
-def _of_limits(config: RunConfig, profile: Profile) -> Iterator[str]:
-    """Limits of tokens or of the whole latency: one of them is judged, and must be there."""
-    tokens, token_limits = config.use_token_latencies, config.ttft_limit or config.tpot_limit
-    if config.target_latency and config.scenario != "server":
-        yield (
-            f"--target-latency: only the server scenario has this limit; this is {config.scenario}."
-        )
-    if config.target_latency and token_limits and tokens is None:
-        yield (
-            "--target-latency judges the whole latency instead of TTFT and TPOT; give one or the"
-            " other, or say --use-token-latencies."
-        )
-    if tokens is False and config.scenario == "server" and config.mode != "accuracy":
-        where = config.origins.get("use_token_latencies", "--no-use-token-latencies")
-        if not (config.target_latency or profile.target_latency_s):
-            yield (
-                f"{where}: without TTFT and TPOT the whole latency is judged, and it has no limit"
-                " (LoadGen takes mlperf.conf's of 10 ms, or 0 for models with tokens); set"
-                " target_latency too."
-            )
+def _runs_model(sut: str) -> bool:
+    """Whether --model, --variant and so on count. Of an unknown SUT nobody can say."""
+    try:
+        return registry.sut_entry(sut).runs_model
+    except HarnessError:
+        return False
 
 
 def _complaint(check: Callable[[], object]) -> HarnessError | None:
@@ -472,7 +470,7 @@ def _sentence(error: ErrorDetails, from_files: Mapping[str, str]) -> Problem:
     if field in from_files:
         name = f"{from_files[field]}: {name}"
     if error["type"] == "missing":
-        fine = "expected one of " + ", ".join(scenarios.TABLE)
+        fine = "expected one of " + ", ".join(scenarios.names())
         return BadInput("settings", f"{name} is missing", fine, f"Pass {name} server, for example.")
     limits = {
         "gt": "must be above",

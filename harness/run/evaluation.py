@@ -20,6 +20,7 @@ import numpy as np
 from accuracy.ranking import Losses
 from harness.engine.driver import Stop
 from harness.engine.pieces import reason
+from harness.kernel.protocols import Evaluator
 from harness.kernel.types import Sample
 
 _AT_ONCE = 16  # answers per call, so that Ctrl-C is heard in between
@@ -31,7 +32,7 @@ def evaluate(
     """Return sums over all samples with a reference and the rows of their answers (see
     `protocols.Evaluator`), or `problem`: why there are none (`broke`: because something raised).
     """
-    if not hasattr(sut, "evaluate"):
+    if not isinstance(sut, Evaluator):
         return {"problem": "this SUT cannot score given answers"}
     answers = sorted(
         ((s.index, s.reference) for s in samples if s.reference), key=lambda pair: -len(pair[1])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
+import scenarios
+from harness.kernel.entries import ALL_EVIDENCE, Evidence
 from harness.kernel.stats import summary_ms
 from harness.kernel.types import RunLog, RunSettings
 
@@ -35,21 +37,23 @@ def gaps_ns(log: RunLog) -> Any:
     return np.diff(log.stamp_ns)[(owner[1:] == owner[:-1]) & log.completed[owner[1:]]]
 
 
-def throughput(log: RunLog, settings: RunSettings) -> dict[str, float | None]:
-    """Rates from the start to the last completion; scheduled (server only): LoadGen's (n - 1) over
-    the last due time.
+def throughput(
+    log: RunLog, settings: RunSettings, evidence: Collection[Evidence] = ALL_EVIDENCE
+) -> dict[str, float | None]:
+    """Return rates from the start to the last completion; scheduled (open loops only): LoadGen's
+    (n - 1) over the last due time. A SUT whose evidence is text alone has no rate of tokens.
     """
     ok = log.completed
     done_s = float(log.done_ns[ok].max(initial=0)) / 1e9
     due_s = float(log.due_ns.max(initial=0)) / 1e9
+    has_tokens = evidence != {"text"}
+    is_open = scenarios.entry(settings.scenario).is_open
     whole_queries = log.num_queries - len(np.unique(log.query_id[~ok]))
     return {
         "samples_per_s": float(ok.sum()) / done_s if done_s else None,
         "queries_per_s": whole_queries / done_s if done_s else None,
-        "tokens_per_s": float(log.tokens[ok].sum()) / done_s if done_s else None,
-        "scheduled_samples_per_s": (
-            (len(log) - 1) / due_s if due_s and settings.scenario == "server" else None
-        ),
+        "tokens_per_s": float(log.tokens[ok].sum()) / done_s if done_s and has_tokens else None,
+        "scheduled_samples_per_s": (len(log) - 1) / due_s if due_s and is_open else None,
         "duration_s": done_s,
     }
 

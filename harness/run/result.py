@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from functools import partial
@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from accuracy import METRICS, RULES
+import scenarios
 from accuracy.datasets.subset import how_drawn, subset_notes
 from harness import registry
 from harness.engine import environment, runlog
@@ -26,6 +26,7 @@ from harness.engine.environment import notes as environment_notes
 from harness.engine.pieces import Pieces
 from harness.engine.pieces import reason as reason_of
 from harness.engine.runlog import RunFacts
+from harness.kernel.entries import ALL_EVIDENCE, Evidence
 from harness.kernel.errors import BadInput
 from harness.kernel.places import not_a_run
 from harness.kernel.stats import summary_ms
@@ -72,7 +73,7 @@ class Result(BaseModel):
     official: bool
     official_lacks: list[str] = []  # what else than VALID it would take, by the setting's name
     division: dict[str, Any] = {}  # closed or open, and what differs from the profile
-    loadgen_valid: bool
+    loadgen_valid: bool | None  # None: LoadGen has no such scenario
     loadgen: dict[str, Any] = {}  # the official LoadGen's own figures, where it was the driver
     result: dict[str, Any]
     latency: dict[str, Row]
@@ -168,7 +169,7 @@ def _write_results(folder: Path, result: Result) -> None:
 def _join(result: Result, accuracy: Result, evaluated: dict[str, float]) -> None:
     """A submission's scores and half of its verdict are those of its accuracy part."""
     result.accuracy = accuracy.accuracy | evaluated
-    result.loadgen_valid = result.loadgen_valid and accuracy.loadgen_valid
+    result.loadgen_valid = bool(result.loadgen_valid and accuracy.loadgen_valid)
     result.verdicts += [
         v | {"rule": f"accuracy part: {v['rule']}"}
         for v in accuracy.verdicts
@@ -194,7 +195,9 @@ def read(folder: Path) -> Raw:
     official = nothing
     if by_loadgen:
         official = pieces.make("figure", "official LoadGen", lambda: _official(folder), nothing)
-    lg = pieces.make("figure", "LoadGen", lambda: loadgen_results.results(log, settings), None)
+    lg = None
+    if scenarios.entry(settings.scenario).loadgen is not None:
+        lg = pieces.make("figure", "LoadGen", lambda: loadgen_results.results(log, settings), None)
     return Raw(saved, environment, log, facts, settings, config, lg, official, pieces.missing)
 
 
@@ -209,12 +212,13 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     )  # fmt: skip
     pieces = Pieces(raw.missing)
     make = partial(pieces.make, "figure")
-    verdicts = judge(log, facts, settings, pieces)
+    entry = registry.sut_entry(config.sut)
+    verdicts = judge(log, facts, settings, pieces, entry.evidence)
     if "result_validity" in loadgen:
         verdicts.append(_official_verdict(loadgen))
     status, reason = _status(log, verdicts)
     scores, notes = _scores(folder, raw, samples, pieces)
-    is_model, counts = registry.sut_entry(config.sut).uses_dataset, measured.counts(log)
+    counts = measured.counts(log)
     found = make("division", lambda: _division(raw), None)
     lacks = official_lacks(config.chosen_profile, found)
     return Result(
@@ -223,8 +227,8 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         scenario=settings.scenario,
         mode=config.mode if settings.mode == "performance" else settings.mode,
         profile=config.profile,
-        model=config.model if is_model else config.sut,
-        variant=config.variant if is_model else "",
+        model=config.model if entry.runs_model else config.sut,
+        variant=config.variant if entry.runs_model else "",
         dataset=raw.saved["dataset"]["name"],
         sut=config.sut,
         status=status,
@@ -240,7 +244,11 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
             lambda: measured.latency(log, config.percentiles),
             dict.fromkeys(_LATENCIES, _NO_LATENCY),
         ),
-        throughput=make("throughput", lambda: measured.throughput(log, settings), _NO_THROUGHPUT),
+        throughput=make(
+            "throughput",
+            lambda: measured.throughput(log, settings, entry.evidence),
+            _NO_THROUGHPUT,
+        ),
         counts=counts,
         memory=make("memory", lambda: _memory(folder, facts), {**_NO_MEMORY, "source": ""}),
         sut_facts=facts.sut,
@@ -267,10 +275,11 @@ def _division(raw: Raw) -> Division | None:
     return division(raw.config, raw.settings, raw.saved["dataset"], raw.facts.sut)
 
 
-def _loadgen_valid(raw: Raw) -> bool:
-    if "result_validity" in raw.official:
-        return bool(raw.official["result_validity"] == "VALID")
-    return raw.lg is not None and raw.lg.valid
+def _loadgen_valid(raw: Raw) -> bool | None:
+    if scenarios.entry(raw.settings.scenario).loadgen is None:
+        return None
+    own = raw.lg is not None and raw.lg.valid
+    return bool(raw.official.get("result_validity", "VALID" if own else "") == "VALID")
 
 
 def _energy(folder: Path, log: RunLog, tokens: int) -> dict[str, Any]:
@@ -278,24 +287,21 @@ def _energy(folder: Path, log: RunLog, tokens: int) -> dict[str, Any]:
     return energy(runlog.read_telemetry(folder), last_ns, tokens)
 
 
-_LOADGENS = {  # scenario: its figure in LoadGen's log, and that many of them are one of ours
-    "single-stream": ("result_{p:.2f}_percentile_latency_ns", 1e6),
-    "multi-stream": ("result_{p:.2f}_percentile_per_query_latency_ns", 1e6),
-    "server": ("result_completed_samples_per_sec", 1.0),
-    "offline": ("result_samples_per_second", 1.0),
-}
-
-
 def _headline(log: RunLog, settings: RunSettings, loadgen: dict[str, Any]) -> dict[str, Any]:
     """The scenario's figure; the official LoadGen's own where it was the driver."""
     metric = registry.scenario(settings.scenario).result(log, settings).figure()
-    key, unit = _LOADGENS[settings.scenario]
-    value = loadgen.get(key.format(p=100 * settings.percentile))
-    return (
-        metric
-        if value is None
-        else metric | {"name": f"{metric['name']}, by LoadGen", "value": value / unit}
-    )
+    theirs = scenarios.entry(settings.scenario).loadgen
+    if theirs is None:
+        return metric
+    value = loadgen.get(theirs.figure.format(p=100 * settings.percentile))
+    if value is None:
+        return metric
+    return metric | {"name": f"{metric['name']}, by LoadGen", "value": value / theirs.per_unit}
+
+
+_WAY_TO_LOADGEN = (
+    "see mlperf_log_summary.txt; LoadGen's latencies include the way from its process to this one"
+)
 
 
 def _official_verdict(loadgen: dict[str, Any]) -> Verdict:
@@ -303,45 +309,43 @@ def _official_verdict(loadgen: dict[str, Any]) -> Verdict:
     on the way.
     """
     valid = loadgen["result_validity"] == "VALID"
-    reason = str(
-        loadgen.get("result_invalid_reason") or "early stopping: see mlperf_log_summary.txt"
-    )
+    reason = loadgen.get("result_invalid_reason") or "early stopping: see mlperf_log_summary.txt"
     return Verdict(
         rule="official_loadgen",
         status="PASS" if valid else "FAIL",
         detail=f"LoadGen {loadgen['loadgen_version']}" + ("" if valid else f": {reason}"),
-        remedy=(
-            ""
-            if valid
-            else (
-                "see mlperf_log_summary.txt; LoadGen's latencies include the way from its process"
-                " to this one"
-            )
-        ),
+        remedy="" if valid else _WAY_TO_LOADGEN,
         loadgen=True,
     )
 
 
 def judge(
-    log: RunLog, facts: RunFacts, settings: RunSettings, pieces: Pieces | None = None
+    log: RunLog,
+    facts: RunFacts,
+    settings: RunSettings,
+    pieces: Pieces | None = None,
+    evidence: Collection[Evidence] = ALL_EVIDENCE,
 ) -> list[Verdict]:
     """The scenario's conditions (performance mode only), then the output rules (always). One that
-    breaks is UNDECIDED: it has not been kept.
+    breaks is UNDECIDED: it has not been kept. `evidence` is what the SUT may send.
     """
     pieces = pieces or Pieces()
-    told = facts.sut | {"max_new_tokens": settings.max_new_tokens}
+    told = facts.sut | {"max_new_tokens": settings.max_new_tokens, "evidence": evidence}
     found = list[Verdict]()
     if settings.mode == "performance":
-        scenario = registry.scenario(settings.scenario)
-        name, timed = f"{settings.scenario} conditions", lambda: scenario.judge(log, settings)
+        name, timed = f"{settings.scenario} conditions", partial(_conditions, log, settings)
         found += _judged(name, timed, pieces, loadgen=True)
-    for name in RULES:
-        found += _judged(name, partial(_apply, name, log, told), pieces)
+    for name in registry.rule_names():
+        found += _judged(name, partial(registry.judged_by, name, log, told), pieces)
     return found
 
 
-def _apply(name: str, log: RunLog, told: dict[str, Any]) -> list[Verdict]:
-    return [registry.rule(name)(log, told)]
+def _conditions(log: RunLog, settings: RunSettings) -> list[Verdict]:
+    """The scenario's own; none of them is LoadGen's where it has no such scenario."""
+    found = registry.scenario(settings.scenario).judge(log, settings)
+    if scenarios.entry(settings.scenario).loadgen is None:
+        return [replace(verdict, loadgen=False) for verdict in found]
+    return found
 
 
 def _judged(
@@ -373,8 +377,8 @@ def _extra(folder: Path, kind: str, name: str, pieces: Pieces) -> Iterator[None]
 
 
 def _write_logs(folder: Path, raw: Raw, result: Result) -> None:
-    """LoadGen's three files. Logs of another run (or of LoadGen itself) stay as they are."""
-    if not raw.official:
+    """LoadGen's three files, if it has such a scenario; those it wrote itself stay as they are."""
+    if raw.config.pattern.loadgen is not None and not raw.official:
         mlperf_logs.write(folder, _header(result, raw.facts), log_texts(raw, result))
 
 
@@ -395,7 +399,7 @@ def log_texts(raw: Raw, result: Result) -> dict[str, str]:
         mlperf_logs.DETAIL: mlperf_logs.detail(header, names, sets, found, log),
         mlperf_logs.SUMMARY: mlperf_logs.summary(header, names, found),
         mlperf_logs.ACCURACY: mlperf_logs.accuracy(
-            log, logged, settings.use_tokens, settings.scenario != "offline"
+            log, logged, settings.use_tokens, not raw.config.pattern.is_at_once
         ),
     }
 
@@ -488,7 +492,7 @@ def _scores(
     if raw.settings.mode == "accuracy":  # multi-stream pads its last query: each counts once
         ids = ids[np.unique(log.index[ids], return_index=True)[1]]
     found = list[Metric]()
-    for name in METRICS:
+    for name in registry.metrics():
         found += pieces.make("score", name, partial(_score, name, log, samples, ids), [])
     notes = [f"no {metric.name}: {metric.why}" for metric in found if metric.why]
     return {metric.name: metric.value for metric in found if metric.value is not None}, notes
@@ -505,7 +509,8 @@ def _driver(log: RunLog, facts: RunFacts) -> dict[str, float | None]:
 
 def _notes(config: RunConfig, facts: RunFacts) -> list[str]:
     notes = list(facts.sut.get("notes") or [])
-    if config.sut == "local" and facts.sut.get("notes"):
+    runs_model = registry.sut_entry(config.sut).runs_model
+    if runs_model and facts.sut.get("notes"):
         notes = [f"{config.model}: {note}" for note in notes]
     if truncated := facts.sut.get("truncated_samples"):
         shown = ", ".join(map(str, truncated[:5])) + (", ..." if len(truncated) > 5 else "")
@@ -516,7 +521,7 @@ def _notes(config: RunConfig, facts: RunFacts) -> list[str]:
     if not config.chosen_profile.official:
         notes.append(f"profile {config.profile}: {config.chosen_profile.summary}")
     if (
-        config.sut == "local"
+        runs_model
         and config.variant.startswith("lora")
         and config.adapter is None
         and config.dataset == "qa"

@@ -36,7 +36,7 @@ from harness.kernel.clock import (
     wake_on_signals,
 )
 from harness.kernel.errors import BadInput, HarnessError, RunBroke
-from harness.kernel.protocols import SUT
+from harness.kernel.protocols import SUT, OfProcess, Reachable
 from harness.kernel.types import (
     AfterInFlight,
     MemoryUse,
@@ -69,6 +69,7 @@ class Run:
         self.config, self._say, self._progress = config, say, progress
         self.stop = Stop()
         self.entry = registry.sut_entry(config.sut)
+        registry.check_plugins()
         if config.driver == "mlcommons":
             mlcommons.require_wheel()
         self.samples, self.source = _library(config)
@@ -80,8 +81,8 @@ class Run:
         self.started_at = now.isoformat(timespec="seconds")
         what = (
             f"{config.model.rstrip('/').split('/')[-1]}_{config.variant}"
-            if self.entry.uses_dataset
-            else config.sut
+            if self.entry.runs_model
+            else config.sut.replace(":", ".")
         )
         self.folder = runlog.create(
             config.output_dir, f"{now:%Y%m%dT%H%M%SZ}_{config.scenario}_{what}"
@@ -118,9 +119,7 @@ class Run:
             self._say(sentence)
         self.sut = sut = self._start()
         self._say(
-            f"loading {self.config.model} in {self.config.variant}"
-            if self.entry.uses_dataset
-            else ""
+            f"loading {self.config.model} in {self.config.variant}" if self.entry.runs_model else ""
         )
         sut.load(self.samples, Recorder(self.clock))
         target_qps, self._qps_origin = self._calibrate(sut)
@@ -282,18 +281,17 @@ class Run:
     def _start(self) -> SUT:
         entry, options = self.entry, self._options()
         if not entry.isolated or self.config.in_process:
-            made: SUT = registry.resolve(entry.factory)(self.clock, **options)
-            return made
+            return registry.make_sut(entry, self.clock, options)
         from sut.border.isolated import Isolated
         from sut.border.threads import environment as thread_environment
 
         return Isolated(
-            self.clock, entry.factory, options, self.folder / "sut.log", thread_environment()
+            self.clock, entry.target, options, self.folder / "sut.log", thread_environment()
         )
 
     def _options(self) -> dict[str, Any]:
         config = self.config
-        if config.sut != "local":
+        if not self.entry.runs_model:
             registry.check_options(config.sut, config.sut_options)
             return dict(config.sut_options)
         from sut.model.find import resolve
@@ -349,8 +347,8 @@ class Run:
         rate = _steady_rate(log)
         if rate is None:
             return _given_rate(self.config), "default: the warm-up completed nothing"
-        share = _CALIBRATION_LOAD if self.config.scenario == "server" else 1.0
-        qps = float(f"{rate * share / _per_query(self.config):.3g}")
+        share = _CALIBRATION_LOAD if self.config.pattern.is_open else 1.0
+        qps = float(f"{rate * share / self.config.size_of_query:.3g}")
         return qps, f"auto: {share:.0%} of {rate:.3g} samples/s, seen in the warm-up"
 
     # ---- the timed part
@@ -360,7 +358,7 @@ class Run:
     ) -> tuple[RunLog, int]:
         schedule = self.scenario.schedule(settings)
         least = max(settings.min_queries, schedule.min_issued)
-        if settings.mode == "accuracy" or settings.scenario in ("server", "offline"):
+        if settings.mode == "accuracy" or not self.config.pattern.is_closed:
             total: int | None = int(schedule.indices.size)
         else:
             total = least * settings.samples_per_query if not settings.min_duration_ns else None
@@ -406,8 +404,8 @@ class Run:
         if not isinstance(self.clock, RealClock):
             return None
         pids = {"driver": os.getpid()}
-        if pid := getattr(sut, "pid", None):
-            pids["sut"] = pid
+        if isinstance(sut, OfProcess):
+            pids["sut"] = sut.pid
         return Telemetry(folder / "telemetry.jsonl", pids, total, self._progress)
 
     @contextmanager
@@ -438,7 +436,7 @@ def fetch(configs: Iterable[RunConfig], say: Say) -> None:
     """
     from sut.model.find import resolve
 
-    for name in dict.fromkeys(config.model for config in configs if config.sut == "local"):
+    for name in dict.fromkeys(config.model for config in configs if _runs_model(config)):
         resolve(name, say)
 
 
@@ -508,9 +506,9 @@ def _warmup_samples(config: RunConfig) -> int:
     """
     if config.warmup is not None:
         return config.warmup
-    if config.sut in ("null", "simulated"):
+    if not registry.sut_entry(config.sut).warms_up:
         return 0
-    if config.target_qps == "auto" and config.scenario in ("server", "offline"):
+    if config.target_qps == "auto" and not config.pattern.is_closed:
         return min(2 * config.max_concurrency, 64)
     return 4
 
@@ -519,7 +517,7 @@ def _warmup(count: int, library: int, config: RunConfig) -> Iterator[Query]:
     """Samples from the end of the library, as many in flight as the batch holds (one in
     single-stream).
     """
-    gate = AfterInFlight(1 if config.scenario == "single-stream" else config.max_concurrency)
+    gate = AfterInFlight(1 if config.pattern.is_one_by_one else config.max_concurrency)
     for i in range(count):
         yield Query(i, (QuerySample(i, (library - 1 - i) % library),), gate)
 
@@ -539,13 +537,12 @@ def _steady_rate(log: RunLog) -> float | None:
     return len(done) / whole_s if whole_s else None
 
 
-def _per_query(config: RunConfig) -> int:
-    return config.samples_per_query if config.scenario == "multi-stream" else 1
+def _runs_model(config: RunConfig) -> bool:
+    return registry.sut_entry(config.sut).runs_model
 
 
 def _roundtrip_us(sut: SUT) -> float | None:
-    ping = getattr(sut, "ping_us", None)
-    return None if ping is None else ping()
+    return sut.ping_us() if isinstance(sut, Reachable) else None
 
 
 def _end(helper: Telemetry, recorder: Recorder) -> None:

@@ -23,7 +23,7 @@ from harness.schema.parts import (
     whole,
 )
 from harness.schema.settings import SETTINGS_FIELDS
-from harness.schema.shared import ADAPTER, REPEATED, SCENARIOS, STATUSES, TRAINABLE
+from harness.schema.shared import ADAPTER, REPEATED, SCENARIO, STATUSES, TRAINABLE
 from reports.scores import SCORES
 
 MODES = ("performance", "accuracy", "submission", "find-peak")
@@ -204,7 +204,7 @@ RESULT_FIELDS: dict[str, Schema] = {
     "schema": choice("Version of this layout.", "touchstone.result/1"),
     "run_id": text("Name of the run folder; of a part, with the part's name."),
     "started_at": text("When the program started, UTC, ISO 8601."),
-    "scenario": choice("Load pattern.", *SCENARIOS),
+    "scenario": SCENARIO,
     "mode": choice("What was run.", *MODES),
     "profile": text("Profile whose defaults held."),
     "model": text("Model as it was named, or the SUT where no model runs."),
@@ -220,7 +220,9 @@ RESULT_FIELDS: dict[str, Schema] = {
         text("A name."),
     ),
     "division": DIVISION,
-    "loadgen_valid": flag("The verdict that LoadGen gives for the same times."),
+    "loadgen_valid": maybe(
+        flag("LoadGen's verdict on the same times; null where it has no such scenario.")
+    ),
     "loadgen": open_record(
         "Figures of the official LoadGen under its own keys; empty where it was not the driver.",
         {

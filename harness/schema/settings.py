@@ -20,12 +20,12 @@ from harness.schema.parts import (
     text,
     whole,
 )
-from harness.schema.shared import SCENARIOS, SUBSET
+from harness.schema.shared import SCENARIO, SUBSET
 
 RUN = record(
     "The settings as the scenario and the driver got them: no defaults are open any more.",
     {
-        "scenario": choice("Load pattern.", *SCENARIOS),
+        "scenario": SCENARIO,
         "mode": choice("Part that was run.", "performance", "accuracy"),
         "seeds": record("Random seeds.", {
             "qsl": whole("Which samples are loaded."),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import scenarios
 from harness.schema.parts import empty_or, flag, many, maybe, number, record, text, whole
 
 STATUSES = ("VALID", "INVALID", "INTERRUPTED", "ERROR")
-SCENARIOS = ("single-stream", "multi-stream", "server", "offline")
+SCENARIO = text(
+    f"Load pattern: {', '.join(scenarios.TABLE)}, or the name of a plug-in's.",
+)
 
 FOLDER = text("Folder of this file.")
 LABEL = text("How the row is called: its variant, with its model where these differ.")

@@ -67,7 +67,8 @@ def audited(folder: Path) -> Audited:
 
 
 def _audited(folder: Path, raw: Raw, built: Result) -> Audited:
-    is_model = registry.sut_entry(raw.config.sut).uses_dataset
+    entry = registry.sut_entry(raw.config.sut)
+    is_model = entry.runs_model
     return Audited(
         run_id=raw.facts.run_id,
         settings=raw.settings,
@@ -81,7 +82,9 @@ def _audited(folder: Path, raw: Raw, built: Result) -> Audited:
         dataset_hash=raw.saved["dataset"].get("sha256") or "",
         logged=_logged(folder, raw),
         scores=built.accuracy,
-        runs_a_model=is_model,
+        runs_a_model=entry.uses_dataset,
+        is_open=raw.config.pattern.is_open,
+        is_sized=raw.config.pattern.sized_by_user,
     )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import scenarios
 from accuracy.datasets.subset import how_drawn
 from harness import registry
 from harness.engine import runlog
@@ -138,8 +139,9 @@ def _conditions(found: Mapping[str, Any]) -> dict[str, str]:
         found["environment"].get("machine") or {},
         found["environment"].get("gpus") or [],
     )
-    sized = {"samples issued": found["counts"]["samples"]} if found["scenario"] == "offline" else {}
-    rate = {"rate": f"{run['target_qps']:g}/s"} if found["scenario"] == "server" else {}
+    pattern = scenarios.entry(found["scenario"])
+    sized = {"samples issued": found["counts"]["samples"]} if pattern.is_at_once else {}
+    rate = {"rate": f"{run['target_qps']:g}/s"} if pattern.is_open else {}
     where = [
         f"{machine.get('cores_allowed')} cores of {machine.get('cpu')}",
         *(gpu["name"] for gpu in gpus),
@@ -336,7 +338,7 @@ def _configs(given: Mapping[str, Any], variants: str) -> list[RunConfig]:
         )
     flags = {name: value for name, value in given.items() if name != "config"}
     made = [load_config(flags_of(name, flags), given.get("config"), DEFAULTS) for name in names]
-    if not registry.sut_entry(made[0].sut).uses_dataset:
+    if not registry.sut_entry(made[0].sut).runs_model:
         raise BadInput(
             "--variants",
             f"the {made[0].sut} SUT has no variants",

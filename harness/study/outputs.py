@@ -18,7 +18,7 @@ def outputs_of(raw: result.Raw, status: str, status_reason: str) -> Outputs:
 
     Label, place and notes of the run are the caller's to add.
     """
-    log, is_model = raw.log, registry.sut_entry(raw.config.sut).uses_dataset
+    log, is_model = raw.log, registry.sut_entry(raw.config.sut).runs_model
     done = np.flatnonzero(log.completed)
     done = done[np.unique(log.index[done], return_index=True)[1]]
     samples = result.samples_of(raw)

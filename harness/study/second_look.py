@@ -37,7 +37,7 @@ def caching(folder: Path, say: Say) -> list[Verdict]:
     """Repeated against distinct prompts at the same load."""
     raw = result.read(folder)
     n = min(_QUESTIONS, raw.settings.num_samples)
-    if raw.settings.scenario == "offline":
+    if raw.config.pattern.is_at_once:
         few = max(n // _TIMES, 1)
         distinct = _run(
             raw, folder, say, "each question once", num_samples=n, min_queries=n, issue="unique"

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import scenarios
 from accuracy.compliance.audit import audit as judge
 from accuracy.compliance.runs import AUDIT_CONFIGS, AuditConfig, audit_config, logged_lengths
 from harness.kernel.errors import BadInput
@@ -54,6 +55,7 @@ def make(
 
     `version` is the round; None: the one whose seeds the run had.
     """
+    _refuse_unknown_to_mlperf(run)
     timed = read(run)
     nested = run / result.ACCURACY_PART
     if accuracy_run is None and not nested.is_dir():
@@ -74,6 +76,13 @@ def make(
         system_json=system_json,
         compliance=shown,
     )
+
+
+def _refuse_unknown_to_mlperf(run: Path) -> None:
+    scenario = result.read(run).settings.scenario
+    if scenarios.entry(scenario).loadgen is None:
+        fine = "a scenario of MLPerf's: " + ", ".join(scenarios.TABLE)
+        raise BadInput(f"packaging {run}", f"MLPerf has no scenario {scenario}", fine)
 
 
 def read(folder: Path) -> Run:

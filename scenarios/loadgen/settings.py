@@ -13,18 +13,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import scenarios
 from harness.kernel.types import RunSettings
 from scenarios.offline import Offline
 from scenarios.single_stream import min_issued
 
 Value = str | int | float | bool | None
 
-NAMES = {
-    "single-stream": "SingleStream",
-    "multi-stream": "MultiStream",
-    "server": "Server",
-    "offline": "Offline",
-}
 MODES = {"performance": "PerformanceOnly", "accuracy": "AccuracyOnly"}
 _MS = 1_000_000
 
@@ -61,12 +56,20 @@ class Effective:
     sample_concatenate_permutation: bool
 
 
+def name_of(settings: RunSettings) -> str:
+    """LoadGen's name of the scenario. Raises ValueError where it has none."""
+    loadgen = scenarios.entry(settings.scenario).loadgen
+    if loadgen is None:
+        raise ValueError(f"LoadGen has no scenario {settings.scenario}")
+    return loadgen.name
+
+
 def effective(settings: RunSettings) -> Effective:
     offline, server = settings.scenario == "offline", settings.scenario == "server"
     queries = 1 if offline else _min_query_count(settings)
     per_query = Offline().num_samples(settings) if offline else settings.samples_per_query
     return Effective(
-        scenario=NAMES[settings.scenario],
+        scenario=name_of(settings),
         test_mode=MODES[settings.mode],
         samples_per_query=per_query,
         target_qps=float(settings.target_qps),
@@ -92,7 +95,7 @@ def requested(settings: RunSettings) -> dict[str, Value]:
     common = _common(settings)
     seeds_and_log = dict(list(common.items())[:-1])
     wanted: dict[str, Value] = {
-        "scenario": NAMES[settings.scenario],
+        "scenario": name_of(settings),
         "test_mode": MODES[settings.mode],
         **_of_scenario(settings),
         "min_duration_ms": settings.min_duration_ns // _MS,

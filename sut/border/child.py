@@ -13,12 +13,12 @@ import socket
 import sys
 import traceback
 from dataclasses import asdict
-from importlib import import_module
 from typing import Any
 
 from harness.kernel.clock import FAR_FUTURE_NS, SPIN_NS, RealClock
 from harness.kernel.errors import HarnessError
-from harness.kernel.protocols import SUT
+from harness.kernel.plugins import resolve
+from harness.kernel.protocols import SUT, Evaluator
 from harness.kernel.types import Sample
 from sut.border import channel, wire
 
@@ -81,8 +81,7 @@ class Child:
             }
 
     def _call_start(self, factory: str, options: dict[str, Any]) -> None:
-        module, name = factory.split(":")
-        self._sut = getattr(import_module(module), name)(self._clock, **options)
+        self._sut = resolve(factory)(self._clock, **options)
 
     def _call_load(self, epoch: int, samples: list[list[Any]]) -> None:
         self._epoch, self._events = epoch, wire.EventBuffer(epoch)
@@ -99,9 +98,8 @@ class Child:
         return self._loaded().decode(outputs)
 
     def _call_evaluate(self, answers: list[tuple[int, str]]) -> dict[str, Any] | None:
-        evaluate = getattr(self._loaded(), "evaluate", None)
-        sums: dict[str, Any] | None = evaluate(answers) if evaluate is not None else None
-        return sums
+        sut = self._loaded()
+        return sut.evaluate(answers) if isinstance(sut, Evaluator) else None
 
     def _loaded(self) -> SUT:
         assert self._sut is not None, "the driver calls start first"

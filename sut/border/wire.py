@@ -8,6 +8,7 @@
             DONE    sample u32, finish u8, reported i32 (-1 none), ids i32 (-1 none), text bytes
                     u32, ids i32..., text
             FAIL    sample u32, bytes u32, reason
+            TEXT    sample u32
 CALL and REPLY carry JSON: loading, decoding, scoring, memory; never in the timed window. No pickle
 crosses the border. PING comes back at once: it measures the channel. An epoch counts loads; events
 of an earlier load are dropped, so a sample of the warm-up cannot answer for one of the run.
@@ -26,7 +27,7 @@ from harness.kernel.types import FINISHES, Output, Query, QuerySample
 from harness.kernel.types import AfterInFlight as _Gate
 
 ISSUE, FLUSH, CALL, REPLY, EVENTS, PING = range(6)
-_FIRST, _TOKENS, _DONE, _FAIL = range(4)
+_FIRST, _TOKENS, _DONE, _FAIL, _TEXT = range(5)
 
 RECEIVE_BYTES = 1 << 16  # from 128 KiB on, malloc maps and unmaps pages for every read: 15 us
 
@@ -37,6 +38,7 @@ _EVENT_FIRST = struct.Struct("<BIi")
 _EVENT_TOKENS = struct.Struct("<BII")
 _EVENT_DONE = struct.Struct("<BIBiiI")
 _EVENT_FAIL = struct.Struct("<BII")
+_EVENT_TEXT = struct.Struct("<BI")
 _ANY_RELEASE = _Gate(1)  # on the far side a query has been released already
 _FINISH_CODE = {name: code for code, name in enumerate(FINISHES)}
 
@@ -98,6 +100,9 @@ class EventBuffer:
     def tokens(self, sample_id: int, ids: Sequence[int]) -> None:
         self._body += _EVENT_TOKENS.pack(_TOKENS, sample_id, len(ids)) + array("i", ids).tobytes()
 
+    def text(self, sample_id: int) -> None:
+        self._body += _EVENT_TEXT.pack(_TEXT, sample_id)
+
     def complete(self, output: Output) -> None:
         text, ids = output.text.encode(errors="replace"), output.token_ids
         reported = -1 if output.reported_tokens is None else output.reported_tokens
@@ -149,6 +154,10 @@ def replay(body: bytes, epoch: int, sink: Sink) -> None:
             at += size
             finish: Any = FINISHES[code]
             sink.complete(Output(sample_id, finish, ids, text, None if reported < 0 else reported))
+        elif kind == _TEXT:
+            _, sample_id = _EVENT_TEXT.unpack_from(body, at)
+            at += _EVENT_TEXT.size
+            sink.text(sample_id)
         else:
             _, sample_id, size = _EVENT_FAIL.unpack_from(body, at)
             at += _EVENT_FAIL.size

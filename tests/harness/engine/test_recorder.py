@@ -245,6 +245,21 @@ def test_events_for_samples_never_issued_are_noted(sample_id):
     assert (r.num_done, r.num_tokens, r.open_queries) == (0, 0, 1)
 
 
+def test_pieces_of_text_have_stamps_and_no_ids():
+    r, clock = recorder(1)
+    for at_ms in (5, 8, 6_000):
+        clock.wait(at_ms * MS)
+        r.text(0)
+    assert r.begun() == [(0, 6_000 * MS)]
+    r.complete(Output(0, "stop", text="a b c", reported_tokens=3))
+    r.text(0)
+    found = log(r)
+    assert found.first_ns[0] == 5 * MS
+    assert (found.stamp_ns // MS).tolist() == [5, 8, 6_000]
+    assert (len(found.token_ids), found.first_token[0], found.tokens[0]) == (0, NEVER, 3)
+    assert kinds(r) == ["after_completion"]
+
+
 def test_events_after_completion_are_noted_and_change_nothing():
     r, clock = recorder(1)
     r.first_token(0, 1)

@@ -310,8 +310,8 @@ def settings(**flags):
 def test_open_settings_come_from_the_profile(scenario, name):
     found, profile = settings(scenario=scenario, profile=name), profiles.TABLE[name]
     assert (found.min_queries, found.percentile) == (
-        profile.min_queries[scenario],
-        profile.percentile[scenario],
+        profile.least_queries(scenario),
+        profile.tail(scenario),
     )
     assert (found.min_duration_ns, found.equal_issue) == (
         int(profile.min_duration_s * S),
