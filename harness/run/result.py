@@ -355,8 +355,7 @@ def _judged(
         return verdicts()
     except Exception as fault:  # a rule is code too: what it did not see is not in order
         pieces.lost("rule", name, fault)
-        why = reason_of(fault)
-        remedy = "harness report RUN judges the run again"
+        why, remedy = reason_of(fault), "harness report RUN judges the run again"
         return [
             Verdict(
                 name, "UNDECIDED", detail=f"could not be judged: {why}", remedy=remedy,
