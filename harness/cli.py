@@ -160,6 +160,13 @@ def report(
     finish(result, as_json, _EXIT[result["status"]])
 
 
+def _say_how_to_go_on(found: dict[str, Any], place: Path, console: Any) -> None:
+    """An interrupted study can go on where it was."""
+    if found["interrupted"]:
+        words = f"interrupted; go on with: python -m harness resume {place}"
+        console.print(words, soft_wrap=True, markup=False, highlight=False)
+
+
 @app.command(cls=Command)
 @takes(COMPARE)
 def compare(
@@ -195,6 +202,7 @@ def compare(
         found, place = comparing.run(series, say, lambda row: console.print(told(row)))
         with noted(f"table on the screen; see {place}"):
             show(found, place, console, tables=form == "table")
+        _say_how_to_go_on(found, place, console)
         put(form, lambda: [table(found)])
     finish(found, as_json, comparing.exit_code(found))
 
@@ -249,8 +257,34 @@ def gate(
         found, place = gating.run(job, say, lambda row: console.print(told(row)))
         with noted(f"table on the screen; see {place}"):
             show(found, place, console, tables=form == "table")
+        _say_how_to_go_on(found, place, console)
         put(form, lambda: [tables.of_gate(found)])
     finish(found, as_json, gating.exit_code(found))
+
+
+@app.command(cls=Command)
+def resume(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", parser=a_path, help="Folder of a comparison, a gate or a study."
+        ),
+    ],
+    as_json: Json = False,
+    form: Format = "table",
+) -> None:
+    """Go on with a comparison, a gate or a perplexity measurement that was interrupted."""
+    with people(as_json, form) as (console, say):
+        from harness.study import resume as resuming
+
+        kind, study = resuming.what(folder)
+        found, place = kind.go_on(study, say, lambda row: console.print(kind.told(row)))
+        with noted(f"table on the screen; see {place}"):
+            kind.show(found, place, console, form == "table")
+        if kind.says_how_to_go_on:
+            _say_how_to_go_on(found, place, console)
+        put(form, lambda: [kind.table(found)])
+    finish(found, as_json, kind.exit_code(found))
 
 
 @app.command(cls=Command)

@@ -22,6 +22,7 @@ _KINDS = {
     "gate.json": "a gate",
     "perplexity.json": "a measurement of perplexity",
     "texts.parquet": "a measurement of perplexity",
+    "study.json": "an interrupted study",
 }
 
 
@@ -83,6 +84,30 @@ def not_a_run(folder: Path, lacking: str, doing: str = "") -> BadInput:
         return BadInput(doing, "its run ended before anything was measured", fine, todo)
     found = f"it holds {_some(names)}" if not runs else "it is no run itself, but holds some"
     return BadInput(doing, found, fine, todo)
+
+
+def not_a_study(folder: Path, lacking: str) -> BadInput:
+    """Make the error for a folder whose study cannot be resumed, since `lacking` is not there or
+    cannot be read. It says what the folder is instead, and which study may have been meant.
+    """
+    doing = f"resuming {folder}"
+    fine = "expected the folder of a comparison, a gate or a measurement of perplexity"
+    names = _list(folder)
+    if not names:
+        return wrong_path(doing, folder, fine)
+    if lacking in names:
+        return BadInput(doing, f"its {lacking} is damaged", "expected it as the study wrote it",
+                        "Restore the file, or begin again.")  # fmt: skip
+    for marker in ("compare.json", "gate.json"):
+        if marker in names:
+            found = f"it is {_KINDS[marker]} without a {lacking}: all its runs were finished before"
+            return BadInput(doing, found, "there is nothing to resume")
+    if _RUN in names or "settings.json" in names:
+        found, todo = "it is the folder of a single run", "A run cannot be resumed; run it again."
+        return BadInput(doing, found, fine, todo)
+    studies = [folder / name for name in names if (folder / name / lacking).is_file()]
+    todo = f"Name one of its studies: {_some(studies)}." if studies else "Check the path."
+    return BadInput(doing, f"it holds {_some(names)}", fine, todo)
 
 
 def _list(folder: Path) -> list[str]:

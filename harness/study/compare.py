@@ -19,20 +19,21 @@ import scenarios
 from accuracy.datasets.subset import how_drawn
 from harness import registry
 from harness.engine import runlog
-from harness.engine.pieces import noted, reason
+from harness.engine.pieces import noted
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import BadInput
 from harness.kernel.places import not_a_run
 from harness.kernel.types import short_name
 from harness.options.settings import RunConfig, load_config
 from harness.run import result
-from harness.run.session import Run, fetch
+from harness.run.session import fetch
 from harness.study import compare_verdict
 from harness.study.compare_verdict import ENDED
 from harness.study.evidence import NONE, Evidence, gather
+from harness.study.study import Cell, Ended, Study, begin
 from reports import figures
 
-SCHEMA = "touchstone.compare/1"
+SCHEMA, KIND = "touchstone.compare/1", "compare"
 DEFAULTS = {"scenario": "offline", "evaluate": True}
 _KINDS = ("rouge1", "rouge2", "rougeL")
 Row = dict[str, Any]
@@ -293,32 +294,58 @@ def run(
     Ctrl-C ends the series and keeps its rows; without any it is raised.
     """
     fetch(series.configs, say)
-    place = runlog.create(
-        series.output_dir,
-        "_".join(filter(None, (f"{utc_now():%Y%m%dT%H%M%SZ}_compare", series.what))),
-    )
-    rows, interrupted = list(series.rows), False
-    for i, config in enumerate(series.configs, 1):
-        say(f"variant {i} of {len(series.configs)}: {config.variant}")
-        try:
-            made, interrupted = _make(config.model_copy(update={"output_dir": place}), say)
-        except KeyboardInterrupt:
-            interrupted = True
-        else:
-            rows.append(made)
-            told(made)
-        if interrupted:
-            break
-    if not rows:
-        place.rmdir()
-        raise KeyboardInterrupt
-    not_run = [config.variant for config in series.configs[len(rows) :]]
+    if not series.configs:
+        place = runlog.create(series.output_dir, f"{utc_now():%Y%m%dT%H%M%SZ}_{KIND}")
+        return _written(series.rows, [], False, place, say)
+    names = labels([(short_name(config.model), config.variant) for config in series.configs])
+    cells = [Cell(name, config) for name, config in zip(names, series.configs, strict=True)]
+    study = begin(KIND, {}, cells, series.output_dir, series.what)
+    return go_on(study, say, told)
+
+
+def go_on(
+    study: Study, say: Callable[[str], None], told: Callable[[Row], None]
+) -> tuple[dict[str, Any], Path]:
+    """Measure the cells of a study that have not ended, and compare all: see `run`."""
+    rows, interrupted = list[Row](), False
+    with study:
+        for number, cell in enumerate(study.cells, 1):
+            ended = study.ended.get(cell.name)
+            if ended is None:
+                say(f"variant {number} of {len(study.cells)}: {cell.config.variant}")
+                try:
+                    ended, interrupted = study.attempt(cell, say, row)
+                except KeyboardInterrupt:
+                    interrupted = True
+                    break
+                told(_row(study, cell, ended))
+            rows.append(_row(study, cell, ended))
+            if interrupted:
+                break
+        if not rows:
+            study.forget()
+            raise KeyboardInterrupt
+        not_run = [cell.config.variant for cell in study.cells[len(rows) :]]
+        return _written(rows, not_run, interrupted, study.place, say)
+
+
+def _row(study: Study, cell: Cell, ended: Ended) -> Row:
+    """The row of a cell; its run is where the study's folder is now."""
+    if not ended.run:
+        return failed(cell.config, ended.reason)
+    return ended.figures | {"run": str((study.place / ended.run).resolve())}
+
+
+def _written(
+    rows: Sequence[Row],
+    not_run: Sequence[str],
+    interrupted: bool,
+    place: Path,
+    say: Callable[[str], None],
+) -> tuple[dict[str, Any], Path]:
     say("comparing the answers")
-    found = compare(rows, [_evidence(row) for row in rows]) | {
-        "interrupted": interrupted,
-        "not_run": not_run,
-        "folder": str(place),
-    }
+    found = compare(rows, [_evidence(row) for row in rows])
+    found |= {"interrupted": interrupted, "not_run": list(not_run), "folder": str(place)}
     _keep(found, place)
     return found, place
 
@@ -356,16 +383,6 @@ def flags_of(variant: str, flags: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in flags.items() if name not in without} | {
         "variant": variant
     }
-
-
-def _make(config: RunConfig, say: Callable[[str], None]) -> tuple[Row, bool]:
-    """(row, whether the user wants no more)."""
-    try:
-        with Run(config, say) as run:
-            found = run.execute().to_json()
-    except Exception as fault:  # whatever breaks in one variant, the others have their rows
-        return failed(config, reason(fault)), False
-    return row(found, run.folder), run.stop.requests > 0
 
 
 def _keep(found: dict[str, Any], place: Path) -> None:

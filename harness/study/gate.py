@@ -27,11 +27,13 @@ from harness.kernel.errors import BadInput, HarnessError, SetupFailed, unknown
 from harness.kernel.types import short_name
 from harness.options.settings import RunConfig, load_config
 from harness.run import result
-from harness.run.session import Run, fetch
+from harness.run.session import fetch
 from harness.study import compare
 from harness.study.outputs import differing_terms, expected, has_texts, outputs_of
+from harness.study.study import Cell, Ended, Study, begin
 
-SCHEMA = "touchstone.gate/1"
+SCHEMA, KIND = "touchstone.gate/1", "gate"
+REFERENCE, CONTROL = "reference", "control"  # cells
 DEFAULTS = {"scenario": "offline", "mode": "accuracy", "warmup": 0}
 _MAX_RESAMPLES = 1_000_000
 _NO_CONTROL = (
@@ -222,18 +224,89 @@ def run(job: Job, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any]
 
     Ctrl-C ends the series and keeps what was judged.
     """
-    made = [job.reference, *job.candidates]
-    fetch([config for config in made if isinstance(config, RunConfig)], say)
-    place = runlog.create(
-        job.output_dir, "_".join(filter(None, (f"{utc_now():%Y%m%dT%H%M%SZ}_gate", job.what)))
-    )
+    configs = [made for made in (job.reference, *job.candidates) if isinstance(made, RunConfig)]
+    fetch(configs, say)
+    if not configs:
+        place = runlog.create(job.output_dir, f"{utc_now():%Y%m%dT%H%M%SZ}_{KIND}")
+        return _judge_all(job, _Source(place, None), say, told)
+    arguments = {"asked": job.asked._asdict(), "control": job.control}
+    study = begin(KIND, arguments, _cells(job, configs), job.output_dir, job.what)
+    with study:
+        return _judge_all(job, _Source(study.place, study), say, told)
+
+
+def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any], Path]:
+    """Measure the cells of a study that have not ended, and judge all: see `run`."""
+    reference, *others = study.cells
+    candidates = [cell.config for cell in others if cell.name != CONTROL]
+    asked, control = Asked(**study.arguments["asked"]), bool(study.arguments["control"])
+    what = short_name(reference.config.model)
+    job = Job(reference.config, candidates, control, asked, study.place.parent, what)
+    with study:
+        return _judge_all(job, _Source(study.place, study), say, told)
+
+
+def _cells(job: Job, configs: Sequence[RunConfig]) -> list[Cell]:
+    """The reference, itself again in other batches, and the candidates."""
+    reference, *candidates = configs
+    control = [Cell(CONTROL, reference, needs=REFERENCE)] if job.control else []
+    named = [Cell(_name_of(i, config), config) for i, config in enumerate(candidates, 1)]
+    return [Cell(REFERENCE, reference), *control, *named]
+
+
+def _name_of(number: int, candidate: Outputs | RunConfig) -> str:
+    return f"candidate {number}: {_named(candidate)}"
+
+
+class _Source(NamedTuple):
+    """Where runs come from: a study that makes them, or none, where all are finished."""
+
+    place: Path
+    study: Study | None
+
+    def outputs(self, name: str, what: Outputs | RunConfig, say: Say) -> tuple[Outputs, bool]:
+        """(outputs, whether the user wants no more). Raises HarnessError where a run cannot be
+        made.
+        """
+        if isinstance(what, Outputs) or self.study is None:
+            assert isinstance(what, Outputs)
+            return what, False
+        ended, interrupted = self.study.ended.get(name), False
+        if ended is None:
+            ended, interrupted = self.study.run(Cell(name, what), say, _no_figures)
+        return replace(read(self.place / ended.run), label=what.variant), interrupted
+
+    def failed(self, name: str) -> Ended | None:
+        """The row of a cell that could not be measured."""
+        ended = self.study.ended.get(name) if self.study else None
+        return ended if ended is not None and not ended.run else None
+
+    def keep(self, name: str, reason: str, failure: str) -> None:
+        """Note that a cell cannot be measured, unless its run is there and cannot be judged."""
+        if self.study is not None and name not in self.study.ended:
+            self.study.keep(Ended(name, "", {}, "FAILED", reason, failure, {}))
+
+    def forget(self) -> None:
+        """Leave no empty folder behind; what a run left may tell why it broke."""
+        if self.study is not None:
+            return self.study.forget()
+        with suppress(OSError):
+            self.place.rmdir()
+
+
+def _no_figures(result: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    return {}
+
+
+def _judge_all(
+    job: Job, source: _Source, say: Say, told: Callable[[Row], None]
+) -> tuple[dict[str, Any], Path]:
     try:
         say(f"reference: {_named(job.reference)}")
-        reference, interrupted = _outputs(job.reference, place, say)
+        reference, interrupted = source.outputs(REFERENCE, job.reference, say)
         bench = Bench(reference, job.asked, _bar(say))
     except (HarnessError, KeyboardInterrupt):
-        with suppress(OSError):  # what its run left behind may tell why
-            place.rmdir()
+        source.forget()
         raise
     control, rows = None, list[Row]()
     if (
@@ -244,23 +317,24 @@ def run(job: Job, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any]
     ):
         again = job.reference.model_copy(update={"max_concurrency": other_rows(reference)})
         say(f"control: {reference.label} in batches of {again.max_concurrency}")
-        control, interrupted = _judged(bench, again, place, say, f"{reference.label} (control)")
+        label = f"{reference.label} (control)"
+        control, interrupted = _judged(bench, CONTROL, again, source, say, label)
         told(control)
     for i, candidate in enumerate(job.candidates, 1):
         if interrupted:
             break
         say(f"candidate {i} of {len(job.candidates)}: {_named(candidate)}")
-        row, interrupted = _judged(bench, candidate, place, say)
+        row, interrupted = _judged(bench, _name_of(i, candidate), candidate, source, say)
         rows.append(row)
         told(row)
     found = _found(bench, rows, control)
     found |= {
         "interrupted": interrupted,
         "not_run": [_named(c) for c in job.candidates[len(rows) :]],
-        "folder": str(place),
+        "folder": str(source.place),
     }
-    _keep(found, place)
-    return found, place
+    _keep(found, source.place)
+    return found, source.place
 
 
 def other_rows(reference: Outputs) -> int:
@@ -292,33 +366,26 @@ def _named(what: Outputs | RunConfig) -> str:
     return what.label if isinstance(what, Outputs) else what.variant
 
 
-def _outputs(what: Outputs | RunConfig, place: Path, say: Say) -> tuple[Outputs, bool]:
-    """(outputs, whether the user wants no more). Raises HarnessError where a run cannot be made."""
-    if isinstance(what, Outputs):
-        return what, False
-    with Run(what.model_copy(update={"output_dir": place}), say) as made:
-        made.execute()
-    return replace(read(made.folder), label=what.variant), made.stop.requests > 0
-
-
 def _judged(
-    bench: Bench, what: Outputs | RunConfig, place: Path, say: Say, label: str = ""
+    bench: Bench, name: str, what: Outputs | RunConfig, source: _Source, say: Say, label: str = ""
 ) -> tuple[Row, bool]:
     """(row, whether the user wants no more). A run that cannot be made or judged becomes a row that
     says why.
     """
     label = label or _named(what)
     if bench.reference.problem:
-        return (
-            failed(label, what, f"the reference cannot be judged: {bench.reference.problem}"),
-            False,
-        )
+        reason = f"the reference cannot be judged: {bench.reference.problem}"
+        return failed(label, what, reason), False
+    if known := source.failed(name):
+        return failed(label, what, known.reason, known.failure), False
     try:
-        outputs, interrupted = _outputs(what, place, say)
+        outputs, interrupted = source.outputs(name, what, say)
     except KeyboardInterrupt:
         return failed(label, what, "interrupted before it was measured"), True
     except Exception as fault:  # whatever breaks in one candidate, the others are judged
-        return failed(label, what, reason_of(fault), type(fault).__name__), False
+        reason, failure = reason_of(fault), type(fault).__name__
+        source.keep(name, reason, failure)
+        return failed(label, what, reason, failure), False
     outputs = replace(outputs, label=label)
     if outputs.problem:
         return failed(label, outputs, outputs.problem), interrupted

@@ -1,0 +1,60 @@
+"""Which kind of study is in this folder, and how does each kind go on?
+
+A kind is a row: how it measures what is left, how a row and the whole are shown, and which exit
+code follows. A measurement of perplexity keeps its parts in a way of its own, text by text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.likelihood import study as laboratory
+from harness.study import compare, gate
+from harness.study.study import load
+from reports import tables
+from reports.pages import compare as compare_page
+from reports.pages import gate as gate_page
+from reports.pages import likelihood as likelihood_page
+
+Found = dict[str, Any]
+
+
+class Kind(NamedTuple):
+    """See the first lines of this file."""
+
+    go_on: Callable[..., tuple[Found, Path]]  # (study, say, told)
+    told: Callable[[Found], Any]
+    show: Callable[..., None]  # (found, place, console, tables)
+    table: Callable[[Found], Any]
+    exit_code: Callable[[Found], int]
+    says_how_to_go_on: bool = True
+
+
+def _measure(place: Path, say: Callable[[str], None], told: Any) -> tuple[Found, Path]:
+    return laboratory.measure({}, place, say)
+
+
+KINDS = {
+    compare.KIND: Kind(
+        compare.go_on, compare_page.told, compare_page.show, compare_page.table, compare.exit_code
+    ),
+    gate.KIND: Kind(gate.go_on, gate_page.told, gate_page.show, tables.of_gate, gate.exit_code),
+}
+PERPLEXITY = Kind(
+    _measure,
+    str,
+    laboratory.show,
+    likelihood_page.table,
+    laboratory.exit_code,
+    says_how_to_go_on=False,  # its screen does
+)
+
+
+def what(folder: Path) -> tuple[Kind, Any]:
+    """Return the kind of a folder and what it goes on with. Raises BadInput if it is no study."""
+    if (folder / "texts.parquet").is_file():
+        return PERPLEXITY, folder
+    study = load(folder, tuple(KINDS))
+    return KINDS[study.kind], study

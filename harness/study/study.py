@@ -1,0 +1,274 @@
+"""What has been measured of a study, and what is left? A folder that outlives the process.
+
+A study is a list of cells; a cell is the whole settings of one run, made in a folder inside the
+study's. Comparisons and gates are kinds of it.
+
+    study.json    the kind, its arguments and its cells; written before the first cell begins
+    rows.jsonl    a row for each cell, appended as soon as the cell has ended
+    .study.lock   held by the process that works on the study
+
+So Ctrl-C, a crash or SIGKILL costs the cell that was being measured, and `harness resume FOLDER`
+goes on. A row counts while the samples.parquet of its run is the one that was measured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from harness.engine import runlog
+from harness.engine.pieces import reason
+from harness.kernel.clock import utc_now
+from harness.kernel.errors import BadInput, first_line
+from harness.kernel.places import not_a_study
+from harness.options.settings import RunConfig
+from harness.run import result
+from harness.run.session import Run
+
+SCHEMA = "touchstone.study/1"
+FILE, ROWS, LOCK = "study.json", "rows.jsonl", ".study.lock"
+_RAW = "samples.parquet"
+Say = Callable[[str], None]
+Figures = Callable[[Mapping[str, Any], Path], dict[str, Any]]  # of a result and its folder
+
+
+class Cell(NamedTuple):
+    """A run to be made. Its name is unique in the study; `needs` names the cell whose outputs
+    complete its settings.
+    """
+
+    name: str
+    config: RunConfig
+    needs: str = ""
+
+
+class Ended(NamedTuple):
+    """A cell that was measured, or that cannot be (status FAILED, no run)."""
+
+    cell: str
+    run: str  # folder inside the study's; empty if none
+    files: dict[str, str]  # SHA-256 of its raw records, by path inside the run folder
+    status: str
+    reason: str
+    failure: str  # name of the exception; empty if there is a run
+    figures: dict[str, Any]  # what the kind keeps of it
+
+
+class Study:
+    """`with study:` holds its lock and knows what has ended. Raises BadInput if another process
+    holds it.
+    """
+
+    def __init__(
+        self, place: Path, kind: str, arguments: Mapping[str, Any], cells: Sequence[Cell]
+    ) -> None:
+        self.place, self.kind, self.arguments, self.cells = place, kind, arguments, cells
+        self.ended: dict[str, Ended] = {}
+        self._lock = FileLock(place / LOCK)
+
+    def __enter__(self) -> Study:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise BadInput(
+                f"study {self.place}",
+                "another process is working on it",
+                "a study is measured by one process at a time",
+                "Wait until it has finished, or stop it.",
+            ) from None
+        except (OSError, NotImplementedError) as error:
+            found, fine = f"it cannot be locked ({first_line(error)})", "expected a writable folder"
+            raise BadInput(f"study {self.place}", found, fine, "Check its permissions.") from None
+        try:
+            self.ended = _sound_rows(self.place, self.cells)
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    @property
+    def left(self) -> list[Cell]:
+        """The cells that have not ended, in order."""
+        return [cell for cell in self.cells if cell.name not in self.ended]
+
+    def run(self, cell: Cell, say: Say, figures: Figures) -> tuple[Ended, bool]:
+        """Make the run of a cell; return its row and whether the user wants no more.
+
+        A run that was interrupted has no row on the disk: it is measured again. Raises what the
+        run raises.
+        """
+        with Run(cell.config.model_copy(update={"output_dir": self.place}), say) as run:
+            found = run.execute().to_json()
+        folder = run.folder
+        ended = Ended(
+            cell.name,
+            str(folder.relative_to(self.place)),
+            hashes(folder),
+            found["status"],
+            found["status_reason"],
+            "",
+            figures(found, folder),
+        )
+        if ended.status != "INTERRUPTED":
+            self.keep(ended)
+        return ended, run.stop.requests > 0
+
+    def attempt(self, cell: Cell, say: Say, figures: Figures) -> tuple[Ended, bool]:
+        """Do the same, but whatever breaks in one cell is its row, and the others have theirs."""
+        try:
+            return self.run(cell, say, figures)
+        except Exception as fault:
+            failure = type(fault).__name__
+            ended = Ended(cell.name, "", {}, "FAILED", reason(fault), failure, {})
+            self.keep(ended)
+            return ended, False
+
+    def keep(self, ended: Ended) -> None:
+        """Append a row; it is on the disk when this returns."""
+        with (self.place / ROWS).open("a", encoding="utf-8") as file:
+            file.write(_line(ended))
+            file.flush()
+            os.fsync(file.fileno())
+        self.ended[ended.cell] = ended
+
+    def forget(self) -> None:
+        """Leave no folder of a study in which nothing was begun; of another, say how to go on."""
+        inside = [path for path in self.place.iterdir() if path.is_dir()]
+        if inside or self.ended:
+            print(f"go on with: python -m harness resume {self.place}", file=sys.stderr)
+            return
+        self._lock.release()
+        shutil.rmtree(self.place, ignore_errors=True)
+
+
+# ---- the folder
+
+
+def begin(
+    kind: str, arguments: Mapping[str, Any], cells: Sequence[Cell], output_dir: Path, what: str
+) -> Study:
+    """Make the folder of a new study, named for `what`. Raises BadInput if it cannot be."""
+    name = "_".join(filter(None, (f"{utc_now():%Y%m%dT%H%M%SZ}_{kind}", what)))
+    place = runlog.create(output_dir, name)
+    saved = {
+        "schema": SCHEMA,
+        "kind": kind,
+        "started_at": utc_now().isoformat(timespec="seconds"),
+        "arguments": dict(arguments),
+        "cells": [
+            {"name": cell.name, "needs": cell.needs, "settings": _saved(cell.config)}
+            for cell in cells
+        ],
+    }
+    runlog.write_json(place / FILE, saved)
+    return Study(place, kind, arguments, cells)
+
+
+def load(place: Path, kinds: Sequence[str]) -> Study:
+    """Read what a study is. Raises BadInput for a folder that is none, or of another version."""
+    file = place / FILE
+    try:
+        saved = json.loads(file.read_text(encoding="utf-8"))
+        schema, kind = saved["schema"], saved["kind"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise not_a_study(place, FILE) from None
+    if schema != SCHEMA or kind not in kinds:
+        found = f"its schema is {schema!r}" if schema != SCHEMA else f"its kind is {kind!r}"
+        fine = f"this version resumes {SCHEMA} of the kinds {', '.join(kinds)}"
+        raise BadInput(f"reading {file}", found, fine, "Use the version that began it.")
+    try:
+        cells = [
+            Cell(cell["name"], RunConfig.model_validate(cell["settings"]), cell["needs"])
+            for cell in saved["cells"]
+        ]
+        return Study(place, kind, dict(saved["arguments"]), cells)
+    except ValidationError as error:
+        what = "; ".join(".".join(map(str, e["loc"])) for e in error.errors())
+        found = f"it has settings that this version does not take: {what}"
+    except (KeyError, TypeError, ValueError):
+        found = "it is damaged"
+    fine = "expected it as the study wrote it"
+    raise BadInput(f"reading {file}", found, fine, "Restore the file, or begin again.")
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of the raw records of a run; of a submission, of both its parts."""
+    found = {}
+    for name in (_RAW, f"{result.ACCURACY_PART}/{_RAW}"):
+        with suppress(FileNotFoundError), (folder / name).open("rb") as file:
+            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def _saved(config: RunConfig) -> dict[str, Any]:
+    """The settings as they mean the same from any folder: a model that is a path is absolute."""
+    from sut.model.find import TABLE
+
+    saved: dict[str, Any] = config.model_dump(mode="json")
+    path = Path(config.model).expanduser()
+    if config.model not in TABLE and path.exists():
+        saved["model"] = str(path.absolute())
+    return saved
+
+
+# ---- the rows
+
+
+def _sound_rows(place: Path, cells: Sequence[Cell]) -> dict[str, Ended]:
+    """The rows that count. The others are named, and dropped from the file, so that the next row
+    begins a line of its own.
+    """
+    file = place / ROWS
+    text = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+    rows = {ended.cell: ended for ended in _readable(text, file) if _is_sound(place, ended)}
+    names = [cell.name for cell in cells]
+    rows = {name: rows[name] for name in names if name in rows}
+    kept = "".join(map(_line, rows.values()))
+    if kept != text:
+        scratch = file.with_suffix(".tmp")
+        scratch.write_text(kept, encoding="utf-8")
+        scratch.replace(file)
+    return rows
+
+
+def _readable(text: str, file: Path) -> Iterator[Ended]:
+    for number, line in enumerate(text.splitlines(keepends=True), 1):
+        try:
+            if not line.endswith("\n"):
+                raise ValueError
+            yield Ended(**json.loads(line))
+        except (ValueError, TypeError):
+            _note(f"line {number} of {file} is half-written or damaged; its cell is measured again")
+
+
+def _is_sound(place: Path, ended: Ended) -> bool:
+    if not ended.run:
+        return True
+    found = hashes(place / ended.run)
+    if found == ended.files:
+        return True
+    what = "was edited" if found.keys() == ended.files.keys() else "is gone"
+    where = f"the record of its run ({place / ended.run}) {what}"
+    _note(f"{ended.cell}: {where} since it was measured; it is measured again")
+    return False
+
+
+def _line(ended: Ended) -> str:
+    return json.dumps(ended._asdict(), ensure_ascii=False) + "\n"
+
+
+def _note(words: str) -> None:
+    print(f"note: {words}", file=sys.stderr)
