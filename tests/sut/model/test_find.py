@@ -113,7 +113,7 @@ def test_names_that_cannot_be_a_model_are_refused(name, found):
 SLOW_CONVERSION = """
 import sys, time
 from pathlib import Path
-from sut import models
+from sut.model import find as models
 
 def convert(gguf, target, say):
     target.mkdir()

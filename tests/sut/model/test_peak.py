@@ -20,7 +20,7 @@ MIB = 2**20
 
 IN_A_FRESH_PROCESS = """
 import json, dataclasses, torch
-from sut import peak
+from sut.model import peak
 phases = peak.Phases()
 phases.begin("loading")
 held = torch.ones(60 * 2**20 // 4)
@@ -29,7 +29,7 @@ print(json.dumps(dataclasses.asdict(use)))
 """
 IN_PHASES = """
 import json, dataclasses, torch
-from sut import peak
+from sut.model import peak
 phases, uses = peak.Phases(), []
 for phase, mib in (("loading", 300), ("serving", 40), ("evaluation", 200), ("serving", 90)):
     phases.begin(phase)
