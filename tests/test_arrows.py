@@ -25,9 +25,10 @@ ARROWS = {
     " scenarios.loadgen sut.border sut.model",
     "harness.likelihood": "harness.engine accuracy accuracy.datasets accuracy.likelihood"
     " accuracy.metrics reports.pages sut.border sut.likelihood sut.model sut.precision",
-    "harness.study": "harness harness.engine harness.options harness.run accuracy"
+    "harness.study": "harness harness.engine harness.likelihood harness.options harness.run"
+    " accuracy"
     " accuracy.compliance accuracy.datasets accuracy.gate reports reports.mlperf"
-    " reports.pages reports.submission scenarios.loadgen sut.precision",
+    " reports.pages reports.submission scenarios.loadgen sut.model sut.precision",
     "harness.schema": "harness harness.likelihood harness.options accuracy.likelihood reports",
     "harness": "harness.engine harness.likelihood harness.options harness.run harness.study"
     " accuracy.datasets accuracy.gate reports reports.pages reports.submission sut sut.border"
@@ -55,7 +56,7 @@ ARROWS = {
 LONG = {
     "accuracy/gate/readings.py": 460,
     "accuracy/likelihood/scaling.py": 420,
-    "harness/cli.py": 580,
+    "harness/cli.py": 610,
     "harness/likelihood/study.py": 580,
     "harness/official/driver.py": 470,
     "harness/options/settings.py": 510,

@@ -141,6 +141,10 @@ def test_its_compare_example_works(run, tmp_path, tiny_llama):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "perplexity" in done.stdout
     assert next((tmp_path / "runs").glob("*/compare.html")).is_file()
+    (folder,) = (tmp_path / "runs").iterdir()
+    again = run(the_one("harness resume").replace("NAME", folder.name))
+    assert again.returncode == done.returncode, again.stderr
+    assert "perplexity" in again.stdout
 
 
 def test_its_gate_examples_work(run, tmp_path, tiny_llama):
