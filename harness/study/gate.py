@@ -10,7 +10,7 @@ that cannot be told from it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,14 +26,14 @@ from harness.kernel.clock import utc_now
 from harness.kernel.errors import BadInput, HarnessError, SetupFailed, unknown
 from harness.kernel.types import short_name
 from harness.options.settings import RunConfig, load_config
-from harness.run import result
 from harness.run.session import fetch
 from harness.study import compare
-from harness.study.outputs import differing_terms, expected, has_texts, outputs_of
-from harness.study.study import Cell, Ended, Study, begin
+from harness.study.outputs import differing_terms, read
+from harness.study.sources import Source
+from harness.study.study import Cell, Study, begin
 
 SCHEMA, KIND = "touchstone.gate/1", "gate"
-REFERENCE, CONTROL = "reference", "control"  # cells
+REFERENCE, CONTROL = "reference", "control"  # names of cells
 DEFAULTS = {"scenario": "offline", "mode": "accuracy", "warmup": 0}
 _MAX_RESAMPLES = 1_000_000
 _NO_CONTROL = (
@@ -44,34 +44,6 @@ Say = Callable[[str], None]
 
 
 # ---- outputs of a run
-
-
-def read(folder: Path) -> Outputs:
-    """Of a finished accuracy run, or of the accuracy part of a submission. Raises BadInput."""
-    part = folder / result.ACCURACY_PART
-    place = part if part.is_dir() else folder
-    raw = result.read(place)
-    if raw.settings.mode != "accuracy":
-        words = "an accuracy run has one answer to every sample"
-        raise BadInput(
-            f"reading {folder}",
-            "it is a performance run",
-            words,
-            "Make one with --mode accuracy.",
-        )
-    if not has_texts(raw):
-        found = f"the {raw.config.sut} SUT gives no texts"
-        raise BadInput(f"reading {folder}", found, "ROUGE needs texts")
-    if expected(raw) < 2:
-        raise BadInput(
-            f"reading {folder}",
-            "it has one sample",
-            "at least 2 are needed",
-            "Raise --num-samples.",
-        )
-    built = result.build(place, raw, ())
-    outputs = outputs_of(raw, built.status, built.status_reason)
-    return replace(outputs, run=str(folder), notes=built.notes)
 
 
 def check_same(reference: Outputs, other: Outputs) -> None:
@@ -228,11 +200,11 @@ def run(job: Job, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any]
     fetch(configs, say)
     if not configs:
         place = runlog.create(job.output_dir, f"{utc_now():%Y%m%dT%H%M%SZ}_{KIND}")
-        return _judge_all(job, _Source(place, None), say, told)
+        return _judge_all(job, Source(place, None), say, told)
     arguments = {"asked": job.asked._asdict(), "control": job.control}
     study = begin(KIND, arguments, _cells(job, configs), job.output_dir, job.what)
     with study:
-        return _judge_all(job, _Source(study.place, study), say, told)
+        return _judge_all(job, Source(study.place, study), say, told)
 
 
 def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any], Path]:
@@ -243,7 +215,7 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
     what = short_name(reference.config.model)
     job = Job(reference.config, candidates, control, asked, study.place.parent, what)
     with study:
-        return _judge_all(job, _Source(study.place, study), say, told)
+        return _judge_all(job, Source(study.place, study), say, told)
 
 
 def _cells(job: Job, configs: Sequence[RunConfig]) -> list[Cell]:
@@ -258,48 +230,8 @@ def _name_of(number: int, candidate: Outputs | RunConfig) -> str:
     return f"candidate {number}: {_named(candidate)}"
 
 
-class _Source(NamedTuple):
-    """Where runs come from: a study that makes them, or none, where all are finished."""
-
-    place: Path
-    study: Study | None
-
-    def outputs(self, name: str, what: Outputs | RunConfig, say: Say) -> tuple[Outputs, bool]:
-        """(outputs, whether the user wants no more). Raises HarnessError where a run cannot be
-        made.
-        """
-        if isinstance(what, Outputs) or self.study is None:
-            assert isinstance(what, Outputs)
-            return what, False
-        ended, interrupted = self.study.ended.get(name), False
-        if ended is None:
-            ended, interrupted = self.study.run(Cell(name, what), say, _no_figures)
-        return replace(read(self.place / ended.run), label=what.variant), interrupted
-
-    def failed(self, name: str) -> Ended | None:
-        """The row of a cell that could not be measured."""
-        ended = self.study.ended.get(name) if self.study else None
-        return ended if ended is not None and not ended.run else None
-
-    def keep(self, name: str, reason: str, failure: str) -> None:
-        """Note that a cell cannot be measured, unless its run is there and cannot be judged."""
-        if self.study is not None and name not in self.study.ended:
-            self.study.keep(Ended(name, "", {}, "FAILED", reason, failure, {}))
-
-    def forget(self) -> None:
-        """Leave no empty folder behind; what a run left may tell why it broke."""
-        if self.study is not None:
-            return self.study.forget()
-        with suppress(OSError):
-            self.place.rmdir()
-
-
-def _no_figures(result: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    return {}
-
-
 def _judge_all(
-    job: Job, source: _Source, say: Say, told: Callable[[Row], None]
+    job: Job, source: Source, say: Say, told: Callable[[Row], None]
 ) -> tuple[dict[str, Any], Path]:
     try:
         say(f"reference: {_named(job.reference)}")
@@ -367,7 +299,7 @@ def _named(what: Outputs | RunConfig) -> str:
 
 
 def _judged(
-    bench: Bench, name: str, what: Outputs | RunConfig, source: _Source, say: Say, label: str = ""
+    bench: Bench, name: str, what: Outputs | RunConfig, source: Source, say: Say, label: str = ""
 ) -> tuple[Row, bool]:
     """(row, whether the user wants no more). A run that cannot be made or judged becomes a row that
     says why.

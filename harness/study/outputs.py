@@ -4,11 +4,15 @@ compared by them. The gate and the comparison read runs through this door.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 
 from accuracy.datasets.subset import how_drawn
 from accuracy.gate.readings import Outputs
 from harness import registry
+from harness.kernel.errors import BadInput
 from harness.kernel.types import short_name
 from harness.run import result
 
@@ -85,3 +89,31 @@ def differing_terms(ours: Outputs, theirs: Outputs) -> list[str]:
     """Return the terms in which two runs differ, of those that both of them tell."""
     both = ours.terms.keys() & theirs.terms.keys()
     return [name for name in ours.terms if name in both and ours.terms[name] != theirs.terms[name]]
+
+
+def read(folder: Path) -> Outputs:
+    """Of a finished accuracy run, or of the accuracy part of a submission. Raises BadInput."""
+    part = folder / result.ACCURACY_PART
+    place = part if part.is_dir() else folder
+    raw = result.read(place)
+    if raw.settings.mode != "accuracy":
+        words = "an accuracy run has one answer to every sample"
+        raise BadInput(
+            f"reading {folder}",
+            "it is a performance run",
+            words,
+            "Make one with --mode accuracy.",
+        )
+    if not has_texts(raw):
+        found = f"the {raw.config.sut} SUT gives no texts"
+        raise BadInput(f"reading {folder}", found, "ROUGE needs texts")
+    if expected(raw) < 2:
+        raise BadInput(
+            f"reading {folder}",
+            "it has one sample",
+            "at least 2 are needed",
+            "Raise --num-samples.",
+        )
+    built = result.build(place, raw, ())
+    outputs = outputs_of(raw, built.status, built.status_reason)
+    return replace(outputs, run=str(folder), notes=built.notes)
