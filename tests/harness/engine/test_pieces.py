@@ -321,12 +321,14 @@ def test_a_page_or_a_screen_of_a_comparison_that_breaks_is_a_note(harness, monke
 def test_whatever_breaks_in_one_variant_the_others_have_their_rows(monkeypatch, tmp_path):
     from harness.run import session
     from harness.study import compare
+    from harness.study.study import Cell, begin
 
     config = session.RunConfig(scenario="offline", model="m", output_dir=tmp_path)
-    monkeypatch.setattr("harness.study.compare.Run", breaks)
-    row, wants_no_more = compare._make(config, lambda text: None)
-    assert (row["status"], row["reason"], wants_no_more) == (
-        "FAILED",
-        "ValueError: injected",
-        False,
-    )
+    study = begin("compare", {}, [Cell("one", config), Cell("two", config)], tmp_path, "m")
+    monkeypatch.setattr("harness.study.study.Run", breaks)
+    found, _ = compare.go_on(study, lambda text: None, lambda row: None)
+    assert [(row["status"], row["reason"]) for row in found["rows"]] == [
+        ("FAILED", "ValueError: injected"),
+        ("FAILED", "ValueError: injected"),
+    ]
+    assert not found["interrupted"]

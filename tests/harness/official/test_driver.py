@@ -219,7 +219,7 @@ def test_server_queries_are_due_where_the_schedule_has_them(run):
         offsets_ns
     )  # one that arrived before its place, counted from the first
     assert (ran.log.due_ns[~early] == np.array(offsets_ns)[~early]).all()
-    assert (np.array(offsets_ns) - ran.log.due_ns).max() < 5 * MS
+    assert (np.array(offsets_ns) - ran.log.due_ns).max() < 50 * MS
     assert (ran.log.issue_lag_ns >= 0).all()
 
 

@@ -31,6 +31,7 @@ from harness.options.settings import load_config, run_settings
 
 SIZE = 50_000  # of the library: more than any model loads
 EXAMPLES = int(os.environ.get("LOADGEN_EXAMPLES", "150"))
+pytestmark = pytest.mark.timeout(0 if "LOADGEN_EXAMPLES" in os.environ else 300)  # seconds
 BENCHMARKS = {name: row for name, row in profiles.TABLE.items() if row.loadgen_model}
 EQUAL_ISSUE = "sample_concatenate_permutation"
 

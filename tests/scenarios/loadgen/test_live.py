@@ -21,6 +21,7 @@ from tests.loadgen_modes import (
 )
 
 _EXAMPLES = int(os.environ.get("LOADGEN_EXAMPLES", "40"))
+pytestmark = pytest.mark.timeout(0 if "LOADGEN_EXAMPLES" in os.environ else 300)  # seconds
 
 
 def drawn(examples):
