@@ -165,7 +165,7 @@ def model(tiny_llama):
     Path("answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     texts = [{"text": f"why is the sky blue {c} what"} for c in "abcde"]
     Path("texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in texts))
-    return "--model llama --device cpu"
+    return "--model llama --in-process"  # most of a child's time would be its imports
 
 
 def test_the_csv_of_a_gate_has_each_verdict_and_ratio(model):

@@ -32,6 +32,7 @@ LINES = [
     for command in re.findall(r"^(python -m harness .+)$", page, re.M)
 ]
 COMMANDS = list(dict.fromkeys(LINES))
+HERE = "--in-process"  # tiny models: most of the time of a process of their own would be imports
 MODEL_FREE = [
     c for c in COMMANDS if "simulated" in c or re.search(r"harness (plan|list|doctor)", c)
 ]
@@ -137,7 +138,7 @@ def test_its_own_model_and_report_examples_work(run, tmp_path, tiny_llama):
 def test_its_compare_example_works(run, tmp_path, tiny_llama):
     command = the_one("harness compare").replace("smollm2-135m", str(tiny_llama))
     command = command.replace("fp32,bf16,int8,nf4,lora", "fp32,bf16")
-    done = run(f"{command} --max-new-tokens 4 --num-samples 4 --warmup 1")
+    done = run(f"{command} --max-new-tokens 4 --num-samples 4 --warmup 1 {HERE}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "perplexity" in done.stdout
     assert next((tmp_path / "runs").glob("*/compare.html")).is_file()
@@ -150,7 +151,7 @@ def test_its_compare_example_works(run, tmp_path, tiny_llama):
 def test_its_gate_examples_work(run, tmp_path, tiny_llama):
     command = the_one("harness gate --model").replace("smollm2-135m", str(tiny_llama))
     command = command.replace("bf16,int8,nf4,lora", "bf16")
-    done = run(f"{command} --max-new-tokens 4 --num-samples 6 --resamples 200")
+    done = run(f"{command} --max-new-tokens 4 --num-samples 6 --resamples 200 {HERE}")
     assert done.returncode in (0, 1), done.stderr  # a verdict, whatever it is
     assert "in brackets: by the figure alone" in done.stdout
     (place,) = (tmp_path / "runs").iterdir()
@@ -165,7 +166,7 @@ def test_its_perplexity_example_of_variants_works(run, tmp_path, tiny_llama):
     command = the_one("harness perplexity --model ").replace("smollm2-135m", str(tiny_llama))
     command = command.replace(",int8,nf4,lora", "")
     # the tiny model's context is shorter than a story
-    done = run(f"{command} --num-samples 5 --stride 32")
+    done = run(f"{command} --num-samples 5 --stride 32 {HERE}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "same top" in done.stdout
     (place,) = (tmp_path / "runs").iterdir()
@@ -181,7 +182,7 @@ def test_its_perplexity_example_of_sizes_works(run, tmp_path, tiny_llama):
     shorter = {",instructions": "", ",./middle,./large": ",./middle", "stories": "short.jsonl"}
     for word, instead in shorter.items():
         command = command.replace(word, instead)
-    done = run(command)
+    done = run(f"{command} {HERE}")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -189,7 +190,7 @@ def test_its_own_instructions_are_read_from_the_columns_that_it_names(run, tmp_p
     page = PAGES[ROOT / "docs" / "perplexity.md"]
     (row,) = re.findall(r'^{"text": .+}$', page, re.M)
     (tmp_path / "texts.jsonl").write_text(f"{row}\n{row}\n")
-    done = run(f"{the_one('--dataset texts.jsonl')} --model {tiny_llama} --json")
+    done = run(f"{the_one('--dataset texts.jsonl')} --model {tiny_llama} --json {HERE}")
     assert done.returncode == 0, done.stdout + done.stderr
     (subject,) = json.loads(done.stdout.splitlines()[-1])["subjects"]
     assert set(subject["conditions"]) == set(json.loads(row)) - {"text"} == {"vague", "specific"}
