@@ -30,9 +30,10 @@ ARROWS = {
     " accuracy.compliance accuracy.datasets accuracy.gate reports reports.mlperf"
     " reports.pages reports.submission scenarios.loadgen sut.model sut.precision",
     "harness.schema": "harness harness.likelihood harness.options accuracy.likelihood reports",
-    "harness": "harness.engine harness.likelihood harness.options harness.run harness.study"
-    " accuracy.datasets accuracy.gate reports reports.pages reports.submission sut sut.border"
-    " sut.model sut.precision",
+    "harness.commands": "harness harness.engine harness.likelihood harness.options harness.run"
+    " harness.study accuracy.gate reports reports.pages reports.submission",
+    "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
+    " sut.border sut.model sut.precision",
     "scenarios.loadgen": "scenarios",
     "scenarios": "scenarios.loadgen",
     "accuracy": "",
@@ -56,7 +57,6 @@ ARROWS = {
 LONG = {
     "accuracy/gate/readings.py": 460,
     "accuracy/likelihood/scaling.py": 420,
-    "harness/cli.py": 610,
     "harness/likelihood/study.py": 580,
     "harness/official/driver.py": 470,
     "harness/options/settings.py": 510,

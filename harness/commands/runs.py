@@ -1,0 +1,85 @@
+"""Commands for one run: make it, foresee it, show it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.commands.shared import EXIT, Flags, Format, Json, configured
+from harness.options.flags import PLAN, REPORT, RUN, a_path, takes
+from harness.screen import finish, people, put, show_run
+
+
+@takes(RUN)
+def run(flags: Flags, as_json: Json = False, form: Format = "table") -> None:
+    """Run one scenario and judge the result."""
+    with people(as_json, form) as (console, say):
+        from harness.run.session import Run
+        from reports import tables
+        from reports.terminal import show_result
+
+        with Run(configured(flags), say) as session:
+            result = session.execute().to_json()
+        show_run(show_result, result, session.folder, console, form)
+        put(form, lambda: [tables.record(result)], lambda: tables.of_run(result))
+    finish(result, as_json, EXIT[result["status"]])
+
+
+@takes(PLAN)
+def plan(flags: Flags, as_json: Json = False, form: Format = "table") -> None:
+    """Show what a run would do, without running it; --json adds the whole schedule."""
+    with people(as_json, form) as (console, _):
+        from dataclasses import asdict
+
+        from harness.options.effective import effective
+        from harness.run.session import forecast
+        from reports import tables
+        from reports.terminal import show_plan
+
+        chosen = configured(flags)
+        settings, schedule, sentences, conflicts = forecast(chosen)
+        values = effective(chosen, settings)
+        show_plan(
+            settings, schedule, chosen.pattern, sentences, values, console, chosen.conf_files,
+            conflicts, tables=form == "table",
+        )  # fmt: skip
+        put(form, lambda: [tables.settings(values)])
+    queries = [indices for _, indices in schedule.rows()]
+    value = {
+        "settings": asdict(settings),
+        "effective": [row._asdict() for row in values],
+        "loaded_set": schedule.loaded,
+        "sample_indices": (
+            schedule.indices.tolist() if schedule.samples_per_query == 1 else queries
+        ),
+        "scheduled_ns": schedule.offsets_ns.tolist(),
+        "forecast": sentences,
+        "conf_files": [asdict(file) for file in chosen.conf_files],
+        "conflicts": [asdict(conflict) for conflict in conflicts],
+    }
+    finish(value, as_json, 0)
+
+
+@takes(REPORT)
+def report(
+    flags: Flags,
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN", parser=a_path, help="Folder of the run.")
+    ],
+    as_json: Json = False,
+    form: Format = "table",
+) -> None:
+    """Rebuild the result.json and report.html of a run from its raw files."""
+    with people(as_json, form) as (console, _):
+        from harness.options.percentiles import percentiles_of
+        from harness.run import result as results
+        from reports import tables
+        from reports.terminal import show_result
+
+        asked = percentiles_of(flags["percentiles"])
+        result = results.publish(folder, percentiles=asked).to_json()
+        show_run(show_result, result, folder, console, form)
+        put(form, lambda: [tables.record(result)], lambda: tables.of_run(result))
+    finish(result, as_json, EXIT[result["status"]])

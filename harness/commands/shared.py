@@ -1,0 +1,65 @@
+"""What do several commands take and say in the same way?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Flags = dict[str, Any]
+EXIT = {"VALID": 0, "INVALID": 1, "INTERRUPTED": 130, "ERROR": 4}
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print one JSON object as the last line of stdout.", rich_help_panel="Output"
+    ),
+]
+
+
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="How to print the main table on stdout: table, csv or markdown.",
+        rich_help_panel="Output",
+    ),
+]
+
+
+def say_how_to_go_on(found: dict[str, Any], place: Path, console: Any) -> None:
+    """An interrupted study can go on where it was."""
+    if found["interrupted"]:
+        words = f"interrupted; go on with: python -m harness resume {place}"
+        console.print(words, soft_wrap=True, markup=False, highlight=False)
+
+
+def configured(flags: Flags) -> Any:
+    """The flags of a command as checked settings."""
+    from harness.options.settings import load_config
+
+    file = flags.pop("config")
+    options = flags.pop("sut_option", None)
+    if options:
+        flags["sut_options"] = dict(_key_value(text) for text in options)
+    return load_config(flags, file)
+
+
+def _key_value(text: str) -> tuple[str, str | int | float]:
+    from harness.kernel.errors import BadInput
+
+    key, equals, value = text.partition("=")
+    if not equals or not key.isidentifier():
+        raise BadInput(
+            "--sut-option",
+            repr(text),
+            "KEY=VALUE would be fine",
+            "For example: --sut-option ttft_ms=200.",
+        )
+    for kind in (int, float):
+        try:
+            return key, kind(value)
+        except ValueError:
+            continue
+    return key, value

@@ -1,0 +1,130 @@
+"""Commands that set several runs side by side, and the one that goes on with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.commands.shared import Flags, Format, Json, say_how_to_go_on
+from harness.engine.pieces import noted
+from harness.options.flags import COMPARE, GATE, a_path, takes
+from harness.screen import finish, people, put
+
+
+@takes(COMPARE)
+def compare(
+    flags: Flags,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="RUN...", parser=a_path, help="Folders of finished runs to compare."
+        ),
+    ] = None,
+    variants: Annotated[
+        str | None,
+        typer.Option(
+            help="Variants to run and compare, such as fp32,bf16,int8; the first is the reference."
+        ),
+    ] = None,
+    evaluate: Annotated[
+        bool | None,
+        typer.Option(
+            "--evaluate/--no-evaluate",
+            help="Also score the reference answers of the dataset (on by default).",
+        ),
+    ] = None,
+    as_json: Json = False,
+    form: Format = "table",
+) -> None:
+    """Compare finished runs, or run and compare each of --variants (offline by default)."""
+    with people(as_json, form) as (console, say):
+        from harness.study import compare as comparing
+        from reports.pages.compare import show, table, told
+
+        series = comparing.series(runs or [], {**flags, "evaluate": evaluate}, variants)
+        found, place = comparing.run(series, say, lambda row: console.print(told(row)))
+        with noted(f"table on the screen; see {place}"):
+            show(found, place, console, tables=form == "table")
+        say_how_to_go_on(found, place, console)
+        put(form, lambda: [table(found)])
+    finish(found, as_json, comparing.exit_code(found))
+
+
+@takes(GATE)
+def gate(
+    flags: Flags,
+    reference: Annotated[
+        str, typer.Option(help="Reference: a variant, or the folder of a finished accuracy run.")
+    ] = "fp32",
+    candidates: Annotated[
+        str, typer.Option(help="Variants to judge, such as bf16,int8,nf4, or run folders.")
+    ] = "",
+    target: Annotated[
+        str,
+        typer.Option(
+            help="Percent of the reference to keep, or an MLPerf target such as llama2-70b-99.9."
+        ),
+    ] = "99.9",
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="What the answers are scored against: dataset (the default, if it has answers) or "
+            "reference."
+        ),
+    ] = None,
+    resamples: Annotated[int, typer.Option(help="Number of bootstrap resamples.")] = 10_000,
+    confidence: Annotated[
+        float, typer.Option(help="Confidence level of the intervals, in percent.")
+    ] = 95.0,
+    control: Annotated[
+        bool,
+        typer.Option(
+            "--control/--no-control",
+            help="Run the reference a second time with a different batch size, to measure noise.",
+        ),
+    ] = True,
+    as_json: Json = False,
+    form: Format = "table",
+) -> None:
+    """Decide whether a variant may go live: does it keep enough of the reference's ROUGE?"""
+    with people(as_json, form) as (console, say):
+        from accuracy.gate.readings import Asked
+        from harness.study import gate as gating
+        from reports import tables
+        from reports.pages.gate import show, told
+
+        job = gating.job(
+            reference, candidates, flags, Asked(target, against, resamples, confidence), control
+        )
+        found, place = gating.run(job, say, lambda row: console.print(told(row)))
+        with noted(f"table on the screen; see {place}"):
+            show(found, place, console, tables=form == "table")
+        say_how_to_go_on(found, place, console)
+        put(form, lambda: [tables.of_gate(found)])
+    finish(found, as_json, gating.exit_code(found))
+
+
+def resume(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", parser=a_path, help="Folder of a comparison, a gate or a study."
+        ),
+    ],
+    as_json: Json = False,
+    form: Format = "table",
+) -> None:
+    """Go on with a comparison, a gate or a perplexity measurement that was interrupted."""
+    with people(as_json, form) as (console, say):
+        from harness.study import resume as resuming
+
+        kind, study = resuming.what(folder)
+        found, place = kind.go_on(study, say, lambda row: console.print(kind.told(row)))
+        with noted(f"table on the screen; see {place}"):
+            kind.show(found, place, console, form == "table")
+        if kind.says_how_to_go_on:
+            say_how_to_go_on(found, place, console)
+        put(form, lambda: [kind.table(found)])
+    finish(found, as_json, kind.exit_code(found))
