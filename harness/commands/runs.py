@@ -34,7 +34,7 @@ def plan(flags: Flags, as_json: Json = False, form: Format = "table") -> None:
         from dataclasses import asdict
 
         from harness.options.effective import effective
-        from harness.run.session import forecast
+        from harness.run.forecast import forecast
         from reports import tables
         from reports.terminal import show_plan
 
@@ -74,12 +74,12 @@ def report(
     """Rebuild the result.json and report.html of a run from its raw files."""
     with people(as_json, form) as (console, _):
         from harness.options.percentiles import percentiles_of
-        from harness.run import result as results
+        from harness.run.publish import publish
         from reports import tables
         from reports.terminal import show_result
 
         asked = percentiles_of(flags["percentiles"])
-        result = results.publish(folder, percentiles=asked).to_json()
+        result = publish(folder, percentiles=asked).to_json()
         show_run(show_result, result, folder, console, form)
         put(form, lambda: [tables.record(result)], lambda: tables.of_run(result))
     finish(result, as_json, EXIT[result["status"]])

@@ -23,7 +23,9 @@ from harness import registry
 from harness.kernel.types import Int64s, Verdict
 from harness.options import flags
 from harness.run import logs, result
-from harness.run.result import Raw, Result
+from harness.run.library import samples_of
+from harness.run.read import ACCURACY_PART, Raw, read_run
+from harness.run.result import Result
 from scenarios.loadgen.accuracy_log import logged_samples
 
 
@@ -38,10 +40,10 @@ def audit(
 
     `more` are verdicts of a second look, which join the others.
     """
-    part = folder / result.ACCURACY_PART
+    part = folder / ACCURACY_PART
     companions = [*others, *([part] if part.is_dir() else [])]
-    raw = result.read(folder)
-    samples = result.samples_of(raw)
+    raw = read_run(folder)
+    samples = samples_of(raw)
     built = result.build(folder, raw, samples or ())
     run = _audited(folder, raw, built)
     verdicts = judge(
@@ -62,7 +64,7 @@ def audit(
 
 def audited(folder: Path) -> Audited:
     """Read a run without scoring its answers. Raises BadInput."""
-    raw = result.read(folder)
+    raw = read_run(folder)
     return _audited(folder, raw, result.build(folder, raw, ()))
 
 
@@ -105,8 +107,8 @@ def _notes(run: Audited) -> list[str]:
 
 def _scores(folder: Path) -> dict[str, float] | None:
     """Score the recorded answers of a run; None without its dataset."""
-    raw = result.read(folder)
-    samples = result.samples_of(raw)
+    raw = read_run(folder)
+    samples = samples_of(raw)
     return None if samples is None else result.build(folder, raw, samples).accuracy
 
 

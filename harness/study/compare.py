@@ -26,7 +26,7 @@ from harness.kernel.places import not_a_run
 from harness.kernel.types import short_name
 from harness.options.settings import RunConfig, load_config
 from harness.run import result
-from harness.run.session import fetch
+from harness.run.library import fetch
 from harness.study import compare_verdict
 from harness.study.compare_verdict import ENDED
 from harness.study.evidence import NONE, Evidence, gather

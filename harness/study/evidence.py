@@ -20,7 +20,8 @@ from accuracy.ranking import Losses, Pace, pace_of
 from accuracy.resampling import Floats
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Int64s, RunLog
-from harness.run import evaluation, result
+from harness.run import evaluation
+from harness.run.read import ACCURACY_PART, read_run
 from harness.study.outputs import differing_terms, has_texts, outputs_of
 
 
@@ -38,9 +39,9 @@ NONE = Evidence()
 def gather(folder: Path, status: str, status_reason: str) -> Evidence:
     """Read the evidence of a finished run; of a submission, the answers are its accuracy part's."""
     try:
-        raw = result.read(folder)
-        part = folder / result.ACCURACY_PART
-        answered = result.read(part) if part.is_dir() else raw
+        raw = read_run(folder)
+        part = folder / ACCURACY_PART
+        answered = read_run(part) if part.is_dir() else raw
     except BadInput:
         return NONE
     outputs = outputs_of(answered, status, status_reason) if has_texts(answered) else None

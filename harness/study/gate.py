@@ -26,7 +26,7 @@ from harness.kernel.clock import utc_now
 from harness.kernel.errors import BadInput, HarnessError, SetupFailed, unknown
 from harness.kernel.types import short_name
 from harness.options.settings import RunConfig, load_config
-from harness.run.session import fetch
+from harness.run.library import fetch
 from harness.study import compare
 from harness.study.outputs import differing_terms, read
 from harness.study.sources import Source

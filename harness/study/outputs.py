@@ -15,9 +15,11 @@ from harness import registry
 from harness.kernel.errors import BadInput
 from harness.kernel.types import short_name
 from harness.run import result
+from harness.run.library import samples_of
+from harness.run.read import ACCURACY_PART, Raw, read_run
 
 
-def outputs_of(raw: result.Raw, status: str, status_reason: str) -> Outputs:
+def outputs_of(raw: Raw, status: str, status_reason: str) -> Outputs:
     """Return the first answer to each question, in the order of the dataset.
 
     Label, place and notes of the run are the caller's to add.
@@ -25,7 +27,7 @@ def outputs_of(raw: result.Raw, status: str, status_reason: str) -> Outputs:
     log, is_model = raw.log, registry.sut_entry(raw.config.sut).runs_model
     done = np.flatnonzero(log.completed)
     done = done[np.unique(log.index[done], return_index=True)[1]]
-    samples = result.samples_of(raw)
+    samples = samples_of(raw)
     return Outputs(
         label="",
         model=short_name(raw.config.model if is_model else raw.config.sut),
@@ -43,13 +45,13 @@ def outputs_of(raw: result.Raw, status: str, status_reason: str) -> Outputs:
     )
 
 
-def has_texts(raw: result.Raw) -> bool:
+def has_texts(raw: Raw) -> bool:
     """Are there texts to score? A run of empty answers has them, too."""
     log = raw.log
     return bool(log.texts) or not (len(log.token_ids) or (log.first_ns >= 0).any())
 
 
-def expected(raw: result.Raw) -> int:
+def expected(raw: Raw) -> int:
     """Return how many questions the run asked: every one in an accuracy run."""
     s = raw.settings
     if s.mode == "performance":
@@ -66,7 +68,7 @@ def _problem(done: int, expected: int, status: str, status_reason: str) -> str:
     return "" if status == "VALID" else f"its run is {status}: {status_reason}"
 
 
-def _terms(raw: result.Raw) -> dict[str, str]:
+def _terms(raw: Raw) -> dict[str, str]:
     run, config, dataset, facts = raw.settings, raw.config, raw.saved["dataset"], raw.facts.sut
     digest = dataset.get("sha256")
     known = {
@@ -93,9 +95,9 @@ def differing_terms(ours: Outputs, theirs: Outputs) -> list[str]:
 
 def read(folder: Path) -> Outputs:
     """Of a finished accuracy run, or of the accuracy part of a submission. Raises BadInput."""
-    part = folder / result.ACCURACY_PART
+    part = folder / ACCURACY_PART
     place = part if part.is_dir() else folder
-    raw = result.read(place)
+    raw = read_run(place)
     if raw.settings.mode != "accuracy":
         words = "an accuracy run has one answer to every sample"
         raise BadInput(

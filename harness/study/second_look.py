@@ -23,9 +23,9 @@ from harness import registry
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Sample, Verdict
 from harness.options.settings import RunConfig
-from harness.run import result
-from harness.run.result import Raw
-from harness.run.session import Run, Say
+from harness.run.library import Say, samples_of
+from harness.run.read import Raw, read_run
+from harness.run.session import Run
 from harness.study.audit import audited
 
 _QUESTIONS = 128  # drawn at random as often, about 80 come a first time and 48 again
@@ -35,7 +35,7 @@ _TIMES = 4  # offline
 
 def caching(folder: Path, say: Say) -> list[Verdict]:
     """Repeated against distinct prompts at the same load."""
-    raw = result.read(folder)
+    raw = read_run(folder)
     n = min(_QUESTIONS, raw.settings.num_samples)
     if raw.config.pattern.is_at_once:
         few = max(n // _TIMES, 1)
@@ -67,10 +67,10 @@ def caching(folder: Path, say: Say) -> list[Verdict]:
 
 def benchmark_detection(folder: Path, say: Say) -> list[Verdict]:
     """Known prompts against fresh ones of the same length, in one run."""
-    raw = result.read(folder)
+    raw = read_run(folder)
     if not registry.sut_entry(raw.config.sut).uses_dataset:
         raise _no_questions(folder, f"--sut {raw.config.sut} is asked no questions")
-    samples = result.samples_of(raw)
+    samples = samples_of(raw)
     if samples is None:
         raise _no_questions(folder, "its dataset has moved or changed")
     pairs = _pairs(samples, Random(zlib.crc32(raw.facts.run_id.encode())))

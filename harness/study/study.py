@@ -32,7 +32,7 @@ from harness.kernel.clock import utc_now
 from harness.kernel.errors import BadInput, first_line
 from harness.kernel.places import not_a_study
 from harness.options.settings import RunConfig
-from harness.run import result
+from harness.run.read import ACCURACY_PART
 from harness.run.session import Run
 
 SCHEMA = "touchstone.study/1"
@@ -207,7 +207,7 @@ def load(place: Path, kinds: Sequence[str]) -> Study:
 def hashes(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of the raw records of a run; of a submission, of both its parts."""
     found = {}
-    for name in (_RAW, f"{result.ACCURACY_PART}/{_RAW}"):
+    for name in (_RAW, f"{ACCURACY_PART}/{_RAW}"):
         with suppress(FileNotFoundError), (folder / name).open("rb") as file:
             found[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found

@@ -18,6 +18,7 @@ from accuracy.compliance.runs import AUDIT_CONFIGS, AuditConfig, audit_config, l
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Verdict
 from harness.run import logs, result
+from harness.run.read import ACCURACY_PART, read_run
 from harness.study.audit import audited
 from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from reports.submission.compliance import Finding, Lengths, Outputs, Quality
@@ -57,7 +58,7 @@ def make(
     """
     _refuse_unknown_to_mlperf(run)
     timed = read(run)
-    nested = run / result.ACCURACY_PART
+    nested = run / ACCURACY_PART
     if accuracy_run is None and not nested.is_dir():
         fine = "RUN/accuracy, or --accuracy-run RUN2"
         raise BadInput(f"packaging {run}", "no accuracy run", fine, _HOW_TO_SCORE)
@@ -79,7 +80,7 @@ def make(
 
 
 def _refuse_unknown_to_mlperf(run: Path) -> None:
-    scenario = result.read(run).settings.scenario
+    scenario = read_run(run).settings.scenario
     if scenarios.entry(scenario).loadgen is None:
         fine = "a scenario of MLPerf's: " + ", ".join(scenarios.TABLE)
         raise BadInput(f"packaging {run}", f"MLPerf has no scenario {scenario}", fine)
@@ -87,7 +88,7 @@ def _refuse_unknown_to_mlperf(run: Path) -> None:
 
 def read(folder: Path) -> Run:
     """Read a finished run. Raises BadInput if there is none, or if its logs are not its own."""
-    raw = result.read(folder)
+    raw = read_run(folder)
     built = result.build(folder, raw)
     if found := logs.difference(folder, raw, built):
         doing, todo = f"reading {folder}", f"{found.todo}."

@@ -17,7 +17,7 @@ from accuracy.compliance.audited import Audited
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Anomaly, Output, Sample
 from harness.options.settings import load_config
-from harness.run import result as results
+from harness.run.read import read_run
 from harness.run.session import Run
 from sut.simulated import EOS, Simulated
 from tests.compliance_helpers import accuracy, answers, changed, found, hand
@@ -84,7 +84,7 @@ def real(tmp_path, monkeypatch):
         config = load_config({"sut": "simulated", "clock": "virtual", **asked})
         with Run(config, lambda text: None, progress=False) as run:
             status = run.execute().status
-            raw = results.read(run.folder)
+            raw = read_run(run.folder)
         return Audited(
             raw.facts.run_id, raw.settings, raw.log, raw.facts.sut, "simulated", "", "none", status
         )

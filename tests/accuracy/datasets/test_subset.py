@@ -13,6 +13,7 @@ from harness.likelihood import texts as perplexity_texts
 from harness.likelihood.texts import Wanted
 from harness.options.settings import load_config
 from harness.run import result
+from harness.run.read import read_run
 from harness.run.session import Run
 from harness.study import gate
 from tests.harness.study.test_gate import answers, make
@@ -158,7 +159,7 @@ def test_a_run_says_how_its_samples_were_chosen(tmp_path, tiny_llama):
         made = run.execute()
     assert made.settings["dataset"]["subset"]["by"] == ["category", "language"]
     assert "samples: 5 of 80 rows, every category and language with its share" in made.notes
-    again = result.build(run.folder, result.read(run.folder))
+    again = result.build(run.folder, read_run(run.folder))
     assert again.notes == made.notes
 
 

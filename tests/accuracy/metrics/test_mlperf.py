@@ -11,6 +11,7 @@ from accuracy.metrics.mlperf import final_number, mlperf_scores, needle, short_a
 from accuracy.metrics.rouge import rouge
 from harness.kernel.types import Sample
 from harness.run import result
+from harness.run.read import read_run
 from tests.harness.study.test_gate import make
 from tests.scenario_helpers import Row, hand_log
 
@@ -178,7 +179,7 @@ def test_a_run_names_the_score_that_it_cannot_make(tmp_path):
     file = tmp_path / "mixtral.json"
     file.write_text(json.dumps(MIXTRAL))
     folder = make(tmp_path, ["The sun.", "The answer is 7.", "return a + b"], file=file)
-    found = result.build(folder, result.read(folder))
+    found = result.build(folder, read_run(folder))
     assert found.accuracy["gsm8k"] == 100.0
     assert "mbxp" not in found.accuracy
     assert "no mbxp: its answers are programs, which are not run here" in found.notes

@@ -98,7 +98,7 @@ DERIVED = {  # where it breaks, and the piece that is missing; `harness report` 
     },
 }
 RAW = [  # these can be had at the time only
-    ("harness.run.session.read_back", ("texts", "texts")),
+    ("harness.run.keeping.read_back", ("texts", "texts")),
     ("tests.harness.engine.test_pieces.Speaks.decode", ("texts", "texts")),
     ("tests.harness.engine.test_pieces.Speaks.memory", ("figure", "memory")),
     ("harness.engine.runlog.write_telemetry", ("file", "telemetry.parquet")),
@@ -185,7 +185,7 @@ def test_a_scorer_whose_library_is_missing_is_named_and_scores_later(harness, mo
 
 def test_an_evaluation_that_breaks_is_a_note(harness, monkeypatch):
     monkeypatch.setattr(Speaks, "evaluate", breaks)
-    monkeypatch.setattr("harness.run.session._library", lambda config: (ANSWERED, {"name": "none"}))
+    monkeypatch.setattr("harness.run.session.library", lambda config: (ANSWERED, {"name": "none"}))
     code, out, _, result, _ = harness("run", "--evaluate")
     assert (code, result["status"]) == (0, "VALID")
     row = missing(result)["evaluation", "of the reference answers"]
@@ -221,7 +221,7 @@ def test_a_file_that_cannot_be_written_costs_a_note(harness, monkeypatch, name):
 
 def test_a_run_that_cannot_be_judged_at_all_is_kept_and_says_where(harness, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr("harness.run.result.build", breaks)
+        patched.setattr("harness.run.publish.build", breaks)
         code, _, err, _, folder = harness("run")
     assert (code, "This is a bug" in err, f"harness report {folder}" in err) == (4, False, True)
     code, _, _, result, _ = harness("report", folder)

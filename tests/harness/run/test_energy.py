@@ -7,8 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from harness.run import result as results
 from harness.run.energy import energy
+from harness.run.publish import publish
+from harness.run.read import read_run
 from reports.pages.run import render
 from reports.terminal import show_result
 from tests.harness.run.test_result import make
@@ -58,7 +59,7 @@ def test_a_run_with_watts_shows_its_joules_everywhere(tmp_path):
     pq.write_table(
         pa.table({"t_ns": times_ns, "gpu_watts": [200.0] * 3}), folder / "telemetry.parquet"
     )
-    found = results.publish(folder).to_json()
+    found = publish(folder).to_json()
     assert found["energy"]["joules"] == pytest.approx(200 * span_s, rel=1e-6)
     assert found["energy"]["joules_per_token"] == pytest.approx(
         200 * span_s / found["counts"]["tokens"], rel=1e-6
@@ -67,6 +68,6 @@ def test_a_run_with_watts_shows_its_joules_everywhere(tmp_path):
     show_result(found, folder, console)
     console.file.close()
     assert "J/token" in console.export_text()
-    page = render(found, results.read(folder).log, {})
+    page = render(found, read_run(folder).log, {})
     assert "<h2>Energy</h2>" in page
     assert "NVML" in page

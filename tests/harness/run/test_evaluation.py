@@ -13,8 +13,8 @@ from harness.engine.driver import Stop
 from harness.kernel.errors import RunBroke
 from harness.kernel.types import Sample
 from harness.options.settings import load_config
-from harness.run import result as results
 from harness.run.evaluation import evaluate, figures, notes
+from harness.run.publish import publish
 from harness.run.session import Run
 from reports.terminal import evaluation_text, quality
 
@@ -152,7 +152,7 @@ def test_a_run_is_evaluated_and_its_report_says_the_same_later(tmp_path, tiny_ll
     assert found.accuracy["perplexity"] == pytest.approx(math.exp(found.accuracy["eval_loss"]))
     questions.unlink()
     (folder / "result.json").unlink()
-    assert results.publish(folder).accuracy == found.accuracy
+    assert publish(folder).accuracy == found.accuracy
     assert "<h2>Evaluation</h2>" in (folder / "report.html").read_text()
 
 

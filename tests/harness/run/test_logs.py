@@ -8,6 +8,8 @@ import pytest
 
 from harness.engine import runlog
 from harness.run import logs, result
+from harness.run.publish import publish
+from harness.run.read import read_run
 from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from tests.package_helpers import make
 
@@ -18,7 +20,7 @@ def folder(tmp_path):
 
 
 def found(folder):
-    raw = result.read(folder)
+    raw = read_run(folder)
     return logs.difference(folder, raw, result.build(folder, raw, ()))
 
 
@@ -46,7 +48,7 @@ def test_a_changed_log_is_named_with_its_line(folder, name, old, new, words):
     assert told.file == name
     assert words in told.what
     assert told.todo == f"harness report {folder} makes the logs again"
-    result.publish(folder, page=False)
+    publish(folder, page=False)
     assert found(folder) is None
 
 
@@ -90,6 +92,6 @@ def test_answers_in_loadgens_log_are_those_that_were_recorded(folder, old, new):
 
 def test_a_log_that_is_missing_is_no_change(folder):
     (folder / SUMMARY).unlink()
-    raw = result.read(folder)
+    raw = read_run(folder)
     verdict = logs.verdict(folder, raw, result.build(folder, raw, ()))
     assert (verdict.status, verdict.detail) == ("SKIPPED", f"{SUMMARY}: missing")

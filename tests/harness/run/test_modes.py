@@ -10,7 +10,7 @@ from harness.engine import runlog
 from harness.kernel.errors import BadInput
 from harness.options.effective import effective
 from harness.options.settings import load_config, run_settings
-from harness.run import result as results
+from harness.run.publish import publish
 from harness.run.session import Run
 from scenarios.loadgen.find_peak import next_qps, peak_qps
 
@@ -58,7 +58,7 @@ def test_a_submission_asks_every_sample_once_and_then_measures(tmp_path, scenari
 def test_a_submissions_quality_is_that_of_its_accuracy_part(tmp_path):
     folder, found = run(tmp_path, mode="submission")
     (folder / "accuracy" / "scores.json").write_text("{}")
-    again = results.publish(folder)
+    again = publish(folder)
     assert (
         again.accuracy
         == found.accuracy
@@ -114,7 +114,7 @@ def test_a_report_of_a_submission_is_made_again_from_its_raw_files(tmp_path):
     for path in (*folder.glob("*.json"), *(folder / "accuracy").glob("*.json")):
         if path.name not in ("settings.json", "environment.json"):
             path.unlink()
-    again = results.publish(folder)
+    again = publish(folder)
     assert again.to_json() == found.to_json()
 
 
@@ -147,7 +147,7 @@ def test_the_folder_is_that_of_the_best_run(tmp_path):
     assert facts.run_id == folder.name == found.run_id
     assert log.done_ns.tolist() == runlog.read_log(folder / best["folder"])[0].done_ns.tolist()
     assert found.settings["run"]["target_qps"] == best["target_qps"]
-    assert results.publish(folder).to_json() == found.to_json()
+    assert publish(folder).to_json() == found.to_json()
 
 
 def test_a_first_rate_that_fails_ends_the_search_and_says_so(tmp_path):
@@ -205,7 +205,7 @@ def test_a_run_that_was_written_before_the_newer_settings_is_read(tmp_path):
     ):
         del saved["run"][name]
     (folder / "settings.json").write_text(json.dumps(saved))
-    assert results.publish(folder).verdicts == found.verdicts
+    assert publish(folder).verdicts == found.verdicts
 
 
 # ---- where a setting comes from

@@ -12,6 +12,7 @@ from harness.kernel.types import RunLog
 from harness.options.settings import load_config
 from harness.run import measured
 from harness.run import result as results
+from harness.run.publish import publish
 from harness.run.session import Run
 from sut.simulated import Simulated
 from tests.scenario_helpers import MS, Row, hand_log, run_settings
@@ -76,7 +77,7 @@ def test_a_damaged_folder_is_bad_input_in_words(tmp_path, file, content):
     folder, _ = make(tmp_path)
     (folder / file).unlink() if content is None else (folder / file).write_text(content)
     with pytest.raises(BadInput, match="reading"):
-        results.publish(folder)
+        publish(folder)
 
 
 def test_settings_of_another_version_are_refused_in_words(tmp_path):
@@ -85,13 +86,13 @@ def test_settings_of_another_version_are_refused_in_words(tmp_path):
     saved["run"]["a_field_of_tomorrow"] = 1
     (folder / "settings.json").write_text(json.dumps(saved))
     with pytest.raises(BadInput, match="other fields than this version writes"):
-        results.publish(folder)
+        publish(folder)
 
 
 def test_a_cut_telemetry_file_does_not_cost_the_report(tmp_path):
     folder, result = make(tmp_path)
     (folder / "telemetry.parquet").write_bytes(b"PAR1")
-    assert results.publish(folder).status == result.status == "VALID"
+    assert publish(folder).status == result.status == "VALID"
 
 
 def test_the_dataset_of_a_sut_that_asks_no_questions_is_none(tmp_path):
@@ -127,7 +128,7 @@ def test_logs_that_cannot_be_written_cost_a_note_and_nothing_else(tmp_path, caps
     for name in ("result.json", "mlperf_log_detail.txt"):
         (folder / name).unlink()
     (folder / "mlperf_log_detail.txt").mkdir()
-    assert results.publish(folder).status == "VALID"
+    assert publish(folder).status == "VALID"
     assert "note: no MLPerf logs" in capsys.readouterr().err
     assert (folder / "result.json").is_file()
 

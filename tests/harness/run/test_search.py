@@ -7,8 +7,8 @@ import pytest
 from harness.kernel.errors import BadInput
 from harness.kernel.types import MemoryUse
 from harness.options.settings import load_config, run_settings
-from harness.run import result as results
 from harness.run import search
+from harness.run.publish import publish
 from harness.run.session import Run
 from scenarios import peak_verdict
 from sut.simulated import Simulated
@@ -77,7 +77,7 @@ def test_a_system_that_never_fails_has_no_peak_and_the_search_ends(tmp_path, mon
 
 def test_a_report_of_a_search_says_the_same(tmp_path):
     folder, found = find(tmp_path, min_duration=0)
-    assert results.publish(folder).to_json() == found.to_json()
+    assert publish(folder).to_json() == found.to_json()
 
 
 @pytest.mark.parametrize("content", ["not json", "{}", '{"steps": 3', "[]"])
@@ -93,7 +93,7 @@ def test_a_search_of_an_older_version_is_judged_by_what_it_kept(tmp_path):
     names = ("target_qps", "status", "folder")
     rows = [{name: step[name] for name in names} | {"limits_kept": True} for step in kept["steps"]]
     (folder / search.FILE).write_text(json.dumps({"steps": rows}))
-    again = results.publish(folder)
+    again = publish(folder)
     assert again.status == "INVALID"
     assert "every rate that was tried held" in again.status_reason
 

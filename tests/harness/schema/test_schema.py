@@ -22,6 +22,7 @@ from harness.likelihood import compared as perplexity_compared
 from harness.likelihood import summary as perplexity_summary
 from harness.options.settings import load_config
 from harness.run import result
+from harness.run.read import read_run
 from harness.run.session import Run
 from harness.schema import FOLDER, PAGE, SCHEMAS, files
 from harness.schema.tables import FILES, STUDY_TABLES, TABLES
@@ -217,7 +218,7 @@ def test_a_gate_is_as_the_schema_says(tmp_path):
 def test_what_a_comparison_keeps_is_as_the_schema_says(tmp_path):
     texts = answers()
     folders = [make(tmp_path, texts), make(tmp_path, ["x", *texts[1:]], "bf16")]
-    built = [result.build(folder, result.read(folder)).to_json() for folder in folders]
+    built = [result.build(folder, read_run(folder)).to_json() for folder in folders]
     rows = [compare.row(*pair) for pair in zip(built, folders, strict=True)]
     evidence = [gather(folder, "VALID", "") for folder in folders]
     more = {"interrupted": False, "not_run": [], "folder": "x"}

@@ -9,7 +9,7 @@ import pytest
 
 from accuracy.ranking import Losses, lead, losses_beside, pace_of, rates_beside, scores_beside
 from accuracy.resampling import Estimate
-from harness.run import result
+from harness.run.publish import publish
 from harness.study import compare
 from harness.study.evidence import Evidence
 from reports.pages import compare as page
@@ -208,7 +208,7 @@ def test_one_variant_alone_is_no_ranking():
 
 def published(*folders):
     for folder in folders:
-        result.publish(folder, page=False)
+        publish(folder, page=False)
     return folders
 
 

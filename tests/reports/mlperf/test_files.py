@@ -14,7 +14,7 @@ import pytest
 from harness.engine import runlog
 from harness.kernel.errors import BadInput
 from harness.options.settings import load_config
-from harness.run import result as results_of
+from harness.run.publish import publish
 from harness.run.session import Run
 from reports.mlperf import files as mlperf_logs
 from reports.mlperf.files import ACCURACY, DETAIL, MARK, SUMMARY
@@ -332,7 +332,7 @@ def test_rebuilding_a_report_rewrites_the_same_logs(tmp_path):
     folder, _ = run(tmp_path)
     before = {name: (folder / name).read_bytes() for name in (DETAIL, SUMMARY, ACCURACY)}
     (folder / SUMMARY).write_text("damaged")
-    results_of.publish(folder)
+    publish(folder)
     assert before == {name: (folder / name).read_bytes() for name in before}
 
 
@@ -341,7 +341,7 @@ def test_logs_of_the_real_loadgen_in_the_folder_stay_and_the_report_is_made(tmp_
     (folder / DETAIL).write_text(
         f'{MARK}{{"key": "loadgen_version", "value": "6.0.17 @ d6147c7eb7"}}\n'
     )
-    assert results_of.publish(folder).loadgen_valid
+    assert publish(folder).loadgen_valid
     assert "6.0.17" in (folder / DETAIL).read_text()
     assert "no MLPerf logs" in capsys.readouterr().err
 

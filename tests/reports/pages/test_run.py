@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from harness.engine import runlog
 from harness.options.settings import load_config
-from harness.run import result as results
+from harness.run.publish import publish
 from harness.run.session import Run
 from reports.pages import run as html
 from tests.scenario_helpers import Row, hand_log
@@ -91,7 +91,7 @@ def test_a_run_leaves_its_page_and_report_makes_the_same_one_again(valid):
     page = valid.folder / "report.html"
     written = page.read_text(encoding="utf-8")
     page.unlink()
-    results.publish(valid.folder)
+    publish(valid.folder)
     assert page.read_text(encoding="utf-8") == written
     assert not list(valid.folder.glob("*.tmp"))
 
@@ -280,7 +280,7 @@ def test_the_slowest_ten_then_the_first_ten_of_the_others(latencies):
 def test_a_page_that_cannot_be_written_is_a_note_and_an_old_page_does_not_stay(tmp_path, capsys):
     run = make(tmp_path, scenario="offline")
     (run.folder / "report.html.tmp").mkdir()  # in the way
-    assert "report" not in results.publish(run.folder).files
+    assert "report" not in publish(run.folder).files
     assert "note: no report.html (IsADirectoryError" in capsys.readouterr().err
     assert not (run.folder / "report.html").exists()
     assert (run.folder / "result.json").exists()

@@ -1,0 +1,47 @@
+"""What would a run do, and what in it contradicts itself? Without running it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from harness import registry
+from harness.kernel.types import (
+    RunSettings,
+)
+from harness.options.settings import RunConfig, run_settings
+from harness.run.library import library_size
+from harness.run.warmup import given_rate, warmup_samples
+
+
+class Forecast(NamedTuple):
+    """A run that is not made: its settings and schedule, a word on its length by label, and what
+    contradicts itself in it.
+    """
+
+    settings: RunSettings
+    schedule: Any
+    sentences: dict[str, str]
+    conflicts: list[Any]
+
+
+def forecast(config: RunConfig) -> Forecast:
+    """Settle, schedule and check a run as `harness plan` shows it."""
+    settings = run_settings(config, library_size(config), given_rate(config))
+    schedule = registry.scenario(config.scenario).schedule(settings)
+    from scenarios.forecast import forecast
+
+    sentences = forecast(settings, schedule)
+    if config.mode == "find-peak":
+        sentences = {"length": f"each step of the search: {sentences['length']}"}
+    rate_known = config.target_qps != "auto"
+    found = conflicts_of(config, settings, schedule, rate_known)
+    return Forecast(settings, schedule, sentences, found)
+
+
+def conflicts_of(
+    config: RunConfig, settings: RunSettings, schedule: Any, rate_known: bool
+) -> list[Any]:
+    from scenarios.conflicts import conflicts
+
+    search = config.mode == "find-peak"
+    return conflicts(settings, schedule, warmup_samples(config), search, rate_known)

@@ -1,0 +1,97 @@
+"""Is the run VALID? The conditions of its scenario, then the output rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
+
+import scenarios
+from harness import registry
+from harness.engine.pieces import Pieces
+from harness.engine.pieces import reason as reason_of
+from harness.engine.runlog import RunFacts
+from harness.kernel.entries import ALL_EVIDENCE, Evidence
+from harness.kernel.types import RunLog, RunSettings, Verdict
+
+_WAY_TO_LOADGEN = (
+    "see mlperf_log_summary.txt; LoadGen's latencies include the way from its process to this one"
+)
+
+
+def judge(
+    log: RunLog,
+    facts: RunFacts,
+    settings: RunSettings,
+    pieces: Pieces | None = None,
+    evidence: Collection[Evidence] = ALL_EVIDENCE,
+) -> list[Verdict]:
+    """Judge the scenario's conditions (performance mode only), then the output rules (always).
+
+    A rule that breaks is UNDECIDED: it has not been kept. `evidence` is what the SUT may send.
+    """
+    pieces = pieces or Pieces()
+    facts_of_sut = facts.sut | {"max_new_tokens": settings.max_new_tokens, "evidence": evidence}
+    found = list[Verdict]()
+    if settings.mode == "performance":
+        name, timed = f"{settings.scenario} conditions", partial(_conditions, log, settings)
+        found += _judged(name, timed, pieces, loadgen=True)
+    for name in registry.rule_names():
+        found += _judged(name, partial(registry.judged_by, name, log, facts_of_sut), pieces)
+    return found
+
+
+def _conditions(log: RunLog, settings: RunSettings) -> list[Verdict]:
+    """Judge the scenario's own; none of them is LoadGen's where it has no such scenario."""
+    found = registry.scenario(settings.scenario).judge(log, settings)
+    if scenarios.entry(settings.scenario).loadgen is None:
+        return [replace(verdict, loadgen=False) for verdict in found]
+    return found
+
+
+def _judged(
+    name: str, verdicts: Callable[[], list[Verdict]], pieces: Pieces, loadgen: bool = False
+) -> list[Verdict]:
+    try:
+        return verdicts()
+    except Exception as fault:  # a rule is code too: what it did not see is not in order
+        pieces.lost("rule", name, fault)
+        why, remedy = reason_of(fault), "harness report RUN judges the run again"
+        return [
+            Verdict(
+                name, "UNDECIDED", detail=f"could not be judged: {why}", remedy=remedy,
+                loadgen=loadgen, error=why,
+            )
+        ]  # fmt: skip
+
+
+def official_verdict(loadgen: dict[str, Any]) -> Verdict:
+    """Take the official LoadGen's word as one condition more: its clock is another, and it stands
+    at another point of the way.
+    """
+    valid = loadgen["result_validity"] == "VALID"
+    reason = loadgen.get("result_invalid_reason") or "early stopping: see mlperf_log_summary.txt"
+    return Verdict(
+        rule="official_loadgen",
+        status="PASS" if valid else "FAIL",
+        detail=f"LoadGen {loadgen['loadgen_version']}" + ("" if valid else f": {reason}"),
+        remedy="" if valid else _WAY_TO_LOADGEN,
+        loadgen=True,
+    )
+
+
+def status_of(
+    log: RunLog, verdicts: list[Verdict]
+) -> tuple[Literal["VALID", "INVALID", "INTERRUPTED", "ERROR"], str]:
+    """Return the status of a run and the reason in words."""
+    if log.end == "error":
+        return "ERROR", log.end_reason
+    if log.end == "interrupted":
+        return "INTERRUPTED", log.end_reason
+    parts = {
+        "failed": [v.rule for v in verdicts if v.status == "FAIL"],
+        "could not be judged": [v.rule for v in verdicts if v.error],
+    }
+    reasons = [f"{what}: {', '.join(rules)}" for what, rules in parts.items() if rules]
+    return ("INVALID", "; ".join(reasons)) if reasons else ("VALID", "every condition holds")

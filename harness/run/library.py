@@ -1,0 +1,71 @@
+"""What does a run draw from? Its samples (the QSL) and its model, before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from accuracy.datasets.subset import how_drawn
+from harness import registry
+from harness.kernel.errors import BadInput
+from harness.kernel.types import Sample
+from harness.options.settings import RunConfig
+from harness.run.read import Raw
+
+if TYPE_CHECKING:
+    from accuracy.datasets.files import Loaded
+
+Say = Callable[[str], None]
+_SIMULATED_SAMPLES = 1000
+
+
+def library(config: RunConfig) -> tuple[list[Sample], dict[str, Any]]:
+    """Return the samples and where they are from. A SUT without a model gets numbered stand-ins.
+
+    Raises BadInput if the dataset cannot be read.
+    """
+    tokens = config.tokens_per_answer
+    if registry.sut_entry(config.sut).uses_dataset:
+        loaded = _load(config, tokens)
+        return loaded.samples, loaded.source
+    numbers = range(library_size(config))
+    samples = [Sample(i, f"sample {i}", max_new_tokens=tokens) for i in numbers]
+    return samples, {"name": "none", "rows": len(samples)}
+
+
+def library_size(config: RunConfig) -> int:
+    """Count the samples, and make no stand-ins for it."""
+    if registry.sut_entry(config.sut).uses_dataset:
+        return len(_load(config, config.tokens_per_answer).samples)
+    return config.num_samples or _SIMULATED_SAMPLES
+
+
+def samples_of(raw: Raw) -> Sequence[Sample] | None:
+    """Read the dataset of a finished run again; return None if it is gone, or is another now."""
+    if not registry.sut_entry(raw.config.sut).uses_dataset:
+        return ()
+    saved = raw.saved["dataset"]
+    try:
+        loaded = _load(raw.config, raw.saved["run"]["max_new_tokens"])
+    except BadInput:
+        return None
+    same = loaded.source["sha256"] == saved.get("sha256")
+    return loaded.samples if same and how_drawn(loaded.source) == how_drawn(saved) else None
+
+
+def fetch(configs: Iterable[RunConfig], say: Say) -> None:
+    """Make the models of several runs loadable, before the first of them begins. Raises
+    SetupFailed, once instead of in each run.
+    """
+    from sut.model.find import resolve
+
+    with_model = (config for config in configs if registry.sut_entry(config.sut).runs_model)
+    for name in dict.fromkeys(config.model for config in with_model):
+        resolve(name, say)
+
+
+def _load(config: RunConfig, tokens: int) -> Loaded:
+    from accuracy.datasets.files import load_dataset
+
+    columns = config.prompt_column, config.reference_column
+    return load_dataset(config.dataset, tokens, config.num_samples, *columns)

@@ -1,0 +1,48 @@
+"""How does the SUT of a run begin: in a process of its own, or in this one, with which options?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness import registry
+from harness.kernel.clock import RealClock, VirtualClock
+from harness.kernel.entries import SutEntry
+from harness.kernel.protocols import SUT
+from harness.options.settings import RunConfig
+from harness.run.library import Say
+
+
+def start(
+    config: RunConfig, entry: SutEntry, clock: RealClock | VirtualClock, folder: Path, say: Say
+) -> SUT:
+    """Make the SUT; one that is isolated writes its words into sut.log in the run's folder."""
+    options = _options(config, entry, say)
+    if not entry.isolated or config.in_process:
+        return registry.make_sut(entry, clock, options)
+    from sut.border.isolated import Isolated
+    from sut.border.threads import environment
+
+    return Isolated(clock, entry.target, options, folder / "sut.log", environment())
+
+
+def _options(config: RunConfig, entry: SutEntry, say: Say) -> dict[str, Any]:
+    if not entry.runs_model:
+        registry.check_options(config.sut, config.sut_options)
+        return dict(config.sut_options)
+    from sut.model.find import resolve
+
+    model, gib = resolve(config.model, say), config.kv_cache_gib
+    return {
+        "path": model.path,
+        "variant": config.variant,
+        "max_batch": config.max_concurrency,
+        "device": config.device,
+        "device_map": config.device_map,
+        "adapter": None if config.adapter is None else str(config.adapter),
+        "merge_adapter": config.merge_adapter,
+        "kv_cache_bytes": None if gib is None else int(gib * 2**30),
+        "truncate": config.truncate,
+        "trust_remote_code": config.trust_remote_code,
+        "notes": list(model.notes),
+    }

@@ -1,0 +1,70 @@
+"""How long is the warm-up, and which rate follows from it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from harness import registry
+from harness.kernel.types import (
+    AfterInFlight,
+    Query,
+    QuerySample,
+    RunLog,
+)
+from harness.options.settings import UNCALIBRATED_QPS, RunConfig
+
+_CALIBRATION_LOAD = 0.4  # of the throughput that the warm-up reached
+
+
+def given_rate(config: RunConfig) -> float:
+    """Return the queries per second that the user gave, or the default."""
+    return UNCALIBRATED_QPS if config.target_qps == "auto" else float(config.target_qps)
+
+
+def warmup_samples(config: RunConfig) -> int:
+    """Count what fills the batch twice over, so that its steady throughput shows; nothing where
+    nothing can be cold.
+    """
+    if config.warmup is not None:
+        return config.warmup
+    if not registry.sut_entry(config.sut).warms_up:
+        return 0
+    if config.target_qps == "auto" and not config.pattern.is_closed:
+        return min(2 * config.max_concurrency, 64)
+    return 4
+
+
+def warmup(count: int, library: int, config: RunConfig) -> Iterator[Query]:
+    """Draw from the end of the library, with as many in flight as the batch holds (one in
+    single-stream).
+    """
+    gate = AfterInFlight(1 if config.pattern.is_one_by_one else config.max_concurrency)
+    for i in range(count):
+        yield Query(i, (QuerySample(i, (library - 1 - i) % library),), gate)
+
+
+def _steady_rate(log: RunLog) -> float | None:
+    """Return the samples per second after the first quarter of the completions, so that a cold
+    start counts less; None if nothing was completed.
+    """
+    done = np.sort(log.done_ns[log.completed])
+    if not len(done):
+        return None
+    first = len(done) // 4
+    span_s = float(done[-1] - done[first]) / 1e9
+    whole_s = float(done[-1]) / 1e9
+    if span_s > 0:
+        return (len(done) - 1 - first) / span_s if first else len(done) / whole_s
+    return len(done) / whole_s if whole_s else None
+
+
+def rate_seen(config: RunConfig, log: RunLog) -> tuple[float, str]:
+    """Return the queries per second that the warm-up suggests, and where the figure is from."""
+    rate = _steady_rate(log)
+    if rate is None:
+        return given_rate(config), "default: the warm-up completed nothing"
+    share = _CALIBRATION_LOAD if config.pattern.is_open else 1.0
+    qps = float(f"{rate * share / config.size_of_query:.3g}")
+    return qps, f"auto: {share:.0%} of {rate:.3g} samples/s, seen in the warm-up"
