@@ -21,6 +21,7 @@ import typer
 
 from harness.engine.pieces import noted, reason
 from harness.kernel.errors import BadInput, HarnessError, unknown
+from harness.kernel.protocols import Say
 
 if TYPE_CHECKING:
     from reports.blocks import Table
@@ -55,7 +56,7 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 
 
 @contextmanager
-def people(as_json: bool, form: str = "table") -> Iterator[tuple[Any, Callable[[str], None]]]:
+def people(as_json: bool, form: str = "table") -> Iterator[tuple[Any, Say]]:
     """Yield (console for people, say): `say` shows what takes long, `say("")` clears it. Errors end
     the program here. The console is stderr where stdout is for a program.
     """

@@ -20,18 +20,19 @@ ARROWS = {
     "harness.engine": "",
     "harness.options": "harness accuracy.datasets scenarios sut.model sut.precision",
     "harness.official": "harness.engine scenarios.loadgen",
-    "harness.run": "harness harness.engine harness.official harness.options accuracy"
-    " accuracy.datasets accuracy.outputs reports reports.mlperf reports.pages scenarios"
-    " scenarios.loadgen sut.border sut.model",
+    "harness.result": "harness harness.engine harness.official harness.options accuracy"
+    " accuracy.datasets reports.mlperf reports.pages scenarios scenarios.loadgen",
+    "harness.run": "harness harness.engine harness.official harness.options harness.result"
+    " accuracy.outputs reports scenarios scenarios.loadgen sut.border sut.model",
     "harness.likelihood": "harness.engine accuracy accuracy.datasets accuracy.likelihood"
     " accuracy.metrics reports.pages sut.border sut.likelihood sut.model sut.precision",
-    "harness.study": "harness harness.engine harness.likelihood harness.options harness.run"
-    " accuracy"
+    "harness.study": "harness harness.engine harness.likelihood harness.options harness.result"
+    " harness.run accuracy"
     " accuracy.compliance accuracy.datasets accuracy.gate reports reports.mlperf"
     " reports.pages reports.submission scenarios.loadgen sut.model sut.precision",
     "harness.schema": "harness harness.likelihood harness.options accuracy.likelihood reports",
-    "harness.commands": "harness harness.engine harness.likelihood harness.options harness.run"
-    " harness.study accuracy.gate reports reports.pages reports.submission",
+    "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
+    " harness.run harness.study accuracy.gate reports reports.pages reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision",
     "scenarios.loadgen": "scenarios",
@@ -60,7 +61,7 @@ LONG = {
     "harness/likelihood/study.py": 580,
     "harness/official/driver.py": 470,
     "harness/options/settings.py": 510,
-    "harness/run/result.py": 595,
+    "harness/result/result.py": 595,
     "harness/run/session.py": 620,
     "harness/study/gate.py": 440,
     "reports/pages/gate.py": 410,

@@ -74,7 +74,7 @@ def report(
     """Rebuild the result.json and report.html of a run from its raw files."""
     with people(as_json, form) as (console, _):
         from harness.options.percentiles import percentiles_of
-        from harness.run.publish import publish
+        from harness.result.publish import publish
         from reports import tables
         from reports.terminal import show_result
 

@@ -55,7 +55,7 @@ class RunFacts:
     memory: dict[str, Any] = field(default_factory=dict)
     driver: dict[str, Any] = field(default_factory=dict)
     target_qps_origin: str = ""
-    evaluation: dict[str, Any] = field(default_factory=dict)  # sums, see harness.run.evaluation
+    evaluation: dict[str, Any] = field(default_factory=dict)  # sums, see harness.result.evaluation
     notes: list[str] = field(default_factory=list)  # what a reader must know of how it was measured
     missing: list[dict[str, Any]] = field(default_factory=list)  # see `harness.engine.pieces`
     log_hashes: dict[str, str] = field(default_factory=dict)  # of logs the official LoadGen wrote

@@ -158,6 +158,7 @@ class Scenario(Protocol):
     def judge(self, log: RunLog, settings: RunSettings) -> list[Verdict]: ...
 
 
+Say = Callable[[str], None]  # shows what takes long; "" clears it
 Rule = Callable[[RunLog, SutFacts], Verdict]
 MetricFn = Callable[
     [RunLog, Sequence[Sample], NDArray[Any]], list[Metric]

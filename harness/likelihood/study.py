@@ -27,6 +27,7 @@ from harness.kernel import children
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import BY_NAME, BadInput, HarnessError, RunBroke, SetupFailed, unknown
 from harness.kernel.places import found_at, guess
+from harness.kernel.protocols import Say
 from harness.kernel.types import short_name
 from harness.likelihood import beside as perplexity_beside
 from harness.likelihood import conditions as perplexity_conditions
@@ -37,7 +38,6 @@ from harness.likelihood.texts import Wanted
 
 DEFAULT_MODEL, DEFAULT_VARIANT = "smollm2-135m", "fp32"
 _LEAVE_S = 5.0
-Say = Callable[[str], None]
 Row = dict[str, Any]
 Count = Annotated[int, Field(gt=0, le=2**31 - 1)]
 

@@ -9,7 +9,7 @@ from harness.kernel.types import (
     RunSettings,
 )
 from harness.options.settings import RunConfig, run_settings
-from harness.run.library import library_size
+from harness.result.library import library_size
 from harness.run.warmup import given_rate, warmup_samples
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -28,8 +28,9 @@ from harness.kernel.clock import (
     process_cpu_s,
     utc_now,
 )
+from harness.kernel.entries import SutEntry
 from harness.kernel.errors import BadInput, HarnessError, RunBroke
-from harness.kernel.protocols import SUT, OfProcess, Reachable
+from harness.kernel.protocols import SUT, OfProcess, Reachable, Say
 from harness.kernel.types import (
     MemoryUse,
     RunLog,
@@ -38,20 +39,18 @@ from harness.kernel.types import (
 from harness.official import driver as mlcommons
 from harness.options.effective import effective
 from harness.options.settings import Mode, RunConfig, run_settings
-from harness.run import evaluation, logs, search
+from harness.result import evaluation, logs, search
+from harness.result.library import library
+from harness.result.publish import publish
+from harness.result.read import ACCURACY_PART
+from harness.result.result import Result
 from harness.run.forecast import conflicts_of
 from harness.run.keeping import ask_back, expected_bytes, keep, keep_again
-from harness.run.library import library
-from harness.run.publish import publish
-from harness.run.read import ACCURACY_PART
-from harness.run.result import Result
 from harness.run.signals import deaf, stoppable
 from harness.run.start import start
 from harness.run.warmup import given_rate, rate_seen, warmup, warmup_samples
 from reports import conf_lines
 from scenarios import peak_verdict
-
-Say = Callable[[str], None]
 
 
 class Run:
@@ -68,19 +67,11 @@ class Run:
             mlcommons.require_wheel()
         self.samples, self.source = library(config)
         self.scenario = registry.scenario(config.scenario)
-        expected = run_settings(
-            config, len(self.samples), given_rate(config)
-        )  # refuses what the library cannot give
+        expected = self._settings(given_rate(config))  # refuses what the library cannot give
         now = utc_now()
         self.started_at = now.isoformat(timespec="seconds")
-        what = (
-            f"{config.model.rstrip('/').split('/')[-1]}_{config.variant}"
-            if self.entry.runs_model
-            else config.sut.replace(":", ".")
-        )
-        self.folder = runlog.create(
-            config.output_dir, f"{now:%Y%m%dT%H%M%SZ}_{config.scenario}_{what}"
-        )
+        name = f"{now:%Y%m%dT%H%M%SZ}_{config.scenario}_{_what(config, self.entry)}"
+        self.folder = runlog.create(config.output_dir, name)
         try:
             runlog.check_room(self.folder, expected_bytes(expected))
             runlog.check_writer(self.folder)
@@ -105,27 +96,24 @@ class Run:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
     def execute(self) -> Result:
-        """The whole run. Raises HarnessError if it cannot begin; a run that breaks returns a Result
-        that says so.
+        """Make the whole run. Raises HarnessError if it cannot begin; a run that breaks returns a
+        Result that says so.
         """
         self._describe(self.folder, self._settings(given_rate(self.config)))
         for sentence in conf_lines.sentences(self.config.conf_files):
             self._say(sentence)
         self.sut = sut = start(self.config, self.entry, self.clock, self.folder, self._say)
-        self._say(
-            f"loading {self.config.model} in {self.config.variant}" if self.entry.runs_model else ""
-        )
+        loading = f"loading {self.config.model} in {self.config.variant}"
+        self._say(loading if self.entry.runs_model else "")
         sut.load(self.samples, Recorder(self.clock))
         target_qps, self._qps_origin = self._calibrate(sut)
         self._warn(self._settings(target_qps))
         modes = {"submission": self._submit, "find-peak": self._find_peak}
-        with stoppable(
-            self.stop, self.clock
-        ):  # to the end: from here on Ctrl-C must not cost what was measured
+        with stoppable(self.stop, self.clock):  # to the end: Ctrl-C must cost nothing measured
             return modes.get(self.config.mode, self._one)(sut, target_qps)
 
     def _warn(self, settings: RunSettings) -> None:
-        """What contradicts itself is said before the time it would waste, and kept."""
+        """Say what contradicts itself before the time it would waste, and keep it."""
         rate_known = not self._qps_origin.startswith("default")
         schedule = self.scenario.schedule(settings)
         found = conflicts_of(self.config, settings, schedule, rate_known)
@@ -142,22 +130,19 @@ class Run:
         return self._part(sut, self._settings(target_qps), self.folder, last=True)
 
     def _submit(self, sut: SUT, target_qps: float) -> Result:
-        """Accuracy over every sample, then performance: two whole run folders, the first inside the
-        second.
+        """Run accuracy over every sample, then performance: two whole run folders, the first inside
+        the second.
         """
-        accuracy = self._part(
-            sut,
-            self._settings(target_qps, "accuracy"),
-            runlog.part(self.folder, ACCURACY_PART),
-        )
+        settings = self._settings(target_qps, "accuracy")
+        accuracy = self._part(sut, settings, runlog.part(self.folder, ACCURACY_PART))
         if accuracy.status in ("ERROR", "INTERRUPTED"):
             self.folder /= ACCURACY_PART
             return accuracy
         return self._part(sut, self._settings(target_qps), self.folder, last=True)
 
     def _find_peak(self, sut: SUT, target_qps: float) -> Result:
-        """LoadGen's search for the highest rate that holds; the best run becomes this folder's
-        own.
+        """Search for the highest rate that holds, as LoadGen does; the best run becomes this
+        folder's own.
         """
         from scenarios.loadgen.find_peak import next_qps
 
@@ -190,14 +175,12 @@ class Run:
     def _part(
         self, sut: SUT, settings: RunSettings, folder: Path, last: bool = False, page: bool = True
     ) -> Result:
-        """One timed part, from its settings to its published folder. The run's evaluation follows
-        the `last`.
+        """Make one timed part, from its settings to its published folder. The run's evaluation
+        follows the `last`.
         """
         self._describe(folder, settings)
-        facts = RunFacts(
-            run_id="/".join(dict.fromkeys((self.folder.name, folder.name))),
-            started_at=self.started_at,
-        )
+        run_id = "/".join(dict.fromkeys((self.folder.name, folder.name)))
+        facts = RunFacts(run_id=run_id, started_at=self.started_at)
         facts.target_qps_origin = self._qps_origin
         facts.driver = {"channel_roundtrip_us": _roundtrip_us(sut)}
         facts.sut = sut.facts()
@@ -206,13 +189,8 @@ class Run:
         self._say("reading the outputs")
         pieces = Pieces(facts.missing)
         ask_back(sut, log, facts, pieces)
-        pieces.make(
-            "file",
-            "telemetry.parquet",
-            lambda: runlog.write_telemetry(folder, folder / "telemetry.jsonl", start_ns),
-            None,
-            later=False,
-        )
+        make = partial(runlog.write_telemetry, folder, folder / "telemetry.jsonl", start_ns)
+        pieces.make("file", "telemetry.parquet", make, None, later=False)
         facts.missing = pieces.missing
         missing = keep_again(folder, log, facts, "texts and memory")
         return self._finish(sut, folder, last, page, missing)
@@ -225,7 +203,7 @@ class Run:
         page: bool = True,
         missing: Sequence[Mapping[str, Any]] = (),
     ) -> Result:
-        """From the raw files to the verdict. Raises RunBroke, naming the folder, if that fails."""
+        """Judge and publish the raw files. Raises RunBroke, naming the folder, if that fails."""
         try:
             if last and self.config.evaluate:
                 missing = [*missing, *self._evaluate(sut, folder)]
@@ -240,17 +218,16 @@ class Run:
             ) from fault
 
     def _evaluate(self, sut: SUT, folder: Path) -> list[dict[str, Any]]:
-        """When everything measured is safe and the memory's peaks have been read: this phase has
-        one of its own.
+        """Score the reference answers, once everything measured is safe and the memory's peaks have
+        been read: this phase has a peak of its own.
         """
         log, facts = runlog.read_log(folder)
         if log.end != "completed":
             return []
         facts.evaluation = evaluation.evaluate(sut, self.samples, self.stop, self._say)
         pieces = Pieces(facts.missing)
-        use = pieces.make(
-            "figure", "memory of the evaluation", sut.memory, MemoryUse(), later=False
-        )
+        name = "memory of the evaluation"
+        use = pieces.make("figure", name, sut.memory, MemoryUse(), later=False)
         facts.memory["evaluation_peak_bytes"] = use.evaluation_peak_bytes
         facts.missing = pieces.missing
         return keep_again(folder, log, facts, "evaluation")
@@ -261,50 +238,40 @@ class Run:
         return run_settings(self.config, len(self.samples), target_qps, mode)
 
     def _describe(self, folder: Path, settings: RunSettings) -> None:
-        """What a run that dies still says of itself; written again once the rate is known."""
-        config = self.config.model_dump(mode="json")
-        origins = [row._asdict() for row in effective(self.config, settings)]
+        """Write what a run that dies still says of itself; again once the rate is known."""
         saved = {
-            "config": config,
+            "config": self.config.model_dump(mode="json"),
             "run": asdict(settings),
             "dataset": self.source,
-            "effective": origins,
+            "effective": [row._asdict() for row in effective(self.config, settings)],
             "conflicts": self.conflicts,
         }
         runlog.write_json(folder / "settings.json", saved)
         runlog.write_json(folder / "environment.json", self._environment)
 
     def _calibrate(self, sut: SUT) -> tuple[float, str]:
-        """Warm up, and choose the rate where the user left it open: a share of the throughput seen
-        while warm.
+        """Warm up; return the rate in queries per second and its origin. Where the user left it
+        open, it is a share of the throughput seen while warm.
         """
-        given = self.config.target_qps
+        is_given = self.config.target_qps != "auto"
         count = warmup_samples(self.config)
         if not count:
-            return given_rate(
-                self.config
-            ), "given" if given != "auto" else "default: nothing to calibrate on"
+            origin = "given" if is_given else "default: nothing to calibrate on"
+            return given_rate(self.config), origin
         self._say(f"warming up with {count} samples")
         recorder = Recorder(self.clock)
         sut.load(self.samples, recorder)
-        settings = replace(
-            self._settings(1.0, "accuracy"), drain_timeout_ns=0
-        )  # accuracy: the plan alone decides when it ends
+        # accuracy: the plan alone decides when it ends
+        settings = replace(self._settings(1.0, "accuracy"), drain_timeout_ns=0)
+        plan = warmup(count, len(self.samples), self.config)
         with stoppable(self.stop, self.clock):
-            log = drive(
-                warmup(count, len(self.samples), self.config),
-                sut,
-                self.clock,
-                recorder,
-                settings,
-                self.stop,
-            )
+            log = drive(plan, sut, self.clock, recorder, settings, self.stop)
         if self.stop.requests:
             raise KeyboardInterrupt
         if log.end == "error":
             raise RunBroke("warm-up", log.end_reason)
-        if given != "auto":
-            return float(given), "given"
+        if is_given:
+            return given_rate(self.config), "given"
         return rate_seen(self.config, log)
 
     # ---- the timed part
@@ -313,18 +280,14 @@ class Run:
         self, sut: SUT, settings: RunSettings, facts: RunFacts, folder: Path
     ) -> tuple[RunLog, int]:
         schedule = self.scenario.schedule(settings)
-        least = max(settings.min_queries, schedule.min_issued)
-        if settings.mode == "accuracy" or not self.config.pattern.is_closed:
-            total: int | None = int(schedule.indices.size)
-        else:
-            total = least * settings.samples_per_query if not settings.min_duration_ns else None
+        limits = replace(settings, min_queries=max(settings.min_queries, schedule.min_issued))
+        total = self._expected_samples(limits, schedule.indices.size)
         official = self.config.driver == "mlcommons"
         recorder = mlcommons.Relay(self.clock, settings) if official else Recorder(self.clock)
         sut.load(self.samples, recorder)
         pieces = Pieces(facts.missing)
-        helper = pieces.make(
-            "file", "telemetry", lambda: self._telemetry(sut, total, folder), None, later=False
-        )
+        begin = partial(self._telemetry, sut, total, folder)
+        helper = pieces.make("file", "telemetry", begin, None, later=False)
         self._say("")
         facts.measured_at = utc_now().isoformat(timespec="milliseconds")
         used_s, start_ns = process_cpu_s(), self.clock.now_ns()
@@ -332,20 +295,13 @@ class Run:
         self.measured, on_idle = True, helper.on_idle if helper else None
         try:
             if isinstance(recorder, mlcommons.Relay):
+                due = mlcommons.due_offsets(settings, schedule)
                 log = mlcommons.drive(
-                    settings,
-                    sut,
-                    self.clock,
-                    recorder,
-                    folder,
-                    mlcommons.due_offsets(settings, schedule),
-                    self.stop,
-                    on_idle,
+                    settings, sut, self.clock, recorder, folder, due, self.stop, on_idle
                 )
                 facts.notes = recorder.repairs()
                 facts.log_hashes = logs.hashes(folder)
             else:
-                limits = replace(settings, min_queries=least)
                 log = drive(plan, sut, self.clock, recorder, limits, self.stop, on_idle)
         finally:
             wall_s = (self.clock.now_ns() - start_ns) / 1e9
@@ -356,6 +312,12 @@ class Run:
             facts.driver["client_cpu_percent"] = round(100 * (process_cpu_s() - used_s) / wall_s, 2)
         return log, start_ns
 
+    def _expected_samples(self, limits: RunSettings, planned: int) -> int | None:
+        """Return the number of samples that progress counts towards; None if time ends the run."""
+        if limits.mode == "accuracy" or not self.config.pattern.is_closed:
+            return int(planned)
+        return None if limits.min_duration_ns else limits.min_queries * limits.samples_per_query
+
     def _telemetry(self, sut: SUT, total: int | None, folder: Path) -> Telemetry | None:
         if not isinstance(self.clock, RealClock):
             return None
@@ -363,6 +325,13 @@ class Run:
         if isinstance(sut, OfProcess):
             pids["sut"] = sut.pid
         return Telemetry(folder / "telemetry.jsonl", pids, total, self._progress)
+
+
+def _what(config: RunConfig, entry: SutEntry) -> str:
+    """Say in a folder's name what is measured."""
+    if not entry.runs_model:
+        return config.sut.replace(":", ".")
+    return f"{config.model.rstrip('/').split('/')[-1]}_{config.variant}"
 
 
 def _roundtrip_us(sut: SUT) -> float | None:
@@ -375,7 +344,7 @@ def _end(helper: Telemetry, recorder: Recorder) -> None:
 
 
 def _close(part: Any) -> None:
-    """A system that cannot even be closed in order does not take the verdict with it."""
+    """Close it. A system that cannot even be closed does not take the verdict with it."""
     try:
         part.close()
     except Exception as fault:

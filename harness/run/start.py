@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from harness import registry
 from harness.kernel.clock import RealClock, VirtualClock
 from harness.kernel.entries import SutEntry
-from harness.kernel.protocols import SUT
+from harness.kernel.protocols import SUT, Say
 from harness.options.settings import RunConfig
-from harness.run.library import Say
 
 
 def start(
@@ -24,6 +24,17 @@ def start(
     from sut.border.threads import environment
 
     return Isolated(clock, entry.target, options, folder / "sut.log", environment())
+
+
+def fetch(configs: Iterable[RunConfig], say: Say) -> None:
+    """Make the models of several runs loadable, before the first of them begins. Raises
+    SetupFailed, once instead of in each run.
+    """
+    from sut.model.find import resolve
+
+    with_model = (config for config in configs if registry.sut_entry(config.sut).runs_model)
+    for name in dict.fromkeys(config.model for config in with_model):
+        resolve(name, say)
 
 
 def _options(config: RunConfig, entry: SutEntry, say: Say) -> dict[str, Any]:

@@ -22,10 +22,10 @@ from accuracy.compliance.runs import audit_config
 from harness import registry
 from harness.kernel.types import Int64s, Verdict
 from harness.options import flags
-from harness.run import logs, result
-from harness.run.library import samples_of
-from harness.run.read import ACCURACY_PART, Raw, read_run
-from harness.run.result import Result
+from harness.result import logs, result
+from harness.result.library import samples_of
+from harness.result.read import ACCURACY_PART, Raw, read_run
+from harness.result.result import Result
 from scenarios.loadgen.accuracy_log import logged_samples
 
 

@@ -23,10 +23,11 @@ from harness.engine.pieces import noted
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import BadInput
 from harness.kernel.places import not_a_run
+from harness.kernel.protocols import Say
 from harness.kernel.types import short_name
 from harness.options.settings import RunConfig, load_config
-from harness.run import result
-from harness.run.library import fetch
+from harness.result import result
+from harness.run.start import fetch
 from harness.study import compare_verdict
 from harness.study.compare_verdict import ENDED
 from harness.study.evidence import NONE, Evidence, gather
@@ -285,9 +286,7 @@ def series(folders: Sequence[Path], flags: Mapping[str, Any], variants: str | No
     return Series([read(folder) for folder in folders], [], output_dir)
 
 
-def run(
-    series: Series, say: Callable[[str], None], told: Callable[[Row], None]
-) -> tuple[dict[str, Any], Path]:
+def run(series: Series, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any], Path]:
     """(the comparison, its folder with compare.json and compare.html). `told` hears of each new row
     at once.
 
@@ -303,9 +302,7 @@ def run(
     return go_on(study, say, told)
 
 
-def go_on(
-    study: Study, say: Callable[[str], None], told: Callable[[Row], None]
-) -> tuple[dict[str, Any], Path]:
+def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any], Path]:
     """Measure the cells of a study that have not ended, and compare all: see `run`."""
     rows, interrupted = list[Row](), False
     with study:
@@ -341,7 +338,7 @@ def _written(
     not_run: Sequence[str],
     interrupted: bool,
     place: Path,
-    say: Callable[[str], None],
+    say: Say,
 ) -> tuple[dict[str, Any], Path]:
     say("comparing the answers")
     found = compare(rows, [_evidence(row) for row in rows])

@@ -24,9 +24,10 @@ from harness.engine.pieces import noted
 from harness.engine.pieces import reason as reason_of
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import BadInput, HarnessError, SetupFailed, unknown
+from harness.kernel.protocols import Say
 from harness.kernel.types import short_name
 from harness.options.settings import RunConfig, load_config
-from harness.run.library import fetch
+from harness.run.start import fetch
 from harness.study import compare
 from harness.study.outputs import differing_terms, read
 from harness.study.sources import Source
@@ -40,7 +41,6 @@ _NO_CONTROL = (
     "no control run: how much the reference itself changes with the size of its batches is not"
     " known"
 )
-Say = Callable[[str], None]
 
 
 # ---- outputs of a run

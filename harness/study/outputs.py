@@ -14,9 +14,9 @@ from accuracy.gate.readings import Outputs
 from harness import registry
 from harness.kernel.errors import BadInput
 from harness.kernel.types import short_name
-from harness.run import result
-from harness.run.library import samples_of
-from harness.run.read import ACCURACY_PART, Raw, read_run
+from harness.result import result
+from harness.result.library import samples_of
+from harness.result.read import ACCURACY_PART, Raw, read_run
 
 
 def outputs_of(raw: Raw, status: str, status_reason: str) -> Outputs:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.kernel.protocols import Say
 from harness.likelihood import study as laboratory
 from harness.study import compare, gate
 from harness.study.study import load
@@ -32,7 +33,7 @@ class Kind(NamedTuple):
     says_how_to_go_on: bool = True
 
 
-def _measure(place: Path, say: Callable[[str], None], told: Any) -> tuple[Found, Path]:
+def _measure(place: Path, say: Say, told: Any) -> tuple[Found, Path]:
     return laboratory.measure({}, place, say)
 
 

@@ -23,8 +23,8 @@ from harness import registry
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Sample, Verdict
 from harness.options.settings import RunConfig
-from harness.run.library import Say, samples_of
-from harness.run.read import Raw, read_run
+from harness.result.library import Say, samples_of
+from harness.result.read import Raw, read_run
 from harness.run.session import Run
 from harness.study.audit import audited
 

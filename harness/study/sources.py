@@ -4,7 +4,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +14,6 @@ from accuracy.gate.readings import Outputs
 from harness.options.settings import RunConfig
 from harness.study.outputs import read
 from harness.study.study import Cell, Ended, Study
-
-Say = Callable[[str], None]
 
 
 class Source(NamedTuple):

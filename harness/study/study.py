@@ -31,14 +31,14 @@ from harness.engine.pieces import reason
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import BadInput, first_line
 from harness.kernel.places import not_a_study
+from harness.kernel.protocols import Say
 from harness.options.settings import RunConfig
-from harness.run.read import ACCURACY_PART
+from harness.result.read import ACCURACY_PART
 from harness.run.session import Run
 
 SCHEMA = "touchstone.study/1"
 FILE, ROWS, LOCK = "study.json", "rows.jsonl", ".study.lock"
 _RAW = "samples.parquet"
-Say = Callable[[str], None]
 Figures = Callable[[Mapping[str, Any], Path], dict[str, Any]]  # of a result and its folder
 
 

@@ -17,8 +17,8 @@ from accuracy.compliance.audit import audit as judge
 from accuracy.compliance.runs import AUDIT_CONFIGS, AuditConfig, audit_config, logged_lengths
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Verdict
-from harness.run import logs, result
-from harness.run.read import ACCURACY_PART, read_run
+from harness.result import logs, result
+from harness.result.read import ACCURACY_PART, read_run
 from harness.study.audit import audited
 from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from reports.submission.compliance import Finding, Lengths, Outputs, Quality

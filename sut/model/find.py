@@ -24,9 +24,9 @@ from filelock import FileLock, Timeout
 
 from harness.kernel import children
 from harness.kernel.errors import SetupFailed
+from harness.kernel.protocols import Say
 from sut.model import hub, named
 
-Say = Callable[[str], None]
 _CONVERSION = "-2"  # of `sut.model.convert`: what an earlier one wrote is made again
 
 

@@ -8,9 +8,10 @@ client's cache has it, and then nobody asks the hub again; or the user hears wha
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from harness.kernel.errors import SetupFailed, first_line
+from harness.kernel.protocols import Say
 from sut.model import named
 
 _TIMEOUT_S = 5.0
@@ -19,7 +20,7 @@ _FILE = "config.json"
 _unreachable: list[str] = []  # why the hub gave no answer: it is not asked again in this process
 
 
-def find(name: str, aliases: Iterable[str], say: Callable[[str], None]) -> tuple[str, ...]:
+def find(name: str, aliases: Iterable[str], say: Say) -> tuple[str, ...]:
     """Return what a reader must know of where model `name` comes from. Raises SetupFailed."""
     import huggingface_hub
 

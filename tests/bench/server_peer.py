@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.options.settings import load_config
-from harness.run.result import Result
+from harness.result.result import Result
 from harness.run.session import Run
 
 LOAD = 0.7

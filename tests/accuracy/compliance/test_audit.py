@@ -17,7 +17,7 @@ from accuracy.compliance.audited import Audited
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Anomaly, Output, Sample
 from harness.options.settings import load_config
-from harness.run.read import read_run
+from harness.result.read import read_run
 from harness.run.session import Run
 from sut.simulated import EOS, Simulated
 from tests.compliance_helpers import accuracy, answers, changed, found, hand

@@ -12,8 +12,8 @@ from accuracy.datasets.subset import Drawn, how_drawn, in_shares, subset_notes
 from harness.likelihood import texts as perplexity_texts
 from harness.likelihood.texts import Wanted
 from harness.options.settings import load_config
-from harness.run import result
-from harness.run.read import read_run
+from harness.result import result
+from harness.result.read import read_run
 from harness.run.session import Run
 from harness.study import gate
 from tests.harness.study.test_gate import answers, make

@@ -10,8 +10,8 @@ from accuracy.gate.readings import Asked, Bench, Outputs
 from accuracy.metrics.mlperf import final_number, mlperf_scores, needle, short_answer
 from accuracy.metrics.rouge import rouge
 from harness.kernel.types import Sample
-from harness.run import result
-from harness.run.read import read_run
+from harness.result import result
+from harness.result.read import read_run
 from tests.harness.study.test_gate import make
 from tests.scenario_helpers import Row, hand_log
 

@@ -75,12 +75,12 @@ DERIVED = {  # where it breaks, and the piece that is missing; `harness report` 
     },
     "figures": {
         "scenarios.server.Server.result": ("figure", "result"),
-        "harness.run.measured.latency": ("figure", "latency"),
-        "harness.run.measured.throughput": ("figure", "throughput"),
-        "harness.run.result._driver": ("figure", "driver"),
-        "harness.run.result._memory": ("figure", "memory"),
-        "harness.run.result.division": ("figure", "division"),
-        "harness.run.result.energy": ("figure", "energy"),
+        "harness.result.measured.latency": ("figure", "latency"),
+        "harness.result.measured.throughput": ("figure", "throughput"),
+        "harness.result.result._driver": ("figure", "driver"),
+        "harness.result.result._memory": ("figure", "memory"),
+        "harness.result.result.division": ("figure", "division"),
+        "harness.result.result.energy": ("figure", "energy"),
     },
     "LoadGen's figures": {"scenarios.loadgen.results.results": ("figure", "LoadGen")},
     "which answers to log": {
@@ -221,7 +221,7 @@ def test_a_file_that_cannot_be_written_costs_a_note(harness, monkeypatch, name):
 
 def test_a_run_that_cannot_be_judged_at_all_is_kept_and_says_where(harness, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr("harness.run.publish.build", breaks)
+        patched.setattr("harness.result.publish.build", breaks)
         code, _, err, _, folder = harness("run")
     assert (code, "This is a bug" in err, f"harness report {folder}" in err) == (4, False, True)
     code, _, _, result, _ = harness("report", folder)

@@ -21,8 +21,8 @@ from harness.engine import environment, hardware, tested
 from harness.likelihood import compared as perplexity_compared
 from harness.likelihood import summary as perplexity_summary
 from harness.options.settings import load_config
-from harness.run import result
-from harness.run.read import read_run
+from harness.result import result
+from harness.result.read import read_run
 from harness.run.session import Run
 from harness.schema import FOLDER, PAGE, SCHEMAS, files
 from harness.schema.tables import FILES, STUDY_TABLES, TABLES

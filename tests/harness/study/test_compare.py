@@ -17,7 +17,7 @@ from harness.study import compare
 from reports import plots
 from reports.pages import compare as page
 from sut.precision.table import TABLE
-from tests.harness.run.test_result import make
+from tests.harness.result.test_result import make
 from tests.reports.pages.test_run import HOSTILE, UNSEEN, Page
 from tests.test_cli import harness
 

@@ -9,7 +9,7 @@ import pytest
 
 from accuracy.ranking import Losses, lead, losses_beside, pace_of, rates_beside, scores_beside
 from accuracy.resampling import Estimate
-from harness.run.publish import publish
+from harness.result.publish import publish
 from harness.study import compare
 from harness.study.evidence import Evidence
 from reports.pages import compare as page

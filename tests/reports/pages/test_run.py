@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from harness.engine import runlog
 from harness.options.settings import load_config
-from harness.run.publish import publish
+from harness.result.publish import publish
 from harness.run.session import Run
 from reports.pages import run as html
 from tests.scenario_helpers import Row, hand_log

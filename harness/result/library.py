@@ -1,8 +1,8 @@
-"""What does a run draw from? Its samples (the QSL) and its model, before it begins."""
+"""Which samples (the QSL) does a run draw from, and are they still the same later?"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from accuracy.datasets.subset import how_drawn
@@ -10,12 +10,11 @@ from harness import registry
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Sample
 from harness.options.settings import RunConfig
-from harness.run.read import Raw
+from harness.result.read import Raw
 
 if TYPE_CHECKING:
     from accuracy.datasets.files import Loaded
 
-Say = Callable[[str], None]
 _SIMULATED_SAMPLES = 1000
 
 
@@ -51,17 +50,6 @@ def samples_of(raw: Raw) -> Sequence[Sample] | None:
         return None
     same = loaded.source["sha256"] == saved.get("sha256")
     return loaded.samples if same and how_drawn(loaded.source) == how_drawn(saved) else None
-
-
-def fetch(configs: Iterable[RunConfig], say: Say) -> None:
-    """Make the models of several runs loadable, before the first of them begins. Raises
-    SetupFailed, once instead of in each run.
-    """
-    from sut.model.find import resolve
-
-    with_model = (config for config in configs if registry.sut_entry(config.sut).runs_model)
-    for name in dict.fromkeys(config.model for config in with_model):
-        resolve(name, say)
 
 
 def _load(config: RunConfig, tokens: int) -> Loaded:

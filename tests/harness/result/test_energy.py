@@ -7,12 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from harness.run.energy import energy
-from harness.run.publish import publish
-from harness.run.read import read_run
+from harness.result.energy import energy
+from harness.result.publish import publish
+from harness.result.read import read_run
 from reports.pages.run import render
 from reports.terminal import show_result
-from tests.harness.run.test_result import make
+from tests.harness.result.test_result import make
 
 S = 1_000_000_000
 

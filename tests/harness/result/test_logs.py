@@ -7,9 +7,9 @@ import json
 import pytest
 
 from harness.engine import runlog
-from harness.run import logs, result
-from harness.run.publish import publish
-from harness.run.read import read_run
+from harness.result import logs, result
+from harness.result.publish import publish
+from harness.result.read import read_run
 from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from tests.package_helpers import make
 

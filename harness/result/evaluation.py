@@ -12,7 +12,7 @@ eval_samples, eval_tokens   how many stand behind these figures
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,15 +20,13 @@ import numpy as np
 from accuracy.ranking import Losses
 from harness.engine.driver import Stop
 from harness.engine.pieces import reason
-from harness.kernel.protocols import Evaluator
+from harness.kernel.protocols import Evaluator, Say
 from harness.kernel.types import Sample
 
 _AT_ONCE = 16  # answers per call, so that Ctrl-C is heard in between
 
 
-def evaluate(
-    sut: Any, samples: Sequence[Sample], stop: Stop, say: Callable[[str], None]
-) -> dict[str, Any]:
+def evaluate(sut: Any, samples: Sequence[Sample], stop: Stop, say: Say) -> dict[str, Any]:
     """Return sums over all samples with a reference and the rows of their answers (see
     `protocols.Evaluator`), or `problem`: why there are none (`broke`: because something raised).
     """

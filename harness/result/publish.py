@@ -16,9 +16,9 @@ from harness.engine.pieces import Pieces
 from harness.engine.pieces import reason as reason_of
 from harness.engine.runlog import RunFacts
 from harness.kernel.types import Sample
-from harness.run import evaluation, search
-from harness.run.read import ACCURACY_PART, Raw, files_of, read_run
-from harness.run.result import Result, build
+from harness.result import evaluation, search
+from harness.result.read import ACCURACY_PART, Raw, files_of, read_run
+from harness.result.result import Result, build
 from reports.mlperf import files as mlperf_logs
 from scenarios.loadgen import accuracy_log
 from scenarios.loadgen import settings as loadgen_settings

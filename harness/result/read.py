@@ -17,7 +17,7 @@ from harness.kernel.places import not_a_run
 from harness.kernel.types import RunLog, RunSettings, Seeds
 from harness.official import driver as mlcommons
 from harness.options.settings import RunConfig
-from harness.run import evaluation, search
+from harness.result import evaluation, search
 from scenarios.loadgen import results as loadgen_results
 
 ACCURACY_PART = "accuracy"  # of a submission: a run folder inside the performance part's

@@ -13,8 +13,8 @@ from harness.engine.driver import Stop
 from harness.kernel.errors import RunBroke
 from harness.kernel.types import Sample
 from harness.options.settings import load_config
-from harness.run.evaluation import evaluate, figures, notes
-from harness.run.publish import publish
+from harness.result.evaluation import evaluate, figures, notes
+from harness.result.publish import publish
 from harness.run.session import Run
 from reports.terminal import evaluation_text, quality
 

@@ -10,9 +10,9 @@ from harness.engine import runlog
 from harness.kernel.errors import BadInput, RunBroke
 from harness.kernel.types import RunLog
 from harness.options.settings import load_config
-from harness.run import measured
-from harness.run import result as results
-from harness.run.publish import publish
+from harness.result import measured
+from harness.result import result as results
+from harness.result.publish import publish
 from harness.run.session import Run
 from sut.simulated import Simulated
 from tests.scenario_helpers import MS, Row, hand_log, run_settings
@@ -116,7 +116,7 @@ def test_a_sut_that_dies_after_the_run_is_still_judged_by_its_eos_ids(tmp_path, 
     monkeypatch.setitem(
         sut.TABLE,
         "simulated",
-        entry._replace(factory="tests.harness.run.test_result:DiesAfterwards"),
+        entry._replace(factory="tests.harness.result.test_result:DiesAfterwards"),
     )
     _, result = make(tmp_path, sut_options={"fault": "two_eos"})
     failed = [v["rule"] for v in result.verdicts if v["status"] == "FAIL"]

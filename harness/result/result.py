@@ -24,11 +24,11 @@ from harness.kernel.stats import summary_ms
 from harness.kernel.types import Metric, RunLog, RunSettings, Sample
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
-from harness.run import evaluation, measured, search
-from harness.run.energy import energy
-from harness.run.judge import judge, official_verdict, status_of
-from harness.run.library import samples_of
-from harness.run.read import Raw, files_of, read_json
+from harness.result import evaluation, measured, search
+from harness.result.energy import energy
+from harness.result.judge import judge, official_verdict, status_of
+from harness.result.library import samples_of
+from harness.result.read import Raw, files_of, read_json
 
 SCHEMA = "touchstone.result/1"
 Row = dict[str, float | int | None]

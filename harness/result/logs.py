@@ -17,9 +17,9 @@ import numpy as np
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Int64s, RunLog, Status, Verdict
 from harness.official.driver import LOGS
-from harness.run.publish import log_texts
-from harness.run.read import Raw
-from harness.run.result import Result
+from harness.result.publish import log_texts
+from harness.result.read import Raw
+from harness.result.result import Result
 from reports.mlperf.files import ACCURACY
 
 _SHOWN = 120  # characters of a line

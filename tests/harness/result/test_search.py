@@ -7,8 +7,8 @@ import pytest
 from harness.kernel.errors import BadInput
 from harness.kernel.types import MemoryUse
 from harness.options.settings import load_config, run_settings
-from harness.run import search
-from harness.run.publish import publish
+from harness.result import search
+from harness.result.publish import publish
 from harness.run.session import Run
 from scenarios import peak_verdict
 from sut.simulated import Simulated
@@ -65,7 +65,7 @@ def test_a_system_that_never_fails_has_no_peak_and_the_search_ends(tmp_path, mon
 
     entry = sut.TABLE["simulated"]
     monkeypatch.setitem(
-        sut.TABLE, "simulated", entry._replace(factory="tests.harness.run.test_search:Endless")
+        sut.TABLE, "simulated", entry._replace(factory="tests.harness.result.test_search:Endless")
     )
     monkeypatch.setattr(peak_verdict, "MAX_STEP_QUERIES", 3000)
     _, found = find(tmp_path, min_duration="20s")
