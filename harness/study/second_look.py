@@ -21,9 +21,10 @@ from accuracy.compliance.detection import detection
 from accuracy.compliance.paraphrase import fresh
 from harness import registry
 from harness.kernel.errors import BadInput
+from harness.kernel.protocols import Say
 from harness.kernel.types import Sample, Verdict
 from harness.options.settings import RunConfig
-from harness.result.library import Say, samples_of
+from harness.result.library import samples_of
 from harness.result.read import Raw, read_run
 from harness.run.session import Run
 from harness.study.audit import audited

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from accuracy.gate.readings import Outputs
+from harness.kernel.protocols import Say
 from harness.options.settings import RunConfig
 from harness.study.outputs import read
 from harness.study.study import Cell, Ended, Study
