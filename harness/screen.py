@@ -21,9 +21,9 @@ import typer
 
 from harness.engine.pieces import noted, reason
 from harness.kernel.errors import BadInput, HarnessError, unknown
-from harness.kernel.protocols import Say
 
 if TYPE_CHECKING:
+    from harness.kernel.protocols import Say
     from reports.blocks import Table
 
 FORMATS = ("table", "csv", "markdown")
