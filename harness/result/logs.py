@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Int64s, RunLog, Status, Verdict
-from harness.official.driver import LOGS
+from harness.official.wheel import LOGS
 from harness.result.publish import log_texts
 from harness.result.read import Raw
 from harness.result.result import Result

@@ -15,7 +15,7 @@ from harness.engine.runlog import RunFacts
 from harness.kernel.errors import BadInput
 from harness.kernel.places import not_a_run
 from harness.kernel.types import RunLog, RunSettings, Seeds
-from harness.official import driver as mlcommons
+from harness.official.figures import is_official, official_results
 from harness.options.settings import RunConfig
 from harness.result import evaluation, search
 from scenarios.loadgen import results as loadgen_results
@@ -64,7 +64,7 @@ def read_run(folder: Path) -> Raw:
 
 
 def _official(folder: Path) -> dict[str, Any]:
-    return mlcommons.official_results(folder) if mlcommons.is_official(folder) else {}
+    return official_results(folder) if is_official(folder) else {}
 
 
 def _parse(folder: Path, saved: dict[str, Any]) -> tuple[RunSettings, RunConfig]:

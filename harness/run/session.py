@@ -37,6 +37,8 @@ from harness.kernel.types import (
     RunSettings,
 )
 from harness.official import driver as mlcommons
+from harness.official.relay import Relay
+from harness.official.wheel import require_wheel
 from harness.options.effective import effective
 from harness.options.settings import Mode, RunConfig, run_settings
 from harness.result import evaluation, logs, search
@@ -64,7 +66,7 @@ class Run:
         self.entry = registry.sut_entry(config.sut)
         registry.check_plugins()
         if config.driver == "mlcommons":
-            mlcommons.require_wheel()
+            require_wheel()
         self.samples, self.source = library(config)
         self.scenario = registry.scenario(config.scenario)
         expected = self._settings(given_rate(config))  # refuses what the library cannot give
@@ -283,7 +285,7 @@ class Run:
         limits = replace(settings, min_queries=max(settings.min_queries, schedule.min_issued))
         total = self._expected_samples(limits, schedule.indices.size)
         official = self.config.driver == "mlcommons"
-        recorder = mlcommons.Relay(self.clock, settings) if official else Recorder(self.clock)
+        recorder = Relay(self.clock, settings) if official else Recorder(self.clock)
         sut.load(self.samples, recorder)
         pieces = Pieces(facts.missing)
         begin = partial(self._telemetry, sut, total, folder)
@@ -294,7 +296,7 @@ class Run:
         plan = self.scenario.plan(settings, schedule)
         self.measured, on_idle = True, helper.on_idle if helper else None
         try:
-            if isinstance(recorder, mlcommons.Relay):
+            if isinstance(recorder, Relay):
                 due = mlcommons.due_offsets(settings, schedule)
                 log = mlcommons.drive(
                     settings, sut, self.clock, recorder, folder, due, self.stop, on_idle

@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.kernel.errors import BadInput, RunBroke
-from harness.likelihood import study as perplexity
+from harness.likelihood import process, study
+from harness.likelihood import settings as asking
 from tests.variant_helpers import resized
 
 STORIES = (
@@ -352,8 +353,8 @@ def test_instructions_need_their_columns_and_sentences_a_rest(tmp_path):
         ("sentences", "no text has a rest"),
     ):
         with pytest.raises(BadInput, match=said):
-            perplexity.begin(
-                perplexity.settings({"dataset": str(bare), "conditions": condition}),
+            study.begin(
+                asking.settings({"dataset": str(bare), "conditions": condition}),
                 lambda text: None,
             )
 
@@ -361,10 +362,10 @@ def test_instructions_need_their_columns_and_sentences_a_rest(tmp_path):
 def test_two_texts_of_one_id_are_refused_and_missing_ids_are_made(tmp_path):
     twice = dataset(tmp_path, [{"id": "a", "text": "b"}, {"id": "a", "text": "c"}])
     with pytest.raises(BadInput, match="two texts have the id 'a'"):
-        perplexity.begin(perplexity.settings({"dataset": str(twice)}), lambda text: None)
+        study.begin(asking.settings({"dataset": str(twice)}), lambda text: None)
     bare = dataset(tmp_path, [{"text": "b"}, {"text": ""}])
-    made = perplexity.settings({"dataset": str(bare), "output_dir": tmp_path / "out"})
-    rows = pq.read_table(perplexity.begin(made, lambda text: None) / "texts.parquet").to_pylist()
+    made = asking.settings({"dataset": str(bare), "output_dir": tmp_path / "out"})
+    rows = pq.read_table(study.begin(made, lambda text: None) / "texts.parquet").to_pylist()
     assert [(row["id"], row["text"]) for row in rows] == [("text-0001", "b"), ("text-0002", "")]
 
 
@@ -373,7 +374,7 @@ def test_two_texts_of_one_id_are_refused_and_missing_ids_are_made(tmp_path):
 
 def series(**flags):
     """Labels, each with that of its reference."""
-    made = perplexity.subjects(perplexity.Settings(**flags))
+    made = asking.subjects(asking.Settings(**flags))
     return [(one.label, None if one.against is None else made[one.against].label) for one in made]
 
 
@@ -450,7 +451,7 @@ def test_a_process_that_dies_is_told_by_its_last_words(tmp_path):
     with pytest.raises(
         RunBroke, match=r"exit code 1, last words: TypeError: .*'no_such_option'.*worker\.log"
     ):
-        list(perplexity._events({"no_such_option": 1}, tmp_path, in_process=False))
+        list(process.events({"no_such_option": 1}, tmp_path, in_process=False))
 
 
 def test_what_an_earlier_version_scored_after_a_hole_is_named_and_not_shown(measured, tmp_path):

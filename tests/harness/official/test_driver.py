@@ -24,8 +24,11 @@ from harness.engine.driver import Stop
 from harness.kernel.clock import RealClock, VirtualClock
 from harness.kernel.errors import BadInput, SetupFailed
 from harness.kernel.types import Output, RunLog, RunSettings, Sample
-from harness.official import driver as mlcommons
-from harness.official.driver import Relay, drive, official_results
+from harness.official import driver, wheel
+from harness.official.driver import drive
+from harness.official.figures import is_official, official_results
+from harness.official.relay import Relay
+from harness.official.wheel import LOGS, settings_of
 from scenarios.loadgen.settings import effective_lines
 from sut.null import Null
 from sut.simulated import Simulated
@@ -132,7 +135,7 @@ def test_loadgen_issues_our_schedule_and_its_logs_lie_in_the_folder(run, scenari
     assert ran.log.end == "completed"
     assert ran.log.completed.all()
     assert ran.log.index.tolist() == planned.tolist()
-    assert sorted(path.name for path in ran.folder.iterdir()) == sorted(mlcommons.LOGS)
+    assert sorted(path.name for path in ran.folder.iterdir()) == sorted(LOGS)
     assert ran.official["result_query_count"] == ran.log.num_queries
     assert errors_of(ran) == []
     assert ran.relay.repairs() == []
@@ -213,13 +216,13 @@ def test_loadgen_and_we_see_the_same_latencies(run):
 
 def test_server_queries_are_due_where_the_schedule_has_them(run):
     s = quick("server", target_qps=200.0)
-    offsets_ns = registry.scenario("server").schedule(s).offsets_ns.tolist()
-    ran = run("server", target_qps=200.0, offsets_ns=offsets_ns)
-    early = ran.log.due_ns < np.array(
-        offsets_ns
-    )  # one that arrived before its place, counted from the first
-    assert (ran.log.due_ns[~early] == np.array(offsets_ns)[~early]).all()
-    assert (np.array(offsets_ns) - ran.log.due_ns).max() < 50 * MS
+    offsets_ns = registry.scenario("server").schedule(s).offsets_ns
+    ran = run("server", target_qps=200.0, offsets_ns=offsets_ns.tolist())
+    ahead_ns = offsets_ns - ran.log.due_ns  # above 0: arrived before its place after the first
+    assert (ran.log.due_ns[ahead_ns <= 0] == offsets_ns[ahead_ns <= 0]).all()
+    # a first query that the machine held up puts every other one ahead by as much
+    assert np.ptp(np.percentile(ahead_ns, [10, 90])) < 5 * MS
+    assert ahead_ns.max() < 50 * MS
     assert (ran.log.issue_lag_ns >= 0).all()
 
 
@@ -326,8 +329,8 @@ def test_a_killed_wheel_ends_the_run_and_keeps_what_was_complete(run):
     assert ran.log.end == "error"
     assert "the official LoadGen: ended with signal 9 (SIGKILL)" in ran.log.end_reason
     assert ran.log.completed.sum() >= 50
-    assert not {path.name for path in ran.folder.iterdir()} & set(mlcommons.LOGS)
-    assert not mlcommons.is_official(ran.folder)
+    assert not {path.name for path in ran.folder.iterdir()} & set(LOGS)
+    assert not is_official(ran.folder)
 
 
 def test_a_crash_inside_the_wheel_is_named(run):
@@ -340,7 +343,7 @@ def test_a_crash_inside_the_wheel_is_named(run):
 
 @pytest.mark.timeout(60)
 def test_a_wheel_that_falls_silent_is_given_up(run, monkeypatch):
-    monkeypatch.setattr(mlcommons, "_SILENCE_NS", 300 * MS)
+    monkeypatch.setattr(driver, "_SILENCE_NS", 300 * MS)
     ran = run(
         "single-stream",
         min_queries=5000,
@@ -391,7 +394,7 @@ def test_ctrl_c_waits_no_longer_than_it_may(run, clock):
 
 def test_a_wheel_that_cannot_start_is_a_setup_failure(run, monkeypatch):
     monkeypatch.setattr(
-        mlcommons, "test_settings", lambda s: {"scenario": "Nonsense", "mode": "PerformanceOnly"}
+        wheel, "settings_of", lambda s: {"scenario": "Nonsense", "mode": "PerformanceOnly"}
     )
     with pytest.raises(SetupFailed, match=r"last words: AttributeError: .*Nonsense"):
         run("server")
@@ -408,7 +411,7 @@ def test_an_exception_inside_the_wheel_is_named(run, tmp_path):
 
 
 def test_a_missing_wheel_names_the_extra(run, monkeypatch):
-    monkeypatch.setattr(mlcommons, "find_spec", lambda name: None)
+    monkeypatch.setattr(wheel, "find_spec", lambda name: None)
     with pytest.raises(SetupFailed, match=r"pip install 'touchstone-harness\[mlcommons\]'"):
         run("server")
 
@@ -490,6 +493,6 @@ def test_a_folder_without_official_logs_is_refused(tmp_path, text):
 
 def test_the_rate_that_loadgen_plans_with_never_falls_below_ours():
     for rate in (49.0, 50.0, 0.1, 98.0, 196.0, 1000.0 / 3.0):
-        asked = mlcommons.test_settings(replace(quick("single-stream"), target_qps=rate))
+        asked = settings_of(replace(quick("single-stream"), target_qps=rate))
         planned = 1e9 / asked["single_stream_expected_latency_ns"]
         assert rate <= planned <= np.nextafter(rate, np.inf) * (1 + 1e-15)

@@ -21,7 +21,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from harness.kernel.errors import BadInput
-from harness.official.driver import test_settings as wheel_settings
+from harness.official.wheel import settings_of as wheel_settings
 from harness.options import profiles
 from harness.options.conf import kind_of, read_confs
 from harness.options.conf_keys import KEYS, NEVER_READ, SCENARIOS

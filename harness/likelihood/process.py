@@ -1,0 +1,122 @@
+"""The process that scores: what it says, how it ends, how far it is."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.engine import runlog
+from harness.kernel import children
+from harness.kernel.errors import RunBroke
+from harness.kernel.protocols import Say
+
+_LEAVE_S = 5.0
+Row = dict[str, Any]
+
+
+def events(job: Row, folder: Path, in_process: bool) -> Iterator[Row]:
+    """What the scoring says of itself, line by line. Raises RunBroke if its process dies."""
+    if in_process:
+        from sut.likelihood.worker import Job, told
+
+        yield from told(Job(**job))
+        return
+    runlog.write_json(folder / "job.json", job)
+    with (folder / "worker.log").open("ab") as log, _process(folder / "job.json", log) as process:
+        for line in process.stdout or ():
+            yield json.loads(line)
+        if code := process.wait():
+            raise _death(code, folder / "worker.log")
+
+
+@contextmanager
+def _process(job: Path, log: Any) -> Iterator[subprocess.Popen[str]]:
+    """It is gone when the block is left, however that happens; its parts are whole or not there."""
+    from sut.border.threads import environment as thread_environment
+
+    process = subprocess.Popen(
+        children.command("sut.likelihood.worker", str(job)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        encoding="utf-8",
+        env=children.variables(thread_environment()),
+        start_new_session=True,  # Ctrl-C is ours to hear
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(_LEAVE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _death(code: int, log: Path) -> RunBroke:
+    how = f"it ended with exit code {code}"
+    if code < 0:
+        name = signal.Signals(-code).name
+        how = f"it was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return RunBroke(
+        "the scoring process",
+        how + (f", last words: {lines[-1][:300]}" if lines else ""),
+        "",
+        f"See {log}.",
+    )
+
+
+@contextmanager
+def bar_of(label: str, say: Say) -> Iterator[Callable[[Row], None]]:
+    """Texts (each condition counts), speed so far and time left, on a terminal; lines elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    bars = Progress(
+        TextColumn(label),
+        BarColumn(),
+        TextColumn("{task.description}"),
+        console=console,
+        transient=True,
+    )
+    task = bars.add_task("", total=None)
+    done = passages = tokens = 0
+
+    def hear(event: Row) -> None:
+        nonlocal done, passages, tokens
+        if event["event"] == "checked":
+            done, passages, tokens = event["kept"], event["passages"], event["tokens"]
+            bars.update(task, total=tokens, description=f"{done}/{passages} texts")
+        elif event["event"] == "loading":
+            say(f"loading {label}" + (f", {done} of {passages} texts are kept" if done else ""))
+        elif event["event"] == "loaded":
+            say(f"scoring with {label}")
+            if console.is_terminal:
+                say("")
+                bars.start()
+        elif event["event"] == "scored":
+            done += 1
+            rate = event["tokens"] / max(event["seconds"], 1e-9)
+            left_s = round((tokens - event["tokens"]) / rate)
+            words = (
+                f"{done}/{passages} texts, {rate:,.0f} tokens/s, {left_s // 60}:{left_s % 60:02d}"
+                " left"
+            )
+            bars.update(task, completed=event["tokens"], description=words)
+
+    try:
+        yield hear
+    finally:
+        if bars.live.is_started:
+            bars.stop()
