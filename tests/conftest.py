@@ -15,9 +15,9 @@ import pytest
 
 from tests.lanes import is_slow
 
-if (
-    "PYTEST_XDIST_WORKER" in os.environ
-):  # one of several: threads that wait for a core cost more than they bring
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # one of several workers: threads that wait for a core cost more than they bring
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     import torch
 
     torch.set_num_threads(1)

@@ -386,37 +386,34 @@ def test_a_prompt_beyond_the_context_names_the_sample_and_the_way_out(tmp_path, 
         "--output-dir",
         tmp_path / "runs",
     ]
-    done = harness("run", "--scenario", "offline", *words)
+    done = harness("run", "--scenario", "offline", *words, "--in-process")
     assert done.returncode == 3
     assert "sample 1: its prompt has 80 tokens" in done.stderr
     assert "--truncate" in done.stderr
-    cut = harness(
-        "run", "--scenario", "offline", "--min-queries", 4, "--truncate", "--json", *words
-    )
+    words += ["--min-queries", 4, "--truncate", "--json", "--in-process"]
+    cut = harness("run", "--scenario", "offline", *words)
     assert any(
         "1 prompts were truncated" in note
         for note in json.loads(cut.stdout.splitlines()[-1])["notes"]
     )
 
 
-def tiny_run(tiny_llama, tmp_path, *words):
-    """A local model under load for some seconds, as a process we can send signals to."""
+def tiny_words(tiny_llama, tmp_path, *words):
+    """The words of a short run of a local model."""
     rows = "".join(json.dumps({"prompt": f"a b sample {i}"}) + "\n" for i in range(20))
     (tmp_path / "d.jsonl").write_text(rows)
-    command = [
-        sys.executable,
-        "-m",
-        "harness",
-        "run",
-        "--model",
-        tiny_llama,
-        "--dataset",
-        tmp_path / "d.jsonl",
-        "--json",
-    ]
-    command += ["--output-dir", tmp_path / "runs", "--max-new-tokens", 8, "--warmup", 2, *words]
+    what = ["--model", tiny_llama, "--dataset", tmp_path / "d.jsonl", "--max-new-tokens", 8]
+    how = ["--warmup", 2, "--output-dir", tmp_path / "runs", "--json", *words]
+    return [str(word) for word in ("run", *what, *how)]
+
+
+def tiny_run(tiny_llama, tmp_path, *words):
+    """A local model under load for some seconds, as a process we can send signals to."""
     return subprocess.Popen(
-        [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "harness", *tiny_words(tiny_llama, tmp_path, *words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -482,9 +479,9 @@ def test_progress_lines_are_streamed_while_the_run_goes_on(tmp_path, tiny_llama)
 
 @pytest.mark.parametrize("scenario", ["single-stream", "multi-stream"])
 def test_closed_loops_work_on_a_model(tmp_path, tiny_llama, scenario):
-    out, err = tiny_run(tiny_llama, tmp_path, "--scenario", scenario).communicate(timeout=100)
-    result = json.loads(out.splitlines()[-1])
-    assert result["status"] == "VALID", err
+    done = harness(*tiny_words(tiny_llama, tmp_path, "--scenario", scenario))
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["status"] == "VALID", done.stderr
     assert result["memory"]["weights_bytes"] > 0
     assert result["driver"]["channel_roundtrip_us"] > 0
 
@@ -504,7 +501,9 @@ def test_however_often_she_presses_ctrl_c_the_measured_samples_stay(tmp_path, ti
     assert (run_folder(tmp_path / "runs") / "result.json").is_file()
 
 
-def test_a_report_keeps_the_scores_of_the_run_if_the_dataset_has_changed(tmp_path, tiny_llama):
+def test_a_report_keeps_the_scores_of_the_run_if_the_dataset_has_changed(
+    tmp_path, tiny_llama, monkeypatch
+):
     data = tmp_path / "d.jsonl"
     data.write_text('{"prompt": "why is the sky blue", "reference": "the sky is blue"}\n')
     words = [
@@ -518,9 +517,10 @@ def test_a_report_keeps_the_scores_of_the_run_if_the_dataset_has_changed(tmp_pat
         4,
         "--min-queries",
         4,
+        "--in-process",
     ]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    program("run", "--scenario", "offline", *words, cwd=tmp_path, env=env)
+    monkeypatch.chdir(tmp_path)
+    harness("run", "--scenario", "offline", *words)
     folder = run_folder(tmp_path / "runs")
     before = json.loads((folder / "result.json").read_text())
     assert "rouge1" in before["accuracy"]
@@ -550,19 +550,10 @@ def test_official_needs_more_than_the_name_of_a_profile(tmp_path):
 
 
 def test_accuracy_mode_scores_each_sample_once(tmp_path, tiny_llama):
-    process = tiny_run(
-        tiny_llama,
-        tmp_path,
-        "--scenario",
-        "multi-stream",
-        "--mode",
-        "accuracy",
-        "--num-samples",
-        10,
-    )
-    out, err = process.communicate(timeout=100)
-    result = json.loads(out.splitlines()[-1])
-    assert result["counts"]["samples"] == 16, err
+    words = ["--scenario", "multi-stream", "--mode", "accuracy", "--num-samples", 10]
+    done = harness(*tiny_words(tiny_llama, tmp_path, *words, "--in-process"))
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["counts"]["samples"] == 16, done.stderr
     from harness.engine.runlog import read_log
 
     log, _ = read_log(run_folder(tmp_path / "runs"))

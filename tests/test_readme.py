@@ -118,7 +118,7 @@ def test_commands_without_a_model_work(command, run):
 @pytest.mark.parametrize("command", ON_THE_MODEL)
 def test_commands_on_the_real_model_work(command, run, smollm2):
     """With fewer queries than the reader's, to be quick: the words are the page's."""
-    done = run(f"{command} --min-queries 2 --num-samples 4 --max-new-tokens 4 --warmup 2")
+    done = run(f"{command} --min-queries 2 --num-samples 4 --max-new-tokens 4 --warmup 2 {HERE}")
     assert "Traceback" not in done.stderr
     assert done.returncode in (0, 1), done.stderr  # two queries are too few for some verdicts
     assert re.search(r"│ (VALID|INVALID)  ", done.stdout)
