@@ -22,6 +22,7 @@ FLAGS = {
     "num_samples": 16,
     "max_new_tokens": 24,
     "sample_timeout": 600,
+    "in_process": True,  # three processes more would be imports for the most part
 }
 
 
