@@ -132,7 +132,7 @@ def test_a_run_of_a_model_with_an_evaluation_is_as_the_schema_says(tmp_path, tin
     (tmp_path / "qa.jsonl").write_text('{"question": "a b c", "answer": "#### 3"}\n' * 5)
     flags = {"scenario": "offline", "model": str(tiny_llama), "dataset": str(tmp_path / "qa.jsonl")}
     flags |= {"max_new_tokens": 4, "min_queries": 3, "warmup": 1, "evaluate": True}
-    flags["num_samples"] = 3  # of 5: a subset
+    flags |= {"num_samples": 3, "in_process": True}  # of 5: a subset
     with Run(load_config(flags | {"output_dir": tmp_path / "runs"}), print, False) as run:
         found = run.execute().to_json()
     assert found["accuracy"].keys() >= {"eval_loss", "gsm8k", "number_match"}

@@ -72,8 +72,9 @@ def test_a_run_that_cheats_fails_and_the_sample_is_named(tmp_path, fault):
 
 
 def test_a_companion_of_another_model_is_refused(tmp_path):
-    with pytest.raises(BadInput):
-        audit(run(tmp_path / "a"), [run(tmp_path / "b", sut="null", clock="real", mode="accuracy")])
+    other = run(tmp_path / "b", sut="null", clock="real", mode="accuracy", target_qps=10_000.0)
+    with pytest.raises(BadInput, match="has model 'null', this run 'simulated'"):
+        audit(run(tmp_path / "a", target_qps=10_000.0), [other])
 
 
 def test_the_command_line_ends_with_the_verdicts_code(tmp_path):

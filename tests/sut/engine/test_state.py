@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from harness.cli import app
 from harness.kernel.errors import SetupFailed
 from sut.engine import agreement, state
 from sut.engine.slots import StaticRunner
@@ -108,6 +108,11 @@ class ForgetfulForCausalLM(LlamaForCausalLM):
 """
 
 
+def harness(*words):
+    """Run a command in this process, the model's part of it too."""
+    return CliRunner().invoke(app, [*map(str, words), "--in-process"])
+
+
 def test_a_model_that_forgets_its_state_ends_the_program_with_a_sentence(tiny_llama, tmp_path):
     folder = tmp_path / "forgetful"
     folder.mkdir()
@@ -118,10 +123,8 @@ def test_a_model_that_forgets_its_state_ends_the_program_with_a_sentence(tiny_ll
     config["auto_map"] = {"AutoModelForCausalLM": "modeling_forgetful.ForgetfulForCausalLM"}
     (folder / "config.json").write_text(json.dumps(config))
     flags = "--scenario offline --max-new-tokens 4 --truncate --trust-remote-code"
-    command = [sys.executable, "-m", "harness", "run", *flags.split()]
-    command += ["--model", str(folder), "--output-dir", str(tmp_path / "runs")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 3
+    done = harness("run", *flags.split(), "--model", folder, "--output-dir", tmp_path / "runs")
+    assert done.exit_code == 3
     assert "no way of serving it gives the logits of its own forward pass" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -135,10 +138,7 @@ def test_no_perplexity_is_told_of_a_model_that_knows_what_comes_next(tmp_path):
     )  # fmt: skip
     folder = save(BertLMHeadModel, config, tmp_path / "bert")
     flags = "--dataset stories --num-samples 5 --stride 32"
-    command = [sys.executable, "-m", "harness", "perplexity", *flags.split()]
-    command += ["--model", str(folder), "--output-dir", str(tmp_path / "runs")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 3
-    assert "change with the tokens that follow it" in " ".join(done.stdout.split()).replace(
-        "│ ", ""
-    )
+    done = harness("perplexity", *flags.split(), "--model", folder, "--output-dir", tmp_path)
+    assert done.exit_code == 3
+    words = " ".join(done.stdout.split()).replace("│ ", "")
+    assert "change with the tokens that follow it" in words
