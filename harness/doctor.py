@@ -31,7 +31,7 @@ IDLE_SETTINGS = RunSettings(
 
 
 def examine() -> dict[str, dict[str, Any]]:
-    """Sections of label -> value."""
+    """Return sections of label -> value."""
     env = environment.describe()
     machine = env["machine"]
     gpus = [f"{g['name']}, {g['memory_bytes'] / 2**30:.0f} GiB" for g in env["gpus"]]
@@ -51,7 +51,7 @@ def examine() -> dict[str, dict[str, Any]]:
 
 
 def measure_driver() -> dict[str, str]:
-    """The null SUT in process and behind the process channel; about three seconds."""
+    """Measure the null SUT in process and behind the process channel, in about three seconds."""
     clock = RealClock()
     null = Null(clock)
     rate = _rate(single_stream(clock, null, 200_000))
@@ -73,14 +73,14 @@ def measure_driver() -> dict[str, str]:
 
 
 def single_stream(clock: RealClock, sut: SUT, queries: int) -> RunLog:
-    """Closed loop of `queries`, one sample each."""
+    """Describe a closed loop of `queries`, one sample each."""
     gate = AfterInFlight(1)
     plan = (Query(i, (QuerySample(i, 0),), gate) for i in range(queries))
     return _drive(clock, sut, plan, queries)
 
 
 def server(clock: RealClock, sut: SUT, qps: float, queries: int) -> RunLog:
-    """Poisson arrivals at `qps`."""
+    """Describe Poisson arrivals at `qps`."""
     gaps_ns = np.random.default_rng(1).exponential(1e9 / qps, queries)
     offsets_ns = np.concatenate(([0], np.cumsum(gaps_ns[:-1]))).astype(np.int64).tolist()
     plan = (Query(i, (QuerySample(i, 0),), At(offset)) for i, offset in enumerate(offsets_ns))

@@ -155,7 +155,7 @@ def _scenarios() -> Iterable[tuple[str, str]]:
 
 
 def _of_module(entry: ScenarioEntry) -> str:
-    """The first paragraph of the module that a factory is in."""
+    """Return the first paragraph of the module that a factory is in."""
     module = str(entry.factory).partition(":")[0]
     doc = import_module(module).__doc__ or ""
     return " ".join(doc.split("\n\n")[0].split())

@@ -36,12 +36,12 @@ _NAME = "touchstone.plain"
 
 
 def instead(text: str) -> str:
-    """The text in ASCII, as near as it can be."""
+    """Return the text in ASCII, as near as it can be."""
     return "".join(c if c.isascii() else _INSTEAD.get(c, "?") for c in text)
 
 
 def tolerate() -> None:
-    """From now on stdout and stderr take every letter, whatever their encoding."""
+    """Let stdout and stderr take every letter from now on, whatever their encoding."""
     codecs.register_error(_NAME, _replace)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -66,7 +66,7 @@ def people(as_json: bool, form: str = "table") -> Iterator[tuple[Any, Say]]:
 
     class _Console(Console):
         def on_broken_pipe(self) -> None:
-            """`| head -1` has seen enough: the exit code stays the verdict's."""
+            """Keep the verdict's exit code when the reader leaves early, as `| head -1` does."""
             self.quiet = True
             _forget_stdout()
 
@@ -152,7 +152,7 @@ def put(
 def show_run(
     show: Callable[..., None], result: dict[str, Any], folder: Path, console: Any, form: str
 ) -> None:
-    """The verdict is known: a screen that cannot be drawn does not change the exit code."""
+    """Draw the screen of a run. If that fails, the exit code stays: the verdict is known."""
     try:
         show(result, folder, console, tables=form == "table")
     except BrokenPipeError:
@@ -175,6 +175,6 @@ def finish(value: dict[str, Any], as_json: bool, code: int) -> None:
 
 
 def _forget_stdout() -> None:
-    """Nobody reads any more: what is left in the buffer must not fail at exit."""
+    """Keep what is left in the buffer from failing at exit: nobody reads any more."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)

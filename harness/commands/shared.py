@@ -29,14 +29,14 @@ Format = Annotated[
 
 
 def say_how_to_go_on(found: dict[str, Any], place: Path, console: Any) -> None:
-    """An interrupted study can go on where it was."""
+    """Print how an interrupted study goes on."""
     if found["interrupted"]:
         words = f"interrupted; go on with: python -m harness resume {place}"
         console.print(words, soft_wrap=True, markup=False, highlight=False)
 
 
 def configured(flags: Flags) -> Any:
-    """The flags of a command as checked settings."""
+    """Check the flags of a command; return the settings."""
     from harness.options.settings import load_config
 
     file = flags.pop("config")

@@ -144,7 +144,7 @@ class _Loop:
         return now
 
     def _limits(self, start_ns: int) -> tuple[int, int, int, int]:
-        """A closed loop ends at (min queries and min moment), any loop at (max queries or max
+        """End a closed loop at (min queries and min moment), any loop at (max queries or max
         moment).
 
         LoadGen checks the same after each issue; in accuracy mode the plan alone decides, as there.
@@ -167,7 +167,7 @@ def _broken(recorder: Recorder, start_ns: int, reason: str) -> RunLog:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """The quiet window: collect garbage before it, none inside it."""
+    """Collect garbage before the block, and none inside it."""
     gc.collect()
     gc.freeze()
     was_enabled = gc.isenabled()

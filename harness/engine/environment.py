@@ -50,7 +50,7 @@ _SECRET = ("_TOKEN", "KEY", "SECRET", "PASSWORD")
 
 
 def describe() -> dict[str, Any]:
-    """Machine, CPU, GPU, versions, thread settings, git commit. Quick (no heavy import)."""
+    """Describe machine, CPU, GPU, versions, threads and git commit, without a heavy import."""
     packages = {name: version for name in PACKAGES if (version := _version(name))}
     return {
         "touchstone": own_version(),
@@ -128,7 +128,9 @@ def gpus() -> list[dict[str, Any]]:
 
 
 def _links(nvml: Any, gpu: Any) -> dict[str, int | None]:
-    """What ties a GPU to its memory, its host and its neighbours; None where NVML does not tell."""
+    """Read what ties a GPU to its memory, its host and its neighbours; None where NVML does not
+    tell.
+    """
     width = _told(nvml, "nvmlDeviceGetMemoryBusWidth", gpu)
     generation = _told(nvml, "nvmlDeviceGetMaxPcieLinkGeneration", gpu)
     lanes = _told(nvml, "nvmlDeviceGetMaxPcieLinkWidth", gpu)

@@ -49,7 +49,7 @@ def _max_mhz(root: Path) -> float | None:
 
 
 def _caches(root: Path) -> list[str]:
-    """Those that the first core sees: "L2 2048 KiB"."""
+    """List the caches that the first core sees: "L2 2048 KiB"."""
     found = []
     for path in sorted((root / "sys/devices/system/cpu/cpu0/cache").glob("index[0-9]*")):
         kind, size = _CACHES.get(_read(path / "type")), _read(path / "size")
@@ -62,13 +62,13 @@ def _caches(root: Path) -> list[str]:
 
 
 def _modules(root: Path) -> list[str]:
-    """Memory modules, equal ones together: "8 x 32 GiB DDR5, 4800 MT/s"."""
+    """List the memory modules, equal ones together: "8 x 32 GiB DDR5, 4800 MT/s"."""
     found = Counter(_edac_modules(root)) or Counter(_udev_modules(root))
     return [f"{count} x {module}" for module, count in sorted(found.items())]
 
 
 def _edac_modules(root: Path) -> Iterator[str]:
-    """From the error-correction driver: servers with ECC."""
+    """Read them from the error-correction driver, which servers with ECC have."""
     for path in sorted((root / "sys/devices/system/edac/mc").glob("mc*/dimm*")):
         if mib := _number(path / "size"):
             kind = _read(path / "dimm_mem_type").replace("-", " ")
@@ -76,7 +76,7 @@ def _edac_modules(root: Path) -> Iterator[str]:
 
 
 def _udev_modules(root: Path) -> Iterator[str]:
-    """From the DMI tables, as udev's database repeats them."""
+    """Read them from the DMI tables, as udev's database repeats them."""
     lines = _read(root / "run/udev/data/+dmi:id").splitlines()
     told = dict(line[2:].split("=", 1) for line in lines if line.startswith("E:MEMORY_DEVICE_"))
     numbers = {match[1] for key in told if (match := re.match(r"MEMORY_DEVICE_(\d+)_SIZE$", key))}
@@ -93,7 +93,7 @@ def _udev_modules(root: Path) -> Iterator[str]:
 
 
 def _disks(root: Path) -> Iterator[dict[str, Any]]:
-    """Fixed disks with a device behind them: no partitions, loops or RAM disks."""
+    """List the fixed disks with a device behind them: no partitions, loops or RAM disks."""
     for path in sorted((root / "sys/block").glob("*")):
         size = _number(path / "size")
         if "/virtual/" in str(path.resolve()) or not size or _read(path / "removable") == "1":
@@ -114,7 +114,7 @@ def _disk_kind(path: Path) -> str:
 
 
 def _cards(root: Path) -> list[dict[str, Any]]:
-    """Network cards; the ports of a card are one, and its virtual functions are none."""
+    """List the network cards. The ports of a card are one, and its virtual functions are none."""
     found: dict[str, dict[str, Any]] = {}
     for path in sorted((root / "sys/class/net").glob("*")):
         device = path / "device"

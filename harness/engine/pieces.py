@@ -32,7 +32,7 @@ class Pieces:
     def make(
         self, kind: str, name: str, make: Callable[[], T], otherwise: T, later: bool = True
     ) -> T:
-        """What `make` returns; `otherwise`, and a row more, if it raises."""
+        """Return what `make` returns; if it raises, add a row and return `otherwise`."""
         try:
             return make()
         except Exception as fault:  # of a library, a plug-in or ourselves: the run is worth more
@@ -48,7 +48,7 @@ class Pieces:
 
 @contextmanager
 def noted(what: str) -> Iterator[None]:
-    """For a page or a screen at the very end: if it breaks, a note says so, and the rest stands."""
+    """Turn a fault in a page or a screen at the very end into a note; the rest stands."""
     try:
         yield
     except BrokenPipeError:  # nobody reads any more: the program's own affair
@@ -59,13 +59,13 @@ def noted(what: str) -> Iterator[None]:
 
 
 def show_where(fault: BaseException) -> None:
-    """The traceback, for whoever asked for it."""
+    """Print the traceback, for whoever asked for it."""
     if os.environ.get("TOUCHSTONE_DEBUG"):
         traceback.print_exception(fault)
 
 
 def reason(fault: BaseException) -> str:
-    """A fault in one line."""
+    """Return a fault in one line."""
     words = " ".join(str(fault).split())[:_LONGEST]
     if isinstance(fault, HarnessError):
         return words

@@ -124,8 +124,8 @@ class Recorder:
                 yield k, issued[k]
 
     def newest_begun_ns(self, from_ns: int) -> int:
-        """When the newest sample that has begun, or is done, was issued; NEVER if that was before
-        `from_ns`.
+        """Return when the newest sample that has begun, or is done, was issued; NEVER if that was
+        before `from_ns`.
         """
         for i in range(self.num_issued - 1, -1, -1):
             if self._issued[i] < from_ns:
@@ -314,7 +314,7 @@ class Recorder:
     # ---- after the run
 
     def log(self, start_ns: int, end: End, reason: str = "") -> RunLog:
-        """Columns as numpy arrays, times counted from `start_ns`."""
+        """Return the columns as numpy arrays, times counted from `start_ns`."""
         for i, stream in self._streams.items():  # still open: interrupted or died
             self._ids[i], self._gaps[i] = stream.ids.tobytes(), stream.gaps_ns.tobytes()
         n = self.num_issued
@@ -344,7 +344,9 @@ class Recorder:
         )
 
     def _stamps(self, chunks: list[bytes], first_ns: Int64s, start: Int64s) -> Int64s:
-        """Gaps back to moments: each sample's running sum, begun at its first token. (t,) int64."""
+        """Turn gaps back into moments: each sample's running sum, begun at its first token. (t,)
+        int64.
+        """
         gaps = np.frombuffer(b"".join(chunks), np.uint32).astype(np.int64)
         for (i, position), gap in self._long_gaps.items():
             gaps[start[i] + position] = gap
@@ -361,7 +363,7 @@ def _since(column: array[int], start_ns: int) -> Int64s:
 
 
 def _starts(chunks: list[bytes]) -> Int64s:
-    """Where each sample's 4-byte items begin in the flat array. (n + 1,) int64."""
+    """Return where each sample's 4-byte items begin in the flat array: (n + 1,) int64."""
     lengths = np.fromiter(map(len, chunks), np.int64, len(chunks)) // 4
     return np.concatenate(([0], np.cumsum(lengths)))
 

@@ -87,14 +87,14 @@ def _obstacle(parent: Path, error: OSError) -> str:
 
 
 def part(run: Path, name: str) -> Path:
-    """A run folder inside another: one part of it, or one step of a search."""
+    """Make a run folder inside another: one part of it, or one step of a search."""
     folder = run / name
     folder.mkdir()
     return folder
 
 
 def adopt(run: Path, inner: Path) -> None:
-    """The raw files of a folder inside the run become the run's own."""
+    """Make the raw files of a folder inside the run the run's own."""
     for name in ("settings.json", "environment.json", "telemetry.parquet"):
         if (inner / name).is_file():
             shutil.copyfile(inner / name, run / name)
@@ -133,7 +133,7 @@ def check_writer(folder: Path) -> None:
 
 
 def _nothing() -> RunLog:
-    """The log of a run without samples."""
+    """Return the log of a run without samples."""
     n32, n64, start = np.empty(0, np.int32), np.empty(0, np.int64), np.zeros(1, np.int64)
     return RunLog(
         n32, n32, n64, n64, n64, n64, n32, n32, np.empty(0, np.int8), start, n32, start, n64, n32
@@ -141,7 +141,7 @@ def _nothing() -> RunLog:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Whole or not at all: written beside its place, then renamed."""
+    """Write it whole or not at all: beside its place, then renamed."""
     scratch = path.with_suffix(path.suffix + ".tmp")
     scratch.write_text(
         json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8"
@@ -150,8 +150,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_log(folder: Path, log: RunLog, facts: RunFacts) -> None:
-    """samples.parquet. What cannot be written with its token ids and texts (on a full disk, say) is
-    written without them, and says so.
+    """Write samples.parquet. What cannot be written with its token ids and texts (on a full disk,
+    say) is written without them, and says so.
     """
     try:
         rewrite_log(folder, log, facts)
@@ -164,7 +164,7 @@ def write_log(folder: Path, log: RunLog, facts: RunFacts) -> None:
 
 
 def rewrite_log(folder: Path, log: RunLog, facts: RunFacts) -> None:
-    """samples.parquet with all there is. If that fails, what is there already stays as it is."""
+    """Write samples.parquet again with all there is. If that fails, the file stays as it was."""
     _write(folder / "samples.parquet", log, facts, with_tokens=True)
 
 
@@ -210,8 +210,8 @@ def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> None:
 
 
 def read_log(folder: Path) -> tuple[RunLog, RunFacts]:
-    """The RunLog exactly as it was, and the raw facts. Raises BadInput if the folder holds no
-    run.
+    """Return the RunLog exactly as it was, and the raw facts. Raises BadInput if the folder holds
+    no run.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -246,7 +246,7 @@ def _log(table: Any, meta: dict[str, Any]) -> RunLog:
 
 
 def write_telemetry(folder: Path, lines: Path, start_ns: int) -> None:
-    """The sampler's lines become telemetry.parquet; an empty table if nothing was sampled."""
+    """Turn the sampler's lines into telemetry.parquet; an empty table if nothing was sampled."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -259,7 +259,7 @@ def write_telemetry(folder: Path, lines: Path, start_ns: int) -> None:
 
 
 def read_telemetry(folder: Path) -> dict[str, list[Any]]:
-    """Columns by name; empty if there is no such file."""
+    """Return its columns by name; nothing if there is no such file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -271,7 +271,7 @@ def read_telemetry(folder: Path) -> dict[str, list[Any]]:
 
 
 def _sparse(values: dict[int, str], n: int) -> Any:
-    """(n,) strings, null where there is none."""
+    """Return (n,) strings, null where there is none."""
     import pyarrow as pa
 
     if not values:
@@ -289,7 +289,7 @@ def _dense(table: Any, name: str) -> dict[int, str]:
 
 
 def _lists(table: Any, name: str, dtype: type) -> tuple[Any, Any]:
-    """(offsets, flat values) of a list column."""
+    """Return (offsets, flat values) of a list column."""
     if name not in table.column_names:
         return np.zeros(len(table) + 1, np.int64), np.empty(0, dtype)
     column = table[name].combine_chunks()

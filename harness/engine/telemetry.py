@@ -63,14 +63,14 @@ class Telemetry:
         self._forget_name()
 
     def _forget_name(self) -> None:
-        """Both ends have the memory, and no file is left if we are killed. Windows keeps the name
-        until both have let go.
+        """Remove the name, so that no file is left if we are killed: both ends have the memory.
+        Windows keeps the name until both have let go.
         """
         with suppress(OSError):
             os.unlink(self._file.name)
 
     def on_idle(self, recorder: Recorder) -> None:
-        """Well under a microsecond; called by the driver before it sleeps."""
+        """Note the counters, in well under a microsecond; the driver calls it before it sleeps."""
         r = recorder
         _COUNTS.pack_into(self._map, 0, r.num_issued, r.num_done, r.num_failed, r.num_tokens)
 
@@ -126,8 +126,8 @@ def main() -> None:
 
 
 def _when_stdin_closes() -> Event:
-    """The driver closes it when the run is over, and the system if the driver dies. A thread
-    listens: Windows selects among sockets alone.
+    """Call back when the driver closes it (the run is over) or the system does (the driver died). A
+    thread listens: Windows selects among sockets alone.
     """
     closed = Event()
 
@@ -140,7 +140,7 @@ def _when_stdin_closes() -> Event:
 
 
 def _sampler(pids: dict[str, int]) -> Callable[[], dict[str, Any]]:
-    """A function that reads memory, CPU and GPU now. A process that is gone gives None."""
+    """Return a function that reads memory, CPU and GPU now. A process that is gone gives None."""
     processes: dict[str, psutil.Process] = {}
     for role, pid in pids.items():
         with suppress(psutil.NoSuchProcess):
@@ -165,8 +165,8 @@ def _sampler(pids: dict[str, int]) -> Callable[[], dict[str, Any]]:
 
 
 def _gpu_reader() -> Callable[[], dict[str, Any]]:
-    """Memory, utilisation and power summed (or maximal) over the machine's GPUs; nothing without
-    one.
+    """Return a reader of memory, utilisation and power, summed (or maximal) over the machine's
+    GPUs; of nothing without one.
     """
     try:
         import pynvml
@@ -194,7 +194,9 @@ def _gpu_reader() -> Callable[[], dict[str, Any]]:
 
 
 def _progress(total: int | None) -> Callable[[int, int, int, int, float, bool], None]:
-    """A progress bar on a terminal, a line every five seconds elsewhere. Both on stderr."""
+    """Show a progress bar on a terminal, and a line every five seconds elsewhere. Both go to
+    stderr.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -252,8 +254,8 @@ def _words(issued: int, done: int, failed: int, tokens: int, seconds: float) -> 
 
 
 def read_rows(path: Path, start_ns: int) -> Sequence[dict[str, Any]]:
-    """The rows of a finished file, times counted from the start of the run; a cut last line is left
-    out.
+    """Return the rows of a finished file, times counted from the start of the run; a cut last line
+    is left out.
     """
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines():

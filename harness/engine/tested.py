@@ -99,7 +99,7 @@ def _oldest() -> Mapping[str, str]:
 
 
 def _within(version: str, oldest: str, newest: str) -> bool:
-    """`torch 2.13.0+cpu` is a build of 2.13.0."""
+    """Tell whether a version is the tested one: `torch 2.13.0+cpu` is a build of 2.13.0."""
     try:
         ours = Version(Version(version).public)
         return (not oldest or Version(oldest) <= ours) and ours <= Version(newest)

@@ -57,7 +57,7 @@ class Timeouts:
         self.check_ns = self._next_check_ns(now_ns, heard_ns)
 
     def _heard_ns(self, begun: Sequence[tuple[int, int]]) -> int:
-        """When the SUT last sent anything of a sample that was open then."""
+        """Return when the SUT last sent anything of a sample that was open then."""
         recorder = self._recorder
         if recorder.num_done > self._done_seen:  # giving up is no sign of life
             self._done_heard_ns = recorder.last_done_ns
@@ -66,12 +66,14 @@ class Timeouts:
         return self._done_heard_ns
 
     def _waiting_since(self, issued_ns: int) -> list[int]:
-        """The samples that were issued by then and have not begun."""
+        """Return the samples that were issued by then and have not begun."""
         waiting = self._recorder.waiting()
         return [i for i, at_ns in takewhile(lambda row: row[1] <= issued_ns, waiting)]
 
     def _overtaken_ns(self, before_ns: int) -> int:
-        """What was issued by then, and has not begun, was overtaken; NEVER if nothing was."""
+        """Return the moment by which everything issued and not begun was overtaken; NEVER if
+        nothing was.
+        """
         oldest = next(self._recorder.waiting(), None)
         if oldest is None or oldest[1] > before_ns:
             return NEVER

@@ -208,7 +208,7 @@ class VirtualClock:
         self._now += by_ns
 
     def notify(self) -> None:
-        """Nothing sleeps here."""
+        """Do nothing: nothing sleeps here."""
 
     def call_at(self, when_ns: int, callback: Callback) -> None:
         self._timers.add(when_ns, callback)
@@ -222,10 +222,10 @@ class VirtualClock:
         )
 
     def unwatch(self, fd: int) -> None:
-        """Nothing is ever watched here."""
+        """Do nothing: nothing is ever watched here."""
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there is nothing to release."""
 
 
 def process_cpu_s() -> float:
@@ -234,7 +234,7 @@ def process_cpu_s() -> float:
 
 
 def utc_now() -> datetime:
-    """The wall clock, for people and folder names only; never for a latency."""
+    """Read the wall clock, for people and folder names only; never for a latency."""
     return datetime.now(UTC)
 
 

@@ -19,8 +19,8 @@ _FAILED = "find out why samples failed: see samples_complete"
 
 
 def to_finish(log: RunLog, failed: str = _FAILED) -> str:
-    """What would let the run end by itself with all its samples; empty if it did. `failed` is what
-    to say of samples that the system itself gave up.
+    """Say what would let the run end by itself with all its samples; nothing if it did. `failed` is
+    what to say of samples that the system itself gave up.
     """
     if log.end == "interrupted":
         return "let the run end by itself"

@@ -46,7 +46,7 @@ BY_NAME: dict[str, type[HarnessError]] = {c.__name__: c for c in (BadInput, Setu
 
 
 def unknown(kind: str, name: str, known: Iterable[str], todo: str = "") -> BadInput:
-    """An unknown name lists the known ones and guesses which was meant."""
+    """Refuse an unknown name: list the known ones and guess which was meant."""
     names = sorted(known)
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     guess = f"Did you mean {near[0]!r}?" if near else ""

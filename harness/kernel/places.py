@@ -118,7 +118,7 @@ def _list(folder: Path) -> list[str]:
 
 
 def _some(names: Iterable[object]) -> str:
-    """The first few, and that there are more."""
+    """Name the first few, and say that there are more."""
     shown = [str(name) for name in names]
     more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
     return ", ".join(shown[:_SHOWN]) + more

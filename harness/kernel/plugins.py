@@ -44,7 +44,9 @@ def offers(kind: Kind) -> tuple[Offer, ...]:
 
 @lru_cache(maxsize=32)
 def _offers(group: str, path: tuple[str, ...]) -> tuple[Offer, ...]:
-    """`path` is where packages are looked for: another path, another answer."""
+    """Look for what packages offer. `path` is where they are looked for: another path, another
+    answer.
+    """
     points = entry_points(group=group)
     made = {Offer(point.name, _package(point), f"{point.module}:{point.attr}") for point in points}
     return tuple(sorted(made))
@@ -83,7 +85,7 @@ def names(kind: Kind, table: Mapping[str, Any]) -> list[str]:
 
 
 def resolve(factory: Factory) -> Any:
-    """ "module:name" -> the object; an object is itself."""
+    """Turn "module:name" into the object; an object is itself."""
     if not isinstance(factory, str):
         return factory
     module, name = factory.split(":")
@@ -112,7 +114,7 @@ def imported(target: str, doing: str) -> Any:
 
 
 def _public(module: Any) -> list[str]:
-    """The names that a module defines itself."""
+    """List the names that a module defines itself."""
     own = (name for name, value in vars(module).items() if _is_from(value, module))
     return [name for name in own if not name.startswith("_")]
 

@@ -65,12 +65,12 @@ class Sink(Protocol):
     def first_token(self, sample_id: int, token: int) -> None: ...
 
     def tokens(self, sample_id: int, ids: Sequence[int]) -> None:
-        """The ids that follow the first token, as they become visible."""
+        """Tell the ids that follow the first token, as they become visible."""
         ...
 
     def text(self, sample_id: int) -> None:
-        """More of an answer became visible, from a SUT that knows no token ids. The first call
-        counts as the first token.
+        """Tell that more of an answer became visible, from a SUT that knows no token ids. The first
+        call counts as the first token.
         """
         ...
 
@@ -94,7 +94,7 @@ class SUT(Protocol):
     def issue(self, query: Query) -> None: ...
 
     def flush(self) -> None:
-        """No more queries will come for now: do not wait for a fuller batch."""
+        """Learn that no more queries will come for now: do not wait for a fuller batch."""
         ...
 
     def close(self) -> None: ...
@@ -102,11 +102,13 @@ class SUT(Protocol):
     def memory(self) -> MemoryUse: ...
 
     def facts(self) -> SutFacts:
-        """What a reader should know of it: model, parameters, dtype, `eos_ids`, `notes`."""
+        """Return what a reader should know of it: model, parameters, dtype, `eos_ids`, `notes`."""
         ...
 
     def decode(self, outputs: Sequence[Sequence[int]]) -> list[str] | None:
-        """Texts of token ids (special tokens left out); None if this SUT has no tokenizer."""
+        """Return the texts of token ids (special tokens left out); None if this SUT has no
+        tokenizer.
+        """
         ...
 
 
@@ -134,7 +136,7 @@ class Evaluator(Protocol):
     """
 
     def evaluate(self, answers: Sequence[tuple[int, str]]) -> dict[str, Any] | None:
-        """Sums over `answers`, pairs of (index of a loaded sample, its answer): `nll_nats`,
+        """Return sums over `answers`, pairs of (index of a loaded sample, its answer): `nll_nats`,
         `correct`, `tokens` (of the answers alone), `samples`, `left_out` (answers that do not fit)
         and the `seconds` it took. `answers`, which may be missing, are rows of index, nll_nats and
         tokens, one per answer that was scored. None: it cannot.

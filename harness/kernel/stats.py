@@ -15,7 +15,7 @@ PERCENTILES = (0.50, 0.90, 0.95, 0.97, 0.99, 0.999)
 
 
 def percentile(values: NDArray[Any], p: float) -> float | None:
-    """The value at 0 <= p < 1; None if there are no values (LoadGen, results.cc)."""
+    """Return the value at 0 <= p < 1; None if there are no values (LoadGen, results.cc)."""
     n = len(values)
     if n == 0:
         return None
@@ -24,7 +24,7 @@ def percentile(values: NDArray[Any], p: float) -> float | None:
 
 
 def percentile_name(p: float) -> str:
-    """0.999 -> "p99.9"."""
+    """Name a percentile: 0.999 -> "p99.9"."""
     return f"p{100 * p:.6g}"
 
 

@@ -292,7 +292,7 @@ class Metric:
     why: str = ""  # there is no value, of a figure that was asked for
 
     def figure(self) -> dict[str, Any]:
-        """The figure as result.json has it; why there is none is a note of the run."""
+        """Return the figure as result.json has it; why there is none is a note of the run."""
         return {"name": self.name, "value": self.value, "unit": self.unit, "n": self.n}
 
 
@@ -358,7 +358,7 @@ class Section:
 
 
 def short_name(model: str) -> str:
-    """A hub id or a path without its owner or folder."""
+    """Return a hub id or a path without its owner or folder."""
     return model.rstrip("/").rsplit("/", 1)[-1]
 
 

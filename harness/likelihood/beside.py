@@ -31,7 +31,7 @@ Row = dict[str, Any]
 
 
 def check(folders: Sequence[Path]) -> None:
-    """Raises BadInput for a folder without a finished run."""
+    """Check the folders. Raises BadInput for one without a finished run."""
     for folder in folders:
         if not any(_results(folder)):
             found = "it holds no finished run" if folder.is_dir() else found_at(folder)
@@ -40,8 +40,8 @@ def check(folders: Sequence[Path]) -> None:
 
 
 def beside(subject: Mapping[str, Any], folders: Sequence[Path]) -> Row:
-    """Of this model in this variant: scores, tokens per second and where they come from; of several
-    runs the first.
+    """Return scores, tokens per second and their origin for this model in this variant; of several
+    runs the first counts.
     """
     found: Row = {}
     for place, result in (pair for folder in folders for pair in _results(folder)):

@@ -47,8 +47,8 @@ def pairs(subjects: Sequence[Read]) -> list[Pair]:
 
 
 def pair_rows(found: Sequence[Pair]) -> list[Row]:
-    """As JSON: the two labels, then of each figure the first less the second, and what the interval
-    decides of the first.
+    """Return the pairs as JSON: the two labels, then of each figure the first less the second, and
+    what the interval decides of the first.
     """
     rows = []
     for pair in found:
@@ -110,12 +110,12 @@ def _sizes(group: Sequence[Read]) -> set[int]:
 
 
 def _shared(group: Sequence[Read]) -> bool:
-    """Whether there is a text that all have scored."""
+    """Tell whether there is a text that all have scored."""
     return all(common({subject.label: subject.plain for subject in group}).values())
 
 
 def _why_none(groups: Sequence[Sequence[Read]]) -> str:
-    """Why no two subjects can be compared by size; empty if nobody would."""
+    """Say why no two subjects can be compared by size; nothing if nobody would."""
     models = {subject.row["model"] for group in groups for subject in group}
     if len(models) < 2:
         return ""
@@ -171,7 +171,7 @@ def _law(fit: scaling.Fit, by: scaling.By) -> Row:
 
 
 def gains(subjects: Sequence[Read]) -> Row | None:
-    """The tokens where the largest model gains most over the smallest, if both cut the texts
+    """Return the tokens where the largest model gains most over the smallest, if both cut the texts
     alike.
     """
     done = sorted((s for s in subjects if s.done), key=lambda s: s.row["parameters"])
@@ -192,8 +192,8 @@ def gains(subjects: Sequence[Read]) -> Row | None:
 
 
 def divergence_of(place: Path, subject: Read, everybody: Sequence[Read]) -> Row | None:
-    """How far the subject's distributions are from its reference's; why not, if that was asked for
-    and is not there.
+    """Return how far the subject's distributions are from its reference's; or why not, if that was
+    asked for and is not there.
     """
     name = subject.row.get("against")
     if name is None:
@@ -212,7 +212,7 @@ def divergence_of(place: Path, subject: Read, everybody: Sequence[Read]) -> Row 
 
 
 def _kept(reference: Path, subject: Read) -> Row:
-    """How much of the reference's distributions the figures stand on."""
+    """Say how much of the reference's distributions the figures stand on."""
     files = sorted((reference / "distributions").glob("*.npz"))
     if subject.row.get("exact") or not files:
         return {

@@ -34,7 +34,7 @@ def kind_of(name: str) -> str:
 
 
 def base_of(name: str) -> str | None:
-    """What a condition is held against: the same tokens without the context."""
+    """Return what a condition is held against: the same tokens without the context."""
     if name in (PLAIN, NO_CONTEXT):
         return None
     return NO_CONTEXT if name in SENTENCES else PLAIN
@@ -65,5 +65,5 @@ def _given(name: str, has_start: bool, has_template: bool) -> str:
 
 
 def order(name: str) -> int:
-    """The place of a condition in a table; unknown ones come last."""
+    """Return the place of a condition in a table; unknown ones come last."""
     return NAMES.index(name) if name in NAMES else len(NAMES)

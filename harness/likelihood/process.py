@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 
 def events(job: Row, folder: Path, in_process: bool) -> Iterator[Row]:
-    """What the scoring says of itself, line by line. Raises RunBroke if its process dies."""
+    """Yield what the scoring says of itself, line by line. Raises RunBroke if its process dies."""
     if in_process:
         from sut.likelihood.worker import Job, told
 
@@ -36,7 +36,9 @@ def events(job: Row, folder: Path, in_process: bool) -> Iterator[Row]:
 
 @contextmanager
 def _process(job: Path, log: Any) -> Iterator[subprocess.Popen[str]]:
-    """It is gone when the block is left, however that happens; its parts are whole or not there."""
+    """Start the process. It is gone when the block is left, however that happens; its parts are
+    whole or not there.
+    """
     from sut.border.threads import environment as thread_environment
 
     process = subprocess.Popen(
@@ -78,7 +80,9 @@ def _death(code: int, log: Path) -> RunBroke:
 
 @contextmanager
 def bar_of(label: str, say: Say) -> Iterator[Callable[[Row], None]]:
-    """Texts (each condition counts), speed so far and time left, on a terminal; lines elsewhere."""
+    """Show texts (each condition counts), speed so far and time left on a terminal; lines
+    elsewhere.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 

@@ -97,7 +97,7 @@ def gather(place: Path, folder: Path) -> Row:
 
 
 def _or_null(columns: Sequence[NDArray[Any] | None], lengths: Sequence[int]) -> Any:
-    """A condition has no figures beside the reference."""
+    """Return null for a condition, which has no figures beside the reference."""
     import pyarrow as pa
 
     kind = next(column.dtype for column in columns if column is not None)
@@ -110,7 +110,7 @@ def _or_null(columns: Sequence[NDArray[Any] | None], lengths: Sequence[int]) -> 
 
 
 def read(place: Path, texts: Mapping[str, Mapping[str, Any]]) -> list[Read]:
-    """Every subject that was begun, in order."""
+    """Read every subject that was begun, in order."""
     files = sorted(place.glob("[0-9][0-9]_*/subject.json"))
     rows = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     found = []
@@ -121,7 +121,7 @@ def read(place: Path, texts: Mapping[str, Mapping[str, Any]]) -> list[Read]:
 
 
 def _labels(rows: Sequence[Row]) -> list[str]:
-    """Model and variant, numbered where two models have one name."""
+    """Name each by model and variant, numbered where two models have one name."""
     plain = [f"{short_name(str(row['model']))} {row['variant']}" for row in rows]
     times, seen = Counter(plain), Counter[str]()
     labels = []

@@ -80,7 +80,7 @@ class Subject(NamedTuple):
 
 
 def settings(flags: Mapping[str, Any]) -> Settings:
-    """Checked, before anything is read or loaded. Raises BadInput."""
+    """Check the flags, before anything is read or loaded. Raises BadInput."""
     given = {name: value for name, value in flags.items() if value is not None}
     if "model" in given and "models" in given:
         raise BadInput(
@@ -145,8 +145,8 @@ def _check(made: Settings) -> None:
 
 
 def subjects(made: Settings) -> list[Subject]:
-    """Every model in every variant, in order, but a reference before those that are compared with
-    it.
+    """List every model in every variant, in order, but a reference before those that are compared
+    with it.
     """
     first, others = _reference(made)
     pairs = [(model, variant) for model in made.models for variant in made.variants]
@@ -165,8 +165,8 @@ def subjects(made: Settings) -> list[Subject]:
 
 
 def _reference(made: Settings) -> tuple[tuple[str, str] | None, str | None]:
-    """(the subject that all are compared with, or the variant that each model's others are compared
-    with).
+    """Return (the subject that all are compared with, or the variant that each model's others are
+    compared with).
     """
     if made.reference in made.models and made.reference not in made.variants:
         return (made.reference, made.variants[0]), None

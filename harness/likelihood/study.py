@@ -33,7 +33,7 @@ Row = dict[str, Any]
 
 
 def measure(flags: Mapping[str, Any], resume: Path | None, say: Say) -> tuple[Row, Path]:
-    """(the summary, its folder): a new measurement, or the rest of one."""
+    """Make a new measurement, or the rest of one; return the summary and its folder."""
     if resume is not None:
         made, place = resumed(resume, flags), resume
     else:
@@ -44,8 +44,8 @@ def measure(flags: Mapping[str, Any], resume: Path | None, say: Say) -> tuple[Ro
 
 
 def _fetch_the_only_model(made: Settings, say: Say) -> None:
-    """A model that cannot be had ends a measurement of its variants before it begins; among
-    several models it is a row. Raises SetupFailed.
+    """Fetch the model if there is one: if it cannot be had, a measurement of its variants ends
+    before it begins. Among several models it is a row. Raises SetupFailed.
     """
     from sut.model.find import resolve
 
@@ -55,7 +55,7 @@ def _fetch_the_only_model(made: Settings, say: Say) -> None:
 
 
 def show(found: Row, place: Path, console: Any, tables: bool = True) -> None:
-    """The table, and where there is more."""
+    """Print the table, and where there is more."""
     from rich.text import Text
 
     from reports.pages.likelihood import print_table
@@ -71,7 +71,7 @@ def show(found: Row, place: Path, console: Any, tables: bool = True) -> None:
 
 
 def begin(made: Settings, say: Say) -> Path:
-    """The folder with settings and texts. Raises BadInput if these cannot be read."""
+    """Make the folder with settings and texts. Raises BadInput if these cannot be read."""
     say(f"reading {made.dataset}")
     texts = perplexity_texts.read(made.texts)
     place = runlog.create(made.output_dir, f"{utc_now():%Y%m%dT%H%M%SZ}_perplexity")
@@ -86,7 +86,7 @@ def begin(made: Settings, say: Say) -> Path:
 
 
 def saved_settings(place: Path) -> Settings:
-    """Of a measurement that was begun. Raises BadInput."""
+    """Read the settings of a measurement that was begun. Raises BadInput."""
     try:
         saved = json.loads((place / "settings.json").read_text(encoding="utf-8"))
         return Settings(**saved["config"])
@@ -99,7 +99,7 @@ def saved_settings(place: Path) -> Settings:
 
 
 def resumed(place: Path, flags: Mapping[str, Any]) -> Settings:
-    """The settings are those of the folder; others would make another measurement of it."""
+    """Take the settings of the folder; others would make another measurement of it."""
     if others := [
         f"--{name.replace('_', '-')}" for name, value in flags.items() if value is not None
     ]:
@@ -114,7 +114,8 @@ def resumed(place: Path, flags: Mapping[str, Any]) -> Settings:
 
 
 def run(place: Path, made: Settings, say: Say, fresh: bool = True) -> Row:
-    """The summary, which is in the folder too. Ctrl-C keeps what was measured.
+    """Score what is left and return the summary, which is in the folder too. Ctrl-C keeps what was
+    measured.
 
     Raises the error itself where it is a user's mistake and nothing was measured.
     """
@@ -141,8 +142,8 @@ def run(place: Path, made: Settings, say: Say, fresh: bool = True) -> Row:
 
 
 def exit_code(found: Mapping[str, Any]) -> int:
-    """0 only if every subject was measured as asked for; if none was, the code of what stopped the
-    first.
+    """Return 0 only if every subject was measured as asked for; if none was, the code of what
+    stopped the first.
     """
     if found["status"] == "INTERRUPTED":
         return 130
@@ -154,7 +155,7 @@ def exit_code(found: Mapping[str, Any]) -> int:
 
 
 def _forget_what_never_began(place: Path, rows: Sequence[Row], interrupted: bool) -> None:
-    """No folder is left of a measurement that the user must ask for in other words, or ended before
+    """Leave no folder of a measurement that the user must ask for in other words, or ended before
     its first text.
     """
     if any(place.glob("*/tokens.parquet")):
@@ -169,7 +170,7 @@ def _forget_what_never_began(place: Path, rows: Sequence[Row], interrupted: bool
 
 @contextmanager
 def _polite() -> Iterator[None]:
-    """A polite kill is a Ctrl-C."""
+    """Take a polite kill as Ctrl-C."""
     if current_thread() is not main_thread():
         yield
         return

@@ -22,8 +22,8 @@ Row = dict[str, Any]
 def measured(
     place: Path, made: Settings, series: Sequence[Subject], subject: Subject, say: Say
 ) -> tuple[Row, bool]:
-    """(row, whether the user wants no more). Whatever goes wrong, what was scored is kept and the
-    row says why.
+    """Score a subject; return (row, whether the user wants no more). Whatever goes wrong, what was
+    scored is kept and the row says why.
     """
     folder = place / subject.folder
     folder.mkdir(exist_ok=True)
@@ -63,7 +63,7 @@ def measured(
 
 
 def _hear(event: Row, row: Row, folder: Path) -> None:
-    """What the process says of the subject joins its row, which is on the disk while it works.
+    """Add what the process says of the subject to its row, which is on the disk while it works.
     Raises what it ended of.
     """
     kind = event["event"]
@@ -113,7 +113,9 @@ def _job(place: Path, made: Settings, series: Sequence[Subject], subject: Subjec
 
 
 def _model(made: Settings, subject: Subject, say: Say) -> Row:
-    """Options of `sut.local_model.LocalModel`. An adapter is for those variants that take one."""
+    """Return options of `sut.local_model.LocalModel`. An adapter is for those variants that take
+    one.
+    """
     from sut.model.find import resolve
     from sut.precision.table import TABLE
 

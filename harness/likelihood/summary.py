@@ -36,7 +36,7 @@ Row = dict[str, Any]
 
 
 def build(place: Path, interrupted: bool = False, not_run: Sequence[str] = ()) -> Row:
-    """perplexity.json and the page, from the files of the folder; the first is returned."""
+    """Make perplexity.json and the page from the files of the folder; return the first."""
     import pyarrow.parquet as pq
 
     saved = json.loads((place / "settings.json").read_text(encoding="utf-8"))
@@ -93,7 +93,7 @@ def _categories(texts: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
 
 
 def _settings(config: Row, subjects: Sequence[Read]) -> Row:
-    """What was asked for and, where it depends on the model, what it came to."""
+    """Return what was asked for and, where it depends on the model, what it came to."""
     came = {
         name: list(dict.fromkeys(s.row[name] for s in subjects if s.row.get(name) is not None))
         for name in ("bos", "context")
@@ -196,8 +196,8 @@ def _word(documents: Mapping[str, str], token: perplexity_tokens.Token) -> str:
 
 
 def _conditions(subject: Read) -> Row:
-    """What each context is worth, against the same tokens without it. Raises BadInput if they are
-    not the same.
+    """Return what each context is worth, against the same tokens without it. Raises BadInput if
+    they are not the same.
     """
     names = [name for name in subject.scores if name in conditions.NAMES]
     return {
@@ -209,7 +209,7 @@ def _conditions(subject: Read) -> Row:
 
 
 def _worth(scores: Mapping[str, Sequence[TextScores]], name: str) -> Row:
-    """A condition's figures, and what it gains over its base on the texts that both have."""
+    """Return a condition's figures, and what it gains over its base on the texts that both have."""
     given, base_name = scores[name], conditions.base_of(name)
     if base_name is None:
         return {"base": None, **_figures(corpus(given))}
@@ -228,7 +228,7 @@ def _worth(scores: Mapping[str, Sequence[TextScores]], name: str) -> Row:
 
 
 def _notes(saved: Sequence[str], subjects: Sequence[Read], not_run: Sequence[str]) -> list[str]:
-    """What a reader must know of how it was measured. A note says of whom, unless it is of all."""
+    """Say what a reader must know of how it was measured, and of whom, unless it is of all."""
     of: dict[str, list[str]] = {}  # note -> labels
     for subject in subjects:
         for note in dict.fromkeys([*_own_notes(subject), *(subject.row.get("notes") or ())]):
@@ -272,7 +272,7 @@ def _texts(count: int) -> str:
 
 
 def _named(left_out: Sequence[Mapping[str, str]]) -> str:
-    """The first five texts with their reasons."""
+    """Name the first five texts with their reasons."""
     named = ", ".join(f"{one['text']} ({one['reason']})" for one in left_out[:5])
     return named + (" ..." if len(left_out) > 5 else "")
 
@@ -281,7 +281,7 @@ def _named(left_out: Sequence[Mapping[str, str]]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Estimates become value, low and high; what JSON has no number for becomes null."""
+    """Turn estimates into value, low and high; what JSON has no number for becomes null."""
     if hasattr(value, "_asdict"):
         return {name: _plain(item) for name, item in value._asdict().items()}
     if isinstance(value, Mapping):

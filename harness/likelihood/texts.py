@@ -51,7 +51,7 @@ class Texts(NamedTuple):
 
 
 def read(wanted: Wanted) -> Texts:
-    """Raises BadInput that names the line and the column."""
+    """Read the texts. Raises BadInput that names the line and the column."""
     path = _file(wanted.dataset)
     there = _of_the_split(READERS[kind_of(path)](path), path, wanted.split)
     first = next(there, None)
@@ -157,7 +157,7 @@ def _must_have(row: Row, column: str, todo: str = "") -> None:
 
 
 def _row(row: Row, i: int, text: str, category: str | None) -> dict[str, Any]:
-    """An empty text stays: that it was left out is counted where it is scored."""
+    """Keep an empty text too: that it was left out is counted where it is scored."""
     _must_have(row, text)
     known = {"id": row.label("id") if "id" in row.cells else f"text-{i + 1:04d}"}
     known |= {
@@ -182,7 +182,7 @@ def _name(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 def _condition(
     rows: list[dict[str, Any]], found: Sequence[Row], path: Path, conditions: Sequence[str]
 ) -> list[str]:
-    """What the conditions put before each text joins its row; what is missing is said."""
+    """Add to each text's row what the conditions put before it; say what is missing."""
     notes = []
     if "sentences" in conditions:
         for row in rows:
@@ -217,7 +217,7 @@ def _condition(
 
 
 def _sentence_ends(text: str) -> list[int]:
-    """Where each of the first three sentences ends; none if nothing follows them."""
+    """Return where each of the first three sentences ends; nothing if nothing follows them."""
     ends, at = [], 0
     split = sentences(text)
     if len(split) <= _CONTEXT_SENTENCES:

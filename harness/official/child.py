@@ -45,8 +45,8 @@ class Event(NamedTuple):
 
 
 def run(connection: socket.socket, job: dict[str, Any]) -> None:
-    """`job`: settings (attributes of TestSettings; scenario and mode by name), total, performance,
-    folder.
+    """Let LoadGen run. `job`: settings (attributes of TestSettings; scenario and mode by name),
+    total, performance, folder.
     """
     import mlperf_loadgen as loadgen
 
@@ -129,7 +129,7 @@ def _send(connection: socket.socket, data: bytes) -> None:
 
 
 def _nothing(samples: list[int]) -> None:
-    """The driver's SUT has loaded the whole library already."""
+    """Do nothing: the driver's SUT has loaded the whole library already."""
 
 
 def main() -> None:

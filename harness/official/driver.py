@@ -48,8 +48,8 @@ _RELEASED = At(0)  # LoadGen has done the waiting
 
 
 def due_offsets(settings: RunSettings, schedule: Any) -> Sequence[int]:
-    """When each query of a server run is due, as `drive` wants it; nothing where LoadGen alone
-    decides.
+    """Return when each query of a server run is due, as `drive` wants it; nothing where LoadGen
+    alone decides.
     """
     timed = scenarios.entry(settings.scenario).is_open and settings.mode == "performance"
     return schedule.offsets_ns.tolist() if timed else ()
@@ -135,7 +135,7 @@ class _Loop:
         self._inbox = bytearray()
 
     def run(self) -> None:
-        """Until LoadGen is content, or the user is not."""
+        """Go on until LoadGen is content, or the user is not."""
         give_up_ns = FAR_FUTURE_NS
         while not self.wheel.over and self.clock.now_ns() < give_up_ns:
             if self.stop.requests:

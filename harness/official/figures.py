@@ -21,7 +21,7 @@ _OURS = "touchstone_run_id"
 
 
 def is_official(folder: Path) -> bool:
-    """Does the folder hold logs that the official LoadGen wrote to their end?"""
+    """Tell whether the folder holds logs that the official LoadGen wrote to their end."""
     try:
         official_results(folder)
     except BadInput:
@@ -30,8 +30,8 @@ def is_official(folder: Path) -> bool:
 
 
 def official_results(folder: Path) -> dict[str, Any]:
-    """The figures of LoadGen's detail log under their own keys, with `errors` and `warnings` as
-    lists of texts.
+    """Return the figures of LoadGen's detail log under their own keys, with `errors` and `warnings`
+    as lists of texts.
 
     Kept: loadgen_version, sut_name, effective_*, generated_*, early_stopping_*, result_*,
     num_errors. An undefined number is None; of a key that comes once per accuracy set, the first.
@@ -59,8 +59,8 @@ def official_results(folder: Path) -> dict[str, Any]:
 
 
 def _event(line: str) -> tuple[str, Any, str]:
-    """(key, value, "error" | "warning" | ""). Not every line is JSON: LoadGen writes -nan, and
-    quotes as they are.
+    """Return (key, value, "error" | "warning" | "") of a line. Not every line is JSON: LoadGen
+    writes -nan, and quotes as they are.
     """
     found = _LINE.match(line)
     if found is None:

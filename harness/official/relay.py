@@ -57,7 +57,7 @@ class Relay(Recorder):
         self.outbox += EVENT.pack(sample_id, tokens, len(data)) + data
 
     def repairs(self) -> list[str]:
-        """What LoadGen was told otherwise than it happened, in words for the report."""
+        """Say in words for the report what LoadGen was told otherwise than it happened."""
         no_first = "reported no first token; LoadGen, which cannot do without, was given one "
         no_answer = "failed or were given up; LoadGen, which would wait for ever, was given "
         notes = {

@@ -33,7 +33,7 @@ _RENAMED = {
 
 
 def require_wheel() -> None:
-    """Raises SetupFailed if the official LoadGen is not installed."""
+    """Raise SetupFailed if the official LoadGen is not installed."""
     if find_spec("mlperf_loadgen") is None:
         raise SetupFailed(
             "the official LoadGen",
@@ -44,8 +44,8 @@ def require_wheel() -> None:
 
 
 def settings_of(settings: RunSettings) -> dict[str, Any]:
-    """Attributes of the wheel's TestSettings: what `requested_*` lines report, under the names of
-    its Python binding.
+    """Return the attributes of the wheel's TestSettings: what `requested_*` lines report, under the
+    names of its Python binding.
     """
     lines = loadgen_settings.requested(settings)
     wanted = {key.removeprefix("requested_"): value for key, value in lines.items()}
@@ -60,8 +60,8 @@ def settings_of(settings: RunSettings) -> dict[str, Any]:
 
 
 def _latency_ns(qps: float) -> float:
-    """The latency whose inverse, which LoadGen plans with, is `qps`; or the next above, so that
-    whole counts stay whole.
+    """Return the latency whose inverse, which LoadGen plans with, is `qps`; or the next above, so
+    that whole counts stay whole.
     """
     latency_ns = 1e9 / qps
     return latency_ns if 1e9 / latency_ns >= qps else math.nextafter(latency_ns, 0.0)
@@ -96,7 +96,9 @@ class Wheel:
         return self
 
     def send(self, data: bytearray) -> None:
-        """As much of `data` as the socket takes now, removed from its front. Never waits."""
+        """Send as much of `data` as the socket takes now, and remove it from the front. Never
+        waits.
+        """
         with suppress(
             OSError
         ):  # full: the rest goes with the next call; closed: `receive` will say why
@@ -104,7 +106,7 @@ class Wheel:
                 del data[: self.socket.send(data, socket.MSG_DONTWAIT)]
 
     def receive(self) -> bytes:
-        """Raises RunBroke at the end of the stream."""
+        """Receive what there is. Raises RunBroke at the end of the stream."""
         try:
             data = self.socket.recv(RECEIVE_BYTES)
         except OSError:
@@ -139,8 +141,8 @@ class Wheel:
             self._process.wait()
 
     def _tidy(self) -> None:
-        """Logs that LoadGen did not finish get another name, so that nobody takes them for a
-        result. What the folder does not let be renamed stays: the run matters more.
+        """Rename the logs that LoadGen did not finish, so that nobody takes them for a result. What
+        the folder does not let be renamed stays: the run matters more.
         """
         with suppress(OSError):
             self._rename()

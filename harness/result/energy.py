@@ -11,8 +11,8 @@ import numpy as np
 
 
 def energy(telemetry: Mapping[str, Sequence[Any]], span_ns: int, tokens: int) -> dict[str, Any]:
-    """{joules, joules_per_token, watts_mean, source}: trapezoids from the start to the last
-    completion; {} without watts.
+    """Return {joules, joules_per_token, watts_mean, source}, by trapezoids from the start to the
+    last completion; {} without watts.
 
     Before the first sample and after the last the power is taken as theirs.
     """

@@ -65,7 +65,7 @@ def losses(sums: dict[str, Any]) -> Losses | None:
 
 
 def figures(sums: dict[str, Any]) -> dict[str, float]:
-    """The scores as result.json has them; nothing where nothing was scored."""
+    """Return the scores as result.json has them; nothing where nothing was scored."""
     if not sums.get("tokens"):
         return {}
     loss = sums["nll_nats"] / sums["tokens"]
@@ -93,7 +93,7 @@ def notes(sums: dict[str, Any]) -> list[str]:
 
 
 def missing(sums: dict[str, Any]) -> list[dict[str, Any]]:
-    """What broke, as `harness.engine.pieces` names it: the model is gone, so there is no second
+    """Name what broke, as `harness.engine.pieces` does. The model is gone, so there is no second
     try.
     """
     if not sums.get("broke"):

@@ -115,7 +115,7 @@ def _from_loadgens(folder: Path, raw: Raw) -> tuple[str, str] | None:
 
 
 def _data(log: RunLog, i: int) -> str:
-    """What LoadGen was told of sample `i`: a sample that failed was answered with nothing."""
+    """Return what LoadGen was told of sample `i`: one that failed was answered with nothing."""
     end = log.token_start[i + 1] if log.completed[i] else log.token_start[i]
     return str(log.token_ids[log.token_start[i] : end].astype("<i4").tobytes().hex().upper())
 

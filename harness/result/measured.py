@@ -16,8 +16,8 @@ Row = dict[str, float | int | None]
 
 
 def latency(log: RunLog, percents: Sequence[float] = ()) -> dict[str, Row]:
-    """TTFT and latency count from `due`; tpot as MLPerf has it; itl are the gaps between tokens of
-    one sample.
+    """Summarise the latencies. TTFT and latency count from `due`; TPOT is as MLPerf has it; ITL are
+    the gaps between tokens of one sample.
     """
     ok = log.completed
     return {
@@ -30,8 +30,8 @@ def latency(log: RunLog, percents: Sequence[float] = ()) -> dict[str, Row]:
 
 
 def gaps_ns(log: RunLog) -> Any:
-    """Gaps between neighbouring tokens of completed samples, pooled; tokens of one chunk are 0
-    apart.
+    """Return the gaps between neighbouring tokens of completed samples, pooled; tokens of one chunk
+    are 0 apart.
     """
     owner = np.repeat(np.arange(len(log)), np.diff(log.stamp_start))
     return np.diff(log.stamp_ns)[(owner[1:] == owner[:-1]) & log.completed[owner[1:]]]

@@ -170,7 +170,7 @@ def _loadgen_valid(raw: Raw) -> bool | None:
 
 
 def _headline(log: RunLog, settings: RunSettings, loadgen: dict[str, Any]) -> dict[str, Any]:
-    """The scenario's figure; the official LoadGen's own where it was the driver."""
+    """Return the scenario's figure; the official LoadGen's own where it was the driver."""
     metric = registry.scenario(settings.scenario).result(log, settings).figure()
     theirs = scenarios.entry(settings.scenario).loadgen
     if theirs is None:
@@ -187,8 +187,8 @@ def _energy(folder: Path, log: RunLog, tokens: int) -> dict[str, Any]:
 
 
 def _memory(folder: Path, facts: RunFacts) -> dict[str, Any]:
-    """What the SUT said of itself; where it died, the telemetry's peak of its process, which covers
-    the timed part alone.
+    """Return what the SUT said of itself; where it died, the telemetry's peak of its process, which
+    covers the timed part alone.
     """
     memory: dict[str, Any] = {**_NO_MEMORY, "source": "", **facts.memory}
     seen = [value for value in runlog.read_telemetry(folder).get("sut_rss_bytes", []) if value]
@@ -207,8 +207,8 @@ def _driver(log: RunLog, facts: RunFacts) -> dict[str, float | None]:
 def _scores(
     folder: Path, raw: Raw, samples: Sequence[Sample] | None, pieces: Pieces
 ) -> tuple[dict[str, float], list[str]]:
-    """(scores, notes). Without the run's own dataset the scores of the run itself stand, if it left
-    any.
+    """Return (scores, notes). Without the run's own dataset the scores of the run itself stand, if
+    it left any.
     """
     if samples is None:
         samples = pieces.make("score", "all (reading the dataset)", lambda: samples_of(raw), None)

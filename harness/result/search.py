@@ -24,7 +24,7 @@ BROKE = ("INTERRUPTED", "ERROR")
 
 
 def row(result: Any, log: RunLog, settings: RunSettings, folder: str) -> dict[str, Any]:
-    """What find_peak.json says of one rate; `result` is the Result of its run."""
+    """Return what find_peak.json says of one rate; `result` is the Result of its run."""
     limits = [v for v in result.verdicts if v["loadgen"] and v["unit"] == "ms"]
     kept = bool(limits) and all(v["status"] == "PASS" for v in limits)
     late = any(v["rule"] == "driver_lag" and v["status"] == "FAIL" for v in result.verdicts)
@@ -33,7 +33,7 @@ def row(result: Any, log: RunLog, settings: RunSettings, folder: str) -> dict[st
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """{steps, ended}; empty if the folder holds no search. Raises BadInput."""
+    """Return {steps, ended}; nothing if the folder holds no search. Raises BadInput."""
     file = folder / FILE
     if not file.is_file():
         return {}
@@ -48,8 +48,8 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def conclude(result: Any, found: Mapping[str, Any], settings: RunSettings) -> None:
-    """The figure of a search is its rate; that it is a peak is a condition like any other. A search
-    that was cut short says so, whatever its best run was.
+    """Make the rate the figure of a search; that it is a peak is a condition like any other. A
+    search that was cut short says so, whatever its best run was.
     """
     rows = found["steps"]
     steps = [_step(row) for row in rows if row["status"] not in BROKE]
@@ -69,7 +69,7 @@ def conclude(result: Any, found: Mapping[str, Any], settings: RunSettings) -> No
 
 
 def _headline(of_the_run: dict[str, Any], steps: Sequence[Step], is_peak: bool) -> dict[str, Any]:
-    """The peak; where none was found, what the best run completed."""
+    """Return the peak; where none was found, what the best run completed."""
     figure = peak_verdict.headline(steps).figure()
     if is_peak or figure["value"] is None:
         return figure
@@ -77,7 +77,7 @@ def _headline(of_the_run: dict[str, Any], steps: Sequence[Step], is_peak: bool) 
 
 
 def _step(row: Mapping[str, Any]) -> Step:
-    """Older folders know LoadGen's condition only."""
+    """Read a step of an older folder, which knows LoadGen's condition only."""
     why: Sequence[str] = row.get("why", () if row["limits_kept"] else ("limits",))
     return Step(
         row["target_qps"],

@@ -69,7 +69,7 @@ def _table(lines: Iterator[Line]) -> str:
 def _lines(
     part: Schema, path: str = "", elsewhere: Mapping[str, str] | None = None
 ) -> Iterator[Line]:
-    """The fields of a record, and what is in them, depth first; of some it is said elsewhere."""
+    """List the fields of a record, and what is in them, depth first, unless described elsewhere."""
     required = part.get("required", [])
     for name, field in part.get("properties", {}).items():
         inner = f"{path}.{name}" if path else name

@@ -38,7 +38,7 @@ def anything(meaning: str) -> Schema:
 
 
 def maybe(part: Schema) -> Schema:
-    """The same, or null where it is not known."""
+    """Allow null too, where it is not known."""
     if "enum" in part:
         return {**part, "enum": [*part["enum"], None]}
     if "type" in part:
@@ -52,17 +52,17 @@ def many(meaning: str, part: Schema) -> Schema:
 
 
 def by_name(meaning: str, part: Schema) -> Schema:
-    """An object whose names are not fixed, each with such a value."""
+    """Describe an object whose names are not fixed, each with such a value."""
     return {"type": "object", "additionalProperties": part, "description": meaning}
 
 
 def same_as(name: str, meaning: str) -> Schema:
-    """What `$defs` describes under this name."""
+    """Refer to what `$defs` describes under this name."""
     return {"$ref": f"#/$defs/{name}", "description": meaning}
 
 
 def record(meaning: str, fields: Mapping[str, Schema], optional: Sequence[str] = ()) -> Schema:
-    """An object of exactly these fields; the optional ones may be missing."""
+    """Describe an object of exactly these fields; the optional ones may be missing."""
     return {
         "type": "object",
         "description": meaning,
@@ -73,17 +73,17 @@ def record(meaning: str, fields: Mapping[str, Schema], optional: Sequence[str] =
 
 
 def open_record(meaning: str, fields: Mapping[str, Schema]) -> Schema:
-    """An object in which these fields may stand, and others that are not known here."""
+    """Describe an object in which these fields may stand, and others that are not known here."""
     return {"type": "object", "description": meaning, "properties": dict(fields)}
 
 
 def empty_or(part: Schema) -> Schema:
-    """The same, or an object without fields where it does not apply."""
+    """Allow an object without fields too, where it does not apply."""
     return {**part, "required": []}
 
 
 def file(title: str, part: Schema, defs: Mapping[str, Schema] | None = None) -> Schema:
-    """The schema of a file as a whole."""
+    """Describe a file as a whole."""
     found = {"$schema": DIALECT, "title": title, **part}
     return found | ({"$defs": dict(defs)} if defs else {})
 

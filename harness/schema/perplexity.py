@@ -36,7 +36,7 @@ ENDS = ("DONE", "INTERRUPTED", "ERROR")
 
 
 def _with_ends(name: str, words: str, unit: str) -> dict[str, Schema]:
-    """A figure and the ends of its interval, as three fields."""
+    """Describe a figure and the ends of its interval, as three fields."""
     ends = {"": "", "_low": ", lower end of its interval", "_high": ", upper end of its interval"}
     return {f"{name}{end}": maybe(number(f"{words}{more}.", unit)) for end, more in ends.items()}
 
@@ -250,7 +250,7 @@ _DATASET = record("The texts.", {
 
 
 def _one_or_several(meaning: str, one: Schema) -> Schema:
-    """A value that may depend on the model."""
+    """Describe a value that may depend on the model."""
     several = {"type": "array", "items": one}
     return {"anyOf": [one, several, {"type": "null"}], "description": meaning}
 

@@ -141,7 +141,7 @@ CONFLICTS = many(
 
 
 def _help(command: str) -> dict[str, str]:
-    """What each option of a command does, as its help says it."""
+    """Return what each option of a command does, as its help says it."""
     found = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
     return {param.name: param.help for param in found.params}
 
@@ -160,7 +160,7 @@ _NO_OPTION = {  # fields of RunConfig that are not an option of `run` of the sam
 
 
 def _config() -> Schema:
-    """What the user asked for: one field per option, described by its help."""
+    """Describe what the user asked for: one field per option, with its help."""
     known = RunConfig.model_json_schema(mode="serialization")["properties"]
     words = _help("run") | _NO_OPTION
     fields = {}
