@@ -40,10 +40,14 @@ def configured(flags: Flags) -> Any:
     from harness.options.settings import load_config
 
     file = flags.pop("config")
-    options = flags.pop("sut_option", None)
-    if options:
-        flags["sut_options"] = dict(_key_value(text) for text in options)
-    return load_config(flags, file)
+    return load_config(with_sut_options(flags), file)
+
+
+def with_sut_options(flags: Flags) -> Flags:
+    """Put the options of the SUT under the name that the setting has. Raises BadInput."""
+    kept = {name: value for name, value in flags.items() if name != "sut_option"}
+    options = flags.get("sut_option")
+    return kept | {"sut_options": dict(map(_key_value, options))} if options else kept
 
 
 def _key_value(text: str) -> tuple[str, str | int | float]:

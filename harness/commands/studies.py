@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.shared import Flags, Format, Json, say_how_to_go_on
+from harness.commands.shared import Flags, Format, Json, say_how_to_go_on, with_sut_options
 from harness.engine.pieces import noted
-from harness.options.flags import COMPARE, GATE, a_path, takes
+from harness.options.flags import COMPARE, GATE, LISTS, a_path, takes
 from harness.screen import finish, people, put
 
 
-@takes(COMPARE)
+@takes(COMPARE, LISTS)
 def compare(
     flags: Flags,
     runs: Annotated[
@@ -38,12 +38,17 @@ def compare(
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
-    """Compare finished runs, or run and compare each of --variants (offline by default)."""
+    """Compare finished runs, or run and compare each of --variants (offline by default).
+
+    Settings that are numbers or choices may be lists: --max-concurrency 8,32 makes a run with each,
+    and --variant fp32,int8 besides makes four.
+    """
     with people(as_json, form) as (console, say):
         from harness.study import compare as comparing
         from reports.pages.compare import show, table, told
 
-        series = comparing.series(runs or [], {**flags, "evaluate": evaluate}, variants)
+        given = {**with_sut_options(flags), "evaluate": evaluate}
+        series = comparing.series(runs or [], given, variants)
         found, place = comparing.run(series, say, lambda row: console.print(told(row)))
         with noted(f"table on the screen; see {place}"):
             show(found, place, console, tables=form == "table")

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from copy import copy
 from functools import wraps
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import Annotated, Any, get_type_hints
+from types import NoneType
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -20,6 +22,7 @@ from typer.core import TyperCommand
 import scenarios
 
 _BOXES_NEED = 80  # columns
+_METAVARS = {str: "TEXT", int: "INTEGER", float: "FLOAT"}
 _LOAD, _JUDGE, _MODEL, _OUT = "Load", "Limits and rules", "Model and data", "Output"
 
 
@@ -258,11 +261,16 @@ _ONLY_RUNNING = {
     "kv_cache_gib", "truncate", "trust_remote_code", "evaluate", "in_process", "output_dir",
     "percentiles",
 }  # fmt: skip
-COMPARE = tuple(
-    name
-    for name in FLAGS
-    if name not in ("variant", "evaluate", "sut", "sut_option", "clock", "percentiles")
-)
+COMPARE = tuple(name for name in FLAGS if name not in ("evaluate", "percentiles"))
+# Settings that `compare` takes several values of: choices and numbers. Not those whose own text may
+# hold commas or that say where something is (seeds, paths, columns), nor switches.
+LISTS = (
+    "scenario", "mode", "profile", "target_qps", "samples_per_query", "min_duration",
+    "max_duration", "min_queries", "max_queries", "issue", "same_index", "performance_samples",
+    "accuracy_samples", "warmup", "driver", "ttft_limit", "tpot_limit", "target_latency",
+    "percentile", "infer_tokens", "sample_timeout", "drain_timeout", "model", "variant",
+    "num_samples", "max_new_tokens", "max_concurrency", "sut", "device", "kv_cache_gib",
+)  # fmt: skip
 GATE = (
     "profile", "seeds", "accuracy_samples", "sample_timeout", "drain_timeout", "model", "dataset",
     "prompt_column", "reference_column", "num_samples", "max_new_tokens", "max_concurrency",
@@ -295,8 +303,22 @@ class Command(TyperCommand):
         super().format_help(ctx, formatter)
 
 
-def takes(names: tuple[str, ...]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The named flags join the command's own and reach it as its argument `flags`."""
+def _as_list(name: str) -> Any:
+    """Return the flag as one that takes several values, with commas, as text."""
+    kind, option = get_args(FLAGS[name])
+    one = next(part for part in get_args(kind) if part is not NoneType)
+    several = copy(option)
+    several.metavar = f"{option.metavar or _METAVARS[one]},..."
+    return Annotated[str | None, several]
+
+
+def takes(
+    names: tuple[str, ...], lists: tuple[str, ...] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the named flags to the command's own; they reach it as its argument `flags`. Those in
+    `lists` may have several values.
+    """
+    annotations = {name: _as_list(name) if name in lists else FLAGS[name] for name in names}
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         hints = get_type_hints(function, include_extras=True)
@@ -305,7 +327,9 @@ def takes(names: tuple[str, ...]) -> Callable[[Callable[..., None]], Callable[..
             for p in inspect.signature(function).parameters.values()
         ]
         added = [
-            inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=FLAGS[n])
+            inspect.Parameter(
+                n, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotations[n]
+            )
             for n in names
         ]
         parameters = sorted((p for p in (*own, *added) if p.name != "flags"), key=lambda p: p.kind)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,17 +24,17 @@ from harness.kernel.errors import BadInput
 from harness.kernel.places import not_a_run
 from harness.kernel.protocols import Say
 from harness.kernel.types import short_name
-from harness.options.settings import RunConfig, load_config
+from harness.options.settings import RunConfig
 from harness.result import result
 from harness.run.start import fetch
 from harness.study import compare_verdict
+from harness.study.cells import MEANT, cells_of, numbered, varied
 from harness.study.compare_verdict import ENDED
 from harness.study.evidence import NONE, Evidence, gather
 from harness.study.study import Cell, Ended, Study, begin
 from reports import figures
 
 SCHEMA, KIND = "touchstone.compare/1", "compare"
-DEFAULTS = {"scenario": "offline", "evaluate": True}
 _KINDS = ("rouge1", "rouge2", "rougeL")
 Row = dict[str, Any]
 
@@ -170,11 +169,17 @@ def _conditions(found: Mapping[str, Any]) -> dict[str, str]:
 # ---- the comparison
 
 
-def compare(rows: Sequence[Row], evidence: Sequence[Evidence] = ()) -> dict[str, Any]:
+def compare(
+    rows: Sequence[Row],
+    evidence: Sequence[Evidence] = (),
+    names: Sequence[str] = (),
+    varied: Sequence[str] = (),
+) -> dict[str, Any]:
     """One object with a verdict, whether the runs may be compared, and the rows with labels and
-    ratios. `evidence` is that of each row; without any the figures stand alone.
+    ratios. `evidence` is that of each row; without any the figures stand alone. Without `names`
+    each is called by its variant. Conditions of settings that were `varied` may differ.
     """
-    names = labels([(row["model"], row["variant"]) for row in rows])
+    names = names or labels([(row["model"], row["variant"]) for row in rows])
     known = dict(zip(names, evidence, strict=False))
     keeping = compare_verdict.keeping_of(names, known)
     labelled: list[Row] = [
@@ -182,7 +187,7 @@ def compare(rows: Sequence[Row], evidence: Sequence[Evidence] = ()) -> dict[str,
         | compare_verdict.kept_facts(keeping[label], row is rows[0])
         for label, row in zip(names, rows, strict=True)
     ]
-    differences = _differences([row for row in labelled if row["conditions"]])
+    differences = _differences([row for row in labelled if row["conditions"]], varied)
     return {
         "schema": SCHEMA,
         "comparable": not differences,
@@ -227,17 +232,17 @@ def labels(of: Sequence[tuple[str, str]]) -> list[str]:
     """
     several = len({model for model, _ in of}) > 1
     names = [f"{model} {variant}" if several else variant for model, variant in of]
-    total, seen, found = Counter(names), Counter[str](), []
-    for name in names:
-        seen[name] += 1
-        found.append(f"{name} #{seen[name]}" if total[name] > 1 else name)
-    return found
+    return numbered(names)
 
 
-def _differences(rows: Sequence[Row]) -> list[str]:
-    """Each condition that is not the same everywhere, and who has which."""
+def _differences(rows: Sequence[Row], varied: Sequence[str]) -> list[str]:
+    """Name each condition that is not the same everywhere, and who has which; but not those that
+    the user varied.
+    """
+    meant = {name for setting in varied for name in MEANT.get(setting, ())}
+    conditions = dict.fromkeys(name for row in rows for name in row["conditions"])
     found = []
-    for name in dict.fromkeys(name for row in rows for name in row["conditions"]):
+    for name in [name for name in conditions if name not in meant]:
         who: dict[str, list[str]] = {}
         for row in rows:
             who.setdefault(row["conditions"].get(name, "-"), []).append(row["label"])
@@ -253,26 +258,39 @@ def _differences(rows: Sequence[Row]) -> list[str]:
 
 
 class Series(NamedTuple):
-    """What to compare, checked: rows of finished runs, or settings of runs to be made. The folder
-    is named for `what`.
+    """What to compare, checked: rows of finished runs, or cells to be measured. The folder is named
+    for `what`.
     """
 
     rows: list[Row]
-    configs: list[RunConfig]
+    cells: list[Cell]
     output_dir: Path
     what: str = ""
+    varied: Sequence[str] = ()
 
 
 def series(folders: Sequence[Path], flags: Mapping[str, Any], variants: str | None) -> Series:
-    """Everything is checked before the first run begins. Raises BadInput."""
+    """Check everything before the first run begins. Raises BadInput."""
     given = {name: value for name, value in flags.items() if value is not None}
-    output_dir = Path(given.get("output_dir", "runs"))
-    if variants is not None and not folders:
-        configs = _configs(given, variants)
-        return Series([], configs, configs[0].output_dir, short_name(configs[0].model))
-    if not folders:
-        fine, todo = "expected run folders or --variants", "For example: --variants fp32,bf16."
+    if folders:
+        return Series(
+            _finished(folders, given, variants), [], Path(given.get("output_dir", "runs"))
+        )
+    settings = varied(given)
+    if variants is None and "variant" not in given and not settings:
+        fine = "expected run folders, --variants, or a setting with several values"
+        todo = "For example: --variants fp32,bf16."
         raise BadInput("compare", "nothing to compare is named", fine, todo)
+    cells = cells_of(given, variants)
+    config = cells[0].config
+    what = short_name(config.model)
+    if not registry.sut_entry(config.sut).runs_model:
+        what = config.sut.replace(":", ".")
+    return Series([], cells, config.output_dir, what, settings)
+
+
+def _finished(folders: Sequence[Path], given: Mapping[str, Any], variants: str | None) -> list[Row]:
+    """Read finished runs, with which no settings can be given. Raises BadInput."""
     others = [f"--{name.replace('_', '-')}" for name in given if name != "output_dir"] + [
         "--variants"
     ] * (variants is not None)
@@ -283,7 +301,7 @@ def series(folders: Sequence[Path], flags: Mapping[str, Any], variants: str | No
             "expected one or the other",
             "Leave the flags or the runs out.",
         )
-    return Series([read(folder) for folder in folders], [], output_dir)
+    return [read(folder) for folder in folders]
 
 
 def run(series: Series, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any], Path]:
@@ -292,13 +310,12 @@ def run(series: Series, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
 
     Ctrl-C ends the series and keeps its rows; without any it is raised.
     """
-    fetch(series.configs, say)
-    if not series.configs:
+    if not series.cells:
         place = runlog.create(series.output_dir, f"{utc_now():%Y%m%dT%H%M%SZ}_{KIND}")
         return _written(series.rows, [], False, place, say)
-    names = labels([(short_name(config.model), config.variant) for config in series.configs])
-    cells = [Cell(name, config) for name, config in zip(names, series.configs, strict=True)]
-    study = begin(KIND, {}, cells, series.output_dir, series.what)
+    fetch([cell.config for cell in series.cells], say)
+    arguments = {"varied": list(series.varied)}
+    study = begin(KIND, arguments, series.cells, series.output_dir, series.what)
     return go_on(study, say, told)
 
 
@@ -309,21 +326,24 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
         for number, cell in enumerate(study.cells, 1):
             ended = study.ended.get(cell.name)
             if ended is None:
-                say(f"variant {number} of {len(study.cells)}: {cell.config.variant}")
+                say(f"run {number} of {len(study.cells)}: {cell.name}")
                 try:
                     ended, interrupted = study.attempt(cell, say, row)
                 except KeyboardInterrupt:
                     interrupted = True
                     break
-                told(_row(study, cell, ended))
+                told({"label": cell.name, **_row(study, cell, ended)})
             rows.append(_row(study, cell, ended))
             if interrupted:
                 break
         if not rows:
             study.forget()
             raise KeyboardInterrupt
-        not_run = [cell.config.variant for cell in study.cells[len(rows) :]]
-        return _written(rows, not_run, interrupted, study.place, say)
+        names = [cell.name for cell in study.cells]
+        return _written(
+            rows, names[len(rows) :], interrupted, study.place, say, names[: len(rows)],
+            study.arguments.get("varied", ()),
+        )  # fmt: skip
 
 
 def _row(study: Study, cell: Cell, ended: Ended) -> Row:
@@ -339,9 +359,11 @@ def _written(
     interrupted: bool,
     place: Path,
     say: Say,
+    names: Sequence[str] = (),
+    varied: Sequence[str] = (),
 ) -> tuple[dict[str, Any], Path]:
     say("comparing the answers")
-    found = compare(rows, [_evidence(row) for row in rows])
+    found = compare(rows, [_evidence(row) for row in rows], names, varied)
     found |= {"interrupted": interrupted, "not_run": list(not_run), "folder": str(place)}
     _keep(found, place)
     return found, place
@@ -349,37 +371,6 @@ def _written(
 
 def _evidence(row: Row) -> Evidence:
     return gather(Path(row["run"]), row["status"], row["reason"]) if row["run"] else NONE
-
-
-def _configs(given: Mapping[str, Any], variants: str) -> list[RunConfig]:
-    names = [name.strip() for name in variants.split(",") if name.strip()]
-    if not names:
-        raise BadInput(
-            "--variants",
-            f"{variants!r} names no variant",
-            "expected names such as fp32,bf16,int8",
-            "See python -m harness list variants.",
-        )
-    flags = {name: value for name, value in given.items() if name != "config"}
-    made = [load_config(flags_of(name, flags), given.get("config"), DEFAULTS) for name in names]
-    if not registry.sut_entry(made[0].sut).runs_model:
-        raise BadInput(
-            "--variants",
-            f"the {made[0].sut} SUT has no variants",
-            "expected a local model",
-            "Leave sut out.",
-        )
-    return made
-
-
-def flags_of(variant: str, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """An adapter is for those that take one."""
-    from sut.precision.table import TABLE
-
-    without = () if variant in TABLE and TABLE[variant].adapter else ("adapter", "merge_adapter")
-    return {name: value for name, value in flags.items() if name not in without} | {
-        "variant": variant
-    }
 
 
 def _keep(found: dict[str, Any], place: Path) -> None:

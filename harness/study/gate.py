@@ -29,6 +29,7 @@ from harness.kernel.types import short_name
 from harness.options.settings import RunConfig, load_config
 from harness.run.start import fetch
 from harness.study import compare
+from harness.study.cells import flags_of
 from harness.study.outputs import differing_terms, read
 from harness.study.sources import Source
 from harness.study.study import Cell, Study, begin
@@ -171,7 +172,7 @@ def _is_share(text: str) -> bool:
 
 def _config(variant: str, given: Mapping[str, Any]) -> RunConfig:
     flags = {name: value for name, value in given.items() if name != "config"}
-    config = load_config(compare.flags_of(variant, flags), given.get("config"), DEFAULTS)
+    config = load_config(flags_of(variant, flags), given.get("config"), DEFAULTS)
     if config.mode != "accuracy" or not registry.sut_entry(config.sut).uses_dataset:
         found = f"mode {config.mode}, sut {config.sut}"
         raise BadInput(

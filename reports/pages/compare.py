@@ -279,7 +279,7 @@ def shown(found: Comparison) -> dict[str, list[list[str]]]:
 def told(row: Mapping[str, Any]) -> Text:
     """One line on a variant that has just been measured."""
     speed = f"{number(row['tokens_per_s'])} tokens/s" if row["tokens_per_s"] else row["reason"]
-    return Text.assemble((f"{row['variant']} {row['status']}", "bold"), f"  {speed}")
+    return Text.assemble((f"{row['label']} {row['status']}", "bold"), f"  {speed}")
 
 
 def show(found: Comparison, place: Path, console: Console, tables: bool = True) -> None:
@@ -309,10 +309,15 @@ def _head(found: Comparison) -> Panel:
 
 def _parts(found: Comparison, width: int) -> list[Table]:
     whole = blocks.settled(table(found))
-    widest = max(_COLUMN_WIDTH, *(len(row["label"]) + 1 for row in found["rows"]))
+    widest = max(_COLUMN_WIDTH, *(_width(row["label"]) + 1 for row in found["rows"]))
     fitting = max(1, (width - _NAME_WIDTH) // widest)
     starts = range(0, len(whole.rows), fitting)
     return [replace(whole, title="", rows=whole.rows[first : first + fitting]) for first in starts]
+
+
+def _width(label: str) -> int:
+    """Return the columns a label needs: a variant stays whole, varied settings are a line each."""
+    return max(map(len, label.split())) if "=" in label else len(label)
 
 
 # ---- the page

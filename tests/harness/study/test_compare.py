@@ -409,7 +409,7 @@ def test_an_adapter_goes_to_the_variants_that_take_one(flags, tmp_path):
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         (tmp_path / name).touch()
     series = compare.series([], {**flags, "adapter": tmp_path, "merge_adapter": True}, "fp32,lora")
-    assert [(c.adapter, c.merge_adapter) for c in series.configs] == [
+    assert [(c.adapter, c.merge_adapter) for _, c, _ in series.cells] == [
         (None, False),
         (tmp_path, True),
     ]
@@ -418,7 +418,7 @@ def test_an_adapter_goes_to_the_variants_that_take_one(flags, tmp_path):
 def test_a_settings_file_wins_over_what_compare_chooses_and_flags_over_it(flags, tmp_path):
     file = tmp_path / "run.toml"
     file.write_text('scenario = "single-stream"\nevaluate = false\nmax_new_tokens = 9\n')
-    (config,) = compare.series([], {**flags, "config": file}, "fp32").configs
+    ((_, config, _),) = compare.series([], {**flags, "config": file}, "fp32").cells
     assert (config.scenario, config.evaluate, config.max_new_tokens) == ("single-stream", False, 4)
 
 

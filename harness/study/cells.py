@@ -1,0 +1,129 @@
+"""Which runs does a comparison make? Lists of settings in, their product out.
+
+Any setting that is a choice or a number may be a list: `--variant fp32,int8 --max-concurrency 8,32`
+makes four runs, each named by what differs: "int8 max-concurrency=32". Settings whose own text may
+hold commas (seeds, paths, columns, options of the SUT) and switches are never lists.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from math import prod
+from typing import Any
+
+from harness import registry
+from harness.kernel.errors import BadInput
+from harness.options.flags import LISTS
+from harness.options.settings import RunConfig, load_config
+from harness.study.study import Cell
+
+DEFAULTS = {"scenario": "offline", "evaluate": True}
+MOST = 64
+_TELLING = ("variant", "model", "scenario", "mode", "profile", "driver", "issue", "device", "sut")
+# Conditions that may differ between runs because the user varied the setting: the questions are
+# the same in all of them.
+MEANT = {
+    "max_concurrency": ("requests in a batch",),
+    "target_qps": ("rate",),
+    "samples_per_query": ("samples per query",),
+    "device": ("device", "machine"),
+}
+Flags = Mapping[str, Any]
+
+
+def cells_of(given: Flags, variants: str | None) -> list[Cell]:
+    """Make a cell of every combination, the first the reference, each with checked settings.
+
+    `variants` is the older spelling of a list of --variant. Raises BadInput.
+    """
+    lists = _lists(given, variants)
+    if (count := prod(map(len, lists.values()))) > MOST:
+        found, fine = f"the lists make {count} runs", f"at most {MOST} would be fine"
+        raise BadInput("compare", found, fine, "Shorten a list, or compare in parts.")
+    flags = {name: value for name, value in given.items() if name not in ("config", *lists)}
+    chosen = [dict(zip(lists, values, strict=True)) for values in product(*lists.values())]
+    configs = [_config({**flags, **values}, given.get("config")) for values in chosen]
+    if "variant" in lists and not registry.sut_entry(configs[0].sut).runs_model:
+        flag = "--variant" if variants is None else "--variants"
+        found, fine = f"the {configs[0].sut} SUT has no variants", "expected a local model"
+        raise BadInput(flag, found, fine, "Leave the SUT or the variants out.")
+    differing = [name for name, values in lists.items() if len(set(values)) > 1]
+    names = numbered([_name(values, differing) for values in chosen])
+    return [Cell(name, config) for name, config in zip(names, configs, strict=True)]
+
+
+def varied(given: Flags) -> list[str]:
+    """Name the settings that are lists of several values."""
+    return [name for name in given if name in LISTS and "," in str(given[name])]
+
+
+def flags_of(variant: str, flags: Flags) -> dict[str, Any]:
+    """Return the flags of one variant. An adapter is for those that take one."""
+    from sut.precision.table import TABLE
+
+    without = () if variant in TABLE and TABLE[variant].adapter else ("adapter", "merge_adapter")
+    kept = {name: value for name, value in flags.items() if name not in without}
+    return kept | {"variant": variant}
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Add a number to those names that stand there more than once."""
+    total, seen, found = Counter(names), Counter[str](), []
+    for name in names:
+        seen[name] += 1
+        found.append(f"{name} #{seen[name]}" if total[name] > 1 else name)
+    return found
+
+
+def _lists(given: Flags, variants: str | None) -> dict[str, list[str]]:
+    """Return the values of each setting that makes up the product, the variant's first."""
+    if variants is not None and "variant" in given:
+        found, fine = "both --variant and --variants are given", "expected one of them"
+        raise BadInput("compare", found, fine, "Leave one out.")
+    lists = {name: _values(name, given[name]) for name in varied(given)}
+    if variants is not None:
+        return {"variant": _variants(variants)} | lists
+    if "variant" in given:
+        return {"variant": _values("variant", given["variant"])} | lists
+    return lists
+
+
+def _variants(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        found, fine = f"{text!r} names no variant", "expected names such as fp32,bf16,int8"
+        raise BadInput("--variants", found, fine, "See python -m harness list variants.")
+    return names
+
+
+def _values(name: str, value: object) -> list[str]:
+    """Split a list. Raises BadInput where one of its values is empty."""
+    values = [part.strip() for part in str(value).split(",")]
+    if "" in values and len(values) > 1:
+        found, fine = f"{str(value)!r} has an empty value", "expected values such as 8,32"
+        raise BadInput(f"--{name.replace('_', '-')}", found, fine, "Remove the extra comma.")
+    return values
+
+
+def _config(flags: Flags, file: Any) -> RunConfig:
+    """Check the settings of one cell. Reference answers are scored where the SUT has a model."""
+    given = flags_of(flags["variant"], flags) if "variant" in flags else flags
+    config = load_config(given, file, DEFAULTS)
+    if registry.sut_entry(config.sut).runs_model or "evaluate" in config.origins:
+        return config
+    return config.model_copy(update={"evaluate": False})
+
+
+def _name(values: Mapping[str, str], differing: Sequence[str]) -> str:
+    """Say what differs; the variant where nothing does."""
+    return " ".join(_words(values, differing)) or values.get("variant", "run")
+
+
+def _words(values: Mapping[str, str], differing: Sequence[str]) -> Iterator[str]:
+    for name in differing:
+        value = values[name]
+        if name == "model":
+            value = value.rstrip("/").rsplit("/", 1)[-1]
+        yield value if name in _TELLING else f"{name.replace('_', '-')}={value}"
