@@ -74,8 +74,8 @@ def row(found: Mapping[str, Any], folder: Path) -> Row:
         "parameters": facts.get("parameters"),
         "trainable_parameters": facts.get("trainable_parameters"),
         "disk_bytes": facts.get("disk_bytes"),
-        "weights_bytes": memory.get("weights_bytes"),
-        "kv_cache_bytes": memory.get("kv_cache_bytes"),
+        "weights_bytes": memory.get("weights_bytes") or None,  # 0: no model ran
+        "kv_cache_bytes": memory.get("kv_cache_bytes") or None,
         "peak_bytes": (
             memory.get("gpu_peak_bytes")
             or memory.get("rss_peak_bytes")
