@@ -12,9 +12,9 @@ import scenarios
 import sut
 from harness.kernel import plugins
 from harness.kernel.entries import ScenarioEntry
-from harness.kernel.errors import BadInput, HarnessError, SetupFailed, first_line, unknown
+from harness.kernel.errors import BadInput, HarnessError, unknown
 from harness.kernel.plugins import resolve
-from harness.kernel.protocols import SUT, Clock, MetricFn, Rule, Scenario
+from harness.kernel.protocols import MetricFn, Rule, Scenario
 from harness.kernel.types import RunLog, SutFacts, Verdict
 from harness.options import profiles
 
@@ -31,30 +31,15 @@ def sut_entry(name: str) -> sut.Entry:
     return sut.entry(name)
 
 
-def make_sut(entry: sut.Entry, clock: Clock, options: Mapping[str, Any]) -> SUT:
-    """Make a SUT in this process. Raises SetupFailed where code that is not ours breaks."""
-    try:
-        made: SUT = resolve(entry.factory)(clock, **options)
-    except HarnessError:
-        raise
-    except Exception as fault:
-        why = f"{type(fault).__name__}: {first_line(fault)}"
-        raise SetupFailed(f"making the SUT {entry.factory}", why) from fault
-    if missing := [name for name in _METHODS if not callable(getattr(made, name, None))]:
-        found = f"it has no method {', '.join(missing)}"
-        raise SetupFailed(f"making the SUT {entry.factory}", found, "see protocols.SUT")
-    return made
-
-
-_METHODS = ("load", "issue", "flush", "close", "memory", "facts", "decode")  # of protocols.SUT
-
-
 def check_options(name: str, options: Mapping[str, Any]) -> None:
     """Check what `--sut-option` gives. A SUT's options are its factory's keyword parameters; each
     must be of its default's type. Raises BadInput.
     """
     factory = plugins.made_by(sut_entry(name).factory, f"--sut {name}")
-    parameters = list(signature(factory).parameters.values())
+    try:
+        parameters = list(signature(factory).parameters.values())
+    except (TypeError, ValueError):
+        return  # written in C: its call will tell
     if not parameters:
         raise BadInput(f"--sut {name}", "its factory takes no argument", "the first is the clock")
     if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters):

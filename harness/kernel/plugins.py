@@ -23,7 +23,7 @@ from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 from harness.kernel.entries import Factory
-from harness.kernel.errors import BadInput, SetupFailed, first_line, unknown
+from harness.kernel.errors import BadInput, HarnessError, SetupFailed, first_line, unknown
 
 Kind = Literal["sut", "scenario", "metric", "rule", "dataset"]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -132,3 +132,27 @@ def _refuse_twice(kind: Kind, name: str, given: list[Offer], is_ours: bool) -> N
             "each name may be offered once",
             f"Uninstall {owners[-1]}, or let it take another name.",
         )
+
+
+_METHODS = ("load", "issue", "flush", "close", "memory", "facts", "decode")  # of protocols.SUT
+
+
+def make_sut(factory: Any, clock: Any, options: Mapping[str, Any]) -> Any:
+    """Call the factory of a SUT. Raises SetupFailed where code that is not ours breaks, or makes
+    something else than a SUT.
+    """
+    doing = f"making the SUT {factory}"
+    fine = "its factory takes the clock and its options, and returns a harness.kernel.protocols.SUT"
+    todo = "See docs/extend.md for a whole example."
+    try:
+        made = resolve(factory)(clock, **options)
+    except HarnessError:
+        raise
+    except Exception as fault:
+        why = f"{type(fault).__name__}: {first_line(fault)}"
+        raise SetupFailed(doing, why, fine, todo) from fault
+    missing = [name for name in _METHODS if not callable(getattr(made, name, None))]
+    if missing:
+        found = f"the {type(made).__name__} it makes has no method {', '.join(missing)}"
+        raise SetupFailed(doing, found, fine, todo)
+    return made

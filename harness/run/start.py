@@ -9,6 +9,7 @@ from typing import Any
 from harness import registry
 from harness.kernel.clock import RealClock, VirtualClock
 from harness.kernel.entries import SutEntry
+from harness.kernel.plugins import make_sut
 from harness.kernel.protocols import SUT, Say
 from harness.options.settings import RunConfig
 
@@ -19,7 +20,8 @@ def start(
     """Make the SUT; one that is isolated writes its words into sut.log in the run's folder."""
     options = _options(config, entry, say)
     if not entry.isolated or config.in_process:
-        return registry.make_sut(entry, clock, options)
+        made: SUT = make_sut(entry.factory, clock, options)
+        return made
     from sut.border.isolated import Isolated
     from sut.border.threads import environment
 

@@ -120,12 +120,12 @@ def _compliance(folder: Path, timed: Run, place: Place, version: str) -> Complia
     other_data = config.test == "TEST07"  # it has a dataset of its own
     check_same(doing, timed.result, read_.result, other_data=other_data)
     verdicts = judge(replace(run, scores=read_.result["accuracy"]))
-    finding = _finding(config, verdicts, logged_lengths(run).tolist(), run.settings.scenario)
+    finding = _finding(config, verdicts, logged_lengths(run).tolist(), entry)
     return Compliance(read_, finding, _doubts(config, verdicts))
 
 
 def _finding(
-    config: AuditConfig, verdicts: Sequence[Verdict], lengths: list[int], scenario: str
+    config: AuditConfig, verdicts: Sequence[Verdict], lengths: list[int], pattern: ScenarioEntry
 ) -> Finding:
     rules = {verdict.rule: verdict for verdict in verdicts}
     if config.test == "TEST07":
@@ -136,7 +136,7 @@ def _finding(
     passed = {rule for rule, verdict in rules.items() if verdict.status == "PASS"}
     first = {"TEST06 first_token", "TEST06 not_empty"} <= passed
     return Outputs(
-        first_token=None if first and scenario == "offline" else first,
+        first_token=None if first and pattern.is_at_once else first,
         eos="TEST06 eos" in passed,
         length=rules["TEST06 token_count"].status in ("PASS", "SKIPPED"),  # or we counted
     )

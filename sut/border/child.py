@@ -17,7 +17,7 @@ from typing import Any
 
 from harness.kernel.clock import FAR_FUTURE_NS, SPIN_NS, RealClock
 from harness.kernel.errors import HarnessError
-from harness.kernel.plugins import resolve
+from harness.kernel.plugins import make_sut
 from harness.kernel.protocols import SUT, Evaluator
 from harness.kernel.types import Sample
 from sut.border import channel, wire
@@ -71,6 +71,8 @@ class Child:
         try:
             return {"ok": getattr(self, "_call_" + call.pop("method"))(**call)}
         except HarnessError as error:
+            if error.__cause__ is not None:
+                traceback.print_exception(error.__cause__)
             return {"error": type(error).__name__, "facts": error.facts}
         # anything a library raises while loading: the driver reports it, the log has it all
         except Exception as error:
@@ -81,7 +83,7 @@ class Child:
             }
 
     def _call_start(self, factory: str, options: dict[str, Any]) -> None:
-        self._sut = resolve(factory)(self._clock, **options)
+        self._sut = make_sut(factory, self._clock, options)
 
     def _call_load(self, epoch: int, samples: list[list[Any]]) -> None:
         self._epoch, self._events = epoch, wire.EventBuffer(epoch)

@@ -306,7 +306,7 @@ def test_suts_of_packages_are_listed_with_the_package(install):
         ("absent", 3, "--sut absent: importing no_such_module failed"),
         (f"{HERE}:NoClock", 2, "the first is the clock"),
         (f"{HERE}:Raises", 3, "ValueError: the licence has run out"),
-        (f"{HERE}:Half", 3, "it has no method issue, flush"),
+        (f"{HERE}:Half", 3, "has no method issue, flush"),
         (f"{HERE}:Needs", 2, "Pass --sut-option url=VALUE"),
     ],
 )
