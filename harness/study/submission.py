@@ -15,6 +15,7 @@ from pathlib import Path
 import scenarios
 from accuracy.compliance.audit import audit as judge
 from accuracy.compliance.runs import AUDIT_CONFIGS, AuditConfig, audit_config, logged_lengths
+from harness.kernel.entries import ScenarioEntry
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Verdict
 from harness.result import logs, result
@@ -120,7 +121,8 @@ def _compliance(folder: Path, timed: Run, place: Place, version: str) -> Complia
     other_data = config.test == "TEST07"  # it has a dataset of its own
     check_same(doing, timed.result, read_.result, other_data=other_data)
     verdicts = judge(replace(run, scores=read_.result["accuracy"]))
-    finding = _finding(config, verdicts, logged_lengths(run).tolist(), entry)
+    pattern = scenarios.entry(run.settings.scenario)
+    finding = _finding(config, verdicts, logged_lengths(run).tolist(), pattern)
     return Compliance(read_, finding, _doubts(config, verdicts))
 
 
