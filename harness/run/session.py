@@ -48,6 +48,7 @@ from harness.result.read import ACCURACY_PART
 from harness.result.result import Result
 from harness.run.forecast import conflicts_of
 from harness.run.keeping import ask_back, expected_bytes, keep, keep_again
+from harness.run.parts import Origin, Parts
 from harness.run.signals import deaf, stoppable
 from harness.run.start import start
 from harness.run.warmup import given_rate, rate_seen, warmup, warmup_samples
@@ -60,8 +61,11 @@ class Run:
     happens.
     """
 
-    def __init__(self, config: RunConfig, say: Say, progress: bool = True) -> None:
+    def __init__(
+        self, config: RunConfig, say: Say, progress: bool = True, parts: Parts | None = None
+    ) -> None:
         self.config, self._say, self._progress = config, say, progress
+        self._parts = parts or Parts()
         self.stop = Stop()
         self.entry = registry.sut_entry(config.sut)
         registry.check_plugins()
@@ -73,14 +77,16 @@ class Run:
         now = utc_now()
         self.started_at = now.isoformat(timespec="seconds")
         name = f"{now:%Y%m%dT%H%M%SZ}_{config.scenario}_{_what(config, self.entry)}"
-        self.folder = runlog.create(config.output_dir, name)
+        begun = self._parts.origin
+        self.folder = begun.folder if begun else runlog.create(config.output_dir, name)
         try:
             runlog.check_room(self.folder, expected_bytes(expected))
             runlog.check_writer(self.folder)
         except HarnessError:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            if not begun:
+                shutil.rmtree(self.folder, ignore_errors=True)
             raise
-        self.measured = False  # something is on disk that must not be lost
+        self.measured = begun is not None  # something is on disk that must not be lost
         self.conflicts: list[dict[str, Any]] = []  # known once the rate is
         self._environment = environment.describe()
         self.clock = VirtualClock() if config.clock == "virtual" else RealClock()
@@ -108,7 +114,9 @@ class Run:
         loading = f"loading {self.config.model} in {self.config.variant}"
         self._say(loading if self.entry.runs_model else "")
         sut.load(self.samples, Recorder(self.clock))
-        target_qps, self._qps_origin = self._calibrate(sut)
+        rate = self._calibrate(sut)
+        begun = self._parts.begin(Origin(self.folder, self.started_at, *rate))
+        _, self.started_at, target_qps, self._qps_origin = begun
         self._warn(self._settings(target_qps))
         modes = {"submission": self._submit, "find-peak": self._find_peak}
         with stoppable(self.stop, self.clock):  # to the end: Ctrl-C must cost nothing measured
@@ -136,11 +144,18 @@ class Run:
         the second.
         """
         settings = self._settings(target_qps, "accuracy")
-        accuracy = self._part(sut, settings, runlog.part(self.folder, ACCURACY_PART))
-        if accuracy.status in ("ERROR", "INTERRUPTED"):
-            self.folder /= ACCURACY_PART
-            return accuracy
-        return self._part(sut, self._settings(target_qps), self.folder, last=True)
+        if self._parts.known(ACCURACY_PART, settings) is None:
+            accuracy = self._part(sut, settings, runlog.part(self.folder, ACCURACY_PART))
+            if accuracy.status in search.BROKE:
+                self.folder /= ACCURACY_PART
+                return accuracy
+            self._parts.keep(ACCURACY_PART, accuracy, {})
+        settings = self._settings(target_qps)
+        if self._parts.known("performance", settings) is not None:
+            return self._finish(sut, self.folder)
+        result = self._part(sut, settings, self.folder, last=True)
+        self._parts.keep("performance", result, {})
+        return result
 
     def _find_peak(self, sut: SUT, target_qps: float) -> Result:
         """Search for the highest rate that holds, as LoadGen does; the best run becomes this
@@ -166,13 +181,20 @@ class Run:
         best = max(held, key=lambda step: step["target_qps"], default=steps[-1])
         runlog.write_json(self.folder / search.FILE, {"steps": steps, "ended": ended})
         runlog.adopt(self.folder, self.folder / best["folder"])
-        return self._finish(sut, self.folder, last=True)
+        result = self._finish(sut, self.folder, last=True)
+        self._parts.keep("peak", result, {})
+        return result
 
     def _step(self, sut: SUT, qps: float, number: int) -> dict[str, Any]:
+        name, settings = f"step_{number:02d}", self._settings(qps)
+        if (known := self._parts.known(name, settings)) is not None:
+            return known
         self._say(f"step {number}: {qps:g} queries/s")
-        folder, settings = runlog.part(self.folder, f"step_{number:02d}"), self._settings(qps)
+        folder = runlog.part(self.folder, name)
         found = self._part(sut, settings, folder, page=False)
-        return search.row(found, runlog.read_log(folder)[0], settings, folder.name)
+        row = search.row(found, runlog.read_log(folder)[0], settings, folder.name)
+        self._parts.keep(name, found, row)
+        return row
 
     def _part(
         self, sut: SUT, settings: RunSettings, folder: Path, last: bool = False, page: bool = True
