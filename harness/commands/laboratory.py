@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.shared import Flags, Format, Json
+from harness.commands.shared import Flags, Format, Json, say_how_to_go_on
 from harness.engine.pieces import noted
 from harness.options.flags import PERPLEXITY, a_path, takes
 from harness.screen import finish, people, put
@@ -107,5 +107,6 @@ def perplexity(
         found, place = laboratory.measure({**flags, **own}, resume, say)
         with noted(f"table on the screen; see {place}"):
             laboratory.show(found, place, console, tables=form == "table")
+        say_how_to_go_on(found, place, console)
         put(form, lambda: [table(found)])
     finish(found, as_json, laboratory.exit_code(found))

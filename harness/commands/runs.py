@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.shared import EXIT, Flags, Format, Json, configured
+from harness.commands.shared import Flags, Format, Json, configured, say_how_to_go_on
+from harness.kernel.errors import EXIT
 from harness.options.flags import PLAN, REPORT, RUN, a_path, takes
 from harness.screen import finish, people, put, show_run
 
@@ -16,13 +17,14 @@ from harness.screen import finish, people, put, show_run
 def run(flags: Flags, as_json: Json = False, form: Format = "table") -> None:
     """Run one scenario and judge the result."""
     with people(as_json, form) as (console, say):
-        from harness.run.session import Run
+        from harness.study import parts
         from reports import tables
         from reports.terminal import show_result
 
-        with Run(configured(flags), say) as session:
-            result = session.execute().to_json()
-        show_run(show_result, result, session.folder, console, form)
+        result, folder, study = parts.run(configured(flags), say)
+        show_run(show_result, result, folder, console, form)
+        if study is not None:
+            say_how_to_go_on(result, study, console)
         put(form, lambda: [tables.record(result)], lambda: tables.of_run(result))
     finish(result, as_json, EXIT[result["status"]])
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 Flags = dict[str, Any]
-EXIT = {"VALID": 0, "INVALID": 1, "INTERRUPTED": 130, "ERROR": 4}
 Json = Annotated[
     bool,
     typer.Option(
@@ -30,7 +29,7 @@ Format = Annotated[
 
 def say_how_to_go_on(found: dict[str, Any], place: Path, console: Any) -> None:
     """Print how an interrupted study goes on."""
-    if found["interrupted"]:
+    if found.get("interrupted") or found.get("status") == "INTERRUPTED":
         words = f"interrupted; go on with: python -m harness resume {place}"
         console.print(words, soft_wrap=True, markup=False, highlight=False)
 

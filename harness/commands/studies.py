@@ -114,14 +114,14 @@ def gate(
 def resume(
     folder: Annotated[
         Path,
-        typer.Argument(
-            metavar="FOLDER", parser=a_path, help="Folder of a comparison, a gate or a study."
-        ),
+        typer.Argument(metavar="FOLDER", parser=a_path, help="Folder of what was interrupted."),
     ],
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
-    """Go on with a comparison, a gate or a perplexity measurement that was interrupted."""
+    """Go on with a comparison, a gate, a find-peak search, a submission or a perplexity measurement
+    that was interrupted.
+    """
     with people(as_json, form) as (console, say):
         from harness.study import resume as resuming
 
@@ -129,7 +129,6 @@ def resume(
         found, place = kind.go_on(study, say, lambda row: console.print(kind.told(row)))
         with noted(f"table on the screen; see {place}"):
             kind.show(found, place, console, form == "table")
-        if kind.says_how_to_go_on:
-            say_how_to_go_on(found, place, console)
+        say_how_to_go_on(found, folder, console)
         put(form, lambda: [kind.table(found)])
     finish(found, as_json, kind.exit_code(found))

@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import ClassVar
 
+EXIT = {"VALID": 0, "INVALID": 1, "INTERRUPTED": 130, "ERROR": 4}  # by the verdict of a run
+
 
 class HarnessError(Exception):
     """`doing: found; fine. todo.` on one line."""

@@ -63,11 +63,6 @@ def show(found: Row, place: Path, console: Any, tables: bool = True) -> None:
     print_table(found, console, tables)
     console.print(Text(f"folder: {place}", style="dim"), soft_wrap=True)
     console.print(Text(f"page:   {place / 'perplexity.html'}", style="dim"), soft_wrap=True)
-    if found["status"] == "INTERRUPTED":
-        console.print(
-            Text(f"interrupted; go on with: python -m harness perplexity --resume {place}"),
-            soft_wrap=True,
-        )
 
 
 def begin(made: Settings, say: Say) -> Path:

@@ -101,4 +101,7 @@ FILES = {
     "accuracy/": "The accuracy part of a submission: a run folder of its own.",
     "step_01/": "A step of a search: a run folder of its own.",
     "audit/": "Runs that harness audit made.",
+    "study.json": "How a search or a submission began, and so how it goes on.",
+    "rows.jsonl": "A line for each part of a search or a submission that has ended.",
+    "set_aside/": "Parts that were unfinished or edited when the run went on; they do not count.",
 }

@@ -1,7 +1,8 @@
 """Which kind of study is in this folder, and how does each kind go on?
 
 A kind is a row: how it measures what is left, how a row and the whole are shown, and which exit
-code follows. A measurement of perplexity keeps its parts in a way of its own, text by text.
+code follows. A search and a submission are shown as the runs they are. A measurement of perplexity
+keeps its parts in a way of its own, text by text.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from typing import Any, NamedTuple
 
 from harness.kernel.protocols import Say
 from harness.likelihood import study as laboratory
-from harness.study import compare, gate
+from harness.study import compare, gate, parts
 from harness.study.study import load
 from reports import tables
 from reports.pages import compare as compare_page
 from reports.pages import gate as gate_page
 from reports.pages import likelihood as likelihood_page
+from reports.terminal import show_result
 
 Found = dict[str, Any]
 
@@ -30,18 +32,19 @@ class Kind(NamedTuple):
     show: Callable[..., None]  # (found, place, console, tables)
     table: Callable[[Found], Any]
     exit_code: Callable[[Found], int]
-    says_how_to_go_on: bool = True
 
 
 def _measure(place: Path, say: Say, told: Any) -> tuple[Found, Path]:
     return laboratory.measure({}, place, say)
 
 
+_OF_A_RUN = Kind(parts.go_on, str, show_result, tables.record, parts.exit_code)
 KINDS = {
     compare.KIND: Kind(
         compare.go_on, compare_page.told, compare_page.show, compare_page.table, compare.exit_code
     ),
     gate.KIND: Kind(gate.go_on, gate_page.told, gate_page.show, tables.of_gate, gate.exit_code),
+    **dict.fromkeys(parts.KINDS, _OF_A_RUN),
 }
 PERPLEXITY = Kind(
     _measure,
@@ -49,7 +52,6 @@ PERPLEXITY = Kind(
     laboratory.show,
     likelihood_page.table,
     laboratory.exit_code,
-    says_how_to_go_on=False,  # its screen does
 )
 
 

@@ -1,7 +1,8 @@
 """What has been measured of a study, and what is left? A folder that outlives the process.
 
 A study is a list of cells; a cell is the whole settings of one run, made in a folder inside the
-study's. Comparisons and gates are kinds of it.
+study's. Comparisons and gates are kinds of it; so are a search and a submission, whose cells are
+parts of one run and stand in its folder.
 
     study.json    the kind, its arguments and its cells; written before the first cell begins
     rows.jsonl    a row for each cell, appended as soon as the cell has ended
@@ -162,7 +163,11 @@ def begin(
 ) -> Study:
     """Make the folder of a new study, named for `what`. Raises BadInput if it cannot be."""
     name = "_".join(filter(None, (f"{utc_now():%Y%m%dT%H%M%SZ}_{kind}", what)))
-    place = runlog.create(output_dir, name)
+    return begin_in(runlog.create(output_dir, name), kind, arguments, cells)
+
+
+def begin_in(place: Path, kind: str, arguments: Mapping[str, Any], cells: Sequence[Cell]) -> Study:
+    """Make a folder that is there a study."""
     saved = {
         "schema": SCHEMA,
         "kind": kind,
@@ -234,8 +239,8 @@ def _sound_rows(place: Path, cells: Sequence[Cell]) -> dict[str, Ended]:
     file = place / ROWS
     text = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
     rows = {ended.cell: ended for ended in _readable(text, file) if _is_sound(place, ended)}
-    names = [cell.name for cell in cells]
-    rows = {name: rows[name] for name in names if name in rows}
+    names = [cell.name for cell in cells if cell.name in rows]
+    rows = {name: rows[name] for name in dict.fromkeys((*names, *rows))}
     kept = "".join(map(_line, rows.values()))
     if kept != text:
         scratch = file.with_suffix(".tmp")
@@ -258,6 +263,7 @@ def _is_sound(place: Path, ended: Ended) -> bool:
     if not ended.run:
         return True
     found = hashes(place / ended.run)
+    found = {name: found[name] for name in ended.files if name in found}
     if found == ended.files:
         return True
     what = "was edited" if found.keys() == ended.files.keys() else "is gone"

@@ -420,7 +420,7 @@ def test_an_interrupted_measurement_keeps_its_parts_and_goes_on(sizes, tmp_path)
     found = json.loads(out.splitlines()[-1])
     assert (found["status"], found["subjects"][0]["status"]) == ("INTERRUPTED", "INTERRUPTED")
     assert 5 <= found["subjects"][0]["figures"]["texts"] < 400
-    assert f"--resume {found['folder']}" in " ".join(said.split())
+    assert f"harness resume {found['folder']}" in " ".join(said.split())
 
     marked = sorted((Path(found["folder"]) / "00_small_fp32" / "parts").glob("*.npz"))[0]
     with np.load(marked) as part:
