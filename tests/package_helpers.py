@@ -9,9 +9,9 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from harness.mlperf.submission import read
 from harness.options.settings import load_config
 from harness.run.session import Run as HarnessRun
-from harness.study.submission import read
 from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from reports.submission.tree import package, place_of
 

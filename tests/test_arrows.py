@@ -27,12 +27,14 @@ ARROWS = {
     "harness.likelihood": "harness.engine accuracy accuracy.datasets accuracy.likelihood"
     " accuracy.metrics reports.pages sut.border sut.likelihood sut.model sut.precision",
     "harness.study": "harness harness.engine harness.likelihood harness.options harness.result"
-    " harness.run accuracy"
-    " accuracy.compliance accuracy.datasets accuracy.gate reports reports.mlperf"
-    " reports.pages reports.submission scenarios.loadgen sut.model sut.precision",
+    " harness.run accuracy accuracy.datasets accuracy.gate reports reports.pages sut.model"
+    " sut.precision",
+    "harness.mlperf": "harness harness.options harness.result harness.run accuracy.compliance"
+    " reports.mlperf reports.submission scenarios.loadgen",
     "harness.schema": "harness harness.likelihood harness.options accuracy.likelihood reports",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
-    " harness.run harness.study accuracy.gate reports reports.pages reports.submission",
+    " harness.mlperf harness.run harness.study accuracy.gate reports reports.pages"
+    " reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision",
     "scenarios.loadgen": "scenarios",

@@ -47,8 +47,8 @@ def audit(
 ) -> None:
     """Check a run for what MLPerf's compliance tests are meant to catch."""
     with people(as_json) as (console, say):
-        from harness.study import second_look
-        from harness.study.audit import audit as examine
+        from harness.mlperf import second_look
+        from harness.mlperf.audit import audit as examine
         from reports.terminal import show_audit
 
         looks = [second_look.caching] * caching + [second_look.benchmark_detection] * detection
@@ -112,7 +112,7 @@ def package(
 ) -> None:
     """Build an MLPerf Inference submission tree from a run, and check it against the rules."""
     with people(as_json) as (console, _):
-        from harness.study.submission import make
+        from harness.mlperf.submission import make
         from reports.terminal import show_package
 
         made = make(

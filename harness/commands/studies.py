@@ -12,6 +12,16 @@ from harness.engine.pieces import noted
 from harness.options.flags import COMPARE, GATE, LISTS, a_path, takes
 from harness.screen import finish, people, put
 
+Executor = Annotated[
+    str,
+    typer.Option(
+        "--executor",
+        help="Where each run is made: here, or child (in a process of its own, so that a crash of "
+        "the harness costs one run).",
+        rich_help_panel="Output",
+    ),
+]
+
 
 @takes(COMPARE, LISTS)
 def compare(
@@ -35,6 +45,7 @@ def compare(
             help="Also score the reference answers of the dataset (on by default).",
         ),
     ] = None,
+    executor: Executor = "here",
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
@@ -45,10 +56,12 @@ def compare(
     """
     with people(as_json, form) as (console, say):
         from harness.study import compare as comparing
+        from harness.study import executors
         from reports.pages.compare import show, table, told
 
         given = {**with_sut_options(flags), "evaluate": evaluate}
-        series = comparing.series(runs or [], given, variants)
+        executors.named(executor)
+        series = comparing.series(runs or [], given, variants)._replace(executor=executor)
         found, place = comparing.run(series, say, lambda row: console.print(told(row)))
         with noted(f"table on the screen; see {place}"):
             show(found, place, console, tables=form == "table")
@@ -90,19 +103,21 @@ def gate(
             help="Run the reference a second time with a different batch size, to measure noise.",
         ),
     ] = True,
+    executor: Executor = "here",
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
     """Decide whether a variant may go live: does it keep enough of the reference's ROUGE?"""
     with people(as_json, form) as (console, say):
         from accuracy.gate.readings import Asked
+        from harness.study import executors
         from harness.study import gate as gating
         from reports import tables
         from reports.pages.gate import show, told
 
-        job = gating.job(
-            reference, candidates, flags, Asked(target, against, resamples, confidence), control
-        )
+        executors.named(executor)
+        asked = Asked(target, against, resamples, confidence)
+        job = gating.job(reference, candidates, flags, asked, control)._replace(executor=executor)
         found, place = gating.run(job, say, lambda row: console.print(told(row)))
         with noted(f"table on the screen; see {place}"):
             show(found, place, console, tables=form == "table")

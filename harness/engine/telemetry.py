@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 import psutil
@@ -98,7 +98,8 @@ def main() -> None:
         )  # never takes a core from the model
     with Path(job["counts"]).open("r+b") as file:
         counts = mmap.mmap(file.fileno(), _COUNTS.size)
-    clock, over = RealClock(), _when_stdin_closes()
+    clock, over = RealClock(), Event()
+    children.once_stdin_closes(over.set)
     sample = _sampler(job["pids"])
     show = _progress(job["total"]) if job["progress"] else None
     with Path(job["out"]).open("w", encoding="utf-8", buffering=1) as out:
@@ -123,20 +124,6 @@ def main() -> None:
         if show:
             issued, done, failed, tokens = _COUNTS.unpack_from(counts)
             show(issued, done, failed, tokens, (clock.now_ns() - start) / 1e9, True)
-
-
-def _when_stdin_closes() -> Event:
-    """Call back when the driver closes it (the run is over) or the system does (the driver died). A
-    thread listens: Windows selects among sockets alone.
-    """
-    closed = Event()
-
-    def listen() -> None:
-        sys.stdin.buffer.read()
-        closed.set()
-
-    Thread(target=listen, daemon=True).start()
-    return closed
 
 
 def _sampler(pids: dict[str, int]) -> Callable[[], dict[str, Any]]:

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Thread
 
 ROOT = Path(__file__).resolve().parents[2]  # the folder that has our packages
 
@@ -22,3 +23,18 @@ def variables(more: Mapping[str, str] | None = None) -> dict[str, str]:
     known = os.environ.get("PYTHONPATH", "")
     paths = os.pathsep.join(filter(None, (str(ROOT), known)))
     return {**os.environ, **(more or {}), "PYTHONPATH": paths}
+
+
+def once_stdin_closes(act: Callable[[], object]) -> None:
+    """Call `act` when the parent closes our stdin, or the system does because the parent died.
+
+    A thread listens: Windows selects among sockets alone. It reads past the buffer, whose lock must
+    be free when the interpreter ends.
+    """
+
+    def listen() -> None:
+        while os.read(0, 4096):
+            pass
+        act()
+
+    Thread(target=listen, daemon=True).start()

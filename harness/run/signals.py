@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from subprocess import Popen
 from threading import current_thread, main_thread
 from typing import Any
 
@@ -32,6 +33,17 @@ def stoppable(stop: Stop, clock: RealClock | VirtualClock) -> Iterator[None]:
 def deaf() -> Iterator[None]:
     """Ignore Ctrl-C while tidying up: it takes seconds at most."""
     with _handled(signal.SIG_IGN, signal.SIGINT):
+        yield
+
+
+@contextmanager
+def passed_on(process: Popen[bytes]) -> Iterator[None]:
+    """Let Ctrl-C and a polite kill reach `process` instead of this one."""
+
+    def pass_on(number: int, _: object) -> None:
+        process.send_signal(number)
+
+    with _handled(pass_on, signal.SIGINT, signal.SIGTERM):
         yield
 
 

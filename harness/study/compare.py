@@ -267,6 +267,7 @@ class Series(NamedTuple):
     output_dir: Path
     what: str = ""
     varied: Sequence[str] = ()
+    executor: str = "here"
 
 
 def series(folders: Sequence[Path], flags: Mapping[str, Any], variants: str | None) -> Series:
@@ -314,7 +315,7 @@ def run(series: Series, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
         place = runlog.create(series.output_dir, f"{utc_now():%Y%m%dT%H%M%SZ}_{KIND}")
         return _written(series.rows, [], False, place, say)
     fetch([cell.config for cell in series.cells], say)
-    arguments = {"varied": list(series.varied)}
+    arguments = {"varied": list(series.varied), "executor": series.executor}
     study = begin(KIND, arguments, series.cells, series.output_dir, series.what)
     return go_on(study, say, told)
 

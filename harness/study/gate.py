@@ -70,6 +70,7 @@ class Job(NamedTuple):
     asked: Asked
     output_dir: Path
     what: str
+    executor: str = "here"
 
 
 def job(
@@ -202,7 +203,8 @@ def run(job: Job, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any]
     if not configs:
         place = runlog.create(job.output_dir, f"{utc_now():%Y%m%dT%H%M%SZ}_{KIND}")
         return _judge_all(job, Source(place, None), say, told)
-    arguments = {"asked": job.asked._asdict(), "control": job.control}
+    asked = {"asked": job.asked._asdict(), "control": job.control}
+    arguments = asked | {"executor": job.executor}
     study = begin(KIND, arguments, _cells(job, configs), job.output_dir, job.what)
     with study:
         return _judge_all(job, Source(study.place, study), say, told)

@@ -35,7 +35,7 @@ from harness.kernel.places import not_a_study
 from harness.kernel.protocols import Say
 from harness.options.settings import RunConfig
 from harness.result.read import ACCURACY_PART
-from harness.run.session import Run
+from harness.study import executors
 
 SCHEMA = "touchstone.study/1"
 FILE, ROWS, LOCK = "study.json", "rows.jsonl", ".study.lock"
@@ -111,9 +111,9 @@ class Study:
         A run that was interrupted has no row on the disk: it is measured again. Raises what the
         run raises.
         """
-        with Run(cell.config.model_copy(update={"output_dir": self.place}), say) as run:
-            found = run.execute().to_json()
-        folder = run.folder
+        execute = executors.named(self.arguments.get("executor", "here"))
+        config = cell.config.model_copy(update={"output_dir": self.place})
+        found, folder, is_last = execute(config, say)
         ended = Ended(
             cell.name,
             str(folder.relative_to(self.place)),
@@ -125,7 +125,7 @@ class Study:
         )
         if ended.status != "INTERRUPTED":
             self.keep(ended)
-        return ended, run.stop.requests > 0
+        return ended, is_last
 
     def attempt(self, cell: Cell, say: Say, figures: Figures) -> tuple[Ended, bool]:
         """Do the same, but whatever breaks in one cell is its row, and the others have theirs."""

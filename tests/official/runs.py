@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import sut
 from harness.kernel.types import Output
-from harness.study.audit import audit
+from harness.mlperf.audit import audit
 from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from sut.simulated import EOS, Simulated
 from tests.official import programs
@@ -231,7 +231,7 @@ def _test07(score: float | None) -> Callable[[Path], tuple[bool, programs.Answer
         from dataclasses import replace
 
         from accuracy.compliance.audit import audit as judge
-        from harness.study.audit import audited
+        from harness.mlperf.audit import audited
 
         flags = AUDITS["TEST07"] | {"sut_options": {"tokens": 2}}
         made = folder_of(Simulated, place, scenario="server", profile="gpt-oss-120b", **flags)

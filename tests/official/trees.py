@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.mlperf.submission import make
 from harness.options.settings import load_config
 from harness.run.session import Run
-from harness.study.submission import make
 from reports.mlperf.files import ACCURACY
 from reports.submission.compliance import Lengths, Quality
 from reports.submission.places import read_tree

@@ -42,7 +42,7 @@ def test_lists_make_every_combination(tmp_path):
     asked = [cell["settings"] for cell in saved["cells"]]
     chosen = [(settings["target_qps"], settings["max_concurrency"]) for settings in asked]
     assert chosen == [(5.0, 8), (5.0, 32), (10.0, 8), (10.0, 32)]
-    assert saved["arguments"] == {"varied": ["target_qps", "max_concurrency"]}
+    assert saved["arguments"] == {"varied": ["target_qps", "max_concurrency"], "executor": "here"}
 
 
 def test_each_run_has_its_own_value_and_a_column_of_the_csv(tmp_path):

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.kernel.errors import BadInput
-from harness.study.submission import make as package
-from harness.study.submission import read
+from harness.mlperf.submission import make as package
+from harness.mlperf.submission import read
 from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from reports.submission.places import read_tree
 from tests.package_helpers import KNOWN

@@ -3,7 +3,7 @@ out.
 
 Companions (an accuracy run, a run of one sample, a run one question at a time) are other run
 folders of the same model, variant and data; the accuracy part of a submission is found by itself.
-Two cheats need runs that the audit makes (`harness.study.second_look`).
+Two cheats need runs that the audit makes (`harness.mlperf.second_look`).
 """
 
 from __future__ import annotations

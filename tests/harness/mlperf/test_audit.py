@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.kernel.errors import BadInput
+from harness.mlperf.audit import audit
 from harness.options.settings import load_config
 from harness.run.session import Run
-from harness.study.audit import audit
 from sut.simulated import Simulated
 
 

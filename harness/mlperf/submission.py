@@ -18,9 +18,9 @@ from accuracy.compliance.runs import AUDIT_CONFIGS, AuditConfig, audit_config, l
 from harness.kernel.entries import ScenarioEntry
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Verdict
+from harness.mlperf.audit import audited
 from harness.result import logs, result
 from harness.result.read import ACCURACY_PART, read_run
-from harness.study.audit import audited
 from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from reports.submission.compliance import Finding, Lengths, Outputs, Quality
 from reports.submission.places import Place

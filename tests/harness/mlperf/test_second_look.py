@@ -12,9 +12,9 @@ from accuracy.datasets.files import load_dataset
 from harness.cli import app
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Output
+from harness.mlperf.second_look import benchmark_detection, caching
 from harness.options.settings import load_config
 from harness.run.session import Run
-from harness.study.second_look import benchmark_detection, caching
 from sut.simulated import Simulated
 
 SCENARIOS = ["server", "single-stream", "multi-stream", "offline"]

@@ -23,11 +23,11 @@ from harness import registry
 from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Say
 from harness.kernel.types import Sample, Verdict
+from harness.mlperf.audit import audited
 from harness.options.settings import RunConfig
 from harness.result.library import samples_of
 from harness.result.read import Raw, read_run
 from harness.run.session import Run
-from harness.study.audit import audited
 
 _QUESTIONS = 128  # drawn at random as often, about 80 come a first time and 48 again
 _PAIRS = 64
