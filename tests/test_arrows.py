@@ -26,7 +26,7 @@ ARROWS = {
     " accuracy.outputs reports scenarios scenarios.loadgen sut.border sut.model",
     "harness.likelihood": "harness.engine accuracy accuracy.datasets accuracy.likelihood"
     " accuracy.metrics reports.pages sut.border sut.likelihood sut.model sut.precision",
-    "harness.study": "harness harness.engine harness.likelihood harness.options harness.result"
+    "harness.study": "harness harness.engine harness.options harness.result"
     " harness.run accuracy"
     " accuracy.compliance accuracy.datasets accuracy.gate reports reports.mlperf"
     " reports.pages reports.submission scenarios.loadgen sut.model sut.precision",
@@ -61,7 +61,6 @@ LONG = {
     "harness/options/settings.py": 510,
     "harness/result/result.py": 595,
     "harness/run/session.py": 620,
-    "harness/study/gate.py": 440,
     "reports/pages/gate.py": 410,
     "reports/pages/likelihood_page.py": 680,
     "reports/pages/run.py": 430,

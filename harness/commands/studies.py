@@ -97,10 +97,11 @@ def gate(
     with people(as_json, form) as (console, say):
         from accuracy.gate.readings import Asked
         from harness.study import gate as gating
+        from harness.study.gate_job import job as gate_job
         from reports import tables
         from reports.pages.gate import show, told
 
-        job = gating.job(
+        job = gate_job(
             reference, candidates, flags, Asked(target, against, resamples, confidence), control
         )
         found, place = gating.run(job, say, lambda row: console.print(told(row)))
@@ -123,9 +124,9 @@ def resume(
     that was interrupted.
     """
     with people(as_json, form) as (console, say):
-        from harness.study import resume as resuming
+        from harness.commands import kinds
 
-        kind, study = resuming.what(folder)
+        kind, study = kinds.what(folder)
         found, place = kind.go_on(study, say, lambda row: console.print(kind.told(row)))
         with noted(f"table on the screen; see {place}"):
             kind.show(found, place, console, form == "table")
