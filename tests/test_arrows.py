@@ -26,9 +26,8 @@ ARROWS = {
     " accuracy.outputs reports scenarios scenarios.loadgen sut.border sut.model",
     "harness.likelihood": "harness.engine accuracy accuracy.datasets accuracy.likelihood"
     " accuracy.metrics reports.pages sut.border sut.likelihood sut.model sut.precision",
-    "harness.study": "harness harness.engine harness.likelihood harness.options harness.result"
-    " harness.run accuracy accuracy.datasets accuracy.gate reports reports.pages sut.model"
-    " sut.precision",
+    "harness.study": "harness harness.engine harness.options harness.result harness.run accuracy"
+    " accuracy.datasets accuracy.gate reports reports.pages sut.model sut.precision",
     "harness.mlperf": "harness harness.options harness.result harness.run accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen",
     "harness.schema": "harness harness.likelihood harness.options accuracy.likelihood reports",
@@ -63,7 +62,6 @@ LONG = {
     "harness/options/settings.py": 510,
     "harness/result/result.py": 595,
     "harness/run/session.py": 620,
-    "harness/study/gate.py": 440,
     "reports/pages/gate.py": 410,
     "reports/pages/likelihood_page.py": 680,
     "reports/pages/run.py": 430,

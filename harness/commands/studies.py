@@ -112,12 +112,13 @@ def gate(
         from accuracy.gate.readings import Asked
         from harness.study import executors
         from harness.study import gate as gating
+        from harness.study.gate_job import job as gate_job
         from reports import tables
         from reports.pages.gate import show, told
 
         executors.named(executor)
         asked = Asked(target, against, resamples, confidence)
-        job = gating.job(reference, candidates, flags, asked, control)._replace(executor=executor)
+        job = gate_job(reference, candidates, flags, asked, control)._replace(executor=executor)
         found, place = gating.run(job, say, lambda row: console.print(told(row)))
         with noted(f"table on the screen; see {place}"):
             show(found, place, console, tables=form == "table")
@@ -138,9 +139,9 @@ def resume(
     that was interrupted.
     """
     with people(as_json, form) as (console, say):
-        from harness.study import resume as resuming
+        from harness.commands import kinds
 
-        kind, study = resuming.what(folder)
+        kind, study = kinds.what(folder)
         found, place = kind.go_on(study, say, lambda row: console.print(kind.told(row)))
         with noted(f"table on the screen; see {place}"):
             kind.show(found, place, console, form == "table")

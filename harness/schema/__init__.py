@@ -24,6 +24,8 @@ SCHEMAS: dict[str, Schema] = {
     "find_peak": result.FIND_PEAK,
     "compare": compare.COMPARE,
     "gate": gate.GATE,
+    "study": settings.STUDY,
+    "rows": settings.ROWS,
     "perplexity": perplexity.PERPLEXITY,
 }
 FOLDER = Path(__file__).parent

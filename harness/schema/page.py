@@ -14,8 +14,9 @@ _INTRO = """# The files of a run folder, and of studies
 fields may join it, but names and units stay as they are within one version of `schema`. JSON Schema
 files for it and the other JSON files are in the package, `harness/schema/*.schema.json`; they and
 this page are made from the same declarations by `python -m harness.schema`. compare.json, gate.json
-and perplexity.json stand in the folders of these commands; texts.parquet and, of each subject,
-tokens.parquet beside the last.
+and perplexity.json stand in the folders of these commands, study.json and rows.jsonl beside the
+first two where runs were made, and in the folder of a search or a submission; texts.parquet and, of
+each subject, tokens.parquet beside the last.
 
 A field in *italics* may be missing. `[]` stands for each element of a list, `.*` for each name of
 an object.
@@ -39,7 +40,8 @@ def page(schemas: Mapping[str, Schema]) -> str:
     parts = [_INTRO, _files()]
     for name, schema in schemas.items():
         lines = _lines(schema, elsewhere=_ELSEWHERE if name == "result" else {})
-        parts.append(f"## {name}.json\n\n{schema['description']}\n\n{_table(lines)}")
+        title = schema["title"].removesuffix(" of a run")
+        parts.append(f"## {title}\n\n{schema['description']}\n\n{_table(lines)}")
         for shared, part in schema.get("$defs", {}).items():
             parts.append(f"### {shared}\n\n{part['description']}\n\n{_table(_lines(part))}")
     parts += [

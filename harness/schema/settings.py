@@ -1,4 +1,6 @@
-"""What settings.json holds: what a run was asked to do, and what that came to."""
+"""What settings.json holds: what a run was asked to do, and what that came to. And what study.json
+and rows.jsonl hold: what a study is to measure, and how far it has come.
+"""
 
 from __future__ import annotations
 
@@ -190,3 +192,55 @@ SETTINGS_FIELDS = {
     "conflicts": CONFLICTS,
 }  # fmt: skip
 SETTINGS = file("settings.json of a run", record("What a run was asked to do.", SETTINGS_FIELDS))
+
+STUDY = file(
+    "study.json",
+    record("What a study measures, written before its first run or part begins.", {
+        "schema": choice("Version of this layout.", "touchstone.study/1"),
+        "kind": choice("Kind of study.", "compare", "gate", "find-peak", "submission"),
+        "started_at": text("When it was begun; UTC, ISO 8601."),
+        "arguments": by_name(
+            "What the kind needs to go on. compare: `varied`, the settings given as lists. gate: "
+            "`asked`, how its candidates are judged, and `control`. find-peak and submission: when "
+            "the run began (`started_at`), its rate in queries/s and where that is from "
+            "(`target_qps`, `target_qps_origin`).",
+            anything("A value."),
+        ),
+        "cells": many(
+            "Runs to be made, in order, or parts of one. A search has its first step here, and the "
+            "rate of each further one follows from the rows.",
+            record("A run, or a part of one.", {
+                "name": text("Its name, unique in the study."),
+                "needs": text(
+                    "Name of the cell whose outputs complete its settings (the control of a gate "
+                    "needs the reference); empty if there is none."
+                ),
+                "settings": by_name(
+                    "All settings of the run, as `config` of settings.json has them.",
+                    anything("A value."),
+                ),
+            }),
+        ),
+    }),
+)  # fmt: skip
+
+ROWS = file(
+    "rows.jsonl",
+    record("A line for each cell that has ended, appended as soon as it has.", {
+        "cell": text("Name of the cell."),
+        "run": text("Folder of its run, from here; `.` is this folder; empty if there is none."),
+        "files": by_name(
+            "Raw records of the run. If one has changed, the cell is measured again.",
+            text("SHA-256 of the file."),
+        ),
+        "status": text("Verdict of the run; FAILED if none could be made."),
+        "reason": text("Why, in words."),
+        "failure": text("Exception that prevented the run; empty if there is a run."),
+        "figures": by_name(
+            "What the kind keeps of the run. compare: a row of compare.json without its label and "
+            "ratios. find-peak: a step of find_peak.json. submission: the rate. gate: nothing, "
+            "since the runs are read again.",
+            anything("A figure."),
+        ),
+    }),
+)  # fmt: skip

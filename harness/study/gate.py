@@ -13,180 +13,30 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from accuracy.gate import ratios as gate
-from accuracy.gate.ratios import PUBLISHED, Call, Progress
-from accuracy.gate.readings import READINGS, Asked, Bench, Outputs, Row, share_key
-from harness import registry
+from accuracy.gate.ratios import Call, Progress
+from accuracy.gate.readings import Asked, Bench, Outputs, Row, share_key
 from harness.engine import runlog
 from harness.engine.pieces import noted
 from harness.engine.pieces import reason as reason_of
 from harness.kernel.clock import utc_now
-from harness.kernel.errors import BadInput, HarnessError, SetupFailed, unknown
+from harness.kernel.errors import HarnessError, SetupFailed
 from harness.kernel.protocols import Say
 from harness.kernel.types import short_name
-from harness.options.settings import RunConfig, load_config
+from harness.options.settings import RunConfig
 from harness.run.start import fetch
-from harness.study import compare
-from harness.study.cells import flags_of
-from harness.study.outputs import differing_terms, read
-from harness.study.sources import Source
+from harness.study.gate_job import Job, Source
+from harness.study.outputs import check_same
 from harness.study.study import Cell, Study, begin
 
 SCHEMA, KIND = "touchstone.gate/1", "gate"
 REFERENCE, CONTROL = "reference", "control"  # names of cells
-DEFAULTS = {"scenario": "offline", "mode": "accuracy", "warmup": 0}
-_MAX_RESAMPLES = 1_000_000
 _NO_CONTROL = (
     "no control run: how much the reference itself changes with the size of its batches is not"
     " known"
 )
-
-
-# ---- outputs of a run
-
-
-def check_same(reference: Outputs, other: Outputs) -> None:
-    """Raises BadInput naming each difference."""
-    if differing := differing_terms(reference, other):
-        found = "; ".join(
-            f"{name} {other.terms[name]} in {other.run}, {reference.terms[name]} in the reference"
-            for name in differing
-        )
-        fine = "expected the same data, generation settings, tokenizer and seeds"
-        raise BadInput("gate", found, fine, "Make both runs with the same flags.")
-
-
-# ---- what to judge
-
-
-class Job(NamedTuple):
-    """Finished runs, or settings of runs to be made; the folder is named for `what`."""
-
-    reference: Outputs | RunConfig
-    candidates: Sequence[Outputs | RunConfig]
-    control: bool
-    asked: Asked
-    output_dir: Path
-    what: str
-    executor: str = "here"
-
-
-def job(
-    reference: str, candidates: str, flags: Mapping[str, Any], asked: Asked, control: bool = True
-) -> Job:
-    """Everything is checked before the first run begins. Raises BadInput."""
-    given = {name: value for name, value in flags.items() if value is not None}
-    asked = _checked(asked)
-    names = [name.strip() for name in candidates.split(",") if name.strip()]
-    if not names:
-        raise BadInput(
-            "--candidates",
-            "nothing to judge is named",
-            "expected variants such as bf16,int8, or run folders",
-            "See python -m harness list variants.",
-        )
-    folders = [name for name in (reference, *names) if _is_folder(name)]
-    if not folders:
-        configs = [_config(name, given) for name in (reference, *names)]
-        what = short_name(configs[0].model)
-        return Job(configs[0], configs[1:], control, asked, configs[0].output_dir, what)
-    if len(folders) <= len(names):
-        found = (
-            f"{folders[0]} is a run folder,"
-            f" {next(n for n in (reference, *names) if n not in folders)} is none"
-        )
-        raise BadInput(
-            "gate",
-            found,
-            "expected either run folders or variants of one model",
-            "Name all of one kind.",
-        )
-    if others := [f"--{name.replace('_', '-')}" for name in given if name != "output_dir"]:
-        raise BadInput(
-            "gate",
-            f"finished runs are given together with {', '.join(others)}",
-            "expected one or the other",
-            "Leave the flags or runs out.",
-        )
-    first, *rest = [read(Path(name)) for name in folders]
-    for other in rest:
-        check_same(first, other)
-    labels = compare.labels([(run.model, run.variant) for run in (first, *rest)])
-    first, *rest = [
-        replace(run, label=label) for run, label in zip((first, *rest), labels, strict=True)
-    ]
-    return Job(first, rest, False, asked, Path(given.get("output_dir", "runs")), "")
-
-
-def _is_folder(name: str) -> bool:
-    """A folder that is named like a variant is meant with ./ before it."""
-    from sut.precision.table import TABLE
-
-    return name not in TABLE and ("/" in name or Path(name).is_dir())
-
-
-def _checked(asked: Asked) -> Asked:
-    target = asked.target.strip().rstrip("%").strip()
-    if asked.against not in (None, *READINGS):
-        raise unknown("--against", str(asked.against), READINGS)
-    if target in PUBLISHED:
-        if asked.against == "reference":
-            found = f"--target {target} and --against reference"
-            raise BadInput(
-                "gate",
-                found,
-                "MLPerf's figures are of ROUGE against the dataset's answers",
-                "Leave one out.",
-            )
-    elif not _is_share(target):
-        raise unknown(
-            "--target",
-            asked.target,
-            PUBLISHED,
-            "Or a share of the reference in percent, such as 99.9.",
-        )
-    if not 100 <= asked.resamples <= _MAX_RESAMPLES:
-        raise BadInput(
-            "--resamples",
-            f"it is {asked.resamples}",
-            f"expected 100 to {_MAX_RESAMPLES:,}",
-            "10000 is usual.",
-        )
-    if not 50 <= asked.confidence < 100:
-        raise BadInput(
-            "--confidence",
-            f"it is {asked.confidence:g}",
-            "expected 50 to 99.99 percent",
-            "95 is usual.",
-        )
-    return asked._replace(target=target)
-
-
-def _is_share(text: str) -> bool:
-    try:
-        return 0 < float(text) <= 100
-    except ValueError:
-        return False
-
-
-def _config(variant: str, given: Mapping[str, Any]) -> RunConfig:
-    flags = {name: value for name, value in given.items() if name != "config"}
-    config = load_config(flags_of(variant, flags), given.get("config"), DEFAULTS)
-    if config.mode != "accuracy" or not registry.sut_entry(config.sut).uses_dataset:
-        found = f"mode {config.mode}, sut {config.sut}"
-        raise BadInput(
-            "gate",
-            found,
-            "expected accuracy runs of a local model",
-            "Leave mode and sut out of the settings.",
-        )
-    if 1 in (config.num_samples, config.accuracy_samples):
-        raise BadInput(
-            "gate", "one sample is asked for", "at least 2 are needed", "Raise --num-samples."
-        )
-    return config
 
 
 # ---- from the job to the page
@@ -236,40 +86,52 @@ def _name_of(number: int, candidate: Outputs | RunConfig) -> str:
 def _judge_all(
     job: Job, source: Source, say: Say, told: Callable[[Row], None]
 ) -> tuple[dict[str, Any], Path]:
-    try:
-        say(f"reference: {_named(job.reference)}")
-        reference, interrupted = source.outputs(REFERENCE, job.reference, say)
-        bench = Bench(reference, job.asked, _bar(say))
-    except (HarnessError, KeyboardInterrupt):
-        source.forget()
-        raise
+    bench, interrupted = _reference(job, source, say)
     control, rows = None, list[Row]()
-    if (
-        isinstance(job.reference, RunConfig)
-        and job.control
-        and not interrupted
-        and not reference.problem
-    ):
-        again = job.reference.model_copy(update={"max_concurrency": other_rows(reference)})
-        say(f"control: {reference.label} in batches of {again.max_concurrency}")
-        label = f"{reference.label} (control)"
-        control, interrupted = _judged(bench, CONTROL, again, source, say, label)
+    if not interrupted and (again := _in_other_batches(job, bench.reference)) is not None:
+        control, interrupted = _control(bench, again, source, say)
         told(control)
-    for i, candidate in enumerate(job.candidates, 1):
+    for number, candidate in enumerate(job.candidates, 1):
         if interrupted:
             break
-        say(f"candidate {i} of {len(job.candidates)}: {_named(candidate)}")
-        row, interrupted = _judged(bench, _name_of(i, candidate), candidate, source, say)
+        say(f"candidate {number} of {len(job.candidates)}: {_named(candidate)}")
+        row, interrupted = _judged(bench, _name_of(number, candidate), candidate, source, say)
         rows.append(row)
         told(row)
     found = _found(bench, rows, control)
     found |= {
         "interrupted": interrupted,
-        "not_run": [_named(c) for c in job.candidates[len(rows) :]],
+        "not_run": [_named(candidate) for candidate in job.candidates[len(rows) :]],
         "folder": str(source.place),
     }
     _keep(found, source.place)
     return found, source.place
+
+
+def _reference(job: Job, source: Source, say: Say) -> tuple[Bench, bool]:
+    """Return what all are held against, and whether the user wants no more. Without a reference
+    there is no gate: what is raised leaves no empty folder behind.
+    """
+    say(f"reference: {_named(job.reference)}")
+    try:
+        reference, interrupted = source.outputs(REFERENCE, job.reference, say)
+        return Bench(reference, job.asked, _bar(say)), interrupted
+    except (HarnessError, KeyboardInterrupt):
+        source.forget()
+        raise
+
+
+def _in_other_batches(job: Job, reference: Outputs) -> RunConfig | None:
+    """Return the settings of the control; None where there is none to be made."""
+    if not job.control or reference.problem or isinstance(job.reference, Outputs):
+        return None
+    return job.reference.model_copy(update={"max_concurrency": other_rows(reference)})
+
+
+def _control(bench: Bench, again: RunConfig, source: Source, say: Say) -> tuple[Row, bool]:
+    label = bench.reference.label
+    say(f"control: {label} in batches of {again.max_concurrency}")
+    return _judged(bench, CONTROL, again, source, say, f"{label} (control)")
 
 
 def other_rows(reference: Outputs) -> int:

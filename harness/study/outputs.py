@@ -119,3 +119,14 @@ def read(folder: Path) -> Outputs:
     built = result.build(place, raw, ())
     outputs = outputs_of(raw, built.status, built.status_reason)
     return replace(outputs, run=str(folder), notes=built.notes)
+
+
+def check_same(reference: Outputs, other: Outputs) -> None:
+    """Raises BadInput naming each difference."""
+    if differing := differing_terms(reference, other):
+        found = "; ".join(
+            f"{name} {other.terms[name]} in {other.run}, {reference.terms[name]} in the reference"
+            for name in differing
+        )
+        fine = "expected the same data, generation settings, tokenizer and seeds"
+        raise BadInput("gate", found, fine, "Make both runs with the same flags.")

@@ -82,6 +82,15 @@ def undocumented(schema, value, path="", root=None):
                 yield from undocumented(part, item, f"{path}.{name}", root)
 
 
+def check_study(place):
+    """Hold study.json and the rows of a study against their schemas."""
+    check("study", json.loads((place / "study.json").read_text()))
+    rows = (place / "rows.jsonl").read_text().splitlines()
+    assert rows
+    for line in rows:
+        check("rows", json.loads(line))
+
+
 def check(name, value, is_whole=True):
     """Fail unless the value is as the schema file says, and wholly described there."""
     schema = json.loads((FOLDER / f"{name}.schema.json").read_text())
@@ -206,6 +215,24 @@ def test_a_comparison_is_as_the_schema_says(tmp_path):
     check("compare", json.loads(done.stdout.splitlines()[-1]))
     (place,) = tmp_path.glob("*_compare*")
     check("compare", json.loads((place / "compare.json").read_text()))
+
+
+_SERVER = "--scenario server --sut simulated --clock virtual --num-samples 50"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"compare {_SERVER} --target-qps 5,10",
+        f"run {_SERVER} --mode submission --warmup 0",
+        f"run {_SERVER} --mode find-peak --target-qps 300",
+    ],
+)
+def test_a_study_is_as_the_schema_says(tmp_path, words):
+    done = CliRunner().invoke(app, [*words.split(), "--output-dir", str(tmp_path)])
+    assert done.exit_code in (0, 1), done.output
+    (place,) = tmp_path.iterdir()
+    check_study(place)
 
 
 def test_a_gate_is_as_the_schema_says(tmp_path):

@@ -23,7 +23,7 @@ from harness.engine import runlog
 from harness.kernel.errors import BadInput, SetupFailed
 from harness.options.settings import RunConfig, load_config
 from harness.run.session import Run
-from harness.study import gate
+from harness.study import gate, gate_job
 from reports.pages import gate as page
 from sut.precision.table import TABLE
 from tests.reports.pages.test_run import HOSTILE, UNSEEN, Page
@@ -427,7 +427,7 @@ def test_bad_input_is_said_before_anything_runs(tmp_path, reference, candidates,
     asked = flags.pop("asked", Asked())
     given = flags | ({"output_dir": tmp_path / "out"} if "model" not in flags else {})
     with pytest.raises(BadInput, match=words):
-        gate.job(reference, candidates, given, asked)
+        gate_job.job(reference, candidates, given, asked)
     assert not (tmp_path / "out").exists()
 
 
@@ -452,7 +452,7 @@ def flags(tmp_path, tiny_llama):
 
 def made(flags, candidates, control=True, asked=None):
     heard = []
-    job = gate.job("fp32", candidates, flags, asked or Asked(resamples=200))
+    job = gate_job.job("fp32", candidates, flags, asked or Asked(resamples=200))
     found, place = gate.run(job._replace(control=control), lambda text: None, heard.append)
     assert [row["label"] for row in heard] == [row["label"] for row in page.shown(found)]
     return found, place
@@ -520,7 +520,7 @@ def test_ctrl_c_in_the_reference_leaves_nothing(flags, monkeypatch):
 def test_an_adapter_goes_to_the_variants_that_take_one(flags, tmp_path):
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         (tmp_path / name).touch()
-    job = gate.job("fp32", "bf16,lora", {**flags, "adapter": tmp_path}, Asked())
+    job = gate_job.job("fp32", "bf16,lora", {**flags, "adapter": tmp_path}, Asked())
     assert [config.adapter for config in (job.reference, *job.candidates)] == [None, None, tmp_path]
     assert {(c.mode, c.scenario) for c in (job.reference, *job.candidates)} == {
         ("accuracy", "offline")
@@ -529,7 +529,7 @@ def test_an_adapter_goes_to_the_variants_that_take_one(flags, tmp_path):
 
 def test_its_runs_are_timed_out_like_any_others(flags):
     """A queue of many samples is no reason to give up on the last of them, nor to wait a day."""
-    job = gate.job("fp32", "bf16", flags, Asked())
+    job = gate_job.job("fp32", "bf16", flags, Asked())
     usual = RunConfig.model_fields["sample_timeout"].default
     assert {c.sample_timeout for c in (job.reference, *job.candidates)} == {usual}
 

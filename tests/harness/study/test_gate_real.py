@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from accuracy.gate.readings import Asked
 from harness.options.settings import load_config
 from harness.run.session import Run
-from harness.study import gate
+from harness.study import gate, gate_job
 
 FLAGS = {
     "scenario": "offline",
@@ -54,7 +54,9 @@ def judged(smollm2, tmp_path_factory):
             assert run.execute().status == "VALID"
         folders.append(str(run.folder))
     shutil.rmtree(tampered)  # half a gigabyte
-    job = gate.job(folders[0], ",".join(folders), {"output_dir": place}, Asked("99", "reference"))
+    job = gate_job.job(
+        folders[0], ",".join(folders), {"output_dir": place}, Asked("99", "reference")
+    )
     found, _ = gate.run(job, lambda text: None, lambda row: None)
     return found["rows"]
 

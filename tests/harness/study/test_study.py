@@ -19,6 +19,7 @@ from harness.cli import app
 from harness.kernel import children
 from harness.study import compare, gate
 from harness.study.study import FILE, LOCK, ROWS, Study
+from tests.harness.schema.test_schema import check_study
 
 QUESTIONS = "".join(
     json.dumps({"prompt": f"why is the sky {c}", "reference": "the sky is blue"}) + "\n"
@@ -91,6 +92,7 @@ def test_between_two_cells_it_goes_on_with_the_next(here, monkeypatch, words, ce
     name = words.split()[0]
     found = json.loads((place / f"{name}.json").read_text())
     assert not found["interrupted"]
+    check_study(place)
     again = call(f"resume {place} --json")  # a finished one is only written once more
     assert again.exit_code == done.exit_code
     assert len(runs_of(place)) == cells

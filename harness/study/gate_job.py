@@ -1,0 +1,197 @@
+"""What does a gate judge, by which target, and where do the answers come from? The user's words in;
+finished runs, or the checked settings of runs that a study makes, out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from accuracy.gate.ratios import PUBLISHED
+from accuracy.gate.readings import READINGS, Asked, Outputs
+from harness import registry
+from harness.kernel.errors import BadInput, unknown
+from harness.kernel.protocols import Say
+from harness.kernel.types import short_name
+from harness.options.settings import RunConfig, load_config
+from harness.study import compare
+from harness.study.cells import flags_of
+from harness.study.outputs import check_same, read
+from harness.study.study import Cell, Ended, Study
+
+DEFAULTS = {"scenario": "offline", "mode": "accuracy", "warmup": 0}
+_MAX_RESAMPLES = 1_000_000
+
+
+class Job(NamedTuple):
+    """Finished runs, or settings of runs to be made; the folder is named for `what`."""
+
+    reference: Outputs | RunConfig
+    candidates: Sequence[Outputs | RunConfig]
+    control: bool
+    asked: Asked
+    output_dir: Path
+    what: str
+    executor: str = "here"
+
+
+def job(
+    reference: str, candidates: str, flags: Mapping[str, Any], asked: Asked, control: bool = True
+) -> Job:
+    """Everything is checked before the first run begins. Raises BadInput."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    asked = _checked(asked)
+    names = [name.strip() for name in candidates.split(",") if name.strip()]
+    if not names:
+        raise BadInput(
+            "--candidates",
+            "nothing to judge is named",
+            "expected variants such as bf16,int8, or run folders",
+            "See python -m harness list variants.",
+        )
+    folders = [name for name in (reference, *names) if _is_folder(name)]
+    if not folders:
+        configs = [_config(name, given) for name in (reference, *names)]
+        what = short_name(configs[0].model)
+        return Job(configs[0], configs[1:], control, asked, configs[0].output_dir, what)
+    if len(folders) <= len(names):
+        found = (
+            f"{folders[0]} is a run folder,"
+            f" {next(n for n in (reference, *names) if n not in folders)} is none"
+        )
+        raise BadInput(
+            "gate",
+            found,
+            "expected either run folders or variants of one model",
+            "Name all of one kind.",
+        )
+    if others := [f"--{name.replace('_', '-')}" for name in given if name != "output_dir"]:
+        raise BadInput(
+            "gate",
+            f"finished runs are given together with {', '.join(others)}",
+            "expected one or the other",
+            "Leave the flags or runs out.",
+        )
+    first, *rest = [read(Path(name)) for name in folders]
+    for other in rest:
+        check_same(first, other)
+    labels = compare.labels([(run.model, run.variant) for run in (first, *rest)])
+    first, *rest = [
+        replace(run, label=label) for run, label in zip((first, *rest), labels, strict=True)
+    ]
+    return Job(first, rest, False, asked, Path(given.get("output_dir", "runs")), "")
+
+
+def _is_folder(name: str) -> bool:
+    """A folder that is named like a variant is meant with ./ before it."""
+    from sut.precision.table import TABLE
+
+    return name not in TABLE and ("/" in name or Path(name).is_dir())
+
+
+def _checked(asked: Asked) -> Asked:
+    target = asked.target.strip().rstrip("%").strip()
+    if asked.against not in (None, *READINGS):
+        raise unknown("--against", str(asked.against), READINGS)
+    if target in PUBLISHED:
+        if asked.against == "reference":
+            found = f"--target {target} and --against reference"
+            raise BadInput(
+                "gate",
+                found,
+                "MLPerf's figures are of ROUGE against the dataset's answers",
+                "Leave one out.",
+            )
+    elif not _is_share(target):
+        raise unknown(
+            "--target",
+            asked.target,
+            PUBLISHED,
+            "Or a share of the reference in percent, such as 99.9.",
+        )
+    if not 100 <= asked.resamples <= _MAX_RESAMPLES:
+        raise BadInput(
+            "--resamples",
+            f"it is {asked.resamples}",
+            f"expected 100 to {_MAX_RESAMPLES:,}",
+            "10000 is usual.",
+        )
+    if not 50 <= asked.confidence < 100:
+        raise BadInput(
+            "--confidence",
+            f"it is {asked.confidence:g}",
+            "expected 50 to 99.99 percent",
+            "95 is usual.",
+        )
+    return asked._replace(target=target)
+
+
+def _is_share(text: str) -> bool:
+    try:
+        return 0 < float(text) <= 100
+    except ValueError:
+        return False
+
+
+def _config(variant: str, given: Mapping[str, Any]) -> RunConfig:
+    flags = {name: value for name, value in given.items() if name != "config"}
+    config = load_config(flags_of(variant, flags), given.get("config"), DEFAULTS)
+    if config.mode != "accuracy" or not registry.sut_entry(config.sut).uses_dataset:
+        found = f"mode {config.mode}, sut {config.sut}"
+        raise BadInput(
+            "gate",
+            found,
+            "expected accuracy runs of a local model",
+            "Leave mode and sut out of the settings.",
+        )
+    if 1 in (config.num_samples, config.accuracy_samples):
+        raise BadInput(
+            "gate", "one sample is asked for", "at least 2 are needed", "Raise --num-samples."
+        )
+    return config
+
+
+# ---- where the answers come from
+
+
+class Source(NamedTuple):
+    """Where runs come from: a study that makes them, or none, where all are finished."""
+
+    place: Path
+    study: Study | None
+
+    def outputs(self, name: str, what: Outputs | RunConfig, say: Say) -> tuple[Outputs, bool]:
+        """(outputs, whether the user wants no more). Raises HarnessError where a run cannot be
+        made.
+        """
+        if isinstance(what, Outputs) or self.study is None:
+            assert isinstance(what, Outputs)
+            return what, False
+        ended, interrupted = self.study.ended.get(name), False
+        if ended is None:
+            ended, interrupted = self.study.run(Cell(name, what), say, _no_figures)
+        return replace(read(self.place / ended.run), label=what.variant), interrupted
+
+    def failed(self, name: str) -> Ended | None:
+        """The row of a cell that could not be measured."""
+        ended = self.study.ended.get(name) if self.study else None
+        return ended if ended is not None and not ended.run else None
+
+    def keep(self, name: str, reason: str, failure: str) -> None:
+        """Note that a cell cannot be measured, unless its run is there and cannot be judged."""
+        if self.study is not None and name not in self.study.ended:
+            self.study.keep(Ended(name, "", {}, "FAILED", reason, failure, {}))
+
+    def forget(self) -> None:
+        """Leave no empty folder behind; what a run left may tell why it broke."""
+        if self.study is not None:
+            return self.study.forget()
+        with suppress(OSError):
+            self.place.rmdir()
+
+
+def _no_figures(result: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    return {}
