@@ -8,6 +8,7 @@ everything must have the size that it says.
 
 from __future__ import annotations
 
+import pickle
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from accuracy.datasets.pickled import Machine, Made, Refused, bytes_of
+from accuracy.datasets.pickled import Made, Program, Refused, bytes_of
 from accuracy.datasets.rows import NOT_READ
 from harness.kernel.errors import BadInput
 
@@ -24,9 +25,9 @@ MOST_COLUMNS, MOST_ROWS, MOST_VALUES = 10_000, 2_000_000, 100_000_000
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
     """Raises BadInput."""
-    machine = Machine(bytes_of(path))
+    program = Program(bytes_of(path))
     try:
-        for number, row in enumerate(_Table().rows(machine.run())):
+        for number, row in enumerate(_Table().rows(program.load())):
             if number == MOST_ROWS:
                 raise Refused(f"more than {MOST_ROWS} rows")
             yield row
@@ -37,14 +38,16 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
         TypeError,
         OverflowError,
         MemoryError,
+        AttributeError,
         struct.error,
+        pickle.UnpicklingError,
     ) as error:
         found = (
             str(error)
             if isinstance(error, Refused)
             else f"a broken pickle ({type(error).__name__})"
         )
-        where = "" if machine.step_at is None else f", byte {machine.step_at}"
+        where = "" if program.step_at is None else f", byte {program.step_at}"
         raise BadInput(f"dataset {path.name}{where}", found, _FINE, _TODO) from None
 
 
@@ -53,7 +56,7 @@ _TODO = "If you trust it, open it in pandas and save it as Parquet."
 
 
 class _Table:
-    """What the machine left, understood. What a pickle says once it may use a thousand times:
+    """What the pickle left, understood. What a pickle says once it may use a thousand times:
     `_left` counts every use.
     """
 
