@@ -40,7 +40,7 @@ ARROWS = {
     "accuracy": "",
     "accuracy.compliance": "accuracy.metrics accuracy.outputs",
     "accuracy.datasets": "",
-    "accuracy.gate": "accuracy.metrics",
+    "accuracy.gate": "accuracy accuracy.metrics",
     "accuracy.likelihood": "accuracy accuracy.metrics",
     "accuracy.metrics": "",
     "accuracy.outputs": "",

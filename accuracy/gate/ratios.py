@@ -22,7 +22,6 @@ limit). This assumes that the figure stays where it is and that further samples 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -30,18 +29,15 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accuracy.resampling import CONFIDENCE, RESAMPLES, Floats, times_drawn
 from harness.kernel.errors import BadInput
 
 KINDS = ("rouge1", "rouge2", "rougeL")  # each must keep the target
 TARGETS = (0.99, 0.999)  # MLPerf's two, always shown
 LENGTH = (0.9, 1.1)  # mean tokens per sample, as a share of the reference's
-RESAMPLES, CONFIDENCE = 10_000, 95.0
 FEW = 30  # with fewer samples a percentile interval is narrower than it says
-_SEED = 20_260_723  # the same scores give the same interval
-_BATCH = 2**20  # draws at once, 8 bytes each and a handful of copies
 _BEYOND = 10**9  # more samples than anybody has
 
-Floats = NDArray[np.float64]
 Progress = Callable[[int], object]
 Word = Literal["PASS", "FAIL", "UNDECIDED"]
 
@@ -81,45 +77,25 @@ def ratios(
     confidence: float = CONFIDENCE,
     progress: Progress | None = None,
 ) -> list[Ratio]:
-    """One ratio per name, over the same samples in the same order. `progress` hears of the
-    resamples done.
-    """
-    from scipy.stats import DegenerateDataWarning, bootstrap
+    """Return one ratio per name, over the same samples in the same order.
 
+    `progress` is told how many resamples are done. Raises BadInput for fewer than two samples.
+    """
     names = list(candidate)
-    ours, theirs = (
-        np.array([scores[name] for name in names], np.float64) for scores in (candidate, reference)
-    )
+    ours = np.array([candidate[name] for name in names], np.float64)
+    theirs = np.array([reference[name] for name in names], np.float64)
     n = _checked(ours.shape[1], theirs.shape[1])
     scores = np.concatenate((ours, theirs)).T.copy()
-    done = 0
-
-    def drawn(samples: NDArray[np.int64], axis: int) -> Floats:
-        """(K, B) ratios of B draws of n samples: how often each was drawn, times the scores."""
-        nonlocal done
-        times = np.array([np.bincount(draw, minlength=n) for draw in samples], np.float64)
-        sums = times @ scores
-        done += len(samples)
-        if progress is not None:
-            progress(done)
-        return (sums[:, : len(names)] / sums[:, len(names) :]).T
-
-    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DegenerateDataWarning)  # it is None then
-        found = bootstrap(
-            (np.arange(n),),
-            drawn,
-            n_resamples=resamples,
-            batch=max(1, _BATCH // n),
-            vectorized=True,
-            confidence_level=confidence / 100,
-            method="percentile",
-            rng=np.random.default_rng(_SEED),
-        ).confidence_interval
-    return [
-        _ratio(name, ours[k], theirs[k], float(found.low[k]), float(found.high[k]))
-        for k, name in enumerate(names)
-    ]
+    drawn = np.empty((0, len(names)))
+    tail = (1 - confidence / 100) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for times in times_drawn(n, resamples):
+            sums = times @ scores
+            drawn = np.concatenate((drawn, sums[:, : len(names)] / sums[:, len(names) :]))
+            if progress is not None:
+                progress(len(drawn))
+        low, high = np.quantile(drawn, (tail, 1 - tail), axis=0).tolist()
+    return [_ratio(name, ours[k], theirs[k], low[k], high[k]) for k, name in enumerate(names)]
 
 
 def _checked(n: int, others: int) -> int:

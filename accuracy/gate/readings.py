@@ -28,13 +28,13 @@ from accuracy.gate.ratios import (
     PUBLISHED,
     TARGETS,
     Call,
-    Floats,
     Progress,
     Published,
     Ratio,
 )
 from accuracy.metrics import references, rouge
 from accuracy.metrics.length import characters
+from accuracy.resampling import CONFIDENCE, RESAMPLES, Floats
 from harness.kernel.errors import BadInput
 from harness.kernel.types import NEVER, Int64s, Sample
 
@@ -88,8 +88,8 @@ class Asked(NamedTuple):
 
     target: str = "99.9"
     against: str | None = None
-    resamples: int = gate.RESAMPLES
-    confidence: float = gate.CONFIDENCE
+    resamples: int = RESAMPLES
+    confidence: float = CONFIDENCE
 
     @property
     def published(self) -> gate.Published | None:

@@ -23,15 +23,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accuracy.resampling import quantiles
+from accuracy.resampling import CONFIDENCE, Estimate, Floats, quantiles, times_drawn
 from harness.kernel.errors import BadInput
 
-RESAMPLES, CONFIDENCE = 2_000, 95.0
+RESAMPLES = 2_000
 QUANTILES = {
     "median_kld": 0.5,
     "p90_kld": 0.9,
@@ -39,9 +39,7 @@ QUANTILES = {
     "p99_kld": 0.99,
     "p99_9_kld": 0.999,
 }
-_SEED = 20_260_724  # the same positions give the same intervals
 
-Floats = NDArray[np.float64]
 Ends = tuple[float, float] | None  # quantiles of the draws
 _NOTHING: Floats = np.empty(0)
 
@@ -59,19 +57,9 @@ class Positions:
     kld_error: NDArray[Any] | None = None  # standard error of the tail's sample
 
 
-class Figure(NamedTuple):
-    """`low` and `high` are None where no interval can be told, `value` where there is no number
-    (constants correlated).
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-
-
 def divergence(
     texts: Sequence[Positions], resamples: int = RESAMPLES, confidence: float = CONFIDENCE
-) -> dict[str, Figure]:
+) -> dict[str, Estimate]:
     """The whole table. Texts without positions count for nothing."""
     texts = [text for text in texts if len(text.kld)]
     if not texts:
@@ -81,7 +69,7 @@ def divergence(
             "one will do",
             "Use longer texts.",
         )
-    draws = _draws(len(texts), resamples)
+    draws = np.concatenate(list(times_drawn(len(texts), resamples)))
     ends = quantiles(len(texts), confidence)
     sums = np.array([_sums(text) for text in texts])
     values, drawn = _from_sums(sums.sum(0)), _from_sums((draws @ sums).T)
@@ -106,22 +94,13 @@ def divergence(
     return found | {name: _figure(float(value)) for name, value in alone.items()}
 
 
-def _draws(n: int, resamples: int) -> Floats:
-    """(resamples, n): how often each text was drawn."""
-    return (
-        np.random.default_rng(_SEED)
-        .multinomial(n, np.full(n, 1 / n), size=resamples)
-        .astype(np.float64)
-    )
-
-
-def _figure(value: float, drawn: Floats = _NOTHING, ends: Ends = None) -> Figure:
+def _figure(value: float, drawn: Floats = _NOTHING, ends: Ends = None) -> Estimate:
     if not math.isfinite(value):
-        return Figure(None)
+        return Estimate(None)
     if ends is None or not np.isfinite(drawn).all():
-        return Figure(value)
+        return Estimate(value)
     low, high = np.quantile(drawn, ends)
-    return Figure(value, float(low), float(high))
+    return Estimate(value, float(low), float(high))
 
 
 # ---- figures that are made of sums
@@ -163,7 +142,7 @@ def _correlation(x: Any, y: Any, x2: Any, y2: Any, xy: Any) -> Any:
     return np.where(constant, np.nan, found)
 
 
-def _over_texts(sums: Floats, draws: Floats, ends: Ends) -> Figure:
+def _over_texts(sums: Floats, draws: Floats, ends: Ends) -> Estimate:
     """Correlation of the texts' own ln PPL; each text counts once."""
     q, base = sums[:, 5] / sums[:, 0], sums[:, 6] / sums[:, 0]
     columns = np.array([q, base, q * q, base * base, q * base]).T
@@ -176,7 +155,7 @@ def _over_texts(sums: Floats, draws: Floats, ends: Ends) -> Figure:
 # ---- quantiles
 
 
-def _quantiles(kld: Floats, owners: NDArray[Any], draws: Floats, ends: Ends) -> dict[str, Figure]:
+def _quantiles(kld: Floats, owners: NDArray[Any], draws: Floats, ends: Ends) -> dict[str, Estimate]:
     order = np.argsort(kld)
     ranking = _Ranking(kld[order], owners[order], draws)
     return {
