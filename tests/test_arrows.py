@@ -57,7 +57,6 @@ ARROWS = {
 }
 LONG = {
     "accuracy/gate/readings.py": 460,
-    "accuracy/likelihood/scaling.py": 420,
     "harness/options/settings.py": 510,
     "harness/result/result.py": 595,
     "harness/run/session.py": 620,

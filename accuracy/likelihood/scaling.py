@@ -29,13 +29,13 @@ and less stands in `scaling_steps`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
-from accuracy.likelihood.figures import TextScores
+from accuracy.likelihood.figures import TextScores, sums_of
 from accuracy.likelihood.models import same_texts, same_tokens
 from accuracy.resampling import (
     CONFIDENCE,
@@ -91,41 +91,33 @@ class Losses:
 def losses(
     models: Mapping[str, Sequence[TextScores]], parameters: Mapping[str, int], by: By = "loss_nats"
 ) -> Losses:
-    """What `fit` and `diminishing` want, after the checks. A text that some model could not score
-    is left out for all.
+    """Return what each text cost each model. A text that some model could not score is left out
+    for all. Raises BadInput for texts or tokens that differ, and for sizes that are none.
     """
     doing = "loss by size"
     for model in models:
         if not (size := parameters[model]) > 0 or not math.isfinite(size):
             raise BadInput(doing, f"{model} has {size} parameters", "more than 0")
     names = sorted(models, key=lambda model: parameters[model])
-    columns = _columns(doing, [models[name] for name in names], by)
-    usable = [row for row in columns if all(len(text) and text.num_bytes > 0 for text in row)]
-    if names and not usable:
+    sums = np.array([sums_of(column) for column in _columns(doing, models, names, by)])
+    # (M, n, 4): nats, tokens, correct tokens, bytes
+    usable = ((sums[:, :, 1] > 0) & (sums[:, :, 3] > 0)).all(axis=0)
+    if not usable.any():
         raise BadInput(doing, "no text that all models have scored", "one at least")
-    scale = 1.0 if by == "loss_nats" else math.log(2)
-    totals = np.array(
-        [[text.nll_nats.sum(dtype=np.float64) / scale for text in row] for row in usable],
-        np.float64,
-    )
-    units = np.array(
-        [[len(text) if by == "loss_nats" else text.num_bytes for text in row] for row in usable],
-        np.float64,
-    )
-    shape = (len(usable), len(names))
+    nats, tokens, _, num_bytes = np.moveaxis(sums[:, usable], -1, 0)
     sizes = np.array([parameters[name] for name in names], np.float64)
-    return Losses(tuple(names), sizes, totals.reshape(shape).T, units.reshape(shape).T, UNITS[by])
+    if by == "loss_nats":
+        return Losses(tuple(names), sizes, nats, tokens, UNITS[by])
+    return Losses(tuple(names), sizes, nats / math.log(2), num_bytes, UNITS[by])
 
 
 def _columns(
-    doing: str, models: Sequence[Sequence[TextScores]], by: By
-) -> list[tuple[TextScores, ...]]:
-    """Per text, its scores under each model."""
-    if not models:
-        return []
+    doing: str, models: Mapping[str, Sequence[TextScores]], names: Sequence[str], by: By
+) -> Iterator[Sequence[TextScores]]:
+    """Yield each model's texts, in the order of the first model's."""
     check = same_tokens if by == "loss_nats" else same_texts
-    others = [[theirs for _, theirs in check(doing, models[0], model)] for model in models[1:]]
-    return list(zip(models[0], *others, strict=True))
+    for name in names:
+        yield [theirs for _, theirs in check(doing, models[names[0]], models[name])]
 
 
 # ---- the curve

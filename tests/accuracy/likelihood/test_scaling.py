@@ -65,7 +65,7 @@ def test_a_size_of_nothing_is_refused(size):
         losses({"a": flat(1.0), "b": flat(2.0)}, {"a": 10, "b": size})
 
 
-@pytest.mark.parametrize("sizes", [[], [10], [10, 20], [10, 10, 20, 20]])
+@pytest.mark.parametrize("sizes", [[10], [10, 20], [10, 10, 20, 20]])
 def test_below_three_different_sizes_there_is_no_fit(sizes):
     found = measured(sizes, [3.0] * len(sizes))
     assert refusal(sizes)
