@@ -56,7 +56,6 @@ ARROWS = {
     "sut": "sut.engine sut.likelihood sut.model sut.precision",
 }
 LONG = {
-    "accuracy/gate/readings.py": 460,
     "harness/options/settings.py": 510,
     "harness/result/result.py": 595,
     "harness/run/session.py": 620,

@@ -95,13 +95,13 @@ def gate(
 ) -> None:
     """Decide whether a variant may go live: does it keep enough of the reference's ROUGE?"""
     with people(as_json, form) as (console, say):
-        from accuracy.gate.readings import Asked
+        from accuracy.gate.readings import Criteria
         from harness.study import gate as gating
         from reports import tables
         from reports.pages.gate import show, told
 
         job = gating.job(
-            reference, candidates, flags, Asked(target, against, resamples, confidence), control
+            reference, candidates, flags, Criteria(target, against, resamples, confidence), control
         )
         found, place = gating.run(job, say, lambda row: console.print(told(row)))
         with noted(f"table on the screen; see {place}"):

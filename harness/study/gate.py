@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from accuracy.gate import ratios as gate
-from accuracy.gate.ratios import PUBLISHED, Call, Progress
-from accuracy.gate.readings import READINGS, Asked, Bench, Outputs, Row, share_key
+from accuracy.gate.outputs import Outputs
+from accuracy.gate.ratios import PUBLISHED, Progress, Verdict, share_key
+from accuracy.gate.readings import READINGS, Criteria, Reference, Row
 from harness import registry
 from harness.engine import runlog
 from harness.engine.pieces import noted
@@ -67,13 +68,13 @@ class Job(NamedTuple):
     reference: Outputs | RunConfig
     candidates: Sequence[Outputs | RunConfig]
     control: bool
-    asked: Asked
+    asked: Criteria
     output_dir: Path
     what: str
 
 
 def job(
-    reference: str, candidates: str, flags: Mapping[str, Any], asked: Asked, control: bool = True
+    reference: str, candidates: str, flags: Mapping[str, Any], asked: Criteria, control: bool = True
 ) -> Job:
     """Everything is checked before the first run begins. Raises BadInput."""
     given = {name: value for name, value in flags.items() if value is not None}
@@ -126,7 +127,7 @@ def _is_folder(name: str) -> bool:
     return name not in TABLE and ("/" in name or Path(name).is_dir())
 
 
-def _checked(asked: Asked) -> Asked:
+def _checked(asked: Criteria) -> Criteria:
     target = asked.target.strip().rstrip("%").strip()
     if asked.against not in (None, *READINGS):
         raise unknown("--against", str(asked.against), READINGS)
@@ -212,7 +213,7 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
     """Measure the cells of a study that have not ended, and judge all: see `run`."""
     reference, *others = study.cells
     candidates = [cell.config for cell in others if cell.name != CONTROL]
-    asked, control = Asked(**study.arguments["asked"]), bool(study.arguments["control"])
+    asked, control = Criteria(**study.arguments["asked"]), bool(study.arguments["control"])
     what = short_name(reference.config.model)
     job = Job(reference.config, candidates, control, asked, study.place.parent, what)
     with study:
@@ -237,7 +238,7 @@ def _judge_all(
     try:
         say(f"reference: {_named(job.reference)}")
         reference, interrupted = source.outputs(REFERENCE, job.reference, say)
-        bench = Bench(reference, job.asked, _bar(say))
+        scored = Reference(reference, job.asked, _bar(say))
     except (HarnessError, KeyboardInterrupt):
         source.forget()
         raise
@@ -251,16 +252,16 @@ def _judge_all(
         again = job.reference.model_copy(update={"max_concurrency": other_rows(reference)})
         say(f"control: {reference.label} in batches of {again.max_concurrency}")
         label = f"{reference.label} (control)"
-        control, interrupted = _judged(bench, CONTROL, again, source, say, label)
+        control, interrupted = _judged(scored, CONTROL, again, source, say, label)
         told(control)
     for i, candidate in enumerate(job.candidates, 1):
         if interrupted:
             break
         say(f"candidate {i} of {len(job.candidates)}: {_named(candidate)}")
-        row, interrupted = _judged(bench, _name_of(i, candidate), candidate, source, say)
+        row, interrupted = _judged(scored, _name_of(i, candidate), candidate, source, say)
         rows.append(row)
         told(row)
-    found = _found(bench, rows, control)
+    found = _found(scored, rows, control)
     found |= {
         "interrupted": interrupted,
         "not_run": [_named(c) for c in job.candidates[len(rows) :]],
@@ -300,14 +301,19 @@ def _named(what: Outputs | RunConfig) -> str:
 
 
 def _judged(
-    bench: Bench, name: str, what: Outputs | RunConfig, source: Source, say: Say, label: str = ""
+    scored: Reference,
+    name: str,
+    what: Outputs | RunConfig,
+    source: Source,
+    say: Say,
+    label: str = "",
 ) -> tuple[Row, bool]:
     """(row, whether the user wants no more). A run that cannot be made or judged becomes a row that
     says why.
     """
     label = label or _named(what)
-    if bench.reference.problem:
-        reason = f"the reference cannot be judged: {bench.reference.problem}"
+    if scored.outputs.problem:
+        reason = f"the reference cannot be judged: {scored.outputs.problem}"
         return failed(label, what, reason), False
     if known := source.failed(name):
         return failed(label, what, known.reason, known.failure), False
@@ -322,8 +328,8 @@ def _judged(
     outputs = replace(outputs, label=label)
     if outputs.problem:
         return failed(label, outputs, outputs.problem), interrupted
-    check_same(bench.reference, outputs)
-    return bench.row(outputs), interrupted
+    check_same(scored.outputs, outputs)
+    return scored.row(outputs), interrupted
 
 
 def failed(label: str, what: Outputs | RunConfig, reason: str, failure: str = "") -> Row:
@@ -364,14 +370,14 @@ def _bar(say: Say) -> Callable[[str, int], Any]:
 # ---- what comes out
 
 
-def _found(bench: Bench, rows: Sequence[Row], control: Row | None) -> dict[str, Any]:
+def _found(scored: Reference, rows: Sequence[Row], control: Row | None) -> dict[str, Any]:
     """The object, but for what is known at the end only."""
-    reference, asked = bench.reference, bench.asked
+    reference, asked = scored.outputs, scored.criteria
     everybody = [reference.notes, *(row["notes"] for row in filter(None, (control, *rows)))]
-    cautions = [*_cautions(bench), *([] if control else [_NO_CONTROL])]
+    cautions = [*_cautions(scored), *([] if control else [_NO_CONTROL])]
     return {
         "schema": SCHEMA,
-        "status": gate.join([Call(row["status"], row["official"]) for row in rows]).status,
+        "status": gate.join([Verdict(row["status"], row["official"]) for row in rows]).status,
         "target": {
             "name": asked.target,
             "share": asked.share,
@@ -379,12 +385,12 @@ def _found(bench: Bench, rows: Sequence[Row], control: Row | None) -> dict[str, 
             "published": dict(asked.published.rouge) if asked.published else {},
             "unjudged": list(asked.published.unjudged) if asked.published else [],
         },
-        "against": bench.against,
-        "why": bench.why,
+        "against": scored.against,
+        "why": scored.why,
         "confidence": asked.confidence,
         "resamples": asked.resamples,
         "dataset": reference.dataset,
-        "answers": len(bench.answered),
+        "answers": len(scored.answered),
         "conditions": dict(reference.terms),
         "reference": {
             "label": reference.label,
@@ -396,7 +402,7 @@ def _found(bench: Bench, rows: Sequence[Row], control: Row | None) -> dict[str, 
             "rows_in_batch": reference.rows,
             "empty": reference.empty,
             "tokens_per_sample": float(reference.tokens.mean()) if len(reference.tokens) else None,
-            "rouge": bench.reference_rouge,
+            "rouge": scored.mean_rouge,
         },
         "control": control,
         "rows": list(rows),
@@ -404,8 +410,8 @@ def _found(bench: Bench, rows: Sequence[Row], control: Row | None) -> dict[str, 
     }
 
 
-def _cautions(bench: Bench) -> Iterator[str]:
-    n, answers, target = len(bench.reference.index), len(bench.answered), bench.asked.published
+def _cautions(scored: Reference) -> Iterator[str]:
+    n, answers, target = len(scored.outputs.index), len(scored.answered), scored.criteria.published
     if n < gate.FEW:
         few = f"{n} samples are few: with fewer than {gate.FEW}"
         yield f"{few}, the intervals are narrower than stated"
@@ -415,7 +421,7 @@ def _cautions(bench: Bench) -> Iterator[str]:
             " that comparison"
         )
     if target is not None:
-        yield f"the figures of {bench.asked.target} only count on MLPerf's own data"
+        yield f"the figures of {scored.criteria.target} only count on MLPerf's own data"
         if target.unjudged:
             yield f"MLPerf asks for {', '.join(target.unjudged)} too, which is not judged here"
 

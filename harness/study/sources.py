@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from accuracy.gate.readings import Outputs
+from accuracy.gate.outputs import Outputs
 from harness.kernel.protocols import Say
 from harness.options.settings import RunConfig
 from harness.study.outputs import read
