@@ -200,35 +200,18 @@ class LocalModel:
         """See `harness.kernel.protocols.Evaluator`. An answer that reaches beyond the context is
         left out.
         """
-        from sut.likelihood.scoring import Pair, answer_ids, score_pairs, turn_end_ids
+        from sut.likelihood.answers import Pair, answer_ids, evaluation, turn_end_ids
 
         self._phases.begin("evaluation")
         end_ids = turn_end_ids(self._tokenizer, self._eos_ids)
-        pairs = {
-            index: Pair(self._prompts[index], answer_ids(self._tokenizer, text, end_ids))
-            for index, text in answers
-        }
-        fitting = {
-            index: pair
-            for index, pair in pairs.items()
-            if pair.answer_ids and pair.length <= self._context
-        }
+        pairs = {}
+        for index, text in answers:
+            ids = answer_ids(self._tokenizer, text, end_ids)
+            pairs[index] = Pair(self._prompts[index], ids)
         start_ns = self._clock.now_ns()
         with faults.running("the evaluation"):
-            found = score_pairs(self._model, list(fitting.values()))
-        seconds = (self._clock.now_ns() - start_ns) / 1e9
-        return {
-            "nll_nats": sum(score.nll_nats for score in found),
-            "correct": sum(score.correct for score in found),
-            "tokens": sum(score.tokens for score in found),
-            "samples": len(fitting),
-            "left_out": len(pairs) - len(fitting),
-            "seconds": seconds,
-            "answers": [
-                [index, score.nll_nats, score.tokens]
-                for index, score in zip(fitting, found, strict=True)
-            ],
-        }
+            sums = evaluation(self._model, pairs, self._context)
+        return sums | {"seconds": (self._clock.now_ns() - start_ns) / 1e9}
 
     # ---- loading
 
@@ -248,13 +231,8 @@ class LocalModel:
                 f"with one: {with_one}",
                 "Choose one of these.",
             )
-        self._device = (
-            self._device
-            if self._device != "auto"
-            else "cuda"
-            if torch.cuda.is_available()
-            else "cpu"
-        )
+        if self._device == "auto":
+            self._device = "cuda" if torch.cuda.is_available() else "cpu"
         row.check(self._device, self._device_map)
         if row.adapter:
             adapter = lora.find(self._path, self._adapter)
@@ -380,14 +358,11 @@ def _eos_ids(tokenizer: Any, model: Any) -> frozenset[int]:
     """The model's own ids: its generation config may name several; the tokenizer's is one of
     them.
     """
-    found: set[int] = set()
-    for value in (
-        model.generation_config.eos_token_id,
-        model.config.eos_token_id,
-        tokenizer.eos_token_id,
-    ):
-        found.update(value if isinstance(value, list) else [] if value is None else [value])
-    return frozenset(found)
+    ids: set[int] = set()
+    for owner in (model.generation_config, model.config, tokenizer):
+        value = owner.eos_token_id
+        ids.update(value if isinstance(value, list) else [value])
+    return frozenset(ids - {None})
 
 
 def _quiet_libraries() -> None:

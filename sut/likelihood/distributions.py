@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 
 from harness.kernel.errors import BadInput
 from sut.engine.choice import first_choice
-from sut.likelihood.scoring import DEFAULTS, Progress, Settings, Text, Where, at, walk
+from sut.likelihood.scoring import DEFAULTS, Settings, Text, Where, at, walk
 
 SHARE = 0.02  # of float32 logits, at most
 _KEPT, _DRAWN, _WHOLE = 512, 32, 1024
@@ -99,7 +99,6 @@ def record(
     model: Any,
     texts: Sequence[Text],
     settings: Settings = DEFAULTS,
-    progress: Progress | None = None,
     top_k: int | None = None,
 ) -> Iterator[tuple[int, Distributions]]:
     """(index of a text, its distributions) as the texts are done; see `scoring.token_scores`.
@@ -115,7 +114,7 @@ def record(
         vocabulary = log_probs.shape[-1]
         return _recorded(where, targets, log_probs, top_k)
 
-    for text, columns in walk((model,), texts, measure, settings, progress):
+    for text, columns in walk((model,), texts, measure, settings):
         kinds = {"targets": np.int32, "top": np.int32} | dict.fromkeys(
             ("ids", "drawn_ids"), _id_type(vocabulary)
         )
@@ -130,7 +129,6 @@ def compare(
     texts: Sequence[Text],
     reference: Callable[[int], Distributions],
     settings: Settings = DEFAULTS,
-    progress: Progress | None = None,
 ) -> Iterator[tuple[int, Divergence]]:
     """`reference(index of a text)` is what was recorded of it: a list's `__getitem__`, or something
     that loads it.
@@ -152,7 +150,7 @@ def compare(
         )
         return _compared(kept, rows, targets, log_probs)
 
-    for text, columns in walk((model,), texts, measure, settings, progress):
+    for text, columns in walk((model,), texts, measure, settings):
         yield text, Divergence(**columns)
 
 
@@ -161,9 +159,8 @@ def exact(
     variant: Any,
     texts: Sequence[Text],
     settings: Settings = DEFAULTS,
-    progress: Progress | None = None,
 ) -> Iterator[tuple[int, Divergence]]:
-    for text, columns in walk((reference, variant), texts, _exactly, settings, progress):
+    for text, columns in walk((reference, variant), texts, _exactly, settings):
         yield text, Divergence(**columns)
 
 

@@ -29,7 +29,6 @@ from sut.local_model import LocalModel, fingerprint
 from sut.model import faults, peak
 from sut.model.weights import weigh
 
-BOS = ("auto", "always", "never")
 Event = dict[str, Any]
 Columns = dict[str, NDArray[Any]]  # one entry per scored token of a passage
 
@@ -79,30 +78,24 @@ def main() -> None:
         os.dup2(2, 1)  # a library that prints must not speak for us
         job = Job(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
         try:
-            for event in told(job):
+            for event in events(job):
                 print(json.dumps(event), file=out, flush=True)
         except BrokenPipeError:  # whoever listened is gone, and the parts are safe
             os._exit(1)
 
 
-def told(job: Job) -> Iterator[Event]:
-    """What `score` says; an error is the last event."""
+def events(job: Job) -> Iterator[Event]:
+    """Yield the events of `score`; an error is the last one."""
     try:
         yield from score(job)
     except HarnessError as error:
         yield {"event": "error", "error": type(error).__name__, "facts": error.facts}
     except BrokenPipeError:
         raise
-    except (
-        Exception
-    ) as error:  # whatever a library raises: a sentence for the user, the rest for the log
+    except Exception as error:  # of any library: a sentence for the user, the rest for the log
         traceback.print_exc()
-        facts = (
-            "scoring the texts",
-            f"{type(error).__name__}: {first_line(error)}",
-            "",
-            "See worker.log.",
-        )
+        found = f"{type(error).__name__}: {first_line(error)}"
+        facts = ("scoring the texts", found, "", "See worker.log.")
         yield {"event": "error", "error": RunBroke.__name__, "facts": facts}
 
 
