@@ -38,7 +38,7 @@ ARROWS = {
     "scenarios.loadgen": "scenarios",
     "scenarios": "scenarios.loadgen",
     "accuracy": "",
-    "accuracy.compliance": "accuracy.metrics accuracy.outputs",
+    "accuracy.compliance": "accuracy.gate accuracy.metrics accuracy.outputs",
     "accuracy.datasets": "",
     "accuracy.gate": "accuracy accuracy.metrics",
     "accuracy.likelihood": "accuracy accuracy.metrics",
