@@ -72,8 +72,8 @@ def resampled(sums: Floats, resamples: int = RESAMPLES) -> Floats:
 
 
 def quantiles(n: int, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
-    """Which quantiles of the draws of n texts are an interval's ends; None if n is too small for
-    any.
+    """Return which quantiles of the draws of n texts are an interval's ends; None if n is too small
+    for any.
     """
     from scipy.special import ndtr, stdtrit
 
@@ -84,7 +84,7 @@ def quantiles(n: int, confidence: float = CONFIDENCE) -> tuple[float, float] | N
 
 
 def interval(value: float, draws: Floats, n: int, confidence: float = CONFIDENCE) -> Estimate:
-    """Around `value` of n texts, from the draws that are numbers."""
+    """Return an interval around `value` of n texts, from the draws that are numbers."""
     draws, ends = draws[np.isfinite(draws)], quantiles(n, confidence)
     if ends is None or not len(draws) or not math.isfinite(value):
         return Estimate(value)
@@ -101,7 +101,7 @@ def ratio(over: float, under: float, draws_over: Floats, draws_under: Floats, n:
 
 
 def divided(over: Floats, under: Floats) -> Floats:
-    """NaN where it is divided by zero."""
+    """Divide; NaN where the divisor is not above zero."""
     return np.divide(over, under, out=np.full(np.shape(over), np.nan), where=under > 0)
 
 
@@ -112,5 +112,5 @@ def negative(estimate: Estimate) -> Estimate:
 
 
 def exp(value: float | None) -> float | None:
-    """Infinite beyond the largest float."""
+    """Return e^value, infinite beyond the largest float."""
     return None if value is None else math.exp(value) if value < LARGEST_EXPONENT else math.inf

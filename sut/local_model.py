@@ -182,14 +182,14 @@ class LocalModel:
         }
 
     def trainable_parameters(self) -> int:
-        """Those that training this variant changes, as model cards count them: of a model all, of
-        a LoRA the adapter's, merged or not.
+        """Return those that training this variant changes, as model cards count them: of a model
+        all, of a LoRA the adapter's, merged or not.
         """
         adapter: int = self._adapter_facts.get("parameters", 0)
         return adapter or self._weights.parameters
 
     def trainable(self) -> str:
-        """Whose parameters these are: all of the model, or the adapter's."""
+        """Say whose parameters these are: all of the model, or the adapter's."""
         return "the adapter's" if self._adapter_facts else "all of the model"
 
     def decode(self, outputs: Sequence[Sequence[int]]) -> list[str] | None:
@@ -216,7 +216,7 @@ class LocalModel:
     # ---- loading
 
     def _check_variant(self) -> None:
-        """What this machine, this model or this adapter cannot do is said before anything is
+        """Say what this machine, this model or this adapter cannot do before anything is
         loaded.
         """
         import torch
@@ -262,7 +262,9 @@ class LocalModel:
         self._context = context_of(self._config)
 
     def _encode(self) -> None:
-        """Prompt ids of every sample; refuse (or cut) those that leave no room for the answer."""
+        """Tokenise the prompt of every sample; refuse (or cut) those that leave no room for the
+        answer.
+        """
         self._prompts, self._truncated = {}, []
         for sample in self._samples:
             ids, room = self._prompt_ids(sample.prompt), self._context - sample.max_new_tokens
@@ -348,14 +350,14 @@ class LocalModel:
 
 
 def fingerprint(tokenizer: Any) -> str:
-    """Which ids mean which pieces: the same for every model that shares a vocabulary."""
+    """Return which ids mean which pieces: the same for every model that shares a vocabulary."""
     return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()[
         :16
     ]
 
 
 def _eos_ids(tokenizer: Any, model: Any) -> frozenset[int]:
-    """The model's own ids: its generation config may name several; the tokenizer's is one of
+    """Return the model's own ids: its generation config may name several; the tokenizer's is one of
     them.
     """
     ids: set[int] = set()
@@ -366,8 +368,8 @@ def _eos_ids(tokenizer: Any, model: Any) -> frozenset[int]:
 
 
 def _quiet_libraries() -> None:
-    """Progress bars and notices of the libraries belong into no log: bitsandbytes has one per layer
-    and step.
+    """Silence the libraries: progress bars and notices of the libraries belong into no log:
+    bitsandbytes has one per layer and step.
     """
     from transformers.utils import logging as notices
 

@@ -69,8 +69,8 @@ class _Comparison(NamedTuple):
 
 
 def test01(run: Audited, accuracy: Audited | None, alone: Audited | None) -> list[Verdict]:
-    """The official test takes the first logged answer per question of the accuracy run; so do we,
-    for every sample.
+    """Compare the answers. The official test takes the first logged answer per question of the
+    accuracy run; so do we, for every sample.
     """
     rule = "TEST01 same_answers"
     same = needs(run, rule, "accuracy")
@@ -159,8 +159,8 @@ def _blamed(verdict: Verdict, why: str, todo: str) -> Verdict:
 def _by_rounding(
     verdict: Verdict, seen: _Comparison, run: Audited, alone: Audited | None
 ) -> Verdict:
-    """Only a run without batches tells whether it is the batches, and only what is as rare as
-    rounding passes for it.
+    """Judge by a run without batches: only that tells whether it is the batches, and only what is
+    as rare as rounding passes for it.
     """
     detail = f"{verdict.detail}; {_rate(seen)}"
     steady = None if alone is None else _compare(_repeated(alone))

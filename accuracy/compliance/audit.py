@@ -42,8 +42,8 @@ def audit(
     samples: Sequence[Sample] = (),
     tokens_per_sample: float | None = None,
 ) -> list[Verdict]:
-    """All tests, TEST06 first. `others`: at most one accuracy run, one with --issue same, and one
-    that asks one question at a time.
+    """Run all tests, TEST06 first. `others`: at most one accuracy run, one with --issue same,
+    and one that asks one question at a time.
 
     `samples` are the run's own (references, limits); `tokens_per_sample` is a published length, for
     TEST09. Raises BadInput for a companion that cannot be compared.
@@ -65,8 +65,9 @@ def audit(
 
 
 def _valid_runs(runs: Sequence[Audited]) -> Verdict:
-    """TEST06 takes an INVALID run, and so does the submission checker; TEST01 and TEST04 do not,
-    and neither do we. A compliance run cannot be VALID: it is too short, and its answers count.
+    """Ask for VALID runs: TEST06 takes an INVALID run, and so does the submission checker; TEST01
+    and TEST04 do not, and neither do we. A compliance run cannot be VALID: it is too short, and its
+    answers count.
     """
     run, *others = runs
     config = audit_config(run.settings)
@@ -81,7 +82,7 @@ def _valid_runs(runs: Sequence[Audited]) -> Verdict:
 
 
 def _test06(run: Audited, samples: Sequence[Sample]) -> list[Verdict]:
-    """The output rules of every run, and what an audit asks beyond them."""
+    """Apply the output rules of every run, and what an audit asks beyond them."""
     log = run.log
     own = {s.index: s.max_new_tokens for s in samples}
     limits = {
@@ -105,7 +106,7 @@ def _test06(run: Audited, samples: Sequence[Sample]) -> list[Verdict]:
 
 
 def _eos(log: RunLog, facts: SutFacts) -> Verdict:
-    """The rule of every run, but naming no EOS id does not switch it off."""
+    """Apply the rule of every run, but naming no EOS id does not switch it off."""
     found = output_rules.eos(log, facts)
     if found.status != "SKIPPED" or not len(log.token_ids):
         return found
@@ -117,7 +118,7 @@ def _eos(log: RunLog, facts: SutFacts) -> Verdict:
 
 
 def _not_empty(log: RunLog, facts: SutFacts) -> Verdict:
-    """The rule of every run, but a SUT that never answers anything is not let off."""
+    """Apply the rule of every run, but a SUT that never answers anything is not let off."""
     found = output_rules.not_empty(log, facts)
     bad = np.flatnonzero(log.completed)
     if found.status != "SKIPPED" or not len(bad):
@@ -132,7 +133,9 @@ def _not_empty(log: RunLog, facts: SutFacts) -> Verdict:
 
 
 def _not_cut_short(log: RunLog, facts: SutFacts) -> Verdict:
-    """An answer ends by EOS or at its limit, neither before nor after it (rules, section 8.2)."""
+    """Check that an answer ends by EOS or at its limit, neither before nor after it (rules, section
+    8.2).
+    """
     found = replace(output_rules.length_limit(log, facts), rule="not_cut_short")
     limit, tokens = output_rules.limits(log, facts), log.tokens
     if found.status != "PASS" or limit is None:
@@ -157,8 +160,8 @@ def _not_cut_short(log: RunLog, facts: SutFacts) -> Verdict:
 
 
 def _own_first_token(log: RunLog) -> Verdict:
-    """A token that begins nearly every answer is known before the model has run; then the second
-    one tells when it did.
+    """Doubt a token that begins nearly every answer: it is known before the model has run, and the
+    second one tells when it did.
 
     Some models do begin all answers alike (a blank, a mark for thinking), and a server may read all
     prompts before it goes on with any: so this is a doubt, and no more. Who begins as many

@@ -65,7 +65,7 @@ def _speed(rule: str, ids: Int64s, times_ns: NDArray[np.float64] | Int64s, unit:
 
 
 def _length(ids: Int64s, tokens: Int64s) -> Verdict:
-    """Two-sided: the known answers may be kept short, or padded."""
+    """Compare lengths, two-sided: the known answers may be kept short, or padded."""
     rule = "DETECTION length"
     if len(ids) < LEAST_PAIRS or not tokens[ids].any():
         return _too_few(rule, ids)

@@ -36,7 +36,9 @@ class _Quality(NamedTuple):
 
 
 def test07(run: Audited, accuracy: Audited | None, samples: Sequence[Sample]) -> Verdict:
-    """On the same questions. The official test compares a subset with a published figure."""
+    """Compare the quality on the same questions. The official test compares a subset with a
+    published figure.
+    """
     rule = "TEST07 quality_under_load"
     if accuracy is None:
         return needs(run, rule, "accuracy")
@@ -65,7 +67,7 @@ def test07(run: Audited, accuracy: Audited | None, samples: Sequence[Sample]) ->
 
 
 def _of_all(found: Verdict, pairs: Pairs) -> Verdict:
-    """What was seen of a part of the answers does not pass for all of them."""
+    """Keep what was seen of a part of the answers from passing for all of them."""
     if not pairs.unmatched:
         return found
     detail = found.detail + pairs.more
@@ -76,8 +78,8 @@ def _of_all(found: Verdict, pairs: Pairs) -> Verdict:
 
 
 def _quality(pairs: Pairs, samples: Sequence[Sample]) -> _Quality | None:
-    """The kind of ROUGE that lost most. Below the limit it is a FAIL if chance cannot explain it,
-    else UNDECIDED.
+    """Return the kind of ROUGE that lost most. Below the limit it is a FAIL if chance cannot
+    explain it, else UNDECIDED.
     """
     scored = _scores(pairs, samples)
     if scored is None or not scored[1].any():
@@ -121,8 +123,8 @@ def _quality(pairs: Pairs, samples: Sequence[Sample]) -> _Quality | None:
 def _scores(
     pairs: Pairs, samples: Sequence[Sample]
 ) -> tuple[NDArray[Any], NDArray[Any], Int64s] | None:
-    """(ours, theirs, a sample id): one row per question, one column per kind. An answer without
-    text scores 0.
+    """Return (ours, theirs, a sample id): one row per question, one column per kind. An answer
+    without text scores 0.
     """
     references = text_references(samples)
     index = pairs.log.index[pairs.ids]
@@ -152,7 +154,9 @@ def _scores(
 
 
 def _chance(differences: NDArray[Any]) -> float:
-    """How far chance moves their mean (one-sided, by Student's t); infinite for one difference."""
+    """Return how far chance moves their mean (one-sided, by Student's t); infinite for one
+    difference.
+    """
     from scipy.stats import t
 
     n = len(differences)
@@ -167,8 +171,8 @@ def _chance(differences: NDArray[Any]) -> float:
 
 
 def test09(run: Audited, accuracy: Audited | None, tokens_per_sample: float | None) -> Verdict:
-    """Mean tokens within 10 % of a published figure or, question by question, of the accuracy
-    run.
+    """Check that the mean tokens are within 10 % of a published figure or, question by question, of
+    the accuracy run.
     """
     if not run.log.tokens.any():
         return Verdict("TEST09 output_length", "SKIPPED", detail="no tokens were counted")
@@ -209,8 +213,8 @@ def _length(tokens: Int64s, expected: float, whose: str, worst: tuple[int, ...])
 
 
 def scored_answers(published: Mapping[str, float], recorded: Mapping[str, float] | None) -> Verdict:
-    """Scores from somewhere else do not count. `recorded` is what the recorded answers score, None
-    if nobody can tell.
+    """Check that the scores are those of the recorded answers. `recorded` is what the recorded
+    answers score, None if nobody can tell.
     """
     rule = "SCORES recorded_answers"
     if recorded is None:

@@ -92,7 +92,9 @@ def logged_lengths(run: _Run) -> Int64s:
 
 
 def _logged(run: _Run, config: AuditConfig) -> Verdict:
-    """LoadGen draws about `target` of a longer run, and logs all of a shorter one."""
+    """Check the number of logged answers: LoadGen draws about `target` of a longer run, and logs
+    all of a shorter one.
+    """
     count = 0 if run.logged is None else len(run.logged)
     is_drawn = len(run.log) > config.target
     least = int(config.target - _SPREAD * sqrt(config.target)) if is_drawn else config.answers
@@ -108,7 +110,7 @@ def _logged(run: _Run, config: AuditConfig) -> Verdict:
 
 
 def _issued(run: _Run, config: AuditConfig) -> Verdict:
-    """Each question once where the config says so, never equally often."""
+    """Check that each question came once where the config says so, never equally often."""
     settings = run.settings
     issue = "equal" if settings.equal_issue else settings.issue
     again = len(run.log) - len(np.unique(run.log.index)) if config.issue == "unique" else 0
@@ -123,7 +125,7 @@ def _issued(run: _Run, config: AuditConfig) -> Verdict:
 
 
 def _exact_match(run: _Run, config: AuditConfig) -> Verdict:
-    """MLPerf's exact match over the compliance dataset, of answers given in performance mode."""
+    """Check MLPerf's exact match over the compliance dataset, of answers in performance mode."""
     rule, score = "TEST07 exact_match", run.scores.get("exact_match")
     if score is None:
         todo = "use a dataset whose answers are scored by MLPerf's exact match"

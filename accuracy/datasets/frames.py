@@ -24,7 +24,7 @@ MOST_COLUMNS, MOST_ROWS, MOST_VALUES = 10_000, 2_000_000, 100_000_000
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Raises BadInput."""
+    """Yield the rows of the table. Raises BadInput."""
     program = Program(bytes_of(path))
     try:
         for number, row in enumerate(_Table().rows(program.load())):
@@ -113,7 +113,7 @@ class _Table:
         raise Refused("column names of a kind that is not read")
 
     def _places(self, places: Any, count: int) -> list[int]:
-        """Which columns of the frame a block holds."""
+        """Return which columns of the frame a block holds."""
         match places:
             case Made("slice", (int(start), int(stop), int() | None as step), None):
                 if len(span := range(start, stop, step or 1)) == count:
@@ -125,7 +125,7 @@ class _Table:
         raise Refused("a block of another number of columns than it says")
 
     def _block(self, values: Any) -> list[list[Any]]:
-        """Columns; an array of texts is one."""
+        """Return the columns; an array of texts is one."""
         match values:
             case Made("array" | "buffer array"):
                 dimensions, found = self._array(values)
@@ -147,7 +147,7 @@ class _Table:
         raise Refused("a column of a kind that is not read")
 
     def _array(self, made: Made) -> tuple[int, list[Any]]:
-        """One dimension and its values, or two and a list per row."""
+        """Return one dimension and its values, or two and a list per row."""
         match made:
             case Made(
                 "array",
@@ -179,8 +179,8 @@ class _Table:
         raise Refused("an array of another size than it says")
 
     def _packed_texts(self, packed: Any) -> list[str | None]:
-        """Arrow's layout: where each text starts, all texts in a row, and a bit for each that is
-        there.
+        """Read Arrow's layout: where each text starts, all texts in a row, and a bit for each that
+        is there.
         """
         match packed:
             case (
@@ -222,7 +222,7 @@ class _Table:
         return [data[start:end].decode() if bit else None for bit, start, end in spans]
 
     def _cell(self, value: Any) -> Any:
-        """A text, a number, a list; None where nothing is."""
+        """Return a text, a number, a list; None where nothing is."""
         match value:
             case float():
                 return None if value != value else value

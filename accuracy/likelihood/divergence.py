@@ -60,7 +60,7 @@ class Positions:
 def divergence(
     texts: Sequence[Positions], resamples: int = RESAMPLES, confidence: float = CONFIDENCE
 ) -> dict[str, Estimate]:
-    """The whole table. Texts without positions count for nothing."""
+    """Return the whole table. Texts without positions count for nothing."""
     texts = [text for text in texts if len(text.kld)]
     if not texts:
         raise BadInput(
@@ -117,7 +117,7 @@ def _sums(text: Positions) -> Floats:
 
 
 def _from_sums(sums: Floats) -> dict[str, Any]:
-    """Ten sums, or ten arrays of them, one entry per draw."""
+    """Make figures of ten sums, or ten arrays of them, one entry per draw."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         kld, same, dp, dp2, q, base, q2, base2, product = sums[1:] / sums[0]
         return {
@@ -135,7 +135,7 @@ def _from_sums(sums: Floats) -> dict[str, Any]:
 
 
 def _correlation(x: Any, y: Any, x2: Any, y2: Any, xy: Any) -> Any:
-    """Of means. Variances that are only rounding count as none."""
+    """Return the correlation, made of means. Variances that are only rounding count as none."""
     x_variance, y_variance = x2 - x * x, y2 - y * y
     constant = (x_variance <= 1e-12 * x2) | (y_variance <= 1e-12 * y2)
     found = np.clip((xy - x * y) / np.sqrt(x_variance * y_variance), -1.0, 1.0)
@@ -143,7 +143,7 @@ def _correlation(x: Any, y: Any, x2: Any, y2: Any, xy: Any) -> Any:
 
 
 def _over_texts(sums: Floats, draws: Floats, ends: Ends) -> Estimate:
-    """Correlation of the texts' own ln PPL; each text counts once."""
+    """Return the correlation of the texts' own ln PPL; each text counts once."""
     q, base = sums[:, 5] / sums[:, 0], sums[:, 6] / sums[:, 0]
     columns = np.array([q, base, q * q, base * base, q * base]).T
     n = len(sums)
@@ -182,13 +182,13 @@ class _Ranking:
         )  # (draws, blocks): positions up to a block's end
 
     def quantile(self, p: float) -> Floats:
-        """Of each draw, interpolated between neighbours as numpy does."""
+        """Return the quantile of each draw, interpolated between neighbours as numpy does."""
         at = (self._ends[:, -1] - 1) * p
         left, right = self._value(np.floor(at)), self._value(np.ceil(at))
         return left + (at - np.floor(at)) * (right - left)
 
     def _value(self, rank: Floats) -> Floats:
-        """The value at this rank, from 0, of each draw."""
+        """Return the value at this rank, from 0, of each draw."""
         each = np.arange(len(rank))
         block = (self._ends <= rank[:, None]).sum(1)
         before = np.where(block > 0, self._ends[each, block - 1], 0.0)

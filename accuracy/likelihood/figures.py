@@ -82,12 +82,12 @@ class Figures:
 
 
 def corpus(texts: Sequence[TextScores]) -> Figures:
-    """All tokens of all texts."""
+    """Return the figures of all tokens of all texts."""
     return figures_of(sums_of(texts)[:, None])[0]
 
 
 def sums_of(texts: Sequence[TextScores]) -> Floats:
-    """(n, 4): nats, tokens, correct tokens, bytes of each text."""
+    """Return (n, 4): nats, tokens, correct tokens, bytes of each text."""
     rows = [
         (text.nll_nats.sum(dtype=np.float64), len(text), text.correct.sum(), text.num_bytes)
         for text in texts
@@ -96,7 +96,7 @@ def sums_of(texts: Sequence[TextScores]) -> Floats:
 
 
 def figures_of(sums: Floats) -> list[Figures]:
-    """(n, K, 4) sums of n texts in K groups, or 3 without the bytes -> K figures."""
+    """Return K figures of the sums (n, K, 4) of n texts in K groups; 3 without the bytes."""
     n, num_groups, width = sums.shape
     drawn_from = sums[sums[:, :, 1].any(axis=1)]
     found = []

@@ -49,7 +49,7 @@ _LINE_ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 
 
 def kinds(text: str, starts: NDArray[Any], ends: NDArray[Any]) -> NDArray[np.int8]:
-    """(T,) places in KINDS, of tokens at these characters of the text."""
+    """Return places (T,) in KINDS, of tokens at these characters of the text."""
     starts, ends = _checked(text, starts, ends)
     signs = _signs(text)
     word = _has(signs, _WORD)
@@ -69,7 +69,9 @@ def kinds(text: str, starts: NDArray[Any], ends: NDArray[Any]) -> NDArray[np.int
 
 
 def sentence_numbers(text: str, starts: NDArray[Any], ends: NDArray[Any]) -> NDArray[np.int64]:
-    """(T,) which sentence a token begins in, from 0; the space before a sentence belongs to it."""
+    """Return (T,) which sentence a token begins in, from 0; the space before a sentence belongs to
+    it.
+    """
     starts, _ = _checked(text, starts, ends)
     last_ends = [end for _, end in _spans(text)]
     return np.minimum(np.searchsorted(last_ends, starts, side="right"), max(len(last_ends) - 1, 0))
@@ -78,7 +80,7 @@ def sentence_numbers(text: str, starts: NDArray[Any], ends: NDArray[Any]) -> NDA
 def _kinds_of_starts(
     text: str, signs: NDArray[np.uint8], word: NDArray[np.bool_]
 ) -> NDArray[np.int8]:
-    """(n,) what a token is of which this is the first letter or digit."""
+    """Return (n,) what a token is of which this is the first letter or digit."""
     n = len(signs)
     before, before_that = _shifted(word, 1), _shifted(word, 2)
     inside = word & (before | (_shifted(_has(signs, _JOINER), 1) & before_that))
@@ -119,7 +121,7 @@ def _checked(
 
 
 def _spans(text: str) -> list[tuple[int, int]]:
-    """Where the sentences stand."""
+    """Return where the sentences stand."""
     found, end = [], 0
     for sentence in sentences(text):
         start = text.index(sentence, end)
@@ -129,7 +131,7 @@ def _spans(text: str) -> list[tuple[int, int]]:
 
 
 def _signs(text: str) -> NDArray[np.uint8]:
-    """(n,) what each character is, as bits."""
+    """Return (n,) what each character is, as bits."""
     codes = _codes(text)
     table = np.zeros(int(codes.max(initial=0)) + 1, np.uint8)
     for character in set(text):
@@ -164,14 +166,14 @@ def _has(signs: NDArray[np.uint8], bits: int) -> NDArray[np.bool_]:
 
 
 def _next(true: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(n + 1,) the first place from here on where it is true; n if there is none."""
+    """Return (n + 1,) the first place from here on where it is true; n if there is none."""
     n = len(true)
     places = np.append(np.where(true, np.arange(n), n), n)
     return np.minimum.accumulate(places[::-1])[::-1]
 
 
 def _shifted(true: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
-    """What stood `by` places before; nothing from outside."""
+    """Return what stood `by` places before; nothing from outside."""
     moved = np.zeros_like(true)
     if by > 0:
         moved[by:] = true[:-by]

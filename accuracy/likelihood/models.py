@@ -69,7 +69,7 @@ class Comparable(NamedTuple):
 
 
 def comparable(tokenizers: Mapping[str, str]) -> Comparable:
-    """`tokenizers`: model -> fingerprint of its tokenizer."""
+    """Say whether figures per token compare. `tokenizers`: model -> its tokenizer's fingerprint."""
     groups: dict[str, list[str]] = {}
     for model, fingerprint in tokenizers.items():
         groups.setdefault(fingerprint, []).append(model)
@@ -93,7 +93,7 @@ def comparable(tokenizers: Mapping[str, str]) -> Comparable:
 def same_texts(
     doing: str, ours: Sequence[TextScores], theirs: Sequence[TextScores]
 ) -> Iterator[tuple[TextScores, TextScores]]:
-    """Pairs by id, in our order."""
+    """Yield pairs by id, in our order."""
     others = {text.text_id: text for text in theirs}
     mine = {text.text_id for text in ours}
     if len(mine) < len(ours) or len(others) < len(theirs):
@@ -111,7 +111,7 @@ def same_texts(
 def same_tokens(
     doing: str, ours: Sequence[TextScores], theirs: Sequence[TextScores]
 ) -> Iterator[tuple[TextScores, TextScores]]:
-    """Pairs by id that have the same tokens at the same characters."""
+    """Yield pairs by id that have the same tokens at the same characters."""
     for a, b in same_texts(doing, ours, theirs):
         if (at := _first_unlike(a, b)) is not None:
             found = (

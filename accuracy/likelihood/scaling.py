@@ -82,7 +82,7 @@ class Losses:
         return self.totals.shape[1]
 
     def resampled(self, resamples: int) -> Floats:
-        """(B, M)"""
+        """Return the losses (B, M) of resampled texts."""
         count = len(self.models)
         draws = resampled(np.concatenate([self.totals, self.units]).T.copy(), resamples)
         return divided(draws[:, :count], draws[:, count:])
@@ -215,14 +215,14 @@ def _coefficient(best: Floats, draws: Floats, n: int, centre: float) -> Estimate
 
 
 def _loss(params: Floats, x: Floats) -> Floats:
-    """(B, 3) and (M,) -> (B, M)"""
+    """Return the losses (B, M) at parameters (B, 3) and sizes (M,)."""
     a, b, c = (params[:, k, None] for k in range(3))
     found: Floats = a * _power(x, b) + c
     return found
 
 
 def _power(x: Floats, b: Floats) -> Floats:
-    """x^-b, kept within floats."""
+    """Return x^-b, kept within floats."""
     return np.exp(np.clip(-b * np.log(x), -600.0, 600.0))
 
 
@@ -230,7 +230,7 @@ def _power(x: Floats, b: Floats) -> Floats:
 
 
 def _fits(x: Floats, values: Floats, with_floor: bool) -> Floats:
-    """(M,) sizes and (B, M) losses -> (B, 3) a, b, c."""
+    """Return a, b, c (B, 3) of sizes (M,) and losses (B, M)."""
     plain = _without_floor(x, values)
     if not with_floor:
         return plain
@@ -251,7 +251,7 @@ def _without_floor(x: Floats, values: Floats) -> Floats:
 
 
 def _with_floor(x: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """The best (B, 3) with c >= 0 and a >= 0, and (B,) its squared relative errors."""
+    """Return the best (B, 3) with c >= 0 and a >= 0, and (B,) its squared relative errors."""
     low, high = (
         np.full(len(values), math.log(_STEEPNESS[0])),
         np.full(len(values), math.log(_STEEPNESS[1])),
@@ -267,7 +267,9 @@ def _with_floor(x: Floats, values: Floats) -> tuple[Floats, Floats]:
 
 
 def _lines(x: Floats, values: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """For each (B, G) exponent the best a and c: (B, G, 3), and (B, G) squared relative errors."""
+    """Return for each (B, G) exponent the best a, b, c (B, G, 3), and (B, G) squared relative
+    errors.
+    """
     power, y = _power(x, b[:, :, None]), values[:, None]  # (B, G, M), (B, 1, M)
     share = 1 / values**2
     share = (share / share.sum(axis=1, keepdims=True))[:, None]

@@ -29,13 +29,13 @@ from harness.kernel.errors import BadInput
 
 
 def per_text(texts: Sequence[TextScores]) -> list[Figures]:
-    """One each, in their order, without intervals."""
+    """Return the figures of each text, in their order, without intervals."""
     return [corpus([text]) for text in texts]
 
 
 def by_category(texts: Sequence[TextScores]) -> dict[str, Figures]:
-    """Categories in the order in which they come up. Intervals draw among the category's own
-    texts.
+    """Return figures by category, in the order in which categories come up. Intervals draw
+    among the category's own texts.
     """
     return {
         category: corpus([texts[i] for i in rows]) for category, rows in _categories(texts).items()
@@ -52,7 +52,8 @@ def _categories(texts: Sequence[TextScores]) -> dict[str, list[int]]:
 def extremes(
     texts: Sequence[TextScores], count: int, at_least: int = 1
 ) -> tuple[list[str], list[str]]:
-    """Ids of the texts with the lowest and with the highest perplexity, the most extreme first.
+    """Return the ids of the texts with the lowest and with the highest perplexity, the most extreme
+    first.
 
     Texts of fewer than `at_least` tokens stay out: in a few tokens anything is possible.
     """
@@ -140,8 +141,8 @@ class Lengths(NamedTuple):
 
 
 def by_length(texts: Sequence[TextScores], parts: int = 3) -> list[Lengths]:
-    """Thirds by length in bytes, the short ones first. Texts of one length stay together, so there
-    may be fewer.
+    """Return figures of thirds by length in bytes, the short ones first. Texts of one length stay
+    together, so there may be fewer.
     """
     scored = [text for text in texts if len(text)]
     if not scored:
@@ -173,8 +174,8 @@ class LengthTrend:
 
 
 def length_trend(texts: Sequence[TextScores], at_bytes: float | None = None) -> LengthTrend:
-    """Length in bytes, which is the same for every tokenizer. `at_bytes` is the median unless
-    given.
+    """Fit the trend over the length in bytes, which is the same for every tokenizer. `at_bytes` is
+    the median unless given.
     """
     scored = [text for text in texts if len(text) and text.num_bytes > 0]
     n, categories = len(scored), _categories(scored)
@@ -207,8 +208,8 @@ def length_trend(texts: Sequence[TextScores], at_bytes: float | None = None) -> 
 
 
 def _slope(moments: Floats) -> Floats:
-    """(B, K, 5) moments of K groups -> (B,) their common slope; NaN where all of a group have one
-    length.
+    """Return the common slope (B,) of K groups from their moments (B, K, 5); NaN where all of a
+    group have one length.
     """
     count, x, y, xx, xy = (moments[:, :, i] for i in range(5))
     over, under = xy - divided(x * y, count), xx - divided(x * x, count)
@@ -218,7 +219,7 @@ def _slope(moments: Floats) -> Floats:
 
 
 def _at_zero(moments: Floats, k: int) -> Floats:
-    """(B,) group k's mean loss, moved along the common slope to x = 0."""
+    """Return (B,) group k's mean loss, moved along the common slope to x = 0."""
     count, x, y = (moments[:, k, i] for i in range(3))
     return divided(y, count) - _slope(moments) * divided(x, count)
 

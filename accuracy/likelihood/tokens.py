@@ -28,8 +28,8 @@ Key = TypeVar("Key", bound=Hashable)
 def by_position(
     texts: Sequence[TextScores], edges: Sequence[int] | None = None
 ) -> dict[tuple[int, int], Figures]:
-    """By place among the scored tokens: first and last place of a bin -> figures. 0, 1, 2-3, 4-7,
-    ... unless `edges` say.
+    """Return figures by place among the scored tokens: first and last place of a bin -> figures. 0,
+    1, 2-3, 4-7, ... unless `edges` say.
 
     `edges` are the first places of the bins, and one beyond the last. Late bins hold the long texts
     only.
@@ -51,8 +51,8 @@ def by_position(
 def by_sentence(
     texts: Sequence[TextScores], documents: Mapping[str, str], most: int = _MOST_SENTENCES
 ) -> dict[int, Figures]:
-    """By number of the sentence, from 1; `most` stands for itself and all later ones. `documents`:
-    text_id -> text.
+    """Return figures by number of the sentence, from 1; `most` stands for itself and all later
+    ones. `documents`: text_id -> text.
     """
     labels = [
         np.minimum(sentence_numbers(_document(documents, text), text.starts, text.ends), most - 1)
@@ -62,7 +62,7 @@ def by_sentence(
 
 
 def by_kind(texts: Sequence[TextScores], documents: Mapping[str, str]) -> dict[str, Figures]:
-    """By class of token (`token_kinds`). `documents`: text_id -> text."""
+    """Return figures by class of token (`token_kinds`). `documents`: text_id -> text."""
     return by_label(
         texts, [kinds(_document(documents, text), text.starts, text.ends) for text in texts], KINDS
     )
@@ -90,8 +90,8 @@ def _document(documents: Mapping[str, str], text: TextScores) -> str:
 def by_label(
     texts: Sequence[TextScores], labels: Sequence[NDArray[Any]], keys: Sequence[Key]
 ) -> dict[Key, Figures]:
-    """Tokens in groups: `labels` are (T,) places in `keys`, one array per text; what is no place
-    there is left out.
+    """Return figures of tokens in groups: `labels` are (T,) places in `keys`, one array per text;
+    what is no place there is left out.
 
     Groups without a token are left out too.
     """
@@ -147,14 +147,14 @@ class TokenGain(NamedTuple):
 
 
 def hardest(texts: Sequence[TextScores], count: int) -> list[Token]:
-    """The tokens that cost most; of equals the first."""
+    """Return the tokens that cost most; of equals the first."""
     return [_token(texts, *place) for place in _largest([text.nll_nats for text in texts], count)]
 
 
 def largest_gains(
     model: Sequence[TextScores], better: Sequence[TextScores], count: int
 ) -> list[TokenGain]:
-    """The tokens that cost `better` least in comparison; swap the two for those that cost it
+    """Return the tokens that cost `better` least in comparison; swap the two for those that cost it
     more.
     """
     pairs = list(same_tokens("gains by token", model, better))
@@ -164,7 +164,7 @@ def largest_gains(
 
 
 def _largest(columns: Sequence[NDArray[Any]], count: int) -> list[tuple[int, int]]:
-    """(which column, where in it) of the largest values, the largest first."""
+    """Return (which column, where in it) of the largest values, the largest first."""
     values, firsts = _joined(columns), np.cumsum([0, *map(len, columns)])
     count = min(count, len(values))
     if count <= 0:

@@ -53,7 +53,7 @@ def _skipped_without_ids(rule: Rule) -> Rule:
 
 
 def samples_complete(log: RunLog, facts: SutFacts) -> Verdict:
-    """Every issued sample came back, none failed."""
+    """Check that every issued sample came back, none failed."""
     bad = np.flatnonzero(~log.completed)
     reason = ""
     if len(bad):
@@ -72,7 +72,9 @@ def samples_complete(log: RunLog, facts: SutFacts) -> Verdict:
 
 
 def events_in_order(log: RunLog, facts: SutFacts) -> Verdict:
-    """No event for an unknown sample, none after completion, no tokens before the first one."""
+    """Check that there is no event for an unknown sample, none after completion, no tokens before
+    the first one.
+    """
     strays = [a for a in log.anomalies if a.kind not in _OF_OTHER_RULES]
     ids = np.array(sorted({a.sample_id for a in strays}), np.int64)
     detail = "no stray, repeated or premature events"
@@ -91,8 +93,8 @@ def events_in_order(log: RunLog, facts: SutFacts) -> Verdict:
 
 @_skipped_without_ids
 def first_token(log: RunLog, facts: SutFacts) -> Verdict:
-    """The token that stopped the TTFT clock is the first token of the final output, and the stream
-    is that output.
+    """Check that the token that stopped the TTFT clock is the first token of the final output, and
+    the stream is that output.
     """
     streams = {a.sample_id: a.detail for a in log.anomalies if a.kind == "stream_differs"}
     if not log.tokens.any() and not streams:
@@ -124,7 +126,7 @@ def first_token(log: RunLog, facts: SutFacts) -> Verdict:
 
 @_skipped_without_ids
 def eos(log: RunLog, facts: SutFacts) -> Verdict:
-    """End-of-sequence at most once, only last, and the finish reason says so."""
+    """Check that end-of-sequence comes at most once, only last, and the finish reason says so."""
     eos_ids = facts.get("eos_ids") or []
     if not eos_ids or not len(log.token_ids):
         return Verdict(
@@ -163,7 +165,7 @@ def eos(log: RunLog, facts: SutFacts) -> Verdict:
 
 @_skipped_without_ids
 def token_count(log: RunLog, facts: SutFacts) -> Verdict:
-    """The reported number of tokens is the number of ids returned."""
+    """Check that the reported number of tokens is the number of ids returned."""
     counted = np.diff(log.token_start)
     claims = log.completed & (log.reported_tokens >= 0) & (counted > 0)
     if not claims.any():
@@ -181,7 +183,7 @@ def token_count(log: RunLog, facts: SutFacts) -> Verdict:
 
 
 def times_in_order(log: RunLog, facts: SutFacts) -> Verdict:
-    """Nothing came back before its query was issued, no token after completion."""
+    """Check that nothing came back before its query was issued, no token after completion."""
     last_ns = np.full(len(log), NEVER, np.int64)
     streamed = np.diff(log.stamp_start) > 0
     last_ns[streamed] = log.stamp_ns[log.stamp_start[1:][streamed] - 1]
@@ -208,8 +210,8 @@ def times_in_order(log: RunLog, facts: SutFacts) -> Verdict:
 
 
 def not_empty(log: RunLog, facts: SutFacts) -> Verdict:
-    """Every completed answer begins with a token; where a SUT sends no ids at all, it has text or a
-    count.
+    """Check that every completed answer begins with a token; where a SUT sends no ids at all, it
+    has text or a count.
     """
     done, has_ids = log.completed, np.diff(log.token_start) > 0
     remedy = "answer with at least one token, and report that one first"
@@ -240,7 +242,7 @@ def not_empty(log: RunLog, facts: SutFacts) -> Verdict:
 
 
 def length_limit(log: RunLog, facts: SutFacts) -> Verdict:
-    """An answer that ends for its length has reached the limit, and none goes beyond it."""
+    """Check that an answer that ends for its length has reached the limit, and none exceeds it."""
     limit, tokens = limits(log, facts), log.tokens
     done = log.completed & (tokens > 0)
     if limit is None or not done.any():
@@ -267,7 +269,7 @@ def _why_uncounted(facts: SutFacts) -> str:
 
 
 def limits(log: RunLog, facts: SutFacts) -> Int64s | None:
-    """(n,) the most tokens that each answer may have; None if nobody says."""
+    """Return (n,) the most tokens that each answer may have; None if nobody says."""
     given = facts.get("max_new_tokens")
     if isinstance(given, dict):
         return np.array([given[index] for index in log.index.tolist()], np.int64)
@@ -275,8 +277,8 @@ def limits(log: RunLog, facts: SutFacts) -> Int64s | None:
 
 
 def streamed(log: RunLog, facts: SutFacts) -> Verdict:
-    """No first token runs ahead of an answer that then comes all at once: TTFT would measure a
-    token, and no model.
+    """Check that no first token runs ahead of an answer that then comes all at once: TTFT would
+    measure a token, and no model.
     """
     rest = np.diff(log.stamp_start) - 1
     judged = log.completed & (rest > MOST_AT_ONCE)
@@ -315,12 +317,12 @@ def streamed(log: RunLog, facts: SutFacts) -> Verdict:
 
 
 def _pieces(facts: SutFacts) -> str:
-    """What a stream is made of."""
+    """Return what a stream is made of."""
     return "token" if "ids" in facts.get("evidence", ALL_EVIDENCE) else "piece"
 
 
 def _lump(log: RunLog, i: int, arrivals: int) -> str:
-    """The longest wait in an answer, and what came after it."""
+    """Return the longest wait in an answer, and what came after it."""
     record = log.record(i)
     gaps_ns = np.diff(record.chunk_ns)
     at = int(np.argmax(gaps_ns)) + 1
@@ -334,7 +336,7 @@ def _lump(log: RunLog, i: int, arrivals: int) -> str:
 
 @_skipped_without_ids
 def text(log: RunLog, facts: SutFacts) -> Verdict:
-    """The text that is scored is the decoding of the ids that were timed."""
+    """Check that the text that is scored is the decoding of the ids that were timed."""
     differing = [a for a in log.anomalies if a.kind == TEXT_DIFFERS]
     if not differing and facts.get("texts_from") != "ids":
         words = (

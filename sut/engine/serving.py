@@ -100,7 +100,7 @@ def _lean(model: Any, wanted: Expected) -> tuple[LeanStep | None, str]:
 
 
 def agrees(model: Any, step: LeanStep, wanted: Expected) -> bool:
-    """Whether `step` decodes as the plain pass does, and as closely as other kernels can as the
+    """Say whether `step` decodes as the plain pass does, and as closely as other kernels can as the
     model's own classes do over the same rows.
     """
     rows, length = len(wanted.trial.prompts), wanted.trial.longest

@@ -117,8 +117,8 @@ class Masks:
         self._additive = config._attn_implementation == "eager"  # it adds the mask to the scores
 
     def __call__(self, columns: torch.Tensor, at: torch.Tensor) -> Any:
-        """(L,) columns, (B, T) positions -> (B, 1, T, L), True or 0 = visible; by kind of layer
-        where there are several.
+        """Return (B, 1, T, L) of columns (L,) and positions (B, T), True or 0 = visible; by kind of
+        layer where there are several.
         """
         if self._by_kind:
             return {
@@ -127,7 +127,7 @@ class Masks:
         return self._visible(columns, at, self._window)
 
     def added(self, columns: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-        """The same to be added to the scores, for layers without a window."""
+        """Return the same to be added to the scores, for layers without a window."""
         return self._as_numbers((columns <= at[:, :, None])[:, None])
 
     def _visible(self, columns: torch.Tensor, at: torch.Tensor, window: int | None) -> torch.Tensor:
@@ -184,9 +184,9 @@ class SlotRunner:
     def prefill_logits(
         self, first_row: int, pieces: Sequence[Sequence[int]], start: int
     ) -> torch.Tensor:
-        """(B, V) after the last token of each piece. Right-padded: under a causal mask no real
-        token sees the padding, and decoding overwrites it. A piece that starts later sees what the
-        cache holds of its row.
+        """Return the logits (B, V) after the last token of each piece. Right-padded: under a causal
+        mask no real token sees the padding, and decoding overwrites it. A piece that starts later
+        sees what the cache holds of its row.
         """
         longest = max(map(len, pieces))
         ids = torch.tensor(
@@ -209,7 +209,7 @@ class SlotRunner:
         return logits[self._rows[: len(pieces)], keep]
 
     def decode_logits(self, tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:
-        """(B, V)."""
+        """Return the logits (B, V) of the next token."""
         count, length = len(tokens), max(positions) + 1
         self.most_tokens = max(self.most_tokens, sum(positions) + count)
         ids = torch.tensor(tokens, device=self._device)  # (B,)
@@ -266,7 +266,7 @@ class StaticRunner:
 
     @torch.inference_mode()
     def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> list[int]:
-        """Rows that have finished go on from their last token: nobody hears of it."""
+        """Decode one step. Rows that have finished go on, and nobody hears of it."""
         return _best(self.decode_logits(tokens, positions))
 
     def move(self, source: int, target: int) -> None:

@@ -65,7 +65,7 @@ class Job:
         return Path(self.folder) / "distributions"
 
     def has(self, passage: Passage) -> bool:
-        """Its part is there, and so is what else was to be kept of it."""
+        """Say whether its part is there, and so is what else was to be kept of it."""
         kept = (
             not (self.record and passage.condition == PLAIN)
             or (self.distributions / passage.file).exists()
@@ -195,7 +195,7 @@ def _check(
 
 
 def _unlike(job: Job, tokenizer: Any) -> str:
-    """Why the distributions cannot be compared with the reference's; empty if they can."""
+    """Say why the distributions cannot be compared with the reference's; empty if they can."""
     if job.against is None:
         return ""
     theirs, own = _row_of(job.against)["tokenizer"], fingerprint(tokenizer)
@@ -231,7 +231,7 @@ class _Model(LocalModel):
         self.start_counting()
 
     def start_counting(self) -> None:
-        """What is in memory now is not what scoring takes."""
+        """Count from now: what is in memory is not what scoring takes."""
         self._held_bytes = peak.reset()
         if self._model.device.type == "cuda":
             self._held_bytes = peak.reached_bytes()
@@ -264,11 +264,13 @@ class _Model(LocalModel):
         }
 
     def peak_above_weights_bytes(self) -> int:
-        """Above the weights."""
+        """Return the peak above the weights."""
         return max(0, peak.reached_bytes() - self._held_bytes)
 
     def _prepare(self, model: Any) -> None:
-        """Raises SetupFailed for a model that knows what comes next: its losses would be none."""
+        """Pack its layers. Raises SetupFailed for a model that knows what comes next: its losses
+        would be none.
+        """
         from sut.engine.agreement import expected, short_trial
 
         expected(model, short_trial(model))
@@ -286,7 +288,7 @@ def _scored(
     context: int,
     names: Sequence[str],
 ) -> Iterator[Event]:
-    """An event for each passage whose part is safe on the disk. The plain texts come first."""
+    """Yield an event for each passage whose part is on the disk. The plain texts come first."""
     from sut.likelihood.scoring import Settings, Text
 
     settings = Settings(context, job.stride, job.batch_tokens)
@@ -313,7 +315,9 @@ def _scored(
 def _columns(
     job: Job, model: _Model, passages: Sequence[Passage], texts: Sequence[Any], settings: Any
 ) -> Iterator[tuple[int, Columns]]:
-    """Of the plain texts: with their distributions kept, beside the reference's, or neither."""
+    """Yield the columns of the plain texts: with their distributions kept, beside the reference's,
+    or neither.
+    """
     from sut.likelihood import distributions
 
     if job.record:
@@ -345,8 +349,8 @@ def _losses(model: Any, texts: Sequence[Any], settings: Any) -> Iterator[tuple[i
 
 
 def _beside(found: Any) -> Columns:
-    """`kld_error` is the standard error of `kld`, which lies between `kld_low` and `kld_high` for
-    certain.
+    """Return a part's columns. `kld_error` is the standard error of `kld`, which lies between
+    `kld_low` and `kld_high` for certain.
     """
     return {
         "nll_nats": found.nll_variant,
@@ -365,8 +369,8 @@ def _beside(found: Any) -> Columns:
 def save_part(
     path: Path, passage: Passage, tokens: Tokens, columns: Columns, seconds: float
 ) -> None:
-    """The columns beside what they are about: position, token and place of each, and the character
-    where they begin.
+    """Save the columns beside what they are about: position, token and place of each, and the
+    character where they begin.
     """
     own = slice(passage.position, None)
     offsets = np.asarray(tokens.offsets[passage.text], np.int32)

@@ -169,7 +169,7 @@ def _need_package(module: str, package: str = "") -> None:
 
 
 def _lacks_bf16(device: str) -> str | None:
-    """The name of a GPU without bfloat16; CPUs without it emulate it."""
+    """Return the name of a GPU without bfloat16; CPUs without it emulate it."""
     import torch
 
     if not device.startswith("cuda") or torch.cuda.is_bf16_supported(including_emulation=False):
