@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accuracy.resampling import CONFIDENCE, Estimate, Floats, quantiles, times_drawn
+from accuracy.resampling import Estimate, Floats, quantiles, times_drawn
 from harness.kernel.errors import BadInput
 
 RESAMPLES = 2_000
@@ -57,9 +57,7 @@ class Positions:
     kld_error: NDArray[Any] | None = None  # standard error of the tail's sample
 
 
-def divergence(
-    texts: Sequence[Positions], resamples: int = RESAMPLES, confidence: float = CONFIDENCE
-) -> dict[str, Estimate]:
+def divergence(texts: Sequence[Positions], resamples: int = RESAMPLES) -> dict[str, Estimate]:
     """Return the whole table. Texts without positions count for nothing."""
     texts = [text for text in texts if len(text.kld)]
     if not texts:
@@ -70,7 +68,7 @@ def divergence(
             "Use longer texts.",
         )
     draws = np.concatenate(list(times_drawn(len(texts), resamples)))
-    ends = quantiles(len(texts), confidence)
+    ends = quantiles(len(texts))
     sums = np.array([_sums(text) for text in texts])
     values, drawn = _from_sums(sums.sum(0)), _from_sums((draws @ sums).T)
     found = {name: _figure(float(values[name]), drawn[name], ends) for name in values}

@@ -25,7 +25,6 @@ from accuracy.resampling import (
     interval,
     resampled,
 )
-from harness.kernel.errors import BadInput
 
 
 def per_text(texts: Sequence[TextScores]) -> list[Figures]:
@@ -49,19 +48,13 @@ def _categories(texts: Sequence[TextScores]) -> dict[str, list[int]]:
     return rows
 
 
-def extremes(
-    texts: Sequence[TextScores], count: int, at_least: int = 1
-) -> tuple[list[str], list[str]]:
+def extremes(texts: Sequence[TextScores], count: int) -> tuple[list[str], list[str]]:
     """Return the ids of the texts with the lowest and with the highest perplexity, the most extreme
     first.
-
-    Texts of fewer than `at_least` tokens stay out: in a few tokens anything is possible.
     """
-    scored = [text for text in texts if len(text) >= max(at_least, 1)]
-    order = np.argsort(_losses(scored), kind="stable")
-    return [scored[i].text_id for i in order[:count]], [
-        scored[i].text_id for i in order[::-1][:count]
-    ]
+    scored = [text for text in texts if len(text)]
+    ids = [scored[i].text_id for i in np.argsort(_losses(scored), kind="stable")]
+    return ids[:count], ids[::-1][:count]
 
 
 def _losses(texts: Sequence[TextScores]) -> Floats:
@@ -140,7 +133,7 @@ class Lengths(NamedTuple):
     figures: Figures
 
 
-def by_length(texts: Sequence[TextScores], parts: int = 3) -> list[Lengths]:
+def by_length(texts: Sequence[TextScores]) -> list[Lengths]:
     """Return figures of thirds by length in bytes, the short ones first. Texts of one length stay
     together, so there may be fewer.
     """
@@ -148,7 +141,7 @@ def by_length(texts: Sequence[TextScores], parts: int = 3) -> list[Lengths]:
     if not scored:
         return []
     lengths = np.array([text.num_bytes for text in scored])
-    last = np.sort(lengths)[[max(len(lengths) * k // parts - 1, 0) for k in range(1, parts)]]
+    last = np.sort(lengths)[[max(len(lengths) * k // 3 - 1, 0) for k in (1, 2)]]
     third = np.searchsorted(last, lengths)
     rows = [np.flatnonzero(third == k) for k in np.unique(third)]
     return [
@@ -173,18 +166,16 @@ class LengthTrend:
     adjusted: dict[str, Estimate]
 
 
-def length_trend(texts: Sequence[TextScores], at_bytes: float | None = None) -> LengthTrend:
-    """Fit the trend over the length in bytes, which is the same for every tokenizer. `at_bytes` is
-    the median unless given.
+def length_trend(texts: Sequence[TextScores]) -> LengthTrend:
+    """Fit the trend over the length in bytes, which is the same for every tokenizer, about the
+    median.
     """
     scored = [text for text in texts if len(text) and text.num_bytes > 0]
     n, categories = len(scored), _categories(scored)
     if not n:
-        return LengthTrend(0, at_bytes or 0.0, NOTHING, NOTHING, {})
+        return LengthTrend(0, 0.0, NOTHING, NOTHING, {})
     lengths = np.array([text.num_bytes for text in scored], np.float64)
-    at = float(np.median(lengths)) if at_bytes is None else at_bytes
-    if not at > 0:
-        raise BadInput("losses at one length", f"{at:g} bytes", "more than 0")
+    at = float(np.median(lengths))
     x, y = np.log2(lengths / at), _losses(scored)
     member = np.zeros((n, len(categories)))
     for k, rows in enumerate(categories.values()):

@@ -74,7 +74,7 @@ def test_every_figure_is_what_numpy_makes_of_all_positions():
 
 def test_intervals_are_those_of_whole_texts_drawn_by_hand():
     texts = made(8)
-    found = divergence(texts, resamples=400, confidence=90)
+    found = divergence(texts, resamples=400)
     picks = np.random.default_rng(SEED).integers(0, 8, (400, 8), np.int32)
     drawn: dict[str, list[float]] = {
         "mean_kld": [],
@@ -92,7 +92,7 @@ def test_intervals_are_those_of_whole_texts_drawn_by_hand():
         drawn["cor_ln_ppl"].append(np.corrcoef(q, base)[0, 1])
         for name, p in QUANTILES.items():
             drawn[name].append(np.quantile(kld, p))
-    tail = stats.norm.cdf(np.sqrt(8 / 7) * stats.t(7).ppf(0.05))  # wider than 5 %: eight texts
+    tail = stats.norm.cdf(np.sqrt(8 / 7) * stats.t(7).ppf(0.025))  # wider than 2.5 %: eight texts
     for name, values in drawn.items():
         assert found[name][1:] == pytest.approx(
             np.quantile(values, [tail, 1 - tail]).tolist(), rel=1e-9
