@@ -85,9 +85,8 @@ def _test06(run: Audited, samples: Sequence[Sample]) -> list[Verdict]:
     """Apply the output rules of every run, and what an audit asks beyond them."""
     log = run.log
     own = {s.index: s.max_new_tokens for s in samples}
-    limits = {
-        index: own.get(index, run.settings.max_new_tokens) for index in set(log.index.tolist())
-    }
+    most = run.settings.max_new_tokens
+    limits = {index: own.get(index, most) for index in set(log.index.tolist())}
     facts = run.facts | {"max_new_tokens": limits}
     found = [
         output_rules.samples_complete(log, facts),
@@ -110,11 +109,8 @@ def _eos(log: RunLog, facts: SutFacts) -> Verdict:
     found = output_rules.eos(log, facts)
     if found.status != "SKIPPED" or not len(log.token_ids):
         return found
-    return replace(
-        found,
-        status="UNDECIDED",
-        remedy="let the SUT name the model's EOS ids in its facts (eos_ids)",
-    )
+    todo = "let the SUT name the model's EOS ids in its facts (eos_ids)"
+    return replace(found, status="UNDECIDED", remedy=todo)
 
 
 def _not_empty(log: RunLog, facts: SutFacts) -> Verdict:
@@ -123,13 +119,8 @@ def _not_empty(log: RunLog, facts: SutFacts) -> Verdict:
     bad = np.flatnonzero(log.completed)
     if found.status != "SKIPPED" or not len(bad):
         return found
-    return faults(
-        "not_empty",
-        len(bad),
-        f"sample {bad[0]}: no ids, no text, no count",
-        bad,
-        "answer with at least one token",
-    )
+    detail = f"sample {bad[0]}: no ids, no text, no count"
+    return faults("not_empty", len(bad), detail, bad, "answer with at least one token")
 
 
 def _not_cut_short(log: RunLog, facts: SutFacts) -> Verdict:
@@ -140,22 +131,14 @@ def _not_cut_short(log: RunLog, facts: SutFacts) -> Verdict:
     limit, tokens = output_rules.limits(log, facts), log.tokens
     if found.status != "PASS" or limit is None:
         return found
-    early = np.flatnonzero(
-        log.completed
-        & (log.finish == _STOPPED)
-        & (tokens > 0)
-        & (tokens < limit)
-        & (np.diff(log.token_start) > 0)
-    )
+    stopped = log.completed & (log.finish == _STOPPED) & (np.diff(log.token_start) > 0)
+    early = np.flatnonzero(stopped & (tokens > 0) & (tokens < limit))
     if not len(early):
         return replace(found, detail="all end by EOS or at the limit")
-    detail = (
-        f"sample {early[0]}: says it stopped at position {tokens[early[0]]}, without EOS; no stop"
-        " text was asked for"
-    )
-    found = faults(
-        "not_cut_short", len(early), detail, early, "return the EOS too, and report finish 'eos'"
-    )
+    detail = f"sample {early[0]}: says it stopped at position {tokens[early[0]]}, without EOS"
+    detail += "; no stop text was asked for"
+    todo = "return the EOS too, and report finish 'eos'"
+    found = faults("not_cut_short", len(early), detail, early, todo)
     return replace(found, status="UNDECIDED")
 
 
@@ -171,10 +154,8 @@ def _own_first_token(log: RunLog) -> Verdict:
     questions = len(np.unique(log.index[begins]))
     streamed = log.has_tpot & (np.diff(log.stamp_start) >= _LEAST_TOKENS)
     if questions < _LEAST_QUESTIONS or not (begins & streamed).any():
-        words = (
-            f"it takes {_LEAST_QUESTIONS} questions with {_LEAST_TOKENS} streamed tokens to tell"
-        )
-        return Verdict(rule, "SKIPPED", detail=words)
+        least = f"{_LEAST_QUESTIONS} questions with {_LEAST_TOKENS} streamed tokens"
+        return Verdict(rule, "SKIPPED", detail=f"it takes {least} to tell")
     tokens, counts = np.unique(log.first_token[begins], return_counts=True)
     share, token = counts.max() / counts.sum(), tokens[counts.argmax()]
     alike = begins & streamed & (log.first_token == token)
