@@ -13,7 +13,7 @@ reaches beyond the extremes of the texts, and the truth lies between the extreme
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +38,13 @@ class Estimate(NamedTuple):
     value: float | None
     low: float | None = None
     high: float | None = None
+
+    def map(self, change: Callable[[float], float]) -> Estimate:
+        """Return it with each known number changed."""
+        changed = []
+        for end in self:
+            changed.append(None if end is None else change(end))
+        return Estimate(*changed)
 
     @property
     def excludes_zero(self) -> bool:
@@ -89,9 +96,8 @@ def interval(value: float, draws: Floats, n: int, confidence: float = CONFIDENCE
     if ends is None or not len(draws) or not math.isfinite(value):
         return Estimate(value)
     low, high = np.quantile(draws, ends)
-    return Estimate(
-        value, min(float(low), value), max(float(high), value)
-    )  # rounding, where all texts are equal
+    # where all texts are equal, rounding may put the ends on one side
+    return Estimate(value, min(float(low), value), max(float(high), value))
 
 
 def ratio(over: float, under: float, draws_over: Floats, draws_under: Floats, n: int) -> Estimate:
@@ -107,10 +113,10 @@ def divided(over: Floats, under: Floats) -> Floats:
 
 def negative(estimate: Estimate) -> Estimate:
     """Return it with its sign turned round."""
-    value, low, high = (None if end is None else 0.0 - end for end in estimate)
-    return Estimate(value, high, low)
+    value, high, low = estimate.map(lambda end: 0.0 - end)
+    return Estimate(value, low, high)
 
 
-def exp(value: float | None) -> float | None:
+def exp(value: float) -> float:
     """Return e^value, infinite beyond the largest float."""
-    return None if value is None else math.exp(value) if value < LARGEST_EXPONENT else math.inf
+    return math.exp(value) if value < LARGEST_EXPONENT else math.inf

@@ -61,35 +61,33 @@ def divergence(texts: Sequence[Positions], resamples: int = RESAMPLES) -> dict[s
     """Return the whole table. Texts without positions count for nothing."""
     texts = [text for text in texts if len(text.kld)]
     if not texts:
-        raise BadInput(
-            "divergence from the reference",
-            "no text has a scored token",
-            "one will do",
-            "Use longer texts.",
-        )
+        doing, found = "divergence from the reference", "no text has a scored token"
+        raise BadInput(doing, found, "at least one text with a scored token", "Use longer texts.")
     draws = np.concatenate(list(times_drawn(len(texts), resamples)))
     ends = quantiles(len(texts))
     sums = np.array([_sums(text) for text in texts])
     values, drawn = _from_sums(sums.sum(0)), _from_sums((draws @ sums).T)
-    found = {name: _figure(float(values[name]), drawn[name], ends) for name in values}
-    found["cor_ln_ppl_texts"] = _over_texts(sums, draws, ends)
+    figures = {name: _figure(float(values[name]), drawn[name], ends) for name in values}
+    figures["cor_ln_ppl_texts"] = _over_texts(sums, draws, ends)
     kld = np.concatenate([np.asarray(text.kld, np.float64) for text in texts])
     owners = np.repeat(np.arange(len(texts)), [len(text.kld) for text in texts])
-    found |= _quantiles(kld, owners, draws, ends)
+    figures |= _quantiles(kld, owners, draws, ends)
+    errors = [text.kld_error for text in texts if text.kld_error is not None]
     alone = {
-        "maximum_kld": kld.max(),
-        "mean_kld_at_least": (
-            np.concatenate([t.kld if t.kld_low is None else t.kld_low for t in texts]).mean()
-        ),
-        "mean_kld_at_most": (
-            np.concatenate([t.kld if t.kld_high is None else t.kld_high for t in texts]).mean()
-        ),
-        "mean_kld_error": (
-            math.sqrt(sum(float((t.kld_error**2).sum()) for t in texts if t.kld_error is not None))
-            / len(kld)
-        ),
+        "maximum_kld": float(kld.max()),
+        "mean_kld_at_least": _mean_of_bound(texts, "kld_low"),
+        "mean_kld_at_most": _mean_of_bound(texts, "kld_high"),
+        "mean_kld_error": math.sqrt(sum(float((one**2).sum()) for one in errors)) / len(kld),
     }
-    return found | {name: _figure(float(value)) for name, value in alone.items()}
+    return figures | {name: _figure(value) for name, value in alone.items()}
+
+
+def _mean_of_bound(texts: Sequence[Positions], name: str) -> float:
+    bounds = []
+    for text in texts:
+        bound = getattr(text, name)
+        bounds.append(text.kld if bound is None else bound)
+    return float(np.concatenate(bounds).mean())
 
 
 def _figure(value: float, drawn: Floats = _NOTHING, ends: Ends = None) -> Estimate:
@@ -172,12 +170,9 @@ class _Ranking:
         self._size = math.isqrt(len(ordered)) + 1
         blocks = np.arange(len(ordered)) // self._size
         count, texts = int(blocks[-1]) + 1, draws.shape[1]
-        in_blocks = np.bincount(owners * count + blocks, minlength=texts * count).reshape(
-            texts, count
-        )
-        self._ends = np.cumsum(
-            draws @ in_blocks, axis=1
-        )  # (draws, blocks): positions up to a block's end
+        in_blocks = np.bincount(owners * count + blocks, minlength=texts * count)
+        # (draws, blocks): positions up to a block's end
+        self._ends = np.cumsum(draws @ in_blocks.reshape(texts, count), axis=1)
 
     def quantile(self, p: float) -> Floats:
         """Return the quantile of each draw, interpolated between neighbours as numpy does."""
@@ -190,8 +185,7 @@ class _Ranking:
         each = np.arange(len(rank))
         block = (self._ends <= rank[:, None]).sum(1)
         before = np.where(block > 0, self._ends[each, block - 1], 0.0)
-        places = np.minimum(
-            block[:, None] * self._size + np.arange(self._size), len(self._ordered) - 1
-        )
+        places = block[:, None] * self._size + np.arange(self._size)
+        places = np.minimum(places, len(self._ordered) - 1)
         inside = np.cumsum(self._draws[each[:, None], self._owners[places]], axis=1)
         return self._ordered[places[each, (before[:, None] + inside <= rank[:, None]).sum(1)]]

@@ -119,7 +119,7 @@ def _group(sums: Floats, draws: Floats, all_texts: int) -> Figures:
         tokens=int(total[1]),
         bytes=int(total[3]) if whole else None,
         loss_nats=loss,
-        perplexity=Estimate(*(exp(end) for end in loss)),
+        perplexity=loss.map(exp),
         bits_per_byte=(
             in_bits(ratio(total[0], total[3], draws[:, 0], draws[:, 3], n)) if whole else NOTHING
         ),
@@ -128,4 +128,5 @@ def _group(sums: Floats, draws: Floats, all_texts: int) -> Figures:
 
 
 def in_bits(nats: Estimate) -> Estimate:
-    return Estimate(*(None if end is None else end / math.log(2) for end in nats))
+    """Return an estimate in bits."""
+    return nats.map(lambda end: end / math.log(2))

@@ -46,6 +46,7 @@ _QUOTES = "\"'`\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\u203
 # colons, and the full-width marks that `rouge_sentences` does not know
 _LEADS = ":\uff1a\u3002\uff01\uff1f"
 _LINE_ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+_SETS = ((_LINE_END, _LINE_ENDS), (_JOINER, _JOINERS), (_QUOTE, _QUOTES), (_LEAD, _LEADS))
 
 
 def kinds(text: str, starts: NDArray[Any], ends: NDArray[Any]) -> NDArray[np.int8]:
@@ -61,9 +62,8 @@ def kinds(text: str, starts: NDArray[Any], ends: NDArray[Any]) -> NDArray[np.int
     decisive = np.append(_kinds_of_starts(text, signs, word), _NONE)[first]
     found[of_word] = decisive[of_word]
     again = np.zeros(len(starts), np.bool_)
-    again[1:] = (
-        of_word[1:] & of_word[:-1] & (first[1:] == first[:-1])
-    )  # the next bytes of a character
+    # the next bytes of a character
+    again[1:] = of_word[1:] & of_word[:-1] & (first[1:] == first[:-1])
     found[again & (found != _NUMBER)] = _INSIDE
     return found
 
@@ -105,18 +105,15 @@ def _checked(
     text: str, starts: NDArray[Any], ends: NDArray[Any]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     starts, ends = np.asarray(starts, np.int64), np.asarray(ends, np.int64)
+    doing = "kinds of tokens"
     if len(starts) != len(ends):
-        raise BadInput(
-            "kinds of tokens", f"{len(starts)} starts and {len(ends)} ends", "as many of each"
-        )
-    if len(starts) and (
-        min(starts.min(), ends.min()) < 0 or max(starts.max(), ends.max()) > len(text)
-    ):
-        reach = f"{min(starts.min(), ends.min())} to {max(starts.max(), ends.max())}"
+        found = f"{len(starts)} starts and {len(ends)} ends"
+        raise BadInput(doing, found, "as many of each")
+    both = np.concatenate([starts, ends])
+    if len(both) and (both.min() < 0 or both.max() > len(text)):
+        found = f"offsets from {both.min()} to {both.max()}"
         fine = f"within the text's {len(text)} characters"
-        raise BadInput(
-            "kinds of tokens", f"offsets from {reach}", fine, "Is it the text that was scored?"
-        )
+        raise BadInput(doing, found, fine, "Is it the text that was scored?")
     return starts, ends
 
 
@@ -145,20 +142,15 @@ def _codes(text: str) -> NDArray[np.uint32]:
 
 def _sign(character: str) -> int:
     kind = unicodedata.category(character)
-    bits = (
-        _LETTER
-        if kind[0] in "LM"
-        else _DIGIT
-        if kind[0] == "N"
-        else _BLANK
-        if character.isspace()
-        else 0
-    )
-    bits |= _CAPITAL if kind in ("Lu", "Lt") else 0
-    bits |= _LINE_END if character in _LINE_ENDS else 0
-    bits |= _JOINER if character in _JOINERS else 0
-    bits |= _QUOTE if character in _QUOTES else 0
-    return bits | (_LEAD if character in _LEADS else 0)
+    bits = {"L": _LETTER, "M": _LETTER, "N": _DIGIT}.get(kind[0], 0)
+    if not bits and character.isspace():
+        bits = _BLANK
+    if kind in ("Lu", "Lt"):
+        bits |= _CAPITAL
+    for bit, characters in _SETS:
+        if character in characters:
+            bits |= bit
+    return bits
 
 
 def _has(signs: NDArray[np.uint8], bits: int) -> NDArray[np.bool_]:

@@ -43,7 +43,7 @@ def gain(base: Sequence[TextScores], conditioned: Sequence[TextScores]) -> Gain:
         base=corpus([a for a, _ in pairs]),
         conditioned=corpus([b for _, b in pairs]),
         loss_nats=negative(change),
-        perplexity_ratio=Estimate(*(exp(end) for end in change)),
+        perplexity_ratio=change.map(exp),
         tokens_helped=ratio(helped, tokens, draws[:, 1], draws[:, 2], len(sums)),
     )
 

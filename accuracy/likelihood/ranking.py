@@ -239,5 +239,5 @@ def _ranked(
     if model == order[0]:
         return Ranked(model, figure, place, None, None, None, tied)
     behind = less[model, order[0]]
-    ratio = Estimate(*(exp(end) for end in behind)) if by == "perplexity" else None
+    ratio = behind.map(exp) if by == "perplexity" else None
     return Ranked(model, figure, place, behind, ratio, decisions[order[0]], tied)

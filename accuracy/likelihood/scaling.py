@@ -211,7 +211,7 @@ def _coefficient(best: Floats, draws: Floats, n: int, centre: float) -> Estimate
         np.log(some[:, 0]) + some[:, 1] * math.log(centre),
         n,
     )
-    return Estimate(*(exp(end) for end in logs))
+    return logs.map(exp)
 
 
 def _loss(params: Floats, x: Floats) -> Floats:

@@ -101,7 +101,7 @@ def spread(texts: Sequence[TextScores]) -> Spread:
     return Spread(
         texts=n,
         mean=mean,
-        geometric_mean=Estimate(*(exp(end) for end in log_mean)),
+        geometric_mean=log_mean.map(exp),
         median=middle,
         deviation=float(perplexities.std(ddof=1)) if n > 1 and finite else None,
         quartiles=(first, third),

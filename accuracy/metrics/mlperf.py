@@ -105,9 +105,9 @@ def short_answer(text: str, reference: str) -> float:
     answer = text.rpartition(_ANSWER)[2]
     if answer in reference:
         return 100.0
-    ours = _plain(answer)
-    return 100.0 * any(_plain(theirs) in ours for theirs in reference.split("|"))
+    ours = _squeezed(answer)
+    return 100.0 * any(_squeezed(theirs) in ours for theirs in reference.split("|"))
 
 
-def _plain(text: str) -> str:
+def _squeezed(text: str) -> str:
     return _SPACE.sub("", text).lower()

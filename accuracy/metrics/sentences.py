@@ -145,8 +145,8 @@ def _parts(token: str, following: str) -> bool:
     ends, abbreviation = _by_itself(token)
     if not token.endswith("."):
         return ends
-    word, initial = _plain(token, True), bool(_INITIAL.fullmatch(token))
-    next_word = _plain(following, _by_itself(following)[0])
+    word, initial = _in_tables(token, True), bool(_INITIAL.fullmatch(token))
+    next_word = _in_tables(following, _by_itself(following)[0])
     tables = _tables()
     if (word, next_word) in tables.together:
         return False
@@ -184,7 +184,7 @@ def _begins(token: str, seen: int) -> bool | None:
     return None
 
 
-def _plain(token: str, without_point: bool) -> str:
+def _in_tables(token: str, without_point: bool) -> str:
     """Return a token as the tables spell it."""
     word = token.lower()
     if _NUMBER.fullmatch(word):

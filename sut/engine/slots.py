@@ -21,7 +21,7 @@ from sut.engine import state
 from sut.engine.choice import first_choice
 from sut.engine.lean import LeanStep
 
-PaddingTold = Literal["always", "with prompts", "never"]
+PaddingShown = Literal["always", "with prompts", "never"]
 
 
 class SlotCache(Cache):
@@ -237,7 +237,7 @@ class StaticRunner:
     """For a model with a state of another kind (recurrent, hybrid): batches over the state that it
     makes itself, padded on the left.
 
-    `padding_told` says when the model hears of the padding: with each call, with the prompts alone
+    `padding_shown` says when the model hears of the padding: with each call, with the prompts alone
     (a recurrent state is past the padding and wants no mask), or never (nothing but tokens and
     state goes in, which is right for a single row).
     """
@@ -251,11 +251,11 @@ class StaticRunner:
         max_rows: int,
         max_len: int,
         pad_id: int,
-        padding_told: PaddingTold = "always",
+        padding_shown: PaddingShown = "always",
     ) -> None:
         """Raises NoState for a model that takes none."""
         self.max_rows, self.max_len, self._model, self._pad_id = max_rows, max_len, model, pad_id
-        self._padding_told = padding_told
+        self._padding_shown = padding_shown
         self._state_name = state.argument(model)
         self._state: Any = None
         self._takes_positions = "position_ids" in signature(model.forward).parameters
@@ -279,9 +279,8 @@ class StaticRunner:
         longest, device = max(map(len, pieces)), self._model.device
         rows = [(longest - len(piece), piece) for piece in pieces]
         ids = torch.tensor([[*[self._pad_id] * n, *piece] for n, piece in rows], device=device)
-        self._mask = torch.tensor(
-            [[0] * n + [1] * len(piece) for n, piece in rows], device=device
-        )  # (B, T)
+        seen = [[0] * n + [1] * len(piece) for n, piece in rows]
+        self._mask = torch.tensor(seen, device=device)  # (B, T)
         self._state = None
         return self._logits(ids)
 
@@ -293,7 +292,9 @@ class StaticRunner:
 
     def _logits(self, ids: torch.Tensor) -> torch.Tensor:
         """Feed (B, T) tokens, and return (B, V) after the last."""
-        outputs = self._model(input_ids=ids, use_cache=True, **self._given(), **self._told(ids))
+        outputs = self._model(
+            input_ids=ids, use_cache=True, **self._given(), **self._of_padding(ids)
+        )
         self._state = state.returned(outputs)
         logits: torch.Tensor = outputs.logits[:, -1]
         return logits
@@ -302,13 +303,13 @@ class StaticRunner:
         """Return the state after what has been fed so far; a model begins without any."""
         return {} if self._state is None else {self._state_name: self._state}
 
-    def _told(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _of_padding(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return what the model hears of the padding."""
-        told: dict[str, torch.Tensor] = {}
+        arguments: dict[str, torch.Tensor] = {}
         begins = self._state is None
-        if self._padding_told != "never" and self._takes_positions:
+        if self._padding_shown != "never" and self._takes_positions:
             positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
-            told["position_ids"] = positions[:, -ids.shape[1] :]
-        if self._padding_told == "always" or (self._padding_told == "with prompts" and begins):
-            told["attention_mask"] = self._mask
-        return told
+            arguments["position_ids"] = positions[:, -ids.shape[1] :]
+        if self._padding_shown == "always" or (self._padding_shown == "with prompts" and begins):
+            arguments["attention_mask"] = self._mask
+        return arguments

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -139,10 +140,8 @@ def memory_use(
 
 def _by_phase(peaks: Mapping[Phase, Peak], on_gpu: bool) -> dict[str, int]:
     """Return `loading_peak_bytes` and so on: of the GPUs, else of the process."""
-    return {
-        f"{phase}_peak_bytes": peak.allocated_bytes if on_gpu else peak.resident_bytes
-        for phase, peak in peaks.items()
-    }
+    bytes_of = attrgetter("allocated_bytes" if on_gpu else "resident_bytes")
+    return {f"{phase}_peak_bytes": bytes_of(peak) for phase, peak in peaks.items()}
 
 
 def _together(phases: Phases) -> str:

@@ -219,6 +219,5 @@ def _with_adapter(name: str, base: Precision) -> Precision:
     )
 
 
-TABLE = _BASES | {
-    ("lora" if n == "fp32" else f"lora-{n}"): _with_adapter(n, base) for n, base in _BASES.items()
-}
+TABLE = _BASES | {"lora": _with_adapter("fp32", _BASES["fp32"])}
+TABLE |= {f"lora-{n}": _with_adapter(n, base) for n, base in _BASES.items() if n != "fp32"}
