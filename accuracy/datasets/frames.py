@@ -8,6 +8,7 @@ everything must have the size that it says.
 
 from __future__ import annotations
 
+import math
 import pickle
 import struct
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from accuracy.datasets.pickled import Made, Program, Refused, bytes_of
 from accuracy.datasets.rows import NOT_READ
@@ -31,26 +33,19 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
             if number == MOST_ROWS:
                 raise Refused(f"more than {MOST_ROWS} rows")
             yield row
-    except (
-        Refused,
-        LookupError,
-        ValueError,
-        TypeError,
-        OverflowError,
-        MemoryError,
-        AttributeError,
-        struct.error,
-        pickle.UnpicklingError,
-    ) as error:
-        found = (
-            str(error)
-            if isinstance(error, Refused)
-            else f"a broken pickle ({type(error).__name__})"
-        )
+    except (Refused, *_BROKEN) as error:
+        found = f"a broken pickle ({type(error).__name__})"
+        if isinstance(error, Refused):
+            found = str(error)
         where = "" if program.step_at is None else f", byte {program.step_at}"
         raise BadInput(f"dataset {path.name}{where}", found, _FINE, _TODO) from None
 
 
+_BROKEN = (
+    LookupError, ValueError, TypeError, OverflowError, MemoryError, AttributeError,
+    struct.error, pickle.UnpicklingError,
+)  # fmt: skip
+_ELSEWHERE = "packed texts that are not where it says"
 _FINE = "only plain arrays and frames are read, for a pickle may run any program"
 _TODO = "If you trust it, open it in pandas and save it as Parquet."
 
@@ -99,10 +94,10 @@ class _Table:
     def _labels(self, index: Any) -> list[str]:
         match index:
             case Made("index", (Made("labels"), {"data": data}), None):
-                return [
-                    str(name) if isinstance(name, str | int) else ""
-                    for name in self._one_column(data)
-                ]
+                names = []
+                for name in self._one_column(data):
+                    names.append(str(name) if isinstance(name, str | int) else "")
+                return names
             case Made(
                 "index",
                 (Made("range"), {"start": int(start), "stop": int(stop), "step": int(step)}),
@@ -165,17 +160,17 @@ class _Table:
             raise Refused("an array of neither one nor two dimensions")
         if len(shape) == 2 and shape[0] > MOST_COLUMNS:
             raise Refused(f"more than {MOST_COLUMNS} columns")
-        kind, count = _dtype(dtype), shape[0] * (shape[1] if len(shape) == 2 else 1)
+        kind, count = _dtype(dtype), math.prod(shape)
         self._spend(count)
         if isinstance(data, bytes) and kind != "O" and len(data) == count * np.dtype(kind).itemsize:
-            return len(shape), np.frombuffer(data, kind).reshape(
-                shape, order="F" if order == "F" else "C"
-            ).tolist()
+            values = np.frombuffer(data, kind)
+            values = values.reshape(shape, order="F" if order == "F" else "C")
+            return len(shape), values.tolist()
         if isinstance(data, list) and kind == "O" and len(data) == count:
-            width = shape[-1]
-            return len(shape), data if len(shape) == 1 else [
-                data[i * width : (i + 1) * width] for i in range(shape[0])
-            ]
+            if len(shape) == 1:
+                return 1, data
+            height, width = shape
+            return 2, [data[i * width : (i + 1) * width] for i in range(height)]
         raise Refused("an array of another size than it says")
 
     def _packed_texts(self, packed: Any) -> list[str | None]:
@@ -199,27 +194,15 @@ class _Table:
         if width is None or length < 0 or offset < 0:
             raise Refused("texts packed in another way")
         self._spend(offset + length)
-        ends = np.frombuffer(_buffer(starts), width)[offset : offset + length + 1].astype(np.int64)
-        bits = np.frombuffer(_buffer(valid)[: (offset + length + 7) // 8], np.uint8)
-        there = (
-            np.unpackbits(bits, bitorder="little")[offset : offset + length]
-            if valid
-            else np.ones(length, np.uint8)
-        )
-        data = _buffer(texts)
-        if length and (
-            len(ends) != length + 1
-            or len(there) != length
-            or ends[0] < 0
-            or (np.diff(ends) < 0).any()
-        ):
-            raise Refused("packed texts that are not where it says")
-        spans = (
-            zip(there.tolist(), ends[:-1].tolist(), ends[1:].tolist(), strict=True)
-            if length
-            else ()
-        )
-        return [data[start:end].decode() if bit else None for bit, start, end in spans]
+        end = offset + length
+        ends = np.frombuffer(_buffer(starts), width)[offset : end + 1].astype(np.int64)
+        there = np.ones(length, np.uint8)
+        if valid:
+            bits = np.frombuffer(_buffer(valid)[: (end + 7) // 8], np.uint8)
+            there = np.unpackbits(bits, bitorder="little")[offset:end]
+        if length and not len(ends) - 1 == len(there) == length:
+            raise Refused(_ELSEWHERE)
+        return _texts(_buffer(texts), ends, there) if length else []
 
     def _cell(self, value: Any) -> Any:
         """Return a text, a number, a list; None where nothing is."""
@@ -245,6 +228,16 @@ class _Table:
         self._left -= count
         if self._left < 0:
             raise Refused(f"a table of more than {MOST_VALUES} values")
+
+
+def _texts(data: bytes, ends: NDArray[np.int64], there: NDArray[np.uint8]) -> list[str | None]:
+    """Return each text, from where one ends and the next begins; None where none is there."""
+    if ends[0] < 0 or (np.diff(ends) < 0).any():
+        raise Refused(_ELSEWHERE)
+    texts: list[str | None] = []
+    for bit, start, end in zip(there.tolist(), ends[:-1].tolist(), ends[1:].tolist(), strict=True):
+        texts.append(data[start:end].decode() if bit else None)
+    return texts
 
 
 _KINDS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")

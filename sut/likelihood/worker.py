@@ -66,11 +66,10 @@ class Job:
 
     def has(self, passage: Passage) -> bool:
         """Say whether its part is there, and so is what else was to be kept of it."""
-        kept = (
-            not (self.record and passage.condition == PLAIN)
-            or (self.distributions / passage.file).exists()
-        )
-        return kept and (self.parts / passage.file).exists()
+        folders = [self.parts]
+        if self.record and passage.condition == PLAIN:
+            folders.append(self.distributions)
+        return all((folder / passage.file).exists() for folder in folders)
 
 
 def main() -> None:
@@ -156,42 +155,25 @@ def _check(
 ) -> None:
     """Say what cannot be scored before the weights are read. Raises BadInput."""
     if job.window is not None and job.window > model.context:
-        found = f"the model's context is {model.context} tokens"
-        raise BadInput(
-            f"--window {job.window}", found, "expected at most as many", "Lower it or leave it out."
-        )
+        doing, found = f"--window {job.window}", f"the model's context is {model.context} tokens"
+        raise BadInput(doing, found, "expected at most as many", "Lower it or leave it out.")
     if job.stride is not None and job.stride > context:
-        raise BadInput(
-            f"--stride {job.stride}",
-            f"the window is {context} tokens",
-            "expected at most as many",
-            "Lower it.",
-        )
+        doing, found = f"--stride {job.stride}", f"the window is {context} tokens"
+        raise BadInput(doing, found, "expected at most as many", "Lower it.")
     if not made:
-        raise BadInput(
-            "the texts",
-            "none has two tokens or more",
-            "expected at least one",
-            "See --text-column.",
-        )
+        found = "none has two tokens or more"
+        raise BadInput("the texts", found, "expected at least one", "See --text-column.")
     longest = max(made, key=lambda p: p.input_length)
     if job.stride is None and longest.input_length > context:
-        raise BadInput(
-            f"text {names[longest.text]}",
-            f"it has {len(longest.ids)} tokens",
-            f"the context takes {context}",
-            f"Pass --stride {max(1, context // 2)} to score long texts in windows, or choose"
-            " shorter texts.",
-        )
+        doing, found = f"text {names[longest.text]}", f"it has {len(longest.ids)} tokens"
+        todo = f"Pass --stride {max(1, context // 2)} to score long texts in windows, or choose"
+        raise BadInput(doing, found, f"the context takes {context}", f"{todo} shorter texts.")
     for kind in job.conditions:
         reasons = [f"{one['text']}: {one['reason']}" for one in unfit if one["conditions"] == kind]
         if reasons and not any(p.kind == kind for p in made):
-            raise BadInput(
-                f"--conditions {kind}",
-                f"no text can be scored so; {reasons[0]}",
-                "a text and its context fit one window",
-                "Raise --window, choose other texts or leave it out.",
-            )
+            doing, found = f"--conditions {kind}", f"no text can be scored so; {reasons[0]}"
+            todo = "Raise --window, choose other texts or leave it out."
+            raise BadInput(doing, found, "a text and its context fit one window", todo)
 
 
 def _unlike(job: Job, tokenizer: Any) -> str:
@@ -298,18 +280,16 @@ def _scored(
         for plain in (True, False):
             group = [p for p in passages if (p.condition == PLAIN) == plain]
             texts = [Text(p.ids, p.first, names[p.text]) for p in group]
-            for i, columns in (
-                _columns(job, model, group, texts, settings)
-                if plain
-                else _losses(model.model, texts, settings)
-            ):
-                end_ns = model.clock.now_ns()
-                save_part(
-                    job.parts / group[i].file, group[i], tokens, columns, (end_ns - start_ns) / 1e9
-                )
-                start_ns, done = end_ns, done + len(group[i].ids) - group[i].first
+            scored = _losses(model.model, texts, settings)
+            if plain:
+                scored = _columns(job, model, group, texts, settings)
+            for i, columns in scored:
+                passage, end_ns = group[i], model.clock.now_ns()
+                path = job.parts / passage.file
+                save_part(path, passage, tokens, columns, (end_ns - start_ns) / 1e9)
+                start_ns, done = end_ns, done + len(passage.ids) - passage.first
                 seconds = (end_ns - first_ns) / 1e9
-                yield {"event": "scored", "text": group[i].text, "tokens": done, "seconds": seconds}
+                yield {"event": "scored", "text": passage.text, "tokens": done, "seconds": seconds}
 
 
 def _columns(
@@ -333,9 +313,11 @@ def _columns(
             yield i, _beside(found)
     elif job.against is not None:
         theirs = Path(job.against) / "distributions"
-        for i, found in distributions.compare(
-            model.model, texts, lambda i: distributions.load(theirs / passages[i].file), settings
-        ):
+
+        def recorded(i: int) -> distributions.Distributions:
+            return distributions.load(theirs / passages[i].file)
+
+        for i, found in distributions.compare(model.model, texts, recorded, settings):
             yield i, _beside(found)
     else:
         yield from _losses(model.model, texts, settings)
