@@ -67,15 +67,6 @@ class Distributions:
     drawn_ids: NDArray[Any]  # (T, m)
     drawn_log_probs: NDArray[np.float32]  # (T, m)
 
-    @property
-    def size_bytes(self) -> int:
-        return sum(getattr(self, name).nbytes for name in _ARRAYS)
-
-    @property
-    def share(self) -> float:
-        """Of the size of float32 logits."""
-        return self.size_bytes / (4 * self.vocabulary * max(1, len(self.targets)))
-
 
 _ARRAYS = [field.name for field in fields(Distributions) if field.name != "vocabulary"]
 

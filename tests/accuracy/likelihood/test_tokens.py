@@ -52,7 +52,7 @@ def test_a_group_that_few_texts_have_has_no_interval_and_one_that_most_have_is_t
     by = by_label(found, labels, ["all", "few", "none"])
     assert list(by) == ["all", "few"]
     assert by["few"].loss_nats == (5, None, None)
-    assert by["few"].texts == by["few"].unscored == 4
+    assert by["few"].texts == 4
     assert by["all"].loss_nats.low < 4.5 < by["all"].loss_nats.high
     with pytest.raises(BadInput, match="1 labels"):
         by_label(found[:1], [np.array([0])], ["all"])
