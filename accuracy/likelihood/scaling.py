@@ -315,11 +315,10 @@ def _from_models(best: Floats, x: Floats, errors: Floats) -> Estimate:
 def _notes(found: Losses, best: Floats, with_floor: bool) -> list[str]:
     notes = []
     if len(set(found.sizes.tolist())) < len(found.models):
-        notes.append("Some models are of one size; each counts as a point.")
+        notes.append("Some models have the same size; each counts as a point.")
     if found.num_texts < FEWEST_TEXTS:
-        notes.append(
-            f"Below {FEWEST_TEXTS} texts nothing tells how far others would move the curve."
-        )
+        few = f"With fewer than {FEWEST_TEXTS} texts"
+        notes.append(f"{few}, nothing shows how far others would move the curve.")
     if with_floor and best[1] > 0.99 * _STEEPNESS[1]:
         notes.append(
             "The loss falls in one step and then stays: that is no power law, and its exponent only"

@@ -212,14 +212,14 @@ def test_models_of_one_size_each_count():
     assert found.exponent.value == pytest.approx(
         -stats.linregress(np.log(sizes), np.log(values)).slope, rel=1e-6
     )
-    assert "one size" in found.notes[0]
+    assert "same size" in found.notes[0]
 
 
 def test_few_texts_have_a_curve_and_no_interval():
     found = fit(falling(lambda n: 30 * n**-0.1, num_texts=1))
     assert found.exponent.value == pytest.approx(0.1, rel=0.01)
     assert found.exponent.low is found.curve([1e9])[0].low is None
-    assert any("Below 5 texts" in note for note in found.notes)
+    assert any("fewer than 5 texts" in note for note in found.notes)
 
 
 @hypothesis_settings(deadline=None, max_examples=60)
