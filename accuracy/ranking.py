@@ -89,7 +89,7 @@ class Losses:
 
 
 def losses_beside(ours: Losses, theirs: Losses) -> Estimate | None:
-    """Our loss per token less theirs; None where the answers are not the same tokens."""
+    """Return our loss per token less theirs; None where the answers are not the same tokens."""
     common, at, their_at = np.intersect1d(ours.index, theirs.index, return_indices=True)
     tokens = ours.tokens[at]
     if not len(common) or not np.array_equal(tokens, theirs.tokens[their_at]):
@@ -98,12 +98,12 @@ def losses_beside(ours: Losses, theirs: Losses) -> Estimate | None:
 
 
 def scores_beside(ours: Floats, theirs: Floats) -> Estimate:
-    """Our mean score less theirs, of the same questions in the same order."""
+    """Return our mean score less theirs, of the same questions in the same order."""
     return _mean(ours - theirs, np.ones_like(ours))
 
 
 def _mean(differences: Floats, weights: Floats) -> Estimate:
-    """Of what is added up and what it is divided by, (n,) each."""
+    """Return the mean of differences (n,) with weights (n,)."""
     sums = np.column_stack((differences, weights))
     over, under = sums.sum(0)
     draws = resampling.resampled(sums)
@@ -132,7 +132,7 @@ def pace_of(token_s: Floats) -> Pace:
 
 
 def rates_beside(ours: Pace, theirs: Pace) -> Estimate:
-    """Our tokens per second over theirs; nothing where one of the runs is too short to tell."""
+    """Return our tokens per second over theirs; nothing where a run is too short to tell."""
     if not len(ours.seconds) or not len(theirs.seconds):
         return resampling.NOTHING
     size = ours.tokens / theirs.tokens

@@ -13,6 +13,7 @@ reaches beyond the extremes of the texts, and the truth lies between the extreme
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -21,12 +22,10 @@ from numpy.typing import NDArray
 RESAMPLES, CONFIDENCE = 10_000, 95.0
 FEWEST_TEXTS = 5  # for an interval
 LARGEST_EXPONENT = math.log(np.finfo(np.float64).max)
-_SEED = 20_261_121  # the same scores give the same interval
+SEED = 20_261_121  # the same scores give the same interval
 _BATCH = 2**20  # draws at once
-_DRAWS, _FEWEST = (
-    4 * 10**6,
-    500,
-)  # of texts in all: beyond 400 texts fewer resamples do, the interval being narrow anyway
+_DRAWS = 4 * 10**6  # of texts in all: the intervals of many texts are narrow, so that fewer do
+_FEWEST = 500  # resamples
 
 Floats = NDArray[np.float64]
 
@@ -40,6 +39,13 @@ class Estimate(NamedTuple):
     low: float | None = None
     high: float | None = None
 
+    def map(self, change: Callable[[float], float]) -> Estimate:
+        """Return it with each known number changed."""
+        changed = []
+        for end in self:
+            changed.append(None if end is None else change(end))
+        return Estimate(*changed)
+
     @property
     def excludes_zero(self) -> bool:
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
@@ -48,28 +54,33 @@ class Estimate(NamedTuple):
 NOTHING = Estimate(None)
 
 
-def resampled(sums: Floats, resamples: int = RESAMPLES) -> Floats:
-    """(n, C) sums of n texts -> (B, C) of B draws of n texts; none if n is too small. The same n,
-    the same draws.
+def times_drawn(n: int, resamples: int = RESAMPLES) -> Iterator[Floats]:
+    """Yield how often each of n texts was drawn, (B, n), in batches that fit into memory.
+
+    Every report draws here, with one seed: the same n, the same draws.
     """
+    rng = np.random.default_rng(SEED)
+    batch = max(1, _BATCH // n)
+    for first in range(0, resamples, batch):
+        rows = min(batch, resamples - first)
+        picks = rng.integers(0, n, (rows, n), np.int32).astype(np.int64)
+        picks += n * np.arange(rows)[:, None]
+        times = np.bincount(picks.ravel(), minlength=picks.size).reshape(rows, n)
+        yield times.astype(np.float64)
+
+
+def resampled(sums: Floats, resamples: int = RESAMPLES) -> Floats:
+    """Return the sums (B, C) of B draws from the sums (n, C) of n texts; none if n is too small."""
     n, columns = sums.shape
     if n < FEWEST_TEXTS:
         return np.empty((0, columns))
-    drawn = np.empty((min(resamples, max(_FEWEST, _DRAWS // n)), columns))
-    rng = np.random.default_rng(_SEED)
-    step = max(1, _BATCH // n)
-    for first in range(0, len(drawn), step):
-        rows = drawn[first : first + step]
-        picks = rng.integers(0, n, (len(rows), n), np.int32).astype(np.int64)
-        picks += n * np.arange(len(rows))[:, None]
-        times = np.bincount(picks.ravel(), minlength=picks.size).reshape(picks.shape)
-        np.matmul(times.astype(np.float64), sums, out=rows)
-    return drawn
+    resamples = min(resamples, max(_FEWEST, _DRAWS // n))
+    return np.concatenate([times @ sums for times in times_drawn(n, resamples)])
 
 
 def quantiles(n: int, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
-    """Which quantiles of the draws of n texts are an interval's ends; None if n is too small for
-    any.
+    """Return which quantiles of the draws of n texts are an interval's ends; None if n is too small
+    for any.
     """
     from scipy.special import ndtr, stdtrit
 
@@ -80,14 +91,13 @@ def quantiles(n: int, confidence: float = CONFIDENCE) -> tuple[float, float] | N
 
 
 def interval(value: float, draws: Floats, n: int, confidence: float = CONFIDENCE) -> Estimate:
-    """Around `value` of n texts, from the draws that are numbers."""
+    """Return an interval around `value` of n texts, from the draws that are numbers."""
     draws, ends = draws[np.isfinite(draws)], quantiles(n, confidence)
     if ends is None or not len(draws) or not math.isfinite(value):
         return Estimate(value)
     low, high = np.quantile(draws, ends)
-    return Estimate(
-        value, min(float(low), value), max(float(high), value)
-    )  # rounding, where all texts are equal
+    # where all texts are equal, rounding may put the ends on one side
+    return Estimate(value, min(float(low), value), max(float(high), value))
 
 
 def ratio(over: float, under: float, draws_over: Floats, draws_under: Floats, n: int) -> Estimate:
@@ -97,16 +107,16 @@ def ratio(over: float, under: float, draws_over: Floats, draws_under: Floats, n:
 
 
 def divided(over: Floats, under: Floats) -> Floats:
-    """NaN where it is divided by zero."""
+    """Divide; NaN where the divisor is not above zero."""
     return np.divide(over, under, out=np.full(np.shape(over), np.nan), where=under > 0)
 
 
 def negative(estimate: Estimate) -> Estimate:
     """Return it with its sign turned round."""
-    value, low, high = (None if end is None else 0.0 - end for end in estimate)
-    return Estimate(value, high, low)
+    value, high, low = estimate.map(lambda end: 0.0 - end)
+    return Estimate(value, low, high)
 
 
-def exp(value: float | None) -> float | None:
-    """Infinite beyond the largest float."""
-    return None if value is None else math.exp(value) if value < LARGEST_EXPONENT else math.inf
+def exp(value: float) -> float:
+    """Return e^value, infinite beyond the largest float."""
+    return math.exp(value) if value < LARGEST_EXPONENT else math.inf

@@ -42,9 +42,9 @@ def conflicts(
     search: bool = False,
     rate_known: bool = True,
 ) -> list[Conflict]:
-    """Every contradiction, the certain ones first. `warmup`: samples before the run; `search`: the
-    settings are those of the first step of a search; not `rate_known`: the rate is still to be
-    calibrated, so nothing follows from it.
+    """Return every contradiction, the certain ones first. `warmup`: samples before the run;
+    `search`: the settings are those of the first step of a search; not `rate_known`: the rate is
+    still to be calibrated, so nothing follows from it.
     """
     found = [*_always(settings, schedule, warmup)]
     if settings.mode == "performance":
@@ -141,7 +141,9 @@ def _timeout_words(timeout_s: float, silence_s: float, answer_s: float) -> str:
 
 
 def _numbers(plan: _Plan) -> Iterator[Conflict]:
-    """The plan, or a maximum, ends before the number of queries that the verdict asks for."""
+    """Find where the plan, or a maximum, ends before the number of queries that the verdict asks
+    for.
+    """
     if plan.most >= plan.needed or plan.entry.is_at_once:
         return
     names: dict[str, Value] = {"min_queries": plan.needed, "queries": plan.most}
@@ -171,7 +173,7 @@ def _durations(plan: _Plan) -> Iterator[Conflict]:
 
 
 def _at_the_rate(plan: _Plan) -> Iterator[Conflict]:
-    """What follows if queries come, or are answered, at the rate that was given."""
+    """Return what follows if queries come, or are answered, at the rate that was given."""
     s, qps = plan.settings, plan.settings.target_qps
     floor_s, needed_s = s.min_duration_ns / 1e9, s.min_queries / qps
     if floor_s and needed_s > floor_s:
@@ -210,7 +212,7 @@ def _at_the_rate(plan: _Plan) -> Iterator[Conflict]:
 
 
 def _what_ends_it(plan: _Plan) -> tuple[dict[str, Value], str]:
-    """The setting that ends the run before its plan does, and the way out."""
+    """Return the setting that ends the run before its plan does, and the way out."""
     s, planned = plan.settings, len(plan.schedule)
     if plan.most < planned and s.max_queries is not None and plan.most == s.max_queries:
         needed = max(plan.needed, planned)
@@ -265,7 +267,7 @@ def _of_the_tail(plan: _Plan) -> dict[str, Value]:
 
 
 def _more_queries(plan: _Plan) -> str:
-    """To be sure of the tail; what stands in the way has to go first."""
+    """Ask for more queries, to be sure of the tail; what stands in the way has to go first."""
     s, needed = plan.settings, _needed_for_certainty(plan)
     words = f"raise --min-queries to {needed}"
     if s.issue == "unique":
@@ -276,7 +278,9 @@ def _more_queries(plan: _Plan) -> str:
 
 
 def _of_a_search(s: RunSettings) -> Iterator[Conflict]:
-    """Early stopping and length do not count in a search; time for a queue to grow does."""
+    """Keep what counts in a search: time for a queue to grow does, early stopping and length do
+    not.
+    """
     needed_s, step_s = LIMITS_PER_STEP * limit_s(s), s.min_duration_ns / 1e9
     if step_s < needed_s:
         yield Conflict(

@@ -15,8 +15,8 @@ CONFIDENCE = 0.99
 
 @lru_cache(maxsize=4096)
 def queries_needed(over: int, p: float) -> int:
-    """h(over) + over: the run length that allows `over` queries above the limit. p = 0.9: 44, 64,
-    81, ...
+    """Return h(over) + over: the run length that allows `over` queries above the limit. p = 0.9:
+    44, 64, 81, ...
     """
     from scipy.special import betainc
 
@@ -33,7 +33,7 @@ def queries_needed(over: int, p: float) -> int:
 
 
 def over_allowed(n: int, p: float) -> int | None:
-    """The most queries above the limit that `n` queries allow; None if even 0 is too many."""
+    """Return how many queries above the limit `n` queries allow; None if even 0 is too many."""
     if n < queries_needed(0, p):
         return None
     low, high = 0, n
@@ -44,7 +44,8 @@ def over_allowed(n: int, p: float) -> int | None:
 
 
 def estimate_rank(n: int, p: float) -> int | None:
-    """Position in the sorted latencies that bounds percentile p (SingleStream, MultiStream).
+    """Return the position in the sorted latencies that bounds percentile p (SingleStream,
+    MultiStream).
 
     LoadGen wants n >= h(1) + 1, takes the largest t with h(t) + t <= n and answers with the t-th
     highest.

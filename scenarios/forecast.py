@@ -13,8 +13,8 @@ from scenarios.loadgen.sample_order import Schedule
 
 
 def forecast(settings: RunSettings, schedule: Schedule) -> dict[str, str]:
-    """Sentences by label: `length` (what decides it) and `shortest` (the fewest queries that can be
-    valid).
+    """Return sentences by label: `length` (what decides it) and `shortest` (the fewest queries that
+    can be valid).
     """
     if settings.mode == "accuracy":
         return {"length": f"accuracy mode: each of {schedule.indices.size} samples once"}
@@ -24,7 +24,7 @@ def forecast(settings: RunSettings, schedule: Schedule) -> dict[str, str]:
 
 
 def _closed_loop(settings: RunSettings, schedule: Schedule) -> str:
-    """A closed loop ends when both its count and its duration are reached."""
+    """Forecast a closed loop, which ends when both its count and its duration are reached."""
     count = max(settings.min_queries, schedule.min_issued)
     by_count_s, floor_s = count / settings.target_qps, settings.min_duration_ns / 1e9
     if count > settings.min_queries:
@@ -85,6 +85,6 @@ def _shortest(settings: RunSettings, entry: ScenarioEntry) -> str:
 
 
 def _flags(queries: int, settings: RunSettings) -> str:
-    """What to say on the command line for it; MLPerf's own length is another matter."""
+    """Return what to say on the command line for it; MLPerf's own length is another matter."""
     random = " --issue random" if settings.equal_issue else ""
     return f"--min-queries {queries} --min-duration 0{random}"

@@ -29,8 +29,8 @@ class MultiStream:
     name = "multi-stream"
 
     def schedule(self, settings: RunSettings) -> Schedule:
-        """Neighbours in the loaded set, from a drawn start on; twice the queries that the expected
-        rate needs.
+        """Take neighbours in the loaded set, from a drawn start on; twice the queries that the
+        expected rate needs.
         """
         n = settings.samples_per_query
         return make_schedule(
@@ -62,7 +62,7 @@ class MultiStream:
 
 
 def query_latency_ns(log: RunLog) -> Int64s:
-    """(q,) last completion - due, of the queries whose samples all completed."""
+    """Return (q,) last completion - due, of the queries whose samples all completed."""
     last_ns = np.zeros(log.num_queries, np.int64)
     np.maximum.at(last_ns, log.query_id, log.latency_ns)
     whole = np.ones(log.num_queries, np.bool_)

@@ -26,7 +26,7 @@ class Offline:
         return make_schedule(settings, Shape(self.num_samples(settings), 1, 0, whole_set=True))
 
     def plan(self, settings: RunSettings, schedule: Schedule) -> Iterator[Query]:
-        """One query; in accuracy mode one for each set."""
+        """Plan one query; in accuracy mode one for each set."""
         first = 0
         for i, (release, indices) in enumerate(schedule.timed_rows()):
             samples = [QuerySample(first + k, index) for k, index in enumerate(indices)]

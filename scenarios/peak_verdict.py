@@ -66,7 +66,7 @@ class Growth(NamedTuple):
 
 
 def make_step(log: RunLog, settings: RunSettings, limits_kept: bool, driver_late: bool) -> Step:
-    """What a finished run says of its rate."""
+    """Return what a finished run says of its rate."""
     growth, qps = queue_growth(log), settings.target_qps
     found = {
         "limits": not limits_kept,
@@ -81,7 +81,7 @@ def make_step(log: RunLog, settings: RunSettings, limits_kept: bool, driver_late
 
 
 def queue_growth(log: RunLog) -> Growth | None:
-    """The slope of latency over due time; None if fewer than three moments leave it open."""
+    """Return the slope of latency over due time; None if fewer than three moments leave it open."""
     ok = log.completed
     due_s, latency_s = log.due_ns[ok] / 1e9, log.latency_ns[ok] / 1e9
     n = len(due_s)
@@ -109,7 +109,7 @@ def limit_s(settings: RunSettings) -> float:
 
 
 def is_too_large(settings: RunSettings) -> bool:
-    """Whether a run at this rate has more queries than can be kept."""
+    """Say whether a run at this rate has more queries than can be kept."""
     by_time = settings.target_qps * settings.min_duration_ns / 1e9
     return max(settings.min_queries, by_time) > MAX_STEP_QUERIES
 
@@ -118,13 +118,13 @@ def is_too_large(settings: RunSettings) -> bool:
 
 
 def best(steps: Sequence[Step]) -> Step | None:
-    """The run that a search reports; None if no rate held."""
+    """Return the run that a search reports; None if no rate held."""
     peak = peak_qps([(step.target_qps, step.held) for step in steps])
     return next((step for step in steps if step.held and step.target_qps == peak), None)
 
 
 def judge(steps: Sequence[Step], settings: RunSettings, ended: str) -> list[Verdict]:
-    """Is it a peak? `ended`: `size` if the next rate was too large to be tried."""
+    """Judge whether it is a peak. `ended`: `size` if the next rate was too large to be tried."""
     found = best(steps)
     if found is None:
         return [_nothing_held(steps[0])]
@@ -137,7 +137,7 @@ def judge(steps: Sequence[Step], settings: RunSettings, ended: str) -> list[Verd
 
 
 def headline(steps: Sequence[Step]) -> Metric:
-    """The figure of a search: the rate of its best run, as far as it was delivered."""
+    """Return the figure of a search: the rate of its best run, as far as it was delivered."""
     found = best(steps)
     value = None
     if found is not None:

@@ -21,8 +21,8 @@ _TURNS = 200  # a share that takes more to bound is too close to the limit
 
 
 def for_duration(log: RunLog, settings: RunSettings, reached_ns: int, planned: int | None) -> str:
-    """The run was too short. `planned`: as much as was issued of what the expected rate sizes; None
-    where the rate is no expectation.
+    """Advise on a run that was too short. `planned`: as much as was issued of what the expected
+    rate sizes; None where the rate is no expectation.
     """
     if words := unfinished(log, settings):
         return words
@@ -36,7 +36,7 @@ def for_duration(log: RunLog, settings: RunSettings, reached_ns: int, planned: i
 
 
 def for_queries(log: RunLog, settings: RunSettings) -> str:
-    """Too few queries were issued, or too few samples came back."""
+    """Advise where too few queries were issued, or too few samples came back."""
     if words := unfinished(log, settings):
         return words
     if settings.issue == "unique":
@@ -45,19 +45,21 @@ def for_queries(log: RunLog, settings: RunSettings) -> str:
 
 
 def for_no_figure(log: RunLog, name: str) -> str:
-    """No sample has the figure of which a tail is judged."""
+    """Advise where no sample has the figure of which a tail is judged."""
     if log.completed.any() and name in ("ttft", "tpot"):
         return "make the SUT report its first token and at least two tokens"
     return to_finish(log) or "see why no sample completed"
 
 
 def for_tail(log: RunLog) -> str:
-    """A tail is above its limit. A system that hung may be the reason."""
+    """Advise on a tail above its limit. A system that hung may be the reason."""
     return to_finish(log) if log.timed_out else _SLOWER
 
 
 def for_certainty(log: RunLog, settings: RunSettings, needed: int | None) -> str:
-    """Too few queries to be sure of a tail; `needed` would be enough, None if no number would."""
+    """Advise where there are too few queries to be sure of a tail; `needed` would be enough, None
+    if no number would.
+    """
     if words := unfinished(log, settings):
         return words
     if needed is None:
@@ -68,8 +70,9 @@ def for_certainty(log: RunLog, settings: RunSettings, needed: int | None) -> str
 
 
 def queries_for_share(over: int, n: int, p: float) -> int | None:
-    """How many queries would bound the percentile if about as large a share of them were over the
-    limit (one standard error more, if that can be bounded); None if no reasonable number would.
+    """Return how many queries would bound the percentile if about as large a share of them were
+    over the limit (one standard error more, if that can be bounded); None if no reasonable number
+    would.
     """
     share = over / n if n else 0.0
     cautious = (over + math.sqrt(over)) / n if n else 0.0
@@ -90,13 +93,15 @@ def _enough_for(share: float, over: int, p: float, most: int) -> int | None:
 
 
 def for_lag(settings: RunSettings) -> str:
-    """The driver fell behind. Only in an open loop does the rate decide when it issues."""
+    """Advise where the driver fell behind. Only in an open loop does the rate decide when it
+    issues.
+    """
     less = ", or lower --target-qps" if scenarios.entry(settings.scenario).is_open else ""
     return f"free a core for the driver{less}"
 
 
 def unfinished(log: RunLog, settings: RunSettings) -> str:
-    """What would let the run go on to the end of its plan; empty if it did."""
+    """Say what would let the run go on to the end of its plan; empty if it did."""
     if words := to_finish(log):
         return words
     if not len(log) or settings.mode == "accuracy":
@@ -109,6 +114,6 @@ def unfinished(log: RunLog, settings: RunSettings) -> str:
 
 
 def _round_up(rate: float) -> float:
-    """To three digits, never down."""
+    """Round to three digits, never down."""
     scale = 10.0 ** (math.floor(math.log10(rate)) - 2)
     return math.ceil(rate / scale) * scale

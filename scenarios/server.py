@@ -35,8 +35,8 @@ class Server:
             yield Query(i, (QuerySample(i, index),), release)
 
     def result(self, log: RunLog, settings: RunSettings) -> Metric:
-        """LoadGen's completed samples per second: (n - 1) over the completion of the last *issued*
-        query that completed.
+        """Return LoadGen's completed samples per second: (n - 1) over the completion of the last
+        *issued* query that completed.
         """
         done_ns = log.done_ns[log.completed]
         n = len(done_ns)

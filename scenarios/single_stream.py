@@ -22,8 +22,8 @@ from scenarios.validity import driver_on_time, min_duration, min_queries, tail_e
 
 
 def min_issued(settings: RunSettings) -> int:
-    """Equal issue plans for twice the duration and adds what completes a set: a whole one if none
-    is begun (LoadGen).
+    """Return how many are issued at least. Equal issue plans for twice the duration and adds what
+    completes a set: a whole one if none is begun (LoadGen).
     """
     if not settings.equal_issue or settings.mode == "accuracy":
         return settings.min_queries
@@ -37,8 +37,8 @@ class SingleStream:
     name = "single-stream"
 
     def schedule(self, settings: RunSettings) -> Schedule:
-        """Twice the queries that the expected rate needs, so that a faster SUT does not run out (as
-        LoadGen).
+        """Plan twice the queries that the expected rate needs, so that a faster SUT does not run
+        out (as LoadGen).
         """
         least = min_issued(settings)
         return replace(

@@ -23,8 +23,8 @@ _WORST = 5
 def min_duration(
     reached_ns: int, settings: RunSettings, log: RunLog, planned: int | None = None
 ) -> Verdict:
-    """`planned`: how many of what the expected rate sizes were issued; None where the rate is no
-    expectation (server).
+    """Judge the duration. `planned`: how many of what the expected rate sizes were issued; None
+    where the rate is no expectation (server).
     """
     official_s = settings.official_min_duration_ns / 1e9
     short = settings.min_duration_ns < settings.official_min_duration_ns
@@ -42,7 +42,7 @@ def min_duration(
 
 
 def min_queries(log: RunLog, settings: RunSettings, samples: int, unit: str = "queries") -> Verdict:
-    """Queries issued, and as many samples completed as the scenario promised."""
+    """Judge the queries issued, and as many samples completed as the scenario promised."""
     done = int(log.completed.sum())
     issued = len(log) if unit == "samples" else log.num_queries
     needed = samples if unit == "samples" else settings.min_queries
@@ -67,7 +67,7 @@ def tail_limit(
     settings: RunSettings,
     log: RunLog,
 ) -> Verdict:
-    """The judged percentile of TTFT or TPOT against its limit."""
+    """Judge the percentile of TTFT or TPOT against its limit."""
     p = settings.percentile
     measured = percentile(values_ns, p)
     over = values_ns > limit_ns
@@ -100,7 +100,7 @@ def tail_limit(
 def tail_is_certain(
     name: str, values_ns: Int64s, limit_ns: int, settings: RunSettings, log: RunLog
 ) -> Verdict:
-    """Early stopping of the server scenario: are there enough queries for this many over the
+    """Apply early stopping of the server scenario: are there enough queries for this many over the
     limit?
     """
     n, over = len(values_ns), int((values_ns > limit_ns).sum())
@@ -130,7 +130,7 @@ def tail_is_certain(
 
 
 def tail_estimate(latencies_ns: Int64s, settings: RunSettings, log: RunLog) -> Verdict:
-    """Early stopping of the stream scenarios: the latency that bounds the percentile at 99 %
+    """Apply early stopping of the stream scenarios: the latency that bounds the percentile at 99 %
     confidence.
     """
     n, p = len(latencies_ns), settings.percentile
@@ -157,8 +157,8 @@ def tail_estimate(latencies_ns: Int64s, settings: RunSettings, log: RunLog) -> V
 
 
 def driver_on_time(log: RunLog, settings: RunSettings) -> Verdict:
-    """The driver fell behind if its p99 issue lag exceeds a tenth of the TTFT limit: then it
-    measured itself.
+    """Judge the driver: it fell behind if its p99 issue lag exceeds a tenth of the TTFT limit: then
+    it measured itself.
     """
     lag_ns = log.issue_lag_ns
     measured = percentile(lag_ns, 0.99)
@@ -179,15 +179,17 @@ def driver_on_time(log: RunLog, settings: RunSettings) -> Verdict:
 
 
 def _below(measured: float, limit: float) -> float | None:
-    """Room under an upper limit, as a share of it."""
+    """Return the room under an upper limit, as a share of it."""
     return 1 - measured / limit if limit else None
 
 
 def _above(measured: float, limit: float) -> float | None:
-    """Room over a lower limit, as a share of it; without a limit there is no such figure."""
+    """Return the room over a lower limit, as a share of it; without a limit there is no such
+    figure.
+    """
     return measured / limit - 1 if limit else None
 
 
 def worst(values: NDArray[Any], ids: NDArray[Any]) -> tuple[int, ...]:
-    """The sample ids of the highest values, highest first."""
+    """Return the sample ids of the highest values, highest first."""
     return tuple(int(i) for i in ids[np.argsort(-values, kind="stable")[:_WORST]])

@@ -182,14 +182,14 @@ class LocalModel:
         }
 
     def trainable_parameters(self) -> int:
-        """Those that training this variant changes, as model cards count them: of a model all, of
-        a LoRA the adapter's, merged or not.
+        """Return those that training this variant changes, as model cards count them: of a model
+        all, of a LoRA the adapter's, merged or not.
         """
         adapter: int = self._adapter_facts.get("parameters", 0)
         return adapter or self._weights.parameters
 
     def trainable(self) -> str:
-        """Whose parameters these are: all of the model, or the adapter's."""
+        """Say whose parameters these are: all of the model, or the adapter's."""
         return "the adapter's" if self._adapter_facts else "all of the model"
 
     def decode(self, outputs: Sequence[Sequence[int]]) -> list[str] | None:
@@ -200,40 +200,23 @@ class LocalModel:
         """See `harness.kernel.protocols.Evaluator`. An answer that reaches beyond the context is
         left out.
         """
-        from sut.likelihood.scoring import Pair, answer_ids, score_pairs, turn_end_ids
+        from sut.likelihood.answers import Pair, answer_ids, evaluation, turn_end_ids
 
         self._phases.begin("evaluation")
         end_ids = turn_end_ids(self._tokenizer, self._eos_ids)
-        pairs = {
-            index: Pair(self._prompts[index], answer_ids(self._tokenizer, text, end_ids))
-            for index, text in answers
-        }
-        fitting = {
-            index: pair
-            for index, pair in pairs.items()
-            if pair.answer_ids and pair.length <= self._context
-        }
+        pairs = {}
+        for index, text in answers:
+            ids = answer_ids(self._tokenizer, text, end_ids)
+            pairs[index] = Pair(self._prompts[index], ids)
         start_ns = self._clock.now_ns()
         with faults.running("the evaluation"):
-            found = score_pairs(self._model, list(fitting.values()))
-        seconds = (self._clock.now_ns() - start_ns) / 1e9
-        return {
-            "nll_nats": sum(score.nll_nats for score in found),
-            "correct": sum(score.correct for score in found),
-            "tokens": sum(score.tokens for score in found),
-            "samples": len(fitting),
-            "left_out": len(pairs) - len(fitting),
-            "seconds": seconds,
-            "answers": [
-                [index, score.nll_nats, score.tokens]
-                for index, score in zip(fitting, found, strict=True)
-            ],
-        }
+            sums = evaluation(self._model, pairs, self._context)
+        return sums | {"seconds": (self._clock.now_ns() - start_ns) / 1e9}
 
     # ---- loading
 
     def _check_variant(self) -> None:
-        """What this machine, this model or this adapter cannot do is said before anything is
+        """Say what this machine, this model or this adapter cannot do before anything is
         loaded.
         """
         import torch
@@ -248,13 +231,8 @@ class LocalModel:
                 f"with one: {with_one}",
                 "Choose one of these.",
             )
-        self._device = (
-            self._device
-            if self._device != "auto"
-            else "cuda"
-            if torch.cuda.is_available()
-            else "cpu"
-        )
+        if self._device == "auto":
+            self._device = "cuda" if torch.cuda.is_available() else "cpu"
         row.check(self._device, self._device_map)
         if row.adapter:
             adapter = lora.find(self._path, self._adapter)
@@ -284,7 +262,9 @@ class LocalModel:
         self._context = context_of(self._config)
 
     def _encode(self) -> None:
-        """Prompt ids of every sample; refuse (or cut) those that leave no room for the answer."""
+        """Tokenise the prompt of every sample; refuse (or cut) those that leave no room for the
+        answer.
+        """
         self._prompts, self._truncated = {}, []
         for sample in self._samples:
             ids, room = self._prompt_ids(sample.prompt), self._context - sample.max_new_tokens
@@ -370,29 +350,26 @@ class LocalModel:
 
 
 def fingerprint(tokenizer: Any) -> str:
-    """Which ids mean which pieces: the same for every model that shares a vocabulary."""
+    """Return which ids mean which pieces: the same for every model that shares a vocabulary."""
     return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()[
         :16
     ]
 
 
 def _eos_ids(tokenizer: Any, model: Any) -> frozenset[int]:
-    """The model's own ids: its generation config may name several; the tokenizer's is one of
+    """Return the model's own ids: its generation config may name several; the tokenizer's is one of
     them.
     """
-    found: set[int] = set()
-    for value in (
-        model.generation_config.eos_token_id,
-        model.config.eos_token_id,
-        tokenizer.eos_token_id,
-    ):
-        found.update(value if isinstance(value, list) else [] if value is None else [value])
-    return frozenset(found)
+    ids: set[int] = set()
+    for owner in (model.generation_config, model.config, tokenizer):
+        value = owner.eos_token_id
+        ids.update(value if isinstance(value, list) else [value])
+    return frozenset(ids - {None})
 
 
 def _quiet_libraries() -> None:
-    """Progress bars and notices of the libraries belong into no log: bitsandbytes has one per layer
-    and step.
+    """Silence the libraries: progress bars and notices of the libraries belong into no log:
+    bitsandbytes has one per layer and step.
     """
     from transformers.utils import logging as notices
 

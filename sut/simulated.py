@@ -114,7 +114,7 @@ class Simulated:
         self._next(sample_id, ids, 1)
 
     def _next(self, sample_id: int, ids: list[int], position: int) -> None:
-        """Token `position` is next; the last one completes the sample."""
+        """Send token `position`; the last one completes the sample."""
         if position < len(ids):
             self._after(self._per_token_ns, partial(self._token, sample_id, ids, position))
             return
@@ -149,7 +149,7 @@ class Simulated:
         self._clock.call_at(when_ns, run)
 
     def _when(self, at_ns: int) -> int:
-        """Events that fall into a stall wait for its end."""
+        """Return when an event comes: those that fall into a stall wait for its end."""
         if self._stalled_from_ns is None or at_ns < self._stalled_from_ns:
             return at_ns
         into_ns = at_ns - self._stalled_from_ns

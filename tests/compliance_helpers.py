@@ -19,8 +19,10 @@ def hand(rows, anomalies=(), facts=FACTS, status="VALID", command="", **changes)
     settings = run_settings(**{"scenario": "server", "max_new_tokens": 8, **changes})
     log = hand_log(rows, anomalies)
     pattern = scenarios.entry(settings.scenario)
-    made = Audited(f"{settings.mode}-run", settings, log, facts, "m", "fp32", "qa", status, command)
-    return replace(made, is_open=pattern.is_open, is_sized=pattern.sized_by_user)
+    run_id = f"{settings.mode}-run"
+    return Audited(
+        run_id, settings, pattern, log, facts, "m", "fp32", "qa", status=status, command=command
+    )
 
 
 def accuracy(rows, **changes):

@@ -39,9 +39,9 @@ ARROWS = {
     "scenarios.loadgen": "scenarios",
     "scenarios": "scenarios.loadgen",
     "accuracy": "",
-    "accuracy.compliance": "accuracy.metrics accuracy.outputs",
+    "accuracy.compliance": "accuracy.gate accuracy.metrics accuracy.outputs",
     "accuracy.datasets": "",
-    "accuracy.gate": "accuracy.metrics",
+    "accuracy.gate": "accuracy accuracy.metrics",
     "accuracy.likelihood": "accuracy accuracy.metrics",
     "accuracy.metrics": "",
     "accuracy.outputs": "",
@@ -57,8 +57,6 @@ ARROWS = {
     "sut": "sut.engine sut.likelihood sut.model sut.precision",
 }
 LONG = {
-    "accuracy/gate/readings.py": 460,
-    "accuracy/likelihood/scaling.py": 420,
     "harness/options/settings.py": 510,
     "harness/result/result.py": 595,
     "harness/run/session.py": 620,
@@ -66,8 +64,6 @@ LONG = {
     "reports/pages/likelihood_page.py": 680,
     "reports/pages/run.py": 430,
     "reports/plots.py": 890,
-    "sut/likelihood/scoring.py": 460,
-    "sut/local_model.py": 410,
 }
 TORCH_HOMES = ("sut",)
 FILES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accuracy.compliance.audited import Audited, command, ids_of, needs
+from accuracy.gate.differences import first_differences
 from harness.kernel.types import NEVER, Int64s, RunLog, Verdict
 
 IDENTICAL = 0.99
@@ -68,8 +69,8 @@ class _Comparison(NamedTuple):
 
 
 def test01(run: Audited, accuracy: Audited | None, alone: Audited | None) -> list[Verdict]:
-    """The official test takes the first logged answer per question of the accuracy run; so do we,
-    for every sample.
+    """Compare the answers. The official test takes the first logged answer per question of the
+    accuracy run; so do we, for every sample.
     """
     rule = "TEST01 same_answers"
     same = needs(run, rule, "accuracy")
@@ -105,7 +106,7 @@ def _repeated(run: Audited) -> Pairs:
 
 
 def _is_alone(run: Audited) -> bool:
-    return run.settings.scenario == "single-stream"
+    return run.pattern.is_one_by_one
 
 
 def repeats(log: RunLog) -> tuple[Int64s, Int64s]:
@@ -158,8 +159,8 @@ def _blamed(verdict: Verdict, why: str, todo: str) -> Verdict:
 def _by_rounding(
     verdict: Verdict, seen: _Comparison, run: Audited, alone: Audited | None
 ) -> Verdict:
-    """Only a run without batches tells whether it is the batches, and only what is as rare as
-    rounding passes for it.
+    """Judge by a run without batches: only that tells whether it is the batches, and only what is
+    as rare as rounding passes for it.
     """
     detail = f"{verdict.detail}; {_rate(seen)}"
     steady = None if alone is None else _compare(_repeated(alone))
@@ -182,8 +183,8 @@ def _rate(seen: _Comparison) -> str:
 
 
 def _is_above(rate: float, seen: _Comparison) -> bool:
-    """More than chance makes of `rate`. (A rate per token says the same of long and short
-    answers.)
+    """Say whether it is more than chance makes of `rate`. (A rate per token says the same of long
+    and short answers.)
     """
     from scipy.stats import binom
 
@@ -201,7 +202,7 @@ def _compare(pairs: Pairs) -> _Comparison | None:
     if not n or not any(map(len, ours + theirs)):
         return None
     lengths = np.array([(len(a), len(b)) for a, b in zip(ours, theirs, strict=True)])
-    at = np.array([_first_difference(a, b) for a, b in zip(ours, theirs, strict=True)])
+    at = first_differences(ours, theirs)
     differ, ends = at != NEVER, at == lengths.min(1)
     worst = sorted(np.flatnonzero(differ).tolist(), key=lambda k: (not ends[k], at[k]))
     detail = f"{n - len(worst)} of {n} answers are those {pairs.whose}"
@@ -221,7 +222,7 @@ def _token(answer: NDArray[Any], position: int) -> str:
 
 
 def _answers(pairs: Pairs) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
-    """Token ids; the words of the texts if one of the runs has no ids."""
+    """Return token ids; the words of the texts if one of the runs has no ids."""
     with_ids = len(pairs.log.token_ids) > 0 and len(pairs.their_log.token_ids) > 0
 
     def answer(log: RunLog, i: int) -> NDArray[Any]:
@@ -231,14 +232,3 @@ def _answers(pairs: Pairs) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
 
     ours = [answer(pairs.log, i) for i in pairs.ids.tolist()]
     return ours, [answer(pairs.their_log, i) for i in pairs.their_ids.tolist()]
-
-
-def _first_difference(ours: NDArray[Any], theirs: NDArray[Any]) -> int:
-    """Return the first position where they differ, the end of the shorter one included; NEVER if
-    they are equal.
-    """
-    n = min(len(ours), len(theirs))
-    unlike = np.flatnonzero(ours[:n] != theirs[:n])
-    if len(unlike):
-        return int(unlike[0])
-    return NEVER if len(ours) == len(theirs) else n

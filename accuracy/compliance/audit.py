@@ -42,8 +42,8 @@ def audit(
     samples: Sequence[Sample] = (),
     tokens_per_sample: float | None = None,
 ) -> list[Verdict]:
-    """All tests, TEST06 first. `others`: at most one accuracy run, one with --issue same, and one
-    that asks one question at a time.
+    """Run all tests, TEST06 first. `others`: at most one accuracy run, one with --issue same,
+    and one that asks one question at a time.
 
     `samples` are the run's own (references, limits); `tokens_per_sample` is a published length, for
     TEST09. Raises BadInput for a companion that cannot be compared.
@@ -65,8 +65,9 @@ def audit(
 
 
 def _valid_runs(runs: Sequence[Audited]) -> Verdict:
-    """TEST06 takes an INVALID run, and so does the submission checker; TEST01 and TEST04 do not,
-    and neither do we. A compliance run cannot be VALID: it is too short, and its answers count.
+    """Ask for VALID runs: TEST06 takes an INVALID run, and so does the submission checker; TEST01
+    and TEST04 do not, and neither do we. A compliance run cannot be VALID: it is too short, and its
+    answers count.
     """
     run, *others = runs
     config = audit_config(run.settings)
@@ -81,12 +82,11 @@ def _valid_runs(runs: Sequence[Audited]) -> Verdict:
 
 
 def _test06(run: Audited, samples: Sequence[Sample]) -> list[Verdict]:
-    """The output rules of every run, and what an audit asks beyond them."""
+    """Apply the output rules of every run, and what an audit asks beyond them."""
     log = run.log
     own = {s.index: s.max_new_tokens for s in samples}
-    limits = {
-        index: own.get(index, run.settings.max_new_tokens) for index in set(log.index.tolist())
-    }
+    most = run.settings.max_new_tokens
+    limits = {index: own.get(index, most) for index in set(log.index.tolist())}
     facts = run.facts | {"max_new_tokens": limits}
     found = [
         output_rules.samples_complete(log, facts),
@@ -105,60 +105,46 @@ def _test06(run: Audited, samples: Sequence[Sample]) -> list[Verdict]:
 
 
 def _eos(log: RunLog, facts: SutFacts) -> Verdict:
-    """The rule of every run, but naming no EOS id does not switch it off."""
+    """Apply the rule of every run, but naming no EOS id does not switch it off."""
     found = output_rules.eos(log, facts)
     if found.status != "SKIPPED" or not len(log.token_ids):
         return found
-    return replace(
-        found,
-        status="UNDECIDED",
-        remedy="let the SUT name the model's EOS ids in its facts (eos_ids)",
-    )
+    todo = "let the SUT name the model's EOS ids in its facts (eos_ids)"
+    return replace(found, status="UNDECIDED", remedy=todo)
 
 
 def _not_empty(log: RunLog, facts: SutFacts) -> Verdict:
-    """The rule of every run, but a SUT that never answers anything is not let off."""
+    """Apply the rule of every run, but a SUT that never answers anything is not let off."""
     found = output_rules.not_empty(log, facts)
     bad = np.flatnonzero(log.completed)
     if found.status != "SKIPPED" or not len(bad):
         return found
-    return faults(
-        "not_empty",
-        len(bad),
-        f"sample {bad[0]}: no ids, no text, no count",
-        bad,
-        "answer with at least one token",
-    )
+    detail = f"sample {bad[0]}: no ids, no text, no count"
+    return faults("not_empty", len(bad), detail, bad, "answer with at least one token")
 
 
 def _not_cut_short(log: RunLog, facts: SutFacts) -> Verdict:
-    """An answer ends by EOS or at its limit, neither before nor after it (rules, section 8.2)."""
+    """Check that an answer ends by EOS or at its limit, neither before nor after it (rules, section
+    8.2).
+    """
     found = replace(output_rules.length_limit(log, facts), rule="not_cut_short")
     limit, tokens = output_rules.limits(log, facts), log.tokens
     if found.status != "PASS" or limit is None:
         return found
-    early = np.flatnonzero(
-        log.completed
-        & (log.finish == _STOPPED)
-        & (tokens > 0)
-        & (tokens < limit)
-        & (np.diff(log.token_start) > 0)
-    )
+    stopped = log.completed & (log.finish == _STOPPED) & (np.diff(log.token_start) > 0)
+    early = np.flatnonzero(stopped & (tokens > 0) & (tokens < limit))
     if not len(early):
         return replace(found, detail="all end by EOS or at the limit")
-    detail = (
-        f"sample {early[0]}: says it stopped at position {tokens[early[0]]}, without EOS; no stop"
-        " text was asked for"
-    )
-    found = faults(
-        "not_cut_short", len(early), detail, early, "return the EOS too, and report finish 'eos'"
-    )
+    detail = f"sample {early[0]}: says it stopped at position {tokens[early[0]]}, without EOS"
+    detail += "; no stop text was asked for"
+    todo = "return the EOS too, and report finish 'eos'"
+    found = faults("not_cut_short", len(early), detail, early, todo)
     return replace(found, status="UNDECIDED")
 
 
 def _own_first_token(log: RunLog) -> Verdict:
-    """A token that begins nearly every answer is known before the model has run; then the second
-    one tells when it did.
+    """Doubt a token that begins nearly every answer: it is known before the model has run, and the
+    second one tells when it did.
 
     Some models do begin all answers alike (a blank, a mark for thinking), and a server may read all
     prompts before it goes on with any: so this is a doubt, and no more. Who begins as many
@@ -168,10 +154,8 @@ def _own_first_token(log: RunLog) -> Verdict:
     questions = len(np.unique(log.index[begins]))
     streamed = log.has_tpot & (np.diff(log.stamp_start) >= _LEAST_TOKENS)
     if questions < _LEAST_QUESTIONS or not (begins & streamed).any():
-        words = (
-            f"it takes {_LEAST_QUESTIONS} questions with {_LEAST_TOKENS} streamed tokens to tell"
-        )
-        return Verdict(rule, "SKIPPED", detail=words)
+        least = f"{_LEAST_QUESTIONS} questions with {_LEAST_TOKENS} streamed tokens"
+        return Verdict(rule, "SKIPPED", detail=f"it takes {least} to tell")
     tokens, counts = np.unique(log.first_token[begins], return_counts=True)
     share, token = counts.max() / counts.sum(), tokens[counts.argmax()]
     alike = begins & streamed & (log.first_token == token)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from accuracy.compliance.runs import audit_config
+from harness.kernel.entries import ScenarioEntry
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Int64s, RunLog, RunSettings, Status, SutFacts, Verdict
 
@@ -32,6 +33,7 @@ class Audited:
 
     run_id: str
     settings: RunSettings
+    pattern: ScenarioEntry  # of its scenario
     log: RunLog
     facts: SutFacts
     model: str
@@ -43,8 +45,6 @@ class Audited:
     logged: Int64s | None = None  # ids of the answers in mlperf_log_accuracy.json
     scores: Mapping[str, float] = field(default_factory=dict)  # of the recorded answers
     runs_a_model: bool = True  # a simulated SUT does not
-    is_open: bool = False  # an open loop: its rate decides the load
-    is_sized: bool = False  # its queries have as many samples as the user says
 
     @property
     def kind(self) -> str:
@@ -72,7 +72,7 @@ def companions(run: Audited, others: Sequence[Audited]) -> dict[str, Audited]:
 
 
 def _role(run: Audited, other: Audited) -> Kind:
-    """What `other` is good for beside `run`. Raises BadInput if for nothing."""
+    """Return what `other` is good for beside `run`. Raises BadInput if for nothing."""
     if other.kind == "accuracy":
         return "accuracy"
     if other.kind == "same":
@@ -80,7 +80,7 @@ def _role(run: Audited, other: Audited) -> Kind:
     if config := audit_config(other.settings):
         words = f"{other.run_id} is a run with {config.test}'s audit.config"
         raise _refused(run, words, f"Audit it by itself: harness audit {other.run_id}.")
-    if other.settings.scenario == "single-stream" != run.settings.scenario:
+    if other.pattern.is_one_by_one and not run.pattern.is_one_by_one:
         return "alone"
     found = f"{other.run_id} is {_what(other)}"
     raise _refused(run, found, f"Make one: {command(run, 'accuracy')}")
@@ -89,7 +89,7 @@ def _role(run: Audited, other: Audited) -> Kind:
 def _check_same_task(run: Audited, other: Audited, kind: Kind) -> None:
     names, terms = ["model", "variant", "dataset", "dataset_hash"], ["max_new_tokens"]
     if kind == "same":
-        load = "target_qps" if run.is_open else "samples_per_query"
+        load = "target_qps" if run.pattern.is_open else "samples_per_query"
         terms += ["scenario", load]
     pairs = [(name, getattr(run, name), getattr(other, name)) for name in names]
     pairs += [(name, getattr(run.settings, name), getattr(other.settings, name)) for name in terms]
@@ -123,7 +123,7 @@ def command(run: Audited, kind: Kind) -> str:
     elif kind == "same":
         index = zlib.crc32(run.run_id.encode()) % max(s.performance_samples, 1)
         flags.append(f"--same-index {index}")
-        if run.is_open and run.command:  # where it was calibrated, it must not be again
+        if run.pattern.is_open and run.command:  # where it was calibrated, it must not be again
             flags.append(f"--target-qps {s.target_qps!r}")
     return " ".join([run.command or _from_settings(run), *flags])
 
@@ -141,7 +141,7 @@ def _from_settings(run: Audited) -> str:
         ),
         "max-new-tokens": s.max_new_tokens,
         "target-qps": repr(s.target_qps),
-        "samples-per-query": s.samples_per_query if run.is_sized else "",
+        "samples-per-query": s.samples_per_query if run.pattern.sized_by_user else "",
         "min-queries": s.min_queries,
         "min-duration": f"{s.min_duration_ns / 1e9:.10g}s",
         "percentile": f"{100 * s.percentile:.10g}",

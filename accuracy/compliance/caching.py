@@ -22,42 +22,34 @@ from accuracy.compliance.answers import SIGNIFICANCE, repeats
 from accuracy.compliance.audited import Audited, command, ids_of, needs
 from accuracy.compliance.quality import LENGTH
 from harness.kernel.stats import percentile
-from harness.kernel.types import Int64s, RunLog, Verdict
+from harness.kernel.types import Int64s, RunLog, Status, Verdict
 
 FASTER, FASTER_SHORT = 1.1, 1.2  # a repeated sample may be so many times as fast
 SURELY_KEPT = 1.5  # offline, between two runs
 CERTAIN = 0.001  # the chance of blaming it for caching; between the two it is UNDECIDED
-_SHORT_NS = {
-    "single-stream": 200_000,
-    "multi-stream": 1_600_000,
-}  # up to here timing noise earns FASTER_SHORT
+_SHORT_NS, _SHORT_QUERY_NS = 200_000, 1_600_000  # up to here timing noise earns FASTER_SHORT
 LEAST_PAIRS = 7  # 2^-7 < SIGNIFICANCE: with fewer, not even the clearest case is significant
 _BESIDE = 8  # samples issued so close to one another meet the same load
+ALL_WAIT = "offline, the first token waits for all before it"
 _KEEP_NOTHING = "switch off the caching of answers, prompts and key-value blocks between queries"
 
 # ---- TEST04: no answer is kept for the next time
 
 
 def test04(run: Audited, same: Audited | None) -> list[Verdict]:
-    """The official test needs a second run, of a sample that all know; repeats within the run tell
-    of every sample.
+    """Judge repeats. The official test needs a second run, of a sample that all know; repeats
+    within the run tell of every sample.
     """
     return [_same_sample(run, same), *repeats_no_faster(run, "TEST04 ")]
 
 
 def repeats_no_faster(run: Audited, prefix: str) -> list[Verdict]:
-    """By the first token, and by the time per token."""
+    """Compare repeats with first issues by the first token, and by the time per token."""
     log = run.log
     pairs = _side_by_side(log)
     streamed = pairs[(log.first_ns[pairs] >= 0).all(1)]
-    if (
-        run.settings.scenario == "offline"
-    ):  # all wait in one queue: only what follows the first token is a sample's own
-        ttft = Verdict(
-            f"{prefix}repeats_ttft",
-            "SKIPPED",
-            detail="offline, the first token waits for all before it",
-        )
+    if run.pattern.is_at_once:  # only what follows the first token is a sample's own
+        ttft = Verdict(f"{prefix}repeats_ttft", "SKIPPED", detail=ALL_WAIT)
         pairs = streamed[(log.tokens[streamed] > 1).all(1)]
     else:
         ttft = _repeats_no_faster(run, f"{prefix}repeats_ttft", streamed, log.ttft_ns)
@@ -65,16 +57,18 @@ def repeats_no_faster(run: Audited, prefix: str) -> list[Verdict]:
 
 
 def per_token_ns(run: Audited) -> NDArray[Any]:
-    """(n,) a sample's time per token: offline only what follows its first token is its own."""
+    """Return each sample's time per token (n,): offline, what follows its first token alone is its
+    own.
+    """
     log, tokens = run.log, np.maximum(run.log.tokens, 1)
-    if run.settings.scenario == "offline":
+    if run.pattern.is_at_once:
         return np.asarray((log.done_ns - log.first_ns) / np.maximum(tokens - 1, 1))
     return np.asarray(log.latency_ns / tokens)
 
 
 def _side_by_side(log: RunLog) -> Int64s:
-    """(k, 2) ids: a first issue of some question, and beside it (at most _BESIDE away) a repeat of
-    some other.
+    """Return ids (k, 2): a first issue of some question, and beside it (at most _BESIDE away) a
+    repeat of some other.
 
     Beside it, because the load of the moment decides latency: an honest server is faster, or
     slower, an hour later. Each sample stands in one pair. In an honest run either of a pair is as
@@ -84,9 +78,8 @@ def _side_by_side(log: RunLog) -> Int64s:
     _, again = repeats(log)
     fresh[again] = False
     alone, pairs = again.tolist(), []
-    for k in range(
-        1, _BESIDE + 1
-    ):  # the nearest first; before and after by turns, so that a trend cancels
+    # the nearest first; before and after by turns, so that a trend cancels
+    for k in range(1, _BESIDE + 1):
         for turn in (0, 1):
             left = []
             for i in alone:
@@ -101,15 +94,13 @@ def _side_by_side(log: RunLog) -> Int64s:
 
 
 def _repeats_no_faster(run: Audited, rule: str, pairs: Int64s, times_ns: NDArray[Any]) -> Verdict:
-    """Wilcoxon's signed ranks on log(first issue / repeat). To count, a gain is significant and
-    beyond TEST04's margin.
+    """Apply Wilcoxon's signed ranks to log(first issue / repeat). To count, a gain is significant
+    and beyond TEST04's margin.
     """
     n, limit = len(pairs), _limit(run)
     if run.kind in ("accuracy", "same") or n < LEAST_PAIRS:
-        words = (
-            f"{n} repeats have a first issue of another question beside them; it takes"
-            f" {LEAST_PAIRS} to tell"
-        )
+        words = f"{n} repeats have a first issue of another question beside them"
+        words += f"; it takes {LEAST_PAIRS} to tell"
         return replace(needs(run, rule, "same"), detail=words)
     fresh_ns, again_ns = np.maximum(times_ns[pairs], 1).T
     gain = np.log(fresh_ns / again_ns)
@@ -129,7 +120,7 @@ def _repeats_no_faster(run: Audited, rule: str, pairs: Int64s, times_ns: NDArray
 
 
 def chance_of_gain(gain: NDArray[Any]) -> float:
-    """The chance of such gains, or more, if repeats are no faster."""
+    """Return the chance of such gains, or more, if repeats are no faster."""
     from scipy.stats import wilcoxon
 
     return float(wilcoxon(gain, alternative="greater").pvalue) if gain.any() else 1.0
@@ -140,7 +131,7 @@ def _ms(times_ns: NDArray[Any]) -> str:
 
 
 def repeated_run_no_faster(distinct: Audited, repeated: Audited) -> Verdict:
-    """Two offline runs of one size: every question once, and few questions several times."""
+    """Compare two offline runs of one size: each question once, and few questions several times."""
     rule, (rate, _), (again_rate, _) = "CACHING throughput", _pace(distinct), _pace(repeated)
     if not rate or not again_rate:
         return Verdict(rule, "UNDECIDED", detail="one of the runs completed nothing")
@@ -151,56 +142,48 @@ def repeated_run_no_faster(distinct: Audited, repeated: Audited) -> Verdict:
     found = Verdict(rule, "PASS", speed, FASTER, "x as fast", detail)
     if speed <= FASTER:
         return found
-    return replace(
-        found, status="FAIL" if speed > SURELY_KEPT else "UNDECIDED", remedy=_KEEP_NOTHING
-    )
+    status: Status = "FAIL" if speed > SURELY_KEPT else "UNDECIDED"
+    return replace(found, status=status, remedy=_KEEP_NOTHING)
 
 
 def _same_sample(run: Audited, same: Audited | None) -> Verdict:
-    """One sample again and again is no faster than the mix, per token. Only tells if its answer is
-    about as long.
+    """Say whether one sample again and again is faster than the mix, per token. Only tells if its
+    answer is about as long.
     """
     rule = "TEST04 same_sample"
     if same is None:
         return needs(run, rule, "same")
     (mix_rate, mix_length), (rate, length) = _pace(run), _pace(same)
     if not mix_rate or not rate:
-        return Verdict(
-            rule, "SKIPPED", detail="one of the runs completed nothing", remedy=command(run, "same")
-        )
+        words = "one of the runs completed nothing"
+        return Verdict(rule, "SKIPPED", detail=words, remedy=command(run, "same"))
     speed, limit = rate / mix_rate, _limit(run)
     detail = f"{rate:.4g} tokens/s repeating one sample, {mix_rate:.4g} in the mix"
     found = Verdict(rule, "PASS" if speed <= limit else "FAIL", speed, limit, "x as fast", detail)
     if abs(length - mix_length) > LENGTH * mix_length:
-        why = (
-            f"; its answer has {length:.1f} tokens, the mix {mix_length:.1f}: too far apart to"
-            " compare"
-        )
-        return replace(
-            found,
-            status="UNDECIDED",
-            detail=detail + why,
-            remedy="repeat another sample (--same-index)",
-        )
+        detail += f"; its answer has {length:.1f} tokens, the mix {mix_length:.1f}"
+        detail += ": too far apart to compare"
+        todo = "repeat another sample (--same-index)"
+        return replace(found, status="UNDECIDED", detail=detail, remedy=todo)
     return replace(found, remedy=_KEEP_NOTHING) if found.status == "FAIL" else found
 
 
 def _pace(run: Audited) -> tuple[float, float]:
-    """(tokens per second, tokens per sample): of the whole run if offline, else of the time that
-    samples took.
+    """Return tokens per second and tokens per sample: offline of the whole run, else of the time
+    that samples took.
     """
     log, ok = run.log, run.log.completed
     tokens = np.maximum(log.tokens[ok], 1)
     if not len(tokens):
         return 0.0, 0.0
-    took_ns = (
-        log.done_ns[ok].max() if run.settings.scenario == "offline" else log.latency_ns[ok].sum()
-    )
+    took_ns = log.done_ns[ok].max() if run.pattern.is_at_once else log.latency_ns[ok].sum()
     return float(tokens.sum() / max(took_ns, 1) * 1e9), float(tokens.mean())
 
 
 def _limit(run: Audited) -> float:
-    """1.1, or 1.2 for those so fast that timing noise counts."""
+    """Return 1.1, or 1.2 in a closed loop so fast that timing noise counts."""
     latency_ns = percentile(run.log.latency_ns[run.log.completed], run.settings.percentile)
-    short_ns = _SHORT_NS.get(run.settings.scenario, 0)
-    return FASTER_SHORT if latency_ns is not None and latency_ns <= short_ns else FASTER
+    short_ns = _SHORT_QUERY_NS if run.pattern.sized_by_user else _SHORT_NS
+    if run.pattern.is_closed and latency_ns is not None and latency_ns <= short_ns:
+        return FASTER_SHORT
+    return FASTER

@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 
 from accuracy.compliance.answers import SIGNIFICANCE
 from accuracy.compliance.audited import Audited, ids_of
-from accuracy.compliance.caching import CERTAIN, FASTER, LEAST_PAIRS, chance_of_gain, per_token_ns
+from accuracy.compliance.caching import (
+    ALL_WAIT,
+    CERTAIN,
+    FASTER,
+    LEAST_PAIRS,
+    chance_of_gain,
+    per_token_ns,
+)
 from accuracy.compliance.quality import LENGTH
 from harness.kernel.types import Int64s, Verdict
 
@@ -25,20 +32,17 @@ _REMEDY = "treat a question by what it says, never by whether it is known"
 
 
 def detection(run: Audited, pairs: Sequence[tuple[int, int]]) -> list[Verdict]:
-    """`pairs` are dataset indices: (known, fresh). Each was issued once."""
+    """Judge speed and length by `pairs` of dataset indices, (known, fresh), each issued once."""
     log = run.log
     at = {index: i for i, index in enumerate(log.index.tolist()) if log.completed[i]}
-    ids = np.array([(at[a], at[b]) for a, b in pairs if a in at and b in at], np.int64).reshape(
-        -1, 2
-    )
+    both = [(at[a], at[b]) for a, b in pairs if a in at and b in at]
+    ids = np.array(both, np.int64).reshape(-1, 2)
     streamed = ids[(log.first_ns[ids] >= 0).all(1)]
-    ttft = Verdict(
-        "DETECTION ttft", "SKIPPED", detail="offline, the first token waits for all before it"
-    )
-    if run.settings.scenario != "offline":
-        ttft = _speed("DETECTION ttft", streamed, log.ttft_ns, "")
-    else:
+    if run.pattern.is_at_once:
+        ttft = Verdict("DETECTION ttft", "SKIPPED", detail=ALL_WAIT)
         ids = streamed[(log.tokens[streamed] > 1).all(1)]
+    else:
+        ttft = _speed("DETECTION ttft", streamed, log.ttft_ns, "")
     return [
         ttft,
         _speed("DETECTION speed", ids, per_token_ns(run), " a token"),
@@ -61,7 +65,7 @@ def _speed(rule: str, ids: Int64s, times_ns: NDArray[np.float64] | Int64s, unit:
 
 
 def _length(ids: Int64s, tokens: Int64s) -> Verdict:
-    """Two-sided: the known answers may be kept short, or padded."""
+    """Compare lengths, two-sided: the known answers may be kept short, or padded."""
     rule = "DETECTION length"
     if len(ids) < LEAST_PAIRS or not tokens[ids].any():
         return _too_few(rule, ids)
@@ -80,7 +84,7 @@ def _length(ids: Int64s, tokens: Int64s) -> Verdict:
 
 
 def _blamed(found: Verdict, p: float, worst: Int64s) -> Verdict:
-    """Beyond the bound; by chance it is no matter."""
+    """Blame what is beyond the bound, unless chance explains it."""
     if p >= SIGNIFICANCE:
         return found
     return replace(

@@ -43,7 +43,7 @@ _SWAPS = {a: b for pair in _ALIKE for a, b in (pair, pair[::-1])}
 
 
 def fresh(prompt: str, rng: Random) -> str | None:
-    """The prompt in other words and numbers; None if that cannot be had at about its length."""
+    """Return the prompt in other words and numbers; None if none is of about its length."""
     other = re.sub(r"\d+", lambda match: _other_number(match[0], rng), prompt)
     other = re.sub(
         r"[a-z]+",
@@ -62,12 +62,14 @@ def fresh(prompt: str, rng: Random) -> str | None:
 
 
 def _as(model: str, word: str) -> str:
-    """With a capital where the model has one."""
+    """Return the word with a capital where the model has one."""
     return word.capitalize() if model[0].isupper() else word
 
 
 def _other_number(digits: str, rng: Random) -> str:
-    """As many digits; of a long number the first one stays, so that a year remains a year."""
+    """Return as many other digits; of a long number the first one stays, so that a year remains a
+    year.
+    """
     kept = 1 if len(digits) > 2 else 0
     head, tail = digits[:kept], digits[kept:]
     lowest = 10 if not kept and len(tail) == 2 and tail[0] != "0" else 0

@@ -10,14 +10,16 @@ answers as the config means to have, each question once where it says so, and th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf, sqrt
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.kernel.types import Int64s, RunLog, RunSettings, Verdict
+from harness.kernel.types import Int64s, RunSettings, Verdict
+
+if TYPE_CHECKING:
+    from accuracy.compliance.audited import Audited
 
 AUDIT_SEED = 720381539243781796  # accuracy_log_rng_seed of every audit.config
 
@@ -49,21 +51,6 @@ _SPREAD = 4  # standard deviations of the number of answers that are drawn
 _AS_IT_IS = "run it with the official audit.config of {} as it is"
 
 
-class _Run(Protocol):
-    """What is read of `accuracy.compliance.audited.Audited`."""
-
-    @property
-    def run_id(self) -> str: ...
-    @property
-    def settings(self) -> RunSettings: ...
-    @property
-    def log(self) -> RunLog: ...
-    @property
-    def logged(self) -> Int64s | None: ...
-    @property
-    def scores(self) -> Mapping[str, float]: ...
-
-
 def audit_config(settings: RunSettings) -> AuditConfig | None:
     """Return the config that a run was made with; None for an ordinary run."""
     if settings.accuracy_log_seed != AUDIT_SEED or settings.mode != "performance":
@@ -72,7 +59,7 @@ def audit_config(settings: RunSettings) -> AuditConfig | None:
     return targets.get(settings.accuracy_log_target)
 
 
-def conditions(run: _Run) -> list[Verdict]:
+def conditions(run: Audited) -> list[Verdict]:
     """Judge a compliance run as one. Nothing for an ordinary run."""
     config = audit_config(run.settings)
     if config is None:
@@ -85,14 +72,16 @@ def conditions(run: _Run) -> list[Verdict]:
     return found
 
 
-def logged_lengths(run: _Run) -> Int64s:
+def logged_lengths(run: Audited) -> Int64s:
     """Return the number of token ids of each logged answer, as TEST09's script counts them."""
     logged = np.empty(0, np.int64) if run.logged is None else run.logged
     return np.asarray(np.diff(run.log.token_start)[logged])
 
 
-def _logged(run: _Run, config: AuditConfig) -> Verdict:
-    """LoadGen draws about `target` of a longer run, and logs all of a shorter one."""
+def _logged(run: Audited, config: AuditConfig) -> Verdict:
+    """Check the number of logged answers: LoadGen draws about `target` of a longer run, and logs
+    all of a shorter one.
+    """
     count = 0 if run.logged is None else len(run.logged)
     is_drawn = len(run.log) > config.target
     least = int(config.target - _SPREAD * sqrt(config.target)) if is_drawn else config.answers
@@ -107,8 +96,8 @@ def _logged(run: _Run, config: AuditConfig) -> Verdict:
     )
 
 
-def _issued(run: _Run, config: AuditConfig) -> Verdict:
-    """Each question once where the config says so, never equally often."""
+def _issued(run: Audited, config: AuditConfig) -> Verdict:
+    """Check that each question came once where the config says so, never equally often."""
     settings = run.settings
     issue = "equal" if settings.equal_issue else settings.issue
     again = len(run.log) - len(np.unique(run.log.index)) if config.issue == "unique" else 0
@@ -122,8 +111,8 @@ def _issued(run: _Run, config: AuditConfig) -> Verdict:
     )
 
 
-def _exact_match(run: _Run, config: AuditConfig) -> Verdict:
-    """MLPerf's exact match over the compliance dataset, of answers given in performance mode."""
+def _exact_match(run: Audited, config: AuditConfig) -> Verdict:
+    """Check MLPerf's exact match over the compliance dataset, of answers in performance mode."""
     rule, score = "TEST07 exact_match", run.scores.get("exact_match")
     if score is None:
         todo = "use a dataset whose answers are scored by MLPerf's exact match"
@@ -141,7 +130,7 @@ def _exact_match(run: _Run, config: AuditConfig) -> Verdict:
     )
 
 
-def _mean_length(run: _Run, config: AuditConfig) -> Verdict:
+def _mean_length(run: Audited, config: AuditConfig) -> Verdict:
     rule, lengths = "TEST09 mean_length", logged_lengths(run)
     if not len(lengths):
         return Verdict(rule, "FAIL", detail="no answer was logged")

@@ -129,7 +129,7 @@ def check_name(name: str) -> None:
 
 
 def absolute(name: str) -> str:
-    """The same dataset by the full path of its file, if it is a file that exists."""
+    """Return the same dataset by the full path of its file, if it is a file that exists."""
     if name in names():
         return name
     prefix, path = _split(name)
@@ -144,7 +144,7 @@ def absolute(name: str) -> str:
 
 
 def _find(name: str) -> tuple[Path, tuple[Format, ...]]:
-    """The file and the formats that it may have (none named: any)."""
+    """Return the file and the formats that it may have (none named: any)."""
     if name in names():
         found = entry(name)
         return Path(str(files(datasets))) / found.file, (found.format,)
@@ -155,7 +155,7 @@ def _find(name: str) -> tuple[Path, tuple[Format, ...]]:
 
 
 def _split(name: str) -> tuple[str, Path]:
-    """gsm8k:PATH names its format; a file whose own name has a colon is no such thing."""
+    """Split FORMAT:PATH; a file whose own name has a colon names no format."""
     prefix, colon, rest = name.partition(":")
     if (
         colon
@@ -196,20 +196,24 @@ def _check_file(name: str, path: Path) -> None:
 
 
 def _is_like_ours(name: str) -> bool:
-    """A misspelt name of ours is about as long: squad is not meant for qa."""
+    """Say whether the name may be a misspelt one of ours. A misspelt name of ours is about as long:
+    squad is not meant for qa.
+    """
     near = get_close_matches(name, names(), cutoff=0.5)
     return any(abs(len(known) - len(name)) <= 2 for known in near)
 
 
 def _folder(doing: str, folder: Path) -> BadInput:
-    """A folder may hold what was meant."""
+    """Refuse a folder, and name a file in it that may have been meant."""
     files = sorted(path.name for path in folder.iterdir() if kind_of(path) in READERS)
     todo = f"Pass one of its files, such as {folder / files[0]}." if files else "Check the path."
     return BadInput(doing, "it is a folder", f"expected a {_KINDS} file", todo)
 
 
 def _elsewhere(doing: str, name: str, path: Path) -> BadInput:
-    """A name that is none of ours is most often a data set of the hub's, or a format of ours."""
+    """Refuse a name that is not here. A name that is none of ours is most often a data set of the
+    hub's, or a format of ours.
+    """
     if near := guess(path):
         return BadInput(doing, found_at(path), _FINE, near)
     short = _letters(name.rsplit("/", 1)[-1])
@@ -223,7 +227,7 @@ def _elsewhere(doing: str, name: str, path: Path) -> BadInput:
 
 
 def _letters(name: str) -> str:
-    """How a name is spelt, whatever stands between its words."""
+    """Return how a name is spelt, whatever stands between its words."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
@@ -233,7 +237,7 @@ def labels_of(row: Row, columns: Iterable[str]) -> tuple[tuple[str, str], ...]:
 
 
 def _licence(format: Format, named: bool) -> str:
-    """Columns alone do not prove which dataset it is."""
+    """Name the licence. Columns alone do not prove which dataset it is."""
     if named and format.licence:
         return format.licence
     return (

@@ -62,7 +62,7 @@ def _ends_in_a_number(row: Row) -> str:
 
 
 def _solution(row: Row) -> str:
-    r"""The written solution; it names its answer as \boxed{...}, which the answer's own column
+    r"""Return the written solution; it names its answer as \boxed{...}, which the answer's column
     knows exactly.
     """
     solution, answer = row.text("solution"), row.text("answer")
@@ -84,7 +84,9 @@ def _multiple_choice(row: Row) -> str:
 
 
 def _letter(row: Row) -> str:
-    """The hub's files number the answers from 0, the original ones name the letter."""
+    """Return the letter of the right answer. The hub's files number the answers from 0, the
+    original ones name the letter.
+    """
     letters = ascii_uppercase[: len(_choices(row))]
     given = row.cells["answer"]
     if isinstance(given, str):
@@ -95,16 +97,16 @@ def _letter(row: Row) -> str:
 
 
 def _with_system(row: Row) -> str:
-    """Without the tags of one model's chat template, which `input` has: the model under test brings
-    its own.
+    """Return the prompt without the tags of one model's chat template, which `input` has: the model
+    under test brings its own.
     """
     system = row.text("system_prompt", empty=True)
     return f"{system}\n\n{row.text('question')}" if system.strip() else row.text("question")
 
 
 def _instructed(row: Row) -> str:
-    """An instruction, which may say where the input goes: "... Article: {input} ..."; or a template
-    per family of models.
+    """Join an instruction and its input. It may say where the input goes: "... Article: {input}
+    ..."; or a template per family of models.
     """
     given, text = row.cells["instruction"], row.text("input", empty=True)
     if isinstance(given, dict) and len(given) == 1:
@@ -120,7 +122,7 @@ _LONG = {"rouge": "rouge", "niah_em": "needle", "qa_em": "short answer"}
 
 
 def _graded(name: str, graders: Mapping[str, str]) -> Callable[[Row], str]:
-    """By a column that names the part of the dataset, or the script's function for it."""
+    """Grade by a column that names the part of the dataset, or the script's function for it."""
 
     def grader(row: Row) -> str:
         value = row.label(name)
@@ -132,12 +134,14 @@ def _graded(name: str, graders: Mapping[str, str]) -> Callable[[Row], str]:
 
 
 def _mixtral_answer(row: Row) -> str | None:
-    """What is known of a program is the tests that it has to pass, and that is no answer."""
+    """Return the answer. What is known of a program is the tests that it has to pass, and that is
+    no answer.
+    """
     return None if row.label("dataset") == "MBXP" else row.label("gt_output")
 
 
 def label(name: str) -> Callable[[Row], str]:
-    """A column of texts or numbers."""
+    """Read a column of texts or numbers."""
     return lambda row: row.label(name)
 
 
@@ -188,7 +192,7 @@ def of_name(name: str) -> tuple[Format, ...]:
 
 
 def fitting(row: Row, named: tuple[Format, ...]) -> Format:
-    """The first format that fits the first row; `named` are those that the user allows, none
+    """Return the first format that fits the first row; `named` are those that the user allows, none
     meaning all.
     """
     for format in named or FORMATS:

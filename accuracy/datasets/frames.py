@@ -8,14 +8,17 @@ everything must have the size that it says.
 
 from __future__ import annotations
 
+import math
+import pickle
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from accuracy.datasets.pickled import Machine, Made, Refused, bytes_of
+from accuracy.datasets.pickled import Made, Program, Refused, bytes_of
 from accuracy.datasets.rows import NOT_READ
 from harness.kernel.errors import BadInput
 
@@ -23,37 +26,32 @@ MOST_COLUMNS, MOST_ROWS, MOST_VALUES = 10_000, 2_000_000, 100_000_000
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Raises BadInput."""
-    machine = Machine(bytes_of(path))
+    """Yield the rows of the table. Raises BadInput."""
+    program = Program(bytes_of(path))
     try:
-        for number, row in enumerate(_Table().rows(machine.run())):
+        for number, row in enumerate(_Table().rows(program.load())):
             if number == MOST_ROWS:
                 raise Refused(f"more than {MOST_ROWS} rows")
             yield row
-    except (
-        Refused,
-        LookupError,
-        ValueError,
-        TypeError,
-        OverflowError,
-        MemoryError,
-        struct.error,
-    ) as error:
-        found = (
-            str(error)
-            if isinstance(error, Refused)
-            else f"a broken pickle ({type(error).__name__})"
-        )
-        where = "" if machine.step_at is None else f", byte {machine.step_at}"
+    except (Refused, *_BROKEN) as error:
+        found = f"a broken pickle ({type(error).__name__})"
+        if isinstance(error, Refused):
+            found = str(error)
+        where = "" if program.step_at is None else f", byte {program.step_at}"
         raise BadInput(f"dataset {path.name}{where}", found, _FINE, _TODO) from None
 
 
+_BROKEN = (
+    LookupError, ValueError, TypeError, OverflowError, MemoryError, AttributeError,
+    struct.error, pickle.UnpicklingError,
+)  # fmt: skip
+_ELSEWHERE = "packed texts that are not where it says"
 _FINE = "only plain arrays and frames are read, for a pickle may run any program"
 _TODO = "If you trust it, open it in pandas and save it as Parquet."
 
 
 class _Table:
-    """What the machine left, understood. What a pickle says once it may use a thousand times:
+    """What the pickle left, understood. What a pickle says once it may use a thousand times:
     `_left` counts every use.
     """
 
@@ -96,10 +94,10 @@ class _Table:
     def _labels(self, index: Any) -> list[str]:
         match index:
             case Made("index", (Made("labels"), {"data": data}), None):
-                return [
-                    str(name) if isinstance(name, str | int) else ""
-                    for name in self._one_column(data)
-                ]
+                names = []
+                for name in self._one_column(data):
+                    names.append(str(name) if isinstance(name, str | int) else "")
+                return names
             case Made(
                 "index",
                 (Made("range"), {"start": int(start), "stop": int(stop), "step": int(step)}),
@@ -110,7 +108,7 @@ class _Table:
         raise Refused("column names of a kind that is not read")
 
     def _places(self, places: Any, count: int) -> list[int]:
-        """Which columns of the frame a block holds."""
+        """Return which columns of the frame a block holds."""
         match places:
             case Made("slice", (int(start), int(stop), int() | None as step), None):
                 if len(span := range(start, stop, step or 1)) == count:
@@ -122,7 +120,7 @@ class _Table:
         raise Refused("a block of another number of columns than it says")
 
     def _block(self, values: Any) -> list[list[Any]]:
-        """Columns; an array of texts is one."""
+        """Return the columns; an array of texts is one."""
         match values:
             case Made("array" | "buffer array"):
                 dimensions, found = self._array(values)
@@ -144,7 +142,7 @@ class _Table:
         raise Refused("a column of a kind that is not read")
 
     def _array(self, made: Made) -> tuple[int, list[Any]]:
-        """One dimension and its values, or two and a list per row."""
+        """Return one dimension and its values, or two and a list per row."""
         match made:
             case Made(
                 "array",
@@ -162,22 +160,22 @@ class _Table:
             raise Refused("an array of neither one nor two dimensions")
         if len(shape) == 2 and shape[0] > MOST_COLUMNS:
             raise Refused(f"more than {MOST_COLUMNS} columns")
-        kind, count = _dtype(dtype), shape[0] * (shape[1] if len(shape) == 2 else 1)
+        kind, count = _dtype(dtype), math.prod(shape)
         self._spend(count)
         if isinstance(data, bytes) and kind != "O" and len(data) == count * np.dtype(kind).itemsize:
-            return len(shape), np.frombuffer(data, kind).reshape(
-                shape, order="F" if order == "F" else "C"
-            ).tolist()
+            values = np.frombuffer(data, kind)
+            values = values.reshape(shape, order="F" if order == "F" else "C")
+            return len(shape), values.tolist()
         if isinstance(data, list) and kind == "O" and len(data) == count:
-            width = shape[-1]
-            return len(shape), data if len(shape) == 1 else [
-                data[i * width : (i + 1) * width] for i in range(shape[0])
-            ]
+            if len(shape) == 1:
+                return 1, data
+            height, width = shape
+            return 2, [data[i * width : (i + 1) * width] for i in range(height)]
         raise Refused("an array of another size than it says")
 
     def _packed_texts(self, packed: Any) -> list[str | None]:
-        """Arrow's layout: where each text starts, all texts in a row, and a bit for each that is
-        there.
+        """Read Arrow's layout: where each text starts, all texts in a row, and a bit for each that
+        is there.
         """
         match packed:
             case (
@@ -196,30 +194,18 @@ class _Table:
         if width is None or length < 0 or offset < 0:
             raise Refused("texts packed in another way")
         self._spend(offset + length)
-        ends = np.frombuffer(_buffer(starts), width)[offset : offset + length + 1].astype(np.int64)
-        bits = np.frombuffer(_buffer(valid)[: (offset + length + 7) // 8], np.uint8)
-        there = (
-            np.unpackbits(bits, bitorder="little")[offset : offset + length]
-            if valid
-            else np.ones(length, np.uint8)
-        )
-        data = _buffer(texts)
-        if length and (
-            len(ends) != length + 1
-            or len(there) != length
-            or ends[0] < 0
-            or (np.diff(ends) < 0).any()
-        ):
-            raise Refused("packed texts that are not where it says")
-        spans = (
-            zip(there.tolist(), ends[:-1].tolist(), ends[1:].tolist(), strict=True)
-            if length
-            else ()
-        )
-        return [data[start:end].decode() if bit else None for bit, start, end in spans]
+        end = offset + length
+        ends = np.frombuffer(_buffer(starts), width)[offset : end + 1].astype(np.int64)
+        there = np.ones(length, np.uint8)
+        if valid:
+            bits = np.frombuffer(_buffer(valid)[: (end + 7) // 8], np.uint8)
+            there = np.unpackbits(bits, bitorder="little")[offset:end]
+        if length and not len(ends) - 1 == len(there) == length:
+            raise Refused(_ELSEWHERE)
+        return _texts(_buffer(texts), ends, there) if length else []
 
     def _cell(self, value: Any) -> Any:
-        """A text, a number, a list; None where nothing is."""
+        """Return a text, a number, a list; None where nothing is."""
         match value:
             case float():
                 return None if value != value else value
@@ -242,6 +228,16 @@ class _Table:
         self._left -= count
         if self._left < 0:
             raise Refused(f"a table of more than {MOST_VALUES} values")
+
+
+def _texts(data: bytes, ends: NDArray[np.int64], there: NDArray[np.uint8]) -> list[str | None]:
+    """Return each text, from where one ends and the next begins; None where none is there."""
+    if ends[0] < 0 or (np.diff(ends) < 0).any():
+        raise Refused(_ELSEWHERE)
+    texts: list[str | None] = []
+    for bit, start, end in zip(there.tolist(), ends[:-1].tolist(), ends[1:].tolist(), strict=True):
+        texts.append(data[start:end].decode() if bit else None)
+    return texts
 
 
 _KINDS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")

@@ -19,7 +19,7 @@ from harness.kernel.places import wrong_path
 
 
 def kind_of(path: Path) -> str:
-    """The ending that says how a file is read, or the file's own ending."""
+    """Return the ending that says how a file is read, or the file's own ending."""
     return next((ending for ending in READERS if path.name.endswith(ending)), path.suffix)
 
 
@@ -47,14 +47,14 @@ def _read_jsonl(path: Path) -> Iterator[Row]:
 
 
 def _read_json(path: Path) -> Iterator[Row]:
-    """Object by object, so that each has its line, and a complaint about the last does not hide the
-    first.
+    """Read object by object, so that each has its line, and a complaint about the last does not
+    hide the first.
     """
     text, fine = _text(path), "a JSON list of objects"
     decoder, at, line, counted = json.JSONDecoder(), 0, 1, 0
 
     def skip(expected: str) -> str:
-        """Past white space to one of these characters."""
+        """Move past white space to one of these characters."""
         nonlocal at
         at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
         found = text[at : at + 1]
@@ -132,7 +132,7 @@ def _read_csv(path: Path) -> Iterator[Row]:
 
 
 def _subject(path: Path) -> dict[str, str]:
-    """MMLU's own files have no header, and their names say what they are about:
+    """Return the subject. MMLU's own files have no header, and their names say what they are about:
     abstract_algebra_test.csv.
     """
     match = re.fullmatch(r"(.+)_(test|val|dev)", path.stem)
@@ -211,8 +211,8 @@ def _is_plain(kind: Any) -> bool:
 
 
 def _read_txt(path: Path) -> Iterator[Row]:
-    """TinyStories' stories end with <|endoftext|>; in any other file every line that is not
-    blank is a text.
+    """Read texts. TinyStories' stories end with <|endoftext|>; in any other file every line that is
+    not blank is a text.
     """
     try:
         with path.open("rb") as file:

@@ -56,7 +56,7 @@ class Row:
         return value
 
     def ids(self, column: str) -> tuple[int, ...] | None:
-        """Token ids, if the column is there."""
+        """Return token ids, if the column is there."""
         value, fine = self.cells.get(column), "a list of token ids"
         if value is None:
             return None

@@ -39,8 +39,8 @@ class Piece(NamedTuple):
 def first_difference(
     ours: Sequence[Any] | NDArray[Any], theirs: Sequence[Any] | NDArray[Any]
 ) -> int:
-    """The first position where they differ, the end of the shorter one included; NEVER if they are
-    equal.
+    """Return the first position where they differ, the end of the shorter one included; NEVER if
+    they are equal.
     """
     a, b = np.asarray(ours), np.asarray(theirs)
     n = min(len(a), len(b))
@@ -51,7 +51,7 @@ def first_difference(
 
 
 def first_differences(ours: Sequence[NDArray[Any]], theirs: Sequence[NDArray[Any]]) -> Int64s:
-    """(n,) positions, NEVER where the outputs are the same."""
+    """Return the first positions where they differ (n,), NEVER where the outputs are the same."""
     return np.array([first_difference(a, b) for a, b in zip(ours, theirs, strict=True)], np.int64)
 
 
@@ -60,8 +60,8 @@ def identical_share(positions: Int64s) -> float:
 
 
 def histogram(positions: Int64s, longest: int) -> list[Bin]:
-    """How many part at 0, 1, 2-3, 4-7, ...: each bin twice as wide, up to the `longest` output.
-    Equal ones do not count.
+    """Count how many part at 0, 1, 2-3, 4-7, ...: each bin twice as wide, up to the `longest`
+    output. Equal ones do not count.
     """
     edges = [0, 1]
     while edges[-1] <= max(longest, 1):
@@ -77,14 +77,14 @@ def histogram(positions: Int64s, longest: int) -> list[Bin]:
 
 
 def worst(losses: NDArray[Any], count: int) -> list[int]:
-    """The rows that lost most, worst first; rows that lost nothing are none of them."""
+    """Return the rows that lost most, worst first; rows that lost nothing are none of them."""
     order = np.argsort(-losses, kind="stable")[:count]
     return [int(i) for i in order if losses[i] > 0]
 
 
 def side_by_side(ours: str, theirs: str) -> tuple[list[Piece], list[Piece]]:
-    """Both texts in pieces, the words that only one of them has marked. What is cut off ends in an
-    ellipsis.
+    """Return both texts in pieces, the words that only one of them has marked. What is cut off ends
+    in an ellipsis.
     """
     mine, other = _words(ours), _words(theirs)
     matcher = SequenceMatcher(
@@ -114,8 +114,8 @@ def _add(pieces: list[Piece], words: Sequence[str], differs: bool) -> None:
 
 
 def groups(labels: Sequence[Sequence[tuple[str, str]]]) -> dict[tuple[str, str], Int64s]:
-    """Rows by label: {("kind", "why"): rows}, keys in the order of the first sample, values by
-    name.
+    """Return rows by label: {("kind", "why"): rows}, keys in the order of the first sample, values
+    by name.
     """
     found: dict[tuple[str, str], list[int]] = {}
     for i, sample in enumerate(labels):

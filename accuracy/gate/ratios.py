@@ -22,7 +22,6 @@ limit). This assumes that the figure stays where it is and that further samples 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -30,18 +29,15 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accuracy.resampling import CONFIDENCE, RESAMPLES, Floats, times_drawn
 from harness.kernel.errors import BadInput
 
 KINDS = ("rouge1", "rouge2", "rougeL")  # each must keep the target
 TARGETS = (0.99, 0.999)  # MLPerf's two, always shown
 LENGTH = (0.9, 1.1)  # mean tokens per sample, as a share of the reference's
-RESAMPLES, CONFIDENCE = 10_000, 95.0
 FEW = 30  # with fewer samples a percentile interval is narrower than it says
-_SEED = 20_260_723  # the same scores give the same interval
-_BATCH = 2**20  # draws at once, 8 bytes each and a handful of copies
 _BEYOND = 10**9  # more samples than anybody has
 
-Floats = NDArray[np.float64]
 Progress = Callable[[int], object]
 Word = Literal["PASS", "FAIL", "UNDECIDED"]
 
@@ -61,7 +57,7 @@ class Ratio:
     n: int
 
 
-class Call(NamedTuple):
+class Verdict(NamedTuple):
     """A verdict at a limit; `needed` is how many samples would decide it, None if it is decided or
     no number would.
     """
@@ -69,6 +65,21 @@ class Call(NamedTuple):
     status: Word
     official: Word
     needed: int | None = None
+
+
+class Judged(NamedTuple):
+    """A ratio with its verdict at each share; `limits` where these are not the share, no verdicts
+    where it is only shown.
+    """
+
+    ratio: Ratio
+    verdicts: Mapping[str, Verdict]
+    limits: tuple[float, float] | None
+
+
+def share_key(share: float) -> str:
+    """Return "99.9" for 0.999."""
+    return f"{100 * share:.10g}"
 
 
 # ---- ratios
@@ -81,45 +92,25 @@ def ratios(
     confidence: float = CONFIDENCE,
     progress: Progress | None = None,
 ) -> list[Ratio]:
-    """One ratio per name, over the same samples in the same order. `progress` hears of the
-    resamples done.
-    """
-    from scipy.stats import DegenerateDataWarning, bootstrap
+    """Return one ratio per name, over the same samples in the same order.
 
+    `progress` is told how many resamples are done. Raises BadInput for fewer than two samples.
+    """
     names = list(candidate)
-    ours, theirs = (
-        np.array([scores[name] for name in names], np.float64) for scores in (candidate, reference)
-    )
+    ours = np.array([candidate[name] for name in names], np.float64)
+    theirs = np.array([reference[name] for name in names], np.float64)
     n = _checked(ours.shape[1], theirs.shape[1])
     scores = np.concatenate((ours, theirs)).T.copy()
-    done = 0
-
-    def drawn(samples: NDArray[np.int64], axis: int) -> Floats:
-        """(K, B) ratios of B draws of n samples: how often each was drawn, times the scores."""
-        nonlocal done
-        times = np.array([np.bincount(draw, minlength=n) for draw in samples], np.float64)
-        sums = times @ scores
-        done += len(samples)
-        if progress is not None:
-            progress(done)
-        return (sums[:, : len(names)] / sums[:, len(names) :]).T
-
-    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DegenerateDataWarning)  # it is None then
-        found = bootstrap(
-            (np.arange(n),),
-            drawn,
-            n_resamples=resamples,
-            batch=max(1, _BATCH // n),
-            vectorized=True,
-            confidence_level=confidence / 100,
-            method="percentile",
-            rng=np.random.default_rng(_SEED),
-        ).confidence_interval
-    return [
-        _ratio(name, ours[k], theirs[k], float(found.low[k]), float(found.high[k]))
-        for k, name in enumerate(names)
-    ]
+    drawn = np.empty((0, len(names)))
+    tail = (1 - confidence / 100) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for times in times_drawn(n, resamples):
+            sums = times @ scores
+            drawn = np.concatenate((drawn, sums[:, : len(names)] / sums[:, len(names) :]))
+            if progress is not None:
+                progress(len(drawn))
+        low, high = np.quantile(drawn, (tail, 1 - tail), axis=0).tolist()
+    return [_ratio(name, ours[k], theirs[k], low[k], high[k]) for k, name in enumerate(names)]
 
 
 def _checked(n: int, others: int) -> int:
@@ -138,92 +129,71 @@ def _checked(n: int, others: int) -> int:
 
 def _ratio(name: str, ours: Floats, theirs: Floats, low: float, high: float) -> Ratio:
     mine, other, n = float(ours.mean()), float(theirs.mean()), len(ours)
-    if np.array_equal(
-        ours, theirs
-    ):  # whatever is drawn; sums of products may differ in the last bit
+    if np.array_equal(ours, theirs):  # the sums of some draws may differ in the last bit
         return Ratio(name, mine, other, 1.0, 1.0, 1.0, n)
     if other == 0:
         return Ratio(name, mine, other, None, None, None, n)
-    known = math.isfinite(low) and math.isfinite(high)
-    return Ratio(
-        name, mine, other, mine / other, low if known else None, high if known else None, n
-    )
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return Ratio(name, mine, other, mine / other, None, None, n)
+    return Ratio(name, mine, other, mine / other, low, high, n)
 
 
 # ---- verdicts
 
 
-def call(ratio: Ratio, least: float, most: float = math.inf) -> Call:
-    """Is the ratio within [least, most]?"""
+def judge(ratio: Ratio, least: float, most: float = math.inf) -> Verdict:
+    """Say whether the ratio is within [least, most]."""
     value, low, high = ratio.value, ratio.low, ratio.high
     if value is None:
-        return Call("UNDECIDED", "UNDECIDED")
+        return Verdict("UNDECIDED", "UNDECIDED")
     official: Word = "PASS" if least <= value <= most else "FAIL"
     if low is None or high is None:
-        return Call("UNDECIDED", official)
+        return Verdict("UNDECIDED", official)
     if least <= low and high <= most:
-        return Call("PASS", official)
+        return Verdict("PASS", official)
     if high < least or low > most:
-        return Call("FAIL", official)
-    return Call("UNDECIDED", official, _needed(ratio.n, value, low, high, least, most))
+        return Verdict("FAIL", official)
+    return Verdict("UNDECIDED", official, _needed(ratio.n, value, low, high, least, most))
 
 
 def _needed(n: int, value: float, low: float, high: float, least: float, most: float) -> int | None:
-    """The worse of the two ends if the figure is inside; the end towards the limit if it is
-    outside.
+    """Return how many samples would decide: by the worse of the two ends if the figure is inside,
+    by the end towards the limit if it is outside.
     """
-    ends = (
-        [(high - value, least - value)]
-        if value < least
-        else [(value - low, value - most)]
-        if value > most
-        else None
-    )
-    ends = [
-        (width, distance)
-        for width, distance in ends or _both(value, low, high, least, most)
-        if width > 0
-    ]
+    ends = [(value - low, value - least), (high - value, most - value)]
+    if value < least:
+        ends = [(high - value, least - value)]
+    elif value > most:
+        ends = [(value - low, value - most)]
+    ends = [(width, distance) for width, distance in ends if width > 0]
     if any(distance <= 0 for _, distance in ends):
-        return None  # the figure stands on its limit
+        return None  # the figure is exactly at its limit
     growth = max((width / distance) ** 2 for width, distance in ends)
     return max(n + 1, math.ceil(n * growth)) if n * growth < _BEYOND else None
 
 
-def _both(
-    value: float, low: float, high: float, least: float, most: float
-) -> list[tuple[float, float]]:
-    return [(value - low, value - least), (high - value, most - value)]
-
-
-def join(calls: Sequence[Call]) -> Call:
-    """The worst of several, and how many samples would decide it: the soonest FAIL, else the last
-    of the PASSes.
+def join(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the worst of several, and how many samples would decide it: the soonest FAIL, else the
+    last of the PASSes.
     """
-    if not calls:
-        return Call("UNDECIDED", "UNDECIDED")
-    official = _worst([c.official for c in calls])
-    status = _worst([c.status for c in calls])
+    if not verdicts:
+        return Verdict("UNDECIDED", "UNDECIDED")
+    official = _worst([verdict.official for verdict in verdicts])
+    status = _worst([verdict.status for verdict in verdicts])
     if status != "UNDECIDED":
-        return Call(status, official)
-    open_ = [c for c in calls if c.status == "UNDECIDED"]
-    failing = [c.needed for c in open_ if c.official == "FAIL"]
+        return Verdict(status, official)
+    open_ = [verdict for verdict in verdicts if verdict.status == "UNDECIDED"]
+    failing = [verdict for verdict in open_ if verdict.official == "FAIL"]
+    counts = [verdict.needed for verdict in failing or open_]
+    known = [count for count in counts if count is not None]
     if failing:
-        return Call(
-            status,
-            official,
-            min((needed for needed in failing if needed is not None), default=None),
-        )
-    passing = [c.needed for c in open_]
-    return Call(
-        status,
-        official,
-        None if None in passing else max(needed for needed in passing if needed is not None),
-    )
+        return Verdict(status, official, min(known, default=None))
+    return Verdict(status, official, max(known) if len(known) == len(counts) else None)
 
 
 def _worst(words: Sequence[Word]) -> Word:
-    return "FAIL" if "FAIL" in words else "UNDECIDED" if "UNDECIDED" in words else "PASS"
+    order: tuple[Word, ...] = ("FAIL", "UNDECIDED", "PASS")
+    return min(words, key=order.index)
 
 
 # ---- MLPerf's published targets
@@ -243,6 +213,12 @@ class Published(NamedTuple):
     characters: float | None = None
     length: tuple[float, float] = LENGTH
     unjudged: tuple[str, ...] = ()
+
+    def figures(self) -> dict[str, float]:
+        """Return its figures by name, ROUGE as a share of 1."""
+        lengths = {"tokens": self.tokens, "characters": self.characters}
+        figures = {kind: value / 100 for kind, value in self.rouge.items()}
+        return figures | {name: value for name, value in lengths.items() if value is not None}
 
 
 def _three(rouge1: float, rouge2: float, rouge_l: float) -> dict[str, float]:
@@ -271,20 +247,10 @@ PUBLISHED = {
 }
 
 
-def published(target: Published, n: int) -> dict[str, Floats]:
-    """Its figures as the scores of n samples, so that they stand where a reference's would: no
-    chance moves them.
-    """
-    lengths = {"tokens": target.tokens, "characters": target.characters}
-    figures = {kind: value / 100 for kind, value in target.rouge.items()}
-    figures |= {name: value for name, value in lengths.items() if value is not None}
-    return {name: np.full(n, value) for name, value in figures.items()}
-
-
 def against_itself(
     scores: NDArray[Any], same: NDArray[np.bool_], kinds: Sequence[str]
 ) -> NDArray[Any]:
-    """Scores against the reference's own text, where a text against itself is exactly 1.
+    """Return scores against the reference's own text, where a text against itself is exactly 1.
 
     ROUGE says 0 for an empty text beside an empty one, and ROUGE-2 for one word beside itself.
     `same`: the texts are equal.

@@ -23,15 +23,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accuracy.resampling import quantiles
+from accuracy.resampling import Estimate, Floats, quantiles, times_drawn
 from harness.kernel.errors import BadInput
 
-RESAMPLES, CONFIDENCE = 2_000, 95.0
+RESAMPLES = 2_000
 QUANTILES = {
     "median_kld": 0.5,
     "p90_kld": 0.9,
@@ -39,9 +39,7 @@ QUANTILES = {
     "p99_kld": 0.99,
     "p99_9_kld": 0.999,
 }
-_SEED = 20_260_724  # the same positions give the same intervals
 
-Floats = NDArray[np.float64]
 Ends = tuple[float, float] | None  # quantiles of the draws
 _NOTHING: Floats = np.empty(0)
 
@@ -59,69 +57,46 @@ class Positions:
     kld_error: NDArray[Any] | None = None  # standard error of the tail's sample
 
 
-class Figure(NamedTuple):
-    """`low` and `high` are None where no interval can be told, `value` where there is no number
-    (constants correlated).
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-
-
-def divergence(
-    texts: Sequence[Positions], resamples: int = RESAMPLES, confidence: float = CONFIDENCE
-) -> dict[str, Figure]:
-    """The whole table. Texts without positions count for nothing."""
+def divergence(texts: Sequence[Positions], resamples: int = RESAMPLES) -> dict[str, Estimate]:
+    """Return the whole table. Texts without positions count for nothing."""
     texts = [text for text in texts if len(text.kld)]
     if not texts:
-        raise BadInput(
-            "divergence from the reference",
-            "no text has a scored token",
-            "one will do",
-            "Use longer texts.",
-        )
-    draws = _draws(len(texts), resamples)
-    ends = quantiles(len(texts), confidence)
+        doing, found = "divergence from the reference", "no text has a scored token"
+        raise BadInput(doing, found, "at least one text with a scored token", "Use longer texts.")
+    draws = np.concatenate(list(times_drawn(len(texts), resamples)))
+    ends = quantiles(len(texts))
     sums = np.array([_sums(text) for text in texts])
     values, drawn = _from_sums(sums.sum(0)), _from_sums((draws @ sums).T)
-    found = {name: _figure(float(values[name]), drawn[name], ends) for name in values}
-    found["cor_ln_ppl_texts"] = _over_texts(sums, draws, ends)
+    figures = {name: _figure(float(values[name]), drawn[name], ends) for name in values}
+    figures["cor_ln_ppl_texts"] = _over_texts(sums, draws, ends)
     kld = np.concatenate([np.asarray(text.kld, np.float64) for text in texts])
     owners = np.repeat(np.arange(len(texts)), [len(text.kld) for text in texts])
-    found |= _quantiles(kld, owners, draws, ends)
+    figures |= _quantiles(kld, owners, draws, ends)
+    errors = [text.kld_error for text in texts if text.kld_error is not None]
     alone = {
-        "maximum_kld": kld.max(),
-        "mean_kld_at_least": (
-            np.concatenate([t.kld if t.kld_low is None else t.kld_low for t in texts]).mean()
-        ),
-        "mean_kld_at_most": (
-            np.concatenate([t.kld if t.kld_high is None else t.kld_high for t in texts]).mean()
-        ),
-        "mean_kld_error": (
-            math.sqrt(sum(float((t.kld_error**2).sum()) for t in texts if t.kld_error is not None))
-            / len(kld)
-        ),
+        "maximum_kld": float(kld.max()),
+        "mean_kld_at_least": _mean_of_bound(texts, "kld_low"),
+        "mean_kld_at_most": _mean_of_bound(texts, "kld_high"),
+        "mean_kld_error": math.sqrt(sum(float((one**2).sum()) for one in errors)) / len(kld),
     }
-    return found | {name: _figure(float(value)) for name, value in alone.items()}
+    return figures | {name: _figure(value) for name, value in alone.items()}
 
 
-def _draws(n: int, resamples: int) -> Floats:
-    """(resamples, n): how often each text was drawn."""
-    return (
-        np.random.default_rng(_SEED)
-        .multinomial(n, np.full(n, 1 / n), size=resamples)
-        .astype(np.float64)
-    )
+def _mean_of_bound(texts: Sequence[Positions], name: str) -> float:
+    bounds = []
+    for text in texts:
+        bound = getattr(text, name)
+        bounds.append(text.kld if bound is None else bound)
+    return float(np.concatenate(bounds).mean())
 
 
-def _figure(value: float, drawn: Floats = _NOTHING, ends: Ends = None) -> Figure:
+def _figure(value: float, drawn: Floats = _NOTHING, ends: Ends = None) -> Estimate:
     if not math.isfinite(value):
-        return Figure(None)
+        return Estimate(None)
     if ends is None or not np.isfinite(drawn).all():
-        return Figure(value)
+        return Estimate(value)
     low, high = np.quantile(drawn, ends)
-    return Figure(value, float(low), float(high))
+    return Estimate(value, float(low), float(high))
 
 
 # ---- figures that are made of sums
@@ -138,7 +113,7 @@ def _sums(text: Positions) -> Floats:
 
 
 def _from_sums(sums: Floats) -> dict[str, Any]:
-    """Ten sums, or ten arrays of them, one entry per draw."""
+    """Make figures of ten sums, or ten arrays of them, one entry per draw."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         kld, same, dp, dp2, q, base, q2, base2, product = sums[1:] / sums[0]
         return {
@@ -156,15 +131,15 @@ def _from_sums(sums: Floats) -> dict[str, Any]:
 
 
 def _correlation(x: Any, y: Any, x2: Any, y2: Any, xy: Any) -> Any:
-    """Of means. Variances that are only rounding count as none."""
+    """Return the correlation, made of means. Variances that are only rounding count as none."""
     x_variance, y_variance = x2 - x * x, y2 - y * y
     constant = (x_variance <= 1e-12 * x2) | (y_variance <= 1e-12 * y2)
     found = np.clip((xy - x * y) / np.sqrt(x_variance * y_variance), -1.0, 1.0)
     return np.where(constant, np.nan, found)
 
 
-def _over_texts(sums: Floats, draws: Floats, ends: Ends) -> Figure:
-    """Correlation of the texts' own ln PPL; each text counts once."""
+def _over_texts(sums: Floats, draws: Floats, ends: Ends) -> Estimate:
+    """Return the correlation of the texts' own ln PPL; each text counts once."""
     q, base = sums[:, 5] / sums[:, 0], sums[:, 6] / sums[:, 0]
     columns = np.array([q, base, q * q, base * base, q * base]).T
     n = len(sums)
@@ -176,7 +151,7 @@ def _over_texts(sums: Floats, draws: Floats, ends: Ends) -> Figure:
 # ---- quantiles
 
 
-def _quantiles(kld: Floats, owners: NDArray[Any], draws: Floats, ends: Ends) -> dict[str, Figure]:
+def _quantiles(kld: Floats, owners: NDArray[Any], draws: Floats, ends: Ends) -> dict[str, Estimate]:
     order = np.argsort(kld)
     ranking = _Ranking(kld[order], owners[order], draws)
     return {
@@ -195,26 +170,22 @@ class _Ranking:
         self._size = math.isqrt(len(ordered)) + 1
         blocks = np.arange(len(ordered)) // self._size
         count, texts = int(blocks[-1]) + 1, draws.shape[1]
-        in_blocks = np.bincount(owners * count + blocks, minlength=texts * count).reshape(
-            texts, count
-        )
-        self._ends = np.cumsum(
-            draws @ in_blocks, axis=1
-        )  # (draws, blocks): positions up to a block's end
+        in_blocks = np.bincount(owners * count + blocks, minlength=texts * count)
+        # (draws, blocks): positions up to a block's end
+        self._ends = np.cumsum(draws @ in_blocks.reshape(texts, count), axis=1)
 
     def quantile(self, p: float) -> Floats:
-        """Of each draw, interpolated between neighbours as numpy does."""
+        """Return the quantile of each draw, interpolated between neighbours as numpy does."""
         at = (self._ends[:, -1] - 1) * p
         left, right = self._value(np.floor(at)), self._value(np.ceil(at))
         return left + (at - np.floor(at)) * (right - left)
 
     def _value(self, rank: Floats) -> Floats:
-        """The value at this rank, from 0, of each draw."""
+        """Return the value at this rank, from 0, of each draw."""
         each = np.arange(len(rank))
         block = (self._ends <= rank[:, None]).sum(1)
         before = np.where(block > 0, self._ends[each, block - 1], 0.0)
-        places = np.minimum(
-            block[:, None] * self._size + np.arange(self._size), len(self._ordered) - 1
-        )
+        places = block[:, None] * self._size + np.arange(self._size)
+        places = np.minimum(places, len(self._ordered) - 1)
         inside = np.cumsum(self._draws[each[:, None], self._owners[places]], axis=1)
         return self._ordered[places[each, (before[:, None] + inside <= rank[:, None]).sum(1)]]

@@ -72,7 +72,6 @@ class Figures:
     """
 
     texts: int  # that have such a token
-    unscored: int  # texts that have none and count for nothing
     tokens: int
     bytes: int | None
     loss_nats: Estimate
@@ -82,12 +81,12 @@ class Figures:
 
 
 def corpus(texts: Sequence[TextScores]) -> Figures:
-    """All tokens of all texts."""
+    """Return the figures of all tokens of all texts."""
     return figures_of(sums_of(texts)[:, None])[0]
 
 
 def sums_of(texts: Sequence[TextScores]) -> Floats:
-    """(n, 4): nats, tokens, correct tokens, bytes of each text."""
+    """Return (n, 4): nats, tokens, correct tokens, bytes of each text."""
     rows = [
         (text.nll_nats.sum(dtype=np.float64), len(text), text.correct.sum(), text.num_bytes)
         for text in texts
@@ -96,8 +95,8 @@ def sums_of(texts: Sequence[TextScores]) -> Floats:
 
 
 def figures_of(sums: Floats) -> list[Figures]:
-    """(n, K, 4) sums of n texts in K groups, or 3 without the bytes -> K figures."""
-    n, num_groups, width = sums.shape
+    """Return K figures of the sums (n, K, 4) of n texts in K groups; 3 without the bytes."""
+    _, num_groups, width = sums.shape
     drawn_from = sums[sums[:, :, 1].any(axis=1)]
     found = []
     step = max(1, _COLUMNS // width)
@@ -105,27 +104,28 @@ def figures_of(sums: Floats) -> list[Figures]:
         part = drawn_from[:, first : first + step]
         size = part.shape[1]
         draws = resampled(part.reshape(len(part), size * width)).reshape(-1, size, width)
-        found += [_group(part[:, k], draws[:, k], n) for k in range(size)]
+        found += [_group(part[:, k], draws[:, k]) for k in range(size)]
     return found
 
 
-def _group(sums: Floats, draws: Floats, all_texts: int) -> Figures:
+def _group(sums: Floats, draws: Floats) -> Figures:
     n, total = int((sums[:, 1] > 0).sum()), sums.sum(axis=0)
     loss = ratio(total[0], total[1], draws[:, 0], draws[:, 1], n)
     whole = sums.shape[1] == 4
+    bits = NOTHING
+    if whole:
+        bits = in_bits(ratio(total[0], total[3], draws[:, 0], draws[:, 3], n))
     return Figures(
         texts=n,
-        unscored=all_texts - n,
         tokens=int(total[1]),
         bytes=int(total[3]) if whole else None,
         loss_nats=loss,
-        perplexity=Estimate(*(exp(end) for end in loss)),
-        bits_per_byte=(
-            in_bits(ratio(total[0], total[3], draws[:, 0], draws[:, 3], n)) if whole else NOTHING
-        ),
+        perplexity=loss.map(exp),
+        bits_per_byte=bits,
         accuracy=ratio(total[2], total[1], draws[:, 2], draws[:, 1], n),
     )
 
 
 def in_bits(nats: Estimate) -> Estimate:
-    return Estimate(*(None if end is None else end / math.log(2) for end in nats))
+    """Return an estimate in bits."""
+    return nats.map(lambda end: end / math.log(2))

@@ -46,10 +46,11 @@ _QUOTES = "\"'`\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\u203
 # colons, and the full-width marks that `rouge_sentences` does not know
 _LEADS = ":\uff1a\u3002\uff01\uff1f"
 _LINE_ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+_SETS = ((_LINE_END, _LINE_ENDS), (_JOINER, _JOINERS), (_QUOTE, _QUOTES), (_LEAD, _LEADS))
 
 
 def kinds(text: str, starts: NDArray[Any], ends: NDArray[Any]) -> NDArray[np.int8]:
-    """(T,) places in KINDS, of tokens at these characters of the text."""
+    """Return places (T,) in KINDS, of tokens at these characters of the text."""
     starts, ends = _checked(text, starts, ends)
     signs = _signs(text)
     word = _has(signs, _WORD)
@@ -61,15 +62,16 @@ def kinds(text: str, starts: NDArray[Any], ends: NDArray[Any]) -> NDArray[np.int
     decisive = np.append(_kinds_of_starts(text, signs, word), _NONE)[first]
     found[of_word] = decisive[of_word]
     again = np.zeros(len(starts), np.bool_)
-    again[1:] = (
-        of_word[1:] & of_word[:-1] & (first[1:] == first[:-1])
-    )  # the next bytes of a character
+    # the next bytes of a character
+    again[1:] = of_word[1:] & of_word[:-1] & (first[1:] == first[:-1])
     found[again & (found != _NUMBER)] = _INSIDE
     return found
 
 
 def sentence_numbers(text: str, starts: NDArray[Any], ends: NDArray[Any]) -> NDArray[np.int64]:
-    """(T,) which sentence a token begins in, from 0; the space before a sentence belongs to it."""
+    """Return (T,) which sentence a token begins in, from 0; the space before a sentence belongs to
+    it.
+    """
     starts, _ = _checked(text, starts, ends)
     last_ends = [end for _, end in _spans(text)]
     return np.minimum(np.searchsorted(last_ends, starts, side="right"), max(len(last_ends) - 1, 0))
@@ -78,7 +80,7 @@ def sentence_numbers(text: str, starts: NDArray[Any], ends: NDArray[Any]) -> NDA
 def _kinds_of_starts(
     text: str, signs: NDArray[np.uint8], word: NDArray[np.bool_]
 ) -> NDArray[np.int8]:
-    """(n,) what a token is of which this is the first letter or digit."""
+    """Return (n,) what a token is of which this is the first letter or digit."""
     n = len(signs)
     before, before_that = _shifted(word, 1), _shifted(word, 2)
     inside = word & (before | (_shifted(_has(signs, _JOINER), 1) & before_that))
@@ -103,23 +105,20 @@ def _checked(
     text: str, starts: NDArray[Any], ends: NDArray[Any]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     starts, ends = np.asarray(starts, np.int64), np.asarray(ends, np.int64)
+    doing = "kinds of tokens"
     if len(starts) != len(ends):
-        raise BadInput(
-            "kinds of tokens", f"{len(starts)} starts and {len(ends)} ends", "as many of each"
-        )
-    if len(starts) and (
-        min(starts.min(), ends.min()) < 0 or max(starts.max(), ends.max()) > len(text)
-    ):
-        reach = f"{min(starts.min(), ends.min())} to {max(starts.max(), ends.max())}"
+        found = f"{len(starts)} starts and {len(ends)} ends"
+        raise BadInput(doing, found, "as many of each")
+    both = np.concatenate([starts, ends])
+    if len(both) and (both.min() < 0 or both.max() > len(text)):
+        found = f"offsets from {both.min()} to {both.max()}"
         fine = f"within the text's {len(text)} characters"
-        raise BadInput(
-            "kinds of tokens", f"offsets from {reach}", fine, "Is it the text that was scored?"
-        )
+        raise BadInput(doing, found, fine, "Is it the text that was scored?")
     return starts, ends
 
 
 def _spans(text: str) -> list[tuple[int, int]]:
-    """Where the sentences stand."""
+    """Return where the sentences stand."""
     found, end = [], 0
     for sentence in sentences(text):
         start = text.index(sentence, end)
@@ -129,7 +128,7 @@ def _spans(text: str) -> list[tuple[int, int]]:
 
 
 def _signs(text: str) -> NDArray[np.uint8]:
-    """(n,) what each character is, as bits."""
+    """Return (n,) what each character is, as bits."""
     codes = _codes(text)
     table = np.zeros(int(codes.max(initial=0)) + 1, np.uint8)
     for character in set(text):
@@ -143,20 +142,15 @@ def _codes(text: str) -> NDArray[np.uint32]:
 
 def _sign(character: str) -> int:
     kind = unicodedata.category(character)
-    bits = (
-        _LETTER
-        if kind[0] in "LM"
-        else _DIGIT
-        if kind[0] == "N"
-        else _BLANK
-        if character.isspace()
-        else 0
-    )
-    bits |= _CAPITAL if kind in ("Lu", "Lt") else 0
-    bits |= _LINE_END if character in _LINE_ENDS else 0
-    bits |= _JOINER if character in _JOINERS else 0
-    bits |= _QUOTE if character in _QUOTES else 0
-    return bits | (_LEAD if character in _LEADS else 0)
+    bits = {"L": _LETTER, "M": _LETTER, "N": _DIGIT}.get(kind[0], 0)
+    if not bits and character.isspace():
+        bits = _BLANK
+    if kind in ("Lu", "Lt"):
+        bits |= _CAPITAL
+    for bit, characters in _SETS:
+        if character in characters:
+            bits |= bit
+    return bits
 
 
 def _has(signs: NDArray[np.uint8], bits: int) -> NDArray[np.bool_]:
@@ -164,14 +158,14 @@ def _has(signs: NDArray[np.uint8], bits: int) -> NDArray[np.bool_]:
 
 
 def _next(true: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(n + 1,) the first place from here on where it is true; n if there is none."""
+    """Return (n + 1,) the first place from here on where it is true; n if there is none."""
     n = len(true)
     places = np.append(np.where(true, np.arange(n), n), n)
     return np.minimum.accumulate(places[::-1])[::-1]
 
 
 def _shifted(true: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
-    """What stood `by` places before; nothing from outside."""
+    """Return what stood `by` places before; nothing from outside."""
     moved = np.zeros_like(true)
     if by > 0:
         moved[by:] = true[:-by]

@@ -1,8 +1,8 @@
-"""Which model predicts the same texts better, and what is a context worth? Two models' scores in,
-paired differences out.
+"""Which models can be compared, and what is a context worth? Scores of the same texts in, paired
+differences out.
 
-Per token only models of one tokenizer compare (`perplexity` says why); `perplexity_ranking` puts
-several in order.
+Per token only models of one tokenizer compare (`figures` says why); `ranking` puts several in
+order.
 """
 
 from __future__ import annotations
@@ -13,52 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from accuracy.likelihood.figures import Figures, TextScores, corpus, in_bits, sums_of
-from accuracy.resampling import (
-    NOTHING,
-    Estimate,
-    divided,
-    exp,
-    interval,
-    negative,
-    ratio,
-    resampled,
-)
+from accuracy.likelihood.figures import Figures, TextScores, corpus
+from accuracy.resampling import Estimate, exp, negative, ratio, resampled
 from harness.kernel.errors import BadInput
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Ours less theirs, on the same texts. Per token only if both cut them into the same tokens."""
-
-    texts: int
-    loss_nats: Estimate
-    perplexity_ratio: Estimate  # ours / theirs
-    accuracy: Estimate
-    bits_per_byte: Estimate
-
-
-def difference(ours: Sequence[TextScores], theirs: Sequence[TextScores]) -> Difference:
-    """Paired: a draw takes a text for both. A text without a scored token on one side is left out
-    on both.
-    """
-    pairs = [(a, b) for a, b in same_texts("a difference", ours, theirs) if len(a) and len(b)]
-    n = len(pairs)
-    sums = np.concatenate([sums_of([a for a, _ in pairs]), sums_of([b for _, b in pairs])], axis=1)
-    draws, total = resampled(sums), sums.sum(axis=0)
-
-    def less(over: int, under: int) -> Estimate:
-        if not (total[under] > 0 and total[4 + under] > 0):
-            return NOTHING
-        value = float(total[over] / total[under] - total[4 + over] / total[4 + under])
-        drawn = divided(draws[:, over], draws[:, under]) - divided(
-            draws[:, 4 + over], draws[:, 4 + under]
-        )
-        return interval(value, drawn, n)
-
-    same = all(_first_unlike(a, b) is None for a, b in pairs)
-    loss, accuracy = (less(0, 1), less(2, 1)) if same else (NOTHING, NOTHING)
-    return Difference(n, loss, Estimate(*(exp(end) for end in loss)), accuracy, in_bits(less(0, 3)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +32,27 @@ class Gain:
 
 
 def gain(base: Sequence[TextScores], conditioned: Sequence[TextScores]) -> Gain:
-    """Both must have scored the same tokens at the same places."""
+    """Return what the context is worth. Both must have scored the same tokens at the same places;
+    a draw takes a text for both.
+    """
     pairs = list(same_tokens("the gain from a context", base, conditioned))
-    a, b = [first for first, _ in pairs], [second for _, second in pairs]
-    change = difference(b, a)
-    rows = [
-        (float((second.nll_nats < first.nll_nats).sum()), len(first))
-        for first, second in pairs
-        if len(first)
-    ]
-    helped = np.array(rows, np.float64).reshape(len(rows), 2)
-    draws, total = resampled(helped), helped.sum(axis=0)
+    sums = np.array([_change(a, b) for a, b in pairs if len(a)], np.float64).reshape(-1, 3)
+    (nats, helped, tokens), draws = sums.sum(axis=0), resampled(sums)
+    change = ratio(nats, tokens, draws[:, 0], draws[:, 2], len(sums))
     return Gain(
-        base=corpus(a),
-        conditioned=corpus(b),
-        loss_nats=negative(change.loss_nats),
-        perplexity_ratio=change.perplexity_ratio,
-        tokens_helped=ratio(total[0], total[1], draws[:, 0], draws[:, 1], len(rows)),
+        base=corpus([a for a, _ in pairs]),
+        conditioned=corpus([b for _, b in pairs]),
+        loss_nats=negative(change),
+        perplexity_ratio=change.map(exp),
+        tokens_helped=ratio(helped, tokens, draws[:, 1], draws[:, 2], len(sums)),
     )
+
+
+def _change(base: TextScores, conditioned: TextScores) -> tuple[float, int, int]:
+    """Return the nats that the context adds to a text, the tokens that it helps, and all tokens."""
+    nats = conditioned.nll_nats.sum(dtype=np.float64) - base.nll_nats.sum(dtype=np.float64)
+    helped = int((conditioned.nll_nats < base.nll_nats).sum())
+    return float(nats), helped, len(base)
 
 
 # ---- many models
@@ -109,7 +69,7 @@ class Comparable(NamedTuple):
 
 
 def comparable(tokenizers: Mapping[str, str]) -> Comparable:
-    """`tokenizers`: model -> fingerprint of its tokenizer."""
+    """Say whether figures per token compare. `tokenizers`: model -> its tokenizer's fingerprint."""
     groups: dict[str, list[str]] = {}
     for model, fingerprint in tokenizers.items():
         groups.setdefault(fingerprint, []).append(model)
@@ -133,7 +93,7 @@ def comparable(tokenizers: Mapping[str, str]) -> Comparable:
 def same_texts(
     doing: str, ours: Sequence[TextScores], theirs: Sequence[TextScores]
 ) -> Iterator[tuple[TextScores, TextScores]]:
-    """Pairs by id, in our order."""
+    """Yield pairs by id, in our order."""
     others = {text.text_id: text for text in theirs}
     mine = {text.text_id for text in ours}
     if len(mine) < len(ours) or len(others) < len(theirs):
@@ -151,7 +111,7 @@ def same_texts(
 def same_tokens(
     doing: str, ours: Sequence[TextScores], theirs: Sequence[TextScores]
 ) -> Iterator[tuple[TextScores, TextScores]]:
-    """Pairs by id that have the same tokens at the same characters."""
+    """Yield pairs by id that have the same tokens at the same characters."""
     for a, b in same_texts(doing, ours, theirs):
         if (at := _first_unlike(a, b)) is not None:
             found = (

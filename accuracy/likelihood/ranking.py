@@ -108,7 +108,7 @@ def pairs(
 
 
 def _same_texts(models: Mapping[str, Sequence[TextScores]]) -> list[list[TextScores]]:
-    """Per text, its scores under each model."""
+    """Return, per text, its scores under each model."""
     first, *others = models.values() or [[]]
     doing = "a comparison of models"
     found = [[theirs for _, theirs in same_texts(doing, first, model)] for model in others]
@@ -116,7 +116,7 @@ def _same_texts(models: Mapping[str, Sequence[TextScores]]) -> list[list[TextSco
 
 
 def _sums(texts: Sequence[TextScores], kld: Sequence[NDArray[np.floating]] | None) -> Floats:
-    """(n, 5): nats, tokens, right tokens, bytes, nats of KL."""
+    """Return (n, 5): nats, tokens, right tokens, bytes, nats of KL."""
     last = np.zeros(len(texts))
     if kld is not None:
         last = np.array([column.sum(dtype=np.float64) for column in kld])
@@ -133,7 +133,7 @@ class _Both(NamedTuple):
     n: int
 
     def less(self, over: int, under: int) -> Estimate:
-        """Ours less theirs of a ratio of two sums."""
+        """Return ours less theirs of a ratio of two sums."""
         value, drawn = (self._less(sums, over, under) for sums in (self.total[None], self.draws))
         if not np.isfinite(value[0]):
             return NOTHING
@@ -216,7 +216,7 @@ def ranked(
 
 
 def _both_ways(compared: Sequence[Pair], by: By) -> dict[tuple[str, str], Estimate]:
-    """(ours, theirs) -> ours less theirs."""
+    """Return ours less theirs by (ours, theirs)."""
     key = "eval_loss" if by == "perplexity" else "bits_per_byte"
     found = {}
     for pair in compared:
@@ -239,5 +239,5 @@ def _ranked(
     if model == order[0]:
         return Ranked(model, figure, place, None, None, None, tied)
     behind = less[model, order[0]]
-    ratio = Estimate(*(exp(end) for end in behind)) if by == "perplexity" else None
+    ratio = behind.map(exp) if by == "perplexity" else None
     return Ranked(model, figure, place, behind, ratio, decisions[order[0]], tied)

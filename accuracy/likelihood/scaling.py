@@ -17,7 +17,7 @@ Two kinds of doubt, kept apart, as more texts lessen the first only:
                         models
     from the models     how far they lie off the curve: Student's interval of the exponent,
                         linearised at the fit, with as many degrees of freedom as there are models
-                        beyond the parameters. `Fit.predict` has both.
+                        beyond the parameters
 
 Loss is per token for models of one tokenizer; else bits per byte (`accuracy.likelihood.figures`
 says why).
@@ -29,13 +29,13 @@ and less stands in `scaling_steps`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
-from accuracy.likelihood.figures import TextScores
+from accuracy.likelihood.figures import TextScores, sums_of
 from accuracy.likelihood.models import same_texts, same_tokens
 from accuracy.resampling import (
     CONFIDENCE,
@@ -50,10 +50,9 @@ from accuracy.resampling import (
 from harness.kernel.errors import BadInput
 
 FEWEST_SIZES, FEWEST_FOR_FLOOR = 3, 4
-_FITS = 2_000  # resampled
+_FITS, _PART = 2_000, 500  # resampled fits; how many at once
 _STEEPNESS = (0.01, 4.0)  # where b is looked for if there is a floor
 _GRID, _FINER, _ROUNDS = 100, 15, 5
-_SEED = 20_261_122
 ROUNDING = 1e-9  # of the loss: what is smaller is no difference
 
 By = Literal["loss_nats", "bits_per_byte"]
@@ -83,7 +82,7 @@ class Losses:
         return self.totals.shape[1]
 
     def resampled(self, resamples: int) -> Floats:
-        """(B, M)"""
+        """Return the losses (B, M) of resampled texts."""
         count = len(self.models)
         draws = resampled(np.concatenate([self.totals, self.units]).T.copy(), resamples)
         return divided(draws[:, :count], draws[:, count:])
@@ -92,41 +91,33 @@ class Losses:
 def losses(
     models: Mapping[str, Sequence[TextScores]], parameters: Mapping[str, int], by: By = "loss_nats"
 ) -> Losses:
-    """What `fit` and `diminishing` want, after the checks. A text that some model could not score
-    is left out for all.
+    """Return what each text cost each model. A text that some model could not score is left out
+    for all. Raises BadInput for texts or tokens that differ, and for sizes that are none.
     """
     doing = "loss by size"
     for model in models:
         if not (size := parameters[model]) > 0 or not math.isfinite(size):
             raise BadInput(doing, f"{model} has {size} parameters", "more than 0")
     names = sorted(models, key=lambda model: parameters[model])
-    columns = _columns(doing, [models[name] for name in names], by)
-    usable = [row for row in columns if all(len(text) and text.num_bytes > 0 for text in row)]
-    if names and not usable:
+    sums = np.array([sums_of(column) for column in _columns(doing, models, names, by)])
+    # (M, n, 4): nats, tokens, correct tokens, bytes
+    usable = ((sums[:, :, 1] > 0) & (sums[:, :, 3] > 0)).all(axis=0)
+    if not usable.any():
         raise BadInput(doing, "no text that all models have scored", "one at least")
-    scale = 1.0 if by == "loss_nats" else math.log(2)
-    totals = np.array(
-        [[text.nll_nats.sum(dtype=np.float64) / scale for text in row] for row in usable],
-        np.float64,
-    )
-    units = np.array(
-        [[len(text) if by == "loss_nats" else text.num_bytes for text in row] for row in usable],
-        np.float64,
-    )
-    shape = (len(usable), len(names))
+    nats, tokens, _, num_bytes = np.moveaxis(sums[:, usable], -1, 0)
     sizes = np.array([parameters[name] for name in names], np.float64)
-    return Losses(tuple(names), sizes, totals.reshape(shape).T, units.reshape(shape).T, UNITS[by])
+    if by == "loss_nats":
+        return Losses(tuple(names), sizes, nats, tokens, UNITS[by])
+    return Losses(tuple(names), sizes, nats / math.log(2), num_bytes, UNITS[by])
 
 
 def _columns(
-    doing: str, models: Sequence[Sequence[TextScores]], by: By
-) -> list[tuple[TextScores, ...]]:
-    """Per text, its scores under each model."""
-    if not models:
-        return []
+    doing: str, models: Mapping[str, Sequence[TextScores]], names: Sequence[str], by: By
+) -> Iterator[Sequence[TextScores]]:
+    """Yield each model's texts, in the order of the first model's."""
     check = same_tokens if by == "loss_nats" else same_texts
-    others = [[theirs for _, theirs in check(doing, models[0], model)] for model in models[1:]]
-    return list(zip(models[0], *others, strict=True))
+    for name in names:
+        yield [theirs for _, theirs in check(doing, models[names[0]], models[name])]
 
 
 # ---- the curve
@@ -152,99 +143,66 @@ class Fit:
     _centre: float = field(repr=False)  # sizes are taken as shares of it
     _best: Floats = field(repr=False)  # (3,): a where N is the centre, b, c
     _draws: Floats = field(repr=False)  # (B, 3) the same of the resampled fits
-    _deviation: float | None = field(
-        repr=False
-    )  # of relative errors; None without a degree of freedom
-    _inverse: Floats = field(repr=False)  # of the normal equations, at the best fit
 
     def curve(self, sizes: Sequence[float]) -> list[Estimate]:
-        """The curve with its interval from the texts: where it would run for other texts, through
-        these models.
+        """Return the curve with its interval from the texts: where it would run for other texts,
+        through these models.
         """
-        x = _shares(sizes, self._centre)
+        x = np.array(sizes, np.float64) / self._centre
         best, draws = _loss(self._best[None], x)[0], _loss(self._draws, x)
         return [interval(float(best[k]), draws[:, k], self.losses.num_texts) for k in range(len(x))]
 
-    def predict(self, size: float) -> Estimate:
-        """The loss of another model of the family, with both kinds of doubt."""
-        (x,) = _shares([size], self._centre)
-        best, draws = (
-            float(_loss(self._best[None], x[None])[0, 0]),
-            _loss(self._draws, x[None])[:, 0],
-        )
-        if self._deviation is None or best <= 0 or not len(draws):
-            return Estimate(best)
-        slope = _slopes(self._best, x[None])[0]
-        width = self._deviation * math.sqrt(1 + max(float(slope @ self._inverse @ slope), 0.0))
-        luck = np.random.default_rng(_SEED).standard_t(
-            _freedom(len(self.losses.models), self._best), len(draws)
-        )
-        drawn = interval(
-            math.log(best), np.log(np.maximum(draws, 1e-300)) + width * luck, self.losses.num_texts
-        )
-        return Estimate(best, exp(drawn.low), exp(drawn.high))
-
 
 def refusal(sizes: Sequence[float] | Floats) -> str:
-    """Why there is no power law to fit; empty if there is."""
+    """Say why there is no power law to fit; empty if there is."""
     different = len(set(map(float, sizes)))
     if different >= FEWEST_SIZES:
         return ""
-    return (
-        f"{different} different size{'s' * (different != 1)}: through one or two points many curves"
-        " pass"
-    )
+    what = f"{different} different size{'s' * (different != 1)}"
+    return f"{what}: through one or two points many curves pass"
 
 
-def fit(found: Losses) -> Fit:
-    if why := refusal(found.sizes):
-        fine = f"at least {FEWEST_SIZES} different sizes"
-        raise BadInput(
-            "a power law of loss against size",
-            why,
-            fine,
-            "Name more models of the family with --models.",
-        )
-    values = found.values
-    if (values <= 0).any():
-        worst = found.models[int(values.argmin())]
-        raise BadInput(
-            "a power law of loss against size",
-            f"{worst} has a loss of {values.min():g}",
-            "a loss above 0",
-        )
-    centre = float(np.exp(np.log(found.sizes).mean()))
-    x, with_floor = found.sizes / centre, len(set(found.sizes.tolist())) >= FEWEST_FOR_FLOOR
+def fit(losses: Losses) -> Fit:
+    """Fit the law to the losses. Raises BadInput for too few sizes and for a loss of 0."""
+    _check(losses)
+    values, n = losses.values, losses.num_texts
+    centre = float(np.exp(np.log(losses.sizes).mean()))
+    x = losses.sizes / centre
+    with_floor = len(set(losses.sizes.tolist())) >= FEWEST_FOR_FLOOR
     best = _fits(x, values[None], with_floor)[0]
-    drawn = found.resampled(_FITS)
-    measured = tuple(
-        interval(float(values[k]), drawn[:, k], found.num_texts) for k in range(len(values))
-    )
+    drawn = losses.resampled(_FITS)
+    measured = [interval(float(value), drawn[:, k], n) for k, value in enumerate(values)]
     drawn = drawn[(np.isfinite(drawn) & (drawn > 0)).all(axis=1)]
-    draws = np.concatenate(
-        [np.empty((0, 3)), *(_fits(x, part, with_floor) for part in _parts(drawn))]
-    )
+    parts = [drawn[first : first + _PART] for first in range(0, len(drawn), _PART)]
+    draws = np.concatenate([np.empty((0, 3)), *(_fits(x, part, with_floor) for part in parts)])
     on_curve = _loss(best[None], x)[0]
-    deviation, inverse = _scatter(best, x, np.log(values) - np.log(on_curve))
     return Fit(
-        losses=found,
-        measured=measured,
-        coefficient=_estimate(best, draws, found.num_texts, centre),
-        exponent=interval(float(best[1]), draws[:, 1], found.num_texts),
-        floor=interval(float(best[2]), draws[:, 2], found.num_texts) if with_floor else None,
-        exponent_models=_from_models(best, deviation, inverse, len(x)),
+        losses=losses,
+        measured=tuple(measured),
+        coefficient=_coefficient(best, draws, n, centre),
+        exponent=interval(float(best[1]), draws[:, 1], n),
+        floor=interval(float(best[2]), draws[:, 2], n) if with_floor else None,
+        exponent_models=_from_models(best, x, np.log(values / on_curve)),
         residuals=values / on_curve - 1,
-        notes=tuple(_notes(found, best, with_floor)),
+        notes=tuple(_notes(losses, best, with_floor)),
         _centre=centre,
         _best=best,
         _draws=draws,
-        _deviation=deviation,
-        _inverse=inverse,
     )
 
 
-def _estimate(best: Floats, draws: Floats, n: int, centre: float) -> Estimate:
-    """a for N in parameters. In logarithms, as N^b may be beyond any float."""
+def _check(losses: Losses) -> None:
+    doing, values = "a power law of loss against size", losses.values
+    if why := refusal(losses.sizes):
+        fine = f"at least {FEWEST_SIZES} different sizes"
+        raise BadInput(doing, why, fine, "Name more models of the family with --models.")
+    if (values <= 0).any():
+        worst = losses.models[int(values.argmin())]
+        raise BadInput(doing, f"{worst} has a loss of {values.min():g}", "a loss above 0")
+
+
+def _coefficient(best: Floats, draws: Floats, n: int, centre: float) -> Estimate:
+    """Return a for N in parameters; in logarithms, as N^b may be beyond any float."""
     if best[0] <= 0:
         return Estimate(0.0)
     some = draws[draws[:, 0] > 0]
@@ -253,30 +211,18 @@ def _estimate(best: Floats, draws: Floats, n: int, centre: float) -> Estimate:
         np.log(some[:, 0]) + some[:, 1] * math.log(centre),
         n,
     )
-    return Estimate(*(exp(end) for end in logs))
-
-
-def _parts(rows: Floats, length: int = 500) -> list[Floats]:
-    return [rows[first : first + length] for first in range(0, len(rows), length)]
-
-
-def _shares(sizes: Sequence[float], centre: float) -> Floats:
-    if bad := [size for size in sizes if not (size > 0 and math.isfinite(size))]:
-        raise BadInput(
-            "a power law of loss against size", f"a size of {bad[0]}", "parameters, more than 0"
-        )
-    return np.array(sizes, np.float64) / centre
+    return logs.map(exp)
 
 
 def _loss(params: Floats, x: Floats) -> Floats:
-    """(B, 3) and (M,) -> (B, M)"""
+    """Return the losses (B, M) at parameters (B, 3) and sizes (M,)."""
     a, b, c = (params[:, k, None] for k in range(3))
     found: Floats = a * _power(x, b) + c
     return found
 
 
 def _power(x: Floats, b: Floats) -> Floats:
-    """x^-b, kept within floats."""
+    """Return x^-b, kept within floats."""
     return np.exp(np.clip(-b * np.log(x), -600.0, 600.0))
 
 
@@ -284,17 +230,17 @@ def _power(x: Floats, b: Floats) -> Floats:
 
 
 def _fits(x: Floats, values: Floats, with_floor: bool) -> Floats:
-    """(M,) sizes and (B, M) losses -> (B, 3) a, b, c."""
-    plain = _plain(x, values)
+    """Return a, b, c (B, 3) of sizes (M,) and losses (B, M)."""
+    plain = _without_floor(x, values)
     if not with_floor:
         return plain
-    floored, error = _floored(x, values)
+    floored, error = _with_floor(x, values)
     plain_error = ((_loss(plain, x) / values - 1) ** 2).sum(axis=1)
     return np.where((plain_error < error)[:, None], plain, floored)
 
 
-def _plain(x: Floats, values: Floats) -> Floats:
-    """A line through the logarithms."""
+def _without_floor(x: Floats, values: Floats) -> Floats:
+    """Fit a line through the logarithms."""
     across, up = np.log(x), np.log(values)
     across = across - across.mean()
     slope: Floats = (up @ across) / (across @ across)
@@ -304,8 +250,8 @@ def _plain(x: Floats, values: Floats) -> Floats:
     return np.stack([np.exp(level), -slope, np.zeros(len(values))], axis=1)
 
 
-def _floored(x: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """The best (B, 3) with c >= 0 and a >= 0, and (B,) its squared relative errors."""
+def _with_floor(x: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """Return the best (B, 3) with c >= 0 and a >= 0, and (B,) its squared relative errors."""
     low, high = (
         np.full(len(values), math.log(_STEEPNESS[0])),
         np.full(len(values), math.log(_STEEPNESS[1])),
@@ -321,7 +267,9 @@ def _floored(x: Floats, values: Floats) -> tuple[Floats, Floats]:
 
 
 def _lines(x: Floats, values: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """For each (B, G) exponent the best a and c: (B, G, 3), and (B, G) squared relative errors."""
+    """Return for each (B, G) exponent the best a, b, c (B, G, 3), and (B, G) squared relative
+    errors.
+    """
     power, y = _power(x, b[:, :, None]), values[:, None]  # (B, G, M), (B, 1, M)
     share = 1 / values**2
     share = (share / share.sum(axis=1, keepdims=True))[:, None]
@@ -345,58 +293,32 @@ def _lines(x: Floats, values: Floats, b: Floats) -> tuple[Floats, Floats]:
 # ---- how far the models lie off
 
 
-def _free(best: Floats) -> int:
-    """Parameters that the data had a say in."""
-    return 3 if best[2] > 0 else 2
+def _from_models(best: Floats, x: Floats, errors: Floats) -> Estimate:
+    """Return the exponent with Student's interval: (M,) relative errors, linearised at the fit."""
+    from scipy.special import stdtrit
 
-
-def _freedom(num_models: int, best: Floats) -> int:
-    return num_models - _free(best)
-
-
-def _slopes(best: Floats, x: Floats) -> Floats:
-    """(M, p) of ln loss by ln a, b and c."""
     a, b, c = best
     falling = a * _power(x, b)
     loss = falling + c
-    columns = [falling / loss, -falling * np.log(x) / loss, 1 / loss]
-    return np.stack(columns[: _free(best)], axis=1)
-
-
-def _scatter(best: Floats, x: Floats, errors: Floats) -> tuple[float | None, Floats]:
-    """Standard deviation of relative errors, and the inverse of the normal equations."""
-    slopes = _slopes(best, x)
-    inverse = np.asarray(np.linalg.pinv(slopes.T @ slopes, hermitian=True), np.float64)
-    freedom = _freedom(len(x), best)
-    if freedom < 1:
-        return None, inverse
-    return math.sqrt(float((errors**2).sum()) / freedom), inverse
-
-
-def _from_models(
-    best: Floats, deviation: float | None, inverse: Floats, num_models: int
-) -> Estimate:
-    from scipy.special import stdtrit
-
-    b = float(best[1])
-    if deviation is None or best[0] <= 0:
-        return Estimate(b)
-    half = (
-        float(stdtrit(_freedom(num_models, best), 0.5 + CONFIDENCE / 200))
-        * deviation
-        * math.sqrt(inverse[1, 1])
-    )
-    return Estimate(b, b - half, b + half)
+    slopes = np.stack([falling, -falling * np.log(x), np.ones_like(x)], axis=1) / loss[:, None]
+    free = 3 if c > 0 else 2  # parameters that the data had a say in
+    slopes = slopes[:, :free]  # of ln loss by ln a, b and c
+    freedom = len(x) - free
+    if freedom < 1 or a <= 0:
+        return Estimate(float(b))
+    inverse = np.linalg.pinv(slopes.T @ slopes, hermitian=True)
+    deviation = math.sqrt(float((errors**2).sum()) / freedom * inverse[1, 1])
+    half = float(stdtrit(freedom, 0.5 + CONFIDENCE / 200)) * deviation
+    return Estimate(float(b), float(b) - half, float(b) + half)
 
 
 def _notes(found: Losses, best: Floats, with_floor: bool) -> list[str]:
     notes = []
     if len(set(found.sizes.tolist())) < len(found.models):
-        notes.append("Some models are of one size; each counts as a point.")
+        notes.append("Some models have the same size; each counts as a point.")
     if found.num_texts < FEWEST_TEXTS:
-        notes.append(
-            f"Below {FEWEST_TEXTS} texts nothing tells how far others would move the curve."
-        )
+        few = f"With fewer than {FEWEST_TEXTS} texts"
+        notes.append(f"{few}, nothing shows how far others would move the curve.")
     if with_floor and best[1] > 0.99 * _STEEPNESS[1]:
         notes.append(
             "The loss falls in one step and then stays: that is no power law, and its exponent only"

@@ -25,17 +25,16 @@ from accuracy.resampling import (
     interval,
     resampled,
 )
-from harness.kernel.errors import BadInput
 
 
 def per_text(texts: Sequence[TextScores]) -> list[Figures]:
-    """One each, in their order, without intervals."""
+    """Return the figures of each text, in their order, without intervals."""
     return [corpus([text]) for text in texts]
 
 
 def by_category(texts: Sequence[TextScores]) -> dict[str, Figures]:
-    """Categories in the order in which they come up. Intervals draw among the category's own
-    texts.
+    """Return figures by category, in the order in which categories come up. Intervals draw
+    among the category's own texts.
     """
     return {
         category: corpus([texts[i] for i in rows]) for category, rows in _categories(texts).items()
@@ -49,18 +48,13 @@ def _categories(texts: Sequence[TextScores]) -> dict[str, list[int]]:
     return rows
 
 
-def extremes(
-    texts: Sequence[TextScores], count: int, at_least: int = 1
-) -> tuple[list[str], list[str]]:
-    """Ids of the texts with the lowest and with the highest perplexity, the most extreme first.
-
-    Texts of fewer than `at_least` tokens stay out: in a few tokens anything is possible.
+def extremes(texts: Sequence[TextScores], count: int) -> tuple[list[str], list[str]]:
+    """Return the ids of the texts with the lowest and with the highest perplexity, the most extreme
+    first.
     """
-    scored = [text for text in texts if len(text) >= max(at_least, 1)]
-    order = np.argsort(_losses(scored), kind="stable")
-    return [scored[i].text_id for i in order[:count]], [
-        scored[i].text_id for i in order[::-1][:count]
-    ]
+    scored = [text for text in texts if len(text)]
+    ids = [scored[i].text_id for i in np.argsort(_losses(scored), kind="stable")]
+    return ids[:count], ids[::-1][:count]
 
 
 def _losses(texts: Sequence[TextScores]) -> Floats:
@@ -107,7 +101,7 @@ def spread(texts: Sequence[TextScores]) -> Spread:
     return Spread(
         texts=n,
         mean=mean,
-        geometric_mean=Estimate(*(exp(end) for end in log_mean)),
+        geometric_mean=log_mean.map(exp),
         median=middle,
         deviation=float(perplexities.std(ddof=1)) if n > 1 and finite else None,
         quartiles=(first, third),
@@ -139,15 +133,15 @@ class Lengths(NamedTuple):
     figures: Figures
 
 
-def by_length(texts: Sequence[TextScores], parts: int = 3) -> list[Lengths]:
-    """Thirds by length in bytes, the short ones first. Texts of one length stay together, so there
-    may be fewer.
+def by_length(texts: Sequence[TextScores]) -> list[Lengths]:
+    """Return figures of thirds by length in bytes, the short ones first. Texts of one length stay
+    together, so there may be fewer.
     """
     scored = [text for text in texts if len(text)]
     if not scored:
         return []
     lengths = np.array([text.num_bytes for text in scored])
-    last = np.sort(lengths)[[max(len(lengths) * k // parts - 1, 0) for k in range(1, parts)]]
+    last = np.sort(lengths)[[max(len(lengths) * k // 3 - 1, 0) for k in (1, 2)]]
     third = np.searchsorted(last, lengths)
     rows = [np.flatnonzero(third == k) for k in np.unique(third)]
     return [
@@ -172,18 +166,16 @@ class LengthTrend:
     adjusted: dict[str, Estimate]
 
 
-def length_trend(texts: Sequence[TextScores], at_bytes: float | None = None) -> LengthTrend:
-    """Length in bytes, which is the same for every tokenizer. `at_bytes` is the median unless
-    given.
+def length_trend(texts: Sequence[TextScores]) -> LengthTrend:
+    """Fit the trend over the length in bytes, which is the same for every tokenizer, about the
+    median.
     """
     scored = [text for text in texts if len(text) and text.num_bytes > 0]
     n, categories = len(scored), _categories(scored)
     if not n:
-        return LengthTrend(0, at_bytes or 0.0, NOTHING, NOTHING, {})
+        return LengthTrend(0, 0.0, NOTHING, NOTHING, {})
     lengths = np.array([text.num_bytes for text in scored], np.float64)
-    at = float(np.median(lengths)) if at_bytes is None else at_bytes
-    if not at > 0:
-        raise BadInput("losses at one length", f"{at:g} bytes", "more than 0")
+    at = float(np.median(lengths))
     x, y = np.log2(lengths / at), _losses(scored)
     member = np.zeros((n, len(categories)))
     for k, rows in enumerate(categories.values()):
@@ -207,8 +199,8 @@ def length_trend(texts: Sequence[TextScores], at_bytes: float | None = None) -> 
 
 
 def _slope(moments: Floats) -> Floats:
-    """(B, K, 5) moments of K groups -> (B,) their common slope; NaN where all of a group have one
-    length.
+    """Return the common slope (B,) of K groups from their moments (B, K, 5); NaN where all of a
+    group have one length.
     """
     count, x, y, xx, xy = (moments[:, :, i] for i in range(5))
     over, under = xy - divided(x * y, count), xx - divided(x * x, count)
@@ -218,7 +210,7 @@ def _slope(moments: Floats) -> Floats:
 
 
 def _at_zero(moments: Floats, k: int) -> Floats:
-    """(B,) group k's mean loss, moved along the common slope to x = 0."""
+    """Return (B,) group k's mean loss, moved along the common slope to x = 0."""
     count, x, y = (moments[:, k, i] for i in range(3))
     return divided(y, count) - _slope(moments) * divided(x, count)
 

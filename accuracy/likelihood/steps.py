@@ -123,7 +123,7 @@ def _not_better(step: Step) -> str:
         return f"{large} predicts these texts worse than the smaller {small}"
     if step.decision == "open":
         return f"{step.texts} texts, and {FEWEST_TEXTS} are needed to tell {large} from {small}"
-    return f"nothing tells {large} from the smaller {small} on these texts"
+    return f"these texts do not tell {large} from the smaller {small}"
 
 
 # ---- diminishing returns
@@ -186,7 +186,7 @@ def _judged(directions: Sequence[str], made: Sequence[Step], unit: str) -> tuple
 def _no_returns(made: Sequence[Step]) -> str:
     """Say why there are no returns that could diminish; empty if there are."""
     if any(step.decision == "open" for step in made):
-        return f"below {FEWEST_TEXTS} texts nothing tells how far chance moves them"
+        return f"with fewer than {FEWEST_TEXTS} texts, nothing shows how far chance moves them"
     if worse := next((step for step in made if step.decision == "worse"), None):
         return f"but {_not_better(worse)}"
     if not any(step.decision == "better" for step in made):

@@ -18,6 +18,7 @@ from accuracy.resampling import Floats
 from harness.kernel.errors import BadInput
 
 _MOST_SENTENCES = 10
+_DOING = "figures by kind of token"
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -25,44 +26,29 @@ Key = TypeVar("Key", bound=Hashable)
 # ---- groups
 
 
-def by_position(
-    texts: Sequence[TextScores], edges: Sequence[int] | None = None
-) -> dict[tuple[int, int], Figures]:
-    """By place among the scored tokens: first and last place of a bin -> figures. 0, 1, 2-3, 4-7,
-    ... unless `edges` say.
-
-    `edges` are the first places of the bins, and one beyond the last. Late bins hold the long texts
-    only.
+def by_position(texts: Sequence[TextScores]) -> dict[tuple[int, int], Figures]:
+    """Return figures by place among the scored tokens: first and last place of a bin -> figures,
+    for 0, 1, 2-3, 4-7, ... Late bins hold the long texts only.
     """
     longest = max(map(len, texts), default=0)
-    at = (
-        list(edges)
-        if edges is not None
-        else [0, *(1 << k for k in range(longest.bit_length() + 1))]
-    )
-    if len(at) < 2 or any(a >= b for a, b in pairwise(at)):
-        raise BadInput(
-            "bins of positions", f"{at}", "at least two edges, each above the one before"
-        )
+    at = [0, *(1 << k for k in range(longest.bit_length() + 1))]
     labels = [np.searchsorted(at, np.arange(len(text)), side="right") - 1 for text in texts]
     return by_label(texts, labels, [(first, after - 1) for first, after in pairwise(at)])
 
 
-def by_sentence(
-    texts: Sequence[TextScores], documents: Mapping[str, str], most: int = _MOST_SENTENCES
-) -> dict[int, Figures]:
-    """By number of the sentence, from 1; `most` stands for itself and all later ones. `documents`:
-    text_id -> text.
+def by_sentence(texts: Sequence[TextScores], documents: Mapping[str, str]) -> dict[int, Figures]:
+    """Return figures by number of the sentence, from 1; the last number stands for all later ones
+    too. `documents`: text_id -> text.
     """
-    labels = [
-        np.minimum(sentence_numbers(_document(documents, text), text.starts, text.ends), most - 1)
-        for text in texts
-    ]
-    return by_label(texts, labels, range(1, most + 1))
+    labels = []
+    for text in texts:
+        numbers = sentence_numbers(_document(documents, text), text.starts, text.ends)
+        labels.append(np.minimum(numbers, _MOST_SENTENCES - 1))
+    return by_label(texts, labels, range(1, _MOST_SENTENCES + 1))
 
 
 def by_kind(texts: Sequence[TextScores], documents: Mapping[str, str]) -> dict[str, Figures]:
-    """By class of token (`token_kinds`). `documents`: text_id -> text."""
+    """Return figures by class of token (`token_kinds`). `documents`: text_id -> text."""
     return by_label(
         texts, [kinds(_document(documents, text), text.starts, text.ends) for text in texts], KINDS
     )
@@ -70,54 +56,41 @@ def by_kind(texts: Sequence[TextScores], documents: Mapping[str, str]) -> dict[s
 
 def _document(documents: Mapping[str, str], text: TextScores) -> str:
     if text.text_id not in documents:
-        raise BadInput(
-            "figures by kind of token",
-            f"no text {text.text_id!r}",
-            f"{len(documents)} texts are given",
-        )
+        raise BadInput(_DOING, f"no text {text.text_id!r}", f"{len(documents)} texts are given")
     document = documents[text.text_id]
     if len(text) and int(text.ends.max()) > len(document):
         found = f"a token of {text.text_id!r} ends at character {int(text.ends.max())}"
-        raise BadInput(
-            "figures by kind of token",
-            found,
-            f"the text has {len(document)}",
-            "Is it the one that was scored?",
-        )
+        fine = f"the text has {len(document)}"
+        raise BadInput(_DOING, found, fine, "Is it the one that was scored?")
     return document
 
 
 def by_label(
     texts: Sequence[TextScores], labels: Sequence[NDArray[Any]], keys: Sequence[Key]
 ) -> dict[Key, Figures]:
-    """Tokens in groups: `labels` are (T,) places in `keys`, one array per text; what is no place
-    there is left out.
+    """Return figures of tokens in groups: `labels` are (T,) places in `keys`, one array per text;
+    what is no place there is left out.
 
     Groups without a token are left out too.
     """
     for text, label in zip(texts, labels, strict=True):
         if len(text) != len(label):
-            raise BadInput(
-                f"groups of tokens in text {text.text_id!r}",
-                f"{len(label)} labels",
-                f"{len(text)} tokens",
-            )
+            doing = f"groups of tokens in text {text.text_id!r}"
+            raise BadInput(doing, f"{len(label)} labels", f"{len(text)} tokens")
     group = _joined(labels, np.int64)
     inside = (group >= 0) & (group < len(keys))
-    cell = (np.repeat(np.arange(len(texts)), [len(text) for text in texts]) * len(keys) + group)[
-        inside
-    ]
+    owner = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
+    cell = (owner * len(keys) + group)[inside]
     columns = (
         _joined([text.nll_nats for text in texts]),
         np.ones(len(group)),
         _joined([text.correct for text in texts]),
     )
     size = len(texts) * len(keys)
-    sums: Floats = np.stack(
-        [np.bincount(cell, column[inside], minlength=size) for column in columns], axis=-1
-    )
-    found = figures_of(sums.reshape(len(texts), len(keys), 3))
-    return {key: figures for key, figures in zip(keys, found, strict=True) if figures.tokens}
+    counts = [np.bincount(cell, column[inside], minlength=size) for column in columns]
+    sums: Floats = np.stack(counts, axis=-1)
+    figures = figures_of(sums.reshape(len(texts), len(keys), 3))
+    return {key: one for key, one in zip(keys, figures, strict=True) if one.tokens}
 
 
 def _joined(columns: Sequence[NDArray[Any]], kind: Any = np.float64) -> NDArray[Any]:
@@ -147,14 +120,14 @@ class TokenGain(NamedTuple):
 
 
 def hardest(texts: Sequence[TextScores], count: int) -> list[Token]:
-    """The tokens that cost most; of equals the first."""
+    """Return the tokens that cost most; of equals the first."""
     return [_token(texts, *place) for place in _largest([text.nll_nats for text in texts], count)]
 
 
 def largest_gains(
     model: Sequence[TextScores], better: Sequence[TextScores], count: int
 ) -> list[TokenGain]:
-    """The tokens that cost `better` least in comparison; swap the two for those that cost it
+    """Return the tokens that cost `better` least in comparison; swap the two for those that cost it
     more.
     """
     pairs = list(same_tokens("gains by token", model, better))
@@ -164,7 +137,7 @@ def largest_gains(
 
 
 def _largest(columns: Sequence[NDArray[Any]], count: int) -> list[tuple[int, int]]:
-    """(which column, where in it) of the largest values, the largest first."""
+    """Return (which column, where in it) of the largest values, the largest first."""
     values, firsts = _joined(columns), np.cumsum([0, *map(len, columns)])
     count = min(count, len(values))
     if count <= 0:

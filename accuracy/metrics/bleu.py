@@ -27,12 +27,12 @@ _scorer: BLEU | None = None
 
 
 def references(samples: Sequence[Sample]) -> dict[int, str]:
-    """Texts; a letter or a marked number has no word groups."""
+    """Return references that are texts; a letter or a marked number has no word groups."""
     return of_kind(samples, "text")
 
 
 def bleu(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metric]:
-    """BLEU x 100 of all samples `ids` together, its precisions in percent and its brevity
+    """Return BLEU x 100 of all samples `ids` together, its precisions in percent and its brevity
     penalty.
     """
     compared = pairs(log, references(samples), ids)
@@ -48,15 +48,15 @@ def bleu(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metr
 
 
 def counts(text: str, reference: str) -> tuple[int, ...]:
-    """What one pair adds to the corpus: matches per order, n-grams per order, words of the output
-    and of the reference.
+    """Return what one pair adds to the corpus: matches per order, n-grams per order, words of the
+    output and of the reference.
     """
     found = _sentence(text, reference)
     return (*found.counts, *found.totals, found.sys_len, found.ref_len)
 
 
 def corpus(rows: Iterable[Sequence[int]]) -> BLEUScore:
-    """The score of pooled `counts`: of all samples, or of those that a bootstrap drew."""
+    """Return the score of pooled `counts`: of all samples, or of those that a bootstrap drew."""
     from sacrebleu.metrics.bleu import BLEU
 
     pooled = [sum(column) for column in zip(*rows, strict=True)]
@@ -67,8 +67,8 @@ def corpus(rows: Iterable[Sequence[int]]) -> BLEUScore:
 
 
 def score(text: str, reference: str) -> tuple[float]:
-    """Sentence BLEU in [0, 1]: of as many orders as the output has, smoothed. Its mean is not the
-    corpus BLEU.
+    """Return sentence BLEU in [0, 1]: of as many orders as the output has, smoothed. Its mean is
+    not the corpus BLEU.
     """
     return (min(_sentence(text, reference).score / 100, 1.0),)
 

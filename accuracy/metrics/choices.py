@@ -56,8 +56,8 @@ def references(samples: Sequence[Sample]) -> dict[int, str]:
 
 
 def multiple_choice(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metric]:
-    """The share of the samples `ids` with a letter for a reference that chose it, and how many
-    answers had no letter.
+    """Return the share of the samples `ids` with a letter for a reference that chose it, and how
+    many answers had no letter.
     """
     letters = references(samples)
     last = max(letters.values(), default="D")
@@ -73,15 +73,17 @@ def multiple_choice(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -
 
 
 def score(text: str, reference: str, last: str = "D") -> tuple[float]:
-    """1 if the output chooses the reference's letter. `last` is the last letter on offer, as for
-    `read`.
+    """Return 1 if the output chooses the reference's letter. `last` is the last letter on offer, as
+    for `read`.
     """
     wanted = letter(reference)
     return (float(bool(wanted) and read(text, max(last, wanted)) == wanted),)
 
 
 def read(text: str, last: str = "D") -> str:
-    """The letter that the output chooses, A to `last` (at least D); empty if none can be read."""
+    """Return the letter that the output chooses, A to `last` (at least D); empty if none can be
+    read.
+    """
     bare = _MARKUP.sub("", after_thinking(text)).translate(_ROUND).strip()
     last = max(last, "D")
     if said := _letters(_SAID.finditer(bare), last):

@@ -29,8 +29,8 @@ _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def references(samples: Sequence[Sample]) -> dict[int, str]:
-    """Texts of at most 20 words; none at all where most are longer: a few short ones among essays
-    say nothing of the set.
+    """Return texts of at most 20 words; none at all where most are longer: a few short ones among
+    essays say nothing of the set.
     """
     texts = of_kind(samples, "text")
     short = {index: text for index, text in texts.items() if len(text.split()) <= MOST_WORDS}
@@ -42,7 +42,7 @@ def references(samples: Sequence[Sample]) -> dict[int, str]:
 
 
 def exact_match(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metric]:
-    """Mean over those of the samples `ids` whose reference is a short text."""
+    """Return the mean over those of the samples `ids` whose reference is a short text."""
     compared = pairs(log, references(samples), ids)
     if not compared:
         return []
@@ -55,7 +55,7 @@ def exact_match(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> li
 
 
 def score(text: str, reference: str) -> tuple[float, float]:
-    """(exact match, token F1), each in [0, 1]."""
+    """Return (exact match, token F1), each in [0, 1]."""
     ours, theirs = plain(text), plain(reference)
     equal = float(ours == theirs)
     bag, their_bag = Counter(ours.split()), Counter(theirs.split())
@@ -64,5 +64,5 @@ def score(text: str, reference: str) -> tuple[float, float]:
 
 
 def plain(text: str) -> str:
-    """As SQuAD compares it."""
+    """Write a text as SQuAD compares it."""
     return " ".join(_ARTICLE.sub(" ", text.lower().translate(_NO_PUNCTUATION)).split())

@@ -18,7 +18,7 @@ from harness.kernel.types import Metric, RunLog, Sample
 
 
 def tokens_per_sample(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metric]:
-    """Mean over the samples `ids`."""
+    """Return the mean over the samples `ids`."""
     tokens = log.tokens[ids]
     if not tokens.any():
         return []

@@ -48,7 +48,9 @@ def mlperf_scores(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> 
 
 
 def _gsm8k(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metric]:
-    """GSM8K itself, whose references end in `#### 18`, and its part of mixtral-8x7b's dataset."""
+    """Score GSM8K itself, whose references end in `#### 18`, and its part of mixtral-8x7b's
+    dataset.
+    """
     ends = {s.index: hashed(s.reference) for s in samples if s.reference and not s.grader}
     numbers = {index: number.replace(",", "") for index, number in ends.items() if number}
     compared = pairs(log, numbers | _references(samples, "gsm8k"), ids)
@@ -59,7 +61,7 @@ def _gsm8k(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Me
 
 
 def _exact_match(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metric]:
-    """Of llama3.1-405b."""
+    """Score llama3.1-405b."""
     scored = [
         score(by_sentence(text), by_sentence(reference))
         for grader, score in (("needle", needle), ("short answer", short_answer))
@@ -103,9 +105,9 @@ def short_answer(text: str, reference: str) -> float:
     answer = text.rpartition(_ANSWER)[2]
     if answer in reference:
         return 100.0
-    ours = _plain(answer)
-    return 100.0 * any(_plain(theirs) in ours for theirs in reference.split("|"))
+    ours = _squeezed(answer)
+    return 100.0 * any(_squeezed(theirs) in ours for theirs in reference.split("|"))
 
 
-def _plain(text: str) -> str:
+def _squeezed(text: str) -> str:
     return _SPACE.sub("", text).lower()

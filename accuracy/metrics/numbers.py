@@ -52,8 +52,8 @@ def references(samples: Sequence[Sample]) -> dict[int, str]:
 
 
 def number_match(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metric]:
-    """Right answers in percent, flexible and strict, over the samples `ids` whose reference has a
-    mark.
+    """Return the right answers in percent, flexible and strict, over the samples `ids` whose
+    reference has a mark.
 
     With them: how many outputs had that mark, and in how many there was nothing to read (wrong).
     """
@@ -76,7 +76,7 @@ def number_match(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> l
 
 
 def score(text: str, reference: str) -> tuple[float, float]:
-    """(flexible, strict), each 1 or 0; both 0 for a reference without a mark."""
+    """Return (flexible, strict), each 1 or 0; both 0 for a reference without a mark."""
     wanted = target(reference)
     found = read(text, wanted.how)
     right = bool(wanted.how) and same(found.answer, wanted.answer)
@@ -84,7 +84,7 @@ def score(text: str, reference: str) -> tuple[float, float]:
 
 
 def target(reference: str) -> Reading:
-    """What the reference asks for, and its mark."""
+    """Return what the reference asks for, and its mark."""
     if number := hashed(reference):
         return Reading(number, "####")
     box = (boxed(reference) or "").strip()
@@ -92,7 +92,7 @@ def target(reference: str) -> Reading:
 
 
 def read(text: str, mark: How = "####") -> Reading:
-    """The final answer of an output, where the reference has this mark."""
+    """Return the final answer of an output, where the reference has this mark."""
     text = _numerals(after_thinking(text))
     box = (boxed(text) or "").strip()
     if box and mark == "boxed":
@@ -115,7 +115,7 @@ _DOLLAR = re.compile(r"(?<![0-9])\\?\$(?=-?\.?[0-9])")
 
 
 def _numerals(text: str) -> str:
-    """One minus sign; 1{,}234, 1,\\!234 and 1\\,234 as 1,234."""
+    """Write numerals alike: one minus sign; 1{,}234, 1,\\!234 and 1\\,234 as 1,234."""
     return re.sub(
         r"(?<=[0-9])(?:\{,\}|,\\!|\\,|\\!)(?=[0-9]{3}(?![0-9]))",
         ",",
@@ -124,7 +124,9 @@ def _numerals(text: str) -> str:
 
 
 def same(answer: str, wanted: str) -> bool:
-    """Equal as text once written plainly, or equal in value; nothing equals an empty answer."""
+    """Say whether two answers are equal as text once written plainly, or equal in value; nothing
+    equals an empty answer.
+    """
     ours, theirs = plain(answer), plain(wanted)
     if not ours or not theirs:
         return False
@@ -185,8 +187,8 @@ _REWRITES = [
 
 
 def plain(answer: str) -> str:
-    """An answer's LaTeX without what people write differently. Meant to compare with, not to be
-    read.
+    """Return an answer's LaTeX without what people write differently. Meant to compare with, not to
+    be read.
     """
     if len(answer) > _LONGEST:
         return answer
@@ -206,8 +208,8 @@ _MOST_DIGITS = 400  # longer ones are compared as text
 
 
 def value(plainly: str) -> Fraction | None:
-    """The number that a plain answer is: 12, -0.5, 1,234, \\frac{1}{2}, 1\\frac{1}{2}; None if it
-    is none.
+    """Return the number that a plain answer is: 12, -0.5, 1,234, \\frac{1}{2}, 1\\frac{1}{2}; None
+    if it is none.
     """
     found = _VALUE.fullmatch(plainly) if len(plainly) <= _MOST_DIGITS else None
     if not found:

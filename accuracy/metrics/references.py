@@ -36,7 +36,7 @@ def kind(reference: str) -> Kind:
 
 
 def letter(reference: str) -> str:
-    """The capital A to J that is all of the reference, as in "B", "(B)", "B." or "B)"; else
+    """Return the capital A to J that is all of the reference, as in "B", "(B)", "B." or "B)"; else
     empty.
     """
     found = _LETTER.fullmatch(reference.strip())
@@ -44,13 +44,13 @@ def letter(reference: str) -> str:
 
 
 def hashed(reference: str) -> str:
-    """The number in the reference's last line "#### 1,234"; else empty."""
+    """Return the number in the reference's last line "#### 1,234"; else empty."""
     found = _HASHED_LAST.search(reference)
     return found["minus"] + found["digits"] if found else ""
 
 
 def boxed(text: str) -> str | None:
-    """What the last `\\boxed{...}` (or `\\fbox{...}`) that is closed holds, braces inside it
+    """Return what the last `\\boxed{...}` (or `\\fbox{...}`) that is closed holds, braces inside it
     included.
     """
     open_at: list[int | None] = []  # where the content of a box begins; None: some other brace
@@ -66,7 +66,7 @@ def boxed(text: str) -> str | None:
 
 
 def text_references(samples: Sequence[Sample]) -> dict[int, str]:
-    """Sample index -> reference, of those that a text is compared with.
+    """Return sample index -> reference of those that a text is compared with.
 
     Where MLPerf mixes datasets, some samples count for another of its scores (`mlperf_scores`).
     """
@@ -74,7 +74,7 @@ def text_references(samples: Sequence[Sample]) -> dict[int, str]:
 
 
 def of_kind(samples: Sequence[Sample], wanted: Kind) -> dict[int, str]:
-    """Sample index -> reference, of those that ask for it."""
+    """Return sample index -> reference of those that ask for it."""
     given = (
         (index, reference)
         for index, reference in text_references(samples).items()
@@ -84,8 +84,8 @@ def of_kind(samples: Sequence[Sample], wanted: Kind) -> dict[int, str]:
 
 
 def pairs(log: RunLog, references: Mapping[int, str], ids: NDArray[Any]) -> list[tuple[str, str]]:
-    """(output, reference) of those of the samples `ids` that have a reference and an answer; none
-    without any texts.
+    """Return (output, reference) of those of the samples `ids` that have a reference and an answer;
+    none without any texts.
 
     As for ROUGE, a sample without text and without tokens gave an empty answer, which counts.
     Tokens that nobody could decode are left out.
@@ -101,5 +101,5 @@ def pairs(log: RunLog, references: Mapping[int, str], ids: NDArray[Any]) -> list
 
 
 def after_thinking(text: str) -> str:
-    """What follows a reasoning model's `</think>`; all of it if there is none."""
+    """Return what follows a reasoning model's `</think>`; all of it if there is none."""
     return text.rpartition("</think>")[2]

@@ -37,8 +37,8 @@ _WORD = re.compile("[a-z0-9]+")
 
 
 def rouge(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metric]:
-    """Mean over those of the samples `ids` that have a reference and an answer; nothing if there is
-    none.
+    """Return the mean over those of the samples `ids` that have a reference and an answer; nothing
+    if there is none.
 
     An answer of no words scores 0 and counts (`references.pairs` says what an answer is).
     """
@@ -60,8 +60,8 @@ def scores(
     references: Sequence[str | Prepared],
     progress: Callable[[int], object] | None = None,
 ) -> NDArray[np.float64]:
-    """(n, 4): a row per pair, a column per kind. `progress` is told now and then how many are done,
-    and at the end.
+    """Return (n, 4): a row per pair, a column per kind. `progress` is told now and then how many
+    are done, and at the end.
     """
     found = np.zeros((len(texts), len(KINDS)))
     for i, (text, reference) in enumerate(zip(texts, references, strict=True)):
@@ -72,7 +72,7 @@ def scores(
 
 
 def score(text: str | Prepared, reference: str | Prepared) -> tuple[float, ...]:
-    """F-measures of one pair, in the order of KINDS, each in [0, 1]."""
+    """Return the F-measures of one pair, in the order of KINDS, each in [0, 1]."""
     return tuple(overlap.f for overlap in overlaps(text, reference))
 
 
@@ -100,7 +100,7 @@ class Overlap(NamedTuple):
 
 
 def overlaps(text: str | Prepared, reference: str | Prepared) -> tuple[Overlap, ...]:
-    """What one pair has in common, in the order of KINDS."""
+    """Return what one pair has in common, in the order of KINDS."""
     ours = _prepared(text) if isinstance(text, str) else text
     theirs = _prepared(reference) if isinstance(reference, str) else reference
     n, m = len(ours.words), len(theirs.words)

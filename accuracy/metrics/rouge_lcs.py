@@ -56,7 +56,9 @@ class Positions:
         self._lasts = self._mirrored(lasts & ~stops)
 
     def longest(self, words: Iterable[str]) -> int:
-        """Length of the longest common subsequence of `words` and all the lines, read as one."""
+        """Return the length of the longest common subsequence of `words` and all the lines, read as
+        one.
+        """
         num_bits = 8 * self._num_bytes
         flat = (1 << num_bits) - 1
         for at in filter(None, map(self._at.get, words)):
@@ -65,7 +67,7 @@ class Positions:
         return flat.bit_length() - num_bits  # what t grew by at the very end was carried out on top
 
     def matched(self, lines: Iterable[Sequence[str]], at_most: Mapping[str, int]) -> int:
-        """How many positions are in the longest common subsequence of their line with any of
+        """Return how many positions are in the longest common subsequence of their line with any of
         `lines`.
 
         Of those where the same word stands, `at_most` so many count.
@@ -80,7 +82,7 @@ class Positions:
         )
 
     def _matched(self, line: Sequence[str]) -> int:
-        """Those positions, mirrored, for one line."""
+        """Return those positions, mirrored, for one line."""
         known, words, size = self._at, self._words, self._num_bytes
         flat, rows, last = words, [], ""
         for word in line:

@@ -124,7 +124,7 @@ def _runs(text: str) -> Iterator[tuple[int, re.Match[str]]]:
 
 
 def _ends_sentence(text: str, start: int, mark: re.Match[str]) -> bool:
-    """Does `mark`, the last of the run from `start`, end a sentence?
+    """Say whether `mark`, the last of the run from `start`, ends a sentence.
 
     Punkt looks at this run and at the next at once: "Mr. Smith.)" ends at the first point because
     it ends at the second.
@@ -141,12 +141,12 @@ def _ends_sentence(text: str, start: int, mark: re.Match[str]) -> bool:
 
 
 def _parts(token: str, following: str) -> bool:
-    """Does a sentence end between these two?"""
+    """Say whether a sentence ends between these two."""
     ends, abbreviation = _by_itself(token)
     if not token.endswith("."):
         return ends
-    word, initial = _plain(token, True), bool(_INITIAL.fullmatch(token))
-    next_word = _plain(following, _by_itself(following)[0])
+    word, initial = _in_tables(token, True), bool(_INITIAL.fullmatch(token))
+    next_word = _in_tables(following, _by_itself(following)[0])
     tables = _tables()
     if (word, next_word) in tables.together:
         return False
@@ -174,7 +174,7 @@ def _by_itself(token: str) -> tuple[bool, bool]:
 
 
 def _begins(token: str, seen: int) -> bool | None:
-    """Does the token look like the first of a sentence? None: nobody knows."""
+    """Say whether the token looks like the first of a sentence; None: nobody knows."""
     if token in _PUNCTUATION:
         return False
     if token[0].isupper() and seen & _SMALL and not seen & _CAPITAL_INSIDE:
@@ -184,7 +184,7 @@ def _begins(token: str, seen: int) -> bool | None:
     return None
 
 
-def _plain(token: str, without_point: bool) -> str:
+def _in_tables(token: str, without_point: bool) -> str:
     """Return a token as the tables spell it."""
     word = token.lower()
     if _NUMBER.fullmatch(word):

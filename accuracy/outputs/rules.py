@@ -20,7 +20,10 @@ do that.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import wraps
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +31,7 @@ from numpy.typing import NDArray
 from harness.kernel.endings import to_finish
 from harness.kernel.entries import ALL_EVIDENCE
 from harness.kernel.protocols import Rule
-from harness.kernel.types import FINISHES, NEVER, Int64s, RunLog, SutFacts, Verdict
+from harness.kernel.types import FINISHES, NEVER, Anomaly, Int64s, RunLog, SutFacts, Verdict
 
 TOGETHER_NS = 50_000
 MOST_AT_ONCE = 16  # tokens, in the mean of an answer
@@ -36,229 +39,237 @@ FAKED_SHARE, DOUBTED_SHARE = 0.10, 0.01
 TEXT_DIFFERS = "text_differs"  # the kind of an Anomaly
 
 _NAMED = 5
-_CUT = FINISHES.index("length")
+_EOS, _CUT = FINISHES.index("eos"), FINISHES.index("length")
+_ANSWER = "answer with at least one token, and report that one first"
 _OF_OTHER_RULES = ("stream_differs", "after_failure", TEXT_DIFFERS)
 
 
-def _skipped_without_ids(rule: Rule) -> Rule:
-    """Skip a rule on token ids where the SUT sends none."""
+class Faults(NamedTuple):
+    """The samples at fault, what was seen, and what to do where there are any."""
 
-    @wraps(rule)
-    def judged(log: RunLog, facts: SutFacts) -> Verdict:
+    ids: NDArray[Any]
+    detail: str
+    remedy: str
+
+
+Check = Callable[[RunLog, SutFacts], Faults | str]
+
+
+def _rule(check: Check) -> Rule:
+    """Make a rule of a check, which returns the samples at fault, or why it does not apply."""
+
+    @wraps(check)
+    def rule(log: RunLog, facts: SutFacts) -> Verdict:
+        found = check(log, facts)
+        if isinstance(found, str):
+            return Verdict(check.__name__, "SKIPPED", detail=found)
+        count, evidence = len(found.ids), tuple(int(i) for i in found.ids[:_NAMED])
+        if count:
+            blamed = evidence, found.remedy
+            return Verdict(check.__name__, "FAIL", count, 0, "faulty", found.detail, *blamed)
+        return Verdict(check.__name__, "PASS", 0, 0, "faulty", found.detail)
+
+    return rule
+
+
+def _rule_on_ids(check: Check) -> Rule:
+    """Make a rule that is SKIPPED where the SUT sends no token ids."""
+
+    @wraps(check)
+    def with_ids(log: RunLog, facts: SutFacts) -> Faults | str:
         if "ids" not in facts.get("evidence", ALL_EVIDENCE):
-            return Verdict(rule.__name__, "SKIPPED", detail="the SUT sends no ids")
-        return rule(log, facts)
+            return "the SUT sends no ids"
+        return check(log, facts)
 
-    return judged
+    return _rule(with_ids)
 
 
-def samples_complete(log: RunLog, facts: SutFacts) -> Verdict:
-    """Every issued sample came back, none failed."""
+@_rule
+def samples_complete(log: RunLog, facts: SutFacts) -> Faults | str:
+    """Check that every issued sample came back, none failed."""
     bad = np.flatnonzero(~log.completed)
-    reason = ""
+    detail = f"all {len(log)} completed"
     if len(bad):
-        never_ended = int((log.done_ns[bad] < 0).sum())
-        i = int(bad[0])
-        reason = (
-            f"{len(bad)} of {len(log)}: sample {i} {log.errors.get(i, 'was still open at the end')}"
-        )
-        reason += f"; {never_ended} still open" if never_ended > 1 else ""
-    return _verdict(
-        "samples_complete",
-        bad,
-        reason or f"all {len(log)} completed",
-        to_finish(log, failed="see the system's own reason, and sut.log"),
-    )
+        i, open_ = int(bad[0]), int((log.done_ns[bad] < 0).sum())
+        how = log.errors.get(i, "was still open at the end")
+        detail = f"{len(bad)} of {len(log)}: sample {i} {how}"
+        detail += f"; {open_} still open" if open_ > 1 else ""
+    todo = to_finish(log, failed="see the system's own reason, and sut.log")
+    return Faults(bad, detail, todo)
 
 
-def events_in_order(log: RunLog, facts: SutFacts) -> Verdict:
-    """No event for an unknown sample, none after completion, no tokens before the first one."""
+@_rule
+def events_in_order(log: RunLog, facts: SutFacts) -> Faults | str:
+    """Check that there is no event for an unknown sample, none after completion, no tokens before
+    the first one.
+    """
     strays = [a for a in log.anomalies if a.kind not in _OF_OTHER_RULES]
-    ids = np.array(sorted({a.sample_id for a in strays}), np.int64)
     detail = "no stray, repeated or premature events"
     if strays:
         i, kind, words = strays[0]
-        early = kind == "unknown_sample" and 0 <= i < len(log)
-        detail = f"sample {i}: " + (
-            words.replace("a sample that was never issued", "it came before its query")
-            if early
-            else words
-        )
-    return _verdict(
-        "events_in_order", ids, detail, "report each sample once: first token, tokens, completion"
-    )
+        if kind == "unknown_sample" and 0 <= i < len(log):
+            words = words.replace("a sample that was never issued", "it came before its query")
+        detail = f"sample {i}: {words}"
+    todo = "report each sample once: first token, tokens, completion"
+    return Faults(_samples_of(strays), detail, todo)
 
 
-@_skipped_without_ids
-def first_token(log: RunLog, facts: SutFacts) -> Verdict:
-    """The token that stopped the TTFT clock is the first token of the final output, and the stream
-    is that output.
+def _samples_of(anomalies: Iterable[Anomaly]) -> Int64s:
+    return np.array(sorted({anomaly.sample_id for anomaly in anomalies}), np.int64)
+
+
+@_rule_on_ids
+def first_token(log: RunLog, facts: SutFacts) -> Faults | str:
+    """Check that the token that stopped the TTFT clock is the first token of the final output, and
+    the stream is that output.
     """
     streams = {a.sample_id: a.detail for a in log.anomalies if a.kind == "stream_differs"}
     if not log.tokens.any() and not streams:
-        return Verdict("first_token", "SKIPPED", detail="the SUT returned no tokens")
-    counted = np.diff(log.token_start)
-    some = np.flatnonzero(log.completed & (counted > 0))
+        return "the SUT returned no tokens"
+    some = np.flatnonzero(log.completed & (np.diff(log.token_start) > 0))
     final_first = log.token_ids[log.token_start[some]]
-    never = some[log.first_ns[some] < 0]
-    differs = some[(log.first_ns[some] >= 0) & (final_first != log.first_token[some])]
-    bad = np.unique(np.concatenate((never, differs, np.array(sorted(streams), np.int64)))).astype(
-        np.int64
-    )
+    never = log.first_ns[some] < 0
+    wrong = some[never | (final_first != log.first_token[some])]
+    bad = np.union1d(wrong, np.array(sorted(streams), np.int64))
     detail = "each is the first token of its output"
     if len(bad):
         i = int(bad[0])
-        detail = f"sample {i}: " + (
-            "no first token was reported"
-            if log.first_ns[i] < 0
-            else streams.get(i)
-            or f"position 0: reported {log.first_token[i]}, final {log.record(i).token_ids[0]}"
-        )
-    return _verdict(
-        "first_token",
-        bad,
-        detail,
-        "report the first token of the output you return, not another one",
-    )
+        if log.first_ns[i] < 0:
+            words = "no first token was reported"
+        elif i in streams:
+            words = streams[i]
+        else:
+            final = log.record(i).token_ids[0]
+            words = f"position 0: reported {log.first_token[i]}, final {final}"
+        detail = f"sample {i}: {words}"
+    todo = "report the first token of the output you return, not another one"
+    return Faults(bad, detail, todo)
 
 
-@_skipped_without_ids
-def eos(log: RunLog, facts: SutFacts) -> Verdict:
-    """End-of-sequence at most once, only last, and the finish reason says so."""
+@_rule_on_ids
+def eos(log: RunLog, facts: SutFacts) -> Faults | str:
+    """Check that end-of-sequence comes at most once, only last, and the finish reason says so."""
     eos_ids = facts.get("eos_ids") or []
-    if not eos_ids or not len(log.token_ids):
-        return Verdict(
-            "eos",
-            "SKIPPED",
-            detail="the SUT names no EOS token" if len(log.token_ids) else "no token ids",
-        )
-    owner = np.repeat(np.arange(len(log)), np.diff(log.token_start))
+    if not len(log.token_ids):
+        return "no token ids"
+    if not eos_ids:
+        return "the SUT names no EOS token"
+    counted = np.diff(log.token_start)
+    owner = np.repeat(np.arange(len(log)), counted)
     position = np.arange(len(log.token_ids)) - log.token_start[owner]
-    is_last = position == np.diff(log.token_start)[owner] - 1
+    is_last = position == counted[owner] - 1
     is_eos = np.isin(log.token_ids, eos_ids)
-    early = is_eos & ~is_last
+    early = np.flatnonzero(is_eos & ~is_last)
     ends_in_eos = np.zeros(len(log), np.bool_)
     ends_in_eos[owner[is_eos & is_last]] = True
-    has_ids = np.diff(log.token_start) > 0
-    wrong_reason = log.completed & has_ids & ((log.finish == 1) != ends_in_eos)
+    wrong_reason = log.completed & (counted > 0) & ((log.finish == _EOS) != ends_in_eos)
     bad = np.union1d(owner[early], np.flatnonzero(wrong_reason))
     detail = "at most one per answer, always last"
-    if early.any():
-        k = int(np.flatnonzero(early)[0])
-        detail = (
-            f"sample {owner[k]}: EOS {log.token_ids[k]} at position {position[k]} is not the last"
-            " token"
-        )
+    if len(early):
+        k = early[0]
+        detail = f"sample {owner[k]}: EOS {log.token_ids[k]} at position {position[k]}"
+        detail += " is not the last token"
     elif len(bad):
         record = log.record(int(bad[0]))
         last = f"{record.token_ids[-1]} at position {len(record.token_ids) - 1}"
-        detail = (
-            f"sample {bad[0]}: finish reason {record.finish!r} does not agree with its last token,"
-            f" {last}"
-        )
-    return _verdict(
-        "eos", bad, detail, "end the output at the first EOS and report finish 'eos' only there"
-    )
+        detail = f"sample {bad[0]}: finish reason {record.finish!r} does not agree with its last"
+        detail += f" token, {last}"
+    todo = "end the output at the first EOS and report finish 'eos' only there"
+    return Faults(bad, detail, todo)
 
 
-@_skipped_without_ids
-def token_count(log: RunLog, facts: SutFacts) -> Verdict:
-    """The reported number of tokens is the number of ids returned."""
+@_rule_on_ids
+def token_count(log: RunLog, facts: SutFacts) -> Faults | str:
+    """Check that the reported number of tokens is the number of ids returned."""
     counted = np.diff(log.token_start)
     claims = log.completed & (log.reported_tokens >= 0) & (counted > 0)
     if not claims.any():
-        return Verdict(
-            "token_count",
-            "SKIPPED",
-            detail="the SUT reported no counts, or sent no ids to compare them with",
-        )
+        return "the SUT reported no counts, or sent no ids to compare them with"
     bad = np.flatnonzero(claims & (log.reported_tokens != counted))
     detail = f"{int(claims.sum())} reported counts match the ids"
     if len(bad):
         i = int(bad[0])
         detail = f"sample {i}: reported {log.reported_tokens[i]} tokens, sent {counted[i]}"
-    return _verdict("token_count", bad, detail, "count the ids you return")
+    return Faults(bad, detail, "count the ids you return")
 
 
-def times_in_order(log: RunLog, facts: SutFacts) -> Verdict:
-    """Nothing came back before its query was issued, no token after completion."""
+@_rule
+def times_in_order(log: RunLog, facts: SutFacts) -> Faults | str:
+    """Check that nothing came back before its query was issued, no token after completion."""
     last_ns = np.full(len(log), NEVER, np.int64)
     streamed = np.diff(log.stamp_start) > 0
     last_ns[streamed] = log.stamp_ns[log.stamp_start[1:][streamed] - 1]
     last_ns = np.maximum(last_ns, log.first_ns)
-    moments = {"first token": log.first_ns, "completion": log.done_ns}
-    early = {name: (at_ns != NEVER) & (at_ns < log.issued_ns) for name, at_ns in moments.items()}
-    late = (last_ns != NEVER) & (log.done_ns != NEVER) & (last_ns > log.done_ns)
-    bad = np.flatnonzero(early["first token"] | early["completion"] | late)
+    faults = {}  # what came when it must not -> by how much, above 0
+    for name, at_ns in (("first token", log.first_ns), ("completion", log.done_ns)):
+        by_ns = np.where(at_ns != NEVER, log.issued_ns - at_ns, 0)
+        faults[f"its {name} came {{}} ms before its query was issued"] = by_ns
+    both = (last_ns != NEVER) & (log.done_ns != NEVER)
+    faults["its last token came {} ms after its completion"] = np.where(
+        both, last_ns - log.done_ns, 0
+    )
+    bad = np.flatnonzero(np.max(list(faults.values()), axis=0) > 0)
     detail = "each was issued, then answered, then completed"
     if len(bad):
         i = int(bad[0])
-        name = next((name for name, seen in early.items() if seen[i]), "")
-        by_ns = log.issued_ns[i] - moments[name][i] if name else last_ns[i] - log.done_ns[i]
-        detail = f"sample {i}: " + (f"its {name} came" if name else "its last token came")
-        detail += f" {by_ns / 1e6:.4g} ms " + (
-            "before its query was issued" if name else "after its completion"
-        )
-    return _verdict(
-        "times_in_order",
-        bad,
-        detail,
-        "answer a query only after it was issued, and report its completion last",
-    )
+        words, by_ns = next((words, by_ns) for words, by_ns in faults.items() if by_ns[i] > 0)
+        detail = f"sample {i}: {words.format(f'{by_ns[i] / 1e6:.4g}')}"
+    todo = "answer a query only after it was issued, and report its completion last"
+    return Faults(bad, detail, todo)
 
 
-def not_empty(log: RunLog, facts: SutFacts) -> Verdict:
-    """Every completed answer begins with a token; where a SUT sends no ids at all, it has text or a
-    count.
+@_rule
+def not_empty(log: RunLog, facts: SutFacts) -> Faults | str:
+    """Check that every completed answer begins with a token; where a SUT sends no ids at all, it
+    has text or a count.
     """
-    done, has_ids = log.completed, np.diff(log.token_start) > 0
-    remedy = "answer with at least one token, and report that one first"
+    has_ids = np.diff(log.token_start) > 0
     if not has_ids.any():
-        has_text = np.array([bool(log.texts.get(i)) for i in range(len(log))], np.bool_)
-        if not has_text.any() and not (log.reported_tokens > 0).any():
-            return Verdict("not_empty", "SKIPPED", detail="the SUT returned nothing at all")
-        bad = np.flatnonzero(done & ~has_text & (log.reported_tokens <= 0))
-        detail = (
-            f"sample {bad[0]}: no ids, no text, no count"
-            if len(bad)
-            else "all have text or a count; no ids to see"
-        )
-        return _verdict("not_empty", bad, detail, remedy)
+        return _not_empty_without_ids(log)
     begins = np.full(len(log), NEVER, np.int64)
     begins[has_ids] = log.token_ids[log.token_start[:-1][has_ids]]
-    bad = np.flatnonzero(done & ((begins < 0) | ((log.first_ns >= 0) & (log.first_token < 0))))
+    unknown_first = (log.first_ns >= 0) & (log.first_token < 0)
+    bad = np.flatnonzero(log.completed & ((begins < 0) | unknown_first))
     detail = "every answer begins with a token"
     if len(bad):
-        i = int(bad[0])
-        tokens = (
-            f"first token {log.first_token[i]}, final {begins[i]}"
-            if has_ids[i]
-            else "completed without any token"
-        )
-        detail = f"sample {i}: position 0: {tokens}"
-    return _verdict("not_empty", bad, detail, remedy)
+        i, words = int(bad[0]), "completed without any token"
+        if has_ids[i]:
+            words = f"first token {log.first_token[i]}, final {begins[i]}"
+        detail = f"sample {i}: position 0: {words}"
+    return Faults(bad, detail, _ANSWER)
 
 
-def length_limit(log: RunLog, facts: SutFacts) -> Verdict:
-    """An answer that ends for its length has reached the limit, and none goes beyond it."""
+def _not_empty_without_ids(log: RunLog) -> Faults | str:
+    has_text = np.array([bool(log.texts.get(i)) for i in range(len(log))], np.bool_)
+    has_any = has_text | (log.reported_tokens > 0)
+    if not has_any.any():
+        return "the SUT returned nothing at all"
+    bad = np.flatnonzero(log.completed & ~has_any)
+    detail = "all have text or a count; no ids to see"
+    if len(bad):
+        detail = f"sample {bad[0]}: no ids, no text, no count"
+    return Faults(bad, detail, _ANSWER)
+
+
+@_rule
+def length_limit(log: RunLog, facts: SutFacts) -> Faults | str:
+    """Check that an answer that ends for its length has reached the limit, and none exceeds it."""
     limit, tokens = limits(log, facts), log.tokens
     done = log.completed & (tokens > 0)
-    if limit is None or not done.any():
-        words = _why_uncounted(facts) if limit is not None else "no limit is known"
-        return Verdict("length_limit", "SKIPPED", detail=words)
+    if limit is None:
+        return "no limit is known"
+    if not done.any():
+        return _why_uncounted(facts)
     cut, over = done & (log.finish == _CUT) & (tokens < limit), done & (tokens > limit)
     bad = np.flatnonzero(cut | over)
     detail = "no answer exceeds the limit"
     if len(bad):
         i = int(bad[0])
         how = "ends with reason 'length'" if cut[i] else "continues"
-        detail = (
-            f"sample {i}: {how} at position {min(tokens[i], limit[i])}, the limit is {limit[i]}"
-            " tokens"
-        )
-    return _verdict(
-        "length_limit", bad, detail, "generate to EOS or to --max-new-tokens, as the reference does"
-    )
+        detail = f"sample {i}: {how} at position {min(tokens[i], limit[i])}"
+        detail += f", the limit is {limit[i]} tokens"
+    todo = "generate to EOS or to --max-new-tokens, as the reference does"
+    return Faults(bad, detail, todo)
 
 
 def _why_uncounted(facts: SutFacts) -> str:
@@ -267,7 +278,7 @@ def _why_uncounted(facts: SutFacts) -> str:
 
 
 def limits(log: RunLog, facts: SutFacts) -> Int64s | None:
-    """(n,) the most tokens that each answer may have; None if nobody says."""
+    """Return (n,) the most tokens that each answer may have; None if nobody says."""
     given = facts.get("max_new_tokens")
     if isinstance(given, dict):
         return np.array([given[index] for index in log.index.tolist()], np.int64)
@@ -275,91 +286,62 @@ def limits(log: RunLog, facts: SutFacts) -> Int64s | None:
 
 
 def streamed(log: RunLog, facts: SutFacts) -> Verdict:
-    """No first token runs ahead of an answer that then comes all at once: TTFT would measure a
-    token, and no model.
+    """Check that no first token runs ahead of an answer that then comes all at once: TTFT would
+    measure a token, and no model.
     """
-    rest = np.diff(log.stamp_start) - 1
+    rest, piece = np.diff(log.stamp_start) - 1, _piece(facts)
     judged = log.completed & (rest > MOST_AT_ONCE)
     count = int(judged.sum())
     if not count:
-        return Verdict(
-            "streamed",
-            "SKIPPED",
-            detail=f"no answer has more than {MOST_AT_ONCE + 1} streamed {_pieces(facts)}s",
-        )
+        words = f"no answer has more than {MOST_AT_ONCE + 1} streamed {piece}s"
+        return Verdict("streamed", "SKIPPED", detail=words)
     owner = np.repeat(np.arange(len(log)), rest + 1)
     apart = (owner[1:] == owner[:-1]) & (np.diff(log.stamp_ns) > TOGETHER_NS)
     arrivals = np.bincount(owner[1:][apart], minlength=len(log))  # after that of the first token
     bad = np.flatnonzero(judged & (arrivals > 0) & (rest > MOST_AT_ONCE * arrivals))
-    whole = int((judged & (arrivals == 0)).sum())
-    detail = (
-        f"{whole} of {count} answers arrived all at once, so their TPOT says nothing"
-        if whole
-        else f"{count} arrived {_pieces(facts)} by {_pieces(facts)}"
-    )
+    detail = f"{count} arrived {piece} by {piece}"
+    if whole := int((judged & (arrivals == 0)).sum()):
+        detail = f"{whole} of {count} answers arrived all at once, so their TPOT says nothing"
     if len(bad):
-        detail = f"{len(bad)} of {count} answers arrived in bursts: " + _lump(
-            log, int(bad[0]), int(arrivals[bad[0]])
-        )
-    doubted = len(bad) > DOUBTED_SHARE * count
-    return Verdict(
-        rule="streamed",
-        status="FAIL" if len(bad) > FAKED_SHARE * count else "UNDECIDED" if doubted else "PASS",
-        measured=len(bad),
-        limit=int(FAKED_SHARE * count),
-        unit="in bursts",
-        detail=detail,
-        evidence=tuple(bad[:_NAMED].tolist()) if doubted else (),
-        remedy="report each token when it is generated, the first one included" if doubted else "",
+        burst = _longest_wait(log, int(bad[0]), int(arrivals[bad[0]]))
+        detail = f"{len(bad)} of {count} answers arrived in bursts: {burst}"
+    verdict = Verdict("streamed", "PASS", len(bad), int(FAKED_SHARE * count), "in bursts", detail)
+    if len(bad) <= DOUBTED_SHARE * count:
+        return verdict
+    return replace(
+        verdict,
+        status="FAIL" if len(bad) > FAKED_SHARE * count else "UNDECIDED",
+        evidence=tuple(bad[:_NAMED].tolist()),
+        remedy="report each token when it is generated, the first one included",
     )
 
 
-def _pieces(facts: SutFacts) -> str:
-    """What a stream is made of."""
+def _piece(facts: SutFacts) -> str:
+    """Return what a stream is made of."""
     return "token" if "ids" in facts.get("evidence", ALL_EVIDENCE) else "piece"
 
 
-def _lump(log: RunLog, i: int, arrivals: int) -> str:
-    """The longest wait in an answer, and what came after it."""
+def _longest_wait(log: RunLog, i: int, arrivals: int) -> str:
+    """Describe the longest wait in an answer, and what came after it."""
     record = log.record(i)
     gaps_ns = np.diff(record.chunk_ns)
     at = int(np.argmax(gaps_ns)) + 1
     token = f" (token {record.token_ids[at]})" if at < len(record.token_ids) else ""
+    bursts = f"{len(gaps_ns)} tokens in {arrivals} burst{'s' * (arrivals > 1)} after the first"
     waited = f"position {at}{token} came {gaps_ns[at - 1] / 1e6:.4g} ms after the one before it"
-    return (
-        f"sample {i}: {len(gaps_ns)} tokens in {arrivals} burst{'s' * (arrivals > 1)} after the"
-        f" first; {waited}"
-    )
+    return f"sample {i}: {bursts}; {waited}"
 
 
-@_skipped_without_ids
-def text(log: RunLog, facts: SutFacts) -> Verdict:
-    """The text that is scored is the decoding of the ids that were timed."""
+@_rule_on_ids
+def text(log: RunLog, facts: SutFacts) -> Faults | str:
+    """Check that the text that is scored is the decoding of the ids that were timed."""
     differing = [a for a in log.anomalies if a.kind == TEXT_DIFFERS]
+    if not differing and facts.get("texts_from") != "ids" and log.texts:
+        return "the SUT cannot decode its ids: its own texts are scored"
     if not differing and facts.get("texts_from") != "ids":
-        words = (
-            "the SUT cannot decode its ids: its own texts are scored"
-            if log.texts
-            else "there are no texts"
-        )
-        return Verdict("text", "SKIPPED", detail=words)
-    bad = np.array(sorted({a.sample_id for a in differing}), np.int64)
-    detail = (
-        f"sample {differing[0].sample_id}: {differing[0].detail}"
-        if differing
-        else f"{len(log.texts)} texts decoded from the ids"
-    )
-    return _verdict("text", bad, detail, "send the text of the ids you return, or none")
-
-
-def _verdict(rule: str, bad: NDArray[np.int64], detail: str, remedy: str) -> Verdict:
-    return Verdict(
-        rule=rule,
-        status="FAIL" if len(bad) else "PASS",
-        measured=len(bad),
-        limit=0,
-        unit="faulty",
-        detail=detail,
-        evidence=tuple(int(i) for i in bad[:_NAMED]),
-        remedy=remedy if len(bad) else "",
-    )
+        return "there are no texts"
+    detail = f"{len(log.texts)} texts decoded from the ids"
+    if differing:
+        detail = f"sample {differing[0].sample_id}: {differing[0].detail}"
+    todo = "send the text of the ids you return, or none"
+    return Faults(_samples_of(differing), detail, todo)

@@ -27,8 +27,8 @@ class ReadBack(NamedTuple):
 
 
 def read_back(log: RunLog, decode: Decode) -> ReadBack:
-    """The texts of a run from its ids; the SUT's own where there are no ids, or where it cannot
-    decode them.
+    """Return the texts of a run from its ids; the SUT's own where there are no ids, or where it
+    cannot decode them.
     """
     sent = dict(log.texts)
     with_ids = [i for i in range(len(log)) if log.token_start[i + 1] > log.token_start[i]]
@@ -54,7 +54,7 @@ def _differ(sent: str | None, decoded: str) -> bool:
 
 
 def _difference(sent: str, decoded: str) -> str:
-    """Where the words part, in words."""
+    """Say where the words part."""
     ours, theirs = decoded.split(), sent.split()
     at = next(
         (k for k, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b),

@@ -109,7 +109,7 @@ def gate(
 ) -> None:
     """Decide whether a variant may go live: does it keep enough of the reference's ROUGE?"""
     with people(as_json, form) as (console, say):
-        from accuracy.gate.readings import Asked
+        from accuracy.gate.readings import Criteria
         from harness.study import executors
         from harness.study import gate as gating
         from harness.study.gate_job import job as gate_job
@@ -117,7 +117,7 @@ def gate(
         from reports.pages.gate import show, told
 
         executors.named(executor)
-        asked = Asked(target, against, resamples, confidence)
+        asked = Criteria(target, against, resamples, confidence)
         job = gate_job(reference, candidates, flags, asked, control)._replace(executor=executor)
         found, place = gating.run(job, say, lambda row: console.print(told(row)))
         with noted(f"table on the screen; see {place}"):

@@ -22,9 +22,9 @@ Row = dict[str, Any]
 def events(job: Row, folder: Path, in_process: bool) -> Iterator[Row]:
     """Yield what the scoring says of itself, line by line. Raises RunBroke if its process dies."""
     if in_process:
-        from sut.likelihood.worker import Job, told
+        from sut.likelihood.worker import Job, events
 
-        yield from told(Job(**job))
+        yield from events(Job(**job))
         return
     runlog.write_json(folder / "job.json", job)
     with (folder / "worker.log").open("ab") as log, _process(folder / "job.json", log) as process:

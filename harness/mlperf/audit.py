@@ -74,6 +74,7 @@ def _audited(folder: Path, raw: Raw, built: Result) -> Audited:
     return Audited(
         run_id=raw.facts.run_id,
         settings=raw.settings,
+        pattern=raw.config.pattern,
         log=raw.log,
         facts=raw.facts.sut,
         model=raw.config.model if is_model else raw.config.sut,
@@ -85,8 +86,6 @@ def _audited(folder: Path, raw: Raw, built: Result) -> Audited:
         logged=_logged(folder, raw),
         scores=built.accuracy,
         runs_a_model=entry.uses_dataset,
-        is_open=raw.config.pattern.is_open,
-        is_sized=raw.config.pattern.sized_by_user,
     )
 
 

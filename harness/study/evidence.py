@@ -14,8 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from accuracy.gate.ratios import KINDS, TARGETS, Call
-from accuracy.gate.readings import Asked, Bench, Outputs, Reading, columns, reason, share_key
+from accuracy.gate.outputs import Outputs
+from accuracy.gate.ratios import KINDS, TARGETS, Verdict, share_key
+from accuracy.gate.readings import Criteria, Reading, Reference, columns
+from accuracy.gate.words import reason
 from accuracy.ranking import Losses, Pace, pace_of
 from accuracy.resampling import Floats
 from harness.kernel.errors import BadInput
@@ -70,7 +72,7 @@ class Kept:
     reference's. `index` and `scores` are the questions and the ROUGE-L of each answer.
     """
 
-    calls: Mapping[str, Call]
+    calls: Mapping[str, Verdict]
     reasons: Mapping[str, str]
     ratio: float | None = None
     tokens: float | None = None
@@ -93,13 +95,13 @@ def kept(reference: Outputs | None, other: Outputs | None) -> Kept | str:
         return f"other {', '.join(differing)} than the reference's"
     common = np.intersect1d(reference.index, other.index)
     try:
-        bench = Bench(_only(reference, common), Asked(against="dataset"))
+        scored = Reference(_only(reference, common), Criteria(against="dataset"))
     except BadInput as error:
         return error.facts[1]
-    return _kept(bench.against_dataset(_only(other, common)), common[bench.answered])
+    return _kept(scored.against_dataset(_only(other, common)), common[scored.answered])
 
 
-_OPEN = Call("UNDECIDED", "UNDECIDED")
+_OPEN = Verdict("UNDECIDED", "UNDECIDED")
 
 
 def _kept(reading: Reading, index: Int64s) -> Kept:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from accuracy.gate import ratios as gate
-from accuracy.gate.ratios import Call, Progress
-from accuracy.gate.readings import Asked, Bench, Outputs, Row, share_key
+from accuracy.gate.outputs import Outputs
+from accuracy.gate.ratios import Progress, Verdict, share_key
+from accuracy.gate.readings import Criteria, Reference, Row
 from harness.engine import runlog
 from harness.engine.pieces import noted
 from harness.engine.pieces import reason as reason_of
@@ -64,7 +65,7 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
     """Measure the cells of a study that have not ended, and judge all: see `run`."""
     reference, *others = study.cells
     candidates = [cell.config for cell in others if cell.name != CONTROL]
-    asked, control = Asked(**study.arguments["asked"]), bool(study.arguments["control"])
+    asked, control = Criteria(**study.arguments["asked"]), bool(study.arguments["control"])
     what = short_name(reference.config.model)
     job = Job(reference.config, candidates, control, asked, study.place.parent, what)
     with study:
@@ -86,19 +87,19 @@ def _name_of(number: int, candidate: Outputs | RunConfig) -> str:
 def _judge_all(
     job: Job, source: Source, say: Say, told: Callable[[Row], None]
 ) -> tuple[dict[str, Any], Path]:
-    bench, interrupted = _reference(job, source, say)
+    scored, interrupted = _reference(job, source, say)
     control, rows = None, list[Row]()
-    if not interrupted and (again := _in_other_batches(job, bench.reference)) is not None:
-        control, interrupted = _control(bench, again, source, say)
+    if not interrupted and (again := _in_other_batches(job, scored.outputs)) is not None:
+        control, interrupted = _control(scored, again, source, say)
         told(control)
     for number, candidate in enumerate(job.candidates, 1):
         if interrupted:
             break
         say(f"candidate {number} of {len(job.candidates)}: {_named(candidate)}")
-        row, interrupted = _judged(bench, _name_of(number, candidate), candidate, source, say)
+        row, interrupted = _judged(scored, _name_of(number, candidate), candidate, source, say)
         rows.append(row)
         told(row)
-    found = _found(bench, rows, control)
+    found = _found(scored, rows, control)
     found |= {
         "interrupted": interrupted,
         "not_run": [_named(candidate) for candidate in job.candidates[len(rows) :]],
@@ -108,14 +109,14 @@ def _judge_all(
     return found, source.place
 
 
-def _reference(job: Job, source: Source, say: Say) -> tuple[Bench, bool]:
+def _reference(job: Job, source: Source, say: Say) -> tuple[Reference, bool]:
     """Return what all are held against, and whether the user wants no more. Without a reference
     there is no gate: what is raised leaves no empty folder behind.
     """
     say(f"reference: {_named(job.reference)}")
     try:
         reference, interrupted = source.outputs(REFERENCE, job.reference, say)
-        return Bench(reference, job.asked, _bar(say)), interrupted
+        return Reference(reference, job.asked, _bar(say)), interrupted
     except (HarnessError, KeyboardInterrupt):
         source.forget()
         raise
@@ -128,10 +129,10 @@ def _in_other_batches(job: Job, reference: Outputs) -> RunConfig | None:
     return job.reference.model_copy(update={"max_concurrency": other_rows(reference)})
 
 
-def _control(bench: Bench, again: RunConfig, source: Source, say: Say) -> tuple[Row, bool]:
-    label = bench.reference.label
+def _control(scored: Reference, again: RunConfig, source: Source, say: Say) -> tuple[Row, bool]:
+    label = scored.outputs.label
     say(f"control: {label} in batches of {again.max_concurrency}")
-    return _judged(bench, CONTROL, again, source, say, f"{label} (control)")
+    return _judged(scored, CONTROL, again, source, say, f"{label} (control)")
 
 
 def other_rows(reference: Outputs) -> int:
@@ -164,14 +165,19 @@ def _named(what: Outputs | RunConfig) -> str:
 
 
 def _judged(
-    bench: Bench, name: str, what: Outputs | RunConfig, source: Source, say: Say, label: str = ""
+    scored: Reference,
+    name: str,
+    what: Outputs | RunConfig,
+    source: Source,
+    say: Say,
+    label: str = "",
 ) -> tuple[Row, bool]:
     """(row, whether the user wants no more). A run that cannot be made or judged becomes a row that
     says why.
     """
     label = label or _named(what)
-    if bench.reference.problem:
-        reason = f"the reference cannot be judged: {bench.reference.problem}"
+    if scored.outputs.problem:
+        reason = f"the reference cannot be judged: {scored.outputs.problem}"
         return failed(label, what, reason), False
     if known := source.failed(name):
         return failed(label, what, known.reason, known.failure), False
@@ -186,8 +192,8 @@ def _judged(
     outputs = replace(outputs, label=label)
     if outputs.problem:
         return failed(label, outputs, outputs.problem), interrupted
-    check_same(bench.reference, outputs)
-    return bench.row(outputs), interrupted
+    check_same(scored.outputs, outputs)
+    return scored.row(outputs), interrupted
 
 
 def failed(label: str, what: Outputs | RunConfig, reason: str, failure: str = "") -> Row:
@@ -228,14 +234,14 @@ def _bar(say: Say) -> Callable[[str, int], Any]:
 # ---- what comes out
 
 
-def _found(bench: Bench, rows: Sequence[Row], control: Row | None) -> dict[str, Any]:
+def _found(scored: Reference, rows: Sequence[Row], control: Row | None) -> dict[str, Any]:
     """The object, but for what is known at the end only."""
-    reference, asked = bench.reference, bench.asked
+    reference, asked = scored.outputs, scored.criteria
     everybody = [reference.notes, *(row["notes"] for row in filter(None, (control, *rows)))]
-    cautions = [*_cautions(bench), *([] if control else [_NO_CONTROL])]
+    cautions = [*_cautions(scored), *([] if control else [_NO_CONTROL])]
     return {
         "schema": SCHEMA,
-        "status": gate.join([Call(row["status"], row["official"]) for row in rows]).status,
+        "status": gate.join([Verdict(row["status"], row["official"]) for row in rows]).status,
         "target": {
             "name": asked.target,
             "share": asked.share,
@@ -243,12 +249,12 @@ def _found(bench: Bench, rows: Sequence[Row], control: Row | None) -> dict[str, 
             "published": dict(asked.published.rouge) if asked.published else {},
             "unjudged": list(asked.published.unjudged) if asked.published else [],
         },
-        "against": bench.against,
-        "why": bench.why,
+        "against": scored.against,
+        "why": scored.why,
         "confidence": asked.confidence,
         "resamples": asked.resamples,
         "dataset": reference.dataset,
-        "answers": len(bench.answered),
+        "answers": len(scored.answered),
         "conditions": dict(reference.terms),
         "reference": {
             "label": reference.label,
@@ -260,7 +266,7 @@ def _found(bench: Bench, rows: Sequence[Row], control: Row | None) -> dict[str, 
             "rows_in_batch": reference.rows,
             "empty": reference.empty,
             "tokens_per_sample": float(reference.tokens.mean()) if len(reference.tokens) else None,
-            "rouge": bench.reference_rouge,
+            "rouge": scored.mean_rouge,
         },
         "control": control,
         "rows": list(rows),
@@ -268,8 +274,8 @@ def _found(bench: Bench, rows: Sequence[Row], control: Row | None) -> dict[str, 
     }
 
 
-def _cautions(bench: Bench) -> Iterator[str]:
-    n, answers, target = len(bench.reference.index), len(bench.answered), bench.asked.published
+def _cautions(scored: Reference) -> Iterator[str]:
+    n, answers, target = len(scored.outputs.index), len(scored.answered), scored.criteria.published
     if n < gate.FEW:
         few = f"{n} samples are few: with fewer than {gate.FEW}"
         yield f"{few}, the intervals are narrower than stated"
@@ -279,7 +285,7 @@ def _cautions(bench: Bench) -> Iterator[str]:
             " that comparison"
         )
     if target is not None:
-        yield f"the figures of {bench.asked.target} only count on MLPerf's own data"
+        yield f"the figures of {scored.criteria.target} only count on MLPerf's own data"
         if target.unjudged:
             yield f"MLPerf asks for {', '.join(target.unjudged)} too, which is not judged here"
 

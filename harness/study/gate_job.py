@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from accuracy.gate.outputs import Outputs
 from accuracy.gate.ratios import PUBLISHED
-from accuracy.gate.readings import READINGS, Asked, Outputs
+from accuracy.gate.readings import READINGS, Criteria
 from harness import registry
 from harness.kernel.errors import BadInput, unknown
 from harness.kernel.protocols import Say
@@ -32,14 +33,14 @@ class Job(NamedTuple):
     reference: Outputs | RunConfig
     candidates: Sequence[Outputs | RunConfig]
     control: bool
-    asked: Asked
+    asked: Criteria
     output_dir: Path
     what: str
     executor: str = "here"
 
 
 def job(
-    reference: str, candidates: str, flags: Mapping[str, Any], asked: Asked, control: bool = True
+    reference: str, candidates: str, flags: Mapping[str, Any], asked: Criteria, control: bool = True
 ) -> Job:
     """Everything is checked before the first run begins. Raises BadInput."""
     given = {name: value for name, value in flags.items() if value is not None}
@@ -92,7 +93,7 @@ def _is_folder(name: str) -> bool:
     return name not in TABLE and ("/" in name or Path(name).is_dir())
 
 
-def _checked(asked: Asked) -> Asked:
+def _checked(asked: Criteria) -> Criteria:
     target = asked.target.strip().rstrip("%").strip()
     if asked.against not in (None, *READINGS):
         raise unknown("--against", str(asked.against), READINGS)

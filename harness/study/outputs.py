@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from accuracy.datasets.subset import how_drawn
-from accuracy.gate.readings import Outputs
+from accuracy.gate.outputs import Outputs
 from harness import registry
 from harness.kernel.errors import BadInput
 from harness.kernel.types import short_name

@@ -27,8 +27,8 @@ _DEFAULT_SEED = 5489  # the C++ standard's own for mt19937
 
 
 def logged_samples(log: RunLog, settings: RunSettings, generated_before: int = 0) -> Int64s:
-    """(k,) ids of the samples to log, in completion order. `generated_before`: samples of earlier
-    parts of the same test.
+    """Return the ids (k,) of the samples to log, in completion order. `generated_before`: samples
+    of earlier parts of the same test.
     """
     done: Int64s = log.completion_order[log.completed[log.completion_order]].astype(np.int64)
     if settings.mode == "accuracy":
@@ -41,7 +41,7 @@ def logged_samples(log: RunLog, settings: RunSettings, generated_before: int = 0
 
 
 def probability(e: Effective) -> float:
-    """The share of samples to log; above 1 logs all."""
+    """Return the share of samples to log; above 1 logs all."""
     if e.accuracy_log_sampling_target <= 0:
         return e.accuracy_log_probability
     expected, floor = int(e.target_qps * e.min_duration_ms / 1000), e.min_sample_count
@@ -51,8 +51,8 @@ def probability(e: Effective) -> float:
 
 
 def chosen(n: int, p: float, seed: int, generated_before: int = 0) -> NDArray[Any]:
-    """(n,) True for the samples that LoadGen would log. p = 0 chooses none (a draw of exactly 0
-    apart).
+    """Return (n,) True for the samples that LoadGen would log. p = 0 chooses none (a draw of
+    exactly 0 apart).
     """
     if p <= 0:
         return np.zeros(n, np.bool_)

@@ -86,7 +86,7 @@ def _enough(values_ns: Int64s, limit_ns: int, p: float) -> _Look:
 
 
 def _estimate(values_ns: Int64s, p: float) -> tuple[int | None, str]:
-    """The value that bounds percentile p with confidence, if there are enough."""
+    """Return the value that bounds percentile p with confidence, if there are enough."""
     n, floor, rank = len(values_ns), queries_needed(1, p), estimate_rank(len(values_ns), p)
     if rank is None:
         return None, (

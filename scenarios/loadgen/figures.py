@@ -60,19 +60,19 @@ def figures(log: RunLog, settings: RunSettings) -> Figures:
 
 
 def _counted(log: RunLog) -> Int64s:
-    """(n,) tokens per sample as LoadGen counts them."""
+    """Return (n,) tokens per sample as LoadGen counts them."""
     said = log.tokens_as_reported
     return np.where(said > 1, said, 0)
 
 
 def _tpot_ns(log: RunLog, counted: Int64s) -> Int64s:
-    """(n,) nanoseconds per token after the first, rounded towards zero as C++ divides."""
+    """Return (n,) nanoseconds per token after the first, rounded towards zero as C++ divides."""
     rest_ns = log.done_ns - log.first_ns
     return np.where(counted > 1, rest_ns // np.maximum(counted - 1, 1), -rest_ns)
 
 
 def at(values: Int64s, p: float) -> int | None:
-    """Percentile p of sorted values; None if there are none."""
+    """Return percentile p of sorted values; None if there are none."""
     return int(values[int(len(values) * p)]) if len(values) else None
 
 

@@ -40,8 +40,8 @@ MAX_QPS = 1e9  # a query every nanosecond: closer no schedule can say it
 
 
 def next_qps(tried: Sequence[Tried], decimals: int = 1, step: float = 1.0) -> float | None:
-    """The rate to try after `tried` (in the order tried, the base rate first); None = the search is
-    over.
+    """Return the rate to try after `tried` (in the order tried, the base rate first); None = the
+    search is over.
 
     `decimals` is 0 to 255: LoadGen keeps it in a byte, so that -1 would ask for 255 of them.
     """
@@ -58,13 +58,13 @@ def next_qps(tried: Sequence[Tried], decimals: int = 1, step: float = 1.0) -> fl
 
 
 def peak_qps(tried: Sequence[Tried]) -> float | None:
-    """The rate of the run that LoadGen would report; None: the base rate failed already."""
+    """Return the rate of the run that LoadGen would report; None: the base rate failed already."""
     return _bounds(tried)[0]
 
 
 def _bounds(tried: Sequence[Tried]) -> tuple[float | None, float | None]:
-    """The last rate that held and the last that failed: each try lies between those before it, so
-    they only close in.
+    """Return the last rate that held and the last that failed: each try lies between those before
+    it, so they only close in.
     """
     low = next((qps for qps, met in reversed(tried) if met), None)
     high = next((qps for qps, met in reversed(tried) if not met), None)

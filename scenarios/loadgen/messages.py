@@ -39,7 +39,7 @@ class Message:
 
 
 def messages(log: RunLog, settings: RunSettings) -> tuple[Message, ...]:
-    """All of a run, in the order of time."""
+    """Return all messages of a run, in the order of time."""
     found = [*_lost(log), *_completed_twice(log), *_ending(log, settings)]
     if settings.use_tokens:
         found += _told_wrongly(log, settings)
@@ -47,7 +47,7 @@ def messages(log: RunLog, settings: RunSettings) -> tuple[Message, ...]:
 
 
 def _ending(log: RunLog, settings: RunSettings) -> list[Message]:
-    """Why issuing stopped; an accuracy run ends when everything is issued."""
+    """Say why issuing stopped; an accuracy run ends when everything is issued."""
     if log.end != "completed":
         return [Message(_last_ns(log), f"Ending early: {log.end_reason or log.end}")]
     if settings.mode == "accuracy" or not len(log):
@@ -76,7 +76,7 @@ def _completed_twice(log: RunLog) -> Iterator[Message]:
 
 
 def _told_wrongly(log: RunLog, settings: RunSettings) -> Iterator[Message]:
-    """Samples without a first token, without any, or with one alone."""
+    """Return samples without a first token, without any, or with one alone."""
     order = log.completion_order[log.completed[log.completion_order]]
     said = log.tokens_as_reported[order]
     no_first = (log.first_ns[order] < 0) & (settings.scenario != "offline")

@@ -42,7 +42,7 @@ class Mt19937:
         self._at = 0
 
     def integers(self, n: int, count: int) -> Int64s:
-        """(count,) uniform integers in [0, n)."""
+        """Return (count,) uniform integers in [0, n)."""
         out = np.empty(count, np.int64)
         floor = np.uint64((2**32 - n) % n)
         filled = 0
@@ -57,8 +57,8 @@ class Mt19937:
         return out
 
     def draws(self, bounds: Int64s) -> Int64s:
-        """One uniform integer in [0, bound) for each bound, in order; a rejected word delays all
-        that follow.
+        """Draw one uniform integer in [0, bound) for each bound, in order; a rejected word delays
+        all that follow.
         """
         out = np.empty(len(bounds), np.int64)
         wide = bounds.astype(np.uint64)
@@ -75,13 +75,13 @@ class Mt19937:
         return out
 
     def reals(self, count: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """(count,) uniform doubles in [0, 1)."""
+        """Return (count,) uniform doubles in [0, 1)."""
         words = self._take(2 * count).astype(np.float64)
         u = (words[0::2] + words[1::2] * 2.0**32) / 2.0**64
         return np.minimum(u, math.nextafter(1.0, 0.0))
 
     def exponential_ns(self, rate_per_s: float, count: int) -> Int64s:
-        """(count,) gaps in nanoseconds, each truncated.
+        """Return (count,) gaps in nanoseconds, each truncated.
 
         numpy's log may differ from the C library's in the last bits, which matters only where a gap
         is within rounding of a whole nanosecond: there the C library decides.
@@ -95,7 +95,7 @@ class Mt19937:
         return whole
 
     def shuffle(self, items: list[int]) -> None:
-        """In place."""
+        """Shuffle in place."""
         draws = self.draws(shuffle_bounds(len(items))).tolist()
         if len(items) >= _ONE_BY_ONE:
             for i, j in enumerate(draws, 1):
@@ -113,13 +113,13 @@ class Mt19937:
             i += 1
 
     def _take(self, count: int) -> _Words:
-        """The next `count` 32-bit words, as uint64."""
+        """Return the next `count` 32-bit words, as uint64."""
         words = self._peek(count)
         self._at += count
         return words
 
     def _peek(self, count: int) -> _Words:
-        """The same, but they stay next."""
+        """Return the same, but keep them next."""
         if len(self._words) - self._at < count:
             fresh = self._bits.random_raw(max(count, _BLOCK))
             self._words = np.concatenate((self._words[self._at :], fresh))
@@ -128,7 +128,7 @@ class Mt19937:
 
 
 def shuffle_bounds(n: int) -> Int64s:
-    """The bounds that a shuffle of n draws from, in order."""
+    """Return the bounds that a shuffle of n draws from, in order."""
     if n < 2:
         return np.empty(0, np.int64)
     if n >= _ONE_BY_ONE:

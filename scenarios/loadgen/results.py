@@ -56,7 +56,7 @@ class LoadgenResults:
 
 
 def results(log: RunLog, settings: RunSettings) -> LoadgenResults:
-    """Every number, the conditions, their texts and the verdict."""
+    """Return every number, the conditions, their texts and the verdict."""
     missing = _missing(log)
     if settings.mode == "accuracy":
         return LoadgenResults(not missing, messages=messages(log, settings))
@@ -117,7 +117,7 @@ def _judge(f: Figures, early: Early, missing: str) -> _Judgement:
 
 
 def _over_limits(f: Figures) -> list[str]:
-    """Server only: what to say of each limit that its percentile breaks."""
+    """Return what to say, in the server scenario, of each limit that its percentile breaks."""
     s, p, text = f.settings, f.e.target_latency_percentile, "Reduce target QPS to improve latency."
     if f.e.scenario != "Server":
         return []
@@ -143,7 +143,7 @@ def _reached_s(f: Figures) -> float:
 
 
 def _missing(log: RunLog) -> str:
-    """Why LoadGen would never have come to a verdict; empty if it would have."""
+    """Say why LoadGen would never have come to a verdict; empty if it would have."""
     if log.end != "completed":
         return f"The run did not end by itself: {log.end_reason or log.end}."
     lost = len(log) - int(log.completed.sum())

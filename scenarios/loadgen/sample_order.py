@@ -69,7 +69,9 @@ class Schedule:
         return self.sets[0].samples_per_query
 
     def rows(self) -> Iterator[tuple[int, list[int]]]:
-        """(offset_ns, sample indices) per query; lists of Python integers, made block by block."""
+        """Yield (offset_ns, sample indices) per query; lists of Python integers, made block by
+        block.
+        """
         query = sample = 0
         for part in self.sets:
             queries, per_query = part.query_count, part.samples_per_query
@@ -81,8 +83,8 @@ class Schedule:
             query, sample = query + queries, sample + indices.size
 
     def timed_rows(self) -> Iterator[tuple[At | AfterInFlight, list[int]]]:
-        """(when it may go, sample indices) per query of a timed scenario. A set waits for the end
-        of the one before, as LoadGen's do, and its moments count from there.
+        """Yield (when it may go, sample indices) per query of a timed scenario. A set waits for the
+        end of the one before, as LoadGen's do, and its moments count from there.
         """
         starts = set(accumulate(part.query_count for part in self.sets[:-1]))
         for query, (offset_ns, indices) in enumerate(self.rows()):
@@ -93,8 +95,8 @@ class Schedule:
 
 
 def make_schedule(settings: RunSettings, shape: Shape) -> Schedule:
-    """All queries of a run. In accuracy mode: every sample once, set by set (multi-stream fills up
-    its last query).
+    """Return all queries of a run. In accuracy mode: every sample once, set by set (multi-stream
+    fills up its last query).
     """
     parts = [_one_set(settings, shape, *part) for part in loaded_sets(settings, shape)]
     ends = accumulate((part.duration_ns for part in parts), initial=0)
@@ -108,8 +110,8 @@ def make_schedule(settings: RunSettings, shape: Shape) -> Schedule:
 
 
 def loaded_sets(settings: RunSettings, shape: Shape) -> list[tuple[list[int], int]]:
-    """Per set: (samples in loading order with their padding, how many are distinct). A performance
-    run has one set.
+    """Yield per set: (samples in loading order with their padding, how many are distinct). A
+    performance run has one set.
     """
     size = min(settings.performance_samples, settings.num_samples)
     accuracy_samples = settings.accuracy_samples or settings.num_samples
@@ -173,8 +175,8 @@ def _one_set(settings: RunSettings, shape: Shape, loaded: list[int], distinct: i
 def _offsets(
     settings: RunSettings, shape: Shape, min_queries: int, duration_ns: int, multiple_of: int
 ) -> tuple[Int64s, int]:
-    """Offsets of enough queries for both the count and the duration, and the moment after the
-    last.
+    """Return the offsets of enough queries for both the count and the duration, and the moment
+    after the last.
     """
     if not shape.poisson:
         period_ns = int(1 / settings.target_qps * 1e9)  # this order: LoadGen rounds twice
@@ -198,8 +200,8 @@ def _offsets(
 
 
 def _whole_sets(rng: Mt19937, n: int, per_query: int, queries: int, shuffled: bool) -> Int64s:
-    """(queries, per_query) positions: copies of the set, each shuffled under equal issue, then its
-    beginning.
+    """Return (queries, per_query) positions: copies of the set, each shuffled under equal issue,
+    then its beginning.
     """
     rows = []
     for _ in range(queries):
@@ -212,8 +214,8 @@ def _whole_sets(rng: Mt19937, n: int, per_query: int, queries: int, shuffled: bo
 
 
 def _equal_table(rng: Mt19937, n: int, min_queries: int, used: bool) -> Int64s:
-    """Each sample once per round, every round a further shuffle of the last. Its words are consumed
-    even if unused.
+    """Return a table with each sample once per round, every round a further shuffle of the last.
+    Its words are consumed even if unused.
     """
     rounds = _ceil_div(min_queries, n)
     if not used:

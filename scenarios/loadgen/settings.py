@@ -57,7 +57,7 @@ class Effective:
 
 
 def name_of(settings: RunSettings) -> str:
-    """LoadGen's name of the scenario. Raises ValueError where it has none."""
+    """Return LoadGen's name of the scenario. Raises ValueError where it has none."""
     loadgen = scenarios.entry(settings.scenario).loadgen
     if loadgen is None:
         raise ValueError(f"LoadGen has no scenario {settings.scenario}")
@@ -89,8 +89,8 @@ def effective(settings: RunSettings) -> Effective:
 
 
 def requested(settings: RunSettings) -> dict[str, Value]:
-    """LoadGen's `requested_*` lines. We hold rates, so a stream's expected latency is the inverse
-    of its rate.
+    """Return LoadGen's `requested_*` lines. We hold rates, so a stream's expected latency is the
+    inverse of its rate.
     """
     common = _common(settings)
     seeds_and_log = dict(list(common.items())[:-1])
@@ -122,7 +122,7 @@ def effective_lines(settings: RunSettings) -> dict[str, Value]:
 
 
 def parameters(settings: RunSettings) -> dict[str, Value]:
-    """The block "Test Parameters Used" of the summary: label -> value."""
+    """Return the block "Test Parameters Used" of the summary: label -> value."""
     e = effective(settings)
     limits: dict[str, Value] = {"target_latency (ns)": e.target_latency_ns}
     if settings.use_tokens:
@@ -146,20 +146,20 @@ def parameters(settings: RunSettings) -> dict[str, Value]:
 
 
 def target_latency_ns(settings: RunSettings) -> int:
-    """The latency limit of runs without tokens: server only."""
+    """Return the latency limit of runs without tokens: server only."""
     return settings.target_latency_ns if settings.scenario == "server" else 0
 
 
 def _min_query_count(settings: RunSettings) -> int:
-    """Equal issue in single-stream asks for more; LoadGen says so in accuracy mode too, where
-    nothing depends on it.
+    """Return the minimum. Equal issue in single-stream asks for more; LoadGen says so in accuracy
+    mode too, where nothing depends on it.
     """
     single = settings.scenario == "single-stream"
     return min_issued(replace(settings, mode="performance")) if single else settings.min_queries
 
 
 def _common(settings: RunSettings) -> dict[str, Any]:
-    """What requested and effective share, in their common order; the equal-issue flag comes
+    """Return what requested and effective share, in their common order; the equal-issue flag comes
     last.
     """
     return {

@@ -44,8 +44,8 @@ class Child:
             self._sut.close()
 
     def _linger(self) -> None:
-        """The next query often follows at once: look out for it before falling asleep, for as long
-        as waking up takes.
+        """Look out for the next query before falling asleep, for as long as waking up takes: it
+        often follows at once.
         """
         until_ns = self._clock.now_ns() + SPIN_NS
         while self._clock.wait(0) < until_ns and not self._events.pending:

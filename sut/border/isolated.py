@@ -113,15 +113,15 @@ class Isolated:
         return texts
 
     def evaluate(self, answers: Sequence[tuple[int, str]]) -> dict[str, Any] | None:
-        """None if the SUT in there has no such method."""
+        """Return None if the SUT in there has no such method."""
         sums: dict[str, Any] | None = self._call(
             "evaluate", timeout_s=_SCORING_TIMEOUT_S, answers=list(answers)
         )
         return sums
 
     def ping_us(self, count: int = 300) -> float:
-        """Median round trip of an empty message, heard through the clock as the driver hears
-        events.
+        """Return the median round trip of an empty message, heard through the clock as the driver
+        hears events.
         """
         trips_ns = []
         for _ in range(count):
@@ -148,8 +148,8 @@ class Isolated:
     # ---- the socket
 
     def _send(self, data: bytes) -> None:
-        """Never waits: what the socket does not take now follows as soon as the child reads
-        again.
+        """Send without waiting: what the socket does not take now follows as soon as the child
+        reads again.
         """
         self._backlog += data
         if len(self._backlog) == len(data):
@@ -203,7 +203,7 @@ class Isolated:
         return reply["ok"]
 
     def _death(self) -> HarnessError:
-        """What to say of a child that is gone."""
+        """Return what to say of a child that is gone."""
         self._clock.unwatch(self._socket.fileno())
         try:
             code = self._process.wait(_CLOSE_TIMEOUT_S)

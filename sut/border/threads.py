@@ -20,7 +20,7 @@ _SPINS = "1000"
 
 
 def environment() -> dict[str, str]:
-    """Variables for the SUT process. What the user has set already stays."""
+    """Return the variables for the SUT process. What the user has set already stays."""
     chosen = {
         "OMP_NUM_THREADS": str(_physical_cores()),
         "GOMP_SPINCOUNT": _SPINS,
@@ -32,7 +32,7 @@ def environment() -> dict[str, str]:
 
 
 def _physical_cores() -> int:
-    """Physical cores this process may use: hyper-threads do not help matrix products."""
+    """Count the physical cores this process may use: hyper-threads do not help matrix products."""
     allowed = (
         len(psutil.Process().cpu_affinity())
         if hasattr(psutil.Process, "cpu_affinity")

@@ -122,7 +122,7 @@ class EventBuffer:
         return len(self._body) > _EPOCH.size
 
     def take(self) -> bytes:
-        """The frame of all events since the last call; empty if there were none."""
+        """Return the frame of all events since the last call; empty if there were none."""
         if not self.pending:
             return b""
         data, self._body = frame(EVENTS, self._body), bytearray(_EPOCH.pack(self._epoch))

@@ -183,7 +183,9 @@ def served(runner: Runner, trial: Trial) -> list[torch.Tensor]:
 
 
 def distances(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
-    """(B, V) twice -> (B,): 1 - cosine about the mean, over the tokens that are possible at all."""
+    """Return (B,) of (B, V) twice: 1 - cosine about the mean, over the tokens that are possible at
+    all.
+    """
     possible = theirs.isfinite().all(0)
     ours, theirs = ours[:, possible].double(), theirs[:, possible].double()
     ours, theirs = ours - ours.mean(-1, keepdim=True), theirs - theirs.mean(-1, keepdim=True)

@@ -109,8 +109,8 @@ class Engine:
             self._sink.first_token(request.sample_id, token)
 
     def _admit(self) -> list[Request]:
-        """Prompts that fit the budget together, padded to the longest; or one, whatever its
-        length.
+        """Admit the prompts that fit the budget together, padded to the longest; or one, whatever
+        its length.
         """
         joining = [self._waiting.popleft()]
         longest, free = len(joining[0].prompt_ids), self._runner.max_rows - len(self._running)

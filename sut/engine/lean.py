@@ -29,8 +29,8 @@ class DecodeCache(Protocol):
     def store(
         self, layer: int, keys: torch.Tensor, values: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """One token of each row, (B, K, D) twice, goes in; what the rows hold, (B, K, L, D) twice,
-        comes out.
+        """Store one token of each row, (B, K, D) twice; return what the rows hold, (B, K, L, D)
+        twice.
         """
         ...
 
@@ -74,8 +74,8 @@ class LeanStep:
     def __call__(
         self, ids: torch.Tensor, at: torch.Tensor, mask: torch.Tensor, cache: DecodeCache
     ) -> torch.Tensor:
-        """(B,) ids at positions (B,) -> logits (B, V). The mask is added to the scores: (B, 1, 1,
-        L).
+        """Return logits (B, V) of ids (B,) at positions (B,). The mask is added to the scores: (B,
+        1, 1, L).
         """
         x = self._embedding(ids)  # (B, F)
         cos, sin = (part.transpose(0, 1) for part in self._rotary(x, at[None]))  # (B, 1, D)
@@ -101,7 +101,7 @@ class LeanStep:
 
 
 def lean_step(model: Any) -> LeanStep | None:
-    """None for a model of another family, or with parts that its family has not."""
+    """Return None for a model of another family, or with parts that its family has not."""
     model = model.get_base_model() if hasattr(model, "get_base_model") else model  # of an adapter
     config = model.config
     windows = getattr(config, "sliding_window", None) is not None and getattr(

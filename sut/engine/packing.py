@@ -45,14 +45,14 @@ class Product:
         self._parts: list[torch.Tensor | None] = []
 
     def whole(self, x: torch.Tensor) -> torch.Tensor:
-        """(..., out_features of all layers, one after the other)."""
+        """Return (..., out_features of all layers, one after the other)."""
         y: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
             x, self.packed, self.bias, "none", [], ""
         )
         return y
 
     def part(self, i: int, x: torch.Tensor) -> torch.Tensor:
-        """(..., out_features of layer i) for x (..., in_features)."""
+        """Return (..., out_features of layer i) for x (..., in_features)."""
         if x is not self._input or self._parts[i] is None:
             y = self.whole(x)
             if len(self._sizes) == 1:
@@ -108,8 +108,8 @@ def pack(model: nn.Module) -> int:
 
 
 def joined(layers: Sequence[nn.Module]) -> Callable[[torch.Tensor], torch.Tensor]:
-    """One function for layers that see the same input: their outputs, one after the other in the
-    last dimension.
+    """Return one function for layers that see the same input: their outputs, one after the other in
+    the last dimension.
     """
     first = layers[0]
     if isinstance(first, PackedLinear) and all(
@@ -127,7 +127,7 @@ def can_pack() -> bool:
 
 
 def _groups(owner: nn.Module) -> Iterator[tuple[str, ...]]:
-    """Names of an owner's plain layers: neighbours together, the others alone."""
+    """Return the names of an owner's plain layers: neighbours together, the others alone."""
     plain = {name: layer for name, layer in owner.named_children() if _is_plain(layer)}
     for names in _NEIGHBOURS:
         layers = [plain[name] for name in names if name in plain]

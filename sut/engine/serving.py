@@ -18,7 +18,7 @@ from sut.engine import agreement, state
 from sut.engine.agreement import Difference, Expected
 from sut.engine.batching import Engine, StaticEngine
 from sut.engine.lean import LeanStep, lean_step
-from sut.engine.slots import PaddingTold, SlotRunner, StaticRunner
+from sut.engine.slots import PaddingShown, SlotRunner, StaticRunner
 
 Batching = Literal["in flight", "static", "one at a time"]
 _SAME = 1e-3  # lean steps beside the model's own: the same rows and roundings, other kernels
@@ -59,8 +59,8 @@ def _ways(model: Any, pad_id: int) -> list[Way]:
     def in_rows(rows: int, length: int) -> SlotRunner:
         return SlotRunner(model, rows, length)
 
-    def static(told: PaddingTold) -> Callable[[int, int], StaticRunner]:
-        return lambda rows, length: StaticRunner(model, rows, length, pad_id, told)
+    def static(shown: PaddingShown) -> Callable[[int, int], StaticRunner]:
+        return lambda rows, length: StaticRunner(model, rows, length, pad_id, shown)
 
     def single(_: int, length: int) -> StaticRunner:
         return StaticRunner(model, 1, length, pad_id, "never")
@@ -100,7 +100,7 @@ def _lean(model: Any, wanted: Expected) -> tuple[LeanStep | None, str]:
 
 
 def agrees(model: Any, step: LeanStep, wanted: Expected) -> bool:
-    """Whether `step` decodes as the plain pass does, and as closely as other kernels can as the
+    """Say whether `step` decodes as the plain pass does, and as closely as other kernels can as the
     model's own classes do over the same rows.
     """
     rows, length = len(wanted.trial.prompts), wanted.trial.longest

@@ -21,7 +21,7 @@ from sut.engine import state
 from sut.engine.choice import first_choice
 from sut.engine.lean import LeanStep
 
-PaddingTold = Literal["always", "with prompts", "never"]
+PaddingShown = Literal["always", "with prompts", "never"]
 
 
 class SlotCache(Cache):
@@ -117,8 +117,8 @@ class Masks:
         self._additive = config._attn_implementation == "eager"  # it adds the mask to the scores
 
     def __call__(self, columns: torch.Tensor, at: torch.Tensor) -> Any:
-        """(L,) columns, (B, T) positions -> (B, 1, T, L), True or 0 = visible; by kind of layer
-        where there are several.
+        """Return (B, 1, T, L) of columns (L,) and positions (B, T), True or 0 = visible; by kind of
+        layer where there are several.
         """
         if self._by_kind:
             return {
@@ -127,7 +127,7 @@ class Masks:
         return self._visible(columns, at, self._window)
 
     def added(self, columns: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-        """The same to be added to the scores, for layers without a window."""
+        """Return the same to be added to the scores, for layers without a window."""
         return self._as_numbers((columns <= at[:, :, None])[:, None])
 
     def _visible(self, columns: torch.Tensor, at: torch.Tensor, window: int | None) -> torch.Tensor:
@@ -184,9 +184,9 @@ class SlotRunner:
     def prefill_logits(
         self, first_row: int, pieces: Sequence[Sequence[int]], start: int
     ) -> torch.Tensor:
-        """(B, V) after the last token of each piece. Right-padded: under a causal mask no real
-        token sees the padding, and decoding overwrites it. A piece that starts later sees what the
-        cache holds of its row.
+        """Return the logits (B, V) after the last token of each piece. Right-padded: under a causal
+        mask no real token sees the padding, and decoding overwrites it. A piece that starts later
+        sees what the cache holds of its row.
         """
         longest = max(map(len, pieces))
         ids = torch.tensor(
@@ -209,7 +209,7 @@ class SlotRunner:
         return logits[self._rows[: len(pieces)], keep]
 
     def decode_logits(self, tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:
-        """(B, V)."""
+        """Return the logits (B, V) of the next token."""
         count, length = len(tokens), max(positions) + 1
         self.most_tokens = max(self.most_tokens, sum(positions) + count)
         ids = torch.tensor(tokens, device=self._device)  # (B,)
@@ -237,7 +237,7 @@ class StaticRunner:
     """For a model with a state of another kind (recurrent, hybrid): batches over the state that it
     makes itself, padded on the left.
 
-    `padding_told` says when the model hears of the padding: with each call, with the prompts alone
+    `padding_shown` says when the model hears of the padding: with each call, with the prompts alone
     (a recurrent state is past the padding and wants no mask), or never (nothing but tokens and
     state goes in, which is right for a single row).
     """
@@ -251,11 +251,11 @@ class StaticRunner:
         max_rows: int,
         max_len: int,
         pad_id: int,
-        padding_told: PaddingTold = "always",
+        padding_shown: PaddingShown = "always",
     ) -> None:
         """Raises NoState for a model that takes none."""
         self.max_rows, self.max_len, self._model, self._pad_id = max_rows, max_len, model, pad_id
-        self._padding_told = padding_told
+        self._padding_shown = padding_shown
         self._state_name = state.argument(model)
         self._state: Any = None
         self._takes_positions = "position_ids" in signature(model.forward).parameters
@@ -266,7 +266,7 @@ class StaticRunner:
 
     @torch.inference_mode()
     def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> list[int]:
-        """Rows that have finished go on from their last token: nobody hears of it."""
+        """Decode one step. Rows that have finished go on, and nobody hears of it."""
         return _best(self.decode_logits(tokens, positions))
 
     def move(self, source: int, target: int) -> None:
@@ -279,9 +279,8 @@ class StaticRunner:
         longest, device = max(map(len, pieces)), self._model.device
         rows = [(longest - len(piece), piece) for piece in pieces]
         ids = torch.tensor([[*[self._pad_id] * n, *piece] for n, piece in rows], device=device)
-        self._mask = torch.tensor(
-            [[0] * n + [1] * len(piece) for n, piece in rows], device=device
-        )  # (B, T)
+        seen = [[0] * n + [1] * len(piece) for n, piece in rows]
+        self._mask = torch.tensor(seen, device=device)  # (B, T)
         self._state = None
         return self._logits(ids)
 
@@ -293,7 +292,9 @@ class StaticRunner:
 
     def _logits(self, ids: torch.Tensor) -> torch.Tensor:
         """Feed (B, T) tokens, and return (B, V) after the last."""
-        outputs = self._model(input_ids=ids, use_cache=True, **self._given(), **self._told(ids))
+        outputs = self._model(
+            input_ids=ids, use_cache=True, **self._given(), **self._of_padding(ids)
+        )
         self._state = state.returned(outputs)
         logits: torch.Tensor = outputs.logits[:, -1]
         return logits
@@ -302,13 +303,13 @@ class StaticRunner:
         """Return the state after what has been fed so far; a model begins without any."""
         return {} if self._state is None else {self._state_name: self._state}
 
-    def _told(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _of_padding(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return what the model hears of the padding."""
-        told: dict[str, torch.Tensor] = {}
+        arguments: dict[str, torch.Tensor] = {}
         begins = self._state is None
-        if self._padding_told != "never" and self._takes_positions:
+        if self._padding_shown != "never" and self._takes_positions:
             positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
-            told["position_ids"] = positions[:, -ids.shape[1] :]
-        if self._padding_told == "always" or (self._padding_told == "with prompts" and begins):
-            told["attention_mask"] = self._mask
-        return told
+            arguments["position_ids"] = positions[:, -ids.shape[1] :]
+        if self._padding_shown == "always" or (self._padding_shown == "with prompts" and begins):
+            arguments["attention_mask"] = self._mask
+        return arguments

@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 
 from harness.kernel.errors import BadInput
 from sut.engine.choice import first_choice
-from sut.likelihood.scoring import DEFAULTS, Progress, Settings, Text, Where, at, walk
+from sut.likelihood.scoring import DEFAULTS, Settings, Text, Where, at, walk
 
 SHARE = 0.02  # of float32 logits, at most
 _KEPT, _DRAWN, _WHOLE = 512, 32, 1024
@@ -67,15 +67,6 @@ class Distributions:
     drawn_ids: NDArray[Any]  # (T, m)
     drawn_log_probs: NDArray[np.float32]  # (T, m)
 
-    @property
-    def size_bytes(self) -> int:
-        return sum(getattr(self, name).nbytes for name in _ARRAYS)
-
-    @property
-    def share(self) -> float:
-        """Of the size of float32 logits."""
-        return self.size_bytes / (4 * self.vocabulary * max(1, len(self.targets)))
-
 
 _ARRAYS = [field.name for field in fields(Distributions) if field.name != "vocabulary"]
 
@@ -99,10 +90,9 @@ def record(
     model: Any,
     texts: Sequence[Text],
     settings: Settings = DEFAULTS,
-    progress: Progress | None = None,
     top_k: int | None = None,
 ) -> Iterator[tuple[int, Distributions]]:
-    """(index of a text, its distributions) as the texts are done; see `scoring.token_scores`.
+    """Yield (index of a text, its distributions) as the texts are done; see `scoring.token_scores`.
 
     `top_k` likeliest tokens of a position are kept, or as many as `SHARE` allows.
     """
@@ -115,7 +105,7 @@ def record(
         vocabulary = log_probs.shape[-1]
         return _recorded(where, targets, log_probs, top_k)
 
-    for text, columns in walk((model,), texts, measure, settings, progress):
+    for text, columns in walk((model,), texts, measure, settings):
         kinds = {"targets": np.int32, "top": np.int32} | dict.fromkeys(
             ("ids", "drawn_ids"), _id_type(vocabulary)
         )
@@ -130,10 +120,9 @@ def compare(
     texts: Sequence[Text],
     reference: Callable[[int], Distributions],
     settings: Settings = DEFAULTS,
-    progress: Progress | None = None,
 ) -> Iterator[tuple[int, Divergence]]:
-    """`reference(index of a text)` is what was recorded of it: a list's `__getitem__`, or something
-    that loads it.
+    """Yield (index of a text, its divergence). `reference(index of a text)` is what was recorded of
+    it: a list's `__getitem__`, or something that loads it.
 
     Raises BadInput where that is of other tokens or another vocabulary.
     """
@@ -152,7 +141,7 @@ def compare(
         )
         return _compared(kept, rows, targets, log_probs)
 
-    for text, columns in walk((model,), texts, measure, settings, progress):
+    for text, columns in walk((model,), texts, measure, settings):
         yield text, Divergence(**columns)
 
 
@@ -161,9 +150,8 @@ def exact(
     variant: Any,
     texts: Sequence[Text],
     settings: Settings = DEFAULTS,
-    progress: Progress | None = None,
 ) -> Iterator[tuple[int, Divergence]]:
-    for text, columns in walk((reference, variant), texts, _exactly, settings, progress):
+    for text, columns in walk((reference, variant), texts, _exactly, settings):
         yield text, Divergence(**columns)
 
 
@@ -171,7 +159,7 @@ def exact(
 
 
 def recorded_tokens(vocabulary: int, top_k: int | None = None) -> tuple[int, int]:
-    """How many tokens of a position are kept, and how many are drawn from the rest."""
+    """Return how many tokens of a position are kept, and how many are drawn from the rest."""
     if top_k is not None:
         kept = min(top_k, vocabulary)
         return kept, min(_DRAWN, vocabulary - kept)
@@ -206,8 +194,8 @@ def _recorded(
 
 
 def _drawn(masses: torch.Tensor, first: int, count: int) -> torch.Tensor:
-    """`count` ids per row, in proportion to their masses: evenly spaced along the sum, from where
-    the position says.
+    """Draw `count` ids per row, in proportion to their masses: evenly spaced along the sum, from
+    where the position says.
     """
     sums = masses.cumsum(-1, dtype=torch.float64)
     rows, columns = (
@@ -249,7 +237,7 @@ def _compared(
 def _inside(
     log_tails: torch.Tensor, kept: Distributions, rows: slice, log_q: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """KL inside the tail, from the tokens that were drawn of it, and its standard error;
+    """Return KL inside the tail, from the tokens that were drawn of it, and its standard error;
     `log_tails` is ln(P/Q).
     """
     ids, log_p = _on(log_q, kept.drawn_ids[rows]), _on(log_q, kept.drawn_log_probs[rows]).double()
@@ -262,8 +250,8 @@ def _inside(
 
 
 def bregman(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
-    """(n, V) each -> the sum of p ln(p/q) - p + q: KL where both sum to the same, and blind to
-    small errors in the sums.
+    """Return, of (n, V) each, the sum of p ln(p/q) - p + q: KL where both sum to the same, and
+    blind to small errors in the sums.
     """
     p = log_p.exp()
     return (torch.where(p > 0, p * (log_p - log_q), 0.0) - p + log_q.exp()).sum(-1)
@@ -286,7 +274,7 @@ def _exactly(
 
 
 def _on(like: torch.Tensor, array: NDArray[Any]) -> torch.Tensor:
-    """torch indexes with signed integers only."""
+    """Move the array to the device; torch indexes with signed integers only."""
     signed = array.astype(np.int64) if array.dtype.kind == "u" else array
     return torch.from_numpy(np.ascontiguousarray(signed)).to(like.device)
 
@@ -307,7 +295,7 @@ def _check_same(text: Text, name: str, kept: Distributions, vocabulary: int) -> 
 
 
 def save(path: Path, distributions: Distributions) -> None:
-    """One text's, as .npz: whole, or not there at all."""
+    """Save one text's, as .npz: whole, or not there at all."""
     scratch = path.with_name(f".{path.name}.part")
     with scratch.open("wb") as file:
         np.savez(
@@ -319,7 +307,7 @@ def save(path: Path, distributions: Distributions) -> None:
 
 
 def load(path: Path) -> Distributions:
-    """Raises BadInput for a file that is damaged or something else."""
+    """Load one text's. Raises BadInput for a file that is damaged or something else."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Distributions(

@@ -122,7 +122,7 @@ def start_ids(tokenizer: Any, bos: str) -> list[int]:
 
 
 def _prefix(tokenizer: Any) -> list[int]:
-    """The special tokens with which the tokenizer opens a text."""
+    """Return the special tokens with which the tokenizer opens a text."""
     bare = tokenizer("a", add_special_tokens=False)["input_ids"]
     ids: list[int] = tokenizer("a")["input_ids"]
     starts = range(len(ids) - len(bare) + 1)
@@ -184,7 +184,7 @@ def instruction_ids(tokenizer: Any, start: list[int], instruction: str) -> list[
 
 
 def _first_after(offsets: Sequence[tuple[int, int]], end: int) -> int:
-    """The first token that begins at this character or later."""
+    """Return the first token that begins at this character or later."""
     return next((k for k, (begin, _) in enumerate(offsets) if begin >= end), len(offsets))
 
 

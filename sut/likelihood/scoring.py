@@ -38,10 +38,8 @@ from sut.engine.choice import first_choice
 _BATCH_TOKENS, _BATCH_TOKENS_GPU = 2048, 16_384  # padding included
 _LOGITS_BYTES, _LOGITS_BYTES_GPU = 96 * 2**20, 512 * 2**20  # at once, in the model's own type
 _ROWS, _ROWS_GPU = 32, 256  # log-probabilities at once, in float32: 6 MB, which a CPU's caches hold
-_MARK = "answer"
 
 Columns = dict[str, NDArray[Any]]
-Progress = Callable[[int, int], object]
 
 
 class Text(NamedTuple):
@@ -99,19 +97,15 @@ class TokenScores(NamedTuple):
 
 
 def token_scores(
-    model: Any,
-    texts: Sequence[Text],
-    settings: Settings = DEFAULTS,
-    progress: Progress | None = None,
+    model: Any, texts: Sequence[Text], settings: Settings = DEFAULTS
 ) -> Iterator[tuple[int, TokenScores]]:
-    """(index of a text, its scores) as the texts are done, in no order; a text with nothing to
-    score is not given out.
+    """Yield (index of a text, its scores) as the texts are done, in no order; a text with nothing
+    to score is left out.
 
-    `model` is a causal language model of the transformers library. `progress` hears how many tokens
-    are scored, of how many. Raises BadInput for a text beyond the context without a stride,
-    RunBroke for logits that are not finite.
+    `model` is a causal language model of the transformers library. Raises BadInput for a text
+    beyond the context without a stride, RunBroke for logits that are not finite.
     """
-    for text, columns in walk((model,), texts, loss, settings, progress):
+    for text, columns in walk((model,), texts, loss, settings):
         yield text, TokenScores(columns["nll_nats"], columns["correct"])
 
 
@@ -120,7 +114,7 @@ def loss(_: Where, targets: torch.Tensor, log_probs: torch.Tensor) -> dict[str, 
 
 
 def at(log_probs: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-    """(n, V) at one id per row: (n,)."""
+    """Return the values (n,) of (n, V) at one id per row."""
     return log_probs.gather(-1, ids[:, None])[:, 0]
 
 
@@ -130,8 +124,8 @@ def at(log_probs: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
 def windows(
     length: int, context: int, stride: int | None = None, first: int = 1, name: str = "a text"
 ) -> list[Window]:
-    """Every token from `first` on is scored in exactly one window, in order; no window feeds more
-    than `context` tokens.
+    """Return windows in which every token from `first` on is scored exactly once, in order; no
+    window feeds more than `context` tokens.
 
     Windows end at tokens context + 1, then `stride` further each, and reach back as far as the
     context allows.
@@ -139,36 +133,26 @@ def windows(
     if first < 1:
         raise ValueError("nothing predicts token 0")
     if context < 1 or (stride is not None and not 1 <= stride <= context):
+        doing = "cutting texts into windows"
         found = f"a stride of {stride} in a context of {context} tokens"
-        raise BadInput(
-            "cutting texts into windows",
-            found,
-            "expected 1 to the context",
-            "Pass --stride in this range.",
-        )
+        raise BadInput(doing, found, "expected 1 to the context", "Pass --stride in this range.")
     if stride is None and length - 1 > context:
         fine = f"the context takes {context} and predicts one more"
-        raise BadInput(
-            name,
-            f"it has {length} tokens",
-            fine,
-            "Pass --stride to score it in windows, or leave it out.",
-        )
+        todo = "Pass --stride to score it in windows, or leave it out."
+        raise BadInput(name, f"it has {length} tokens", fine, todo)
     ends = [*range(context + 1, length, stride or context), length]
     starts = [first, *ends]
-    made = [
-        Window(max(0, end - context - 1), max(first, before), end)
-        for before, end in zip(starts, ends, strict=False)
-    ]
+    made = []
+    for before, end in zip(starts, ends, strict=False):
+        made.append(Window(max(0, end - context - 1), max(first, before), end))
     return [window for window in made if window.scored < window.end]
 
 
 def context_of(config: Any) -> int:
-    """Tokens, by the model's configuration."""
+    """Return how many tokens the model's configuration allows."""
     text = config.get_text_config()
-    return (
-        getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None) or 2048
-    )
+    names = ("max_position_embeddings", "n_positions")
+    return next((found for name in names if (found := getattr(text, name, None))), 2048)
 
 
 # ---- the walk
@@ -188,43 +172,36 @@ class _Job(NamedTuple):
 
 
 def walk(
-    models: Sequence[Any],
-    texts: Sequence[Text],
-    measure: Measure,
-    settings: Settings = DEFAULTS,
-    progress: Progress | None = None,
+    models: Sequence[Any], texts: Sequence[Text], measure: Measure, settings: Settings = DEFAULTS
 ) -> Iterator[tuple[int, Columns]]:
-    """(index of a text, what `measure` made of it) as the texts are done; several models see the
-    same rows.
+    """Yield (index of a text, what `measure` made of it) as the texts are done; several models see
+    the same rows.
     """
     context = settings.context or min(context_of(model.config) for model in models)
-    jobs = [
-        _Job(i, window)
-        for i, text in enumerate(texts)
-        for window in windows(len(text.ids), context, settings.stride, text.first, _name(texts, i))
-    ]
-    missing, parts = Counter(job.text for job in jobs), dict[int, dict[int, Columns]]()
-    done, total = 0, sum(job.tokens for job in jobs)
-    layers = [_OutputLayer(model) for model in models] if jobs else []
-    for batch in batches(
-        jobs, settings.batch_tokens or _per_device(models[0], _BATCH_TOKENS, _BATCH_TOKENS_GPU)
-    ):
+    jobs = []
+    for i, text in enumerate(texts):
+        cut = windows(len(text.ids), context, settings.stride, text.first, _name(texts, i))
+        jobs += [_Job(i, window) for window in cut]
+    if not jobs:
+        return
+    missing = Counter(job.text for job in jobs)
+    parts: dict[int, dict[int, Columns]] = {}
+    layers = [_OutputLayer(model) for model in models]
+    budget = settings.batch_tokens or _per_device(models[0], _BATCH_TOKENS, _BATCH_TOKENS_GPU)
+    for batch in batches(jobs, budget):
         for job, columns in zip(batch, _measured(layers, texts, batch, measure), strict=True):
             parts.setdefault(job.text, {})[job.window.scored] = columns
             missing[job.text] -= 1
             if not missing[job.text]:
                 yield job.text, _joined(parts.pop(job.text))
-        done += sum(job.tokens for job in batch)
-        if progress is not None:
-            progress(done, total)
 
 
 _Item = TypeVar("_Item", bound=Any)  # has a length
 
 
 def batches(items: Sequence[_Item], batch_tokens: int) -> Iterator[list[_Item]]:
-    """Longest first, so that memory runs out at once or never. An item beyond the budget goes
-    alone.
+    """Yield batches, longest first, so that memory runs out at once or never. An item beyond the
+    budget goes alone.
     """
     batch: list[_Item] = []
     for item in sorted(items, key=lambda one: -one.length):
@@ -240,15 +217,15 @@ def batches(items: Sequence[_Item], batch_tokens: int) -> Iterator[list[_Item]]:
 def _measured(
     layers: Sequence[_OutputLayer], texts: Sequence[Text], batch: Sequence[_Job], measure: Measure
 ) -> list[Columns]:
-    """The columns of each job of a batch."""
+    """Return the columns of each job of a batch."""
     ids, rows, columns, targets = _tensors(texts, batch)
     chunks = [layer.logits(ids, rows, columns) for layer in layers]
     ends = list(accumulate(job.tokens for job in batch))
     found: list[list[Mapping[str, torch.Tensor]]] = [[] for _ in batch]
 
     def take(logits: Sequence[torch.Tensor], first: int) -> int:
-        """The batch's rows from `first` on, a few at a time and never of two jobs; returns where
-        they end.
+        """Measure the batch's rows from `first` on, a few at a time and never of two jobs; return
+        where they end.
         """
         _check_vocabularies(logits)
         row, last, device = first, first + len(logits[0]), layers[0].device
@@ -274,8 +251,8 @@ def _measured(
 
 
 def _tensors(texts: Sequence[Text], batch: Sequence[_Job]) -> tuple[torch.Tensor, ...]:
-    """ids (B, T), then for each of N scored tokens the row and column that predicts it, and the
-    token itself.
+    """Return ids (B, T), then for each of N scored tokens the row and column that predicts it, and
+    the token itself.
     """
     ids = torch.zeros((len(batch), batch[0].length), dtype=torch.long)
     targets: list[int] = []
@@ -292,35 +269,24 @@ def _tensors(texts: Sequence[Text], batch: Sequence[_Job]) -> tuple[torch.Tensor
 
 
 def _check_finite(log_probs: Sequence[torch.Tensor], texts: Sequence[Text], where: Where) -> None:
-    """One infinite or missing logit is enough to make the smallest log-probability of its row
-    so.
+    """Refuse logits that are not finite: one is enough to make its row's smallest log-probability
+    so. Raises RunBroke.
     """
     for one in log_probs:
         fine = one.amin(-1).isfinite()
         if not fine.all():
             position = where.first + int(fine.int().argmin())
-            doing, found = (
-                _name(texts, where.text),
-                f"the logits that predict token {position} are not all finite",
-            )
-            raise RunBroke(
-                doing,
-                found,
-                "a model's logits are numbers",
-                "Try a variant of wider range, bf16 or fp32.",
-            )
+            found = f"the logits that predict token {position} are not all finite"
+            todo = "Try a variant of wider range, bf16 or fp32."
+            raise RunBroke(_name(texts, where.text), found, "a model's logits are numbers", todo)
 
 
 def _check_vocabularies(chunk: Sequence[torch.Tensor]) -> None:
     sizes = sorted({logits.shape[-1] for logits in chunk})
     if len(sizes) > 1:
         found = f"vocabularies of {' and '.join(f'{size:,}' for size in sizes)} tokens"
-        raise BadInput(
-            "comparing two models",
-            found,
-            "expected distributions over the same tokens",
-            "Compare variants of one model.",
-        )
+        fine = "expected distributions over the same tokens"
+        raise BadInput("comparing two models", found, fine, "Compare variants of one model.")
 
 
 def _joined(parts: Mapping[int, Columns]) -> Columns:
@@ -358,7 +324,7 @@ class _OutputLayer:
     def logits(
         self, ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
     ) -> Iterator[torch.Tensor]:
-        """ids (B, T), then N positions in it -> (n, V) again and again, N in all."""
+        """Yield logits (n, V) again and again, N in all: of ids (B, T) at N positions."""
         starts = range(0, len(rows), self._rows)
         if not self._in_pieces:
             _, logits = self._run(ids, rows, columns, len(rows))
@@ -370,8 +336,8 @@ class _OutputLayer:
     def _run(
         self, ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, count: int
     ) -> tuple[Any, torch.Tensor]:
-        """What the output layer sees at these positions, (N, D), and the model's logits at the
-        first `count`, (count, V).
+        """Return what the output layer sees at these positions, (N, D), and the model's logits at
+        the first `count`, (count, V).
 
         The layer is given these few as one sequence. No states if the model does not call it;
         logits at all N then.
@@ -389,62 +355,6 @@ class _OutputLayer:
         finally:
             if handle is not None:
                 handle.remove()
-        return (
-            (kept[0], logits[0])
-            if kept
-            else (None, logits[rows.to(logits.device), columns.to(logits.device)])
-        )
-
-
-# ---- answers after prompts
-
-
-class Pair(NamedTuple):
-    prompt_ids: Sequence[int]
-    answer_ids: Sequence[int]
-
-    @property
-    def length(self) -> int:
-        return len(self.prompt_ids) + len(self.answer_ids)
-
-
-class Score(NamedTuple):
-    """Sums over the tokens of an answer: negative log likelihood in nats, how many the model would
-    have chosen itself, and how many there are.
-    """
-
-    nll_nats: float = 0.0
-    correct: int = 0
-    tokens: int = 0
-
-
-def score_pairs(model: Any, pairs: Sequence[Pair], batch_tokens: int | None = None) -> list[Score]:
-    """Return one score per pair, in their order. No prompt may be empty."""
-    texts = [Text([*pair.prompt_ids, *pair.answer_ids], len(pair.prompt_ids)) for pair in pairs]
-    found = [Score()] * len(pairs)
-    for i, of in token_scores(model, texts, Settings(batch_tokens=batch_tokens)):
-        nll_nats = float(of.nll_nats.sum(dtype=np.float64))
-        found[i] = Score(nll_nats, int(of.correct.sum()), len(of.correct))
-    return found
-
-
-def answer_ids(tokenizer: Any, answer: str, end_ids: Sequence[int]) -> list[int]:
-    """The answer's ids and, where the chat template closes an assistant's turn with an end token,
-    that token too.
-
-    Whether a model knows when to stop is part of the answer.
-    """
-    ids: list[int] = tokenizer(answer, add_special_tokens=False)["input_ids"]
-    return [*ids, *end_ids] if ids else []
-
-
-def turn_end_ids(tokenizer: Any, eos_ids: frozenset[int]) -> list[int]:
-    """The EOS that follows an assistant's words in the chat template; nothing without a template,
-    or where none follows.
-    """
-    if tokenizer.chat_template is None:
-        return []
-    turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": _MARK}]
-    after = tokenizer.apply_chat_template(turns, tokenize=False).rpartition(_MARK)[2]
-    ids: list[int] = tokenizer(after, add_special_tokens=False)["input_ids"]
-    return ids[:1] if ids and ids[0] in eos_ids else []
+        if kept:
+            return kept[0], logits[0]
+        return None, logits[rows.to(logits.device), columns.to(logits.device)]

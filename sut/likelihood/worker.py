@@ -29,7 +29,6 @@ from sut.local_model import LocalModel, fingerprint
 from sut.model import faults, peak
 from sut.model.weights import weigh
 
-BOS = ("auto", "always", "never")
 Event = dict[str, Any]
 Columns = dict[str, NDArray[Any]]  # one entry per scored token of a passage
 
@@ -66,12 +65,11 @@ class Job:
         return Path(self.folder) / "distributions"
 
     def has(self, passage: Passage) -> bool:
-        """Its part is there, and so is what else was to be kept of it."""
-        kept = (
-            not (self.record and passage.condition == PLAIN)
-            or (self.distributions / passage.file).exists()
-        )
-        return kept and (self.parts / passage.file).exists()
+        """Say whether its part is there, and so is what else was to be kept of it."""
+        folders = [self.parts]
+        if self.record and passage.condition == PLAIN:
+            folders.append(self.distributions)
+        return all((folder / passage.file).exists() for folder in folders)
 
 
 def main() -> None:
@@ -79,30 +77,24 @@ def main() -> None:
         os.dup2(2, 1)  # a library that prints must not speak for us
         job = Job(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
         try:
-            for event in told(job):
+            for event in events(job):
                 print(json.dumps(event), file=out, flush=True)
         except BrokenPipeError:  # whoever listened is gone, and the parts are safe
             os._exit(1)
 
 
-def told(job: Job) -> Iterator[Event]:
-    """What `score` says; an error is the last event."""
+def events(job: Job) -> Iterator[Event]:
+    """Yield the events of `score`; an error is the last one."""
     try:
         yield from score(job)
     except HarnessError as error:
         yield {"event": "error", "error": type(error).__name__, "facts": error.facts}
     except BrokenPipeError:
         raise
-    except (
-        Exception
-    ) as error:  # whatever a library raises: a sentence for the user, the rest for the log
+    except Exception as error:  # of any library: a sentence for the user, the rest for the log
         traceback.print_exc()
-        facts = (
-            "scoring the texts",
-            f"{type(error).__name__}: {first_line(error)}",
-            "",
-            "See worker.log.",
-        )
+        found = f"{type(error).__name__}: {first_line(error)}"
+        facts = ("scoring the texts", found, "", "See worker.log.")
         yield {"event": "error", "error": RunBroke.__name__, "facts": facts}
 
 
@@ -163,46 +155,29 @@ def _check(
 ) -> None:
     """Say what cannot be scored before the weights are read. Raises BadInput."""
     if job.window is not None and job.window > model.context:
-        found = f"the model's context is {model.context} tokens"
-        raise BadInput(
-            f"--window {job.window}", found, "expected at most as many", "Lower it or leave it out."
-        )
+        doing, found = f"--window {job.window}", f"the model's context is {model.context} tokens"
+        raise BadInput(doing, found, "expected at most as many", "Lower it or leave it out.")
     if job.stride is not None and job.stride > context:
-        raise BadInput(
-            f"--stride {job.stride}",
-            f"the window is {context} tokens",
-            "expected at most as many",
-            "Lower it.",
-        )
+        doing, found = f"--stride {job.stride}", f"the window is {context} tokens"
+        raise BadInput(doing, found, "expected at most as many", "Lower it.")
     if not made:
-        raise BadInput(
-            "the texts",
-            "none has two tokens or more",
-            "expected at least one",
-            "See --text-column.",
-        )
+        found = "none has two tokens or more"
+        raise BadInput("the texts", found, "expected at least one", "See --text-column.")
     longest = max(made, key=lambda p: p.input_length)
     if job.stride is None and longest.input_length > context:
-        raise BadInput(
-            f"text {names[longest.text]}",
-            f"it has {len(longest.ids)} tokens",
-            f"the context takes {context}",
-            f"Pass --stride {max(1, context // 2)} to score long texts in windows, or choose"
-            " shorter texts.",
-        )
+        doing, found = f"text {names[longest.text]}", f"it has {len(longest.ids)} tokens"
+        todo = f"Pass --stride {max(1, context // 2)} to score long texts in windows, or choose"
+        raise BadInput(doing, found, f"the context takes {context}", f"{todo} shorter texts.")
     for kind in job.conditions:
         reasons = [f"{one['text']}: {one['reason']}" for one in unfit if one["conditions"] == kind]
         if reasons and not any(p.kind == kind for p in made):
-            raise BadInput(
-                f"--conditions {kind}",
-                f"no text can be scored so; {reasons[0]}",
-                "a text and its context fit one window",
-                "Raise --window, choose other texts or leave it out.",
-            )
+            doing, found = f"--conditions {kind}", f"no text can be scored so; {reasons[0]}"
+            todo = "Raise --window, choose other texts or leave it out."
+            raise BadInput(doing, found, "a text and its context fit one window", todo)
 
 
 def _unlike(job: Job, tokenizer: Any) -> str:
-    """Why the distributions cannot be compared with the reference's; empty if they can."""
+    """Say why the distributions cannot be compared with the reference's; empty if they can."""
     if job.against is None:
         return ""
     theirs, own = _row_of(job.against)["tokenizer"], fingerprint(tokenizer)
@@ -238,7 +213,7 @@ class _Model(LocalModel):
         self.start_counting()
 
     def start_counting(self) -> None:
-        """What is in memory now is not what scoring takes."""
+        """Count from now: what is in memory is not what scoring takes."""
         self._held_bytes = peak.reset()
         if self._model.device.type == "cuda":
             self._held_bytes = peak.reached_bytes()
@@ -271,11 +246,13 @@ class _Model(LocalModel):
         }
 
     def peak_above_weights_bytes(self) -> int:
-        """Above the weights."""
+        """Return the peak above the weights."""
         return max(0, peak.reached_bytes() - self._held_bytes)
 
     def _prepare(self, model: Any) -> None:
-        """Raises SetupFailed for a model that knows what comes next: its losses would be none."""
+        """Pack its layers. Raises SetupFailed for a model that knows what comes next: its losses
+        would be none.
+        """
         from sut.engine.agreement import expected, short_trial
 
         expected(model, short_trial(model))
@@ -293,7 +270,7 @@ def _scored(
     context: int,
     names: Sequence[str],
 ) -> Iterator[Event]:
-    """An event for each passage whose part is safe on the disk. The plain texts come first."""
+    """Yield an event for each passage whose part is on the disk. The plain texts come first."""
     from sut.likelihood.scoring import Settings, Text
 
     settings = Settings(context, job.stride, job.batch_tokens)
@@ -303,24 +280,24 @@ def _scored(
         for plain in (True, False):
             group = [p for p in passages if (p.condition == PLAIN) == plain]
             texts = [Text(p.ids, p.first, names[p.text]) for p in group]
-            for i, columns in (
-                _columns(job, model, group, texts, settings)
-                if plain
-                else _losses(model.model, texts, settings)
-            ):
-                end_ns = model.clock.now_ns()
-                save_part(
-                    job.parts / group[i].file, group[i], tokens, columns, (end_ns - start_ns) / 1e9
-                )
-                start_ns, done = end_ns, done + len(group[i].ids) - group[i].first
+            scored = _losses(model.model, texts, settings)
+            if plain:
+                scored = _columns(job, model, group, texts, settings)
+            for i, columns in scored:
+                passage, end_ns = group[i], model.clock.now_ns()
+                path = job.parts / passage.file
+                save_part(path, passage, tokens, columns, (end_ns - start_ns) / 1e9)
+                start_ns, done = end_ns, done + len(passage.ids) - passage.first
                 seconds = (end_ns - first_ns) / 1e9
-                yield {"event": "scored", "text": group[i].text, "tokens": done, "seconds": seconds}
+                yield {"event": "scored", "text": passage.text, "tokens": done, "seconds": seconds}
 
 
 def _columns(
     job: Job, model: _Model, passages: Sequence[Passage], texts: Sequence[Any], settings: Any
 ) -> Iterator[tuple[int, Columns]]:
-    """Of the plain texts: with their distributions kept, beside the reference's, or neither."""
+    """Yield the columns of the plain texts: with their distributions kept, beside the reference's,
+    or neither.
+    """
     from sut.likelihood import distributions
 
     if job.record:
@@ -336,9 +313,11 @@ def _columns(
             yield i, _beside(found)
     elif job.against is not None:
         theirs = Path(job.against) / "distributions"
-        for i, found in distributions.compare(
-            model.model, texts, lambda i: distributions.load(theirs / passages[i].file), settings
-        ):
+
+        def recorded(i: int) -> distributions.Distributions:
+            return distributions.load(theirs / passages[i].file)
+
+        for i, found in distributions.compare(model.model, texts, recorded, settings):
             yield i, _beside(found)
     else:
         yield from _losses(model.model, texts, settings)
@@ -352,8 +331,8 @@ def _losses(model: Any, texts: Sequence[Any], settings: Any) -> Iterator[tuple[i
 
 
 def _beside(found: Any) -> Columns:
-    """`kld_error` is the standard error of `kld`, which lies between `kld_low` and `kld_high` for
-    certain.
+    """Return a part's columns. `kld_error` is the standard error of `kld`, which lies between
+    `kld_low` and `kld_high` for certain.
     """
     return {
         "nll_nats": found.nll_variant,
@@ -372,8 +351,8 @@ def _beside(found: Any) -> Columns:
 def save_part(
     path: Path, passage: Passage, tokens: Tokens, columns: Columns, seconds: float
 ) -> None:
-    """The columns beside what they are about: position, token and place of each, and the character
-    where they begin.
+    """Save the columns beside what they are about: position, token and place of each, and the
+    character where they begin.
     """
     own = slice(passage.position, None)
     offsets = np.asarray(tokens.offsets[passage.text], np.int32)

@@ -32,7 +32,7 @@ _MISSING_FILE = re.compile(r"does not appear to have (?:a file|any files) named 
 
 @contextmanager
 def loading(path: str) -> Iterator[None]:
-    """Whatever goes wrong inside becomes a SetupFailed about the model at `path`."""
+    """Turn whatever goes wrong inside into a SetupFailed about the model at `path`."""
     try:
         yield
     except HarnessError:
@@ -44,7 +44,7 @@ def loading(path: str) -> Iterator[None]:
 
 @contextmanager
 def running(doing: str) -> Iterator[None]:
-    """Out of memory inside becomes a RunBroke that says so; anything else passes."""
+    """Turn out of memory inside into a RunBroke that says so; anything else passes."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -56,7 +56,7 @@ def running(doing: str) -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """A GPU's allocator, torch's on the CPU or Python's own."""
+    """Say whether memory ran out: a GPU's allocator, torch's on the CPU or Python's own."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
 
@@ -65,7 +65,9 @@ _NO_NETWORK = ("LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectionErr
 
 
 def _of_the_hub(name: str, error: BaseException) -> SetupFailed | None:
-    """A hub id that could not be fetched: the hub's own words are about repositories and tokens."""
+    """Explain a hub id that could not be fetched: the hub's own words are about repositories and
+    tokens.
+    """
     if Path(name).exists() or "/" not in name:
         return None
     kinds, text = set[str](), str(error)

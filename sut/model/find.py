@@ -108,14 +108,14 @@ def _resolved(name: str, say: Say) -> Model:
 
 
 def cache_dir() -> Path:
-    """`TOUCHSTONE_CACHE`, or the user's cache folder."""
+    """Return `TOUCHSTONE_CACHE`, or the user's cache folder."""
     if own := os.environ.get("TOUCHSTONE_CACHE"):
         return Path(own).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "touchstone"
 
 
 def _once(key: str, make: Callable[[Path], None], say: Say) -> Path:
-    """A cache folder that either is complete or does not exist: made beside its place by one
+    """Make a cache folder that either is complete or does not exist: made beside its place by one
     process, then renamed.
     """
     target = cache_dir() / "models" / key
@@ -146,7 +146,7 @@ def _once(key: str, make: Callable[[Path], None], say: Say) -> Path:
 
 @contextmanager
 def _alone(lock: Path, say: Say) -> Iterator[None]:
-    """One process at a time. The system drops the lock of a process that dies."""
+    """Let in one process at a time. The system drops the lock of a process that dies."""
     held = FileLock(lock)
     try:
         held.acquire(timeout=0)

@@ -49,7 +49,7 @@ def check(name: str, aliases: Iterable[str]) -> None:
 
 
 def _is_path(name: str, path: Path) -> bool:
-    """A name that can only be meant as a path, or a link that leads nowhere."""
+    """Say whether it is a name that can only be meant as a path, or a link that leads nowhere."""
     looks = name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1
     return looks or path.is_symlink() or path.suffix.lower() == ".gguf"
 
@@ -109,7 +109,7 @@ def refused(name: str, aliases: Iterable[str], is_gated: bool) -> SetupFailed:
 
 
 def _near(name: str, aliases: Iterable[str]) -> str:
-    """The name most like this one: a folder beside it, a model in the hub's cache, an alias."""
+    """Suggest the name most like this one: a folder beside it, a cached model, an alias."""
     if local := guess(Path(name)):
         return local
     known = {_short(alias): alias for alias in (*_cached(), *aliases)}
@@ -122,7 +122,7 @@ def _short(name: str) -> str:
 
 
 def _cached() -> list[str]:
-    """Hub ids whose files are in the hub's own cache on this machine."""
+    """Return hub ids whose files are in the hub's own cache on this machine."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return [

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -44,7 +45,7 @@ class Phases:
         self.separate = True  # whether the counters could be reset between phases
 
     def begin(self, phase: Phase) -> None:
-        """A phase that is there already goes on."""
+        """Begin a phase; one that is there already goes on."""
         if phase == self._now:
             return
         self._ended = self.peaks()
@@ -55,7 +56,7 @@ class Phases:
         self._now = phase
 
     def peaks(self) -> dict[Phase, Peak]:
-        """By phase, up to now."""
+        """Return the peaks by phase, up to now."""
         found = dict(self._ended)
         if self._now is not None:
             before = found.get(self._now, Peak(0, 0, 0))
@@ -90,7 +91,7 @@ def _read() -> Peak:
 
 
 def free_bytes(device: Any) -> int:
-    """What another cache could take, on the model's device."""
+    """Return what another cache could take, on the model's device."""
     import psutil
     import torch
 
@@ -100,7 +101,7 @@ def free_bytes(device: Any) -> int:
 
 
 def reached_bytes() -> int:
-    """The peak of the present phase, of the GPUs if they are in use."""
+    """Return the peak of the present phase, of the GPUs if they are in use."""
     now = _read()
     return now.allocated_bytes or now.resident_bytes
 
@@ -108,7 +109,9 @@ def reached_bytes() -> int:
 def memory_use(
     phases: Phases, on_gpu: bool, weights_bytes: int, kv_cache_bytes: int | None
 ) -> MemoryUse:
-    """`rss_peak_bytes`, `gpu_peak_bytes` and `peak_bytes` cover loading and serving."""
+    """Return what was used. `rss_peak_bytes`, `gpu_peak_bytes` and `peak_bytes` cover loading and
+    serving.
+    """
     peaks = phases.peaks()
     both = [peak for phase, peak in peaks.items() if phase != "evaluation"]
     most = Peak(*map(max, *both)) if len(both) > 1 else both[0]
@@ -136,11 +139,9 @@ def memory_use(
 
 
 def _by_phase(peaks: Mapping[Phase, Peak], on_gpu: bool) -> dict[str, int]:
-    """`loading_peak_bytes` and so on: of the GPUs, else of the process."""
-    return {
-        f"{phase}_peak_bytes": peak.allocated_bytes if on_gpu else peak.resident_bytes
-        for phase, peak in peaks.items()
-    }
+    """Return `loading_peak_bytes` and so on: of the GPUs, else of the process."""
+    bytes_of = attrgetter("allocated_bytes" if on_gpu else "resident_bytes")
+    return {f"{phase}_peak_bytes": bytes_of(peak) for phase, peak in peaks.items()}
 
 
 def _together(phases: Phases) -> str:
@@ -148,12 +149,14 @@ def _together(phases: Phases) -> str:
 
 
 def _peak_resident_bytes() -> int:
-    """Linux's `ru_maxrss` survives exec and would tell of the parent."""
+    """Return the process's peak. Linux's `ru_maxrss` survives exec and would tell of the parent."""
     return _status_bytes("VmHWM") or _peak_elsewhere()
 
 
 def _peak_elsewhere() -> int:
-    """macOS tells by getrusage, in bytes, Windows by its memory counters."""
+    """Return the peak off Linux: macOS tells by getrusage, in bytes, Windows by its memory
+    counters.
+    """
     try:
         import resource
     except ImportError:
@@ -178,7 +181,7 @@ def _status_bytes(field: str) -> int:
 
 
 def _nvml_bytes() -> int | None:
-    """What the driver books on this process, over all GPUs; None where it does not tell."""
+    """Return what the driver books on this process, over all GPUs; None where it does not tell."""
     import pynvml
 
     try:

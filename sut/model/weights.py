@@ -55,7 +55,7 @@ def weigh(model: Any) -> Weights:
 
 
 def is_rounded_copy(model: Any) -> bool:
-    """Whether the output head is the embedding matrix, each rounded in its own way."""
+    """Say whether the output head is the embedding matrix, each rounded in its own way."""
     import torch
 
     head, embedding = _head_and_embedding(model)
@@ -66,8 +66,8 @@ def is_rounded_copy(model: Any) -> bool:
 
 
 def disk_bytes(path: str, adapter: str | Path | None = None) -> int | None:
-    """Size of the weight files that were read, the adapter's included; None if they cannot be
-    found.
+    """Return the size of the weight files that were read, the adapter's included; None if they
+    cannot be found.
     """
     folder = _local_folder(path)
     if folder is None:
@@ -82,7 +82,7 @@ def disk_bytes(path: str, adapter: str | Path | None = None) -> int | None:
 
 
 def _storages_of(model: Any) -> Iterator[tuple[str, Hashable, int]]:
-    """(device, address, bytes) of everything held, repetitions included."""
+    """Yield (device, address, bytes) of everything held, repetitions included."""
     for module in model.modules():
         held = [
             *module.parameters(recurse=False),
@@ -101,7 +101,9 @@ def _storages_of(model: Any) -> Iterator[tuple[str, Hashable, int]]:
 
 
 def _extent(tensor: Any) -> tuple[int, int]:
-    """(address, bytes) of its storage, of which it may be a part; oneDNN's layout shows neither."""
+    """Return (address, bytes) of its storage, of which it may be a part; oneDNN's layout shows
+    neither.
+    """
     if tensor.is_mkldnn:
         return id(tensor), tensor.numel() * tensor.element_size()
     storage = tensor.untyped_storage()
@@ -109,12 +111,12 @@ def _extent(tensor: Any) -> tuple[int, int]:
 
 
 def _plain_attributes(module: Any) -> list[Any]:
-    """Tensors that are neither parameter nor buffer, and bitsandbytes' state."""
+    """Return tensors that are neither parameter nor buffer, and bitsandbytes' state."""
     return [value for name, value in vars(module).items() if not name.startswith("_")]
 
 
 def _unfold(thing: Any, seen: set[int]) -> Iterator[Any]:
-    """Plain tensors inside a tensor subclass, a quantisation state or a list of such."""
+    """Return plain tensors inside a tensor subclass, a quantisation state or a list of such."""
     import torch
 
     if isinstance(thing, list | tuple):
@@ -139,7 +141,7 @@ def _unfold(thing: Any, seen: set[int]) -> Iterator[Any]:
 
 
 def _offloaded(module: Any, name: str) -> Iterator[tuple[str, Hashable, int]]:
-    """Where accelerate keeps a parameter while its module is not running."""
+    """Return where accelerate keeps a parameter while its module is not running."""
     for kept in _maps(module):
         held = _in_memory(kept, name)
         if held is not None:
@@ -149,7 +151,7 @@ def _offloaded(module: Any, name: str) -> Iterator[tuple[str, Hashable, int]]:
 
 
 def _maps(module: Any) -> Iterator[Any]:
-    """accelerate's maps of the module's parameters."""
+    """Return accelerate's maps of the module's parameters."""
     hook = getattr(module, "_hf_hook", None)
     for one in getattr(hook, "hooks", (hook,)):
         kept = getattr(one, "weights_map", None)
@@ -158,15 +160,15 @@ def _maps(module: Any) -> Iterator[Any]:
 
 
 def _in_memory(kept: Any, name: str) -> Any:
-    """The tensor that such a map keeps in memory; None if it would have to read it."""
+    """Return the tensor that such a map keeps in memory; None if it would have to read it."""
     kept_in = getattr(kept, "dataset", kept)
     tensors = kept_in if isinstance(kept_in, dict) else getattr(kept_in, "state_dict", {})
     return tensors.get(getattr(kept, "prefix", "") + name)
 
 
 def _value_counts(model: Any) -> Iterator[int]:
-    """Values of each parameter, tied ones once. A quantised linear layer has in x out weights
-    however they are packed.
+    """Return the values of each parameter, tied ones once. A quantised linear layer has in x out
+    weights however they are packed.
     """
     import torch
 
@@ -183,7 +185,9 @@ def _value_counts(model: Any) -> Iterator[int]:
 
 
 def _place(parameter: Any) -> Hashable:
-    """The same for two parameters that are one: the object, or its memory in the same shape."""
+    """Return what is the same for two parameters that are one: the object, or its memory in the
+    same shape.
+    """
     import torch
 
     is_plain = type(parameter.data) is torch.Tensor and parameter.layout == torch.strided
@@ -193,8 +197,8 @@ def _place(parameter: Any) -> Hashable:
 
 
 def _repeated(model: Any) -> int:
-    """How many values the output head has that the embedding has already, though it is stored
-    apart.
+    """Return how many values the output head has that the embedding has already, though it is
+    stored apart.
     """
     head, embedding = _head_and_embedding(model)
     if head is None or embedding is None:
@@ -204,14 +208,14 @@ def _repeated(model: Any) -> int:
 
 
 def _is_equal(head: Any, embedding: Any) -> bool:
-    """A look at a few rows spares the walk through two matrices of their own."""
+    """Compare; a look at a few rows spares the walk through two matrices of their own."""
     import torch
 
     return torch.equal(head[:8], embedding[:8]) and torch.equal(head, embedding)
 
 
 def _head_and_embedding(model: Any) -> tuple[Any, Any]:
-    """The two matrices of a language model; None and None where they are one, or not to be
+    """Return the two matrices of a language model; None and None where they are one, or not to be
     compared: of other shapes or quantised.
     """
     import torch

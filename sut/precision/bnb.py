@@ -19,8 +19,8 @@ _CPU_ROWS, _CPU_BLOCK = (
 
 
 def config(bits: int, compute_dtype: str, spread: bool) -> Any:
-    """`spread`: over several devices, so that part of an 8-bit model may stay on the CPU as
-    floats.
+    """Return the configuration. `spread`: over several devices, so that part of an 8-bit model may
+    stay on the CPU as floats.
     """
     from transformers import BitsAndBytesConfig
 

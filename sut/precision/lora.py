@@ -23,8 +23,8 @@ SHIPPED = {"smollm2-135m": Path(__file__).parents[1] / "adapters" / "smollm2-135
 
 
 def find(path: str, adapter: str | Path | None) -> Path:
-    """The adapter to use with the model at `path`: the given one, else the one shipped for it.
-    Raises BadInput.
+    """Return the adapter to use with the model at `path`: the given one, else the one shipped for
+    it. Raises BadInput.
     """
     if adapter is not None:
         return Path(adapter).expanduser()
@@ -91,8 +91,8 @@ def load(
     merge_adapter: bool = False,
     **options: Any,
 ) -> Any:
-    """`base` is the verb of another precision. The result has peft's layers in place and is a
-    transformers model still.
+    """Load a model with its adapter. `base` is the verb of another precision. The result has peft's
+    layers in place and is a transformers model still.
     """
     from peft import PeftModel
 
@@ -118,8 +118,8 @@ def load(
 
 @contextmanager
 def without_notices() -> Iterator[None]:
-    """Of peft: a name that transformers is about to lose, merging into few bits rounds, a matrix
-    need not be transposed.
+    """Silence the notices of peft: a name that transformers is about to lose, merging into few bits
+    rounds, a matrix need not be transposed.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
@@ -129,7 +129,7 @@ def without_notices() -> Iterator[None]:
 
 
 def _read(adapter: Path) -> tuple[Any, dict[str, tuple[int, ...]]]:
-    """Its config and the shape of each of its tensors. Reads no tensor."""
+    """Return its config and the shape of each of its tensors. Reads no tensor."""
     from peft import PeftConfig
     from safetensors import SafetensorError, safe_open
 
@@ -164,7 +164,7 @@ def _read(adapter: Path) -> tuple[Any, dict[str, tuple[int, ...]]]:
 def _shapes_wanted(
     path: str, adapter: Path, config: Any, **options: Any
 ) -> Mapping[str, tuple[int, ...]]:
-    """Names and shapes of the adapter's tensors if it had been made for this model."""
+    """Return names and shapes of the adapter's tensors if it had been made for this model."""
     import torch
     from peft import get_peft_model, get_peft_model_state_dict
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -193,8 +193,8 @@ def _shapes_wanted(
 
 
 def _check_name(path: str, adapter: Path, trained_on: str | None) -> None:
-    """Two hub ids of which neither begins like the other are two models, even if all shapes
-    agree.
+    """Refuse an adapter of another model: two hub ids of which neither begins like the other are
+    two models, even if all shapes agree.
     """
     if (
         trained_on is None

@@ -97,7 +97,7 @@ class Int4Linear(nn.Linear):
 
 
 def quantize(model: Any, kind: type[Int8Linear] | type[Int4Linear]) -> Any:
-    """Every linear layer but the output embedding, in place."""
+    """Quantise every linear layer but the output embedding, in place."""
     from transformers.pytorch_utils import Conv1D
 
     head = model.get_output_embeddings()
@@ -110,7 +110,7 @@ def quantize(model: Any, kind: type[Int8Linear] | type[Int4Linear]) -> Any:
 
 
 def _int4(matrix: torch.Tensor, group: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """q (O, I) in 0..15, scale and zero (O, I / G)."""
+    """Return q (O, I) in 0..15, scale and zero (O, I / G)."""
     from optimum.quanto import MaxOptimizer, qint4, quantize_weight
 
     outputs, inputs = matrix.shape
@@ -126,7 +126,7 @@ def _int4(matrix: torch.Tensor, group: int) -> tuple[torch.Tensor, torch.Tensor,
 
 
 def _as_linear(module: Any) -> nn.Linear:
-    """GPT-2 keeps its matrices transposed."""
+    """Return a linear layer; GPT-2 keeps its matrices transposed."""
     inputs, outputs = module.weight.shape
     made = nn.Linear(inputs, outputs, bias=module.bias is not None, device="meta")
     made.weight, made.bias = (

@@ -169,7 +169,7 @@ def _need_package(module: str, package: str = "") -> None:
 
 
 def _lacks_bf16(device: str) -> str | None:
-    """The name of a GPU without bfloat16; CPUs without it emulate it."""
+    """Return the name of a GPU without bfloat16; CPUs without it emulate it."""
     import torch
 
     if not device.startswith("cuda") or torch.cuda.is_bf16_supported(including_emulation=False):
@@ -219,6 +219,5 @@ def _with_adapter(name: str, base: Precision) -> Precision:
     )
 
 
-TABLE = _BASES | {
-    ("lora" if n == "fp32" else f"lora-{n}"): _with_adapter(n, base) for n, base in _BASES.items()
-}
+TABLE = _BASES | {"lora": _with_adapter("fp32", _BASES["fp32"])}
+TABLE |= {f"lora-{n}": _with_adapter(n, base) for n, base in _BASES.items() if n != "fp32"}

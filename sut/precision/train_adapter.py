@@ -76,13 +76,13 @@ def read_examples(path: str, data: Path) -> list[Example]:
 def split(
     examples: Sequence[Example], held_out: int, seed: int
 ) -> tuple[list[Example], list[Example]]:
-    """(to train on, held out), by a seeded shuffle."""
+    """Return (to train on, held out), by a seeded shuffle."""
     shuffled = random.Random(seed).sample(examples, len(examples))
     return shuffled[held_out:], shuffled[:held_out]
 
 
 def tune(model: Any, examples: Sequence[Example], args: argparse.Namespace) -> Any:
-    """AdamW on the adapter alone; the rate falls linearly to 0."""
+    """Train the adapter alone by AdamW; the rate falls linearly to 0."""
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -113,7 +113,7 @@ def tune(model: Any, examples: Sequence[Example], args: argparse.Namespace) -> A
 
 
 def evaluate(model: Any, examples: Sequence[Example], what: str, size: int = 8) -> float:
-    """Mean negative log likelihood per answer token, in nats."""
+    """Return the mean negative log likelihood per answer token, in nats."""
     import torch
 
     with torch.inference_mode():
@@ -136,7 +136,7 @@ def _example(tokenizer: Any, row: dict[str, str]) -> Example:
 
 
 def _loss(model: Any, batch: Sequence[Example]) -> tuple[Any, int]:
-    """(summed loss, answer tokens). Padded on the right, so that no real token sees padding."""
+    """Return (summed loss, answer tokens). Padded on the right: no real token sees padding."""
     import torch
 
     longest = max(len(e.prompt_ids) + len(e.answer_ids) for e in batch)

@@ -85,8 +85,9 @@ def real(tmp_path, monkeypatch):
         with Run(config, lambda text: None, progress=False) as run:
             status = run.execute().status
             raw = read_run(run.folder)
+        settings, pattern, facts = raw.settings, config.pattern, raw.facts
         return Audited(
-            raw.facts.run_id, raw.settings, raw.log, raw.facts.sut, "simulated", "", "none", status
+            facts.run_id, settings, pattern, raw.log, facts.sut, "simulated", "", "none", status
         )
 
     return make

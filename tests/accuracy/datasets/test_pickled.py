@@ -156,7 +156,7 @@ def test_a_payload_as_the_state_of_a_known_part_is_found(refusal, trap):
         ("builtins", "Slice"),
         ("", "system"),
         ("numpy.core", "multiarray._reconstruct"),
-        ("accuracy.datasets.pickled", "Machine"),
+        ("accuracy.datasets.pickled", "Program"),
         ("os", "sys\x1b[31m\nred"),
     ],
 )

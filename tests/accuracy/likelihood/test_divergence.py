@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from accuracy.likelihood.divergence import QUANTILES, Figure, Positions, divergence
+from accuracy.likelihood.divergence import QUANTILES, Positions, divergence
+from accuracy.resampling import SEED, Estimate
 from harness.kernel.errors import BadInput
 
 
@@ -73,8 +74,8 @@ def test_every_figure_is_what_numpy_makes_of_all_positions():
 
 def test_intervals_are_those_of_whole_texts_drawn_by_hand():
     texts = made(8)
-    found = divergence(texts, resamples=400, confidence=90)
-    generator = np.random.default_rng(20_260_724)
+    found = divergence(texts, resamples=400)
+    picks = np.random.default_rng(SEED).integers(0, 8, (400, 8), np.int32)
     drawn: dict[str, list[float]] = {
         "mean_kld": [],
         "rms_dp": [],
@@ -82,8 +83,8 @@ def test_intervals_are_those_of_whole_texts_drawn_by_hand():
         "cor_ln_ppl": [],
         **{n: [] for n in QUANTILES},
     }
-    for times in generator.multinomial(8, np.full(8, 1 / 8), size=400):
-        chosen = [text for text, often in zip(texts, times, strict=True) for _ in range(often)]
+    for picked in picks.tolist():
+        chosen = [texts[i] for i in picked]
         kld, base, q = (joined(chosen, name) for name in ("kld", "nll_reference", "nll_variant"))
         drawn["mean_kld"].append(kld.mean())
         drawn["rms_dp"].append(100 * np.sqrt(((np.exp(-q) - np.exp(-base)) ** 2).mean()))
@@ -91,7 +92,7 @@ def test_intervals_are_those_of_whole_texts_drawn_by_hand():
         drawn["cor_ln_ppl"].append(np.corrcoef(q, base)[0, 1])
         for name, p in QUANTILES.items():
             drawn[name].append(np.quantile(kld, p))
-    tail = stats.norm.cdf(np.sqrt(8 / 7) * stats.t(7).ppf(0.05))  # wider than 5 %: eight texts
+    tail = stats.norm.cdf(np.sqrt(8 / 7) * stats.t(7).ppf(0.025))  # wider than 2.5 %: eight texts
     for name, values in drawn.items():
         assert found[name][1:] == pytest.approx(
             np.quantile(values, [tail, 1 - tail]).tolist(), rel=1e-9
@@ -158,7 +159,7 @@ def test_a_maximum_has_no_interval_and_a_single_text_none_at_all():
     found = divergence(made(1))
     assert all(figure[1:] == (None, None) for figure in found.values())
     assert found["mean_kld"].value > 0
-    assert found["cor_ln_ppl_texts"] == Figure(None)
+    assert found["cor_ln_ppl_texts"] == Estimate(None)
 
 
 def test_one_position_has_figures_but_no_correlation():
@@ -175,7 +176,7 @@ def test_losses_beyond_any_perplexity_are_none_and_not_infinite():
         Positions(np.ones(3), np.ones(3), np.full(3, 2_000.0), np.zeros(3, bool)) for _ in range(3)
     ]
     found = divergence(texts)
-    assert found["mean_ppl_q"] == Figure(None)
+    assert found["mean_ppl_q"] == Estimate(None)
     assert found["mean_ln_ppl_ratio"].value == 1_999.0
 
 

@@ -7,55 +7,40 @@ import math
 import pytest
 
 from accuracy.likelihood.figures import corpus
-from accuracy.likelihood.models import difference, gain
+from accuracy.likelihood.models import gain
 from harness.kernel.errors import BadInput
 from tests.perplexity_helpers import better, drawn, scored, slowest_s, texts
 
 
-def test_a_paired_difference_sees_what_two_intervals_hide():
+def test_a_paired_gain_sees_what_two_intervals_hide():
     small = drawn(40, 60)
     big = better(small, 0.97)
-    a, b, change = corpus(small).loss_nats, corpus(big).loss_nats, difference(big, small)
+    a, b, change = corpus(small).loss_nats, corpus(big).loss_nats, gain(small, big)
     assert b.high > a.low
-    assert change.loss_nats.value == pytest.approx(b.value - a.value)
-    assert change.loss_nats.high < 0
+    assert change.loss_nats.value == pytest.approx(a.value - b.value)
+    assert change.loss_nats.low > 0
     assert change.loss_nats.excludes_zero
     assert change.perplexity_ratio.value == pytest.approx(math.exp(b.value - a.value))
-    assert change.bits_per_byte.value == pytest.approx((b.value - a.value) / 4 / math.log(2))
 
 
-def test_a_model_differs_from_itself_by_nothing():
+def test_a_model_gains_nothing_over_itself():
     found = drawn(9, 10)
-    change = difference(found, found[::-1])
+    change = gain(found, found[::-1])
     assert change.loss_nats == (0, 0, 0)
     assert change.perplexity_ratio == (1, 1, 1)
     assert not change.loss_nats.excludes_zero
 
 
-def test_losses_beyond_any_perplexity_have_a_difference():
+def test_losses_beyond_any_perplexity_have_a_gain():
     found = texts([[3e38, 1.0]] * 3 + [[2.0]] * 5)
-    assert difference(found, found).loss_nats.value == 0
-
-
-def test_across_tokenizers_only_bits_per_byte_have_a_difference():
-    ours = [scored([2.0] * 6, f"t{i}", num_bytes=24) for i in range(6)]
-    theirs = [scored([3.0] * 3, f"t{i}", num_bytes=24) for i in range(6)]
-    change = difference(ours, theirs)
-    assert change.loss_nats.value is change.perplexity_ratio.value is change.accuracy.value is None
-    assert change.bits_per_byte.value == pytest.approx((12 - 9) / 24 / math.log(2))
+    assert gain(found, found).loss_nats.value == 0
 
 
 def test_other_texts_cannot_be_paired():
     with pytest.raises(BadInput, match="'t1' on the second"):
-        difference(texts([[1.0]]), texts([[1.0], [2.0]]))
+        gain(texts([[1.0]]), texts([[1.0], [2.0]]))
     with pytest.raises(BadInput, match="two texts of one id"):
-        difference([scored([1.0]), scored([2.0])], [scored([1.0])])
-
-
-def test_a_text_that_one_side_could_not_score_is_left_out():
-    change = difference(texts([[1.0], [2.0]]), texts([[], [3.0]]))
-    assert (change.texts, change.loss_nats.value) == (1, -1)
-    assert difference([], []).loss_nats.value is None
+        gain([scored([1.0]), scored([2.0])], [scored([1.0])])
 
 
 def test_what_a_context_is_worth():
@@ -94,4 +79,4 @@ def test_nothing_scored_gains_nothing():
 def test_a_hundred_thousand_tokens_take_well_under_a_second(num_texts):
     found = drawn(num_texts, 100_000 // num_texts)
     other = better(found)
-    assert slowest_s([lambda t: difference(t, other), lambda t: gain(t, other)], found) < 1
+    assert slowest_s([lambda t: gain(t, other)], found) < 1

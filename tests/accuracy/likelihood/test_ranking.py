@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from accuracy.likelihood.figures import corpus
-from accuracy.likelihood.models import comparable, difference
+from accuracy.likelihood.models import comparable, gain
 from accuracy.likelihood.ranking import decided, pairs, ranked
 from accuracy.resampling import NOTHING, Estimate, negative
 from harness.kernel.errors import BadInput
@@ -44,10 +44,12 @@ def test_a_pair_is_the_paired_difference_of_its_two_models():
     found = {(pair.first, pair.second): pair for pair in pairs(models)}
     assert set(found) == {("a", "b"), ("a", "c"), ("b", "c")}
     for (first, second), pair in found.items():
-        other = difference(models[first], models[second])
-        assert pair.eval_loss == pytest.approx(other.loss_nats, abs=1e-12)
-        assert pair.bits_per_byte == pytest.approx(other.bits_per_byte, abs=1e-12)
-        assert pair.token_accuracy == pytest.approx(other.accuracy, abs=1e-12)
+        a, b = corpus(models[first]), corpus(models[second])
+        loss, bits = a.loss_nats.value - b.loss_nats.value, pair.eval_loss.value / 4 / math.log(2)
+        assert pair.eval_loss.value == pytest.approx(loss, abs=1e-12)
+        assert pair.bits_per_byte.value == pytest.approx(bits, abs=1e-12)
+        right = a.accuracy.value - b.accuracy.value
+        assert pair.token_accuracy.value == pytest.approx(right, abs=1e-12)
         assert pair.mean_kld == NOTHING
 
 
@@ -84,7 +86,9 @@ def test_across_tokenizers_a_pair_has_bits_per_byte_only():
     theirs = [scored([3.0 + i / 9] * 3, f"t{i}", num_bytes=24) for i in range(6)]
     (pair,) = pairs({"a": ours, "b": theirs})
     assert pair.eval_loss == pair.token_accuracy == NOTHING
-    assert pair.bits_per_byte == pytest.approx(difference(ours, theirs).bits_per_byte)
+    less = corpus(ours).bits_per_byte.value - corpus(theirs).bits_per_byte.value
+    assert pair.bits_per_byte.value == pytest.approx(less)
+    assert pair.bits_per_byte.low < less < pair.bits_per_byte.high
 
 
 def test_divergences_are_paired_too():
@@ -158,8 +162,8 @@ def test_what_the_interval_does_not_decide_shares_a_place_and_all_are_held_again
     assert set(rows["first"].tied_with) == {"near", "copy"}
     assert rows["worst"].tied_with == ()
     for model in order[1:]:
-        change = difference(models[model], models[order[0]])
-        assert rows[model].behind == pytest.approx(change.loss_nats, abs=1e-12)
+        worth = negative(gain(models[order[0]], models[model]).loss_nats)
+        assert rows[model].behind == pytest.approx(worth, abs=1e-12)
         assert rows[model].ratio.value == pytest.approx(
             math.exp(figures[model] - figures[order[0]])
         )

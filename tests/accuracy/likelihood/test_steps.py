@@ -100,7 +100,7 @@ def test_two_sizes_make_no_law():
     ("values", "why"),
     [
         ([4.0, 3.0, 3.2], "m2 predicts these texts worse than the smaller m1"),
-        ([4.0, 3.0, 3.0, 2.0], "nothing tells m2 from the smaller m1 on these texts"),
+        ([4.0, 3.0, 3.0, 2.0], "these texts do not tell m2 from the smaller m1"),
         ([4.0, 4.1, 4.2], "m1 predicts these texts worse than the smaller m0"),
     ],
 )
@@ -157,7 +157,7 @@ def test_a_loss_that_rises_has_no_returns_that_could_diminish(values, why):
     assert returns.why.endswith(why)
 
 
-@pytest.mark.parametrize("sizes", [[], [10], [10, 20], [10, 10, 20, 20]])
+@pytest.mark.parametrize("sizes", [[10], [10, 20], [10, 10, 20, 20]])
 def test_below_three_sizes_two_gains_cannot_be_compared(sizes):
     returns = diminishing(measured(sizes, [3.0] * len(sizes)))
     assert returns.diminishing == "cannot tell"
@@ -167,7 +167,7 @@ def test_below_three_sizes_two_gains_cannot_be_compared(sizes):
 def test_few_texts_tell_nothing_of_returns():
     returns = diminishing(falling(lambda n: 30 * n**-0.1, num_texts=1))
     assert returns.diminishing == "cannot tell"
-    assert "below 5 texts" in returns.why
+    assert "with fewer than 5 texts" in returns.why
 
 
 @pytest.mark.parametrize(

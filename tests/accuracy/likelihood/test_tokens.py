@@ -34,13 +34,6 @@ def test_positions_fall_into_bins_that_double():
     assert by_position([]) == {}
 
 
-def test_bins_may_be_given():
-    found = by_position(texts([list(range(10))]), [2, 5, 100])
-    assert [(at, f.loss_nats.value) for at, f in found.items()] == [((2, 4), 3), ((5, 99), 7)]
-    with pytest.raises(BadInput, match="edges"):
-        by_position([], [3, 3])
-
-
 @hypothesis_settings(deadline=None)
 @given(corpora)
 def test_every_token_is_in_one_bin(rows):
@@ -59,7 +52,7 @@ def test_a_group_that_few_texts_have_has_no_interval_and_one_that_most_have_is_t
     by = by_label(found, labels, ["all", "few", "none"])
     assert list(by) == ["all", "few"]
     assert by["few"].loss_nats == (5, None, None)
-    assert by["few"].texts == by["few"].unscored == 4
+    assert by["few"].texts == 4
     assert by["all"].loss_nats.low < 4.5 < by["all"].loss_nats.high
     with pytest.raises(BadInput, match="1 labels"):
         by_label(found[:1], [np.array([0])], ["all"])
@@ -76,8 +69,12 @@ def test_tokens_are_told_apart_by_their_sentence():
     found = by_sentence([scored([1, 2, 3, 4, 9, 9, 9, 7], "s", ends=ends)], {"s": STORY})
     got = [(number, f.tokens, f.loss_nats.value) for number, f in found.items()]
     assert got == [(1, 4, 2.5), (2, 2, 9), (3, 1, 9), (4, 1, 7)]
-    lumped = by_sentence([scored([1, 2, 3, 4, 9, 9, 9, 7], "s", ends=ends)], {"s": STORY}, most=2)
-    assert [(number, f.tokens) for number, f in lumped.items()] == [(1, 4), (2, 4)]
+
+
+def test_the_tenth_sentence_and_all_later_ones_are_one_group():
+    many = "One two. " * 12
+    found = by_sentence([scored([1] * 12, "s", ends=[9 * k + 8 for k in range(12)])], {"s": many})
+    assert [(number, f.tokens) for number, f in found.items()][-1] == (10, 3)
 
 
 def test_tokens_are_told_apart_by_their_kind():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from accuracy.datasets.files import load_dataset
-from accuracy.gate.readings import Asked, Bench, Outputs
+from accuracy.gate.outputs import Outputs
+from accuracy.gate.readings import Criteria, Reference
 from accuracy.metrics.mlperf import final_number, mlperf_scores, needle, short_answer
 from accuracy.metrics.rouge import rouge
 from harness.kernel.types import Sample
@@ -145,10 +146,10 @@ def test_the_gate_counts_the_tokens_of_every_part_and_the_rouge_of_texts(load):
             dataset="mixtral",
         )
 
-    bench = Bench(outputs([10, 10, 10]), Asked("mixtral-8x7b"))
+    reference = Reference(outputs([10, 10, 10]), Criteria("mixtral-8x7b"))
     ratios = {
         name: {ratio["name"]: (ratio["n"], ratio["candidate"]) for ratio in reading["ratios"]}
-        for name, reading in bench.row(outputs([10, 10, 40]))["readings"].items()
+        for name, reading in reference.row(outputs([10, 10, 40]))["readings"].items()
     }
     assert ratios["dataset"]["rouge1"] == ratios["published"]["rouge1"] == (4, 1.0)
     assert ratios["dataset"]["tokens"] == ratios["published"]["tokens"] == (12, 20.0)

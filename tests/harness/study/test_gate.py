@@ -17,7 +17,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from accuracy.datasets.files import load_dataset
-from accuracy.gate.readings import Asked
+from accuracy.gate.readings import Criteria
 from harness.cli import app
 from harness.engine import runlog
 from harness.kernel.errors import BadInput, SetupFailed
@@ -414,17 +414,17 @@ def test_a_performance_run_and_a_run_without_texts_are_refused(tmp_path):
         ("./nowhere", "./nothing", {}, "nowhere"),
         ("fp32", "./nothing", {}, "variants of one model"),
         ("./a", "./b", {"model": "m"}, "finished runs are given together with --model"),
-        ("fp32", "bf16", {"asked": Asked("llama2-70b")}, "Did you mean 'llama2-70b-99'"),
-        ("fp32", "bf16", {"asked": Asked("101")}, "'101' is not known"),
-        ("fp32", "bf16", {"asked": Asked("nan")}, "'nan' is not known"),
-        ("fp32", "bf16", {"asked": Asked(against="refrence")}, "Did you mean 'reference'"),
-        ("fp32", "bf16", {"asked": Asked("llama2-70b-99", "reference")}, "Leave one out"),
-        ("fp32", "bf16", {"asked": Asked(resamples=0)}, "--resamples"),
-        ("fp32", "bf16", {"asked": Asked(confidence=100.0)}, "--confidence"),
+        ("fp32", "bf16", {"asked": Criteria("llama2-70b")}, "Did you mean 'llama2-70b-99'"),
+        ("fp32", "bf16", {"asked": Criteria("101")}, "'101' is not known"),
+        ("fp32", "bf16", {"asked": Criteria("nan")}, "'nan' is not known"),
+        ("fp32", "bf16", {"asked": Criteria(against="refrence")}, "Did you mean 'reference'"),
+        ("fp32", "bf16", {"asked": Criteria("llama2-70b-99", "reference")}, "Leave one out"),
+        ("fp32", "bf16", {"asked": Criteria(resamples=0)}, "--resamples"),
+        ("fp32", "bf16", {"asked": Criteria(confidence=100.0)}, "--confidence"),
     ],
 )
 def test_bad_input_is_said_before_anything_runs(tmp_path, reference, candidates, flags, words):
-    asked = flags.pop("asked", Asked())
+    asked = flags.pop("asked", Criteria())
     given = flags | ({"output_dir": tmp_path / "out"} if "model" not in flags else {})
     with pytest.raises(BadInput, match=words):
         gate_job.job(reference, candidates, given, asked)
@@ -452,7 +452,7 @@ def flags(tmp_path, tiny_llama):
 
 def made(flags, candidates, control=True, asked=None):
     heard = []
-    job = gate_job.job("fp32", candidates, flags, asked or Asked(resamples=200))
+    job = gate_job.job("fp32", candidates, flags, asked or Criteria(resamples=200))
     found, place = gate.run(job._replace(control=control), lambda text: None, heard.append)
     assert [row["label"] for row in heard] == [row["label"] for row in page.shown(found)]
     return found, place
@@ -520,7 +520,7 @@ def test_ctrl_c_in_the_reference_leaves_nothing(flags, monkeypatch):
 def test_an_adapter_goes_to_the_variants_that_take_one(flags, tmp_path):
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         (tmp_path / name).touch()
-    job = gate_job.job("fp32", "bf16,lora", {**flags, "adapter": tmp_path}, Asked())
+    job = gate_job.job("fp32", "bf16,lora", {**flags, "adapter": tmp_path}, Criteria())
     assert [config.adapter for config in (job.reference, *job.candidates)] == [None, None, tmp_path]
     assert {(c.mode, c.scenario) for c in (job.reference, *job.candidates)} == {
         ("accuracy", "offline")
@@ -529,7 +529,7 @@ def test_an_adapter_goes_to_the_variants_that_take_one(flags, tmp_path):
 
 def test_its_runs_are_timed_out_like_any_others(flags):
     """A queue of many samples is no reason to give up on the last of them, nor to wait a day."""
-    job = gate_job.job("fp32", "bf16", flags, Asked())
+    job = gate_job.job("fp32", "bf16", flags, Criteria())
     usual = RunConfig.model_fields["sample_timeout"].default
     assert {c.sample_timeout for c in (job.reference, *job.candidates)} == {usual}
 

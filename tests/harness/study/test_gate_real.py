@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from accuracy.gate.readings import Asked
+from accuracy.gate.readings import Criteria
 from harness.options.settings import load_config
 from harness.run.session import Run
 from harness.study import gate, gate_job
@@ -55,7 +55,7 @@ def judged(smollm2, tmp_path_factory):
         folders.append(str(run.folder))
     shutil.rmtree(tampered)  # half a gigabyte
     job = gate_job.job(
-        folders[0], ",".join(folders), {"output_dir": place}, Asked("99", "reference")
+        folders[0], ",".join(folders), {"output_dir": place}, Criteria("99", "reference")
     )
     found, _ = gate.run(job, lambda text: None, lambda row: None)
     return found["rows"]

@@ -18,17 +18,8 @@ from harness.kernel.errors import BadInput, RunBroke
 from harness.kernel.types import Sample
 from sut.border.isolated import Isolated
 from sut.likelihood import scoring
-from sut.likelihood.scoring import (
-    Pair,
-    Settings,
-    Text,
-    batches,
-    score_pairs,
-    token_scores,
-    turn_end_ids,
-    walk,
-    windows,
-)
+from sut.likelihood.answers import Pair, score_pairs, turn_end_ids
+from sut.likelihood.scoring import Settings, Text, batches, token_scores, walk, windows
 from sut.local_model import LocalModel
 from sut.null import Null
 
@@ -253,20 +244,15 @@ def test_the_same_tokens_are_scored_whatever_comes_before_them(model):
 
 
 def test_texts_come_as_they_are_done_and_may_be_scored_in_two_sittings(model):
-    texts, forwards, heard = made_texts(), [], []
+    texts, forwards = made_texts(), []
     hook = model.register_forward_pre_hook(lambda *_: forwards.append(1))
-    going = token_scores(
-        model, texts, Settings(batch_tokens=1), lambda done, total: heard.append((done, total))
-    )
+    going = token_scores(model, texts, Settings(batch_tokens=1))
     first, scores = next(going)
     assert len(forwards) == 2, "a trial and one batch"
     assert first == max(range(len(texts)), key=lambda i: len(texts[i].ids)), "the longest first"
     rest = dict(going)
     hook.remove()
     assert rest.keys() | {first} == set(range(len(texts)))
-    total = sum(len(text.ids) - text.first for text in texts)
-    assert heard[-1] == (total, total)
-    assert [done for done, _ in heard] == sorted({done for done, _ in heard})
     for i, again in token_scores(model, texts):
         np.testing.assert_allclose(again.nll_nats, (rest | {first: scores})[i].nll_nats, rtol=2e-6)
 

@@ -1,0 +1,47 @@
+"""What did a run answer, and can it be judged?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accuracy.metrics import references
+from harness.kernel.types import Int64s, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The answers of an accuracy run, one per sample in the order of the dataset.
+
+    `problem` says why they cannot be judged; `terms` are what must be the same before two runs may
+    be compared.
+    """
+
+    label: str
+    model: str
+    variant: str
+    run: str
+    problem: str
+    terms: Mapping[str, str]
+    index: Int64s
+    ids: Sequence[NDArray[Any]]
+    texts: Sequence[str]
+    tokens: Int64s
+    rows: int  # requests in a batch
+    samples: Mapping[int, Sample] | None  # None: the dataset has moved or changed
+    dataset: str
+    notes: Sequence[str] = field(default_factory=list)
+
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        """(n,) True where the dataset has an answer that texts are compared with."""
+        known = references.text_references(list((self.samples or {}).values()))
+        return np.array([bool(known.get(i, "").strip()) for i in self.index.tolist()], np.bool_)
+
+    @property
+    def empty(self) -> int:
+        return sum(not text.strip() for text in self.texts)
