@@ -18,7 +18,9 @@ OURS = ("harness", "sut", "scenarios", "accuracy", "reports")
 ARROWS = {
     "harness.kernel": "",
     "harness.engine": "",
-    "harness.options": "harness accuracy.datasets scenarios sut.model sut.precision",
+    "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
+    " sut.precision",
+    "harness.options.conf": "harness.options",
     "harness.official": "harness.engine scenarios.loadgen",
     "harness.result": "harness harness.engine harness.official harness.options accuracy"
     " accuracy.datasets reports.mlperf reports.pages scenarios scenarios.loadgen",
@@ -30,7 +32,7 @@ ARROWS = {
     " harness.run accuracy"
     " accuracy.compliance accuracy.datasets accuracy.gate reports reports.mlperf"
     " reports.pages reports.submission scenarios.loadgen sut.model sut.precision",
-    "harness.schema": "harness harness.likelihood harness.options accuracy.likelihood reports",
+    "harness.schema": "harness.likelihood harness.options accuracy.likelihood reports",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
     " harness.run harness.study accuracy.gate reports reports.pages reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
@@ -58,7 +60,6 @@ ARROWS = {
 LONG = {
     "accuracy/gate/readings.py": 460,
     "accuracy/likelihood/scaling.py": 420,
-    "harness/options/settings.py": 510,
     "harness/result/result.py": 595,
     "harness/run/session.py": 620,
     "harness/study/gate.py": 440,
