@@ -197,7 +197,8 @@ def test_only_the_clock_module_reads_a_clock():
 def test_naming_a_scenario_or_asking_for_help_imports_nothing_heavy():
     code = (
         "import sys, harness.registry as r; r.scenario('server'); import harness.cli; print([m for"
-        " m in ('torch', 'transformers', 'pyarrow', 'scipy', 'matplotlib') if m in sys.modules])"
+        " m in ('torch', 'transformers', 'pyarrow', 'scipy', 'matplotlib', 'pydantic')"
+        " if m in sys.modules])"
     )
     out = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
