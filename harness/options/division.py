@@ -49,8 +49,8 @@ class Division:
 def division(
     config: RunConfig, settings: RunSettings, dataset: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> Division:
-    """`dataset` is what its loader says of it (name, format, rows), `facts` what the SUT says of
-    itself.
+    """Tell the division and what differs. `dataset` is what its loader says of it (name, format,
+    rows), `facts` what the SUT says of itself.
     """
     rows = [
         *_task(config, dataset),
@@ -78,7 +78,7 @@ Checked = tuple[Difference, bool]
 
 
 def _task(config: RunConfig, dataset: Mapping[str, Any]) -> Iterator[Checked]:
-    """What is asked, and of whom. Only names are compared, so a renamed model goes unnoticed."""
+    """Check what is asked, and of whom. Only names are compared: a renamed model goes unnoticed."""
     profile, is_model = config.chosen_profile, registry.sut_entry(config.sut).runs_model
     if not profile.models:
         yield (
@@ -111,12 +111,12 @@ def _task(config: RunConfig, dataset: Mapping[str, Any]) -> Iterator[Checked]:
 
 
 def _is_accuracy_set(config: RunConfig, rows: Any) -> bool:
-    """Some benchmarks have another dataset for accuracy."""
+    """Tell whether they are the samples of an accuracy run: some benchmarks have others for it."""
     return config.mode == "accuracy" and rows == config.chosen_profile.accuracy_samples
 
 
 def _plain(name: str) -> str:
-    """A name without its owner or folder, however it is spelt."""
+    """Return a name without its owner or folder, however it is spelt."""
     return re.sub(r"[^a-z0-9]", "", short_name(name.lower()))
 
 
@@ -151,15 +151,15 @@ def _asked(option: Option, config: RunConfig, s: RunSettings) -> Any:
             return profile.performance_samples or 0
         case "accuracy_samples":
             return min(profile.accuracy_samples or s.num_samples, s.num_samples)
-        case "samples_per_query":
-            return option.default if pattern.sized_by_user else None
+        case "samples_per_query" if not pattern.sized_by_user:
+            return None
         case "use_token_latencies" if pattern.has_limits:
             return None
-    return option.of_profile(profile, s.scenario)
+    return option.of_profile(profile, s.scenario) if option.by_profile else option.default
 
 
 def _others(config: RunConfig, s: RunSettings, facts: Mapping[str, Any]) -> Iterator[Checked]:
-    """What no setting's value alone decides."""
+    """Check what no setting's value alone decides."""
     profile = config.chosen_profile
     cut = len(facts.get("truncated_samples") or ())
     yield Difference("truncated prompts", cut, 0), not cut

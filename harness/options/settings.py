@@ -22,7 +22,7 @@ from harness.kernel.errors import BadInput, HarnessError, unknown
 from harness.kernel.places import wrong_path
 from harness.kernel.types import RunSettings
 from harness.options import profiles
-from harness.options.conf.read import ConfFile, read_named
+from harness.options.conf.read import Conf, ConfFile, read_named
 from harness.options.contradictions import contradictions
 from harness.options.kinds import is_time
 from harness.options.names import parse_seeds
@@ -102,36 +102,22 @@ Problem = str | HarnessError
 def load_config(
     flags: Mapping[str, Any], file: Path | None = None, defaults: Mapping[str, Any] | None = None
 ) -> RunConfig:
-    """Flags that are not None over a TOML file over defaults. Raises BadInput naming every
+    """Put flags that are not None over a TOML file over defaults. Raises BadInput naming every
     problem.
     """
-    given = {k: v for k, v in flags.items() if v is not None}
+    given = {name: value for name, value in flags.items() if value is not None}
     written = _read_toml(file) if file else {}
     values = {**(defaults or {}), **written, **given}
-    origins = {k: file.name for k in written if file} | {k: _flag(k) for k in given}
+    origins = {name: file.name for name in written if file} | {name: _flag(name) for name in given}
     conf = read_named(values, given)
-    values |= {k: setting.value for k, setting in conf.settings.items()}
-    origins |= {k: setting.origin for k, setting in conf.settings.items()}
-    values = {k: v for k, v in values.items() if v is not None}
-    strange = [key for key in values if key not in OPTIONS]
-    problems: list[Problem] = [unknown("setting", key, OPTIONS) for key in strange]
-    known = {key: value for key, value in values.items() if key in OPTIONS}
-    config: RunConfig | None
-    try:
-        told = {key: origin for key, origin in origins.items() if key in known}
-        config = RunConfig(
-            **known,
-            origins=told,
-            conf_files=conf.files,
-            loadgens_percentile="percentile" in conf.settings,
-        )
-    except ValidationError as error:
-        config = None
-        complaints = {
-            e["loc"][0]: e for e in reversed(error.errors())
-        }  # of a union, the first alternative speaks
-        from_files = {name: setting.origin for name, setting in conf.settings.items()}
-        problems += [_sentence(e, from_files) for e in reversed(complaints.values())]
+    values |= {name: setting.value for name, setting in conf.settings.items()}
+    origins |= {name: setting.origin for name, setting in conf.settings.items()}
+    values = {name: value for name, value in values.items() if value is not None}
+    known = {name: value for name, value in values.items() if name in OPTIONS}
+    problems: list[Problem] = [
+        unknown("setting", name, OPTIONS) for name in values if name not in known
+    ]
+    config = _read(known, origins, conf, problems)
     problems += _unknown_names(known)
     problems += contradictions(config) if config and not problems else []
     if problems or config is None:
@@ -139,10 +125,28 @@ def load_config(
     return config
 
 
+def _read(
+    known: Mapping[str, Any], origins: Mapping[str, str], conf: Conf, problems: list[Problem]
+) -> RunConfig | None:
+    """Return the values as settings; None if one is wrong, with what is added to `problems`."""
+    try:
+        return RunConfig(
+            **known,
+            origins={name: origin for name, origin in origins.items() if name in known},
+            conf_files=conf.files,
+            loadgens_percentile="percentile" in conf.settings,
+        )
+    except ValidationError as error:  # of a union, the first alternative speaks
+        complaints = {each["loc"][0]: each for each in reversed(error.errors())}
+        from_files = {name: setting.origin for name, setting in conf.settings.items()}
+        problems += [_sentence(each, from_files) for each in reversed(complaints.values())]
+        return None
+
+
 def run_settings(
     config: RunConfig, num_samples: int, target_qps: float, mode: Mode | None = None
 ) -> RunSettings:
-    """What the scenario and the driver need, once the library's size and the rate are known.
+    """Return what the scenario and the driver need, once the library's size and the rate are known.
 
     `mode` is the part to be run where the config's own mode has several (a submission).
     """
@@ -160,8 +164,7 @@ def run_settings(
     ttft_limit_ns = _ns(config.ttft_limit, profile.ttft_limit_s)
     target_latency_ns = _ns(config.target_latency, profile.target_latency_s or 0.0)
     use_tokens = config.judges_tokens
-    issue, _, equal = (config.issue or "").partition("+")
-    equal_issue = profile.equal_issue if config.issue is None else "equal" in (issue, equal)
+    issue = (config.issue or profile.issue).split("+")
     infer = profile.inferred_tokens_per_sample
     return RunSettings(
         scenario=config.scenario,
@@ -183,9 +186,9 @@ def run_settings(
         sample_timeout_ns=int(config.sample_timeout * 1e9),
         drain_timeout_ns=int(config.drain_timeout * 1e9),
         lag_limit_ns=(ttft_limit_ns if use_tokens else target_latency_ns) // 10,
-        equal_issue=equal_issue,
+        equal_issue="equal" in issue,
         accuracy_samples=accuracy_samples,
-        issue=issue if issue in ("unique", "same") else "random",  # type: ignore[arg-type]
+        issue=issue[0] if issue[0] in ("unique", "same") else "random",  # type: ignore[arg-type]
         same_index=config.same_index,
         target_latency_ns=target_latency_ns,
         inferred_tokens_per_sample=(
@@ -198,7 +201,7 @@ def run_settings(
 
 
 def _check_library(config: RunConfig, loaded: int, accuracy_samples: int) -> None:
-    """What depends on the library's size, where LoadGen would read beyond it. Raises BadInput."""
+    """Refuse what depends on the library's size, where LoadGen would read beyond it."""
     parts = config.mode in ("accuracy", "submission")
     smallest = (accuracy_samples % loaded or loaded) if parts else loaded
     if (config.issue or "").startswith("same") and config.same_index >= smallest:
@@ -271,7 +274,7 @@ def _complaint(check: Callable[[str], object], name: str) -> HarnessError | None
 
 
 def _sentence(error: ErrorDetails, from_files: Mapping[str, str]) -> Problem:
-    """One pydantic complaint as flag (and the line of the file that set it), value, limit."""
+    """Tell a complaint of pydantic: flag (and the line of the file that set it), value, limit."""
     field, found, context = str(error["loc"][0]), error["input"], error.get("ctx", {})
     option, name = OPTIONS[field], _flag(field)
     if field in from_files:
@@ -302,7 +305,7 @@ def _flag(name: str) -> str:
 
 
 def _all(problems: Sequence[Problem]) -> HarnessError:
-    """One complaint is made as it is; several are told together."""
+    """Return one complaint as it is; several together, as one."""
     unique = {str(problem).rstrip("."): problem for problem in problems}
     first = next(iter(unique.values()))
     if len(unique) > 1:
