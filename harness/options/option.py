@@ -22,6 +22,7 @@ Args = ParamSpec("Args")
 LOAD, JUDGE, MODEL, OUT = "Load", "Limits and rules", "Model and data", "Output"  # panels of --help
 REQUIRED = ...  # the default of a setting that has none
 _PER_UNIT = {"s": 1e9, "ms": 1e6}  # nanoseconds
+_SCALES = {"ms": 1e3, "%": 100}  # of a profile's seconds and shares
 
 
 def _as_it_is(value: float) -> Any:
@@ -86,7 +87,9 @@ class Option:
         if self.held is not None:
             return self.held(settings)
         if self.is_asked or not self.is_settled:
-            return getattr(config, self.name)
+            asked = getattr(config, self.name)
+            in_ms = self.unit == "ms" and asked is not None
+            return 1e3 * asked if in_ms else asked
         nanoseconds = getattr(settings, f"{self.name}_ns", None)
         if self.unit in _PER_UNIT:
             return None if nanoseconds is None else nanoseconds / _PER_UNIT[self.unit]
@@ -112,7 +115,8 @@ class Option:
         """Return the profile's default, in `unit`."""
         found = getattr(profile, self.by_profile)
         value = found(scenario) if callable(found) else found
-        return 1e3 * value if self.unit == "ms" else 100 * value if self.unit == "%" else value
+        scale = _SCALES.get(self.unit)
+        return scale * value if scale else value
 
 
 def flag_of(name: str) -> str:

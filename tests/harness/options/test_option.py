@@ -29,6 +29,7 @@ ROW = """
         LOAD, None, "Number of times to ask again.", also="--again", unit="times",
         loadgen=Loadgen("max_async_queries"),
     )
+    pause: Seconds = option(LOAD, 0.02, "Time to wait between them.", unit="ms")
 """
 name, anchor = "harness.options.run_options", "    warmup: "
 file = Path(harness.options.__file__).with_name("run_options.py")
@@ -100,6 +101,11 @@ def test_a_new_row_is_a_name_in_toml_files(found):
     assert effective(found, "toml")["origin"] == "mine.toml"
     assert effective(found, "toml")["value"] == 4
     assert effective(found, "second name")["value"] == 5
+
+
+def test_a_new_row_is_shown_in_its_unit(found):
+    """Users write seconds, or a unit; 0.02 s are 20 ms."""
+    assert re.search(r"pause +20 ms +default", found["table"][1])
 
 
 def test_a_new_row_is_checked_whoever_said_it(found):
