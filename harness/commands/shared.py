@@ -43,10 +43,9 @@ def configured(flags: Flags) -> Any:
 
 
 def with_sut_options(flags: Flags) -> Flags:
-    """Put the options of the SUT under the name that the setting has. Raises BadInput."""
-    kept = {name: value for name, value in flags.items() if name != "sut_option"}
-    options = flags.get("sut_option")
-    return kept | {"sut_options": dict(map(_key_value, options))} if options else kept
+    """Read the options of the SUT, each KEY=VALUE. Raises BadInput."""
+    options = flags["sut_options"]
+    return flags | {"sut_options": dict(map(_key_value, options)) if options else None}
 
 
 def _key_value(text: str) -> tuple[str, str | int | float]:

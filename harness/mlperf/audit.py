@@ -21,7 +21,7 @@ from accuracy.compliance.quality import scored_answers
 from accuracy.compliance.runs import audit_config
 from harness import registry
 from harness.kernel.types import Int64s, Verdict
-from harness.options import flags
+from harness.options.run_options import OPTIONS
 from harness.result import logs, result
 from harness.result.library import samples_of
 from harness.result.read import ACCURACY_PART, Raw, read_run
@@ -126,18 +126,16 @@ def _command(config: Any) -> str:
     """What makes the run again, wherever the user said it: in flags, a TOML or a conf file."""
     words = ["python -m harness run"]
     for name in config.origins:
-        value = getattr(config, name)
-        flag = f"--{name.replace('_', '-')}"
-        if name in _CHANGES or name not in flags.FLAGS | {"sut_options": None} or value is None:
+        value, option = getattr(config, name), OPTIONS[name]
+        if option.is_audits or value is None:
             continue
-        if name == "sut_options":
-            words += [f"--sut-option {key}={option}" for key, option in value.items()]
+        if isinstance(value, dict):
+            words += [f"{option.flag} {key}={item}" for key, item in value.items()]
         elif value is not False:
-            words.append(flag if value is True else f"{flag} {shlex.quote(str(value))}")
+            words.append(
+                option.flag if value is True else f"{option.flag} {shlex.quote(str(value))}"
+            )
     return " ".join(words)
-
-
-_CHANGES = ("mode", "issue", "same_index", "target_qps", "output_dir")  # a companion has its own
 
 
 def _status(verdicts: Sequence[Verdict]) -> tuple[str, str]:

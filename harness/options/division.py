@@ -11,15 +11,17 @@ Stricter than the profile is not different: a longer run, a tighter limit, more 
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from harness import registry
 from harness.kernel.types import RunSettings, short_name
-from harness.options.effective import issue_word
-from harness.options.profiles import ROUND, SEEDS, Profile
+from harness.options.option import Option
+from harness.options.profiles import SEEDS, Profile
+from harness.options.run_options import OPTIONS, ROUND
 from harness.options.settings import RunConfig
 
 
@@ -47,13 +49,13 @@ class Division:
 def division(
     config: RunConfig, settings: RunSettings, dataset: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> Division:
-    """`dataset` is what its loader says of it (name, format, rows), `facts` what the SUT says of
-    itself.
+    """Tell the division and what differs. `dataset` is what its loader says of it (name, format,
+    rows), `facts` what the SUT says of itself.
     """
     rows = [
         *_task(config, dataset),
-        *_generation(config, settings, facts),
-        *_rules(config, settings),
+        *_held_to(config, settings),
+        *_others(config, settings, facts),
     ]
     differs = tuple(row for row, is_same in rows if not is_same)
     return Division("open" if differs else "closed", differs)
@@ -76,7 +78,7 @@ Checked = tuple[Difference, bool]
 
 
 def _task(config: RunConfig, dataset: Mapping[str, Any]) -> Iterator[Checked]:
-    """What is asked, and of whom. Only names are compared, so a renamed model goes unnoticed."""
+    """Check what is asked, and of whom. Only names are compared: a renamed model goes unnoticed."""
     profile, is_model = config.chosen_profile, registry.sut_entry(config.sut).runs_model
     if not profile.models:
         yield (
@@ -109,77 +111,63 @@ def _task(config: RunConfig, dataset: Mapping[str, Any]) -> Iterator[Checked]:
 
 
 def _is_accuracy_set(config: RunConfig, rows: Any) -> bool:
-    """Some benchmarks have another dataset for accuracy."""
+    """Tell whether they are the samples of an accuracy run: some benchmarks have others for it."""
     return config.mode == "accuracy" and rows == config.chosen_profile.accuracy_samples
 
 
 def _plain(name: str) -> str:
-    """A name without its owner or folder, however it is spelt."""
+    """Return a name without its owner or folder, however it is spelt."""
     return re.sub(r"[^a-z0-9]", "", short_name(name.lower()))
 
 
-def _generation(
-    config: RunConfig, settings: RunSettings, facts: Mapping[str, Any]
-) -> Iterator[Checked]:
-    asked = config.chosen_profile.max_new_tokens
-    yield (
-        Difference("max_new_tokens", settings.max_new_tokens, asked, "tokens"),
-        settings.max_new_tokens == asked,
-    )
+def _held_to(config: RunConfig, settings: RunSettings) -> Iterator[Checked]:
+    """Check every setting that has a rule (`Option.closed`)."""
+    for option in OPTIONS.values():
+        asked = _asked(option, config, settings) if option.closed else None
+        if asked is not None:
+            value = option.value(config, settings)
+            is_fine = value is not None and _RULES[option.closed](value, asked)
+            yield Difference(option.name, value, asked, option.unit), is_fine
+
+
+_RULES: dict[str, Callable[[Any, Any], bool]] = {
+    "at least": operator.ge,
+    "at most": lambda value, asked: bool(value <= asked + 1e-9),
+    "same": operator.eq,
+}
+
+
+def _asked(option: Option, config: RunConfig, s: RunSettings) -> Any:
+    """Return what is asked of a setting; None where nothing is."""
+    profile, pattern = config.chosen_profile, config.pattern
+    if option.judged:
+        is_judged = profile.use_tokens == s.use_tokens == (option.judged == "tokens")
+        asked = option.of_profile(profile, s.scenario)
+        return asked if is_judged and pattern.has_limits else None
+    match option.name:
+        case "performance_samples" if _is_accuracy_set(config, s.num_samples):
+            return s.num_samples
+        case "performance_samples":
+            return profile.performance_samples or 0
+        case "accuracy_samples":
+            return min(profile.accuracy_samples or s.num_samples, s.num_samples)
+        case "samples_per_query" if not pattern.sized_by_user:
+            return None
+        case "use_token_latencies" if pattern.has_limits:
+            return None
+    return option.of_profile(profile, s.scenario) if option.by_profile else option.default
+
+
+def _others(config: RunConfig, s: RunSettings, facts: Mapping[str, Any]) -> Iterator[Checked]:
+    """Check what no setting's value alone decides."""
+    profile = config.chosen_profile
     cut = len(facts.get("truncated_samples") or ())
     yield Difference("truncated prompts", cut, 0), not cut
-
-
-def _rules(config: RunConfig, settings: RunSettings) -> Iterator[Checked]:
-    """How it is issued and judged. Where more is stricter, more is fine; the same for less."""
-    s, profile = settings, config.chosen_profile
-    pattern = config.pattern
-    least, tail = profile.least_queries(s.scenario), profile.tail(s.scenario)
-    if pattern.loadgen is None:
+    if config.pattern.loadgen is None:
         yield Difference("scenario", s.scenario, "one of MLPerf's", by="division"), False
-    yield Difference("percentile", 100 * s.percentile, 100 * tail, "%"), s.percentile >= tail
-    yield _at_least("min_duration", s.min_duration_ns / 1e9, profile.min_duration_s, "s")
-    yield _at_least("min_queries", s.min_queries, least)
-    loaded = profile.performance_samples or 0
-    if _is_accuracy_set(config, s.num_samples):
-        loaded = s.num_samples
-    yield _at_least("performance_samples", s.performance_samples, loaded)
-    if s.accuracy_samples:
-        all_of_them = min(profile.accuracy_samples or s.num_samples, s.num_samples)
-        yield _at_least("accuracy_samples", s.accuracy_samples, all_of_them)
-    if pattern.sized_by_user:
-        yield Difference("samples_per_query", s.samples_per_query, 8), s.samples_per_query == 8
-    if pattern.has_limits:
-        yield from _limits(config, settings)
-    else:
-        tokens = Difference("use_token_latencies", s.use_tokens, profile.use_tokens)
-        yield tokens, s.use_tokens == profile.use_tokens
-    issue, asked = issue_word(s), "equal" if profile.equal_issue else "random"
-    yield Difference("issue", issue, asked), issue == asked
-    yield Difference("seeds", config.seeds, f"those of {ROUND}"), s.seeds == SEEDS[ROUND]
-
-
-def _limits(config: RunConfig, s: RunSettings) -> Iterator[Checked]:
-    profile = config.chosen_profile
-    if profile.target_latency_s is not None and s.use_tokens:
+    if config.pattern.has_limits and s.use_tokens and not profile.use_tokens:
         yield Difference("use_token_latencies", True, "a limit of the whole latency"), False
-    elif profile.target_latency_s is not None:
-        limit_s = s.target_latency_ns / 1e9 if s.target_latency_ns else None
-        fine = limit_s is not None and limit_s <= profile.target_latency_s
-        yield Difference("target_latency", limit_s, profile.target_latency_s, "s"), fine
-    elif not s.use_tokens:
-        yield (
-            Difference("target_latency", s.target_latency_ns / 1e9, "limits of TTFT and TPOT", "s"),
-            False,
-        )
-    else:
-        yield _at_most("ttft_limit", s.ttft_limit_ns / 1e9, profile.ttft_limit_s, "s")
-        yield _at_most("tpot_limit", s.tpot_limit_ns / 1e6, profile.tpot_limit_s * 1e3, "ms")
-
-
-def _at_least(name: str, value: float, asked: float, unit: str = "") -> Checked:
-    return Difference(name, value, asked, unit), value >= asked
-
-
-def _at_most(name: str, value: float, asked: float, unit: str = "") -> Checked:
-    return Difference(name, value, asked, unit), value <= asked + 1e-9
+    if config.pattern.has_limits and profile.use_tokens and not s.use_tokens:
+        limit_s = s.target_latency_ns / 1e9
+        yield Difference("target_latency", limit_s, "limits of TTFT and TPOT", "s"), False
+    yield Difference("seeds", config.seeds, f"those of {ROUND}"), s.seeds == SEEDS[ROUND]

@@ -6,8 +6,10 @@ Four decimals are what their names have room for: p99.9999.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated
 
 from harness.kernel.errors import BadInput
+from harness.options.kinds import Read
 
 _FINE = "numbers above 0 and below 100 with at most four decimals, such as 50,99,99.99"
 
@@ -24,6 +26,9 @@ def parse_percentiles(value: object) -> tuple[float, ...]:
     if not all(0 < percent < 100 and percent == round(percent, 4) for percent in percents):
         raise ValueError(_FINE)
     return tuple(percents)
+
+
+Percentiles = Annotated[tuple[float, ...], Read(parse_percentiles)]
 
 
 def percentiles_of(text: str | None) -> tuple[float, ...]:

@@ -53,6 +53,11 @@ class Profile:
         """Are TTFT and TPOT judged, and not the whole latency?"""
         return self.target_latency_s is None
 
+    @property
+    def issue(self) -> str:
+        """How samples are drawn, in the words of --issue."""
+        return "equal" if self.equal_issue else "random"
+
 
 def _mlperf(
     summary: str,
@@ -201,4 +206,3 @@ SEEDS = {
     "v6.0": Seeds(2465351861681999779, 14276810075590677512, 3936089224930324775),
     "v6.1": Seeds(2085463073848966840, 2747215439041700203, 16159082839903944936),
 }
-ROUND = "v6.1"  # the one whose profiles these are

@@ -13,14 +13,14 @@ from harness.kernel.types import (
     QuerySample,
     RunLog,
 )
-from harness.options.settings import UNCALIBRATED_QPS, RunConfig
+from harness.options.settings import RunConfig
 
 _CALIBRATION_LOAD = 0.4  # of the throughput that the warm-up reached
 
 
 def given_rate(config: RunConfig) -> float:
     """Return the queries per second that the user gave, or the default."""
-    return UNCALIBRATED_QPS if config.target_qps == "auto" else float(config.target_qps)
+    return config.expected_qps
 
 
 def warmup_samples(config: RunConfig) -> int:

@@ -4,9 +4,7 @@ and rows.jsonl hold: what a study is to measure, and how far it has come.
 
 from __future__ import annotations
 
-import typer
-
-from harness.cli import app
+from harness.options.run_options import OPTIONS
 from harness.options.settings import RunConfig
 from harness.schema.parts import (
     Schema,
@@ -142,14 +140,7 @@ CONFLICTS = many(
 )  # fmt: skip
 
 
-def _help(command: str) -> dict[str, str]:
-    """Return what each option of a command does, as its help says it."""
-    found = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
-    return {param.name: param.help for param in found.params}
-
-
-_NO_OPTION = {  # fields of RunConfig that are not an option of `run` of the same name
-    "sut_options": "Options of the simulated SUT, by name.",
+_NOT_SET_BY_USERS = {
     "origins": (
         "Where each setting that was given came from, by name: a flag, the TOML file, or a line of"
         " one of LoadGen's configuration files."
@@ -162,9 +153,9 @@ _NO_OPTION = {  # fields of RunConfig that are not an option of `run` of the sam
 
 
 def _config() -> Schema:
-    """Describe what the user asked for: one field per option, with its help."""
+    """Describe what the user asked for: one field per setting, with its help."""
     known = RunConfig.model_json_schema(mode="serialization")["properties"]
-    words = _help("run") | _NO_OPTION
+    words = {name: option.help for name, option in OPTIONS.items()} | _NOT_SET_BY_USERS
     fields = {}
     for name, part in known.items():
         part.pop("title", None)

@@ -16,12 +16,13 @@ from typing import Any
 from harness import registry
 from harness.kernel.errors import BadInput
 from harness.options.flags import LISTS
+from harness.options.kinds import is_number
+from harness.options.run_options import OPTIONS
 from harness.options.settings import RunConfig, load_config
 from harness.study.study import Cell
 
 DEFAULTS = {"scenario": "offline", "evaluate": True}
 MOST = 64
-_TELLING = ("variant", "model", "scenario", "mode", "profile", "driver", "issue", "device", "sut")
 # Conditions that may differ between runs because the user varied the setting: the questions are
 # the same in all of them.
 MEANT = {
@@ -126,4 +127,5 @@ def _words(values: Mapping[str, str], differing: Sequence[str]) -> Iterator[str]
         value = values[name]
         if name == "model":
             value = value.rstrip("/").rsplit("/", 1)[-1]
-        yield value if name in _TELLING else f"{name.replace('_', '-')}={value}"
+        tells = not is_number(OPTIONS[name].hint)
+        yield value if tells else f"{name.replace('_', '-')}={value}"

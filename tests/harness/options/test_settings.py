@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Seeds
 from harness.options import profiles
-from harness.options.settings import RunConfig, load_config, parse_seeds, run_settings
+from harness.options.names import parse_seeds
+from harness.options.settings import RunConfig, load_config, run_settings
 
 S = 1_000_000_000
 

@@ -232,7 +232,7 @@ def test_every_setting_has_its_origin(tmp_path):
     assert shown["performance_samples"] == (100, "the library's size")
     assert shown["drain_timeout"] == (10.0, "default")
     assert shown["clock"] == ("virtual", "--clock")
-    assert shown["sut_options"][1] == "--sut-options"
+    assert shown["sut_options"][1] == "--sut-option"
     assert "calibrates" in shown["target_qps"][1]
     assert "variant" not in shown
 

@@ -1,5 +1,5 @@
 """LoadGen's configuration files as settings: order, names, units, idle lines, and errors where
-LoadGen is silent or reads otherwise than it looks. (test_conf_live asks LoadGen itself.)
+LoadGen is silent or reads otherwise than it looks. (test_live asks LoadGen itself.)
 """
 
 import json
@@ -9,9 +9,10 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.kernel.errors import BadInput
-from harness.options.conf import read_confs
-from harness.options.conf_settings import Base
-from harness.options.profiles import ROUND, SEEDS
+from harness.options.conf.read import read_confs
+from harness.options.conf.settings import Base
+from harness.options.profiles import SEEDS
+from harness.options.run_options import ROUND
 from harness.options.settings import load_config, run_settings
 from reports.conf_lines import sentences
 

@@ -21,10 +21,11 @@ from typing import Any, Literal, NamedTuple
 import scenarios
 from harness.kernel.errors import BadInput
 from harness.options import profiles
-from harness.options.conf_keys import KEYS, SCENARIOS, never_read, read_value
-from harness.options.conf_lines import Line, Problem, plain_number, read_lines, refuse
-from harness.options.conf_settings import Base, Found, Setting, settings_of, tokens_on
-from harness.options.profiles import LOADGEN_MODELS, ROUND, SEEDS, Profile
+from harness.options.conf.keys import KEYS, SCENARIOS, never_read, read_value
+from harness.options.conf.lines import Line, Problem, plain_number, read_lines, refuse
+from harness.options.conf.settings import Base, Found, Setting, settings_of, tokens_on
+from harness.options.profiles import LOADGEN_MODELS, SEEDS, Profile
+from harness.options.run_options import ROUND
 
 Kind = Literal["mlperf", "user", "audit"]
 Reason = Literal[

@@ -1,7 +1,8 @@
 """LoadGen's settings, once its files are read, under our names and in our units.
 
-Where two of theirs are one of ours (unique, same and equal issue; inferred tokens and their factor)
-or one of theirs is two of ours (a stream's expected latency is a rate), this is the place.
+Most are one key here and there (`Option.loadgen`). Where two of theirs are one of ours (unique,
+same and equal issue; inferred tokens and their factor) or one of theirs is two of ours (a stream's
+expected latency is a rate), this is the place.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any, NamedTuple
 import scenarios
 from harness.kernel.types import Seeds
 from harness.options.profiles import SEEDS
+from harness.options.run_options import OPTIONS
 
-_MODES = ("submission", "accuracy", "performance", "find-peak")
 _MS_PER_S = 1000
 _ISSUE = (
     "performance_issue_unique",
@@ -22,21 +23,6 @@ _ISSUE = (
     "sample_concatenate_permutation",
 )
 _SEEDS = ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed")
-_PLAIN = {
-    "target_latency_percentile": "percentile",
-    "samples_per_query": "samples_per_query",
-    "min_query_count": "min_queries",
-    "performance_sample_count_override": "performance_samples",
-    "accuracy_sample_count_override": "accuracy_samples",
-    "performance_issue_same_index": "same_index",
-    "accuracy_log_rng_seed": "accuracy_log_seed",
-    "accuracy_log_sampling_target": "accuracy_log_target",
-}
-_SECONDS = {
-    "ttft_latency": "ttft_limit",
-    "tpot_latency": "tpot_limit",
-    "min_duration": "min_duration",
-}
 
 
 class Setting(NamedTuple):
@@ -71,23 +57,10 @@ class Base:
 def settings_of(found: Mapping[str, Found], scenario: str, base: Base) -> dict[str, Setting]:
     """Settings as in `RunConfig`; None where a file takes a limit away."""
     made: dict[str, Setting] = {}
-    for key, name in _PLAIN.items():
-        if key in found:
-            made[name] = Setting(*found[key])
-    for key, name in _SECONDS.items():
-        if key in found:
-            made[name] = Setting(found[key].value / _MS_PER_S, found[key].origin)
-    if "mode" in found:
-        made["mode"] = Setting(_MODES[int(found["mode"].value)], found["mode"].origin)
-    if "max_duration" in found:
-        value, origin = found["max_duration"]
-        made["max_duration"] = Setting(value / _MS_PER_S or None, origin)
-    if "max_query_count" in found:
-        value, origin = found["max_query_count"]
-        made["max_queries"] = Setting(value or None, origin)
-    if "accuracy_log_probability" in found:
-        value, origin = found["accuracy_log_probability"]
-        made["accuracy_log_probability"] = Setting(0.01 * value, origin)
+    for option in OPTIONS.values():
+        if option.loadgen and option.loadgen.key in found:
+            value, origin = found[option.loadgen.key]
+            made[option.name] = Setting(option.loadgen.convert(value), origin)
     return made | _rate(found, scenario) | _tokens(found, scenario, base) | _issue(found, base) | (
         _inferred(found, base) | _seeds(found, base)
     )  # fmt: skip

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import scenarios
-from harness.options.conf_lines import Line, Problem, loadgens_integer, plain_number
+from harness.options.conf.lines import Line, Problem, loadgens_integer, plain_number
 
 SCENARIOS = {entry.loadgen.name: name for name, entry in scenarios.TABLE.items() if entry.loadgen}
 _ALL = tuple(SCENARIOS.values())

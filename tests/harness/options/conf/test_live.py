@@ -23,10 +23,11 @@ from hypothesis import strategies as st
 from harness.kernel.errors import BadInput
 from harness.official.wheel import settings_of as wheel_settings
 from harness.options import profiles
-from harness.options.conf import kind_of, read_confs
-from harness.options.conf_keys import KEYS, NEVER_READ, SCENARIOS
-from harness.options.conf_lines import is_number, loadgens_integer, read_lines
-from harness.options.conf_settings import Base
+from harness.options.conf.keys import KEYS, NEVER_READ, SCENARIOS
+from harness.options.conf.lines import is_number, loadgens_integer, read_lines
+from harness.options.conf.read import kind_of, read_confs
+from harness.options.conf.settings import Base
+from harness.options.run_options import ROUND
 from harness.options.settings import load_config, run_settings
 
 SIZE = 50_000  # of the library: more than any model loads
@@ -142,7 +143,7 @@ def test_mlperf_conf_itself_is_read(loadgen, own_conf, model, scenario):
     assert differs <= {"min_query_count", "ttft_latency"}
     (file,) = config.conf_files
     assert (file.kind, file.lines) == ("mlperf", 148)
-    assert config.seeds == profiles.ROUND
+    assert config.seeds == ROUND
     assert {line.reason for line in file.idle} >= {"other_model", "other_scenario", "not_read"}
     assert "unknown_model" not in {line.reason for line in file.idle}
 
@@ -249,7 +250,7 @@ def plain_lines(draw):
 def test_what_is_written_plainly_is_never_refused(tmp_path_factory, lines, scenario):
     path = tmp_path_factory.mktemp("conf") / "user.conf"
     path.write_text("# settings\n" + "\n".join(lines) + "\n")
-    base = Base("profile m", False, True, 69, profiles.SEEDS[profiles.ROUND])
+    base = Base("profile m", False, True, 69, profiles.SEEDS[ROUND])
     (file,) = read_confs([path], "m", scenario, base).files
     assert (file.lines, file.applied) == (len(lines), len(lines) - len(file.idle))
 

@@ -1,0 +1,92 @@
+"""Is there a scenario, a model, a variant of that name? Each function refuses a name that is not
+known with those that are. Libraries are imported when a name is looked up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.kernel.errors import unknown
+
+if TYPE_CHECKING:
+    from harness.kernel.types import Seeds
+
+_DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps", "xpu")
+
+
+def scenario(name: str) -> None:
+    """Raise BadInput, SetupFailed."""
+    import scenarios
+
+    scenarios.entry(name)
+
+
+def sut(name: str) -> None:
+    """Raise BadInput, SetupFailed."""
+    from harness import registry
+
+    registry.sut_entry(name)
+
+
+def profile(name: str) -> None:
+    """Raise BadInput."""
+    from harness.options import profiles
+
+    _known("profile", name, profiles.TABLE, "profiles")
+
+
+def parse_seeds(text: str) -> Seeds:
+    """Return the seeds of a round by name ("v6.1") or of "QSL,SAMPLE,SCHEDULE". Raises BadInput."""
+    from harness.kernel.types import Seeds
+    from harness.options.profiles import SEEDS
+
+    if text in SEEDS:
+        return SEEDS[text]
+    parts = text.split(",")
+    if len(parts) == 3 and all(re.fullmatch(r"\s*\d+\s*", part) for part in parts):
+        numbers = [int(part) for part in parts]
+        if max(numbers) < 2**64:
+            return Seeds(*numbers)
+    raise unknown("seeds", text, SEEDS, "Or three integers below 2^64: QSL,SAMPLE,SCHEDULE.")
+
+
+def variant(name: str) -> None:
+    """Raise BadInput."""
+    from sut.precision.table import TABLE
+
+    _known("variant", name, TABLE, "variants")
+
+
+def model(name: str) -> None:
+    """Raise BadInput."""
+    from sut.model.find import check
+
+    check(name)
+
+
+def dataset(name: str) -> None:
+    """Raise BadInput."""
+    from accuracy.datasets.files import check_name
+
+    check_name(name)
+
+
+def device(name: str) -> None:
+    """Raise BadInput."""
+    _known("device", re.sub(r"^cuda:\d+$", "cuda:1", name), _DEVICES)
+
+
+def adapter(folder: str) -> None:
+    """Raise BadInput."""
+    from sut.precision.lora import check_folder
+
+    check_folder(Path(folder).expanduser())
+
+
+def _known(kind: str, name: str, table: Iterable[str], listed: str = "") -> None:
+    if name not in table:
+        todo = f"See python -m harness list {listed}." if listed else ""
+        raise unknown(kind, name, table, todo)
