@@ -17,7 +17,7 @@ from harness.study.study import load
 from reports import tables
 from reports.pages import compare as compare_page
 from reports.pages import gate as gate_page
-from reports.pages import likelihood as likelihood_page
+from reports.pages.likelihood import screen as likelihood_page
 
 Found = dict[str, Any]
 

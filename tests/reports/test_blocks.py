@@ -51,12 +51,13 @@ def test_markdown_has_labels_units_and_rounded_figures():
     ]
 
 
-def test_the_terminal_shows_the_same_cells_as_markdown():
+def test_the_terminal_shows_the_cells_of_markdown_with_intervals_below():
     assert terminal(TABLE) == [
         "Variants",
-        "      TTFT p90, ms                 loss",
-        "fp32         1,235  0.12 (0.10 to 0.20)",
-        "int8             -                    -",
+        "      TTFT p90, ms       loss",
+        "fp32         1,235       0.12",
+        "                    0.10–0.20",
+        "int8             -          -",
     ]
 
 

@@ -24,16 +24,19 @@ from accuracy.likelihood import spread as perplexity_spread
 from accuracy.likelihood import tokens as by_token
 from accuracy.likelihood.figures import TextScores, corpus
 from harness.kernel.errors import BadInput
+from harness.kernel.figure import short_count
 from harness.likelihood import compared as perplexity_compared
 from harness.likelihood import conditions as conditions_of
 from harness.likelihood import summary as perplexity_summary
 from harness.likelihood.scores import read as read_scores
-from reports import plots
-from reports.pages import likelihood_page as perplexity_page
-from reports.pages import shading as perplexity_tokens
-from reports.pages import verdicts as perplexity_verdicts
-from reports.pages import words as perplexity_words
-from reports.pages.likelihood import print_table, read, write_page
+from reports.pages.likelihood import pictures, tables
+from reports.pages.likelihood import shading as perplexity_tokens
+from reports.pages.likelihood import verdicts as perplexity_verdicts
+from reports.pages.likelihood import words as perplexity_words
+from reports.pages.likelihood.screen import print_table, read, write_page
+from reports.plots import likelihood as plots
+from reports.plots.labels import Line, Point
+from reports.plots.style import BLUE
 from tests import ROOT
 
 pytestmark = pytest.mark.pictures
@@ -314,8 +317,10 @@ def test_the_page_has_every_part_and_is_well_formed(page):
     assert parts.headings == [
         "Figures", "By size", "Speed and quality", "Divergence from fp32",
         "KL divergence at each position", "By category", "By kind of token", "By place in the text",
-        "By sentence", "Given the sentences right before it", "Gain by context",
-        "Given an instruction", "Gain by context", "Each model on each text",
+        "By sentence",
+        "Given the sentences right before it: perplexity, nats gained per token", "Gain by context",
+        "Given an instruction: perplexity, nats gained per token", "Gain by context",
+        "Each model on each text",
         "Texts of the highest and the lowest perplexity", "Single tokens", "Token by token",
         "Notes",
     ]  # fmt: skip
@@ -435,7 +440,7 @@ def test_the_page_says_which_token_the_first_place_is(copy, bos, said):
     subjects = [subject | {"bos": bos} for subject in read(copy)["subjects"]]
     text = unescape(write_page(changed(copy, subjects=subjects)).read_text())
     assert f"Place 1 is the first token that is scored: {said}" in text
-    assert "Each token is given all of its text before it. Late places" in text
+    assert "Each token is given all of its text before it. Only long" in text
 
 
 def test_that_the_first_token_is_easier_is_said_where_it_is_beyond_doubt(copy):
@@ -459,7 +464,7 @@ def test_nats_are_on_a_linear_axis_perplexities_on_a_logarithmic_one():
         set(
             re.findall(
                 r">([\d.]+)</text>",
-                plots.intervals(["a", "b"], found, "u", {"m": plots.BLUE}, log=log),
+                plots.intervals(["a", "b"], found, "u", {"m": BLUE}, log=log),
             )
         )
         for log in (False, True)
@@ -473,12 +478,12 @@ def test_no_name_stands_on_the_law():
     x = np.geomspace(sizes[0], sizes[-1], 60)
     law = 75 + 40 * (x / 7e3) ** -0.6
     points = [
-        plots.Point(f"story-{i}k", s, v, v - 6, v + 6)
+        Point(f"story-{i}k", s, v, v - 6, v + 6)
         for i, (s, v) in enumerate(zip(sizes, losses, strict=True))
     ]
-    colours = {point.label: plots.BLUE for point in points}
+    colours = {point.label: BLUE for point in points}
     picture = plots.quality_against_size(
-        points, [plots.Line("power law", x.tolist(), law.tolist())], "perplexity", colours
+        points, [Line("power law", x.tolist(), law.tolist())], "perplexity", colours
     )
     assert {"10k", "30k", "100k"} <= set(re.findall(r">(\w+)</text>", picture))
     dashed = max(re.findall(r'<path d="([^"]*)"[^>]*stroke-dasharray', picture), key=len)
@@ -678,7 +683,7 @@ def test_different_tokenizers_are_not_ranked_by_perplexity(copy):
     text = write_page(copy).read_text()
     assert "columns of different tokenizers do not compare" in text
     places = text[text.index("Places by each figure") :]
-    assert "<th>perplexity</th>" not in places[: places.index("</thead>")]
+    assert "<bdi>perplexity</bdi></th>" not in places[: places.index("</thead>")]
     assert summary["comparable"]["by_perplexity"]
 
 
@@ -767,8 +772,11 @@ def with_decision(place: Path, first: str, second: str, decision: str) -> list[d
 def places(text: str) -> dict[str, list[str]]:
     """Label -> its row of the table of places."""
     table = text[text.index("Places by each figure") :]
-    rows = re.findall(r"<tr><td class=\"name\">.*?<bdi>(.*?)</bdi></td>(.*?)</tr>", table)
-    return {label: re.findall(r"<td[^>]*>(.*?)</td>", cells) for label, cells in rows}
+    rows = re.findall(r'<tr><th scope="row">.*?<bdi>(.*?)</bdi></th>(.*?)</tr>', table)
+    return {
+        label: re.findall(r'<td[^>]*>(?:<span class="tone strong">)?(.*?)<', cells)
+        for label, cells in rows
+    }
 
 
 def test_a_figure_that_disagrees_with_perplexity_is_named(copy):
@@ -793,20 +801,20 @@ def test_an_order_that_is_not_decided_disagrees_with_none_and_shares_a_place(cop
 def test_the_table_says_which_figures_have_no_interval(copy):
     text = with_rouge(copy)
     for head in ("perplexity", "bits/byte", "ROUGE-L *", "tokens/s read *", "weights"):
-        assert f'<th scope="col">{head}</th>' in text
+        assert f'<th scope="col" class="n"><bdi>{head}</bdi></th>' in text
     assert "* by the figure alone: one run each, no interval." in text
 
 
 def test_speed_and_size_are_no_quality_that_could_disagree(page):
-    assert '<th scope="col">tokens/s read *</th>' in page
-    assert '<th scope="col">weights</th>' in page
+    assert '<th scope="col" class="n"><bdi>tokens/s read *</bdi></th>' in page
+    assert '<th scope="col" class="n"><bdi>weights</bdi></th>' in page
     assert not re.search(r"behind it by (tokens/s|weights)", page)
 
 
 def test_who_is_faster_and_tied_beats_the_slower_one():
     def beats(one, other, decision):
-        a, b = (plots.Point("p", x, y, None, None) for x, y in (one, other))
-        return perplexity_page._beats(a, b, decision)
+        a, b = (Point("p", x, y, None, None) for x, y in (one, other))
+        return pictures._beats(a, b, decision)
 
     fast, slow = (20.0, 10.1), (10.0, 10.0)
     assert beats(fast, slow, "tie")
@@ -1028,10 +1036,8 @@ def test_what_is_no_number_is_no_figure():
     ],
 )
 def test_both_ends_of_an_interval_are_told_to_the_same_place(low, high, between):
-    column = next(column for column in perplexity_words.DISTANCE if column.key == "mean_kld")
-    assert (
-        perplexity_words.cell({"divergence": {"mean_kld": [low, low, high]}}, column)[1] == between
-    )
+    column = next(column for column in tables.DISTANCE if column.name == "mean_kld")
+    assert column.cell((low, low, high)).small == between
 
 
 def test_perplexities_too():
@@ -1052,4 +1058,4 @@ def test_perplexities_too():
     ],
 )
 def test_sizes_are_named_as_models_are(count, shown):
-    assert perplexity_words.parameters(count) == shown
+    assert short_count(count) == shown

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.pages.words import (
+from reports.pages.likelihood.words import (
     Measured,
     Subject,
     Summary,
