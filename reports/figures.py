@@ -24,6 +24,9 @@ LATENCIES = {
 _PERCENTILES = ("p50", "p90", "p95", "p97", "p99", "p99.9")
 
 
+GROUPS = ("Throughput", "Memory", "Quality", "Answers", "Evaluation", "Energy", "Driver")
+
+
 def _of(
     part: str, name: str, label: str, unit: str = "", better: Better = "", brief: str = ""
 ) -> Figure:

@@ -85,8 +85,9 @@ def brief(result: Result) -> list[tuple[str, str]]:
     """
     lines: dict[str, list[tuple[Figure, Any]]] = {}
     known = [(figure, figure.value(result)) for figure in figures.headline(result)]
-    groups = dict.fromkeys(figure.group for figure in figures.of_run(result))
-    known += [pair for name in groups for pair in figures.known(name, result)]
+    groups = (figure.group for figure in figures.of_run(result))
+    for name in dict.fromkeys((*figures.GROUPS, *groups)):
+        known += figures.known(name, result)
     for figure, value in known:
         label = figure.label if figure.brief is None else figure.group.lower()
         if figure.brief != "":
@@ -105,7 +106,7 @@ def _line(pairs: Sequence[tuple[Figure, Any]]) -> str:
 def search(steps: Iterable[Row]) -> Table:
     """Return the rates that were tried for the highest one that holds."""
     columns = (
-        word_column("step", "step"), Column("target_qps", "queries/s"),
+        Column("step", "step"), Column("target_qps", "queries/s"),
         Column("delivered_qps", "delivered"),
         Column("held", "held", words=True, toned=tone), word_column("run", "run"),
     )  # fmt: skip
@@ -206,7 +207,7 @@ def of_gate(found: Row) -> Table:
     columns += [
         Column("n", "samples", group=OUTPUTS),
         Column("identical", "identical", "%", percent, group=OUTPUTS),
-        Column("divergence_median", "first difference, median", "token", group=OUTPUTS),
+        Column("divergence_median", "first difference (median)", "token", group=OUTPUTS),
         Column("empty", "empty", group=OUTPUTS),
     ]
     for row, line in zip(rows, cells, strict=True):

@@ -176,12 +176,9 @@ def _others(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
     rows = []
     for figure in figures.declared():
         value = figure.value(result)
-        if figure.group not in _GROUPS and value is not None:
+        if figure.group not in figures.GROUPS and value is not None:
             rows.append((figure.label, figure.text(value)))
     return pairs("Other figures", rows) if rows else None
-
-
-_GROUPS = ("Throughput", "Memory", "Quality", "Answers", "Evaluation", "Energy", "Driver")
 
 
 def _group(group: str, result: Result, note: str = "") -> Block | None:
