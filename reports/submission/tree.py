@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.kernel.entries import ScenarioEntry
 from harness.kernel.errors import BadInput, unknown
 from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from reports.submission.check import problems
@@ -33,11 +34,11 @@ from reports.submission.places import Place, Problem, read_tree
 from reports.submission.rules import DIVISIONS, MEASUREMENTS, ROUNDS
 from reports.submission.system import WITHOUT_MODEL, measurements, system_fields
 from reports.submission.texts import (
-    SCENARIOS,
     Run,
     accuracy_txt,
     config_toml,
     result_readme,
+    scenario_name,
     src_readme,
     user_conf,
     writer,
@@ -129,7 +130,7 @@ def tree(
         f"{place.src}/accuracy.toml": config_toml(scored.result),
         f"{place.results}/README.md": result_readme(timed, scored, place),
         f"{place.results}/measurements.json": _pretty(measurements(timed.result) | about_weights),
-        f"{place.results}/user.conf": user_conf(timed.result),
+        f"{place.results}/user.conf": user_conf(timed.result, timed.pattern),
         f"{place.results}/performance/run_1/{DETAIL}": timed.detail,
         f"{place.results}/performance/run_1/{SUMMARY}": timed.summary,
         f"{place.results}/accuracy/{DETAIL}": scored.detail,
@@ -196,21 +197,22 @@ def round_of(result: Mapping[str, Any], asked: str | None) -> str:
 
 def place_of(
     result: Mapping[str, Any],
+    pattern: ScenarioEntry,
     division: str,
     submitter: str,
     system: str,
     benchmark: str | None,
     version: str,
 ) -> Place:
-    """Raises BadInput for names that cannot be, and for a run whose profile is no benchmark while
-    none is named.
+    """Return where a run stands in a submission. Raises BadInput for names that cannot be, and for
+    a run whose profile is no benchmark while none is named.
     """
     _check_names(division, submitter, system)
     profile = str(result["profile"])
     model = profile.removesuffix("-interactive")
     name = _benchmark(result["run_id"], profile, benchmark, version)
-    interactive = profile != model and result["scenario"] == "server"
-    scenario = "Interactive" if interactive else SCENARIOS[result["scenario"]]
+    is_interactive = profile != model and pattern.has_limits
+    scenario = "Interactive" if is_interactive else scenario_name(pattern)
     return Place(division, submitter, system, name, scenario)
 
 
