@@ -308,7 +308,7 @@ def _rich(title: str, seen: Grid, kept: Sequence[int], least: int, gap: int = 1)
 
 
 def _screen_cell(cell: Cell) -> Text:
-    """An interval stands below its value, which leaves room for more columns."""
+    """Put an interval below its value, which leaves room for more columns."""
     text = Text(visible(cell.text), style=STYLES.get(cell.tone, ""))
     if cell.small:
         is_signed = "-" in cell.small
@@ -364,7 +364,9 @@ def _raw(table: Table, row: Sequence[Any]) -> Iterator[Any]:
 
 
 def _line(cells: Sequence[Any]) -> str:
-    """Without the carriage return, which only makes the writer quote every line end in a cell."""
+    """Write a line without the carriage return, which only makes the writer quote line ends in
+    cells.
+    """
     out = io.StringIO()
     csv.writer(out, lineterminator="\r\n").writerow(map(_harmless, cells))
     return out.getvalue().removesuffix("\r\n") + "\n"

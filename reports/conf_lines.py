@@ -12,7 +12,7 @@ _NAMED = 6  # lines of a file that are named one by one; of an mlperf.conf none 
 
 
 class Idle(Protocol):
-    """A line that applies to nothing."""
+    """Describe a line that applies to nothing."""
 
     @property
     def number(self) -> int: ...
@@ -27,7 +27,7 @@ class Idle(Protocol):
 
 
 class File(Protocol):
-    """A file that was read."""
+    """Describe a file that was read."""
 
     @property
     def name(self) -> str: ...
@@ -46,7 +46,7 @@ class File(Protocol):
 
 
 def sentences(files: Sequence[File]) -> list[str]:
-    """One line per file, then one per line of it that applies to nothing."""
+    """Return a line per file, then one for each line of it that applies to nothing."""
     told = [sentence for file in files for sentence in _of(file)]
     if [file.kind for file in files].count("user") > 1:
         told.append("several user.conf files: LoadGen reads one, and no submission may have more")

@@ -160,7 +160,9 @@ def _latencies(result: Result) -> list[Figure]:
 
 
 def _scores(result: Result) -> list[Figure]:
-    """In the order of SCORES; those of other metrics come last, the evaluation's stand above."""
+    """Return the scores in the order of SCORES, those of other metrics last; the evaluation's are
+    above.
+    """
     names = [name for name in SCORES if name in result["accuracy"]]
     names += [name for name in result["accuracy"] if name not in SCORES]
     return [_score(name) for name in names if name not in FIGURES]

@@ -49,13 +49,13 @@ def show_result(
 
 
 def missing_text(row: Mapping[str, Any]) -> str:
-    """What could not be made of a run, and why."""
+    """Say what could not be made of a run, and why."""
     what = row["name"] if row["kind"] in ("file", "page", "log") else f"{row['kind']} {row['name']}"
     return f"{what} ({row['reason']})"
 
 
 def made_by(environment: Mapping[str, Any]) -> str:
-    """The version and the commit of the program that made a run, as far as they are known."""
+    """Return the version and commit of the program that made a run, as far as they are known."""
     git = environment.get("git") or {}
     commit = f"commit {git['commit'][:12]}" if git.get("commit") else ""
     if commit and git.get("dirty"):
@@ -82,7 +82,7 @@ def _verdict(result: Mapping[str, Any]) -> Panel:
 
 
 def _conditions(verdicts: Sequence[Mapping[str, Any]], width: int) -> list[RenderableType]:
-    """The table of conditions, and under it in whole lines what was wrong and what to do."""
+    """Return the table of conditions, and below it in whole lines what was wrong and what to do."""
     roomy = width >= _ROOMY
     columns = ("", "condition", "measured", "limit", "margin", *(["seen"] if roomy else []))
     table = _table("Conditions", columns, left=(0, 1, 5))
@@ -95,7 +95,7 @@ def _conditions(verdicts: Sequence[Mapping[str, Any]], width: int) -> list[Rende
 
 
 def _is_told(verdict: Mapping[str, Any]) -> bool:
-    """A condition that does not hold, or could not be judged, needs more room than a column has."""
+    """Does a condition fail, or could it not be judged? If so, a column is too narrow."""
     doubtful = verdict["status"] != "PASS" and verdict["remedy"]
     return bool(verdict["status"] == "FAIL" or doubtful or verdict.get("error"))
 
@@ -105,7 +105,7 @@ def _seen(verdict: Mapping[str, Any]) -> str:
 
 
 def _told(verdict: Mapping[str, Any]) -> Text:
-    """What was seen, the samples to blame and the remedy, in lines as wide as the screen."""
+    """Say what was seen, which samples are to blame and what to do, across the whole screen."""
     colour = blocks.style(verdict["status"])
     told = Text.assemble((f"{verdict['rule']}: ", f"bold {colour}"), verdict["detail"])
     if verdict["evidence"]:
@@ -116,8 +116,8 @@ def _told(verdict: Mapping[str, Any]) -> Text:
 
 
 def margin_text(margin: float | None) -> str:
-    """Room to the limit in per cent of it (negative: missed by), or in multiples of it; nothing
-    where there is no limit.
+    """Write the room to the limit in percent of it (negative: missed by), or in multiples of it;
+    nothing where there is no limit.
     """
     if margin is None:
         return ""
@@ -134,7 +134,7 @@ def _figures(result: Mapping[str, Any]) -> Table:
 
 
 def not_mlperf(result: Mapping[str, Any]) -> str:
-    """Why the figures must not be called MLPerf's; empty if they may be compared with them."""
+    """Say why the figures must not be called MLPerf's; nothing if they may be."""
     if result["official"]:
         return ""
     if result["status"] != "VALID":
@@ -150,7 +150,7 @@ def not_mlperf(result: Mapping[str, Any]) -> str:
 
 
 def _lack(name: str, result: Mapping[str, Any]) -> str:
-    """A reason in words; empty for a setting whose name says enough."""
+    """Say a reason in words; nothing for a setting whose name says enough."""
     run = result["settings"]["run"]
     if name == "division":
         return "its division is not known"
@@ -166,7 +166,7 @@ def _lack(name: str, result: Mapping[str, Any]) -> str:
 
 
 def division_text(result: Mapping[str, Any]) -> str:
-    """The division, and what keeps the run out of the closed one, in a line; nothing for a run that
+    """Name the division, and what keeps the run out of the closed one; nothing for a run that
     was judged before there were divisions.
     """
     division = result.get("division")
@@ -179,7 +179,7 @@ def division_text(result: Mapping[str, Any]) -> str:
 
 
 def difference(row: Mapping[str, Any]) -> str:
-    """What a setting is in the run, and what it would have to be for the closed division."""
+    """Say what a setting is in the run, and what it would have to be for the closed division."""
     value, asked = (setting_text(row[key], row["unit"]) for key in ("value", "asked"))
     whose = "closed needs" if row.get("by") == "division" else "profile:"
     return f"{row['name']} is {value} ({whose} {asked})"
@@ -196,7 +196,7 @@ def show_plan(
     conflicts: Sequence[Any] = (),
     tables: bool = True,
 ) -> None:
-    """What a run would do (RunSettings, Schedule, its scenario's entry, sentences on its
+    """Print what a run would do (RunSettings, Schedule, its scenario's entry, sentences on its
     length, every setting with its origin), what became of LoadGen's configuration files, and what
     contradicts itself.
     """
@@ -247,7 +247,7 @@ def show_audit(found: Mapping[str, Any], console: Console) -> None:
 def show_package(
     place: Path, problems: Sequence[str], notes: Sequence[str], console: Console
 ) -> None:
-    """Where a submission tree was put, and what is still wrong with it."""
+    """Print where a submission tree was put, and what is still wrong with it."""
     count = f"{len(problems)} PROBLEM{'S' * (len(problems) > 1)}"
     colour, word = ("red", count) if problems else ("green", "COMPLETE")
     console.print(Panel(Text.assemble((word, f"bold {colour}"), f"  {place}"), border_style=colour))

@@ -104,7 +104,7 @@ NOTE = (
 
 
 def sentences(found: Comparison) -> list[str]:
-    """The verdict in words, one line each."""
+    """Return the verdict in words, one line each."""
     verdict, rows = found["verdict"], {row["label"]: row for row in found["rows"]}
     told = [
         _lead_sentence(verdict, rows, "fastest", _speed_text, "speed_ratio"),
@@ -143,7 +143,7 @@ def _lead_sentence(
 def _tie(
     lead: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]], text: Told, is_ratio: bool
 ) -> str:
-    """Everybody in it with figures, and how far they may lie apart."""
+    """Name everybody in it with figures, and how far apart they may be."""
     parts = [f"{lead['label']}, {text(rows[lead['label']])}"]
     for label in lead["tied"]:
         low, high = lead["others"][label]["low"], lead["others"][label]["high"]
@@ -153,7 +153,7 @@ def _tie(
 
 
 def _ahead(lead: Mapping[str, Any], ratio: str) -> str:
-    """How far ahead of the next one it is for certain."""
+    """Say how far ahead of the next one it certainly is."""
     known = {
         label: other
         for label, other in lead["others"].items()
@@ -195,7 +195,7 @@ def _unranked_sentence(verdict: Mapping[str, Any]) -> str:
 
 
 def _keeping_sentences(found: Comparison) -> list[str]:
-    """Who keeps each share of the reference's ROUGE and length, and why somebody fails."""
+    """Say who keeps each share of the reference's ROUGE and length, and why others fail."""
     verdict = found["verdict"]
     rows = [row for row in found["rows"] if row["label"] != verdict["reference"]]
     told = []
@@ -215,7 +215,7 @@ def _keeping_text(row: Mapping[str, Any], share: str) -> str:
 
 
 def missing(found: Comparison) -> list[str]:
-    """Which variants have no figures, and whose fault that is."""
+    """Name the variants without figures, and say why."""
     parts = {"not measured": found["verdict"]["failed"], "interrupted, not run": found["not_run"]}
     return [f"{what}: {', '.join(labels)}" for what, labels in parts.items() if labels]
 

@@ -81,7 +81,7 @@ def _system(tree: Tree, root: str, name: str) -> Iterator[Problem]:
 
 
 def _fields(found: dict[str, Any]) -> Iterator[str]:
-    """Which fields must be there, and which must say something. (A number 0 says nothing.)"""
+    """Yield the fields that must be there, and those that must say something (a 0 says nothing)."""
     needed = [*SYSTEM_FILLED, *SYSTEM_MAY_BE_EMPTY]
     needed += SYSTEM_NETWORK if found.get("is_network") else ()
     if missing := [key for key in needed if key not in found]:
@@ -102,7 +102,7 @@ def _values(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _is_whole(value: Any) -> bool:
-    """Whether Python's `int` takes it: the checker multiplies nodes by accelerators."""
+    """Does Python's `int` take it? The checker multiplies nodes by accelerators."""
     try:
         int(value)
     except (ValueError, TypeError):

@@ -96,7 +96,7 @@ def package(
 
 
 def notes(timed: Run) -> list[str]:
-    """What the submitter should know before sending it."""
+    """Say what the submitter should know before sending it."""
     if not writer(timed).startswith("touchstone"):
         return []
     return [
@@ -117,8 +117,8 @@ def tree(
     given: Mapping[str, Any],
     compliance: Sequence[Compliance] = (),
 ) -> dict[str, str]:
-    """Path -> text of everything that is submitted. `given`: what the user knows of the system and
-    the weights.
+    """Return path -> text of everything that is submitted. `given`: what the user knows of the
+    system and the weights.
     """
     about_weights = {key: value for key, value in given.items() if key in MEASUREMENTS}
     about_system = {key: value for key, value in given.items() if key not in MEASUREMENTS}
@@ -166,8 +166,8 @@ def _of_the_runs(
 
 
 def _differences(*runs: Run) -> list[str]:
-    """What the runs themselves say that the closed division would have otherwise, each once. Which
-    seeds a round has the checker looks at.
+    """Name, each once, the settings of the runs that the closed division would not allow. Seeds are
+    left to the checker.
     """
     rows: dict[str, str] = {}
     for run in runs:
@@ -229,7 +229,7 @@ def _check_names(division: str, submitter: str, system: str) -> None:
 
 
 def _benchmark(run_id: str, profile: str, asked: str | None, version: str) -> str:
-    """MLPerf's name of what ran. A profile of MLPerf decides; others need --benchmark."""
+    """Return MLPerf's name of what ran. A profile of MLPerf decides; others need --benchmark."""
     model = profile.removesuffix("-interactive")
     of_profile = [name for name in _all_benchmarks() if _model(name) == model]
     name = asked or _PROFILES.get(model, model)
@@ -257,7 +257,7 @@ def _all_benchmarks() -> list[str]:
 
 
 def _model(benchmark: str) -> str:
-    """The profile's name: without the share of the reference that the accuracy must reach."""
+    """Return the profile's name, without the share of the reference's accuracy to reach."""
     return benchmark.removesuffix("-99.9").removesuffix("-99")
 
 
@@ -301,7 +301,7 @@ def check_same(
 
 
 def _identity(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What two runs of one result must share."""
+    """Return what two runs of one result must share."""
     run = result["settings"]["run"]
     return {
         **{key: result[key] for key in ("sut", "model", "variant", "scenario", "dataset")},
@@ -315,7 +315,9 @@ def _identity(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _given(path: Path | None) -> dict[str, Any]:
-    """The user's own fields: of systems/<system>.json, and of measurements.json by their names."""
+    """Read the user's own fields: of systems/<system>.json, and of measurements.json by their
+    names.
+    """
     if path is None:
         return {}
     try:
@@ -334,8 +336,8 @@ def _given(path: Path | None) -> dict[str, Any]:
 
 
 def _kept_system(path: Path, given: Mapping[str, Any]) -> str | None:
-    """The description of this system that stands already: it may have been completed by hand, so it
-    stays.
+    """Return the description of this system that is there already: it may have been completed by
+    hand, so it stays.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -355,7 +357,7 @@ def _kept_system(path: Path, given: Mapping[str, Any]) -> str | None:
 
 
 def _write(root: Path, made: Mapping[str, str]) -> None:
-    """All of them or none; never over a file that is there. Raises BadInput."""
+    """Write all of them or none; never over a file that is there. Raises BadInput."""
     written: list[Path] = []
     try:
         for path, text in made.items():

@@ -110,7 +110,7 @@ def _tone(summary: Summary) -> str:
 
 
 def _evidence(summary: Summary) -> list[str]:
-    """What each family's law, if any, and its returns stand on."""
+    """Say what each family's law, if any, and its returns are based on."""
     scaling = summary.get("scaling") or {}
     lines = []
     for family in scaling.get("families") or ():
@@ -123,7 +123,7 @@ def _evidence(summary: Summary) -> list[str]:
 
 
 def _fitted(law: Mapping[str, Any], scaling: Mapping[str, Any]) -> str:
-    """The parameters of the law, each with the doubts that are known of it."""
+    """Write the parameters of the law, each with its known uncertainties."""
     found = [measured(law, key) for key in ("exponent", "exponent_models", "floor")]
     (power, texts), (_, models), (floor, around) = (
         words.shown(one, words.three_places) for one in found

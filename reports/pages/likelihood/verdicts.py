@@ -41,7 +41,7 @@ def sentences(summary: Summary) -> list[str]:
 
 
 def _ranking(summary: Summary, are_compared: bool) -> list[str]:
-    """One model's variants are held against its reference, line by line, if divergences are known;
+    """Compare one model's variants with its reference, line by line, if divergences are known;
     all others are ranked.
     """
     subjects = done(summary)
@@ -60,7 +60,7 @@ def _ranking(summary: Summary, are_compared: bool) -> list[str]:
 
 
 def _names(summary: Summary) -> dict[str, str]:
-    """The label in perplexity.json -> the label that is shown."""
+    """Return the label in perplexity.json -> the label that is shown."""
     pairs = zip(summary["subjects"], labels(summary), strict=True)
     return {str(subject.get("label", text)): text for subject, text in pairs}
 
@@ -84,7 +84,7 @@ def _order(ranked: Sequence[Row], names: Mapping[str, str], num_texts: int | Non
 
 
 def _behind(before: str, rows: Sequence[Row], names: Mapping[str, str]) -> str:
-    """The next ones, each with how far it is behind the first."""
+    """Name the next ones, each with how far it is behind the first."""
     if not rows:
         return ""
     told = [f"{_name(row, names)} {_distance_to_first(row)}" for row in rows[:_MOST_NAMED]]
@@ -143,7 +143,7 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _distance(text: str, subject: Subject, summary: Summary) -> str:
-    """How far a variant is from its reference."""
+    """Say how far a variant is from its reference."""
     found = subject.get("divergence") or {}
     mean, top = (measured(found, key) for key in ("mean_kld", "same_top_p"))
     ratio = _paired_ratio(subject, summary) or measured(found, "mean_ppl_ratio")
@@ -158,7 +158,7 @@ def _distance(text: str, subject: Subject, summary: Summary) -> str:
 
 
 def _paired_ratio(subject: Subject, summary: Summary) -> Measured | None:
-    """Of its perplexity and its reference's, as the ranking holds the two against each other."""
+    """Return the ratio of its perplexity to its reference's, as the ranking compares the two."""
     found = subject.get("divergence") or {}
     origin = (found.get("reference_model") or subject["model"], found.get("reference"))
     others = (o for o in summary["subjects"] if (o["model"], o["variant"]) == origin)
@@ -209,7 +209,7 @@ def _family(family: Row, scaling: Row, names: Mapping[str, str]) -> list[str]:
 
 
 def step(made: Row, unit: str, names: Mapping[str, str]) -> str:
-    """From one size to the next: what a doubling saves, and on how many texts."""
+    """Say what a doubling saves from one size to the next, and on how many texts."""
     gain = measured(made, "gain")
     smaller, larger = (
         _listed([names.get(model, model) for model in made[key]])
@@ -228,13 +228,13 @@ def step(made: Row, unit: str, names: Mapping[str, str]) -> str:
 
 
 def _turned(found: Measured) -> Measured:
-    """The same with its sign turned round."""
+    """Return the same with the opposite sign."""
     low, high = (None if end is None else -end for end in (found.high, found.low))
     return Measured(-found.value, low, high)
 
 
 def exponent(law: Row, scaling: Row) -> str:
-    """The law of a family that bears one out, with both doubts of its exponent."""
+    """State the law of a family that follows one, with both uncertainties of its exponent."""
     power, texts = shown(measured(law, "exponent"), three_places)
     models = shown(measured(law, "exponent_models"), three_places)[1]
     floor = measured(law, "floor")

@@ -65,8 +65,8 @@ def scored(summary: Summary) -> list[str]:
 
 
 def figure(value: float) -> str:
-    """Four significant digits, and as many behind the point for all of a size: 8.323, 27.41,
-    312.0.
+    """Write four significant digits, and equally many decimals for numbers of one size: 8.323,
+    27.41, 312.0.
     """
     return (
         f"{value:.{3 if abs(value) < 9.9995 else 2 if abs(value) < 99.995 else 1}f}"
@@ -76,7 +76,7 @@ def figure(value: float) -> str:
 
 
 def measured(figures: Mapping[str, Any] | None, key: str) -> Measured | None:
-    """None where there is no finite value."""
+    """Return a figure with its interval; None where there is no finite value."""
     found = (figures or {}).get(key)
     if isinstance(found, Mapping):
         found = [found.get("value"), found.get("low"), found.get("high")]
@@ -101,7 +101,7 @@ def shown(found: Measured | None, text: Callable[[float], str]) -> tuple[str, st
 
 
 def label(subject: Subject, among: Sequence[Subject]) -> str:
-    """What tells a subject from the others: its variant, its model, or both."""
+    """Return what tells a subject from the others: its variant, its model, or both."""
     models, variants = ({other[key] for other in among} for key in ("model", "variant"))
     parts = [name(subject)] if len(models) > 1 or len(variants) == 1 else []
     return " ".join(
@@ -110,7 +110,7 @@ def label(subject: Subject, among: Sequence[Subject]) -> str:
 
 
 def name(subject: Subject) -> str:
-    """The model without the folders before it."""
+    """Return the model without the folders before it."""
     return short_name(str(subject["model"]))
 
 
@@ -123,8 +123,8 @@ def labels(summary: Summary) -> list[str]:
 
 
 def done(summary: Summary) -> list[tuple[str, Subject]]:
-    """Subjects with figures, labelled: those that scored all texts; if there is none, what there
-    is.
+    """Return the subjects with figures, labelled: those that scored all texts; if none did, what
+    there is.
     """
     named = zip(labels(summary), summary["subjects"], strict=True)
     known = [
@@ -156,7 +156,7 @@ def title(summary: Summary) -> str:
 
 
 def conditions(summary: Summary) -> str:
-    """How every text was read, in one line."""
+    """Say in one line how every text was read."""
     settings = summary.get("settings") or {}
     first: Subject = next(iter(summary["subjects"]), {})
     parts = []
@@ -167,14 +167,14 @@ def conditions(summary: Summary) -> str:
 
 
 def _either(value: Any) -> str:
-    """A value, or several where the models differ: each has one of them."""
+    """Write a value, or several where the models differ: each has one of them."""
     values = value if isinstance(value, list) else [value]
     words = [f"{one:,} tokens" if isinstance(one, int) else str(one) for one in values]
     return " or ".join(words) + (" (by model)" if len(words) > 1 else "")
 
 
 def missing(summary: Summary) -> list[str]:
-    """Which subjects have no figures or not all of them, and why."""
+    """Name the subjects that lack figures, and say why."""
     named = list(zip(labels(summary), summary["subjects"], strict=True))
     lost = [
         f"{text}:"
@@ -192,8 +192,8 @@ def missing(summary: Summary) -> list[str]:
 
 
 def reference(subject: Subject, summary: Summary) -> str:
-    """The label of what the divergence is measured from; its variant alone where the model is the
-    same.
+    """Return the label of what the divergence is measured from; only its variant where the model is
+    the same.
     """
     found = subject.get("divergence") or {}
     model, variant = (
