@@ -64,6 +64,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f}"
 
 
+def tenths(share: float | None) -> str:
+    """Write a share of 1 in percent with one decimal."""
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
 def between(low: Any, high: Any, write: Callable[[Any], str]) -> str:
     """Write an interval: both ends to the same place, the finer one's, unless they are orders of
     magnitude apart.
@@ -108,6 +113,7 @@ class Column:
     write: Callable[[Any], str] = plain
     optional: bool = False
     interval: bool = False  # its cells are (value, low, high)
+    ends: Callable[[Any], str] | None = None  # writes low and high where `write` is too fine
     second: str = ""  # its cells are (value, words), which go into a column name_second
     words: bool = False  # set to the left
     raw: bool = False  # in a CSV file only
@@ -139,7 +145,7 @@ class Column:
         if main is None:
             return Cell("-")
         if self.interval:
-            small = between(others[0], others[1], self.write)
+            small = between(others[0], others[1], self.ends or self.write)
         else:
             small = "".join(filter(None, others))
         return Cell(self.write(main), small, self.toned(main) if self.toned else self.tone)

@@ -68,7 +68,7 @@ def _of(file: File) -> Iterator[str]:
 def _why(line: Idle, file: File) -> str:
     if line.reason == "unknown_model":
         guess = f"; did you mean {line.other}?" if line.other else ""
-        return f"LoadGen knows no such model{guess}"
+        return f"LoadGen has no such model{guess}"
     if line.reason == "other_model" and file.model == "*" and not line.detail:
         return "a line of one model, and this run has none (--conf-model)"
     words = {
@@ -84,9 +84,9 @@ def _why(line: Idle, file: File) -> str:
 def _summed_up(file: File) -> str:
     words = {
         "other_model": "of other models",
-        "unknown_model": "of models that LoadGen does not know",
+        "unknown_model": "of models that LoadGen does not have",
         "other_scenario": "of other scenarios",
-        "overridden": "behind more specific or later lines",
+        "overridden": "overridden by more specific or later lines",
         "later_file": "set again by a later file",
         "not_read": "not read in this run",
     }

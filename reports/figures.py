@@ -80,7 +80,7 @@ FIGURES: dict[str, Figure] = {
         ),
         _evaluated("perplexity", "perplexity", "", "lower", "perplexity {}"),
         replace(
-            _evaluated("token_accuracy", "tokens right", "%", "higher", "{} of tokens right"),
+            _evaluated("token_accuracy", "token accuracy", "%", "higher", "{} token accuracy"),
             write=lambda share: f"{100 * share:.2f}",
         ),
         _evaluated("eval_samples_per_s", "speed", "samples/s", "higher", "{}"),

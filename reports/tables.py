@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.kernel.figure import Figure
 from reports import figures
-from reports.blocks import Column, Table, column, percent, tone, word_column
+from reports.blocks import Column, Table, column, percent, tenths, tone, word_column
 from reports.scores import OF_100
 
 _LONG_MS = 100_000  # a latency that is told in seconds
@@ -219,10 +219,8 @@ def _columns_of(reading: str, rows: Sequence[Row]) -> list[Column]:
     ratios, targets = _parts_of(reading, rows)
     group, columns = READINGS[reading], []
     for name in ratios:
-        columns.append(
-            Column(f"{reading}_{name}_ratio", ROUGE.get(name, name), "", percent, interval=True,
-                   group=group)
-        )  # fmt: skip
+        key, label = f"{reading}_{name}_ratio", ROUGE.get(name, name)
+        columns.append(Column(key, label, "", percent, interval=True, ends=tenths, group=group))
     for key in targets:
         name = f"{reading}_keeps_{key}"
         columns.append(

@@ -66,7 +66,7 @@ GROUPS: dict[str, tuple[Column, ...]] = {
     "Quality": (
         Column("eval_loss", "evaluation loss", write=_loss),
         Column("perplexity", "perplexity"),
-        Column("token_accuracy", "tokens right", "%", percent),
+        Column("token_accuracy", "token accuracy", "%", percent),
         Column("eval_samples_per_s", "evaluation samples/s"),
         Column("rougeL", "ROUGE-L", write=_hundredths, optional=True),
         Column("rouge_ratio", "ROUGE kept", "%", percent, optional=True),
@@ -88,18 +88,18 @@ GROUPS: dict[str, tuple[Column, ...]] = {
     ),
 }
 NOTE = (
-    "A tie is what the data cannot tell apart: where the 95 % interval of the difference (loss and"
-    " ROUGE-L: paired bootstrap over the answers; speed: over twentieths of the run's tokens)"
-    " reaches zero. The interval of the speed knows how it varies within one run; what differs from"
-    " run to run is not in it. Keeps: the gate's verdict (harness gate), PASS if all of ROUGE-1, -2"
-    " and -L on generated texts keep the share of the reference's and the answers are 90 to 110 %"
-    " as long, intervals included. ROUGE kept: the least of the three. Evaluation: teacher-forced"
-    " on the reference answers, loss in nats per answer token. Peak memory: of the GPU, else of the"
-    " model's process, libraries included, while loading and serving; evaluating (scoring the"
+    "A tie means that the data cannot tell the two apart: the 95 % interval of their difference"
+    " includes zero (loss and ROUGE-L: paired bootstrap over the answers; speed: over twentieths of"
+    " the run's tokens). The interval of the speed covers how it varies within one run, not from"
+    " run to run. Keeps: the gate's verdict (harness gate), PASS if ROUGE-1, -2 and -L on generated"
+    " texts all keep this share of the reference's and the answers are 90 to 110 % as long,"
+    " intervals included. ROUGE kept: the least of the three. Evaluation: teacher-forced on the"
+    " reference answers, loss in nats per answer token. Peak memory: of the GPU, or else of the"
+    " model's process with its libraries, while loading and serving; evaluating (scoring the"
     " reference answers) has a peak of its own. On disk: the files that were read, before any"
-    " quantisation. Parameters: tied matrices count once, also where a file stores the output head"
-    " as a copy of the embedding; an adapter's are included. Trainable: all of a model, whatever it"
-    " is stored in, and the adapter's alone of a LoRA."
+    " quantisation. Parameters: tied matrices count once, even where a file stores the output head"
+    " as a copy of the embedding; those of an adapter are included. Trainable: all parameters of a"
+    " model, whatever they are stored in, but only the adapter's of a LoRA."
 )
 
 
@@ -205,7 +205,7 @@ def _keeping_sentences(found: Comparison) -> list[str]:
             told.append(f"{share} % of {verdict['reference']} kept: {'; '.join(words)}")
     if not told and any(row["rouge_ratio"] for row in rows):
         why = next((row["not_judged"] for row in rows if row["not_judged"]), "")
-        told.append(f"whether the ROUGE of {verdict['reference']} is kept is not judged: {why}")
+        told.append(f"no verdict on keeping the ROUGE of {verdict['reference']}: {why}")
     return told
 
 

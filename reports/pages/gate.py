@@ -16,7 +16,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from reports import blocks
-from reports.blocks import Column, Table, percent, style
+from reports.blocks import Column, Table, percent, style, tenths
 from reports.pages import html
 from reports.plots.gate import PHONE, ROOMY, bars, forest
 from reports.tables import OUTPUTS, READINGS, ROUGE, of_gate
@@ -77,11 +77,6 @@ def noise(found: Found) -> str:
     )
     doubt = "; even the reference does not keep the target with certainty"
     return words if control["status"] == "PASS" else words + doubt
-
-
-def tenths(share: float | None) -> str:
-    """Write a share in percent with one decimal."""
-    return "-" if share is None else f"{100 * share:.1f}"
 
 
 def readings(found: Found) -> dict[str, list[Row]]:

@@ -106,4 +106,4 @@ def _number(name: str, digits: str) -> float:
     try:
         return float(digits)
     except ValueError:
-        raise ValueError(f"{name} is {digits}, which is no number") from None
+        raise ValueError(f"{name} is {digits}, which is not a number") from None

@@ -74,7 +74,7 @@ def render(summary: Summary, folder: Path) -> str:
     )
 
 
-_TAIL = "A tail to the right: a few positions where the variant has gone another way."
+_TAIL = "A tail to the right: a few positions where the variant went another way."
 
 
 def _details(summary: Summary) -> dict[str, Any]:
@@ -92,11 +92,11 @@ def _notes(summary: Summary) -> list[str]:
     """Say how the table of figures is read."""
     first = (
         "Below each figure is its 95 % interval over texts. Perplexity weighs every token the same;"
-        " loss is in nats per token; tokens right: the model's first choice. Colours are the same"
+        " loss is in nats per token; token accuracy: the model's first choice. Colours are the same"
         " in all pictures."
     )
     unlike = (
-        "Perplexity, loss and tokens right do not compare between these models, which split text"
+        "Perplexity, loss and token accuracy do not compare between these models, which split text"
         " into different tokens. Bits per byte does."
     )
     alike = words.comparable(summary)

@@ -36,7 +36,7 @@ class Figure(NamedTuple):
 FIGURES = (
     Figure("perplexity", "figures", "perplexity", "eval_loss"),
     Figure("bits/byte", "figures", "bits_per_byte", "bits_per_byte"),
-    Figure("tokens right", "figures", "token_accuracy", "token_accuracy", most_is_best=True),
+    Figure("token accuracy", "figures", "token_accuracy", "token_accuracy", most_is_best=True),
     Figure("KL mean", "divergence", "mean_kld", "mean_kld"),
     Figure("ROUGE-L", "beside", "rougeL", most_is_best=True),
     Figure("exact match", "beside", "exact_match", most_is_best=True),

@@ -33,7 +33,7 @@ QUALITY = (
     _measured("perplexity", "perplexity", figure),
     _measured("bits_per_byte", "bits/byte", figure),
     _measured("eval_loss", "loss", _loss, "nats"),
-    _measured("token_accuracy", "tokens right", percent, "%"),
+    _measured("token_accuracy", "token accuracy", percent, "%"),
 )
 DISTANCE = (
     _measured("mean_kld", "KL mean", small),
@@ -80,7 +80,7 @@ MEANING = Table(
         ("bits per byte", "The same surprise per byte of text, which is fair to every tokenizer.",
          "Everything that perplexity misses; and the text's language decides how many bytes a"
          " thought takes."),
-        ("tokens right", "How often the model's first choice is the token of the text.",
+        ("token accuracy", "How often the model's first choice is the token of the text.",
          "How sure it was: 51 % and 99 % count the same. Often more than one next word is good."),
         ("KL divergence",
          "How far a variant's whole distribution moved from the reference's, at every position.",

@@ -54,7 +54,9 @@ def _ranking(summary: Summary, are_compared: bool) -> list[str]:
         return [_figures(*one) for one in subjects]
     lines = []
     if not comparable(summary):
-        reason = summary["comparable"].get("reason") or "the models cut text differently"
+        reason = (
+            summary["comparable"].get("reason") or "the models split text into different tokens"
+        )
         lines.append(f"no ranking by perplexity: {reason}")
     return [*lines, _order(ranked, _names(summary), subjects[0][1]["figures"].get("texts"))]
 
@@ -73,13 +75,13 @@ def _order(ranked: Sequence[Row], names: Mapping[str, str], num_texts: int | Non
     if not tops:
         line = f"best: {best}"
     elif decisions == {"open"}:
-        line = f"nobody is told apart by {num_texts} texts, five are needed: {best}"
+        line = f"{num_texts} texts are too few to tell them apart (five are needed): {best}"
     elif decisions == {"same"}:
         same = _listed([_name(row, names) for row in (first, *tops)])
         line = f"no difference: {same} give every token the same loss, {_measure(first)}"
         return f"{line}{_behind('; then ', rest, names)}"
     else:
-        line = f"a tie for the best: {best}"
+        line = f"tied for best: {best}"
     return f"{line}{_behind('; ', tops, names)}{_behind('; then ', rest, names)}"
 
 
@@ -187,10 +189,10 @@ def _sizes(summary: Summary) -> list[str]:
     families, names = scaling.get("families") or (), _names(summary)
     lines = [line for family in families for line in _family(family, scaling, names)]
     if why := scaling.get("why_none"):
-        lines.append(f"nothing is said of size: {why}")
+        lines.append(f"nothing can be said about size: {why}")
     elif families and scaling["alone"]:
         alone = _listed([names.get(label, label) for label in scaling["alone"]])
-        lines.append(f"of another tokenizer or architecture, so not compared by size: {alone}")
+        lines.append(f"not compared by size, because of another tokenizer or architecture: {alone}")
     return lines
 
 
@@ -198,12 +200,12 @@ def _family(family: Row, scaling: Row, names: Mapping[str, str]) -> list[str]:
     made = family["steps"]
     lines = [step(one, scaling["unit"], names) for one in made]
     law = exponent(family["law"], scaling) if family.get("law") else ""
-    parts = [law or f"no law of size: {family['no_law']}"]
+    parts = [law or f"no scaling law: {family['no_law']}"]
     if len(made) > 1:
         answer = family["diminishing"]["answer"]
         told = answer in ("yes", "no")
         parts.append(
-            f"diminishing returns: {answer}" if told else "whether returns diminish is not decided"
+            f"diminishing returns: {answer}" if told else "whether returns diminish is undecided"
         )
     return [*lines, "; ".join(parts)]
 
@@ -215,7 +217,7 @@ def step(made: Row, unit: str, names: Mapping[str, str]) -> str:
         _listed([names.get(model, model) for model in made[key]])
         for key in ("smaller_models", "larger_models")
     )
-    better = f"the larger better on {made['texts_better']} of {made['texts']} texts"
+    better = f"the larger is better on {made['texts_better']} of {made['texts']} texts"
     between = f"from {smaller} to {larger}"
     if gain is None:
         return ""
@@ -224,7 +226,7 @@ def step(made: Row, unit: str, names: Mapping[str, str]) -> str:
     does = "costs" if is_worse else "saves"
     tie = ", a tie" if made["decision"] in ("tie", "same") else ""
     inside = f" ({around}{tie})" if around else ""
-    return f"{between} each doubling of the parameters {does} {value} {unit}{inside}, {better}"
+    return f"{between}, each doubling of the parameters {does} {value} {unit}{inside}; {better}"
 
 
 def _turned(found: Measured) -> Measured:
@@ -241,4 +243,4 @@ def exponent(law: Row, scaling: Row) -> str:
     unit = "bits per byte" if scaling.get("by") == "bits_per_byte" else "nats"
     above = f" above a floor of {floor.value:.3g} {unit}" if floor and floor.value > 0 else ""
     doubts = f"over texts {texts}; over models {models}"
-    return f"loss falls with the parameters, exponent {power} ({doubts}){above}"
+    return f"loss falls as the parameters grow, exponent {power} ({doubts}){above}"

@@ -37,9 +37,9 @@ def three_places(value: float) -> str:
 
 
 PARAMETERS_NOTE = (
-    "Parameters: tied matrices count once, also where a file stores the output head as a copy of"
-    " the embedding; an adapter's are included. Trainable: all of a model, the adapter's alone of a"
-    " LoRA."
+    "Parameters: tied matrices count once, even where a file stores the output head as a copy of"
+    " the embedding; those of an adapter are included. Trainable: all parameters of a model, but"
+    " only the adapter's of a LoRA."
 )
 
 

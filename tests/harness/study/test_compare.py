@@ -176,7 +176,7 @@ def test_every_figure_that_is_asked_for_stands_on_screen_and_page():
     for text in (screen(found), Page(page.render(found)).text):
         for name in (
             "trainable parameters", "on disk, MiB", "weights, MiB", "evaluation loss", "perplexity",
-            "tokens right, %", "evaluation samples/s", "tokens/s", "TTFT p50, ms", "TPOT p50, ms",
+            "token accuracy, %", "evaluation samples/s", "tokens/s", "TTFT p50, ms", "TPOT p50, ms",
             "peak memory, MiB", "of reference", "OOM",
         ):  # fmt: skip
             assert name in text

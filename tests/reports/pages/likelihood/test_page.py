@@ -531,18 +531,18 @@ LAW = {
 
 def test_two_sizes_say_what_a_doubling_saves():
     assert size_in_words(("a", "b", [0.36, 0.34, 0.38], "better", 60)) == [
-        "from a to b each doubling of the parameters saves 0.360 nats per token (0.340 to 0.380),"
-        " the larger better on 60 of 60 texts",
-        "no law of size: it takes 3 sizes, here are 2",
+        "from a to b, each doubling of the parameters saves 0.360 nats per token (0.340 to 0.380);"
+        " the larger is better on 60 of 60 texts",
+        "no scaling law: it takes 3 sizes, here are 2",
     ]
 
 
 @pytest.mark.parametrize(
     ("gain", "decision", "said"),
     [
-        ([-0.05, -0.08, -0.02], "worse", "costs 0.050 nats per token (0.020 to 0.080), the larger"),
-        ([0.01, -0.02, 0.04], "tie", "saves 0.010 nats per token (-0.020 to 0.040, a tie), the"),
-        ([0.1, None, None], "open", "saves 0.100 nats per token, the larger better on 9 of 60"),
+        ([-0.05, -0.08, -0.02], "worse", "costs 0.050 nats per token (0.020 to 0.080); the larger"),
+        ([0.01, -0.02, 0.04], "tie", "saves 0.010 nats per token (-0.020 to 0.040, a tie); the"),
+        ([0.1, None, None], "open", "saves 0.100 nats per token; the larger is better on 9 of 60"),
     ],
 )
 def test_a_step_says_no_more_than_is_decided(gain, decision, said):
@@ -555,13 +555,13 @@ def test_a_law_is_told_with_both_doubts_of_its_exponent():
         *steps, law=LAW, no_law="", by="bits_per_byte", diminishing={"answer": "yes", "why": ""}
     )
     assert told[-1] == (
-        "loss falls with the parameters, exponent 0.397 (over texts 0.299 to 0.501; over models"
+        "loss falls as the parameters grow, exponent 0.397 (over texts 0.299 to 0.501; over models"
         " 0.210 to 0.580) above a floor of 0.91 bits per byte; diminishing returns: yes"
     )
     open_law = size_in_words(*steps, no_law="with 3 sizes the exponent may lie anywhere")
     assert open_law[-1] == (
-        "no law of size: with 3 sizes the exponent may lie anywhere; whether returns diminish is"
-        " not decided"
+        "no scaling law: with 3 sizes the exponent may lie anywhere; whether returns diminish is"
+        " undecided"
     )
 
 
@@ -583,7 +583,7 @@ def test_the_page_has_both_intervals_of_the_exponent_and_the_floor(copy):
     without = family | {"law": None, "no_law": "m2 is worse than m1"}
     text = write_page(changed(copy, scaling=scaling | {"families": [without]})).read_text()
     assert "power law" not in text
-    assert "no law of size: m2 is worse than m1" in text
+    assert "no scaling law: m2 is worse than m1" in text
 
 
 # ---- who is better, in words
@@ -611,14 +611,15 @@ def test_the_best_is_named_only_if_it_is_decided():
     )
     tie = ("b", 12.1, 1, "tie", [1.0002, 0.9996, 1.0009])
     assert ranked(first, tie, ("c", 13.0, 3, "worse", [1.08, 1.05, 1.11])) == (
-        "a tie for the best: a, perplexity 12.00 (11.00 to 13.00); b 1.0002x (0.9996 to 1.0009);"
+        "tied for best: a, perplexity 12.00 (11.00 to 13.00); b 1.0002x (0.9996 to 1.0009);"
         " then c 1.080x (1.050 to 1.110)"
     )
     assert ranked(first, ("b", 12.0, 1, "same", [1, 1, 1])) == (
         "no difference: a and b give every token the same loss, perplexity 12.00 (11.00 to 13.00)"
     )
     assert ranked(first, ("b", 12.0, 1, "open", [1.2, None, None])).endswith(
-        "texts, five are needed: a, perplexity 12.00 (11.00 to 13.00); b 1.200x"
+        "texts are too few to tell them apart (five are needed): a, perplexity 12.00 (11.00 to"
+        " 13.00); b 1.200x"
     )
     bits = ("b", 0.9, 2, "worse", [0.05, 0.03, 0.07])
     assert ranked(("a", 0.8, 1, None, None), bits, by="bits_per_byte").endswith(
@@ -638,21 +639,24 @@ def test_below_three_sizes_there_is_no_law_and_the_page_says_why(tmp_path):
     sizes = {name: SIZES[name] for name in list(SIZES)[:2]}
     place = folder(tmp_path / "two", 6, sizes, {"fp32": 0.0})
     text = write_page(place).read_text()
-    assert "no law of size: it takes 3 sizes, here are 2" in text
+    assert "no scaling law: it takes 3 sizes, here are 2" in text
     assert "power law" not in text
     lines = perplexity_verdicts.sentences(read(place))
-    assert lines[-2].startswith("from tiny-30m to tiny-135m each doubling of the parameters saves")
-    assert lines[-2].endswith("the larger better on 6 of 6 texts")
+    assert lines[-2].startswith("from tiny-30m to tiny-135m, each doubling of the parameters saves")
+    assert lines[-2].endswith("the larger is better on 6 of 6 texts")
 
 
 def test_models_of_other_families_are_not_compared_by_size(copy):
     families = {"families": [], "alone": [], "why_none": "they differ"}
     scaling = read(copy)["scaling"]
     changed(copy, scaling=scaling | families)
-    assert perplexity_verdicts.sentences(read(copy))[-1] == "nothing is said of size: they differ"
+    assert (
+        perplexity_verdicts.sentences(read(copy))[-1]
+        == "nothing can be said about size: they differ"
+    )
     changed(copy, scaling=scaling | {"alone": ["tiny-9b fp32"]})
     assert perplexity_verdicts.sentences(read(copy))[-1] == (
-        "of another tokenizer or architecture, so not compared by size: tiny-9b fp32"
+        "not compared by size, because of another tokenizer or architecture: tiny-9b fp32"
     )
 
 
@@ -660,7 +664,7 @@ def test_one_subject_has_no_comparison(tmp_path):
     place = folder(tmp_path / "one", 3, {"tiny-30m": 30_000_000}, {"fp32": 0.0})
     text = write_page(place).read_text()
     headings = Parts(text).headings
-    assert "of size" not in text
+    assert "about size" not in text
     assert "Figures" in headings
     assert "Token by token" in headings
     assert not {
