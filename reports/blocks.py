@@ -272,7 +272,8 @@ def screens(table: Table, width: int, least: int = 0) -> list[RichTable]:
     begins with the first column. No other column is narrower than `least`.
     """
     seen = grid(table)
-    wide = [max(least * (i > 0), len(head)) for i, head in enumerate(seen.heads)]
+    heads = [max(map(len, head.splitlines()), default=0) for head in seen.heads]
+    wide = [max(least * (i > 0), width) for i, width in enumerate(heads)]
     for row in seen.rows:
         lines = [_screen_cell(cell).plain.splitlines() or [""] for cell in row]
         wide = [max(now, *map(len, of)) for now, of in zip(wide, lines, strict=True)]

@@ -258,13 +258,15 @@ def _value(row: Row, name: str) -> Any:
 def told(row: Row) -> Text:
     """Return a line on a variant that has just been measured."""
     speed = f"{number(row['tokens_per_s'])} tokens/s" if row["tokens_per_s"] else row["reason"]
-    return Text.assemble((f"{row['variant']} {row['status']}", "bold"), f"  {speed}")
+    return Text.assemble((f"{row['label']} {row['status']}", "bold"), f"  {speed}")
 
 
 def show(found: Comparison, place: Path, console: Console, tables: bool = True) -> None:
     """Print the verdict, the table in as many parts as the width needs, and who has no figures."""
     console.print(_head(found))
-    bare = replace(table(found), title="", note="")
+    whole = table(found)
+    lines = [[_stacked(row[0]), *row[1:]] for row in whole.rows]
+    bare = replace(whole, title="", note="", rows=lines)
     for part in blocks.screens(bare, console.width, _WIDTH) if tables else ():
         console.print(part)
     for row in _failed(found):
@@ -272,6 +274,11 @@ def show(found: Comparison, place: Path, console: Console, tables: bool = True) 
             Text.assemble((f"{row['label']}: {row['status']}", "bold"), f"  {row['reason']}")
         )
     console.print(Text(f"comparison: {place / 'compare.html'}", style="dim"), soft_wrap=True)
+
+
+def _stacked(label: str) -> str:
+    """Keep a variant whole; put varied settings on a line each."""
+    return "\n".join(label.split()) if "=" in label else label
 
 
 def _head(found: Comparison) -> Panel:
