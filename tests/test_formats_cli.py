@@ -287,6 +287,17 @@ def test_a_figure_is_declared_once_and_shows_everywhere(cost):
     assert f"{value:.4g}" in harness(f"compare {folder} {folder}").stdout
 
 
+def test_a_figure_may_join_the_line_of_its_group_on_the_terminal():
+    own = Figure("joules_per_query", "per query", lambda _: 3, "J", group="Energy", brief="{} each")
+    figures.declare(own)
+    try:
+        done, folder = run()
+    finally:
+        del figures.FIGURES[own.name]
+    assert "energy      3 J each" in done.stdout
+    assert "<h2>Energy</h2>" in page_of(folder)
+
+
 def test_a_figure_without_its_sources_is_not_known(cost):
     assert cost.value({"throughput": {"tokens_per_s": None}}) is None
     assert cost.value({"throughput": {"tokens_per_s": 0}}) is None
