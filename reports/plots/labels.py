@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 
-from reports.plots.style import BLUE, GREY, ORANGE, PURPLE, RED, TEAL
+from reports.plots.style import BLUE, GREY, LETTER_PT, ORANGE, PURPLE, RED, TEAL
 
-_LETTER_PT, _LINE_PT = 5.6, 11.0  # about how wide a letter and how high a line of a label is
+_LINE_PT = 11.0  # about how high a line of a label is
 _HIGH_PT = 190.0  # about how high the axes of a picture with names are
 _SERIES = (BLUE, ORANGE, TEAL, PURPLE, RED, "#b58a00", "#d165a8", GREY)
 Colours = Mapping[str, str]  # of each subject, by its label: the same in every picture of a page
@@ -76,12 +76,12 @@ def name_points(axes: Axes, points: Sequence[Point], lines: Sequence[Line] = ())
     figure = axes.get_figure(root=True)
     assert figure is not None
     wide_pt = 72 * figure.get_figwidth() - 66
-    most = min(36, int(wide_pt / 2 / _LETTER_PT))  # so that a name fits on one side of its point
+    most = min(36, int(wide_pt / 2 / LETTER_PT))  # so that a name fits on one side of its point
     taken = [box for line in lines for box in _along(axes, line, wide_pt)]
     for point in sorted(points, key=lambda p: p.value):
         name = short(point.label, most)
         x_pt, y_pt = _place(axes, point.x, point.value, wide_pt)
-        name_pt = _LETTER_PT * len(name) + 14
+        name_pt = LETTER_PT * len(name) + 14
         is_right = x_pt + name_pt < wide_pt
         left_pt = x_pt if is_right else x_pt - name_pt
         room = range(-len(points) - 3, len(points) + 4)

@@ -23,6 +23,7 @@ WIDE_IN, NARROW_IN = 11.2, 4.4  # of a picture across a whole page, and of the s
 
 
 WIDTH_IN = 5.6
+LETTER_PT = 5.6  # about how wide a letter is
 
 
 _STYLE: dict[Any, Any] = {
@@ -114,11 +115,18 @@ def plain(axis: Axis) -> None:
 
 def legend(axes: Axes, unit: str) -> None:
     """Put the unit of the vertical axis above it and the legend on the same line, where neither
-    ever covers a point.
+    ever covers a point; a legend too long for that goes below the picture.
     """
     axes.set_title(unit)
-    if axes.get_legend_handles_labels()[1]:
+    handles, labels = axes.get_legend_handles_labels()
+    figure = axes.get_figure(root=True)
+    if not labels or figure is None:
+        return
+    needed_pt = LETTER_PT * (len(unit) + sum(len(label) + 5 for label in labels))
+    if needed_pt < 72 * figure.get_figwidth():
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.99), ncols=5, borderaxespad=0.2)
+    else:
+        figure.legend(handles, labels, loc="outside lower center", ncols=2)
 
 
 def log_axis(axes: Axes, which: Literal["x", "y"], values: Sequence[float], room: float) -> None:
