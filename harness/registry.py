@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
-from inspect import Parameter, signature
+from inspect import Parameter, getdoc, signature
 from typing import Any
 
 import accuracy
 import scenarios
 import sut
 from harness.kernel import plugins
-from harness.kernel.entries import ScenarioEntry
 from harness.kernel.errors import BadInput, HarnessError, unknown
 from harness.kernel.plugins import resolve
 from harness.kernel.protocols import MetricFn, Rule, Scenario
@@ -128,35 +128,56 @@ def _datasets() -> Iterable[tuple[str, str]]:
     )
     return [
         *rows,
-        *_offered("dataset", entry),
+        *_offered("dataset", lambda name: entry(name).summary),
         ("PATH", kinds),
         ("FORMAT:PATH", f"a file known to be of one of these: {', '.join(NAMES)}"),
     ]
 
 
 def _scenarios() -> Iterable[tuple[str, str]]:
-    rows = [(name, entry.summary or _of_module(entry)) for name, entry in scenarios.TABLE.items()]
-    return [*rows, *_offered("scenario", scenarios.entry)]
+    rows = []
+    for name, entry in scenarios.TABLE.items():
+        rows.append((name, entry.summary or _of_module(str(entry.factory))))
+    return [*rows, *_offered("scenario", lambda name: scenarios.entry(name).summary)]
 
 
-def _of_module(entry: ScenarioEntry) -> str:
-    """Return the first paragraph of the module that a factory is in."""
-    module = str(entry.factory).partition(":")[0]
-    doc = import_module(module).__doc__ or ""
-    return " ".join(doc.split("\n\n")[0].split())
+def _of_module(target: str) -> str:
+    """Return the first paragraph of the module that "module:name" is in."""
+    return _paragraph(import_module(target.partition(":")[0]))
+
+
+def _paragraph(thing: Any) -> str:
+    """Return the first paragraph of a docstring."""
+    return " ".join((getdoc(thing) or "").split("\n\n")[0].split())
 
 
 def _suts() -> Iterable[tuple[str, str]]:
     rows = [(name, entry.summary) for name, entry in sut.TABLE.items()]
     any_other = ("MODULE:FACTORY", "a callable on the Python path that takes a clock")
-    return [*rows, *_offered("sut", sut.entry), any_other]
+    return [*rows, *_offered("sut", lambda name: sut.entry(name).summary), any_other]
 
 
-def _offered(kind: plugins.Kind, load: Callable[[str], Any]) -> Iterator[tuple[str, str]]:
+def _rules() -> Iterable[tuple[str, str]]:
+    own = [(name, f"{_paragraph(rule(name))} (built in)") for name in accuracy.RULES]
+    return [*own, *_offered("rule", lambda name: _paragraph(rule(name)))]
+
+
+def _metrics() -> Iterable[tuple[str, str]]:
+    """Describe a metric by its module, or by its function where the module has several."""
+    modules = Counter(target.partition(":")[0] for target in accuracy.METRICS.values())
+    own = []
+    for name, target in accuracy.METRICS.items():
+        is_alone = modules[target.partition(":")[0]] == 1
+        words = _of_module(target) if is_alone else _paragraph(metric(name))
+        own.append((name, f"{words} (built in)"))
+    return [*own, *_offered("metric", lambda name: _paragraph(metric(name)))]
+
+
+def _offered(kind: plugins.Kind, describe: Callable[[str], str]) -> Iterator[tuple[str, str]]:
     """Yield what packages add, with their names; why it cannot be used, if it cannot."""
     for offer in plugins.offers(kind):
         try:
-            words = load(offer.name).summary
+            words = describe(offer.name)
         except HarnessError as error:
             words = f"cannot be used: {error}"
         yield offer.name, f"{words} (from {offer.package})".lstrip()
@@ -168,5 +189,7 @@ LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
     "scenarios": _scenarios,
     "datasets": _datasets,
     "suts": _suts,
+    "metrics": _metrics,
+    "rules": _rules,
     "profiles": lambda: [(name, profile.summary) for name, profile in profiles.TABLE.items()],
 }

@@ -1,4 +1,5 @@
-"""A table, and three ways to write it: for a terminal, as Markdown, as CSV.
+"""What is a page, a screen and an export made of? Tables and pictures; and how is a table written
+for a terminal, as Markdown, as CSV, and (`reports.pages.html`) as HTML?
 
 Rows hold raw values. People get labels with units and rounded numbers; a CSV file gets names such
 as ttft_p90_ms and every digit. A value with an interval is a (value, low, high) in one cell, and in
@@ -10,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -26,6 +27,23 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\ufffe\uffff\U000e0000-\U000e007f]"
 )
+# What a status means to the eye, on every screen and page.
+TONES = {
+    **dict.fromkeys(("VALID", "PASS", "DONE", "yes"), "good"),
+    **dict.fromkeys(("INVALID", "FAIL", "ERROR", "FAILED", "OOM", "INTERRUPTED"), "bad"),
+    **dict.fromkeys(("UNDECIDED", "SKIPPED"), "open"),
+}
+STYLES = {"good": "green", "bad": "bold red", "open": "yellow", "soft": "dim", "strong": "bold"}
+
+
+def tone(status: str) -> str:
+    """Return the tone of a status: good, bad or open."""
+    return TONES.get(status, "open")
+
+
+def style(status: str) -> str:
+    """Return the style of a status on a terminal."""
+    return STYLES[tone(status)]
 
 
 def visible(text: str) -> str:
@@ -41,10 +59,52 @@ def plain(value: Any) -> str:
     return number(value) if is_number else str(value)
 
 
+def percent(share: float) -> str:
+    """Write a share of 1 in percent."""
+    return f"{100 * share:.2f}"
+
+
+def tenths(share: float | None) -> str:
+    """Write a share of 1 in percent with one decimal."""
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def between(low: Any, high: Any, write: Callable[[Any], str]) -> str:
+    """Write an interval: both ends to the same place, the finer one's, unless they are orders of
+    magnitude apart.
+    """
+    if low is None or high is None:
+        return ""
+    if low == high:
+        return "exactly"
+    ends = [write(low), write(high)]
+    places = [len(end.partition(".")[2]) for end in ends]
+    few, many = sorted(places)
+    values = zip((low, high), places, strict=True)
+    is_plain = [f"{value:,.{place}f}" for value, place in values] == ends
+    if is_plain and (many - few == 1 or "0" in ends):
+        ends = [f"{end:,.{many}f}" for end in (low, high)]
+    return " to ".join(ends)
+
+
+class Cell(NamedTuple):
+    """What people see of a value, and what stands small beside or below it."""
+
+    text: str
+    small: str = ""
+    tone: str = ""  # good, bad, open, soft, strong
+
+    @property
+    def plain(self) -> str:
+        """Return it on one line."""
+        small = self.small.replace("\n", ", ")
+        return f"{self.text} ({small})" if small else self.text
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """`name` heads it in a CSV file, `label` and `unit` elsewhere. An `optional` column is left out
-    where no row has it.
+    where no row has it. People see columns of one `group` under its name.
     """
 
     name: str
@@ -53,54 +113,105 @@ class Column:
     write: Callable[[Any], str] = plain
     optional: bool = False
     interval: bool = False  # its cells are (value, low, high)
+    ends: Callable[[Any], str] | None = None  # writes low and high where `write` is too fine
+    second: str = ""  # its cells are (value, words), which go into a column name_second
     words: bool = False  # set to the left
     raw: bool = False  # in a CSV file only
     people: bool = False  # not in a CSV file
-    style: str = ""  # on a terminal
-    colours: Mapping[str, str] | None = None  # of words, on a terminal
+    tone: str = ""
+    toned: Callable[[Any], str] | None = None  # the value says which tone it has
+    group: str = ""
 
     @property
     def head(self) -> str:
         return ", ".join(filter(None, (self.label, self.unit)))
 
-    def cell(self, value: Any) -> Text:
-        """Write a value for people; a dash where it is not known."""
+    @property
+    def names(self) -> list[str]:
+        """Return the names of its columns in a CSV file."""
         if self.interval:
-            return Text(self._between(*(value or (None, None, None))))
-        if value is None:
-            return Text("-")
-        return Text(self.write(value), style=(self.colours or {}).get(value, self.style))
+            return [self.name + end for end in ("", "_low", "_high")]
+        return [self.name, f"{self.name}_{self.second}"] if self.second else [self.name]
 
-    def _between(self, value: Any, low: Any, high: Any) -> str:
-        if value is None:
-            return "-"
-        if low is None:
-            return self.write(value)
-        return f"{self.write(value)} ({self.write(low)} to {self.write(high)})"
+    def parts(self, value: Any) -> tuple[Any, ...]:
+        """Return the values for these columns."""
+        if self.interval or self.second:
+            return tuple(value or (None,) * len(self.names))
+        return (value,)
+
+    def cell(self, value: Any) -> Cell:
+        """Write a value for people; a dash where it is not known."""
+        main, *others = self.parts(value)
+        if main is None:
+            return Cell("-")
+        if self.interval:
+            small = between(others[0], others[1], self.ends or self.write)
+        else:
+            small = "".join(filter(None, others))
+        return Cell(self.write(main), small, self.toned(main) if self.toned else self.tone)
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """People see a `sideways` table turned: its rows as columns, headed by their first cell."""
+    """People see a `sideways` table turned: its rows as columns, headed by their first cell.
+
+    `row_groups` heads runs of equal names with the name; one per row. A `folded` table is closed
+    on a page until somebody opens it.
+    """
 
     title: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Any]]
     note: str = ""
     sideways: bool = False
+    row_groups: Sequence[str] = ()
+    folded: bool = False
+
+    @property
+    def is_pairs(self) -> bool:
+        """Is it a list of names and values, without heads?"""
+        return not any(one.head for one in self.columns)
 
 
-def column(figure: Figure, optional: bool = False) -> Column:
+class Plot(NamedTuple):
+    """A picture (`reports.plots`) with its title and what there is to know of it."""
+
+    title: str
+    svg: str
+    note: str = ""
+
+
+Block = Table | Plot
+
+
+def pairs(title: str, rows: Sequence[tuple[str, str]], note: str = "") -> Table:
+    """Return names and their values, without heads."""
+    return Table(title, (Column("name", "", words=True), Column("value", "")), rows, note)
+
+
+def column(figure: Figure, optional: bool = False, group: str = "") -> Column:
     """Return the column of a declared figure."""
-    return Column(figure.name, figure.label, figure.unit, figure.write, optional)
+    name, label, unit = figure.name, figure.label, figure.unit
+    return Column(name, label, unit, figure.write, optional, group=group)
+
+
+def word_column(name: str, label: str, people: bool = False) -> Column:
+    """Return a column of words."""
+    return Column(name, label, words=True, people=people)
 
 
 class Grid(NamedTuple):
-    """What people see: heads, which columns are words (set to the left), and rows of cells."""
+    """What people see: heads, which columns are words (set to the left), and rows of cells by the
+    group that heads them.
+    """
 
     heads: list[str]
     left: list[bool]
-    rows: list[list[Text]]
+    bodies: list[tuple[str, list[list[Cell]]]]
+
+    @property
+    def rows(self) -> list[list[Cell]]:
+        return [row for _, rows in self.bodies for row in rows]
 
 
 def grid(table: Table) -> Grid:
@@ -111,44 +222,106 @@ def grid(table: Table) -> Grid:
     rows = [[table.columns[i].cell(row[i]) for i in shown] for row in table.rows]
     heads = [one.head for one in columns]
     if not table.sideways:
-        return Grid(heads, [one.words for one in columns], rows)
+        return Grid(heads, [one.words for one in columns], _grouped(table.row_groups, rows))
     names, *lines = zip(heads, *rows, strict=True)
-    turned = [[Text(head), *cells] for head, *cells in lines]
-    return Grid(["", *(cell.plain for cell in names[1:])], [True, *(False for _ in rows)], turned)
+    turned = [[Cell(head), *cells] for head, *cells in lines]
+    groups = [one.group for one in columns[1:]]
+    left = [True, *(False for _ in rows)]
+    return Grid(["", *(cell.text for cell in names[1:])], left, _grouped(groups, turned))
+
+
+def _grouped(groups: Sequence[str], rows: list[list[Cell]]) -> list[tuple[str, list[list[Cell]]]]:
+    bodies: list[tuple[str, list[list[Cell]]]] = []
+    for i, row in enumerate(rows):
+        group = groups[i] if groups else ""
+        if not bodies or bodies[-1][0] != group:
+            bodies.append((group, []))
+        bodies[-1][1].append(row)
+    return bodies
 
 
 def settled(table: Table) -> Table:
     """Return the table in which an optional column is shown, or raw where no row has it."""
     columns = []
     for i, one in enumerate(table.columns):
-        is_empty = one.optional and all(row[i] is None for row in table.rows)
+        is_empty = one.optional and all(one.parts(row[i])[0] is None for row in table.rows)
         columns.append(replace(one, optional=False, raw=one.raw or is_empty))
     return replace(table, columns=columns)
+
+
+def by_group(table: Table) -> dict[str, Table]:
+    """Return a table per group of columns, titled by it; each begins with the columns that belong
+    to none.
+    """
+    groups = dict.fromkeys(one.group for one in table.columns if one.group)
+    return {name: _part(table, name) for name in groups}
+
+
+def _part(table: Table, group: str) -> Table:
+    kept = [i for i, one in enumerate(table.columns) if one.group in ("", group)]
+    columns = [table.columns[i] for i in kept]
+    rows = [[row[i] for i in kept] for row in table.rows]
+    return replace(table, title=group, columns=columns, rows=rows, sideways=False)
 
 
 # ---- terminal
 
 
-def screen(
-    table: Table,
-    head_style: str = "dim",
-    padding: tuple[int, int, int, int] = (0, 1, 0, 1),
-    widths: tuple[int, int] = (0, 0),
-) -> RichTable:
-    """Return the table for a terminal; `widths` are the least of the first column and of others."""
-    made = RichTable(
-        title=table.title or None, title_justify="left", title_style="bold",
-        box=None, pad_edge=False, padding=padding,
-    )  # fmt: skip
-    heads, left, rows = grid(table)
-    for i, head in enumerate(heads):
-        made.add_column(
-            Text(head), justify="left" if left[i] else "right", header_style=head_style,
-            overflow="fold", min_width=widths[i > 0],
-        )  # fmt: skip
-    for row in rows:
-        made.add_row(*row)
+def screens(table: Table, width: int, least: int = 0) -> list[RichTable]:
+    """Return the table for a terminal, in as many parts side by side as the width needs; each
+    begins with the first column. No other column is narrower than `least`.
+    """
+    seen = grid(table)
+    heads = [max(map(len, head.splitlines()), default=0) for head in seen.heads]
+    wide = [max(least * (i > 0), width) for i, width in enumerate(heads)]
+    for row in seen.rows:
+        lines = [_screen_cell(cell).plain.splitlines() or [""] for cell in row]
+        wide = [max(now, *map(len, of)) for now, of in zip(wide, lines, strict=True)]
+    parts: list[list[int]] = [[0]]
+    for i in range(1, len(wide)):
+        taken = sum(wide[k] + 1 for k in parts[-1])
+        if len(parts[-1]) > 1 and taken + wide[i] > width:
+            parts.append([0])
+        parts[-1].append(i)
+    made = [_rich(table.title if k == 0 else "", seen, part, least) for k, part in enumerate(parts)]
+    if table.note:
+        made[-1].caption = Text(visible(table.note))
     return made
+
+
+def screen(table: Table) -> RichTable:
+    """Return the table for a terminal, in one part whatever the width."""
+    seen = grid(table)
+    return _rich(table.title, seen, range(len(seen.heads)), 0, gap=2)
+
+
+def _rich(title: str, seen: Grid, kept: Sequence[int], least: int, gap: int = 1) -> RichTable:
+    made = RichTable(
+        title=Text(visible(title)) if title else None, title_justify="left", title_style="bold",
+        caption_justify="left", caption_style="dim", box=None, pad_edge=False,
+        padding=(0, gap - 1, 0, 1) if gap > 1 else (0, 1, 0, 0),
+    )  # fmt: skip
+    for i in kept:
+        made.add_column(
+            Text(visible(seen.heads[i])), justify="left" if seen.left[i] else "right",
+            header_style="dim", overflow="fold", min_width=least if i else None,
+        )  # fmt: skip
+    for group, rows in seen.bodies:
+        if group:
+            made.add_row(Text(visible(group), style="bold"))
+        for row in rows:
+            made.add_row(*(_screen_cell(row[i]) for i in kept))
+    return made
+
+
+def _screen_cell(cell: Cell) -> Text:
+    """Put an interval below its value, which leaves room for more columns."""
+    text = Text(visible(cell.text), style=STYLES.get(cell.tone, ""))
+    if cell.small:
+        is_signed = "-" in cell.small
+        small = cell.small if is_signed else cell.small.replace(" to ", "–")
+        text.append(f"\n{visible(small)}", style="dim")
+    return text
 
 
 # ---- Markdown
@@ -160,9 +333,13 @@ def markdown(tables: Sequence[Table]) -> str:
 
 
 def _markdown(table: Table) -> str:
-    heads, left, rows = grid(table)
-    lines = [[_escaped(head) for head in heads], [":--" if words else "--:" for words in left]]
-    lines += [[_escaped(cell.plain) for cell in row] for row in rows]
+    seen = grid(table)
+    lines = [[_escaped(head) for head in seen.heads]]
+    lines.append([":--" if words else "--:" for words in seen.left])
+    for group, rows in seen.bodies:
+        if group:
+            lines.append([f"**{_escaped(group)}**", *[""] * (len(seen.heads) - 1)])
+        lines += [[_escaped(cell.plain) for cell in row] for row in rows]
     parts = [f"**{_escaped(table.title)}**", ""] if table.title else []
     parts += [f"| {' | '.join(line)} |" for line in lines]
     parts += ["", _escaped(table.note)] if table.note else []
@@ -182,31 +359,21 @@ def csv_text(tables: Sequence[Table]) -> str:
     """Return tables of the same columns as one CSV with one line of heads: every digit, and nothing
     for "unknown".
     """
-    rows = [_raw(table, row) for table in tables for row in table.rows]
-    return "".join(map(_line, [_heads(tables[0].columns), *rows]))
+    heads = [name for one in tables[0].columns if not one.people for name in one.names]
+    rows = [list(_raw(table, row)) for table in tables for row in table.rows]
+    return "".join(map(_line, [heads, *rows]))
 
 
-def _heads(columns: Sequence[Column]) -> list[str]:
-    heads = []
-    for one in columns:
-        if one.people:
-            continue
-        ends = ("", "_low", "_high") if one.interval else ("",)
-        heads += [one.name + end for end in ends]
-    return heads
-
-
-def _raw(table: Table, row: Sequence[Any]) -> list[Any]:
-    cells: list[Any] = []
+def _raw(table: Table, row: Sequence[Any]) -> Iterator[Any]:
     for one, value in zip(table.columns, row, strict=True):
-        if one.people:
-            continue
-        cells += (value or (None, None, None)) if one.interval else [value]
-    return cells
+        if not one.people:
+            yield from one.parts(value)
 
 
 def _line(cells: Sequence[Any]) -> str:
-    """Without the carriage return, which only makes the writer quote every line end in a cell."""
+    """Write a line without the carriage return, which only makes the writer quote line ends in
+    cells.
+    """
     out = io.StringIO()
     csv.writer(out, lineterminator="\r\n").writerow(map(_harmless, cells))
     return out.getvalue().removesuffix("\r\n") + "\n"

@@ -12,7 +12,7 @@ _NAMED = 6  # lines of a file that are named one by one; of an mlperf.conf none 
 
 
 class Idle(Protocol):
-    """A line that applies to nothing."""
+    """Describe a line that applies to nothing."""
 
     @property
     def number(self) -> int: ...
@@ -27,7 +27,7 @@ class Idle(Protocol):
 
 
 class File(Protocol):
-    """A file that was read."""
+    """Describe a file that was read."""
 
     @property
     def name(self) -> str: ...
@@ -46,7 +46,7 @@ class File(Protocol):
 
 
 def sentences(files: Sequence[File]) -> list[str]:
-    """One line per file, then one per line of it that applies to nothing."""
+    """Return a line per file, then one for each line of it that applies to nothing."""
     told = [sentence for file in files for sentence in _of(file)]
     if [file.kind for file in files].count("user") > 1:
         told.append("several user.conf files: LoadGen reads one, and no submission may have more")
@@ -68,7 +68,7 @@ def _of(file: File) -> Iterator[str]:
 def _why(line: Idle, file: File) -> str:
     if line.reason == "unknown_model":
         guess = f"; did you mean {line.other}?" if line.other else ""
-        return f"LoadGen knows no such model{guess}"
+        return f"LoadGen has no such model{guess}"
     if line.reason == "other_model" and file.model == "*" and not line.detail:
         return "a line of one model, and this run has none (--conf-model)"
     words = {
@@ -84,9 +84,9 @@ def _why(line: Idle, file: File) -> str:
 def _summed_up(file: File) -> str:
     words = {
         "other_model": "of other models",
-        "unknown_model": "of models that LoadGen does not know",
+        "unknown_model": "of models that LoadGen does not have",
         "other_scenario": "of other scenarios",
-        "overridden": "behind more specific or later lines",
+        "overridden": "overridden by more specific or later lines",
         "later_file": "set again by a later file",
         "not_read": "not read in this run",
     }

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.kernel.figure import Better, Figure, Result, at, size
 from harness.kernel.stats import percentile_name, share
-from reports.scores import SCORES, unit
+from reports.scores import OF_100, SCORES, unit
 
 LATENCIES = {
     "ttft_ms": "TTFT",
@@ -24,17 +24,26 @@ LATENCIES = {
 _PERCENTILES = ("p50", "p90", "p95", "p97", "p99", "p99.9")
 
 
-def _of(part: str, name: str, label: str, unit: str = "", better: Better = "") -> Figure:
+GROUPS = ("Throughput", "Memory", "Quality", "Answers", "Evaluation", "Energy", "Driver")
+
+
+def _of(
+    part: str, name: str, label: str, unit: str = "", better: Better = "", brief: str = ""
+) -> Figure:
     """Return the figure `name` of a part of result.json; the part names its group."""
-    return Figure(name, label, at(part, name), unit, better, group=part.capitalize())
+    return Figure(name, label, at(part, name), unit, better, group=part.capitalize(), brief=brief)
 
 
-def _bytes(name: str, label: str) -> Figure:
-    return replace(_of("memory", name, label, "", "lower"), write=size)
+def _bytes(name: str, label: str, brief: str = "") -> Figure:
+    return replace(_of("memory", name, label, "", "lower", brief), write=size)
+
+
+def _evaluated(name: str, label: str, unit: str, better: Better, brief: str) -> Figure:
+    return replace(_of("accuracy", name, label, unit, better, brief), group="Evaluation")
 
 
 def _tokens_per_s(result: Result) -> Any:
-    """Not known rather than 0 of a SUT that counts no tokens."""
+    """Return None rather than 0 for a SUT that counts no tokens."""
     return result["throughput"]["tokens_per_s"] if result["counts"]["tokens"] else None
 
 
@@ -45,32 +54,50 @@ FIGURES: dict[str, Figure] = {
         _of("counts", "samples", "samples"),
         _of("counts", "completed", "completed samples"),
         _of("counts", "failed", "failed samples", "", "lower"),
-        _of("counts", "timed_out", "timed out samples", "", "lower"),
+        _of("counts", "timed_out", "timed-out samples", "", "lower"),
         _of("counts", "unfinished", "unfinished samples", "", "lower"),
         _of("counts", "tokens", "output tokens"),
         replace(
-            _of("throughput", "tokens_per_s", "tokens", "tokens/s", "higher"), read=_tokens_per_s
+            _of("throughput", "tokens_per_s", "tokens", "tokens/s", "higher", "{}"),
+            read=_tokens_per_s,
         ),
-        _of("throughput", "samples_per_s", "samples", "samples/s", "higher"),
+        _of("throughput", "samples_per_s", "samples", "samples/s", "higher", "{}"),
         _of("throughput", "queries_per_s", "queries", "queries/s", "higher"),
-        _of("throughput", "scheduled_samples_per_s", "scheduled", "samples/s"),
+        _of("throughput", "scheduled_samples_per_s", "scheduled", "samples/s", "", "{} scheduled"),
         _of("throughput", "duration_s", "duration", "s"),
-        _bytes("weights_bytes", "weights"),
-        _bytes("kv_cache_bytes", "KV cache"),
-        _bytes("rss_peak_bytes", "process, peak of loading and serving"),
-        _bytes("gpu_peak_bytes", "GPU, peak of loading and serving"),
-        _bytes("loading_peak_bytes", "peak while loading"),
-        _bytes("serving_peak_bytes", "peak while serving"),
-        _bytes("evaluation_peak_bytes", "peak in the evaluation"),
+        _bytes("weights_bytes", "weights", "weights {}"),
+        _bytes("kv_cache_bytes", "KV cache", "KV cache {}"),
+        _bytes("rss_peak_bytes", "process, peak while loading and serving", "process peak {}"),
+        _bytes("gpu_peak_bytes", "GPU, peak while loading and serving", "GPU peak {}"),
+        _bytes("loading_peak_bytes", "peak while loading", "{} while loading"),
+        _bytes("serving_peak_bytes", "peak while serving", "{} while serving"),
+        _bytes("evaluation_peak_bytes", "peak while evaluating", "{} while evaluating"),
         _bytes("gpu_reserved_bytes", "GPU, most reserved"),
         _bytes("gpu_process_bytes", "GPU, allocated to the process"),
-        _of("energy", "joules", "total", "J", "lower"),
-        _of("energy", "joules_per_token", "per token", "J", "lower"),
-        _of("energy", "watts_mean", "mean power", "W", "lower"),
-        _of("driver", "client_cpu_percent", "processor", "% CPU", "lower"),
-        _of("driver", "channel_roundtrip_us", "channel round trip", "µs", "lower"),
+        replace(
+            _evaluated("eval_loss", "loss", "nats per token", "lower", "loss {}"),
+            write=lambda nats: f"{nats:.4f}",
+        ),
+        _evaluated("perplexity", "perplexity", "", "lower", "perplexity {}"),
+        replace(
+            _evaluated("token_accuracy", "token accuracy", "%", "higher", "{} token accuracy"),
+            write=lambda share: f"{100 * share:.2f}",
+        ),
+        _evaluated("eval_samples_per_s", "speed", "samples/s", "higher", "{}"),
+        _evaluated("eval_samples", "answers", "", "", "{} answers"),
+        _evaluated("eval_tokens", "answer tokens", "", "", "{} tokens"),
+        _of("energy", "joules", "total", "J", "lower", "{}"),
+        _of("energy", "joules_per_token", "per token", "J/token", "lower", "{}"),
+        _of("energy", "watts_mean", "mean power", "W", "lower", "{} mean"),
+        replace(
+            _of("driver", "issue_lag_p99_ms", "p99 issue lag", "ms", "lower", "{} p99 issue lag"),
+            name="driver_issue_lag_p99_ms",  # LoadGen may have measured its own
+        ),
+        _of("driver", "client_cpu_percent", "processor", "% CPU", "lower", "{}"),
+        _of("driver", "channel_roundtrip_us", "channel round trip", "µs", "lower",
+            "{} channel round trip"),
     )
-}
+}  # fmt: skip
 _OWN = frozenset(FIGURES)
 
 
@@ -92,14 +119,26 @@ def compared() -> list[Figure]:
 
 
 def known(group: str, result: Result) -> list[tuple[Figure, Any]]:
-    """Return the figures of a group that have a value in this result."""
-    pairs = ((figure, figure.value(result)) for figure in FIGURES.values() if figure.group == group)
-    return [(figure, value) for figure, value in pairs if value is not None]
+    """Return the figures of a group that have a value in this result; of memory, those that were
+    used at all.
+    """
+    pairs = ((figure, figure.value(result)) for figure in of_run(result) if figure.group == group)
+    is_memory = group == "Memory"
+    return [(figure, value) for figure, value in pairs if value or (value == 0 and not is_memory)]
 
 
 def of_run(result: Result) -> list[Figure]:
     """Return every figure that this run can have, in the order of its tables."""
     return [*_latencies(result), *FIGURES.values(), *_scores(result)]
+
+
+def headline(result: Result) -> list[Figure]:
+    """Return the figure by which its scenario is measured, if it has one."""
+    about = result["result"]
+    if about["value"] is None:
+        return []
+    read, brief = at("result", "value"), f"{{}}  ({about['name']})"
+    return [Figure("result", about["name"], read, about["unit"], group="Result", brief=brief)]
 
 
 def asked_percentiles(result: Result) -> tuple[str, ...]:
@@ -116,12 +155,24 @@ def _latencies(result: Result) -> list[Figure]:
         for statistic in ("mean", *percentiles, "max"):
             read = at("latency", key, statistic)
             name, words = f"{what}_{statistic}_ms", f"{label} {statistic}"
-            found.append(Figure(name, words, read, "ms", "lower", group="Latency"))
+            found.append(Figure(name, words, read, "ms", "lower", group="Latency", brief=""))
     return found
 
 
 def _scores(result: Result) -> list[Figure]:
-    """In the order of SCORES; those of other metrics come last."""
+    """Return the scores in the order of SCORES, those of other metrics last; the evaluation's are
+    above.
+    """
     names = [name for name in SCORES if name in result["accuracy"]]
     names += [name for name in result["accuracy"] if name not in SCORES]
-    return [Figure(name, name, at("accuracy", name), unit(name), group="Scores") for name in names]
+    return [_score(name) for name in names if name not in FIGURES]
+
+
+def _score(name: str) -> Figure:
+    is_quality = unit(name) == OF_100
+    brief = "" if name.startswith(_ONLY_ON_PAGE) else f"{name} {{}}"
+    group = "Quality" if is_quality else "Answers"
+    return Figure(name, name, at("accuracy", name), unit(name), group=group, brief=brief)
+
+
+_ONLY_ON_PAGE = ("bleu_",)  # the parts of BLEU

@@ -6,7 +6,6 @@ are never shown among those.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 OF_100 = "of 100"
@@ -54,27 +53,8 @@ SCORES = {
     "eval_tokens": Score("tokens", "reference tokens that were scored"),
     "eval_samples_per_s": Score("answers/s", "speed of that scoring"),
 }
-EVALUATED = (
-    "eval_loss", "perplexity", "token_accuracy", "eval_samples", "eval_tokens",
-    "eval_samples_per_s",
-)  # fmt: skip
-
-
-def quality(scores: Mapping[str, float]) -> dict[str, float]:
-    """The scores of 100 of the answers that the run gave."""
-    return {name: value for name, value in _of_answers(scores).items() if unit(name) == OF_100}
-
-
-def lengths(scores: Mapping[str, float]) -> dict[str, tuple[float, str]]:
-    """What else is known of these answers: (value, unit) by name."""
-    known = _of_answers(scores)
-    return {name: (value, unit(name)) for name, value in known.items() if unit(name) != OF_100}
 
 
 def unit(name: str) -> str:
+    """Return the unit of a score; unknown metrics score from 0 to 100."""
     return SCORES[name].unit if name in SCORES else OF_100
-
-
-def _of_answers(scores: Mapping[str, float]) -> dict[str, float]:
-    """Without the evaluation's, which are of the reference answers."""
-    return {name: value for name, value in scores.items() if name not in EVALUATED}

@@ -1,8 +1,8 @@
 """Which tables does each command have? Its JSON object in, tables out (`reports.blocks`).
 
 A run is one row of a CSV file, with a column per figure; people get its latencies as a grid, and
-the other figures below one another. The comparison's table is in `reports.pages.compare`, that of
-a perplexity study in `reports.pages.likelihood`.
+the other figures below one another. The tables of a comparison are in `reports.pages.compare`,
+those of a perplexity study in `reports.pages.likelihood.tables`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from harness.kernel.figure import Figure
 from reports import figures
-from reports.blocks import Column, Table, column
+from reports.blocks import Column, Table, column, percent, tenths, tone, word_column
+from reports.scores import OF_100
 
 _LONG_MS = 100_000  # a latency that is told in seconds
 _PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9")
@@ -19,52 +21,50 @@ _ABOUT_RUN = (
     "run_id", "started_at", "scenario", "mode", "profile", "model", "variant", "dataset", "sut",
     "status", "status_reason",
 )  # fmt: skip
-_ROUGE = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "rougeLsum": "ROUGE-Lsum"}
+ROUGE = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "rougeLsum": "ROUGE-Lsum"}
+READINGS = {
+    "published": "ROUGE against the dataset's answers, % of MLPerf's published figures",
+    "dataset": "ROUGE against the dataset's answers, % of the reference's",
+    "reference": "ROUGE against the reference's own texts, % (the reference itself: 100)",
+}
+OUTPUTS = "Outputs"
+Result = Mapping[str, Any]
+Row = Mapping[str, Any]
 
 
 # ---- a run
 
 
-def record(result: Mapping[str, Any]) -> Table:
+def record(result: Result) -> Table:
     """Return a run as one row: what it was, its verdict, its headline figure, every figure."""
     headline, found = result["result"], figures.of_run(result)
-    columns = [*(Column(name, name) for name in _ABOUT_RUN)]
-    columns += [Column(name, name) for name in ("result_name", "result", "result_unit")]
+    columns = [Column(name, name) for name in (*_ABOUT_RUN, "result_name", "result", "result_unit")]
     columns += [column(figure) for figure in found]
-    row = [
-        *(result[name] for name in _ABOUT_RUN),
-        *(headline[k] for k in ("name", "value", "unit")),
-    ]
+    row = [result[name] for name in _ABOUT_RUN]
+    row += [headline[key] for key in ("name", "value", "unit")]
     row += [figure.value(result) for figure in found]
     return Table("Run", columns, [row])
 
 
-def of_run(result: Mapping[str, Any]) -> list[Table]:
+def of_run(result: Result) -> list[Table]:
     """Return the tables of a run for people: what it was, its latencies, its other figures."""
-    known = ((figure, figure.value(result)) for figure in figures.of_run(result))
-    rows = [
-        (figure.group, figure.label, figure.text(value), figure.better)
-        for figure, value in known
-        if value is not None and figure.group != "Latency"
-    ]
-    headline = result["result"]
-    if headline["value"] is not None:
-        text = f"{headline['value']:.4g} {headline['unit']} ({headline['name']})"
-        rows.insert(0, ("Result", "result", text, ""))
-    about = ((name.replace("_", " "), str(result[name])) for name in _ABOUT_RUN if result[name])
+    about = [(name.replace("_", " "), str(result[name])) for name in _ABOUT_RUN if result[name]]
+    rows = []
+    for figure in (*figures.headline(result), *figures.of_run(result)):
+        value = figure.value(result)
+        if value is not None and figure.group != "Latency":
+            rows.append((figure.group, figure.label, figure.text(value), figure.better))
+    heads = ("of", "figure", "value", "better")
     return [
-        Table("Run", (_words("run", ""), _words("value", "value")), list(about)),
+        Table("Run", (word_column("run", ""), word_column("value", "value")), about),
         latency(result),
-        Table(
-            "Figures", [_words(name, name) for name in ("of", "figure", "value", "better")], rows
-        ),
+        Table("Figures", [word_column(name, name) for name in heads], rows),
     ]
 
 
-def latency(result: Mapping[str, Any]) -> Table:
+def latency(result: Result, usual: Sequence[str] = _PERCENTILES) -> Table:
     """Return the latencies in milliseconds; in seconds where six digits would not fit a line."""
-    percentiles = figures.asked_percentiles(result) or _PERCENTILES
-    statistics = ("mean", *percentiles, "max")
+    statistics = ("mean", *(figures.asked_percentiles(result) or usual), "max")
     timed = {
         label: result["latency"][key]
         for key, label in figures.LATENCIES.items()
@@ -75,24 +75,88 @@ def latency(result: Mapping[str, Any]) -> Table:
     rows = []
     for label, row in timed.items():
         rows.append([label, *(row[name] / scale for name in statistics), row["n"]])
-    columns = [_words("latency", ""), *(Column(name, name) for name in (*statistics, "n"))]
+    columns = [word_column("latency", ""), *(Column(name, name) for name in (*statistics, "n"))]
     return Table(f"{unit} from the due time", columns, rows)
+
+
+def brief(result: Result) -> list[tuple[str, str]]:
+    """Return the figures for a small screen: a line per group, and one per figure declared from
+    outside.
+    """
+    lines: dict[str, list[tuple[Figure, Any]]] = {}
+    known = [(figure, figure.value(result)) for figure in figures.headline(result)]
+    groups = (figure.group for figure in figures.of_run(result))
+    for name in dict.fromkeys((*figures.GROUPS, *groups)):
+        known += figures.known(name, result)
+    for figure, value in known:
+        label = figure.label if figure.brief is None else figure.group.lower()
+        if figure.brief != "":
+            lines.setdefault(label, []).append((figure, value))
+    return [(label, _line(pairs)) for label, pairs in lines.items()]
+
+
+def _line(pairs: Sequence[tuple[Figure, Any]]) -> str:
+    words, are_scores = [], all(figure.unit == OF_100 for figure, _ in pairs)
+    for figure, value in pairs:
+        text = figure.write(value) if are_scores else figure.text(value)
+        words.append((figure.brief or "{}").format(text))
+    return ", ".join(words) + (" (out of 100)" if are_scores else "")
+
+
+def search(steps: Iterable[Row]) -> Table:
+    """Return the rates that were tried for the highest one that holds."""
+    columns = (
+        Column("step", "step"), Column("target_qps", "queries/s"),
+        Column("delivered_qps", "delivered"),
+        Column("held", "held", words=True, toned=tone), word_column("run", "run"),
+    )  # fmt: skip
+    rows = []
+    for i, step in enumerate(steps, 1):
+        rows.append(
+            (i, step["target_qps"], step.get("delivered_qps"), step_text(step), step["folder"])
+        )
+    note = (
+        "The highest rate that holds: doubled until one does not, then bisected. A rate holds if"
+        " all limits are kept and at least 95 % of it is delivered. This page shows the best run."
+    )
+    return Table("Search", columns, rows, note)
+
+
+def step_text(step: Row) -> str:
+    """Say whether a rate held, or what did not."""
+    why = step.get("why", () if step["limits_kept"] else ("limits",))
+    return "no: " + ", ".join(name.replace("_", " ") for name in why) if why else "yes"
+
+
+def division(found: Row) -> Table:
+    """Return the settings that keep a run out of the closed division."""
+    rows = []
+    for row in found["differs"]:
+        rows.append((row["name"], *(setting_text(row[k], row["unit"]) for k in ("value", "asked"))))
+    heads = {"setting": "setting", "value": "this run", "asked": "the closed division needs"}
+    columns = [word_column(name, head) for name, head in heads.items()]
+    note = (
+        "Closed: model, dataset, generation limits and rules are the profile's. Being stricter than"
+        " the profile is allowed."
+    )
+    return Table(f"{found['name'].capitalize()} division", columns, rows, note)
 
 
 # ---- plan and list
 
 
-def settings(values: Iterable[Any]) -> Table:
-    """Return the settings of a plan: name, value, unit, who said so."""
+def settings(values: Iterable[Row]) -> Table:
+    """Return the settings of a run: name, value, unit, who said so."""
     columns = (
-        _words("setting", ""), Column("value", "value", raw=True), Column("unit", "unit", raw=True),
-        _words("text", "value", people=True), Column("from", "from", words=True, style="dim"),
+        word_column("setting", "setting"), Column("value", "value", raw=True),
+        Column("unit", "unit", raw=True), word_column("text", "value", people=True),
+        Column("from", "from", words=True, tone="soft"),
     )  # fmt: skip
-    rows = [
-        (row.name, row.value, row.unit, setting_text(row.value, row.unit), row.origin)
-        for row in values
-    ]
-    return Table("Settings", columns, rows)
+    rows = []
+    for row in values:
+        text = setting_text(row["value"], row["unit"])
+        rows.append((row["name"], row["value"], row["unit"], text, row["origin"]))
+    return Table("Settings", columns, rows, folded=True)
 
 
 def setting_text(value: Any, unit: str) -> str:
@@ -104,14 +168,14 @@ def setting_text(value: Any, unit: str) -> str:
 
 def lists(found: Mapping[str, Mapping[str, str]]) -> list[Table]:
     """Return a table per list."""
+    columns = (
+        Column("list", "list", raw=True),
+        Column("name", "name", words=True, tone="strong"),
+        word_column("what_it_is", "what it is"),
+    )
     tables = []
     for name, rows in found.items():
         title = "SUTs" if name == "suts" else name.capitalize()
-        columns = (
-            Column("list", "list", raw=True),
-            Column("name", "name", words=True, style="bold"),
-            _words("what_it_is", "what it is"),
-        )
         tables.append(Table(title, columns, [(name, key, text) for key, text in rows.items()]))
     return tables
 
@@ -119,43 +183,53 @@ def lists(found: Mapping[str, Mapping[str, str]]) -> list[Table]:
 # ---- a gate
 
 
-def of_gate(found: Mapping[str, Any]) -> Table:
-    """Return the control and the candidates, each with its verdict and the shares it keeps."""
+def of_gate(found: Row) -> Table:
+    """Return the control and the candidates, each with its verdict, the shares it keeps and its
+    outputs (`blocks.by_group` tells these apart).
+    """
     rows = [*filter(None, [found["control"]]), *found["rows"]]
+    heads = {"status": "verdict", "mlperf_status": "as MLPerf judges", "reason": "why"}
     columns = [
-        _words("label", ""), Column("role", "role", raw=True), Column("model", "model", raw=True),
-        Column("variant", "variant", raw=True), _words("status", "verdict"),
-        _words("mlperf_status", "as MLPerf judges"), _words("reason", "why"),
-        Column("n", "samples"), Column("identical", "identical", "%", _percent),
-        Column("divergence_median", "first difference", "token"), Column("empty", "empty"),
-    ]  # fmt: skip
+        word_column("label", ""),
+        *(Column(name, name, raw=True) for name in ("role", "model", "variant")),
+        *(Column(k, head, words=True, group="Verdict") for k, head in heads.items()),
+    ]
     cells = []
     for row in rows:
         role = "control" if row is found["control"] else "candidate"
-        about = [row["label"], role, row["model"], row["variant"], row["status"], row["official"]]
-        figures_of = (
-            row[key] for key in ("reason", "n", "identical", "divergence_median", "empty")
-        )
-        cells.append([*about, *figures_of])
-    for reading in dict.fromkeys(name for row in rows for name in row["readings"]):
-        columns += _columns_of(reading, rows)
-        for row, line in zip(rows, cells, strict=True):
-            line += _cells_of(reading, row, rows)
+        about = (row[key] for key in ("model", "variant", "status", "official", "reason"))
+        cells.append([row["label"], role, *about])
+    for reading in READINGS:
+        if any(reading in row["readings"] for row in rows):
+            columns += _columns_of(reading, rows)
+            for row, line in zip(rows, cells, strict=True):
+                line += _cells_of(reading, row, rows)
+    columns += [
+        Column("n", "samples", group=OUTPUTS),
+        Column("identical", "identical", "%", percent, group=OUTPUTS),
+        Column("divergence_median", "first difference (median)", "token", group=OUTPUTS),
+        Column("empty", "empty", group=OUTPUTS),
+    ]
+    for row, line in zip(rows, cells, strict=True):
+        line += [row[key] for key in ("n", "identical", "divergence_median", "empty")]
     return Table(f"Target {found['target']['name']}", columns, cells, sideways=True)
 
 
-def _columns_of(reading: str, rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+def _columns_of(reading: str, rows: Sequence[Row]) -> list[Column]:
     ratios, targets = _parts_of(reading, rows)
-    columns = []
+    group, columns = READINGS[reading], []
     for name in ratios:
-        label = f"{_ROUGE.get(name, name)} of the {reading}"
-        columns.append(Column(f"{reading}_{name}_ratio", label, "%", _percent, interval=True))
+        key, label = f"{reading}_{name}_ratio", ROUGE.get(name, name)
+        columns.append(Column(key, label, "", percent, interval=True, ends=tenths, group=group))
     for key in targets:
-        columns.append(_words(f"{reading}_keeps_{key}", f"keeps {key} % ({reading})"))
+        name = f"{reading}_keeps_{key}"
+        columns.append(
+            Column(name, f"{key} %", second="mlperf", words=True, toned=tone, group=group)
+        )
     return columns
 
 
-def _cells_of(reading: str, row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+def _cells_of(reading: str, row: Row, rows: Sequence[Row]) -> list[Any]:
     ratios, targets = _parts_of(reading, rows)
     part = row["readings"].get(reading, {"ratios": (), "verdicts": {}})
     own = {ratio["name"]: ratio for ratio in part["ratios"]}
@@ -163,21 +237,14 @@ def _cells_of(reading: str, row: Mapping[str, Any], rows: Sequence[Mapping[str, 
     for name in ratios:
         ratio = own.get(name)
         cells.append(ratio and (ratio["value"], ratio["low"], ratio["high"]))
-    return cells + [part["verdicts"].get(key, {}).get("status") for key in targets]
+    for key in targets:
+        call = part["verdicts"].get(key)
+        cells.append(call and (call["status"], call["official"]))
+    return cells
 
 
-def _parts_of(
-    reading: str, rows: Sequence[Mapping[str, Any]]
-) -> tuple[dict[str, None], dict[str, None]]:
-    """(names of the ratios, targets) of a reading over all rows, in order."""
+def _parts_of(reading: str, rows: Sequence[Row]) -> tuple[dict[str, None], dict[str, None]]:
+    """Return (names of the ratios, targets) of a reading over all rows, in order."""
     parts = [row["readings"][reading] for row in rows if reading in row["readings"]]
     ratios = dict.fromkeys(ratio["name"] for part in parts for ratio in part["ratios"])
     return ratios, dict.fromkeys(key for part in parts for key in part["verdicts"])
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f}"
-
-
-def _words(name: str, label: str, people: bool = False) -> Column:
-    return Column(name, label, words=True, people=people)

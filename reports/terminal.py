@@ -14,13 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.kernel.entries import ScenarioEntry
-from harness.kernel.figure import number, size
-from reports import blocks, conf_lines, figures
+from harness.kernel.figure import number
+from reports import blocks, conf_lines
 from reports import tables as run_tables
-from reports.scores import lengths, quality
 from reports.tables import setting_text
 
-_COLOUR = {"VALID": "green", "PASS": "green", "INVALID": "red", "FAIL": "red", "ERROR": "red"}
 _ROOMY = 76  # columns that the conditions need with what was seen beside them
 _SHOWN = 3  # differences from the closed division
 
@@ -33,7 +31,7 @@ def show_result(
     for part in _conditions(result["verdicts"], console.width):
         console.print(part)
     if result.get("search"):
-        console.print(_search(result["search"]))
+        console.print(blocks.screen(run_tables.search(result["search"])))
     if tables:
         console.print(blocks.screen(run_tables.latency(result)))
         console.print(_figures(result))
@@ -51,13 +49,13 @@ def show_result(
 
 
 def missing_text(row: Mapping[str, Any]) -> str:
-    """What could not be made of a run, and why."""
+    """Say what could not be made of a run, and why."""
     what = row["name"] if row["kind"] in ("file", "page", "log") else f"{row['kind']} {row['name']}"
     return f"{what} ({row['reason']})"
 
 
 def made_by(environment: Mapping[str, Any]) -> str:
-    """The version and the commit of the program that made a run, as far as they are known."""
+    """Return the version and commit of the program that made a run, as far as they are known."""
     git = environment.get("git") or {}
     commit = f"commit {git['commit'][:12]}" if git.get("commit") else ""
     if commit and git.get("dirty"):
@@ -68,7 +66,7 @@ def made_by(environment: Mapping[str, Any]) -> str:
 
 def _verdict(result: Mapping[str, Any]) -> Panel:
     status, counts = result["status"], result["counts"]
-    colour = _COLOUR.get(status, "yellow")
+    colour = blocks.style(status)
     subject = " ".join(filter(None, (result["model"], result["variant"])))
     queries = f"{counts['queries']:,} {'query' if counts['queries'] == 1 else 'queries'}"
     if counts["samples"] != counts["queries"]:
@@ -84,12 +82,12 @@ def _verdict(result: Mapping[str, Any]) -> Panel:
 
 
 def _conditions(verdicts: Sequence[Mapping[str, Any]], width: int) -> list[RenderableType]:
-    """The table of conditions, and under it in whole lines what was wrong and what to do."""
+    """Return the table of conditions, and below it in whole lines what was wrong and what to do."""
     roomy = width >= _ROOMY
     columns = ("", "condition", "measured", "limit", "margin", *(["seen"] if roomy else []))
     table = _table("Conditions", columns, left=(0, 1, 5))
     for v in verdicts:
-        status = Text(v["status"], style=_COLOUR.get(v["status"], "yellow"))
+        status = Text(v["status"], style=blocks.style(v["status"]))
         limit, margin = number(v["limit"]), margin_text(v["margin"])
         seen = [_seen(v)] if roomy else []
         table.add_row(status, v["rule"], _with_unit(v["measured"], v["unit"]), limit, margin, *seen)
@@ -97,7 +95,7 @@ def _conditions(verdicts: Sequence[Mapping[str, Any]], width: int) -> list[Rende
 
 
 def _is_told(verdict: Mapping[str, Any]) -> bool:
-    """A condition that does not hold, or could not be judged, needs more room than a column has."""
+    """Does a condition fail, or could it not be judged? If so, a column is too narrow."""
     doubtful = verdict["status"] != "PASS" and verdict["remedy"]
     return bool(verdict["status"] == "FAIL" or doubtful or verdict.get("error"))
 
@@ -107,8 +105,8 @@ def _seen(verdict: Mapping[str, Any]) -> str:
 
 
 def _told(verdict: Mapping[str, Any]) -> Text:
-    """What was seen, the samples to blame and the remedy, in lines as wide as the screen."""
-    colour = _COLOUR.get(verdict["status"], "yellow")
+    """Say what was seen, which samples are to blame and what to do, across the whole screen."""
+    colour = blocks.style(verdict["status"])
     told = Text.assemble((f"{verdict['rule']}: ", f"bold {colour}"), verdict["detail"])
     if verdict["evidence"]:
         told.append(f"\n  samples {', '.join(map(str, verdict['evidence']))}", style="dim")
@@ -117,117 +115,26 @@ def _told(verdict: Mapping[str, Any]) -> Text:
     return told
 
 
-def _search(steps: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("Search", ("step", "queries/s", "delivered", "held", "run"), left=(3, 4))
-    for i, step in enumerate(steps, 1):
-        held = step_text(step)
-        words = Text(held, style="green" if held == "yes" else "red")
-        delivered = number(step.get("delivered_qps"))
-        table.add_row(str(i), number(step["target_qps"]), delivered, words, step["folder"])
-    return table
-
-
-def step_text(step: Mapping[str, Any]) -> str:
-    """Whether a rate held, or what did not."""
-    why = step.get("why", () if step["limits_kept"] else ("limits",))
-    return "no: " + ", ".join(name.replace("_", " ") for name in why) if why else "yes"
-
-
 def margin_text(margin: float | None) -> str:
-    """Room to the limit in per cent of it (negative: missed by), or in multiples of it; nothing
-    where there is no limit.
+    """Write the room to the limit in percent of it (negative: missed by), or in multiples of it;
+    nothing where there is no limit.
     """
-    return (
-        ""
-        if margin is None
-        else f"{100 * margin:+.1f} %"
-        if abs(margin) < 10
-        else f"{margin:+.0f}x"
-    )
+    if margin is None:
+        return ""
+    return f"{100 * margin:+.1f} %" if abs(margin) < 10 else f"{margin:+.0f}x"
 
 
 def _figures(result: Mapping[str, Any]) -> Table:
-    through, memory, driver, counts = (
-        result["throughput"],
-        result["memory"],
-        result["driver"],
-        result["counts"],
-    )
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column()
-    headline = result["result"]
-    if headline["value"] is not None:
-        table.add_row(
-            "result", f"{number(headline['value'])} {headline['unit']}  ({headline['name']})"
-        )
-    table.add_row("throughput", _join([
-        (through["tokens_per_s"] if counts["tokens"] else None, "tokens/s"),
-        (through["samples_per_s"], "samples/s"),
-        (through["scheduled_samples_per_s"], "samples/s scheduled"),
-    ]))  # fmt: skip
-    if held := memory_text(memory):
-        table.add_row("memory", held)
-    parts = ("bleu_",)  # of BLEU, on the page only
-    scores = quality(result["accuracy"])
-    shown = [f"{n} {number(v)}" for n, v in scores.items() if not n.startswith(parts)]
-    if shown:
-        table.add_row("quality", ", ".join(shown) + (" (each of 100)" if len(shown) > 1 else ""))
-    if others := lengths(result["accuracy"]):
-        words = (f"{n} {number(v)} {unit}" for n, (v, unit) in others.items() if n != "bleu_bp")
-        table.add_row("answers", ", ".join(words))
-    if evaluated := evaluation_text(result["accuracy"]):
-        table.add_row("evaluation", evaluated)
-    if energy := result.get("energy"):
-        table.add_row("energy", _join([
-            (energy["joules"], "J"), (energy["joules_per_token"], "J/token"),
-            (energy["watts_mean"], "W mean"),
-        ]))  # fmt: skip
-    table.add_row("driver", _join([
-        (driver["issue_lag_p99_ms"], "ms p99 issue lag"),
-        (driver["client_cpu_percent"], "% CPU"),
-        (driver["channel_roundtrip_us"], "us channel round trip"),
-    ]))  # fmt: skip
-    for figure in figures.declared():
-        value = figure.value(result)
-        if value is not None:
-            table.add_row(figure.label, figure.text(value))
+    for label, line in run_tables.brief(result):
+        table.add_row(label, line)
     return table
 
 
-_PHASES = {"loading": "loading", "serving": "serving", "evaluation": "evaluating"}
-
-
-def memory_text(memory: Mapping[str, Any]) -> str:
-    """What it weighs, and the peak of each phase that is known; empty if nothing is."""
-    names = {"weights_bytes": "weights", "kv_cache_bytes": "KV cache"}
-    parts = [f"{name} {size(memory[key])}" for key, name in names.items() if memory.get(key)]
-    whose = "GPU" if memory.get("gpu_peak_bytes") else "process"
-    peaks = [
-        f"{size(memory[f'{phase}_peak_bytes'])} {doing}"
-        for phase, doing in _PHASES.items()
-        if memory.get(f"{phase}_peak_bytes")
-    ]
-    most = memory.get("gpu_peak_bytes") or memory.get("rss_peak_bytes")
-    if peaks or most:
-        parts.append(f"{whose} peak {', '.join(peaks) or size(most or 0)}")
-    return ", ".join(parts)
-
-
-def evaluation_text(scores: Mapping[str, float]) -> str:
-    """The teacher-forced figures in one line; empty without an evaluation."""
-    if "eval_loss" not in scores:
-        return ""
-    return (
-        f"loss {scores['eval_loss']:.4f} nats/token, perplexity {number(scores['perplexity'])},"
-        f" {100 * scores['token_accuracy']:.2f} % of tokens right,"
-        f" {number(scores.get('eval_samples_per_s'))} samples/s ({number(scores['eval_samples'])}"
-        f" answers, {number(scores['eval_tokens'])} tokens)"
-    )
-
-
 def not_mlperf(result: Mapping[str, Any]) -> str:
-    """Why the figures must not be called MLPerf's; empty if they may be compared with them."""
+    """Say why the figures must not be called MLPerf's; nothing if they may be."""
     if result["official"]:
         return ""
     if result["status"] != "VALID":
@@ -243,7 +150,7 @@ def not_mlperf(result: Mapping[str, Any]) -> str:
 
 
 def _lack(name: str, result: Mapping[str, Any]) -> str:
-    """A reason in words; empty for a setting whose name says enough."""
+    """Say a reason in words; nothing for a setting whose name says enough."""
     run = result["settings"]["run"]
     if name == "division":
         return "its division is not known"
@@ -259,7 +166,7 @@ def _lack(name: str, result: Mapping[str, Any]) -> str:
 
 
 def division_text(result: Mapping[str, Any]) -> str:
-    """The division, and what keeps the run out of the closed one, in a line; nothing for a run that
+    """Name the division, and what keeps the run out of the closed one; nothing for a run that
     was judged before there were divisions.
     """
     division = result.get("division")
@@ -272,7 +179,7 @@ def division_text(result: Mapping[str, Any]) -> str:
 
 
 def difference(row: Mapping[str, Any]) -> str:
-    """What a setting is in the run, and what it would have to be for the closed division."""
+    """Say what a setting is in the run, and what it would have to be for the closed division."""
     value, asked = (setting_text(row[key], row["unit"]) for key in ("value", "asked"))
     whose = "closed needs" if row.get("by") == "division" else "profile:"
     return f"{row['name']} is {value} ({whose} {asked})"
@@ -289,7 +196,7 @@ def show_plan(
     conflicts: Sequence[Any] = (),
     tables: bool = True,
 ) -> None:
-    """What a run would do (RunSettings, Schedule, its scenario's entry, sentences on its
+    """Print what a run would do (RunSettings, Schedule, its scenario's entry, sentences on its
     length, every setting with its origin), what became of LoadGen's configuration files, and what
     contradicts itself.
     """
@@ -315,13 +222,13 @@ def show_plan(
         console.print(Text(f"conflict: {sure}{conflict.detail}", style=style))
         console.print(Text(f"  → {conflict.remedy}", style="bold"))
     if tables:
-        console.print(blocks.screen(run_tables.settings(values)))
+        console.print(blocks.screen(run_tables.settings(row._asdict() for row in values)))
     for sentence in conf_lines.sentences(conf_files):
         console.print(sentence, markup=False, highlight=False)
 
 
 def show_audit(found: Mapping[str, Any], console: Console) -> None:
-    colour = _COLOUR.get(found["status"], "yellow")
+    colour = blocks.style(found["status"])
     head = Text.assemble((found["status"], f"bold {colour}"), f"  audit of {found['run_id']}")
     notes = [Text(note, style="bold") for note in found.get("notes", ())]
     console.print(Panel(Group(head, Text(found["reason"]), *notes), border_style=colour))
@@ -333,14 +240,14 @@ def show_audit(found: Mapping[str, Any], console: Console) -> None:
         if v["remedy"] and v["status"] != "PASS" and v["remedy"] not in said:
             said.add(v["remedy"])
             seen.append(f"\n→ {v['remedy']}", style="bold")
-        table.add_row(Text(v["status"], style=_COLOUR.get(v["status"], "yellow")), v["rule"], seen)
+        table.add_row(Text(v["status"], style=blocks.style(v["status"])), v["rule"], seen)
     console.print(table)
 
 
 def show_package(
     place: Path, problems: Sequence[str], notes: Sequence[str], console: Console
 ) -> None:
-    """Where a submission tree was put, and what is still wrong with it."""
+    """Print where a submission tree was put, and what is still wrong with it."""
     count = f"{len(problems)} PROBLEM{'S' * (len(problems) > 1)}"
     colour, word = ("red", count) if problems else ("green", "COMPLETE")
     console.print(Panel(Text.assemble((word, f"bold {colour}"), f"  {place}"), border_style=colour))
@@ -360,10 +267,6 @@ def show_doctor(findings: Mapping[str, Mapping[str, Any]], console: Console) -> 
 
 def _with_unit(value: float | None, unit: str) -> str:
     return "-" if value is None else f"{number(value)} {unit}"
-
-
-def _join(pairs: Sequence[tuple[float | None, str]]) -> str:
-    return ", ".join(f"{number(value)} {unit}" for value, unit in pairs if value is not None)
 
 
 def _table(title: str, columns: Sequence[str], left: Sequence[int], header: bool = True) -> Table:

@@ -59,7 +59,7 @@ def pictures(request: pytest.FixtureRequest) -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         if request.node.get_closest_marker("pictures") is None:
-            patch.setattr("reports.plots._svg", lambda figure: '<svg role="img"></svg>')
+            patch.setattr("reports.plots.style._saved", lambda figure: "<svg ></svg>")
         yield
 
 

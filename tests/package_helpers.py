@@ -87,6 +87,7 @@ def pack(timed, scored, output, **given):
     """Package two runs as Acme's box-1. `given` may name division, benchmark and round."""
     place = place_of(
         timed.result,
+        timed.pattern,
         given.pop("division", "open"),
         "Acme",
         "box-1",

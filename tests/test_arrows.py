@@ -27,7 +27,7 @@ ARROWS = {
     "harness.run": "harness harness.engine harness.official harness.options harness.result"
     " accuracy.outputs reports scenarios scenarios.loadgen sut.border sut.model",
     "harness.likelihood": "harness.engine accuracy accuracy.datasets accuracy.likelihood"
-    " accuracy.metrics reports.pages sut.border sut.likelihood sut.model sut.precision",
+    " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision",
     "harness.study": "harness harness.engine harness.options harness.result harness.run accuracy"
     " accuracy.datasets accuracy.gate reports reports.pages sut.model sut.precision",
     "harness.mlperf": "harness harness.options harness.result harness.run accuracy.compliance"
@@ -35,7 +35,7 @@ ARROWS = {
     "harness.schema": "harness.likelihood harness.options accuracy.likelihood reports",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
     " harness.mlperf harness.run harness.study accuracy.gate reports reports.pages"
-    " reports.submission",
+    " reports.pages.likelihood reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision",
     "scenarios.loadgen": "scenarios",
@@ -49,7 +49,9 @@ ARROWS = {
     "accuracy.outputs": "",
     "reports": "",
     "reports.mlperf": "",
-    "reports.pages": "reports",
+    "reports.pages": "reports reports.plots",
+    "reports.pages.likelihood": "reports reports.pages reports.plots",
+    "reports.plots": "reports",
     "reports.submission": "reports.mlperf",
     "sut.border": "",
     "sut.model": "",
@@ -58,12 +60,7 @@ ARROWS = {
     "sut.likelihood": "sut sut.engine sut.model",
     "sut": "sut.engine sut.likelihood sut.model sut.precision",
 }
-LONG = {
-    "reports/pages/gate.py": 410,
-    "reports/pages/likelihood_page.py": 680,
-    "reports/pages/run.py": 430,
-    "reports/plots.py": 890,
-}
+LONG = {}
 TORCH_HOMES = ("sut",)
 FILES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
 
@@ -148,12 +145,12 @@ def test_only_tables_name_modules_in_strings():
 
 
 def test_no_folder_is_crowded_and_no_file_long():
-    """House rules. What is longer than 400 lines is listed, and may only shrink."""
+    """House rules."""
     for folder in FOLDERS:
         assert len([path for path in folder.glob("*.py") if path.name != "__init__.py"]) <= 12
     for path in FILES:
         lines = path.read_text().count("\n")
-        assert lines <= LONG.get(str(path.relative_to(ROOT)), 400), f"{path}: {lines} lines"
+        assert lines <= 400, f"{path}: {lines} lines"
 
 
 def test_torch_and_transformers_stay_at_home():
@@ -170,7 +167,7 @@ def test_torch_and_transformers_stay_at_home():
 
 def test_matplotlib_has_one_home():
     homes = {
-        module_of(path)
+        folder_of(module_of(path))
         for path in FILES
         if any(name.startswith("matplotlib") for name in imports_of(path))
     }

@@ -225,7 +225,8 @@ def test_plan_gives_the_whole_schedule_as_json():
 
 
 @pytest.mark.parametrize(
-    "what", ["models", "variants", "scenarios", "datasets", "suts", "profiles"]
+    "what",
+    ["models", "variants", "scenarios", "datasets", "suts", "metrics", "rules", "profiles"],
 )
 def test_list_knows_its_tables(what):
     done = harness("list", what, "--json")

@@ -208,8 +208,8 @@ def test_a_percentile_that_is_asked_for_shows_everywhere_and_changes_no_log():
     heads = next(line for line in done.stdout.splitlines() if "p99.99" in line)
     assert heads.split() == ["mean", "p50", "p99", "p99.99", "max", "n"]
     assert "p99.99" not in usual.stdout
-    assert '<th scope="col" class="n">p99.99</th>' in page_of(folder)
-    assert "p99.9</th>" not in page_of(folder)
+    assert '<th scope="col" class="n"><bdi>p99.99</bdi></th>' in page_of(folder)
+    assert "p99.9</bdi></th>" not in page_of(folder)
     result = result_of(folder)
     (row,) = rows_of(harness(f"report {folder} --format csv").stdout)
     assert float(row["ttft_p99.99_ms"]) == result["latency"]["ttft_ms"]["p99.99"]
@@ -285,6 +285,17 @@ def test_a_figure_is_declared_once_and_shows_everywhere(cost):
     (place,) = Path("runs").glob("*_compare*")
     assert "cost, USD per million tokens" in (place / "compare.html").read_text()
     assert f"{value:.4g}" in harness(f"compare {folder} {folder}").stdout
+
+
+def test_a_figure_may_join_the_line_of_its_group_on_the_terminal():
+    own = Figure("joules_per_query", "per query", lambda _: 3, "J", group="Energy", brief="{} each")
+    figures.declare(own)
+    try:
+        done, folder = run()
+    finally:
+        del figures.FIGURES[own.name]
+    assert "energy      3 J each" in done.stdout
+    assert "<h2>Energy</h2>" in page_of(folder)
 
 
 def test_a_figure_without_its_sources_is_not_known(cost):

@@ -136,7 +136,7 @@ def test_its_own_model_and_report_examples_work(run, tmp_path, tiny_llama):
 
 
 def test_its_compare_example_works(run, tmp_path, tiny_llama):
-    command = the_one("harness compare").replace("smollm2-135m", str(tiny_llama))
+    command = the_one("compare --model smollm2").replace("smollm2-135m", str(tiny_llama))
     command = command.replace("fp32,bf16,int8,nf4,lora", "fp32,bf16")
     done = run(f"{command} --max-new-tokens 4 --num-samples 4 --warmup 1 {HERE}")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -153,13 +153,13 @@ def test_its_gate_examples_work(run, tmp_path, tiny_llama):
     command = command.replace("bf16,int8,nf4,lora", "bf16")
     done = run(f"{command} --max-new-tokens 4 --num-samples 6 --resamples 200 {HERE}")
     assert done.returncode in (0, 1), done.stderr  # a verdict, whatever it is
-    assert "in brackets: by the figure alone" in done.stdout
+    assert "The lower verdict is by the figure alone" in done.stdout
     (place,) = (tmp_path / "runs").iterdir()
     folders = {name: next(place.glob(f"*_{name}_*")) for name in ("fp32", "bf16")}
     command = the_one("harness gate --reference").replace("runs/FP32", str(folders["fp32"]))
     command = command.replace(",runs/NF4", "").replace("runs/BF16", str(folders["bf16"]))
     done = run(command)
-    assert "in brackets: by the figure alone" in done.stdout, done.stderr
+    assert "The lower verdict is by the figure alone" in done.stdout, done.stderr
 
 
 def test_its_perplexity_example_of_variants_works(run, tmp_path, tiny_llama):

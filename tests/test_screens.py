@@ -20,9 +20,9 @@ from harness import registry
 from harness.cli import app
 from harness.kernel.types import Sample
 from harness.screen import instead
-from reports import scores, terminal
+from reports import tables, terminal
 from reports.pages import compare, gate
-from reports.pages import words as perplexity_words
+from reports.pages.likelihood import words as perplexity_words
 from reports.scores import SCORES
 from tests import ROOT
 from tests.harness.study.test_compare import compared, oom, row
@@ -108,8 +108,10 @@ def test_models_of_different_context_are_told_as_alternatives():
 
 def test_a_count_never_stands_among_figures_of_100():
     found = {"rouge1": 29.4, "number_match": 75.0, "number_match_marked": 3.0, "eval_loss": 1.0}
-    assert scores.quality(found) == {"rouge1": 29.4, "number_match": 75.0}
-    assert scores.lengths(found) == {"number_match_marked": (3.0, "answers")}
+    lines = dict(tables.brief({"accuracy": found, "result": {"value": None}}))
+    assert lines["quality"] == "rouge1 29.4, number_match 75 (out of 100)"
+    assert lines["answers"] == "number_match_marked 3 answers"
+    assert lines["evaluation"] == "loss 1.0000 nats per token"
 
 
 def test_every_score_that_can_be_made_has_a_unit_and_a_meaning():

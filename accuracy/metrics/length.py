@@ -18,7 +18,7 @@ from harness.kernel.types import Metric, RunLog, Sample
 
 
 def tokens_per_sample(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metric]:
-    """Return the mean over the samples `ids`."""
+    """Return the mean number of tokens in the answers to the samples `ids`."""
     tokens = log.tokens[ids]
     if not tokens.any():
         return []
@@ -26,7 +26,9 @@ def tokens_per_sample(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any])
 
 
 def gen_len(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metric]:
-    """Sum over the samples `ids` that have a text."""
+    """Return how many characters the answers to the samples `ids` have together, where texts are
+    known.
+    """
     texts = [log.texts[i] for i in ids.tolist() if i in log.texts]
     if not texts:
         return []

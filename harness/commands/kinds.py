@@ -18,7 +18,7 @@ from harness.study.study import load
 from reports import tables
 from reports.pages import compare as compare_page
 from reports.pages import gate as gate_page
-from reports.pages import likelihood as likelihood_page
+from reports.pages.likelihood import screen as likelihood_page
 from reports.terminal import show_result
 
 Found = dict[str, Any]

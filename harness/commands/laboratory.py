@@ -102,7 +102,7 @@ def perplexity(
     }  # fmt: skip
     with people(as_json, form) as (console, say):
         from harness.likelihood import study as laboratory
-        from reports.pages.likelihood import table
+        from reports.pages.likelihood.screen import table
 
         found, place = laboratory.measure({**flags, **own}, resume, say)
         with noted(f"table on the screen; see {place}"):

@@ -47,7 +47,7 @@ def plan(flags: Flags, as_json: Json = False, form: Format = "table") -> None:
             settings, schedule, chosen.pattern, sentences, values, console, chosen.conf_files,
             conflicts, tables=form == "table",
         )  # fmt: skip
-        put(form, lambda: [tables.settings(values)])
+        put(form, lambda: [tables.settings(row._asdict() for row in values)])
     queries = [indices for _, indices in schedule.rows()]
     value = {
         "settings": asdict(settings),

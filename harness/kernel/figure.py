@@ -36,12 +36,22 @@ def size(num_bytes: float) -> str:
     return ""
 
 
+def short_count(count: float) -> str:
+    """Write a count as models are named: 7.16k, 135M, 1.71B."""
+    for unit, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if count >= 0.9995 * unit:
+            return f"{count / unit:.3g}{letter}"
+    return f"{count:.0f}"
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One figure of a run, in `unit`; `write` makes the text for people, with the unit where
     `unit` is empty.
 
-    A `compared` figure also has a row in comparisons.
+    A `compared` figure also has a row in comparisons. `brief` is how it reads in the line of its
+    group on a terminal ("{} scheduled"); "" keeps it out of that line, and without a `brief` it has
+    a line of its own.
     """
 
     name: str  # its key in rows and CSV files, unit last: ttft_p90_ms
@@ -52,6 +62,7 @@ class Figure:
     write: Callable[[Any], str] = number
     group: str = "Other"
     compared: bool = False
+    brief: str | None = None
 
     def value(self, result: Result) -> Any:
         """Return its value, or None where the result lacks what it is made from."""

@@ -344,19 +344,6 @@ class MemoryUse:
     evaluation_peak_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One part of a report: a title, a table, an optional picture (SVG text)."""
-
-    title: str
-    columns: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
-    note: str = ""
-    svg: str = ""
-    words: bool = False  # its columns are words, not figures
-    folded: bool = False  # only its title is seen until it is opened
-
-
 def short_name(model: str) -> str:
     """Return a hub id or a path without its owner or folder."""
     return model.rstrip("/").rsplit("/", 1)[-1]

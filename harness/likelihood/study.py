@@ -58,7 +58,7 @@ def show(found: Row, place: Path, console: Any, tables: bool = True) -> None:
     """Print the table, and where there is more."""
     from rich.text import Text
 
-    from reports.pages.likelihood import print_table
+    from reports.pages.likelihood.screen import print_table
 
     print_table(found, console, tables)
     console.print(Text(f"folder: {place}", style="dim"), soft_wrap=True)

@@ -296,6 +296,6 @@ def _plain(value: Any) -> Any:
 
 
 def _page(place: Path) -> None:
-    from reports.pages.likelihood import write_page
+    from reports.pages.likelihood.screen import write_page
 
     write_page(place)

@@ -64,7 +64,7 @@ def make(
         fine = "RUN/accuracy, or --accuracy-run RUN2"
         raise BadInput(f"packaging {run}", "no accuracy run", fine, _HOW_TO_SCORE)
     round_ = round_of(timed.result, version)
-    place = place_of(timed.result, division, submitter, system, benchmark, round_)
+    place = place_of(timed.result, timed.pattern, division, submitter, system, benchmark, round_)
     scored = read(accuracy_run or nested)
     check(timed, scored, place.benchmark, allow_invalid)
     shown = [_compliance(folder, timed, place, round_) for folder in compliance]
@@ -98,7 +98,8 @@ def read(folder: Path) -> Run:
         what = f"{found.file} is not what the run recorded: {found.what}"
         raise BadInput(doing, what, "the logs as the run wrote them", todo)
     detail, summary = ((folder / name).read_bytes().decode() for name in (DETAIL, SUMMARY))
-    return Run(folder, built.to_json(), detail, summary, (folder / ACCURACY).read_bytes())
+    pattern, accuracy = scenarios.entry(raw.settings.scenario), (folder / ACCURACY).read_bytes()
+    return Run(folder, pattern, built.to_json(), detail, summary, accuracy)
 
 
 # ---- compliance runs

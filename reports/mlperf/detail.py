@@ -25,7 +25,7 @@ _COUNTERS = (
 def detail(
     header: Header, settings: Settings, sets: Sequence[Generated], results: Results, log: RunLog
 ) -> str:
-    """Every event as one marked JSON line."""
+    """Return every event as one marked JSON line."""
     accuracy = settings.effective["effective_test_mode"] == "AccuracyOnly"
     starting = "Starting accuracy mode" if accuracy else "Starting performance mode"
     lines = [
@@ -48,7 +48,7 @@ def detail(
 def _set_lines(
     header: Header, part: Generated, results: Results, log: RunLog, span: range
 ) -> list[str]:
-    """What is said of one loaded set, whose samples are those of `span`."""
+    """Yield what is said of one loaded set, whose samples are those of `span`."""
     end_ns = _last_ns(log, span)
     is_last = span.stop >= len(log)
     about = [
@@ -97,8 +97,8 @@ def _message_event(message: Message) -> str:
 
 
 def _power_lines(header: Header, begin_ns: int, end_ns: int) -> dict[str, Any]:
-    """When a power meter's readings count: from the first sample due to the last completion, in
-    UTC.
+    """Return when a power meter's readings count: from the first sample due to the last completion,
+    in UTC.
     """
     end_ns = max(begin_ns, end_ns)
     return {
@@ -115,13 +115,13 @@ def _moment(started_at: str, after_ns: int) -> str:
 
 
 def _first_ns(log: RunLog, span: range) -> int:
-    """When the first sample of `span` was due."""
+    """Return when the first sample of `span` was due."""
     due_ns = log.due_ns[span.start : span.stop]
     return int(due_ns.min()) if len(due_ns) else 0
 
 
 def _last_ns(log: RunLog, span: range) -> int:
-    """When the last sample of `span` completed."""
+    """Return when the last sample of `span` completed."""
     return int(log.done_ns[span.start : span.stop].max(initial=0))
 
 
@@ -139,7 +139,7 @@ def _event(key: str, value: Any, at_ns: int = 0, error: bool = False) -> str:
 
 
 def _json(value: Any) -> str:
-    """LoadGen's number formats in strict JSON: doubles have six digits."""
+    """Write numbers in LoadGen's formats in strict JSON: doubles have six digits."""
     if isinstance(value, float):
         return f"{value:g}" if np.isfinite(value) else "null"
     return json.dumps(value, separators=(",", ":"))

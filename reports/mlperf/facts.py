@@ -27,7 +27,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """LoadGen's names for the settings, each with its value, in its order."""
+    """Return LoadGen's names for the settings, each with its value, in its order."""
 
     requested: Lines
     effective: Lines

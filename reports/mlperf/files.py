@@ -48,7 +48,7 @@ DETAIL, SUMMARY, ACCURACY = (
 
 
 def write(folder: Path, header: Header, texts: Mapping[str, str]) -> None:
-    """The files of `texts` (name -> content), each whole or not at all. Raises BadInput over
+    """Write the files of `texts` (name -> content), each whole or not at all. Raises BadInput over
     another run's logs.
     """
     _refuse_another_run(folder, header.run_id)
@@ -61,8 +61,8 @@ def write(folder: Path, header: Header, texts: Mapping[str, str]) -> None:
 
 
 def run_id_of(detail_log: Path) -> str | None:
-    """Whose log is it? None if there is none, or if it is not one of ours (the real LoadGen's, for
-    one).
+    """Return whose log it is; None if there is none, or if it is not one of ours (the real
+    LoadGen's, for one).
     """
     try:
         with detail_log.open(encoding="utf-8") as lines:
@@ -88,8 +88,8 @@ def _refuse_another_run(folder: Path, run_id: str) -> None:
 
 
 def accuracy(log: RunLog, logged: Iterable[int], with_tokens: bool, with_first: bool) -> str:
-    """One entry per sample id of `logged`, in that order: its answer, its first token (not offline)
-    and its token count.
+    """Return an entry per sample id of `logged`, in order: its answer, its first token (not
+    offline) and its token count.
     """
     rows = np.fromiter(logged, np.int64)
     data, ends = _answers(log, rows)
@@ -116,7 +116,7 @@ def accuracy(log: RunLog, logged: Iterable[int], with_tokens: bool, with_first: 
 
 
 def _answers(log: RunLog, rows: Int64s) -> tuple[str, list[int]]:
-    """The answers of `rows`, one after the other in hex, and where each ends (after a 0)."""
+    """Yield the answers of `rows`, one after the other in hex, and where each ends (after a 0)."""
     counts = np.diff(log.token_start)[rows]
     ends = np.concatenate([[0], np.cumsum(counts)])
     places = np.arange(ends[-1]) + np.repeat(log.token_start[rows] - ends[:-1], counts)

@@ -24,7 +24,7 @@ samples_per_query value"""
 
 
 def summary(header: Header, settings: Settings, results: Results) -> str:
-    """The page for people; only the two closing lines in accuracy mode, as LoadGen has it."""
+    """Return the page for people; in accuracy mode only its two closing lines, as LoadGen does."""
     parts = _summary_lines(header, settings, results) if results.lines else []
     parts += [
         "",
@@ -104,7 +104,7 @@ def _headline(scenario: str, results: Results) -> list[str]:
 
 
 def _early_stopping(scenario: str, results: Results) -> list[str]:
-    """TTFT stands above TPOT although TPOT is judged first."""
+    """Put TTFT above TPOT, although TPOT is judged first."""
     texts = () if scenario == "Offline" else results.early_stopping.items()
     return [line for name, text in texts for line in (f"{name}Early Stopping Result:", text)]
 

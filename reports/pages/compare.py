@@ -1,34 +1,33 @@
-"""Runs side by side: the verdict on top, then one column per variant, on the screen and as
-compare.html.
+"""How do runs stand to one another? The verdict on top, then one column per variant, on the screen
+and as compare.html.
 
 Variants are columns and figures rows, so that five variants fit into 80 characters. Both forms are
-made from the object that `harness compare --json` prints; what strangers wrote is escaped as on the
-page of a run (`reports.pages.run`).
+made from the object that `harness compare --json` prints.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from rich.console import Console, Group
 from rich.panel import Panel
 from rich.text import Text
 
 from harness.kernel.figure import number, size
-from reports import blocks, figures, plots
-from reports.blocks import Column, Table, visible
-from reports.pages.run import template
+from reports import blocks, figures
+from reports.blocks import Column, Plot, Table, percent, tone, visible
+from reports.pages import html
+from reports.plots.compare import speed_against_weights
+from reports.plots.labels import Point
+from reports.plots.style import at_both_widths
 
-_COLOUR = {"VALID": "green", "INVALID": "yellow"}
-_STATUSES = dict.fromkeys(("INTERRUPTED", "ERROR", "FAILED", "OOM"), "bold red") | _COLOUR
-_ONLY_CSV = ("variant", "run", "reason", "samples_per_s", "rouge1", "rouge2")
-_NAME_WIDTH, _COLUMN_WIDTH = 20, 12
+_ONLY_CSV = ("run", "reason", "samples_per_s", "rouge1", "rouge2")
+_WIDTH = 11  # the least of a column
 Comparison = Mapping[str, Any]
+Row = Mapping[str, Any]
 
 
 def _millions(count: float) -> str:
@@ -40,13 +39,8 @@ def _count(count: float) -> str:
 
 
 def _mib(num_bytes: float) -> str:
-    return (
-        f"{num_bytes / 2**20:,.1f}" if num_bytes < 2**20 * 10_000 else f"{num_bytes / 2**20:,.0f}"
-    )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f}"
+    mib = num_bytes / 2**20
+    return f"{mib:,.1f}" if mib < 10_000 else f"{mib:,.0f}"
 
 
 def _hundredths(value: float) -> str:
@@ -72,13 +66,13 @@ GROUPS: dict[str, tuple[Column, ...]] = {
     "Quality": (
         Column("eval_loss", "evaluation loss", write=_loss),
         Column("perplexity", "perplexity"),
-        Column("token_accuracy", "tokens right", "%", _percent),
+        Column("token_accuracy", "token accuracy", "%", percent),
         Column("eval_samples_per_s", "evaluation samples/s"),
         Column("rougeL", "ROUGE-L", write=_hundredths, optional=True),
-        Column("rouge_ratio", "ROUGE kept", "%", _percent, optional=True),
-        Column("tokens_ratio", "length kept", "%", _percent, optional=True),
-        Column("keeps_99", "keeps 99 %", write=str, optional=True),
-        Column("keeps_99.9", "keeps 99.9 %", write=str, optional=True),
+        Column("rouge_ratio", "ROUGE kept", "%", percent, optional=True),
+        Column("tokens_ratio", "length kept", "%", percent, optional=True),
+        Column("keeps_99", "keeps 99 %", toned=tone, optional=True),
+        Column("keeps_99.9", "keeps 99.9 %", toned=tone, optional=True),
     ),
     "Weight": (
         Column("parameters", "parameters", "M", _millions),
@@ -94,23 +88,23 @@ GROUPS: dict[str, tuple[Column, ...]] = {
     ),
 }
 NOTE = (
-    "A tie is what the data cannot tell apart: where the 95 % interval of the difference (loss and"
-    " ROUGE-L: paired bootstrap over the answers; speed: over twentieths of the run's tokens)"
-    " reaches zero. The interval of the speed knows how it varies within one run; what differs from"
-    " run to run is not in it. Keeps: the gate's verdict (harness gate), PASS if all of ROUGE-1, -2"
-    " and -L on generated texts keep the share of the reference's and the answers are 90 to 110 %"
-    " as long, intervals included. ROUGE kept: the least of the three. Evaluation: teacher-forced"
-    " on the reference answers, loss in nats per answer token. Peak memory: of the GPU, else of the"
-    " model's process, libraries included, while loading and serving; evaluating (scoring the"
+    "A tie means that the data cannot tell the two apart: the 95 % interval of their difference"
+    " includes zero (loss and ROUGE-L: paired bootstrap over the answers; speed: over twentieths of"
+    " the run's tokens). The interval of the speed covers how it varies within one run, not from"
+    " run to run. Keeps: the gate's verdict (harness gate), PASS if ROUGE-1, -2 and -L on generated"
+    " texts all keep this share of the reference's and the answers are 90 to 110 % as long,"
+    " intervals included. ROUGE kept: the least of the three. Evaluation: teacher-forced on the"
+    " reference answers, loss in nats per answer token. Peak memory: of the GPU, or else of the"
+    " model's process with its libraries, while loading and serving; evaluating (scoring the"
     " reference answers) has a peak of its own. On disk: the files that were read, before any"
-    " quantisation. Parameters: tied matrices count once, also where a file stores the output head"
-    " as a copy of the embedding; an adapter's are included. Trainable: all of a model, whatever it"
-    " is stored in, and the adapter's alone of a LoRA."
+    " quantisation. Parameters: tied matrices count once, even where a file stores the output head"
+    " as a copy of the embedding; those of an adapter are included. Trainable: all parameters of a"
+    " model, whatever they are stored in, but only the adapter's of a LoRA."
 )
 
 
 def sentences(found: Comparison) -> list[str]:
-    """The verdict in words, one line each."""
+    """Return the verdict in words, one line each."""
     verdict, rows = found["verdict"], {row["label"]: row for row in found["rows"]}
     told = [
         _lead_sentence(verdict, rows, "fastest", _speed_text, "speed_ratio"),
@@ -149,7 +143,7 @@ def _lead_sentence(
 def _tie(
     lead: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]], text: Told, is_ratio: bool
 ) -> str:
-    """Everybody in it with figures, and how far they may lie apart."""
+    """Name everybody in it with figures, and how far apart they may be."""
     parts = [f"{lead['label']}, {text(rows[lead['label']])}"]
     for label in lead["tied"]:
         low, high = lead["others"][label]["low"], lead["others"][label]["high"]
@@ -159,7 +153,7 @@ def _tie(
 
 
 def _ahead(lead: Mapping[str, Any], ratio: str) -> str:
-    """How far ahead of the next one it is for certain."""
+    """Say how far ahead of the next one it certainly is."""
     known = {
         label: other
         for label, other in lead["others"].items()
@@ -201,7 +195,7 @@ def _unranked_sentence(verdict: Mapping[str, Any]) -> str:
 
 
 def _keeping_sentences(found: Comparison) -> list[str]:
-    """Who keeps each share of the reference's ROUGE and length, and why somebody fails."""
+    """Say who keeps each share of the reference's ROUGE and length, and why others fail."""
     verdict = found["verdict"]
     rows = [row for row in found["rows"] if row["label"] != verdict["reference"]]
     told = []
@@ -211,7 +205,7 @@ def _keeping_sentences(found: Comparison) -> list[str]:
             told.append(f"{share} % of {verdict['reference']} kept: {'; '.join(words)}")
     if not told and any(row["rouge_ratio"] for row in rows):
         why = next((row["not_judged"] for row in rows if row["not_judged"]), "")
-        told.append(f"whether the ROUGE of {verdict['reference']} is kept is not judged: {why}")
+        told.append(f"no verdict on keeping the ROUGE of {verdict['reference']}: {why}")
     return told
 
 
@@ -221,7 +215,7 @@ def _keeping_text(row: Mapping[str, Any], share: str) -> str:
 
 
 def missing(found: Comparison) -> list[str]:
-    """Which variants have no figures, and whose fault that is."""
+    """Name the variants without figures, and say why."""
     parts = {"not measured": found["verdict"]["failed"], "interrupted, not run": found["not_run"]}
     return [f"{what}: {', '.join(labels)}" for what, labels in parts.items() if labels]
 
@@ -236,66 +230,55 @@ def comparable_text(found: Comparison) -> str:
     )
 
 
-def groups() -> dict[str, list[Column]]:
-    """Return the columns of figures by group; those that were declared elsewhere come last."""
-    declared = [blocks.column(figure) for figure in figures.compared()]
-    members = {name: list(columns) for name, columns in GROUPS.items()}
-    return members | ({"Other": declared} if declared else {})
-
-
 def table(found: Comparison) -> Table:
-    """Return the variants as rows: what each is, its verdict, its figures."""
-    several = len({row["model"] for row in found["rows"]}) > 1
-    columns = [
-        Column("label", ""),
-        Column("status", "status", colours=_STATUSES),
-        Column("model", "model", raw=not several),
-        *(Column(name, name, raw=True) for name in _ONLY_CSV),
-        *(column for members in groups().values() for column in members),
-    ]
+    """Return the variants as rows: what each is, its verdict, its figures; people see them turned,
+    and model and variant only where these differ.
+    """
+    columns = [Column("label", ""), Column("status", "status", toned=tone)]
+    for name in ("model", "variant"):
+        is_same = len({row[name] for row in found["rows"]}) < 2
+        is_label = all(row[name] == row["label"] for row in found["rows"])
+        columns.append(Column(name, name, raw=is_same or is_label))
+    columns += [Column(name, name, raw=True) for name in _ONLY_CSV]
+    for group, members in GROUPS.items():
+        columns += [replace(one, group=group) for one in members]
+    columns += [blocks.column(figure, group="Other") for figure in figures.compared()]
     rows = [[_value(row, column.name) for column in columns] for row in found["rows"]]
-    return Table("Comparison", columns, rows, sideways=True)
+    note = f"Ratios are relative to {found['verdict']['reference']}, the first. {NOTE}"
+    return Table("Comparison", columns, rows, note, sideways=True)
 
 
-def _value(row: Mapping[str, Any], name: str) -> Any:
+def _value(row: Row, name: str) -> Any:
     return row[name] if name in row else row.get("figures", {}).get(name)
-
-
-def shown(found: Comparison) -> dict[str, list[list[str]]]:
-    """Return the figures by group: each with its name and one text per variant."""
-    whole = table(found)
-    found_groups = {}
-    for group, members in groups().items():
-        names = [whole.columns[0].name, *(column.name for column in members)]
-        part = [[_value(row, name) for name in names] for row in found["rows"]]
-        cells = blocks.grid(replace(whole, columns=[whole.columns[0], *members], rows=part)).rows
-        found_groups[group] = [[cell.plain for cell in line] for line in cells]
-    return found_groups
 
 
 # ---- the screen
 
 
-def told(row: Mapping[str, Any]) -> Text:
-    """One line on a variant that has just been measured."""
+def told(row: Row) -> Text:
+    """Return a line on a variant that has just been measured."""
     speed = f"{number(row['tokens_per_s'])} tokens/s" if row["tokens_per_s"] else row["reason"]
     return Text.assemble((f"{row['label']} {row['status']}", "bold"), f"  {speed}")
 
 
 def show(found: Comparison, place: Path, console: Console, tables: bool = True) -> None:
     """Print the verdict, the table in as many parts as the width needs, and who has no figures."""
-    rows = found["rows"]
     console.print(_head(found))
-    for part in _parts(found, console.width) if tables else ():
+    whole = table(found)
+    lines = [[_stacked(row[0]), *row[1:]] for row in whole.rows]
+    bare = replace(whole, title="", note="", rows=lines)
+    for part in blocks.screens(bare, console.width, _WIDTH) if tables else ():
+        console.print(part)
+    for row in _failed(found):
         console.print(
-            blocks.screen(part, "bold", padding=(0, 1, 0, 0), widths=(_NAME_WIDTH - 1, 8))
+            Text.assemble((f"{row['label']}: {row['status']}", "bold"), f"  {row['reason']}")
         )
-    for row in rows:
-        if row["status"] not in _COLOUR or row["status"] == "INVALID":
-            console.print(
-                Text.assemble((f"{row['label']}: {row['status']}", "bold"), f"  {row['reason']}")
-            )
     console.print(Text(f"comparison: {place / 'compare.html'}", style="dim"), soft_wrap=True)
+
+
+def _stacked(label: str) -> str:
+    """Keep a variant whole; put varied settings on a line each."""
+    return "\n".join(label.split()) if "=" in label else label
 
 
 def _head(found: Comparison) -> Panel:
@@ -307,69 +290,61 @@ def _head(found: Comparison) -> Panel:
     return Panel(Group(head, *map(Text, words), *lost, comparable), border_style=colour)
 
 
-def _parts(found: Comparison, width: int) -> list[Table]:
-    whole = blocks.settled(table(found))
-    widest = max(_COLUMN_WIDTH, *(_width(row["label"]) + 1 for row in found["rows"]))
-    fitting = max(1, (width - _NAME_WIDTH) // widest)
-    starts = range(0, len(whole.rows), fitting)
-    return [replace(whole, title="", rows=whole.rows[first : first + fitting]) for first in starts]
-
-
-def _width(label: str) -> int:
-    """Return the columns a label needs: a variant stays whole, varied settings are a line each."""
-    return max(map(len, label.split())) if "=" in label else len(label)
+def _failed(found: Comparison) -> list[Row]:
+    return [row for row in found["rows"] if row["status"] != "VALID"]
 
 
 # ---- the page
 
 
 def write(place: Path, found: Comparison) -> Path:
-    """compare.html in `place`: whole or not at all."""
-    page, scratch = place / "compare.html", place / "compare.html.tmp"
-    scratch.write_text(render(found), encoding="utf-8")
-    os.replace(scratch, page)
-    return page
+    """Write compare.html in `place`: whole or not at all."""
+    return html.write(place / "compare.html", render(found))
 
 
 def render(found: Comparison) -> str:
+    """Return the page as text."""
     rows = found["rows"]
-    points = [
-        (visible(row["label"]), row["weights_bytes"] / 2**20, row["tokens_per_s"])
-        for row in rows
-        if row["weights_bytes"] and row["tokens_per_s"]
-    ]
-    return template("compare.html").render(
+    return html.page(
+        "compare.html",
         found=found,
         subject=_subject(found),
         sentences=sentences(found),
         missing=missing(found),
         comparable=comparable_text(found),
-        groups=shown(found),
-        links=[_link(row["run"]) for row in rows],
-        failed=[row for row in rows if row["status"] != "VALID"],
-        svg=plots.at_both_widths(
-            plots.speed_against_weights, points, visible(found["verdict"]["reference"])
-        ),
-        note=NOTE,
+        table=table(found),
+        links={row["label"]: html.link(row["run"]) for row in rows},
+        failed=_reasons(found),
+        picture=_picture(found),
+        details={row["label"]: row for row in rows},
     )
 
 
-def _link(run: str) -> str:
-    """Where the page of a run inside the comparison's folder is, as an address; empty for the
-    others.
-    """
-    return (
-        f"{quote(run)}/report.html"
-        if run and not Path(run).is_absolute() and ".." not in Path(run).parts
-        else ""
+def _reasons(found: Comparison) -> Table:
+    heads = (Column(name, "", words=True) for name in ("label", "status", "reason"))
+    columns = [replace(head, toned=tone if head.name == "status" else None) for head in heads]
+    rows = [[row[column.name] for column in columns] for row in _failed(found)]
+    return Table("Not valid", columns, rows)
+
+
+def _picture(found: Comparison) -> Plot:
+    points = [
+        Point(visible(row["label"]), row["weights_bytes"] / 2**20, row["tokens_per_s"])
+        for row in found["rows"]
+        if row["weights_bytes"] and row["tokens_per_s"]
+    ]
+    reference = visible(found["verdict"]["reference"])
+    svg = at_both_widths(speed_against_weights, points, reference)
+    note = (
+        "Tokens per second over the timed part against the bytes that the weights take in memory."
+        " Up and to the left is better."
     )
+    return Plot("Speed against weights", svg, note)
 
 
 def _subject(found: Comparison) -> str:
     rows = found["rows"]
     models = list(dict.fromkeys(row["model"] for row in rows))
-    conditions: Mapping[str, str] = next(
-        (row["conditions"] for row in rows if row["conditions"]), {}
-    )
-    load = [conditions[key] for key in ("scenario", "dataset") if conditions.get(key)]
+    known: list[Mapping[str, str]] = [row["conditions"] for row in rows if row["conditions"]]
+    load = [known[0][key] for key in ("scenario", "dataset") if known[0].get(key)] if known else []
     return " · ".join([", ".join(models), *load, f"{len(rows)} variant{'s' * (len(rows) != 1)}"])

@@ -61,8 +61,8 @@ def _answers(tree: Tree, path: str) -> Iterator[Problem]:
 
 
 def _scores(tree: Tree, path: str, place: Place, benchmark: Benchmark) -> Iterator[Problem]:
-    """The open division must report its accuracy (which the checker does not ask for); the others
-    must reach it.
+    """Check the accuracy: the open division must report it (which the checker does not ask for);
+    the others must reach it.
     """
     if path not in tree or not is_text(tree[path]):
         yield Problem(path, "missing" if path not in tree else "not UTF-8")
@@ -106,4 +106,4 @@ def _number(name: str, digits: str) -> float:
     try:
         return float(digits)
     except ValueError:
-        raise ValueError(f"{name} is {digits}, which is no number") from None
+        raise ValueError(f"{name} is {digits}, which is not a number") from None

@@ -77,11 +77,11 @@ def _system(tree: Tree, root: str, name: str) -> Iterator[Problem]:
     for key in ("hw_notes", "sw_notes"):
         if not isinstance(found.get(key, ""), str):  # the checker joins the two
             seen = bool(found.get("sw_notes"))
-            yield Problem(path, f"{key} is {found[key]!r}, not a text", seen)
+            yield Problem(path, f"{key} is {found[key]!r}, not a string", seen)
 
 
 def _fields(found: dict[str, Any]) -> Iterator[str]:
-    """Which fields must be there, and which must say something. (A number 0 says nothing.)"""
+    """Yield the fields that must be there, and those that must say something (a 0 says nothing)."""
     needed = [*SYSTEM_FILLED, *SYSTEM_MAY_BE_EMPTY]
     needed += SYSTEM_NETWORK if found.get("is_network") else ()
     if missing := [key for key in needed if key not in found]:
@@ -102,7 +102,7 @@ def _values(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _is_whole(value: Any) -> bool:
-    """Whether Python's `int` takes it: the checker multiplies nodes by accelerators."""
+    """Does Python's `int` take it? The checker multiplies nodes by accelerators."""
     try:
         int(value)
     except (ValueError, TypeError):
@@ -114,10 +114,10 @@ def _identity(found: dict[str, Any], root: str) -> Iterator[str]:
     division, submitter = root.split("/")
     for key, folder in {"division": division, "submitter": submitter}.items():
         if found.get(key) and str(found[key]).lower() != folder.lower():
-            yield f"{key} is {found[key]!r}, and its folder {folder!r}"
+            yield f"{key} is {found[key]!r}, but its folder is {folder!r}"
     told = found.get("is_network", "")
     if not isinstance(told, str):
-        yield f"is_network is {told!r}; it must be a text, 'true' or 'false'"
+        yield f"is_network is {told!r}; it must be a string, 'true' or 'false'"
         return
     is_network = told.lower() == "true"
     if division != "open" and is_network != (division == "network"):
@@ -132,7 +132,7 @@ def _result(tree: Tree, place: Place, version: str) -> Iterator[Problem]:
     yield from _measurements(tree, place)
     if name not in round_.benchmarks:
         known = ", ".join(round_.benchmarks)
-        yield Problem(place.results, f"{name} is no language model of {version}: {known}")
+        yield Problem(place.results, f"{name} is not a language model of {version}: {known}")
         return
     benchmark = round_.benchmarks[name]
     yield from performance(tree, place, name, benchmark, round_.seeds)
@@ -186,4 +186,4 @@ def _set(benchmark: Benchmark, group: list[Place]) -> Iterator[str]:
             yield f"without {' or '.join(choice)}"
     allowed = {name for choice in benchmark.scenarios for name in choice}
     if strange := sorted(scenarios - allowed):
-        yield f"{', '.join(strange)} is no scenario of this benchmark"
+        yield f"{', '.join(strange)} is not a scenario of this benchmark"

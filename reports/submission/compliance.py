@@ -106,7 +106,7 @@ def files(finding: Finding, logs: Mapping[str, bytes]) -> dict[str, str]:
 
 
 def truncated(log: bytes) -> str:
-    """A long log becomes its two ends, with a line of dots to show that something is missing."""
+    """Cut a long log to its two ends, with a line of dots to show that something is missing."""
     if len(log) <= MAX_ACCURACY_LOG_BYTES:
         return log.decode()
     ends = log[:_VIEWABLE_BYTES], log[-_VIEWABLE_BYTES:]
@@ -157,7 +157,7 @@ def _outputs_page(text: str, path: str, place: Place) -> Iterator[Problem]:
 
 
 def _outputs_log(tree: Tree, path: str) -> Iterator[Problem]:
-    """The two checks that need no EOS id, made again on the answers beside the page."""
+    """Repeat the two checks that need no EOS id on the answers beside the page."""
     if path not in tree:
         yield Problem(path, "missing", seen=False)
         return

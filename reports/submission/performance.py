@@ -88,7 +88,9 @@ def _settings(
 
 
 def _scenario(log: Log, place: Place, name: str, benchmark: Benchmark) -> Iterator[str]:
-    """The run is of the folder's scenario, was long enough for its tail, and has its figures."""
+    """Check that the run is of the folder's scenario, was long enough for its tail, and has its
+    figures.
+    """
     scenario = log.values.get("effective_scenario")
     if scenario != ("Server" if place.kind == "Interactive" else place.kind):
         yield f"the log of a {scenario} run in the folder {place.scenario}"
@@ -142,7 +144,7 @@ def _at_least(log: Log, key: str, least: int | None) -> Iterator[str]:
 
 
 def _run(log: Log) -> Iterator[str]:
-    """Whether LoadGen itself called the run VALID, and whether its log was left alone."""
+    """Check that LoadGen itself called the run VALID, and that its log was left alone."""
     values = log.values
     if values.get("effective_test_mode") != "PerformanceOnly":
         yield f"the mode is {values.get('effective_test_mode')}, not PerformanceOnly"

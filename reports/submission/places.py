@@ -66,7 +66,7 @@ class Place(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """The scenario as MLPerf spells it; the checker takes small letters too."""
+        """Return the scenario as MLPerf spells it; the checker takes small letters too."""
         small = self.scenario.lower()
         return _FOLDERS.get(small, self.scenario) if self.scenario == small else self.scenario
 
@@ -91,7 +91,7 @@ def read_tree(folder: Path) -> dict[str, str]:
 
 
 def places(tree: Tree) -> list[Place]:
-    """Every folder <division>/<submitter>/results/<system>/<benchmark>/<scenario>."""
+    """Yield every folder <division>/<submitter>/results/<system>/<benchmark>/<scenario>."""
     parts = (path.split("/") for path in tree)
     return sorted(
         {
@@ -154,7 +154,7 @@ def json_object(tree: Tree, path: str) -> tuple[dict[str, Any], str]:
 
 @dataclass(slots=True)
 class Log:
-    """A detail log: the first value of each key, as the official checker takes it."""
+    """Read a detail log: the first value of each key, as the official checker takes it."""
 
     values: dict[str, Any] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
@@ -193,5 +193,5 @@ def read_log(tree: Tree, path: str) -> tuple[Log, str]:
 
 
 def lines_of(content: str) -> Iterator[str]:
-    """Split as Python reads a text file, whatever ends its lines."""
+    """Split lines as Python reads a text file, whatever ends them."""
     yield from content.replace("\r\n", "\n").replace("\r", "\n").split("\n")

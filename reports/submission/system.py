@@ -65,7 +65,7 @@ def base_name(name: str) -> str:
 
 
 def _host(machine: Mapping[str, Any]) -> dict[str, str]:
-    """Processors, memory, disks and network cards; runs of older versions tell less."""
+    """Describe processors, memory, disks and network cards; runs of older versions tell less."""
     sockets, mhz = machine.get("sockets"), machine.get("cpu_max_mhz")
     cores = machine.get("cores_physical")
     disks, cards = machine.get("disks") or [], machine.get("network_cards") or []
@@ -96,7 +96,7 @@ def _card(card: Mapping[str, Any]) -> str:
 
 
 def _gigabytes(size_bytes: float) -> str:
-    """Decimal, as disks are sold."""
+    """Write a size in decimal units, as disks are sold."""
     return f"{size_bytes / 1e9:,.0f} GB"
 
 
@@ -130,8 +130,8 @@ def _software(environment: Mapping[str, Any], sut: str) -> dict[str, str]:
 
 
 def _accelerators(result: Mapping[str, Any]) -> dict[str, str]:
-    """Those that the run used: one, or none. Counts are text, because the checker takes a 0 for an
-    empty field.
+    """Describe those that the run used: one, or none. Counts are text, because the checker takes a
+    0 for an empty field.
     """
     kind, _, number = str(result["sut_facts"].get("device", "")).partition(":")
     gpus = result["environment"]["gpus"]

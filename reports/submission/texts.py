@@ -13,37 +13,26 @@ from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
+from harness.kernel.entries import ScenarioEntry
 from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from reports.submission.compliance import hash_line
 from reports.submission.places import Place
 from reports.submission.rules import ROUNDS
 from reports.submission.system import WITHOUT_MODEL, base_name
 
-SCENARIOS = {
-    "single-stream": "SingleStream",
-    "multi-stream": "MultiStream",
-    "server": "Server",
-    "offline": "Offline",
-}
 METRICS = (  # of accuracy.txt, in its order
-    "rouge1",
-    "rouge2",
-    "rougeL",
-    "rougeLsum",
-    "exact_match",
-    "gsm8k",
-    "mbxp",
-    "gen_len",
+    "rouge1", "rouge2", "rougeL", "rougeLsum", "exact_match", "gsm8k", "mbxp", "gen_len",
     "tokens_per_sample",
-)
+)  # fmt: skip
 _WRITER = re.compile(r'"key": "loadgen_version", "value": "([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a submission takes of a run folder."""
+    """What a submission takes of a run folder; `pattern` is the entry of its scenario."""
 
     folder: Path
+    pattern: ScenarioEntry
     result: Mapping[str, Any]
     detail: str
     summary: str
@@ -61,32 +50,36 @@ class Run:
 # ---- the settings, for LoadGen and for us
 
 
-def user_conf(result: Mapping[str, Any]) -> str:
-    """The run's settings in LoadGen's syntax: milliseconds and percent. Its seeds are not among the
-    keys that it takes.
+def scenario_name(pattern: ScenarioEntry) -> str:
+    """Return MLPerf's name of a scenario; one that MLPerf lacks is refused before."""
+    assert pattern.loadgen is not None
+    return pattern.loadgen.name
+
+
+def user_conf(result: Mapping[str, Any], pattern: ScenarioEntry) -> str:
+    """Return the run's settings in LoadGen's syntax: milliseconds and percent. Seeds are not among
+    the keys that LoadGen takes.
     """
-    run = result["settings"]["run"]
-    scenario = SCENARIOS[run["scenario"]]
-    lines = [f"*.{scenario}.{key} = {_number(value)}" for key, value in _conf_values(run)]
+    scenario, values = scenario_name(pattern), _conf_values(result["settings"]["run"], pattern)
+    lines = [f"*.{scenario}.{key} = {_number(value)}" for key, value in values]
     return "\n".join([f"# {result['profile']}, {scenario}: {result['run_id']}", *lines]) + "\n"
 
 
-def _conf_values(run: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """LoadGen reads the token limits only after `use_token_latencies`."""
-    scenario = run["scenario"]
+def _conf_values(run: Mapping[str, Any], pattern: ScenarioEntry) -> Iterator[tuple[str, float]]:
+    """Yield the token limits after `use_token_latencies`: LoadGen ignores them before it."""
     yield "use_token_latencies", run["use_tokens"]
-    if scenario.endswith("-stream"):
+    if pattern.is_closed:
         yield "target_latency", 1000 / run["target_qps"]
     else:
         yield "target_qps", run["target_qps"]
-    if scenario != "offline":
+    if not pattern.is_at_once:
         yield "target_latency_percentile", 100 * run["percentile"]
-    if scenario == "multi-stream":
+    if pattern.sized_by_user:
         yield "samples_per_query", run["samples_per_query"]
-    if scenario == "server" and run["use_tokens"]:
+    if pattern.has_limits and run["use_tokens"]:
         yield "ttft_latency", run["ttft_limit_ns"] / 1e6
         yield "tpot_latency", run["tpot_limit_ns"] / 1e6
-    elif scenario == "server":
+    elif pattern.has_limits:
         yield "target_latency", run["target_latency_ns"] / 1e6
     if run.get("inferred_tokens_per_sample"):
         yield "infer_token_latencies", 1
@@ -111,8 +104,8 @@ def _conf_values(run: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def config_toml(result: Mapping[str, Any]) -> str:
-    """The user's settings as `harness run --config` takes them, without the folders of the machine
-    they ran on.
+    """Return the user's settings as `harness run --config` takes them, without the folders of the
+    machine they ran on.
     """
     config = {
         key: value
@@ -130,17 +123,14 @@ def config_toml(result: Mapping[str, Any]) -> str:
 
 def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
-        return (
-            "{ "
-            + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items())
-            + " }"
-        )
+        items = ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items())
+        return f"{{ {items} }}"
     return json.dumps(value)
 
 
 def _number(value: float) -> str:
-    """Whole numbers without a point: LoadGen cuts what follows it. Twelve digits hide the last bits
-    of a product.
+    """Write whole numbers without a point: LoadGen cuts what follows it. Twelve digits hide the
+    last bits of a product.
     """
     rounded = float(f"{value:.12g}")
     return str(int(rounded)) if rounded == int(rounded) else repr(rounded)
@@ -177,7 +167,7 @@ def metrics_of(benchmark: str) -> tuple[str, ...]:
 
 
 def src_readme(timed: Run, scored: Run) -> str:
-    """How to make the two runs again."""
+    """Say how to make the two runs again."""
     rows: dict[str, Callable[[Run], str]] = {
         "run": lambda run: str(run.result["run_id"]),
         "started": lambda run: str(run.result["started_at"]),
@@ -203,7 +193,7 @@ Touchstone, with the settings beside this file. Both runs are made again with
 
 
 def result_readme(timed: Run, scored: Run, place: Place) -> str:
-    """The result, its accuracy and its latency limits: the open division asks for all three."""
+    """State result, accuracy and latency limits: the open division asks for all three."""
     result, run, scores = timed.result, timed.result["settings"]["run"], scored.result["accuracy"]
     headline = result["result"]
     rows = {
@@ -216,7 +206,7 @@ def result_readme(timed: Run, scored: Run, place: Place) -> str:
     }
     if result["sut"] in WITHOUT_MODEL:
         rows["model, variant"] = "none: no model ran"
-    if run["scenario"] == "server":
+    if timed.pattern.has_limits:
         limits = f"TTFT {run['ttft_limit_ns'] / 1e6:g} ms, TPOT {run['tpot_limit_ns'] / 1e6:g} ms"
         rows[f"p{100 * run['percentile']:g} limits"] = limits
     rows |= {name: _shown(scores[name]) for name in metrics_of(place.benchmark) if name in scores}
@@ -227,24 +217,21 @@ def result_readme(timed: Run, scored: Run, place: Place) -> str:
 | | |
 |---|---|
 {table}
-The logs were written by {writer(timed)}. How to make the runs again stands in
+The logs were written by {writer(timed)}. How to make the runs again is in
 `src/{place.system}/{place.benchmark}/{place.scenario}`.
 """
 
 
 def writer(run: Run) -> str:
-    """The program that the detail log names: Touchstone, or LoadGen itself."""
+    """Return the program that the detail log names: Touchstone, or LoadGen itself."""
     found = _WRITER.search(run.detail)
     return found[1] if found else "an unnamed program"
 
 
 def _commit(result: Mapping[str, Any]) -> str:
     git = result["environment"].get("git") or {}
-    return (
-        f"commit {git['commit']}{' with changes' if git.get('dirty') else ''}"
-        if git
-        else "commit unknown"
-    )
+    changes = " with changes" if git.get("dirty") else ""
+    return f"commit {git['commit']}{changes}" if git else "commit unknown"
 
 
 def _model(result: Mapping[str, Any]) -> str:

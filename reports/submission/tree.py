@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.kernel.entries import ScenarioEntry
 from harness.kernel.errors import BadInput, unknown
 from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from reports.submission.check import problems
@@ -33,11 +34,11 @@ from reports.submission.places import Place, Problem, read_tree
 from reports.submission.rules import DIVISIONS, MEASUREMENTS, ROUNDS
 from reports.submission.system import WITHOUT_MODEL, measurements, system_fields
 from reports.submission.texts import (
-    SCENARIOS,
     Run,
     accuracy_txt,
     config_toml,
     result_readme,
+    scenario_name,
     src_readme,
     user_conf,
     writer,
@@ -95,7 +96,7 @@ def package(
 
 
 def notes(timed: Run) -> list[str]:
-    """What the submitter should know before sending it."""
+    """Say what the submitter should know before sending it."""
     if not writer(timed).startswith("touchstone"):
         return []
     return [
@@ -116,8 +117,8 @@ def tree(
     given: Mapping[str, Any],
     compliance: Sequence[Compliance] = (),
 ) -> dict[str, str]:
-    """Path -> text of everything that is submitted. `given`: what the user knows of the system and
-    the weights.
+    """Return path -> text of everything that is submitted. `given`: what the user knows of the
+    system and the weights.
     """
     about_weights = {key: value for key, value in given.items() if key in MEASUREMENTS}
     about_system = {key: value for key, value in given.items() if key not in MEASUREMENTS}
@@ -129,7 +130,7 @@ def tree(
         f"{place.src}/accuracy.toml": config_toml(scored.result),
         f"{place.results}/README.md": result_readme(timed, scored, place),
         f"{place.results}/measurements.json": _pretty(measurements(timed.result) | about_weights),
-        f"{place.results}/user.conf": user_conf(timed.result),
+        f"{place.results}/user.conf": user_conf(timed.result, timed.pattern),
         f"{place.results}/performance/run_1/{DETAIL}": timed.detail,
         f"{place.results}/performance/run_1/{SUMMARY}": timed.summary,
         f"{place.results}/accuracy/{DETAIL}": scored.detail,
@@ -165,8 +166,8 @@ def _of_the_runs(
 
 
 def _differences(*runs: Run) -> list[str]:
-    """What the runs themselves say that the closed division would have otherwise, each once. Which
-    seeds a round has the checker looks at.
+    """Name, each once, the settings of the runs that the closed division would not allow. Seeds are
+    left to the checker.
     """
     rows: dict[str, str] = {}
     for run in runs:
@@ -196,21 +197,22 @@ def round_of(result: Mapping[str, Any], asked: str | None) -> str:
 
 def place_of(
     result: Mapping[str, Any],
+    pattern: ScenarioEntry,
     division: str,
     submitter: str,
     system: str,
     benchmark: str | None,
     version: str,
 ) -> Place:
-    """Raises BadInput for names that cannot be, and for a run whose profile is no benchmark while
-    none is named.
+    """Return where a run stands in a submission. Raises BadInput for names that cannot be, and for
+    a run whose profile is no benchmark while none is named.
     """
     _check_names(division, submitter, system)
     profile = str(result["profile"])
     model = profile.removesuffix("-interactive")
     name = _benchmark(result["run_id"], profile, benchmark, version)
-    interactive = profile != model and result["scenario"] == "server"
-    scenario = "Interactive" if interactive else SCENARIOS[result["scenario"]]
+    is_interactive = profile != model and pattern.has_limits
+    scenario = "Interactive" if is_interactive else scenario_name(pattern)
     return Place(division, submitter, system, name, scenario)
 
 
@@ -227,7 +229,7 @@ def _check_names(division: str, submitter: str, system: str) -> None:
 
 
 def _benchmark(run_id: str, profile: str, asked: str | None, version: str) -> str:
-    """MLPerf's name of what ran. A profile of MLPerf decides; others need --benchmark."""
+    """Return MLPerf's name of what ran. A profile of MLPerf decides; others need --benchmark."""
     model = profile.removesuffix("-interactive")
     of_profile = [name for name in _all_benchmarks() if _model(name) == model]
     name = asked or _PROFILES.get(model, model)
@@ -255,7 +257,7 @@ def _all_benchmarks() -> list[str]:
 
 
 def _model(benchmark: str) -> str:
-    """The profile's name: without the share of the reference that the accuracy must reach."""
+    """Return the profile's name, without the share of the reference's accuracy to reach."""
     return benchmark.removesuffix("-99.9").removesuffix("-99")
 
 
@@ -299,7 +301,7 @@ def check_same(
 
 
 def _identity(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What two runs of one result must share."""
+    """Return what two runs of one result must share."""
     run = result["settings"]["run"]
     return {
         **{key: result[key] for key in ("sut", "model", "variant", "scenario", "dataset")},
@@ -313,7 +315,9 @@ def _identity(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _given(path: Path | None) -> dict[str, Any]:
-    """The user's own fields: of systems/<system>.json, and of measurements.json by their names."""
+    """Read the user's own fields: of systems/<system>.json, and of measurements.json by their
+    names.
+    """
     if path is None:
         return {}
     try:
@@ -332,8 +336,8 @@ def _given(path: Path | None) -> dict[str, Any]:
 
 
 def _kept_system(path: Path, given: Mapping[str, Any]) -> str | None:
-    """The description of this system that stands already: it may have been completed by hand, so it
-    stays.
+    """Return the description of this system that is there already: it may have been completed by
+    hand, so it stays.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -353,7 +357,7 @@ def _kept_system(path: Path, given: Mapping[str, Any]) -> str | None:
 
 
 def _write(root: Path, made: Mapping[str, str]) -> None:
-    """All of them or none; never over a file that is there. Raises BadInput."""
+    """Write all of them or none; never over a file that is there. Raises BadInput."""
     written: list[Path] = []
     try:
         for path, text in made.items():

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import accuracy
 from harness.cli import app
 from harness.kernel.entries import ScenarioEntry, SutEntry
 from harness.kernel.types import MemoryUse, Metric, Output, Verdict
@@ -279,6 +280,19 @@ def test_a_factory_on_the_path_runs_in_a_child_and_takes_options(install):
     assert result["status"] == "VALID"
     assert (result["sut"], result["counts"]["tokens"]) == (f"{HERE}:InAChild", 3 * 64)
     assert rules(result)["eos"] == ("SKIPPED", "the SUT sends no ids")
+
+
+def test_metrics_and_rules_are_listed_with_what_they_are_and_who_offers_them(install):
+    install("metric", "words", f"{HERE}:words", package="their-metrics")
+    install("rule", "broken", "no_such_module:rule")
+    printed = harness("list --json")
+    told = json.loads(printed[printed.index('{"models"') :])
+    assert list(told["rules"]) == [*accuracy.RULES, "broken"]
+    assert list(told["metrics"]) == [*accuracy.METRICS, "words"]
+    assert told["metrics"]["rouge"].endswith("as MLPerf scores it. (built in)")
+    assert told["metrics"]["words"] == "Mean number of words in an answer. (from their-metrics)"
+    assert "no_such_module" in told["rules"]["broken"]
+    assert len(set(told["metrics"].values())) == len(told["metrics"])
 
 
 def test_suts_of_packages_are_listed_with_the_package(install):

@@ -6,7 +6,19 @@ import io
 import pytest
 from rich.console import Console
 
-from reports.blocks import Column, Table, csv_text, grid, markdown, screen
+from reports.blocks import (
+    Column,
+    Table,
+    between,
+    by_group,
+    csv_text,
+    grid,
+    markdown,
+    screen,
+    screens,
+    tone,
+)
+from reports.pages import html
 
 COLUMNS = (
     Column("name", "", words=True),
@@ -51,12 +63,13 @@ def test_markdown_has_labels_units_and_rounded_figures():
     ]
 
 
-def test_the_terminal_shows_the_same_cells_as_markdown():
+def test_the_terminal_shows_the_cells_of_markdown_with_intervals_below():
     assert terminal(TABLE) == [
         "Variants",
-        "      TTFT p90, ms                 loss",
-        "fp32         1,235  0.12 (0.10 to 0.20)",
-        "int8             -                    -",
+        "      TTFT p90, ms       loss",
+        "fp32         1,235       0.12",
+        "                    0.10–0.20",
+        "int8             -          -",
     ]
 
 
@@ -121,3 +134,71 @@ def test_tables_of_the_same_columns_are_one_csv():
         *csv_text([TABLE]).splitlines(),
         *csv_text([TABLE]).splitlines()[1:],
     ]
+
+
+# ---- groups, second values, parts
+
+GROUPED = Table(
+    "Gate",
+    (
+        Column("label", "", words=True),
+        Column("ratio", "ratio", interval=True, group="Kept"),
+        Column("keeps", "99 %", second="mlperf", words=True, toned=tone, group="Kept"),
+        Column("n", "samples", group="Outputs"),
+    ),
+    [("bf16", (99.5, 99.0, 100.0), ("PASS", "FAIL"), 24), ("nf4", None, None, 24)],
+    sideways=True,
+)
+
+
+def test_groups_of_columns_are_headed_rows_or_tables_of_their_own():
+    assert [group for group, _ in grid(GROUPED).bodies] == ["Kept", "Outputs"]
+    parts = by_group(GROUPED)
+    assert list(parts) == ["Kept", "Outputs"]
+    assert grid(parts["Outputs"]).heads == ["", "samples"]
+    assert "| **Kept** |  |  |" in markdown([GROUPED])
+
+
+def test_a_second_value_stands_small_for_people_and_in_a_column_for_programs():
+    assert read(GROUPED)[0] == {
+        "label": "bf16", "ratio": "99.5", "ratio_low": "99.0", "ratio_high": "100.0",
+        "keeps": "PASS", "keeps_mlperf": "FAIL", "n": "24",
+    }  # fmt: skip
+    assert "PASS (FAIL)" in markdown([GROUPED])
+
+
+@pytest.mark.parametrize(("width", "count"), [(20, 3), (80, 1)])
+def test_a_table_too_wide_for_the_screen_comes_in_parts_that_fit(width, count):
+    table = Table("", [Column("x", "", words=True), *(Column(f"c{i}", "a" * 9) for i in "123")],
+                  [("row", 1, 2, 3)])  # fmt: skip
+    out = io.StringIO()
+    parts = screens(table, width)
+    for part in parts:
+        Console(file=out, width=width).print(part)
+    assert len(parts) == count
+    assert max(map(len, out.getvalue().splitlines())) <= width
+    assert out.getvalue().count("a" * 9) == 3
+
+
+def test_a_page_shows_the_same_cells_with_their_tone_and_escapes_them():
+    name = "<b>nf4"
+    rows = [*GROUPED.rows[:1], (name, *GROUPED.rows[1][1:])]
+    text = html.page("compare.html", **PARTS, table=Table("", GROUPED.columns, rows))
+    assert '<span class="tone good"><bdi>PASS</bdi></span><small><bdi>FAIL</bdi></small>' in text
+    assert "99.5<small><bdi>99 to 100</bdi></small>" in text
+    assert "&lt;b&gt;nf4" in text
+    assert '<a href="runs/bf16"><bdi>bf16</bdi></a>' in text
+
+
+PARTS = {
+    "found": {"comparable": True}, "subject": "s", "sentences": ["best"], "missing": [],
+    "comparable": "yes", "links": {"bf16": "runs/bf16"}, "failed": Table("", (), []),
+    "picture": {"svg": ""}, "details": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"), [(1.0, 1.0, "exactly"), (None, 1.0, ""), (0.5, 1.25, "0.50 to 1.25")]
+)
+def test_an_interval_has_both_ends_to_one_place(low, high, text):
+    assert between(low, high, lambda value: f"{value:g}") == text

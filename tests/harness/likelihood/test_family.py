@@ -272,7 +272,7 @@ def test_a_law_is_told_only_if_the_models_bear_it_out(measured, page):
     assert (law is None) == bool(why)
     assert (">power law<" in section(page, "size")) == (law is not None)
     if law is None:
-        assert f"no law of size: {why}" in words_of(page)
+        assert f"no scaling law: {why}" in words_of(page)
         assert "exponent b" not in words_of(page)
     else:
         low = law["exponent_models"]["low"]
@@ -312,13 +312,13 @@ def test_two_sizes_say_what_a_doubling_saves_and_no_law(two):
     (step,) = found["scaling"]["families"][0]["steps"]
     ends = f"{step['gain']['low']:.3f} to {step['gain']['high']:.3f}"
     line = (
-        f"from story-19k to story-49k each doubling of the parameters saves {gain:.3f} nats per"
-        f" token ({ends}), the larger better on {(saved > 0).sum()} of 15 texts"
+        f"from story-19k to story-49k, each doubling of the parameters saves {gain:.3f} nats per"
+        f" token ({ends}); the larger is better on {(saved > 0).sum()} of 15 texts"
     )
     page = (Path(found["folder"]) / "perplexity.html").read_text(encoding="utf-8")
     for shown in (screen, unescape(page)):
         assert line in shown
-        assert "no law of size: it takes 3 sizes, here are 2" in shown
+        assert "no scaling law: it takes 3 sizes, here are 2" in shown
         assert "diminishing" not in shown
 
 

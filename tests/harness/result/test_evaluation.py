@@ -16,7 +16,7 @@ from harness.options.settings import load_config
 from harness.result.evaluation import evaluate, figures, notes
 from harness.result.publish import publish
 from harness.run.session import Run
-from reports.terminal import evaluation_text, quality
+from reports.tables import brief
 
 SAMPLES = [Sample(i, f"question {i}", reference="word " * (i % 7 + 1)) for i in range(40)] + [
     Sample(40, "no answer known")
@@ -104,9 +104,13 @@ def test_answers_that_do_not_fit_are_told():
 
 def test_the_figures_of_a_line_are_not_shown_twice():
     scores = {"rougeL": 20.0, **figures(evaluate(Counting(), SAMPLES, Stop(), silent))}
-    assert quality(scores) == {"rougeL": 20.0}
-    assert "loss 0.5000 nats/token, perplexity 1.649" in evaluation_text(scores)
-    assert evaluation_text({"rougeL": 20.0}) == ""
+    nothing = {"result": {"value": None}}
+    lines = dict(brief(nothing | {"accuracy": scores}))
+    assert lines["quality"] == "rougeL 20 (out of 100)"
+    assert "loss 0.5000 nats per token, perplexity 1.649" in lines["evaluation"]
+    assert "evaluation" not in dict(
+        brief({"accuracy": {"rougeL": 20.0}, "result": {"value": None}})
+    )
 
 
 # ---- through whole runs

@@ -14,8 +14,9 @@ from rich.console import Console
 
 from harness.kernel.errors import BadInput
 from harness.study import compare
-from reports import plots
 from reports.pages import compare as page
+from reports.plots.compare import speed_against_weights
+from reports.plots.labels import Point
 from sut.precision.table import TABLE
 from tests.harness.result.test_result import make
 from tests.reports.pages.test_run import HOSTILE, UNSEEN, Page
@@ -175,7 +176,7 @@ def test_every_figure_that_is_asked_for_stands_on_screen_and_page():
     for text in (screen(found), Page(page.render(found)).text):
         for name in (
             "trainable parameters", "on disk, MiB", "weights, MiB", "evaluation loss", "perplexity",
-            "tokens right, %", "evaluation samples/s", "tokens/s", "TTFT p50, ms", "TPOT p50, ms",
+            "token accuracy, %", "evaluation samples/s", "tokens/s", "TTFT p50, ms", "TPOT p50, ms",
             "peak memory, MiB", "of reference", "OOM",
         ):  # fmt: skip
             assert name in text
@@ -221,22 +222,22 @@ def test_hostile_names_change_nothing(text):
 
 def test_the_picture_has_a_dot_and_a_label_for_each_and_none_covers_another():
     points = [
-        ("fp32", 512.0, 80.0),
-        ("lora", 513.0, 80.0),
-        ("bf16", 256.0, 140.0),
-        ("$x$ <b>&", 257.0, 141.0),
+        Point("fp32", 512.0, 80.0),
+        Point("lora", 513.0, 80.0),
+        Point("bf16", 256.0, 140.0),
+        Point("$x$ <b>&", 257.0, 141.0),
     ]
-    svg = plots.speed_against_weights(points, "fp32")
+    svg = speed_against_weights(points, "fp32")
     texts = {
         "".join(t.itertext()): t.attrib
         for t in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")
     }
-    assert {name for name, _, _ in points} <= texts.keys()
+    assert {point.label for point in points} <= texts.keys()
     heights = [
         float(re.findall(r"[\d.]+", str(texts[name]["transform"]))[-1]) for name in ("fp32", "lora")
     ]
     assert abs(heights[0] - heights[1]) >= 10
-    assert plots.speed_against_weights(points[:1], "fp32") == ""
+    assert speed_against_weights(points[:1], "fp32") == ""
 
 
 # ---- finished runs

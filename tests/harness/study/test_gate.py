@@ -25,6 +25,7 @@ from harness.options.settings import RunConfig, load_config
 from harness.run.session import Run
 from harness.study import gate, gate_job
 from reports.pages import gate as page
+from reports.plots import gate as plot
 from sut.precision.table import TABLE
 from tests.reports.pages.test_run import HOSTILE, UNSEEN, Page
 
@@ -591,8 +592,8 @@ def test_hostile_texts_change_nothing(judged, text):
 
 def test_the_forest_puts_each_ratio_between_its_ends_and_inside_the_picture(judged):
     for reading, rows in page.readings(judged[1]).items():
-        for frame in (page.ROOMY, page.PHONE):
-            picture = page.forest(judged[1], reading, rows, frame)
+        for frame in (plot.ROOMY, plot.PHONE):
+            picture = plot.forest(judged[1], reading, rows, frame)
             left, right = frame.left, frame.right
             assert len(picture.marks) == 3 * len(rows)
             assert all(left <= m.low <= m.x <= m.high <= right for m in picture.marks)

@@ -17,6 +17,7 @@ from harness.engine import runlog
 from harness.options.settings import load_config
 from harness.result.publish import publish
 from harness.run.session import Run
+from reports.blocks import visible
 from reports.pages import run as html
 from tests.scenario_helpers import Row, hand_log
 
@@ -125,7 +126,7 @@ def test_a_condition_that_holds_keeps_its_remedy_to_itself(valid):
 
 def test_figures_carry_units_and_counts(valid):
     text = Page(html.render(valid.data, valid.log, {})).text
-    assert "milliseconds mean p50 p90 p95 p97 p99 p99.9 max n TTFT" in text
+    assert "Milliseconds from the due time mean p50 p90 p95 p97 p99 p99.9 max n TTFT" in text
     assert re.search(r"completed 64 of 64", text)
     assert "samples/s" in text
     row = changed(
@@ -150,7 +151,7 @@ def test_lengths_alone_are_not_called_quality(valid):
     assert "Quality" not in html.render(valid.data, valid.log, {})
     scored = changed(valid, accuracy={"rougeL": 21.5, "tokens_per_sample": 32.0})
     page = Page(html.render(scored, valid.log, {})).text
-    assert "Quality rougeL 21.5 tokens_per_sample 32 tokens Scores without a unit" in page
+    assert "Quality rougeL 21.5 of 100 Answers tokens_per_sample 32 tokens" in page
 
 
 def test_the_page_needs_no_network_and_runs_nothing(valid):
@@ -170,7 +171,12 @@ def test_the_page_needs_no_network_and_runs_nothing(valid):
 def test_what_is_looked_at_first_comes_first_and_the_settings_are_folded_at_the_end(invalid):
     source = html.render(invalid.data, invalid.log, {})
     order = ['class="reason"', 'class="tiles"', "<svg", ">Notes<", 'id="conditions"']
-    order += [">Latency<", ">Throughput<", ">Samples<", "<summary>Settings</summary>"]
+    order += [
+        ">Milliseconds from the due time<",
+        ">Throughput<",
+        ">Samples<",
+        "<summary>Settings</summary>",
+    ]
     places = [source.index(part) for part in order]
     assert places == sorted(places)
     assert source.index("</svg>") < source.rindex("<svg") < source.index('id="conditions"')
@@ -234,7 +240,7 @@ def test_hostile_text_stays_text(valid):
     assert Page(source).names().count("script") == 0
     assert set(Page(source).names()) == set(Page(tame).names())
     for text in HOSTILE:
-        assert Page(source).text.count(" ".join(html.visible(text).split())) > 10
+        assert Page(source).text.count(" ".join(visible(text).split())) > 10
 
 
 @settings(max_examples=25, deadline=None)
@@ -248,15 +254,15 @@ def test_no_text_changes_the_structure_of_the_page(valid, text):
     assert [sorted(attributes) for _, attributes in page.tags] == [
         sorted(attributes) for _, attributes in tame.tags
     ]
-    assert " ".join(html.visible(text).split()) in page.text
+    assert " ".join(visible(text).split()) in page.text
 
 
 @given(st.text(st.characters(exclude_categories=())))
 def test_visible_text_has_nothing_unseen_and_plain_text_is_left_alone(text):
-    assert not UNSEEN.search(html.visible(text))
-    assert html.visible(html.visible(text)) == html.visible(text)
+    assert not UNSEEN.search(visible(text))
+    assert visible(visible(text)) == visible(text)
     assert (
-        html.visible("Zoë said: 你好, שלום, naïve 👩‍💻\n\tok")
+        visible("Zoë said: 你好, שלום, naïve 👩‍💻\n\tok")
         == "Zoë said: 你好, שלום, naïve 👩‍💻\n\tok"
     )
 

@@ -65,7 +65,7 @@ REFUSED = {
     f"{ACCURACY}: missing": replaced(ANSWERS, "", None),
     "bytes; at most 10240": replaced(ANSWERS, r"\.\.\.", "." * 9999),
     "accuracy.txt: missing": replaced(SCORES_FILE, "", None),
-    "rouge1 is 38.7.792, which is no number": replaced(SCORES_FILE, r"38\.7792", "38.7.792"),
+    "rouge1 is 38.7.792, which is not a number": replaced(SCORES_FILE, r"38\.7792", "38.7.792"),
     "user.conf: missing or empty": replaced(f"{PLACE}/user.conf", r"(?s).+", ""),
     "README.md: missing or empty": replaced(f"{PLACE}/README.md", "", None),
     "measurements.json: missing": replaced(MEASURED, "", None),
@@ -77,8 +77,8 @@ REFUSED = {
     "number_of_nodes is 'one', not a whole number": field("number_of_nodes", "one"),
     "number_of_nodes is '1.5', not a whole number": field("number_of_nodes", "1.5"),
     "accelerators_per_node is 'N/A', not a whole": field("accelerators_per_node", "N/A"),
-    "hw_notes is 3, not a text": field("hw_notes", 3),
-    "is_network is True; it must be a text": field("is_network", True),
+    "hw_notes is 3, not a string": field("hw_notes", 3),
+    "is_network is True; it must be a string": field("is_network", True),
     "without network_type, network_media": field("is_network", "false"),
     "submitter is 'Other'": field("submitter", "Other"),
     f"{SYSTEM}: missing": replaced(SYSTEM, "", None),
@@ -145,7 +145,7 @@ def test_line_ends_of_another_system_change_nothing(clean_tree):
 def test_a_second_name_of_a_benchmark_is_the_benchmark(clean_tree):
     assert problems(moved(clean_tree, "llama3.1-8b", "llama3_1-8b")) == []
     own = moved(clean_tree, "llama3.1-8b", "my-llama")
-    assert "my-llama is no language model of v6.1" in problems(own)[0].what
+    assert "my-llama is not a language model of v6.1" in problems(own)[0].what
     mapping = added("open/Acme/model_mapping.json", json.dumps({"my-llama": "llama3.1-8b"}))
     assert problems(mapping(own)) == []
 
@@ -223,7 +223,7 @@ def test_another_round_has_other_seeds_and_benchmarks(clean_tree):
     assert all("rng_seed" in p.what for p in problems(clean_tree, "v6.0"))
     assert len(problems(clean_tree, "v6.0")) == 3
     dropped = moved(clean_tree, "llama3.1-8b", "llama3.1-405b")
-    assert "is no language model of v6.1" in problems(dropped)[0].what
+    assert "is not a language model of v6.1" in problems(dropped)[0].what
     with pytest.raises(BadInput, match=r"round: 'v5\.0' is not known"):
         problems(clean_tree, "v5.0")
 

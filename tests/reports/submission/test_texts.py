@@ -6,8 +6,26 @@ from dataclasses import asdict
 
 import pytest
 
+import scenarios
+from harness.kernel.entries import Loadgen, ScenarioEntry
 from harness.options.settings import load_config, run_settings
 from reports.submission.texts import config_toml, user_conf
+
+
+def conf(wanted, pattern):
+    run = {"run_id": "r", "profile": "p", "settings": {"run": asdict(wanted)}}
+    return user_conf(run, pattern)
+
+
+def test_a_scenario_from_outside_is_written_by_what_its_entry_says():
+    config = load_config({"scenario": "server", "sut": "simulated", "target_qps": 2.0})
+    wanted = run_settings(config, 100, 2.0)
+    closed = ScenarioEntry("bursts:Bursts", "closed", loadgen=Loadgen("Bursts", "rate"))
+    opened = closed._replace(loop="open", has_limits=True)
+    assert "*.Bursts.target_latency = 500\n" in conf(wanted, closed)
+    assert "tpot_latency" not in conf(wanted, closed)
+    assert "*.Bursts.target_qps = 2\n" in conf(wanted, opened)
+    assert "*.Bursts.tpot_latency = 200\n" in conf(wanted, opened)
 
 
 @pytest.mark.parametrize("scenario", ["single-stream", "multi-stream", "server", "offline"])
@@ -24,9 +42,7 @@ def test_user_conf_reads_back_as_the_same_run(scenario, issue, tmp_path):
     flags = {"scenario": scenario, "sut": "simulated", "profile": "llama3.1-8b"}
     wanted = run_settings(load_config(flags | own | {"target_qps": 3.5}), 13368, 3.5)
     path = tmp_path / "user.conf"
-    path.write_text(
-        user_conf({"run_id": "r", "profile": "llama3.1-8b", "settings": {"run": asdict(wanted)}})
-    )
+    path.write_text(conf(wanted, scenarios.entry(scenario)))
     config = load_config({"scenario": scenario, "sut": "simulated", "user_conf": path})
     again = asdict(run_settings(config, 13368, config.target_qps))
     kept = {"max_new_tokens"}  # not LoadGen's business
@@ -53,9 +69,7 @@ def test_user_conf_keeps_a_whole_latency_inferred_tokens_and_the_logged_sample(o
     flags = {"scenario": "server", "sut": "simulated", "target_qps": 2.0}
     wanted = run_settings(load_config(flags | own), 100, 2.0)
     path = tmp_path / "user.conf"
-    path.write_text(
-        user_conf({"run_id": "r", "profile": "quick", "settings": {"run": asdict(wanted)}})
-    )
+    path.write_text(conf(wanted, scenarios.entry("server")))
     again = run_settings(
         load_config({"scenario": "server", "sut": "simulated", "user_conf": path}), 100, 2.0
     )

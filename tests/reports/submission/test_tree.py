@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+import scenarios
 from harness.kernel.errors import BadInput
 from harness.options.settings import load_config
 from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
@@ -252,7 +253,12 @@ def test_profiles_have_benchmarks_and_interactive_is_a_scenario(
     profile, scenario, benchmark, version, place
 ):
     result = {"run_id": "r", "profile": profile, "scenario": scenario}
-    assert packages.place_of(result, "open", "Acme", "box", benchmark, version)[3:] == place
+    assert (
+        packages.place_of(
+            result, scenarios.entry(scenario), "open", "Acme", "box", benchmark, version
+        )[3:]
+        == place
+    )
 
 
 @pytest.mark.parametrize(
@@ -284,7 +290,7 @@ def test_names_that_cannot_be_are_refused(changes, words):
     profile = given.pop("profile", "llama3.1-8b")
     result = {"run_id": "r", "profile": profile, "scenario": "server"}
     with pytest.raises(BadInput, match=re.escape(words)):
-        packages.place_of(result, **given)
+        packages.place_of(result, scenarios.entry("server"), **given)
 
 
 def test_the_round_is_the_one_whose_seeds_the_run_had_unless_another_is_asked_for(dressed_runs):

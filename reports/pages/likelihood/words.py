@@ -12,8 +12,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from harness.kernel.figure import number, size
+from harness.kernel.figure import number, short_count
 from harness.kernel.types import short_name
+from reports.blocks import between
 
 Summary = Mapping[str, Any]
 Subject = Mapping[str, Any]
@@ -27,56 +28,25 @@ class Measured(NamedTuple):
     high: float | None = None
 
 
-class Column(NamedTuple):
-    """A figure of the table: its key, its name, how its value is shown, and the part of the subject
-    that has it.
-    """
-
-    key: str
-    name: str
-    text: Callable[[float], str]
-    of: str = "figures"
-
-
-def _loss(nats: float) -> str:
-    return f"{nats:.4f}"
-
-
 def small(nats: float) -> str:
     return f"{nats:#.2g}" if 0 < abs(nats) < 0.0995 else f"{nats:#.3g}" if nats else "0"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f}"
-
-
-def _points(points: float) -> str:
-    return f"{points:+.3f}"
 
 
 def three_places(value: float) -> str:
     return f"{value:.3f}"
 
 
-def parameters(count: float) -> str:
-    """7.16k, 135M, 1.71B: as models are named."""
-    for unit, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if count >= 0.9995 * unit:
-            return f"{count / unit:.3g}{letter}"
-    return f"{count:.0f}"
-
-
 PARAMETERS_NOTE = (
-    "Parameters: tied matrices count once, also where a file stores the output head as a copy of"
-    " the embedding; an adapter's are included. Trainable: all of a model, the adapter's alone of a"
-    " LoRA."
+    "Parameters: tied matrices count once, even where a file stores the output head as a copy of"
+    " the embedding; those of an adapter are included. Trainable: all parameters of a model, but"
+    " only the adapter's of a LoRA."
 )
 
 
 def trainable(subject: Subject) -> str:
     """Return how many parameters of a LoRA are trained; empty for a model, which trains all."""
     count = subject.get("trainable_parameters")
-    return parameters(count) if count and count != subject.get("parameters") else ""
+    return short_count(count) if count and count != subject.get("parameters") else ""
 
 
 def scored(summary: Summary) -> list[str]:
@@ -95,8 +65,8 @@ def scored(summary: Summary) -> list[str]:
 
 
 def figure(value: float) -> str:
-    """Four significant digits, and as many behind the point for all of a size: 8.323, 27.41,
-    312.0.
+    """Write four significant digits, and equally many decimals for numbers of one size: 8.323,
+    27.41, 312.0.
     """
     return (
         f"{value:.{3 if abs(value) < 9.9995 else 2 if abs(value) < 99.995 else 1}f}"
@@ -105,41 +75,8 @@ def figure(value: float) -> str:
     )
 
 
-QUALITY = (
-    Column("perplexity", "perplexity", figure),
-    Column("bits_per_byte", "bits/byte", figure),
-    Column("eval_loss", "loss, nats", _loss),
-    Column("token_accuracy", "tokens right, %", _percent),
-)
-DISTANCE = (
-    Column("mean_kld", "KL mean", small, "divergence"),
-    Column("p99_kld", "KL p99", small, "divergence"),
-    Column("same_top_p", "same top, %", _percent, "divergence"),
-)
-COST = (Column("tokens_per_s", "tokens/s", number), Column("weights_bytes", "weights", size))
-DIVERGENCE = (
-    Column("mean_ppl_q", "Mean PPL(Q)", figure),
-    Column("mean_ppl_base", "Mean PPL(base)", figure),
-    Column("cor_ln_ppl", "Cor(ln(PPL(Q)), ln(PPL(base)))", _loss),
-    Column("mean_ln_ppl_ratio", "Mean ln(PPL(Q)/PPL(base))", _loss),
-    Column("mean_ppl_ratio", "Mean PPL(Q)/PPL(base)", _loss),
-    Column("mean_ppl_difference", "Mean PPL(Q)-PPL(base)", _loss),
-    Column("mean_kld", "Mean KLD", small),
-    Column("mean_kld_at_least", "  at least", small),
-    Column("maximum_kld", "Maximum KLD", small),
-    Column("p99_9_kld", "99.9% KLD", small),
-    Column("p99_kld", "99.0% KLD", small),
-    Column("p95_kld", "95.0% KLD", small),
-    Column("p90_kld", "90.0% KLD", small),
-    Column("median_kld", "Median KLD", small),
-    Column("mean_dp", "Mean Δp, points", _points),
-    Column("rms_dp", "RMS Δp, points", small),
-    Column("same_top_p", "Same top p, %", _percent),
-)
-
-
 def measured(figures: Mapping[str, Any] | None, key: str) -> Measured | None:
-    """None where there is no finite value."""
+    """Return a figure with its interval; None where there is no finite value."""
     found = (figures or {}).get(key)
     if isinstance(found, Mapping):
         found = [found.get("value"), found.get("low"), found.get("high")]
@@ -153,33 +90,18 @@ def _finite(value: Any) -> float | None:
     return value if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def cell(subject: Subject, column: Column) -> tuple[str, str]:
-    """(the figure, its interval), each empty where it is not known."""
-    return shown(measured(subject.get(column.of), column.key), column.text)
-
-
 def shown(found: Measured | None, text: Callable[[float], str]) -> tuple[str, str]:
+    """Return (the figure, its interval), each empty where it is not known."""
     if found is None:
         return "", ""
-    return text(found.value), (
-        "" if found.low is None or found.high is None else _between(found.low, found.high, text)
-    )
-
-
-def _between(low: float, high: float, text: Callable[[float], str]) -> str:
-    """Both ends to the same place, the finer one's, unless they are orders of magnitude apart."""
-    ends = [text(low), text(high)]
-    few, many = sorted(len(end.partition(".")[2]) for end in ends)
-    if text in (figure, small) and (many - few == 1 or "0" in ends):
-        ends = [f"{end:,.{many}f}" for end in (low, high)]
-    return " to ".join(ends)
+    return text(found.value), between(found.low, found.high, text)
 
 
 # ---- words
 
 
 def label(subject: Subject, among: Sequence[Subject]) -> str:
-    """What tells a subject from the others: its variant, its model, or both."""
+    """Return what tells a subject from the others: its variant, its model, or both."""
     models, variants = ({other[key] for other in among} for key in ("model", "variant"))
     parts = [name(subject)] if len(models) > 1 or len(variants) == 1 else []
     return " ".join(
@@ -188,7 +110,7 @@ def label(subject: Subject, among: Sequence[Subject]) -> str:
 
 
 def name(subject: Subject) -> str:
-    """The model without the folders before it."""
+    """Return the model without the folders before it."""
     return short_name(str(subject["model"]))
 
 
@@ -201,8 +123,8 @@ def labels(summary: Summary) -> list[str]:
 
 
 def done(summary: Summary) -> list[tuple[str, Subject]]:
-    """Subjects with figures, labelled: those that scored all texts; if there is none, what there
-    is.
+    """Return the subjects with figures, labelled: those that scored all texts; if none did, what
+    there is.
     """
     named = zip(labels(summary), summary["subjects"], strict=True)
     known = [
@@ -234,7 +156,7 @@ def title(summary: Summary) -> str:
 
 
 def conditions(summary: Summary) -> str:
-    """How every text was read, in one line."""
+    """Say in one line how every text was read."""
     settings = summary.get("settings") or {}
     first: Subject = next(iter(summary["subjects"]), {})
     parts = []
@@ -245,14 +167,14 @@ def conditions(summary: Summary) -> str:
 
 
 def _either(value: Any) -> str:
-    """A value, or several where the models differ: each has one of them."""
+    """Write a value, or several where the models differ: each has one of them."""
     values = value if isinstance(value, list) else [value]
     words = [f"{one:,} tokens" if isinstance(one, int) else str(one) for one in values]
     return " or ".join(words) + (" (by model)" if len(words) > 1 else "")
 
 
 def missing(summary: Summary) -> list[str]:
-    """Which subjects have no figures or not all of them, and why."""
+    """Name the subjects that lack figures, and say why."""
     named = list(zip(labels(summary), summary["subjects"], strict=True))
     lost = [
         f"{text}:"
@@ -270,8 +192,8 @@ def missing(summary: Summary) -> list[str]:
 
 
 def reference(subject: Subject, summary: Summary) -> str:
-    """The label of what the divergence is measured from; its variant alone where the model is the
-    same.
+    """Return the label of what the divergence is measured from; only its variant where the model is
+    the same.
     """
     found = subject.get("divergence") or {}
     model, variant = (

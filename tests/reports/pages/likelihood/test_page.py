@@ -24,16 +24,19 @@ from accuracy.likelihood import spread as perplexity_spread
 from accuracy.likelihood import tokens as by_token
 from accuracy.likelihood.figures import TextScores, corpus
 from harness.kernel.errors import BadInput
+from harness.kernel.figure import short_count
 from harness.likelihood import compared as perplexity_compared
 from harness.likelihood import conditions as conditions_of
 from harness.likelihood import summary as perplexity_summary
 from harness.likelihood.scores import read as read_scores
-from reports import plots
-from reports.pages import likelihood_page as perplexity_page
-from reports.pages import shading as perplexity_tokens
-from reports.pages import verdicts as perplexity_verdicts
-from reports.pages import words as perplexity_words
-from reports.pages.likelihood import print_table, read, write_page
+from reports.pages.likelihood import pictures, tables
+from reports.pages.likelihood import shading as perplexity_tokens
+from reports.pages.likelihood import verdicts as perplexity_verdicts
+from reports.pages.likelihood import words as perplexity_words
+from reports.pages.likelihood.screen import print_table, read, write_page
+from reports.plots import likelihood as plots
+from reports.plots.labels import Line, Point
+from reports.plots.style import BLUE
 from tests import ROOT
 
 pytestmark = pytest.mark.pictures
@@ -314,8 +317,10 @@ def test_the_page_has_every_part_and_is_well_formed(page):
     assert parts.headings == [
         "Figures", "By size", "Speed and quality", "Divergence from fp32",
         "KL divergence at each position", "By category", "By kind of token", "By place in the text",
-        "By sentence", "Given the sentences right before it", "Gain by context",
-        "Given an instruction", "Gain by context", "Each model on each text",
+        "By sentence",
+        "Given the sentences right before it: perplexity, nats gained per token", "Gain by context",
+        "Given an instruction: perplexity, nats gained per token", "Gain by context",
+        "Each model on each text",
         "Texts of the highest and the lowest perplexity", "Single tokens", "Token by token",
         "Notes",
     ]  # fmt: skip
@@ -435,7 +440,7 @@ def test_the_page_says_which_token_the_first_place_is(copy, bos, said):
     subjects = [subject | {"bos": bos} for subject in read(copy)["subjects"]]
     text = unescape(write_page(changed(copy, subjects=subjects)).read_text())
     assert f"Place 1 is the first token that is scored: {said}" in text
-    assert "Each token is given all of its text before it. Late places" in text
+    assert "Each token is given all of its text before it. Only long" in text
 
 
 def test_that_the_first_token_is_easier_is_said_where_it_is_beyond_doubt(copy):
@@ -459,7 +464,7 @@ def test_nats_are_on_a_linear_axis_perplexities_on_a_logarithmic_one():
         set(
             re.findall(
                 r">([\d.]+)</text>",
-                plots.intervals(["a", "b"], found, "u", {"m": plots.BLUE}, log=log),
+                plots.intervals(["a", "b"], found, "u", {"m": BLUE}, log=log),
             )
         )
         for log in (False, True)
@@ -473,12 +478,12 @@ def test_no_name_stands_on_the_law():
     x = np.geomspace(sizes[0], sizes[-1], 60)
     law = 75 + 40 * (x / 7e3) ** -0.6
     points = [
-        plots.Point(f"story-{i}k", s, v, v - 6, v + 6)
+        Point(f"story-{i}k", s, v, v - 6, v + 6)
         for i, (s, v) in enumerate(zip(sizes, losses, strict=True))
     ]
-    colours = {point.label: plots.BLUE for point in points}
+    colours = {point.label: BLUE for point in points}
     picture = plots.quality_against_size(
-        points, [plots.Line("power law", x.tolist(), law.tolist())], "perplexity", colours
+        points, [Line("power law", x.tolist(), law.tolist())], "perplexity", colours
     )
     assert {"10k", "30k", "100k"} <= set(re.findall(r">(\w+)</text>", picture))
     dashed = max(re.findall(r'<path d="([^"]*)"[^>]*stroke-dasharray', picture), key=len)
@@ -526,18 +531,18 @@ LAW = {
 
 def test_two_sizes_say_what_a_doubling_saves():
     assert size_in_words(("a", "b", [0.36, 0.34, 0.38], "better", 60)) == [
-        "from a to b each doubling of the parameters saves 0.360 nats per token (0.340 to 0.380),"
-        " the larger better on 60 of 60 texts",
-        "no law of size: it takes 3 sizes, here are 2",
+        "from a to b, each doubling of the parameters saves 0.360 nats per token (0.340 to 0.380);"
+        " the larger is better on 60 of 60 texts",
+        "no scaling law: it takes 3 sizes, here are 2",
     ]
 
 
 @pytest.mark.parametrize(
     ("gain", "decision", "said"),
     [
-        ([-0.05, -0.08, -0.02], "worse", "costs 0.050 nats per token (0.020 to 0.080), the larger"),
-        ([0.01, -0.02, 0.04], "tie", "saves 0.010 nats per token (-0.020 to 0.040, a tie), the"),
-        ([0.1, None, None], "open", "saves 0.100 nats per token, the larger better on 9 of 60"),
+        ([-0.05, -0.08, -0.02], "worse", "costs 0.050 nats per token (0.020 to 0.080); the larger"),
+        ([0.01, -0.02, 0.04], "tie", "saves 0.010 nats per token (-0.020 to 0.040, a tie); the"),
+        ([0.1, None, None], "open", "saves 0.100 nats per token; the larger is better on 9 of 60"),
     ],
 )
 def test_a_step_says_no_more_than_is_decided(gain, decision, said):
@@ -550,13 +555,13 @@ def test_a_law_is_told_with_both_doubts_of_its_exponent():
         *steps, law=LAW, no_law="", by="bits_per_byte", diminishing={"answer": "yes", "why": ""}
     )
     assert told[-1] == (
-        "loss falls with the parameters, exponent 0.397 (over texts 0.299 to 0.501; over models"
+        "loss falls as the parameters grow, exponent 0.397 (over texts 0.299 to 0.501; over models"
         " 0.210 to 0.580) above a floor of 0.91 bits per byte; diminishing returns: yes"
     )
     open_law = size_in_words(*steps, no_law="with 3 sizes the exponent may lie anywhere")
     assert open_law[-1] == (
-        "no law of size: with 3 sizes the exponent may lie anywhere; whether returns diminish is"
-        " not decided"
+        "no scaling law: with 3 sizes the exponent may lie anywhere; whether returns diminish is"
+        " undecided"
     )
 
 
@@ -578,7 +583,7 @@ def test_the_page_has_both_intervals_of_the_exponent_and_the_floor(copy):
     without = family | {"law": None, "no_law": "m2 is worse than m1"}
     text = write_page(changed(copy, scaling=scaling | {"families": [without]})).read_text()
     assert "power law" not in text
-    assert "no law of size: m2 is worse than m1" in text
+    assert "no scaling law: m2 is worse than m1" in text
 
 
 # ---- who is better, in words
@@ -606,14 +611,15 @@ def test_the_best_is_named_only_if_it_is_decided():
     )
     tie = ("b", 12.1, 1, "tie", [1.0002, 0.9996, 1.0009])
     assert ranked(first, tie, ("c", 13.0, 3, "worse", [1.08, 1.05, 1.11])) == (
-        "a tie for the best: a, perplexity 12.00 (11.00 to 13.00); b 1.0002x (0.9996 to 1.0009);"
+        "tied for best: a, perplexity 12.00 (11.00 to 13.00); b 1.0002x (0.9996 to 1.0009);"
         " then c 1.080x (1.050 to 1.110)"
     )
     assert ranked(first, ("b", 12.0, 1, "same", [1, 1, 1])) == (
         "no difference: a and b give every token the same loss, perplexity 12.00 (11.00 to 13.00)"
     )
     assert ranked(first, ("b", 12.0, 1, "open", [1.2, None, None])).endswith(
-        "texts, five are needed: a, perplexity 12.00 (11.00 to 13.00); b 1.200x"
+        "texts are too few to tell them apart (five are needed): a, perplexity 12.00 (11.00 to"
+        " 13.00); b 1.200x"
     )
     bits = ("b", 0.9, 2, "worse", [0.05, 0.03, 0.07])
     assert ranked(("a", 0.8, 1, None, None), bits, by="bits_per_byte").endswith(
@@ -633,21 +639,24 @@ def test_below_three_sizes_there_is_no_law_and_the_page_says_why(tmp_path):
     sizes = {name: SIZES[name] for name in list(SIZES)[:2]}
     place = folder(tmp_path / "two", 6, sizes, {"fp32": 0.0})
     text = write_page(place).read_text()
-    assert "no law of size: it takes 3 sizes, here are 2" in text
+    assert "no scaling law: it takes 3 sizes, here are 2" in text
     assert "power law" not in text
     lines = perplexity_verdicts.sentences(read(place))
-    assert lines[-2].startswith("from tiny-30m to tiny-135m each doubling of the parameters saves")
-    assert lines[-2].endswith("the larger better on 6 of 6 texts")
+    assert lines[-2].startswith("from tiny-30m to tiny-135m, each doubling of the parameters saves")
+    assert lines[-2].endswith("the larger is better on 6 of 6 texts")
 
 
 def test_models_of_other_families_are_not_compared_by_size(copy):
     families = {"families": [], "alone": [], "why_none": "they differ"}
     scaling = read(copy)["scaling"]
     changed(copy, scaling=scaling | families)
-    assert perplexity_verdicts.sentences(read(copy))[-1] == "nothing is said of size: they differ"
+    assert (
+        perplexity_verdicts.sentences(read(copy))[-1]
+        == "nothing can be said about size: they differ"
+    )
     changed(copy, scaling=scaling | {"alone": ["tiny-9b fp32"]})
     assert perplexity_verdicts.sentences(read(copy))[-1] == (
-        "of another tokenizer or architecture, so not compared by size: tiny-9b fp32"
+        "not compared by size, because of another tokenizer or architecture: tiny-9b fp32"
     )
 
 
@@ -655,7 +664,7 @@ def test_one_subject_has_no_comparison(tmp_path):
     place = folder(tmp_path / "one", 3, {"tiny-30m": 30_000_000}, {"fp32": 0.0})
     text = write_page(place).read_text()
     headings = Parts(text).headings
-    assert "of size" not in text
+    assert "about size" not in text
     assert "Figures" in headings
     assert "Token by token" in headings
     assert not {
@@ -678,7 +687,7 @@ def test_different_tokenizers_are_not_ranked_by_perplexity(copy):
     text = write_page(copy).read_text()
     assert "columns of different tokenizers do not compare" in text
     places = text[text.index("Places by each figure") :]
-    assert "<th>perplexity</th>" not in places[: places.index("</thead>")]
+    assert "<bdi>perplexity</bdi></th>" not in places[: places.index("</thead>")]
     assert summary["comparable"]["by_perplexity"]
 
 
@@ -767,8 +776,11 @@ def with_decision(place: Path, first: str, second: str, decision: str) -> list[d
 def places(text: str) -> dict[str, list[str]]:
     """Label -> its row of the table of places."""
     table = text[text.index("Places by each figure") :]
-    rows = re.findall(r"<tr><td class=\"name\">.*?<bdi>(.*?)</bdi></td>(.*?)</tr>", table)
-    return {label: re.findall(r"<td[^>]*>(.*?)</td>", cells) for label, cells in rows}
+    rows = re.findall(r'<tr><th scope="row">.*?<bdi>(.*?)</bdi></th>(.*?)</tr>', table)
+    return {
+        label: re.findall(r'<td[^>]*>(?:<span class="tone strong">)?(.*?)<', cells)
+        for label, cells in rows
+    }
 
 
 def test_a_figure_that_disagrees_with_perplexity_is_named(copy):
@@ -793,20 +805,20 @@ def test_an_order_that_is_not_decided_disagrees_with_none_and_shares_a_place(cop
 def test_the_table_says_which_figures_have_no_interval(copy):
     text = with_rouge(copy)
     for head in ("perplexity", "bits/byte", "ROUGE-L *", "tokens/s read *", "weights"):
-        assert f'<th scope="col">{head}</th>' in text
+        assert f'<th scope="col" class="n"><bdi>{head}</bdi></th>' in text
     assert "* by the figure alone: one run each, no interval." in text
 
 
 def test_speed_and_size_are_no_quality_that_could_disagree(page):
-    assert '<th scope="col">tokens/s read *</th>' in page
-    assert '<th scope="col">weights</th>' in page
+    assert '<th scope="col" class="n"><bdi>tokens/s read *</bdi></th>' in page
+    assert '<th scope="col" class="n"><bdi>weights</bdi></th>' in page
     assert not re.search(r"behind it by (tokens/s|weights)", page)
 
 
 def test_who_is_faster_and_tied_beats_the_slower_one():
     def beats(one, other, decision):
-        a, b = (plots.Point("p", x, y, None, None) for x, y in (one, other))
-        return perplexity_page._beats(a, b, decision)
+        a, b = (Point("p", x, y, None, None) for x, y in (one, other))
+        return pictures._beats(a, b, decision)
 
     fast, slow = (20.0, 10.1), (10.0, 10.0)
     assert beats(fast, slow, "tie")
@@ -1028,10 +1040,8 @@ def test_what_is_no_number_is_no_figure():
     ],
 )
 def test_both_ends_of_an_interval_are_told_to_the_same_place(low, high, between):
-    column = next(column for column in perplexity_words.DISTANCE if column.key == "mean_kld")
-    assert (
-        perplexity_words.cell({"divergence": {"mean_kld": [low, low, high]}}, column)[1] == between
-    )
+    column = next(column for column in tables.DISTANCE if column.name == "mean_kld")
+    assert column.cell((low, low, high)).small == between
 
 
 def test_perplexities_too():
@@ -1052,4 +1062,4 @@ def test_perplexities_too():
     ],
 )
 def test_sizes_are_named_as_models_are(count, shown):
-    assert perplexity_words.parameters(count) == shown
+    assert short_count(count) == shown

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from reports.pages import words
-from reports.pages.words import Measured, Subject, Summary, measured
+from reports.blocks import Column, Table
+from reports.pages.likelihood import words
+from reports.pages.likelihood.words import Measured, Subject, Summary, measured
 
 _OPPOSITE = {"better": "worse", "worse": "better"}
 _DECISIVE = ("better", "worse")
@@ -35,7 +36,7 @@ class Figure(NamedTuple):
 FIGURES = (
     Figure("perplexity", "figures", "perplexity", "eval_loss"),
     Figure("bits/byte", "figures", "bits_per_byte", "bits_per_byte"),
-    Figure("tokens right", "figures", "token_accuracy", "token_accuracy", most_is_best=True),
+    Figure("token accuracy", "figures", "token_accuracy", "token_accuracy", most_is_best=True),
     Figure("KL mean", "divergence", "mean_kld", "mean_kld"),
     Figure("ROUGE-L", "beside", "rougeL", most_is_best=True),
     Figure("exact match", "beside", "exact_match", most_is_best=True),
@@ -70,8 +71,8 @@ class Held:
                     self._decisions[second, first, key] = _OPPOSITE.get(decision, decision)
 
     def decision(self, one: str, other: str, key: str) -> str:
-        """Whether one is better, worse, tied with, or the same as the other; open if nothing is
-        known.
+        """Return whether one is better, worse, tied with, or the same as the other; open if nothing
+        is known.
         """
         return self._decisions.get((one, other, key), "open")
 
@@ -102,20 +103,36 @@ class _Column:
         return 1 + sum(self.decision(other, label) == "better" for other in others)
 
 
-def ranks(summary: Summary, sides: Sequence[Named], held: Held) -> dict[str, Any] | None:
+class Ranks(NamedTuple):
+    """The table of places, and where two figures of quality disagree."""
+
+    table: Table
+    disagreements: list[str]
+
+
+def ranks(summary: Summary, sides: Sequence[Named], held: Held) -> Ranks | None:
     """Return places by each figure, and where two figures of quality disagree; None if there is
     nothing to compare.
     """
     columns = [made for figure in FIGURES if (made := _column(figure, summary, sides, held))]
     if len(columns) < 2 or len(sides) < 2:
         return None
-    quality = [column for column in columns if not column.figure.cost]
-    return {
-        "columns": [column.name for column in columns],
-        "alone": any(column.name.endswith("*") for column in columns),
-        "rows": [(side, [column.place(side.label) for column in columns]) for side in sides],
-        "disagreements": _disagreements(quality),
-    }
+    note = (
+        "A place is one more than the number of those that are decidedly better: the 95 % interval"
+        " of the paired difference over texts is all on one side. Otherwise it is a tie, and the"
+        " place is shared."
+    )
+    if any(column.name.endswith("*") for column in columns):
+        note += " * by the figure alone: one run each, no interval."
+    heads = [Column("subject", "", words=True)]
+    heads += [Column(column.name, column.name, toned=_first) for column in columns]
+    rows = [[side.label, *(column.place(side.label) for column in columns)] for side in sides]
+    table = Table("Places by each figure, 1 is best", heads, rows, note)
+    return Ranks(table, _disagreements([one for one in columns if not one.figure.cost]))
+
+
+def _first(place: int) -> str:
+    return "strong" if place == 1 else ""
 
 
 def _column(figure: Figure, summary: Summary, sides: Sequence[Named], held: Held) -> _Column | None:
@@ -132,8 +149,8 @@ def _column(figure: Figure, summary: Summary, sides: Sequence[Named], held: Held
 
 
 def _disagreements(columns: Sequence[_Column]) -> list[str]:
-    """Pairs that two figures put in opposite orders. The first figure is the one that is asked of
-    the others; an order that is not decided disagrees with none.
+    """Name the pairs that the first figure and another one put in opposite orders; an order that is
+    not decided disagrees with none.
     """
     said = []
     for column in columns[1:]:

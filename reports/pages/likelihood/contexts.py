@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from reports.pages.words import Subject, figure, measured, shown, three_places
+from reports.blocks import Column, Table
+from reports.pages.likelihood.words import Subject, figure, measured, shown, three_places
 
 TITLES = {
     "sentences": "Given the sentences right before it",
@@ -20,37 +21,36 @@ Named = tuple[str, Subject]  # a subject and its label
 Row = Mapping[str, Any]
 
 
-class Cell(NamedTuple):
-    """Perplexity; what it gains in nats per token over the row without context, with the interval;
-    the ratio of the two perplexities. Empty where there is nothing.
+class Context(NamedTuple):
+    """`statements` say what is scored and what each row is given; `gaining` are the rows that are
+    held against the first.
     """
 
-    perplexity: str = ""
-    gain: str = ""
-    between: str = ""
-    ratio: str = ""
-
-
-class Table(NamedTuple):
-    """`statements` say what is scored and what each row is given."""
-
-    title: str
+    table: Table
     labels: list[str]
-    rows: list[tuple[str, list[Cell]]]
+    gaining: list[str]
     statements: list[str]
 
 
-def tables(subjects: Sequence[Named]) -> list[Table]:
+def contexts(subjects: Sequence[Named]) -> list[Context]:
     """Return a table for each kind of condition that was measured."""
     found = []
     for kind, title in TITLES.items():
-        told = [
-            (label, own) for label, own in ((text, of_kind(s, kind)) for text, s in subjects) if own
-        ]
+        told = [(label, of_kind(subject, kind)) for label, subject in subjects]
+        told = [(label, own) for label, own in told if own]
         if told:
-            labels = [label for label, _ in told]
-            found.append(Table(title, labels, list(_rows(told)), list(_statements(told))))
+            found.append(_context(title, told))
     return found
+
+
+def _context(title: str, told: Sequence[tuple[str, Mapping[str, Row]]]) -> Context:
+    labels = [label for label, _ in told]
+    columns = [Column("given", "", words=True)]
+    columns += [Column(label, label, second="gain") for label in labels]
+    rows = list(_rows(told))
+    gaining = [name for name, *cells in rows if any(cell and cell[1] for cell in cells)]
+    table = Table(f"{title}: perplexity, nats gained per token", columns, rows)
+    return Context(table, labels, gaining, list(_statements(told)))
 
 
 def of_kind(subject: Subject, kind: str) -> dict[str, Row]:
@@ -59,29 +59,32 @@ def of_kind(subject: Subject, kind: str) -> dict[str, Row]:
     return {name: row for name, row in rows if row.get("kind") == kind}
 
 
-def _rows(told: Sequence[tuple[str, Mapping[str, Row]]]) -> Iterator[tuple[str, list[Cell]]]:
+def _rows(told: Sequence[tuple[str, Mapping[str, Row]]]) -> Iterator[list[Any]]:
     names = list(dict.fromkeys(name for _, own in told for name in own))
     if all(own[name].get("base") for _, own in told for name in own):
-        yield _ALONE, [_base_cell(next(iter(own.values()))) for _, own in told]
+        bases = [next(iter(own.values())).get("base_figures") for _, own in told]
+        yield [_ALONE, *((_perplexity(base), "") for base in bases)]
     for name in names:
-        yield name, [_cell(own.get(name)) for _, own in told]
+        yield [name, *(_cell(own.get(name)) for _, own in told)]
 
 
-def _base_cell(row: Row) -> Cell:
-    return Cell(shown(measured(row.get("base_figures"), "perplexity"), figure)[0])
+def _perplexity(row: Row | None) -> str | None:
+    return shown(measured(row, "perplexity"), figure)[0] or None
 
 
-def _cell(row: Row | None) -> Cell:
+def _cell(row: Row | None) -> tuple[str | None, str] | None:
+    """Return a perplexity, and small what it gains over the row without context."""
     if row is None:
-        return Cell()
-    perplexity = shown(measured(row, "perplexity"), figure)[0]
-    gain, between = shown(measured(row, "gain_nats"), three_places)
+        return None
+    gain, around = shown(measured(row, "gain_nats"), three_places)
     ratio = measured(row, "perplexity_ratio")
-    return Cell(perplexity, gain, between, f"{ratio.value:.3f}x" if ratio else "")
+    first = [f"{gain} nats" if gain else "", f"{ratio.value:.3f}x" if ratio else ""]
+    lines = [" · ".join(filter(None, first)), around]
+    return _perplexity(row), "\n".join(filter(None, lines))
 
 
 def _statements(told: Sequence[tuple[str, Mapping[str, Row]]]) -> Iterator[str]:
-    """One line each; a line names its subjects where they differ."""
+    """Yield a line each; a line names its subjects where they differ."""
     yield from _said("scored", told, _scored)
     names = list(dict.fromkeys(name for _, own in told for name in own))
     if all(own[name].get("base") for _, own in told for name in own):

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.pages.words import (
+from reports.pages.likelihood.words import (
     Measured,
     Subject,
     Summary,
@@ -41,7 +41,7 @@ def sentences(summary: Summary) -> list[str]:
 
 
 def _ranking(summary: Summary, are_compared: bool) -> list[str]:
-    """One model's variants are held against its reference, line by line, if divergences are known;
+    """Compare one model's variants with its reference, line by line, if divergences are known;
     all others are ranked.
     """
     subjects = done(summary)
@@ -54,13 +54,15 @@ def _ranking(summary: Summary, are_compared: bool) -> list[str]:
         return [_figures(*one) for one in subjects]
     lines = []
     if not comparable(summary):
-        reason = summary["comparable"].get("reason") or "the models cut text differently"
+        reason = (
+            summary["comparable"].get("reason") or "the models split text into different tokens"
+        )
         lines.append(f"no ranking by perplexity: {reason}")
     return [*lines, _order(ranked, _names(summary), subjects[0][1]["figures"].get("texts"))]
 
 
 def _names(summary: Summary) -> dict[str, str]:
-    """The label in perplexity.json -> the label that is shown."""
+    """Return the label in perplexity.json -> the label that is shown."""
     pairs = zip(summary["subjects"], labels(summary), strict=True)
     return {str(subject.get("label", text)): text for subject, text in pairs}
 
@@ -73,18 +75,18 @@ def _order(ranked: Sequence[Row], names: Mapping[str, str], num_texts: int | Non
     if not tops:
         line = f"best: {best}"
     elif decisions == {"open"}:
-        line = f"nobody is told apart by {num_texts} texts, five are needed: {best}"
+        line = f"{num_texts} texts are too few to tell them apart (five are needed): {best}"
     elif decisions == {"same"}:
         same = _listed([_name(row, names) for row in (first, *tops)])
         line = f"no difference: {same} give every token the same loss, {_measure(first)}"
         return f"{line}{_behind('; then ', rest, names)}"
     else:
-        line = f"a tie for the best: {best}"
+        line = f"tied for best: {best}"
     return f"{line}{_behind('; ', tops, names)}{_behind('; then ', rest, names)}"
 
 
 def _behind(before: str, rows: Sequence[Row], names: Mapping[str, str]) -> str:
-    """The next ones, each with how far it is behind the first."""
+    """Name the next ones, each with how far it is behind the first."""
     if not rows:
         return ""
     told = [f"{_name(row, names)} {_distance_to_first(row)}" for row in rows[:_MOST_NAMED]]
@@ -143,7 +145,7 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _distance(text: str, subject: Subject, summary: Summary) -> str:
-    """How far a variant is from its reference."""
+    """Say how far a variant is from its reference."""
     found = subject.get("divergence") or {}
     mean, top = (measured(found, key) for key in ("mean_kld", "same_top_p"))
     ratio = _paired_ratio(subject, summary) or measured(found, "mean_ppl_ratio")
@@ -158,7 +160,7 @@ def _distance(text: str, subject: Subject, summary: Summary) -> str:
 
 
 def _paired_ratio(subject: Subject, summary: Summary) -> Measured | None:
-    """Of its perplexity and its reference's, as the ranking holds the two against each other."""
+    """Return the ratio of its perplexity to its reference's, as the ranking compares the two."""
     found = subject.get("divergence") or {}
     origin = (found.get("reference_model") or subject["model"], found.get("reference"))
     others = (o for o in summary["subjects"] if (o["model"], o["variant"]) == origin)
@@ -187,10 +189,10 @@ def _sizes(summary: Summary) -> list[str]:
     families, names = scaling.get("families") or (), _names(summary)
     lines = [line for family in families for line in _family(family, scaling, names)]
     if why := scaling.get("why_none"):
-        lines.append(f"nothing is said of size: {why}")
+        lines.append(f"nothing can be said about size: {why}")
     elif families and scaling["alone"]:
         alone = _listed([names.get(label, label) for label in scaling["alone"]])
-        lines.append(f"of another tokenizer or architecture, so not compared by size: {alone}")
+        lines.append(f"not compared by size, because of another tokenizer or architecture: {alone}")
     return lines
 
 
@@ -198,24 +200,24 @@ def _family(family: Row, scaling: Row, names: Mapping[str, str]) -> list[str]:
     made = family["steps"]
     lines = [step(one, scaling["unit"], names) for one in made]
     law = exponent(family["law"], scaling) if family.get("law") else ""
-    parts = [law or f"no law of size: {family['no_law']}"]
+    parts = [law or f"no scaling law: {family['no_law']}"]
     if len(made) > 1:
         answer = family["diminishing"]["answer"]
         told = answer in ("yes", "no")
         parts.append(
-            f"diminishing returns: {answer}" if told else "whether returns diminish is not decided"
+            f"diminishing returns: {answer}" if told else "whether returns diminish is undecided"
         )
     return [*lines, "; ".join(parts)]
 
 
 def step(made: Row, unit: str, names: Mapping[str, str]) -> str:
-    """From one size to the next: what a doubling saves, and on how many texts."""
+    """Say what a doubling saves from one size to the next, and on how many texts."""
     gain = measured(made, "gain")
     smaller, larger = (
         _listed([names.get(model, model) for model in made[key]])
         for key in ("smaller_models", "larger_models")
     )
-    better = f"the larger better on {made['texts_better']} of {made['texts']} texts"
+    better = f"the larger is better on {made['texts_better']} of {made['texts']} texts"
     between = f"from {smaller} to {larger}"
     if gain is None:
         return ""
@@ -224,21 +226,21 @@ def step(made: Row, unit: str, names: Mapping[str, str]) -> str:
     does = "costs" if is_worse else "saves"
     tie = ", a tie" if made["decision"] in ("tie", "same") else ""
     inside = f" ({around}{tie})" if around else ""
-    return f"{between} each doubling of the parameters {does} {value} {unit}{inside}, {better}"
+    return f"{between}, each doubling of the parameters {does} {value} {unit}{inside}; {better}"
 
 
 def _turned(found: Measured) -> Measured:
-    """The same with its sign turned round."""
+    """Return the same with the opposite sign."""
     low, high = (None if end is None else -end for end in (found.high, found.low))
     return Measured(-found.value, low, high)
 
 
 def exponent(law: Row, scaling: Row) -> str:
-    """The law of a family that bears one out, with both doubts of its exponent."""
+    """State the law of a family that follows one, with both uncertainties of its exponent."""
     power, texts = shown(measured(law, "exponent"), three_places)
     models = shown(measured(law, "exponent_models"), three_places)[1]
     floor = measured(law, "floor")
     unit = "bits per byte" if scaling.get("by") == "bits_per_byte" else "nats"
     above = f" above a floor of {floor.value:.3g} {unit}" if floor and floor.value > 0 else ""
     doubts = f"over texts {texts}; over models {models}"
-    return f"loss falls with the parameters, exponent {power} ({doubts}){above}"
+    return f"loss falls as the parameters grow, exponent {power} ({doubts}){above}"

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,22 +52,23 @@ class Document(NamedTuple):
     text: str
 
 
-class Contrast(NamedTuple):
-    """A token that costs one subject more than the other."""
+class Spot(NamedTuple):
+    """A token and what stands around it, with what it costs in nats: one subject; or two, and the
+    difference.
+    """
 
     document: Document
     before: str
     token: str
     after: str
-    costs: tuple[float, float]  # nats
-    difference: float
+    costs: tuple[float, ...]
 
 
 # ---- reading
 
 
 def documents(folder: Path) -> dict[str, Document]:
-    """The texts in their order; none without texts.parquet."""
+    """Return the texts in their order; none without texts.parquet."""
     if not (folder / "texts.parquet").is_file():
         return {}
     columns = _columns(folder / "texts.parquet")
@@ -79,14 +82,14 @@ def documents(folder: Path) -> dict[str, Document]:
 
 
 def tokens(folder: Path, subjects: Sequence[Mapping[str, Any]]) -> list[Tokens | None]:
-    """Of each subject of perplexity.json, in its order; None where the folder has none."""
+    """Return the tokens of each subject of perplexity.json; None where the folder has none."""
     places = [_place(folder, subject) / "tokens.parquet" for subject in subjects]
     return [_tokens(place) if place.is_file() else None for place in places]
 
 
 def _place(folder: Path, subject: Mapping[str, Any]) -> Path:
-    """The subject's own folder: the one that is named, else the one whose subject.json has its
-    model and variant.
+    """Return the subject's own folder: the one that is named, else the one whose subject.json has
+    its model and variant.
     """
     named = str(subject.get("folder") or "")
     if named and Path(named).name == named:
@@ -108,16 +111,11 @@ def _tokens(file: Path) -> Tokens | None:
     ids, numbers = np.unique(texts, return_inverse=True)
     order = np.lexsort((columns["position"][plain], numbers))
     edges = np.searchsorted(numbers[order], np.arange(len(ids) + 1))
-    picked = {
-        name: column[plain][order]
-        for name, column in columns.items()
-        if name not in ("text", "condition")
-    }
+    kept = columns.keys() - {"text", "condition"}
+    picked = {name: columns[name][plain][order] for name in kept}
+    slices = (slice(int(a), int(b)) for a, b in pairwise(edges))
     return Tokens(
-        {
-            str(id): slice(int(a), int(b))
-            for id, a, b in zip(ids, edges[:-1], edges[1:], strict=True)
-        },
+        dict(zip(map(str, ids), slices, strict=True)),
         picked["position"],
         picked["token_id"],
         picked["start"],
@@ -138,54 +136,41 @@ def _columns(file: Path) -> dict[str, Any]:
 # ---- tokens of two subjects
 
 
-def contrasts(
-    texts: Mapping[str, Document], less: Tokens, more: Tokens, count: int
-) -> list[Contrast]:
-    """Tokens that cost `more` most beyond what they cost `less`, at most two of a text and one of a
-    kind of token.
+def contrasts(texts: Mapping[str, Document], less: Tokens, more: Tokens, count: int) -> list[Spot]:
+    """Return tokens that cost `more` most beyond what they cost `less`, at most two of a text and
+    one of a kind of token.
     """
-    found: list[tuple[float, str, int, int]] = []
-    for id in texts:
-        for i, j, difference in _pairs(id, less, more):
-            found.append((difference, id, i, j))
+    found = [(difference, id, i, j) for id in texts for i, j, difference in _pairs(id, less, more)]
     found.sort(key=lambda row: -row[0])
-    of_text: dict[str, int] = {}
-    rows: list[Contrast] = []
+    of_text: Counter[str] = Counter()
+    rows: list[Spot] = []
     said: set[str] = set()
     for difference, id, i, j in found:
-        document = texts[id]
-        token = document.text[int(less.start[i]) : int(less.end[i])]
         if len(rows) == count or difference <= 0:
             break
-        if of_text.get(id, 0) < 2 and token.strip().lower() not in said:
-            of_text[id] = of_text.get(id, 0) + 1
-            said.add(token.strip().lower())
-            costs = float(less.nll_nats[i]), float(more.nll_nats[j])
-            rows.append(
-                Contrast(
-                    document,
-                    *_within(document.text, int(less.start[i]), int(less.end[i])),
-                    costs,
-                    difference,
-                )
-            )
+        text, start, end = texts[id].text, int(less.start[i]), int(less.end[i])
+        word = text[start:end].strip().lower()
+        if of_text[id] < 2 and word not in said:
+            of_text[id] += 1
+            said.add(word)
+            costs = float(less.nll_nats[i]), float(more.nll_nats[j]), difference
+            rows.append(Spot(texts[id], *_within(text, start, end), costs))
     return rows
 
 
 def marked(id: str, less: Tokens | None, more: Tokens | None) -> set[int]:
-    """Positions of a text where `less` gains most over `more`."""
+    """Return the positions of a text where `less` gains most over `more`."""
     if less is None or more is None:
         return set()
     pairs = sorted(_pairs(id, less, more), key=lambda pair: -pair[2])
-    kept = [pair for pair in pairs if pair[2] >= _GAIN_NATS][
-        : max(1, math.ceil(_MARKED * len(pairs)))
-    ]
-    return {int(less.position[i]) for i, _, _ in kept}
+    most = max(1, math.ceil(_MARKED * len(pairs)))
+    kept = [i for i, _, difference in pairs if difference >= _GAIN_NATS][:most]
+    return {int(less.position[i]) for i in kept}
 
 
 def _pairs(id: str, less: Tokens, more: Tokens) -> list[tuple[int, int, float]]:
-    """(row there, row here, difference in nats) of the tokens that both scored; only the highest
-    few hundred of a text.
+    """Return (row there, row here, difference in nats) of the tokens that both scored; only the
+    highest few hundred of a text.
     """
     if id not in less.rows or id not in more.rows:
         return []
@@ -201,29 +186,27 @@ def _pairs(id: str, less: Tokens, more: Tokens) -> list[tuple[int, int, float]]:
     return [(int(i[k]), int(j[k]), float(difference[k])) for k in keep]
 
 
-def hardest(
-    texts: Mapping[str, Document], scores: Tokens, count: int
-) -> list[tuple[Document, str, str, str, float]]:
-    """(text, before, token, after, nats) of the tokens that cost most, one of a text."""
-    rows: list[tuple[Document, str, str, str, float]] = []
+def hardest(texts: Mapping[str, Document], scores: Tokens, count: int) -> list[Spot]:
+    """Return the tokens that cost most, one of a text."""
+    rows: list[Spot] = []
     seen: set[str] = set()
     ids, ends = list(scores.rows), [part.stop for part in scores.rows.values()]
     for i in np.argsort(-scores.nll_nats, kind="stable")[: 200 * count].tolist():
         id = ids[int(np.searchsorted(ends, i, side="right"))]
         if id in texts and id not in seen and len(rows) < count:
             seen.add(id)
-            words = _within(texts[id].text, int(scores.start[i]), int(scores.end[i]))
-            rows.append((texts[id], *words, float(scores.nll_nats[i])))
+            around = _within(texts[id].text, int(scores.start[i]), int(scores.end[i]))
+            rows.append(Spot(texts[id], *around, (float(scores.nll_nats[i]),)))
     return rows
 
 
 def _within(text: str, start: int, end: int) -> tuple[str, str, str]:
-    """A token and what stands around it, on one line; the cut ends are marked, a blank before the
-    token is left outside.
+    """Return what stands before a token, the token, and what follows, on one line; cut ends are
+    marked, a blank before the token is left outside.
     """
-    start += (
-        len(text[start:end]) - len(text[start:end].lstrip(" ")) if text[start:end].strip() else 0
-    )
+    token = text[start:end]
+    if token.strip():
+        start += len(token) - len(token.lstrip(" "))
     before, after = text[max(0, start - _AROUND) : start], text[end : end + _AROUND]
     before = ("…" if start > _AROUND else "") + before.replace("\n", "↵")
     after = after.replace("\n", "↵") + ("…" if end + _AROUND < len(text) else "")
@@ -234,25 +217,25 @@ def _within(text: str, start: int, end: int) -> tuple[str, str, str]:
 
 
 def level(nats: float) -> int:
-    """0 to 9: how deep the shade is."""
+    """Return how deep the shade is, from 0 to 9."""
     return int(np.searchsorted(LEVELS_NATS, nats, side="right"))
 
 
 def legend() -> list[tuple[int, str, str]]:
-    """(level, nats, the probability that goes with them)."""
+    """Return (level, nats, the probability that goes with them)."""
     ends = [0.0, *LEVELS_NATS]
     return [(k, f"{nats:g}" if k else "0", percent(nats)) for k, nats in enumerate(ends)]
 
 
 def percent(nats: float) -> str:
-    """The probability of a token that costs so much."""
+    """Write the probability of a token that costs so much."""
     share = 100 * math.exp(-nats)
     return f"{share:.0f} %" if share >= 9.95 else f"{share:.2g} %" if share >= 0.001 else "<0.001 %"
 
 
 def shaded(document: Document, scores: Tokens, most: int, gains: set[int]) -> Markup:
-    """The text with its tokens shaded, cut after `most` tokens. What was not scored stands there
-    without a shade.
+    """Return the text with its tokens shaded, cut after `most` tokens. What was not scored has no
+    shade.
     """
     text, rows = document.text, scores.rows[document.id]
     parts: list[str] = []
@@ -274,15 +257,12 @@ def shaded(document: Document, scores: Tokens, most: int, gains: set[int]) -> Ma
 def _token(piece: str, scores: Tokens, i: int, gain: bool) -> str:
     nats = float(scores.nll_nats[i])
     classes = f"h{level(nats)}{' g' if gain else ''}{'' if scores.correct[i] else ' x'}"
-    kld = (
-        ""
-        if scores.kld is None or not math.isfinite(scores.kld[i])
-        else f", KL {scores.kld[i]:.2g}"
-    )
+    kld = ""
+    if scores.kld is not None and math.isfinite(scores.kld[i]):
+        kld = f", KL {scores.kld[i]:.2g}"
     said = _safe(piece.replace(" ", "␣").replace("\n", "↵") or "part of a character")
-    blank = (
-        piece[: len(piece) - len(piece.lstrip(" "))] if piece.strip() else ""
-    )  # it would shade the ends of lines
+    # Blanks before it would shade the ends of lines.
+    blank = piece[: len(piece) - len(piece.lstrip(" "))] if piece.strip() else ""
     seen = _safe(piece[len(blank) :]).replace("\n", "<u>↵</u>\n") or "<u>·</u>"
     return (
         f'{blank}<i class="{classes}" data-w="{said}" data-n="{nats:.2f} nats, p'
