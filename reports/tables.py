@@ -183,6 +183,13 @@ def lists(found: Mapping[str, Mapping[str, str]]) -> list[Table]:
 # ---- a gate
 
 
+def of_audit(found: Row) -> Table:
+    """Return the verdicts of an audit, a row each."""
+    columns = [Column(name, name) for name in ("rule", "status", "detail", "remedy")]
+    rows = [[verdict[column.name] for column in columns] for verdict in found["verdicts"]]
+    return Table("Audit", columns, rows)
+
+
 def of_gate(found: Row) -> Table:
     """Return the control and the candidates, each with its verdict, the shares it keeps and its
     outputs (`blocks.by_group` tells these apart).

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 
 from harness.kernel.protocols import Say
 from harness.likelihood import study as laboratory
+from harness.mlperf import looks
 from harness.study import compare, gate, parts
 from harness.study.study import load
 from reports import tables
 from reports.pages import compare as compare_page
 from reports.pages import gate as gate_page
 from reports.pages.likelihood import screen as likelihood_page
-from reports.terminal import show_result
+from reports.terminal import show_audit, show_result
 
 Found = dict[str, Any]
 
@@ -38,6 +39,10 @@ def _measure(place: Path, say: Say, told: Any) -> tuple[Found, Path]:
     return laboratory.measure({}, place, say)
 
 
+def _show_audit(found: Found, place: Path, console: Any, tables: bool) -> None:
+    show_audit(found, console)
+
+
 _OF_A_RUN = Kind(parts.go_on, str, show_result, tables.record, parts.exit_code)
 KINDS = {
     compare.KIND: Kind(
@@ -45,6 +50,7 @@ KINDS = {
     ),
     gate.KIND: Kind(gate.go_on, gate_page.told, gate_page.show, tables.of_gate, gate.exit_code),
     **dict.fromkeys(parts.KINDS, _OF_A_RUN),
+    looks.KIND: Kind(looks.go_on, str, _show_audit, tables.of_audit, looks.exit_code),
 }
 PERPLEXITY = Kind(
     _measure,

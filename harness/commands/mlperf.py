@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.shared import Json
+from harness.commands.shared import Json, say_how_to_go_on
 from harness.options.flags import a_path
 from harness.screen import finish, people
 
@@ -47,15 +47,14 @@ def audit(
 ) -> None:
     """Check a run for what MLPerf's compliance tests are meant to catch."""
     with people(as_json) as (console, say):
-        from harness.mlperf import second_look
-        from harness.mlperf.audit import audit as examine
+        from harness.mlperf.looks import examine, exit_code
         from reports.terminal import show_audit
 
-        looks = [second_look.caching] * caching + [second_look.benchmark_detection] * detection
-        more = [verdict for look in looks for verdict in look(folder, say)]
-        found = examine(folder, companion or [], tokens_per_sample, more)
+        looks = ["caching"] * caching + ["benchmark_detection"] * detection
+        found, place = examine(folder, companion or [], tokens_per_sample, looks, say)
         show_audit(found, console)
-    finish(found, as_json, 0 if found["status"] == "PASS" else 1)
+        say_how_to_go_on(found, place, console)
+    finish(found, as_json, exit_code(found))
 
 
 def package(

@@ -1,19 +1,19 @@
-"""Cheats that only another run tells: answers that are kept, questions that are recognised. Makes
-the runs, judges them.
+"""Cheats that only another run tells: answers that are kept, questions that are recognised. Which
+runs does a look need, and what do they tell?
 
-The runs have the settings of the run that is looked at, its rate above all, and stand in the folder
-`audit` inside its own.
+The runs have the settings of the run that is looked at, its rate above all.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from accuracy.compliance.audited import Audited
 from accuracy.compliance.caching import repeated_run_no_faster, repeats_no_faster
@@ -21,53 +21,56 @@ from accuracy.compliance.detection import detection
 from accuracy.compliance.paraphrase import fresh
 from harness import registry
 from harness.kernel.errors import BadInput
-from harness.kernel.protocols import Say
 from harness.kernel.types import Sample, Verdict
-from harness.mlperf.audit import audited
 from harness.options.settings import RunConfig
 from harness.result.library import samples_of
 from harness.result.read import Raw, read_run
-from harness.run.session import Run
+from harness.study.study import Cell
 
 _QUESTIONS = 128  # drawn at random as often, about 80 come a first time and 48 again
 _PAIRS = 64
 _TIMES = 4  # offline
 
 
-def caching(folder: Path, say: Say) -> list[Verdict]:
-    """Repeated against distinct prompts at the same load."""
+class Look(NamedTuple):
+    """Runs to be made, and how they are judged, in this order."""
+
+    cells: list[Cell]
+    judge: Callable[..., Iterable[Verdict]]
+
+    def verdicts(self, runs: Sequence[Audited]) -> list[Verdict]:
+        """Judge the runs; those that ended early prove nothing."""
+        found = list(self.judge(*runs))
+        early = [run for run in runs if run.log.end != "completed"]
+        if not early:
+            return found
+        why = "; ".join(f"{run.run_id}: {run.log.end_reason}" for run in early)
+        return [
+            replace(verdict, status="UNDECIDED", detail=why, remedy="audit again")
+            for verdict in found
+        ]
+
+
+def caching(folder: Path) -> Look:
+    """Look at repeated against distinct prompts at the same load."""
     raw = read_run(folder)
     n = min(_QUESTIONS, raw.settings.num_samples)
-    if raw.config.pattern.is_at_once:
-        few = max(n // _TIMES, 1)
-        distinct = _run(
-            raw, folder, say, "each question once", num_samples=n, min_queries=n, issue="unique"
-        )
-        repeated = _run(
-            raw,
-            folder,
-            say,
-            "few questions often",
-            num_samples=few,
-            min_queries=few * _TIMES,
-            issue="equal",
-        )
-        return [_whole(repeated_run_no_faster(distinct, repeated), distinct, repeated)]
-    queries = max(n // raw.settings.samples_per_query, 1)
-    mixed = _run(
-        raw,
-        folder,
-        say,
-        "questions again and for the first time",
-        num_samples=n,
-        min_queries=queries,
-        issue="random",
-    )
-    return [_whole(verdict, mixed) for verdict in repeats_no_faster(mixed, "CACHING ")]
+    if not raw.config.pattern.is_at_once:
+        queries = max(n // raw.settings.samples_per_query, 1)
+        mixed = {"num_samples": n, "min_queries": queries, "issue": "random"}
+        cell = _cell(raw, "questions again and for the first time", **mixed)
+        return Look([cell], partial(repeats_no_faster, prefix="CACHING "))
+    few = max(n // _TIMES, 1)
+    once = {"num_samples": n, "min_queries": n, "issue": "unique"}
+    often = {"num_samples": few, "min_queries": few * _TIMES, "issue": "equal"}
+    cells = [_cell(raw, "each question once", **once), _cell(raw, "few questions often", **often)]
+    return Look(cells, lambda distinct, repeated: [repeated_run_no_faster(distinct, repeated)])
 
 
-def benchmark_detection(folder: Path, say: Say) -> list[Verdict]:
-    """Known prompts against fresh ones of the same length, in one run."""
+def benchmark_detection(folder: Path) -> Look:
+    """Look at known prompts against fresh ones of the same length, in one run. Raises BadInput
+    where there are none.
+    """
     raw = read_run(folder)
     if not registry.sut_entry(raw.config.sut).uses_dataset:
         raise _no_questions(folder, f"--sut {raw.config.sut} is asked no questions")
@@ -76,65 +79,44 @@ def benchmark_detection(folder: Path, say: Say) -> list[Verdict]:
         raise _no_questions(folder, "its dataset has moved or changed")
     pairs = _pairs(samples, Random(zlib.crc32(raw.facts.run_id.encode())))
     if not pairs:
-        raise _no_questions(
-            folder, "none of its questions can be put in other words of the same length"
-        )
-    place = folder / "audit"
-    place.mkdir(exist_ok=True)
-    file = place / "known_and_fresh.jsonl"
-    prompts = [prompt for pair in pairs for prompt in pair]
-    file.write_text(
-        "".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts), encoding="utf-8"
-    )
-    n = len(prompts)
-    columns = {"prompt_column": None, "reference_column": None}
-    made = _run(raw, folder, say, "known and fresh questions", dataset=str(file.resolve()),
-        num_samples=n, min_queries=n,
-                issue="unique", **columns)  # fmt: skip
-    return [
-        _whole(verdict, made) for verdict in detection(made, [(k, k + 1) for k in range(0, n, 2)])
-    ]
+        found = "none of its questions can be put in other words of the same length"
+        raise _no_questions(folder, found)
+    n = 2 * len(pairs)
+    changes = {"dataset": str(_written(folder, pairs)), "prompt_column": None, "num_samples": n}
+    changes |= {"reference_column": None, "min_queries": n, "issue": "unique"}
+    cell = _cell(raw, "known and fresh questions", **changes)
+    return Look([cell], partial(detection, pairs=[(known, known + 1) for known in range(0, n, 2)]))
+
+
+def _written(folder: Path, pairs: Sequence[tuple[str, str]]) -> Path:
+    """Write the prompts of a look where the run of it finds them."""
+    file = folder / "audit" / "known_and_fresh.jsonl"
+    file.parent.mkdir(exist_ok=True)
+    rows = [json.dumps({"prompt": prompt}) + "\n" for pair in pairs for prompt in pair]
+    file.write_text("".join(rows), encoding="utf-8")
+    return file.resolve()
 
 
 def _pairs(samples: Sequence[Sample], rng: Random) -> list[tuple[str, str]]:
-    """(known, fresh): as many as are needed, from all over the dataset."""
+    """Return (known, fresh): as many as are needed, from all over the dataset."""
     order = rng.sample(range(len(samples)), len(samples))
     known = (samples[i].prompt for i in order)
-    return [(prompt, other) for prompt in known if (other := fresh(prompt, rng)) is not None][
-        :_PAIRS
-    ]
+    pairs = [(prompt, other) for prompt in known if (other := fresh(prompt, rng)) is not None]
+    return pairs[:_PAIRS]
 
 
-def _run(raw: Raw, folder: Path, say: Say, what: str, **changes: Any) -> Audited:
-    """A run as `raw`, the one in `folder`, was, but for `changes`."""
-    say(f"audit: {what}")
+def _cell(raw: Raw, name: str, **changes: Any) -> Cell:
+    """Return a run as `raw` was, but for `changes`."""
     own = {
         "mode": "performance", "target_qps": raw.settings.target_qps, "performance_samples": None,
         "accuracy_samples": None, "min_duration": 0.0, "max_duration": None, "max_queries": None,
         "accuracy_log_target": 0, "same_index": 0, "accuracy_log_probability": 0.0,
         "evaluate": False, "driver": "touchstone", "origins": {}, "conf_files": (),
-        "output_dir": folder / "audit",
     }  # fmt: skip
     config = RunConfig.model_validate(raw.config.model_dump() | own | changes)
-    config = config.model_copy(update={"performance_samples": config.num_samples})
-    with Run(config, say) as run:
-        run.execute()
-    return audited(run.folder)
-
-
-def _whole(verdict: Verdict, *runs: Audited) -> Verdict:
-    """Runs that ended early prove nothing."""
-    broken = [f"{run.run_id}: {run.log.end_reason}" for run in runs if run.log.end != "completed"]
-    return (
-        replace(verdict, status="UNDECIDED", detail="; ".join(broken), remedy="audit again")
-        if broken
-        else verdict
-    )
+    return Cell(name, config.model_copy(update={"performance_samples": config.num_samples}))
 
 
 def _no_questions(folder: Path, found: str) -> BadInput:
-    return BadInput(
-        f"--benchmark-detection {folder.name}",
-        found,
-        "expected a run of a model on a dataset of questions",
-    )
+    fine = "expected a run of a model on a dataset of questions"
+    return BadInput(f"--benchmark-detection {folder.name}", found, fine)

@@ -188,11 +188,13 @@ STUDY = file(
     "study.json",
     record("What a study measures, written before its first run or part begins.", {
         "schema": choice("Version of this layout.", "touchstone.study/1"),
-        "kind": choice("Kind of study.", "compare", "gate", "find-peak", "submission"),
+        "kind": choice("Kind of study.", "compare", "gate", "find-peak", "submission", "audit"),
         "started_at": text("When it was begun; UTC, ISO 8601."),
         "arguments": by_name(
             "What the kind needs to go on. compare: `varied`, the settings given as lists. gate: "
-            "`asked`, how its candidates are judged, and `control`. find-peak and submission: when "
+            "`asked`, how its candidates are judged, and `control`; of both: `executor`, where their "
+            "runs are made. audit: its companions, `looks` and `tokens_per_sample`. find-peak and "
+            "submission: when "
             "the run began (`started_at`), its rate in queries/s and where that is from "
             "(`target_qps`, `target_qps_origin`).",
             anything("A value."),

@@ -3,6 +3,7 @@ it?
 """
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -12,9 +13,10 @@ from accuracy.datasets.files import load_dataset
 from harness.cli import app
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Output
-from harness.mlperf.second_look import benchmark_detection, caching
+from harness.mlperf.looks import examine
 from harness.options.settings import load_config
 from harness.run.session import Run
+from harness.study import executors
 from sut.simulated import Simulated
 
 SCENARIOS = ["server", "single-stream", "multi-stream", "offline"]
@@ -47,6 +49,18 @@ def run(tmp_path, monkeypatch):
         return made.folder
 
     return make
+
+
+def look(name, folder):
+    """The verdicts of one look at a run."""
+    found, _ = examine(folder, (), None, [name], quiet)
+    more = [v for v in found["verdicts"] if v["rule"].startswith(("CACHING", "DETECTION"))]
+    return [SimpleNamespace(**verdict) for verdict in more]
+
+
+def made_by(folder):
+    (settings,) = folder.glob("audit/*/*/settings.json")
+    return settings.parent
 
 
 def statuses(verdicts):
@@ -105,28 +119,27 @@ class KeepsPrefixes(Simulated):
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_kept_answers_are_caught(run, scenario):
     folder = run(KeepsAnswers, scenario=scenario)
-    found = statuses(caching(folder, quiet))
+    found = statuses(look("caching", folder))
     assert "FAIL" in found.values()
     assert found["throughput" if scenario == "offline" else "repeats_latency"] == "FAIL"
 
 
 def test_kept_prefixes_are_caught_by_the_first_tokens(run):
     assert (
-        statuses(caching(run(KeepsPrefixes, scenario="single-stream"), quiet))["repeats_ttft"]
+        statuses(look("caching", run(KeepsPrefixes, scenario="single-stream")))["repeats_ttft"]
         == "FAIL"
     )
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_who_keeps_nothing_passes(run, scenario):
-    assert set(statuses(caching(run(scenario=scenario), quiet)).values()) == {"PASS"}
+    assert set(statuses(look("caching", run(scenario=scenario))).values()) == {"PASS"}
 
 
 def test_the_second_look_meets_the_load_of_the_first(run):
     folder = run(target_qps=37.5)
-    caching(folder, quiet)
-    (made,) = (folder / "audit").iterdir()
-    settings = json.loads((made / "settings.json").read_text())["run"]
+    look("caching", folder)
+    settings = json.loads((made_by(folder) / "settings.json").read_text())["run"]
     assert (settings["target_qps"], settings["issue"], settings["num_samples"]) == (
         37.5,
         "random",
@@ -161,7 +174,7 @@ class CutsShort(Simulated):
 
 def test_a_benchmark_that_is_recognised_is_caught_by_its_speed(run):
     folder = run(Recognises, asks=True)
-    ttft, speed, length = benchmark_detection(folder, quiet)
+    ttft, speed, length = look("benchmark_detection", folder)
     assert (ttft.status, length.status) == ("FAIL", "PASS")
     assert ttft.measured == pytest.approx(2, rel=0.1)
     assert ttft.detail.startswith("64 known questions: 25 ms, fresh ones 50 ms (medians; p = ")
@@ -170,14 +183,14 @@ def test_a_benchmark_that_is_recognised_is_caught_by_its_speed(run):
 
 
 def test_a_benchmark_that_is_recognised_is_caught_by_the_length_of_its_answers(run):
-    length = benchmark_detection(run(CutsShort, asks=True), quiet)[2]
+    length = look("benchmark_detection", run(CutsShort, asks=True))[2]
     assert (length.status, length.measured) == ("FAIL", pytest.approx(0.5))
     assert length.detail.startswith("16.00 tokens for a known question, 32.00 for a fresh one")
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_who_treats_all_alike_passes(run, scenario):
-    found = statuses(benchmark_detection(run(asks=True, scenario=scenario), quiet))
+    found = statuses(look("benchmark_detection", run(asks=True, scenario=scenario)))
     assert found == {
         "ttft": "SKIPPED" if scenario == "offline" else "PASS",
         "speed": "PASS",
@@ -187,7 +200,7 @@ def test_who_treats_all_alike_passes(run, scenario):
 
 def test_every_known_question_stands_beside_a_fresh_one(run):
     folder = run(asks=True)
-    benchmark_detection(folder, quiet)
+    look("benchmark_detection", folder)
     prompts = [
         json.loads(line)["prompt"]
         for line in (folder / "audit" / "known_and_fresh.jsonl").read_text().splitlines()
@@ -199,15 +212,15 @@ def test_every_known_question_stands_beside_a_fresh_one(run):
 
 def test_a_run_without_questions_is_refused(run):
     with pytest.raises(BadInput, match="--sut simulated is asked no questions"):
-        benchmark_detection(run(), quiet)
+        look("benchmark_detection", run())
 
 
 def test_a_second_look_that_broke_off_proves_nothing(run):
     folder = run(num_samples=40, sut_options={"fault": "crash", "fault_at": 70})
-    verdicts = caching(folder, quiet)  # 40 queries: sample 70 is never asked
+    verdicts = look("caching", folder)  # 40 queries: sample 70 is never asked
     assert "UNDECIDED" not in statuses(verdicts).values()
     folder = run(min_queries=16, sut_options={"fault": "crash", "fault_at": 20})
-    found = caching(folder, quiet)[0]
+    found = look("caching", folder)[0]
     assert (found.status, "crashed on request at sample 20" in found.detail) == ("UNDECIDED", True)
 
 
@@ -231,5 +244,34 @@ def test_the_flags_join_their_verdicts_to_the_audit(run):
 def _indices(folder, ids):
     from harness.engine.runlog import read_log
 
-    (made,) = (path for path in (folder / "audit").iterdir() if path.is_dir())
-    return read_log(made)[0].index[list(ids)]
+    return read_log(made_by(folder))[0].index[list(ids)]
+
+
+def test_an_audit_that_was_killed_goes_on_with_the_runs_that_are_left(run, monkeypatch):
+    folder = run(KeepsAnswers, asks=True, scenario="offline")
+    whole = CliRunner().invoke(app, ["audit", str(folder), "--caching", "--json"])
+    (study,) = folder.glob("audit/*/")
+    rows = (study / "rows.jsonl").read_text().splitlines(keepends=True)
+    assert len(rows) == 2
+    (study / "rows.jsonl").write_text(rows[0] + rows[1][:40])  # killed while it wrote the second
+    before = {path.name for path in study.glob("*/")}
+    done = CliRunner().invoke(app, ["resume", str(study), "--json"])
+    assert done.exit_code == whole.exit_code == 1
+    again, first = (json.loads(d.stdout.splitlines()[-1]) for d in (done, whole))
+    assert [(v["rule"], v["status"]) for v in again["verdicts"]] == [
+        (v["rule"], v["status"]) for v in first["verdicts"]
+    ]
+    assert len({path.name for path in study.glob("*/")} - before) == 1
+
+
+def test_an_audit_that_is_interrupted_says_so_and_how_it_goes_on(run, monkeypatch):
+    folder = run(scenario="offline")
+    make = executors.here
+    monkeypatch.setitem(executors.EXECUTORS, "here", lambda *how: make(*how)._replace(is_last=True))
+    done = CliRunner().invoke(app, ["audit", str(folder), "--caching"])
+    (study,) = folder.glob("audit/*/")
+    assert done.exit_code == 130
+    assert "INTERRUPTED" in done.stdout
+    assert f"harness resume {study}" in " ".join(done.stdout.split())
+    monkeypatch.undo()
+    assert CliRunner().invoke(app, ["resume", str(study)]).exit_code == 0
