@@ -192,11 +192,10 @@ STUDY = file(
         "started_at": text("When it was begun; UTC, ISO 8601."),
         "arguments": by_name(
             "What the kind needs to go on. compare: `varied`, the settings given as lists. gate: "
-            "`asked`, how its candidates are judged, and `control`; of both: `executor`, where their "
+            "`asked`, how its candidates are judged, and `control`; of both: `executor`, where the "
             "runs are made. audit: its companions, `looks` and `tokens_per_sample`. find-peak and "
-            "submission: when "
-            "the run began (`started_at`), its rate in queries/s and where that is from "
-            "(`target_qps`, `target_qps_origin`).",
+            "submission: when the run began (`started_at`), its rate in queries/s and where that is "
+            "from (`target_qps`, `target_qps_origin`).",
             anything("A value."),
         ),
         "cells": many(
