@@ -15,7 +15,7 @@ from harness.options.settings import load_config
 from harness.result import result
 from harness.result.read import read_run
 from harness.run.session import Run
-from harness.study import gate
+from harness.study.outputs import read
 from tests.harness.study.test_gate import answers, make
 
 
@@ -166,4 +166,4 @@ def test_a_run_says_how_its_samples_were_chosen(tmp_path, tiny_llama):
 def test_a_run_whose_samples_were_the_first_ones_is_not_scored_with_others(tmp_path):
     """As runs of an older version are: its settings do not say how the samples were chosen."""
     folder = make(tmp_path, answers(n=20), file="mixed")
-    assert gate.read(folder).samples is None
+    assert read(folder).samples is None

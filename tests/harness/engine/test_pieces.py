@@ -90,11 +90,11 @@ DERIVED = {  # where it breaks, and the piece that is missing; `harness report` 
     "writing the logs": {"reports.mlperf.files.write": ("log", "MLPerf logs")},
     "the page": {"reports.pages.run.shown_samples": ("page", "report.html")},
     "plots": {
-        "reports.plots.samples_over_run": ("picture", "over run"),
-        "reports.plots.cumulative": ("picture", "cumulative"),
-        "reports.plots.tpot_histogram": ("picture", "tpot"),
-        "reports.plots.load_over_run": ("picture", "load"),
-        "reports.plots.machine_over_run": ("picture", "machine"),
+        "reports.plots.run.samples_over_run": ("picture", "over run"),
+        "reports.plots.run.cumulative": ("picture", "cumulative"),
+        "reports.plots.run.tpot_histogram": ("picture", "tpot"),
+        "reports.plots.run.load_over_run": ("picture", "load"),
+        "reports.plots.run.machine_over_run": ("picture", "machine"),
     },
 }
 RAW = [  # these can be had at the time only

@@ -59,7 +59,7 @@ def test_a_crash_of_the_process_costs_one_run_and_the_study_can_go_on(tmp_path, 
     _, found = compared(tmp_path / "runs")
     died, survived = found["rows"]
     assert died["status"] == "FAILED"
-    assert survived["tokens_per_s"] is not None
+    assert survived["status"] in ("VALID", "INVALID")
     assert "it ended with exit code 7" in died["reason"]
 
 

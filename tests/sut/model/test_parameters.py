@@ -50,7 +50,7 @@ def test_a_head_that_repeats_the_embedding_counts_once_and_is_noted(qwen, tmp_pa
     note = f"its output head repeats its embedding matrix ({repeated:,} values, held twice)"
     assert any(note in one for one in found["notes"])
     page = unescape((Path(found["folder"]) / "perplexity.html").read_text())
-    assert f"{once / 1e3:.3g}k parameters</small>" in page
+    assert f"{once / 1e3:.3g}k parameters</bdi></small>" in page
     assert note in page
 
 
@@ -66,5 +66,5 @@ def test_of_a_lora_the_adapters_are_trained_of_a_model_all(tiny_llama, tmp_path,
     assert (base["trainable"], tuned["trainable"]) == ("all of the model", "the adapter's")
     assert tuned["parameters"] == base["parameters"] + values * (not merged)
     page = unescape((Path(found["folder"]) / "perplexity.html").read_text())
-    assert f"parameters, {values} trainable</small>" in page
-    assert "Trainable: all of a model, the adapter's alone of a LoRA." in page
+    assert f"parameters, {values} trainable</bdi></small>" in page
+    assert "Trainable: all parameters of a model, but" in page
