@@ -63,16 +63,21 @@ def people(as_json: bool, form: str = "table") -> Iterator[tuple[Any, Say]]:
     from rich.console import Console
 
     tolerate()
+    status_console = Console(stderr=True)
+    status = status_console.status("")
 
     class _Console(Console):
+        def print(self, *words: Any, **how: Any) -> None:
+            """Clear what was said first: a spinner would go on turning in the middle of a line."""
+            status.stop()
+            super().print(*words, **how)
+
         def on_broken_pipe(self) -> None:
             """Keep the verdict's exit code when the reader leaves early, as `| head -1` does."""
             self.quiet = True
             _forget_stdout()
 
     console = _Console(stderr=as_json or form != "table", highlight=False, soft_wrap=False)
-    status_console = Console(stderr=True)
-    status = status_console.status("")
 
     def say(text: str) -> None:
         status.stop()

@@ -5,9 +5,11 @@ apart by their units?
 from __future__ import annotations
 
 import io
+import os
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from typer.testing import CliRunner
 import accuracy
 from harness import registry
 from harness.cli import app
+from harness.kernel import children
 from harness.kernel.types import Sample
 from harness.screen import instead
 from reports import tables, terminal
@@ -166,3 +169,34 @@ def test_minutes_of_latency_are_told_in_seconds_and_fit_a_line(tmp_path, monkeyp
     (line,) = re.findall(r"^TTFT .*$", done.stdout, re.M)
     assert len(line.split()) == 9
     assert line.split()[-2:] == ["614.8", "3,000"]
+
+
+SAYS = """
+import time
+from harness.screen import people
+with people(False) as (console, say):
+    say("reading the outputs")
+    time.sleep(0.3)
+    console.print("first line")
+    time.sleep(0.3)
+    console.print("last line")
+"""
+
+
+def test_on_a_terminal_no_spinner_turns_between_the_lines_of_a_table():
+    ours, theirs = pytest.importorskip("pty").openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", SAYS],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=children.variables({"TERM": "xterm", "COLUMNS": "80"}),
+    )
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # how the end of a terminal reads
+        while part := os.read(ours, 4096):
+            shown += part
+    assert process.wait(30) == 0
+    assert b"reading the outputs" in shown
+    assert b"reading the outputs" not in shown[shown.index(b"first line") :]
