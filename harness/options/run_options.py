@@ -300,7 +300,7 @@ class RunOptions:
     percentiles: Percentiles = option(
         OUT, (),
         "Percentiles to show of each latency, for example 50,99,99.99. They change no verdict.",
-        metavar="LIST", commands="run report",
+        metavar="LIST", commands="run compare report",
     )
     output_dir: Path = option(
         OUT, Path("runs"), "Folder in which to create the run folder. Default: runs.",

@@ -78,8 +78,12 @@ COMPARE_ROW = record(
         "keeps_reasons": by_name("Why, by target in percent.", text("In words.")),
         "not_judged": text("Why the answers were not judged beside the reference's; else empty."),
         "figures": by_name("Figures declared outside the package.", anything("Its value.")),
+        "percentiles": by_name(
+            "Latencies at the percentiles of --percentiles, by name: ttft_p99.9_ms.",
+            maybe(number("Its value.", "ms")),
+        ),
     },
-    optional=("figures",),
+    optional=("figures", "percentiles"),
 )  # fmt: skip
 
 LEAD = record("The best figure, and how the others stand to it.", {

@@ -8,165 +8,25 @@ reference of every ratio.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import scenarios
-from accuracy.datasets.subset import how_drawn
 from harness import registry
 from harness.engine import runlog
 from harness.engine.pieces import noted
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import BadInput
-from harness.kernel.places import not_a_run
 from harness.kernel.protocols import Say
 from harness.kernel.types import short_name
-from harness.options.settings import RunConfig
-from harness.result import result
 from harness.run.start import fetch
 from harness.study import compare_verdict
 from harness.study.cells import MEANT, cells_of, numbered, varied
-from harness.study.compare_verdict import ENDED
 from harness.study.evidence import NONE, Evidence, gather
+from harness.study.rows import ROUGE, Row, failed_row, read_row, row_of
 from harness.study.study import Cell, Ended, Study, begin
-from reports import figures
 
 SCHEMA, KIND = "touchstone.compare/1", "compare"
-_KINDS = ("rouge1", "rouge2", "rougeL")
-Row = dict[str, Any]
-
-
-# ---- rows
-
-
-def read(folder: Path) -> Row:
-    """The row of a finished run. Raises BadInput if there is none in `folder`."""
-    file = folder / "result.json"
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if found["schema"] != result.SCHEMA:
-            raise BadInput(
-                f"reading {file}",
-                f"its schema is {found['schema']!r}",
-                f"this version reads {result.SCHEMA}",
-                f"Make it again: python -m harness report {folder}.",
-            )
-        return row(found, folder)
-    except (OSError, ValueError, KeyError, TypeError):
-        raise not_a_run(folder, file.name) from None
-
-
-def row(found: Mapping[str, Any], folder: Path) -> Row:
-    """What a comparison shows of a result; None where it is not known."""
-    facts, memory, scores = found["sut_facts"], found["memory"], found["accuracy"]
-    through, latency = found["throughput"], found["latency"]
-    ended = found["status"] in ENDED
-    return {
-        "model": short_name(str(found["model"])),
-        "variant": found["variant"] or found["sut"],
-        "status": found["status"] if ended else _failure(found["status"], found["status_reason"]),
-        "reason": found["status_reason"],
-        "run": str(folder.resolve()),
-        "tokenizer": facts.get("tokenizer_sha256"),
-        "parameters": facts.get("parameters"),
-        "trainable_parameters": facts.get("trainable_parameters"),
-        "disk_bytes": facts.get("disk_bytes"),
-        "weights_bytes": memory.get("weights_bytes") or None,  # 0: no model ran
-        "kv_cache_bytes": memory.get("kv_cache_bytes") or None,
-        "peak_bytes": (
-            memory.get("gpu_peak_bytes")
-            or memory.get("rss_peak_bytes")
-            or _peak_bytes(found["status_reason"])
-        ),
-        **{name: memory.get(name) for name in _PEAKS},
-        **{
-            name: scores.get(name)
-            for name in ("eval_loss", "perplexity", "token_accuracy", "eval_samples_per_s", *_KINDS)
-        },
-        "tokens_per_s": (through["tokens_per_s"] or None) if ended else None,
-        "samples_per_s": (through["samples_per_s"] or None) if ended else None,
-        "ttft_p50_ms": latency["ttft_ms"]["p50"] if ended else None,
-        "tpot_p50_ms": latency["tpot_ms"]["p50"] if ended else None,
-        "joules_per_token": found.get("energy", {}).get("joules_per_token") if ended else None,
-        "conditions": _conditions(found),
-        **_declared(found),
-    }
-
-
-def _declared(found: Mapping[str, Any]) -> Row:
-    """The figures from outside the package that comparisons show."""
-    values = {figure.name: figure.value(found) for figure in figures.compared()}
-    return {"figures": values} if values else {}
-
-
-def failed(config: RunConfig, reason: str) -> Row:
-    """The row of a run that could not be made."""
-    known: Row = {"model": short_name(config.model), "variant": config.variant, "run": ""}
-    known |= {
-        "status": _failure("FAILED", reason),
-        "reason": reason,
-        "peak_bytes": _peak_bytes(reason),
-        "conditions": {},
-    }
-    return dict.fromkeys(_FIGURES) | known
-
-
-_PEAKS = ("loading_peak_bytes", "serving_peak_bytes", "evaluation_peak_bytes")
-_FIGURES = (
-    *_PEAKS, "tokenizer",
-    "parameters", "trainable_parameters", "disk_bytes", "weights_bytes", "kv_cache_bytes",
-    "peak_bytes", "eval_loss", "perplexity", "token_accuracy", "eval_samples_per_s", *_KINDS,
-    "tokens_per_s", "samples_per_s", "ttft_p50_ms", "tpot_p50_ms", "joules_per_token",
-)  # fmt: skip
-
-
-def _failure(status: str, reason: str) -> str:
-    return "OOM" if "out of memory" in reason.lower() else status
-
-
-def _peak_bytes(reason: str) -> int | None:
-    """What the SUT said of its peak when it ran out of memory."""
-    found = re.search(r"peak ([0-9.]+) GiB", reason)
-    return int(float(found[1]) * 2**30) if found else None
-
-
-def _conditions(found: Mapping[str, Any]) -> dict[str, str]:
-    """What must be the same before two figures may be compared, each in words."""
-    run, config, dataset = (found["settings"][key] for key in ("run", "config", "dataset"))
-    machine, gpus = (
-        found["environment"].get("machine") or {},
-        found["environment"].get("gpus") or [],
-    )
-    pattern = scenarios.entry(found["scenario"])
-    sized = {"samples issued": found["counts"]["samples"]} if pattern.is_at_once else {}
-    rate = {"rate": f"{run['target_qps']:g}/s"} if pattern.is_open else {}
-    where = [
-        f"{machine.get('cores_allowed')} cores of {machine.get('cpu')}",
-        *(gpu["name"] for gpu in gpus),
-    ]
-    values = {
-        "scenario": found["scenario"],
-        "mode": found["mode"],
-        "dataset": f"{found['dataset']} {(dataset.get('sha256') or '')[:8]}".strip(),
-        "samples": run["num_samples"],
-        "samples drawn": how_drawn(dataset),
-        "samples loaded": run["performance_samples"],
-        **sized,
-        "samples per query": run["samples_per_query"],
-        "new tokens": run["max_new_tokens"],
-        "requests in a batch": config["max_concurrency"],
-        "seeds": ",".join(map(str, run["seeds"].values())),
-        **rate,
-        "machine": " + ".join(where),
-        "device": found["sut_facts"].get("device", ""),
-    }
-    return {name: str(value) for name, value in values.items()}
-
-
-# ---- the comparison
 
 
 def compare(
@@ -222,7 +82,7 @@ def _ratio(row: Row, reference: Row, key: str) -> float | None:
 
 def _rouge_ratio(row: Row, reference: Row) -> float | None:
     """The kind that lost most, as a share of the reference's."""
-    ratios = [_ratio(row, reference, kind) for kind in _KINDS]
+    ratios = [_ratio(row, reference, kind) for kind in ROUGE]
     return min(r for r in ratios if r is not None) if None not in ratios else None
 
 
@@ -252,9 +112,6 @@ def _differences(rows: Sequence[Row], varied: Sequence[str]) -> list[str]:
                 + "; ".join(f"{value} ({', '.join(labels)})" for value, labels in who.items())
             )
     return found
-
-
-# ---- finished runs, or runs to be made
 
 
 class Series(NamedTuple):
@@ -302,7 +159,7 @@ def _finished(folders: Sequence[Path], given: Mapping[str, Any], variants: str |
             "expected one or the other",
             "Leave the flags or the runs out.",
         )
-    return [read(folder) for folder in folders]
+    return [read_row(folder) for folder in folders]
 
 
 def run(series: Series, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any], Path]:
@@ -329,7 +186,7 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
             if ended is None:
                 say(f"run {number} of {len(study.cells)}: {cell.name}")
                 try:
-                    ended, interrupted = study.attempt(cell, say, row)
+                    ended, interrupted = study.attempt(cell, say, row_of)
                 except KeyboardInterrupt:
                     interrupted = True
                     break
@@ -350,7 +207,7 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
 def _row(study: Study, cell: Cell, ended: Ended) -> Row:
     """The row of a cell; its run is where the study's folder is now."""
     if not ended.run:
-        return failed(cell.config, ended.reason)
+        return failed_row(cell.config, ended.reason)
     return ended.figures | {"run": str((study.place / ended.run).resolve())}
 
 

@@ -19,6 +19,7 @@ from rich.text import Text
 from harness.kernel.figure import number, size
 from reports import blocks, figures
 from reports.blocks import Column, Plot, Table, percent, tone, visible
+from reports.figures import LATENCIES
 from reports.pages import html
 from reports.plots.compare import speed_against_weights
 from reports.plots.labels import Point
@@ -242,6 +243,7 @@ def table(found: Comparison) -> Table:
     columns += [Column(name, name, raw=True) for name in _ONLY_CSV]
     for group, members in GROUPS.items():
         columns += [replace(one, group=group) for one in members]
+        columns += _percentiles(found, group) if group == "Speed" else []
     columns += [blocks.column(figure, group="Other") for figure in figures.compared()]
     rows = [[_value(row, column.name) for column in columns] for row in found["rows"]]
     note = f"Ratios are relative to {found['verdict']['reference']}, the first. {NOTE}"
@@ -249,7 +251,17 @@ def table(found: Comparison) -> Table:
 
 
 def _value(row: Row, name: str) -> Any:
-    return row[name] if name in row else row.get("figures", {}).get(name)
+    more = row.get("figures", {}) | row.get("percentiles", {})
+    return row[name] if name in row else more.get(name)
+
+
+def _percentiles(found: Comparison, group: str) -> list[Column]:
+    """Return the columns of latencies that were asked for, but for those that are there anyway."""
+    names = dict.fromkeys(name for row in found["rows"] for name in row.get("percentiles", {}))
+    shown = [name for name in names if name not in found["rows"][0]]
+    parts = [(name, *name.removesuffix("_ms").split("_")) for name in shown]
+    heads = {name: f"{LATENCIES[f'{what}_ms']} {percentile}" for name, what, percentile in parts}
+    return [Column(name, head, "ms", group=group) for name, head in heads.items()]
 
 
 # ---- the screen
@@ -347,4 +359,5 @@ def _subject(found: Comparison) -> str:
     models = list(dict.fromkeys(row["model"] for row in rows))
     known: list[Mapping[str, str]] = [row["conditions"] for row in rows if row["conditions"]]
     load = [known[0][key] for key in ("scenario", "dataset") if known[0].get(key)] if known else []
-    return " · ".join([", ".join(models), *load, f"{len(rows)} variant{'s' * (len(rows) != 1)}"])
+    what = "variant" if len({row["variant"] for row in rows}) == len(rows) else "run"
+    return " · ".join([", ".join(models), *load, f"{len(rows)} {what}{'s' * (len(rows) != 1)}"])

@@ -28,6 +28,7 @@ from harness.schema import FOLDER, PAGE, SCHEMAS, files
 from harness.schema.tables import FILES, STUDY_TABLES, TABLES
 from harness.study import compare
 from harness.study.evidence import gather
+from harness.study.rows import row_of
 from tests.harness.engine.test_hardware import Nvml, disk, port
 from tests.harness.likelihood.test_study import invoke as perplexity
 from tests.harness.study.test_compare import compared, oom, row
@@ -246,7 +247,7 @@ def test_what_a_comparison_keeps_is_as_the_schema_says(tmp_path):
     texts = answers()
     folders = [make(tmp_path, texts), make(tmp_path, ["x", *texts[1:]], "bf16")]
     built = [result.build(folder, read_run(folder)).to_json() for folder in folders]
-    rows = [compare.row(*pair) for pair in zip(built, folders, strict=True)]
+    rows = [row_of(*pair) for pair in zip(built, folders, strict=True)]
     evidence = [gather(folder, "VALID", "") for folder in folders]
     more = {"interrupted": False, "not_run": [], "folder": "x"}
     found = compare.compare(rows, evidence) | more

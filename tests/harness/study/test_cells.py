@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import pytest
@@ -105,3 +106,16 @@ def test_every_cell_is_checked_before_the_first_begins(tmp_path, flags, words):
     done = call(f"{SIMULATED} {flags}", tmp_path / "out")
     assert (done.exit_code, words in " ".join(done.stderr.split())) == (2, True), done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_percentiles_that_are_asked_for_are_figures_of_every_run(tmp_path):
+    words = f"{SIMULATED} --target-qps 5,20 --percentiles 50,99.9 --format csv"
+    done = call(words, tmp_path)
+    head, *rows = csv.reader(done.stdout.splitlines())
+    at = head.index("ttft_p99.9_ms")
+    found = json.loads((study_of(tmp_path) / "compare.json").read_text())
+    assert [float(row[at]) for row in rows] == [
+        row["percentiles"]["ttft_p99.9_ms"] for row in found["rows"]
+    ]
+    assert head.count("ttft_p50_ms") == 1
+    assert "TTFT p99.9" in (study_of(tmp_path) / "compare.html").read_text()

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from harness.kernel.errors import BadInput
 from harness.study import compare
+from harness.study.rows import FIGURES, read_row
 from reports.pages import compare as page
 from reports.plots.compare import speed_against_weights
 from reports.plots.labels import Point
@@ -29,7 +30,7 @@ CONDITIONS = {"scenario": "offline", "dataset": "qa 6d44970b", "samples": "200"}
 
 
 def row(variant="fp32", **changes):
-    """A row as `compare.row` makes it."""
+    """A row as `row_of` makes it."""
     known = {
         "model": "m", "variant": variant, "status": "VALID", "reason": "every condition holds",
         "run": f"/runs/{variant}", "tokenizer": "t",
@@ -51,7 +52,7 @@ def compared(*rows):
 def oom(variant="int8"):
     return {
         **row(variant),
-        **dict.fromkeys(compare._FIGURES),
+        **dict.fromkeys(FIGURES),
         "status": "OOM",
         "reason": "out of memory",
         "conditions": {},
@@ -293,7 +294,7 @@ def test_a_result_of_another_schema_is_refused(tmp_path):
     result = json.loads((folder / "result.json").read_text())
     (folder / "result.json").write_text(json.dumps(result | {"schema": "other/1"}))
     with pytest.raises(BadInput, match="its schema is 'other/1'"):
-        compare.read(folder)
+        read_row(folder)
 
 
 def test_figures_that_an_older_run_did_not_have_are_unknown(tmp_path):
@@ -301,7 +302,7 @@ def test_figures_that_an_older_run_did_not_have_are_unknown(tmp_path):
     result = json.loads((folder / "result.json").read_text())
     del result["energy"]
     (folder / "result.json").write_text(json.dumps(result))
-    found = compare.read(folder)
+    found = read_row(folder)
     assert (found["joules_per_token"], found["eval_loss"], found["disk_bytes"]) == (
         None,
         None,

@@ -1,0 +1,157 @@
+"""What does a comparison show of a run? None where it is not known."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import scenarios
+from accuracy.datasets.subset import how_drawn
+from harness.kernel.errors import BadInput
+from harness.kernel.places import not_a_run
+from harness.kernel.stats import percentile_name, share
+from harness.kernel.types import short_name
+from harness.options.settings import RunConfig
+from harness.result import result
+from harness.study.compare_verdict import ENDED
+from reports import figures
+
+ROUGE = ("rouge1", "rouge2", "rougeL")
+Row = dict[str, Any]
+_PEAKS = ("loading_peak_bytes", "serving_peak_bytes", "evaluation_peak_bytes")
+FIGURES = (
+    *_PEAKS, "tokenizer",
+    "parameters", "trainable_parameters", "disk_bytes", "weights_bytes", "kv_cache_bytes",
+    "peak_bytes", "eval_loss", "perplexity", "token_accuracy", "eval_samples_per_s", *ROUGE,
+    "tokens_per_s", "samples_per_s", "ttft_p50_ms", "tpot_p50_ms", "joules_per_token",
+)  # fmt: skip
+
+
+def read_row(folder: Path) -> Row:
+    """The row of a finished run. Raises BadInput if there is none in `folder`."""
+    file = folder / "result.json"
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if found["schema"] != result.SCHEMA:
+            raise BadInput(
+                f"reading {file}",
+                f"its schema is {found['schema']!r}",
+                f"this version reads {result.SCHEMA}",
+                f"Make it again: python -m harness report {folder}.",
+            )
+        return row_of(found, folder)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise not_a_run(folder, file.name) from None
+
+
+def row_of(found: Mapping[str, Any], folder: Path) -> Row:
+    """What a comparison shows of a result; None where it is not known."""
+    facts, memory, scores = found["sut_facts"], found["memory"], found["accuracy"]
+    through, latency = found["throughput"], found["latency"]
+    ended = found["status"] in ENDED
+    return {
+        "model": short_name(str(found["model"])),
+        "variant": found["variant"] or found["sut"],
+        "status": found["status"] if ended else _failure(found["status"], found["status_reason"]),
+        "reason": found["status_reason"],
+        "run": str(folder.resolve()),
+        "tokenizer": facts.get("tokenizer_sha256"),
+        "parameters": facts.get("parameters"),
+        "trainable_parameters": facts.get("trainable_parameters"),
+        "disk_bytes": facts.get("disk_bytes"),
+        "weights_bytes": memory.get("weights_bytes") or None,  # 0: no model ran
+        "kv_cache_bytes": memory.get("kv_cache_bytes") or None,
+        "peak_bytes": (
+            memory.get("gpu_peak_bytes")
+            or memory.get("rss_peak_bytes")
+            or _peak_bytes(found["status_reason"])
+        ),
+        **{name: memory.get(name) for name in _PEAKS},
+        **{
+            name: scores.get(name)
+            for name in ("eval_loss", "perplexity", "token_accuracy", "eval_samples_per_s", *ROUGE)
+        },
+        "tokens_per_s": (through["tokens_per_s"] or None) if ended else None,
+        "samples_per_s": (through["samples_per_s"] or None) if ended else None,
+        "ttft_p50_ms": latency["ttft_ms"]["p50"] if ended else None,
+        "tpot_p50_ms": latency["tpot_ms"]["p50"] if ended else None,
+        "joules_per_token": found.get("energy", {}).get("joules_per_token") if ended else None,
+        "conditions": _conditions(found),
+        **_declared(found),
+        **_percentiles(found, ended),
+    }
+
+
+def _percentiles(found: Mapping[str, Any], ended: bool) -> Row:
+    """Return the latencies at the percentiles that were asked for, in ms: "ttft_p99.9_ms"."""
+    names = [percentile_name(share(percent)) for percent in found.get("percentiles", ())]
+    values = {
+        f"{what}_{name}_ms": found["latency"][f"{what}_ms"][name] if ended else None
+        for what in ("ttft", "tpot", "latency")
+        for name in names
+    }
+    return {"percentiles": values} if values else {}
+
+
+def _declared(found: Mapping[str, Any]) -> Row:
+    """The figures from outside the package that comparisons show."""
+    values = {figure.name: figure.value(found) for figure in figures.compared()}
+    return {"figures": values} if values else {}
+
+
+def failed_row(config: RunConfig, reason: str) -> Row:
+    """The row of a run that could not be made."""
+    known: Row = {"model": short_name(config.model), "variant": config.variant, "run": ""}
+    known |= {
+        "status": _failure("FAILED", reason),
+        "reason": reason,
+        "peak_bytes": _peak_bytes(reason),
+        "conditions": {},
+    }
+    return dict.fromkeys(FIGURES) | known
+
+
+def _failure(status: str, reason: str) -> str:
+    return "OOM" if "out of memory" in reason.lower() else status
+
+
+def _peak_bytes(reason: str) -> int | None:
+    """What the SUT said of its peak when it ran out of memory."""
+    found = re.search(r"peak ([0-9.]+) GiB", reason)
+    return int(float(found[1]) * 2**30) if found else None
+
+
+def _conditions(found: Mapping[str, Any]) -> dict[str, str]:
+    """What must be the same before two figures may be compared, each in words."""
+    run, config, dataset = (found["settings"][key] for key in ("run", "config", "dataset"))
+    machine, gpus = (
+        found["environment"].get("machine") or {},
+        found["environment"].get("gpus") or [],
+    )
+    pattern = scenarios.entry(found["scenario"])
+    sized = {"samples issued": found["counts"]["samples"]} if pattern.is_at_once else {}
+    rate = {"rate": f"{run['target_qps']:g}/s"} if pattern.is_open else {}
+    where = [
+        f"{machine.get('cores_allowed')} cores of {machine.get('cpu')}",
+        *(gpu["name"] for gpu in gpus),
+    ]
+    values = {
+        "scenario": found["scenario"],
+        "mode": found["mode"],
+        "dataset": f"{found['dataset']} {(dataset.get('sha256') or '')[:8]}".strip(),
+        "samples": run["num_samples"],
+        "samples drawn": how_drawn(dataset),
+        "samples loaded": run["performance_samples"],
+        **sized,
+        "samples per query": run["samples_per_query"],
+        "new tokens": run["max_new_tokens"],
+        "requests in a batch": config["max_concurrency"],
+        "seeds": ",".join(map(str, run["seeds"].values())),
+        **rate,
+        "machine": " + ".join(where),
+        "device": found["sut_facts"].get("device", ""),
+    }
+    return {name: str(value) for name, value in values.items()}
