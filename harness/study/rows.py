@@ -21,9 +21,9 @@ from reports import figures
 
 ROUGE = ("rouge1", "rouge2", "rougeL")
 Row = dict[str, Any]
-_PEAKS = ("loading_peak_bytes", "serving_peak_bytes", "evaluation_peak_bytes")
+PEAKS = ("loading_peak_bytes", "serving_peak_bytes", "evaluation_peak_bytes")
 FIGURES = (
-    *_PEAKS, "tokenizer",
+    *PEAKS, "tokenizer",
     "parameters", "trainable_parameters", "disk_bytes", "weights_bytes", "kv_cache_bytes",
     "peak_bytes", "eval_loss", "perplexity", "token_accuracy", "eval_samples_per_s", *ROUGE,
     "tokens_per_s", "samples_per_s", "ttft_p50_ms", "tpot_p50_ms", "joules_per_token",
@@ -69,7 +69,7 @@ def row_of(found: Mapping[str, Any], folder: Path) -> Row:
             or memory.get("rss_peak_bytes")
             or _peak_bytes(found["status_reason"])
         ),
-        **{name: memory.get(name) for name in _PEAKS},
+        **{name: memory.get(name) for name in PEAKS},
         **{
             name: scores.get(name)
             for name in ("eval_loss", "perplexity", "token_accuracy", "eval_samples_per_s", *ROUGE)

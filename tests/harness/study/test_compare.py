@@ -14,7 +14,7 @@ from rich.console import Console
 
 from harness.kernel.errors import BadInput
 from harness.study import compare
-from harness.study.rows import FIGURES, read_row
+from harness.study.rows import FIGURES, PEAKS, read_row
 from reports.pages import compare as page
 from reports.plots.compare import speed_against_weights
 from reports.plots.labels import Point
@@ -36,7 +36,7 @@ def row(variant="fp32", **changes):
         "run": f"/runs/{variant}", "tokenizer": "t",
         "parameters": 134_515_008, "trainable_parameters": 0,
         "disk_bytes": 513 * MIB, "weights_bytes": 512 * MIB, "kv_cache_bytes": 100 * MIB,
-        "peak_bytes": 1200 * MIB, **dict.fromkeys(compare._PEAKS), "eval_loss": 3.0,
+        "peak_bytes": 1200 * MIB, **dict.fromkeys(PEAKS), "eval_loss": 3.0,
         "perplexity": 20.0, "token_accuracy": 0.37,
         "eval_samples_per_s": 5.0, "rouge1": 40.0, "rouge2": 20.0, "rougeL": 30.0,
         "tokens_per_s": 100.0, "samples_per_s": 3.0, "ttft_p50_ms": 900.0, "tpot_p50_ms": 80.0,
