@@ -16,11 +16,11 @@ run: .venv/.run
 	$(BIN)/python -m harness run --scenario server
 
 test: .venv/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # under 90 s on two cores: without the real model, and without what takes long
 quick: .venv/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not model and not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not model and not slow"
 
 # a venv of its own, made anew each time: what would a user without our constraints get today, and is it right?
 test-newest:
@@ -28,7 +28,7 @@ test-newest:
 	$(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python $(INSTALL) '.[dev]'
 	.venv-newest/bin/python -m pip list --disable-pip-version-check
-	.venv-newest/bin/python -m pytest -n 2 --dist loadfile
+	.venv-newest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # one version for every Python and platform; without the local part of a build that lies on this machine's disk
 lock: .venv-lock/.ready

@@ -267,9 +267,9 @@ def _part(table: Table, group: str) -> Table:
 # ---- terminal
 
 
-def screens(table: Table, width: int, least: int = 0) -> list[RichTable]:
-    """Return the table for a terminal, in as many parts side by side as the width needs; each
-    begins with the first column. No other column is narrower than `least`.
+def screens(table: Table, width: int, least: int = 0) -> list[RichTable | Text]:
+    """Return the table for a terminal, in as many parts as the width needs; each begins with the
+    first column. No other column is narrower than `least`. Title and note have the whole width.
     """
     seen = grid(table)
     heads = [max(map(len, head.splitlines()), default=0) for head in seen.heads]
@@ -283,10 +283,9 @@ def screens(table: Table, width: int, least: int = 0) -> list[RichTable]:
         if len(parts[-1]) > 1 and taken + wide[i] > width:
             parts.append([0])
         parts[-1].append(i)
-    made = [_rich(table.title if k == 0 else "", seen, part, least) for k, part in enumerate(parts)]
-    if table.note:
-        made[-1].caption = Text(visible(table.note))
-    return made
+    title = [Text(visible(table.title), style="bold")] if table.title else []
+    note = [Text(visible(table.note), style="dim")] if table.note else []
+    return [*title, *(_rich("", seen, part, least) for part in parts), *note]
 
 
 def screen(table: Table) -> RichTable:
@@ -298,7 +297,7 @@ def screen(table: Table) -> RichTable:
 def _rich(title: str, seen: Grid, kept: Sequence[int], least: int, gap: int = 1) -> RichTable:
     made = RichTable(
         title=Text(visible(title)) if title else None, title_justify="left", title_style="bold",
-        caption_justify="left", caption_style="dim", box=None, pad_edge=False,
+        box=None, pad_edge=False,
         padding=(0, gap - 1, 0, 1) if gap > 1 else (0, 1, 0, 0),
     )  # fmt: skip
     for i in kept:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lanes import is_slow
+from tests.lanes import is_slow, seconds
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # one of several workers: threads that wait for a core cost more than they bring
@@ -26,9 +26,11 @@ WORDS = [*"abcdefghijklmnopqrstuvwxyz", "why", "is", "the", "sky", "blue", "what
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow tests, and put the longest files first: none is left for one worker alone."""
     for item in items:
         if is_slow(item.nodeid):
             item.add_marker("slow")
+    items.sort(key=lambda item: -seconds(item.nodeid.partition("::")[0]))
 
 
 @contextmanager

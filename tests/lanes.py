@@ -1,48 +1,62 @@
 """Which tests are slow: those that `make quick` leaves out.
 
-The numbers are seconds alone on one core (2026-11-26). Slow is what starts processes, makes and
-serves models, draws pages or waits in real time; the rest is about 120 s of work, which two cores
-do in under 90 s. An entry is a file, a folder or one test; conftest.py marks what it names `slow`.
+The numbers are seconds within the whole suite on two cores (2026-11-27). Slow is what starts
+processes, makes and serves models, draws pages or waits in real time; two cores do the rest in
+under 90 s. An entry is a file, a folder or one test; conftest.py marks what it names `slow`.
 """
 
 from __future__ import annotations
 
 SLOW = {
-    "tests/test_readme.py": 212,
-    "tests/test_cli.py": 128,
-    "tests/harness/official/": 45,
-    "tests/sut/precision/": 65,
-    "tests/harness/study/test_gate_real.py": 33,
-    "tests/harness/likelihood/": 65,
-    "tests/reports/pages/": 47,
-    "tests/harness/schema/": 23,
-    "tests/sut/model/": 28,
-    "tests/accuracy/compliance/test_audit.py": 18,
-    "tests/harness/mlperf/test_audit.py": 14,
-    "tests/test_elsewhere.py": 16,
-    "tests/sut/engine/test_state.py": 14,
+    "tests/test_cli.py": 121,
+    "tests/sut/precision/": 83,
+    "tests/reports/pages/": 73,
+    "tests/test_readme.py": 72,
+    "tests/sut/model/": 54,
+    "tests/harness/likelihood/": 53,
+    "tests/harness/official/": 50,
+    "tests/harness/study/test_study.py": 40,
+    "tests/harness/study/test_parts.py": 36,
+    "tests/harness/schema/": 30,
+    "tests/harness/study/test_gate_real.py": 29,
+    "tests/harness/study/test_executors.py": 29,
+    "tests/harness/study/test_compare.py": 26,
+    "tests/harness/mlperf/": 24,
+    "tests/accuracy/compliance/test_audit.py": 22,
+    "tests/sut/likelihood/": 19,
+    "tests/accuracy/likelihood/test_scaling.py": 19,
+    "tests/test_elsewhere.py": 18,
+    "tests/reports/plots/": 13,
     "tests/harness/engine/test_pieces.py": 12,
-    "tests/sut/likelihood/": 14,
-    "tests/sut/border/test_isolated.py": 11,
-    "tests/reports/plots/": 11,
+    "tests/sut/border/test_isolated.py": 12,
+    "tests/harness/engine/test_recorder.py": 12,
+    "tests/test_screens.py": 11,
     "tests/harness/run/test_modes.py": 10,
     "tests/sut/test_local_model.py": 10,
-    "tests/harness/engine/test_recorder.py": 9,
-    "tests/accuracy/likelihood/test_scaling.py": 8,
-    "tests/scenarios/loadgen/test_sample_order.py": 8,
-    "tests/harness/study/test_gate.py": 7,
-    "tests/test_screens.py": 7,
-    "tests/test_layout.py": 6,
-    "tests/accuracy/likelihood/test_tokens.py": 6,
+    "tests/harness/test_registry.py": 10,
+    "tests/harness/study/test_gate.py": 9,
+    "tests/test_layout.py": 8,
+    "tests/accuracy/datasets/test_pickled.py": 8,
+    "tests/scenarios/loadgen/test_sample_order.py": 6,
     "tests/scenarios/loadgen/test_find_peak.py": 6,
-    "tests/harness/study/test_compare.py": 6,
-    "tests/accuracy/datasets/test_pickled.py": 6,
-    "tests/test_golden.py::test_a_comparison_says_what_it_always_said": 9,
-    "tests/test_golden.py::test_a_gate_says_what_it_always_said": 9,
-    "tests/test_golden.py::test_a_perplexity_study_says_what_it_always_said": 9,
+    "tests/accuracy/likelihood/test_tokens.py": 4,
+    "tests/test_golden.py::test_a_comparison_says_what_it_always_said": 3,
+    "tests/test_golden.py::test_a_gate_says_what_it_always_said": 3,
+    "tests/test_golden.py::test_a_perplexity_study_says_what_it_always_said": 3,
+    "tests/sut/engine/test_state.py": 2,
 }
 
 
 def is_slow(test: str) -> bool:
     """Tell whether `test`, pytest's id of it, stands in the table."""
     return test.startswith(tuple(SLOW))
+
+
+def seconds(file: str) -> int:
+    """Return about how long the tests of `file` take; 0 if they are quick."""
+    named = (long for name, long in SLOW.items() if file.startswith(name) or _is_in(name, file))
+    return sum(named)
+
+
+def _is_in(test: str, file: str) -> bool:
+    return test.startswith(f"{file}::")
