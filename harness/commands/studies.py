@@ -51,8 +51,7 @@ def compare(
 ) -> None:
     """Compare finished runs, or run and compare each of --variants (offline by default).
 
-    Settings that are numbers or choices may be lists: --max-concurrency 8,32 makes a run with each,
-    and --variant fp32,int8 besides makes four.
+    Numbers and choices may be lists, such as --max-concurrency 8,32: all combinations are run.
     """
     with people(as_json, form) as (console, say):
         from harness.study import compare as comparing
@@ -135,8 +134,8 @@ def resume(
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
-    """Go on with a comparison, a gate, a find-peak search, a submission or a perplexity measurement
-    that was interrupted.
+    """Go on with a comparison, a gate, a find-peak search, a submission, an audit or a perplexity
+    measurement that was interrupted.
     """
     with people(as_json, form) as (console, say):
         from harness.commands import kinds

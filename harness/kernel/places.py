@@ -91,7 +91,7 @@ def not_a_study(folder: Path, lacking: str) -> BadInput:
     cannot be read. It says what the folder is instead, and which study may have been meant.
     """
     doing = f"resuming {folder}"
-    fine = "expected a comparison, gate, search, submission or measurement of perplexity"
+    fine = "expected a comparison, gate, search, submission, audit or measurement of perplexity"
     names = _list(folder)
     if not names:
         return wrong_path(doing, folder, fine)
