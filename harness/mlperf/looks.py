@@ -49,7 +49,8 @@ def examine(
 
 def go_on(study: Study, say: Say, told: object) -> tuple[Found, Path]:
     """Make the runs of an audit that have not ended, and judge all."""
-    looks = [LOOKS[name](_looked_at(study)) for name in study.arguments["looks"]]
+    makers = study.read(lambda saved: [LOOKS[name] for name in saved["looks"]])
+    looks = [make(_looked_at(study)) for make in makers]
     return _measure(study, looks, say), study.place
 
 
@@ -61,6 +62,9 @@ def exit_code(found: Found) -> int:
 
 
 def _measure(study: Study, looks: Sequence[Look], say: Say) -> Found:
+    others, tokens_per_sample = study.read(
+        lambda saved: (list(map(Path, saved["others"])), saved["tokens_per_sample"])
+    )
     more = []
     interrupted = False
     with study:
@@ -75,8 +79,7 @@ def _measure(study: Study, looks: Sequence[Look], say: Say) -> Found:
                     runs.append(audited(study.place / ended.run))
             if len(runs) == len(look.cells):
                 more += look.verdicts(runs)
-    others = [Path(other) for other in study.arguments["others"]]
-    found = audit(_looked_at(study), others, study.arguments["tokens_per_sample"], more)
+    found = audit(_looked_at(study), others, tokens_per_sample, more)
     if not interrupted:
         return found
     return found | {"status": "INTERRUPTED", "reason": "not every run of the audit was made"}

@@ -179,6 +179,7 @@ def run(series: Series, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
 
 def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any], Path]:
     """Measure the cells of a study that have not ended, and compare all: see `run`."""
+    varied = study.read(lambda saved: tuple(saved.get("varied", ())))
     rows, interrupted = list[Row](), False
     with study:
         for number, cell in enumerate(study.cells, 1):
@@ -200,7 +201,7 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
         names = [cell.name for cell in study.cells]
         return _written(
             rows, names[len(rows) :], interrupted, study.place, say, names[: len(rows)],
-            study.arguments.get("varied", ()),
+            varied,
         )  # fmt: skip
 
 

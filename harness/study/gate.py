@@ -65,7 +65,7 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
     """Measure the cells of a study that have not ended, and judge all: see `run`."""
     reference, *others = study.cells
     candidates = [cell.config for cell in others if cell.name != CONTROL]
-    asked, control = Criteria(**study.arguments["asked"]), bool(study.arguments["control"])
+    asked, control = study.read(lambda saved: (Criteria(**saved["asked"]), bool(saved["control"])))
     what = short_name(reference.config.model)
     job = Job(reference.config, candidates, control, asked, study.place.parent, what)
     with study:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.kernel.errors import EXIT, BadInput
+from harness.kernel.errors import EXIT
 from harness.kernel.protocols import Say
 from harness.kernel.types import RunSettings
 from harness.options.settings import RunConfig
@@ -23,7 +23,7 @@ from harness.result.read import ACCURACY_PART, files_of
 from harness.result.result import Result
 from harness.run.parts import Origin, Parts
 from harness.run.session import Run
-from harness.study.study import FILE, Cell, Ended, Study, begin_in, hashes
+from harness.study.study import Cell, Ended, Study, begin_in, hashes
 
 PERFORMANCE, PEAK = "performance", "peak"  # these stand in the run's own folder
 # The parts that are known when such a run begins; a search finds the others.
@@ -127,12 +127,8 @@ def _is_finished(study: Study) -> bool:
 
 def _origin(study: Study) -> Origin:
     """Read how the run began. Raises BadInput."""
-    try:
-        origin = Origin(study.place, **study.arguments)
-        return origin._replace(target_qps=float(origin.target_qps))
-    except (TypeError, ValueError):
-        fine, todo = "expected it as the run wrote it", "Restore the file, or begin again."
-        raise BadInput(f"reading {study.place / FILE}", "it is damaged", fine, todo) from None
+    origin = study.read(lambda saved: Origin(study.place, **saved))
+    return study.read(lambda _: origin._replace(target_qps=float(origin.target_qps)))
 
 
 def _set_aside(place: Path, name: str) -> None:

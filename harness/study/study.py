@@ -22,7 +22,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
@@ -40,6 +40,7 @@ from harness.study import executors
 SCHEMA = "touchstone.study/1"
 FILE, ROWS, LOCK = "study.json", "rows.jsonl", ".study.lock"
 _RAW = "samples.parquet"
+T = TypeVar("T")
 Figures = Callable[[Mapping[str, Any], Path], dict[str, Any]]  # of a result and its folder
 
 
@@ -104,6 +105,13 @@ class Study:
     def left(self) -> list[Cell]:
         """The cells that have not ended, in order."""
         return [cell for cell in self.cells if cell.name not in self.ended]
+
+    def read(self, what: Callable[[Mapping[str, Any]], T]) -> T:
+        """Return what `what` makes of the arguments. Raises BadInput if they are damaged."""
+        try:
+            return what(self.arguments)
+        except (KeyError, TypeError, ValueError):
+            raise _damaged(self.place / FILE, "it is damaged") from None
 
     def run(self, cell: Cell, say: Say, figures: Figures) -> tuple[Ended, bool]:
         """Make the run of a cell; return its row and whether the user wants no more.
@@ -199,14 +207,20 @@ def load(place: Path, kinds: Sequence[str]) -> Study:
             Cell(cell["name"], RunConfig.model_validate(cell["settings"]), cell["needs"])
             for cell in saved["cells"]
         ]
-        return Study(place, kind, dict(saved["arguments"]), cells)
+        study = Study(place, kind, dict(saved["arguments"]), cells)
+        study.read(lambda known: executors.EXECUTORS[known.get("executor", "here")])
+        return study
     except ValidationError as error:
         what = "; ".join(".".join(map(str, e["loc"])) for e in error.errors())
         found = f"it has settings that this version does not take: {what}"
     except (KeyError, TypeError, ValueError):
         found = "it is damaged"
+    raise _damaged(file, found)
+
+
+def _damaged(file: Path, found: str) -> BadInput:
     fine = "expected it as the study wrote it"
-    raise BadInput(f"reading {file}", found, fine, "Restore the file, or begin again.")
+    return BadInput(f"reading {file}", found, fine, "Restore the file, or begin again.")
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -275,3 +275,15 @@ def test_an_audit_that_is_interrupted_says_so_and_how_it_goes_on(run, monkeypatc
     assert f"harness resume {study}" in " ".join(done.stdout.split())
     monkeypatch.undo()
     assert CliRunner().invoke(app, ["resume", str(study)]).exit_code == 0
+
+
+@pytest.mark.parametrize("looks", [None, ["nope"], 5])
+def test_damaged_arguments_of_an_audit_are_a_sentence(run, looks):
+    folder = run()
+    CliRunner().invoke(app, ["audit", str(folder), "--caching"])
+    (study,) = folder.glob("audit/*/")
+    file = study / "study.json"
+    saved = json.loads(file.read_text())
+    file.write_text(json.dumps(saved | {"arguments": {"looks": looks} if looks else {}}))
+    done = CliRunner().invoke(app, ["resume", str(study)])
+    assert (done.exit_code, "it is damaged" in done.stderr) == (2, True)

@@ -119,3 +119,12 @@ def test_percentiles_that_are_asked_for_are_figures_of_every_run(tmp_path):
     ]
     assert head.count("ttft_p50_ms") == 1
     assert "TTFT p99.9" in (study_of(tmp_path) / "compare.html").read_text()
+
+
+@pytest.mark.parametrize("arguments", [5, {"varied": 5}, {"executor": "moon"}])
+def test_damaged_arguments_are_a_sentence(tmp_path, arguments):
+    call(f"{SIMULATED} --target-qps 5,10", tmp_path)
+    file = study_of(tmp_path) / "study.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"arguments": arguments}))
+    done = CliRunner().invoke(app, ["resume", str(study_of(tmp_path))])
+    assert (done.exit_code, "it is damaged" in done.stderr) == (2, True), done.stderr
