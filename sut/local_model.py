@@ -8,15 +8,13 @@ step then blocks the driver, and the lag rule will say so).
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.kernel.errors import BadInput, SetupFailed, first_line
+from harness.kernel.errors import BadInput, SetupFailed
 from harness.kernel.protocols import Clock, Sink
 from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
 from sut.engine.batching import Request
@@ -24,6 +22,8 @@ from sut.model import faults, peak
 from sut.model.weights import disk_bytes, weigh
 from sut.precision import lora
 from sut.precision.table import TABLE as PRECISIONS
+from sut.prompts import tokenizer
+from sut.prompts.encode import encode
 
 
 class LocalModel:
@@ -84,7 +84,9 @@ class LocalModel:
             self._load_tokenizer()
         if list(samples) != self._samples:
             self._samples = list(samples)
-            self._encode()
+            self._prompts, self._truncated = encode(
+                self._tokenizer, self._samples, self._context, self._truncate
+            )
         if self._model is None:
             self._load_model()
         self._phases.begin("serving")
@@ -165,7 +167,7 @@ class LocalModel:
             "attention": self._model.config._attn_implementation,
             "context": self._context,
             "eos_ids": sorted(self._eos_ids),
-            "tokenizer_sha256": fingerprint(self._tokenizer),
+            "tokenizer_sha256": tokenizer.fingerprint(self._tokenizer),
             "chat_template": self._tokenizer.chat_template is not None,
             "max_batch": self._runner.max_rows,
             "batching": self._way.batching,
@@ -241,58 +243,19 @@ class LocalModel:
             self._adapter_facts["merged"] = self._merge_adapter
 
     def _load_tokenizer(self) -> None:
-        from transformers import AutoConfig, AutoTokenizer
+        from transformers import AutoConfig
 
-        from sut.likelihood.scoring import context_of
+        from sut.prompts.context import context_of
 
         with faults.loading(self._path):
             self._config = AutoConfig.from_pretrained(self._path, **self._options)
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(self._path, **self._options)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            fine = "tokenizer.json, or what the model's own tokenizer class reads"
-            raise SetupFailed(
-                f"loading the tokenizer of {self._path!r}", first_line(error), fine
-            ) from error
+        self._tokenizer = tokenizer.load(self._path, **self._options)
         if self._tokenizer.eos_token_id is None:
             doing, fine = f"the tokenizer of {self._path!r}", "an answer would never end"
             raise SetupFailed(
                 doing, "it has no EOS token", fine, "Name its eos_token in tokenizer_config.json."
             )
         self._context = context_of(self._config)
-
-    def _encode(self) -> None:
-        """Tokenise the prompt of every sample; refuse (or cut) those that leave no room for the
-        answer.
-        """
-        self._prompts, self._truncated = {}, []
-        for sample in self._samples:
-            ids, room = self._prompt_ids(sample.prompt), self._context - sample.max_new_tokens
-            if len(ids) > room:
-                if not self._truncate or room < 1:
-                    raise SetupFailed(
-                        f"sample {sample.index}",
-                        f"its prompt has {len(ids)} tokens and the answer may take"
-                        f" {sample.max_new_tokens}",
-                        f"the model's context is {self._context} tokens",
-                        "Shorten the prompt, lower --max-new-tokens, or pass --truncate.",
-                    )
-                ids = ids[-room:]
-                self._truncated.append(sample.index)
-            self._prompts[sample.index] = ids
-
-    def _prompt_ids(self, prompt: str) -> list[int]:
-        if self._tokenizer.chat_template is None:
-            ids: list[int] = self._tokenizer(prompt)["input_ids"] or [
-                self._tokenizer.bos_token_id or 0
-            ]
-            return ids
-        turns = [{"role": "user", "content": prompt}]
-        text = self._tokenizer.apply_chat_template(
-            turns, add_generation_prompt=True, tokenize=False
-        )
-        ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
 
     def _load_model(self) -> None:
         row = PRECISIONS[self._variant]
@@ -328,7 +291,7 @@ class LocalModel:
         from sut.engine.agreement import expected, short_trial
         from sut.engine.serving import choose
 
-        self._eos_ids = _eos_ids(self._tokenizer, model)
+        self._eos_ids = tokenizer.eos_ids(self._tokenizer, model)
         wanted = expected(model, short_trial(model))
         self._pack(model)
         self._way = choose(model, wanted, pad_id=min(self._eos_ids, default=0))
@@ -347,24 +310,6 @@ class LocalModel:
             self._notes.append(
                 "the vocabulary matrix is in memory twice: plain for look-ups, packed for products"
             )
-
-
-def fingerprint(tokenizer: Any) -> str:
-    """Return which ids mean which pieces: the same for every model that shares a vocabulary."""
-    return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()[
-        :16
-    ]
-
-
-def _eos_ids(tokenizer: Any, model: Any) -> frozenset[int]:
-    """Return the model's own ids: its generation config may name several; the tokenizer's is one of
-    them.
-    """
-    ids: set[int] = set()
-    for owner in (model.generation_config, model.config, tokenizer):
-        value = owner.eos_token_id
-        ids.update(value if isinstance(value, list) else [value])
-    return frozenset(ids - {None})
 
 
 def _quiet_libraries() -> None:

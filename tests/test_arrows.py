@@ -56,9 +56,10 @@ ARROWS = {
     "sut.border": "",
     "sut.model": "",
     "sut.precision": "sut.model",
+    "sut.prompts": "",
     "sut.engine": "sut.model",
-    "sut.likelihood": "sut sut.engine sut.model",
-    "sut": "sut.engine sut.likelihood sut.model sut.precision",
+    "sut.likelihood": "sut sut.engine sut.model sut.prompts",
+    "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
 }
 LONG = {}
 TORCH_HOMES = ("sut",)

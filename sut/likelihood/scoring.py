@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from harness.kernel.errors import BadInput, RunBroke
 from sut.engine.choice import first_choice
+from sut.prompts.context import context_of
 
 _BATCH_TOKENS, _BATCH_TOKENS_GPU = 2048, 16_384  # padding included
 _LOGITS_BYTES, _LOGITS_BYTES_GPU = 96 * 2**20, 512 * 2**20  # at once, in the model's own type
@@ -146,13 +147,6 @@ def windows(
     for before, end in zip(starts, ends, strict=False):
         made.append(Window(max(0, end - context - 1), max(first, before), end))
     return [window for window in made if window.scored < window.end]
-
-
-def context_of(config: Any) -> int:
-    """Return how many tokens the model's configuration allows."""
-    text = config.get_text_config()
-    names = ("max_position_embeddings", "n_positions")
-    return next((found for name in names if (found := getattr(text, name, None))), 2048)
 
 
 # ---- the walk

@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from harness.kernel.clock import RealClock
 from harness.kernel.errors import BadInput, HarnessError, RunBroke, first_line
 from sut.likelihood.passages import PLAIN, Passage, Tokens, fitting, passages, start_ids, tokenise
-from sut.local_model import LocalModel, fingerprint
+from sut.local_model import LocalModel
 from sut.model import faults, peak
 from sut.model.weights import weigh
+from sut.prompts.tokenizer import fingerprint
 
 Event = dict[str, Any]
 Columns = dict[str, NDArray[Any]]  # one entry per scored token of a passage

@@ -13,7 +13,8 @@ from harness.engine.recorder import Recorder
 from harness.kernel.clock import RealClock
 from harness.kernel.errors import SetupFailed
 from harness.kernel.types import At, Query, QuerySample, Sample
-from sut.local_model import LocalModel, fingerprint
+from sut.local_model import LocalModel
+from sut.prompts.tokenizer import fingerprint
 from tests.helpers import settings
 
 PROMPTS = [

@@ -17,7 +17,7 @@ import torch
 from harness.kernel.errors import BadInput, RunBroke
 from sut.likelihood.passages import start_ids
 from sut.likelihood.worker import Job, score
-from sut.local_model import fingerprint
+from sut.prompts.tokenizer import fingerprint
 from tests.variant_helpers import edit_json, resized
 
 CHAT = (
