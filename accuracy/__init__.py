@@ -17,6 +17,7 @@ RULES = {
 
 METRICS = {
     "rouge": "accuracy.metrics.rouge:rouge",
+    "multilingual_rouge": "accuracy.metrics.multilingual:multilingual_rouge",
     "bleu": "accuracy.metrics.bleu:bleu",
     "exact_match": "accuracy.metrics.exact_match:exact_match",
     "number_match": "accuracy.metrics.numbers:number_match",

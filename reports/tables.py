@@ -21,7 +21,8 @@ _ABOUT_RUN = (
     "run_id", "started_at", "scenario", "mode", "profile", "model", "variant", "dataset", "sut",
     "status", "status_reason",
 )  # fmt: skip
-ROUGE = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "rougeLsum": "ROUGE-Lsum"}
+_KINDS = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "rougeLsum": "ROUGE-Lsum"}
+ROUGE = _KINDS | {f"multilingual_{kind}": name for kind, name in _KINDS.items()}
 READINGS = {
     "published": "ROUGE against the dataset's answers, % of MLPerf's published figures",
     "dataset": "ROUGE against the dataset's answers, % of the reference's",
@@ -208,7 +209,7 @@ def of_gate(found: Row) -> Table:
         cells.append([row["label"], role, *about])
     for reading in READINGS:
         if any(reading in row["readings"] for row in rows):
-            columns += _columns_of(reading, rows)
+            columns += _columns_of(reading, rows, reading_title(found, reading))
             for row, line in zip(rows, cells, strict=True):
                 line += _cells_of(reading, row, rows)
     columns += [
@@ -222,9 +223,15 @@ def of_gate(found: Row) -> Table:
     return Table(f"Target {found['target']['name']}", columns, cells, sideways=True)
 
 
-def _columns_of(reading: str, rows: Sequence[Row]) -> list[Column]:
+def reading_title(found: Row, reading: str) -> str:
+    """Return the title of a reading, with the metric that it was made with."""
+    is_multilingual = found.get("metric") == "multilingual_rouge"
+    return READINGS[reading].replace("ROUGE", "Multilingual ROUGE" if is_multilingual else "ROUGE")
+
+
+def _columns_of(reading: str, rows: Sequence[Row], group: str) -> list[Column]:
     ratios, targets = _parts_of(reading, rows)
-    group, columns = READINGS[reading], []
+    columns = []
     for name in ratios:
         key, label = f"{reading}_{name}_ratio", ROUGE.get(name, name)
         columns.append(Column(key, label, "", percent, interval=True, ends=tenths, group=group))

@@ -3,7 +3,8 @@ intervals and verdicts out.
 
 A ratio is the mean of the candidate's scores over the mean of the reference's, on the same samples.
 Its interval is a paired percentile bootstrap: samples are drawn with replacement, candidate and
-reference together, the same draw for every ratio.
+reference together, the same draw for every ratio. Nothing over nothing is no ratio: what the
+reference does not have cannot be kept, so it is UNDECIDED.
 
 At a limit a ratio is judged twice. `official` asks MLPerf's question: is the figure itself inside?
 `status` asks what the samples can tell: PASS if the whole interval is inside the limit, FAIL if all
@@ -32,7 +33,6 @@ from numpy.typing import NDArray
 from accuracy.resampling import CONFIDENCE, RESAMPLES, Floats, times_drawn
 from harness.kernel.errors import BadInput
 
-KINDS = ("rouge1", "rouge2", "rougeL")  # each must keep the target
 TARGETS = (0.99, 0.999)  # MLPerf's two, always shown
 LENGTH = (0.9, 1.1)  # mean tokens per sample, as a share of the reference's
 FEW = 30  # with fewer samples a percentile interval is narrower than it says
@@ -44,13 +44,13 @@ Word = Literal["PASS", "FAIL", "UNDECIDED"]
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """`value` is None where the reference scores 0, `low` and `high` also where it does in some
-    draw.
+    """`value` is None where the reference scores 0 or a score is no number, `low` and `high` also
+    where the reference does in some draw.
     """
 
     name: str
-    candidate: float
-    reference: float
+    candidate: float | None
+    reference: float | None
     value: float | None
     low: float | None
     high: float | None
@@ -67,14 +67,18 @@ class Verdict(NamedTuple):
     needed: int | None = None
 
 
+NO_FIGURE = Verdict("UNDECIDED", "UNDECIDED")
+
+
 class Judged(NamedTuple):
     """A ratio with its verdict at each share; `limits` where these are not the share, no verdicts
-    where it is only shown.
+    where it is only shown: `not_judged` says why, where the figure is not defined for the data.
     """
 
     ratio: Ratio
     verdicts: Mapping[str, Verdict]
     limits: tuple[float, float] | None
+    not_judged: str = ""
 
 
 def share_key(share: float) -> str:
@@ -129,13 +133,19 @@ def _checked(n: int, others: int) -> int:
 
 def _ratio(name: str, ours: Floats, theirs: Floats, low: float, high: float) -> Ratio:
     mine, other, n = float(ours.mean()), float(theirs.mean()), len(ours)
-    if np.array_equal(ours, theirs):  # the sums of some draws may differ in the last bit
-        return Ratio(name, mine, other, 1.0, 1.0, 1.0, n)
+    if not (math.isfinite(mine) and math.isfinite(other)):
+        return Ratio(name, _number(mine), _number(other), None, None, None, n)
     if other == 0:
         return Ratio(name, mine, other, None, None, None, n)
+    if np.array_equal(ours, theirs):  # the sums of some draws may differ in the last bit
+        return Ratio(name, mine, other, 1.0, 1.0, 1.0, n)
     if not (math.isfinite(low) and math.isfinite(high)):
         return Ratio(name, mine, other, mine / other, None, None, n)
     return Ratio(name, mine, other, mine / other, low, high, n)
+
+
+def _number(figure: float) -> float | None:
+    return figure if math.isfinite(figure) else None
 
 
 # ---- verdicts
@@ -145,7 +155,7 @@ def judge(ratio: Ratio, least: float, most: float = math.inf) -> Verdict:
     """Say whether the ratio is within [least, most]."""
     value, low, high = ratio.value, ratio.low, ratio.high
     if value is None:
-        return Verdict("UNDECIDED", "UNDECIDED")
+        return NO_FIGURE
     official: Word = "PASS" if least <= value <= most else "FAIL"
     if low is None or high is None:
         return Verdict("UNDECIDED", official)
@@ -177,7 +187,7 @@ def join(verdicts: Sequence[Verdict]) -> Verdict:
     last of the PASSes.
     """
     if not verdicts:
-        return Verdict("UNDECIDED", "UNDECIDED")
+        return NO_FIGURE
     official = _worst([verdict.official for verdict in verdicts])
     status = _worst([verdict.status for verdict in verdicts])
     if status != "UNDECIDED":

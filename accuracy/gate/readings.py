@@ -11,7 +11,7 @@ published    where the target is MLPerf's by name: mean ROUGE against the datase
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accuracy.gate import losses, ratios
+from accuracy.gate.metrics import METRICS, Coverage, coverage
 from accuracy.gate.outputs import Outputs
 from accuracy.gate.ratios import (
-    KINDS,
     LENGTH,
     PUBLISHED,
     TARGETS,
@@ -49,13 +49,14 @@ Bar = Callable[[str, int], AbstractContextManager[Progress]]  # shows what is do
 
 class Criteria(NamedTuple):
     """`target` is a share in percent ("99.9") or a name of `PUBLISHED`; `against` None: dataset if
-    it has answers.
+    it has answers; `metric` is one of `METRICS`.
     """
 
     target: str = "99.9"
     against: str | None = None
     resamples: int = RESAMPLES
     confidence: float = CONFIDENCE
+    metric: str = "rouge"
 
     @property
     def published(self) -> Published | None:
@@ -72,20 +73,33 @@ class Criteria(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """`ours` and `theirs` are the scores of the samples `rows`, a column per kind of ROUGE."""
+    """`ours` and `theirs` are the scores of the samples `rows`, a column per kind of ROUGE;
+    `covered` says to how many of them the metric can say something.
+    """
 
     judged: Sequence[Judged]
     verdicts: Mapping[str, Verdict]
     ours: NDArray[Any]
     theirs: NDArray[Any]
     rows: Int64s
+    covered: Coverage
+
+    def reason(self, share: float) -> str:
+        """Say why its verdict at a share is what it is."""
+        return reason(self.verdicts[share_key(share)], self.judged, share, self.covered.problem)
 
     def as_json(self) -> Row:
         """Return the reading as gate.json has it."""
         rows = []
-        for ratio, verdicts, _ in self.judged:
-            rows.append(asdict(ratio) | {"calls": _as_rows(verdicts)})
-        return {"n": len(self.rows), "ratios": rows, "verdicts": _as_rows(self.verdicts)}
+        for ratio, verdicts, _, not_judged in self.judged:
+            rows.append(asdict(ratio) | {"calls": _as_rows(verdicts), "not_judged": not_judged})
+        return {
+            "n": len(self.rows),
+            "unread": self.covered.unread,
+            "problem": self.covered.problem,
+            "ratios": rows,
+            "verdicts": _as_rows(self.verdicts),
+        }
 
 
 def _as_rows(verdicts: Mapping[str, Verdict]) -> Row:
@@ -105,11 +119,15 @@ class Reference:
         bar: Bar = lambda what, total: nullcontext(lambda done: None),
     ) -> None:
         self.outputs, self.criteria, self._bar = outputs, criteria, bar
+        self.metric = METRICS[criteria.metric]
         self.against, self.why = _deciding(outputs, criteria)
         self.answered = np.flatnonzero(outputs.answered)
         self.scores: NDArray[Any] = np.zeros((0, len(rouge.KINDS)))
+        self.covered = coverage(self.metric, (), (), "")
         if len(self.answered) >= 2 and not outputs.problem:
             self.scores = self._against_dataset(outputs)
+            own = [outputs.texts[i] for i in self.answered.tolist()]
+            self.covered = coverage(self.metric, self._answers(), own, "reference answers")
 
     @property
     def mean_rouge(self) -> dict[str, float]:
@@ -117,15 +135,16 @@ class Reference:
         if not len(self.scores):
             return {}
         means = self.scores.mean(0).tolist()
-        return dict(zip(rouge.KINDS, means, strict=True))
+        return dict(zip(self.metric.kinds, means, strict=True))
 
     def row(self, candidate: Outputs) -> Row:
         """Return everything that is known of a candidate."""
         readings = dict(self._readings(candidate))
-        deciding = readings[self.against]
-        verdict = deciding.verdicts[share_key(self.criteria.share)]
-        quality = _quality(deciding.ours), _quality(deciding.theirs)
+        deciding, criteria = readings[self.against], self.criteria
+        verdict = deciding.verdicts[share_key(criteria.share)]
+        quality = self._quality(deciding.ours), self._quality(deciding.theirs)
         samples = losses.Samples(candidate, self.outputs, deciding.rows, *quality)
+        labels = losses.by_label(samples, criteria.resamples, criteria.confidence)
         return {
             "label": candidate.label,
             "model": candidate.model,
@@ -133,7 +152,7 @@ class Reference:
             "run": candidate.run,
             "status": verdict.status,
             "official": verdict.official,
-            "reason": reason(verdict, deciding.judged, self.criteria.share),
+            "reason": deciding.reason(criteria.share),
             "failure": "",
             "needed": verdict.needed,
             "n": len(candidate.index),
@@ -141,7 +160,7 @@ class Reference:
             "empty": candidate.empty,
             "readings": {name: reading.as_json() for name, reading in readings.items()},
             **losses.divergence(candidate, self.outputs),
-            "labels": losses.by_label(samples, self.criteria.resamples, self.criteria.confidence),
+            "labels": [] if deciding.covered.problem else labels,
             "worst": losses.worst(samples),
             "notes": list(candidate.notes),
         }
@@ -153,9 +172,11 @@ class Reference:
         of its length. The reference has answers to at least two questions that the dataset has too.
         """
         scores = self._against_dataset(candidate)
+        columns = self.metric.columns
         pairs = [(columns(scores), columns(self.scores)), _tokens(candidate, self.outputs)]
-        judged = self._judge("dataset", pairs, self.criteria.shares, {"tokens": LENGTH})
-        return Reading(*judged, scores, self.scores, self.answered)
+        shares, limits = self.criteria.shares, {"tokens": LENGTH}
+        judged = self._judge("dataset", pairs, shares, limits, self.covered)
+        return Reading(*judged, scores, self.scores, self.answered, self.covered)
 
     def _readings(self, candidate: Outputs) -> Iterator[tuple[str, Reading]]:
         if len(self.scores):
@@ -168,7 +189,7 @@ class Reference:
     def _published(self, candidate: Outputs, scores: NDArray[Any], target: Published) -> Reading:
         texts = [candidate.texts[i] for i in self.answered.tolist()]
         ours: dict[str, Floats] = {
-            **columns(scores, rouge.KINDS),
+            **dict(zip(rouge.KINDS, scores.T, strict=True)),
             "characters": np.array([characters(text) for text in texts], np.float64),
             **_tokens(candidate, self.outputs)[0],
         }
@@ -177,8 +198,8 @@ class Reference:
             if name in ours:
                 pairs.append(({name: ours[name]}, {name: np.full(len(ours[name]), figure)}))
         limits = dict.fromkeys(("tokens", "characters"), target.length)
-        judged = self._judge("published", pairs, [target.share], limits)
-        return Reading(*judged, scores, self.scores, self.answered)
+        judged = self._judge("published", pairs, [target.share], limits, self.covered)
+        return Reading(*judged, scores, self.scores, self.answered, self.covered)
 
     def _against_reference(self, candidate: Outputs) -> Reading:
         """Judge the texts against the reference's own; equal ones need no scoring."""
@@ -189,19 +210,36 @@ class Reference:
             ours, theirs = zip(*(texts[i] for i in others.tolist()), strict=True)
             scores[others] = self._rouge(f"{candidate.label}, {self.outputs.label}", ours, theirs)
         scores = ratios.against_itself(scores, same, rouge.KINDS)
-        ones = np.ones_like(scores)
+        ones, columns = np.ones_like(scores), self.metric.columns
         pairs = [(columns(scores), columns(ones)), _tokens(candidate, self.outputs)]
-        judged = self._judge("reference", pairs, self.criteria.shares, {"tokens": None})
-        return Reading(*judged, scores, ones, np.arange(len(scores)))
+        covered = self._changed(texts)
+        judged = self._judge("reference", pairs, self.criteria.shares, {"tokens": None}, covered)
+        return Reading(*judged, scores, ones, np.arange(len(scores)), covered)
+
+    def _changed(self, texts: Sequence[tuple[str, str]]) -> Coverage:
+        """Return of how many of the reference's texts that a candidate changed the metric can say
+        something: equal ones need no metric, and beside an empty one any text is another.
+        """
+        changed = [own for other, own in texts if other != own and own.strip()]
+        return coverage(self.metric, changed, changed, "texts of the reference that changed")
 
     def _against_dataset(self, outputs: Outputs) -> NDArray[Any]:
-        samples, rows = self.outputs.samples or {}, self.answered.tolist()
-        answers = [samples[int(outputs.index[i])].reference or "" for i in rows]
-        return self._rouge(f"{outputs.label}, dataset", [outputs.texts[i] for i in rows], answers)
+        texts = [outputs.texts[i] for i in self.answered.tolist()]
+        return self._rouge(f"{outputs.label}, dataset", texts, self._answers())
+
+    def _answers(self) -> list[str]:
+        """Return the dataset's answers to the questions that have one."""
+        samples, index = self.outputs.samples or {}, self.outputs.index[self.answered]
+        return [samples[i].reference or "" for i in index.tolist()]
 
     def _rouge(self, what: str, texts: Sequence[str], answers: Sequence[str]) -> NDArray[Any]:
-        with self._bar(f"ROUGE: {what}", len(texts)) as progress:
-            return rouge.scores(texts, answers, progress)
+        with self._bar(f"{self.metric.title}: {what}", len(texts)) as progress:
+            return self.metric.scores(texts, answers, progress)
+
+    def _quality(self, scores: NDArray[Any]) -> Floats:
+        """Return one figure per sample (n,): the mean of ROUGE-1, -2 and -L."""
+        quality: Floats = np.mean(list(self.metric.columns(scores).values()), axis=0)
+        return quality
 
     def _judge(
         self,
@@ -209,23 +247,20 @@ class Reference:
         pairs: Sequence[Pair],
         shares: Sequence[float],
         limits: Mapping[str, tuple[float, float] | None],
+        covered: Coverage,
     ) -> tuple[list[Judged], dict[str, Verdict]]:
         """Judge a ratio for each name in `pairs` at each share, and all of them together.
 
         `limits` are those of ratios other than ROUGE, whose limit is the share; None: it is shown
-        and not judged.
+        and not judged. So are kinds of ROUGE that are not defined for what is `covered`.
         """
         judged = []
         for ours, theirs in _by_size(pairs):
             for ratio in self._ratios(name, ours, theirs):
-                least_most = limits.get(ratio.name)
-                verdicts = {}
-                for share in shares:
-                    if ratio.name not in limits:
-                        verdicts[share_key(share)] = ratios.judge(ratio, share)
-                    elif least_most is not None:
-                        verdicts[share_key(share)] = ratios.judge(ratio, *least_most)
-                judged.append(Judged(ratio, verdicts, least_most))
+                if ratio.name in limits:
+                    judged.append(_of_length(ratio, shares, limits[ratio.name]))
+                else:
+                    judged.append(_of_rouge(ratio, shares, covered))
         together = {}
         for key in map(share_key, shares):
             together[key] = ratios.join([one.verdicts[key] for one in judged if one.verdicts])
@@ -266,6 +301,22 @@ def _tokens(candidate: Outputs, reference: Outputs) -> Pair:
     return {"tokens": ours}, {"tokens": theirs}
 
 
+def _of_length(ratio: Ratio, shares: Sequence[float], limits: tuple[float, float] | None) -> Judged:
+    if limits is None:
+        return Judged(ratio, {}, None)
+    verdict = ratios.judge(ratio, *limits)
+    return Judged(ratio, {share_key(share): verdict for share in shares}, limits)
+
+
+def _of_rouge(ratio: Ratio, shares: Sequence[float], covered: Coverage) -> Judged:
+    """Judge a kind of ROUGE; a figure of texts that it cannot read decides nothing."""
+    if why := covered.undefined.get(ratio.name):
+        return Judged(ratio, {}, None, why)
+    if covered.problem:
+        return Judged(ratio, {share_key(share): ratios.NO_FIGURE for share in shares}, None)
+    return Judged(ratio, {share_key(share): ratios.judge(ratio, share) for share in shares}, None)
+
+
 def _by_size(pairs: Sequence[Pair]) -> list[Pair]:
     """Join what has the same number of samples, so that they are drawn once."""
     joined: dict[int, tuple[dict[str, Floats], dict[str, Floats]]] = {}
@@ -274,14 +325,3 @@ def _by_size(pairs: Sequence[Pair]) -> list[Pair]:
             mine, other = joined.setdefault(len(scores), ({}, {}))
             mine[name], other[name] = scores, theirs[name]
     return list(joined.values())
-
-
-def columns(scores: NDArray[Any], kinds: Iterable[str] = KINDS) -> dict[str, Floats]:
-    """Return the scores by kind of ROUGE."""
-    return {kind: scores[:, rouge.KINDS.index(kind)] for kind in kinds}
-
-
-def _quality(scores: NDArray[Any]) -> Floats:
-    """Return one figure per sample (n,): the mean of ROUGE-1, -2 and -L."""
-    quality: Floats = np.mean(list(columns(scores).values()), axis=0)
-    return quality

@@ -7,21 +7,39 @@ from collections.abc import Sequence
 
 from accuracy.gate.ratios import Judged, Ratio, Verdict, share_key
 
-NAMES = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "rougeLsum": "ROUGE-Lsum"}
+_ROUGE = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "rougeLsum": "ROUGE-Lsum"}
+NAMES = _ROUGE | {f"multilingual_{kind}": f"multilingual {name}" for kind, name in _ROUGE.items()}
 
 
-def reason(verdict: Verdict, judged: Sequence[Judged], share: float) -> str:
+def reason(verdict: Verdict, judged: Sequence[Judged], share: float, problem: str = "") -> str:
     """Say which ratio decides: of those with the joined verdict, ROUGE before lengths, the lowest
-    first.
+    first; and which kinds are not judged. `problem`: why no kind of ROUGE can be trusted.
     """
+    if problem and verdict.status == "UNDECIDED":
+        return problem
+    left_out = [
+        f"{_name(one.ratio)} is not judged: {one.not_judged}" for one in judged if one.not_judged
+    ]
+    return "; ".join([_deciding(verdict, judged, share), *left_out])
+
+
+def _name(ratio: Ratio) -> str:
+    return NAMES.get(ratio.name, f"{ratio.name} per sample")
+
+
+def _deciding(verdict: Verdict, judged: Sequence[Judged], share: float) -> str:
     key = share_key(share)
     deciding = [
         one for one in judged if one.verdicts and one.verdicts[key].status == verdict.status
     ]
-    ratio, _, limits = min(deciding, key=lambda one: (one.limits is not None, one.ratio.value or 0))
-    name = NAMES.get(ratio.name, f"{ratio.name} per sample")
-    if ratio.value is None:
+    ratio, _, limits, _ = min(
+        deciding, key=lambda one: (one.limits is not None, one.ratio.value or 0)
+    )
+    name = _name(ratio)
+    if ratio.value is None and ratio.reference == 0:
         return f"{name} of the reference is 0: there is nothing to keep"
+    if ratio.value is None:
+        return f"{name} is not a number for some samples: there is nothing to compare"
     limit, figure = _limit(key, limits), f"{name} {figure_text(ratio)}"
     if verdict.status == "FAIL":
         return f"{figure} misses {limit}"

@@ -6,6 +6,9 @@ Papineni et al. 2002, with sacrebleu's defaults (Post 2018):
 not averaged per sample; an order without a match is smoothed. The penalty is exp(1 - reference
 length / output length) where the outputs are the shorter side. 13a separates words at spaces and
 punctuation: for Chinese, Japanese or Thai it says little.
+
+A reference shorter than four words has no 4-gram, and scores 0 beside itself. Where no reference
+is longer there is no figure; where most are shorter, a note says so.
 """
 
 from __future__ import annotations
@@ -38,13 +41,26 @@ def bleu(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metr
     compared = pairs(log, references(samples), ids)
     if not compared:
         return []
-    found, n = corpus(counts(text, reference) for text, reference in compared), len(compared)
+    rows = [counts(text, reference) for text, reference in compared]
+    found, n = corpus(rows), len(compared)
     orders = [Metric(f"bleu_p{k}", round(p, 4), "%", n) for k, p in enumerate(found.precisions, 1)]
+    short = sum(row[-1] < ORDERS for row in rows)
+    score = None if short == n else round(found.score, 4)
     return [
-        Metric("bleu", round(found.score, 4), "BLEU", n),
+        Metric("bleu", score, "BLEU", n, _why(short, n)),
         *orders,
         Metric("bleu_bp", round(found.bp, 4), "factor", n),
     ]
+
+
+def _why(short: int, n: int) -> str:
+    """Say how many references are too short; nothing unless most of them are."""
+    if 2 * short <= n:
+        return ""
+    return (
+        f"{short} of {n} reference answers have fewer than {ORDERS} words as BLEU separates them"
+        " (at spaces and punctuation)"
+    )
 
 
 def counts(text: str, reference: str) -> tuple[int, ...]:

@@ -12,7 +12,6 @@ words are integers here (`rouge_lcs`).
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
@@ -22,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accuracy.metrics import words
 from accuracy.metrics.references import pairs, text_references
 from accuracy.metrics.rouge_lcs import Positions
 from accuracy.metrics.sentences import sentences
@@ -33,14 +33,14 @@ _MOST_KEPT, _LONGEST_KEPT = (
     2**16,
     40,
 )  # stems, and letters: what is longer is no word and seldom comes twice
-_WORD = re.compile("[a-z0-9]+")
 
 
 def rouge(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metric]:
     """Return the mean over those of the samples `ids` that have a reference and an answer; nothing
     if there is none.
 
-    An answer of no words scores 0 and counts (`references.pairs` says what an answer is).
+    An answer of no words scores 0 and counts (`references.pairs` says what an answer is). Where no
+    reference has a word that ROUGE knows, every answer would score 0: there is no figure.
     """
     found = pairs(log, text_references(samples), ids)
     if not found:
@@ -49,23 +49,39 @@ def rouge(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Met
     columns = scores(
         texts, references
     ).T.copy()  # numpy adds up what lies together as it adds up a list
-    means = [round(float(np.mean(column)) * 100, 4) for column in columns]
+    means: list[float | None] = [round(float(np.mean(column)) * 100, 4) for column in columns]
+    if not any(words.a_to_z(reference) for reference in references):
+        means = [None] * len(KINDS)
+    why = _why(references)
     return [
-        Metric(kind, mean, "F x 100", len(found)) for kind, mean in zip(KINDS, means, strict=True)
+        Metric(kind, mean, "F x 100", len(found), why)
+        for kind, mean in zip(KINDS, means, strict=True)
     ]
+
+
+def _why(references: Sequence[str]) -> str:
+    """Say which references ROUGE cannot read; nothing if it reads all."""
+    count = sum(map(words.is_unread, references))
+    if not count:
+        return ""
+    others = "; multilingual_rouge reads them"
+    can = any(words.any_script(text) for text in references if words.is_unread(text))
+    return words.unread(count, len(references)) + others * can
 
 
 def scores(
     texts: Sequence[str | Prepared],
     references: Sequence[str | Prepared],
     progress: Callable[[int], object] | None = None,
+    scored: Callable[[Any, Any], tuple[float, ...]] | None = None,
 ) -> NDArray[np.float64]:
     """Return (n, 4): a row per pair, a column per kind. `progress` is told now and then how many
-    are done, and at the end.
+    are done, and at the end. `scored` gives the row of a pair; `score` unless there is another.
     """
+    scored = scored or score
     found = np.zeros((len(texts), len(KINDS)))
     for i, (text, reference) in enumerate(zip(texts, references, strict=True)):
-        found[i] = score(text, reference)
+        found[i] = scored(text, reference)
         if progress and ((i + 1) % _REPORT_EVERY == 0 or i + 1 == len(texts)):
             progress(i + 1)
     return found
@@ -113,16 +129,15 @@ def overlaps(text: str | Prepared, reference: str | Prepared) -> tuple[Overlap, 
 
 
 class Prepared:
-    """A text taken apart. Worth keeping for a reference that several texts are scored against."""
+    """A text taken apart. Worth keeping for a reference that several texts are scored against.
+
+    `lines_of` gives the words of each of its sentences; none of a sentence without words.
+    """
 
     __slots__ = ("_positions", "counts", "lines", "pairs", "words")
 
-    def __init__(self, text: str) -> None:
-        self.lines = [
-            words
-            for sentence in by_sentence(text).split("\n")
-            if (words := [_stems[word] for word in _WORD.findall(sentence.lower())])
-        ]
+    def __init__(self, text: str, lines_of: Callable[[str], list[list[str]]] | None = None) -> None:
+        self.lines = (lines_of or stemmed_lines)(text)
         self.words = list(chain.from_iterable(self.lines))
         self.counts = Counter(self.words)
         self.pairs = Counter(pairwise(self.words))
@@ -139,6 +154,15 @@ class Prepared:
 _prepared = lru_cache(maxsize=16)(
     Prepared
 )  # one reference and its candidates; a long answer takes megabytes
+
+
+def stemmed_lines(text: str) -> list[list[str]]:
+    """Return the stems of each sentence that has words."""
+    lines = []
+    for sentence in by_sentence(text).split("\n"):
+        if found := words.a_to_z(sentence):
+            lines.append([_stems[word] for word in found])
+    return lines
 
 
 def by_sentence(text: str) -> str:

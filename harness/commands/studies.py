@@ -91,6 +91,13 @@ def gate(
             "reference."
         ),
     ] = None,
+    metric: Annotated[
+        str,
+        typer.Option(
+            help="What answers are scored with: rouge (MLPerf's, for English) or "
+            "multilingual_rouge (every script)."
+        ),
+    ] = "rouge",
     resamples: Annotated[int, typer.Option(help="Number of bootstrap resamples.")] = 10_000,
     confidence: Annotated[
         float, typer.Option(help="Confidence level of the intervals, in percent.")
@@ -116,7 +123,7 @@ def gate(
         from reports.pages.gate import show, told
 
         executors.named(executor)
-        asked = Criteria(target, against, resamples, confidence)
+        asked = Criteria(target, against, resamples, confidence, metric)
         job = gate_job(reference, candidates, flags, asked, control)._replace(executor=executor)
         found, place = gating.run(job, say, lambda row: console.print(told(row)))
         with noted(f"table on the screen; see {place}"):

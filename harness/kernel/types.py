@@ -289,10 +289,10 @@ class Metric:
     value: float | None  # None = undefined (never 0 for "unknown")
     unit: str
     n: int
-    why: str = ""  # there is no value, of a figure that was asked for
+    why: str = ""  # there is no value, or what to know of it; a note of the run
 
     def figure(self) -> dict[str, Any]:
-        """Return the figure as result.json has it; why there is none is a note of the run."""
+        """Return the figure as result.json has it; `why` is a note of the run."""
         return {"name": self.name, "value": self.value, "unit": self.unit, "n": self.n}
 
 

@@ -224,8 +224,20 @@ def _scores(
     found = list[Metric]()
     for name in registry.metrics():
         found += pieces.make("score", name, partial(_score, name, log, samples, ids), [])
-    notes = [f"no {metric.name}: {metric.why}" for metric in found if metric.why]
-    return {metric.name: metric.value for metric in found if metric.value is not None}, notes
+    values = {metric.name: metric.value for metric in found if metric.value is not None}
+    return values, _whys(found)
+
+
+def _whys(found: Sequence[Metric]) -> list[str]:
+    """Say why scores are missing, or what to know of them; a reason once for all that share it."""
+    names: dict[tuple[str, bool], list[str]] = {}
+    for metric in found:
+        if metric.why:
+            names.setdefault((metric.why, metric.value is None), []).append(metric.name)
+    return [
+        f"{'no ' * is_missing}{', '.join(group)}: {why}"
+        for (why, is_missing), group in names.items()
+    ]
 
 
 def _score(name: str, log: RunLog, samples: Sequence[Sample], ids: Any) -> list[Metric]:

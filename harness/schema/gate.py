@@ -32,9 +32,11 @@ _RATIO_FIELDS: dict[str, Schema] = {
         "What is compared: a kind of ROUGE (`rouge`: the mean of -1, -2 and -L), tokens or "
         "characters."
     ),
-    "candidate": number("The candidate's figure."),
-    "reference": number("The reference's figure."),
-    "value": maybe(number("Candidate over reference; null if the reference has 0.", "share")),
+    "candidate": maybe(number("The candidate's figure; null if it is not a number.")),
+    "reference": maybe(number("The reference's figure; null if it is not a number.")),
+    "value": maybe(
+        number("Candidate over reference; null if the reference has 0 or one is null.", "share")
+    ),
     "low": maybe(number("Lower end of its interval.", "share")),
     "high": maybe(number("Upper end of its interval.", "share")),
     "n": whole("Samples behind it.", "samples"),
@@ -44,11 +46,19 @@ READING = record(
     "MLPerf's published figures.",
     {
         "n": whole("Samples that were scored.", "samples"),
+        "unread": whole(
+            "Texts scored against that the metric cannot read; read against the reference's own "
+            "texts, of those that changed.", "samples",
+        ),
+        "problem": text(
+            "Why no kind of ROUGE can be trusted, as too many texts cannot be read; else empty."
+        ),
         "ratios": many("The ratios.", record("A ratio with its interval.", {
             **_RATIO_FIELDS, "calls": by_name(
                 "Verdict by target; none where the ratio is only shown.",
                 same_as("call", "A verdict."),
             ),
+            "not_judged": text("Why the figure is not defined for the data; else empty."),
         })),
         "verdicts": by_name("Verdict over all ratios by target.", same_as("call", "A verdict.")),
     },
@@ -108,6 +118,7 @@ GATE = file(
                                  number("A figure.", "of 100")),
             "unjudged": many("Figures of that target which are not judged.", text("A name.")),
         }),
+        "metric": choice("What answers were scored with.", "rouge", "multilingual_rouge"),
         "against": choice("Reading that decides.", "dataset", "reference", "published"),
         "why": text("Why it was chosen."),
         "confidence": number("Confidence level of the intervals.", "%"),

@@ -7,7 +7,7 @@ figures stand alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -15,9 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from accuracy.gate.outputs import Outputs
-from accuracy.gate.ratios import KINDS, TARGETS, Verdict, share_key
-from accuracy.gate.readings import Criteria, Reading, Reference, columns
-from accuracy.gate.words import reason
+from accuracy.gate.ratios import NO_FIGURE, TARGETS, Verdict, share_key
+from accuracy.gate.readings import Criteria, Reading, Reference
 from accuracy.ranking import Losses, Pace, pace_of
 from accuracy.resampling import Floats
 from harness.kernel.errors import BadInput
@@ -90,7 +89,7 @@ def kept(reference: Outputs | None, other: Outputs | None) -> Kept | str:
     if reference.problem:
         return f"the reference cannot be judged: {reference.problem}"
     if other.problem:
-        return Kept(dict.fromkeys(SHARES, _OPEN), dict.fromkeys(SHARES, other.problem))
+        return Kept(dict.fromkeys(SHARES, NO_FIGURE), dict.fromkeys(SHARES, other.problem))
     if differing := differing_terms(reference, other):
         return f"other {', '.join(differing)} than the reference's"
     common = np.intersect1d(reference.index, other.index)
@@ -101,23 +100,23 @@ def kept(reference: Outputs | None, other: Outputs | None) -> Kept | str:
     return _kept(scored.against_dataset(_only(other, common)), common[scored.answered])
 
 
-_OPEN = Verdict("UNDECIDED", "UNDECIDED")
-
-
 def _kept(reading: Reading, index: Int64s) -> Kept:
-    ratios = {judged.ratio.name: judged.ratio.value for judged in reading.judged}
-    rouges = [ratios[kind] for kind in KINDS]
+    known = {one.ratio.name: one.ratio.value for one in reading.judged if one.verdicts}
+    tokens, rouges = known.pop("tokens", None), list(known.values())
     return Kept(
         calls=reading.verdicts,
-        reasons={
-            share_key(share): reason(reading.verdicts[share_key(share)], reading.judged, share)
-            for share in TARGETS
-        },
-        ratio=None if None in rouges else min(value for value in rouges if value is not None),
-        tokens=ratios.get("tokens"),
+        reasons={share_key(share): reading.reason(share) for share in TARGETS},
+        ratio=_least(rouges) if not reading.covered.problem else None,
+        tokens=tokens,
         index=index,
-        scores=columns(reading.ours, ("rougeL",))["rougeL"],
+        scores=reading.covered.metric.columns(reading.ours)["rougeL"],
     )
+
+
+def _least(values: Sequence[float | None]) -> float | None:
+    """Return the least of them; None where one of them is not known."""
+    known = [value for value in values if value is not None]
+    return min(known) if len(known) == len(values) else None
 
 
 def _only(outputs: Outputs, index: Int64s) -> Outputs:

@@ -249,6 +249,7 @@ def _found(scored: Reference, rows: Sequence[Row], control: Row | None) -> dict[
             "published": dict(asked.published.rouge) if asked.published else {},
             "unjudged": list(asked.published.unjudged) if asked.published else [],
         },
+        "metric": scored.metric.name,
         "against": scored.against,
         "why": scored.why,
         "confidence": asked.confidence,
@@ -284,6 +285,8 @@ def _cautions(scored: Reference) -> Iterator[str]:
             f"{n - answers} of {n} samples have no answer in the dataset and are left out of"
             " that comparison"
         )
+    if words := scored.covered.unread_words:
+        yield f"{words}: their scores say nothing"
     if target is not None:
         yield f"the figures of {scored.criteria.target} only count on MLPerf's own data"
         if target.unjudged:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from accuracy.gate.metrics import METRICS
 from accuracy.gate.outputs import Outputs
 from accuracy.gate.ratios import PUBLISHED
 from accuracy.gate.readings import READINGS, Criteria
@@ -97,12 +98,15 @@ def _checked(asked: Criteria) -> Criteria:
     target = asked.target.strip().rstrip("%").strip()
     if asked.against not in (None, *READINGS):
         raise unknown("--against", str(asked.against), READINGS)
+    if asked.metric not in METRICS:
+        raise unknown("--metric", asked.metric, METRICS)
     if target in PUBLISHED:
-        if asked.against == "reference":
-            found = f"--target {target} and --against reference"
+        others = {"--against": asked.against == "reference", "--metric": asked.metric != "rouge"}
+        if other := [name for name, is_given in others.items() if is_given]:
+            value = asked.against if other[0] == "--against" else asked.metric
             raise BadInput(
                 "gate",
-                found,
+                f"--target {target} and {other[0]} {value}",
                 "MLPerf's figures are of ROUGE against the dataset's answers",
                 "Leave one out.",
             )

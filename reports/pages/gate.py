@@ -19,7 +19,7 @@ from reports import blocks
 from reports.blocks import Column, Table, percent, style, tenths
 from reports.pages import html
 from reports.plots.gate import PHONE, ROOMY, bars, forest
-from reports.tables import OUTPUTS, READINGS, ROUGE, of_gate
+from reports.tables import OUTPUTS, READINGS, ROUGE, of_gate, reading_title
 
 _BY_FIGURE = "The lower verdict is by the figure alone, without its interval, as MLPerf judges."
 Found = Mapping[str, Any]
@@ -98,7 +98,7 @@ def reading_tables(found: Found) -> dict[str, Table]:
     made = {}
     for name in readings(found):
         decides = " (decides)" if name == found["against"] else ""
-        part = parts[READINGS[name]]
+        part = parts[reading_title(found, name)]
         rows = [row for row in part.rows if any(cell is not None for cell in row[4:])]
         made[name] = replace(part, title=part.title + decides, rows=rows, note=_BY_FIGURE)
     empty = found["reference"]["empty"]
