@@ -1,24 +1,27 @@
 """With which kinds of ROUGE does a gate score, and of how many texts can they say anything?
 
-A share of nothing is no agreement. Where a metric cannot read more than one in ten of the texts
-that its figures rest on (`MOST_UNREAD`), what a candidate lost may lie in those, so every kind of
-it is UNDECIDED. ROUGE-2 needs two words: where fewer than one in ten samples have them
-(`LEAST_PAIRED`), it is not defined for the data; it is shown and not judged, and the other kinds
-decide.
+A share of nothing is no agreement. Where a metric cannot read a text, what a candidate wrote
+instead of the reference's words may be as good or all wrong. So a verdict must hold both ways
+(`doubted`): a share is kept for certain if it is kept with these samples lost, and missed for
+certain if it is missed with these samples kept. ROUGE-2 needs two words: where fewer than one in
+ten samples that can be read have them (`LEAST_PAIRED`), it is not defined for the data; it is shown
+and not judged, and the other kinds decide.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
+from accuracy.gate.ratios import Ratio, Verdict, judge
 from accuracy.metrics import multilingual, rouge, words
 from accuracy.resampling import Floats
 
-MOST_UNREAD = LEAST_PAIRED = 0.1
+LEAST_PAIRED = 0.1
+_NO_SHARE = 0.5  # from this share of doubt on, a figure would be one of other texts
 _JUDGED = 3  # of the kinds: ROUGE-1, -2 and -L
 _TWO_WORDS = 1  # the place among them of the kind that needs pairs of words
 
@@ -74,26 +77,35 @@ METRICS = {
 
 
 class Coverage(NamedTuple):
-    """Of how many texts a metric can say something: of `n`, it cannot read `unread`, and `paired`
-    have the two words that ROUGE-2 needs; `elsewhere` would still be unread to multilingual ROUGE.
+    """Of how many of `n` samples a metric can say something.
+
+    `unread` are those whose text it cannot read, `changed` those of them in which a candidate's
+    output is not the reference's own, and `unread_by_all` those that no metric here reads.
+    `paired` are those of the `readable` ones that have the two words that ROUGE-2 needs.
+    `all_same`: every output is the reference's own, which any metric finds equal.
     """
 
     metric: GateMetric
-    n: int
-    unread: int
-    paired: int
-    elsewhere: int
-    what: str
+    what: str = "reference answers"
+    n: int = 0
+    unread: int = 0
+    unread_by_all: int = 0
+    changed: int = 0
+    readable: int = 0
+    paired: int = 0
+    all_same: bool = False
 
     @property
-    def problem(self) -> str:
-        """Why none of its kinds can be trusted, and what to do; empty if they can."""
-        if self.unread <= MOST_UNREAD * self.n:
-            return ""
-        return f"{self.unread_words}; {self._advice()}"
+    def doubt(self) -> float:
+        """The share of the samples of which nobody knows what became."""
+        return self.changed / self.n if self.n else 0.0
+
+    def problem(self, share: float) -> str:
+        """Say why this share can neither be kept for certain, and what to do; empty if it can."""
+        return f"{self.words}; {self._advice()}" if self.doubt > 1 - share else ""
 
     @property
-    def unread_words(self) -> str:
+    def words(self) -> str:
         """Say what cannot be read; empty if everything can."""
         if not self.unread:
             return ""
@@ -101,28 +113,60 @@ class Coverage(NamedTuple):
         return f"{self.metric.title} cannot read {seen}: {self.metric.knows}"
 
     def _advice(self) -> str:
-        reads_more = self.elsewhere <= MOST_UNREAD * self.n
-        if self.metric.name == "rouge" and reads_more:
+        if self.metric.name == "rouge" and self.unread_by_all < self.unread:
             return "pass --metric multilingual_rouge"
-        return "use a dataset whose answers are texts, or judge by another score of the runs"
+        return "use a dataset whose answers have words"
 
     @property
     def undefined(self) -> Mapping[str, str]:
         """Kinds that are not defined for these texts, and why."""
-        if not self.n or self.paired >= LEAST_PAIRED * self.n:
+        if not self.readable or self.paired >= LEAST_PAIRED * self.readable:
             return {}
-        few = f"{self.n - self.paired} of {self.n} {self.what} have fewer than two words"
-        return {self.metric.kinds[_TWO_WORDS]: f"it is not defined: {few}"}
+        few = self.readable - self.paired
+        words = f"{few} of {self.readable} samples have an answer of fewer than two words"
+        return {self.metric.judged[_TWO_WORDS]: f"not defined: {words}"}
 
 
 def coverage(
-    metric: GateMetric, texts: Sequence[str], beside: Sequence[str], what: str
+    metric: GateMetric, texts: Sequence[str], own: Sequence[str], what: str, n: int | None = None
 ) -> Coverage:
-    """Return of how many `texts` the metric can say something. `beside` are the reference run's own
-    texts for the same samples: what has one word there has no pair to keep either.
+    """Return of how many samples the metric can say something, of which `texts` are scored against.
+
+    `own` are the reference's outputs for the same samples: where they have one word, there is no
+    pair to keep either. `n`: how many samples there are, where only some need to be scored.
     """
     unread = [text for text in texts if metric.is_unread(text)]
-    both = zip(texts, beside, strict=True)
-    paired = [min(len(metric.words_of(text)) for text in pair) > 1 for pair in both]
-    elsewhere = sum(map(_has_no_word, unread))
-    return Coverage(metric, len(texts), len(unread), int(np.sum(paired)), elsewhere, what)
+    pairs = [pair for pair in zip(texts, own, strict=True) if not metric.is_unread(pair[0])]
+    return Coverage(
+        metric=metric,
+        what=what,
+        n=len(texts) if n is None else n,
+        unread=len(unread),
+        unread_by_all=sum(map(_has_no_word, unread)),
+        changed=len(unread),
+        readable=len(pairs),
+        paired=sum(min(len(metric.words_of(text)) for text in pair) > 1 for pair in pairs),
+    )
+
+
+def seen_by(ratio: Ratio, covered: Coverage) -> Ratio:
+    """Return the ratio as far as the metric can tell: 1 where every output is the reference's own,
+    nothing where it is one of other texts.
+    """
+    if covered.all_same:
+        return replace(ratio, value=1.0, low=1.0, high=1.0)
+    if covered.doubt >= _NO_SHARE:
+        return replace(ratio, value=None, low=None, high=None)
+    return ratio
+
+
+def doubted(ratio: Ratio, share: float, covered: Coverage) -> Verdict:
+    """Judge a ratio at a share, where what cannot be read may be lost or kept."""
+    verdict, doubt = judge(ratio, share), covered.doubt
+    if not doubt or ratio.high is None:
+        return verdict
+    if verdict.status == "FAIL" and ratio.high + doubt < share:
+        return verdict
+    if verdict.status == "FAIL" or doubt > 1 - share:
+        return verdict._replace(status="UNDECIDED", needed=None)
+    return verdict

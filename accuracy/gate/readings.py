@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accuracy.gate import losses, ratios
-from accuracy.gate.metrics import METRICS, Coverage, coverage
+from accuracy.gate.metrics import METRICS, Coverage, coverage, doubted, seen_by
 from accuracy.gate.outputs import Outputs
 from accuracy.gate.ratios import (
     LENGTH,
@@ -86,7 +86,10 @@ class Reading(NamedTuple):
 
     def reason(self, share: float) -> str:
         """Say why its verdict at a share is what it is."""
-        return reason(self.verdicts[share_key(share)], self.judged, share, self.covered.problem)
+        if self.covered.all_same and not self.theirs.any(0).all():
+            return "every output is the reference's own, word for word"
+        verdict = self.verdicts[share_key(share)]
+        return reason(verdict, self.judged, share, self.covered.problem(share))
 
     def as_json(self) -> Row:
         """Return the reading as gate.json has it."""
@@ -96,7 +99,7 @@ class Reading(NamedTuple):
         return {
             "n": len(self.rows),
             "unread": self.covered.unread,
-            "problem": self.covered.problem,
+            "unread_changed": self.covered.changed,
             "ratios": rows,
             "verdicts": _as_rows(self.verdicts),
         }
@@ -118,15 +121,17 @@ class Reference:
         criteria: Criteria,
         bar: Bar = lambda what, total: nullcontext(lambda done: None),
     ) -> None:
+        if outputs.empty == len(outputs.texts) and not outputs.problem:
+            outputs = replace(outputs, problem=f"all its {outputs.empty} outputs are empty")
         self.outputs, self.criteria, self._bar = outputs, criteria, bar
         self.metric = METRICS[criteria.metric]
         self.against, self.why = _deciding(outputs, criteria)
         self.answered = np.flatnonzero(outputs.answered)
         self.scores: NDArray[Any] = np.zeros((0, len(rouge.KINDS)))
-        self.covered = coverage(self.metric, (), (), "")
+        self.covered = Coverage(self.metric)
         if len(self.answered) >= 2 and not outputs.problem:
             self.scores = self._against_dataset(outputs)
-            own = [outputs.texts[i] for i in self.answered.tolist()]
+            own = self._texts_of(outputs)
             self.covered = coverage(self.metric, self._answers(), own, "reference answers")
 
     @property
@@ -160,10 +165,17 @@ class Reference:
             "empty": candidate.empty,
             "readings": {name: reading.as_json() for name, reading in readings.items()},
             **losses.divergence(candidate, self.outputs),
-            "labels": [] if deciding.covered.problem else labels,
+            "labels": labels,
             "worst": losses.worst(samples),
-            "notes": list(candidate.notes),
+            "notes": [*candidate.notes, *self._uncounted(candidate)],
         }
+
+    def _uncounted(self, candidate: Outputs) -> list[str]:
+        """Say where lengths are not judged."""
+        runs = [run.label for run in (self.outputs, candidate) if not _is_counted(run)]
+        if not runs:
+            return []
+        return [f"no tokens were counted for {' and '.join(runs)}: lengths are not judged"]
 
     # ---- the readings
 
@@ -175,8 +187,19 @@ class Reference:
         columns = self.metric.columns
         pairs = [(columns(scores), columns(self.scores)), _tokens(candidate, self.outputs)]
         shares, limits = self.criteria.shares, {"tokens": LENGTH}
-        judged = self._judge("dataset", pairs, shares, limits, self.covered)
-        return Reading(*judged, scores, self.scores, self.answered, self.covered)
+        covered = self._covered_for(candidate)
+        judged = self._judge("dataset", pairs, shares, limits, covered)
+        return Reading(*judged, scores, self.scores, self.answered, covered)
+
+    def _covered_for(self, candidate: Outputs) -> Coverage:
+        """Return what is covered, where a candidate's outputs that are the reference's own need no
+        metric.
+        """
+        outputs = zip(self._texts_of(candidate), self._texts_of(self.outputs), strict=True)
+        is_own = [text == own for text, own in outputs]
+        unread = map(self.metric.is_unread, self._answers())
+        changed = sum(not same for same, bad in zip(is_own, unread, strict=True) if bad)
+        return self.covered._replace(changed=changed, all_same=all(is_own))
 
     def _readings(self, candidate: Outputs) -> Iterator[tuple[str, Reading]]:
         if len(self.scores):
@@ -187,7 +210,7 @@ class Reference:
         yield "reference", self._against_reference(candidate)
 
     def _published(self, candidate: Outputs, scores: NDArray[Any], target: Published) -> Reading:
-        texts = [candidate.texts[i] for i in self.answered.tolist()]
+        texts = self._texts_of(candidate)
         ours: dict[str, Floats] = {
             **dict(zip(rouge.KINDS, scores.T, strict=True)),
             "characters": np.array([characters(text) for text in texts], np.float64),
@@ -198,8 +221,11 @@ class Reference:
             if name in ours:
                 pairs.append(({name: ours[name]}, {name: np.full(len(ours[name]), figure)}))
         limits = dict.fromkeys(("tokens", "characters"), target.length)
-        judged = self._judge("published", pairs, [target.share], limits, self.covered)
-        return Reading(*judged, scores, self.scores, self.answered, self.covered)
+        covered = Coverage(
+            self.metric
+        )  # MLPerf's figures are of the same answers, read as they are
+        judged = self._judge("published", pairs, [target.share], limits, covered)
+        return Reading(*judged, scores, self.scores, self.answered, covered)
 
     def _against_reference(self, candidate: Outputs) -> Reading:
         """Judge the texts against the reference's own; equal ones need no scoring."""
@@ -221,11 +247,16 @@ class Reference:
         something: equal ones need no metric, and beside an empty one any text is another.
         """
         changed = [own for other, own in texts if other != own and own.strip()]
-        return coverage(self.metric, changed, changed, "texts of the reference that changed")
+        what = f"outputs of {self.outputs.label}, which changed"
+        return coverage(self.metric, changed, changed, what, n=len(texts))
 
     def _against_dataset(self, outputs: Outputs) -> NDArray[Any]:
-        texts = [outputs.texts[i] for i in self.answered.tolist()]
-        return self._rouge(f"{outputs.label}, dataset", texts, self._answers())
+        texts, answers = self._texts_of(outputs), self._answers()
+        return self._rouge(f"{outputs.label}, dataset", texts, answers)
+
+    def _texts_of(self, outputs: Outputs) -> list[str]:
+        """Return the outputs for the questions that have an answer in the dataset."""
+        return [outputs.texts[i] for i in self.answered.tolist()]
 
     def _answers(self) -> list[str]:
         """Return the dataset's answers to the questions that have one."""
@@ -293,12 +324,16 @@ def _deciding(reference: Outputs, criteria: Criteria) -> tuple[str, str]:
 
 def _tokens(candidate: Outputs, reference: Outputs) -> Pair:
     """Return the tokens of every sample, whether or not the dataset has an answer: MLPerf's mean is
-    over all.
+    over all. Nothing where a run did not count them: that is no length of 0.
     """
-    if not reference.tokens.any():
+    if not (_is_counted(candidate) and _is_counted(reference)):
         return {}, {}
     ours, theirs = (run.tokens.astype(np.float64) for run in (candidate, reference))
     return {"tokens": ours}, {"tokens": theirs}
+
+
+def _is_counted(run: Outputs) -> bool:
+    return bool(run.tokens.any()) or run.empty == len(run.texts)
 
 
 def _of_length(ratio: Ratio, shares: Sequence[float], limits: tuple[float, float] | None) -> Judged:
@@ -309,12 +344,13 @@ def _of_length(ratio: Ratio, shares: Sequence[float], limits: tuple[float, float
 
 
 def _of_rouge(ratio: Ratio, shares: Sequence[float], covered: Coverage) -> Judged:
-    """Judge a kind of ROUGE; a figure of texts that it cannot read decides nothing."""
+    """Judge a kind of ROUGE, as far as it can read the texts and is defined for them."""
+    ratio = seen_by(ratio, covered)
     if why := covered.undefined.get(ratio.name):
         return Judged(ratio, {}, None, why)
-    if covered.problem:
-        return Judged(ratio, {share_key(share): ratios.NO_FIGURE for share in shares}, None)
-    return Judged(ratio, {share_key(share): ratios.judge(ratio, share) for share in shares}, None)
+    return Judged(
+        ratio, {share_key(share): doubted(ratio, share, covered) for share in shares}, None
+    )
 
 
 def _by_size(pairs: Sequence[Pair]) -> list[Pair]:

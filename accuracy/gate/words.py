@@ -13,13 +13,11 @@ NAMES = _ROUGE | {f"multilingual_{kind}": f"multilingual {name}" for kind, name 
 
 def reason(verdict: Verdict, judged: Sequence[Judged], share: float, problem: str = "") -> str:
     """Say which ratio decides: of those with the joined verdict, ROUGE before lengths, the lowest
-    first; and which kinds are not judged. `problem`: why no kind of ROUGE can be trusted.
+    first; and which kinds are not judged. `problem`: why too little can be read to keep the share.
     """
     if problem and verdict.status == "UNDECIDED":
         return problem
-    left_out = [
-        f"{_name(one.ratio)} is not judged: {one.not_judged}" for one in judged if one.not_judged
-    ]
+    left_out = [f"{_name(one.ratio)} is {one.not_judged}" for one in judged if one.not_judged]
     return "; ".join([_deciding(verdict, judged, share), *left_out])
 
 
@@ -37,7 +35,7 @@ def _deciding(verdict: Verdict, judged: Sequence[Judged], share: float) -> str:
     )
     name = _name(ratio)
     if ratio.value is None and ratio.reference == 0:
-        return f"{name} of the reference is 0: there is nothing to keep"
+        return f"{name} of the reference is 0: there is nothing to keep; judge --against reference"
     if ratio.value is None:
         return f"{name} is not a number for some samples: there is nothing to compare"
     limit, figure = _limit(key, limits), f"{name} {figure_text(ratio)}"
@@ -47,6 +45,10 @@ def _deciding(verdict: Verdict, judged: Sequence[Judged], share: float) -> str:
         return f"all keep {limit}; the least is {figure}"
     if verdict.status == "PASS":
         return f"{figure} is within {limit}"
+    if ratio.low is None:
+        return (
+            f"{figure}: the reference scores above 0 in too few samples to tell; use more samples"
+        )
     more = "no number of samples would decide"
     if verdict.needed:
         more = f"about {rounded(verdict.needed):,} samples would decide"

@@ -35,7 +35,11 @@ _RATIO_FIELDS: dict[str, Schema] = {
     "candidate": maybe(number("The candidate's figure; null if it is not a number.")),
     "reference": maybe(number("The reference's figure; null if it is not a number.")),
     "value": maybe(
-        number("Candidate over reference; null if the reference has 0 or one is null.", "share")
+        number(
+            "Candidate over reference; null if the reference has 0, one is null, or half of the "
+            "texts or more cannot be read.",
+            "share",
+        )
     ),
     "low": maybe(number("Lower end of its interval.", "share")),
     "high": maybe(number("Upper end of its interval.", "share")),
@@ -47,11 +51,12 @@ READING = record(
     {
         "n": whole("Samples that were scored.", "samples"),
         "unread": whole(
-            "Texts scored against that the metric cannot read; read against the reference's own "
-            "texts, of those that changed.", "samples",
+            "Of them, those scored against a text that the metric cannot read; read against the "
+            "reference's own texts, only of those that changed.", "samples",
         ),
-        "problem": text(
-            "Why no kind of ROUGE can be trusted, as too many texts cannot be read; else empty."
+        "unread_changed": whole(
+            "Of those, the ones whose output is not the reference's own: they may be lost or kept, "
+            "and a verdict must hold both ways.", "samples",
         ),
         "ratios": many("The ratios.", record("A ratio with its interval.", {
             **_RATIO_FIELDS, "calls": by_name(

@@ -97,6 +97,8 @@ def kept(reference: Outputs | None, other: Outputs | None) -> Kept | str:
         scored = Reference(_only(reference, common), Criteria(against="dataset"))
     except BadInput as error:
         return error.facts[1]
+    if scored.outputs.problem:
+        return f"the reference cannot be judged: {scored.outputs.problem}"
     return _kept(scored.against_dataset(_only(other, common)), common[scored.answered])
 
 
@@ -106,7 +108,7 @@ def _kept(reading: Reading, index: Int64s) -> Kept:
     return Kept(
         calls=reading.verdicts,
         reasons={share_key(share): reading.reason(share) for share in TARGETS},
-        ratio=_least(rouges) if not reading.covered.problem else None,
+        ratio=_least(rouges),
         tokens=tokens,
         index=index,
         scores=reading.covered.metric.columns(reading.ours)["rougeL"],

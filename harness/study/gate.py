@@ -285,8 +285,8 @@ def _cautions(scored: Reference) -> Iterator[str]:
             f"{n - answers} of {n} samples have no answer in the dataset and are left out of"
             " that comparison"
         )
-    if words := scored.covered.unread_words:
-        yield f"{words}: their scores say nothing"
+    if words := scored.covered.words:
+        yield words
     if target is not None:
         yield f"the figures of {scored.criteria.target} only count on MLPerf's own data"
         if target.unjudged:
