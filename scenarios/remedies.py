@@ -44,13 +44,6 @@ def for_queries(log: RunLog, settings: RunSettings) -> str:
     return "see why the run ended early"
 
 
-def for_no_figure(log: RunLog, name: str) -> str:
-    """Advise where no sample has the figure of which a tail is judged."""
-    if log.completed.any() and name in ("ttft", "tpot"):
-        return "make the SUT report its first token and at least two tokens"
-    return to_finish(log) or "see why no sample completed"
-
-
 def for_tail(log: RunLog) -> str:
     """Advise on a tail above its limit. A system that hung may be the reason."""
     return to_finish(log) if log.timed_out else _SLOWER

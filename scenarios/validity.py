@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from harness.kernel.stats import percentile, percentile_name
 from harness.kernel.types import Int64s, RunLog, RunSettings, Verdict
 from scenarios import remedies
+from scenarios.absent import absence
 from scenarios.early_stopping import estimate_rank, over_allowed, queries_needed
 
 _WORST = 5
@@ -73,15 +74,9 @@ def tail_limit(
     over = values_ns > limit_ns
     rule = f"{name}_{percentile_name(p)}"
     if measured is None:
-        return Verdict(
-            rule,
-            "FAIL",
-            limit=limit_ns / 1e6,
-            unit="ms",
-            detail="no sample has this measurement",
-            remedy=remedies.for_no_figure(log, name),
-            loadgen=True,
-        )
+        status, detail, remedy = absence(name, log, settings)
+        limit_ms = limit_ns / 1e6
+        return Verdict(rule, status, None, limit_ms, "ms", detail, remedy=remedy, loadgen=True)
     return Verdict(
         rule=rule,
         status="PASS" if measured <= limit_ns else "FAIL",
@@ -104,6 +99,10 @@ def tail_is_certain(
     limit?
     """
     n, over = len(values_ns), int((values_ns > limit_ns).sum())
+    rule = f"{name}_early_stopping"
+    if not n and log.completed.any():
+        words = f"{absence(name, log, settings).detail}, so there is nothing to be sure of"
+        return Verdict(rule, "SKIPPED", detail=words, loadgen=True)
     tail_ns = percentile(values_ns, settings.percentile)
     too_slow = tail_ns is not None and tail_ns > limit_ns
     needed = queries_needed(over, settings.percentile)
@@ -114,7 +113,7 @@ def tail_is_certain(
     )
     can = "too few queries to allow any" if allowed is None else f"{n} queries allow {allowed}"
     return Verdict(
-        rule=f"{name}_early_stopping",
+        rule=rule,
         status="PASS" if n >= needed else "FAIL",
         measured=n,
         limit=needed,

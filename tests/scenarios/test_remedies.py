@@ -14,6 +14,7 @@ from harness.kernel.endings import to_finish
 from harness.options.settings import load_config
 from harness.run.session import Run
 from scenarios import remedies
+from scenarios.absent import absence
 from tests.helpers import S, simulated, virtual_run
 from tests.scenario_helpers import Row, hand_log, run_settings
 
@@ -225,9 +226,9 @@ def test_only_the_server_scenario_issues_less_often_at_a_lower_rate(scenario):
 def test_a_figure_that_no_sample_has_is_explained_by_how_the_run_ended():
     lost = hand_log([Row(latency=None, finish="", ttft=None)])
     lost.end = "interrupted"
-    assert remedies.for_no_figure(lost, "ttft") == "let the run end by itself"
+    assert absence("ttft", lost, run_settings()).remedy == "let the run end by itself"
     done = hand_log([Row(ttft=None)])
-    assert "report its first token" in remedies.for_no_figure(done, "ttft")
+    assert "report its first token" in absence("ttft", done, run_settings()).remedy
 
 
 def test_samples_that_the_system_gave_up_point_to_their_reasons():

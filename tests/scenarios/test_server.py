@@ -144,16 +144,50 @@ def test_single_token_samples_give_no_tpot_and_are_skipped():
     assert verdicts["ttft_early_stopping"].measured == 100
 
 
-def test_answers_of_one_token_only_leave_tpot_without_a_figure():
-    _, verdicts = run(options={"tokens": 1})
-    found = verdicts["tpot_p90"]
-    assert (found.status, found.measured, found.detail) == (
-        "FAIL",
-        None,
-        "no sample has this measurement",
-    )
-    assert "at least two tokens" in found.remedy
-    assert verdicts["ttft_p90"].status == "PASS"
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, "every answer ended with its first token"),
+        ({"max_new_tokens": 1}, "--max-new-tokens is 1"),
+    ],
+)
+def test_tpot_is_not_judged_where_no_answer_has_a_second_token(changes, why):
+    _, verdicts = run(options={"tokens": 1}, **changes)
+    found, certain = verdicts["tpot_p90"], verdicts["tpot_early_stopping"]
+    assert (found.status, found.measured, found.limit) == ("SKIPPED", None, 200.0)
+    assert (found.detail, certain.status) == (f"no answer has a second token: {why}", "SKIPPED")
+    assert "--target-latency" in found.remedy
+    assert "more queries" not in certain.detail and certain.more_queries is None
+    assert {v.status for v in verdicts.values()} == {"PASS", "SKIPPED"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "figure", "detail", "todo"),
+    [
+        ([Row(ttft=None)], "ttft", "no answer reported its first token", "report its first token"),
+        ([Row(ttft=None)], "tpot", "no answer reported its first token", "report its first token"),
+        (
+            [Row(ids=(), text="some words")],
+            "tpot",
+            "the SUT does not say how many tokens its answers have",
+            "how many tokens",
+        ),
+    ],
+)
+def test_a_figure_that_the_sut_keeps_to_itself_fails_and_names_both_ways_out(
+    rows, figure, detail, todo
+):
+    verdicts = judge(rows * 64)
+    found, certain = verdicts[f"{figure}_p90"], verdicts[f"{figure}_early_stopping"]
+    assert (found.status, found.measured, found.detail) == ("FAIL", None, detail)
+    assert todo in found.remedy and "--target-latency" in found.remedy
+    assert certain.status == "SKIPPED" and certain.detail.startswith(detail)
+
+
+def test_a_run_that_completed_nothing_still_asks_to_be_finished():
+    verdicts = judge([Row(ttft=None, latency=None, finish="")] * 64)
+    assert verdicts["ttft_p90"].status == verdicts["tpot_early_stopping"].status == "FAIL"
+    assert "--target-latency" not in verdicts["ttft_p90"].remedy
 
 
 def test_evidence_of_tpot_is_the_sample_id_though_some_samples_are_skipped():

@@ -106,7 +106,7 @@ def test_no_values_fail_and_say_so():
     assert (found.status, found.measured, found.detail) == (
         "FAIL",
         None,
-        "no sample has this measurement",
+        "no answer reported its first token",
     )
 
 
