@@ -225,7 +225,7 @@ def not_empty(log: RunLog, facts: SutFacts) -> Faults | str:
     """
     has_ids = np.diff(log.token_start) > 0
     if not has_ids.any():
-        return _not_empty_without_ids(log)
+        return _not_empty_without_ids(log, facts)
     begins = np.full(len(log), NEVER, np.int64)
     begins[has_ids] = log.token_ids[log.token_start[:-1][has_ids]]
     unknown_first = (log.first_ns >= 0) & (log.first_token < 0)
@@ -239,10 +239,11 @@ def not_empty(log: RunLog, facts: SutFacts) -> Faults | str:
     return Faults(bad, detail, _ANSWER)
 
 
-def _not_empty_without_ids(log: RunLog) -> Faults | str:
+def _not_empty_without_ids(log: RunLog, facts: SutFacts) -> Faults | str:
     has_text = np.array([bool(log.texts.get(i)) for i in range(len(log))], np.bool_)
     has_any = has_text | (log.reported_tokens > 0)
-    if not has_any.any():
+    may_answer = bool(facts.get("evidence")) and log.completed.any()
+    if not has_any.any() and not may_answer:
         return "the SUT returned nothing at all"
     bad = np.flatnonzero(log.completed & ~has_any)
     detail = "all have text or a count; no ids to see"

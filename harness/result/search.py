@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from harness.kernel.errors import BadInput
-from harness.kernel.types import RunLog, RunSettings
+from harness.kernel.types import RunLog, RunSettings, Verdict
 from scenarios import peak_verdict
 from scenarios.peak_verdict import Step
 
@@ -25,11 +25,25 @@ BROKE = ("INTERRUPTED", "ERROR")
 
 def row(result: Any, log: RunLog, settings: RunSettings, folder: str) -> dict[str, Any]:
     """Return what find_peak.json says of one rate; `result` is the Result of its run."""
-    limits = [v for v in result.verdicts if v["loadgen"] and v["unit"] == "ms"]
+    limits = [v for v in _limits(result) if v["status"] != "SKIPPED"]
     kept = bool(limits) and all(v["status"] == "PASS" for v in limits)
     late = any(v["rule"] == "driver_lag" and v["status"] == "FAIL" for v in result.verdicts)
     step = peak_verdict.make_step(log, settings, limits_kept=kept, driver_late=late)
     return asdict(step) | {"held": step.held, "status": result.status, "folder": folder}
+
+
+def _limits(result: Any) -> list[dict[str, Any]]:
+    """Return the verdicts on the latency limits."""
+    return [v for v in result.verdicts if v["loadgen"] and v["unit"] == "ms"]
+
+
+def _of_unknown_figures(verdict: Verdict, result: Any) -> Verdict:
+    """Say what to do where no rate could hold, as the system does not report a limit's figure."""
+    unknown = [v for v in _limits(result) if v["status"] == "FAIL" and v["measured"] is None]
+    if verdict.status != "FAIL" or not unknown:
+        return verdict
+    detail = f"{verdict.detail}: {unknown[0]['rule']}, {unknown[0]['detail']}"
+    return replace(verdict, detail=detail, remedy=unknown[0]["remedy"])
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -54,6 +68,7 @@ def conclude(result: Any, found: Mapping[str, Any], settings: RunSettings) -> No
     rows = found["steps"]
     steps = [_step(row) for row in rows if row["status"] not in BROKE]
     verdicts = peak_verdict.judge(steps, settings, found.get("ended", "")) if steps else []
+    verdicts = [_of_unknown_figures(verdict, result) for verdict in verdicts]
     failed = [v for v in verdicts if v.status == "FAIL"]
     broke = rows[-1]["status"] if rows[-1]["status"] in BROKE else ""
     is_peak = bool(steps) and not failed and not broke
