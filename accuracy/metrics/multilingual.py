@@ -38,11 +38,8 @@ def multilingual_rouge(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]
     if sum(has_letters_beyond(reference) for _, reference in found) <= _MANY * len(found):
         return []
     texts, references = zip(*found, strict=True)
-    means = scores(texts, references).mean(0).tolist()
-    return [
-        Metric(kind, round(100 * mean, 4), "F x 100", len(found))
-        for kind, mean in zip(KINDS, means, strict=True)
-    ]
+    lengths = [len(any_script(reference)) for reference in references]
+    return rouge.figures(KINDS, scores(texts, references), lengths, "")
 
 
 def scores(

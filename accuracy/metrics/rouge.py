@@ -39,34 +39,41 @@ def rouge(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Met
     """Return the mean over those of the samples `ids` that have a reference and an answer; nothing
     if there is none.
 
-    An answer of no words scores 0 and counts (`references.pairs` says what an answer is). Where no
-    reference has a word that ROUGE knows, every answer would score 0: there is no figure.
+    An answer of no words scores 0 and counts (`references.pairs` says what an answer is).
     """
     found = pairs(log, text_references(samples), ids)
     if not found:
         return []
     texts, references = zip(*found, strict=True)
-    columns = scores(
-        texts, references
-    ).T.copy()  # numpy adds up what lies together as it adds up a list
-    means: list[float | None] = [round(float(np.mean(column)) * 100, 4) for column in columns]
-    if not any(words.a_to_z(reference) for reference in references):
-        means = [None] * len(KINDS)
-    why = _why(references)
-    return [
-        Metric(kind, mean, "F x 100", len(found), why)
-        for kind, mean in zip(KINDS, means, strict=True)
-    ]
+    lengths = [len(words.a_to_z(reference)) for reference in references]
+    return figures(KINDS, scores(texts, references), lengths, _unread(references))
 
 
-def _why(references: Sequence[str]) -> str:
+def figures(
+    kinds: Sequence[str], rows: NDArray[np.float64], lengths: Sequence[int], unread: str
+) -> list[Metric]:
+    """Return the means of `rows` (n, 4) x 100, rounded to four places.
+
+    `lengths` are the words of the references: where none has any, there is no figure, as every
+    answer would score 0. `unread` says what cannot be read.
+    """
+    found, n = [], len(lengths)
+    short = sum(length < 2 for length in lengths)
+    few = f"{short} of {n} reference answers have fewer than two words" * (2 * short > n)
+    for kind, column in zip(kinds, rows.T.copy(), strict=True):  # added up as a list is
+        mean = round(float(np.mean(column)) * 100, 4) if any(lengths) else None
+        why = unread or few * kind.endswith("2")
+        found.append(Metric(kind, mean, "F x 100", n, why))
+    return found
+
+
+def _unread(references: Sequence[str]) -> str:
     """Say which references ROUGE cannot read; nothing if it reads all."""
-    count = sum(map(words.is_unread, references))
-    if not count:
+    unread = [text for text in references if words.is_unread(text)]
+    if not unread:
         return ""
-    others = "; multilingual_rouge reads them"
-    can = any(words.any_script(text) for text in references if words.is_unread(text))
-    return words.unread(count, len(references)) + others * can
+    others = "; multilingual_rouge reads them" * any(map(words.any_script, unread))
+    return words.unread(len(unread), len(references)) + others
 
 
 def scores(

@@ -211,8 +211,10 @@ def _keeping_sentences(found: Comparison) -> list[str]:
 
 
 def _keeping_text(row: Mapping[str, Any], share: str) -> str:
+    """Say whether a row keeps a share, and why it does not or why nobody can tell."""
     word = row[f"keeps_{share}"]
-    return f"{row['label']} {word}" + (f", {row['keeps_reasons'][share]}" if word == "FAIL" else "")
+    is_told = word == "FAIL" or (word == "UNDECIDED" and row["rouge_ratio"] is None)
+    return f"{row['label']} {word}" + (f", {row['keeps_reasons'][share]}" if is_told else "")
 
 
 def missing(found: Comparison) -> list[str]:

@@ -132,6 +132,13 @@ def test_a_few_references_that_cannot_be_read_leave_mlperfs_figure_and_a_reason(
     assert found["multilingual_rouge1"].value == 100.0
 
 
+def test_rouge_2_of_references_of_one_word_says_why_it_is_0():
+    found = metrics_of(["Paris", "Rome"])
+    assert (found["rouge1"].value, found["rouge2"].value) == (100.0, 0.0)
+    assert found["rouge2"].why == "2 of 2 reference answers have fewer than two words"
+    assert not found["rouge1"].why
+
+
 def test_english_references_have_the_figures_they_always_had():
     found = metrics_of(["the cat sat on the mat", "the dog ran away — quickly"])
     assert not any(metric.why for metric in found.values())
