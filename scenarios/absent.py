@@ -16,10 +16,22 @@ from harness.kernel.endings import to_finish
 from harness.kernel.types import RunLog, RunSettings, Status
 
 _OR_WHOLE = "or judge the whole latency instead, with --target-latency"
-_FIRST = f"make the SUT report its first token as soon as it has it, {_OR_WHOLE}"
+FIRST = f"make the SUT report its first token as soon as it has it, {_OR_WHOLE}"
 _COUNT = f"make the SUT report how many tokens an answer has, {_OR_WHOLE}"
 _MORE = f"allow longer answers (--max-new-tokens) to judge TPOT, {_OR_WHOLE}"
 _ENDED = f"ask for longer answers to judge TPOT, {_OR_WHOLE}"
+
+
+def withheld(name: str, log: RunLog) -> int:
+    """Return how many completed answers have the figure and do not report what it takes: they may
+    be over the limit.
+    """
+    if name == "latency":
+        return 0
+    without_first = log.completed & (log.first_ns < 0)
+    if name == "ttft":
+        return int(without_first.sum())
+    return int((without_first & (log.tokens > 1)).sum())
 
 
 class Absence(NamedTuple):
@@ -44,4 +56,4 @@ def absence(name: str, log: RunLog, settings: RunSettings) -> Absence:
         if settings.max_new_tokens == 1:
             return Absence("SKIPPED", "no answer has a second token: --max-new-tokens is 1", _MORE)
         return Absence("SKIPPED", f"no answer has a second token: {why}", _ENDED)
-    return Absence("FAIL", "no answer reported its first token", _FIRST)
+    return Absence("FAIL", "no answer reported its first token", FIRST)

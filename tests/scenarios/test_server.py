@@ -187,6 +187,24 @@ def test_a_figure_that_the_sut_keeps_to_itself_fails_and_names_both_ways_out(
     assert certain.detail.startswith(detail)
 
 
+def test_answers_that_keep_their_first_token_back_count_as_over_the_limit():
+    rows = [Row()] * 60 + [Row(ttft=None)] * 40
+    found = judge(rows)["ttft_p90"]
+    assert (found.status, found.measured, found.margin) == ("FAIL", 10.0, None)
+    assert found.detail == "0 of 60 over the limit; 40 more reported no first token"
+    assert "report its first token" in found.remedy
+    few = judge([Row()] * 95 + [Row(ttft=None)] * 5)["ttft_p90"]
+    assert few.status == "PASS"
+    assert few.detail.endswith("5 more reported no first token")
+
+
+def test_the_remedy_asks_for_so_many_queries_that_enough_of_them_have_a_tpot():
+    rows = [Row(ids=(2,), ttft=20, latency=20)] * 90 + [Row()] * 10
+    found = judge(rows)["tpot_early_stopping"]
+    assert (found.measured, found.limit, found.remedy) == (10, 44, "raise --min-queries to 440")
+    assert found.detail.endswith("34 more answers with a TPOT under the limit would decide it")
+
+
 def test_a_run_that_completed_nothing_still_asks_to_be_finished():
     verdicts = judge([Row(ttft=None, latency=None, finish="")] * 64)
     assert verdicts["ttft_p90"].status == verdicts["tpot_early_stopping"].status == "FAIL"
