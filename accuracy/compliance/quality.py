@@ -1,7 +1,8 @@
 """TEST07 and TEST09: are the answers given under load as good and as long as they should be?
 
 Beside an accuracy run: as good and as long as its answers to the same questions. A run made with
-the official audit.config of one of the two is judged by the figure of that file as well.
+the official audit.config of one of the two is judged by the figure of that file as well. Where
+MLPerf's ROUGE cannot read the references (`metrics.words`), multilingual ROUGE scores them.
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accuracy.compliance.answers import SIGNIFICANCE, Pairs, matched
 from accuracy.compliance.audited import Audited, ids_of, needs
+from accuracy.metrics import multilingual, rouge
 from accuracy.metrics.references import text_references
-from accuracy.metrics.rouge import KINDS, score
+from accuracy.metrics.words import is_unread
 from harness.kernel.types import Int64s, Sample, Verdict
 
 QUALITY = 0.99  # of the accuracy run's ROUGE
@@ -36,11 +38,15 @@ def test07(run: Audited, accuracy: Audited | None, samples: Sequence[Sample]) ->
         return needs(run, rule, "accuracy")
     pairs = matched(run, accuracy)
     scored = _scores(pairs, samples)
-    if scored is None or not scored[1].any():
+    if scored is None:
         words = "no texts with reference answers to score"
         todo = "use a dataset with reference answers (--reference-column)"
         return Verdict(rule, "SKIPPED", detail=words, remedy=todo)
-    return _of_all(_quality(rule, pairs, *scored), pairs)
+    if not scored.theirs.any():
+        words = f"those {pairs.whose} share no word with the references: there is nothing to keep"
+        todo = "see why the answers of the accuracy run score 0, then run again"
+        return Verdict(rule, "UNDECIDED", detail=words, remedy=todo)
+    return _of_all(_quality(rule, pairs, scored), pairs)
 
 
 def _of_all(found: Verdict, pairs: Pairs) -> Verdict:
@@ -54,16 +60,15 @@ def _of_all(found: Verdict, pairs: Pairs) -> Verdict:
     return replace(found, status="UNDECIDED", detail=detail, remedy=todo)
 
 
-def _quality(
-    rule: str, pairs: Pairs, ours: NDArray[Any], theirs: NDArray[Any], ids: Int64s
-) -> Verdict:
-    """Judge the kind of ROUGE that lost most. Below the limit it is a FAIL if chance cannot explain
-    it, else UNDECIDED.
+def _quality(rule: str, pairs: Pairs, scored: Scored) -> Verdict:
+    """Judge the kind of ROUGE that lost most, of those that the accuracy run has any of. Below the
+    limit it is a FAIL if chance cannot explain it, else UNDECIDED.
     """
+    ours, theirs, ids, kinds = scored
     n, mine, other = len(ours), ours.mean(0), theirs.mean(0)
-    ratio = np.divide(mine, other, out=np.full(len(KINDS), np.inf), where=other > 0)
+    ratio = np.divide(mine, other, out=np.full(len(kinds), np.inf), where=other > 0)
     k = int(np.argmin(ratio))
-    detail = f"{KINDS[k]} {100 * mine[k]:.2f}, those {pairs.whose} {100 * other[k]:.2f}"
+    detail = f"{kinds[k]} {100 * mine[k]:.2f}, those {pairs.whose} {100 * other[k]:.2f}"
     detail += f", over {n} questions"
     percent, limit = 100 * float(ratio[k]), 100 * QUALITY
     found = Verdict(rule, "PASS", percent, limit, "% of its ROUGE", detail)
@@ -82,10 +87,19 @@ def _quality(
     return replace(found, status="UNDECIDED", detail=detail, evidence=worst, remedy=todo)
 
 
-def _scores(
-    pairs: Pairs, samples: Sequence[Sample]
-) -> tuple[NDArray[Any], NDArray[Any], Int64s] | None:
-    """Return (ours, theirs, a sample id): one row per question, one column per kind. An answer
+class Scored(NamedTuple):
+    """The scores of both runs, one row per question, one column per kind, and a sample id of each
+    question.
+    """
+
+    ours: NDArray[Any]
+    theirs: NDArray[Any]
+    ids: Int64s
+    kinds: Sequence[str]
+
+
+def _scores(pairs: Pairs, samples: Sequence[Sample]) -> Scored | None:
+    """Score the answers that have a reference; None where there are none, or no texts. An answer
     without text scores 0.
     """
     references = text_references(samples)
@@ -94,19 +108,22 @@ def _scores(
     if not there.any() or not pairs.log.texts or not pairs.their_log.texts:
         return None
 
+    questions, first, row = np.unique(index[there], return_index=True, return_inverse=True)
+    unread = sum(is_unread(references[question]) for question in questions.tolist())
+    metric = rouge if unread <= (1 - QUALITY) * len(questions) else multilingual
+
     @cache
     def scored(question: int, text: str) -> tuple[float, ...]:
-        return score(text, references[question])
+        return metric.score(text, references[question])
 
-    questions, first, row = np.unique(index[there], return_index=True, return_inverse=True)
     times = np.bincount(row)[:, None]
     means = []
     for log, ids in ((pairs.log, pairs.ids[there]), (pairs.their_log, pairs.their_ids[there])):
-        total = np.zeros((len(questions), len(KINDS)))
+        total = np.zeros((len(questions), len(metric.KINDS)))
         asked = zip(index[there].tolist(), ids.tolist(), strict=True)
         np.add.at(total, row, [scored(q, log.texts.get(i, "")) for q, i in asked])
         means.append(total / times)
-    return means[0], means[1], pairs.ids[there][first]
+    return Scored(means[0], means[1], pairs.ids[there][first], metric.KINDS)
 
 
 def _chance(differences: NDArray[Any]) -> float:
@@ -129,17 +146,24 @@ def test09(run: Audited, accuracy: Audited | None, tokens_per_sample: float | No
     the accuracy run.
     """
     if not run.log.tokens.any():
-        return Verdict("TEST09 output_length", "SKIPPED", detail="no tokens were counted")
+        return _uncounted("no tokens were counted")
     if tokens_per_sample is not None:
         tokens = run.log.tokens[run.log.completed]
         return _length(tokens, tokens_per_sample, "published", ())
     if accuracy is None:
         return needs(run, "TEST09 output_length", "accuracy")
+    if not accuracy.log.tokens.any():
+        return _uncounted("no tokens of the accuracy run were counted")
     pairs = matched(run, accuracy)
     tokens, theirs = run.log.tokens[pairs.ids], accuracy.log.tokens[pairs.their_ids]
     worst = ids_of(pairs.ids[np.argsort(-np.abs(tokens - theirs), kind="stable")])
     expected = float(theirs.mean()) if len(theirs) else 0.0
     return _of_all(_length(tokens, expected, "in the accuracy run", worst), pairs)
+
+
+def _uncounted(detail: str) -> Verdict:
+    todo = "let the SUT report how many tokens its answers have"
+    return Verdict("TEST09 output_length", "SKIPPED", detail=detail, remedy=todo)
 
 
 def _length(tokens: Int64s, expected: float, whose: str, worst: tuple[int, ...]) -> Verdict:

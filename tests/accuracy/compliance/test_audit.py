@@ -575,7 +575,33 @@ def test_without_texts_or_references_there_is_no_quality(rows, samples):
     )
 
 
+def test_answers_in_a_script_that_rouge_cannot_read_are_scored_by_their_own_words():
+    samples = [Sample(i, "?", reference="巴黎是法国的首都") for i in range(30)]
+    rows = [replace(row, text="巴黎是法国的首都") for row in answers(30)]
+    bad = [replace(row, text="我不知道答案是什么") for row in rows]
+    rule = "TEST07 quality_under_load"
+    quality = found(rule, hand(bad), accuracy(rows), samples=samples)
+    assert (quality.status, quality.detail[:18]) == ("FAIL", "multilingual_rouge")
+    assert found(rule, hand(rows), accuracy(rows), samples=samples).status == "PASS"
+
+
+def test_an_accuracy_run_whose_answers_score_0_leaves_nothing_to_keep():
+    rows = [replace(row, text="zzz") for row in answers(30)]
+    rule = "TEST07 quality_under_load"
+    quality = found(rule, hand(rows), accuracy(rows), samples=REFERENCES)
+    assert quality.status == "UNDECIDED"
+    assert "nothing to keep" in quality.detail
+
+
 # ---- TEST09
+
+
+def test_lengths_that_were_not_counted_are_no_lengths_of_0():
+    rows = [Row(ids=(), text="some words", index=i) for i in range(5)]
+    for run, other in ((rows, answers(5)), (answers(5), rows)):
+        length = found("TEST09 output_length", hand(run), accuracy(other))
+        assert (length.status, bool(length.remedy)) == ("SKIPPED", True)
+        assert "were counted" in length.detail
 
 
 @hypothesis_settings(deadline=None)
