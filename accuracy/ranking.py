@@ -3,7 +3,8 @@
 Each other figure is set beside the best one, with an interval of how far chance moves the two apart
 (95 %, paired bootstrap, `resampling`). Where the interval reaches equality, it is a tie; equal
 figures always are. Where nothing tells how far chance goes, the figure alone decides, and `judged`
-is False.
+is False. Where more is better and all have nothing, nobody leads and nobody ties: 0 beside 0 may
+be a metric that cannot read the answers.
 
     losses   mean loss per answer token, a difference; answers are drawn, the same for both sides
     scores   mean score per question, a difference; questions are drawn
@@ -47,7 +48,8 @@ Beside = Callable[[str, str], Estimate | None]  # (one name, the best's name)
 def lead(
     values: Mapping[str, float | None], beside: Beside, *, largest: bool, equality: float
 ) -> Lead | None:
-    """Return the best of the known values; None if there are not two of them.
+    """Return the best of the known values; None if there are not two of them, or if the largest is
+    to be the best and is 0.
 
     `equality` is what `beside` says of two figures that are the same: 1 for a ratio, 0 for a
     difference.
@@ -56,6 +58,8 @@ def lead(
     if len(known) < 2:
         return None
     best = (max if largest else min)(known, key=lambda name: known[name])
+    if largest and known[best] <= 0:
+        return None
     others, tied, judged = {}, [], True
     for name in known:
         if name == best:

@@ -45,8 +45,13 @@ def rouge(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Met
     if not found:
         return []
     texts, references = zip(*found, strict=True)
-    lengths = [len(words.a_to_z(reference)) for reference in references]
+    lengths = [_length(reference) for reference in references]
     return figures(KINDS, scores(texts, references), lengths, _unread(references))
+
+
+def _length(reference: str) -> int:
+    """Return how many words ROUGE finds; none where it cannot read the text."""
+    return 0 if words.is_unread(reference) else len(words.a_to_z(reference))
 
 
 def figures(
@@ -54,15 +59,16 @@ def figures(
 ) -> list[Metric]:
     """Return the means of `rows` (n, 4) x 100, rounded to four places.
 
-    `lengths` are the words of the references: where none has any, there is no figure, as every
-    answer would score 0. `unread` says what cannot be read.
+    `lengths` are the words of the references, 0 of those that cannot be read: where no other is
+    there, there is no figure. `unread` says which cannot.
     """
-    found, n = [], len(lengths)
-    short = sum(length < 2 for length in lengths)
-    few = f"{short} of {n} reference answers have fewer than two words" * (2 * short > n)
+    n, short = len(lengths), sum(length < 2 for length in lengths)
+    too_short = f"{short} of {n} reference answers have fewer than two words"
+    found = []
     for kind, column in zip(kinds, rows.T.copy(), strict=True):  # added up as a list is
         mean = round(float(np.mean(column)) * 100, 4) if any(lengths) else None
-        why = unread or few * kind.endswith("2")
+        needs_two = kind.endswith("2") and 2 * short > n
+        why = unread or (too_short if needs_two else "")
         found.append(Metric(kind, mean, "F x 100", n, why))
     return found
 
@@ -72,8 +78,8 @@ def _unread(references: Sequence[str]) -> str:
     unread = [text for text in references if words.is_unread(text)]
     if not unread:
         return ""
-    others = "; multilingual_rouge reads them" * any(map(words.any_script, unread))
-    return words.unread(len(unread), len(references)) + others
+    seen = words.unread(len(unread), len(references))
+    return f"{seen}; multilingual_rouge reads them" if any(map(words.any_script, unread)) else seen
 
 
 def scores(

@@ -111,7 +111,7 @@ def bar_of(label: str, say: Say) -> Iterator[Callable[[Row], None]]:
                 bars.start()
         elif event["event"] == "scored":
             done += 1
-            rate = event["tokens"] / max(event["seconds"], 1e-9)
+            rate = max(event["tokens"], 1) / max(event["seconds"], 1e-9)
             left_s = round((tokens - event["tokens"]) / rate)
             words = (
                 f"{done}/{passages} texts, {rate:,.0f} tokens/s, {left_s // 60}:{left_s % 60:02d}"

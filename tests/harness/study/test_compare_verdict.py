@@ -2,6 +2,7 @@
 word on what a variant keeps.
 """
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -73,6 +74,12 @@ def test_an_interval_of_too_few_is_a_tie_and_none_at_all_leaves_the_figure_alone
     assert few.tied == ("b",)
     alone = lead({"a": 5.0, "b": 6.0}, lambda *_: None, largest=False, equality=0.0)
     assert (alone.decided, alone.judged) == ("a", False)
+
+
+def test_nothing_beside_nothing_is_no_tie():
+    zeros = {"a": 0.0, "b": 0.0}
+    assert lead(zeros, beside(0, 0), largest=True, equality=0.0) is None
+    assert lead(zeros, beside(0, 0), largest=False, equality=0.0).tied == ("b",)
 
 
 def test_a_single_figure_leads_nobody():
@@ -286,3 +293,19 @@ def test_rouge_without_an_evaluation_is_compared_question_by_question(tmp_path):
     found = run_compare(tmp_path, *folders)
     assert (found["verdict"]["best_by"], found["verdict"]["best"]) == ("rougeL", "fp32")
     assert found["verdict"]["leads"]["best"]["judged"]
+
+
+def test_answers_that_rouge_cannot_read_make_nobody_the_best_and_the_reason_is_told(tmp_path):
+    file = dataset(tmp_path)
+    chinese = [f"第{i}题的答案是巴黎。" for i in range(N)]
+    rows = [{"prompt": f"q {i}", "reference": text} for i, text in enumerate(chinese)]
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    folders = published(
+        make(tmp_path, chinese, file=file), make(tmp_path, ["我不知道。"] * N, "int8", file)
+    )
+    found = run_compare(tmp_path, *folders)
+    row = found["rows"][1]
+    assert (row["rougeL"], row["rouge_ratio"], found["verdict"]["best"]) == (None, None, None)
+    assert row["keeps_99"] == row["keeps_99.9"] == "UNDECIDED"
+    assert "ROUGE cannot read 40 of 40" in row["keeps_reasons"]["99"]
+    assert any("ROUGE cannot read 40 of 40" in words for words in page.sentences(found))
