@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from accuracy.gate import ratios as gate
+from accuracy.gate.metrics import METRICS
 from accuracy.gate.outputs import Outputs
 from accuracy.gate.ratios import Progress, Verdict, share_key
 from accuracy.gate.readings import Criteria, Reference, Row
@@ -65,11 +66,19 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
     """Measure the cells of a study that have not ended, and judge all: see `run`."""
     reference, *others = study.cells
     candidates = [cell.config for cell in others if cell.name != CONTROL]
-    asked, control = study.read(lambda saved: (Criteria(**saved["asked"]), bool(saved["control"])))
+    asked, control = study.read(lambda saved: (_criteria(saved), bool(saved["control"])))
     what = short_name(reference.config.model)
     job = Job(reference.config, candidates, control, asked, study.place.parent, what)
     with study:
         return _judge_all(job, Source(study.place, study), say, told)
+
+
+def _criteria(saved: Mapping[str, Any]) -> Criteria:
+    """Return what was asked for. Raises ValueError for a metric that is none."""
+    asked = Criteria(**saved["asked"])
+    if asked.metric not in METRICS:
+        raise ValueError(asked.metric)
+    return asked
 
 
 def _cells(job: Job, configs: Sequence[RunConfig]) -> list[Cell]:

@@ -52,8 +52,11 @@ def asked(found: Found) -> str:
     share = f"{target['name']} %"
     if target["published"]:
         share = f"{target['key']} % of {target['name']}'s figures"
+    scored = "scored"
+    if found.get("metric") == "multilingual_rouge":
+        scored = "scored with multilingual ROUGE"
     return (
-        f"target {share}, scored against the {_against(found)} ({found['why']}); "
+        f"target {share}, {scored} against the {_against(found)} ({found['why']}); "
         f"{found['confidence']:g} % intervals from {found['resamples']:,} paired bootstrap"
         " resamples"
     )

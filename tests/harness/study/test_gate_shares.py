@@ -5,7 +5,9 @@ word, and runs that have nothing to keep.
 import json
 
 import pytest
+from typer.testing import CliRunner
 
+from harness.cli import app
 from harness.result.read import read_json
 from tests.harness.study.test_gate import invoke, make
 
@@ -201,3 +203,21 @@ def test_the_pages_of_such_gates_are_written(gate, tmp_path):
         text = page.read_text()
         assert not [word for word in (">nan", ">None", "Infinity") if word in text]
     assert read_json(page.parent / "gate.json")["metric"] == "multilingual_rouge"
+
+
+def test_a_gate_of_runs_that_it_makes_keeps_its_metric(tiny_llama, tmp_path):
+    file = questions(tmp_path, ["猫喜欢吃鱼"] * 4)
+    words = f"gate --model {tiny_llama} --candidates bf16 --metric multilingual_rouge --in-process"
+    words += f" --no-control --dataset {file} --max-new-tokens 2 --output-dir {tmp_path / 'made'}"
+    done = CliRunner().invoke(app, [*words.split(), "--device", "cpu", "--json"])
+    found = json.loads(done.stdout)
+    assert found["metric"] == "multilingual_rouge"
+    (place,) = (tmp_path / "made").iterdir()
+    study = json.loads((place / "study.json").read_text())
+    assert study["arguments"]["asked"]["metric"] == "multilingual_rouge"
+    again = CliRunner().invoke(app, ["resume", str(place), "--json"])
+    assert json.loads(again.stdout)["metric"] == "multilingual_rouge"
+    study["arguments"]["asked"]["metric"] = "moon"
+    (place / "study.json").write_text(json.dumps(study))
+    damaged = CliRunner().invoke(app, ["resume", str(place)])
+    assert (damaged.exit_code, "it is damaged" in damaged.stderr) == (2, True)
