@@ -35,6 +35,8 @@ SLOW = {
     "tests/sut/test_local_model.py": 10,
     "tests/harness/test_registry.py": 10,
     "tests/harness/study/test_gate.py": 9,
+    "tests/harness/study/test_gate_shares.py": 8,
+    "tests/harness/result/test_absent_figures.py": 8,
     "tests/test_layout.py": 8,
     "tests/accuracy/datasets/test_pickled.py": 8,
     "tests/scenarios/loadgen/test_sample_order.py": 6,
