@@ -49,7 +49,7 @@ def conflicts(
     found = [*_always(settings, schedule, warmup)]
     if settings.mode == "performance":
         plan = _Plan(settings, schedule)
-        found += [*_numbers(plan), *_percentile(plan)]
+        found += [*_numbers(plan), *_percentile(plan), *_one_token(plan)]
         if search:
             found += _of_a_search(settings)
         else:
@@ -225,6 +225,20 @@ def _what_ends_it(plan: _Plan) -> tuple[dict[str, Value], str]:
         remedy = "leave --issue unique out: its plan has each sample once"
         return {"issue": "unique", "performance_samples": s.performance_samples}, remedy
     return {}, "raise --min-queries, or lower --target-qps"
+
+
+def _one_token(plan: _Plan) -> Iterator[Conflict]:
+    """Find a limit of TPOT where no answer can have a second token."""
+    s = plan.settings
+    if not plan.entry.is_open or not s.use_tokens or s.max_new_tokens > 1:
+        return
+    yield Conflict(
+        kind="tpot_of_one_token",
+        settings={"tpot_limit": s.tpot_limit_ns / 1e9, "max_new_tokens": s.max_new_tokens},
+        certain=False,
+        detail="no answer can have a second token, so TPOT is not judged",
+        remedy="raise --max-new-tokens, or judge the whole latency with --target-latency",
+    )
 
 
 # ---- how sure

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from accuracy.gate.ratios import Ratio, Verdict, judge
+from accuracy.gate.ratios import Judged, Ratio, Verdict, judge
 from accuracy.metrics import multilingual, rouge, words
 from accuracy.resampling import Floats
 
@@ -100,9 +100,10 @@ class Coverage(NamedTuple):
         """The share of the samples of which nobody knows what became."""
         return self.changed / self.n if self.n else 0.0
 
-    def problem(self, share: float) -> str:
-        """Say why this share can neither be kept for certain, and what to do; empty if it can."""
-        return f"{self.words}; {self._advice()}" if self.doubt > 1 - share else ""
+    @property
+    def problem(self) -> str:
+        """Say what cannot be read, and what to do."""
+        return f"{self.words}; {self._advice()}"
 
     @property
     def words(self) -> str:
@@ -163,10 +164,16 @@ def seen_by(ratio: Ratio, covered: Coverage) -> Ratio:
 def doubted(ratio: Ratio, share: float, covered: Coverage) -> Verdict:
     """Judge a ratio at a share, where what cannot be read may be lost or kept."""
     verdict, doubt = judge(ratio, share), covered.doubt
-    if not doubt or ratio.high is None:
+    if not doubt or ratio.low is None or ratio.high is None:
         return verdict
-    if verdict.status == "FAIL" and ratio.high + doubt < share:
+    if min(ratio.low, 1.0) * (1 - doubt) >= share or ratio.high + doubt < share:
         return verdict
-    if verdict.status == "FAIL" or doubt > 1 - share:
-        return verdict._replace(status="UNDECIDED", needed=None)
-    return verdict
+    return verdict._replace(status="UNDECIDED", needed=None)
+
+
+def is_open_for_doubt(one: Judged, share: float, covered: Coverage) -> bool:
+    """Say whether no number of samples would decide a ratio, for what cannot be read."""
+    if not covered.doubt or not one.verdicts or one.limits is not None:
+        return False
+    is_lost = one.ratio.value is None or covered.doubt > 1 - share
+    return is_lost or judge(one.ratio, share) != doubted(one.ratio, share, covered)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accuracy.gate import losses, ratios
-from accuracy.gate.metrics import METRICS, Coverage, coverage, doubted, seen_by
+from accuracy.gate.metrics import METRICS, Coverage, coverage, doubted, is_open_for_doubt, seen_by
 from accuracy.gate.outputs import Outputs
 from accuracy.gate.ratios import (
     LENGTH,
@@ -86,10 +86,13 @@ class Reading(NamedTuple):
 
     def reason(self, share: float) -> str:
         """Say why its verdict at a share is what it is."""
-        if self.covered.all_same and not self.theirs.any(0).all():
+        verdict, covered = self.verdicts[share_key(share)], self.covered
+        if verdict.status == "PASS" and covered.all_same and not self.theirs.any(0).all():
             return "every output is the reference's own, word for word"
-        verdict = self.verdicts[share_key(share)]
-        return reason(verdict, self.judged, share, self.covered.problem(share))
+        in_doubt = [one for one in self.judged if is_open_for_doubt(one, share, covered)]
+        if verdict.status == "UNDECIDED" and in_doubt:
+            return covered.problem
+        return reason(verdict, self.judged, share)
 
     def as_json(self) -> Row:
         """Return the reading as gate.json has it."""

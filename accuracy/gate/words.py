@@ -11,12 +11,10 @@ _ROUGE = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "rougeL
 NAMES = _ROUGE | {f"multilingual_{kind}": f"multilingual {name}" for kind, name in _ROUGE.items()}
 
 
-def reason(verdict: Verdict, judged: Sequence[Judged], share: float, problem: str = "") -> str:
+def reason(verdict: Verdict, judged: Sequence[Judged], share: float) -> str:
     """Say which ratio decides: of those with the joined verdict, ROUGE before lengths, the lowest
-    first; and which kinds are not judged. `problem`: why too little can be read to keep the share.
+    first; and which kinds are not judged.
     """
-    if problem and verdict.status == "UNDECIDED":
-        return problem
     left_out = [f"{_name(one.ratio)} is {one.not_judged}" for one in judged if one.not_judged]
     return "; ".join([_deciding(verdict, judged, share), *left_out])
 

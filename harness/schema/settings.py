@@ -123,6 +123,7 @@ CONFLICTS = many(
         "kind": choice(
             "Kind of contradiction.",
             "timeout_below_limit", "timeout_below_answer", "warmup_larger_than_run",
+            "tpot_of_one_token",
             "accuracy_samples_beyond_library", "fewer_queries_than_needed",
             "shorter_than_min_duration", "longer_than_min_duration", "max_duration_below_plan",
             "max_queries_below_plan", "early_stopping_out_of_reach", "percentile_is_the_slowest",

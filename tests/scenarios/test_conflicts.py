@@ -247,3 +247,12 @@ def test_a_run_at_peace_says_nothing(tmp_path):
     _, out, err = harness("run", *words, "--output-dir", tmp_path, "--json")
     assert "cannot be VALID" not in err
     assert json.loads(out.splitlines()[-1])["settings"]["conflicts"] == []
+
+
+def test_a_limit_of_tpot_where_no_answer_can_have_a_second_token_is_told():
+    conflict = found_in(max_new_tokens=1)["tpot_of_one_token"]
+    assert not conflict.certain
+    assert "--target-latency" in conflict.remedy
+    assert "tpot_of_one_token" not in found_in(max_new_tokens=2)
+    assert "tpot_of_one_token" not in found_in(max_new_tokens=1, use_tokens=False)
+    assert "tpot_of_one_token" not in found_in(max_new_tokens=1, scenario="single-stream")

@@ -100,6 +100,16 @@ def test_a_loss_cannot_hide_in_the_few_texts_that_rouge_cannot_read(unread, stat
         assert any(f"cannot read {unread} of 40" in note for note in found["notes"])
 
 
+def test_a_share_is_kept_only_if_it_is_kept_with_what_cannot_be_read_lost(gate):
+    answers = ENGLISH[1:] + forty(CHINESE)[:1]
+    candidate = [f"{text} indeed" for text in ENGLISH[1:]] + forty(WRONG)[:1]
+    _, row, _, _ = gate(answers, candidate, "--target", "90")  # ROUGE-1 94.7 %, and 2.5 % unread
+    assert row["status"] == "PASS"
+    candidate[:12] = [f"{text} oh well" for text in ENGLISH[1:13]]  # ROUGE-2: 91.7 to 93.2 %
+    _, row, _, _ = gate(answers, candidate, "--target", "91")
+    assert (row["status"], row["reason"][:23]) == ("UNDECIDED", "ROUGE cannot read 1 of ")
+
+
 def test_unread_texts_that_did_not_change_are_kept(gate):
     answers = ENGLISH[4:] + forty(CHINESE)[:4]
     changed = [f"{text}." for text in ENGLISH[4:]] + forty(CHINESE)[:4]
