@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from harness.kernel.errors import SetupFailed
-from sut.model import complete, digest, findings, stored
+from sut.checkpoint import complete, stored
+from sut.model import digest, findings
 
 
 def loaded(

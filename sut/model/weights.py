@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sut.model import stored
+from sut.checkpoint import stored
 
 _DISK = "disk"
 HEAD_MARK = "head_rounded_from_embedding"  # in config.json, written by `sut.model.convert`

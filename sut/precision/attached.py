@@ -93,8 +93,8 @@ def hold_merged(merged: Any, made: Trial, held: str) -> None:
     _note_effect(merged, made)
     if made.effect and found > made.effect / 4:
         findings.of(merged).notes.append(
-            f"merging rounded the adapter: the logits differ from the attached one's by {found:.2g},"
-            f" where the adapter itself changes them by {made.effect:.2g}"
+            f"merging rounded the adapter: the logits differ from the attached one's by {found:.2g}"
+            f" where the adapter changes them by {made.effect:.2g}"
         )
 
 

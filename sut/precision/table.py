@@ -35,7 +35,8 @@ class Precision(NamedTuple):
 
 def _in_dtype(dtype_name: str, path: str, *, device: str, **options: Any) -> Any:
     """Load plain weights, or those of a checkpoint whose quantisation can be undone."""
-    from sut.model import loading, prequantised
+    from sut.checkpoint import prequantised
+    from sut.model import loading
 
     quantisation = prequantised.how(path, **_code(options))
     if quantisation:
@@ -51,7 +52,8 @@ def _in_dtype(dtype_name: str, path: str, *, device: str, **options: Any) -> Any
 
 def _as_stored(path: str, *, device: str, **options: Any) -> Any:
     """Load a checkpoint as it is, quantised or not."""
-    from sut.model import loading, prequantised
+    from sut.checkpoint import prequantised
+    from sut.model import loading
     from sut.precision import bnb, share
 
     quantisation = prequantised.how(path, **_code(options))
@@ -69,7 +71,8 @@ def _as_stored(path: str, *, device: str, **options: Any) -> Any:
 def _by_bitsandbytes(
     bits: int, path: str, *, device: str, device_map: str | None = None, **options: Any
 ) -> Any:
-    from sut.model import loading, prequantised
+    from sut.checkpoint import prequantised
+    from sut.model import loading
     from sut.precision import bnb, share
 
     if quantisation := prequantised.how(path, **_code(options)):
@@ -81,7 +84,7 @@ def _by_bitsandbytes(
 
 
 def _by_quanto(layer: str, path: str, *, device: str, **options: Any) -> Any:
-    from sut.model import prequantised
+    from sut.checkpoint import prequantised
     from sut.precision import quanto, share
 
     if quantisation := prequantised.how(path, **_code(options)):

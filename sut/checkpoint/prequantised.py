@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from harness.kernel.errors import SetupFailed
-from sut.model import stored
+from sut.checkpoint import stored
 
 DEQUANTISED = {"mxfp4": "Mxfp4Config", "fp8": "FineGrainedFP8Config"}  # transformers' classes
 _OWN_FILES = ("hf_quant_config.json", "quantize_config.json")  # of ModelOpt and of older GPTQ

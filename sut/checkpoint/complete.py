@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from harness.kernel.errors import SetupFailed
-from sut.model.stored import Stored
+from sut.checkpoint.stored import Stored
 
 _KNOWN = re.compile(
     r"(rotary_emb\.(inv_freq|cos_cached|sin_cached)|masked_bias|causal_mask|position_ids|rope\.freqs)$"
