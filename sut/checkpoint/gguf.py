@@ -121,7 +121,8 @@ def _mapped(held: Contents, config: Any) -> dict[str, tuple[str, ...]]:
     """Return the attributes that the loader writes keys to, by key."""
     from transformers.integrations.ggml import GGUF_CONFIG_MAPPING as TABLES
 
-    table = TABLES.get(config.model_type) or TABLES.get(held.architecture) or {}
+    tables: dict[str, Any] = TABLES
+    table = tables.get(config.model_type) or tables.get(held.architecture) or {}
     return {key: (attribute,) for key, attribute in table.items() if attribute}
 
 
@@ -225,6 +226,9 @@ def _scaled(held: Contents, kind: str, name: str) -> dict[str, Any]:
 def _by_factors(held: Contents, original: Any, name: str) -> dict[str, Any]:
     """Return longrope: factors that divide each frequency, for short texts and for long ones."""
     context = held.keys.get("context_length")
+    short: list[float] | None
+    long: list[float] | None
+    attention: Any = None
     if (every := held.rope.get("rope_freqs.weight")) is not None:
         short = long = every
         attention = 1.0

@@ -35,7 +35,7 @@ def convert(path: Path, folder: Path) -> None:
     )
     model, info = loaded
     held = gguf.read(str(path))
-    processor = TENSOR_PROCESSORS.get(held.architecture, TensorProcessor)(config={})
+    processor = TENSOR_PROCESSORS.get(held.architecture, TensorProcessor)(config={})  # type: ignore[no-untyped-call]
     known = get_gguf_hf_weights_map(model, processor)
     gguf.check_tensors(held, known, name)
     if missing := sorted(info["missing_keys"]):

@@ -205,7 +205,9 @@ def without_notices() -> Iterator[None]:
         warnings.filterwarnings("ignore", "Merge lora module to", UserWarning)
         warnings.filterwarnings("ignore", "fan_in_fan_out is set", UserWarning)
         warnings.filterwarnings("ignore", "Careful, disabling adapter layers", UserWarning)
-        warnings.filterwarnings("ignore", "Model with `tie_word_embeddings=True`", UserWarning)
+        warnings.filterwarnings(
+            "ignore", "Model (with|has) `tie_word_embeddings=True`", UserWarning
+        )
         yield
 
 
@@ -267,7 +269,8 @@ def _shapes_wanted(path: str, adapter: Path, config: Any, **options: Any) -> tup
                 _doing(adapter), found, "", "Use an adapter that was trained on this model."
             ) from error
     return {
-        name: tuple(tensor.shape) for name, tensor in get_peft_model_state_dict(tuned).items()
+        name: tuple(tensor.shape)
+        for name, tensor in get_peft_model_state_dict(tuned, save_embedding_layers=False).items()
     }, {name: tuple(tensor.shape) for name, tensor in tuned.state_dict().items()}
 
 
