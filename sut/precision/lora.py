@@ -204,6 +204,7 @@ def without_notices() -> Iterator[None]:
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
         warnings.filterwarnings("ignore", "Merge lora module to", UserWarning)
         warnings.filterwarnings("ignore", "fan_in_fan_out is set", UserWarning)
+        warnings.filterwarnings("ignore", "Input and output embeddings are no longer", UserWarning)
         warnings.filterwarnings("ignore", "Careful, disabling adapter layers", UserWarning)
         warnings.filterwarnings(
             "ignore", "Model (with|has) `tie_word_embeddings=True`", UserWarning
