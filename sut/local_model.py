@@ -18,7 +18,7 @@ from harness.kernel.errors import BadInput, SetupFailed
 from harness.kernel.protocols import Clock, Sink
 from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
 from sut.engine.batching import Request
-from sut.model import faults, peak
+from sut.model import digest, faults, findings, peak
 from sut.model.weights import disk_bytes, weigh
 from sut.precision import lora
 from sut.precision.table import TABLE as PRECISIONS
@@ -165,6 +165,7 @@ class LocalModel:
             "dtype": str(self._model.dtype).removeprefix("torch."),
             "device": str(self._model.device),
             "attention": self._model.config._attn_implementation,
+            **self._stored,
             "context": self._context,
             "eos_ids": sorted(self._eos_ids),
             "tokenizer_sha256": tokenizer.fingerprint(self._tokenizer),
@@ -276,7 +277,11 @@ class LocalModel:
             )
         self._model = model.eval().requires_grad_(False)
         self._load_s = round((self._clock.now_ns() - start_ns) / 1e9, 3)
-        self._weights = weigh(model)
+        self._weights, told = weigh(model), findings.of(model)
+        self._notes.extend(told.notes)
+        self._stored = told.facts
+        if "tensors_digest" not in self._stored:
+            self._stored["tensors_digest"] = digest.of_tensors(model)
         if repeated := self._weights.repeated_parameters:
             note = f"its output head repeats its embedding matrix ({repeated:,} values, held twice)"
             self._notes.append(f"{note}: its parameters count them once")
@@ -300,12 +305,14 @@ class LocalModel:
 
     def _pack(self, model: Any) -> None:
         from sut.engine.packing import pack
+        from sut.model.loading import has_own_head
 
         tied = (
             model.get_output_embeddings() is not None
             and model.config.get_text_config().tie_word_embeddings
+            and not has_own_head(model)
         )
-        self._packed_layers = pack(model)
+        self._packed_layers = 0 if findings.of(model).reads_weights else pack(model)
         if tied and self._packed_layers:
             self._notes.append(
                 "the vocabulary matrix is in memory twice: plain for look-ups, packed for products"

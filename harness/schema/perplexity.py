@@ -30,7 +30,7 @@ from harness.schema.perplexity_compared import (
     SCALING,
     TOKEN_FIELDS,
 )
-from harness.schema.shared import ADAPTER, ESTIMATE, FOLDER, REPEATED, SUBSET, TRAINABLE
+from harness.schema.shared import ADAPTER, ESTIMATE, FOLDER, REPEATED, STORED, SUBSET, TRAINABLE
 
 ENDS = ("DONE", "INTERRUPTED", "ERROR")
 
@@ -184,6 +184,7 @@ _LOADED: dict[str, Schema] = {
     "dtype": text("Type of the activations."),
     "device": text("Device that the model runs on."),
     "load_s": number("Time to load.", "s"),
+    **STORED,
     "adapter": ADAPTER,
     "notes": many("What a reader must know.", text("A note.")),
     "peak_above_weights_bytes": maybe(whole("Peak memory above the weights.", "B")),

@@ -23,7 +23,7 @@ from harness.schema.parts import (
     whole,
 )
 from harness.schema.settings import SETTINGS_FIELDS
-from harness.schema.shared import ADAPTER, REPEATED, SCENARIO, STATUSES, TRAINABLE
+from harness.schema.shared import ADAPTER, REPEATED, SCENARIO, STATUSES, STORED, TRAINABLE
 from reports.scores import SCORES
 
 MODES = ("performance", "accuracy", "submission", "find-peak")
@@ -127,6 +127,7 @@ SUT_FACTS = open_record(
         "adapter": ADAPTER,
         "disk_bytes": whole("Size of the files that were read.", "B"),
         "load_s": number("Time to load.", "s"),
+        **STORED,
         "weights_on": by_name("Weights by device.", whole("Size.", "B")),
         "dtype": text("Type of the activations."),
         "device": text("Device that the model runs on."),

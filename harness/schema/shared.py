@@ -51,3 +51,12 @@ TRAINABLE = whole(
     "Parameters that training this variant would change: all of the model, or its adapter's."
 )
 REPEATED = whole("Parameters of an output head that repeats the embedding; they are not counted.")
+
+STORED = {  # of the weights' files and tensors; sut/checkpoint, sut/model/digest
+    "stored_dtype": text("Type of most of the values in the weight files; empty if unknown."),
+    "stored_quantisation": text("How the checkpoint is quantised that was dequantised at load."),
+    "files_digest": text("16 digits over names, sizes and samples of the weight files."),
+    "tensors_digest": text("16 digits over all tensors as loaded; empty if part is offloaded."),
+    "quantised_share": number("Share of the values of all matrices in few bits.", "of 1"),
+    "quantised_layer_share": number("The same without embeddings and output head.", "of 1"),
+}

@@ -242,6 +242,7 @@ class _Model(LocalModel):
             "dtype": str(self._model.dtype).removeprefix("torch."),
             "device": str(self._model.device),
             "load_s": self._load_s,
+            **self._stored,
             "adapter": self._adapter_facts,
             "notes": self._notes,
         }

@@ -9,6 +9,7 @@ dequantised to FP32 and kept in the user's cache.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -26,8 +27,9 @@ from harness.kernel import children
 from harness.kernel.errors import SetupFailed
 from harness.kernel.protocols import Say
 from sut.model import hub, named
+from sut.model.convert import REFUSED
 
-_CONVERSION = "-2"  # of `sut.model.convert`: what an earlier one wrote is made again
+_CONVERSION = "-3"  # of `sut.model.convert`: what an earlier one wrote is made again
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,8 @@ def _convert(gguf: Path, target: Path, say: Say) -> None:
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=children.variables()
     )
+    if done.returncode == REFUSED:
+        raise SetupFailed(*json.loads(done.stdout.strip().splitlines()[-1]))
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise SetupFailed(

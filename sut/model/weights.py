@@ -17,12 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sut.checkpoint import stored
+
 _DISK = "disk"
-_WEIGHT_FILES = (
-    "*.safetensors",
-    "*.bin",
-    "*.gguf",
-)  # the first kind found is the one that is loaded
 HEAD_MARK = "head_rounded_from_embedding"  # in config.json, written by `sut.model.convert`
 _ROUNDED = 0.35  # relative error; matrices that were trained apart are about 1.4 apart
 
@@ -69,16 +66,12 @@ def disk_bytes(path: str, adapter: str | Path | None = None) -> int | None:
     """Return the size of the weight files that were read, the adapter's included; None if they
     cannot be found.
     """
-    folder = _local_folder(path)
-    if folder is None:
+    folder = stored.folder_of(path)
+    read = [] if folder is None else stored.files(folder)
+    if not read:
         return None
-    extra = (
-        sum(file.stat().st_size for file in Path(adapter).glob("adapter_model.*")) if adapter else 0
-    )
-    for pattern in _WEIGHT_FILES:
-        if files := list(folder.glob(pattern)):
-            return sum(file.stat().st_size for file in files) + extra
-    return None
+    extra = Path(adapter).glob("adapter_model.*") if adapter else ()
+    return sum(file.stat().st_size for file in (*read, *extra))
 
 
 def _storages_of(model: Any) -> Iterator[tuple[str, Hashable, int]]:
@@ -89,7 +82,7 @@ def _storages_of(model: Any) -> Iterator[tuple[str, Hashable, int]]:
             *module.buffers(recurse=False),
             *_plain_attributes(module),
         ]
-        for tensor in _unfold(held, set()):
+        for tensor in unfold(held, set()):
             if tensor.device.type != "meta":
                 yield str(tensor.device), *_extent(tensor)
         for name, tensor in (
@@ -115,13 +108,13 @@ def _plain_attributes(module: Any) -> list[Any]:
     return [value for name, value in vars(module).items() if not name.startswith("_")]
 
 
-def _unfold(thing: Any, seen: set[int]) -> Iterator[Any]:
+def unfold(thing: Any, seen: set[int]) -> Iterator[Any]:
     """Return plain tensors inside a tensor subclass, a quantisation state or a list of such."""
     import torch
 
     if isinstance(thing, list | tuple):
         for item in thing:
-            yield from _unfold(item, seen)
+            yield from unfold(item, seen)
         return
     if id(thing) in seen:
         return
@@ -132,12 +125,12 @@ def _unfold(thing: Any, seen: set[int]) -> Iterator[Any]:
             torch.nn.Parameter,
         ):
             inner, _ = thing.__tensor_flatten__()
-            yield from _unfold([getattr(thing, name) for name in inner], seen)
+            yield from unfold([getattr(thing, name) for name in inner], seen)
         else:
             yield thing
-        yield from _unfold(list(vars(thing).values()), seen)
+        yield from unfold(list(vars(thing).values()), seen)
     elif type(thing).__module__.startswith("bitsandbytes") and hasattr(thing, "__dict__"):
-        yield from _unfold(list(vars(thing).values()), seen)
+        yield from unfold(list(vars(thing).values()), seen)
 
 
 def _offloaded(module: Any, name: str) -> Iterator[tuple[str, Hashable, int]]:
@@ -237,12 +230,3 @@ def _head_and_embedding(model: Any) -> tuple[Any, Any]:
     if not head.is_floating_point() or head.device != embedding.device:
         return None, None
     return head, embedding
-
-
-def _local_folder(path: str) -> Path | None:
-    if Path(path).is_dir():
-        return Path(path)
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(path, "config.json")
-    return Path(found).parent if isinstance(found, str) else None

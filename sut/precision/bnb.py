@@ -52,6 +52,24 @@ def ready(model: Any) -> Any:
     return model
 
 
+def keep_layout(model: Any) -> list[Any]:
+    """Stop its 4-bit layers from rearranging their weights for the CPU in their first pass, and
+    return those layers: peft would read the rearranged ones as if they were not.
+    """
+    layers = []
+    for layer in model.modules():
+        if getattr(layer, "support_avx512bf16_for_cpu", False):
+            layer.support_avx512bf16_for_cpu = False
+            layers.append(layer)
+    return layers
+
+
+def may_rearrange(layers: list[Any]) -> None:
+    """Undo `keep_layout`."""
+    for layer in layers:
+        layer.support_avx512bf16_for_cpu = True
+
+
 def _must_be(name: str, layer: Any, found: tuple[int, ...]) -> None:
     wanted = (layer.out_features, layer.in_features)
     if found != wanted:

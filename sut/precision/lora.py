@@ -11,14 +11,17 @@ import copy
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.kernel.errors import BadInput, SetupFailed
+from harness.kernel.errors import BadInput, HarnessError, SetupFailed
 from harness.kernel.places import wrong_path
+from sut.model import digest, faults, findings
+from sut.precision import adapter_kinds, bnb
 
+Shapes = dict[str, tuple[int, ...]]
 SHIPPED = {"smollm2-135m": Path(__file__).parents[1] / "adapters" / "smollm2-135m-qa"}
 
 
@@ -46,16 +49,22 @@ def check_folder(adapter: Path) -> None:
     todo = "Check the path; one on the hub is downloaded first: hf download."
     if not adapter.is_dir():
         raise wrong_path(doing, adapter, fine, todo)
+    if inner := sorted(path.parent for path in adapter.glob(f"*/{names[0]}")):
+        todo = f"Pass one of its folders: --adapter {inner[0]}."
     for name in names:
         if not (adapter / name).is_file():
+            if (adapter / "adapter_model.bin").is_file():
+                todo = "Save it again with a newer peft, as safetensors."
             raise BadInput(doing, f"it has no {name}", fine, todo)
 
 
 def check(path: str, adapter: Path, **options: Any) -> dict[str, Any]:
     """Raise SetupFailed unless the adapter is whole and fits the model; else say what it is."""
     config, found = _read(adapter)
+    adapter_kinds.refuse_options(_doing(adapter), config)
     _check_name(path, adapter, config.base_model_name_or_path)
-    wanted = _shapes_wanted(path, adapter, config, **options)
+    wanted, carried = _shapes_wanted(path, adapter, config, **options)
+    wanted |= {name: carried[name] for name in found.keys() & carried.keys()}  # embeddings it saved
     doing, todo = _doing(adapter), "Use an adapter that was trained on this model."
     for name in sorted(wanted.keys() | found.keys()):
         there, needed = found.get(name), wanted.get(name)
@@ -85,35 +94,105 @@ def check(path: str, adapter: Path, **options: Any) -> dict[str, Any]:
 
 def load(
     base: Callable[..., Any],
+    variant: str,
     path: str,
     *,
     adapter: Path,
     merge_adapter: bool = False,
     **options: Any,
 ) -> Any:
-    """Load a model with its adapter. `base` is the verb of another precision. The result has peft's
-    layers in place and is a transformers model still.
+    """Load a model with its adapter. `base` is the verb of another precision, `variant` its name.
+    The result has peft's layers in place and is a transformers model still.
+    """
+    from sut.precision import attached
+
+    config, _ = _read(Path(adapter))
+    doing = _doing(Path(adapter))
+    _refuse_on(doing, config, adapter_kinds.few_bits(variant), merge_adapter)
+    model = base(path, **options)
+    held = adapter_kinds.few_bits_of(model)
+    _refuse_on(doing, config, held, merge_adapter)
+    reads_weights = adapter_kinds.reads_base(config)
+    fixed = bnb.keep_layout(model) if merge_adapter or reads_weights else []
+    with without_notices(), _words_of_peft(doing, variant, merge_adapter):
+        tuned = _tuned(model, adapter)
+        fingerprint = digest.of_tensors(model)  # a first pass rearranges some of bitsandbytes' own
+        made = attached.trial(doing, tuned, config)
+        if not merge_adapter:
+            served = tuned.get_base_model()
+            attached.hold_attached(served, made)
+            return _told(served, fingerprint, reads_weights)
+        untied = attached.untie(tuned)
+        served = tuned.merge_and_unload()
+        _note_untied(served, untied)
+        fingerprint = digest.of_tensors(served)
+        attached.hold_merged(served, made, held)
+        bnb.may_rearrange(fixed)
+        return _told(served, fingerprint, reads_weights=False)
+
+
+def _told(model: Any, fingerprint: str, reads_weights: bool) -> Any:
+    """Return the model with what its facts and its packing need to know."""
+    told = findings.of(model)
+    told.facts["tensors_digest"] = fingerprint
+    told.reads_weights = reads_weights
+    return model
+
+
+def _tuned(model: Any, adapter: str | Path) -> Any:
+    """Return peft's own model: the base with the adapter attached, whose matrices have the type of
+    the base's activations.
     """
     from peft import PeftModel
 
-    model = base(path, **options)
-    if merge_adapter and _is_packed(model):
+    tuned: Any = PeftModel.from_pretrained(
+        model, str(adapter), autocast_adapter_dtype=False, torch_device="cpu"
+    )
+    for name, parameter in tuned.named_parameters():
+        if ".lora_" in name:
+            parameter.data = parameter.data.to(model.dtype)
+    return tuned.eval()
+
+
+def _refuse_on(doing: str, config: Any, held: str, merge_adapter: bool) -> None:
+    """Raise SetupFailed for what cannot be done with weights that are held in few bits."""
+    adapter_kinds.refuse_on(doing, config, held)
+    if merge_adapter and held == adapter_kinds.QUANTO:
         raise SetupFailed(
             "--merge-adapter",
             "quanto's packed weights cannot take it",
             "",
             "Attach it, or merge into int8 or nf4.",
         )
-    with without_notices():
-        tuned = PeftModel.from_pretrained(
-            model, str(adapter), autocast_adapter_dtype=False, torch_device="cpu"
-        )
+
+
+def _note_untied(model: Any, untied: list[str]) -> None:
+    """Say which layers have weights of their own since the adapter was merged into them."""
+    if not untied:
+        return
+    model.config.get_text_config().tie_word_embeddings = False
+    others = f" and {len(untied) - 1} more" if len(untied) > 1 else ""
+    findings.of(model).notes.append(
+        f"{untied[0].removesuffix('.token_adapter')}{others} shared weights with another layer and"
+        " got its own, because the adapter was merged into it"
+    )
+
+
+@contextmanager
+def _words_of_peft(doing: str, variant: str, merge_adapter: bool) -> Iterator[None]:
+    """Turn what peft raises while it attaches or merges into a sentence about the adapter."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as error:
+        if faults.is_out_of_memory(error):
+            raise
+        found = f"peft cannot use it on {variant} ({type(error).__name__}: {_first_line(error)})"
+        todo = "Use --variant lora, or another adapter."
         if merge_adapter:
-            return tuned.merge_and_unload()
-    for name, parameter in tuned.named_parameters():
-        if ".lora_" in name:
-            parameter.data = parameter.data.to(model.dtype)
-    return tuned.get_base_model()
+            todo = "Leave out --merge-adapter."
+        raise SetupFailed(doing, found, "", todo) from error
 
 
 @contextmanager
@@ -125,10 +204,15 @@ def without_notices() -> Iterator[None]:
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
         warnings.filterwarnings("ignore", "Merge lora module to", UserWarning)
         warnings.filterwarnings("ignore", "fan_in_fan_out is set", UserWarning)
+        warnings.filterwarnings("ignore", "Input and output embeddings are no longer", UserWarning)
+        warnings.filterwarnings("ignore", "Careful, disabling adapter layers", UserWarning)
+        warnings.filterwarnings(
+            "ignore", "Model (with|has) `tie_word_embeddings=True`", UserWarning
+        )
         yield
 
 
-def _read(adapter: Path) -> tuple[Any, dict[str, tuple[int, ...]]]:
+def _read(adapter: Path) -> tuple[Any, Shapes]:
     """Return its config and the shape of each of its tensors. Reads no tensor."""
     from peft import PeftConfig
     from safetensors import SafetensorError, safe_open
@@ -139,12 +223,7 @@ def _read(adapter: Path) -> tuple[Any, dict[str, tuple[int, ...]]]:
         kind = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8")).get(
             "peft_type"
         )
-        if kind != "LORA":
-            raise SetupFailed(
-                _doing(adapter),
-                f"adapter_config.json says that it is of kind {kind!r}",
-                "only LORA is supported",
-            )
+        adapter_kinds.refuse_kind(_doing(adapter), kind)
         config = PeftConfig.from_pretrained(str(adapter))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise SetupFailed(
@@ -161,16 +240,17 @@ def _read(adapter: Path) -> tuple[Any, dict[str, tuple[int, ...]]]:
         raise SetupFailed(_doing(adapter), found, "", "Copy or save it again.") from error
 
 
-def _shapes_wanted(
-    path: str, adapter: Path, config: Any, **options: Any
-) -> Mapping[str, tuple[int, ...]]:
-    """Return names and shapes of the adapter's tensors if it had been made for this model."""
+def _shapes_wanted(path: str, adapter: Path, config: Any, **options: Any) -> tuple[Shapes, Shapes]:
+    """Return names and shapes of the adapter's tensors if it had been made for this model, and
+    those of the whole model with the adapter, of which peft may save the embeddings too.
+    """
     import torch
     from peft import get_peft_model, get_peft_model_state_dict
     from transformers import AutoConfig, AutoModelForCausalLM
 
     own = copy.copy(config)
     own.base_model_name_or_path = None  # peft would complain of the other name
+    adapter_kinds.plain_start(own)
     with torch.device("meta"), without_notices():
         own_config = AutoConfig.from_pretrained(path, **options)
         empty: Any = AutoModelForCausalLM.from_config(own_config, **options)  # type: ignore[no-untyped-call]
@@ -189,7 +269,10 @@ def _shapes_wanted(
             raise SetupFailed(
                 _doing(adapter), found, "", "Use an adapter that was trained on this model."
             ) from error
-    return {name: tuple(tensor.shape) for name, tensor in get_peft_model_state_dict(tuned).items()}
+    return {
+        name: tuple(tensor.shape)
+        for name, tensor in get_peft_model_state_dict(tuned, save_embedding_layers=False).items()
+    }, {name: tuple(tensor.shape) for name, tensor in tuned.state_dict().items()}
 
 
 def _check_name(path: str, adapter: Path, trained_on: str | None) -> None:
@@ -211,10 +294,6 @@ def _check_name(path: str, adapter: Path, trained_on: str | None) -> None:
         raise SetupFailed(
             _doing(adapter), f"it was trained on {trained_on!r}", f"the model is {path!r}", todo
         )
-
-
-def _is_packed(model: Any) -> bool:
-    return any(getattr(module, "is_packed", False) for module in model.modules())
 
 
 def _doing(adapter: Path) -> str:

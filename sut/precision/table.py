@@ -33,48 +33,69 @@ class Precision(NamedTuple):
 # ---- weights in, model out
 
 
-def _in_dtype(
-    dtype_name: str, path: str, *, device: str, device_map: str | None = None, **options: Any
-) -> Any:
-    import torch
-    from transformers import AutoModelForCausalLM
+def _in_dtype(dtype_name: str, path: str, *, device: str, **options: Any) -> Any:
+    """Load plain weights, or those of a checkpoint whose quantisation can be undone."""
+    from sut.checkpoint import prequantised
+    from sut.model import loading
 
-    options |= {"dtype": getattr(torch, dtype_name), "device_map": device_map or {"": device}}
-    loaded: Any = AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, **options)
-    model, info = loaded
-    if missing := sorted(info["missing_keys"]):
-        found = f"its weight files lack {len(missing)} of the model's tensors, {missing[0]} for one"
-        raise SetupFailed(
-            f"loading model {path!r}",
-            found,
-            "",
-            "Fetch the model again; an adapter goes with --adapter.",
-        )
+    quantisation = prequantised.how(path, **_code(options))
+    if quantisation:
+        options["quantization_config"] = prequantised.undone(quantisation)
+        if options["quantization_config"] is None:
+            raise prequantised.refuse(path, quantisation)
+    model = loading.loaded(path, dtype_name, device=device, **options)
+    loading.hold_dtype(model, path, dtype_name)
+    if quantisation:
+        loading.note_dequantised(model, quantisation)
     return model
+
+
+def _as_stored(path: str, *, device: str, **options: Any) -> Any:
+    """Load a checkpoint as it is, quantised or not."""
+    from sut.checkpoint import prequantised
+    from sut.model import loading
+    from sut.precision import bnb, share
+
+    quantisation = prequantised.how(path, **_code(options))
+    model = loading.loaded(path, "auto", device=device, **options)
+    if not quantisation:
+        return model
+    if share.of(model).of_all == 0:
+        loading.note_dequantised(model, quantisation)
+        return model
+    if prequantised.method(quantisation) == "bitsandbytes":
+        bnb.ready(model)
+    return share.hold(model, path)
 
 
 def _by_bitsandbytes(
     bits: int, path: str, *, device: str, device_map: str | None = None, **options: Any
 ) -> Any:
-    from sut.precision import bnb
+    from sut.checkpoint import prequantised
+    from sut.model import loading
+    from sut.precision import bnb, share
 
+    if quantisation := prequantised.how(path, **_code(options)):
+        raise prequantised.refuse(path, quantisation)
     half = _half(device)
     config = bnb.config(bits, half, spread=device_map is not None)
-    return bnb.ready(
-        _in_dtype(
-            half, path, device=device, device_map=device_map, quantization_config=config, **options
-        )
-    )
+    options |= {"device_map": device_map, "quantization_config": config}
+    return share.hold(bnb.ready(loading.loaded(path, half, device=device, **options)), path)
 
 
-def _by_quanto(
-    layer: str, path: str, *, device: str, device_map: str | None = None, **options: Any
-) -> Any:
-    from sut.precision import quanto
+def _by_quanto(layer: str, path: str, *, device: str, **options: Any) -> Any:
+    from sut.checkpoint import prequantised
+    from sut.precision import quanto, share
 
-    return quanto.quantize(
-        _in_dtype(_half(device), path, device=device, **options), getattr(quanto, layer)
-    )
+    if quantisation := prequantised.how(path, **_code(options)):
+        raise prequantised.refuse(path, quantisation)
+    plain = _in_dtype(_half(device), path, device=device, **options)
+    return share.hold(quanto.quantize(plain, getattr(quanto, layer)), path)
+
+
+def _code(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the one option that a configuration takes as well."""
+    return {name: value for name, value in options.items() if name == "trust_remote_code"}
 
 
 def _half(device: str) -> str:
@@ -191,6 +212,7 @@ _BASES = {
         "half precision: 11 bits of mantissa, smaller range",
         _any_device,
     ),
+    "native": Precision(_as_stored, "as the checkpoint is stored, quantised or not", _any_device),
     "int8": Precision(
         partial(_by_bitsandbytes, 8),
         "8-bit weights, outliers in fp16 (bitsandbytes)",
@@ -215,7 +237,7 @@ _BASES = {
 def _with_adapter(name: str, base: Precision) -> Precision:
     summary = f"{name} and a LoRA adapter (peft): --adapter, --merge-adapter"
     return Precision(
-        partial(lora.load, base.load), summary, partial(_with_peft, base), adapter=True
+        partial(lora.load, base.load, name), summary, partial(_with_peft, base), adapter=True
     )
 
 

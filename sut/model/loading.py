@@ -1,0 +1,104 @@
+"""A model of transformers from its files, and what its facts say of these files.
+
+Everything that transformers drops or fills in without a word is asked for here (`complete`), and
+what was loaded is held against the name of the variant: float32 is float32 in every tensor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.kernel.errors import SetupFailed
+from sut.checkpoint import complete, stored
+from sut.model import digest, findings
+
+
+def loaded(
+    path: str, dtype_name: str, *, device: str, device_map: str | None = None, **options: Any
+) -> Any:
+    """Return the model with each tensor in `dtype_name`, or as it is stored ("auto"). Raises
+    SetupFailed where files and configuration do not go together.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    if (folder := stored.folder_of(path)) is not None:
+        stored.check_shards(folder)
+    dtype = dtype_name if dtype_name == "auto" else getattr(torch, dtype_name)
+    options |= {"dtype": dtype, "device_map": device_map or {"": device}}
+    found: Any = AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, **options)
+    model, info = found
+    folder = stored.folder_of(path)  # of the hub: fetched by now
+    held = {} if folder is None else stored.tensors(stored.files(folder))
+    told = findings.of(model)
+    told.notes.extend(filter(None, (complete.check(path, model, info, held),)))
+    if folder is not None and (others := stored.others(folder)):
+        told.notes.append(f"its folder has other weights too, which are not read: {others[0]}")
+    told.facts["stored_dtype"] = stored.main_dtype(held)
+    told.facts["files_digest"] = digest.of_files([] if folder is None else stored.files(folder))
+    if has_own_head(model):
+        told.notes.append(
+            "its config.json ties the output head to the embedding, but its weight files have a"
+            " head of its own, which is used"
+        )
+    is_plain = not options.get("quantization_config")
+    if is_plain and stored_narrower(
+        told.facts["stored_dtype"], str(model.dtype).removeprefix("torch.")
+    ):
+        told.notes.append(
+            f"its weights are stored as {told.facts['stored_dtype']}: this variant computes with"
+            " these values in a wider type"
+        )
+    return model
+
+
+def has_own_head(model: Any) -> bool:
+    """Say whether the head is not the embedding although the configuration ties them."""
+    if not model.config.get_text_config().tie_word_embeddings:
+        return False
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    if head is None or embedding is None:
+        return False
+    ours, theirs = getattr(head, "weight", None), getattr(embedding, "weight", None)
+    if ours is None or theirs is None or ours.is_meta or theirs.is_meta:
+        return False
+    return ours is not theirs
+
+
+def stored_narrower(stored_dtype: str, dtype: str) -> bool:
+    """Say whether floats of few bits were read into wider ones."""
+    import torch
+
+    theirs, ours = getattr(torch, stored_dtype, None), getattr(torch, dtype, None)
+    if theirs is None or ours is None or not (theirs.is_floating_point and ours.is_floating_point):
+        return False
+    return bool(theirs.itemsize < ours.itemsize)
+
+
+def hold_dtype(model: Any, path: str, dtype_name: str) -> None:
+    """Refuse a model whose tensors are not what the variant says: all float32, or 16 bits where
+    the model does not insist on float32. Raises SetupFailed.
+    """
+    import torch
+
+    allowed = {getattr(torch, dtype_name), torch.float32}
+    wrong = [(name, p.dtype) for name, p in model.named_parameters() if p.dtype not in allowed]
+    if not wrong:
+        return
+    name, dtype = wrong[0]
+    raise SetupFailed(
+        f"loading model {path!r}",
+        f"{len(wrong)} of its tensors are {str(dtype).removeprefix('torch.')}, {name} for one",
+        f"this variant means {dtype_name}",
+        "Use --variant native, or the model that they were made from.",
+    )
+
+
+def note_dequantised(model: Any, quantisation: str) -> None:
+    """Say that a quantised checkpoint was loaded as floats."""
+    told, dtype = findings.of(model), str(model.dtype).removeprefix("torch.")
+    told.facts["stored_quantisation"] = quantisation
+    told.notes.append(
+        f"its checkpoint is quantised ({quantisation}) and was dequantised to {dtype} at load: the"
+        " values are those of few bits"
+    )
