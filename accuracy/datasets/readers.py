@@ -9,11 +9,12 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from accuracy.datasets.rows import NOT_READ, Row, malformed
+from accuracy.datasets import parquet
+from accuracy.datasets.rows import Row, malformed
 from harness.kernel.errors import BadInput
 from harness.kernel.places import wrong_path
 
@@ -21,6 +22,13 @@ from harness.kernel.places import wrong_path
 def kind_of(path: Path) -> str:
     """Return the ending that says how a file is read, or the file's own ending."""
     return next((ending for ending in READERS if path.name.endswith(ending)), path.suffix)
+
+
+def read(path: Path) -> Iterator[Row]:
+    """Yield the rows of a file, or of a folder of Parquet files. Raises BadInput."""
+    if path.is_dir():
+        return parquet.folder_rows(path)
+    return READERS[kind_of(path)](path)
 
 
 def _read_jsonl(path: Path) -> Iterator[Row]:
@@ -139,77 +147,6 @@ def _subject(path: Path) -> dict[str, str]:
     return {"subject": match[1], "split": match[2]} if match else {"subject": path.stem}
 
 
-def _read_parquet(path: Path) -> Iterator[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            if twice := {name for name in names if names.count(name) > 1}:
-                raise malformed(
-                    path.name,
-                    "the file",
-                    f"column {min(twice)!r} twice",
-                    "columns of different names",
-                )
-            number = 0
-            for batch in file.iter_batches(batch_size=256):
-                columns = dict(zip(names, batch.columns, strict=True))
-                for i in range(len(batch)):
-                    number += 1
-                    yield Row(
-                        path.name,
-                        f"row {number}",
-                        _ParquetCells(path.name, f"row {number}", columns, i),
-                    )
-    except (pa.ArrowException, OSError) as error:
-        found = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise malformed(path.name, "the file", found, "a Parquet table") from None
-
-
-class _ParquetCells(Mapping[str, Any]):
-    """Cells that are made when they are asked for: a date beyond our calendar is none of our
-    business.
-    """
-
-    def __init__(self, file: str, where: str, columns: dict[str, Any], row: int) -> None:
-        self._place, self._columns, self._row = (file, where), columns, row
-
-    def __getitem__(self, name: str) -> Any:
-        column = self._columns[name]
-        if not _is_plain(column.type):
-            return NOT_READ
-        try:
-            return column[self._row].as_py()
-        except ValueError:  # not UTF-8
-            file, where = self._place
-            raise malformed(file, f"{where}, column {name!r}", "not UTF-8", "UTF-8 text") from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
-
-    def __len__(self) -> int:
-        return len(self._columns)
-
-
-def _is_plain(kind: Any) -> bool:
-    import pyarrow.types as is_a
-
-    if is_a.is_list(kind) or is_a.is_large_list(kind) or is_a.is_dictionary(kind):
-        return _is_plain(kind.value_type)
-    if is_a.is_struct(kind):
-        return all(_is_plain(kind.field(i).type) for i in range(kind.num_fields))
-    tests = (
-        is_a.is_string,
-        is_a.is_large_string,
-        is_a.is_integer,
-        is_a.is_floating,
-        is_a.is_boolean,
-    )
-    return any(test(kind) for test in tests)
-
-
 def _read_txt(path: Path) -> Iterator[Row]:
     """Read texts. TinyStories' stories end with <|endoftext|>; in any other file every line that is
     not blank is a text.
@@ -267,7 +204,7 @@ READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".jsonl": _read_jsonl,
     ".json": _read_json,
     ".csv": _read_csv,
-    ".parquet": _read_parquet,
+    parquet.ENDING: parquet.rows,
     ".txt": _read_txt,
     ".pkl": _read_pickle,
     ".pkl.gz": _read_pickle,

@@ -263,7 +263,7 @@ def test_a_folder_is_offered_its_first_file(write, tmp_path):
     path = write("a.jsonl", '{"prompt": "x"}')
     found = complaint(str(tmp_path))
     assert "it is a folder" in found
-    assert found.endswith(f"Pass one of its files, such as {path}.")
+    assert found.endswith(f"Pass what is in it, such as {path}.")
 
 
 @pytest.mark.parametrize(
