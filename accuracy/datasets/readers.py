@@ -17,6 +17,7 @@ from accuracy.datasets import parquet
 from accuracy.datasets.rows import Row, malformed
 from harness.kernel.errors import BadInput
 from harness.kernel.places import wrong_path
+from harness.kernel.texts import other_kind
 
 
 def kind_of(path: Path) -> str:
@@ -153,11 +154,19 @@ def _read_txt(path: Path) -> Iterator[Row]:
     """
     try:
         with path.open("rb") as file:
-            mark = _END_OF_TEXT if _END_OF_TEXT in file.read(_BLOCK_BYTES) else b"\n"
+            head = file.read(_BLOCK_BYTES)
+            _must_be_text(path, head)
             file.seek(0)
-            yield from _texts(path, file, mark)
+            yield from _texts(path, file, _mark_between(head))
     except OSError as error:
         raise _unreadable(path, error) from None
+
+
+def _mark_between(head: bytes) -> bytes:
+    """Return what ends a text. Old Macs ended lines with a carriage return."""
+    if _END_OF_TEXT in head:
+        return _END_OF_TEXT
+    return b"\r" if b"\r" in head and b"\n" not in head else b"\n"
 
 
 def _texts(path: Path, file: BinaryIO, mark: bytes) -> Iterator[Row]:
@@ -171,7 +180,10 @@ def _texts(path: Path, file: BinaryIO, mark: bytes) -> Iterator[Row]:
         *pieces, rest = (rest + block).split(mark)
         for piece in pieces if block else [*pieces, rest]:
             yield from _piece(path, piece, at, line)
-            at, line = at + len(piece) + len(mark), line + piece.count(b"\n") + mark.count(b"\n")
+            at, line = (
+                at + len(piece) + len(mark),
+                line + piece.count(b"\n") + (mark != _END_OF_TEXT),
+            )
         if len(rest) > _LONGEST_BYTES:
             raise malformed(path.name, f"line {line}", "a text of more than 64 MiB", "shorter ones")
         if not block:
@@ -216,15 +228,22 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _text(path: Path) -> str:
+    """Return the whole text: a file that is decoded in blocks would name a byte of its block."""
     try:
-        text = (
-            path.read_bytes().decode()
-        )  # at once: a file decoded in blocks would name a byte of its block
-    except UnicodeDecodeError as error:
-        raise malformed(path.name, f"byte {error.start}", "not UTF-8", "UTF-8 text") from None
+        data = path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error) from None
-    return text.removeprefix("\ufeff")
+    _must_be_text(path, data)
+    try:
+        return data.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise malformed(path.name, f"byte {error.start}", "not UTF-8", "UTF-8 text") from None
+
+
+def _must_be_text(path: Path, data: bytes) -> None:
+    if kind := other_kind(data):
+        found, fine = f"the file is {kind}", "expected text in UTF-8"
+        raise BadInput(f"dataset {path.name}", found, fine, "Convert it.")
 
 
 def _unreadable(path: Path, error: OSError) -> BadInput:
