@@ -260,7 +260,8 @@ def test_a_sut_that_names_no_gpu_gets_the_energy_of_all_it_could_use_in_these_wo
 
 def test_a_simulated_run_uses_no_gpu_and_no_energy(monkeypatch, tmp_path):
     install(monkeypatch, *NODE)
-    found, _ = run(tmp_path, sut="simulated")
+    quick = ("--sut-option", "ttft_ms=1", "--sut-option", "tokens=2")
+    found, _ = run(tmp_path, *quick, sut="simulated")
     assert found["energy"] == {}
     assert "energy" not in notes(found)
 
