@@ -42,13 +42,19 @@ def examine() -> dict[str, dict[str, Any]]:
                 f"{machine['cpu']}, {machine['cores_allowed'] or machine['cores_logical']} cores"
             ),
             "features": " ".join(machine["cpu_flags"]) or "none that matter here",
-            "memory": f"{machine['memory_bytes'] / 2**30:.1f} GiB",
+            "memory": _memory(machine),
             "gpu": "; ".join(gpus) or f"none ({env['nvml_problem'] or 'the driver lists none'})",
             "load": " ".join(f"{x:.2f}" for x in machine["load_average"] or []),
         },
         "packages": {name: _package(name) for name in _NEEDED},
         "driver": measure_driver(),
     }
+
+
+def _memory(machine: Mapping[str, Any]) -> str:
+    limit = machine["memory_limit_bytes"]
+    own = f", of which this process may take {limit / 2**30:.1f} GiB" if limit else ""
+    return f"{machine['memory_bytes'] / 2**30:.1f} GiB{own}"
 
 
 def _gpu(row: Mapping[str, Any]) -> str:

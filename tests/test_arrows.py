@@ -17,7 +17,7 @@ OURS = ("harness", "sut", "scenarios", "accuracy", "reports")
 # Who may import whom, by folder; everybody may use the kernel and the folder's own files.
 ARROWS = {
     "harness.kernel": "",
-    "harness.kernel.gpus": "",
+    "harness.kernel.machine": "",
     "harness.engine": "",
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
     " sut.precision",
@@ -62,7 +62,7 @@ ARROWS = {
     "sut.likelihood": "sut sut.engine sut.model sut.prompts",
     "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
 }
-KERNEL = ("harness.kernel", "harness.kernel.gpus")
+KERNEL = ("harness.kernel", "harness.kernel.machine")
 LONG = {}
 TORCH_HOMES = ("sut",)
 FILES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from harness.engine import gpus, hardware, tested
+from harness.kernel.machine.memory import limit_bytes
 
 PACKAGES = (
     "torch", "transformers", "accelerate", "bitsandbytes", "optimum", "optimum-quanto", "peft",
@@ -66,6 +67,7 @@ def describe() -> dict[str, Any]:
                 len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
             ),
             "memory_bytes": psutil.virtual_memory().total,
+            "memory_limit_bytes": limit_bytes(),
             "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
             "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
             **hardware.describe(),

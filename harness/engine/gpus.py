@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from harness.kernel.gpus.nvml import Answer, Nvml, positive, text, whole
-from harness.kernel.gpus.visible import SLICED, UNLISTED, UNORDERED, Gpu, is_ordered, visible
+from harness.kernel.machine.nvml import Answer, Nvml, positive, text, whole
+from harness.kernel.machine.visible import SLICED, UNLISTED, UNORDERED, Gpu, is_ordered, visible
 
 Read = Callable[[Nvml, Any], Answer]
 

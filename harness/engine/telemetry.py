@@ -28,6 +28,7 @@ from harness.engine import gpus
 from harness.engine.recorder import Recorder
 from harness.kernel import children
 from harness.kernel.clock import RealClock
+from harness.kernel.machine.memory import available_bytes
 
 INTERVAL_NS = 1_000_000_000
 REFRESH_NS = 500_000_000
@@ -157,7 +158,7 @@ def _sampler(pids: dict[str, int], indices: Sequence[int]) -> Callable[[], dict[
                     }
             except psutil.Error:
                 row |= {f"{role}_rss_bytes": None, f"{role}_cpu_percent": None}
-        return row | {"machine_available_bytes": psutil.virtual_memory().available} | read_gpus()
+        return row | {"machine_available_bytes": available_bytes()} | read_gpus()
 
     return sample
 

@@ -22,6 +22,9 @@ MACHINE = record("The machine. What it does not tell is null, or an empty list o
     "cores_logical": maybe(whole("Logical cores.", "cores")),
     "cores_allowed": maybe(whole("Logical cores that the process may use.", "cores")),
     "memory_bytes": whole("Memory.", "B"),
+    "memory_limit_bytes": maybe(whole(
+        "What a control group, such as a container's, leaves of it; null without a limit.", "B"
+    )),
     "load_average": maybe(many("Load of the last 1, 5 and 15 minutes.", number("Load."))),
     "governor": text("Frequency governor of the first core."),
     "sockets": maybe(whole("Processors (packages).", "processors")),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.kernel.gpus.nvml import Nvml, text
+from harness.kernel.machine.nvml import Nvml, text
 
 
 def indices(devices: Iterable[str]) -> list[int | None]:

@@ -22,7 +22,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from harness.kernel.gpus.nvml import Nvml, whole
+from harness.kernel.machine.memory import available_bytes
+from harness.kernel.machine.nvml import Nvml, whole
 from harness.kernel.types import MemoryUse
 
 Phase = Literal["loading", "serving", "evaluation"]
@@ -93,12 +94,11 @@ def _read() -> Peak:
 
 def free_bytes(device: Any) -> int:
     """Return what another cache could take, on the model's device."""
-    import psutil
     import torch
 
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+    return available_bytes()
 
 
 def reached_bytes() -> int:
