@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from accuracy.datasets.rows import NotRead, Row, malformed
 from harness.kernel.errors import BadInput
@@ -38,7 +37,7 @@ def rows(path: Path) -> Iterator[Row]:
                 raise malformed(path.name, "the file", found, fine)
             number = 0
             for batch in file.iter_batches(batch_size=256):
-                columns = dict(zip(names, batch.columns, strict=True))
+                columns = dict(zip(names, map(_Column, batch.columns), strict=True))
                 for i in range(len(batch)):
                     number += 1
                     where = f"row {number}"
@@ -124,15 +123,12 @@ def _lacking(files: list[Path]) -> tuple[str, str] | None:
 
 
 class _Cells(Mapping[str, Any]):
-    def __init__(self, file: str, where: str, columns: dict[str, Any], row: int) -> None:
+    def __init__(self, file: str, where: str, columns: dict[str, _Column], row: int) -> None:
         self._place, self._columns, self._row = (file, where), columns, row
 
     def __getitem__(self, name: str) -> Any:
-        column = self._columns[name]
-        if not _is_plain(column.type):
-            return NotRead(f"a value of type {column.type}")
         try:
-            return _plain(column[self._row].as_py(), column.type)
+            return self._columns[name].cell(self._row)
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             file, where = self._place
             found = "not UTF-8" if isinstance(error, UnicodeDecodeError) else "no JSON"
@@ -144,6 +140,25 @@ class _Cells(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._columns)
+
+
+class _Column:
+    """A column of a batch of rows, made into values when the first of its cells is asked for."""
+
+    def __init__(self, array: Any) -> None:
+        self._array, self._values = array, list[Any]()
+
+    def cell(self, row: int) -> Any:
+        """Return a value; raise ValueError for one that is broken, and for no other."""
+        kind = self._array.type
+        if not self._values and not _is_plain(kind):
+            self._values = [NotRead(f"a value of type {kind}")] * len(self._array)
+        try:
+            if not self._values:
+                self._values = [_plain(value, kind) for value in self._array.to_pylist()]
+            return self._values[row]
+        except ValueError:  # somewhere in the batch
+            return _plain(self._array[row].as_py(), kind)
 
 
 def _is_plain(kind: Any) -> bool:
@@ -181,20 +196,16 @@ def _extension(kind: Any) -> str:
 
 def _plain(value: Any, kind: Any) -> Any:
     """Return a cell of texts, numbers, lists and dicts. Raises ValueError for broken ones."""
-    import pyarrow.types as is_a
-
-    if value is None:
-        return None
-    if _extension(kind) == "arrow.json":
-        return json.loads(value)
-    if _is_list(kind):
-        return [_plain(item, kind.value_type) for item in value]
-    if is_a.is_struct(kind):
-        return {name: _plain(item, kind.field(name).type) for name, item in value.items()}
-    if is_a.is_dictionary(kind):
-        return _plain(value, kind.value_type)
+    if value is None or type(value) in (int, float, bool):
+        return value
+    if isinstance(value, str) and not _extension(kind):
+        return value
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
-    return str(value) if isinstance(value, UUID) else value
+    if isinstance(value, list):
+        return [_plain(item, kind.value_type) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item, kind.field(name).type) for name, item in value.items()}
+    return json.loads(value) if _extension(kind) == "arrow.json" else str(value)
