@@ -14,6 +14,7 @@ import typer
 
 from harness.commands import laboratory, lists, mlperf, runs, studies
 from harness.options.flags import Command
+from harness.screen import open_streams, tolerate
 
 app = typer.Typer(
     name="harness",
@@ -70,4 +71,6 @@ def about(
 
 def main() -> None:
     """Console script: every error of ours is a sentence and an exit code, never a traceback."""
+    open_streams()
+    tolerate()
     app()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -34,20 +35,35 @@ def examine() -> dict[str, dict[str, Any]]:
     """Return sections of label -> value."""
     env = environment.describe()
     machine = env["machine"]
-    gpus = [f"{g['name']}, {g['memory_bytes'] / 2**30:.0f} GiB" for g in env["gpus"]]
+    gpus = [_gpu(row) for row in env["gpus"]]
     return {
         "machine": {
             "cpu": (
                 f"{machine['cpu']}, {machine['cores_allowed'] or machine['cores_logical']} cores"
             ),
             "features": " ".join(machine["cpu_flags"]) or "none that matter here",
-            "memory": f"{machine['memory_bytes'] / 2**30:.1f} GiB",
-            "gpu": ", ".join(gpus) or "none",
+            "memory": _memory(machine),
+            "gpu": "; ".join(gpus) or f"none ({env['nvml_problem'] or 'the driver lists none'})",
             "load": " ".join(f"{x:.2f}" for x in machine["load_average"] or []),
         },
         "packages": {name: _package(name) for name in _NEEDED},
         "driver": measure_driver(),
     }
+
+
+def _memory(machine: Mapping[str, Any]) -> str:
+    limit = machine["memory_limit_bytes"]
+    own = f", of which this process may take {limit / 2**30:.1f} GiB" if limit else ""
+    return f"{machine['memory_bytes'] / 2**30:.1f} GiB{own}"
+
+
+def _gpu(row: Mapping[str, Any]) -> str:
+    """Name a GPU and its memory; where the driver does not tell one, say what it said."""
+    refused = row["refused"]
+    name = row["name"] or f"GPU {row['index']} (name: {refused['name']})"
+    memory = row["memory_bytes"]
+    size = f"{memory / 2**30:.0f} GiB" if memory else f"memory: {refused['memory_bytes']}"
+    return f"{name}, {size}"
 
 
 def measure_driver() -> dict[str, str]:

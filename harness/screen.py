@@ -40,6 +40,19 @@ def instead(text: str) -> str:
     return "".join(c if c.isascii() else _INSTEAD.get(c, "?") for c in text)
 
 
+def open_streams() -> None:
+    """Point what is closed of stdin, stdout and stderr (`>&-`, some daemons) to nothing, before a
+    file or socket of ours gets its number.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            mode = "w" if number else "r"
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
 def tolerate() -> None:
     """Let stdout and stderr take every letter from now on, whatever their encoding."""
     codecs.register_error(_NAME, _replace)
@@ -89,6 +102,7 @@ def people(as_json: bool, form: str = "table") -> Iterator[tuple[Any, Say]]:
 
     try:
         _check_form(as_json, form)
+        _check_names()
         yield console, say
     except HarnessError as error:
         say("")
@@ -130,6 +144,21 @@ def _check_form(as_json: bool, form: str) -> None:
             "expected one of them, since both write to stdout",
             "Leave one out.",
         )
+
+
+def _check_names() -> None:
+    """Refuse names that are no text here. A file's name may be any bytes, and in a locale like C
+    Python takes no letter beyond ASCII for text; what we write is text.
+    """
+    words = sys.argv[1:]
+    with suppress(OSError):  # the folder that we are in was deleted
+        words = [*words, os.getcwd()]
+    for word in words:
+        if any("\ud800" <= letter <= "\udfff" for letter in word):
+            doing = f"reading the name {ascii(word)[1:-1]}"
+            found = f"it is not text in {sys.getfilesystemencoding()}"
+            todo = "Set PYTHONUTF8=1 if it is UTF-8, else rename it."
+            raise BadInput(doing, found, "expected names in UTF-8", todo)
 
 
 def put(

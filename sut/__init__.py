@@ -2,8 +2,8 @@
 under test (SUT).
 
 `package.module:factory` names one that is neither ours nor a plug-in: a callable on the Python
-path. Its attributes `isolated`, `uses_dataset`, `summary`, `evidence`, `warms_up` and `real_time`
-say what an entry would; each may be missing (see `harness.kernel.entries.SutEntry`).
+path. Its attributes `isolated`, `uses_dataset`, `summary`, `evidence`, `uses_gpu`, `warms_up` and
+`real_time` say what an entry would; each may be missing (see `harness.kernel.entries.SutEntry`).
 """
 
 from typing import Any
@@ -26,6 +26,7 @@ TABLE = {
         uses_dataset=False,
         summary="service times on the chosen clock, without a model; misbehaves on request",
         evidence=frozenset(("ids", "counts")),
+        uses_gpu=False,
         warms_up=False,
         real_time="",
     ),
@@ -35,6 +36,7 @@ TABLE = {
         uses_dataset=False,
         summary="answers at once, to measure the driver itself",
         evidence=frozenset(),
+        uses_gpu=False,
         warms_up=False,
         real_time="takes no time at all",
     ),

@@ -18,7 +18,7 @@ from harness.kernel.errors import BadInput, SetupFailed
 from harness.kernel.protocols import Clock, Sink
 from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
 from sut.engine.batching import Request
-from sut.model import digest, faults, findings, peak
+from sut.model import digest, faults, findings, gpus, peak
 from sut.model.weights import disk_bytes, weigh
 from sut.precision import lora
 from sut.precision.table import TABLE as PRECISIONS
@@ -164,6 +164,7 @@ class LocalModel:
             "weights_on": weigh(self._model).bytes_on,
             "dtype": str(self._model.dtype).removeprefix("torch."),
             "device": str(self._model.device),
+            "gpus": gpus.indices(weigh(self._model).bytes_on),
             "attention": self._model.config._attn_implementation,
             **self._stored,
             "context": self._context,

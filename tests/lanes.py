@@ -30,6 +30,7 @@ SLOW = {
     "tests/harness/engine/test_pieces.py": 12,
     "tests/sut/border/test_isolated.py": 12,
     "tests/harness/engine/test_recorder.py": 12,
+    "tests/test_terminals.py": 14,
     "tests/test_screens.py": 11,
     "tests/harness/run/test_modes.py": 10,
     "tests/sut/test_local_model.py": 10,

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from accuracy import datasets
-from accuracy.datasets import TABLE, entry, formats, names
+from accuracy.datasets import TABLE, entry, formats, names, parquet
 from accuracy.datasets.formats import Format
-from accuracy.datasets.readers import READERS, kind_of
+from accuracy.datasets.readers import READERS, kind_of, read
 from accuracy.datasets.rows import Row
 from accuracy.datasets.subset import Drawn, in_shares
 from harness.kernel.errors import BadInput, unknown
@@ -52,7 +52,7 @@ def load_dataset(
     `num_samples` of its rows are chosen as `accuracy.datasets.subset` says.
     """
     path, named = _find(name)
-    rows = iter(READERS[kind_of(path)](path))
+    rows = read(path)
     first = next(rows, None)
     if first is None:
         fine = "expected at least one"
@@ -66,7 +66,7 @@ def load_dataset(
         "name": name,
         "file": path.name,
         "format": format.name,
-        "sha256": _sha256(path),
+        "sha256": sha256(path),
         "licence": _licence(format, bool(named)),
         "rows": len(samples),
     }
@@ -129,13 +129,13 @@ def check_name(name: str) -> None:
 
 
 def absolute(name: str) -> str:
-    """Return the same dataset by the full path of its file, if it is a file that exists."""
+    """Return the same dataset by its full path, if it is a file or folder that exists."""
     if name in names():
         return name
     prefix, path = _split(name)
     try:
         path = path.expanduser()
-        full = path.resolve() if path.is_file() else None
+        full = path.resolve() if path.exists() else None
     except (OSError, RuntimeError, ValueError):  # check_name will say so
         return name
     if full is None:
@@ -176,6 +176,9 @@ def _check_file(name: str, path: Path) -> None:
         raise BadInput("--dataset", "the name is empty", _FINE, _LIST)
     if "://" in name:
         raise BadInput(doing, "it is a web address", _FINE, "Download it and pass the file.")
+    if parquet.is_folder(path):
+        parquet.shards(path)
+        return
     if path.is_dir():
         raise _folder(doing, path)
     if path.is_file() and kind not in READERS:
@@ -204,10 +207,16 @@ def _is_like_ours(name: str) -> bool:
 
 
 def _folder(doing: str, folder: Path) -> BadInput:
-    """Refuse a folder, and name a file in it that may have been meant."""
-    files = sorted(path.name for path in folder.iterdir() if kind_of(path) in READERS)
-    todo = f"Pass one of its files, such as {folder / files[0]}." if files else "Check the path."
-    return BadInput(doing, "it is a folder", f"expected a {_KINDS} file", todo)
+    """Refuse a folder without Parquet files, and name something in it that may be meant."""
+    inside = sorted(folder.iterdir())
+    files = [path for path in inside if path.is_file() and kind_of(path) in READERS]
+    near = [*files, *filter(parquet.is_folder, inside)]
+    fine = f"expected a {_KINDS} file, or a folder of Parquet files"
+    if any(path.suffix == ".arrow" for path in inside):
+        todo = "Write it as Parquet: datasets.load_from_disk(FOLDER).to_parquet(FILE)."
+        return BadInput(doing, "it was saved by datasets' save_to_disk", fine, todo)
+    todo = f"Pass what is in it, such as {near[0]}." if near else "Check the path."
+    return BadInput(doing, "it is a folder without Parquet files", fine, todo)
 
 
 def _elsewhere(doing: str, name: str, path: Path) -> BadInput:
@@ -245,6 +254,11 @@ def _licence(format: Format, named: bool) -> str:
     )
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256(path: Path) -> str:
+    """Return the hash of a file; of a folder, that of its Parquet files one after another."""
+    digest = hashlib.sha256()
+    for part in parquet.shards(path) if path.is_dir() else [path]:
+        with part.open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()

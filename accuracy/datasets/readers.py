@@ -9,18 +9,27 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from accuracy.datasets.rows import NOT_READ, Row, malformed
+from accuracy.datasets import parquet
+from accuracy.datasets.rows import Row, malformed
 from harness.kernel.errors import BadInput
 from harness.kernel.places import wrong_path
+from harness.kernel.texts import other_kind
 
 
 def kind_of(path: Path) -> str:
     """Return the ending that says how a file is read, or the file's own ending."""
     return next((ending for ending in READERS if path.name.endswith(ending)), path.suffix)
+
+
+def read(path: Path) -> Iterator[Row]:
+    """Yield the rows of a file, or of a folder of Parquet files. Raises BadInput."""
+    if path.is_dir():
+        return parquet.folder_rows(path)
+    return READERS[kind_of(path)](path)
 
 
 def _read_jsonl(path: Path) -> Iterator[Row]:
@@ -139,88 +148,25 @@ def _subject(path: Path) -> dict[str, str]:
     return {"subject": match[1], "split": match[2]} if match else {"subject": path.stem}
 
 
-def _read_parquet(path: Path) -> Iterator[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            if twice := {name for name in names if names.count(name) > 1}:
-                raise malformed(
-                    path.name,
-                    "the file",
-                    f"column {min(twice)!r} twice",
-                    "columns of different names",
-                )
-            number = 0
-            for batch in file.iter_batches(batch_size=256):
-                columns = dict(zip(names, batch.columns, strict=True))
-                for i in range(len(batch)):
-                    number += 1
-                    yield Row(
-                        path.name,
-                        f"row {number}",
-                        _ParquetCells(path.name, f"row {number}", columns, i),
-                    )
-    except (pa.ArrowException, OSError) as error:
-        found = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise malformed(path.name, "the file", found, "a Parquet table") from None
-
-
-class _ParquetCells(Mapping[str, Any]):
-    """Cells that are made when they are asked for: a date beyond our calendar is none of our
-    business.
-    """
-
-    def __init__(self, file: str, where: str, columns: dict[str, Any], row: int) -> None:
-        self._place, self._columns, self._row = (file, where), columns, row
-
-    def __getitem__(self, name: str) -> Any:
-        column = self._columns[name]
-        if not _is_plain(column.type):
-            return NOT_READ
-        try:
-            return column[self._row].as_py()
-        except ValueError:  # not UTF-8
-            file, where = self._place
-            raise malformed(file, f"{where}, column {name!r}", "not UTF-8", "UTF-8 text") from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
-
-    def __len__(self) -> int:
-        return len(self._columns)
-
-
-def _is_plain(kind: Any) -> bool:
-    import pyarrow.types as is_a
-
-    if is_a.is_list(kind) or is_a.is_large_list(kind) or is_a.is_dictionary(kind):
-        return _is_plain(kind.value_type)
-    if is_a.is_struct(kind):
-        return all(_is_plain(kind.field(i).type) for i in range(kind.num_fields))
-    tests = (
-        is_a.is_string,
-        is_a.is_large_string,
-        is_a.is_integer,
-        is_a.is_floating,
-        is_a.is_boolean,
-    )
-    return any(test(kind) for test in tests)
-
-
 def _read_txt(path: Path) -> Iterator[Row]:
     """Read texts. TinyStories' stories end with <|endoftext|>; in any other file every line that is
     not blank is a text.
     """
     try:
         with path.open("rb") as file:
-            mark = _END_OF_TEXT if _END_OF_TEXT in file.read(_BLOCK_BYTES) else b"\n"
+            head = file.read(_BLOCK_BYTES)
+            _must_be_text(path, head)
             file.seek(0)
-            yield from _texts(path, file, mark)
+            yield from _texts(path, file, _mark_between(head))
     except OSError as error:
         raise _unreadable(path, error) from None
+
+
+def _mark_between(head: bytes) -> bytes:
+    """Return what ends a text. Old Macs ended lines with a carriage return."""
+    if _END_OF_TEXT in head:
+        return _END_OF_TEXT
+    return b"\r" if b"\r" in head and b"\n" not in head else b"\n"
 
 
 def _texts(path: Path, file: BinaryIO, mark: bytes) -> Iterator[Row]:
@@ -234,7 +180,10 @@ def _texts(path: Path, file: BinaryIO, mark: bytes) -> Iterator[Row]:
         *pieces, rest = (rest + block).split(mark)
         for piece in pieces if block else [*pieces, rest]:
             yield from _piece(path, piece, at, line)
-            at, line = at + len(piece) + len(mark), line + piece.count(b"\n") + mark.count(b"\n")
+            at, line = (
+                at + len(piece) + len(mark),
+                line + piece.count(b"\n") + (mark != _END_OF_TEXT),
+            )
         if len(rest) > _LONGEST_BYTES:
             raise malformed(path.name, f"line {line}", "a text of more than 64 MiB", "shorter ones")
         if not block:
@@ -267,7 +216,7 @@ READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".jsonl": _read_jsonl,
     ".json": _read_json,
     ".csv": _read_csv,
-    ".parquet": _read_parquet,
+    parquet.ENDING: parquet.rows,
     ".txt": _read_txt,
     ".pkl": _read_pickle,
     ".pkl.gz": _read_pickle,
@@ -279,15 +228,22 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _text(path: Path) -> str:
+    """Return the whole text: a file that is decoded in blocks would name a byte of its block."""
     try:
-        text = (
-            path.read_bytes().decode()
-        )  # at once: a file decoded in blocks would name a byte of its block
-    except UnicodeDecodeError as error:
-        raise malformed(path.name, f"byte {error.start}", "not UTF-8", "UTF-8 text") from None
+        data = path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error) from None
-    return text.removeprefix("\ufeff")
+    _must_be_text(path, data)
+    try:
+        return data.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise malformed(path.name, f"byte {error.start}", "not UTF-8", "UTF-8 text") from None
+
+
+def _must_be_text(path: Path, data: bytes) -> None:
+    if kind := other_kind(data):
+        found, fine = f"the file is {kind}", "expected text in UTF-8"
+        raise BadInput(f"dataset {path.name}", found, fine, "Convert it.")
 
 
 def _unreadable(path: Path, error: OSError) -> BadInput:

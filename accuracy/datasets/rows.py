@@ -10,7 +10,15 @@ from typing import Any
 
 from harness.kernel.errors import BadInput, unknown
 
-NOT_READ = object()  # a cell of a kind that no prompt is made of
+
+@dataclass(frozen=True, slots=True)
+class NotRead:
+    """A cell of a kind that no prompt is made of: "a value of type date32"."""
+
+    kind: str = "something that is not text"
+
+
+NOT_READ = NotRead()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +103,10 @@ class Row:
     def _wrong(self, column: str, value: Any, fine: str) -> BadInput:
         if isinstance(value, str) and not value.strip():
             return self.complain(column, "an empty text", fine)
-        names = {type(None): "nothing", object: "something that is not text"}
-        return self.complain(
-            column, names.get(type(value), f"a value of type {type(value).__name__}"), fine
-        )
+        if isinstance(value, NotRead):
+            return self.complain(column, value.kind, fine)
+        kind = "nothing" if value is None else f"a value of type {type(value).__name__}"
+        return self.complain(column, kind, fine)
 
 
 def malformed(file: str, where: str, found: str, fine: str) -> BadInput:

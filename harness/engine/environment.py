@@ -15,7 +15,8 @@ from typing import Any
 
 import psutil
 
-from harness.engine import hardware, tested
+from harness.engine import gpus, hardware, tested
+from harness.kernel.machine.memory import limit_bytes
 
 PACKAGES = (
     "torch", "transformers", "accelerate", "bitsandbytes", "optimum", "optimum-quanto", "peft",
@@ -51,6 +52,7 @@ _SECRET = ("_TOKEN", "KEY", "SECRET", "PASSWORD")
 
 def describe() -> dict[str, Any]:
     """Describe machine, CPU, GPU, versions, threads and git commit, without a heavy import."""
+    found, problem = gpus.describe()
     packages = {name: version for name in PACKAGES if (version := _version(name))}
     return {
         "touchstone": own_version(),
@@ -65,11 +67,13 @@ def describe() -> dict[str, Any]:
                 len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
             ),
             "memory_bytes": psutil.virtual_memory().total,
+            "memory_limit_bytes": limit_bytes(),
             "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
             "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
             **hardware.describe(),
         },
-        "gpus": gpus(),
+        "gpus": found,
+        "nvml_problem": problem,
         "packages": packages,
         "untested": [one._asdict() for one in tested.untested(packages)],
         "variables": {
@@ -102,56 +106,6 @@ def versions() -> dict[str, str]:
         known["commit"] = git["commit"] + (" (with changes)" if git["dirty"] else "")
     known["python"] = platform.python_version()
     return known | {name: _version(name) or "(not installed)" for name in _MAIN}
-
-
-def gpus() -> list[dict[str, Any]]:
-    """Return name, memory, driver and links of each NVIDIA GPU; nothing without one."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-    except Exception:  # no library, no driver, no permission: there is no GPU to speak of
-        return []
-    found = []
-    for i in range(pynvml.nvmlDeviceGetCount()):
-        handle = pynvml.nvmlDeviceGetHandleByIndex(i)
-        found.append(
-            {
-                "name": pynvml.nvmlDeviceGetName(handle),
-                "memory_bytes": int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
-                "driver": pynvml.nvmlSystemGetDriverVersion(),
-                **_links(pynvml, handle),
-            }
-        )
-    pynvml.nvmlShutdown()
-    return found
-
-
-def _links(nvml: Any, gpu: Any) -> dict[str, int | None]:
-    """Read what ties a GPU to its memory, its host and its neighbours; None where NVML does not
-    tell.
-    """
-    width = _told(nvml, "nvmlDeviceGetMemoryBusWidth", gpu)
-    generation = _told(nvml, "nvmlDeviceGetMaxPcieLinkGeneration", gpu)
-    lanes = _told(nvml, "nvmlDeviceGetMaxPcieLinkWidth", gpu)
-    active = 0
-    for link in range(getattr(nvml, "NVML_NVLINK_MAX_LINKS", 0)):
-        active += _told(nvml, "nvmlDeviceGetNvLinkState", gpu, link) or 0
-    clock_mhz = _told(nvml, "nvmlDeviceGetMaxClockInfo", gpu, getattr(nvml, "NVML_CLOCK_SM", 1))
-    return {
-        "memory_bus_bits": width,
-        "pcie_generation": generation,
-        "pcie_lanes": lanes,
-        "nvlinks": active,
-        "max_clock_mhz": clock_mhz,
-    }
-
-
-def _told(nvml: Any, function: str, *arguments: Any) -> int | None:
-    try:
-        return int(getattr(nvml, function)(*arguments))
-    except Exception:  # this card, this driver or this version of the library does not know it
-        return None
 
 
 def _cpu_model() -> str:

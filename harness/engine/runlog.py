@@ -58,6 +58,7 @@ class RunFacts:
     evaluation: dict[str, Any] = field(default_factory=dict)  # sums, see harness.result.evaluation
     notes: list[str] = field(default_factory=list)  # what a reader must know of how it was measured
     missing: list[dict[str, Any]] = field(default_factory=list)  # see `harness.engine.pieces`
+    gpus: dict[str, Any] = field(default_factory=dict)  # see gpus.Metered; {} in older runs
     log_hashes: dict[str, str] = field(default_factory=dict)  # of logs the official LoadGen wrote
 
 

@@ -24,9 +24,11 @@ from typing import Any
 
 import psutil
 
+from harness.engine import gpus
 from harness.engine.recorder import Recorder
 from harness.kernel import children
 from harness.kernel.clock import RealClock
+from harness.kernel.machine.memory import available_bytes
 
 INTERVAL_NS = 1_000_000_000
 REFRESH_NS = 500_000_000
@@ -36,11 +38,18 @@ _COUNTS = struct.Struct("<qqqq")  # issued, done, failed, tokens
 class Telemetry:
     """The driver's handle: starts the helper, tells it the counts, stops it.
 
-    `pids` maps a role ("driver", "sut") to a process; rows go to `out` as JSON lines, on the
-    machine's monotonic clock.
+    `pids` maps a role ("driver", "sut") to a process, `metered` are indices of GPUs; rows go to
+    `out` as JSON lines, on the machine's monotonic clock.
     """
 
-    def __init__(self, out: Path, pids: dict[str, int], total: int | None, progress: bool) -> None:
+    def __init__(
+        self,
+        out: Path,
+        pids: dict[str, int],
+        total: int | None,
+        progress: bool,
+        metered: Sequence[int] = (),
+    ) -> None:
         self._file = tempfile.NamedTemporaryFile(delete=False)  # noqa: SIM115 (as long as we)
         self._file.truncate(_COUNTS.size)
         self._map = mmap.mmap(self._file.fileno(), _COUNTS.size)
@@ -50,6 +59,7 @@ class Telemetry:
             "total": total,
             "progress": progress,
             "counts": self._file.name,
+            "gpus": list(metered),
         }
         self._process = subprocess.Popen(
             children.command("harness.engine.telemetry", json.dumps(job)),
@@ -100,7 +110,7 @@ def main() -> None:
         counts = mmap.mmap(file.fileno(), _COUNTS.size)
     clock, over = RealClock(), Event()
     children.once_stdin_closes(over.set)
-    sample = _sampler(job["pids"])
+    sample = _sampler(job["pids"], job["gpus"])
     show = _progress(job["total"]) if job["progress"] else None
     with Path(job["out"]).open("w", encoding="utf-8", buffering=1) as out:
         print("ready", flush=True)
@@ -126,14 +136,16 @@ def main() -> None:
             show(issued, done, failed, tokens, (clock.now_ns() - start) / 1e9, True)
 
 
-def _sampler(pids: dict[str, int]) -> Callable[[], dict[str, Any]]:
-    """Return a function that reads memory, CPU and GPU now. A process that is gone gives None."""
+def _sampler(pids: dict[str, int], indices: Sequence[int]) -> Callable[[], dict[str, Any]]:
+    """Return a function that reads memory, CPU and these GPUs now. A process that is gone gives
+    None.
+    """
     processes: dict[str, psutil.Process] = {}
     for role, pid in pids.items():
         with suppress(psutil.NoSuchProcess):
             processes[role] = psutil.Process(pid)
             processes[role].cpu_percent()
-    read_gpus = _gpu_reader()
+    read_gpus = gpus.reader(indices)
 
     def sample() -> dict[str, Any]:
         row: dict[str, Any] = {}
@@ -146,38 +158,9 @@ def _sampler(pids: dict[str, int]) -> Callable[[], dict[str, Any]]:
                     }
             except psutil.Error:
                 row |= {f"{role}_rss_bytes": None, f"{role}_cpu_percent": None}
-        return row | {"machine_available_bytes": psutil.virtual_memory().available} | read_gpus()
+        return row | {"machine_available_bytes": available_bytes()} | read_gpus()
 
     return sample
-
-
-def _gpu_reader() -> Callable[[], dict[str, Any]]:
-    """Return a reader of memory, utilisation and power, summed (or maximal) over the machine's
-    GPUs; of nothing without one.
-    """
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-    except Exception:  # no library, no driver: there is no GPU
-        return dict
-
-    def read() -> dict[str, Any]:
-        row: dict[str, Any] = {}
-        with suppress(pynvml.NVMLError):
-            row["gpu_memory_bytes"] = sum(
-                int(pynvml.nvmlDeviceGetMemoryInfo(h).used) for h in handles
-            )
-        with suppress(pynvml.NVMLError):
-            row["gpu_utilisation_percent"] = max(
-                pynvml.nvmlDeviceGetUtilizationRates(h).gpu for h in handles
-            )
-        with suppress(pynvml.NVMLError):
-            row["gpu_watts"] = sum(pynvml.nvmlDeviceGetPowerUsage(h) for h in handles) / 1000
-        return row
-
-    return read
 
 
 def _progress(total: int | None) -> Callable[[int, int, int, int, float, bool], None]:

@@ -4,7 +4,6 @@ which the worker reads.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
@@ -14,8 +13,8 @@ from typing import Any, NamedTuple
 
 from accuracy import datasets
 from accuracy.datasets import entry, formats, names
-from accuracy.datasets.files import absolute, check_count, check_name, labels_of
-from accuracy.datasets.readers import READERS, kind_of
+from accuracy.datasets.files import absolute, check_count, check_name, labels_of, sha256
+from accuracy.datasets.readers import read as read_rows
 from accuracy.datasets.rows import Row
 from accuracy.datasets.subset import Drawn, in_shares
 from accuracy.metrics.sentences import sentences
@@ -53,7 +52,7 @@ class Texts(NamedTuple):
 def read(wanted: Wanted) -> Texts:
     """Read the texts. Raises BadInput that names the line and the column."""
     path = _file(wanted.dataset)
-    there = _of_the_split(READERS[kind_of(path)](path), path, wanted.split)
+    there = _of_the_split(read_rows(path), path, wanted.split)
     first = next(there, None)
     if first is None:
         fine = "expected at least one"
@@ -78,7 +77,7 @@ def read(wanted: Wanted) -> Texts:
     source: dict[str, Any] = {
         "name": wanted.dataset,
         "file": path.name,
-        "sha256": _sha256(path),
+        "sha256": sha256(path),
         "texts": len(rows),
     }
     source |= {"text_column": text, "category_column": category, "split": wanted.split}
@@ -226,8 +225,3 @@ def _sentence_ends(text: str) -> list[int]:
         at = text.index(sentence, at) + len(sentence)
         ends.append(at)
     return ends
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

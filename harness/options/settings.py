@@ -20,6 +20,7 @@ from harness import registry
 from harness.kernel.entries import ScenarioEntry, SutEntry
 from harness.kernel.errors import BadInput, HarnessError, unknown
 from harness.kernel.places import wrong_path
+from harness.kernel.texts import other_kind
 from harness.kernel.types import RunSettings
 from harness.options import profiles
 from harness.options.conf.read import Conf, ConfFile, read_named
@@ -218,15 +219,22 @@ def _ns(own: float | None, default_s: float) -> int:
     return round((default_s if own is None else own) * 1e9)
 
 
+def _not_text(path: Path, data: bytes) -> BadInput:
+    found, fine = f"it is {other_kind(data) or 'not UTF-8 text'}", "expected a TOML file in UTF-8"
+    return BadInput(f"--config {path}", found, fine, "Save it as UTF-8.")
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        read = path.read_bytes()
+        data = tomllib.loads(read.decode("utf-8-sig"))
     except OSError:
         raise wrong_path(f"--config {path}", path, "expected a TOML file") from None
     except UnicodeDecodeError:
-        found, fine = "it is not UTF-8 text", "expected a TOML file"
-        raise BadInput(f"--config {path}", found, fine, "Check the path.") from None
+        raise _not_text(path, read) from None
     except tomllib.TOMLDecodeError as error:
+        if other_kind(read):
+            raise _not_text(path, read) from None
         found, fine = f"it is not TOML ({error})", "expected lines such as target_qps = 10"
         raise BadInput(f"--config {path}", found, fine, "Correct the line.") from None
     names = [key.replace("-", "_") for key in data]

@@ -4,7 +4,7 @@ equals the one made after the run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
 from harness.result import evaluation, measured, search
 from harness.result.energy import energy
+from harness.result.energy import notes as energy_notes
 from harness.result.judge import judge, official_verdict, status_of
 from harness.result.library import samples_of
 from harness.result.read import Raw, files_of, read_json
@@ -108,6 +109,8 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     counts = measured.counts(log)
     found = make("division", lambda: _division(raw), None)
     lacks = official_lacks(config.chosen_profile, found)
+    nothing: dict[str, Any] = {}
+    spent = make("energy", lambda: _energy(folder, log, counts["tokens"], facts), nothing)
     return Result(
         run_id=facts.run_id,
         started_at=facts.started_at,
@@ -140,12 +143,13 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         memory=make("memory", lambda: _memory(folder, facts), {**_NO_MEMORY, "source": ""}),
         sut_facts=facts.sut,
         accuracy=scores | evaluation.figures(facts.evaluation),
-        energy=make("energy", lambda: _energy(folder, log, counts["tokens"]), {}),
+        energy=spent,
         driver=make("driver", lambda: _driver(log, facts), dict.fromkeys(_DRIVER)),
         verdicts=[asdict(v) for v in verdicts],
         notes=[
             *_notes(config, facts),
             *environment_notes(raw.environment),
+            *_energy_notes(folder, log, facts, spent),
             *subset_notes(raw.saved["dataset"]),
             *notes,
         ],
@@ -181,9 +185,19 @@ def _headline(log: RunLog, settings: RunSettings, loadgen: dict[str, Any]) -> di
     return metric | {"name": f"{metric['name']}, by LoadGen", "value": value / theirs.per_unit}
 
 
-def _energy(folder: Path, log: RunLog, tokens: int) -> dict[str, Any]:
-    last_ns = int(log.done_ns[log.completed].max(initial=0))
-    return energy(runlog.read_telemetry(folder), last_ns, tokens)
+def _energy(folder: Path, log: RunLog, tokens: int, facts: RunFacts) -> dict[str, Any]:
+    return energy(runlog.read_telemetry(folder), _span_ns(log), tokens, facts.gpus)
+
+
+def _energy_notes(
+    folder: Path, log: RunLog, facts: RunFacts, found: Mapping[str, Any]
+) -> list[str]:
+    telemetry = runlog.read_telemetry(folder)
+    return energy_notes(telemetry, _span_ns(log), facts.gpus, found)
+
+
+def _span_ns(log: RunLog) -> int:
+    return int(log.done_ns[log.completed].max(initial=0))
 
 
 def _memory(folder: Path, facts: RunFacts) -> dict[str, Any]:

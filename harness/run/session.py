@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry
-from harness.engine import environment, runlog
+from harness.engine import environment, gpus, runlog
 from harness.engine.driver import Stop, drive
 from harness.engine.pieces import Pieces, reason, show_where
 from harness.engine.recorder import Recorder
@@ -208,6 +208,8 @@ class Run:
         facts.target_qps_origin = self._qps_origin
         facts.driver = {"channel_roundtrip_us": _roundtrip_us(sut)}
         facts.sut = sut.facts()
+        if self.entry.uses_gpu:
+            facts.gpus = gpus.metered(facts.sut, os.environ).to_json()
         log, start_ns = self._measure(sut, settings, facts, folder)
         keep(folder, log, facts)  # first of all: what was measured is safe now
         self._say("reading the outputs")
@@ -310,7 +312,7 @@ class Run:
         recorder = Relay(self.clock, settings) if official else Recorder(self.clock)
         sut.load(self.samples, recorder)
         pieces = Pieces(facts.missing)
-        begin = partial(self._telemetry, sut, total, folder)
+        begin = partial(self._telemetry, sut, total, folder, facts)
         helper = pieces.make("file", "telemetry", begin, None, later=False)
         self._say("")
         facts.measured_at = utc_now().isoformat(timespec="milliseconds")
@@ -342,13 +344,16 @@ class Run:
             return int(planned)
         return None if limits.min_duration_ns else limits.min_queries * limits.samples_per_query
 
-    def _telemetry(self, sut: SUT, total: int | None, folder: Path) -> Telemetry | None:
+    def _telemetry(
+        self, sut: SUT, total: int | None, folder: Path, facts: RunFacts
+    ) -> Telemetry | None:
         if not isinstance(self.clock, RealClock):
             return None
         pids = {"driver": os.getpid()}
         if isinstance(sut, OfProcess):
             pids["sut"] = sut.pid
-        return Telemetry(folder / "telemetry.jsonl", pids, total, self._progress)
+        out, metered = folder / "telemetry.jsonl", facts.gpus.get("indices", [])
+        return Telemetry(out, pids, total, self._progress, metered)
 
 
 def _what(config: RunConfig, entry: SutEntry) -> str:

@@ -22,6 +22,9 @@ MACHINE = record("The machine. What it does not tell is null, or an empty list o
     "cores_logical": maybe(whole("Logical cores.", "cores")),
     "cores_allowed": maybe(whole("Logical cores that the process may use.", "cores")),
     "memory_bytes": whole("Memory.", "B"),
+    "memory_limit_bytes": maybe(whole(
+        "What a control group, such as a container's, leaves of it; null without a limit.", "B"
+    )),
     "load_average": maybe(many("Load of the last 1, 5 and 15 minutes.", number("Load."))),
     "governor": text("Frequency governor of the first core."),
     "sockets": maybe(whole("Processors (packages).", "processors")),
@@ -44,14 +47,17 @@ MACHINE = record("The machine. What it does not tell is null, or an empty list o
 })  # fmt: skip
 
 GPU = record("A GPU.", {
-    "name": text("Its name."),
-    "memory_bytes": whole("Its memory.", "B"),
-    "driver": text("Version of the driver."),
+    "index": whole("Its number, as in nvidia-smi."),
+    "name": maybe(text("Its name.")),
+    "memory_bytes": maybe(whole("Its memory.", "B")),
+    "driver": maybe(text("Version of the driver.")),
     "memory_bus_bits": maybe(whole("Width of its memory bus.", "bits")),
     "pcie_generation": maybe(whole("Highest PCIe generation of its link to the host.")),
     "pcie_lanes": maybe(whole("Most PCIe lanes of that link.", "lanes")),
-    "nvlinks": whole("NVLinks that are active.", "links"),
+    "nvlinks": maybe(whole("NVLinks that are active.", "links")),
     "max_clock_mhz": maybe(whole("Highest clock of its processors.", "MHz")),
+    "mig": maybe(flag("Whether it is cut into MIG slices.")),
+    "refused": by_name("Figures that the driver does not tell, which are null.", text("Why.")),
 })  # fmt: skip
 
 ENVIRONMENT_PART = record("The machine and the software.", {
@@ -59,7 +65,8 @@ ENVIRONMENT_PART = record("The machine and the software.", {
     "platform": text("Operating system."),
     "python": text("Version of Python."),
     "machine": MACHINE,
-    "gpus": many("NVIDIA GPUs.", GPU),
+    "gpus": many("NVIDIA GPUs. What the driver does not tell of one is null.", GPU),
+    "nvml_problem": text("Why the driver cannot be asked for GPUs (NVML); empty if it can."),
     "packages": by_name("Versions of the libraries.", text("Version.")),
     "untested": many(
         "Libraries outside the versions with which Touchstone's tests passed.",

@@ -131,6 +131,11 @@ SUT_FACTS = open_record(
         "weights_on": by_name("Weights by device.", whole("Size.", "B")),
         "dtype": text("Type of the activations."),
         "device": text("Device that the model runs on."),
+        "gpus": many(
+            "GPUs that it uses, as nvidia-smi numbers them; null: one that the driver does not "
+            "list.",
+            maybe(whole("Number.")),
+        ),
         "attention": text("Implementation of attention."),
         "context": whole("Context of the model.", "tokens"),
         "eos_ids": many("Ids that end an answer.", whole("Token id.")),
@@ -272,7 +277,13 @@ RESULT_FIELDS: dict[str, Schema] = {
         "joules": maybe(number("Energy over the run.", "J")),
         "joules_per_token": maybe(number("Energy per output token.", "J/token")),
         "watts_mean": maybe(number("Mean power.", "W")),
-        "source": text("How power was read."),
+        "whose": choice(
+            "Which GPUs were metered: those that the SUT named, all that CUDA_VISIBLE_DEVICES "
+            "leaves, or (runs of older versions) all of the machine.",
+            "used", "visible", "machine",
+        ),
+        "gpus": maybe(many("Their numbers, as in nvidia-smi.", whole("Number."))),
+        "source": text("How power was read, and of which GPUs."),
     })),
     "driver": open_record("The harness itself.", {
         "issue_lag_p99_ms": maybe(number("p99 issue lag.", "ms")),

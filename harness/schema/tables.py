@@ -43,9 +43,14 @@ TELEMETRY = (
     Column("sut_rss_bytes", "int64", "Resident set of the SUT's process.", "B"),
     Column("sut_cpu_percent", "double", "Processor time of the SUT's process.", "% of one core"),
     Column("machine_available_bytes", "int64", "Memory that is free for use.", "B"),
-    Column("gpu_memory_bytes", "int64", "Memory in use on all GPUs.", "B"),
-    Column("gpu_utilisation_percent", "int64", "Utilisation of the busiest GPU.", "%"),
-    Column("gpu_watts", "double", "Power of all GPUs.", "W"),
+    Column("gpu_memory_bytes", "int64", "Memory in use on the run's GPUs.", "B"),
+    Column("gpu_utilisation_percent", "int64", "Utilisation of the busiest of them.", "%"),
+    Column("gpu_watts", "double", "Power of all of them.", "W"),
+    Column(
+        "gpu_refused",
+        "list<struct<gpu: int64, figure: string, reason: string>>",
+        "Figures that a GPU did not tell, which are null for all.",
+    ),
 )
 TABLES = {"samples.parquet": SAMPLES, "telemetry.parquet": TELEMETRY}
 

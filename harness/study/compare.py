@@ -23,7 +23,7 @@ from harness.run.start import fetch
 from harness.study import compare_verdict
 from harness.study.cells import MEANT, cells_of, numbered, varied
 from harness.study.evidence import NONE, Evidence, gather
-from harness.study.rows import ROUGE, Row, failed_row, read_row, row_of
+from harness.study.rows import ENERGY, ROUGE, Row, failed_row, read_row, row_of
 from harness.study.study import Cell, Ended, Study, begin
 
 SCHEMA, KIND = "touchstone.compare/1", "compare"
@@ -105,6 +105,8 @@ def _differences(rows: Sequence[Row], varied: Sequence[str]) -> list[str]:
     for name in [name for name in conditions if name not in meant]:
         who: dict[str, list[str]] = {}
         for row in rows:
+            if name == ENERGY and name not in row["conditions"]:
+                continue  # it has no figure to compare
             who.setdefault(row["conditions"].get(name, "-"), []).append(row["label"])
         if len(who) > 1:
             found.append(

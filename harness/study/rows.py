@@ -136,7 +136,7 @@ def _conditions(found: Mapping[str, Any]) -> dict[str, str]:
     rate = {"rate": f"{run['target_qps']:g}/s"} if pattern.is_open else {}
     where = [
         f"{machine.get('cores_allowed')} cores of {machine.get('cpu')}",
-        *(gpu["name"] for gpu in gpus),
+        *(gpu["name"] or "a GPU" for gpu in gpus),
     ]
     values = {
         "scenario": found["scenario"],
@@ -153,5 +153,20 @@ def _conditions(found: Mapping[str, Any]) -> dict[str, str]:
         **rate,
         "machine": " + ".join(where),
         "device": found["sut_facts"].get("device", ""),
+        **_metered(found.get("energy") or {}),
     }
     return {name: str(value) for name, value in values.items()}
+
+
+ENERGY = "energy"  # a condition of runs that have one
+
+
+def _metered(energy: Mapping[str, Any]) -> dict[str, str]:
+    """Say whose energy it is; nothing of a run without any."""
+    if not energy:
+        return {}
+    if energy.get("whose") == "used":
+        return {ENERGY: "of the GPUs that the run used"}
+    gpus = energy.get("gpus")
+    which = "all of the machine" if gpus is None else f"all {len(gpus)} that the run could use"
+    return {ENERGY: f"of the GPUs, {which}"}

@@ -21,6 +21,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -264,7 +265,7 @@ def _sound_rows(place: Path, cells: Sequence[Cell]) -> dict[str, Ended]:
 
 
 def _readable(text: str, file: Path) -> Iterator[Ended]:
-    for number, line in enumerate(text.splitlines(keepends=True), 1):
+    for number, line in enumerate(StringIO(text, newline="\n"), 1):
         try:
             if not line.endswith("\n"):
                 raise ValueError
@@ -287,7 +288,7 @@ def _is_sound(place: Path, ended: Ended) -> bool:
 
 
 def _line(ended: Ended) -> str:
-    return json.dumps(ended._asdict(), ensure_ascii=False) + "\n"
+    return json.dumps(ended._asdict()) + "\n"
 
 
 def _note(words: str) -> None:

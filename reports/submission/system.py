@@ -130,25 +130,31 @@ def _software(environment: Mapping[str, Any], sut: str) -> dict[str, str]:
 
 
 def _accelerators(result: Mapping[str, Any]) -> dict[str, str]:
-    """Describe those that the run used: one, or none. Counts are text, because the checker takes a
-    0 for an empty field.
+    """Describe those that the run used, if they are alike. Counts are text, because the checker
+    takes a 0 for an empty field.
     """
     kind, _, number = str(result["sut_facts"].get("device", "")).partition(":")
     gpus = result["environment"]["gpus"]
+    named = result["sut_facts"].get("gpus")
     if kind == "cpu" or result["sut"] in WITHOUT_MODEL:
         without = [key for key in SYSTEM_FILLED if key.startswith("accelerator_")]
         return dict.fromkeys(without, "N/A") | {"accelerators_per_node": "0"}
-    if kind != "cuda" or int(number or 0) >= len(gpus):
+    used = named if named is not None else [int(number or 0)]
+    known = [gpus[index] for index in used if index is not None and index < len(gpus)]
+    alike = len(known) == len(used) and len({gpu["name"] for gpu in known}) == 1
+    if kind != "cuda" or not alike:
         return {}
-    return {"accelerators_per_node": "1"} | _accelerator(gpus[int(number or 0)])
+    return {"accelerators_per_node": str(len(known))} | _accelerator(known[0])
 
 
 def _accelerator(gpu: Mapping[str, Any]) -> dict[str, str]:
     generation, lanes = gpu.get("pcie_generation"), gpu.get("pcie_lanes")
-    bits, mhz = gpu.get("memory_bus_bits"), gpu.get("max_clock_mhz")
+    bits, mhz, memory = (
+        gpu.get(name) for name in ("memory_bus_bits", "max_clock_mhz", "memory_bytes")
+    )
     return {
-        "accelerator_model_name": gpu["name"],
-        "accelerator_memory_capacity": f"{gpu['memory_bytes'] / 2**30:.1f} GiB",
+        "accelerator_model_name": gpu["name"] or "",
+        "accelerator_memory_capacity": f"{memory / 2**30:.1f} GiB" if memory else "",
         "accelerator_memory_configuration": f"{bits}-bit bus" if bits else "",
         "accelerator_host_interconnect": (
             f"PCIe {generation}.0 x{lanes}" if generation and lanes else ""
@@ -161,7 +167,10 @@ def _accelerator(gpu: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _drivers(gpus: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [f"NVIDIA driver {version}" for version in sorted({gpu["driver"] for gpu in gpus})]
+    return [
+        f"NVIDIA driver {version}"
+        for version in sorted({gpu["driver"] or "" for gpu in gpus} - {""})
+    ]
 
 
 def _hardware_notes(result: Mapping[str, Any]) -> str:
@@ -171,5 +180,11 @@ def _hardware_notes(result: Mapping[str, Any]) -> str:
         f" {machine['cores_logical']} CPUs allowed"
     ]
     notes += [" ".join(machine["cpu_flags"])] if machine["cpu_flags"] else []
-    notes += [f"the machine has {len(gpus)} GPUs, of which at most one was used"] if gpus else []
+    used = result["sut_facts"].get("gpus")
+    count = "at most one was" if used is None else f"{len(used)} {_was(len(used))}"
+    notes += [f"the machine has {len(gpus)} GPUs, of which {count} used"] if gpus else []
     return "; ".join(notes)
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 from harness.kernel.entries import ScenarioEntry
 from harness.kernel.errors import BadInput, unknown
+from harness.kernel.texts import other_kind
 from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from reports.submission.check import problems
 from reports.submission.compliance import Finding, files, truncated
@@ -314,6 +315,9 @@ def _identity(result: Mapping[str, Any]) -> dict[str, Any]:
 # ---- files
 
 
+_FIELDS = "a JSON object: field -> value"
+
+
 def _given(path: Path | None) -> dict[str, Any]:
     """Read the user's own fields: of systems/<system>.json, and of measurements.json by their
     names.
@@ -321,14 +325,14 @@ def _given(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(
-            f"--system-json {path}", str(error), "a JSON object: field -> value"
-        ) from None
+        read = path.read_bytes()
+        found = json.loads(read.decode("utf-8-sig"))
+    except OSError as error:
+        raise BadInput(f"--system-json {path}", str(error), _FIELDS) from None
+    except ValueError as error:
+        raise BadInput(f"--system-json {path}", other_kind(read) or str(error), _FIELDS) from None
     if not isinstance(found, dict):
-        fine = "a JSON object: field -> value"
-        raise BadInput(f"--system-json {path}", f"a {type(found).__name__}", fine)
+        raise BadInput(f"--system-json {path}", f"a {type(found).__name__}", _FIELDS)
     return {
         key: str(value) if isinstance(value, (int, float)) else value
         for key, value in found.items()

@@ -22,6 +22,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from harness.kernel.machine.memory import available_bytes
+from harness.kernel.machine.nvml import Nvml, whole
 from harness.kernel.types import MemoryUse
 
 Phase = Literal["loading", "serving", "evaluation"]
@@ -92,12 +94,11 @@ def _read() -> Peak:
 
 def free_bytes(device: Any) -> int:
     """Return what another cache could take, on the model's device."""
-    import psutil
     import torch
 
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+    return available_bytes()
 
 
 def reached_bytes() -> int:
@@ -182,24 +183,22 @@ def _status_bytes(field: str) -> int:
 
 def _nvml_bytes() -> int | None:
     """Return what the driver books on this process, over all GPUs; None where it does not tell."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        own = [
-            p
-            for h in handles
-            for p in pynvml.nvmlDeviceGetComputeRunningProcesses(h)
-            if p.pid == os.getpid()
-        ]
-        return (
-            sum(p.usedGpuMemory for p in own)
-            if own and all(p.usedGpuMemory is not None for p in own)
-            else None
-        )
-    except pynvml.NVMLError:
+    nvml = Nvml()
+    handles = [handle.value for handle in nvml.gpus() if not handle.refusal]
+    tables = [nvml.read(_own_bytes, _PROCESSES, handle) for handle in handles]
+    nvml.close()
+    if any(table.refusal for table in tables):
         return None
+    own = [size for table in tables for size in table.value]
+    return sum(own) if own else None
+
+
+def _own_bytes(processes: Any) -> list[int]:
+    """Raise ValueError or TypeError where a size is not told."""
+    return [whole(row.usedGpuMemory) for row in processes if row.pid == os.getpid()]
+
+
+_PROCESSES = "nvmlDeviceGetComputeRunningProcesses"
 
 
 def _mib(count: int) -> str:

@@ -68,7 +68,9 @@ def read_examples(path: str, data: Path) -> list[Example]:
 
     tokenizer = AutoTokenizer.from_pretrained(path)
     rows = [
-        json.loads(line) for line in data.read_text(encoding="utf-8").splitlines() if line.strip()
+        json.loads(line)
+        for line in data.read_text(encoding="utf-8-sig").split("\n")
+        if line.strip()
     ]
     return [_example(tokenizer, row) for row in rows]
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import NamedTuple
 
 from harness.kernel.errors import BadInput
 from harness.kernel.places import wrong_path
+from harness.kernel.texts import other_kind
 
 _LARGEST = 2**64 - 1
 _BOM = b"\xef\xbb\xbf"
@@ -70,10 +72,13 @@ def read_lines(path: Path) -> tuple[list[Line], list[Problem]]:
     except OSError:
         fine = "expected a LoadGen configuration file, such as user.conf"
         raise wrong_path(f"--user-conf {path}", path, fine) from None
+    if kind := other_kind(data):
+        raise BadInput(path.name, f"it is {kind}", "LoadGen reads UTF-8 alone", "Save it as UTF-8.")
     lines: list[Line] = []
     problems: list[Problem] = []
     for number, raw in enumerate(data.split(b"\n"), 1):
         read = _read_line(number, raw)
+        read = read and _told_apart(read)
         if isinstance(read, Line):
             lines.append(read)
         elif read is not None:
@@ -112,11 +117,47 @@ def _read_line(number: int, raw: bytes) -> Line | Problem | None:
         return _no_space(number, words)
     if not rest or rest == ["="] or rest[0] == "#":
         write = f"Write it as {_FOR_EXAMPLE}, or delete it."
-        return Problem(number, f"{' '.join(words)!r} has no value", _SKIPPED, write)
+        return Problem(number, f"'{' '.join(words)}' has no value", _SKIPPED, write)
     if rest[0] != "=":
         write = f"Write it as {_FOR_EXAMPLE}."
-        return Problem(number, repr(" ".join(words)), _WHOLE_FILE, write)
+        return Problem(number, f"'{' '.join(words)}'", _WHOLE_FILE, write)
     return _setting(number, key, rest[1:])
+
+
+def _told_apart(line: Line | Problem) -> Line | Problem:
+    """Name a character that cannot be seen, or that looks like another one. No name of LoadGen's
+    has any, so it skips a line whose key does.
+    """
+    text = line.found if isinstance(line, Problem) else line.text
+    odd = next(filter(_is_deceptive, text), "")
+    if not odd:
+        return line
+    name = f"U+{ord(odd):04X} ({unicodedata.name(odd, 'control character').lower()})"
+    if isinstance(line, Problem):
+        found = f"{''.join(map(_visible, line.found))}, with {name}"
+        return Problem(line.number, found, line.loadgen, _typed(line.write))
+    found = f"{''.join(map(_visible, text))} has {name}"
+    return Problem(line.number, found, _SKIPPED, f"Write {_typed(text)}.")
+
+
+def _is_deceptive(character: str) -> bool:
+    if character.isascii():
+        return not character.isprintable()
+    looks_like = unicodedata.normalize("NFKC", character)
+    return not character.isprintable() or looks_like.isascii() or character in _DASHES_AND_QUOTES
+
+
+_DASHES_AND_QUOTES = "−–—“”‘’"
+
+
+def _visible(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
+
+
+def _typed(text: str) -> str:
+    """Return what was probably meant: letters as a keyboard has them, and nothing invisible."""
+    plain = "".join(c for c in unicodedata.normalize("NFKC", text) if c.isprintable())
+    return " ".join(plain.split())
 
 
 def _after_bom(raw: bytes) -> Problem | None:
@@ -140,9 +181,10 @@ def _comment(number: int, words: list[str]) -> Problem | None:
 
 def _no_space(number: int, words: list[str]) -> Problem:
     key, _, value = "".join(words).partition("=")
+    write = f"Write {key} = {value}." if key else f"Write it as {_FOR_EXAMPLE}."
     loadgen = _SKIPPED if len(words) == 1 else _WHOLE_FILE
-    found = f"{' '.join(words)!r} has no spaces around ="
-    return Problem(number, found, loadgen, f"Write {key} = {value}.")
+    found = f"'{' '.join(words)}' has no spaces around ="
+    return Problem(number, found, loadgen, write)
 
 
 def _setting(number: int, key: str, values: list[str]) -> Line | Problem:
@@ -166,7 +208,7 @@ def _too_much(number: int, key: str, values: list[str]) -> Problem:
         return Problem(number, f"{written!r} has a comment behind its value", _WHOLE_FILE, write)
     numbers = all(map(is_number, values))
     loadgen = f"LoadGen takes the last, {values[-1]}" if numbers else _WHOLE_FILE
-    return Problem(number, f"{written!r} has several values", loadgen, "Write one.")
+    return Problem(number, f"'{written}' has several values", loadgen, "Write one.")
 
 
 # ---- numbers

@@ -3,6 +3,7 @@ column?
 """
 
 import csv
+import gzip
 import hashlib
 import io
 import json
@@ -263,7 +264,7 @@ def test_a_folder_is_offered_its_first_file(write, tmp_path):
     path = write("a.jsonl", '{"prompt": "x"}')
     found = complaint(str(tmp_path))
     assert "it is a folder" in found
-    assert found.endswith(f"Pass one of its files, such as {path}.")
+    assert found.endswith(f"Pass what is in it, such as {path}.")
 
 
 @pytest.mark.parametrize(
@@ -417,6 +418,41 @@ def test_a_csv_quote_that_never_ends_is_malformed(write):
     assert complaint(write("a.csv", 'prompt\n"x\n')).startswith(
         "dataset a.csv, line 2: unexpected end of data;"
     )
+
+
+KINDS = {
+    "a.jsonl": '{"prompt": "x y z"}\n', "a.json": '[{"prompt": "x y z"}]', "a.txt": "x y z\n",
+    "a.csv": "prompt\nx y z\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+@pytest.mark.parametrize("name", KINDS)
+def test_a_file_in_another_encoding_is_named(write, name, encoding):
+    found = complaint(write(name, KINDS[name].encode(encoding)))
+    text = encoding[:6].upper()
+    assert found == f"dataset {name}: the file is {text} text; expected text in UTF-8. Convert it."
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_archive_under_another_name_is_named(write, name):
+    assert "the file is a gzip archive; " in complaint(write(name, gzip.compress(b"x" * 100)))
+    assert "the file is a Parquet file; " in complaint(write(name, b"PAR1\x15"))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.csv"])
+def test_lines_may_end_in_any_way_and_only_there(write, name, end, last, mark):
+    prompts = ["x\u2028y", "x\u0085y z", "\ufefflast"]
+    lines = {
+        "a.txt": prompts,
+        "a.jsonl": [json.dumps({"prompt": text}, ensure_ascii=False) for text in prompts],
+        "a.csv": ["prompt", *prompts],
+    }[name]
+    path = write(name, (mark + end.join(lines) + end * last).encode())
+    assert [sample.prompt for sample in load(path).samples] == prompts
 
 
 @pytest.mark.parametrize("rows", [0, 1, 3000])

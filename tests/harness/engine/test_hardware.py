@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from harness.engine.environment import _links, describe
+from harness.engine.environment import describe
 from harness.engine.hardware import describe as hardware
 
 
@@ -137,37 +137,3 @@ def test_this_machines_parts_stand_in_its_description():
     machine = describe()["machine"]
     assert {"sockets", "disks", "network_cards"} <= set(machine)
     assert json.loads(json.dumps(machine)) == machine
-
-
-class Nvml:
-    """A driver that knows the bus and two active links, and not the clock."""
-
-    NVML_NVLINK_MAX_LINKS, NVML_CLOCK_SM = 4, 1
-
-    def nvmlDeviceGetMemoryBusWidth(self, gpu):
-        return 5120
-
-    def nvmlDeviceGetMaxPcieLinkGeneration(self, gpu):
-        return 5
-
-    def nvmlDeviceGetMaxPcieLinkWidth(self, gpu):
-        return 16
-
-    def nvmlDeviceGetNvLinkState(self, gpu, link):
-        if link > 2:
-            raise RuntimeError("not supported")
-        return link < 2
-
-    def nvmlDeviceGetMaxClockInfo(self, gpu, clock):
-        raise RuntimeError("no permission")
-
-
-def test_what_a_driver_does_not_tell_of_a_gpu_is_unknown():
-    assert _links(Nvml(), object()) == {
-        "memory_bus_bits": 5120,
-        "pcie_generation": 5,
-        "pcie_lanes": 16,
-        "nvlinks": 2,
-        "max_clock_mhz": None,
-    }
-    assert _links(object(), object())["nvlinks"] == 0

@@ -258,11 +258,17 @@ def test_an_unknown_key_in_the_file_is_refused_with_a_suggestion(toml):
     assert "--target-qps" in found
 
 
-@pytest.mark.parametrize("text", ["min_queries = \n", "= 3", "a = 1\na = 2", b"\xff\xfe"])
+@pytest.mark.parametrize("text", ["min_queries = \n", "= 3", "a = 1\na = 2", b"a = '\xff'"])
 def test_a_malformed_file_is_named(toml, text):
     path = toml(text)
     assert complaint(path).startswith(f"--config {path}: ")
     assert "it is not TOML" in complaint(path) or "it is not UTF-8 text" in complaint(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_toml_file_in_another_encoding_is_named(toml, encoding):
+    found = complaint(toml("min_queries = 30\n".encode(encoding)))
+    assert f"it is {encoding[:6].upper()} text; expected a TOML file in UTF-8" in found
 
 
 def test_the_line_of_a_toml_error_is_given(toml):

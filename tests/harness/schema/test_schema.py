@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from accuracy.likelihood import scaling
 from harness.cli import app
-from harness.engine import environment, hardware, tested
+from harness.engine import environment, gpus, hardware, tested
 from harness.likelihood import compared as perplexity_compared
 from harness.likelihood import summary as perplexity_summary
 from harness.options.settings import load_config
@@ -29,10 +29,11 @@ from harness.schema.tables import FILES, STUDY_TABLES, TABLES
 from harness.study import compare
 from harness.study.evidence import gather
 from harness.study.rows import row_of
-from tests.harness.engine.test_hardware import Nvml, disk, port
+from tests.harness.engine.test_hardware import disk, port
 from tests.harness.likelihood.test_study import invoke as perplexity
 from tests.harness.study.test_compare import compared, oom, row
 from tests.harness.study.test_gate import answers, invoke, make
+from tests.nvml_helpers import install
 from tests.scaling_helpers import SIZES, measured
 from tests.variant_helpers import resized
 
@@ -312,13 +313,15 @@ def test_a_law_of_size_is_as_the_schema_says(by):
     assert not set(undocumented(schema, law))
 
 
-def test_a_server_with_gpus_is_as_the_schema_says(tmp_path):
+def test_a_server_with_gpus_is_as_the_schema_says(tmp_path, monkeypatch):
     disk(tmp_path, "nvme0n1", "nvme", device__model="PM1733", queue__rotational=0)
     (port(tmp_path, "eth0", "0000:3b:00.0") / "speed").write_text("25000\n")
     found = environment.describe()
     found["machine"] |= hardware.describe(tmp_path)
-    gpu = {"name": "GPU", "memory_bytes": 80 * 2**30, "driver": "550"}
-    found["gpus"] = [gpu | environment._links(Nvml(), object())]
+    install(monkeypatch, {"name": "GPU"}, {"name": "GPU"})
+    found["gpus"], found["nvml_problem"] = gpus.describe()
+    install(monkeypatch, {"name": "GPU"}, refuse={"nvmlDeviceGetHandleByIndex": "GPU_IS_LOST"})
+    found["gpus"] += gpus.describe()[0]
     found["untested"] = [one._asdict() for one in tested.untested({"numpy": "99.0"})]
     assert found["machine"]["disks"]
     assert found["machine"]["network_cards"]

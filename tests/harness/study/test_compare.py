@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from harness.kernel.errors import BadInput
-from harness.study import compare
+from harness.study import compare, rows
 from harness.study.rows import FIGURES, PEAKS, read_row
 from reports.pages import compare as page
 from reports.plots.compare import speed_against_weights
@@ -67,6 +67,29 @@ def screen(found, width=80):
 
 
 # ---- the comparison
+
+
+def test_runs_whose_energy_is_of_other_gpus_are_not_compared_silently():
+    own = {**CONDITIONS, "energy": "of the GPUs that the run used"}
+    all_of_node = {**CONDITIONS, "energy": "of the GPUs, all of the machine"}
+    assert not compared(row(conditions=own), row("int8", conditions=all_of_node))["comparable"]
+    assert compared(row(conditions=own), row("int8", conditions=CONDITIONS))["comparable"]
+
+
+@pytest.mark.parametrize(
+    ("energy", "said"),
+    [
+        ({}, None),
+        ({"joules": 1, "whose": "used", "gpus": [3]}, "of the GPUs that the run used"),
+        (
+            {"joules": 1, "whose": "visible", "gpus": [0, 1]},
+            "of the GPUs, all 2 that the run could use",
+        ),
+        ({"joules": 1}, "of the GPUs, all of the machine"),  # of older versions
+    ],
+)
+def test_a_row_says_whose_energy_it_has(energy, said):
+    assert rows._metered(energy).get("energy") == said
 
 
 def test_ratios_are_to_the_first_row():

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.kernel import children
-from harness.study import compare, gate
+from harness.study import compare, gate, study
 from harness.study.study import FILE, LOCK, ROWS, Study
 from tests.harness.schema.test_schema import check_study
 
@@ -143,6 +143,14 @@ def test_what_is_not_whole_is_named_and_measured_again(finished):
     assert len(runs_of(finished)) == 4
     found = json.loads((finished / "compare.json").read_text())
     assert [row["status"] for row in found["rows"]] == ["VALID", "VALID"]
+
+
+@pytest.mark.parametrize("name", ["a\u2028b", "a\u0085b", "a\x0bb", "世界", "a\udcffb"])
+def test_a_row_is_one_line_whatever_its_names(tmp_path, name):
+    ended = study.Ended(name, name, {}, "VALID", "", "", {"label": name})
+    line = study._line(ended)
+    assert line.encode()
+    assert list(study._readable(line * 2, tmp_path)) == [ended] * 2
 
 
 def test_one_process_at_a_time(finished):

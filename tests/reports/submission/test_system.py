@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
+
+from reports.submission.system import _accelerators
 from tests.package_helpers import KNOWN, MEASURED, SYSTEM, changed
 
 
@@ -92,8 +95,9 @@ def test_the_system_is_described_by_the_run_and_the_user_wins(packed, known):
 
 
 def on_gpu(run, **links):
-    gpus = [{"name": name, "memory_bytes": 80 * 2**30, "driver": "555.1", **links} for name in "AB"]
-    facts = {**run.result["sut_facts"], "device": "cuda:1"}
+    plain = {"memory_bytes": 80 * 2**30, "driver": "555.1"}
+    gpus = [{"name": name, **plain, **links} for name in "AB"]
+    facts = {**run.result["sut_facts"], "device": "cuda:0", "gpus": [1]}
     return changed(run, sut_facts=facts, environment={**run.result["environment"], "gpus": gpus})
 
 
@@ -104,6 +108,24 @@ def test_the_gpu_of_the_run_is_described(packed, dressed_runs):
     assert fields["accelerator_memory_capacity"] == "80.0 GiB"
     assert "NVIDIA driver 555.1" in fields["other_software_stack"]
     assert "accelerator_interconnect" in said(made)[0]
+
+
+def test_the_gpu_of_an_older_run_is_told_by_its_device(dressed_runs):
+    result = json.loads(json.dumps(on_gpu(dressed_runs[0]).result))
+    result["sut_facts"].pop("gpus")
+    result["sut_facts"]["device"] = "cuda:1"
+    assert _accelerators(result)["accelerator_model_name"] == "B"
+
+
+@pytest.mark.parametrize(
+    ("used", "expected"), [([0], "A"), ([0, 1], None), ([None], None), ([7], None)]
+)
+def test_gpus_that_differ_or_are_not_known_are_left_to_the_user(dressed_runs, used, expected):
+    result = json.loads(json.dumps(on_gpu(dressed_runs[0], memory_bytes=None).result))
+    result["sut_facts"]["gpus"] = used
+    found = _accelerators(result)
+    assert found.get("accelerator_model_name") == expected
+    assert found.get("accelerator_memory_capacity", "") == ""
 
 
 def test_the_links_of_a_gpu_are_described_where_the_driver_tells(packed, dressed_runs):

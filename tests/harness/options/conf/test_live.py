@@ -263,3 +263,41 @@ def test_numbers_are_what_loadgen_takes_for_numbers(loadgen, text):
     assert (official["codes"] == [0]) == is_number(value)
     if is_number(value):
         assert official["accuracy_log_rng_seed"] == loadgens_integer(value)
+
+
+# ---- letters that look like others, or like nothing
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "\uff0a.Server.target_qps = 7",
+        "*.Server.\uff54arget_qps = 7",
+        "\ufeff*.Server.target_qps = 7",
+        "*.Server.target\u00ad_qps = 7",
+        "*.Server.target_qps\u00a0= 7",
+        "*.Server.target_qps \uff1d 7",
+        "*.Server.target_qps = \uff17",
+        "*.Server.target_qps = 7\u200b",
+        "*.Server.target_qps = \u22127",
+        "*.Server.min_query_count = 3\u2028*.Server.target_qps = 7",
+        "*.Server.target_qps = 7\0",
+        "\uff03 a comment",
+        "\u00a0",
+        "\x1a",
+        "*.Server. = 7",
+        "*..target_qps = 7",
+        ".*.target_qps = 7",
+    ],
+)
+def test_what_is_said_of_a_line_is_what_loadgen_does(loadgen, tmp_path, line):
+    path = tmp_path / "user.conf"
+    path.write_text(f"#\n{line}\n", encoding="utf-8")
+    official = loadgen("*", "Server", [("*", path.read_bytes().decode("latin-1"))])
+    with pytest.raises(BadInput) as caught:
+        read_confs(
+            [path], "*", "server", Base("profile m", False, True, None, profiles.SEEDS[ROUND])
+        )
+    said = "refuses the whole file" if official["codes"] == [-22] else "skips the line"
+    assert f"LoadGen {said}" in str(caught.value)
+    assert official["server_target_qps"] == 1.0  # as without a file

@@ -3,6 +3,7 @@ LoadGen is silent or reads otherwise than it looks. (test_live asks LoadGen itse
 """
 
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -376,6 +377,44 @@ def test_all_problems_of_a_file_are_reported_at_once(conf):
 def test_a_byte_order_mark_is_named(conf, text):
     with pytest.raises(BadInput, match="line 1: the file begins with a byte order mark"):
         configured(conf(text))
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("\uff0a.Server.target_qps = 7", "U+FF0A (fullwidth asterisk)"),
+        ("*.Server.\uff54arget_qps = 7", "U+FF54 (fullwidth latin small letter t)"),
+        ("*\uff0eServer\uff0etarget_qps = 7", "U+FF0E (fullwidth full stop)"),
+        ("*.Server.target\u00ad_qps = 7", "U+00AD (soft hyphen)"),
+        ("\ufeff*.Server.target_qps = 7", "U+FEFF (zero width no-break space)"),
+        ("*.Server.target_qps\u00a0= 7", "U+00A0 (no-break space)"),
+        ("*.Server.target_qps \uff1d 7", "U+FF1D (fullwidth equals sign)"),
+        ("*.Server.target_qps = \uff17", "U+FF17 (fullwidth digit seven)"),
+        ("*.Server.target_qps = 7\u200b", "U+200B (zero width space)"),
+        ("*.Server.target_qps = \u22127", "U+2212 (minus sign)"),
+        ("*.Server.target_qps = \u201c7\u201d", "U+201C (left double quotation mark)"),
+        ("*.Server.min_query_count = 3\u2028*.Server.target_qps = 7", "U+2028 (line separator)"),
+        ("*.Server.min_query_count = 3\u0085*.Server.target_qps = 7", "U+0085 (control character)"),
+        ("*.Server.target_qps = 7\0", "U+0000 (control character)"),
+        ("\uff03 a comment", "U+FF03 (fullwidth number sign)"),
+    ],
+)
+def test_a_character_that_looks_like_another_or_like_nothing_is_named(conf, line, named):
+    with pytest.raises(BadInput, match=r"line 2: .*" + re.escape(named)) as caught:
+        configured(conf(f"# a comment\n{line}\n"))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_conf_file_in_another_encoding_is_named(conf, encoding):
+    with pytest.raises(BadInput, match=f"it is {encoding[:6].upper()} text; LoadGen reads UTF-8"):
+        configured(conf("*.Server.target_qps = 7\n".encode(encoding)))
+
+
+@pytest.mark.parametrize("line", ["*.Server. = 7", ".Server.target_qps = 7", "*..target_qps = 7"])
+def test_a_part_of_a_key_that_is_blank_is_no_name(conf, line):
+    with pytest.raises(BadInput, match="LoadGen skips the line without a word"):
+        configured(conf(f"{line}\n"))
 
 
 @pytest.mark.parametrize(

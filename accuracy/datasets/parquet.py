@@ -1,0 +1,211 @@
+"""The rows of a Parquet file, or of a folder of its shards.
+
+Writers store one thing in many types: Polars writes texts as string views or large strings, Spark
+and ClickHouse may leave the mark of text out (binary), pandas stores few values as a dictionary. A
+cell is read as what it holds: bytes are texts in UTF-8, all kinds of lists are lists, JSON is what
+it says. Cells are made when they are asked for: a date beyond our calendar is none of our business.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from accuracy.datasets.rows import NotRead, Row, malformed
+from harness.kernel.errors import BadInput
+
+ENDING = ".parquet"
+_SHARD = re.compile(r"(?P<split>.*?)-?(?P<number>\d+)-of-(?P<count>\d+)")
+_SPLIT = re.compile(r"(train|test|validation|valid|val|dev|eval)(?![a-z])")
+_OTHER_KINDS = (".jsonl", ".csv", ".pkl")
+
+
+def rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a file. Raises BadInput."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            if twice := {name for name in names if names.count(name) > 1}:
+                found, fine = f"column {min(twice)!r} twice", "columns of different names"
+                raise malformed(path.name, "the file", found, fine)
+            number = 0
+            for batch in file.iter_batches(batch_size=256):
+                columns = dict(zip(names, map(_Column, batch.columns), strict=True))
+                for i in range(len(batch)):
+                    number += 1
+                    where = f"row {number}"
+                    yield Row(path.name, where, _Cells(path.name, where, columns, i))
+    except (pa.ArrowException, OSError) as error:
+        found = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise malformed(path.name, "the file", found, "a Parquet table") from None
+
+
+# ---- a folder of shards
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether it is a folder with Parquet files directly in it."""
+    return path.is_dir() and bool(_files(path))
+
+
+def shards(folder: Path) -> list[Path]:
+    """Return the files of a folder in the order of their names, numbers by their size.
+
+    Raises BadInput where they are not all there, or not of one table.
+    """
+    doing, files = f"dataset {folder}", _files(folder)
+    others = sorted(path.name for path in folder.iterdir() if path.name.endswith(_OTHER_KINDS))
+    if others:
+        found = f"the folder has Parquet files and others, such as {others[0]}"
+        raise BadInput(doing, found, "expected one kind", f"Pass a file: {files[0]}.")
+    splits = sorted({split for path in files if (split := _split_of(path))})
+    if len(splits) > 1:
+        found = f"the folder has files of several splits: {', '.join(splits)}"
+        todo = f"Pass a file, such as {files[0]}, or a folder that has one split."
+        raise BadInput(doing, found, "expected one split", todo)
+    if lacks := _lacking(files):
+        found = f"the folder lacks shard {lacks[0]} of {lacks[1]}"
+        raise BadInput(doing, found, "expected all shards", "Download the rest.")
+    return files
+
+
+def folder_rows(folder: Path) -> Iterator[Row]:
+    """Yield the rows of all shards, one after another. Raises BadInput."""
+    columns: tuple[str, frozenset[str]] | None = None
+    for path in shards(folder):
+        for row in rows(path):
+            columns = columns or (path.name, frozenset(row.cells))
+            if columns[1] != frozenset(row.cells):
+                found = f"its columns are {', '.join(row.cells)}"
+                raise malformed(path.name, "the file", found, f"those of {columns[0]}")
+            yield row
+
+
+def _files(folder: Path) -> list[Path]:
+    """Hidden files, and those that writers mark with an underscore, hold no rows."""
+    found = [path for path in folder.iterdir() if path.name.endswith(ENDING) and path.is_file()]
+    return sorted((path for path in found if path.name[0] not in "._"), key=_by_numbers)
+
+
+def _by_numbers(path: Path) -> list[tuple[int, str]]:
+    parts = re.findall(r"\d+|\D+", path.name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+
+def _split_of(path: Path) -> str:
+    """Return the split that a file's name begins with; "" if it names none."""
+    if match := _SHARD.match(path.name):
+        return match["split"]
+    match = _SPLIT.match(path.name)
+    return match[1] if match else ""
+
+
+def _lacking(files: list[Path]) -> tuple[str, str] | None:
+    """Return the number of the first shard that is not there, and how many there should be."""
+    named = [match for path in files if (match := _SHARD.match(path.name))]
+    if not named:
+        return None
+    there, count = {int(match["number"]) for match in named}, int(named[0]["count"])
+    first = 0 if 0 in there else 1  # some writers count from 1
+    missing = next((n for n in range(first, first + count) if n not in there), None)
+    width = len(named[0]["number"])
+    return None if missing is None else (f"{missing:0{width}}", named[0]["count"])
+
+
+# ---- cells
+
+
+class _Cells(Mapping[str, Any]):
+    def __init__(self, file: str, where: str, columns: dict[str, _Column], row: int) -> None:
+        self._place, self._columns, self._row = (file, where), columns, row
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self._columns[name].cell(self._row)
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            file, where = self._place
+            found = "not UTF-8" if isinstance(error, UnicodeDecodeError) else "no JSON"
+            fine = "UTF-8 text" if isinstance(error, UnicodeDecodeError) else "JSON"
+            raise malformed(file, f"{where}, column {name!r}", found, fine) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
+class _Column:
+    """A column of a batch of rows, made into values when the first of its cells is asked for."""
+
+    def __init__(self, array: Any) -> None:
+        self._array, self._values = array, list[Any]()
+
+    def cell(self, row: int) -> Any:
+        """Return a value; raise ValueError for one that is broken, and for no other."""
+        kind = self._array.type
+        if not self._values and not _is_plain(kind):
+            self._values = [NotRead(f"a value of type {kind}")] * len(self._array)
+        try:
+            if not self._values:
+                self._values = [_plain(value, kind) for value in self._array.to_pylist()]
+            return self._values[row]
+        except ValueError:  # somewhere in the batch
+            return _plain(self._array[row].as_py(), kind)
+
+
+def _is_plain(kind: Any) -> bool:
+    """Tell whether texts and numbers can be made of a type."""
+    import pyarrow.types as is_a
+
+    if _extension(kind):
+        return _extension(kind) in ("arrow.json", "arrow.uuid", "arrow.bool8")
+    if _is_list(kind) or is_a.is_dictionary(kind):
+        return _is_plain(kind.value_type)
+    if is_a.is_struct(kind):
+        return all(_is_plain(kind.field(i).type) for i in range(kind.num_fields))
+    tests = (
+        is_a.is_string, is_a.is_large_string, is_a.is_string_view, is_a.is_binary,
+        is_a.is_large_binary, is_a.is_binary_view, is_a.is_fixed_size_binary, is_a.is_integer,
+        is_a.is_floating, is_a.is_decimal, is_a.is_boolean, is_a.is_null,
+    )  # fmt: skip
+    return any(test(kind) for test in tests)
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow.types as is_a
+
+    tests = (
+        is_a.is_list, is_a.is_large_list, is_a.is_fixed_size_list, is_a.is_list_view,
+        is_a.is_large_list_view,
+    )  # fmt: skip
+    return any(test(kind) for test in tests)
+
+
+def _extension(kind: Any) -> str:
+    """Return the name of an extension type; "" for a plain one."""
+    return str(getattr(kind, "extension_name", ""))
+
+
+def _plain(value: Any, kind: Any) -> Any:
+    """Return a cell of texts, numbers, lists and dicts. Raises ValueError for broken ones."""
+    if value is None or type(value) in (int, float, bool):
+        return value
+    if isinstance(value, str) and not _extension(kind):
+        return value
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, list):
+        return [_plain(item, kind.value_type) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item, kind.field(name).type) for name, item in value.items()}
+    return json.loads(value) if _extension(kind) == "arrow.json" else str(value)

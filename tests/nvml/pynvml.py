@@ -1,0 +1,142 @@
+"""A stand-in for nvidia-ml-py: the GPUs and refusals that FAKE_NVML (JSON) tells of.
+
+{"gpus": [{"name", "uuid", "watts", "used", "total", "mig"}, ...], "refuse": {function: error},
+"after_s": of the process, when the refusals begin, "bytes": whether texts are bytes}
+"""
+
+import json
+import os
+import time
+from types import SimpleNamespace
+
+NVML_NVLINK_MAX_LINKS = 18
+NVML_CLOCK_SM = 1
+ERRORS = {
+    "NOT_SUPPORTED": "Not Supported",
+    "NO_PERMISSION": "Insufficient Permissions",
+    "GPU_IS_LOST": "GPU is lost",
+    "UNKNOWN": "Unknown Error",
+    "DRIVER_NOT_LOADED": "Driver Not Loaded",
+    "LIBRARY_NOT_FOUND": "NVML Shared Library Not Found",
+    "LIB_RM_VERSION_MISMATCH": "RM has detected an NVML/RM version mismatch.",
+}
+_BORN = time.monotonic()
+
+
+class NVMLError(Exception):
+    """The library's error; all of its kinds in one here."""
+
+
+def _told():
+    return json.loads(os.environ.get("FAKE_NVML", "{}"))
+
+
+def _query(function):
+    """Make a function refuse where it is told to."""
+
+    def ask(*arguments):
+        told = _told()
+        error = told.get("refuse", {}).get(function.__name__)
+        if error and time.monotonic() - _BORN >= told.get("after_s", 0):
+            if error in ERRORS:
+                raise NVMLError(ERRORS[error])
+            return json.loads(error)  # a value that stands for none
+        return function(*arguments)
+
+    return ask
+
+
+def _text(value):
+    return value.encode() if _told().get("bytes") else value
+
+
+def _gpu(handle):
+    given = _told()["gpus"][int(handle.removeprefix("handle "))]
+    index = handle.removeprefix("handle ")
+    plain = {"name": "Card", "uuid": f"GPU-{index}{index}{index}", "watts": 100, "mig": 0}
+    return {**plain, "used": 2**30, "total": 2**36, **given}
+
+
+@_query
+def nvmlInit():
+    """Open the library."""
+
+
+@_query
+def nvmlShutdown():
+    """Close it."""
+
+
+@_query
+def nvmlDeviceGetCount():
+    return len(_told().get("gpus", []))
+
+
+@_query
+def nvmlDeviceGetHandleByIndex(index):
+    return f"handle {index}"
+
+
+@_query
+def nvmlDeviceGetName(gpu):
+    return _text(_gpu(gpu)["name"])
+
+
+@_query
+def nvmlDeviceGetUUID(gpu):
+    return _text(_gpu(gpu)["uuid"])
+
+
+@_query
+def nvmlSystemGetDriverVersion():
+    return _text("580.1")
+
+
+@_query
+def nvmlDeviceGetMemoryInfo(gpu):
+    return SimpleNamespace(total=_gpu(gpu)["total"], used=_gpu(gpu)["used"])
+
+
+@_query
+def nvmlDeviceGetMemoryBusWidth(gpu):
+    return 5120
+
+
+@_query
+def nvmlDeviceGetMaxPcieLinkGeneration(gpu):
+    return 5
+
+
+@_query
+def nvmlDeviceGetMaxPcieLinkWidth(gpu):
+    return 16
+
+
+@_query
+def nvmlDeviceGetNvLinkState(gpu, link):
+    return 1
+
+
+@_query
+def nvmlDeviceGetMaxClockInfo(gpu, kind):
+    return 1980
+
+
+@_query
+def nvmlDeviceGetMigMode(gpu):
+    return [_gpu(gpu)["mig"], _gpu(gpu)["mig"]]
+
+
+@_query
+def nvmlDeviceGetUtilizationRates(gpu):
+    return SimpleNamespace(gpu=50)
+
+
+@_query
+def nvmlDeviceGetPowerUsage(gpu):
+    return round(1000 * _gpu(gpu)["watts"])
+
+
+@_query
+def nvmlDeviceGetComputeRunningProcesses(gpu):
+    return [SimpleNamespace(pid=os.getpid(), usedGpuMemory=2**20)]
