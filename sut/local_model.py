@@ -22,7 +22,7 @@ from sut.model import digest, faults, findings, gpus, peak
 from sut.model.weights import disk_bytes, weigh
 from sut.precision import lora
 from sut.precision.table import TABLE as PRECISIONS
-from sut.prompts import tokenizer
+from sut.prompts import as_file, tokenizer
 from sut.prompts.encode import encode
 
 
@@ -87,6 +87,9 @@ class LocalModel:
             self._prompts, self._truncated = encode(
                 self._tokenizer, self._samples, self._context, self._truncate
             )
+            prompts = [sample.prompt for sample in samples]
+            if note := as_file.note(self._tokenizer, self._path, prompts):
+                self._notes.append(note)
         if self._model is None:
             self._load_model()
         self._phases.begin("serving")
