@@ -28,7 +28,9 @@ from sut.likelihood.passages import PLAIN, Passage, Tokens, fitting, passages, s
 from sut.local_model import LocalModel
 from sut.model import faults, peak
 from sut.model.weights import weigh
+from sut.prompts import encode as prompts
 from sut.prompts.tokenizer import fingerprint
+from sut.prompts.vocabulary import check_ids, embedding_rows
 
 Event = dict[str, Any]
 Columns = dict[str, NDArray[Any]]  # one entry per scored token of a passage
@@ -111,11 +113,13 @@ def score(job: Job) -> Iterator[Event]:
     tokens = tokenise(model.tokenizer, rows)
     start = start_ids(model.tokenizer, job.bos)
     made = passages(model.tokenizer, start, tokens, rows, job.conditions)
-    context = min(model.context, job.window or model.context)
+    context = job.window or model.context
     names = [row["id"] for row in rows]
     made, unfit = fitting(made, context, names)
     _check(job, model, made, unfit, names, context)
-    if unlike := _unlike(job, model.tokenizer):
+    model.check_rows(made, names)
+    ids_sha256 = prompts.fingerprint({p.text: p.ids for p in made if p.condition == PLAIN})
+    if unlike := _unlike(job, model.tokenizer, ids_sha256):
         job = replace(job, against=None, other=None)
     for folder in (job.parts, job.distributions) if job.record else (job.parts,):
         folder.mkdir(parents=True, exist_ok=True)
@@ -123,12 +127,13 @@ def score(job: Job) -> Iterator[Event]:
     yield {
         "event": "checked",
         "tokenizer": fingerprint(model.tokenizer),
+        "ids_sha256": ids_sha256,
         "context": context,
         "bos": "added" if start else "none",
         "chat_template": model.tokenizer.chat_template is not None,
         "excluded": tokens.excluded,
         "left_out_of_conditions": unfit,
-        "in_windows": sum(p.input_length > context for p in made),
+        "in_windows": sum(context is not None and p.input_length > context for p in made),
         "no_divergence": unlike,
         "passages": len(made),
         "kept": len(made) - len(missing),
@@ -138,6 +143,7 @@ def score(job: Job) -> Iterator[Event]:
         return
     yield {"event": "loading"}
     model.read_weights()
+    model.check_rows(missing, names)
     yield {"event": "loaded", **model.described()}
     yield from _scored(job, model, tokens, missing, context, names)
     yield {"event": "done", "peak_above_weights_bytes": model.peak_above_weights_bytes()}
@@ -152,20 +158,20 @@ def _check(
     made: Sequence[Passage],
     unfit: Sequence[Mapping[str, str]],
     names: Sequence[str],
-    context: int,
+    context: int | None,
 ) -> None:
     """Say what cannot be scored before the weights are read. Raises BadInput."""
-    if job.window is not None and job.window > model.context:
+    if job.window is not None and model.context is not None and job.window > model.context:
         doing, found = f"--window {job.window}", f"the model's context is {model.context} tokens"
         raise BadInput(doing, found, "expected at most as many", "Lower it or leave it out.")
-    if job.stride is not None and job.stride > context:
+    if job.stride is not None and context is not None and job.stride > context:
         doing, found = f"--stride {job.stride}", f"the window is {context} tokens"
         raise BadInput(doing, found, "expected at most as many", "Lower it.")
     if not made:
         found = "none has two tokens or more"
         raise BadInput("the texts", found, "expected at least one", "See --text-column.")
     longest = max(made, key=lambda p: p.input_length)
-    if job.stride is None and longest.input_length > context:
+    if job.stride is None and context is not None and longest.input_length > context:
         doing, found = f"text {names[longest.text]}", f"it has {len(longest.ids)} tokens"
         todo = f"Pass --stride {max(1, context // 2)} to score long texts in windows, or choose"
         raise BadInput(doing, found, f"the context takes {context}", f"{todo} shorter texts.")
@@ -177,13 +183,19 @@ def _check(
             raise BadInput(doing, found, "a text and its context fit one window", todo)
 
 
-def _unlike(job: Job, tokenizer: Any) -> str:
+def _unlike(job: Job, tokenizer: Any, ids_sha256: str) -> str:
     """Say why the distributions cannot be compared with the reference's; empty if they can."""
     if job.against is None:
         return ""
-    theirs, own = _row_of(job.against)["tokenizer"], fingerprint(tokenizer)
-    if theirs == own:
+    reference = _row_of(job.against)
+    theirs, own = reference["tokenizer"], fingerprint(tokenizer)
+    if theirs == own and reference.get("ids_sha256", ids_sha256) == ids_sha256:
         return ""
+    if theirs == own:
+        return (
+            "its texts become other ids than the reference's, though both have one vocabulary:"
+            " another start token or other rules of the tokenizer"
+        )
     return (
         f"its tokenizer ({own}) is not the reference's ({theirs}): there are no distributions over"
         " the same tokens"
@@ -228,8 +240,16 @@ class _Model(LocalModel):
         return self._model
 
     @property
-    def context(self) -> int:
-        return int(self._context)
+    def context(self) -> int | None:
+        return self._context
+
+    def check_rows(self, passages: Sequence[Passage], names: Sequence[str]) -> None:
+        """Refuse ids that the embedding has no row for: what its configuration says before the
+        weights are read, the matrix itself then.
+        """
+        rows = embedding_rows(self._config) if self._model is None else self._embedding_rows
+        for passage in passages:
+            check_ids(f"text {names[passage.text]}", passage.ids, rows, self._tokenizer)
 
     def described(self) -> dict[str, Any]:
         return {
@@ -268,7 +288,7 @@ def _scored(
     model: _Model,
     tokens: Tokens,
     passages: Sequence[Passage],
-    context: int,
+    context: int | None,
     names: Sequence[str],
 ) -> Iterator[Event]:
     """Yield an event for each passage whose part is on the disk. The plain texts come first."""
