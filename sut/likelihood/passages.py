@@ -31,7 +31,6 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from harness.kernel.errors import SetupFailed
-from sut.prompts.encode import text_ids
 from sut.prompts.specials import around
 from sut.prompts.template import ChatTemplate
 
@@ -96,12 +95,8 @@ def tokenise(tokenizer: Any, rows: Sequence[Mapping[str, Any]]) -> Tokens:
         )
     tokens = Tokens()
     for row in rows:
-        made = text_ids(
-            tokenizer,
-            row["text"],
-            f"text {row['id']}",
-            add_special_tokens=False,
-            return_offsets_mapping=True,
+        made = tokenizer(
+            row["text"], add_special_tokens=False, return_offsets_mapping=True, verbose=False
         )
         tokens.ids.append(made["input_ids"])
         tokens.offsets.append(made["offset_mapping"])

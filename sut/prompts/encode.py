@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from harness.kernel.errors import SetupFailed
 from harness.kernel.types import Sample
 from sut.prompts.specials import around, special_ids
-from sut.prompts.template import DATE, ChatTemplate
+from sut.prompts.template import DATE, ChatTemplate, counted
 from sut.prompts.vocabulary import check_ids
 
 _MANY_UNKNOWN = 0.01  # of the prompts' tokens
@@ -70,19 +70,6 @@ def fingerprint(ids: Mapping[int, Sequence[int]]) -> str:
     return digest.hexdigest()[:16]
 
 
-def text_ids(tokenizer: Any, text: str, name: str, **options: Any) -> Any:
-    """Return what the tokenizer makes of a text. Raises SetupFailed for one that is no Unicode."""
-    try:
-        return tokenizer(text, verbose=False, **options)
-    except (UnicodeError, TypeError) as error:
-        lone = next((char for char in text if "\ud800" <= char <= "\udfff"), None)
-        if lone is None:
-            raise
-        found = f"half a character (a lone surrogate, U+{ord(lone):04X})"
-        todo = "Correct the text: both halves of an emoji, or none."
-        raise SetupFailed(name, found, "expected Unicode text", todo) from error
-
-
 class Encoder:
     """Prompts to ids, and what was noticed on the way."""
 
@@ -106,15 +93,14 @@ class Encoder:
     def _made(self, prompt: str, name: str) -> list[int]:
         if self.template.is_there:
             text = self.template.prompt(prompt, name)
-            ids: list[int] = text_ids(self._tokenizer, text, name, add_special_tokens=False)[
-                "input_ids"
-            ]
+            ids = self._bare(text)
         else:
-            ids = text_ids(self._tokenizer, prompt, name)["input_ids"]
+            ids = self._tokenizer(prompt, verbose=False)["input_ids"]
             if self._after and ids[-len(self._after) :] == self._after:
                 ids = ids[: -len(self._after)]
-            if prompt.strip() and not set(ids) - self._special:
-                self._check_kept(prompt, name)
+            if prompt.strip() and not set(ids) - self._special and not self._bare(prompt):
+                found = "the tokenizer makes no token of its text"
+                raise SetupFailed(name, found, "expected at least one", "Leave the sample out.")
         start = self._tokenizer.bos_token_id
         if not ids and start is not None:
             return [start]
@@ -123,11 +109,11 @@ class Encoder:
             raise SetupFailed(name, "its prompt has no tokens", fine, "Leave the sample out.")
         return ids
 
-    def _check_kept(self, prompt: str, name: str) -> None:
-        """Refuse a text of which the tokenizer's normalizer leaves nothing."""
-        if not text_ids(self._tokenizer, prompt, name, add_special_tokens=False)["input_ids"]:
-            found = "the tokenizer makes no token of its text"
-            raise SetupFailed(name, found, "expected at least one", "Leave the sample out.")
+    def _bare(self, text: str) -> list[int]:
+        """Return the ids of a text without any around it."""
+        made = self._tokenizer(text, add_special_tokens=False, verbose=False)
+        ids: list[int] = made["input_ids"]
+        return ids
 
     def _look_at(self, ids: Sequence[int], name: str) -> None:
         specials = sum(one in self._special for one in ids)
@@ -143,7 +129,9 @@ class Encoder:
     def _usual(self, name: str) -> int:
         """Return how many special tokens stand around a prompt without any."""
         if self._usual_specials is None:
+            changed = list(self.template.changed)
             ids = self._made("a", name)
+            self.template.changed = changed
             self._usual_specials = sum(one in self._special for one in ids)
         return self._usual_specials
 
@@ -170,13 +158,13 @@ class Encoder:
             )
         if self._closed:
             end = self._tokenizer.eos_token
-            said.append(f"{_counted(self._closed)} with {end}: the answers begin after an end")
+            said.append(f"{_they(self._closed, 'end')} with {end}: the answers begin after an end")
         if self._opened_twice:
             start = self._tokenizer.bos_token
-            said.append(f"{_counted(self._opened_twice, 'begin')} with {start} twice")
+            said.append(f"{_they(self._opened_twice, 'begin')} with {start} twice")
         if self._with_specials:
             said.append(
-                f"{_counted(self._with_specials, 'contain')} the name of a special token, which"
+                f"{_they(self._with_specials, 'contain')} the name of a special token, which"
                 " becomes that token"
             )
         if self._unknown > _MANY_UNKNOWN * self._tokens:
@@ -186,10 +174,8 @@ class Encoder:
         return said
 
 
-def _counted(names: Sequence[str], verb: str = "end") -> str:
-    if len(names) == 1:
-        return f"the prompt of {names[0]} {verb}s"
-    return f"{len(names)} prompts ({names[0]} is the first) {verb}"
+def _they(names: Sequence[str], verb: str) -> str:
+    return f"{counted(names)} {verb}{'s' if len(names) == 1 else ''}"
 
 
 def _fitting(sample: Sample, ids: list[int], room: Room) -> list[int]:

@@ -17,7 +17,7 @@ import datetime
 import random
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -119,10 +119,14 @@ class ChatTemplate:
         if self._in_parts:
             yield "its chat template reads prompts as lists of parts, and gets them so"
         if self.changed:
-            yield (
-                f"its chat template changes the text of {len(self.changed)} prompts"
-                f" ({self.changed[0]} is the first)"
-            )
+            yield f"its chat template changes the text of {counted(self.changed)}"
+
+
+def counted(names: Sequence[str]) -> str:
+    """Say how many prompts these are, and which is the first."""
+    if len(names) == 1:
+        return f"the prompt of {names[0]}"
+    return f"{len(names)} prompts ({names[0]} is the first)"
 
 
 def _turn(role: str, content: str, in_parts: bool) -> dict[str, Any]:
@@ -141,7 +145,10 @@ def _check_default(templates: dict[str, str]) -> None:
 
 def _refusal(name: str, error: Exception) -> SetupFailed:
     """Tell a template's own refusal from one that breaks."""
-    kind, words = type(error).__name__, first_line(error)
+    kind, words = type(error).__name__, first_line(error).rstrip(".")
+    if isinstance(error, _TooLong):
+        found = f"the chat template is not done with it after {_PATIENCE_S:g} s"
+        return SetupFailed(name, found, "a template takes milliseconds", _TODO)
     if kind == "TemplateError":
         return SetupFailed(name, f"the chat template refuses it: {words}", "", _TODO)
     if kind in ("TemplateSyntaxError", "TemplateAssertionError"):
@@ -162,7 +169,7 @@ def _time_limit() -> Iterator[None]:
         return
 
     def ring(*_: Any) -> None:
-        raise _TooLong(f"it is not done after {_PATIENCE_S:g} s")
+        raise _TooLong
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, _PATIENCE_S)

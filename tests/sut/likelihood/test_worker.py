@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from harness.kernel.errors import BadInput, RunBroke
-from sut.likelihood.passages import start_ids
 from sut.likelihood.job import Job
+from sut.likelihood.passages import start_ids
 from sut.likelihood.worker import score
 from sut.prompts.tokenizer import fingerprint
 from tests.variant_helpers import edit_json, resized
