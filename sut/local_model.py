@@ -82,7 +82,9 @@ class LocalModel:
         if self._tokenizer is None:
             self._check_variant()
             self._load_tokenizer()
-            tokenizer.check_end(self._tokenizer, self._path, self._config, **self._options)
+            tokenizer.check_end(self._tokenizer, self._path, self._config)
+            if note := tokenizer.unused_template(self._tokenizer, self._path):
+                self._notes.append(note)
         if list(samples) != self._samples:
             self._samples = list(samples)
             room = Room(self._context, embedding_rows(self._config), self._truncate)

@@ -51,4 +51,4 @@ def _several(rows: Sequence[Row]) -> str:
         if any(row["prompts"].get(name) != rows[0]["prompts"].get(name) for row in rows)
     ]
     why = ", ".join(causes) or "rules of the tokenizer, such as its start token"
-    return f"prompts: {told}: other token ids of the same samples, by {why}"
+    return f"prompts: {told}: the same samples became other token ids; what differs: {why}"

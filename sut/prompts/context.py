@@ -27,8 +27,7 @@ _OTHER = (
     "model_max_length",
 )
 _UNKNOWN = 10**9  # tokenizers write 1e30 where they know no limit
-# Their positions begin behind the padding's: transformers' create_position_ids_from_input_ids.
-_BEHIND_PADDING = (
+_ROBERTAS = (
     "roberta",
     "roberta-prelayernorm",
     "camembert",
@@ -37,6 +36,9 @@ _BEHIND_PADDING = (
     "data2vec-text",
     "xmod",
 )
+# Their positions begin this many rows behind the padding's: transformers'
+# create_position_ids_from_input_ids; ProphetNet also looks one position ahead.
+_BEHIND_PADDING = dict.fromkeys(_ROBERTAS, 1) | {"prophetnet": 2}
 
 
 def context_of(config: Any, tokenizer: Any = None) -> int | None:
@@ -85,6 +87,5 @@ def _rope_parameters(text: Any) -> list[Mapping[str, Any]]:
 
 def _reserved(text: Any) -> int:
     """Return how many of the learned positions stand before the first token's."""
-    if text.model_type not in _BEHIND_PADDING:
-        return 0
-    return int(text.pad_token_id or 0) + 1
+    behind = _BEHIND_PADDING.get(text.model_type)
+    return 0 if behind is None else int(text.pad_token_id or 0) + behind

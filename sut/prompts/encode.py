@@ -78,6 +78,8 @@ class Encoder:
         self.template = ChatTemplate(tokenizer)
         self._after = [] if self.template.is_there else around(tokenizer).after
         self._special = special_ids(tokenizer)
+        self._start_id, self._end_id = tokenizer.bos_token_id, tokenizer.eos_token_id
+        self._unknown_id = tokenizer.unk_token_id
         self._usual_specials: int | None = None
         self._with_specials: list[str] = []
         self._closed: list[str] = []
@@ -101,9 +103,8 @@ class Encoder:
             if prompt.strip() and not set(ids) - self._special and not self._bare(prompt):
                 found = "the tokenizer makes no token of its text"
                 raise SetupFailed(name, found, "expected at least one", "Leave the sample out.")
-        start = self._tokenizer.bos_token_id
-        if not ids and start is not None:
-            return [start]
+        if not ids and self._start_id is not None:
+            return [self._start_id]
         if not ids:
             fine = "an answer needs a token to begin with"
             raise SetupFailed(name, "its prompt has no tokens", fine, "Leave the sample out.")
@@ -116,15 +117,15 @@ class Encoder:
         return ids
 
     def _look_at(self, ids: Sequence[int], name: str) -> None:
-        specials = sum(one in self._special for one in ids)
+        specials = sum(map(self._special.__contains__, ids))
         if specials > self._usual(name):
             self._with_specials.append(name)
-        if ids[-1] == self._tokenizer.eos_token_id:
+        if ids[-1] == self._end_id:
             self._closed.append(name)
-        if len(ids) > 1 and ids[0] == ids[1] == self._tokenizer.bos_token_id:
+        if len(ids) > 1 and ids[0] == ids[1] == self._start_id:
             self._opened_twice.append(name)
         self._tokens += len(ids)
-        self._unknown += sum(one == self._tokenizer.unk_token_id for one in ids)
+        self._unknown += ids.count(self._unknown_id)
 
     def _usual(self, name: str) -> int:
         """Return how many special tokens stand around a prompt without any."""
@@ -132,7 +133,7 @@ class Encoder:
             changed = list(self.template.changed)
             ids = self._made("a", name)
             self.template.changed = changed
-            self._usual_specials = sum(one in self._special for one in ids)
+            self._usual_specials = sum(map(self._special.__contains__, ids))
         return self._usual_specials
 
     def facts(self) -> dict[str, Any]:

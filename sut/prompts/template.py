@@ -18,12 +18,13 @@ import random
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from harness.kernel.errors import SetupFailed, first_line
 
 DATE = datetime.datetime(2024, 7, 26)
+_DRAWING = ("random", "lipsum")  # Jinja's filter and function that draw
 _PATIENCE_S = 30.0
 _MOST_CHARACTERS = 10_000_000  # beside the prompt's own
 _OTHER = "another prompt"  # around a prompt: a text that must become another one
@@ -37,7 +38,7 @@ class ChatTemplate:
         self._tokenizer = tokenizer
         self.is_there = tokenizer.chat_template is not None
         self.asks_for_date = False
-        self.draws_at_random = False
+        self._draws = any(word in str(tokenizer.chat_template) for word in _DRAWING)
         self.changed: list[str] = []  # names of the prompts that do not stand in it as they are
         self._in_parts = False
         if isinstance(tokenizer.chat_template, dict):
@@ -85,7 +86,7 @@ class ChatTemplate:
 
     @contextmanager
     def _held_still(self) -> Iterator[None]:
-        """Stop the template's clock and seed its draws; notice whether it asked for either."""
+        """Stop the template's clock and seed its draws; notice whether it asked for the date."""
         from transformers.utils import chat_template_utils
 
         asked, names = self, vars(chat_template_utils)  # where the library looks `datetime` up
@@ -96,16 +97,12 @@ class ChatTemplate:
                 asked.asks_for_date = True
                 return DATE
 
-        real, before = names["datetime"], random.getstate()
-        random.seed(0)
-        seeded = random.getstate()
-        names["datetime"] = Clock
+        real, names["datetime"] = names["datetime"], Clock
         try:
-            yield
+            with _seeded() if self._draws else nullcontext():
+                yield
         finally:
             names["datetime"] = real
-            self.draws_at_random |= random.getstate() != seeded
-            random.setstate(before)
 
     def notes(self) -> Iterator[str]:
         """Say what a reader of the answers must know of the template."""
@@ -114,7 +111,7 @@ class ChatTemplate:
                 f"its chat template asks for the date: it is told {DATE:%Y-%m-%d} in every run, so"
                 " that prompts do not change from day to day"
             )
-        if self.draws_at_random:
+        if self._draws:
             yield "its chat template draws at random: every prompt gets the same draws (seed 0)"
         if self._in_parts:
             yield "its chat template reads prompts as lists of parts, and gets them so"
@@ -155,6 +152,17 @@ def _refusal(name: str, error: Exception) -> SetupFailed:
         found = f"line {getattr(error, 'lineno', '?')}: {words}"
         return SetupFailed("reading the chat template", found, "expected a Jinja template", _TODO)
     return SetupFailed(name, f"the chat template breaks on it ({kind}: {words})", "", _TODO)
+
+
+@contextmanager
+def _seeded() -> Iterator[None]:
+    """Let Python's own draws begin at seed 0 inside, and go on as they would have afterwards."""
+    before = random.getstate()
+    random.seed(0)
+    try:
+        yield
+    finally:
+        random.setstate(before)
 
 
 class _TooLong(Exception):

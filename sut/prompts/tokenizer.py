@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from harness.kernel.errors import SetupFailed, first_line
@@ -54,14 +55,26 @@ def _ids_of(value: Any) -> Iterator[int]:
             yield one
 
 
-def check_end(tokenizer: Any, path: str, config: Any, **options: Any) -> None:
+def check_end(tokenizer: Any, path: str, config: Any) -> None:
     """Refuse a model of which no file says what ends an answer. Raises SetupFailed."""
     from transformers import GenerationConfig
 
-    owners = [tokenizer, config]
+    if eos_ids(tokenizer, config):
+        return
     with suppress(OSError):
-        owners.append(GenerationConfig.from_pretrained(path, **options))
-    if not eos_ids(*owners):
-        found = "it has no EOS token, and neither have the model's configurations"
-        todo = "Name its eos_token in tokenizer_config.json."
-        raise SetupFailed(f"the tokenizer of {path!r}", found, "an answer would never end", todo)
+        if eos_ids(GenerationConfig.from_pretrained(path)):
+            return
+    found = "it has no EOS token, and the model's configurations name none"
+    todo = "Name its eos_token in tokenizer_config.json."
+    raise SetupFailed(f"the tokenizer of {path!r}", found, "an answer would never end", todo)
+
+
+def unused_template(tokenizer: Any, path: str) -> str:
+    """Say that a chat template stands where only the processor of images looks; else nothing."""
+    file = Path(path) / "chat_template.json"
+    if tokenizer.chat_template is not None or not file.is_file():
+        return ""
+    return (
+        f"its chat template stands in {file.name}, for its processor alone: prompts go without it,"
+        " as the tokenizer takes them"
+    )
