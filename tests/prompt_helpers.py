@@ -10,6 +10,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from harness.cli import app
+from tests.variant_helpers import edit_json
 
 PROMPTS = ["why is the sky blue?", "what is the sum of two and three?"]
 _TEXTS = [*PROMPTS, "because of light, which scatters in the air.", "Ünïcode ☂ and 日本語"]
@@ -72,9 +73,8 @@ def model(
     made = AutoModelForCausalLM.from_config(config)
     for parameter in made.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    for name, value in (defaults or {}).items():
-        setattr(made.generation_config, name, value)
     made.save_pretrained(folder)
+    edit_json(folder / "generation_config.json", **(defaults or {}))
     known.chat_template = template
     known.save_pretrained(folder)
     return folder
