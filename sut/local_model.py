@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.kernel.errors import BadInput, SetupFailed
+from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Clock, Sink
 from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
 from sut.engine.batching import Request
@@ -22,8 +22,9 @@ from sut.model import digest, faults, findings, gpus, peak
 from sut.model.weights import disk_bytes, weigh
 from sut.precision import lora
 from sut.precision.table import TABLE as PRECISIONS
-from sut.prompts import as_file, tokenizer
-from sut.prompts.encode import encode
+from sut.prompts import as_file, generation, tokenizer
+from sut.prompts.encode import NONE, Room, encode
+from sut.prompts.vocabulary import check_ids, embedding_rows, rows_of
 
 
 class LocalModel:
@@ -65,11 +66,10 @@ class LocalModel:
         self._adapter_facts: dict[str, Any] = {}
         self._kv_cache_bytes = kv_cache_bytes
         self._samples: list[Sample] = []
-        self._prompts: dict[int, list[int]] = {}
+        self._encoded = NONE
         self._tokenizer: Any = None
         self._model: Any = None
         self._runner: Any = None
-        self._truncated: list[int] = []
         self._stepping = False
         self._phases = peak.Phases()
 
@@ -82,18 +82,23 @@ class LocalModel:
         if self._tokenizer is None:
             self._check_variant()
             self._load_tokenizer()
+            tokenizer.check_end(self._tokenizer, self._path, self._config)
+            if note := tokenizer.unused_template(self._tokenizer, self._path):
+                self._notes.append(note)
         if list(samples) != self._samples:
             self._samples = list(samples)
-            self._prompts, self._truncated = encode(
-                self._tokenizer, self._samples, self._context, self._truncate
-            )
+            room = Room(self._context, embedding_rows(self._config), self._truncate)
+            self._encoded = encode(self._tokenizer, self._samples, room)
             prompts = [sample.prompt for sample in samples]
             if note := as_file.note(self._tokenizer, self._path, prompts):
                 self._notes.append(note)
         if self._model is None:
             self._load_model()
+            self._note_defaults()
+        self._check_rows()
         self._phases.begin("serving")
-        needed = max((len(self._prompts[s.index]) + s.max_new_tokens for s in samples), default=1)
+        lengths = (len(self._encoded.ids[s.index]) + s.max_new_tokens for s in samples)
+        needed = max(lengths, default=1)
         if self._runner is None or self._runner.max_len < needed:
             self._runner = self._make_runner(needed)
         self._limits = {s.index: s.max_new_tokens for s in samples}
@@ -119,7 +124,7 @@ class LocalModel:
     def issue(self, query: Query) -> None:
         for sample in query.samples:
             self._engine.add(
-                Request(sample.id, self._prompts[sample.index], self._limits[sample.index])
+                Request(sample.id, self._encoded.ids[sample.index], self._limits[sample.index])
             )
         if not self._stepping:
             self._stepping = True
@@ -173,7 +178,8 @@ class LocalModel:
             "context": self._context,
             "eos_ids": sorted(self._eos_ids),
             "tokenizer_sha256": tokenizer.fingerprint(self._tokenizer),
-            "chat_template": self._tokenizer.chat_template is not None,
+            **self._encoded.facts,
+            "generation_defaults_not_applied": self._defaults,
             "max_batch": self._runner.max_rows,
             "batching": self._way.batching,
             "packed_layers": self._packed_layers,
@@ -184,8 +190,7 @@ class LocalModel:
                 for k, v in os.environ.items()
                 if k.startswith(("OMP_", "GOMP_", "KMP_", "MKL_"))
             },
-            "truncated_samples": self._truncated,
-            "notes": self._notes,
+            "notes": [*self._encoded.notes, *self._notes],
         }
 
     def trainable_parameters(self) -> int:
@@ -214,7 +219,13 @@ class LocalModel:
         pairs = {}
         for index, text in answers:
             ids = answer_ids(self._tokenizer, text, end_ids)
-            pairs[index] = Pair(self._prompts[index], ids)
+            check_ids(
+                f"the reference answer of sample {index}",
+                ids,
+                self._embedding_rows,
+                self._tokenizer,
+            )
+            pairs[index] = Pair(self._encoded.ids[index], ids)
         start_ns = self._clock.now_ns()
         with faults.running("the evaluation"):
             sums = evaluation(self._model, pairs, self._context)
@@ -255,12 +266,7 @@ class LocalModel:
         with faults.loading(self._path):
             self._config = AutoConfig.from_pretrained(self._path, **self._options)
         self._tokenizer = tokenizer.load(self._path, **self._options)
-        if self._tokenizer.eos_token_id is None:
-            doing, fine = f"the tokenizer of {self._path!r}", "an answer would never end"
-            raise SetupFailed(
-                doing, "it has no EOS token", fine, "Name its eos_token in tokenizer_config.json."
-            )
-        self._context = context_of(self._config)
+        self._context = context_of(self._config, self._tokenizer)
 
     def _load_model(self) -> None:
         row = PRECISIONS[self._variant]
@@ -286,11 +292,22 @@ class LocalModel:
         self._stored = told.facts
         if "tensors_digest" not in self._stored:
             self._stored["tensors_digest"] = digest.of_tensors(model)
+        self._embedding_rows = rows_of(model) or embedding_rows(self._config)
         if repeated := self._weights.repeated_parameters:
             note = f"its output head repeats its embedding matrix ({repeated:,} values, held twice)"
             self._notes.append(f"{note}: its parameters count them once")
         with faults.loading(self._path):
             self._prepare(model)
+
+    def _note_defaults(self) -> None:
+        """Name what the model's generation config asks for and greedy answers do not do."""
+        self._defaults = generation.not_applied(self._model.generation_config)
+        self._notes += generation.notes(self._defaults)
+
+    def _check_rows(self) -> None:
+        """Hold the prompts against the embedding itself, whatever its configuration says."""
+        for index, ids in self._encoded.ids.items():
+            check_ids(f"sample {index}", ids, self._embedding_rows, self._tokenizer)
 
     def _prepare(self, model: Any) -> None:
         """Pack its layers, and find the way of serving it that keeps its answers its own.
@@ -300,10 +317,13 @@ class LocalModel:
         from sut.engine.agreement import expected, short_trial
         from sut.engine.serving import choose
 
-        self._eos_ids = tokenizer.eos_ids(self._tokenizer, model)
+        self._eos_ids = tokenizer.eos_ids(self._tokenizer, model.generation_config, model.config)
         wanted = expected(model, short_trial(model))
         self._pack(model)
-        self._way = choose(model, wanted, pad_id=min(self._eos_ids, default=0))
+        pad_id = min(self._eos_ids, default=0)
+        if self._embedding_rows is not None and pad_id >= self._embedding_rows:
+            pad_id = 0
+        self._way = choose(model, wanted, pad_id=pad_id)
         if self._way.note:
             self._notes.append(self._way.note)
 

@@ -13,6 +13,7 @@ SLOW = {
     "tests/reports/pages/": 73,
     "tests/test_readme.py": 72,
     "tests/sut/model/": 54,
+    "tests/sut/prompts/": 22,
     "tests/harness/likelihood/": 53,
     "tests/harness/official/": 50,
     "tests/harness/study/test_study.py": 40,

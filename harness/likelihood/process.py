@@ -22,7 +22,8 @@ Row = dict[str, Any]
 def events(job: Row, folder: Path, in_process: bool) -> Iterator[Row]:
     """Yield what the scoring says of itself, line by line. Raises RunBroke if its process dies."""
     if in_process:
-        from sut.likelihood.worker import Job, events
+        from sut.likelihood.job import Job
+        from sut.likelihood.worker import events
 
         yield from events(Job(**job))
         return

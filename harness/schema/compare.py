@@ -37,6 +37,11 @@ COMPARE_ROW = record(
         "reason": text("Why, in words."),
         "run": RUN,
         "tokenizer": maybe(text("First 16 digits of a hash of the tokenizer.")),
+        "prompts": maybe(record(
+            "Which prompts the model got; null where the SUT does not say.",
+            {name: anything("As in the facts of its run (result.json).") for name in (
+                "prompts_sha256", "chat_template_sha256", "template_date", "truncated_samples")},
+        )),
         "parameters": maybe(whole("Number of parameters.")),
         "trainable_parameters": maybe(whole(
             "Parameters that training this variant would change: all, or its adapter's."
@@ -83,7 +88,7 @@ COMPARE_ROW = record(
             maybe(number("Its value.", "ms")),
         ),
     },
-    optional=("figures", "percentiles"),
+    optional=("figures", "percentiles", "prompts"),
 )  # fmt: skip
 
 LEAD = record("The best figure, and how the others stand to it.", {

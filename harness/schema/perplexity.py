@@ -158,7 +158,8 @@ _ALWAYS: dict[str, Schema] = {
 _LEFT_OUT = {"text": text("Its id."), "reason": text("Why.")}
 _CHECKED: dict[str, Schema] = {  # from the texts and the tokenizer, before the weights are read
     "tokenizer": text("First 16 digits of a hash of the tokenizer."),
-    "context": whole("Most tokens that a window has.", "tokens"),
+    "ids_sha256": text("First 16 digits of a hash of the texts' ids, start tokens included."),
+    "context": maybe(whole("Most tokens that a window has; null: no limit.", "tokens")),
     "bos": choice("Whether a start token stands before each text.", "added", "none"),
     "chat_template": flag("Whether the tokenizer has a chat template."),
     "excluded": many("Texts that are not scored.", record("A text.", _LEFT_OUT)),

@@ -137,10 +137,26 @@ SUT_FACTS = open_record(
             maybe(whole("Number.")),
         ),
         "attention": text("Implementation of attention."),
-        "context": whole("Context of the model.", "tokens"),
+        "context": maybe(whole("Context of the model; null: no limit.", "tokens")),
         "eos_ids": many("Ids that end an answer.", whole("Token id.")),
         "tokenizer_sha256": text("First 16 digits of a hash of the tokenizer."),
+        "prompts_sha256": text(
+            "First 16 digits of a hash of all prompts: of each sample its index and token ids."
+        ),
         "chat_template": flag("Whether prompts are put into a chat template."),
+        "chat_template_sha256": maybe(text("First 16 digits of a hash of the template.")),
+        "template_date": maybe(text(
+            "Date that the chat template was told, ISO 8601; null: it does not ask."
+        )),
+        "end_ids_left_out": many(
+            "Ids that the tokenizer closes a text with, left out of the prompts.",
+            whole("Token id."),
+        ),
+        "unknown_tokens": whole("Tokens of the prompts that stand for unknown text."),
+        "generation_defaults_not_applied": by_name(
+            "Settings of the model's generation_config.json that answers here do not follow.",
+            anything("Its value."),
+        ),
         "max_batch": whole("Most requests in a batch.", "requests"),
         "batching": text("How requests are batched."),
         "packed_layers": whole("Linear layers whose weights are packed for the CPU."),

@@ -23,6 +23,7 @@ from harness.run.start import fetch
 from harness.study import compare_verdict
 from harness.study.cells import MEANT, cells_of, numbered, varied
 from harness.study.evidence import NONE, Evidence, gather
+from harness.study.prompts import other_prompts
 from harness.study.rows import ENERGY, ROUGE, Row, failed_row, read_row, row_of
 from harness.study.study import Cell, Ended, Study, begin
 
@@ -47,7 +48,8 @@ def compare(
         | compare_verdict.kept_facts(keeping[label], row is rows[0])
         for label, row in zip(names, rows, strict=True)
     ]
-    differences = _differences([row for row in labelled if row["conditions"]], varied)
+    measured = [row for row in labelled if row["conditions"]]
+    differences = _differences(measured, varied) + other_prompts(measured)
     return {
         "schema": SCHEMA,
         "comparable": not differences,

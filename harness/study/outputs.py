@@ -80,9 +80,11 @@ def _terms(raw: Raw) -> dict[str, str]:
         "new tokens": run.max_new_tokens,
         "truncate": config.truncate,
         "seeds": ",".join(map(str, (run.seeds.qsl, run.seeds.sample_index, run.seeds.schedule))),
+        "prompts": facts.get("prompts_sha256"),
         "tokenizer": facts.get("tokenizer_sha256"),
         "end-of-sequence ids": facts.get("eos_ids"),
-        "chat template": facts.get("chat_template"),
+        "chat template": facts.get("chat_template_sha256") or facts.get("chat_template"),
+        "template date": facts.get("template_date"),
     }
     return {name: str(value) for name, value in known.items() if value is not None}
 
@@ -128,5 +130,8 @@ def check_same(reference: Outputs, other: Outputs) -> None:
             f"{name} {other.terms[name]} in {other.run}, {reference.terms[name]} in the reference"
             for name in differing
         )
-        fine = "expected the same data, generation settings, tokenizer and seeds"
-        raise BadInput("gate", found, fine, "Make both runs with the same flags.")
+        fine = "expected the same data, prompts, generation settings, tokenizer and seeds"
+        todo = "Make both runs with the same flags"
+        if "prompts" in differing:
+            todo += " and the same tokenizer, chat template and version of Touchstone"
+        raise BadInput("gate", found, fine, f"{todo}.")

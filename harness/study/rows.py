@@ -23,7 +23,7 @@ ROUGE = ("rouge1", "rouge2", "rougeL")
 Row = dict[str, Any]
 PEAKS = ("loading_peak_bytes", "serving_peak_bytes", "evaluation_peak_bytes")
 FIGURES = (
-    *PEAKS, "tokenizer",
+    *PEAKS, "tokenizer", "prompts",
     "parameters", "trainable_parameters", "disk_bytes", "weights_bytes", "kv_cache_bytes",
     "peak_bytes", "eval_loss", "perplexity", "token_accuracy", "eval_samples_per_s", *ROUGE,
     "tokens_per_s", "samples_per_s", "ttft_p50_ms", "tpot_p50_ms", "joules_per_token",
@@ -59,6 +59,7 @@ def row_of(found: Mapping[str, Any], folder: Path) -> Row:
         "reason": found["status_reason"],
         "run": str(folder.resolve()),
         "tokenizer": facts.get("tokenizer_sha256"),
+        "prompts": _prompts(facts),
         "parameters": facts.get("parameters"),
         "trainable_parameters": facts.get("trainable_parameters"),
         "disk_bytes": facts.get("disk_bytes"),
@@ -94,6 +95,16 @@ def _percentiles(found: Mapping[str, Any], ended: bool) -> Row:
         for name in names
     }
     return {"percentiles": values} if values else {}
+
+
+def _prompts(facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the fingerprint of the prompts and what may have made them others; None if the SUT
+    gives none.
+    """
+    if "prompts_sha256" not in facts:
+        return None
+    names = ("prompts_sha256", "chat_template_sha256", "template_date", "truncated_samples")
+    return {name: facts.get(name) for name in names}
 
 
 def _declared(found: Mapping[str, Any]) -> Row:

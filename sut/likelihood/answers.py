@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sut.likelihood.scoring import Settings, Text, token_scores
+from sut.prompts.template import ChatTemplate
 
 _MARK = "answer"
 
@@ -20,6 +21,9 @@ class Pair(NamedTuple):
     def length(self) -> int:
         return len(self.prompt_ids) + len(self.answer_ids)
 
+    def fits(self, context: int | None) -> bool:
+        return context is None or self.length <= context
+
 
 class Score(NamedTuple):
     """Sums over the tokens of an answer: negative log likelihood in nats, how many the model would
@@ -31,11 +35,11 @@ class Score(NamedTuple):
     tokens: int = 0
 
 
-def evaluation(model: Any, pairs: Mapping[int, Pair], context: int) -> dict[str, Any]:
+def evaluation(model: Any, pairs: Mapping[int, Pair], context: int | None) -> dict[str, Any]:
     """Return the sums over all answers, by the index of their samples. An answer without tokens,
     or one that reaches beyond the context, is left out.
     """
-    fitting = {i: pair for i, pair in pairs.items() if pair.answer_ids and pair.length <= context}
+    fitting = {i: pair for i, pair in pairs.items() if pair.answer_ids and pair.fits(context)}
     scores = dict(zip(fitting, score_pairs(model, list(fitting.values())), strict=True))
     return {
         "nll_nats": sum(score.nll_nats for score in scores.values()),
@@ -73,7 +77,6 @@ def turn_end_ids(tokenizer: Any, eos_ids: frozenset[int]) -> list[int]:
     """
     if tokenizer.chat_template is None:
         return []
-    turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": _MARK}]
-    after = tokenizer.apply_chat_template(turns, tokenize=False).rpartition(_MARK)[2]
+    after = ChatTemplate(tokenizer).exchange("question", _MARK).rpartition(_MARK)[2]
     ids: list[int] = tokenizer(after, add_special_tokens=False)["input_ids"]
     return ids[:1] if ids and ids[0] in eos_ids else []

@@ -31,6 +31,8 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from harness.kernel.errors import SetupFailed
+from sut.prompts.specials import around
+from sut.prompts.template import ChatTemplate
 
 PLAIN = "plain"
 SENTENCES = ("no context", "last 1 sentence", "last 2 sentences", "last 3 sentences")
@@ -114,20 +116,16 @@ def start_ids(tokenizer: Any, bos: str) -> list[int]:
     """
     if bos == "never":
         return []
-    own = _prefix(tokenizer)
+    own = around(tokenizer).before
     if own or bos == "auto":
         return own
     start = tokenizer.bos_token_id
-    return [tokenizer.eos_token_id if start is None else start]
-
-
-def _prefix(tokenizer: Any) -> list[int]:
-    """Return the special tokens with which the tokenizer opens a text."""
-    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
-    ids: list[int] = tokenizer("a")["input_ids"]
-    starts = range(len(ids) - len(bare) + 1)
-    where = next((k for k in starts if ids[k : k + len(bare)] == bare), 0)
-    return ids[:where]
+    if start is None:
+        start = tokenizer.eos_token_id
+    if start is None:
+        found = "the tokenizer has neither a start token nor an end token"
+        raise SetupFailed("--bos always", found, "expected one of them", "Pass --bos never.")
+    return [start]
 
 
 def passages(
@@ -177,8 +175,7 @@ def instruction_ids(tokenizer: Any, start: list[int], instruction: str) -> list[
     if tokenizer.chat_template is None:
         ids: list[int] = tokenizer(instruction + _GAP, add_special_tokens=False)["input_ids"]
         return [*start, *ids]
-    turns = [{"role": "user", "content": instruction}]
-    text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+    text = ChatTemplate(tokenizer).prompt(instruction, "an instruction")
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
 
@@ -189,7 +186,7 @@ def _first_after(offsets: Sequence[tuple[int, int]], end: int) -> int:
 
 
 def fitting(
-    made: Sequence[Passage], context: int, names: Sequence[str]
+    made: Sequence[Passage], context: int | None, names: Sequence[str]
 ) -> tuple[list[Passage], list[dict[str, str]]]:
     """Return the passages that can be scored as their condition says, and the texts that a kind of
     condition leaves out, with the reason.
@@ -204,9 +201,9 @@ def fitting(
     return kept, left_out
 
 
-def _unfit(same: Sequence[Passage], context: int) -> str:
+def _unfit(same: Sequence[Passage], context: int | None) -> str:
     longest = max(same, key=lambda p: p.input_length)
-    if longest.input_length > context:
+    if context is not None and longest.input_length > context:
         return (
             f"with {longest.condition} it has {len(longest.ids)} tokens, "
             f"the window takes {context} and predicts one more"

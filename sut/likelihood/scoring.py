@@ -171,7 +171,7 @@ def walk(
     """Yield (index of a text, what `measure` made of it) as the texts are done; several models see
     the same rows.
     """
-    context = settings.context or min(context_of(model.config) for model in models)
+    context = settings.context or _context(models, texts)
     jobs = []
     for i, text in enumerate(texts):
         cut = windows(len(text.ids), context, settings.stride, text.first, _name(texts, i))
@@ -188,6 +188,13 @@ def walk(
             missing[job.text] -= 1
             if not missing[job.text]:
                 yield job.text, _joined(parts.pop(job.text))
+
+
+def _context(models: Sequence[Any], texts: Sequence[Text]) -> int:
+    """Return the smallest context of the models; without any limit, what the longest text takes."""
+    named = [found for model in models if (found := context_of(model.config)) is not None]
+    longest = max((len(text.ids) for text in texts), default=1)
+    return min(named, default=max(1, longest))
 
 
 _Item = TypeVar("_Item", bound=Any)  # has a length

@@ -15,7 +15,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,54 +23,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.kernel.clock import RealClock
-from harness.kernel.errors import BadInput, HarnessError, RunBroke, first_line
+from harness.kernel.errors import HarnessError, RunBroke, first_line
+from sut.likelihood.job import Job, check, check_resumed, unlike
 from sut.likelihood.passages import PLAIN, Passage, Tokens, fitting, passages, start_ids, tokenise
 from sut.local_model import LocalModel
 from sut.model import faults, peak
 from sut.model.weights import weigh
+from sut.prompts import encode as prompts
 from sut.prompts.tokenizer import fingerprint
+from sut.prompts.vocabulary import check_ids, embedding_rows
 
 Event = dict[str, Any]
 Columns = dict[str, NDArray[Any]]  # one entry per scored token of a passage
-
-
-@dataclass(frozen=True)
-class Job:
-    """What the process is told. `texts` is a texts.parquet, `folder` the subject's; `model` are
-    options of LocalModel.
-
-    With `record` the distributions are kept, with `against` (the reference's folder) they are
-    compared; `other` are the options of the reference itself, for the exact comparison of two
-    models in one process.
-    """
-
-    texts: str
-    folder: str
-    model: dict[str, Any]
-    bos: str = "auto"
-    window: int | None = None
-    stride: int | None = None
-    batch_tokens: int | None = None
-    conditions: tuple[str, ...] = ()
-    top_k: int | None = None
-    record: bool = False
-    against: str | None = None
-    other: dict[str, Any] | None = None
-
-    @property
-    def parts(self) -> Path:
-        return Path(self.folder) / "parts"
-
-    @property
-    def distributions(self) -> Path:
-        return Path(self.folder) / "distributions"
-
-    def has(self, passage: Passage) -> bool:
-        """Say whether its part is there, and so is what else was to be kept of it."""
-        folders = [self.parts]
-        if self.record and passage.condition == PLAIN:
-            folders.append(self.distributions)
-        return all((folder / passage.file).exists() for folder in folders)
 
 
 def main() -> None:
@@ -111,11 +75,14 @@ def score(job: Job) -> Iterator[Event]:
     tokens = tokenise(model.tokenizer, rows)
     start = start_ids(model.tokenizer, job.bos)
     made = passages(model.tokenizer, start, tokens, rows, job.conditions)
-    context = min(model.context, job.window or model.context)
+    context = job.window or model.context
     names = [row["id"] for row in rows]
     made, unfit = fitting(made, context, names)
-    _check(job, model, made, unfit, names, context)
-    if unlike := _unlike(job, model.tokenizer):
+    check(job, model.context, made, unfit, names, context)
+    model.check_rows(made, names)
+    ids_sha256 = prompts.fingerprint({p.text: p.ids for p in made if p.condition == PLAIN})
+    check_resumed(job, ids_sha256)
+    if no_divergence := unlike(job, model.tokenizer, ids_sha256):
         job = replace(job, against=None, other=None)
     for folder in (job.parts, job.distributions) if job.record else (job.parts,):
         folder.mkdir(parents=True, exist_ok=True)
@@ -123,13 +90,14 @@ def score(job: Job) -> Iterator[Event]:
     yield {
         "event": "checked",
         "tokenizer": fingerprint(model.tokenizer),
+        "ids_sha256": ids_sha256,
         "context": context,
         "bos": "added" if start else "none",
         "chat_template": model.tokenizer.chat_template is not None,
         "excluded": tokens.excluded,
         "left_out_of_conditions": unfit,
-        "in_windows": sum(p.input_length > context for p in made),
-        "no_divergence": unlike,
+        "in_windows": sum(context is not None and p.input_length > context for p in made),
+        "no_divergence": no_divergence,
         "passages": len(made),
         "kept": len(made) - len(missing),
         "tokens": sum(len(p.ids) - p.first for p in missing),
@@ -138,61 +106,10 @@ def score(job: Job) -> Iterator[Event]:
         return
     yield {"event": "loading"}
     model.read_weights()
+    model.check_rows(missing, names)
     yield {"event": "loaded", **model.described()}
     yield from _scored(job, model, tokens, missing, context, names)
     yield {"event": "done", "peak_above_weights_bytes": model.peak_above_weights_bytes()}
-
-
-# ---- what is refused
-
-
-def _check(
-    job: Job,
-    model: _Model,
-    made: Sequence[Passage],
-    unfit: Sequence[Mapping[str, str]],
-    names: Sequence[str],
-    context: int,
-) -> None:
-    """Say what cannot be scored before the weights are read. Raises BadInput."""
-    if job.window is not None and job.window > model.context:
-        doing, found = f"--window {job.window}", f"the model's context is {model.context} tokens"
-        raise BadInput(doing, found, "expected at most as many", "Lower it or leave it out.")
-    if job.stride is not None and job.stride > context:
-        doing, found = f"--stride {job.stride}", f"the window is {context} tokens"
-        raise BadInput(doing, found, "expected at most as many", "Lower it.")
-    if not made:
-        found = "none has two tokens or more"
-        raise BadInput("the texts", found, "expected at least one", "See --text-column.")
-    longest = max(made, key=lambda p: p.input_length)
-    if job.stride is None and longest.input_length > context:
-        doing, found = f"text {names[longest.text]}", f"it has {len(longest.ids)} tokens"
-        todo = f"Pass --stride {max(1, context // 2)} to score long texts in windows, or choose"
-        raise BadInput(doing, found, f"the context takes {context}", f"{todo} shorter texts.")
-    for kind in job.conditions:
-        reasons = [f"{one['text']}: {one['reason']}" for one in unfit if one["conditions"] == kind]
-        if reasons and not any(p.kind == kind for p in made):
-            doing, found = f"--conditions {kind}", f"no text can be scored so; {reasons[0]}"
-            todo = "Raise --window, choose other texts or leave it out."
-            raise BadInput(doing, found, "a text and its context fit one window", todo)
-
-
-def _unlike(job: Job, tokenizer: Any) -> str:
-    """Say why the distributions cannot be compared with the reference's; empty if they can."""
-    if job.against is None:
-        return ""
-    theirs, own = _row_of(job.against)["tokenizer"], fingerprint(tokenizer)
-    if theirs == own:
-        return ""
-    return (
-        f"its tokenizer ({own}) is not the reference's ({theirs}): there are no distributions over"
-        " the same tokens"
-    )
-
-
-def _row_of(folder: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((Path(folder) / "subject.json").read_text(encoding="utf-8"))
-    return found
 
 
 # ---- the model
@@ -228,8 +145,16 @@ class _Model(LocalModel):
         return self._model
 
     @property
-    def context(self) -> int:
-        return int(self._context)
+    def context(self) -> int | None:
+        return self._context
+
+    def check_rows(self, passages: Sequence[Passage], names: Sequence[str]) -> None:
+        """Refuse ids that the embedding has no row for: what its configuration says before the
+        weights are read, the matrix itself then.
+        """
+        rows = embedding_rows(self._config) if self._model is None else self._embedding_rows
+        for passage in passages:
+            check_ids(f"text {names[passage.text]}", passage.ids, rows, self._tokenizer)
 
     def described(self) -> dict[str, Any]:
         return {
@@ -269,7 +194,7 @@ def _scored(
     model: _Model,
     tokens: Tokens,
     passages: Sequence[Passage],
-    context: int,
+    context: int | None,
     names: Sequence[str],
 ) -> Iterator[Event]:
     """Yield an event for each passage whose part is on the disk. The plain texts come first."""

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from harness.kernel.errors import SetupFailed, first_line
@@ -28,12 +31,50 @@ def fingerprint(tokenizer: Any) -> str:
     return hashlib.sha256(pieces.encode()).hexdigest()[:16]
 
 
-def eos_ids(tokenizer: Any, model: Any) -> frozenset[int]:
-    """Return the model's own ids: its generation config may name several; the tokenizer's is one of
-    them.
+def eos_ids(*owners: Any) -> frozenset[int]:
+    """Return the ids that end an answer: those of the tokenizer and of each configuration.
+
+    A generation config may name several; a composite configuration has them in its text part.
     """
-    ids: set[int] = set()
-    for owner in (model.generation_config, model.config, tokenizer):
-        value = owner.eos_token_id
-        ids.update(value if isinstance(value, list) else [value])
-    return frozenset(ids - {None})
+    ids = set[int]()
+    for owner in owners:
+        parts = [owner]
+        if hasattr(owner, "get_text_config"):
+            parts.append(owner.get_text_config())
+        for part in parts:
+            ids.update(_ids_of(getattr(part, "eos_token_id", None)))
+    return frozenset(ids)
+
+
+def _ids_of(value: Any) -> Iterator[int]:
+    """Yield the ids of one, several, or none; -1 stands for none, and text is no id."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    for one in value if isinstance(value, list | tuple | set) else [value]:
+        if isinstance(one, int) and one >= 0:
+            yield one
+
+
+def check_end(tokenizer: Any, path: str, config: Any) -> None:
+    """Refuse a model of which no file says what ends an answer. Raises SetupFailed."""
+    from transformers import GenerationConfig
+
+    if eos_ids(tokenizer, config):
+        return
+    with suppress(OSError):
+        if eos_ids(GenerationConfig.from_pretrained(path)):
+            return
+    found = "it has no EOS token, and the model's configurations name none"
+    todo = "Name its eos_token in tokenizer_config.json."
+    raise SetupFailed(f"the tokenizer of {path!r}", found, "an answer would never end", todo)
+
+
+def unused_template(tokenizer: Any, path: str) -> str:
+    """Say that a chat template stands where only the processor of images looks; else nothing."""
+    file = Path(path) / "chat_template.json"
+    if tokenizer.chat_template is not None or not file.is_file():
+        return ""
+    return (
+        f"its chat template stands in {file.name}, for its processor alone: prompts go without it,"
+        " as the tokenizer takes them"
+    )

@@ -41,7 +41,7 @@ def one_at_a_time(sut, max_new_tokens=12):
     """transformers' own greedy answers."""
     import torch
 
-    for ids in sut._prompts.values():
+    for ids in sut._encoded.ids.values():
         prompt = torch.tensor([ids])
         out = sut._model.generate(
             prompt,
@@ -101,8 +101,8 @@ def test_truncation_is_done_only_when_asked_for_and_reported(tiny_llama):
     log, sut = answer(tiny_llama, prompts=["a", "b " * 60 + "c"], truncate=True)
     assert log.end == "completed"
     assert sut.facts()["truncated_samples"] == [1]
-    assert len(sut._prompts[1]) == 64 - 12
-    assert sut._prompts[1][-1] == sut._tokenizer("c")["input_ids"][-1]
+    assert len(sut._encoded.ids[1]) == 64 - 12
+    assert sut._encoded.ids[1][-1] == sut._tokenizer("c")["input_ids"][-1]
 
 
 def test_a_folder_without_weights_is_a_setup_failure(tiny_llama, tmp_path):

@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from harness.kernel.errors import BadInput, RunBroke
+from sut.likelihood.job import Job
 from sut.likelihood.passages import start_ids
-from sut.likelihood.worker import Job, score
+from sut.likelihood.worker import score
 from sut.prompts.tokenizer import fingerprint
 from tests.variant_helpers import edit_json, resized
 
@@ -313,3 +314,18 @@ def test_a_job_survives_its_way_through_json(tiny_llama, tmp_path):
         next(event["event"] for event in score(Job(**json.loads(json.dumps(asdict(made))))))
         == "checked"
     )
+
+
+def test_one_vocabulary_with_other_ids_is_scored_but_not_compared(tiny_llama, tmp_path):
+    """A start token before one of them: the same tokens are scored, given something else."""
+    run(tmp_path / "reference", tiny_llama, row(), record=True)
+    against = str(tmp_path / "reference")
+    events, found = run(tmp_path / "started", tiny_llama, row(), against=against, bos="always")
+    assert "other ids than the reference's" in events["checked"]["no_divergence"]
+    assert "kld" not in plain(found)
+
+
+def test_a_measurement_does_not_go_on_with_other_ids(tiny_llama, tmp_path):
+    run(tmp_path, tiny_llama, row())
+    with pytest.raises(BadInput, match="other ids than those that were scored"):
+        list(score(job(tmp_path, tiny_llama, row(), bos="always")))

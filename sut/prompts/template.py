@@ -1,0 +1,188 @@
+"""What does the chat template make of a prompt? One user's turn and the opening of the assistant's,
+as text, the same in every run.
+
+A template is a program. What it may see of the world is held still, so that two runs of one model
+get the same prompts: its clock (`strftime_now`, as Llama 3 and Granite call it) stands at DATE,
+the date that Llama 3.1's own template falls back on without a clock, and its random draws begin
+anew for every prompt. It may take `_PATIENCE_S` and write `_MOST_CHARACTERS`.
+
+A template may also lose the prompt: those of some multimodal models read a list of parts instead of
+a string and drop what is none. Such a template is given the parts; one that loses the prompt both
+ways is refused.
+"""
+
+from __future__ import annotations
+
+import datetime
+import random
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from harness.kernel.errors import SetupFailed, first_line
+
+DATE = datetime.datetime(2024, 7, 26)
+_DRAWING = ("random", "lipsum")  # Jinja's filter and function that draw
+_PATIENCE_S = 30.0
+_MOST_CHARACTERS = 10_000_000  # beside the prompt's own
+_OTHER = "another prompt"  # around a prompt: a text that must become another one
+_TODO = "Choose a model whose template takes one user's turn, or correct its chat template."
+
+
+class ChatTemplate:
+    """The tokenizer's chat template, if it has one, and what was noticed while using it."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.is_there = tokenizer.chat_template is not None
+        self.asks_for_date = False
+        self._draws = any(word in str(tokenizer.chat_template) for word in _DRAWING)
+        self.changed: list[str] = []  # names of the prompts that do not stand in it as they are
+        self._in_parts = False
+        if isinstance(tokenizer.chat_template, dict):
+            _check_default(tokenizer.chat_template)
+
+    def prompt(self, content: str, name: str) -> str:
+        """Return the text of a user's turn and the beginning of the assistant's. Raises SetupFailed
+        naming the prompt that the template refuses or loses.
+        """
+        text = self._prompt(content, name, self._in_parts)
+        if content.strip() in text:
+            return text
+        other = f"{_OTHER}{content}{_OTHER}"
+        if text != self._prompt(other, name, self._in_parts):
+            self.changed.append(name)
+            return text
+        in_parts = self._prompt(content, name, in_parts=True)
+        if content.strip() in in_parts:
+            self._in_parts = True
+            return in_parts
+        found = "the chat template leaves its text out"
+        raise SetupFailed(name, found, "a prompt must stand in what the model reads", _TODO)
+
+    def _prompt(self, content: str, name: str, in_parts: bool) -> str:
+        return self.render([_turn("user", content, in_parts)], name, add_generation_prompt=True)
+
+    def exchange(self, question: str, answer: str) -> str:
+        """Return the text of a user's turn and a whole turn of the assistant."""
+        turns = [("user", question), ("assistant", answer)]
+        told = [_turn(role, content, self._in_parts) for role, content in turns]
+        return self.render(told, "the chat template")
+
+    def render(self, turns: list[dict[str, Any]], name: str, **options: Any) -> str:
+        """Return the text of these turns. Raises SetupFailed with the template's words."""
+        try:
+            with _time_limit(), self._held_still():
+                made = self._tokenizer.apply_chat_template(turns, tokenize=False, **options)
+        except Exception as error:
+            raise _refusal(name, error) from error
+        text = str(made)
+        if len(text) - len(str(turns)) > _MOST_CHARACTERS:
+            found = f"the chat template makes {len(text):,} characters of it"
+            raise SetupFailed(name, found, "a prompt is shorter", _TODO)
+        return text
+
+    @contextmanager
+    def _held_still(self) -> Iterator[None]:
+        """Stop the template's clock and seed its draws; notice whether it asked for the date."""
+        from transformers.utils import chat_template_utils
+
+        asked, names = self, vars(chat_template_utils)  # where the library looks `datetime` up
+
+        class Clock:
+            @staticmethod
+            def now(*_: Any) -> datetime.datetime:
+                asked.asks_for_date = True
+                return DATE
+
+        real, names["datetime"] = names["datetime"], Clock
+        try:
+            with _seeded() if self._draws else nullcontext():
+                yield
+        finally:
+            names["datetime"] = real
+
+    def notes(self) -> Iterator[str]:
+        """Say what a reader of the answers must know of the template."""
+        if self.asks_for_date:
+            yield (
+                f"its chat template asks for the date: it is told {DATE:%Y-%m-%d} in every run, so"
+                " that prompts do not change from day to day"
+            )
+        if self._draws:
+            yield "its chat template draws at random: every prompt gets the same draws (seed 0)"
+        if self._in_parts:
+            yield "its chat template reads prompts as lists of parts, and gets them so"
+        if self.changed:
+            yield f"its chat template changes the text of {counted(self.changed)}"
+
+
+def counted(names: Sequence[str]) -> str:
+    """Say how many prompts these are, and which is the first."""
+    if len(names) == 1:
+        return f"the prompt of {names[0]}"
+    return f"{len(names)} prompts ({names[0]} is the first)"
+
+
+def _turn(role: str, content: str, in_parts: bool) -> dict[str, Any]:
+    if in_parts:
+        return {"role": role, "content": [{"type": "text", "text": content}]}
+    return {"role": role, "content": content}
+
+
+def _check_default(templates: dict[str, str]) -> None:
+    if "default" not in templates:
+        found = f"it has several ({', '.join(sorted(templates))}) and none is called 'default'"
+        fine = "expected one, or a default among them"
+        todo = "Name one of them 'default' in the model's folder."
+        raise SetupFailed("the chat template", found, fine, todo)
+
+
+def _refusal(name: str, error: Exception) -> SetupFailed:
+    """Tell a template's own refusal from one that breaks."""
+    kind, words = type(error).__name__, first_line(error).rstrip(".")
+    if isinstance(error, _TooLong):
+        found = f"the chat template is not done with it after {_PATIENCE_S:g} s"
+        return SetupFailed(name, found, "a template takes milliseconds", _TODO)
+    if kind == "TemplateError":
+        return SetupFailed(name, f"the chat template refuses it: {words}", "", _TODO)
+    if kind in ("TemplateSyntaxError", "TemplateAssertionError"):
+        found = f"line {getattr(error, 'lineno', '?')}: {words}"
+        return SetupFailed("reading the chat template", found, "expected a Jinja template", _TODO)
+    return SetupFailed(name, f"the chat template breaks on it ({kind}: {words})", "", _TODO)
+
+
+@contextmanager
+def _seeded() -> Iterator[None]:
+    """Let Python's own draws begin at seed 0 inside, and go on as they would have afterwards."""
+    before = random.getstate()
+    random.seed(0)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+
+
+class _TooLong(Exception):
+    pass
+
+
+@contextmanager
+def _time_limit() -> Iterator[None]:
+    """Raise _TooLong inside after `_PATIENCE_S`; only a process's main thread can be told so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(*_: Any) -> None:
+        raise _TooLong
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, _PATIENCE_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
