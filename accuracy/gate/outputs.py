@@ -34,6 +34,7 @@ class Outputs:
     rows: int  # requests in a batch
     samples: Mapping[int, Sample] | None  # None: the dataset has moved or changed
     dataset: str
+    weights: str = ""  # digest of the tensors that answered; empty: the SUT does not tell
     notes: Sequence[str] = field(default_factory=list)
 
     @property

@@ -42,6 +42,11 @@ COMPARE_ROW = record(
             {name: anything("As in the facts of its run (result.json).") for name in (
                 "prompts_sha256", "chat_template_sha256", "template_date", "truncated_samples")},
         )),
+        "weights": maybe(record("Which weights it had; null where the SUT does not say.", {
+            "model": text("Model as it was named."),
+            **{name: anything("As in the facts of its run (result.json).") for name in (
+                "files_digest", "tensors_digest")},
+        })),
         "parameters": maybe(whole("Number of parameters.")),
         "trainable_parameters": maybe(whole(
             "Parameters that training this variant would change: all, or its adapter's."
@@ -88,7 +93,7 @@ COMPARE_ROW = record(
             maybe(number("Its value.", "ms")),
         ),
     },
-    optional=("figures", "percentiles", "prompts"),
+    optional=("figures", "percentiles", "prompts", "weights"),
 )  # fmt: skip
 
 LEAD = record("The best figure, and how the others stand to it.", {

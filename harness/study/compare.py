@@ -23,8 +23,8 @@ from harness.run.start import fetch
 from harness.study import compare_verdict
 from harness.study.cells import MEANT, cells_of, numbered, varied
 from harness.study.evidence import NONE, Evidence, gather
-from harness.study.prompts import other_prompts
 from harness.study.rows import ENERGY, ROUGE, Row, failed_row, read_row, row_of
+from harness.study.sameness import other_prompts, other_weights
 from harness.study.study import Cell, Ended, Study, begin
 
 SCHEMA, KIND = "touchstone.compare/1", "compare"
@@ -49,7 +49,11 @@ def compare(
         for label, row in zip(names, rows, strict=True)
     ]
     measured = [row for row in labelled if row["conditions"]]
-    differences = _differences(measured, varied) + other_prompts(measured)
+    differences = [
+        *_differences(measured, varied),
+        *other_prompts(measured),
+        *other_weights(measured),
+    ]
     return {
         "schema": SCHEMA,
         "comparable": not differences,

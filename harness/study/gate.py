@@ -30,7 +30,7 @@ from harness.kernel.types import short_name
 from harness.options.settings import RunConfig
 from harness.run.start import fetch
 from harness.study.gate_job import Job, Source
-from harness.study.outputs import check_same
+from harness.study.outputs import check_same, twin
 from harness.study.study import Cell, Study, begin
 
 SCHEMA, KIND = "touchstone.gate/1", "gate"
@@ -202,6 +202,8 @@ def _judged(
     if outputs.problem:
         return failed(label, outputs, outputs.problem), interrupted
     check_same(scored.outputs, outputs)
+    if same := twin(scored.outputs, outputs):
+        return failed(label, outputs, same), interrupted
     return scored.row(outputs), interrupted
 
 

@@ -17,6 +17,7 @@ from harness.kernel.types import short_name
 from harness.result import result
 from harness.result.library import samples_of
 from harness.result.read import ACCURACY_PART, Raw, read_run
+from harness.study.sameness import ONE_MODEL
 
 
 def outputs_of(raw: Raw, status: str, status_reason: str) -> Outputs:
@@ -39,6 +40,7 @@ def outputs_of(raw: Raw, status: str, status_reason: str) -> Outputs:
         ids=[log.token_ids[log.token_start[i] : log.token_start[i + 1]] for i in done.tolist()],
         texts=[log.texts.get(i, "") for i in done.tolist()],
         tokens=log.tokens[done],
+        weights=raw.facts.sut.get("tensors_digest") or "",
         rows=int(raw.facts.sut.get("max_batch") or raw.config.max_concurrency),
         samples=None if samples is None else {sample.index: sample for sample in samples},
         dataset=str(raw.saved["dataset"]["name"]),
@@ -85,6 +87,7 @@ def _terms(raw: Raw) -> dict[str, str]:
         "end-of-sequence ids": facts.get("eos_ids"),
         "chat template": facts.get("chat_template_sha256") or facts.get("chat_template"),
         "template date": facts.get("template_date"),
+        f"weight files of {config.model}": facts.get("files_digest") or None,
     }
     return {name: str(value) for name, value in known.items() if value is not None}
 
@@ -121,6 +124,15 @@ def read(folder: Path) -> Outputs:
     built = result.build(place, raw, ())
     outputs = outputs_of(raw, built.status, built.status_reason)
     return replace(outputs, run=str(folder), notes=built.notes)
+
+
+def twin(reference: Outputs, other: Outputs) -> str:
+    """Say that two variants have the same tensors; empty if they have not, or do not tell."""
+    if reference.variant == other.variant or not other.weights:
+        return ""
+    if reference.weights != other.weights:
+        return ""
+    return f"{reference.variant} and {other.variant} {ONE_MODEL}, and say nothing of each other"
 
 
 def check_same(reference: Outputs, other: Outputs) -> None:

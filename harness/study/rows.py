@@ -23,7 +23,7 @@ ROUGE = ("rouge1", "rouge2", "rougeL")
 Row = dict[str, Any]
 PEAKS = ("loading_peak_bytes", "serving_peak_bytes", "evaluation_peak_bytes")
 FIGURES = (
-    *PEAKS, "tokenizer", "prompts",
+    *PEAKS, "tokenizer", "prompts", "weights",
     "parameters", "trainable_parameters", "disk_bytes", "weights_bytes", "kv_cache_bytes",
     "peak_bytes", "eval_loss", "perplexity", "token_accuracy", "eval_samples_per_s", *ROUGE,
     "tokens_per_s", "samples_per_s", "ttft_p50_ms", "tpot_p50_ms", "joules_per_token",
@@ -60,6 +60,7 @@ def row_of(found: Mapping[str, Any], folder: Path) -> Row:
         "run": str(folder.resolve()),
         "tokenizer": facts.get("tokenizer_sha256"),
         "prompts": _prompts(facts),
+        "weights": _weights(str(found["model"]), facts),
         "parameters": facts.get("parameters"),
         "trainable_parameters": facts.get("trainable_parameters"),
         "disk_bytes": facts.get("disk_bytes"),
@@ -105,6 +106,13 @@ def _prompts(facts: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     names = ("prompts_sha256", "chat_template_sha256", "template_date", "truncated_samples")
     return {name: facts.get(name) for name in names}
+
+
+def _weights(model: str, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the digests of the weights that this name stood for; None if the SUT gives none."""
+    if "files_digest" not in facts:
+        return None
+    return {"model": model} | {name: facts.get(name) for name in ("files_digest", "tensors_digest")}
 
 
 def _declared(found: Mapping[str, Any]) -> Row:

@@ -1,9 +1,12 @@
-"""Were runs of one tokenizer over the same samples asked the same? By the fingerprints of their
-prompts' ids.
+"""Are runs what their names say: the same prompts, one model's weights, and other ones of each
+variant? By the fingerprints in their facts; a run without them says nothing.
 
 Models with tokenizers of their own have prompts of their own, and their speeds may be compared.
 Where the tokenizer is the same, other ids come from another chat template, another date in it, cut
 prompts, or rules of the tokenizer (start tokens, normalizer).
+
+Runs of one model read the same weight files. Two variants whose tensors are all the same are one
+variant under two names, and the one says nothing about the other.
 """
 
 from __future__ import annotations
@@ -52,3 +55,38 @@ def _several(rows: Sequence[Row]) -> str:
     ]
     why = ", ".join(causes) or "rules of the tokenizer, such as its start token"
     return f"prompts: {told}: the same samples became other token ids; what differs: {why}"
+
+
+def other_weights(rows: Sequence[Row]) -> list[str]:
+    """Say of each model that several rows name whether they read the same files, and which of its
+    variants have the same tensors.
+    """
+    models: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.get("weights") is not None:
+            models.setdefault(row["weights"]["model"], []).append(row)
+    found: list[str] = []
+    for model, group in models.items():
+        files = _by_digest(group, "files_digest")
+        if len(files) > 1:
+            told = "; ".join(f"{digest} ({_labels(same)})" for digest, same in files.items())
+            found.append(f"weight files of {model}: {told}: these are other weights of one name")
+        for same in _by_digest(group, "tensors_digest").values():
+            if len({row["variant"] for row in same}) > 1:
+                found.append(f"weights: {_labels(same)} {ONE_MODEL}")
+    return found
+
+
+ONE_MODEL = "have the same tensors: they are one variant under several names"
+
+
+def _by_digest(rows: Sequence[Row], name: str) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if digest := row["weights"].get(name):
+            groups.setdefault(digest, []).append(row)
+    return groups
+
+
+def _labels(rows: Sequence[Row]) -> str:
+    return ", ".join(row["label"] for row in rows)
