@@ -18,6 +18,7 @@ from harness.kernel.errors import BadInput, SetupFailed
 from harness.kernel.protocols import Clock, Sink
 from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
 from sut.engine.batching import Request
+from sut.engine.trial import Span
 from sut.model import faults, peak
 from sut.model.weights import disk_bytes, weigh
 from sut.precision import lora
@@ -69,6 +70,7 @@ class LocalModel:
         self._tokenizer: Any = None
         self._model: Any = None
         self._runner: Any = None
+        self._prepared: Any = None
         self._truncated: list[int] = []
         self._stepping = False
         self._phases = peak.Phases()
@@ -87,10 +89,14 @@ class LocalModel:
             self._prompts, self._truncated = encode(
                 self._tokenizer, self._samples, self._context, self._truncate
             )
+        spans = [Span.of(len(self._prompts[s.index]), s.max_new_tokens) for s in samples]
         if self._model is None:
-            self._load_model()
+            self._load_model(spans)
+        elif not self._prepared.is_tried(spans):
+            self._prepared.reach(spans)
+            self._find_way()
         self._phases.begin("serving")
-        needed = max((len(self._prompts[s.index]) + s.max_new_tokens for s in samples), default=1)
+        needed = max((span.total for span in spans), default=1)
         if self._runner is None or self._runner.max_len < needed:
             self._runner = self._make_runner(needed)
         self._limits = {s.index: s.max_new_tokens for s in samples}
@@ -116,7 +122,12 @@ class LocalModel:
     def issue(self, query: Query) -> None:
         for sample in query.samples:
             self._engine.add(
-                Request(sample.id, self._prompts[sample.index], self._limits[sample.index])
+                Request(
+                    sample.id,
+                    self._prompts[sample.index],
+                    self._limits[sample.index],
+                    name=sample.index,
+                )
             )
         if not self._stepping:
             self._stepping = True
@@ -171,7 +182,8 @@ class LocalModel:
             "chat_template": self._tokenizer.chat_template is not None,
             "max_batch": self._runner.max_rows,
             "batching": self._way.batching,
-            "packed_layers": self._packed_layers,
+            "packed_layers": self._prepared.packed_layers,
+            "trial_s": round(self._prepared.trial_s, 3),
             "decode_step": "lean" if self._way.is_lean else "the model's own classes",
             "threads": torch.get_num_threads(),
             "omp": {
@@ -257,7 +269,7 @@ class LocalModel:
             )
         self._context = context_of(self._config)
 
-    def _load_model(self) -> None:
+    def _load_model(self, spans: Sequence[Span]) -> None:
         row = PRECISIONS[self._variant]
         extra = (
             {"adapter": self._adapter_facts["path"], "merge_adapter": self._merge_adapter}
@@ -281,35 +293,25 @@ class LocalModel:
             note = f"its output head repeats its embedding matrix ({repeated:,} values, held twice)"
             self._notes.append(f"{note}: its parameters count them once")
         with faults.loading(self._path):
-            self._prepare(model)
+            self._prepare(model, spans)
 
-    def _prepare(self, model: Any) -> None:
-        """Pack its layers, and find the way of serving it that keeps its answers its own.
-
-        The plain pass is that of the model as it was loaded, so packing is tried with the rest.
-        """
-        from sut.engine.agreement import expected, short_trial
-        from sut.engine.serving import choose
+    def _prepare(self, model: Any, spans: Sequence[Span]) -> None:
+        """Pack its layers, and find the way of serving it that keeps its answers its own."""
+        from sut.engine.prepared import Prepared
 
         self._eos_ids = tokenizer.eos_ids(self._tokenizer, model)
-        wanted = expected(model, short_trial(model))
-        self._pack(model)
-        self._way = choose(model, wanted, pad_id=min(self._eos_ids, default=0))
-        if self._way.note:
-            self._notes.append(self._way.note)
-
-    def _pack(self, model: Any) -> None:
-        from sut.engine.packing import pack
-
-        tied = (
-            model.get_output_embeddings() is not None
-            and model.config.get_text_config().tie_word_embeddings
-        )
-        self._packed_layers = pack(model)
-        if tied and self._packed_layers:
+        self._prepared = Prepared(self._clock, model, spans, self._notes)
+        self._find_way()
+        head = model.get_output_embeddings()
+        if hasattr(head, "packed") and model.config.get_text_config().tie_word_embeddings:
             self._notes.append(
                 "the vocabulary matrix is in memory twice: plain for look-ups, packed for products"
             )
+
+    def _find_way(self) -> None:
+        self._runner = None  # of the way so far
+        pad_id = min(self._eos_ids, default=0)
+        self._way = self._prepared.for_serving(pad_id, self._max_batch)
 
 
 def _quiet_libraries() -> None:
