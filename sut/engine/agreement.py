@@ -137,12 +137,16 @@ def expected_of(model: Any, spans: Sequence[Span]) -> list[Expected]:
 
 
 @torch.inference_mode()
-def expected(model: Any, trial: Trial, few_layers: bool = False) -> Expected:
-    """Run the plain pass over a trial. Raises SetupFailed as `expected_of`."""
+def expected(
+    model: Any, trial: Trial, few_layers: bool = False, each_step: bool = False
+) -> Expected:
+    """Run the plain pass over a trial; `each_step` with a pass for each. Raises SetupFailed as
+    `expected_of`.
+    """
     with first_layers(model) if few_layers else nullcontext():
         rows, noise = [], 0.0
         for prompt, following in zip(trial.prompts, trial.following, strict=True):
-            logits, apart = _reference(model, prompt, following, trial.borders)
+            logits, apart = _reference(model, prompt, following, trial.borders, each_step)
             check_finite(model, logits, prompt)
             rows.append(logits)
             noise = max(noise, apart)
@@ -153,7 +157,11 @@ def expected(model: Any, trial: Trial, few_layers: bool = False) -> Expected:
 
 
 def _reference(
-    model: Any, prompt: Sequence[int], following: Sequence[int], borders: Sequence[int]
+    model: Any,
+    prompt: Sequence[int],
+    following: Sequence[int],
+    borders: Sequence[int],
+    each_step: bool,
 ) -> tuple[torch.Tensor, float]:
     """Return (1 + S, V), and how far the passes over the prompt and over the whole text differ in
     what the prompt says: by rounding alone, or because the model computes it anew.
@@ -163,10 +171,10 @@ def _reference(
     whole = logits_of(model, text, range(end - 1, len(text)))
     apart = float(distances(whole[:1], alone)[0])
     crosses = any(end <= border < len(text) for border in borders)
-    if not crosses and apart <= _MOST * _rounding(alone.dtype):
+    if not (crosses or each_step) and apart <= _MOST * _rounding(alone.dtype):
         return torch.cat((alone, whole[1:])), apart
     steps = [logits_of(model, text[:i], [i - 1]) for i in range(end + 1, len(text) + 1)]
-    return torch.cat((alone, *steps)), 0.0
+    return torch.cat((alone, *steps)), apart if apart <= _MOST * _rounding(alone.dtype) else 0.0
 
 
 def _check_causal(model: Any, trial: Trial, allowed: float) -> None:

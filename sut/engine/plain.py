@@ -30,6 +30,8 @@ _OWN_NUMBERS = ("layer_idx", "layer_id", "layer_index", "layer_number", "block_i
 @torch.inference_mode()
 def logits_of(model: Any, ids: Sequence[int], keep: Sequence[int]) -> torch.Tensor:
     """Return (K, V) at the positions `keep` of a text."""
+    if len(ids) > 1 and _remembers(model):
+        logits_of(model, ids[:1], [0])
     input_ids = torch.tensor([list(ids)], device=model.device)
     arguments: dict[str, Any] = {}
     if takes(model, "use_cache"):
@@ -38,6 +40,15 @@ def logits_of(model: Any, ids: Sequence[int], keep: Sequence[int]) -> torch.Tens
         arguments["logits_to_keep"] = torch.tensor(list(keep), device=model.device)
     logits: torch.Tensor = model(input_ids=input_ids, **arguments).logits[0]
     return logits if len(logits) == len(keep) < len(ids) else logits[list(keep)]
+
+
+def _remembers(model: Any) -> bool:
+    """Say whether a pass depends on those before it: a dynamic rotary table grows with the longest
+    text so far, until a short one comes.
+    """
+    rope = getattr(model.config.get_text_config(decoder=True), "rope_parameters", None) or {}
+    tables = [rope, *(table for table in rope.values() if isinstance(table, dict))]
+    return any("dynamic" in str(table.get("rope_type")) for table in tables)
 
 
 def takes(model: Any, name: str) -> bool:

@@ -52,9 +52,8 @@ class Prepared:
         try:
             way = choose(self._model, self._wanted, pad_id, max_rows)
         except SetupFailed:
-            if not self.packed_layers:
-                raise
             self._unpack(only_read=False)
+            self._record_each_step()
             way = choose(self._model, self._wanted, pad_id, max_rows)
         self._unpack(only_read=True)
         if way.note and way.note not in self._notes:
@@ -75,6 +74,13 @@ class Prepared:
             wanted = agreement.expected(self._model, longer, few_layers=True)
             self._wanted.append(wanted)
         self._count()
+
+    def _record_each_step(self) -> None:
+        """Record the plain pass anew: it may be another one for each length of the text."""
+        self._wanted = [
+            agreement.expected(self._model, one.trial, one.few_layers, each_step=True)
+            for one in self._wanted
+        ]
 
     def _unpack(self, only_read: bool) -> None:
         unpacked = unpack(self._model, only_read)

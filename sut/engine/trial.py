@@ -24,9 +24,9 @@ _STEPS_SHORT, _STEPS_LONG = 3, 4
 _SEED = 20261127
 _MOST_CROSSED = 4  # borders, the lowest first
 _NO_LENGTH = re.compile(
-    r"(^|_)(id|ids|idx|index|dims?|rank|heads?|layers?|experts?|groups?|num|n|d|version|seed"
+    r"(^|_)(id|ids|dims?|rank|heads?|layers?|experts?|groups?|num|n|d|version|seed"
     r"|hidden|vocab|intermediate|ffn|embd|width|kernel|expand|stages|scalar|topk_group)(_|$)"
-    r"|size$"
+    r"|(size|idx|index)$"
 )
 _LENGTH = re.compile(r"window|chunk|block|context|position|length|seq|ctx|span|local|mem_len")
 

@@ -34,8 +34,9 @@ SMALL: tuple[tuple[str, Any], ...] = tuple(
         (r"(num_hidden_layers|n_layers?|num_layers|(encoder|decoder)_layers"
          r"|num_(encoder|decoder)_layers|num_blocks)", 2),
         (r"(num_key_value_heads|num_kv_heads|num_query_groups|swa_num_key_value_heads)", 2),
+        (r"index_n_heads", 16),  # their sums have no ties at 0
         (r"(num_|n_|encoder_|decoder_|swa_)*(attention_)?(heads?)|num_(encoder|decoder)"
-         r"_attention_heads|index_n_heads|linear_num_heads", 4),
+         r"_attention_heads|linear_num_heads", 4),
         (r"linear_num_(key|value)_heads", 2),
         (r"(mamba_)?(swa_)?head_dim|dim_head|d_head|kv_channels|linear_(key_|value_)?head_dim"
          r"|attention_head_size|index_head_dim", 12),
@@ -60,6 +61,57 @@ SMALL: tuple[tuple[str, Any], ...] = tuple(
         (r"(bos|eos|pad|sep|cls|eod|mask|decoder_start|forced_eos|forced_bos|.*)_token_id", "id"),
     )
 )  # fmt: skip
+_ROPE = {"rope_theta": 10000.0}
+# what a run may meet and the defaults of an architecture do not show
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "bert, as decoder": ("bert", {"is_decoder": True}),
+    "roberta, as decoder": ("roberta", {"is_decoder": True}),
+    "falcon, ALiBi": ("falcon", {"alibi": True}),
+    "llama, linear": ("llama", {"rope_parameters": _ROPE | {"rope_type": "linear", "factor": 4.0}}),
+    "llama, dynamic NTK": (
+        "llama",
+        {
+            "rope_parameters": _ROPE | {"rope_type": "dynamic", "factor": 4.0},
+            "max_position_embeddings": 32,
+        },
+    ),
+    "llama, YaRN": (
+        "llama",
+        {
+            "rope_parameters": _ROPE
+            | {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 32}
+        },
+    ),
+    "llama, Llama 3's": (
+        "llama",
+        {
+            "rope_parameters": _ROPE
+            | {
+                "rope_type": "llama3",
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 32,
+            }
+        },
+    ),
+    "phi3, LongRoPE": (
+        "phi3",
+        {
+            "original_max_position_embeddings": 32,
+            "sliding_window": None,
+            "rope_parameters": _ROPE
+            | {
+                "rope_type": "longrope",
+                "short_factor": [1.0] * 6,
+                "long_factor": [2.0 + i for i in range(6)],
+                "original_max_position_embeddings": 32,
+                "factor": 8.0,
+            },
+        },
+    ),
+}
+
 # latent attention: every head has keys of its own, and a part of 8 turns
 _LATENT = {"num_key_value_heads": 4, "head_dim": 8}
 _SSM = {"mamba_n_heads": 8, "mamba_d_head": 12}
@@ -71,43 +123,48 @@ ODD: dict[str, dict[str, Any]] = {
          "longcat_flash", "minicpm3", "sarvam_mla", "youtu"),
         _LATENT,
     ),
-    "bamba": _SSM,
+    "bamba": _SSM | {"attn_layer_indices": [1]},
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "use_mamba_kernels": False},
+    "recurrent_gemma": {"num_hidden_layers": 3},
+    "xlstm": {"hidden_size": 64, "embedding_dim": 64},
+    "gemma3n_text": {"num_kv_shared_layers": 0, "activation_sparsity_pattern": [0.0, 0.0]},
+    "dory": {"n_input_layers": 1, "n_recurrent_layers": 2, "n_output_layers": 1},
     "granitemoehybrid": _SSM | {"layer_types": ["linear_attention", "full_attention"]},
     "codegen": {"rotary_dim": 8},
     "gptj": {"rotary_dim": 8},
     "stablelm": {"hidden_size": 64},
-    "nemotron": {"head_dim": 12},
+    "nemotron": {"head_dim": 12, "num_key_value_heads": 4},
     "hunyuan_v1_dense": {"head_dim": 12},
     "hunyuan_v1_moe": {"head_dim": 12, "moe_topk": 2, "num_experts": 4},
     "ministral": _ATTENTION_LAYERS | {"head_dim": 12},
-    "dots1": _ATTENTION_LAYERS,
+    "dots1": _ATTENTION_LAYERS | {"n_routed_experts": 4, "num_experts_per_tok": 2},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
     "mamba2": {"num_heads": 8, "head_dim": 12, "n_groups": 2},
     "zaya": {"num_experts_per_tok": 1},
-    "zamba2": {"mamba_headdim": 12, "n_mamba_heads": 8, "num_hidden_layers": 4,
-               "attention_head_dim": 24,
+    "zamba2": {"attention_hidden_size": 96, "num_hidden_layers": 4, "n_mamba_heads": 8,
                "layers_block_type": ["linear_attention", "hybrid"] * 2},
-    "zamba": {"num_hidden_layers": 4, "attention_head_dim": 24,
-              "layers_block_type": ["linear_attention", "hybrid"] * 2},
+    "zamba": {"attention_hidden_size": 96, "attention_head_dim": 24, "num_hidden_layers": 6,
+              "attn_layer_period": 3, "attn_layer_offset": 1},
     "reformer": {"is_decoder": True, "axial_pos_embds": False},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
-    "dbrx": {},
+    "cohere_compass_text": {"layer_types": ["sliding_attention", "full_attention"]},
 }  # fmt: skip
 
 
 def names() -> list[str]:
-    """Return the model types, sorted."""
+    """Return the model types and the variants of them, sorted."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    return sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    return sorted([*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, *VARIANTS])
 
 
 def config_of(name: str, **changes: Any) -> Any:
     """Return a small configuration of the model type."""
     from transformers import CONFIG_MAPPING
 
-    kind = CONFIG_MAPPING[name]
-    return kind(**(_shrunk(kind()) | ODD.get(name, {}) | changes))
+    base, more = VARIANTS.get(name, (name, {}))
+    kind = CONFIG_MAPPING[base]
+    return kind(**(_shrunk(kind()) | ODD.get(base, {}) | more | changes))
 
 
 def model_of(name: str, **changes: Any) -> Any:
