@@ -18,6 +18,7 @@ from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Clock, Sink
 from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
 from sut.engine.batching import Request
+from sut.engine.trial import Span
 from sut.model import digest, faults, findings, gpus, peak
 from sut.model.weights import disk_bytes, weigh
 from sut.precision import lora
@@ -70,6 +71,7 @@ class LocalModel:
         self._tokenizer: Any = None
         self._model: Any = None
         self._runner: Any = None
+        self._prepared: Any = None
         self._stepping = False
         self._phases = peak.Phases()
 
@@ -92,13 +94,16 @@ class LocalModel:
             prompts = [sample.prompt for sample in samples]
             if note := as_file.note(self._tokenizer, self._path, prompts):
                 self._notes.append(note)
+        spans = [Span.of(len(self._encoded.ids[s.index]), s.max_new_tokens) for s in samples]
         if self._model is None:
-            self._load_model()
+            self._load_model(spans)
             self._note_defaults()
+        elif not self._prepared.is_tried(spans):
+            self._prepared.reach(spans)
+            self._find_way()
         self._check_rows()
         self._phases.begin("serving")
-        lengths = (len(self._encoded.ids[s.index]) + s.max_new_tokens for s in samples)
-        needed = max(lengths, default=1)
+        needed = max((span.total for span in spans), default=1)
         if self._runner is None or self._runner.max_len < needed:
             self._runner = self._make_runner(needed)
         self._limits = {s.index: s.max_new_tokens for s in samples}
@@ -124,7 +129,12 @@ class LocalModel:
     def issue(self, query: Query) -> None:
         for sample in query.samples:
             self._engine.add(
-                Request(sample.id, self._encoded.ids[sample.index], self._limits[sample.index])
+                Request(
+                    sample.id,
+                    self._encoded.ids[sample.index],
+                    self._limits[sample.index],
+                    name=sample.index,
+                )
             )
         if not self._stepping:
             self._stepping = True
@@ -182,7 +192,8 @@ class LocalModel:
             "generation_defaults_not_applied": self._defaults,
             "max_batch": self._runner.max_rows,
             "batching": self._way.batching,
-            "packed_layers": self._packed_layers,
+            "packed_layers": self._prepared.packed_layers,
+            "trial_s": round(self._prepared.trial_s, 3),
             "decode_step": "lean" if self._way.is_lean else "the model's own classes",
             "threads": torch.get_num_threads(),
             "omp": {
@@ -268,7 +279,7 @@ class LocalModel:
         self._tokenizer = tokenizer.load(self._path, **self._options)
         self._context = context_of(self._config, self._tokenizer)
 
-    def _load_model(self) -> None:
+    def _load_model(self, spans: Sequence[Span]) -> None:
         row = PRECISIONS[self._variant]
         extra = (
             {"adapter": self._adapter_facts["path"], "merge_adapter": self._merge_adapter}
@@ -297,7 +308,7 @@ class LocalModel:
             note = f"its output head repeats its embedding matrix ({repeated:,} values, held twice)"
             self._notes.append(f"{note}: its parameters count them once")
         with faults.loading(self._path):
-            self._prepare(model)
+            self._prepare(model, spans)
 
     def _note_defaults(self) -> None:
         """Name what the model's generation config asks for and greedy answers do not do."""
@@ -309,38 +320,27 @@ class LocalModel:
         for index, ids in self._encoded.ids.items():
             check_ids(f"sample {index}", ids, self._embedding_rows, self._tokenizer)
 
-    def _prepare(self, model: Any) -> None:
-        """Pack its layers, and find the way of serving it that keeps its answers its own.
-
-        The plain pass is that of the model as it was loaded, so packing is tried with the rest.
-        """
-        from sut.engine.agreement import expected, short_trial
-        from sut.engine.serving import choose
-
-        self._eos_ids = tokenizer.eos_ids(self._tokenizer, model.generation_config, model.config)
-        wanted = expected(model, short_trial(model))
-        self._pack(model)
-        pad_id = min(self._eos_ids, default=0)
-        if self._embedding_rows is not None and pad_id >= self._embedding_rows:
-            pad_id = 0
-        self._way = choose(model, wanted, pad_id=pad_id)
-        if self._way.note:
-            self._notes.append(self._way.note)
-
-    def _pack(self, model: Any) -> None:
-        from sut.engine.packing import pack
+    def _prepare(self, model: Any, spans: Sequence[Span]) -> None:
+        """Pack its layers, and find the way of serving it that keeps its answers its own."""
+        from sut.engine.prepared import Prepared
         from sut.model.loading import has_own_head
 
-        tied = (
-            model.get_output_embeddings() is not None
-            and model.config.get_text_config().tie_word_embeddings
-            and not has_own_head(model)
-        )
-        self._packed_layers = 0 if findings.of(model).reads_weights else pack(model)
-        if tied and self._packed_layers:
+        self._eos_ids = tokenizer.eos_ids(self._tokenizer, model.generation_config, model.config)
+        self._prepared = Prepared(self._clock, model, spans, self._notes)
+        self._find_way()
+        head = model.get_output_embeddings()
+        is_tied = model.config.get_text_config().tie_word_embeddings and not has_own_head(model)
+        if hasattr(head, "packed") and is_tied:
             self._notes.append(
                 "the vocabulary matrix is in memory twice: plain for look-ups, packed for products"
             )
+
+    def _find_way(self) -> None:
+        self._runner = None  # of the way so far
+        pad_id = min(self._eos_ids, default=0)
+        if self._embedding_rows is not None and pad_id >= self._embedding_rows:
+            pad_id = 0
+        self._way = self._prepared.for_serving(pad_id, self._max_batch)
 
 
 def _quiet_libraries() -> None:

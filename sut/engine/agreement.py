@@ -1,8 +1,9 @@
 """Does a runner give the logits that the model's own plain forward pass gives?
 
-A trial is a few prompts of different lengths, served together, and tokens that follow them, a step
-at a time. The plain pass takes one text at a time, without cache, mask, padding or batch: it is
-the reference. The distance of two rows of logits is 1 - their cosine, each about its mean.
+A trial (`trial`) is a few prompts of different lengths, served together, and tokens that follow
+them, a step at a time; half-way one leaves, the last row moves into its place, and another joins
+where the last one was. The plain pass (`plain`) is the reference. The distance of two rows of
+logits is 1 - their cosine, each about its mean.
 
 How far may rounding take them apart? That is measured on the model itself: in a causal model a
 token's logits do not depend on what follows it, so its plain pass over a prompt and over a longer
@@ -11,28 +12,32 @@ text that begins with it differ by rounding alone (`noise`). Measured on SmolLM2
     fp32 1e-11 · fp16 6e-6 · bf16 7e-4 · NF4 5e-4 · INT8 by quanto 2e-3 · INT8 by bitsandbytes 4e-2
     state lost 0.5 to 0.9 · a pad token seen 0.17 to 0.36 · the first token not seen 0.07 to 0.35
 
-A noise beyond that of any rounding means that the model is not causal: its perplexity would know
-what comes next, and no cache can serve it.
+A model may compute its earlier tokens anew as a text grows (LongRoPE takes other factors beyond its
+border): its answers are those of the whole text at every step, so where a text crosses a border the
+reference is a pass for each step.
 
 Shapes: B prompts, S steps, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
 from typing import Any, NamedTuple, Protocol
 
 import torch
 
-from harness.kernel.errors import SetupFailed, first_line
+from harness.kernel.errors import first_line
+from sut.engine.plain import check_causal, check_finite, first_layers, logits_of
+from sut.engine.trial import Span, Trial, long_trial, short_trial
 from sut.model import faults
 
 _MARGIN = 10.0  # times the noise: other kernels than those it comes from
 _ROUNDING = {torch.float32: 3e-6, torch.float16: 2e-3}  # always allowed
 _ROUNDING_ELSE = 2e-2  # bfloat16, and whatever computes in fewer bits
 _MOST = 5.0  # times the rounding may be allowed by a noise
-_NOT_CAUSAL = 10.0  # times the rounding is no noise any more
+_FEW_LAYERS = 0.25  # of the rounding is allowed where most layers are left out
 
 # what a model says to a cache, a mask or an argument that it does not know
 REFUSALS = (
@@ -46,31 +51,22 @@ REFUSALS = (
 )
 
 
-class Trial(NamedTuple):
-    """Prompts that are served together, the shortest first, and the tokens that follow each.
-
-    Prompts of more than `piece_tokens` are fed in pieces of that size, each prompt by itself.
-    """
-
-    prompts: tuple[tuple[int, ...], ...]  # B
-    following: tuple[tuple[int, ...], ...]  # B, each of S tokens
-    piece_tokens: int
-
-    @property
-    def longest(self) -> int:
-        return len(self.prompts[-1]) + len(self.following[-1])
-
-
 class Expected(NamedTuple):
     """Logits of the plain pass after the prompts and after each step, and its noise."""
 
     trial: Trial
     logits: tuple[torch.Tensor, ...]  # 1 + S times (B, V)
     noise: float
+    few_layers: bool = False  # it was the first layers' pass
 
     def allowed(self) -> float:
         rounding = _rounding(self.logits[0].dtype)
-        return min(_MOST * rounding, max(rounding, _MARGIN * self.noise))
+        least = rounding * _FEW_LAYERS if self.few_layers else rounding
+        return min(_MOST * rounding, max(least, _MARGIN * self.noise))
+
+    def layers_of(self, model: Any) -> AbstractContextManager[None]:
+        """Return a block in which the model has the layers that this was expected of."""
+        return first_layers(model) if self.few_layers else nullcontext()
 
 
 class Runner(Protocol):
@@ -92,6 +88,18 @@ class Runner(Protocol):
         """Return (B, V)."""
         ...
 
+    def move(self, source: int, target: int) -> None:
+        """Copy a row over another; only with `in_pieces`."""
+        ...
+
+
+class Seen(NamedTuple):
+    """What a runner made of a prompt after `step` further tokens (0: after the prompt)."""
+
+    prompt: int  # its place in the trial
+    step: int
+    logits: torch.Tensor  # (V,)
+
 
 class Difference(NamedTuple):
     """Where a runner left the plain pass: after `step` (0: after the prompt), or by `error`."""
@@ -112,74 +120,113 @@ class Difference(NamedTuple):
         )
 
 
-def short_trial(model: Any) -> Trial:
-    """Return the trial of every load: three short prompts and three steps.
+class Attempt(NamedTuple):
+    """What a runner made of a trial, and where it left the plain pass; None if it agrees."""
 
-    Its ids lie in the middle of the vocabulary: the first are special, and odd in few bits.
+    seen: list[Seen]
+    difference: Difference | None
+
+
+def expected_of(model: Any, spans: Sequence[Span]) -> list[Expected]:
+    """Run the plain pass over the trials of a run, the short one first. Raises SetupFailed for a
+    model that is not causal, or whose logits are no numbers.
     """
-    size = model.config.get_text_config().vocab_size
-    lengths, steps = (3, 7, 12), 3
-
-    def ids(row: int, count: int) -> tuple[int, ...]:
-        return tuple((size // 2 + (5 * i * i + 3 * i + 7 * row) % 17) % size for i in range(count))
-
-    texts = [ids(row, length + steps) for row, length in enumerate(lengths)]
-    prompts = tuple(text[:-steps] for text in texts)
-    return Trial(prompts, tuple(text[-steps:] for text in texts), piece_tokens=7)
+    found = [expected(model, short_trial(model))]
+    longer = long_trial(model, spans)
+    return found if longer is None else [*found, expected(model, longer, few_layers=True)]
 
 
 @torch.inference_mode()
-def expected(model: Any, trial: Trial) -> Expected:
-    """Run the plain pass. Raises SetupFailed for a model that is not causal."""
-    after_prompts, after_texts = [], []
-    for prompt, following in zip(trial.prompts, trial.following, strict=True):
-        after_prompts.append(_plain(model, prompt)[-1])
-        after_texts.append(_plain(model, (*prompt, *following))[len(prompt) - 1 :])
-    first = torch.stack(after_prompts)
-    noise = float(distances(torch.stack([rows[0] for rows in after_texts]), first).max())
-    if not noise <= _NOT_CAUSAL * _rounding(first.dtype):
-        raise SetupFailed(
-            f"trying model {model.name_or_path!r}",
-            f"the logits of a token change with the tokens that follow it (1 - cosine {noise:.2g})",
-            "a causal language model does not know what comes next",
-            "Choose another model, or make this one a decoder (is_decoder in its config.json).",
-        )
-    steps = [torch.stack(rows) for rows in zip(*(rows[1:] for rows in after_texts), strict=True)]
-    return Expected(trial, (first, *steps), noise)
+def expected(
+    model: Any, trial: Trial, few_layers: bool = False, each_step: bool = False
+) -> Expected:
+    """Run the plain pass over a trial; `each_step` with a pass for each. Raises SetupFailed as
+    `expected_of`.
+    """
+    with first_layers(model) if few_layers else nullcontext():
+        rows, noise = [], 0.0
+        for prompt, following in zip(trial.prompts, trial.following, strict=True):
+            logits, apart = _reference(model, prompt, following, trial.borders, each_step)
+            check_finite(model, logits, prompt)
+            rows.append(logits)
+            noise = max(noise, apart)
+        by_step = tuple(torch.stack(step) for step in zip(*rows, strict=True))
+        wanted = Expected(trial, by_step, noise, few_layers)
+        _check_causal(model, trial, wanted.allowed())
+    return wanted
+
+
+def _reference(
+    model: Any,
+    prompt: Sequence[int],
+    following: Sequence[int],
+    borders: Sequence[int],
+    each_step: bool,
+) -> tuple[torch.Tensor, float]:
+    """Return (1 + S, V), and how far the passes over the prompt and over the whole text differ in
+    what the prompt says: by rounding alone, or because the model computes it anew.
+    """
+    text, end = [*prompt, *following], len(prompt)
+    alone = logits_of(model, prompt, [end - 1])
+    whole = logits_of(model, text, range(end - 1, len(text)))
+    apart = float(distances(whole[:1], alone)[0])
+    crosses = any(end <= border < len(text) for border in borders)
+    if not (crosses or each_step) and apart <= _MOST * _rounding(alone.dtype):
+        return torch.cat((alone, whole[1:])), apart
+    steps = [logits_of(model, text[:i], [i - 1]) for i in range(end + 1, len(text) + 1)]
+    return torch.cat((alone, *steps)), apart if apart <= _MOST * _rounding(alone.dtype) else 0.0
+
+
+def _check_causal(model: Any, trial: Trial, allowed: float) -> None:
+    """Change the last tokens of the longest text, and its second half."""
+    prompt, following = trial.prompts[-1], trial.following[-1]
+    text = [*prompt, *following]
+    for changed in (len(following), len(text) // 2):
+        other = [trial.prompts[0][0]] * changed
+        check_causal(model, text, other, allowed, distances)
 
 
 @torch.inference_mode()
 def difference(runner: Runner, wanted: Expected) -> Difference | None:
-    """Compare a runner with the plain pass; None if it agrees.
+    """Compare a runner with the plain pass; None if it agrees."""
+    return attempt(runner, wanted).difference
+
+
+@torch.inference_mode()
+def attempt(runner: Runner, wanted: Expected) -> Attempt:
+    """Serve a trial and compare it with the plain pass.
 
     A model that will have nothing to do with it is a difference as well; out of memory is raised.
     """
     try:
-        found = served(runner, wanted.trial)
+        seen = served(runner, wanted.trial)
     except REFUSALS as error:
         if faults.is_out_of_memory(error):
             raise
-        return Difference(0, 0, 1.0, 0.0, f"{type(error).__name__}: {first_line(error)}")
-    allowed = wanted.allowed()
-    for step, (ours, theirs) in enumerate(zip(found, wanted.logits, strict=True)):
-        apart = distances(ours, theirs)
-        worst = int(apart.argmax())
-        if not float(apart[worst]) <= allowed:  # not a number is not near
-            return Difference(step, len(wanted.trial.prompts[worst]), float(apart[worst]), allowed)
-    return None
+        found = f"{type(error).__name__}: {first_line(error)}"
+        return Attempt([], Difference(0, 0, 1.0, 0.0, found))
+    ours = torch.stack([one.logits for one in seen])
+    theirs = torch.stack([wanted.logits[one.step][one.prompt] for one in seen])
+    apart, allowed = distances(ours, theirs), wanted.allowed()
+    for one, distance in zip(seen, apart.tolist(), strict=True):
+        if not distance <= allowed:  # not a number is not near
+            length = len(wanted.trial.prompts[one.prompt])
+            return Attempt(seen, Difference(one.step, length, distance, allowed))
+    return Attempt(seen, None)
 
 
 @torch.inference_mode()
-def served(runner: Runner, trial: Trial) -> list[torch.Tensor]:
-    """Return what the runner makes of a trial, 1 + S times (B, V), as many rows at once as fit."""
+def served(runner: Runner, trial: Trial) -> list[Seen]:
+    """Return what the runner makes of a trial, as many rows at once as fit."""
     if not runner.in_pieces:
         trial = trial._replace(piece_tokens=trial.longest)
-    parts = []
-    for first in range(0, len(trial.prompts), runner.max_rows):
-        rows = slice(first, first + runner.max_rows)
-        part = trial._replace(prompts=trial.prompts[rows], following=trial.following[rows])
-        parts.append(_served_together(runner, part))
-    return [torch.cat(rows) for rows in zip(*parts, strict=True)]
+    prompts = list(range(len(trial.prompts)))
+    if runner.max_rows == 1:
+        prompts.append(0)  # where a longer one was
+    seen: list[Seen] = []
+    for first in range(0, len(prompts), runner.max_rows):
+        seen += _Served(runner, trial, prompts[first : first + runner.max_rows]).all()
+    return seen
 
 
 def distances(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
@@ -197,24 +244,54 @@ def _rounding(dtype: torch.dtype) -> float:
     return _ROUNDING.get(dtype, _ROUNDING_ELSE)
 
 
-def _plain(model: Any, ids: Sequence[int]) -> torch.Tensor:
-    """Return (T, V)."""
-    input_ids = torch.tensor([list(ids)], device=model.device)
-    logits: torch.Tensor = model(input_ids=input_ids, use_cache=False).logits[0]
-    return logits
+class _Served:
+    """Prompts of a trial that share a batch: `rows` says whose each row is, `steps` how far it
+    is.
+    """
 
+    def __init__(self, runner: Runner, trial: Trial, rows: list[int]) -> None:
+        self._runner, self._trial, self._rows = runner, trial, rows
+        self._steps = [0] * len(rows)
 
-def _served_together(runner: Runner, trial: Trial) -> list[torch.Tensor]:
-    prompts = trial.prompts
-    found, row = [], 0
-    for is_long, group in groupby(prompts, lambda prompt: len(prompt) > trial.piece_tokens):
-        for together in [[prompt] for prompt in group] if is_long else [list(group)]:
-            found.append(_prefilled(runner, row, together, trial.piece_tokens))
-            row += len(together)
-    logits = [torch.cat(found)]
-    for step, tokens in enumerate(zip(*trial.following, strict=True)):
-        logits.append(runner.decode_logits(tokens, [len(prompt) + step for prompt in prompts]))
-    return logits
+    def all(self) -> Iterator[Seen]:
+        count = len(self._trial.following[0])
+        yield from self._prefill()
+        for step in range(count):
+            if step == (count + 1) // 2 and self._runner.in_pieces and len(self._rows) > 1:
+                yield from self._leave_and_join()
+            yield from self._decode()
+
+    def _prefill(self) -> Iterator[Seen]:
+        row, most = 0, self._trial.piece_tokens
+        prompts = [self._trial.prompts[i] for i in self._rows]
+        for is_long, group in groupby(prompts, lambda prompt: len(prompt) > most):
+            for together in [[prompt] for prompt in group] if is_long else [list(group)]:
+                logits = _prefilled(self._runner, row, together, most)
+                for i, one in enumerate(logits, row):
+                    yield Seen(self._rows[i], 0, one)
+                row += len(together)
+
+    def _leave_and_join(self) -> Iterator[Seen]:
+        """The first row leaves, the last moves into its place, and the first prompt begins anew
+        where the last one was.
+        """
+        joins, last = self._rows[0], len(self._rows) - 1
+        self._runner.move(last, 0)
+        self._rows = [self._rows[last], *self._rows[1:last], joins]
+        self._steps = [self._steps[last], *self._steps[1:last], 0]
+        prompt = self._trial.prompts[joins]
+        logits = _prefilled(self._runner, last, [prompt], self._trial.piece_tokens)
+        yield Seen(joins, 0, logits[0])
+
+    def _decode(self) -> Iterator[Seen]:
+        tokens, positions = [], []
+        for prompt, step in zip(self._rows, self._steps, strict=True):
+            tokens.append(self._trial.following[prompt][step])
+            positions.append(len(self._trial.prompts[prompt]) + step)
+        logits = self._runner.decode_logits(tokens, positions)
+        for i, prompt in enumerate(self._rows):
+            self._steps[i] += 1
+            yield Seen(prompt, self._steps[i], logits[i])
 
 
 def _prefilled(
@@ -223,7 +300,6 @@ def _prefilled(
     """Return (B, V) after prompts that fit one piece, or after the last piece of a single one."""
     longest = max(map(len, prompts))
     for start in range(0, longest, piece_tokens):
-        logits = runner.prefill_logits(
-            row, [p[start : start + piece_tokens] for p in prompts], start
-        )
+        pieces = [p[start : start + piece_tokens] for p in prompts]
+        logits = runner.prefill_logits(row, pieces, start)
     return logits

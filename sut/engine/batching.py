@@ -21,17 +21,29 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from harness.kernel.errors import RunBroke
 from harness.kernel.protocols import Sink
 from harness.kernel.types import Finish, Output
+
+PREFILL_TOKENS = 512  # of prompts in a step, padding included
+NOT_FINITE = -1  # a runner's token where the logits are no numbers
 
 
 class Request:
     """One sample on its way: store little, derive the rest."""
 
-    __slots__ = ("fed", "ids", "max_new_tokens", "prompt_ids", "sample_id")
+    __slots__ = ("fed", "ids", "max_new_tokens", "name", "prompt_ids", "sample_id")
 
-    def __init__(self, sample_id: int, prompt_ids: Sequence[int], max_new_tokens: int) -> None:
+    def __init__(
+        self,
+        sample_id: int,
+        prompt_ids: Sequence[int],
+        max_new_tokens: int,
+        name: int | None = None,
+    ) -> None:
+        """`name` is what an error calls the sample: its index in the dataset."""
         self.sample_id = sample_id
+        self.name = sample_id if name is None else name
         self.prompt_ids = prompt_ids
         self.max_new_tokens = max_new_tokens
         self.ids: list[int] = []
@@ -42,15 +54,27 @@ class Request:
         """Where the newest token goes: it has been chosen, but not yet been fed to the model."""
         return len(self.prompt_ids) + len(self.ids) - 1
 
+    def take(self, token: int) -> None:
+        """Append the next token. Raises RunBroke where its logits were no numbers."""
+        if token == NOT_FINITE:
+            raise RunBroke(
+                f"sample {self.name}",
+                f"the logits of its token {len(self.ids) + 1} are not finite (NaN or infinite)",
+                "its activations may exceed the range of their type",
+                "Choose another variant, such as bf16 or fp32.",
+            )
+        self.ids.append(token)
+
 
 class Runner(Protocol):
     """Rows of a key-value cache and a model that fills them. Rows in use are always [0, n)."""
 
     max_rows: int
+    max_len: int  # tokens of a row, prompt and answer
 
     def prefill(self, first_row: int, pieces: Sequence[Sequence[int]], start: int) -> list[int]:
         """Fill rows from `first_row` on, from position `start` on, and return the token that
-        follows each piece.
+        follows each piece; NOT_FINITE where its logits are no numbers.
         """
         ...
 
@@ -69,7 +93,11 @@ class Engine:
     """
 
     def __init__(
-        self, runner: Runner, sink: Sink, eos_ids: Collection[int], prefill_tokens: int = 512
+        self,
+        runner: Runner,
+        sink: Sink,
+        eos_ids: Collection[int],
+        prefill_tokens: int = PREFILL_TOKENS,
     ) -> None:
         self._runner, self._sink = runner, sink
         self._eos_ids = frozenset(eos_ids)
@@ -104,7 +132,7 @@ class Engine:
             if request.fed < len(request.prompt_ids):
                 self._long = request
                 continue
-            request.ids.append(token)
+            request.take(token)
             self._running.append(request)
             self._sink.first_token(request.sample_id, token)
 
@@ -125,7 +153,7 @@ class Engine:
         batch = self._running[:count]
         tokens = self._runner.decode([r.ids[-1] for r in batch], [r.position for r in batch])
         for request, token in zip(batch, tokens, strict=True):
-            request.ids.append(token)
+            request.take(token)
             self._sink.tokens(request.sample_id, (token,))
 
     def _retire(self) -> None:
@@ -177,9 +205,15 @@ class StaticEngine(Engine):
         self._retire()
 
     def _admit(self) -> list[Request]:
-        joining = [
-            self._waiting.popleft() for _ in range(min(len(self._waiting), self._runner.max_rows))
-        ]
+        """Admit as many as end within a row's length: each begins where the longest prompt does."""
+        joining = [self._waiting.popleft()]
+        prompt, answer = len(joining[0].prompt_ids), joining[0].max_new_tokens
+        while self._waiting and len(joining) < self._runner.max_rows:
+            prompt = max(prompt, len(self._waiting[0].prompt_ids))
+            answer = max(answer, self._waiting[0].max_new_tokens)
+            if prompt + answer > self._runner.max_len:
+                break
+            joining.append(self._waiting.popleft())
         self._prefill_tokens = max(len(r.prompt_ids) for r in joining)
         return joining
 
@@ -189,7 +223,7 @@ class StaticEngine(Engine):
         )
         for row, (request, token) in enumerate(zip(self._running, tokens, strict=True)):
             if row not in self._done:
-                request.ids.append(token)
+                request.take(token)
                 self._sink.tokens(request.sample_id, (token,))
 
     def _retire(self) -> None:

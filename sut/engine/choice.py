@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from sut.engine.batching import NOT_FINITE
+
 
 def first_choice(logits: torch.Tensor) -> torch.Tensor:
     """Return, of (n, V), (n,): the lowest of the ids that rank first. On a CPU numpy takes a fifth
@@ -12,3 +14,15 @@ def first_choice(logits: torch.Tensor) -> torch.Tensor:
     if logits.device.type == "cpu":
         return torch.from_numpy(logits.float().numpy().argmax(-1))
     return logits.argmax(-1)
+
+
+def chosen(logits: torch.Tensor) -> list[int]:
+    """Return the first choice of each row of (n, V); NOT_FINITE where it is no number.
+
+    A NaN ranks first, for numpy and torch alike, so the chosen logit tells of all: it is a number
+    unless a NaN, an infinite logit or nothing but -inf is in the row.
+    """
+    best = first_choice(logits)
+    top = logits.gather(-1, best[:, None].to(logits.device))[:, 0]
+    tokens: list[int] = torch.where(top.isfinite(), best, NOT_FINITE).tolist()
+    return tokens

@@ -38,6 +38,7 @@ class Product:
             else layers[0].weight.detach()
         )
         self.packed = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
+        self.was_read = False
         biases = [layer.bias.detach() for layer in layers if layer.bias is not None]
         self.bias = torch.cat(biases) if biases else None
         self._sizes = [layer.out_features for layer in layers]
@@ -64,9 +65,18 @@ class Product:
         assert part is not None
         return part
 
+    def own(self, i: int) -> slice:
+        """Return which rows of W, and which values of b, are layer i's."""
+        start = sum(self._sizes[:i])
+        return slice(start, start + self._sizes[i])
+
 
 class PackedLinear(nn.Module):
     """y = x W^T + b for inference on the CPU; x is (..., in_features)."""
+
+    product: Product
+    packed: torch.Tensor
+    biases: torch.Tensor | None
 
     def __init__(self, linear: nn.Linear, product: Product | None = None, place: int = 0) -> None:
         super().__init__()
@@ -76,10 +86,31 @@ class PackedLinear(nn.Module):
             linear.weight.dtype,
         )
         self.product, self._place = product or Product([linear]), place
-        self.packed, self.bias = (
+        self.packed, self.biases = (
             self.product.packed,
             self.product.bias,
         )  # where `weights.weigh` finds them
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """Return (out_features, in_features), laid out anew with each call. Whoever reads it in
+        every pass is better off with the plain layer: `unpack`.
+        """
+        self.product.was_read = True
+        return self.packed.to_dense()[self.product.own(self._place)]
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        return None if self.biases is None else self.biases[self.product.own(self._place)]
+
+    def plain(self) -> nn.Linear:
+        """Return the layer as it was."""
+        has_bias = self.bias is not None
+        layer = nn.Linear(self.in_features, self.out_features, has_bias, device="meta")
+        layer.weight = nn.Parameter(self.weight.clone(), requires_grad=False)
+        if self.bias is not None:
+            layer.bias = nn.Parameter(self.bias.clone(), requires_grad=False)
+        return layer
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.product.part(self._place, x)
@@ -104,6 +135,21 @@ def pack(model: nn.Module) -> int:
             for place, (name, layer) in enumerate(zip(names, layers, strict=True)):
                 setattr(owner, name, PackedLinear(layer, product, place))
             count += len(names)
+    return count
+
+
+def unpack(model: nn.Module, only_read: bool) -> int:
+    """Put plain layers back in the place of packed ones, or of those alone whose weight somebody
+    has read; how many. Bit for bit the weights that were packed.
+    """
+    count = 0
+    for owner in list(model.modules()):
+        for name, layer in list(owner.named_children()):
+            if isinstance(layer, PackedLinear) and (layer.product.was_read or not only_read):
+                setattr(owner, name, layer.plain())
+                count += 1
+    if count and hasattr(model, "tie_weights"):
+        model.tie_weights()
     return count
 
 

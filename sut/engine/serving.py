@@ -2,30 +2,37 @@
 
     in flight      rows of one cache (`slots`); requests join and leave at every step
     static         batches padded on the left, over the state that the model makes itself
-    one at a time  the same without padding or mask, one request after the other
+    one at a time  the same without padding or mask, one request after the other; where the model
+                   needs it, its state is made anew at each border that a text passes
+    whole passes   no state: a pass over the whole text for each token, one request after the other
 
-The first way whose logits are those of the model's own plain forward pass (`agreement`) is taken.
-A model for which none is right is refused, with what differed: it would be served fast, and wrong.
+The first way whose logits are those of the model's own plain forward pass (`agreement`) is taken,
+over short prompts and over those lengths that the run will reach. The last way is that pass itself.
+A model is refused if even that fails: it is not causal, or its logits are no numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
+import torch
+
 from harness.kernel.errors import SetupFailed, first_line
-from sut.engine import agreement, state
-from sut.engine.agreement import Difference, Expected
+from sut.engine import agreement, trial
+from sut.engine.agreement import Attempt, Difference, Expected
 from sut.engine.batching import Engine, StaticEngine
 from sut.engine.lean import LeanStep, lean_step
-from sut.engine.slots import PaddingShown, SlotRunner, StaticRunner
+from sut.engine.slots import SlotRunner
+from sut.engine.static import PaddingShown, RenewedRunner, StaticRunner, WholeRunner
 
-Batching = Literal["in flight", "static", "one at a time"]
+Batching = Literal["in flight", "static", "one at a time", "whole passes"]
 _SAME = 1e-3  # lean steps beside the model's own: the same rows and roundings, other kernels
-_NOBODY_JOINS = (
-    "its state cannot be kept in rows: static batches, nobody joins until all have finished"
-)
-_ALONE = "its answers change in a batch with padding: it is served one request at a time"
+_NOT_LEAN = "its decode steps are the model's own"
+_NOBODY_JOINS = "it is served in static batches, nobody joins until all have finished"
+_ALONE = "it is served one request at a time"
+_RENEWED = "it is served one request at a time, its state made anew at each border of length"
+_WHOLE = "it is served one request at a time, with a pass over the whole text for each token"
 
 
 class Way(NamedTuple):
@@ -39,81 +46,129 @@ class Way(NamedTuple):
     note: str = ""
 
 
-def choose(model: Any, wanted: Expected, pad_id: int) -> Way:
-    """Return the first way that agrees with the plain pass. Raises SetupFailed where none does."""
-    try:
-        state.argument(model)
-    except state.NoState as error:
-        raise _refused(model, {"any way": Difference(0, 0, 1.0, 0.0, str(error))}) from error
-    differences: dict[str, Difference] = {}
+def choose(model: Any, wanted: Sequence[Expected], pad_id: int, max_rows: int | None = None) -> Way:
+    """Return the first way that agrees with the plain pass in every trial, with at most `max_rows`
+    rows at once. Raises SetupFailed where none does.
+    """
+    differences: dict[Batching, Difference] = {}
     for way in _ways(model, pad_id):
-        runner = way.runner(len(wanted.trial.prompts), wanted.trial.longest)
-        found = agreement.difference(runner, wanted)
+        attempts = _attempts(model, way, wanted, max_rows)
+        found = attempts[-1].difference
         if found is None:
-            return way if way.batching != "in flight" else _in_rows(model, runner, wanted, way)
-        differences[way.batching] = found
+            way = way._replace(note=_note(way, differences))
+            if way.batching != "in flight":
+                return way
+            return _in_rows(model, way, wanted, max_rows, attempts)
+        differences.setdefault(way.batching, found)
     raise _refused(model, differences)
 
 
-def _ways(model: Any, pad_id: int) -> list[Way]:
-    def in_rows(rows: int, length: int) -> SlotRunner:
-        return SlotRunner(model, rows, length)
+def _attempts(
+    model: Any, way: Way, wanted: Sequence[Expected], max_rows: int | None
+) -> list[Attempt]:
+    """Return what became of each trial, up to the first that differs."""
+    attempts = []
+    for one in wanted:
+        with one.layers_of(model):
+            attempts.append(_attempt(way, one, max_rows))
+        if attempts[-1].difference is not None:
+            break
+    return attempts
 
+
+def _attempt(way: Way, wanted: Expected, max_rows: int | None) -> Attempt:
+    rows = len(wanted.trial.prompts)
+    try:
+        runner = way.runner(min(rows, max_rows or rows), wanted.trial.longest)
+    except agreement.REFUSALS as error:
+        return Attempt([], Difference(0, 0, 1.0, 0.0, str(error)))
+    return agreement.attempt(runner, wanted)
+
+
+def _ways(model: Any, pad_id: int) -> list[Way]:
     def static(shown: PaddingShown) -> Callable[[int, int], StaticRunner]:
         return lambda rows, length: StaticRunner(model, rows, length, pad_id, shown)
 
     def single(_: int, length: int) -> StaticRunner:
         return StaticRunner(model, 1, length, pad_id, "never")
 
+    def renewed(_: int, length: int) -> RenewedRunner:
+        return RenewedRunner(model, length, trial.borders(model.config, length))
+
+    def whole(_: int, length: int) -> WholeRunner:
+        return WholeRunner(model, length)
+
     return [
-        Way("in flight", Engine, in_rows),
+        _rows_of(model),
         Way("static", StaticEngine, static("always"), note=_NOBODY_JOINS),
         Way("static", StaticEngine, static("with prompts"), note=_NOBODY_JOINS),
         Way("one at a time", StaticEngine, single, note=_ALONE),
+        Way("one at a time", StaticEngine, renewed, note=_RENEWED),
+        Way("whole passes", StaticEngine, whole, note=_WHOLE),
     ]
 
 
-def _in_rows(model: Any, tried: SlotRunner, wanted: Expected, way: Way) -> Way:
+def _note(way: Way, differences: dict[Batching, Difference]) -> str:
+    """Say what the way costs, and why the one before it was not taken."""
+    if not way.note:
+        return ""
+    before, found = list(differences.items())[-1]
+    if before == way.batching:
+        before, found = list(differences.items())[-2]
+    return f"{way.note} ({before}: {found})"
+
+
+def _in_rows(
+    model: Any, way: Way, wanted: Sequence[Expected], max_rows: int | None, own: Sequence[Attempt]
+) -> Way:
     """Return the way with what a token takes, and with the lean step if the model allows it."""
-    cells = len(wanted.trial.prompts) * wanted.trial.longest
-    way = way._replace(token_bytes=tried.cache.num_bytes // cells)
-    step, note = _lean(model, wanted)
+    runner = way.runner(1, 1)
+    runner.prefill(0, [wanted[0].trial.prompts[0][:1]])
+    way = way._replace(token_bytes=runner.cache.num_bytes)
+    try:
+        step = lean_step(model)
+        agree = step is not None and _lean_agrees(model, wanted, max_rows, own)
+    except agreement.REFUSALS as error:
+        found = f"{type(error).__name__}: {first_line(error)}"
+        return way._replace(note=f"{_NOT_LEAN}: the lean step does not fit ({found})")
     if step is None:
-        return way._replace(note=note)
+        return way
+    if not agree:
+        return way._replace(note=f"{_NOT_LEAN}: the lean step gives other logits")
     return way._replace(
         runner=lambda rows, length: SlotRunner(model, rows, length, step), is_lean=True
     )
 
 
-def _lean(model: Any, wanted: Expected) -> tuple[LeanStep | None, str]:
-    """Return the lean step if it is this model's and agrees; else why it does not, if it should."""
-    try:
-        step = lean_step(model)
-    except agreement.REFUSALS as error:
-        found = f"{type(error).__name__}: {first_line(error)}"
-        return None, f"its decode steps are the model's own: the lean step does not fit ({found})"
-    if step is None:
-        return None, ""
-    if not agrees(model, step, wanted):
-        return None, "its decode steps are the model's own: the lean step gives other logits"
-    return step, ""
+def _lean_agrees(
+    model: Any, wanted: Sequence[Expected], max_rows: int | None, own: Sequence[Attempt]
+) -> bool:
+    for one, attempt in zip(wanted, own, strict=True):
+        with one.layers_of(model):
+            step = lean_step(model)
+            if step is None or not agrees(model, step, one, attempt, max_rows):
+                return False
+    return True
 
 
-def agrees(model: Any, step: LeanStep, wanted: Expected) -> bool:
+def agrees(
+    model: Any, step: LeanStep, wanted: Expected, own: Attempt, max_rows: int | None = None
+) -> bool:
     """Say whether `step` decodes as the plain pass does, and as closely as other kernels can as the
-    model's own classes do over the same rows.
+    model's `own` classes do over the same rows.
     """
-    rows, length = len(wanted.trial.prompts), wanted.trial.longest
-    runner = SlotRunner(model, rows, length, step)
-    if agreement.difference(runner, wanted) is not None:
+    lean = _attempt(_rows_of(model, step), wanted, max_rows)
+    if lean.difference is not None:
         return False
-    own = agreement.served(SlotRunner(model, rows, length), wanted.trial)
-    lean = agreement.served(runner, wanted.trial)
-    pairs = zip(lean, own, strict=True)
-    return all(float(agreement.distances(*pair).max()) <= _SAME for pair in pairs)
+    pairs = [torch.stack([seen.logits for seen in one.seen]) for one in (lean, own)]
+    return bool((agreement.distances(*pairs) <= _SAME).all())
 
 
-def _refused(model: Any, differences: dict[str, Difference]) -> SetupFailed:
+def _rows_of(model: Any, step: LeanStep | None = None) -> Way:
+    return Way("in flight", Engine, lambda rows, length: SlotRunner(model, rows, length, step))
+
+
+def _refused(model: Any, differences: dict[Batching, Difference]) -> SetupFailed:
     found = "; ".join(f"{batching}: {difference}" for batching, difference in differences.items())
     return SetupFailed(
         f"serving model {model.name_or_path!r}",

@@ -11,17 +11,14 @@ rows, T prompt tokens, L longest row, H key-value heads, D head size, V vocabula
 from __future__ import annotations
 
 from collections.abc import Sequence
-from inspect import signature
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from transformers import Cache
 
 from sut.engine import state
-from sut.engine.choice import first_choice
+from sut.engine.choice import chosen
 from sut.engine.lean import LeanStep
-
-PaddingShown = Literal["always", "with prompts", "never"]
 
 
 class SlotCache(Cache):
@@ -172,11 +169,11 @@ class SlotRunner:
 
     @torch.inference_mode()
     def prefill(self, first_row: int, pieces: Sequence[Sequence[int]], start: int = 0) -> list[int]:
-        return _best(self.prefill_logits(first_row, pieces, start))
+        return chosen(self.prefill_logits(first_row, pieces, start))
 
     @torch.inference_mode()
     def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> list[int]:
-        return _best(self.decode_logits(tokens, positions))
+        return chosen(self.decode_logits(tokens, positions))
 
     def move(self, source: int, target: int) -> None:
         self.cache.move(source, target)
@@ -226,90 +223,3 @@ class SlotRunner:
             **self._given_cache,
         ).logits  # (B, 1, V)
         return logits[:, -1]
-
-
-def _best(logits: torch.Tensor) -> list[int]:
-    tokens: list[int] = first_choice(logits).tolist()
-    return tokens
-
-
-class StaticRunner:
-    """For a model with a state of another kind (recurrent, hybrid): batches over the state that it
-    makes itself, padded on the left.
-
-    `padding_shown` says when the model hears of the padding: with each call, with the prompts alone
-    (a recurrent state is past the padding and wants no mask), or never (nothing but tokens and
-    state goes in, which is right for a single row).
-    """
-
-    cache_bytes = used_bytes = None  # the model's own affair
-    in_pieces = False
-
-    def __init__(
-        self,
-        model: Any,
-        max_rows: int,
-        max_len: int,
-        pad_id: int,
-        padding_shown: PaddingShown = "always",
-    ) -> None:
-        """Raises NoState for a model that takes none."""
-        self.max_rows, self.max_len, self._model, self._pad_id = max_rows, max_len, model, pad_id
-        self._padding_shown = padding_shown
-        self._state_name = state.argument(model)
-        self._state: Any = None
-        self._takes_positions = "position_ids" in signature(model.forward).parameters
-
-    @torch.inference_mode()
-    def prefill(self, first_row: int, pieces: Sequence[Sequence[int]], start: int = 0) -> list[int]:
-        return _best(self.prefill_logits(first_row, pieces, start))
-
-    @torch.inference_mode()
-    def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> list[int]:
-        """Decode one step. Rows that have finished go on, and nobody hears of it."""
-        return _best(self.decode_logits(tokens, positions))
-
-    def move(self, source: int, target: int) -> None:
-        raise AssertionError("rows of a static batch stay where they are")
-
-    def prefill_logits(
-        self, first_row: int, pieces: Sequence[Sequence[int]], start: int
-    ) -> torch.Tensor:
-        """Return (B, V) after whole prompts; what earlier ones left is forgotten."""
-        longest, device = max(map(len, pieces)), self._model.device
-        rows = [(longest - len(piece), piece) for piece in pieces]
-        ids = torch.tensor([[*[self._pad_id] * n, *piece] for n, piece in rows], device=device)
-        seen = [[0] * n + [1] * len(piece) for n, piece in rows]
-        self._mask = torch.tensor(seen, device=device)  # (B, T)
-        self._state = None
-        return self._logits(ids)
-
-    def decode_logits(self, tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:
-        """Return (B, V)."""
-        self._mask = torch.cat((self._mask, self._mask.new_ones((len(tokens), 1))), dim=-1)
-        ids = torch.tensor(tokens, device=self._mask.device)[:, None]
-        return self._logits(ids)
-
-    def _logits(self, ids: torch.Tensor) -> torch.Tensor:
-        """Feed (B, T) tokens, and return (B, V) after the last."""
-        outputs = self._model(
-            input_ids=ids, use_cache=True, **self._given(), **self._of_padding(ids)
-        )
-        self._state = state.returned(outputs)
-        logits: torch.Tensor = outputs.logits[:, -1]
-        return logits
-
-    def _given(self) -> dict[str, Any]:
-        """Return the state after what has been fed so far; a model begins without any."""
-        return {} if self._state is None else {self._state_name: self._state}
-
-    def _of_padding(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return what the model hears of the padding."""
-        arguments: dict[str, torch.Tensor] = {}
-        begins = self._state is None
-        if self._padding_shown != "never" and self._takes_positions:
-            positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
-            arguments["position_ids"] = positions[:, -ids.shape[1] :]
-        if self._padding_shown == "always" or (self._padding_shown == "with prompts" and begins):
-            arguments["attention_mask"] = self._mask
-        return arguments

@@ -9,6 +9,7 @@ question, and `sut.engine.agreement` answers it.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Collection
 from typing import Any
 
 NAMES = ("cache", "past_key_values", "cache_params", "state")  # the newest first
@@ -18,11 +19,17 @@ class NoState(LookupError):
     """A model that takes no state under any known name, or hands none back."""
 
 
+def parameters(model: Any) -> Collection[str]:
+    """Return the names of what `forward` takes; of an adapter's model, what its base takes."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return inspect.signature(base.forward).parameters
+
+
 def argument(model: Any) -> str:
     """Return the name under which `forward` takes the state. Raises NoState."""
-    parameters = inspect.signature(model.forward).parameters
+    known = parameters(model)
     for name in NAMES:
-        if name in parameters:
+        if name in known:
             return name
     raise NoState(f"its forward pass takes none of {', '.join(NAMES)}")
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from harness.kernel.clock import RealClock
 from harness.kernel.errors import HarnessError, RunBroke, first_line
+from sut.engine.trial import Span
 from sut.likelihood.job import Job, check, check_resumed, unlike
 from sut.likelihood.passages import PLAIN, Passage, Tokens, fitting, passages, start_ids, tokenise
 from sut.local_model import LocalModel
@@ -105,7 +106,8 @@ def score(job: Job) -> Iterator[Event]:
     if not missing:
         return
     yield {"event": "loading"}
-    model.read_weights()
+    longest = max(p.input_length for p in missing)
+    model.read_weights(longest if context is None else min(context, longest))
     model.check_rows(missing, names)
     yield {"event": "loaded", **model.described()}
     yield from _scored(job, model, tokens, missing, context, names)
@@ -126,8 +128,9 @@ class _Model(LocalModel):
         self._check_variant()
         self._load_tokenizer()
 
-    def read_weights(self) -> None:
-        self._load_model()
+    def read_weights(self, longest: int) -> None:
+        """Load and try the model for texts of up to `longest` tokens."""
+        self._load_model([Span(longest, longest)])
         self.start_counting()
 
     def start_counting(self) -> None:
@@ -176,14 +179,14 @@ class _Model(LocalModel):
         """Return the peak above the weights."""
         return max(0, peak.reached_bytes() - self._held_bytes)
 
-    def _prepare(self, model: Any) -> None:
+    def _prepare(self, model: Any, spans: Sequence[Span]) -> None:
         """Pack its layers. Raises SetupFailed for a model that knows what comes next: its losses
         would be none.
         """
-        from sut.engine.agreement import expected, short_trial
+        from sut.engine.prepared import Prepared
 
-        expected(model, short_trial(model))
-        self._pack(model)
+        self._prepared = Prepared(self._clock, model, spans, self._notes)
+        self._prepared.for_scoring()
 
 
 # ---- passages to parts
@@ -234,7 +237,7 @@ def _columns(
     elif job.other is not None:
         reference = _Model(job.other)
         reference.open()
-        reference.read_weights()
+        reference.read_weights(max(len(text.ids) for text in texts))
         model.start_counting()
         for i, found in distributions.exact(reference.model, model.model, texts, settings):
             yield i, _beside(found)

@@ -217,7 +217,8 @@ def _head_and_embedding(model: Any) -> tuple[Any, Any]:
     for getter in ("get_output_embeddings", "get_input_embeddings"):
         module = getattr(model, getter, lambda: None)()
         module = getattr(module, "base_layer", module)  # under a LoRA
-        weight = getattr(module, "weight", None)
+        is_packed = hasattr(module, "packed")  # its `weight` is a copy
+        weight = None if is_packed else getattr(module, "weight", None)
         if weight is not None and weight.device.type == "meta":
             weight = next((kept["weight"] for kept in _maps(module)), None)
         is_plain = type(weight) in (torch.Tensor, torch.nn.Parameter)

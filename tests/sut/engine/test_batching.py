@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sut.engine.batching import Engine, Request, StaticEngine
+from harness.kernel.errors import RunBroke
+from sut.engine.batching import NOT_FINITE, Engine, Request, StaticEngine
 
 EOS = 0
 
@@ -16,7 +18,7 @@ class Counting:
     """
 
     def __init__(self, max_rows: int) -> None:
-        self.max_rows = max_rows
+        self.max_rows, self.max_len = max_rows, 10**6
         self.rows: list[tuple[int, int] | None] = [
             None
         ] * max_rows  # (last token fed, next position)
@@ -141,6 +143,29 @@ def test_without_rows_of_its_own_nobody_joins_a_static_batch():
     assert all(
         [events.first[i], *events.rest.get(i, [])] == events.done[i].token_ids for i in range(3)
     )
+
+
+def test_a_static_batch_ends_within_the_length_of_a_row():
+    runner, events = ByItself(3), Events()
+    runner.max_len = 12
+    engine = StaticEngine(runner, events, {EOS})
+    for i, (prompt, limit) in enumerate([(2, 10), (8, 4), (6, 6)]):
+        engine.add(Request(i, [40] * prompt, limit))
+    while engine.busy:
+        engine.step()
+    assert runner.prefilled == [[2], [8], [6]]  # 8 and 10 would be 18 long
+
+
+def test_logits_that_are_no_numbers_end_the_run_with_the_sample_and_the_token():
+    class Broken(Counting):
+        def decode(self, tokens, positions):
+            return [NOT_FINITE if position == 7 else 9 for position in positions]
+
+    engine = Engine(Broken(2), Events(), {EOS})
+    engine.add(Request(0, [40] * 5, 9, name=12))
+    with pytest.raises(RunBroke, match="sample 12: the logits of its token 4 are not finite"):
+        while engine.busy:
+            engine.step()
 
 
 @given(

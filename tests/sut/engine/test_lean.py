@@ -7,12 +7,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sut.engine.agreement import expected, short_trial
+from sut.engine.agreement import attempt, expected
 from sut.engine.batching import Engine
 from sut.engine.lean import LeanStep, lean_step
 from sut.engine.packing import pack
 from sut.engine.serving import agrees
 from sut.engine.slots import SlotRunner
+from sut.engine.trial import short_trial
 from tests.sut.engine.test_slots import PROMPTS, alone, served, way
 
 FAMILIES = {
@@ -55,6 +56,10 @@ def made(family, options):
     return model
 
 
+def own(model, logits):
+    return attempt(SlotRunner(model, 3, logits.trial.longest), logits)
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("packed", [False, True])
 def test_batched_answers_equal_those_of_the_bare_model(name, packed):
@@ -64,7 +69,7 @@ def test_batched_answers_equal_those_of_the_bare_model(name, packed):
         assert pack(model)
     step = lean_step(model)
     assert isinstance(step, LeanStep)
-    assert agrees(model, step, logits)
+    assert agrees(model, step, logits, own(model, logits))
     assert served(Engine, SlotRunner(model, 3, 64, step), prefill_tokens=7) == answers
     assert len({tuple(answer) for answer in answers}) == len(
         PROMPTS
@@ -97,7 +102,8 @@ def test_a_step_that_computes_something_else_is_found_out(dtype):
     model = made(*FAMILIES["llama"]).to(dtype)
     step = lean_step(model)
     step._sign = -step._sign  # heads turn the wrong way
-    assert not agrees(model, step, expected(model, short_trial(model)))
+    logits = expected(model, short_trial(model))
+    assert not agrees(model, step, logits, own(model, logits))
 
 
 def test_parts_that_this_transformers_names_otherwise_cost_speed_and_nothing_else(monkeypatch):

@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from harness.kernel.errors import SetupFailed
-from sut.engine.agreement import expected, short_trial
+from sut.engine.agreement import expected_of
 from sut.engine.batching import Request, StaticEngine
 from sut.engine.serving import choose
-from sut.engine.slots import SlotRunner, StaticRunner
+from sut.engine.slots import SlotRunner
+from sut.engine.static import StaticRunner
+from sut.engine.trial import Span
 
 COMMON = dict(
     vocab_size=64,
@@ -148,8 +150,9 @@ IN_ROWS = [
 ]
 
 
-def way(model):
-    return choose(model, expected(model, short_trial(model)), pad_id=0)
+def way(model, limit=20):
+    spans = [Span.of(len(prompt), limit - 3 * i) for i, prompt in enumerate(PROMPTS)]
+    return choose(model, expected_of(model, spans), pad_id=0)
 
 
 @pytest.mark.parametrize("name", IN_ROWS)
