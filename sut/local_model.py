@@ -326,11 +326,10 @@ class LocalModel:
         from sut.model.loading import has_own_head
 
         self._eos_ids = tokenizer.eos_ids(self._tokenizer, model.generation_config, model.config)
+        is_tied = model.config.get_text_config().tie_word_embeddings and not has_own_head(model)
         self._prepared = Prepared(self._clock, model, spans, self._notes)
         self._find_way()
-        head = model.get_output_embeddings()
-        is_tied = model.config.get_text_config().tie_word_embeddings and not has_own_head(model)
-        if hasattr(head, "packed") and is_tied:
+        if is_tied and hasattr(model.get_output_embeddings(), "packed"):
             self._notes.append(
                 "the vocabulary matrix is in memory twice: plain for look-ups, packed for products"
             )

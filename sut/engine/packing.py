@@ -148,8 +148,9 @@ def unpack(model: nn.Module, only_read: bool) -> int:
             if isinstance(layer, PackedLinear) and (layer.product.was_read or not only_read):
                 setattr(owner, name, layer.plain())
                 count += 1
-    if count and hasattr(model, "tie_weights"):
-        model.tie_weights()
+    tie: Any = getattr(model, "tie_weights", None)
+    if count and tie is not None:
+        tie()
     return count
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from harness.kernel.errors import BadInput
+from harness.kernel.errors import BadInput, SetupFailed
 from sut.likelihood.job import Job
 from sut.likelihood.passages import start_ids
 from sut.likelihood.worker import score
