@@ -85,8 +85,8 @@ class LocalModel:
             self._check_variant()
             self._load_tokenizer()
             tokenizer.check_end(self._tokenizer, self._path, self._config)
-            if note := tokenizer.unused_template(self._tokenizer, self._path):
-                self._notes.append(note)
+            adapter = self._adapter_facts.get("path")
+            self._notes += tokenizer.unused_templates(self._tokenizer, self._path, adapter)
         if list(samples) != self._samples:
             self._samples = list(samples)
             room = Room(self._context, embedding_rows(self._config), self._truncate)
@@ -277,7 +277,8 @@ class LocalModel:
         with faults.loading(self._path):
             self._config = AutoConfig.from_pretrained(self._path, **self._options)
         self._tokenizer = tokenizer.load(self._path, **self._options)
-        self._context = context_of(self._config, self._tokenizer)
+        with faults.loading(self._path):
+            self._context = context_of(self._config, self._tokenizer)
 
     def _load_model(self, spans: Sequence[Span]) -> None:
         row = PRECISIONS[self._variant]

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from harness.kernel.errors import SetupFailed
 from harness.kernel.types import Sample
-from sut.prompts.specials import around, special_ids
+from sut.prompts.specials import around, plain_text, special_ids
 from sut.prompts.template import DATE, ChatTemplate, counted
 from sut.prompts.vocabulary import check_ids
 
@@ -131,7 +131,7 @@ class Encoder:
         """Return how many special tokens stand around a prompt without any."""
         if self._usual_specials is None:
             changed = list(self.template.changed)
-            ids = self._made("a", name)
+            ids = self._made(plain_text(self._tokenizer)[0], name)
             self.template.changed = changed
             self._usual_specials = sum(map(self._special.__contains__, ids))
         return self._usual_specials

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-_PLAIN = "a"
+_PLAIN = ("a", "0", "的")  # texts that hardly any tokenizer makes nothing of
+_MORE = 20  # pieces of its own vocabulary to try after these
 
 
 class Around(NamedTuple):
@@ -21,11 +22,20 @@ class Around(NamedTuple):
 
 def around(tokenizer: Any) -> Around:
     """Return what the tokenizer itself puts around a text."""
-    bare = tokenizer(_PLAIN, add_special_tokens=False)["input_ids"]
-    ids: list[int] = tokenizer(_PLAIN)["input_ids"]
+    text, bare = plain_text(tokenizer)
+    ids: list[int] = tokenizer(text)["input_ids"]
     starts = range(len(ids) - len(bare) + 1)
     where = next((k for k in starts if ids[k : k + len(bare)] == bare), 0)
     return Around(ids[:where], ids[where + len(bare) :])
+
+
+def plain_text(tokenizer: Any) -> tuple[str, list[int]]:
+    """Return a text that the tokenizer makes ids of, and these."""
+    pieces = sorted(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens))
+    for text in (*_PLAIN, *pieces[:_MORE]):
+        if bare := tokenizer(text, add_special_tokens=False)["input_ids"]:
+            return text, bare
+    return "", []
 
 
 def special_ids(tokenizer: Any) -> frozenset[int]:

@@ -66,10 +66,16 @@ class ChatTemplate:
         return self.render([_turn("user", content, in_parts)], name, add_generation_prompt=True)
 
     def exchange(self, question: str, answer: str) -> str:
-        """Return the text of a user's turn and a whole turn of the assistant."""
+        """Return the text of a user's turn and a whole turn of the assistant; nothing if the answer
+        does not stand in it.
+        """
         turns = [("user", question), ("assistant", answer)]
-        told = [_turn(role, content, self._in_parts) for role, content in turns]
-        return self.render(told, "the chat template")
+        for in_parts in (False, True):
+            told = [_turn(role, content, in_parts) for role, content in turns]
+            text = self.render(told, "the turn of an assistant")
+            if answer in text:
+                return text
+        return ""
 
     def render(self, turns: list[dict[str, Any]], name: str, **options: Any) -> str:
         """Return the text of these turns. Raises SetupFailed with the template's words."""

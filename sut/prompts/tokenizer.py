@@ -13,6 +13,8 @@ from typing import Any
 
 from harness.kernel.errors import SetupFailed, first_line
 
+_OF_PROCESSOR = "chat_template.json"
+
 
 def load(path: str, **options: Any) -> Any:
     """Return the tokenizer of the model at `path`. Raises SetupFailed."""
@@ -69,12 +71,29 @@ def check_end(tokenizer: Any, path: str, config: Any) -> None:
     raise SetupFailed(f"the tokenizer of {path!r}", found, "an answer would never end", todo)
 
 
-def unused_template(tokenizer: Any, path: str) -> str:
-    """Say that a chat template stands where only the processor of images looks; else nothing."""
-    file = Path(path) / "chat_template.json"
-    if tokenizer.chat_template is not None or not file.is_file():
-        return ""
-    return (
-        f"its chat template stands in {file.name}, for its processor alone: prompts go without it,"
-        " as the tokenizer takes them"
-    )
+def unused_templates(tokenizer: Any, path: str, adapter: str | None = None) -> Iterator[str]:
+    """Say that a chat template stands where only the processor of images looks, or that an adapter
+    was trained with one of its own.
+    """
+    used = tokenizer.chat_template
+    if used is None and (Path(path) / _OF_PROCESSOR).is_file():
+        yield (
+            f"its chat template stands in {_OF_PROCESSOR}, for its processor alone: prompts go"
+            " without it, as the tokenizer takes them"
+        )
+    own = None if adapter is None else _template_in(Path(adapter))
+    if own is not None and own != used:
+        yield (
+            "its adapter has a chat template of its own, which is not used: prompts go as the base"
+            " model's template says"
+        )
+
+
+def _template_in(folder: Path) -> Any:
+    """Return the chat template that a folder's files name; None if they name none."""
+    file, settings = folder / "chat_template.jinja", folder / "tokenizer_config.json"
+    with suppress(OSError, ValueError, AttributeError):
+        if file.is_file():
+            return file.read_text(encoding="utf-8")
+        return json.loads(settings.read_text(encoding="utf-8")).get("chat_template")
+    return None

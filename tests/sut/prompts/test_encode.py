@@ -11,6 +11,7 @@ from harness.kernel.errors import SetupFailed
 from harness.kernel.types import Sample
 from sut.prompts import template
 from sut.prompts.encode import Room, encode, fingerprint
+from sut.prompts.specials import around
 from tests.prompt_helpers import CHAT, PROMPTS, ROWS, SPECIAL, tokenizer
 
 EACH = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
@@ -63,6 +64,20 @@ def test_a_slow_tokenizer_that_closes_texts_is_no_exception():
 
     prompts = made(ByT5Tokenizer(), ["hi"], rows=None)
     assert prompts.ids == {0: [ord("h") + 3, ord("i") + 3]}
+
+
+def test_start_and_end_are_found_where_plain_letters_become_nothing():
+    from tokenizers import Tokenizer, models, processors
+    from transformers import PreTrainedTokenizerFast
+
+    words = {"<s>": 0, "</s>": 1, "ж": 2}
+    inner = Tokenizer(models.BPE(words, merges=[]))
+    ids = [(word, words[word]) for word in ("<s>", "</s>")]
+    inner.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=ids)
+    known = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>")
+    assert known("a", add_special_tokens=False)["input_ids"] == []
+    assert around(known) == ([0], [1])
+    assert made(known, ["ж"]).ids == {0: [0, 2]}
 
 
 @pytest.mark.parametrize("post", ["", "<s> $A", "<s> $A </s>"])

@@ -243,6 +243,19 @@ def test_runs_of_other_prompts_are_refused_by_the_gate_and_told_by_a_comparison(
     assert difference.endswith("what differs: the chat template")
 
 
+@pytest.mark.parametrize(("own", "told"), [(CHAT, 0), ("Be kind. " + CHAT, 1)])
+@pytest.mark.parametrize("file", ["chat_template.jinja", "tokenizer_config.json"])
+def test_a_chat_template_of_the_adapter_that_is_not_used_is_told(plain, tmp_path, file, own, told):
+    from tests.variant_helpers import make_adapter
+
+    adapter = make_adapter(plain, tmp_path / "adapter")
+    content = own if file.endswith("jinja") else json.dumps({"chat_template": own})
+    (adapter / file).write_text(content)
+    words = ["--variant", "lora", "--adapter", adapter]
+    notes = facts(run(plain, tmp_path, PROMPTS, *words))["notes"]
+    assert sum("chat template of its own" in note for note in notes) == told
+
+
 def test_a_chat_template_of_the_processor_alone_is_told(tmp_path):
     folder = model(tmp_path / "m", tokenizer())
     (folder / "chat_template.json").write_text(json.dumps({"chat_template": EACH}))
