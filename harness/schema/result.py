@@ -158,8 +158,11 @@ SUT_FACTS = open_record(
             anything("Its value."),
         ),
         "max_batch": whole("Most requests in a batch.", "requests"),
-        "batching": text("How requests are batched."),
+        "batching": text("How requests are batched: docs/architectures.md says what each word means."),
         "packed_layers": whole("Linear layers whose weights are packed for the CPU."),
+        "trial_s": number(
+            "How long the model was tried at load, beside its own plain forward pass.", "s"
+        ),
         "decode_step": text("Implementation of a decode step."),
         "threads": whole("Threads of torch.", "threads"),
         "omp": by_name("Variables of OpenMP.", text("Value.")),
