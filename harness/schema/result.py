@@ -158,7 +158,7 @@ SUT_FACTS = open_record(
             anything("Its value."),
         ),
         "max_batch": whole("Most requests in a batch.", "requests"),
-        "batching": text("How requests are batched: docs/architectures.md says what each word means."),
+        "batching": text("How requests are batched (docs/architectures.md explains the words)."),
         "packed_layers": whole("Linear layers whose weights are packed for the CPU."),
         "trial_s": number(
             "How long the model was tried at load, beside its own plain forward pass.", "s"
