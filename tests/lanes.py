@@ -35,6 +35,8 @@ SLOW = {
     "tests/test_screens.py": 11,
     "tests/harness/run/test_modes.py": 10,
     "tests/sut/test_local_model.py": 10,
+    "tests/sut/engine/test_wild.py": 15,
+    "tests/architectures/": 9,
     "tests/harness/test_registry.py": 10,
     "tests/harness/study/test_gate.py": 9,
     "tests/harness/study/test_gate_shares.py": 8,
