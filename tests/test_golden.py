@@ -44,7 +44,7 @@ RUNS = {
 LOGS = ("mlperf_log_detail.txt", "mlperf_log_summary.txt", "mlperf_log_accuracy.json")
 VOLATILE = {
     "run_id", "started_at", "measured_at", "environment", "files", "load_s", "driver", "folder",
-    "files_digest", "tensors_digest", "weight files of llama",  # of weights drawn by this version of torch
+    "files_digest", "tensors_digest", "weight files of llama",  # drawn by this torch
     "output_dir", "versions", "commit",
 }  # fmt: skip
 RUN_NAME = re.compile(r"\d{8}T\d{6}Z_|_[0-9a-f]{6}\b")
