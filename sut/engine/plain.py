@@ -75,16 +75,19 @@ def check_finite(model: Any, logits: torch.Tensor, ids: Sequence[int]) -> None:
 
 
 def check_causal(
-    model: Any, ids: Sequence[int], other: Sequence[int], allowed: float, apart: Any
+    model: Any, ids: Sequence[int], changed: Sequence[int], other: int, allowed: float, apart: Any
 ) -> None:
-    """Raise SetupFailed if the tokens `other`, put in the place of the last ones, move the logits
-    of a token before them. `apart` measures the distance of two (K, V), `allowed` is rounding.
+    """Raise SetupFailed if the logits of a token move when the last tokens, of each number in
+    `changed`, become `other`. `apart` measures the distance of two (K, V), `allowed` is rounding.
     """
-    first = len(ids) - len(other)
-    keep = sorted({*range(0, first, max(1, first // 8)), first - 1})
+    ends = [len(ids) - count for count in changed]
+    keep = sorted({*range(0, min(ends), max(1, min(ends) // 8)), *(end - 1 for end in ends)})
     before = logits_of(model, ids, keep)
-    after = logits_of(model, [*ids[:first], *other], keep)
-    moved = float(apart(after, before).max())
+    moved = 0.0
+    for end in ends:
+        after = logits_of(model, [*ids[:end], *[other] * (len(ids) - end)], keep)
+        same = [i for i, place in enumerate(keep) if place < end]
+        moved = max(moved, float(apart(after[same], before[same]).max()))
     if moved <= allowed:
         return
     raise SetupFailed(
