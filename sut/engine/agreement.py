@@ -241,6 +241,11 @@ def distances(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
     return apart.nan_to_num(nan=torch.inf)
 
 
+def is_rounding(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
+    """Say whether (B, V) twice differ by no more than rounding ever may."""
+    return bool((distances(ours, theirs) <= _MOST * _rounding(theirs.dtype)).all())
+
+
 def _rounding(dtype: torch.dtype) -> float:
     return _ROUNDING.get(dtype, _ROUNDING_ELSE)
 

@@ -30,7 +30,7 @@ _OWN_NUMBERS = ("layer_idx", "layer_id", "layer_index", "layer_number", "block_i
 @torch.inference_mode()
 def logits_of(model: Any, ids: Sequence[int], keep: Sequence[int]) -> torch.Tensor:
     """Return (K, V) at the positions `keep` of a text."""
-    if len(ids) > 1 and _remembers(model):
+    if len(ids) > 1 and remembers(model):
         logits_of(model, ids[:1], [0])
     input_ids = torch.tensor([list(ids)], device=model.device)
     arguments: dict[str, Any] = {}
@@ -42,7 +42,7 @@ def logits_of(model: Any, ids: Sequence[int], keep: Sequence[int]) -> torch.Tens
     return logits if len(logits) == len(keep) < len(ids) else logits[list(keep)]
 
 
-def _remembers(model: Any) -> bool:
+def remembers(model: Any) -> bool:
     """Say whether a pass depends on those before it: a dynamic rotary table grows with the longest
     text so far, until a short one comes.
     """

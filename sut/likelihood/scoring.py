@@ -11,7 +11,8 @@ stride tokens before it.
 
 Batches hold windows of similar length under a budget of tokens, padded on the right: under a causal
 mask no real token sees padding, so nobody's figures depend on who shares the batch (but for
-bitsandbytes' INT8, which looks for outliers in the whole batch).
+bitsandbytes' INT8, which looks for outliers in the whole batch). A model whose short texts change
+beside a long one all the same (LongRoPE, dynamic NTK) scores each text alone.
 
 The output layer runs over some hundred positions at a time, and only over those that predict a
 scored token; what it makes is measured a few rows at a time in float32 and forgotten. So the logits
@@ -33,11 +34,14 @@ import torch
 from numpy.typing import NDArray
 
 from harness.kernel.errors import BadInput, RunBroke
+from sut.engine.agreement import is_rounding
 from sut.engine.choice import first_choice
+from sut.engine.plain import first_layers, remembers
 from sut.prompts.context import context_of
 
 _BATCH_TOKENS, _BATCH_TOKENS_GPU = 2048, 16_384  # padding included
 _LOGITS_BYTES, _LOGITS_BYTES_GPU = 96 * 2**20, 512 * 2**20  # at once, in the model's own type
+_SHORT = 7  # tokens of a text that is tried beside a long one
 _ROWS, _ROWS_GPU = 32, 256  # log-probabilities at once, in float32: 6 MB, which a CPU's caches hold
 
 Columns = dict[str, NDArray[Any]]
@@ -182,6 +186,9 @@ def walk(
     parts: dict[int, dict[int, Columns]] = {}
     layers = [_OutputLayer(model) for model in models]
     budget = settings.batch_tokens or _per_device(models[0], _BATCH_TOKENS, _BATCH_TOKENS_GPU)
+    longest = max(job.length for job in jobs)
+    if budget > 1 and any(layer.changes_beside(longest) for layer in layers):
+        budget = 1  # each text alone
     for batch in batches(jobs, budget):
         for job, columns in zip(batch, _measured(layers, texts, batch, measure), strict=True):
             parts.setdefault(job.text, {})[job.window.scored] = columns
@@ -334,6 +341,21 @@ class _OutputLayer:
         states, _ = self._run(ids, rows, columns, 1)
         yield from (self._head(states[None, start : start + self._rows])[0] for start in starts)
 
+    @torch.inference_mode()
+    def changes_beside(self, longest: int) -> bool:
+        """Say whether the logits of a short text change when one of `longest` tokens shares its
+        batch, as LongRoPE's do: the longest text chooses the factors of all.
+        """
+        if longest <= _SHORT:
+            return False
+        size = self._model.config.get_text_config(decoder=True).vocab_size
+        ids = torch.arange(2 * longest).remainder(size // 2).add(size // 4).view(2, longest)
+        row, last = torch.zeros(1, dtype=torch.long), torch.tensor([_SHORT - 1])
+        with first_layers(self._model):
+            _, alone = self._run(ids[:1, :_SHORT], row, last, 1)
+            _, beside = self._run(ids, row, last, 1)
+        return not is_rounding(beside, alone)
+
     def _run(
         self, ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, count: int
     ) -> tuple[Any, torch.Tensor]:
@@ -350,6 +372,8 @@ class _OutputLayer:
             kept.append(states[rows.to(states.device), columns.to(states.device)])
             return kept[0][None, :count], *rest
 
+        if remembers(self._model):
+            self._model(input_ids=ids[:1, :1].to(self.device), use_cache=False)
         handle = self._head.register_forward_pre_hook(pick) if self._head is not None else None
         try:
             logits = self._model(input_ids=ids.to(self.device), use_cache=False).logits

@@ -90,7 +90,8 @@ def test_the_output_layer_sees_the_answers_positions_and_no_others(model):
     seen = rows_of_the_output_layer(model, lambda: score_pairs(model, made_pairs(), 100_000))
     scored = sum(1 + i % 9 for i in range(13))
     assert seen[-1] == scored
-    assert seen[:-1] == [1, 1, 1], "a trial before, and one row of the model's own forward pass"
+    trials = [1, 1, 1, 1]  # is the layer the last, do texts change beside longer ones
+    assert seen[:-1] == [*trials, 1], "and one row of the model's own forward pass"
     assert model(input_ids=torch.tensor([[5, 6]])).logits.shape[:2] == (
         1,
         2,

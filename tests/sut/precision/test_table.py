@@ -205,6 +205,12 @@ def cut_short(folder):
     file.write_bytes(file.read_bytes()[:-500])
 
 
+def without_end(folder):
+    edit_json(folder / "tokenizer_config.json", ("eos_token", "pad_token"))
+    for name in ("config.json", "generation_config.json"):
+        edit_json(folder / name, eos_token_id=None, pad_token_id=None)
+
+
 def without_tokenizer(folder):
     for file in folder.glob("tokenizer*"):
         file.unlink()
@@ -219,7 +225,7 @@ BROKEN = {
         "loading the tokenizer of",
     ),
     "no EOS or pad": (
-        lambda folder: edit_json(folder / "tokenizer_config.json", ("eos_token", "pad_token")),
+        without_end,
         "it has no EOS token",
     ),
     "unknown architecture": (
