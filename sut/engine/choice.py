@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from sut.engine.batching import NOT_FINITE
@@ -26,3 +28,26 @@ def chosen(logits: torch.Tensor) -> list[int]:
     top = logits.gather(-1, best[:, None].to(logits.device))[:, 0]
     tokens: list[int] = torch.where(top.isfinite(), best, NOT_FINITE).tolist()
     return tokens
+
+
+class Chooser:
+    """A runner that says the next tokens, of the logits that its two passes return."""
+
+    @torch.inference_mode()
+    def prefill(self, first_row: int, pieces: Sequence[Sequence[int]], start: int = 0) -> list[int]:
+        return chosen(self.prefill_logits(first_row, pieces, start))
+
+    @torch.inference_mode()
+    def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> list[int]:
+        """Decode one step. Rows of a static batch that have finished go on, and nobody hears of
+        it.
+        """
+        return chosen(self.decode_logits(tokens, positions))
+
+    def prefill_logits(
+        self, first_row: int, pieces: Sequence[Sequence[int]], start: int
+    ) -> torch.Tensor:
+        raise NotImplementedError
+
+    def decode_logits(self, tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:
+        raise NotImplementedError

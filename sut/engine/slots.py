@@ -17,7 +17,7 @@ import torch
 from transformers import Cache
 
 from sut.engine import state
-from sut.engine.choice import chosen
+from sut.engine.choice import Chooser
 from sut.engine.lean import LeanStep
 
 
@@ -137,7 +137,7 @@ class Masks:
         return torch.where(seen, 0.0, torch.finfo(self._dtype).min).to(self._dtype)
 
 
-class SlotRunner:
+class SlotRunner(Chooser):
     """Greedy decoding with a causal language model over a SlotCache. Tokens go in and come out as
     Python integers.
     """
@@ -166,14 +166,6 @@ class SlotRunner:
     @property
     def used_bytes(self) -> int | None:
         return self.cache.num_bytes * self.most_tokens // (self.max_rows * self.max_len)
-
-    @torch.inference_mode()
-    def prefill(self, first_row: int, pieces: Sequence[Sequence[int]], start: int = 0) -> list[int]:
-        return chosen(self.prefill_logits(first_row, pieces, start))
-
-    @torch.inference_mode()
-    def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> list[int]:
-        return chosen(self.decode_logits(tokens, positions))
 
     def move(self, source: int, target: int) -> None:
         self.cache.move(source, target)

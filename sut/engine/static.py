@@ -12,12 +12,12 @@ from typing import Any, Literal
 import torch
 
 from sut.engine import plain, state
-from sut.engine.choice import chosen
+from sut.engine.choice import Chooser
 
 PaddingShown = Literal["always", "with prompts", "never"]
 
 
-class StaticRunner:
+class StaticRunner(Chooser):
     """Batches over the state that the model makes itself, padded on the left.
 
     `padding_shown` says when the model hears of the padding: with each call, with the prompts alone
@@ -43,15 +43,6 @@ class StaticRunner:
         self._state: Any = None
         self._takes_positions = plain.takes(model, "position_ids")
         self._one_logit = {"logits_to_keep": 1} if plain.keeps_logits(model) else {}
-
-    @torch.inference_mode()
-    def prefill(self, first_row: int, pieces: Sequence[Sequence[int]], start: int = 0) -> list[int]:
-        return chosen(self.prefill_logits(first_row, pieces, start))
-
-    @torch.inference_mode()
-    def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> list[int]:
-        """Decode one step. Rows that have finished go on, and nobody hears of it."""
-        return chosen(self.decode_logits(tokens, positions))
 
     def move(self, source: int, target: int) -> None:
         raise AssertionError("rows of a static batch stay where they are")
@@ -124,7 +115,7 @@ class RenewedRunner(StaticRunner):
         return super().decode_logits(tokens, positions)
 
 
-class WholeRunner:
+class WholeRunner(Chooser):
     """A row alone, and for each token a pass over the whole text: the plain pass itself."""
 
     cache_bytes = used_bytes = None
@@ -134,12 +125,6 @@ class WholeRunner:
     def __init__(self, model: Any, max_len: int) -> None:
         self.max_len, self._model = max_len, model
         self._ids: list[int] = []
-
-    def prefill(self, first_row: int, pieces: Sequence[Sequence[int]], start: int = 0) -> list[int]:
-        return chosen(self.prefill_logits(first_row, pieces, start))
-
-    def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> list[int]:
-        return chosen(self.decode_logits(tokens, positions))
 
     def move(self, source: int, target: int) -> None:
         raise AssertionError("a row alone stays where it is")
