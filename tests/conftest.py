@@ -68,6 +68,11 @@ def pictures(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Grouped-query attention and rotary positions; 2 layers, 64 tokens of context."""
+    return tiny_llama_in(tmp_path_factory.mktemp("tiny") / "llama")
+
+
+def tiny_llama_in(folder: Path) -> Path:
+    """Save the tiny Llama there; tests that start whole programs make their own."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
@@ -82,7 +87,7 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
         eos_token_id=2,
         pad_token_id=0,
     )
-    return _save(LlamaForCausalLM, config, tmp_path_factory.mktemp("tiny") / "llama")
+    return _save(LlamaForCausalLM, config, folder)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,71 @@
+"""Where does a phase begin? Python imports this file in every process of the program under test.
+
+FAULT_TARGET names the function whose call begins the phase ("module:function", or
+"module:Class.method"), FAULT_NTH which of its calls. That call writes its process id into
+FAULT_MARK and, if FAULT_HOLD is set, stands still until the file FAULT_GO exists, as if it had much
+to do.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import time
+from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+LONGEST_S = 60.0
+
+
+def _held(function):
+    calls = 0
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        nonlocal calls
+        calls += 1
+        if calls == int(os.environ["FAULT_NTH"]):
+            _stand_still()
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _stand_still() -> None:
+    mark = Path(os.environ["FAULT_MARK"])
+    scratch = mark.with_name(f"{mark.name}.{os.getpid()}")
+    scratch.write_text(str(os.getpid()))
+    scratch.replace(mark)
+    until_s = time.monotonic() + LONGEST_S
+    while "FAULT_HOLD" in os.environ and time.monotonic() < until_s:
+        if os.path.exists(os.environ["FAULT_GO"]):
+            return
+        time.sleep(0.02)
+
+
+class _Finder(MetaPathFinder):
+    """Wrap the function as soon as its module is there, before anybody can import its name."""
+
+    def __init__(self, module: str, path: str) -> None:
+        self._module, self._path = module, path
+
+    def find_spec(self, name, path=None, target=None):
+        if name != self._module:
+            return None
+        spec = PathFinder.find_spec(name, path)
+        load = spec.loader.exec_module
+
+        def exec_module(module) -> None:
+            load(module)
+            *owners, last = self._path.split(".")
+            owner = functools.reduce(getattr, owners, module)
+            setattr(owner, last, _held(getattr(owner, last)))
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+if "FAULT_TARGET" in os.environ:
+    sys.meta_path.insert(0, _Finder(*os.environ["FAULT_TARGET"].split(":")))
