@@ -1,5 +1,5 @@
 # setup: a venv with everything · run: the main thing · test, quick: all tests, the quick ones · check: format, lint, types
-# bench: side by side with the peers · architectures: the table of them, held against a plain loop · picture: docs/report.png
+# bench: side by side with the peers · architectures: the table of them, held against a plain loop · faults: what a kill, a stop or a full disk costs · picture: docs/report.png
 # lock: renew the versions that are installed and count as tested · test-newest: the newest that pyproject.toml allows
 # bench-vllm: beside vLLM, which gets a venv of its own (3.4 GB)
 PYTHON ?= python3
@@ -9,7 +9,7 @@ TESTED := harness/constraints.txt
 TESTED_ONLY := PIP_CONSTRAINT=$(TESTED) PIP_BUILD_CONSTRAINT=$(TESTED)
 INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup run test quick test-newest lock check bench bench-vllm architectures picture clean
+.PHONY: setup run test quick test-newest lock check bench bench-vllm architectures faults picture clean
 setup: .venv/.dev
 
 run: .venv/.run
@@ -52,6 +52,10 @@ bench-vllm: .venv/.dev .venv-vllm/.ready
 # every causal architecture of transformers, tiny, beside the plainest loop: docs/architectures.md
 architectures: .venv/.dev
 	$(BIN)/python -m tests.architectures
+
+# every phase of every command, struck by every fault: docs/faults.md (about 30 minutes)
+faults: .venv/.dev
+	$(BIN)/python -m tests.faults
 
 # the page that README.md shows
 picture: .venv/.dev

@@ -77,9 +77,11 @@ def report(
     with people(as_json, form) as (console, _):
         from harness.options.percentiles import percentiles_of
         from harness.result.publish import publish
+        from harness.run.recover import recover
         from reports import tables
         from reports.terminal import show_result
 
+        recover(folder)
         asked = percentiles_of(flags["percentiles"])
         result = publish(folder, percentiles=asked).to_json()
         show_run(show_result, result, folder, console, form)

@@ -78,6 +78,9 @@ def not_a_run(folder: Path, lacking: str, doing: str = "") -> BadInput:
             return BadInput(doing, f"it is the folder of {kind}", fine, todo)
     if "samples.parquet" in names:
         return BadInput(doing, f"its {lacking} is missing", fine, "Restore the file.")
+    if "journal.bin" in names:
+        found, todo = "its driver was killed", f"harness report {folder} makes it of its journal."
+        return BadInput(doing, found, fine, todo)
     if "settings.json" in names:
         log = folder / "sut.log"
         todo = f"See {log}." if log.is_file() else "Run it again."

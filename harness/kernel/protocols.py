@@ -130,6 +130,13 @@ class Reachable(Protocol):
 
 
 @runtime_checkable
+class Tapped(Protocol):
+    """A SUT behind a channel (optional) whose bytes can be kept as they come."""
+
+    def tap(self, hear: Callable[[bytes], None] | None) -> None: ...
+
+
+@runtime_checkable
 class Evaluator(Protocol):
     """What a SUT may offer besides (optional): teacher-forced figures on given answers, after the
     timed part.

@@ -54,6 +54,10 @@ def expected_bytes(settings: RunSettings) -> int:
     """Guess the size generously: ids, stamps and text of every sample that may be issued, and a
     floor for the rest.
     """
+    return 4 * 2**20 + expected_samples(settings) * (200 + 20 * settings.max_new_tokens)
+
+
+def expected_samples(settings: RunSettings) -> int:
+    """Guess generously how many samples may be issued."""
     by_time = int(2 * settings.target_qps * settings.min_duration_ns / 1e9)
-    count = max(settings.min_queries, by_time, settings.num_samples) * settings.samples_per_query
-    return 4 * 2**20 + count * (200 + 20 * settings.max_new_tokens)
+    return max(settings.min_queries, by_time, settings.num_samples) * settings.samples_per_query

@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -47,6 +48,7 @@ from harness.result.publish import publish
 from harness.result.read import ACCURACY_PART
 from harness.result.result import Result
 from harness.run.forecast import conflicts_of
+from harness.run.journaling import journaled
 from harness.run.keeping import ask_back, expected_bytes, keep, keep_again
 from harness.run.parts import Origin, Parts
 from harness.run.signals import deaf, stoppable
@@ -210,8 +212,9 @@ class Run:
         facts.sut = sut.facts()
         if self.entry.uses_gpu:
             facts.gpus = gpus.metered(facts.sut, os.environ).to_json()
-        log, start_ns = self._measure(sut, settings, facts, folder)
-        keep(folder, log, facts)  # first of all: what was measured is safe now
+        with self._recorder(sut, settings, facts, folder) as recorder:
+            log, start_ns = self._measure(sut, settings, facts, folder, recorder)
+            keep(folder, log, facts)  # first of all: what was measured is safe now
         self._say("reading the outputs")
         pieces = Pieces(facts.missing)
         ask_back(sut, log, facts, pieces)
@@ -302,14 +305,19 @@ class Run:
 
     # ---- the timed part
 
-    def _measure(
+    def _recorder(
         self, sut: SUT, settings: RunSettings, facts: RunFacts, folder: Path
+    ) -> AbstractContextManager[Recorder]:
+        if self.config.driver == "mlcommons":
+            return nullcontext(Relay(self.clock, settings))
+        return journaled(self.clock, sut, settings, folder, facts)
+
+    def _measure(
+        self, sut: SUT, settings: RunSettings, facts: RunFacts, folder: Path, recorder: Recorder
     ) -> tuple[RunLog, int]:
         schedule = self.scenario.schedule(settings)
         limits = replace(settings, min_queries=max(settings.min_queries, schedule.min_issued))
         total = self._expected_samples(limits, schedule.indices.size)
-        official = self.config.driver == "mlcommons"
-        recorder = Relay(self.clock, settings) if official else Recorder(self.clock)
         sut.load(self.samples, recorder)
         pieces = Pieces(facts.missing)
         begin = partial(self._telemetry, sut, total, folder, facts)

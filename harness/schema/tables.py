@@ -100,6 +100,8 @@ FILES = {
     "mlperf_log_summary.txt": "LoadGen's summary for the same times.",
     "mlperf_log_detail.txt": "LoadGen's detail log for the same times.",
     "mlperf_log_accuracy.json": "LoadGen's log of answers.",
+    "journal.bin": "What was measured so far, while a run is made; left if its driver was killed,"
+    " until `harness report` has made the run of it.",
     "sut.log": "What the SUT's process wrote; only if it has one.",
     "loadgen.log": "What the official LoadGen's process wrote; with --driver mlcommons.",
     "find_peak.json": "The steps of a search; with --mode find-peak.",

@@ -13,7 +13,7 @@ import json
 import select
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ class Isolated:
         self._reader = wire.FrameReader()
         self._replies: list[dict[str, Any]] = []
         self._sink: Sink | None = None
+        self._hear: Callable[[bytes], None] | None = None
         self._epoch = 0
         self._running = False
         self._backlog = bytearray()
@@ -99,6 +100,12 @@ class Isolated:
 
     def flush(self) -> None:
         self._send(wire.frame(wire.FLUSH))
+
+    def tap(self, hear: Callable[[bytes], None] | None) -> None:
+        """Call `hear` with all bytes from the child, as they come, before they are read; None: no
+        more.
+        """
+        self._hear = hear
 
     def memory(self) -> MemoryUse:
         return MemoryUse(**self._call("memory", timeout_s=_ANSWER_TIMEOUT_S))
@@ -174,6 +181,8 @@ class Isolated:
             data = b""
         if not data:
             raise self._death()
+        if self._hear is not None:
+            self._hear(data)
         for kind, body in self._reader.feed(data):
             if kind == wire.EVENTS:
                 if self._sink is not None:

@@ -129,9 +129,15 @@ class EventBuffer:
         return data
 
 
+def epoch_of(body: bytes) -> int:
+    """Return the load that the events of an EVENTS frame belong to."""
+    epoch: int = _EPOCH.unpack_from(body)[0]
+    return epoch
+
+
 def replay(body: bytes, epoch: int, sink: Sink) -> None:
     """Tell `sink` the events of one EVENTS frame, unless they belong to another load."""
-    if _EPOCH.unpack_from(body)[0] != epoch:
+    if epoch_of(body) != epoch:
         return
     at, end = 4, len(body)
     while at < end:

@@ -33,7 +33,7 @@ def main() -> int:
             print(f"{number}/{len(chosen)} {cell.name}: {_told(outcome)}", flush=True)
             if outcome.wrong:
                 print("    " + "\n    ".join((*outcome.wrong, *outcome.words.splitlines()[-4:])))
-            if 'FAULTS_KEEP' not in os.environ:
+            if "FAULTS_KEEP" not in os.environ:
                 shutil.rmtree(place, ignore_errors=True)
     if not words:
         PAGE.write_text(page(found), encoding="utf-8")

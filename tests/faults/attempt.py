@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 import psutil
 
-from harness.engine import runlog
+from harness.engine import journal, runlog
 from harness.kernel.errors import HarnessError
+from harness.run.recover import recover
 from tests import ROOT
 from tests.faults.matrix import Cell, right_codes
 
@@ -108,6 +109,9 @@ def _end(program: subprocess.Popen[bytes], wrong: list[str]) -> tuple[str, int |
         program.wait()
         return _text(spoken), None
     spoken += _read(program)
+    for pipe in (program.stdout, program.stderr):
+        if pipe is not None:
+            pipe.close()
     return _text(spoken), program.returncode
 
 
@@ -218,8 +222,12 @@ def _judged(cell: Cell, code: int | None, kept: int, spoken: str) -> Iterator[st
 
 
 def _kept(out: Path) -> int:
-    """Count the completed samples that a reader finds, and the scored texts."""
+    """Count the completed samples that a reader finds, and the scored texts. What only a journal
+    has is read as `harness report` does.
+    """
     kept = 0
+    for path in out.rglob(journal.FILE):
+        recover(path.parent)
     for folder in {path.parent for path in out.rglob("samples.parquet")}:
         with suppress(HarnessError):
             kept += int(runlog.read_log(folder)[0].completed.sum())

@@ -58,8 +58,9 @@ FAULTS = (
 )
 
 _SIMULATED = (
-    "run --sut simulated --scenario server --min-queries 48 --max-queries 48 --min-duration 0s"
-    " --warmup 8 --sample-timeout 8s --drain-timeout 8s --tpot-limit 400ms --output-dir {out}"
+    "run --sut tests.faults.apart:Apart --scenario server --min-queries 48 --max-queries 48"
+    " --min-duration 0s --warmup 8 --sample-timeout 8s --drain-timeout 8s --tpot-limit 400ms"
+    " --output-dir {out}"
     " --sut-option tokens=10"
 )
 _SLOW = " --target-qps 16 --ttft-limit 2s --sut-option per_token_ms=100 --sut-option slots=24"

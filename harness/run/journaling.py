@@ -1,0 +1,55 @@
+"""Which runs keep a journal, and until when? Those in real time whose SUT has a process of its own,
+until samples.parquet is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from harness.engine.journal import Journal, JournalRecorder, capacity_bytes
+from harness.engine.pieces import Pieces
+from harness.engine.recorder import Recorder
+from harness.engine.runlog import RunFacts
+from harness.kernel.clock import RealClock, VirtualClock
+from harness.kernel.protocols import SUT, Tapped
+from harness.kernel.types import RunSettings
+from harness.run.keeping import expected_samples
+from harness.run.recover import this_process
+
+
+@contextmanager
+def journaled(
+    clock: RealClock | VirtualClock,
+    sut: SUT,
+    settings: RunSettings,
+    folder: Path,
+    facts: RunFacts,
+) -> Iterator[Recorder]:
+    """Yield a recorder whose events stand in a journal until the block has kept them elsewhere. If
+    the block fails, the journal stays. Without room for one the run goes on, and says so.
+    """
+    if not isinstance(clock, RealClock) or not isinstance(sut, Tapped):
+        yield Recorder(clock)
+        return
+    pieces = Pieces(facts.missing)
+    make = partial(Journal, folder, capacity_bytes(settings, expected_samples(settings)))
+    journal = pieces.make("file", "journal", make, None, later=False)
+    facts.missing = pieces.missing
+    if journal is None:
+        yield Recorder(clock)
+        return
+    journal.put_facts({"facts": asdict(facts), "process": this_process()})
+    recorder = JournalRecorder(clock, journal)
+    sut.tap(recorder.hear)
+    try:
+        yield recorder
+    except BaseException:
+        journal.leave()
+        raise
+    finally:
+        sut.tap(None)
+    journal.remove()
