@@ -12,11 +12,10 @@ Everything else in the folder is made from these (`harness report RUN`).
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -26,10 +25,13 @@ import numpy as np
 
 from harness.engine.pieces import Pieces, reason
 from harness.engine.telemetry import read_rows
+from harness.kernel import files
 from harness.kernel.errors import BadInput, SetupFailed
+from harness.kernel.files import write_json as write_json
 from harness.kernel.places import not_a_run
 from harness.kernel.types import Anomaly, RunLog
 
+TELEMETRY_LINES = "telemetry.jsonl"  # of the sampler, until the run has ended
 _META = b"touchstone.run"
 _COLUMNS = (
     "query_id",
@@ -60,6 +62,7 @@ class RunFacts:
     missing: list[dict[str, Any]] = field(default_factory=list)  # see `harness.engine.pieces`
     gpus: dict[str, Any] = field(default_factory=dict)  # see gpus.Metered; {} in older runs
     log_hashes: dict[str, str] = field(default_factory=dict)  # of logs the official LoadGen wrote
+    clock_start_ns: int = 0  # what telemetry.jsonl counts from, on the machine's monotonic clock
 
 
 def create(parent: Path, name: str) -> Path:
@@ -67,7 +70,7 @@ def create(parent: Path, name: str) -> Path:
     folder = parent / f"{name}_{uuid.uuid4().hex[:6]}"
     try:
         folder.mkdir(parents=True)
-        (folder / ".probe").write_text("x")
+        files.write_text(folder / ".probe", "x")
         (folder / ".probe").unlink()
     except OSError as error:
         raise BadInput(
@@ -91,6 +94,7 @@ def part(run: Path, name: str) -> Path:
     """Make a run folder inside another: one part of it, or one step of a search."""
     folder = run / name
     folder.mkdir()
+    files.flush_folder(run)
     return folder
 
 
@@ -98,7 +102,7 @@ def adopt(run: Path, inner: Path) -> None:
     """Make the raw files of a folder inside the run the run's own."""
     for name in ("settings.json", "environment.json", "telemetry.parquet"):
         if (inner / name).is_file():
-            shutil.copyfile(inner / name, run / name)
+            files.copy(inner / name, run / name)
     log, facts = read_log(inner)
     facts.run_id = run.name
     write_log(run, log, facts)
@@ -141,15 +145,6 @@ def _nothing() -> RunLog:
     )
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write it whole or not at all: beside its place, then renamed."""
-    scratch = path.with_suffix(path.suffix + ".tmp")
-    scratch.write_text(
-        json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8"
-    )
-    scratch.replace(path)
-
-
 def write_log(folder: Path, log: RunLog, facts: RunFacts) -> None:
     """Write samples.parquet. What cannot be written with its token ids and texts (on a full disk,
     say) is written without them, and says so.
@@ -169,13 +164,31 @@ def rewrite_log(folder: Path, log: RunLog, facts: RunFacts) -> None:
     _write(folder / "samples.parquet", log, facts, with_tokens=True)
 
 
-def rescue_log(run: Path, log: RunLog, facts: RunFacts) -> Path:
-    """Keep a run whose own folder cannot be written any more; return the folder with its files."""
-    place = Path(tempfile.mkdtemp(prefix=f"{run.name}_"))
-    write_log(place, log, facts)
-    for name in ("settings.json", "environment.json"):
+def rescue_log(run: Path, log: RunLog, facts: RunFacts, described: Mapping[str, Any]) -> Path:
+    """Keep a run whose own folder cannot be written any more; return the folder with its files: a
+    new one where temporary files go, in the user's folders, or in memory. Raises OSError.
+    """
+    parents = (Path(tempfile.gettempdir()), Path.cwd(), Path.home(), Path("/dev/shm"))
+    for parent in parents[:-1]:
         with suppress(OSError):
-            shutil.copyfile(run / name, place / name)
+            return _rescued(run, parent, log, facts, described)
+    return _rescued(run, parents[-1], log, facts, described)
+
+
+def _rescued(
+    run: Path, parent: Path, log: RunLog, facts: RunFacts, described: Mapping[str, Any]
+) -> Path:
+    place = Path(tempfile.mkdtemp(prefix=f"{run.name}_", dir=parent))
+    try:
+        for name, value in described.items():
+            files.write_json(place / name, value)
+        write_log(place, log, facts)
+        for made in (*run.glob("*.log"), *run.glob("mlperf_log_*")):
+            with suppress(OSError):
+                files.copy(made, place / made.name)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
     return place
 
 
@@ -202,12 +215,8 @@ def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> None:
         "timed_out": log.timed_out,
     }
     table = pa.table(columns).replace_schema_metadata({_META: json.dumps(meta, default=str)})
-    scratch = path.with_suffix(".tmp")
-    try:
-        pq.write_table(table, scratch, compression="zstd")
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    with files.replacing(path) as file:
+        pq.write_table(table, file, compression="zstd")
 
 
 def read_log(folder: Path) -> tuple[RunLog, RunFacts]:
@@ -251,12 +260,22 @@ def write_telemetry(folder: Path, lines: Path, start_ns: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not lines.is_file() and (folder / "telemetry.parquet").is_file():
+        return  # `harness report` has done it meanwhile
     rows: Sequence[dict[str, Any]] = read_rows(lines, start_ns) if lines.is_file() else []
     names = list(dict.fromkeys(["t_ns", *(key for row in rows for key in row)]))
     columns = {name: [row.get(name) for row in rows] for name in names}
     table = pa.table(columns) if rows else pa.table({"t_ns": pa.array([], pa.int64())})
-    pq.write_table(table, folder / "telemetry.parquet")
+    with files.replacing(folder / "telemetry.parquet") as file:
+        pq.write_table(table, file)
     lines.unlink(missing_ok=True)
+
+
+def convert_left_telemetry(folder: Path, facts: RunFacts) -> None:
+    """Turn the sampler's lines into telemetry.parquet where the run was killed before it could."""
+    lines = folder / TELEMETRY_LINES
+    if facts.clock_start_ns and lines.is_file() and not lines.is_symlink():
+        write_telemetry(folder, lines, facts.clock_start_ns)
 
 
 def read_telemetry(folder: Path) -> dict[str, list[Any]]:
