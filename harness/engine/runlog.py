@@ -27,6 +27,8 @@ import numpy as np
 from harness.engine.pieces import Pieces, reason
 from harness.engine.telemetry import read_rows
 from harness.kernel.errors import BadInput, SetupFailed
+from harness.kernel.foreign import parsed
+from harness.kernel.foreign.tables import FEW_BYTES, read_table
 from harness.kernel.places import not_a_run
 from harness.kernel.types import Anomaly, RunLog
 
@@ -215,13 +217,12 @@ def read_log(folder: Path) -> tuple[RunLog, RunFacts]:
     no run.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(folder / "samples.parquet")
-        meta = json.loads(table.schema.metadata[_META])
+        table = read_table(folder / "samples.parquet")
+        meta = parsed.loads(table.schema.metadata[_META])
         return _log(table, meta), RunFacts(**meta["facts"])
-    except (OSError, pa.ArrowInvalid, KeyError, TypeError, json.JSONDecodeError):
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
         raise not_a_run(folder, "samples.parquet") from None
 
 
@@ -262,11 +263,11 @@ def write_telemetry(folder: Path, lines: Path, start_ns: int) -> None:
 def read_telemetry(folder: Path) -> dict[str, list[Any]]:
     """Return its columns by name; nothing if there is no such file."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        columns: dict[str, list[Any]] = pq.read_table(folder / "telemetry.parquet").to_pydict()
-    except (OSError, pa.ArrowInvalid):  # it never was, or it was cut: the run stands without it
+        table = read_table(folder / "telemetry.parquet", at_most=FEW_BYTES)
+        columns: dict[str, list[Any]] = table.to_pydict()
+    except (OSError, pa.ArrowException):  # it never was, or it was cut: the run stands without it
         return {}
     return columns
 

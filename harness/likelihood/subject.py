@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,6 +10,7 @@ from typing import Any
 
 from harness.engine import runlog
 from harness.kernel.errors import BY_NAME, HarnessError, SetupFailed
+from harness.kernel.foreign import parsed
 from harness.kernel.protocols import Say
 from harness.likelihood import scores as perplexity_scores
 from harness.likelihood.process import bar_of, events
@@ -85,7 +85,7 @@ def read_row(place: Path, subject: Subject) -> Row:
         "failure": "",
     }
     with suppress(OSError, ValueError):
-        known |= json.loads((place / subject.folder / "subject.json").read_text(encoding="utf-8"))
+        known |= parsed.read_json(place / subject.folder / "subject.json")
     return known
 
 

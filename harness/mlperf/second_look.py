@@ -19,7 +19,6 @@ from accuracy.compliance.audited import Audited
 from accuracy.compliance.caching import repeated_run_no_faster, repeats_no_faster
 from accuracy.compliance.detection import detection
 from accuracy.compliance.paraphrase import fresh
-from harness import registry
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Sample, Verdict
 from harness.options.settings import RunConfig
@@ -72,7 +71,7 @@ def benchmark_detection(folder: Path) -> Look:
     where there are none.
     """
     raw = read_run(folder)
-    if not registry.sut_entry(raw.config.sut).uses_dataset:
+    if not raw.entry.uses_dataset:
         raise _no_questions(folder, f"--sut {raw.config.sut} is asked no questions")
     samples = samples_of(raw)
     if samples is None:

@@ -41,7 +41,7 @@ def library_size(config: RunConfig) -> int:
 
 def samples_of(raw: Raw) -> Sequence[Sample] | None:
     """Read the dataset of a finished run again; return None if it is gone, or is another now."""
-    if not registry.sut_entry(raw.config.sut).uses_dataset:
+    if not raw.entry.uses_dataset:
         return ()
     saved = raw.saved["dataset"]
     try:

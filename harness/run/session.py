@@ -275,6 +275,8 @@ class Run:
             "effective": [row._asdict() for row in effective(self.config, settings)],
             "conflicts": self.conflicts,
         }
+        if (sut := registry.record_of(self.config.sut)) is not None:
+            saved["sut"] = sut
         runlog.write_json(folder / "settings.json", saved)
         runlog.write_json(folder / "environment.json", self._environment)
 
