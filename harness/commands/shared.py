@@ -26,6 +26,19 @@ Format = Annotated[
     ),
 ]
 
+TrustFolder = Annotated[
+    bool,
+    typer.Option(
+        "--trust-folder",
+        help="Use all that the settings in the folder name: Python code, and models, adapters and "
+        "datasets by path.",
+    ),
+]
+TrustCode = Annotated[
+    bool,
+    typer.Option("--trust-remote-code", help="Allow Python code shipped with the model to run."),
+]
+
 
 def say_how_to_go_on(found: dict[str, Any], place: Path, console: Any) -> None:
     """Print how an interrupted study goes on."""

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.kernel.errors import HarnessError
+from harness.kernel.foreign.consent import NO_CONSENT, Consent, require
 from harness.kernel.protocols import Say
 from harness.mlperf import second_look
 from harness.mlperf.audit import audit, audited
 from harness.mlperf.second_look import Look
+from harness.options.wishes import wishes
+from harness.result.read import read_run
 from harness.study.study import Cell, Ended, Study, begin
 
 KIND = "audit"
@@ -29,6 +32,7 @@ def examine(
     tokens_per_sample: float | None,
     names: Sequence[str],
     say: Say,
+    consent: Consent = NO_CONSENT,
 ) -> tuple[Found, Path]:
     """Audit a run, with the named looks; return what came out and the folder to go on with.
 
@@ -36,6 +40,8 @@ def examine(
     """
     if not names:
         return audit(folder, others, tokens_per_sample), folder
+    doing, file = f"auditing {folder} with runs of its own", folder / "settings.json"
+    require(doing, file, wishes(read_run(folder).config), consent)
     looks = [LOOKS[name](folder) for name in names]
     arguments = {
         "others": [str(other.absolute()) for other in others],

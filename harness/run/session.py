@@ -31,6 +31,7 @@ from harness.kernel.clock import (
 )
 from harness.kernel.entries import SutEntry
 from harness.kernel.errors import BadInput, HarnessError, RunBroke
+from harness.kernel.foreign.consent import remember
 from harness.kernel.protocols import SUT, OfProcess, Reachable, Say
 from harness.kernel.types import (
     MemoryUse,
@@ -42,6 +43,7 @@ from harness.official.relay import Relay
 from harness.official.wheel import require_wheel
 from harness.options.effective import effective
 from harness.options.settings import Mode, RunConfig, run_settings
+from harness.options.wishes import wishes
 from harness.result import evaluation, logs, search
 from harness.result.library import library
 from harness.result.publish import publish
@@ -278,6 +280,8 @@ class Run:
         if (sut := registry.record_of(self.config.sut)) is not None:
             saved["sut"] = sut
         runlog.write_json(folder / "settings.json", saved)
+        if any(wishes(self.config)):
+            remember(folder / "settings.json")
         runlog.write_json(folder / "environment.json", self._environment)
 
     def _calibrate(self, sut: SUT) -> tuple[float, str]:

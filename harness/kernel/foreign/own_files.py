@@ -62,6 +62,14 @@ def check_folder(folder: Path, hard_links: bool = True) -> None:
             raise _linked(Path(entry.path), folder)
 
 
+def inside(folder: Path, name: str) -> Path:
+    """Return the path of something in a folder. Raises ValueError for a name that leads out."""
+    parts = Path(name).parts
+    if not name or ".." in parts or Path(name).is_absolute() or "\0" in name:
+        raise ValueError(f"{name!r} leads out of {folder}")
+    return folder / name
+
+
 def open_own(path: Path) -> BufferedReader:
     """Open a file for reading that is one. Raises BadInput if it is something else, OSError if it
     is not there or cannot be read.
