@@ -7,7 +7,7 @@ keeps its parts in a way of its own, text by text.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from harness.kernel.foreign.own_files import check_folder
 from harness.kernel.protocols import Say
 from harness.likelihood import study as laboratory
 from harness.mlperf import looks
-from harness.options.wishes import wishes
+from harness.options.saved import wishes, with_secrets
 from harness.study import compare, gate, parts
 from harness.study.study import FILE, load
 from reports import tables
@@ -66,9 +66,9 @@ PERPLEXITY = Kind(
 )
 
 
-def what(folder: Path, consent: Consent) -> tuple[Kind, Any]:
+def what(folder: Path, consent: Consent, options: Mapping[str, Any]) -> tuple[Kind, Any]:
     """Return the kind of a folder and what it goes on with. Raises BadInput if it is no study, or
-    one that names what the user has not consented to.
+    one that names what the user has not consented to. `options` of the SUT are those left out.
     """
     check_folder(folder, hard_links=False)
     if (folder / "texts.parquet").is_file():
@@ -77,5 +77,9 @@ def what(folder: Path, consent: Consent) -> tuple[Kind, Any]:
     asked = [wish for cell in study.cells for wish in wishes(cell.config)]
     others = study.read(lambda saved: [str(other) for other in saved.get("others", ())])
     asked += [Wish(f"the run {other}", "place") for other in others]
-    require(f"resuming {folder}", folder / FILE, asked, consent)
+    doing = f"resuming {folder}"
+    require(doing, folder / FILE, asked, consent)
+    study.cells = [
+        cell._replace(config=with_secrets(cell.config, options, doing)) for cell in study.cells
+    ]
     return KINDS[study.kind], study

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.shared import Json, TrustCode, TrustFolder, say_how_to_go_on
+from harness.commands.shared import (
+    Json,
+    SutOptions,
+    TrustCode,
+    TrustFolder,
+    say_how_to_go_on,
+    sut_options,
+)
 from harness.kernel.foreign.consent import Consent
 from harness.options.flags import a_path
 from harness.screen import finish, people
@@ -46,6 +53,7 @@ def audit(
     ] = False,
     trust_remote_code: TrustCode = False,
     trust_folder: TrustFolder = False,
+    sut_option: SutOptions = None,
     as_json: Json = False,
 ) -> None:
     """Check a run for what MLPerf's compliance tests are meant to catch."""
@@ -56,7 +64,7 @@ def audit(
         looks = ["caching"] * caching + ["benchmark_detection"] * detection
         found, place = examine(
             folder, companion or [], tokens_per_sample, looks, say,
-            Consent(trust_remote_code, trust_folder),
+            Consent(trust_remote_code, trust_folder), sut_options(sut_option),
         )  # fmt: skip
         show_audit(found, console)
         say_how_to_go_on(found, place, console)

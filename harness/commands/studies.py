@@ -11,9 +11,11 @@ from harness.commands.shared import (
     Flags,
     Format,
     Json,
+    SutOptions,
     TrustCode,
     TrustFolder,
     say_how_to_go_on,
+    sut_options,
     with_sut_options,
 )
 from harness.engine.pieces import noted
@@ -149,6 +151,7 @@ def resume(
     ],
     trust_remote_code: TrustCode = False,
     trust_folder: TrustFolder = False,
+    sut_option: SutOptions = None,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
@@ -159,7 +162,7 @@ def resume(
         from harness.commands import kinds
 
         consent = Consent(trust_remote_code, trust_folder)
-        kind, study = kinds.what(folder, consent)
+        kind, study = kinds.what(folder, consent, sut_options(sut_option))
         found, place = kind.go_on(study, say, lambda row: console.print(kind.told(row)))
         with noted(f"table on the screen; see {place}"):
             kind.show(found, place, console, form == "table")

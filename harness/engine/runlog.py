@@ -30,6 +30,7 @@ from harness.kernel.errors import BadInput, SetupFailed
 from harness.kernel.foreign import parsed
 from harness.kernel.foreign.tables import FEW_BYTES, read_table
 from harness.kernel.places import not_a_run
+from harness.kernel.privacy.secrets import hidden
 from harness.kernel.types import Anomaly, RunLog
 
 _META = b"touchstone.run"
@@ -191,7 +192,7 @@ def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> None:
     columns: dict[str, Any] = {"sample_id": np.arange(n, dtype=np.int32)}
     columns |= {name: getattr(log, name) for name in _COLUMNS}
     columns |= {"completion_rank": rank, "tokens": log.tokens.astype(np.int32)}
-    columns |= {"error": _sparse(log.errors, n)}
+    columns |= {"error": _sparse({i: hidden(text) for i, text in log.errors.items()}, n)}
     if with_tokens:
         columns["token_ids"] = pa.LargeListArray.from_arrays(log.token_start, log.token_ids)
         columns["token_ns"] = pa.LargeListArray.from_arrays(log.stamp_start, log.stamp_ns)
@@ -199,7 +200,7 @@ def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> None:
     meta = {
         "facts": asdict(facts),
         "end": log.end,
-        "end_reason": log.end_reason,
+        "end_reason": hidden(log.end_reason),
         "anomalies": log.anomalies,
         "timed_out": log.timed_out,
     }

@@ -16,7 +16,7 @@ from harness.kernel.types import short_name
 from harness.likelihood import beside as perplexity_beside
 from harness.likelihood import conditions as perplexity_conditions
 from harness.likelihood.texts import Wanted
-from harness.options.wishes import model_wishes
+from harness.options.saved import model_wishes
 
 DEFAULT_MODEL, DEFAULT_VARIANT = "smollm2-135m", "fp32"
 Count = Annotated[int, Field(gt=0, le=2**31 - 1)]

@@ -32,6 +32,7 @@ from harness.kernel.clock import (
 from harness.kernel.entries import SutEntry
 from harness.kernel.errors import BadInput, HarnessError, RunBroke
 from harness.kernel.foreign.consent import remember
+from harness.kernel.privacy.secrets import hidden_in
 from harness.kernel.protocols import SUT, OfProcess, Reachable, Say
 from harness.kernel.types import (
     MemoryUse,
@@ -42,8 +43,8 @@ from harness.official import driver as mlcommons
 from harness.official.relay import Relay
 from harness.official.wheel import require_wheel
 from harness.options.effective import effective
+from harness.options.saved import wishes, without_secrets
 from harness.options.settings import Mode, RunConfig, run_settings
-from harness.options.wishes import wishes
 from harness.result import evaluation, logs, search
 from harness.result.library import library
 from harness.result.publish import publish
@@ -211,7 +212,7 @@ class Run:
         facts = RunFacts(run_id=run_id, started_at=self.started_at)
         facts.target_qps_origin = self._qps_origin
         facts.driver = {"channel_roundtrip_us": _roundtrip_us(sut)}
-        facts.sut = sut.facts()
+        facts.sut = hidden_in(sut.facts())
         if self.entry.uses_gpu:
             facts.gpus = gpus.metered(facts.sut, os.environ).to_json()
         with self._recorder(sut, settings, facts, folder) as recorder:
@@ -271,7 +272,7 @@ class Run:
     def _describe(self, folder: Path, settings: RunSettings) -> None:
         """Write what a run that dies still says of itself; again once the rate is known."""
         saved = {
-            "config": self.config.model_dump(mode="json"),
+            "config": without_secrets(self.config),
             "run": asdict(settings),
             "dataset": self.source,
             "effective": [row._asdict() for row in effective(self.config, settings)],

@@ -37,6 +37,7 @@ from harness.kernel.foreign.consent import remember
 from harness.kernel.foreign.own_files import inside, open_own, read_bytes
 from harness.kernel.places import not_a_study
 from harness.kernel.protocols import Say
+from harness.options.saved import without_secrets
 from harness.options.settings import RunConfig
 from harness.result.read import ACCURACY_PART
 from harness.study import executors
@@ -241,7 +242,7 @@ def _saved(config: RunConfig) -> dict[str, Any]:
     """The settings as they mean the same from any folder: a model that is a path is absolute."""
     from sut.model.find import TABLE
 
-    saved: dict[str, Any] = config.model_dump(mode="json")
+    saved = without_secrets(config)
     path = Path(config.model).expanduser()
     if config.model not in TABLE and path.exists():
         saved["model"] = str(path.absolute())
