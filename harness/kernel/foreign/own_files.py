@@ -94,6 +94,17 @@ def read_bytes(path: Path, at_most: int = MOST_BYTES) -> bytes:
     return data
 
 
+def read_given(path: Path, at_most: int = MOST_BYTES) -> bytes:
+    """Return the content of a file that the user named, which may be a link or a pipe. Raises
+    BadInput if it is larger, OSError.
+    """
+    with path.open("rb") as file:
+        data = file.read(at_most + 1)
+    if len(data) > at_most:
+        raise too_large(path, at_most)
+    return data
+
+
 def read_text(path: Path, at_most: int = MOST_BYTES) -> str:
     """Return the text of a file. Raises as `read_bytes`, and UnicodeDecodeError."""
     return read_bytes(path, at_most).decode()

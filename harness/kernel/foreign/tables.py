@@ -7,6 +7,7 @@ many there are, texts as a dictionary (each different one once) and how often ea
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ FEW_BYTES = 1 << 28  # of a table whose cells become Python's objects: 256 MiB
 _SHARE = 0.5  # of the memory that is free
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}  # bytes
 _TEXT, _INDEX_BYTES = "BYTE_ARRAY", 4
+_TEXTS = ("STRING", "NONE", "JSON", "ENUM")  # others are numbers in as many bytes
+_BATCH_ROWS = 1 << 16
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None, at_most: int = 0) -> Any:
@@ -44,10 +47,35 @@ def read_table(path: Path, columns: Sequence[str] | None = None, at_most: int = 
     return table.cast(pa.schema(fields, schema.metadata))
 
 
+def check_texts(path: Path, group: int, known: Counter[str]) -> None:
+    """Refuse a group of rows of a file that the user named if a column of texts, those of the
+    groups before (`known`, which grows) included, takes more than half of the memory that is free.
+    Raises BadInput, pyarrow.ArrowException.
+    """
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as parquet:
+        texts = text_columns(parquet)
+        declared = _chunks(parquet.metadata.row_group(group))
+    with pq.ParquetFile(path, read_dictionary=texts) as parquet:
+        for name in texts:
+            check_size(path, declared[name], int(_SHARE * available_bytes()))
+            for batch in parquet.iter_batches(_BATCH_ROWS, row_groups=[group], columns=[name]):
+                known[name] += sum(map(text_bytes, batch.columns))
+            check_size(path, known[name], int(_SHARE * available_bytes()))
+
+
+def _chunks(group: Any) -> dict[str, int]:
+    """Return what the columns of a group of rows take, texts as a dictionary."""
+    columns = (group.column(i) for i in range(group.num_columns))
+    return {column.path_in_schema: _chunk_bytes(column) for column in columns}
+
+
 def text_columns(parquet: Any) -> list[str]:
     """Return the paths of the columns of texts, those inside lists and structs too."""
     columns = [parquet.schema.column(i) for i in range(len(parquet.schema))]
-    return [column.path for column in columns if column.physical_type == _TEXT]
+    texts = (column for column in columns if column.physical_type == _TEXT)
+    return [column.path for column in texts if column.logical_type.type in _TEXTS]
 
 
 def declared_bytes(metadata: Any) -> int:
