@@ -11,6 +11,7 @@ from typing import Any
 from harness.engine import runlog
 from harness.kernel.errors import BY_NAME, HarnessError, SetupFailed
 from harness.kernel.foreign import parsed
+from harness.kernel.privacy.logs import hide_secrets
 from harness.kernel.protocols import Say
 from harness.likelihood import scores as perplexity_scores
 from harness.likelihood.process import bar_of, events
@@ -55,6 +56,7 @@ def measured(
             "failure": type(error).__name__,
             "facts": error.facts,
         }
+    hide_secrets(folder / "worker.log")
     row |= perplexity_scores.gather(place, folder)
     runlog.write_json(folder / "subject.json", row)
     if row["status"] == "DONE":

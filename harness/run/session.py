@@ -32,6 +32,7 @@ from harness.kernel.clock import (
 from harness.kernel.entries import SutEntry
 from harness.kernel.errors import BadInput, HarnessError, RunBroke
 from harness.kernel.foreign.consent import remember
+from harness.kernel.privacy.logs import hide_secrets
 from harness.kernel.privacy.secrets import hidden_in
 from harness.kernel.protocols import SUT, OfProcess, Reachable, Say
 from harness.kernel.types import (
@@ -104,6 +105,7 @@ class Run:
         with deaf():
             for part in filter(None, (self.sut, self.clock)):
                 _close(part)
+            hide_secrets(self.folder / "sut.log")
             never_began = kind is not None and issubclass(kind, (BadInput, KeyboardInterrupt))
             if never_began and not self.measured:  # after other faults its log may help
                 shutil.rmtree(self.folder, ignore_errors=True)
