@@ -31,6 +31,18 @@ def sut_entry(name: str) -> sut.Entry:
     return sut.entry(name)
 
 
+def recorded_entry(name: str, record: Any) -> sut.Entry:
+    """Return the entry of the SUT of a run that is read, without its code. Raises BadInput,
+    ValueError.
+    """
+    return sut.recorded(name, record)
+
+
+def record_of(name: str) -> dict[str, Any] | None:
+    """Return what a run writes of its SUT; None for one of ours."""
+    return sut.record(name)
+
+
 def check_options(name: str, options: Mapping[str, Any]) -> None:
     """Check what `--sut-option` gives. A SUT's options are its factory's keyword parameters; each
     must be of its default's type. Raises BadInput.

@@ -42,6 +42,8 @@ TABLE = {
     ),
 }
 _LIST = "See python -m harness list suts, or pass package.module:factory."
+_WORDS = ("summary", "real_time")
+_FLAGS = tuple(key for key, hint in SutEntry.__annotations__.items() if "bool" in str(hint))
 _SAID_BY_ATTRIBUTES = set(SutEntry._fields) - {"factory", "runs_model"}
 
 
@@ -55,6 +57,33 @@ def entry(name: str) -> SutEntry:
     found = plugins.find("sut", name, TABLE, _LIST)
     targets = [offer.target for offer in plugins.offers("sut") if offer.name == name]
     return _entry_of(found, targets[0] if targets else name)
+
+
+def record(name: str) -> dict[str, Any] | None:
+    """Return what a run writes of its SUT, for those who read it; None for one of ours."""
+    if name in TABLE:
+        return None
+    known = entry(name)
+    flags = {key: bool(getattr(known, key)) for key in _FLAGS}
+    words = {key: str(getattr(known, key) or "") for key in _WORDS}
+    return flags | words | {"evidence": sorted(known.evidence)}
+
+
+def recorded(name: str, said: Any) -> SutEntry:
+    """Return the entry of the SUT of a run that is read, from what the run wrote of it (`record`):
+    its own code is not asked, since a folder may name any. Raises BadInput, ValueError.
+    """
+    if name in TABLE:
+        return TABLE[name]
+    if said is None:  # an older run
+        return SutEntry(name) if ":" in name else entry(name)
+    flags = {key: said[key] for key in _FLAGS if key in said}
+    words = {key: said[key] for key in _WORDS if key in said}
+    evidence = frozenset(said.get("evidence", ALL_EVIDENCE))
+    is_sound = {type(value) for value in flags.values()} <= {bool} and evidence <= ALL_EVIDENCE
+    if not is_sound or not {type(value) for value in words.values()} <= {str}:
+        raise ValueError(f"{name} is recorded with other facts than a SUT has")
+    return SutEntry(name, **flags, **words, evidence=evidence)
 
 
 def names() -> list[str]:

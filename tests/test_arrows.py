@@ -17,7 +17,9 @@ OURS = ("harness", "sut", "scenarios", "accuracy", "reports")
 # Who may import whom, by folder; everybody may use the kernel and the folder's own files.
 ARROWS = {
     "harness.kernel": "",
+    "harness.kernel.foreign": "",
     "harness.kernel.machine": "",
+    "harness.kernel.privacy": "",
     "harness.kernel.words": "",
     "harness.engine": "",
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
@@ -28,11 +30,12 @@ ARROWS = {
     " accuracy.datasets reports.mlperf reports.pages scenarios scenarios.loadgen",
     "harness.run": "harness harness.engine harness.official harness.options harness.result"
     " accuracy.outputs reports scenarios scenarios.loadgen sut.border sut.model",
-    "harness.likelihood": "harness.engine accuracy accuracy.datasets accuracy.likelihood"
+    "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
+    " accuracy.likelihood"
     " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision",
     "harness.study": "harness harness.engine harness.options harness.result harness.run accuracy"
     " accuracy.datasets accuracy.gate reports reports.pages sut.model sut.precision",
-    "harness.mlperf": "harness harness.options harness.result harness.study accuracy.compliance"
+    "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen",
     "harness.schema": "harness.likelihood harness.options accuracy.likelihood reports",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
@@ -64,7 +67,9 @@ ARROWS = {
     "sut.likelihood": "sut sut.engine sut.model sut.prompts",
     "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
 }
-KERNEL = ("harness.kernel", "harness.kernel.machine", "harness.kernel.words")
+KERNEL = tuple(
+    f"harness.kernel{folder}" for folder in ("", ".foreign", ".machine", ".privacy", ".words")
+)
 LONG = {}
 TORCH_HOMES = ("sut",)
 FILES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))

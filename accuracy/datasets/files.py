@@ -128,6 +128,11 @@ def check_name(name: str) -> None:
         raise wrong_path(f"dataset {name[:80]}", _split(name)[1], _FINE) from None
 
 
+def sha256_of(name: str) -> str:
+    """Return the hash of a dataset by name. Raises BadInput if there is none."""
+    return sha256(_find(name)[0])
+
+
 def absolute(name: str) -> str:
     """Return the same dataset by its full path, if it is a file or folder that exists."""
     if name in names():

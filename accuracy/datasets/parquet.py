@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import Any
 
 from accuracy.datasets.rows import NotRead, Row, malformed
 from harness.kernel.errors import BadInput
+from harness.kernel.foreign.parsed import loads
+from harness.kernel.foreign.tables import check_texts
 
 ENDING = ".parquet"
 _SHARD = re.compile(r"(?P<split>.*?)-?(?P<number>\d+)-of-(?P<count>\d+)")
@@ -36,7 +39,7 @@ def rows(path: Path) -> Iterator[Row]:
                 found, fine = f"column {min(twice)!r} twice", "columns of different names"
                 raise malformed(path.name, "the file", found, fine)
             number = 0
-            for batch in file.iter_batches(batch_size=256):
+            for batch in _batches(path, file):
                 columns = dict(zip(names, map(_Column, batch.columns), strict=True))
                 for i in range(len(batch)):
                     number += 1
@@ -45,6 +48,16 @@ def rows(path: Path) -> Iterator[Row]:
     except (pa.ArrowException, OSError) as error:
         found = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise malformed(path.name, "the file", found, "a Parquet table") from None
+
+
+def _batches(path: Path, file: Any) -> Iterator[Any]:
+    """Yield the rows in batches, each group of rows once it is known that memory takes its texts.
+    Raises BadInput.
+    """
+    texts: Counter[str] = Counter()
+    for group in range(file.num_row_groups):
+        check_texts(path, group, texts)
+        yield from file.iter_batches(batch_size=256, row_groups=[group])
 
 
 # ---- a folder of shards
@@ -208,4 +221,4 @@ def _plain(value: Any, kind: Any) -> Any:
         return [_plain(item, kind.value_type) for item in value]
     if isinstance(value, dict):
         return {name: _plain(item, kind.field(name).type) for name, item in value.items()}
-    return json.loads(value) if _extension(kind) == "arrow.json" else str(value)
+    return loads(value) if _extension(kind) == "arrow.json" else str(value)

@@ -16,6 +16,9 @@ from typing import BinaryIO
 from accuracy.datasets import parquet
 from accuracy.datasets.rows import Row, malformed
 from harness.kernel.errors import BadInput
+from harness.kernel.foreign.own_files import read_given
+from harness.kernel.foreign.parsed import check_depth, loads
+from harness.kernel.machine.memory import available_bytes
 from harness.kernel.places import wrong_path
 from harness.kernel.texts import other_kind
 
@@ -38,7 +41,7 @@ def _read_jsonl(path: Path) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            cells = json.loads(line.rstrip("\r\n"))  # else the end of a line counts as column 1
+            cells = loads(line.rstrip("\r\n"))  # else the end of a line counts as column 1
         except json.JSONDecodeError as error:
             raise malformed(
                 path.name, f"line {number}, column {error.colno}", error.msg, fine
@@ -83,6 +86,7 @@ def _read_json(path: Path) -> Iterator[Row]:
         counted = at
         try:
             cells, at = decoder.raw_decode(text, at)
+            check_depth(cells)
         except json.JSONDecodeError as error:
             raise malformed(
                 path.name, f"line {error.lineno}, column {error.colno}", error.msg, fine
@@ -203,6 +207,7 @@ def _piece(path: Path, piece: bytes, at: int, line: int) -> Iterator[Row]:
 
 _END_OF_TEXT = b"<|endoftext|>"
 _BLOCK_BYTES, _LONGEST_BYTES = 2**20, 2**26
+_COPIES = 4  # of a file that is read whole: its bytes, its text, its lines, its rows
 
 
 def _read_pickle(path: Path) -> Iterator[Row]:
@@ -230,7 +235,7 @@ def _lines(path: Path) -> Iterator[str]:
 def _text(path: Path) -> str:
     """Return the whole text: a file that is decoded in blocks would name a byte of its block."""
     try:
-        data = path.read_bytes()
+        data = read_given(path, available_bytes() // _COPIES)
     except OSError as error:
         raise _unreadable(path, error) from None
     _must_be_text(path, data)

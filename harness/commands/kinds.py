@@ -7,15 +7,18 @@ keeps its parts in a way of its own, text by text.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.kernel.foreign.consent import Consent, Wish, require
+from harness.kernel.foreign.own_files import check_folder
 from harness.kernel.protocols import Say
 from harness.likelihood import study as laboratory
 from harness.mlperf import looks
+from harness.options.saved import wishes, with_secrets
 from harness.study import compare, gate, parts
-from harness.study.study import load
+from harness.study.study import FILE, load
 from reports import tables
 from reports.pages import compare as compare_page
 from reports.pages import gate as gate_page
@@ -35,8 +38,10 @@ class Kind(NamedTuple):
     exit_code: Callable[[Found], int]
 
 
-def _measure(place: Path, say: Say, told: Any) -> tuple[Found, Path]:
-    return laboratory.measure({}, place, say)
+def _measure(asked: tuple[Path, Consent], say: Say, told: Any) -> tuple[Found, Path]:
+    place, consent = asked
+    flags = {"trust_remote_code": consent.remote_code or None}
+    return laboratory.measure(flags, place, say, consent.everything)
 
 
 def _show_audit(found: Found, place: Path, console: Any, tables: bool) -> None:
@@ -61,9 +66,20 @@ PERPLEXITY = Kind(
 )
 
 
-def what(folder: Path) -> tuple[Kind, Any]:
-    """Return the kind of a folder and what it goes on with. Raises BadInput if it is no study."""
+def what(folder: Path, consent: Consent, options: Mapping[str, Any]) -> tuple[Kind, Any]:
+    """Return the kind of a folder and what it goes on with. Raises BadInput if it is no study, or
+    one that names what the user has not consented to. `options` of the SUT are those left out.
+    """
+    check_folder(folder, hard_links=False)
     if (folder / "texts.parquet").is_file():
-        return PERPLEXITY, folder
+        return PERPLEXITY, (folder, consent)
     study = load(folder, tuple(KINDS))
+    asked = [wish for cell in study.cells for wish in wishes(cell.config)]
+    others = study.read(lambda saved: [str(other) for other in saved.get("others", ())])
+    asked += [Wish(f"the run {other}", "place") for other in others]
+    doing = f"resuming {folder}"
+    require(doing, folder / FILE, asked, consent)
+    study.cells = [
+        cell._replace(config=with_secrets(cell.config, options, doing)) for cell in study.cells
+    ]
     return KINDS[study.kind], study

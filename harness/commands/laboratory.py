@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.shared import Flags, Format, Json, say_how_to_go_on
+from harness.commands.shared import Flags, Format, Json, TrustFolder, say_how_to_go_on
 from harness.engine.pieces import noted
 from harness.options.flags import PERPLEXITY, a_path, takes
 from harness.screen import finish, people, put
@@ -90,6 +90,7 @@ def perplexity(
         Path | None,
         typer.Option(metavar="FOLDER", parser=a_path, help="Resume an interrupted measurement."),
     ] = None,
+    trust_folder: TrustFolder = False,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
@@ -104,7 +105,7 @@ def perplexity(
         from harness.likelihood import study as laboratory
         from reports.pages.likelihood.screen import table
 
-        found, place = laboratory.measure({**flags, **own}, resume, say)
+        found, place = laboratory.measure({**flags, **own}, resume, say, trust_folder)
         with noted(f"table on the screen; see {place}"):
             laboratory.show(found, place, console, tables=form == "table")
         say_how_to_go_on(found, place, console)

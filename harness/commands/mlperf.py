@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.shared import Json, say_how_to_go_on
+from harness.commands.shared import (
+    Json,
+    SutOptions,
+    TrustCode,
+    TrustFolder,
+    say_how_to_go_on,
+    sut_options,
+)
+from harness.kernel.foreign.consent import Consent
 from harness.options.flags import a_path
 from harness.screen import finish, people
 
@@ -43,6 +51,9 @@ def audit(
             help="Make a further run to detect recognised questions: known against reworded ones.",
         ),
     ] = False,
+    trust_remote_code: TrustCode = False,
+    trust_folder: TrustFolder = False,
+    sut_option: SutOptions = None,
     as_json: Json = False,
 ) -> None:
     """Check a run for what MLPerf's compliance tests are meant to catch."""
@@ -51,7 +62,10 @@ def audit(
         from reports.terminal import show_audit
 
         looks = ["caching"] * caching + ["benchmark_detection"] * detection
-        found, place = examine(folder, companion or [], tokens_per_sample, looks, say)
+        found, place = examine(
+            folder, companion or [], tokens_per_sample, looks, say,
+            Consent(trust_remote_code, trust_folder), sut_options(sut_option),
+        )  # fmt: skip
         show_audit(found, console)
         say_how_to_go_on(found, place, console)
     finish(found, as_json, exit_code(found))

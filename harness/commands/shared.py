@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,28 @@ Format = Annotated[
     ),
 ]
 
+TrustFolder = Annotated[
+    bool,
+    typer.Option(
+        "--trust-folder",
+        help="Use all that the settings in the folder name: Python code, and models, adapters and "
+        "datasets by path.",
+    ),
+]
+TrustCode = Annotated[
+    bool,
+    typer.Option("--trust-remote-code", help="Allow Python code shipped with the model to run."),
+]
+
+SutOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sut-option",
+        metavar="KEY=VALUE",
+        help="Option of the SUT that the folder leaves out, since it is a secret.",
+    ),
+]
+
 
 def say_how_to_go_on(found: dict[str, Any], place: Path, console: Any) -> None:
     """Print how an interrupted study goes on."""
@@ -45,7 +68,12 @@ def configured(flags: Flags) -> Any:
 def with_sut_options(flags: Flags) -> Flags:
     """Read the options of the SUT, each KEY=VALUE. Raises BadInput."""
     options = flags["sut_options"]
-    return flags | {"sut_options": dict(map(_key_value, options)) if options else None}
+    return flags | {"sut_options": sut_options(options) if options else None}
+
+
+def sut_options(words: Iterable[str] | None) -> dict[str, Any]:
+    """Read options, each KEY=VALUE. Raises BadInput."""
+    return dict(map(_key_value, words or ()))
 
 
 def _key_value(text: str) -> tuple[str, str | int | float]:

@@ -7,8 +7,19 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.shared import Flags, Format, Json, say_how_to_go_on, with_sut_options
+from harness.commands.shared import (
+    Flags,
+    Format,
+    Json,
+    SutOptions,
+    TrustCode,
+    TrustFolder,
+    say_how_to_go_on,
+    sut_options,
+    with_sut_options,
+)
 from harness.engine.pieces import noted
+from harness.kernel.foreign.consent import Consent
 from harness.options.flags import COMPARE, GATE, LISTS, a_path, takes
 from harness.screen import finish, people, put
 
@@ -138,6 +149,9 @@ def resume(
         Path,
         typer.Argument(metavar="FOLDER", parser=a_path, help="Folder of what was interrupted."),
     ],
+    trust_remote_code: TrustCode = False,
+    trust_folder: TrustFolder = False,
+    sut_option: SutOptions = None,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
@@ -147,7 +161,8 @@ def resume(
     with people(as_json, form) as (console, say):
         from harness.commands import kinds
 
-        kind, study = kinds.what(folder)
+        consent = Consent(trust_remote_code, trust_folder)
+        kind, study = kinds.what(folder, consent, sut_options(sut_option))
         found, place = kind.go_on(study, say, lambda row: console.print(kind.told(row)))
         with noted(f"table on the screen; see {place}"):
             kind.show(found, place, console, form == "table")

@@ -17,6 +17,7 @@ import psutil
 
 from harness.engine import gpus, hardware, tested
 from harness.kernel.machine.memory import limit_bytes
+from harness.kernel.privacy import variables
 
 PACKAGES = (
     "torch", "transformers", "accelerate", "bitsandbytes", "optimum", "optimum-quanto", "peft",
@@ -36,18 +37,6 @@ _CPU_FLAGS = (
     "sve",
     "bf16",
 )
-_VARIABLES = (
-    "OMP_",
-    "GOMP_",
-    "KMP_",
-    "MKL_",
-    "CUDA_",
-    "TORCH_",
-    "PYTORCH_",
-    "TOKENIZERS_",
-    "HF_HUB_OFFLINE",
-)
-_SECRET = ("_TOKEN", "KEY", "SECRET", "PASSWORD")
 
 
 def describe() -> dict[str, Any]:
@@ -76,11 +65,7 @@ def describe() -> dict[str, Any]:
         "nvml_problem": problem,
         "packages": packages,
         "untested": [one._asdict() for one in tested.untested(packages)],
-        "variables": {
-            k: v
-            for k, v in sorted(os.environ.items())
-            if k.startswith(_VARIABLES) and not any(word in k for word in _SECRET)
-        },
+        "variables": variables.recorded(os.environ),
         "git": commit(Path(__file__)),
     }
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.engine.recorder import Recorder
+from harness.kernel.foreign.own_files import MOST_LOG_BYTES, read_bytes
 from harness.kernel.protocols import Clock
 from harness.kernel.types import Query, RunSettings
 
@@ -121,7 +122,7 @@ def capacity_bytes(settings: RunSettings, num_samples: int) -> int:
 
 def records(path: Path) -> Iterator[Record]:
     """Yield the records of a journal. Raises OSError; a damaged end is left out."""
-    data, at = path.read_bytes(), 0
+    data, at = read_bytes(path, MOST_LOG_BYTES), 0
     while at + _HEAD.size <= len(data):
         length, kind, moment_ns = _HEAD.unpack_from(data, at)
         start = at + _HEAD.size

@@ -28,7 +28,10 @@ from harness.engine.telemetry import read_rows
 from harness.kernel import files
 from harness.kernel.errors import BadInput, SetupFailed
 from harness.kernel.files import write_json as write_json
+from harness.kernel.foreign import parsed
+from harness.kernel.foreign.tables import FEW_BYTES, read_table
 from harness.kernel.places import not_a_run
+from harness.kernel.privacy.secrets import hidden
 from harness.kernel.types import Anomaly, RunLog
 
 TELEMETRY_LINES = "telemetry.jsonl"  # of the sampler, until the run has ended
@@ -209,7 +212,7 @@ def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> None:
     columns: dict[str, Any] = {"sample_id": np.arange(n, dtype=np.int32)}
     columns |= {name: getattr(log, name) for name in _COLUMNS}
     columns |= {"completion_rank": rank, "tokens": log.tokens.astype(np.int32)}
-    columns |= {"error": _sparse(log.errors, n)}
+    columns |= {"error": _sparse({i: hidden(text) for i, text in log.errors.items()}, n)}
     if with_tokens:
         columns["token_ids"] = pa.LargeListArray.from_arrays(log.token_start, log.token_ids)
         columns["token_ns"] = pa.LargeListArray.from_arrays(log.stamp_start, log.stamp_ns)
@@ -217,7 +220,7 @@ def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> None:
     meta = {
         "facts": asdict(facts),
         "end": log.end,
-        "end_reason": log.end_reason,
+        "end_reason": hidden(log.end_reason),
         "anomalies": log.anomalies,
         "timed_out": log.timed_out,
     }
@@ -231,13 +234,12 @@ def read_log(folder: Path) -> tuple[RunLog, RunFacts]:
     no run.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(folder / "samples.parquet")
-        meta = json.loads(table.schema.metadata[_META])
+        table = read_table(folder / "samples.parquet")
+        meta = parsed.loads(table.schema.metadata[_META])
         return _log(table, meta), RunFacts(**meta["facts"])
-    except (OSError, pa.ArrowInvalid, KeyError, TypeError, json.JSONDecodeError):
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
         raise not_a_run(folder, "samples.parquet") from None
 
 
@@ -288,11 +290,11 @@ def convert_left_telemetry(folder: Path, facts: RunFacts) -> None:
 def read_telemetry(folder: Path) -> dict[str, list[Any]]:
     """Return its columns by name; nothing if there is no such file."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        columns: dict[str, list[Any]] = pq.read_table(folder / "telemetry.parquet").to_pydict()
-    except (OSError, pa.ArrowInvalid):  # it never was, or it was cut: the run stands without it
+        table = read_table(folder / "telemetry.parquet", at_most=FEW_BYTES)
+        columns: dict[str, list[Any]] = table.to_pydict()
+    except (OSError, pa.ArrowException):  # it never was, or it was cut: the run stands without it
         return {}
     return columns
 

@@ -22,7 +22,8 @@ def variables(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment of such a process: this one's, with `more`, and our packages."""
     known = os.environ.get("PYTHONPATH", "")
     paths = os.pathsep.join(filter(None, (str(ROOT), known)))
-    return {**os.environ, **(more or {}), "PYTHONPATH": paths}
+    safe = {"PYTHONSAFEPATH": "1"}  # no module from the folder that we were started in
+    return {**os.environ, **(more or {}), **safe, "PYTHONPATH": paths}
 
 
 def once_stdin_closes(act: Callable[[], object]) -> None:

@@ -6,6 +6,7 @@
       RunBroke              4   the system under test died in the run
 
 Every error is four short facts: what we were doing, what we found, what would be fine, what to do.
+Secrets in the words of a library or a user are hidden in them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import ClassVar
+
+from harness.kernel.privacy.secrets import hidden
 
 EXIT = {"VALID": 0, "INVALID": 1, "INTERRUPTED": 130, "ERROR": 4}  # by the verdict of a run
 
@@ -24,6 +27,7 @@ class HarnessError(Exception):
     exit_code: ClassVar[int] = 4
 
     def __init__(self, doing: str, found: str, fine: str = "", todo: str = "") -> None:
+        doing, found, fine, todo = map(hidden, (doing, found, fine, todo))
         self.facts = (doing, found, fine, todo)
         sentence = f"{doing}: {found}" + (f"; {fine}" if fine else "")
         super().__init__(
@@ -83,5 +87,5 @@ def of_the_machine(fault: BaseException) -> SetupFailed | None:
 
 def first_line(error: BaseException) -> str:
     """Return what an exception says, shortened to one line; its name if it says nothing."""
-    text = str(error).strip()
+    text = hidden(str(error).strip())
     return text.splitlines()[0][:300].rstrip(":") if text else type(error).__name__

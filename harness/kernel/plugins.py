@@ -13,6 +13,7 @@ of them is meant is not for us to guess.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -89,7 +90,7 @@ def resolve(factory: Factory) -> Any:
     if not isinstance(factory, str):
         return factory
     module, name = factory.split(":")
-    return attrgetter(name)(import_module(module))
+    return attrgetter(name)(_module(module))
 
 
 def made_by(factory: Factory, doing: str) -> Any:
@@ -103,7 +104,7 @@ def imported(target: str, doing: str) -> Any:
     """
     path, _, name = target.partition(":")
     try:
-        module = import_module(path)
+        module = _module(path)
     except (Exception, SystemExit) as fault:
         why = f"importing {path} failed: {type(fault).__name__}: {first_line(fault)}"
         raise SetupFailed(doing, why, "", "Install what it needs, or correct it.") from None
@@ -111,6 +112,20 @@ def imported(target: str, doing: str) -> Any:
         return attrgetter(name)(module)
     except AttributeError:
         raise unknown(f"{doing}, name in {path}", name, _public(module)) from None
+
+
+def _module(path: str) -> Any:
+    """Import a module. The folder that the program was started in is looked at last: it may be
+    somebody else's, and no name in it may stand for a library (see `harness.__main__`).
+    """
+    try:
+        return import_module(path)
+    except ModuleNotFoundError as missing:
+        here = os.getcwd()
+        if missing.name != path.partition(".")[0] or here in sys.path:
+            raise
+        sys.path.append(here)
+        return import_module(path)
 
 
 def _public(module: Any) -> list[str]:

@@ -8,12 +8,12 @@ which holds several.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.kernel.errors import BadInput
+from harness.kernel.foreign import parsed
 from harness.kernel.places import found_at, guess
 from harness.kernel.types import short_name
 
@@ -61,9 +61,10 @@ def beside(subject: Mapping[str, Any], folders: Sequence[Path]) -> Row:
 
 
 def _results(folder: Path) -> Iterator[tuple[Path, Row]]:
-    for file in (folder / "result.json", *sorted(folder.glob("*/result.json"))):
+    inside = [file for file in folder.glob("*/result.json") if not file.parent.is_symlink()]
+    for file in (folder / "result.json", *sorted(inside)):
         try:
-            data = json.loads(file.read_text(encoding="utf-8"))
+            data = parsed.read_json(file)
         except (OSError, ValueError):
             continue
         if isinstance(data, dict) and str(data.get("schema", "")).startswith("touchstone.result/"):

@@ -4,7 +4,6 @@ each text under each condition.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -17,6 +16,9 @@ from numpy.typing import NDArray
 from accuracy.likelihood.divergence import Positions
 from accuracy.likelihood.figures import TextScores
 from harness.kernel import files
+from harness.kernel.foreign import parsed
+from harness.kernel.foreign.arrays import read_arrays
+from harness.kernel.foreign.tables import read_table
 from harness.kernel.types import short_name
 from harness.likelihood.conditions import PLAIN
 
@@ -67,11 +69,11 @@ def gather(place: Path, folder: Path) -> Row:
     made = sorted((folder / "parts").glob("*.npz"))
     if not made:
         return {}
-    ids = pq.read_table(place / "texts.parquet", columns=["id"])["id"].to_pylist()
+    ids = read_table(place / "texts.parquet", ["id"])["id"].to_pylist()
     parts = []
     for file in made:
-        with np.load(file) as part:
-            parts.append((file.stem[7:].replace("-", " "), ids[int(file.stem[:6])], dict(part)))
+        name, part = file.stem[7:].replace("-", " "), read_arrays(file)
+        parts.append((name, ids[int(file.stem[:6])], part))
     parts.sort(
         key=lambda part: part[0] != PLAIN
     )  # stable: the plain texts first, each condition's in their order
@@ -114,7 +116,7 @@ def _or_null(columns: Sequence[NDArray[Any] | None], lengths: Sequence[int]) -> 
 def read(place: Path, texts: Mapping[str, Mapping[str, Any]]) -> list[Read]:
     """Read every subject that was begun, in order."""
     kept = sorted(place.glob("[0-9][0-9]_*/subject.json"))
-    rows = [json.loads(file.read_text(encoding="utf-8")) for file in kept]
+    rows = [parsed.read_json(file) for file in kept]
     found = []
     for file, row, label in zip(kept, rows, _labels(rows), strict=True):
         scores, compared = _scores(file.parent / "tokens.parquet", texts)
@@ -136,13 +138,11 @@ def _labels(rows: Sequence[Row]) -> list[str]:
 def _scores(
     file: Path, texts: Mapping[str, Mapping[str, Any]]
 ) -> tuple[dict[str, list[TextScores]], dict[str, Positions]]:
-    import pyarrow.parquet as pq
-
     scores: dict[str, list[TextScores]] = {}
     compared: dict[str, Positions] = {}
     if not file.exists():
         return scores, compared
-    table = pq.read_table(file).combine_chunks()
+    table = read_table(file).combine_chunks()
     keys = [table[name].dictionary_encode().combine_chunks() for name in ("condition", "text")]
     codes = [
         key.indices.to_numpy() if hasattr(key, "indices") else key.chunk(0).indices.to_numpy()

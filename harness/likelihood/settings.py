@@ -4,17 +4,19 @@ is read or loaded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from harness.kernel.errors import BadInput, unknown
+from harness.kernel.foreign.consent import Wish
 from harness.kernel.types import short_name
 from harness.likelihood import beside as perplexity_beside
 from harness.likelihood import conditions as perplexity_conditions
 from harness.likelihood.texts import Wanted
+from harness.options.saved import model_wishes
 
 DEFAULT_MODEL, DEFAULT_VARIANT = "smollm2-135m", "fp32"
 Count = Annotated[int, Field(gt=0, le=2**31 - 1)]
@@ -103,6 +105,14 @@ def settings(flags: Mapping[str, Any]) -> Settings:
         ) from None
     _check(made)
     return made
+
+
+def wishes(made: Settings) -> Iterator[Wish]:
+    """Yield the code, models, adapters and runs that a measurement with these settings uses."""
+    adapter = None if made.adapter is None else str(made.adapter)
+    yield from model_wishes(made.models, adapter, made.trust_remote_code)
+    for folder in made.beside:
+        yield Wish(f"the runs in {folder}", "place")
 
 
 def _names(flag: str, value: str) -> tuple[str, ...]:

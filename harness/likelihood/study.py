@@ -10,7 +10,6 @@ ended.
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,20 +21,30 @@ from typing import Any
 from harness.engine import environment, runlog
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import BY_NAME, BadInput, RunBroke
+from harness.kernel.foreign import parsed
+from harness.kernel.foreign.consent import Consent, remember, require
+from harness.kernel.foreign.own_files import check_folder
 from harness.kernel.places import found_at, guess
 from harness.kernel.protocols import Say
 from harness.likelihood import summary as perplexity_summary
 from harness.likelihood import texts as perplexity_texts
-from harness.likelihood.settings import Settings, settings, subjects
+from harness.likelihood.settings import Settings, settings, subjects, wishes
 from harness.likelihood.subject import measured, read_row
 
 Row = dict[str, Any]
+_CONSENT = "trust_remote_code"  # the one flag that --resume takes
 
 
-def measure(flags: Mapping[str, Any], resume: Path | None, say: Say) -> tuple[Row, Path]:
-    """Make a new measurement, or the rest of one; return the summary and its folder."""
+def measure(
+    flags: Mapping[str, Any], resume: Path | None, say: Say, trust_folder: bool = False
+) -> tuple[Row, Path]:
+    """Make a new measurement, or the rest of one; return the summary and its folder. Raises
+    BadInput, without consent to what the folder of the rest names too.
+    """
     if resume is not None:
-        made, place = resumed(resume, flags), resume
+        made, place = resumed(resume, flags, trust_folder), resume
+    elif trust_folder:
+        raise BadInput("--trust-folder", "no --resume FOLDER is given", "it is for such a folder")
     else:
         made = settings(flags)
         _fetch_the_only_model(made, say)
@@ -77,13 +86,14 @@ def begin(made: Settings, say: Say) -> Path:
     perplexity_texts.write(texts, place / "texts.parquet")
     runlog.write_json(place / "environment.json", surroundings)
     runlog.write_json(place / "settings.json", saved)
+    remember(place / "settings.json")
     return place
 
 
 def saved_settings(place: Path) -> Settings:
     """Read the settings of a measurement that was begun. Raises BadInput."""
     try:
-        saved = json.loads((place / "settings.json").read_text(encoding="utf-8"))
+        saved = parsed.read_json(place / "settings.json")
         return Settings(**saved["config"])
     except (OSError, ValueError, KeyError, TypeError):
         found = "it holds no measurement of perplexity" if place.is_dir() else found_at(place)
@@ -93,11 +103,10 @@ def saved_settings(place: Path) -> Settings:
         ) from None
 
 
-def resumed(place: Path, flags: Mapping[str, Any]) -> Settings:
+def resumed(place: Path, flags: Mapping[str, Any], trust_folder: bool = False) -> Settings:
     """Take the settings of the folder; others would make another measurement of it."""
-    if others := [
-        f"--{name.replace('_', '-')}" for name, value in flags.items() if value is not None
-    ]:
+    given = [name for name, value in flags.items() if value is not None and name != _CONSENT]
+    if others := [f"--{name.replace('_', '-')}" for name in given]:
         fine = "the settings of the folder apply"
         raise BadInput(
             "perplexity",
@@ -105,7 +114,10 @@ def resumed(place: Path, flags: Mapping[str, Any]) -> Settings:
             fine,
             "Leave the other flags out.",
         )
-    return saved_settings(place)
+    check_folder(place, hard_links=False)
+    made, consent = saved_settings(place), Consent(bool(flags.get(_CONSENT)), trust_folder)
+    require(f"resuming {place}", place / "settings.json", wishes(made), consent)
+    return made
 
 
 def run(place: Path, made: Settings, say: Say, fresh: bool = True) -> Row:

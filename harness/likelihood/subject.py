@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,6 +11,8 @@ from typing import Any
 from harness.engine import runlog
 from harness.kernel import files
 from harness.kernel.errors import BY_NAME, HarnessError, SetupFailed
+from harness.kernel.foreign import parsed
+from harness.kernel.privacy.logs import hide_secrets
 from harness.kernel.protocols import Say
 from harness.likelihood import scores as perplexity_scores
 from harness.likelihood.process import bar_of, events
@@ -55,6 +56,7 @@ def measured(
             "failure": type(error).__name__,
             "facts": error.facts,
         }
+    hide_secrets(folder / "worker.log")
     row |= perplexity_scores.gather(place, folder)
     runlog.write_json(folder / "subject.json", row)
     if row["status"] == "DONE":
@@ -85,7 +87,7 @@ def read_row(place: Path, subject: Subject) -> Row:
         "failure": "",
     }
     with suppress(OSError, ValueError):
-        known |= json.loads((place / subject.folder / "subject.json").read_text(encoding="utf-8"))
+        known |= parsed.read_json(place / subject.folder / "subject.json")
     return known
 
 

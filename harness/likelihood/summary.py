@@ -8,7 +8,6 @@ again.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -22,6 +21,8 @@ from accuracy.likelihood import tokens as perplexity_tokens
 from accuracy.likelihood.figures import Figures, TextScores, corpus
 from harness.engine import runlog
 from harness.engine.pieces import noted
+from harness.kernel.foreign import parsed
+from harness.kernel.foreign.tables import read_table
 from harness.likelihood import conditions
 from harness.likelihood.beside import beside
 from harness.likelihood.compared import divergence_of, families, gains, pair_rows, pairs, ranking
@@ -37,10 +38,8 @@ Row = dict[str, Any]
 
 def build(place: Path, interrupted: bool = False, not_run: Sequence[str] = ()) -> Row:
     """Make perplexity.json and the page from the files of the folder; return the first."""
-    import pyarrow.parquet as pq
-
-    saved = json.loads((place / "settings.json").read_text(encoding="utf-8"))
-    texts = {row["id"]: row for row in pq.read_table(place / "texts.parquet").to_pylist()}
+    saved = parsed.read_json(place / "settings.json")
+    texts = {row["id"]: row for row in read_table(place / "texts.parquet").to_pylist()}
     subjects = read(place, texts)
     documents = {name: row["text"] for name, row in texts.items()}
     compared = perplexity_models.comparable(

@@ -8,7 +8,6 @@ Two cheats need runs that the audit makes (`harness.mlperf.second_look`).
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,7 +18,7 @@ from accuracy.compliance.audit import audit as judge
 from accuracy.compliance.audited import Audited
 from accuracy.compliance.quality import scored_answers
 from accuracy.compliance.runs import audit_config
-from harness import registry
+from harness.kernel.foreign import parsed
 from harness.kernel.types import Int64s, Verdict
 from harness.options.run_options import OPTIONS
 from harness.result import logs, result
@@ -69,7 +68,7 @@ def audited(folder: Path) -> Audited:
 
 
 def _audited(folder: Path, raw: Raw, built: Result) -> Audited:
-    entry = registry.sut_entry(raw.config.sut)
+    entry = raw.entry
     is_model = entry.runs_model
     return Audited(
         run_id=raw.facts.run_id,
@@ -114,9 +113,7 @@ def _scores(folder: Path) -> dict[str, float] | None:
 def _published(folder: Path) -> dict[str, float]:
     """Read the scores that the run published."""
     try:
-        scores: dict[str, float] = json.loads((folder / "result.json").read_text(encoding="utf-8"))[
-            "accuracy"
-        ]
+        scores: dict[str, float] = parsed.read_json(folder / "result.json")["accuracy"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return scores

@@ -4,18 +4,22 @@ that `harness resume` goes on with it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.kernel.errors import HarnessError
+from harness.kernel.foreign.consent import NO_CONSENT, Consent, require
 from harness.kernel.protocols import Say
 from harness.mlperf import second_look
 from harness.mlperf.audit import audit, audited
 from harness.mlperf.second_look import Look
+from harness.options.saved import wishes, with_secrets
+from harness.result.read import read_run
 from harness.study.study import Cell, Ended, Study, begin
 
 KIND = "audit"
+NONE_GIVEN: Mapping[str, Any] = {}
 LOOKS = {
     "caching": second_look.caching,
     "benchmark_detection": second_look.benchmark_detection,
@@ -29,6 +33,8 @@ def examine(
     tokens_per_sample: float | None,
     names: Sequence[str],
     say: Say,
+    consent: Consent = NO_CONSENT,
+    options: Mapping[str, Any] = NONE_GIVEN,
 ) -> tuple[Found, Path]:
     """Audit a run, with the named looks; return what came out and the folder to go on with.
 
@@ -36,7 +42,11 @@ def examine(
     """
     if not names:
         return audit(folder, others, tokens_per_sample), folder
-    looks = [LOOKS[name](folder) for name in names]
+    doing, file = f"auditing {folder} with runs of its own", folder / "settings.json"
+    raw = read_run(folder)
+    require(doing, file, wishes(raw.config), consent)
+    raw = raw._replace(config=with_secrets(raw.config, options, doing))
+    looks = [LOOKS[name](folder, raw) for name in names]
     arguments = {
         "others": [str(other.absolute()) for other in others],
         "tokens_per_sample": tokens_per_sample,
@@ -50,7 +60,10 @@ def examine(
 def go_on(study: Study, say: Say, told: object) -> tuple[Found, Path]:
     """Make the runs of an audit that have not ended, and judge all."""
     makers = study.read(lambda saved: [LOOKS[name] for name in saved["looks"]])
-    looks = [make(_looked_at(study)) for make in makers]
+    folder = _looked_at(study)
+    raw, options = read_run(folder), study.cells[0].config.sut_options
+    raw = raw._replace(config=raw.config.model_copy(update={"sut_options": options}))
+    looks = [make(folder, raw) for make in makers]
     return _measure(study, looks, say), study.place
 
 

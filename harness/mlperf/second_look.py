@@ -19,13 +19,12 @@ from accuracy.compliance.audited import Audited
 from accuracy.compliance.caching import repeated_run_no_faster, repeats_no_faster
 from accuracy.compliance.detection import detection
 from accuracy.compliance.paraphrase import fresh
-from harness import registry
 from harness.kernel import files
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Sample, Verdict
 from harness.options.settings import RunConfig
 from harness.result.library import samples_of
-from harness.result.read import Raw, read_run
+from harness.result.read import Raw
 from harness.study.study import Cell
 
 _QUESTIONS = 128  # drawn at random as often, about 80 come a first time and 48 again
@@ -52,9 +51,8 @@ class Look(NamedTuple):
         ]
 
 
-def caching(folder: Path) -> Look:
+def caching(folder: Path, raw: Raw) -> Look:
     """Look at repeated against distinct prompts at the same load."""
-    raw = read_run(folder)
     n = min(_QUESTIONS, raw.settings.num_samples)
     if not raw.config.pattern.is_at_once:
         queries = max(n // raw.settings.samples_per_query, 1)
@@ -68,12 +66,11 @@ def caching(folder: Path) -> Look:
     return Look(cells, lambda distinct, repeated: [repeated_run_no_faster(distinct, repeated)])
 
 
-def benchmark_detection(folder: Path) -> Look:
+def benchmark_detection(folder: Path, raw: Raw) -> Look:
     """Look at known prompts against fresh ones of the same length, in one run. Raises BadInput
     where there are none.
     """
-    raw = read_run(folder)
-    if not registry.sut_entry(raw.config.sut).uses_dataset:
+    if not raw.entry.uses_dataset:
         raise _no_questions(folder, f"--sut {raw.config.sut} is asked no questions")
     samples = samples_of(raw)
     if samples is None:

@@ -17,6 +17,7 @@ from accuracy.compliance.audit import audit as judge
 from accuracy.compliance.runs import AUDIT_CONFIGS, AuditConfig, audit_config, logged_lengths
 from harness.kernel.entries import ScenarioEntry
 from harness.kernel.errors import BadInput
+from harness.kernel.foreign.own_files import MOST_LOG_BYTES, check_folder, read_bytes
 from harness.kernel.types import Verdict
 from harness.mlperf.audit import audited
 from harness.result import logs, result
@@ -89,6 +90,7 @@ def _refuse_unknown_to_mlperf(run: Path) -> None:
 
 def read(folder: Path) -> Run:
     """Read a finished run. Raises BadInput if there is none, or if its logs are not its own."""
+    check_folder(folder, hard_links=False)  # what is in it goes to others
     raw = read_run(folder)
     built = result.build(folder, raw)
     if found := logs.difference(folder, raw, built):
@@ -97,9 +99,11 @@ def read(folder: Path) -> Run:
             raise BadInput(doing, f"no {found.file}", "a finished run with its logs", todo)
         what = f"{found.file} is not what the run recorded: {found.what}"
         raise BadInput(doing, what, "the logs as the run wrote them", todo)
-    detail, summary = ((folder / name).read_bytes().decode() for name in (DETAIL, SUMMARY))
-    pattern, accuracy = scenarios.entry(raw.settings.scenario), (folder / ACCURACY).read_bytes()
-    return Run(folder, pattern, built.to_json(), detail, summary, accuracy)
+    detail, summary, accuracy = (
+        read_bytes(folder / name, MOST_LOG_BYTES) for name in (DETAIL, SUMMARY, ACCURACY)
+    )
+    pattern = scenarios.entry(raw.settings.scenario)
+    return Run(folder, pattern, built.to_json(), detail.decode(), summary.decode(), accuracy)
 
 
 # ---- compliance runs

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.kernel.errors import BadInput
+from harness.kernel.foreign.own_files import MOST_LOG_BYTES, read_bytes
 
 DETAIL = "mlperf_log_detail.txt"
 _LINE = re.compile(
@@ -39,7 +40,7 @@ def official_results(folder: Path) -> dict[str, Any]:
     """
     path = folder / DETAIL
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_bytes(path, MOST_LOG_BYTES).decode(errors="replace").splitlines()
     except OSError:
         lines = []
     events = [_event(line) for line in lines]
@@ -74,6 +75,6 @@ def _event(line: str) -> tuple[str, Any, str]:
     )
     try:
         return found["key"], json.loads(found["value"], parse_constant=lambda _: None), kind
-    except ValueError:
+    except (ValueError, RecursionError):
         text = found["value"]
         return found["key"], text[1:-1] if text.startswith('"') else None, kind

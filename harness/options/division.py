@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from harness import registry
 from harness.kernel.types import RunSettings, short_name
 from harness.options.option import Option
 from harness.options.profiles import SEEDS, Profile
@@ -47,13 +46,17 @@ class Division:
 
 
 def division(
-    config: RunConfig, settings: RunSettings, dataset: Mapping[str, Any], facts: Mapping[str, Any]
+    config: RunConfig,
+    settings: RunSettings,
+    dataset: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    runs_model: bool,
 ) -> Division:
     """Tell the division and what differs. `dataset` is what its loader says of it (name, format,
     rows), `facts` what the SUT says of itself.
     """
     rows = [
-        *_task(config, dataset),
+        *_task(config, dataset, runs_model),
         *_held_to(config, settings),
         *_others(config, settings, facts),
     ]
@@ -77,9 +80,9 @@ def official_lacks(profile: Profile, found: Division | None) -> list[str]:
 Checked = tuple[Difference, bool]
 
 
-def _task(config: RunConfig, dataset: Mapping[str, Any]) -> Iterator[Checked]:
+def _task(config: RunConfig, dataset: Mapping[str, Any], is_model: bool) -> Iterator[Checked]:
     """Check what is asked, and of whom. Only names are compared: a renamed model goes unnoticed."""
-    profile, is_model = config.chosen_profile, registry.sut_entry(config.sut).runs_model
+    profile = config.chosen_profile
     if not profile.models:
         yield (
             Difference(

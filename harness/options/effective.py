@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness import registry
+from harness.kernel.privacy.secrets import hidden, hidden_options
 from harness.kernel.types import RunSettings
 from harness.options.option import Option
 from harness.options.run_options import OPTIONS
@@ -64,4 +65,6 @@ def _origin(option: Option, config: RunConfig, settings: RunSettings) -> str:
 def _told(value: Any) -> Any:
     if isinstance(value, tuple):
         return ",".join(f"{item:.6g}" for item in value)
-    return str(value) if isinstance(value, Path | dict) else value
+    if isinstance(value, dict):
+        return str(hidden_options(value))
+    return hidden(str(value)) if isinstance(value, Path | str) else value

@@ -19,6 +19,8 @@ import scenarios
 from harness import registry
 from harness.kernel.entries import ScenarioEntry, SutEntry
 from harness.kernel.errors import BadInput, HarnessError, unknown
+from harness.kernel.foreign.own_files import read_given
+from harness.kernel.foreign.parsed import check_depth, too_deep
 from harness.kernel.places import wrong_path
 from harness.kernel.texts import other_kind
 from harness.kernel.types import RunSettings
@@ -34,6 +36,7 @@ from scenarios.peak_verdict import ADVISED_LIMITS_PER_STEP
 
 _NAMES = {name_of(flag): name for name, option in OPTIONS.items() for flag in option.flags}
 _UNCALIBRATED_QPS = 10.0
+_MOST_TOML_BYTES = 1 << 20  # tomllib takes seconds for more
 Mode = Literal["performance", "accuracy"]
 
 
@@ -226,8 +229,9 @@ def _not_text(path: Path, data: bytes) -> BadInput:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        read = path.read_bytes()
+        read = read_given(path, _MOST_TOML_BYTES)
         data = tomllib.loads(read.decode("utf-8-sig"))
+        check_depth(data)
     except OSError:
         raise wrong_path(f"--config {path}", path, "expected a TOML file") from None
     except UnicodeDecodeError:
@@ -236,6 +240,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
         if other_kind(read):
             raise _not_text(path, read) from None
         found, fine = f"it is not TOML ({error})", "expected lines such as target_qps = 10"
+        raise BadInput(f"--config {path}", found, fine, "Correct the line.") from None
+    except (ValueError, RecursionError):
+        found, fine = str(too_deep()), "expected lines such as target_qps = 10"
         raise BadInput(f"--config {path}", found, fine, "Correct the line.") from None
     names = [key.replace("-", "_") for key in data]
     values = dict(zip((_NAMES.get(name, name) for name in names), data.values(), strict=True))

@@ -41,15 +41,27 @@ def library_size(config: RunConfig) -> int:
 
 def samples_of(raw: Raw) -> Sequence[Sample] | None:
     """Read the dataset of a finished run again; return None if it is gone, or is another now."""
-    if not registry.sut_entry(raw.config.sut).uses_dataset:
+    if not raw.entry.uses_dataset:
         return ()
     saved = raw.saved["dataset"]
+    if not _is_unchanged(raw.config.dataset, saved.get("sha256")):
+        return None
     try:
         loaded = _load(raw.config, raw.saved["run"]["max_new_tokens"])
     except BadInput:
         return None
     same = loaded.source["sha256"] == saved.get("sha256")
     return loaded.samples if same and how_drawn(loaded.source) == how_drawn(saved) else None
+
+
+def _is_unchanged(dataset: str, sha256: object) -> bool:
+    """Tell whether the file is the run's, before it is read: the folder may name any file."""
+    from accuracy.datasets.files import sha256_of
+
+    try:
+        return sha256_of(dataset) == sha256
+    except (BadInput, OSError):
+        return False
 
 
 def _load(config: RunConfig, tokens: int) -> Loaded:

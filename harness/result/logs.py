@@ -7,14 +7,14 @@ and the answers in its accuracy log are those that the recorder has.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from harness.kernel.errors import BadInput
+from harness.kernel.foreign import parsed
+from harness.kernel.foreign.own_files import MOST_BYTES, MOST_LOG_BYTES, read_bytes, sha256
 from harness.kernel.types import Int64s, RunLog, Status, Verdict
 from harness.official.wheel import LOGS
 from harness.result.publish import log_texts
@@ -37,11 +37,7 @@ class Difference(NamedTuple):
 def hashes(folder: Path) -> dict[str, str]:
     """Return name -> SHA-256 of the logs that are there."""
     found = {name: folder / name for name in LOGS}
-    return {
-        name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for name, path in found.items()
-        if path.is_file()
-    }
+    return {name: sha256(path) for name, path in found.items() if path.is_file()}
 
 
 def difference(folder: Path, raw: Raw, built: Result) -> Difference | None:
@@ -80,8 +76,9 @@ def logged_ids(folder: Path, raw: Raw, chosen: Int64s) -> Int64s:
 
 def _from_own(folder: Path, raw: Raw, built: Result) -> tuple[str, str] | None:
     for name, text in log_texts(raw, built).items():
-        theirs = (folder / name).read_bytes()
-        if theirs != text.encode():
+        expected = text.encode()
+        theirs = read_bytes(folder / name, at_most=2 * len(expected) + MOST_BYTES)
+        if theirs != expected:
             return name, _first_line(theirs.decode(errors="replace"), text)
     return None
 
@@ -122,7 +119,7 @@ def _data(log: RunLog, i: int) -> str:
 
 def _answers(folder: Path) -> list[dict[str, object]]:
     try:
-        answers: list[dict[str, object]] = json.loads((folder / ACCURACY).read_text())
+        answers: list[dict[str, object]] = parsed.read_json(folder / ACCURACY, MOST_LOG_BYTES)
     except (OSError, ValueError) as error:
         fine = "the accuracy log of a finished run"
         raise BadInput(f"reading {folder / ACCURACY}", str(error), fine) from None

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
 import scenarios
+from harness import registry
 from harness.engine import runlog
 from harness.engine.pieces import Pieces
 from harness.engine.runlog import RunFacts
+from harness.kernel.entries import SutEntry
 from harness.kernel.errors import BadInput
+from harness.kernel.foreign import parsed
+from harness.kernel.foreign.own_files import check_folder
 from harness.kernel.places import not_a_run
 from harness.kernel.types import RunLog, RunSettings, Seeds
 from harness.official.figures import is_official, official_results
@@ -32,8 +33,9 @@ _MADE = ("memory.json", "scores.json", "verdicts.json", "result.json")
 class Raw(NamedTuple):
     """The raw files of a run folder, read once.
 
-    `lg` is what LoadGen would have made of the same times (None where that broke); `official` what
-    it did make of them, where it was the driver. `missing` could not be read or made.
+    `entry` says what its SUT is, by the run's own record: none of its code is asked. `lg` is what
+    LoadGen would have made of the same times (None where that broke); `official` what it did make
+    of them, where it was the driver. `missing` could not be read or made.
     """
 
     saved: dict[str, Any]
@@ -42,6 +44,7 @@ class Raw(NamedTuple):
     facts: RunFacts
     settings: RunSettings
     config: RunConfig
+    entry: SutEntry
     lg: loadgen_results.LoadgenResults | None
     official: dict[str, Any]
     missing: list[dict[str, Any]]
@@ -49,10 +52,11 @@ class Raw(NamedTuple):
 
 def read_run(folder: Path) -> Raw:
     """Read a run folder. Raises BadInput if it holds no run of this version."""
+    check_folder(folder)
     saved = read_json(folder / "settings.json")
     environment = read_json(folder / "environment.json")
     log, facts = runlog.read_log(folder)
-    settings, config = _parse(folder, saved)
+    settings, config, entry = _parse(folder, saved)
     pieces = Pieces([*facts.missing, *evaluation.missing(facts.evaluation)])
     official: dict[str, Any] = {}
     if config.driver == "mlcommons":
@@ -60,18 +64,21 @@ def read_run(folder: Path) -> Raw:
     lg = None
     if scenarios.entry(settings.scenario).loadgen is not None:
         lg = pieces.make("figure", "LoadGen", lambda: loadgen_results.results(log, settings), None)
-    return Raw(saved, environment, log, facts, settings, config, lg, official, pieces.missing)
+    return Raw(
+        saved, environment, log, facts, settings, config, entry, lg, official, pieces.missing
+    )
 
 
 def _official(folder: Path) -> dict[str, Any]:
     return official_results(folder) if is_official(folder) else {}
 
 
-def _parse(folder: Path, saved: dict[str, Any]) -> tuple[RunSettings, RunConfig]:
+def _parse(folder: Path, saved: dict[str, Any]) -> tuple[RunSettings, RunConfig, SutEntry]:
     try:
         settings = RunSettings(**{**saved["run"], "seeds": Seeds(**saved["run"]["seeds"])})
-        return settings, RunConfig.model_validate(saved["config"])
-    except (KeyError, TypeError, ValidationError):
+        config = RunConfig.model_validate(saved["config"])
+        return settings, config, registry.recorded_entry(config.sut, saved.get("sut"))
+    except (KeyError, TypeError, AttributeError, ValueError):
         raise BadInput(
             f"reading {folder}",
             "settings.json has other fields than this version writes",
@@ -83,7 +90,9 @@ def _parse(folder: Path, saved: dict[str, Any]) -> tuple[RunSettings, RunConfig]
 def read_json(path: Path) -> dict[str, Any]:
     """Read one of its JSON files. Raises BadInput if that is missing or damaged."""
     try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        data = parsed.read_json(path)
+        if not isinstance(data, dict):
+            raise ValueError
     except (OSError, ValueError):
         raise not_a_run(path.parent, path.name) from None
     return data

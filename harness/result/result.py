@@ -20,6 +20,7 @@ from harness.engine import runlog
 from harness.engine.environment import notes as environment_notes
 from harness.engine.pieces import Pieces
 from harness.engine.runlog import RunFacts
+from harness.kernel.entries import SutEntry
 from harness.kernel.stats import summary_ms
 from harness.kernel.types import Metric, RunLog, RunSettings, Sample
 from harness.options.division import Division, division, official_lacks
@@ -100,7 +101,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     )  # fmt: skip
     pieces = Pieces(raw.missing)
     make = partial(pieces.make, "figure")
-    entry = registry.sut_entry(config.sut)
+    entry = raw.entry
     verdicts = judge(log, facts, settings, pieces, entry.evidence)
     if "result_validity" in loadgen:
         verdicts.append(official_verdict(loadgen))
@@ -147,7 +148,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         driver=make("driver", lambda: _driver(log, facts), dict.fromkeys(_DRIVER)),
         verdicts=[asdict(v) for v in verdicts],
         notes=[
-            *_notes(config, facts),
+            *_notes(config, facts, entry),
             *environment_notes(raw.environment),
             *_energy_notes(folder, log, facts, spent),
             *subset_notes(raw.saved["dataset"]),
@@ -163,7 +164,8 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
 
 
 def _division(raw: Raw) -> Division | None:
-    return division(raw.config, raw.settings, raw.saved["dataset"], raw.facts.sut)
+    dataset, runs_model = raw.saved["dataset"], raw.entry.runs_model
+    return division(raw.config, raw.settings, dataset, raw.facts.sut, runs_model)
 
 
 def _loadgen_valid(raw: Raw) -> bool | None:
@@ -258,16 +260,16 @@ def _score(name: str, log: RunLog, samples: Sequence[Sample], ids: Any) -> list[
     return registry.metric(name)(log, samples, ids)
 
 
-def _notes(config: RunConfig, facts: RunFacts) -> list[str]:
+def _notes(config: RunConfig, facts: RunFacts, entry: SutEntry) -> list[str]:
     notes = list(facts.sut.get("notes") or [])
-    runs_model = registry.sut_entry(config.sut).runs_model
+    runs_model = entry.runs_model
     if runs_model and facts.sut.get("notes"):
         notes = [f"{config.model}: {note}" for note in notes]
     if truncated := facts.sut.get("truncated_samples"):
         shown = ", ".join(map(str, truncated[:5])) + (", ..." if len(truncated) > 5 else "")
         notes.append(f"{len(truncated)} prompts were truncated at the front (samples {shown})")
     notes += [*facts.notes, *evaluation.notes(facts.evaluation)]
-    if not registry.sut_entry(config.sut).uses_dataset:
+    if not entry.uses_dataset:
         notes.append(f"no model ran: --sut {config.sut} makes its answers up")
     if not config.chosen_profile.official:
         notes.append(f"profile {config.profile}: {config.chosen_profile.summary}")

@@ -8,13 +8,13 @@ broke.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from harness.kernel.errors import BadInput
+from harness.kernel.foreign import parsed
 from harness.kernel.types import RunLog, RunSettings, Verdict
 from scenarios import peak_verdict
 from scenarios.peak_verdict import Step
@@ -52,7 +52,7 @@ def read(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        found: dict[str, Any] = parsed.read_json(file)
         return found if found["steps"] else {}
     except (OSError, ValueError, KeyError, TypeError):
         fine = "the steps of a search"

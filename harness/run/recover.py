@@ -4,9 +4,9 @@ with a clock that says the moments of then.
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from pathlib import Path
+from struct import error
 from typing import Any
 
 import psutil
@@ -17,10 +17,14 @@ from harness.engine.recorder import Recorder
 from harness.engine.runlog import RunFacts
 from harness.kernel.clock import VirtualClock
 from harness.kernel.errors import BadInput
+from harness.kernel.foreign.own_files import check_folder
+from harness.kernel.foreign.parsed import loads
+from harness.kernel.places import not_a_run
 from harness.kernel.types import AfterInFlight, Query, QuerySample, RunLog
 from sut.border import wire
 
 KILLED = "the driver was killed in the middle; this is what its journal has"
+_DAMAGED = (ValueError, KeyError, TypeError, IndexError, AssertionError, OverflowError, error)
 _RELEASED = AfterInFlight(1)  # how it was released does not matter any more
 
 
@@ -35,17 +39,22 @@ def recover(folder: Path) -> bool:
 
     Raises BadInput while the run is still being made.
     """
+    check_folder(folder)
     path = folder / journal.FILE
     if (folder / "samples.parquet").exists() or not path.is_file():
         return False
     found = list(journal.records(path))
     if not any(record.kind == journal.START for record in found):
         return False
-    head = json.loads(found[0].body)
-    if _is_alive(head["process"]):
-        what = f"process {head['process']['pid']} is still making it"
-        raise BadInput(f"reading {folder}", what, "expected a finished run", "Wait for its end.")
-    log, facts = replayed(found[1:]), RunFacts(**head["facts"])
+    try:
+        head = loads(found[0].body)
+        if _is_alive(head["process"]):
+            what = f"process {head['process']['pid']} is still making it"
+            fine = "expected a finished run"
+            raise BadInput(f"reading {folder}", what, fine, "Wait for its end.")
+        log, facts = replayed(found[1:]), RunFacts(**head["facts"])
+    except _DAMAGED:
+        raise not_a_run(folder, journal.FILE) from None
     pieces = Pieces(facts.missing)
     fault = BadInput("reading the outputs", "the driver was killed before it could")
     pieces.lost("texts", "texts", fault, later=False)

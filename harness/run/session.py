@@ -31,6 +31,9 @@ from harness.kernel.clock import (
 )
 from harness.kernel.entries import SutEntry
 from harness.kernel.errors import BadInput, HarnessError, RunBroke
+from harness.kernel.foreign.consent import remember
+from harness.kernel.privacy.logs import hide_secrets
+from harness.kernel.privacy.secrets import hidden_in
 from harness.kernel.protocols import SUT, OfProcess, Reachable, Say
 from harness.kernel.types import (
     MemoryUse,
@@ -41,6 +44,7 @@ from harness.official import driver as mlcommons
 from harness.official.relay import Relay
 from harness.official.wheel import require_wheel
 from harness.options.effective import effective
+from harness.options.saved import wishes, without_secrets
 from harness.options.settings import Mode, RunConfig, run_settings
 from harness.result import evaluation, logs, search
 from harness.result.library import library
@@ -103,6 +107,7 @@ class Run:
         with deaf():
             for part in filter(None, (self.sut, self.clock)):
                 _close(part)
+            hide_secrets(self.folder / "sut.log")
             never_began = kind is not None and issubclass(kind, (BadInput, KeyboardInterrupt))
             if never_began and not self.measured:  # after other faults its log may help
                 shutil.rmtree(self.folder, ignore_errors=True)
@@ -215,7 +220,7 @@ class Run:
         facts = RunFacts(run_id=run_id, started_at=self.started_at)
         facts.target_qps_origin = self._qps_origin
         facts.driver = {"channel_roundtrip_us": _roundtrip_us(sut)}
-        facts.sut = sut.facts()
+        facts.sut = hidden_in(sut.facts())
         if self.entry.uses_gpu:
             facts.gpus = gpus.metered(facts.sut, os.environ).to_json()
         with self._recorder(sut, settings, facts, folder) as recorder:
@@ -287,15 +292,19 @@ class Run:
     def _describe(self, folder: Path, settings: RunSettings) -> None:
         """Write what a run that dies still says of itself; again once the rate is known."""
         saved = {
-            "config": self.config.model_dump(mode="json"),
+            "config": without_secrets(self.config),
             "run": asdict(settings),
             "dataset": self.source,
             "effective": [row._asdict() for row in effective(self.config, settings)],
             "conflicts": self.conflicts,
         }
+        if (sut := registry.record_of(self.config.sut)) is not None:
+            saved["sut"] = sut
         self._described = {"settings.json": saved, "environment.json": self._environment}
         for name, value in self._described.items():
             runlog.write_json(folder / name, value)
+        if any(wishes(self.config)):
+            remember(folder / "settings.json")
 
     def _calibrate(self, sut: SUT) -> tuple[float, str]:
         """Warm up; return the rate in queries per second and its origin. Where the user left it

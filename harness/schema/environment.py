@@ -77,7 +77,10 @@ ENVIRONMENT_PART = record("The machine and the software.", {
             "newest": text("Version that was tested; none is newer."),
         }),
     ),
-    "variables": by_name("Environment variables that change speed.", text("Value.")),
+    "variables": by_name(
+        "Environment variables that change speed, or may.",
+        text("Value; (hidden) where it is no known setting."),
+    ),
     "git": maybe(record("Checkout of Touchstone; null outside one.", {
         "commit": text("Its commit."),
         "dirty": flag("Whether files were changed since."),

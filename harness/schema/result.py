@@ -313,7 +313,7 @@ RESULT_FIELDS: dict[str, Schema] = {
     "notes": many("What a reader must know.", text("A note.")),
     "settings": record("settings.json, and where the rate came from.", {
         **SETTINGS_FIELDS, "target_qps_origin": text("Where the rate came from."),
-    }),
+    }, optional=("sut",)),
     "environment": ENVIRONMENT_PART,
     "files": by_name("Files of the run folder, by name.", text("File name in the folder.")),
     "search": many("Steps of a find-peak search; empty otherwise.", STEP),

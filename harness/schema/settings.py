@@ -182,8 +182,25 @@ SETTINGS_FIELDS = {
         }),
     ),
     "conflicts": CONFLICTS,
+    "sut": record(
+        "What its SUT said of itself, for those who read the run without its code. Only of one "
+        "that is not Touchstone's own.", {
+            "isolated": flag("It runs in a process of its own."),
+            "uses_dataset": flag("It is asked the questions of the dataset."),
+            "runs_model": flag("It runs a model."),
+            "uses_gpu": flag("It may use a GPU."),
+            "warms_up": flag("Its first query may be slower than the next."),
+            "summary": text("What it is."),
+            "real_time": text("Why it knows no virtual clock; empty if it does."),
+            "evidence": many("What its answers may carry.",
+                             choice("A kind of evidence.", "ids", "counts", "text")),
+        },
+    ),
 }  # fmt: skip
-SETTINGS = file("settings.json of a run", record("What a run was asked to do.", SETTINGS_FIELDS))
+SETTINGS = file(
+    "settings.json of a run",
+    record("What a run was asked to do.", SETTINGS_FIELDS, optional=("sut",)),
+)
 
 STUDY = file(
     "study.json",

@@ -11,7 +11,6 @@ import numpy as np
 
 from accuracy.datasets.subset import how_drawn
 from accuracy.gate.outputs import Outputs
-from harness import registry
 from harness.kernel.errors import BadInput
 from harness.kernel.types import short_name
 from harness.result import result
@@ -25,7 +24,7 @@ def outputs_of(raw: Raw, status: str, status_reason: str) -> Outputs:
 
     Label, place and notes of the run are the caller's to add.
     """
-    log, is_model = raw.log, registry.sut_entry(raw.config.sut).runs_model
+    log, is_model = raw.log, raw.entry.runs_model
     done = np.flatnonzero(log.completed)
     done = done[np.unique(log.index[done], return_index=True)[1]]
     samples = samples_of(raw)

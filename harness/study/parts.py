@@ -68,8 +68,10 @@ class Kept(Parts):
         """Return what was kept of a part; make room for one that must be measured."""
         assert self._study is not None
         ended = self._study.ended.get(name)
-        if ended is not None and ended.figures.get("target_qps") == settings.target_qps:
-            return ended.figures
+        figures = {} if ended is None else ended.figures
+        is_here = figures.get("folder", name) == name
+        if is_here and figures.get("target_qps") == settings.target_qps:
+            return figures
         _set_aside(self._study.place, name)
         return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 import scenarios
 from accuracy.datasets.subset import how_drawn
 from harness.kernel.errors import BadInput
+from harness.kernel.foreign import parsed
+from harness.kernel.foreign.own_files import check_folder
 from harness.kernel.places import not_a_run
 from harness.kernel.stats import percentile_name, share
 from harness.kernel.types import short_name
@@ -34,7 +35,8 @@ def read_row(folder: Path) -> Row:
     """The row of a finished run. Raises BadInput if there is none in `folder`."""
     file = folder / "result.json"
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        check_folder(folder)
+        found = parsed.read_json(file)
         if found["schema"] != result.SCHEMA:
             raise BadInput(
                 f"reading {file}",

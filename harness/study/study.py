@@ -32,8 +32,12 @@ from harness.engine.pieces import reason
 from harness.kernel import files
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import BadInput, RunBroke, first_line
+from harness.kernel.foreign import parsed
+from harness.kernel.foreign.consent import remember
+from harness.kernel.foreign.own_files import inside, open_own, read_bytes
 from harness.kernel.places import not_a_study
 from harness.kernel.protocols import Say
+from harness.options.saved import without_secrets
 from harness.options.settings import RunConfig
 from harness.result.read import ACCURACY_PART
 from harness.study import executors
@@ -199,6 +203,7 @@ def begin_in(place: Path, kind: str, arguments: Mapping[str, Any], cells: Sequen
         ],
     }
     runlog.write_json(place / FILE, saved)
+    remember(place / FILE)
     return Study(place, kind, arguments, cells)
 
 
@@ -206,7 +211,7 @@ def load(place: Path, kinds: Sequence[str]) -> Study:
     """Read what a study is. Raises BadInput for a folder that is none, or of another version."""
     file = place / FILE
     try:
-        saved = json.loads(file.read_text(encoding="utf-8"))
+        saved = parsed.read_json(file)
         schema, kind = saved["schema"], saved["kind"]
     except (OSError, ValueError, KeyError, TypeError):
         raise not_a_study(place, FILE) from None
@@ -239,7 +244,7 @@ def hashes(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of the raw records of a run; of a submission, of both its parts."""
     found = {}
     for name in (_RAW, f"{ACCURACY_PART}/{_RAW}"):
-        with suppress(FileNotFoundError), (folder / name).open("rb") as file:
+        with suppress(FileNotFoundError), open_own(folder / name) as file:
             found[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
 
@@ -248,7 +253,7 @@ def _saved(config: RunConfig) -> dict[str, Any]:
     """The settings as they mean the same from any folder: a model that is a path is absolute."""
     from sut.model.find import TABLE
 
-    saved: dict[str, Any] = config.model_dump(mode="json")
+    saved = without_secrets(config)
     path = Path(config.model).expanduser()
     if config.model not in TABLE and path.exists():
         saved["model"] = str(path.absolute())
@@ -263,7 +268,7 @@ def _sound_rows(place: Path, cells: Sequence[Cell]) -> dict[str, Ended]:
     begins a line of its own.
     """
     file = place / ROWS
-    text = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+    text = read_bytes(file).decode(errors="replace") if file.exists() else ""
     rows = {ended.cell: ended for ended in _readable(text, file) if _is_sound(place, ended)}
     names = [cell.name for cell in cells if cell.name in rows]
     rows = {name: rows[name] for name in dict.fromkeys((*names, *rows))}
@@ -278,9 +283,20 @@ def _readable(text: str, file: Path) -> Iterator[Ended]:
         try:
             if not line.endswith("\n"):
                 raise ValueError
-            yield Ended(**json.loads(line))
+            yield _ended(parsed.loads(line), file.parent)
         except (ValueError, TypeError):
             _note(f"line {number} of {file} is half-written or damaged; its cell is measured again")
+
+
+def _ended(row: dict[str, Any], place: Path) -> Ended:
+    """Return a row. Raises ValueError, TypeError if it is none, or names a run elsewhere."""
+    ended = Ended(**row)
+    kinds: tuple[object, ...] = ("", "", {}, "", "", "", {})
+    if [type(value) for value in ended] != [type(kind) for kind in kinds]:
+        raise TypeError
+    if ended.run:
+        inside(place, ended.run)
+    return ended
 
 
 def _is_sound(place: Path, ended: Ended) -> bool:

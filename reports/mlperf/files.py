@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ import numpy as np
 
 from harness.kernel.errors import BadInput
 from harness.kernel.files import write_text
+from harness.kernel.foreign.own_files import open_own
 from harness.kernel.types import Int64s, RunLog
 from reports.mlperf.detail import MARK, detail
 from reports.mlperf.facts import Generated, Header, Results, Settings
@@ -64,7 +66,7 @@ def run_id_of(detail_log: Path) -> str | None:
     LoadGen's, for one).
     """
     try:
-        with detail_log.open(encoding="utf-8") as lines:
+        with TextIOWrapper(open_own(detail_log), encoding="utf-8") as lines:
             for line in lines:
                 if '"touchstone_run_id"' in line:
                     return str(json.loads(line.removeprefix(MARK))["value"])

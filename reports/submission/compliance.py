@@ -8,11 +8,11 @@ others'. Whether the logs beside a page bear it out is our own question.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.kernel.foreign.parsed import loads
 from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from reports.submission.places import Place, Problem, Tree, is_text, lines_of
 from reports.submission.rules import MAX_ACCURACY_LOG_BYTES, TESTS, Benchmark
@@ -162,7 +162,7 @@ def _outputs_log(tree: Tree, path: str) -> Iterator[Problem]:
         yield Problem(path, "missing", seen=False)
         return
     try:
-        answers = json.loads(tree[path])
+        answers = loads(tree[path])
         wrong = [str(row["seq_id"]) for row in answers if not _is_consistent(row)]
     except (ValueError, TypeError, KeyError) as error:
         yield Problem(path, f"no accuracy log ({type(error).__name__}: {error})", seen=False)

@@ -28,6 +28,8 @@ from typing import Any, NamedTuple
 from harness.kernel.entries import ScenarioEntry
 from harness.kernel.errors import BadInput, unknown
 from harness.kernel.files import write_new
+from harness.kernel.foreign.own_files import read_given, read_text
+from harness.kernel.foreign.parsed import loads
 from harness.kernel.texts import other_kind
 from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from reports.submission.check import problems
@@ -326,8 +328,8 @@ def _given(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        read = path.read_bytes()
-        found = json.loads(read.decode("utf-8-sig"))
+        read = read_given(path)
+        found = loads(read.decode("utf-8-sig"))
     except OSError as error:
         raise BadInput(f"--system-json {path}", str(error), _FIELDS) from None
     except ValueError as error:
@@ -345,8 +347,8 @@ def _kept_system(path: Path, given: Mapping[str, Any]) -> str | None:
     hand, so it stays.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        found = json.loads(text)
+        text = read_text(path)
+        found = loads(text)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -367,6 +369,7 @@ def _write(root: Path, made: Mapping[str, str]) -> None:
     try:
         for path, text in made.items():
             target = root / path
+            _refuse_links(root, target)
             target.parent.mkdir(parents=True, exist_ok=True)
             write_new(target, text)
             written.append(target)
@@ -377,6 +380,14 @@ def _write(root: Path, made: Mapping[str, str]) -> None:
             raise _occupied(Path(error.filename)) from None
         fine = "a folder that can be written"
         raise BadInput(f"writing {root}", error.strerror or str(error), fine) from None
+
+
+def _refuse_links(root: Path, target: Path) -> None:
+    """Refuse a folder of the tree that is a link: what is written there would stand elsewhere."""
+    for folder in list(target.relative_to(root).parents)[:-1]:
+        if (root / folder).is_symlink():
+            found, fine = "it is a symbolic link", "expected folders of the tree's own"
+            raise BadInput(f"writing {root / folder}", found, fine, "Use another --output.")
 
 
 def _occupied(path: Path) -> BadInput:

@@ -7,12 +7,13 @@ nf4 each time, and says so in a log only. Two methods can be undone while a mode
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from harness.kernel.errors import SetupFailed
+from harness.kernel.foreign.own_files import read_given
+from harness.kernel.foreign.parsed import loads
 from sut.checkpoint import stored
 
 DEQUANTISED = {"mxfp4": "Mxfp4Config", "fp8": "FineGrainedFP8Config"}  # transformers' classes
@@ -74,7 +75,7 @@ def _by_own_file(path: str) -> str:
         if folder is None or not (folder / name).is_file():
             continue
         with suppress(OSError, ValueError, AttributeError):
-            told = json.loads((folder / name).read_text(encoding="utf-8"))
+            told = loads(read_given(folder / name).decode())
             told = told.get("quantization", told)
             algorithm = str(told.get("quant_algo") or "gptq").lower()
             return _named({"quant_method": algorithm} | told)

@@ -28,7 +28,6 @@ holds always, and is wide.
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -41,6 +40,7 @@ from numpy.typing import NDArray
 
 from harness.kernel import files
 from harness.kernel.errors import BadInput
+from harness.kernel.foreign.arrays import read_arrays
 from sut.engine.choice import first_choice
 from sut.likelihood.scoring import DEFAULTS, Settings, Text, Where, at, walk
 
@@ -307,11 +307,11 @@ def save(path: Path, distributions: Distributions) -> None:
 def load(path: Path) -> Distributions:
     """Load one text's. Raises BadInput for a file that is damaged or something else."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return Distributions(
-                vocabulary=int(arrays["vocabulary"]), **{name: arrays[name] for name in _ARRAYS}
-            )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(path)
+        return Distributions(
+            vocabulary=int(arrays["vocabulary"]), **{name: arrays[name] for name in _ARRAYS}
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
         found = f"it cannot be read ({error})"
         raise BadInput(
             str(path), found, "the distributions of one text", "Delete it: it is recorded again."

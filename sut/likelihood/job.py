@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.kernel.errors import BadInput
+from harness.kernel.foreign import parsed
 from sut.likelihood.passages import PLAIN, Passage
 from sut.prompts.tokenizer import fingerprint
 
@@ -112,5 +112,5 @@ def check_resumed(job: Job, ids_sha256: str) -> None:
 
 
 def _row_of(folder: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((Path(folder) / "subject.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = parsed.read_json(Path(folder) / "subject.json")
     return found

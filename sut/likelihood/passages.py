@@ -137,14 +137,17 @@ def passages(
 ) -> list[Passage]:
     """Return every text that is not left out, under each condition of `kinds` and plain."""
     found: list[Passage] = []
+    has_template = "instructions" in kinds and tokenizer.chat_template is not None
+    template = ChatTemplate(tokenizer) if has_template else None
     for i, row in enumerate(rows):
         if row["id"] not in tokens.left_out:
-            found += _of_text(tokenizer, start, tokens, i, row, kinds)
+            found += _of_text(tokenizer, template, start, tokens, i, row, kinds)
     return found
 
 
 def _of_text(
     tokenizer: Any,
+    template: ChatTemplate | None,
     start: list[int],
     tokens: Tokens,
     i: int,
@@ -157,7 +160,7 @@ def _of_text(
     if "instructions" in kinds:
         for name in INSTRUCTIONS:
             if row.get(name):
-                before = instruction_ids(tokenizer, start, row[name])
+                before = instruction_ids(tokenizer, template, start, row[name])
                 yield Passage(i, name, [*before, *ids], len(before) + unpredicted, unpredicted)
     if "sentences" in kinds and row["sentence_ends"]:
         cuts = [0, *(_first_after(tokens.offsets[i], end) for end in row["sentence_ends"])]
@@ -168,14 +171,16 @@ def _of_text(
             yield Passage(i, name, [*before, *ids[scored:]], first, scored + unpredicted)
 
 
-def instruction_ids(tokenizer: Any, start: list[int], instruction: str) -> list[int]:
+def instruction_ids(
+    tokenizer: Any, template: ChatTemplate | None, start: list[int], instruction: str
+) -> list[int]:
     """Return the user's turn and the beginning of the assistant's, or just the words and a blank
     line.
     """
-    if tokenizer.chat_template is None:
+    if template is None:
         ids: list[int] = tokenizer(instruction + _GAP, add_special_tokens=False)["input_ids"]
         return [*start, *ids]
-    text = ChatTemplate(tokenizer).prompt(instruction, "an instruction")
+    text = template.prompt(instruction, "an instruction")
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
 

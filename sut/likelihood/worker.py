@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from harness.kernel import files
 from harness.kernel.clock import RealClock
 from harness.kernel.errors import HarnessError, RunBroke, first_line
+from harness.kernel.foreign.tables import read_table
 from sut.engine.trial import Span
 from sut.likelihood.job import Job, check, check_resumed, unlike
 from sut.likelihood.passages import PLAIN, Passage, Tokens, fitting, passages, start_ids, tokenise
@@ -69,11 +70,10 @@ def score(job: Job) -> Iterator[Event]:
     """Check, load, score, write; an event for each step and each finished passage. Raises
     HarnessError.
     """
-    import pyarrow.parquet as pq
 
     model = _Model(job.model)
     model.open()
-    rows = pq.ParquetFile(job.texts).read().to_pylist()  # read_table would import pandas first
+    rows = read_table(Path(job.texts)).to_pylist()
     tokens = tokenise(model.tokenizer, rows)
     start = start_ids(model.tokenizer, job.bos)
     made = passages(model.tokenizer, start, tokens, rows, job.conditions)

@@ -19,6 +19,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from sut.checkpoint.stored import MOST_HEADER_BYTES
+
 _WHOLE_BYTES, _END_BYTES = 2**20, 2**16
 _BLOCKS, _BLOCK_BYTES = 64, 2**12
 _SUM_WORDS = 2048  # of 8 bytes: one sum for 16 KiB
@@ -63,7 +65,7 @@ def _header_bytes(path: Path) -> int:
     if path.suffix != ".safetensors":
         return 0
     with path.open("rb") as file:
-        return 8 + int.from_bytes(file.read(8), "little")
+        return 8 + min(int.from_bytes(file.read(8), "little"), MOST_HEADER_BYTES)
 
 
 def _tensors(model: Any) -> Iterator[tuple[str, Any]]:

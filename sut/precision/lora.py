@@ -8,7 +8,6 @@ model, and names and shapes must agree with those in the file.
 from __future__ import annotations
 
 import copy
-import json
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.kernel.errors import BadInput, HarnessError, SetupFailed
+from harness.kernel.foreign.own_files import read_given
+from harness.kernel.foreign.parsed import loads
 from harness.kernel.places import wrong_path
 from sut.model import digest, faults, findings
 from sut.precision import adapter_kinds, bnb
@@ -220,9 +221,7 @@ def _read(adapter: Path) -> tuple[Any, Shapes]:
     check_folder(adapter)
     weights = adapter / "adapter_model.safetensors"
     try:
-        kind = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8")).get(
-            "peft_type"
-        )
+        kind = loads(read_given(adapter / "adapter_config.json").decode()).get("peft_type")
         adapter_kinds.refuse_kind(_doing(adapter), kind)
         config = PeftConfig.from_pretrained(str(adapter))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from harness.kernel.errors import SetupFailed
@@ -52,12 +53,13 @@ def encode(tokenizer: Any, samples: Sequence[Sample], room: Room) -> Prompts:
     """
     encoder = Encoder(tokenizer)
     ids, truncated = dict[int, list[int]](), list[int]()
-    for sample in samples:
-        made = encoder.ids(sample.prompt, f"sample {sample.index}")
-        check_ids(f"sample {sample.index}", made, room.rows, tokenizer)
-        ids[sample.index] = _fitting(sample, made, room)
-        if len(ids[sample.index]) < len(made):
-            truncated.append(sample.index)
+    with closing(encoder.template):
+        for sample in samples:
+            made = encoder.ids(sample.prompt, f"sample {sample.index}")
+            check_ids(f"sample {sample.index}", made, room.rows, tokenizer)
+            ids[sample.index] = _fitting(sample, made, room)
+            if len(ids[sample.index]) < len(made):
+                truncated.append(sample.index)
     facts = encoder.facts() | {"prompts_sha256": fingerprint(ids), "truncated_samples": truncated}
     return Prompts(ids, facts, encoder.notes())
 

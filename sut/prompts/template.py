@@ -4,7 +4,8 @@ as text, the same in every run.
 A template is a program. What it may see of the world is held still, so that two runs of one model
 get the same prompts: its clock (`strftime_now`, as Llama 3 and Granite call it) stands at DATE,
 the date that Llama 3.1's own template falls back on without a clock, and its random draws begin
-anew for every prompt. It may take `_PATIENCE_S` and write `_MOST_CHARACTERS`.
+anew for every prompt. It runs in a copy of this process (`apart`), where it may take `_PATIENCE_S`
+and `_MORE_BYTES`, and it may write `_MOST_CHARACTERS`.
 
 A template may also lose the prompt: those of some multimodal models read a list of parts instead of
 a string and drop what is none. Such a template is given the parts; one that loses the prompt both
@@ -15,17 +16,18 @@ from __future__ import annotations
 
 import datetime
 import random
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from harness.kernel.errors import SetupFailed, first_line
+from sut.prompts.apart import Apart, Ended
 
 DATE = datetime.datetime(2024, 7, 26)
 _DRAWING = ("random", "lipsum")  # Jinja's filter and function that draw
 _PATIENCE_S = 30.0
+_MORE_BYTES = 1 << 30  # than this process has
 _MOST_CHARACTERS = 10_000_000  # beside the prompt's own
 _OTHER = "another prompt"  # around a prompt: a text that must become another one
 _TODO = "Choose a model whose template takes one user's turn, or correct its chat template."
@@ -41,6 +43,7 @@ class ChatTemplate:
         self._draws = any(word in str(tokenizer.chat_template) for word in _DRAWING)
         self.changed: list[str] = []  # names of the prompts that do not stand in it as they are
         self._in_parts = False
+        self._apart = Apart(partial(_rendered, tokenizer, self._draws), _MORE_BYTES)
         if isinstance(tokenizer.chat_template, dict):
             _check_default(tokenizer.chat_template)
 
@@ -80,35 +83,24 @@ class ChatTemplate:
     def render(self, turns: list[dict[str, Any]], name: str, **options: Any) -> str:
         """Return the text of these turns. Raises SetupFailed with the template's words."""
         try:
-            with _time_limit(), self._held_still():
-                made = self._tokenizer.apply_chat_template(turns, tokenize=False, **options)
-        except Exception as error:
-            raise _refusal(name, error) from error
-        text = str(made)
-        if len(text) - len(str(turns)) > _MOST_CHARACTERS:
-            found = f"the chat template makes {len(text):,} characters of it"
+            answer = self._apart.ask([turns, options], _PATIENCE_S)
+        except TimeoutError:
+            found = f"the chat template is not done with it after {_PATIENCE_S:g} s"
+            raise SetupFailed(name, found, "a template takes milliseconds", _TODO) from None
+        except Ended as how:
+            found = f"the chat template ends the process that renders it: {how}"
+            raise SetupFailed(name, found, "", _TODO) from None
+        self.asks_for_date = self.asks_for_date or answer["asks_for_date"]
+        if (broken := answer["broken"]) is not None:
+            raise _refusal(name, **broken)
+        if answer["characters"] - len(str(turns)) > _MOST_CHARACTERS:
+            found = f"the chat template makes {answer['characters']:,} characters of it"
             raise SetupFailed(name, found, "a prompt is shorter", _TODO)
-        return text
+        return str(answer["text"])
 
-    @contextmanager
-    def _held_still(self) -> Iterator[None]:
-        """Stop the template's clock and seed its draws; notice whether it asked for the date."""
-        from transformers.utils import chat_template_utils
-
-        asked, names = self, vars(chat_template_utils)  # where the library looks `datetime` up
-
-        class Clock:
-            @staticmethod
-            def now(*_: Any) -> datetime.datetime:
-                asked.asks_for_date = True
-                return DATE
-
-        real, names["datetime"] = names["datetime"], Clock
-        try:
-            with _seeded() if self._draws else nullcontext():
-                yield
-        finally:
-            names["datetime"] = real
+    def close(self) -> None:
+        """End the copy of this process that renders."""
+        self._apart.close()
 
     def notes(self) -> Iterator[str]:
         """Say what a reader of the answers must know of the template."""
@@ -146,18 +138,55 @@ def _check_default(templates: dict[str, str]) -> None:
         raise SetupFailed("the chat template", found, fine, todo)
 
 
-def _refusal(name: str, error: Exception) -> SetupFailed:
-    """Tell a template's own refusal from one that breaks."""
-    kind, words = type(error).__name__, first_line(error).rstrip(".")
-    if isinstance(error, _TooLong):
-        found = f"the chat template is not done with it after {_PATIENCE_S:g} s"
-        return SetupFailed(name, found, "a template takes milliseconds", _TODO)
+def _refusal(name: str, kind: str, words: str, line: int | None) -> SetupFailed:
+    """Tell a template's own refusal (the kind of exception and its words) from one that breaks."""
+    words = words.rstrip(".")
+    if kind == "MemoryError":
+        found = f"the chat template takes more than {_MORE_BYTES / 2**30:g} GiB of memory for it"
+        return SetupFailed(name, found, "a template takes some KiB", _TODO)
     if kind == "TemplateError":
         return SetupFailed(name, f"the chat template refuses it: {words}", "", _TODO)
     if kind in ("TemplateSyntaxError", "TemplateAssertionError"):
-        found = f"line {getattr(error, 'lineno', '?')}: {words}"
+        found = f"line {'?' if line is None else line}: {words}"
         return SetupFailed("reading the chat template", found, "expected a Jinja template", _TODO)
     return SetupFailed(name, f"the chat template breaks on it ({kind}: {words})", "", _TODO)
+
+
+# ---- in the copy of this process
+
+
+def _rendered(tokenizer: Any, draws: bool, asked: Any) -> dict[str, Any]:
+    """Render turns: the text, whether the template asked for the date, or how it broke."""
+    turns, options = asked
+    text, broken, dates = "", None, list[bool]()
+    try:
+        with _stopped_clock(dates), _seeded() if draws else nullcontext():
+            text = str(tokenizer.apply_chat_template(turns, tokenize=False, **options))
+    except Exception as error:
+        line = getattr(error, "lineno", None)
+        broken = {"kind": type(error).__name__, "words": first_line(error), "line": line}
+    shown = text[: len(str(turns)) + _MOST_CHARACTERS]
+    known = {"text": shown, "characters": len(text), "broken": broken}
+    return known | {"asks_for_date": bool(dates)}
+
+
+@contextmanager
+def _stopped_clock(asked: list[bool]) -> Iterator[None]:
+    """Stop the template's clock; note in `asked` whether it asked for the date."""
+    from transformers.utils import chat_template_utils
+
+    class Clock:
+        @staticmethod
+        def now(*_: Any) -> datetime.datetime:
+            asked.append(True)
+            return DATE
+
+    names = vars(chat_template_utils)  # where the library looks `datetime` up
+    real, names["datetime"] = names["datetime"], Clock
+    try:
+        yield
+    finally:
+        names["datetime"] = real
 
 
 @contextmanager
@@ -169,26 +198,3 @@ def _seeded() -> Iterator[None]:
         yield
     finally:
         random.setstate(before)
-
-
-class _TooLong(Exception):
-    pass
-
-
-@contextmanager
-def _time_limit() -> Iterator[None]:
-    """Raise _TooLong inside after `_PATIENCE_S`; only a process's main thread can be told so."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ring(*_: Any) -> None:
-        raise _TooLong
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, _PATIENCE_S)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

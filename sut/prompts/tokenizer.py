@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.kernel.errors import SetupFailed, first_line
+from harness.kernel.foreign.own_files import read_given
+from harness.kernel.foreign.parsed import loads
 
 _OF_PROCESSOR = "chat_template.json"
 
@@ -95,5 +97,5 @@ def _template_in(folder: Path) -> Any:
     with suppress(OSError, ValueError, AttributeError):
         if file.is_file():
             return file.read_text(encoding="utf-8")
-        return json.loads(settings.read_text(encoding="utf-8")).get("chat_template")
+        return loads(read_given(settings).decode()).get("chat_template")
     return None

@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.kernel.errors import BadInput
+from harness.kernel.foreign.own_files import read_given
 from harness.kernel.places import wrong_path
 from harness.kernel.texts import other_kind
 
 _LARGEST = 2**64 - 1
+_MOST_BYTES = 1 << 20  # MLPerf's own file has 6 KiB
 _BOM = b"\xef\xbb\xbf"
 _INTEGER = re.compile(r"[+-]?(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")  # what strtoul consumes
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -68,7 +70,7 @@ def read_lines(path: Path) -> tuple[list[Line], list[Problem]]:
     Raises BadInput if the file cannot be read at all.
     """
     try:
-        data = path.read_bytes()
+        data = read_given(path, _MOST_BYTES)
     except OSError:
         fine = "expected a LoadGen configuration file, such as user.conf"
         raise wrong_path(f"--user-conf {path}", path, fine) from None

@@ -7,7 +7,6 @@ single tokens from the Parquet files beside it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from harness.kernel.errors import BadInput
+from harness.kernel.foreign import parsed
 from harness.kernel.places import found_at
 from reports.blocks import Table, screens, visible
 from reports.pages import html
@@ -48,7 +48,7 @@ def read(folder: Path) -> Summary:
     file = folder / "perplexity.json"
     remedy = "Measure it: python -m harness perplexity."
     try:
-        summary: Summary = json.loads(file.read_text(encoding="utf-8"))
+        summary: Summary = parsed.read_json(file)
         schema = summary["schema"]
     except (OSError, ValueError, KeyError, TypeError):
         what = "its perplexity.json is damaged" if file.is_file() else found_at(file)

@@ -8,7 +8,6 @@ window (style sheet, `i:hover`).
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,8 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
+from harness.kernel.foreign import parsed
+from harness.kernel.foreign.tables import read_table
 from reports.blocks import visible
 
 LEVELS_NATS = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 11.0)  # where a deeper shade begins
@@ -92,11 +93,11 @@ def _place(folder: Path, subject: Mapping[str, Any]) -> Path:
     its model and variant.
     """
     named = str(subject.get("folder") or "")
-    if named and Path(named).name == named:
+    if named and named != ".." and Path(named).name == named:
         return folder / named
     wanted = subject["model"], subject["variant"]
     for file in sorted(folder.glob("*/subject.json")):
-        said = json.loads(file.read_text(encoding="utf-8"))
+        said = parsed.read_json(file)
         if (said.get("model"), said.get("variant")) == wanted:
             return file.parent
     return folder / "none"
@@ -127,9 +128,7 @@ def _tokens(file: Path) -> Tokens | None:
 
 
 def _columns(file: Path) -> dict[str, Any]:
-    import pyarrow.parquet as parquet
-
-    table = parquet.read_table(file)
+    table = read_table(file)
     return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
 
 

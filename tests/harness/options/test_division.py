@@ -9,6 +9,7 @@ import pytest
 from harness.options.division import division, official_lacks
 from harness.options.profiles import TABLE
 from harness.options.settings import load_config, run_settings
+from harness.registry import sut_entry
 from harness.run.session import Run
 from reports.terminal import difference, division_text, not_mlperf
 
@@ -36,7 +37,7 @@ def found(profile="llama3.1-8b", scenario="server", dataset=None, facts=(), chan
     config = load_config(flags)
     settings = replace(run_settings(config, rows, 10.0), **dict(changes))
     told = {"name": "/data/set.parquet", "format": kind, "rows": rows} | (dataset or {})
-    return division(config, settings, told, dict(facts))
+    return division(config, settings, told, dict(facts), sut_entry(config.sut).runs_model)
 
 
 def differences(**given):

@@ -14,6 +14,7 @@ from harness.result import measured
 from harness.result import result as results
 from harness.result.publish import publish
 from harness.run.session import Run
+from sut import TABLE
 from sut.simulated import Simulated
 from tests.scenario_helpers import MS, Row, hand_log, run_settings
 
@@ -149,5 +150,6 @@ def test_the_shipped_adapter_is_not_praised_for_what_it_was_trained_on(tmp_path,
     own = {"FILE": str(tmp_path / "own.jsonl"), "mine": tmp_path}
     flags = {name: own[value] for name, value in flags.items()}
     config = load_config({"scenario": "offline", "variant": "lora", **flags})
-    notes = results._notes(config, runlog.RunFacts("run", "2026-11-21T10:00:00+00:00"))
+    facts = runlog.RunFacts("run", "2026-11-21T10:00:00+00:00")
+    notes = results._notes(config, facts, TABLE["local"])
     assert any("flattering" in note for note in notes) == said
