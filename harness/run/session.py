@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
@@ -31,6 +30,7 @@ from harness.kernel.clock import (
 )
 from harness.kernel.entries import SutEntry
 from harness.kernel.errors import BadInput, HarnessError, RunBroke
+from harness.kernel.process.streams import tell
 from harness.kernel.protocols import SUT, OfProcess, Reachable, Say
 from harness.kernel.types import (
     MemoryUse,
@@ -134,7 +134,7 @@ class Run:
             self._say("")
         for conflict in found:
             sure = "this run cannot be VALID: " if conflict.certain else ""
-            print(f"note: {sure}{conflict.detail}; {conflict.remedy}", file=sys.stderr)
+            tell(f"note: {sure}{conflict.detail}; {conflict.remedy}")
 
     # ---- the modes
 
@@ -385,4 +385,4 @@ def _close(part: Any) -> None:
     try:
         part.close()
     except Exception as fault:
-        print(f"note: closing {type(part).__name__}: {reason(fault)}", file=sys.stderr)
+        tell(f"note: closing {type(part).__name__}: {reason(fault)}")

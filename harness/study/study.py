@@ -18,7 +18,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from io import StringIO
@@ -33,6 +32,7 @@ from harness.engine.pieces import reason
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import BadInput, first_line
 from harness.kernel.places import not_a_study
+from harness.kernel.process.streams import tell
 from harness.kernel.protocols import Say
 from harness.options.settings import RunConfig
 from harness.result.read import ACCURACY_PART
@@ -158,7 +158,7 @@ class Study:
         """Leave no folder of a study in which nothing was begun; of another, say how to go on."""
         inside = [path for path in self.place.iterdir() if path.is_dir()]
         if inside or self.ended:
-            print(f"go on with: python -m harness resume {self.place}", file=sys.stderr)
+            tell(f"go on with: python -m harness resume {self.place}")
             return
         self._lock.release()
         shutil.rmtree(self.place, ignore_errors=True)
@@ -292,4 +292,4 @@ def _line(ended: Ended) -> str:
 
 
 def _note(words: str) -> None:
-    print(f"note: {words}", file=sys.stderr)
+    tell(f"note: {words}")
