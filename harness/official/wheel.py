@@ -82,14 +82,12 @@ class Wheel:
             "folder": str(folder),
         }
         with theirs, (folder / WORDS).open("wb") as words:
-            self._process = subprocess.Popen(
-                children.command("harness.official.child", json.dumps(job)),
+            self._process = children.Child(
+                "harness.official.child",
+                json.dumps(job),
                 pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
                 stdout=words,
                 stderr=words,
-                env=children.variables(),
-                start_new_session=True,
             )
 
     def __enter__(self) -> Wheel:
@@ -129,16 +127,9 @@ class Wheel:
 
     def __exit__(self, *_: object) -> None:
         self._clock.unwatch(self.socket.fileno())
-        self._leave(_LEAVE_TIMEOUT_S if self.over else 0.0)
+        self._process.end(_LEAVE_TIMEOUT_S if self.over else 0.0)
         self.socket.close()
         self._tidy()
-
-    def _leave(self, timeout_s: float) -> None:
-        try:
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
     def _tidy(self) -> None:
         """Rename the logs that LoadGen did not finish, so that nobody takes them for a result. What

@@ -32,6 +32,7 @@ from harness.engine.pieces import reason
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import BadInput, first_line
 from harness.kernel.places import not_a_study
+from harness.kernel.process import stopping
 from harness.kernel.process.streams import tell
 from harness.kernel.protocols import Say
 from harness.options.settings import RunConfig
@@ -141,6 +142,7 @@ class Study:
         try:
             return self.run(cell, say, figures)
         except Exception as fault:
+            stopping.check()  # or it would be told as a failure, and never measured
             failure = type(fault).__name__
             ended = Ended(cell.name, "", {}, "FAILED", reason(fault), failure, {})
             self.keep(ended)
@@ -154,11 +156,13 @@ class Study:
             os.fsync(file.fileno())
         self.ended[ended.cell] = ended
 
-    def forget(self) -> None:
-        """Leave no folder of a study in which nothing was begun; of another, say how to go on."""
+    def forget(self, fault: BaseException) -> None:
+        """Say how a study goes on that ends early; leave none in which the first run could not
+        even begin.
+        """
         inside = [path for path in self.place.iterdir() if path.is_dir()]
-        if inside or self.ended:
-            tell(f"go on with: python -m harness resume {self.place}")
+        if inside or self.ended or isinstance(fault, KeyboardInterrupt):
+            tell_how_to_go_on(self.place)
             return
         self._lock.release()
         shutil.rmtree(self.place, ignore_errors=True)
@@ -217,6 +221,11 @@ def load(place: Path, kinds: Sequence[str]) -> Study:
     except (KeyError, TypeError, ValueError):
         found = "it is damaged"
     raise _damaged(file, found)
+
+
+def tell_how_to_go_on(place: Path) -> None:
+    """Name the command that goes on with a study."""
+    tell(f"go on with: python -m harness resume {place}")
 
 
 def _damaged(file: Path, found: str) -> BadInput:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import select
 import signal
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,19 +54,14 @@ class Isolated:
         self._hear: Callable[[bytes], None] | None = None
         self._epoch = 0
         self._running = False
+        self._is_asked = False  # it is at work on a call, and would not see that we are leaving
         self._backlog = bytearray()
         offer = channel.offer()
         self._socket = offer.socket
         own = {**(env or {}), **offer.environment}
         with log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                children.command("sut.border.child", offer.argument),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=children.variables(own),
-                start_new_session=True,
-                **offer.started,
+            self._process = children.Child(
+                "sut.border.child", offer.argument, env=own, stdout=log, stderr=log, **offer.started
             )
         try:
             self._socket = offer.accept(self._process)
@@ -146,11 +140,7 @@ class Isolated:
         self._clock.unwatch(self._socket.fileno())
         self._backlog.clear()
         self._socket.close()  # the child sees the end of the stream and leaves
-        try:
-            self._process.wait(_CLOSE_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.end(0.0 if self._is_asked else _CLOSE_TIMEOUT_S)
 
     # ---- the socket
 
@@ -194,6 +184,7 @@ class Isolated:
 
     def _call(self, method: str, timeout_s: float | None = None, **arguments: Any) -> Any:
         """Ask the child and wait for its answer, outside the timed window."""
+        self._is_asked = True
         self._send(wire.json_frame(wire.CALL, {"method": method, **arguments}))
         while not self._replies:
             readable, writable, _ = select.select(
@@ -206,6 +197,7 @@ class Isolated:
             if not readable and not writable:
                 raise RunBroke("the SUT process", f"no answer to {method!r} within {timeout_s:g} s")
         reply = self._replies.pop(0)
+        self._is_asked = False
         if "error" in reply:
             kind = BY_NAME.get(reply["error"], SetupFailed)
             raise kind(*reply["facts"])
@@ -214,11 +206,7 @@ class Isolated:
     def _death(self) -> HarnessError:
         """Return what to say of a child that is gone."""
         self._clock.unwatch(self._socket.fileno())
-        try:
-            code = self._process.wait(_CLOSE_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
+        code = self._process.end(_CLOSE_TIMEOUT_S)
         how = f"ended with exit code {code}"
         if code < 0:
             name = signal.Signals(-code).name

