@@ -30,7 +30,6 @@ from harness.run.session import Run
 from harness.run.signals import passed_on
 
 _APART_S = 0.2  # two signals at once are one
-_MODULE = "harness.study.executors"  # as a program its name is another
 
 
 class Made(NamedTuple):
@@ -86,7 +85,7 @@ def _wait_for(*arguments: str) -> tuple[int, bool]:
     """Return the exit code of the child, and whether it was told to stop."""
     nowhere = subprocess.DEVNULL  # whatever is shown goes to stderr
     with (
-        children.Child(_MODULE, *arguments, stdout=nowhere) as process,
+        children.Child("harness.study.executors", *arguments, stdout=nowhere) as process,
         passed_on(process) as passed,
     ):
         return process.wait(), passed.any
