@@ -18,6 +18,7 @@ import typer
 from harness.engine.pieces import noted, reason
 from harness.kernel.errors import BadInput, HarnessError, RunBroke, unknown
 from harness.kernel.process import stopping, streams
+from harness.kernel.process.streams import instead as instead
 from harness.kernel.process.streams import tell
 
 if TYPE_CHECKING:
