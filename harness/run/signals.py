@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from subprocess import Popen
 from types import FrameType
 
-from harness.engine import recorder
+from harness.engine import journal, recorder
 from harness.engine.driver import Stop
 from harness.kernel.clock import RealClock, VirtualClock, wake_on_signals
 from harness.kernel.process import stopping
@@ -19,6 +19,7 @@ from harness.kernel.process.stopping import deaf
 
 __all__ = ["Passed", "deaf", "passed_on", "stoppable"]
 _PATIENCE = 3  # so many stops are polite requests
+_RECORDING = (recorder.__file__, journal.__file__)
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def stoppable(stop: Stop, clock: RealClock | VirtualClock) -> Iterator[None]:
         stop.request()
         clock.notify()
         insists = stop.requests > _PATIENCE and stop.may_raise
-        if insists and not _is_in(frame, recorder.__file__):  # a row must not be torn
+        if insists and not _is_recording(frame):  # a row must not be torn
             stop.may_raise = False
             raise KeyboardInterrupt
 
@@ -39,9 +40,9 @@ def stoppable(stop: Stop, clock: RealClock | VirtualClock) -> Iterator[None]:
         yield
 
 
-def _is_in(frame: FrameType | None, file: str) -> bool:
+def _is_recording(frame: FrameType | None) -> bool:
     while frame is not None:
-        if frame.f_code.co_filename == file:
+        if frame.f_code.co_filename in _RECORDING:
             return True
         frame = frame.f_back
     return False
