@@ -7,14 +7,16 @@ stderr. Heavy imports wait until a command needs them.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from harness.commands import laboratory, lists, mlperf, runs, studies
+from harness.kernel.errors import RunBroke
+from harness.kernel.process import stopping, streams
 from harness.options.flags import Command
-from harness.screen import open_streams, tolerate
 
 app = typer.Typer(
     name="harness",
@@ -70,7 +72,18 @@ def about(
 
 
 def main() -> None:
-    """Console script: every error of ours is a sentence and an exit code, never a traceback."""
-    open_streams()
-    tolerate()
-    app()
+    """Run the program: every error of ours is a sentence and an exit code, never a traceback."""
+    stopping.listen()
+    code = 0
+    try:
+        streams.protect()
+        app()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except KeyboardInterrupt:
+        code = stopping.STOPPED
+    code = stopping.exit_code(code)
+    stopping.over()
+    if code != RunBroke.exit_code and (why := streams.lost()):
+        streams.tell(f"note: stdout took no more ({why})")
+    sys.exit(code)

@@ -1,26 +1,25 @@
 """Where words for people go, and where tables for programs: stderr and stdout, as --json and
---format say. Any terminal will do, also one that knows no letters but ASCII.
-
-What cannot be written is replaced rather than an error: a middle dot by a hyphen, an arrow by ->,
-an unknown letter by a question mark. The boxes around panels are rich's own affair.
+--format say. The exit code is the verdict's, whoever reads; it is 4 where stdout did not take what
+a program waits for.
 """
 
 from __future__ import annotations
 
-import codecs
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from harness.engine.pieces import noted, reason
-from harness.kernel.errors import BadInput, HarnessError, of_the_machine, unknown
+from harness.kernel.errors import BadInput, HarnessError, RunBroke, of_the_machine, unknown
+from harness.kernel.process import stopping, streams
+from harness.kernel.process.streams import instead as instead
+from harness.kernel.process.streams import tell
 
 if TYPE_CHECKING:
     from harness.kernel.protocols import Say
@@ -28,54 +27,15 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "csv", "markdown")
 
-_INSTEAD = {
-    "·": "-", "–": "-", "−": "-", "→": "->", "…": "...", "≤": "<=", "≥": ">=", "×": "x", "µ": "u",
-    "“": '"', "”": '"', "‘": "'", "’": "'", "│": "|", "─": "-", "Δ": "d",
-}  # fmt: skip
-_NAME = "touchstone.plain"
-
-
-def instead(text: str) -> str:
-    """Return the text in ASCII, as near as it can be."""
-    return "".join(c if c.isascii() else _INSTEAD.get(c, "?") for c in text)
-
-
-def open_streams() -> None:
-    """Point what is closed of stdin, stdout and stderr (`>&-`, some daemons) to nothing, before a
-    file or socket of ours gets its number.
-    """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
-            mode = "w" if number else "r"
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
-
-
-def tolerate() -> None:
-    """Let stdout and stderr take every letter from now on, whatever their encoding."""
-    codecs.register_error(_NAME, _replace)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            with suppress(ValueError):  # closed already
-                stream.reconfigure(errors=_NAME)
-
-
-def _replace(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    return instead(error.object[error.start : error.end]), error.end
-
 
 @contextmanager
 def people(as_json: bool, form: str = "table") -> Iterator[tuple[Any, Say]]:
-    """Yield (console for people, say): `say` shows what takes long, `say("")` clears it. Errors end
-    the program here. The console is stderr where stdout is for a program.
+    """Yield (console for people, say): `say` shows what takes long, `say("")` clears it. Errors and
+    stops end the program here. The console is stderr where stdout is for a program.
     """
     from rich.console import Console
 
-    tolerate()
+    streams.protect()
     status_console = Console(stderr=True)
     status = status_console.status("")
 
@@ -85,11 +45,6 @@ def people(as_json: bool, form: str = "table") -> Iterator[tuple[Any, Say]]:
             status.stop()
             super().print(*words, **how)
 
-        def on_broken_pipe(self) -> None:
-            """Keep the verdict's exit code when the reader leaves early, as `| head -1` does."""
-            self.quiet = True
-            _forget_stdout()
-
     console = _Console(stderr=as_json or form != "table", highlight=False, soft_wrap=False)
 
     def say(text: str) -> None:
@@ -98,43 +53,43 @@ def people(as_json: bool, form: str = "table") -> Iterator[tuple[Any, Say]]:
             status.update(text)
             status.start()
         elif text:
-            print(text, file=sys.stderr, flush=True)
+            tell(text)
 
-    try:
-        _check_form(as_json, form)
-        _check_names()
-        yield console, say
-    except HarnessError as error:
-        say("")
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
-        say("")
-        print(
-            "interrupted outside the timed part; a run that was measured is kept: see harness"
-            " report",
-            file=sys.stderr,
-        )
-        raise typer.Exit(130) from None
-    except (BrokenPipeError, typer.Exit, typer.Abort):
-        raise
-    except (
-        Exception
-    ) as fault:  # a bug of ours is still a sentence, and never the exit code of a verdict
-        say("")
-        if os.environ.get("TOUCHSTONE_DEBUG"):
+    with stopping.listening():
+        try:
+            _check_form(as_json, form)
+            _check_names()
+            yield console, say
+        except (typer.Exit, typer.Abort):
             raise
-        if (short := of_the_machine(fault)) is not None:
-            print(f"error: {short}", file=sys.stderr)
-            raise typer.Exit(short.exit_code) from None
-        words = f"{type(fault).__name__}: {fault}"
-        print(
-            f"error: unexpected {words}. This is a bug; TOUCHSTONE_DEBUG=1 shows where.",
-            file=sys.stderr,
-        )
-        raise typer.Exit(4) from None
-    finally:
-        status.stop()
+        except (Exception, KeyboardInterrupt) as fault:
+            say("")
+            raise typer.Exit(_ended_by(fault)) from None
+        finally:
+            status.stop()
+
+
+def _ended_by(fault: BaseException) -> int:
+    """Say what ended the command; return the exit code. A bug of ours is a sentence as well, and
+    never the exit code of a verdict.
+    """
+    if isinstance(fault, KeyboardInterrupt):
+        tell("interrupted")
+        return stopping.STOPPED
+    if isinstance(fault, HarnessError):
+        tell(f"error: {fault}")
+        return stopping.STOPPED if stopping.heard() else fault.exit_code
+    if os.environ.get("TOUCHSTONE_DEBUG"):
+        raise fault
+    if stopping.heard():  # a library has made another exception of it
+        tell(f"interrupted ({reason(fault)})")
+        return stopping.STOPPED
+    if (short := of_the_machine(fault)) is not None:
+        tell(f"error: {short}")
+        return short.exit_code
+    words = f"{type(fault).__name__}: {fault}"
+    tell(f"error: unexpected {words}. This is a bug; TOUCHSTONE_DEBUG=1 shows where.")
+    return RunBroke.exit_code
 
 
 def _check_form(as_json: bool, form: str) -> None:
@@ -170,20 +125,18 @@ def put(
     for_people: Callable[[], Sequence[Table]] | None = None,
 ) -> None:
     """Write tables to stdout as CSV or Markdown, and nothing if people have seen them. In Markdown
-    they may be others than in CSV.
+    they may be others than in CSV. Raises RunBroke where stdout does not take them.
     """
     if form == "table":
         return
     from reports.blocks import csv_text, markdown
 
+    text = ""
     with noted(f"table as {form}"):
         is_csv = form == "csv"
         text = csv_text(tables()) if is_csv else markdown((for_people or tables)())
-        try:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        except (OSError, ValueError):
-            _forget_stdout()
+    if why := streams.put(text):
+        raise _not_taken(f"--format {form}", why)
 
 
 def show_run(
@@ -192,26 +145,25 @@ def show_run(
     """Draw the screen of a run. If that fails, the exit code stays: the verdict is known."""
     try:
         show(result, folder, console, tables=form == "table")
-    except BrokenPipeError:
-        raise
     except Exception as fault:
         plain = f"{result['status']}  {result['scenario']}: {result['status_reason']}"
         print(plain, file=sys.stderr if console.stderr else sys.stdout)
-        print(f"note: no more on the screen ({reason(fault)}); see {folder}", file=sys.stderr)
+        tell(f"note: no more on the screen ({reason(fault)}); see {folder}")
 
 
 def finish(value: dict[str, Any], as_json: bool, code: int) -> None:
-    """Print the object if asked for; whoever stopped reading does not change the verdict."""
-    try:
-        if as_json:
-            sys.stdout.write(json.dumps(value, separators=(",", ":")) + "\n")
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        _forget_stdout()
+    """Print the object if asked for, and end with the exit code of the verdict; with 4 if stdout
+    does not take the object. A reader who has left changes nothing.
+    """
+    stopping.over()
+    if as_json and (why := streams.put(json.dumps(value, separators=(",", ":")) + "\n")):
+        error = _not_taken("--json", why, str(value.get("status", "")))
+        tell(f"error: {error}")
+        raise typer.Exit(error.exit_code)
     raise typer.Exit(code)
 
 
-def _forget_stdout() -> None:
-    """Keep what is left in the buffer from failing at exit: nobody reads any more."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+def _not_taken(what: str, why: str, verdict: str = "") -> RunBroke:
+    kept = "whatever was written to files stays"
+    known = f"the verdict is {verdict}, and {kept}" if verdict else kept
+    return RunBroke(f"writing {what} to stdout", why, known, "Send stdout somewhere else.")

@@ -5,6 +5,7 @@ counts like any other.
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ ARROWS = {
     "harness.kernel.foreign": "",
     "harness.kernel.machine": "",
     "harness.kernel.privacy": "",
+    "harness.kernel.process": "",
     "harness.kernel.words": "",
     "harness.engine": "",
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
@@ -68,7 +70,8 @@ ARROWS = {
     "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
 }
 KERNEL = tuple(
-    f"harness.kernel{folder}" for folder in ("", ".foreign", ".machine", ".privacy", ".words")
+    f"harness.kernel{folder}"
+    for folder in ("", ".foreign", ".machine", ".privacy", ".process", ".words")
 )
 LONG = {}
 TORCH_HOMES = ("sut",)
@@ -139,7 +142,7 @@ def test_the_four_are_strangers(package):
 
 
 def test_only_tables_name_modules_in_strings():
-    """An import through a string hides an arrow; `children.command` starts a process."""
+    """An import through a string hides an arrow; `children.Child` starts a process."""
     for path in FILES:
         if path.name == "__init__.py":
             continue
@@ -151,7 +154,8 @@ def test_only_tables_name_modules_in_strings():
         }
         for value in named:
             if value.partition(":")[0] in MODULES - set(OURS):
-                assert f'children.command("{value}"' in text, f"{path.relative_to(ROOT)}: {value}"
+                starts = re.search(rf'(Child|finished)\(\s*"{value}"', text)
+                assert starts, f"{path.relative_to(ROOT)}: {value}"
 
 
 def test_no_folder_is_crowded_and_no_file_long():

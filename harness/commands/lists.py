@@ -41,10 +41,12 @@ def doctor(as_json: Json = False) -> None:
     """Show what is installed, what this machine can do, and how fast the driver itself is."""
     with people(as_json) as (console, say):
         from harness.doctor import examine
+        from harness.kernel.process import stopping
         from reports.terminal import show_doctor
 
         say("measuring the driver")
         findings = examine()
+        stopping.check()  # the driver keeps what it has measured, whoever stops it
         say("")
         show_doctor(findings, console)
     finish(findings, as_json, 0)

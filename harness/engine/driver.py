@@ -28,14 +28,27 @@ AHEAD = (
 )
 
 
+STOPPED = "stopped by the user (Ctrl-C)"
+
+
 class Stop:
     """Set from a signal handler: once to stop issuing and drain, twice to stop waiting as well."""
 
     def __init__(self) -> None:
         self.requests = 0
+        self.may_raise = True  # whether the handler may tear away who is at work
 
     def request(self) -> None:
         self.requests += 1
+
+    @contextmanager
+    def raising(self, may_raise: bool) -> Iterator[None]:
+        """Let the handler raise KeyboardInterrupt inside, at most once, or keep it from that."""
+        before, self.may_raise = self.may_raise, may_raise
+        try:
+            yield
+        finally:
+            self.may_raise = before
 
 
 def drive(
@@ -58,16 +71,19 @@ def drive(
         try:
             rest = iter(queries)
             ahead = list(islice(rest, AHEAD))
-            recorder.gate_ns = start_ns = clock.now_ns()
-            loop.issue_all(chain(ahead, rest), start_ns)
-            sut.flush()
-            loop.drain()
+            with loop.stop.raising(True):
+                recorder.gate_ns = start_ns = clock.now_ns()
+                loop.issue_all(chain(ahead, rest), start_ns)
+                sut.flush()
+                loop.drain()
         except RunBroke as broke:
             return _broken(recorder, start_ns, str(broke))
-        except Exception as fault:  # of the SUT: the samples measured so far matter more
+        except KeyboardInterrupt:  # torn away from a SUT in this process that does not return
+            loop.stop.request()
+        except (Exception, SystemExit) as fault:  # of the SUT: what was measured matters more
             return _broken(recorder, start_ns, f"the SUT raised {type(fault).__name__}: {fault}")
     if loop.stop.requests:
-        return recorder.log(start_ns, "interrupted", "stopped by the user (Ctrl-C)")
+        return recorder.log(start_ns, "interrupted", STOPPED)
     return recorder.log(start_ns, "completed")
 
 

@@ -11,7 +11,6 @@ TOUCHSTONE_DEBUG=1 shows the traceback of each.
 from __future__ import annotations
 
 import os
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from typing import Any, TypeVar
 
 from harness.kernel.errors import HarnessError, of_the_machine
 from harness.kernel.privacy.secrets import hidden
+from harness.kernel.process.streams import tell
 
 T = TypeVar("T")
 _LONGEST = 300  # characters of a reason
@@ -52,11 +52,9 @@ def noted(what: str) -> Iterator[None]:
     """Turn a fault in a page or a screen at the very end into a note; the rest stands."""
     try:
         yield
-    except BrokenPipeError:  # nobody reads any more: the program's own affair
-        raise
     except Exception as fault:
         show_where(fault)
-        print(f"note: no {what} ({reason(fault)})", file=sys.stderr)
+        tell(f"note: no {what} ({reason(fault)})")
 
 
 def show_where(fault: BaseException) -> None:

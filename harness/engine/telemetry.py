@@ -3,8 +3,7 @@ in a process of its own.
 
 It runs beside the driver, never inside it: no interpreter lock is shared, its priority is low, and
 it learns the run's progress from 32 bytes of shared memory that the driver fills while idle. It
-also draws the progress line. It ends when its standard input is closed, so it cannot outlive the
-driver.
+also draws the progress line. It ends when the driver lets go of it, and cannot outlive the driver.
 """
 
 from __future__ import annotations
@@ -31,9 +30,11 @@ from harness.kernel.clock import RealClock
 from harness.kernel.errors import SetupFailed
 from harness.kernel.machine import waits
 from harness.kernel.machine.memory import available_bytes
+from harness.kernel.process import streams
 
 INTERVAL_NS = 1_000_000_000
 REFRESH_NS = 500_000_000
+_LEAVE_S = 5.0  # for the last row
 _COUNTS = struct.Struct("<qqqq")  # issued, done, failed, tokens
 
 
@@ -62,13 +63,8 @@ class Telemetry:
             "counts": self._file.name,
             "gpus": list(metered),
         }
-        self._process = subprocess.Popen(
-            children.command("harness.engine.telemetry", json.dumps(job)),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            env=children.variables(),
+        self._process = children.Child(
+            "harness.engine.telemetry", json.dumps(job), stdout=subprocess.PIPE, text=True
         )
         try:
             self._await_ready()
@@ -113,8 +109,7 @@ class Telemetry:
         _COUNTS.pack_into(self._map, 0, r.num_issued, r.num_done, r.num_failed, r.num_tokens)
 
     def stop(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._process.let_go()
         waits.leave(self._process)
         assert self._process.stdout is not None
         self._process.stdout.close()
@@ -124,6 +119,9 @@ class Telemetry:
 
 
 def main() -> None:
+    over = Event()
+    children.once_let_go(over.set)
+    streams.protect()
     job = json.loads(sys.argv[1])
     with suppress(OSError, AttributeError):
         os.nice(10)
@@ -132,8 +130,7 @@ def main() -> None:
         )  # never takes a core from the model
     with Path(job["counts"]).open("r+b") as file:
         counts = mmap.mmap(file.fileno(), _COUNTS.size)
-    clock, over = RealClock(), Event()
-    children.once_stdin_closes(over.set)
+    clock = RealClock()
     sample = _sampler(job["pids"], job["gpus"])
     show = _progress(job["total"]) if job["progress"] else None
     with files.opened_log(Path(job["out"])) as out:
@@ -237,7 +234,7 @@ def _plain_lines(total: int | None) -> Callable[[int, int, int, int, float, bool
             state["next"] += 5.0
             of = f"/{total}" if total else ""
             words = _words(issued, done, failed, tokens, seconds)
-            print(f"run {seconds:6.1f} s  {done}{of} samples  {words}", file=sys.stderr, flush=True)
+            streams.tell(f"run {seconds:6.1f} s  {done}{of} samples  {words}")
 
     return show
 

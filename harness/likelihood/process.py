@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.engine import runlog
-from harness.kernel import children, files
+from harness.kernel import files
+from harness.kernel.children import Child
 from harness.kernel.errors import RunBroke
 from harness.kernel.machine import waits
 from harness.kernel.protocols import Say
@@ -53,29 +54,22 @@ def _heard(process: subprocess.Popen[str], log: Path) -> Iterator[Row]:
 
 
 @contextmanager
-def _process(job: Path, log: Any) -> Iterator[subprocess.Popen[str]]:
+def _process(job: Path, log: Any) -> Iterator[Child]:
     """Start the process. It is gone when the block is left, however that happens; its parts are
     whole or not there.
     """
     from sut.border.threads import environment as thread_environment
 
-    process = subprocess.Popen(
-        children.command("sut.likelihood.worker", str(job)),
-        stdin=subprocess.DEVNULL,
+    with Child(
+        "sut.likelihood.worker",
+        str(job),
+        env=thread_environment(),
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
         encoding="utf-8",
-        env=children.variables(thread_environment()),
-        start_new_session=True,  # Ctrl-C is ours to hear
-    )
-    try:
+    ) as process:
         yield process
-    finally:
-        process.terminate()
-        waits.leave(process)
-        if process.stdout is not None:
-            process.stdout.close()
 
 
 def _death(code: int, log: Path) -> RunBroke:

@@ -11,11 +11,8 @@ ended.
 from __future__ import annotations
 
 import shutil
-import signal
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from threading import current_thread, main_thread
 from typing import Any
 
 from harness.engine import environment, runlog
@@ -129,17 +126,16 @@ def run(place: Path, made: Settings, say: Say, fresh: bool = True) -> Row:
     rows: list[Row] = []
     interrupted = False
     series = subjects(made)
-    with _polite():
-        for i, subject in enumerate(series, 1):
-            row = read_row(place, subject)
-            if row.get("status") != "DONE":
-                say(f"subject {i} of {len(series)}: {subject.label}")
-                row, interrupted = measured(place, made, series, subject, say)
-            rows.append(row)
-            if interrupted:
-                break
-    if fresh:
-        _forget_what_never_began(place, rows, interrupted)
+    for i, subject in enumerate(series, 1):
+        row = read_row(place, subject)
+        if row.get("status") != "DONE":
+            say(f"subject {i} of {len(series)}: {subject.label}")
+            row, interrupted = measured(place, made, series, subject, say)
+        rows.append(row)
+        if interrupted:
+            break
+    if fresh and not interrupted:
+        _forget_what_never_began(place, rows)
     say("reading the scores")
     found = perplexity_summary.build(
         place, interrupted=interrupted, not_run=[s.label for s in series[len(rows) :]]
@@ -161,28 +157,10 @@ def exit_code(found: Mapping[str, Any]) -> int:
     return 0 if all(row["status"] == "DONE" for row in rows) and not lacking else 1
 
 
-def _forget_what_never_began(place: Path, rows: Sequence[Row], interrupted: bool) -> None:
-    """Leave no folder of a measurement that the user must ask for in other words, or ended before
-    its first text.
-    """
+def _forget_what_never_began(place: Path, rows: Sequence[Row]) -> None:
+    """Leave no folder of a measurement that the user must ask for in other words."""
     if any(place.glob("*/tokens.parquet")):
         return
-    if interrupted:
-        shutil.rmtree(place, ignore_errors=True)
-        raise KeyboardInterrupt
     if rows and all(row["failure"] == BadInput.__name__ for row in rows):
         shutil.rmtree(place, ignore_errors=True)
         raise BadInput(*rows[0]["facts"])
-
-
-@contextmanager
-def _polite() -> Iterator[None]:
-    """Take a polite kill as Ctrl-C."""
-    if current_thread() is not main_thread():
-        yield
-        return
-    old = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, old)

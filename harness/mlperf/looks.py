@@ -102,8 +102,8 @@ def _run(study: Study, cell: Cell, say: Say) -> tuple[Ended, bool]:
     """Make a run; if there is none, leave no empty folder behind."""
     try:
         return study.run(cell, say, lambda result, folder: {})
-    except (HarnessError, KeyboardInterrupt):
-        study.forget()
+    except (HarnessError, KeyboardInterrupt) as fault:
+        study.forget(fault)
         raise
 
 

@@ -3,7 +3,8 @@ and leaves.
 
 Two threads: LoadGen's own, which issues queries from inside `StartTest`, and one that reads what
 the driver says of them. A process of its own, because the wheel may crash, may wait for ever and
-keeps process-wide state. It imports nothing of ours and ends when the driver closes the socket.
+keeps process-wide state. It imports next to nothing of ours and ends when the driver closes the
+socket.
 
     to the driver   n u32 | dataset index u32 * n      a query: sample ids are the count of samples
                                                        so far, on both sides
@@ -17,7 +18,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import struct
 import sys
@@ -28,6 +28,8 @@ from itertools import groupby
 from operator import itemgetter
 from threading import Thread
 from typing import Any, NamedTuple
+
+from harness.kernel.children import bind
 
 WORD = struct.Struct("<I")
 EVENT = struct.Struct("<IiI")
@@ -133,7 +135,7 @@ def _nothing(samples: list[int]) -> None:
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's business
+    bind()
     job = json.loads(sys.argv[1])
     try:
         run(socket.socket(fileno=job["fd"]), job)

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import scenarios
-from harness.engine.driver import Stop, quiet
+from harness.engine.driver import STOPPED, Stop, quiet
 from harness.engine.recorder import Recorder
 from harness.engine.timeouts import Timeouts
 from harness.kernel.clock import FAR_FUTURE_NS, RealClock
@@ -80,9 +80,12 @@ def drive(
         loop = _Loop(settings, sut, clock, recorder, offsets_ns, wheel, stop or Stop(), on_idle)
         clock.watch(wheel.socket.fileno(), loop.hear)
         try:
-            loop.run()
+            with loop.stop.raising(True):
+                loop.run()
+        except KeyboardInterrupt:  # torn away from a SUT in this process that does not return
+            loop.stop.request()
         # a SUT may raise anything: the samples measured so far matter more
-        except Exception as fault:
+        except (Exception, SystemExit) as fault:
             if not recorder.num_issued and isinstance(fault, RunBroke):
                 raise SetupFailed(*fault.facts[:2], "", f"See {folder / WORDS}.") from None
             reason = (
@@ -94,7 +97,7 @@ def drive(
             return recorder.log(loop.start_ns, "error", reason)
     if wheel.over:
         return recorder.log(loop.start_ns, "completed")
-    return recorder.log(loop.start_ns, "interrupted", "stopped by the user (Ctrl-C)")
+    return recorder.log(loop.start_ns, "interrupted", STOPPED)
 
 
 def _check(clock: Clock, folder: Path) -> None:

@@ -82,14 +82,12 @@ class Wheel:
             "folder": str(folder),
         }
         with theirs, files.opened_log(folder / WORDS) as words:
-            self._process = subprocess.Popen(
-                children.command("harness.official.child", json.dumps(job)),
+            self._process = children.Child(
+                "harness.official.child",
+                json.dumps(job),
                 pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
                 stdout=words,
                 stderr=words,
-                env=children.variables(),
-                start_new_session=True,
             )
 
     def __enter__(self) -> Wheel:

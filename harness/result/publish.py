@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -15,6 +14,7 @@ from harness.engine import environment, runlog
 from harness.engine.pieces import Pieces
 from harness.engine.pieces import reason as reason_of
 from harness.engine.runlog import RunFacts
+from harness.kernel.process.streams import tell
 from harness.kernel.types import Sample
 from harness.result import evaluation, search
 from harness.result.read import ACCURACY_PART, Raw, files_of, read_run
@@ -97,7 +97,7 @@ def _extra(folder: Path, kind: str, name: str, pieces: Pieces) -> Iterator[None]
     except (Exception, KeyboardInterrupt) as fault:
         pieces.lost(kind, name, fault)
         why = reason_of(fault)
-        print(f"note: no {name} ({why}); harness report {folder} tries again", file=sys.stderr)
+        tell(f"note: no {name} ({why}); harness report {folder} tries again")
 
 
 def _write_logs(folder: Path, raw: Raw, result: Result) -> None:

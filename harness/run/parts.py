@@ -18,8 +18,8 @@ class Origin(NamedTuple):
 
     folder: Path
     started_at: str  # UTC, ISO 8601
-    target_qps: float
-    target_qps_origin: str
+    target_qps: float | None = None  # None until the system has been warmed up
+    target_qps_origin: str = ""
 
 
 class Parts:
@@ -28,8 +28,10 @@ class Parts:
     origin: Origin | None = None  # of a run that goes on
 
     def begin(self, origin: Origin) -> Origin:
-        """Hear how the run begins, once its rate is known; return how it began first."""
-        return self.origin or origin
+        """Hear how the run begins, before the load and once its rate is known; return how it began
+        first.
+        """
+        return origin
 
     def known(self, name: str, settings: RunSettings) -> dict[str, Any] | None:
         """Return what was kept of a part with these settings; None if it must be measured."""

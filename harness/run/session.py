@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
@@ -34,6 +33,7 @@ from harness.kernel.errors import BadInput, HarnessError, RunBroke
 from harness.kernel.foreign.consent import remember
 from harness.kernel.privacy.logs import hide_secrets
 from harness.kernel.privacy.secrets import hidden_in
+from harness.kernel.process.streams import tell
 from harness.kernel.protocols import SUT, OfProcess, Reachable, Say
 from harness.kernel.types import (
     MemoryUse,
@@ -93,6 +93,7 @@ class Run:
                 shutil.rmtree(self.folder, ignore_errors=True)
             raise
         self.measured = begun is not None  # something is on disk that must not be lost
+        self.kept: Path | None = None  # where the part is that was measured last
         self.conflicts: list[dict[str, Any]] = []  # known once the rate is
         self._environment = environment.describe()
         self.clock = VirtualClock() if config.clock == "virtual" else RealClock()
@@ -108,15 +109,27 @@ class Run:
             for part in filter(None, (self.sut, self.clock)):
                 _close(part)
             hide_secrets(self.folder / "sut.log")
-            never_began = kind is not None and issubclass(kind, (BadInput, KeyboardInterrupt))
-            if never_began and not self.measured:  # after other faults its log may help
-                shutil.rmtree(self.folder, ignore_errors=True)
+            if kind is not None and issubclass(kind, KeyboardInterrupt):
+                self._tell_what_is_kept()
+            elif kind is not None and issubclass(kind, BadInput) and not self.measured:
+                shutil.rmtree(self.folder, ignore_errors=True)  # else its log may help
+
+    def _tell_what_is_kept(self) -> None:
+        """Say of a run that was stopped what there is of it; leave no folder of nothing."""
+        if self.kept is not None:
+            tell(f"what was measured is kept: see python -m harness report {self.kept}")
+            return
+        if not self.measured and self._parts.origin is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        if not self.measured:
+            tell("the run was stopped before anything was measured")
 
     def execute(self) -> Result:
         """Make the whole run. Raises HarnessError if it cannot begin; a run that breaks returns a
         Result that says so.
         """
         self._describe(self.folder, self._settings(given_rate(self.config)))
+        self._parts.begin(Origin(self.folder, self.started_at))
         for sentence in conf_lines.sentences(self.config.conf_files):
             self._say(sentence)
         self.sut = sut = start(self.config, self.entry, self.clock, self.folder, self._say)
@@ -125,7 +138,8 @@ class Run:
         sut.load(self.samples, Recorder(self.clock))
         rate = self._calibrate(sut)
         begun = self._parts.begin(Origin(self.folder, self.started_at, *rate))
-        _, self.started_at, target_qps, self._qps_origin = begun
+        self.started_at, self._qps_origin = begun.started_at, begun.target_qps_origin
+        target_qps = rate[0] if begun.target_qps is None else begun.target_qps
         self._warn(self._settings(target_qps))
         with stoppable(self.stop, self.clock):  # to the end: Ctrl-C must cost nothing measured
             return self._modes.get(self.config.mode, self._one)(sut, target_qps)
@@ -140,7 +154,7 @@ class Run:
             self._say("")
         for conflict in found:
             sure = "this run cannot be VALID: " if conflict.certain else ""
-            print(f"note: {sure}{conflict.detail}; {conflict.remedy}", file=sys.stderr)
+            tell(f"note: {sure}{conflict.detail}; {conflict.remedy}")
 
     # ---- the modes
 
@@ -223,10 +237,12 @@ class Run:
         facts.sut = hidden_in(sut.facts())
         if self.entry.uses_gpu:
             facts.gpus = gpus.metered(facts.sut, os.environ).to_json()
-        with self._recorder(sut, settings, facts, folder) as recorder:
+        kept = self._recorder(sut, settings, facts, folder)
+        with self.stop.raising(False), kept as recorder:
             log = self._measure(sut, settings, facts, folder, recorder)
             lines = folder / runlog.TELEMETRY_LINES
             folder = self._keep(folder, log, facts)  # first of all: what was measured is safe now
+            self.kept = folder
         self._say("reading the outputs")
         pieces = Pieces(facts.missing)
         ask_back(sut, log, facts, pieces)
@@ -364,7 +380,8 @@ class Run:
                     settings, sut, self.clock, recorder, folder, due, self.stop, on_idle
                 )
                 facts.notes = recorder.repairs()
-                facts.log_hashes = logs.hashes(folder)
+                hashes = partial(logs.hashes, folder)
+                facts.log_hashes = pieces.make("log", "MLPerf logs", hashes, {}, later=False)
             else:
                 log = drive(plan, sut, self.clock, recorder, limits, self.stop, on_idle)
         finally:
@@ -415,4 +432,4 @@ def _close(part: Any) -> None:
     try:
         part.close()
     except Exception as fault:
-        print(f"note: closing {type(part).__name__}: {reason(fault)}", file=sys.stderr)
+        tell(f"note: closing {type(part).__name__}: {reason(fault)}")

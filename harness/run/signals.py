@@ -1,61 +1,67 @@
-"""What does Ctrl-C do while a run is being made?"""
+"""What does a stop (Ctrl-C, a polite kill, a terminal that closes) do while a run is being made?
+
+The first lets the run drain, the second ends the wait, and later ones change nothing while what was
+measured is in memory alone. Only a SUT in this process that never returns is torn away from.
+"""
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from subprocess import Popen
-from threading import current_thread, main_thread
-from typing import Any
+from types import FrameType
 
+from harness.engine import journal, recorder
 from harness.engine.driver import Stop
 from harness.kernel.clock import RealClock, VirtualClock, wake_on_signals
+from harness.kernel.process import stopping
+from harness.kernel.process.stopping import deaf
 
-_PATIENCE = 3  # so many Ctrl-C are polite requests
+__all__ = ["Passed", "deaf", "passed_on", "stoppable"]
+_PATIENCE = 3  # so many stops are polite requests
+_RECORDING = (recorder.__file__, journal.__file__)
 
 
 @contextmanager
 def stoppable(stop: Stop, clock: RealClock | VirtualClock) -> Iterator[None]:
-    """Let Ctrl-C (or a polite kill) stop issuing and drain; a second one stops waiting too."""
+    """Let a stop end issuing and drain; a second one stops waiting too. Further ones raise
+    KeyboardInterrupt where `stop.may_raise`.
+    """
 
-    def on_signal(*_: object) -> None:
+    def on_signal(_: int, frame: FrameType | None) -> None:
         stop.request()
         clock.notify()
-        if stop.requests > _PATIENCE:
+        insists = stop.requests > _PATIENCE and stop.may_raise
+        if insists and not _is_recording(frame):  # a row must not be torn
+            stop.may_raise = False
             raise KeyboardInterrupt
 
-    with _handled(on_signal, signal.SIGINT, signal.SIGTERM), wake_on_signals(clock):
+    with stopping.handled(on_signal), wake_on_signals(clock):
         yield
 
 
-@contextmanager
-def deaf() -> Iterator[None]:
-    """Ignore Ctrl-C while tidying up: it takes seconds at most."""
-    with _handled(signal.SIG_IGN, signal.SIGINT):
-        yield
+def _is_recording(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename in _RECORDING:
+            return True
+        frame = frame.f_back
+    return False
+
+
+class Passed:
+    """Whether a stop was passed on."""
+
+    any = False
 
 
 @contextmanager
-def passed_on(process: Popen[bytes]) -> Iterator[None]:
-    """Let Ctrl-C and a polite kill reach `process` instead of this one."""
+def passed_on(process: Popen[bytes]) -> Iterator[Passed]:
+    """Let what would stop us reach `process` instead."""
+    passed = Passed()
 
     def pass_on(number: int, _: object) -> None:
+        passed.any = True
         process.send_signal(number)
 
-    with _handled(pass_on, signal.SIGINT, signal.SIGTERM):
-        yield
-
-
-@contextmanager
-def _handled(handler: Callable[..., None] | signal.Handlers, *numbers: int) -> Iterator[None]:
-    """Set a handler for a while. Only the main thread may; in another nothing changes."""
-    if current_thread() is not main_thread():
-        yield
-        return
-    old: dict[int, Any] = {number: signal.signal(number, handler) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, previous in old.items():
-            signal.signal(number, previous)
+    with stopping.handled(pass_on):
+        yield passed

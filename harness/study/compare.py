@@ -25,7 +25,7 @@ from harness.study.cells import MEANT, cells_of, numbered, varied
 from harness.study.evidence import NONE, Evidence, gather
 from harness.study.rows import ENERGY, ROUGE, Row, failed_row, read_row, row_of
 from harness.study.sameness import other_prompts, other_weights
-from harness.study.study import Cell, Ended, Study, begin
+from harness.study.study import Cell, Ended, Study, begin, tell_how_to_go_on
 
 SCHEMA, KIND = "touchstone.compare/1", "compare"
 
@@ -204,7 +204,7 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
             if interrupted:
                 break
         if not rows:
-            study.forget()
+            tell_how_to_go_on(study.place)
             raise KeyboardInterrupt
         names = [cell.name for cell in study.cells]
         return _written(

@@ -17,16 +17,20 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 
 from harness.engine.pieces import reason
 from harness.kernel import children
 from harness.kernel.errors import BY_NAME, HarnessError, RunBroke, unknown
 from harness.kernel.machine import waits
+from harness.kernel.process import stopping, streams
 from harness.kernel.protocols import Say
 from harness.options.settings import RunConfig
 from harness.run.session import Run
 from harness.run.signals import passed_on
+
+_APART_S = 0.2  # two signals at once are one
 
 
 class Made(NamedTuple):
@@ -55,7 +59,9 @@ def child(config: RunConfig, say: Say) -> Made:
     with tempfile.TemporaryDirectory() as scratch:
         settings, answer = Path(scratch) / "settings.json", Path(scratch) / "answer.json"
         settings.write_text(config.model_dump_json(), encoding="utf-8")
-        code = _wait_for(children.command(__name__, str(settings), str(answer)))
+        code, was_stopped = _wait_for(str(settings), str(answer))
+        if was_stopped and not answer.exists():
+            raise KeyboardInterrupt  # before it could hear
         if not answer.exists():
             raise RunBroke("the process of a run", _how(code), "", "See its folder for more.")
         found = json.loads(answer.read_text(encoding="utf-8"))
@@ -76,22 +82,17 @@ def named(name: str) -> Executor:
     return EXECUTORS[name]
 
 
-def _wait_for(command: list[str]) -> int:
-    """Return the exit code of a process that ends when this one does: its stdin is closed then.
-    Raises RunBroke if it is stopped; it has limits of its own for all that it waits for.
+def _wait_for(*arguments: str) -> tuple[int, bool]:
+    """Return the exit code of the child, and whether it was told to stop. Raises RunBroke if it is
+    stopped by SIGSTOP; it has limits of its own for all that it waits for.
     """
+    nowhere = subprocess.DEVNULL  # whatever is shown goes to stderr
     with (
-        subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,  # whatever is shown goes to stderr
-            env=children.variables(),
-            start_new_session=True,
-        ) as process,
-        passed_on(process),
+        children.Child("harness.study.executors", *arguments, stdout=nowhere) as process,
+        passed_on(process) as passed,
     ):
         try:
-            return waits.ended(process, waits.RUNNING)
+            return waits.ended(process, waits.RUNNING), passed.any
         except waits.Overdue as overdue:
             process.kill()
             raise RunBroke("the process of a run", str(overdue), "", "Run again.") from None
@@ -106,11 +107,13 @@ def _how(code: int) -> str:
 def main() -> None:
     """Answer with the run, or with the facts of why there is none."""
     settings, answer = map(Path, sys.argv[1:])
-    children.once_stdin_closes(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    children.once_let_go(_stop_now)
+    stopping.listen()
+    streams.protect()
     config = RunConfig.model_validate_json(settings.read_text(encoding="utf-8"))
     found: dict[str, Any]
     try:
-        made = here(config, lambda text: print(text, file=sys.stderr) if text else None)
+        made = here(config, lambda text: streams.tell(text) if text else None)
         found = {**made._asdict(), "folder": str(made.folder)}
     except KeyboardInterrupt:
         found = {}
@@ -118,7 +121,15 @@ def main() -> None:
         found = {"error": type(error).__name__, "facts": error.facts}
     except Exception as fault:
         found = {"error": RunBroke.__name__, "facts": ("a run", reason(fault), "", "")}
+    stopping.over()
     answer.write_text(json.dumps(found), encoding="utf-8")
+
+
+def _stop_now() -> None:
+    """Keep what is measured, and wait for nothing more: the parent has died."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    Event().wait(_APART_S)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from harness.engine.pieces import noted
 from harness.engine.pieces import reason as reason_of
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import HarnessError, SetupFailed
+from harness.kernel.process import stopping
 from harness.kernel.protocols import Say
 from harness.kernel.types import short_name
 from harness.options.settings import RunConfig
@@ -126,8 +127,8 @@ def _reference(job: Job, source: Source, say: Say) -> tuple[Reference, bool]:
     try:
         reference, interrupted = source.outputs(REFERENCE, job.reference, say)
         return Reference(reference, job.asked, _bar(say)), interrupted
-    except (HarnessError, KeyboardInterrupt):
-        source.forget()
+    except (HarnessError, KeyboardInterrupt) as fault:
+        source.forget(fault)
         raise
 
 
@@ -195,6 +196,7 @@ def _judged(
     except KeyboardInterrupt:
         return failed(label, what, "interrupted before it was measured"), True
     except Exception as fault:  # whatever breaks in one candidate, the others are judged
+        stopping.check()
         reason, failure = reason_of(fault), type(fault).__name__
         source.keep(name, reason, failure)
         return failed(label, what, reason, failure), False

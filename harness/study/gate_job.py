@@ -190,10 +190,10 @@ class Source(NamedTuple):
         if self.study is not None and name not in self.study.ended:
             self.study.keep(Ended(name, "", {}, "FAILED", reason, failure, {}))
 
-    def forget(self) -> None:
+    def forget(self, fault: BaseException) -> None:
         """Leave no empty folder behind; what a run left may tell why it broke."""
         if self.study is not None:
-            return self.study.forget()
+            return self.study.forget(fault)
         with suppress(OSError):
             self.place.rmdir()
 

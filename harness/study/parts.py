@@ -24,7 +24,7 @@ from harness.result.read import ACCURACY_PART, files_of
 from harness.result.result import Result
 from harness.run.parts import Origin, Parts
 from harness.run.session import Run
-from harness.study.study import Cell, Ended, Study, begin_in, hashes
+from harness.study.study import Cell, Ended, Study, begin_in, hashes, tell_how_to_go_on
 
 PERFORMANCE, PEAK = "performance", "peak"  # these stand in the run's own folder
 # The parts that are known when such a run begins; a search finds the others.
@@ -54,15 +54,22 @@ class Kept(Parts):
             self._study.__exit__()
 
     def begin(self, origin: Origin) -> Origin:
-        """Write how the run begins, before its first part."""
-        if self.origin is None:
-            kind = self._config.mode
-            arguments = {k: v for k, v in origin._asdict().items() if k != "folder"}
-            cells = [Cell(name, self._config) for name in KINDS[kind]]
-            self._study = begin_in(origin.folder, kind, arguments, cells)
-            self._study.__enter__()
-            self.origin = origin
-        return self.origin
+        """Write how the run begins: before its system is loaded, so that a run that is stopped
+        then goes on as well, and again when its rate is known.
+        """
+        if self.origin is not None:
+            if self.origin.target_qps is not None or origin.target_qps is None:
+                return self.origin
+            origin = origin._replace(started_at=self.origin.started_at)
+        kind = self._config.mode
+        arguments = {k: v for k, v in origin._asdict().items() if k != "folder"}
+        cells = [Cell(name, self._config) for name in KINDS[kind]]
+        begun = begin_in(origin.folder, kind, arguments, cells)
+        if self._study is None:
+            self._study = begun
+            begun.__enter__()
+        self.origin = origin
+        return origin
 
     def known(self, name: str, settings: RunSettings) -> Found | None:
         """Return what was kept of a part; make room for one that must be measured."""
@@ -115,6 +122,10 @@ def _made(config: RunConfig, say: Say, kept: Kept | None) -> tuple[Found, Path]:
         with Run(config, say, parts=kept) as session:
             found = session.execute().to_json()
         return found, session.folder
+    except KeyboardInterrupt:
+        if kept is not None and kept.place is not None:
+            tell_how_to_go_on(kept.place)
+        raise
     finally:
         if kept is not None:
             kept.close()
@@ -131,7 +142,10 @@ def _is_finished(study: Study) -> bool:
 def _origin(study: Study) -> Origin:
     """Read how the run began. Raises BadInput."""
     origin = study.read(lambda saved: Origin(study.place, **saved))
-    return study.read(lambda _: origin._replace(target_qps=float(origin.target_qps)))
+    rate = origin.target_qps
+    if rate is None:
+        return origin
+    return study.read(lambda _: origin._replace(target_qps=float(rate)))
 
 
 def _set_aside(place: Path, name: str) -> None:

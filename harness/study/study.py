@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from io import StringIO
@@ -36,6 +35,8 @@ from harness.kernel.foreign import parsed
 from harness.kernel.foreign.consent import remember
 from harness.kernel.foreign.own_files import inside, open_own, read_bytes
 from harness.kernel.places import not_a_study
+from harness.kernel.process import stopping
+from harness.kernel.process.streams import tell
 from harness.kernel.protocols import Say
 from harness.options.saved import without_secrets
 from harness.options.settings import RunConfig
@@ -146,6 +147,7 @@ class Study:
         try:
             return self.run(cell, say, figures)
         except Exception as fault:
+            stopping.check()  # or it would be told as a failure, and never measured
             failure = type(fault).__name__
             ended = Ended(cell.name, "", {}, "FAILED", reason(fault), failure, {})
             self.keep(ended)
@@ -169,11 +171,13 @@ class Study:
             raise RunBroke(doing, reason(error), fine, todo) from None
         self.ended[ended.cell] = ended
 
-    def forget(self) -> None:
-        """Leave no folder of a study in which nothing was begun; of another, say how to go on."""
+    def forget(self, fault: BaseException) -> None:
+        """Say how a study goes on that ends early; leave none in which the first run could not
+        even begin.
+        """
         inside = [path for path in self.place.iterdir() if path.is_dir()]
-        if inside or self.ended:
-            print(f"go on with: python -m harness resume {self.place}", file=sys.stderr)
+        if inside or self.ended or isinstance(fault, KeyboardInterrupt):
+            tell_how_to_go_on(self.place)
             return
         self._lock.release()
         shutil.rmtree(self.place, ignore_errors=True)
@@ -233,6 +237,11 @@ def load(place: Path, kinds: Sequence[str]) -> Study:
     except (KeyError, TypeError, ValueError):
         found = "it is damaged"
     raise _damaged(file, found)
+
+
+def tell_how_to_go_on(place: Path) -> None:
+    """Name the command that goes on with a study."""
+    tell(f"go on with: python -m harness resume {place}")
 
 
 def _damaged(file: Path, found: str) -> BadInput:
@@ -317,4 +326,4 @@ def _line(ended: Ended) -> str:
 
 
 def _note(words: str) -> None:
-    print(f"note: {words}", file=sys.stderr)
+    tell(f"note: {words}")

@@ -8,16 +8,17 @@ step as one message. It ends when the driver closes the socket, so no model outl
 from __future__ import annotations
 
 import json
-import signal
 import socket
 import sys
 import traceback
 from dataclasses import asdict
 from typing import Any
 
+from harness.kernel import children
 from harness.kernel.clock import FAR_FUTURE_NS, SPIN_NS, RealClock
 from harness.kernel.errors import HarnessError
 from harness.kernel.plugins import make_sut
+from harness.kernel.process import streams
 from harness.kernel.protocols import SUT, Evaluator
 from harness.kernel.types import Sample
 from sut.border import channel, wire
@@ -109,9 +110,8 @@ class Child:
 
 
 def main() -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C is the driver's business: it drains, then closes the socket
+    children.bind()
+    streams.protect()  # a full disk must not break a library that prints
     Child(channel.connect(sys.argv[1])).run()
 
 

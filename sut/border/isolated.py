@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import selectors
 import signal
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -63,19 +62,14 @@ class Isolated:
         self._running = False
         self._given_up: HarnessError | None = None  # it is not asked again
         self._heard = True
+        self._is_asked = False  # it is at work on a call, and would not see that we are leaving
         self._backlog = bytearray()
         offer = channel.offer()
         self._socket = offer.socket
         own = {**(env or {}), **offer.environment}
         with files.opened_log(log_file) as log:
-            self._process = subprocess.Popen(
-                children.command("sut.border.child", offer.argument),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=children.variables(own),
-                start_new_session=True,
-                **offer.started,
+            self._process = children.Child(
+                "sut.border.child", offer.argument, env=own, stdout=log, stderr=log, **offer.started
             )
         try:
             self._socket = offer.accept(self._process)
@@ -159,7 +153,8 @@ class Isolated:
         self._clock.unwatch(self._socket.fileno())
         self._backlog.clear()
         self._socket.close()  # the child sees the end of the stream and leaves
-        waits.leave(self._process, 0.0 if self._given_up else waits.LEAVING_S)
+        at_once = self._given_up is not None or self._is_asked
+        waits.leave(self._process, 0.0 if at_once else waits.LEAVING_S)
 
     # ---- the socket
 
@@ -208,11 +203,13 @@ class Isolated:
         """
         if self._given_up is not None:
             raise self._given_up
+        self._is_asked = True
         self._send(wire.json_frame(wire.CALL, {"method": method, **arguments}))
         wait = waits.Wait(self.pid, limit)
         while not self._replies:
             self._hear(method, wait)
         reply = self._replies.pop(0)
+        self._is_asked = False
         if "error" in reply:
             kind = BY_NAME.get(reply["error"], SetupFailed)
             raise kind(*reply["facts"])

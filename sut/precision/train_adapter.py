@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from harness.kernel import files
 from harness.kernel.clock import RealClock
+from harness.kernel.process import streams
 from sut.model.find import resolve
 from sut.precision.lora import SHIPPED, without_notices
 
@@ -37,6 +38,7 @@ class Example(NamedTuple):
 def main() -> None:
     from transformers.utils import logging as notices
 
+    streams.protect()
     args = _arguments()
     notices.set_verbosity_error()  # type: ignore[no-untyped-call]
     notices.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -15,6 +15,7 @@ from rich.console import Console
 from harness.kernel.errors import BadInput
 from harness.study import compare, rows
 from harness.study.rows import FIGURES, PEAKS, read_row
+from harness.study.study import load
 from reports.pages import compare as page
 from reports.plots.compare import speed_against_weights
 from reports.plots.labels import Point
@@ -423,11 +424,18 @@ def test_ctrl_c_keeps_what_was_measured(flags, monkeypatch):
     assert (place / "compare.html").is_file()
 
 
-def test_ctrl_c_before_anything_was_measured_leaves_nothing(flags, monkeypatch):
-    fails_with(monkeypatch, "fp32", KeyboardInterrupt())
-    with pytest.raises(KeyboardInterrupt):
-        made(flags, "fp32,bf16")
-    assert list(flags["output_dir"].iterdir()) == []
+def test_ctrl_c_before_anything_was_measured_leaves_what_resume_goes_on_with(
+    flags, monkeypatch, capsys
+):
+    with monkeypatch.context() as patched:
+        fails_with(patched, "fp32", KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            made(flags, "fp32,bf16")
+    (place,) = flags["output_dir"].iterdir()
+    assert f"harness resume {place}" in capsys.readouterr().err
+    assert [path.name for path in place.iterdir() if path.is_dir()] == []
+    found, _ = compare.go_on(load(place, [compare.KIND]), print, print)
+    assert [row["status"] for row in found["rows"]] == ["VALID", "VALID"]
 
 
 def test_an_adapter_goes_to_the_variants_that_take_one(flags, tmp_path):

@@ -24,6 +24,7 @@ from harness.kernel.errors import BadInput, SetupFailed
 from harness.options.settings import RunConfig, load_config
 from harness.run.session import Run
 from harness.study import gate, gate_job
+from harness.study.study import load
 from reports.pages import gate as page
 from reports.plots import gate as plot
 from sut.precision.table import TABLE
@@ -511,11 +512,15 @@ def test_ctrl_c_keeps_what_was_judged(flags, monkeypatch):
     assert (place / "gate.html").is_file()
 
 
-def test_ctrl_c_in_the_reference_leaves_nothing(flags, monkeypatch):
-    fails_with(monkeypatch, "fp32", KeyboardInterrupt())
-    with pytest.raises(KeyboardInterrupt):
-        made(flags, "bf16")
-    assert list(flags["output_dir"].iterdir()) == []
+def test_ctrl_c_in_the_reference_leaves_what_resume_goes_on_with(flags, monkeypatch, capsys):
+    with monkeypatch.context() as patched:
+        fails_with(patched, "fp32", KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            made(flags, "bf16", control=False)
+    (place,) = flags["output_dir"].iterdir()
+    assert f"harness resume {place}" in capsys.readouterr().err
+    found, _ = gate.go_on(load(place, [gate.KIND]), print, print)
+    assert [row["status"] for row in found["rows"]] == ["PASS"]
 
 
 def test_an_adapter_goes_to_the_variants_that_take_one(flags, tmp_path):

