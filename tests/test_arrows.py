@@ -18,7 +18,8 @@ OURS = ("harness", "sut", "scenarios", "accuracy", "reports")
 ARROWS = {
     "harness.kernel": "",
     "harness.kernel.machine": "",
-    "harness.engine": "",
+    "harness.engine": "harness.engine.referee",
+    "harness.engine.referee": "",
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
     " sut.precision",
     "harness.options.conf": "harness.options",
