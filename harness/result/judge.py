@@ -14,6 +14,7 @@ from harness.engine.pieces import reason as reason_of
 from harness.engine.runlog import RunFacts
 from harness.kernel.entries import ALL_EVIDENCE, Evidence
 from harness.kernel.types import RunLog, RunSettings, Verdict
+from scenarios.uncertainty import judged_twice
 
 _WAY_TO_LOADGEN = (
     "see mlperf_log_summary.txt; LoadGen's latencies include the way from its process to this one"
@@ -44,7 +45,7 @@ def judge(
 
 def _conditions(log: RunLog, settings: RunSettings) -> list[Verdict]:
     """Judge the scenario's own; none of them is LoadGen's where it has no such scenario."""
-    found = registry.scenario(settings.scenario).judge(log, settings)
+    found = judged_twice(registry.scenario(settings.scenario), log, settings)
     if scenarios.entry(settings.scenario).loadgen is None:
         return [replace(verdict, loadgen=False) for verdict in found]
     return found

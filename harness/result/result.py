@@ -21,7 +21,7 @@ from harness.engine.environment import notes as environment_notes
 from harness.engine.pieces import Pieces
 from harness.engine.runlog import RunFacts
 from harness.kernel.stats import summary_ms
-from harness.kernel.types import Metric, RunLog, RunSettings, Sample
+from harness.kernel.types import Metric, RunLog, RunSettings, Sample, Verdict
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
 from harness.result import evaluation, measured, search
@@ -30,10 +30,11 @@ from harness.result.energy import notes as energy_notes
 from harness.result.judge import judge, official_verdict, status_of
 from harness.result.library import samples_of
 from harness.result.read import Raw, files_of, read_json
+from scenarios import uncertainty
 
 SCHEMA = "touchstone.result/1"
 Row = dict[str, float | int | None]
-_DRIVER = ("issue_lag_p99_ms", "client_cpu_percent", "channel_roundtrip_us")
+_DRIVER = ("issue_lag_p99_ms", "error_percent", "client_cpu_percent", "channel_roundtrip_us")
 _NO_HEADLINE = {"name": "result", "value": None, "unit": "", "n": 0}
 _NO_THROUGHPUT: dict[str, float | None] = dict.fromkeys(
     ("samples_per_s", "queries_per_s", "tokens_per_s", "scheduled_samples_per_s", "duration_s")
@@ -72,6 +73,7 @@ class Result(BaseModel):
     loadgen: dict[str, Any] = {}  # the official LoadGen's own figures, where it was the driver
     result: dict[str, Any]
     latency: dict[str, Row]
+    driver_error: dict[str, Row] = {}  # how far the driver's own delays raised each latency
     throughput: dict[str, float | None]
     counts: dict[str, int]
     memory: dict[str, Any]
@@ -134,6 +136,9 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
             lambda: measured.latency(log, config.percentiles),
             dict.fromkeys(_LATENCIES, _NO_LATENCY),
         ),
+        driver_error=make(
+            "driver error", lambda: measured.driver_error(log, config.percentiles), nothing
+        ),
         throughput=make(
             "throughput",
             lambda: measured.throughput(log, settings, entry.evidence),
@@ -144,7 +149,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         sut_facts=facts.sut,
         accuracy=scores | evaluation.figures(facts.evaluation),
         energy=spent,
-        driver=make("driver", lambda: _driver(log, facts), dict.fromkeys(_DRIVER)),
+        driver=make("driver", lambda: _driver(log, facts, verdicts), dict.fromkeys(_DRIVER)),
         verdicts=[asdict(v) for v in verdicts],
         notes=[
             *_notes(config, facts),
@@ -213,9 +218,11 @@ def _memory(folder: Path, facts: RunFacts) -> dict[str, Any]:
     return memory
 
 
-def _driver(log: RunLog, facts: RunFacts) -> dict[str, float | None]:
+def _driver(log: RunLog, facts: RunFacts, verdicts: Sequence[Verdict]) -> dict[str, float | None]:
     lag = summary_ms(log.issue_lag_ns)
-    return dict.fromkeys(_DRIVER) | {"issue_lag_p99_ms": lag["p99"]} | facts.driver
+    errors = [verdict.measured for verdict in verdicts if verdict.rule == uncertainty.RULE]
+    made = {"issue_lag_p99_ms": lag["p99"], "error_percent": errors[0] if errors else None}
+    return dict.fromkeys(_DRIVER) | made | facts.driver
 
 
 def _scores(

@@ -270,6 +270,12 @@ RESULT_FIELDS: dict[str, Schema] = {
         "latency_ms": same_as("summary_ms", "Time to the last token, from the due time."),
         "issue_lag_ms": same_as("summary_ms", "Delay of the driver: issue after due time."),
     }),
+    "driver_error": by_name(
+        "By how much the driver's own delays (a query issued late, an event heard late) raised "
+        "each statistic of a latency; negative where they lowered it. Empty where they are not "
+        "known: on a virtual clock, and in runs of older versions.",
+        same_as("summary_ms", "Measured less what it is without the delays."),
+    ),
     "throughput": record("Rates over the whole run; null if undefined.", {
         "samples_per_s": maybe(number("Completed samples.", "samples/s")),
         "queries_per_s": maybe(number("Queries whose samples all completed.", "queries/s")),
@@ -306,6 +312,9 @@ RESULT_FIELDS: dict[str, Schema] = {
     })),
     "driver": open_record("The harness itself.", {
         "issue_lag_p99_ms": maybe(number("p99 issue lag.", "ms")),
+        "error_percent": maybe(number(
+            "Most that the driver's own delays changed a judged figure.", "% of what was measured"
+        )),
         "client_cpu_percent": maybe(number("Processor time of the driver.", "% of one core")),
         "channel_roundtrip_us": maybe(number("Round trip to the SUT's process.", "us")),
     }),
