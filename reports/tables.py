@@ -87,9 +87,17 @@ def latency(result: Result, usual: Sequence[str] = _PERCENTILES) -> Table:
         error = errors.get(label)
         error = None if error is None else error / scale
         rows.append([label, *(row[name] / scale for name in statistics), error, row["n"]])
-    columns = [word_column("latency", ""), *(Column(name, name) for name in statistics)]
+    columns = [
+        word_column("latency", ""),
+        *(Column(name, name, write=_time) for name in statistics),
+    ]
     columns.append(Column(f"driver_error_{judged}", f"±{judged}", write=_error, optional=True))
     return Table(f"{unit} from the due time", [*columns, Column("n", "n")], rows)
+
+
+def _time(value: float) -> str:
+    """Write a time without digits below 0.1 us (or 0.1 ms, of seconds)."""
+    return number(round(value, 4))
 
 
 def _error(value: float) -> str:

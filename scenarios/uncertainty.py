@@ -105,7 +105,11 @@ def _certain(verdict: Verdict, without: Verdict | None) -> Verdict:
     Of conditions on length and number the driver's delays decide nothing.
     """
     is_about_limit = verdict.over is not None and verdict.rule not in _OF_THE_DRIVER
-    if without is None or not is_about_limit or {verdict.status, without.status} != {"PASS", "FAIL"}:
+    if (
+        without is None
+        or not is_about_limit
+        or {verdict.status, without.status} != {"PASS", "FAIL"}
+    ):
         return verdict
     figure = f"{number(without.measured)} {without.unit}"
     if verdict.measured == without.measured:

@@ -59,6 +59,7 @@ class RunFacts:
     notes: list[str] = field(default_factory=list)  # what a reader must know of how it was measured
     missing: list[dict[str, Any]] = field(default_factory=list)  # see `harness.engine.pieces`
     gpus: dict[str, Any] = field(default_factory=dict)  # see gpus.Metered; {} in older runs
+    load: dict[str, Any] = field(default_factory=dict)  # see `harness.engine.referee.load`
     log_hashes: dict[str, str] = field(default_factory=dict)  # of logs the official LoadGen wrote
 
 

@@ -46,8 +46,9 @@ def _difference(row: Row, without: Row) -> Row:
     found: Row = {}
     for name, value in row.items():
         other = without[name]
-        is_known = value is not None and other is not None and name != "n"
-        found[name] = value - other if is_known else value
+        found[name] = value
+        if value is not None and other is not None and name != "n":
+            found[name] = value - other
     return found
 
 

@@ -24,7 +24,7 @@ from harness.kernel.stats import summary_ms
 from harness.kernel.types import Metric, RunLog, RunSettings, Sample, Verdict
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
-from harness.result import evaluation, measured, search
+from harness.result import evaluation, measured, quiet, search
 from harness.result.energy import energy
 from harness.result.energy import notes as energy_notes
 from harness.result.judge import judge, official_verdict, status_of
@@ -81,6 +81,7 @@ class Result(BaseModel):
     accuracy: dict[str, float]
     energy: dict[str, Any] = {}  # where watts were sampled
     driver: dict[str, float | None]
+    load: dict[str, Any] = {}  # who else used the processors (`harness.engine.referee.load`)
     verdicts: list[dict[str, Any]]
     notes: list[str]
     settings: dict[str, Any]
@@ -103,7 +104,8 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     pieces = Pieces(raw.missing)
     make = partial(pieces.make, "figure")
     entry = registry.sut_entry(config.sut)
-    verdicts = judge(log, facts, settings, pieces, entry.evidence)
+    is_official = config.chosen_profile.official
+    verdicts = judge(log, facts, settings, pieces, entry.evidence, is_official)
     if "result_validity" in loadgen:
         verdicts.append(official_verdict(loadgen))
     status, reason = status_of(log, verdicts)
@@ -150,11 +152,13 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         accuracy=scores | evaluation.figures(facts.evaluation),
         energy=spent,
         driver=make("driver", lambda: _driver(log, facts, verdicts), dict.fromkeys(_DRIVER)),
+        load=facts.load,
         verdicts=[asdict(v) for v in verdicts],
         notes=[
             *_notes(config, facts),
             *environment_notes(raw.environment),
             *_energy_notes(folder, log, facts, spent),
+            *quiet.note(facts.load, log),
             *subset_notes(raw.saved["dataset"]),
             *notes,
         ],

@@ -318,6 +318,28 @@ RESULT_FIELDS: dict[str, Schema] = {
         "client_cpu_percent": maybe(number("Processor time of the driver.", "% of one core")),
         "channel_roundtrip_us": maybe(number("Round trip to the SUT's process.", "us")),
     }),
+    "load": empty_or(record(
+        "Who used the processors during the timed part; empty on a virtual clock, where the system "
+        "does not tell, and in runs of older versions.",
+        {
+            "wall_s": number("Time between the two readings.", "s"),
+            "cpus": whole("Processors that this run may use.", "processors"),
+            "own_cpus": number("Processors that the run itself kept busy.", "processors"),
+            "foreign_cpus": number("Processors that others kept busy.", "processors"),
+            "steal_cpus": number("Processors that other machines took.", "processors"),
+            "driver_involuntary_switches": whole("Times the driver had to leave a processor."),
+            "load_before": number("Load average of a minute, before."),
+            "load_after": number("Load average of a minute, after."),
+            "pressure_percent": number(
+                "Time that some program of the machine waited for a processor.", "% of the time"
+            ),
+            "driver_wait_s": number(
+                "Time that a thread of the driver was ready and had no processor: the longest.", "s"
+            ),
+            "sut_wait_s": number("The same of the system under test's own process.", "s"),
+        },
+        optional=("sut_wait_s",),
+    )),
     "verdicts": many("The conditions, in order.", same_as("verdict", "A condition.")),
     "notes": many("What a reader must know.", text("A note.")),
     "settings": record("settings.json, and where the rate came from.", {

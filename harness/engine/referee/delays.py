@@ -10,8 +10,8 @@ of each delivery; here they are found again for each stamp, after the run.
                     the last one ran: the delays of a sample's timers add up
 
 What happens between a delivery and its stamp (a frame is read, a model in this process works) is
-not counted. An event told inside `issue` has no delivery, and no delay. A query that waits for a late one before
-it (all slots taken) is late too; that is not counted, so the figures are lower bounds.
+not counted. An event told inside `issue` has no delivery, and no delay. A query that waits for a
+late one before it (all slots taken) is late too; that is not counted: the delays are lower bounds.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ def _deliveries(
     last_issue_ns = issued_ns[np.searchsorted(issued_ns, moments, "right") - 1]
     is_delivered = (row > 0) & (last_issue_ns <= at_ns[row])
     late_ns = np.where(is_delivered, np.maximum(at_ns[row] - sent_ns[row], 0), 0)
-    return _Deliveries(np.where(is_delivered, row, NEVER), late_ns, is_delivered & (timers[row] > 0))
+    return _Deliveries(
+        np.where(is_delivered, row, NEVER), late_ns, is_delivered & (timers[row] > 0)
+    )
 
 
 def _of_samples(owner: Int64s, found: _Deliveries) -> Int64s:
@@ -87,4 +89,4 @@ def _of_samples(owner: Int64s, found: _Deliveries) -> Int64s:
     first = np.flatnonzero(begins)
     before = of_timers[first] - np.where(found.is_timer[first], found.late_ns[first], 0)
     of_timers = of_timers - np.repeat(before, np.diff(np.append(first, len(owner))))
-    return of_timers + np.where(found.is_timer, 0, found.late_ns)
+    return np.asarray(of_timers + np.where(found.is_timer, 0, found.late_ns), np.int64)
