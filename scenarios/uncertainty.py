@@ -23,7 +23,7 @@ from harness.kernel.types import Int64s, RunLog, RunSettings, Verdict
 RULE = "driver_error"
 ERROR_SHARE = 0.10
 FLOOR_MS = 0.05
-_OF_THE_DRIVER = ("driver_lag", RULE)
+OF_THE_DRIVER = ("driver_lag", RULE)
 _REMEDY = "free a core for the driver, then run again"
 
 
@@ -104,7 +104,7 @@ def _certain(verdict: Verdict, without: Verdict | None) -> Verdict:
     """Return the condition; UNDECIDED if it holds only with, or only without, the driver's delays.
     Of conditions on length and number the driver's delays decide nothing.
     """
-    is_about_limit = verdict.over is not None and verdict.rule not in _OF_THE_DRIVER
+    is_about_limit = verdict.over is not None and verdict.rule not in OF_THE_DRIVER
     if (
         without is None
         or not is_about_limit

@@ -31,6 +31,7 @@ FINISHES: tuple[str, ...] = (
     "error",
 )  # the code in a RunLog column is the index
 NEVER = -1
+TOGETHER_NS = 50_000  # tokens this close came together: apart, it would be 20,000 tokens/s
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,9 +253,19 @@ class RunLog:
         return self.issued_ns - self.due_ns
 
     @property
+    def came_whole(self) -> NDArray[np.bool_]:
+        """(n,) True where an answer of several tokens came at once, the first one included."""
+        several = self.completed & (self.first_ns >= 0) & (self.tokens > 1)
+        together = self.done_ns - self.first_ns <= TOGETHER_NS * (self.tokens - 1)
+        return np.asarray(several & together)
+
+    @property
     def has_tpot(self) -> NDArray[np.bool_]:
-        """(n,) True where TPOT is defined: completed, a first token, at least two tokens."""
-        return np.asarray(self.completed & (self.first_ns >= 0) & (self.tokens > 1))
+        """(n,) True where TPOT is defined: completed, a first token, at least two tokens that did
+        not all come at once.
+        """
+        several = self.completed & (self.first_ns >= 0) & (self.tokens > 1)
+        return np.asarray(several & ~self.came_whole)
 
     @property
     def tpot_ns(self) -> Int64s:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -96,14 +96,30 @@ def official_verdict(loadgen: dict[str, Any]) -> Verdict:
 def status_of(
     log: RunLog, verdicts: list[Verdict]
 ) -> tuple[Literal["VALID", "INVALID", "INTERRUPTED", "ERROR"], str]:
-    """Return the status of a run and the reason in words."""
+    """Return the status of a run and the reason in words.
+
+    What is UNDECIDED is not shown, so the run is not VALID: LoadGen too asks for more queries
+    where early stopping leaves a percentile open. A limit that does not apply is named.
+    """
     if log.end == "error":
         return "ERROR", log.end_reason
     if log.end == "interrupted":
         return "INTERRUPTED", log.end_reason
     parts = {
         "failed": [v.rule for v in verdicts if v.status == "FAIL"],
+        "undecided": [v.rule for v in verdicts if v.status == "UNDECIDED" and not v.error],
         "could not be judged": [v.rule for v in verdicts if v.error],
     }
     reasons = [f"{what}: {', '.join(rules)}" for what, rules in parts.items() if rules]
-    return ("INVALID", "; ".join(reasons)) if reasons else ("VALID", "every condition holds")
+    if reasons:
+        return "INVALID", "; ".join(reasons)
+    skipped = not_judged(verdicts)
+    if skipped:
+        words = f"every other condition holds; {', '.join(skipped)} could not be judged"
+        return "VALID", words
+    return "VALID", "every condition holds"
+
+
+def not_judged(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return the limits of which there was nothing to judge."""
+    return [v.rule for v in verdicts if v.status == "SKIPPED" and v.loadgen]

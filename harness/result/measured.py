@@ -54,10 +54,11 @@ def _difference(row: Row, without: Row) -> Row:
 
 def gaps_ns(log: RunLog) -> Any:
     """Return the gaps between neighbouring tokens of completed samples, pooled; tokens of one chunk
-    are 0 apart.
+    are 0 apart. Answers that came whole have none.
     """
+    streamed = log.completed & ~log.came_whole
     owner = np.repeat(np.arange(len(log)), np.diff(log.stamp_start))
-    return np.diff(log.stamp_ns)[(owner[1:] == owner[:-1]) & log.completed[owner[1:]]]
+    return np.diff(log.stamp_ns)[(owner[1:] == owner[:-1]) & streamed[owner[1:]]]
 
 
 def throughput(

@@ -23,6 +23,7 @@ import numpy as np
 
 from harness.kernel.figure import number
 from harness.kernel.types import NEVER, RunLog, Verdict
+from scenarios import uncertainty
 
 RULE = "foreign_load"
 BUSY_SHARE, OFFICIAL_SHARE, NOTED_SHARE = 0.60, 0.10, 0.10
@@ -61,7 +62,8 @@ def certain(verdicts: Sequence[Verdict], load: Mapping[str, Any], log: RunLog) -
 
 def _certain(verdict: Verdict, rest: float) -> Verdict:
     measured, limit = verdict.measured, verdict.limit
-    is_broken = verdict.status == "FAIL" and verdict.over is not None and verdict.unit == "ms"
+    is_about_limit = verdict.over is not None and verdict.rule not in uncertainty.OF_THE_DRIVER
+    is_broken = verdict.status == "FAIL" and verdict.unit == "ms" and is_about_limit
     if not is_broken or measured is None or limit is None or measured * rest > limit:
         return verdict
     alone = f"without other programs it may be as little as {number(measured * rest)} ms"

@@ -27,7 +27,7 @@ from harness.options.settings import RunConfig
 from harness.result import evaluation, measured, quiet, search
 from harness.result.energy import energy
 from harness.result.energy import notes as energy_notes
-from harness.result.judge import judge, official_verdict, status_of
+from harness.result.judge import judge, not_judged, official_verdict, status_of
 from harness.result.library import samples_of
 from harness.result.read import Raw, files_of, read_json
 from scenarios import uncertainty
@@ -112,7 +112,9 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     scores, notes = _scores(folder, raw, samples, pieces)
     counts = measured.counts(log)
     found = make("division", lambda: _division(raw), None)
-    lacks = official_lacks(config.chosen_profile, found)
+    loadgen_valid = _loadgen_valid(raw)
+    lacks = official_lacks(config, settings, found, loadgen_valid)
+    lacks += not_judged(verdicts)
     nothing: dict[str, Any] = {}
     spent = make("energy", lambda: _energy(folder, log, counts["tokens"], facts), nothing)
     return Result(
@@ -130,7 +132,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         official=status == "VALID" and not lacks,
         official_lacks=lacks,
         division={} if found is None else found.to_json(),
-        loadgen_valid=_loadgen_valid(raw),
+        loadgen_valid=loadgen_valid,
         loadgen=loadgen,
         result=make("result", lambda: _headline(log, settings, loadgen), _NO_HEADLINE),
         latency=make(

@@ -74,7 +74,7 @@ def render(
         result=result,
         tiles=_tiles(result),
         not_mlperf=not_mlperf(result),
-        failed=any(row["status"] == "FAIL" for row in result["verdicts"]),
+        failed=any(row["status"] in ("FAIL", "UNDECIDED") for row in result["verdicts"]),
         missing=[missing_text(row) for row in result.get("missing", [])],
         made_by=made_by(result["environment"]),
         pictures=[block for block in blocks if isinstance(block, Plot)],
