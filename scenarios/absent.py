@@ -2,9 +2,10 @@
 
 TPOT is the time between tokens. Where no answer has a second token there is no such time: the first
 token is all of the answer, and TTFT judges it, so the limit of TPOT is SKIPPED (LoadGen counts such
-answers as kept). So it is where every answer came whole: 0 ms would be the way of the messages, not
-the speed of the system. A figure that exists and is not reported is another matter: nobody knows whether
-the limit is kept, so it FAILs, with the two ways out: report it, or judge the whole latency.
+answers as kept). So it is where every answer came whole: its 0 ms would be the way of a message,
+not the speed of the system. A figure that exists and is not reported is another matter: nobody
+knows whether the limit is kept, so it FAILs, with the two ways out: report it, or judge the whole
+latency.
 """
 
 from __future__ import annotations

@@ -100,16 +100,16 @@ def _latencies(log: RunLog) -> list[tuple[str, Int64s]]:
     ]
 
 
-def _certain(verdict: Verdict, without: Verdict | None) -> Verdict:
-    """Return the condition; UNDECIDED if it holds only with, or only without, the driver's delays.
-    Of conditions on length and number the driver's delays decide nothing.
+def is_doubtful(verdict: Verdict, without: Verdict) -> bool:
+    """Tell whether a condition on a limit holds only with, or only without, the driver's delays.
+    Of conditions on length and number these decide nothing.
     """
     is_about_limit = verdict.over is not None and verdict.rule not in OF_THE_DRIVER
-    if (
-        without is None
-        or not is_about_limit
-        or {verdict.status, without.status} != {"PASS", "FAIL"}
-    ):
+    return is_about_limit and {verdict.status, without.status} == {"PASS", "FAIL"}
+
+
+def _certain(verdict: Verdict, without: Verdict | None) -> Verdict:
+    if without is None or not is_doubtful(verdict, without):
         return verdict
     figure = f"{number(without.measured)} {without.unit}"
     if verdict.measured == without.measured:

@@ -37,7 +37,10 @@ def foreign_load(load: Mapping[str, Any], log: RunLog, is_official: bool) -> Ver
         why = "this system does not tell who waited for a processor"
         return Verdict(RULE, "SKIPPED", detail=why)
     share, most = lost_share(load, log), OFFICIAL_SHARE if is_official else BUSY_SHARE
-    is_quiet = share <= most or _lost_s(load) < LEAST_S
+    is_quiet = share <= most
+    if not is_quiet and _lost_s(load) < LEAST_S:
+        why = f"{_words(load)}: too little to tell"
+        return Verdict(RULE, "SKIPPED", detail=why)
     return Verdict(
         rule=RULE,
         status="PASS" if is_quiet else "FAIL",
@@ -54,10 +57,15 @@ def certain(verdicts: Sequence[Verdict], load: Mapping[str, Any], log: RunLog) -
     """Return the conditions; a latency limit that only the neighbours may have broken is
     UNDECIDED.
     """
-    share = lost_share(load, log) if load else 0.0
-    if share <= NOTED_SHARE:
+    if not is_busy(load, log):
         return list(verdicts)
-    return [_certain(verdict, 1 - share) for verdict in verdicts]
+    rest = 1 - lost_share(load, log)
+    return [_certain(verdict, rest) for verdict in verdicts]
+
+
+def is_busy(load: Mapping[str, Any], log: RunLog) -> bool:
+    """Tell whether others took enough time to be worth a word."""
+    return bool(load) and _lost_s(load) >= LEAST_S and lost_share(load, log) > NOTED_SHARE
 
 
 def _certain(verdict: Verdict, rest: float) -> Verdict:
@@ -73,9 +81,9 @@ def _certain(verdict: Verdict, rest: float) -> Verdict:
 
 def note(load: Mapping[str, Any], log: RunLog) -> list[str]:
     """Say that figures are those of a busy machine, where a run stands in spite of it."""
-    share = lost_share(load, log) if load else 0.0
-    if share <= NOTED_SHARE:
+    if not is_busy(load, log):
         return []
+    share = lost_share(load, log)
     why = f"others took {100 * share:.0f} % of the time that the system needed a processor for"
     return [f"the machine was busy: {why}, so latencies may be up to as much too long"]
 
