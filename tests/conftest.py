@@ -63,7 +63,7 @@ def busy_machine() -> Iterator[None]:
         patch.setattr("scenarios.uncertainty.ERROR_SHARE", 1000.0)
         patch.setattr("scenarios.uncertainty.is_doubtful", lambda verdict, twin: False)
         patch.setattr("harness.result.quiet.BUSY_SHARE", 1.0)
-        patch.setattr("harness.result.quiet.is_busy", lambda load, log: False)
+        patch.setattr("harness.result.quiet.NOTED_SHARE", 1.0)
         yield
 
 
