@@ -22,7 +22,6 @@ from harness.engine.pieces import Pieces, noted, reason, show_where
 from harness.engine.recorder import Recorder
 from harness.engine.referee import load
 from harness.engine.runlog import RunFacts
-from harness.engine.telemetry import Telemetry
 from harness.kernel.clock import (
     RealClock,
     VirtualClock,
@@ -35,7 +34,7 @@ from harness.kernel.foreign.consent import remember
 from harness.kernel.privacy.logs import hide_secrets
 from harness.kernel.privacy.secrets import hidden_in
 from harness.kernel.process.streams import tell
-from harness.kernel.protocols import SUT, OfProcess, Reachable, Say
+from harness.kernel.protocols import SUT, Reachable, Say
 from harness.kernel.types import (
     MemoryUse,
     RunLog,
@@ -52,6 +51,7 @@ from harness.result.library import library
 from harness.result.publish import publish
 from harness.result.read import ACCURACY_PART
 from harness.result.result import Result
+from harness.run import sampling
 from harness.run.forecast import conflicts_of
 from harness.run.journaling import journaled
 from harness.run.keeping import ask_back, expected_bytes, keep, keep_again, refuse_elsewhere
@@ -366,11 +366,11 @@ class Run:
         total = self._expected_samples(limits, schedule.indices.size)
         sut.load(self.samples, recorder)
         pieces = Pieces(facts.missing)
-        begin = partial(self._telemetry, sut, total, folder, facts)
+        begin = partial(sampling.begin, self.clock, sut, folder, facts, total, self._progress)
         helper = pieces.make("file", "telemetry", begin, None, later=False)
         self._say("")
         facts.measured_at = utc_now().isoformat(timespec="milliseconds")
-        pids = _processes(sut)
+        pids = sampling.processes(sut)
         before = load.read(pids) if isinstance(self.clock, RealClock) else None
         used_s, start_ns = process_cpu_s(), self.clock.now_ns()
         facts.clock_start_ns = start_ns
@@ -391,7 +391,9 @@ class Run:
             wall_s = (self.clock.now_ns() - start_ns) / 1e9
             facts.load = load.between(before, load.read(pids)) if before else {}
             if helper:
-                pieces.make("file", "telemetry", partial(_end, helper, recorder), None, later=False)
+                pieces.make(
+                    "file", "telemetry", partial(sampling.end, helper, recorder), None, later=False
+                )
             facts.missing = pieces.missing
         if isinstance(self.clock, RealClock) and wall_s > 0:
             facts.driver["client_cpu_percent"] = round(100 * (process_cpu_s() - used_s) / wall_s, 2)
@@ -403,20 +405,6 @@ class Run:
             return int(planned)
         return None if limits.min_duration_ns else limits.min_queries * limits.samples_per_query
 
-    def _telemetry(
-        self, sut: SUT, total: int | None, folder: Path, facts: RunFacts
-    ) -> Telemetry | None:
-        if not isinstance(self.clock, RealClock):
-            return None
-        out, metered = folder / runlog.TELEMETRY_LINES, facts.gpus.get("indices", [])
-        return Telemetry(out, _processes(sut), total, self._progress, metered)
-
-
-def _processes(sut: SUT) -> dict[str, int]:
-    """Return the processes whose memory and load are read, by their role."""
-    pids = {"driver": os.getpid()}
-    return pids | {"sut": sut.pid} if isinstance(sut, OfProcess) else pids
-
 
 def _what(config: RunConfig, entry: SutEntry) -> str:
     """Say in a folder's name what is measured."""
@@ -427,11 +415,6 @@ def _what(config: RunConfig, entry: SutEntry) -> str:
 
 def _roundtrip_us(sut: SUT) -> float | None:
     return sut.ping_us() if isinstance(sut, Reachable) else None
-
-
-def _end(helper: Telemetry, recorder: Recorder) -> None:
-    helper.on_idle(recorder)
-    helper.stop()
 
 
 def _close(part: Any) -> None:
