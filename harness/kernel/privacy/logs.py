@@ -1,4 +1,4 @@
-"""Does a log of another process hold secrets? They are hidden once that process has ended:
+"""Does a log of another process hold secrets? They are hidden once that process has ended: some
 libraries print the URLs they ask, and SUTs their options.
 """
 
