@@ -150,6 +150,7 @@ class _Stream(io.TextIOWrapper):
     def __init__(self, stream: io.TextIOWrapper) -> None:
         with suppress(OSError, ValueError):
             stream.flush()
+        self._before = stream  # it would close the descriptor when nobody has it any more
         raw = getattr(stream.buffer, "raw", None)
         self.beneath = _Tolerant(raw or stream.buffer)  # -u leaves the buffer out
         beneath: Any = io.BufferedWriter(self.beneath) if raw else self.beneath
