@@ -33,6 +33,8 @@ SLOW = {
     "tests/harness/engine/test_recorder.py": 12,
     "tests/test_terminals.py": 14,
     "tests/test_screens.py": 11,
+    "tests/harness/kernel/process/": 11,
+    "tests/harness/kernel/test_children.py": 4,
     "tests/harness/run/test_modes.py": 10,
     "tests/sut/test_local_model.py": 10,
     "tests/sut/engine/test_wild.py": 15,

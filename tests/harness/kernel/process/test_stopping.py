@@ -160,8 +160,8 @@ WAITS = """
 import sys, time
 from harness.kernel.process import stopping
 stopping.listen()
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     time.sleep(30)
 except KeyboardInterrupt:
     code = stopping.exit_code(1)

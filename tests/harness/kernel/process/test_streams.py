@@ -19,8 +19,8 @@ from harness.kernel import children
 from harness.kernel.process import streams
 
 FULL = Path("/dev/full")
-WHAT = "--scenario server --sut simulated --clock virtual"
-INVALID = f"run {WHAT} --sut-option fault=two_eos --output-dir runs"
+PLAN = "plan --scenario server --sut simulated"
+INVALID = "run --scenario server --sut simulated --clock virtual --sut-option fault=two_eos --output-dir runs"
 pytestmark = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
 
 
@@ -47,8 +47,8 @@ def test_whoever_reads_the_exit_code_is_the_verdicts_and_the_run_is_whole(tmp_pa
     [
         ("run --nope 2>/dev/full", 2),
         ("nope 2>&1 | true", 2),
-        (f"plan {WHAT} --target-qps nope 2>&- >&-", 2),
-        (f"plan {WHAT} >/dev/full 2>/dev/full", 0),
+        (f"{PLAN} --target-qps nope 2>&- >&-", 2),
+        (f"{PLAN} >/dev/full 2>/dev/full", 0),
         ("--version >/dev/full", 0),
     ],
 )
@@ -77,12 +77,13 @@ def test_the_verdict_is_told_where_its_object_did_not_arrive(tmp_path):
 
 
 def test_a_full_stream_takes_everything_and_knows_what_went_wrong():
-    stream = streams._Stream(io.TextIOWrapper(io.BufferedWriter(io.FileIO("/dev/full", "w"))))
+    full = io.FileIO("/dev/full", "w")
+    stream = streams._Stream(io.TextIOWrapper(io.BufferedWriter(full)))
     for _ in range(3):
         print("a line", file=stream, flush=True)
     assert isinstance(stream.beneath.fault, OSError)
     assert stream.beneath.fault.errno == errno.ENOSPC
-    stream.close()
+    full.close()
 
 
 def test_an_interpreter_that_ends_with_words_in_its_buffer_keeps_its_exit_code():
@@ -99,7 +100,8 @@ def test_an_interpreter_that_ends_with_words_in_its_buffer_keeps_its_exit_code()
 def test_a_reader_who_is_slow_gets_all_of_a_stream_that_does_not_block():
     ours, theirs = os.pipe()
     os.set_blocking(theirs, False)
-    stream = streams._Stream(io.TextIOWrapper(io.BufferedWriter(io.FileIO(theirs, "w"))))
+    raw = io.FileIO(theirs, "w")
+    stream = streams._Stream(io.TextIOWrapper(io.BufferedWriter(raw)))
     heard = bytearray()
 
     def read():
@@ -111,7 +113,7 @@ def test_a_reader_who_is_slow_gets_all_of_a_stream_that_does_not_block():
     stream.write("x" * 1_000_000)
     stream.flush()
     assert stream.beneath.fault is None
-    stream.beneath._raw.close()
+    raw.close()
     reader.join()
     os.close(ours)
     assert len(heard) == 1_000_000
