@@ -20,7 +20,8 @@ from harness.kernel.process import streams
 
 FULL = Path("/dev/full")
 PLAN = "plan --scenario server --sut simulated"
-INVALID = "run --scenario server --sut simulated --clock virtual --sut-option fault=two_eos --output-dir runs"
+FAULTY = "--clock virtual --sut-option fault=two_eos --output-dir runs"
+INVALID = f"run --scenario server --sut simulated {FAULTY}"
 pytestmark = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
 
 
