@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from harness.kernel.figure import Figure, number
+from harness.kernel.words.figure import Figure, number
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet knows a formula (OWASP)
 _FLAG = re.compile(r"--[a-z -]+")

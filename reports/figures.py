@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from harness.kernel.figure import Better, Figure, Result, at, size
 from harness.kernel.stats import percentile_name, share
+from harness.kernel.words.figure import Better, Figure, Result, at, size
 from reports.scores import OF_100, SCORES, unit
 
 LATENCIES = {

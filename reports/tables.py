@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.kernel.figure import Figure
+from harness.kernel.words.figure import Figure
 from reports import figures
 from reports.blocks import Column, Table, column, percent, tenths, tone, word_column
 from reports.scores import OF_100

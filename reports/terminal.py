@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.kernel.entries import ScenarioEntry
-from harness.kernel.figure import number
+from harness.kernel.words.figure import number
 from reports import blocks, conf_lines
 from reports import tables as run_tables
 from reports.tables import setting_text

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.kernel.endings import to_finish
 from harness.kernel.types import RunLog, RunSettings, Status
+from harness.kernel.words.endings import to_finish
 
 _OR_WHOLE = "or judge the whole latency instead, with --target-latency"
 FIRST = f"make the SUT report its first token as soon as it has it, {_OR_WHOLE}"

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 
 import scenarios
-from harness.kernel.endings import to_finish
 from harness.kernel.types import RunLog, RunSettings
+from harness.kernel.words.endings import to_finish
 from scenarios.early_stopping import queries_needed
 
 _EACH_ONCE = "leave --issue unique out: its plan has each sample once"

@@ -18,6 +18,7 @@ OURS = ("harness", "sut", "scenarios", "accuracy", "reports")
 ARROWS = {
     "harness.kernel": "",
     "harness.kernel.machine": "",
+    "harness.kernel.words": "",
     "harness.engine": "",
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
     " sut.precision",
@@ -63,7 +64,7 @@ ARROWS = {
     "sut.likelihood": "sut sut.engine sut.model sut.prompts",
     "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
 }
-KERNEL = ("harness.kernel", "harness.kernel.machine")
+KERNEL = ("harness.kernel", "harness.kernel.machine", "harness.kernel.words")
 LONG = {}
 TORCH_HOMES = ("sut",)
 FILES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.kernel.figure import Figure
+from harness.kernel.words.figure import Figure
 from reports import figures
 
 RUN = "run --sut simulated --clock virtual --num-samples 40 --seeds v6.1 --scenario server"

@@ -28,10 +28,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.kernel.endings import to_finish
 from harness.kernel.entries import ALL_EVIDENCE
 from harness.kernel.protocols import Rule
 from harness.kernel.types import FINISHES, NEVER, Anomaly, Int64s, RunLog, SutFacts, Verdict
+from harness.kernel.words.endings import to_finish
 
 TOGETHER_NS = 50_000
 MOST_AT_ONCE = 16  # tokens, in the mean of an answer

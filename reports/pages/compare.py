@@ -16,7 +16,7 @@ from rich.console import Console, Group
 from rich.panel import Panel
 from rich.text import Text
 
-from harness.kernel.figure import number, size
+from harness.kernel.words.figure import number, size
 from reports import blocks, figures
 from reports.blocks import Column, Plot, Table, percent, tone, visible
 from reports.figures import LATENCIES

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.kernel.figure import number
+from harness.kernel.words.figure import number
 from reports.blocks import grid, percent, tone, visible
 from reports.terminal import margin_text
 

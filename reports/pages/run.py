@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.kernel.figure import number, size
 from harness.kernel.stats import percentile_name
 from harness.kernel.types import FINISHES, RunLog
+from harness.kernel.words.figure import number, size
 from reports import figures, tables
 from reports.blocks import Block, Plot, Table, pairs
 from reports.pages import html

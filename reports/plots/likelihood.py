@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from harness.kernel.figure import short_count
+from harness.kernel.words.figure import short_count
 from reports.plots.labels import Colours, Line, Point, draw_point, name_points, short
 from reports.plots.style import GREY, WIDE_IN, drawing, legend, log_axis, plain, svg
 

@@ -10,7 +10,7 @@ import pytest
 
 from harness.engine.driver import Stop
 from harness.kernel.clock import VirtualClock
-from harness.kernel.endings import to_finish
+from harness.kernel.words.endings import to_finish
 from harness.options.settings import load_config
 from harness.run.session import Run
 from scenarios import remedies

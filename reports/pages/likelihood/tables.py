@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from harness.kernel.figure import number, short_count, size
+from harness.kernel.words.figure import number, short_count, size
 from reports.blocks import Column, Table, percent, tone, word_column
 from reports.pages.likelihood import words
 from reports.pages.likelihood.shading import Document

@@ -12,8 +12,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from harness.kernel.figure import number, short_count
 from harness.kernel.types import short_name
+from harness.kernel.words.figure import number, short_count
 from reports.blocks import between
 
 Summary = Mapping[str, Any]

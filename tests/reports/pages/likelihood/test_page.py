@@ -24,7 +24,7 @@ from accuracy.likelihood import spread as perplexity_spread
 from accuracy.likelihood import tokens as by_token
 from accuracy.likelihood.figures import TextScores, corpus
 from harness.kernel.errors import BadInput
-from harness.kernel.figure import short_count
+from harness.kernel.words.figure import short_count
 from harness.likelihood import compared as perplexity_compared
 from harness.likelihood import conditions as conditions_of
 from harness.likelihood import summary as perplexity_summary
