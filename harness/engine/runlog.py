@@ -12,7 +12,6 @@ Everything else in the folder is made from these (`harness report RUN`).
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 import uuid
@@ -26,7 +25,9 @@ import numpy as np
 
 from harness.engine.pieces import Pieces, reason
 from harness.engine.telemetry import read_rows
+from harness.kernel import files
 from harness.kernel.errors import BadInput, SetupFailed
+from harness.kernel.files import write_json as write_json
 from harness.kernel.places import not_a_run
 from harness.kernel.types import Anomaly, RunLog
 
@@ -67,7 +68,7 @@ def create(parent: Path, name: str) -> Path:
     folder = parent / f"{name}_{uuid.uuid4().hex[:6]}"
     try:
         folder.mkdir(parents=True)
-        (folder / ".probe").write_text("x")
+        files.write_text(folder / ".probe", "x")
         (folder / ".probe").unlink()
     except OSError as error:
         raise BadInput(
@@ -91,6 +92,7 @@ def part(run: Path, name: str) -> Path:
     """Make a run folder inside another: one part of it, or one step of a search."""
     folder = run / name
     folder.mkdir()
+    files.flush_folder(run)
     return folder
 
 
@@ -98,7 +100,7 @@ def adopt(run: Path, inner: Path) -> None:
     """Make the raw files of a folder inside the run the run's own."""
     for name in ("settings.json", "environment.json", "telemetry.parquet"):
         if (inner / name).is_file():
-            shutil.copyfile(inner / name, run / name)
+            files.copy(inner / name, run / name)
     log, facts = read_log(inner)
     facts.run_id = run.name
     write_log(run, log, facts)
@@ -141,15 +143,6 @@ def _nothing() -> RunLog:
     )
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write it whole or not at all: beside its place, then renamed."""
-    scratch = path.with_suffix(path.suffix + ".tmp")
-    scratch.write_text(
-        json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8"
-    )
-    scratch.replace(path)
-
-
 def write_log(folder: Path, log: RunLog, facts: RunFacts) -> None:
     """Write samples.parquet. What cannot be written with its token ids and texts (on a full disk,
     say) is written without them, and says so.
@@ -175,7 +168,7 @@ def rescue_log(run: Path, log: RunLog, facts: RunFacts) -> Path:
     write_log(place, log, facts)
     for name in ("settings.json", "environment.json"):
         with suppress(OSError):
-            shutil.copyfile(run / name, place / name)
+            files.copy(run / name, place / name)
     return place
 
 
@@ -202,12 +195,8 @@ def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> None:
         "timed_out": log.timed_out,
     }
     table = pa.table(columns).replace_schema_metadata({_META: json.dumps(meta, default=str)})
-    scratch = path.with_suffix(".tmp")
-    try:
-        pq.write_table(table, scratch, compression="zstd")
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    with files.replacing(path) as file:
+        pq.write_table(table, file, compression="zstd")
 
 
 def read_log(folder: Path) -> tuple[RunLog, RunFacts]:
@@ -255,7 +244,8 @@ def write_telemetry(folder: Path, lines: Path, start_ns: int) -> None:
     names = list(dict.fromkeys(["t_ns", *(key for row in rows for key in row)]))
     columns = {name: [row.get(name) for row in rows] for name in names}
     table = pa.table(columns) if rows else pa.table({"t_ns": pa.array([], pa.int64())})
-    pq.write_table(table, folder / "telemetry.parquet")
+    with files.replacing(folder / "telemetry.parquet") as file:
+        pq.write_table(table, file)
     lines.unlink(missing_ok=True)
 
 

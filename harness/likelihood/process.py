@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.engine import runlog
-from harness.kernel import children
+from harness.kernel import children, files
 from harness.kernel.errors import RunBroke
 from harness.kernel.protocols import Say
 
@@ -28,7 +28,10 @@ def events(job: Row, folder: Path, in_process: bool) -> Iterator[Row]:
         yield from events(Job(**job))
         return
     runlog.write_json(folder / "job.json", job)
-    with (folder / "worker.log").open("ab") as log, _process(folder / "job.json", log) as process:
+    with (
+        files.opened_log(folder / "worker.log") as log,
+        _process(folder / "job.json", log) as process,
+    ):
         for line in process.stdout or ():
             yield json.loads(line)
         if code := process.wait():

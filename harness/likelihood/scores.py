@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from accuracy.likelihood.divergence import Positions
 from accuracy.likelihood.figures import TextScores
+from harness.kernel import files
 from harness.kernel.types import short_name
 from harness.likelihood.conditions import PLAIN
 
@@ -63,12 +64,12 @@ def gather(place: Path, folder: Path) -> Row:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    files = sorted((folder / "parts").glob("*.npz"))
-    if not files:
+    made = sorted((folder / "parts").glob("*.npz"))
+    if not made:
         return {}
     ids = pq.read_table(place / "texts.parquet", columns=["id"])["id"].to_pylist()
     parts = []
-    for file in files:
+    for file in made:
         with np.load(file) as part:
             parts.append((file.stem[7:].replace("-", " "), ids[int(file.stem[:6])], dict(part)))
     parts.sort(
@@ -88,7 +89,8 @@ def gather(place: Path, folder: Path) -> Row:
     for name in _COMPARED:
         if any(name in columns for _, _, columns in parts):
             table[name] = _or_null([columns.get(name) for _, _, columns in parts], lengths)
-    pq.write_table(pa.table(table), folder / "tokens.parquet", compression="zstd")
+    with files.replacing(folder / "tokens.parquet") as out:
+        pq.write_table(pa.table(table), out, compression="zstd")
     seconds = sum(float(columns["seconds"]) for _, _, columns in parts)
     return {
         "seconds": round(seconds, 3),
@@ -111,10 +113,10 @@ def _or_null(columns: Sequence[NDArray[Any] | None], lengths: Sequence[int]) -> 
 
 def read(place: Path, texts: Mapping[str, Mapping[str, Any]]) -> list[Read]:
     """Read every subject that was begun, in order."""
-    files = sorted(place.glob("[0-9][0-9]_*/subject.json"))
-    rows = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    kept = sorted(place.glob("[0-9][0-9]_*/subject.json"))
+    rows = [json.loads(file.read_text(encoding="utf-8")) for file in kept]
     found = []
-    for file, row, label in zip(files, rows, _labels(rows), strict=True):
+    for file, row, label in zip(kept, rows, _labels(rows), strict=True):
         scores, compared = _scores(file.parent / "tokens.parquet", texts)
         found.append(Read(label, row, scores, compared))
     return found

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.engine import runlog
+from harness.kernel import files
 from harness.kernel.errors import BY_NAME, HarnessError, SetupFailed
 from harness.kernel.protocols import Say
 from harness.likelihood import scores as perplexity_scores
@@ -25,8 +26,7 @@ def measured(
     """Score a subject; return (row, whether the user wants no more). Whatever goes wrong, what was
     scored is kept and the row says why.
     """
-    folder = place / subject.folder
-    folder.mkdir(exist_ok=True)
+    folder = files.subfolder(place, subject.folder)
     row = read_row(place, subject) | {
         "status": "INTERRUPTED",
         "problem": "",

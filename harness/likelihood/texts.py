@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib.resources import files
+from importlib import resources
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from accuracy.datasets.readers import read as read_rows
 from accuracy.datasets.rows import Row
 from accuracy.datasets.subset import Drawn, in_shares
 from accuracy.metrics.sentences import sentences
+from harness.kernel import files
 from harness.kernel.errors import BadInput, unknown
 from harness.likelihood.conditions import INSTRUCTIONS
 
@@ -94,7 +95,9 @@ def write(texts: Texts, path: Path) -> None:
     kinds = {name: pa.string() for row in texts.rows for name in row} | {
         "sentence_ends": pa.list_(pa.int32())
     }
-    pq.write_table(pa.Table.from_pylist(texts.rows, pa.schema(list(kinds.items()))), path)
+    table = pa.Table.from_pylist(texts.rows, pa.schema(list(kinds.items())))
+    with files.replacing(path) as file:
+        pq.write_table(table, file)
 
 
 # ---- rows
@@ -103,7 +106,7 @@ def write(texts: Texts, path: Path) -> None:
 def _file(name: str) -> Path:
     check_name(name)
     if name in names():
-        return Path(str(files(datasets))) / entry(name).file
+        return Path(str(resources.files(datasets))) / entry(name).file
     prefix, colon, rest = absolute(name).partition(":")
     return Path(rest if colon and prefix in formats.NAMES else absolute(name))
 

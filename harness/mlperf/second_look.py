@@ -20,6 +20,7 @@ from accuracy.compliance.caching import repeated_run_no_faster, repeats_no_faste
 from accuracy.compliance.detection import detection
 from accuracy.compliance.paraphrase import fresh
 from harness import registry
+from harness.kernel import files
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Sample, Verdict
 from harness.options.settings import RunConfig
@@ -90,10 +91,9 @@ def benchmark_detection(folder: Path) -> Look:
 
 def _written(folder: Path, pairs: Sequence[tuple[str, str]]) -> Path:
     """Write the prompts of a look where the run of it finds them."""
-    file = folder / "audit" / "known_and_fresh.jsonl"
-    file.parent.mkdir(exist_ok=True)
+    file = files.subfolder(folder, "audit") / "known_and_fresh.jsonl"
     rows = [json.dumps({"prompt": prompt}) + "\n" for pair in pairs for prompt in pair]
-    file.write_text("".join(rows), encoding="utf-8")
+    files.write_text(file, "".join(rows))
     return file.resolve()
 
 

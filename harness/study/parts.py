@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness.kernel import files
 from harness.kernel.errors import EXIT
 from harness.kernel.protocols import Say
 from harness.kernel.types import RunSettings
@@ -78,10 +79,10 @@ class Kept(Parts):
         if result.status in search.BROKE:
             return
         run = "." if name in (PERFORMANCE, PEAK) else name
-        files = hashes(self._study.place / run)
-        files = {file: sha for file, sha in files.items() if "/" not in file}
+        kept = hashes(self._study.place / run)
+        kept = {file: sha for file, sha in kept.items() if "/" not in file}
         rate = {"target_qps": result.settings["run"]["target_qps"]}
-        row = Ended(name, run, files, result.status, result.status_reason, "", rate | figures)
+        row = Ended(name, run, kept, result.status, result.status_reason, "", rate | figures)
         self._study.keep(row)
 
 
@@ -136,11 +137,11 @@ def _set_aside(place: Path, name: str) -> None:
     aside = place / SET_ASIDE / f"{name}_{uuid.uuid4().hex[:6]}"
     if name != PERFORMANCE:
         if (place / name).exists():
-            aside.parent.mkdir(exist_ok=True)
-            (place / name).rename(aside)
+            files.subfolder(place, SET_ASIDE)
+            files.move(place / name, aside)
         return
     if (place / "samples.parquet").exists():
-        aside.mkdir(parents=True)
+        files.subfolder(files.subfolder(place, SET_ASIDE), aside.name)
         for file in files_of(place).values():
             if file not in _OF_THE_WHOLE and (place / file).exists():
-                (place / file).rename(aside / file)
+                files.move(place / file, aside / file)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +29,7 @@ from pydantic import ValidationError
 
 from harness.engine import runlog
 from harness.engine.pieces import reason
+from harness.kernel import files
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import BadInput, first_line
 from harness.kernel.places import not_a_study
@@ -148,10 +148,7 @@ class Study:
 
     def keep(self, ended: Ended) -> None:
         """Append a row; it is on the disk when this returns."""
-        with (self.place / ROWS).open("a", encoding="utf-8") as file:
-            file.write(_line(ended))
-            file.flush()
-            os.fsync(file.fileno())
+        files.append(self.place / ROWS, _line(ended))
         self.ended[ended.cell] = ended
 
     def forget(self) -> None:
@@ -258,9 +255,7 @@ def _sound_rows(place: Path, cells: Sequence[Cell]) -> dict[str, Ended]:
     rows = {name: rows[name] for name in dict.fromkeys((*names, *rows))}
     kept = "".join(map(_line, rows.values()))
     if kept != text:
-        scratch = file.with_suffix(".tmp")
-        scratch.write_text(kept, encoding="utf-8")
-        scratch.replace(file)
+        files.write_text(file, kept)
     return rows
 
 

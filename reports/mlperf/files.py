@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from harness.kernel.errors import BadInput
+from harness.kernel.files import write_text
 from harness.kernel.types import Int64s, RunLog
 from reports.mlperf.detail import MARK, detail
 from reports.mlperf.facts import Generated, Header, Results, Settings
@@ -55,9 +56,7 @@ def write(folder: Path, header: Header, texts: Mapping[str, str]) -> None:
     for name in sorted(
         texts, key=lambda name: name != DETAIL
     ):  # the detail log first: it says whose the others are
-        scratch = folder / f"{name}.tmp"
-        scratch.write_text(texts[name], encoding="utf-8")
-        scratch.replace(folder / name)
+        write_text(folder / name, texts[name])
 
 
 def run_id_of(detail_log: Path) -> str | None:

@@ -10,7 +10,6 @@ that forbids scripts and remote content, should anything slip through.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +17,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from harness.kernel import files
 from harness.kernel.words.figure import number
 from reports.blocks import grid, percent, tone, visible
 from reports.terminal import margin_text
@@ -32,9 +32,7 @@ def page(name: str, **parts: Any) -> str:
 
 def write(file: Path, text: str) -> Path:
     """Write a page: whole or not at all."""
-    scratch = file.with_name(f"{file.name}.tmp")
-    scratch.write_text(text, encoding="utf-8")
-    os.replace(scratch, file)
+    files.write_text(file, text)
     return file
 
 

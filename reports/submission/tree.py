@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 from harness.kernel.entries import ScenarioEntry
 from harness.kernel.errors import BadInput, unknown
+from harness.kernel.files import write_new
 from harness.kernel.texts import other_kind
 from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from reports.submission.check import problems
@@ -367,9 +368,8 @@ def _write(root: Path, made: Mapping[str, str]) -> None:
         for path, text in made.items():
             target = root / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("x", encoding="utf-8", newline="") as file:
-                written.append(target)
-                file.write(text)
+            write_new(target, text)
+            written.append(target)
     except OSError as error:
         for target in written:
             target.unlink(missing_ok=True)

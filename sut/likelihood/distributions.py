@@ -28,7 +28,6 @@ holds always, and is wide.
 from __future__ import annotations
 
 import math
-import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -40,6 +39,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from harness.kernel import files
 from harness.kernel.errors import BadInput
 from sut.engine.choice import first_choice
 from sut.likelihood.scoring import DEFAULTS, Settings, Text, Where, at, walk
@@ -296,14 +296,12 @@ def _check_same(text: Text, name: str, kept: Distributions, vocabulary: int) -> 
 
 def save(path: Path, distributions: Distributions) -> None:
     """Save one text's, as .npz: whole, or not there at all."""
-    scratch = path.with_name(f".{path.name}.part")
-    with scratch.open("wb") as file:
+    with files.replacing(path) as file:
         np.savez(
             file,
             vocabulary=distributions.vocabulary,
             **{name: getattr(distributions, name) for name in _ARRAYS},
         )
-    os.replace(scratch, path)
 
 
 def load(path: Path) -> Distributions:

@@ -22,6 +22,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.kernel import files
 from harness.kernel.clock import RealClock
 from harness.kernel.errors import HarnessError, RunBroke, first_line
 from sut.engine.trial import Span
@@ -86,7 +87,7 @@ def score(job: Job) -> Iterator[Event]:
     if no_divergence := unlike(job, model.tokenizer, ids_sha256):
         job = replace(job, against=None, other=None)
     for folder in (job.parts, job.distributions) if job.record else (job.parts,):
-        folder.mkdir(parents=True, exist_ok=True)
+        files.subfolder(folder.parent, folder.name)
     missing = [p for p in made if not job.has(p)]
     yield {
         "event": "checked",
@@ -286,8 +287,7 @@ def save_part(
     """
     own = slice(passage.position, None)
     offsets = np.asarray(tokens.offsets[passage.text], np.int32)
-    scratch = path.with_suffix(".tmp")
-    with scratch.open("wb") as file:
+    with files.replacing(path) as file:
         np.savez(
             file,
             position=np.arange(passage.position, len(offsets), dtype=np.int32),
@@ -298,7 +298,6 @@ def save_part(
             seconds=np.float64(seconds),
             **cast(dict[str, Any], columns),
         )
-    scratch.replace(path)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.kernel import files
 from harness.kernel.clock import RealClock
 from sut.model.find import resolve
 from sut.precision.lora import SHIPPED, without_notices
@@ -56,10 +57,9 @@ def main() -> None:
         "held_out": sum(len(e.answer_ids) for e in held_out),
     }
     keys = {"train": sorted(e.key for e in train), "held_out": sorted(e.key for e in held_out)}
-    (args.output / "split.json").write_text(json.dumps(keys, indent=1) + "\n", encoding="utf-8")
-    (args.output / "README.md").write_text(
-        _readme(args, tuned, before, after, counts, minutes), encoding="utf-8"
-    )
+    files.write_json(args.output / "split.json", keys)
+    readme = _readme(args, tuned, before, after, counts, minutes)
+    files.write_text(args.output / "README.md", readme)
     print(f"held-out loss {before:.4f} -> {after:.4f}, written to {args.output}")
 
 
