@@ -9,7 +9,8 @@ With T the time-out, an open sample is given up when
 
 So a queue may be as deep as it likes while the SUT works on it. A SUT that hangs is found out after
 T. One lost sample does not hide behind the others: in an endless stream it is overtaken, otherwise
-the others end and the SUT falls silent. Nothing waits for ever (LoadGen does).
+the others end and the SUT falls silent. Nothing waits for ever (LoadGen does): after SILENCES times
+T without any event the run itself ends, or a closed loop would wait T for each of its queries.
 
 This costs nothing per event: the recorder's columns say when a sample was last heard. They are read
 at `check_ns`, the earliest moment at which anything can be overdue, which is T or nearly T after
@@ -23,7 +24,10 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from harness.engine.recorder import Recorder
+from harness.kernel.errors import RunBroke
 from harness.kernel.types import NEVER
+
+SILENCES = 3  # in a row: one may be a pause of the machine, two in a row a second one
 
 
 class Timeouts:
@@ -35,10 +39,14 @@ class Timeouts:
         self._recorder, self._timeout_ns = recorder, timeout_ns
         self._done_heard_ns = NEVER  # when the SUT last completed a sample
         self._done_seen = 0  # completions up to our own latest look, those we made included
+        self._silences = 0  # in a row, each at least a time-out after the one before
+        self._silent_ns = self._heard_before_ns = NEVER  # of the latest that counts
         self.check_ns = start_ns + timeout_ns
 
     def look(self, now_ns: int) -> None:
-        """Give up what is overdue, and set `check_ns` to when something else can be."""
+        """Give up what is overdue, and set `check_ns` to when something else can be. Raises
+        RunBroke once the SUT has been silent for too long.
+        """
         recorder, before_ns = self._recorder, now_ns - self._timeout_ns
         begun = recorder.begun()
         heard_ns = self._heard_ns(begun)
@@ -49,12 +57,24 @@ class Timeouts:
         if silent:
             waiting = self._waiting_since(before_ns)
             self._give_up("silent", waiting, f"timed out: no event of any sample for {seconds}")
+            self._count_silence(now_ns, heard_ns, bool(waiting))
         else:
             waiting = self._waiting_since(self._overtaken_ns(before_ns))
             words = f"timed out: not begun, although a sample issued {seconds} later was"
             self._give_up("overtaken", waiting, words)
         self._done_seen = recorder.num_done
         self.check_ns = self._next_check_ns(now_ns, heard_ns)
+
+    def _count_silence(self, now_ns: int, heard_ns: int, is_waiting: bool) -> None:
+        if heard_ns != self._heard_before_ns:
+            self._silences, self._silent_ns, self._heard_before_ns = 0, NEVER, heard_ns
+        if not is_waiting:
+            return
+        if self._silent_ns == NEVER or now_ns - self._silent_ns >= self._timeout_ns:
+            self._silences, self._silent_ns = self._silences + 1, now_ns
+        if self._silences == SILENCES:
+            patience = f"{SILENCES} times the sample time-out of {self._timeout_ns / 1e9:g} s"
+            raise RunBroke("the SUT", f"it answered nothing for {patience}")
 
     def _heard_ns(self, begun: Sequence[tuple[int, int]]) -> int:
         """Return when the SUT last sent anything of a sample that was open then."""

@@ -228,6 +228,11 @@ class VirtualClock:
         """Do nothing: there is nothing to release."""
 
 
+def monotonic_s() -> float:
+    """Read the monotonic clock for a patience of seconds; never for a latency."""
+    return time.monotonic()
+
+
 def process_cpu_s() -> float:
     """Return the processor time that this process has used, in user and kernel mode."""
     return time.process_time()

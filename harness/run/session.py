@@ -53,7 +53,7 @@ from harness.run.keeping import ask_back, expected_bytes, keep, keep_again
 from harness.run.parts import Origin, Parts
 from harness.run.signals import deaf, stoppable
 from harness.run.start import start
-from harness.run.warmup import given_rate, rate_seen, warmup, warmup_samples
+from harness.run.warmup import given_rate, rate_seen, refuse_unanswered, warmup, warmup_samples
 from reports import conf_lines
 from scenarios import peak_verdict
 
@@ -299,6 +299,7 @@ class Run:
             raise KeyboardInterrupt
         if log.end == "error":
             raise RunBroke("warm-up", log.end_reason)
+        refuse_unanswered(log)
         if is_given:
             return given_rate(self.config), "given"
         return rate_seen(self.config, log)

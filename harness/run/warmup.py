@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from harness import registry
+from harness.kernel.errors import RunBroke
 from harness.kernel.types import (
     AfterInFlight,
     Query,
@@ -45,13 +46,24 @@ def warmup(count: int, library: int, config: RunConfig) -> Iterator[Query]:
         yield Query(i, (QuerySample(i, (library - 1 - i) % library),), gate)
 
 
+def refuse_unanswered(log: RunLog) -> None:
+    """Raise RunBroke if no sample of the warm-up was completed: nor would any of the run be."""
+    if log.completed.any():
+        return
+    reason = next(iter(log.errors.values()), "none was issued")
+    raise RunBroke(
+        "warm-up",
+        f"none of its {len(log)} samples was completed (the first: {reason})",
+        "expected at least one answer",
+        "Find out why (sut.log may say); --warmup 0 leaves the warm-up out.",
+    )
+
+
 def _steady_rate(log: RunLog) -> float | None:
     """Return the samples per second after the first quarter of the completions, so that a cold
-    start counts less; None if nothing was completed.
+    start counts less; None if all were completed at once.
     """
     done = np.sort(log.done_ns[log.completed])
-    if not len(done):
-        return None
     first = len(done) // 4
     span_s = float(done[-1] - done[first]) / 1e9
     whole_s = float(done[-1]) / 1e9
@@ -64,7 +76,7 @@ def rate_seen(config: RunConfig, log: RunLog) -> tuple[float, str]:
     """Return the queries per second that the warm-up suggests, and where the figure is from."""
     rate = _steady_rate(log)
     if rate is None:
-        return given_rate(config), "default: the warm-up completed nothing"
+        return given_rate(config), "default: the warm-up took no time"
     share = _CALIBRATION_LOAD if config.pattern.is_open else 1.0
     qps = float(f"{rate * share / config.size_of_query:.3g}")
     return qps, f"auto: {share:.0%} of {rate:.3g} samples/s, seen in the warm-up"

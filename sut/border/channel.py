@@ -15,6 +15,8 @@ import subprocess
 from socket import socket as Socket
 from typing import Any, Protocol
 
+from harness.kernel.machine import waits
+
 _SECRET = "TOUCHSTONE_CHANNEL"
 _HOST = "127.0.0.1"
 _LOOK_S = 0.5  # is the child still alive?
@@ -31,7 +33,9 @@ class Offer(Protocol):
     socket: Socket
 
     def accept(self, process: subprocess.Popen[Any]) -> Socket:
-        """Return our end, once the child has the other. Raises ConnectionError if it has died."""
+        """Return our end, once the child has the other. Raises ConnectionError if it has died,
+        Overdue if it was waited for too long.
+        """
         ...
 
 
@@ -83,20 +87,22 @@ class _Loopback:
 
     def accept(self, process: subprocess.Popen[Any]) -> Socket:
         self.socket.settimeout(_LOOK_S)
+        wait = waits.Wait(process.pid, waits.STARTING)
         with self.socket:
             while True:
-                connection = self._accepted(process)
+                connection = self._accepted(process, wait)
                 if connection is not None and self._knows_the_word(connection):
                     connection.settimeout(None)
                     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     return connection
 
-    def _accepted(self, process: subprocess.Popen[Any]) -> Socket | None:
+    def _accepted(self, process: subprocess.Popen[Any], wait: waits.Wait) -> Socket | None:
         try:
             return self.socket.accept()[0]
         except TimeoutError:
             if process.poll() is not None:
                 raise ConnectionError("the child is gone") from None
+            wait.look()
             return None
 
     def _knows_the_word(self, connection: Socket) -> bool:

@@ -10,24 +10,31 @@ add a second wake-up to every event.
 from __future__ import annotations
 
 import json
-import select
+import selectors
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.kernel import children
-from harness.kernel.clock import FAR_FUTURE_NS
+from harness.kernel import children, files
 from harness.kernel.errors import BY_NAME, HarnessError, RunBroke, SetupFailed
+from harness.kernel.machine import waits
 from harness.kernel.protocols import Clock, Sink
 from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
 from sut.border import channel, wire
 
-_CLOSE_TIMEOUT_S = 5.0
 _RETRY_NS = 1_000_000
-_ANSWER_TIMEOUT_S = 120.0  # after a run; loading may take as long as it takes
-_SCORING_TIMEOUT_S = 900.0  # a large model on a slow processor needs minutes for a few answers
+_LOOK_NS = 5_000_000_000  # between two looks at a SUT of which nothing is heard
+_DOING = {  # what it is asked for, in words
+    "start": "starting",
+    "load": "loading",
+    "memory": "asked for its memory",
+    "facts": "asked what it is",
+    "decode": "decoding its answers",
+    "evaluate": "scoring the reference answers",
+}
 
 
 class Isolated:
@@ -35,8 +42,8 @@ class Isolated:
     `log_file`.
 
     `env` is set for the child only, before anything is imported there (thread counts, OpenMP's wait
-    policy). Raises SetupFailed if the child dies while starting or loading, RunBroke if it dies
-    later.
+    policy). Raises SetupFailed if the child dies, stops or falls silent while starting or loading,
+    RunBroke later (`harness.kernel.machine.waits` says when).
     """
 
     def __init__(
@@ -52,14 +59,16 @@ class Isolated:
         self._reader = wire.FrameReader()
         self._replies: list[dict[str, Any]] = []
         self._sink: Sink | None = None
-        self._hear: Callable[[bytes], None] | None = None
+        self._tapped: Callable[[bytes], None] | None = None
         self._epoch = 0
         self._running = False
+        self._given_up: HarnessError | None = None  # it is not asked again
+        self._heard, self._stopped_ns = True, 0
         self._backlog = bytearray()
         offer = channel.offer()
         self._socket = offer.socket
         own = {**(env or {}), **offer.environment}
-        with log_file.open("ab") as log:
+        with files.opened_log(log_file) as log:
             self._process = subprocess.Popen(
                 children.command("sut.border.child", offer.argument),
                 stdin=subprocess.DEVNULL,
@@ -73,9 +82,12 @@ class Isolated:
             self._socket = offer.accept(self._process)
         except ConnectionError:
             raise self._death() from None
+        except waits.Overdue as overdue:
+            waits.leave(self._process, 0.0)
+            raise self._gave_up(str(overdue), _DOING["start"]) from None
         clock.watch(self._socket.fileno(), self._read)
         try:
-            self._call("start", factory=factory, options=dict(options))
+            self._call("start", waits.STARTING, factory=factory, options=dict(options))
         except BaseException:
             self.close()
             raise
@@ -90,10 +102,13 @@ class Isolated:
         self._sink = sink
         self._call(
             "load",
+            waits.LOADING,
             epoch=self._epoch,
             samples=[[s.index, s.prompt, s.max_new_tokens] for s in samples],
         )
         self._running = True
+        self._heard, self._stopped_ns = True, 0
+        self._look_again(self._epoch)
 
     def issue(self, query: Query) -> None:
         self._send(wire.encode_query(self._epoch, query))
@@ -105,24 +120,24 @@ class Isolated:
         """Call `hear` with all bytes from the child, as they come, before they are read; None: no
         more.
         """
-        self._hear = hear
+        self._tapped = hear
 
     def memory(self) -> MemoryUse:
-        return MemoryUse(**self._call("memory", timeout_s=_ANSWER_TIMEOUT_S))
+        return MemoryUse(**self._call("memory", waits.ANSWERING))
 
     def facts(self) -> SutFacts:
-        facts: SutFacts = self._call("facts", timeout_s=_ANSWER_TIMEOUT_S)
+        facts: SutFacts = self._call("facts", waits.ANSWERING)
         return facts
 
     def decode(self, outputs: Sequence[Sequence[int]]) -> list[str] | None:
         ids = [list(map(int, output)) for output in outputs]
-        texts: list[str] | None = self._call("decode", timeout_s=_ANSWER_TIMEOUT_S, outputs=ids)
+        texts: list[str] | None = self._call("decode", waits.ANSWERING, outputs=ids)
         return texts
 
     def evaluate(self, answers: Sequence[tuple[int, str]]) -> dict[str, Any] | None:
         """Return None if the SUT in there has no such method."""
         sums: dict[str, Any] | None = self._call(
-            "evaluate", timeout_s=_SCORING_TIMEOUT_S, answers=list(answers)
+            "evaluate", waits.EVALUATING, answers=list(answers)
         )
         return sums
 
@@ -130,13 +145,13 @@ class Isolated:
         """Return the median round trip of an empty message, heard through the clock as the driver
         hears events.
         """
-        trips_ns = []
+        trips_ns, wait = [], waits.Wait(self.pid, waits.ANSWERING)
         for _ in range(count):
             self._pong = False
             start_ns = self._clock.now_ns()
             self._send(wire.frame(wire.PING))
             while not self._pong:
-                self._clock.wait(FAR_FUTURE_NS)
+                self._await_pong(wait)
             trips_ns.append(self._clock.now_ns() - start_ns)
         return sorted(trips_ns)[count // 2] / 1e3
 
@@ -146,11 +161,7 @@ class Isolated:
         self._clock.unwatch(self._socket.fileno())
         self._backlog.clear()
         self._socket.close()  # the child sees the end of the stream and leaves
-        try:
-            self._process.wait(_CLOSE_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        waits.leave(self._process, 0.0 if self._given_up else waits.LEAVING_S)
 
     # ---- the socket
 
@@ -181,8 +192,9 @@ class Isolated:
             data = b""
         if not data:
             raise self._death()
-        if self._hear is not None:
-            self._hear(data)
+        if self._tapped is not None:
+            self._tapped(data)
+        self._heard = True
         for kind, body in self._reader.feed(data):
             if kind == wire.EVENTS:
                 if self._sink is not None:
@@ -192,33 +204,70 @@ class Isolated:
             else:
                 self._replies.append(json.loads(body))
 
-    def _call(self, method: str, timeout_s: float | None = None, **arguments: Any) -> Any:
-        """Ask the child and wait for its answer, outside the timed window."""
+    def _call(self, method: str, limit: waits.Limit, **arguments: Any) -> Any:
+        """Ask the child and wait for its answer, outside the timed window. One that was waited for
+        in vain is not asked again.
+        """
+        if self._given_up is not None:
+            raise self._given_up
         self._send(wire.json_frame(wire.CALL, {"method": method, **arguments}))
+        wait = waits.Wait(self.pid, limit)
         while not self._replies:
-            readable, writable, _ = select.select(
-                [self._socket], [self._socket] * bool(self._backlog), [], timeout_s
-            )
-            if writable:
-                self._flush_backlog()
-            if readable:
-                self._read()
-            if not readable and not writable:
-                raise RunBroke("the SUT process", f"no answer to {method!r} within {timeout_s:g} s")
+            self._hear(method, wait)
         reply = self._replies.pop(0)
         if "error" in reply:
             kind = BY_NAME.get(reply["error"], SetupFailed)
             raise kind(*reply["facts"])
         return reply["ok"]
 
+    def _hear(self, method: str, wait: waits.Wait) -> None:
+        """Send what is left and read what has come; look at the child where there is neither."""
+        with selectors.DefaultSelector() as selector:
+            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._backlog else 0)
+            selector.register(self._socket, wanted)
+            ready = sum(events for _, events in selector.select(wait.pause_s))
+        if ready & selectors.EVENT_WRITE:
+            self._flush_backlog()
+        if ready & selectors.EVENT_READ:
+            self._read()
+        if not ready:
+            self._look(_DOING[method], wait)
+
+    def _await_pong(self, wait: waits.Wait) -> None:
+        until_ns = self._clock.now_ns() + int(wait.pause_s * 1e9)
+        if self._clock.wait(until_ns) >= until_ns and not self._pong:
+            self._look("answering an empty message", wait)
+
+    def _look(self, doing: str, wait: waits.Wait) -> None:
+        try:
+            wait.look()
+        except waits.Overdue as overdue:
+            raise self._gave_up(str(overdue), doing) from None
+
+    def _look_again(self, epoch: int) -> None:
+        """Look every few seconds, on the driver's thread, whether a SUT of which nothing is heard
+        is stopped: that it is slow, `harness.engine.timeouts` finds out. Raises RunBroke.
+        """
+        if epoch != self._epoch or self._socket.fileno() < 0:
+            return
+        now_ns = self._clock.now_ns()
+        if self._heard or not waits.is_stopped(self.pid):
+            self._heard, self._stopped_ns = False, now_ns
+        elif now_ns - self._stopped_ns >= waits.STOPPED_S * 1e9:
+            raise self._gave_up(waits.stopped(), "")
+        self._clock.call_at(now_ns + _LOOK_NS, partial(self._look_again, epoch))
+
+    def _gave_up(self, found: str, doing: str) -> HarnessError:
+        kind = RunBroke if self._running else SetupFailed
+        where = f"the SUT process, {doing}" if doing else "the SUT process"
+        todo = f"Find out why ({self._log_file.name} may say); then run again."
+        self._given_up = kind(where, found, "", todo)
+        return self._given_up
+
     def _death(self) -> HarnessError:
         """Return what to say of a child that is gone."""
         self._clock.unwatch(self._socket.fileno())
-        try:
-            code = self._process.wait(_CLOSE_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
+        code = waits.leave(self._process)
         how = f"ended with exit code {code}"
         if code < 0:
             name = signal.Signals(-code).name
