@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from harness.engine import timeouts
 from harness.engine.driver import drive
 from harness.engine.recorder import Recorder
-from harness.engine.timeouts import Timeouts
+from harness.engine.timeouts import SILENCES, Timeouts
 from harness.kernel.clock import VirtualClock
 from scenarios.offline import Offline
 from sut.null import Null
@@ -120,6 +121,42 @@ def test_an_answer_at_the_very_moment_counts_and_after_it_does_not(moment_ns):
     assert run(open_loop(1, every_ns=S), answers).completed.tolist() == [moment_ns == 2 * S]
 
 
+# ---- a system that hangs
+
+
+def hanging(*silent):
+    """A SUT that answers after 100 ms, but not these samples."""
+    return scripted(lambda sut, query: query.id in silent or sut.complete_after(100 * MS, query.id))
+
+
+def test_a_system_that_hangs_in_a_closed_loop_ends_the_run_instead_of_each_query_in_turn():
+    log = run(closed_loop(1000), hanging(*range(5, 1000)), min_queries=1000)
+    assert (log.end, log.completed.sum()) == ("error", 5)
+    assert "it answered nothing for 3 times the sample time-out of 2 s" in log.end_reason
+    assert len(log) == 5 + SILENCES
+    assert log.done_ns.max() == 500 * MS + SILENCES * 2 * S
+
+
+def test_any_answer_in_between_begins_the_patience_anew():
+    silent = [i for i in range(30) if i % SILENCES]
+    log = run(closed_loop(30), hanging(*silent), min_queries=30)
+    assert (log.end, len(log), log.completed.sum()) == ("completed", 30, 30 - len(silent))
+
+
+def test_a_burst_that_is_lost_at_once_is_one_silence():
+    log = run(open_loop(500, every_ns=MS), hanging(*range(400)))
+    assert (log.end, log.timed_out["silent"] + log.timed_out.get("overtaken", 0)) == (
+        "completed",
+        400,
+    )
+
+
+def test_a_server_that_hangs_is_given_up_after_three_time_outs_not_at_the_end_of_the_schedule():
+    log = run(open_loop(100_000, every_ns=10 * MS), hanging(*range(100, 100_000)))
+    assert (log.end, log.completed.sum()) == ("error", 100)
+    assert log.done_ns.max() <= S + 100 * MS + (SILENCES + 1) * 2 * S
+
+
 # ---- one lost sample among others
 
 
@@ -222,7 +259,9 @@ def test_whatever_is_lost_every_run_ends_and_nothing_that_came_in_time_is_lost(
         elif fate == "done":
             sut.complete_after(delay_ns, query.id)
 
-    log = virtual_run(arrivals(due_ns), scripted(issue), sample_timeout_ns=timeout_ns)
+    with pytest.MonkeyPatch.context() as patience:
+        patience.setattr(timeouts, "SILENCES", 1000)
+        log = virtual_run(arrivals(due_ns), scripted(issue), sample_timeout_ns=timeout_ns)
     assert log.end == "completed"
     assert (log.done_ns >= 0).all()
     for i, fate in enumerate(fates):
