@@ -20,14 +20,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, BinaryIO
 
 import psutil
 
 from harness.engine import gpus
 from harness.engine.recorder import Recorder
-from harness.kernel import children
+from harness.kernel import children, files
 from harness.kernel.clock import RealClock
+from harness.kernel.errors import SetupFailed
+from harness.kernel.machine import waits
 from harness.kernel.machine.memory import available_bytes
 
 INTERVAL_NS = 1_000_000_000
@@ -51,8 +53,7 @@ class Telemetry:
         metered: Sequence[int] = (),
     ) -> None:
         self._file = tempfile.NamedTemporaryFile(delete=False)  # noqa: SIM115 (as long as we)
-        self._file.truncate(_COUNTS.size)
-        self._map = mmap.mmap(self._file.fileno(), _COUNTS.size)
+        self._map = self._mapped()
         job = {
             "out": str(out),
             "pids": pids,
@@ -65,12 +66,39 @@ class Telemetry:
             children.command("harness.engine.telemetry", json.dumps(job)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            text=True,
             start_new_session=True,
             env=children.variables(),
         )
-        assert self._process.stdout is not None
-        self._process.stdout.readline()  # it is ready: its imports must not fall into the run
+        try:
+            self._await_ready()
+        except BaseException:
+            self._process.kill()
+            self.stop()
+            raise
         self._forget_name()
+
+    def _mapped(self) -> mmap.mmap:
+        """Map the file, which is written first: of a file with a hole the system would end us by
+        SIGBUS when the disk has no room for a page.
+        """
+        try:
+            self._file.write(bytes(_COUNTS.size))
+            self._file.flush()
+            return mmap.mmap(self._file.fileno(), _COUNTS.size)
+        except BaseException:
+            self._forget_name()
+            raise
+
+    def _await_ready(self) -> None:
+        """Wait until its imports are done, which must not fall into the run. Raises SetupFailed."""
+        doing = "starting the helper that samples the machine"
+        try:
+            said = next(waits.lines(self._process, waits.READYING), "")
+        except waits.Overdue as overdue:
+            raise SetupFailed(doing, str(overdue)) from None
+        if not said:
+            raise SetupFailed(doing, f"it ended with exit code {waits.leave(self._process)}")
 
     def _forget_name(self) -> None:
         """Remove the name, so that no file is left if we are killed: both ends have the memory.
@@ -87,11 +115,7 @@ class Telemetry:
     def stop(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        waits.leave(self._process)
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._map.close()
@@ -112,28 +136,30 @@ def main() -> None:
     children.once_stdin_closes(over.set)
     sample = _sampler(job["pids"], job["gpus"])
     show = _progress(job["total"]) if job["progress"] else None
-    with Path(job["out"]).open("w", encoding="utf-8", buffering=1) as out:
+    with files.opened_log(Path(job["out"])) as out:
         print("ready", flush=True)
         start = next_row_ns = clock.now_ns()
         while True:
             now = clock.now_ns()
             issued, done, failed, tokens = _COUNTS.unpack_from(counts)
             if now >= next_row_ns:
-                out.write(
-                    json.dumps({"t_ns": now, "issued": issued, "done": done, **sample()}) + "\n"
-                )
+                _write(out, {"t_ns": now, "issued": issued, "done": done, **sample()})
                 next_row_ns += INTERVAL_NS
             if show:
                 show(issued, done, failed, tokens, (now - start) / 1e9, False)
             pause_ns = REFRESH_NS if show else max(next_row_ns - clock.now_ns(), 0)
             if over.wait(pause_ns / 1e9):
                 break
-        out.write(
-            json.dumps({"t_ns": clock.now_ns(), "issued": issued, "done": done, **sample()}) + "\n"
-        )
+        _write(out, {"t_ns": clock.now_ns(), "issued": issued, "done": done, **sample()})
         if show:
             issued, done, failed, tokens = _COUNTS.unpack_from(counts)
             show(issued, done, failed, tokens, (clock.now_ns() - start) / 1e9, True)
+
+
+def _write(out: BinaryIO, row: dict[str, Any]) -> None:
+    """Write a row, or leave it out where the disk is full: the next one may fit."""
+    with suppress(OSError):
+        out.write(json.dumps(row).encode() + b"\n")
 
 
 def _sampler(pids: dict[str, int], indices: Sequence[int]) -> Callable[[], dict[str, Any]]:
@@ -224,12 +250,12 @@ def _words(issued: int, done: int, failed: int, tokens: int, seconds: float) -> 
 
 
 def read_rows(path: Path, start_ns: int) -> Sequence[dict[str, Any]]:
-    """Return the rows of a finished file, times counted from the start of the run; a cut last line
-    is left out.
+    """Return the rows of a finished file, times counted from the start of the run; a line that was
+    cut is left out.
     """
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        with suppress(json.JSONDecodeError):
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        with suppress(ValueError, TypeError, KeyError):
             row = json.loads(line)
             rows.append({**row, "t_ns": row["t_ns"] - start_ns})
     return rows

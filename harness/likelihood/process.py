@@ -13,9 +13,9 @@ from typing import Any
 from harness.engine import runlog
 from harness.kernel import children, files
 from harness.kernel.errors import RunBroke
+from harness.kernel.machine import waits
 from harness.kernel.protocols import Say
 
-_LEAVE_S = 5.0
 Row = dict[str, Any]
 
 
@@ -32,10 +32,24 @@ def events(job: Row, folder: Path, in_process: bool) -> Iterator[Row]:
         files.opened_log(folder / "worker.log") as log,
         _process(folder / "job.json", log) as process,
     ):
-        for line in process.stdout or ():
+        yield from _heard(process, folder / "worker.log")
+
+
+def _heard(process: subprocess.Popen[str], log: Path) -> Iterator[Row]:
+    """Yield what the process says, to its end. Raises RunBroke if that is not a good one, or if it
+    is waited for in vain.
+    """
+    try:
+        for line in waits.lines(process, waits.SCORING):
             yield json.loads(line)
-        if code := process.wait():
-            raise _death(code, folder / "worker.log")
+    except waits.Overdue as overdue:
+        process.kill()
+        todo = f"Find out why (see {log}), then go on with --resume."
+        raise RunBroke(
+            "the scoring process", str(overdue), "what was scored is kept", todo
+        ) from None
+    if code := waits.leave(process):
+        raise _death(code, log)
 
 
 @contextmanager
@@ -59,11 +73,7 @@ def _process(job: Path, log: Any) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         process.terminate()
-        try:
-            process.wait(_LEAVE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        waits.leave(process)
         if process.stdout is not None:
             process.stdout.close()
 

@@ -33,6 +33,7 @@ from harness.engine.recorder import Recorder
 from harness.engine.timeouts import Timeouts
 from harness.kernel.clock import FAR_FUTURE_NS, RealClock
 from harness.kernel.errors import BadInput, HarnessError, RunBroke, SetupFailed
+from harness.kernel.machine import waits
 from harness.kernel.protocols import SUT, Clock
 from harness.kernel.types import At, Query, QuerySample, RunLog, RunSettings
 from harness.official.child import FLUSH, OVER, WORD
@@ -131,6 +132,8 @@ class _Loop:
             else 0.0
         )
         self._patience_ns = _SILENCE_NS + int(gap_s * 1e9)
+        self._stops = waits.Stops(wheel.pid, self.start_ns)
+        self._look_ns = self._looked_ns = self.start_ns
         self._queries = 0
         self._inbox = bytearray()
 
@@ -153,14 +156,26 @@ class _Loop:
         retry_ns = self.clock.now_ns() + _RETRY_NS if recorder.outbox else FAR_FUTURE_NS
         if self.on_idle is not None:
             self.on_idle(recorder)
-        now = self.clock.wait(min(until_ns, check_ns, silent_ns, retry_ns))
+        now = self.clock.wait(min(until_ns, check_ns, silent_ns, retry_ns, self._look_ns))
         if now >= check_ns:
             timeouts.look(now)
+        if now >= self._look_ns:
+            self._look_at_the_wheel(now)
         if now >= silent_ns and now >= self._heard_ns + self._patience_ns:
             raise RunBroke(
                 "the official LoadGen", f"said nothing for {self._patience_ns / 1e9:g} s", "", KEPT
             )
         self.wheel.send(recorder.outbox)
+
+    def _look_at_the_wheel(self, now_ns: int) -> None:
+        """Raise RunBroke if the wheel's process is stopped: nothing would come of it for ever where
+        the SUT goes on answering what is open, or where the next query is due in hours.
+        """
+        try:
+            self._stops.look(now_ns, self._heard_ns >= self._looked_ns)
+        except waits.Overdue as overdue:
+            raise RunBroke("the official LoadGen", str(overdue), "", KEPT) from None
+        self._looked_ns, self._look_ns = now_ns, now_ns + self._stops.LOOK_NS
 
     def hear(self) -> None:
         self._inbox += self.wheel.receive()

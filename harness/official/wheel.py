@@ -12,8 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from harness.kernel import children
+from harness.kernel import children, files
 from harness.kernel.errors import RunBroke, SetupFailed
+from harness.kernel.machine import waits
 from harness.kernel.protocols import Clock
 from harness.kernel.types import RunSettings
 from harness.official.child import RECEIVE_BYTES
@@ -23,7 +24,6 @@ DETAIL = "mlperf_log_detail.txt"
 LOGS = ("mlperf_log_summary.txt", DETAIL, "mlperf_log_accuracy.json")
 _TRACE = "mlperf_log_trace.json"  # LoadGen makes one even if told not to trace
 WORDS = "loadgen.log"  # what the wheel's process printed, if anything
-_LEAVE_TIMEOUT_S = 5.0
 KEPT = "What had completed is kept."
 _RENAMED = {
     "test_mode": "mode",
@@ -81,7 +81,7 @@ class Wheel:
             "performance": settings.performance_samples,
             "folder": str(folder),
         }
-        with theirs, (folder / WORDS).open("wb") as words:
+        with theirs, files.opened_log(folder / WORDS) as words:
             self._process = subprocess.Popen(
                 children.command("harness.official.child", json.dumps(job)),
                 pass_fds=[theirs.fileno()],
@@ -94,6 +94,10 @@ class Wheel:
 
     def __enter__(self) -> Wheel:
         return self
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def send(self, data: bytearray) -> None:
         """Send as much of `data` as the socket takes now, and remove it from the front. Never
@@ -118,7 +122,7 @@ class Wheel:
 
     def _how_it_ended(self) -> str:
         try:
-            code = self._process.wait(_LEAVE_TIMEOUT_S)
+            code = self._process.wait(waits.LEAVING_S)
         except subprocess.TimeoutExpired:
             return "closed its connection and went on"
         how = f"ended with exit code {code}"
@@ -129,16 +133,9 @@ class Wheel:
 
     def __exit__(self, *_: object) -> None:
         self._clock.unwatch(self.socket.fileno())
-        self._leave(_LEAVE_TIMEOUT_S if self.over else 0.0)
+        waits.leave(self._process, waits.LEAVING_S if self.over else 0.0)
         self.socket.close()
         self._tidy()
-
-    def _leave(self, timeout_s: float) -> None:
-        try:
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
     def _tidy(self) -> None:
         """Rename the logs that LoadGen did not finish, so that nobody takes them for a result. What
@@ -153,4 +150,4 @@ class Wheel:
             if path.exists() and not path.stat().st_size:
                 path.unlink()
             elif path.exists() and not self.over and path.name != WORDS:
-                path.rename(path.with_suffix(f".unfinished{path.suffix}"))
+                files.move(path, path.with_suffix(f".unfinished{path.suffix}"))

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from harness.engine.pieces import reason
 from harness.kernel import children
 from harness.kernel.errors import BY_NAME, HarnessError, RunBroke, unknown
+from harness.kernel.machine import waits
 from harness.kernel.protocols import Say
 from harness.options.settings import RunConfig
 from harness.run.session import Run
@@ -76,7 +77,9 @@ def named(name: str) -> Executor:
 
 
 def _wait_for(command: list[str]) -> int:
-    """Return the exit code of a process that ends when this one does: its stdin is closed then."""
+    """Return the exit code of a process that ends when this one does: its stdin is closed then.
+    Raises RunBroke if it is stopped; it has limits of its own for all that it waits for.
+    """
     with (
         subprocess.Popen(
             command,
@@ -87,7 +90,11 @@ def _wait_for(command: list[str]) -> int:
         ) as process,
         passed_on(process),
     ):
-        return process.wait()
+        try:
+            return waits.ended(process, waits.RUNNING)
+        except waits.Overdue as overdue:
+            process.kill()
+            raise RunBroke("the process of a run", str(overdue), "", "Run again.") from None
 
 
 def _how(code: int) -> str:

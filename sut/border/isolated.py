@@ -26,7 +26,6 @@ from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
 from sut.border import channel, wire
 
 _RETRY_NS = 1_000_000
-_LOOK_NS = 5_000_000_000  # between two looks at a SUT of which nothing is heard
 _DOING = {  # what it is asked for, in words
     "start": "starting",
     "load": "loading",
@@ -63,7 +62,7 @@ class Isolated:
         self._epoch = 0
         self._running = False
         self._given_up: HarnessError | None = None  # it is not asked again
-        self._heard, self._stopped_ns = True, 0
+        self._heard = True
         self._backlog = bytearray()
         offer = channel.offer()
         self._socket = offer.socket
@@ -107,8 +106,7 @@ class Isolated:
             samples=[[s.index, s.prompt, s.max_new_tokens] for s in samples],
         )
         self._running = True
-        self._heard, self._stopped_ns = True, 0
-        self._look_again(self._epoch)
+        self._look_again(self._epoch, waits.Stops(self.pid, self._clock.now_ns()))
 
     def issue(self, query: Query) -> None:
         self._send(wire.encode_query(self._epoch, query))
@@ -244,20 +242,21 @@ class Isolated:
         except waits.Overdue as overdue:
             raise self._gave_up(str(overdue), doing) from None
 
-    def _look_again(self, epoch: int) -> None:
+    def _look_again(self, epoch: int, stops: waits.Stops) -> None:
         """Look every few seconds, on the driver's thread, whether a SUT of which nothing is heard
         is stopped: that it is slow, `harness.engine.timeouts` finds out. Raises RunBroke.
         """
         if epoch != self._epoch or self._socket.fileno() < 0:
             return
         now_ns = self._clock.now_ns()
-        if self._heard or not waits.is_stopped(self.pid):
-            self._heard, self._stopped_ns = False, now_ns
-        elif now_ns - self._stopped_ns >= waits.STOPPED_S * 1e9:
-            raise self._gave_up(waits.stopped(), "")
-        self._clock.call_at(now_ns + _LOOK_NS, partial(self._look_again, epoch))
+        is_heard, self._heard = self._heard, False
+        try:
+            stops.look(now_ns, is_heard)
+        except waits.Overdue as overdue:
+            raise self._gave_up(str(overdue)) from None
+        self._clock.call_at(now_ns + stops.LOOK_NS, partial(self._look_again, epoch, stops))
 
-    def _gave_up(self, found: str, doing: str) -> HarnessError:
+    def _gave_up(self, found: str, doing: str = "") -> HarnessError:
         kind = RunBroke if self._running else SetupFailed
         where = f"the SUT process, {doing}" if doing else "the SUT process"
         todo = f"Find out why ({self._log_file.name} may say); then run again."

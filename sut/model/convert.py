@@ -5,10 +5,12 @@ transformers loads in a moment.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
+from harness.kernel import children
 from harness.kernel.errors import SetupFailed
 from sut.checkpoint import gguf
 from sut.model.weights import HEAD_MARK, is_rounded_copy
@@ -62,6 +64,7 @@ def _forget_quantizer(model: object) -> None:
 
 
 if __name__ == "__main__":
+    children.once_stdin_closes(lambda: os._exit(1))  # nobody waits for the model any more
     try:
         convert(Path(sys.argv[1]), Path(sys.argv[2]))
     except SetupFailed as error:

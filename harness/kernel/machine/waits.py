@@ -64,11 +64,13 @@ class _Signs(NamedTuple):
 
 
 class Wait:
-    """One wait for one process, by the machine's monotonic clock."""
+    """One wait for one process, by the machine's monotonic clock; for one without a number here
+    (None) the clock alone decides.
+    """
 
     pause_s = _LOOK_S
 
-    def __init__(self, pid: int, limit: Limit) -> None:
+    def __init__(self, pid: int | None, limit: Limit) -> None:
         self._pid, self._limit = pid, limit
         self._begun_s = self._alive_s = self._running_s = monotonic_s()
         self._seen: _Signs | None = None
@@ -90,7 +92,7 @@ class Wait:
     def _judge(self, now_s: float) -> None:
         still_s, most_s = self._limit
         if now_s - self._running_s >= STOPPED_S:
-            raise Overdue(stopped())
+            raise Overdue(_stopped())
         if now_s - self._alive_s >= still_s:
             did = "no processor time used, nothing read or written"
             raise Overdue(f"it showed no sign of life for {still_s:g} s ({did})")
@@ -98,8 +100,25 @@ class Wait:
             raise Overdue(f"it was still at work after {most_s / HOUR_S:g} h")
 
 
-def stopped() -> str:
-    """Say that a process is stopped."""
+class Stops:
+    """Is a process stopped, and for how long? For the driver's own thread, which looks every
+    `LOOK_NS` at most: nothing is read while the process is heard.
+    """
+
+    LOOK_NS = 5_000_000_000
+
+    def __init__(self, pid: int, now_ns: int) -> None:
+        self._pid, self._running_ns = pid, now_ns
+
+    def look(self, now_ns: int, is_heard: bool) -> None:
+        """Raise Overdue if it was stopped at every look of STOPPED_S."""
+        if is_heard or not is_stopped(self._pid):
+            self._running_ns = now_ns
+        elif now_ns - self._running_ns >= STOPPED_S * 1e9:
+            raise Overdue(_stopped())
+
+
+def _stopped() -> str:
     return f"it was stopped (SIGSTOP) and nobody continued it for {STOPPED_S:g} s"
 
 
@@ -180,8 +199,10 @@ def _read(process: subprocess.Popen[str], queue: SimpleQueue[str | None]) -> Non
     queue.put(None)
 
 
-def _signs(pid: int) -> _Signs | None:
+def _signs(pid: int | None) -> _Signs | None:
     """Return what a process and its children have done so far; None if it is gone."""
+    if pid is None:
+        return None
     try:
         process = psutil.Process(pid)
         is_stopped = process.status() == psutil.STATUS_STOPPED

