@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
+from functools import partial
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,9 +17,11 @@ from harness.engine.driver import drive
 from harness.engine.recorder import Recorder
 from harness.kernel.clock import RealClock
 from harness.kernel.errors import BadInput, RunBroke, SetupFailed
-from harness.kernel.types import AfterInFlight, At, Output, Query, QuerySample, Sample
+from harness.kernel.machine import waits
+from harness.kernel.types import AfterInFlight, At, MemoryUse, Output, Query, QuerySample, Sample
 from sut.border import wire
 from sut.border.isolated import Isolated
+from sut.null import Null
 from tests.helpers import settings
 
 
@@ -84,14 +89,138 @@ def test_a_killed_sut_ends_the_run_and_keeps_what_was_complete(clock, tmp_path):
     assert "lost" in log.errors[len(log) - 1]
 
 
+class Hangs:
+    """A SUT that stops itself, or only sleeps, when it is asked for `where`."""
+
+    name = "hangs"
+
+    def __init__(self, clock, where, how):
+        self._clock, self._where, self._how = clock, where, how
+        self._reach("start")
+
+    def _reach(self, where):
+        if where == self._where and self._how == "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif where == self._where:
+            time.sleep(1000)
+
+    def load(self, samples, sink):
+        self._sink = sink
+        self._reach("load")
+
+    def issue(self, query):
+        self._sink.complete(Output(query.samples[0].id))
+        if query.id == 5:
+            self._reach("issue")
+
+    def flush(self):
+        pass
+
+    def close(self):
+        self._reach("close")
+
+    def memory(self):
+        self._reach("memory")
+        return MemoryUse()
+
+    def facts(self):
+        self._reach("facts")
+        return {}
+
+    def decode(self, outputs):
+        self._reach("decode")
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Limits of half a second, looked at ten times as often."""
+    monkeypatch.setattr(waits.Wait, "pause_s", 0.1)
+    monkeypatch.setattr(waits, "STOPPED_S", 0.5)
+    monkeypatch.setattr(waits.Stops, "LOOK_NS", 100_000_000)
+    for name in ("LOADING", "ANSWERING"):
+        monkeypatch.setattr(waits, name, waits.Limit(0.8, 60.0))
+
+
+DID = {"stop": "stopped (SIGSTOP) and nobody continued it", "sleep": "no sign of life for 0.8 s"}
+hanging = partial(isolated, factory="tests.sut.border.test_isolated:Hangs")
+
+
 @pytest.mark.timeout(60)
-def test_a_sut_that_hangs_at_the_end_does_not_hang_us(clock, tmp_path):
-    sut = isolated(clock, tmp_path)
-    os.kill(sut.pid, signal.SIGSTOP)
-    with pytest.raises(RunBroke, match=r"no answer to 'facts'"):
-        sut._call("facts", timeout_s=0.2)
-    sut._process.kill()
+def test_a_sut_that_stops_while_it_starts_is_a_setup_failure(clock, tmp_path, impatient):
+    with pytest.raises(SetupFailed, match=rf"starting: it .*{re.escape(DID['stop'])}"):
+        hanging(clock, tmp_path, where="start", how="stop")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("how", ["stop", "sleep"])
+def test_a_sut_that_hangs_while_it_loads_is_a_setup_failure(clock, tmp_path, impatient, how):
+    sut = hanging(clock, tmp_path, where="load", how=how)
+    with pytest.raises(SetupFailed, match=rf"loading: it .*{re.escape(DID[how])}"):
+        sut.load([], Recorder(clock))
     sut.close()
+    assert not psutil.pid_exists(sut.pid)
+
+
+@pytest.mark.timeout(60)
+def test_a_sut_that_is_stopped_in_the_timed_part_ends_the_run_and_keeps_what_was_complete(
+    clock, tmp_path, impatient
+):
+    sut, recorder = hanging(clock, tmp_path, where="issue", how="stop"), Recorder(clock)
+    sut.load([], recorder)
+    log = drive(closed_loop(1000), sut, clock, recorder, settings(min_queries=1000))
+    assert (log.end, len(log) < 10) == ("error", True)
+    assert DID["stop"] in log.end_reason
+    assert log.completed[:5].all()
+    with pytest.raises(RunBroke, match="stopped"):
+        sut.memory()  # it is not asked again
+    sut.close()
+    assert not psutil.pid_exists(sut.pid)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("where", "how"), [("memory", "stop"), ("decode", "sleep")])
+def test_a_sut_that_hangs_at_the_end_does_not_hang_us(clock, tmp_path, impatient, where, how):
+    sut = hanging(clock, tmp_path, where=where, how=how)
+    sut.load([], Recorder(clock))
+    ask = {"memory": sut.memory, "facts": sut.facts, "decode": lambda: sut.decode([])}
+    with pytest.raises(RunBroke, match=re.escape(DID[how])):
+        ask[where]()
+    for later in ask.values():  # none of them waits again
+        with pytest.raises(RunBroke, match=re.escape(DID[how])):
+            later()
+    sut.close()
+    assert not psutil.pid_exists(sut.pid)
+
+
+@pytest.mark.timeout(60)
+def test_a_sut_that_is_stopped_does_not_answer_a_ping_for_ever(clock, tmp_path, impatient):
+    sut = isolated(clock, tmp_path)
+    sut.load([], Recorder(clock))
+    os.kill(sut.pid, signal.SIGSTOP)
+    with pytest.raises(RunBroke, match=re.escape(DID["stop"])):
+        sut.ping_us()
+    sut.close()
+
+
+@pytest.mark.timeout(60)
+def test_a_sut_at_work_is_waited_for_beyond_the_limit_of_silence(clock, tmp_path, impatient):
+    sut = isolated(clock, tmp_path, "tests.sut.border.test_isolated:Works")
+    sut.load([], Recorder(clock))
+    assert sut.facts() == {"worked_s": 1.2}
+    sut.close()
+
+
+class Works(Null):
+    """A SUT that loads for twice as long as a silent one would be waited for."""
+
+    def load(self, samples, sink):
+        super().load(samples, sink)
+        until_s = time.process_time() + 1.2
+        while time.process_time() < until_s:
+            pass
+
+    def facts(self):
+        return {"worked_s": 1.2}
 
 
 @pytest.mark.timeout(60)
