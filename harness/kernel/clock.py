@@ -6,9 +6,9 @@ thread. One thread means no lock in the timed path and no hand-over between the 
 stamp.
 
 `RealClock` is monotonic (CLOCK_MONOTONIC, shared by all processes of the machine). It sleeps in
-`select` until 50 us before the moment and spins the rest: Linux wakes a sleeper late by its timer
-slack (50 us unless told otherwise) plus the scheduler's delay, and a longer spin would starve other
-threads of the interpreter lock.
+`select` (in `poll`, where a descriptor is 1,024 or above) until 50 us before the moment and spins
+the rest: Linux wakes a sleeper late by its timer slack (50 us unless told otherwise) plus the
+scheduler's delay, and a longer spin would starve other threads of the interpreter lock.
 
 `VirtualClock` jumps to the next timer when the driver waits, so a ten-minute run takes as long as
 its arithmetic, and times are exact: tests compare them with `==`.
@@ -25,11 +25,12 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 
 SPIN_NS = 50_000
+_SELECTABLE = 1024  # C's FD_SETSIZE: `select` takes descriptors below it alone
 FAR_FUTURE_NS = 1 << 62
 
 Callback = Callable[[], None]
@@ -95,6 +96,25 @@ class _SocketPair:
         self._writer.close()
 
 
+class _Poll:
+    """Waits for descriptors of any number, where `select` cannot. The system's poll counts whole
+    milliseconds: the rest of the time it is asked again and again, which lets other threads run.
+    """
+
+    def __init__(self, fds: Iterable[int]) -> None:
+        self._poll = select.poll()
+        for fd in fds:
+            self._poll.register(fd, select.POLLIN)
+
+    def ready(self, seconds: float) -> list[int]:
+        """Return the descriptors that can be read within `seconds`."""
+        until_ns = time.perf_counter_ns() + int(seconds * 1e9)
+        found = self._poll.poll(int(seconds * 1e3))
+        while not found and time.perf_counter_ns() < until_ns:
+            found = self._poll.poll(0)
+        return [fd for fd, _ in found]
+
+
 class RealClock:
     """The machine's monotonic clock, untouched: its reading costs 40 ns, and a subtraction in
     Python as much again.
@@ -109,7 +129,7 @@ class RealClock:
         self._readers: dict[int, Callback] = {}
         self._waker = _Pipe() if hasattr(os, "fork") else _SocketPair()
         self._wake_fd, self._wake = self._waker.read_fd, self._waker.wake
-        self._fds = [self._wake_fd]
+        self._watch_all()
         _shorten_timer_slack()
 
     @property
@@ -137,7 +157,10 @@ class RealClock:
         posted.
         """
         seconds = min(max(pause_ns, 0), 3_600_000_000_000) / 1e9
-        ready = select.select(self._fds, (), (), seconds)[0]
+        if self._poll is None:
+            ready = select.select(self._fds, (), (), seconds)[0]
+        else:
+            ready = self._poll.ready(seconds)
         for fd in ready:
             if fd == self._wake_fd:
                 with suppress(BlockingIOError):
@@ -163,11 +186,17 @@ class RealClock:
 
     def watch(self, fd: int, callback: Callback) -> None:
         self._readers[fd] = callback
-        self._fds = [self._wake_fd, *self._readers]
+        self._watch_all()
 
     def unwatch(self, fd: int) -> None:
         self._readers.pop(fd, None)
+        self._watch_all()
+
+    def _watch_all(self) -> None:
+        """Wait for all of them by `select`, which counts microseconds, as long as it takes them."""
         self._fds = [self._wake_fd, *self._readers]
+        too_high = hasattr(select, "poll") and max(self._fds) >= _SELECTABLE
+        self._poll = _Poll(self._fds) if too_high else None
 
     def close(self) -> None:
         self._waker.close()

@@ -1,4 +1,5 @@
 import os
+import resource
 import signal
 import statistics
 import threading
@@ -11,11 +12,27 @@ from harness.kernel.clock import FAR_FUTURE_NS, RealClock, VirtualClock, utc_now
 from tests.helpers import MS, S
 
 
-@pytest.fixture
-def real():
+@pytest.fixture(params=["few descriptors", "many descriptors"])
+def real(request):
+    """A clock that waits by select, and one that waits by poll: its descriptors are too high."""
+    taken = taken_descriptors() if request.param == "many descriptors" else []
     clock = RealClock()
+    assert (clock._poll is not None) == bool(taken)
     yield clock
     clock.close()
+    for fd in taken:
+        os.close(fd)
+
+
+def taken_descriptors():
+    """Take all descriptors that select takes, so that the next one is higher."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 2048 <= hard or hard == resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    taken = [os.open(os.devnull, os.O_RDONLY)]
+    while taken[-1] < 1030:
+        taken.append(os.dup(taken[0]))
+    return taken
 
 
 @pytest.fixture
