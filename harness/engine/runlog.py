@@ -15,7 +15,7 @@ import json
 import shutil
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from harness.kernel.files import write_json as write_json
 from harness.kernel.places import not_a_run
 from harness.kernel.types import Anomaly, RunLog
 
+TELEMETRY_LINES = "telemetry.jsonl"  # of the sampler, until the run has ended
 _META = b"touchstone.run"
 _COLUMNS = (
     "query_id",
@@ -61,6 +62,7 @@ class RunFacts:
     missing: list[dict[str, Any]] = field(default_factory=list)  # see `harness.engine.pieces`
     gpus: dict[str, Any] = field(default_factory=dict)  # see gpus.Metered; {} in older runs
     log_hashes: dict[str, str] = field(default_factory=dict)  # of logs the official LoadGen wrote
+    clock_start_ns: int = 0  # what telemetry.jsonl counts from, on the machine's monotonic clock
 
 
 def create(parent: Path, name: str) -> Path:
@@ -162,13 +164,31 @@ def rewrite_log(folder: Path, log: RunLog, facts: RunFacts) -> None:
     _write(folder / "samples.parquet", log, facts, with_tokens=True)
 
 
-def rescue_log(run: Path, log: RunLog, facts: RunFacts) -> Path:
-    """Keep a run whose own folder cannot be written any more; return the folder with its files."""
-    place = Path(tempfile.mkdtemp(prefix=f"{run.name}_"))
-    write_log(place, log, facts)
-    for name in ("settings.json", "environment.json"):
+def rescue_log(run: Path, log: RunLog, facts: RunFacts, described: Mapping[str, Any]) -> Path:
+    """Keep a run whose own folder cannot be written any more; return the folder with its files: a
+    new one where temporary files go, in the user's folders, or in memory. Raises OSError.
+    """
+    parents = (Path(tempfile.gettempdir()), Path.cwd(), Path.home(), Path("/dev/shm"))
+    for parent in parents[:-1]:
         with suppress(OSError):
-            files.copy(run / name, place / name)
+            return _rescued(run, parent, log, facts, described)
+    return _rescued(run, parents[-1], log, facts, described)
+
+
+def _rescued(
+    run: Path, parent: Path, log: RunLog, facts: RunFacts, described: Mapping[str, Any]
+) -> Path:
+    place = Path(tempfile.mkdtemp(prefix=f"{run.name}_", dir=parent))
+    try:
+        for name, value in described.items():
+            files.write_json(place / name, value)
+        write_log(place, log, facts)
+        for made in (*run.glob("*.log"), *run.glob("mlperf_log_*")):
+            with suppress(OSError):
+                files.copy(made, place / made.name)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
     return place
 
 
@@ -240,6 +260,8 @@ def write_telemetry(folder: Path, lines: Path, start_ns: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not lines.is_file() and (folder / "telemetry.parquet").is_file():
+        return  # `harness report` has done it meanwhile
     rows: Sequence[dict[str, Any]] = read_rows(lines, start_ns) if lines.is_file() else []
     names = list(dict.fromkeys(["t_ns", *(key for row in rows for key in row)]))
     columns = {name: [row.get(name) for row in rows] for name in names}
@@ -247,6 +269,13 @@ def write_telemetry(folder: Path, lines: Path, start_ns: int) -> None:
     with files.replacing(folder / "telemetry.parquet") as file:
         pq.write_table(table, file)
     lines.unlink(missing_ok=True)
+
+
+def convert_left_telemetry(folder: Path, facts: RunFacts) -> None:
+    """Turn the sampler's lines into telemetry.parquet where the run was killed before it could."""
+    lines = folder / TELEMETRY_LINES
+    if facts.clock_start_ns and lines.is_file() and not lines.is_symlink():
+        write_telemetry(folder, lines, facts.clock_start_ns)
 
 
 def read_telemetry(folder: Path) -> dict[str, list[Any]]:

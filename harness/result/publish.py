@@ -39,6 +39,8 @@ def publish(
     `percentiles` (in percent) are shown in place of those that the run asked for.
     """
     raw = read_run(folder)
+    with suppress(Exception):  # telemetry is extra: the page says that there is none
+        runlog.convert_left_telemetry(folder, raw.facts)
     if percentiles:
         raw = raw._replace(config=raw.config.model_copy(update={"percentiles": percentiles}))
     raw.missing.extend(dict(row) for row in missing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,33 @@ from harness.kernel.types import (
 )
 
 
-def keep(folder: Path, log: RunLog, facts: RunFacts) -> None:
-    """Write samples.parquet; elsewhere if the folder takes no more, and raise RunBroke then."""
+def keep(folder: Path, log: RunLog, facts: RunFacts, described: Mapping[str, Any]) -> Path:
+    """Write samples.parquet; return the folder where it is: another one if this takes no more, with
+    `described` (name -> JSON file) and a note. Raises RunBroke if no folder takes it.
+    """
     try:
         runlog.write_log(folder, log, facts)
+        return folder
     except Exception as fault:
-        doing = f"writing {folder / 'samples.parquet'}"
+        full = reason(fault)
+        facts.notes.append(f"{folder} took no more files ({full}): this run is kept elsewhere")
         try:
-            place = runlog.rescue_log(folder, log, facts)
+            place = runlog.rescue_log(folder, log, facts, described)
         except Exception as another:
-            raise RunBroke(doing, reason(fault), f"nor anywhere else: {reason(another)}") from fault
-        kept, todo = f"what was measured is in {place}", f"harness report {place} reads it."
-        raise RunBroke(doing, reason(fault), kept, todo) from fault
+            doing, todo = f"writing {folder / 'samples.parquet'}", "Make room, then run again."
+            nor = f"nor could it be written elsewhere ({reason(another)})"
+            raise RunBroke(doing, full, nor, todo) from fault
+        return place
+
+
+def refuse_elsewhere(folder: Path, place: Path) -> None:
+    """Raise RunBroke if a part of a larger run is not in its own folder, where the whole is made
+    of it.
+    """
+    if place != folder:
+        found, fine = "its disk takes no more files", f"what was measured is in {place}"
+        todo = f"harness report {place} shows it; make room, then run or resume."
+        raise RunBroke(f"writing to {folder}", found, fine, todo)
 
 
 def keep_again(folder: Path, log: RunLog, facts: RunFacts, what: str) -> list[dict[str, Any]]:

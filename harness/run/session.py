@@ -49,7 +49,7 @@ from harness.result.read import ACCURACY_PART
 from harness.result.result import Result
 from harness.run.forecast import conflicts_of
 from harness.run.journaling import journaled
-from harness.run.keeping import ask_back, expected_bytes, keep, keep_again
+from harness.run.keeping import ask_back, expected_bytes, keep, keep_again, refuse_elsewhere
 from harness.run.parts import Origin, Parts
 from harness.run.signals import deaf, stoppable
 from harness.run.start import start
@@ -93,6 +93,8 @@ class Run:
         self._environment = environment.describe()
         self.clock = VirtualClock() if config.clock == "virtual" else RealClock()
         self.sut: SUT | None = None
+        self._described: dict[str, Any] = {}  # name -> JSON file, as they were written last
+        self._modes = {"submission": self._submit, "find-peak": self._find_peak}  # of several parts
 
     def __enter__(self) -> Run:
         return self
@@ -120,9 +122,8 @@ class Run:
         begun = self._parts.begin(Origin(self.folder, self.started_at, *rate))
         _, self.started_at, target_qps, self._qps_origin = begun
         self._warn(self._settings(target_qps))
-        modes = {"submission": self._submit, "find-peak": self._find_peak}
         with stoppable(self.stop, self.clock):  # to the end: Ctrl-C must cost nothing measured
-            return modes.get(self.config.mode, self._one)(sut, target_qps)
+            return self._modes.get(self.config.mode, self._one)(sut, target_qps)
 
     def _warn(self, settings: RunSettings) -> None:
         """Say what contradicts itself before the time it would waste, and keep it."""
@@ -213,16 +214,28 @@ class Run:
         if self.entry.uses_gpu:
             facts.gpus = gpus.metered(facts.sut, os.environ).to_json()
         with self._recorder(sut, settings, facts, folder) as recorder:
-            log, start_ns = self._measure(sut, settings, facts, folder, recorder)
-            keep(folder, log, facts)  # first of all: what was measured is safe now
+            log = self._measure(sut, settings, facts, folder, recorder)
+            lines = folder / runlog.TELEMETRY_LINES
+            folder = self._keep(folder, log, facts)  # first of all: what was measured is safe now
         self._say("reading the outputs")
         pieces = Pieces(facts.missing)
         ask_back(sut, log, facts, pieces)
-        make = partial(runlog.write_telemetry, folder, folder / "telemetry.jsonl", start_ns)
+        make = partial(runlog.write_telemetry, folder, lines, facts.clock_start_ns)
         pieces.make("file", "telemetry.parquet", make, None, later=False)
         facts.missing = pieces.missing
         missing = keep_again(folder, log, facts, "texts and memory")
         return self._finish(sut, folder, last, page, missing)
+
+    def _keep(self, folder: Path, log: RunLog, facts: RunFacts) -> Path:
+        """Write the run down; return its folder, another one if its own takes no more. Raises
+        RunBroke.
+        """
+        place = keep(folder, log, facts, self._described)
+        if folder != self.folder or self.config.mode in self._modes:
+            refuse_elsewhere(folder, place)
+        else:
+            self.folder = place
+        return place
 
     def _finish(
         self,
@@ -275,8 +288,9 @@ class Run:
             "effective": [row._asdict() for row in effective(self.config, settings)],
             "conflicts": self.conflicts,
         }
-        runlog.write_json(folder / "settings.json", saved)
-        runlog.write_json(folder / "environment.json", self._environment)
+        self._described = {"settings.json": saved, "environment.json": self._environment}
+        for name, value in self._described.items():
+            runlog.write_json(folder / name, value)
 
     def _calibrate(self, sut: SUT) -> tuple[float, str]:
         """Warm up; return the rate in queries per second and its origin. Where the user left it
@@ -315,7 +329,7 @@ class Run:
 
     def _measure(
         self, sut: SUT, settings: RunSettings, facts: RunFacts, folder: Path, recorder: Recorder
-    ) -> tuple[RunLog, int]:
+    ) -> RunLog:
         schedule = self.scenario.schedule(settings)
         limits = replace(settings, min_queries=max(settings.min_queries, schedule.min_issued))
         total = self._expected_samples(limits, schedule.indices.size)
@@ -326,6 +340,7 @@ class Run:
         self._say("")
         facts.measured_at = utc_now().isoformat(timespec="milliseconds")
         used_s, start_ns = process_cpu_s(), self.clock.now_ns()
+        facts.clock_start_ns = start_ns
         plan = self.scenario.plan(settings, schedule)
         self.measured, on_idle = True, helper.on_idle if helper else None
         try:
@@ -345,7 +360,7 @@ class Run:
             facts.missing = pieces.missing
         if isinstance(self.clock, RealClock) and wall_s > 0:
             facts.driver["client_cpu_percent"] = round(100 * (process_cpu_s() - used_s) / wall_s, 2)
-        return log, start_ns
+        return log
 
     def _expected_samples(self, limits: RunSettings, planned: int) -> int | None:
         """Return the number of samples that progress counts towards; None if time ends the run."""
@@ -361,7 +376,7 @@ class Run:
         pids = {"driver": os.getpid()}
         if isinstance(sut, OfProcess):
             pids["sut"] = sut.pid
-        out, metered = folder / "telemetry.jsonl", facts.gpus.get("indices", [])
+        out, metered = folder / runlog.TELEMETRY_LINES, facts.gpus.get("indices", [])
         return Telemetry(out, pids, total, self._progress, metered)
 
 

@@ -31,7 +31,7 @@ from harness.engine import runlog
 from harness.engine.pieces import reason
 from harness.kernel import files
 from harness.kernel.clock import utc_now
-from harness.kernel.errors import BadInput, first_line
+from harness.kernel.errors import BadInput, RunBroke, first_line
 from harness.kernel.places import not_a_study
 from harness.kernel.protocols import Say
 from harness.options.settings import RunConfig
@@ -123,6 +123,7 @@ class Study:
         execute = executors.named(self.arguments.get("executor", "here"))
         config = cell.config.model_copy(update={"output_dir": self.place})
         found, folder, is_last = execute(config, say)
+        self._refuse_elsewhere(cell, folder)
         ended = Ended(
             cell.name,
             str(folder.relative_to(self.place)),
@@ -146,9 +147,22 @@ class Study:
             self.keep(ended)
             return ended, False
 
+    def _refuse_elsewhere(self, cell: Cell, folder: Path) -> None:
+        """Raise RunBroke if the run could not be kept in the study's folder."""
+        if not folder.is_relative_to(self.place):
+            found, fine = "its disk takes no more files", f"the run of {cell.name} is in {folder}"
+            todo = f"Make room, then go on with: python -m harness resume {self.place}"
+            raise RunBroke(f"writing to {self.place}", found, fine, todo)
+
     def keep(self, ended: Ended) -> None:
-        """Append a row; it is on the disk when this returns."""
-        files.append(self.place / ROWS, _line(ended))
+        """Append a row; it is on the disk when this returns. Raises RunBroke if it cannot be."""
+        try:
+            files.append(self.place / ROWS, _line(ended))
+        except OSError as error:
+            fine = f"the cell {ended.cell} is measured again"
+            todo = f"Make room, then go on with: python -m harness resume {self.place}"
+            doing = f"writing {self.place / ROWS}"
+            raise RunBroke(doing, reason(error), fine, todo) from None
         self.ended[ended.cell] = ended
 
     def forget(self) -> None:
