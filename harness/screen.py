@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from harness.engine.pieces import noted, reason
-from harness.kernel.errors import BadInput, HarnessError, unknown
+from harness.kernel.errors import BadInput, HarnessError, of_the_machine, unknown
 
 if TYPE_CHECKING:
     from harness.kernel.protocols import Say
@@ -124,6 +124,9 @@ def people(as_json: bool, form: str = "table") -> Iterator[tuple[Any, Say]]:
         say("")
         if os.environ.get("TOUCHSTONE_DEBUG"):
             raise
+        if (short := of_the_machine(fault)) is not None:
+            print(f"error: {short}", file=sys.stderr)
+            raise typer.Exit(short.exit_code) from None
         words = f"{type(fault).__name__}: {fault}"
         print(
             f"error: unexpected {words}. This is a bug; TOUCHSTONE_DEBUG=1 shows where.",

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from harness.kernel.errors import HarnessError
+from harness.kernel.errors import HarnessError, of_the_machine
 
 T = TypeVar("T")
 _LONGEST = 300  # characters of a reason
@@ -66,6 +66,8 @@ def show_where(fault: BaseException) -> None:
 
 def reason(fault: BaseException) -> str:
     """Return a fault in one line."""
+    if isinstance(fault, OSError) and of_the_machine(fault) is not None:
+        return (fault.strerror or str(fault)).lower()  # which file it was says whoever tried
     words = " ".join(str(fault).split())[:_LONGEST]
     if isinstance(fault, HarnessError):
         return words

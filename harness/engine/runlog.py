@@ -164,21 +164,27 @@ def rewrite_log(folder: Path, log: RunLog, facts: RunFacts) -> None:
     _write(folder / "samples.parquet", log, facts, with_tokens=True)
 
 
-def rescue_log(run: Path, log: RunLog, facts: RunFacts, described: Mapping[str, Any]) -> Path:
-    """Keep a run whose own folder cannot be written any more; return the folder with its files: a
-    new one where temporary files go, in the user's folders, or in memory. Raises OSError.
+def rescue_log(
+    run: Path, log: RunLog, facts: RunFacts, described: Mapping[str, Any], why: str
+) -> Path:
+    """Keep a run whose own folder takes no more files; return a new folder with its own, in the
+    place for temporary files, one of the user's folders, or in memory. Raises OSError.
+
+    `described` are its JSON files by name, `why` says what is wrong with the folder.
     """
-    parents = (Path(tempfile.gettempdir()), Path.cwd(), Path.home(), Path("/dev/shm"))
+    parents = [Path(tempfile.gettempdir()), Path.cwd(), Path.home(), Path("/dev/shm")]
     for parent in parents[:-1]:
         with suppress(OSError):
-            return _rescued(run, parent, log, facts, described)
-    return _rescued(run, parents[-1], log, facts, described)
+            return _rescued(run, parent, log, facts, described, why)
+    return _rescued(run, parents[-1], log, facts, described, why)
 
 
 def _rescued(
-    run: Path, parent: Path, log: RunLog, facts: RunFacts, described: Mapping[str, Any]
+    run: Path, parent: Path, log: RunLog, facts: RunFacts, described: Mapping[str, Any], why: str
 ) -> Path:
     place = Path(tempfile.mkdtemp(prefix=f"{run.name}_", dir=parent))
+    notes = facts.notes
+    facts.notes = [*notes, f"{run} took no more files ({why}): this run is kept in {place}"]
     try:
         for name, value in described.items():
             files.write_json(place / name, value)
@@ -187,6 +193,7 @@ def _rescued(
             with suppress(OSError):
                 files.copy(made, place / made.name)
     except BaseException:
+        facts.notes = notes
         shutil.rmtree(place, ignore_errors=True)
         raise
     return place

@@ -10,6 +10,7 @@ Every error is four short facts: what we were doing, what we found, what would b
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import ClassVar
@@ -44,6 +45,17 @@ class RunBroke(HarnessError):
     exit_code = 4
 
 
+_SHORT_OF = {  # what the system refuses through no fault of ours -> what to do
+    errno.ENOSPC: "Make room on that disk",
+    errno.EDQUOT: "Make room, or ask for a larger quota",
+    errno.EFBIG: "Raise the limit of file sizes (ulimit -f)",
+    errno.EROFS: "Make the file system writable, or choose another --output-dir",
+    errno.EIO: "Check the disk",
+    errno.EMFILE: "Raise the number of open files (ulimit -n)",
+    errno.ENFILE: "Let other programs close files",
+    errno.ENOMEM: "Free memory",
+    errno.EAGAIN: "Let other programs end, or raise the number of processes (ulimit -u)",
+}
 BY_NAME: dict[str, type[HarnessError]] = {c.__name__: c for c in (BadInput, SetupFailed, RunBroke)}
 
 
@@ -58,6 +70,15 @@ def unknown(kind: str, name: str, known: Iterable[str], todo: str = "") -> BadIn
         "known: " + ", ".join(names),
         " ".join(filter(None, (guess, todo))),
     )
+
+
+def of_the_machine(fault: BaseException) -> SetupFailed | None:
+    """Say what the machine has no more of, if that is what a fault is; None for any other."""
+    if not isinstance(fault, OSError) or fault.errno not in _SHORT_OF:
+        return None
+    doing = f"writing {fault.filename}" if fault.filename else "going on"
+    todo = f"{_SHORT_OF[fault.errno]}, then go on: what was measured before is kept."
+    return SetupFailed(doing, (fault.strerror or str(fault)).lower(), "", todo)
 
 
 def first_line(error: BaseException) -> str:

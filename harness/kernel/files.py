@@ -67,7 +67,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
             _flush(file)
         os.replace(scratch, path)
-    except BaseException:
+    except BaseException as fault:
+        _name(fault, path)
         with suppress(OSError):
             scratch.unlink()
         raise
@@ -81,7 +82,8 @@ def write_new(path: Path, text: str) -> None:
         with os.fdopen(number, "wb") as file:
             file.write(_encoded(text))
             _flush(file)
-    except BaseException:
+    except BaseException as fault:
+        _name(fault, path)
         with suppress(OSError):
             path.unlink()
         raise
@@ -98,7 +100,8 @@ def append(path: Path, text: str) -> None:
         try:
             _write_all(number, _encoded(text))
             _flush(file)
-        except BaseException:
+        except BaseException as fault:
+            _name(fault, path)
             with suppress(OSError):
                 os.ftruncate(number, size)
             raise
@@ -165,6 +168,12 @@ def flush_folder(folder: Path) -> None:
             raise
     finally:
         os.close(number)
+
+
+def _name(fault: BaseException, path: Path) -> None:
+    """Let an error of the disk say which file it is about."""
+    if isinstance(fault, OSError) and fault.errno and not fault.filename:
+        fault.filename = str(path)
 
 
 def _flush(file: BinaryIO) -> None:

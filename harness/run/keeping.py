@@ -28,15 +28,12 @@ def keep(folder: Path, log: RunLog, facts: RunFacts, described: Mapping[str, Any
         runlog.write_log(folder, log, facts)
         return folder
     except Exception as fault:
-        full = reason(fault)
-        facts.notes.append(f"{folder} took no more files ({full}): this run is kept elsewhere")
         try:
-            place = runlog.rescue_log(folder, log, facts, described)
+            return runlog.rescue_log(folder, log, facts, described, reason(fault))
         except Exception as another:
             doing, todo = f"writing {folder / 'samples.parquet'}", "Make room, then run again."
             nor = f"nor could it be written elsewhere ({reason(another)})"
-            raise RunBroke(doing, full, nor, todo) from fault
-        return place
+            raise RunBroke(doing, reason(fault), nor, todo) from fault
 
 
 def refuse_elsewhere(folder: Path, place: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from harness import registry
 from harness.engine import environment, gpus, runlog
 from harness.engine.driver import Stop, drive
-from harness.engine.pieces import Pieces, reason, show_where
+from harness.engine.pieces import Pieces, noted, reason, show_where
 from harness.engine.recorder import Recorder
 from harness.engine.runlog import RunFacts
 from harness.engine.telemetry import Telemetry
@@ -157,7 +157,7 @@ class Run:
         if self._parts.known("performance", settings) is not None:
             return self._finish(sut, self.folder)
         result = self._part(sut, settings, self.folder, last=True)
-        self._parts.keep("performance", result, {})
+        self._keep_last("performance", result)
         return result
 
     def _find_peak(self, sut: SUT, target_qps: float) -> Result:
@@ -185,8 +185,13 @@ class Run:
         runlog.write_json(self.folder / search.FILE, {"steps": steps, "ended": ended})
         runlog.adopt(self.folder, self.folder / best["folder"])
         result = self._finish(sut, self.folder, last=True)
-        self._parts.keep("peak", result, {})
+        self._keep_last("peak", result)
         return result
+
+    def _keep_last(self, name: str, result: Result) -> None:
+        """Keep the row of the last part. A disk that does not take it costs no verdict."""
+        with noted(f"row of the part {name}"):
+            self._parts.keep(name, result, {})
 
     def _step(self, sut: SUT, qps: float, number: int) -> dict[str, Any]:
         name, settings = f"step_{number:02d}", self._settings(qps)
