@@ -22,7 +22,6 @@ from harness.engine.driver import Stop, drive
 from harness.engine.pieces import Pieces, noted, reason, show_where
 from harness.engine.recorder import Recorder
 from harness.engine.runlog import RunFacts
-from harness.engine.telemetry import Telemetry
 from harness.kernel.clock import (
     RealClock,
     VirtualClock,
@@ -31,7 +30,7 @@ from harness.kernel.clock import (
 )
 from harness.kernel.entries import SutEntry
 from harness.kernel.errors import BadInput, HarnessError, RunBroke
-from harness.kernel.protocols import SUT, OfProcess, Reachable, Say
+from harness.kernel.protocols import SUT, Reachable, Say
 from harness.kernel.types import (
     MemoryUse,
     RunLog,
@@ -47,6 +46,7 @@ from harness.result.library import library
 from harness.result.publish import publish
 from harness.result.read import ACCURACY_PART
 from harness.result.result import Result
+from harness.run import sampling
 from harness.run.forecast import conflicts_of
 from harness.run.journaling import journaled
 from harness.run.keeping import ask_back, expected_bytes, keep, keep_again, refuse_elsewhere
@@ -340,7 +340,7 @@ class Run:
         total = self._expected_samples(limits, schedule.indices.size)
         sut.load(self.samples, recorder)
         pieces = Pieces(facts.missing)
-        begin = partial(self._telemetry, sut, total, folder, facts)
+        begin = partial(sampling.begin, self.clock, sut, folder, facts, total, self._progress)
         helper = pieces.make("file", "telemetry", begin, None, later=False)
         self._say("")
         facts.measured_at = utc_now().isoformat(timespec="milliseconds")
@@ -361,7 +361,9 @@ class Run:
         finally:
             wall_s = (self.clock.now_ns() - start_ns) / 1e9
             if helper:
-                pieces.make("file", "telemetry", partial(_end, helper, recorder), None, later=False)
+                pieces.make(
+                    "file", "telemetry", partial(sampling.end, helper, recorder), None, later=False
+                )
             facts.missing = pieces.missing
         if isinstance(self.clock, RealClock) and wall_s > 0:
             facts.driver["client_cpu_percent"] = round(100 * (process_cpu_s() - used_s) / wall_s, 2)
@@ -373,17 +375,6 @@ class Run:
             return int(planned)
         return None if limits.min_duration_ns else limits.min_queries * limits.samples_per_query
 
-    def _telemetry(
-        self, sut: SUT, total: int | None, folder: Path, facts: RunFacts
-    ) -> Telemetry | None:
-        if not isinstance(self.clock, RealClock):
-            return None
-        pids = {"driver": os.getpid()}
-        if isinstance(sut, OfProcess):
-            pids["sut"] = sut.pid
-        out, metered = folder / runlog.TELEMETRY_LINES, facts.gpus.get("indices", [])
-        return Telemetry(out, pids, total, self._progress, metered)
-
 
 def _what(config: RunConfig, entry: SutEntry) -> str:
     """Say in a folder's name what is measured."""
@@ -394,11 +385,6 @@ def _what(config: RunConfig, entry: SutEntry) -> str:
 
 def _roundtrip_us(sut: SUT) -> float | None:
     return sut.ping_us() if isinstance(sut, Reachable) else None
-
-
-def _end(helper: Telemetry, recorder: Recorder) -> None:
-    helper.on_idle(recorder)
-    helper.stop()
 
 
 def _close(part: Any) -> None:
