@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from accuracy.likelihood.figures import TextScores
 from harness.kernel import files
 from harness.kernel.types import short_name
 from harness.likelihood.conditions import PLAIN
+from sut.likelihood.job import is_whole
 
 _OWN = ("position", "token_id", "start", "end", "nll_nats", "correct")
 _COMPARED = (
@@ -54,6 +56,35 @@ class Read(NamedTuple):
         return bool(self.row["status"] == "DONE" and self.plain)
 
 
+# ---- what is there
+
+
+def is_kept(folder: Path, row: Row, recorded: bool) -> bool:
+    """Say whether all that was kept of a subject can still be read: its tokens and, if others are
+    to be compared with it, the distributions of each text. A power cut may leave less.
+    """
+    tokens = _tokens(folder / "tokens.parquet")
+    if row.get("status") != "DONE" or tokens is None or not tokens.num_rows:
+        return False
+    if not recorded:
+        return True
+    plain = zip(tokens["text"].to_pylist(), tokens["condition"].to_pylist(), strict=True)
+    texts = {text for text, condition in plain if condition == PLAIN}
+    files = list((folder / "distributions").glob("*.npz"))
+    return len(files) >= len(texts) and all(map(is_whole, files))
+
+
+def _tokens(file: Path) -> Any:
+    """Return the table of a subject's tokens; None if it is missing or damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(file).combine_chunks()
+    except (OSError, pa.ArrowException):
+        return None
+
+
 # ---- parts to one table
 
 
@@ -64,7 +95,7 @@ def gather(place: Path, folder: Path) -> Row:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    made = sorted((folder / "parts").glob("*.npz"))
+    made = [part for part in sorted((folder / "parts").glob("*.npz")) if is_whole(part)]
     if not made:
         return {}
     ids = pq.read_table(place / "texts.parquet", columns=["id"])["id"].to_pylist()
@@ -112,12 +143,16 @@ def _or_null(columns: Sequence[NDArray[Any] | None], lengths: Sequence[int]) -> 
 
 
 def read(place: Path, texts: Mapping[str, Mapping[str, Any]]) -> list[Read]:
-    """Read every subject that was begun, in order."""
-    kept = sorted(place.glob("[0-9][0-9]_*/subject.json"))
-    rows = [json.loads(file.read_text(encoding="utf-8")) for file in kept]
+    """Read every subject that was begun, in order; one whose row is damaged is measured anew by
+    --resume, and is left out until then.
+    """
+    kept: dict[Path, Row] = {}
+    for file in sorted(place.glob("[0-9][0-9]_*/subject.json")):
+        with suppress(OSError, ValueError):
+            kept[file.parent] = json.loads(file.read_text(encoding="utf-8"))
     found = []
-    for file, row, label in zip(kept, rows, _labels(rows), strict=True):
-        scores, compared = _scores(file.parent / "tokens.parquet", texts)
+    for (folder, row), label in zip(kept.items(), _labels(list(kept.values())), strict=True):
+        scores, compared = _scores(folder / "tokens.parquet", texts)
         found.append(Read(label, row, scores, compared))
     return found
 
@@ -136,13 +171,11 @@ def _labels(rows: Sequence[Row]) -> list[str]:
 def _scores(
     file: Path, texts: Mapping[str, Mapping[str, Any]]
 ) -> tuple[dict[str, list[TextScores]], dict[str, Positions]]:
-    import pyarrow.parquet as pq
-
     scores: dict[str, list[TextScores]] = {}
     compared: dict[str, Positions] = {}
-    if not file.exists():
+    table = _tokens(file)
+    if table is None:
         return scores, compared
-    table = pq.read_table(file).combine_chunks()
     keys = [table[name].dictionary_encode().combine_chunks() for name in ("condition", "text")]
     codes = [
         key.indices.to_numpy() if hasattr(key, "indices") else key.chunk(0).indices.to_numpy()

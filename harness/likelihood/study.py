@@ -26,7 +26,8 @@ from harness.kernel.places import found_at, guess
 from harness.kernel.protocols import Say
 from harness.likelihood import summary as perplexity_summary
 from harness.likelihood import texts as perplexity_texts
-from harness.likelihood.settings import Settings, settings, subjects
+from harness.likelihood.scores import is_kept
+from harness.likelihood.settings import Settings, Subject, settings, subjects
 from harness.likelihood.subject import measured, read_row
 
 Row = dict[str, Any]
@@ -87,6 +88,8 @@ def saved_settings(place: Path) -> Settings:
         return Settings(**saved["config"])
     except (OSError, ValueError, KeyError, TypeError):
         found = "it holds no measurement of perplexity" if place.is_dir() else found_at(place)
+        if (place / "settings.json").is_file():
+            found = "its settings.json is damaged, or of something else"
         fine = "expected the folder of an interrupted measurement"
         raise BadInput(
             f"--resume {place}", found, fine, guess(place) or "Check the path."
@@ -117,10 +120,11 @@ def run(place: Path, made: Settings, say: Say, fresh: bool = True) -> Row:
     rows: list[Row] = []
     interrupted = False
     series = subjects(made)
+    _check_texts(place)
     with _polite():
         for i, subject in enumerate(series, 1):
             row = read_row(place, subject)
-            if row.get("status") != "DONE":
+            if not is_kept(place / subject.folder, row, _is_needed(place, made, series, subject)):
                 say(f"subject {i} of {len(series)}: {subject.label}")
                 row, interrupted = measured(place, made, series, subject, say)
             rows.append(row)
@@ -134,6 +138,24 @@ def run(place: Path, made: Settings, say: Say, fresh: bool = True) -> Row:
     )
     say("")
     return found
+
+
+def _check_texts(place: Path) -> None:
+    """Raise BadInput if the texts cannot be read: what was scored means nothing without them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        pq.read_table(place / "texts.parquet")
+    except (OSError, pa.ArrowException):
+        fine, todo = "expected it as the measurement wrote it", "Restore the file, or begin again."
+        raise BadInput(f"reading {place / 'texts.parquet'}", "it is damaged", fine, todo) from None
+
+
+def _is_needed(place: Path, made: Settings, series: Sequence[Subject], subject: Subject) -> bool:
+    """Say whether a subject that is not measured yet is compared with the distributions of this."""
+    others = [o for o in series if o.against is not None and series[o.against] == subject]
+    return not made.exact and any(read_row(place, o).get("status") != "DONE" for o in others)
 
 
 def exit_code(found: Mapping[str, Any]) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,11 +47,20 @@ class Job:
         return Path(self.folder) / "distributions"
 
     def has(self, passage: Passage) -> bool:
-        """Say whether its part is there, and so is what else was to be kept of it."""
+        """Say whether its part is there and whole, and so is what else was to be kept of it."""
         folders = [self.parts]
         if self.record and passage.condition == PLAIN:
             folders.append(self.distributions)
-        return all((folder / passage.file).exists() for folder in folders)
+        return all(is_whole(folder / passage.file) for folder in folders)
+
+
+def is_whole(path: Path) -> bool:
+    """Say whether an .npz file is there and can be read: a power cut may leave a part of one."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return bool(archive.namelist()) and archive.testzip() is None
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error):
+        return False
 
 
 def check(
@@ -88,7 +99,7 @@ def unlike(job: Job, tokenizer: Any, ids_sha256: str) -> str:
     if job.against is None:
         return ""
     reference = _row_of(job.against)
-    theirs, own = reference["tokenizer"], fingerprint(tokenizer)
+    theirs, own = reference.get("tokenizer", ""), fingerprint(tokenizer)
     if theirs == own and reference.get("ids_sha256", ids_sha256) == ids_sha256:
         return ""
     if theirs == own:
@@ -112,5 +123,9 @@ def check_resumed(job: Job, ids_sha256: str) -> None:
 
 
 def _row_of(folder: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((Path(folder) / "subject.json").read_text(encoding="utf-8"))
-    return found
+    """Return what is known of a subject; nothing if its file is damaged."""
+    try:
+        found = json.loads((Path(folder) / "subject.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
