@@ -34,9 +34,9 @@ def read_json(path: Path, at_most: int = MOST_BYTES) -> Any:
 
 def check_depth(value: Any) -> None:
     """Raise ValueError if lists and objects are nested deeper than MOST_DEPTH."""
-    level = [value]
-    for _ in range(MOST_DEPTH + 1):
-        level = [inner for outer in level for inner in _inside(outer)]
+    level = _nested([value])
+    for _ in range(MOST_DEPTH):
+        level = _nested(inner for outer in level for inner in _inside(outer))
         if not level:
             return
     raise too_deep()
@@ -46,7 +46,10 @@ def too_deep() -> ValueError:
     return ValueError(f"its lists and objects are nested more than {MOST_DEPTH} deep")
 
 
-def _inside(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+def _nested(values: Iterable[Any]) -> list[Any]:
+    """Return those of them that have values inside."""
+    return [value for value in values if isinstance(value, dict | list)]
+
+
+def _inside(value: dict[Any, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value

@@ -1,5 +1,5 @@
-"""Does a log of another process hold secrets? They are hidden once that process has ended: libraries
-print the URLs they ask, and SUTs their options.
+"""Does a log of another process hold secrets? They are hidden once that process has ended: some
+libraries print the URLs they ask, and SUTs their options.
 """
 
 from __future__ import annotations
