@@ -42,7 +42,7 @@ _PATTERNS = tuple(map(re.compile, (  # what is in the group `kept` stays
     rf"(?i)(?P<kept>[?&;](?:{_QUERY})=)[^&\s'\"]+",
     rf"(?i)(?P<kept>\b(?:proxy-)?authorization{_QUOTED}(?:\w+\s+)?)[^\s'\",}}]{{4,}}",
     r"(?i)(?P<kept>\bbearer\s+)[\w.~+/=-]{12,}",
-    rf"(?i)(?P<kept>(?:\b|_)(?:{_NAMES}){_QUOTED})[^\s'\",;}}&]{{3,}}",
+    rf"(?i)(?P<kept>(?:\b|_)(?:{_NAMES}){_QUOTED})(?!VALUE\b)[^\s'\",;}}&]{{3,}}",
     rf"(?P<kept>(?<![A-Za-z0-9]))(?:{_KEYS})",
 )))  # fmt: skip
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+from threading import Thread
 
+import psutil
 import pytest
 
 from harness.kernel.errors import SetupFailed
@@ -268,6 +271,49 @@ def test_a_template_that_never_ends_is_stopped(monkeypatch):
     monkeypatch.setattr(template, "_PATIENCE_S", 0.2)
     loop = "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}"
     assert "the chat template is not done with it after 0.2 s" in refused(loop + EACH)
+
+
+@pytest.mark.parametrize(
+    "chat",
+    [
+        "{{ 'a' * 100000000000 }}",
+        "{{ 'x'.ljust(3000000000) }}",
+        "{{ '%3000000000d' % 1 }}",
+        "{{ messages | tojson(indent=2000000000) }}",
+        "{% for i in range(99999) %}{{ 'x' * 1000000 }}{% endfor %}",
+    ],
+)
+def test_a_template_that_eats_memory_is_stopped(chat):
+    assert "the chat template takes more than 1 GiB of memory for it" in refused(chat + EACH)
+
+
+def test_a_template_that_hears_no_signal_is_stopped_on_any_thread(monkeypatch):
+    monkeypatch.setattr(template, "_PATIENCE_S", 0.3)
+    power = "{% set n = 9 ** 9 %}{% set m = n ** n %}" + EACH  # one step of the interpreter
+    said = []
+    thread = Thread(target=lambda: said.append(refused(power)))
+    thread.start()
+    thread.join()
+    assert "the chat template is not done with it after 0.3 s" in said[0]
+
+
+def test_a_template_that_ends_its_process_is_a_sentence():
+    known = template.ChatTemplate(tokenizer())
+    known._apart._act = lambda _: os.kill(os.getpid(), 9)
+    with pytest.raises(SetupFailed, match="ends the process that renders it: it was ended by SIGK"):
+        known.render([], "sample 0")
+
+
+def test_no_process_of_a_template_is_left():
+    before = set(psutil.Process().children())
+    chatted(EACH)
+    known = tokenizer()
+    known.chat_template = EACH
+    made = template.ChatTemplate(known)
+    made.prompt("why", "sample 0")
+    assert set(psutil.Process().children()) - before
+    del made
+    assert not set(psutil.Process().children()) - before
 
 
 def test_of_several_templates_the_default_is_taken():
