@@ -23,6 +23,7 @@ from harness.kernel.errors import BY_NAME, HarnessError, RunBroke, SetupFailed
 from harness.kernel.protocols import Clock, Sink
 from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
 from sut.border import channel, wire
+from sut.border.words import Words
 
 _CLOSE_TIMEOUT_S = 5.0
 _RETRY_NS = 1_000_000
@@ -32,7 +33,7 @@ _SCORING_TIMEOUT_S = 900.0  # a large model on a slow processor needs minutes fo
 
 class Isolated:
     """`factory` ("module:Class") is built in the child with `options`; its output goes to
-    `log_file`.
+    `log_file` in the end (`Words`).
 
     `env` is set for the child only, before anything is imported there (thread counts, OpenMP's wait
     policy). Raises SetupFailed if the child dies while starting or loading, RunBroke if it dies
@@ -48,7 +49,7 @@ class Isolated:
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.name = factory
-        self._clock, self._log_file = clock, log_file
+        self._clock, self._words = clock, Words(log_file)
         self._reader = wire.FrameReader()
         self._replies: list[dict[str, Any]] = []
         self._sink: Sink | None = None
@@ -59,20 +60,21 @@ class Isolated:
         offer = channel.offer()
         self._socket = offer.socket
         own = {**(env or {}), **offer.environment}
-        with log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                children.command("sut.border.child", offer.argument),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=children.variables(own),
-                start_new_session=True,
-                **offer.started,
-            )
+        self._process = subprocess.Popen(
+            children.command("sut.border.child", offer.argument),
+            stdin=subprocess.DEVNULL,
+            stdout=self._words.file,
+            stderr=self._words.file,
+            env=children.variables(own),
+            start_new_session=True,
+            **offer.started,
+        )
         try:
             self._socket = offer.accept(self._process)
         except ConnectionError:
-            raise self._death() from None
+            death = self._death()
+            self._words.close()
+            raise death from None
         clock.watch(self._socket.fileno(), self._read)
         try:
             self._call("start", factory=factory, options=dict(options))
@@ -140,6 +142,10 @@ class Isolated:
             trips_ns.append(self._clock.now_ns() - start_ns)
         return sorted(trips_ns)[count // 2] / 1e3
 
+    def keep_log(self) -> None:
+        """Copy what it has written so far into its log."""
+        self._words.keep()
+
     def close(self) -> None:
         if self._socket.fileno() < 0:
             return
@@ -151,6 +157,7 @@ class Isolated:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._words.close()
 
     # ---- the socket
 
@@ -207,6 +214,7 @@ class Isolated:
                 raise RunBroke("the SUT process", f"no answer to {method!r} within {timeout_s:g} s")
         reply = self._replies.pop(0)
         if "error" in reply:
+            self._words.keep()
             kind = BY_NAME.get(reply["error"], SetupFailed)
             raise kind(*reply["facts"])
         return reply["ok"]
@@ -223,19 +231,12 @@ class Isolated:
         if code < 0:
             name = signal.Signals(-code).name
             how = f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
-        last = _last_line(self._log_file)
+        self._words.keep()
+        last = self._words.last_line()
         kind = RunBroke if self._running else SetupFailed
         return kind(
             "the SUT process",
             how + (f", last words: {last}" if last else ""),
             "",
-            f"See {self._log_file.name}.",
+            f"See {self._words.target.name}.",
         )
-
-
-def _last_line(path: Path) -> str:
-    try:
-        lines = path.read_text(errors="replace").strip().splitlines()
-    except OSError:
-        return ""
-    return lines[-1][:300] if lines else ""
