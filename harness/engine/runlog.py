@@ -12,11 +12,10 @@ Everything else in the folder is made from these (`harness report RUN`).
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -30,6 +29,8 @@ from harness.kernel.errors import BadInput, SetupFailed
 from harness.kernel.places import not_a_run
 from harness.kernel.types import Anomaly, RunLog
 
+SAMPLES, TELEMETRY = "samples.parquet", "telemetry.parquet"
+RAW = ("environment.json", SAMPLES, "settings.json", TELEMETRY)
 _META = b"touchstone.run"
 _COLUMNS = (
     "query_id",
@@ -94,14 +95,19 @@ def part(run: Path, name: str) -> Path:
     return folder
 
 
-def adopt(run: Path, inner: Path) -> None:
-    """Make the raw files of a folder inside the run the run's own."""
-    for name in ("settings.json", "environment.json", "telemetry.parquet"):
-        if (inner / name).is_file():
-            shutil.copyfile(inner / name, run / name)
-    log, facts = read_log(inner)
+def read_raw(folder: Path) -> dict[str, bytes]:
+    """Return the raw files that are there, by name."""
+    return {name: (folder / name).read_bytes() for name in RAW if (folder / name).is_file()}
+
+
+def adopt(run: Path, inner: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Make the raw files of a folder inside the run the run's own; return what was written."""
+    written = {name: data for name, data in inner.items() if name in RAW and name != SAMPLES}
+    for name, data in written.items():
+        _whole(run / name, data)
+    log, facts = read_log(run, inner[SAMPLES])
     facts.run_id = run.name
-    write_log(run, log, facts)
+    return written | {SAMPLES: write_log(run, log, facts)}
 
 
 def check_room(parent: Path, needed_bytes: int) -> None:
@@ -141,32 +147,42 @@ def _nothing() -> RunLog:
     )
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write it whole or not at all: beside its place, then renamed."""
+def write_json(path: Path, value: Any) -> bytes:
+    """Write it whole or not at all; return what was written."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
+    return _whole(path, text.encode())
+
+
+def _whole(path: Path, data: bytes) -> bytes:
+    """Write beside its place, then rename."""
     scratch = path.with_suffix(path.suffix + ".tmp")
-    scratch.write_text(
-        json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8"
-    )
-    scratch.replace(path)
+    try:
+        scratch.write_bytes(data)
+        scratch.replace(path)
+    finally:
+        with suppress(OSError):
+            scratch.unlink()
+    return data
 
 
-def write_log(folder: Path, log: RunLog, facts: RunFacts) -> None:
-    """Write samples.parquet. What cannot be written with its token ids and texts (on a full disk,
-    say) is written without them, and says so.
+def write_log(folder: Path, log: RunLog, facts: RunFacts) -> bytes:
+    """Write samples.parquet; return what was written. What cannot be written with its token ids
+    and texts (on a full disk, say) is written without them, and says so.
     """
     try:
-        rewrite_log(folder, log, facts)
+        return rewrite_log(folder, log, facts)
     except Exception as fault:
         pieces = Pieces(facts.missing)
         pieces.lost("file", "token ids and texts", fault, later=False)
         less = replace(facts, missing=pieces.missing)
-        _write(folder / "samples.parquet", log, less, with_tokens=False)
+        written = _write(folder / SAMPLES, log, less, with_tokens=False)
         facts.missing = pieces.missing
+        return written
 
 
-def rewrite_log(folder: Path, log: RunLog, facts: RunFacts) -> None:
+def rewrite_log(folder: Path, log: RunLog, facts: RunFacts) -> bytes:
     """Write samples.parquet again with all there is. If that fails, the file stays as it was."""
-    _write(folder / "samples.parquet", log, facts, with_tokens=True)
+    return _write(folder / SAMPLES, log, facts, with_tokens=True)
 
 
 def rescue_log(run: Path, log: RunLog, facts: RunFacts) -> Path:
@@ -179,9 +195,9 @@ def rescue_log(run: Path, log: RunLog, facts: RunFacts) -> Path:
     return place
 
 
-def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> None:
+def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> bytes:
+    """Write the table; return the bytes, which the run is judged by."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     n = len(log)
     rank = np.full(n, -1, np.int32)
@@ -202,23 +218,28 @@ def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> None:
         "timed_out": log.timed_out,
     }
     table = pa.table(columns).replace_schema_metadata({_META: json.dumps(meta, default=str)})
-    scratch = path.with_suffix(".tmp")
-    try:
-        pq.write_table(table, scratch, compression="zstd")
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    return _whole(path, _parquet(table, "zstd"))
 
 
-def read_log(folder: Path) -> tuple[RunLog, RunFacts]:
-    """Return the RunLog exactly as it was, and the raw facts. Raises BadInput if the folder holds
-    no run.
+def _parquet(table: Any, compression: str = "snappy") -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, compression=compression)
+    return bytes(buffer.getvalue())
+
+
+def read_log(folder: Path, data: bytes | None = None) -> tuple[RunLog, RunFacts]:
+    """Return the RunLog exactly as it was, and the raw facts; of `data`, the bytes of its
+    samples.parquet, where these are known. Raises BadInput if the folder holds no run.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(folder / "samples.parquet")
+        source = folder / SAMPLES if data is None else pa.BufferReader(data)
+        table = pq.read_table(source)
         meta = json.loads(table.schema.metadata[_META])
         return _log(table, meta), RunFacts(**meta["facts"])
     except (OSError, pa.ArrowInvalid, KeyError, TypeError, json.JSONDecodeError):
@@ -246,26 +267,31 @@ def _log(table: Any, meta: dict[str, Any]) -> RunLog:
     )
 
 
-def write_telemetry(folder: Path, lines: Path, start_ns: int) -> None:
-    """Turn the sampler's lines into telemetry.parquet; an empty table if nothing was sampled."""
+def write_telemetry(folder: Path, lines: Path, start_ns: int) -> bytes:
+    """Turn the sampler's lines into telemetry.parquet, and return that; an empty table if nothing
+    was sampled.
+    """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     rows: Sequence[dict[str, Any]] = read_rows(lines, start_ns) if lines.is_file() else []
     names = list(dict.fromkeys(["t_ns", *(key for row in rows for key in row)]))
     columns = {name: [row.get(name) for row in rows] for name in names}
     table = pa.table(columns) if rows else pa.table({"t_ns": pa.array([], pa.int64())})
-    pq.write_table(table, folder / "telemetry.parquet")
+    data = _whole(folder / TELEMETRY, _parquet(table))
     lines.unlink(missing_ok=True)
+    return data
 
 
-def read_telemetry(folder: Path) -> dict[str, list[Any]]:
-    """Return its columns by name; nothing if there is no such file."""
+def read_telemetry(folder: Path, data: bytes | None = None) -> dict[str, list[Any]]:
+    """Return its columns by name, of `data` where its bytes are known; nothing if there is no such
+    file.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        columns: dict[str, list[Any]] = pq.read_table(folder / "telemetry.parquet").to_pydict()
+        source = folder / TELEMETRY if data is None else pa.BufferReader(data)
+        columns: dict[str, list[Any]] = pq.read_table(source).to_pydict()
     except (OSError, pa.ArrowInvalid):  # it never was, or it was cut: the run stands without it
         return {}
     return columns

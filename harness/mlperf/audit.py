@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from accuracy.compliance.runs import audit_config
 from harness import registry
 from harness.kernel.types import Int64s, Verdict
 from harness.options.run_options import OPTIONS
-from harness.result import logs, result
+from harness.result import logs, published, result, seal
 from harness.result.library import samples_of
 from harness.result.read import ACCURACY_PART, Raw, read_run
 from harness.result.result import Result
@@ -51,7 +51,8 @@ def audit(
     )
     recorded = _scores(part) if part.is_dir() else None if samples is None else built.accuracy
     verdicts += [scored_answers(_published(folder), recorded)]
-    verdicts += [logs.verdict(folder, raw, built), *more]
+    verdicts += [published.verdict(folder, built), _sealed(raw), logs.verdict(folder, raw, built)]
+    verdicts += more
     status, reason = _status(verdicts)
     return {
         "run_id": raw.facts.run_id,
@@ -109,6 +110,10 @@ def _scores(folder: Path) -> dict[str, float] | None:
     raw = read_run(folder)
     samples = samples_of(raw)
     return None if samples is None else result.build(folder, raw, samples).accuracy
+
+
+def _sealed(raw: Raw) -> Verdict:
+    return replace(seal.verdict(raw.seal), rule="SEAL raw_files")
 
 
 def _published(folder: Path) -> dict[str, float]:

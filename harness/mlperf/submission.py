@@ -19,7 +19,7 @@ from harness.kernel.entries import ScenarioEntry
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Verdict
 from harness.mlperf.audit import audited
-from harness.result import logs, result
+from harness.result import logs, result, seal
 from harness.result.read import ACCURACY_PART, read_run
 from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from reports.submission.compliance import Finding, Lengths, Outputs, Quality
@@ -90,6 +90,9 @@ def _refuse_unknown_to_mlperf(run: Path) -> None:
 def read(folder: Path) -> Run:
     """Read a finished run. Raises BadInput if there is none, or if its logs are not its own."""
     raw = read_run(folder)
+    if raw.seal.status == "edited":
+        fine, todo = "the raw files as they were measured", "Restore them, or run again."
+        raise BadInput(f"reading {folder}", seal.words(raw.seal), fine, todo)
     built = result.build(folder, raw)
     if found := logs.difference(folder, raw, built):
         doing, todo = f"reading {folder}", f"{found.todo}."

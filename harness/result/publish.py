@@ -23,6 +23,8 @@ from reports.mlperf import files as mlperf_logs
 from scenarios.loadgen import accuracy_log
 from scenarios.loadgen import settings as loadgen_settings
 
+Written = Mapping[Path, Mapping[str, bytes]]  # raw files by run folder and name
+
 
 def publish(
     folder: Path,
@@ -30,24 +32,27 @@ def publish(
     page: bool = True,
     missing: Sequence[Mapping[str, Any]] = (),
     percentiles: Sequence[float] = (),
+    written: Written | None = None,
 ) -> Result:
     """Build the Result and write all that can be made from the raw files; whatever breaks on the
     way costs its own piece only, and is named in `missing`.
 
     `samples` (for accuracy) are read again if not given and still there. Without `page`,
     report.html is left for later; `missing` names what could not even be written down.
-    `percentiles` (in percent) are shown in place of those that the run asked for.
+    `percentiles` (in percent) are shown in place of those that the run asked for. `written` are raw
+    files as they were written into run folders just now: they are judged, not what is there.
     """
-    raw = read_run(folder)
+    written = written or {}
+    raw = read_run(folder, written.get(folder))
     if percentiles:
         raw = raw._replace(config=raw.config.model_copy(update={"percentiles": percentiles}))
     raw.missing.extend(dict(row) for row in missing)
     result = build(folder, raw, samples)
     if (part := folder / ACCURACY_PART).is_dir():
-        accuracy = publish(part, samples, percentiles=percentiles)
+        accuracy = publish(part, samples, percentiles=percentiles, written=written)
         _join(result, accuracy, evaluation.figures(raw.facts.evaluation))
-    if found := search.read(folder):
-        search.conclude(result, found, raw.settings)
+    if raw.search:
+        search.conclude(result, raw.search, raw.settings)
     pieces = Pieces(result.missing)
     with _extra(folder, "log", "MLPerf logs", pieces):
         _write_logs(folder, raw, result)
@@ -156,5 +161,5 @@ def _write_page(folder: Path, raw: Raw, result: Result, pieces: Pieces) -> None:
     with suppress(OSError):
         # should this one fail, an older page would tell another story
         (folder / "report.html").unlink()
-    telemetry = runlog.read_telemetry(folder)
-    html.write(folder, result.to_json(), raw.log, telemetry, partial(pieces.lost, "picture"))
+    lost = partial(pieces.lost, "picture")
+    html.write(folder, result.to_json(), raw.log, raw.telemetry, lost)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,8 @@ from harness.kernel.places import not_a_run
 from harness.kernel.types import RunLog, RunSettings, Seeds
 from harness.official.figures import is_official, official_results
 from harness.options.settings import RunConfig
-from harness.result import evaluation, search
+from harness.result import evaluation, seal, search
+from harness.result.seal import Seal
 from scenarios.loadgen import results as loadgen_results
 
 ACCURACY_PART = "accuracy"  # of a submission: a run folder inside the performance part's
@@ -33,7 +35,9 @@ class Raw(NamedTuple):
     """The raw files of a run folder, read once.
 
     `lg` is what LoadGen would have made of the same times (None where that broke); `official` what
-    it did make of them, where it was the driver. `missing` could not be read or made.
+    it did make of them, where it was the driver. `missing` could not be read or made. `telemetry`
+    are its columns, `search` the steps of a find-peak run, `seal` tells whether the files are
+    those that were measured.
     """
 
     saved: dict[str, Any]
@@ -45,13 +49,22 @@ class Raw(NamedTuple):
     lg: loadgen_results.LoadgenResults | None
     official: dict[str, Any]
     missing: list[dict[str, Any]]
+    telemetry: dict[str, list[Any]]
+    search: dict[str, Any]
+    seal: Seal
 
 
-def read_run(folder: Path) -> Raw:
-    """Read a run folder. Raises BadInput if it holds no run of this version."""
-    saved = read_json(folder / "settings.json")
-    environment = read_json(folder / "environment.json")
-    log, facts = runlog.read_log(folder)
+def read_run(folder: Path, written: Mapping[str, bytes] | None = None) -> Raw:
+    """Read a run folder; or, in its place, the raw files as they were `written` into it just now:
+    nobody can have edited those. Raises BadInput if it holds no run of this version.
+    """
+    files = _files_to_read(folder) if written is None else dict(written)
+    saved = _parsed(folder, "settings.json", files)
+    environment = _parsed(folder, "environment.json", files)
+    log, facts = runlog.read_log(folder, files.get(runlog.SAMPLES))
+    telemetry = runlog.read_telemetry(folder, files.get(runlog.TELEMETRY))
+    hashes, damaged = seal.hashes(files), () if telemetry else (runlog.TELEMETRY,)
+    sealed = seal.fresh(hashes) if written else seal.examine(facts.run_id, hashes, folder, damaged)
     settings, config = _parse(folder, saved)
     pieces = Pieces([*facts.missing, *evaluation.missing(facts.evaluation)])
     official: dict[str, Any] = {}
@@ -60,7 +73,30 @@ def read_run(folder: Path) -> Raw:
     lg = None
     if scenarios.entry(settings.scenario).loadgen is not None:
         lg = pieces.make("figure", "LoadGen", lambda: loadgen_results.results(log, settings), None)
-    return Raw(saved, environment, log, facts, settings, config, lg, official, pieces.missing)
+    steps = search.parsed(folder, files.get(search.FILE))
+    return Raw(
+        saved, environment, log, facts, settings, config, lg, official, pieces.missing, telemetry,
+        steps, sealed,
+    )  # fmt: skip
+
+
+def _files_to_read(folder: Path) -> dict[str, bytes]:
+    """Read what a run was sealed with. Raises BadInput."""
+    try:
+        files = runlog.read_raw(folder)
+        if (folder / search.FILE).is_file():
+            files[search.FILE] = (folder / search.FILE).read_bytes()
+    except OSError:
+        raise not_a_run(folder, runlog.SAMPLES) from None
+    return files
+
+
+def _parsed(folder: Path, name: str, files: Mapping[str, bytes]) -> dict[str, Any]:
+    try:
+        data: dict[str, Any] = json.loads(files[name].decode("utf-8"))
+    except (KeyError, ValueError):
+        raise not_a_run(folder, name) from None
+    return data
 
 
 def _official(folder: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ equals the one made after the run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict
 import scenarios
 from accuracy.datasets.subset import subset_notes
 from harness import registry
-from harness.engine import runlog
 from harness.engine.environment import notes as environment_notes
 from harness.engine.pieces import Pieces
 from harness.engine.runlog import RunFacts
@@ -24,7 +23,7 @@ from harness.kernel.stats import summary_ms
 from harness.kernel.types import Metric, RunLog, RunSettings, Sample
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
-from harness.result import evaluation, measured, search
+from harness.result import evaluation, measured, seal
 from harness.result.energy import energy
 from harness.result.energy import notes as energy_notes
 from harness.result.judge import judge, official_verdict, status_of
@@ -86,6 +85,7 @@ class Result(BaseModel):
     files: dict[str, str]
     search: list[dict[str, Any]] = []  # find-peak: each rate tried, and whether it held
     percentiles: list[float] = []  # shown in place of the usual ones (--percentiles)
+    seal: dict[str, Any] = {}  # whether the raw files are those that were measured (`seal.Seal`)
     missing: list[dict[str, Any]] = []  # what could not be made, and why (`harness.engine.pieces`)
 
     def to_json(self) -> dict[str, Any]:
@@ -104,13 +104,15 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     verdicts = judge(log, facts, settings, pieces, entry.evidence)
     if "result_validity" in loadgen:
         verdicts.append(official_verdict(loadgen))
+    if raw.seal.status == "edited":
+        verdicts.append(seal.verdict(raw.seal))
     status, reason = status_of(log, verdicts)
     scores, notes = _scores(folder, raw, samples, pieces)
     counts = measured.counts(log)
     found = make("division", lambda: _division(raw), None)
     lacks = official_lacks(config.chosen_profile, found)
     nothing: dict[str, Any] = {}
-    spent = make("energy", lambda: _energy(folder, log, counts["tokens"], facts), nothing)
+    spent = make("energy", lambda: _energy(raw, counts["tokens"]), nothing)
     return Result(
         run_id=facts.run_id,
         started_at=facts.started_at,
@@ -140,7 +142,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
             _NO_THROUGHPUT,
         ),
         counts=counts,
-        memory=make("memory", lambda: _memory(folder, facts), {**_NO_MEMORY, "source": ""}),
+        memory=make("memory", lambda: _memory(raw), {**_NO_MEMORY, "source": ""}),
         sut_facts=facts.sut,
         accuracy=scores | evaluation.figures(facts.evaluation),
         energy=spent,
@@ -149,15 +151,16 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         notes=[
             *_notes(config, facts),
             *environment_notes(raw.environment),
-            *_energy_notes(folder, log, facts, spent),
+            *energy_notes(raw.telemetry, _span_ns(log), facts.gpus, spent),
             *subset_notes(raw.saved["dataset"]),
             *notes,
         ],
         settings={**raw.saved, "target_qps_origin": facts.target_qps_origin},
         environment=raw.environment,
         files=files_of(folder),
-        search=search.read(folder).get("steps", []),
+        search=raw.search.get("steps", []),
         percentiles=list(config.percentiles),
+        seal=raw.seal.to_json(),
         missing=pieces.missing,
     )
 
@@ -185,27 +188,20 @@ def _headline(log: RunLog, settings: RunSettings, loadgen: dict[str, Any]) -> di
     return metric | {"name": f"{metric['name']}, by LoadGen", "value": value / theirs.per_unit}
 
 
-def _energy(folder: Path, log: RunLog, tokens: int, facts: RunFacts) -> dict[str, Any]:
-    return energy(runlog.read_telemetry(folder), _span_ns(log), tokens, facts.gpus)
-
-
-def _energy_notes(
-    folder: Path, log: RunLog, facts: RunFacts, found: Mapping[str, Any]
-) -> list[str]:
-    telemetry = runlog.read_telemetry(folder)
-    return energy_notes(telemetry, _span_ns(log), facts.gpus, found)
+def _energy(raw: Raw, tokens: int) -> dict[str, Any]:
+    return energy(raw.telemetry, _span_ns(raw.log), tokens, raw.facts.gpus)
 
 
 def _span_ns(log: RunLog) -> int:
     return int(log.done_ns[log.completed].max(initial=0))
 
 
-def _memory(folder: Path, facts: RunFacts) -> dict[str, Any]:
+def _memory(raw: Raw) -> dict[str, Any]:
     """Return what the SUT said of itself; where it died, the telemetry's peak of its process, which
     covers the timed part alone.
     """
-    memory: dict[str, Any] = {**_NO_MEMORY, "source": "", **facts.memory}
-    seen = [value for value in runlog.read_telemetry(folder).get("sut_rss_bytes", []) if value]
+    memory: dict[str, Any] = {**_NO_MEMORY, "source": "", **raw.facts.memory}
+    seen = [value for value in raw.telemetry.get("sut_rss_bytes", []) if value]
     if memory["rss_peak_bytes"] is None and seen:
         source = "telemetry: the process once a second, in the timed part only"
         memory |= dict.fromkeys(("rss_peak_bytes", "serving_peak_bytes"), max(seen))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +20,40 @@ from harness.kernel.types import (
     RunLog,
     RunSettings,
 )
+from harness.result import seal
 
 
-def keep(folder: Path, log: RunLog, facts: RunFacts) -> None:
-    """Write samples.parquet; elsewhere if the folder takes no more, and raise RunBroke then."""
+class Written(dict[Path, dict[str, bytes]]):
+    """The raw files of a run and its parts as they were written, by folder and name: what the run
+    is judged by. Nobody who edits the folders reaches them.
+    """
+
+    def of(self, folder: Path) -> dict[str, bytes]:
+        """Return the files of a folder; what another process wrote of them is read."""
+        files = self.setdefault(folder, {})
+        if runlog.SAMPLES not in files:
+            files |= runlog.read_raw(folder) | files
+        return files
+
+    def forget_all_but(self, folder: Path) -> None:
+        """Free the memory of steps that no figure will come from."""
+        for other in self.keys() - {folder}:
+            del self[other]
+
+
+def note_seal(files: Mapping[str, bytes]) -> None:
+    """Note the seal of a run or part that is complete, before anybody judges it."""
+    facts = runlog.read_log(Path(), files[runlog.SAMPLES])[1]
+    if why := seal.note(facts.run_id, seal.hashes(files)):
+        print(f"note: the seal of the run is not kept ({why})", file=sys.stderr)
+
+
+def keep(folder: Path, log: RunLog, facts: RunFacts) -> bytes:
+    """Write samples.parquet, and return that; elsewhere if the folder takes no more, and raise
+    RunBroke then.
+    """
     try:
-        runlog.write_log(folder, log, facts)
+        return runlog.write_log(folder, log, facts)
     except Exception as fault:
         doing = f"writing {folder / 'samples.parquet'}"
         try:
@@ -33,11 +64,15 @@ def keep(folder: Path, log: RunLog, facts: RunFacts) -> None:
         raise RunBroke(doing, reason(fault), kept, todo) from fault
 
 
-def keep_again(folder: Path, log: RunLog, facts: RunFacts, what: str) -> list[dict[str, Any]]:
-    """Write it with what has been found out since; if that fails, the file stays as it was."""
+def keep_again(
+    folder: Path, log: RunLog, facts: RunFacts, what: str, before: bytes
+) -> tuple[bytes, list[dict[str, Any]]]:
+    """Write it with what has been found out since; return (the file, what is missing). If that
+    fails, the file stays as it was `before`.
+    """
     pieces = Pieces()
-    pieces.make("file", what, lambda: runlog.rewrite_log(folder, log, facts), None, later=False)
-    return pieces.missing
+    rewrite = partial(runlog.rewrite_log, folder, log, facts)
+    return pieces.make("file", what, rewrite, before, later=False), pieces.missing
 
 
 def ask_back(sut: SUT, log: RunLog, facts: RunFacts, pieces: Pieces) -> None:

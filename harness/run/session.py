@@ -49,7 +49,7 @@ from harness.result.read import ACCURACY_PART
 from harness.result.result import Result
 from harness.run.forecast import conflicts_of
 from harness.run.journaling import journaled
-from harness.run.keeping import ask_back, expected_bytes, keep, keep_again
+from harness.run.keeping import Written, ask_back, expected_bytes, keep, keep_again, note_seal
 from harness.run.parts import Origin, Parts
 from harness.run.signals import deaf, stoppable
 from harness.run.start import start
@@ -89,6 +89,7 @@ class Run:
                 shutil.rmtree(self.folder, ignore_errors=True)
             raise
         self.measured = begun is not None  # something is on disk that must not be lost
+        self._written = Written()  # what the run is judged by, whatever becomes of its folder
         self.conflicts: list[dict[str, Any]] = []  # known once the rate is
         self._environment = environment.describe()
         self.clock = VirtualClock() if config.clock == "virtual" else RealClock()
@@ -169,6 +170,8 @@ class Run:
         qps, ended = target_qps, ""
         while not ended:
             steps.append(self._step(sut, qps, len(steps) + 1))
+            best = search.best(steps)
+            self._written.forget_all_but(self.folder / best["folder"])
             if steps[-1]["status"] in search.BROKE:
                 ended = steps[-1]["status"]
                 break
@@ -179,10 +182,9 @@ class Run:
                 ended = "size"
             else:
                 qps = following
-        held = [step for step in steps if step["held"] and step["status"] not in search.BROKE]
-        best = max(held, key=lambda step: step["target_qps"], default=steps[-1])
-        runlog.write_json(self.folder / search.FILE, {"steps": steps, "ended": ended})
-        runlog.adopt(self.folder, self.folder / best["folder"])
+        written = self._written.of(self.folder / best["folder"])
+        of_search = runlog.write_json(self.folder / search.FILE, {"steps": steps, "ended": ended})
+        self._written[self.folder] = runlog.adopt(self.folder, written) | {search.FILE: of_search}
         result = self._finish(sut, self.folder, last=True)
         self._parts.keep("peak", result, {})
         return result
@@ -194,7 +196,8 @@ class Run:
         self._say(f"step {number}: {qps:g} queries/s")
         folder = runlog.part(self.folder, name)
         found = self._part(sut, settings, folder, page=False)
-        row = search.row(found, runlog.read_log(folder)[0], settings, folder.name)
+        log, _ = runlog.read_log(folder, self._written[folder][runlog.SAMPLES])
+        row = search.row(found, log, settings, folder.name)
         self._parts.keep(name, found, row)
         return row
 
@@ -212,16 +215,20 @@ class Run:
         facts.sut = sut.facts()
         if self.entry.uses_gpu:
             facts.gpus = gpus.metered(facts.sut, os.environ).to_json()
+        files = self._written[folder]
         with self._recorder(sut, settings, facts, folder) as recorder:
             log, start_ns = self._measure(sut, settings, facts, folder, recorder)
-            keep(folder, log, facts)  # first of all: what was measured is safe now
+            files[runlog.SAMPLES] = keep(folder, log, facts)  # first of all: it is safe now
         self._say("reading the outputs")
         pieces = Pieces(facts.missing)
         ask_back(sut, log, facts, pieces)
         make = partial(runlog.write_telemetry, folder, folder / "telemetry.jsonl", start_ns)
-        pieces.make("file", "telemetry.parquet", make, None, later=False)
+        if (
+            telemetry := pieces.make("file", runlog.TELEMETRY, make, None, later=False)
+        ) is not None:
+            files[runlog.TELEMETRY] = telemetry
         facts.missing = pieces.missing
-        missing = keep_again(folder, log, facts, "texts and memory")
+        missing = self._keep_again(folder, log, facts, "texts and memory")
         return self._finish(sut, folder, last, page, missing)
 
     def _finish(
@@ -236,7 +243,8 @@ class Run:
         try:
             if last and self.config.evaluate:
                 missing = [*missing, *self._evaluate(sut, folder)]
-            return publish(folder, self.samples, page, missing)
+            note_seal(self._written.of(folder))
+            return publish(folder, self.samples, page, missing, written=self._written)
         except Exception as fault:
             show_where(fault)
             raise RunBroke(
@@ -250,7 +258,7 @@ class Run:
         """Score the reference answers, once everything measured is safe and the memory's peaks have
         been read: this phase has a peak of its own.
         """
-        log, facts = runlog.read_log(folder)
+        log, facts = runlog.read_log(folder, self._written.of(folder)[runlog.SAMPLES])
         if log.end != "completed":
             return []
         facts.evaluation = evaluation.evaluate(sut, self.samples, self.stop, self._say)
@@ -259,7 +267,15 @@ class Run:
         use = pieces.make("figure", name, sut.memory, MemoryUse(), later=False)
         facts.memory["evaluation_peak_bytes"] = use.evaluation_peak_bytes
         facts.missing = pieces.missing
-        return keep_again(folder, log, facts, "evaluation")
+        return self._keep_again(folder, log, facts, "evaluation")
+
+    def _keep_again(
+        self, folder: Path, log: RunLog, facts: RunFacts, what: str
+    ) -> list[dict[str, Any]]:
+        files = self._written.of(folder)
+        written = keep_again(folder, log, facts, what, files[runlog.SAMPLES])
+        files[runlog.SAMPLES], missing = written
+        return missing
 
     # ---- before
 
@@ -275,8 +291,10 @@ class Run:
             "effective": [row._asdict() for row in effective(self.config, settings)],
             "conflicts": self.conflicts,
         }
-        runlog.write_json(folder / "settings.json", saved)
-        runlog.write_json(folder / "environment.json", self._environment)
+        self._written[folder] = {
+            "settings.json": runlog.write_json(folder / "settings.json", saved),
+            "environment.json": runlog.write_json(folder / "environment.json", self._environment),
+        }
 
     def _calibrate(self, sut: SUT) -> tuple[float, str]:
         """Warm up; return the rate in queries per second and its origin. Where the user left it
