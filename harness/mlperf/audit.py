@@ -24,6 +24,7 @@ from harness.kernel.types import Int64s, Verdict
 from harness.options.run_options import OPTIONS
 from harness.result import logs, published, result, seal
 from harness.result.library import samples_of
+from harness.result.publish import whole
 from harness.result.read import ACCURACY_PART, Raw, read_run
 from harness.result.result import Result
 from scenarios.loadgen.accuracy_log import logged_samples
@@ -46,12 +47,17 @@ def audit(
     samples = samples_of(raw)
     built = result.build(folder, raw, samples or ())
     run = _audited(folder, raw, built)
+    _, all_of_it = whole(folder, samples, percentiles=published.percentiles(folder))
     verdicts = judge(
         run, [audited(other) for other in companions], samples or (), tokens_per_sample
     )
     recorded = _scores(part) if part.is_dir() else None if samples is None else built.accuracy
     verdicts += [scored_answers(_published(folder), recorded)]
-    verdicts += [published.verdict(folder, built), _sealed(raw), logs.verdict(folder, raw, built)]
+    verdicts += [
+        published.verdict(folder, all_of_it),
+        _sealed(raw),
+        logs.verdict(folder, raw, built),
+    ]
     verdicts += more
     status, reason = _status(verdicts)
     return {

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from harness import registry
@@ -42,17 +43,9 @@ def publish(
     `percentiles` (in percent) are shown in place of those that the run asked for. `written` are raw
     files as they were written into run folders just now: they are judged, not what is there.
     """
-    written = written or {}
-    raw = read_run(folder, written.get(folder))
-    if percentiles:
-        raw = raw._replace(config=raw.config.model_copy(update={"percentiles": percentiles}))
-    raw.missing.extend(dict(row) for row in missing)
-    result = build(folder, raw, samples)
     if (part := folder / ACCURACY_PART).is_dir():
-        accuracy = publish(part, samples, percentiles=percentiles, written=written)
-        _join(result, accuracy, evaluation.figures(raw.facts.evaluation))
-    if raw.search:
-        search.conclude(result, raw.search, raw.settings)
+        publish(part, samples, percentiles=percentiles, written=written)
+    raw, result = whole(folder, samples, missing, percentiles, written or {})
     pieces = Pieces(result.missing)
     with _extra(folder, "log", "MLPerf logs", pieces):
         _write_logs(folder, raw, result)
@@ -64,6 +57,29 @@ def publish(
     result.files, result.missing = files_of(folder), pieces.missing
     _write_results(folder, result)
     return result
+
+
+def whole(
+    folder: Path,
+    samples: Sequence[Sample] | None = None,
+    missing: Sequence[Mapping[str, Any]] = (),
+    percentiles: Sequence[float] = (),
+    written: Written = MappingProxyType({}),
+) -> tuple[Raw, Result]:
+    """Return a run and what is made of it, with that of its accuracy part and of its search; see
+    `publish`. Nothing is written.
+    """
+    raw = read_run(folder, written.get(folder))
+    if percentiles:
+        raw = raw._replace(config=raw.config.model_copy(update={"percentiles": percentiles}))
+    raw.missing.extend(dict(row) for row in missing)
+    result = build(folder, raw, samples)
+    if (part := folder / ACCURACY_PART).is_dir():
+        _, accuracy = whole(part, samples, percentiles=percentiles, written=written)
+        _join(result, accuracy, evaluation.figures(raw.facts.evaluation))
+    if raw.search:
+        search.conclude(result, raw.search, raw.settings)
+    return raw, result
 
 
 def _write_results(folder: Path, result: Result) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.engine.environment import own_version
 from harness.kernel.types import Status, Verdict
-from harness.result.read import ACCURACY_PART
 from harness.result.result import Result
 
 RULE = "RESULT as_measured"
@@ -24,7 +23,6 @@ _COMPARED = (
     "status", "official", "loadgen_valid", "loadgen", "result", "latency", "throughput", "counts",
     "memory", "sut_facts", "accuracy", "energy", "driver", "verdicts", "settings", "environment",
 )  # fmt: skip
-_OF_BOTH_PARTS = ("status", "official", "loadgen_valid", "verdicts", "accuracy", "result")
 _DIGITS = 1e-9  # figures may differ by the rounding of sums
 _SHOWN, _LONGEST = 3, 60
 
@@ -41,11 +39,9 @@ class Edit(NamedTuple):
 
 
 def edits(folder: Path, built: Result) -> list[Edit] | None:
-    """Return what differs, in the order of the fields; None if there is no result.json to read, or one of
-    another version.
+    """Return what differs from `built`, the result of the raw files, in the order of the fields.
 
-    `built` is the result of the raw files. Of a submission or a search, whose verdict is about
-    several runs, only what is about this one is compared.
+    None if there is no result.json to read, or one of another version.
     """
     try:
         there = json.loads((folder / "result.json").read_text(encoding="utf-8"))
@@ -54,11 +50,18 @@ def edits(folder: Path, built: Result) -> list[Edit] | None:
         return None
     if made_by != own_version():
         return None
-    several = (folder / ACCURACY_PART).is_dir() or bool(built.search)
-    left_out = _OF_BOTH_PARTS if several else ()
     measured = json.loads(json.dumps(built.to_json(), default=str))
-    names = [name for name in _COMPARED if name not in left_out]
-    return [edit for name in names for edit in _differing(name, there.get(name), measured[name])]
+    pairs = ((name, there.get(name), measured[name]) for name in _COMPARED)
+    return [edit for pair in pairs for edit in _differing(*pair)]
+
+
+def percentiles(folder: Path) -> list[float]:
+    """Return the percentiles (in percent) that a result.json shows in place of the usual ones."""
+    try:
+        saved = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        return [float(percent) for percent in saved["percentiles"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def words(found: list[Edit]) -> str:
@@ -101,8 +104,3 @@ def _same(there: Any, measured: Any) -> bool:
 def _short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-
-
-def summary(found: Mapping[str, list[Edit]]) -> list[str]:
-    """Say of each run, by its label, what was edited in its result.json."""
-    return [f"{label}: {words(edits)}" for label, edits in found.items() if edits]

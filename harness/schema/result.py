@@ -321,6 +321,18 @@ RESULT_FIELDS: dict[str, Schema] = {
         "Percentiles that tables show in place of the usual ones (--percentiles).",
         number("A percentile, above 0 and below 100.", "%"),
     ),
+    "seal": empty_or(record(
+        "Whether the raw files are those that were measured: a SHA-256 over them is noted apart "
+        "from the run folder.", {
+            "status": choice(
+                "What the seal says of the files as they are.", "sealed", "not sealed", "edited",
+            ),
+            "sha256": text("Seal of the raw files as they are, in hexadecimal."),
+            "edited": many("Raw files that are not as they were sealed.", text("Name.")),
+            "noted": text("Seal that was noted when the run was measured; empty if none was."),
+            "files": by_name("SHA-256 of each raw file when it was sealed.", text("SHA-256.")),
+        },
+    )),
     "missing": MISSING,
 }  # fmt: skip
 

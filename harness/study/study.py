@@ -126,7 +126,7 @@ class Study:
         ended = Ended(
             cell.name,
             str(folder.relative_to(self.place)),
-            hashes(folder),
+            hashes(folder) | _measured(found),
             found["status"],
             found["status_reason"],
             "",
@@ -231,6 +231,12 @@ def hashes(folder: Path) -> dict[str, str]:
         with suppress(FileNotFoundError), (folder / name).open("rb") as file:
             found[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
+
+
+def _measured(found: Mapping[str, Any]) -> dict[str, str]:
+    """Return the hash of the record of a run as it was in memory, whatever its folder holds now."""
+    files = found.get("seal", {}).get("files", {})
+    return {_RAW: files[_RAW]} if _RAW in files else {}
 
 
 def _saved(config: RunConfig) -> dict[str, Any]:
