@@ -43,6 +43,14 @@ def audit(
             help="Make a further run to detect recognised questions: known against reworded ones.",
         ),
     ] = False,
+    speed: Annotated[
+        bool,
+        typer.Option(
+            "--speed",
+            help="Make the run again and compare its speed, within 10 %: a system that behaves"
+            " only where it is watched is slower then.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Check a run for what MLPerf's compliance tests are meant to catch."""
@@ -51,6 +59,7 @@ def audit(
         from reports.terminal import show_audit
 
         looks = ["caching"] * caching + ["benchmark_detection"] * detection
+        looks += ["speed"] * speed
         found, place = examine(folder, companion or [], tokens_per_sample, looks, say)
         show_audit(found, console)
         say_how_to_go_on(found, place, console)

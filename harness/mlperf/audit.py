@@ -15,6 +15,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from accuracy.compliance.answers import SAME_ANSWERS
 from accuracy.compliance.audit import audit as judge
 from accuracy.compliance.audited import Audited
 from accuracy.compliance.quality import scored_answers
@@ -36,8 +37,8 @@ def audit(
     tokens_per_sample: float | None = None,
     more: Sequence[Verdict] = (),
 ) -> dict[str, Any]:
-    """{run_id, status, reason, notes, verdicts}; status is PASS, FAIL or UNDECIDED. Raises BadInput
-    for folders without a run.
+    """{run_id, status, reason, notes, verdicts}; status is PASS, FAIL, UNDECIDED or SKIPPED (the
+    accuracy run is missing). Raises BadInput for folders without a run.
 
     `more` are verdicts of a second look, which join the others.
     """
@@ -59,7 +60,7 @@ def audit(
         logs.verdict(folder, raw, built),
     ]
     verdicts += more
-    status, reason = _status(verdicts)
+    status, reason = _status(verdicts, _is_ordinary(run))
     return {
         "run_id": raw.facts.run_id,
         "status": status,
@@ -149,7 +150,15 @@ def _command(config: Any) -> str:
     return " ".join(words)
 
 
-def _status(verdicts: Sequence[Verdict]) -> tuple[str, str]:
+def _is_ordinary(run: Audited) -> bool:
+    """Is it a run that an accuracy run should stand beside?"""
+    return audit_config(run.settings) is None and run.kind not in ("accuracy", "same")
+
+
+def _status(verdicts: Sequence[Verdict], is_ordinary: bool) -> tuple[str, str]:
+    """Return the word of the audit and the reason. Without its accuracy run nobody can tell whether
+    the answers of an ordinary run are the model's, so that is no PASS.
+    """
     of = {
         status: [v.rule for v in verdicts if v.status == status]
         for status in ("FAIL", "UNDECIDED", "SKIPPED", "PASS")
@@ -161,4 +170,7 @@ def _status(verdicts: Sequence[Verdict]) -> tuple[str, str]:
         return "UNDECIDED", "undecided: " + (
             ", ".join(of["UNDECIDED"]) or "nothing could be checked"
         ) + skipped
-    return "PASS", f"{len(of['PASS'])} checks hold" + skipped
+    held = f"{len(of['PASS'])} checks hold"
+    if is_ordinary and SAME_ANSWERS in of["SKIPPED"]:
+        return "SKIPPED", f"{held}, but whether these are the model's answers is not known{skipped}"
+    return "PASS", held + skipped

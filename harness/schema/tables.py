@@ -107,7 +107,7 @@ FILES = {
     "find_peak.json": "The steps of a search; with --mode find-peak.",
     "accuracy/": "The accuracy part of a submission: a run folder of its own.",
     "step_01/": "A step of a search: a run folder of its own.",
-    "audit/": "Runs that harness audit made.",
+    "more/": "Runs that harness audit made.",
     "study.json": "How a search or a submission began, and so how it goes on.",
     "rows.jsonl": "A line for each part of a search or a submission that has ended.",
     "set_aside/": "Parts that were unfinished or edited when the run went on; they do not count.",

@@ -168,10 +168,17 @@ class Study:
 
 
 def begin(
-    kind: str, arguments: Mapping[str, Any], cells: Sequence[Cell], output_dir: Path, what: str
+    kind: str,
+    arguments: Mapping[str, Any],
+    cells: Sequence[Cell],
+    output_dir: Path,
+    what: str,
+    label: str = "",
 ) -> Study:
-    """Make the folder of a new study, named for `what`. Raises BadInput if it cannot be."""
-    name = "_".join(filter(None, (f"{utc_now():%Y%m%dT%H%M%SZ}_{kind}", what)))
+    """Make the folder of a new study, named for its kind (or `label`) and `what`. Raises BadInput
+    if it cannot be.
+    """
+    name = "_".join(filter(None, (f"{utc_now():%Y%m%dT%H%M%SZ}_{label or kind}", what)))
     return begin_in(runlog.create(output_dir, name), kind, arguments, cells)
 
 
