@@ -28,6 +28,7 @@ from accuracy.compliance.audited import Audited, companions, faults, ids_of
 from accuracy.compliance.caching import test04
 from accuracy.compliance.quality import test07, test09
 from accuracy.compliance.runs import audit_config, conditions
+from accuracy.compliance.untimed import untimed
 from accuracy.outputs import rules as output_rules
 from harness.kernel.types import FINISHES, RunLog, Sample, SutFacts, Verdict
 
@@ -58,6 +59,7 @@ def audit(
         *test04(run, same),
         test07(run, accuracy, samples),
         test09(run, accuracy, tokens_per_sample),
+        *untimed(run),
     ]
 
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import sut
 from accuracy.compliance.answers import SAME_ANSWERS
 from accuracy.compliance.audit import audit as judge
 from accuracy.compliance.audited import Audited
@@ -94,6 +95,9 @@ def _audited(folder: Path, raw: Raw, built: Result) -> Audited:
         logged=_logged(folder, raw),
         scores=built.accuracy,
         runs_a_model=entry.uses_dataset,
+        driver=built.driver,
+        memory=built.memory,
+        in_process=raw.config.in_process or not (entry.isolated or raw.config.sut in sut.TABLE),
     )
 
 

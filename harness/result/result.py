@@ -22,7 +22,6 @@ from harness.engine.runlog import RunFacts
 from harness.kernel.stats import summary_ms
 from harness.kernel.types import Metric, RunLog, RunSettings, Sample
 from harness.options.division import Division, division, official_lacks
-from harness.options.settings import RunConfig
 from harness.result import evaluation, measured, seal
 from harness.result.energy import energy
 from harness.result.energy import notes as energy_notes
@@ -32,11 +31,15 @@ from harness.result.read import Raw, files_of, read_json
 
 SCHEMA = "touchstone.result/1"
 Row = dict[str, float | int | None]
-_DRIVER = ("issue_lag_p99_ms", "client_cpu_percent", "channel_roundtrip_us")
+_DRIVER = (
+    "issue_lag_p99_ms", "client_cpu_percent", "channel_roundtrip_us", "load_s", "prepare_s",
+    "read_back_s", "silent_tokens",
+)  # fmt: skip
 _NO_HEADLINE = {"name": "result", "value": None, "unit": "", "n": 0}
 _NO_THROUGHPUT: dict[str, float | None] = dict.fromkeys(
     ("samples_per_s", "queries_per_s", "tokens_per_s", "scheduled_samples_per_s", "duration_s")
 )
+TOLD = 0.90  # of the memory that the system saw: less than that is not the same peak
 _LATENCIES = ("ttft_ms", "tpot_ms", "itl_ms", "latency_ms", "issue_lag_ms")
 _NO_LATENCY = summary_ms(np.empty(0, np.int64))
 _NO_MEMORY = dict.fromkeys(
@@ -149,7 +152,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         driver=make("driver", lambda: _driver(log, facts), dict.fromkeys(_DRIVER)),
         verdicts=[asdict(v) for v in verdicts],
         notes=[
-            *_notes(config, facts),
+            *_notes(raw),
             *environment_notes(raw.environment),
             *energy_notes(raw.telemetry, _span_ns(log), facts.gpus, spent),
             *subset_notes(raw.saved["dataset"]),
@@ -202,6 +205,8 @@ def _memory(raw: Raw) -> dict[str, Any]:
     """
     memory: dict[str, Any] = {**_NO_MEMORY, "source": "", **raw.facts.memory}
     seen = [value for value in raw.telemetry.get("sut_rss_bytes", []) if value]
+    if seen:
+        memory["system_peak_bytes"] = max(*seen, memory.get("system_peak_bytes", 0))
     if memory["rss_peak_bytes"] is None and seen:
         source = "telemetry: the process once a second, in the timed part only"
         memory |= dict.fromkeys(("rss_peak_bytes", "serving_peak_bytes"), max(seen))
@@ -254,7 +259,18 @@ def _score(name: str, log: RunLog, samples: Sequence[Sample], ids: Any) -> list[
     return registry.metric(name)(log, samples, ids)
 
 
-def _notes(config: RunConfig, facts: RunFacts) -> list[str]:
+def _memory_note(raw: Raw) -> list[str]:
+    """Say that the SUT tells of less memory than the system saw."""
+    memory = _memory(raw)
+    told, seen = memory["rss_peak_bytes"], memory.get("system_peak_bytes")
+    if told is None or seen is None or told >= TOLD * seen:
+        return []
+    gib = f"{told / 2**30:.3g} GiB", f"{seen / 2**30:.3g} GiB"
+    return [f"memory: the SUT tells of a peak of {gib[0]}, the system saw {gib[1]}"]
+
+
+def _notes(raw: Raw) -> list[str]:
+    config, facts = raw.config, raw.facts
     notes = list(facts.sut.get("notes") or [])
     runs_model = registry.sut_entry(config.sut).runs_model
     if runs_model and facts.sut.get("notes"):
@@ -262,6 +278,7 @@ def _notes(config: RunConfig, facts: RunFacts) -> list[str]:
     if truncated := facts.sut.get("truncated_samples"):
         shown = ", ".join(map(str, truncated[:5])) + (", ..." if len(truncated) > 5 else "")
         notes.append(f"{len(truncated)} prompts were truncated at the front (samples {shown})")
+    notes += _memory_note(raw)
     notes += [*facts.notes, *evaluation.notes(facts.evaluation)]
     if not registry.sut_entry(config.sut).uses_dataset:
         notes.append(f"no model ran: --sut {config.sut} makes its answers up")

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from accuracy.outputs.texts import read_back
 from harness.engine import runlog
 from harness.engine.pieces import Pieces, reason
 from harness.engine.runlog import RunFacts
 from harness.kernel.errors import RunBroke
-from harness.kernel.protocols import SUT
-from harness.kernel.types import (
-    MemoryUse,
-    RunLog,
-    RunSettings,
-)
+from harness.kernel.types import RunLog, RunSettings
 from harness.result import seal
 
 
@@ -73,16 +66,6 @@ def keep_again(
     pieces = Pieces()
     rewrite = partial(runlog.rewrite_log, folder, log, facts)
     return pieces.make("file", what, rewrite, before, later=False), pieces.missing
-
-
-def ask_back(sut: SUT, log: RunLog, facts: RunFacts, pieces: Pieces) -> None:
-    """Ask for memory and texts: as much of each as a SUT that may have died can still give."""
-    use = pieces.make("figure", "memory", sut.memory, MemoryUse(), later=False)
-    facts.memory = asdict(use)
-    read = pieces.make("texts", "texts", lambda: read_back(log, sut.decode), None, later=False)
-    if read is not None:
-        log.texts, differing, facts.sut["texts_from"] = read
-        log.anomalies += differing
 
 
 def expected_bytes(settings: RunSettings) -> int:

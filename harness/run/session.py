@@ -23,20 +23,11 @@ from harness.engine.pieces import Pieces, reason, show_where
 from harness.engine.recorder import Recorder
 from harness.engine.runlog import RunFacts
 from harness.engine.telemetry import Telemetry
-from harness.kernel.clock import (
-    RealClock,
-    VirtualClock,
-    process_cpu_s,
-    utc_now,
-)
+from harness.kernel.clock import RealClock, VirtualClock, process_cpu_s, utc_now
 from harness.kernel.entries import SutEntry
 from harness.kernel.errors import BadInput, HarnessError, RunBroke
-from harness.kernel.protocols import SUT, OfProcess, Reachable, Say
-from harness.kernel.types import (
-    MemoryUse,
-    RunLog,
-    RunSettings,
-)
+from harness.kernel.protocols import SUT, Logged, OfProcess, Say
+from harness.kernel.types import MemoryUse, RunLog, RunSettings
 from harness.official import driver as mlcommons
 from harness.official.relay import Relay
 from harness.official.wheel import require_wheel
@@ -49,10 +40,11 @@ from harness.result.read import ACCURACY_PART
 from harness.result.result import Result
 from harness.run.forecast import conflicts_of
 from harness.run.journaling import journaled
-from harness.run.keeping import Written, ask_back, expected_bytes, keep, keep_again, note_seal
+from harness.run.keeping import Written, expected_bytes, keep, keep_again, note_seal
 from harness.run.parts import Origin, Parts
 from harness.run.signals import deaf, stoppable
 from harness.run.start import start
+from harness.run.untimed import ask_back, commit, load, roundtrip_us
 from harness.run.warmup import given_rate, rate_seen, warmup, warmup_samples
 from reports import conf_lines
 from scenarios import peak_verdict
@@ -116,7 +108,7 @@ class Run:
         self.sut = sut = start(self.config, self.entry, self.clock, self.folder, self._say)
         loading = f"loading {self.config.model} in {self.config.variant}"
         self._say(loading if self.entry.runs_model else "")
-        sut.load(self.samples, Recorder(self.clock))
+        self._load_s = load(sut, self.samples, Recorder(self.clock))
         rate = self._calibrate(sut)
         begun = self._parts.begin(Origin(self.folder, self.started_at, *rate))
         _, self.started_at, target_qps, self._qps_origin = begun
@@ -211,17 +203,20 @@ class Run:
         run_id = "/".join(dict.fromkeys((self.folder.name, folder.name)))
         facts = RunFacts(run_id=run_id, started_at=self.started_at)
         facts.target_qps_origin = self._qps_origin
-        facts.driver = {"channel_roundtrip_us": _roundtrip_us(sut)}
+        facts.driver = {"channel_roundtrip_us": roundtrip_us(sut)}
         facts.sut = sut.facts()
         if self.entry.uses_gpu:
             facts.gpus = gpus.metered(facts.sut, os.environ).to_json()
+        meanings = commit(sut)
         files = self._written[folder]
         with self._recorder(sut, settings, facts, folder) as recorder:
             log, start_ns = self._measure(sut, settings, facts, folder, recorder)
             files[runlog.SAMPLES] = keep(folder, log, facts)  # first of all: it is safe now
         self._say("reading the outputs")
         pieces = Pieces(facts.missing)
-        ask_back(sut, log, facts, pieces)
+        ask_back(sut, log, facts, pieces, meanings)
+        if isinstance(sut, Logged):
+            sut.keep_log()
         make = partial(runlog.write_telemetry, folder, folder / "telemetry.jsonl", start_ns)
         if (
             telemetry := pieces.make("file", runlog.TELEMETRY, make, None, later=False)
@@ -307,7 +302,7 @@ class Run:
             return given_rate(self.config), origin
         self._say(f"warming up with {count} samples")
         recorder = Recorder(self.clock)
-        sut.load(self.samples, recorder)
+        load(sut, self.samples, recorder)
         # accuracy: the plan alone decides when it ends
         settings = replace(self._settings(1.0, "accuracy"), drain_timeout_ns=0)
         plan = warmup(count, len(self.samples), self.config)
@@ -336,7 +331,7 @@ class Run:
         schedule = self.scenario.schedule(settings)
         limits = replace(settings, min_queries=max(settings.min_queries, schedule.min_issued))
         total = self._expected_samples(limits, schedule.indices.size)
-        sut.load(self.samples, recorder)
+        facts.driver |= {"load_s": self._load_s, "prepare_s": load(sut, self.samples, recorder)}
         pieces = Pieces(facts.missing)
         begin = partial(self._telemetry, sut, total, folder, facts)
         helper = pieces.make("file", "telemetry", begin, None, later=False)
@@ -387,10 +382,6 @@ def _what(config: RunConfig, entry: SutEntry) -> str:
     if not entry.runs_model:
         return config.sut.replace(":", ".")
     return f"{config.model.rstrip('/').split('/')[-1]}_{config.variant}"
-
-
-def _roundtrip_us(sut: SUT) -> float | None:
-    return sut.ping_us() if isinstance(sut, Reachable) else None
 
 
 def _end(helper: Telemetry, recorder: Recorder) -> None:

@@ -95,6 +95,10 @@ MEMORY = record(
         "evaluation_peak_bytes": maybe(whole(
             "Peak while the reference answers were scored (--evaluate), the same way.", "B"
         )),
+        "system_peak_bytes": maybe(whole(
+            "Peak resident set of the SUT's process as the system saw it; missing if it did not.",
+            "B",
+        )),
         "source": text("How these were read, and what a peak covers where it is not as said here."),
         "kv_used_bytes": maybe(whole("Most of the key-value cache in use at once.", "B")),
         "gpu_reserved_bytes": maybe(whole(
@@ -104,7 +108,7 @@ MEMORY = record(
             "GPU memory that NVML attributes to the process after the run.", "B"
         )),
     },
-    optional=("kv_used_bytes", "gpu_reserved_bytes", "gpu_process_bytes"),
+    optional=("kv_used_bytes", "gpu_reserved_bytes", "gpu_process_bytes", "system_peak_bytes"),
 )  # fmt: skip
 
 ACCURACY = empty_or(
@@ -308,6 +312,10 @@ RESULT_FIELDS: dict[str, Schema] = {
         "issue_lag_p99_ms": maybe(number("p99 issue lag.", "ms")),
         "client_cpu_percent": maybe(number("Processor time of the driver.", "% of one core")),
         "channel_roundtrip_us": maybe(number("Round trip to the SUT's process.", "us")),
+        "load_s": maybe(number("First load of the SUT, weights included.", "s")),
+        "prepare_s": maybe(number("Load of the prompts just before the clock started.", "s")),
+        "read_back_s": maybe(number("Time that the SUT took to decode its answers.", "s")),
+        "silent_tokens": maybe(number("Tokens that decode to nothing, last ones left out.")),
     }),
     "verdicts": many("The conditions, in order.", same_as("verdict", "A condition.")),
     "notes": many("What a reader must know.", text("A note.")),
