@@ -31,7 +31,7 @@ ARROWS = {
     " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision",
     "harness.study": "harness harness.engine harness.options harness.result harness.run accuracy"
     " accuracy.datasets accuracy.gate reports reports.pages sut.model sut.precision",
-    "harness.mlperf": "harness harness.options harness.result harness.study accuracy.compliance sut"
+    "harness.mlperf": "harness harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen",
     "harness.schema": "harness.likelihood harness.options accuracy.likelihood reports",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"

@@ -28,7 +28,6 @@ from accuracy.compliance.audited import Audited, companions, faults, ids_of
 from accuracy.compliance.caching import test04
 from accuracy.compliance.quality import test07, test09
 from accuracy.compliance.runs import audit_config, conditions
-from accuracy.compliance.untimed import untimed
 from accuracy.outputs import rules as output_rules
 from harness.kernel.types import FINISHES, RunLog, Sample, SutFacts, Verdict
 
@@ -59,7 +58,6 @@ def audit(
         *test04(run, same),
         test07(run, accuracy, samples),
         test09(run, accuracy, tokens_per_sample),
-        *untimed(run),
     ]
 
 

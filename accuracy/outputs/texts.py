@@ -9,12 +9,10 @@ process); nobody else has its vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from accuracy.outputs import vocabulary
 from accuracy.outputs.rules import TEXT_DIFFERS
-from accuracy.outputs.vocabulary import Decode, Vocabulary
+from accuracy.outputs.vocabulary import Decode
 from harness.kernel.types import Anomaly, RunLog
 
 _SHOWN = 24  # characters
@@ -25,12 +23,11 @@ class ReadBack(NamedTuple):
     texts: dict[int, str]  # by sample id
     anomalies: list[Anomaly]
     texts_from: Literal["ids", "sut", ""]  # "" = there are none
-    vocabulary: Vocabulary | None = None  # None where nothing was decoded
 
 
-def read_back(log: RunLog, decode: Decode, before: Mapping[int, str] | None = None) -> ReadBack:
+def read_back(log: RunLog, decode: Decode) -> ReadBack:
     """Return the texts of a run from its ids; the SUT's own where there are no ids, or where it
-    cannot decode them. `before` is what ids meant before the run (`vocabulary.commit`).
+    cannot decode them.
     """
     sent = dict(log.texts)
     with_ids = [i for i in range(len(log)) if log.token_start[i + 1] > log.token_start[i]]
@@ -48,10 +45,7 @@ def read_back(log: RunLog, decode: Decode, before: Mapping[int, str] | None = No
         for i in with_ids
         if _differ(sent.get(i), texts[i])
     ]
-    found = None if before is None else vocabulary.check(log, texts, decode, before)
-    if found is not None:
-        differing += [Anomaly(i, TEXT_DIFFERS, words) for i, words in found.faults]
-    return ReadBack(sent | texts, differing, "ids", found)
+    return ReadBack(sent | texts, differing, "ids")
 
 
 def _differ(sent: str | None, decoded: str) -> bool:

@@ -109,7 +109,7 @@ def _avoided(ids: Int32s, used: int, committed: int) -> Iterator[Fault]:
 
 def _other_words(log: RunLog, texts: Mapping[int, str], after: Mapping[int, str]) -> list[Fault]:
     """Find the answers whose tokens say other words one by one; none if few do."""
-    chosen = list(texts)
+    chosen = [i for i in texts if log.token_start[i + 1] > log.token_start[i]]
     if len(chosen) > ANSWERS:
         chosen = SystemRandom().sample(chosen, ANSWERS)
     faults = []

@@ -21,6 +21,7 @@ from accuracy.compliance.audit import audit as judge
 from accuracy.compliance.audited import Audited
 from accuracy.compliance.quality import scored_answers
 from accuracy.compliance.runs import audit_config
+from accuracy.compliance.untimed import untimed
 from harness import registry
 from harness.kernel.types import Int64s, Verdict
 from harness.options.run_options import OPTIONS
@@ -53,6 +54,7 @@ def audit(
     verdicts = judge(
         run, [audited(other) for other in companions], samples or (), tokens_per_sample
     )
+    verdicts += untimed(run)
     recorded = _scores(part) if part.is_dir() else None if samples is None else built.accuracy
     verdicts += [scored_answers(_published(folder), recorded)]
     verdicts += [

@@ -43,9 +43,10 @@ def publish(
     `percentiles` (in percent) are shown in place of those that the run asked for. `written` are raw
     files as they were written into run folders just now: they are judged, not what is there.
     """
+    accuracy = None
     if (part := folder / ACCURACY_PART).is_dir():
-        publish(part, samples, percentiles=percentiles, written=written)
-    raw, result = whole(folder, samples, missing, percentiles, written or {})
+        accuracy = publish(part, samples, percentiles=percentiles, written=written)
+    raw, result = whole(folder, samples, missing, percentiles, written or {}, accuracy)
     pieces = Pieces(result.missing)
     with _extra(folder, "log", "MLPerf logs", pieces):
         _write_logs(folder, raw, result)
@@ -65,9 +66,10 @@ def whole(
     missing: Sequence[Mapping[str, Any]] = (),
     percentiles: Sequence[float] = (),
     written: Written = MappingProxyType({}),
+    accuracy: Result | None = None,
 ) -> tuple[Raw, Result]:
-    """Return a run and what is made of it, with that of its accuracy part and of its search; see
-    `publish`. Nothing is written.
+    """Return a run and what is made of it, with that of its accuracy part (made here if it is not
+    given) and of its search; see `publish`. Nothing is written.
     """
     raw = read_run(folder, written.get(folder))
     if percentiles:
@@ -75,7 +77,8 @@ def whole(
     raw.missing.extend(dict(row) for row in missing)
     result = build(folder, raw, samples)
     if (part := folder / ACCURACY_PART).is_dir():
-        _, accuracy = whole(part, samples, percentiles=percentiles, written=written)
+        if accuracy is None:
+            _, accuracy = whole(part, samples, percentiles=percentiles, written=written)
         _join(result, accuracy, evaluation.figures(raw.facts.evaluation))
     if raw.search:
         search.conclude(result, raw.search, raw.settings)

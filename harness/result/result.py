@@ -22,6 +22,7 @@ from harness.engine.runlog import RunFacts
 from harness.kernel.stats import summary_ms
 from harness.kernel.types import Metric, RunLog, RunSettings, Sample
 from harness.options.division import Division, division, official_lacks
+from harness.options.settings import RunConfig
 from harness.result import evaluation, measured, seal
 from harness.result.energy import energy
 from harness.result.energy import notes as energy_notes
@@ -152,7 +153,8 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         driver=make("driver", lambda: _driver(log, facts), dict.fromkeys(_DRIVER)),
         verdicts=[asdict(v) for v in verdicts],
         notes=[
-            *_notes(raw),
+            *_notes(config, facts),
+            *_memory_note(raw),
             *environment_notes(raw.environment),
             *energy_notes(raw.telemetry, _span_ns(log), facts.gpus, spent),
             *subset_notes(raw.saved["dataset"]),
@@ -269,8 +271,7 @@ def _memory_note(raw: Raw) -> list[str]:
     return [f"memory: the SUT tells of a peak of {gib[0]}, the system saw {gib[1]}"]
 
 
-def _notes(raw: Raw) -> list[str]:
-    config, facts = raw.config, raw.facts
+def _notes(config: RunConfig, facts: RunFacts) -> list[str]:
     notes = list(facts.sut.get("notes") or [])
     runs_model = registry.sut_entry(config.sut).runs_model
     if runs_model and facts.sut.get("notes"):
@@ -278,7 +279,6 @@ def _notes(raw: Raw) -> list[str]:
     if truncated := facts.sut.get("truncated_samples"):
         shown = ", ".join(map(str, truncated[:5])) + (", ..." if len(truncated) > 5 else "")
         notes.append(f"{len(truncated)} prompts were truncated at the front (samples {shown})")
-    notes += _memory_note(raw)
     notes += [*facts.notes, *evaluation.notes(facts.evaluation)]
     if not registry.sut_entry(config.sut).uses_dataset:
         notes.append(f"no model ran: --sut {config.sut} makes its answers up")

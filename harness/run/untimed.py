@@ -10,12 +10,14 @@ from functools import partial
 from pathlib import Path
 
 from accuracy.outputs import vocabulary
+from accuracy.outputs.rules import TEXT_DIFFERS
 from accuracy.outputs.texts import read_back
+from accuracy.outputs.vocabulary import Vocabulary
 from harness.engine.pieces import Pieces, show_where
 from harness.engine.runlog import RunFacts
 from harness.kernel.clock import RealClock
 from harness.kernel.protocols import SUT, OfProcess, Reachable, Sink
-from harness.kernel.types import MemoryUse, RunLog, Sample
+from harness.kernel.types import Anomaly, MemoryUse, RunLog, Sample
 
 
 def load(sut: SUT, samples: Sequence[Sample], sink: Sink) -> float:
@@ -47,15 +49,23 @@ def ask_back(
     if (seen := _seen_peak_bytes(sut)) is not None:
         facts.memory["system_peak_bytes"] = seen
     start_ns = RealClock.now_ns()
-    make = partial(read_back, log, sut.decode, before)
-    read = pieces.make("texts", "texts", make, None, later=False)
+    read = pieces.make("texts", "texts", lambda: read_back(log, sut.decode), None, later=False)
     facts.driver["read_back_s"] = _since_s(start_ns)
     if read is None:
         return
-    log.texts, differing, facts.sut["texts_from"], vocabulary = read
+    log.texts, differing, facts.sut["texts_from"] = read
     log.anomalies += differing
-    if vocabulary is not None:
-        facts.driver["silent_tokens"] = vocabulary.silent
+    if read.texts_from == "ids":
+        make = partial(vocabulary.check, log, log.texts, sut.decode, before)
+        found = pieces.make("texts", "vocabulary", make, None, later=False)
+        _take(found, log, facts)
+
+
+def _take(found: Vocabulary | None, log: RunLog, facts: RunFacts) -> None:
+    """Note what was found out about the ids of the answers."""
+    if found is not None:
+        log.anomalies += [Anomaly(i, TEXT_DIFFERS, words) for i, words in found.faults]
+        facts.driver["silent_tokens"] = found.silent
 
 
 def commit(sut: SUT) -> dict[int, str]:
