@@ -25,6 +25,7 @@ def untimed(run: Audited) -> list[Verdict]:
     return [
         _took(run, "prepare_s", "UNTIMED prepare", "the prompts were loaded", _load(run)),
         _took(run, "read_back_s", "UNTIMED read_back", "the texts and the memory were asked for"),
+        _vocabulary(run),
         _padding(run),
         _memory(run),
         _process(run),
@@ -49,6 +50,19 @@ def _took(run: Audited, name: str, rule: str, what: str, more: str = "") -> Verd
         return found
     todo = "do the work of an answer between its query and its last token"
     return replace(found, status="UNDECIDED", remedy=todo)
+
+
+def _vocabulary(run: Audited) -> Verdict:
+    """Doubt ids whose meaning nobody heard before the run (`accuracy.outputs.vocabulary`)."""
+    rule, committed = "UNTIMED vocabulary", run.driver.get("committed_ids")
+    if committed is None:
+        return Verdict(rule, "SKIPPED", detail="the SUT decodes no ids")
+    if committed:
+        detail = f"{committed:.0f} ids meant the same before the run and after it"
+        return Verdict(rule, "PASS", detail=detail)
+    detail = "the SUT decoded no id before the run, so its answers may have been written after it"
+    todo = "decode any id from the first load on; one that is none of the vocabulary is empty"
+    return Verdict(rule, "UNDECIDED", detail=detail, remedy=todo)
 
 
 def _padding(run: Audited) -> Verdict:

@@ -4,7 +4,7 @@ equals the one made after the run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ SCHEMA = "touchstone.result/1"
 Row = dict[str, float | int | None]
 _DRIVER = (
     "issue_lag_p99_ms", "client_cpu_percent", "channel_roundtrip_us", "load_s", "prepare_s",
-    "read_back_s", "silent_tokens",
+    "read_back_s", "silent_tokens", "committed_ids",
 )  # fmt: skip
 _NO_HEADLINE = {"name": "result", "value": None, "unit": "", "n": 0}
 _NO_THROUGHPUT: dict[str, float | None] = dict.fromkeys(
@@ -116,6 +116,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     found = make("division", lambda: _division(raw), None)
     lacks = official_lacks(config.chosen_profile, found)
     nothing: dict[str, Any] = {}
+    memory = make("memory", lambda: _memory(raw), {**_NO_MEMORY, "source": ""})
     spent = make("energy", lambda: _energy(raw, counts["tokens"]), nothing)
     return Result(
         run_id=facts.run_id,
@@ -146,7 +147,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
             _NO_THROUGHPUT,
         ),
         counts=counts,
-        memory=make("memory", lambda: _memory(raw), {**_NO_MEMORY, "source": ""}),
+        memory=memory,
         sut_facts=facts.sut,
         accuracy=scores | evaluation.figures(facts.evaluation),
         energy=spent,
@@ -154,7 +155,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         verdicts=[asdict(v) for v in verdicts],
         notes=[
             *_notes(config, facts),
-            *_memory_note(raw),
+            *_memory_note(memory),
             *environment_notes(raw.environment),
             *energy_notes(raw.telemetry, _span_ns(log), facts.gpus, spent),
             *subset_notes(raw.saved["dataset"]),
@@ -261,10 +262,9 @@ def _score(name: str, log: RunLog, samples: Sequence[Sample], ids: Any) -> list[
     return registry.metric(name)(log, samples, ids)
 
 
-def _memory_note(raw: Raw) -> list[str]:
+def _memory_note(memory: Mapping[str, Any]) -> list[str]:
     """Say that the SUT tells of less memory than the system saw."""
-    memory = _memory(raw)
-    told, seen = memory["rss_peak_bytes"], memory.get("system_peak_bytes")
+    told, seen = memory.get("rss_peak_bytes"), memory.get("system_peak_bytes")
     if told is None or seen is None or told >= TOLD * seen:
         return []
     gib = f"{told / 2**30:.3g} GiB", f"{seen / 2**30:.3g} GiB"

@@ -65,7 +65,7 @@ def _take(found: Vocabulary | None, log: RunLog, facts: RunFacts) -> None:
     """Note what was found out about the ids of the answers."""
     if found is not None:
         log.anomalies += [Anomaly(i, TEXT_DIFFERS, words) for i, words in found.faults]
-        facts.driver["silent_tokens"] = found.silent
+        facts.driver |= {"silent_tokens": found.silent, "committed_ids": found.committed}
 
 
 def commit(sut: SUT) -> dict[int, str]:

@@ -315,6 +315,7 @@ RESULT_FIELDS: dict[str, Schema] = {
         "load_s": maybe(number("First load of the SUT, weights included.", "s")),
         "prepare_s": maybe(number("Load of the prompts just before the clock started.", "s")),
         "read_back_s": maybe(number("Time that the SUT took to decode its answers.", "s")),
+        "committed_ids": maybe(number("Ids that the SUT decoded before the run and after it.")),
         "silent_tokens": maybe(number("Tokens that decode to nothing, last ones left out.")),
     }),
     "verdicts": many("The conditions, in order.", same_as("verdict", "A condition.")),
