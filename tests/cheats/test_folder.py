@@ -42,7 +42,8 @@ def test_an_earlier_part_that_is_edited_changes_nothing_and_is_named(cheat, harn
 
 def test_a_step_of_a_search_that_is_edited_changes_nothing(cheat, harness):
     kind = suts.EditsTheBestStep
-    folder, result = cheat(kind, mode="find-peak", max_new_tokens=8, num_samples=30)
+    own = {"mode": "find-peak", "profile": "mlperf", "min_duration": "1s", "max_new_tokens": 4}
+    folder, result = cheat(kind, **own, sut_options={"slots": 1, "tokens": 4}, target_qps=14)
     assert len(result["search"]) > 1
     assert (folder / "step_01" / "samples.parquet").read_bytes() == b"PAR1"
     assert harness("report", folder)[1]["result"] == result["result"]
