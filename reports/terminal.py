@@ -43,6 +43,8 @@ def show_result(
         console.print(Text(f"note: {note}", style="dim"))
     if made := made_by(result["environment"]):
         console.print(Text(f"made by:    {made}", style="dim"), soft_wrap=True)
+    if sealed := seal_text(result.get("seal") or {}):
+        console.print(Text(f"seal:       {sealed}", style="dim"), soft_wrap=True)
     console.print(Text(f"run folder: {folder}", style="dim"), soft_wrap=True)
     if (folder / "report.html").is_file():
         console.print(Text(f"report:     {folder / 'report.html'}", style="dim"), soft_wrap=True)
@@ -52,6 +54,15 @@ def missing_text(row: Mapping[str, Any]) -> str:
     """Say what could not be made of a run, and why."""
     what = row["name"] if row["kind"] in ("file", "page", "log") else f"{row['kind']} {row['name']}"
     return f"{what} ({row['reason']})"
+
+
+def seal_text(seal: Mapping[str, Any]) -> str:
+    """Return the seal of a run's raw files, or that there is none; nothing of older results."""
+    if not seal:
+        return ""
+    if seal["status"] == "not sealed":
+        return "not sealed: an edit of the raw files would go unnoticed"
+    return str(seal["noted"])
 
 
 def made_by(environment: Mapping[str, Any]) -> str:

@@ -75,6 +75,14 @@ def busy_machine() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def seals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the seals of the tests' runs out of the user's state folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOUCHSTONE_STATE", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
 def pictures(request: pytest.FixtureRequest) -> Iterator[None]:
     """Leave the pictures of all pages out: drawing them takes most of a short run. Modules that

@@ -30,6 +30,7 @@ SLOW = {
     "tests/test_elsewhere.py": 18,
     "tests/reports/plots/": 13,
     "tests/harness/engine/test_pieces.py": 12,
+    "tests/cheats/": 22,
     "tests/sut/border/test_isolated.py": 12,
     "tests/harness/engine/test_recorder.py": 12,
     "tests/test_terminals.py": 14,

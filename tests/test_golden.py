@@ -45,7 +45,7 @@ LOGS = ("mlperf_log_detail.txt", "mlperf_log_summary.txt", "mlperf_log_accuracy.
 VOLATILE = {
     "run_id", "started_at", "measured_at", "environment", "files", "load_s", "driver", "folder",
     "files_digest", "tensors_digest", "weight files of llama",  # drawn by this torch
-    "output_dir", "versions", "commit",
+    "output_dir", "versions", "commit", "seal",
 }  # fmt: skip
 RUN_NAME = re.compile(r"\d{8}T\d{6}Z_|_[0-9a-f]{6}\b")
 VOLATILE_LINES = re.compile(
@@ -58,7 +58,7 @@ def harness(words: str) -> tuple[str, Path]:
     done = CliRunner().invoke(app, words.split())
     assert done.exit_code in (0, 1), done.output
     (folder,) = Path("runs").iterdir()
-    told = [line for line in done.stdout.splitlines() if not line.startswith("made by:")]
+    told = [line for line in done.stdout.splitlines() if not line.startswith(("made by:", "seal:"))]
     return "\n".join(told), folder
 
 

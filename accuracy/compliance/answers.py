@@ -30,6 +30,7 @@ from accuracy.compliance.audited import Audited, command, ids_of, needs
 from accuracy.gate.differences import first_differences
 from harness.kernel.types import NEVER, Int64s, RunLog, Verdict
 
+SAME_ANSWERS = "TEST01 same_answers"  # the name of a rule
 IDENTICAL = 0.99
 ROUNDING_PER_TOKEN, NOISE_PER_TOKEN = 0.02, 0.10
 SIGNIFICANCE = 0.01  # the chance, per test, of doubting an honest run
@@ -72,10 +73,9 @@ def test01(run: Audited, accuracy: Audited | None, alone: Audited | None) -> lis
     """Compare the answers. The official test takes the first logged answer per question of the
     accuracy run; so do we, for every sample.
     """
-    rule = "TEST01 same_answers"
-    same = needs(run, rule, "accuracy")
+    same = needs(run, SAME_ANSWERS, "accuracy")
     if accuracy is not None:
-        same = _agreement(rule, run, matched(run, accuracy), alone)
+        same = _agreement(SAME_ANSWERS, run, matched(run, accuracy), alone)
     return [same, _agreement("TEST01 repeats_agree", run, _repeated(run), alone)]
 
 

@@ -45,6 +45,9 @@ class Audited:
     logged: Int64s | None = None  # ids of the answers in mlperf_log_accuracy.json
     scores: Mapping[str, float] = field(default_factory=dict)  # of the recorded answers
     runs_a_model: bool = True  # a simulated SUT does not
+    driver: Mapping[str, float | None] = field(default_factory=dict)  # as in result.json
+    memory: Mapping[str, Any] = field(default_factory=dict)  # as in result.json
+    in_process: bool = False  # the SUT is somebody's, and shared the driver's process
 
     @property
     def kind(self) -> str:

@@ -97,7 +97,7 @@ def _repeats_no_faster(run: Audited, rule: str, pairs: Int64s, times_ns: NDArray
     """Apply Wilcoxon's signed ranks to log(first issue / repeat). To count, a gain is significant
     and beyond TEST04's margin.
     """
-    n, limit = len(pairs), _limit(run)
+    n, limit = len(pairs), most_faster(run)
     if run.kind in ("accuracy", "same") or n < LEAST_PAIRS:
         words = f"{n} repeats have a first issue of another question beside them"
         words += f"; it takes {LEAST_PAIRS} to tell"
@@ -132,7 +132,7 @@ def _ms(times_ns: NDArray[Any]) -> str:
 
 def repeated_run_no_faster(distinct: Audited, repeated: Audited) -> Verdict:
     """Compare two offline runs of one size: each question once, and few questions several times."""
-    rule, (rate, _), (again_rate, _) = "CACHING throughput", _pace(distinct), _pace(repeated)
+    rule, (rate, _), (again_rate, _) = "CACHING throughput", pace(distinct), pace(repeated)
     if not rate or not again_rate:
         return Verdict(rule, "UNDECIDED", detail="one of the runs completed nothing")
     speed, times = again_rate / rate, len(repeated.log) / max(len(np.unique(repeated.log.index)), 1)
@@ -153,11 +153,11 @@ def _same_sample(run: Audited, same: Audited | None) -> Verdict:
     rule = "TEST04 same_sample"
     if same is None:
         return needs(run, rule, "same")
-    (mix_rate, mix_length), (rate, length) = _pace(run), _pace(same)
+    (mix_rate, mix_length), (rate, length) = pace(run), pace(same)
     if not mix_rate or not rate:
         words = "one of the runs completed nothing"
         return Verdict(rule, "SKIPPED", detail=words, remedy=command(run, "same"))
-    speed, limit = rate / mix_rate, _limit(run)
+    speed, limit = rate / mix_rate, most_faster(run)
     detail = f"{rate:.4g} tokens/s repeating one sample, {mix_rate:.4g} in the mix"
     found = Verdict(rule, "PASS" if speed <= limit else "FAIL", speed, limit, "x as fast", detail)
     if abs(length - mix_length) > LENGTH * mix_length:
@@ -168,7 +168,7 @@ def _same_sample(run: Audited, same: Audited | None) -> Verdict:
     return replace(found, remedy=_KEEP_NOTHING) if found.status == "FAIL" else found
 
 
-def _pace(run: Audited) -> tuple[float, float]:
+def pace(run: Audited) -> tuple[float, float]:
     """Return tokens per second and tokens per sample: offline of the whole run, else of the time
     that samples took.
     """
@@ -180,7 +180,7 @@ def _pace(run: Audited) -> tuple[float, float]:
     return float(tokens.sum() / max(took_ns, 1) * 1e9), float(tokens.mean())
 
 
-def _limit(run: Audited) -> float:
+def most_faster(run: Audited) -> float:
     """Return 1.1, or 1.2 in a closed loop so fast that timing noise counts."""
     latency_ns = percentile(run.log.latency_ns[run.log.completed], run.settings.percentile)
     short_ns = _SHORT_QUERY_NS if run.pattern.sized_by_user else _SHORT_NS

@@ -9,13 +9,12 @@ process); nobody else has its vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from accuracy.outputs.rules import TEXT_DIFFERS
+from accuracy.outputs.vocabulary import Decode
 from harness.kernel.types import Anomaly, RunLog
 
-Decode = Callable[[Sequence[Sequence[int]]], list[str] | None]
 _SHOWN = 24  # characters
 _AT_ONCE = 512  # answers per call: how long a SUT may take over one does not grow with the run
 

@@ -51,6 +51,14 @@ def audit(
             help="Make a further run to detect recognised questions: known against reworded ones.",
         ),
     ] = False,
+    speed: Annotated[
+        bool,
+        typer.Option(
+            "--speed",
+            help="Make the run again and compare its speed, within 10 %: a system that behaves"
+            " only where it is watched is slower then.",
+        ),
+    ] = False,
     trust_remote_code: TrustCode = False,
     trust_folder: TrustFolder = False,
     sut_option: SutOptions = None,
@@ -62,6 +70,7 @@ def audit(
         from reports.terminal import show_audit
 
         looks = ["caching"] * caching + ["benchmark_detection"] * detection
+        looks += ["speed"] * speed
         found, place = examine(
             folder, companion or [], tokens_per_sample, looks, say,
             Consent(trust_remote_code, trust_folder), sut_options(sut_option),

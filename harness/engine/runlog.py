@@ -12,6 +12,7 @@ Everything else in the folder is made from these (`harness report RUN`).
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 import uuid
@@ -29,12 +30,15 @@ from harness.kernel import files
 from harness.kernel.errors import BadInput, SetupFailed
 from harness.kernel.files import write_json as write_json
 from harness.kernel.foreign import parsed
+from harness.kernel.foreign.own_files import MOST_BYTES, MOST_LOG_BYTES, read_bytes
 from harness.kernel.foreign.tables import FEW_BYTES, read_table
 from harness.kernel.places import not_a_run
 from harness.kernel.privacy.secrets import hidden
 from harness.kernel.types import Anomaly, RunLog
 
 TELEMETRY_LINES = "telemetry.jsonl"  # of the sampler, until the run has ended
+SAMPLES, TELEMETRY = "samples.parquet", "telemetry.parquet"
+RAW = ("environment.json", SAMPLES, "settings.json", TELEMETRY)
 _META = b"touchstone.run"
 _COLUMNS = (
     "query_id",
@@ -102,14 +106,23 @@ def part(run: Path, name: str) -> Path:
     return folder
 
 
-def adopt(run: Path, inner: Path) -> None:
-    """Make the raw files of a folder inside the run the run's own."""
-    for name in ("settings.json", "environment.json", "telemetry.parquet"):
-        if (inner / name).is_file():
-            files.copy(inner / name, run / name)
-    log, facts = read_log(inner)
+def read_raw(folder: Path) -> dict[str, bytes]:
+    """Return the raw files that are there, by name. Raises BadInput for what is no plain file."""
+    return {name: _raw(folder / name) for name in RAW if os.path.lexists(folder / name)}
+
+
+def _raw(path: Path) -> bytes:
+    return read_bytes(path, MOST_LOG_BYTES if path.name == SAMPLES else MOST_BYTES)
+
+
+def adopt(run: Path, inner: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Make the raw files of a folder inside the run the run's own; return what was written."""
+    written = {name: data for name, data in inner.items() if name in RAW and name != SAMPLES}
+    for name, data in written.items():
+        files.write_bytes(run / name, data)
+    log, facts = read_log(run, inner[SAMPLES])
     facts.run_id = run.name
-    write_log(run, log, facts)
+    return written | {SAMPLES: write_log(run, log, facts)}
 
 
 def check_room(parent: Path, needed_bytes: int) -> None:
@@ -149,30 +162,32 @@ def _nothing() -> RunLog:
     )
 
 
-def write_log(folder: Path, log: RunLog, facts: RunFacts) -> None:
-    """Write samples.parquet. What cannot be written with its token ids and texts (on a full disk,
-    say) is written without them, and says so.
+def write_log(folder: Path, log: RunLog, facts: RunFacts) -> bytes:
+    """Write samples.parquet; return what was written. What cannot be written with its token ids
+    and texts (on a full disk, say) is written without them, and says so.
     """
     try:
-        rewrite_log(folder, log, facts)
+        return rewrite_log(folder, log, facts)
     except Exception as fault:
         pieces = Pieces(facts.missing)
         pieces.lost("file", "token ids and texts", fault, later=False)
         less = replace(facts, missing=pieces.missing)
-        _write(folder / "samples.parquet", log, less, with_tokens=False)
+        written = _write(folder / SAMPLES, log, less, with_tokens=False)
         facts.missing = pieces.missing
+        return written
 
 
-def rewrite_log(folder: Path, log: RunLog, facts: RunFacts) -> None:
+def rewrite_log(folder: Path, log: RunLog, facts: RunFacts) -> bytes:
     """Write samples.parquet again with all there is. If that fails, the file stays as it was."""
-    _write(folder / "samples.parquet", log, facts, with_tokens=True)
+    return _write(folder / SAMPLES, log, facts, with_tokens=True)
 
 
 def rescue_log(
-    run: Path, log: RunLog, facts: RunFacts, described: Mapping[str, Any], why: str
-) -> Path:
-    """Keep a run whose own folder takes no more files; return a new folder with its own, in the
-    place for temporary files, one of the user's folders, or in memory. Raises OSError.
+    run: Path, log: RunLog, facts: RunFacts, described: Mapping[str, bytes], why: str
+) -> tuple[Path, bytes]:
+    """Keep a run whose own folder takes no more files; return a new folder, in the place for
+    temporary files, one of the user's folders, or in memory, and the samples.parquet in it. Raises
+    OSError.
 
     `described` are its JSON files by name, `why` says what is wrong with the folder.
     """
@@ -184,15 +199,15 @@ def rescue_log(
 
 
 def _rescued(
-    run: Path, parent: Path, log: RunLog, facts: RunFacts, described: Mapping[str, Any], why: str
-) -> Path:
+    run: Path, parent: Path, log: RunLog, facts: RunFacts, described: Mapping[str, bytes], why: str
+) -> tuple[Path, bytes]:
     place = Path(tempfile.mkdtemp(prefix=f"{run.name}_", dir=parent))
     notes = facts.notes
     facts.notes = [*notes, f"{run} took no more files ({why}): this run is kept in {place}"]
     try:
-        for name, value in described.items():
-            files.write_json(place / name, value)
-        write_log(place, log, facts)
+        for name, data in described.items():
+            files.write_bytes(place / name, data)
+        written = write_log(place, log, facts)
         for made in (*run.glob("*.log"), *run.glob("mlperf_log_*")):
             with suppress(OSError):
                 files.copy(made, place / made.name)
@@ -200,12 +215,12 @@ def _rescued(
         facts.notes = notes
         shutil.rmtree(place, ignore_errors=True)
         raise
-    return place
+    return place, written
 
 
-def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> None:
+def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> bytes:
+    """Write the table; return the bytes, which the run is judged by."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     n = len(log)
     rank = np.full(n, -1, np.int32)
@@ -231,18 +246,26 @@ def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> None:
         "timed_out": log.timed_out,
     }
     table = pa.table(columns).replace_schema_metadata({_META: json.dumps(meta, default=str)})
-    with files.replacing(path) as file:
-        pq.write_table(table, file, compression="zstd")
+    return files.write_bytes(path, _parquet(table, "zstd"))
 
 
-def read_log(folder: Path) -> tuple[RunLog, RunFacts]:
-    """Return the RunLog exactly as it was, and the raw facts. Raises BadInput if the folder holds
-    no run.
+def _parquet(table: Any, compression: str = "snappy") -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, compression=compression)
+    return bytes(buffer.getvalue())
+
+
+def read_log(folder: Path, data: bytes | None = None) -> tuple[RunLog, RunFacts]:
+    """Return the RunLog exactly as it was, and the raw facts; of `data`, the bytes of its
+    samples.parquet, where these are known. Raises BadInput if the folder holds no run.
     """
     import pyarrow as pa
 
     try:
-        table = read_table(folder / "samples.parquet")
+        table = read_table(folder / SAMPLES, data=data)
         meta = parsed.loads(table.schema.metadata[_META])
         return _log(table, meta), RunFacts(**meta["facts"])
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
@@ -273,35 +296,42 @@ def _log(table: Any, meta: dict[str, Any]) -> RunLog:
     )
 
 
-def write_telemetry(folder: Path, lines: Path, start_ns: int) -> None:
-    """Turn the sampler's lines into telemetry.parquet; an empty table if nothing was sampled."""
+def write_telemetry(folder: Path, lines: Path, start_ns: int) -> bytes:
+    """Turn the sampler's lines into telemetry.parquet, and return that; an empty table if nothing
+    was sampled.
+    """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     if not lines.is_file() and (folder / "telemetry.parquet").is_file():
-        return  # `harness report` has done it meanwhile
+        return _raw(folder / TELEMETRY)  # `harness report` has done it meanwhile
     rows: Sequence[dict[str, Any]] = read_rows(lines, start_ns) if lines.is_file() else []
     names = list(dict.fromkeys(["t_ns", *(key for row in rows for key in row)]))
     columns = {name: [row.get(name) for row in rows] for name in names}
     table = pa.table(columns) if rows else pa.table({"t_ns": pa.array([], pa.int64())})
-    with files.replacing(folder / "telemetry.parquet") as file:
-        pq.write_table(table, file)
+    data = files.write_bytes(folder / TELEMETRY, _parquet(table))
     lines.unlink(missing_ok=True)
+    return data
 
 
-def convert_left_telemetry(folder: Path, facts: RunFacts) -> None:
-    """Turn the sampler's lines into telemetry.parquet where the run was killed before it could."""
+def convert_left_telemetry(folder: Path, facts: RunFacts) -> bool:
+    """Turn the sampler's lines into telemetry.parquet where the run was killed before it could;
+    return whether there were any.
+    """
     lines = folder / TELEMETRY_LINES
-    if facts.clock_start_ns and lines.is_file() and not lines.is_symlink():
-        write_telemetry(folder, lines, facts.clock_start_ns)
+    if not facts.clock_start_ns or not lines.is_file() or lines.is_symlink():
+        return False
+    write_telemetry(folder, lines, facts.clock_start_ns)
+    return True
 
 
-def read_telemetry(folder: Path) -> dict[str, list[Any]]:
-    """Return its columns by name; nothing if there is no such file."""
+def read_telemetry(folder: Path, data: bytes | None = None) -> dict[str, list[Any]]:
+    """Return its columns by name, of `data` where its bytes are known; nothing if there is no such
+    file.
+    """
     import pyarrow as pa
 
     try:
-        table = read_table(folder / "telemetry.parquet", at_most=FEW_BYTES)
+        table = read_table(folder / TELEMETRY, at_most=FEW_BYTES, data=data)
         columns: dict[str, list[Any]] = table.to_pydict()
     except (OSError, pa.ArrowException):  # it never was, or it was cut: the run stands without it
         return {}

@@ -44,15 +44,19 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, _encoded(text))
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write it whole or not at all."""
+def write_bytes(path: Path, data: bytes) -> bytes:
+    """Write it whole or not at all, and return it."""
     with replacing(path) as file:
         file.write(data)
+    return data
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write it indented, in UTF-8; what JSON does not know is written as its text."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+def write_json(path: Path, value: Any) -> bytes:
+    """Write it indented, in UTF-8, and return what was written; what JSON does not know is written
+    as its text.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
+    return write_bytes(path, _encoded(text))
 
 
 @contextmanager

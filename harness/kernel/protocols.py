@@ -150,6 +150,15 @@ class Tapped(Protocol):
 
 
 @runtime_checkable
+class Logged(Protocol):
+    """A SUT whose output is kept outside the run folder while it runs (optional)."""
+
+    def keep_log(self) -> None:
+        """Copy what it has written so far into sut.log."""
+        ...
+
+
+@runtime_checkable
 class Evaluator(Protocol):
     """What a SUT may offer besides (optional): teacher-forced figures on given answers, after the
     timed part.

@@ -10,19 +10,23 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import sut
+from accuracy.compliance.answers import SAME_ANSWERS
 from accuracy.compliance.audit import audit as judge
 from accuracy.compliance.audited import Audited
 from accuracy.compliance.quality import scored_answers
 from accuracy.compliance.runs import audit_config
+from accuracy.compliance.untimed import untimed
 from harness.kernel.foreign import parsed
 from harness.kernel.types import Int64s, Verdict
 from harness.options.run_options import OPTIONS
-from harness.result import logs, result
+from harness.result import logs, published, result, seal
 from harness.result.library import samples_of
+from harness.result.publish import whole
 from harness.result.read import ACCURACY_PART, Raw, read_run
 from harness.result.result import Result
 from scenarios.loadgen.accuracy_log import logged_samples
@@ -34,8 +38,8 @@ def audit(
     tokens_per_sample: float | None = None,
     more: Sequence[Verdict] = (),
 ) -> dict[str, Any]:
-    """{run_id, status, reason, notes, verdicts}; status is PASS, FAIL or UNDECIDED. Raises BadInput
-    for folders without a run.
+    """{run_id, status, reason, notes, verdicts}; status is PASS, FAIL, UNDECIDED or SKIPPED (the
+    accuracy run is missing). Raises BadInput for folders without a run.
 
     `more` are verdicts of a second look, which join the others.
     """
@@ -45,13 +49,20 @@ def audit(
     samples = samples_of(raw)
     built = result.build(folder, raw, samples or ())
     run = _audited(folder, raw, built)
+    _, all_of_it = whole(folder, samples, percentiles=published.percentiles(folder))
     verdicts = judge(
         run, [audited(other) for other in companions], samples or (), tokens_per_sample
     )
+    verdicts += untimed(run)
     recorded = _scores(part) if part.is_dir() else None if samples is None else built.accuracy
     verdicts += [scored_answers(_published(folder), recorded)]
-    verdicts += [logs.verdict(folder, raw, built), *more]
-    status, reason = _status(verdicts)
+    verdicts += [
+        published.verdict(folder, all_of_it),
+        _sealed(raw),
+        logs.verdict(folder, raw, built),
+    ]
+    verdicts += more
+    status, reason = _status(verdicts, _is_ordinary(run))
     return {
         "run_id": raw.facts.run_id,
         "status": status,
@@ -85,6 +96,9 @@ def _audited(folder: Path, raw: Raw, built: Result) -> Audited:
         logged=_logged(folder, raw),
         scores=built.accuracy,
         runs_a_model=entry.uses_dataset,
+        driver=built.driver,
+        memory=built.memory,
+        in_process=raw.config.in_process or not (entry.isolated or raw.config.sut in sut.TABLE),
     )
 
 
@@ -108,6 +122,10 @@ def _scores(folder: Path) -> dict[str, float] | None:
     raw = read_run(folder)
     samples = samples_of(raw)
     return None if samples is None else result.build(folder, raw, samples).accuracy
+
+
+def _sealed(raw: Raw) -> Verdict:
+    return replace(seal.verdict(raw.seal), rule="SEAL raw_files")
 
 
 def _published(folder: Path) -> dict[str, float]:
@@ -135,7 +153,15 @@ def _command(config: Any) -> str:
     return " ".join(words)
 
 
-def _status(verdicts: Sequence[Verdict]) -> tuple[str, str]:
+def _is_ordinary(run: Audited) -> bool:
+    """Is it a run that an accuracy run should stand beside?"""
+    return audit_config(run.settings) is None and run.kind not in ("accuracy", "same")
+
+
+def _status(verdicts: Sequence[Verdict], is_ordinary: bool) -> tuple[str, str]:
+    """Return the word of the audit and the reason. Without its accuracy run nobody can tell whether
+    the answers of an ordinary run are the model's, so that is no PASS.
+    """
     of = {
         status: [v.rule for v in verdicts if v.status == status]
         for status in ("FAIL", "UNDECIDED", "SKIPPED", "PASS")
@@ -147,4 +173,7 @@ def _status(verdicts: Sequence[Verdict]) -> tuple[str, str]:
         return "UNDECIDED", "undecided: " + (
             ", ".join(of["UNDECIDED"]) or "nothing could be checked"
         ) + skipped
-    return "PASS", f"{len(of['PASS'])} checks hold" + skipped
+    held = f"{len(of['PASS'])} checks hold"
+    if is_ordinary and SAME_ANSWERS in of["SKIPPED"]:
+        return "SKIPPED", f"{held}, but whether these are the model's answers is not known{skipped}"
+    return "PASS", held + skipped

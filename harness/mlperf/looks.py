@@ -1,4 +1,4 @@
-"""An audit with runs of its own: a study in the folder `audit` of the run that is looked at, so
+"""An audit with runs of its own: a study in the folder `more` of the run that is looked at, so
 that `harness resume` goes on with it.
 """
 
@@ -23,6 +23,7 @@ NONE_GIVEN: Mapping[str, Any] = {}
 LOOKS = {
     "caching": second_look.caching,
     "benchmark_detection": second_look.benchmark_detection,
+    "speed": second_look.speed,
 }
 Found = dict[str, Any]
 
@@ -53,7 +54,7 @@ def examine(
         "looks": list(names),
     }
     cells = [cell for look in looks for cell in look.cells]
-    study = begin(KIND, arguments, cells, folder / "audit", "")
+    study = begin(KIND, arguments, cells, folder / second_look.MORE, "", label="runs")
     return _measure(study, looks, say), study.place
 
 
@@ -108,5 +109,5 @@ def _run(study: Study, cell: Cell, say: Say) -> tuple[Ended, bool]:
 
 
 def _looked_at(study: Study) -> Path:
-    """Return the folder of the run: the study is in its folder `audit`, wherever that is now."""
+    """Return the folder of the run: the study is in its folder `more`, wherever that is now."""
     return study.place.parent.parent

@@ -1,7 +1,8 @@
 """Cheats that only another run tells: answers that are kept, questions that are recognised. Which
 runs does a look need, and what do they tell?
 
-The runs have the settings of the run that is looked at, its rate above all.
+The runs have the settings of the run that is looked at, its rate above all, and each is held
+against its speed: who behaves only where it is watched is slower there.
 """
 
 from __future__ import annotations
@@ -19,15 +20,19 @@ from accuracy.compliance.audited import Audited
 from accuracy.compliance.caching import repeated_run_no_faster, repeats_no_faster
 from accuracy.compliance.detection import detection
 from accuracy.compliance.paraphrase import fresh
+from accuracy.compliance.speed import same_speed
 from harness.kernel import files
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Sample, Verdict
+from harness.mlperf.audit import audited
 from harness.options.settings import RunConfig
 from harness.result.library import samples_of
 from harness.result.read import Raw
 from harness.study.study import Cell
 
 _QUESTIONS = 128  # drawn at random as often, about 80 come a first time and 48 again
+_WHOLE = 512  # offline, a run of up to so many samples is made as large again
+MORE = "more"  # the folder in a run's own: a SUT that reads names should not learn of an audit
 _PAIRS = 64
 _TIMES = 4  # offline
 
@@ -56,14 +61,32 @@ def caching(folder: Path, raw: Raw) -> Look:
     n = min(_QUESTIONS, raw.settings.num_samples)
     if not raw.config.pattern.is_at_once:
         queries = max(n // raw.settings.samples_per_query, 1)
-        mixed = {"num_samples": n, "min_queries": queries, "issue": "random"}
+        mixed = {"performance_samples": n, "min_queries": queries, "issue": "random"}
         cell = _cell(raw, "questions again and for the first time", **mixed)
-        return Look([cell], partial(repeats_no_faster, prefix="CACHING "))
+        return Look([cell], partial(_repeats, audited(folder)))
+    if n < len(raw.log) <= min(_WHOLE, raw.settings.num_samples):
+        n = len(raw.log)
     few = max(n // _TIMES, 1)
-    once = {"num_samples": n, "min_queries": n, "issue": "unique"}
-    often = {"num_samples": few, "min_queries": few * _TIMES, "issue": "equal"}
+    once = {"performance_samples": n, "min_queries": n, "issue": "unique"}
+    often = {"performance_samples": few, "min_queries": few * _TIMES, "issue": "equal"}
     cells = [_cell(raw, "each question once", **once), _cell(raw, "few questions often", **often)]
-    return Look(cells, lambda distinct, repeated: [repeated_run_no_faster(distinct, repeated)])
+    return Look(cells, partial(_repeated_run, audited(folder)))
+
+
+def _repeats(run: Audited, again: Audited) -> list[Verdict]:
+    return [*repeats_no_faster(again, "CACHING "), *same_speed(run, again, "caching")]
+
+
+def _repeated_run(run: Audited, distinct: Audited, repeated: Audited) -> list[Verdict]:
+    found = repeated_run_no_faster(distinct, repeated)
+    return [found, *same_speed(run, distinct, "caching")]
+
+
+def speed(folder: Path, raw: Raw) -> Look:
+    """Look at the same load again: is the run as fast when an audit makes it?"""
+    same = ("min_queries", "min_duration", "max_queries", "max_duration", "performance_samples")
+    cell = _cell(raw, "the same load", **{name: getattr(raw.config, name) for name in same})
+    return Look([cell], lambda again: same_speed(audited(folder), again, "same_load"))
 
 
 def benchmark_detection(folder: Path, raw: Raw) -> Look:
@@ -83,12 +106,17 @@ def benchmark_detection(folder: Path, raw: Raw) -> Look:
     changes = {"dataset": str(_written(folder, pairs)), "prompt_column": None, "num_samples": n}
     changes |= {"reference_column": None, "min_queries": n, "issue": "unique"}
     cell = _cell(raw, "known and fresh questions", **changes)
-    return Look([cell], partial(detection, pairs=[(known, known + 1) for known in range(0, n, 2)]))
+    asked = [(known, known + 1) for known in range(0, n, 2)]
+    return Look([cell], partial(_recognised, audited(folder), asked))
+
+
+def _recognised(run: Audited, asked: Sequence[tuple[int, int]], again: Audited) -> list[Verdict]:
+    return [*detection(again, asked), *same_speed(run, again, "benchmark_detection")]
 
 
 def _written(folder: Path, pairs: Sequence[tuple[str, str]]) -> Path:
     """Write the prompts of a look where the run of it finds them."""
-    file = files.subfolder(folder, "audit") / "known_and_fresh.jsonl"
+    file = files.subfolder(folder, MORE) / "questions.jsonl"
     rows = [json.dumps({"prompt": prompt}) + "\n" for pair in pairs for prompt in pair]
     files.write_text(file, "".join(rows))
     return file.resolve()
@@ -111,7 +139,8 @@ def _cell(raw: Raw, name: str, **changes: Any) -> Cell:
         "evaluate": False, "driver": "touchstone", "origins": {}, "conf_files": (),
     }  # fmt: skip
     config = RunConfig.model_validate(raw.config.model_dump() | own | changes)
-    return Cell(name, config.model_copy(update={"performance_samples": config.num_samples}))
+    loaded = changes.get("performance_samples", config.num_samples)
+    return Cell(name, config.model_copy(update={"performance_samples": loaded}))
 
 
 def _no_questions(folder: Path, found: str) -> BadInput:

@@ -20,7 +20,7 @@ from harness.kernel.errors import BadInput
 from harness.kernel.foreign.own_files import MOST_LOG_BYTES, check_folder, read_bytes
 from harness.kernel.types import Verdict
 from harness.mlperf.audit import audited
-from harness.result import logs, result
+from harness.result import logs, result, seal
 from harness.result.read import ACCURACY_PART, read_run
 from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from reports.submission.compliance import Finding, Lengths, Outputs, Quality
@@ -92,6 +92,9 @@ def read(folder: Path) -> Run:
     """Read a finished run. Raises BadInput if there is none, or if its logs are not its own."""
     check_folder(folder, hard_links=False)  # what is in it goes to others
     raw = read_run(folder)
+    if raw.seal.status == "edited":
+        fine, todo = "the raw files as they were measured", "Restore them, or run again."
+        raise BadInput(f"reading {folder}", seal.words(raw.seal), fine, todo)
     built = result.build(folder, raw)
     if found := logs.difference(folder, raw, built):
         doing, todo = f"reading {folder}", f"{found.todo}."

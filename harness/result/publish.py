@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from harness import registry
@@ -23,6 +24,8 @@ from reports.mlperf import files as mlperf_logs
 from scenarios.loadgen import accuracy_log
 from scenarios.loadgen import settings as loadgen_settings
 
+Written = Mapping[Path, Mapping[str, bytes]]  # raw files by run folder and name
+
 
 def publish(
     folder: Path,
@@ -30,26 +33,22 @@ def publish(
     page: bool = True,
     missing: Sequence[Mapping[str, Any]] = (),
     percentiles: Sequence[float] = (),
+    written: Written | None = None,
 ) -> Result:
     """Build the Result and write all that can be made from the raw files; whatever breaks on the
     way costs its own piece only, and is named in `missing`.
 
     `samples` (for accuracy) are read again if not given and still there. Without `page`,
     report.html is left for later; `missing` names what could not even be written down.
-    `percentiles` (in percent) are shown in place of those that the run asked for.
+    `percentiles` (in percent) are shown in place of those that the run asked for. `written` are raw
+    files as they were written into run folders just now: they are judged, not what is there.
     """
-    raw = read_run(folder)
-    with suppress(Exception):  # telemetry is extra: the page says that there is none
-        runlog.convert_left_telemetry(folder, raw.facts)
-    if percentiles:
-        raw = raw._replace(config=raw.config.model_copy(update={"percentiles": percentiles}))
-    raw.missing.extend(dict(row) for row in missing)
-    result = build(folder, raw, samples)
+    if not written:
+        _convert_left_telemetry(folder)
+    accuracy = None
     if (part := folder / ACCURACY_PART).is_dir():
-        accuracy = publish(part, samples, percentiles=percentiles)
-        _join(result, accuracy, evaluation.figures(raw.facts.evaluation))
-    if found := search.read(folder):
-        search.conclude(result, found, raw.settings)
+        accuracy = publish(part, samples, percentiles=percentiles, written=written)
+    raw, result = whole(folder, samples, missing, percentiles, written or {}, accuracy)
     pieces = Pieces(result.missing)
     with _extra(folder, "log", "MLPerf logs", pieces):
         _write_logs(folder, raw, result)
@@ -61,6 +60,43 @@ def publish(
     result.files, result.missing = files_of(folder), pieces.missing
     _write_results(folder, result)
     return result
+
+
+def _convert_left_telemetry(folder: Path) -> None:
+    """Make telemetry.parquet of what a killed run left; of a sealed one nothing is added. It is
+    extra: without it the page says that there is none.
+    """
+    if not (folder / runlog.TELEMETRY_LINES).is_file():
+        return
+    with suppress(Exception):
+        raw = read_run(folder)
+        if raw.seal.status == "not sealed":
+            runlog.convert_left_telemetry(folder, raw.facts)
+
+
+def whole(
+    folder: Path,
+    samples: Sequence[Sample] | None = None,
+    missing: Sequence[Mapping[str, Any]] = (),
+    percentiles: Sequence[float] = (),
+    written: Written = MappingProxyType({}),
+    accuracy: Result | None = None,
+) -> tuple[Raw, Result]:
+    """Return a run and what is made of it, with that of its accuracy part (made here if it is not
+    given) and of its search; see `publish`. Nothing is written.
+    """
+    raw = read_run(folder, written.get(folder))
+    if percentiles:
+        raw = raw._replace(config=raw.config.model_copy(update={"percentiles": percentiles}))
+    raw.missing.extend(dict(row) for row in missing)
+    result = build(folder, raw, samples)
+    if (part := folder / ACCURACY_PART).is_dir():
+        if accuracy is None:
+            _, accuracy = whole(part, samples, percentiles=percentiles, written=written)
+        _join(result, accuracy, evaluation.figures(raw.facts.evaluation))
+    if raw.search:
+        search.conclude(result, raw.search, raw.settings)
+    return raw, result
 
 
 def _write_results(folder: Path, result: Result) -> None:
@@ -158,5 +194,5 @@ def _write_page(folder: Path, raw: Raw, result: Result, pieces: Pieces) -> None:
     with suppress(OSError):
         # should this one fail, an older page would tell another story
         (folder / "report.html").unlink()
-    telemetry = runlog.read_telemetry(folder)
-    html.write(folder, result.to_json(), raw.log, telemetry, partial(pieces.lost, "picture"))
+    lost = partial(pieces.lost, "picture")
+    html.write(folder, result.to_json(), raw.log, raw.telemetry, lost)

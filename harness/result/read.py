@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +14,13 @@ from harness.engine.runlog import RunFacts
 from harness.kernel.entries import SutEntry
 from harness.kernel.errors import BadInput
 from harness.kernel.foreign import parsed
-from harness.kernel.foreign.own_files import check_folder
+from harness.kernel.foreign.own_files import check_folder, read_bytes
 from harness.kernel.places import not_a_run
 from harness.kernel.types import RunLog, RunSettings, Seeds
 from harness.official.figures import is_official, official_results
 from harness.options.settings import RunConfig
-from harness.result import evaluation, search
+from harness.result import evaluation, seal, search
+from harness.result.seal import Seal
 from scenarios.loadgen import results as loadgen_results
 
 ACCURACY_PART = "accuracy"  # of a submission: a run folder inside the performance part's
@@ -35,7 +37,9 @@ class Raw(NamedTuple):
 
     `entry` says what its SUT is, by the run's own record: none of its code is asked. `lg` is what
     LoadGen would have made of the same times (None where that broke); `official` what it did make
-    of them, where it was the driver. `missing` could not be read or made.
+    of them, where it was the driver. `missing` could not be read or made. `telemetry` are its
+    columns, `search` the steps of a find-peak run, `seal` tells whether the files are those that
+    were measured.
     """
 
     saved: dict[str, Any]
@@ -48,14 +52,22 @@ class Raw(NamedTuple):
     lg: loadgen_results.LoadgenResults | None
     official: dict[str, Any]
     missing: list[dict[str, Any]]
+    telemetry: dict[str, list[Any]]
+    search: dict[str, Any]
+    seal: Seal
 
 
-def read_run(folder: Path) -> Raw:
-    """Read a run folder. Raises BadInput if it holds no run of this version."""
-    check_folder(folder)
-    saved = read_json(folder / "settings.json")
-    environment = read_json(folder / "environment.json")
-    log, facts = runlog.read_log(folder)
+def read_run(folder: Path, written: Mapping[str, bytes] | None = None) -> Raw:
+    """Read a run folder; or, in its place, the raw files as they were `written` into it just now:
+    nobody can have edited those. Raises BadInput if it holds no run of this version.
+    """
+    files = _files_to_read(folder) if written is None else dict(written)
+    saved = _parsed(folder, "settings.json", files)
+    environment = _parsed(folder, "environment.json", files)
+    log, facts = runlog.read_log(folder, files.get(runlog.SAMPLES))
+    telemetry = runlog.read_telemetry(folder, files.get(runlog.TELEMETRY))
+    hashes, damaged = seal.hashes(files), () if telemetry else (runlog.TELEMETRY,)
+    sealed = seal.fresh(hashes) if written else seal.examine(facts.run_id, hashes, folder, damaged)
     settings, config, entry = _parse(folder, saved)
     pieces = Pieces([*facts.missing, *evaluation.missing(facts.evaluation)])
     official: dict[str, Any] = {}
@@ -64,9 +76,33 @@ def read_run(folder: Path) -> Raw:
     lg = None
     if scenarios.entry(settings.scenario).loadgen is not None:
         lg = pieces.make("figure", "LoadGen", lambda: loadgen_results.results(log, settings), None)
+    steps = search.parsed(folder, files.get(search.FILE))
     return Raw(
-        saved, environment, log, facts, settings, config, entry, lg, official, pieces.missing
-    )
+        saved, environment, log, facts, settings, config, entry, lg, official, pieces.missing,
+        telemetry, steps, sealed,
+    )  # fmt: skip
+
+
+def _files_to_read(folder: Path) -> dict[str, bytes]:
+    """Read what a run was sealed with. Raises BadInput."""
+    check_folder(folder)
+    try:
+        files = runlog.read_raw(folder)
+        if (folder / search.FILE).is_file():
+            files[search.FILE] = read_bytes(folder / search.FILE)
+    except OSError:
+        raise not_a_run(folder, runlog.SAMPLES) from None
+    return files
+
+
+def _parsed(folder: Path, name: str, files: Mapping[str, bytes]) -> dict[str, Any]:
+    try:
+        data = parsed.loads(files[name].decode())
+        if not isinstance(data, dict):
+            raise ValueError
+    except (KeyError, ValueError):
+        raise not_a_run(folder, name) from None
+    return data
 
 
 def _official(folder: Path) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict
 import scenarios
 from accuracy.datasets.subset import subset_notes
 from harness import registry
-from harness.engine import runlog
 from harness.engine.environment import notes as environment_notes
 from harness.engine.pieces import Pieces
 from harness.engine.runlog import RunFacts
@@ -25,7 +24,7 @@ from harness.kernel.stats import summary_ms
 from harness.kernel.types import Metric, RunLog, RunSettings, Sample, Verdict
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
-from harness.result import evaluation, measured, quiet, search
+from harness.result import evaluation, measured, quiet, seal
 from harness.result.energy import energy
 from harness.result.energy import notes as energy_notes
 from harness.result.judge import judge, not_judged, official_verdict, status_of
@@ -35,11 +34,15 @@ from scenarios import uncertainty
 
 SCHEMA = "touchstone.result/1"
 Row = dict[str, float | int | None]
-_DRIVER = ("issue_lag_p99_ms", "error_percent", "client_cpu_percent", "channel_roundtrip_us")
+_DRIVER = (
+    "issue_lag_p99_ms", "error_percent", "client_cpu_percent", "channel_roundtrip_us", "load_s",
+    "prepare_s", "read_back_s", "silent_tokens", "committed_ids",
+)  # fmt: skip
 _NO_HEADLINE = {"name": "result", "value": None, "unit": "", "n": 0}
 _NO_THROUGHPUT: dict[str, float | None] = dict.fromkeys(
     ("samples_per_s", "queries_per_s", "tokens_per_s", "scheduled_samples_per_s", "duration_s")
 )
+TOLD = 0.90  # of the memory that the system saw: less than that is not the same peak
 _LATENCIES = ("ttft_ms", "tpot_ms", "itl_ms", "latency_ms", "issue_lag_ms")
 _NO_LATENCY = summary_ms(np.empty(0, np.int64))
 _NO_MEMORY = dict.fromkeys(
@@ -90,6 +93,7 @@ class Result(BaseModel):
     files: dict[str, str]
     search: list[dict[str, Any]] = []  # find-peak: each rate tried, and whether it held
     percentiles: list[float] = []  # shown in place of the usual ones (--percentiles)
+    seal: dict[str, Any] = {}  # whether the raw files are those that were measured (`seal.Seal`)
     missing: list[dict[str, Any]] = []  # what could not be made, and why (`harness.engine.pieces`)
 
     def to_json(self) -> dict[str, Any]:
@@ -109,6 +113,8 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     verdicts = judge(log, facts, settings, pieces, entry.evidence, is_official)
     if "result_validity" in loadgen:
         verdicts.append(official_verdict(loadgen))
+    if raw.seal.status == "edited":
+        verdicts.append(seal.verdict(raw.seal))
     status, reason = status_of(log, verdicts)
     scores, notes = _scores(folder, raw, samples, pieces)
     counts = measured.counts(log)
@@ -117,7 +123,8 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     lacks = official_lacks(config, settings, found, loadgen_valid)
     lacks += not_judged(verdicts)
     nothing: dict[str, Any] = {}
-    spent = make("energy", lambda: _energy(folder, log, counts["tokens"], facts), nothing)
+    memory = make("memory", lambda: _memory(raw), {**_NO_MEMORY, "source": ""})
+    spent = make("energy", lambda: _energy(raw, counts["tokens"]), nothing)
     return Result(
         run_id=facts.run_id,
         started_at=facts.started_at,
@@ -150,7 +157,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
             _NO_THROUGHPUT,
         ),
         counts=counts,
-        memory=make("memory", lambda: _memory(folder, facts), {**_NO_MEMORY, "source": ""}),
+        memory=memory,
         sut_facts=facts.sut,
         accuracy=scores | evaluation.figures(facts.evaluation),
         energy=spent,
@@ -159,8 +166,9 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         verdicts=[asdict(v) for v in verdicts],
         notes=[
             *_notes(config, facts, entry),
+            *_memory_note(memory),
             *environment_notes(raw.environment),
-            *_energy_notes(folder, log, facts, spent),
+            *energy_notes(raw.telemetry, _span_ns(log), facts.gpus, spent),
             *quiet.note(facts.load, log),
             *subset_notes(raw.saved["dataset"]),
             *notes,
@@ -168,8 +176,9 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         settings={**raw.saved, "target_qps_origin": facts.target_qps_origin},
         environment=raw.environment,
         files=files_of(folder),
-        search=search.read(folder).get("steps", []),
+        search=raw.search.get("steps", []),
         percentiles=list(config.percentiles),
+        seal=raw.seal.to_json(),
         missing=pieces.missing,
     )
 
@@ -198,27 +207,22 @@ def _headline(log: RunLog, settings: RunSettings, loadgen: dict[str, Any]) -> di
     return metric | {"name": f"{metric['name']}, by LoadGen", "value": value / theirs.per_unit}
 
 
-def _energy(folder: Path, log: RunLog, tokens: int, facts: RunFacts) -> dict[str, Any]:
-    return energy(runlog.read_telemetry(folder), _span_ns(log), tokens, facts.gpus)
-
-
-def _energy_notes(
-    folder: Path, log: RunLog, facts: RunFacts, found: Mapping[str, Any]
-) -> list[str]:
-    telemetry = runlog.read_telemetry(folder)
-    return energy_notes(telemetry, _span_ns(log), facts.gpus, found)
+def _energy(raw: Raw, tokens: int) -> dict[str, Any]:
+    return energy(raw.telemetry, _span_ns(raw.log), tokens, raw.facts.gpus)
 
 
 def _span_ns(log: RunLog) -> int:
     return int(log.done_ns[log.completed].max(initial=0))
 
 
-def _memory(folder: Path, facts: RunFacts) -> dict[str, Any]:
+def _memory(raw: Raw) -> dict[str, Any]:
     """Return what the SUT said of itself; where it died, the telemetry's peak of its process, which
     covers the timed part alone.
     """
-    memory: dict[str, Any] = {**_NO_MEMORY, "source": "", **facts.memory}
-    seen = [value for value in runlog.read_telemetry(folder).get("sut_rss_bytes", []) if value]
+    memory: dict[str, Any] = {**_NO_MEMORY, "source": "", **raw.facts.memory}
+    seen = [value for value in raw.telemetry.get("sut_rss_bytes", []) if value]
+    if seen:
+        memory["system_peak_bytes"] = max(*seen, memory.get("system_peak_bytes", 0))
     if memory["rss_peak_bytes"] is None and seen:
         source = "telemetry: the process once a second, in the timed part only"
         memory |= dict.fromkeys(("rss_peak_bytes", "serving_peak_bytes"), max(seen))
@@ -271,6 +275,15 @@ def _whys(found: Sequence[Metric]) -> list[str]:
 
 def _score(name: str, log: RunLog, samples: Sequence[Sample], ids: Any) -> list[Metric]:
     return registry.metric(name)(log, samples, ids)
+
+
+def _memory_note(memory: Mapping[str, Any]) -> list[str]:
+    """Say that the SUT tells of less memory than the system saw."""
+    told, seen = memory.get("rss_peak_bytes"), memory.get("system_peak_bytes")
+    if told is None or seen is None or told >= TOLD * seen:
+        return []
+    gib = f"{told / 2**30:.3g} GiB", f"{seen / 2**30:.3g} GiB"
+    return [f"memory: the SUT tells of a peak of {gib[0]}, the system saw {gib[1]}"]
 
 
 def _notes(config: RunConfig, facts: RunFacts, entry: SutEntry) -> list[str]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.kernel.errors import BadInput
-from harness.kernel.foreign import parsed
+from harness.kernel.foreign.own_files import read_bytes
+from harness.kernel.foreign.parsed import loads
 from harness.kernel.types import RunLog, RunSettings, Verdict
 from scenarios import peak_verdict
 from scenarios.peak_verdict import Step
@@ -34,6 +35,12 @@ def row(result: Any, log: RunLog, settings: RunSettings, folder: str) -> dict[st
     return asdict(step) | {"held": step.held, "status": result.status, "folder": folder}
 
 
+def best(steps: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the step of the highest rate that held; the last one if none did."""
+    held = [step for step in steps if step["held"] and step["status"] not in BROKE]
+    return max(held, key=lambda step: step["target_qps"], default=steps[-1])
+
+
 def _limits(result: Any) -> list[dict[str, Any]]:
     """Return the verdicts on the latency limits."""
     return [v for v in result.verdicts if v["loadgen"] and v["unit"] == "ms"]
@@ -51,10 +58,15 @@ def _of_unknown_figures(verdict: Verdict, result: Any) -> Verdict:
 def read(folder: Path) -> dict[str, Any]:
     """Return {steps, ended}; nothing if the folder holds no search. Raises BadInput."""
     file = folder / FILE
-    if not file.is_file():
+    return parsed(folder, read_bytes(file) if file.is_file() else None)
+
+
+def parsed(folder: Path, data: bytes | None) -> dict[str, Any]:
+    """Return what the file of a search says; nothing if there is none. Raises BadInput."""
+    if data is None:
         return {}
     try:
-        found: dict[str, Any] = parsed.read_json(file)
+        found: dict[str, Any] = loads(data.decode())
         return found if found["steps"] else {}
     except (OSError, ValueError, KeyError, TypeError):
         fine = "the steps of a search"

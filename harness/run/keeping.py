@@ -3,30 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from accuracy.outputs.texts import read_back
 from harness.engine import runlog
 from harness.engine.pieces import Pieces, reason
 from harness.engine.runlog import RunFacts
 from harness.kernel.errors import RunBroke
-from harness.kernel.protocols import SUT
-from harness.kernel.types import (
-    MemoryUse,
-    RunLog,
-    RunSettings,
-)
+from harness.kernel.process.streams import tell
+from harness.kernel.types import RunLog, RunSettings
+from harness.result import seal
 
 
-def keep(folder: Path, log: RunLog, facts: RunFacts, described: Mapping[str, Any]) -> Path:
-    """Write samples.parquet; return the folder where it is: another one if this takes no more, with
-    `described` (name -> JSON file) and a note. Raises RunBroke if no folder takes it.
+class Written(dict[Path, dict[str, bytes]]):
+    """The raw files of a run and its parts as they were written, by folder and name: what the run
+    is judged by. Nobody who edits the folders reaches them.
+    """
+
+    def of(self, folder: Path) -> dict[str, bytes]:
+        """Return the files of a folder; what another process wrote of them is read."""
+        files = self.setdefault(folder, {})
+        if runlog.SAMPLES not in files:
+            files |= runlog.read_raw(folder) | files
+        return files
+
+    def forget_all_but(self, folder: Path) -> None:
+        """Free the memory of steps that no figure will come from."""
+        for other in self.keys() - {folder}:
+            del self[other]
+
+
+def note_seal(files: Mapping[str, bytes]) -> None:
+    """Note the seal of a run or part that is complete, before anybody judges it."""
+    facts = runlog.read_log(Path(), files[runlog.SAMPLES])[1]
+    if why := seal.note(facts.run_id, seal.hashes(files)):
+        tell(f"note: the seal of the run is not kept ({why})")
+
+
+def keep(
+    folder: Path, log: RunLog, facts: RunFacts, described: Mapping[str, bytes]
+) -> tuple[Path, bytes]:
+    """Write samples.parquet; return the folder where it is, and the file: another folder if this
+    takes no more, with `described` (its JSON files by name) and a note. Raises RunBroke if no
+    folder takes it.
     """
     try:
-        runlog.write_log(folder, log, facts)
-        return folder
+        return folder, runlog.write_log(folder, log, facts)
     except Exception as fault:
         try:
             return runlog.rescue_log(folder, log, facts, described, reason(fault))
@@ -46,21 +69,15 @@ def refuse_elsewhere(folder: Path, place: Path) -> None:
         raise RunBroke(f"writing to {folder}", found, fine, todo)
 
 
-def keep_again(folder: Path, log: RunLog, facts: RunFacts, what: str) -> list[dict[str, Any]]:
-    """Write it with what has been found out since; if that fails, the file stays as it was."""
+def keep_again(
+    folder: Path, log: RunLog, facts: RunFacts, what: str, before: bytes
+) -> tuple[bytes, list[dict[str, Any]]]:
+    """Write it with what has been found out since; return (the file, what is missing). If that
+    fails, the file stays as it was `before`.
+    """
     pieces = Pieces()
-    pieces.make("file", what, lambda: runlog.rewrite_log(folder, log, facts), None, later=False)
-    return pieces.missing
-
-
-def ask_back(sut: SUT, log: RunLog, facts: RunFacts, pieces: Pieces) -> None:
-    """Ask for memory and texts: as much of each as a SUT that may have died can still give."""
-    use = pieces.make("figure", "memory", sut.memory, MemoryUse(), later=False)
-    facts.memory = asdict(use)
-    read = pieces.make("texts", "texts", lambda: read_back(log, sut.decode), None, later=False)
-    if read is not None:
-        log.texts, differing, facts.sut["texts_from"] = read
-        log.anomalies += differing
+    rewrite = partial(runlog.rewrite_log, folder, log, facts)
+    return pieces.make("file", what, rewrite, before, later=False), pieces.missing
 
 
 def expected_bytes(settings: RunSettings) -> int:

@@ -20,26 +20,17 @@ from harness.engine import environment, gpus, runlog
 from harness.engine.driver import Stop, drive
 from harness.engine.pieces import Pieces, noted, reason, show_where
 from harness.engine.recorder import Recorder
-from harness.engine.referee import load
+from harness.engine.referee import load as processors
 from harness.engine.runlog import RunFacts
-from harness.kernel.clock import (
-    RealClock,
-    VirtualClock,
-    process_cpu_s,
-    utc_now,
-)
+from harness.kernel.clock import RealClock, VirtualClock, process_cpu_s, utc_now
 from harness.kernel.entries import SutEntry
 from harness.kernel.errors import BadInput, HarnessError, RunBroke
 from harness.kernel.foreign.consent import remember
 from harness.kernel.privacy.logs import hide_secrets
 from harness.kernel.privacy.secrets import hidden_in
 from harness.kernel.process.streams import tell
-from harness.kernel.protocols import SUT, Reachable, Say
-from harness.kernel.types import (
-    MemoryUse,
-    RunLog,
-    RunSettings,
-)
+from harness.kernel.protocols import SUT, Logged, Say
+from harness.kernel.types import MemoryUse, RunLog, RunSettings
 from harness.official import driver as mlcommons
 from harness.official.relay import Relay
 from harness.official.wheel import require_wheel
@@ -54,10 +45,18 @@ from harness.result.result import Result
 from harness.run import sampling
 from harness.run.forecast import conflicts_of
 from harness.run.journaling import journaled
-from harness.run.keeping import ask_back, expected_bytes, keep, keep_again, refuse_elsewhere
+from harness.run.keeping import (
+    Written,
+    expected_bytes,
+    keep,
+    keep_again,
+    note_seal,
+    refuse_elsewhere,
+)
 from harness.run.parts import Origin, Parts
 from harness.run.signals import deaf, stoppable
 from harness.run.start import start
+from harness.run.untimed import ask_back, commit, load, roundtrip_us
 from harness.run.warmup import given_rate, rate_seen, refuse_unanswered, warmup, warmup_samples
 from reports import conf_lines
 from scenarios import peak_verdict
@@ -95,11 +94,11 @@ class Run:
             raise
         self.measured = begun is not None  # something is on disk that must not be lost
         self.kept: Path | None = None  # where the part is that was measured last
+        self._written = Written()  # what the run is judged by, whatever becomes of its folder
         self.conflicts: list[dict[str, Any]] = []  # known once the rate is
         self._environment = environment.describe()
         self.clock = VirtualClock() if config.clock == "virtual" else RealClock()
         self.sut: SUT | None = None
-        self._described: dict[str, Any] = {}  # name -> JSON file, as they were written last
         self._modes = {"submission": self._submit, "find-peak": self._find_peak}  # of several parts
 
     def __enter__(self) -> Run:
@@ -136,7 +135,7 @@ class Run:
         self.sut = sut = start(self.config, self.entry, self.clock, self.folder, self._say)
         loading = f"loading {self.config.model} in {self.config.variant}"
         self._say(loading if self.entry.runs_model else "")
-        sut.load(self.samples, Recorder(self.clock))
+        self._load_s = load(sut, self.samples, Recorder(self.clock))
         rate = self._calibrate(sut)
         begun = self._parts.begin(Origin(self.folder, self.started_at, *rate))
         self.started_at, self._qps_origin = begun.started_at, begun.target_qps_origin
@@ -190,6 +189,8 @@ class Run:
         qps, ended = target_qps, ""
         while not ended:
             steps.append(self._step(sut, qps, len(steps) + 1))
+            best = search.best(steps)
+            self._written.forget_all_but(self.folder / best["folder"])
             if steps[-1]["status"] in search.BROKE:
                 ended = steps[-1]["status"]
                 break
@@ -200,10 +201,9 @@ class Run:
                 ended = "size"
             else:
                 qps = following
-        held = [step for step in steps if step["held"] and step["status"] not in search.BROKE]
-        best = max(held, key=lambda step: step["target_qps"], default=steps[-1])
-        runlog.write_json(self.folder / search.FILE, {"steps": steps, "ended": ended})
-        runlog.adopt(self.folder, self.folder / best["folder"])
+        written = self._written.of(self.folder / best["folder"])
+        of_search = runlog.write_json(self.folder / search.FILE, {"steps": steps, "ended": ended})
+        self._written[self.folder] = runlog.adopt(self.folder, written) | {search.FILE: of_search}
         result = self._finish(sut, self.folder, last=True)
         self._keep_last("peak", result)
         return result
@@ -220,7 +220,8 @@ class Run:
         self._say(f"step {number}: {qps:g} queries/s")
         folder = runlog.part(self.folder, name)
         found = self._part(sut, settings, folder, page=False)
-        row = search.row(found, runlog.read_log(folder)[0], settings, folder.name)
+        log, _ = runlog.read_log(folder, self._written[folder][runlog.SAMPLES])
+        row = search.row(found, log, settings, folder.name)
         self._parts.keep(name, found, row)
         return row
 
@@ -234,10 +235,11 @@ class Run:
         run_id = "/".join(dict.fromkeys((self.folder.name, folder.name)))
         facts = RunFacts(run_id=run_id, started_at=self.started_at)
         facts.target_qps_origin = self._qps_origin
-        facts.driver = {"channel_roundtrip_us": _roundtrip_us(sut)}
+        facts.driver = {"channel_roundtrip_us": roundtrip_us(sut)}
         facts.sut = hidden_in(sut.facts())
         if self.entry.uses_gpu:
             facts.gpus = gpus.metered(facts.sut, os.environ).to_json()
+        meanings = commit(sut)
         kept = self._recorder(sut, settings, facts, folder)
         with self.stop.raising(False), kept as recorder:
             log = self._measure(sut, settings, facts, folder, recorder)
@@ -246,18 +248,24 @@ class Run:
             self.kept = folder
         self._say("reading the outputs")
         pieces = Pieces(facts.missing)
-        ask_back(sut, log, facts, pieces)
+        ask_back(sut, log, facts, pieces, meanings)
+        if isinstance(sut, Logged):
+            sut.keep_log()
         make = partial(runlog.write_telemetry, folder, lines, facts.clock_start_ns)
-        pieces.make("file", "telemetry.parquet", make, None, later=False)
+        telemetry = pieces.make("file", runlog.TELEMETRY, make, None, later=False)
+        if telemetry is not None:
+            self._written[folder][runlog.TELEMETRY] = telemetry
         facts.missing = pieces.missing
-        missing = keep_again(folder, log, facts, "texts and memory")
+        missing = self._keep_again(folder, log, facts, "texts and memory")
         return self._finish(sut, folder, last, page, missing)
 
     def _keep(self, folder: Path, log: RunLog, facts: RunFacts) -> Path:
         """Write the run down; return its folder, another one if its own takes no more. Raises
         RunBroke.
         """
-        place = keep(folder, log, facts, self._described)
+        files = self._written.pop(folder)
+        place, files[runlog.SAMPLES] = keep(folder, log, facts, files)
+        self._written[place] = files
         if folder != self.folder or self.config.mode in self._modes:
             refuse_elsewhere(folder, place)
         else:
@@ -276,7 +284,8 @@ class Run:
         try:
             if last and self.config.evaluate:
                 missing = [*missing, *self._evaluate(sut, folder)]
-            return publish(folder, self.samples, page, missing)
+            note_seal(self._written.of(folder))
+            return publish(folder, self.samples, page, missing, written=self._written)
         except Exception as fault:
             show_where(fault)
             raise RunBroke(
@@ -290,7 +299,7 @@ class Run:
         """Score the reference answers, once everything measured is safe and the memory's peaks have
         been read: this phase has a peak of its own.
         """
-        log, facts = runlog.read_log(folder)
+        log, facts = runlog.read_log(folder, self._written.of(folder)[runlog.SAMPLES])
         if log.end != "completed":
             return []
         facts.evaluation = evaluation.evaluate(sut, self.samples, self.stop, self._say)
@@ -299,7 +308,15 @@ class Run:
         use = pieces.make("figure", name, sut.memory, MemoryUse(), later=False)
         facts.memory["evaluation_peak_bytes"] = use.evaluation_peak_bytes
         facts.missing = pieces.missing
-        return keep_again(folder, log, facts, "evaluation")
+        return self._keep_again(folder, log, facts, "evaluation")
+
+    def _keep_again(
+        self, folder: Path, log: RunLog, facts: RunFacts, what: str
+    ) -> list[dict[str, Any]]:
+        files = self._written.of(folder)
+        written = keep_again(folder, log, facts, what, files[runlog.SAMPLES])
+        files[runlog.SAMPLES], missing = written
+        return missing
 
     # ---- before
 
@@ -317,9 +334,10 @@ class Run:
         }
         if (sut := registry.record_of(self.config.sut)) is not None:
             saved["sut"] = sut
-        self._described = {"settings.json": saved, "environment.json": self._environment}
-        for name, value in self._described.items():
-            runlog.write_json(folder / name, value)
+        self._written[folder] = {
+            "settings.json": runlog.write_json(folder / "settings.json", saved),
+            "environment.json": runlog.write_json(folder / "environment.json", self._environment),
+        }
         if any(wishes(self.config)):
             remember(folder / "settings.json")
 
@@ -334,7 +352,7 @@ class Run:
             return given_rate(self.config), origin
         self._say(f"warming up with {count} samples")
         recorder = Recorder(self.clock)
-        sut.load(self.samples, recorder)
+        load(sut, self.samples, recorder)
         # accuracy: the plan alone decides when it ends
         settings = replace(self._settings(1.0, "accuracy"), drain_timeout_ns=0)
         plan = warmup(count, len(self.samples), self.config)
@@ -364,14 +382,14 @@ class Run:
         schedule = self.scenario.schedule(settings)
         limits = replace(settings, min_queries=max(settings.min_queries, schedule.min_issued))
         total = self._expected_samples(limits, schedule.indices.size)
-        sut.load(self.samples, recorder)
+        facts.driver |= {"load_s": self._load_s, "prepare_s": load(sut, self.samples, recorder)}
         pieces = Pieces(facts.missing)
         begin = partial(sampling.begin, self.clock, sut, folder, facts, total, self._progress)
         helper = pieces.make("file", "telemetry", begin, None, later=False)
         self._say("")
         facts.measured_at = utc_now().isoformat(timespec="milliseconds")
         pids = sampling.processes(sut)
-        before = load.read(pids) if isinstance(self.clock, RealClock) else None
+        before = processors.read(pids) if isinstance(self.clock, RealClock) else None
         used_s, start_ns = process_cpu_s(), self.clock.now_ns()
         facts.clock_start_ns = start_ns
         plan = self.scenario.plan(settings, schedule)
@@ -389,7 +407,7 @@ class Run:
                 log = drive(plan, sut, self.clock, recorder, limits, self.stop, on_idle)
         finally:
             wall_s = (self.clock.now_ns() - start_ns) / 1e9
-            facts.load = load.between(before, load.read(pids)) if before else {}
+            facts.load = processors.between(before, processors.read(pids)) if before else {}
             if helper:
                 pieces.make(
                     "file", "telemetry", partial(sampling.end, helper, recorder), None, later=False
@@ -411,10 +429,6 @@ def _what(config: RunConfig, entry: SutEntry) -> str:
     if not entry.runs_model:
         return config.sut.replace(":", ".")
     return f"{config.model.rstrip('/').split('/')[-1]}_{config.variant}"
-
-
-def _roundtrip_us(sut: SUT) -> float | None:
-    return sut.ping_us() if isinstance(sut, Reachable) else None
 
 
 def _close(part: Any) -> None:

@@ -17,7 +17,7 @@ from harness.options.settings import RunConfig
 def start(
     config: RunConfig, entry: SutEntry, clock: RealClock | VirtualClock, folder: Path, say: Say
 ) -> SUT:
-    """Make the SUT; one that is isolated writes its words into sut.log in the run's folder."""
+    """Make the SUT; one that is isolated has its words in sut.log in the end."""
     options = _options(config, entry, say)
     if not entry.isolated or config.in_process:
         made: SUT = make_sut(entry.factory, clock, options)

@@ -87,13 +87,15 @@ COMPARE_ROW = record(
         "keeps_99.9": maybe(choice(_KEEPS.format("99.9"), *_WORDS)),
         "keeps_reasons": by_name("Why, by target in percent.", text("In words.")),
         "not_judged": text("Why the answers were not judged beside the reference's; else empty."),
+        "edited": text("What was edited after the run was measured; missing if nothing was."),
+        "seal": choice("Whether its raw files are sealed; missing if they are.", "not sealed"),
         "figures": by_name("Figures declared outside the package.", anything("Its value.")),
         "percentiles": by_name(
             "Latencies at the percentiles of --percentiles, by name: ttft_p99.9_ms.",
             maybe(number("Its value.", "ms")),
         ),
     },
-    optional=("figures", "percentiles", "prompts", "weights"),
+    optional=("figures", "percentiles", "prompts", "weights", "edited", "seal"),
 )  # fmt: skip
 
 LEAD = record("The best figure, and how the others stand to it.", {
@@ -135,7 +137,11 @@ COMPARE = file(
             "failed": many("Labels without figures.", text("A label.")),
         }),
         "rows": many("The variants, in order.", COMPARE_ROW),
+        "notes": many(
+            "Runs that were edited after they were measured, and runs without a seal; missing if "
+            "there are none.", text("In words."),
+        ),
         **ENDED,
-    }),
+    }, optional=("notes",)),
     {"estimate": ESTIMATE},
 )  # fmt: skip

@@ -95,6 +95,10 @@ MEMORY = record(
         "evaluation_peak_bytes": maybe(whole(
             "Peak while the reference answers were scored (--evaluate), the same way.", "B"
         )),
+        "system_peak_bytes": maybe(whole(
+            "Peak resident set of the SUT's process as the system saw it; missing if it did not.",
+            "B",
+        )),
         "source": text("How these were read, and what a peak covers where it is not as said here."),
         "kv_used_bytes": maybe(whole("Most of the key-value cache in use at once.", "B")),
         "gpu_reserved_bytes": maybe(whole(
@@ -104,7 +108,7 @@ MEMORY = record(
             "GPU memory that NVML attributes to the process after the run.", "B"
         )),
     },
-    optional=("kv_used_bytes", "gpu_reserved_bytes", "gpu_process_bytes"),
+    optional=("kv_used_bytes", "gpu_reserved_bytes", "gpu_process_bytes", "system_peak_bytes"),
 )  # fmt: skip
 
 ACCURACY = empty_or(
@@ -317,6 +321,11 @@ RESULT_FIELDS: dict[str, Schema] = {
         )),
         "client_cpu_percent": maybe(number("Processor time of the driver.", "% of one core")),
         "channel_roundtrip_us": maybe(number("Round trip to the SUT's process.", "us")),
+        "load_s": maybe(number("First load of the SUT, weights included.", "s")),
+        "prepare_s": maybe(number("Load of the prompts just before the clock started.", "s")),
+        "read_back_s": maybe(number("Time that the SUT took to decode its answers.", "s")),
+        "committed_ids": maybe(number("Ids that the SUT decoded before the run and after it.")),
+        "silent_tokens": maybe(number("Tokens that decode to nothing, last ones left out.")),
     }),
     "load": empty_or(record(
         "Who used the processors during the timed part; empty on a virtual clock, where the system "
@@ -352,6 +361,18 @@ RESULT_FIELDS: dict[str, Schema] = {
         "Percentiles that tables show in place of the usual ones (--percentiles).",
         number("A percentile, above 0 and below 100.", "%"),
     ),
+    "seal": empty_or(record(
+        "Whether the raw files are those that were measured: a SHA-256 over them is noted apart "
+        "from the run folder.", {
+            "status": choice(
+                "What the seal says of the files as they are.", "sealed", "not sealed", "edited",
+            ),
+            "sha256": text("Seal of the raw files as they are, in hexadecimal."),
+            "edited": many("Raw files that are not as they were sealed.", text("Name.")),
+            "noted": text("Seal that was noted when the run was measured; empty if none was."),
+            "files": by_name("SHA-256 of each raw file when it was sealed.", text("SHA-256.")),
+        },
+    )),
     "missing": MISSING,
 }  # fmt: skip
 

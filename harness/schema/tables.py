@@ -29,13 +29,21 @@ SAMPLES = (
     Column("finish", "int8", "0 unfinished, 1 eos, 2 length, 3 stop, 4 error."),
     Column("completion_rank", "int32", "Its place in the order of completion; -1 if never."),
     Column("tokens", "int32", "Tokens of the answer, as counted here.", "tokens"),
-    Column("done_delay_ns", "int64", "Part of `done_ns` that is the driver's own delay; not on a "
-           "virtual clock.", "ns"),
+    Column(
+        "done_delay_ns",
+        "int64",
+        "Part of `done_ns` that is the driver's own delay; not on a virtual clock.",
+        "ns",
+    ),
     Column("error", "large_string", "Why it failed; null otherwise."),
     Column("token_ids", "large_list<int32>", "Ids of the answer."),
     Column("token_ns", "large_list<int64>", "When each streamed token came.", "ns from the start"),
-    Column("token_delay_ns", "large_list<int64>", "Part of each that is the driver's own delay; not "
-           "on a virtual clock.", "ns"),
+    Column(
+        "token_delay_ns",
+        "large_list<int64>",
+        "Part of each that is the driver's own delay; not on a virtual clock.",
+        "ns",
+    ),
     Column("text", "large_string", "The answer as text; null if there is none."),
 )
 TELEMETRY = (
@@ -111,7 +119,7 @@ FILES = {
     "find_peak.json": "The steps of a search; with --mode find-peak.",
     "accuracy/": "The accuracy part of a submission: a run folder of its own.",
     "step_01/": "A step of a search: a run folder of its own.",
-    "audit/": "Runs that harness audit made.",
+    "more/": "Runs that harness audit made.",
     "study.json": "How a search or a submission began, and so how it goes on.",
     "rows.jsonl": "A line for each part of a search or a submission that has ended.",
     "set_aside/": "Parts that were unfinished or edited when the run went on; they do not count.",

@@ -19,6 +19,7 @@ from harness.kernel.clock import utc_now
 from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Say
 from harness.kernel.types import short_name
+from harness.result import seal
 from harness.run.start import fetch
 from harness.study import compare_verdict
 from harness.study.cells import MEANT, cells_of, numbered, varied
@@ -60,7 +61,16 @@ def compare(
         "differences": differences,
         "verdict": compare_verdict.judge(labelled, known, keeping),
         "rows": labelled,
+        **_notes(labelled),
     }
+
+
+def _notes(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """Say which runs were edited, and which nobody can tell of; nothing if there are none."""
+    notes = [f"{row['label']}: {row['edited']}" for row in rows if row.get("edited")]
+    if unsealed := [row["label"] for row in rows if row.get("seal") == "not sealed"]:
+        notes.append(f"{seal.UNSEALED} ({', '.join(unsealed)})")
+    return {"notes": notes} if notes else {}
 
 
 def _ratios(row: Row, reference: Row) -> dict[str, float | None]:

@@ -21,7 +21,7 @@ from accuracy.ranking import Losses, Pace, pace_of
 from accuracy.resampling import Floats
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Int64s, RunLog
-from harness.result import evaluation
+from harness.result import evaluation, seal
 from harness.result.read import ACCURACY_PART, read_run
 from harness.study.outputs import differing_terms, has_texts, outputs_of
 
@@ -45,6 +45,8 @@ def gather(folder: Path, status: str, status_reason: str) -> Evidence:
         answered = read_run(part) if part.is_dir() else raw
     except BadInput:
         return NONE
+    if answered.seal.status == "edited":
+        status, status_reason = "INVALID", seal.words(answered.seal)
     outputs = outputs_of(answered, status, status_reason) if has_texts(answered) else None
     return Evidence(evaluation.losses(raw.facts.evaluation), outputs, pace_of(_token_s(raw.log)))
 

@@ -16,7 +16,8 @@ from harness.kernel.places import not_a_run
 from harness.kernel.stats import percentile_name, share
 from harness.kernel.types import short_name
 from harness.options.settings import RunConfig
-from harness.result import result
+from harness.result import published, result, seal
+from harness.result.publish import whole
 from harness.study.compare_verdict import ENDED
 from reports import figures
 
@@ -32,7 +33,25 @@ FIGURES = (
 
 
 def read_row(folder: Path) -> Row:
-    """The row of a finished run. Raises BadInput if there is none in `folder`."""
+    """The row of a finished run, made from its raw files again; of a folder without any, from its
+    result.json. Raises BadInput if there is none in `folder`.
+    """
+    row = _published_row(folder)
+    try:
+        raw, built = whole(folder, percentiles=published.percentiles(folder))
+    except BadInput:
+        return row | {"seal": "not sealed"}
+    row = row_of(built.to_json(), folder)
+    if edits := published.edits(folder, built):
+        row["edited"] = f"result.json was edited: {published.words(edits)}"
+    if raw.seal.status == "edited":
+        row["edited"] = seal.words(raw.seal)
+    if raw.seal.status == "not sealed":
+        row["seal"] = raw.seal.status
+    return row
+
+
+def _published_row(folder: Path) -> Row:
     file = folder / "result.json"
     try:
         check_folder(folder)

@@ -132,7 +132,7 @@ class Study:
         ended = Ended(
             cell.name,
             str(folder.relative_to(self.place)),
-            hashes(folder),
+            hashes(folder) | _measured(found),
             found["status"],
             found["status_reason"],
             "",
@@ -187,10 +187,17 @@ class Study:
 
 
 def begin(
-    kind: str, arguments: Mapping[str, Any], cells: Sequence[Cell], output_dir: Path, what: str
+    kind: str,
+    arguments: Mapping[str, Any],
+    cells: Sequence[Cell],
+    output_dir: Path,
+    what: str,
+    label: str = "",
 ) -> Study:
-    """Make the folder of a new study, named for `what`. Raises BadInput if it cannot be."""
-    name = "_".join(filter(None, (f"{utc_now():%Y%m%dT%H%M%SZ}_{kind}", what)))
+    """Make the folder of a new study, named for its kind (or `label`) and `what`. Raises BadInput
+    if it cannot be.
+    """
+    name = "_".join(filter(None, (f"{utc_now():%Y%m%dT%H%M%SZ}_{label or kind}", what)))
     return begin_in(runlog.create(output_dir, name), kind, arguments, cells)
 
 
@@ -256,6 +263,12 @@ def hashes(folder: Path) -> dict[str, str]:
         with suppress(FileNotFoundError), open_own(folder / name) as file:
             found[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
+
+
+def _measured(found: Mapping[str, Any]) -> dict[str, str]:
+    """Return the hash of the record of a run as it was in memory, whatever its folder holds now."""
+    files = found.get("seal", {}).get("files", {})
+    return {_RAW: files[_RAW]} if _RAW in files else {}
 
 
 def _saved(config: RunConfig) -> dict[str, Any]:

@@ -223,6 +223,11 @@ def missing(found: Comparison) -> list[str]:
     return [f"{what}: {', '.join(labels)}" for what, labels in parts.items() if labels]
 
 
+def doubts(found: Comparison) -> list[str]:
+    """Say which runs were edited after they were measured, and of which nobody can tell."""
+    return list(found.get("notes", ()))
+
+
 def comparable_text(found: Comparison) -> str:
     if sum(bool(row["conditions"]) for row in found["rows"]) < 2:
         return "nothing to compare with"
@@ -299,7 +304,10 @@ def _head(found: Comparison) -> Panel:
     words = sentences(found) or ["nothing was measured"]
     comparable = Text(comparable_text(found), style="dim" if found["comparable"] else "bold red")
     lost = [Text(sentence, style="bold red") for sentence in missing(found)]
-    colour = "red" if lost or not found["comparable"] else "green"
+    is_edited = any(row.get("edited") for row in found["rows"])
+    lost += [Text(note, style="bold red" if is_edited else "dim") for note in doubts(found)]
+    is_lost = missing(found) or is_edited
+    colour = "red" if is_lost or not found["comparable"] else "green"
     head = Text(_subject(found), style="bold")
     return Panel(Group(head, *map(Text, words), *lost, comparable), border_style=colour)
 
@@ -324,7 +332,7 @@ def render(found: Comparison) -> str:
         found=found,
         subject=_subject(found),
         sentences=sentences(found),
-        missing=missing(found),
+        missing=[*missing(found), *doubts(found)],
         comparable=comparable_text(found),
         table=table(found),
         links={row["label"]: html.link(row["run"]) for row in rows},

@@ -17,12 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.kernel import children, files
+from harness.kernel import children
 from harness.kernel.errors import BY_NAME, HarnessError, RunBroke, SetupFailed
 from harness.kernel.machine import waits
 from harness.kernel.protocols import Clock, Sink
 from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
 from sut.border import channel, wire
+from sut.border.words import Words
 
 _RETRY_NS = 1_000_000
 _DOING = {  # what it is asked for, in words
@@ -37,7 +38,7 @@ _DOING = {  # what it is asked for, in words
 
 class Isolated:
     """`factory` ("module:Class") is built in the child with `options`; its output goes to
-    `log_file`.
+    `log_file` in the end (`Words`).
 
     `env` is set for the child only, before anything is imported there (thread counts, OpenMP's wait
     policy). Raises SetupFailed if the child dies, stops or falls silent while starting or loading,
@@ -53,7 +54,7 @@ class Isolated:
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.name = factory
-        self._clock, self._log_file = clock, log_file
+        self._clock, self._words = clock, Words(log_file)
         self._reader = wire.FrameReader()
         self._replies: list[dict[str, Any]] = []
         self._sink: Sink | None = None
@@ -67,16 +68,23 @@ class Isolated:
         offer = channel.offer()
         self._socket = offer.socket
         own = {**(env or {}), **offer.environment}
-        with files.opened_log(log_file) as log:
-            self._process = children.Child(
-                "sut.border.child", offer.argument, env=own, stdout=log, stderr=log, **offer.started
-            )
+        self._process = children.Child(
+            "sut.border.child",
+            offer.argument,
+            env=own,
+            stdout=self._words.file,
+            stderr=self._words.file,
+            **offer.started,
+        )
         try:
             self._socket = offer.accept(self._process)
         except ConnectionError:
-            raise self._death() from None
+            death = self._death()
+            self._words.close()
+            raise death from None
         except waits.Overdue as overdue:
             waits.leave(self._process, 0.0)
+            self._words.close()
             raise self._gave_up(str(overdue), _DOING["start"]) from None
         clock.watch(self._socket.fileno(), self._read)
         try:
@@ -147,6 +155,10 @@ class Isolated:
             trips_ns.append(self._clock.now_ns() - start_ns)
         return sorted(trips_ns)[count // 2] / 1e3
 
+    def keep_log(self) -> None:
+        """Copy what it has written so far into its log."""
+        self._words.keep()
+
     def close(self) -> None:
         if self._socket.fileno() < 0:
             return
@@ -155,6 +167,7 @@ class Isolated:
         self._socket.close()  # the child sees the end of the stream and leaves
         at_once = self._given_up is not None or self._is_asked
         waits.leave(self._process, 0.0 if at_once else waits.LEAVING_S)
+        self._words.close()
 
     # ---- the socket
 
@@ -212,6 +225,7 @@ class Isolated:
         reply = self._replies.pop(0)
         self._is_asked = False
         if "error" in reply:
+            self._words.keep()
             kind = BY_NAME.get(reply["error"], SetupFailed)
             raise kind(*reply["facts"])
         return reply["ok"]
@@ -257,7 +271,7 @@ class Isolated:
     def _gave_up(self, found: str, doing: str = "") -> HarnessError:
         kind = RunBroke if self._running else SetupFailed
         where = f"the SUT process, {doing}" if doing else "the SUT process"
-        todo = f"Find out why ({self._log_file.name} may say); then run again."
+        todo = f"Find out why ({self._words.target.name} may say); then run again."
         self._given_up = kind(where, found, "", todo)
         return self._given_up
 
@@ -269,19 +283,12 @@ class Isolated:
         if code < 0:
             name = signal.Signals(-code).name
             how = f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
-        last = _last_line(self._log_file)
+        self._words.keep()
+        last = self._words.last_line()
         kind = RunBroke if self._running else SetupFailed
         return kind(
             "the SUT process",
             how + (f", last words: {last}" if last else ""),
             "",
-            f"See {self._log_file.name}.",
+            f"See {self._words.target.name}.",
         )
-
-
-def _last_line(path: Path) -> str:
-    try:
-        lines = path.read_text(errors="replace").strip().splitlines()
-    except OSError:
-        return ""
-    return lines[-1][:300] if lines else ""

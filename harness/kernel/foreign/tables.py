@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,14 @@ _TEXTS = ("STRING", "NONE", "JSON", "ENUM")  # others are numbers in as many byt
 _BATCH_ROWS = 1 << 16
 
 
-def read_table(path: Path, columns: Sequence[str] | None = None, at_most: int = 0) -> Any:
-    """Return a pyarrow.Table of a file of a folder, all columns or those that are named.
+def read_table(
+    path: Path,
+    columns: Sequence[str] | None = None,
+    at_most: int = 0,
+    data: bytes | None = None,
+) -> Any:
+    """Return a pyarrow.Table of a file of a folder, all columns or those that are named; of `data`
+    where the bytes of the file are known.
 
     It may take `at_most` bytes; 0: half of the memory that is free. Raises BadInput if the file is
     none of its own or takes more, OSError and pyarrow.ArrowException if it is damaged.
@@ -34,7 +41,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None, at_most: int = 
     import pyarrow.parquet as pq
 
     limit = at_most or int(_SHARE * available_bytes())
-    with open_own(path) as file:
+    with open_own(path) if data is None else BytesIO(data) as file:
         with pq.ParquetFile(file) as parquet:
             metadata, schema = parquet.metadata, parquet.schema_arrow
             texts = text_columns(parquet)

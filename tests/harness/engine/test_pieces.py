@@ -98,7 +98,7 @@ DERIVED = {  # where it breaks, and the piece that is missing; `harness report` 
     },
 }
 RAW = [  # these can be had at the time only
-    ("harness.run.keeping.read_back", ("texts", "texts")),
+    ("harness.run.untimed.read_back", ("texts", "texts")),
     ("tests.harness.engine.test_pieces.Speaks.decode", ("texts", "texts")),
     ("tests.harness.engine.test_pieces.Speaks.memory", ("figure", "memory")),
     ("harness.engine.runlog.write_telemetry", ("file", "telemetry.parquet")),

@@ -29,6 +29,7 @@ from reports.pages import gate as page
 from reports.plots import gate as plot
 from sut.precision.table import TABLE
 from tests.reports.pages.test_run import HOSTILE, UNSEEN, Page
+from tests.seal_helpers import forget
 
 N = 40
 ANSWER = "alpha beta gamma delta epsilon zeta eta theta iota number {}"
@@ -90,7 +91,7 @@ def bare(n, tokens, flags):
     )
     with Run(config, lambda text: None, progress=False) as run:
         run.execute()
-    return run.folder
+    return forget(run.folder)
 
 
 def edit(path, key, **changes):
