@@ -131,7 +131,7 @@ def bind() -> None:
     leash = _taken_leash()
     if leash is None:
         return
-    if sys.platform == "linux":
+    if sys.platform == "linux" and os.getpgrp() == os.getpid():
         with suppress(OSError):
             _have_the_kernel_kill(leash)
     _listen(leash, _die)

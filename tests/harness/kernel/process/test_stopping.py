@@ -13,7 +13,10 @@ from typer.testing import CliRunner
 from harness.cli import app
 from harness.engine.runlog import read_log
 from harness.kernel import children
+from harness.kernel.errors import RunBroke
 from harness.kernel.process import stopping
+from harness.options.settings import RunConfig
+from harness.study import executors
 
 STOPS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 VIRTUAL = "--scenario server --clock virtual --target-qps 20 --min-queries 64 --min-duration 0s"
@@ -131,6 +134,26 @@ def test_a_stop_that_a_library_makes_another_error_of_is_a_stop(run):
     code, said, _ = run("Swallows", signal.SIGTERM)
     assert code == 130, said
     assert "This is a bug" not in said
+
+
+def test_in_a_comparison_such_a_stop_is_no_row_and_the_run_is_made_later(run, tmp_path):
+    number = ["--sut-option", f"number={int(signal.SIGHUP)}"]
+    words = f"compare {VIRTUAL} --sut stopping_suts:Swallows --in-process --warmup 0"
+    words = f"{words} --max-concurrency 4,8 --output-dir {tmp_path / 'runs'}"
+    done = CliRunner().invoke(app, [*words.split(), *number])
+    (place,) = tmp_path.glob("runs/*")
+    assert (done.exit_code, f"harness resume {place}" in done.stderr) == (130, True), done.stderr
+    assert not (place / "rows.jsonl").exists()
+
+
+def test_a_child_that_is_stopped_before_it_can_hear_is_no_failure(monkeypatch):
+    config = RunConfig(scenario="server", sut="simulated")
+    monkeypatch.setattr(executors, "_wait_for", lambda *arguments: (-signal.SIGTERM, True))
+    with pytest.raises(KeyboardInterrupt):
+        executors.child(config, lambda text: None)
+    monkeypatch.setattr(executors, "_wait_for", lambda *arguments: (-signal.SIGTERM, False))
+    with pytest.raises(RunBroke, match="killed by SIGTERM"):
+        executors.child(config, lambda text: None)
 
 
 def test_whoever_insists_while_the_outputs_are_read_is_told_where_the_run_is(run):
