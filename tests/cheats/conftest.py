@@ -57,3 +57,11 @@ def audited(harness):
         return {name: status for name, (status, _) in rules.items()} | {"": found["status"]}
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def no_pages(monkeypatch):
+    """Leave out the pages, which take most of a short run."""
+    monkeypatch.setattr("harness.result.publish._write_page", lambda *_: None)
+    monkeypatch.setattr("reports.pages.compare.write", lambda *_: None)
+    monkeypatch.setattr("reports.pages.gate.write", lambda *_: None)
