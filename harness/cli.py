@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from harness.commands import laboratory, lists, mlperf, runs, studies
-from harness.options.flags import Command
+from harness.options.flags import Command, Program
 from harness.screen import open_streams, tolerate
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
         "Test variants of a language model against its own FP32 reference: speed under load,"
         " quality, memory, and whether the figures can be trusted."
     ),
+    cls=Program,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

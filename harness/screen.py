@@ -21,6 +21,7 @@ import typer
 
 from harness.engine.pieces import noted, reason
 from harness.kernel.errors import BadInput, HarnessError, unknown
+from harness.kernel.texts import on_one_line, shown
 
 if TYPE_CHECKING:
     from harness.kernel.protocols import Say
@@ -30,9 +31,10 @@ FORMATS = ("table", "csv", "markdown")
 
 _INSTEAD = {
     "·": "-", "–": "-", "−": "-", "→": "->", "…": "...", "≤": "<=", "≥": ">=", "×": "x", "µ": "u",
-    "“": '"', "”": '"', "‘": "'", "’": "'", "│": "|", "─": "-", "Δ": "d",
+    "“": '"', "”": '"', "‘": "'", "’": "'", "│": "|", "─": "-", "Δ": "d", "⟨": "<", "⟩": ">",
 }  # fmt: skip
 _NAME = "touchstone.plain"
+_LONGEST = 2_000  # characters of one thing that is said
 
 
 def instead(text: str) -> str:
@@ -73,13 +75,15 @@ def people(as_json: bool, form: str = "table") -> Iterator[tuple[Any, Say]]:
     """Yield (console for people, say): `say` shows what takes long, `say("")` clears it. Errors end
     the program here. The console is stderr where stdout is for a program.
     """
-    from rich.console import Console
+    from rich.text import Text
+
+    from harness.console import PlainConsole
 
     tolerate()
-    status_console = Console(stderr=True)
+    status_console = PlainConsole(stderr=True)
     status = status_console.status("")
 
-    class _Console(Console):
+    class _Console(PlainConsole):
         def print(self, *words: Any, **how: Any) -> None:
             """Clear what was said first: a spinner would go on turning in the middle of a line."""
             status.stop()
@@ -90,12 +94,13 @@ def people(as_json: bool, form: str = "table") -> Iterator[tuple[Any, Say]]:
             self.quiet = True
             _forget_stdout()
 
-    console = _Console(stderr=as_json or form != "table", highlight=False, soft_wrap=False)
+    console = _Console(stderr=as_json or form != "table", soft_wrap=False)
 
     def say(text: str) -> None:
         status.stop()
+        text = on_one_line(text, _LONGEST)
         if text and status_console.is_terminal:
-            status.update(text)
+            status.update(Text(text))  # of a str it would take brackets for markup
             status.start()
         elif text:
             print(text, file=sys.stderr, flush=True)
@@ -124,7 +129,7 @@ def people(as_json: bool, form: str = "table") -> Iterator[tuple[Any, Say]]:
         say("")
         if os.environ.get("TOUCHSTONE_DEBUG"):
             raise
-        words = f"{type(fault).__name__}: {fault}"
+        words = f"{type(fault).__name__}: {shown(str(fault), _LONGEST)}"
         print(
             f"error: unexpected {words}. This is a bug; TOUCHSTONE_DEBUG=1 shows where.",
             file=sys.stderr,
@@ -193,8 +198,11 @@ def show_run(
         raise
     except Exception as fault:
         plain = f"{result['status']}  {result['scenario']}: {result['status_reason']}"
-        print(plain, file=sys.stderr if console.stderr else sys.stdout)
-        print(f"note: no more on the screen ({reason(fault)}); see {folder}", file=sys.stderr)
+        print(shown(plain, _LONGEST), file=sys.stderr if console.stderr else sys.stdout)
+        print(
+            f"note: no more on the screen ({reason(fault)}); see {shown(str(folder))}",
+            file=sys.stderr,
+        )
 
 
 def finish(value: dict[str, Any], as_json: bool, code: int) -> None:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from harness.kernel.errors import HarnessError
+from harness.kernel.texts import shown
 
 T = TypeVar("T")
 _LONGEST = 300  # characters of a reason
@@ -66,7 +67,7 @@ def show_where(fault: BaseException) -> None:
 
 def reason(fault: BaseException) -> str:
     """Return a fault in one line."""
-    words = " ".join(str(fault).split())[:_LONGEST]
+    words = shown(" ".join(str(fault).split())[:_LONGEST])
     if isinstance(fault, HarnessError):
         return words
     return f"{type(fault).__name__}: {words}".rstrip(": ")

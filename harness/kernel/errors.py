@@ -6,6 +6,7 @@
       RunBroke              4   the system under test died in the run
 
 Every error is four short facts: what we were doing, what we found, what would be fine, what to do.
+They may hold names and words of strangers; the sentence made of them can be shown as it is.
 """
 
 from __future__ import annotations
@@ -14,16 +15,22 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import ClassVar
 
+from harness.kernel.texts import shown
+
 EXIT = {"VALID": 0, "INVALID": 1, "INTERRUPTED": 130, "ERROR": 4}  # by the verdict of a run
+_LONGEST_FACT = 8_000  # characters: a column's name may be a whole book
 
 
 class HarnessError(Exception):
-    """`doing: found; fine. todo.` on one line."""
+    """`doing: found; fine. todo.` on one line; what comes on further lines is indented, so that no
+    name in it can pass for an error of its own.
+    """
 
     exit_code: ClassVar[int] = 4
 
     def __init__(self, doing: str, found: str, fine: str = "", todo: str = "") -> None:
         self.facts = (doing, found, fine, todo)
+        doing, found, fine, todo = (_indented(shown(fact, _LONGEST_FACT)) for fact in self.facts)
         sentence = f"{doing}: {found}" + (f"; {fine}" if fine else "")
         super().__init__(
             sentence.rstrip(".?")
@@ -60,7 +67,11 @@ def unknown(kind: str, name: str, known: Iterable[str], todo: str = "") -> BadIn
     )
 
 
+def _indented(text: str) -> str:
+    return "\n  ".join(line.removeprefix("  ") for line in text.split("\n"))
+
+
 def first_line(error: BaseException) -> str:
     """Return what an exception says, shortened to one line; its name if it says nothing."""
     text = str(error).strip()
-    return text.splitlines()[0][:300].rstrip(":") if text else type(error).__name__
+    return shown(text.splitlines()[0][:300]).rstrip(":") if text else type(error).__name__

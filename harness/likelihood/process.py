@@ -14,8 +14,10 @@ from harness.engine import runlog
 from harness.kernel import children
 from harness.kernel.errors import RunBroke
 from harness.kernel.protocols import Say
+from harness.kernel.texts import on_one_line
 
 _LEAVE_S = 5.0
+_LONGEST_LABEL = 60  # characters
 Row = dict[str, Any]
 
 
@@ -89,13 +91,13 @@ def bar_of(label: str, say: Say) -> Iterator[Callable[[Row], None]]:
 
     console = Console(stderr=True)
     bars = Progress(
-        TextColumn(label),
+        TextColumn("{task.fields[label]}", markup=False),
         BarColumn(),
         TextColumn("{task.description}"),
         console=console,
         transient=True,
     )
-    task = bars.add_task("", total=None)
+    task = bars.add_task("", total=None, label=on_one_line(label, _LONGEST_LABEL))
     done = passages = tokens = 0
 
     def hear(event: Row) -> None:

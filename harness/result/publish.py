@@ -15,6 +15,7 @@ from harness.engine import environment, runlog
 from harness.engine.pieces import Pieces
 from harness.engine.pieces import reason as reason_of
 from harness.engine.runlog import RunFacts
+from harness.kernel.texts import on_one_line, shown
 from harness.kernel.types import Sample
 from harness.result import evaluation, search
 from harness.result.read import ACCURACY_PART, Raw, files_of, read_run
@@ -95,7 +96,8 @@ def _extra(folder: Path, kind: str, name: str, pieces: Pieces) -> Iterator[None]
     except (Exception, KeyboardInterrupt) as fault:
         pieces.lost(kind, name, fault)
         why = reason_of(fault)
-        print(f"note: no {name} ({why}); harness report {folder} tries again", file=sys.stderr)
+        words = f"note: no {name} ({why}); harness report {folder} tries again"
+        print(shown(words), file=sys.stderr)
 
 
 def _write_logs(folder: Path, raw: Raw, result: Result) -> None:
@@ -136,13 +138,12 @@ def _generated_before(raw: Raw) -> int:
 
 def _header(result: Result, facts: RunFacts) -> mlperf_logs.Header:
     run, git = result.settings["run"], result.environment.get("git") or {}
+    names = ("Touchstone", result.sut, result.model, result.variant)
     return mlperf_logs.Header(
         run_id=result.run_id,
         version=f"touchstone {environment.own_version()}",
-        sut_name=" ".join(
-            dict.fromkeys(filter(None, ("Touchstone", result.sut, result.model, result.variant)))
-        ),
-        qsl_name=result.dataset,
+        sut_name=on_one_line(" ".join(dict.fromkeys(filter(None, names)))),
+        qsl_name=on_one_line(result.dataset),
         total_count=run["num_samples"],
         performance_count=run["performance_samples"],
         started_at=facts.measured_at or result.started_at,

@@ -32,6 +32,7 @@ from harness.kernel.clock import (
 from harness.kernel.entries import SutEntry
 from harness.kernel.errors import BadInput, HarnessError, RunBroke
 from harness.kernel.protocols import SUT, OfProcess, Reachable, Say
+from harness.kernel.texts import shown
 from harness.kernel.types import (
     MemoryUse,
     RunLog,
@@ -134,7 +135,8 @@ class Run:
             self._say("")
         for conflict in found:
             sure = "this run cannot be VALID: " if conflict.certain else ""
-            print(f"note: {sure}{conflict.detail}; {conflict.remedy}", file=sys.stderr)
+            words = f"note: {sure}{conflict.detail}; {conflict.remedy}"
+            print(shown(words), file=sys.stderr)
 
     # ---- the modes
 

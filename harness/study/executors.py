@@ -23,6 +23,7 @@ from harness.engine.pieces import reason
 from harness.kernel import children
 from harness.kernel.errors import BY_NAME, HarnessError, RunBroke, unknown
 from harness.kernel.protocols import Say
+from harness.kernel.texts import shown
 from harness.options.settings import RunConfig
 from harness.run.session import Run
 from harness.run.signals import passed_on
@@ -103,7 +104,7 @@ def main() -> None:
     config = RunConfig.model_validate_json(settings.read_text(encoding="utf-8"))
     found: dict[str, Any]
     try:
-        made = here(config, lambda text: print(text, file=sys.stderr) if text else None)
+        made = here(config, lambda text: print(shown(text), file=sys.stderr) if text else None)
         found = {**made._asdict(), "folder": str(made.folder)}
     except KeyboardInterrupt:
         found = {}

@@ -34,6 +34,7 @@ from harness.kernel.clock import utc_now
 from harness.kernel.errors import BadInput, first_line
 from harness.kernel.places import not_a_study
 from harness.kernel.protocols import Say
+from harness.kernel.texts import shown
 from harness.options.settings import RunConfig
 from harness.result.read import ACCURACY_PART
 from harness.study import executors
@@ -158,7 +159,7 @@ class Study:
         """Leave no folder of a study in which nothing was begun; of another, say how to go on."""
         inside = [path for path in self.place.iterdir() if path.is_dir()]
         if inside or self.ended:
-            print(f"go on with: python -m harness resume {self.place}", file=sys.stderr)
+            print(f"go on with: python -m harness resume {shown(str(self.place))}", file=sys.stderr)
             return
         self._lock.release()
         shutil.rmtree(self.place, ignore_errors=True)
@@ -292,4 +293,4 @@ def _line(ended: Ended) -> str:
 
 
 def _note(words: str) -> None:
-    print(f"note: {words}", file=sys.stderr)
+    print(f"note: {shown(words)}", file=sys.stderr)
