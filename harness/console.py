@@ -22,13 +22,15 @@ class PlainConsole(Console):
     def __init__(self, **how: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **how)
 
+    def render_str(self, text: str, **how: Any) -> Text:
+        """Return a text of the screen; what is no Text yet is measured and printed as this."""
+        return super().render_str(shown(text), **how)
+
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Yield the segments of what is to be printed; every text passes here, also of a cell."""
-        if isinstance(renderable, str):
-            renderable = shown(renderable)
-        elif isinstance(renderable, Text) and shown(renderable.plain) != renderable.plain:
+        """Yield the segments of what is to be printed; every Text passes here, also of a cell."""
+        if isinstance(renderable, Text) and shown(renderable.plain) != renderable.plain:
             # the styles of its parts are lost
             renderable = Text(shown(renderable.plain), style=renderable.style, end=renderable.end)
         yield from super().render(renderable, options)
