@@ -17,6 +17,7 @@ OURS = ("harness", "sut", "scenarios", "accuracy", "reports")
 # Who may import whom, by folder; everybody may use the kernel and the folder's own files.
 ARROWS = {
     "harness.kernel": "",
+    "harness.kernel.foreign": "",
     "harness.kernel.machine": "",
     "harness.engine": "",
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
@@ -63,7 +64,7 @@ ARROWS = {
     "sut.likelihood": "sut sut.engine sut.model sut.prompts",
     "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
 }
-KERNEL = ("harness.kernel", "harness.kernel.machine")
+KERNEL = ("harness.kernel", "harness.kernel.foreign", "harness.kernel.machine")
 LONG = {}
 TORCH_HOMES = ("sut",)
 FILES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))

@@ -27,6 +27,7 @@ import numpy as np
 from harness.engine.pieces import Pieces, reason
 from harness.engine.telemetry import read_rows
 from harness.kernel.errors import BadInput, SetupFailed
+from harness.kernel.foreign import raw
 from harness.kernel.places import not_a_run
 from harness.kernel.types import Anomaly, RunLog
 
@@ -220,8 +221,10 @@ def read_log(folder: Path) -> tuple[RunLog, RunFacts]:
     try:
         table = pq.read_table(folder / "samples.parquet")
         meta = json.loads(table.schema.metadata[_META])
+        raw.check_columns(table, (*_COLUMNS, "completion_rank"))
+        raw.check_facts(meta, f"reading {folder / 'samples.parquet'}")
         return _log(table, meta), RunFacts(**meta["facts"])
-    except (OSError, pa.ArrowInvalid, KeyError, TypeError, json.JSONDecodeError):
+    except (OSError, pa.ArrowException, KeyError, TypeError, AttributeError, ValueError):
         raise not_a_run(folder, "samples.parquet") from None
 
 

@@ -31,9 +31,11 @@ _METAVARS = {str: "TEXT", int: "INTEGER", float: "FLOAT"}
 
 
 def a_path(text: str) -> Path:
-    """Refuse an empty path: a shell makes one of a variable that is not set."""
+    """Refuse an empty path (a shell makes one of a variable that is not set) and a zero byte."""
     if not text:
         raise typer.BadParameter("it is empty; expected a path. Is a shell variable unset?")
+    if "\0" in text:
+        raise typer.BadParameter("it has a zero byte; expected a path.")
     return Path(text)
 
 

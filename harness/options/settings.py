@@ -232,6 +232,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise wrong_path(f"--config {path}", path, "expected a TOML file") from None
     except UnicodeDecodeError:
         raise _not_text(path, read) from None
+    except RecursionError:
+        found, fine = "its values lie too deep in one another", "expected plain settings"
+        raise BadInput(f"--config {path}", found, fine, "Correct the file.") from None
     except tomllib.TOMLDecodeError as error:
         if other_kind(read):
             raise _not_text(path, read) from None

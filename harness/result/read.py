@@ -6,13 +6,12 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
 import scenarios
 from harness.engine import runlog
 from harness.engine.pieces import Pieces
 from harness.engine.runlog import RunFacts
 from harness.kernel.errors import BadInput
+from harness.kernel.foreign import declared
 from harness.kernel.places import not_a_run
 from harness.kernel.types import RunLog, RunSettings, Seeds
 from harness.official.figures import is_official, official_results
@@ -51,6 +50,7 @@ def read_run(folder: Path) -> Raw:
     """Read a run folder. Raises BadInput if it holds no run of this version."""
     saved = read_json(folder / "settings.json")
     environment = read_json(folder / "environment.json")
+    _check(folder, saved, environment)
     log, facts = runlog.read_log(folder)
     settings, config = _parse(folder, saved)
     pieces = Pieces([*facts.missing, *evaluation.missing(facts.evaluation)])
@@ -63,6 +63,15 @@ def read_run(folder: Path) -> Raw:
     return Raw(saved, environment, log, facts, settings, config, lg, official, pieces.missing)
 
 
+def _check(folder: Path, saved: dict[str, Any], environment: dict[str, Any]) -> None:
+    """Hold both files against their schemas. Raises BadInput."""
+    for name, value in (("settings", saved), ("environment", environment)):
+        declared.hold(value, name, f"reading {folder / name}.json")
+    if not isinstance(saved.get("dataset"), dict) or "name" not in saved["dataset"]:
+        found = "dataset.name is missing"
+        raise BadInput(f"reading {folder / 'settings.json'}", found, "expected the file of a run")
+
+
 def _official(folder: Path) -> dict[str, Any]:
     return official_results(folder) if is_official(folder) else {}
 
@@ -71,7 +80,7 @@ def _parse(folder: Path, saved: dict[str, Any]) -> tuple[RunSettings, RunConfig]
     try:
         settings = RunSettings(**{**saved["run"], "seeds": Seeds(**saved["run"]["seeds"])})
         return settings, RunConfig.model_validate(saved["config"])
-    except (KeyError, TypeError, ValidationError):
+    except (KeyError, TypeError, ValueError):
         raise BadInput(
             f"reading {folder}",
             "settings.json has other fields than this version writes",

@@ -72,7 +72,8 @@ class Place(NamedTuple):
 
 
 def read_tree(folder: Path) -> dict[str, str]:
-    """Read the files of a submission. Raises BadInput.
+    """Read the files of a submission; of a folder that has no division, none: it may be anything,
+    a whole disk too. Raises BadInput.
 
     Bytes that are not UTF-8 become lone surrogates, which `is_text` finds again.
     """
@@ -80,6 +81,16 @@ def read_tree(folder: Path) -> dict[str, str]:
         raise BadInput(
             f"reading {folder}", "no such folder", "the root of a submission", "Check the path."
         )
+    if not any((folder / division).is_dir() for division in DIVISIONS):
+        return {}
+    try:
+        return _files(folder)
+    except OSError as error:
+        found = f"{error.filename} cannot be read ({error.strerror})"
+        raise BadInput(f"reading {folder}", found, "a whole submission") from None
+
+
+def _files(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()

@@ -14,7 +14,7 @@ from random import Random
 
 from tests.fuzz import lane
 from tests.fuzz.kinds import KINDS
-from tests.fuzz.lane import FINE, OUTCOMES, Failure, Tally
+from tests.fuzz.lane import OUTCOMES, Failure, Tally
 
 _CHUNK = 500  # inputs of one kind that a process takes at once
 _MEMORY_BYTES = 12 * 2**30  # of addresses: what asks for more gets a MemoryError
@@ -80,7 +80,9 @@ def _without_killer(
     for number in numbers:
         with ProcessPoolExecutor(1, initializer=_limited) as pool:
             try:
-                tallies[name].add(pool.submit(_chunk, name, range(number, number + 1), seed).result())
+                tallies[name].add(
+                    pool.submit(_chunk, name, range(number, number + 1), seed).result()
+                )
             except BrokenProcessPool:
                 words = "the process died"
                 tallies[name].counts[lane.TRACEBACK] += 1
@@ -132,7 +134,10 @@ def table(tallies: dict[str, Tally]) -> str:
              round(tally.seconds)] for name, tally in tallies.items()]  # fmt: skip
     rows.append(["all", *(sum(column) for column in zip(*(row[1:] for row in rows), strict=True))])
     lines = [" ".join(f"{head:>13}" for head in heads)]
-    lines += [" ".join(f"{cell:>13,}" if i else f"{cell:>13}" for i, cell in enumerate(row)) for row in rows]
+    lines += [
+        " ".join(f"{cell:>13,}" if i else f"{cell:>13}" for i, cell in enumerate(row))
+        for row in rows
+    ]
     return "\n".join(lines)
 
 

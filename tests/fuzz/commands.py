@@ -30,7 +30,7 @@ _ENDS = {
     "package": ["--output", "tree"],
 }  # fmt: skip
 _LIKELY = {"--scenario": ("server", "offline", "single-stream", "multi-stream")}
-_COMMANDS = ("plan",) * 30 + tuple(name for name in _GROUP.commands if name not in _SLOW)
+_COMMANDS = ("plan",) * 20 + tuple(name for name in _GROUP.commands if name not in _SLOW)
 
 
 def flags(place: Path) -> Any:
@@ -39,7 +39,8 @@ def flags(place: Path) -> Any:
         (place / name).touch()
     (place / "folder").mkdir(exist_ok=True)
     (place / "good.jsonl").write_text('{"question": "a", "answer": "b"}\n' * 9)
-    names = ("folder", "good.jsonl", "empty.jsonl", "empty.toml", "user.conf", str(place))
+    (place / "runs").mkdir(exist_ok=True)
+    names = ("runs", "folder", "good.jsonl", "empty.jsonl", "empty.toml", "user.conf", str(place))
     texts = (*ODD_TEXTS, *names)
 
     def send(rng: Random) -> None:
@@ -72,9 +73,24 @@ def _flag(param: Any, rng: Random, texts: tuple[str, ...]) -> list[str]:
     flag = rng.choice([*param.opts, *param.secondary_opts])
     if param.is_flag:
         return [flag]
+    if rng.random() < 0.5:
+        return [flag, _likely(param, rng)]
     value = rng.choice(texts)
     if rng.random() < 0.4:
         value = str(rng.choice(ODD_NUMBERS))
     if rng.random() < 0.1:
         value = torn(value, rng)
     return [flag, value]
+
+
+def _likely(param: Any, rng: Random) -> str:
+    """Return a value that the flag may well take."""
+    match param.type.name, param.metavar:
+        case "integer", _:
+            return str(rng.randrange(1, 9))
+        case "float", _:
+            return f"{rng.uniform(0, 99):.3g}"
+        case _, "TIME":
+            return rng.choice(("1s", "200ms", "0.5", "2m"))
+    words = ("fp32", "qa", "1", "10", "50,90", "good.jsonl", "cpu", "question", "v6.1", "auto")
+    return rng.choice((*words, "quick", "unique", "accuracy", "performance", "mlperf", "x=1"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import commands, settings, tables
+from tests.fuzz import commands, folders, settings, tables
 from tests.fuzz.lane import Kind
 
 KINDS: dict[str, Kind] = {
@@ -12,4 +12,5 @@ KINDS: dict[str, Kind] = {
     "jsonl": Kind(14, tables.jsonl),
     "csv": Kind(10, tables.comma_separated),
     "parquet": Kind(10, tables.parquet),
+    "folders": Kind(6, folders.folders),
 }

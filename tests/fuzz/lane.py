@@ -88,7 +88,7 @@ def command(words: Sequence[str]) -> None:
     if "This is a bug" in said:
         raise Wrong(BUG, f"{words}: {done.stderr[-300:]}")
     if _HIDDEN.search(said):
-        raise Wrong(LEAK, f"{words}: {ascii(said[-300:])}")
+        raise Wrong(LEAK, f"{words}: {said[-300:]!a}")
     if done.exit_code not in (0, 1):
         if not said.strip():
             raise Wrong(TRACEBACK, f"{words}: exit code {done.exit_code} without a word")
@@ -124,7 +124,7 @@ def _sent(send: Callable[[Random], None], rng: Random) -> tuple[str, str]:
     except KeyboardInterrupt:
         raise
     except BaseException as fault:  # a panic of a library in Rust is no Exception
-        return BUG, f"{type(fault).__name__}: {ascii(str(fault)[:200])} at {_place(fault)}"
+        return BUG, f"{type(fault).__name__}: {str(fault)[:200]!a} at {_place(fault)}"
     return ACCEPTED, ""
 
 
