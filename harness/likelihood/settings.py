@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from harness.kernel.errors import BadInput, unknown
+from harness.kernel.places import expanded
 from harness.kernel.types import short_name
 from harness.likelihood import beside as perplexity_beside
 from harness.likelihood import conditions as perplexity_conditions
@@ -21,7 +22,7 @@ Count = Annotated[int, Field(gt=0, le=2**31 - 1)]
 
 
 def _absolute(path: Path) -> Path:
-    return path.expanduser().absolute()
+    return expanded(path).absolute()
 
 
 class Settings(BaseModel):

@@ -32,7 +32,7 @@ from harness.engine import runlog
 from harness.engine.pieces import reason
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import BadInput, first_line
-from harness.kernel.places import not_a_study
+from harness.kernel.places import expanded, not_a_study
 from harness.kernel.protocols import Say
 from harness.kernel.texts import shown
 from harness.options.settings import RunConfig
@@ -239,7 +239,7 @@ def _saved(config: RunConfig) -> dict[str, Any]:
     from sut.model.find import TABLE
 
     saved: dict[str, Any] = config.model_dump(mode="json")
-    path = Path(config.model).expanduser()
+    path = expanded(Path(config.model))
     if config.model not in TABLE and path.exists():
         saved["model"] = str(path.absolute())
     return saved

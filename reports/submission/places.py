@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.kernel.errors import BadInput
+from harness.kernel.places import wrong_path
 from reports.submission.rules import DIVISIONS, MODEL_NAMES
 
 Tree = Mapping[str, str]  # an empty folder has a path that ends with a slash
@@ -77,13 +78,11 @@ def read_tree(folder: Path) -> dict[str, str]:
 
     Bytes that are not UTF-8 become lone surrogates, which `is_text` finds again.
     """
-    if not folder.is_dir():
-        raise BadInput(
-            f"reading {folder}", "no such folder", "the root of a submission", "Check the path."
-        )
-    if not any((folder / division).is_dir() for division in DIVISIONS):
-        return {}
     try:
+        if not folder.is_dir():
+            raise wrong_path(f"reading {folder}", folder, "expected the root of a submission")
+        if not any((folder / division).is_dir() for division in DIVISIONS):
+            return {}
         return _files(folder)
     except OSError as error:
         found = f"{error.filename} cannot be read ({error.strerror})"

@@ -14,6 +14,8 @@ from typing import Any
 import typer
 
 from harness.cli import app
+from harness.options.kinds import is_number
+from harness.options.run_options import OPTIONS
 from tests.fuzz.inputs import ODD_NUMBERS, ODD_TEXTS, torn
 from tests.fuzz.lane import command
 
@@ -85,12 +87,10 @@ def _flag(param: Any, rng: Random, texts: tuple[str, ...]) -> list[str]:
 
 def _likely(param: Any, rng: Random) -> str:
     """Return a value that the flag may well take."""
-    match param.type.name, param.metavar:
-        case "integer", _:
-            return str(rng.randrange(1, 9))
-        case "float", _:
-            return f"{rng.uniform(0, 99):.3g}"
-        case _, "TIME":
-            return rng.choice(("1s", "200ms", "0.5", "2m"))
+    option = OPTIONS.get(param.name)
+    if option is not None and option.unit != "s" and is_number(option.hint):
+        return str(rng.randrange(1, 99))
+    if param.metavar == "TIME":
+        return rng.choice(("1s", "200ms", "0.5", "2m"))
     words = ("fp32", "qa", "1", "10", "50,90", "good.jsonl", "cpu", "question", "v6.1", "auto")
     return rng.choice((*words, "quick", "unique", "accuracy", "performance", "mlperf", "x=1"))

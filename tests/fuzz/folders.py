@@ -108,10 +108,11 @@ def _spoil(folder: Path, rng: Random) -> None:
         file.unlink()
     elif chance < 0.14:
         file.write_bytes(rotten(file.read_bytes(), rng))
-    elif file.suffix in (".json", ".jsonl"):
-        _spoil_json(file, rng)
-    elif file.suffix == ".parquet":
-        _spoil_parquet(file, rng)
+    elif file.suffix in _BENT:
+        try:
+            _BENT[file.suffix](file, rng)
+        except (ValueError, OSError):  # spoiled before, so that it cannot be read
+            file.write_bytes(rotten(file.read_bytes(), rng))
     else:
         file.write_bytes(raw(torn(file.read_text(errors="surrogateescape"), rng)))
 
@@ -176,3 +177,6 @@ def _other_number(value: Any, rng: Random) -> Any:
     if not isinstance(value, int) or rng.random() < 0.7:
         return value
     return rng.choice((-value, -1, 0, value * 1000, 2**31 - 1))
+
+
+_BENT = {".json": _spoil_json, ".jsonl": _spoil_json, ".parquet": _spoil_parquet}

@@ -23,7 +23,7 @@ ODD_NUMBERS = (
 ODD_BYTES = (
     b"\x00", b"\xff", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf", b"\xc3\x28", b"\xed\xa0\x80",
     b"PAR1", b"GGUF", b"PK\x03\x04", b"\x1f\x8b", b"\x00" * 8, b"\xff" * 8, b"\xff" * 4,
-    b"\x7f\xff\xff\xff\xff\xff\xff\xff", b"\x80\x00\x00\x00", b"\n", b"\r\n", b"{", b"}", b"[", b'"',
+    b"\x7f" + b"\xff" * 7, b"\x80\x00\x00\x00", b"\n", b"\r\n", b"{", b"}", b"[", b'"',
 )  # fmt: skip
 
 

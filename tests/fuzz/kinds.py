@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import commands, folders, settings, tables
+from tests.fuzz import commands, folders, models, settings, tables
 from tests.fuzz.lane import Kind
 
 KINDS: dict[str, Kind] = {
@@ -12,5 +12,9 @@ KINDS: dict[str, Kind] = {
     "jsonl": Kind(14, tables.jsonl),
     "csv": Kind(10, tables.comma_separated),
     "parquet": Kind(10, tables.parquet),
-    "folders": Kind(6, folders.folders),
+    "folders": Kind(4, folders.folders),
+    "safetensors": Kind(6, models.safetensors),
+    "gguf": Kind(5, models.gguf),
+    "tokenizers": Kind(4, models.tokenizers),
+    "templates": Kind(5, models.templates),
 }
