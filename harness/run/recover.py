@@ -5,6 +5,7 @@ with a clock that says the moments of then.
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def recover(folder: Path) -> bool:
     Raises BadInput while the run is still being made.
     """
     path = folder / journal.FILE
-    if (folder / "samples.parquet").exists() or not path.is_file():
+    if os.path.exists(folder / "samples.parquet") or not os.path.isfile(path):
         return False
     found = list(journal.records(path))
     if not any(record.kind == journal.START for record in found):

@@ -23,7 +23,7 @@ _GROUP: Any = typer.main.get_command(app)
 _SLOW = {"doctor"}  # it measures
 _TINY = ["--sut", "simulated", "--clock", "virtual", "--driver", "touchstone"]
 _ENDS = {
-    "plan": _TINY,
+    "plan": ["--sut", "simulated"],
     "run": [*_TINY, "--mode", "performance", "--max-queries", "2", "--min-queries", "1",
             "--output-dir", "runs"],
     "compare": [*_TINY, "--dataset", "absent.jsonl", "--output-dir", "runs"],
@@ -90,6 +90,8 @@ def _likely(param: Any, rng: Random) -> str:
     option = OPTIONS.get(param.name)
     if option is not None and option.unit != "s" and is_number(option.hint):
         return str(rng.randrange(1, 99))
+    if param.name == "form":
+        return rng.choice(("csv", "markdown", "table"))
     if param.metavar == "TIME":
         return rng.choice(("1s", "200ms", "0.5", "2m"))
     words = ("fp32", "qa", "1", "10", "50,90", "good.jsonl", "cpu", "question", "v6.1", "auto")

@@ -6,12 +6,12 @@ from tests.fuzz import commands, folders, models, settings, tables
 from tests.fuzz.lane import Kind
 
 KINDS: dict[str, Kind] = {
-    "flags": Kind(20, commands.flags),
-    "toml": Kind(12, settings.toml),
-    "conf": Kind(14, settings.conf),
-    "jsonl": Kind(14, tables.jsonl),
-    "csv": Kind(10, tables.comma_separated),
-    "parquet": Kind(10, tables.parquet),
+    "flags": Kind(10, commands.flags),
+    "toml": Kind(14, settings.toml),
+    "conf": Kind(16, settings.conf),
+    "jsonl": Kind(16, tables.jsonl),
+    "csv": Kind(12, tables.comma_separated),
+    "parquet": Kind(12, tables.parquet),
     "folders": Kind(4, folders.folders),
     "safetensors": Kind(6, models.safetensors),
     "gguf": Kind(5, models.gguf),
