@@ -23,7 +23,7 @@ from tests.fuzz.inputs import ODD_BYTES, ODD_NUMBERS, ODD_TEXTS, bent, raw, rott
 
 Send = Callable[[Random], None]
 _STORE = tempfile.TemporaryDirectory(prefix="fuzz-models-")
-_LOADED = 0.1  # of the inputs are loaded as a whole: the others are read as before a load
+_LOADED = 0.05  # of the inputs are loaded as a whole: the others are read as before a load
 _TEMPLATES = (
     "{% for m in messages %}<s>{{ m['content'] }}</s>{% endfor %}"
     "{% if add_generation_prompt %}<s>{% endif %}",
@@ -52,6 +52,7 @@ def _as_in_the_process(fault: Exception) -> SetupFailed:
 
 def safetensors(place: Path) -> Send:
     os.chdir(place)
+    _model()
 
     def send(rng: Random) -> None:
         folder = place / "m"
@@ -132,6 +133,7 @@ def _model() -> Path:
 def gguf(place: Path) -> Send:
     """Read as `sut.model.convert` does, whose process turns whatever breaks into one sentence."""
     os.chdir(place)
+    _gguf()
 
     def send(rng: Random) -> None:
         from sut.checkpoint import gguf as reader
@@ -177,6 +179,7 @@ def _gguf() -> Path:
 
 def tokenizers(place: Path) -> Send:
     os.chdir(place)
+    _model()
     names = ("tokenizer.json", "tokenizer_config.json", "config.json", "generation_config.json")
 
     def send(rng: Random) -> None:
@@ -197,6 +200,7 @@ def tokenizers(place: Path) -> Send:
 
 def templates(place: Path) -> Send:
     os.chdir(place)
+    _tokenizer()
 
     def send(rng: Random) -> None:
         _tokenizer().chat_template = _template(rng)

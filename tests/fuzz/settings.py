@@ -31,7 +31,7 @@ llama2-70b.*.tpot_latency = 200
 *.SingleStream.target_latency_percentile = 90
 """
 _CONF_NAMES = ("user.conf", "mlperf.conf", "audit.config")
-_CLI = 0.03  # of the inputs go through the whole command
+_CLI = 0.01  # of the inputs go through the whole command
 
 
 def toml(place: Path) -> Callable[[Random], None]:

@@ -23,6 +23,7 @@ _WORDS = {
     "number": "a number", "boolean": "true or false", "null": "null",
 }  # fmt: skip
 _SHOWN = 60  # characters of a value
+_DEEPEST = 100  # what we write is at most 12 deep
 Schema = Mapping[str, Any]
 
 
@@ -43,12 +44,30 @@ def hold(value: Any, schema: str, doing: str, of: str = "", within: str = "") ->
     """Refuse a value of other types than the schema (`result`, or a part: `result.memory`) has.
     Raises BadInput that says where: `within` is the name of the file or field.
     """
+    check_depth(value, doing)
     found = mistake(value, schema, of)
     if found is None:
         return
     place = ".".join(filter(None, (within, found.place)))
     what = str(found._replace(place=place))
     raise BadInput(doing, what, f"expected {found.fine}", "Restore the file, or run again.")
+
+
+def check_depth(value: Any, doing: str) -> None:
+    """Refuse what is nested deeper than anything that a run writes. Raises BadInput."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for outer in level for inner in _parts(outer)]
+        if not level:
+            return
+    found, fine = f"its values lie more than {_DEEPEST} deep in one another", "the file of a run"
+    raise BadInput(doing, found, f"expected {fine}", "Restore the file, or run again.")
+
+
+def _parts(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
 
 
 def mistake(value: Any, schema: str, of: str = "") -> Mistake | None:

@@ -61,6 +61,7 @@ def check_facts(meta: Any, doing: str) -> None:
     """Refuse facts of other types than a run writes into the metadata of its samples.parquet.
     Raises BadInput, KeyError or TypeError.
     """
+    declared.check_depth(meta, doing)
     facts = meta["facts"]
     for name, part in _AS_IN_RESULT.items():
         if name in facts:
