@@ -16,7 +16,7 @@ import typer
 from harness.commands import laboratory, lists, mlperf, runs, studies
 from harness.kernel.errors import RunBroke
 from harness.kernel.process import stopping, streams
-from harness.options.flags import Command
+from harness.options.flags import Command, Program
 
 app = typer.Typer(
     name="harness",
@@ -24,6 +24,7 @@ app = typer.Typer(
         "Test variants of a language model against its own FP32 reference: speed under load,"
         " quality, memory, and whether the figures can be trusted."
     ),
+    cls=Program,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

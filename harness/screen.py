@@ -20,6 +20,7 @@ from harness.kernel.errors import BadInput, HarnessError, RunBroke, of_the_machi
 from harness.kernel.process import stopping, streams
 from harness.kernel.process.streams import instead as instead
 from harness.kernel.process.streams import tell
+from harness.kernel.texts import on_one_line, shown
 
 if TYPE_CHECKING:
     from harness.kernel.protocols import Say
@@ -27,30 +28,35 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "csv", "markdown")
 
+_LONGEST = 2_000  # characters of one thing that is said
+
 
 @contextmanager
 def people(as_json: bool, form: str = "table") -> Iterator[tuple[Any, Say]]:
     """Yield (console for people, say): `say` shows what takes long, `say("")` clears it. Errors and
     stops end the program here. The console is stderr where stdout is for a program.
     """
-    from rich.console import Console
+    from rich.text import Text
+
+    from harness.console import PlainConsole
 
     streams.protect()
-    status_console = Console(stderr=True)
+    status_console = PlainConsole(stderr=True)
     status = status_console.status("")
 
-    class _Console(Console):
+    class _Console(PlainConsole):
         def print(self, *words: Any, **how: Any) -> None:
             """Clear what was said first: a spinner would go on turning in the middle of a line."""
             status.stop()
             super().print(*words, **how)
 
-    console = _Console(stderr=as_json or form != "table", highlight=False, soft_wrap=False)
+    console = _Console(stderr=as_json or form != "table", soft_wrap=False)
 
     def say(text: str) -> None:
         status.stop()
+        text = on_one_line(text, _LONGEST)
         if text and status_console.is_terminal:
-            status.update(text)
+            status.update(Text(text))  # of a str it would take brackets for markup
             status.start()
         elif text:
             tell(text)
@@ -87,7 +93,7 @@ def _ended_by(fault: BaseException) -> int:
     if (short := of_the_machine(fault)) is not None:
         tell(f"error: {short}")
         return short.exit_code
-    words = f"{type(fault).__name__}: {fault}"
+    words = f"{type(fault).__name__}: {shown(str(fault), _LONGEST)}"
     tell(f"error: unexpected {words}. This is a bug; TOUCHSTONE_DEBUG=1 shows where.")
     return RunBroke.exit_code
 
@@ -147,7 +153,7 @@ def show_run(
         show(result, folder, console, tables=form == "table")
     except Exception as fault:
         plain = f"{result['status']}  {result['scenario']}: {result['status_reason']}"
-        print(plain, file=sys.stderr if console.stderr else sys.stdout)
+        print(shown(plain, _LONGEST), file=sys.stderr if console.stderr else sys.stdout)
         tell(f"note: no more on the screen ({reason(fault)}); see {folder}")
 
 

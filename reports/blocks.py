@@ -18,15 +18,13 @@ from typing import Any, NamedTuple
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from harness.kernel.texts import shown
 from harness.kernel.words.figure import Figure, number
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet knows a formula (OWASP)
 _FLAG = re.compile(r"--[a-z -]+")
-_MARKS = re.compile(r"([\\|`*\[\]<>&~])")
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\ufffe\uffff\U000e0000-\U000e007f]"
-)
+_LONGEST = 2_000  # characters of one thing on a terminal
+_MARKS = re.compile(r"([\\|`*\[\]<>&~$])")
 # What a status means to the eye, on every screen and page.
 TONES = {
     **dict.fromkeys(("VALID", "PASS", "DONE", "yes"), "good"),
@@ -46,11 +44,14 @@ def style(status: str) -> str:
     return STYLES[tone(status)]
 
 
-def visible(text: str) -> str:
-    """Make everything unseen in a text visible: ANSI escapes, other controls, bidi marks, lone
-    surrogates.
-    """
-    return _UNSEEN.sub(lambda match: f"⟨U+{ord(match[0]):04X}⟩", text)
+def as_text(text: object, style: str = "") -> Text:
+    """Return words for a terminal: what strangers wrote, made harmless."""
+    return Text(shown(str(text), _LONGEST), style=style)
+
+
+def joined(*parts: tuple[object, str]) -> Text:
+    """Return words for a terminal from parts, each with its style."""
+    return Text.assemble(*(as_text(text, style) for text, style in parts))
 
 
 def plain(value: Any) -> str:
@@ -217,9 +218,9 @@ class Grid(NamedTuple):
 def grid(table: Table) -> Grid:
     """Return the table as people see it."""
     table = settled(table)
-    shown = [i for i, one in enumerate(table.columns) if not one.raw]
-    columns = [table.columns[i] for i in shown]
-    rows = [[table.columns[i].cell(row[i]) for i in shown] for row in table.rows]
+    kept = [i for i, one in enumerate(table.columns) if not one.raw]
+    columns = [table.columns[i] for i in kept]
+    rows = [[table.columns[i].cell(row[i]) for i in kept] for row in table.rows]
     heads = [one.head for one in columns]
     if not table.sideways:
         return Grid(heads, [one.words for one in columns], _grouped(table.row_groups, rows))
@@ -283,8 +284,8 @@ def screens(table: Table, width: int, least: int = 0) -> list[RichTable | Text]:
         if len(parts[-1]) > 1 and taken + wide[i] > width:
             parts.append([0])
         parts[-1].append(i)
-    title = [Text(visible(table.title), style="bold")] if table.title else []
-    note = [Text(visible(table.note), style="dim")] if table.note else []
+    title = [as_text(table.title, "bold")] if table.title else []
+    note = [as_text(table.note, style="dim")] if table.note else []
     return [*title, *(_rich("", seen, part, least) for part in parts), *note]
 
 
@@ -296,18 +297,18 @@ def screen(table: Table) -> RichTable:
 
 def _rich(title: str, seen: Grid, kept: Sequence[int], least: int, gap: int = 1) -> RichTable:
     made = RichTable(
-        title=Text(visible(title)) if title else None, title_justify="left", title_style="bold",
+        title=as_text(title) if title else None, title_justify="left", title_style="bold",
         box=None, pad_edge=False,
         padding=(0, gap - 1, 0, 1) if gap > 1 else (0, 1, 0, 0),
     )  # fmt: skip
     for i in kept:
         made.add_column(
-            Text(visible(seen.heads[i])), justify="left" if seen.left[i] else "right",
+            as_text(seen.heads[i]), justify="left" if seen.left[i] else "right",
             header_style="dim", overflow="fold", min_width=least if i else None,
         )  # fmt: skip
     for group, rows in seen.bodies:
         if group:
-            made.add_row(Text(visible(group), style="bold"))
+            made.add_row(as_text(group, style="bold"))
         for row in rows:
             made.add_row(*(_screen_cell(row[i]) for i in kept))
     return made
@@ -315,11 +316,11 @@ def _rich(title: str, seen: Grid, kept: Sequence[int], least: int, gap: int = 1)
 
 def _screen_cell(cell: Cell) -> Text:
     """Put an interval below its value, which leaves room for more columns."""
-    text = Text(visible(cell.text), style=STYLES.get(cell.tone, ""))
+    text = as_text(cell.text, style=STYLES.get(cell.tone, ""))
     if cell.small:
         is_signed = "-" in cell.small
         small = cell.small if is_signed else cell.small.replace(" to ", "–")
-        text.append(f"\n{visible(small)}", style="dim")
+        text.append_text(as_text(f"\n{small}", "dim"))
     return text
 
 
@@ -347,7 +348,7 @@ def _markdown(table: Table) -> str:
 
 def _escaped(text: str) -> str:
     """Names come from strangers: no mark of Markdown or HTML in them counts, and no line ends."""
-    lines = visible(text.replace("\r\n", "\n")).strip().split("\n")
+    lines = shown(text.replace("\r\n", "\n")).strip().split("\n")
     return "<br>".join(_MARKS.sub(r"\\\1", line) for line in lines)
 
 
@@ -379,9 +380,13 @@ def _line(cells: Sequence[Any]) -> str:
 
 
 def _harmless(cell: Any) -> Any:
-    """Return words that a spreadsheet would take for a formula with an apostrophe before them."""
+    """Return words that a spreadsheet would take for a formula with an apostrophe before them, and
+    what cannot be seen as marks; line ends stay as they are.
+    """
     if isinstance(cell, bool):
         return str(cell).lower()
-    if not isinstance(cell, str) or not cell.startswith(_FORMULA) or _FLAG.fullmatch(cell):
+    if not isinstance(cell, str):
         return cell
-    return f"'{cell}"
+    words = "\r".join(map(shown, cell.split("\r")))
+    is_formula = cell.startswith(_FORMULA) and not _FLAG.fullmatch(cell)
+    return f"'{words}" if is_formula else words

@@ -14,9 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.kernel.entries import ScenarioEntry
+from harness.kernel.texts import shown
 from harness.kernel.words.figure import number
 from reports import blocks, conf_lines
 from reports import tables as run_tables
+from reports.blocks import as_text, joined
 from reports.tables import setting_text
 
 _ROOMY = 76  # columns that the conditions need with what was seen beside them
@@ -36,18 +38,18 @@ def show_result(
         console.print(blocks.screen(run_tables.latency(result)))
         console.print(_figures(result))
     for row in result.get("missing", []):
-        console.print(Text(f"missing: {missing_text(row)}", style="yellow"))
+        console.print(as_text(f"missing: {missing_text(row)}", style="yellow"))
     if any(row["later"] for row in result.get("missing", [])):
-        console.print(Text(f"make it later: harness report {folder}"), soft_wrap=True)
+        console.print(as_text(f"make it later: harness report {folder}"), soft_wrap=True)
     for note in result["notes"]:
-        console.print(Text(f"note: {note}", style="dim"))
+        console.print(as_text(f"note: {note}", style="dim"))
     if made := made_by(result["environment"]):
-        console.print(Text(f"made by:    {made}", style="dim"), soft_wrap=True)
+        console.print(as_text(f"made by:    {made}", style="dim"), soft_wrap=True)
     if sealed := seal_text(result.get("seal") or {}):
-        console.print(Text(f"seal:       {sealed}", style="dim"), soft_wrap=True)
-    console.print(Text(f"run folder: {folder}", style="dim"), soft_wrap=True)
+        console.print(as_text(f"seal:       {sealed}", style="dim"), soft_wrap=True)
+    console.print(as_text(f"run folder: {folder}", style="dim"), soft_wrap=True)
     if (folder / "report.html").is_file():
-        console.print(Text(f"report:     {folder / 'report.html'}", style="dim"), soft_wrap=True)
+        console.print(as_text(f"report:     {folder / 'report.html'}", style="dim"), soft_wrap=True)
 
 
 def missing_text(row: Mapping[str, Any]) -> str:
@@ -82,14 +84,15 @@ def _verdict(result: Mapping[str, Any]) -> Panel:
     queries = f"{counts['queries']:,} {'query' if counts['queries'] == 1 else 'queries'}"
     if counts["samples"] != counts["queries"]:
         queries += f" ({counts['samples']:,} samples)"
-    head = Text.assemble(
-        (status, f"bold {colour}"), f"  {result['scenario']} · {subject} · {result['mode']}"
-    )
+    of = f"  {result['scenario']} · {subject} · {result['mode']}"
+    head = joined((status, f"bold {colour}"), (of, ""))
     line = f"{queries} in {number(result['throughput']['duration_s'])} s: {result['status_reason']}"
     below = [
-        Text(words, style="dim") for words in (not_mlperf(result), division_text(result)) if words
+        as_text(words, style="dim")
+        for words in (not_mlperf(result), division_text(result))
+        if words
     ]
-    return Panel(Group(head, Text(line), *below), border_style=colour)
+    return Panel(Group(head, as_text(line), *below), border_style=colour)
 
 
 def _conditions(verdicts: Sequence[Mapping[str, Any]], width: int) -> list[RenderableType]:
@@ -98,10 +101,12 @@ def _conditions(verdicts: Sequence[Mapping[str, Any]], width: int) -> list[Rende
     columns = ("", "condition", "measured", "limit", "margin", *(["seen"] if roomy else []))
     table = _table("Conditions", columns, left=(0, 1, 5))
     for v in verdicts:
-        status = Text(v["status"], style=blocks.style(v["status"]))
+        status = as_text(v["status"], style=blocks.style(v["status"]))
         limit, margin = number(v["limit"]), margin_text(v["margin"])
         seen = [_seen(v)] if roomy else []
-        table.add_row(status, v["rule"], _with_unit(v["measured"], v["unit"]), limit, margin, *seen)
+        table.add_row(
+            status, as_text(v["rule"]), _with_unit(v["measured"], v["unit"]), limit, margin, *seen
+        )
     return [table, *(_told(v) for v in verdicts if _is_told(v))]
 
 
@@ -112,18 +117,18 @@ def _is_told(verdict: Mapping[str, Any]) -> bool:
 
 
 def _seen(verdict: Mapping[str, Any]) -> str:
-    return "see below" if _is_told(verdict) else str(verdict["detail"])
+    return "see below" if _is_told(verdict) else shown(str(verdict["detail"]))
 
 
 def _told(verdict: Mapping[str, Any]) -> Text:
     """Say what was seen, which samples are to blame and what to do, across the whole screen."""
     colour = blocks.style(verdict["status"])
-    told = Text.assemble((f"{verdict['rule']}: ", f"bold {colour}"), verdict["detail"])
+    told = [(f"{verdict['rule']}: ", f"bold {colour}"), (verdict["detail"], "")]
     if verdict["evidence"]:
-        told.append(f"\n  samples {', '.join(map(str, verdict['evidence']))}", style="dim")
+        told.append((f"\n  samples {', '.join(map(str, verdict['evidence']))}", "dim"))
     if verdict["remedy"]:
-        told.append(f"\n  → {verdict['remedy']}", style="bold")
-    return told
+        told.append((f"\n  → {verdict['remedy']}", "bold"))
+    return joined(*told)
 
 
 def margin_text(margin: float | None) -> str:
@@ -140,7 +145,7 @@ def _figures(result: Mapping[str, Any]) -> Table:
     table.add_column(style="bold")
     table.add_column()
     for label, line in run_tables.brief(result):
-        table.add_row(label, line)
+        table.add_row(label, as_text(line))
     return table
 
 
@@ -230,7 +235,7 @@ def show_plan(
     table.add_row("queries", f"{'at most ' if closed else ''}{queries:,}, {size}")
     table.add_row("rate", f"{settings.target_qps:g}/s {'' if pattern.is_open else 'expected'}")
     for label, sentence in forecast.items():
-        table.add_row(label, sentence)
+        table.add_row(label, as_text(sentence))
     shown = schedule.indices[:8].tolist()
     table.add_row(
         "first samples",
@@ -239,28 +244,30 @@ def show_plan(
     console.print(table)
     for conflict in conflicts:
         sure, style = ("cannot be VALID: ", "bold red") if conflict.certain else ("", "yellow")
-        console.print(Text(f"conflict: {sure}{conflict.detail}", style=style))
-        console.print(Text(f"  → {conflict.remedy}", style="bold"))
+        console.print(as_text(f"conflict: {sure}{conflict.detail}", style=style))
+        console.print(as_text(f"  → {conflict.remedy}", style="bold"))
     if tables:
         console.print(blocks.screen(run_tables.settings(row._asdict() for row in values)))
     for sentence in conf_lines.sentences(conf_files):
-        console.print(sentence, markup=False, highlight=False)
+        console.print(as_text(sentence))
 
 
 def show_audit(found: Mapping[str, Any], console: Console) -> None:
     colour = blocks.style(found["status"])
-    head = Text.assemble((found["status"], f"bold {colour}"), f"  audit of {found['run_id']}")
-    notes = [Text(note, style="bold") for note in found.get("notes", ())]
-    console.print(Panel(Group(head, Text(found["reason"]), *notes), border_style=colour))
+    head = joined((found["status"], f"bold {colour}"), (f"  audit of {found['run_id']}", ""))
+    notes = [as_text(note, style="bold") for note in found.get("notes", ())]
+    console.print(Panel(Group(head, as_text(found["reason"]), *notes), border_style=colour))
     table, said = _table("Why", ("", "condition", "seen"), left=(0, 1, 2)), set()
     for v in found["verdicts"]:
-        seen = Text(v["detail"])
+        seen = as_text(v["detail"])
         if v["evidence"] and v["status"] == "FAIL":
-            seen.append(f"\nsamples {', '.join(map(str, v['evidence']))}", style="dim")
+            seen.append_text(as_text(f"\nsamples {', '.join(map(str, v['evidence']))}", "dim"))
         if v["remedy"] and v["status"] != "PASS" and v["remedy"] not in said:
             said.add(v["remedy"])
-            seen.append(f"\n→ {v['remedy']}", style="bold")
-        table.add_row(Text(v["status"], style=blocks.style(v["status"])), v["rule"], seen)
+            seen.append_text(as_text(f"\n→ {v['remedy']}", "bold"))
+        table.add_row(
+            as_text(v["status"], style=blocks.style(v["status"])), as_text(v["rule"]), seen
+        )
     console.print(table)
 
 
@@ -270,18 +277,18 @@ def show_package(
     """Print where a submission tree was put, and what is still wrong with it."""
     count = f"{len(problems)} PROBLEM{'S' * (len(problems) > 1)}"
     colour, word = ("red", count) if problems else ("green", "COMPLETE")
-    console.print(Panel(Text.assemble((word, f"bold {colour}"), f"  {place}"), border_style=colour))
+    console.print(Panel(joined((word, f"bold {colour}"), (f"  {place}", "")), border_style=colour))
     for problem in problems:
-        console.print(Text(f"- {problem}"))
+        console.print(as_text(f"- {problem}"))
     for note in notes:
-        console.print(Text(f"note: {note}", style="dim"))
+        console.print(as_text(f"note: {note}", style="dim"))
 
 
 def show_doctor(findings: Mapping[str, Mapping[str, Any]], console: Console) -> None:
     for title, rows in findings.items():
         table = _table(title.capitalize(), ("", ""), left=(0, 1), header=False)
         for key, value in rows.items():
-            table.add_row(Text(key, style="bold"), str(value))
+            table.add_row(as_text(key, style="bold"), as_text(value))
         console.print(table)
 
 

@@ -21,7 +21,7 @@ from accuracy.datasets.readers import READERS, kind_of, read
 from accuracy.datasets.rows import Row
 from accuracy.datasets.subset import Drawn, in_shares
 from harness.kernel.errors import BadInput, unknown
-from harness.kernel.places import found_at, guess, wrong_path
+from harness.kernel.places import expanded, found_at, guess, wrong_path
 from harness.kernel.types import Sample
 
 _KINDS = ", ".join(list(READERS)[:-1]) + f" or {list(READERS)[-1]}"  # ".jsonl, ... or .pkl.gz"
@@ -154,7 +154,7 @@ def _find(name: str) -> tuple[Path, tuple[Format, ...]]:
         found = entry(name)
         return Path(str(files(datasets))) / found.file, (found.format,)
     prefix, path = _split(name)
-    path = path.expanduser()
+    path = expanded(path)
     _check_file(str(path) if prefix else name, path)
     return path, formats.of_name(prefix) if prefix else ()
 

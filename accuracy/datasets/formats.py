@@ -88,7 +88,7 @@ def _letter(row: Row) -> str:
     original ones name the letter.
     """
     letters = ascii_uppercase[: len(_choices(row))]
-    given = row.cells["answer"]
+    given = row.cells.get("answer")
     if isinstance(given, str):
         if given.strip() not in tuple(letters):
             raise row.complain("answer", ascii(given[:20]), f"a letter from A to {letters[-1]}")

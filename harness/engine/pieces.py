@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from harness.kernel.errors import HarnessError, of_the_machine
 from harness.kernel.privacy.secrets import hidden
 from harness.kernel.process.streams import tell
+from harness.kernel.texts import shown
 
 T = TypeVar("T")
 _LONGEST = 300  # characters of a reason
@@ -67,7 +68,7 @@ def reason(fault: BaseException) -> str:
     """Return a fault in one line."""
     if isinstance(fault, OSError) and of_the_machine(fault) is not None:
         return (fault.strerror or str(fault)).lower()  # which file it was says whoever tried
-    words = " ".join(hidden(str(fault)).split())[:_LONGEST]
+    words = shown(" ".join(hidden(str(fault)).split())[:_LONGEST])
     if isinstance(fault, HarnessError):
         return words
     return f"{type(fault).__name__}: {words}".rstrip(": ")

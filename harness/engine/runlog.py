@@ -29,7 +29,7 @@ from harness.engine.telemetry import read_rows
 from harness.kernel import files
 from harness.kernel.errors import BadInput, SetupFailed
 from harness.kernel.files import write_json as write_json
-from harness.kernel.foreign import parsed
+from harness.kernel.foreign import parsed, raw
 from harness.kernel.foreign.own_files import MOST_BYTES, MOST_LOG_BYTES, read_bytes
 from harness.kernel.foreign.tables import FEW_BYTES, read_table
 from harness.kernel.places import not_a_run
@@ -267,8 +267,10 @@ def read_log(folder: Path, data: bytes | None = None) -> tuple[RunLog, RunFacts]
     try:
         table = read_table(folder / SAMPLES, data=data)
         meta = parsed.loads(table.schema.metadata[_META])
+        raw.check_columns(table, (*_COLUMNS, "completion_rank"))
+        raw.check_facts(meta, f"reading {folder / SAMPLES}")
         return _log(table, meta), RunFacts(**meta["facts"])
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
+    except (OSError, pa.ArrowException, KeyError, TypeError, AttributeError, ValueError):
         raise not_a_run(folder, "samples.parquet") from None
 
 

@@ -6,7 +6,8 @@
       RunBroke              4   the system under test died in the run
 
 Every error is four short facts: what we were doing, what we found, what would be fine, what to do.
-Secrets in the words of a library or a user are hidden in them.
+They may hold names and words of strangers; the sentence made of them can be shown as it is, and
+secrets in them are hidden.
 """
 
 from __future__ import annotations
@@ -17,18 +18,23 @@ from difflib import get_close_matches
 from typing import ClassVar
 
 from harness.kernel.privacy.secrets import hidden
+from harness.kernel.texts import shown
 
 EXIT = {"VALID": 0, "INVALID": 1, "INTERRUPTED": 130, "ERROR": 4}  # by the verdict of a run
+_LONGEST_FACT = 8_000  # characters: a column's name may be a whole book
 
 
 class HarnessError(Exception):
-    """`doing: found; fine. todo.` on one line."""
+    """`doing: found; fine. todo.` on one line; what comes on further lines is indented, so that no
+    name in it can pass for an error of its own.
+    """
 
     exit_code: ClassVar[int] = 4
 
     def __init__(self, doing: str, found: str, fine: str = "", todo: str = "") -> None:
         doing, found, fine, todo = map(hidden, (doing, found, fine, todo))
         self.facts = (doing, found, fine, todo)
+        doing, found, fine, todo = (_indented(shown(fact, _LONGEST_FACT)) for fact in self.facts)
         sentence = f"{doing}: {found}" + (f"; {fine}" if fine else "")
         super().__init__(
             sentence.rstrip(".?")
@@ -85,7 +91,11 @@ def of_the_machine(fault: BaseException) -> SetupFailed | None:
     return SetupFailed(doing, (fault.strerror or str(fault)).lower(), "", todo)
 
 
+def _indented(text: str) -> str:
+    return "\n  ".join(line.removeprefix("  ") for line in text.split("\n"))
+
+
 def first_line(error: BaseException) -> str:
     """Return what an exception says, shortened to one line; its name if it says nothing."""
     text = hidden(str(error).strip())
-    return text.splitlines()[0][:300].rstrip(":") if text else type(error).__name__
+    return shown(text.splitlines()[0][:300]).rstrip(":") if text else type(error).__name__

@@ -26,6 +26,14 @@ _KINDS = {
 }
 
 
+def expanded(path: Path) -> Path:
+    """Return a path with the home folder in place of ~; as it is where ~x is no user's."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
 def found_at(path: Path) -> str:
     """Say what is there: a clause such as "there is no such file or folder"."""
     try:

@@ -16,7 +16,9 @@ from harness.kernel.children import Child
 from harness.kernel.errors import RunBroke
 from harness.kernel.machine import waits
 from harness.kernel.protocols import Say
+from harness.kernel.texts import on_one_line
 
+_LONGEST_LABEL = 60  # characters
 Row = dict[str, Any]
 
 
@@ -96,13 +98,13 @@ def bar_of(label: str, say: Say) -> Iterator[Callable[[Row], None]]:
 
     console = Console(stderr=True)
     bars = Progress(
-        TextColumn(label),
+        TextColumn("{task.fields[label]}", markup=False),
         BarColumn(),
         TextColumn("{task.description}"),
         console=console,
         transient=True,
     )
-    task = bars.add_task("", total=None)
+    task = bars.add_task("", total=None, label=on_one_line(label, _LONGEST_LABEL))
     done = passages = tokens = 0
 
     def hear(event: Row) -> None:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from harness.kernel.errors import BadInput, unknown
 from harness.kernel.foreign.consent import Wish
+from harness.kernel.places import expanded
 from harness.kernel.types import short_name
 from harness.likelihood import beside as perplexity_beside
 from harness.likelihood import conditions as perplexity_conditions
@@ -23,7 +24,7 @@ Count = Annotated[int, Field(gt=0, le=2**31 - 1)]
 
 
 def _absolute(path: Path) -> Path:
-    return path.expanduser().absolute()
+    return expanded(path).absolute()
 
 
 class Settings(BaseModel):

@@ -8,7 +8,8 @@ the profile decides.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import copy
 from functools import wraps
 from pathlib import Path
@@ -17,20 +18,24 @@ from types import NoneType
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
+from harness.kernel.texts import on_one_line
 from harness.options.kinds import is_time, on_command_line
 from harness.options.option import OUT, Option
 from harness.options.run_options import OPTIONS
 
 _BOXES_NEED = 80  # columns
+_LONGEST = 500  # characters of a complaint about a flag
 _METAVARS = {str: "TEXT", int: "INTEGER", float: "FLOAT"}
 
 
 def a_path(text: str) -> Path:
-    """Refuse an empty path: a shell makes one of a variable that is not set."""
+    """Refuse an empty path (a shell makes one of a variable that is not set) and a zero byte."""
     if not text:
         raise typer.BadParameter("it is empty; expected a path. Is a shell variable unset?")
+    if "\0" in text:
+        raise typer.BadParameter("it has a zero byte; expected a path.")
     return Path(text)
 
 
@@ -103,6 +108,28 @@ class Command(TyperCommand):
             told = str(getattr(param, "help", ""))
             param.secondary_opts = [name for name in param.secondary_opts if name not in told]
         super().format_help(ctx, formatter)
+
+
+class Program(TyperGroup):
+    """The whole program. What it says of wrong flags may hold anything that was typed or pasted."""
+
+    def make_context(self, *args: Any, **how: Any) -> Any:
+        with _complaints_shown():
+            return super().make_context(*args, **how)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _complaints_shown():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _complaints_shown() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # typer has a click of its own, whose errors have no public name
+        if isinstance(message := getattr(error, "message", None), str):
+            error.message = on_one_line(message, _LONGEST)  # type: ignore[attr-defined]
+        raise
 
 
 def _as_list(name: str) -> Any:

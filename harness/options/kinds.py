@@ -12,6 +12,8 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from harness.kernel.places import expanded
+
 MAX_QPS = 1e8  # ten nanoseconds between queries
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _MAX_COUNT = 2**31 - 1
@@ -62,7 +64,7 @@ def parse_seconds(value: object) -> object:
 
 
 def _absolute(path: Path) -> Path:
-    return path.expanduser().absolute()
+    return expanded(path).absolute()
 
 
 def _absolute_dataset(name: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.kernel.errors import unknown
+from harness.kernel.places import expanded
 
 if TYPE_CHECKING:
     from harness.kernel.types import Seeds
@@ -83,7 +84,7 @@ def adapter(folder: str) -> None:
     """Raise BadInput."""
     from sut.precision.lora import check_folder
 
-    check_folder(Path(folder).expanduser())
+    check_folder(expanded(Path(folder)))
 
 
 def _known(kind: str, name: str, table: Iterable[str], listed: str = "") -> None:

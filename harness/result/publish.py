@@ -16,6 +16,7 @@ from harness.engine.pieces import Pieces
 from harness.engine.pieces import reason as reason_of
 from harness.engine.runlog import RunFacts
 from harness.kernel.process.streams import tell
+from harness.kernel.texts import on_one_line
 from harness.kernel.types import Sample
 from harness.result import evaluation, search
 from harness.result.read import ACCURACY_PART, Raw, files_of, read_run
@@ -174,13 +175,12 @@ def _generated_before(raw: Raw) -> int:
 
 def _header(result: Result, facts: RunFacts) -> mlperf_logs.Header:
     run, git = result.settings["run"], result.environment.get("git") or {}
+    names = ("Touchstone", result.sut, result.model, result.variant)
     return mlperf_logs.Header(
         run_id=result.run_id,
         version=f"touchstone {environment.own_version()}",
-        sut_name=" ".join(
-            dict.fromkeys(filter(None, ("Touchstone", result.sut, result.model, result.variant)))
-        ),
-        qsl_name=result.dataset,
+        sut_name=on_one_line(" ".join(dict.fromkeys(filter(None, names)))),
+        qsl_name=on_one_line(result.dataset),
         total_count=run["num_samples"],
         performance_count=run["performance_samples"],
         started_at=facts.measured_at or result.started_at,

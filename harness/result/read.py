@@ -13,7 +13,7 @@ from harness.engine.pieces import Pieces
 from harness.engine.runlog import RunFacts
 from harness.kernel.entries import SutEntry
 from harness.kernel.errors import BadInput
-from harness.kernel.foreign import parsed
+from harness.kernel.foreign import declared, parsed
 from harness.kernel.foreign.own_files import check_folder, read_bytes
 from harness.kernel.places import not_a_run
 from harness.kernel.types import RunLog, RunSettings, Seeds
@@ -64,6 +64,7 @@ def read_run(folder: Path, written: Mapping[str, bytes] | None = None) -> Raw:
     files = _files_to_read(folder) if written is None else dict(written)
     saved = _parsed(folder, "settings.json", files)
     environment = _parsed(folder, "environment.json", files)
+    _check(folder, saved, environment)
     log, facts = runlog.read_log(folder, files.get(runlog.SAMPLES))
     telemetry = runlog.read_telemetry(folder, files.get(runlog.TELEMETRY))
     hashes, damaged = seal.hashes(files), () if telemetry else (runlog.TELEMETRY,)
@@ -103,6 +104,15 @@ def _parsed(folder: Path, name: str, files: Mapping[str, bytes]) -> dict[str, An
     except (KeyError, ValueError):
         raise not_a_run(folder, name) from None
     return data
+
+
+def _check(folder: Path, saved: dict[str, Any], environment: dict[str, Any]) -> None:
+    """Hold both files against their schemas. Raises BadInput."""
+    for name, value in (("settings", saved), ("environment", environment)):
+        declared.hold(value, name, f"reading {folder / name}.json")
+    if not isinstance(saved.get("dataset"), dict) or "name" not in saved["dataset"]:
+        found = "dataset.name is missing"
+        raise BadInput(f"reading {folder / 'settings.json'}", found, "expected the file of a run")
 
 
 def _official(folder: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ with a clock that says the moments of then.
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from struct import error
@@ -41,7 +42,7 @@ def recover(folder: Path) -> bool:
     """
     check_folder(folder)
     path = folder / journal.FILE
-    if (folder / "samples.parquet").exists() or not path.is_file():
+    if os.path.exists(folder / "samples.parquet") or not os.path.isfile(path):
         return False
     found = list(journal.records(path))
     if not any(record.kind == journal.START for record in found):

@@ -27,6 +27,7 @@ from harness.kernel.clock import utc_now
 from harness.kernel.errors import HarnessError, SetupFailed
 from harness.kernel.process import stopping
 from harness.kernel.protocols import Say
+from harness.kernel.texts import on_one_line
 from harness.kernel.types import short_name
 from harness.options.settings import RunConfig
 from harness.run.start import fetch
@@ -231,12 +232,17 @@ _UNSCORED: Row = {
 def _progress(say: Say, what: str, total: int) -> Iterator[Progress]:
     """A progress bar on stderr, if somebody looks at it; it hears of what is done."""
     from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
     say("")
     console = Console(stderr=True)
-    with Bars(console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task(what, total=total)
+    columns = (
+        TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(on_one_line(what), total=total)
         yield lambda done: bars.update(task, completed=done)
 
 

@@ -34,7 +34,7 @@ from harness.kernel.errors import BadInput, RunBroke, first_line
 from harness.kernel.foreign import parsed
 from harness.kernel.foreign.consent import remember
 from harness.kernel.foreign.own_files import inside, open_own, read_bytes
-from harness.kernel.places import not_a_study
+from harness.kernel.places import expanded, not_a_study
 from harness.kernel.process import stopping
 from harness.kernel.process.streams import tell
 from harness.kernel.protocols import Say
@@ -276,7 +276,7 @@ def _saved(config: RunConfig) -> dict[str, Any]:
     from sut.model.find import TABLE
 
     saved = without_secrets(config)
-    path = Path(config.model).expanduser()
+    path = expanded(Path(config.model))
     if config.model not in TABLE and path.exists():
         saved["model"] = str(path.absolute())
     return saved

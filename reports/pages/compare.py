@@ -16,9 +16,10 @@ from rich.console import Console, Group
 from rich.panel import Panel
 from rich.text import Text
 
+from harness.kernel.texts import shown
 from harness.kernel.words.figure import number, size
 from reports import blocks, figures
-from reports.blocks import Column, Plot, Table, percent, tone, visible
+from reports.blocks import Column, Plot, Table, as_text, joined, percent, tone
 from reports.figures import LATENCIES
 from reports.pages import html
 from reports.plots.compare import speed_against_weights
@@ -277,7 +278,7 @@ def _percentiles(found: Comparison, group: str) -> list[Column]:
 def told(row: Row) -> Text:
     """Return a line on a variant that has just been measured."""
     speed = f"{number(row['tokens_per_s'])} tokens/s" if row["tokens_per_s"] else row["reason"]
-    return Text.assemble((f"{row['label']} {row['status']}", "bold"), f"  {speed}")
+    return joined((f"{row['label']} {row['status']}", "bold"), (f"  {speed}", ""))
 
 
 def show(found: Comparison, place: Path, console: Console, tables: bool = True) -> None:
@@ -289,10 +290,9 @@ def show(found: Comparison, place: Path, console: Console, tables: bool = True) 
     for part in blocks.screens(bare, console.width, _WIDTH) if tables else ():
         console.print(part)
     for row in _failed(found):
-        console.print(
-            Text.assemble((f"{row['label']}: {row['status']}", "bold"), f"  {row['reason']}")
-        )
-    console.print(Text(f"comparison: {place / 'compare.html'}", style="dim"), soft_wrap=True)
+        name = f"{row['label']}: {row['status']}"
+        console.print(joined((name, "bold"), (f"  {row['reason']}", "")))
+    console.print(as_text(f"comparison: {place / 'compare.html'}", style="dim"), soft_wrap=True)
 
 
 def _stacked(label: str) -> str:
@@ -302,14 +302,14 @@ def _stacked(label: str) -> str:
 
 def _head(found: Comparison) -> Panel:
     words = sentences(found) or ["nothing was measured"]
-    comparable = Text(comparable_text(found), style="dim" if found["comparable"] else "bold red")
-    lost = [Text(sentence, style="bold red") for sentence in missing(found)]
+    comparable = as_text(comparable_text(found), style="dim" if found["comparable"] else "bold red")
+    lost = [as_text(sentence, style="bold red") for sentence in missing(found)]
     is_edited = any(row.get("edited") for row in found["rows"])
-    lost += [Text(note, style="bold red" if is_edited else "dim") for note in doubts(found)]
+    lost += [as_text(note, style="bold red" if is_edited else "dim") for note in doubts(found)]
     is_lost = missing(found) or is_edited
     colour = "red" if is_lost or not found["comparable"] else "green"
-    head = Text(_subject(found), style="bold")
-    return Panel(Group(head, *map(Text, words), *lost, comparable), border_style=colour)
+    head = as_text(_subject(found), style="bold")
+    return Panel(Group(head, *map(as_text, words), *lost, comparable), border_style=colour)
 
 
 def _failed(found: Comparison) -> list[Row]:
@@ -351,11 +351,11 @@ def _reasons(found: Comparison) -> Table:
 
 def _picture(found: Comparison) -> Plot:
     points = [
-        Point(visible(row["label"]), row["weights_bytes"] / 2**20, row["tokens_per_s"])
+        Point(shown(row["label"]), row["weights_bytes"] / 2**20, row["tokens_per_s"])
         for row in found["rows"]
         if row["weights_bytes"] and row["tokens_per_s"]
     ]
-    reference = visible(found["verdict"]["reference"])
+    reference = shown(found["verdict"]["reference"])
     svg = at_both_widths(speed_against_weights, points, reference)
     note = (
         "Tokens per second over the timed part against the bytes that the weights take in memory."

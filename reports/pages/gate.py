@@ -16,7 +16,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from reports import blocks
-from reports.blocks import Column, Table, percent, style, tenths
+from reports.blocks import Column, Table, as_text, joined, percent, style, tenths
 from reports.pages import html
 from reports.plots.gate import PHONE, ROOMY, bars, forest
 from reports.tables import OUTPUTS, READINGS, ROUGE, of_gate, reading_title
@@ -29,9 +29,7 @@ Row = Mapping[str, Any]
 def told(row: Row) -> Text:
     """Return a line on a run that has just been judged."""
     status = row["status"]
-    return Text.assemble(
-        (f"{row['label']} ", "bold"), (status, style(status)), f"  {row['reason']}"
-    )
+    return joined((f"{row['label']} ", "bold"), (status, style(status)), (f"  {row['reason']}", ""))
 
 
 # ---- words
@@ -119,8 +117,8 @@ def show(found: Found, place: Path, console: Console, tables: bool = True) -> No
         for part in blocks.screens(table, console.width):
             console.print(part)
     for note in found["notes"]:
-        console.print(Text(f"note: {note}", style="dim"))
-    console.print(Text(f"gate: {place / 'gate.html'}", style="dim"), soft_wrap=True)
+        console.print(as_text(f"note: {note}", style="dim"))
+    console.print(as_text(f"gate: {place / 'gate.html'}", style="dim"), soft_wrap=True)
 
 
 def _blocks(found: Found) -> list[Table]:
@@ -129,10 +127,10 @@ def _blocks(found: Found) -> list[Table]:
 
 def _head(found: Found) -> Panel:
     lines = [told(row) for row in found["rows"]] or [Text("nothing was judged")]
-    lost = [Text(words, style="bold red") for words in missing(found)]
-    below = [Text(words, style="dim") for words in (asked(found), noise(found)) if words]
+    lost = [as_text(words, style="bold red") for words in missing(found)]
+    below = [as_text(words, style="dim") for words in (asked(found), noise(found)) if words]
     status = found["status"] if found["rows"] and not lost else "UNDECIDED"
-    head = Text(subject(found), style="bold")
+    head = as_text(subject(found), style="bold")
     return Panel(Group(head, *lines, *lost, *below), border_style=style(status).split()[-1])
 
 

@@ -1,7 +1,7 @@
 """How does a page become one file that opens from disk, needs no network and runs no script?
 
 Everything that a model, a server or a user could have written is hostile here. It passes through
-one place: jinja2 calls `visible` on every string (control, bidi and other unseen characters become
+one place: jinja2 calls `shown` on every string (control, bidi and other unseen characters become
 readable marks) and then escapes it. Only the pictures of `reports.plots` are taken as they are;
 they contain no foreign text but names, which matplotlib escapes. Each page also carries a policy
 that forbids scripts and remote content, should anything slip through.
@@ -18,8 +18,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.kernel import files
+from harness.kernel.texts import shown
 from harness.kernel.words.figure import number
-from reports.blocks import grid, percent, tone, visible
+from reports.blocks import grid, percent, tone
 from reports.terminal import margin_text
 
 _HERE = Path(__file__).parent
@@ -45,7 +46,7 @@ def link(run: str) -> str:
 
 
 def _finalize(value: Any) -> Any:
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _pretty(value: Any) -> str:

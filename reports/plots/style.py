@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import math
 import re
@@ -86,7 +87,8 @@ def svg(figure: Figure) -> str:
     text = text[text.index("<svg") :]
     for pattern, to in _CLEANING:
         text = re.sub(pattern, to, text)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{figure.get_label()}" ', 1)
+    name = html.escape(str(figure.get_label()))
+    return text.replace("<svg ", f'<svg role="img" aria-label="{name}" ', 1)
 
 
 def _saved(figure: Figure) -> str:

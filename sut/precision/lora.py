@@ -18,7 +18,7 @@ from typing import Any
 from harness.kernel.errors import BadInput, HarnessError, SetupFailed
 from harness.kernel.foreign.own_files import read_given
 from harness.kernel.foreign.parsed import loads
-from harness.kernel.places import wrong_path
+from harness.kernel.places import expanded, wrong_path
 from sut.model import digest, faults, findings
 from sut.precision import adapter_kinds, bnb
 
@@ -31,7 +31,7 @@ def find(path: str, adapter: str | Path | None) -> Path:
     it. Raises BadInput.
     """
     if adapter is not None:
-        return Path(adapter).expanduser()
+        return expanded(Path(adapter))
     if shipped := SHIPPED.get(Path(path).name):
         return shipped
     known = ", ".join(SHIPPED)

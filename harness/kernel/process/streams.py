@@ -17,19 +17,22 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+from harness.kernel.texts import shown
+
 _PATIENCE_MS = 60_000  # with a reader who has made the stream non-blocking and reads nothing
 _LEFT = (errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN)  # what a stream says whose reader is gone
 _INSTEAD = {
     "·": "-", "–": "-", "−": "-", "→": "->", "…": "...", "≤": "<=", "≥": ">=", "×": "x", "µ": "u",
-    "“": '"', "”": '"', "‘": "'", "’": "'", "│": "|", "─": "-", "Δ": "d",
+    "“": '"', "”": '"', "‘": "'", "’": "'", "│": "|", "─": "-", "Δ": "d", "⟨": "<", "⟩": ">",
 }  # fmt: skip
 _NAME = "touchstone.plain"
+_LONGEST = 40_000  # characters of one thing that is told: four facts of an error
 
 
 def tell(words: str) -> None:
     """Say a line to people, on stderr, if anybody can be told."""
     with suppress(OSError, ValueError, AttributeError):  # not ours: somebody's who calls us
-        print(words, file=sys.stderr, flush=True)
+        print(shown(words, _LONGEST), file=sys.stderr, flush=True)
 
 
 def put(text: str) -> str:

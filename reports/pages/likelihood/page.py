@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reports.blocks import Plot, visible
+from harness.kernel.texts import shown
+from reports.blocks import Plot
 from reports.pages import html
 from reports.pages.likelihood import (
     contexts,
@@ -34,7 +35,7 @@ def render(summary: Summary, folder: Path) -> str:
     summary = {"notes": [], "verdicts": [], "settings": {}, "dataset": {}, **summary}
     documents = shading.documents(folder)
     sides = sides_of(summary, folder)
-    colours = {visible(side.label): side.colour for side in sides}
+    colours = {shown(side.label): side.colour for side in sides}
     held = places.Held(summary, {s.subject.get("label", s.label): s.label for s in sides})
     views = texts.views(documents, sides)
     on_page = {view.document.id for view in views}

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.blocks import Plot, visible
+from harness.kernel.texts import shown
+from reports.blocks import Plot
 from reports.pages.likelihood import places, words
 from reports.pages.likelihood.contexts import Context
 from reports.pages.likelihood.sides import Side
@@ -56,7 +57,7 @@ def _laws(scaling: Mapping[str, Any], num_variants: int) -> list[Line]:
         keys = ("loss_nats" if of_loss else "bits_per_byte", "low", "high")
         value, low, high = (_drawn(curve[key], of_loss) for key in keys)
         band = (low, high) if len(low) == len(high) == len(value) else ((), ())
-        name = visible(f"power law{of}{through}")
+        name = shown(f"power law{of}{through}")
         lines.append(Line(name, curve["parameters"], value, *band))
     return lines
 
@@ -78,7 +79,7 @@ def trade(summary: Summary, sides: Sequence[Side], colours: Colours, held: place
 
     points = _points(sides, key, rate)
     by = "eval_loss" if key == "perplexity" else key
-    names = {visible(side.label): side.label for side in sides}
+    names = {shown(side.label): side.label for side in sides}
 
     def beats(one: Point, other: Point) -> bool:
         return _beats(one, other, held.decision(names[one.label], names[other.label], by))
@@ -106,7 +107,7 @@ def wrote(sides: Sequence[Side]) -> bool:
 def _points(sides: Sequence[Side], key: str, x: Callable[[Side], float | None]) -> list[Point]:
     found = [(side, x(side), measured(side.subject["figures"], key)) for side in sides]
     return [
-        Point(visible(side.label), at, *value)
+        Point(shown(side.label), at, *value)
         for side, at, value in found
         if at and value and value.value > 0
     ]
@@ -118,7 +119,7 @@ def klds(sides: Sequence[Side], colours: Colours) -> str:
     for side in sides:
         if side.tokens is not None and side.tokens.kld is not None:
             kld = side.tokens.kld[np.isfinite(side.tokens.kld)]
-            found |= {visible(side.label): kld} if kld.any() else {}
+            found |= {shown(side.label): kld} if kld.any() else {}
     return plots.kld_histogram(found, colours)
 
 
@@ -142,7 +143,7 @@ def dots(
     """Draw a dot per group and subject; as high as the picture beside it, if that is no more than
     twice as high.
     """
-    found = {visible(side.label): _groups(side.subject.get(part)) for side in sides}
+    found = {shown(side.label): _groups(side.subject.get(part)) for side in sides}
     rows = list(dict.fromkeys(name for column in found.values() for name in column))
     if len(rows) < 2:
         return ""
@@ -152,14 +153,14 @@ def dots(
     for label, column in found.items():
         if column:
             columns[label] = [measured(column.get(row), key) for row in rows]
-    names = [visible(_KINDS.get(row, row)) for row in rows]
+    names = [shown(_KINDS.get(row, row)) for row in rows]
     log = key == "perplexity"  # nats and bits are logarithms already
     return plots.intervals(names, columns, unit, colours, log=log, high_as=least)
 
 
 def along(sides: Sequence[Side], part: str, x_name: str, colours: Colours) -> str:
     """Draw the loss from place to place in the texts."""
-    found = {visible(side.label): _groups(side.subject.get(part)) for side in sides}
+    found = {shown(side.label): _groups(side.subject.get(part)) for side in sides}
     places = max((list(column) for column in found.values()), key=len, default=[])
     columns = {
         label: [measured(column.get(place), "eval_loss") for place in places]
@@ -210,8 +211,8 @@ def gains(context: Context, sides: Sequence[Side], colours: Colours) -> str:
     columns = {}
     for label in context.labels:
         own = subjects[label]["conditions"]
-        columns[visible(label)] = [measured(own.get(n), "gain_nats") for n in context.gaining]
-    names = [visible(name) for name in context.gaining]
+        columns[shown(label)] = [measured(own.get(n), "gain_nats") for n in context.gaining]
+    names = [shown(name) for name in context.gaining]
     return plots.intervals(names, columns, "nats gained per token", colours, from_zero=True)
 
 

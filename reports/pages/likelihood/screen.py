@@ -18,7 +18,7 @@ from rich.text import Text
 from harness.kernel.errors import BadInput
 from harness.kernel.foreign import parsed
 from harness.kernel.places import found_at
-from reports.blocks import Table, screens, visible
+from reports.blocks import Table, as_text, screens
 from reports.pages import html
 from reports.pages.likelihood import page, tables
 from reports.pages.likelihood.contexts import contexts
@@ -73,12 +73,12 @@ def print_table(summary: Summary, console: Console, tables: bool = True) -> None
         for part in screens(table, console.width):
             console.print(part)
         for line in lines:
-            console.print(_plain(line, "dim"))
+            console.print(as_text(line, "dim"))
     tuned = any(map(trainable, summary["subjects"]))
     for line in [*scored(summary), *([PARAMETERS_NOTE] if tuned else [])]:
-        console.print(_plain(line, "dim"))
+        console.print(as_text(line, "dim"))
     for note in summary.get("notes") or ():
-        console.print(_plain(f"note: {note}", "dim"))
+        console.print(as_text(f"note: {note}", "dim"))
 
 
 def _blocks(summary: Summary, whole: bool) -> Iterator[tuple[Table, list[str]]]:
@@ -93,13 +93,9 @@ def _blocks(summary: Summary, whole: bool) -> Iterator[tuple[Table, list[str]]]:
 
 def _head(summary: Summary) -> Panel:
     lost = missing(summary)
-    lines = [_plain(line) for line in sentences(summary)] or [Text("nothing was measured")]
-    below = [_plain(words, "dim") for words in [conditions(summary)] if words]
+    lines = [as_text(line) for line in sentences(summary)] or [Text("nothing was measured")]
+    below = [as_text(words, "dim") for words in [conditions(summary)] if words]
     colour = "red" if lost or not done(summary) else "green" if comparable(summary) else "yellow"
-    head = _plain(title(summary), "bold")
-    body = Group(head, *lines, *(_plain(words, "bold red") for words in lost), *below)
+    head = as_text(title(summary), "bold")
+    body = Group(head, *lines, *(as_text(words, "bold red") for words in lost), *below)
     return Panel(body, border_style=colour)
-
-
-def _plain(words: str, style: str = "") -> Text:
-    return Text(visible(words), style=style)

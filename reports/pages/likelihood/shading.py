@@ -2,7 +2,7 @@
 subjects differ most.
 
 The shaded texts are HTML made here and nowhere else, piece by piece: every piece of text goes
-through `visible` and is escaped. No script: a token says what it cost in a line at the foot of the
+through `shown` and is escaped. No script: a token says what it cost in a line at the foot of the
 window (style sheet, `i:hover`).
 """
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from harness.kernel.foreign import parsed
 from harness.kernel.foreign.tables import read_table
-from reports.blocks import visible
+from harness.kernel.texts import shown
 
 LEVELS_NATS = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 11.0)  # where a deeper shade begins
 MAX_TOKENS = 30_000  # shaded ones on a page
@@ -270,4 +270,4 @@ def _token(piece: str, scores: Tokens, i: int, gain: bool) -> str:
 
 
 def _safe(text: str) -> str:
-    return str(escape(visible(text)))
+    return str(escape(shown(text)))

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.engine import runlog
+from harness.kernel.texts import shown
 from harness.options.settings import load_config
 from harness.result.publish import publish
 from harness.run.session import Run
-from reports.blocks import visible
 from reports.pages import run as html
 from tests.scenario_helpers import Row, hand_log
 
@@ -240,7 +240,7 @@ def test_hostile_text_stays_text(valid):
     assert Page(source).names().count("script") == 0
     assert set(Page(source).names()) == set(Page(tame).names())
     for text in HOSTILE:
-        assert Page(source).text.count(" ".join(visible(text).split())) > 10
+        assert Page(source).text.count(" ".join(shown(text).split())) > 10
 
 
 ANY = st.text(st.characters(exclude_categories=()), min_size=1, max_size=40)
@@ -258,16 +258,15 @@ def test_no_text_changes_the_structure_of_the_page(valid, text):
     assert [sorted(attributes) for _, attributes in page.tags] == [
         sorted(attributes) for _, attributes in tame.tags
     ]
-    assert " ".join(visible(text).split()) in page.text
+    assert " ".join(shown(text).split()) in page.text
 
 
 @given(st.text(st.characters(exclude_categories=())))
 def test_visible_text_has_nothing_unseen_and_plain_text_is_left_alone(text):
-    assert not UNSEEN.search(visible(text))
-    assert visible(visible(text)) == visible(text)
+    assert not UNSEEN.search(shown(text))
+    assert shown(shown(text)) == shown(text)
     assert (
-        visible("Zoë said: 你好, שלום, naïve 👩‍💻\n\tok")
-        == "Zoë said: 你好, שלום, naïve 👩‍💻\n\tok"
+        shown("Zoë said: 你好, שלום, naïve 👩‍💻\n\tok") == "Zoë said: 你好, שלום, naïve 👩‍💻\n\tok"
     )
 
 
