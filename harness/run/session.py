@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -20,9 +19,8 @@ from harness.engine import environment, gpus, runlog
 from harness.engine.driver import Stop, drive
 from harness.engine.pieces import Pieces, noted, reason, show_where
 from harness.engine.recorder import Recorder
-from harness.engine.referee import load as processors
 from harness.engine.runlog import RunFacts
-from harness.kernel.clock import RealClock, VirtualClock, process_cpu_s, utc_now
+from harness.kernel.clock import RealClock, VirtualClock, utc_now
 from harness.kernel.entries import SutEntry
 from harness.kernel.errors import BadInput, HarnessError, RunBroke
 from harness.kernel.foreign.consent import remember
@@ -31,20 +29,16 @@ from harness.kernel.privacy.secrets import hidden_in
 from harness.kernel.process.streams import tell
 from harness.kernel.protocols import SUT, Logged, Say
 from harness.kernel.types import MemoryUse, RunLog, RunSettings
-from harness.official import driver as mlcommons
-from harness.official.relay import Relay
 from harness.official.wheel import require_wheel
 from harness.options.effective import effective
 from harness.options.saved import wishes, without_secrets
 from harness.options.settings import Mode, RunConfig, run_settings
-from harness.result import evaluation, logs, search
+from harness.result import evaluation, search
 from harness.result.library import library
 from harness.result.publish import publish
 from harness.result.read import ACCURACY_PART
 from harness.result.result import Result
-from harness.run import sampling
 from harness.run.forecast import conflicts_of
-from harness.run.journaling import journaled
 from harness.run.keeping import (
     Written,
     expected_bytes,
@@ -56,6 +50,7 @@ from harness.run.keeping import (
 from harness.run.parts import Origin, Parts
 from harness.run.signals import deaf, stoppable
 from harness.run.start import start
+from harness.run.timed import Timed
 from harness.run.untimed import ask_back, commit, load, roundtrip_us
 from harness.run.warmup import given_rate, rate_seen, refuse_unanswered, warmup, warmup_samples
 from reports import conf_lines
@@ -240,9 +235,14 @@ class Run:
         if self.entry.uses_gpu:
             facts.gpus = gpus.metered(facts.sut, os.environ).to_json()
         meanings = commit(sut)
-        kept = self._recorder(sut, settings, facts, folder)
+        timed = Timed(self.config, self.scenario, self.clock, self.stop, self._progress)
+        kept = timed.recorder(sut, settings, facts, folder)
         with self.stop.raising(False), kept as recorder:
-            log = self._measure(sut, settings, facts, folder, recorder)
+            prepare_s = load(sut, self.samples, recorder)
+            facts.driver |= {"load_s": self._load_s, "prepare_s": prepare_s}
+            self._say("")
+            self.measured = True
+            log = timed.measure(sut, settings, facts, folder, recorder)
             lines = folder / runlog.TELEMETRY_LINES
             folder = self._keep(folder, log, facts)  # first of all: what was measured is safe now
             self.kept = folder
@@ -366,62 +366,6 @@ class Run:
         if is_given:
             return given_rate(self.config), "given"
         return rate_seen(self.config, log)
-
-    # ---- the timed part
-
-    def _recorder(
-        self, sut: SUT, settings: RunSettings, facts: RunFacts, folder: Path
-    ) -> AbstractContextManager[Recorder]:
-        if self.config.driver == "mlcommons":
-            return nullcontext(Relay(self.clock, settings))
-        return journaled(self.clock, sut, settings, folder, facts)
-
-    def _measure(
-        self, sut: SUT, settings: RunSettings, facts: RunFacts, folder: Path, recorder: Recorder
-    ) -> RunLog:
-        schedule = self.scenario.schedule(settings)
-        limits = replace(settings, min_queries=max(settings.min_queries, schedule.min_issued))
-        total = self._expected_samples(limits, schedule.indices.size)
-        facts.driver |= {"load_s": self._load_s, "prepare_s": load(sut, self.samples, recorder)}
-        pieces = Pieces(facts.missing)
-        begin = partial(sampling.begin, self.clock, sut, folder, facts, total, self._progress)
-        helper = pieces.make("file", "telemetry", begin, None, later=False)
-        self._say("")
-        facts.measured_at = utc_now().isoformat(timespec="milliseconds")
-        pids = sampling.processes(sut)
-        before = processors.read(pids) if isinstance(self.clock, RealClock) else None
-        used_s, start_ns = process_cpu_s(), self.clock.now_ns()
-        facts.clock_start_ns = start_ns
-        plan = self.scenario.plan(settings, schedule)
-        self.measured, on_idle = True, helper.on_idle if helper else None
-        try:
-            if isinstance(recorder, Relay):
-                due = mlcommons.due_offsets(settings, schedule)
-                log = mlcommons.drive(
-                    settings, sut, self.clock, recorder, folder, due, self.stop, on_idle
-                )
-                facts.notes = recorder.repairs()
-                hashes = partial(logs.hashes, folder)
-                facts.log_hashes = pieces.make("log", "MLPerf logs", hashes, {}, later=False)
-            else:
-                log = drive(plan, sut, self.clock, recorder, limits, self.stop, on_idle)
-        finally:
-            wall_s = (self.clock.now_ns() - start_ns) / 1e9
-            facts.load = processors.between(before, processors.read(pids)) if before else {}
-            if helper:
-                pieces.make(
-                    "file", "telemetry", partial(sampling.end, helper, recorder), None, later=False
-                )
-            facts.missing = pieces.missing
-        if isinstance(self.clock, RealClock) and wall_s > 0:
-            facts.driver["client_cpu_percent"] = round(100 * (process_cpu_s() - used_s) / wall_s, 2)
-        return log
-
-    def _expected_samples(self, limits: RunSettings, planned: int) -> int | None:
-        """Return the number of samples that progress counts towards; None if time ends the run."""
-        if limits.mode == "accuracy" or not self.config.pattern.is_closed:
-            return int(planned)
-        return None if limits.min_duration_ns else limits.min_queries * limits.samples_per_query
 
 
 def _what(config: RunConfig, entry: SutEntry) -> str:

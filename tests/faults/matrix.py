@@ -70,7 +70,7 @@ _SEARCH = (
 )
 _LOAD = Phase("load", "sut.simulated:Simulated.load", "nothing")
 _WARMUP = Phase("warm-up", "harness.run.warmup:warmup", "nothing", holds=False, after_s=0.6)
-_TIMED = Phase("timed", "harness.run.session:Run._measure", "something", holds=False, after_s=3.0)
+_TIMED = Phase("timed", "harness.run.timed:Timed.measure", "something", holds=False, after_s=3.0)
 _DRAIN = Phase("drain", "harness.engine.driver:_Loop.drain", "something", nth=2, holds=False)
 _AFTER = (
     Phase("read-back", "accuracy.outputs.texts:read_back", "everything"),
