@@ -15,6 +15,7 @@ from harness.kernel.entries import SutEntry
 from harness.kernel.errors import BadInput
 from harness.kernel.foreign import declared, parsed
 from harness.kernel.foreign.own_files import check_folder, read_bytes
+from harness.kernel.foreign.raw import check_bounds
 from harness.kernel.places import not_a_run
 from harness.kernel.types import RunLog, RunSettings, Seeds
 from harness.official.figures import is_official, official_results
@@ -66,6 +67,7 @@ def read_run(folder: Path, written: Mapping[str, bytes] | None = None) -> Raw:
     environment = _parsed(folder, "environment.json", files)
     _check(folder, saved, environment)
     log, facts = runlog.read_log(folder, files.get(runlog.SAMPLES))
+    check_bounds(log, f"reading {folder / runlog.SAMPLES}")
     telemetry = runlog.read_telemetry(folder, files.get(runlog.TELEMETRY))
     hashes, damaged = seal.hashes(files), () if telemetry else (runlog.TELEMETRY,)
     sealed = seal.fresh(hashes) if written else seal.examine(facts.run_id, hashes, folder, damaged)
