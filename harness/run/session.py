@@ -49,7 +49,7 @@ from harness.run.keeping import (
 )
 from harness.run.parts import Origin, Parts
 from harness.run.signals import deaf, stoppable
-from harness.run.start import start
+from harness.run.start import close, start
 from harness.run.timed import Timed
 from harness.run.untimed import ask_back, commit, load, roundtrip_us
 from harness.run.warmup import given_rate, rate_seen, refuse_unanswered, warmup, warmup_samples
@@ -102,7 +102,7 @@ class Run:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with deaf():
             for part in filter(None, (self.sut, self.clock)):
-                _close(part)
+                close(part)
             hide_secrets(self.folder / "sut.log")
             if kind is not None and issubclass(kind, KeyboardInterrupt):
                 self._tell_what_is_kept()
@@ -375,9 +375,3 @@ def _what(config: RunConfig, entry: SutEntry) -> str:
     return f"{config.model.rstrip('/').split('/')[-1]}_{config.variant}"
 
 
-def _close(part: Any) -> None:
-    """Close it. A system that cannot even be closed does not take the verdict with it."""
-    try:
-        part.close()
-    except Exception as fault:
-        tell(f"note: closing {type(part).__name__}: {reason(fault)}")
