@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,12 +19,12 @@ from harness.kernel.foreign.own_files import check_folder, read_bytes
 from harness.kernel.foreign.raw import check_bounds
 from harness.kernel.places import not_a_run
 from harness.kernel.types import RunLog, RunSettings, Seeds
-from harness.official.figures import is_official, official_results
 from harness.options.settings import RunConfig
 from harness.result import evaluation, seal, search
 from harness.result.seal import Seal
 from scenarios.loadgen import results as loadgen_results
 
+SETTINGS, ENVIRONMENT = "settings.json", "environment.json"
 ACCURACY_PART = "accuracy"  # of a submission: a run folder inside the performance part's
 _FILES = (
     "settings.json", "environment.json", "samples.parquet", "telemetry.parquet", "report.html",
@@ -63,16 +64,19 @@ def read_run(folder: Path, written: Mapping[str, bytes] | None = None) -> Raw:
     nobody can have edited those. Raises BadInput if it holds no run of this version.
     """
     files = _files_to_read(folder) if written is None else dict(written)
-    saved = _parsed(folder, "settings.json", files)
-    environment = _parsed(folder, "environment.json", files)
-    _check(folder, saved, environment)
+    saved = _parsed(folder, SETTINGS, files)
+    _check_settings(folder, saved)
     log, facts = runlog.read_log(folder, files.get(runlog.SAMPLES))
     check_bounds(log, f"reading {folder / runlog.SAMPLES}")
-    telemetry = runlog.read_telemetry(folder, files.get(runlog.TELEMETRY))
-    hashes, damaged = seal.hashes(files), () if telemetry else (runlog.TELEMETRY,)
-    sealed = seal.fresh(hashes) if written else seal.examine(facts.run_id, hashes, folder, damaged)
     settings, config, entry = _parse(folder, saved)
     pieces = Pieces([*facts.missing, *evaluation.missing(facts.evaluation)])
+    read = partial(_environment, folder, files)  # what was measured stands without it
+    environment = pieces.make("file", ENVIRONMENT, read, {}, later=False)
+    telemetry = runlog.read_telemetry(folder, files.get(runlog.TELEMETRY))
+    parts = {ENVIRONMENT: environment, runlog.TELEMETRY: telemetry}
+    damaged = [name for name, part in parts.items() if not part]
+    hashes = seal.hashes(files)
+    sealed = seal.fresh(hashes) if written else seal.examine(facts.run_id, hashes, folder, damaged)
     official: dict[str, Any] = {}
     if config.driver == "mlcommons":
         official = pieces.make("figure", "official LoadGen", lambda: _official(folder), official)
@@ -84,6 +88,12 @@ def read_run(folder: Path, written: Mapping[str, bytes] | None = None) -> Raw:
         saved, environment, log, facts, settings, config, entry, lg, official, pieces.missing,
         telemetry, steps, sealed,
     )  # fmt: skip
+
+
+def _environment(folder: Path, files: Mapping[str, bytes]) -> dict[str, Any]:
+    found = _parsed(folder, ENVIRONMENT, files)
+    declared.hold(found, "environment", f"reading {folder / ENVIRONMENT}")
+    return found
 
 
 def _files_to_read(folder: Path) -> dict[str, bytes]:
@@ -108,17 +118,12 @@ def _parsed(folder: Path, name: str, files: Mapping[str, bytes]) -> dict[str, An
     return data
 
 
-def _check(folder: Path, saved: dict[str, Any], environment: dict[str, Any]) -> None:
-    """Hold both files against their schemas. Raises BadInput."""
-    for name, value in (("settings", saved), ("environment", environment)):
-        declared.hold(value, name, f"reading {folder / name}.json")
+def _check_settings(folder: Path, saved: dict[str, Any]) -> None:
+    """Hold the settings against their schema. Raises BadInput."""
+    doing = f"reading {folder / SETTINGS}"
+    declared.hold(saved, "settings", doing)
     if not isinstance(saved.get("dataset"), dict) or "name" not in saved["dataset"]:
-        found = "dataset.name is missing"
-        raise BadInput(f"reading {folder / 'settings.json'}", found, "expected the file of a run")
-
-
-def _official(folder: Path) -> dict[str, Any]:
-    return official_results(folder) if is_official(folder) else {}
+        raise BadInput(doing, "dataset.name is missing", "expected the file of a run")
 
 
 def _parse(folder: Path, saved: dict[str, Any]) -> tuple[RunSettings, RunConfig, SutEntry]:

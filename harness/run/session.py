@@ -373,5 +373,3 @@ def _what(config: RunConfig, entry: SutEntry) -> str:
     if not entry.runs_model:
         return config.sut.replace(":", ".")
     return f"{config.model.rstrip('/').split('/')[-1]}_{config.variant}"
-
-
