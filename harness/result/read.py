@@ -70,8 +70,9 @@ def read_run(folder: Path, written: Mapping[str, bytes] | None = None) -> Raw:
     check_bounds(log, f"reading {folder / runlog.SAMPLES}")
     settings, config, entry = _parse(folder, saved)
     pieces = Pieces([*facts.missing, *evaluation.missing(facts.evaluation)])
-    read = partial(_environment, folder, files)  # what was measured stands without it
-    environment = pieces.make("file", ENVIRONMENT, read, {}, later=False)
+    nothing: dict[str, Any] = {}  # what was measured stands without it
+    read = partial(_environment, folder, files)
+    environment = pieces.make("file", ENVIRONMENT, read, nothing, later=False)
     telemetry = runlog.read_telemetry(folder, files.get(runlog.TELEMETRY))
     parts = {ENVIRONMENT: environment, runlog.TELEMETRY: telemetry}
     damaged = [name for name, part in parts.items() if not part]
@@ -94,6 +95,10 @@ def _environment(folder: Path, files: Mapping[str, bytes]) -> dict[str, Any]:
     found = _parsed(folder, ENVIRONMENT, files)
     declared.hold(found, "environment", f"reading {folder / ENVIRONMENT}")
     return found
+
+
+def _official(folder: Path) -> dict[str, Any]:
+    return official_results(folder) if is_official(folder) else {}
 
 
 def _files_to_read(folder: Path) -> dict[str, bytes]:
