@@ -228,7 +228,7 @@ def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> bytes
     columns: dict[str, Any] = {"sample_id": np.arange(n, dtype=np.int32)}
     columns |= {name: getattr(log, name) for name in _COLUMNS}
     columns |= {"completion_rank": rank, "tokens": log.tokens.astype(np.int32)}
-    columns |= {"error": _sparse({i: hidden(text) for i, text in log.errors.items()}, n)}
+    columns |= {"error": _sparse(_without_secrets(log.errors), n)}
     if log.done_delay_ns is not None:
         columns["done_delay_ns"] = log.done_delay_ns
     if with_tokens:
@@ -338,6 +338,12 @@ def read_telemetry(folder: Path, data: bytes | None = None) -> dict[str, list[An
     except (OSError, pa.ArrowException):  # it never was, or it was cut: the run stands without it
         return {}
     return columns
+
+
+def _without_secrets(errors: Mapping[int, str]) -> dict[int, str]:
+    """Return the errors of samples, secrets hidden; thousands of samples may fail alike."""
+    told = {text: hidden(text) for text in set(errors.values())}
+    return {i: told[text] for i, text in errors.items()}
 
 
 def _sparse(values: dict[int, str], n: int) -> Any:

@@ -19,6 +19,7 @@ from harness.kernel.foreign.own_files import check_folder, read_bytes
 from harness.kernel.foreign.raw import check_bounds
 from harness.kernel.places import not_a_run
 from harness.kernel.types import RunLog, RunSettings, Seeds
+from harness.official.figures import is_official, official_results
 from harness.options.settings import RunConfig
 from harness.result import evaluation, seal, search
 from harness.result.seal import Seal
