@@ -34,7 +34,7 @@ def stoppable(stop: Stop, clock: RealClock | VirtualClock) -> Iterator[None]:
         insists = stop.requests > _PATIENCE and stop.may_raise
         if insists and not _is_recording(frame):  # a row must not be torn
             stop.may_raise = False
-            raise KeyboardInterrupt
+            raise stopping.Stopped
 
     with stopping.handled(on_signal), wake_on_signals(clock):
         yield

@@ -28,6 +28,13 @@ _heard = 0
 _is_program = _is_over = False
 
 
+class Stopped(KeyboardInterrupt):
+    """What a signal raises. Python ends a program by SIGINT, whatever its exit code, if a
+    KeyboardInterrupt has passed through `exec` of a text, as every import of a dataclass has; it
+    looks for that very class (`run_eval_code_obj` in Python/pythonrun.c).
+    """
+
+
 def listen() -> None:
     """Stop this program at a signal from now on."""
     global _is_program
@@ -60,7 +67,7 @@ def heard() -> bool:
 def check() -> None:
     """Raise KeyboardInterrupt if a stop was asked for that a library has swallowed."""
     if heard():
-        raise KeyboardInterrupt
+        raise Stopped
 
 
 @contextmanager
@@ -104,4 +111,4 @@ def _set(handler: Handler) -> dict[int, Any]:
 def _stop(number: int, frame: object) -> None:
     global _heard
     _heard += 1
-    raise KeyboardInterrupt
+    raise Stopped

@@ -185,7 +185,7 @@ from harness.kernel.process import stopping
 stopping.listen()
 try:
     print("ready", flush=True)
-    time.sleep(30)
+    exec("import time; time.sleep(30)")  # as an import of a dataclass does
 except KeyboardInterrupt:
     code = stopping.exit_code(1)
     stopping.over()
@@ -195,17 +195,28 @@ except KeyboardInterrupt:
 """
 
 
-def started(before=""):
-    words = [sys.executable, "-c", before + WAITS]
-    process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=children.variables()
-    )
-    assert process.stdout.readline() == "ready\n"
-    return process
+@pytest.fixture
+def started(tmp_path, monkeypatch):
+    """started(what comes before) -> a program that waits to be stopped."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def call(before):
+        (tmp_path / "waits.py").write_text(before + WAITS)
+        process = subprocess.Popen(
+            children.command("waits"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=children.variables(),
+        )
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    return call
 
 
 @pytest.mark.parametrize("number", STOPS)
-def test_once_the_exit_code_is_known_nothing_changes_it(number):
+def test_once_the_exit_code_is_known_nothing_changes_it(started, number):
     process = started("import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n")
     process.send_signal(number)
     assert process.stdout.readline() == "tidying\n"
@@ -215,7 +226,7 @@ def test_once_the_exit_code_is_known_nothing_changes_it(number):
     assert (process.returncode, said) == (130, "")
 
 
-def test_nohup_is_heeded():
+def test_nohup_is_heeded(started):
     process = started("import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n")
     process.send_signal(signal.SIGHUP)
     with pytest.raises(subprocess.TimeoutExpired):
