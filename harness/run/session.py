@@ -52,7 +52,7 @@ from harness.run.journaling import journaled
 from harness.run.keeping import ask_back, expected_bytes, keep, keep_again
 from harness.run.parts import Origin, Parts
 from harness.run.signals import deaf, stoppable
-from harness.run.start import start
+from harness.run.start import close, start
 from harness.run.warmup import given_rate, rate_seen, warmup, warmup_samples
 from reports import conf_lines
 from scenarios import peak_verdict
@@ -101,7 +101,7 @@ class Run:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with deaf():
             for part in filter(None, (self.sut, self.clock)):
-                _close(part)
+                close(part)
             if kind is not None and issubclass(kind, KeyboardInterrupt):
                 self._tell_what_is_kept()
             elif kind is not None and issubclass(kind, BadInput) and not self.measured:
@@ -395,11 +395,3 @@ def _roundtrip_us(sut: SUT) -> float | None:
 def _end(helper: Telemetry, recorder: Recorder) -> None:
     helper.on_idle(recorder)
     helper.stop()
-
-
-def _close(part: Any) -> None:
-    """Close it. A system that cannot even be closed does not take the verdict with it."""
-    try:
-        part.close()
-    except Exception as fault:
-        tell(f"note: closing {type(part).__name__}: {reason(fault)}")

@@ -1,4 +1,4 @@
-"""How does the SUT of a run begin: in a process of its own, or in this one, with which options?"""
+"""How does the SUT of a run begin and end: in which process, with which options?"""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry
+from harness.engine.pieces import reason
 from harness.kernel.clock import RealClock, VirtualClock
 from harness.kernel.entries import SutEntry
 from harness.kernel.plugins import make_sut
+from harness.kernel.process.streams import tell
 from harness.kernel.protocols import SUT, Say
 from harness.options.settings import RunConfig
 
@@ -37,6 +39,14 @@ def fetch(configs: Iterable[RunConfig], say: Say) -> None:
     with_model = (config for config in configs if registry.sut_entry(config.sut).runs_model)
     for name in dict.fromkeys(config.model for config in with_model):
         resolve(name, say)
+
+
+def close(part: Any) -> None:
+    """Close it. A system that cannot even be closed does not take the verdict with it."""
+    try:
+        part.close()
+    except Exception as fault:
+        tell(f"note: closing {type(part).__name__}: {reason(fault)}")
 
 
 def _options(config: RunConfig, entry: SutEntry, say: Say) -> dict[str, Any]:
