@@ -50,10 +50,11 @@ class Raw(NamedTuple):
 def read_run(folder: Path) -> Raw:
     """Read a run folder. Raises BadInput if it holds no run of this version."""
     saved = read_json(folder / "settings.json")
-    environment = read_json(folder / "environment.json")
     log, facts = runlog.read_log(folder)
     settings, config = _parse(folder, saved)
     pieces = Pieces([*facts.missing, *evaluation.missing(facts.evaluation)])
+    name = "environment.json"  # what was measured stands without it
+    environment = pieces.make("file", name, lambda: read_json(folder / name), {}, later=False)
     official: dict[str, Any] = {}
     if config.driver == "mlcommons":
         official = pieces.make("figure", "official LoadGen", lambda: _official(folder), official)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.kernel.errors import BadInput
 from reports.submission.places import Place
 from reports.submission.rules import MEASUREMENTS, SYSTEM_FILLED, SYSTEM_MAY_BE_EMPTY
 
@@ -30,6 +31,9 @@ def system_fields(result: Mapping[str, Any], place: Place) -> dict[str, str]:
     if result["sut"] not in _HERE:
         return fields  # it ran elsewhere: environment.json describes the client
     environment = result["environment"]
+    if not environment.get("machine"):
+        doing, found = f"packaging {result['run_id']}", "its environment.json is damaged"
+        raise BadInput(doing, found, "expected a run that knows its machine", "Run it again.")
     return (
         fields
         | {"number_of_nodes": "1"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.kernel.errors import SetupFailed
+from harness.kernel.machine.memory import available_bytes
 from sut.checkpoint import complete, stored
 from sut.model import digest, findings
 
@@ -26,6 +27,8 @@ def loaded(
         stored.check_shards(folder)
     dtype = dtype_name if dtype_name == "auto" else getattr(torch, dtype_name)
     options |= {"dtype": dtype, "device_map": device_map or {"": device}}
+    if device_map is not None and (room := _room_bytes()):
+        options["max_memory"] = room
     found: Any = AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, **options)
     model, info = found
     folder = stored.folder_of(path)  # of the hub: fetched by now
@@ -50,6 +53,17 @@ def loaded(
             " these values in a wider type"
         )
     return model
+
+
+def _room_bytes() -> dict[Any, int]:
+    """Return what each device may take, where a control group leaves us less than the machine has:
+    accelerate reads the machine's. Nothing elsewhere.
+    """
+    from accelerate.utils import get_max_memory
+
+    room: dict[Any, int] = get_max_memory()
+    left = available_bytes()
+    return room | {"cpu": left} if left < room["cpu"] else {}
 
 
 def has_own_head(model: Any) -> bool:

@@ -1,15 +1,24 @@
+import errno
+import json
 import os
 import re
+import sys
 import time
 from contextlib import contextmanager
 from types import SimpleNamespace
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 
+from harness.cli import app
+from harness.engine import telemetry as telemetry_module
 from harness.engine.recorder import Recorder
 from harness.engine.telemetry import Telemetry, read_rows
+from harness.kernel import children
 from harness.kernel.clock import RealClock, VirtualClock
+from harness.kernel.errors import SetupFailed
+from harness.kernel.machine import waits
 from harness.kernel.types import Output
 from tests.helpers import query
 
@@ -172,3 +181,71 @@ def test_rows_are_counted_from_the_start_and_a_cut_line_is_left_out(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"t_ns": 500, "a": 1}\n{"t_ns": 700, "a": 2}\n{"t_ns": 9')
     assert read_rows(path, 400) == [{"t_ns": 100, "a": 1}, {"t_ns": 300, "a": 2}]
+
+
+# ---- what may break
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSTOP)", "stopped (SIGSTOP)"),
+        ("time.sleep(1000)", "no sign of life"),
+        ("sys.exit(7)", "ended with exit code 7"),
+    ],
+)
+def test_a_helper_that_is_never_ready_is_given_up_and_gone(tmp_path, monkeypatch, code, words):
+    program = [sys.executable, "-c", f"import os, signal, sys, time; {code}"]
+    monkeypatch.setattr(children, "command", lambda *_: program)
+    monkeypatch.setattr(waits, "STOPPED_S", 0.5)
+    monkeypatch.setattr(waits, "READYING", waits.Limit(1.0, 60.0))
+    monkeypatch.setattr(waits.Wait, "pause_s", 0.1)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(SetupFailed, match=re.escape(words)):
+        Telemetry(tmp_path / "rows.jsonl", {}, None, progress=False)
+    assert not psutil.Process().children()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_goes_on_without_a_helper_that_is_stopped(tmp_path, monkeypatch):
+    program = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"]
+    monkeypatch.setattr(children, "command", lambda *_: program)
+    monkeypatch.setattr(waits, "STOPPED_S", 0.5)
+    words = ["run", "--sut", "null", "--in-process", "--scenario", "single-stream", "--json"]
+    words += ["--output-dir", str(tmp_path), "--min-duration", "0s"]
+    done = CliRunner().invoke(app, words)
+    result = json.loads(done.stdout)
+    assert (done.exit_code, result["status"]) == (0, "VALID")
+    (row,) = [row for row in result["missing"] if row["name"] == "telemetry"]
+    assert "stopped (SIGSTOP)" in row["reason"]
+
+
+def test_without_room_for_its_counts_there_is_no_helper_and_no_file(tmp_path, monkeypatch):
+    """A mapped file with a hole would end the driver by SIGBUS when the disk is full."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    named = telemetry_module.tempfile.NamedTemporaryFile
+
+    def full(**options):
+        file = named(**options)
+        file.write = breaks
+        return file
+
+    def breaks(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(telemetry_module.tempfile, "NamedTemporaryFile", full)
+    with pytest.raises(OSError, match="No space left"):
+        Telemetry(tmp_path / "rows.jsonl", {}, None, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_row_that_does_not_fit_is_left_out_and_the_next_one_written():
+    with open("/dev/full", "wb", buffering=0) as full:
+        telemetry_module._write(full, {"t_ns": 1})
+
+
+def test_whatever_a_power_cut_leaves_of_the_lines_the_whole_ones_are_read(tmp_path):
+    lines = b'{"t_ns": 5}\n\x00\x00\xff\n7\n{"done": 1}\n[]\n{"t_ns": 6}\n{"t_ns'
+    (tmp_path / "rows.jsonl").write_bytes(lines)
+    assert [row["t_ns"] for row in read_rows(tmp_path / "rows.jsonl", 5)] == [0, 1]

@@ -23,6 +23,7 @@ from harness import registry
 from harness.engine.driver import Stop
 from harness.kernel.clock import RealClock, VirtualClock
 from harness.kernel.errors import BadInput, SetupFailed
+from harness.kernel.machine import waits
 from harness.kernel.types import Output, RunLog, RunSettings, Sample
 from harness.official import driver, wheel
 from harness.official.driver import drive
@@ -352,6 +353,21 @@ def test_a_wheel_that_falls_silent_is_given_up(run, monkeypatch):
     assert ran.log.end == "error"
     assert "said nothing for 0.3 s" in ran.log.end_reason
     assert ran.log.completed.sum() >= 50
+
+
+@pytest.mark.timeout(60)
+def test_a_wheel_that_is_stopped_is_given_up_however_long_its_next_query_may_take(run, monkeypatch):
+    monkeypatch.setattr(waits, "STOPPED_S", 0.5)
+    monkeypatch.setattr(waits.Stops, "LOOK_NS", 100 * MS)
+    ran = run(
+        "single-stream",
+        min_queries=5000,
+        on_idle=at_sample(50, lambda: signal_wheel(signal.SIGSTOP)),
+    )
+    assert ran.log.end == "error"
+    assert "the official LoadGen: it was stopped (SIGSTOP)" in ran.log.end_reason
+    assert ran.log.completed.sum() >= 50
+    assert not wheels()
 
 
 def test_a_sut_that_crashes_ends_the_run_and_the_wheel(run, clock):

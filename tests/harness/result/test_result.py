@@ -69,7 +69,6 @@ def test_only_the_server_scenario_has_a_scheduled_rate(scenario):
     [
         ("settings.json", "{}"),
         ("settings.json", None),
-        ("environment.json", "not json"),
         ("samples.parquet", "not parquet"),
     ],
 )
@@ -78,6 +77,31 @@ def test_a_damaged_folder_is_bad_input_in_words(tmp_path, file, content):
     (folder / file).unlink() if content is None else (folder / file).write_text(content)
     with pytest.raises(BadInput, match="reading"):
         publish(folder)
+
+
+@pytest.mark.parametrize("damage", ["", '{"platform": "Li', None])
+def test_a_damaged_description_of_the_machine_does_not_cost_the_run(tmp_path, damage):
+    folder, before = make(tmp_path)
+    file = folder / "environment.json"
+    file.unlink() if damage is None else file.write_text(damage)
+    result = publish(folder)
+    assert (result.status, result.latency) == (before.status, before.latency)
+    assert [row["name"] for row in result.missing] == ["environment.json"]
+    assert (folder / "report.html").exists()
+
+
+def test_what_the_sampler_wrote_is_read_where_the_run_was_killed_before_it_was(tmp_path):
+    folder, _ = make(tmp_path)
+    log, facts = runlog.read_log(folder)
+    facts.clock_start_ns = 1_000
+    runlog.write_log(folder, log, facts)
+    (folder / "telemetry.parquet").unlink(missing_ok=True)
+    rows = [{"t_ns": 1_000 + i, "issued": i, "done": i} for i in range(3)]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "telemetry.jsonl").write_text(lines + '{"t_ns": 10')
+    publish(folder)
+    assert runlog.read_telemetry(folder)["t_ns"] == [0, 1, 2]
+    assert not (folder / "telemetry.jsonl").exists()
 
 
 def test_settings_of_another_version_are_refused_in_words(tmp_path):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from harness.kernel.errors import BadInput, SetupFailed
+from harness.kernel.machine import waits
 from sut.model import find as models
 from tests import ROOT
 
@@ -175,6 +180,84 @@ def test_what_a_killed_run_left_is_neither_used_nor_kept(fake_index, tmp_path):
     folder = Path(out.strip())
     assert (folder / "second.txt").read_text() == "whole"
     assert list(folder.parent.iterdir()) == [folder]
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Look often, and lose patience soon with what is stopped."""
+    monkeypatch.setattr(waits.Wait, "pause_s", 0.1)
+    monkeypatch.setattr(waits, "STOPPED_S", 0.5)
+
+
+@pytest.mark.timeout(60)
+def test_a_run_does_not_wait_for_ever_for_another_that_is_stopped(fake_index, tmp_path, impatient):
+    other = converting(tmp_path, 60)
+    wait_until_begun(tmp_path, other)
+    other.send_signal(signal.SIGSTOP)
+    with pytest.raises(SetupFailed, match=rf"makes the model \({other.pid}\): it was stopped"):
+        models.resolve(str(tmp_path / "x.gguf"), lambda text: None)
+    other.kill()
+    other.communicate()
+
+
+@pytest.mark.timeout(60)
+def test_a_converter_that_is_stopped_or_outlives_its_parent_is_gone(
+    fake_index, tmp_path, impatient, monkeypatch
+):
+    """It stops itself; nothing of it is left, neither the process nor the folder."""
+    program = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"
+    monkeypatch.setattr(models.children, "command", lambda *_: [sys.executable, "-c", program])
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    with pytest.raises(SetupFailed, match=r"converting x.gguf: it was stopped"):
+        models.resolve(str(tmp_path / "x.gguf"), lambda text: None)
+    assert not psutil.Process().children()
+    assert not list((tmp_path / "cache" / "models").iterdir())
+
+
+@pytest.mark.timeout(60)
+def test_a_converter_ends_when_its_parent_is_killed(tmp_path):
+    """Else the next run would start a second one beside it."""
+    code = (
+        "from sut.model import find; import sys\n"
+        "find._ran([sys.executable, '-c', 'from harness.kernel import children; import os, time;"
+        " children.once_stdin_closes(lambda: os._exit(1)); print(os.getpid(), flush=True,"
+        ' file=open(sys.argv[1], "w")) if (sys := __import__("sys")) else 0;'
+        " time.sleep(1000)', sys.argv[1]], find.waits.CONVERTING, 'converting')"
+    )
+    note = tmp_path / "pid"
+    parent = subprocess.Popen([sys.executable, "-c", code, str(note)], cwd=ROOT)
+    while not (note.exists() and note.read_text().strip()):
+        assert parent.poll() is None
+    parent.kill()
+    parent.wait()
+    converter = int(note.read_text())
+    deadline_s = time.monotonic() + 30
+    while psutil.pid_exists(converter):
+        assert time.monotonic() < deadline_s
+
+
+def test_a_full_disk_is_not_blamed_on_the_model(fake_index, tmp_path, monkeypatch):
+    usage = SimpleNamespace(free=1000)
+    monkeypatch.setattr(models.shutil, "disk_usage", lambda _: usage)
+    (tmp_path / "x.gguf").write_bytes(b"GGUF nonsense")
+    with pytest.raises(SetupFailed, match=r"0\.0 MiB are free in .* Make room"):
+        models.resolve(str(tmp_path / "x.gguf"), lambda text: None)
+
+
+def test_what_is_found_under_the_name_of_a_scratch_folder_is_not_written_through(
+    fake_index, tmp_path, monkeypatch
+):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "precious").write_text("as it was")
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    key = f"x-{models._sha256(tmp_path / 'x.gguf')[:12]}{models._CONVERSION}"
+    (tmp_path / "cache" / "models").mkdir(parents=True)
+    (tmp_path / "cache" / "models" / f".{key}.part").symlink_to(victim)
+    monkeypatch.setattr(models, "_convert", lambda gguf, target, say: target.mkdir())
+    models.resolve(str(tmp_path / "x.gguf"), lambda text: None)
+    assert (victim / "precious").read_text() == "as it was"
+    assert [path.name for path in victim.iterdir()] == ["precious"]
 
 
 @pytest.mark.parametrize("content", [b"GGUF nonsense", b"", b"GGUF\x03\x00\x00\x00" + b"\xff" * 64])

@@ -9,6 +9,7 @@ import shutil
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from harness.engine.driver import drive
 from harness.engine.recorder import Recorder
@@ -16,7 +17,7 @@ from harness.kernel.clock import RealClock
 from harness.kernel.errors import BadInput, RunBroke, SetupFailed
 from harness.kernel.types import At, Query, QuerySample, Sample
 from sut.local_model import LocalModel
-from sut.model import faults
+from sut.model import faults, loading
 from sut.precision import table as precision
 from sut.precision.table import TABLE
 from tests.helpers import settings
@@ -192,6 +193,21 @@ def test_weights_that_do_not_fit_one_device_are_placed_by_accelerate(tiny_llama)
     log, sut = answer(tiny_llama, device_map="auto")
     assert log.completed.all()
     assert sut.facts()["weights_on"]["cpu"] > 0
+
+
+def test_accelerate_is_told_what_a_control_group_leaves(tiny_llama, monkeypatch):
+    asked = []
+    real = AutoModelForCausalLM.from_pretrained
+    monkeypatch.setattr(loading, "available_bytes", lambda: 2**28)
+    monkeypatch.setattr(
+        AutoModelForCausalLM,
+        "from_pretrained",
+        lambda path, **options: (asked.append(options.get("max_memory")), real(path, **options))[1],
+    )
+    loading.loaded(str(tiny_llama), "float32", device="cpu", device_map="auto")
+    monkeypatch.setattr(loading, "available_bytes", lambda: 2**62)
+    loading.loaded(str(tiny_llama), "float32", device="cpu", device_map="auto")
+    assert [room and room["cpu"] for room in asked] == [2**28, None]
 
 
 # ---- a broken model is a sentence and exit code 3
