@@ -160,7 +160,7 @@ def output(process: subprocess.Popen[str], limit: Limit) -> tuple[str, str]:
     finally:
         if process.poll() is None:
             process.kill()
-            process.wait()
+            process.communicate()  # lets go of the pipes, too
 
 
 def lines(process: subprocess.Popen[str], limit: Limit) -> Iterator[str]:
