@@ -53,8 +53,8 @@ def read_run(folder: Path) -> Raw:
     log, facts = runlog.read_log(folder)
     settings, config = _parse(folder, saved)
     pieces = Pieces([*facts.missing, *evaluation.missing(facts.evaluation)])
-    name = "environment.json"  # what was measured stands without it
-    environment = pieces.make("file", name, lambda: read_json(folder / name), {}, later=False)
+    name, unknown = "environment.json", dict[str, Any]()  # what was measured stands without it
+    environment = pieces.make("file", name, lambda: read_json(folder / name), unknown, later=False)
     official: dict[str, Any] = {}
     if config.driver == "mlcommons":
         official = pieces.make("figure", "official LoadGen", lambda: _official(folder), official)

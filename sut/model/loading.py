@@ -59,7 +59,7 @@ def _room_bytes() -> dict[Any, int]:
     """Return what each device may take, where a control group leaves us less than the machine has:
     accelerate reads the machine's. Nothing elsewhere.
     """
-    from accelerate.utils import get_max_memory
+    from accelerate.utils import get_max_memory  # type: ignore[import-untyped]
 
     room: dict[Any, int] = get_max_memory()
     left = available_bytes()
