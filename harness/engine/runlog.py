@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -192,7 +192,7 @@ def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> None:
     columns: dict[str, Any] = {"sample_id": np.arange(n, dtype=np.int32)}
     columns |= {name: getattr(log, name) for name in _COLUMNS}
     columns |= {"completion_rank": rank, "tokens": log.tokens.astype(np.int32)}
-    columns |= {"error": _sparse({i: hidden(text) for i, text in log.errors.items()}, n)}
+    columns |= {"error": _sparse(_without_secrets(log.errors), n)}
     if with_tokens:
         columns["token_ids"] = pa.LargeListArray.from_arrays(log.token_start, log.token_ids)
         columns["token_ns"] = pa.LargeListArray.from_arrays(log.stamp_start, log.stamp_ns)
@@ -271,6 +271,12 @@ def read_telemetry(folder: Path) -> dict[str, list[Any]]:
     except (OSError, pa.ArrowException):  # it never was, or it was cut: the run stands without it
         return {}
     return columns
+
+
+def _without_secrets(errors: Mapping[int, str]) -> dict[int, str]:
+    """Return the errors of samples, secrets hidden; thousands of samples may fail alike."""
+    told = {text: hidden(text) for text in set(errors.values())}
+    return {i: told[text] for i, text in errors.items()}
 
 
 def _sparse(values: dict[int, str], n: int) -> Any:

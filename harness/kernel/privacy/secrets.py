@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 HIDDEN = "(hidden)"
@@ -36,14 +37,15 @@ _NAMES = (
     r"|passphrase|(?:access|auth|refresh|id|hf|hub|bearer|session)[_-]?token"
 )
 _QUERY = r"[\w-]*(?:key|token|sig|signature|auth|code)|x-amz-[\w-]+"
-_PATTERNS = tuple(map(re.compile, (  # what is in the group `kept` stays
+# What is in the group `kept` stays. Each takes time in proportion to a text, whatever is in it.
+_PATTERNS = tuple(map(re.compile, (
     r"(?s)(?P<kept>)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
     r"(?P<kept>://)[^/\s?#@'\"]+(?=@)",
     rf"(?i)(?P<kept>[?&;](?:{_QUERY})=)[^&\s'\"]+",
     rf"(?i)(?P<kept>\b(?:proxy-)?authorization{_QUOTED}(?:\w+\s+)?)[^\s'\",}}]{{4,}}",
     r"(?i)(?P<kept>\bbearer\s+)[\w.~+/=-]{12,}",
     rf"(?i)(?P<kept>(?:\b|_)(?:{_NAMES}){_QUOTED})(?!VALUE\b)[^\s'\",;}}&]{{3,}}",
-    rf"(?P<kept>(?<![A-Za-z0-9]))(?:{_KEYS})",
+    rf"(?P<kept>(?<![\w-]))(?:{_KEYS})",
 )))  # fmt: skip
 
 
@@ -75,6 +77,7 @@ def hidden_options(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=4096)
 def is_secret_variable(name: str) -> bool:
     """Tell whether an environment variable is named like a secret."""
     return _SECRET_VARIABLE.search(name) is not None

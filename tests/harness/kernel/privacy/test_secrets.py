@@ -101,6 +101,16 @@ def test_options_that_are_named_like_secrets_are_hidden_whole():
     assert hidden_options(given) == given | secret
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "piece",
+    ["eyJ-", "eyJabcdefgh.", "sk-a", "?a", "://", "://a:", "authorization: ", "bearer ", "secret ",
+     "secret=", "-----BEGIN PRIVATE KEY-----", "hf_", "api_key ", "a"],
+)  # fmt: skip
+def test_a_hostile_log_is_read_in_a_time_that_grows_with_it_alone(piece):
+    hidden(piece * (300_000 // len(piece)))
+
+
 # ---- variables
 
 
