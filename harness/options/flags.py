@@ -7,7 +7,9 @@ the profile decides.
 
 from __future__ import annotations
 
+import errno
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -31,11 +33,18 @@ _METAVARS = {str: "TEXT", int: "INTEGER", float: "FLOAT"}
 
 
 def a_path(text: str) -> Path:
-    """Refuse an empty path (a shell makes one of a variable that is not set) and a zero byte."""
+    """Refuse an empty path (a shell makes one of a variable that is not set), one with a zero byte
+    and one that no file system takes.
+    """
     if not text:
         raise typer.BadParameter("it is empty; expected a path. Is a shell variable unset?")
     if "\0" in text:
         raise typer.BadParameter("it has a zero byte; expected a path.")
+    try:
+        os.lstat(text)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise typer.BadParameter("it is too long for a path.") from None
     return Path(text)
 
 
