@@ -9,6 +9,9 @@ from __future__ import annotations
 
 SLOW = {
     "tests/test_cli.py": 121,
+    "tests/fuzz/": 15,
+    "tests/test_hostile.py": 6,
+    "tests/harness/kernel/foreign/": 5,
     "tests/sut/precision/": 83,
     "tests/reports/pages/": 73,
     "tests/test_readme.py": 72,
