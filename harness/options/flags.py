@@ -32,12 +32,13 @@ _LONGEST = 500  # characters of a complaint about a flag
 _METAVARS = {str: "TEXT", int: "INTEGER", float: "FLOAT"}
 
 
-def a_path(text: str) -> Path:
+def a_path(text: str | Path) -> Path:
     """Refuse an empty path (a shell makes one of a variable that is not set), one with a zero byte
     and one that no file system takes.
     """
     if not text:
         raise typer.BadParameter("it is empty; expected a path. Is a shell variable unset?")
+    text = str(text)  # a default is a path already
     if "\0" in text:
         raise typer.BadParameter("it has a zero byte; expected a path.")
     try:

@@ -12,6 +12,7 @@ from harness.engine.pieces import Pieces
 from harness.engine.runlog import RunFacts
 from harness.kernel.errors import BadInput
 from harness.kernel.foreign import declared
+from harness.kernel.foreign.raw import check_bounds
 from harness.kernel.places import not_a_run
 from harness.kernel.types import RunLog, RunSettings, Seeds
 from harness.official.figures import is_official, official_results
@@ -52,6 +53,7 @@ def read_run(folder: Path) -> Raw:
     environment = read_json(folder / "environment.json")
     _check(folder, saved, environment)
     log, facts = runlog.read_log(folder)
+    check_bounds(log, f"reading {folder / 'samples.parquet'}")
     settings, config = _parse(folder, saved)
     pieces = Pieces([*facts.missing, *evaluation.missing(facts.evaluation)])
     official: dict[str, Any] = {}

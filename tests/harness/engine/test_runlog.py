@@ -28,7 +28,12 @@ from harness.kernel.types import FINISHES, NEVER, Anomaly, RunLog
 from tests.helpers import MS, S, open_loop, simulated, virtual_run
 
 FACTS = RunFacts(
-    "r1", "2026-01-01T00:00:00Z", {"model": "m"}, {"peak_bytes": 7}, {"lag": 0.5}, "given"
+    "r1",
+    "2026-01-01T00:00:00Z",
+    sut={"model": "m"},
+    memory={"rss_peak_bytes": 7},
+    driver={"issue_lag_p99_ms": 0.5},
+    target_qps_origin="given",
 )
 
 

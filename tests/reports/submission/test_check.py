@@ -243,7 +243,7 @@ def test_the_table_and_the_profiles_tell_the_same_story():
 
 
 def test_a_folder_that_is_not_there_is_a_sentence(tmp_path):
-    with pytest.raises(BadInput, match="no such folder"):
+    with pytest.raises(BadInput, match="no such file or folder"):
         check_folder(tmp_path / "none")
 
 

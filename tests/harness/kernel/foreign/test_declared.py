@@ -157,10 +157,7 @@ def in_meta(change):
     [
         in_column("due_ns", lambda n: ["x"] * n),
         in_column("done_ns", lambda n: [None] * n),
-        in_column("query_id", lambda n: [2**30] * n),
-        in_column("index", lambda n: [-1] * n),
-        in_column("finish", lambda n: [99] * n),
-        in_column("completion_rank", lambda n: [2**20] * n),
+        in_column("completion_rank", lambda n: [1.5] * n),
         in_column("token_ids", lambda n: [["x"]] * n),
         in_column("token_ids", lambda n: [[1, None]] * n),
         in_column("token_ns", lambda n: [7] * n),
@@ -182,6 +179,17 @@ def in_meta(change):
 def test_raw_records_that_no_recorder_writes_are_refused(run, tmp_path, spoil):
     with pytest.raises(BadInput):
         runlog.read_log(spoiled(run, tmp_path, spoil))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("query_id", 2**30), ("index", -1), ("finish", 99), ("finish", -1)]
+)
+def test_numbers_that_would_cost_gigabytes_or_an_index_are_refused(run, tmp_path, name, value):
+    folder = changed(run, tmp_path, "settings.json", lambda data: None)
+    spoiled(run, folder, in_column(name, lambda n: [value] * n))
+    done = CliRunner().invoke(app, ["report", str(folder)])
+    assert done.exit_code == 2
+    assert f"samples.parquet: {name} goes from {value} to {value}" in done.stderr
 
 
 def test_raw_records_as_they_were_are_read(run, tmp_path):
