@@ -53,7 +53,7 @@ def check_bounds(log: RunLog, doing: str) -> None:
     query of 2**31 would cost gigabytes. Raises BadInput.
     """
     n = len(log)
-    bounds = {
+    bounds: dict[str, tuple[Any, int]] = {
         "query_id": (log.query_id, n - 1),
         "index": (log.index, 2**31 - 1),
         "finish": (log.finish, len(FINISHES) - 1),
