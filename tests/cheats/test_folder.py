@@ -95,7 +95,7 @@ def test_every_command_that_reads_a_run_names_an_edit(cheat, harness):
     assert ("FAIL", words) in [(v["status"], v["detail"]) for v in audit["verdicts"]]
     gate = ["gate", "--reference", other, "--candidates", folder, "--output-dir"]
     _, judged, _ = harness(*gate, folder.parent / "gates")
-    assert judged["rows"][0]["reason"].endswith("failed: seal")
+    assert judged["rows"][0]["reason"].endswith(", seal")
     package = ["package", folder, "--submitter", "a", "--system", "b", "--accuracy-run", other]
     code, _, said = harness(*package, "--output", folder.parent / "tree")
     assert (code, words in " ".join(said.split())) == (2, True)
