@@ -93,6 +93,7 @@ FIGURES: dict[str, Figure] = {
             _of("driver", "issue_lag_p99_ms", "p99 issue lag", "ms", "lower", "{} p99 issue lag"),
             name="driver_issue_lag_p99_ms",  # LoadGen may have measured its own
         ),
+        _of("driver", "error_percent", "error of the judged figures", "%", "lower", "{} error"),
         _of("driver", "client_cpu_percent", "processor", "% CPU", "lower", "{}"),
         _of("driver", "channel_roundtrip_us", "channel round trip", "µs", "lower",
             "{} channel round trip"),

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.kernel.figure import Figure
+from harness.kernel.figure import Figure, number
+from harness.kernel.stats import percentile_name
 from reports import figures
 from reports.blocks import Column, Table, column, percent, tenths, tone, word_column
 from reports.scores import OF_100
@@ -64,7 +65,10 @@ def of_run(result: Result) -> list[Table]:
 
 
 def latency(result: Result, usual: Sequence[str] = _PERCENTILES) -> Table:
-    """Return the latencies in milliseconds; in seconds where six digits would not fit a line."""
+    """Return the latencies in milliseconds; in seconds where six digits would not fit a line.
+
+    Beside them stands how far the driver's own delays raised the percentile that is judged.
+    """
     statistics = ("mean", *(figures.asked_percentiles(result) or usual), "max")
     timed = {
         label: result["latency"][key]
@@ -73,11 +77,32 @@ def latency(result: Result, usual: Sequence[str] = _PERCENTILES) -> Table:
     }
     in_s = any(row["max"] >= _LONG_MS for row in timed.values())
     unit, scale = ("Seconds", 1000) if in_s else ("Milliseconds", 1)
+    judged = percentile_name(result["settings"]["run"]["percentile"])
+    errors = {
+        figures.LATENCIES[key]: row.get(judged)
+        for key, row in result.get("driver_error", {}).items()
+    }
     rows = []
     for label, row in timed.items():
-        rows.append([label, *(row[name] / scale for name in statistics), row["n"]])
-    columns = [word_column("latency", ""), *(Column(name, name) for name in (*statistics, "n"))]
-    return Table(f"{unit} from the due time", columns, rows)
+        error = errors.get(label)
+        error = None if error is None else error / scale
+        rows.append([label, *(row[name] / scale for name in statistics), error, row["n"]])
+    columns = [
+        word_column("latency", ""),
+        *(Column(name, name, write=_time) for name in statistics),
+    ]
+    columns.append(Column(f"driver_error_{judged}", f"±{judged}", write=_error, optional=True))
+    return Table(f"{unit} from the due time", [*columns, Column("n", "n")], rows)
+
+
+def _time(value: float) -> str:
+    """Write a time without digits below 0.1 us (or 0.1 ms, of seconds)."""
+    return number(round(value, 4))
+
+
+def _error(value: float) -> str:
+    """Write an error to two digits: more would say more than is known."""
+    return number(float(f"{value:.2g}"))
 
 
 def brief(result: Result) -> list[tuple[str, str]]:

@@ -158,6 +158,15 @@ def _lack(name: str, result: Mapping[str, Any]) -> str:
         return f"the {result['sut']} SUT runs no model"
     if name == "profile":
         return f"profile {result['profile']} is not that of an MLPerf benchmark"
+    if name == "loadgen_valid":
+        return "by LoadGen's own conditions it is INVALID"
+    if name == "clock":
+        return "its clock is virtual"
+    if name == "in_process":
+        return "the system ran in the driver's own process"
+    if name == "mode":
+        is_search = result["mode"] == "find-peak"
+        return "it is a search" if is_search else "it measures accuracy, not performance"
     if name == "min_duration":
         asked_s, needed_s = run["min_duration_ns"] / 1e9, run["official_min_duration_ns"] / 1e9
         own = f"the minimum duration is {asked_s:g} s" if asked_s else "no minimum duration is set"

@@ -2,8 +2,10 @@
 
 TPOT is the time between tokens. Where no answer has a second token there is no such time: the first
 token is all of the answer, and TTFT judges it, so the limit of TPOT is SKIPPED (LoadGen counts such
-answers as kept). A figure that exists and is not reported is another matter: nobody knows whether
-the limit is kept, so it FAILs, with the two ways out: report it, or judge the whole latency.
+answers as kept). So it is where every answer came whole: its 0 ms would be the way of a message,
+not the speed of the system. A figure that exists and is not reported is another matter: nobody
+knows whether the limit is kept, so it FAILs, with the two ways out: report it, or judge the whole
+latency.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ _OR_WHOLE = "or judge the whole latency instead, with --target-latency"
 FIRST = f"make the SUT report its first token as soon as it has it, {_OR_WHOLE}"
 _COUNT = f"make the SUT report how many tokens an answer has, {_OR_WHOLE}"
 _MORE = f"allow longer answers (--max-new-tokens) to judge TPOT, {_OR_WHOLE}"
+_STREAM = f"make the SUT report each token as soon as it has it, to judge TPOT, {_OR_WHOLE}"
 _ENDED = f"ask for longer answers to judge TPOT, {_OR_WHOLE}"
 
 
@@ -56,4 +59,7 @@ def absence(name: str, log: RunLog, settings: RunSettings) -> Absence:
         if settings.max_new_tokens == 1:
             return Absence("SKIPPED", "no answer has a second token: --max-new-tokens is 1", _MORE)
         return Absence("SKIPPED", f"no answer has a second token: {why}", _ENDED)
+    if name == "tpot" and log.came_whole.any() and not withheld(name, log):
+        why = "every answer came whole: there is no time between its tokens"
+        return Absence("SKIPPED", why, _STREAM)
     return Absence("FAIL", "no answer reported its first token", FIRST)

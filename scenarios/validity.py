@@ -82,6 +82,8 @@ def tail_limit(
         return Verdict(rule, status, None, limit_ms, "ms", detail, remedy=remedy, loadgen=True)
     kept, kept_back = int((~over).sum()), withheld(name, log)
     also = f"; {kept_back} more reported no first token" if kept_back else ""
+    if name == "tpot" and (whole := int(log.came_whole.sum())):
+        also += f"; {whole} more came whole, without a TPOT"
     return Verdict(
         rule=rule,
         status="PASS" if kept > int(p * (len(over) + kept_back)) else "FAIL",

@@ -54,6 +54,19 @@ def quick_quiet() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def busy_machine() -> Iterator[None]:
+    """Let a verdict not depend on what the other workers do meanwhile: runs of a tenth of a second
+    on shared cores lose more than a tenth of it. Tests of the referee itself set their own limits.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("scenarios.uncertainty.ERROR_SHARE", 1000.0)
+        patch.setattr("scenarios.uncertainty.is_doubtful", lambda verdict, twin: False)
+        patch.setattr("harness.result.quiet.BUSY_SHARE", 1.0)
+        patch.setattr("harness.result.quiet.NOTED_SHARE", 1.0)
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
 def pictures(request: pytest.FixtureRequest) -> Iterator[None]:
     """Leave the pictures of all pages out: drawing them takes most of a short run. Modules that

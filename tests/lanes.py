@@ -34,6 +34,7 @@ SLOW = {
     "tests/test_terminals.py": 14,
     "tests/test_screens.py": 11,
     "tests/harness/run/test_modes.py": 10,
+    "tests/harness/run/test_referee.py": 6,
     "tests/sut/test_local_model.py": 10,
     "tests/sut/engine/test_wild.py": 15,
     "tests/architectures/": 9,

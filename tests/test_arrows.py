@@ -18,15 +18,17 @@ OURS = ("harness", "sut", "scenarios", "accuracy", "reports")
 ARROWS = {
     "harness.kernel": "",
     "harness.kernel.machine": "",
-    "harness.engine": "",
+    "harness.engine": "harness.engine.referee",
+    "harness.engine.referee": "",
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
     " sut.precision",
     "harness.options.conf": "harness.options",
     "harness.official": "harness.engine scenarios.loadgen",
     "harness.result": "harness harness.engine harness.official harness.options accuracy"
     " accuracy.datasets reports.mlperf reports.pages scenarios scenarios.loadgen",
-    "harness.run": "harness harness.engine harness.official harness.options harness.result"
-    " accuracy.outputs reports scenarios scenarios.loadgen sut.border sut.model",
+    "harness.run": "harness harness.engine harness.engine.referee harness.official"
+    " harness.options harness.result accuracy.outputs reports scenarios scenarios.loadgen"
+    " sut.border sut.model",
     "harness.likelihood": "harness.engine accuracy accuracy.datasets accuracy.likelihood"
     " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision",
     "harness.study": "harness harness.engine harness.options harness.result harness.run accuracy"

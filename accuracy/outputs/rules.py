@@ -31,15 +31,24 @@ from numpy.typing import NDArray
 from harness.kernel.endings import to_finish
 from harness.kernel.entries import ALL_EVIDENCE
 from harness.kernel.protocols import Rule
-from harness.kernel.types import FINISHES, NEVER, Anomaly, Int64s, RunLog, SutFacts, Verdict
+from harness.kernel.types import (
+    FINISHES,
+    NEVER,
+    TOGETHER_NS,
+    Anomaly,
+    Int64s,
+    RunLog,
+    SutFacts,
+    Verdict,
+)
 
-TOGETHER_NS = 50_000
 MOST_AT_ONCE = 16  # tokens, in the mean of an answer
 FAKED_SHARE, DOUBTED_SHARE = 0.10, 0.01
 TEXT_DIFFERS = "text_differs"  # the kind of an Anomaly
 
 _NAMED = 5
 _EOS, _CUT = FINISHES.index("eos"), FINISHES.index("length")
+_STREAM = "report each token when it is generated, the first one included"
 _ANSWER = "answer with at least one token, and report that one first"
 _OF_OTHER_RULES = ("stream_differs", "after_failure", TEXT_DIFFERS)
 
@@ -302,7 +311,9 @@ def streamed(log: RunLog, facts: SutFacts) -> Verdict:
     bad = np.flatnonzero(judged & (arrivals > 0) & (rest > MOST_AT_ONCE * arrivals))
     detail = f"{count} arrived {piece} by {piece}"
     if whole := int((judged & (arrivals == 0)).sum()):
-        detail = f"{whole} of {count} answers arrived all at once, so their TPOT says nothing"
+        detail = f"{whole} of {count} answers arrived all at once, so they have no TPOT"
+    if whole == count:
+        return Verdict("streamed", "SKIPPED", detail=detail, remedy=_STREAM)
     if len(bad):
         burst = _longest_wait(log, int(bad[0]), int(arrivals[bad[0]]))
         detail = f"{len(bad)} of {count} answers arrived in bursts: {burst}"
@@ -313,7 +324,7 @@ def streamed(log: RunLog, facts: SutFacts) -> Verdict:
         verdict,
         status="FAIL" if len(bad) > FAKED_SHARE * count else "UNDECIDED",
         evidence=tuple(bad[:_NAMED].tolist()),
-        remedy="report each token when it is generated, the first one included",
+        remedy=_STREAM,
     )
 
 

@@ -16,6 +16,7 @@ from itertools import repeat
 
 import numpy as np
 
+from harness.engine.referee.delays import delays
 from harness.kernel.protocols import Clock
 from harness.kernel.types import FINISHES, NEVER, Anomaly, End, Int64s, Output, Query, RunLog
 
@@ -40,6 +41,7 @@ class Recorder:
 
     def __init__(self, clock: Clock) -> None:
         self._now = clock.now_ns
+        self._arrivals = clock.note_arrivals()
         self._query_id, self._index, self._first_token, self._reported = (
             array("i") for _ in range(4)
         )
@@ -320,7 +322,7 @@ class Recorder:
         n = self.num_issued
         ids, gaps = self._ids[:n], self._gaps[:n]
         first_ns, stamp_start = _since(self._first[:n], start_ns), _starts(gaps)
-        return RunLog(
+        log = RunLog(
             query_id=np.array(self._query_id[:n], np.int32),
             index=np.array(self._index[:n], np.int32),
             due_ns=_since(self._due[:n], start_ns),
@@ -342,6 +344,9 @@ class Recorder:
             end=end,
             end_reason=reason,
         )
+        if self._arrivals is not None:
+            log.stamp_delay_ns, log.done_delay_ns = delays(log, self._arrivals, start_ns)
+        return log
 
     def _stamps(self, chunks: list[bytes], first_ns: Int64s, start: Int64s) -> Int64s:
         """Turn gaps back into moments: each sample's running sum, begun at its first token. (t,)

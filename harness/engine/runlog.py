@@ -59,6 +59,7 @@ class RunFacts:
     notes: list[str] = field(default_factory=list)  # what a reader must know of how it was measured
     missing: list[dict[str, Any]] = field(default_factory=list)  # see `harness.engine.pieces`
     gpus: dict[str, Any] = field(default_factory=dict)  # see gpus.Metered; {} in older runs
+    load: dict[str, Any] = field(default_factory=dict)  # see `harness.engine.referee.load`
     log_hashes: dict[str, str] = field(default_factory=dict)  # of logs the official LoadGen wrote
 
 
@@ -190,10 +191,15 @@ def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> None:
     columns |= {name: getattr(log, name) for name in _COLUMNS}
     columns |= {"completion_rank": rank, "tokens": log.tokens.astype(np.int32)}
     columns |= {"error": _sparse(log.errors, n)}
+    if log.done_delay_ns is not None:
+        columns["done_delay_ns"] = log.done_delay_ns
     if with_tokens:
         columns["token_ids"] = pa.LargeListArray.from_arrays(log.token_start, log.token_ids)
         columns["token_ns"] = pa.LargeListArray.from_arrays(log.stamp_start, log.stamp_ns)
         columns["text"] = _sparse(log.texts, n)
+        if log.stamp_delay_ns is not None:
+            delays = pa.LargeListArray.from_arrays(log.stamp_start, log.stamp_delay_ns)
+            columns["token_delay_ns"] = delays
     meta = {
         "facts": asdict(facts),
         "end": log.end,
@@ -230,6 +236,7 @@ def _log(table: Any, meta: dict[str, Any]) -> RunLog:
     done = np.flatnonzero(rank >= 0)
     token_start, token_ids = _lists(table, "token_ids", np.int32)
     stamp_start, stamp_ns = _lists(table, "token_ns", np.int64)
+    knows_delays = {"token_delay_ns", "done_delay_ns"} <= set(table.column_names)
     return RunLog(
         **{name: table[name].to_numpy() for name in _COLUMNS},
         token_start=token_start,
@@ -243,6 +250,8 @@ def _log(table: Any, meta: dict[str, Any]) -> RunLog:
         end=meta["end"],
         end_reason=meta["end_reason"],
         timed_out=meta.get("timed_out", {}),
+        stamp_delay_ns=_lists(table, "token_delay_ns", np.int64)[1] if knows_delays else None,
+        done_delay_ns=table["done_delay_ns"].to_numpy() if knows_delays else None,
     )
 
 

@@ -24,6 +24,7 @@ import signal
 import socket
 import sys
 import time
+from array import array
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -33,6 +34,32 @@ SPIN_NS = 50_000
 FAR_FUTURE_NS = 1 << 62
 
 Callback = Callable[[], None]
+
+
+class Arrivals:
+    """What reached the driver's thread, and when it was sent: a row per message, post and timer.
+
+    A timer is sent at the moment it was set for. Whoever waits for one sets the next when it runs,
+    so the delays of timers add up; a message's sender does not wait for the driver.
+    """
+
+    __slots__ = ("at_ns", "is_timer", "sent_ns")
+
+    def __init__(self) -> None:
+        self.at_ns, self.sent_ns = array("q"), array("q")
+        self.is_timer = bytearray()
+
+    def note(self, sent_ns: int, is_timer: bool = False) -> None:
+        """Note that it is delivered now."""
+        self.at_ns.append(time.perf_counter_ns())
+        self.sent_ns.append(sent_ns)
+        self.is_timer.append(is_timer)
+
+    def note_unknown(self, now_ns: int) -> None:
+        """Note that something is read of which nobody says when it was sent."""
+        self.at_ns.append(now_ns)
+        self.sent_ns.append(now_ns)
+        self.is_timer.append(False)
 
 
 class _Timers:
@@ -46,12 +73,15 @@ class _Timers:
         self._count += 1
         heapq.heappush(self.heap, (when_ns, self._count, callback))
 
-    def run_due(self, now_ns: int) -> bool:
+    def run_due(self, now_ns: int, arrivals: Arrivals | None = None) -> bool:
         """Run what was due when we looked; timers set by these callbacks wait for the next look."""
         last = self._count
         ran = False
         while self.heap and self.heap[0][0] <= now_ns and self.heap[0][1] <= last:
-            heapq.heappop(self.heap)[2]()
+            when_ns, _, callback = heapq.heappop(self.heap)
+            if arrivals is not None:
+                arrivals.note(when_ns, is_timer=True)
+            callback()
             ran = True
         return ran
 
@@ -105,7 +135,8 @@ class RealClock:
     def __init__(self, spin_ns: int = SPIN_NS) -> None:
         self._spin_ns = spin_ns
         self._timers = _Timers()
-        self._posted: deque[Callback] = deque()
+        self._posted: deque[tuple[int, Callback]] = deque()
+        self._arrivals: Arrivals | None = None
         self._readers: dict[int, Callback] = {}
         self._waker = _Pipe() if hasattr(os, "fork") else _SocketPair()
         self._wake_fd, self._wake = self._waker.read_fd, self._waker.wake
@@ -124,18 +155,19 @@ class RealClock:
         heap = self._timers.heap
         target = min(until_ns, heap[0][0]) if heap else until_ns
         pause_ns = 0 if self._posted else target - now - self._spin_ns
-        if self._serve(pause_ns):
-            self._timers.run_due(now := time.perf_counter_ns())
+        if self._serve(pause_ns, now):
+            self._timers.run_due(now := time.perf_counter_ns(), self._arrivals)
             return now
         while (now := time.perf_counter_ns()) < target and now >= target - self._spin_ns:
             pass
-        self._timers.run_due(now)
+        self._timers.run_due(now, self._arrivals)
         return now
 
-    def _serve(self, pause_ns: int) -> bool:
+    def _serve(self, pause_ns: int, now_ns: int) -> bool:
         """Sleep up to `pause_ns` (not at all if negative); run what became readable or was
         posted.
         """
+        arrivals = self._arrivals
         seconds = min(max(pause_ns, 0), 3_600_000_000_000) / 1e9
         ready = select.select(self._fds, (), (), seconds)[0]
         for fd in ready:
@@ -143,10 +175,14 @@ class RealClock:
                 with suppress(BlockingIOError):
                     self._waker.drain()
             elif fd in self._readers:  # an earlier callback of this round may have unwatched it
+                if arrivals is not None:
+                    arrivals.note_unknown(now_ns)
                 self._readers[fd]()
         ran = bool(ready)
         while self._posted:
-            self._posted.popleft()()
+            sent_ns, callback = self._posted.popleft()
+            self.arrived(sent_ns)
+            callback()
             ran = True
         return ran
 
@@ -158,8 +194,18 @@ class RealClock:
         self._timers.add(when_ns, callback)
 
     def post(self, callback: Callback) -> None:
-        self._posted.append(callback)
+        self._posted.append((time.perf_counter_ns(), callback))
         self.notify()
+
+    def note_arrivals(self) -> Arrivals:
+        """Note from now on what reaches this thread, and return where."""
+        self._arrivals = Arrivals()
+        return self._arrivals
+
+    def arrived(self, sent_ns: int) -> None:
+        """Say that a message is being read that was sent at `sent_ns`, on the same clock."""
+        if self._arrivals is not None:
+            self._arrivals.note(sent_ns)
 
     def watch(self, fd: int, callback: Callback) -> None:
         self._readers[fd] = callback
@@ -215,6 +261,12 @@ class VirtualClock:
 
     def post(self, callback: Callback) -> None:
         self._timers.add(self._now, callback)
+
+    def note_arrivals(self) -> None:
+        """Return None: nothing is ever late here."""
+
+    def arrived(self, sent_ns: int) -> None:
+        """Do nothing: nothing is ever late here."""
 
     def watch(self, fd: int, callback: Callback) -> None:
         raise RuntimeError(

@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
+from harness.kernel.clock import Arrivals
 from harness.kernel.types import (
     MemoryUse,
     Metric,
@@ -55,6 +56,18 @@ class Clock(Protocol):
         ...
 
     def unwatch(self, fd: int) -> None: ...
+
+    def note_arrivals(self) -> Arrivals | None:
+        """Note from now on what `wait` delivers, and when it was sent; None if that takes no
+        time.
+        """
+        ...
+
+    def arrived(self, sent_ns: int) -> None:
+        """Say that what is read now was sent at `sent_ns`: a reader of messages calls it before it
+        tells their events.
+        """
+        ...
 
 
 class Sink(Protocol):

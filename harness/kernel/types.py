@@ -11,7 +11,7 @@ slotted but not `frozen`, because a frozen dataclass costs 288 ns to build and a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -31,6 +31,7 @@ FINISHES: tuple[str, ...] = (
     "error",
 )  # the code in a RunLog column is the index
 NEVER = -1
+TOGETHER_NS = 50_000  # tokens this close came together: apart, it would be 20,000 tokens/s
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +207,9 @@ class RunLog:
     end: End = "completed"
     end_reason: str = ""
     timed_out: dict[str, int] = field(default_factory=dict)  # how many samples: silent, stuck, ...
+    # of `stamp_ns` and `done_ns`: what the driver itself was late by; None on a virtual clock
+    stamp_delay_ns: Int64s | None = None
+    done_delay_ns: Int64s | None = None
 
     def __len__(self) -> int:
         return len(self.due_ns)
@@ -249,9 +253,19 @@ class RunLog:
         return self.issued_ns - self.due_ns
 
     @property
+    def came_whole(self) -> NDArray[np.bool_]:
+        """(n,) True where an answer of several tokens came at once, the first one included."""
+        several = self.completed & (self.first_ns >= 0) & (self.tokens > 1)
+        together = self.done_ns - self.first_ns <= TOGETHER_NS * (self.tokens - 1)
+        return np.asarray(several & together)
+
+    @property
     def has_tpot(self) -> NDArray[np.bool_]:
-        """(n,) True where TPOT is defined: completed, a first token, at least two tokens."""
-        return np.asarray(self.completed & (self.first_ns >= 0) & (self.tokens > 1))
+        """(n,) True where TPOT is defined: completed, a first token, at least two tokens that did
+        not all come at once.
+        """
+        several = self.completed & (self.first_ns >= 0) & (self.tokens > 1)
+        return np.asarray(several & ~self.came_whole)
 
     @property
     def tpot_ns(self) -> Int64s:
@@ -260,6 +274,25 @@ class RunLog:
         """
         mask = self.has_tpot
         return np.asarray((self.done_ns - self.first_ns)[mask] // (self.tokens[mask] - 1))
+
+    def without_delays(self) -> RunLog | None:
+        """Return the log of a driver that is never late: it issues when due and hears at once.
+
+        None where its delays are not known. What a late query did to the others is not undone.
+        """
+        if self.stamp_delay_ns is None or self.done_delay_ns is None:
+            return None
+        first_ns, stamps = self.first_ns.copy(), np.flatnonzero(np.diff(self.stamp_start) > 0)
+        first_ns[stamps] -= self.stamp_delay_ns[self.stamp_start[stamps]]
+        return replace(
+            self,
+            due_ns=self.issued_ns,
+            first_ns=first_ns,
+            done_ns=self.done_ns - self.done_delay_ns,
+            stamp_ns=self.stamp_ns - self.stamp_delay_ns,
+            stamp_delay_ns=None,
+            done_delay_ns=None,
+        )
 
     def record(self, sample_id: int) -> SampleRecord:
         i = sample_id

@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 from harness import registry
 from harness.kernel.types import RunSettings, short_name
 from harness.options.option import Option
-from harness.options.profiles import SEEDS, Profile
+from harness.options.profiles import SEEDS
 from harness.options.run_options import OPTIONS, ROUND
 from harness.options.settings import RunConfig
 
@@ -61,17 +61,32 @@ def division(
     return Division("open" if differs else "closed", differs)
 
 
-def official_lacks(profile: Profile, found: Division | None) -> list[str]:
+def official_lacks(
+    config: RunConfig, settings: RunSettings, found: Division | None, loadgen_valid: bool | None
+) -> list[str]:
     """Name what keeps the figures of a VALID run from being set beside MLPerf's.
 
     Its model, data, length, limits and rules must be those of a profile of MLPerf, which is what
-    the closed division asks. `found` is None where the division could not be told.
+    the closed division asks; and the run itself must be one that MLPerf would take: of performance,
+    by a scenario of the benchmark, on a real clock, of a system with a process of its own, asked
+    the benchmark's own prompts, VALID by LoadGen's own conditions too. `found` is None where the
+    division could not be told.
     """
+    profile = config.chosen_profile
     if not profile.official:
         return ["profile"]
-    if found is None:
-        return ["division"]
-    return [difference.name for difference in found.differs]
+    asked = {
+        "mode": settings.mode == "performance" and config.mode != "find-peak",
+        "scenario": profile.is_measured_by(config.pattern) or not profile.models,
+        "clock": config.clock == "real",
+        "in_process": not config.in_process,
+        "prompt_column": config.prompt_column is None,
+        "infer_tokens": settings.inferred_tokens_per_sample == profile.inferred_tokens_per_sample,
+        "loadgen_valid": bool(loadgen_valid),
+    }
+    differs = ["division"] if found is None else [row.name for row in found.differs]
+    lacks = [*differs, *(name for name, is_so in asked.items() if not is_so)]
+    return list(dict.fromkeys(lacks))
 
 
 Checked = tuple[Difference, bool]

@@ -5,9 +5,13 @@ override.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import scenarios
+from harness.kernel.entries import ScenarioEntry
 from harness.kernel.types import Seeds
+
+Suite = Literal["datacenter", "interactive", "edge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,13 @@ class Profile:
     dataset: str = ""
     loadgen_model: str = ""  # LoadGen's name of the model in its configuration files
     accuracy_samples: int | None = None  # where an accuracy run has others than all
+    suite: Suite = "datacenter"
+
+    def is_measured_by(self, entry: ScenarioEntry) -> bool:
+        """Tell whether MLPerf measures language models of this suite by a scenario."""
+        if self.suite == "interactive":
+            return entry.is_open
+        return entry.is_at_once or (entry.is_one_by_one if self.suite == "edge" else entry.is_open)
 
     def tail(self, scenario: str) -> float:
         """Return the percentile that is judged, 0 < p < 1."""
@@ -91,6 +102,7 @@ def _benchmark(
     tokens: int,
     *limits_ms: tuple[int, int],
     accuracy_samples: int | None = None,
+    suite: Suite = "datacenter",
 ) -> Rows:
     """A model's row and, if it has one, its interactive row; each has its limits (TTFT, TPOT)."""
 
@@ -106,6 +118,7 @@ def _benchmark(
             dataset=dataset,
             loadgen_model=key.replace("3.1", "3_1") + kind.replace(" ", "-"),
             accuracy_samples=accuracy_samples,
+            suite="interactive" if kind else suite,
         )
 
     kinds = ("", " interactive")
@@ -149,7 +162,9 @@ TABLE: Rows = {
         (450, 40),
     ),
     **_benchmark("llama3.1-8b", _LLAMA_8B, "cnn-dailymail", 13368, 128, (2000, 100), (500, 30)),
-    **_benchmark("llama3.1-8b-edge", _LLAMA_8B, "cnn-dailymail", 5000, 128, (2000, 100)),
+    **_benchmark(
+        "llama3.1-8b-edge", _LLAMA_8B, "cnn-dailymail", 5000, 128, (2000, 100), suite="edge"
+    ),
     **_benchmark(
         "llama3.1-405b", _LLAMA_405B, "llama3.1-405b", 8313, 20000, (6000, 175), (4500, 80)
     ),

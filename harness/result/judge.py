@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -14,6 +14,8 @@ from harness.engine.pieces import reason as reason_of
 from harness.engine.runlog import RunFacts
 from harness.kernel.entries import ALL_EVIDENCE, Evidence
 from harness.kernel.types import RunLog, RunSettings, Verdict
+from harness.result import quiet
+from scenarios.uncertainty import judged_twice
 
 _WAY_TO_LOADGEN = (
     "see mlperf_log_summary.txt; LoadGen's latencies include the way from its process to this one"
@@ -26,25 +28,35 @@ def judge(
     settings: RunSettings,
     pieces: Pieces | None = None,
     evidence: Collection[Evidence] = ALL_EVIDENCE,
+    is_official: bool = False,
 ) -> list[Verdict]:
     """Judge the scenario's conditions (performance mode only), then the output rules (always).
 
-    A rule that breaks is UNDECIDED: it has not been kept. `evidence` is what the SUT may send.
+    A rule that breaks is UNDECIDED: it has not been kept. `evidence` is what the SUT may send,
+    `is_official` whether the profile is one of MLPerf's, which asks for a quiet machine.
     """
     pieces = pieces or Pieces()
     facts_of_sut = facts.sut | {"max_new_tokens": settings.max_new_tokens, "evidence": evidence}
     found = list[Verdict]()
     if settings.mode == "performance":
-        name, timed = f"{settings.scenario} conditions", partial(_conditions, log, settings)
+        name = f"{settings.scenario} conditions"
+        timed = partial(_conditions, log, settings, facts.load)
         found += _judged(name, timed, pieces, loadgen=True)
+    if settings.mode == "performance" and log.done_delay_ns is not None:
+        found += _judged(quiet.RULE, partial(_quiet, facts, log, is_official), pieces)
     for name in registry.rule_names():
         found += _judged(name, partial(registry.judged_by, name, log, facts_of_sut), pieces)
     return found
 
 
-def _conditions(log: RunLog, settings: RunSettings) -> list[Verdict]:
+def _quiet(facts: RunFacts, log: RunLog, is_official: bool) -> list[Verdict]:
+    return [quiet.foreign_load(facts.load, log, is_official)]
+
+
+def _conditions(log: RunLog, settings: RunSettings, load: dict[str, Any]) -> list[Verdict]:
     """Judge the scenario's own; none of them is LoadGen's where it has no such scenario."""
-    found = registry.scenario(settings.scenario).judge(log, settings)
+    found = judged_twice(registry.scenario(settings.scenario), log, settings)
+    found = quiet.certain(found, load, log)
     if scenarios.entry(settings.scenario).loadgen is None:
         return [replace(verdict, loadgen=False) for verdict in found]
     return found
@@ -84,14 +96,30 @@ def official_verdict(loadgen: dict[str, Any]) -> Verdict:
 def status_of(
     log: RunLog, verdicts: list[Verdict]
 ) -> tuple[Literal["VALID", "INVALID", "INTERRUPTED", "ERROR"], str]:
-    """Return the status of a run and the reason in words."""
+    """Return the status of a run and the reason in words.
+
+    What is UNDECIDED is not shown, so the run is not VALID: LoadGen too asks for more queries
+    where early stopping leaves a percentile open. A limit that does not apply is named.
+    """
     if log.end == "error":
         return "ERROR", log.end_reason
     if log.end == "interrupted":
         return "INTERRUPTED", log.end_reason
     parts = {
         "failed": [v.rule for v in verdicts if v.status == "FAIL"],
+        "undecided": [v.rule for v in verdicts if v.status == "UNDECIDED" and not v.error],
         "could not be judged": [v.rule for v in verdicts if v.error],
     }
     reasons = [f"{what}: {', '.join(rules)}" for what, rules in parts.items() if rules]
-    return ("INVALID", "; ".join(reasons)) if reasons else ("VALID", "every condition holds")
+    if reasons:
+        return "INVALID", "; ".join(reasons)
+    skipped = not_judged(verdicts)
+    if skipped:
+        words = f"every other condition holds; {', '.join(skipped)} could not be judged"
+        return "VALID", words
+    return "VALID", "every condition holds"
+
+
+def not_judged(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return the limits of which there was nothing to judge."""
+    return [v.rule for v in verdicts if v.status == "SKIPPED" and v.loadgen]

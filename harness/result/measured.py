@@ -29,12 +29,36 @@ def latency(log: RunLog, percents: Sequence[float] = ()) -> dict[str, Row]:
     }
 
 
+def driver_error(log: RunLog, percents: Sequence[float] = ()) -> dict[str, Row]:
+    """Return by how much the driver's own delays raised each statistic of a latency (negative:
+    lowered it), in milliseconds; nothing where they are not known.
+    """
+    without = log.without_delays()
+    if without is None:
+        return {}
+    measured, ideal = latency(log, percents), latency(without, percents)
+    del measured["issue_lag_ms"]  # it is the driver's own
+    return {name: _difference(row, ideal[name]) for name, row in measured.items()}
+
+
+def _difference(row: Row, without: Row) -> Row:
+    """Return `row` less `without`, statistic by statistic; n stays."""
+    found: Row = {}
+    for name, value in row.items():
+        other = without[name]
+        found[name] = value
+        if value is not None and other is not None and name != "n":
+            found[name] = value - other
+    return found
+
+
 def gaps_ns(log: RunLog) -> Any:
     """Return the gaps between neighbouring tokens of completed samples, pooled; tokens of one chunk
-    are 0 apart.
+    are 0 apart. Answers that came whole have none.
     """
+    streamed = log.completed & ~log.came_whole
     owner = np.repeat(np.arange(len(log)), np.diff(log.stamp_start))
-    return np.diff(log.stamp_ns)[(owner[1:] == owner[:-1]) & log.completed[owner[1:]]]
+    return np.diff(log.stamp_ns)[(owner[1:] == owner[:-1]) & streamed[owner[1:]]]
 
 
 def throughput(

@@ -77,7 +77,7 @@ def _join(result: Result, accuracy: Result, evaluated: dict[str, float]) -> None
     result.verdicts += [
         v | {"rule": f"accuracy part: {v['rule']}"}
         for v in accuracy.verdicts
-        if v["status"] == "FAIL" or v["error"]
+        if v["status"] in ("FAIL", "UNDECIDED")
     ]
     result.missing = [row for row in result.missing if row["kind"] != "score"]
     result.missing += [row | {"name": f"accuracy part: {row['name']}"} for row in accuracy.missing]

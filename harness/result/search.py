@@ -26,8 +26,10 @@ BROKE = ("INTERRUPTED", "ERROR")
 def row(result: Any, log: RunLog, settings: RunSettings, folder: str) -> dict[str, Any]:
     """Return what find_peak.json says of one rate; `result` is the Result of its run."""
     limits = [v for v in _limits(result) if v["status"] != "SKIPPED"]
-    kept = bool(limits) and all(v["status"] == "PASS" for v in limits)
-    late = any(v["rule"] == "driver_lag" and v["status"] == "FAIL" for v in result.verdicts)
+    kept = bool(limits) and all(v["status"] != "FAIL" for v in limits)
+    failed = {v["rule"] for v in result.verdicts if v["status"] == "FAIL"}
+    is_doubtful = any(v["status"] == "UNDECIDED" for v in limits)
+    late = is_doubtful or bool(failed & {"driver_lag", "driver_error"})
     step = peak_verdict.make_step(log, settings, limits_kept=kept, driver_late=late)
     return asdict(step) | {"held": step.held, "status": result.status, "folder": folder}
 

@@ -21,6 +21,7 @@ from harness.engine import environment, gpus, runlog
 from harness.engine.driver import Stop, drive
 from harness.engine.pieces import Pieces, reason, show_where
 from harness.engine.recorder import Recorder
+from harness.engine.referee import load
 from harness.engine.runlog import RunFacts
 from harness.engine.telemetry import Telemetry
 from harness.kernel.clock import (
@@ -324,6 +325,8 @@ class Run:
         helper = pieces.make("file", "telemetry", begin, None, later=False)
         self._say("")
         facts.measured_at = utc_now().isoformat(timespec="milliseconds")
+        pids = _processes(sut)
+        before = load.read(pids) if isinstance(self.clock, RealClock) else None
         used_s, start_ns = process_cpu_s(), self.clock.now_ns()
         plan = self.scenario.plan(settings, schedule)
         self.measured, on_idle = True, helper.on_idle if helper else None
@@ -339,6 +342,7 @@ class Run:
                 log = drive(plan, sut, self.clock, recorder, limits, self.stop, on_idle)
         finally:
             wall_s = (self.clock.now_ns() - start_ns) / 1e9
+            facts.load = load.between(before, load.read(pids)) if before else {}
             if helper:
                 pieces.make("file", "telemetry", partial(_end, helper, recorder), None, later=False)
             facts.missing = pieces.missing
@@ -357,11 +361,14 @@ class Run:
     ) -> Telemetry | None:
         if not isinstance(self.clock, RealClock):
             return None
-        pids = {"driver": os.getpid()}
-        if isinstance(sut, OfProcess):
-            pids["sut"] = sut.pid
         out, metered = folder / "telemetry.jsonl", facts.gpus.get("indices", [])
-        return Telemetry(out, pids, total, self._progress, metered)
+        return Telemetry(out, _processes(sut), total, self._progress, metered)
+
+
+def _processes(sut: SUT) -> dict[str, int]:
+    """Return the processes whose memory and load are read, by their role."""
+    pids = {"driver": os.getpid()}
+    return pids | {"sut": sut.pid} if isinstance(sut, OfProcess) else pids
 
 
 def _what(config: RunConfig, entry: SutEntry) -> str:

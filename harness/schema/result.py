@@ -270,6 +270,12 @@ RESULT_FIELDS: dict[str, Schema] = {
         "latency_ms": same_as("summary_ms", "Time to the last token, from the due time."),
         "issue_lag_ms": same_as("summary_ms", "Delay of the driver: issue after due time."),
     }),
+    "driver_error": by_name(
+        "By how much the driver's own delays (a query issued late, an event heard late) raised "
+        "each statistic of a latency; negative where they lowered it. Empty where they are not "
+        "known: on a virtual clock, and in runs of older versions.",
+        same_as("summary_ms", "Measured less what it is without the delays."),
+    ),
     "throughput": record("Rates over the whole run; null if undefined.", {
         "samples_per_s": maybe(number("Completed samples.", "samples/s")),
         "queries_per_s": maybe(number("Queries whose samples all completed.", "queries/s")),
@@ -306,9 +312,34 @@ RESULT_FIELDS: dict[str, Schema] = {
     })),
     "driver": open_record("The harness itself.", {
         "issue_lag_p99_ms": maybe(number("p99 issue lag.", "ms")),
+        "error_percent": maybe(number(
+            "Most that the driver's own delays changed a judged figure.", "% of what was measured"
+        )),
         "client_cpu_percent": maybe(number("Processor time of the driver.", "% of one core")),
         "channel_roundtrip_us": maybe(number("Round trip to the SUT's process.", "us")),
     }),
+    "load": empty_or(record(
+        "Who used the processors during the timed part; empty on a virtual clock, where the system "
+        "does not tell, and in runs of older versions.",
+        {
+            "wall_s": number("Time between the two readings.", "s"),
+            "cpus": whole("Processors that this run may use.", "processors"),
+            "own_cpus": number("Processors that the run itself kept busy.", "processors"),
+            "foreign_cpus": number("Processors that others kept busy.", "processors"),
+            "steal_cpus": number("Processors that other machines took.", "processors"),
+            "driver_involuntary_switches": whole("Times the driver had to leave a processor."),
+            "load_before": number("Load average of a minute, before."),
+            "load_after": number("Load average of a minute, after."),
+            "pressure_percent": number(
+                "Time that some program of the machine waited for a processor.", "% of the time"
+            ),
+            "driver_wait_s": number(
+                "Time that a thread of the driver was ready and had no processor: the longest.", "s"
+            ),
+            "sut_wait_s": number("The same of the system under test's own process.", "s"),
+        },
+        optional=("sut_wait_s",),
+    )),
     "verdicts": many("The conditions, in order.", same_as("verdict", "A condition.")),
     "notes": many("What a reader must know.", text("A note.")),
     "settings": record("settings.json, and where the rate came from.", {

@@ -29,9 +29,21 @@ SAMPLES = (
     Column("finish", "int8", "0 unfinished, 1 eos, 2 length, 3 stop, 4 error."),
     Column("completion_rank", "int32", "Its place in the order of completion; -1 if never."),
     Column("tokens", "int32", "Tokens of the answer, as counted here.", "tokens"),
+    Column(
+        "done_delay_ns",
+        "int64",
+        "Part of `done_ns` that is the driver's own delay; not on a virtual clock.",
+        "ns",
+    ),
     Column("error", "large_string", "Why it failed; null otherwise."),
     Column("token_ids", "large_list<int32>", "Ids of the answer."),
     Column("token_ns", "large_list<int64>", "When each streamed token came.", "ns from the start"),
+    Column(
+        "token_delay_ns",
+        "large_list<int64>",
+        "Part of each that is the driver's own delay; not on a virtual clock.",
+        "ns",
+    ),
     Column("text", "large_string", "The answer as text; null if there is none."),
 )
 TELEMETRY = (

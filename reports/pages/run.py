@@ -74,7 +74,7 @@ def render(
         result=result,
         tiles=_tiles(result),
         not_mlperf=not_mlperf(result),
-        failed=any(row["status"] == "FAIL" for row in result["verdicts"]),
+        failed=any(row["status"] in ("FAIL", "UNDECIDED") for row in result["verdicts"]),
         missing=[missing_text(row) for row in result.get("missing", [])],
         made_by=made_by(result["environment"]),
         pictures=[block for block in blocks if isinstance(block, Plot)],
@@ -119,7 +119,8 @@ def shown_samples(log: RunLog) -> tuple[list[Shown], list[Shown]]:
 
 def _latency(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
     table = tables.latency(result, _PERCENTILES)
-    return replace(table, note=_LATENCY_NOTE) if table.rows else None
+    note = _LATENCY_NOTE + (_ERROR_NOTE if result.get("driver_error") else "")
+    return replace(table, note=note) if table.rows else None
 
 
 _PERCENTILES = ("p50", "p90", "p95", "p97", "p99", "p99.9")
@@ -128,6 +129,10 @@ _LATENCY_NOTE = (
     " (latency − TTFT) / (tokens − 1), undefined for answers of one token. ITL are the gaps between"
     " the tokens of a sample, pooled over all samples. Percentiles are values that occurred (no"
     " interpolation)."
+)
+_ERROR_NOTE = (
+    " ±: how far the driver's own delays (queries issued late, events heard late) raised the"
+    " percentile."
 )
 
 

@@ -28,7 +28,7 @@ class Child:
         self._socket = connection
         self._clock = RealClock()
         self._reader = wire.FrameReader()
-        self._events = wire.EventBuffer(0)
+        self._events = wire.EventBuffer(0, self._clock.now_ns)
         self._epoch = 0
         self._sut: SUT | None = None
         self._open = True
@@ -86,7 +86,7 @@ class Child:
         self._sut = make_sut(factory, self._clock, options)
 
     def _call_load(self, epoch: int, samples: list[list[Any]]) -> None:
-        self._epoch, self._events = epoch, wire.EventBuffer(epoch)
+        self._epoch, self._events = epoch, wire.EventBuffer(epoch, self._clock.now_ns)
         loaded = [Sample(i, prompt, max_new_tokens=n) for i, prompt, n in samples]
         self._loaded().load(loaded, self._events)
 

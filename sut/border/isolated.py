@@ -186,6 +186,7 @@ class Isolated:
         for kind, body in self._reader.feed(data):
             if kind == wire.EVENTS:
                 if self._sink is not None:
+                    self._clock.arrived(wire.sent_ns(body))
                     wire.replay(body, self._epoch, self._sink)
             elif kind == wire.PING:
                 self._pong = True

@@ -2,7 +2,7 @@
 
     frame   length u32 | kind u8 | body
     ISSUE   epoch u32 | query id u32 | (sample id u32 | index u32) per sample
-    EVENTS  epoch u32 | events, all those of one decode step:
+    EVENTS  epoch u32 | sent i64 | events, all those of one decode step:
             FIRST   sample u32, token i32
             TOKENS  sample u32, count u32, ids i32...
             DONE    sample u32, finish u8, reported i32 (-1 none), ids i32 (-1 none), text bytes
@@ -12,6 +12,11 @@
 CALL and REPLY carry JSON: loading, decoding, scoring, memory; never in the timed window. No pickle
 crosses the border. PING comes back at once: it measures the channel. An epoch counts loads; events
 of an earlier load are dropped, so a sample of the warm-up cannot answer for one of the run.
+
+`sent` is when the message was sent, on the machine's monotonic clock (ns): what came later than
+that is the driver's delay. A SUT may forge it, but latencies are judged by the arrival alone: a
+stamp that is too early makes the driver's error larger, which costs the run its verdict, and none
+makes a figure better.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ from __future__ import annotations
 import json
 import struct
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from harness.kernel.protocols import Sink
@@ -33,7 +38,9 @@ RECEIVE_BYTES = 1 << 16  # from 128 KiB on, malloc maps and unmaps pages for eve
 
 _HEADER = struct.Struct("<IB")
 _ISSUE_ONE = struct.Struct("<IBIIII")
-_EPOCH = struct.Struct("<I")
+_START = struct.Struct("<Iq")
+_SENT = struct.Struct("<q")
+_SENT_AT = 4
 _EVENT_FIRST = struct.Struct("<BIi")
 _EVENT_TOKENS = struct.Struct("<BII")
 _EVENT_DONE = struct.Struct("<BIBiiI")
@@ -88,11 +95,14 @@ def decode_query(body: bytes) -> tuple[int, Query]:
 
 
 class EventBuffer:
-    """A Sink that writes one step's events down; `take` hands them over as one frame."""
+    """A Sink that writes one step's events down; `take` hands them over as one frame, stamped by
+    `now_ns`.
+    """
 
-    def __init__(self, epoch: int) -> None:
-        self._epoch = epoch
-        self._body = bytearray(_EPOCH.pack(epoch))
+    def __init__(self, epoch: int, now_ns: Callable[[], int]) -> None:
+        self._empty = _START.pack(epoch, 0)
+        self._body = bytearray(self._empty)
+        self._now_ns = now_ns
 
     def first_token(self, sample_id: int, token: int) -> None:
         self._body += _EVENT_FIRST.pack(_FIRST, sample_id, token)
@@ -119,27 +129,34 @@ class EventBuffer:
 
     @property
     def pending(self) -> bool:
-        return len(self._body) > _EPOCH.size
+        return len(self._body) > len(self._empty)
 
     def take(self) -> bytes:
         """Return the frame of all events since the last call; empty if there were none."""
         if not self.pending:
             return b""
-        data, self._body = frame(EVENTS, self._body), bytearray(_EPOCH.pack(self._epoch))
+        _SENT.pack_into(self._body, _SENT_AT, self._now_ns())
+        data, self._body = frame(EVENTS, self._body), bytearray(self._empty)
         return data
 
 
 def epoch_of(body: bytes) -> int:
     """Return the load that the events of an EVENTS frame belong to."""
-    epoch: int = _EPOCH.unpack_from(body)[0]
+    epoch: int = _START.unpack_from(body)[0]
     return epoch
+
+
+def sent_ns(body: bytes) -> int:
+    """Return when an EVENTS frame was sent, as its sender says."""
+    sent: int = _SENT.unpack_from(body, _SENT_AT)[0]
+    return sent
 
 
 def replay(body: bytes, epoch: int, sink: Sink) -> None:
     """Tell `sink` the events of one EVENTS frame, unless they belong to another load."""
     if epoch_of(body) != epoch:
         return
-    at, end = 4, len(body)
+    at, end = _START.size, len(body)
     while at < end:
         kind = body[at]
         if kind == _TOKENS:

@@ -41,14 +41,21 @@ def test_times_count_from_due_not_from_issue():
 
 
 def test_tpot_is_the_integer_division_of_mlperf():
-    log = log_of((0, 0, 100, 209, 6))
-    assert log.tpot_ns.tolist() == [109 // 5]
+    log = log_of((0, 0, 100, 1_000_109, 6))
+    assert log.tpot_ns.tolist() == [1_000_009 // 5]
 
 
 def test_tpot_of_one_token_is_left_out_not_zero():
-    log = log_of((0, 0, 100, 100, 1), (0, 0, 100, 200, 2))
+    log = log_of((0, 0, 100, 100, 1), (0, 0, 100, 100_100, 2))
     assert log.has_tpot.tolist() == [False, True]
-    assert log.tpot_ns.tolist() == [100]
+    assert log.tpot_ns.tolist() == [100_000]
+
+
+def test_tpot_of_an_answer_that_came_whole_is_left_out_not_zero():
+    """Six tokens within 50 us of one another are one message."""
+    log = log_of((0, 0, 100, 100, 6), (0, 0, 100, 250_100, 6), (0, 0, 100, 250_101, 6))
+    assert log.came_whole.tolist() == [True, True, False]
+    assert log.tpot_ns.tolist() == [50_000]
 
 
 def test_tpot_needs_a_first_token():

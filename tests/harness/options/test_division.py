@@ -39,6 +39,15 @@ def found(profile="llama3.1-8b", scenario="server", dataset=None, facts=(), chan
     return division(config, settings, told, dict(facts))
 
 
+def lacking(profile="llama3.1-8b", scenario="server", loadgen_valid=True, dataset=None, **flags):
+    """What a run lacks to be official that is as the profile asks, but for what is given."""
+    own = {"profile": profile, "scenario": scenario, "target_qps": 10}
+    config = load_config(own | {"model": MODELS.get(profile, "smollm2-135m")} | flags)
+    settings = run_settings(config, DATA.get(profile, ("questions", 200))[1], 10.0)
+    closed = found(profile, scenario, dataset=dataset, **flags)
+    return official_lacks(config, settings, closed, loadgen_valid)
+
+
 def differences(**given):
     return {row.name: (row.value, row.asked) for row in found(**given).differs}
 
@@ -163,19 +172,54 @@ def test_a_run_shows_its_division_on_every_surface(tmp_path):
     ("flags", "lacks"),
     [
         ({}, []),
+        ({"scenario": "offline"}, []),
+        ({"mode": "submission"}, []),
+        ({"driver": "mlcommons"}, []),
         ({"model": "smollm2-135m"}, ["model"]),
         ({"max_new_tokens": 16}, ["max_new_tokens"]),
         ({"min_duration": 60.0}, ["min_duration"]),
+        ({"mode": "accuracy"}, ["mode"]),
+        ({"mode": "find-peak"}, ["mode"]),
+        ({"in_process": True}, ["in_process"]),
+        ({"issue": "same"}, ["issue"]),
+        ({"performance_samples": 1}, ["performance_samples"]),
+        ({"dataset": {"rows": 1}}, ["num_samples"]),
+        ({"seeds": "v5.0"}, ["seeds"]),
+        ({"infer_tokens": 3}, ["infer_tokens"]),
+        ({"prompt_column": "highlights"}, ["prompt_column"]),
+        ({"scenario": "single-stream"}, ["scenario"]),
+        ({"scenario": "multi-stream"}, ["scenario"]),
+        ({"loadgen_valid": False}, ["loadgen_valid"]),
+        ({"loadgen_valid": None}, ["loadgen_valid"]),
     ],
 )
-def test_a_run_of_the_closed_division_is_official_and_no_other(flags, lacks):
+def test_a_run_that_mlperf_would_take_is_official_and_no_other(flags, lacks):
     """SmolLM2 under the name of llama3.1-8b's profile is a run of its own kind."""
-    assert official_lacks(TABLE["llama3.1-8b"], found(**flags)) == lacks
+    assert lacking(**flags) == lacks
+
+
+@pytest.mark.parametrize(
+    ("profile", "taken"),
+    [
+        ("llama3.1-8b", {"server", "offline"}),
+        ("llama3.1-8b-interactive", {"server"}),
+        ("llama3.1-8b-edge", {"single-stream", "offline"}),
+    ],
+)
+def test_each_suite_has_its_scenarios(profile, taken):
+    model, every = MODELS["llama3.1-8b"], ("server", "offline", "single-stream", "multi-stream")
+    lacks = {name: lacking(profile, name, model=model) for name in every}
+    assert {name for name, found in lacks.items() if "scenario" not in found} == taken
+
+
+def test_a_run_on_a_virtual_clock_is_never_official():
+    """The simulated SUT runs no model either: each is a reason of its own."""
+    assert {"clock", "sut"} <= set(lacking(sut="simulated", clock="virtual"))
 
 
 def test_a_profile_for_any_model_is_never_official():
-    assert official_lacks(TABLE["mlperf"], found("mlperf"))
-    assert official_lacks(TABLE["quick"], found("quick")) == ["profile"]
+    assert lacking("mlperf")
+    assert lacking("quick") == ["profile"]
 
 
 def test_an_accuracy_run_may_have_the_dataset_of_its_own_benchmark():

@@ -46,7 +46,7 @@ class Recorded:
 
     def happen(self, what: str, number: int) -> None:
         self.clock.advance(1000 + number)
-        events = wire.EventBuffer(4)
+        events = wire.EventBuffer(4, self.clock.now_ns)
         if what == "issue":
             self._issue(number)
         elif what == "step":

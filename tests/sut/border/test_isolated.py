@@ -197,7 +197,7 @@ EVENTS = st.one_of(
 
 @given(st.lists(EVENTS, max_size=12), st.integers(1, 7))
 def test_any_events_arrive_as_they_were_sent_however_the_bytes_are_cut(events, piece):
-    direct, buffer, replayed = Heard(), wire.EventBuffer(3), Heard()
+    direct, buffer, replayed = Heard(), wire.EventBuffer(3, int), Heard()
     for name, *arguments in events:
         getattr(direct, name)(*arguments)
         getattr(buffer, name)(*arguments)
