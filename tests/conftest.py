@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import ROOT
 from tests.lanes import is_slow, seconds
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -67,11 +68,14 @@ def busy_machine() -> Iterator[None]:
     """Let a verdict not depend on what the other workers do meanwhile: runs of a tenth of a second
     on shared cores lose more than a tenth of it. Tests of the referee itself set their own limits.
     """
+    from tests.busy.sitecustomize import LIMITS
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("scenarios.uncertainty.ERROR_SHARE", 1000.0)
-        patch.setattr("scenarios.uncertainty.is_doubtful", lambda verdict, twin: False)
-        patch.setattr("harness.result.quiet.BUSY_SHARE", 1.0)
-        patch.setattr("harness.result.quiet.NOTED_SHARE", 1.0)
+        for module, limits in LIMITS.items():
+            for name, limit in limits.items():
+                patch.setattr(f"{module}.{name}", limit)
+        paths = filter(None, (str(ROOT / "tests" / "busy"), os.environ.get("PYTHONPATH", "")))
+        patch.setenv("PYTHONPATH", os.pathsep.join(paths))
         yield
 
 

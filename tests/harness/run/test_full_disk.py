@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.run import session
+from harness.run import timed
 
 RUN = ["run", "--sut", "simulated", "--clock", "virtual", "--scenario", "single-stream", "--json"]
 BEFORE = 6  # files that are written before anything is measured
@@ -89,7 +89,7 @@ def test_a_folder_that_is_deleted_while_it_is_measured_costs_no_run(
     tmp_path, elsewhere, monkeypatch
 ):
     """It is as full as a disk can be: nothing is there to write in."""
-    monkeypatch.setattr(session, "drive", _deleting(tmp_path / "runs"))
+    monkeypatch.setattr(timed, "drive", _deleting(tmp_path / "runs"))
     done = harness(*RUN, "--output-dir", tmp_path / "runs")
     assert (done.exit_code, json.loads(done.stdout)["status"]) == (0, "VALID")
     (folder,) = runs_below(elsewhere)
@@ -97,7 +97,7 @@ def test_a_folder_that_is_deleted_while_it_is_measured_costs_no_run(
 
 
 def _deleting(folder):
-    drive = session.drive
+    drive = timed.drive
 
     def deleting(*arguments):
         shutil.rmtree(folder)
@@ -125,7 +125,7 @@ def submission(tmp_path, monkeypatch, left):
 def test_a_submission_whose_part_is_kept_elsewhere_ends_and_can_be_resumed(
     tmp_path, elsewhere, monkeypatch
 ):
-    done, folder = submission(tmp_path, monkeypatch, left=7)
+    done, folder = submission(tmp_path, monkeypatch, left=8)
     assert done.exit_code == 4
     assert "make room, then run or resume" in done.stderr
     assert runs_below(elsewhere)

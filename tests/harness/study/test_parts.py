@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.kernel import children
-from harness.run import session
+from harness.run import timed
 from harness.study.study import FILE, LOCK, ROWS
 
 # A peak near 19.5 queries/s: two tokens that take as long as the default's 32.
@@ -54,9 +54,10 @@ def deadly(function, when, number):
         calls += 1
         if (calls, when) == (number, "inside"):
             os.kill(os.getpid(), signal.SIGKILL)
-        function(*args)
+        found = function(*args)
         if (calls, when) == (number, "after"):
             os.kill(os.getpid(), signal.SIGKILL)
+        return found
     return call
 
 for place, when, number, words in json.loads(sys.argv[1]):
@@ -201,9 +202,9 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, alone, monkeypatch, kind):
             stop.request()
         return driven(plan, sut, clock, recorder, settings, stop, on_idle)
 
-    driven = session.drive
+    driven = timed.drive
     with monkeypatch.context() as patched:
-        patched.setattr(session, "drive", drive)
+        patched.setattr(timed, "drive", drive)
         done = invoke(*WORDS[kind].split(), "--output-dir", tmp_path)
     place = only(tmp_path)
     assert done.exit_code == 130

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -213,28 +212,6 @@ def test_a_converter_that_is_stopped_or_outlives_its_parent_is_gone(
         models.resolve(str(tmp_path / "x.gguf"), lambda text: None)
     assert not psutil.Process().children()
     assert not list((tmp_path / "cache" / "models").iterdir())
-
-
-@pytest.mark.timeout(60)
-def test_a_converter_ends_when_its_parent_is_killed(tmp_path):
-    """Else the next run would start a second one beside it."""
-    code = (
-        "from sut.model import find; import sys\n"
-        "find._ran([sys.executable, '-c', 'from harness.kernel import children; import os, time;"
-        " children.once_stdin_closes(lambda: os._exit(1)); print(os.getpid(), flush=True,"
-        ' file=open(sys.argv[1], "w")) if (sys := __import__("sys")) else 0;'
-        " time.sleep(1000)', sys.argv[1]], find.waits.CONVERTING, 'converting')"
-    )
-    note = tmp_path / "pid"
-    parent = subprocess.Popen([sys.executable, "-c", code, str(note)], cwd=ROOT)
-    while not (note.exists() and note.read_text().strip()):
-        assert parent.poll() is None
-    parent.kill()
-    parent.wait()
-    converter = int(note.read_text())
-    deadline_s = time.monotonic() + 30
-    while psutil.pid_exists(converter):
-        assert time.monotonic() < deadline_s
 
 
 def test_a_full_disk_is_not_blamed_on_the_model(fake_index, tmp_path, monkeypatch):
