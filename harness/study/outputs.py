@@ -12,6 +12,7 @@ import numpy as np
 from accuracy.datasets.subset import how_drawn
 from accuracy.gate.outputs import Outputs
 from harness.kernel.errors import BadInput
+from harness.kernel.foreign.own_files import check_folder
 from harness.kernel.types import short_name
 from harness.result import result
 from harness.result.library import samples_of
@@ -99,6 +100,7 @@ def differing_terms(ours: Outputs, theirs: Outputs) -> list[str]:
 
 def read(folder: Path) -> Outputs:
     """Of a finished accuracy run, or of the accuracy part of a submission. Raises BadInput."""
+    check_folder(folder)
     part = folder / ACCURACY_PART
     place = part if part.is_dir() else folder
     raw = read_run(place)

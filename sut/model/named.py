@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from harness.kernel.errors import BadInput, SetupFailed, unknown
+from harness.kernel.foreign.own_files import check_given
 from harness.kernel.places import found_at, guess, wrong_path
 
 _MAGIC = b"GGUF"
@@ -58,6 +59,7 @@ def _check_folder(doing: str, folder: Path) -> None:
     config = folder / "config.json"
     if config.is_file():
         config.open("rb").close()
+        check_given(doing, folder)
         return
     names = sorted(path.name for path in folder.iterdir())
     found = "the folder has no config.json" if names else "the folder is empty"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.kernel.errors import BadInput, HarnessError, SetupFailed
-from harness.kernel.foreign.own_files import read_given
+from harness.kernel.foreign.own_files import check_given, read_given
 from harness.kernel.foreign.parsed import loads
 from harness.kernel.places import expanded, wrong_path
 from sut.model import digest, faults, findings
@@ -57,6 +57,7 @@ def check_folder(adapter: Path) -> None:
             if (adapter / "adapter_model.bin").is_file():
                 todo = "Save it again with a newer peft, as safetensors."
             raise BadInput(doing, f"it has no {name}", fine, todo)
+    check_given(doing, adapter)
 
 
 def check(path: str, adapter: Path, **options: Any) -> dict[str, Any]:

@@ -62,6 +62,18 @@ def check_folder(folder: Path, hard_links: bool = True) -> None:
             raise _linked(Path(entry.path), folder)
 
 
+def check_given(doing: str, folder: Path) -> None:
+    """Refuse a folder that the user named whose files are not files, links followed: a library
+    that reads them would wait for ever. Raises BadInput.
+    """
+    for path in sorted(folder.iterdir()):
+        with suppress(OSError):  # a link that leads nowhere
+            kind = stat.S_IFMT(path.stat().st_mode)
+            if kind not in (stat.S_IFREG, stat.S_IFDIR):
+                found, fine = f"{path.name} is {_KINDS.get(kind, 'no file')}", "expected files"
+                raise BadInput(doing, found, fine, "Remove it.")
+
+
 def inside(folder: Path, name: str) -> Path:
     """Return the path of something in a folder. Raises ValueError for a name that leads out."""
     parts = Path(name).parts

@@ -230,6 +230,8 @@ def test_a_link_in_a_run_is_neither_read_nor_written_through(run, tmp_path, name
     (run / name).symlink_to(file)
     for command in ("report", "compare", "audit"):
         assert f"{name}: it is a symbolic link (to {file})" in harness(command, run, code=2)[1]
+    gate = ("gate", "--reference", run, "--candidates", run)
+    assert f"{name}: it is a symbolic link" in harness(*gate, code=2)[1]
     assert file.read_text() == "precious"
 
 
@@ -313,6 +315,17 @@ def test_a_tree_is_checked_without_following_a_link(tmp_path):
     (tmp_path / "tree" / "open" / "a" / "systems").mkdir(parents=True)
     (tmp_path / "tree" / "open" / "a" / "systems" / "s.json").symlink_to("/dev/zero")
     harness("check", tmp_path / "tree", code=1)
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_in_a_model_or_an_adapter_is_not_waited_for(tmp_path):
+    for name in ("config.json", "adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / name).write_text("{}")
+    os.mkfifo(tmp_path / "tokenizer.json")
+    words = ("run", "--scenario", "offline", "--model", tmp_path)
+    assert "tokenizer.json is a named pipe" in harness(*words, code=2)[1]
+    words = ("run", "--scenario", "offline", "--variant", "lora", "--adapter", tmp_path)
+    assert "tokenizer.json is a named pipe" in harness(*words, code=2)[1]
 
 
 # ---- sizes
