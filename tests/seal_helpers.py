@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from harness.engine.runlog import read_log
-from harness.result import seal
+from harness.result.integrity import seal
 
 
 def forget(folder: Path) -> Path:

@@ -30,17 +30,22 @@ ARROWS = {
     "harness.options.conf": "harness.options",
     "harness.official": "harness.engine scenarios.loadgen",
     "harness.result": "harness harness.engine harness.official harness.options accuracy"
-    " accuracy.datasets reports.mlperf reports.pages scenarios scenarios.loadgen",
+    " accuracy.datasets reports.mlperf reports.pages scenarios scenarios.loadgen"
+    " harness.result.integrity",
+    "harness.result.integrity": "harness.engine harness.result",
     "harness.run": "harness harness.engine harness.engine.referee harness.official"
     " harness.options harness.result accuracy.outputs reports scenarios scenarios.loadgen"
-    " sut.border sut.model",
+    " sut.border sut.model"
+    " harness.result.integrity",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood"
     " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision",
     "harness.study": "harness harness.engine harness.options harness.result harness.run accuracy"
-    " accuracy.datasets accuracy.gate reports reports.pages sut.model sut.precision",
+    " accuracy.datasets accuracy.gate reports reports.pages sut.model sut.precision"
+    " harness.result.integrity",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
-    " reports.mlperf reports.submission scenarios.loadgen",
+    " reports.mlperf reports.submission scenarios.loadgen"
+    " harness.result.integrity",
     "harness.schema": "harness.likelihood harness.options accuracy.likelihood reports",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
     " harness.mlperf harness.run harness.study accuracy.gate reports reports.pages"

@@ -76,11 +76,15 @@ def unhanded(monkeypatch):
 
 
 class Alive:
+    pid = os.getpid()
+
     def poll(self):
         return None
 
 
 class Gone:
+    pid = os.getpid()
+
     def poll(self):
         return 1
 

@@ -135,7 +135,7 @@ def bind() -> None:
     if leash is None:
         return
     if sys.platform == "linux" and os.getpgrp() == os.getpid():
-        with suppress(OSError):
+        with suppress(OSError, ImportError):
             _have_the_kernel_kill(leash)
     _listen(leash, _die)
 

@@ -24,7 +24,8 @@ from accuracy.compliance.untimed import untimed
 from harness.kernel.foreign import parsed
 from harness.kernel.types import Int64s, Verdict
 from harness.options.run_options import OPTIONS
-from harness.result import logs, published, result, seal
+from harness.result import logs, result
+from harness.result.integrity import published, seal
 from harness.result.library import samples_of
 from harness.result.publish import whole
 from harness.result.read import ACCURACY_PART, Raw, read_run

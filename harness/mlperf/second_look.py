@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -84,8 +84,7 @@ def _repeated_run(run: Audited, distinct: Audited, repeated: Audited) -> list[Ve
 
 def speed(folder: Path, raw: Raw) -> Look:
     """Look at the same load again: is the run as fast when an audit makes it?"""
-    same = ("min_queries", "min_duration", "max_queries", "max_duration", "performance_samples")
-    cell = _cell(raw, "the same load", **{name: getattr(raw.config, name) for name in same})
+    cell = Cell("the same load", _config(raw, {}))
     return Look([cell], lambda again: same_speed(audited(folder), again, "same_load"))
 
 
@@ -131,16 +130,20 @@ def _pairs(samples: Sequence[Sample], rng: Random) -> list[tuple[str, str]]:
 
 
 def _cell(raw: Raw, name: str, **changes: Any) -> Cell:
-    """Return a run as `raw` was, but for `changes`."""
+    """Return a run as `raw` was, but for `changes`, and as long as they say."""
+    length = {"min_duration": 0.0, "max_duration": None, "max_queries": None}
+    config = _config(raw, length | {"performance_samples": None} | changes)
+    loaded = changes.get("performance_samples", config.num_samples)
+    return Cell(name, config.model_copy(update={"performance_samples": loaded}))
+
+
+def _config(raw: Raw, changes: Mapping[str, Any]) -> RunConfig:
     own = {
-        "mode": "performance", "target_qps": raw.settings.target_qps, "performance_samples": None,
-        "accuracy_samples": None, "min_duration": 0.0, "max_duration": None, "max_queries": None,
+        "mode": "performance", "target_qps": raw.settings.target_qps, "accuracy_samples": None,
         "accuracy_log_target": 0, "same_index": 0, "accuracy_log_probability": 0.0,
         "evaluate": False, "driver": "touchstone", "origins": {}, "conf_files": (),
     }  # fmt: skip
-    config = RunConfig.model_validate(raw.config.model_dump() | own | changes)
-    loaded = changes.get("performance_samples", config.num_samples)
-    return Cell(name, config.model_copy(update={"performance_samples": loaded}))
+    return RunConfig.model_validate(raw.config.model_dump() | own | dict(changes))
 
 
 def _no_questions(folder: Path, found: str) -> BadInput:

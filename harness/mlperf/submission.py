@@ -20,7 +20,8 @@ from harness.kernel.errors import BadInput
 from harness.kernel.foreign.own_files import MOST_LOG_BYTES, check_folder, read_bytes
 from harness.kernel.types import Verdict
 from harness.mlperf.audit import audited
-from harness.result import logs, result, seal
+from harness.result import logs, result
+from harness.result.integrity import seal
 from harness.result.read import ACCURACY_PART, read_run
 from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from reports.submission.compliance import Finding, Lengths, Outputs, Quality

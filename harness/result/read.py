@@ -21,8 +21,9 @@ from harness.kernel.places import not_a_run
 from harness.kernel.types import RunLog, RunSettings, Seeds
 from harness.official.figures import is_official, official_results
 from harness.options.settings import RunConfig
-from harness.result import evaluation, seal, search
-from harness.result.seal import Seal
+from harness.result import evaluation, search
+from harness.result.integrity import seal
+from harness.result.integrity.seal import Seal
 from scenarios.loadgen import results as loadgen_results
 
 SETTINGS, ENVIRONMENT = "settings.json", "environment.json"
@@ -66,14 +67,15 @@ def read_run(folder: Path, written: Mapping[str, bytes] | None = None) -> Raw:
     """
     files = _files_to_read(folder) if written is None else dict(written)
     saved = _parsed(folder, SETTINGS, files)
-    _check_settings(folder, saved)
     log, facts = runlog.read_log(folder, files.get(runlog.SAMPLES))
+    _check_settings(folder, saved)
     check_bounds(log, f"reading {folder / runlog.SAMPLES}")
     settings, config, entry = _parse(folder, saved)
     pieces = Pieces([*facts.missing, *evaluation.missing(facts.evaluation)])
     nothing: dict[str, Any] = {}  # what was measured stands without it
-    read = partial(_environment, folder, files)
+    read = partial(_parsed, folder, ENVIRONMENT, files)
     environment = pieces.make("file", ENVIRONMENT, read, nothing, later=False)
+    declared.hold(environment, "environment", f"reading {folder / ENVIRONMENT}")
     telemetry = runlog.read_telemetry(folder, files.get(runlog.TELEMETRY))
     parts = {ENVIRONMENT: environment, runlog.TELEMETRY: telemetry}
     damaged = [name for name, part in parts.items() if not part]
@@ -90,12 +92,6 @@ def read_run(folder: Path, written: Mapping[str, bytes] | None = None) -> Raw:
         saved, environment, log, facts, settings, config, entry, lg, official, pieces.missing,
         telemetry, steps, sealed,
     )  # fmt: skip
-
-
-def _environment(folder: Path, files: Mapping[str, bytes]) -> dict[str, Any]:
-    found = _parsed(folder, ENVIRONMENT, files)
-    declared.hold(found, "environment", f"reading {folder / ENVIRONMENT}")
-    return found
 
 
 def _official(folder: Path) -> dict[str, Any]:
@@ -129,7 +125,8 @@ def _check_settings(folder: Path, saved: dict[str, Any]) -> None:
     doing = f"reading {folder / SETTINGS}"
     declared.hold(saved, "settings", doing)
     if not isinstance(saved.get("dataset"), dict) or "name" not in saved["dataset"]:
-        raise BadInput(doing, "dataset.name is missing", "expected the file of a run")
+        todo = "Restore the file, or run again."
+        raise BadInput(doing, "dataset.name is missing", "expected the file of a run", todo)
 
 
 def _parse(folder: Path, saved: dict[str, Any]) -> tuple[RunSettings, RunConfig, SutEntry]:

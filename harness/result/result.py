@@ -24,9 +24,10 @@ from harness.kernel.stats import summary_ms
 from harness.kernel.types import Metric, RunLog, RunSettings, Sample, Verdict
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
-from harness.result import evaluation, measured, quiet, seal
+from harness.result import evaluation, measured, quiet
 from harness.result.energy import energy
 from harness.result.energy import notes as energy_notes
+from harness.result.integrity import seal
 from harness.result.judge import judge, not_judged, official_verdict, status_of
 from harness.result.library import samples_of
 from harness.result.read import Raw, files_of, read_json

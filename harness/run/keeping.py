@@ -13,7 +13,7 @@ from harness.engine.runlog import RunFacts
 from harness.kernel.errors import RunBroke
 from harness.kernel.process.streams import tell
 from harness.kernel.types import RunLog, RunSettings
-from harness.result import seal
+from harness.result.integrity import seal
 
 
 class Written(dict[Path, dict[str, bytes]]):

@@ -19,7 +19,7 @@ from harness.kernel.clock import utc_now
 from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Say
 from harness.kernel.types import short_name
-from harness.result import seal
+from harness.result.integrity import seal
 from harness.run.start import fetch
 from harness.study import compare_verdict
 from harness.study.cells import MEANT, cells_of, numbered, varied

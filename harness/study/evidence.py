@@ -21,7 +21,8 @@ from accuracy.ranking import Losses, Pace, pace_of
 from accuracy.resampling import Floats
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Int64s, RunLog
-from harness.result import evaluation, seal
+from harness.result import evaluation
+from harness.result.integrity import seal
 from harness.result.read import ACCURACY_PART, read_run
 from harness.study.outputs import differing_terms, has_texts, outputs_of
 

@@ -16,7 +16,8 @@ from harness.kernel.places import not_a_run
 from harness.kernel.stats import percentile_name, share
 from harness.kernel.types import short_name
 from harness.options.settings import RunConfig
-from harness.result import published, result, seal
+from harness.result import result
+from harness.result.integrity import published, seal
 from harness.result.publish import whole
 from harness.study.compare_verdict import ENDED
 from reports import figures

@@ -46,7 +46,7 @@ def read(pids: Mapping[str, int]) -> Reading | None:
     """Read the counters now; `pids` maps a role ("driver", "sut") to its process. None where the
     system does not tell.
     """
-    if not (_PROC / "self" / "schedstat").exists():
+    if not (_PROC / "self" / "schedstat").exists() or not hasattr(os, "sched_getaffinity"):
         return None
     try:
         busy_s, steal_s = _processors()

@@ -13,6 +13,7 @@ import pytest
 
 from harness.kernel import children
 from harness.kernel.clock import RealClock
+from harness.kernel.machine import waits
 
 BOUND = """
 import os, subprocess, sys
@@ -150,7 +151,7 @@ def test_a_child_that_tidies_up_has_some_time_for_it_and_no_more(module, tmp_pat
 
 def test_a_module_of_somebody_else_ends_with_us_too(module):
     module("import sys; print(sys.argv[1:], 'in', __name__)")
-    done = children.finished(children.__name__, "a_child", "--word")
+    done = children.finished(children.__name__, "a_child", "--word", limit=waits.STARTING)
     assert (done.returncode, done.stdout) == (0, "['--word'] in __main__\n")
 
 

@@ -17,6 +17,7 @@ from harness.run.session import Run
 from sut import TABLE
 from sut.simulated import Simulated
 from tests.scenario_helpers import MS, Row, hand_log, run_settings
+from tests.seal_helpers import forget
 
 
 def make(tmp_path, **flags):
@@ -97,6 +98,7 @@ def test_what_the_sampler_wrote_is_read_where_the_run_was_killed_before_it_was(t
     facts.clock_start_ns = 1_000
     runlog.write_log(folder, log, facts)
     (folder / "telemetry.parquet").unlink(missing_ok=True)
+    forget(folder)
     rows = [{"t_ns": 1_000 + i, "issued": i, "done": i} for i in range(3)]
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (folder / "telemetry.jsonl").write_text(lines + '{"t_ns": 10')

@@ -229,5 +229,5 @@ def test_a_gate_of_runs_that_it_makes_keeps_its_metric(tiny_llama, tmp_path):
     assert json.loads(again.stdout)["metric"] == "multilingual_rouge"
     study["arguments"]["asked"]["metric"] = "moon"
     (place / "study.json").write_text(json.dumps(study))
-    damaged = CliRunner().invoke(app, ["resume", str(place)])
+    damaged = CliRunner().invoke(app, ["resume", str(place), "--trust-folder"])
     assert (damaged.exit_code, "it is damaged" in damaged.stderr) == (2, True)
