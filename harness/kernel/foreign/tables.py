@@ -59,11 +59,14 @@ def check_texts(path: Path, group: int, known: Counter[str]) -> None:
     groups before (`known`, which grows) included, takes more than half of the memory that is free.
     Raises BadInput, pyarrow.ArrowException.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as parquet:
         texts = text_columns(parquet)
         declared = _chunks(parquet.metadata.row_group(group))
+    if unknown := set(texts) - declared.keys():
+        raise pa.ArrowInvalid(f"a group of its rows has no column {min(unknown)}")
     with pq.ParquetFile(path, read_dictionary=texts) as parquet:
         for name in texts:
             check_size(path, declared[name], int(_SHARE * available_bytes()))

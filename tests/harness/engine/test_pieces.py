@@ -102,7 +102,7 @@ RAW = [  # these can be had at the time only
     ("tests.harness.engine.test_pieces.Speaks.decode", ("texts", "texts")),
     ("tests.harness.engine.test_pieces.Speaks.memory", ("figure", "memory")),
     ("harness.engine.runlog.write_telemetry", ("file", "telemetry.parquet")),
-    ("harness.run.session.Run._telemetry", ("file", "telemetry")),
+    ("harness.run.sampling.Telemetry", ("file", "telemetry")),
     ("harness.engine.runlog.rewrite_log", ("file", "token ids and texts")),
 ]
 
@@ -237,7 +237,7 @@ def test_a_folder_that_takes_no_more_does_not_cost_the_run(harness, monkeypatch,
     def full(path, *args, **kwargs):
         if "runs" in path.parts and path.name == "samples.parquet":
             raise OSError(28, "No space left on device")
-        write(path, *args, **kwargs)
+        return write(path, *args, **kwargs)
 
     with monkeypatch.context() as patched:
         patched.setattr(runlog, "_write", full)

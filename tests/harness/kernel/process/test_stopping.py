@@ -172,7 +172,7 @@ def test_a_run_in_parts_that_is_stopped_in_its_load_goes_on(run, tmp_path, monke
         SUTS.replace("presses, at = 1, 20", "presses, at = 0, -1")
     )
     sys.modules.pop("stopping_suts")
-    done = CliRunner().invoke(app, ["resume", str(folder), "--json"])
+    done = CliRunner().invoke(app, ["resume", str(folder), "--trust-folder", "--json"])
     assert "it is damaged" not in done.stderr
     assert done.exit_code in (0, 1), done.stderr
 
