@@ -102,7 +102,7 @@ RAW = [  # these can be had at the time only
     ("tests.harness.engine.test_pieces.Speaks.decode", ("texts", "texts")),
     ("tests.harness.engine.test_pieces.Speaks.memory", ("figure", "memory")),
     ("harness.engine.runlog.write_telemetry", ("file", "telemetry.parquet")),
-    ("harness.run.sampling.Telemetry", ("file", "telemetry")),
+    ("harness.run.sampling.begin", ("file", "telemetry")),
     ("harness.engine.runlog.rewrite_log", ("file", "token ids and texts")),
 ]
 
