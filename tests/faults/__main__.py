@@ -6,11 +6,12 @@ writes nothing. Exit code 1 if anything hangs, is lost or ends in the wrong way.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 from tests import ROOT
@@ -19,25 +20,30 @@ from tests.faults.matrix import COMMANDS, FAULTS, Cell, Command, cells
 from tests.faults.subjects import make
 
 PAGE = ROOT / "docs" / "faults.md"
+JOBS = 2  # programs at once
 
 
 def main() -> int:
     words = sys.argv[1:]
     chosen = [cell for cell in cells() if all(word in cell.name for word in words)]
-    found: dict[Cell, Outcome] = {}
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(JOBS) as pool:
         names = make(Path(scratch))
-        for number, cell in enumerate(chosen, 1):
-            place = Path(scratch) / f"{number:03d}"
-            found[cell] = outcome = attempt(cell, place, names)
-            print(f"{number}/{len(chosen)} {cell.name}: {_told(outcome)}", flush=True)
-            if outcome.wrong:
-                print("    " + "\n    ".join((*outcome.wrong, *outcome.words.splitlines()[-4:])))
-            if "FAULTS_KEEP" not in os.environ:
-                shutil.rmtree(place, ignore_errors=True)
+        places = [Path(scratch) / f"{number:03d}" for number in range(len(chosen))]
+        outcomes = pool.map(partial(_attempt, names=names), chosen, places)
+        found = dict(zip(chosen, outcomes, strict=True))
     if not words:
         PAGE.write_text(page(found), encoding="utf-8")
     return any(outcome.wrong for outcome in found.values())
+
+
+def _attempt(cell: Cell, place: Path, names: dict[str, str]) -> Outcome:
+    outcome = attempt(cell, place, names)
+    lines = [f"{cell.name}: {_told(outcome)}"]
+    if outcome.wrong:
+        lines += [f"    {line}" for line in (*outcome.wrong, *outcome.words.splitlines()[-4:])]
+    print("\n".join(lines), flush=True)
+    shutil.rmtree(place, ignore_errors=True)
+    return outcome
 
 
 def page(found: dict[Cell, Outcome]) -> str:
@@ -46,9 +52,10 @@ def page(found: dict[Cell, Outcome]) -> str:
     tables = "\n".join(_table(command, found) for command in COMMANDS)
     return f"""# Faults
 
-Each command was started {len(found)} times in all, struck in the middle of one phase by one fault,
-and watched: does it end, with the right exit code, with everything measured so far on the disk, and
-with none of its processes left running? Of {len(found)} attempts {wrong} went wrong.
+The commands below were started {len(found)} times in all, each time struck by one fault in the
+middle of one phase, and watched: does it end, with the right exit code, with everything measured so
+far on the disk, and with none of its processes left running? Of the {len(found)} attempts {wrong}
+went wrong.
 
 A cell has the exit code: 130 is a run that was stopped, 3 a set-up that failed, 4 a run that broke,
 -9 the program itself killed, 0 and 1 its verdict. After the code stands how many samples (texts, in

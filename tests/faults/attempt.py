@@ -78,8 +78,12 @@ def _environment(cell: Cell, mark: Path, go: Path) -> dict[str, str]:
         "FAULT_NTH": str(cell.phase.nth),
         "FAULT_MARK": str(mark),
         "FAULT_GO": str(go),
+        "FAULT_PATIENCE": str(ROOT / "tests" / "busy" / "sitecustomize.py"),
         "OMP_NUM_THREADS": "1",
         "TOUCHSTONE_CACHE": str(mark.parent / "cache"),
+        "TOUCHSTONE_STATE": str(mark.parent / "state"),
+        "XDG_STATE_HOME": str(mark.parent / "state"),
+        "TMPDIR": str(mark.parent),
     }
     holds = {"FAULT_HOLD": "1"} if cell.phase.holds else {}
     return {**os.environ, **own, **holds}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import os
+import runpy
 import sys
 import time
 from importlib.abc import MetaPathFinder
@@ -67,5 +68,6 @@ class _Finder(MetaPathFinder):
         return spec
 
 
+runpy.run_path(os.environ["FAULT_PATIENCE"])  # two programs at once keep each other waiting
 if "FAULT_TARGET" in os.environ:
     sys.meta_path.insert(0, _Finder(*os.environ["FAULT_TARGET"].split(":")))
