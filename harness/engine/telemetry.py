@@ -140,23 +140,25 @@ def main() -> None:
             now = clock.now_ns()
             issued, done, failed, tokens = _COUNTS.unpack_from(counts)
             if now >= next_row_ns:
-                _write(out, {"t_ns": now, "issued": issued, "done": done, **sample()})
+                _write(out, {"t_ns": now, "issued": issued, "done": done}, sample)
                 next_row_ns += INTERVAL_NS
             if show:
                 show(issued, done, failed, tokens, (now - start) / 1e9, False)
             pause_ns = REFRESH_NS if show else max(next_row_ns - clock.now_ns(), 0)
             if over.wait(pause_ns / 1e9):
                 break
-        _write(out, {"t_ns": clock.now_ns(), "issued": issued, "done": done, **sample()})
+        _write(out, {"t_ns": clock.now_ns(), "issued": issued, "done": done}, sample)
         if show:
             issued, done, failed, tokens = _COUNTS.unpack_from(counts)
             show(issued, done, failed, tokens, (clock.now_ns() - start) / 1e9, True)
 
 
-def _write(out: BinaryIO, row: dict[str, Any]) -> None:
-    """Write a row, or leave it out where the disk is full: the next one may fit."""
+def _write(out: BinaryIO, row: dict[str, Any], sample: Callable[[], dict[str, Any]]) -> None:
+    """Write a row, or leave it out where the disk is full or no descriptor is left to look with:
+    the next one may fit.
+    """
     with suppress(OSError):
-        out.write(json.dumps(row).encode() + b"\n")
+        out.write(json.dumps(row | sample()).encode() + b"\n")
 
 
 def _sampler(pids: dict[str, int], indices: Sequence[int]) -> Callable[[], dict[str, Any]]:

@@ -242,10 +242,26 @@ def test_without_room_for_its_counts_there_is_no_helper_and_no_file(tmp_path, mo
 
 def test_a_row_that_does_not_fit_is_left_out_and_the_next_one_written():
     with open("/dev/full", "wb", buffering=0) as full:
-        telemetry_module._write(full, {"t_ns": 1})
+        telemetry_module._write(full, {"t_ns": 1}, dict)
 
 
 def test_whatever_a_power_cut_leaves_of_the_lines_the_whole_ones_are_read(tmp_path):
     lines = b'{"t_ns": 5}\n\x00\x00\xff\n7\n{"done": 1}\n[]\n{"t_ns": 6}\n{"t_ns'
     (tmp_path / "rows.jsonl").write_bytes(lines)
     assert [row["t_ns"] for row in read_rows(tmp_path / "rows.jsonl", 5)] == [0, 1]
+
+
+def test_a_row_that_cannot_be_sampled_is_left_out(tmp_path):
+    """No descriptor may be left to look at a process with: the next row may have one."""
+    rows = iter([OSError(24, "Too many open files"), {"sut_rss_bytes": 7}])
+
+    def sample():
+        row = next(rows)
+        if isinstance(row, OSError):
+            raise row
+        return row
+
+    with (tmp_path / "lines").open("wb", buffering=0) as out:
+        telemetry_module._write(out, {"t_ns": 1}, sample)
+        telemetry_module._write(out, {"t_ns": 2}, sample)
+    assert read_rows(tmp_path / "lines", 0) == [{"t_ns": 2, "sut_rss_bytes": 7}]

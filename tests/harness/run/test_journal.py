@@ -154,16 +154,15 @@ def test_a_journal_of_a_living_process_is_left_alone(tmp_path):
 
 @pytest.mark.slow
 def test_a_driver_killed_in_the_timed_part_loses_no_sample_that_was_measured(tmp_path):
-    chosen = [c for c in cells() if c.name in ("run / timed / SIGKILL", "run / drain / SIGKILL")]
-    for number, cell in enumerate(chosen):
-        outcome = attempt(cell, tmp_path / str(number), {})
-        assert not outcome.wrong
-        folder = next((tmp_path / str(number) / "out").iterdir())
-        assert recover(folder) is False  # attempt has done so
-        log, facts = runlog.read_log(folder)
-        assert log.end == "interrupted"
-        assert int(log.completed.sum()) == outcome.kept > 10
-        said = CliRunner().invoke(app, ["report", "--json", str(folder)])
-        assert said.exit_code == 130
-        assert json.loads(said.stdout.splitlines()[-1])["counts"]["completed"] == outcome.kept
-        assert {row["name"] for row in facts.missing} >= {"texts", "memory"}
+    (cell,) = [cell for cell in cells() if cell.name == "run / timed / SIGKILL"]
+    outcome = attempt(cell, tmp_path / "cell", {})
+    assert not outcome.wrong
+    folder = next((tmp_path / "cell" / "out").iterdir())
+    assert recover(folder) is False  # attempt has done so
+    log, facts = runlog.read_log(folder)
+    assert log.end == "interrupted"
+    assert int(log.completed.sum()) == outcome.kept > 10
+    said = CliRunner().invoke(app, ["report", "--json", str(folder)])
+    assert said.exit_code == 130
+    assert json.loads(said.stdout.splitlines()[-1])["counts"]["completed"] == outcome.kept
+    assert {row["name"] for row in facts.missing} >= {"texts", "memory"}
