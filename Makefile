@@ -58,7 +58,7 @@ bench-vllm: .venv/.dev .venv-vllm/.ready
 architectures: .venv/.dev
 	$(BIN)/python -m tests.architectures
 
-# every phase of every command, struck by every fault: docs/faults.md (about 25 minutes)
+# every phase of every command, struck by every fault: docs/faults.md (about 30 minutes)
 faults: .venv/.dev
 	$(BIN)/python -m tests.faults
 
