@@ -45,7 +45,7 @@ def rows(path: Path) -> Iterator[Row]:
                     number += 1
                     where = f"row {number}"
                     yield Row(path.name, where, _Cells(path.name, where, columns, i))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # a name may be no text
         found = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise malformed(path.name, "the file", found, "a Parquet table") from None
 

@@ -53,7 +53,7 @@ class Telemetry:
         progress: bool,
         metered: Sequence[int] = (),
     ) -> None:
-        self._file = tempfile.NamedTemporaryFile(delete=False)  # noqa: SIM115 (as long as we)
+        self._file = tempfile.NamedTemporaryFile(delete=False, buffering=0)  # noqa: SIM115 (as long as we)
         self._map = self._mapped()
         job = {
             "out": str(out),

@@ -133,6 +133,7 @@ def _parse(folder: Path, saved: dict[str, Any]) -> tuple[RunSettings, RunConfig,
     try:
         settings = RunSettings(**{**saved["run"], "seeds": Seeds(**saved["run"]["seeds"])})
         config = RunConfig.model_validate(saved["config"])
+        _ = config.chosen_profile, config.pattern  # names that this version knows
         return settings, config, registry.recorded_entry(config.sut, saved.get("sut"))
     except (KeyError, TypeError, AttributeError, ValueError):
         raise BadInput(

@@ -24,7 +24,9 @@ def load(path: str, **options: Any) -> Any:
 
     try:
         return AutoTokenizer.from_pretrained(path, **options)
-    except Exception as error:  # the library in Rust raises nothing narrower
+    except BaseException as error:  # the library in Rust raises nothing narrower
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         fine = "tokenizer.json, or what the model's own tokenizer class reads"
         raise SetupFailed(f"loading the tokenizer of {path!r}", first_line(error), fine) from error
 

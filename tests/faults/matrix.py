@@ -183,6 +183,8 @@ def right_codes(cell: Cell) -> set[int]:
             return {-9}
         case "words":
             return {cell.command.verdict}
+        case "sut" if cell.command.name == "gate":  # its second run is the control: extra
+            return verdict | {3, 4}
         case "sut":
             return verdict | {3, 4} if cell.phase.measured == "everything" else {1, 3, 4}
         case "room":

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from random import Random
 
 import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.kernel.errors import SetupFailed
+from harness.kernel.errors import HarnessError, SetupFailed
 from harness.kernel.places import expanded
 from sut.prompts import tokenizer
+from tests.fuzz.kinds import KINDS
 
 
 def refused(*words):
@@ -76,3 +79,15 @@ def test_a_tokenizer_that_its_library_refuses_in_a_word_of_its_own(tmp_path):
     file.write_text(file.read_text()[:500])
     with pytest.raises(SetupFailed, match="loading the tokenizer"):
         tokenizer.load(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [("parquet", 296), ("folders", 609), ("folders", 1085), ("tokenizers", 478)],
+)
+def test_inputs_of_a_long_run_that_were_bugs(kind, number, tmp_path):
+    """A column's name that is no text, a profile that nobody knows, figures that are a word, and a
+    panic of the library in Rust.
+    """
+    with suppress(HarnessError):
+        KINDS[kind].make(tmp_path)(Random(f"1/{kind}/{number}"))

@@ -80,6 +80,9 @@ def check_facts(meta: Any, doing: str) -> None:
     _check(doing, "facts.log_hashes", facts.get("log_hashes", {}), str)
     _check(doing, "timed_out", meta.get("timed_out", {}), int)
     evaluation = facts.get("evaluation", {})
+    _check(doing, "facts", {"evaluation": evaluation}, dict)
+    if isinstance(evaluation, dict) and evaluation.get("broke") and "problem" not in evaluation:
+        raise KeyError("problem")
     _check(doing, "facts.evaluation", _known(evaluation, *_SUMS), (int, float))
     _check(doing, "facts.evaluation", _known(evaluation, "problem"), str)
     objects = {name: facts.get(name, {}) for name in ("gpus", "load")}
