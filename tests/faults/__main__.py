@@ -59,9 +59,9 @@ went wrong.
 
 A cell has the exit code: 130 is a run that was stopped, 3 a set-up that failed, 4 a run that broke,
 -9 the program itself killed, 0 and 1 its verdict, - no attempt. After the code
-stands how many samples (texts, in perplexity) could be read from the disk afterwards; phases in bold come after the first sample was
-measured. "Disk full" allows no byte more to be written to any file, "no descriptor left" no file or
-socket more to be opened, from that moment on.
+stands how many samples (texts, in perplexity) could be read from the disk afterwards; phases in
+bold come after the first sample was measured. "Disk full" allows no byte more to be written to any
+file, "no descriptor left" no file or socket more to be opened, from that moment on.
 
 Made by `make faults`, {date.today().isoformat()}.
 
