@@ -18,7 +18,6 @@ import typer
 from harness.engine.pieces import noted, reason
 from harness.kernel.errors import BadInput, HarnessError, RunBroke, of_the_machine, unknown
 from harness.kernel.process import stopping, streams
-from harness.kernel.process.streams import instead as instead
 from harness.kernel.process.streams import tell
 from harness.kernel.texts import on_one_line, shown
 

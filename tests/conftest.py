@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep what a command notes of its user apart from whoever runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("TOUCHSTONE_STATE", str(tmp_path_factory.mktemp("state")))
         yield
 
 
@@ -68,7 +68,7 @@ def busy_machine() -> Iterator[None]:
     """Let a verdict not depend on what the other workers do meanwhile: runs of a tenth of a second
     on shared cores lose more than a tenth of it. Tests of the referee itself set their own limits.
     """
-    from tests.busy.sitecustomize import LIMITS
+    from tests.busy.patience import LIMITS
 
     with pytest.MonkeyPatch.context() as patch:
         for module, limits in LIMITS.items():
@@ -76,14 +76,6 @@ def busy_machine() -> Iterator[None]:
                 patch.setattr(f"{module}.{name}", limit)
         paths = filter(None, (str(ROOT / "tests" / "busy"), os.environ.get("PYTHONPATH", "")))
         patch.setenv("PYTHONPATH", os.pathsep.join(paths))
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def seals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the seals of the tests' runs out of the user's state folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOUCHSTONE_STATE", str(tmp_path_factory.mktemp("state")))
         yield
 
 

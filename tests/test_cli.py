@@ -252,7 +252,7 @@ def test_help_loads_little_more_than_what_draws_it():
         subprocess.run(bare, check=True)
         own_s.append(between_s - start_s)
         bare_s.append(time.monotonic() - between_s)
-    assert min(own_s) < 2.5 * min(bare_s)
+    assert min(own_s) < 2 * min(bare_s)
 
 
 BAD = {
@@ -468,12 +468,21 @@ def child_of(pid: int) -> int:
 
 def test_progress_lines_are_streamed_while_the_run_goes_on(tmp_path, tiny_llama):
     with tiny_run(
-        tiny_llama, tmp_path, "--scenario", "server", "--target-qps", 20, "--min-queries", 60
+        tiny_llama,
+        tmp_path,
+        "--scenario",
+        "server",
+        "--target-qps",
+        20,
+        "--min-queries",
+        60,
+        "--target-latency",
+        "5s",
     ) as process:
         seen = [next(process.stderr) for _ in range(3)]
         assert process.poll() is None, "the lines came before the end"
         _, rest = process.communicate(timeout=100)
-    assert process.returncode in (0, 1), rest  # the tiny model ends most answers at once
+    assert process.returncode == 0, rest
     assert [line.split()[0] for line in seen] == ["loading", "warming", "run"]
     assert int(re.search(r"(\d+)/60 samples", seen[2])[1]) < 60
 

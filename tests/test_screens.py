@@ -21,8 +21,8 @@ import accuracy
 from harness import registry
 from harness.cli import app
 from harness.kernel import children
+from harness.kernel.process.streams import instead
 from harness.kernel.types import Sample
-from harness.screen import instead
 from reports import tables, terminal
 from reports.pages import compare, gate
 from reports.pages.likelihood import words as perplexity_words

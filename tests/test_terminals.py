@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from harness import doctor
 from harness.cli import app
 from harness.kernel.errors import BadInput
-from harness.screen import _check_names, instead
+from harness.kernel.process.streams import instead
+from harness.screen import _check_names
 from tests import ROOT
 from tests.harness.study.test_gate import answers, make
 

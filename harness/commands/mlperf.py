@@ -15,7 +15,6 @@ from harness.commands.shared import (
     say_how_to_go_on,
     sut_options,
 )
-from harness.kernel.foreign.consent import Consent
 from harness.options.flags import a_path
 from harness.screen import finish, people
 
@@ -66,6 +65,7 @@ def audit(
 ) -> None:
     """Check a run for what MLPerf's compliance tests are meant to catch."""
     with people(as_json) as (console, say):
+        from harness.kernel.foreign.consent import Consent
         from harness.mlperf.looks import examine, exit_code
         from reports.terminal import show_audit
 

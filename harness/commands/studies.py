@@ -19,7 +19,6 @@ from harness.commands.shared import (
     with_sut_options,
 )
 from harness.engine.pieces import noted
-from harness.kernel.foreign.consent import Consent
 from harness.options.flags import COMPARE, GATE, LISTS, a_path, takes
 from harness.screen import finish, people, put
 
@@ -160,6 +159,7 @@ def resume(
     """
     with people(as_json, form) as (console, say):
         from harness.commands import kinds
+        from harness.kernel.foreign.consent import Consent
 
         consent = Consent(trust_remote_code, trust_folder)
         kind, study = kinds.what(folder, consent, sut_options(sut_option))

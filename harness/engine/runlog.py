@@ -28,7 +28,6 @@ from harness.engine.pieces import Pieces, reason
 from harness.engine.telemetry import read_rows
 from harness.kernel import files
 from harness.kernel.errors import BadInput, SetupFailed
-from harness.kernel.files import write_json as write_json
 from harness.kernel.foreign import parsed, raw
 from harness.kernel.foreign.own_files import MOST_BYTES, MOST_LOG_BYTES, read_bytes
 from harness.kernel.foreign.tables import FEW_BYTES, read_table
@@ -256,6 +255,15 @@ def _parquet(table: Any, compression: str = "snappy") -> bytes:
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression=compression)
     return bytes(buffer.getvalue())
+
+
+def run_id_of(data: bytes) -> str:
+    """Return the id of a run, of the bytes of its samples.parquet, without reading its table."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    meta = parsed.loads(pq.read_schema(pa.BufferReader(data)).metadata[_META])
+    return str(meta["facts"]["run_id"])
 
 
 def read_log(folder: Path, data: bytes | None = None) -> tuple[RunLog, RunFacts]:

@@ -79,13 +79,6 @@ class Child(subprocess.Popen[Any]):
         if leash >= 0:
             os.close(leash)
 
-    def end(self, patience_s: float = 0.0) -> int:
-        """Wait for the end, kill what has not ended by then, and return the exit code."""
-        with suppress(subprocess.TimeoutExpired):
-            return self.wait(patience_s)
-        self.kill()
-        return self.wait()
-
     def kill(self) -> None:
         """Kill it, and what it has started."""
         if self.returncode is None:

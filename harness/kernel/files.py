@@ -66,31 +66,20 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(6)}{_SCRATCH}")
     number = os.open(scratch, os.O_RDWR | _NEW | _OURS, 0o666)
-    try:
+    with _gone_if_it_fails(scratch, path):
         with os.fdopen(number, "w+b") as file:
             yield file
             _flush(file)
         os.replace(scratch, path)
-    except BaseException as fault:
-        _name(fault, path)
-        with suppress(OSError):
-            scratch.unlink()
-        raise
     flush_folder(path.parent)
 
 
 def write_new(path: Path, text: str) -> None:
     """Write it where nothing is yet. Raises FileExistsError otherwise, for a dangling link too."""
     number = os.open(path, os.O_WRONLY | _NEW | _OURS, 0o666)
-    try:
-        with os.fdopen(number, "wb") as file:
-            file.write(_encoded(text))
-            _flush(file)
-    except BaseException as fault:
-        _name(fault, path)
-        with suppress(OSError):
-            path.unlink()
-        raise
+    with _gone_if_it_fails(path, path), os.fdopen(number, "wb") as file:
+        file.write(_encoded(text))
+        _flush(file)
     flush_folder(path.parent)
 
 
@@ -172,6 +161,18 @@ def flush_folder(folder: Path) -> None:
             raise
     finally:
         os.close(number)
+
+
+@contextmanager
+def _gone_if_it_fails(made: Path, path: Path) -> Iterator[None]:
+    """Remove a file that was just made if the block raises; an error is about `path`."""
+    try:
+        yield
+    except BaseException as fault:
+        _name(fault, path)
+        with suppress(OSError):
+            made.unlink()
+        raise
 
 
 def _name(fault: BaseException, path: Path) -> None:

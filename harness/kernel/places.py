@@ -52,6 +52,16 @@ def found_at(path: Path) -> str:
     return "it is an empty file" if path.stat().st_size == 0 else "it is a file"
 
 
+def state_folder(name: str) -> Path:
+    """Return where this user keeps what outlives a run: TOUCHSTONE_STATE, else touchstone/ in
+    XDG_STATE_HOME (~/.local/state). Raises RuntimeError if there is no home.
+    """
+    if own := os.environ.get("TOUCHSTONE_STATE"):
+        return Path(own) / name
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "touchstone" / name
+
+
 def guess(path: Path) -> str:
     """Offer the name beside a missing one that is most like it: "Did you mean 'data/qa.jsonl'?"."""
     try:

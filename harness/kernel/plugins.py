@@ -19,12 +19,14 @@ import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from operator import attrgetter
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from harness.kernel.entries import Factory
 from harness.kernel.errors import BadInput, HarnessError, SetupFailed, first_line, unknown
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 Kind = Literal["sut", "scenario", "metric", "rule", "dataset"]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -48,6 +50,8 @@ def _offers(group: str, path: tuple[str, ...]) -> tuple[Offer, ...]:
     """Look for what packages offer. `path` is where they are looked for: another path, another
     answer.
     """
+    from importlib.metadata import entry_points  # 25 ms that --help does not need
+
     points = entry_points(group=group)
     made = {Offer(point.name, _package(point), f"{point.module}:{point.attr}") for point in points}
     return tuple(sorted(made))

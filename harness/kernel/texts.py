@@ -51,7 +51,8 @@ _MARKS_ABOVE = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f
 _MOST_MARKS = 4  # on one letter: Vietnamese and the IPA have two or three
 _SELECTORS = "\ufe00-\ufe0f\U000e0100-\U000e01ef"
 _NO_LETTER = f"\x00-\u00a8\u2000-\u206f⟨⟩{_UNSEEN}"
-_HIDDEN = re.compile(
+# Texts, which `re` compiles at their first use: a start that shows a page of help needs none.
+_HIDDEN = (
     f"[{_UNSEEN}]"
     # joiners belong between letters of Arabic or Indic scripts and between emoji
     f"|(?<![^{_NO_LETTER}\x00-\u02ff])[\u200c\u200d]"
@@ -59,7 +60,7 @@ _HIDDEN = re.compile(
     # a selector chooses the form of the one letter before it: 3 and U+FE0F are a keycap
     f"|(?<![^{_NO_LETTER}])(?<![#*0-9])[{_SELECTORS}]|(?<=[{_SELECTORS}])[{_SELECTORS}]"
 )
-_PILED = re.compile(f"(?<=[{_MARKS_ABOVE}]{{{_MOST_MARKS}}})[{_MARKS_ABOVE}]+")
+_PILED = f"(?<=[{_MARKS_ABOVE}]{{{_MOST_MARKS}}})[{_MARKS_ABOVE}]+"
 
 
 def shown(text: str, longest: int | None = None) -> str:
@@ -70,7 +71,7 @@ def shown(text: str, longest: int | None = None) -> str:
         text = _without_middle(text, longest)
     if text.isascii() and text.isprintable():
         return text
-    seen = _PILED.sub(_count, _HIDDEN.sub(_mark, text))
+    seen = re.sub(_PILED, _count, re.sub(_HIDDEN, _mark, text))
     return seen if seen == text else shown(seen)  # what joined a mark to a letter has lost both
 
 

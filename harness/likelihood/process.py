@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.engine import runlog
 from harness.kernel import files
 from harness.kernel.children import Child
 from harness.kernel.errors import RunBroke
@@ -30,7 +29,7 @@ def events(job: Row, folder: Path, in_process: bool) -> Iterator[Row]:
 
         yield from events(Job(**job))
         return
-    runlog.write_json(folder / "job.json", job)
+    files.write_json(folder / "job.json", job)
     with (
         files.opened_log(folder / "worker.log") as log,
         _process(folder / "job.json", log) as process,

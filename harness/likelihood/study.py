@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.engine import environment, runlog
+from harness.kernel import files
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import BY_NAME, BadInput, RunBroke
 from harness.kernel.foreign import parsed
@@ -83,8 +84,8 @@ def begin(made: Settings, say: Say) -> Path:
     saved = {"config": made.model_dump(mode="json"), "dataset": texts.source, "notes": notes}
     saved["started_at"] = utc_now().isoformat(timespec="seconds")
     perplexity_texts.write(texts, place / "texts.parquet")
-    runlog.write_json(place / "environment.json", surroundings)
-    runlog.write_json(place / "settings.json", saved)
+    files.write_json(place / "environment.json", surroundings)
+    files.write_json(place / "settings.json", saved)
     remember(place / "settings.json")
     return place
 

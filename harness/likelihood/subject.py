@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from harness.engine import runlog
 from harness.kernel import files
 from harness.kernel.errors import BY_NAME, HarnessError, SetupFailed
 from harness.kernel.foreign import parsed
@@ -58,7 +57,7 @@ def measured(
         }
     hide_secrets(folder / "worker.log")
     row |= perplexity_scores.gather(place, folder)
-    runlog.write_json(folder / "subject.json", row)
+    files.write_json(folder / "subject.json", row)
     if row["status"] == "DONE":
         shutil.rmtree(folder / "parts", ignore_errors=True)
     return row, interrupted
@@ -73,7 +72,7 @@ def _hear(event: Row, row: Row, folder: Path) -> None:
         raise BY_NAME.get(event["error"], SetupFailed)(*event["facts"])
     if kind in ("checked", "loaded"):
         row |= {name: value for name, value in event.items() if name != "event"}
-        runlog.write_json(folder / "subject.json", row)
+        files.write_json(folder / "subject.json", row)
     if kind == "done":
         peaks = (event["peak_above_weights_bytes"], row.get("peak_above_weights_bytes"))
         row["peak_above_weights_bytes"] = max(filter(None, peaks), default=None)

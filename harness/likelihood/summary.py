@@ -19,8 +19,8 @@ from accuracy.likelihood import models as perplexity_models
 from accuracy.likelihood import spread as perplexity_spread
 from accuracy.likelihood import tokens as perplexity_tokens
 from accuracy.likelihood.figures import Figures, TextScores, corpus
-from harness.engine import runlog
 from harness.engine.pieces import noted
+from harness.kernel import files
 from harness.kernel.foreign import parsed
 from harness.kernel.foreign.tables import read_table
 from harness.likelihood import conditions
@@ -74,7 +74,7 @@ def build(place: Path, interrupted: bool = False, not_run: Sequence[str] = ()) -
         "folder": str(place),
     }
     found = dict(_plain(found))
-    runlog.write_json(place / "perplexity.json", found)
+    files.write_json(place / "perplexity.json", found)
     with noted("perplexity.html"):
         _page(place)
     return found

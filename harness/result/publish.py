@@ -15,6 +15,7 @@ from harness.engine import environment, runlog
 from harness.engine.pieces import Pieces
 from harness.engine.pieces import reason as reason_of
 from harness.engine.runlog import RunFacts
+from harness.kernel import files
 from harness.kernel.process.streams import tell
 from harness.kernel.texts import on_one_line
 from harness.kernel.types import Sample
@@ -106,7 +107,7 @@ def _write_results(folder: Path, result: Result) -> None:
     parts = {"memory": data["memory"], "scores": data["accuracy"], "verdicts": data["verdicts"]}
     for name, value in (parts | {"result": data}).items():
         with _extra(folder, "file", f"{name}.json", Pieces()):
-            runlog.write_json(folder / f"{name}.json", value)
+            files.write_json(folder / f"{name}.json", value)
 
 
 def _join(result: Result, accuracy: Result, evaluated: dict[str, float]) -> None:

@@ -36,8 +36,8 @@ class Written(dict[Path, dict[str, bytes]]):
 
 def note_seal(files: Mapping[str, bytes]) -> None:
     """Note the seal of a run or part that is complete, before anybody judges it."""
-    facts = runlog.read_log(Path(), files[runlog.SAMPLES])[1]
-    if why := seal.note(facts.run_id, seal.hashes(files)):
+    run_id = runlog.run_id_of(files[runlog.SAMPLES])
+    if why := seal.note(run_id, seal.hashes(files)):
         tell(f"note: the seal of the run is not kept ({why})")
 
 

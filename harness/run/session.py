@@ -20,12 +20,14 @@ from harness.engine.driver import Stop, drive
 from harness.engine.pieces import Pieces, noted, reason, show_where
 from harness.engine.recorder import Recorder
 from harness.engine.runlog import RunFacts
+from harness.kernel import files
 from harness.kernel.clock import RealClock, VirtualClock, utc_now
 from harness.kernel.entries import SutEntry
 from harness.kernel.errors import BadInput, HarnessError, RunBroke
 from harness.kernel.foreign.consent import remember
 from harness.kernel.privacy.logs import hide_secrets
 from harness.kernel.privacy.secrets import hidden_in
+from harness.kernel.process.stopping import deaf
 from harness.kernel.process.streams import tell
 from harness.kernel.protocols import SUT, Logged, Say
 from harness.kernel.types import MemoryUse, RunLog, RunSettings
@@ -48,7 +50,7 @@ from harness.run.keeping import (
     refuse_elsewhere,
 )
 from harness.run.parts import Origin, Parts
-from harness.run.signals import deaf, stoppable
+from harness.run.signals import stoppable
 from harness.run.start import close, start
 from harness.run.timed import Timed
 from harness.run.untimed import ask_back, commit, load, roundtrip_us
@@ -197,7 +199,7 @@ class Run:
             else:
                 qps = following
         written = self._written.of(self.folder / best["folder"])
-        of_search = runlog.write_json(self.folder / search.FILE, {"steps": steps, "ended": ended})
+        of_search = files.write_json(self.folder / search.FILE, {"steps": steps, "ended": ended})
         self._written[self.folder] = runlog.adopt(self.folder, written) | {search.FILE: of_search}
         result = self._finish(sut, self.folder, last=True)
         self._keep_last("peak", result)
@@ -335,8 +337,8 @@ class Run:
         if (sut := registry.record_of(self.config.sut)) is not None:
             saved["sut"] = sut
         self._written[folder] = {
-            "settings.json": runlog.write_json(folder / "settings.json", saved),
-            "environment.json": runlog.write_json(folder / "environment.json", self._environment),
+            "settings.json": files.write_json(folder / "settings.json", saved),
+            "environment.json": files.write_json(folder / "environment.json", self._environment),
         }
         if any(wishes(self.config)):
             remember(folder / "settings.json")

@@ -15,9 +15,7 @@ from harness.engine import journal, recorder
 from harness.engine.driver import Stop
 from harness.kernel.clock import RealClock, VirtualClock, wake_on_signals
 from harness.kernel.process import stopping
-from harness.kernel.process.stopping import deaf
 
-__all__ = ["Passed", "deaf", "passed_on", "stoppable"]
 _PATIENCE = 3  # so many stops are polite requests
 _RECORDING = (recorder.__file__, journal.__file__)
 

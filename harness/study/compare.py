@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from harness import registry
 from harness.engine import runlog
 from harness.engine.pieces import noted
+from harness.kernel import files
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Say
@@ -259,6 +260,6 @@ def _keep(found: dict[str, Any], place: Path) -> None:
     for row in found["rows"]:
         if row["run"] and Path(row["run"]).is_relative_to(place.resolve()):
             row["run"] = str(Path(row["run"]).relative_to(place.resolve()))
-    runlog.write_json(place / "compare.json", found)
+    files.write_json(place / "compare.json", found)
     with noted("compare.html"):
         page.write(place, found)

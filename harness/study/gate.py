@@ -23,6 +23,7 @@ from accuracy.gate.readings import Criteria, Reference, Row
 from harness.engine import runlog
 from harness.engine.pieces import noted
 from harness.engine.pieces import reason as reason_of
+from harness.kernel import files
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import HarnessError, SetupFailed
 from harness.kernel.process import stopping
@@ -321,6 +322,6 @@ def _keep(found: dict[str, Any], place: Path) -> None:
     for row in filter(None, (found["reference"], found["control"], *found["rows"])):
         if row["run"] and Path(row["run"]).resolve().is_relative_to(place.resolve()):
             row["run"] = str(Path(row["run"]).resolve().relative_to(place.resolve()))
-    runlog.write_json(place / "gate.json", found)
+    files.write_json(place / "gate.json", found)
     with noted("gate.html"):
         page.write(place, found)

@@ -213,7 +213,7 @@ def begin_in(place: Path, kind: str, arguments: Mapping[str, Any], cells: Sequen
             for cell in cells
         ],
     }
-    runlog.write_json(place / FILE, saved)
+    files.write_json(place / FILE, saved)
     remember(place / FILE)
     return Study(place, kind, arguments, cells)
 

@@ -10,7 +10,6 @@ import pytest
 import sut
 from harness.engine import runlog
 from harness.options.settings import load_config
-from harness.result.integrity import seal
 from harness.run.session import Run
 from tests.cheats import suts
 from tests.seal_helpers import forget
@@ -137,9 +136,28 @@ def test_a_run_without_a_seal_is_judged_as_ever_and_said_to_have_none(cheat, har
 
 def test_a_seal_that_cannot_be_kept_costs_the_run_nothing(cheat, monkeypatch, tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv(seal.STATE, str(tmp_path / "file"))
+    monkeypatch.setenv("TOUCHSTONE_STATE", str(tmp_path / "file"))
     assert cheat(suts.Simulated)[1]["status"] == "VALID"
     assert "note: the seal of the run is not kept (NotADirectoryError" in capsys.readouterr().err
+
+
+def test_a_user_without_a_home_has_his_run_judged(cheat, monkeypatch, capsys):
+    """As in a container with any user id: no HOME, and no line in the list of users."""
+    for name in ("TOUCHSTONE_STATE", "XDG_STATE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    assert cheat(suts.Simulated)[1]["status"] == "VALID"
+    assert "note: the seal of the run is not kept (RuntimeError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["report", "audit"])
+def test_a_result_that_nests_too_deeply_is_no_bug(cheat, harness, command):
+    folder, _ = cheat(suts.Simulated)
+    forget(folder)
+    (folder / "result.json").write_text('{"seal": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    code, _, said = harness(command, folder)
+    assert code in (0, 1)
+    assert "This is a bug" not in said
 
 
 # ---- in a process of its own

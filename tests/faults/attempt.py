@@ -71,18 +71,16 @@ def attempt(cell: Cell, place: Path, names: dict[str, str]) -> Outcome:
 
 
 def _environment(cell: Cell, mark: Path, go: Path) -> dict[str, str]:
-    paths = os.pathsep.join((str(HOOK), str(ROOT)))
+    paths = os.pathsep.join(map(str, (HOOK, ROOT / "tests" / "busy", ROOT)))
     own = {
         "PYTHONPATH": paths,
         "FAULT_TARGET": cell.phase.target,
         "FAULT_NTH": str(cell.phase.nth),
         "FAULT_MARK": str(mark),
         "FAULT_GO": str(go),
-        "FAULT_PATIENCE": str(ROOT / "tests" / "busy" / "sitecustomize.py"),
         "OMP_NUM_THREADS": "1",
         "TOUCHSTONE_CACHE": str(mark.parent / "cache"),
         "TOUCHSTONE_STATE": str(mark.parent / "state"),
-        "XDG_STATE_HOME": str(mark.parent / "state"),
         "TMPDIR": str(mark.parent),
     }
     holds = {"FAULT_HOLD": "1"} if cell.phase.holds else {}

@@ -6,13 +6,12 @@ enough to run code or to open files elsewhere: the user says so on the command l
 
 Models, adapters and data sets by path need no second word where the user named them himself: the
 settings are those that this program wrote for him, byte for byte. Their hashes are kept in the
-user's state folder ($XDG_STATE_HOME/touchstone, or ~/.local/state/touchstone). Code always does.
+user's state folder (`harness.kernel.places`). Code always does.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Literal, NamedTuple
 from harness.kernel.errors import BadInput
 from harness.kernel.files import write_new
 from harness.kernel.foreign.own_files import read_bytes
+from harness.kernel.places import state_folder
 
 
 class Wish(NamedTuple):
@@ -91,5 +91,4 @@ def is_known(file: Path) -> bool:
 
 
 def _kept(settings: bytes) -> Path:
-    state = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
-    return Path(state) / "touchstone" / "settings" / hashlib.sha256(settings).hexdigest()
+    return state_folder("settings") / hashlib.sha256(settings).hexdigest()

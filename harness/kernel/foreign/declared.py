@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.kernel.errors import BadInput
+from harness.kernel.foreign import parsed
 
 _SCHEMAS = Path(__file__).parents[2] / "schema"
 _MOST = 2**64  # what numpy and Parquet hold; Python itself has no limit
@@ -23,7 +24,6 @@ _WORDS = {
     "number": "a number", "boolean": "true or false", "null": "null",
 }  # fmt: skip
 _SHOWN = 60  # characters of a value
-_DEEPEST = 100  # what we write is at most 12 deep
 Schema = Mapping[str, Any]
 
 
@@ -55,19 +55,11 @@ def hold(value: Any, schema: str, doing: str, of: str = "", within: str = "") ->
 
 def check_depth(value: Any, doing: str) -> None:
     """Refuse what is nested deeper than anything that a run writes. Raises BadInput."""
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [inner for outer in level for inner in _parts(outer)]
-        if not level:
-            return
-    found, fine = f"its values lie more than {_DEEPEST} deep in one another", "the file of a run"
-    raise BadInput(doing, found, f"expected {fine}", "Restore the file, or run again.")
-
-
-def _parts(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
+    try:
+        parsed.check_depth(value)
+    except ValueError as error:
+        fine = "expected the file of a run"
+        raise BadInput(doing, str(error), fine, "Restore the file, or run again.") from None
 
 
 def mistake(value: Any, schema: str, of: str = "") -> Mistake | None:

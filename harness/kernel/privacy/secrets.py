@@ -15,11 +15,12 @@ from functools import lru_cache
 from typing import Any
 
 HIDDEN = "(hidden)"
-_SECRET_VARIABLE = re.compile(
+# Texts, which `re` compiles at their first use: a start that shows a page of help needs none.
+_SECRET_VARIABLE = (
     r"(?i)token(?!iz)|secret|passw|passphrase|pwd|credential|cookie|bearer|signature|webhook|dsn"
     r"|(^|_)(api|access|private|encryption|account|ssh|license)?_?key(s|$|_)|(^|_)auth"
 )
-_SECRET_OPTION = re.compile(
+_SECRET_OPTION = (
     r"(?i)^(.*[_-])?(api|access|private|secret|auth|account)?[_-]?key$"
     r"|^(.*[_-])?(api|access|refresh|auth|bearer|hf|hub|secret|session)[_-]?token$|^token$"
     r"|secret|passw|passphrase|^pwd$|credential|cookie|bearer|authorization|^auth$"
@@ -38,7 +39,7 @@ _NAMES = (
 )
 _QUERY = r"[\w-]*(?:key|token|sig|signature|auth|code)|x-amz-[\w-]+"
 # What is in the group `kept` stays. Each takes time in proportion to a text, whatever is in it.
-_PATTERNS = tuple(map(re.compile, (
+_PATTERNS = (
     r"(?s)(?P<kept>)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
     r"(?P<kept>://)[^/\s?#@'\"]+(?=@)",
     rf"(?i)(?P<kept>[?&;](?:{_QUERY})=)[^&\s'\"]+",
@@ -46,7 +47,7 @@ _PATTERNS = tuple(map(re.compile, (
     r"(?i)(?P<kept>\bbearer\s+)[\w.~+/=-]{12,}",
     rf"(?i)(?P<kept>(?:\b|_)(?:{_NAMES}){_QUOTED})(?!VALUE\b)[^\s'\",;}}&]{{3,}}",
     rf"(?P<kept>(?<![\w-]))(?:{_KEYS})",
-)))  # fmt: skip
+)  # fmt: skip
 
 
 def hidden(text: str) -> str:
@@ -54,7 +55,7 @@ def hidden(text: str) -> str:
     for secret in _of_environment():
         text = text.replace(secret, HIDDEN)
     for pattern in _PATTERNS:
-        text = pattern.sub(rf"\g<kept>{HIDDEN}", text)
+        text = re.sub(pattern, rf"\g<kept>{HIDDEN}", text)
     return text
 
 
@@ -72,7 +73,7 @@ def hidden_in(value: Any) -> Any:
 def hidden_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options without the secrets: those that are named like one are hidden whole."""
     return {
-        key: HIDDEN if _SECRET_OPTION.search(key) else hidden_in(value)
+        key: HIDDEN if re.search(_SECRET_OPTION, key) else hidden_in(value)
         for key, value in options.items()
     }
 
@@ -80,7 +81,7 @@ def hidden_options(options: Mapping[str, Any]) -> dict[str, Any]:
 @lru_cache(maxsize=4096)
 def is_secret_variable(name: str) -> bool:
     """Tell whether an environment variable is named like a secret."""
-    return _SECRET_VARIABLE.search(name) is not None
+    return re.search(_SECRET_VARIABLE, name) is not None
 
 
 def _of_environment() -> Iterator[str]:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.engine.environment import own_version
+from harness.kernel.errors import BadInput
+from harness.kernel.foreign import parsed
 from harness.kernel.types import Status, Verdict
 from harness.result.result import Result
 
@@ -44,9 +46,9 @@ def edits(folder: Path, built: Result) -> list[Edit] | None:
     None if there is no result.json to read, or one of another version.
     """
     try:
-        there = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        there = parsed.read_json(folder / "result.json")
         made_by = there["environment"]["touchstone"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (BadInput, OSError, ValueError, KeyError, TypeError):
         return None
     if made_by != own_version():
         return None
@@ -58,9 +60,9 @@ def edits(folder: Path, built: Result) -> list[Edit] | None:
 def percentiles(folder: Path) -> list[float]:
     """Return the percentiles (in percent) that a result.json shows in place of the usual ones."""
     try:
-        saved = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        saved = parsed.read_json(folder / "result.json")
         return [float(percent) for percent in saved["percentiles"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (BadInput, OSError, ValueError, KeyError, TypeError):
         return []
 
 

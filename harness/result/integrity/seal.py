@@ -19,20 +19,20 @@ printed, or what the user copied elsewhere.
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from harness.engine import runlog
 from harness.engine.pieces import reason
+from harness.kernel import files
 from harness.kernel.clock import utc_now
+from harness.kernel.errors import BadInput
+from harness.kernel.foreign import parsed
+from harness.kernel.places import state_folder
 from harness.kernel.types import Verdict
 
 RULE = "seal"
-STATE = "TOUCHSTONE_STATE"
 UNSEALED = "not sealed: an edit of the raw files would go unnoticed"
 _TODO = "restore the files as they were measured, or run again"
 _LONGEST_BYTES = 1 << 20  # of a file of seals: a run that is resumed adds one
@@ -72,12 +72,12 @@ def note(run_id: str, known: Hashes) -> str:
     A part that is measured again gets one more: the last one counts.
     """
     row = {"sha256": digest(known), "sealed_at": utc_now().isoformat(timespec="seconds")}
-    file = _file(run_id)
     try:
+        file = _file(run_id)
         file.parent.mkdir(parents=True, exist_ok=True)
         seals = [*_noted(run_id), row | {"files": dict(sorted(known.items()))}]
-        runlog.write_json(file, {"run_id": run_id, "seals": seals})
-    except OSError as fault:
+        files.write_json(file, {"run_id": run_id, "seals": seals})
+    except (OSError, RuntimeError) as fault:  # RuntimeError: the user has no home
         return reason(fault)
     return ""
 
@@ -125,34 +125,24 @@ def _file(run_id: str) -> Path:
     of a file.
     """
     name = hashlib.sha256(run_id.encode(errors="replace")).hexdigest()[:32]
-    return _folder() / f"{name}.json"
-
-
-def _folder() -> Path:
-    if own := os.environ.get(STATE):
-        return Path(own) / "seals"
-    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "touchstone" / "seals"
+    return state_folder("seals") / f"{name}.json"
 
 
 def _noted(run_id: str) -> list[dict[str, Any]]:
     """Return the seals of a run, the last one last; none if they cannot be read."""
-    file = _file(run_id)
     try:
-        if file.stat().st_size > _LONGEST_BYTES:
-            return []
-        saved = json.loads(file.read_text(encoding="utf-8"))
+        saved = parsed.read_json(_file(run_id), _LONGEST_BYTES)
         return [row for row in saved["seals"] if _is_seal(row)] if saved["run_id"] == run_id else []
-    except (OSError, ValueError, KeyError, TypeError):
+    except (BadInput, OSError, RuntimeError, ValueError, KeyError, TypeError):
         return []
 
 
 def _claimed(folder: Path) -> Hashes:
     """Return the hashes of raw files that the result.json of a folder names; {} if it has none."""
     try:
-        saved = json.loads((folder / "result.json").read_text(encoding="utf-8"))["seal"]
+        saved = parsed.read_json(folder / "result.json")["seal"]
         return saved["files"] if digest(saved["files"]) == saved["noted"] else {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (BadInput, OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 

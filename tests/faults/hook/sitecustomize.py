@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import functools
 import os
-import runpy
-import sys
 import time
-from importlib.abc import MetaPathFinder
-from importlib.machinery import PathFinder
 from pathlib import Path
+
+from patience import lift_limits, once_loaded
 
 LONGEST_S = 60.0
 
@@ -46,28 +44,13 @@ def _stand_still() -> None:
         time.sleep(0.02)
 
 
-class _Finder(MetaPathFinder):
-    """Wrap the function as soon as its module is there, before anybody can import its name."""
-
-    def __init__(self, module: str, path: str) -> None:
-        self._module, self._path = module, path
-
-    def find_spec(self, name, path=None, target=None):
-        if name != self._module:
-            return None
-        spec = PathFinder.find_spec(name, path)
-        load = spec.loader.exec_module
-
-        def exec_module(module) -> None:
-            load(module)
-            *owners, last = self._path.split(".")
-            owner = functools.reduce(getattr, owners, module)
-            setattr(owner, last, _held(getattr(owner, last)))
-
-        spec.loader.exec_module = exec_module
-        return spec
+def _hold_up(module, path: str) -> None:
+    *owners, last = path.split(".")
+    owner = functools.reduce(getattr, owners, module)
+    setattr(owner, last, _held(getattr(owner, last)))
 
 
-runpy.run_path(os.environ["FAULT_PATIENCE"])  # two programs at once keep each other waiting
+lift_limits()  # two programs at once keep each other waiting
 if "FAULT_TARGET" in os.environ:
-    sys.meta_path.insert(0, _Finder(*os.environ["FAULT_TARGET"].split(":")))
+    name, _, target = os.environ["FAULT_TARGET"].partition(":")
+    once_loaded(name, lambda module: _hold_up(module, target))

@@ -17,6 +17,7 @@ import sut
 from harness import cli
 from harness.engine import runlog
 from harness.engine.pieces import Pieces, reason
+from harness.kernel import files
 from harness.kernel.types import MemoryUse, Sample
 from scenarios.server import Server
 from sut.simulated import Simulated
@@ -209,9 +210,9 @@ def test_a_system_that_cannot_be_closed_does_not_take_the_verdict_with_it(harnes
 
 @pytest.mark.parametrize("name", ["memory.json", "scores.json", "verdicts.json", "result.json"])
 def test_a_file_that_cannot_be_written_costs_a_note(harness, monkeypatch, name):
-    write = runlog.write_json
+    write = files.write_json
     monkeypatch.setattr(
-        runlog,
+        files,
         "write_json",
         lambda path, value: (breaks if path.name == name else write)(path, value),
     )

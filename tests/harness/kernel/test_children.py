@@ -125,7 +125,7 @@ def test_leaving_the_block_ends_it_whatever_left_the_block(start):
 def test_a_child_that_ends_by_itself_leaves_nothing_running(start):
     child, pids = start(LEAVES)
     with child:
-        assert child.end(20) == 0
+        assert waits.leave(child, 20) == 0
     assert gone(pids)
 
 

@@ -321,12 +321,13 @@ def test_loadgen_hears_the_count_that_the_sut_reports(run, clock):
 # ---- nothing takes the results with it
 
 
+def struck(number):
+    """Send a signal to the wheel at the fiftieth sample."""
+    return at_sample(50, lambda: signal_wheel(number))
+
+
 def test_a_killed_wheel_ends_the_run_and_keeps_what_was_complete(run):
-    ran = run(
-        "single-stream",
-        min_queries=5000,
-        on_idle=at_sample(50, lambda: signal_wheel(signal.SIGKILL)),
-    )
+    ran = run("single-stream", min_queries=5000, on_idle=struck(signal.SIGKILL))
     assert ran.log.end == "error"
     assert "the official LoadGen: ended with signal 9 (SIGKILL)" in ran.log.end_reason
     assert ran.log.completed.sum() >= 50
@@ -335,9 +336,7 @@ def test_a_killed_wheel_ends_the_run_and_keeps_what_was_complete(run):
 
 
 def test_a_crash_inside_the_wheel_is_named(run):
-    ran = run(
-        "server", min_queries=5000, on_idle=at_sample(50, lambda: signal_wheel(signal.SIGSEGV))
-    )
+    ran = run("server", min_queries=5000, on_idle=struck(signal.SIGSEGV))
     assert "ended with signal 11 (SIGSEGV)" in ran.log.end_reason
     assert ran.log.completed.sum() >= 50
 
@@ -345,11 +344,7 @@ def test_a_crash_inside_the_wheel_is_named(run):
 @pytest.mark.timeout(60)
 def test_a_wheel_that_falls_silent_is_given_up(run, monkeypatch):
     monkeypatch.setattr(driver, "_SILENCE_NS", 300 * MS)
-    ran = run(
-        "single-stream",
-        min_queries=5000,
-        on_idle=at_sample(50, lambda: signal_wheel(signal.SIGSTOP)),
-    )
+    ran = run("single-stream", min_queries=5000, on_idle=struck(signal.SIGSTOP))
     assert ran.log.end == "error"
     assert "said nothing for 0.3 s" in ran.log.end_reason
     assert ran.log.completed.sum() >= 50
@@ -359,11 +354,7 @@ def test_a_wheel_that_falls_silent_is_given_up(run, monkeypatch):
 def test_a_wheel_that_is_stopped_is_given_up_however_long_its_next_query_may_take(run, monkeypatch):
     monkeypatch.setattr(waits, "STOPPED_S", 0.5)
     monkeypatch.setattr(waits.Stops, "LOOK_NS", 100 * MS)
-    ran = run(
-        "single-stream",
-        min_queries=5000,
-        on_idle=at_sample(50, lambda: signal_wheel(signal.SIGSTOP)),
-    )
+    ran = run("single-stream", min_queries=5000, on_idle=struck(signal.SIGSTOP))
     assert ran.log.end == "error"
     assert "the official LoadGen: it was stopped (SIGSTOP)" in ran.log.end_reason
     assert ran.log.completed.sum() >= 50

@@ -214,6 +214,30 @@ def test_a_converter_that_is_stopped_or_outlives_its_parent_is_gone(
     assert not list((tmp_path / "cache" / "models").iterdir())
 
 
+@pytest.mark.timeout(90)
+def test_a_converter_ends_when_its_parent_is_killed(tmp_path, monkeypatch):
+    """Else the next run would start a second one beside it. This one is at work for long: it has
+    begun once the library that it needs is asked for.
+    """
+    (tmp_path / "torch.py").write_text(
+        "import pathlib, time\npathlib.Path(__file__).with_name('begun').touch()\ntime.sleep(1000)"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    code = "import sys; from pathlib import Path; from sut.model import find\n"
+    code += "find._convert(Path(sys.argv[1]), Path(sys.argv[2]), print)"
+    words = (str(tmp_path / "x.gguf"), str(tmp_path / "made"))
+    parent = psutil.Popen([sys.executable, "-c", code, *words], cwd=ROOT)
+    while not (tmp_path / "begun").exists():
+        assert parent.poll() is None
+    converters = [
+        process for process in parent.children() if "sut.model.convert" in process.cmdline()
+    ]
+    assert converters
+    parent.kill()
+    parent.wait()
+    assert psutil.wait_procs(converters, timeout=30)[1] == []
+
+
 def test_a_full_disk_is_not_blamed_on_the_model(fake_index, tmp_path, monkeypatch):
     usage = SimpleNamespace(free=1000)
     monkeypatch.setattr(models.shutil, "disk_usage", lambda _: usage)

@@ -1,0 +1,45 @@
+"""Which limits of the referee are lifted where other programs keep the machine busy, and how is
+anything done to a module as soon as it is there? For whole programs that tests start: their
+PYTHONPATH has this folder, and Python imports its `sitecustomize`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder
+from types import ModuleType
+
+LIMITS = {
+    "scenarios.uncertainty": {"ERROR_SHARE": 1000.0, "is_doubtful": lambda verdict, twin: False},
+    "harness.result.quiet": {"BUSY_SHARE": 1.0, "NOTED_SHARE": 1.0},
+}
+
+
+class _Finder(MetaPathFinder):
+    def __init__(self, name: str, act: Callable[[ModuleType], None]) -> None:
+        self._name, self._act = name, act
+
+    def find_spec(self, name, path=None, target=None):
+        if name != self._name:
+            return None
+        spec = PathFinder.find_spec(name, path)
+        load = spec.loader.exec_module
+
+        def exec_module(module) -> None:
+            load(module)
+            self._act(module)
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+def once_loaded(name: str, act: Callable[[ModuleType], None]) -> None:
+    """Call `act` with the module of that name before anybody can import a name from it."""
+    sys.meta_path.insert(0, _Finder(name, act))
+
+
+def lift_limits() -> None:
+    for name, limits in LIMITS.items():
+        once_loaded(name, lambda module, limits=limits: vars(module).update(limits))
