@@ -28,6 +28,8 @@ from harness.engine.recorder import Recorder
 from harness.kernel import children, files
 from harness.kernel.clock import RealClock
 from harness.kernel.errors import SetupFailed
+from harness.kernel.foreign.own_files import MOST_LOG_BYTES, read_bytes
+from harness.kernel.foreign.parsed import loads
 from harness.kernel.machine import waits
 from harness.kernel.machine.memory import available_bytes
 from harness.kernel.process import streams
@@ -253,9 +255,9 @@ def read_rows(path: Path, start_ns: int) -> Sequence[dict[str, Any]]:
     cut is left out.
     """
     rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in read_bytes(path, MOST_LOG_BYTES).decode(errors="replace").splitlines():
         with suppress(ValueError, TypeError, KeyError):
-            row = json.loads(line)
+            row = loads(line)
             rows.append({**row, "t_ns": row["t_ns"] - start_ns})
     return rows
 

@@ -22,7 +22,6 @@ All of it is made from values; only `write` touches the disk, and never another 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from io import TextIOWrapper
 from pathlib import Path
@@ -33,6 +32,7 @@ import numpy as np
 from harness.kernel.errors import BadInput
 from harness.kernel.files import write_text
 from harness.kernel.foreign.own_files import open_own
+from harness.kernel.foreign.parsed import loads
 from harness.kernel.types import Int64s, RunLog
 from reports.mlperf.detail import MARK, detail
 from reports.mlperf.facts import Generated, Header, Results, Settings
@@ -69,8 +69,8 @@ def run_id_of(detail_log: Path) -> str | None:
         with TextIOWrapper(open_own(detail_log), encoding="utf-8") as lines:
             for line in lines:
                 if '"touchstone_run_id"' in line:
-                    return str(json.loads(line.removeprefix(MARK))["value"])
-    except (OSError, ValueError):
+                    return str(loads(line.removeprefix(MARK))["value"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return None
 

@@ -7,7 +7,6 @@ that are not UTF-8, a JSON file that is no object) is a complaint here.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -195,9 +194,9 @@ def read_log(tree: Tree, path: str) -> tuple[Log, str]:
         if not line.startswith(mark[0]):
             continue
         try:
-            event = json.loads(line[mark.end() :])
+            event = loads(line[mark.end() :])
             key, value, is_error = event["key"], event["value"], event["metadata"]["is_error"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             return Log(), f"line {number} is no log event"
         if key in log.values and str(key).startswith(_ONCE) and key not in log.doubled:
             log.doubled.append(key)

@@ -55,7 +55,7 @@ def page(found: dict[Cell, Outcome]) -> str:
 The commands below were started {len(found)} times in all, each time struck by one fault in the
 middle of one phase, and watched: does it end, with the right exit code, with everything measured so
 far on the disk, and with none of its processes left running? Of the {len(found)} attempts {wrong}
-went wrong.
+went wrong; {len(list(cells())) - len(found)} attempts of the matrix were not made.
 
 A cell has the exit code: 130 is a run that was stopped, 3 a set-up that failed, 4 a run that broke,
 -9 the program itself killed, 0 and 1 its verdict, - no attempt. After the code
