@@ -42,6 +42,14 @@ def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def same_folder() -> Iterator[None]:
+    """Let no test leave the folder it was started in: programs that later ones start look there."""
+    before = os.getcwd()
+    yield
+    assert os.getcwd() == before
+
+
 @contextmanager
 def _no_garbage_is_collected() -> Iterator[None]:
     was_enabled = gc.isenabled()

@@ -18,11 +18,11 @@ from harness.engine.runlog import (
     create,
     read_log,
     read_telemetry,
-    write_json,
     write_log,
     write_telemetry,
 )
 from harness.kernel.errors import BadInput
+from harness.kernel.files import write_json
 from harness.kernel.stats import summary_ms
 from harness.kernel.types import FINISHES, NEVER, Anomaly, RunLog
 from tests.helpers import MS, S, open_loop, simulated, virtual_run
