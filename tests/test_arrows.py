@@ -72,6 +72,7 @@ ARROWS = {
     "sut.model": "sut.checkpoint",
     "sut.precision": "sut.checkpoint sut.model",
     "sut.prompts": "",
+    "sut.served": "",
     "sut.engine": "sut.model",
     "sut.likelihood": "sut sut.engine sut.model sut.prompts",
     "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",

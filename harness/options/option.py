@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Args = ParamSpec("Args")
 LOAD, JUDGE, MODEL, OUT = "Load", "Limits and rules", "Model and data", "Output"  # panels of --help
+SERVER = "Server"
 REQUIRED = ...  # the default of a setting that has none
 _PER_UNIT = {"s": 1e9, "ms": 1e6}  # nanoseconds
 _SCALES = {"ms": 1e3, "%": 100}  # of a profile's seconds and shares
@@ -52,7 +53,7 @@ class Option:
     also: str = ""  # a second name of the flag, and of the key in TOML files
     metavar: str | None = None
     commands: str = "run plan compare"  # those that take it
-    needs: Literal["", "model", "dataset"] = ""  # of no account where the SUT has none
+    needs: Literal["", "model", "dataset", "server"] = ""  # of no account where the SUT has none
     check: Callable[[str], object] | None = None  # raises BadInput, before anything is loaded
     is_name: bool = False  # text without commas, such as a variant
     unit: str = ""
@@ -101,6 +102,8 @@ class Option:
             return True
         if entry is None:
             return False
+        if self.needs == "server":
+            return entry.asks_server
         return entry.runs_model or (self.needs == "dataset" and entry.uses_dataset)
 
     @property
