@@ -1,5 +1,5 @@
-"""Did the server compute the prompts, or did it know them? What a prefix cache holds costs no time, so
-the time to the first token would be that of another load.
+"""Did the server compute the prompts, or did it know them? What a prefix cache holds costs no time,
+so the time to the first token would be that of another load.
 
 Each request of a timed part begins with a salt of its own (`sut.served.salt`), so only what stands
 in front of it can be known: a chat template's opening, `head_tokens` of the facts. More than
@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 from harness.kernel.types import RunLog, SutFacts, Verdict
 
 MOST_SHARE = 0.05
-_TODO = "turn the server's prefix cache off, or pass --shared-prefix if a warm cache is what you measure"
+_TODO = (
+    "turn the server's prefix cache off, or pass --shared-prefix if you mean to measure a warm one"
+)
 
 
 class Known(NamedTuple):

@@ -1,5 +1,5 @@
-"""What does a run tell of the server that it asked? What the server does, who counted the tokens, how
-the answers came, how requests failed, and what the server had cached.
+"""What does a run tell of the server that it asked? What the server does, who counted the tokens,
+how the answers came, how requests failed, and what the server had cached.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ from harness.kernel.texts import on_one_line
 from harness.kernel.types import short_name
 from harness.options.settings import RunConfig
 from harness.run.start import fetch
+from harness.study.cells import deployment
 from harness.study.gate_job import Job, Source
 from harness.study.outputs import check_same, twin
 from harness.study.study import Cell, Study, begin
@@ -173,7 +174,7 @@ def exit_code(found: Mapping[str, Any]) -> int:
 
 
 def _named(what: Outputs | RunConfig) -> str:
-    return what.label if isinstance(what, Outputs) else what.variant
+    return what.label if isinstance(what, Outputs) else deployment(what)
 
 
 def _judged(
@@ -214,7 +215,8 @@ def _judged(
 def failed(label: str, what: Outputs | RunConfig, reason: str, failure: str = "") -> Row:
     """The row of what was not scored: UNDECIDED, whoever is to blame."""
     where = what.run if isinstance(what, Outputs) else ""
-    known = {"label": label, "model": short_name(what.model), "variant": what.variant, "run": where}
+    variant = what.variant if isinstance(what, Outputs) else deployment(what)
+    known = {"label": label, "model": short_name(what.model), "variant": variant, "run": where}
     return (
         known
         | {"status": "UNDECIDED", "official": "UNDECIDED", "reason": reason, "failure": failure}

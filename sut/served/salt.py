@@ -1,5 +1,5 @@
-"""How do prompts stay cold? Servers keep what they computed of earlier prompts, and a sample that is
-asked twice would be answered out of that. So each request of a timed part begins with a few
+"""How do prompts stay cold? Servers keep what they computed of earlier prompts, and a sample that
+is asked twice would be answered out of that. So each request of a timed part begins with a few
 characters, or token ids, of its own.
 
 A request holds MARK where they go, as often as a salt has bytes; the worker puts the salt of the
