@@ -100,6 +100,8 @@ class Result(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         data = self.model_dump(mode="json")
+        if not data["served"]:
+            del data["served"]  # of a SUT that asks no server
         return {"schema": data.pop("schema_"), **data}
 
 
