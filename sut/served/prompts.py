@@ -5,6 +5,7 @@ text, which it puts into its own chat template?
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -46,11 +47,12 @@ class Words:
         facts = encoded.facts | {"tokenizer_sha256": self.fingerprint}
         return Prompts(dict(encoded.ids), facts, encoded.notes, opens)
 
-    def ids(self, text: str) -> list[int]:
-        """Return the ids of a text, none added around it."""
-        made = self._tokenizer(text, add_special_tokens=False, verbose=False)
-        found: list[int] = made["input_ids"]
-        return found
+    def ends(self, text: str) -> list[int]:
+        """Return where each token of a text ends, in characters."""
+        made = self._tokenizer(
+            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        return [end for _, end in made["offset_mapping"]]
 
     def decode(self, outputs: Sequence[Sequence[int]]) -> list[str]:
         """Return the texts of ids, special tokens left out."""
@@ -64,6 +66,17 @@ class Words:
     @cached_property
     def fingerprint(self) -> str:
         return tokenizer.fingerprint(self._tokenizer)
+
+    @cached_property
+    def eos_ids(self) -> frozenset[int]:
+        """Return the ids that end an answer, as the files beside the tokenizer say."""
+        from transformers import AutoConfig, GenerationConfig
+
+        owners = [self._tokenizer]
+        for kind in (AutoConfig, GenerationConfig):
+            with suppress(OSError, ValueError):
+                owners.append(kind.from_pretrained(self._path))
+        return tokenizer.eos_ids(*owners)
 
 
 def texts(samples: Sequence[Sample]) -> Prompts:
