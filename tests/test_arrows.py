@@ -73,6 +73,7 @@ ARROWS = {
     "sut.precision": "sut.checkpoint sut.model",
     "sut.prompts": "",
     "sut.served": "",
+    "sut.served.answers": "",
     "sut.engine": "sut.model",
     "sut.likelihood": "sut sut.engine sut.model sut.prompts",
     "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
