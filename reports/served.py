@@ -7,17 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from harness.kernel.answers import TOKEN_SOURCES
 from harness.kernel.words.figure import number
 from reports.blocks import Column, Table, word_column
 
-SOURCES = {
-    "ids": "the token ids that it sends",
-    "logprobs": "the log-probabilities that it sends, one a token",
-    "usage": "the usage that it sends with each chunk",
-    "final usage": "the usage at the end of each answer: moments of single tokens are not known",
-    "tokenizer": "the tokenizer that was given (--tokenizer), on the texts",
-    "none": "nobody: pieces of text are timed, and tokens are not counted",
-}
 _NO_TIMES: Mapping[str, Any] = {"n": 0}
 
 
@@ -71,7 +64,7 @@ def _path(served: Mapping[str, Any]) -> str:
 
 def _counted(served: Mapping[str, Any]) -> str:
     source = str(served.get("token_source", ""))
-    return SOURCES.get(source, source)
+    return TOKEN_SOURCES.get(source, source)
 
 
 def _answers(served: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -23,7 +23,7 @@ Counts = Mapping[str, float]
 
 def read(address: Address) -> dict[str, float]:
     """Return `queries` and `hits` in tokens, as they stand; nothing where nobody counts."""
-    found = exchange(address, "GET", f"{address.root}/metrics", b"", _TIMEOUT_S)
+    found = exchange(address, "GET", "/metrics", timeout_s=_TIMEOUT_S)
     if found.status != 200:
         return {}
     text = b"".join(data for _, data in found.pieces).decode(errors="replace")
