@@ -226,6 +226,7 @@ def failed(label: str, what: Outputs | RunConfig, reason: str, failure: str = ""
 
 _UNSCORED: Row = {
     "needed": None, "n": 0, "rows_in_batch": None, "empty": None, "identical": None,
+    "tokens_per_s": None, "peak_bytes": None,
     "divergence_median": None, "divergence": [], "readings": {}, "labels": [], "worst": [],
     "notes": [],
 }  # fmt: skip
@@ -288,6 +289,8 @@ def _found(scored: Reference, rows: Sequence[Row], control: Row | None) -> dict[
             "n": len(reference.index),
             "rows_in_batch": reference.rows,
             "empty": reference.empty,
+            "tokens_per_s": reference.tokens_per_s,
+            "peak_bytes": reference.peak_bytes,
             "tokens_per_sample": float(reference.tokens.mean()) if len(reference.tokens) else None,
             "rouge": scored.mean_rouge,
         },

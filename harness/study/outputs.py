@@ -125,7 +125,13 @@ def read(folder: Path) -> Outputs:
         )
     built = result.build(place, raw, ())
     outputs = outputs_of(raw, built.status, built.status_reason)
-    return replace(outputs, run=str(folder), notes=built.notes)
+    return replace(
+        outputs,
+        run=str(folder),
+        notes=built.notes,
+        tokens_per_s=built.throughput["tokens_per_s"],
+        peak_bytes=built.memory.get("gpu_peak_bytes") or built.memory.get("rss_peak_bytes"),
+    )
 
 
 def twin(reference: Outputs, other: Outputs) -> str:

@@ -41,6 +41,14 @@ class Salt(NamedTuple):
         return self.gap.join(found)
 
 
+def put(salt: Salt | None, request: bytes, number: int) -> bytes:
+    """Return a request with its salt where the mark was."""
+    if salt is None:
+        return request
+    before, mark, after = request.partition(salt.mark)
+    return before + salt.of(number) + after if mark else request
+
+
 def of_text() -> Salt:
     """Return a salt of hexadecimal digits."""
     return Salt(_DIGITS, _TEXT_LENGTH, b"", _anywhere(16**_TEXT_LENGTH))

@@ -113,7 +113,7 @@ class Served:
         return MemoryUse(source="a server: its memory is not known here")
 
     def facts(self) -> SutFacts:
-        """Return what was found out before the clock; `after` has what only the run can tell."""
+        """Return what was found out before the clock; `after` has what only the part can tell."""
         found = self._found
         return {
             "model": found.model,
@@ -123,21 +123,24 @@ class Served:
             "version": found.version,
             "context": found.context,
             "token_source": found.token_source,
-            "evidence": _evidence(found.token_source),
-            "does": found.rows(),
-            "prompts": {"salted": self._is_salted, "head_tokens": self._head_tokens},
+            "evidence": _EVIDENCE.get(found.token_source, ["text"]),
+            "does": found.rows,
+            "prompts": self._kept_cold(),
             "notes": [*self._notes, *self._prompts.notes],
             **self._prompts.facts,
+            **({"eos_ids": sorted(self._words.eos_ids)} if self._words else {}),
         }
 
     def after(self) -> SutFacts:
         """See `harness.kernel.protocols.Announced`."""
         counted = counters.between(self._before, counters.read(self._address))
-        prompts = {"salted": self._is_salted, "head_tokens": self._head_tokens}
-        return {"prompts": prompts | ({"counters": counted} if counted else {})}
+        return {"prompts": self._kept_cold() | ({"counters": counted} if counted else {})}
 
     def decode(self, outputs: Sequence[Sequence[int]]) -> list[str] | None:
         return None if self._words is None else self._words.decode(outputs)
+
+    def _kept_cold(self) -> dict[str, Any]:
+        return {"salted": self._is_salted, "head_tokens": self._head_tokens}
 
     # ---- before the clock
 
@@ -145,35 +148,46 @@ class Served:
         """Find out what the server does, and start the workers."""
         if self._tokenizer_name is not None:
             self._words = Words(self._tokenizer_name)
-        count = None if self._words is None else self._words.ids
-        self._found = probe(self._address, self._model, self._endpoint, count)
-        takes_ids = self._found.takes_ids and self._endpoint != "chat"
-        self._sends_ids = self._words is not None and takes_ids
-        self._shape = self._shape_of(self._found)
-        options = Options(token_source=self._found.token_source, tokenize=count)
-        read = partial(answer, options=options)
+        ends = None if self._words is None else self._words.ends
+        self._found = probe(self._address, self._model, self._endpoint)
+        self._sends_ids = self._words is not None and self._found.takes_ids
+        self._shape = _shape(self._found)
+        eos_ids = frozenset() if self._words is None else self._words.eos_ids
+        self._options = Options(ends, eos_ids)
+        read = partial(answer, options=self._options)
+        self._prompts, self._samples = self._encoded(samples), list(samples)
+        self._head_tokens = self._opening()
         self._pool = Pool(self._clock, self._address, read, self._workers, self._limits)
 
     def _encoded(self, samples: Sequence[Sample]) -> Prompts:
         if not self._sends_ids:
             return texts(samples)
-        return self._words.prompts(samples, self._found.context, len(self._words.salt().words))
+        return self._words.prompts(samples, self._found.context, self._words.salt().length)
 
     def _salt(self) -> Salt | None:
         if self._shared_prefix or not self._is_timed:
             return None
         return self._words.salt() if self._sends_ids else of_text()
 
-    def _requests(self, salt: Salt | None) -> dict[int, bytes]:
-        path, prompts = PATHS[self._shape.endpoint], self._prompts
-        return {
-            sample.index: request(
-                self._address,
-                path,
-                body(
-                    self._shape, prompts.of[sample.index], sample.max_new_tokens, salt,
-                    prompts.opens,
-                ),
-            )
-            for sample in self._samples
-        }  # fmt: skip
+    def _body(self, sample: Sample, salt: Salt | None) -> bytes:
+        prompt, opens = self._prompts.of[sample.index], self._prompts.opens
+        return body(self._shape, prompt, sample.max_new_tokens, salt, opens)
+
+    def _opening(self) -> int:
+        """Return how many tokens stand in front of a salt, as far as the server tells: what it had
+        cached of a request that shares nothing else with the one before it.
+        """
+        salt, path = self._salt(), self._address.path + PATHS[self._shape.endpoint]
+        if salt is None:
+            return 0
+        asked = body(
+            self._shape, self._prompts.of[self._samples[0].index], 1, salt, self._prompts.opens
+        )
+        for number in range(2):
+            before = counters.read(self._address)
+            found = exchange(self._address, "POST", path, put(salt, asked, number))
+            cached = answer(found, self._options).seen.cached_tokens
+        if cached == NEVER:
+            counted = counters.between(before, counters.read(self._address))
+            cached = int(counted.get("hits", 0))
+        return max(cached, 0)

@@ -8,18 +8,11 @@ from itertools import pairwise
 import pytest
 
 from sut.served.requests import Shape, body
-from sut.served.salt import MARK, of_ids, of_text
+from sut.served.salt import MARK, of_ids, of_text, put
 
 CHAT = Shape("chat", "m", {"stream_options": {"include_usage": True}})
 COMPLETIONS = Shape("completions", "m", {}, limit="max_completion_tokens")
 PROMPT = 'say "é" \x1f and \\ 😀'
-
-
-def sent(request, salt, number):
-    """What the worker makes of a request when it sends it."""
-    at, mark = request.index(MARK), salt.mark
-    assert request[at : at + len(mark)] == mark
-    return request[:at] + salt.of(number) + request[at + len(mark) :]
 
 
 def test_without_a_salt_the_prompt_is_what_it_is():
@@ -39,7 +32,7 @@ def test_ids_go_as_ids_under_the_name_that_the_server_has_for_the_limit():
 def test_a_salt_stands_in_front_of_a_text():
     salt = of_text()
     request = body(CHAT, PROMPT, 7, salt)
-    first, second = (sent(request, salt, number) for number in (0, 1))
+    first, second = (put(salt, request, number) for number in (0, 1))
     assert len(first) == len(second) == len(request)
     contents = [json.loads(each)["messages"][0]["content"] for each in (first, second)]
     assert contents == [f"{salt.of(number).decode()} {PROMPT}" for number in (0, 1)]
@@ -50,7 +43,7 @@ def test_a_salt_stands_in_front_of_a_text():
 def test_a_salt_of_ids_stands_behind_what_opens_every_prompt(opens):
     salt = of_ids(49_152, without={17})
     request = body(COMPLETIONS, [1, 2, 3], 7, salt, opens)
-    prompts = [json.loads(sent(request, salt, number))["prompt"] for number in (0, 1)]
+    prompts = [json.loads(put(salt, request, number))["prompt"] for number in (0, 1)]
     for prompt in prompts:
         assert prompt[:opens] + prompt[opens + salt.length :] == [1, 2, 3]
     assert prompts[0][opens] != prompts[1][opens], "they part with the first token"
