@@ -103,14 +103,13 @@ class Answer:
 
 class Window(NamedTuple):
     """When does a dispatched plan end? The rules of `harness.engine.driver`, durations from its
-    start. None: never.
+    start. NEVER: the plan alone decides, as in accuracy mode.
     """
 
-    min_queries: int = 0  # of a closed loop
+    min_queries: int = NEVER  # of a closed loop
     min_duration_ns: int = 0  # of a closed loop
-    max_queries: int | None = None
-    max_duration_ns: int | None = None
-    ends_early: bool = True  # False: the plan alone decides (accuracy mode)
+    max_queries: int = NEVER
+    max_duration_ns: int = NEVER
     retries: int = 0  # of an answer 429 or 503, after the time that the server asks for
 
 
