@@ -11,22 +11,28 @@ reference's, so the prompts are sent as they are.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
 from harness.kernel.answers import Hearer, Window
 from harness.kernel.privacy import secrets
 from harness.kernel.protocols import Clock, Sink
-from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
+from harness.kernel.types import NEVER, MemoryUse, Query, Sample, SutFacts
 from sut.served import counters
 from sut.served.address import address
 from sut.served.answers.read import Options, answer
 from sut.served.client.heads import request
 from sut.served.client.pool import Limits, Pool
-from sut.served.probe import Found, probe
+from sut.served.once import exchange
+from sut.served.probe import probe
 from sut.served.prompts import Prompts, Words, texts
-from sut.served.requests import PATHS, Shape, body
-from sut.served.salt import Salt, of_text
+from sut.served.requests import PATHS, Endpoint, Shape, body
+from sut.served.salt import Salt, of_text, put
+
+# What answers carry, by who counts their tokens.
+_EVIDENCE = {"ids": ["ids", "counts", "text"], "text": ["text"]}
+_COUNTED = ["counts", "text"]
 
 
 class Served:
@@ -84,7 +90,12 @@ class Served:
         if list(samples) != self._samples:
             self._prompts, self._samples = self._encoded(samples), list(samples)
         salt = self._salt()
-        self._pool.prepare(self._requests(salt), salt)
+        path = PATHS[self._shape.endpoint]
+        requests = {
+            sample.index: request(self._address, path, self._body(sample, salt))
+            for sample in self._samples
+        }
+        self._pool.prepare(requests, salt)
         self._pool.warm(self._connections)
         self._pool.listen(sink)
         self._before = counters.read(self._address)
@@ -123,7 +134,7 @@ class Served:
             "version": found.version,
             "context": found.context,
             "token_source": found.token_source,
-            "evidence": _EVIDENCE.get(found.token_source, ["text"]),
+            "evidence": _EVIDENCE.get(found.token_source, _COUNTED),
             "does": found.rows,
             "prompts": self._kept_cold(),
             "notes": [*self._notes, *self._prompts.notes],
@@ -151,7 +162,8 @@ class Served:
         ends = None if self._words is None else self._words.ends
         self._found = probe(self._address, self._model, self._endpoint)
         self._sends_ids = self._words is not None and self._found.takes_ids
-        self._shape = _shape(self._found)
+        endpoint: Endpoint = "completions" if self._sends_ids else self._found.endpoint
+        self._shape = Shape(endpoint, self._found.model, self._found.fields, self._found.limit)
         eos_ids = frozenset() if self._words is None else self._words.eos_ids
         self._options = Options(ends, eos_ids)
         read = partial(answer, options=self._options)
@@ -180,9 +192,7 @@ class Served:
         salt, path = self._salt(), self._address.path + PATHS[self._shape.endpoint]
         if salt is None:
             return 0
-        asked = body(
-            self._shape, self._prompts.of[self._samples[0].index], 1, salt, self._prompts.opens
-        )
+        asked = self._body(replace(self._samples[0], max_new_tokens=1), salt)
         for number in range(2):
             before = counters.read(self._address)
             found = exchange(self._address, "POST", path, put(salt, asked, number))
