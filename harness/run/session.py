@@ -253,7 +253,9 @@ class Run:
         self._say("reading the outputs")
         pieces = Pieces(facts.missing)
         if isinstance(sut, Announced):
-            facts.sut |= hidden_in(pieces.make("figure", "server", sut.after, {}, later=False))
+            nothing: dict[str, Any] = {}
+            known = pieces.make("figure", "server", sut.after, nothing, later=False)
+            facts.sut |= hidden_in(known)
         ask_back(sut, log, facts, pieces, meanings)
         if isinstance(sut, Logged):
             sut.keep_log()
