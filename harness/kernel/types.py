@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from harness.kernel.answers import Seen
 
 Int64s = NDArray[np.int64]
 Int32s = NDArray[np.int32]
@@ -207,6 +210,8 @@ class RunLog:
     end: End = "completed"
     end_reason: str = ""
     timed_out: dict[str, int] = field(default_factory=dict)  # how many samples: silent, stuck, ...
+    failures: dict[int, str] = field(default_factory=dict)  # by sample: a key of answers.FAILURES
+    seen: dict[int, Seen] = field(default_factory=dict)  # by sample: what else a server told
     # of `stamp_ns` and `done_ns`: what the driver itself was late by; None on a virtual clock
     stamp_delay_ns: Int64s | None = None
     done_delay_ns: Int64s | None = None

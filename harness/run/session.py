@@ -29,7 +29,7 @@ from harness.kernel.privacy.logs import hide_secrets
 from harness.kernel.privacy.secrets import hidden_in
 from harness.kernel.process.stopping import deaf
 from harness.kernel.process.streams import tell
-from harness.kernel.protocols import SUT, Logged, Say
+from harness.kernel.protocols import SUT, Announced, Logged, Say
 from harness.kernel.types import MemoryUse, RunLog, RunSettings
 from harness.official.wheel import require_wheel
 from harness.options.effective import effective
@@ -229,6 +229,8 @@ class Run:
         follows the `last`.
         """
         self._describe(folder, settings)
+        if isinstance(sut, Announced):
+            sut.announce(settings.mode)
         run_id = "/".join(dict.fromkeys((self.folder.name, folder.name)))
         facts = RunFacts(run_id=run_id, started_at=self.started_at)
         facts.target_qps_origin = self._qps_origin
@@ -250,6 +252,8 @@ class Run:
             self.kept = folder
         self._say("reading the outputs")
         pieces = Pieces(facts.missing)
+        if isinstance(sut, Announced):
+            facts.sut |= hidden_in(pieces.make("figure", "server", sut.after, {}, later=False))
         ask_back(sut, log, facts, pieces, meanings)
         if isinstance(sut, Logged):
             sut.keep_log()
