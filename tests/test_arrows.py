@@ -78,6 +78,8 @@ ARROWS = {
     "sut.served.answers": "",
     "sut.served.client": "sut.served",
     "sut.engine": "sut.model",
+    "sut.golden": "sut.golden.answers",
+    "sut.golden.answers": "",
     "sut.likelihood": "sut sut.engine sut.model sut.prompts",
     "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
 }
