@@ -5,12 +5,12 @@ from __future__ import annotations
 from harness.kernel.errors import SetupFailed
 from harness.kernel.foreign.parsed import read_json
 from sut.precision import lora
-from sut.started.wish import Wish
+from sut.started.order import Order
 
 
-def of(wish: Wish) -> tuple[str, int]:
+def of(order: Order) -> tuple[str, int]:
     """Return the folder and the largest rank. Raises BadInput, SetupFailed."""
-    folder = lora.find(wish.path, wish.adapter)
+    folder = lora.find(order.path, order.adapter)
     lora.check_folder(folder)
     file = folder / "adapter_config.json"
     try:

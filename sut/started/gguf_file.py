@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.kernel import children
-from harness.kernel.errors import BadInput, SetupFailed
+from harness.kernel.errors import SetupFailed
 from harness.kernel.foreign.parsed import read_json
 from harness.kernel.machine import waits
 from harness.kernel.protocols import Say
 from sut.model import find
-from sut.started.wish import Wish
+from sut.started.order import Order
 
 KINDS = (
     "F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S",
@@ -26,37 +26,34 @@ KINDS = (
     "IQ3_S", "IQ3_XS", "IQ2_M", "IQ1_M", "TQ1_0", "TQ2_0", "MXFP4_MOE",
 )  # fmt: skip
 _OURS = {"fp32": "F32", "fp16": "F16", "bf16": "BF16"}
+VARIANTS = ("native", *_OURS, *KINDS)
 _BEST_FIRST = {kind: place for place, kind in enumerate(KINDS)}  # to make another kind of
 _USUAL_TOKENS = 2_048  # of a request, prompt and answer; one may take what others leave
 _F16_BYTES = 2
 
 
-def of(wish: Wish, programs: Path, say: Say) -> Path:
-    """Return the file of a variant. `programs` is the folder of llama.cpp's own. Raises BadInput,
+def of(order: Order, programs: Path, say: Say) -> Path:
+    """Return the file of a variant. `programs` is the folder of llama.cpp's own. Raises
     SetupFailed.
     """
-    held = _held(wish, say)
-    if wish.variant == "native":
+    held = _held(order, say)
+    if order.variant == "native":
         return held[0]
-    kind = _OURS.get(wish.variant, wish.variant.upper())
-    if kind not in KINDS:
-        known = ", ".join(("native", *_OURS, *KINDS))
-        found = f"{wish.variant!r} is not known"
-        raise BadInput("variant of --sut llama-server", found, f"known: {known}")
+    kind = _OURS.get(order.variant, order.variant)
     return next((file for file in held if kind_of(file) == kind), None) or _made(
         held[0], kind, programs, say
     )
 
 
-def context_tokens(wish: Wish) -> int:
+def context_tokens(order: Order) -> int:
     """Return the size of the cache that all requests share: what --kv-cache-gib has room for, else
     2,048 tokens a request, and never more than all of them can use.
     """
-    config = read_json(Path(wish.path) / "config.json")
+    config = read_json(Path(order.path) / "config.json")
     longest = int(config.get("max_position_embeddings") or _USUAL_TOKENS)
-    tokens = min(longest, _USUAL_TOKENS) * wish.max_concurrency
-    if wish.kv_cache_bytes is not None:
-        tokens = min(longest * wish.max_concurrency, wish.kv_cache_bytes // _token_bytes(config))
+    tokens = min(longest, _USUAL_TOKENS) * order.max_concurrency
+    if order.kv_cache_bytes is not None:
+        tokens = min(longest * order.max_concurrency, order.kv_cache_bytes // _token_bytes(config))
     return max(tokens, 1)
 
 
@@ -74,16 +71,16 @@ def _token_bytes(config: dict[str, int]) -> int:
     return 2 * config["num_hidden_layers"] * rows * width * _F16_BYTES
 
 
-def _held(wish: Wish, say: Say) -> Sequence[Path]:
+def _held(order: Order, say: Say) -> Sequence[Path]:
     """Return the GGUF files of a model, that with the finest weights first."""
-    folder = Path(wish.path)
+    folder = Path(order.path)
     files = sorted(folder.glob("*.gguf")) if folder.is_dir() else []
-    if stored := find.stored_gguf(wish.model, say):
+    if stored := find.stored_gguf(order.model, say):
         files = [stored]
     if not files:
         found = "llama-server loads GGUF files, and this model has none"
         todo = "Convert it with llama.cpp's convert_hf_to_gguf.py and pass the file."
-        raise SetupFailed(f"--model {wish.model}", found, "", todo)
+        raise SetupFailed(f"--model {order.model}", found, "", todo)
     return sorted(files, key=lambda file: _BEST_FIRST.get(kind_of(file), len(KINDS)))
 
 

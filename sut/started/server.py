@@ -1,6 +1,6 @@
 """How does a server of somebody else's come up on this machine, and how does it end?
 
-    with Server("vllm", wish, folder / "sut.log", say) as server:
+    with Server("vllm", order, folder / "sut.log", say) as server:
         ...server.url, server.model
 
 It gets a free port of the loopback address, and is waited for as long as it shows signs of life
@@ -27,7 +27,7 @@ from harness.kernel.protocols import Say
 from sut.border.words import Words
 from sut.started import health, table
 from sut.started.keeper import SIGNALLED
-from sut.started.wish import Wish
+from sut.started.order import Order
 
 _PAUSE_S = 0.2  # between two questions whether it is healthy
 _TRIES = 3  # somebody else may take the port before the server does
@@ -40,14 +40,14 @@ class Server:
     falls silent.
     """
 
-    def __init__(self, kind: str, wish: Wish, log: Path, say: Say) -> None:
-        table.check(kind, wish)
+    def __init__(self, kind: str, order: Order, log: Path, say: Say) -> None:
+        table.check(kind, order)
         self.kind, self._row = kind, table.row(kind)
-        self.model = self._row.names_adapter(wish)
+        self.model = self._row.names_adapter(order)
         self._words = Words(log)
         begun_s = monotonic_s()
         try:
-            self._start(wish, say)
+            self._start(order, say)
         except BaseException:
             self._words.close()
             raise
@@ -96,11 +96,11 @@ class Server:
 
     # ---- coming up
 
-    def _start(self, wish: Wish, say: Say) -> None:
+    def _start(self, order: Order, say: Say) -> None:
         """Start it, again where its port went to somebody else meanwhile."""
         for last in (*[False] * (_TRIES - 1), True):
             self.port = _free_port()
-            self.command = [*self._row.command(wish, self.port, say), *wish.arguments]
+            self.command = [*self._row.command(order, self.port, say), *order.arguments]
             say(f"starting {self.kind} (its words: {self._words.target.name})")
             self._process = children.Child(
                 "sut.started.keeper",

@@ -9,7 +9,7 @@ from harness.kernel.types import short_name
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Order:
     """`model` is what the user calls it, `path` what transformers can load. `arguments` are the
     user's own, and come last: of an option that is given twice, servers take the last.
     """
