@@ -27,7 +27,7 @@ ARROWS = {
     "harness.engine.dispatched": "harness.engine",
     "harness.engine.referee": "",
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
-    " sut.precision sut.served",
+    " sut.precision sut.served sut.started",
     "harness.options.conf": "harness.options",
     "harness.official": "harness.engine scenarios.loadgen",
     "harness.result": "harness harness.engine harness.official harness.options accuracy"
@@ -36,7 +36,7 @@ ARROWS = {
     "harness.result.integrity": "harness.engine harness.result",
     "harness.run": "harness harness.engine harness.engine.dispatched harness.engine.referee"
     " harness.official harness.options harness.result accuracy.outputs reports scenarios"
-    " scenarios.loadgen sut.border sut.model"
+    " scenarios.loadgen sut.border sut.model sut.started"
     " harness.result.integrity",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood"
@@ -79,6 +79,7 @@ ARROWS = {
     "sut.served.answers": "",
     "sut.served.client": "sut.border sut.served",
     "sut.engine": "sut.model",
+    "sut.started": "sut.border sut.model sut.precision sut.served",
     "sut.golden": "sut.golden.answers",
     "sut.golden.answers": "",
     "sut.likelihood": "sut sut.engine sut.model sut.prompts",
