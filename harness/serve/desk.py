@@ -150,8 +150,8 @@ class Desk:
 
     @property
     def waiting(self) -> int:
-        """How many answers have no row of the engine yet."""
-        return max(0, self.engine.open_requests - self.engine.info.max_rows)
+        """How many answers have no row of the engine yet; below 0: so many rows are free."""
+        return self.engine.open_requests - self.engine.info.max_rows
 
     @property
     def open_answers(self) -> int:
