@@ -46,9 +46,13 @@ ARROWS = {
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen"
     " harness.result.integrity",
+    "harness.serve": "harness.engine harness.options harness.serve.asking harness.serve.telling"
+    " sut.border sut.model sut.prompts sut.serving",
+    "harness.serve.asking": "harness.serve sut.prompts",
+    "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
     "harness.schema": "harness.likelihood harness.options accuracy.likelihood reports",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
-    " harness.mlperf harness.run harness.study accuracy.gate reports reports.pages"
+    " harness.mlperf harness.run harness.serve harness.study accuracy.gate reports reports.pages"
     " reports.pages.likelihood reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision",

@@ -44,8 +44,9 @@ def listener(host: str, port: int) -> socket.socket:
     """Return a socket that has the address, before anything is loaded. Raises SetupFailed."""
     doing = f"listening at {host}:{port}"
     try:
-        kind, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        made = socket.socket(kind, socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+        *kind, _, place = found[0]
+        made = socket.socket(*kind)  # without its protocol asyncio would leave Nagle's delay on
     except OSError as error:
         fine = "expected an address of this machine"
         raise SetupFailed(doing, _why(error), fine, "Pass --host 127.0.0.1.") from None

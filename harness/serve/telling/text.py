@@ -63,7 +63,9 @@ class Text:
 
 
 class Stops:
-    """Ends an answer before the first of some strings: `push` text, get what may be told."""
+    """Ends an answer before the string that is complete first, and of several the longest: `push`
+    text, get what may be told.
+    """
 
     def __init__(self, strings: Sequence[str], is_included: bool = False) -> None:
         self._strings, self._is_included = strings, is_included
@@ -76,11 +78,11 @@ class Stops:
         if not self._strings:
             return text
         text = self._held + text
-        where = {text.find(one): one for one in reversed(self._strings) if one in text}
-        if where:
-            start = min(where)
-            self.found, self._held = where[start], ""
-            return text[: start + len(self.found) * self._is_included]
+        ends = [(text.find(one) + len(one), -len(one), one) for one in self._strings if one in text]
+        if ends:
+            end, _, self.found = min(ends)
+            self._held = ""
+            return text[: end if self._is_included else end - len(self.found)]
         kept = self._beginning(text)
         self._held = text[len(text) - kept :]
         return text[: len(text) - kept]

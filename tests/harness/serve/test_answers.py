@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 
@@ -270,3 +271,13 @@ def test_metrics_have_the_names_that_clients_scrape(client):
     stop = 'vllm:request_success_total{model_name="known",finished_reason="stop"}'
     assert float(values[stop]) > 0
     assert json.dumps(values)
+
+
+def test_small_pieces_leave_at_once(client):
+    connection = client.connect()
+    connection.request("GET", "/health")
+    connection.getresponse().read()
+    (ours,) = client.server.server_state.connections
+    there = ours.transport.get_extra_info("socket")
+    assert there.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    connection.close()
