@@ -78,6 +78,9 @@ ARROWS = {
     "sut.prompts": "",
     "sut.served": "",
     "sut.engine": "sut.model",
+    "sut.engine.sampling": "sut.engine",
+    "sut.serving": "sut sut.border sut.engine sut.engine.sampling sut.likelihood sut.model"
+    " sut.prompts",
     "sut.likelihood": "sut sut.engine sut.model sut.prompts",
     "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
 }

@@ -24,8 +24,8 @@ End = Literal[
 _LENGTH = struct.Struct("<I")
 
 
-class Message(msgspec.Struct, array_like=True, tag=True, frozen=True, gc=False):
-    """The base of all of them."""
+class Message(msgspec.Struct, array_like=True, tag=True, gc=False):
+    """The base of all of them. Treat them as frozen."""
 
 
 # ---- to the engine
@@ -166,17 +166,16 @@ class State(Message):
     running: int = 0
     waiting: int = 0
     cache_use: float = 0.0  # share of the key-value cache; 0 where the model keeps its own state
-    sent_ns: int = 0
 
 
-Event = Prompt | Tokens | Done | Refused | State
+Event = Prompt | Tokens | Done | Refused
 Asked = Options | Request | Cancel
 Loaded = Info | Failed
 
 _encode = msgspec.msgpack.Encoder().encode
 asked = msgspec.msgpack.Decoder(list[Asked]).decode
 loaded = msgspec.msgpack.Decoder(Loaded).decode
-events = msgspec.msgpack.Decoder(list[Event]).decode
+events = msgspec.msgpack.Decoder(list[Event | State]).decode
 
 
 def frame(message: Any) -> bytes:
