@@ -50,8 +50,12 @@ ARROWS = {
     "harness.schema": "harness.likelihood harness.options harness.schema.of_result"
     " accuracy.likelihood reports",
     "harness.schema.of_result": "harness.schema",
+    "harness.serve": "harness.engine harness.options harness.serve.asking harness.serve.telling"
+    " sut.border sut.model sut.prompts sut.serving",
+    "harness.serve.asking": "harness.serve sut.prompts",
+    "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
-    " harness.mlperf harness.run harness.study accuracy.gate reports reports.pages"
+    " harness.mlperf harness.run harness.serve harness.study accuracy.gate reports reports.pages"
     " reports.pages.likelihood reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision",
@@ -82,6 +86,9 @@ ARROWS = {
     "sut.started": "sut.border sut.model sut.precision sut.served",
     "sut.golden": "sut.golden.answers",
     "sut.golden.answers": "",
+    "sut.engine.sampling": "sut.engine",
+    "sut.serving": "sut sut.border sut.engine sut.engine.sampling sut.likelihood sut.model"
+    " sut.prompts",
     "sut.likelihood": "sut sut.engine sut.model sut.prompts",
     "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
 }
