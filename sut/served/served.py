@@ -81,6 +81,7 @@ class Served:
         known = self._terms
         if list(samples) != self._samples:
             self._prompts, self._samples = known.prompts(samples), list(samples)
+            known.try_longest(samples, self._prompts)
         is_cold = self._is_timed and not self._shared_prefix
         if is_cold and "head_tokens" not in self._cold:
             one_token = replace(self._samples[0], max_new_tokens=1)
