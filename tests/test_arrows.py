@@ -75,6 +75,8 @@ ARROWS = {
     "sut.served": "",
     "sut.served.answers": "",
     "sut.engine": "sut.model",
+    "sut.golden": "sut.golden.answers",
+    "sut.golden.answers": "",
     "sut.likelihood": "sut sut.engine sut.model sut.prompts",
     "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
 }
