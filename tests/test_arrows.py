@@ -23,7 +23,8 @@ ARROWS = {
     "harness.kernel.privacy": "",
     "harness.kernel.process": "",
     "harness.kernel.words": "",
-    "harness.engine": "harness.engine.referee",
+    "harness.engine": "harness.engine.dispatched harness.engine.referee",
+    "harness.engine.dispatched": "harness.engine",
     "harness.engine.referee": "",
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
     " sut.precision",
@@ -33,9 +34,9 @@ ARROWS = {
     " accuracy.datasets reports.mlperf reports.pages scenarios scenarios.loadgen"
     " harness.result.integrity",
     "harness.result.integrity": "harness.engine harness.result",
-    "harness.run": "harness harness.engine harness.engine.referee harness.official"
-    " harness.options harness.result accuracy.outputs reports scenarios scenarios.loadgen"
-    " sut.border sut.model"
+    "harness.run": "harness harness.engine harness.engine.dispatched harness.engine.referee"
+    " harness.official harness.options harness.result accuracy.outputs reports scenarios"
+    " scenarios.loadgen sut.border sut.model"
     " harness.result.integrity",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood"
@@ -72,8 +73,9 @@ ARROWS = {
     "sut.model": "sut.checkpoint",
     "sut.precision": "sut.checkpoint sut.model",
     "sut.prompts": "",
-    "sut.served": "",
+    "sut.served": "sut.served.client",
     "sut.served.answers": "",
+    "sut.served.client": "sut.border sut.served",
     "sut.engine": "sut.model",
     "sut.golden": "sut.golden.answers",
     "sut.golden.answers": "",

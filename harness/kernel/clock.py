@@ -161,7 +161,7 @@ class RealClock:
         self._waker = _Pipe() if hasattr(os, "fork") else _SocketPair()
         self._wake_fd, self._wake = self._waker.read_fd, self._waker.wake
         self._watch_all()
-        _shorten_timer_slack()
+        shorten_timer_slack()
 
     @property
     def wakeup_fd(self) -> int:
@@ -344,7 +344,7 @@ class wake_on_signals:
         signal.set_wakeup_fd(self._old)
 
 
-def _shorten_timer_slack() -> None:
+def shorten_timer_slack() -> None:
     """Ask Linux to wake this thread on time: the default slack of 50 us would be added to every
     sleep.
     """

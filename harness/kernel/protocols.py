@@ -7,11 +7,12 @@ of its own hands its events over with `Clock.post`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
+from harness.kernel.answers import Hearer, Window
 from harness.kernel.clock import Arrivals
 from harness.kernel.types import (
     MemoryUse,
@@ -155,6 +156,25 @@ class Logged(Protocol):
 
     def keep_log(self) -> None:
         """Copy what it has written so far into sut.log."""
+        ...
+
+
+@runtime_checkable
+class Dispatcher(Protocol):
+    """A SUT whose workers send by themselves, on time, and say when (optional). The driver believes
+    the moments of our own alone: entries of `sut.TABLE` that `asks_server`.
+    """
+
+    def dispatch(self, queries: Iterable[Query], window: Window, hearer: Hearer) -> int:
+        """Take the plan; return the moment that its times count from."""
+        ...
+
+    def withdraw(self) -> None:
+        """Send no more of it; what is open goes on."""
+        ...
+
+    def give_up(self) -> None:
+        """Close what is open; it is told as withdrawn."""
         ...
 
 

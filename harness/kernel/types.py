@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from harness.kernel.answers import Seen
 
 Int64s = NDArray[np.int64]
 Int32s = NDArray[np.int32]
@@ -210,6 +213,10 @@ class RunLog:
     # of `stamp_ns` and `done_ns`: what the driver itself was late by; None on a virtual clock
     stamp_delay_ns: Int64s | None = None
     done_delay_ns: Int64s | None = None
+    # of a SUT that is asked over HTTP: how a sample failed (a key of `answers.FAILURES`), and what
+    # else its answer told; times as in the columns
+    failures: dict[int, str] = field(default_factory=dict)
+    seen: dict[int, Seen] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.due_ns)

@@ -344,6 +344,14 @@ def test_a_server_that_counts_other_tokens_than_it_sent_is_not_believed(total, n
     assert failure(chunk("ab", "stop", token_ids=[1, 2]), usage(total)) == name
 
 
+def test_an_end_token_that_came_is_not_missing():
+    good = chunk("a", token_ids=[1]), chunk("", "stop", token_ids=[2])
+    assert failure(*good, usage(2)) == ""
+    assert failure(*good, usage(3)) == "count_differs"
+    lump = chunk("a", "stop", token_ids=[1, 2])
+    assert failure(lump, usage(3), options=Options(eos_ids=frozenset([2]))) == "count_differs"
+
+
 def test_an_answer_that_was_cut_for_its_length_leaves_no_token_out():
     assert failure(chunk("ab", "length", token_ids=[1, 2]), usage(3)) == "count_differs"
 

@@ -1,0 +1,30 @@
+"""Was the client the limit? What the workers say of themselves, in one record."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+_COUNTS = ("answers", "connections", "opened", "sent_again", "retries")
+
+
+def summary(figures: Sequence[Mapping[str, Any]], lags_ns: array[int]) -> dict[str, Any]:
+    """Return the sums and the worst of several workers."""
+    wall_s = max((row["wall_s"] for row in figures), default=0.0)
+    found: dict[str, Any] = {"workers": len(figures), "wall_s": round(wall_s, 3)}
+    for name in _COUNTS:
+        found[name] = sum(row.get(name, 0) for row in figures)
+    found["busy_percent"] = _worst(figures, "busy_share", 100.0)
+    found["cpu_s"] = round(sum(row["cpu_s"] for row in figures), 3)
+    found["scheduler_wait_s"] = _worst(figures, "scheduler_wait_s", 1.0)
+    if lags_ns:
+        p50, p99 = np.percentile(np.frombuffer(lags_ns, np.int64), (50, 99)) / 1e3
+        found |= {"lag_p50_us": round(float(p50), 1), "lag_p99_us": round(float(p99), 1)}
+    return found
+
+
+def _worst(figures: Sequence[Mapping[str, Any]], name: str, unit: float) -> float:
+    return round(max((unit * row[name] for row in figures), default=0.0), 3)
