@@ -79,9 +79,9 @@ def _connected(address: Address, timeout_s: float) -> socket.socket:
         return plain
     try:
         return tls(address).wrap_socket(plain, server_hostname=address.host)
-    except ConnectionError as error:  # in the handshake: a server without TLS may just close
+    except (ConnectionError, TimeoutError) as error:  # a server without TLS may close, or wait
         plain.close()
-        raise ssl.SSLError(ssl.SSL_ERROR_SSL, _words(error)) from None
+        raise ssl.SSLError(ssl.SSL_ERROR_SSL, f"no handshake: {_words(error)}") from None
     except BaseException:
         plain.close()
         raise
