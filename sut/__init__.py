@@ -20,6 +20,13 @@ TABLE = {
         summary="a causal language model on this machine, batched in flight",
         runs_model=True,
     ),
+    "served": Entry(
+        "sut.served.served:Served",
+        isolated=False,
+        summary="a server that speaks the OpenAI API, at --base-url",
+        asks_server=True,
+        real_time="waits for a server",
+    ),
     "simulated": Entry(
         "sut.simulated:Simulated",
         isolated=False,

@@ -27,11 +27,11 @@ ARROWS = {
     "harness.engine.dispatched": "harness.engine",
     "harness.engine.referee": "",
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
-    " sut.precision",
+    " sut.precision sut.served",
     "harness.options.conf": "harness.options",
     "harness.official": "harness.engine scenarios.loadgen",
     "harness.result": "harness harness.engine harness.official harness.options accuracy"
-    " accuracy.datasets reports.mlperf reports.pages scenarios scenarios.loadgen"
+    " accuracy.datasets accuracy.outputs reports.mlperf reports.pages scenarios scenarios.loadgen"
     " harness.result.integrity",
     "harness.result.integrity": "harness.engine harness.result",
     "harness.run": "harness harness.engine harness.engine.dispatched harness.engine.referee"
@@ -47,7 +47,9 @@ ARROWS = {
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen"
     " harness.result.integrity",
-    "harness.schema": "harness.likelihood harness.options accuracy.likelihood reports",
+    "harness.schema": "harness.likelihood harness.options harness.schema.of_result"
+    " accuracy.likelihood reports",
+    "harness.schema.of_result": "harness.schema",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
     " harness.mlperf harness.run harness.study accuracy.gate reports reports.pages"
     " reports.pages.likelihood reports.submission",
@@ -73,9 +75,13 @@ ARROWS = {
     "sut.model": "sut.checkpoint",
     "sut.precision": "sut.checkpoint sut.model",
     "sut.prompts": "",
-    "sut.served": "",
-    "sut.served.client": "sut.border sut.served",
+    "sut.served": "sut.model sut.prompts sut.served.answers sut.served.client",
+    "sut.served.answers": "",
+    "sut.served.client": "sut.border sut.served sut.served.client.calibration",
+    "sut.served.client.calibration": "sut.border sut.served sut.served.client",
     "sut.engine": "sut.model",
+    "sut.golden": "sut.golden.answers",
+    "sut.golden.answers": "",
     "sut.likelihood": "sut sut.engine sut.model sut.prompts",
     "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
 }

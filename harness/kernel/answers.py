@@ -46,6 +46,15 @@ FAILURES: Mapping[str, str] = {
 }
 
 
+TOKEN_SOURCES: Mapping[str, str] = {  # the best that an answer has counts
+    "ids": "the server's token ids",
+    "logprobs": "the server's log-probabilities, one per token",
+    "usage": "the server's running count",
+    "tokenizer": "our own tokenizer on the text",
+    "text": "pieces of text",
+}
+
+
 class Exchange(NamedTuple):
     """One request and what came back. `pieces` are the reads: the moment right after each, and the
     bytes of the body in it, without HTTP's own framing.
@@ -71,6 +80,7 @@ class Seen(NamedTuple):
     queue_ns: int = NEVER  # as the server says
     retry_after_ns: int = NEVER  # as the server asks
     retries: int = 0  # accuracy mode only
+    token_source: str = ""  # a key of TOKEN_SOURCES
 
 
 @dataclass(slots=True)

@@ -314,6 +314,11 @@ def monotonic_s() -> float:
     return time.monotonic()
 
 
+def monotonic_ns() -> int:
+    """Read the clock of `RealClock`, for a stamp outside the timed part."""
+    return time.perf_counter_ns()
+
+
 def process_cpu_s() -> float:
     """Return the processor time that this process has used, in user and kernel mode."""
     return time.process_time()

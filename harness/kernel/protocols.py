@@ -8,7 +8,7 @@ of its own hands its events over with `Clock.post`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -175,6 +175,21 @@ class Dispatcher(Protocol):
 
     def give_up(self) -> None:
         """Close what is open; it is told as withdrawn."""
+        ...
+
+
+@runtime_checkable
+class Announced(Protocol):
+    """A SUT that asks a server (optional): it hears what kind of part comes next, and tells after
+    it what only the part itself can show.
+    """
+
+    def announce(self, mode: Literal["performance", "accuracy"]) -> None:
+        """Hear what the next `load` is for."""
+        ...
+
+    def after(self) -> SutFacts:
+        """Return facts that are known once the part has been measured; they replace others."""
         ...
 
 

@@ -38,7 +38,13 @@ def _of_sut(config: RunConfig, entry: SutEntry) -> Iterator[str]:
         yield (
             f"--clock virtual: the {config.sut} SUT {entry.real_time}; use it with --sut simulated."
         )
-    if config.sut_options and entry.runs_model:
+    if config.base_url is not None and not entry.asks_server:
+        yield f"--base-url: --sut {config.sut} asks no server; leave one of the two out."
+    if config.base_url is not None and entry.starts_server:
+        yield f"--base-url: --sut {config.sut} starts its server itself; leave one of the two out."
+    if config.base_url is None and entry.asks_server and not entry.starts_server:
+        yield f"--sut {config.sut}: --base-url is missing, for example http://localhost:8000/v1."
+    if config.sut_options and (entry.runs_model or entry.asks_server):
         yield f"--sut-option: {config.sut} takes none; use --variant, --device and the other flags."
 
 

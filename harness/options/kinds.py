@@ -77,6 +77,7 @@ Seconds = Annotated[float, Read(parse_seconds, ge=0, le=1e7)]
 PositiveSeconds = Annotated[float, Read(parse_seconds, gt=0, le=1e7)]
 Rate = Annotated[float, Read(refuse_bool, gt=0, le=MAX_QPS)]
 Percent = Annotated[float, Read(refuse_bool, gt=0, lt=100)]
+Share = Annotated[float, Read(refuse_bool, ge=0, le=100)]  # in percent
 Probability = Annotated[float, Read(refuse_bool, ge=0, le=1)]
 Gibibytes = Annotated[float, Read(refuse_bool, gt=0, le=1e6)]
 Count = Annotated[int, Read(refuse_bool, gt=0, le=_MAX_COUNT)]

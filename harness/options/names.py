@@ -80,6 +80,13 @@ def device(name: str) -> None:
     _known("device", re.sub(r"^cuda:\d+$", "cuda:1", name), _DEVICES)
 
 
+def base_url(url: str) -> None:
+    """Raise BadInput."""
+    from sut.served.address import address
+
+    address(url)
+
+
 def adapter(folder: str) -> None:
     """Raise BadInput."""
     from sut.precision.lora import check_folder

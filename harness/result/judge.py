@@ -29,14 +29,19 @@ def judge(
     pieces: Pieces | None = None,
     evidence: Collection[Evidence] = ALL_EVIDENCE,
     is_official: bool = False,
+    error_budget: float | None = None,
 ) -> list[Verdict]:
     """Judge the scenario's conditions (performance mode only), then the output rules (always).
 
     A rule that breaks is UNDECIDED: it has not been kept. `evidence` is what the SUT may send,
-    `is_official` whether the profile is one of MLPerf's, which asks for a quiet machine.
+    `is_official` whether the profile is one of MLPerf's, which asks for a quiet machine;
+    `error_budget` is the percentage of samples that a server may fail, None where there is none.
     """
     pieces = pieces or Pieces()
     facts_of_sut = facts.sut | {"max_new_tokens": settings.max_new_tokens, "evidence": evidence}
+    is_served = error_budget is not None
+    if is_served and settings.mode == "performance":
+        facts_of_sut["error_budget"] = error_budget
     found = list[Verdict]()
     if settings.mode == "performance":
         name = f"{settings.scenario} conditions"
@@ -44,7 +49,7 @@ def judge(
         found += _judged(name, timed, pieces, loadgen=True)
     if settings.mode == "performance" and log.done_delay_ns is not None:
         found += _judged(quiet.RULE, partial(_quiet, facts, log, is_official), pieces)
-    for name in registry.rule_names():
+    for name in registry.rule_names(is_served):
         found += _judged(name, partial(registry.judged_by, name, log, facts_of_sut), pieces)
     return found
 

@@ -31,7 +31,7 @@ from harness.kernel.privacy.logs import hide_secrets
 from harness.kernel.privacy.secrets import hidden_in
 from harness.kernel.process.stopping import deaf
 from harness.kernel.process.streams import tell
-from harness.kernel.protocols import SUT, Dispatcher, Logged, Say
+from harness.kernel.protocols import SUT, Announced, Dispatcher, Logged, Say
 from harness.kernel.types import MemoryUse, RunLog, RunSettings
 from harness.official.wheel import require_wheel
 from harness.options.effective import effective
@@ -231,6 +231,8 @@ class Run:
         follows the `last`.
         """
         self._describe(folder, settings)
+        if isinstance(sut, Announced):
+            sut.announce(settings.mode)
         run_id = "/".join(dict.fromkeys((self.folder.name, folder.name)))
         facts = RunFacts(run_id=run_id, started_at=self.started_at)
         facts.target_qps_origin = self._qps_origin
@@ -253,6 +255,10 @@ class Run:
             self.kept = folder
         self._say("reading the outputs")
         pieces = Pieces(facts.missing)
+        if isinstance(sut, Announced):
+            nothing: dict[str, Any] = {}
+            known = pieces.make("figure", "server", sut.after, nothing, later=False)
+            facts.sut |= hidden_in(known)
         ask_back(sut, log, facts, pieces, meanings)
         if isinstance(sut, Logged):
             sut.keep_log()

@@ -15,6 +15,8 @@ from harness.kernel.process.streams import tell
 from harness.kernel.protocols import SUT, Say
 from harness.options.settings import RunConfig
 
+_MOST_CONNECTIONS = 256  # opened before the clock; more are opened when they are needed
+
 
 def start(
     config: RunConfig, entry: SutEntry, clock: RealClock | VirtualClock, folder: Path, say: Say
@@ -50,6 +52,8 @@ def close(part: Any) -> None:
 
 
 def _options(config: RunConfig, entry: SutEntry, say: Say) -> dict[str, Any]:
+    if entry.asks_server and not entry.starts_server:
+        return _of_server(config)
     if not entry.runs_model:
         registry.check_options(config.sut, config.sut_options)
         return dict(config.sut_options)
@@ -69,3 +73,25 @@ def _options(config: RunConfig, entry: SutEntry, say: Say) -> dict[str, Any]:
         "trust_remote_code": config.trust_remote_code,
         "notes": list(model.notes),
     }
+
+
+def _of_server(config: RunConfig) -> dict[str, Any]:
+    """Return what `sut.served.served.Served` is made with, but for the clock."""
+    return {
+        "base_url": config.base_url,
+        "model": config.model if "model" in config.origins else "",
+        "endpoint": config.endpoint,
+        "tokenizer": config.tokenizer,
+        "api_key_env": config.api_key_env or "",
+        "ca_file": "" if config.ca_file is None else str(config.ca_file),
+        "insecure": config.insecure,
+        "shared_prefix": config.shared_prefix,
+        "connections": 1 if config.pattern.is_one_by_one else _connections(config),
+        "in_flight": config.max_concurrency if config.pattern.is_at_once else 0,
+    }
+
+
+def _connections(config: RunConfig) -> int:
+    """Return as many as may be needed at once; an open loop has no bound."""
+    wanted = max(config.max_concurrency, config.size_of_query)
+    return min(wanted, _MOST_CONNECTIONS)

@@ -5,6 +5,7 @@ a search.
 from __future__ import annotations
 
 from harness.schema.environment import ENVIRONMENT_PART
+from harness.schema.of_result.served import SERVED
 from harness.schema.parts import (
     Schema,
     anything,
@@ -327,6 +328,7 @@ RESULT_FIELDS: dict[str, Schema] = {
         "committed_ids": maybe(number("Ids that the SUT decoded before the run and after it.")),
         "silent_tokens": maybe(number("Tokens that decode to nothing, last ones left out.")),
     }),
+    "served": SERVED,
     "load": empty_or(record(
         "Who used the processors during the timed part; empty on a virtual clock, where the system "
         "does not tell, and in runs of older versions.",
@@ -378,7 +380,9 @@ RESULT_FIELDS: dict[str, Schema] = {
 
 DEFS = {"summary_ms": SUMMARY_MS, "verdict": VERDICT}
 RESULT = file(
-    "result.json of a run", record("The summary of a run, for programs.", RESULT_FIELDS), DEFS
+    "result.json of a run",
+    record("The summary of a run, for programs.", RESULT_FIELDS, optional=("served",)),
+    DEFS,
 )
 VERDICTS = file("verdicts.json", many("The verdicts of result.json.", VERDICT))
 MEMORY_FILE = file("memory.json", MEMORY)

@@ -5,7 +5,7 @@ socket; the first item says what it is.
                      REQUESTS [(index, before, after)]     PLAN places, rules
                      BEGIN start_ns                        WITHDRAW until_ns
                      GIVE_UP                               SEND [(sample id, index)]
-                     FACTS
+                     FACTS                                 SALT words, length, gap, first
     from a worker    READY words ("" = fine)               TOLD rows, exchanges
                      PART sample id, issued, moment, bytes ENDED words
                      FACTS figures
@@ -25,7 +25,7 @@ import msgspec
 
 from harness.kernel.answers import Ending
 
-SERVER, WARM, REQUESTS, PLAN, BEGIN, WITHDRAW, GIVE_UP, SEND, FACTS = range(9)
+SERVER, WARM, REQUESTS, PLAN, BEGIN, WITHDRAW, GIVE_UP, SEND, FACTS, SALT = range(10)
 READY, TOLD, PART, ENDED = range(20, 24)
 
 _LENGTH = struct.Struct("<I")

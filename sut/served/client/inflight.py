@@ -25,6 +25,7 @@ from sut.served.client.heads import NUMBER
 from sut.served.client.http import retry_after_ns
 from sut.served.client.plan import Progress, empty
 from sut.served.client.server import Server, met
+from sut.served.salt import MARK, Salt
 
 _FILL = 8  # requests that are sent before it is looked whether something has come
 _CLOSED_EARLY_NS = 100_000_000  # a server that closes takes no longer to say so
@@ -51,7 +52,8 @@ class InFlight:
     def __init__(self, epoll: select.epoll, say: Say) -> None:
         self._epoll, self._say = epoll, say
         self._server = Server()
-        self._requests: dict[int, tuple[bytes, bytes]] = {}
+        self._requests: dict[int, tuple[bytes, bytes, bytes, bytes]] = {}
+        self.salt: Salt | None = None
         self.connections: dict[int, Connection] = {}
         self._idle: list[Connection] = []
         self._timers: list[tuple[int, int, Connection | None, Sample | None]] = []
@@ -77,10 +79,11 @@ class InFlight:
         return why
 
     def prepare(self, requests: Sequence[tuple[int, bytes]]) -> None:
-        """Keep the requests by the index of their sample, cut where the number goes."""
+        """Keep the requests by the index of their sample, cut where number and salt go."""
+        mark = self.salt.mark if self.salt is not None else MARK
         for index, data in requests:
-            before, _, after = data.partition(NUMBER)
-            self._requests[index] = before, after
+            before, _, rest = data.partition(NUMBER)
+            self._requests[index] = before, *rest.partition(mark)
 
     def warm(self, connections: int) -> None:
         """Open so many; READY follows once each is open, or is not."""
@@ -167,8 +170,9 @@ class InFlight:
         return connection.issued_ns
 
     def _write(self, connection: Connection, sample: Sample) -> None:
-        before, after = self._requests[sample.row]
-        data = b"%b%010d%b" % (before, sample.id, after) if after else before
+        before, middle, mark, after = self._requests[sample.row]
+        salt = self.salt.of(sample.id) if mark and self.salt is not None else mark
+        data = b"%b%010d%b%b%b" % (before, sample.id, middle, salt, after) if middle else before
         connection.send(sample, data, self.is_live)
         server = self._server
         self._call_at(connection.issued_ns + min(server.stall_ns, server.total_ns), connection)

@@ -46,6 +46,7 @@ from sut.served.client.link import Link, started
 from sut.served.client.live import Live
 from sut.served.client.plan import shares
 from sut.served.client.server import described
+from sut.served.salt import Salt
 
 Read = Callable[[Exchange], Answer]
 SECOND_NS = 1_000_000_000
@@ -95,11 +96,13 @@ class Pool:
         """The processes of the workers, whose load counts as the client's."""
         return tuple(link.pid for link in self._links)
 
-    def prepare(self, requests: Mapping[int, bytes]) -> None:
+    def prepare(self, requests: Mapping[int, bytes], salt: Salt | None = None) -> None:
         """Hand over the whole request of each sample index, head and body
-        (`sut.served.client.heads.request`).
+        (`sut.served.client.heads.request`); each is sent with a salt of its own.
         """
         rows = list(requests.items())
+        for link in self._links:
+            link.ask(frames.SALT, salt)
         for first in range(0, len(rows), _ROWS):
             for link in self._links:
                 link.ask(frames.REQUESTS, rows[first : first + _ROWS])

@@ -24,6 +24,7 @@ from sut.served.client import frames
 from sut.served.client.frames import Raw
 from sut.served.client.inflight import InFlight
 from sut.served.client.plan import Progress, unpacked
+from sut.served.salt import Salt
 
 SPIN_NS = 60_000
 BULK, BULK_BYTES, BULK_NS = 16, 48_000, 100_000_000  # exchanges that are shipped together
@@ -161,6 +162,9 @@ class Worker:
             self._say(frames.READY, *flight.meet(*body))
         elif kind == frames.REQUESTS:
             flight.prepare(*body)
+            self._say(frames.READY, "", "")
+        elif kind == frames.SALT:
+            flight.salt = None if body[0] is None else Salt(*body[0])
             self._say(frames.READY, "", "")
         elif kind == frames.WARM:
             flight.warm(*body)

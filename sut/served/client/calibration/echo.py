@@ -1,7 +1,7 @@
 """How many answers can a worker take? Those of a server that does next to nothing: it says the same
-16 tokens to every request, in one write or one by one. `python -m sut.served.client.echo CHANNEL`
+16 tokens to every request, in one write or one by one.
 
-It tells its port through the channel and ends with whoever holds the other end.
+`python -m sut.served.client.calibration.echo CHANNEL` tells its port through the channel and ends with whoever holds the other end.
 """
 
 from __future__ import annotations
