@@ -53,8 +53,13 @@ class Echoing:
     """An echo for as long as the block lasts; `address` is where it listens."""
 
     def __enter__(self) -> Echoing:
-        offer, module = channel.offer(), "sut.served.client.calibration.echo"
-        self._child = children.Child(module, offer.argument, env=offer.environment, **offer.started)
+        offer = channel.offer()
+        self._child = children.Child(
+            "sut.served.client.calibration.echo",
+            offer.argument,
+            env=offer.environment,
+            **offer.started,
+        )
         self._held = offer.accept(self._child)
         said = next(frames.Reader().feed(self._held.recv(64)))
         self.address = Address("127.0.0.1", said[1], False, "")
