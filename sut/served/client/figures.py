@@ -10,7 +10,7 @@ import numpy as np
 
 from sut.served.client.calibration.kept import known
 
-_COUNTS = ("answers", "connections", "opened", "sent_again", "retries")
+_COUNTS = ("answers", "reads", "connections", "opened", "sent_again", "retries")
 
 
 def summary(figures: Sequence[Mapping[str, Any]], lags_ns: array[int]) -> dict[str, Any]:

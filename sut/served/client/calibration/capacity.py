@@ -17,13 +17,13 @@ from harness.kernel.types import At, Query, QuerySample
 from sut.border import channel
 from sut.served.address import Address
 from sut.served.client import frames
-from sut.served.client.calibration.echo import APART, IN_ONE, TOKENS
+from sut.served.client.calibration.echo import APART, IN_ONE
 from sut.served.client.calibration.kept import Capacity, keep, known
 from sut.served.client.heads import request
 from sut.served.client.pool import Limits, Pool
 
 _CONNECTIONS = 64
-_ANSWERS = 6_000, 3_000  # of each kind
+_ANSWERS = 6_000, 1_500  # of each kind
 _PATIENCE_NS = 60_000_000_000
 
 
@@ -42,11 +42,11 @@ def measured(clock: RealClock) -> Capacity:
         pool = Pool(clock, echo.address, _unread, limits=Limits(in_flight=_CONNECTIONS))
         try:
             pool.warm(_CONNECTIONS)
-            whole = _rate(clock, pool, echo.address, IN_ONE, _ANSWERS[0])
-            apart = _rate(clock, pool, echo.address, APART, _ANSWERS[1])
+            answers_per_s, _ = _rates(clock, pool, echo.address, IN_ONE, _ANSWERS[0])
+            _, chunks_per_s = _rates(clock, pool, echo.address, APART, _ANSWERS[1])
         finally:
             pool.close()
-    return Capacity(round(whole), round(apart * TOKENS))
+    return Capacity(round(answers_per_s), round(chunks_per_s))
 
 
 class Echoing:
@@ -86,18 +86,20 @@ class _Ends:
         self.is_over = True
 
 
-def _rate(clock: RealClock, pool: Pool, address: Address, path: bytes, count: int) -> float:
-    """Return the answers per second of the worker's processor time, of so many at once."""
+def _rates(
+    clock: RealClock, pool: Pool, address: Address, path: bytes, count: int
+) -> tuple[float, float]:
+    """Return answers and reads per second of the worker's processor time."""
     pool.prepare({0: request(address, path.decode(), b"{}")})
     query = Query(0, [QuerySample(i, 0) for i in range(count)], At(0))
     ends = _Ends()
     until_ns = pool.dispatch([query], Window(), ends) + _PATIENCE_NS
     while not ends.is_over and clock.wait(until_ns) < until_ns:
         pass
-    used_s = pool.facts()["cpu_s"]
-    if not ends.is_over or used_s <= 0:
+    facts = pool.facts()
+    if not ends.is_over or facts["cpu_s"] <= 0:
         raise SetupFailed("measuring the client", f"it did not take {count} answers in 60 s")
-    return count / used_s
+    return count / facts["cpu_s"], facts["reads"] / facts["cpu_s"]
 
 
 def _unread(exchange: Exchange) -> Answer:
