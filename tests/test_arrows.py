@@ -27,7 +27,7 @@ ARROWS = {
     "harness.engine.dispatched": "harness.engine",
     "harness.engine.referee": "",
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
-    " sut.precision sut.served",
+    " sut.precision sut.served sut.started",
     "harness.options.conf": "harness.options",
     "harness.official": "harness.engine scenarios.loadgen",
     "harness.result": "harness harness.engine harness.official harness.options accuracy"
@@ -36,7 +36,7 @@ ARROWS = {
     "harness.result.integrity": "harness.engine harness.result",
     "harness.run": "harness harness.engine harness.engine.dispatched harness.engine.referee"
     " harness.official harness.options harness.result accuracy.outputs reports scenarios"
-    " scenarios.loadgen sut.border sut.model"
+    " scenarios.loadgen sut.border sut.model sut.started"
     " harness.result.integrity",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood"
@@ -50,8 +50,12 @@ ARROWS = {
     "harness.schema": "harness.likelihood harness.options harness.schema.of_result"
     " accuracy.likelihood reports",
     "harness.schema.of_result": "harness.schema",
+    "harness.serve": "harness.engine harness.options harness.serve.asking harness.serve.telling"
+    " sut.border sut.model sut.prompts sut.serving",
+    "harness.serve.asking": "harness.serve sut.prompts",
+    "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
-    " harness.mlperf harness.run harness.study accuracy.gate reports reports.pages"
+    " harness.mlperf harness.run harness.serve harness.study accuracy.gate reports reports.pages"
     " reports.pages.likelihood reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision",
@@ -80,8 +84,12 @@ ARROWS = {
     "sut.served.client": "sut.border sut.served sut.served.client.calibration",
     "sut.served.client.calibration": "sut.border sut.served sut.served.client",
     "sut.engine": "sut.model",
+    "sut.started": "sut.border sut.model sut.precision sut.served",
     "sut.golden": "sut.golden.answers",
     "sut.golden.answers": "",
+    "sut.engine.sampling": "sut.engine",
+    "sut.serving": "sut sut.border sut.engine sut.engine.sampling sut.likelihood sut.model"
+    " sut.prompts",
     "sut.likelihood": "sut sut.engine sut.model sut.prompts",
     "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
 }

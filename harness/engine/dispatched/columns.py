@@ -13,12 +13,18 @@ from harness.kernel.answers import Seen
 
 
 def seen_columns(seen: Mapping[int, Seen], n: int) -> dict[str, Any]:
-    """Return (n,) int64 of each of its facts; what is not known as in a Seen of its own."""
-    found = {name: np.full(n, of_none, np.int64) for name, of_none in Seen()._asdict().items()}
+    """Return (n,) int64 (or texts) of each of its facts; what is not known as in a Seen of its
+    own.
+    """
+    found = {name: _column(of_none, n) for name, of_none in Seen()._asdict().items()}
     for i, facts in seen.items():
         for name, value in facts._asdict().items():
             found[name][i] = value
     return found
+
+
+def _column(of_none: int | str, n: int) -> Any:
+    return [of_none] * n if isinstance(of_none, str) else np.full(n, of_none, np.int64)
 
 
 def seen_of(table: Any) -> dict[int, Seen]:
