@@ -174,7 +174,7 @@ class Dispatcher(Protocol):
         ...
 
     def give_up(self) -> None:
-        """Close what is open; it is told as withdrawn."""
+        """Close what is open, and tell nobody but that it has ended."""
         ...
 
 

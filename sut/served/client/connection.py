@@ -130,23 +130,19 @@ class Connection:
         self.last_ns = moment_ns
         if self.is_live:
             self._owner.part(self, moment_ns, data)
-        if self._found == _BY_END:
-            if len(data) < len(LAST_CHUNK):
-                data = b"".join([piece for _, piece in pieces[-len(LAST_CHUNK) :]])
-            if not data.endswith(LAST_CHUNK):
-                if b"\r\n0\r\n" in data and data.endswith(b"\r\n\r\n"):  # trailers?
-                    self._look_closely(moment_ns)
-                return
-        elif self._found == _UNSEEN and _ends_by_chunks(data):
+        if self._found == _UNSEEN and _ends_by_chunks(data):
             self._found = _BY_END
-            if not data.endswith(LAST_CHUNK):
-                return
-        else:
+        elif self._found != _BY_END:
             self._look_closely(moment_ns)
             return
-        self.num_answers += 1
-        self.state = IDLE
-        self._owner.finished(self, moment_ns)
+        elif len(data) < len(LAST_CHUNK):
+            data = b"".join([piece for _, piece in pieces[-len(LAST_CHUNK) :]])
+        if data.endswith(LAST_CHUNK):
+            self.num_answers += 1
+            self.state = IDLE
+            self._owner.finished(self, moment_ns)
+        elif data.endswith(b"\r\n\r\n"):  # headers after the body?
+            self._look_closely(moment_ns)
 
     def _look_closely(self, moment_ns: int) -> None:
         """Ask a framer, from now on at each read."""

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-_COUNTS = ("answers", "connections", "opened", "sent_again", "retries")
+from sut.served.client.calibration.kept import known
+
+_COUNTS = ("answers", "reads", "connections", "opened", "sent_again", "retries")
 
 
 def summary(figures: Sequence[Mapping[str, Any]], lags_ns: array[int]) -> dict[str, Any]:
@@ -18,6 +20,8 @@ def summary(figures: Sequence[Mapping[str, Any]], lags_ns: array[int]) -> dict[s
     for name in _COUNTS:
         found[name] = sum(row.get(name, 0) for row in figures)
     found["busy_percent"] = _worst(figures, "busy_share", 100.0)
+    if (capacity := known()) is not None:
+        found["capacity"] = capacity._asdict()
     found["cpu_s"] = round(sum(row["cpu_s"] for row in figures), 3)
     found["scheduler_wait_s"] = _worst(figures, "scheduler_wait_s", 1.0)
     if lags_ns:

@@ -306,6 +306,7 @@ class InFlight:
     ) -> None:
         self._open -= 1
         self._count_one("answers")
+        self.counts["reads"] = self.counts.get("reads", 0) + len(connection.pieces)
         self.done.append(
             Raw(
                 sample.id, connection.issued_ns, ending, now, detail, sample.retries,
