@@ -23,8 +23,9 @@ ARROWS = {
     "harness.kernel.privacy": "",
     "harness.kernel.process": "",
     "harness.kernel.words": "",
-    "harness.engine": "harness.engine.referee",
+    "harness.engine": "harness.engine.referee harness.engine.server_view",
     "harness.engine.referee": "",
+    "harness.engine.server_view": "",
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
     " sut.precision",
     "harness.options.conf": "harness.options",
