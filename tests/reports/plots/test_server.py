@@ -7,6 +7,7 @@ import pytest
 from reports import server
 from reports.plots.server import seen, server_over_run
 
+pytestmark = pytest.mark.pictures
 S = 10**9
 TOLD = {
     "t_ns": [0, S, 2 * S, 3 * S],
@@ -20,7 +21,6 @@ TOLD = {
 }
 
 
-@pytest.mark.pictures
 def test_its_figures_are_drawn_where_it_tells_them():
     svg = server_over_run(TOLD)
     assert "own figures" in svg
