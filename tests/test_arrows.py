@@ -23,9 +23,10 @@ ARROWS = {
     "harness.kernel.privacy": "",
     "harness.kernel.process": "",
     "harness.kernel.words": "",
-    "harness.engine": "harness.engine.dispatched harness.engine.referee",
+    "harness.engine": "harness.engine.dispatched harness.engine.referee harness.engine.server_view",
     "harness.engine.dispatched": "harness.engine",
     "harness.engine.referee": "",
+    "harness.engine.server_view": "",
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
     " sut.precision sut.served sut.started",
     "harness.options.conf": "harness.options",
