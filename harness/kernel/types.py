@@ -385,8 +385,21 @@ class MemoryUse:
 
 
 def short_name(model: str) -> str:
-    """Return a hub id or a path without its owner or folder."""
+    """Return a hub id or a path without its owner or folder; of a server's address its host, and
+    the model there if one is named.
+    """
+    if is_address(model):
+        url, _, name = model.partition("#")
+        host = url.partition("://")[2].partition("/")[0]
+        return f"{short_name(name)} at {host}" if name else host
     return model.rstrip("/").rsplit("/", 1)[-1]
+
+
+def is_address(model: str) -> bool:
+    """Tell whether a model is one that a server offers: http://host:8000/v1 or, of several there,
+    http://host:8000/v1#NAME.
+    """
+    return model.startswith(("http://", "https://"))
 
 
 SutFacts = dict[
