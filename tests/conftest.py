@@ -23,6 +23,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
     torch.set_num_threads(1)
 
+pytest_plugins = ["tests.golden_server"]
+
 WORDS = [*"abcdefghijklmnopqrstuvwxyz", "why", "is", "the", "sky", "blue", "what", "how", "sample"]
 
 

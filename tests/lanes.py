@@ -36,6 +36,7 @@ SLOW = {
     "tests/harness/engine/test_pieces.py": 12,
     "tests/cheats/": 22,
     "tests/sut/border/test_isolated.py": 12,
+    "tests/sut/golden/": 4,
     "tests/harness/engine/test_recorder.py": 12,
     "tests/test_terminals.py": 14,
     "tests/test_screens.py": 11,

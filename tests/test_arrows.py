@@ -23,8 +23,9 @@ ARROWS = {
     "harness.kernel.privacy": "",
     "harness.kernel.process": "",
     "harness.kernel.words": "",
-    "harness.engine": "harness.engine.referee",
+    "harness.engine": "harness.engine.referee harness.engine.server_view",
     "harness.engine.referee": "",
+    "harness.engine.server_view": "",
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
     " sut.precision",
     "harness.options.conf": "harness.options",
@@ -47,7 +48,7 @@ ARROWS = {
     " reports.mlperf reports.submission scenarios.loadgen"
     " harness.result.integrity",
     "harness.serve": "harness.engine harness.options harness.serve.asking harness.serve.telling"
-    " sut.border sut.model sut.prompts sut.serving",
+    " sut.border sut.golden sut.golden.answers sut.model sut.prompts sut.serving",
     "harness.serve.asking": "harness.serve sut.prompts",
     "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
     "harness.schema": "harness.likelihood harness.options accuracy.likelihood reports",
@@ -81,6 +82,8 @@ ARROWS = {
     "sut.engine.sampling": "sut.engine",
     "sut.serving": "sut sut.border sut.engine sut.engine.sampling sut.likelihood sut.model"
     " sut.prompts",
+    "sut.golden": "sut.golden.answers",
+    "sut.golden.answers": "",
     "sut.likelihood": "sut sut.engine sut.model sut.prompts",
     "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
 }

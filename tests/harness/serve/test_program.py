@@ -85,7 +85,28 @@ def test_a_polite_kill_waits_for_what_is_open_and_a_second_one_does_not():
         assert process.stderr.read() == ""
 
 
+def test_a_server_without_a_model_sends_known_tokens(monkeypatch):
+    words = ["-m", "harness", "serve", "--sut", "simulated", "--port", "0", "--json"]
+    options = ["--sut-option", "tokens=5", "--sut-option", "fault=aborted", "--sut-option"]
+    with started(*words, *options, "fault_at=1") as process:
+        told = json.loads(process.stdout.readline())
+        finishes = [
+            chunk["choices"][0]["finish_reason"]
+            for _ in range(2)
+            for chunk in events(ask(told["url"]).read().decode())
+        ]
+        assert finishes[4] != "abort"
+        assert finishes[-1] == "abort"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+        assert process.stderr.read() == ""
+
+
 REFUSED = {
+    "--sut null": (2, "known: local, simulated"),
+    "--sut-option ttft_ms=5": (2, "those of --sut simulated"),
+    "--sut simulated --sut-option ttft=5": (2, "known: model, like, tokens"),
+    "--sut simulated --sut-option fault=hiccup": (2, "'hiccup' is not known"),
     "--port {taken}": (3, "expected a free port"),
     "--host nowhere.invalid": (3, "expected an address of this machine"),
     "--variant fp99": (2, "'fp99' is not known"),

@@ -1,0 +1,1 @@
+"""What does the golden server send? What was asked, what is due when, with which failure."""
