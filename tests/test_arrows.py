@@ -52,7 +52,7 @@ ARROWS = {
     " accuracy.likelihood reports",
     "harness.schema.of_result": "harness.schema",
     "harness.serve": "harness.engine harness.options harness.serve.asking harness.serve.telling"
-    " sut.border sut.model sut.prompts sut.serving",
+    " sut.border sut.golden sut.golden.answers sut.model sut.prompts sut.serving",
     "harness.serve.asking": "harness.serve sut.prompts",
     "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
@@ -86,12 +86,12 @@ ARROWS = {
     "sut.served.probing": "sut.served sut.served.answers",
     "sut.served.client.calibration": "sut.border sut.served sut.served.client",
     "sut.engine": "sut.model",
-    "sut.started": "sut.border sut.model sut.precision sut.served",
+    "sut.engine.sampling": "sut.engine",
     "sut.golden": "sut.golden.answers",
     "sut.golden.answers": "",
-    "sut.engine.sampling": "sut.engine",
     "sut.serving": "sut sut.border sut.engine sut.engine.sampling sut.likelihood sut.model"
     " sut.prompts",
+    "sut.started": "sut.border sut.model sut.precision sut.served",
     "sut.likelihood": "sut sut.engine sut.model sut.prompts",
     "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
 }
