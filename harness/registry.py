@@ -31,6 +31,11 @@ def sut_entry(name: str) -> sut.Entry:
     return sut.entry(name)
 
 
+def may_say_when(name: str) -> bool:
+    """May this SUT say when a sample was sent and heard? Ours alone, those with workers."""
+    return name in sut.TABLE and sut.TABLE[name].asks_server
+
+
 def recorded_entry(name: str, record: Any) -> sut.Entry:
     """Return the entry of the SUT of a run that is read, without its code. Raises BadInput,
     ValueError.

@@ -23,7 +23,8 @@ ARROWS = {
     "harness.kernel.privacy": "",
     "harness.kernel.process": "",
     "harness.kernel.words": "",
-    "harness.engine": "harness.engine.referee",
+    "harness.engine": "harness.engine.dispatched harness.engine.referee",
+    "harness.engine.dispatched": "harness.engine",
     "harness.engine.referee": "",
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
     " sut.precision sut.served sut.started",
@@ -33,9 +34,9 @@ ARROWS = {
     " accuracy.datasets accuracy.outputs reports.mlperf reports.pages scenarios scenarios.loadgen"
     " harness.result.integrity",
     "harness.result.integrity": "harness.engine harness.result",
-    "harness.run": "harness harness.engine harness.engine.referee harness.official"
-    " harness.options harness.result accuracy.outputs reports scenarios scenarios.loadgen"
-    " sut.border sut.model sut.started"
+    "harness.run": "harness harness.engine harness.engine.dispatched harness.engine.referee"
+    " harness.official harness.options harness.result accuracy.outputs reports scenarios"
+    " scenarios.loadgen sut.border sut.model sut.started"
     " harness.result.integrity",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood"
@@ -49,8 +50,12 @@ ARROWS = {
     "harness.schema": "harness.likelihood harness.options harness.schema.of_result"
     " accuracy.likelihood reports",
     "harness.schema.of_result": "harness.schema",
+    "harness.serve": "harness.engine harness.options harness.serve.asking harness.serve.telling"
+    " sut.border sut.model sut.prompts sut.serving",
+    "harness.serve.asking": "harness.serve sut.prompts",
+    "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
-    " harness.mlperf harness.run harness.study accuracy.gate reports reports.pages"
+    " harness.mlperf harness.run harness.serve harness.study accuracy.gate reports reports.pages"
     " reports.pages.likelihood reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision",
@@ -76,11 +81,14 @@ ARROWS = {
     "sut.prompts": "",
     "sut.served": "sut.model sut.prompts sut.served.answers sut.served.client",
     "sut.served.answers": "",
-    "sut.served.client": "sut.served",
+    "sut.served.client": "sut.border sut.served",
     "sut.engine": "sut.model",
     "sut.started": "sut.border sut.model sut.precision sut.served",
     "sut.golden": "sut.golden.answers",
     "sut.golden.answers": "",
+    "sut.engine.sampling": "sut.engine",
+    "sut.serving": "sut sut.border sut.engine sut.engine.sampling sut.likelihood sut.model"
+    " sut.prompts",
     "sut.likelihood": "sut sut.engine sut.model sut.prompts",
     "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
 }

@@ -210,11 +210,13 @@ class RunLog:
     end: End = "completed"
     end_reason: str = ""
     timed_out: dict[str, int] = field(default_factory=dict)  # how many samples: silent, stuck, ...
-    failures: dict[int, str] = field(default_factory=dict)  # by sample: a key of answers.FAILURES
-    seen: dict[int, Seen] = field(default_factory=dict)  # by sample: what else a server told
     # of `stamp_ns` and `done_ns`: what the driver itself was late by; None on a virtual clock
     stamp_delay_ns: Int64s | None = None
     done_delay_ns: Int64s | None = None
+    # of a SUT that is asked over HTTP: how a sample failed (a key of `answers.FAILURES`), and what
+    # else its answer told; times as in the columns
+    failures: dict[int, str] = field(default_factory=dict)
+    seen: dict[int, Seen] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.due_ns)

@@ -200,7 +200,7 @@ def _model(raw: Raw) -> str:
 
 
 def _division(raw: Raw) -> Division | None:
-    dataset, runs_model = raw.saved["dataset"], raw.entry.runs_model
+    dataset, runs_model = raw.saved["dataset"], raw.entry.runs_model or raw.entry.asks_server
     return division(raw.config, raw.settings, dataset, raw.facts.sut, runs_model)
 
 

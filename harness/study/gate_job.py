@@ -56,8 +56,8 @@ def job(
         )
     folders = [name for name in (reference, *names) if _is_folder(name)]
     if not folders:
-        first = _config(reference, given)
-        configs = [first, *(_config(name, given, first.model) for name in names)]
+        asked_of = _config(reference, given)
+        configs = [asked_of, *(_config(name, given, asked_of.model) for name in names)]
         what = short_name(configs[0].model)
         return Job(configs[0], configs[1:], control, asked, configs[0].output_dir, what)
     if len(folders) <= len(names):

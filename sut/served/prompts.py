@@ -26,6 +26,9 @@ class Prompts(NamedTuple):
     opens: int = 0  # ids that stay in front of a salt
 
 
+NONE = Prompts({}, {}, [])
+
+
 class Words:
     """The tokenizer of the served model, as the user names it: a folder, an alias or a hub id.
 

@@ -21,7 +21,7 @@ from typing import Any
 from harness.kernel.answers import Answer, Exchange, Seen
 from harness.kernel.types import NEVER, Finish
 from sut.served.answers import classes, tokens
-from sut.served.answers.chunks import Choice, Chunk, Delta, NotJson, Usage, chunk
+from sut.served.answers.chunks import Choice, Chunk, Delta, Logprobs, NotJson, Usage, chunk
 from sut.served.answers.sse import events
 from sut.served.answers.tokens import Counted, Part
 
@@ -76,14 +76,22 @@ def answer(exchange: Exchange, options: Options) -> Answer:
 
 
 def _is_stream(exchange: Exchange) -> bool:
-    """Tell by the type, and without one by the first bytes."""
-    kind = exchange.headers.get("content-type", "")
-    if "json" in kind or "html" in kind:
-        return False
-    start = b"".join(data for _, data in exchange.pieces[:8])[:64].lstrip(b"\xef\xbb\xbf\r\n")
-    return "event-stream" in kind or start.startswith(
-        (b"data:", b"event:", b"id:", b"retry:", b":")
-    )
+    """Tell by the first bytes; by the declared type where they could be anything."""
+    start = _head(exchange, 64).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith((b"data:", b"event:", b"id:", b"retry:", b":")):
+        return True
+    is_other = start.startswith((b"{", b"[", b"<"))
+    return not is_other and "event-stream" in exchange.headers.get("content-type", "")
+
+
+def _head(exchange: Exchange, size_bytes: int) -> bytes:
+    """Return the first bytes of the body."""
+    head = b""
+    for _, data in exchange.pieces:
+        head += data[:size_bytes]
+        if len(head) >= size_bytes:
+            break
+    return head[:size_bytes]
 
 
 def _streamed(exchange: Exchange) -> _Heard:
@@ -97,25 +105,13 @@ def _streamed(exchange: Exchange) -> _Heard:
         except NotJson as error:
             if name == b"error":
                 heard.fail("error_event", classes.words(data))
-            elif has_ended and not _each_line(heard, at_ns, data):
+            elif has_ended:
                 heard.fail("not_json", f"{error}: {classes.words(data)}")
             continue
         if name == b"error":
             heard.fail("error_event", classes.words(data))
         _hear(heard, at_ns, found)
     return heard
-
-
-def _each_line(heard: _Heard, at_ns: int, data: bytes) -> bool:
-    """Read every line of the data as a chunk: some servers send no empty lines between."""
-    lines = [line for line in data.split(b"\n") if line.strip() and not line.startswith(_DONE)]
-    try:
-        found = [chunk(line) for line in lines]
-    except NotJson:
-        return False
-    for each in found:
-        _hear(heard, at_ns, each)
-    return True
 
 
 def _whole(exchange: Exchange) -> _Heard:
@@ -161,16 +157,19 @@ def _hear_choice(heard: _Heard, at_ns: int, choice: Choice, so_far: int) -> None
     text, hidden = choice.text or "", ""
     if delta is not None:
         text, hidden = _texts(delta, text)
-    logprobs, entries = choice.logprobs, None
-    if logprobs is not None:
-        content = logprobs.content
-        entries = logprobs.tokens if content is None else [entry.token for entry in content]
+    entries = None if choice.logprobs is None else _entries(choice.logprobs)
     if choice.prompt_token_ids is not None:
         heard.prompt_ids = len(choice.prompt_token_ids)
     if choice.finish_reason:
         heard.finish, heard.finish_ns = choice.finish_reason, at_ns
         heard.stopped_by = choice.matched_stop if choice.stop_reason is None else choice.stop_reason
     heard.parts.append(Part(at_ns, text, hidden, choice.token_ids, entries, so_far))
+
+
+def _entries(logprobs: Logprobs) -> list[str | None] | None:
+    if logprobs.content is None:
+        return logprobs.tokens
+    return [entry.token for entry in logprobs.content]
 
 
 def _texts(delta: Delta, text: str) -> tuple[str, str]:
@@ -253,7 +252,7 @@ def _judge_end(heard: _Heard, exchange: Exchange) -> None:
     elif came:
         heard.fail("unfinished", after)
     else:
-        heard.fail("empty", "")
+        heard.fail("empty", classes.words(_head(exchange, 1000)))
 
 
 def _failed(exchange: Exchange, heard: _Heard, found: Counted | None) -> Answer:

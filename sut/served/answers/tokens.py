@@ -14,20 +14,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from harness.kernel.types import NEVER
 
 Ends = Callable[[str], Sequence[int]]  # where each token of a text ends, in characters
 _ID = "token_id:"
 
 
-class Part(NamedTuple):
+class Part(msgspec.Struct, gc=False):  # made for every chunk: three times as fast as a tuple
     """What one chunk brought."""
 
     at_ns: int
     text: str = ""  # of the visible answer, tool calls included
     hidden: str = ""  # reasoning
-    ids: Sequence[int] | None = None
-    entries: Sequence[str | None] | None = None  # the tokens that have log-probabilities
+    ids: list[int] | None = None
+    entries: list[str | None] | None = None  # the tokens that have log-probabilities
     so_far: int = NEVER  # the server's count of all tokens up to here
 
 
