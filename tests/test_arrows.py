@@ -58,7 +58,7 @@ ARROWS = {
     " harness.mlperf harness.run harness.serve harness.study accuracy.gate reports reports.pages"
     " reports.pages.likelihood reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
-    " sut.border sut.model sut.precision",
+    " sut.border sut.model sut.precision sut.served sut.started",
     "scenarios.loadgen": "scenarios",
     "scenarios": "scenarios.loadgen",
     "accuracy": "",
@@ -83,7 +83,7 @@ ARROWS = {
     "sut.served.answers": "",
     "sut.served.client": "sut.border sut.served",
     "sut.engine": "sut.model",
-    "sut.started": "sut.border sut.model sut.precision sut.served",
+    "sut.started": "sut.border sut.model sut.precision sut.served sut.served.probing",
     "sut.golden": "sut.golden.answers",
     "sut.golden.answers": "",
     "sut.engine.sampling": "sut.engine",

@@ -53,7 +53,6 @@ class Server:
             self._words.close()
             raise
         self.started_s = monotonic_s() - begun_s
-        self.version = health.version(kind, self.port)
 
     @property
     def url(self) -> str:
@@ -71,7 +70,6 @@ class Server:
     def facts(self) -> dict[str, Any]:
         return {
             "kind": self.kind,
-            "version": self.version,
             "command": self.command,
             "started_s": round(self.started_s, 3),
         }

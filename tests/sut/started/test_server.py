@@ -76,7 +76,6 @@ def test_a_server_comes_up_and_all_of_it_is_gone_afterwards(start, tmp_path, mon
     monkeypatch.setenv("OPENAI_API_KEY", "not-for-it")
     made = start("--flag", "1")
     pids = pids_of(made.pid)
-    assert made.version == "9.9"
     assert made.model == "tiny"
     assert len(pids) == 2
     assert memory.of(made.pid).rss_peak_bytes > 1_000_000
@@ -126,7 +125,6 @@ def test_another_port_is_taken_where_somebody_else_was_faster(start, monkeypatch
 
 
 def test_a_server_of_somebody_else_is_not_taken_for_ours(golden):
-    assert health._get(golden.port, "/health")[0] == 200
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as other:
         assert not health.is_good(golden.port, other.pid)
         other.kill()
