@@ -15,6 +15,7 @@ Nothing is read here but the bytes given: the same exchange gives the same answe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,7 +70,7 @@ def answer(exchange: Exchange, options: Options) -> Answer:
         return _failed(exchange, _Heard(failure=failure, detail=detail), None)
     heard = _streamed(exchange) if _is_stream(exchange) else _whole(exchange)
     found = tokens.counted(heard.parts, _total(heard), options.ends)
-    _judge(heard, found, exchange)
+    _judge(heard, found, exchange, options.eos_ids)
     if heard.failure:
         return _failed(exchange, heard, found)
     return _good(exchange, heard, found, options)
@@ -228,7 +229,7 @@ def _total(heard: _Heard) -> int:
     return heard.usage.completion_tokens
 
 
-def _judge(heard: _Heard, found: Counted, exchange: Exchange) -> None:
+def _judge(heard: _Heard, found: Counted, exchange: Exchange, eos_ids: frozenset[int]) -> None:
     """Note why the answer is no good, if it is not."""
     if heard.failure:
         return
@@ -238,8 +239,16 @@ def _judge(heard: _Heard, found: Counted, exchange: Exchange) -> None:
         heard.fail("aborted", f"finish_reason {classes.shortened(heard.finish, 80)!r}")
     elif found.source == "ids" and found.ids is not None and found.total is not None:
         missing = found.total - len(found.ids)
-        if missing and not (missing == 1 and heard.finish != "length"):
+        if missing and not (missing == 1 and _lacks_end(heard, found.ids, eos_ids)):
             heard.fail("count_differs", f"{len(found.ids)} ids came; usage says {found.total}")
+
+
+def _lacks_end(heard: _Heard, ids: Sequence[int], eos_ids: frozenset[int]) -> bool:
+    """Tell whether the end token may be missing among the ids. It is not if it is known to be
+    there, or the last id has no text, or nothing but the length ended the answer.
+    """
+    last = next(part for part in reversed(heard.parts) if part.ids)
+    return heard.finish != "length" and ids[-1] not in eos_ids and bool(last.text or last.hidden)
 
 
 def _judge_end(heard: _Heard, exchange: Exchange) -> None:
