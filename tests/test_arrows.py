@@ -59,7 +59,7 @@ ARROWS = {
     " harness.mlperf harness.run harness.serve harness.study accuracy.gate reports reports.pages"
     " reports.pages.likelihood reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
-    " sut.border sut.model sut.precision",
+    " sut.border sut.model sut.precision sut.served sut.started",
     "scenarios.loadgen": "scenarios",
     "scenarios": "scenarios.loadgen",
     "accuracy": "",
@@ -82,11 +82,13 @@ ARROWS = {
     "sut.prompts": "",
     "sut.served": "sut.model sut.prompts sut.served.answers sut.served.client sut.served.probing",
     "sut.served.answers": "",
-    "sut.served.client": "sut.border sut.served sut.served.client.calibration",
+    "sut.served.client": "sut.border sut.served",
+=======
     "sut.served.probing": "sut.served sut.served.answers",
     "sut.served.client.calibration": "sut.border sut.served sut.served.client",
     "sut.engine": "sut.model",
     "sut.engine.sampling": "sut.engine",
+    "sut.started": "sut.border sut.model sut.precision sut.served sut.served.probing",
     "sut.golden": "sut.golden.answers",
     "sut.golden.answers": "",
     "sut.serving": "sut sut.border sut.engine sut.engine.sampling sut.likelihood sut.model"
