@@ -82,13 +82,11 @@ ARROWS = {
     "sut.prompts": "",
     "sut.served": "sut.model sut.prompts sut.served.answers sut.served.client sut.served.probing",
     "sut.served.answers": "",
-    "sut.served.client": "sut.border sut.served",
-=======
-    "sut.served.probing": "sut.served sut.served.answers",
+    "sut.served.client": "sut.border sut.served sut.served.client.calibration",
     "sut.served.client.calibration": "sut.border sut.served sut.served.client",
+    "sut.served.probing": "sut.served sut.served.answers",
     "sut.engine": "sut.model",
     "sut.engine.sampling": "sut.engine",
-    "sut.started": "sut.border sut.model sut.precision sut.served sut.served.probing",
     "sut.golden": "sut.golden.answers",
     "sut.golden.answers": "",
     "sut.serving": "sut sut.border sut.engine sut.engine.sampling sut.likelihood sut.model"
