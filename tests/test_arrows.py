@@ -41,7 +41,8 @@ ARROWS = {
     " harness.result.integrity",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood"
-    " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision",
+    " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision"
+    " sut.served",
     "harness.study": "harness harness.engine harness.options harness.result harness.run accuracy"
     " accuracy.datasets accuracy.gate reports reports.pages sut.model sut.precision"
     " harness.result.integrity",
@@ -91,8 +92,8 @@ ARROWS = {
     "sut.golden.answers": "",
     "sut.serving": "sut sut.border sut.engine sut.engine.sampling sut.likelihood sut.model"
     " sut.prompts",
-    "sut.started": "sut.border sut.model sut.precision sut.served",
-    "sut.likelihood": "sut sut.engine sut.model sut.prompts",
+    "sut.started": "sut.border sut.model sut.precision sut.served sut.served.probing",
+    "sut.likelihood": "sut sut.engine sut.model sut.prompts sut.served",
     "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
 }
 KERNEL = tuple(

@@ -26,13 +26,8 @@ Finish = Literal["eos", "length", "stop", "error"]
 Status = Literal["PASS", "FAIL", "UNDECIDED", "SKIPPED"]
 End = Literal["completed", "interrupted", "error"]
 
-FINISHES: tuple[str, ...] = (
-    "",
-    "eos",
-    "length",
-    "stop",
-    "error",
-)  # the code in a RunLog column is the index
+# The code in a RunLog column is the index.
+FINISHES: tuple[str, ...] = ("", "eos", "length", "stop", "error")
 NEVER = -1
 TOGETHER_NS = 50_000  # tokens this close came together: apart, it would be 20,000 tokens/s
 
@@ -402,6 +397,5 @@ def is_address(model: str) -> bool:
     return model.startswith(("http://", "https://"))
 
 
-SutFacts = dict[
-    str, Any
-]  # free facts a SUT tells of itself: model, dtype, eos_ids, parameters, notes
+# Free facts a SUT tells of itself: model, dtype, eos_ids, parameters, notes.
+SutFacts = dict[str, Any]
