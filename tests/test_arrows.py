@@ -93,7 +93,7 @@ ARROWS = {
     "sut.serving": "sut sut.border sut.engine sut.engine.sampling sut.likelihood sut.model"
     " sut.prompts",
     "sut.started": "sut.border sut.model sut.precision sut.served sut.served.probing",
-    "sut.likelihood": "sut sut.engine sut.model sut.prompts sut.served",
+    "sut.likelihood": "sut sut.engine sut.model sut.prompts sut.served sut.served.answers",
     "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
 }
 KERNEL = tuple(

@@ -208,8 +208,7 @@ class RunLog:
     # of `stamp_ns` and `done_ns`: what the driver itself was late by; None on a virtual clock
     stamp_delay_ns: Int64s | None = None
     done_delay_ns: Int64s | None = None
-    # of a SUT that is asked over HTTP: how a sample failed (a key of `answers.FAILURES`), and what
-    # else its answer told; times as in the columns
+    # of a server: how a sample failed (a key of `answers.FAILURES`), what else its answer told
     failures: dict[int, str] = field(default_factory=dict)
     seen: dict[int, Seen] = field(default_factory=dict)
 
