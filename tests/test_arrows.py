@@ -31,7 +31,8 @@ ARROWS = {
     " sut.precision sut.served sut.started",
     "harness.options.conf": "harness.options",
     "harness.official": "harness.engine scenarios.loadgen",
-    "harness.result": "harness harness.engine harness.official harness.options accuracy"
+    "harness.result": "harness harness.engine harness.engine.referee harness.official"
+    " harness.options accuracy"
     " accuracy.datasets accuracy.outputs reports.mlperf reports.pages scenarios scenarios.loadgen"
     " harness.result.integrity",
     "harness.result.integrity": "harness.engine harness.result",

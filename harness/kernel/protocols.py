@@ -177,6 +177,10 @@ class Dispatcher(Protocol):
         """Close what is open, and tell nobody but that it has ended."""
         ...
 
+    def client(self) -> dict[str, Any]:
+        """Return what its workers say of themselves, for `facts.driver["client"]`."""
+        ...
+
 
 @runtime_checkable
 class Announced(Protocol):

@@ -103,6 +103,9 @@ class Served:
     def give_up(self) -> None:
         self._pool.give_up()
 
+    def client(self) -> dict[str, Any]:
+        return self._pool.facts()
+
     def issue(self, query: Query) -> None:
         self._pool.issue(query)
 
