@@ -31,7 +31,7 @@ ARROWS = {
     "harness.options.conf": "harness.options",
     "harness.official": "harness.engine scenarios.loadgen",
     "harness.result": "harness harness.engine harness.official harness.options accuracy"
-    " accuracy.datasets reports.mlperf reports.pages scenarios scenarios.loadgen"
+    " accuracy.datasets reports.endpoints reports.mlperf reports.pages scenarios scenarios.loadgen"
     " harness.result.integrity",
     "harness.result.integrity": "harness.engine harness.result",
     "harness.run": "harness harness.engine harness.engine.referee harness.official"
@@ -63,6 +63,7 @@ ARROWS = {
     "accuracy.metrics": "",
     "accuracy.outputs": "",
     "reports": "",
+    "reports.endpoints": "",
     "reports.mlperf": "",
     "reports.pages": "reports reports.plots",
     "reports.pages.likelihood": "reports reports.pages reports.plots",
