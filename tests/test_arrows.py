@@ -32,8 +32,8 @@ ARROWS = {
     "harness.options.conf": "harness.options",
     "harness.official": "harness.engine scenarios.loadgen",
     "harness.result": "harness harness.engine harness.engine.referee harness.official"
-    " harness.options accuracy"
-    " accuracy.datasets accuracy.outputs reports.mlperf reports.pages scenarios scenarios.loadgen"
+    " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints reports.mlperf"
+    " reports.pages scenarios scenarios.loadgen"
     " harness.result.integrity",
     "harness.result.integrity": "harness.engine harness.result",
     "harness.run": "harness harness.engine harness.engine.dispatched harness.engine.referee"
@@ -72,6 +72,7 @@ ARROWS = {
     "accuracy.metrics": "",
     "accuracy.outputs": "",
     "reports": "",
+    "reports.endpoints": "",
     "reports.mlperf": "",
     "reports.pages": "reports reports.plots",
     "reports.pages.likelihood": "reports reports.pages reports.plots",
