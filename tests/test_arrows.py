@@ -39,7 +39,8 @@ ARROWS = {
     " harness.result.integrity",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood"
-    " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision",
+    " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision"
+    " sut.served",
     "harness.study": "harness harness.engine harness.options harness.result harness.run accuracy"
     " accuracy.datasets accuracy.gate reports reports.pages sut.model sut.precision"
     " harness.result.integrity",
@@ -77,7 +78,7 @@ ARROWS = {
     "sut.engine": "sut.model",
     "sut.golden": "sut.golden.answers",
     "sut.golden.answers": "",
-    "sut.likelihood": "sut sut.engine sut.model sut.prompts",
+    "sut.likelihood": "sut sut.engine sut.model sut.prompts sut.served sut.served.answers",
     "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
 }
 KERNEL = tuple(
