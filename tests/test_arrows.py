@@ -73,7 +73,7 @@ ARROWS = {
     "sut.model": "sut.checkpoint",
     "sut.precision": "sut.checkpoint sut.model",
     "sut.prompts": "",
-    "sut.served": "",
+    "sut.served": "sut.served.answers",
     "sut.served.answers": "",
     "sut.engine": "sut.model",
     "sut.golden": "sut.golden.answers",
