@@ -157,9 +157,7 @@ def test_a_prompt_that_is_too_long_is_refused_with_both_numbers(engine):
 
 
 def test_a_prompt_alone_may_be_asked_about(engine):
-    prompt, done = events(
-        engine, Request(id=1, prompt_ids=PROMPT, max_tokens=0, prompt_logprobs=1)
-    )
+    prompt, done = events(engine, Request(id=1, prompt_ids=PROMPT, max_tokens=0, prompt_logprobs=1))
     assert [one.token for one in prompt.scored] == PROMPT[1:]
     assert (done.end, done.tokens) == ("length", 0)
 
