@@ -23,8 +23,9 @@ ARROWS = {
     "harness.kernel.privacy": "",
     "harness.kernel.process": "",
     "harness.kernel.words": "",
-    "harness.engine": "harness.engine.referee",
+    "harness.engine": "harness.engine.referee harness.engine.server_view",
     "harness.engine.referee": "",
+    "harness.engine.server_view": "",
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
     " sut.precision",
     "harness.options.conf": "harness.options",
@@ -47,9 +48,13 @@ ARROWS = {
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen"
     " harness.result.integrity",
+    "harness.serve": "harness.engine harness.options harness.serve.asking harness.serve.telling"
+    " sut.border sut.golden sut.golden.answers sut.model sut.prompts sut.serving",
+    "harness.serve.asking": "harness.serve sut.prompts",
+    "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
     "harness.schema": "harness.likelihood harness.options accuracy.likelihood reports",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
-    " harness.mlperf harness.run harness.study accuracy.gate reports reports.pages"
+    " harness.mlperf harness.run harness.serve harness.study accuracy.gate reports reports.pages"
     " reports.pages.likelihood reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision",
@@ -76,6 +81,9 @@ ARROWS = {
     "sut.served": "sut.served.answers",
     "sut.served.answers": "",
     "sut.engine": "sut.model",
+    "sut.engine.sampling": "sut.engine",
+    "sut.serving": "sut sut.border sut.engine sut.engine.sampling sut.likelihood sut.model"
+    " sut.prompts",
     "sut.golden": "sut.golden.answers",
     "sut.golden.answers": "",
     "sut.likelihood": "sut sut.engine sut.model sut.prompts sut.served sut.served.answers",

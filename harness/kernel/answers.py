@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from harness.kernel.types import NEVER, Finish
 
@@ -99,3 +99,24 @@ class Answer:
     failure: str = ""  # a key of FAILURES
     detail: str = ""
     seen: Seen = field(default_factory=Seen)
+
+
+class Scrape(NamedTuple):
+    """Where a server tells what it counts: its /metrics. `key` is said nowhere."""
+
+    url: str
+    host: str
+    port: int
+    ca_file: str = ""
+    is_checked: bool = True
+    key: str = ""
+
+    def __repr__(self) -> str:
+        return f"Scrape({self.url})"
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """Return all but the key."""
+        facts = self._asdict()
+        del facts["key"]
+        return facts

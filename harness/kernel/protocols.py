@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
+from harness.kernel.answers import Scrape
 from harness.kernel.clock import Arrivals
 from harness.kernel.types import (
     MemoryUse,
@@ -156,6 +157,13 @@ class Logged(Protocol):
     def keep_log(self) -> None:
         """Copy what it has written so far into sut.log."""
         ...
+
+
+@runtime_checkable
+class OfServer(Protocol):
+    """A SUT that asks a server (optional), which is then watched beside the run."""
+
+    def scrape(self) -> Scrape: ...
 
 
 @runtime_checkable

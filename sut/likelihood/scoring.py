@@ -170,10 +170,14 @@ class _Job(NamedTuple):
 
 
 def walk(
-    models: Sequence[Any], texts: Sequence[Text], measure: Measure, settings: Settings = DEFAULTS
+    models: Sequence[Any],
+    texts: Sequence[Text],
+    measure: Measure,
+    settings: Settings = DEFAULTS,
+    layers: Sequence[OutputLayer] | None = None,
 ) -> Iterator[tuple[int, Columns]]:
     """Yield (index of a text, what `measure` made of it) as the texts are done; several models see
-    the same rows.
+    the same rows. `layers` are theirs, for whoever walks again and again.
     """
     context = settings.context or _context(models, texts)
     jobs = []
@@ -184,7 +188,7 @@ def walk(
         return
     missing = Counter(job.text for job in jobs)
     parts: dict[int, dict[int, Columns]] = {}
-    layers = _side_by_side(models)
+    layers = layers or _side_by_side(models)
     budget = settings.batch_tokens or _per_device(models[0], _BATCH_TOKENS, _BATCH_TOKENS_GPU)
     longest = max(job.length for job in jobs)
     if budget > 1 and any(layer.changes_beside(longest) for layer in layers):
@@ -197,9 +201,9 @@ def walk(
                 yield job.text, _joined(parts.pop(job.text))
 
 
-def _side_by_side(models: Sequence[Any]) -> list[_OutputLayer]:
+def _side_by_side(models: Sequence[Any]) -> list[OutputLayer]:
     """Return the output layers; all give as many rows at a time as the one that gives fewest."""
-    layers = [_OutputLayer(model) for model in models]
+    layers = [OutputLayer(model) for model in models]
     rows = min(layer.rows for layer in layers)
     for layer in layers:
         layer.rows = rows
@@ -232,7 +236,7 @@ def batches(items: Sequence[_Item], batch_tokens: int) -> Iterator[list[_Item]]:
 
 @torch.inference_mode()
 def _measured(
-    layers: Sequence[_OutputLayer], texts: Sequence[Text], batch: Sequence[_Job], measure: Measure
+    layers: Sequence[OutputLayer], texts: Sequence[Text], batch: Sequence[_Job], measure: Measure
 ) -> list[Columns]:
     """Return the columns of each job of a batch."""
     ids, rows, columns, targets = _tensors(texts, batch)
@@ -324,7 +328,7 @@ def _per_device(thing: Any, cpu: int, gpu: int) -> int:
 # ---- the output layer
 
 
-class _OutputLayer:
+class OutputLayer:
     """Logits at chosen positions, `_LOGITS_BYTES` at a time where the model allows it."""
 
     @torch.inference_mode()
@@ -337,6 +341,7 @@ class _OutputLayer:
         )
         self._in_pieces = is_last  # or the model does something to them afterwards
         self.rows = max(1, _per_device(self, _LOGITS_BYTES, _LOGITS_BYTES_GPU) // logits[0].nbytes)
+        self._changes: dict[int, bool] = {}  # by the longest text
 
     def logits(
         self, ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
@@ -350,13 +355,16 @@ class _OutputLayer:
         states, _ = self._run(ids, rows, columns, 1)
         yield from (self._head(states[None, start : start + self.rows])[0] for start in starts)
 
-    @torch.inference_mode()
     def changes_beside(self, longest: int) -> bool:
         """Say whether the logits of a short text change when one of `longest` tokens shares its
         batch, as LongRoPE's do: the longest text chooses the factors of all.
         """
-        if longest <= _SHORT:
-            return False
+        if longest not in self._changes:
+            self._changes[longest] = longest > _SHORT and self._changed_beside(longest)
+        return self._changes[longest]
+
+    @torch.inference_mode()
+    def _changed_beside(self, longest: int) -> bool:
         size = self._model.config.get_text_config(decoder=True).vocab_size
         ids = torch.arange(2 * longest).remainder(size // 2).add(size // 4).view(2, longest)
         row, last = torch.zeros(1, dtype=torch.long), torch.tensor([_SHORT - 1])
