@@ -8,7 +8,6 @@ request that it has no room for is sent again when it says so.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from sut.served.likelihood import Named
 _TRIES = 6  # of a request that the server has no room for
 _PAUSE_NS, _MOST_PAUSE_NS = 1_000_000_000, 60_000_000_000  # the first pause; the longest
 _TIMEOUT_S = 600.0
+_BY_TEXT = "the server names the likeliest tokens by their text, which several may have"
 _EXTRA = 2  # tokens of a server's context that are not input: the last of a window, and an answer
 
 
@@ -60,12 +60,12 @@ class Served:
         """Find out how it is asked, with the shortest text. Raises SetupFailed."""
         shortest = min(passages, key=lambda p: len(p.ids)).ids
         ids = shortest if context is None else shortest[: context + 1]
-        self._texts = self._ids_of_texts()
-        self._way = likelihood.find(self._ask, self._model.name, ids, self._named, self._id_of)
+        self._way = likelihood.find(self._ask, self._model.name, ids, self._named)
         self._check_tokenizer(ids, self._told(ids))
 
     def described(self) -> dict[str, Any]:
-        return {"served": self._model.name, "way": self._way.kind, "named": self._way.named}
+        told = {"served": self._model.name, "way": self._way.kind, "named": self._way.named}
+        return told if self._way.names_ids else told | {"no_divergence": _BY_TEXT}
 
     def peak_above_weights_bytes(self) -> None:
         return None
@@ -76,7 +76,7 @@ class Served:
         """Yield the columns of texts, beside the reference's distributions where these are kept."""
         for i, text in enumerate(texts):
             told = self._text(text, settings)
-            if job.against is None:
+            if job.against is None or not self._way.names_ids:
                 own = np.asarray(text.ids[text.first :])
                 losses = -told.log_probs.astype(np.float32)
                 yield i, {"nll_nats": losses, "correct": told.top == own}
@@ -110,7 +110,7 @@ class Served:
             )
             raise RunBroke(f"the server at {self._server.url}", words, fine, todo)
         try:
-            return likelihood.read(self._way, exchange, ids, self._id_of)
+            return likelihood.read(self._way, exchange, ids)
         except likelihood.Lacking as lacking:
             found = f"{lacking}, unlike before"
             raise RunBroke(f"the server at {self._server.url}", found, "", "") from None
@@ -134,16 +134,6 @@ class Served:
             pass
 
     # ---- tokens
-
-    def _ids_of_texts(self) -> dict[str, int]:
-        """Return the ids of the tokens that alone have their text."""
-        ids = range(len(self.tokenizer))
-        texts = self.tokenizer.batch_decode([[id] for id in ids])
-        times = Counter(texts)
-        return {text: id for id, text in enumerate(texts) if times[text] == 1}
-
-    def _id_of(self, text: str) -> int:
-        return self._texts.get(text, -1)
 
     def _check_tokenizer(self, ids: Sequence[int], told: Named) -> None:
         """Refuse a tokenizer whose ids mean other text at the server. Raises SetupFailed."""

@@ -43,14 +43,13 @@ _WAYS: tuple[tuple[Kind, bool], ...] = (
 _SERVE = "Serve the model with vLLM or with python -m harness serve."
 
 Ask = Callable[[Mapping[str, Any]], Exchange]  # of /completions
-IdOf = Callable[[str], int]  # the id of a token's text, -1 where there is no single one
 Floats = NDArray[np.float64]
 
 
 class Named(NamedTuple):
     """What a server tells of T tokens of a prompt: each one's own log-probability, and the N
-    likeliest in its place, of which an id of -1 is not known. `pieces` are the tokens as the server
-    writes them, joined.
+    likeliest in its place, itself among them; an id of -1 is not known. `pieces` are the tokens as
+    the server writes them, joined.
     """
 
     log_probs: Floats  # (T,)
@@ -92,6 +91,11 @@ class Way(NamedTuple):
     named: int
     as_ids: bool = False  # echo: tokens are asked for as ids, which vLLM and `harness serve` know
 
+    @property
+    def names_ids(self) -> bool:
+        """Does it tell which tokens the likeliest are? Several may have one text."""
+        return self.as_ids or self.kind == "prompt_logprobs"
+
     def request(self, model: str, ids: Sequence[int]) -> dict[str, Any]:
         """Return the body. The temperature is 1: some servers scale these figures by it."""
         body = {"model": model, "prompt": list(ids), "max_tokens": 1, "temperature": 1.0}
@@ -106,7 +110,7 @@ class Lacking(Exception):
     """An answer without the log-probabilities of its prompt, in words."""
 
 
-def find(ask: Ask, model: str, ids: Sequence[int], named: int, id_of: IdOf) -> Way:
+def find(ask: Ask, model: str, ids: Sequence[int], named: int) -> Way:
     """Return how this server tells the log-probabilities of a prompt. Raises SetupFailed for one
     that does not, with its own words.
     """
@@ -116,7 +120,7 @@ def find(ask: Ask, model: str, ids: Sequence[int], named: int, id_of: IdOf) -> W
             way = Way(kind, count, as_ids)
             try:
                 exchange = _answer(ask(way.request(model, ids)))
-                read(way, exchange, ids, id_of)
+                read(way, exchange, ids)
                 return way
             except _Refused as refused:  # so many tokens, it may be
                 reasons[str(refused)] = None
@@ -147,20 +151,19 @@ def _answer(exchange: Exchange) -> Exchange:
 # ---- answers
 
 
-def read(way: Way, exchange: Exchange, ids: Sequence[int], id_of: IdOf) -> Named:
+def read(way: Way, exchange: Exchange, ids: Sequence[int]) -> Named:
     """Return what is told of all tokens but the first, which nothing predicts. Raises Lacking for
     an answer that does not tell it, RunBroke for figures that cannot be.
     """
     try:
         answer = loads(b"".join(data for _, data in exchange.pieces))
         choice = answer["choices"][0]
-        if way.kind == "prompt_logprobs":
-            told = _of_vllm(choice, ids)
-        else:
-            told = _of_echo(choice, ids, id_of)
+        told = _READERS[way.kind](choice, ids)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         kind = type(error).__name__
         raise Lacking(f"its answer to {way.kind} is of another shape ({kind})") from None
+    if way.as_ids and (told.ids[:, 1:] < 0).any(where=np.isfinite(told.top_log_probs[:, 1:])):
+        raise Lacking("it names tokens by their text")
     _check(told)
     return told
 
@@ -182,7 +185,7 @@ def _of_vllm(choice: Mapping[str, Any], ids: Sequence[int]) -> Named:
     return _named(own, tops, "".join(pieces))
 
 
-def _of_echo(choice: Mapping[str, Any], ids: Sequence[int], id_of: IdOf) -> Named:
+def _of_echo(choice: Mapping[str, Any], ids: Sequence[int]) -> Named:
     logprobs = choice.get("logprobs") or {}
     own = logprobs.get("token_logprobs") or ()
     if len(own) < len(ids):
@@ -195,17 +198,21 @@ def _of_echo(choice: Mapping[str, Any], ids: Sequence[int], id_of: IdOf) -> Name
     tops = []
     for i in range(1, len(ids)):
         others = {name: float(value) for name, value in (rows[i] or {}).items() if name != names[i]}
-        top = [(_id(name, id_of), value) for name, value in others.items()]
+        top = [(_id(name), value) for name, value in others.items()]
         tops.append([(int(ids[i]), float(own[i])), *top])
     return _named([float(one) for one in own[1 : len(ids)]], tops, str(choice.get("text") or ""))
+
+
+_READERS = {"prompt_logprobs": _of_vllm, "echo": _of_echo}
 
 
 def _is_id(name: str) -> bool:
     return name.startswith(_ID) and name[len(_ID) :].isdigit()
 
 
-def _id(name: str, id_of: IdOf) -> int:
-    return int(name[len(_ID) :]) if _is_id(name) else id_of(name)
+def _id(name: str) -> int:
+    """Return the id of a token; -1 for one that is named by its text, which others may have too."""
+    return int(name[len(_ID) :]) if _is_id(name) else -1
 
 
 def _named(own: Sequence[float], tops: Sequence[Sequence[tuple[int, float]]], pieces: str) -> Named:

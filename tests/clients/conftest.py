@@ -84,6 +84,7 @@ def served(smollm2):
         yield json.loads(given)
         return
     words = [sys.executable, "-m", "harness", "serve", "--model", smollm2, "--port", "0", "--json"]
+    words += ["--max-concurrency", "8", "--max-len", "2048"]
     words += [word for name in ALIASES for word in ("--alias", name)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment)

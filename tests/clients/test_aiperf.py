@@ -10,9 +10,9 @@ PROGRAM = "aiperf"
 
 
 @pytest.mark.parametrize("kind", ["chat", "completions"])
-def test_a_profile_finds_every_request_answered(program, served, folder, tmp_path, kind):
+def test_a_profile_finds_every_request_answered(program, served, tmp_path, kind):
     program.run(
-        "aiperf", "profile", "--model", served["models"][0], "--tokenizer", folder,
+        "aiperf", "profile", "--model", served["models"][0], "--tokenizer", "builtin",
         "--url", served["url"].removesuffix("/v1"), "--endpoint-type", kind, "--streaming",
         "--request-count", "8", "--concurrency", "2", "--random-seed", "1",
         "--synthetic-input-tokens-mean", "32", "--output-tokens-mean", "8",

@@ -58,10 +58,11 @@ class FakeEngine:
     per_step: int = 1
     rows: int = 2
     max_len: int = 1000
+    model: str = "/models/known"
 
     def __post_init__(self):
         self.info = Info(
-            model="/models/known", variant="fp32", context=self.max_len, max_len=self.max_len,
+            model=self.model, variant="fp32", context=self.max_len, max_len=self.max_len,
             max_rows=self.rows, vocabulary=300, eos_ids=[EOS], chat_template=TEMPLATE,
             cache_bytes=0, dtype="float32", device="cpu", batching="in flight",
         )  # fmt: skip
@@ -70,6 +71,11 @@ class FakeEngine:
     @property
     def state(self):
         return State(len(self.running), len(self.waiting))
+
+    pid = 0
+
+    def close(self):
+        """Nothing is open."""
 
     @property
     def open_requests(self):
