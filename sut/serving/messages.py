@@ -33,7 +33,7 @@ class Message(msgspec.Struct, array_like=True, tag=True, gc=False):
 
 class Options(Message, kw_only=True):
     """What is served, and how: `sut.local_model`'s settings, and the longest text (`max_len`, of
-    prompt and answer together; None: the model's context, but no more than DEFAULT_MAX_LEN).
+    prompt and answer together; None: the model's context, but at most 2,048).
     """
 
     path: str

@@ -157,9 +157,7 @@ def test_a_prompt_that_is_too_long_is_refused_with_both_numbers(engine):
 
 
 def test_a_prompt_alone_may_be_asked_about(engine):
-    prompt, done = events(
-        engine, Request(id=1, prompt_ids=PROMPT, max_tokens=0, prompt_logprobs=1)
-    )
+    prompt, done = events(engine, Request(id=1, prompt_ids=PROMPT, max_tokens=0, prompt_logprobs=1))
     assert [one.token for one in prompt.scored] == PROMPT[1:]
     assert (done.end, done.tokens) == ("length", 0)
 
@@ -191,9 +189,7 @@ def test_a_process_that_dies_says_so_once_to_whoever_reads(tiny_llama, tmp_path)
     engine.submit(Request(id=1, prompt_ids=PROMPT, max_tokens=59, ignore_eos=True))
     os.kill(engine.pid, signal.SIGKILL)
     with pytest.raises(RunBroke, match="killed by SIGKILL"):
-        while True:
-            select.select([engine.fd], [], [], PATIENCE_S)
-            engine.read()
+        events(engine)
     engine.submit(Request(id=2, prompt_ids=PROMPT, max_tokens=1))  # nobody minds
     with pytest.raises(RunBroke):
         engine.read()
