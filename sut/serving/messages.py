@@ -82,6 +82,12 @@ class Cancel(Message):
     id: int
 
 
+class TooLarge(Message):
+    """A request with a number that no message can carry, beyond 64 bits: it is refused."""
+
+    id: int
+
+
 # ---- from the engine
 
 
@@ -169,7 +175,7 @@ class State(Message):
 
 
 Event = Prompt | Tokens | Done | Refused
-Asked = Options | Request | Cancel
+Asked = Options | Request | TooLarge | Cancel
 Loaded = Info | Failed
 
 _encode = msgspec.msgpack.Encoder().encode

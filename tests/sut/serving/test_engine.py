@@ -135,7 +135,8 @@ REFUSED = [
     ({"stop_token_ids": [1000]}, "stop_token_ids"),
     ({"logprobs": -1}, "logprobs"),
     ({"prompt_logprobs": 65}, "prompt_logprobs"),
-    ({"seed": -1}, "seed"),
+    ({"seed": 2**64}, ""),
+    ({"prompt_ids": [5, 2**70]}, ""),
 ]
 
 
