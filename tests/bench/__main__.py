@@ -16,6 +16,8 @@ median, every claim a ratio.
               where that is)
     generation  the engine against transformers' generate and generate_batch, at 1, 8 and 32
                 requests at once
+    served    the client's workers against wrk, h2load and Python's clients, on one loopback; their
+              stamps against the golden server's
     vllm      the engine against vLLM, which has a virtual environment of its own: `make bench-vllm`
 
 `python -m tests.bench driver memory` runs some of them, without a name all but vllm; `--quick`
@@ -44,7 +46,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import generation, rouge, scoring
+from tests.bench import generation, rouge, scoring, served
 from tests.bench.peers import figures
 from tests.bench.rows import Row, compared
 
@@ -228,6 +230,7 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "scoring": scoring.rows,
     "generation": generation.rows,
     "vllm": generation.vllm_rows,
+    "served": served.served,
 }
 QUICK = {
     "generation": partial(generation.rows, generation.QUICK),
