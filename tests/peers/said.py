@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 
-MOST = 90  # characters of an error
+MOST = 60  # characters of an error
 
 
 def every(ask: Callable[[str, str], Awaitable[str]]) -> None:
@@ -36,6 +36,9 @@ def good(tokens: int | None, ttft_s: float | None, more: str = "") -> str:
 
 
 def failed(words: str) -> str:
-    """Return the words for an answer that the client counts as failed."""
-    last = [line for line in words.strip().splitlines() if line.strip()][-1:] or ["no reason"]
-    return f"failed: {last[0].strip()[:MOST]}"
+    """Return the words for an answer that the client counts as failed: the first line, of a
+    traceback the last.
+    """
+    lines = [line.strip() for line in words.splitlines() if line.strip()] or ["no reason"]
+    said = lines[-1] if lines[0].startswith("Traceback") else lines[0]
+    return f"failed: {said[:MOST]}"
