@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 
-MOST = 60  # characters of an error
+MOST = 40  # characters of an error
 
 
 def every(ask: Callable[[str, str], Awaitable[str]]) -> None:
@@ -32,7 +32,8 @@ async def _every(ask: Callable[[str, str], Awaitable[str]]) -> None:
 def good(tokens: int | None, ttft_s: float | None, more: str = "") -> str:
     """Return the words for an answer that the client counts."""
     ttft = "no TTFT" if not ttft_s else f"TTFT {ttft_s * 1000:.0f} ms"
-    return f"good: {tokens} tokens, {ttft}" + (f", {more}" if more else "")
+    count = "tokens not told" if tokens is None else f"{tokens} tokens"
+    return f"good: {count}, {ttft}" + (f", {more}" if more else "")
 
 
 def failed(words: str) -> str:
