@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.kernel.answers import TOKEN_SOURCES
 from harness.kernel.words.figure import number
 from reports.blocks import Column, Table, word_column
 
@@ -19,13 +18,10 @@ def server(result: Mapping[str, Any]) -> Table | None:
     served = result.get("served") or {}
     if not served:
         return None
-    version = " ".join(filter(None, (served.get("server"), served.get("version"))))
     rows = [
         ("address", str(served.get("url", ""))),
         ("model", str(served.get("model", ""))),
-        *([("server", version)] if version else []),
         ("asked by", f"/{_path(served)}"),
-        ("tokens counted by", _counted(served)),
         *((str(row["what"]), str(row["found"])) for row in served.get("does", ())),
     ]
     return _named("Server", rows, "Found out by a few requests before the clock started.")
@@ -60,11 +56,6 @@ def _named(title: str, rows: list[tuple[str, str]], note: str = "") -> Table:
 
 def _path(served: Mapping[str, Any]) -> str:
     return "chat/completions" if served.get("endpoint") == "chat" else "completions"
-
-
-def _counted(served: Mapping[str, Any]) -> str:
-    source = str(served.get("token_source", ""))
-    return TOKEN_SOURCES.get(source, source)
 
 
 def _answers(served: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -324,6 +324,11 @@ def process_cpu_s() -> float:
     return time.process_time()
 
 
+def wall_ns() -> int:
+    """Read the wall clock, which the kernel stamps packets by; never for a latency."""
+    return time.time_ns()
+
+
 def utc_now() -> datetime:
     """Read the wall clock, for people and folder names only; never for a latency."""
     return datetime.now(UTC)

@@ -11,6 +11,8 @@ import scenarios
 from harness import registry
 from harness.engine.pieces import Pieces
 from harness.engine.pieces import reason as reason_of
+from harness.engine.referee import client
+from harness.engine.referee.client import client_limit
 from harness.engine.runlog import RunFacts
 from harness.kernel.entries import ALL_EVIDENCE, Evidence
 from harness.kernel.types import RunLog, RunSettings, Verdict
@@ -50,6 +52,9 @@ def judge(
         found = _excused(found, log, error_budget or 0.0)
     if settings.mode == "performance" and log.done_delay_ns is not None:
         found += _judged(quiet.RULE, partial(_quiet, facts, log, is_official), pieces)
+    if settings.mode == "performance" and "client" in facts.driver:
+        limit = partial(client_limit, facts.driver["client"], settings.lag_limit_ns)
+        found += _judged(client.RULE, lambda: [limit()], pieces)
     for name in registry.rule_names(is_served):
         found += _judged(name, partial(registry.judged_by, name, log, facts_of_sut), pieces)
     return found

@@ -16,7 +16,17 @@ from harness.kernel.entries import ALL_EVIDENCE, Evidence, SutEntry
 from harness.kernel.stats import summary_ms
 from harness.kernel.types import RunLog
 
-_TOLD = ("url", "model", "server", "version", "endpoint", "token_source", "does", "prompts")
+_TOLD = (
+    "url",
+    "model",
+    "server",
+    "version",
+    "endpoint",
+    "connect_ms",
+    "token_source",
+    "does",
+    "prompts",
+)
 
 
 def evidence(entry: SutEntry, facts: Mapping[str, Any]) -> frozenset[Evidence]:

@@ -9,7 +9,7 @@ from harness.engine.recorder import Recorder
 from harness.engine.runlog import TELEMETRY_LINES, RunFacts
 from harness.engine.telemetry import Telemetry
 from harness.kernel.clock import RealClock, VirtualClock
-from harness.kernel.protocols import SUT, OfProcess
+from harness.kernel.protocols import SUT, OfProcess, OfServer
 
 
 def begin(
@@ -26,7 +26,9 @@ def begin(
     if not isinstance(clock, RealClock):
         return None
     metered = facts.gpus.get("indices", [])
-    return Telemetry(folder / TELEMETRY_LINES, processes(sut), total, progress, metered)
+    server = sut.scrape() if isinstance(sut, OfServer) else None
+    lines = folder / TELEMETRY_LINES
+    return Telemetry(lines, processes(sut), total, progress, metered, server)
 
 
 def end(helper: Telemetry, recorder: Recorder) -> None:

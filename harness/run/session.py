@@ -133,7 +133,8 @@ class Run:
             self._say(sentence)
         self.sut = sut = start(self.config, self.entry, self.clock, self.folder, self._say)
         loading = f"loading {self.config.model} in {self.config.variant}"
-        self._say(loading if self.entry.runs_model else "")
+        asking = "finding out what the server does" if self.entry.asks_server else ""
+        self._say(loading if self.entry.runs_model else asking)
         self._load_s = load(sut, self.samples, Recorder(self.clock))
         rate = self._calibrate(sut)
         begun = self._parts.begin(Origin(self.folder, self.started_at, *rate))

@@ -72,6 +72,9 @@ class Timed:
                 facts.log_hashes = pieces.make("log", "MLPerf logs", hashes, {}, later=False)
             else:
                 log = drive(plan, sut, self.arm, self.clock, recorder, limits, self.stop, on_idle)
+                if self.arm is not None:
+                    told = pieces.make("figure", "client", self.arm.client, None, later=False)
+                    facts.driver["client"] = told or {}
         finally:
             begun.end(facts)
             _end(helper, recorder, pieces)

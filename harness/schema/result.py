@@ -5,6 +5,7 @@ a search.
 from __future__ import annotations
 
 from harness.schema.environment import ENVIRONMENT_PART
+from harness.schema.of_result.client import CLIENT
 from harness.schema.of_result.served import SERVED
 from harness.schema.parts import (
     Schema,
@@ -326,6 +327,7 @@ RESULT_FIELDS: dict[str, Schema] = {
         "prepare_s": maybe(number("Load of the prompts just before the clock started.", "s")),
         "read_back_s": maybe(number("Time that the SUT took to decode its answers.", "s")),
         "committed_ids": maybe(number("Ids that the SUT decoded before the run and after it.")),
+        "client": CLIENT,
         "silent_tokens": maybe(number("Tokens that decode to nothing, last ones left out.")),
     }),
     "served": SERVED,

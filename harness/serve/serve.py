@@ -5,6 +5,8 @@ no loading; then the model is loaded in a process of its own; then answers are g
 from __future__ import annotations
 
 import json
+import select
+import socket
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -12,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.engine.environment import versions
+from harness.kernel.machine import waits
 from harness.kernel.process.streams import put, tell
 from harness.kernel.protocols import Say
 from harness.serve.asking.prompts import Prompts
 from harness.serve.desk import Desk
+from harness.serve.golden import golden, serve_golden
 from harness.serve.house import ANY, House
 from harness.serve.metrics import Metrics
 from harness.serve.server import listener, run, url_of
@@ -24,32 +28,71 @@ from harness.serve.telling.words import Words
 from sut.border.threads import environment
 from sut.prompts import tokenizer
 from sut.serving.engine import Engine
+from sut.serving.messages import Request
 
 Show = Callable[[str], None]
+_WARM_TOKENS = 64  # of the first prompt
 
 
 def serve(settings: Settings, say: Say, show: Show, as_json: bool) -> int:
     """Serve until told to stop; return the exit code. Raises HarnessError."""
+    with listener(settings.host, settings.port) as bound:
+        if settings.flags["sut"] == "simulated":
+            return _serve_golden(settings, bound, show, as_json)
+        return _serve_model(settings, bound, say, show, as_json)
+
+
+def _serve_golden(settings: Settings, bound: socket.socket, show: Show, as_json: bool) -> int:
+    chosen = golden(settings.flags["sut_options"], settings.key)
+    facts = {"url": url_of(bound), "models": [chosen.model], "context": chosen.context}
+
+    def ready() -> None:
+        sentence = f"Serving known tokens at {facts['url']}, without a model. Ctrl-C stops it."
+        _say_ready(facts, sentence, show, as_json)
+
+    return serve_golden(chosen, bound, ready)
+
+
+def _say_ready(facts: dict[str, Any], sentence: str, show: Show, as_json: bool) -> None:
+    if as_json:
+        put(json.dumps(facts, separators=(",", ":")) + "\n")
+    else:
+        show(sentence)
+
+
+def _serve_model(
+    settings: Settings, bound: socket.socket, say: Say, show: Show, as_json: bool
+) -> int:
     with ExitStack() as stack:
-        bound = stack.enter_context(listener(settings.host, settings.port))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="touchstone_serve_")))
         options = settings.options(say)
         say(f"loading {settings.names[0]} in {options.variant}")
         engine = stack.enter_context(closing(Engine(options, folder / "engine.log", environment())))
+        say("answering a first request, which takes longer than others")
+        _warm_up(engine)
         house = _house(settings, engine, options.trust_remote_code)
         stack.enter_context(closing(house.prompts))
         say("")
 
         def ready() -> None:
             facts = _facts(settings, engine, url_of(bound))
-            if as_json:
-                put(json.dumps(facts, separators=(",", ":")) + "\n")
-            else:
-                show(_sentence(facts))
+            _say_ready(facts, _sentence(facts), show, as_json)
 
         for note in _notes(settings, engine):
             tell(f"note: {note}")
         return run(house, engine, bound, ready)
+
+
+def _warm_up(engine: Engine) -> None:
+    """Answer a request that nobody hears of. Raises RunBroke if that ends the engine."""
+    tokens = min(_WARM_TOKENS, engine.info.max_len - 2)
+    engine.submit(Request(id=0, prompt_ids=[0] * max(1, tokens), max_tokens=2, ignore_eos=True))
+    wait = waits.Wait(engine.pid, waits.EVALUATING)
+    while engine.open_requests:
+        if select.select([engine.fd], [], [], wait.pause_s)[0]:
+            engine.read()
+        else:
+            wait.look()
 
 
 def _house(settings: Settings, engine: Engine, trust_remote_code: bool) -> House:

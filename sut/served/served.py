@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
-from harness.kernel.answers import Hearer, Window
+from harness.kernel.answers import Hearer, Scrape, Window
 from harness.kernel.privacy import secrets
 from harness.kernel.protocols import Clock, Sink
 from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
@@ -81,6 +81,7 @@ class Served:
         known = self._terms
         if list(samples) != self._samples:
             self._prompts, self._samples = known.prompts(samples), list(samples)
+            known.try_longest(samples, self._prompts)
         is_cold = self._is_timed and not self._shared_prefix
         if is_cold and "head_tokens" not in self._cold:
             one_token = replace(self._samples[0], max_new_tokens=1)
@@ -101,6 +102,9 @@ class Served:
 
     def give_up(self) -> None:
         self._pool.give_up()
+
+    def client(self) -> dict[str, Any]:
+        return self._pool.facts()
 
     def issue(self, query: Query) -> None:
         self._pool.issue(query)
@@ -125,6 +129,12 @@ class Served:
         """See `harness.kernel.protocols.Announced`."""
         counted = counters.between(self._counted, counters.read(self._address))
         return {"prompts": self._cold | ({"counters": counted} if counted else {})}
+
+    def scrape(self) -> Scrape:
+        """See `harness.kernel.protocols.OfServer`."""
+        to = self._address
+        url = f"{to.root}/metrics"
+        return Scrape(url, to.host, to.port, to.ca_file, to.is_checked, to.key)
 
     def decode(self, outputs: Sequence[Sequence[int]]) -> list[str] | None:
         words = self._terms.words

@@ -14,9 +14,9 @@ from sut.served.address import Address
 from sut.served.answers.read import Options, answer
 from sut.served.client.heads import request
 from sut.served.once import exchange
-from sut.served.probe import Found, probe
+from sut.served.probe import Found, probe, try_one
 from sut.served.prompts import Prompts, Words, texts
-from sut.served.requests import PATHS, Endpoint, Shape, body
+from sut.served.requests import PATHS, Shape, body
 from sut.served.salt import Salt, of_text, put
 
 # What answers carry, by who counts their tokens.
@@ -58,6 +58,13 @@ class Terms:
         path = PATHS[self.shape.endpoint]
         return request(self.address, path, self.body(sample, prompts, salt))
 
+    def try_longest(self, samples: Sequence[Sample], prompts: Prompts) -> None:
+        """Ask for the longest sample once. Raises SetupFailed where the server has no room for
+        it.
+        """
+        longest = max(samples, key=lambda s: len(prompts.of[s.index]) + s.max_new_tokens)
+        try_one(self.address, self.found, self.body(longest, prompts, None))
+
     def head_tokens(self, sample: Sample, prompts: Prompts) -> int:
         """Return how many tokens stand in front of a salt, as far as the server tells: what it had
         cached of a request that shares nothing else with the one before it.
@@ -85,7 +92,8 @@ class Terms:
             "context": found.context,
             "token_source": found.token_source,
             "evidence": list(_EVIDENCE.get(found.token_source, _COUNTED)),
-            "does": found.rows,
+            "connect_ms": found.connect_ms,
+            "does": list(found.rows),
         }
         if self.words is not None:
             known["eos_ids"] = sorted(self.words.eos_ids)
@@ -100,8 +108,7 @@ def terms(
 ) -> Terms:
     """Find out what the server does. Raises SetupFailed where there is none that will do."""
     words = None if tokenizer is None else Words(tokenizer)
-    found = probe(address, model, endpoint)
-    sends_ids = words is not None and found.takes_ids and endpoint != "chat"
-    chosen: Endpoint = "completions" if sends_ids else found.endpoint
-    shape = Shape(chosen, found.model, found.fields, found.limit)
+    found = probe(address, model, endpoint, wants_ids=words is not None)
+    sends_ids = words is not None and found.takes_ids and found.endpoint == "completions"
+    shape = Shape(found.endpoint, found.model, found.fields, found.limit)
     return Terms(address, found, shape, words, sends_ids)

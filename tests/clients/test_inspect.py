@@ -28,7 +28,10 @@ print(json.dumps({{
 def test_a_task_is_run_and_scored(program, served):
     code = ASK.format(model=served["models"][0])
     found = program.python(
-        code, TOUCHSTONE_API_KEY="none", TOUCHSTONE_BASE_URL=served["url"], INSPECT_LOG_LEVEL="error"
+        code,
+        TOUCHSTONE_API_KEY="none",
+        TOUCHSTONE_BASE_URL=served["url"],
+        INSPECT_LOG_LEVEL="error",
     )
     told = json.loads(found.splitlines()[-1])
     assert (told["status"], told["score"]) == ("success", "C")

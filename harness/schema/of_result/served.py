@@ -52,6 +52,7 @@ SERVED = empty_or(record("Of a run that asked a server: what is known of it.", {
     "server": text("What it is, as far as it tells."),
     "version": text("Its version, as far as it tells."),
     "endpoint": choice("Which of the API's calls was used.", "chat", "completions"),
+    "connect_ms": maybe(number("Time to connect, about one trip to it and back.", "ms")),
     "token_source": text("Who counted the tokens."),
     "does": _DOES,
     "prompts": _PROMPTS,

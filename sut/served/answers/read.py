@@ -270,7 +270,7 @@ def _failed(exchange: Exchange, heard: _Heard, found: Counted | None) -> Answer:
         sample_id=exchange.sample_id,
         issued_ns=exchange.issued_ns,
         done_ns=exchange.end_ns,
-        first_ns=_first(heard.parts),
+        first_ns=_first(heard, found),
         finish="error",
         token_ids=found.ids if found else None,
         stamps_ns=found.stamps_ns if found else (),
@@ -282,13 +282,13 @@ def _failed(exchange: Exchange, heard: _Heard, found: Counted | None) -> Answer:
 
 
 def _good(exchange: Exchange, heard: _Heard, found: Counted, options: Options) -> Answer:
-    first_ns = _first(heard.parts)
+    first_ns = _first(heard, found)
     last_ns = found.stamps_ns[-1] if found.stamps_ns else NEVER
     is_end_left_out = found.ids is not None and found.total != len(found.ids)
     return Answer(
         sample_id=exchange.sample_id,
         issued_ns=exchange.issued_ns,
-        done_ns=max(heard.finish_ns, last_ns),
+        done_ns=max(heard.finish_ns, first_ns, last_ns),
         first_ns=heard.finish_ns if first_ns == NEVER else first_ns,
         finish=_finish(heard, found, options),
         token_ids=found.ids,
@@ -310,10 +310,13 @@ def _finish(heard: _Heard, found: Counted, options: Options) -> Finish:
     return "eos" if by_id else finish
 
 
-def _first(parts: list[Part]) -> int:
-    """Return when the first token came, visible or not."""
-    for part in parts:
-        if part.text or part.ids or part.hidden or part.entries or part.so_far > 0:
+def _first(heard: _Heard, found: Counted | None) -> int:
+    """Return when the first token came, visible or not. A count alone is a sign of one only where
+    counts come with their tokens.
+    """
+    counts = found is not None and found.source == "usage"
+    for part in heard.parts:
+        if part.text or part.ids or part.hidden or part.entries or (counts and part.so_far > 0):
             return part.at_ns
     return NEVER
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-_COUNTS = ("answers", "connections", "opened", "sent_again", "retries")
+from sut.served.client.calibration.kept import known
+
+_COUNTS = ("answers", "reads", "connections", "opened", "sent_again", "retries")
 
 
 def summary(figures: Sequence[Mapping[str, Any]], lags_ns: array[int]) -> dict[str, Any]:
@@ -18,12 +20,20 @@ def summary(figures: Sequence[Mapping[str, Any]], lags_ns: array[int]) -> dict[s
     for name in _COUNTS:
         found[name] = sum(row.get(name, 0) for row in figures)
     found["busy_percent"] = _worst(figures, "busy_share", 100.0)
+    if (capacity := known()) is not None:
+        found["capacity"] = capacity._asdict()
     found["cpu_s"] = round(sum(row["cpu_s"] for row in figures), 3)
     found["scheduler_wait_s"] = _worst(figures, "scheduler_wait_s", 1.0)
-    if lags_ns:
-        p50, p99 = np.percentile(np.frombuffer(lags_ns, np.int64), (50, 99)) / 1e3
-        found |= {"lag_p50_us": round(float(p50), 1), "lag_p99_us": round(float(p99), 1)}
-    return found
+    delays_ns = b"".join(row.get("delays_ns", b"") for row in figures)
+    return found | _spread("lag", lags_ns) | _spread("stamp_delay", delays_ns)
+
+
+def _spread(name: str, values_ns: array[int] | bytes) -> dict[str, float]:
+    """Return the median and the tail, in microseconds; nothing of nothing."""
+    if not len(values_ns):
+        return {}
+    p50, p99 = np.percentile(np.frombuffer(values_ns, np.int64), (50, 99)) / 1e3
+    return {f"{name}_p50_us": round(float(p50), 1), f"{name}_p99_us": round(float(p99), 1)}
 
 
 def _worst(figures: Sequence[Mapping[str, Any]], name: str, unit: float) -> float:

@@ -69,6 +69,7 @@ class InFlight:
         self._warming = 0
         self._why: tuple[str, str] = ("", "")  # of the latest connection that was not made
         self._heard_ns = 0
+        self.delays_ns = array("q")
         self.counts: dict[str, int] = {}
 
     # ---- before the clock starts
@@ -103,6 +104,7 @@ class InFlight:
         self.progress, self._retries, self.broke = progress, retries, ""
         self._heard_ns = progress.begun_ns
         self.is_live = False
+        del self.delays_ns[:]
         self.counts = dict.fromkeys(("answers", "opened", "sent_again", "retries", "most_open"), 0)
 
     # ---- what is due
@@ -306,6 +308,7 @@ class InFlight:
     ) -> None:
         self._open -= 1
         self._count_one("answers")
+        self.counts["reads"] = self.counts.get("reads", 0) + len(connection.pieces)
         self.done.append(
             Raw(
                 sample.id, connection.issued_ns, ending, now, detail, sample.retries,
@@ -347,4 +350,5 @@ class InFlight:
                 self._give_up(connection, ending, detail)
 
     def figures(self) -> dict[str, Any]:
-        return {**self.counts, "connections": len(self.connections)}
+        delays_ns = self.delays_ns.tobytes()
+        return {**self.counts, "connections": len(self.connections), "delays_ns": delays_ns}

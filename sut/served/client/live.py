@@ -27,7 +27,7 @@ class Live:
             return
         pieces = self._parts.setdefault(sample_id, [])
         pieces.append((moment_ns, data))
-        raw = Raw(sample_id, issued_ns, "withdrawn", moment_ns, "", 0, pieces)
+        raw = Raw(sample_id, issued_ns, "closed", moment_ns, "", 0, pieces)
         answer = self._read(exchange(raw))
         if answer.first_ns != NEVER:
             self._begin(answer)

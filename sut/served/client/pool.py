@@ -11,7 +11,7 @@ one by one what is to be sent:
 
     start_ns = pool.dispatch(queries, window, hearer)    # returns at once; the clock runs
     pool.withdraw()                              # send no more; what is open goes on
-    pool.give_up()                               # close what is open, and tell it as "withdrawn"
+    pool.give_up()                               # close what is open, which is told to nobody
 
     pool.listen(sink)                            # from now on, events go to an ordinary Sink
     pool.issue(query)                            # sent at once
@@ -148,7 +148,7 @@ class Pool:
             link.say(frames.WITHDRAW, until_ns)
 
     def give_up(self) -> None:
-        """Close what is open; it is told as "withdrawn"."""
+        """Close what is open. Nobody is told of it but that it has ended."""
         for link in self._links:
             link.say(frames.GIVE_UP)
 
@@ -191,6 +191,8 @@ class Pool:
                 hearer.sent(place, due_ns, issued_ns)
         for fields in exchanges:
             raw = Raw(*fields)
+            if raw.ending == "withdrawn":
+                continue
             answer = self._read(exchange(raw))
             if raw.retries:
                 answer.seen = answer.seen._replace(retries=raw.retries)

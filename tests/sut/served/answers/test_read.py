@@ -145,6 +145,13 @@ def test_an_end_at_once_is_an_answer_whose_first_token_is_its_end():
     found = read(chunk("", role="assistant"), chunk("", "stop"), usage(0))
     assert (found.failure, found.first_ns, found.reported_tokens) == ("", 2 * MS, 0)
     assert read(chunk("", "stop", token_ids=[2])).token_ids == [2]
+    found = read(chunk("", "stop"), usage(1))
+    assert (found.first_ns, found.done_ns, found.reported_tokens) == (1 * MS, 1 * MS, 1)
+
+
+def test_text_after_the_end_is_part_of_the_answer():
+    found = read(chunk("", "stop"), chunk("late"))
+    assert (found.text, found.first_ns, found.done_ns) == ("late", 2 * MS, 2 * MS)
 
 
 def test_events_of_one_read_share_its_stamp():

@@ -1,7 +1,8 @@
 """How many answers can a worker take? Those of a server that does next to nothing: it says the same
-16 tokens to every request, in one write or one by one. `python -m sut.served.client.echo CHANNEL`
+16 tokens to every request, in one write or one by one.
 
-It tells its port through the channel and ends with whoever holds the other end.
+`python -m sut.served.client.calibration.echo CHANNEL` tells its port through the channel and ends
+with whoever holds the other end.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from sut.border import channel
 from sut.served.client import frames
 
 TOKENS = 16
+_PAUSE_S = 2e-4  # between two turns: what is read together costs a worker less
 IN_ONE, APART = b"/one", b"/apart"
 _HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
@@ -41,7 +43,9 @@ PARTS = [_HEAD + EVENTS[0], *EVENTS[1:-1], EVENTS[-1] + LAST]
 
 
 class Echo:
-    """One thread and one epoll, as the worker itself."""
+    """One thread and one epoll, as the worker itself. What comes apart goes out in turns, a part to
+    each connection, so that a worker finds them one by one.
+    """
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
@@ -49,6 +53,7 @@ class Echo:
         self._door.setblocking(False)
         self._epoll.register(self._door.fileno(), select.EPOLLIN)
         self._open: dict[int, socket.socket] = {}
+        self._under_way: dict[int, int] = {}  # how many parts went out
         self.port: int = self._door.getsockname()[1]
 
     def serve(self, until_readable: int) -> None:
@@ -56,13 +61,17 @@ class Echo:
         door = self._door.fileno()
         self._epoll.register(until_readable, select.EPOLLIN)
         while True:
-            for fd, _ in self._epoll.poll():
+            for fd, _ in self._epoll.poll(0 if self._under_way else None):
                 if fd == until_readable:
                     return
                 if fd == door:
                     self._take()
                 elif fd in self._open:
                     self._answer(fd)
+            for fd in list(self._under_way):
+                self._go_on(fd)
+            if self._under_way:
+                select.select((), (), (), _PAUSE_S)
 
     def _take(self) -> None:
         connection, _ = self._door.accept()
@@ -76,16 +85,28 @@ class Echo:
         try:
             asked = connection.recv(1 << 16)
             if not asked:
-                raise ConnectionResetError
-            if APART in asked[:64]:
-                for part in PARTS:
-                    connection.send(part)
+                self._leave(fd)
+            elif APART in asked[:64]:
+                self._under_way[fd] = 0
             else:
                 connection.send(WHOLE)
         except OSError:
-            del self._open[fd]
-            self._epoll.unregister(fd)
-            connection.close()
+            self._leave(fd)
+
+    def _go_on(self, fd: int) -> None:
+        sent = self._under_way.pop(fd)
+        try:
+            self._open[fd].send(PARTS[sent])
+        except OSError:
+            self._leave(fd)
+            return
+        if sent + 1 < len(PARTS):
+            self._under_way[fd] = sent + 1
+
+    def _leave(self, fd: int) -> None:
+        self._epoll.unregister(fd)
+        self._open.pop(fd).close()
+        self._under_way.pop(fd, None)
 
 
 def main() -> None:
