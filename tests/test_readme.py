@@ -37,7 +37,8 @@ HERE = "--in-process"  # tiny models: most of the time of a process of their own
 MODEL_FREE = [
     c
     for c in COMMANDS
-    if ("simulated" in c or re.search(r"harness (plan|list|doctor)", c)) and "harness serve " not in c
+    if ("simulated" in c or re.search(r"harness (plan|list|doctor)", c))
+    and "harness serve " not in c
 ]
 ON_THE_MODEL = [
     c for c in COMMANDS if "harness run" in c and c not in MODEL_FREE and "my-model" not in c
