@@ -16,6 +16,7 @@ median, every claim a ratio.
               where that is)
     generation  the engine against transformers' generate and generate_batch, at 1, 8 and 32
                 requests at once
+    serving   the engine of `harness serve` through its process against the same engine called bare
     vllm      the engine against vLLM, which has a virtual environment of its own: `make bench-vllm`
 
 `python -m tests.bench driver memory` runs some of them, without a name all but vllm; `--quick`
@@ -44,7 +45,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import generation, rouge, scoring
+from tests.bench import generation, rouge, scoring, serving
 from tests.bench.peers import figures
 from tests.bench.rows import Row, compared
 
@@ -227,6 +228,7 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "rouge": rouge.rows,
     "scoring": scoring.rows,
     "generation": generation.rows,
+    "serving": serving.rows,
     "vllm": generation.vllm_rows,
 }
 QUICK = {
