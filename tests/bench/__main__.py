@@ -16,7 +16,8 @@ median, every claim a ratio.
               where that is)
     generation  the engine against transformers' generate and generate_batch, at 1, 8 and 32
                 requests at once
-    serving   the engine of `harness serve` through its process against the same engine called bare
+    serving   the engine of `harness serve` through its process, and through HTTP, against the same
+              engine called bare
     vllm      the engine against vLLM, which has a virtual environment of its own: `make bench-vllm`
 
 `python -m tests.bench driver memory` runs some of them, without a name all but vllm; `--quick`
