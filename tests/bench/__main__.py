@@ -16,7 +16,8 @@ median, every claim a ratio.
               where that is)
     generation  the engine against transformers' generate and generate_batch, at 1, 8 and 32
                 requests at once
-    serving   the engine of `harness serve` through its process against the same engine called bare
+    serving   the engine of `harness serve` through its process, and through HTTP, against the same
+              engine called bare
     served    the client's workers against wrk, h2load and Python's clients, on one loopback; their
               stamps against the golden server's
     vllm      the engine against vLLM, which has a virtual environment of its own: `make bench-vllm`
