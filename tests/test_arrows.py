@@ -30,7 +30,7 @@ ARROWS = {
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
     " sut.precision sut.served sut.started",
     "harness.options.conf": "harness.options",
-    "harness.official": "harness.engine scenarios.loadgen",
+    "harness.official": "harness.engine harness.engine.dispatched scenarios.loadgen",
     "harness.result": "harness harness.engine harness.engine.referee harness.official"
     " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints reports.mlperf"
     " reports.pages scenarios scenarios.loadgen"
