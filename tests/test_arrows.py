@@ -34,8 +34,8 @@ ARROWS = {
     " accuracy.datasets reports.endpoints reports.mlperf reports.pages scenarios scenarios.loadgen"
     " harness.result.integrity",
     "harness.result.integrity": "harness.engine harness.result",
-    "harness.run": "harness harness.engine harness.engine.referee harness.official"
-    " harness.options harness.result accuracy.outputs reports scenarios scenarios.loadgen"
+    "harness.run": "harness harness.engine harness.engine.referee harness.engine.server_view"
+    " harness.official harness.options harness.result accuracy.outputs reports scenarios scenarios.loadgen"
     " sut.border sut.model"
     " harness.result.integrity",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
