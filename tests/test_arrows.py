@@ -35,8 +35,8 @@ ARROWS = {
     " harness.result.integrity",
     "harness.result.integrity": "harness.engine harness.result",
     "harness.run": "harness harness.engine harness.engine.referee harness.engine.server_view"
-    " harness.official harness.options harness.result accuracy.outputs reports scenarios scenarios.loadgen"
-    " sut.border sut.model"
+    " harness.official harness.options harness.result accuracy.outputs reports scenarios"
+    " scenarios.loadgen sut.border sut.model"
     " harness.result.integrity",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood"

@@ -1,7 +1,8 @@
 """A stand-in for nvidia-ml-py: the GPUs and refusals that FAKE_NVML (JSON) tells of.
 
 {"gpus": [{"name", "uuid", "watts", "used", "total", "mig", "pid"}, ...],
-"refuse": {function: error}, "after_s": of the process, when the refusals begin, "bytes": whether texts are bytes}
+"refuse": {function: error}, "after_s": of the process, when the refusals begin,
+"bytes": whether texts are bytes}
 """
 
 import json
