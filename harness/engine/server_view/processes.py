@@ -65,6 +65,10 @@ class Family:
     def __bool__(self) -> bool:
         return bool(self._heads)
 
+    def pids(self) -> set[int]:
+        """Return the numbers of those that run now."""
+        return {process.pid for process in self._members()}
+
     def sample(self) -> dict[str, float | int | None]:
         """Return what they use now; None for all once they are gone."""
         rss, cpu_s, now_s = 0, dict[int, float](), monotonic_s()
