@@ -227,7 +227,6 @@ def test_its_serve_example_works(run, tiny_llama, monkeypatch):
         return engine
 
     monkeypatch.setattr("harness.serve.serve.Engine", start)
-    monkeypatch.setattr("harness.serve.serve._warm_up", lambda engine: None)
     monkeypatch.setattr("harness.serve.serve.run", lambda *_: _[-1]() or 0)
     command = the_one("harness serve --model").replace("smollm2-135m", str(tiny_llama))
     done = run(command.replace("--port 8000", "--port 0"))

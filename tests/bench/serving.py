@@ -1,5 +1,5 @@
-"""What does it cost to ask the engine through its process (`sut.serving`)? Against the same engine
-called bare, on the same machine, in turn.
+"""What does it cost to ask the engine through its process (`sut.serving`), and through HTTP
+(`harness serve`)? Against the same engine called bare, on the same machine, in turn.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from tests.bench.rows import Row, compared
 ROUNDS = 5
 VARIANTS = ("fp32", "bf16")
 _LEAST_RATIO, _MOST_MS = 0.98, 1.0  # of the 95 % and 2 ms that a whole server may take
+_LEAST_HTTP, _MOST_HTTP_MS = 0.95, 2.0
 
 
 def rows() -> Iterable[Row]:
@@ -32,3 +33,18 @@ def rows() -> Iterable[Row]:
             f"{first['child']:.1f}", f"{first['bare']:.1f}", "", f"at most {_MOST_MS:g} ms above",
             above <= _MOST_MS,
         )  # fmt: skip
+        yield from _over_http(variant)
+
+
+def _over_http(variant: str) -> Iterable[Row]:
+    found = figures("http_peer", MODEL, variant, ROUNDS)
+    yield compared(
+        f"harness serve, {variant}, tokens/s: through HTTP against bare",
+        found["http"], found["bare"], found["ratio"], f"at least {_LEAST_HTTP}x",
+        found["ratio"] >= _LEAST_HTTP, "{:.1f}",
+    )  # fmt: skip
+    yield Row(
+        f"  first token, one request, ms (above bare: {found['above_ms']:.2f})",
+        f"{found['first_http_ms']:.1f}", f"{found['first_bare_ms']:.1f}", "",
+        f"at most {_MOST_HTTP_MS:g} ms above", found["above_ms"] <= _MOST_HTTP_MS,
+    )  # fmt: skip

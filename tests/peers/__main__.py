@@ -96,10 +96,17 @@ def _theirs(server: GoldenServer, python: str, script: Path, faults: list[str]) 
     for line in done.stdout.splitlines():
         if line.startswith("{"):
             row = json.loads(line)
-            said[row["fault"]] = row["says"].replace("|", "/").replace("\n", " ")
+            said[row["fault"]] = _plain(row["says"])
     if not said:
         print(done.stderr[-2000:], file=sys.stderr)
     return said
+
+
+def _plain(words: str) -> str:
+    """Return words that Markdown shows as they are."""
+    for sign, shown in (("|", "/"), ("\n", " "), ("<", "&lt;"), ("{", "\\{")):
+        words = words.replace(sign, shown)
+    return words
 
 
 def _version(python: str, packages: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 
-MOST = 90  # characters of an error
+MOST = 40  # characters of an error
 
 
 def every(ask: Callable[[str, str], Awaitable[str]]) -> None:
@@ -32,10 +32,14 @@ async def _every(ask: Callable[[str, str], Awaitable[str]]) -> None:
 def good(tokens: int | None, ttft_s: float | None, more: str = "") -> str:
     """Return the words for an answer that the client counts."""
     ttft = "no TTFT" if not ttft_s else f"TTFT {ttft_s * 1000:.0f} ms"
-    return f"good: {tokens} tokens, {ttft}" + (f", {more}" if more else "")
+    count = "tokens not told" if tokens is None else f"{tokens} tokens"
+    return f"good: {count}, {ttft}" + (f", {more}" if more else "")
 
 
 def failed(words: str) -> str:
-    """Return the words for an answer that the client counts as failed."""
-    last = [line for line in words.strip().splitlines() if line.strip()][-1:] or ["no reason"]
-    return f"failed: {last[0].strip()[:MOST]}"
+    """Return the words for an answer that the client counts as failed: the first line, of a
+    traceback the last.
+    """
+    lines = [line.strip() for line in words.splitlines() if line.strip()] or ["no reason"]
+    said = lines[-1] if lines[0].startswith("Traceback") else lines[0]
+    return f"failed: {said[:MOST]}"

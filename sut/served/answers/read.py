@@ -99,7 +99,7 @@ def _streamed(exchange: Exchange) -> _Heard:
     """Read the events of a stream."""
     heard = _Heard()
     for at_ns, data, name, has_ended in events(exchange.pieces):
-        if data.startswith(_DONE) or not data.strip():
+        if not data.startswith(b"{") and (data.startswith(_DONE) or not data.strip()):
             continue
         try:
             found = chunk(data)
@@ -155,9 +155,10 @@ def _hear(heard: _Heard, at_ns: int, found: Chunk) -> None:
 
 def _hear_choice(heard: _Heard, at_ns: int, choice: Choice, so_far: int) -> None:
     delta = choice.delta or choice.message
-    text, hidden = choice.text or "", ""
-    if delta is not None:
-        text, hidden = _texts(delta, text)
+    if delta is None:
+        text, hidden = choice.text or "", ""
+    else:
+        text, hidden = _texts(delta, choice.text or "")
     entries = None if choice.logprobs is None else _entries(choice.logprobs)
     if choice.prompt_token_ids is not None:
         heard.prompt_ids = len(choice.prompt_token_ids)
@@ -327,7 +328,7 @@ def _seen(exchange: Exchange, heard: _Heard, found: Counted | None) -> Seen:
     cached = details.cached_tokens if details else usage.prompt_cache_hit_tokens
     return Seen(
         first_content_ns=next((part.at_ns for part in heard.parts if part.text), NEVER),
-        chunks=sum(bool(part.text or part.ids or part.hidden) for part in heard.parts),
+        chunks=sum(1 for part in heard.parts if part.text or part.ids or part.hidden),
         prompt_tokens=heard.prompt_ids if usage.prompt_tokens is None else usage.prompt_tokens,
         cached_tokens=heard.cached if cached is None else cached,
         queue_ns=heard.queue_ns,

@@ -31,6 +31,17 @@ def test_a_server_is_judged_beside_a_local_variant():
     assert only.mode == "accuracy"
 
 
+def test_a_server_is_started_for_a_variant():
+    found = judged("vllm:bf16,llama-server:Q4_K_M,bf16", model="smollm2-135m")
+    started, other, local = found.candidates
+    assert (started.sut, started.variant, started.model) == ("vllm", "bf16", "smollm2-135m")
+    assert (other.sut, other.variant) == ("llama-server", "Q4_K_M")
+    assert (local.sut, local.variant) == ("local", "bf16")
+    assert [deployment(config) for config in found.candidates] == [
+        "vllm:bf16", "llama-server:Q4_K_M", "bf16",
+    ]  # fmt: skip
+
+
 def test_the_tokenizer_may_be_another():
     assert judged("http://host:8000", tokenizer="other/model").candidates[0].tokenizer == (
         "other/model"
