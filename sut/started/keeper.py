@@ -33,9 +33,9 @@ NOT_FOUND = 127  # the exit code of a shell for a program that it cannot start
 SIGNALLED = 128
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
 _ROUNDS = 50  # of killing what was started meanwhile
-# What is meant for our own Python, or for nobody else: keys of servers that are asked.
-_OURS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "VIRTUAL_ENV")
-_KEYS = ("TOUCHSTONE_API_KEY", "OPENAI_API_KEY")
+# What is meant for our own Python, for ourselves, or for servers that are asked.
+_OURS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "VIRTUAL_ENV", "OPENAI_API_KEY")
+_OUR_OWN = "TOUCHSTONE_"
 
 
 def main() -> int:
@@ -64,7 +64,11 @@ def environment(ours: Mapping[str, str], program: str) -> dict[str, str]:
     """Return the variables of a program of another Python: without those of ours, and with its own
     folder first on the path, as if its virtual environment were active.
     """
-    kept = {name: value for name, value in ours.items() if name not in (*_OURS, *_KEYS)}
+    kept = {
+        name: value
+        for name, value in ours.items()
+        if name not in _OURS and not name.startswith(_OUR_OWN)
+    }
     if folder := os.path.dirname(program):
         kept["PATH"] = os.pathsep.join(filter(None, (folder, kept.get("PATH", ""))))
     return kept

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from sut.started.order import Order
+from tests import ROOT
 
 # It answers /health once it was asked a few times, tells its version as vLLM does, starts a process
 # in a session of its own, and does what its extra arguments say.
@@ -19,7 +20,8 @@ def of(flag):
     return arguments[arguments.index(flag) + 1]
 print("arguments", json.dumps(arguments), flush=True)
 print("path", os.environ["PATH"], flush=True)
-print("ours", [n for n in os.environ if n.startswith(("PYTHONPATH", "OPENAI"))], flush=True)
+ours = "PYTHONPATH", "OPENAI", "TOUCHSTONE"
+print("ours", [name for name in os.environ if name.startswith(ours)], flush=True)
 if "--dies" in arguments:
     sys.exit("CUDA out of memory, or so")
 if "--killed" in arguments:
@@ -48,6 +50,18 @@ http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
 """
 
 
+# The golden server under vLLM's flags, with the model's name as it is told.
+GOLDEN = """#!{python}
+import json, os, sys
+def of(flag):
+    return sys.argv[sys.argv.index(flag) + 1]
+settings = json.dumps({{"model": of("--served-model-name"), "tokens": 6, "per_token_ms": 2}})
+os.environ["PYTHONPATH"] = {root!r}
+words = ["-m", "sut.golden.server", settings, "--port", of("--port")]
+os.execv({python!r}, [{python!r}, *words])
+"""
+
+
 def executable(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
@@ -59,6 +73,14 @@ def environment(tmp_path):
     """A virtual environment, as --server-python takes it, whose Python is the server itself."""
     executable(tmp_path / "venv" / "bin" / "python", SERVER.format(python=sys.executable))
     return tmp_path / "venv"
+
+
+@pytest.fixture
+def golden_environment(tmp_path):
+    """The same, whose server has known answers."""
+    text = GOLDEN.format(python=sys.executable, root=str(ROOT))
+    executable(tmp_path / "golden" / "bin" / "python", text)
+    return tmp_path / "golden"
 
 
 # It writes what it was asked for into the file that it was asked for.
