@@ -37,7 +37,8 @@ HERE = "--in-process"  # tiny models: most of the time of a process of their own
 MODEL_FREE = [
     c
     for c in COMMANDS
-    if ("simulated" in c or re.search(r"harness (plan|list|doctor)", c)) and "harness serve " not in c
+    if ("simulated" in c or re.search(r"harness (plan|list|doctor)", c))
+    and "harness serve " not in c
 ]
 ON_THE_MODEL = [
     c for c in COMMANDS if "harness run" in c and c not in MODEL_FREE and "my-model" not in c
@@ -226,7 +227,6 @@ def test_its_serve_example_works(run, tiny_llama, monkeypatch):
         return engine
 
     monkeypatch.setattr("harness.serve.serve.Engine", start)
-    monkeypatch.setattr("harness.serve.serve._warm_up", lambda engine: None)
     monkeypatch.setattr("harness.serve.serve.run", lambda *_: _[-1]() or 0)
     command = the_one("harness serve --model").replace("smollm2-135m", str(tiny_llama))
     done = run(command.replace("--port 8000", "--port 0"))

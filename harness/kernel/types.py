@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from harness.kernel.answers import Seen
 
 Int64s = NDArray[np.int64]
 Int32s = NDArray[np.int32]
@@ -23,13 +26,8 @@ Finish = Literal["eos", "length", "stop", "error"]
 Status = Literal["PASS", "FAIL", "UNDECIDED", "SKIPPED"]
 End = Literal["completed", "interrupted", "error"]
 
-FINISHES: tuple[str, ...] = (
-    "",
-    "eos",
-    "length",
-    "stop",
-    "error",
-)  # the code in a RunLog column is the index
+# The code in a RunLog column is the index.
+FINISHES: tuple[str, ...] = ("", "eos", "length", "stop", "error")
 NEVER = -1
 TOGETHER_NS = 50_000  # tokens this close came together: apart, it would be 20,000 tokens/s
 
@@ -210,6 +208,9 @@ class RunLog:
     # of `stamp_ns` and `done_ns`: what the driver itself was late by; None on a virtual clock
     stamp_delay_ns: Int64s | None = None
     done_delay_ns: Int64s | None = None
+    # of a server: how a sample failed (a key of `answers.FAILURES`), what else its answer told
+    failures: dict[int, str] = field(default_factory=dict)
+    seen: dict[int, Seen] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.due_ns)
@@ -395,6 +396,5 @@ def is_address(model: str) -> bool:
     return model.startswith(("http://", "https://"))
 
 
-SutFacts = dict[
-    str, Any
-]  # free facts a SUT tells of itself: model, dtype, eos_ids, parameters, notes
+# Free facts a SUT tells of itself: model, dtype, eos_ids, parameters, notes.
+SutFacts = dict[str, Any]

@@ -5,7 +5,6 @@ no loading; then the model is loaded in a process of its own; then answers are g
 from __future__ import annotations
 
 import json
-import select
 import socket
 import tempfile
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.engine.environment import versions
-from harness.kernel.machine import waits
 from harness.kernel.process.streams import put, tell
 from harness.kernel.protocols import Say
 from harness.serve.asking.prompts import Prompts
@@ -28,10 +26,8 @@ from harness.serve.telling.words import Words
 from sut.border.threads import environment
 from sut.prompts import tokenizer
 from sut.serving.engine import Engine
-from sut.serving.messages import Request
 
 Show = Callable[[str], None]
-_WARM_TOKENS = 64  # of the first prompt
 
 
 def serve(settings: Settings, say: Say, show: Show, as_json: bool) -> int:
@@ -68,8 +64,6 @@ def _serve_model(
         options = settings.options(say)
         say(f"loading {settings.names[0]} in {options.variant}")
         engine = stack.enter_context(closing(Engine(options, folder / "engine.log", environment())))
-        say("answering a first request, which takes longer than others")
-        _warm_up(engine)
         house = _house(settings, engine, options.trust_remote_code)
         stack.enter_context(closing(house.prompts))
         say("")
@@ -81,18 +75,6 @@ def _serve_model(
         for note in _notes(settings, engine):
             tell(f"note: {note}")
         return run(house, engine, bound, ready)
-
-
-def _warm_up(engine: Engine) -> None:
-    """Answer a request that nobody hears of. Raises RunBroke if that ends the engine."""
-    tokens = min(_WARM_TOKENS, engine.info.max_len - 2)
-    engine.submit(Request(id=0, prompt_ids=[0] * max(1, tokens), max_tokens=2, ignore_eos=True))
-    wait = waits.Wait(engine.pid, waits.EVALUATING)
-    while engine.open_requests:
-        if select.select([engine.fd], [], [], wait.pause_s)[0]:
-            engine.read()
-        else:
-            wait.look()
 
 
 def _house(settings: Settings, engine: Engine, trust_remote_code: bool) -> House:

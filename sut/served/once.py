@@ -2,23 +2,24 @@
 
 The probe, the list of models, /metrics, the doctor and perplexity ask this way. It blocks, follows
 no redirect, uses no proxy and raises nothing: an Exchange says by `ending` and `detail` how it
-went.
+went. The bytes are framed as those of the timed part are (`sut.served.client.http`).
 
     once.exchange(address, "GET", address.path + "/models").status
 """
 
 from __future__ import annotations
 
-import http.client
 import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 
 from harness.kernel.answers import Ending, Exchange
 from harness.kernel.clock import monotonic_ns
 from sut.served.address import Address
+from sut.served.client.http import Framer
 
-CONNECT_S = 10.0  # for the connection; then as long as a request may take
+CONNECT_S = 10.0
 _MOST_BYTES = 1 << 30  # of a body: no answer of this API is larger
 _READ_BYTES = 1 << 18
 
@@ -36,18 +37,13 @@ def exchange(
     """
     heard = _Heard(timeout_s)
     try:
-        connection = _connected(address, timeout_s)
+        connection = _connected(address, min(CONNECT_S, timeout_s))
     except OSError as error:
-        return heard.ended(of_connecting(error), error)
-    try:
+        return heard.ended(of_connecting(error), _words(error))
+    with connection:
         heard.issued_ns = monotonic_ns()
-        connection.request(method, path, body, {**_headers(address, body), **(headers or {})})
-        heard.read(connection)
-        return heard.ended("whole")
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        return heard.ended(_of_answering(error), error)
-    finally:
-        connection.close()
+        ending, detail = heard.all_of(connection, _request(address, method, path, body, headers))
+    return heard.ended(ending, detail)
 
 
 def connect_ns(address: Address) -> int:
@@ -77,41 +73,36 @@ def of_connecting(error: OSError) -> Ending:
     return "refused" if isinstance(error, ConnectionRefusedError) else "no_connection"
 
 
-def _of_answering(error: Exception) -> Ending:
-    if isinstance(error, TimeoutError):
-        return "stalled"
-    if isinstance(error, http.client.IncompleteRead | http.client.RemoteDisconnected):
-        return "closed"
-    if isinstance(error, http.client.HTTPException | ValueError):
-        return "malformed"
-    return "reset"
-
-
-def _connected(address: Address, timeout_s: float) -> http.client.HTTPConnection:
-    within_s = min(CONNECT_S, timeout_s)
-    connection = (
-        http.client.HTTPSConnection(
-            address.host, address.port, timeout=within_s, context=tls(address)
-        )
-        if address.is_tls
-        else http.client.HTTPConnection(address.host, address.port, timeout=within_s)
-    )
+def _connected(address: Address, timeout_s: float) -> socket.socket:
+    plain = socket.create_connection((address.host, address.port), timeout=timeout_s)
+    if not address.is_tls:
+        return plain
     try:
-        connection.connect()
+        return tls(address).wrap_socket(plain, server_hostname=address.host)
+    except (ConnectionError, TimeoutError) as error:  # a server without TLS may close, or wait
+        plain.close()
+        raise ssl.SSLError(ssl.SSL_ERROR_SSL, f"no handshake: {_words(error)}") from None
     except BaseException:
-        connection.close()
+        plain.close()
         raise
-    connection.sock.settimeout(timeout_s)
-    return connection
 
 
-def _headers(address: Address, body: bytes | None) -> dict[str, str]:
-    headers = {"User-Agent": "touchstone", "Connection": "close", "Accept": "*/*"}
+def _request(
+    address: Address,
+    method: str,
+    path: str,
+    body: bytes | None,
+    headers: Mapping[str, str] | None,
+) -> bytes:
+    lines = {"Host": address.authority, "User-Agent": "touchstone", "Accept": "*/*"}
+    lines |= {"Accept-Encoding": "identity", "Connection": "close"}
     if body is not None:
-        headers["Content-Type"] = "application/json"
+        lines |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
     if address.key:
-        headers["Authorization"] = f"Bearer {address.key}"
-    return headers
+        lines["Authorization"] = f"Bearer {address.key}"
+    lines |= headers or {}
+    head = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in lines.items())]
+    return "\r\n".join([*head, "", ""]).encode("utf-8") + (body or b"")
 
 
 class _Heard:
@@ -120,46 +111,70 @@ class _Heard:
     def __init__(self, timeout_s: float) -> None:
         self.issued_ns = monotonic_ns()
         self._until_ns = self.issued_ns + round(timeout_s * 1e9)
-        self._status = 0
-        self._headers: dict[str, str] = {}
+        self._framer = Framer()
         self._pieces: list[tuple[int, bytes]] = []
+        self._size_bytes = 0
 
-    def read(self, connection: http.client.HTTPConnection) -> None:
-        """Read the head and the body, each read of it a piece. Raises OSError, HTTPException."""
-        answer = connection.getresponse()
-        self._status = answer.status
-        self._headers = {name.lower(): value for name, value in answer.getheaders()}
-        size_bytes = 0
-        while piece := answer.read1(_READ_BYTES):
-            self._pieces.append((monotonic_ns(), piece))
-            size_bytes += len(piece)
-            left_s = (self._until_ns - monotonic_ns()) / 1e9
-            if left_s <= 0 or size_bytes > _MOST_BYTES:
-                raise TimeoutError(f"not whole in time, after {size_bytes:,} bytes")
-            if connection.sock is not None:
-                connection.sock.settimeout(left_s)
-        if answer.length:  # `read1` does not tell that a body is shorter than its head said
-            raise http.client.IncompleteRead(b"", answer.length)
+    def all_of(self, connection: socket.socket, request: bytes) -> tuple[Ending, str]:
+        """Send the request, read to the end, and return how it ended."""
+        with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered all the same
+            connection.settimeout(self._left_s())
+            connection.sendall(request)
+        try:
+            while not (end := self._read(connection)):
+                pass
+            return end
+        except TimeoutError:
+            return self._of_waiting(), "no answer in time"
+        except OSError as error:
+            return "reset", _words(error)
 
-    def ended(self, ending: Ending, error: BaseException | None = None) -> Exchange:
+    def ended(self, ending: Ending, detail: str) -> Exchange:
         return Exchange(
             sample_id=-1,
             issued_ns=self.issued_ns,
-            status=self._status,
-            headers=self._headers,
+            status=self._framer.status,
+            headers=self._framer.headers,
             pieces=self._pieces,
             ending=ending,
             end_ns=monotonic_ns(),
-            detail="" if error is None else _words(error),
+            detail=detail,
         )
 
+    def _read(self, connection: socket.socket) -> tuple[Ending, str] | None:
+        """Take in one read; return how it ended, if it has. Raises OSError."""
+        connection.settimeout(self._left_s())
+        data = connection.recv(_READ_BYTES)
+        now_ns = monotonic_ns()
+        if not data:
+            is_whole = self._framer.ends_with_the_connection
+            return ("whole", "") if is_whole else ("closed", "the connection was closed")
+        body = b"".join(self._framer.feed(data))
+        if body:
+            self._pieces.append((now_ns, body))
+            self._size_bytes += len(body)
+        if self._framer.is_malformed:
+            return "malformed", "the bytes are no HTTP"
+        if self._size_bytes > _MOST_BYTES:
+            return "overdue", f"more than {_MOST_BYTES:,} bytes came"
+        return ("whole", "") if self._framer.is_whole else None
 
-def _words(error: BaseException) -> str:
+    def _left_s(self) -> float:
+        """Return the time that is left. Raises TimeoutError if there is none."""
+        left_ns = self._until_ns - monotonic_ns()
+        if left_ns <= 0:
+            raise TimeoutError
+        return left_ns / 1e9
+
+    def _of_waiting(self) -> Ending:
+        """Tell an answer that takes long from one that stands still."""
+        last_ns = self._pieces[-1][0] if self._pieces else self.issued_ns
+        is_still = last_ns < (self.issued_ns + self._until_ns) // 2
+        return "stalled" if is_still else "overdue"
+
+
+def _words(error: OSError) -> str:
     """Return the system's words for what went wrong."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
-    if isinstance(error, http.client.IncompleteRead):
-        return "the connection was closed"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__
+    return error.strerror or str(error) or type(error).__name__

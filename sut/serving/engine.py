@@ -45,6 +45,7 @@ from sut.serving.messages import (
     Refused,
     Request,
     State,
+    TooLarge,
 )
 
 RECEIVE_BYTES = 1 << 16
@@ -114,7 +115,10 @@ class Engine:
         a process that has died says so to whoever reads.
         """
         self._open.add(request.id)
-        self._send(request)
+        try:
+            self._send(request)
+        except OverflowError:
+            self._send(TooLarge(request.id))
 
     def cancel(self, request_id: int) -> None:
         """Give a request up. It is done (`cancelled`) at the next step; one that is over already is

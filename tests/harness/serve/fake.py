@@ -176,14 +176,14 @@ def known_house(engine, tokenizer=None, key="", aliases=(), most_waiting=100, **
 
 
 @contextmanager
-def serving(engine=None, **given):
+def serving(engine=None, is_daemon=False, **given):
     """Yield a Client of a server that runs in a thread."""
     engine = engine or FakeEngine()
     house = known_house(engine, **given)
     up = threading.Event()
     bound = listener("127.0.0.1", 0)
     server = Server(house, engine, up.set)
-    thread = threading.Thread(target=lambda: asyncio.run(server.at(bound)))
+    thread = threading.Thread(target=lambda: asyncio.run(server.at(bound)), daemon=is_daemon)
     thread.start()
     try:
         assert up.wait(30)

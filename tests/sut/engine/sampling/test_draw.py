@@ -92,6 +92,16 @@ def test_a_seed_gives_the_same_answer_whoever_shares_the_batch():
     assert first == [draw(rows[1:2], [alone[1]])[0] for _ in range(20)]
 
 
+@pytest.mark.parametrize("seed", [0, -1, 2**63 - 1, -(2**63)])
+def test_any_whole_number_is_a_seed(seed):
+    row = torch.zeros(1, WIDE)
+    first, second = (
+        [draw(row, [request])[0] for _ in range(3)]
+        for request in (asking(temperature=1.0, seed=seed), asking(temperature=1.0, seed=seed))
+    )
+    assert first == second
+
+
 def test_without_a_seed_answers_differ():
     row = torch.zeros(1, WIDE)
     tokens = {draw(row, [asking(temperature=1.0)])[0] for _ in range(20)}
