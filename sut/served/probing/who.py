@@ -89,7 +89,8 @@ def model(address: Address, asked: str, known: Listed) -> str:
         return known.names[0]
     if not asked:
         said = "it has several models" if known.names else "it does not list its models"
-        raise SetupFailed(doing, said + _names(known), "", "Choose one with --model.")
+        todo = "Choose one with --model, or put # and its name after the address."
+        raise SetupFailed(doing, said + _names(known), "", todo)
     same = [name for name in known.names if _is_same(asked, name)]
     if asked in known.names or not known.names:
         return asked
