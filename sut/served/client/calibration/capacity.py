@@ -24,6 +24,7 @@ from sut.served.client.pool import Limits, Pool
 
 _CONNECTIONS = 64
 _ANSWERS = 6_000, 1_500  # of each kind
+_EASY = Capacity(500, 10_000)  # far below what any machine has shown
 _PATIENCE_NS = 60_000_000_000
 
 
@@ -34,6 +35,15 @@ def capacity(clock: RealClock) -> Capacity:
         found = measured(clock)
         keep(found)
     return found
+
+
+def workers_for(clock: RealClock, answers_per_s: float, chunks_per_s: float) -> int:
+    """Return how many workers such a load takes. What any worker can take costs no measurement.
+    Raises SetupFailed.
+    """
+    if answers_per_s <= _EASY.answers_per_s and chunks_per_s <= _EASY.chunks_per_s:
+        return 1
+    return capacity(clock).workers(answers_per_s, chunks_per_s)
 
 
 def measured(clock: RealClock) -> Capacity:
