@@ -6,7 +6,7 @@
         rows = golden.stamps()
 
 The fixtures `golden` and `golden_tls` are there for all tests. One server lives as long as the
-session; `set` begins anew: what is not named has its
+module; `set` begins anew: what is not named has its
 default, queries count from 0, stamps are empty. A server that has died is started again.
 """
 
@@ -114,14 +114,14 @@ class GoldenServer:
             self._child = None
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _golden() -> Iterator[GoldenServer]:
     server = GoldenServer()
     yield server
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _golden_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GoldenServer]:
     server = GoldenServer(tmp_path_factory.mktemp("tls"))
     yield server

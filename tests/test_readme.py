@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from tests import ROOT
+from tests.harness.serve.fake import FakeEngine
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 OWN_TEST = ("extend.md",)  # its example and its commands are run by a test of their own
@@ -34,7 +35,10 @@ LINES = [
 COMMANDS = list(dict.fromkeys(LINES))
 HERE = "--in-process"  # tiny models: most of the time of a process of their own would be imports
 MODEL_FREE = [
-    c for c in COMMANDS if "simulated" in c or re.search(r"harness (plan|list|doctor)", c)
+    c
+    for c in COMMANDS
+    if ("simulated" in c or re.search(r"harness (plan|list|doctor)", c))
+    and "harness serve " not in c
 ]
 ON_THE_MODEL = [
     c for c in COMMANDS if "harness run" in c and c not in MODEL_FREE and "my-model" not in c
@@ -68,7 +72,9 @@ def the_one(part: str) -> str:
 def test_the_pages_have_commands_of_every_kind_and_no_other():
     assert len(MODEL_FREE) >= 5
     assert len(ON_THE_MODEL) >= 4
-    with_a_test = r"my-model|harness (report|compare|resume|gate|perplexity|audit|package|check) "
+    with_a_test = (
+        r"my-model|harness (report|compare|resume|gate|perplexity|audit|package|check|serve) "
+    )
     others = [c for c in COMMANDS if c not in MODEL_FREE and c not in ON_THE_MODEL]
     assert not [c for c in others if not re.search(with_a_test, c)], "no test runs these"
 
@@ -207,6 +213,26 @@ def test_its_audit_and_package_examples_work(run, tmp_path):
     assert "fill in" in done.stdout
     assert (tmp_path / "submission" / "open" / "acme" / "systems" / "box.json").is_file()
     assert "fill in" in run(the_one("harness check")).stdout
+
+
+def test_its_serve_example_works(run, tiny_llama, monkeypatch):
+    """Its words, over an engine that knows its answers: a real one is served in
+    tests/harness/serve/test_program.py.
+    """
+    engine = FakeEngine(model=str(tiny_llama))
+    made = []
+
+    def start(options, *_):
+        made.append(options)
+        return engine
+
+    monkeypatch.setattr("harness.serve.serve.Engine", start)
+    monkeypatch.setattr("harness.serve.serve.run", lambda *_: _[-1]() or 0)
+    command = the_one("harness serve --model").replace("smollm2-135m", str(tiny_llama))
+    done = run(command.replace("--port 8000", "--port 0"))
+    assert done.returncode == 0, done.stderr
+    assert "Ctrl-C stops it." in done.stdout
+    assert made[0].variant == "int8"
 
 
 def test_the_make_targets_of_the_pages_exist():

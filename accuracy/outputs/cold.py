@@ -51,11 +51,13 @@ def cold_prompts(log: RunLog, facts: SutFacts) -> Verdict:
 
 
 def cached_tokens(log: RunLog, cold: dict[str, Any]) -> Known | None:
-    """Return what the answers say; else what the server's counters do; None where nobody tells."""
-    told = [seen for seen in log.seen.values() if seen.cached_tokens >= 0]
-    if told:
-        prompt = sum(max(seen.prompt_tokens, 0) for seen in told)
-        return Known(sum(seen.cached_tokens for seen in told), prompt, "as its answers say")
+    """Return what the answers say; else what the server's counters do; None where nobody tells.
+    Servers say nothing of an answer whose prompt was not cached at all (vLLM).
+    """
+    cached = [seen.cached_tokens for seen in log.seen.values() if seen.cached_tokens >= 0]
+    if cached:
+        prompt = sum(max(seen.prompt_tokens, 0) for seen in log.seen.values())
+        return Known(sum(cached), prompt, "as its answers say")
     counted = cold.get("counters")
     if isinstance(counted, dict) and counted.get("queries", 0) > 0:
         return Known(int(counted["hits"]), int(counted["queries"]), "as its counters say")

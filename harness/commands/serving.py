@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.shared import Flags
+from harness.commands.shared import Flags, with_sut_options
 from harness.options.flags import SERVE, takes
 from harness.options.option import SERVER
 from harness.screen import people
@@ -75,13 +75,15 @@ def serve(
         ),
     ] = False,
 ) -> None:
-    """Offer a model at an address that speaks the OpenAI API, until stopped."""
+    """Offer a model at an address that speaks the OpenAI API, until stopped. With --sut simulated
+    there is no model: known tokens come at known times (--sut-option ttft_ms=200).
+    """
     with people(as_json) as (console, say):
         from harness.serve.serve import serve as serve_model
         from harness.serve.settings import settings
 
         asked = settings(
-            flags,
+            with_sut_options(flags),
             api_key_env,
             host=host,
             port=port,

@@ -89,7 +89,7 @@ def gate(
         str,
         typer.Option(
             help="Deployments to judge: variants such as bf16,int8, servers to be started such as "
-            "vllm:bf16, addresses such as http://host:8000 (or NAME@http://host:8000), or run "
+            "vllm:bf16, addresses such as http://host:8000 (or http://host:8000#NAME), or run "
             "folders."
         ),
     ] = "",

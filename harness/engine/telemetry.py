@@ -25,7 +25,10 @@ import psutil
 
 from harness.engine import gpus
 from harness.engine.recorder import Recorder
+from harness.engine.server_view.processes import Family, listening
+from harness.engine.server_view.scrape import KEY_VARIABLE, Scraper
 from harness.kernel import children, files
+from harness.kernel.answers import Scrape
 from harness.kernel.clock import RealClock
 from harness.kernel.errors import SetupFailed
 from harness.kernel.foreign.own_files import MOST_LOG_BYTES, read_bytes
@@ -37,14 +40,16 @@ from harness.kernel.process import streams
 INTERVAL_NS = 1_000_000_000
 REFRESH_NS = 500_000_000
 _LEAVE_S = 5.0  # for the last row
+Sample = Callable[[], dict[str, Any]]
 _COUNTS = struct.Struct("<qqqq")  # issued, done, failed, tokens
 
 
 class Telemetry:
     """The driver's handle: starts the helper, tells it the counts, stops it.
 
-    `pids` maps a role ("driver", "sut") to a process, `metered` are indices of GPUs; rows go to
-    `out` as JSON lines, on the machine's monotonic clock.
+    `pids` maps a role ("driver", "sut") to a process, `metered` are indices of GPUs, `server` says
+    where a server tells what it counts; rows go to `out` as JSON lines, on the machine's monotonic
+    clock.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class Telemetry:
         total: int | None,
         progress: bool,
         metered: Sequence[int] = (),
+        server: Scrape | None = None,
     ) -> None:
         self._file = tempfile.NamedTemporaryFile(delete=False, buffering=0)  # noqa: SIM115 (as long as we)
         self._map = self._mapped()
@@ -64,10 +70,11 @@ class Telemetry:
             "progress": progress,
             "counts": self._file.name,
             "gpus": list(metered),
+            "server": server.shown if server else None,
         }
-        self._process = children.Child(
-            "harness.engine.telemetry", json.dumps(job), stdout=subprocess.PIPE, text=True
-        )
+        words, key = json.dumps(job), {KEY_VARIABLE: server.key} if server else {}
+        how: Any = {"stdout": subprocess.PIPE, "text": True}
+        self._process = children.Child("harness.engine.telemetry", words, env=key, **how)
         try:
             self._await_ready()
         except BaseException:
@@ -133,7 +140,7 @@ def main() -> None:
     with Path(job["counts"]).open("r+b") as file:
         counts = mmap.mmap(file.fileno(), _COUNTS.size)
     clock = RealClock()
-    sample = _sampler(job["pids"], job["gpus"])
+    sample = _together(_sampler(job["pids"], job["gpus"]), _server(job["server"]))
     show = _progress(job["total"]) if job["progress"] else None
     with files.opened_log(Path(job["out"])) as out:
         print("ready", flush=True)
@@ -155,7 +162,7 @@ def main() -> None:
             show(issued, done, failed, tokens, (clock.now_ns() - start) / 1e9, True)
 
 
-def _write(out: BinaryIO, row: dict[str, Any], sample: Callable[[], dict[str, Any]]) -> None:
+def _write(out: BinaryIO, row: dict[str, Any], sample: Sample) -> None:
     """Write a row, or leave it out where the disk is full or no descriptor is left to look with:
     the next one may fit.
     """
@@ -163,7 +170,7 @@ def _write(out: BinaryIO, row: dict[str, Any], sample: Callable[[], dict[str, An
         out.write(json.dumps(row | sample()).encode() + b"\n")
 
 
-def _sampler(pids: dict[str, int], indices: Sequence[int]) -> Callable[[], dict[str, Any]]:
+def _sampler(pids: dict[str, int], indices: Sequence[int]) -> Sample:
     """Return a function that reads memory, CPU and these GPUs now. A process that is gone gives
     None.
     """
@@ -188,6 +195,23 @@ def _sampler(pids: dict[str, int], indices: Sequence[int]) -> Callable[[], dict[
         return row | {"machine_available_bytes": available_bytes()} | read_gpus()
 
     return sample
+
+
+def _server(where: dict[str, Any] | None) -> Sample:
+    """Return a function that reads what a server has said and used since the last time."""
+    if where is None:
+        return dict
+    scraper = Scraper(where)
+    family = Family(listening(where["host"], where["port"]))
+
+    def sample() -> dict[str, Any]:
+        return scraper.take() | (family.sample() if family else {})
+
+    return sample
+
+
+def _together(*samples: Sample) -> Sample:
+    return lambda: {key: value for sample in samples for key, value in sample().items()}
 
 
 def _progress(total: int | None) -> Callable[[int, int, int, int, float, bool], None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from harness.kernel.types import NEVER, Finish
 
@@ -125,3 +125,24 @@ class Hearer(Protocol):
     def ended(self, reason: str = "") -> None:
         """Hear that nothing more is sent and nothing is open; `reason`: it broke."""
         ...
+
+
+class Scrape(NamedTuple):
+    """Where a server tells what it counts: its /metrics. `key` is said nowhere."""
+
+    url: str
+    host: str
+    port: int
+    ca_file: str = ""
+    is_checked: bool = True
+    key: str = ""
+
+    def __repr__(self) -> str:
+        return f"Scrape({self.url})"
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """Return all but the key."""
+        facts = self._asdict()
+        del facts["key"]
+        return facts

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
-from harness.kernel.answers import Hearer, Window
+from harness.kernel.answers import Hearer, Scrape, Window
 from harness.kernel.clock import Arrivals
 from harness.kernel.types import (
     MemoryUse,
@@ -195,6 +195,13 @@ class Announced(Protocol):
     def after(self) -> SutFacts:
         """Return facts that are known once the part has been measured; they replace others."""
         ...
+
+
+@runtime_checkable
+class OfServer(Protocol):
+    """A SUT that asks a server (optional), which is then watched beside the run."""
+
+    def scrape(self) -> Scrape: ...
 
 
 @runtime_checkable

@@ -110,8 +110,9 @@ def on_command_line(hint: Any) -> Any:
     if is_time(hint) or len(kinds) > 1:
         return str
     (kind,) = kinds
-    if kind is dict:
-        return list[str]
+    is_one_text = any(isinstance(part, Read) for part in _parts(hint))
+    if kind is dict or (kind is tuple and not is_one_text):
+        return list[str]  # given several times
     return kind if kind in (bool, int, float, Path) else str
 
 

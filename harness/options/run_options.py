@@ -262,12 +262,12 @@ class RunOptions:
         MODEL, "local",
         "System under test: local (a model), served (a server at --base-url), simulated, null, that"
         " of a plug-in, or module:factory. Default: local, or served with --base-url.",
-        is_name=True, check=names.sut,
+        is_name=True, check=names.sut, commands="run plan compare serve",
     )
     sut_options: dict[str, str | int | float | bool] = option(
         MODEL, {},
         "Option of the simulated SUT, for example ttft_ms=200; may be given several times.",
-        first_flag="--sut-option", metavar="KEY=VALUE",
+        first_flag="--sut-option", metavar="KEY=VALUE", commands="run plan compare serve",
     )
     device: str = option(
         MODEL, "auto", "Where the model runs: auto, cpu, cuda or cuda:1. Default: auto.",

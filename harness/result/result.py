@@ -138,7 +138,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         mode=config.mode if settings.mode == "performance" else settings.mode,
         profile=config.profile,
         model=_model(raw),
-        variant=config.variant if entry.runs_model else "",
+        variant=_variant(raw),
         dataset=raw.saved["dataset"]["name"],
         sut=config.sut,
         status=status,
@@ -197,6 +197,13 @@ def _model(raw: Raw) -> str:
     if raw.entry.asks_server:
         return str(raw.facts.sut.get("model") or raw.config.sut)
     return raw.config.model if raw.entry.runs_model else raw.config.sut
+
+
+def _variant(raw: Raw) -> str:
+    """Return the precision; in a server that the run started, with the server's name."""
+    if raw.entry.starts_server:
+        return f"{raw.config.sut}:{raw.config.variant}"
+    return raw.config.variant if raw.entry.runs_model else ""
 
 
 def _division(raw: Raw) -> Division | None:

@@ -52,6 +52,7 @@ from harness.run.keeping import (
     refuse_elsewhere,
 )
 from harness.run.parts import Origin, Parts
+from harness.run.sampling import devices
 from harness.run.signals import stoppable
 from harness.run.start import close, start
 from harness.run.timed import Timed
@@ -133,7 +134,8 @@ class Run:
             self._say(sentence)
         self.sut = sut = start(self.config, self.entry, self.clock, self.folder, self._say)
         loading = f"loading {self.config.model} in {self.config.variant}"
-        self._say(loading if self.entry.runs_model else "")
+        asking = "finding out what the server does" if self.entry.asks_server else ""
+        self._say(loading if self.entry.runs_model else asking)
         self._load_s = load(sut, self.samples, Recorder(self.clock))
         rate = self._calibrate(sut)
         begun = self._parts.begin(Origin(self.folder, self.started_at, *rate))
@@ -239,7 +241,7 @@ class Run:
         facts.driver = {"channel_roundtrip_us": roundtrip_us(sut)}
         facts.sut = hidden_in(sut.facts())
         if self.entry.uses_gpu:
-            facts.gpus = gpus.metered(facts.sut, os.environ).to_json()
+            facts.gpus = gpus.metered(facts.sut | devices(sut), os.environ).to_json()
         meanings = commit(sut)
         arm = self._arm(sut)
         timed = Timed(self.config, self.scenario, self.clock, self.stop, self._progress, arm)

@@ -63,6 +63,19 @@ TELEMETRY = (
         "list<struct<gpu: int64, figure: string, reason: string>>",
         "Figures that a GPU did not tell, which are null for all.",
     ),
+    # of a server that is asked over HTTP, by its own /metrics; null where it does not say
+    Column("server_running", "double", "Requests that the server computes.", "requests"),
+    Column("server_waiting", "double", "Requests that wait in the server.", "requests"),
+    Column("server_kv_share", "double", "Share of its KV cache in use.", "1"),
+    Column("server_prompt_tokens", "double", "Prompt tokens since it started.", "tokens"),
+    Column("server_generated_tokens", "double", "Generated tokens since it started.", "tokens"),
+    Column("server_cached_tokens", "double", "Prompt tokens found in its cache.", "tokens"),
+    Column("server_preemptions", "double", "Requests that it put back.", "requests"),
+    Column("server_queued_s", "double", "Time that requests waited in it, in all.", "s"),
+    Column("server_queued", "double", "Requests that this is the sum of.", "requests"),
+    Column("server_scrape_ms", "double", "Time that its /metrics took.", "ms"),
+    Column("server_rss_bytes", "int64", "Resident sets of its processes on this machine.", "B"),
+    Column("server_cpu_percent", "double", "Their processor time.", "% of one core"),
 )
 TABLES = {"samples.parquet": SAMPLES, "telemetry.parquet": TELEMETRY}
 
@@ -109,6 +122,7 @@ FILES = {
     "memory.json": "`memory` of result.json.",
     "scores.json": "`accuracy` of result.json.",
     "verdicts.json": "`verdicts` of result.json.",
+    "endpoints": "Of a server: the result files of MLPerf Endpoints, for its checker.",
     "mlperf_log_summary.txt": "LoadGen's summary for the same times.",
     "mlperf_log_detail.txt": "LoadGen's detail log for the same times.",
     "mlperf_log_accuracy.json": "LoadGen's log of answers.",

@@ -5,6 +5,7 @@ no loading; then the model is loaded in a process of its own; then answers are g
 from __future__ import annotations
 
 import json
+import socket
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -16,6 +17,7 @@ from harness.kernel.process.streams import put, tell
 from harness.kernel.protocols import Say
 from harness.serve.asking.prompts import Prompts
 from harness.serve.desk import Desk
+from harness.serve.golden import golden, serve_golden
 from harness.serve.house import ANY, House
 from harness.serve.metrics import Metrics
 from harness.serve.server import listener, run, url_of
@@ -30,8 +32,34 @@ Show = Callable[[str], None]
 
 def serve(settings: Settings, say: Say, show: Show, as_json: bool) -> int:
     """Serve until told to stop; return the exit code. Raises HarnessError."""
+    with listener(settings.host, settings.port) as bound:
+        if settings.flags["sut"] == "simulated":
+            return _serve_golden(settings, bound, show, as_json)
+        return _serve_model(settings, bound, say, show, as_json)
+
+
+def _serve_golden(settings: Settings, bound: socket.socket, show: Show, as_json: bool) -> int:
+    chosen = golden(settings.flags["sut_options"], settings.key)
+    facts = {"url": url_of(bound), "models": [chosen.model], "context": chosen.context}
+
+    def ready() -> None:
+        sentence = f"Serving known tokens at {facts['url']}, without a model. Ctrl-C stops it."
+        _say_ready(facts, sentence, show, as_json)
+
+    return serve_golden(chosen, bound, ready)
+
+
+def _say_ready(facts: dict[str, Any], sentence: str, show: Show, as_json: bool) -> None:
+    if as_json:
+        put(json.dumps(facts, separators=(",", ":")) + "\n")
+    else:
+        show(sentence)
+
+
+def _serve_model(
+    settings: Settings, bound: socket.socket, say: Say, show: Show, as_json: bool
+) -> int:
     with ExitStack() as stack:
-        bound = stack.enter_context(listener(settings.host, settings.port))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="touchstone_serve_")))
         options = settings.options(say)
         say(f"loading {settings.names[0]} in {options.variant}")
@@ -42,10 +70,7 @@ def serve(settings: Settings, say: Say, show: Show, as_json: bool) -> int:
 
         def ready() -> None:
             facts = _facts(settings, engine, url_of(bound))
-            if as_json:
-                put(json.dumps(facts, separators=(",", ":")) + "\n")
-            else:
-                show(_sentence(facts))
+            _say_ready(facts, _sentence(facts), show, as_json)
 
         for note in _notes(settings, engine):
             tell(f"note: {note}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.kernel.errors import BadInput, HarnessError
+from harness.kernel.errors import BadInput, HarnessError, unknown
 from harness.kernel.protocols import Say
 from harness.kernel.types import short_name
 from harness.options.run_options import OPTIONS
@@ -18,12 +18,13 @@ from sut.model.find import resolve
 from sut.serving.messages import Options
 
 MOST_WAITING = 1024
+SUTS = ("local", "simulated")  # a model of ours, and the golden server
 _LOOPBACK = ("127.", "::1", "localhost")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`flags` are those of a model, as `harness run` has them."""
+    """`flags` are those of a model, as `harness run` has them, and the SUT with its options."""
 
     flags: Mapping[str, Any]
     host: str = "127.0.0.1"
@@ -68,6 +69,12 @@ class Settings:
 def settings(flags: Mapping[str, Any], key_variable: str | None, **given: Any) -> Settings:
     """Check what was given. Raises BadInput."""
     found = {name: _checked(name, value) for name, value in flags.items()}
+    if found["sut"] not in SUTS:
+        todo = "To measure it, use harness run."
+        raise unknown("--sut of harness serve", found["sut"], SUTS, todo)
+    if found["sut_options"] and found["sut"] == "local":
+        found_words, fine = "a model takes none", "they are those of --sut simulated"
+        raise BadInput("--sut-option", found_words, fine, "Leave it out.")
     return Settings(found, key=_key(key_variable), **given)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import sut
 from harness import registry
 from harness.kernel.errors import BadInput
+from harness.kernel.types import is_address
 from harness.options.flags import LISTS
 from harness.options.kinds import is_number
 from harness.options.run_options import OPTIONS
@@ -76,13 +77,13 @@ def deployment_flags(name: str, flags: Flags, model: str = "") -> dict[str, Any]
         int8                          a variant, here
         vllm:bf16                     a variant, in a server that is started for it
         http://host:8000              a server that is there, with the only model it lists
-        NAME@http://host:8000         or with this one
+        http://host:8000#NAME         or with this one
 
     Servers get the prompts of the model itself, by its own tokenizer.
     """
-    if is_server(name):
+    if is_address(name):
         model = model or str(flags.get("model") or OPTIONS["model"].default)
-        served, url = parted(name)
+        url, _, served = name.partition("#")
         others = {key: value for key, value in flags.items() if key not in ("model", "sut")}
         named = {"model": served} if served else {}
         return {"tokenizer": model} | others | named | {"base_url": url}
@@ -92,22 +93,11 @@ def deployment_flags(name: str, flags: Flags, model: str = "") -> dict[str, Any]
     return flags_of(name, flags)
 
 
-def is_server(name: str) -> bool:
-    """Does a name say where a server is?"""
-    return parted(name)[1].startswith(("http://", "https://"))
-
-
-def parted(name: str) -> tuple[str, str]:
-    """Return the name of a served model ("" = the only one) and the address of its server."""
-    at = max(name.find("@http://"), name.find("@https://"))
-    return (name[:at], name[at + 1 :]) if at > 0 else ("", name)
-
-
 def deployment(config: RunConfig) -> str:
     """Return the name of a deployment as a reader knows it: see `deployment_flags`."""
     if config.base_url is not None:
-        served = f"{config.model}@" if "model" in config.origins else ""
-        return f"{served}{config.base_url}"
+        served = f"#{config.model}" if "model" in config.origins else ""
+        return f"{config.base_url}{served}"
     starts = registry.sut_entry(config.sut).starts_server
     return f"{config.sut}:{config.variant}" if starts else config.variant
 

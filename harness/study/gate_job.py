@@ -17,10 +17,10 @@ from accuracy.gate.readings import READINGS, Criteria
 from harness import registry
 from harness.kernel.errors import BadInput, unknown
 from harness.kernel.protocols import Say
-from harness.kernel.types import short_name
+from harness.kernel.types import is_address, short_name
 from harness.options.settings import RunConfig, load_config
 from harness.study import compare
-from harness.study.cells import deployment, deployment_flags, is_server
+from harness.study.cells import deployment, deployment_flags
 from harness.study.outputs import check_same, read
 from harness.study.study import Cell, Ended, Study
 
@@ -92,7 +92,7 @@ def _is_folder(name: str) -> bool:
     """A folder that is named like a variant is meant with ./ before it."""
     from sut.precision.table import TABLE
 
-    return name not in TABLE and not is_server(name) and ("/" in name or Path(name).is_dir())
+    return name not in TABLE and not is_address(name) and ("/" in name or Path(name).is_dir())
 
 
 def _checked(asked: Criteria) -> Criteria:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from harness.kernel.clock import utc_now
-from sut.golden import metrics, pages, stamps
+from sut.golden import metrics, pages
 from sut.golden.answers import asks, manners, scripts
 from sut.golden.answers.asks import Ask, Refused
 from sut.golden.answers.events import Answer, PrefixCache
 from sut.golden.answers.faults import TABLE, Fault
 from sut.golden.answers.scripts import Script, Write
-from sut.golden.answers.settings import Settings, fault_of
+from sut.golden.answers.settings import Settings, changed, fault_of
 from sut.golden.connection import Request
 
 _MOST_KEPT = 20_000  # scripts of requests that come again
@@ -27,10 +27,7 @@ class Reply(NamedTuple):
     ids: tuple[int, ...] = ()
     prompt_tokens: int = 0
     cached_tokens: int = 0
-
-    @property
-    def is_answer(self) -> bool:
-        return bool(self.ids)
+    is_answer: bool = False
 
 
 class Answering:
@@ -48,7 +45,6 @@ class Answering:
         if unknown:
             raise ValueError(f"faults: {', '.join(sorted(unknown))}; known: {', '.join(TABLE)}")
         self.settings, self.manner = settings, manners.TABLE[settings.like]
-        self.rows: list[stamps.Row] = []
         self.counts = metrics.Counts()
         self._prefixes = PrefixCache()
         self._kept: dict[tuple[str, bytes], Reply] = {}
@@ -63,7 +59,7 @@ class Answering:
             return self._changed(request.body)
         if request.method != "GET":
             return self._error(405 if request.path != "/" else 404, "Method Not Allowed")
-        known = (self.settings, self.manner, self.counts, self.rows, self.created)
+        known = (self.settings, self.manner, self.counts, self.created)
         return Reply(Script([Write(0, pages.page(request, *known), 0)]))
 
     def _may(self, request: Request) -> bool:
@@ -72,8 +68,6 @@ class Answering:
         return not key or pages.is_free(request.path) or said == f"Bearer {key}"
 
     def _changed(self, body: bytes) -> Reply:
-        from sut.golden.answers.settings import changed
-
         try:
             self.set(changed(self.settings, body))
         except ValueError as error:  # msgspec's among them
@@ -109,7 +103,7 @@ class Answering:
         script = make(answer, fault, self.settings, self.manner)
         sent = sum(write.tokens for write in script.writes)
         ids = tuple(answer.ids[:sent])
-        return Reply(script, ask.key, name, ids, len(ask.prompt_ids), answer.cached)
+        return Reply(script, ask.key, name, ids, len(ask.prompt_ids), answer.cached, bool(ids))
 
     def _error(self, status: int, message: str) -> Reply:
         return Reply(Script([Write(0, pages.error(status, message, self.manner), 0)]))

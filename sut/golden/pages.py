@@ -1,5 +1,5 @@
-"""Which pages are there besides the answers? Models, health, metrics, and the golden server's own:
-its stamps and its settings.
+"""Which pages are there besides the answers? Models, health, metrics, and the golden server's own
+settings.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from sut.golden import metrics, stamps
+from sut.golden import metrics
 from sut.golden.answers.manners import Manner
 from sut.golden.answers.scripts import response
 from sut.golden.answers.settings import Settings
@@ -39,7 +39,6 @@ def page(
     settings: Settings,
     manner: Manner,
     counts: metrics.Counts,
-    rows: list[stamps.Row],
     created: int,
 ) -> bytes:
     """Return the page that a path names."""
@@ -54,8 +53,6 @@ def page(
         case "/metrics" if manner.metrics:
             text = metrics.page(manner.metrics, settings.model, counts)
             return response(200, text, "text/plain; version=0.0.4", server=manner.server)
-        case "/golden/stamps":
-            return response(200, stamps.encoded(rows), server=manner.server)
         case "/golden/settings":
             return _json(msgspec.to_builtins(settings) | {"key": ""}, manner)
         case _:

@@ -8,6 +8,7 @@ the next one and spins the rest, stamps right before it sends, and keeps the sta
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import select
 import socket
@@ -20,34 +21,16 @@ from pathlib import Path
 from harness.kernel import children
 from harness.kernel.clock import RealClock
 from sut.golden.answering import Answering, Reply
+from sut.golden.answers.scripts import Script, Write, response
 from sut.golden.answers.settings import Settings, changed
 from sut.golden.certificate import context
-from sut.golden.connection import Connection
-from sut.golden.stamps import Row
+from sut.golden.connection import Connection, Request
+from sut.golden.stamps import Sending, encoded
 
 _SPIN_NS = 60_000
 _IDLE_S = 0.5
 _WRITES_IN_TURN = 32  # before requests are looked for again
 _now_ns = RealClock.now_ns
-
-
-class _Sending:
-    """A response under way."""
-
-    __slots__ = ("begun_ns", "closes", "connection", "n", "reply", "row", "writes")
-
-    def __init__(
-        self,
-        connection: Connection,
-        reply: Reply,
-        begun_ns: int,
-        row: Row | None,
-        closes: bool,
-    ) -> None:
-        self.closes = closes  # the client asked for it
-        self.connection, self.reply, self.begun_ns, self.row = connection, reply, begun_ns, row
-        self.writes = reply.script.writes
-        self.n = 0
 
 
 class Server:
@@ -59,7 +42,8 @@ class Server:
         self._clock = RealClock()  # which makes the system wake us on time
         self._epoll = select.epoll()
         self._connections: dict[int, Connection] = {}
-        self._due: list[tuple[int, int, _Sending]] = []
+        self._kept: list[Sending] = []
+        self._due: list[tuple[int, int, Sending]] = []
         self._count = 0
         listener.setblocking(False)
         self._epoll.register(listener.fileno(), select.EPOLLIN)
@@ -116,36 +100,34 @@ class Server:
         if connection.busy or (request := connection.next()) is None:
             return
         received_ns = _now_ns()
-        answering = self._answering
-        before = answering.counts
-        number = before.received
-        reply = answering.reply(request)
-        row = None
-        if before.received > number and answering.settings.stamps:
-            row = self._row(number, reply, request.head, received_ns)
-        closes = b"connection: close" in request.head.lower()
-        sending = _Sending(connection, reply, received_ns, row, closes)
+        counts = self._answering.counts
+        number = counts.received
+        reply = self._reply(request)
+        sending = Sending(connection, reply, request.head, number, received_ns)
+        if counts.received > number and self._answering.settings.stamps:
+            self._kept.append(sending)
         connection.busy = True
-        answering.counts.running += reply.is_answer
-        if reply.script.writes and reply.script.writes[0].offset_ns <= 0:
+        counts.running += reply.is_answer
+        if sending.writes and sending.writes[0].offset_ns <= 0:
             self._write(sending)
         else:
             self._plan(sending)
 
-    def _row(self, number: int, reply: Reply, head: bytes, received_ns: int) -> Row:
-        tokens = [write.tokens for write in reply.script.writes]
-        name = _request_id(head)
-        row = Row(number, name, reply.key, reply.fault, received_ns, list(reply.ids), tokens)
-        self._answering.rows.append(row)
-        return row
+    def _reply(self, request: Request) -> Reply:
+        if request.path == "/golden/stamps":
+            body = response(200, encoded(self._kept))
+            return Reply(Script([Write(0, body, 0)]))
+        if request.path == "/golden/settings" and request.method == "POST":
+            self._kept = []
+        return self._answering.reply(request)
 
     # ---- responses
 
-    def _plan(self, sending: _Sending) -> None:
+    def _plan(self, sending: Sending) -> None:
         if sending.n == len(sending.writes):
             self._end(sending)
             return
-        due_ns = sending.begun_ns + sending.writes[sending.n].offset_ns
+        due_ns = sending.received_ns + sending.writes[sending.n].offset_ns
         self._count += 1
         heappush(self._due, (due_ns, self._count, sending))
 
@@ -156,15 +138,14 @@ class Server:
                 return
             self._write(heappop(due)[2])
 
-    def _write(self, sending: _Sending) -> None:
+    def _write(self, sending: Sending) -> None:
         """Send what is due now, and plan the rest."""
         connection, write = sending.connection, sending.writes[sending.n]
         if connection.sock.fileno() < 0:
             self._forget(sending)
             return
         sending.n += 1
-        if sending.row is not None:
-            sending.row.sent_ns.append(_now_ns())
+        sending.sent_ns.append(_now_ns())
         try:
             went = connection.write(write.data)
         except OSError:
@@ -176,18 +157,20 @@ class Server:
             self._epoll.modify(connection.fd, select.EPOLLIN | select.EPOLLOUT)
         self._plan(sending)
 
-    def _forget(self, sending: _Sending) -> None:
+    def _forget(self, sending: Sending) -> None:
         """Give an answer up whose client has gone."""
         self._answering.counts.running -= sending.reply.is_answer
 
-    def _end(self, sending: _Sending) -> None:
+    def _end(self, sending: Sending) -> None:
         connection, reply, counts = sending.connection, sending.reply, self._answering.counts
         counts.running -= reply.is_answer
         counts.finished += reply.is_answer
         counts.prompt_tokens += reply.prompt_tokens
         counts.cached_tokens += reply.cached_tokens
         ending = reply.script.ending
-        match "close" if sending.closes and ending == "keep" else ending:
+        if ending == "keep" and b"connection: close" in sending.head.lower():
+            ending = "close"
+        match ending:
             case "keep":
                 connection.busy = False
                 self._take(connection)
@@ -226,11 +209,6 @@ class Server:
         self._listener.close()
 
 
-def _request_id(head: bytes) -> str:
-    at = head.lower().find(b"\r\nx-request-id:")
-    return "" if at < 0 else head[at + 15 :].partition(b"\r\n")[0].strip().decode("latin-1")
-
-
 def serve(
     host: str,
     port: int,
@@ -255,6 +233,7 @@ def serve(
 
 def main() -> None:
     children.bind()
+    gc.disable()  # a pause would be a late write, and nothing here refers to itself
     words = argparse.ArgumentParser()
     words.add_argument("settings", nargs="?", default="{}")
     words.add_argument("--host", default="127.0.0.1")

@@ -188,7 +188,7 @@ def walk(
         return
     missing = Counter(job.text for job in jobs)
     parts: dict[int, dict[int, Columns]] = {}
-    layers = layers or [OutputLayer(model) for model in models]
+    layers = layers or _side_by_side(models)
     budget = settings.batch_tokens or _per_device(models[0], _BATCH_TOKENS, _BATCH_TOKENS_GPU)
     longest = max(job.length for job in jobs)
     if budget > 1 and any(layer.changes_beside(longest) for layer in layers):
@@ -199,6 +199,15 @@ def walk(
             missing[job.text] -= 1
             if not missing[job.text]:
                 yield job.text, _joined(parts.pop(job.text))
+
+
+def _side_by_side(models: Sequence[Any]) -> list[OutputLayer]:
+    """Return the output layers; all give as many rows at a time as the one that gives fewest."""
+    layers = [OutputLayer(model) for model in models]
+    rows = min(layer.rows for layer in layers)
+    for layer in layers:
+        layer.rows = rows
+    return layers
 
 
 def _context(models: Sequence[Any], texts: Sequence[Text]) -> int:
@@ -331,20 +340,20 @@ class OutputLayer:
             self._head(states[None])[0].float(), logits.float()
         )
         self._in_pieces = is_last  # or the model does something to them afterwards
-        self._rows = max(1, _per_device(self, _LOGITS_BYTES, _LOGITS_BYTES_GPU) // logits[0].nbytes)
+        self.rows = max(1, _per_device(self, _LOGITS_BYTES, _LOGITS_BYTES_GPU) // logits[0].nbytes)
         self._changes: dict[int, bool] = {}  # by the longest text
 
     def logits(
         self, ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
     ) -> Iterator[torch.Tensor]:
         """Yield logits (n, V) again and again, N in all: of ids (B, T) at N positions."""
-        starts = range(0, len(rows), self._rows)
+        starts = range(0, len(rows), self.rows)
         if not self._in_pieces:
             _, logits = self._run(ids, rows, columns, len(rows))
-            yield from (logits[start : start + self._rows] for start in starts)
+            yield from (logits[start : start + self.rows] for start in starts)
             return
         states, _ = self._run(ids, rows, columns, 1)
-        yield from (self._head(states[None, start : start + self._rows])[0] for start in starts)
+        yield from (self._head(states[None, start : start + self.rows])[0] for start in starts)
 
     def changes_beside(self, longest: int) -> bool:
         """Say whether the logits of a short text change when one of `longest` tokens shares its

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
-from harness.kernel.answers import Hearer, Window
+from harness.kernel.answers import Hearer, Scrape, Window
 from harness.kernel.privacy import secrets
 from harness.kernel.protocols import Clock, Sink
 from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
@@ -129,6 +129,12 @@ class Served:
         """See `harness.kernel.protocols.Announced`."""
         counted = counters.between(self._counted, counters.read(self._address))
         return {"prompts": self._cold | ({"counters": counted} if counted else {})}
+
+    def scrape(self) -> Scrape:
+        """See `harness.kernel.protocols.OfServer`."""
+        to = self._address
+        url = f"{to.root}/metrics"
+        return Scrape(url, to.host, to.port, to.ca_file, to.is_checked, to.key)
 
     def decode(self, outputs: Sequence[Sequence[int]]) -> list[str] | None:
         words = self._terms.words

@@ -13,6 +13,7 @@ class Fault(NamedTuple):
     parameter: str
 
 
+TOO_LARGE = Fault("A number in the request has more than 64 bits.", "")
 _RANGES = {  # as vLLM and the OpenAI API have them; a factor must leave logits finite
     "temperature": (0.0, 100.0),
     "top_p": (0.0, 1.0),
@@ -73,6 +74,4 @@ def _of_numbers(request: Request, info: Info) -> Fault | None:
         if count is not None and not 0 <= count <= info.vocabulary:
             fine = f"it must be from 0 to {info.vocabulary:,}, this model's vocabulary"
             return Fault(f"{name} is {count}; {fine}.", name)
-    if request.seed is not None and request.seed < 0:
-        return Fault(f"seed is {request.seed}; it must not be negative.", "seed")
     return None

@@ -17,9 +17,9 @@ from harness.kernel.errors import HarnessError, first_line
 from harness.kernel.process import streams
 from sut.border import channel
 from sut.model import faults
-from sut.serving import messages
+from sut.serving import checks, messages
 from sut.serving.desk import Desk
-from sut.serving.messages import Cancel, Failed, Frames, Options, Request, State
+from sut.serving.messages import Cancel, Failed, Frames, Options, Request, State, TooLarge
 
 RECEIVE_BYTES = 1 << 16
 
@@ -78,6 +78,8 @@ class Child:
                 desk.ask(message)
             elif isinstance(message, Cancel):
                 desk.cancel(message.id)
+            elif isinstance(message, TooLarge):
+                desk.refuse(message.id, checks.TOO_LARGE)
         self._asked.clear()
 
     def _send(self, desk: Desk) -> bool:

@@ -83,7 +83,7 @@ class Desk:
         if asked.id in self._open:
             found = checks.Fault(f"Request {asked.id} is still open.", "id")
         if found is not None:
-            self._events.append(Refused(asked.id, *found))
+            self.refuse(asked.id, found)
             return
         request = _request(asked, self._eos_ids)
         self._open[asked.id] = _Open(request, self._now_ns())
@@ -91,6 +91,9 @@ class Desk:
             self._engine.add(request)
         else:
             self._scorer.add(Wish(request, asked.prompt_logprobs))
+
+    def refuse(self, request_id: int, found: checks.Fault) -> None:
+        self._events.append(Refused(request_id, *found))
 
     def cancel(self, request_id: int) -> None:
         """Give a request up, if it is open."""

@@ -45,6 +45,7 @@ from sut.serving.messages import (
     Refused,
     Request,
     State,
+    TooLarge,
 )
 
 RECEIVE_BYTES = 1 << 16
@@ -114,7 +115,10 @@ class Engine:
         a process that has died says so to whoever reads.
         """
         self._open.add(request.id)
-        self._send(request)
+        try:
+            self._send(request)
+        except OverflowError:
+            self._send(TooLarge(request.id))
 
     def cancel(self, request_id: int) -> None:
         """Give a request up. It is done (`cancelled`) at the next step; one that is over already is
@@ -180,11 +184,18 @@ class Engine:
         loop.add_reader(self.fd, read)
         self._watch_for_room()
 
+    def detach(self) -> None:
+        """Leave the loop: nobody hears of events until they are read."""
+        loop, self._loop, self._writes = self._loop, None, False
+        if loop is not None and not loop.is_closed():
+            loop.remove_reader(self.fd)
+            loop.remove_writer(self.fd)
+
     def close(self) -> None:
         """End the process; what is open is not answered. May be called twice."""
         if self._socket.fileno() < 0:
             return
-        self._leave_loop()
+        self.detach()
         self._socket.close()  # the child sees the end of the stream and leaves
         waits.leave(self._process, waits.LEAVING_S if self._is_loaded else 0.0)
         self._words.close()
@@ -205,12 +216,6 @@ class Engine:
             self._loop.add_writer(self.fd, self.flush)
         else:
             self._loop.remove_writer(self.fd)
-
-    def _leave_loop(self) -> None:
-        loop, self._loop = self._loop, None
-        if loop is not None and not loop.is_closed():
-            loop.remove_reader(self.fd)
-            loop.remove_writer(self.fd)
 
     # ---- start and end
 
@@ -242,7 +247,7 @@ class Engine:
 
     def _death(self, kind: type[HarnessError]) -> HarnessError:
         """Return what to say of a process that is gone."""
-        self._leave_loop()
+        self.detach()
         code = waits.leave(self._process)
         how = f"ended with exit code {code}"
         if code < 0:

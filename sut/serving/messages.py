@@ -33,7 +33,7 @@ class Message(msgspec.Struct, array_like=True, tag=True, gc=False):
 
 class Options(Message, kw_only=True):
     """What is served, and how: `sut.local_model`'s settings, and the longest text (`max_len`, of
-    prompt and answer together; None: the model's context, but no more than DEFAULT_MAX_LEN).
+    prompt and answer together; None: the model's context, but at most 2,048).
     """
 
     path: str
@@ -78,6 +78,12 @@ class Request(Message, kw_only=True):
 
 class Cancel(Message):
     """Nobody waits for it any more. Its row is free at the next step; `Done` follows."""
+
+    id: int
+
+
+class TooLarge(Message):
+    """A request with a number that no message can carry, beyond 64 bits: it is refused."""
 
     id: int
 
@@ -169,7 +175,7 @@ class State(Message):
 
 
 Event = Prompt | Tokens | Done | Refused
-Asked = Options | Request | Cancel
+Asked = Options | Request | TooLarge | Cancel
 Loaded = Info | Failed
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -6,17 +6,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Clock
 from sut.engine.batching import Engine
 from sut.engine.sampling.engines import AskingEngine, ThoughtSink, asking
 from sut.engine.trial import Span
 from sut.likelihood.scoring import OutputLayer
 from sut.local_model import LocalModel
+from sut.model import faults
 from sut.prompts import tokenizer
 from sut.serving.messages import Info, Options
 from sut.serving.prompts import PromptScorer
 
-DEFAULT_MAX_LEN = 4096  # tokens: a row of the cache has room for as many, whether used or not
+DEFAULT_MAX_LEN = 2048  # tokens: a row of the cache has room for as many, whether used or not
+_LEAST_LEN = 2
 
 
 class ServedModel(LocalModel):
@@ -46,6 +49,13 @@ class ServedModel(LocalModel):
         self._note_defaults()
         self._phases.begin("serving")
         self._runner = self._make_runner(self.max_len)
+        with faults.loading(options.path):
+            self._make_cache()
+
+    def _make_cache(self) -> None:
+        """Take a first step, which makes the cache and all else that waits for it."""
+        self._runner.prefill(0, [[0]], 0)
+        self._runner.decode([0], [1])
 
     def engine(self, sink: ThoughtSink) -> AskingEngine:
         """Return an engine that nobody has asked anything."""
@@ -85,7 +95,10 @@ class ServedModel(LocalModel):
 
 
 def _length(asked: int | None, context: int | None) -> int:
-    """Return how long a text may be; never longer than the model's context."""
+    """Return how long a text may be; never longer than the model's context. Raises BadInput."""
+    if asked is not None and asked < _LEAST_LEN:
+        found = f"the longest text shall have {asked} tokens"
+        raise BadInput("serving a model", found, "a prompt and its answer have 2 at least")
     return min(asked or DEFAULT_MAX_LEN, context or asked or DEFAULT_MAX_LEN)
 
 

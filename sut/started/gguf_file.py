@@ -86,14 +86,10 @@ def _held(order: Order, say: Say) -> Sequence[Path]:
 
 def _made(source: Path, kind: str, programs: Path, say: Say) -> Path:
     """Return the file of that kind, which is made once. Raises SetupFailed."""
-    program = shutil.which("llama-quantize", path=programs) or shutil.which("llama-quantize")
-    if program is None:
-        found = f"there is no file of kind {kind}, and no llama-quantize to make it"
-        fine = f"{source.name} is served as it is by --variant native"
-        raise SetupFailed("--sut llama-server", found, fine, "Put llama-quantize on the PATH.")
     name = f"{source.stem}-{kind}"
 
     def make(target: Path) -> None:
+        program = _quantizer(source, kind, programs)
         say(f"making {name}.gguf with llama-quantize (once)")
         target.mkdir()
         wanted = ["--allow-requantize", str(source), str(target / f"{name}.gguf"), kind]
@@ -102,10 +98,21 @@ def _made(source: Path, kind: str, programs: Path, say: Say) -> Path:
     return find.kept(f"{name}-{find.digest(source)[:12]}", make, say) / f"{name}.gguf"
 
 
+def _quantizer(source: Path, kind: str, programs: Path) -> str:
+    program = shutil.which("llama-quantize", path=programs) or shutil.which("llama-quantize")
+    if program is None:
+        found = f"there is no file of kind {kind}, and no llama-quantize to make it"
+        fine = f"{source.name} is served as it is by --variant native"
+        raise SetupFailed("--sut llama-server", found, fine, "Put llama-quantize on the PATH.")
+    return program
+
+
 def _run(command: Sequence[str], doing: str) -> None:
     """Run a program of llama.cpp's to its end. Raises SetupFailed."""
     try:
-        done = children.finished("sut.started.keeper", json.dumps(command), limit=waits.CONVERTING)
+        done = children.finished(
+            "sut.started.keeper", json.dumps(command), "0", limit=waits.CONVERTING
+        )
     except waits.Overdue as overdue:
         raise SetupFailed(doing, str(overdue), "", "Find out why, then run again.") from None
     if done.returncode:

@@ -16,6 +16,7 @@ import psutil
 
 from harness.kernel.machine.nvml import Nvml, whole
 from harness.kernel.types import MemoryUse
+from sut.started import family
 
 _KIB = 1024
 _PROCESSES = "nvmlDeviceGetComputeRunningProcesses"
@@ -23,7 +24,7 @@ _PROCESSES = "nvmlDeviceGetComputeRunningProcesses"
 
 def of(keeper: int) -> MemoryUse:
     """Return what the processes weigh that a keeper has started."""
-    members = _started_by(keeper)
+    members = family.started_by(keeper)
     peak, on_gpus = sum(map(_peak_bytes, members)), _gpu_bytes({each.pid for each in members})
     source = "the server's processes: peaks are their resident sets (VmHWM), added"
     if on_gpus:
@@ -34,12 +35,6 @@ def of(keeper: int) -> MemoryUse:
         gpu_process_bytes=on_gpus,
         source=source,
     )
-
-
-def _started_by(keeper: int) -> list[psutil.Process]:
-    with suppress(psutil.Error):
-        return list(psutil.Process(keeper).children(recursive=True))
-    return []
 
 
 def _peak_bytes(process: psutil.Process) -> int:

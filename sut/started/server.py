@@ -25,11 +25,12 @@ from harness.kernel.errors import SetupFailed
 from harness.kernel.machine import waits
 from harness.kernel.protocols import Say
 from sut.border.words import Words
-from sut.started import health, table
+from sut.started import family, health, table
 from sut.started.keeper import SIGNALLED
 from sut.started.order import Order
 
 _PAUSE_S = 0.2  # between two questions whether it is healthy
+_TIDY_S = 10.0  # for the keeper, once the server's time is over
 _TRIES = 3  # somebody else may take the port before the server does
 
 
@@ -52,7 +53,6 @@ class Server:
             self._words.close()
             raise
         self.started_s = monotonic_s() - begun_s
-        self.version = health.version(kind, self.port)
 
     @property
     def url(self) -> str:
@@ -70,7 +70,6 @@ class Server:
     def facts(self) -> dict[str, Any]:
         return {
             "kind": self.kind,
-            "version": self.version,
             "command": self.command,
             "started_s": round(self.started_s, 3),
         }
@@ -84,8 +83,10 @@ class Server:
 
     def close(self) -> None:
         """End it, and all that it has started."""
+        members = family.started_by(self.pid)
         self._process.let_go()
-        waits.leave(self._process, 2 * waits.LEAVING_S)
+        waits.leave(self._process, waits.LEAVING_S + _TIDY_S)
+        family.kill(members)  # nobody is left, unless the keeper was hindered
         self._words.close()
 
     def __enter__(self) -> Server:
@@ -105,6 +106,7 @@ class Server:
             self._process = children.Child(
                 "sut.started.keeper",
                 json.dumps(self.command),
+                str(waits.LEAVING_S),
                 stdout=self._words.file,
                 stderr=self._words.file,
             )

@@ -8,6 +8,7 @@ its processes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class Started(Served):
         except BaseException:
             self._server.close()
             raise
+        self._address = replace(self._address, key="")  # nobody else's is for this server
 
     @property
     def pid(self) -> int:

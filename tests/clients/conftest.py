@@ -61,7 +61,11 @@ def program(request, tmp_path) -> Program:
     """The program that the test's module names as PROGRAM."""
     name = request.module.PROGRAM
     folder = PLACE / name
-    if not (folder / ".ready").exists():
+    if name == "vllm":
+        folder = ROOT / ".venv-vllm"
+        if not (folder / "bin" / "vllm").exists():
+            pytest.skip("make bench-vllm installs it (3.4 GB)")
+    elif not (folder / ".ready").exists():
         _install(folder, PACKAGES[name])
     return Program(folder, tmp_path)
 
@@ -77,8 +81,14 @@ def _install(folder: Path, packages: list[str]) -> None:
 
 @pytest.fixture(scope="session")
 def served(smollm2):
-    """What `harness serve --json` says of itself once it answers."""
+    """What `harness serve --json` says of itself once it answers; that of TOUCHSTONE_SERVED (such
+    an object) is asked instead, where that is set.
+    """
+    if given := os.environ.get("TOUCHSTONE_SERVED"):
+        yield json.loads(given)
+        return
     words = [sys.executable, "-m", "harness", "serve", "--model", smollm2, "--port", "0", "--json"]
+    words += ["--max-concurrency", "8", "--max-len", "2048"]
     words += [word for name in ALIASES for word in ("--alias", name)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment)

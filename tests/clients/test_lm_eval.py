@@ -7,11 +7,11 @@ from __future__ import annotations
 import json
 import math
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
+from harness.kernel.foreign.tables import read_table
 
 PROGRAM = "lmeval"
 PAIRS = [
@@ -39,28 +39,30 @@ print(json.dumps({{"found": found, "texts": texts}}))
 """
 
 
-def ours(tmp_path):
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory):
     """The sum over the second part of each pair, as `harness perplexity` measures it."""
-    file = tmp_path / "pairs.jsonl"
+    place = tmp_path_factory.mktemp("ours")
+    file = place / "pairs.jsonl"
     file.write_text("".join(json.dumps({"text": a + b}) + "\n" for a, b in PAIRS))
-    words = ["perplexity", "--dataset", str(file), "--bos", "never", "--output-dir", str(tmp_path)]
+    words = ["perplexity", "--dataset", str(file), "--bos", "never", "--output-dir", str(place)]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
-    sums = []
-    for place, (first, _) in enumerate(PAIRS):
-        (part,) = tmp_path.glob(f"*/*/parts/{place:05}*.npz")
-        with np.load(part) as kept:
-            is_second = kept["end"] > len(first)
-            sums.append(-float(kept["nll_nats"][is_second].sum(dtype=np.float64)))
+    (tokens,) = place.glob("*/*/tokens.parquet")
+    sums = [0.0] * len(PAIRS)
+    for row in read_table(tokens).to_pylist():
+        place = int(row["text"].removeprefix("text-")) - 1
+        if row["end"] > len(PAIRS[place][0]):
+            sums[place] -= row["nll_nats"]
     return sums
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_log_likelihoods_are_those_of_our_own_perplexity(program, served, tmp_path, batch):
+def test_log_likelihoods_are_those_of_our_own_perplexity(program, served, ours, batch):
     model = served["models"][0]
     code = ASK.format(pairs=json.dumps(PAIRS), url=served["url"], model=model, batch=batch)
     found = json.loads(program.python(code).splitlines()[-1])
-    for (value, _), own in zip(found["found"], ours(tmp_path), strict=True):
+    for (value, _), own in zip(found["found"], ours, strict=True):
         assert math.isclose(value, own, rel_tol=1e-4)
     assert "Paris" in found["texts"][0]
 

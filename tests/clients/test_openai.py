@@ -11,10 +11,11 @@ from openai import BadRequestError, NotFoundError, OpenAI
 
 client = OpenAI(base_url={url!r}, api_key="none", max_retries=0)
 turns = [{{"role": "user", "content": "What is the capital of France?"}}]
-whole = client.chat.completions.create(model={model!r}, messages=turns, temperature=0, max_tokens=12)
+whole = client.chat.completions.create(
+    model={model!r}, messages=turns, temperature=0, max_tokens=12)
 parts = list(client.chat.completions.create(
-    model="gpt-4.1-2025-04-14", messages=turns, temperature=0, max_completion_tokens=12, stream=True,
-    stream_options={{"include_usage": True}}, logprobs=True, top_logprobs=2))
+    model="gpt-4.1-2025-04-14", messages=turns, temperature=0, max_completion_tokens=12,
+    stream=True, stream_options={{"include_usage": True}}, logprobs=True, top_logprobs=2))
 echo = client.completions.create(
     model={model!r}, prompt="The sky is blue", max_tokens=1, echo=True, logprobs=1, temperature=0)
 faults = []

@@ -10,6 +10,7 @@ import numpy as np
 from harness.kernel.types import Finish
 from sut.engine.batching import NOT_FINITE, Request
 
+_SEEDS = 2**64
 _LEAST_TEMPERATURE = 1e-5  # below it the draw is certain, and the division no number
 
 
@@ -63,7 +64,8 @@ class Asking(Request):
     ) -> None:
         super().__init__(sample_id, prompt_ids, max_new_tokens)
         self.wanted = wanted
-        self.random = None if wanted.is_greedy else np.random.default_rng(wanted.seed)
+        seed = None if wanted.seed is None else wanted.seed % _SEEDS  # numpy takes none below 0
+        self.random = None if wanted.is_greedy else np.random.default_rng(seed)
         self.is_broken = False  # its logits were no numbers
 
     @property

@@ -24,12 +24,12 @@ class Entry(msgspec.Struct, gc=False):
     token: str = ""
 
 
-class Logprobs(msgspec.Struct):
+class Logprobs(msgspec.Struct, gc=False):
     content: list[Entry] | None = None  # chat
     tokens: list[str | None] | None = None  # completions
 
 
-class Delta(msgspec.Struct):
+class Delta(msgspec.Struct, gc=False):
     content: str | list[Any] | None = None
     reasoning: Any = None
     reasoning_content: str | None = None
@@ -38,7 +38,7 @@ class Delta(msgspec.Struct):
     function_call: Any = None
 
 
-class Choice(msgspec.Struct):
+class Choice(msgspec.Struct, gc=False):
     index: int | None = None
     delta: Delta | None = None
     message: Delta | None = None
@@ -51,18 +51,18 @@ class Choice(msgspec.Struct):
     logprobs: Logprobs | None = None
 
 
-class Cached(msgspec.Struct):
+class Cached(msgspec.Struct, gc=False):
     cached_tokens: Count | None = None
 
 
-class Usage(msgspec.Struct):
+class Usage(msgspec.Struct, gc=False):
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None
     prompt_tokens_details: Cached | None = None
     prompt_cache_hit_tokens: Count | None = None  # DeepSeek
 
 
-class Chunk(msgspec.Struct):
+class Chunk(msgspec.Struct, gc=False):
     choices: list[Choice] | None = None
     usage: Usage | None = None
     error: Any = None

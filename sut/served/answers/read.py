@@ -15,6 +15,7 @@ Nothing is read here but the bytes given: the same exchange gives the same answe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,7 +70,7 @@ def answer(exchange: Exchange, options: Options) -> Answer:
         return _failed(exchange, _Heard(failure=failure, detail=detail), None)
     heard = _streamed(exchange) if _is_stream(exchange) else _whole(exchange)
     found = tokens.counted(heard.parts, _total(heard), options.ends)
-    _judge(heard, found, exchange)
+    _judge(heard, found, exchange, options.eos_ids)
     if heard.failure:
         return _failed(exchange, heard, found)
     return _good(exchange, heard, found, options)
@@ -98,7 +99,7 @@ def _streamed(exchange: Exchange) -> _Heard:
     """Read the events of a stream."""
     heard = _Heard()
     for at_ns, data, name, has_ended in events(exchange.pieces):
-        if data.startswith(_DONE) or not data.strip():
+        if not data.startswith(b"{") and (data.startswith(_DONE) or not data.strip()):
             continue
         try:
             found = chunk(data)
@@ -154,9 +155,10 @@ def _hear(heard: _Heard, at_ns: int, found: Chunk) -> None:
 
 def _hear_choice(heard: _Heard, at_ns: int, choice: Choice, so_far: int) -> None:
     delta = choice.delta or choice.message
-    text, hidden = choice.text or "", ""
-    if delta is not None:
-        text, hidden = _texts(delta, text)
+    if delta is None:
+        text, hidden = choice.text or "", ""
+    else:
+        text, hidden = _texts(delta, choice.text or "")
     entries = None if choice.logprobs is None else _entries(choice.logprobs)
     if choice.prompt_token_ids is not None:
         heard.prompt_ids = len(choice.prompt_token_ids)
@@ -228,7 +230,7 @@ def _total(heard: _Heard) -> int:
     return heard.usage.completion_tokens
 
 
-def _judge(heard: _Heard, found: Counted, exchange: Exchange) -> None:
+def _judge(heard: _Heard, found: Counted, exchange: Exchange, eos_ids: frozenset[int]) -> None:
     """Note why the answer is no good, if it is not."""
     if heard.failure:
         return
@@ -238,8 +240,16 @@ def _judge(heard: _Heard, found: Counted, exchange: Exchange) -> None:
         heard.fail("aborted", f"finish_reason {classes.shortened(heard.finish, 80)!r}")
     elif found.source == "ids" and found.ids is not None and found.total is not None:
         missing = found.total - len(found.ids)
-        if missing and not (missing == 1 and heard.finish != "length"):
+        if missing and not (missing == 1 and _lacks_end(heard, found.ids, eos_ids)):
             heard.fail("count_differs", f"{len(found.ids)} ids came; usage says {found.total}")
+
+
+def _lacks_end(heard: _Heard, ids: Sequence[int], eos_ids: frozenset[int]) -> bool:
+    """Tell whether the end token may be missing among the ids. It is not if it is known to be
+    there, or the last id has no text, or nothing but the length ended the answer.
+    """
+    last = next(part for part in reversed(heard.parts) if part.ids)
+    return heard.finish != "length" and ids[-1] not in eos_ids and bool(last.text or last.hidden)
 
 
 def _judge_end(heard: _Heard, exchange: Exchange) -> None:
@@ -261,7 +271,7 @@ def _failed(exchange: Exchange, heard: _Heard, found: Counted | None) -> Answer:
         sample_id=exchange.sample_id,
         issued_ns=exchange.issued_ns,
         done_ns=exchange.end_ns,
-        first_ns=_first(heard.parts),
+        first_ns=_first(heard, found),
         finish="error",
         token_ids=found.ids if found else None,
         stamps_ns=found.stamps_ns if found else (),
@@ -273,13 +283,13 @@ def _failed(exchange: Exchange, heard: _Heard, found: Counted | None) -> Answer:
 
 
 def _good(exchange: Exchange, heard: _Heard, found: Counted, options: Options) -> Answer:
-    first_ns = _first(heard.parts)
+    first_ns = _first(heard, found)
     last_ns = found.stamps_ns[-1] if found.stamps_ns else NEVER
     is_end_left_out = found.ids is not None and found.total != len(found.ids)
     return Answer(
         sample_id=exchange.sample_id,
         issued_ns=exchange.issued_ns,
-        done_ns=max(heard.finish_ns, last_ns),
+        done_ns=max(heard.finish_ns, first_ns, last_ns),
         first_ns=heard.finish_ns if first_ns == NEVER else first_ns,
         finish=_finish(heard, found, options),
         token_ids=found.ids,
@@ -301,10 +311,13 @@ def _finish(heard: _Heard, found: Counted, options: Options) -> Finish:
     return "eos" if by_id else finish
 
 
-def _first(parts: list[Part]) -> int:
-    """Return when the first token came, visible or not."""
-    for part in parts:
-        if part.text or part.ids or part.hidden or part.entries or part.so_far > 0:
+def _first(heard: _Heard, found: Counted | None) -> int:
+    """Return when the first token came, visible or not. A count alone is a sign of one only where
+    counts come with their tokens.
+    """
+    counts = found is not None and found.source == "usage"
+    for part in heard.parts:
+        if part.text or part.ids or part.hidden or part.entries or (counts and part.so_far > 0):
             return part.at_ns
     return NEVER
 
@@ -315,7 +328,7 @@ def _seen(exchange: Exchange, heard: _Heard, found: Counted | None) -> Seen:
     cached = details.cached_tokens if details else usage.prompt_cache_hit_tokens
     return Seen(
         first_content_ns=next((part.at_ns for part in heard.parts if part.text), NEVER),
-        chunks=sum(bool(part.text or part.ids or part.hidden) for part in heard.parts),
+        chunks=sum(1 for part in heard.parts if part.text or part.ids or part.hidden),
         prompt_tokens=heard.prompt_ids if usage.prompt_tokens is None else usage.prompt_tokens,
         cached_tokens=heard.cached if cached is None else cached,
         queue_ns=heard.queue_ns,

@@ -20,6 +20,7 @@ from harness.kernel.types import NEVER
 
 Ends = Callable[[str], Sequence[int]]  # where each token of a text ends, in characters
 _ID = "token_id:"
+_MOST = 1 << 20  # tokens in one chunk: no server has so long an answer
 
 
 class Part(msgspec.Struct, gc=False):  # made for every chunk: three times as fast as a tuple
@@ -87,17 +88,15 @@ def _written_ids(tokens: Sequence[str | None]) -> list[int] | None:
 
 def _by_usage(parts: Sequence[Part], total: int) -> Counted | None:
     """A count that comes once, at the end, says nothing of when."""
+    first = next((part for part in parts if part.text or part.hidden), None)
+    if first is None or first.so_far < 1:
+        return None
     stamps: list[int] = []
-    told = 0
     for part in parts:
-        if part.so_far == NEVER:
-            continue
-        if part.so_far < len(stamps):
+        if NEVER < part.so_far < len(stamps):
             return None
-        told += 1
-        stamps += [part.at_ns] * min(part.so_far - len(stamps), 1 << 20)
-    is_running = told > 1 and len(stamps) == total and len(set(stamps)) > 1
-    return Counted("usage", None, stamps, total) if is_running else None
+        stamps += [part.at_ns] * min(part.so_far - len(stamps), _MOST)
+    return Counted("usage", None, stamps, total) if len(stamps) == total else None
 
 
 def _by_tokenizer(parts: Sequence[Part], total: int, ends: Ends | None) -> Counted | None:

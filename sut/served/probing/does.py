@@ -25,7 +25,7 @@ _WISHED: Mapping[str, Any] = {
 _IDS = [11, 12, 13, 14, 15, 16, 17, 18]  # plain tokens in every vocabulary we know
 _SHORT = "Answer with the one word yes."
 _LONG = " ".join(f"Item {i} of the list costs {3 * i + 1} coins." for i in range(40))
-_ENOUGH = 32  # tokens, before which a short answer has ended
+_ENOUGH = 16  # tokens, before which a short answer has ended
 YES, NO, UNKNOWN = "yes", "no", "not to be told"
 
 

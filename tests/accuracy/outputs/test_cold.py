@@ -37,6 +37,11 @@ def test_what_opens_every_prompt_may_be_known():
     assert cold_prompts(asked(32, 32), SALTED).status == "FAIL"
 
 
+def test_an_answer_that_says_nothing_was_computed_where_others_say():
+    found = cold_prompts(asked(60, -1, -1, -1), SALTED)
+    assert found.measured == 15.0
+
+
 def test_a_shared_prefix_is_told_and_not_judged():
     found = cold_prompts(asked(0, 90), {"prompts": {"salted": False}})
     assert (found.status, found.measured) == ("SKIPPED", 45.0)

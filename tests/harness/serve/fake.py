@@ -58,10 +58,11 @@ class FakeEngine:
     per_step: int = 1
     rows: int = 2
     max_len: int = 1000
+    model: str = "/models/known"
 
     def __post_init__(self):
         self.info = Info(
-            model="/models/known", variant="fp32", context=self.max_len, max_len=self.max_len,
+            model=self.model, variant="fp32", context=self.max_len, max_len=self.max_len,
             max_rows=self.rows, vocabulary=300, eos_ids=[EOS], chat_template=TEMPLATE,
             cache_bytes=0, dtype="float32", device="cpu", batching="in flight",
         )  # fmt: skip
@@ -70,6 +71,11 @@ class FakeEngine:
     @property
     def state(self):
         return State(len(self.running), len(self.waiting))
+
+    pid = 0
+
+    def close(self):
+        """Nothing is open."""
 
     @property
     def open_requests(self):
@@ -160,19 +166,24 @@ def events(text: str):
     return [json.loads(one) for one in told[:-1]]
 
 
-@contextmanager
-def serving(engine=None, tokenizer=None, key="", aliases=(), most_waiting=100, **limits):
-    """Yield a Client of a server that runs in a thread."""
-    engine = engine or FakeEngine()
+def known_house(engine, tokenizer=None, key="", aliases=(), most_waiting=100, **limits):
+    """A house of the byte tokenizer, whose model is called `known`."""
     tokenizer = tokenizer or byte_tokenizer()
     desk = Desk(engine, Metrics("known", engine.info), most_waiting)
     prompts = Prompts(tokenizer, engine.info.vocabulary)
     names = ("known", *aliases)
-    house = House(desk, prompts, Words(tokenizer), tokenizer, names, "0", key, **limits)
+    return House(desk, prompts, Words(tokenizer), tokenizer, names, "0", key, **limits)
+
+
+@contextmanager
+def serving(engine=None, is_daemon=False, **given):
+    """Yield a Client of a server that runs in a thread."""
+    engine = engine or FakeEngine()
+    house = known_house(engine, **given)
     up = threading.Event()
     bound = listener("127.0.0.1", 0)
     server = Server(house, engine, up.set)
-    thread = threading.Thread(target=lambda: asyncio.run(server.at(bound)))
+    thread = threading.Thread(target=lambda: asyncio.run(server.at(bound)), daemon=is_daemon)
     thread.start()
     try:
         assert up.wait(30)
@@ -180,5 +191,5 @@ def serving(engine=None, tokenizer=None, key="", aliases=(), most_waiting=100, *
     finally:
         server.stop()
         thread.join(30)
-        prompts.close()
+        house.prompts.close()
     assert not thread.is_alive()

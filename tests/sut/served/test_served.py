@@ -60,9 +60,11 @@ def test_a_salt_keeps_a_prefix_cache_cold(golden, tmp_path, words):
     found, _ = run(golden, tmp_path, f"{plan} {words}")
     (verdict,) = (v for v in found["verdicts"] if v["rule"] == "cold_prompts")
     if words:
-        assert verdict["status"] == "SKIPPED" and verdict["measured"] > 30, verdict
+        assert verdict["status"] == "SKIPPED"
+        assert verdict["measured"] > 30, verdict
     else:
-        assert verdict["status"] == "PASS" and verdict["measured"] <= 5, verdict
+        assert verdict["status"] == "PASS"
+        assert verdict["measured"] <= 5, verdict
 
 
 def test_failures_are_told_by_class_with_an_example(golden, tmp_path):
@@ -101,18 +103,21 @@ def test_no_server_is_one_clear_line(tmp_path):
         f"run --base-url http://127.0.0.1:9 --scenario offline --output-dir {tmp_path}".split(),
     )
     assert done.exit_code == 3
-    assert "127.0.0.1:9" in done.output and "refused" in done.output
+    assert "127.0.0.1:9" in done.output
+    assert "refused" in done.output
 
 
 def test_an_unknown_model_is_refused_with_those_that_are_there(golden, tmp_path):
     _, screen = run(golden, tmp_path, "--scenario offline --model other", code=3)
-    assert "other" in screen and "golden" in screen
+    assert "other" in screen
+    assert "golden" in screen
 
 
 def test_a_missing_key_is_told(golden, tmp_path):
     golden.set(key=KEY)
     _, screen = run(golden, tmp_path, "--scenario offline", code=3)
-    assert "API key" in screen and "TOUCHSTONE_API_KEY" in screen
+    assert "API key" in screen
+    assert "TOUCHSTONE_API_KEY" in screen
 
 
 def test_a_context_that_is_too_small_is_told(golden, tmp_path):

@@ -41,7 +41,7 @@ def usage(completion: int, prompt: int = 5, **more: Any) -> dict[str, Any]:
 def event(data: Any, delimiter: bytes = b"\n\n") -> bytes:
     """Return an event; a str is sent as it is."""
     body = data if isinstance(data, str) else json.dumps(data)
-    return b"data: " + body.encode() + delimiter
+    return b"data: " + body.encode(errors="replace") + delimiter
 
 
 def exchange(body: bytes | Sequence[bytes], **other: Any) -> Exchange:

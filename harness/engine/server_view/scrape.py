@@ -1,0 +1,98 @@
+"""What does the server say of itself? Its /metrics, once a second, on a thread of the sampler's
+process: a server that takes long to answer holds up nothing else.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from threading import Event, Thread
+from typing import Any
+from urllib.parse import urlsplit
+
+from harness.engine.server_view import names
+from harness.kernel.clock import RealClock
+
+KEY_VARIABLE = "TOUCHSTONE_SCRAPE_KEY"  # tells the sampler's process the key; nothing else does
+_INTERVAL_NS = 1_000_000_000
+_LIMIT_S = 5.0
+_MOST_BYTES = 1 << 23
+_now_ns = RealClock.now_ns
+
+
+class Scraper:
+    """Reads a page again and again. `where` has `url`, `ca_file` and `is_checked`."""
+
+    def __init__(self, where: Mapping[str, Any]) -> None:
+        parts = urlsplit(where["url"])
+        self._path = parts.path or "/metrics"
+        self._host, self._port = parts.hostname or "", parts.port
+        self._tls = _context(where) if parts.scheme == "https" else None
+        key = os.environ.get(KEY_VARIABLE, "")
+        self._headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._connection: http.client.HTTPConnection | None = None
+        self._row: dict[str, float] | None = None
+        self._over = Event()
+        Thread(target=self._run, daemon=True).start()
+
+    def take(self) -> dict[str, float]:
+        """Return what was read last, once: nothing where no page has come since."""
+        row, self._row = self._row, None
+        return row or {}
+
+    def stop(self) -> None:
+        self._over.set()
+
+    def _run(self) -> None:
+        next_ns = _now_ns()
+        while not self._over.is_set():
+            self._read()
+            next_ns = max(next_ns + _INTERVAL_NS, _now_ns())
+            self._over.wait((next_ns - _now_ns()) / 1e9)
+        self._forget()
+
+    def _read(self) -> None:
+        begun_ns = _now_ns()
+        page = self._page()
+        if page is not None and (row := names.values(page)):
+            self._row = {**row, "server_scrape_ms": (_now_ns() - begun_ns) / 1e6}
+
+    def _page(self) -> str | None:
+        """Return the page as it is now; None where it cannot be had."""
+        if self._connection is None:
+            self._connection = self._connected()
+        try:
+            self._connection.request("GET", self._path, headers=self._headers)
+            response = self._connection.getresponse()
+            body = response.read(_MOST_BYTES)
+        except (OSError, http.client.HTTPException):
+            self._forget()
+            return None
+        if response.status != 200 or not response.isclosed():
+            self._forget()
+        return body.decode(errors="replace") if response.status == 200 else None
+
+    def _connected(self) -> http.client.HTTPConnection:
+        if self._tls is None:
+            return http.client.HTTPConnection(self._host, self._port, timeout=_LIMIT_S)
+        return http.client.HTTPSConnection(
+            self._host, self._port, timeout=_LIMIT_S, context=self._tls
+        )
+
+    def _forget(self) -> None:
+        """Close the connection: the next page comes over a new one."""
+        if self._connection is not None:
+            with suppress(OSError):
+                self._connection.close()
+        self._connection = None
+
+
+def _context(where: Mapping[str, Any]) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=where.get("ca_file") or None)
+    if not where.get("is_checked", True):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
