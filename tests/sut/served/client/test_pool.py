@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from contextlib import ExitStack
 
@@ -276,3 +277,16 @@ def test_what_loadgen_asks_for_goes_out_at_once_and_is_told_as_it_comes(golden, 
     of_first = [event for event in sink.events if event[1] == 0]
     assert of_first == [("first", 0, ids[0]), ("tokens", 0, ids[1:]), ("complete", 0, ids)]
     assert "no room" in next(event[2] for event in sink.events if event[0] == "fail")
+
+
+def test_where_no_descriptor_is_left_samples_fail_and_the_worker_lives(golden):
+    golden.set(ttft_ms=400)
+    plan = [Query(0, [QuerySample(i, i % 8) for i in range(20)], At(0))]
+    with pooled(golden, connections=2) as pool:
+        there = len(os.listdir(f"/proc/{pool.pids[0]}/fd"))
+        resource.prlimit(pool.pids[0], resource.RLIMIT_NOFILE, (there + 3, there + 3))
+        heard = dispatched(pool, plan)
+        assert not dispatched(pool, timed(3)).failures
+    assert set(heard.failures.values()) == {"no_connection"}
+    assert 0 < len(heard.failures) < 20
+    assert all("open files" in answer.detail for answer in heard.answers.values() if answer.failure)
