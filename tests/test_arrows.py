@@ -83,7 +83,8 @@ ARROWS = {
     "sut.model": "sut.checkpoint",
     "sut.precision": "sut.checkpoint sut.model",
     "sut.prompts": "",
-    "sut.served": "sut.model sut.prompts sut.served.answers sut.served.client sut.served.probing",
+    "sut.served": "sut.model sut.prompts sut.served.answers sut.served.client"
+    " sut.served.client.calibration sut.served.probing",
     "sut.served.answers": "",
     "sut.served.client": "sut.border sut.served sut.served.client.calibration",
     "sut.served.client.calibration": "sut.border sut.served sut.served.client",

@@ -85,15 +85,14 @@ class Worker:
         flight = self._flight
         if self._out:
             return self._flush()
-        soon = flight.next_ns() - now < SPIN_NS
-        if not (flight.done or flight.rows) or (soon and not flight.is_live):
+        if not (flight.done or flight.rows):
+            self._is_shipping = False
             return self._may_end()
+        is_urgent = flight.is_live or flight.is_drained
+        if flight.next_ns() - now < SPIN_NS and not is_urgent:
+            return False
         is_old = now - self._shipped_ns > BULK_NS
-        self._is_shipping = self._is_shipping and bool(flight.done)
-        if self._is_shipping:
-            self._ship()
-            return True
-        if len(flight.done) < BULK and not (is_old or flight.is_live or flight.is_drained):
+        if not (self._is_shipping or is_urgent or is_old or len(flight.done) >= BULK):
             return False
         self._shipped_ns, self._is_shipping = now, True
         self._ship()
