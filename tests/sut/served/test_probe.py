@@ -23,7 +23,7 @@ def table(found):
 
 
 def of(golden, wants_ids=True, endpoint="auto", model="", **settings):
-    golden.set(**settings)
+    golden.set(**({"tokens": 8} | settings))
     return probe(address(golden.url), model, endpoint, wants_ids)
 
 
