@@ -19,6 +19,7 @@ from harness.kernel.clock import RealClock
 KEY_VARIABLE = "TOUCHSTONE_SCRAPE_KEY"  # tells the sampler's process the key; nothing else does
 _INTERVAL_NS = 1_000_000_000
 _LIMIT_S = 5.0
+_LAST_S = 1.0  # for the page at the end
 _MOST_BYTES = 1 << 23
 _now_ns = RealClock.now_ns
 
@@ -36,15 +37,18 @@ class Scraper:
         self._connection: http.client.HTTPConnection | None = None
         self._row: dict[str, float] | None = None
         self._over = Event()
-        Thread(target=self._run, daemon=True).start()
+        self._thread = Thread(target=self._run, daemon=True)
+        self._thread.start()
 
     def take(self) -> dict[str, float]:
         """Return what was read last, once: nothing where no page has come since."""
         row, self._row = self._row, None
         return row or {}
 
-    def stop(self) -> None:
+    def finish(self) -> None:
+        """Read once more and end; a server that does not answer now is not waited for."""
         self._over.set()
+        self._thread.join(_LAST_S)
 
     def _run(self) -> None:
         next_ns = _now_ns()
@@ -52,6 +56,7 @@ class Scraper:
             self._read()
             next_ns = max(next_ns + _INTERVAL_NS, _now_ns())
             self._over.wait((next_ns - _now_ns()) / 1e9)
+        self._read()
         self._forget()
 
     def _read(self) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
+import subprocess
+import sys
 from time import monotonic
 
 import pytest
@@ -162,3 +165,31 @@ def test_two_requests_in_one_packet_are_answered_in_turn(golden):
         first, _ = _all_of(sock, 5.0)
         second, _ = _all_of(sock, 5.0) if first.count(b"HTTP/1.1") == 1 else (b"", "")
     assert (first + second).count(b"HTTP/1.1 200") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["{"], "Input data was truncated"),
+        (['{"tokens": "x"}'], "tokens"),
+        (['{"like": "x"}'], "one of vllm"),
+        (['{"faults": {"1": "x"}}'], "known: "),
+        (["--port", "1", "--host", "192.0.2.1"], "assign"),
+    ],
+)
+def test_what_cannot_be_is_said_on_one_line(words, found):
+    done = subprocess.run(
+        [sys.executable, "-m", "sut.golden.server", *words], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert found in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_one_that_was_started_by_hand_can_be_stopped():
+    command = [sys.executable, "-m", "sut.golden.server"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline().startswith(b"ready")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert process.stderr.read() == b""
