@@ -50,10 +50,6 @@ class Started(Served):
             raise
         self._address = replace(self._address, key="")  # nobody else's is for this server
 
-    @property
-    def pid(self) -> int:
-        return self._server.pid
-
     def keep_log(self) -> None:
         """Copy what the server has written so far into sut.log."""
         self._server.keep_log()
