@@ -33,6 +33,8 @@ SLOW = {
     "tests/harness/commands/": 12,
     "tests/accuracy/compliance/test_audit.py": 22,
     "tests/sut/likelihood/": 19,
+    "tests/sut/serving/": 16,
+    "tests/sut/engine/sampling/": 8,
     "tests/accuracy/likelihood/test_scaling.py": 19,
     "tests/test_elsewhere.py": 18,
     "tests/reports/plots/": 13,
