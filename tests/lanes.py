@@ -26,6 +26,7 @@ SLOW = {
     "tests/harness/study/test_parts.py": 36,
     "tests/harness/schema/": 30,
     "tests/harness/study/test_gate_real.py": 29,
+    "tests/harness/study/test_gate_served.py": 12,
     "tests/harness/study/test_executors.py": 29,
     "tests/harness/study/test_compare.py": 26,
     "tests/harness/mlperf/": 24,
