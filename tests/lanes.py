@@ -67,6 +67,7 @@ SLOW = {
     "tests/scenarios/loadgen/test_find_peak.py": 6,
     "tests/accuracy/likelihood/test_tokens.py": 4,
     "tests/sut/served/test_once.py": 6,
+    "tests/sut/served/test_served.py": 14,
     "tests/sut/served/test_probe.py": 4,
     "tests/peers/": 3,
     "tests/test_golden.py::test_a_comparison_says_what_it_always_said": 3,
