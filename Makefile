@@ -1,6 +1,7 @@
 # setup: a venv with everything · run: the main thing · test, quick: all tests, the quick ones · check: format, lint, types
-# fuzz: 100,000 bad inputs, of which none may end in a traceback
+# fuzz: 200,000 bad inputs, of which none may end in a traceback
 # bench: side by side with the peers · architectures: the table of them, held against a plain loop · faults: what a kill, a stop or a full disk costs · picture: docs/report.png
+# test-clients: lm-eval, Inspect, guidellm, AIPerf, the OpenAI client and vllm bench serve against harness serve, each in a venv of its own
 # lock: renew the versions that are installed and count as tested · test-newest: the newest that pyproject.toml allows
 # bench-vllm: beside vLLM, which gets a venv of its own (3.4 GB)
 PYTHON ?= python3
@@ -10,7 +11,7 @@ TESTED := harness/constraints.txt
 TESTED_ONLY := PIP_CONSTRAINT=$(TESTED) PIP_BUILD_CONSTRAINT=$(TESTED)
 INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup run test quick fuzz test-newest lock check bench bench-vllm architectures faults picture clean
+.PHONY: setup run test test-clients quick fuzz test-newest lock check bench bench-vllm architectures faults picture clean
 setup: .venv/.dev
 
 run: .venv/.run
@@ -18,6 +19,12 @@ run: .venv/.run
 
 test: .venv/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# programs of others against `harness serve`: each is installed by pip once (.venv-clients, 3 GB), and left out where that fails
+# some of them: make test-clients CLIENTS=tests/clients/test_lm_eval.py
+CLIENTS ?= tests/clients
+test-clients: .venv/.dev
+	$(BIN)/python -m pytest -q -o addopts= --timeout 600 $(CLIENTS)
 
 # under 90 s on two cores: without the real model, and without what takes long
 quick: .venv/.dev
@@ -44,7 +51,7 @@ check: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# 100,000 bad inputs of every kind, about 15 minutes on two cores: make fuzz FUZZ="--kind toml --count 500 --seed 3"
+# 200,000 bad inputs of every kind, half of them answers of servers, about 16 minutes on two cores: make fuzz FUZZ="--kind toml --count 500 --seed 3"
 fuzz: .venv/.dev
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
@@ -67,7 +74,7 @@ picture: .venv/.dev
 	$(BIN)/python docs/picture.py
 
 clean:
-	rm -rf .venv .venv-vllm .venv-newest .venv-lock runs build *.egg-info
+	rm -rf .venv .venv-vllm .venv-clients .venv-newest .venv-lock runs build *.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands import laboratory, lists, mlperf, runs, studies
+from harness.commands import laboratory, lists, mlperf, runs, serving, studies
 from harness.kernel.errors import RunBroke
 from harness.kernel.process import stopping, streams
 from harness.options.flags import Command, Program
@@ -41,6 +41,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "audit": mlperf.audit,
     "package": mlperf.package,
     "check": mlperf.check,
+    "serve": serving.serve,
     "list": lists.list_,
     "doctor": lists.doctor,
 }

@@ -23,6 +23,7 @@ from harness.options.kinds import (
     Rate,
     Seconds,
     Seed,
+    Share,
 )
 from harness.options.option import (
     JUDGE,
@@ -222,12 +223,14 @@ class RunOptions:
     model: str = option(
         MODEL, "smollm2-135m",
         "An alias (see harness list models), a model folder, a .gguf file, or a hub id such as "
-        "owner/name. Default: smollm2-135m.",
-        commands="run plan compare gate perplexity", needs="model", is_name=True, check=names.model,
+        "owner/name. Default: smollm2-135m. With --base-url, the name that the server has for it; "
+        "default: the only one it lists.",
+        commands="run plan compare gate perplexity serve", needs="model", is_name=True,
+        check=names.model,
     )
     variant: str = option(
         MODEL, "fp32", "Precision of the weights (see harness list variants). Default: fp32.",
-        needs="model", is_name=True, check=names.variant,
+        commands="run plan compare serve", needs="model", is_name=True, check=names.variant,
     )
     dataset: Dataset = option(
         MODEL, "qa",
@@ -253,39 +256,40 @@ class RunOptions:
     )
     max_concurrency: Count = option(
         MODEL, 32, "Maximum number of requests in a batch. Default: 32. Also --concurrency.",
-        also="--concurrency", commands="run plan compare gate",
+        also="--concurrency", commands="run plan compare gate serve",
     )
     sut: str = option(
         MODEL, "local",
-        "System under test: local (a model), simulated, null, that of a plug-in, or"
-        " module:factory. Default: local.",
-        is_name=True, check=names.sut,
+        "System under test: local (a model), served (a server at --base-url), simulated, null, that"
+        " of a plug-in, or module:factory. Default: local, or served with --base-url.",
+        is_name=True, check=names.sut, commands="run plan compare serve",
     )
     sut_options: dict[str, str | int | float | bool] = option(
         MODEL, {},
         "Option of the simulated SUT, for example ttft_ms=200; may be given several times.",
-        first_flag="--sut-option", metavar="KEY=VALUE",
+        first_flag="--sut-option", metavar="KEY=VALUE", commands="run plan compare serve",
     )
     device: str = option(
         MODEL, "auto", "Where the model runs: auto, cpu, cuda or cuda:1. Default: auto.",
-        commands="run compare gate perplexity", needs="model", is_name=True, check=names.device,
+        commands="run compare gate perplexity serve", needs="model", is_name=True,
+        check=names.device,
     )
     device_map: str | None = option(
         MODEL, None, "Pass auto to let accelerate spread a model that does not fit on one device.",
-        commands="run compare gate perplexity", needs="model",
+        commands="run compare gate perplexity serve", needs="model",
     )
     adapter: Folder | None = option(
         MODEL, None, "LoRA adapter folder, as peft writes it, for the lora variants.",
-        metavar="FOLDER", commands="run plan compare gate perplexity", check=names.adapter,
-        needs="model",
+        metavar="FOLDER", commands="run plan compare gate perplexity serve",
+        check=names.adapter, needs="model",
     )
     merge_adapter: bool = option(
         MODEL, False, "Merge the adapter into the weights before running.",
-        commands="run plan compare gate perplexity", needs="model",
+        commands="run plan compare gate perplexity serve", needs="model",
     )
     kv_cache_gib: Gibibytes | None = option(
         MODEL, None, "Maximum size of the key-value cache, in GiB. Default: half the free memory.",
-        commands="run compare gate", needs="model",
+        commands="run compare gate serve", needs="model",
     )
     truncate: bool = option(
         MODEL, False, "Cut prompts that exceed the model's context instead of refusing.",
@@ -293,7 +297,7 @@ class RunOptions:
     )
     trust_remote_code: bool = option(
         MODEL, False, "Allow Python code shipped with the model to run.",
-        commands="run compare gate perplexity", needs="model",
+        commands="run compare gate perplexity serve", needs="model",
     )
     evaluate: bool = option(
         MODEL, False,
@@ -310,7 +314,7 @@ class RunOptions:
     base_url: str | None = option(
         SERVER, None,
         "Address of a server that speaks the OpenAI API, for example http://localhost:8000/v1.",
-        metavar="URL", commands="run plan compare gate perplexity",
+        metavar="URL", commands="run plan compare gate perplexity", check=names.base_url,
     )
     endpoint: Literal["auto", "chat", "completions"] = option(
         SERVER, "auto",
@@ -342,7 +346,7 @@ class RunOptions:
         "Send the prompts as they are, so that the server's prefix cache may know them.",
         commands="run compare gate", needs="server",
     )
-    error_budget: float = option(
+    error_budget: Share = option(
         SERVER, 0.0, "Percentage of samples that may fail in a valid run. Default: 0.", unit="%",
         commands="run compare gate", needs="server", closed="at most",
     )

@@ -16,7 +16,7 @@ import numpy as np
 from harness.kernel.stats import percentile_name
 from harness.kernel.types import FINISHES, RunLog
 from harness.kernel.words.figure import number, size
-from reports import figures, server, tables
+from reports import figures, served, server, tables
 from reports.blocks import Block, Plot, Table, pairs
 from reports.pages import html
 from reports.plots import run as plots
@@ -177,6 +177,18 @@ def _driver(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
     return _group("Driver", result, "What the harness itself used.")
 
 
+def _found_out(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    return served.server(result)
+
+
+def _answers_of_server(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    return served.answers(result)
+
+
+def _failures(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    return served.failures(result)
+
+
 def _others(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
     """Show figures that were declared from outside, in a group that has no part here."""
     rows = []
@@ -259,9 +271,9 @@ def _picture(title: str, svg: str, note: str) -> Plot | None:
 
 
 PARTS: tuple[Part, ...] = (
-    _search, _latency, _throughput, _memory, _quality, _answers, _evaluation, _energy, _driver,
-    _others, _server_counts, _over_run, _cumulative, _tpot, _load, _server, _machine, _division,
-    _settings,
+    _search, _latency, _failures, _throughput, _memory, _quality, _answers, _evaluation, _energy,
+    _driver, _found_out, _answers_of_server, _server_counts, _others, _over_run, _cumulative, _tpot,
+    _load, _server, _machine, _division, _settings,
 )  # fmt: skip
 
 

@@ -110,8 +110,30 @@ class Engine:
     def busy(self) -> bool:
         return bool(self._waiting or self._running or self._long)
 
+    @property
+    def num_waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def num_running(self) -> int:
+        return len(self._running) + (self._long is not None)
+
+    @property
+    def num_held(self) -> int:
+        """How many tokens the cache holds for requests that are not done."""
+        return sum(r.position for r in self._running) + (self._long.fed if self._long else 0)
+
     def add(self, request: Request) -> None:
         self._waiting.append(request)
+
+    def drop(self, request: Request) -> None:
+        """Give a request up between two steps: its row is free, and nothing is heard of it."""
+        if request in self._waiting:
+            self._waiting.remove(request)
+        elif request is self._long:
+            self._long = None
+        elif request in self._running:
+            self._close_gap(self._running.index(request))
 
     def step(self) -> None:
         running = len(self._running)
@@ -125,7 +147,7 @@ class Engine:
         joining = [self._long] if self._long is not None else self._admit()
         start = joining[0].fed
         pieces = [r.prompt_ids[start : start + self._prefill_tokens] for r in joining]
-        following = self._runner.prefill(len(self._running), pieces, start)
+        following = self._first_tokens(joining, pieces, start)
         self._long = None
         for request, piece, token in zip(joining, pieces, following, strict=True):
             request.fed += len(piece)
@@ -149,10 +171,19 @@ class Engine:
             joining.append(self._waiting.popleft())
         return joining
 
+    def _first_tokens(
+        self, joining: Sequence[Request], pieces: Sequence[Sequence[int]], start: int
+    ) -> list[int]:
+        """Feed a piece of each prompt and return the tokens that follow."""
+        return self._runner.prefill(len(self._running), pieces, start)
+
+    def _next_tokens(self, batch: Sequence[Request]) -> list[int]:
+        """Feed each request's newest token and return the next ones."""
+        return self._runner.decode([r.ids[-1] for r in batch], [r.position for r in batch])
+
     def _decode(self, count: int) -> None:
         batch = self._running[:count]
-        tokens = self._runner.decode([r.ids[-1] for r in batch], [r.position for r in batch])
-        for request, token in zip(batch, tokens, strict=True):
+        for request, token in zip(batch, self._next_tokens(batch), strict=True):
             request.take(token)
             self._sink.tokens(request.sample_id, (token,))
 
@@ -196,6 +227,18 @@ class StaticEngine(Engine):
         super().__init__(runner, sink, eos_ids, prefill_tokens)
         self._done: set[int] = set()  # rows
 
+    @property
+    def num_running(self) -> int:
+        return len(self._running) - len(self._done)
+
+    def drop(self, request: Request) -> None:
+        """Give a request up; its row is decoded along until the batch is done."""
+        if request in self._waiting:
+            self._waiting.remove(request)
+        elif request in self._running:
+            self._done.add(self._running.index(request))
+            self._end_batch()
+
     def step(self) -> None:
         running = len(self._running)
         if running:
@@ -218,9 +261,7 @@ class StaticEngine(Engine):
         return joining
 
     def _decode(self, count: int) -> None:
-        tokens = self._runner.decode(
-            [r.ids[-1] for r in self._running], [r.position for r in self._running]
-        )
+        tokens = self._next_tokens(self._running)
         for row, (request, token) in enumerate(zip(self._running, tokens, strict=True)):
             if row not in self._done:
                 request.take(token)
@@ -232,5 +273,8 @@ class StaticEngine(Engine):
             if finish is not None:
                 self._complete(request, finish)
                 self._done.add(row)
+        self._end_batch()
+
+    def _end_batch(self) -> None:
         if len(self._done) == len(self._running):
             self._running, self._done = [], set()

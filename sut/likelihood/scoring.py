@@ -5,9 +5,7 @@ What comes before `first` is context: a start token, an instruction, the first s
 The logits at position i - 1 predict token i, so nothing predicts token 0 and nobody needs the last
 token as input.
 
-A text beyond the model's context is scored in windows, as lm-eval's rolling log-likelihood does it:
-each token once, and each window as full as the context allows. A token sees at least context + 1 -
-stride tokens before it.
+A text beyond the model's context is scored in windows (`sut.likelihood.windows`).
 
 Batches hold windows of similar length under a budget of tokens, padded on the right: under a causal
 mask no real token sees padding, so nobody's figures depend on who shares the batch (but for
@@ -37,6 +35,7 @@ from harness.kernel.errors import BadInput, RunBroke
 from sut.engine.agreement import is_rounding
 from sut.engine.choice import first_choice
 from sut.engine.plain import first_layers, remembers
+from sut.likelihood.windows import Window, windows
 from sut.prompts.context import context_of
 
 _BATCH_TOKENS, _BATCH_TOKENS_GPU = 2048, 16_384  # padding included
@@ -53,16 +52,6 @@ class Text(NamedTuple):
     ids: Sequence[int]
     first: int = 1
     name: str = ""
-
-
-class Window(NamedTuple):
-    """Tokens from `start` to before `end - 1` go in; those from `scored` to before `end` are
-    predicted and count.
-    """
-
-    start: int
-    scored: int
-    end: int
 
 
 class Where(NamedTuple):
@@ -123,36 +112,6 @@ def at(log_probs: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     return log_probs.gather(-1, ids[:, None])[:, 0]
 
 
-# ---- windows
-
-
-def windows(
-    length: int, context: int, stride: int | None = None, first: int = 1, name: str = "a text"
-) -> list[Window]:
-    """Return windows in which every token from `first` on is scored exactly once, in order; no
-    window feeds more than `context` tokens.
-
-    Windows end at tokens context + 1, then `stride` further each, and reach back as far as the
-    context allows.
-    """
-    if first < 1:
-        raise ValueError("nothing predicts token 0")
-    if context < 1 or (stride is not None and not 1 <= stride <= context):
-        doing = "cutting texts into windows"
-        found = f"a stride of {stride} in a context of {context} tokens"
-        raise BadInput(doing, found, "expected 1 to the context", "Pass --stride in this range.")
-    if stride is None and length - 1 > context:
-        fine = f"the context takes {context} and predicts one more"
-        todo = "Pass --stride to score it in windows, or leave it out."
-        raise BadInput(name, f"it has {length} tokens", fine, todo)
-    ends = [*range(context + 1, length, stride or context), length]
-    starts = [first, *ends]
-    made = []
-    for before, end in zip(starts, ends, strict=False):
-        made.append(Window(max(0, end - context - 1), max(first, before), end))
-    return [window for window in made if window.scored < window.end]
-
-
 # ---- the walk
 
 
@@ -170,10 +129,14 @@ class _Job(NamedTuple):
 
 
 def walk(
-    models: Sequence[Any], texts: Sequence[Text], measure: Measure, settings: Settings = DEFAULTS
+    models: Sequence[Any],
+    texts: Sequence[Text],
+    measure: Measure,
+    settings: Settings = DEFAULTS,
+    layers: Sequence[OutputLayer] | None = None,
 ) -> Iterator[tuple[int, Columns]]:
     """Yield (index of a text, what `measure` made of it) as the texts are done; several models see
-    the same rows.
+    the same rows. `layers` are theirs, for whoever walks again and again.
     """
     context = settings.context or _context(models, texts)
     jobs = []
@@ -184,7 +147,7 @@ def walk(
         return
     missing = Counter(job.text for job in jobs)
     parts: dict[int, dict[int, Columns]] = {}
-    layers = [_OutputLayer(model) for model in models]
+    layers = layers or _side_by_side(models)
     budget = settings.batch_tokens or _per_device(models[0], _BATCH_TOKENS, _BATCH_TOKENS_GPU)
     longest = max(job.length for job in jobs)
     if budget > 1 and any(layer.changes_beside(longest) for layer in layers):
@@ -195,6 +158,15 @@ def walk(
             missing[job.text] -= 1
             if not missing[job.text]:
                 yield job.text, _joined(parts.pop(job.text))
+
+
+def _side_by_side(models: Sequence[Any]) -> list[OutputLayer]:
+    """Return the output layers; all give as many rows at a time as the one that gives fewest."""
+    layers = [OutputLayer(model) for model in models]
+    rows = min(layer.rows for layer in layers)
+    for layer in layers:
+        layer.rows = rows
+    return layers
 
 
 def _context(models: Sequence[Any], texts: Sequence[Text]) -> int:
@@ -223,7 +195,7 @@ def batches(items: Sequence[_Item], batch_tokens: int) -> Iterator[list[_Item]]:
 
 @torch.inference_mode()
 def _measured(
-    layers: Sequence[_OutputLayer], texts: Sequence[Text], batch: Sequence[_Job], measure: Measure
+    layers: Sequence[OutputLayer], texts: Sequence[Text], batch: Sequence[_Job], measure: Measure
 ) -> list[Columns]:
     """Return the columns of each job of a batch."""
     ids, rows, columns, targets = _tensors(texts, batch)
@@ -315,7 +287,7 @@ def _per_device(thing: Any, cpu: int, gpu: int) -> int:
 # ---- the output layer
 
 
-class _OutputLayer:
+class OutputLayer:
     """Logits at chosen positions, `_LOGITS_BYTES` at a time where the model allows it."""
 
     @torch.inference_mode()
@@ -327,27 +299,31 @@ class _OutputLayer:
             self._head(states[None])[0].float(), logits.float()
         )
         self._in_pieces = is_last  # or the model does something to them afterwards
-        self._rows = max(1, _per_device(self, _LOGITS_BYTES, _LOGITS_BYTES_GPU) // logits[0].nbytes)
+        self.rows = max(1, _per_device(self, _LOGITS_BYTES, _LOGITS_BYTES_GPU) // logits[0].nbytes)
+        self._changes: dict[int, bool] = {}  # by the longest text
 
     def logits(
         self, ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
     ) -> Iterator[torch.Tensor]:
         """Yield logits (n, V) again and again, N in all: of ids (B, T) at N positions."""
-        starts = range(0, len(rows), self._rows)
+        starts = range(0, len(rows), self.rows)
         if not self._in_pieces:
             _, logits = self._run(ids, rows, columns, len(rows))
-            yield from (logits[start : start + self._rows] for start in starts)
+            yield from (logits[start : start + self.rows] for start in starts)
             return
         states, _ = self._run(ids, rows, columns, 1)
-        yield from (self._head(states[None, start : start + self._rows])[0] for start in starts)
+        yield from (self._head(states[None, start : start + self.rows])[0] for start in starts)
 
-    @torch.inference_mode()
     def changes_beside(self, longest: int) -> bool:
         """Say whether the logits of a short text change when one of `longest` tokens shares its
         batch, as LongRoPE's do: the longest text chooses the factors of all.
         """
-        if longest <= _SHORT:
-            return False
+        if longest not in self._changes:
+            self._changes[longest] = longest > _SHORT and self._changed_beside(longest)
+        return self._changes[longest]
+
+    @torch.inference_mode()
+    def _changed_beside(self, longest: int) -> bool:
         size = self._model.config.get_text_config(decoder=True).vocab_size
         ids = torch.arange(2 * longest).remainder(size // 2).add(size // 4).view(2, longest)
         row, last = torch.zeros(1, dtype=torch.long), torch.tensor([_SHORT - 1])

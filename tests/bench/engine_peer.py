@@ -52,7 +52,7 @@ def bare() -> float:
         sink = Nowhere()
         engine = Engine(sut._runner, sink, sut._eos_ids)
         for i in order():
-            engine.add(Request(i, sut._prompts[i], NEW_TOKENS))
+            engine.add(Request(i, sut._encoded.ids[i], NEW_TOKENS))
         start = clock.now_ns()
         while engine.busy:
             engine.step()

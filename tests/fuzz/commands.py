@@ -20,7 +20,7 @@ from tests.fuzz.inputs import ODD_NUMBERS, ODD_TEXTS, torn
 from tests.fuzz.lane import command
 
 _GROUP: Any = typer.main.get_command(app)
-_SLOW = {"doctor"}  # it measures
+_SLOW = {"doctor", "serve"}  # it measures; it goes on until it is stopped
 _TINY = ["--sut", "simulated", "--clock", "virtual", "--driver", "touchstone"]
 _ENDS = {
     "plan": ["--sut", "simulated"],

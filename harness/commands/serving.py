@@ -1,0 +1,95 @@
+"""The command that offers a model at an address."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from harness.commands.shared import Flags, with_sut_options
+from harness.options.flags import SERVE, takes
+from harness.options.option import SERVER
+from harness.screen import people
+
+
+@takes(SERVE)
+def serve(
+    flags: Flags,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address to listen at; 0.0.0.0 lets other machines in.", rich_help_panel=SERVER
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(
+            help="Port to listen at; 0 takes a free one.",
+            min=0,
+            max=65535,
+            rich_help_panel=SERVER,
+        ),
+    ] = 8000,
+    alias: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Another name that clients may call the model by; may be given several times, and"
+            " * takes any name.",
+            metavar="NAME",
+            rich_help_panel=SERVER,
+        ),
+    ] = None,
+    api_key_env: Annotated[
+        str | None,
+        typer.Option(
+            help="Environment variable that holds the API key that clients must send. Default: no"
+            " key is asked for.",
+            metavar="NAME",
+            rich_help_panel=SERVER,
+        ),
+    ] = None,
+    max_queue: Annotated[
+        int,
+        typer.Option(
+            help="Maximum number of answers that wait for their turn; more are refused with status"
+            " 429.",
+            min=0,
+            rich_help_panel=SERVER,
+        ),
+    ] = 1024,
+    max_len: Annotated[
+        int | None,
+        typer.Option(
+            help="Maximum number of tokens of prompt and answer together. Default: 2048, or the"
+            " model's context where that is shorter.",
+            min=1,
+            rich_help_panel=SERVER,
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print one JSON object on stdout once clients are answered.",
+            rich_help_panel="Output",
+        ),
+    ] = False,
+) -> None:
+    """Offer a model at an address that speaks the OpenAI API, until stopped. With --sut simulated
+    there is no model: known tokens come at known times (--sut-option ttft_ms=200).
+    """
+    with people(as_json) as (console, say):
+        from harness.serve.serve import serve as serve_model
+        from harness.serve.settings import settings
+
+        asked = settings(
+            with_sut_options(flags),
+            api_key_env,
+            host=host,
+            port=port,
+            aliases=tuple(alias or ()),
+            most_waiting=max_queue,
+            max_len=max_len,
+        )
+        code = serve_model(asked, say, lambda words: console.print(words, soft_wrap=True), as_json)
+    raise typer.Exit(code)
