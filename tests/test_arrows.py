@@ -30,15 +30,15 @@ ARROWS = {
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
     " sut.precision sut.served sut.started",
     "harness.options.conf": "harness.options",
-    "harness.official": "harness.engine scenarios.loadgen",
+    "harness.official": "harness.engine harness.engine.dispatched scenarios.loadgen",
     "harness.result": "harness harness.engine harness.engine.referee harness.official"
     " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints reports.mlperf"
     " reports.pages scenarios scenarios.loadgen"
     " harness.result.integrity",
     "harness.result.integrity": "harness.engine harness.result",
     "harness.run": "harness harness.engine harness.engine.dispatched harness.engine.referee"
-    " harness.official harness.options harness.result accuracy.outputs reports scenarios"
-    " scenarios.loadgen sut.border sut.model sut.started"
+    " harness.engine.server_view harness.official harness.options harness.result accuracy.outputs"
+    " reports scenarios scenarios.loadgen sut.border sut.model sut.started"
     " harness.result.integrity",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood"
@@ -83,7 +83,8 @@ ARROWS = {
     "sut.model": "sut.checkpoint",
     "sut.precision": "sut.checkpoint sut.model",
     "sut.prompts": "",
-    "sut.served": "sut.model sut.prompts sut.served.answers sut.served.client sut.served.probing",
+    "sut.served": "sut.model sut.prompts sut.served.answers sut.served.client"
+    " sut.served.client.calibration sut.served.probing",
     "sut.served.answers": "",
     "sut.served.client": "sut.border sut.served sut.served.client.calibration",
     "sut.served.client.calibration": "sut.border sut.served sut.served.client",

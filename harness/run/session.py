@@ -52,6 +52,7 @@ from harness.run.keeping import (
     refuse_elsewhere,
 )
 from harness.run.parts import Origin, Parts
+from harness.run.sampling import devices
 from harness.run.signals import stoppable
 from harness.run.start import close, start
 from harness.run.timed import Timed
@@ -240,7 +241,7 @@ class Run:
         facts.driver = {"channel_roundtrip_us": roundtrip_us(sut)}
         facts.sut = hidden_in(sut.facts())
         if self.entry.uses_gpu:
-            facts.gpus = gpus.metered(facts.sut, os.environ).to_json()
+            facts.gpus = gpus.metered(facts.sut | devices(sut), os.environ).to_json()
         meanings = commit(sut)
         arm = self._arm(sut)
         timed = Timed(self.config, self.scenario, self.clock, self.stop, self._progress, arm)

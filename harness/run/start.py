@@ -117,8 +117,19 @@ def _asked(config: RunConfig) -> dict[str, Any]:
         "insecure": config.insecure,
         "shared_prefix": config.shared_prefix,
         "connections": 1 if config.pattern.is_one_by_one else _connections(config),
+        "load": _load(config),
         "in_flight": config.max_concurrency if config.pattern.is_at_once else 0,
     }
+
+
+def _load(config: RunConfig) -> tuple[float, float]:
+    """Return the answers and the pieces of answers per second that are to come, at most; (0, 0)
+    where the server decides.
+    """
+    if not config.pattern.is_open:
+        return 0.0, 0.0
+    answers_per_s = config.expected_qps * config.size_of_query
+    return answers_per_s, answers_per_s * config.tokens_per_answer
 
 
 def _connections(config: RunConfig) -> int:

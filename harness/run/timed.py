@@ -20,8 +20,9 @@ from harness.kernel.clock import RealClock, VirtualClock, process_cpu_s, utc_now
 from harness.kernel.protocols import SUT, Dispatcher, Scenario
 from harness.kernel.types import RunLog, RunSettings
 from harness.official import driver as mlcommons
-from harness.official.relay import Relay
+from harness.official.relay import Relay, StampedRelay
 from harness.options.settings import RunConfig
+from harness.registry import may_say_when
 from harness.result import logs
 from harness.run import sampling
 from harness.run.journaling import journaled
@@ -43,7 +44,8 @@ class Timed:
     ) -> AbstractContextManager[Recorder]:
         """Return the recorder of a part, for as long as its events are in memory alone."""
         if self.config.driver == "mlcommons":
-            return nullcontext(Relay(self.clock, settings))
+            kind = StampedRelay if may_say_when(self.config.sut) else Relay
+            return nullcontext(kind(self.clock, settings))
         return journaled(self.clock, sut, settings, folder, facts, self.arm)
 
     def measure(

@@ -22,6 +22,7 @@ from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
 from sut.served import counters
 from sut.served.address import address
 from sut.served.answers.read import answer
+from sut.served.client.calibration.capacity import workers_for
 from sut.served.client.pool import Limits, Pool
 from sut.served.prompts import NONE
 from sut.served.terms import Terms, terms
@@ -30,7 +31,8 @@ from sut.served.terms import Terms, terms
 class Served:
     """`base_url` and what goes with it are the options of the same names; `model` "" stands for the
     only one that the server lists. `connections` are opened before the clock starts; `in_flight`
-    requests at most are open at once (0: no limit).
+    requests at most are open at once (0: no limit). `load` is what is to come at most, in answers
+    and pieces of answers per second: it says how many workers there are.
 
     Raises SetupFailed where there is no server, or none that will do; BadInput for an address that
     is none.
@@ -52,7 +54,7 @@ class Served:
         shared_prefix: bool = False,
         connections: int = 32,
         in_flight: int = 0,
-        workers: int = 1,
+        load: tuple[float, float] = (0.0, 0.0),
         notes: Sequence[str] = (),
     ) -> None:
         self._clock = clock
@@ -60,7 +62,7 @@ class Served:
         secrets.also(self._address.key)
         self._asked = model, endpoint, tokenizer
         self._shared_prefix, self._is_timed = shared_prefix, True
-        self._connections, self._workers = connections, workers
+        self._connections, self._load = connections, load
         self._limits = Limits(in_flight=in_flight)
         self._notes = list(notes)
         self._samples: list[Sample] = []
@@ -155,6 +157,7 @@ class Served:
         if self._met is None:
             known = terms(self._address, *self._asked)
             read = partial(answer, options=known.options)
-            pool = Pool(self._clock, self._address, read, self._workers, self._limits)
+            workers = workers_for(self._clock, *self._load)
+            pool = Pool(self._clock, self._address, read, workers, self._limits)
             self._met = known, pool
         return self._met

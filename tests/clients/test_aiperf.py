@@ -17,7 +17,7 @@ def test_a_profile_finds_every_request_answered(program, served, folder, tmp_pat
         "--request-count", "8", "--concurrency", "2", "--random-seed", "1",
         "--synthetic-input-tokens-mean", "32", "--output-tokens-mean", "8",
         "--extra-inputs", "ignore_eos:true", "--ui", "none", "--artifact-dir", str(tmp_path),
-        HF_HUB_OFFLINE="0",  # where it is 1, AIPerf asks the hub's cache for a folder
+        HF_HUB_OFFLINE="",  # else AIPerf looks for the folder in the cache of the hub
     )  # fmt: skip
     (file,) = tmp_path.glob("**/profile_export_aiperf.json")
     found = json.loads(file.read_text())

@@ -14,6 +14,7 @@ import socket
 import ssl
 import struct
 from array import array
+from contextlib import suppress
 from typing import Any, Protocol
 
 from harness.kernel.answers import Ending
@@ -47,7 +48,7 @@ class Connection:
     """Begin to connect. `sample` is what is sent once it is open, and what it waits for then."""
 
     __slots__ = (
-        "_epoll", "_found", "_framer", "_owner", "_reads", "_rest", "_socket", "_tls",
+        "_code", "_epoll", "_found", "_framer", "_owner", "_reads", "_rest", "_socket", "_tls",
         "_tls_in", "_tls_out", "fd", "is_live", "issued_ns", "last_ns", "num_answers", "opened_ns",
         "pieces", "sample", "state",
     )  # fmt: skip
@@ -80,7 +81,7 @@ class Connection:
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self.fd = self._socket.fileno()
         self.state = CONNECTING
-        self._socket.connect_ex(address)
+        self._code = self._socket.connect_ex(address)
         epoll.register(self.fd, WRITE)
 
     def send(self, sample: Any, data: bytes, is_live: bool = False) -> None:
@@ -91,8 +92,7 @@ class Connection:
         self.state = BUSY
         if self._tls is not None:
             self.issued_ns = self.last_ns = now_ns()
-            self._tls.write(data)
-            data = self._tls_out.read()
+            data = self._encrypted(data)
         else:
             self.issued_ns = self.last_ns = now_ns()
         self._write(data)
@@ -205,7 +205,9 @@ class Connection:
 
     def _connected(self) -> None:
         """Go on once the system has connected, or has not."""
-        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        code = self._code
+        if code in (0, errno.EINPROGRESS):
+            code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             refused = code == errno.ECONNREFUSED
             self._owner.lost(self, "refused" if refused else "no_connection", os.strerror(code))
@@ -252,6 +254,8 @@ class Connection:
             return
         self._tls_in.write(data)
         plain, is_over = self._decrypted()
+        if self._tls_out.pending:
+            self._write(self._tls_out.read())
         if plain:
             self._took(moment_ns, plain)
         if (is_over or not data) and self.state in (IDLE, BUSY):
@@ -263,6 +267,15 @@ class Connection:
             return
         self._tls_in.write(data)
         self._shake()
+
+    def _encrypted(self, data: bytes) -> bytes:
+        """Return what goes over the line; nothing where the other side has ended it, which the next
+        read tells.
+        """
+        assert self._tls is not None
+        with suppress(ssl.SSLError):
+            self._tls.write(data)
+        return self._tls_out.read()
 
     def _decrypted(self) -> tuple[bytes, bool]:
         """Return what can be read now, and whether no more will come."""

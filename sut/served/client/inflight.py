@@ -31,6 +31,7 @@ _FILL = 8  # requests that are sent before it is looked whether something has co
 _CLOSED_EARLY_NS = 100_000_000  # a server that closes takes no longer to say so
 _LASTING_NS = 1_000_000_000  # a connection that lived longer is opened again
 _RETRY_NS = 1_000_000_000  # where the server names no time
+_LONGEST_RETRY_NS = 60_000_000_000  # whatever it names
 _NO_PLAN = Progress(empty(), Window(), 0)
 now_ns = RealClock.now_ns
 Say = Callable[..., None]
@@ -166,7 +167,7 @@ class InFlight:
         self._sent += 1
         if not self._idle:
             self._count_one("opened")
-            return self._connect(sample).issued_ns
+            return self._connect(sample)
         connection = self._idle.pop()
         self._write(connection, sample)
         return connection.issued_ns
@@ -179,13 +180,28 @@ class InFlight:
         server = self._server
         self._call_at(connection.issued_ns + min(server.stall_ns, server.total_ns), connection)
 
-    def _connect(self, sample: Sample | None) -> Connection:
-        server = self._server
-        connection = Connection(self, self._epoll, server.place, server.tls, server.name)
-        connection.sample = sample
+    def _connect(self, sample: Sample | None, issued_ns: int = 0) -> int:
+        """Open a connection for a sample; return the moment right before, if it was not issued
+        before that.
+        """
+        server, issued_ns = self._server, issued_ns or now_ns()
+        try:
+            connection = Connection(self, self._epoll, server.place, server.tls, server.name)
+        except OSError as error:  # no descriptor is left
+            self._unmade(sample, issued_ns, error.strerror or str(error))
+            return issued_ns
+        connection.sample, connection.issued_ns = sample, issued_ns
         self.connections[connection.fd] = connection
-        self._call_at(connection.issued_ns + server.connect_ns, connection)
-        return connection
+        self._call_at(connection.opened_ns + server.connect_ns, connection)
+        return issued_ns
+
+    def _unmade(self, sample: Sample | None, issued_ns: int, detail: str) -> None:
+        if sample is None:
+            self._why = "no_connection", detail
+            self._warmed()
+        else:
+            self._sent -= 1
+            self._end(sample, issued_ns, (), "no_connection", detail)
 
     def _call_at(self, when_ns: int, connection: Connection | None, sample: Any = None) -> None:
         self._count += 1
@@ -250,7 +266,7 @@ class InFlight:
         self._sent -= 1
         if self._retries and pieces[0][1][9:12] in (b"429", b"503") and self._again(sample, pieces):
             return
-        self._end(sample, connection, "whole", "", moment_ns)
+        self._end(sample, connection.issued_ns, pieces, "whole", end_ns=moment_ns)
 
     def _again(self, sample: Sample, pieces: Sequence[tuple[int, bytes]]) -> bool:
         """Ask once more later, as the server wants it (accuracy mode)."""
@@ -259,7 +275,7 @@ class InFlight:
             return False
         self._count_one("retries")
         again = sample._replace(retries=sample.retries + 1)
-        self._call_at(now_ns() + pause_ns, None, again)
+        self._call_at(now_ns() + min(pause_ns, _LONGEST_RETRY_NS), None, again)
         return True
 
     def lost(self, connection: Connection, ending: Ending, detail: str) -> None:
@@ -268,8 +284,7 @@ class InFlight:
         if state == BUSY and self._was_closed_before(connection, ending):
             self._count_one("sent_again")
             self._drop(connection)
-            again = self._connect(sample._replace(was_sent=True))
-            again.issued_ns = connection.issued_ns
+            self._connect(sample._replace(was_sent=True), connection.issued_ns)
         elif sample is not None:
             self._give_up(connection, ending, detail)
         elif state == IDLE:
@@ -296,7 +311,7 @@ class InFlight:
         sample = connection.sample
         self._sent -= 1
         self._drop(connection)
-        self._end(sample, connection, ending, detail, now_ns())
+        self._end(sample, connection.issued_ns, connection.pieces, ending, detail)
 
     def _drop(self, connection: Connection) -> None:
         self.connections.pop(connection.fd, None)
@@ -304,19 +319,21 @@ class InFlight:
         connection.sample = None
 
     def _end(
-        self, sample: Sample, connection: Connection, ending: Ending, detail: str, now: int
+        self,
+        sample: Sample,
+        issued_ns: int,
+        pieces: Sequence[tuple[int, bytes]],
+        ending: Ending,
+        detail: str = "",
+        end_ns: int = 0,
     ) -> None:
+        end_ns = end_ns or now_ns()
         self._open -= 1
         self._count_one("answers")
-        self.counts["reads"] = self.counts.get("reads", 0) + len(connection.pieces)
-        self.done.append(
-            Raw(
-                sample.id, connection.issued_ns, ending, now, detail, sample.retries,
-                connection.pieces,
-            )
-        )  # fmt: skip
+        self.counts["reads"] = self.counts.get("reads", 0) + len(pieces)
+        self.done.append(Raw(sample.id, issued_ns, ending, end_ns, detail, sample.retries, pieces))
         if sample.place >= 0:
-            self.progress.done(sample.place, now)
+            self.progress.done(sample.place, end_ns)
 
     def _count_one(self, name: str) -> None:
         self.counts[name] = self.counts.get(name, 0) + 1

@@ -43,7 +43,9 @@ class Live:
     def whole(self, answer: Answer) -> None:
         """Hear what became of a sample."""
         i, ids = answer.sample_id, answer.token_ids
-        if answer.failure:
+        if hasattr(self._sink, "answered"):  # a recorder that believes our moments
+            self._sink.answered(answer)
+        elif answer.failure:
             words = FAILURES.get(answer.failure, answer.failure)
             self._sink.fail(i, f"{words}: {answer.detail}" if answer.detail else words)
         else:

@@ -29,6 +29,7 @@ told like the others. If a worker dies, `clock.wait` raises RunBroke.
 
 from __future__ import annotations
 
+import select
 from array import array
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -82,6 +83,9 @@ class Pool:
         self._lags_ns = array("q")
         self._is_waiting = limits.in_flight > 0  # for a slot: no lag then
         self._next = 0
+        if not hasattr(select, "epoll"):
+            fine = "they sleep on epoll, which Linux has"
+            raise SetupFailed("starting the client's workers", "this is no Linux", fine)
         self._links = started(clock, self._hear, workers)
         each = limits._replace(in_flight=-(-limits.in_flight // workers))
         try:

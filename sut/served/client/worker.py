@@ -27,7 +27,8 @@ from sut.served.client.plan import Progress, unpacked
 from sut.served.salt import Salt
 
 SPIN_NS = 60_000
-BULK, BULK_BYTES, BULK_NS = 16, 48_000, 100_000_000  # exchanges that are shipped together
+BULK, BULK_NS = 16, 100_000_000  # so many exchanges wait, or so long, until they are shipped
+SLICE_BYTES = 16_000  # that are shipped at once: 20 us of work
 _CROWD = 4096  # exchanges that wait to be shipped: from here on they are, whatever else comes
 _EVENTS = 64
 _LONGEST_NS = 3_600_000_000_000
@@ -45,7 +46,7 @@ class Worker:
         self._messages = frames.Reader()
         self._out = bytearray()
         self._flight = InFlight(self._epoll, self._say)
-        self._shipped_ns = 0
+        self._shipped_ns, self._is_shipping = 0, False
         self._idle_ns = self._begun_ns = 0
         self._turned_ns = 0
         self._waited_s = self._used_s = 0.0
@@ -84,13 +85,16 @@ class Worker:
         flight = self._flight
         if self._out:
             return self._flush()
-        soon = flight.next_ns() - now < SPIN_NS
-        if not (flight.done or flight.rows) or (soon and not flight.is_live):
+        if not (flight.done or flight.rows):
+            self._is_shipping = False
             return self._may_end()
-        is_old = now - self._shipped_ns > BULK_NS
-        if len(flight.done) < BULK and not (is_old or flight.is_live or flight.is_drained):
+        is_urgent = flight.is_live or flight.is_drained
+        if flight.next_ns() - now < SPIN_NS and not is_urgent:
             return False
-        self._shipped_ns = now
+        is_old = now - self._shipped_ns > BULK_NS
+        if not (self._is_shipping or is_urgent or is_old or len(flight.done) >= BULK):
+            return False
+        self._shipped_ns, self._is_shipping = now, True
         self._ship()
         return True
 
@@ -98,7 +102,7 @@ class Worker:
         flight = self._flight
         bulk: list[Raw] = []
         size = 0
-        while flight.done and len(bulk) < BULK and size < BULK_BYTES:
+        while flight.done and size < SLICE_BYTES:
             raw = flight.done.popleft()
             size += sum(len(data) for _, data in raw.pieces)
             bulk.append(raw)
@@ -135,7 +139,8 @@ class Worker:
     def _flush(self) -> bool:
         """Send what the pool takes now; return whether it took something."""
         try:
-            sent = self._channel.send(self._out)
+            with memoryview(self._out) as view:
+                sent = self._channel.send(view[:SLICE_BYTES])
         except BlockingIOError:
             return False
         except OSError:  # it is gone: so are we, soon

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from harness.kernel import children
 from harness.kernel.answers import Answer, Exchange, Window
-from harness.kernel.clock import RealClock
 from harness.kernel.errors import SetupFailed
 from harness.kernel.machine import waits
+from harness.kernel.protocols import Clock
 from harness.kernel.types import At, Query, QuerySample
 from sut.border import channel
 from sut.served.address import Address
@@ -24,10 +24,11 @@ from sut.served.client.pool import Limits, Pool
 
 _CONNECTIONS = 64
 _ANSWERS = 6_000, 1_500  # of each kind
+_EASY = Capacity(500, 10_000)  # far below what any machine has shown
 _PATIENCE_NS = 60_000_000_000
 
 
-def capacity(clock: RealClock) -> Capacity:
+def capacity(clock: Clock) -> Capacity:
     """Return what a worker can take here, measured now or before. Raises SetupFailed."""
     found = known()
     if found is None:
@@ -36,7 +37,16 @@ def capacity(clock: RealClock) -> Capacity:
     return found
 
 
-def measured(clock: RealClock) -> Capacity:
+def workers_for(clock: Clock, answers_per_s: float, chunks_per_s: float) -> int:
+    """Return how many workers such a load takes. What any worker can take costs no measurement.
+    Raises SetupFailed.
+    """
+    if answers_per_s <= _EASY.answers_per_s and chunks_per_s <= _EASY.chunks_per_s:
+        return 1
+    return capacity(clock).workers(answers_per_s, chunks_per_s)
+
+
+def measured(clock: Clock) -> Capacity:
     """Measure it now. Raises SetupFailed."""
     with Echoing() as echo:
         pool = Pool(clock, echo.address, _unread, limits=Limits(in_flight=_CONNECTIONS))
@@ -87,7 +97,7 @@ class _Ends:
 
 
 def _rates(
-    clock: RealClock, pool: Pool, address: Address, path: bytes, count: int
+    clock: Clock, pool: Pool, address: Address, path: bytes, count: int
 ) -> tuple[float, float]:
     """Return answers and reads per second of the worker's processor time."""
     pool.prepare({0: request(address, path.decode(), b"{}")})
