@@ -21,8 +21,10 @@ test: .venv/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # programs of others against `harness serve`: each is installed by pip once (.venv-clients, 3 GB), and left out where that fails
+# some of them: make test-clients CLIENTS=tests/clients/test_lm_eval.py
+CLIENTS ?= tests/clients
 test-clients: .venv/.dev
-	$(BIN)/python -m pytest -q -o addopts= --timeout 600 tests/clients
+	$(BIN)/python -m pytest -q -o addopts= --timeout 600 $(CLIENTS)
 
 # under 90 s on two cores: without the real model, and without what takes long
 quick: .venv/.dev

@@ -37,8 +37,8 @@ ARROWS = {
     " harness.result.integrity",
     "harness.result.integrity": "harness.engine harness.result",
     "harness.run": "harness harness.engine harness.engine.dispatched harness.engine.referee"
-    " harness.official harness.options harness.result accuracy.outputs reports scenarios"
-    " scenarios.loadgen sut.border sut.model sut.started"
+    " harness.engine.server_view harness.official harness.options harness.result accuracy.outputs"
+    " reports scenarios scenarios.loadgen sut.border sut.model sut.started"
     " harness.result.integrity",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood"

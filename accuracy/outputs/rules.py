@@ -380,4 +380,6 @@ def text(log: RunLog, facts: SutFacts) -> Faults | str:
     if differing:
         detail = f"sample {differing[0].sample_id}: {differing[0].detail}"
     todo = "send the text of the ids you return, or none"
+    if "url" in facts:
+        todo = "give the tokenizer of the served model as --tokenizer, or none"
     return Faults(_samples_of(differing), detail, todo)

@@ -60,8 +60,8 @@ def serve(
     max_len: Annotated[
         int | None,
         typer.Option(
-            help="Maximum number of tokens of prompt and answer together. Default: the model's"
-            " context, if the key-value cache has room for it.",
+            help="Maximum number of tokens of prompt and answer together. Default: 2048, or the"
+            " model's context where that is shorter.",
             min=1,
             rich_help_panel=SERVER,
         ),

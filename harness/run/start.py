@@ -95,9 +95,10 @@ def _of_started(config: RunConfig, log: Path, say: Say) -> dict[str, Any]:
         python=config.server_python,
         arguments=config.server_args,
     )
-    served = _asked(config) | {"notes": list(model.notes)}
+    served = _asked(config)
     served["tokenizer"] = served["tokenizer"] or model.path
-    return {"kind": config.sut, "order": order, "log": log, "say": say, "served": served}
+    told = {"log": log, "say": say, "notes": list(model.notes)}
+    return {"kind": config.sut, "order": order, "served": served, **told}
 
 
 def _of_server(config: RunConfig) -> dict[str, Any]:

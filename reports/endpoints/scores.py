@@ -8,14 +8,15 @@ from typing import Any
 
 def scores(result: Mapping[str, Any], complete: bool) -> dict[str, Any]:
     """Return the file's content; {} where nothing was scored. Several scores of one dataset stand
-    under their names, as its ROUGE scorer has them.
+    under their names, as its ROUGE scorer has them. Answers of a performance run are of its type
+    `performance`, which counts for no accuracy.
     """
     found = {name: value for name, value in result["accuracy"].items() if value is not None}
     if not found:
         return {}
     counts = result["counts"]
     entry = {
-        "dataset_name": result["dataset"],
+        "dataset_name": _name(result),
         "extractor": None,
         "ground_truth_column": None,
         "score": next(iter(found.values())) if len(found) == 1 else found,
@@ -23,8 +24,12 @@ def scores(result: Mapping[str, Any], complete: bool) -> dict[str, Any]:
         "num_repeats": 1,
         "total_samples": counts["samples"],
         "complete": complete,
-        "dataset_type": "accuracy",
+        "dataset_type": "performance" if result["mode"] == "performance" else "accuracy",
         "response_counts": {"issued": counts["samples"], "scored": counts["completed"]},
     }
     average = {"average_accuracy": entry["score"]} if len(found) == 1 else {}
     return {**average, "accuracy_scores": [entry]}
+
+
+def _name(result: Mapping[str, Any]) -> str:
+    return "performance" if result["mode"] == "performance" else str(result["dataset"])

@@ -257,8 +257,8 @@ def _server(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
 
 def _server_counts(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
     rows = server.counts(telemetry)
-    note = "From the first reading of its /metrics to the last one, at most a second apart from the"
-    return pairs("The server's own counts", rows, f"{note} run's own ends.") if rows else None
+    note = "By its /metrics, from the first reading to the one after the run."
+    return pairs("The server's own counts", rows, note) if rows else None
 
 
 def _machine(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:

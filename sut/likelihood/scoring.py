@@ -5,9 +5,7 @@ What comes before `first` is context: a start token, an instruction, the first s
 The logits at position i - 1 predict token i, so nothing predicts token 0 and nobody needs the last
 token as input.
 
-A text beyond the model's context is scored in windows, as lm-eval's rolling log-likelihood does it:
-each token once, and each window as full as the context allows. A token sees at least context + 1 -
-stride tokens before it.
+A text beyond the model's context is scored in windows (`sut.likelihood.windows`).
 
 Batches hold windows of similar length under a budget of tokens, padded on the right: under a causal
 mask no real token sees padding, so nobody's figures depend on who shares the batch (but for
@@ -37,6 +35,7 @@ from harness.kernel.errors import BadInput, RunBroke
 from sut.engine.agreement import is_rounding
 from sut.engine.choice import first_choice
 from sut.engine.plain import first_layers, remembers
+from sut.likelihood.windows import Window, windows
 from sut.prompts.context import context_of
 
 _BATCH_TOKENS, _BATCH_TOKENS_GPU = 2048, 16_384  # padding included
@@ -53,16 +52,6 @@ class Text(NamedTuple):
     ids: Sequence[int]
     first: int = 1
     name: str = ""
-
-
-class Window(NamedTuple):
-    """Tokens from `start` to before `end - 1` go in; those from `scored` to before `end` are
-    predicted and count.
-    """
-
-    start: int
-    scored: int
-    end: int
 
 
 class Where(NamedTuple):
@@ -121,36 +110,6 @@ def loss(_: Where, targets: torch.Tensor, log_probs: torch.Tensor) -> dict[str, 
 def at(log_probs: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     """Return the values (n,) of (n, V) at one id per row."""
     return log_probs.gather(-1, ids[:, None])[:, 0]
-
-
-# ---- windows
-
-
-def windows(
-    length: int, context: int, stride: int | None = None, first: int = 1, name: str = "a text"
-) -> list[Window]:
-    """Return windows in which every token from `first` on is scored exactly once, in order; no
-    window feeds more than `context` tokens.
-
-    Windows end at tokens context + 1, then `stride` further each, and reach back as far as the
-    context allows.
-    """
-    if first < 1:
-        raise ValueError("nothing predicts token 0")
-    if context < 1 or (stride is not None and not 1 <= stride <= context):
-        doing = "cutting texts into windows"
-        found = f"a stride of {stride} in a context of {context} tokens"
-        raise BadInput(doing, found, "expected 1 to the context", "Pass --stride in this range.")
-    if stride is None and length - 1 > context:
-        fine = f"the context takes {context} and predicts one more"
-        todo = "Pass --stride to score it in windows, or leave it out."
-        raise BadInput(name, f"it has {length} tokens", fine, todo)
-    ends = [*range(context + 1, length, stride or context), length]
-    starts = [first, *ends]
-    made = []
-    for before, end in zip(starts, ends, strict=False):
-        made.append(Window(max(0, end - context - 1), max(first, before), end))
-    return [window for window in made if window.scored < window.end]
 
 
 # ---- the walk

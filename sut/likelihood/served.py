@@ -21,6 +21,7 @@ from sut.likelihood import distributions, partly
 from sut.likelihood.job import Columns, Job
 from sut.likelihood.local import beside
 from sut.likelihood.passages import Passage
+from sut.likelihood.windows import windows
 from sut.prompts import tokenizer
 from sut.served import likelihood, once
 from sut.served.address import address
@@ -89,8 +90,6 @@ class Served:
 
     def _text(self, text: Any, settings: Any) -> Named:
         """Return what the server tells of a text's scored tokens, window by window."""
-        from sut.likelihood.scoring import windows
-
         context = settings.context or len(text.ids)
         cut = windows(len(text.ids), context, settings.stride, text.first, f"text {text.name}")
         told = []

@@ -14,7 +14,6 @@ Ollama take neither: they tell the log-probabilities of what they write, not of 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -24,9 +23,9 @@ from numpy.typing import NDArray
 from harness.kernel.answers import Exchange
 from harness.kernel.errors import RunBroke, SetupFailed
 from harness.kernel.foreign.parsed import loads
-from sut.served import once
 from sut.served.address import Address
 from sut.served.answers import classes
+from sut.served.probing import who
 
 NAMED = 20  # likeliest tokens of a position: vLLM's --max-logprobs, unless it is set
 Kind = Literal["prompt_logprobs", "echo"]
@@ -144,7 +143,7 @@ def _answer(exchange: Exchange) -> Exchange:
         return exchange
     is_final = exchange.status in (401, 403, 404) or failure not in ("client_error", "server_error")
     if is_final:
-        raise SetupFailed(_DOING, words, "", todo(exchange))
+        raise SetupFailed(_DOING, words, "", "Check the server and its log.")
     raise _Refused(words)
 
 
@@ -250,47 +249,9 @@ class Model(NamedTuple):
 
 
 def ask_model(server: Address, name: str) -> Model:
-    """Return the model that answers at this address. Raises SetupFailed."""
-    found = once.exchange(server, "GET", f"{server.path}/models")
-    return model_of(found, name, f"the server at {server.url}")
-
-
-def model_of(exchange: Exchange, wanted: str, doing: str) -> Model:
-    """Return the model that is asked, of an answer of /models. Raises SetupFailed."""
-    failure, words = classes.of_head(exchange)
-    if exchange.status == 404 and wanted:
-        return Model(wanted, None)  # a gateway without a list
-    if failure:
-        raise SetupFailed(doing, words, "", todo(exchange))
-    there = _listed(exchange, doing)
-    names = ", ".join(there)
-    if wanted and wanted not in there:
-        found = f"the server has no model {wanted!r}"
-        raise SetupFailed(doing, found, f"it has {names or 'none'}", "Name it after a #.")
-    if not wanted and len(there) != 1:
-        found = f"the server has {len(there)} models" + (f": {names}" if there else "")
-        raise SetupFailed(doing, found, "", "Add # and the name of one to the address.")
-    name = wanted or next(iter(there))
-    return Model(name, there[name])
-
-
-def _listed(exchange: Exchange, doing: str) -> dict[str, int | None]:
-    """Return the context of each model that the server lists."""
-    try:
-        rows = loads(b"".join(data for _, data in exchange.pieces))["data"]
-        return {str(row["id"]): _count(row.get("max_model_len")) for row in rows}
-    except (ValueError, LookupError, TypeError, AttributeError):
-        fine = "expected an address of the OpenAI API, such as http://localhost:8000/v1"
-        raise SetupFailed(doing, "its list of models is of another shape", fine, "") from None
-
-
-def _count(value: Any) -> int | None:
-    is_count = isinstance(value, int | float) and math.isfinite(value) and value > 0
-    return int(value) if is_count else None
-
-
-def todo(exchange: Exchange) -> str:
-    """Return what helps where a server does not answer."""
-    if exchange.status in (401, 403):
-        return "Put the key into TOUCHSTONE_API_KEY, or name its variable with --api-key-env."
-    return "Start the server, or check the address." if not exchange.status else ""
+    """Return the model that answers at this address: the one of that name, or the only one. Raises
+    SetupFailed.
+    """
+    known = who.listed(server)
+    name = who.model(server, name, known)
+    return Model(name, who.who(server, name, known).context)

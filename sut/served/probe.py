@@ -55,7 +55,7 @@ def probe(
     itself = who.who(address, asking.model, known)
     takes_ids, ids_row, first = _chosen(asking, endpoint, wants_ids)
     _check_stream(address, first.reply)
-    asking, source = _settled(first)
+    asking = does.settled(first)
     connect_ms = _connect_ms(address)
     return Found(
         model=asking.model,
@@ -66,7 +66,7 @@ def probe(
         server=itself.server,
         version=itself.version,
         context=itself.context,
-        token_source=source,
+        token_source=first.reply.answer.seen.token_source,
         connect_ms=connect_ms,
         rows=[
             row("server", " ".join(filter(None, (itself.server, itself.version))) or "unnamed"),
@@ -123,19 +123,6 @@ def _check_stream(address: Address, reply: Reply) -> None:
     if not reply.is_stream:
         todo = "Switch streaming on in the server, or in what stands in front of it."
         raise SetupFailed(f"asking {address.url}", _NO_STREAM, "", todo)
-
-
-def _settled(first: Spoken) -> tuple[Asking, str]:
-    """Return how to ask for what was seen to work, and who counts the tokens."""
-    source = first.reply.answer.seen.token_source
-    fields = {name: value for name, value in first.asking.fields.items() if name != "seed"}
-    if source != "ids":
-        fields.pop("return_token_ids", None)
-    if "stream_options" in fields and source != "usage":
-        fields["stream_options"] = {"include_usage": True}
-    if "stream_options" in fields and first.reply.answer.reported_tokens is None:
-        del fields["stream_options"]
-    return first.asking._replace(fields=fields), source
 
 
 def _connect_ms(address: Address) -> float | None:

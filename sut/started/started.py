@@ -7,7 +7,7 @@ its processes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ from sut.served.served import Served
 from sut.started import memory
 from sut.started.order import Order
 from sut.started.server import Server
+from sut.started.table import row
 
 
 class Started(Served):
-    """`kind` is a row of `sut.started.table`; `served` goes to Served as it is.
+    """`kind` is a row of `sut.started.table`, `notes` are those of the model's folder; `served`
+    goes to Served as it is.
 
     Raises BadInput for what the server cannot be asked, SetupFailed where it does not come up.
     """
@@ -34,20 +36,19 @@ class Started(Served):
         order: Order,
         log: Path,
         say: Say,
+        notes: Sequence[str],
         served: Mapping[str, Any],
     ) -> None:
         self.name = kind
         self._server, self._variant = Server(kind, order, log, say), order.variant
+        own: dict[str, Any] = {"base_url": self._server.url, "model": self._server.model}
+        own["notes"] = notes if row(kind).loads_path else ()
         try:
-            super().__init__(clock, base_url=self._server.url, model=self._server.model, **served)
+            super().__init__(clock, **own, **served)
         except BaseException:
             self._server.close()
             raise
         self._address = replace(self._address, key="")  # nobody else's is for this server
-
-    @property
-    def pid(self) -> int:
-        return self._server.pid
 
     def keep_log(self) -> None:
         """Copy what the server has written so far into sut.log."""

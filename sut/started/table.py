@@ -29,6 +29,7 @@ class Row(NamedTuple):
     ours: frozenset[str]  # options that the harness gives, and nobody else
     takes_python: bool = True
     takes_device: bool = False
+    loads_path: bool = True  # the folder that transformers loads, so that its notes hold
     names_adapter: Callable[[Order], str] = lambda order: order.name  # what requests call the model
 
 
@@ -215,5 +216,6 @@ TABLE: Mapping[str, Row] = {
         frozenset((*_HOST, "--model", "-m", "--alias", "-a", "--api-key", "--api-key-file")),
         takes_python=False,
         takes_device=True,
+        loads_path=False,
     ),
 }

@@ -144,7 +144,7 @@ def _hear(heard: _Heard, at_ns: int, found: Chunk) -> None:
     if found.prompt_token_ids is not None:
         heard.prompt_ids = len(found.prompt_token_ids)
     if found.timings is not None or found.metrics is not None:
-        _hear_extras(heard, found)
+        so_far = max(so_far, _hear_extras(heard, found))
     for choice in found.choices or ():
         if not choice.index:
             _hear_choice(heard, at_ns, choice, so_far)
@@ -207,14 +207,18 @@ def _text_of_calls(delta: Delta) -> str:
     return "".join(text for text in told if isinstance(text, str))
 
 
-def _hear_extras(heard: _Heard, found: Chunk) -> None:
-    """Take in what servers tell beyond the API: llama.cpp's `timings`, vLLM's `metrics`."""
+def _hear_extras(heard: _Heard, found: Chunk) -> int:
+    """Take in what servers tell beyond the API: llama.cpp's `timings`, vLLM's `metrics`. Return the
+    running count of tokens (`timings_per_token`), NEVER if there is none.
+    """
     cached = _number(found.timings, "cache_n")
     if cached is not None:
         heard.cached = int(cached)
     queue_ms = _number(found.metrics, "queue_time_ms")
     if queue_ms is not None:
         heard.queue_ns = round(queue_ms * 1e6)
+    so_far = _number(found.timings, "predicted_n")
+    return NEVER if so_far is None else int(so_far)
 
 
 def _number(table: Any, key: str) -> float | None:

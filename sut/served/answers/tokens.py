@@ -2,7 +2,8 @@
 
     ids         exact. Both sides count them, so another figure of the server is a failure
     logprobs    one entry is one token; ids only where the server writes them as "token_id:17"
-    usage       a count with every chunk: what it grew by came with that chunk
+    usage       a count with every chunk (`continuous_usage_stats`, llama.cpp's
+                `timings_per_token`): what it grew by came with that chunk
     tokenizer   a token came with the piece that holds its last character
     text        pieces of text, and the server's total where it tells one
 
@@ -96,7 +97,8 @@ def _by_usage(parts: Sequence[Part], total: int) -> Counted | None:
         if NEVER < part.so_far < len(stamps):
             return None
         stamps += [part.at_ns] * min(part.so_far - len(stamps), _MOST)
-    return Counted("usage", None, stamps, total) if len(stamps) == total else None
+    is_all = total in (NEVER, len(stamps))
+    return Counted("usage", None, stamps, len(stamps)) if is_all else None
 
 
 def _by_tokenizer(parts: Sequence[Part], total: int, ends: Ends | None) -> Counted | None:

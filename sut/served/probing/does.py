@@ -19,6 +19,7 @@ _USAGE = {"include_usage": True}
 _RUNNING = {"include_usage": True, "continuous_usage_stats": True}
 _WISHED: Mapping[str, Any] = {
     "return_token_ids": True,
+    "timings_per_token": True,  # llama.cpp's running count
     "stream_options": _RUNNING,
     "seed": 1,
 }
@@ -105,6 +106,31 @@ def of_stream(reply: Reply) -> list[Row]:
         row("usage", YES if reply.answer.reported_tokens is not None else NO),
         row("[DONE] ends the stream", YES if ends[-1:] == [b"[DONE]"] else NO),
     ]
+
+
+def settled(first: Spoken) -> Asking:
+    """Return how to ask for what was seen to do something. Fields that only count tokens are left
+    out where something better does.
+    """
+    fields, seen = dict(first.asking.fields), first.reply.answer
+    source = seen.seen.token_source
+    fields.pop("seed", None)
+    has_timings = source == "usage" and _has_running_timings(first.reply)
+    if source != "ids":
+        fields.pop("return_token_ids", None)
+    if not has_timings:
+        fields.pop("timings_per_token", None)
+    if source != "usage" or has_timings:
+        fields |= {"stream_options": _USAGE} if "stream_options" in fields else {}
+    if seen.reported_tokens is None:
+        fields.pop("stream_options", None)
+    return first.asking._replace(fields=fields)
+
+
+def _has_running_timings(reply: Reply) -> bool:
+    """Does a chunk before the last count its tokens as llama.cpp does?"""
+    timings = [found.get("timings") for found in reply.chunks() if found.get("choices")]
+    return len(timings) > 1 and any(isinstance(each, dict) for each in timings[:-1])
 
 
 def _streams(reply: Reply) -> str:

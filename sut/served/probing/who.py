@@ -85,11 +85,12 @@ def model(address: Address, asked: str, known: Listed) -> str:
     not have: a server that takes any name would be measured with another model.
     """
     doing = f"asking {address.url}"
-    if not asked and len(known.names) == 1:
+    if not asked and _is_one(known):
         return known.names[0]
     if not asked:
         said = "it has several models" if known.names else "it does not list its models"
-        raise SetupFailed(doing, said + _names(known), "", "Choose one with --model.")
+        todo = "Choose one with --model, or put # and its name after the address."
+        raise SetupFailed(doing, said + _names(known), "", todo)
     same = [name for name in known.names if _is_same(asked, name)]
     if asked in known.names or not known.names:
         return asked
@@ -98,6 +99,12 @@ def model(address: Address, asked: str, known: Listed) -> str:
     near = get_close_matches(asked, known.names, n=1, cutoff=0.5)
     guess = f"Did you mean --model {near[0]}?" if near else ""
     raise SetupFailed(doing, f"it has no model {asked!r}" + _names(known), "", guess)
+
+
+def _is_one(known: Listed) -> bool:
+    """Tell whether all names stand for one model, as its `root` says."""
+    roots = {str(row.get("root") or row["id"]) for row in known.rows}
+    return len(roots) == 1
 
 
 def _is_same(asked: str, name: str) -> bool:

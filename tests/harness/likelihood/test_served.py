@@ -110,7 +110,7 @@ def test_one_of_several_models_is_named_after_the_address(tmp_path, tiny_llama):
     with answering(tiny_llama, names=("big/tiny", "lora")) as server:
         code, _, said = invoke(tmp_path, "--models", f"{tiny_llama},{server.url}")
         assert code == 3
-        assert "2 models: big/tiny, lora" in said
+        assert "several models; it has big/tiny, lora" in said
         assert "#" in said
         code, _, said = invoke(tmp_path, "--models", f"{tiny_llama},{server.url}#large")
         assert code == 3
@@ -140,7 +140,6 @@ def test_no_server_a_missing_key_and_no_tokenizer_are_said_before_anything_is_sc
     code, _, said = invoke(tmp_path, "--models", f"{tiny_llama},http://127.0.0.1:9/v1")
     assert code == 3
     assert "refused" in said
-    assert "Start the server" in said
     code, _, said = invoke(tmp_path, "--models", "http://127.0.0.1:9/v1")
     assert code == 2
     assert "Pass --tokenizer" in said

@@ -88,7 +88,11 @@ def test_scores_stand_under_their_names(tmp_path):
     found = texts(result.to_json(), raw.log, estimate_rank, "touchstone 1", WHERE)
     (entry,) = json.loads(found[SCORES])["accuracy_scores"]
     assert entry["score"] == {"rouge1": 38.8, "rougeL": 24.5}
-    assert entry["dataset_type"] == "accuracy"
+    assert entry["dataset_type"] == "performance"
+    again = texts(
+        result.to_json() | {"mode": "accuracy"}, raw.log, estimate_rank, "touchstone 1", WHERE
+    )
+    assert json.loads(again[SCORES])["accuracy_scores"][0]["dataset_type"] == "accuracy"
     write(tmp_path, found)
     assert (tmp_path / "endpoints" / "accuracy" / "accuracy_results.json").is_file()
 

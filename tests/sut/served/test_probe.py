@@ -23,7 +23,7 @@ def table(found):
 
 
 def of(golden, wants_ids=True, endpoint="auto", model="", **settings):
-    golden.set(**settings)
+    golden.set(**({"tokens": 8} | settings))
     return probe(address(golden.url), model, endpoint, wants_ids)
 
 
@@ -48,7 +48,7 @@ def test_a_server_with_all_of_it_is_asked_for_its_ids(golden):
 def test_a_field_that_the_server_refuses_is_left_out(golden):
     found = of(golden, like="trt-llm")
     assert "return_token_ids" not in found.fields
-    assert table(found)["refused fields"] == "return_token_ids"
+    assert table(found)["refused fields"] == "return_token_ids, timings_per_token"
     assert table(found)["shape of errors"] == "HTTP 400, flat"
 
 
@@ -238,6 +238,24 @@ def test_a_server_that_has_another_name_for_the_length_is_asked_by_it(odd):
 
     odd.answer = answer
     assert probe(address(odd.url), "m").limit == "max_completion_tokens"
+
+
+def test_a_running_count_of_llama_cpp_is_asked_for(odd):
+    def answer(path, body):
+        if not (body and body.get("timings_per_token")):
+            return plain(path, body)
+        chunks = [
+            {"choices": [{"delta": {"content": "a"}, "finish_reason": reason}],
+             "timings": {"predicted_n": n}}
+            for n, reason in ((1, None), (2, "length"))
+        ]  # fmt: skip
+        return 200, "".join(f"data: {json.dumps(each)}\n\n" for each in chunks)
+
+    odd.answer = answer
+    found = probe(address(odd.url), "m")
+    assert found.token_source == "usage"
+    assert found.fields["timings_per_token"] is True
+    assert "continuous_usage_stats" not in found.fields["stream_options"]
 
 
 def test_ids_that_are_read_as_text_are_not_taken_for_ids(odd):

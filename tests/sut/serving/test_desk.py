@@ -9,6 +9,7 @@ from itertools import count
 import pytest
 
 from harness.kernel.clock import RealClock
+from harness.kernel.errors import BadInput, SetupFailed
 from sut.likelihood.scoring import Text, token_scores
 from sut.serving.desk import Desk
 from sut.serving.messages import Done, Options, Prompt, Request, Tokens
@@ -109,9 +110,19 @@ def test_how_full_it_is_is_told(tiny_llama):
     assert state.cache_use == 16 / 128
 
 
+def test_a_model_that_cannot_be_loaded_is_a_setup_failure(tmp_path):
+    with pytest.raises(SetupFailed):
+        ServedModel(RealClock(), Options(path=str(tmp_path)))
+
+
 @pytest.mark.parametrize(
     ("asked_for", "context", "served_length"),
     [(None, 64, 64), (None, None, 2048), (None, 131_072, 2048), (100, 64, 64), (100, 8192, 100)],
 )
 def test_the_longest_text_is_the_contexts_or_what_is_asked_for(asked_for, context, served_length):
     assert _length(asked_for, context) == served_length
+
+
+def test_a_text_of_one_token_has_no_room_for_an_answer():
+    with pytest.raises(BadInput, match="2 at least"):
+        _length(1, 64)

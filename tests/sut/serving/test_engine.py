@@ -10,7 +10,7 @@ import signal
 import psutil
 import pytest
 
-from harness.kernel.errors import BadInput, RunBroke, SetupFailed
+from harness.kernel.errors import BadInput, RunBroke
 from sut.serving.engine import Engine
 from sut.serving.messages import Done, Options, Prompt, Refused, Request, Tokens
 
@@ -185,21 +185,33 @@ def test_an_asyncio_loop_hears_each_event(engine):
     assert len(ids_of(heard, 9)) == 3
 
 
-def test_a_process_that_dies_says_so_once_to_whoever_reads(tiny_llama, tmp_path):
+def killed(engine):
+    os.kill(engine.pid, signal.SIGKILL)
+
+
+def broken(engine):
+    engine._unsent += b"\x01\x00\x00\x00\xc1"  # no message
+    engine.flush()
+
+
+@pytest.mark.parametrize(
+    ("ended", "words"),
+    [
+        (killed, r"was killed by SIGKILL \(out of memory\?\)"),
+        (broken, "ended with exit code 4, last words: DecodeError: .* See engine.log"),
+    ],
+)
+def test_a_process_that_dies_says_so_to_whoever_reads(tiny_llama, tmp_path, ended, words):
     engine = Engine(Options(path=str(tiny_llama)), tmp_path / "engine.log", ENV)
     engine.submit(Request(id=1, prompt_ids=PROMPT, max_tokens=59, ignore_eos=True))
-    os.kill(engine.pid, signal.SIGKILL)
-    with pytest.raises(RunBroke, match="killed by SIGKILL"):
-        events(engine)
+    ended(engine)
+    with pytest.raises(RunBroke, match=words):
+        events(engine, *(Request(id=i, prompt_ids=PROMPT, max_tokens=60) for i in range(2, 99)))
     engine.submit(Request(id=2, prompt_ids=PROMPT, max_tokens=1))  # nobody minds
-    with pytest.raises(RunBroke):
+    with pytest.raises(RunBroke, match=words):
         engine.read()
     engine.close()
-
-
-def test_a_model_that_cannot_be_loaded_is_a_setup_failure(tmp_path):
-    with pytest.raises(SetupFailed):
-        Engine(Options(path=str(tmp_path)), tmp_path / "engine.log", ENV)
+    assert not psutil.pid_exists(engine.pid)
 
 
 def test_settings_that_do_not_go_together_are_bad_input(tiny_llama, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 import socket
 from time import sleep
 
@@ -75,7 +77,7 @@ def test_the_rows_of_a_run_have_the_servers_own_figures_and_what_it_uses(golden,
         helper.stop()
     rows = read_rows(lines, 0)
     assert max(row.get("server_running", 0) for row in rows) == 1
-    assert any(row.get("server_generated_tokens", 0) > 0 for row in rows)
+    assert rows[-1]["server_generated_tokens"] == 40  # it was asked a last time
     assert all(row["server_rss_bytes"] > 10 * 2**20 for row in rows)
     assert b"sesame" not in lines.read_bytes()
 
@@ -99,8 +101,23 @@ def read_once(where: dict, patience_s: float = 30.0) -> dict:
         if row := scraper.take():
             break
         sleep(0.05)
-    scraper.stop()
+    scraper.finish()
     return row
+
+
+def test_a_certificate_that_is_not_there_costs_the_figures_alone(golden_tls, tmp_path):
+    where = scraped(golden_tls, str(tmp_path / "none.pem")).shown
+    assert read_once(where, patience_s=0.5) == {}
+
+
+def test_whatever_a_page_holds_comes_out_as_numbers():
+    draw = random.Random(1)
+    for _ in range(2_000):
+        page = bytearray(VLLM.encode())
+        for _ in range(draw.randrange(1, 6)):
+            page[draw.randrange(len(page))] = draw.randrange(256)
+        row = names.values(page.decode(errors="replace"))
+        assert all(math.isfinite(value) for value in row.values())
 
 
 def test_the_processes_of_a_server_on_this_machine_are_found(golden):

@@ -25,7 +25,7 @@ from sut.engine.sampling.engines import own_tokens
 from sut.engine.sampling.thoughts import thoughts
 from sut.engine.sampling.wanted import Asking, Wanted
 
-DRAWS = 1500
+DRAWS = 800
 WIDE = 1000  # more than the first look at the most likely tokens
 
 

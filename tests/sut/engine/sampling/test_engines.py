@@ -152,7 +152,7 @@ def test_logits_that_are_no_numbers_end_their_own_request_alone(wanted):
 
 @KINDS
 @pytest.mark.parametrize("given_up", [0, 1, 2, 3])
-@pytest.mark.parametrize("after", [0, 1, 2, 6])
+@pytest.mark.parametrize("after", [0, 2, 6])
 def test_a_request_that_is_given_up_changes_nobody_elses_answer(kind, given_up, after):
     model = tiny("llama")
     plain = served(*kind(model))

@@ -99,6 +99,16 @@ def test_what_a_running_count_grew_by_came_with_that_chunk():
     assert (found.seen.token_source, found.reported_tokens) == ("usage", 4)
 
 
+@pytest.mark.parametrize("last", [usage(5), {"choices": []}])
+def test_the_running_count_of_llama_cpp_is_one(last):
+    """Two tokens may make one letter."""
+    told = [chunk(word, timings={"predicted_n": n}) for word, n in (("a", 1), ("本", 3), ("b", 4))]
+    found = read(*told, chunk(None, "stop", timings={"predicted_n": 5, "cache_n": 2}), last)
+    assert list(found.stamps_ns) == [1 * MS, 2 * MS, 2 * MS, 3 * MS, 4 * MS]
+    assert (found.seen.token_source, found.reported_tokens) == ("usage", 5)
+    assert found.seen.cached_tokens == 2
+
+
 def test_a_count_at_the_end_says_nothing_of_when():
     found = read(chunk("a b"), chunk(" c", "stop"), usage(7))
     assert (found.seen.token_source, found.reported_tokens) == ("text", 7)
