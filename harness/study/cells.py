@@ -22,6 +22,7 @@ from harness.options.kinds import is_number
 from harness.options.run_options import OPTIONS
 from harness.options.settings import RunConfig, load_config
 from harness.study.study import Cell
+from sut.started import table
 
 DEFAULTS = {"scenario": "offline", "evaluate": True}
 MOST = 64
@@ -65,6 +66,9 @@ def varied(given: Flags) -> list[str]:
     return [name for name in given if name in LISTS and "," in str(given[name])]
 
 
+_OF_STARTED = ("server_python", "server_args")  # for servers that are started, no others
+
+
 def flags_of(variant: str, flags: Flags) -> dict[str, Any]:
     """Return the flags of one variant. An adapter is for those that take one."""
     from sut.precision.table import TABLE
@@ -84,16 +88,22 @@ def deployment_flags(name: str, flags: Flags, model: str = "") -> dict[str, Any]
 
     Servers get the prompts of the model itself, by its own tokenizer.
     """
+    ours = {key: value for key, value in flags.items() if key not in _OF_STARTED}
     if is_address(name):
         model = model or str(flags.get("model") or OPTIONS["model"].default)
         url, _, served = name.partition("#")
-        others = {key: value for key, value in flags.items() if key not in ("model", "sut")}
+        others = {key: value for key, value in ours.items() if key not in ("model", "sut")}
         named = {"model": served} if served else {}
         return {"tokenizer": model} | others | named | {"base_url": url}
     program, _, variant = name.partition(":")
     if variant and program in sut.TABLE and sut.TABLE[program].starts_server:
-        return flags_of(variant, flags) | {"sut": program}
-    return flags_of(name, flags)
+        given = flags if table.row(program).takes_python else _without_python(flags)
+        return flags_of(variant, given) | {"sut": program}
+    return flags_of(name, ours)
+
+
+def _without_python(flags: Flags) -> Flags:
+    return {key: value for key, value in flags.items() if key != "server_python"}
 
 
 def deployment(config: RunConfig) -> str:
