@@ -45,7 +45,11 @@ class Text:
 
     def _tell(self, whole: str) -> str:
         new = whole[self._common(whole) :]
-        self._tellings.append(len(self._ids) - self._told)
+        count = len(self._ids) - self._told
+        if new:
+            self._tellings.append(count)
+        else:  # special tokens: what follows is decoded behind a text, or it may lose its space
+            self._tellings[-1] += count
         self._told = sum(self._tellings)
         del self._ids[: -self._told]
         self._before = self._decode(self._ids)

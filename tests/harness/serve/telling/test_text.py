@@ -59,6 +59,13 @@ def test_spaces_and_bytes_of_a_llama_are_those_of_the_whole(fallback, ids, text)
     assert "".join(told(words.text, answer, iter(()), [2])) == whole.removeprefix("a")
 
 
+@given(ids=st.lists(st.sampled_from([1, 2, 3]), max_size=40))
+def test_special_tokens_take_no_space_with_them(fallback, ids):
+    words = Words(fallback)
+    whole = words.text([2, *ids])
+    assert "".join(told(words.text, ids, iter(()), [2])) == whole.removeprefix("a")
+
+
 def test_bytes_that_are_no_text_do_not_wait_for_ever(words):
     parts = told(words.text, [0xFF] * 100, iter(()))
     assert any(parts[:20])
