@@ -157,7 +157,9 @@ def test_its_examples_of_a_server_work(run, tmp_path, tiny_llama, golden):
 
 
 def test_its_compare_example_works(run, tmp_path, tiny_llama):
-    command = the_one("compare --model smollm2").replace("smollm2-135m", str(tiny_llama))
+    command = the_one("compare --model smollm2-135m --variants fp32,bf16").replace(
+        "smollm2-135m", str(tiny_llama)
+    )
     command = command.replace("fp32,bf16,int8,nf4,lora", "fp32,bf16")
     done = run(f"{command} --max-new-tokens 4 --num-samples 4 --warmup 1 {HERE}")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -214,7 +216,7 @@ def test_its_perplexity_example_of_sizes_works(run, tmp_path, tiny_llama):
         (tmp_path / name).symlink_to(tiny_llama)
     text = "why is it. what is it. how is it. why not. the sky is blue."
     (tmp_path / "short.jsonl").write_text(5 * (json.dumps({"text": text}) + "\n"))
-    command = the_one("harness perplexity --models")
+    command = the_one("harness perplexity --models ./small")
     shorter = {",instructions": "", ",./middle,./large": ",./middle", "stories": "short.jsonl"}
     for word, instead in shorter.items():
         command = command.replace(word, instead)
@@ -222,11 +224,26 @@ def test_its_perplexity_example_of_sizes_works(run, tmp_path, tiny_llama):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_its_perplexity_of_a_server_works(run, tiny_llama):
+    from tests.likelihood_server import answering
+
+    command = the_one("perplexity --models smollm2-135m,http")
+    with answering(tiny_llama) as server:
+        named = {"smollm2-135m": str(tiny_llama), "http://localhost:8000/v1": server.url}
+        for name, mine in named.items():
+            command = command.replace(name, mine)
+        done = run(f"{command} --num-samples 5 --window 40 --stride 30 {HERE}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "served: perplexity 1.000x" in " ".join(done.stdout.split())
+
+
 def test_its_own_instructions_are_read_from_the_columns_that_it_names(run, tmp_path, tiny_llama):
     page = PAGES[ROOT / "docs" / "perplexity.md"]
     (row,) = re.findall(r'^{"text": .+}$', page, re.M)
     (tmp_path / "texts.jsonl").write_text(f"{row}\n{row}\n")
-    done = run(f"{the_one('--dataset texts.jsonl')} --model {tiny_llama} --json {HERE}")
+    done = run(
+        f"{the_one('--dataset texts.jsonl --conditions')} --model {tiny_llama} --json {HERE}"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     (subject,) = json.loads(done.stdout.splitlines()[-1])["subjects"]
     assert set(subject["conditions"]) == set(json.loads(row)) - {"text"} == {"vague", "specific"}
