@@ -20,7 +20,7 @@ SLOW = {
     "tests/test_readme.py": 72,
     "tests/sut/model/": 54,
     "tests/sut/prompts/": 22,
-    "tests/harness/likelihood/": 53,
+    "tests/harness/likelihood/": 75,
     "tests/harness/official/": 50,
     "tests/harness/study/test_study.py": 40,
     "tests/harness/study/test_parts.py": 36,
