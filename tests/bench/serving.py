@@ -12,6 +12,7 @@ from tests.bench.rows import Row, compared
 
 ROUNDS = 5
 VARIANTS = ("fp32", "bf16")
+_LEAST_SAME = {"fp32": 0.98, "bf16": 0.8}  # rounding decides near ties
 _LEAST_RATIO, _MOST_MS = 0.98, 1.0  # of the 95 % and 2 ms that a whole server may take
 _LEAST_HTTP, _MOST_HTTP_MS = 0.95, 2.0
 
@@ -24,6 +25,11 @@ def rows() -> Iterable[Row]:
             f"engine of a server, {variant}, tokens/s: through its process against bare",
             rate["child"], rate["bare"], found["ratio"], f"at least {_LEAST_RATIO}x",
             found["ratio"] >= _LEAST_RATIO, "{:.1f}",
+        )  # fmt: skip
+        least = _LEAST_SAME[variant]
+        yield Row(
+            "  the same answers", f"{found['same']:.0%}", "", "", f"at least {least:.0%}",
+            found["same"] >= least,
         )  # fmt: skip
         for name, what in (("drawn", "drawn, top_p 0.9"), ("logprobs", "with five logprobs")):
             ratio = rate[name] / rate["bare"]
