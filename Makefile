@@ -1,5 +1,5 @@
 # setup: a venv with everything · run: the main thing · test, quick: all tests, the quick ones · check: format, lint, types
-# fuzz: 100,000 bad inputs, of which none may end in a traceback
+# fuzz: 200,000 bad inputs, of which none may end in a traceback
 # bench: side by side with the peers · architectures: the table of them, held against a plain loop · faults: what a kill, a stop or a full disk costs · picture: docs/report.png
 # test-clients: lm-eval, Inspect, guidellm, AIPerf, the OpenAI client and vllm bench serve against harness serve, each in a venv of its own
 # lock: renew the versions that are installed and count as tested · test-newest: the newest that pyproject.toml allows
@@ -51,7 +51,7 @@ check: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# 100,000 bad inputs of every kind, about 15 minutes on two cores: make fuzz FUZZ="--kind toml --count 500 --seed 3"
+# 200,000 bad inputs of every kind, half of them answers of servers, about 16 minutes on two cores: make fuzz FUZZ="--kind toml --count 500 --seed 3"
 fuzz: .venv/.dev
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 

@@ -14,6 +14,7 @@ RULES = {
     "streamed": "accuracy.outputs.rules:streamed",
     "text": "accuracy.outputs.rules:text",
 }
+RULES_OF_SERVERS = {"cold_prompts": "accuracy.outputs.cold:cold_prompts"}
 
 METRICS = {
     "rouge": "accuracy.metrics.rouge:rouge",

@@ -16,11 +16,16 @@ from harness.engine.driver import drive
 from harness.engine.recorder import Recorder
 from harness.kernel.clock import RealClock
 from harness.kernel.protocols import SUT
+from harness.kernel.texts import on_one_line
 from harness.kernel.types import AfterInFlight, At, Query, QuerySample, RunLog, RunSettings, Seeds
 from sut import TABLE as SUTS
 from sut.border.isolated import Isolated
 from sut.null import Null
+from sut.served.address import KEYS
+from sut.started import nearby
 
+_SHOWN = 5  # models of a server
+_LONGEST = 300  # characters
 _NEEDED = (*environment.PACKAGES, "rich", "typer")
 IDLE_SETTINGS = RunSettings(
     scenario="single-stream", mode="performance", seeds=Seeds(1, 2, 3), num_samples=1,
@@ -47,8 +52,25 @@ def examine() -> dict[str, dict[str, Any]]:
             "load": " ".join(f"{x:.2f}" for x in machine["load_average"] or []),
         },
         "packages": {name: _package(name) for name in _NEEDED},
+        "servers": servers(),
         "driver": measure_driver(),
     }
+
+
+def servers() -> dict[str, str]:
+    """Return what answers at the usual ports of this machine, by its base URL."""
+    found = {server.url: _server(server) for server in nearby.servers()}
+    return found or {"on this machine": f"none at the ports {', '.join(map(str, nearby.PORTS))}"}
+
+
+def _server(found: nearby.Nearby) -> str:
+    """Name a server and its models; both are its own words."""
+    if found.wants_key:
+        return f"wants a key: export {KEYS[0]}=…"
+    models = ", ".join(found.models[:_SHOWN]) or "no model"
+    more = len(found.models) - _SHOWN
+    name = found.name or "a server that does not say which"
+    return on_one_line(f"{name}: {models}" + (f" and {more} more" if more > 0 else ""), _LONGEST)
 
 
 def _memory(machine: Mapping[str, Any]) -> str:

@@ -31,6 +31,11 @@ def sut_entry(name: str) -> sut.Entry:
     return sut.entry(name)
 
 
+def may_say_when(name: str) -> bool:
+    """May this SUT say when a sample was sent and heard? Ours alone, those with workers."""
+    return name in sut.TABLE and sut.TABLE[name].asks_server
+
+
 def recorded_entry(name: str, record: Any) -> sut.Entry:
     """Return the entry of the SUT of a run that is read, without its code. Raises BadInput,
     ValueError.
@@ -76,14 +81,16 @@ def _check_option(doing: str, value: Any, default: Any) -> None:
         raise BadInput(doing, f"it is {value!r}", "it must be at least 0 and finite")
 
 
-def rule_names() -> list[str]:
-    """Return the names of the output rules, those of plug-ins last."""
-    return plugins.names("rule", accuracy.RULES)
+def rule_names(is_served: bool = False) -> list[str]:
+    """Return the names of the output rules, those of servers and of plug-ins last."""
+    of_servers = accuracy.RULES_OF_SERVERS if is_served else {}
+    return plugins.names("rule", accuracy.RULES | of_servers)
 
 
 def rule(name: str) -> Rule:
     """Return the output rule of that name. Raises BadInput, SetupFailed."""
-    found: Rule = resolve(plugins.find("rule", name, accuracy.RULES))
+    known = accuracy.RULES | accuracy.RULES_OF_SERVERS
+    found: Rule = resolve(plugins.find("rule", name, known))
     return found
 
 
@@ -170,7 +177,8 @@ def _suts() -> Iterable[tuple[str, str]]:
 
 
 def _rules() -> Iterable[tuple[str, str]]:
-    own = [(name, f"{_paragraph(rule(name))} (built in)") for name in accuracy.RULES]
+    names = (*accuracy.RULES, *accuracy.RULES_OF_SERVERS)
+    own = [(name, f"{_paragraph(rule(name))} (built in)") for name in names]
     return [*own, *_offered("rule", lambda name: _paragraph(rule(name)))]
 
 

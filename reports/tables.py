@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.kernel.stats import percentile_name
-from harness.kernel.words.figure import Figure, number
+from harness.kernel.words.figure import Figure, number, size
 from reports import figures
 from reports.blocks import Column, Table, column, percent, tenths, tone, word_column
 from reports.scores import OF_100
@@ -246,6 +246,26 @@ def of_gate(found: Row) -> Table:
     for row, line in zip(rows, cells, strict=True):
         line += [row[key] for key in ("n", "identical", "divergence_median", "empty")]
     return Table(f"Target {found['target']['name']}", columns, cells, sideways=True)
+
+
+def of_speed(found: Row) -> Table:
+    """Return how fast the reference, the control and the candidates answered, and what they
+    weighed.
+    """
+    reference = found["reference"]
+    rows = [reference, *filter(None, [found["control"]]), *found["rows"]]
+    columns = (
+        word_column("label", ""), Column("tokens_per_s", "tokens/s"),
+        Column("speed_ratio", "of the reference's", "%", tenths),
+        Column("peak_bytes", "peak memory", write=size),
+    )  # fmt: skip
+    cells = []
+    for row in rows:
+        speed, own = row.get("tokens_per_s"), reference.get("tokens_per_s")
+        ratio = speed / own if speed and own else None
+        cells.append((row["label"], speed, ratio, row.get("peak_bytes")))
+    note = "The speed is that of the accuracy run: all questions at once, once."
+    return Table("Speed and memory", columns, cells, note)
 
 
 def reading_title(found: Row, reading: str) -> str:

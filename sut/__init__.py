@@ -14,12 +14,36 @@ from harness.kernel.errors import BadInput
 
 Entry = SutEntry
 
+_STARTED = {  # rows of `sut.started.table`
+    "vllm": "vLLM of the environment of --server-python",
+    "sglang": "SGLang of the environment of --server-python",
+    "llama-server": "llama.cpp's server, found on the PATH",
+}
 TABLE = {
     "local": Entry(
         "sut.local_model:LocalModel",
         summary="a causal language model on this machine, batched in flight",
         runs_model=True,
     ),
+    "served": Entry(
+        "sut.served.served:Served",
+        isolated=False,
+        summary="a server that speaks the OpenAI API, at --base-url",
+        asks_server=True,
+        real_time="waits for a server",
+    ),
+    **{
+        name: Entry(
+            "sut.started.started:Started",
+            isolated=False,
+            summary=f"{words}, started for the run",
+            runs_model=True,
+            asks_server=True,
+            starts_server=True,
+            real_time="waits for a server",
+        )
+        for name, words in _STARTED.items()
+    },
     "simulated": Entry(
         "sut.simulated:Simulated",
         isolated=False,

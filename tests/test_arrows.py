@@ -23,40 +23,45 @@ ARROWS = {
     "harness.kernel.privacy": "",
     "harness.kernel.process": "",
     "harness.kernel.words": "",
-    "harness.engine": "harness.engine.referee harness.engine.server_view",
+    "harness.engine": "harness.engine.dispatched harness.engine.referee harness.engine.server_view",
+    "harness.engine.dispatched": "harness.engine",
     "harness.engine.referee": "",
     "harness.engine.server_view": "",
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
-    " sut.precision",
+    " sut.precision sut.served sut.started",
     "harness.options.conf": "harness.options",
-    "harness.official": "harness.engine scenarios.loadgen",
-    "harness.result": "harness harness.engine harness.official harness.options accuracy"
-    " accuracy.datasets reports.mlperf reports.pages scenarios scenarios.loadgen"
+    "harness.official": "harness.engine harness.engine.dispatched scenarios.loadgen",
+    "harness.result": "harness harness.engine harness.engine.referee harness.official"
+    " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints reports.mlperf"
+    " reports.pages scenarios scenarios.loadgen"
     " harness.result.integrity",
     "harness.result.integrity": "harness.engine harness.result",
-    "harness.run": "harness harness.engine harness.engine.referee harness.official"
-    " harness.options harness.result accuracy.outputs reports scenarios scenarios.loadgen"
-    " sut.border sut.model"
+    "harness.run": "harness harness.engine harness.engine.dispatched harness.engine.referee"
+    " harness.engine.server_view harness.official harness.options harness.result accuracy.outputs"
+    " reports scenarios scenarios.loadgen sut.border sut.model sut.started"
     " harness.result.integrity",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood"
-    " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision",
+    " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision"
+    " sut.served",
     "harness.study": "harness harness.engine harness.options harness.result harness.run accuracy"
     " accuracy.datasets accuracy.gate reports reports.pages sut.model sut.precision"
     " harness.result.integrity",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen"
     " harness.result.integrity",
+    "harness.schema": "harness.likelihood harness.options harness.schema.of_result"
+    " accuracy.likelihood reports",
+    "harness.schema.of_result": "harness.schema",
     "harness.serve": "harness.engine harness.options harness.serve.asking harness.serve.telling"
     " sut.border sut.golden sut.golden.answers sut.model sut.prompts sut.serving",
     "harness.serve.asking": "harness.serve sut.prompts",
     "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
-    "harness.schema": "harness.likelihood harness.options accuracy.likelihood reports",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
     " harness.mlperf harness.run harness.serve harness.study accuracy.gate reports reports.pages"
     " reports.pages.likelihood reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
-    " sut.border sut.model sut.precision",
+    " sut.border sut.model sut.precision sut.served sut.started",
     "scenarios.loadgen": "scenarios",
     "scenarios": "scenarios.loadgen",
     "accuracy": "",
@@ -67,6 +72,7 @@ ARROWS = {
     "accuracy.metrics": "",
     "accuracy.outputs": "",
     "reports": "",
+    "reports.endpoints": "",
     "reports.mlperf": "",
     "reports.pages": "reports reports.plots",
     "reports.pages.likelihood": "reports reports.pages reports.plots",
@@ -77,14 +83,20 @@ ARROWS = {
     "sut.model": "sut.checkpoint",
     "sut.precision": "sut.checkpoint sut.model",
     "sut.prompts": "",
-    "sut.served": "",
+    "sut.served": "sut.model sut.prompts sut.served.answers sut.served.client"
+    " sut.served.client.calibration sut.served.probing",
+    "sut.served.answers": "",
+    "sut.served.client": "sut.border sut.served sut.served.client.calibration",
+    "sut.served.client.calibration": "sut.border sut.served sut.served.client",
+    "sut.served.probing": "sut.served sut.served.answers",
     "sut.engine": "sut.model",
     "sut.engine.sampling": "sut.engine",
-    "sut.serving": "sut sut.border sut.engine sut.engine.sampling sut.likelihood sut.model"
-    " sut.prompts",
     "sut.golden": "sut.golden.answers",
     "sut.golden.answers": "",
-    "sut.likelihood": "sut sut.engine sut.model sut.prompts",
+    "sut.serving": "sut sut.border sut.engine sut.engine.sampling sut.likelihood sut.model"
+    " sut.prompts",
+    "sut.started": "sut.border sut.model sut.precision sut.served sut.served.probing",
+    "sut.likelihood": "sut sut.engine sut.model sut.prompts sut.served sut.served.answers",
     "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
 }
 KERNEL = tuple(

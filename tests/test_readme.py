@@ -41,7 +41,9 @@ MODEL_FREE = [
     and "harness serve " not in c
 ]
 ON_THE_MODEL = [
-    c for c in COMMANDS if "harness run" in c and c not in MODEL_FREE and "my-model" not in c
+    c
+    for c in COMMANDS
+    if "harness run" in c and c not in MODEL_FREE and not re.search(r"my-model|--base-url|--sut", c)
 ]
 
 
@@ -73,7 +75,8 @@ def test_the_pages_have_commands_of_every_kind_and_no_other():
     assert len(MODEL_FREE) >= 5
     assert len(ON_THE_MODEL) >= 4
     with_a_test = (
-        r"my-model|harness (report|compare|resume|gate|perplexity|audit|package|check|serve) "
+        r"my-model|--base-url|--sut "
+        r"|harness (report|compare|resume|gate|perplexity|audit|package|check|serve) "
     )
     others = [c for c in COMMANDS if c not in MODEL_FREE and c not in ON_THE_MODEL]
     assert not [c for c in others if not re.search(with_a_test, c)], "no test runs these"
@@ -141,6 +144,18 @@ def test_its_own_model_and_report_examples_work(run, tmp_path, tiny_llama):
     assert run(the_one("harness report").replace("NAME", folder.name)).returncode == 0
 
 
+def test_its_examples_of_a_server_work(run, tmp_path, tiny_llama, golden):
+    golden.set(tokens=4)
+    commands = [c for c in COMMANDS if c.startswith("python -m harness run") and "--base-url" in c]
+    assert len(commands) >= 2
+    for command in commands:
+        asked = command.replace("http://localhost:8000/v1", golden.url)
+        asked = asked.replace("smollm2-135m", str(tiny_llama))
+        done = run(f"{asked} --target-qps 90 --num-samples 8 --max-new-tokens 4 --warmup 1")
+        assert done.returncode in (0, 1), done.stdout + done.stderr
+        assert "Found out" in next((tmp_path / "runs").glob("*/report.html")).read_text("utf-8")
+
+
 def test_its_compare_example_works(run, tmp_path, tiny_llama):
     command = the_one("compare --model smollm2").replace("smollm2-135m", str(tiny_llama))
     command = command.replace("fp32,bf16,int8,nf4,lora", "fp32,bf16")
@@ -155,7 +170,7 @@ def test_its_compare_example_works(run, tmp_path, tiny_llama):
 
 
 def test_its_gate_examples_work(run, tmp_path, tiny_llama):
-    command = the_one("harness gate --model").replace("smollm2-135m", str(tiny_llama))
+    command = the_one("--candidates bf16,int8").replace("smollm2-135m", str(tiny_llama))
     command = command.replace("bf16,int8,nf4,lora", "bf16")
     done = run(f"{command} --max-new-tokens 4 --num-samples 6 --resamples 200 {HERE}")
     assert done.returncode in (0, 1), done.stderr  # a verdict, whatever it is
@@ -166,6 +181,21 @@ def test_its_gate_examples_work(run, tmp_path, tiny_llama):
     command = command.replace(",runs/NF4", "").replace("runs/BF16", str(folders["bf16"]))
     done = run(command)
     assert "The lower verdict is by the figure alone" in done.stdout, done.stderr
+
+
+def test_its_gate_of_a_server_works(run, tmp_path, tiny_llama, golden):
+    golden.set(tokens=4)
+    command = the_one("vllm:bf16,llama-server:Q4_K_M").replace("smollm2-135m", str(tiny_llama))
+    command = command.replace(
+        "bf16,vllm:bf16,llama-server:Q4_K_M,http://localhost:8000", golden.url
+    )
+    done = run(f"{command} --max-new-tokens 4 --num-samples 6 --resamples 200 --no-control {HERE}")
+    assert done.returncode == 1, done.stdout + done.stderr  # it has another tokenizer
+    found = json.loads(next((tmp_path / "runs").glob("*/gate.json")).read_text("utf-8"))
+    (row,) = found["rows"]
+    assert (row["label"], row["status"]) == (golden.url, "UNDECIDED")
+    assert "failed: text" in row["reason"]
+    assert "Speed and memory" in done.stdout
 
 
 def test_its_perplexity_example_of_variants_works(run, tmp_path, tiny_llama):

@@ -34,6 +34,8 @@ class Outputs:
     rows: int  # requests in a batch
     samples: Mapping[int, Sample] | None  # None: the dataset has moved or changed
     dataset: str
+    tokens_per_s: float | None = None
+    peak_bytes: int | None = None  # of its GPUs, else of its process; None: not known
     weights: str = ""  # digest of the tensors that answered; empty: the SUT does not tell
     notes: Sequence[str] = field(default_factory=list)
 

@@ -166,6 +166,8 @@ class Reference:
             "n": len(candidate.index),
             "rows_in_batch": candidate.rows,
             "empty": candidate.empty,
+            "tokens_per_s": candidate.tokens_per_s,
+            "peak_bytes": candidate.peak_bytes,
             "readings": {name: reading.as_json() for name, reading in readings.items()},
             **losses.divergence(candidate, self.outputs),
             "labels": labels,

@@ -55,6 +55,7 @@ class Positions:
     kld_low: NDArray[Any] | None = None
     kld_high: NDArray[Any] | None = None
     kld_error: NDArray[Any] | None = None  # standard error of the tail's sample
+    rest: NDArray[Any] | None = None  # the reference's mass beyond what a server tells
 
 
 def divergence(texts: Sequence[Positions], resamples: int = RESAMPLES) -> dict[str, Estimate]:

@@ -20,6 +20,7 @@ do that.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import wraps
@@ -47,6 +48,7 @@ FAKED_SHARE, DOUBTED_SHARE = 0.10, 0.01
 TEXT_DIFFERS = "text_differs"  # the kind of an Anomaly
 
 _NAMED = 5
+_NAMES = {"_all_complete": "samples_complete"}  # of checks that are part of a rule
 _EOS, _CUT = FINISHES.index("eos"), FINISHES.index("length")
 _STREAM = "report each token when it is generated, the first one included"
 _ANSWER = "answer with at least one token, and report that one first"
@@ -67,16 +69,18 @@ Check = Callable[[RunLog, SutFacts], Faults | str]
 def _rule(check: Check) -> Rule:
     """Make a rule of a check, which returns the samples at fault, or why it does not apply."""
 
+    name = _NAMES.get(check.__name__, check.__name__)
+
     @wraps(check)
     def rule(log: RunLog, facts: SutFacts) -> Verdict:
         found = check(log, facts)
         if isinstance(found, str):
-            return Verdict(check.__name__, "SKIPPED", detail=found)
+            return Verdict(name, "SKIPPED", detail=found)
         count, evidence = len(found.ids), tuple(int(i) for i in found.ids[:_NAMED])
         if count:
             blamed = evidence, found.remedy
-            return Verdict(check.__name__, "FAIL", count, 0, "faulty", found.detail, *blamed)
-        return Verdict(check.__name__, "PASS", 0, 0, "faulty", found.detail)
+            return Verdict(name, "FAIL", count, 0, "faulty", found.detail, *blamed)
+        return Verdict(name, "PASS", 0, 0, "faulty", found.detail)
 
     return rule
 
@@ -93,18 +97,38 @@ def _rule_on_ids(check: Check) -> Rule:
     return _rule(with_ids)
 
 
+def samples_complete(log: RunLog, facts: SutFacts) -> Verdict:
+    """Check that every issued sample came back, none failed; of a server, no more than the error
+    budget allows.
+    """
+    verdict = _all_complete(log, facts)
+    allowed = int(facts.get("error_budget", 0.0) / 100 * len(log))
+    if allowed == 0 or verdict.measured is None:
+        return verdict
+    words = f"{verdict.detail} (the error budget allows {allowed})"
+    if verdict.measured > allowed:
+        return replace(verdict, limit=allowed, detail=words)
+    return Verdict("samples_complete", "PASS", verdict.measured, allowed, "faulty", words)
+
+
 @_rule
-def samples_complete(log: RunLog, facts: SutFacts) -> Faults | str:
-    """Check that every issued sample came back, none failed."""
+def _all_complete(log: RunLog, facts: SutFacts) -> Faults | str:
     bad = np.flatnonzero(~log.completed)
     detail = f"all {len(log)} completed"
     if len(bad):
         i, open_ = int(bad[0]), int((log.done_ns[bad] < 0).sum())
         how = log.errors.get(i, "was still open at the end")
-        detail = f"{len(bad)} of {len(log)}: sample {i} {how}"
+        detail = f"{len(bad)} of {len(log)}{_by_class(log)}: sample {i} {how}"
         detail += f"; {open_} still open" if open_ > 1 else ""
     todo = to_finish(log, failed="see the system's own reason, and sut.log")
     return Faults(bad, detail, todo)
+
+
+def _by_class(log: RunLog) -> str:
+    """Return how many failed in which way, where that is known."""
+    counts = Counter(log.failures.values()).most_common()
+    words = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts)
+    return f" ({words})" if words else ""
 
 
 @_rule
@@ -356,4 +380,6 @@ def text(log: RunLog, facts: SutFacts) -> Faults | str:
     if differing:
         detail = f"sample {differing[0].sample_id}: {differing[0].detail}"
     todo = "send the text of the ids you return, or none"
+    if "url" in facts:
+        todo = "give the tokenizer of the served model as --tokenizer, or none"
     return Faults(_samples_of(differing), detail, todo)

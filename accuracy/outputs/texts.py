@@ -49,7 +49,12 @@ def read_back(log: RunLog, decode: Decode) -> ReadBack:
 
 
 def _differ(sent: str | None, decoded: str) -> bool:
-    return sent is not None and sent.split() != decoded.split()
+    """Tell whether the words differ. A character that is cut off at the end says nothing."""
+    return sent is not None and _words(sent) != _words(decoded)
+
+
+def _words(text: str) -> list[str]:
+    return text.rstrip("\ufffd \n").split()
 
 
 def _difference(sent: str, decoded: str) -> str:

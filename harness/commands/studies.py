@@ -86,7 +86,12 @@ def gate(
         str, typer.Option(help="Reference: a variant, or the folder of a finished accuracy run.")
     ] = "fp32",
     candidates: Annotated[
-        str, typer.Option(help="Variants to judge, such as bf16,int8,nf4, or run folders.")
+        str,
+        typer.Option(
+            help="Deployments to judge: variants such as bf16,int8, servers to be started such as "
+            "vllm:bf16, addresses such as http://host:8000 (or http://host:8000#NAME), or run "
+            "folders."
+        ),
     ] = "",
     target: Annotated[
         str,
@@ -123,7 +128,9 @@ def gate(
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
-    """Decide whether a variant may go live: does it keep enough of the reference's ROUGE?"""
+    """Decide whether a variant or a server may go live: does it keep enough of the reference's
+    ROUGE?
+    """
     with people(as_json, form) as (console, say):
         from accuracy.gate.readings import Criteria
         from harness.study import executors

@@ -10,6 +10,7 @@ cannot fail. Once samples.parquet is written the journal is removed; where it is
     FACTS    the facts of the run, as JSON        START   none: the moment counts
     ISSUED   the moment is the issue: due i64, query id i32, index i32 per sample
     HEARD    the bytes as they came from the SUT's process
+    ANSWERED the answer as a worker of ours told it (`harness.engine.dispatched`), as msgpack
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from harness.kernel.protocols import Clock
 from harness.kernel.types import Query, RunSettings
 
 FILE = "journal.bin"
-FACTS, START, ISSUED, HEARD = range(1, 5)
+FACTS, START, ISSUED, HEARD, ANSWERED = range(1, 6)
 _HEAD = struct.Struct("<IB3xq")
 _ISSUE, _ISSUE_ONE = struct.Struct("<qi"), struct.Struct("<qii")
 _MOST_BYTES = 2 << 30

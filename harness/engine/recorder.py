@@ -21,8 +21,8 @@ from harness.kernel.protocols import Clock
 from harness.kernel.types import FINISHES, NEVER, Anomaly, End, Int64s, Output, Query, RunLog
 
 MAX_ANOMALIES = 10_000
-_FINISH_CODE = {name: code for code, name in enumerate(FINISHES)}
-_LONG_GAP = 0xFFFF_FFFF
+FINISH_CODE = {name: code for code, name in enumerate(FINISHES)}
+LONG_GAP = 0xFFFF_FFFF
 
 
 class _Stream:
@@ -193,9 +193,9 @@ class Recorder:
             )
             return
         gap = now - stream.last_ns
-        if gap >= _LONG_GAP:
+        if gap >= LONG_GAP:
             self._long_gaps[sample_id, n] = gap
-            gap = _LONG_GAP
+            gap = LONG_GAP
         stream.last_ns = now
         stream.gaps_ns.append(gap)
         self.num_tokens += len(ids)
@@ -207,9 +207,9 @@ class Recorder:
         stream = self._streams.get(sample_id)
         if stream is not None:
             gap = now - stream.last_ns
-            if gap >= _LONG_GAP:
+            if gap >= LONG_GAP:
                 self._long_gaps[sample_id, len(stream.gaps_ns)] = gap
-                gap = _LONG_GAP
+                gap = LONG_GAP
             stream.last_ns = now
             stream.gaps_ns.append(gap)
         elif self._is_open(sample_id, "text"):
@@ -224,7 +224,7 @@ class Recorder:
             return
         self._done[i] = now
         try:
-            self._finish[i] = _FINISH_CODE[output.finish]
+            self._finish[i] = FINISH_CODE[output.finish]
         except KeyError:
             self._note(
                 i, "unknown_finish", f"finish {output.finish!r}; known: {', '.join(FINISHES[1:])}"

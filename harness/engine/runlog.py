@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.engine.dispatched.columns import seen_columns, seen_of
 from harness.engine.pieces import Pieces, reason
 from harness.engine.telemetry import read_rows
 from harness.kernel import files
@@ -228,6 +229,8 @@ def _write(path: Path, log: RunLog, facts: RunFacts, with_tokens: bool) -> bytes
     columns |= {name: getattr(log, name) for name in _COLUMNS}
     columns |= {"completion_rank": rank, "tokens": log.tokens.astype(np.int32)}
     columns |= {"error": _sparse(_without_secrets(log.errors), n)}
+    if log.failures or log.seen:
+        columns |= {"failure": _sparse(log.failures, n)} | seen_columns(log.seen, n)
     if log.done_delay_ns is not None:
         columns["done_delay_ns"] = log.done_delay_ns
     if with_tokens:
@@ -303,6 +306,8 @@ def _log(table: Any, meta: dict[str, Any]) -> RunLog:
         timed_out=meta.get("timed_out", {}),
         stamp_delay_ns=_lists(table, "token_delay_ns", np.int64)[1] if knows_delays else None,
         done_delay_ns=table["done_delay_ns"].to_numpy() if knows_delays else None,
+        failures=_dense(table, "failure"),
+        seen=seen_of(table),
     )
 
 

@@ -25,8 +25,8 @@ import psutil
 
 from harness.engine import gpus
 from harness.engine.recorder import Recorder
-from harness.engine.server_view.processes import Family, listening
-from harness.engine.server_view.scrape import KEY_VARIABLE, Scraper
+from harness.engine.server_view.scrape import KEY_VARIABLE
+from harness.engine.server_view.watch import Watch
 from harness.kernel import children, files
 from harness.kernel.answers import Scrape
 from harness.kernel.clock import RealClock
@@ -140,7 +140,10 @@ def main() -> None:
     with Path(job["counts"]).open("r+b") as file:
         counts = mmap.mmap(file.fileno(), _COUNTS.size)
     clock = RealClock()
-    sample = _together(_sampler(job["pids"], job["gpus"]), _server(job["server"]))
+    sample = _sampler(job["pids"], job["gpus"])
+    server = Watch(job["server"]) if job["server"] else None
+    if server:
+        sample = _together(sample, server.sample)
     show = _progress(job["total"]) if job["progress"] else None
     with files.opened_log(Path(job["out"])) as out:
         print("ready", flush=True)
@@ -156,6 +159,8 @@ def main() -> None:
             pause_ns = REFRESH_NS if show else max(next_row_ns - clock.now_ns(), 0)
             if over.wait(pause_ns / 1e9):
                 break
+        if server:
+            server.finish()
         _write(out, {"t_ns": clock.now_ns(), "issued": issued, "done": done}, sample)
         if show:
             issued, done, failed, tokens = _COUNTS.unpack_from(counts)
@@ -193,19 +198,6 @@ def _sampler(pids: dict[str, int], indices: Sequence[int]) -> Sample:
             except psutil.Error:
                 row |= {f"{role}_rss_bytes": None, f"{role}_cpu_percent": None}
         return row | {"machine_available_bytes": available_bytes()} | read_gpus()
-
-    return sample
-
-
-def _server(where: dict[str, Any] | None) -> Sample:
-    """Return a function that reads what a server has said and used since the last time."""
-    if where is None:
-        return dict
-    scraper = Scraper(where)
-    family = Family(listening(where["host"], where["port"]))
-
-    def sample() -> dict[str, Any]:
-        return scraper.take() | (family.sample() if family else {})
 
     return sample
 

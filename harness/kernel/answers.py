@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from harness.kernel.types import NEVER, Finish
 
@@ -46,6 +46,15 @@ FAILURES: Mapping[str, str] = {
 }
 
 
+TOKEN_SOURCES: Mapping[str, str] = {  # the best that an answer has counts
+    "ids": "the server's token ids",
+    "logprobs": "the server's log-probabilities, one per token",
+    "usage": "the server's running count",
+    "tokenizer": "our own tokenizer on the text",
+    "text": "pieces of text",
+}
+
+
 class Exchange(NamedTuple):
     """One request and what came back. `pieces` are the reads: the moment right after each, and the
     bytes of the body in it, without HTTP's own framing.
@@ -71,6 +80,7 @@ class Seen(NamedTuple):
     queue_ns: int = NEVER  # as the server says
     retry_after_ns: int = NEVER  # as the server asks
     retries: int = 0  # accuracy mode only
+    token_source: str = ""  # a key of TOKEN_SOURCES
 
 
 @dataclass(slots=True)
@@ -89,6 +99,32 @@ class Answer:
     failure: str = ""  # a key of FAILURES
     detail: str = ""
     seen: Seen = field(default_factory=Seen)
+
+
+class Window(NamedTuple):
+    """When does a dispatched plan end? The rules of `harness.engine.driver`, durations from its
+    start. NEVER: the plan alone decides, as in accuracy mode.
+    """
+
+    min_queries: int = NEVER  # of a closed loop
+    min_duration_ns: int = 0  # of a closed loop
+    max_queries: int = NEVER
+    max_duration_ns: int = NEVER
+    retries: int = 0  # of an answer 429 or 503, after the time that the server asks for
+
+
+class Hearer(Protocol):
+    """Where a dispatcher tells what happened, with its own moments. Queries are named by their
+    place in the plan; what is told comes in any order.
+    """
+
+    def sent(self, place: int, due_ns: int, issued_ns: int) -> None: ...
+
+    def answered(self, answer: Answer) -> None: ...
+
+    def ended(self, reason: str = "") -> None:
+        """Hear that nothing more is sent and nothing is open; `reason`: it broke."""
+        ...
 
 
 class Scrape(NamedTuple):

@@ -133,6 +133,11 @@ def bind() -> None:
     _listen(leash, _die)
 
 
+def is_one() -> bool:
+    """Was this process started as a Child, and not bound yet?"""
+    return _IS_CHILD in os.environ
+
+
 def once_let_go(act: Callable[[], object]) -> None:
     """Call `act` when the parent lets go or has died; die if that has not ended us in time."""
 

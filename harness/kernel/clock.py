@@ -161,7 +161,7 @@ class RealClock:
         self._waker = _Pipe() if hasattr(os, "fork") else _SocketPair()
         self._wake_fd, self._wake = self._waker.read_fd, self._waker.wake
         self._watch_all()
-        _shorten_timer_slack()
+        shorten_timer_slack()
 
     @property
     def wakeup_fd(self) -> int:
@@ -314,9 +314,19 @@ def monotonic_s() -> float:
     return time.monotonic()
 
 
+def monotonic_ns() -> int:
+    """Read the clock of `RealClock`, for a stamp outside the timed part."""
+    return time.perf_counter_ns()
+
+
 def process_cpu_s() -> float:
     """Return the processor time that this process has used, in user and kernel mode."""
     return time.process_time()
+
+
+def wall_ns() -> int:
+    """Read the wall clock, which the kernel stamps packets by; never for a latency."""
+    return time.time_ns()
 
 
 def utc_now() -> datetime:
@@ -339,7 +349,7 @@ class wake_on_signals:
         signal.set_wakeup_fd(self._old)
 
 
-def _shorten_timer_slack() -> None:
+def shorten_timer_slack() -> None:
     """Ask Linux to wake this thread on time: the default slack of 50 us would be added to every
     sleep.
     """

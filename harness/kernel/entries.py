@@ -82,6 +82,7 @@ class SutEntry(NamedTuple):
     evidence: frozenset[Evidence] = ALL_EVIDENCE
     runs_model: bool = False  # is built from --model, --variant, --device and so on: no options
     asks_server: bool = False  # over HTTP, by workers of ours that may say when (only ours may)
+    starts_server: bool = False  # and starts it itself, so that nobody says where it is
     uses_gpu: bool = True  # may use one: else its runs have no GPU's power and energy
     warms_up: bool = True  # a first query may be slower than the next
     real_time: str = "works in real time"  # why it knows no virtual clock; "" = it does

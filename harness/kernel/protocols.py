@@ -7,12 +7,12 @@ of its own hands its events over with `Clock.post`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
-from harness.kernel.answers import Scrape
+from harness.kernel.answers import Hearer, Scrape, Window
 from harness.kernel.clock import Arrivals
 from harness.kernel.types import (
     MemoryUse,
@@ -156,6 +156,44 @@ class Logged(Protocol):
 
     def keep_log(self) -> None:
         """Copy what it has written so far into sut.log."""
+        ...
+
+
+@runtime_checkable
+class Dispatcher(Protocol):
+    """A SUT whose workers send by themselves, on time, and say when (optional). The driver believes
+    the moments of our own alone: entries of `sut.TABLE` that `asks_server`.
+    """
+
+    def dispatch(self, queries: Iterable[Query], window: Window, hearer: Hearer) -> int:
+        """Take the plan; return the moment that its times count from."""
+        ...
+
+    def withdraw(self) -> None:
+        """Send no more of it; what is open goes on."""
+        ...
+
+    def give_up(self) -> None:
+        """Close what is open, and tell nobody but that it has ended."""
+        ...
+
+    def client(self) -> dict[str, Any]:
+        """Return what its workers say of themselves, for `facts.driver["client"]`."""
+        ...
+
+
+@runtime_checkable
+class Announced(Protocol):
+    """A SUT that asks a server (optional): it hears what kind of part comes next, and tells after
+    it what only the part itself can show.
+    """
+
+    def announce(self, mode: Literal["performance", "accuracy"]) -> None:
+        """Hear what the next `load` is for."""
+        ...
+
+    def after(self) -> SutFacts:
+        """Return facts that are known once the part has been measured; they replace others."""
         ...
 
 

@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from harness.kernel.answers import Seen
 
 Int64s = NDArray[np.int64]
 Int32s = NDArray[np.int32]
@@ -23,13 +26,8 @@ Finish = Literal["eos", "length", "stop", "error"]
 Status = Literal["PASS", "FAIL", "UNDECIDED", "SKIPPED"]
 End = Literal["completed", "interrupted", "error"]
 
-FINISHES: tuple[str, ...] = (
-    "",
-    "eos",
-    "length",
-    "stop",
-    "error",
-)  # the code in a RunLog column is the index
+# The code in a RunLog column is the index.
+FINISHES: tuple[str, ...] = ("", "eos", "length", "stop", "error")
 NEVER = -1
 TOGETHER_NS = 50_000  # tokens this close came together: apart, it would be 20,000 tokens/s
 
@@ -210,6 +208,9 @@ class RunLog:
     # of `stamp_ns` and `done_ns`: what the driver itself was late by; None on a virtual clock
     stamp_delay_ns: Int64s | None = None
     done_delay_ns: Int64s | None = None
+    # of a server: how a sample failed (a key of `answers.FAILURES`), what else its answer told
+    failures: dict[int, str] = field(default_factory=dict)
+    seen: dict[int, Seen] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.due_ns)
@@ -378,10 +379,22 @@ class MemoryUse:
 
 
 def short_name(model: str) -> str:
-    """Return a hub id or a path without its owner or folder."""
+    """Return a hub id or a path without its owner or folder; of a server's address its host, and
+    the model there if one is named.
+    """
+    if is_address(model):
+        url, _, name = model.partition("#")
+        host = url.partition("://")[2].partition("/")[0]
+        return f"{short_name(name)} at {host}" if name else host
     return model.rstrip("/").rsplit("/", 1)[-1]
 
 
-SutFacts = dict[
-    str, Any
-]  # free facts a SUT tells of itself: model, dtype, eos_ids, parameters, notes
+def is_address(model: str) -> bool:
+    """Tell whether a model is one that a server offers: http://host:8000/v1 or, of several there,
+    http://host:8000/v1#NAME.
+    """
+    return model.startswith(("http://", "https://"))
+
+
+# Free facts a SUT tells of itself: model, dtype, eos_ids, parameters, notes.
+SutFacts = dict[str, Any]

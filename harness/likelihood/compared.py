@@ -40,10 +40,17 @@ def pairs(subjects: Sequence[Read]) -> list[Pair]:
         ids = [text.text_id for text in models[subject.label]]
         if all(id in subject.compared for id in ids):
             klds[subject.label] = [subject.compared[id].kld for id in ids]
-    against = {subject.label: subject.row.get("against") for subject in done}
+    against = {subject.label: _held_against(subject) for subject in done}
     found = perplexity_ranking.pairs(models, klds)
     return [pair if against[pair.first] == against[pair.second] else pair.without_kld()
             for pair in found]  # fmt: skip
+
+
+def _held_against(subject: Read) -> tuple[Any, Any]:
+    """Return the reference, and how many tokens a server tells: the KLD of a model in memory, or of
+    more tokens, is measured in another way.
+    """
+    return subject.row.get("against"), subject.row.get("named")
 
 
 def pair_rows(found: Sequence[Pair]) -> list[Row]:
@@ -89,7 +96,7 @@ def families(subjects: Sequence[Read], per_token: bool) -> Row:
     """Say what size is worth in each family: models of one tokenizer and one architecture, in the
     variant that all have.
     """
-    done = [subject for subject in subjects if subject.done]
+    done = [subject for subject in subjects if subject.done and _is_sized(subject)]
     variant = done[0].row["variant"] if done else None
     groups: dict[tuple[Any, Any], list[Read]] = {}
     for subject in done:
@@ -103,6 +110,11 @@ def families(subjects: Sequence[Read], per_token: bool) -> Row:
     made["alone"] = [s.label for group in groups.values() if group not in several for s in group]
     made["why_none"] = "" if several else _why_none(list(groups.values()))
     return made
+
+
+def _is_sized(subject: Read) -> bool:
+    """Tell whether the number of its parameters is known: a server does not say it."""
+    return bool(subject.row.get("parameters"))
 
 
 def _sizes(group: Sequence[Read]) -> set[int]:
@@ -174,7 +186,8 @@ def gains(subjects: Sequence[Read]) -> Row | None:
     """Return the tokens where the largest model gains most over the smallest, if both cut the texts
     alike.
     """
-    done = sorted((s for s in subjects if s.done), key=lambda s: s.row["parameters"])
+    sized = [s for s in subjects if s.done and _is_sized(s)]
+    done = sorted(sized, key=lambda s: int(s.row["parameters"]))
     if not done or done[0].row["parameters"] == done[-1].row["parameters"]:
         return None
     small, large = (
@@ -213,6 +226,8 @@ def divergence_of(place: Path, subject: Read, everybody: Sequence[Read]) -> Row 
 
 def _kept(reference: Path, subject: Read) -> Row:
     """Say how much of the reference's distributions the figures stand on."""
+    if "named" in subject.row:
+        return _told(subject)
     files = sorted((reference / "distributions").glob("*.npz"))
     if subject.row.get("exact") or not files:
         return {
@@ -242,3 +257,17 @@ def _kept(reference: Path, subject: Read) -> Row:
         "share_of_logits": share,
         "note": note,
     }
+
+
+def _told(subject: Read) -> Row:
+    """Say how much of the reference's distributions a server's own answers stand beside."""
+    tokens = int(subject.row["named"])
+    rests = [text.rest for text in subject.compared.values() if text.rest is not None]
+    share = float(np.concatenate(rests).mean(dtype=np.float64)) if rests else None
+    mass = "" if share is None else f", which hold {100 * share:.1f} % of the reference's mass"
+    note = (
+        f"of the served model the {tokens} likeliest tokens of each position are known. Mean KLD"
+        f" takes the others{mass}, to differ as much as those; at least is certain; there is no"
+        " upper bound"
+    )
+    return {"exact": False, "kept_tokens": tokens, "rest_share": share, "note": note}

@@ -39,18 +39,21 @@ def events(job: Row, folder: Path, in_process: bool) -> Iterator[Row]:
 
 def _heard(process: subprocess.Popen[str], log: Path) -> Iterator[Row]:
     """Yield what the process says, to its end. Raises RunBroke if that is not a good one, or if it
-    is waited for in vain.
+    is waited for in vain. Once it has said that it is done, nobody cares how it leaves.
     """
+    event: Row = {}
     try:
         for line in waits.lines(process, waits.SCORING):
-            yield json.loads(line)
+            event = json.loads(line)
+            yield event
     except waits.Overdue as overdue:
         process.kill()
         todo = f"Find out why (see {log}), then go on with --resume."
         raise RunBroke(
             "the scoring process", str(overdue), "what was scored is kept", todo
         ) from None
-    if code := waits.leave(process):
+    code = waits.leave(process)
+    if code and event.get("event") != "done":
         raise _death(code, log)
 
 

@@ -34,8 +34,9 @@ _COMPARED = (
     "p_reference",
     "p",
     "nll_reference",
+    "rest",
 )
-_POSITIONS = ("kld", "kld_low", "kld_high", "same_top", "nll_reference")
+_POSITIONS = ("kld", "kld_low", "kld_high", "kld_error", "same_top", "nll_reference", "rest")
 Row = dict[str, Any]
 
 

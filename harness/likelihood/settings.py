@@ -4,6 +4,7 @@ is read or loaded.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -13,13 +14,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from harness.kernel.errors import BadInput, unknown
 from harness.kernel.foreign.consent import Wish
 from harness.kernel.places import expanded
-from harness.kernel.types import short_name
+from harness.kernel.types import is_address, short_name
 from harness.likelihood import beside as perplexity_beside
 from harness.likelihood import conditions as perplexity_conditions
 from harness.likelihood.texts import Wanted
 from harness.options.saved import model_wishes
+from sut.served.address import Address, address
 
 DEFAULT_MODEL, DEFAULT_VARIANT = "smollm2-135m", "fp32"
+SERVED = "served"  # the variant of a server's model: what it runs in is its own affair
 Count = Annotated[int, Field(gt=0, le=2**31 - 1)]
 
 
@@ -54,8 +57,27 @@ class Settings(BaseModel):
     adapter: Annotated[Path, AfterValidator(_absolute)] | None = None
     merge_adapter: bool = False
     trust_remote_code: bool = False
+    tokenizer: str | None = None
+    api_key_env: str | None = None
+    ca_file: Annotated[Path, AfterValidator(_absolute)] | None = None
+    insecure: bool = False
     in_process: bool = False
     output_dir: Path = Path("runs")
+
+    @property
+    def local(self) -> tuple[str, ...]:
+        """The models that are loaded here."""
+        return tuple(model for model in self.models if not is_address(model))
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The addresses of those that a server offers."""
+        return tuple(model for model in self.models if is_address(model))
+
+    @property
+    def their_tokenizer(self) -> str | None:
+        """What cuts the texts for servers: as for the model that they are compared with."""
+        return self.tokenizer or (self.local[0] if self.local else None)
 
     @property
     def texts(self) -> Wanted:
@@ -111,9 +133,11 @@ def settings(flags: Mapping[str, Any]) -> Settings:
 def wishes(made: Settings) -> Iterator[Wish]:
     """Yield the code, models, adapters and runs that a measurement with these settings uses."""
     adapter = None if made.adapter is None else str(made.adapter)
-    yield from model_wishes(made.models, adapter, made.trust_remote_code)
+    yield from model_wishes(made.local, adapter, made.trust_remote_code)
     for folder in made.beside:
         yield Wish(f"the runs in {folder}", "place")
+    for url in made.served:
+        yield Wish(f"the server {url}, which gets the texts and your API key", "place")
 
 
 def _names(flag: str, value: str) -> tuple[str, ...]:
@@ -129,8 +153,9 @@ def _check(made: Settings) -> None:
     from sut.model.find import check
     from sut.precision.table import TABLE
 
-    for model in made.models:
+    for model in made.local:
         check(model)
+    _check_servers(made)
     for variant in made.variants:
         if variant not in TABLE:
             raise unknown("variant", variant, TABLE, "See python -m harness list variants.")
@@ -155,31 +180,73 @@ def _check(made: Settings) -> None:
         )
 
 
+def _check_servers(made: Settings) -> None:
+    """Raise BadInput for what does not go with models that a server offers."""
+    from sut.model.find import check
+
+    for url in made.served:
+        server_of(made, url)
+    if made.served and made.their_tokenizer is None:
+        fine = "expected the tokenizer of the served model, which cuts the texts into its tokens"
+        todo = "Pass --tokenizer (a folder, an alias or a hub id), or add the model to --models."
+        raise BadInput(f"--models {made.served[0]}", "no tokenizer is named", fine, todo)
+    if made.tokenizer is not None:
+        check(made.tokenizer)
+    if made.reference in made.served:
+        fine = "a server tells only the likeliest tokens of a position"
+        todo = "Choose a model that is loaded here."
+        raise BadInput(f"--reference {made.reference}", "it is a server", fine, todo)
+    if made.served and made.exact:
+        fine = "expected both models in this machine's memory"
+        raise BadInput("--exact", f"{made.served[0]} is a server", fine, "Leave one of them out.")
+
+
+def server_of(made: Settings, model: str) -> tuple[Address, str]:
+    """Return the address of a served model, and its name there ("" = the only one). Raises
+    BadInput.
+    """
+    url, _, name = model.partition("#")
+    ca_file = str(made.ca_file or "")
+    return address(url, made.api_key_env or "", ca_file, not made.insecure), name
+
+
 def subjects(made: Settings) -> list[Subject]:
     """List every model in every variant, in order, but a reference before those that are compared
-    with it.
+    with it; then the servers' models.
     """
     first, others = _reference(made)
-    pairs = [(model, variant) for model in made.models for variant in made.variants]
+    pairs = [(model, variant) for model in made.local for variant in made.variants]
     if first in pairs:  # one for all models
         pairs = [first, *(pair for pair in pairs if pair != first)]
     elif others is not None:
-        pairs.sort(key=lambda pair: (made.models.index(pair[0]), pair[1] != others))
+        pairs.sort(key=lambda pair: (made.local.index(pair[0]), pair[1] != others))
     found = []
     for i, (model, variant) in enumerate(pairs):
         against = pairs.index(first or (model, others)) if first or others else i  # type: ignore[arg-type]
-        folder = f"{i:02d}_{_short(model)}_{variant}"
         found.append(
-            Subject(model, variant, folder, against if against != i and made.divergence else None)
+            Subject(
+                model,
+                variant,
+                _folder(i, model, variant),
+                against if against != i and made.divergence else None,
+            )
         )
+    reference = 0 if pairs and made.divergence else None
+    for i, url in enumerate(made.served, len(pairs)):
+        found.append(Subject(url, SERVED, _folder(i, url, SERVED), reference))
     return found
+
+
+def _folder(i: int, model: str, variant: str) -> str:
+    name = re.sub(r"[^\w.+-]", "-", _short(model))
+    return f"{i:02d}_{name}_{variant}"
 
 
 def _reference(made: Settings) -> tuple[tuple[str, str] | None, str | None]:
     """Return (the subject that all are compared with, or the variant that each model's others are
     compared with).
     """
-    if made.reference in made.models and made.reference not in made.variants:
+    if made.reference in made.local and made.reference not in made.variants:
         return (made.reference, made.variants[0]), None
     if len(made.variants) > 1:
         return None, made.reference or made.variants[0]

@@ -28,7 +28,7 @@ from harness.kernel.protocols import Say
 from harness.likelihood import summary as perplexity_summary
 from harness.likelihood import texts as perplexity_texts
 from harness.likelihood.scores import is_kept
-from harness.likelihood.settings import Settings, Subject, settings, subjects, wishes
+from harness.likelihood.settings import Settings, Subject, server_of, settings, subjects, wishes
 from harness.likelihood.subject import measured, read_row
 
 Row = dict[str, Any]
@@ -48,6 +48,7 @@ def measure(
     else:
         made = settings(flags)
         _fetch_the_only_model(made, say)
+        _ask_the_servers(made, say)
         place = begin(made, say)
     return run(place, made, say, fresh=resume is None), place
 
@@ -58,9 +59,19 @@ def _fetch_the_only_model(made: Settings, say: Say) -> None:
     """
     from sut.model.find import resolve
 
-    models = {subject.model for subject in subjects(made)}
-    if len(models) == 1:
-        resolve(models.pop(), say)
+    if len(made.models) == 1:
+        resolve(made.local[0] if made.local else str(made.their_tokenizer), say)
+
+
+def _ask_the_servers(made: Settings, say: Say) -> None:
+    """Ask each for its model: one that is not there, or has another, ends a measurement before it
+    begins. Raises SetupFailed.
+    """
+    from sut.served.likelihood import ask_model
+
+    for model in made.served:
+        say(f"asking {model}")
+        ask_model(*server_of(made, model))
 
 
 def show(found: Row, place: Path, console: Any, tables: bool = True) -> None:

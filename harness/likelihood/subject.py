@@ -13,6 +13,7 @@ from harness.kernel.errors import BY_NAME, HarnessError, SetupFailed
 from harness.kernel.foreign import parsed
 from harness.kernel.privacy.logs import hide_secrets
 from harness.kernel.protocols import Say
+from harness.kernel.types import is_address
 from harness.likelihood import scores as perplexity_scores
 from harness.likelihood.process import bar_of, events
 from harness.likelihood.settings import Settings, Subject
@@ -114,9 +115,11 @@ def _job(place: Path, made: Settings, series: Sequence[Subject], subject: Subjec
 
 
 def _model(made: Settings, subject: Subject, say: Say) -> Row:
-    """Return options of `sut.local_model.LocalModel`. An adapter is for those variants that take
-    one.
+    """Return options of `sut.local_model.LocalModel`, or of `sut.likelihood.served.Served`. An
+    adapter is for those variants that take one.
     """
+    if is_address(subject.model):
+        return _server(made, subject, say)
     from sut.model.find import resolve
     from sut.precision.table import TABLE
 
@@ -134,3 +137,19 @@ def _model(made: Settings, subject: Subject, say: Say) -> Row:
             "merge_adapter": made.merge_adapter,
         }
     return options
+
+
+def _server(made: Settings, subject: Subject, say: Say) -> Row:
+    """Name the key's variable alone: what is said here is written down."""
+    from sut.model.find import resolve
+
+    url, _, name = subject.model.partition("#")
+    return {
+        "url": url,
+        "name": name,
+        "tokenizer": resolve(str(made.their_tokenizer), say).path,
+        "named": made.top_k,
+        "key_variable": made.api_key_env or "",
+        "ca_file": str(made.ca_file or ""),
+        "is_checked": not made.insecure,
+    }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import scenarios
+from harness.engine.dispatched.recorder import StampedRecorder
 from harness.engine.recorder import Recorder
+from harness.kernel.answers import Answer
 from harness.kernel.protocols import Clock
 from harness.kernel.types import NEVER, Output, RunSettings
 from harness.official.child import EVENT, FIRST
@@ -40,13 +42,14 @@ class Relay(Recorder):
         super().complete(output)
         if self.num_done == done:  # for the second time, or never issued: noted as an anomaly
             return
-        i = output.sample_id
-        failed = output.finish == "error"
+        self._tell_end(output.sample_id, output.finish == "error")
+
+    def _tell_end(self, i: int, failed: bool) -> None:
         data = b"" if failed else self._ids[i]
         if self._tells_first and i not in self._told:
             self._made_up += not failed
             self._tell(i, FIRST, data[:4])
-        said = self._reported[i] if output.reported_tokens is not None else NEVER
+        said = self._reported[i]
         self._empty += failed
         self._tell(i, 0 if failed else said if said != NEVER else len(data) // 4, data)
         self._told.discard(i)
@@ -65,3 +68,18 @@ class Relay(Recorder):
             no_answer + "an empty answer": self._empty,
         }
         return [f"{count} sample(s) {what}" for what, count in notes.items() if count]
+
+
+class StampedRelay(Relay, StampedRecorder):
+    """The same for workers of ours. LoadGen hears of a first token and of an end as they come; what
+    is recorded are the workers' own moments.
+    """
+
+    def answered(self, answer: Answer) -> None:
+        i, done = answer.sample_id, self.num_done
+        stream = self._streams.pop(i, None)  # what was told live
+        if stream is not None:
+            self.num_tokens -= len(stream.ids)
+        super().answered(answer)
+        if self.num_done > done:
+            self._tell_end(i, bool(answer.failure))

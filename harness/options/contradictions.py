@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness import registry
 from harness.kernel.entries import SutEntry
+from harness.options import names
 
 if TYPE_CHECKING:
     from harness.options.settings import RunConfig
@@ -22,6 +23,7 @@ def contradictions(config: RunConfig) -> list[str]:
     entry = registry.sut_entry(config.sut)
     return [
         *_of_sut(config, entry),
+        *_of_started(config, entry),
         *_of_scenario(config),
         *_of_loadgen(config),
         *_of_evidence(config, entry),
@@ -38,8 +40,32 @@ def _of_sut(config: RunConfig, entry: SutEntry) -> Iterator[str]:
         yield (
             f"--clock virtual: the {config.sut} SUT {entry.real_time}; use it with --sut simulated."
         )
-    if config.sut_options and entry.runs_model:
+    if config.base_url is not None and not entry.asks_server:
+        yield f"--base-url: --sut {config.sut} asks no server; leave one of the two out."
+    if config.base_url is not None and entry.starts_server:
+        yield f"--base-url: --sut {config.sut} starts its server itself; leave one of the two out."
+    if config.base_url is None and entry.asks_server and not entry.starts_server:
+        yield f"--sut {config.sut}: --base-url is missing, for example http://localhost:8000/v1."
+    if config.sut_options and (entry.runs_model or entry.asks_server):
         yield f"--sut-option: {config.sut} takes none; use --variant, --device and the other flags."
+
+
+def _of_started(config: RunConfig, entry: SutEntry) -> Iterator[str]:
+    """What a server that is started here can be asked, and nothing else."""
+    if entry.runs_model:
+        names.variant_of(config.sut, config.variant)
+    if not entry.starts_server and (config.server_python or config.server_args):
+        flag = "--server-python" if config.server_python else "--server-arg"
+        yield f"{flag}: --sut {config.sut} starts no server; use --sut vllm, for example."
+    if not entry.starts_server:
+        return
+    local = {
+        "--device-map": config.device_map is not None,
+        "--merge-adapter": config.merge_adapter,
+        "--evaluate": config.evaluate,
+    }
+    for flag in (flag for flag, is_given in local.items() if is_given):
+        yield f"{flag}: only a local model can do this; leave it out with --sut {config.sut}."
 
 
 def _of_scenario(config: RunConfig) -> Iterator[str]:

@@ -56,7 +56,7 @@ def division(
     rows), `facts` what the SUT says of itself.
     """
     rows = [
-        *_task(config, dataset, runs_model),
+        *_task(config, dataset, facts, runs_model),
         *_held_to(config, settings),
         *_others(config, settings, facts),
     ]
@@ -95,9 +95,12 @@ def official_lacks(
 Checked = tuple[Difference, bool]
 
 
-def _task(config: RunConfig, dataset: Mapping[str, Any], is_model: bool) -> Iterator[Checked]:
+def _task(
+    config: RunConfig, dataset: Mapping[str, Any], facts: Mapping[str, Any], is_model: bool
+) -> Iterator[Checked]:
     """Check what is asked, and of whom. Only names are compared: a renamed model goes unnoticed."""
     profile = config.chosen_profile
+    model = config.model if config.base_url is None else str(facts.get("model", ""))
     if not profile.models:
         yield (
             Difference(
@@ -114,8 +117,8 @@ def _task(config: RunConfig, dataset: Mapping[str, Any], is_model: bool) -> Iter
         return
     kind, rows = dataset.get("format") or dataset["name"], dataset.get("rows")
     yield (
-        Difference("model", config.model, profile.models[0]),
-        _plain(config.model) in map(_plain, profile.models),
+        Difference("model", model, profile.models[0]),
+        _plain(model) in map(_plain, profile.models),
     )
     yield (
         Difference("weights", config.variant, "without further training"),

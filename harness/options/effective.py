@@ -64,7 +64,7 @@ def _origin(option: Option, config: RunConfig, settings: RunSettings) -> str:
 
 def _told(value: Any) -> Any:
     if isinstance(value, tuple):
-        return ",".join(f"{item:.6g}" for item in value)
+        return ",".join(item if isinstance(item, str) else f"{item:.6g}" for item in value)
     if isinstance(value, dict):
         return str(hidden_options(value))
     return hidden(str(value)) if isinstance(value, Path | str) else value

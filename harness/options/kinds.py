@@ -77,6 +77,7 @@ Seconds = Annotated[float, Read(parse_seconds, ge=0, le=1e7)]
 PositiveSeconds = Annotated[float, Read(parse_seconds, gt=0, le=1e7)]
 Rate = Annotated[float, Read(refuse_bool, gt=0, le=MAX_QPS)]
 Percent = Annotated[float, Read(refuse_bool, gt=0, lt=100)]
+Share = Annotated[float, Read(refuse_bool, ge=0, le=100)]  # in percent
 Probability = Annotated[float, Read(refuse_bool, ge=0, le=1)]
 Gibibytes = Annotated[float, Read(refuse_bool, gt=0, le=1e6)]
 Count = Annotated[int, Read(refuse_bool, gt=0, le=_MAX_COUNT)]
@@ -109,8 +110,9 @@ def on_command_line(hint: Any) -> Any:
     if is_time(hint) or len(kinds) > 1:
         return str
     (kind,) = kinds
-    if kind is dict:
-        return list[str]
+    is_one_text = any(isinstance(part, Read) for part in _parts(hint))
+    if kind is dict or (kind is tuple and not is_one_text):
+        return list[str]  # given several times
     return kind if kind in (bool, int, float, Path) else str
 
 

@@ -55,10 +55,24 @@ def parse_seeds(text: str) -> Seeds:
 
 
 def variant(name: str) -> None:
-    """Raise BadInput."""
-    from sut.precision.table import TABLE
+    """Raise BadInput for one that neither we nor a server knows: which knows it, the SUT decides
+    (`variant_of`).
+    """
+    from sut.started.table import variants
 
-    _known("variant", name, TABLE, "variants")
+    if name not in variants():
+        variant_of("local", name)
+
+
+def variant_of(sut: str, name: str) -> None:
+    """Raise BadInput for a variant that a SUT does not have."""
+    from sut.precision.table import TABLE
+    from sut.started import table
+
+    if sut in table.TABLE:
+        table.check_variant(sut, name)
+    else:
+        _known("variant", name, TABLE, "variants")
 
 
 def model(name: str) -> None:
@@ -78,6 +92,13 @@ def dataset(name: str) -> None:
 def device(name: str) -> None:
     """Raise BadInput."""
     _known("device", re.sub(r"^cuda:\d+$", "cuda:1", name), _DEVICES)
+
+
+def base_url(url: str) -> None:
+    """Raise BadInput."""
+    from sut.served.address import address
+
+    address(url)
 
 
 def adapter(folder: str) -> None:

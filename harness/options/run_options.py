@@ -23,6 +23,7 @@ from harness.options.kinds import (
     Rate,
     Seconds,
     Seed,
+    Share,
 )
 from harness.options.option import (
     JUDGE,
@@ -222,7 +223,8 @@ class RunOptions:
     model: str = option(
         MODEL, "smollm2-135m",
         "An alias (see harness list models), a model folder, a .gguf file, or a hub id such as "
-        "owner/name. Default: smollm2-135m.",
+        "owner/name. Default: smollm2-135m. With --base-url, the name that the server has for it; "
+        "default: the only one it lists.",
         commands="run plan compare gate perplexity serve", needs="model", is_name=True,
         check=names.model,
     )
@@ -258,8 +260,8 @@ class RunOptions:
     )
     sut: str = option(
         MODEL, "local",
-        "System under test: local (a model), simulated, null, that of a plug-in, or"
-        " module:factory. Default: local.",
+        "System under test: local (a model), served (a server at --base-url), simulated, null, that"
+        " of a plug-in, or module:factory. Default: local, or served with --base-url.",
         is_name=True, check=names.sut, commands="run plan compare serve",
     )
     sut_options: dict[str, str | int | float | bool] = option(
@@ -312,7 +314,7 @@ class RunOptions:
     base_url: str | None = option(
         SERVER, None,
         "Address of a server that speaks the OpenAI API, for example http://localhost:8000/v1.",
-        metavar="URL", commands="run plan compare gate perplexity",
+        metavar="URL", commands="run plan compare gate perplexity", check=names.base_url,
     )
     endpoint: Literal["auto", "chat", "completions"] = option(
         SERVER, "auto",
@@ -344,7 +346,7 @@ class RunOptions:
         "Send the prompts as they are, so that the server's prefix cache may know them.",
         commands="run compare gate", needs="server",
     )
-    error_budget: float = option(
+    error_budget: Share = option(
         SERVER, 0.0, "Percentage of samples that may fail in a valid run. Default: 0.", unit="%",
         commands="run compare gate", needs="server", closed="at most",
     )

@@ -47,6 +47,10 @@ def wishes(config: RunConfig) -> Iterator[Wish]:
     elif sut.TABLE[config.sut].runs_model:
         adapter = None if config.adapter is None else str(config.adapter)
         yield from model_wishes([config.model], adapter, config.trust_remote_code)
+    if config.server_python is not None:
+        yield Wish(f"the program {config.server_python}", "code")
+    for argument in config.server_args:
+        yield Wish(f"the argument {argument} of a server", "code")
     asks = sut.TABLE[config.sut].uses_dataset if config.sut in sut.TABLE else True
     if asks and config.dataset not in dataset_names():
         yield Wish(f"the dataset {config.dataset}", "place")

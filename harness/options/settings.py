@@ -117,6 +117,8 @@ def load_config(
     values |= {name: setting.value for name, setting in conf.settings.items()}
     origins |= {name: setting.origin for name, setting in conf.settings.items()}
     values = {name: value for name, value in values.items() if value is not None}
+    if "base_url" in values and "sut" not in values:
+        values["sut"], origins["sut"] = "served", origins["base_url"]
     known = {name: value for name, value in values.items() if name in OPTIONS}
     problems: list[Problem] = [
         unknown("setting", name, OPTIONS) for name in values if name not in known

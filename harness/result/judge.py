@@ -11,6 +11,8 @@ import scenarios
 from harness import registry
 from harness.engine.pieces import Pieces
 from harness.engine.pieces import reason as reason_of
+from harness.engine.referee import client
+from harness.engine.referee.client import client_limit
 from harness.engine.runlog import RunFacts
 from harness.kernel.entries import ALL_EVIDENCE, Evidence
 from harness.kernel.types import RunLog, RunSettings, Verdict
@@ -29,24 +31,47 @@ def judge(
     pieces: Pieces | None = None,
     evidence: Collection[Evidence] = ALL_EVIDENCE,
     is_official: bool = False,
+    error_budget: float | None = None,
 ) -> list[Verdict]:
     """Judge the scenario's conditions (performance mode only), then the output rules (always).
 
     A rule that breaks is UNDECIDED: it has not been kept. `evidence` is what the SUT may send,
-    `is_official` whether the profile is one of MLPerf's, which asks for a quiet machine.
+    `is_official` whether the profile is one of MLPerf's, which asks for a quiet machine;
+    `error_budget` is the percentage of samples that a server may fail, None where there is none.
     """
     pieces = pieces or Pieces()
     facts_of_sut = facts.sut | {"max_new_tokens": settings.max_new_tokens, "evidence": evidence}
+    is_served = error_budget is not None
+    if is_served and settings.mode == "performance":
+        facts_of_sut["error_budget"] = error_budget
     found = list[Verdict]()
     if settings.mode == "performance":
         name = f"{settings.scenario} conditions"
         timed = partial(_conditions, log, settings, facts.load)
         found += _judged(name, timed, pieces, loadgen=True)
+        found = _excused(found, log, error_budget or 0.0)
     if settings.mode == "performance" and log.done_delay_ns is not None:
         found += _judged(quiet.RULE, partial(_quiet, facts, log, is_official), pieces)
-    for name in registry.rule_names():
+    if settings.mode == "performance" and "client" in facts.driver:
+        limit = partial(client_limit, facts.driver["client"], settings.lag_limit_ns)
+        found += _judged(client.RULE, lambda: [limit()], pieces)
+    for name in registry.rule_names(is_served):
         found += _judged(name, partial(registry.judged_by, name, log, facts_of_sut), pieces)
     return found
+
+
+def _excused(verdicts: list[Verdict], log: RunLog, budget: float) -> list[Verdict]:
+    """Let as many samples be missing as the error budget allows; LoadGen would not."""
+    failed, allowed = int((~log.completed).sum()), int(budget / 100 * len(log))
+    if not 0 < failed <= allowed:
+        return verdicts
+    excuse = f"the error budget allows {allowed} failed samples"
+    return [
+        replace(v, status="PASS", detail=f"{v.detail}; {excuse}", remedy="")
+        if v.rule == "min_queries" and (v.measured or 0) >= (v.limit or 0)
+        else v
+        for v in verdicts
+    ]
 
 
 def _quiet(facts: RunFacts, log: RunLog, is_official: bool) -> list[Verdict]:

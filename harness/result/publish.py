@@ -22,7 +22,9 @@ from harness.kernel.types import Sample
 from harness.result import evaluation, search
 from harness.result.read import ACCURACY_PART, Raw, files_of, read_run
 from harness.result.result import Result, build
+from reports.endpoints import files as endpoints
 from reports.mlperf import files as mlperf_logs
+from scenarios.early_stopping import estimate_rank
 from scenarios.loadgen import accuracy_log
 from scenarios.loadgen import settings as loadgen_settings
 
@@ -54,6 +56,8 @@ def publish(
     pieces = Pieces(result.missing)
     with _extra(folder, "log", "MLPerf logs", pieces):
         _write_logs(folder, raw, result)
+    with _extra(folder, "log", "files of MLPerf Endpoints", pieces):
+        _write_endpoints(folder, raw, result)
     if page:
         result.files = files_of(folder) | {"report": "report.html"}
         result.missing = pieces.missing
@@ -142,6 +146,16 @@ def _write_logs(folder: Path, raw: Raw, result: Result) -> None:
     """Write LoadGen's three files, if it has such a scenario; those it wrote itself stay."""
     if raw.config.pattern.loadgen is not None and not raw.official:
         mlperf_logs.write(folder, _header(result, raw.facts), log_texts(raw, result))
+
+
+def _write_endpoints(folder: Path, raw: Raw, result: Result) -> None:
+    """Write the result files of MLPerf Endpoints for a run of a server."""
+    if not raw.entry.asks_server:
+        return
+    where = str(raw.facts.sut.get("url", "")), str(raw.facts.sut.get("endpoint", ""))
+    version = f"touchstone {environment.own_version()}"
+    texts = endpoints.texts(result.to_json(), raw.log, estimate_rank, version, where)
+    endpoints.write(folder, texts)
 
 
 def log_texts(raw: Raw, result: Result) -> dict[str, str]:

@@ -24,7 +24,7 @@ from harness.kernel.stats import summary_ms
 from harness.kernel.types import Metric, RunLog, RunSettings, Sample, Verdict
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
-from harness.result import evaluation, measured, quiet
+from harness.result import evaluation, measured, quiet, served
 from harness.result.energy import energy
 from harness.result.energy import notes as energy_notes
 from harness.result.integrity import seal
@@ -85,7 +85,8 @@ class Result(BaseModel):
     sut_facts: dict[str, Any]
     accuracy: dict[str, float]
     energy: dict[str, Any] = {}  # where watts were sampled
-    driver: dict[str, float | None]
+    driver: dict[str, Any]
+    served: dict[str, Any] = {}  # what a server does, and how it failed (`harness.result.served`)
     load: dict[str, Any] = {}  # who else used the processors (`harness.engine.referee.load`)
     verdicts: list[dict[str, Any]]
     notes: list[str]
@@ -99,6 +100,8 @@ class Result(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         data = self.model_dump(mode="json")
+        if not data["served"]:
+            del data["served"]  # of a SUT that asks no server
         return {"schema": data.pop("schema_"), **data}
 
 
@@ -111,7 +114,9 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     make = partial(pieces.make, "figure")
     entry = raw.entry
     is_official = config.chosen_profile.official
-    verdicts = judge(log, facts, settings, pieces, entry.evidence, is_official)
+    evidence = served.evidence(entry, facts.sut)
+    budget = config.error_budget if entry.asks_server else None
+    verdicts = judge(log, facts, settings, pieces, evidence, is_official, budget)
     if "result_validity" in loadgen:
         verdicts.append(official_verdict(loadgen))
     if raw.seal.status == "edited":
@@ -132,8 +137,8 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         scenario=settings.scenario,
         mode=config.mode if settings.mode == "performance" else settings.mode,
         profile=config.profile,
-        model=config.model if entry.runs_model else config.sut,
-        variant=config.variant if entry.runs_model else "",
+        model=_model(raw),
+        variant=_variant(raw),
         dataset=raw.saved["dataset"]["name"],
         sut=config.sut,
         status=status,
@@ -154,7 +159,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         ),
         throughput=make(
             "throughput",
-            lambda: measured.throughput(log, settings, entry.evidence),
+            lambda: measured.throughput(log, settings, evidence),
             _NO_THROUGHPUT,
         ),
         counts=counts,
@@ -163,6 +168,9 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         accuracy=scores | evaluation.figures(facts.evaluation),
         energy=spent,
         driver=make("driver", lambda: _driver(log, facts, verdicts), dict.fromkeys(_DRIVER)),
+        served=make("server", lambda: served.figures(log, facts.sut), nothing)
+        if entry.asks_server
+        else {},
         load=facts.load,
         verdicts=[asdict(v) for v in verdicts],
         notes=[
@@ -184,8 +192,22 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     )
 
 
+def _model(raw: Raw) -> str:
+    """Return the model as it was named; that of a server, as the server has it."""
+    if raw.entry.asks_server:
+        return str(raw.facts.sut.get("model") or raw.config.sut)
+    return raw.config.model if raw.entry.runs_model else raw.config.sut
+
+
+def _variant(raw: Raw) -> str:
+    """Return the precision; in a server that the run started, with the server's name."""
+    if raw.entry.starts_server:
+        return f"{raw.config.sut}:{raw.config.variant}"
+    return raw.config.variant if raw.entry.runs_model else ""
+
+
 def _division(raw: Raw) -> Division | None:
-    dataset, runs_model = raw.saved["dataset"], raw.entry.runs_model
+    dataset, runs_model = raw.saved["dataset"], raw.entry.runs_model or raw.entry.asks_server
     return division(raw.config, raw.settings, dataset, raw.facts.sut, runs_model)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 
 from harness.engine import journal, runlog
+from harness.engine.dispatched.recorder import StampedRecorder, decoded
 from harness.engine.pieces import Pieces
 from harness.engine.recorder import Recorder
 from harness.engine.runlog import RunFacts
@@ -70,7 +71,9 @@ def recover(folder: Path) -> bool:
 def replayed(records: list[journal.Record]) -> RunLog:
     """Return the run that the records tell: what was open is given up."""
     clock = VirtualClock()
-    recorder, reader = Recorder(clock), wire.FrameReader()
+    is_stamped = any(record.kind == journal.ANSWERED for record in records)
+    recorder = StampedRecorder(clock) if is_stamped else Recorder(clock)
+    reader = wire.FrameReader()
     start_ns = 0
     for record in records:
         if record.kind == journal.START:
@@ -83,6 +86,8 @@ def replayed(records: list[journal.Record]) -> RunLog:
             for kind, body in reader.feed(record.body):
                 if kind == wire.EVENTS:
                     wire.replay(body, wire.epoch_of(body), recorder)
+        elif record.kind == journal.ANSWERED and isinstance(recorder, StampedRecorder):
+            recorder.answered(decoded(record.body))
     recorder.give_up("lost: the driver was killed")
     return recorder.log(start_ns, "interrupted", KILLED)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.engine.recorder import Recorder
 from harness.engine.runlog import TELEMETRY_LINES, RunFacts
+from harness.engine.server_view.devices import used_by
 from harness.engine.telemetry import Telemetry
 from harness.kernel.clock import RealClock, VirtualClock
 from harness.kernel.protocols import SUT, OfProcess, OfServer
@@ -41,3 +42,10 @@ def processes(sut: SUT) -> dict[str, int]:
     """Return the processes whose memory and load are read, by their role."""
     pids = {"driver": os.getpid()}
     return pids | {"sut": sut.pid} if isinstance(sut, OfProcess) else pids
+
+
+def devices(sut: SUT) -> dict[str, list[int]]:
+    """Return which GPUs a server uses, as facts of its SUT: those of another machine are not
+    metered here.
+    """
+    return {"gpus": used_by(sut.scrape())} if isinstance(sut, OfServer) else {}

@@ -16,7 +16,9 @@ from typing import Any
 
 from harness import registry
 from harness.engine import environment, gpus, runlog
-from harness.engine.driver import Stop, drive
+from harness.engine.dispatched.arm import arm_of, drive
+from harness.engine.dispatched.arm import recorder as recorder_for
+from harness.engine.driver import Stop
 from harness.engine.pieces import Pieces, noted, reason, show_where
 from harness.engine.recorder import Recorder
 from harness.engine.runlog import RunFacts
@@ -29,7 +31,7 @@ from harness.kernel.privacy.logs import hide_secrets
 from harness.kernel.privacy.secrets import hidden_in
 from harness.kernel.process.stopping import deaf
 from harness.kernel.process.streams import tell
-from harness.kernel.protocols import SUT, Logged, Say
+from harness.kernel.protocols import SUT, Announced, Dispatcher, Logged, Say
 from harness.kernel.types import MemoryUse, RunLog, RunSettings
 from harness.official.wheel import require_wheel
 from harness.options.effective import effective
@@ -50,6 +52,7 @@ from harness.run.keeping import (
     refuse_elsewhere,
 )
 from harness.run.parts import Origin, Parts
+from harness.run.sampling import devices
 from harness.run.signals import stoppable
 from harness.run.start import close, start
 from harness.run.timed import Timed
@@ -131,7 +134,8 @@ class Run:
             self._say(sentence)
         self.sut = sut = start(self.config, self.entry, self.clock, self.folder, self._say)
         loading = f"loading {self.config.model} in {self.config.variant}"
-        self._say(loading if self.entry.runs_model else "")
+        asking = "finding out what the server does" if self.entry.asks_server else ""
+        self._say(loading if self.entry.runs_model else asking)
         self._load_s = load(sut, self.samples, Recorder(self.clock))
         rate = self._calibrate(sut)
         begun = self._parts.begin(Origin(self.folder, self.started_at, *rate))
@@ -229,15 +233,18 @@ class Run:
         follows the `last`.
         """
         self._describe(folder, settings)
+        if isinstance(sut, Announced):
+            sut.announce(settings.mode)
         run_id = "/".join(dict.fromkeys((self.folder.name, folder.name)))
         facts = RunFacts(run_id=run_id, started_at=self.started_at)
         facts.target_qps_origin = self._qps_origin
         facts.driver = {"channel_roundtrip_us": roundtrip_us(sut)}
         facts.sut = hidden_in(sut.facts())
         if self.entry.uses_gpu:
-            facts.gpus = gpus.metered(facts.sut, os.environ).to_json()
+            facts.gpus = gpus.metered(facts.sut | devices(sut), os.environ).to_json()
         meanings = commit(sut)
-        timed = Timed(self.config, self.scenario, self.clock, self.stop, self._progress)
+        arm = self._arm(sut)
+        timed = Timed(self.config, self.scenario, self.clock, self.stop, self._progress, arm)
         kept = timed.recorder(sut, settings, facts, folder)
         with self.stop.raising(False), kept as recorder:
             prepare_s = load(sut, self.samples, recorder)
@@ -250,6 +257,10 @@ class Run:
             self.kept = folder
         self._say("reading the outputs")
         pieces = Pieces(facts.missing)
+        if isinstance(sut, Announced):
+            nothing: dict[str, Any] = {}
+            known = pieces.make("figure", "server", sut.after, nothing, later=False)
+            facts.sut |= hidden_in(known)
         ask_back(sut, log, facts, pieces, meanings)
         if isinstance(sut, Logged):
             sut.keep_log()
@@ -343,6 +354,10 @@ class Run:
         if any(wishes(self.config)):
             remember(folder / "settings.json")
 
+    def _arm(self, sut: SUT) -> Dispatcher | None:
+        is_ours = registry.may_say_when(self.config.sut)
+        return arm_of(sut, is_ours and self.config.driver != "mlcommons")
+
     def _calibrate(self, sut: SUT) -> tuple[float, str]:
         """Warm up; return the rate in queries per second and its origin. Where the user left it
         open, it is a share of the throughput seen while warm.
@@ -353,13 +368,14 @@ class Run:
             origin = "given" if is_given else "default: nothing to calibrate on"
             return given_rate(self.config), origin
         self._say(f"warming up with {count} samples")
-        recorder = Recorder(self.clock)
+        arm = self._arm(sut)
+        recorder = recorder_for(self.clock, arm)
         load(sut, self.samples, recorder)
         # accuracy: the plan alone decides when it ends
         settings = replace(self._settings(1.0, "accuracy"), drain_timeout_ns=0)
         plan = warmup(count, len(self.samples), self.config)
         with stoppable(self.stop, self.clock):
-            log = drive(plan, sut, self.clock, recorder, settings, self.stop)
+            log = drive(plan, sut, arm, self.clock, recorder, settings, self.stop)
         if self.stop.requests:
             raise KeyboardInterrupt
         if log.end == "error":

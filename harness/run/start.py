@@ -15,12 +15,14 @@ from harness.kernel.process.streams import tell
 from harness.kernel.protocols import SUT, Say
 from harness.options.settings import RunConfig
 
+_MOST_CONNECTIONS = 256  # opened before the clock; more are opened when they are needed
+
 
 def start(
     config: RunConfig, entry: SutEntry, clock: RealClock | VirtualClock, folder: Path, say: Say
 ) -> SUT:
     """Make the SUT; one that is isolated has its words in sut.log in the end."""
-    options = _options(config, entry, say)
+    options = _options(config, entry, folder, say)
     if not entry.isolated or config.in_process:
         made: SUT = make_sut(entry.factory, clock, options)
         return made
@@ -49,7 +51,11 @@ def close(part: Any) -> None:
         tell(f"note: closing {type(part).__name__}: {reason(fault)}")
 
 
-def _options(config: RunConfig, entry: SutEntry, say: Say) -> dict[str, Any]:
+def _options(config: RunConfig, entry: SutEntry, folder: Path, say: Say) -> dict[str, Any]:
+    if entry.starts_server:
+        return _of_started(config, folder / "sut.log", say)
+    if entry.asks_server:
+        return _of_server(config)
     if not entry.runs_model:
         registry.check_options(config.sut, config.sut_options)
         return dict(config.sut_options)
@@ -69,3 +75,64 @@ def _options(config: RunConfig, entry: SutEntry, say: Say) -> dict[str, Any]:
         "trust_remote_code": config.trust_remote_code,
         "notes": list(model.notes),
     }
+
+
+def _of_started(config: RunConfig, log: Path, say: Say) -> dict[str, Any]:
+    """Return what `sut.started.started.Started` is made with, but for the clock."""
+    from sut.model.find import resolve
+    from sut.started.order import Order
+
+    model, gib = resolve(config.model, say), config.kv_cache_gib
+    order = Order(
+        model=config.model,
+        path=model.path,
+        variant=config.variant,
+        adapter=None if config.adapter is None else str(config.adapter),
+        max_concurrency=config.max_concurrency,
+        kv_cache_bytes=None if gib is None else int(gib * 2**30),
+        device=config.device,
+        trust_remote_code=config.trust_remote_code,
+        python=config.server_python,
+        arguments=config.server_args,
+    )
+    served = _asked(config)
+    served["tokenizer"] = served["tokenizer"] or model.path
+    told = {"log": log, "say": say, "notes": list(model.notes)}
+    return {"kind": config.sut, "order": order, "served": served, **told}
+
+
+def _of_server(config: RunConfig) -> dict[str, Any]:
+    """Return what `sut.served.served.Served` is made with, but for the clock."""
+    model = config.model if "model" in config.origins else ""
+    return {"base_url": config.base_url, "model": model, **_asked(config)}
+
+
+def _asked(config: RunConfig) -> dict[str, Any]:
+    """Return how any server is asked."""
+    return {
+        "endpoint": config.endpoint,
+        "tokenizer": config.tokenizer,
+        "api_key_env": config.api_key_env or "",
+        "ca_file": "" if config.ca_file is None else str(config.ca_file),
+        "insecure": config.insecure,
+        "shared_prefix": config.shared_prefix,
+        "connections": 1 if config.pattern.is_one_by_one else _connections(config),
+        "load": _load(config),
+        "in_flight": config.max_concurrency if config.pattern.is_at_once else 0,
+    }
+
+
+def _load(config: RunConfig) -> tuple[float, float]:
+    """Return the answers and the pieces of answers per second that are to come, at most; (0, 0)
+    where the server decides.
+    """
+    if not config.pattern.is_open:
+        return 0.0, 0.0
+    answers_per_s = config.expected_qps * config.size_of_query
+    return answers_per_s, answers_per_s * config.tokens_per_answer
+
+
+def _connections(config: RunConfig) -> int:
+    """Return as many as may be needed at once; an open loop has no bound."""
+    wanted = max(config.max_concurrency, config.size_of_query)
+    return min(wanted, _MOST_CONNECTIONS)

@@ -9,18 +9,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from harness.engine.driver import Stop, drive
+from harness.engine.dispatched.arm import drive
+from harness.engine.driver import Stop
 from harness.engine.pieces import Pieces
 from harness.engine.recorder import Recorder
 from harness.engine.referee import load as processors
 from harness.engine.runlog import RunFacts
 from harness.engine.telemetry import Telemetry
 from harness.kernel.clock import RealClock, VirtualClock, process_cpu_s, utc_now
-from harness.kernel.protocols import SUT, Scenario
+from harness.kernel.protocols import SUT, Dispatcher, Scenario
 from harness.kernel.types import RunLog, RunSettings
 from harness.official import driver as mlcommons
-from harness.official.relay import Relay
+from harness.official.relay import Relay, StampedRelay
 from harness.options.settings import RunConfig
+from harness.registry import may_say_when
 from harness.result import logs
 from harness.run import sampling
 from harness.run.journaling import journaled
@@ -35,14 +37,16 @@ class Timed:
     clock: RealClock | VirtualClock
     stop: Stop
     progress: bool
+    arm: Dispatcher | None = None
 
     def recorder(
         self, sut: SUT, settings: RunSettings, facts: RunFacts, folder: Path
     ) -> AbstractContextManager[Recorder]:
         """Return the recorder of a part, for as long as its events are in memory alone."""
         if self.config.driver == "mlcommons":
-            return nullcontext(Relay(self.clock, settings))
-        return journaled(self.clock, sut, settings, folder, facts)
+            kind = StampedRelay if may_say_when(self.config.sut) else Relay
+            return nullcontext(kind(self.clock, settings))
+        return journaled(self.clock, sut, settings, folder, facts, self.arm)
 
     def measure(
         self, sut: SUT, settings: RunSettings, facts: RunFacts, folder: Path, recorder: Recorder
@@ -69,7 +73,10 @@ class Timed:
                 hashes = partial(logs.hashes, folder)
                 facts.log_hashes = pieces.make("log", "MLPerf logs", hashes, {}, later=False)
             else:
-                log = drive(plan, sut, self.clock, recorder, limits, self.stop, on_idle)
+                log = drive(plan, sut, self.arm, self.clock, recorder, limits, self.stop, on_idle)
+                if self.arm is not None:
+                    told = pieces.make("figure", "client", self.arm.client, None, later=False)
+                    facts.driver["client"] = told or {}
         finally:
             begun.end(facts)
             _end(helper, recorder, pieces)

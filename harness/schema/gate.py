@@ -83,6 +83,12 @@ GATE_ROW = record(
         "n": whole("Samples that were answered.", "samples"),
         "rows_in_batch": maybe(whole("Requests in a batch.", "requests")),
         "empty": maybe(whole("Empty outputs.", "samples")),
+        "tokens_per_s": maybe(number(
+            "Output tokens of its accuracy run, over the whole run.", "tokens/s"
+        )),
+        "peak_bytes": maybe(whole(
+            "Peak memory of its GPUs, else of its process; null where it is not known.", "B"
+        )),
         "identical": maybe(number("Outputs identical to the reference's.", "share")),
         "divergence_median": maybe(number("Median position of the first difference.", "token")),
         "divergence": many("First differences by position.", record("A range of positions.", {
@@ -140,6 +146,12 @@ GATE = file(
             "n": whole("Samples that were answered.", "samples"),
             "rows_in_batch": maybe(whole("Requests in a batch.", "requests")),
             "empty": maybe(whole("Empty outputs.", "samples")),
+            "tokens_per_s": maybe(number(
+                "Output tokens of its accuracy run, over the whole run.", "tokens/s"
+            )),
+        "peak_bytes": maybe(whole(
+                "Peak memory of its GPUs, else of its process; null where it is not known.", "B"
+            )),
             "tokens_per_sample": maybe(number("Mean length of an answer.", "tokens")),
             "rouge": by_name("Its own ROUGE.", maybe(number("F-measure.", "share"))),
         }),

@@ -187,6 +187,11 @@ _LOADED: dict[str, Schema] = {
     "load_s": number("Time to load.", "s"),
     **STORED,
     "adapter": ADAPTER,
+    "served": text("Name of the model at its server."),
+    "way": choice(
+        "How the server tells the log-probabilities of a prompt.", "prompt_logprobs", "echo"
+    ),
+    "named": whole("Likeliest tokens of a position that it tells.", "tokens"),
     "notes": many("What a reader must know.", text("A note.")),
     "peak_above_weights_bytes": maybe(whole("Peak memory above the weights.", "B")),
     "seconds": number("Time that scoring took.", "s"),

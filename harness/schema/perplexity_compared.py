@@ -179,6 +179,9 @@ DIVERGENCE = empty_or(record(
         "kept_tokens": whole("Likeliest tokens of each distribution that were kept.", "tokens"),
         "vocabulary": whole("Tokens of a whole distribution.", "tokens"),
         "share_of_logits": number("Size of what was kept, against float32 logits.", "share"),
+        "rest_share": maybe(number(
+            "The reference's mass on tokens that a server does not tell.", "share"
+        )),
         "note": text("The same, in words."),
         **{name: same_as("estimate", f"{words}.") for name, words in _DIVERGENCES.items()},
     },

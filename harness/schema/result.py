@@ -5,6 +5,8 @@ a search.
 from __future__ import annotations
 
 from harness.schema.environment import ENVIRONMENT_PART
+from harness.schema.of_result.client import CLIENT
+from harness.schema.of_result.served import SERVED
 from harness.schema.parts import (
     Schema,
     anything,
@@ -325,8 +327,10 @@ RESULT_FIELDS: dict[str, Schema] = {
         "prepare_s": maybe(number("Load of the prompts just before the clock started.", "s")),
         "read_back_s": maybe(number("Time that the SUT took to decode its answers.", "s")),
         "committed_ids": maybe(number("Ids that the SUT decoded before the run and after it.")),
+        "client": CLIENT,
         "silent_tokens": maybe(number("Tokens that decode to nothing, last ones left out.")),
     }),
+    "served": SERVED,
     "load": empty_or(record(
         "Who used the processors during the timed part; empty on a virtual clock, where the system "
         "does not tell, and in runs of older versions.",
@@ -378,7 +382,9 @@ RESULT_FIELDS: dict[str, Schema] = {
 
 DEFS = {"summary_ms": SUMMARY_MS, "verdict": VERDICT}
 RESULT = file(
-    "result.json of a run", record("The summary of a run, for programs.", RESULT_FIELDS), DEFS
+    "result.json of a run",
+    record("The summary of a run, for programs.", RESULT_FIELDS, optional=("served",)),
+    DEFS,
 )
 VERDICTS = file("verdicts.json", many("The verdicts of result.json.", VERDICT))
 MEMORY_FILE = file("memory.json", MEMORY)

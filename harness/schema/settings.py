@@ -188,6 +188,8 @@ SETTINGS_FIELDS = {
             "isolated": flag("It runs in a process of its own."),
             "uses_dataset": flag("It is asked the questions of the dataset."),
             "runs_model": flag("It runs a model."),
+            "asks_server": flag("It asks a server over HTTP."),
+            "starts_server": flag("It starts that server itself."),
             "uses_gpu": flag("It may use a GPU."),
             "warms_up": flag("Its first query may be slower than the next."),
             "summary": text("What it is."),

@@ -122,6 +122,7 @@ FILES = {
     "memory.json": "`memory` of result.json.",
     "scores.json": "`accuracy` of result.json.",
     "verdicts.json": "`verdicts` of result.json.",
+    "endpoints": "Of a server: the result files of MLPerf Endpoints, for its checker.",
     "mlperf_log_summary.txt": "LoadGen's summary for the same times.",
     "mlperf_log_detail.txt": "LoadGen's detail log for the same times.",
     "mlperf_log_accuracy.json": "LoadGen's log of answers.",

@@ -13,8 +13,10 @@ from itertools import product
 from math import prod
 from typing import Any
 
+import sut
 from harness import registry
 from harness.kernel.errors import BadInput
+from harness.kernel.types import is_address
 from harness.options.flags import LISTS
 from harness.options.kinds import is_number
 from harness.options.run_options import OPTIONS
@@ -67,6 +69,37 @@ def flags_of(variant: str, flags: Flags) -> dict[str, Any]:
     without = () if variant in TABLE and TABLE[variant].adapter else ("adapter", "merge_adapter")
     kept = {name: value for name, value in flags.items() if name not in without}
     return kept | {"variant": variant}
+
+
+def deployment_flags(name: str, flags: Flags, model: str = "") -> dict[str, Any]:
+    """Return the flags of one deployment of a model, whose name says where it runs.
+
+        int8                          a variant, here
+        vllm:bf16                     a variant, in a server that is started for it
+        http://host:8000              a server that is there, with the only model it lists
+        http://host:8000#NAME         or with this one
+
+    Servers get the prompts of the model itself, by its own tokenizer.
+    """
+    if is_address(name):
+        model = model or str(flags.get("model") or OPTIONS["model"].default)
+        url, _, served = name.partition("#")
+        others = {key: value for key, value in flags.items() if key not in ("model", "sut")}
+        named = {"model": served} if served else {}
+        return {"tokenizer": model} | others | named | {"base_url": url}
+    program, _, variant = name.partition(":")
+    if variant and program in sut.TABLE and sut.TABLE[program].starts_server:
+        return flags_of(variant, flags) | {"sut": program}
+    return flags_of(name, flags)
+
+
+def deployment(config: RunConfig) -> str:
+    """Return the name of a deployment as a reader knows it: see `deployment_flags`."""
+    if config.base_url is not None:
+        served = f"#{config.model}" if "model" in config.origins else ""
+        return f"{config.base_url}{served}"
+    starts = registry.sut_entry(config.sut).starts_server
+    return f"{config.sut}:{config.variant}" if starts else config.variant
 
 
 def numbered(names: Sequence[str]) -> list[str]:

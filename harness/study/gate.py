@@ -32,6 +32,7 @@ from harness.kernel.texts import on_one_line
 from harness.kernel.types import short_name
 from harness.options.settings import RunConfig
 from harness.run.start import fetch
+from harness.study.cells import deployment
 from harness.study.gate_job import Job, Source
 from harness.study.outputs import check_same, twin
 from harness.study.study import Cell, Study, begin
@@ -173,7 +174,7 @@ def exit_code(found: Mapping[str, Any]) -> int:
 
 
 def _named(what: Outputs | RunConfig) -> str:
-    return what.label if isinstance(what, Outputs) else what.variant
+    return what.label if isinstance(what, Outputs) else deployment(what)
 
 
 def _judged(
@@ -214,7 +215,8 @@ def _judged(
 def failed(label: str, what: Outputs | RunConfig, reason: str, failure: str = "") -> Row:
     """The row of what was not scored: UNDECIDED, whoever is to blame."""
     where = what.run if isinstance(what, Outputs) else ""
-    known = {"label": label, "model": short_name(what.model), "variant": what.variant, "run": where}
+    variant = what.variant if isinstance(what, Outputs) else deployment(what)
+    known = {"label": label, "model": short_name(what.model), "variant": variant, "run": where}
     return (
         known
         | {"status": "UNDECIDED", "official": "UNDECIDED", "reason": reason, "failure": failure}
@@ -224,6 +226,7 @@ def failed(label: str, what: Outputs | RunConfig, reason: str, failure: str = ""
 
 _UNSCORED: Row = {
     "needed": None, "n": 0, "rows_in_batch": None, "empty": None, "identical": None,
+    "tokens_per_s": None, "peak_bytes": None,
     "divergence_median": None, "divergence": [], "readings": {}, "labels": [], "worst": [],
     "notes": [],
 }  # fmt: skip
@@ -286,6 +289,8 @@ def _found(scored: Reference, rows: Sequence[Row], control: Row | None) -> dict[
             "n": len(reference.index),
             "rows_in_batch": reference.rows,
             "empty": reference.empty,
+            "tokens_per_s": reference.tokens_per_s,
+            "peak_bytes": reference.peak_bytes,
             "tokens_per_sample": float(reference.tokens.mean()) if len(reference.tokens) else None,
             "rouge": scored.mean_rouge,
         },

@@ -17,10 +17,10 @@ from accuracy.gate.readings import READINGS, Criteria
 from harness import registry
 from harness.kernel.errors import BadInput, unknown
 from harness.kernel.protocols import Say
-from harness.kernel.types import short_name
+from harness.kernel.types import is_address, short_name
 from harness.options.settings import RunConfig, load_config
 from harness.study import compare
-from harness.study.cells import flags_of
+from harness.study.cells import deployment, deployment_flags
 from harness.study.outputs import check_same, read
 from harness.study.study import Cell, Ended, Study
 
@@ -51,12 +51,13 @@ def job(
         raise BadInput(
             "--candidates",
             "nothing to judge is named",
-            "expected variants such as bf16,int8, or run folders",
+            "expected variants such as bf16,int8, servers or run folders",
             "See python -m harness list variants.",
         )
     folders = [name for name in (reference, *names) if _is_folder(name)]
     if not folders:
-        configs = [_config(name, given) for name in (reference, *names)]
+        asked_of = _config(reference, given)
+        configs = [asked_of, *(_config(name, given, asked_of.model) for name in names)]
         what = short_name(configs[0].model)
         return Job(configs[0], configs[1:], control, asked, configs[0].output_dir, what)
     if len(folders) <= len(names):
@@ -91,7 +92,7 @@ def _is_folder(name: str) -> bool:
     """A folder that is named like a variant is meant with ./ before it."""
     from sut.precision.table import TABLE
 
-    return name not in TABLE and ("/" in name or Path(name).is_dir())
+    return name not in TABLE and not is_address(name) and ("/" in name or Path(name).is_dir())
 
 
 def _checked(asked: Criteria) -> Criteria:
@@ -141,9 +142,11 @@ def _is_share(text: str) -> bool:
         return False
 
 
-def _config(variant: str, given: Mapping[str, Any]) -> RunConfig:
-    flags = {name: value for name, value in given.items() if name != "config"}
-    config = load_config(flags_of(variant, flags), given.get("config"), DEFAULTS)
+def _config(name: str, given: Mapping[str, Any], model: str = "") -> RunConfig:
+    """Return the settings of a deployment; `model` is the reference's. Raises BadInput."""
+    flags = {key: value for key, value in given.items() if key != "config"}
+    chosen = deployment_flags(name, flags, model)
+    config = load_config(chosen, given.get("config"), DEFAULTS)
     if config.mode != "accuracy" or not registry.sut_entry(config.sut).uses_dataset:
         found = f"mode {config.mode}, sut {config.sut}"
         raise BadInput(
@@ -178,7 +181,7 @@ class Source(NamedTuple):
         ended, interrupted = self.study.ended.get(name), False
         if ended is None:
             ended, interrupted = self.study.run(Cell(name, what), say, _no_figures)
-        return replace(read(self.place / ended.run), label=what.variant), interrupted
+        return replace(read(self.place / ended.run), label=deployment(what)), interrupted
 
     def failed(self, name: str) -> Ended | None:
         """The row of a cell that could not be measured."""

@@ -26,13 +26,14 @@ def outputs_of(raw: Raw, status: str, status_reason: str) -> Outputs:
     Label, place and notes of the run are the caller's to add.
     """
     log, is_model = raw.log, raw.entry.runs_model
+    served = str(raw.facts.sut.get("model") or "") if raw.entry.asks_server else ""
     done = np.flatnonzero(log.completed)
     done = done[np.unique(log.index[done], return_index=True)[1]]
     samples = samples_of(raw)
     return Outputs(
         label="",
-        model=short_name(raw.config.model if is_model else raw.config.sut),
-        variant=raw.config.variant if is_model else raw.config.sut,
+        model=short_name(raw.config.model if is_model else served or raw.config.sut),
+        variant=_variant(raw),
         run="",
         problem=_problem(len(done), expected(raw), status, status_reason),
         terms=_terms(raw),
@@ -45,6 +46,12 @@ def outputs_of(raw: Raw, status: str, status_reason: str) -> Outputs:
         samples=None if samples is None else {sample.index: sample for sample in samples},
         dataset=str(raw.saved["dataset"]["name"]),
     )
+
+
+def _variant(raw: Raw) -> str:
+    if raw.entry.starts_server:
+        return f"{raw.config.sut}:{raw.config.variant}"
+    return raw.config.variant if raw.entry.runs_model else raw.config.sut
 
 
 def has_texts(raw: Raw) -> bool:
@@ -124,7 +131,13 @@ def read(folder: Path) -> Outputs:
         )
     built = result.build(place, raw, ())
     outputs = outputs_of(raw, built.status, built.status_reason)
-    return replace(outputs, run=str(folder), notes=built.notes)
+    return replace(
+        outputs,
+        run=str(folder),
+        notes=built.notes,
+        tokens_per_s=built.throughput["tokens_per_s"],
+        peak_bytes=built.memory.get("gpu_peak_bytes") or built.memory.get("rss_peak_bytes"),
+    )
 
 
 def twin(reference: Outputs, other: Outputs) -> str:

@@ -19,7 +19,7 @@ from reports import blocks
 from reports.blocks import Column, Table, as_text, joined, percent, style, tenths
 from reports.pages import html
 from reports.plots.gate import PHONE, ROOMY, bars, forest
-from reports.tables import OUTPUTS, READINGS, ROUGE, of_gate, reading_title
+from reports.tables import OUTPUTS, READINGS, ROUGE, of_gate, of_speed, reading_title
 
 _BY_FIGURE = "The lower verdict is by the figure alone, without its interval, as MLPerf judges."
 Found = Mapping[str, Any]
@@ -122,7 +122,7 @@ def show(found: Found, place: Path, console: Console, tables: bool = True) -> No
 
 
 def _blocks(found: Found) -> list[Table]:
-    return list(reading_tables(found).values()) if shown(found) else []
+    return [of_speed(found), *reading_tables(found).values()] if shown(found) else []
 
 
 def _head(found: Found) -> Panel:
@@ -161,6 +161,7 @@ def render(found: Found) -> str:
         asked=asked(found),
         noise=noise(found),
         missing=missing(found),
+        speeds=of_speed(found),
         readings={name: table for name, table in reading_tables(found).items() if name},
         notes={name: _note(found, name) for name in forests},
         forests=forests,

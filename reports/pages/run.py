@@ -16,10 +16,11 @@ import numpy as np
 from harness.kernel.stats import percentile_name
 from harness.kernel.types import FINISHES, RunLog
 from harness.kernel.words.figure import number, size
-from reports import figures, tables
+from reports import figures, served, server, tables
 from reports.blocks import Block, Plot, Table, pairs
 from reports.pages import html
 from reports.plots import run as plots
+from reports.plots.server import server_over_run
 from reports.plots.style import at_both_widths
 from reports.terminal import made_by, missing_text, not_mlperf
 
@@ -176,6 +177,18 @@ def _driver(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
     return _group("Driver", result, "What the harness itself used.")
 
 
+def _found_out(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    return served.server(result)
+
+
+def _answers_of_server(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    return served.answers(result)
+
+
+def _failures(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    return served.failures(result)
+
+
 def _others(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
     """Show figures that were declared from outside, in a group that has no part here."""
     rows = []
@@ -237,6 +250,17 @@ def _load(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
     return _picture("Load", plots.load_over_run(log), "Open: due but not yet finished.")
 
 
+def _server(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    note = "What the server says of itself, by its /metrics, read once a second."
+    return _picture("The server's own view", server_over_run(telemetry), note)
+
+
+def _server_counts(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    rows = server.counts(telemetry)
+    note = "By its /metrics, from the first reading to the one after the run."
+    return pairs("The server's own counts", rows, note) if rows else None
+
+
 def _machine(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
     note = "Sampled once a second by a separate process."
     return _picture("Machine", plots.machine_over_run(telemetry), note)
@@ -247,8 +271,9 @@ def _picture(title: str, svg: str, note: str) -> Plot | None:
 
 
 PARTS: tuple[Part, ...] = (
-    _search, _latency, _throughput, _memory, _quality, _answers, _evaluation, _energy, _driver,
-    _others, _over_run, _cumulative, _tpot, _load, _machine, _division, _settings,
+    _search, _latency, _failures, _throughput, _memory, _quality, _answers, _evaluation, _energy,
+    _driver, _found_out, _answers_of_server, _server_counts, _others, _over_run, _cumulative, _tpot,
+    _load, _server, _machine, _division, _settings,
 )  # fmt: skip
 
 

@@ -182,11 +182,13 @@ def load_over_run(log: RunLog) -> str:
 
 _MEMORY = {
     "sut_rss_bytes": ("SUT", ORANGE),
+    "server_rss_bytes": ("server", PURPLE),
     "driver_rss_bytes": ("driver", BLUE),
     "gpu_memory_bytes": ("GPU", TEAL),
 }
 _BUSY = {
     "sut_cpu_percent": ("SUT", ORANGE),
+    "server_cpu_percent": ("server", PURPLE),
     "driver_cpu_percent": ("driver", BLUE),
     "gpu_utilisation_percent": ("GPU in use", TEAL),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from harness.kernel.clock import utc_now
@@ -16,6 +17,7 @@ from sut.golden.connection import Request
 
 _MOST_KEPT = 20_000  # scripts of requests that come again
 _PLAIN = Fault("none")
+_QUERIES = re.compile(r"\*|\d+\+?")
 
 
 class Reply(NamedTuple):
@@ -41,6 +43,9 @@ class Answering:
         """Begin anew with these settings: queries are numbered from 0 again."""
         if settings.like not in manners.TABLE:
             raise ValueError(f"like: one of {', '.join(manners.TABLE)}")
+        strange = [key for key in settings.faults if not _QUERIES.fullmatch(key)]
+        if strange:
+            raise ValueError(f"faults: {strange[0]!r} is no query; 6, 6+ or * would be fine")
         unknown = set(settings.faults.values()) - set(TABLE) - {""}
         if unknown:
             raise ValueError(f"faults: {', '.join(sorted(unknown))}; known: {', '.join(TABLE)}")

@@ -13,6 +13,7 @@ import os
 import select
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from heapq import heappop, heappush
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from harness.kernel import children
 from harness.kernel.clock import RealClock
+from harness.kernel.errors import SetupFailed
 from sut.golden.answering import Answering, Reply
 from sut.golden.answers.scripts import Script, Write, response
 from sut.golden.answers.settings import Settings, changed
@@ -232,7 +234,8 @@ def serve(
 
 
 def main() -> None:
-    children.bind()
+    if children.is_one():
+        children.bind()
     gc.disable()  # a pause would be a late write, and nothing here refers to itself
     words = argparse.ArgumentParser()
     words.add_argument("settings", nargs="?", default="{}")
@@ -240,8 +243,17 @@ def main() -> None:
     words.add_argument("--port", type=int, default=0)
     words.add_argument("--tls", type=Path)
     said = words.parse_args()
-    settings = changed(Settings(), said.settings.encode())
-    serve(said.host, said.port, settings, said.tls, lambda port: print("ready", port, flush=True))
+    try:
+        settings = changed(Settings(), said.settings.encode())
+        serve(said.host, said.port, settings, said.tls, _ready)
+    except (OSError, ValueError, SetupFailed) as error:
+        sys.exit(f"golden server: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _ready(port: int) -> None:
+    print("ready", port, flush=True)
 
 
 if __name__ == "__main__":

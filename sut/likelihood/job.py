@@ -9,17 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from harness.kernel.errors import BadInput
 from harness.kernel.foreign import parsed
 from harness.kernel.foreign.own_files import open_own
 from sut.likelihood.passages import PLAIN, Passage
 from sut.prompts.tokenizer import fingerprint
 
+Columns = dict[str, NDArray[Any]]  # one entry per scored token of a passage
+
 
 @dataclass(frozen=True)
 class Job:
     """What the process is told. `texts` is a texts.parquet, `folder` the subject's; `model` are
-    options of LocalModel.
+    options of LocalModel, or those of `sut.likelihood.served` for a model behind an address.
 
     With `record` the distributions are kept, with `against` (the reference's folder) they are
     compared; `other` are the options of the reference itself, for the exact comparison of two
@@ -95,14 +99,16 @@ def check(
             raise BadInput(doing, found, "a text and its context fit one window", todo)
 
 
-def unlike(job: Job, tokenizer: Any, ids_sha256: str) -> str:
-    """Say why the distributions cannot be compared with the reference's; empty if they can."""
+def unlike(job: Job, tokenizer: Any, ids_sha256: str, context: int | None, longest: int) -> str:
+    """Say why the distributions cannot be compared with the reference's; empty if they can.
+    `longest` is the input of the longest text.
+    """
     if job.against is None:
         return ""
     reference = _row_of(job.against)
     theirs, own = reference.get("tokenizer", ""), fingerprint(tokenizer)
     if theirs == own and reference.get("ids_sha256", ids_sha256) == ids_sha256:
-        return ""
+        return _other_windows(reference.get("context", context), context, longest)
     if theirs == own:
         return (
             "its texts become other ids than the reference's, though both have one vocabulary:"
@@ -111,6 +117,18 @@ def unlike(job: Job, tokenizer: Any, ids_sha256: str) -> str:
     return (
         f"its tokenizer ({own}) is not the reference's ({theirs}): there are no distributions over"
         " the same tokens"
+    )
+
+
+def _other_windows(theirs: int | None, own: int | None, longest: int) -> str:
+    """Say that a token is not given the same tokens before it, where windows cut a text."""
+    sizes = [size for size in (theirs, own) if size is not None]
+    if theirs == own or not sizes or longest <= min(sizes):
+        return ""
+    found = [f"{size:,}" if size is not None else "any number of" for size in (own, theirs)]
+    return (
+        f"its windows have {found[0]} tokens, the reference's {found[1]}: pass --window"
+        f" {min(sizes)} to give both the same"
     )
 
 

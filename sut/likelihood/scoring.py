@@ -5,9 +5,7 @@ What comes before `first` is context: a start token, an instruction, the first s
 The logits at position i - 1 predict token i, so nothing predicts token 0 and nobody needs the last
 token as input.
 
-A text beyond the model's context is scored in windows, as lm-eval's rolling log-likelihood does it:
-each token once, and each window as full as the context allows. A token sees at least context + 1 -
-stride tokens before it.
+A text beyond the model's context is scored in windows (`sut.likelihood.windows`).
 
 Batches hold windows of similar length under a budget of tokens, padded on the right: under a causal
 mask no real token sees padding, so nobody's figures depend on who shares the batch (but for
@@ -37,6 +35,7 @@ from harness.kernel.errors import BadInput, RunBroke
 from sut.engine.agreement import is_rounding
 from sut.engine.choice import first_choice
 from sut.engine.plain import first_layers, remembers
+from sut.likelihood.windows import Window, windows
 from sut.prompts.context import context_of
 
 _BATCH_TOKENS, _BATCH_TOKENS_GPU = 2048, 16_384  # padding included
@@ -53,16 +52,6 @@ class Text(NamedTuple):
     ids: Sequence[int]
     first: int = 1
     name: str = ""
-
-
-class Window(NamedTuple):
-    """Tokens from `start` to before `end - 1` go in; those from `scored` to before `end` are
-    predicted and count.
-    """
-
-    start: int
-    scored: int
-    end: int
 
 
 class Where(NamedTuple):
@@ -123,36 +112,6 @@ def at(log_probs: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     return log_probs.gather(-1, ids[:, None])[:, 0]
 
 
-# ---- windows
-
-
-def windows(
-    length: int, context: int, stride: int | None = None, first: int = 1, name: str = "a text"
-) -> list[Window]:
-    """Return windows in which every token from `first` on is scored exactly once, in order; no
-    window feeds more than `context` tokens.
-
-    Windows end at tokens context + 1, then `stride` further each, and reach back as far as the
-    context allows.
-    """
-    if first < 1:
-        raise ValueError("nothing predicts token 0")
-    if context < 1 or (stride is not None and not 1 <= stride <= context):
-        doing = "cutting texts into windows"
-        found = f"a stride of {stride} in a context of {context} tokens"
-        raise BadInput(doing, found, "expected 1 to the context", "Pass --stride in this range.")
-    if stride is None and length - 1 > context:
-        fine = f"the context takes {context} and predicts one more"
-        todo = "Pass --stride to score it in windows, or leave it out."
-        raise BadInput(name, f"it has {length} tokens", fine, todo)
-    ends = [*range(context + 1, length, stride or context), length]
-    starts = [first, *ends]
-    made = []
-    for before, end in zip(starts, ends, strict=False):
-        made.append(Window(max(0, end - context - 1), max(first, before), end))
-    return [window for window in made if window.scored < window.end]
-
-
 # ---- the walk
 
 
@@ -188,7 +147,7 @@ def walk(
         return
     missing = Counter(job.text for job in jobs)
     parts: dict[int, dict[int, Columns]] = {}
-    layers = layers or [OutputLayer(model) for model in models]
+    layers = layers or _side_by_side(models)
     budget = settings.batch_tokens or _per_device(models[0], _BATCH_TOKENS, _BATCH_TOKENS_GPU)
     longest = max(job.length for job in jobs)
     if budget > 1 and any(layer.changes_beside(longest) for layer in layers):
@@ -199,6 +158,15 @@ def walk(
             missing[job.text] -= 1
             if not missing[job.text]:
                 yield job.text, _joined(parts.pop(job.text))
+
+
+def _side_by_side(models: Sequence[Any]) -> list[OutputLayer]:
+    """Return the output layers; all give as many rows at a time as the one that gives fewest."""
+    layers = [OutputLayer(model) for model in models]
+    rows = min(layer.rows for layer in layers)
+    for layer in layers:
+        layer.rows = rows
+    return layers
 
 
 def _context(models: Sequence[Any], texts: Sequence[Text]) -> int:
@@ -331,20 +299,20 @@ class OutputLayer:
             self._head(states[None])[0].float(), logits.float()
         )
         self._in_pieces = is_last  # or the model does something to them afterwards
-        self._rows = max(1, _per_device(self, _LOGITS_BYTES, _LOGITS_BYTES_GPU) // logits[0].nbytes)
+        self.rows = max(1, _per_device(self, _LOGITS_BYTES, _LOGITS_BYTES_GPU) // logits[0].nbytes)
         self._changes: dict[int, bool] = {}  # by the longest text
 
     def logits(
         self, ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
     ) -> Iterator[torch.Tensor]:
         """Yield logits (n, V) again and again, N in all: of ids (B, T) at N positions."""
-        starts = range(0, len(rows), self._rows)
+        starts = range(0, len(rows), self.rows)
         if not self._in_pieces:
             _, logits = self._run(ids, rows, columns, len(rows))
-            yield from (logits[start : start + self._rows] for start in starts)
+            yield from (logits[start : start + self.rows] for start in starts)
             return
         states, _ = self._run(ids, rows, columns, 1)
-        yield from (self._head(states[None, start : start + self._rows])[0] for start in starts)
+        yield from (self._head(states[None, start : start + self.rows])[0] for start in starts)
 
     def changes_beside(self, longest: int) -> bool:
         """Say whether the logits of a short text change when one of `longest` tokens shares its

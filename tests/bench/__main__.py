@@ -18,6 +18,8 @@ median, every claim a ratio.
                 requests at once
     serving   the engine of `harness serve` through its process, and through HTTP, against the same
               engine called bare
+    served    the client's workers against wrk, h2load and Python's clients, on one loopback; their
+              stamps against the golden server's
     vllm      the engine against vLLM, which has a virtual environment of its own: `make bench-vllm`
 
 `python -m tests.bench driver memory` runs some of them, without a name all but vllm; `--quick`
@@ -46,7 +48,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import generation, rouge, scoring, serving
+from tests.bench import generation, rouge, scoring, served, serving
 from tests.bench.peers import figures
 from tests.bench.rows import Row, compared
 
@@ -231,6 +233,7 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "generation": generation.rows,
     "serving": serving.rows,
     "vllm": generation.vllm_rows,
+    "served": served.served,
 }
 QUICK = {
     "generation": partial(generation.rows, generation.QUICK),

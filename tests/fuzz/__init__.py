@@ -1,6 +1,6 @@
 """Tens of thousands of bad inputs of every kind: does each end in a sentence?
 
-    make fuzz                                    100,000 inputs and a table of what became of them
+    make fuzz                                    200,000 inputs and a table of what became of them
     python -m tests.fuzz --kind conf --count 500 --seed 3
     python -m tests.fuzz --kind conf --seed 3 --only 17    one of them again, with its traceback
 

@@ -39,7 +39,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--count", type=int, default=100_000, help="inputs of all kinds together")
+    parser.add_argument("--count", type=int, default=200_000, help="inputs of all kinds together")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kind", action="append", choices=list(KINDS), help="may be repeated")
     parser.add_argument("--only", type=int, help="run one input of --kind again, by its number")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import bodies, commands, folders, models, settings, tables
+from tests.fuzz import answers, bodies, commands, folders, models, settings, tables
 from tests.fuzz.lane import Kind
 
 KINDS: dict[str, Kind] = {
@@ -17,5 +17,6 @@ KINDS: dict[str, Kind] = {
     "gguf": Kind(5, models.gguf),
     "tokenizers": Kind(4, models.tokenizers),
     "templates": Kind(5, models.templates),
+    "answers": Kind(104, answers.answers),  # as many as of all others: they are the quickest
     "bodies": Kind(8, bodies.bodies),
 }

@@ -1,7 +1,8 @@
 """A stand-in for nvidia-ml-py: the GPUs and refusals that FAKE_NVML (JSON) tells of.
 
-{"gpus": [{"name", "uuid", "watts", "used", "total", "mig"}, ...], "refuse": {function: error},
-"after_s": of the process, when the refusals begin, "bytes": whether texts are bytes}
+{"gpus": [{"name", "uuid", "watts", "used", "total", "mig", "pid"}, ...],
+"refuse": {function: error}, "after_s": of the process, when the refusals begin,
+"bytes": whether texts are bytes}
 """
 
 import json
@@ -139,4 +140,5 @@ def nvmlDeviceGetPowerUsage(gpu):
 
 @_query
 def nvmlDeviceGetComputeRunningProcesses(gpu):
-    return [SimpleNamespace(pid=os.getpid(), usedGpuMemory=2**20)]
+    pid = _gpu(gpu).get("pid", os.getpid())
+    return [SimpleNamespace(pid=pid, usedGpuMemory=2**20)]

@@ -47,9 +47,10 @@ def _is_here(host: str) -> bool:
     """Is it an address of this machine?"""
     own = {row.address.partition("%")[0] for rows in psutil.net_if_addrs().values() for row in rows}
     try:
-        found = {str(row[4][0]) for row in socket.getaddrinfo(host, None)}
+        rows = socket.getaddrinfo(host, None)
     except (OSError, UnicodeError):
         return False
+    found = {str(row[4][0]).partition("%")[0] for row in rows}
     return any(name in own or ipaddress.ip_address(name).is_loopback for name in found)
 
 
@@ -64,6 +65,10 @@ class Family:
 
     def __bool__(self) -> bool:
         return bool(self._heads)
+
+    def pids(self) -> set[int]:
+        """Return the numbers of those that run now."""
+        return {process.pid for process in self._members()}
 
     def sample(self) -> dict[str, float | int | None]:
         """Return what they use now; None for all once they are gone."""

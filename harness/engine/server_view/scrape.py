@@ -19,6 +19,7 @@ from harness.kernel.clock import RealClock
 KEY_VARIABLE = "TOUCHSTONE_SCRAPE_KEY"  # tells the sampler's process the key; nothing else does
 _INTERVAL_NS = 1_000_000_000
 _LIMIT_S = 5.0
+_LAST_S = 1.0  # for the page at the end
 _MOST_BYTES = 1 << 23
 _now_ns = RealClock.now_ns
 
@@ -27,24 +28,24 @@ class Scraper:
     """Reads a page again and again. `where` has `url`, `ca_file` and `is_checked`."""
 
     def __init__(self, where: Mapping[str, Any]) -> None:
-        parts = urlsplit(where["url"])
-        self._path = parts.path or "/metrics"
-        self._host, self._port = parts.hostname or "", parts.port
-        self._tls = _context(where) if parts.scheme == "https" else None
+        self._where, self._url = where, urlsplit(where["url"])
         key = os.environ.get(KEY_VARIABLE, "")
         self._headers = {"authorization": f"Bearer {key}"} if key else {}
         self._connection: http.client.HTTPConnection | None = None
         self._row: dict[str, float] | None = None
         self._over = Event()
-        Thread(target=self._run, daemon=True).start()
+        self._thread = Thread(target=self._run, daemon=True)
+        self._thread.start()
 
     def take(self) -> dict[str, float]:
         """Return what was read last, once: nothing where no page has come since."""
         row, self._row = self._row, None
         return row or {}
 
-    def stop(self) -> None:
+    def finish(self) -> None:
+        """Read once more and end; a server that does not answer now is not waited for."""
         self._over.set()
+        self._thread.join(_LAST_S)
 
     def _run(self) -> None:
         next_ns = _now_ns()
@@ -52,6 +53,7 @@ class Scraper:
             self._read()
             next_ns = max(next_ns + _INTERVAL_NS, _now_ns())
             self._over.wait((next_ns - _now_ns()) / 1e9)
+        self._read()
         self._forget()
 
     def _read(self) -> None:
@@ -62,13 +64,13 @@ class Scraper:
 
     def _page(self) -> str | None:
         """Return the page as it is now; None where it cannot be had."""
-        if self._connection is None:
-            self._connection = self._connected()
         try:
-            self._connection.request("GET", self._path, headers=self._headers)
+            if self._connection is None:
+                self._connection = self._connected()
+            self._connection.request("GET", self._url.path, headers=self._headers)
             response = self._connection.getresponse()
             body = response.read(_MOST_BYTES)
-        except (OSError, http.client.HTTPException):
+        except (OSError, ValueError, http.client.HTTPException):  # ValueError: a name, a length
             self._forget()
             return None
         if response.status != 200 or not response.isclosed():
@@ -76,11 +78,11 @@ class Scraper:
         return body.decode(errors="replace") if response.status == 200 else None
 
     def _connected(self) -> http.client.HTTPConnection:
-        if self._tls is None:
-            return http.client.HTTPConnection(self._host, self._port, timeout=_LIMIT_S)
-        return http.client.HTTPSConnection(
-            self._host, self._port, timeout=_LIMIT_S, context=self._tls
-        )
+        host, port = self._url.hostname or "", self._url.port
+        if self._url.scheme != "https":
+            return http.client.HTTPConnection(host, port, timeout=_LIMIT_S)
+        context = _context(self._where)
+        return http.client.HTTPSConnection(host, port, timeout=_LIMIT_S, context=context)
 
     def _forget(self) -> None:
         """Close the connection: the next page comes over a new one."""

@@ -50,6 +50,15 @@ _PATTERNS = (
 )  # fmt: skip
 
 
+_also = set[str]()  # what is a secret wherever it stands, whatever its variable is called
+
+
+def also(secret: str) -> None:
+    """Hide this text from now on."""
+    if secret:
+        _also.add(secret)
+
+
 def hidden(text: str) -> str:
     """Return the text with `(hidden)` in the place of each secret."""
     for secret in _of_environment():
@@ -87,7 +96,7 @@ def is_secret_variable(name: str) -> bool:
 def _of_environment() -> Iterator[str]:
     """Yield the secrets in the environment, the longest first: one may be the start of another."""
     values = {value for name, value in os.environ.items() if is_secret_variable(name)}
-    yield from sorted(filter(_is_telling, values), key=len, reverse=True)
+    yield from sorted({*filter(_is_telling, values), *_also}, key=len, reverse=True)
 
 
 def _is_telling(value: str) -> bool:

@@ -91,6 +91,8 @@ class Answer:
             chunk["usage"] = self._usage(at + len(ids))
         if is_last and self._manner.timings:
             chunk["timings"] = self._timings()
+        if is_last and self._settings.queue_ms:
+            chunk["metrics"] = self._metrics()
         return Event(len(ids), _encode(chunk))
 
     def _has_usage_here(self) -> bool:
@@ -182,6 +184,11 @@ class Answer:
         """Tokens of the prompt that were computed before."""
         prompt = len(self._ask.prompt_ids)
         return max(prompt - 1, 0) if self._fault.turn == "cached" else min(self._cached, prompt)
+
+    def _metrics(self) -> dict[str, Any]:
+        """Return what vLLM says of a request, where it is asked to."""
+        waited_ms = self._settings.queue_ms
+        return {"queue_time_ms": waited_ms, "time_to_first_token_ms": self._settings.ttft_ms}
 
     def _timings(self) -> dict[str, Any]:
         per_token, prompt = self._settings.per_token_ms, len(self._ask.prompt_ids)

@@ -25,7 +25,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     faults: dict[str, str] = {}
     fault_after: int = 3  # tokens that are sent before a fault strikes
     retry_after_s: float = 1.0  # of 429 and 503
-    queue_ms: float = 0.0  # said in `metrics`, where the manner has them
+    queue_ms: float = 0.0  # what `metrics` in the last chunk says; 0 = there is none
     stream: bool = True  # False: a request for a stream gets one JSON object
     stamps: bool = True  # keep the moments of what is sent
 

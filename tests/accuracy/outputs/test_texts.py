@@ -113,3 +113,7 @@ def test_a_run_whose_text_is_not_that_of_its_ids_is_invalid_and_scored_by_the_id
     assert failed["detail"].startswith("sample 6: word 0: sent 'what', the ids say ")
     log, _ = read_log(run.folder)
     assert log.texts[6] == " ".join(map(str, log.record(6).token_ids))
+
+
+def test_half_a_character_at_the_end_of_one_of_them_says_nothing():
+    assert not read(Row(ids=(5, 6), text="the sky \ufffd")).anomalies

@@ -491,3 +491,21 @@ def test_subjects_without_a_common_text_are_not_compared(sizes, tmp_path):
     ]
     assert pairs(subjects) == ranking(subjects, [], True) == []
     assert families(subjects, True)["why_none"] == "there is no text that all models have scored"
+
+
+def test_a_process_that_is_done_may_be_slow_to_leave(tmp_path, monkeypatch):
+    """On a busy machine it takes seconds to give back a model's memory."""
+    leave = process.waits.leave
+    monkeypatch.setattr(process.waits, "leave", lambda child: leave(child, 0.05))
+    said = 'import time; print(\'{"event": "done"}\', flush=True)'
+    for code, is_fine in ((said + "; import os; os.close(1); time.sleep(60)", True),
+                          ("import os, time; os.close(1); time.sleep(60)", False)):  # fmt: skip
+        child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        log = tmp_path / "worker.log"
+        log.touch()
+        if is_fine:
+            assert [event["event"] for event in process._heard(child, log)] == ["done"]
+        else:
+            with pytest.raises(RunBroke, match="SIGKILL"):
+                list(process._heard(child, log))
+        child.stdout.close()

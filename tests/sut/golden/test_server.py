@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
+import subprocess
+import sys
 from time import monotonic
 
 import pytest
 
 from sut.golden.answers.asks import answer_ids, key_of
 from sut.golden.answers.faults import TABLE
+from tests import ROOT
 
 
 def events(body: bytes) -> list[dict]:
@@ -92,6 +96,12 @@ def test_a_chat_begins_with_its_role_and_counts_when_asked(golden):
     assert b"vllm:prefix_cache_hits_total" in golden.get("/metrics")
 
 
+def test_a_wait_in_its_queue_is_told_in_the_last_chunk(golden):
+    golden.set(tokens=3, queue_ms=12.5)
+    told = [event.get("metrics") for event in events(golden.ask(prompt="a", stream=True))]
+    assert told == [None, None, {"queue_time_ms": 12.5, "time_to_first_token_ms": 0.0}]
+
+
 @pytest.mark.parametrize(
     ("like", "refused"),
     [("trt-llm", {"return_token_ids": True}), ("ollama", {"prompt": [1, 2]})],
@@ -162,3 +172,38 @@ def test_two_requests_in_one_packet_are_answered_in_turn(golden):
         first, _ = _all_of(sock, 5.0)
         second, _ = _all_of(sock, 5.0) if first.count(b"HTTP/1.1") == 1 else (b"", "")
     assert (first + second).count(b"HTTP/1.1 200") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["{"], "Input data was truncated"),
+        (['{"tokens": "x"}'], "tokens"),
+        (['{"like": "x"}'], "one of vllm"),
+        (['{"faults": {"1": "x"}}'], "known: "),
+        (['{"faults": {"x+": "cut"}}'], "no query"),
+        (["--port", "1", "--host", "192.0.2.1"], "assign"),
+    ],
+)
+def test_what_cannot_be_is_said_on_one_line(words, found):
+    done = subprocess.run(
+        [sys.executable, "-m", "sut.golden.server", *words], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert found in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_one_that_was_started_by_hand_can_be_stopped():
+    command = [sys.executable, "-m", "sut.golden.server"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline().startswith(b"ready")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert process.stderr.read() == b""
+
+
+def test_every_fault_is_told_to_readers():
+    page = (ROOT / "docs" / "golden-server.md").read_text(encoding="utf-8")
+    rows = [f"| `{name}` | {fault.says} | {fault.class_} |" for name, fault in TABLE.items()]
+    assert [row for row in rows if row not in page] == []

@@ -4,6 +4,7 @@ drawn distributions.
 
 from __future__ import annotations
 
+import copy
 import random
 from dataclasses import fields
 
@@ -321,3 +322,14 @@ def test_a_damaged_file_is_a_sentence(pair, tmp_path, content):
         load(path)
     with pytest.raises(BadInput, match="absent"):
         load(tmp_path / "absent.npz")
+
+
+def test_models_of_different_types_are_compared_exactly_whatever_fits_at_once(pair, monkeypatch):
+    """A row of bfloat16 takes half the room of one of float32; their pieces must be the same."""
+    texts = made_texts()
+    reference, variant = pair
+    whole = in_order(exact(reference, copy.deepcopy(variant).bfloat16(), texts))
+    monkeypatch.setattr(scoring, "_LOGITS_BYTES", 4 * 64 * 5)  # 5 rows of one, 10 of the other
+    pieces = in_order(exact(reference, copy.deepcopy(variant).bfloat16(), texts))
+    for one, other in zip(whole, pieces, strict=True):
+        np.testing.assert_allclose(one.kld, other.kld, rtol=1e-6)

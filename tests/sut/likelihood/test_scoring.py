@@ -19,7 +19,8 @@ from harness.kernel.types import Sample
 from sut.border.isolated import Isolated
 from sut.likelihood import scoring
 from sut.likelihood.answers import Pair, score_pairs, turn_end_ids
-from sut.likelihood.scoring import Settings, Text, batches, token_scores, walk, windows
+from sut.likelihood.scoring import Settings, Text, batches, token_scores, walk
+from sut.likelihood.windows import windows
 from sut.local_model import LocalModel
 from sut.null import Null
 

@@ -253,7 +253,7 @@ def test_what_is_found_under_the_name_of_a_scratch_folder_is_not_written_through
     victim.mkdir()
     (victim / "precious").write_text("as it was")
     (tmp_path / "x.gguf").write_bytes(b"GGUF")
-    key = f"x-{models._sha256(tmp_path / 'x.gguf')[:12]}{models._CONVERSION}"
+    key = f"x-{models.digest(tmp_path / 'x.gguf')[:12]}{models._CONVERSION}"
     (tmp_path / "cache" / "models").mkdir(parents=True)
     (tmp_path / "cache" / "models" / f".{key}.part").symlink_to(victim)
     monkeypatch.setattr(models, "_convert", lambda gguf, target, say: target.mkdir())

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import random
 import socket
 from time import sleep
 
 import psutil
 import pytest
 
+from harness.engine import gpus
 from harness.engine.server_view import names
+from harness.engine.server_view.devices import used_by
 from harness.engine.server_view.processes import Family, listening
 from harness.engine.server_view.scrape import Scraper
 from harness.engine.telemetry import Telemetry, read_rows
 from harness.kernel.answers import Scrape
+from harness.kernel.clock import VirtualClock
+from harness.run.sampling import devices
+from sut.simulated import Simulated
+from tests.nvml_helpers import install
+
+PROCESSES = "nvmlDeviceGetComputeRunningProcesses"
 
 VLLM = """
 # HELP vllm:num_requests_running Number of requests in model execution batches.
@@ -67,7 +77,7 @@ def test_the_rows_of_a_run_have_the_servers_own_figures_and_what_it_uses(golden,
         helper.stop()
     rows = read_rows(lines, 0)
     assert max(row.get("server_running", 0) for row in rows) == 1
-    assert any(row.get("server_generated_tokens", 0) > 0 for row in rows)
+    assert rows[-1]["server_generated_tokens"] == 40  # it was asked a last time
     assert all(row["server_rss_bytes"] > 10 * 2**20 for row in rows)
     assert b"sesame" not in lines.read_bytes()
 
@@ -91,8 +101,23 @@ def read_once(where: dict, patience_s: float = 30.0) -> dict:
         if row := scraper.take():
             break
         sleep(0.05)
-    scraper.stop()
+    scraper.finish()
     return row
+
+
+def test_a_certificate_that_is_not_there_costs_the_figures_alone(golden_tls, tmp_path):
+    where = scraped(golden_tls, str(tmp_path / "none.pem")).shown
+    assert read_once(where, patience_s=0.5) == {}
+
+
+def test_whatever_a_page_holds_comes_out_as_numbers():
+    draw = random.Random(1)
+    for _ in range(2_000):
+        page = bytearray(VLLM.encode())
+        for _ in range(draw.randrange(1, 6)):
+            page[draw.randrange(len(page))] = draw.randrange(256)
+        row = names.values(page.decode(errors="replace"))
+        assert all(math.isfinite(value) for value in row.values())
 
 
 def test_the_processes_of_a_server_on_this_machine_are_found(golden):
@@ -101,6 +126,34 @@ def test_the_processes_of_a_server_on_this_machine_are_found(golden):
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         assert listening("127.0.0.1", bound.getsockname()[1]) == []
+
+
+def test_the_gpus_of_a_server_are_those_that_its_processes_are_booked_on(golden, monkeypatch):
+    install(monkeypatch, {"pid": 1}, {"pid": golden.pid}, {"pid": golden.pid})
+    assert used_by(scraped(golden)) == [1, 2]
+    assert used_by(scraped(golden)._replace(host="192.0.2.1")) == []
+    install(monkeypatch, {"pid": golden.pid}, refuse={PROCESSES: "NO_PERMISSION"})
+    assert used_by(scraped(golden)) == []
+
+
+class Asking(Simulated):
+    """A SUT that asks a server of another machine, or one of this."""
+
+    def __init__(self, clock, where: Scrape) -> None:
+        super().__init__(clock)
+        self._where = where
+
+    def scrape(self) -> Scrape:
+        return self._where
+
+
+def test_gpus_of_this_machine_are_not_metered_for_a_server_of_another(golden, monkeypatch):
+    install(monkeypatch, {"pid": golden.pid}, {})
+    here, there = scraped(golden), scraped(golden)._replace(host="192.0.2.1")
+    for where, indices in ((here, [0]), (there, [])):
+        sut = Asking(VirtualClock(), where)
+        assert gpus.metered(devices(sut), {}).indices == indices
+    assert devices(Simulated(VirtualClock())) == {}
 
 
 def test_processes_that_are_gone_use_nothing_known():

@@ -1,0 +1,1 @@
+"""Parts of result.json that stand for themselves."""

@@ -1,0 +1,60 @@
+"""What is a server asked for a sample? The body of the request, made before the clock starts.
+
+Greedy, streamed, as many tokens as the sample may have; the model's own end ends it. What a server
+refuses is left out (`sut.served.probe`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from sut.served.salt import Salt
+
+Endpoint = Literal["chat", "completions"]
+PATHS: Mapping[Endpoint, str] = {"chat": "/chat/completions", "completions": "/completions"}
+Prompt = str | Sequence[int]
+
+
+class Shape(NamedTuple):
+    """What all requests of a run have in common."""
+
+    endpoint: Endpoint
+    model: str
+    fields: Mapping[str, Any]  # besides those that every server takes
+    limit: str = "max_tokens"  # what the server calls the most tokens of an answer
+    is_streamed: bool = True
+
+
+def body(
+    shape: Shape, prompt: Prompt, max_tokens: int, salt: Salt | None = None, opens: int = 0
+) -> bytes:
+    """Return the JSON of a request; `salt` leaves its mark in front of the prompt, or behind the
+    first `opens` ids of it.
+    """
+    known = {
+        "model": shape.model,
+        **_asked(shape.endpoint, _marked(prompt, salt, opens)),
+        shape.limit: max_tokens,
+        "temperature": 0,
+        "stream": shape.is_streamed,
+    }
+    return msgspec.json.encode(known | dict(shape.fields))
+
+
+def _asked(endpoint: Endpoint, prompt: msgspec.Raw) -> dict[str, Any]:
+    if endpoint == "completions":
+        return {"prompt": prompt}
+    return {"messages": [{"role": "user", "content": prompt}]}
+
+
+def _marked(prompt: Prompt, salt: Salt | None, opens: int) -> msgspec.Raw:
+    """Return the prompt as JSON, with a mark where the salt goes: the salt is no JSON yet."""
+    if salt is None:
+        return msgspec.Raw(msgspec.json.encode(prompt))
+    if isinstance(prompt, str):
+        return msgspec.Raw(b'"' + salt.mark + b" " + msgspec.json.encode(prompt)[1:])
+    ids = [b"%d" % one for one in prompt]
+    return msgspec.Raw(b"[" + b",".join([*ids[:opens], salt.mark, *ids[opens:]]) + b"]")

@@ -1,0 +1,163 @@
+"""A server that speaks the OpenAI API as a SUT: what it can do is found out before the clock starts
+(`sut.served.probe`), requests are made ready, and workers of ours send them on time
+(`sut.served.client`).
+
+Prompts are the ids that a local model would get, where the tokenizer is known and the server takes
+ids; else the texts, which the server puts into its own chat template. In a timed part each request
+begins with a salt of its own (`sut.served.salt`); in accuracy mode the answers must be the
+reference's, so the prompts are sent as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
+
+from harness.kernel.answers import Hearer, Scrape, Window
+from harness.kernel.privacy import secrets
+from harness.kernel.protocols import Clock, Sink
+from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
+from sut.served import counters
+from sut.served.address import address
+from sut.served.answers.read import answer
+from sut.served.client.calibration.capacity import workers_for
+from sut.served.client.pool import Limits, Pool
+from sut.served.prompts import NONE
+from sut.served.terms import Terms, terms
+
+
+class Served:
+    """`base_url` and what goes with it are the options of the same names; `model` "" stands for the
+    only one that the server lists. `connections` are opened before the clock starts; `in_flight`
+    requests at most are open at once (0: no limit). `load` is what is to come at most, in answers
+    and pieces of answers per second: it says how many workers there are.
+
+    Raises SetupFailed where there is no server, or none that will do; BadInput for an address that
+    is none.
+    """
+
+    name = "served"
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        base_url: str,
+        model: str = "",
+        endpoint: Literal["auto", "chat", "completions"] = "auto",
+        tokenizer: str | None = None,
+        api_key_env: str = "",
+        ca_file: str = "",
+        insecure: bool = False,
+        shared_prefix: bool = False,
+        connections: int = 32,
+        in_flight: int = 0,
+        load: tuple[float, float] = (0.0, 0.0),
+        notes: Sequence[str] = (),
+    ) -> None:
+        self._clock = clock
+        self._address = address(base_url, api_key_env, ca_file, not insecure)
+        secrets.also(self._address.key)
+        self._asked = model, endpoint, tokenizer
+        self._shared_prefix, self._is_timed = shared_prefix, True
+        self._connections, self._load = connections, load
+        self._limits = Limits(in_flight=in_flight)
+        self._notes = list(notes)
+        self._samples: list[Sample] = []
+        self._prompts = NONE
+        self._met: tuple[Terms, Pool] | None = None
+        self._cold: dict[str, Any] = {}
+
+    # ---- the SUT
+
+    def announce(self, mode: Literal["performance", "accuracy"]) -> None:
+        """See `harness.kernel.protocols.Announced`: only a timed part has salts."""
+        self._is_timed = mode == "performance"
+
+    def load(self, samples: Sequence[Sample], sink: Sink) -> None:
+        """Find out what the server does, once; then make every request ready and open the
+        connections.
+        """
+        known = self._terms
+        if list(samples) != self._samples:
+            self._prompts, self._samples = known.prompts(samples), list(samples)
+            known.try_longest(samples, self._prompts)
+        is_cold = self._is_timed and not self._shared_prefix
+        if is_cold and "head_tokens" not in self._cold:
+            one_token = replace(self._samples[0], max_new_tokens=1)
+            self._cold["head_tokens"] = known.head_tokens(one_token, self._prompts)
+        salt = known.salt() if is_cold else None
+        requests = {s.index: known.request(s, self._prompts, salt) for s in self._samples}
+        self._pool.prepare(requests, salt)
+        self._pool.warm(self._connections)
+        self._pool.listen(sink)
+        self._cold["salted"] = is_cold
+        self._counted = counters.read(self._address)
+
+    def dispatch(self, queries: Iterable[Query], window: Window, hearer: Hearer) -> int:
+        return self._pool.dispatch(queries, window, hearer)
+
+    def withdraw(self) -> None:
+        self._pool.withdraw()
+
+    def give_up(self) -> None:
+        self._pool.give_up()
+
+    def client(self) -> dict[str, Any]:
+        return self._pool.facts()
+
+    def issue(self, query: Query) -> None:
+        self._pool.issue(query)
+
+    def flush(self) -> None:
+        """Requests never wait for a fuller batch."""
+
+    def close(self) -> None:
+        if self._met is not None:
+            self._met[1].close()
+
+    def memory(self) -> MemoryUse:
+        return MemoryUse(source="a server: its memory is not known here")
+
+    def facts(self) -> SutFacts:
+        """Return what was found out before the clock; `after` has what only the part can tell."""
+        notes = {"notes": [*self._notes, *self._prompts.notes]}
+        prompts = {"prompts": dict(self._cold)}
+        return self._terms.facts() | self._prompts.facts | prompts | notes
+
+    def after(self) -> SutFacts:
+        """See `harness.kernel.protocols.Announced`."""
+        counted = counters.between(self._counted, counters.read(self._address))
+        return {"prompts": self._cold | ({"counters": counted} if counted else {})}
+
+    def scrape(self) -> Scrape:
+        """See `harness.kernel.protocols.OfServer`."""
+        to = self._address
+        url = f"{to.root}/metrics"
+        return Scrape(url, to.host, to.port, to.ca_file, to.is_checked, to.key)
+
+    def decode(self, outputs: Sequence[Sequence[int]]) -> list[str] | None:
+        words = self._terms.words
+        return None if words is None else words.decode(outputs)
+
+    # ---- the server
+
+    @property
+    def _terms(self) -> Terms:
+        return self._meet()[0]
+
+    @property
+    def _pool(self) -> Pool:
+        return self._meet()[1]
+
+    def _meet(self) -> tuple[Terms, Pool]:
+        """Find out what the server does, and start the workers; once."""
+        if self._met is None:
+            known = terms(self._address, *self._asked)
+            read = partial(answer, options=known.options)
+            workers = workers_for(self._clock, *self._load)
+            pool = Pool(self._clock, self._address, read, workers, self._limits)
+            self._met = known, pool
+        return self._met
