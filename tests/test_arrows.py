@@ -46,7 +46,7 @@ ARROWS = {
     " sut.served",
     "harness.study": "harness harness.engine harness.options harness.result harness.run accuracy"
     " accuracy.datasets accuracy.gate reports reports.pages sut.model sut.precision"
-    " harness.result.integrity",
+    " harness.result.integrity sut.started",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen"
     " harness.result.integrity",

@@ -80,6 +80,7 @@ def _options(config: RunConfig, entry: SutEntry, folder: Path, say: Say) -> dict
 def _of_started(config: RunConfig, log: Path, say: Say) -> dict[str, Any]:
     """Return what `sut.started.started.Started` is made with, but for the clock."""
     from sut.model.find import resolve
+    from sut.started import table
     from sut.started.order import Order
 
     model, gib = resolve(config.model, say), config.kv_cache_gib
@@ -93,7 +94,7 @@ def _of_started(config: RunConfig, log: Path, say: Say) -> dict[str, Any]:
         device=config.device,
         trust_remote_code=config.trust_remote_code,
         python=config.server_python,
-        arguments=config.server_args,
+        arguments=table.arguments_for(config.sut, config.server_args),
     )
     served = _asked(config)
     served["tokenizer"] = served["tokenizer"] or model.path

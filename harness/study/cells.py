@@ -16,12 +16,13 @@ from typing import Any
 import sut
 from harness import registry
 from harness.kernel.errors import BadInput
-from harness.kernel.types import is_address
+from harness.kernel.types import is_address, short_name
 from harness.options.flags import LISTS
 from harness.options.kinds import is_number
 from harness.options.run_options import OPTIONS
 from harness.options.settings import RunConfig, load_config
 from harness.study.study import Cell
+from sut.started import table
 
 DEFAULTS = {"scenario": "offline", "evaluate": True}
 MOST = 64
@@ -47,10 +48,13 @@ def cells_of(given: Flags, variants: str | None) -> list[Cell]:
         raise BadInput("compare", found, fine, "Shorten a list, or compare in parts.")
     flags = {name: value for name, value in given.items() if name not in ("config", *lists)}
     chosen = [dict(zip(lists, values, strict=True)) for values in product(*lists.values())]
-    configs = [_config({**flags, **values}, given.get("config")) for values in chosen]
-    if "variant" in lists and not registry.sut_entry(configs[0].sut).runs_model:
+    has_tokenizer = "model" in given or not all(map(is_address, lists.get("variant", ["fp32"])))
+    configs = [
+        _config({**flags, **values}, given.get("config"), has_tokenizer) for values in chosen
+    ]
+    if "variant" in lists and (sut_name := _without_variants(configs)):
         flag = "--variant" if variants is None else "--variants"
-        found, fine = f"the {configs[0].sut} SUT has no variants", "expected a local model"
+        found, fine = f"the {sut_name} SUT has no variants", "expected a model or a server"
         raise BadInput(flag, found, fine, "Leave the SUT or the variants out.")
     differing = [name for name, values in lists.items() if len(set(values)) > 1]
     names = numbered([_name(values, differing) for values in chosen])
@@ -60,6 +64,9 @@ def cells_of(given: Flags, variants: str | None) -> list[Cell]:
 def varied(given: Flags) -> list[str]:
     """Name the settings that are lists of several values."""
     return [name for name in given if name in LISTS and "," in str(given[name])]
+
+
+_OF_STARTED = ("server_python", "server_args")  # for servers that are started, no others
 
 
 def flags_of(variant: str, flags: Flags) -> dict[str, Any]:
@@ -81,16 +88,22 @@ def deployment_flags(name: str, flags: Flags, model: str = "") -> dict[str, Any]
 
     Servers get the prompts of the model itself, by its own tokenizer.
     """
+    ours = {key: value for key, value in flags.items() if key not in _OF_STARTED}
     if is_address(name):
         model = model or str(flags.get("model") or OPTIONS["model"].default)
         url, _, served = name.partition("#")
-        others = {key: value for key, value in flags.items() if key not in ("model", "sut")}
+        others = {key: value for key, value in ours.items() if key not in ("model", "sut")}
         named = {"model": served} if served else {}
         return {"tokenizer": model} | others | named | {"base_url": url}
     program, _, variant = name.partition(":")
     if variant and program in sut.TABLE and sut.TABLE[program].starts_server:
-        return flags_of(variant, flags) | {"sut": program}
-    return flags_of(name, flags)
+        given = flags if table.row(program).takes_python else _without_python(flags)
+        return flags_of(variant, given) | {"sut": program}
+    return flags_of(name, ours)
+
+
+def _without_python(flags: Flags) -> Flags:
+    return {key: value for key, value in flags.items() if key != "server_python"}
 
 
 def deployment(config: RunConfig) -> str:
@@ -141,10 +154,22 @@ def _values(name: str, value: object) -> list[str]:
     return values
 
 
-def _config(flags: Flags, file: Any) -> RunConfig:
-    """Check the settings of one cell. Reference answers are scored where the SUT has a model."""
-    given = flags_of(flags["variant"], flags) if "variant" in flags else flags
-    config = load_config(given, file, DEFAULTS)
+def _without_variants(configs: Sequence[RunConfig]) -> str:
+    """Return the SUT of the first cell that has neither variants nor a server; "" if all have."""
+    entries = ((config.sut, registry.sut_entry(config.sut)) for config in configs)
+    return next((name for name, e in entries if not (e.runs_model or e.asks_server)), "")
+
+
+def _config(flags: Flags, file: Any, has_tokenizer: bool) -> RunConfig:
+    """Check the settings of one cell. Reference answers are scored where a model is loaded here.
+
+    Servers are asked the prompts of the model that stands beside them, as its tokenizer has them.
+    """
+    given = deployment_flags(flags["variant"], flags) if "variant" in flags else dict(flags)
+    if not has_tokenizer and "tokenizer" not in flags:
+        given.pop("tokenizer", None)
+    is_served = given.get("sut") in sut.TABLE and sut.TABLE[given["sut"]].asks_server
+    config = load_config(given, file, DEFAULTS | ({"evaluate": False} if is_served else {}))
     if registry.sut_entry(config.sut).runs_model or "evaluate" in config.origins:
         return config
     return config.model_copy(update={"evaluate": False})
@@ -158,7 +183,7 @@ def _name(values: Mapping[str, str], differing: Sequence[str]) -> str:
 def _words(values: Mapping[str, str], differing: Sequence[str]) -> Iterator[str]:
     for name in differing:
         value = values[name]
-        if name == "model":
-            value = value.rstrip("/").rsplit("/", 1)[-1]
+        if name == "model" or is_address(value):
+            value = short_name(value)
         tells = not is_number(OPTIONS[name].hint)
         yield value if tells else f"{name.replace('_', '-')}={value}"

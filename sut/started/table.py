@@ -7,7 +7,7 @@ llama.cpp of October 2026 (`common/arg.cpp`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,6 +50,18 @@ def check_variant(kind: str, variant: str) -> None:
 def variants() -> frozenset[str]:
     """Return those of all servers."""
     return frozenset(name for known in TABLE.values() for name in known.variants)
+
+
+def arguments_for(kind: str, given: Iterable[str]) -> tuple[str, ...]:
+    """Return the arguments that are meant for a server: in a study of several, `vllm:--flag` is
+    for one of them.
+    """
+    parts = [(argument, *argument.partition(":")) for argument in given]
+    return tuple(
+        rest if program in TABLE else argument
+        for argument, program, _, rest in parts
+        if program not in TABLE or program == kind
+    )
 
 
 def check(kind: str, order: Order) -> None:

@@ -89,7 +89,7 @@ def guidellm(load: Load, folder: Path, python: str) -> Means:
         "--tokenizer", f"kind=huggingface_auto,model={load.tokenizer}",
         "--data", f"kind=json_file,path={load.templated}", "--disable-console",
         "--constraint", f"kind=max_requests,count={load.requests}",
-        "--seed", f"kind=static,seed={load.seed}",
+        "--seed", f"kind=static,value={load.seed}",
         "--output", f"kind=json,path={folder / 'found.json'}",
     ]  # fmt: skip
     _run(words)

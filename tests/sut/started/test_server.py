@@ -16,7 +16,8 @@ from harness.kernel import children
 from harness.kernel.clock import RealClock
 from harness.kernel.errors import BadInput, SetupFailed
 from harness.kernel.machine import waits
-from sut.started import health, memory, server
+from harness.study.cells import deployment_flags
+from sut.started import health, memory, server, table
 from sut.started.server import Server
 
 RUN = """
@@ -166,3 +167,18 @@ def test_what_cannot_be_asked_is_refused_before_anything_starts(start, arguments
 def test_without_the_package_it_says_where_to_get_it(start):
     with pytest.raises(SetupFailed, match="Pass --server-python PATH"):
         start(python=None)
+
+
+def test_an_argument_may_be_for_one_server_of_several():
+    given = ("--all", "vllm:--eager", "llama-server:--threads", "llama-server:8", "x:y")
+    assert table.arguments_for("vllm", given) == ("--all", "--eager", "x:y")
+    assert table.arguments_for("llama-server", given) == ("--all", "--threads", "8", "x:y")
+
+
+def test_in_a_gate_only_servers_get_what_is_for_servers():
+    given = {"server_python": Path("p"), "server_args": ("--x",), "max_queries": 3}
+    assert deployment_flags("fp32", given).keys() == {"variant", "max_queries"}
+    assert "server_args" not in deployment_flags("http://host:1", given)
+    assert deployment_flags("vllm:bf16", given)["server_python"] == Path("p")
+    assert "server_python" not in deployment_flags("llama-server:Q4_K_M", given)
+    assert deployment_flags("llama-server:Q4_K_M", given)["server_args"] == ("--x",)
