@@ -19,6 +19,7 @@ SLOW = {
     "tests/reports/pages/": 73,
     "tests/test_readme.py": 72,
     "tests/sut/model/": 54,
+    "tests/sut/started/": 14,
     "tests/sut/prompts/": 22,
     "tests/harness/likelihood/": 53,
     "tests/harness/official/": 50,

@@ -20,7 +20,7 @@ def perplexity(
         str | None,
         typer.Option(
             help="Models to measure side by side, such as small,large; a server's address is one "
-            "too: http://host:8000/v1 (or http://host:8000/v1#NAME)."
+            "too: http://host:8000/v1, or URL#NAME of several models."
         ),
     ] = None,
     variants: Annotated[
