@@ -19,8 +19,8 @@ def perplexity(
     models: Annotated[
         str | None,
         typer.Option(
-            help="Models to measure side by side, such as small,large; a server's address is one "
-            "too: http://host:8000/v1, or URL#NAME of several models."
+            help="Models to measure side by side, such as small,large or http://host:8000, a "
+            "server's address. One of its models: http://host:8000#NAME."
         ),
     ] = None,
     variants: Annotated[
