@@ -17,7 +17,11 @@ from harness.screen import finish, people, put
 def perplexity(
     flags: Flags,
     models: Annotated[
-        str | None, typer.Option(help="Models to measure side by side, such as small,large.")
+        str | None,
+        typer.Option(
+            help="Models to measure side by side, such as small,large; a server's address is one "
+            "too: http://host:8000/v1, or URL#NAME of several models."
+        ),
     ] = None,
     variants: Annotated[
         str | None,

@@ -45,7 +45,9 @@ def compare(
     variants: Annotated[
         str | None,
         typer.Option(
-            help="Variants to run and compare, such as fp32,bf16,int8; the first is the reference."
+            help="What to run and compare: variants such as fp32,bf16,int8, servers to be started "
+            "such as vllm:bf16, addresses such as http://host:8000 (or http://host:8000#NAME). The "
+            "first is the reference."
         ),
     ] = None,
     evaluate: Annotated[

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from harness.schema.environment import ENVIRONMENT_PART
 from harness.schema.of_result.client import CLIENT
-from harness.schema.of_result.served import SERVED
+from harness.schema.of_result.served import OF_SERVER, SERVED
 from harness.schema.parts import (
     Schema,
     anything,
@@ -174,6 +174,7 @@ SUT_FACTS = open_record(
         "omp": by_name("Variables of OpenMP.", text("Value.")),
         "truncated_samples": many("Samples whose prompts were cut.", whole("Data index.")),
         "notes": many("What a reader must know.", text("A note.")),
+        **OF_SERVER,
         "texts_from": choice("Where the scored texts come from; empty: none.", "ids", "sut", ""),
     },
 )  # fmt: skip

@@ -45,6 +45,16 @@ SAMPLES = (
         "ns",
     ),
     Column("text", "large_string", "The answer as text; null if there is none."),
+    # of a server that is asked over HTTP; -1 where it does not say
+    Column("failure", "large_string", "How it failed, as a class (docs/failures.md); else null."),
+    Column("first_content_ns", "int64", "When its first visible token came.", "ns from the start"),
+    Column("chunks", "int64", "Pieces of the stream that carried tokens.", "pieces"),
+    Column("prompt_tokens", "int64", "Tokens of the prompt.", "tokens"),
+    Column("cached_tokens", "int64", "Of them, what the server had computed before.", "tokens"),
+    Column("queue_ns", "int64", "Time in its queue, as the server says.", "ns"),
+    Column("retry_after_ns", "int64", "When it is to be asked again, as the server says.", "ns"),
+    Column("retries", "int64", "How often it was sent again (accuracy mode only)."),
+    Column("token_source", "string", "Who counted its tokens."),
 )
 TELEMETRY = (
     Column("t_ns", "int64", "When this was sampled.", "ns from the start"),

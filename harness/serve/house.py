@@ -26,7 +26,9 @@ ANY = "*"  # an alias that stands for every name
 
 @dataclass(slots=True)
 class House:
-    """`names` are those of the model: the first is its own, the rest are aliases."""
+    """`names` are those of the model: the first is its own, the rest are aliases. `short_name` is
+    taken as well and not listed: a client that finds one model needs not be told which.
+    """
 
     desk: Desk
     prompts: Prompts
@@ -35,6 +37,7 @@ class House:
     names: tuple[str, ...]
     version: str
     key: str = field(default="", repr=False)
+    short_name: str = ""
     most_bytes: int = MOST_BYTES
     created: int = field(default_factory=lambda: int(utc_now().timestamp()))
 
@@ -54,7 +57,7 @@ class House:
 
     def check_model(self, name: str) -> str:
         """Return the name that answers go by. Raises Refusal for a model that is not served."""
-        if not name or name in self.names or ANY in self.names:
+        if not name or name in (*self.names, self.short_name) or ANY in self.names:
             return name or self.name
         known = ", ".join(self.names)
         reason = f"the model {name[:200]!r} does not exist here; known: {known}."

@@ -89,6 +89,7 @@ def _house(settings: Settings, engine: Engine, trust_remote_code: bool) -> House
         names=settings.names,
         version=versions()["touchstone"],
         key=settings.key,
+        short_name=settings.short_name,
     )
 
 

@@ -41,9 +41,13 @@ class Settings:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the model is called: as on the command line, as the folder, then the aliases."""
-        model = self.flags["model"]
-        return all_names(model, (short_name(model), *self.aliases))
+        """What the model is called: as on the command line, then the aliases."""
+        return all_names(self.flags["model"], self.aliases)
+
+    @property
+    def short_name(self) -> str:
+        """The model without its owner or folder: taken as well, but not listed."""
+        return short_name(self.flags["model"])
 
     def options(self, say: Say) -> Options:
         """Return what the engine is to hold; a model that is fetched is fetched now. Raises

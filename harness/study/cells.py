@@ -16,7 +16,7 @@ from typing import Any
 import sut
 from harness import registry
 from harness.kernel.errors import BadInput
-from harness.kernel.types import is_address
+from harness.kernel.types import is_address, short_name
 from harness.options.flags import LISTS
 from harness.options.kinds import is_number
 from harness.options.run_options import OPTIONS
@@ -49,10 +49,13 @@ def cells_of(given: Flags, variants: str | None) -> list[Cell]:
         raise BadInput("compare", found, fine, "Shorten a list, or compare in parts.")
     flags = {name: value for name, value in given.items() if name not in ("config", *lists)}
     chosen = [dict(zip(lists, values, strict=True)) for values in product(*lists.values())]
-    configs = [_config({**flags, **values}, given.get("config")) for values in chosen]
-    if "variant" in lists and not registry.sut_entry(configs[0].sut).runs_model:
+    has_tokenizer = "model" in given or not all(map(is_address, lists.get("variant", ["fp32"])))
+    configs = [
+        _config({**flags, **values}, given.get("config"), has_tokenizer) for values in chosen
+    ]
+    if "variant" in lists and (sut_name := _without_variants(configs)):
         flag = "--variant" if variants is None else "--variants"
-        found, fine = f"the {configs[0].sut} SUT has no variants", "expected a local model"
+        found, fine = f"the {sut_name} SUT has no variants", "expected a model or a server"
         raise BadInput(flag, found, fine, "Leave the SUT or the variants out.")
     differing = [name for name, values in lists.items() if len(set(values)) > 1]
     names = numbered([_name(values, differing) for values in chosen])
@@ -149,10 +152,22 @@ def _values(name: str, value: object) -> list[str]:
     return values
 
 
-def _config(flags: Flags, file: Any) -> RunConfig:
-    """Check the settings of one cell. Reference answers are scored where the SUT has a model."""
-    given = flags_of(flags["variant"], flags) if "variant" in flags else flags
-    config = load_config(given, file, DEFAULTS)
+def _without_variants(configs: Sequence[RunConfig]) -> str:
+    """Return the SUT of the first cell that has neither variants nor a server; "" if all have."""
+    entries = ((config.sut, registry.sut_entry(config.sut)) for config in configs)
+    return next((name for name, e in entries if not (e.runs_model or e.asks_server)), "")
+
+
+def _config(flags: Flags, file: Any, has_tokenizer: bool) -> RunConfig:
+    """Check the settings of one cell. Reference answers are scored where a model is loaded here.
+
+    Servers are asked the prompts of the model that stands beside them, as its tokenizer has them.
+    """
+    given = deployment_flags(flags["variant"], flags) if "variant" in flags else dict(flags)
+    if not has_tokenizer and "tokenizer" not in flags:
+        given.pop("tokenizer", None)
+    is_served = given.get("sut") in sut.TABLE and sut.TABLE[given["sut"]].asks_server
+    config = load_config(given, file, DEFAULTS | ({"evaluate": False} if is_served else {}))
     if registry.sut_entry(config.sut).runs_model or "evaluate" in config.origins:
         return config
     return config.model_copy(update={"evaluate": False})
@@ -166,7 +181,7 @@ def _name(values: Mapping[str, str], differing: Sequence[str]) -> str:
 def _words(values: Mapping[str, str], differing: Sequence[str]) -> Iterator[str]:
     for name in differing:
         value = values[name]
-        if name == "model":
-            value = value.rstrip("/").rsplit("/", 1)[-1]
+        if name == "model" or is_address(value):
+            value = short_name(value)
         tells = not is_number(OPTIONS[name].hint)
         yield value if tells else f"{name.replace('_', '-')}={value}"

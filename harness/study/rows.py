@@ -19,6 +19,7 @@ from harness.options.settings import RunConfig
 from harness.result import result
 from harness.result.integrity import published, seal
 from harness.result.publish import whole
+from harness.study.cells import deployment
 from harness.study.compare_verdict import ENDED
 from reports import figures
 
@@ -145,7 +146,7 @@ def _declared(found: Mapping[str, Any]) -> Row:
 
 def failed_row(config: RunConfig, reason: str) -> Row:
     """The row of a run that could not be made."""
-    known: Row = {"model": short_name(config.model), "variant": config.variant, "run": ""}
+    known: Row = {"model": short_name(config.model), "variant": deployment(config), "run": ""}
     known |= {
         "status": _failure("FAILED", reason),
         "reason": reason,

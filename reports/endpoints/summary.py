@@ -29,7 +29,7 @@ def summary(result: Mapping[str, Any], log: RunLog, rank: Rank, version: str) ->
     run, done = result["settings"]["run"], log.completed
     first_tokens = done & (log.first_ns >= 0)
     git = result["environment"].get("git") or {}
-    state = "interrupted" if result["status"] == "INTERRUPTED" else "complete"
+    state = "complete" if log.end == "completed" else "interrupted"
     return {
         "version": version,
         "git_sha": git.get("commit"),

@@ -59,9 +59,11 @@ class Terms:
         return request(self.address, path, self.body(sample, prompts, salt))
 
     def try_longest(self, samples: Sequence[Sample], prompts: Prompts) -> None:
-        """Ask for the longest sample once. Raises SetupFailed where the server has no room for
-        it.
+        """Ask for the longest sample once, where its tokens or the server's context are not known.
+        Raises SetupFailed where the server has no room for it.
         """
+        if self.sends_ids and self.found.context is not None:
+            return
         longest = max(samples, key=lambda s: len(prompts.of[s.index]) + s.max_new_tokens)
         try_one(self.address, self.found, self.body(longest, prompts, None))
 

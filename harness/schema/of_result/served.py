@@ -46,9 +46,8 @@ _FAILURES = many("The ways in which samples failed, the most frequent first.", r
     "example": whole("The first of them."),
     "detail": text("What came in its place."),
 }))  # fmt: skip
-SERVED = empty_or(record("Of a run that asked a server: what is known of it.", {
+_FOUND = {
     "url": text("Its base URL."),
-    "model": text("Name that it has for the model."),
     "server": text("What it is, as far as it tells."),
     "version": text("Its version, as far as it tells."),
     "endpoint": choice("Which of the API's calls was used.", "chat", "completions"),
@@ -56,6 +55,22 @@ SERVED = empty_or(record("Of a run that asked a server: what is known of it.", {
     "token_source": text("Who counted the tokens."),
     "does": _DOES,
     "prompts": _PROMPTS,
+}
+OF_SERVER = {
+    **_FOUND,
+    "evidence": many(
+        "What its answers carry.", choice("A kind of evidence.", "ids", "counts", "text")
+    ),
+    "started": open_record("Of a server that the run started.", {
+        "kind": text("Which server."),
+        "version": text("Its version."),
+        "command": many("Its command line.", text("An argument.")),
+        "started_s": number("Time until it was healthy.", "s"),
+    }),
+}  # fmt: skip
+SERVED = empty_or(record("Of a run that asked a server: what is known of it.", {
+    **_FOUND,
+    "model": text("Name that it has for the model."),
     "cached": _CACHED,
     "first_content_ms": same_as("summary_ms", "First visible token, from the due time."),
     "queue_ms": same_as("summary_ms", "Time in its queue, as it says itself."),

@@ -31,8 +31,11 @@ class Text:
         self._before = decode(self._ids) if self._ids else ""
 
     def push(self, ids: Sequence[int]) -> str:
-        """Return what has become certain."""
-        self._ids += ids
+        """Return what has become certain. One by one: letters may end within what comes at once."""
+        return "".join(map(self._push, ids))
+
+    def _push(self, number: int) -> str:
+        self._ids.append(number)
         whole = self._decode(self._ids)
         waiting = len(self._ids) - self._told
         if whole.endswith(_HALF) and waiting < _MOST_WAITING:
@@ -45,7 +48,11 @@ class Text:
 
     def _tell(self, whole: str) -> str:
         new = whole[self._common(whole) :]
-        self._tellings.append(len(self._ids) - self._told)
+        count = len(self._ids) - self._told
+        if new:
+            self._tellings.append(count)
+        else:  # special tokens: what follows is decoded behind a text, or it may lose its space
+            self._tellings[-1] += count
         self._told = sum(self._tellings)
         del self._ids[: -self._told]
         self._before = self._decode(self._ids)

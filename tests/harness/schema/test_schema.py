@@ -152,6 +152,17 @@ def test_a_run_of_a_model_with_an_evaluation_is_as_the_schema_says(tmp_path, tin
     check_folder(run.folder)
 
 
+@pytest.mark.parametrize("fault", ["", "unfinished"])
+def test_a_run_of_a_server_is_as_the_schema_says(tmp_path, golden, fault):
+    golden.set(tokens=4, queue_ms=1, prefix_cache=True, faults={"30": fault} if fault else {})
+    asked = {"base_url": golden.url, "num_samples": 8, "max_new_tokens": 4, "warmup": 1}
+    config = load_config(asked | {"scenario": "single-stream", "output_dir": tmp_path})
+    with Run(config, lambda text: None, progress=False) as run:
+        found = run.execute()
+    assert bool(found.served["failures"]) == bool(fault)
+    check_folder(run.folder)
+
+
 def test_a_run_with_files_of_loadgen_is_as_the_schema_says(tmp_path):
     (tmp_path / "mlperf.conf").write_text("*.Server.target_latency = 100\n*.Server.new_key = 1\n")
     (tmp_path / "user.conf").write_text(

@@ -61,7 +61,7 @@ def test_a_salt_keeps_a_prefix_cache_cold(golden, tmp_path, words):
     (verdict,) = (v for v in found["verdicts"] if v["rule"] == "cold_prompts")
     if words:
         assert verdict["status"] == "SKIPPED"
-        assert verdict["measured"] > 30, verdict
+        assert verdict["measured"] > 5, verdict
     else:
         assert verdict["status"] == "PASS"
         assert verdict["measured"] <= 5, verdict
