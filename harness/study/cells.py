@@ -34,6 +34,7 @@ MEANT = {
     "samples_per_query": ("samples per query",),
     "device": ("device", "machine"),
 }
+_OF_STARTED = ("server_python", "server_args")  # for servers that are started, no others
 Flags = Mapping[str, Any]
 
 
@@ -64,9 +65,6 @@ def cells_of(given: Flags, variants: str | None) -> list[Cell]:
 def varied(given: Flags) -> list[str]:
     """Name the settings that are lists of several values."""
     return [name for name in given if name in LISTS and "," in str(given[name])]
-
-
-_OF_STARTED = ("server_python", "server_args")  # for servers that are started, no others
 
 
 def flags_of(variant: str, flags: Flags) -> dict[str, Any]:

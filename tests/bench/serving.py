@@ -45,7 +45,8 @@ def rows() -> Iterable[Row]:
 def _over_http(variant: str) -> Iterable[Row]:
     found = figures("http_peer", MODEL, variant, ROUNDS)
     yield compared(
-        f"harness serve, {variant}, tokens/s: through HTTP against bare",
+        f"harness serve, {variant}, tokens/s: through HTTP against bare"
+        f" ({found['same']:.0%} of the answers are the same)",
         found["http"], found["bare"], found["ratio"], f"at least {_LEAST_HTTP}x",
         found["ratio"] >= _LEAST_HTTP, "{:.1f}",
     )  # fmt: skip

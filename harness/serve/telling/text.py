@@ -31,8 +31,11 @@ class Text:
         self._before = decode(self._ids) if self._ids else ""
 
     def push(self, ids: Sequence[int]) -> str:
-        """Return what has become certain."""
-        self._ids += ids
+        """Return what has become certain. One by one: letters may end within what comes at once."""
+        return "".join(map(self._push, ids))
+
+    def _push(self, number: int) -> str:
+        self._ids.append(number)
         whole = self._decode(self._ids)
         waiting = len(self._ids) - self._told
         if whole.endswith(_HALF) and waiting < _MOST_WAITING:

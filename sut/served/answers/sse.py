@@ -30,7 +30,13 @@ def events(pieces: Sequence[tuple[int, bytes]]) -> Iterator[Event]:
     tail: list[bytes] = []  # what has no line end yet
     left = _without_bom(pieces)
     for at_ns, piece in left:
-        if piece.find(b"\n") == len(piece) - 2 and _is_plain(piece) and not tail:
+        if (
+            piece.find(b"\n") == len(piece) - 2
+            and piece.startswith(b"data: ")
+            and piece.endswith(b"\n\n")
+            and b"\r" not in piece
+            and not tail
+        ):  # just one event
             yield at_ns, piece[6:-2], b"", True
             continue
         if b"\n" not in piece and b"\r" not in piece:
@@ -53,11 +59,6 @@ def events(pieces: Sequence[tuple[int, bytes]]) -> Iterator[Event]:
         tail = [rest] if rest else []
     at_ns = pieces[-1][0] if pieces else 0
     yield from _of_lines(at_ns, [(at_ns, b"".join(tail))], False)
-
-
-def _is_plain(piece: bytes) -> bool:
-    """Tell whether a piece whose last line end but one is its first holds just one event."""
-    return piece.startswith(b"data: ") and piece.endswith(b"\n\n") and b"\r" not in piece
 
 
 def _by_line(at_ns: int, data: bytes, left: Iterable[tuple[int, bytes]]) -> Iterator[Event]:

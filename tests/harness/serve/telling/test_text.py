@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.serve.telling.text import Stops, Text
 from harness.serve.telling.words import Words
 from tests.harness.serve.fake import byte_tokenizer
+
+FEW = settings(max_examples=50, deadline=None)
 
 
 @pytest.fixture(scope="module")
@@ -40,17 +42,21 @@ def told(decode, ids, sizes, prompt=()):
     return [*parts, text.end()]
 
 
+@FEW
+@example(text="0" + 4 * "\U00010000", sizes=[2, 4, 4, 4], prompt="")
 @given(text=st.text(max_size=40), sizes=st.lists(st.integers(1, 5)), prompt=st.text(max_size=10))
 def test_however_ids_come_their_text_is_told_whole(words, text, sizes, prompt):
     parts = told(words.text, [*text.encode()], iter(sizes), [*prompt.encode()])
     assert "".join(parts) == text
 
 
+@FEW
 @given(text=st.text("é日🙂x", max_size=40))
 def test_no_half_letter_is_ever_told(words, text):
     assert not any("\ufffd" in part for part in told(words.text, [*text.encode()], iter(())))
 
 
+@FEW
 @given(ids=st.lists(st.integers(2, 4), max_size=30), text=st.text("é日🙂", max_size=8))
 def test_spaces_and_bytes_of_a_llama_are_those_of_the_whole(fallback, ids, text):
     letters = fallback.convert_tokens_to_ids([f"<0x{byte:02X}>" for byte in text.encode()])
@@ -59,6 +65,7 @@ def test_spaces_and_bytes_of_a_llama_are_those_of_the_whole(fallback, ids, text)
     assert "".join(told(words.text, answer, iter(()), [2])) == whole.removeprefix("a")
 
 
+@FEW
 @given(ids=st.lists(st.sampled_from([1, 2, 3]), max_size=40))
 def test_special_tokens_take_no_space_with_them(fallback, ids):
     words = Words(fallback)
@@ -72,6 +79,7 @@ def test_bytes_that_are_no_text_do_not_wait_for_ever(words):
     assert "".join(parts) == "\ufffd" * 100
 
 
+@FEW
 @given(
     text=st.text("ab", max_size=30),
     strings=st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=3),
