@@ -130,7 +130,7 @@ OPEN = {"stalled", "silent"}
 NONE = {"silent", "unanswered", "garbage"}
 
 
-@pytest.mark.parametrize("name", [*ENDINGS, *OPEN, "garbage", "bad_chunk", "die"])
+@pytest.mark.parametrize("name", [*ENDINGS, *sorted(OPEN), "garbage", "bad_chunk", "die"])
 def test_a_connection_ends_as_asked(golden, name):
     golden.set(tokens=8, faults={"1": name})
     whole, ending = exchanged(golden.port)
