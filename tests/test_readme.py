@@ -138,7 +138,7 @@ def test_its_own_model_and_report_examples_work(run, tmp_path, tiny_llama):
     (tmp_path / "questions.jsonl").write_text(
         '{"question": "why is the sky blue"}\n{"question": "a b"}\n'
     )
-    done = run(f"{the_one('my-model')} --max-new-tokens 4 --target-qps 50 --output-dir runs")
+    done = run(f"{the_one('my-model')} --max-new-tokens 16 --target-qps 20 --output-dir runs")
     assert done.returncode == 0, done.stdout + done.stderr
     (folder,) = (tmp_path / "runs").iterdir()
     assert run(the_one("harness report").replace("NAME", folder.name)).returncode == 0

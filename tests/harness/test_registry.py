@@ -287,7 +287,7 @@ def test_metrics_and_rules_are_listed_with_what_they_are_and_who_offers_them(ins
     install("rule", "broken", "no_such_module:rule")
     printed = harness("list --json")
     told = json.loads(printed[printed.index('{"models"') :])
-    assert list(told["rules"]) == [*accuracy.RULES, "broken"]
+    assert list(told["rules"]) == [*accuracy.RULES, *accuracy.RULES_OF_SERVERS, "broken"]
     assert list(told["metrics"]) == [*accuracy.METRICS, "words"]
     assert told["metrics"]["rouge"].endswith("as MLPerf scores it. (built in)")
     assert told["metrics"]["words"] == "Mean number of words in an answer. (from their-metrics)"

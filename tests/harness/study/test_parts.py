@@ -197,10 +197,10 @@ def test_a_study_without_its_rate_is_refused(whole, arguments):
 
 @pytest.mark.parametrize("kind", WORDS)
 def test_ctrl_c_says_how_to_go_on(tmp_path, alone, monkeypatch, kind):
-    def drive(plan, sut, clock, recorder, settings, stop, on_idle):
+    def drive(plan, sut, arm, clock, recorder, settings, stop, on_idle):
         if settings.target_qps != 5 or (settings.mode == "performance" and kind == "submission"):
             stop.request()
-        return driven(plan, sut, clock, recorder, settings, stop, on_idle)
+        return driven(plan, sut, arm, clock, recorder, settings, stop, on_idle)
 
     driven = timed.drive
     with monkeypatch.context() as patched:
