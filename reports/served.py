@@ -24,14 +24,14 @@ def server(result: Mapping[str, Any]) -> Table | None:
         ("asked by", f"/{_path(served)}"),
         *((str(row["what"]), str(row["found"])) for row in served.get("does", ())),
     ]
-    return _named("Server", rows, "Found out by a few requests before the clock started.")
+    return _named("Server", "what it does", rows, "Found out by a few requests before the clock started.")
 
 
 def answers(result: Mapping[str, Any]) -> Table | None:
     """Return how the answers came, beyond the latencies of every run."""
     served = result.get("served") or {}
     rows = list(_answers(served)) if served else []
-    return _named("Answers of the server", rows) if rows else None
+    return _named("Answers of the server", "how they came", rows) if rows else None
 
 
 def failures(result: Mapping[str, Any]) -> Table | None:
@@ -50,8 +50,9 @@ def failures(result: Mapping[str, Any]) -> Table | None:
     return Table("Failures", columns, rows, "Their times are in no latency.")
 
 
-def _named(title: str, rows: list[tuple[str, str]], note: str = "") -> Table:
-    return Table(title, (word_column("what", ""), word_column("found", "")), rows, note)
+def _named(title: str, head: str, rows: list[tuple[str, str]], note: str = "") -> Table:
+    """Return a table as wide as its words; pairs are for figures."""
+    return Table(title, (word_column("what", head), word_column("found", "found")), rows, note)
 
 
 def _path(served: Mapping[str, Any]) -> str:
