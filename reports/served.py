@@ -24,7 +24,9 @@ def server(result: Mapping[str, Any]) -> Table | None:
         ("asked by", f"/{_path(served)}"),
         *((str(row["what"]), str(row["found"])) for row in served.get("does", ())),
     ]
-    return _named("Server", "what it does", rows, "Found out by a few requests before the clock started.")
+    return _named(
+        "Server", "what it does", rows, "Found out by a few requests before the clock started."
+    )
 
 
 def answers(result: Mapping[str, Any]) -> Table | None:
