@@ -265,6 +265,18 @@ BAD = {
         ["--scenario", "server", "--variant", "fp3"],
         ["'fp3'", "bf16, fp16, fp32"],
     ),
+    "unknown variant of a server": (
+        ["--scenario", "server", "--sut", "vllm", "--variant", "Q4_K_M", "--min-queries", "-1"],
+        ["variant of --sut vllm", "awq, bf16, fp16, fp32, fp8", "--min-queries is -1"],
+    ),
+    "missing certificates": (
+        ["--scenario", "server", "--base-url", "https://h", "--ca-file", "no-such.pem"],
+        ["--ca-file no-such.pem", "there is no"],
+    ),
+    "no certificates": (
+        ["--scenario", "server", "--base-url", "https://h", "--ca-file", str(ROOT / "README.md")],
+        ["it holds no certificates", "a PEM file of certificates"],
+    ),
     "unknown dataset": (["--scenario", "server", "--dataset", "qb"], ["'qb'", "'qa'?"]),
     "unknown model": (
         ["--scenario", "server", "--model", "smollm2"],

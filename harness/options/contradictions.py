@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from harness import registry
 from harness.kernel.entries import SutEntry
-from harness.options import names
 
 if TYPE_CHECKING:
     from harness.options.settings import RunConfig
@@ -52,8 +51,6 @@ def _of_sut(config: RunConfig, entry: SutEntry) -> Iterator[str]:
 
 def _of_started(config: RunConfig, entry: SutEntry) -> Iterator[str]:
     """What a server that is started here can be asked, and nothing else."""
-    if entry.runs_model:
-        names.variant_of(config.sut, config.variant)
     if not entry.starts_server and (config.server_python or config.server_args):
         flag = "--server-python" if config.server_python else "--server-arg"
         yield f"{flag}: --sut {config.sut} starts no server; use --sut vllm, for example."

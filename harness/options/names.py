@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.kernel.errors import unknown
-from harness.kernel.places import expanded
+from harness.kernel.errors import BadInput, unknown
+from harness.kernel.places import expanded, wrong_path
 
 if TYPE_CHECKING:
     from harness.kernel.types import Seeds
 
+_CERTIFICATES = "expected a PEM file of certificates"
 _DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps", "xpu")
 
 
@@ -54,17 +55,7 @@ def parse_seeds(text: str) -> Seeds:
     raise unknown("seeds", text, SEEDS, "Or three integers below 2^64: QSL,SAMPLE,SCHEDULE.")
 
 
-def variant(name: str) -> None:
-    """Raise BadInput for one that neither we nor a server knows: which knows it, the SUT decides
-    (`variant_of`).
-    """
-    from sut.started.table import variants
-
-    if name not in variants():
-        variant_of("local", name)
-
-
-def variant_of(sut: str, name: str) -> None:
+def variant(sut: str, name: str) -> None:
     """Raise BadInput for a variant that a SUT does not have."""
     from sut.precision.table import TABLE
     from sut.started import table
@@ -99,6 +90,20 @@ def base_url(url: str) -> None:
     from sut.served.address import address
 
     address(url)
+
+
+def certificates(path: str) -> None:
+    """Raise BadInput for what holds no certificates."""
+    import ssl
+
+    file = expanded(Path(path))
+    try:
+        ssl.create_default_context(cafile=str(file))
+    except FileNotFoundError:
+        raise wrong_path(f"--ca-file {path}", file, _CERTIFICATES) from None
+    except OSError:  # ssl.SSLError is one
+        found = "it holds no certificates"
+        raise BadInput(f"--ca-file {path}", found, _CERTIFICATES, "Choose another one.") from None
 
 
 def adapter(folder: str) -> None:

@@ -54,7 +54,8 @@ class Option:
     metavar: str | None = None
     commands: str = "run plan compare"  # those that take it
     needs: Literal["", "model", "dataset", "server"] = ""  # of no account where the SUT has none
-    check: Callable[[str], object] | None = None  # raises BadInput, before anything is loaded
+    check: Callable[..., object] | None = None  # raises BadInput, before anything is loaded
+    by_sut: bool = False  # what is known depends on the SUT, whose name `check` is given first
     is_name: bool = False  # text without commas, such as a variant
     unit: str = ""
     is_asked: bool = False  # what holds is what was asked, whatever RunSettings has of that name

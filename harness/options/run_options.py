@@ -231,6 +231,7 @@ class RunOptions:
     variant: str = option(
         MODEL, "fp32", "Precision of the weights (see harness list variants). Default: fp32.",
         commands="run plan compare serve", needs="model", is_name=True, check=names.variant,
+        by_sut=True,
     )
     dataset: Dataset = option(
         MODEL, "qa",
@@ -335,7 +336,7 @@ class RunOptions:
     )
     ca_file: Path | None = option(
         SERVER, None, "Certificates to trust, as a PEM file.", metavar="FILE.pem",
-        commands="run compare gate perplexity", needs="server",
+        commands="run compare gate perplexity", needs="server", check=names.certificates,
     )
     insecure: bool = option(
         SERVER, False, "Accept any certificate.", commands="run compare gate perplexity",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -262,7 +263,7 @@ def _unknown_names(values: Mapping[str, Any]) -> list[HarnessError]:
     """Return complaints about names in raw `values`; of the wrong type, pydantic has complained
     already.
     """
-    entry = _sut_entry(values.get("sut"))
+    entry = _sut_entry(_sut_name(values))
     found = []
     for name, option in OPTIONS.items():
         if option.check is None or not option.counts_for(entry):
@@ -270,14 +271,20 @@ def _unknown_names(values: Mapping[str, Any]) -> list[HarnessError]:
         value = values.get(name)
         text = value if isinstance(value, str | Path) else option.default
         if isinstance(text, str | Path):
-            found.append(_complaint(option.check, str(text)))
+            check = partial(option.check, _sut_name(values)) if option.by_sut else option.check
+            found.append(_complaint(check, str(text)))
     return [complaint for complaint in found if complaint is not None]
 
 
-def _sut_entry(name: object) -> SutEntry | None:
+def _sut_name(values: Mapping[str, Any]) -> str:
+    name = values.get("sut")
+    return name if isinstance(name, str) else str(OPTIONS["sut"].default)
+
+
+def _sut_entry(name: str) -> SutEntry | None:
     """Return the entry of the SUT; None if it is not known."""
     try:
-        return registry.sut_entry(name if isinstance(name, str) else OPTIONS["sut"].default)
+        return registry.sut_entry(name)
     except HarnessError:
         return None
 

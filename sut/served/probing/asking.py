@@ -132,6 +132,9 @@ def refuse(address: Address, reply: Reply, doing: str) -> NoReturn:
         raise SetupFailed(doing, *_of_tls(words))
     if found.status in (401, 403):
         raise SetupFailed(doing, *_of_key(address, found.status, words))
+    if not found.status and found.ending in ("stalled", "overdue"):
+        said, todo = "the connection was taken, and nothing came", "Is it the right port?"
+        raise SetupFailed(doing, said, "", todo)
     if not found.status:
         todo = "" if address.is_tls else "If it wants TLS, the address begins with https://."
         said = f"what answers there is no HTTP server: {FAILURES[reply.answer.failure]}"

@@ -25,6 +25,8 @@ from sut.served.probing.asking import Reply, page, refuse
 
 _SHOWN = 30  # names of models in an error
 
+LISTING_S = 30.0  # for the list of models, which no server has to think about
+
 
 class _Kind(NamedTuple):
     name: str
@@ -64,7 +66,7 @@ def listed(address: Address) -> Listed:
     """Return the models of the server. Raises SetupFailed where there is no server, or it wants a
     key.
     """
-    found = exchange(address, "GET", f"{address.path}/models", timeout_s=30.0)
+    found = exchange(address, "GET", f"{address.path}/models", timeout_s=LISTING_S)
     if not found.status or found.status in (401, 403):
         refuse(address, Reply(found, answer(found, Options())), f"asking {address.url}/models")
     if found.status != 200:

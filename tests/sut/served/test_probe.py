@@ -16,6 +16,7 @@ from harness.kernel.errors import SetupFailed
 from sut.served import once
 from sut.served.address import address
 from sut.served.probe import probe, try_one
+from sut.served.probing import who
 
 
 def table(found):
@@ -108,6 +109,15 @@ def test_no_server_is_said(golden):
         port = free.getsockname()[1]
     with pytest.raises(SetupFailed, match=r"no server answers there .*Start the server"):
         probe(address(f"http://127.0.0.1:{port}"))
+
+
+def test_a_port_that_takes_connections_and_says_nothing_is_said(monkeypatch):
+    monkeypatch.setattr(who, "LISTING_S", 0.3)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as mute,
+        pytest.raises(SetupFailed, match=r"connection was taken, and nothing came.*right port"),
+    ):
+        probe(address(f"http://127.0.0.1:{mute.getsockname()[1]}"))
 
 
 def test_an_unknown_model_is_said_with_those_that_are_known(golden):
