@@ -22,7 +22,7 @@ def is_free(path: str) -> bool:
     return path.startswith(_FREE)
 
 
-def error(status: int, message: str, manner: Manner, headers: tuple[str, ...] = ()) -> bytes:
+def error(status: int, message: str, manner: Manner) -> bytes:
     """Return an HTTP error in the server's shape."""
     facts: dict[str, Any] = {
         "message": message,
@@ -31,7 +31,7 @@ def error(status: int, message: str, manner: Manner, headers: tuple[str, ...] = 
         "code": status,
     }
     body = {"error": facts} if manner.error == "nested" else {"object": "error", **facts}
-    return response(status, msgspec.json.encode(body), headers=headers, server=manner.server)
+    return _json(body, manner, status)
 
 
 def page(
@@ -71,5 +71,5 @@ def _models(settings: Settings, created: int) -> dict[str, Any]:
     return {"object": "list", "data": [row]}
 
 
-def _json(body: Any, manner: Manner) -> bytes:
-    return response(200, msgspec.json.encode(body), server=manner.server)
+def _json(body: Any, manner: Manner, status: int = 200) -> bytes:
+    return response(status, msgspec.json.encode(body), server=manner.server)

@@ -15,6 +15,7 @@ from sut.golden.answers.manners import Manner
 from sut.golden.answers.settings import Settings
 
 EOS = 2
+_ID_BITS = 64  # of which `key_of` makes the number of a prompt
 MARK = "[fault="  # a prompt that holds [fault=cut] asks for that failure itself
 
 
@@ -23,7 +24,7 @@ class Refused(Exception):
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
-        self.status, self.message = status, message
+        self.status = status
 
 
 class Ask(NamedTuple):
@@ -75,6 +76,8 @@ def read(path: str, body: bytes, settings: Settings, manner: Manner) -> Ask:
     tokens, finish = _length(known, len(ids), settings)
     text = prompt if isinstance(prompt, str) else "".join(map(text_of, ids))
     options = known.get("stream_options") or {}
+    if not isinstance(options, dict):
+        raise Refused(400, "stream_options: Input should be an object")
     return Ask(
         is_chat=is_chat,
         is_stream=bool(known.get("stream")) and settings.stream,
@@ -118,12 +121,16 @@ def _prompt(said: dict[str, Any], is_chat: bool, manner: Manner) -> str | list[i
         prompt = prompt[0] if isinstance(prompt[0], (str, list)) else prompt
     if isinstance(prompt, str):
         return prompt
-    is_ids = isinstance(prompt, list) and all(type(token) is int for token in prompt)
+    is_ids = isinstance(prompt, list) and all(map(_is_id, prompt))
     if not is_ids or not prompt:
         raise Refused(400, "prompt: a text or a list of ids is required")
     if not manner.prompt_ids:
         raise Refused(400, "prompt: Input should be a valid string")
     return list(prompt)
+
+
+def _is_id(token: Any) -> bool:
+    return type(token) is int and token.bit_length() < _ID_BITS
 
 
 def _content(message: Any) -> str:
@@ -153,7 +160,10 @@ def _length(said: dict[str, Any], prompt: int, settings: Settings) -> tuple[int,
         )
     if said.get("ignore_eos"):
         return limit, "length"
-    natural = max(settings.tokens, int(said.get("min_tokens") or 0))
+    least = said.get("min_tokens") or 0
+    if type(least) is not int:
+        raise Refused(400, f"min_tokens: {least!r} is no number")
+    natural = max(settings.tokens, least)
     return (natural, "stop") if natural <= limit else (limit, "length")
 
 

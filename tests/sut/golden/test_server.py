@@ -114,6 +114,22 @@ def test_each_server_refuses_what_it_does_not_know(golden, like, refused):
     assert golden.ask(prompt="a")
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"stream_options": [1]},
+        {"prompt": [1 << 70]},
+        {"min_tokens": [1]},
+        {"min_tokens": "many"},
+        {"max_tokens": True},
+    ],
+)
+def test_fields_of_another_type_are_refused_and_the_server_lives(golden, odd):
+    status, words = golden.fetch("/v1/completions", json.dumps({"prompt": "a", **odd}).encode())
+    assert (status, b"error" in words) == (400, True)
+    assert golden.fetch("/health")[0] == 200
+
+
 def test_a_key_is_asked_for_and_said_by_nobody(golden):
     golden.set(key="sesame")
     assert golden.fetch("/v1/models")[0] == 401
