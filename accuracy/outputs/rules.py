@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.kernel.answers import failures_allowed
 from harness.kernel.entries import ALL_EVIDENCE
 from harness.kernel.protocols import Rule
 from harness.kernel.types import (
@@ -102,7 +103,7 @@ def samples_complete(log: RunLog, facts: SutFacts) -> Verdict:
     budget allows.
     """
     verdict = _all_complete(log, facts)
-    allowed = int(facts.get("error_budget", 0.0) / 100 * len(log))
+    allowed = failures_allowed(facts.get("error_budget", 0.0), len(log))
     if allowed == 0 or verdict.measured is None:
         return verdict
     words = f"{verdict.detail} (the error budget allows {allowed})"

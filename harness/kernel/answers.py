@@ -46,6 +46,11 @@ FAILURES: Mapping[str, str] = {
 }
 
 
+def failures_allowed(budget_percent: float, samples: int) -> int:
+    """Return how many samples an error budget lets fail: 0.7 % of 1,000 are 7."""
+    return int(round(budget_percent * samples / 100, 6))
+
+
 TOKEN_SOURCES: Mapping[str, str] = {  # the best that an answer has counts
     "ids": "the server's token ids",
     "logprobs": "the server's log-probabilities, one per token",

@@ -14,6 +14,7 @@ from harness.engine.pieces import reason as reason_of
 from harness.engine.referee import client
 from harness.engine.referee.client import client_limit
 from harness.engine.runlog import RunFacts
+from harness.kernel.answers import failures_allowed
 from harness.kernel.entries import ALL_EVIDENCE, Evidence
 from harness.kernel.types import RunLog, RunSettings, Verdict
 from harness.result import quiet
@@ -62,7 +63,7 @@ def judge(
 
 def _excused(verdicts: list[Verdict], log: RunLog, budget: float) -> list[Verdict]:
     """Let as many samples be missing as the error budget allows; LoadGen would not."""
-    failed, allowed = int((~log.completed).sum()), int(budget / 100 * len(log))
+    failed, allowed = int((~log.completed).sum()), failures_allowed(budget, len(log))
     if not 0 < failed <= allowed:
         return verdicts
     excuse = f"the error budget allows {allowed} failed samples"
