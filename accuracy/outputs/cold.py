@@ -32,12 +32,12 @@ def cold_prompts(log: RunLog, facts: SutFacts) -> Verdict:
     name, cold = "cold_prompts", facts.get("prompts")
     if not isinstance(cold, dict):
         return Verdict(name, "SKIPPED", detail="the SUT is no server")
-    known = cached_tokens(log, cold)
-    if known is None:
+    opening = int(cold.get("head_tokens") or 0)
+    known, salted = (cached_tokens(log, cold, head_tokens) for head_tokens in (0, opening))
+    if known is None or salted is None:
         words = "the server does not say how much of the prompts it had cached"
         return Verdict(name, "SKIPPED", detail=words)
-    head = int(cold.get("head_tokens") or 0) * len(log)
-    share = max(known.cached - head, 0) / max(known.prompt - head, 1)
+    share, head = salted.cached / max(salted.prompt, 1), known.cached - salted.cached
     told = f"{known.cached:,} of {known.prompt:,} prompt tokens were cached ({known.source})"
     if head:
         told += f", {head:,} of them the same opening of every prompt"
@@ -50,15 +50,20 @@ def cold_prompts(log: RunLog, facts: SutFacts) -> Verdict:
     )  # fmt: skip
 
 
-def cached_tokens(log: RunLog, cold: dict[str, Any]) -> Known | None:
+def cached_tokens(log: RunLog, cold: dict[str, Any], head_tokens: int = 0) -> Known | None:
     """Return what the answers say; else what the server's counters do; None where nobody tells.
     Servers say nothing of an answer whose prompt was not cached at all (vLLM).
+
+    Of each prompt the first `head_tokens` do not count; counters do not tell prompts apart.
     """
-    cached = [seen.cached_tokens for seen in log.seen.values() if seen.cached_tokens >= 0]
-    if cached:
-        prompt = sum(max(seen.prompt_tokens, 0) for seen in log.seen.values())
-        return Known(sum(cached), prompt, "as its answers say")
+    if any(seen.cached_tokens >= 0 for seen in log.seen.values()):
+        cached = sum(max(seen.cached_tokens - head_tokens, 0) for seen in log.seen.values())
+        prompt = sum(max(seen.prompt_tokens - head_tokens, 0) for seen in log.seen.values())
+        return Known(cached, prompt, "as its answers say")
     counted = cold.get("counters")
     if isinstance(counted, dict) and counted.get("queries", 0) > 0:
-        return Known(int(counted["hits"]), int(counted["queries"]), "as its counters say")
+        hits, queries = (
+            max(int(counted[name]) - head_tokens * len(log), 0) for name in ("hits", "queries")
+        )
+        return Known(hits, queries, "as its counters say")
     return None

@@ -37,6 +37,14 @@ def test_what_opens_every_prompt_may_be_known():
     assert cold_prompts(asked(32, 32), SALTED).status == "FAIL"
 
 
+def test_the_opening_of_a_prompt_that_was_computed_excuses_no_other():
+    head = {"prompts": {"salted": True, "head_tokens": 32}}
+    found = cold_prompts(asked(100, -1, -1, -1), head)
+    assert (found.status, found.measured) == ("FAIL", 25.0)
+    assert "100 of 400 prompt tokens were cached (as its answers say), 32 of" in found.detail
+    assert "opening" not in cold_prompts(asked(0, 0), head).detail
+
+
 def test_an_answer_that_says_nothing_was_computed_where_others_say():
     found = cold_prompts(asked(60, -1, -1, -1), SALTED)
     assert found.measured == 15.0
@@ -63,3 +71,10 @@ def test_a_budget_lets_some_samples_fail(budget, status):
     found = samples_complete(log, {"error_budget": budget})
     assert (found.status, found.measured) == (status, 2)
     assert "1 overloaded, 1 cut" in found.detail
+
+
+def test_a_budget_is_a_share_of_all_samples_to_the_last_one():
+    events = [("complete", Output(i)) for i in range(7, 1000)]
+    log = recorded(*(("fail", i, "429") for i in range(7)), *events, issued=1000)
+    found = samples_complete(log, {"error_budget": 0.7})
+    assert (found.status, found.limit) == ("PASS", 7)
