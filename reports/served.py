@@ -24,9 +24,8 @@ def server(result: Mapping[str, Any]) -> Table | None:
         ("asked by", f"/{_path(served)}"),
         *((str(row["what"]), str(row["found"])) for row in served.get("does", ())),
     ]
-    return _named(
-        "Server", "what it does", rows, "Found out by a few requests before the clock started."
-    )
+    note = "Found out by a few requests before the clock started."
+    return _named("What the server does", "property", rows, note)
 
 
 def answers(result: Mapping[str, Any]) -> Table | None:
@@ -72,7 +71,7 @@ def _answers(served: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         per = chunks["tokens_per_piece"]
         largest = chunks.get("largest")
         most = f", at most {largest} at once" if largest else ""
-        yield "pieces", f"{chunks['pieces']:,}, of {number(per)} tokens in the mean{most}"
+        yield "pieces", f"{chunks['pieces']:,}, {number(per)} tokens each on average{most}"
     if cached := served.get("cached"):
         share = 100 * cached["cached"] / max(cached["prompt"], 1)
         words = f"{cached['cached']:,} of {cached['prompt']:,} tokens ({number(share)} %)"

@@ -1,8 +1,8 @@
-"""How is each server told what we ask of it? One row each: its command line, the flags of a
-variant, where it says that it is healthy and which version it is.
+"""How is each server told what we ask of it? One row each: its command line and the flags of a
+variant.
 
-Read from vLLM 0.32 (`vllm/engine/arg_utils.py`), SGLang 0.5.23 (`sglang/srt/server_args.py`) and
-llama.cpp of October 2026 (`common/arg.cpp`).
+vLLM 0.32 and llama.cpp of October 2026 were started with these flags. SGLang was not: its flags are
+those that its source declares (`sglang/srt/server_args.py`, 2026).
 """
 
 from __future__ import annotations
