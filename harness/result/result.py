@@ -138,7 +138,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         mode=config.mode if settings.mode == "performance" else settings.mode,
         profile=config.profile,
         model=_model(raw),
-        variant=_variant(raw),
+        variant=variant_of(raw),
         dataset=raw.saved["dataset"]["name"],
         sut=config.sut,
         status=status,
@@ -199,8 +199,10 @@ def _model(raw: Raw) -> str:
     return raw.config.model if raw.entry.runs_model else raw.config.sut
 
 
-def _variant(raw: Raw) -> str:
-    """Return the precision; in a server that the run started, with the server's name."""
+def variant_of(raw: Raw) -> str:
+    """Return the precision; in a server that the run started, with the server's name; "" where no
+    model was loaded.
+    """
     if raw.entry.starts_server:
         return f"{raw.config.sut}:{raw.config.variant}"
     return raw.config.variant if raw.entry.runs_model else ""

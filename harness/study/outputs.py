@@ -33,7 +33,7 @@ def outputs_of(raw: Raw, status: str, status_reason: str) -> Outputs:
     return Outputs(
         label="",
         model=short_name(raw.config.model if is_model else served or raw.config.sut),
-        variant=_variant(raw),
+        variant=result.variant_of(raw) or raw.config.sut,
         run="",
         problem=_problem(len(done), expected(raw), status, status_reason),
         terms=_terms(raw),
@@ -46,12 +46,6 @@ def outputs_of(raw: Raw, status: str, status_reason: str) -> Outputs:
         samples=None if samples is None else {sample.index: sample for sample in samples},
         dataset=str(raw.saved["dataset"]["name"]),
     )
-
-
-def _variant(raw: Raw) -> str:
-    if raw.entry.starts_server:
-        return f"{raw.config.sut}:{raw.config.variant}"
-    return raw.config.variant if raw.entry.runs_model else raw.config.sut
 
 
 def has_texts(raw: Raw) -> bool:

@@ -82,6 +82,5 @@ def _reasons(log: RunLog) -> dict[str, int]:
 
 def _prompt_tokens(log: RunLog, done: Any) -> Any:
     """Return the lengths of the prompts that the server told."""
-    seen = getattr(log, "seen", {})
-    told = [seen[i].prompt_tokens for i in np.flatnonzero(done).tolist() if i in seen]
+    told = [seen.prompt_tokens for i, seen in sorted(log.seen.items()) if done[i]]
     return np.array([count for count in told if count >= 0], np.int64)

@@ -74,13 +74,6 @@ class Server:
             "started_s": round(self.started_s, 3),
         }
 
-    def has_ended(self) -> str:
-        """Say how it ended; "" while it runs."""
-        try:
-            return _how(self._process.wait(0))
-        except subprocess.TimeoutExpired:
-            return ""
-
     def close(self) -> None:
         """End it, and all that it has started."""
         members = family.started_by(self.pid)

@@ -36,7 +36,7 @@ _CACHED = record("How much of the prompts it had computed before.", {
 _CHUNKS = record("In which pieces the tokens of completed samples came.", {
     "pieces": whole("Pieces of the streams that carried tokens.", "pieces"),
     "tokens": whole("Tokens in them.", "tokens"),
-    "tokens_per_piece": maybe(number("Tokens of a piece, in the mean.", "tokens")),
+    "tokens_per_piece": maybe(number("Tokens of a piece, on average.", "tokens")),
     "largest": maybe(whole("Most tokens that came at one moment.", "tokens")),
 })  # fmt: skip
 _FAILURES = many("The ways in which samples failed, the most frequent first.", record("One way.", {
@@ -63,7 +63,6 @@ OF_SERVER = {
     ),
     "started": open_record("Of a server that the run started.", {
         "kind": text("Which server."),
-        "version": text("Its version."),
         "command": many("Its command line.", text("An argument.")),
         "started_s": number("Time until it was healthy.", "s"),
     }),
