@@ -7,18 +7,19 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
 from harness.kernel import children
-from harness.kernel.clock import RealClock
 from harness.kernel.errors import BadInput, SetupFailed
 from harness.kernel.machine import waits
 from harness.study.cells import deployment_flags
 from sut.started import health, memory, server, table
 from sut.started.server import Server
+from tests.harness.kernel.test_children import gone
 
 RUN = """
 import sys, time
@@ -54,23 +55,6 @@ def told(text, word):
 
 def pids_of(keeper):
     return [each.pid for each in psutil.Process(keeper).children(recursive=True)]
-
-
-def gone(pids, seconds=30):
-    """Wait until none of these runs; return whether that happened."""
-    clock = RealClock()
-    for _ in range(int(seconds * 20)):
-        if not any(map(_runs, pids)):
-            return True
-        clock.wait(clock.now_ns() + 50_000_000)
-    return False
-
-
-def _runs(pid):
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
 
 
 def test_a_server_comes_up_and_all_of_it_is_gone_afterwards(start, tmp_path, monkeypatch):
@@ -145,7 +129,7 @@ def test_whoever_is_killed_nothing_keeps_running(environment, tmp_path, whom):
         assert gone([keeper, *direct])
         run.kill()
     for pid in pids:
-        if _runs(pid):
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
