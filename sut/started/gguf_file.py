@@ -47,7 +47,7 @@ def of(order: Order, programs: Path, say: Say) -> Path:
 
 def context_tokens(order: Order) -> int:
     """Return the size of the cache that all requests share: what --kv-cache-gib has room for, else
-    2,048 tokens a request, and never more than all of them can use.
+    2,048 tokens a request, and never more than all of them can use. Raises SetupFailed.
     """
     config = read_json(Path(order.path) / "config.json")
     longest = int(config.get("max_position_embeddings") or _USUAL_TOKENS)
@@ -64,11 +64,18 @@ def kind_of(file: Path) -> str:
 
 
 def _token_bytes(config: dict[str, int]) -> int:
-    """Return what one token takes in the cache, keys and values, as llama.cpp keeps them."""
-    heads = config["num_attention_heads"]
-    width = config.get("head_dim") or config["hidden_size"] // heads
-    rows = config.get("num_key_value_heads") or heads
-    return 2 * config["num_hidden_layers"] * rows * width * _F16_BYTES
+    """Return what one token takes in the cache, keys and values, as llama.cpp keeps them. Raises
+    SetupFailed.
+    """
+    try:
+        heads = config["num_attention_heads"]
+        width = config.get("head_dim") or config["hidden_size"] // heads
+        rows = config.get("num_key_value_heads") or heads
+        return 2 * config["num_hidden_layers"] * rows * width * _F16_BYTES
+    except KeyError as missing:
+        found = f"config.json does not say {missing}, so the size of a token is not known"
+        todo = "Leave it out; --server-arg=--ctx-size --server-arg=TOKENS sets the cache."
+        raise SetupFailed("--kv-cache-gib", found, "", todo) from None
 
 
 def _held(order: Order, say: Say) -> Sequence[Path]:

@@ -84,3 +84,11 @@ def test_requests_share_a_cache_of_the_size_that_was_asked_for(order):
     budget = 1000 * TOKEN_BYTES
     assert gguf_file.context_tokens(order("native", kv_cache_bytes=budget)) == 1000
     assert gguf_file.context_tokens(order("native", kv_cache_bytes=1 << 50)) == 4 * 8192
+
+
+def test_a_model_whose_size_of_a_token_is_not_told_gets_a_sentence(order):
+    asked = order("native", kv_cache_bytes=1 << 30)
+    with open(f"{asked.path}/config.json", "w") as file:
+        json.dump({"text_config": CONFIG}, file)  # as models with pictures have it
+    with pytest.raises(SetupFailed, match=r"does not say 'num_attention_heads'.*--ctx-size"):
+        gguf_file.context_tokens(asked)
