@@ -73,9 +73,10 @@ class Scraper:
         except (OSError, ValueError, http.client.HTTPException):  # ValueError: a name, a length
             self._forget()
             return None
-        if response.status != 200 or not response.isclosed():
+        is_good = response.status == 200 and _is_whole(response, len(body))
+        if not is_good or not response.isclosed():
             self._forget()
-        return body.decode(errors="replace") if response.status == 200 else None
+        return body.decode(errors="replace") if is_good else None
 
     def _connected(self) -> http.client.HTTPConnection:
         host, port = self._url.hostname or "", self._url.port
@@ -90,6 +91,12 @@ class Scraper:
             with suppress(OSError):
                 self._connection.close()
         self._connection = None
+
+
+def _is_whole(response: http.client.HTTPResponse, size_bytes: int) -> bool:
+    """Tell whether all of a body was read: a page that was cut may end within a number."""
+    ends_with_connection = response.length is None and size_bytes < _MOST_BYTES
+    return response.isclosed() or ends_with_connection
 
 
 def _context(where: Mapping[str, Any]) -> ssl.SSLContext:

@@ -95,6 +95,22 @@ def test_a_server_that_says_nothing_leaves_the_rows_without_it(golden):
     assert read_once(scraped(golden).shown, patience_s=0.5) == {}
 
 
+@pytest.mark.parametrize(
+    ("head", "is_whole"),
+    [("content-length: 28", True), ("connection: close", True), ("content-length: 29", False)],
+)
+def test_a_page_that_was_cut_says_nothing(head, is_whole):
+    page = "vllm:num_requests_running 12"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+        scraper = Scraper({"url": f"http://127.0.0.1:{listener.getsockname()[1]}/metrics"})
+        with listener.accept()[0] as sock:
+            sock.recv(1 << 16)
+            sock.sendall(f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n{page}".encode())
+    scraper.finish()
+    assert scraper.take().get("server_running") == (12 if is_whole else None)
+
+
 def read_once(where: dict, patience_s: float = 30.0) -> dict:
     scraper, row = Scraper(where), {}
     for _ in range(int(patience_s / 0.05)):
