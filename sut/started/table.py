@@ -1,8 +1,9 @@
 """How is each server told what we ask of it? One row each: its command line and the flags of a
 variant.
 
-vLLM 0.32 and llama.cpp of October 2026 were started with these flags. SGLang was not: its flags are
-those that its source declares (`sglang/srt/server_args.py`, 2026).
+Read from vLLM 0.32 (`vllm/engine/arg_utils.py`) and llama.cpp of October 2026 (`common/arg.cpp`),
+which were started on a CPU in some of the variants. SGLang was never started: its flags are those
+that a public copy of its source declares (`sglang/srt/server_args.py`, 2026).
 """
 
 from __future__ import annotations
