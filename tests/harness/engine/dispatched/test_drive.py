@@ -11,7 +11,7 @@ import pytest
 from harness import registry
 from harness.engine import journal
 from harness.engine.dispatched.arm import arm_of
-from harness.engine.dispatched.drive import drive, window_of
+from harness.engine.dispatched.drive import Hearing, drive, window_of
 from harness.engine.dispatched.recorder import StampedJournalRecorder, StampedRecorder
 from harness.engine.driver import Stop
 from harness.engine.journal import Journal
@@ -172,6 +172,13 @@ def test_a_worker_that_dies_breaks_the_run_and_what_completed_is_kept():
     assert "SIGKILL" in log.end_reason
     assert 5 < log.completed.sum() < len(log)
     assert all("lost" in log.errors[i] for i in np.flatnonzero(~log.completed))
+
+
+def test_the_reason_of_one_worker_outlasts_the_good_end_of_another():
+    hearing = Hearing([], StampedRecorder(VirtualClock()))
+    hearing.ended("the server sent nothing for 600 s")
+    hearing.ended()
+    assert hearing.reason == "the server sent nothing for 600 s"
 
 
 def test_an_answer_that_comes_twice_or_for_nobody_is_an_anomaly():
