@@ -114,6 +114,9 @@ class StampedJournalRecorder(JournalRecorder, StampedRecorder):
 def decoded(body: bytes) -> Any:
     """Return the Answer that a journal's record holds. Raises ValueError."""
     try:
-        return _decode(body)
+        answer = _decode(body)
     except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from None
+    if any(isinstance(fact, int) and not -(1 << 63) <= fact < 1 << 63 for fact in answer.seen):
+        raise ValueError("a figure of an answer does not fit into 64 bits")
+    return answer

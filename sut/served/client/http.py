@@ -18,7 +18,6 @@ from sut.served.answers import classes
 from sut.served.client.frames import Raw
 
 LAST_CHUNK = b"\r\n0\r\n\r\n"
-_NO_BODY = frozenset((204, 304))
 
 
 class Framer:
