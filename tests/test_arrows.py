@@ -86,7 +86,7 @@ ARROWS = {
     "sut.served": "sut.model sut.prompts sut.served.answers sut.served.client"
     " sut.served.client.calibration sut.served.probing",
     "sut.served.answers": "",
-    "sut.served.client": "sut.border sut.served sut.served.client.calibration",
+    "sut.served.client": "sut.border sut.served sut.served.answers sut.served.client.calibration",
     "sut.served.client.calibration": "sut.border sut.served sut.served.client",
     "sut.served.probing": "sut.served sut.served.answers",
     "sut.engine": "sut.model",

@@ -74,6 +74,10 @@ class Exchange(NamedTuple):
     end_ns: int
     detail: str = ""  # the system's words for an ending that is no good
 
+    @property
+    def body(self) -> bytes:
+        return b"".join(data for _, data in self.pieces)
+
 
 class Seen(NamedTuple):
     """What else an answer over HTTP tells. NEVER (-1) stands for what is not known."""
@@ -104,6 +108,12 @@ class Answer:
     failure: str = ""  # a key of FAILURES
     detail: str = ""
     seen: Seen = field(default_factory=Seen)
+
+    @property
+    def error(self) -> str:
+        """Return the failure in words, "" for none."""
+        words = FAILURES.get(self.failure, self.failure)
+        return f"{words}: {self.detail}" if self.detail else words
 
 
 class Window(NamedTuple):

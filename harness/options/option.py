@@ -97,6 +97,13 @@ class Option:
             return None if nanoseconds is None else nanoseconds / _PER_UNIT[self.unit]
         return getattr(settings, self.name)
 
+    def check_name(self, text: str, sut: str) -> None:
+        """Raise BadInput for a name that is not known, or not for this SUT."""
+        if self.check is None:
+            return
+        before = (sut,) if self.by_sut else ()
+        self.check(*before, text)
+
     def counts_for(self, entry: SutEntry | None) -> bool:
         """Does a SUT make use of it? Of an unknown one nobody can say."""
         if not self.needs:

@@ -271,7 +271,7 @@ def _unknown_names(values: Mapping[str, Any]) -> list[HarnessError]:
         value = values.get(name)
         text = value if isinstance(value, str | Path) else option.default
         if isinstance(text, str | Path):
-            check = partial(option.check, _sut_name(values)) if option.by_sut else option.check
+            check = partial(option.check_name, sut=_sut_name(values))
             found.append(_complaint(check, str(text)))
     return [complaint for complaint in found if complaint is not None]
 

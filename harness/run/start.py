@@ -120,6 +120,7 @@ def _asked(config: RunConfig) -> dict[str, Any]:
         "connections": 1 if config.pattern.is_one_by_one else _connections(config),
         "load": _load(config),
         "in_flight": config.max_concurrency if config.pattern.is_at_once else 0,
+        "sample_timeout_s": config.sample_timeout,
     }
 
 

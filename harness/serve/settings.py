@@ -72,7 +72,8 @@ class Settings:
 
 def settings(flags: Mapping[str, Any], key_variable: str | None, **given: Any) -> Settings:
     """Check what was given. Raises BadInput."""
-    found = {name: _checked(name, value) for name, value in flags.items()}
+    sut = flags.get("sut") or OPTIONS["sut"].default
+    found = {name: _checked(name, value, str(sut)) for name, value in flags.items()}
     if found["sut"] not in SUTS:
         todo = "To measure it, use harness run."
         raise unknown("--sut of harness serve", found["sut"], SUTS, todo)
@@ -82,8 +83,8 @@ def settings(flags: Mapping[str, Any], key_variable: str | None, **given: Any) -
     return Settings(found, key=_key(key_variable), **given)
 
 
-def _checked(name: str, value: Any) -> Any:
-    """Return what holds of one setting of a model."""
+def _checked(name: str, value: Any, sut: str) -> Any:
+    """Return what holds of one setting of a SUT."""
     option = OPTIONS[name]
     if value is None:
         return option.default
@@ -95,8 +96,7 @@ def _checked(name: str, value: Any) -> Any:
         raise BadInput(option.flag, f"{value} is not fine: {words}", "", todo) from None
     except HarnessError:
         raise
-    if option.check is not None:
-        option.check(str(found))
+    option.check_name(str(found), sut)
     return found
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
+import selectors
 import socket
 import subprocess
 from socket import socket as Socket
@@ -63,6 +64,24 @@ def send_now(connection: Socket, data: memoryview) -> int:
         return connection.send(data)
     finally:
         connection.setblocking(True)
+
+
+def send_backlog(connection: Socket, backlog: bytearray) -> None:
+    """Send what fits now, and take it off the backlog. Raises BlockingIOError if some is left."""
+    while backlog:
+        with memoryview(backlog) as view:
+            sent = send_now(connection, view)
+        del backlog[:sent]
+
+
+def wait(connection: Socket, wants_to_send: bool, pause_s: float) -> int:
+    """Wait until something can be received, or sent where that is wanted; return which as events
+    of `selectors`, 0 for neither.
+    """
+    with selectors.DefaultSelector() as selector:
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if wants_to_send else 0)
+        selector.register(connection, wanted)
+        return sum(events for _, events in selector.select(pause_s))
 
 
 class _Inherited:

@@ -181,10 +181,7 @@ class Isolated:
 
     def _flush_backlog(self) -> None:
         try:
-            while self._backlog:
-                with memoryview(self._backlog) as view:
-                    sent = channel.send_now(self._socket, view)
-                del self._backlog[:sent]
+            channel.send_backlog(self._socket, self._backlog)
         except BlockingIOError:
             self._clock.call_at(self._clock.now_ns() + _RETRY_NS, self._flush_backlog)
         except OSError:
@@ -232,10 +229,7 @@ class Isolated:
 
     def _hear(self, method: str, wait: waits.Wait) -> None:
         """Send what is left and read what has come; look at the child where there is neither."""
-        with selectors.DefaultSelector() as selector:
-            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._backlog else 0)
-            selector.register(self._socket, wanted)
-            ready = sum(events for _, events in selector.select(wait.pause_s))
+        ready = channel.wait(self._socket, bool(self._backlog), wait.pause_s)
         if ready & selectors.EVENT_WRITE:
             self._flush_backlog()
         if ready & selectors.EVENT_READ:

@@ -60,6 +60,9 @@ def address(
     try:
         parts = urlsplit(text)
         port = parts.port
+        (parts.hostname or "").encode("idna")  # as every look-up does
+    except UnicodeError:
+        raise BadInput(doing, "its host can be no name of a host", _FINE) from None
     except ValueError as error:
         raise BadInput(doing, str(error), _FINE) from None
     if parts.scheme not in _PORTS or not parts.hostname:
@@ -81,10 +84,16 @@ def address(
 
 
 def _key(variable: str) -> str:
-    """Return the key. Raises BadInput for a variable that is named and not set."""
+    """Return the key. Raises BadInput for a variable that is named and not set, and for a key that
+    no header can hold, such as one with the line break of its file.
+    """
     if variable and variable not in os.environ:
         raise BadInput(
             f"--api-key-env {variable}", "it is not set", "", f"Run: export {variable}=…"
         )
-    names = (variable,) if variable else KEYS
-    return next((os.environ[name] for name in names if os.environ.get(name)), "")
+    name = variable or next((name for name in KEYS if os.environ.get(name)), "")
+    key = os.environ.get(name, "")
+    if not (key.isascii() and key.isprintable()):
+        found = "it holds a line break or another character that no header can hold"
+        raise BadInput(f"the API key in {name}", found, "", "Set it again, without that.")
+    return key

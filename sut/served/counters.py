@@ -7,6 +7,7 @@ read before and after a timed part.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -26,9 +27,10 @@ def read(address: Address) -> dict[str, float]:
     found = exchange(address, "GET", "/metrics", timeout_s=_TIMEOUT_S)
     if found.status != 200:
         return {}
-    text = b"".join(data for _, data in found.pieces).decode(errors="replace")
-    counts = {key: _sum(text, names) for key, names in _NAMES.items()}
-    return {} if None in counts.values() else {key: value or 0.0 for key, value in counts.items()}
+    text = found.body.decode(errors="replace")
+    sums = {key: _sum(text, names) for key, names in _NAMES.items()}
+    counts = {key: value for key, value in sums.items() if value is not None}
+    return counts if len(counts) == len(_NAMES) else {}
 
 
 def between(before: Counts, after: Counts) -> dict[str, float]:
@@ -41,10 +43,11 @@ def between(before: Counts, after: Counts) -> dict[str, float]:
 
 
 def _sum(text: str, names: tuple[str, ...]) -> float | None:
-    """Return the sum of a counter over its labels; None if it is not there."""
+    """Return the sum of a counter over its labels; None if it is not there, or no number."""
     pattern = "|".join(map(re.escape, names))
     values = re.findall(rf"(?m)^(?:{pattern})(?:_total)?(?:\{{.*\}})?\s+(\S+)\s*$", text)
     try:
-        return sum(map(float, values)) if values else None
+        found = sum(map(float, values))
     except ValueError:
         return None
+    return found if values and math.isfinite(found) else None

@@ -155,7 +155,7 @@ def read(way: Way, exchange: Exchange, ids: Sequence[int]) -> Named:
     an answer that does not tell it, RunBroke for figures that cannot be.
     """
     try:
-        answer = loads(b"".join(data for _, data in exchange.pieces))
+        answer = loads(exchange.body)
         choice = answer["choices"][0]
         told = _READERS[way.kind](choice, ids)
     except (ValueError, LookupError, TypeError, AttributeError) as error:

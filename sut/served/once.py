@@ -16,6 +16,7 @@ from contextlib import suppress
 
 from harness.kernel.answers import Ending, Exchange
 from harness.kernel.clock import monotonic_ns
+from harness.kernel.privacy import tls
 from sut.served.address import Address
 from sut.served.client.http import Framer
 
@@ -55,15 +56,6 @@ def connect_ns(address: Address) -> int:
         return monotonic_ns() - start_ns
 
 
-def tls(address: Address) -> ssl.SSLContext:
-    """Return how the server's certificate is checked. Raises OSError for a CA file that is none."""
-    context = ssl.create_default_context(cafile=address.ca_file or None)
-    if not address.is_checked:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
 def of_connecting(error: OSError) -> Ending:
     """Return the ending of an exchange that got no connection."""
     if isinstance(error, ssl.SSLError | ssl.CertificateError):
@@ -78,7 +70,8 @@ def _connected(address: Address, timeout_s: float) -> socket.socket:
     if not address.is_tls:
         return plain
     try:
-        return tls(address).wrap_socket(plain, server_hostname=address.host)
+        context = tls.context(address.ca_file, address.is_checked)
+        return context.wrap_socket(plain, server_hostname=address.host)
     except (ConnectionError, TimeoutError) as error:  # a server without TLS may close, or wait
         plain.close()
         raise ssl.SSLError(ssl.SSL_ERROR_SSL, f"no handshake: {_words(error)}") from None

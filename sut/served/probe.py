@@ -18,8 +18,9 @@ from harness.kernel.errors import SetupFailed
 from sut.served import once
 from sut.served.address import Address
 from sut.served.probing import does, who
-from sut.served.probing.asking import Asking, Endpoint, Reply, check
+from sut.served.probing.asking import Asking, Reply, check
 from sut.served.probing.does import Row, Spoken, row
+from sut.served.requests import Endpoint
 
 _NO_STREAM = "it answers, but not as a stream: nobody could say when the first token came"
 _TRIPS = 3  # connections of which the quickest counts

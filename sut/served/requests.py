@@ -36,7 +36,7 @@ def body(
     """
     known = {
         "model": shape.model,
-        **_asked(shape.endpoint, _marked(prompt, salt, opens)),
+        **asked(shape.endpoint, _marked(prompt, salt, opens)),
         shape.limit: max_tokens,
         "temperature": 0,
         "stream": shape.is_streamed,
@@ -44,7 +44,8 @@ def body(
     return msgspec.json.encode(known | dict(shape.fields))
 
 
-def _asked(endpoint: Endpoint, prompt: msgspec.Raw) -> dict[str, Any]:
+def asked(endpoint: Endpoint, prompt: Any) -> dict[str, Any]:
+    """Return the prompt under the names that the endpoint has for it."""
     if endpoint == "completions":
         return {"prompt": prompt}
     return {"messages": [{"role": "user", "content": prompt}]}

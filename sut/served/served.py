@@ -31,8 +31,9 @@ from sut.served.terms import Terms, terms
 class Served:
     """`base_url` and what goes with it are the options of the same names; `model` "" stands for the
     only one that the server lists. `connections` are opened before the clock starts; `in_flight`
-    requests at most are open at once (0: no limit). `load` is what is to come at most, in answers
-    and pieces of answers per second: it says how many workers there are.
+    requests at most are open at once (0: no limit). `sample_timeout_s` may pass between two reads
+    of an answer. `load` is what is to come at most, in answers and pieces of answers per second: it
+    says how many workers there are.
 
     Raises SetupFailed where there is no server, or none that will do; BadInput for an address that
     is none.
@@ -54,6 +55,7 @@ class Served:
         shared_prefix: bool = False,
         connections: int = 32,
         in_flight: int = 0,
+        sample_timeout_s: float = 120.0,
         load: tuple[float, float] = (0.0, 0.0),
         notes: Sequence[str] = (),
     ) -> None:
@@ -63,7 +65,9 @@ class Served:
         self._asked = model, endpoint, tokenizer
         self._shared_prefix, self._is_timed = shared_prefix, True
         self._connections, self._load = connections, load
-        self._limits = Limits(in_flight=in_flight)
+        stall_ns = int(sample_timeout_s * 1e9)
+        total_ns = max(Limits().total_ns, stall_ns)
+        self._limits = Limits(stall_ns=stall_ns, total_ns=total_ns, in_flight=in_flight)
         self._notes = list(notes)
         self._samples: list[Sample] = []
         self._prompts = NONE

@@ -133,7 +133,8 @@ class Hearing:
             self.recorder.answered(answer)
 
     def ended(self, reason: str = "") -> None:
-        self.is_over, self.reason = True, reason
+        """Hear of the end; the first reason counts, whatever other workers say after it."""
+        self.is_over, self.reason = True, self.reason or reason
 
     def settle(self) -> None:
         """Commit what a worker that has died did not tell of, up to the last query that any told

@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.engine.journal import ANSWERED, Journal, JournalRecorder
 from harness.engine.recorder import FINISH_CODE, LONG_GAP, Recorder
-from harness.kernel.answers import FAILURES, Answer, Seen
+from harness.kernel.answers import Answer, Seen
 from harness.kernel.protocols import Clock
 from harness.kernel.types import NEVER, End, RunLog
 
@@ -40,7 +40,8 @@ class StampedRecorder(Recorder):
         if answer.seen != _NOTHING:
             self.seen[i] = answer.seen
         if answer.failure:
-            self._take_failure(answer)
+            self.num_failed += 1
+            self.failures[i], self.errors[i] = answer.failure, answer.error
         self._done[i] = answer.done_ns
         self._finish[i] = FINISH_CODE["error" if answer.failure else answer.finish]
         self._take_tokens(answer)
@@ -54,12 +55,6 @@ class StampedRecorder(Recorder):
         else:
             self.open_queries -= 1
             self.gate_ns = answer.done_ns
-
-    def _take_failure(self, answer: Answer) -> None:
-        i, words = answer.sample_id, FAILURES.get(answer.failure, answer.failure)
-        self.num_failed += 1
-        self.failures[i] = answer.failure
-        self.errors[i] = f"{words}: {answer.detail}" if answer.detail else words
 
     def _take_tokens(self, answer: Answer) -> None:
         i, stamps = answer.sample_id, answer.stamps_ns
@@ -119,6 +114,9 @@ class StampedJournalRecorder(JournalRecorder, StampedRecorder):
 def decoded(body: bytes) -> Any:
     """Return the Answer that a journal's record holds. Raises ValueError."""
     try:
-        return _decode(body)
+        answer = _decode(body)
     except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from None
+    if any(isinstance(fact, int) and not -(1 << 63) <= fact < 1 << 63 for fact in answer.seen):
+        raise ValueError("a figure of an answer does not fit into 64 bits")
+    return answer

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from threading import Event, Thread
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 from harness.engine.server_view import names
 from harness.kernel.clock import RealClock
+from harness.kernel.privacy import tls
 
 KEY_VARIABLE = "TOUCHSTONE_SCRAPE_KEY"  # tells the sampler's process the key; nothing else does
 _INTERVAL_NS = 1_000_000_000
@@ -82,7 +82,7 @@ class Scraper:
         host, port = self._url.hostname or "", self._url.port
         if self._url.scheme != "https":
             return http.client.HTTPConnection(host, port, timeout=_LIMIT_S)
-        context = _context(self._where)
+        context = tls.context(self._where["ca_file"], self._where["is_checked"])
         return http.client.HTTPSConnection(host, port, timeout=_LIMIT_S, context=context)
 
     def _forget(self) -> None:
@@ -97,11 +97,3 @@ def _is_whole(response: http.client.HTTPResponse, size_bytes: int) -> bool:
     """Tell whether all of a body was read: a page that was cut may end within a number."""
     ends_with_connection = response.length is None and size_bytes < _MOST_BYTES
     return response.isclosed() or ends_with_connection
-
-
-def _context(where: Mapping[str, Any]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=where.get("ca_file") or None)
-    if not where.get("is_checked", True):
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

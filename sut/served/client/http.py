@@ -13,10 +13,11 @@ from typing import Any
 import httptools
 
 from harness.kernel.answers import Ending, Exchange
+from harness.kernel.types import NEVER
+from sut.served.answers import classes
 from sut.served.client.frames import Raw
 
 LAST_CHUNK = b"\r\n0\r\n\r\n"
-_NO_BODY = frozenset((204, 304))
 
 
 class Framer:
@@ -38,7 +39,7 @@ class Framer:
             return self.body
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):  # nobody asks for another
             self.is_malformed = not self.is_whole
         return self.body
 
@@ -108,10 +109,8 @@ def retry_after_ns(pieces: Sequence[tuple[int, bytes]], default_ns: int) -> int 
     """Return how long a server without room wants to be left alone; None: it has not said 429 or
     503.
     """
-    framer = Framer()
-    for _, data in pieces:
-        framer.feed(data)
-    if framer.status not in (429, 503):
+    found = exchange(Raw(-1, 0, "whole", 0, "", 0, pieces))
+    if found.status not in (429, 503):
         return None
-    words = framer.headers.get("retry-after", "")
-    return int(words) * 1_000_000_000 if words.isdigit() else default_ns
+    asked_ns = classes.retry_after_ns(found)
+    return default_ns if asked_ns == NEVER else asked_ns

@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 import select
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -71,7 +71,7 @@ class InFlight:
         self._why: tuple[str, str] = ("", "")  # of the latest connection that was not made
         self._heard_ns = 0
         self.delays_ns = array("q")
-        self.counts: dict[str, int] = {}
+        self.counts = Counter[str]()
 
     # ---- before the clock starts
 
@@ -106,7 +106,7 @@ class InFlight:
         self._heard_ns = progress.begun_ns
         self.is_live = False
         del self.delays_ns[:]
-        self.counts = dict.fromkeys(("answers", "opened", "sent_again", "retries", "most_open"), 0)
+        self.counts.clear()
 
     # ---- what is due
 
@@ -166,7 +166,7 @@ class InFlight:
         """Send it, or open the connection that it goes over; return the moment right before."""
         self._sent += 1
         if not self._idle:
-            self._count_one("opened")
+            self.counts["opened"] += 1
             return self._connect(sample)
         connection = self._idle.pop()
         self._write(connection, sample)
@@ -218,7 +218,7 @@ class InFlight:
             stalls_ns = connection.last_ns + server.stall_ns
             overdue_ns = connection.issued_ns + server.total_ns
             if now >= overdue_ns:
-                self._is_silent(connection, now)
+                self._break_if_silent(connection, now)
                 self._give_up(connection, "overdue", f"not whole after {server.total_ns / 1e9:g} s")
             elif connection.pieces and now >= stalls_ns:
                 words = f"nothing more came for {server.stall_ns / 1e9:g} s"
@@ -227,7 +227,7 @@ class InFlight:
                 next_ns = stalls_ns if connection.pieces else now + server.stall_ns
                 self._call_at(min(next_ns, overdue_ns), connection)
 
-    def _is_silent(self, connection: Connection, now: int) -> None:
+    def _break_if_silent(self, connection: Connection, now: int) -> None:
         """End the whole plan where nothing at all came while one request was waited for."""
         latest = max((c.last_ns for c in self.connections.values() if c.pieces), default=0)
         if max(latest, self._heard_ns) <= connection.issued_ns and not self.is_live:
@@ -273,7 +273,7 @@ class InFlight:
         pause_ns = retry_after_ns(pieces, _RETRY_NS)
         if pause_ns is None or sample.retries >= self._retries:
             return False
-        self._count_one("retries")
+        self.counts["retries"] += 1
         again = sample._replace(retries=sample.retries + 1)
         self._call_at(now_ns() + min(pause_ns, _LONGEST_RETRY_NS), None, again)
         return True
@@ -282,7 +282,7 @@ class InFlight:
         """Take leave of a connection."""
         state, sample = connection.state, connection.sample
         if state == BUSY and self._was_closed_before(connection, ending):
-            self._count_one("sent_again")
+            self.counts["sent_again"] += 1
             self._drop(connection)
             self._connect(sample._replace(was_sent=True), connection.issued_ns)
         elif sample is not None:
@@ -329,14 +329,11 @@ class InFlight:
     ) -> None:
         end_ns = end_ns or now_ns()
         self._open -= 1
-        self._count_one("answers")
-        self.counts["reads"] = self.counts.get("reads", 0) + len(pieces)
+        self.counts["answers"] += 1
+        self.counts["reads"] += len(pieces)
         self.done.append(Raw(sample.id, issued_ns, ending, end_ns, detail, sample.retries, pieces))
         if sample.place >= 0:
             self.progress.done(sample.place, end_ns)
-
-    def _count_one(self, name: str) -> None:
-        self.counts[name] = self.counts.get(name, 0) + 1
 
     # ---- the end
 
@@ -354,17 +351,18 @@ class InFlight:
         """Send nothing that is due later than that; what is open goes on."""
         self.progress.withdraw(until_ns)
 
-    def give_up(self, ending: Ending, detail: str) -> None:
-        """End all that is open."""
+    def give_up(self) -> None:
+        """End all that is open: it is withdrawn."""
         self.progress.end()
         for sample in (*self.waiting, *(s for _, _, c, s in self._timers if c is None and s)):
             self._open -= 1
-            self.done.append(Raw(sample.id, now_ns(), ending, now_ns(), "", sample.retries, ()))
+            end_ns = now_ns()
+            self.done.append(Raw(sample.id, end_ns, "withdrawn", end_ns, "", sample.retries, ()))
         self.waiting.clear()
         self._timers = [row for row in self._timers if row[2] is not None]
         for connection in list(self.connections.values()):
             if connection.sample is not None:
-                self._give_up(connection, ending, detail)
+                self._give_up(connection, "withdrawn", "")
 
     def figures(self) -> dict[str, Any]:
         delays_ns = self.delays_ns.tobytes()

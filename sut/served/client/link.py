@@ -61,10 +61,7 @@ class Link:
 
     def _flush(self) -> None:
         try:
-            while self._backlog:
-                with memoryview(self._backlog) as view:
-                    sent = channel.send_now(self._socket, view)
-                del self._backlog[:sent]
+            channel.send_backlog(self._socket, self._backlog)
         except BlockingIOError:
             self._clock.call_at(self._clock.now_ns() + _FLUSH_NS, self._flush)
         except OSError:
@@ -80,21 +77,24 @@ class Link:
         wait = waits.Wait(self.pid, waits.ANSWERING)
         found: list[list[Any]] = []
         while not found:
-            with selectors.DefaultSelector() as selector:
-                wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._backlog else 0)
-                selector.register(self._socket, wanted)
-                ready = sum(events for _, events in selector.select(wait.pause_s))
+            ready = channel.wait(self._socket, bool(self._backlog), wait.pause_s)
             if ready & selectors.EVENT_WRITE:
                 self._flush()
             if ready & selectors.EVENT_READ:
-                found = [m[1:] for m in self._received() if m[0] == kind or self._other(m)]
+                found = self._received_of(kind)
             if not ready:
                 self._look_at(wait)
         return found[0]
 
-    def _other(self, message: list[Any]) -> bool:
-        self._hear(self, message)
-        return False
+    def _received_of(self, kind: int) -> list[list[Any]]:
+        """Return what has come of that kind; the rest is heard."""
+        found = []
+        for message in self._received():
+            if message[0] == kind:
+                found.append(message[1:])
+            else:
+                self._hear(self, message)
+        return found
 
     def _look_at(self, wait: waits.Wait) -> None:
         try:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.kernel.answers import FAILURES, Answer, Exchange
+from harness.kernel.answers import Answer, Exchange
 from harness.kernel.protocols import Sink
 from harness.kernel.types import NEVER, Output
 from sut.served.client.frames import Raw
@@ -46,8 +46,7 @@ class Live:
         if hasattr(self._sink, "answered"):  # a recorder that believes our moments
             self._sink.answered(answer)
         elif answer.failure:
-            words = FAILURES.get(answer.failure, answer.failure)
-            self._sink.fail(i, f"{words}: {answer.detail}" if answer.detail else words)
+            self._sink.fail(i, answer.error)
         else:
             if i not in self._begun and answer.first_ns != NEVER:
                 self._begin(answer)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.kernel.clock import FAR_FUTURE_NS
+from harness.kernel.privacy import tls
 from sut.served.address import Address
 
 Place = tuple[Any, Any]  # of a socket: its family, and the address in it
@@ -50,13 +51,13 @@ def met(known: Mapping[str, Any]) -> tuple[Server, tuple[str, str]]:
     places = [(family, address) for family, _, _, _, address in found]
     place, why = _answering(places, known["connect_ns"] / 1e9)
     try:
-        tls = _context(known) if known["is_tls"] else None
-    except (OSError, ssl.SSLError) as error:
+        context = tls.context(known["ca_file"], known["is_checked"]) if known["is_tls"] else None
+    except OSError as error:
         return Server(), ("tls", f"{known['ca_file']}: {error.strerror or error}")
     server = Server(
         place,
         name=host,
-        tls=tls,
+        tls=context,
         in_flight=known["in_flight"] or FAR_FUTURE_NS,
         connect_ns=known["connect_ns"],
         stall_ns=known["stall_ns"],
@@ -80,12 +81,3 @@ def _answering(places: list[Place], timeout_s: float) -> tuple[Place, tuple[str,
             else:
                 return place, ("", "")
     return places[-1], why
-
-
-def _context(known: Mapping[str, Any]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=known["ca_file"] or None)
-    if not known["is_checked"]:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
-    return context

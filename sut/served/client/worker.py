@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.kernel import children
 from harness.kernel.answers import Window
-from harness.kernel.clock import FAR_FUTURE_NS, RealClock, process_cpu_s, shorten_timer_slack
+from harness.kernel.clock import RealClock, process_cpu_s, shorten_timer_slack
 from sut.border import channel
 from sut.served.client import frames
 from sut.served.client.frames import Raw
@@ -48,7 +48,6 @@ class Worker:
         self._flight = InFlight(self._epoll, self._say)
         self._shipped_ns, self._is_shipping = 0, False
         self._idle_ns = self._begun_ns = 0
-        self._turned_ns = 0
         self._waited_s = self._used_s = 0.0
         self._is_over = True  # nothing has begun
         self._is_wanted = True
@@ -181,7 +180,7 @@ class Worker:
         elif kind == frames.WITHDRAW:
             flight.withdraw(*body)
         elif kind == frames.GIVE_UP:
-            flight.give_up("withdrawn", "")
+            flight.give_up()
         elif kind == frames.SEND:
             flight.send_now(body[0])
         elif kind == frames.FACTS:
@@ -222,7 +221,6 @@ def main() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    assert FAR_FUTURE_NS > _LONGEST_NS
     Worker(connection).serve()
 
 

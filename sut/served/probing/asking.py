@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 
@@ -13,9 +13,8 @@ from sut.served.address import KEYS, Address
 from sut.served.answers.read import Options, answer
 from sut.served.answers.sse import events
 from sut.served.once import exchange
+from sut.served.requests import PATHS, Endpoint, asked
 
-Endpoint = Literal["chat", "completions"]
-PATHS: Mapping[Endpoint, str] = {"chat": "/chat/completions", "completions": "/completions"}
 TIMEOUT_S = 300.0  # the first answer of a server may wait for its compiler
 _PROMPT = "Count slowly from one to twenty, in words:"
 _PLAIN = Options()
@@ -40,7 +39,7 @@ class Reply(NamedTuple):
 
     @property
     def body(self) -> bytes:
-        return b"".join(data for _, data in self.exchange.pieces)
+        return self.exchange.body
 
     @property
     def is_stream(self) -> bool:
@@ -51,11 +50,7 @@ class Reply(NamedTuple):
     def chunks(self) -> Iterator[dict[str, Any]]:
         """Yield the JSON objects that came."""
         for data in self.events() if self.is_stream else [self.body]:
-            try:
-                found = msgspec.json.decode(data)
-            except (msgspec.MsgspecError, ValueError, RecursionError):
-                continue
-            if isinstance(found, dict):
+            if (found := table(data)) is not None:
                 yield found
 
     def events(self) -> list[bytes]:
@@ -85,10 +80,9 @@ class Asking(NamedTuple):
         more: Mapping[str, Any] | None = None,
     ) -> Reply:
         """Ask for a few tokens; a field of None in `more` is left out."""
-        asked = {"messages": [{"role": "user", "content": prompt}]}
         body = {
             "model": self.model,
-            **(asked if self.endpoint == "chat" else {"prompt": prompt}),
+            **asked(self.endpoint, prompt),
             self.limit: tokens,
             "temperature": 0,
             "stream": True,
@@ -107,10 +101,13 @@ class Asking(NamedTuple):
 def page(address: Address, path: str, timeout_s: float = 10.0) -> dict[str, Any] | None:
     """Return a JSON object that the server has under a path; None if it has none."""
     found = exchange(address, "GET", path, timeout_s=timeout_s)
-    if found.status != 200:
-        return None
+    return table(found.body) if found.status == 200 else None
+
+
+def table(data: bytes) -> dict[str, Any] | None:
+    """Return a JSON object; None of anything else."""
     try:
-        value = msgspec.json.decode(b"".join(data for _, data in found.pieces))
+        value = msgspec.json.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

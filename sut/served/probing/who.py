@@ -15,13 +15,11 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-import msgspec
-
 from harness.kernel.errors import SetupFailed
 from sut.served.address import Address
 from sut.served.answers.read import Options, answer
 from sut.served.once import exchange
-from sut.served.probing.asking import Reply, page, refuse
+from sut.served.probing.asking import Reply, page, refuse, table
 
 _SHOWN = 30  # names of models in an error
 
@@ -69,13 +67,8 @@ def listed(address: Address) -> Listed:
     found = exchange(address, "GET", f"{address.path}/models", timeout_s=LISTING_S)
     if not found.status or found.status in (401, 403):
         refuse(address, Reply(found, answer(found, Options())), f"asking {address.url}/models")
-    if found.status != 200:
-        return Listed((), (), False)
-    try:
-        value = msgspec.json.decode(b"".join(data for _, data in found.pieces))
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return Listed((), (), False)
-    data = value.get("data") if isinstance(value, dict) else None
+    told = table(found.body) if found.status == 200 else None
+    data = None if told is None else told.get("data")
     if not isinstance(data, list):
         return Listed((), (), False)
     rows = [row for row in data if isinstance(row, dict) and isinstance(row.get("id"), str)]

@@ -4,7 +4,6 @@ answers (`sut.golden`).
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
-from tests import ROOT
+from tests import ROOT, command_line
 
 KEY = "a-key-that-nobody-may-see-81723"
 FEW = "--num-samples 8 --max-new-tokens 8"
@@ -22,14 +21,7 @@ FEW = "--num-samples 8 --max-new-tokens 8"
 
 def run(golden, place, words="", code=0):
     """Make a run; return result.json and what stood on the screen."""
-    asked = f"run --base-url {golden.url} {FEW} --output-dir {place} {words}"
-    done = CliRunner().invoke(app, asked.split(), env={"COLUMNS": "120"})
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    assert done.exit_code == code, done.output
-    files = list(Path(place).glob("*/result.json"))
-    found = json.loads(files[0].read_text(encoding="utf-8")) if files else {}
-    return found, done.output
+    return command_line.run(f"--base-url {golden.url} {FEW} {words}", place, code)
 
 
 def status_of(result, rule):
@@ -85,6 +77,18 @@ def test_a_budget_lets_some_fail(golden, tmp_path):
     found, _ = run(golden, tmp_path, plan)
     assert found["counts"]["failed"] == 1
     assert status_of(found, "samples_complete") == "PASS"
+
+
+def test_an_answer_that_stands_still_is_given_up_after_the_time_that_the_user_names(
+    golden, tmp_path
+):
+    golden.set(tokens=6, faults={"20": "stalled"})
+    plan = "--scenario single-stream --min-queries 64 --warmup 0 --sample-timeout 0.5"
+    found, _ = run(golden, tmp_path, plan, code=1)
+    assert found["counts"]["failed"] == 1
+    (failure,) = found["served"]["failures"]
+    assert failure["failure"] == "stalled"
+    assert "nothing more came for 0.5 s" in failure["detail"]
 
 
 def test_in_accuracy_mode_the_prompts_are_the_references(golden, tmp_path):

@@ -4,15 +4,12 @@ that comes up has known answers (`sut.golden`).
 
 from __future__ import annotations
 
-import json
 import os
-from pathlib import Path
 
 import psutil
 import pytest
-from typer.testing import CliRunner
 
-from harness.cli import app
+from tests import command_line
 
 FEW = "--scenario single-stream --num-samples 8 --max-new-tokens 8 --min-queries 64 --warmup 0"
 
@@ -22,14 +19,8 @@ def run(tmp_path, tiny_llama):
     """run(words, code) -> (result.json, what stood on the screen, the folder)."""
 
     def call(words, code=0):
-        asked = f"run --model {tiny_llama} --output-dir {tmp_path / 'runs'} {FEW} {words}"
-        done = CliRunner().invoke(app, asked.split(), env={"COLUMNS": "120"})
-        if done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        assert done.exit_code == code, done.output
-        files = list(Path(tmp_path).glob("runs/*/result.json"))
-        found = json.loads(files[0].read_text(encoding="utf-8")) if files else {}
-        return found, done.output, tmp_path / "runs"
+        folder = tmp_path / "runs"
+        return *command_line.run(f"--model {tiny_llama} {FEW} {words}", folder, code), folder
 
     return call
 

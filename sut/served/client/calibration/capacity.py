@@ -26,6 +26,7 @@ _CONNECTIONS = 64
 _ANSWERS = 6_000, 1_500  # of each kind
 _EASY = Capacity(500, 10_000)  # far below what any machine has shown
 _PATIENCE_NS = 60_000_000_000
+_DOING = "measuring the client"
 
 
 def capacity(clock: Clock) -> Capacity:
@@ -60,7 +61,7 @@ def measured(clock: Clock) -> Capacity:
 
 
 class Echoing:
-    """An echo for as long as the block lasts; `address` is where it listens."""
+    """An echo for as long as the block lasts; `address` is where it listens. Raises SetupFailed."""
 
     def __enter__(self) -> Echoing:
         offer = channel.offer()
@@ -71,9 +72,26 @@ class Echoing:
             **offer.started,
         )
         self._held = offer.accept(self._child)
-        said = next(frames.Reader().feed(self._held.recv(64)))
-        self.address = Address("127.0.0.1", said[1], False, "")
+        try:
+            self.address = Address("127.0.0.1", self._port(), False, "")
+        except BaseException:
+            self.__exit__()
+            raise
         return self
+
+    def _port(self) -> int:
+        """Wait until the echo says where it listens."""
+        wait = waits.Wait(self._child.pid, waits.STARTING)
+        try:
+            while not channel.wait(self._held, False, wait.pause_s):
+                wait.look()
+        except waits.Overdue as overdue:
+            raise SetupFailed(_DOING, f"its echo did not start: {overdue}") from None
+        said = list(frames.Reader().feed(self._held.recv(64)))
+        if not said:
+            raise SetupFailed(_DOING, "its echo ended before it had begun")
+        port: int = said[0][1]
+        return port
 
     def __exit__(self, *_: object) -> None:
         self._held.close()
@@ -108,7 +126,7 @@ def _rates(
         pass
     facts = pool.facts()
     if not ends.is_over or facts["cpu_s"] <= 0:
-        raise SetupFailed("measuring the client", f"it did not take {count} answers in 60 s")
+        raise SetupFailed(_DOING, f"it did not take {count} answers in 60 s")
     return count / facts["cpu_s"], facts["reads"] / facts["cpu_s"]
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import random
 from contextlib import suppress
 
+import msgspec
 import numpy as np
 import pytest
 
 from harness import registry
 from harness.engine import journal
 from harness.engine.dispatched.arm import arm_of
-from harness.engine.dispatched.drive import drive, window_of
-from harness.engine.dispatched.recorder import StampedJournalRecorder, StampedRecorder
+from harness.engine.dispatched.drive import Hearing, drive, window_of
+from harness.engine.dispatched.recorder import (
+    StampedJournalRecorder,
+    StampedRecorder,
+    decoded,
+)
 from harness.engine.driver import Stop
 from harness.engine.journal import Journal
 from harness.engine.recorder import Recorder
@@ -174,6 +179,13 @@ def test_a_worker_that_dies_breaks_the_run_and_what_completed_is_kept():
     assert all("lost" in log.errors[i] for i in np.flatnonzero(~log.completed))
 
 
+def test_the_reason_of_one_worker_outlasts_the_good_end_of_another():
+    hearing = Hearing([], StampedRecorder(VirtualClock()))
+    hearing.ended("the server sent nothing for 600 s")
+    hearing.ended()
+    assert hearing.reason == "the server sent nothing for 600 s"
+
+
 def test_an_answer_that_comes_twice_or_for_nobody_is_an_anomaly():
     clock = VirtualClock()
     recorder = StampedRecorder(clock)
@@ -229,6 +241,12 @@ def test_a_damaged_answer_in_a_journal_is_no_traceback(tmp_path):
         damaged = [*found[:at], found[at]._replace(body=bytes(body)), *found[at + 1 :]]
         with suppress(ValueError, OverflowError, KeyError, TypeError, IndexError):  # as `recover`
             replayed(damaged)
+
+
+def test_a_figure_that_no_column_holds_is_found_while_the_journal_is_read():
+    answer = Answer(0, 1, 2, seen=Seen(prompt_tokens=(1 << 64) - 1))
+    with pytest.raises(ValueError, match="64 bits"):
+        decoded(msgspec.msgpack.encode(answer))
 
 
 def test_moments_are_believed_of_our_own_suts_alone():

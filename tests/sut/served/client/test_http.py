@@ -58,6 +58,17 @@ def test_a_server_without_room_says_when_to_come_back():
     busy = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 3\r\nContent-Length: 0\r\n\r\n"
     assert retry_after_ns([(0, busy)], 5) == 3_000_000_000
     assert retry_after_ns([(0, busy.replace(b"Retry-After: 3\r\n", b""))], 5) == 5
+
+
+@pytest.mark.parametrize("words", [b"\xb2", b"9" * 5000, b"soon"])
+def test_a_time_that_is_none_does_not_end_the_worker(words):
+    busy = b"HTTP/1.1 503 x\r\nRetry-After: %b\r\nContent-Length: 0\r\n\r\n" % words
+    assert retry_after_ns([(0, busy)], 5) == 5
+
+
+def test_a_server_that_changes_the_protocol_speaks_no_http():
+    switched = b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nx"
+    assert exchange(raw(switched)).ending == "malformed"
     assert retry_after_ns([(0, LENGTH)], 5) is None
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
 from harness.kernel.clock import RealClock
+from harness.kernel.errors import SetupFailed
 from sut.served.client.calibration import capacity, kept
 from sut.served.client.calibration.kept import LOAD, Capacity
 
@@ -35,6 +37,17 @@ def test_a_file_that_is_damaged_or_of_another_machine_says_nothing(damaged):
     assert kept.known() == Capacity(5.0, 6.0)
     kept._path().write_text(damaged)
     assert kept.known() is None
+
+
+def test_an_echo_that_does_not_come_up_is_said_to_be_none(monkeypatch):
+    monkeypatch.setattr(capacity.children, "Child", partial(gone, capacity.children.Child))
+    with pytest.raises(SetupFailed, match="ended before it had begun"), capacity.Echoing():
+        pass
+
+
+def gone(start, _module, *words, **how):
+    """Start something that ends at once in the echo's place."""
+    return start("compileall", "-qq", *words, **how)
 
 
 def test_a_capacity_of_nothing_is_not_believed():
