@@ -198,7 +198,7 @@ def test_a_fault_of_ours_is_told_to_the_client_and_in_the_log(monkeypatch, capsy
             *_, told = events(told)
         assert status == (200 if place == "last" else 500)
         assert told["error"]["code"] == 500
-        assert client.engine.open_requests == 0
+        until(lambda: client.engine.open_requests == 0)
     (line,) = capsys.readouterr().err.splitlines()
     assert line == "error: unexpected ZeroDivisionError: division by zero. This is a bug."
 
