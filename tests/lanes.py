@@ -31,7 +31,7 @@ SLOW = {
     "tests/harness/study/test_executors.py": 29,
     "tests/harness/study/test_compare.py": 26,
     "tests/harness/mlperf/": 24,
-    "tests/harness/serve/": 20,
+    "tests/harness/serve/": 28,
     "tests/harness/commands/": 12,
     "tests/accuracy/compliance/test_audit.py": 22,
     "tests/sut/likelihood/": 19,

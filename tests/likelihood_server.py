@@ -31,6 +31,7 @@ class Server:
     busy: int = 0  # so many requests are refused first
     scale: float = 1.0  # of the log-probabilities: another one makes nonsense of them
     answers_before_it_breaks: int = 1 << 30
+    last_words: str = "out of memory"
     bodies: list[dict[str, Any]] = field(default_factory=list)
     url: str = ""
 
@@ -50,7 +51,7 @@ class Server:
             return 429, {"error": {"message": "busy"}}
         self.answers_before_it_breaks -= 1
         if self.answers_before_it_breaks < 0:
-            return 500, {"error": {"message": "out of memory"}}
+            return 500, {"error": {"message": self.last_words}}
         ids, count = body["prompt"], body.get("prompt_logprobs") or body.get("logprobs") or 0
         if count > self.most:
             return 400, {"error": {"message": f"at most {self.most} logprobs"}}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -77,10 +76,7 @@ def _process(job: Path, log: Any) -> Iterator[Child]:
 
 
 def _death(code: int, log: Path) -> RunBroke:
-    how = f"it ended with exit code {code}"
-    if code < 0:
-        name = signal.Signals(-code).name
-        how = f"it was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    how = f"it {waits.ending(code)}"
     lines = log.read_text(errors="replace").strip().splitlines()
     return RunBroke(
         "the scoring process",

@@ -16,6 +16,8 @@ from typing import Any
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from harness.kernel.errors import first_line
+from harness.kernel.process.streams import tell
 from harness.serve.desk import Gone, Job
 from harness.serve.refusals import Refusal
 from harness.serve.telling.choice import Choice, Piece
@@ -41,10 +43,11 @@ class JsonAnswer:
 
 
 class Answer:
-    """The answers of a job as a response; `add` is put into the last object (its metrics)."""
+    """The answers of a job as a response; its metrics are in the last object."""
 
     def __init__(self, job: Job, shape: Shape, headers: dict[str, str]) -> None:
         self._job, self._shape, self._headers = job, shape, headers
+        self._is_begun = False  # the head of a stream is out
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         watcher = asyncio.create_task(_notice_leaving(receive, self._job.give_up))
@@ -53,8 +56,9 @@ class Answer:
             await send_all(scope, receive, send)
         except Gone:
             pass
-        except Refusal as refusal:
-            await refused(refusal, self._headers)(scope, receive, send)
+        except Exception as fault:
+            refusal = fault if isinstance(fault, Refusal) else unexpected(fault)
+            await self._refuse(refusal, scope, receive, send)
         finally:
             watcher.cancel()
             self._job.close()
@@ -69,26 +73,25 @@ class Answer:
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         interval = int(self._shape.asked.fields["stream_interval"])
         held = _Held(interval)
-        is_begun = False
-        try:
-            async with aclosing(self._job.steps()) as steps:
-                async for pieces in steps:
-                    self._note(pieces)
-                    told = [self._shape.chunk(*one) for one in held.due(pieces)]
-                    if not told:
-                        continue
-                    if not is_begun:
-                        is_begun = True
-                        await send(_start(200, self._headers | _STREAM))
-                    body = b"".join(map(_event, told))
-                    await send({"type": "http.response.body", "body": body, "more_body": True})
-        except Refusal as refusal:
-            if not is_begun:
-                raise
-            body = _event(refusal.body()) + _DONE
-            await send({"type": "http.response.body", "body": body})
-            return
+        async with aclosing(self._job.steps()) as steps:
+            async for pieces in steps:
+                self._note(pieces)
+                told = [self._shape.chunk(*one) for one in held.due(pieces)]
+                if not told:
+                    continue
+                if not self._is_begun:
+                    self._is_begun = True
+                    await send(_start(200, self._headers | _STREAM))
+                body = b"".join(map(_event, told))
+                await send({"type": "http.response.body", "body": body, "more_body": True})
         await send({"type": "http.response.body", "body": self._end()})
+
+    async def _refuse(self, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+        """Say why there is no answer, or no more of it."""
+        if not self._is_begun:
+            await refused(refusal, self._headers)(scope, receive, send)
+            return
+        await send({"type": "http.response.body", "body": _event(refusal.body()) + _DONE})
 
     def _end(self) -> bytes:
         """Return what follows the last piece."""
@@ -137,6 +140,12 @@ class _Held:
 def refused(refusal: Refusal, headers: dict[str, str] | None = None) -> JsonAnswer:
     """Return the response that says why there is no answer."""
     return JsonAnswer(refusal.body(), refusal.status, {**(headers or {}), **refusal.headers})
+
+
+def unexpected(fault: Exception) -> Refusal:
+    """Tell whoever runs the server of a fault of ours; return what the client is told."""
+    tell(f"error: unexpected {type(fault).__name__}: {first_line(fault)}. This is a bug.")
+    return Refusal("something unexpected failed; the server's log says what.", status=500)
 
 
 async def _notice_leaving(receive: Receive, act: Callable[[], None]) -> None:

@@ -22,9 +22,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from harness.kernel.clock import utc_now
-from harness.kernel.errors import first_line
-from harness.kernel.process.streams import tell
-from harness.serve.answering import Answer, JsonAnswer, refused
+from harness.serve.answering import Answer, JsonAnswer, refused, unexpected
 from harness.serve.asking.asked import Api, Asked, asked
 from harness.serve.asking.fields import flag, ids, text
 from harness.serve.house import ANY, House
@@ -76,8 +74,7 @@ def _guarded(house: House, handler: Handler, is_open: bool) -> Callable[..., Awa
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception as fault:
-            tell(f"error: unexpected {type(fault).__name__}: {first_line(fault)}. This is a bug.")
-            return refused(Refusal("something unexpected failed; see its log.", status=500), name)
+            return refused(unexpected(fault), name)
 
     return endpoint
 

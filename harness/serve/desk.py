@@ -180,7 +180,10 @@ class Desk:
         return min(max(seconds, 1), _LONGEST_RETRY_S)
 
     def begin(self, asked: Asked, choices: Sequence[Choice]) -> Job:
-        """Hand the requests for these answers to the engine."""
+        """Hand the requests for these answers to the engine. Raises Refusal: others may have come
+        first while the body did, or the engine may be gone.
+        """
+        self.check_room()
         job, info = Job(self, choices), self.engine.info
         requests = [request(asked, one, number, info) for number, one in job.choices.items()]
         for one in requests:

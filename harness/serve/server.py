@@ -47,7 +47,7 @@ def listener(host: str, port: int) -> socket.socket:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
         *kind, _, place = found[0]
         made = socket.socket(*kind)  # without its protocol asyncio would leave Nagle's delay on
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a name of no, or too many, letters between dots
         fine = "expected an address of this machine"
         raise SetupFailed(doing, _why(error), fine, "Pass --host 127.0.0.1.") from None
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -133,5 +133,6 @@ class Server(uvicorn.Server):
         self.should_exit = self._house.desk.is_closing = True
 
 
-def _why(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+def _why(error: OSError | UnicodeError) -> str:
+    words = error.strerror if isinstance(error, OSError) else "it is no name of a machine"
+    return (words or str(error)).lower()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.kernel.errors import BadInput, HarnessError, unknown
+from harness.kernel.errors import BadInput, unknown
+from harness.kernel.privacy import secrets
 from harness.kernel.protocols import Say
 from harness.kernel.types import short_name
 from harness.options.run_options import OPTIONS
@@ -20,6 +22,7 @@ from sut.serving.messages import Options
 MOST_WAITING = 1024
 SUTS = ("local", "simulated")  # a model of ours, and the golden server
 _LOOPBACK = ("127.", "::1", "localhost")
+_KEY = r"[!-~]([ -~]*[!-~])?"  # what every client can put into a header
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +97,21 @@ def _checked(name: str, value: Any, sut: str) -> Any:
         words = error.errors()[0]["msg"]
         todo = "See python -m harness serve --help."
         raise BadInput(option.flag, f"{value} is not fine: {words}", "", todo) from None
-    except HarnessError:
-        raise
     option.check_name(str(found), sut)
     return found
 
 
 def _key(variable: str | None) -> str:
+    """Return the key, which is hidden in all words from now on. Raises BadInput."""
     if variable is None:
         return ""
-    key = os.environ.get(variable, "")
+    key, doing = os.environ.get(variable, ""), f"--api-key-env {variable}"
+    todo = f"Run: export {variable}=…"
     if not key:
         fine = "it holds the key that clients must send"
-        raise BadInput(
-            f"--api-key-env {variable}", "it is not set", fine, f"Run: export {variable}=…"
-        )
+        raise BadInput(doing, "it is not set", fine, todo)
+    secrets.also(key)
+    if not re.fullmatch(_KEY, key):
+        found = "the key begins or ends with white space, or is not all printable ASCII"
+        raise BadInput(doing, found, "no client could send it", todo)
     return key

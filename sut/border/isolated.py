@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import selectors
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -272,11 +271,7 @@ class Isolated:
     def _death(self) -> HarnessError:
         """Return what to say of a child that is gone."""
         self._clock.unwatch(self._socket.fileno())
-        code = waits.leave(self._process)
-        how = f"ended with exit code {code}"
-        if code < 0:
-            name = signal.Signals(-code).name
-            how = f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+        how = waits.ending(waits.leave(self._process))
         self._words.keep()
         last = self._words.last_line()
         kind = RunBroke if self._running else SetupFailed

@@ -3,7 +3,8 @@
     http://localhost:8000/v1    the paths of the API follow: /v1/chat/completions
     http://localhost:8000       the same, with /v1 added
 
-The key stands in an environment variable. It is in no field that is shown or written.
+The key stands in an environment variable. It is in no field that is shown or written, and hidden
+wherever it turns up from then on: some servers tell it back when they refuse it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from harness.kernel.errors import BadInput
+from harness.kernel.privacy import secrets
 
 KEYS = ("TOUCHSTONE_API_KEY", "OPENAI_API_KEY")  # the first that is set counts
 _PORTS = {"http": 80, "https": 443}
@@ -96,4 +98,5 @@ def _key(variable: str) -> str:
     if not (key.isascii() and key.isprintable()):
         found = "it holds a line break or another character that no header can hold"
         raise BadInput(f"the API key in {name}", found, "", "Set it again, without that.")
+    secrets.also(key)
     return key

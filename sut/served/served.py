@@ -16,7 +16,6 @@ from functools import partial
 from typing import Any, Literal
 
 from harness.kernel.answers import Hearer, Scrape, Window
-from harness.kernel.privacy import secrets
 from harness.kernel.protocols import Clock, Sink
 from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
 from sut.served import counters
@@ -61,7 +60,6 @@ class Served:
     ) -> None:
         self._clock = clock
         self._address = address(base_url, api_key_env, ca_file, not insecure)
-        secrets.also(self._address.key)
         self._asked = model, endpoint, tokenizer
         self._shared_prefix, self._is_timed = shared_prefix, True
         self._connections, self._load = connections, load

@@ -22,7 +22,6 @@ One thread: a loop's own, or the only one.
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -248,11 +247,7 @@ class Engine:
     def _death(self, kind: type[HarnessError]) -> HarnessError:
         """Return what to say of a process that is gone."""
         self.detach()
-        code = waits.leave(self._process)
-        how = f"ended with exit code {code}"
-        if code < 0:
-            name = signal.Signals(-code).name
-            how = f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+        how = waits.ending(waits.leave(self._process))
         last = self._words.last_line()
         self._socket.close()
         self._words.close()

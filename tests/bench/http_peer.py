@@ -20,7 +20,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sut.border.threads import environment
-from tests.bench.serving_peer import ALONE, MAX_LEN, NEW_TOKENS, REQUESTS, Bare
+from tests.bench.serving_peer import (
+    MAX_LEN,
+    NEW_TOKENS,
+    REQUESTS,
+    Bare,
+    first_token_ms,
+    shared,
+)
 
 _END = b"data: [DONE]\n\n"
 
@@ -118,17 +125,14 @@ def _in_turn(
     for _ in range(rounds):
         rate, expected = bare.answers(prompts)
         through, found = server.answers(prompts)
-        same = sum(found[i] == ids for i, ids in expected.items()) / len(expected)
+        same = shared(found, expected)
         pairs.append((rate, through))
-    firsts = [(bare.first_token_ms(p), server.first_token_ms(p)) for p in prompts[:ALONE]]
     return {
         "bare": statistics.median(b for b, _ in pairs),
         "http": statistics.median(h for _, h in pairs),
         "ratio": statistics.median(h / b for b, h in pairs),
-        "first_bare_ms": statistics.median(b for b, _ in firsts),
-        "first_http_ms": statistics.median(h for _, h in firsts),
         "same": same,
-        "above_ms": statistics.median(h - b for b, h in firsts),
+        "ttft_ms": first_token_ms(bare, server, prompts),
     }
 
 

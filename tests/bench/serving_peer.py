@@ -17,7 +17,7 @@ import select
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,22 +146,32 @@ def _in_turn(
         rates["bare"].append(rate)
         rate, found = child.answers(prompts)
         rates["child"].append(rate)
-        same = sum(found[i] == ids for i, ids in expected.items()) / len(expected)
+        same = shared(found, expected)
         rates["drawn"].append(child.answers(prompts, **DRAWN)[0])
         rates["logprobs"].append(child.answers(prompts, logprobs=5)[0])
-    firsts = [(bare.first_token_ms(p), child.first_token_ms(p)) for p in prompts[:ALONE]]
     return {
         "tokens_per_s": {name: statistics.median(found) for name, found in rates.items()},
         "ratio": statistics.median(
             c / b for c, b in zip(rates["child"], rates["bare"], strict=True)
         ),
-        "ttft_ms": {
-            "bare": statistics.median(b for b, _ in firsts),
-            "child": statistics.median(c for _, c in firsts),
-        },
         "same": same,
-        "ttft_above_ms": statistics.median(c - b for b, c in firsts),
+        "ttft_ms": first_token_ms(bare, child, prompts),
     }
+
+
+def first_token_ms(bare: Bare, other: Any, prompts: Sequence[Sequence[int]]) -> dict[str, float]:
+    """Return the medians of both, and of how much later the other's comes, asked in turn."""
+    pairs = [(bare.first_token_ms(p), other.first_token_ms(p)) for p in prompts[:ALONE]]
+    return {
+        "bare": statistics.median(b for b, _ in pairs),
+        "other": statistics.median(o for _, o in pairs),
+        "above": statistics.median(o - b for b, o in pairs),
+    }
+
+
+def shared(found: Mapping[int, list[int]], expected: Mapping[int, list[int]]) -> float:
+    """Return the share of the answers that are the expected ones."""
+    return sum(found[i] == ids for i, ids in expected.items()) / len(expected)
 
 
 if __name__ == "__main__":

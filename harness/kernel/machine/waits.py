@@ -13,6 +13,7 @@ The table of limits is the only one: whoever waits for a process names a row of 
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -189,6 +190,16 @@ def leave(process: subprocess.Popen[Any], grace_s: float = LEAVING_S) -> int:
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait()
+
+
+def ending(code: int) -> str:
+    """Return how a process ended, from its exit code as Popen has it: below 0 by that signal."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    if -code not in set(signal.Signals):  # those of real time have no names
+        return f"was killed by signal {-code}"
+    name = signal.Signals(-code).name
+    return f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
 
 def _read(process: subprocess.Popen[str], queue: SimpleQueue[str | None]) -> None:

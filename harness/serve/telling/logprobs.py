@@ -13,6 +13,7 @@ likely one stays.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 from harness.serve.telling.words import Words
@@ -42,7 +43,7 @@ def of_completion(
         values.append(_finite(one.logprob))
         tops.append(_by_name(name, one))
         lengths.append(len(words.token(one.token)))
-    offsets = [offset + sum(lengths[:place]) for place in range(len(lengths))]
+    *offsets, _ = accumulate(lengths, initial=offset)
     return {
         "tokens": tokens,
         "token_logprobs": values,

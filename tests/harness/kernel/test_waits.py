@@ -134,6 +134,19 @@ def test_a_process_that_will_not_leave_is_killed(start):
     assert waits.leave(process, 0.2) == -signal.SIGKILL
 
 
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (3, "ended with exit code 3"),
+        (-signal.SIGTERM, "was killed by SIGTERM"),
+        (-signal.SIGKILL, "was killed by SIGKILL (out of memory?)"),
+        (-40, "was killed by signal 40"),
+    ],
+)
+def test_it_is_said_how_a_process_ended(code, told):
+    assert waits.ending(code) == told
+
+
 def test_the_driver_notices_a_stop_only_of_a_process_that_it_does_not_hear(start):
     process, second = start(SLEEP), 1_000_000_000
     stops = Stops(process.pid, 0)

@@ -162,6 +162,19 @@ def test_the_key_is_in_no_file(tmp_path, tiny_llama, monkeypatch):
     assert not any(KEY.encode() in data for data in written)
 
 
+def test_a_key_that_a_server_tells_back_is_hidden(tmp_path, tiny_llama, monkeypatch):
+    monkeypatch.setenv("MY_DOOR", "open sesame")  # neither named nor shaped like a secret
+    wrong = {"answers_before_it_breaks": 1, "last_words": "no more for open sesame"}
+    with answering(tiny_llama, key="open sesame", **wrong) as server:
+        words = (f"{tiny_llama},{server.url}", "--api-key-env", "MY_DOOR")
+        code, found, said = invoke(tmp_path, "--models", *words)
+    assert code == 1
+    assert "no more for (hidden)" in found["subjects"][1]["problem"]
+    assert "sesame" not in said
+    written = [file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    assert not any(b"sesame" in data for data in written)
+
+
 def test_a_busy_server_is_asked_again(tmp_path, tiny_llama):
     with answering(tiny_llama, busy=2) as server:
         (here, there), _ = measured(tmp_path, tiny_llama, server.url)

@@ -111,6 +111,7 @@ REFUSED = {
     "--sut simulated --sut-option fault=hiccup": (2, "'hiccup' is not known"),
     "--port {taken}": (3, "expected a free port"),
     "--host nowhere.invalid": (3, "expected an address of this machine"),
+    "--host a..b": (3, "it is no name of a machine"),
     "--variant fp99": (2, "'fp99' is not known"),
     "--model ./nope": (2, "no such file or folder"),
     "--api-key-env NOT_SET_ANYWHERE": (2, "export NOT_SET_ANYWHERE"),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 import time
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.kernel.errors import RunBroke
+from harness.serve.telling.shapes import Shape
 from tests.harness.serve.fake import TEMPLATE, FakeEngine, byte_tokenizer, events, serving
 
 
@@ -146,6 +148,59 @@ def test_a_full_queue_refuses_and_says_when_to_come_again():
         assert client.complete()[0] == 200
         rejected = 'touchstone:requests_rejected_total{model_name="known"} 1'
         assert rejected in client.ask("/metrics")[2]
+
+
+def test_the_queue_holds_no_more_where_bodies_come_slowly():
+    with (
+        serving(FakeEngine(step_s=0.02, rows=1), most_waiting=0) as client,
+        slowly(client, 3) as end,
+    ):
+        assert sorted(end()) == [200, 429, 429]
+
+
+def test_an_engine_that_dies_while_a_body_comes_is_not_waited_for():
+    with serving() as client, slowly(client, 1) as end:
+        fault = RunBroke("the model", "it was killed")
+        client.engine._loop.call_soon_threadsafe(client.engine.lost, fault)
+        until(lambda: client.house.desk.fault)
+        assert end() == [503]
+
+
+@contextmanager
+def slowly(client, count):
+    """Send so many requests but for the last byte; yield what sends that and returns statuses."""
+    connections, body = [client.connect() for _ in range(count)], b'{"prompt": "a"}'
+    for one in connections:
+        one.putrequest("POST", "/v1/completions")
+        one.putheader("content-length", str(len(body)))
+        one.endheaders(body[:-1])
+    time.sleep(0.2)  # they are let in meanwhile; if not, there is less to see
+
+    def end():
+        for one in connections:
+            one.send(body[-1:])
+        return [one.getresponse().status for one in connections]
+
+    yield end
+    for one in connections:
+        one.close()
+
+
+@pytest.mark.parametrize("place", ["whole", "chunk", "last"])
+def test_a_fault_of_ours_is_told_to_the_client_and_in_the_log(monkeypatch, capsys, place):
+    monkeypatch.setattr(Shape, place, lambda *_: 1 / 0)
+    with serving() as client:
+        fields = (
+            {} if place == "whole" else {"stream": True, "stream_options": {"include_usage": True}}
+        )
+        status, _, told = client.complete("Hi", **fields)
+        if place == "last":
+            *_, told = events(told)
+        assert status == (200 if place == "last" else 500)
+        assert told["error"]["code"] == 500
+        until(lambda: client.engine.open_requests == 0)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "error: unexpected ZeroDivisionError: division by zero. This is a bug."
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
