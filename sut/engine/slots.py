@@ -199,11 +199,16 @@ class SlotRunner(Chooser):
 
     def decode_logits(self, tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:
         """Return the logits (B, V) of the next token."""
-        count, length = len(tokens), max(positions) + 1
-        self.most_tokens = max(self.most_tokens, sum(positions) + count)
-        ids = torch.tensor(tokens, device=self._device)  # (B,)
-        at = torch.tensor(positions, device=self._device)  # (B,)
-        self.cache.decode_at(at, self._rows[:count], length)
+        self.most_tokens = max(self.most_tokens, sum(positions) + len(tokens))
+        ids = torch.tensor(tokens, device=self._device)
+        at = torch.tensor(positions, device=self._device)
+        return self.logits_at(ids, at, max(positions) + 1)
+
+    def logits_at(self, ids: torch.Tensor, at: torch.Tensor, length: int) -> torch.Tensor:
+        """Feed row i its token, ids (B,), at its position, at (B,); return the logits (B, V) of the
+        next ones. No position reaches `length`. Nothing here waits for the device.
+        """
+        self.cache.decode_at(at, self._rows[: len(ids)], length)
         if self._step is not None:
             return self._step(
                 ids, at, self._masks.added(self._columns[:length], at[:, None]), self.cache
