@@ -13,6 +13,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -35,12 +36,15 @@ class Capture(Protocol):
         ...
 
 
+NewCapture = Callable[[], Capture]  # one for each runner: its graphs share what nobody else has
+
+
 class CudaCapture:
     """CUDA graphs on one device, with one pool of memory."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._stream = torch.cuda.Stream(device)
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle()
 
     @property
@@ -75,9 +79,10 @@ class CudaCapture:
         present.wait_stream(self._stream)
 
 
-def of_model(model: Any) -> Capture | None:
-    """Return a capture for a model that lies whole on one CUDA device; None for any other. A model
-    that accelerate spreads over devices moves tensors at each step, which no graph records.
+def of_model(model: Any) -> NewCapture | None:
+    """Return what makes captures for a model that lies whole on one CUDA device; None for any
+    other. A model that accelerate spreads over devices moves tensors at each step, which no graph
+    records.
     """
     tensors = [*model.parameters(), *model.buffers()]
     devices = {tensor.device for tensor in tensors}
@@ -85,7 +90,7 @@ def of_model(model: Any) -> Capture | None:
     if len(devices) != 1 or moved:
         return None
     device = devices.pop()
-    return CudaCapture(device) if device.type == "cuda" else None
+    return partial(CudaCapture, device) if device.type == "cuda" else None
 
 
 @contextmanager

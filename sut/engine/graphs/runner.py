@@ -1,8 +1,9 @@
 """Rows of a cache whose decode steps are captured: `SlotRunner`, with `logits_at` replayed.
 
 A step copies its tokens and positions into tensors that stay where they are, and launches the graph
-of the smallest bucket that holds it. Rows that fill a bucket up write into a spare row behind
-all others: the row behind the running ones may hold a long prompt. What a bucket computes lies in one matrix of logits, which the next step overwrites.
+of the smallest bucket that holds it. Rows that fill a bucket up write into a spare row behind all
+others: the row behind the running ones may hold a long prompt. What a bucket computes lies in one
+matrix of logits, which the next step overwrites.
 
 A bucket that nobody has captured yet is captured at its first step, and counted. One that cannot be
 captured is computed eagerly from then on, and a note says why. Shapes: B rows of a step, R rows of

@@ -18,6 +18,14 @@ from tests.sut.engine.graphs.captures import Recorded
 from tests.sut.engine.test_lean import FAMILIES, made
 from tests.sut.engine.test_slots import PROMPTS, alone, served, tiny
 
+OWN_CLASSES = [
+    "llama",
+    "mistral, window 4",
+    "qwen2, some layers with a window",
+    "gemma2, alternating windows",
+    "gpt2",
+]
+
 
 def test_rows_and_lengths_go_up_in_few_steps_to_the_most():
     assert row_steps(1) == [1]
@@ -40,11 +48,7 @@ def test_lean_steps_that_are_replayed_answer_as_the_bare_model_does(name):
     assert recorded.replays > recorded.captures > 1
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["llama", "mistral, window 4", "qwen2, some layers with a window", "gemma2, alternating windows",
-     "gpt2"],
-)  # fmt: skip
+@pytest.mark.parametrize("name", OWN_CLASSES)
 def test_steps_of_the_models_own_classes_are_replayed_too(name):
     model = tiny(name)
     runner = GraphRunner(model, 4, 60, capture=(recorded := Recorded()))
