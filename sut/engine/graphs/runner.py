@@ -13,7 +13,6 @@ the cache without the spare one, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -22,21 +21,12 @@ from harness.kernel.clock import monotonic_ns
 from harness.kernel.errors import first_line
 from sut.engine.graphs.buckets import Bucket, Buckets, whole_columns
 from sut.engine.graphs.capture import Capture
+from sut.engine.graphs.facts import Captures
 from sut.engine.lean import LeanStep
 from sut.engine.slots import SlotRunner
 from sut.model import faults
 
 LOAD_SECONDS = 20.0  # for captures before the run; the rest are captured at their first step
-
-
-@dataclass
-class Captures:
-    """What has been captured so far."""
-
-    at_load: int = 0
-    later: int = 0
-    seconds: float = 0.0
-    notes: list[str] = field(default_factory=list)
 
 
 class GraphRunner(SlotRunner):
