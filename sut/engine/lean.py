@@ -74,6 +74,7 @@ class LeanStep:
             body.layers[0].self_attn.head_dim,
         )
         self._turning = model.config.num_attention_heads + self.kv_heads
+        self.device = model.device
         ones = torch.ones(self._size // 2, device=model.device, dtype=model.dtype)
         self._sign = torch.cat((-ones, ones))
 
@@ -88,7 +89,7 @@ class LeanStep:
             i: int, queries: torch.Tensor, new_keys: torch.Tensor, new_values: torch.Tensor
         ) -> torch.Tensor:
             keys, values = cache.store(i, new_keys, new_values)
-            groups = queries.unflatten(1, (self.kv_heads, -1))  # (B, K, H / K, D)
+            groups = queries.view(len(queries), self.kv_heads, -1, self._size)  # (B, K, H / K, D)
             seen = functional.scaled_dot_product_attention(
                 groups, keys, values, attn_mask=mask, scale=self.scales[i]
             )

@@ -19,6 +19,7 @@ from transformers import Cache
 from sut.engine import state
 from sut.engine.choice import Chooser
 from sut.engine.lean import LeanStep
+from sut.engine.prefill.packed import Packed
 
 
 class SlotCache(Cache):
@@ -56,11 +57,7 @@ class SlotCache(Cache):
         **__: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Store (B, H, T, D) and return what attention should see."""
-        if layer_idx == len(self._keys):
-            for kept, states in ((self._keys, key_states), (self._values, value_states)):
-                kept.append(
-                    states.new_zeros((self.rows, states.shape[1], self.max_len, states.shape[3]))
-                )
+        self._make(layer_idx, key_states[:, :, 0], value_states[:, :, 0])
         keys, values = self._keys[layer_idx], self._values[layer_idx]
         if self._positions is None:
             end = self._start + key_states.shape[2]
@@ -84,6 +81,30 @@ class SlotCache(Cache):
         keys[self._row_index, :, self._positions] = new_keys
         values[self._row_index, :, self._positions] = new_values
         return keys[:count, :, : self._length], values[:count, :, : self._length]
+
+    def write(
+        self,
+        layer: int,
+        rows: torch.Tensor,
+        positions: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+    ) -> None:
+        """Store tokens of prompts, (T, H, D) twice, each in its row (T,) at its position (T,)."""
+        self._make(layer, keys, values)
+        self._keys[layer][rows, :, positions] = keys
+        self._values[layer][rows, :, positions] = values
+
+    def held(self, layer: int, row: int, end: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the first `end` positions of a row, (H, L, D) twice."""
+        return self._keys[layer][row, :, :end], self._values[layer][row, :, :end]
+
+    def _make(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Make a layer that is seen for the first time; of tokens (N, H, D)."""
+        if layer == len(self._keys):
+            for kept, states in ((self._keys, keys), (self._values, values)):
+                _, heads, size = states.shape
+                kept.append(states.new_zeros((self.rows, heads, self.max_len, size)))
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         return 0
@@ -154,12 +175,14 @@ class SlotRunner(Chooser):
         max_rows: int,
         max_len: int,
         step: LeanStep | None = None,
+        packed: Packed | None = None,
         spare_rows: int = 0,
     ) -> None:
-        """`step` decodes instead of the model's own classes, which always prefill. `spare_rows` of
+        """`step` decodes and `packed` prefills instead of the model's own classes. `spare_rows` of
         the cache lie behind those that requests take. Raises NoState for a model that takes no
         cache.
         """
+        self._packed, self.packs = packed, packed is not None
         self.max_rows, self.max_len = max_rows, max_len
         self.cache = SlotCache(max_rows + spare_rows, max_len)
         self.most_tokens = 0  # that the cache held at once
@@ -183,9 +206,18 @@ class SlotRunner(Chooser):
     def prefill_logits(
         self, first_row: int, pieces: Sequence[Sequence[int]], start: int
     ) -> torch.Tensor:
-        """Return the logits (B, V) after the last token of each piece. Right-padded: under a causal
-        mask no real token sees the padding, and decoding overwrites it. A piece that starts later
+        """Return the logits (B, V) after the last token of each piece; a piece that starts later
         sees what the cache holds of its row.
+        """
+        if self._packed is not None:
+            return self._packed.logits(first_row, pieces, start, self.cache)
+        return self._padded_logits(first_row, pieces, start)
+
+    def _padded_logits(
+        self, first_row: int, pieces: Sequence[Sequence[int]], start: int
+    ) -> torch.Tensor:
+        """Return the same by the model's own classes. Right-padded: under a causal mask no real
+        token sees the padding, and decoding overwrites it.
         """
         longest = max(map(len, pieces))
         ids = torch.tensor(

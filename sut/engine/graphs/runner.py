@@ -23,6 +23,7 @@ from sut.engine.graphs.buckets import Bucket, Buckets, whole_columns
 from sut.engine.graphs.capture import Capture
 from sut.engine.graphs.facts import Captures
 from sut.engine.lean import LeanStep
+from sut.engine.prefill.packed import Packed
 from sut.engine.slots import SlotRunner
 from sut.model import faults
 
@@ -38,12 +39,13 @@ class GraphRunner(SlotRunner):
         max_rows: int,
         max_len: int,
         step: LeanStep | None = None,
+        packed: Packed | None = None,
         *,
         capture: Capture,
         now_ns: Callable[[], int] = monotonic_ns,
     ) -> None:
         columns = whole_columns(max_len)
-        super().__init__(model, max_rows, columns, step, spare_rows=1)
+        super().__init__(model, max_rows, columns, step, packed, spare_rows=1)
         self.max_len = max_len
         self.captures = Captures()
         self._capture, self._now_ns = capture, now_ns

@@ -9,21 +9,34 @@ number which a graph took along shows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.kernel.errors import first_line
 from sut.engine import agreement
 from sut.engine.agreement import Attempt, Expected
 from sut.engine.graphs.capture import NewCapture
 from sut.engine.graphs.runner import GraphRunner
-from sut.engine.lean import lean_step
+from sut.engine.lean import LeanStep, lean_step
+from sut.engine.prefill.packed import Attention, Packed
 
 _NOT_CAPTURED = "its decode steps are not captured"
 
 
+class Parts(NamedTuple):
+    """What lean layers serve of a model: its answers, and with an `attention` its prompts."""
+
+    is_lean: bool
+    attention: Attention | None = None
+
+    def of(self, model: Any) -> tuple[LeanStep | None, Packed | None]:
+        step = lean_step(model) if self.is_lean else None
+        has_packed = step is not None and self.attention is not None
+        return step, Packed(step, self.attention) if has_packed else None  # type: ignore[arg-type]
+
+
 def why_not(
     model: Any,
-    is_lean: bool,
+    parts: Parts,
     wanted: Sequence[Expected],
     own: Sequence[Attempt],
     max_rows: int | None,
@@ -32,7 +45,7 @@ def why_not(
     """Return why the decode steps shall stay eager; empty where graphs of them agree."""
     for one, eager in zip(wanted, own, strict=True):
         with one.layers_of(model):
-            found = _of_trial(model, is_lean, one, eager, _rows(one, max_rows), new_capture)
+            found = _of_trial(model, parts, one, eager, _rows(one, max_rows), new_capture)
         if found:
             return found
     return ""
@@ -47,15 +60,15 @@ def _rows(wanted: Expected, max_rows: int | None) -> int:
 
 def _of_trial(
     model: Any,
-    is_lean: bool,
+    parts: Parts,
     wanted: Expected,
     eager: Attempt,
     rows: int,
     new_capture: NewCapture,
 ) -> str:
     try:
-        step = lean_step(model) if is_lean else None
-        runner = GraphRunner(model, rows, wanted.trial.longest, step, capture=new_capture())
+        served_by, longest = parts.of(model), wanted.trial.longest
+        runner = GraphRunner(model, rows, longest, *served_by, capture=new_capture())
         served = agreement.attempt(runner, wanted)
     except agreement.REFUSALS as error:
         return f"{_NOT_CAPTURED}: {type(error).__name__}: {first_line(error)}"

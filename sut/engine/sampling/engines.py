@@ -39,8 +39,8 @@ class AskingEngine(Engine):
     def _first_tokens(
         self, joining: Sequence[Request], pieces: Sequence[Sequence[int]], start: int
     ) -> list[int]:
-        if start == 0:
-            for request in joining:
+        for request in joining:
+            if request.fed == 0:
                 self._sink.begins(request.sample_id)
         logits = self._runner.prefill_logits(len(self._running), pieces, start)
         is_whole = [
