@@ -205,7 +205,7 @@ class LocalModel:
             "packed_layers": self._prepared.packed_layers,
             "trial_s": round(self._prepared.trial_s, 3),
             "decode_step": self._way.path,
-            "graphs": graphs.facts_of(self._runner),
+            "graphs": graphs.facts_of(self._runner, self._way.attention_us),
             "cudnn_attention": loading.has_cudnn_attention(),
             "threads": torch.get_num_threads(),
             "omp": {

@@ -15,7 +15,8 @@ refused if even that fails: it is not causal, or its logits are no numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from harness.kernel.errors import SetupFailed, first_line
@@ -51,6 +52,7 @@ class Way(NamedTuple):
     note: str = ""
     attention: Attention | None = None  # of the lean prompts
     in_graphs: bool = False
+    attention_us: Mapping[str, float] = MappingProxyType({})  # of a layer, by way (`attention`)
 
     @property
     def path(self) -> str:
@@ -197,16 +199,17 @@ def _in_graphs(
     """Return the way with its decode steps captured, or with the reason why they are not."""
     if new_capture is None:
         return way
-    parts = trying.Parts(way.is_lean, way.attention)
-    found = trying.why_not(model, parts, wanted, own, max_rows, new_capture)
-    if found:
-        return way._replace(note=f"{way.note}; {found}" if way.note else found)
-    step, packed = parts.of(model)
+    found = trying.find(model, way.is_lean, way.attention, wanted, own, max_rows, new_capture)
+    way = way._replace(note="; ".join(filter(None, (way.note, *found.notes))))
+    if found.parts is None:
+        return way
+    step, packed = found.parts.of(model)
     return way._replace(
         runner=lambda rows, length: GraphRunner(
             model, rows, length, step, packed, capture=new_capture()
         ),
         in_graphs=True,
+        attention_us=found.attention_us,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,12 +17,14 @@ class Captures:
     notes: list[str] = field(default_factory=list)  # why some buckets are computed eagerly
 
 
-def facts_of(runner: Any) -> dict[str, Any] | None:
+def facts_of(runner: Any, attention_us: Mapping[str, float]) -> dict[str, Any] | None:
     """Return the fact `graphs`."""
     captures = _of(runner)
     if captures is None:
         return None
     return {
+        "attention": runner.attention,
+        "attention_us": dict(attention_us),
         "captured_at_load": captures.at_load,
         "captured_later": captures.later,
         "seconds": round(captures.seconds, 3),

@@ -14,24 +14,66 @@ from typing import Any, NamedTuple
 from harness.kernel.errors import first_line
 from sut.engine import agreement
 from sut.engine.agreement import Attempt, Expected
+from sut.engine.attention import fastest, ways
 from sut.engine.graphs.capture import NewCapture
 from sut.engine.graphs.runner import GraphRunner
 from sut.engine.lean import LeanStep, lean_step
 from sut.engine.prefill.packed import Attention, Packed
+from sut.model import faults
 
 _NOT_CAPTURED = "its decode steps are not captured"
 
 
 class Parts(NamedTuple):
-    """What lean layers serve of a model: its answers, and with an `attention` its prompts."""
+    """What lean layers serve of a model, each with its attention: the answers (None: the model's
+    own classes do), and the prompts (the same).
+    """
 
-    is_lean: bool
-    attention: Attention | None = None
+    answers: ways.Attention | None = None
+    prompts: Attention | None = None
 
     def of(self, model: Any) -> tuple[LeanStep | None, Packed | None]:
-        step = lean_step(model) if self.is_lean else None
-        has_packed = step is not None and self.attention is not None
-        return step, Packed(step, self.attention) if has_packed else None  # type: ignore[arg-type]
+        step = None if self.answers is None else lean_step(model, self.answers)
+        packed = None if step is None or self.prompts is None else Packed(step, self.prompts)
+        return step, packed
+
+
+class Found(NamedTuple):
+    """What may be captured: `parts` (None: nothing, and why), and the attentions' times in us."""
+
+    parts: Parts | None
+    attention_us: dict[str, float]
+    notes: list[str]
+
+
+def find(
+    model: Any,
+    is_lean: bool,
+    prompts: Attention | None,
+    wanted: Sequence[Expected],
+    own: Sequence[Attempt],
+    max_rows: int | None,
+    new_capture: NewCapture,
+) -> Found:
+    """Return the fastest parts whose captured steps agree."""
+    times, notes = _times(model, wanted, new_capture) if is_lean else [], []
+    for one in (one for one in times if one.error):
+        notes.append(f"its answers do without the attention {one.attention.name!r}: {one.error}")
+    working = [Parts(one.attention, prompts) for one in times if not one.error] or [Parts()]
+    in_us = {one.attention.name: round(1e6 * one.seconds, 2) for one in times if not one.error}
+    for parts in working:
+        reason = why_not(model, parts, wanted, own, max_rows, new_capture)
+        if not reason:
+            return Found(parts, in_us, notes)
+        notes.append(reason)
+    return Found(None, in_us, notes)
+
+
+def _times(
+    model: Any, wanted: Sequence[Expected], new_capture: NewCapture
+) -> list[fastest.Measured]:
+    longest = max(one.trial.longest for one in wanted)
+    return fastest.measured(model, longest, new_capture())
 
 
 def why_not(
@@ -70,7 +112,9 @@ def _of_trial(
         served_by, longest = parts.of(model), wanted.trial.longest
         runner = GraphRunner(model, rows, longest, *served_by, capture=new_capture())
         served = agreement.attempt(runner, wanted)
-    except agreement.REFUSALS as error:
+    except Exception as error:  # a compiler of kernels has errors of its own
+        if faults.is_out_of_memory(error):
+            raise
         return f"{_NOT_CAPTURED}: {type(error).__name__}: {first_line(error)}"
     if runner.captures.notes:
         return runner.captures.notes[0]
