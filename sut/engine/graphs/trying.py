@@ -22,6 +22,7 @@ from sut.engine.prefill.packed import Attention, Packed
 from sut.model import faults
 
 _NOT_CAPTURED = "its decode steps are not captured"
+_OTHERS = "its answers do without the attention"
 
 
 class Parts(NamedTuple):
@@ -56,12 +57,13 @@ def find(
     new_capture: NewCapture,
 ) -> Found:
     """Return the fastest parts whose captured steps agree."""
-    times, notes = _times(model, wanted, new_capture) if is_lean else [], []
-    for one in (one for one in times if one.error):
-        notes.append(f"its answers do without the attention {one.attention.name!r}: {one.error}")
-    working = [Parts(one.attention, prompts) for one in times if not one.error] or [Parts()]
-    in_us = {one.attention.name: round(1e6 * one.seconds, 2) for one in times if not one.error}
-    for parts in working:
+    times = _times(model, wanted, new_capture) if is_lean else []
+    working = [one for one in times if not one.error]
+    if is_lean and not working:
+        return Found(None, {}, [f"{_NOT_CAPTURED}: {times[0].error}"])
+    notes = [f"{_OTHERS} {one.attention.name!r}: {one.error}" for one in times if one.error]
+    in_us = {one.attention.name: round(1e6 * one.seconds, 2) for one in working}
+    for parts in [Parts(one.attention, prompts) for one in working] or [Parts()]:
         reason = why_not(model, parts, wanted, own, max_rows, new_capture)
         if not reason:
             return Found(parts, in_us, notes)
