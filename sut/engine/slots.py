@@ -199,10 +199,14 @@ class SlotRunner(Chooser):
 
     def decode_logits(self, tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:
         """Return the logits (B, V) of the next token."""
-        self.most_tokens = max(self.most_tokens, sum(positions) + len(tokens))
+        self.count_held(positions)
         ids = torch.tensor(tokens, device=self._device)
         at = torch.tensor(positions, device=self._device)
         return self.logits_at(ids, at, max(positions) + 1)
+
+    def count_held(self, positions: Sequence[int]) -> None:
+        """Hear where the tokens of a step go: so much of the cache is in use."""
+        self.most_tokens = max(self.most_tokens, sum(positions) + len(positions))
 
     def logits_at(self, ids: torch.Tensor, at: torch.Tensor, length: int) -> torch.Tensor:
         """Feed row i its token, ids (B,), at its position, at (B,); return the logits (B, V) of the

@@ -45,8 +45,8 @@ class Launcher(Protocol):
     def launch_prefill(
         self, first_row: int, pieces: Sequence[Sequence[int]], start: int
     ) -> Pending:
-        """Fill rows from `first_row` on, from position `start` on; the token that follows each
-        piece becomes its row's newest.
+        """Fill rows from `first_row` on, the first from position `start` on and the others from 0
+        on; the token that follows each piece becomes its row's newest.
         """
         ...
 
