@@ -110,20 +110,23 @@ class AheadEngine(Engine):
         self._forget_if_idle()
 
     def step(self) -> None:
-        known = len(self._launches)
+        is_new = self._has_prompts or bool(self._running)
         if self._has_prompts:
             self._prefill()
             self._leave()
-        self._before_launch()
+        in_turn = self._needs_tokens()
+        if in_turn:
+            self._hear(len(self._launches))
         if self._running:
             self._launch()
             self._leave()
-        unheard = 1 if len(self._launches) > known else 0
+        unheard = 1 if is_new and not in_turn else 0
         self._hear(len(self._launches) - unheard)
         self._forget_if_idle()
 
-    def _before_launch(self) -> None:
-        """A place for those who must know the tokens so far."""
+    def _needs_tokens(self) -> bool:
+        """Must all tokens so far be known before the next step is launched?"""
+        return False
 
     # ---- to the device
 
