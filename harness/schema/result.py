@@ -170,6 +170,10 @@ SUT_FACTS = open_record(
             "How long the model was tried at load, beside its own plain forward pass.", "s"
         ),
         "decode_step": text("Implementation of a decode step."),
+        "stepping": choice(
+            "Whether the next decode step is launched before the tokens of the last are read.",
+            "ahead", "in turn",
+        ),
         "threads": whole("Threads of torch.", "threads"),
         "omp": by_name("Variables of OpenMP.", text("Value.")),
         "truncated_samples": many("Samples whose prompts were cut.", whole("Data index.")),

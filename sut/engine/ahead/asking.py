@@ -58,9 +58,7 @@ class AheadAskingEngine(AheadEngine, AskingEngine):
             return Known(AskingEngine._first_tokens(self, joining, pieces, start))
         self._say_who_begins(joining)
         plan = _plan(joining, are_whole(joining, pieces))
-        pending = self._runner.launch_prefill(
-            len(self._running), pieces, start, _choice_of(plan)
-        )
+        pending = self._runner.launch_prefill(len(self._running), pieces, start, _choice_of(plan))
         return pending if plan is None else Planned(pending, plan)
 
     def _launch_tokens(self, batch: Sequence[Any]) -> Pending:

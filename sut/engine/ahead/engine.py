@@ -132,10 +132,10 @@ class AheadEngine(Engine):
 
     def _first_tokens(
         self, joining: Sequence[Request], pieces: Sequence[Sequence[int]], start: int
-    ) -> Sequence[int]:
+    ) -> list[int]:
         """Launch a piece of each prompt and return places: the tokens are heard later."""
         self._launches.append(Launch(self._launch_pieces(joining, pieces, start), [], True))
-        return range(len(pieces))
+        return list(range(len(pieces)))
 
     def _join(self, request: Request, token: int) -> None:
         """Let a request run whose first token, at this place, is under way."""

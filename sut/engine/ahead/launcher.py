@@ -1,11 +1,12 @@
-"""Where do tokens go that nobody has read yet? Into a buffer on the device, from which the next step
-takes them; a copy comes to the host.
+"""Where do tokens go that nobody has read yet? Into a buffer on the device, from which the next
+step takes them; a copy comes to the host.
 
     newest      (R,) the newest token of each row
     positions   (R,) where it belongs
 
-A steady step sends nothing to the device and brings one copy of its tokens back; nothing in it waits
-(`tests/sut/engine/ahead/test_launcher.py` counts). Shapes: R rows, B running rows, V vocabulary.
+A steady step sends nothing to the device and brings one copy of its tokens back; nothing in it
+waits (`tests/sut/engine/ahead/test_launcher.py` counts). Shapes: R rows, B running rows, V
+vocabulary.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sut.engine.choice import most_likely
 
 
 class Chosen(NamedTuple):
-    """The next tokens (B,), NOT_FINITE where there is none, and what else the host wants to know."""
+    """The next tokens (B,), NOT_FINITE where there is none; and what else the host shall know."""
 
     tokens: torch.Tensor
     told: tuple[torch.Tensor, ...] = ()

@@ -1,5 +1,5 @@
-"""How are the tokens of a batch chosen where its requests ask for more than the most likely one, and
-the host does not wait for the device?
+"""How are the tokens of a batch chosen where its requests ask for more than the most likely one,
+and the host does not wait for the device?
 
 Everything that the choice needs is known before the step is launched: settings, and the number from
 0 to 1 that each request's own generator gives for its next token. So the draw is that of

@@ -31,7 +31,7 @@ class Coming:
             self._here = tuple(_landing(tensor) for tensor in tensors)
             for place, tensor in zip(self._here, tensors, strict=True):
                 place.copy_(tensor, non_blocking=True)
-            self._event = torch.cuda.Event()
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._event.record()
         else:
             self._here = tuple(tensor.clone() for tensor in tensors)

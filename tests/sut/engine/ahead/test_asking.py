@@ -106,9 +106,7 @@ def test_logits_that_are_no_numbers_end_their_own_request_alone(wanted):
             return logits
 
     expected = heard_of(plain(), {})
-    engine = asking(AheadEngine)(
-        Launcher(BrokenOnTheDevice(MODEL, ROWS, LENGTH), CPU), Heard(), ()
-    )
+    engine = asking(AheadEngine)(Launcher(BrokenOnTheDevice(MODEL, ROWS, LENGTH), CPU), Heard(), ())
     heard = Heard()
     heard.complete = lambda output: heard.finishes.update({output.sample_id: output.finish})
     engine._sink = heard
