@@ -36,7 +36,12 @@ def chosen(logits: torch.Tensor) -> list[int]:
 
 
 class Chooser:
-    """A runner that says the next tokens, of the logits that its two passes return."""
+    """A runner that says the next tokens, of the logits that its two passes return.
+
+    One that `packs` is fed whole prompts behind the rest of a long one.
+    """
+
+    packs = False
 
     @torch.inference_mode()
     def prefill(self, first_row: int, pieces: Sequence[Sequence[int]], start: int = 0) -> list[int]:

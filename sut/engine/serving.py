@@ -23,12 +23,14 @@ from sut.engine import agreement, trial
 from sut.engine.agreement import Attempt, Difference, Expected
 from sut.engine.batching import Engine, StaticEngine
 from sut.engine.lean import LeanStep, lean_step
+from sut.engine.prefill.packed import Attention, Packed, attentions
 from sut.engine.slots import SlotRunner
 from sut.engine.static import PaddingShown, RenewedRunner, StaticRunner, WholeRunner
 
 Batching = Literal["in flight", "static", "one at a time", "whole passes"]
 _SAME = 1e-3  # lean steps beside the model's own: the same rows and roundings, other kernels
 _NOT_LEAN = "its decode steps are the model's own"
+_SLOWER_PROMPTS = "its prompts are not fed in the fastest way"
 _NOBODY_JOINS = "it is served in static batches, nobody joins until all have finished"
 _ALONE = "it is served one request at a time"
 _RENEWED = "it is served one request at a time, its state made anew at each border of length"
@@ -43,6 +45,7 @@ class Way(NamedTuple):
     runner: Callable[[int, int], Any]
     token_bytes: int | None = None  # of the cache; None: the model's own affair
     is_lean: bool = False
+    prefill: str = "padded"  # how prompts of one step share a pass
     note: str = ""
 
 
@@ -121,27 +124,53 @@ def _note(way: Way, differences: dict[Batching, Difference]) -> str:
 def _in_rows(
     model: Any, way: Way, wanted: Sequence[Expected], max_rows: int | None, own: Sequence[Attempt]
 ) -> Way:
-    """Return the way with what a token takes, and with the lean step if the model allows it."""
+    """Return the way with what a token takes, and with the lean layers if the model allows it:
+    for prompts and answers, or for answers alone.
+    """
     runner = way.runner(1, 1)
     runner.prefill(0, [wanted[0].trial.prompts[0][:1]])
     way = way._replace(token_bytes=runner.cache.num_bytes)
     try:
         step = lean_step(model)
-        agree = step is not None and _lean_agrees(model, wanted, max_rows, own)
     except agreement.REFUSALS as error:
-        found = f"{type(error).__name__}: {first_line(error)}"
-        return way._replace(note=f"{_NOT_LEAN}: the lean step does not fit ({found})")
+        return way._replace(note=f"{_NOT_LEAN}: the lean step does not fit ({_words(error)})")
     if step is None:
         return way
-    if not agree:
+    differ: list[str] = []
+    for attention in (*attentions(model), None):
+        try:
+            if _lean_agrees(model, wanted, max_rows, own, attention):
+                return _lean(model, way, step, attention, differ)
+            differ.append("other logits")
+        except agreement.REFUSALS as error:
+            differ.append(_words(error))
+    found = differ[-1]
+    if found == "other logits":
         return way._replace(note=f"{_NOT_LEAN}: the lean step gives other logits")
+    return way._replace(note=f"{_NOT_LEAN}: the lean step does not fit ({found})")
+
+
+def _lean(
+    model: Any, way: Way, step: LeanStep, attention: Attention | None, differ: Sequence[str]
+) -> Way:
+    """Return the way with lean answers, and with lean prompts where one of the attentions fits."""
+    packed = None if attention is None else Packed(step, attention)
+    name = "padded" if attention is None else f"packed, {attention.name}"
+    note = f"{_SLOWER_PROMPTS} ({'; '.join(differ)}): they are {name}" if differ else ""
     return way._replace(
-        runner=lambda rows, length: SlotRunner(model, rows, length, step), is_lean=True
+        runner=lambda rows, length: SlotRunner(model, rows, length, step, packed),
+        is_lean=True,
+        prefill=name,
+        note=note,
     )
 
 
 def _lean_agrees(
-    model: Any, wanted: Sequence[Expected], max_rows: int | None, own: Sequence[Attempt]
+    model: Any,
+    wanted: Sequence[Expected],
+    max_rows: int | None,
+    own: Sequence[Attempt],
+    attention: Attention | None,
 ) -> bool:
     """Try the lean step over the first layers where there is such a trial: what it computes is the
     same in all layers of a kind, and a pass over all costs as much as ten over the first.
@@ -150,26 +179,40 @@ def _lean_agrees(
     for one, attempt in [pair for pair in pairs if pair[0].few_layers] or pairs:
         with one.layers_of(model):
             step = lean_step(model)
-            if step is None or not agrees(model, step, one, attempt, max_rows):
+            if step is None or not agrees(model, step, one, attempt, max_rows, attention):
                 return False
     return True
 
 
 def agrees(
-    model: Any, step: LeanStep, wanted: Expected, own: Attempt, max_rows: int | None = None
+    model: Any,
+    step: LeanStep,
+    wanted: Expected,
+    own: Attempt,
+    max_rows: int | None = None,
+    attention: Attention | None = None,
 ) -> bool:
-    """Say whether `step` decodes as the plain pass does, and as closely as other kernels can as the
-    model's `own` classes do over the same rows.
+    """Say whether `step` decodes as the plain pass does (and prefills, with an `attention`), and as
+    closely as other kernels can as the model's `own` classes do. Raises what the model says to it.
     """
-    lean = _attempt(_rows_of(model, step), wanted, max_rows)
+    packed = None if attention is None else Packed(step, attention)
+    lean = _attempt(_rows_of(model, step, packed), wanted, max_rows)
     if lean.difference is not None:
         return False
-    pairs = [torch.stack([seen.logits for seen in one.seen]) for one in (lean, own)]
-    return bool((agreement.distances(*pairs) <= _SAME).all())
+    theirs = {(seen.prompt, seen.step): seen.logits for seen in own.seen}
+    both = [(seen.logits, theirs[seen.prompt, seen.step]) for seen in lean.seen]
+    ours, same = (torch.stack(logits) for logits in zip(*both, strict=True))
+    return bool((agreement.distances(ours, same) <= _SAME).all())
 
 
-def _rows_of(model: Any, step: LeanStep | None = None) -> Way:
-    return Way("in flight", Engine, lambda rows, length: SlotRunner(model, rows, length, step))
+def _rows_of(model: Any, step: LeanStep | None = None, packed: Packed | None = None) -> Way:
+    return Way(
+        "in flight", Engine, lambda rows, length: SlotRunner(model, rows, length, step, packed)
+    )
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def _refused(model: Any, differences: dict[Batching, Difference]) -> SetupFailed:

@@ -17,8 +17,10 @@ import torch
 from transformers import Cache
 
 from sut.engine import state
+from sut.engine.ahead.transfers import sent
 from sut.engine.choice import Chooser
 from sut.engine.lean import LeanStep
+from sut.engine.prefill.packed import Packed
 
 
 class SlotCache(Cache):
@@ -52,11 +54,7 @@ class SlotCache(Cache):
         **__: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Store (B, H, T, D) and return what attention should see."""
-        if layer_idx == len(self._keys):
-            for kept, states in ((self._keys, key_states), (self._values, value_states)):
-                kept.append(
-                    states.new_zeros((self.rows, states.shape[1], self.max_len, states.shape[3]))
-                )
+        self._make(layer_idx, key_states[:, :, 0], value_states[:, :, 0])
         keys, values = self._keys[layer_idx], self._values[layer_idx]
         if self._positions is None:
             end = self._start + key_states.shape[2]
@@ -80,6 +78,30 @@ class SlotCache(Cache):
         keys[self._row_index, :, self._positions] = new_keys
         values[self._row_index, :, self._positions] = new_values
         return keys[:count, :, : self._length], values[:count, :, : self._length]
+
+    def write(
+        self,
+        layer: int,
+        rows: torch.Tensor,
+        positions: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+    ) -> None:
+        """Store tokens of prompts, (T, H, D) twice, each in its row (T,) at its position (T,)."""
+        self._make(layer, keys, values)
+        self._keys[layer][rows, :, positions] = keys
+        self._values[layer][rows, :, positions] = values
+
+    def held(self, layer: int, row: int, end: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the first `end` positions of a row, (H, L, D) twice."""
+        return self._keys[layer][row, :, :end], self._values[layer][row, :, :end]
+
+    def _make(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Make a layer that is seen for the first time; of tokens (N, H, D)."""
+        if layer == len(self._keys):
+            for kept, states in ((self._keys, keys), (self._values, values)):
+                _, heads, size = states.shape
+                kept.append(states.new_zeros((self.rows, heads, self.max_len, size)))
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         return 0
@@ -145,11 +167,17 @@ class SlotRunner(Chooser):
     in_pieces = True
 
     def __init__(
-        self, model: Any, max_rows: int, max_len: int, step: LeanStep | None = None
+        self,
+        model: Any,
+        max_rows: int,
+        max_len: int,
+        step: LeanStep | None = None,
+        packed: Packed | None = None,
     ) -> None:
-        """`step` decodes instead of the model's own classes, which always prefill. Raises NoState
+        """`step` decodes and `packed` prefills instead of the model's own classes. Raises NoState
         for a model that takes no cache.
         """
+        self._packed, self.packs = packed, packed is not None
         self.max_rows, self.max_len = max_rows, max_len
         self.cache = SlotCache(max_rows, max_len)
         self.most_tokens = 0  # that the cache held at once
@@ -173,14 +201,22 @@ class SlotRunner(Chooser):
     def prefill_logits(
         self, first_row: int, pieces: Sequence[Sequence[int]], start: int
     ) -> torch.Tensor:
-        """Return the logits (B, V) after the last token of each piece. Right-padded: under a causal
-        mask no real token sees the padding, and decoding overwrites it. A piece that starts later
+        """Return the logits (B, V) after the last token of each piece; a piece that starts later
         sees what the cache holds of its row.
         """
+        if self._packed is not None:
+            return self._packed.logits(first_row, pieces, start, self.cache)
+        return self._padded_logits(first_row, pieces, start)
+
+    def _padded_logits(
+        self, first_row: int, pieces: Sequence[Sequence[int]], start: int
+    ) -> torch.Tensor:
+        """Return the same by the model's own classes. Right-padded: under a causal mask no real
+        token sees the padding, and decoding overwrites it.
+        """
         longest = max(map(len, pieces))
-        ids = torch.tensor(
-            [[*p, *[0] * (longest - len(p))] for p in pieces], device=self._device
-        )  # (B, T)
+        padded = [[*p, *[0] * (longest - len(p))] for p in pieces]
+        ids = sent(padded, self._device, torch.int64)  # (B, T)
         last = sorted({len(p) - 1 for p in pieces})
         at = self._columns[None, start : start + longest]
         self.cache.prefill_from(first_row, start)
@@ -189,12 +225,12 @@ class SlotRunner(Chooser):
             input_ids=ids,
             attention_mask=self._masks(self._columns[: start + longest], at) if start else own_mask,
             position_ids=at,
-            logits_to_keep=torch.tensor(last, device=self._device),
+            logits_to_keep=sent(last, self._device, torch.int64),
             **self._given_cache,
         ).logits  # (B, len(last), V)
         if logits.shape[1] == longest > len(last):  # a model that knows no `logits_to_keep`
             logits = logits[:, last]
-        keep = torch.tensor([last.index(len(p) - 1) for p in pieces], device=self._device)
+        keep = sent([last.index(len(p) - 1) for p in pieces], self._device, torch.int64)
         return logits[self._rows[: len(pieces)], keep]
 
     def decode_logits(self, tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:

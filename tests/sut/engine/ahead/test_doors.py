@@ -1,4 +1,4 @@
-"""Stepping ahead through the doors that users take: a run and a server, on a device that is a CPU."""
+"""Stepping ahead through the doors that users take, a run and a server; a CPU plays the device."""
 
 from __future__ import annotations
 
