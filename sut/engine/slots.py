@@ -218,6 +218,7 @@ class SlotRunner(Chooser):
         padded = [[*p, *[0] * (longest - len(p))] for p in pieces]
         ids = sent(padded, self._device, torch.int64)  # (B, T)
         last = sorted({len(p) - 1 for p in pieces})
+        kept = sent(last, self._device, torch.int64)
         at = self._columns[None, start : start + longest]
         self.cache.prefill_from(first_row, start)
         own_mask = None  # the model makes it
@@ -225,11 +226,11 @@ class SlotRunner(Chooser):
             input_ids=ids,
             attention_mask=self._masks(self._columns[: start + longest], at) if start else own_mask,
             position_ids=at,
-            logits_to_keep=sent(last, self._device, torch.int64),
+            logits_to_keep=kept,
             **self._given_cache,
         ).logits  # (B, len(last), V)
         if logits.shape[1] == longest > len(last):  # a model that knows no `logits_to_keep`
-            logits = logits[:, last]
+            logits = logits[:, kept]
         keep = sent([last.index(len(p) - 1) for p in pieces], self._device, torch.int64)
         return logits[self._rows[: len(pieces)], keep]
 

@@ -11,6 +11,7 @@ from sut.engine.ahead.engine import AheadEngine
 from sut.engine.ahead.launcher import Launcher
 from sut.engine.batching import NOT_FINITE, Engine, Request
 from sut.engine.lean import lean_step
+from sut.engine.prefill.packed import Packed, attentions
 from sut.engine.slots import SlotRunner
 from tests.sut.engine.ahead.traffic import Traffic
 from tests.sut.engine.test_slots import PROMPTS, Answers, served, tiny
@@ -31,6 +32,18 @@ def test_answers_are_those_of_the_plain_engine(name, prefill_tokens):
     assert served(AheadEngine, launcher(model), prefill_tokens=prefill_tokens) == plain
 
 
+@pytest.mark.parametrize("prefill_tokens", [7, 512])
+def test_answers_after_packed_prompts_are_those_of_the_plain_engine(prefill_tokens):
+    model = tiny("llama")
+    step = lean_step(model)
+    runners = [
+        SlotRunner(model, ROWS, LENGTH, step, Packed(step, attentions(model)[0])) for _ in range(2)
+    ]
+    plain = served(Engine, runners[0], prefill_tokens=prefill_tokens)
+    ahead = Launcher(runners[1], CPU)
+    assert served(AheadEngine, ahead, prefill_tokens=prefill_tokens) == plain
+
+
 @pytest.mark.parametrize("lean", [False, True])
 @torch.inference_mode()
 def test_a_steady_step_sends_nothing_and_reads_nothing(lean):
@@ -45,9 +58,12 @@ def test_a_steady_step_sends_nothing_and_reads_nothing(lean):
     assert (traffic.sent, traffic.read) == (0, 0)
 
 
+@pytest.mark.parametrize("is_packed", [False, True])
 @torch.inference_mode()
-def test_prompts_are_sent_and_nothing_is_read():
-    runner = launcher(tiny("llama").to(NO_DEVICE), NO_DEVICE)
+def test_prompts_are_sent_and_nothing_is_read(is_packed):
+    model = tiny("llama").to(NO_DEVICE)
+    packed = Packed(lean_step(model), attentions(model)[0]) if is_packed else None
+    runner = Launcher(SlotRunner(model, ROWS, LENGTH, packed=packed), NO_DEVICE)
     with Traffic() as traffic:
         runner.launch_prefill(0, PROMPTS[:3], 0)
     assert 0 < traffic.sent <= 4  # ids, which positions to keep, whose they are; where they end
