@@ -72,6 +72,7 @@ class LocalModel:
         self._model: Any = None
         self._runner: Any = None
         self._stepped: Any = None  # how the runner is stepped
+        self._engine: Any = None
         self._prepared: Any = None
         self._stepping = False
         self._phases = peak.Phases()
@@ -116,7 +117,7 @@ class LocalModel:
         """Return the runner of the chosen way; as many rows of a cache as are asked for and fit its
         budget.
         """
-        self._runner = self._stepped = None  # its cache goes before the next one comes
+        self._runner = self._stepped = self._engine = None  # the cache goes before the next comes
         token_bytes = self._way.token_bytes
         if token_bytes is None:
             return self._way.runner(self._max_batch, max_len)

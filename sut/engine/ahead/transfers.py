@@ -30,7 +30,7 @@ class Coming:
         if tensors[0].device.type == "cuda":
             self._here = tuple(_landing(tensor) for tensor in tensors)
             for place, tensor in zip(self._here, tensors, strict=True):
-                place.copy_(tensor, non_blocking=True)
+                place.copy_(tensor.contiguous(), non_blocking=True)
             self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._event.record()
         else:

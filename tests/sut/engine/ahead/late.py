@@ -14,7 +14,8 @@ class Late:
     before somebody waits for it; then all that was launched before it is.
     """
 
-    def __init__(self, max_rows, max_len=10**6, broken_at=()):
+    def __init__(self, max_rows, max_len=10**6, broken_at=(), packs=False):
+        self.packs = packs  # a continued piece comes with whole prompts
         self.max_rows, self.max_len = max_rows, max_len
         self.rows = [None] * max_rows  # (newest token, its position)
         self.broken_at = frozenset(broken_at)  # tokens after which the logits are no numbers
@@ -23,15 +24,17 @@ class Late:
         self.in_vain = 0  # rows fed that had ended
 
     def launch_prefill(self, first_row, pieces, start):
+        assert self.packs or not start or len(pieces) == 1
+        assert first_row + len(pieces) <= self.max_rows
+
         def compute():
             self.prefilled.append([len(p) for p in pieces])
             tokens = []
-            for row, piece in enumerate(pieces, first_row):
-                assert row < self.max_rows
-                if start:
-                    assert self.rows[row][1] == start, "a piece continues its own row"
+            for i, piece in enumerate(pieces):
+                row, begins = first_row + i, 0 if i else start
+                assert begins == 0 or self.rows[row][1] == begins, "a piece continues its own row"
                 tokens.append(self.next(piece[-1]))
-                self.rows[row] = (tokens[-1], start + len(piece))
+                self.rows[row] = (tokens[-1], begins + len(piece))
             return tokens
 
         return self.launch_it(compute)

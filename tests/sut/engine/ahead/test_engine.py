@@ -51,23 +51,25 @@ def now(*shapes):
     return [(*shape, 0, None) for shape in shapes]
 
 
-@given(MANY, st.integers(1, 8), st.integers(1, 40))
-def test_answers_and_finishes_are_those_of_the_plain_engine(shapes, max_rows, prefill_tokens):
+@given(MANY, st.integers(1, 8), st.integers(1, 40), st.booleans())
+def test_answers_and_finishes_are_those_of_the_plain_engine(
+    shapes, max_rows, prefill_tokens, packs
+):
     kept = [(*shape[:4], None) for shape in shapes]
     plain, _ = served(Engine, Counting(max_rows), kept, prefill_tokens)
-    ahead, _ = served(AheadEngine, Late(max_rows), kept, prefill_tokens)
+    ahead, _ = served(AheadEngine, Late(max_rows, packs=packs), kept, prefill_tokens)
     assert ahead.first == plain.first
     assert ahead.rest == plain.rest
     assert ahead.done == plain.done
 
 
-@given(MANY, st.integers(1, 8), st.integers(1, 40))
+@given(MANY, st.integers(1, 8), st.integers(1, 40), st.booleans())
 def test_requests_that_are_given_up_change_nobody_elses_answer_and_free_their_rows(
-    shapes, max_rows, prefill_tokens
+    shapes, max_rows, prefill_tokens, packs
 ):
     kept = [(*shape[:4], None) for shape in shapes]
     plain, _ = served(Engine, Counting(max_rows), kept, prefill_tokens)
-    ahead, engine = served(AheadEngine, Late(max_rows), shapes, prefill_tokens)
+    ahead, engine = served(AheadEngine, Late(max_rows, packs=packs), shapes, prefill_tokens)
     for i, shape in enumerate(shapes):
         if shape[4] is None:
             assert ahead.done[i] == plain.done[i]
