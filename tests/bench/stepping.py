@@ -2,7 +2,8 @@
 steps ahead, of 1, 32 and 256 rows; and the launches of a step ahead beside the tensors of a step in
 turn, which the host does while a GPU computes the step before.
 
-Runners answer at once with tokens that end nothing. Medians of rounds, both ways in turn.
+Runners answer at once with tokens that end nothing. CPU time, so that others on the machine count
+little; medians of rounds, both ways in turn.
 """
 
 from __future__ import annotations
@@ -106,22 +107,22 @@ def rows(rounds: int = 5) -> Iterator[Row | str]:
                 for _ in range(rounds)
             ]
             ahead, turn = (median(column) for column in zip(*found, strict=True))
-            name = f"stepping, {count} rows, us a step: {what}"
+            name = f"stepping, {count} rows, us of CPU a step: {what}"
             yield compared(name, ahead, turn, ahead / turn, "", True, "{:,.1f}")
     yield "stepping: ours is ahead, the peer is in turn; a GPU computes meanwhile"
 
 
 def step_us(engine_of: type[Engine], runner: Any) -> float:
-    """Return the microseconds of a decode step with all rows running."""
+    """Return the microseconds of CPU time of a decode step with all rows running."""
     engine = engine_of(runner, Deaf(), (), 10**9)  # type: ignore[arg-type]
     for i in range(runner.max_rows):
         engine.add(Request(i, [1], 10**6))
     for _ in range(5):
         engine.step()
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(STEPS):
         engine.step()
-    return (time.perf_counter() - start) / STEPS * 1e6
+    return (time.process_time() - start) / STEPS * 1e6
 
 
 def _launcher(count: int) -> Launcher:

@@ -157,3 +157,26 @@ def test_a_plan_waits_for_nothing():
         plan(logits)
     assert traffic.read == 0
     assert traffic.sent > 0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@torch.inference_mode()
+def test_on_a_gpu_draws_are_the_hosts_and_no_launch_waits():
+    wanted = [
+        Wanted(temperature=1.0, top_p=0.9, logprobs=3, seed=1),
+        Wanted(temperature=1.0, top_k=4, seed=2),
+        Wanted(temperature=0.8, seed=3, ends={3}, min_tokens=9, logit_bias={4: 1.0}),
+    ]
+    logits = torch.randn((3, 50_000), generator=torch.Generator().manual_seed(5)).cuda()
+
+    def requests():
+        return [Asking(i, [1], 9, one) for i, one in enumerate(wanted)]
+
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        plan = Plan([0, 1, 2], requests())
+        tokens = plan(logits).tokens
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert tokens.tolist() == engines.own_tokens(logits, requests())

@@ -7,8 +7,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sut.engine.ahead import launcher as module
 from sut.engine.ahead.engine import AheadEngine
 from sut.engine.ahead.launcher import Launcher
+from sut.engine.ahead.transfers import Coming
 from sut.engine.batching import NOT_FINITE, Engine, Request
 from sut.engine.lean import lean_step
 from sut.engine.prefill.packed import Packed, attentions
@@ -121,6 +123,25 @@ def test_the_cache_in_use_is_counted_as_the_plain_engine_counts_it():
     served(Engine, plain)
     served(AheadEngine, Launcher(ahead, CPU))
     assert ahead.most_tokens == plain.most_tokens
+
+
+def test_a_steady_step_brings_one_copy_of_its_tokens(monkeypatch):
+    came = []
+
+    class Counted(Coming):
+        def __init__(self, *tensors):
+            super().__init__(*tensors)
+            came.append(sum(tensor.nbytes for tensor in tensors))
+
+    monkeypatch.setattr(module, "Coming", Counted)
+    engine = AheadEngine(launcher(tiny("llama")), Answers(), ())
+    for i in range(ROWS):
+        engine.add(Request(i, PROMPTS[i], 30))
+    engine.step()
+    came.clear()
+    for _ in range(5):
+        engine.step()
+    assert came == [8 * ROWS] * 5
 
 
 @pytest.mark.gpu
