@@ -18,8 +18,9 @@ from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Clock, Sink
 from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
 from sut.engine.batching import Request
+from sut.engine.graphs import facts as graphs
 from sut.engine.trial import Span
-from sut.model import digest, faults, findings, gpus, peak
+from sut.model import digest, faults, findings, gpus, loading, peak
 from sut.model.weights import disk_bytes, weigh
 from sut.precision import lora
 from sut.precision.table import TABLE as PRECISIONS
@@ -108,7 +109,9 @@ class LocalModel:
         needed = max((span.total for span in spans), default=1)
         if self._runner is None or self._runner.max_len < needed:
             self._runner = self._make_runner(needed)
+            self._capture_steps()
             self._find_stepping()
+        self._captured_before = graphs.captured_later(self._runner)
         self._limits = {s.index: s.max_new_tokens for s in samples}
         self._engine = self._stepped.engine(self._stepped.runner, sink, self._eos_ids)
         self._stepping = False
@@ -137,6 +140,12 @@ class LocalModel:
             self._stepped = stepping.tried(self._way.engine, self._runner, self._model)
         if self._stepped.note and self._stepped.note not in self._notes:
             self._notes.append(self._stepped.note)
+
+    def _capture_steps(self) -> None:
+        """Capture what decode steps of the run will launch, if they are captured at all."""
+        if self._way.in_graphs:
+            with faults.loading(self._path):
+                self._runner.prepare()
 
     def issue(self, query: Query) -> None:
         for sample in query.samples:
@@ -176,7 +185,8 @@ class LocalModel:
         weights = weigh(self._model)
         on_gpu = any(device.startswith("cuda") for device in weights.bytes_on)
         use = peak.memory_use(self._phases, on_gpu, weights.held_bytes, self._runner.cache_bytes)
-        return replace(use, kv_used_bytes=self._runner.used_bytes)
+        use = replace(use, kv_used_bytes=self._runner.used_bytes)
+        return peak.with_graphs(use, self._runner.graph_bytes) if self._way.in_graphs else use
 
     def facts(self) -> SutFacts:
         import torch
@@ -206,15 +216,17 @@ class LocalModel:
             "batching": self._way.batching,
             "packed_layers": self._prepared.packed_layers,
             "trial_s": round(self._prepared.trial_s, 3),
-            "decode_step": "lean" if self._way.is_lean else "the model's own classes",
+            "decode_step": self._way.path,
             "stepping": self._stepped.name,
+            "graphs": graphs.facts_of(self._runner),
+            "cudnn_attention": loading.has_cudnn_attention(),
             "threads": torch.get_num_threads(),
             "omp": {
                 k: v
                 for k, v in os.environ.items()
                 if k.startswith(("OMP_", "GOMP_", "KMP_", "MKL_"))
             },
-            "notes": [*self._encoded.notes, *self._notes],
+            "notes": [*self._encoded.notes, *self._notes, *graphs.notes_of(self._runner)],
         }
 
     def trainable_parameters(self) -> int:
@@ -337,16 +349,24 @@ class LocalModel:
     def _prepare(self, model: Any, spans: Sequence[Span]) -> None:
         """Pack its layers, and find the way of serving it that keeps its answers its own."""
         from sut.engine.prepared import Prepared
-        from sut.model.loading import has_own_head
 
         self._eos_ids = tokenizer.eos_ids(self._tokenizer, model.generation_config, model.config)
-        is_tied = model.config.get_text_config().tie_word_embeddings and not has_own_head(model)
-        self._prepared = Prepared(self._clock, model, spans, self._notes)
+        is_tied = model.config.get_text_config().tie_word_embeddings and not loading.has_own_head(
+            model
+        )
+        new_capture = self.new_capture(model)
+        self._prepared = Prepared(self._clock, model, spans, self._notes, new_capture)
         self._find_way()
         if is_tied and hasattr(model.get_output_embeddings(), "packed"):
             self._notes.append(
                 "the vocabulary matrix is in memory twice: plain for look-ups, packed for products"
             )
+
+    def new_capture(self, model: Any) -> Any:
+        """Return what captures decode steps of a model; None where they stay eager."""
+        from sut.engine.graphs import capture
+
+        return capture.of_model(model)
 
     def _find_way(self) -> None:
         self._runner = self._stepped = None  # of the way so far

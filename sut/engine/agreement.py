@@ -38,6 +38,7 @@ _ROUNDING = {torch.float32: 3e-6, torch.float16: 2e-3}  # always allowed
 _ROUNDING_ELSE = 2e-2  # bfloat16, and whatever computes in fewer bits
 _MOST = 5.0  # times the rounding may be allowed by a noise
 _SHORT = 64  # tokens of a text whose passes cost nothing
+SAME = 1e-3  # two ways of the same rows and roundings, with other kernels
 _FEW_LAYERS = 0.25  # of the rounding is allowed where most layers are left out
 
 # what a model says to a cache, a mask or an argument that it does not know
@@ -243,6 +244,15 @@ def distances(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
     ours, theirs = ours - ours.mean(-1, keepdim=True), theirs - theirs.mean(-1, keepdim=True)
     apart = 1 - torch.nn.functional.cosine_similarity(ours, theirs, dim=-1)
     return apart.nan_to_num(nan=torch.inf)
+
+
+def are_alike(ours: Sequence[Seen], theirs: Sequence[Seen], most: float = SAME) -> bool:
+    """Say whether two ways of serving a trial saw the same logits, but for their kernels: at most
+    `most` apart.
+    """
+    other = {(seen.prompt, seen.step): seen.logits for seen in theirs}
+    both = [(seen.logits, other[seen.prompt, seen.step]) for seen in ours]
+    return bool((distances(*map(torch.stack, zip(*both, strict=True))) <= most).all())
 
 
 def is_rounding(ours: torch.Tensor, theirs: torch.Tensor) -> bool:

@@ -8,7 +8,9 @@
 
 The first way whose logits are those of the model's own plain forward pass (`agreement`) is taken,
 over short prompts and over those lengths that the run will reach. The last way is that pass itself.
-A model is refused if even that fails: it is not causal, or its logits are no numbers.
+Decode steps over rows are then made faster where that changes nothing: by the lean step instead of
+the model's own classes, and by graphs of either (`graphs`) where the device has them. A model is
+refused if even that fails: it is not causal, or its logits are no numbers.
 """
 
 from __future__ import annotations
@@ -16,19 +18,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-import torch
-
 from harness.kernel.errors import SetupFailed, first_line
 from sut.engine import agreement, trial
 from sut.engine.agreement import Attempt, Difference, Expected
 from sut.engine.batching import Engine, StaticEngine
+from sut.engine.graphs import trying
+from sut.engine.graphs.capture import NewCapture
+from sut.engine.graphs.runner import GraphRunner
 from sut.engine.lean import LeanStep, lean_step
 from sut.engine.prefill.packed import Attention, Packed, attentions
 from sut.engine.slots import SlotRunner
 from sut.engine.static import PaddingShown, RenewedRunner, StaticRunner, WholeRunner
 
 Batching = Literal["in flight", "static", "one at a time", "whole passes"]
-_SAME = 1e-3  # lean steps beside the model's own: the same rows and roundings, other kernels
 _NOT_LEAN = "its decode steps are the model's own"
 _SLOWER_PROMPTS = "its prompts are not fed in the fastest way"
 _NOBODY_JOINS = "it is served in static batches, nobody joins until all have finished"
@@ -45,13 +47,34 @@ class Way(NamedTuple):
     runner: Callable[[int, int], Any]
     token_bytes: int | None = None  # of the cache; None: the model's own affair
     is_lean: bool = False
-    prefill: str = "padded"  # how prompts of one step share a pass
+    packed: Attention | None = None  # of prompts that share a pass; None: they are padded
     note: str = ""
+    in_graphs: bool = False
+
+    @property
+    def prefill(self) -> str:
+        """Name how prompts of one step share a pass."""
+        return "padded" if self.packed is None else f"packed, {self.packed.name}"
+
+    @property
+    def path(self) -> str:
+        """Name how a decode step is computed."""
+        if self.batching != "in flight":
+            return "static batches"
+        by = "graph" if self.in_graphs else "eager"
+        return f"{by} lean" if self.is_lean else f"{by} classes"
 
 
-def choose(model: Any, wanted: Sequence[Expected], pad_id: int, max_rows: int | None = None) -> Way:
+def choose(
+    model: Any,
+    wanted: Sequence[Expected],
+    pad_id: int,
+    max_rows: int | None = None,
+    new_capture: NewCapture | None = None,
+) -> Way:
     """Return the first way that agrees with the plain pass in every trial, with at most `max_rows`
-    rows at once. Raises SetupFailed where none does.
+    rows at once, its decode steps in graphs where they can be captured. Raises SetupFailed where
+    none does.
     """
     differences: dict[Batching, Difference] = {}
     for way in _ways(model, pad_id):
@@ -61,7 +84,8 @@ def choose(model: Any, wanted: Sequence[Expected], pad_id: int, max_rows: int | 
             way = way._replace(note=_note(way, differences))
             if way.batching != "in flight":
                 return way
-            return _in_rows(model, way, wanted, max_rows, attempts)
+            way = _in_rows(model, way, wanted, max_rows, attempts)
+            return _in_graphs(model, way, wanted, attempts, max_rows, new_capture)
         differences.setdefault(way.batching, found)
     raise _refused(model, differences)
 
@@ -155,13 +179,37 @@ def _lean(
 ) -> Way:
     """Return the way with lean answers, and with lean prompts where one of the attentions fits."""
     packed = None if attention is None else Packed(step, attention)
-    name = "padded" if attention is None else f"packed, {attention.name}"
-    note = f"{_SLOWER_PROMPTS} ({'; '.join(differ)}): they are {name}" if differ else ""
-    return way._replace(
+    way = way._replace(
         runner=lambda rows, length: SlotRunner(model, rows, length, step, packed),
         is_lean=True,
-        prefill=name,
-        note=note,
+        packed=attention,
+    )
+    if not differ:
+        return way
+    return way._replace(note=f"{_SLOWER_PROMPTS} ({'; '.join(differ)}): they are {way.prefill}")
+
+
+def _in_graphs(
+    model: Any,
+    way: Way,
+    wanted: Sequence[Expected],
+    own: Sequence[Attempt],
+    max_rows: int | None,
+    new_capture: NewCapture | None,
+) -> Way:
+    """Return the way with its decode steps captured, or with the reason why they are not."""
+    if new_capture is None:
+        return way
+    found = trying.why_not(model, way.is_lean, wanted, own, max_rows, new_capture)
+    if found:
+        return way._replace(note=f"{way.note}; {found}" if way.note else found)
+    step = lean_step(model) if way.is_lean else None
+    packed = None if step is None or way.packed is None else Packed(step, way.packed)
+    return way._replace(
+        runner=lambda rows, length: GraphRunner(
+            model, rows, length, step, packed, capture=new_capture()
+        ),
+        in_graphs=True,
     )
 
 
@@ -199,10 +247,8 @@ def agrees(
     lean = _attempt(_rows_of(model, step, packed), wanted, max_rows)
     if lean.difference is not None:
         return False
-    theirs = {(seen.prompt, seen.step): seen.logits for seen in own.seen}
-    both = [(seen.logits, theirs[seen.prompt, seen.step]) for seen in lean.seen]
-    ours, same = (torch.stack(logits) for logits in zip(*both, strict=True))
-    return bool((agreement.distances(ours, same) <= _SAME).all())
+    most = agreement.SAME if packed is None else max(agreement.SAME, wanted.noise)
+    return agreement.are_alike(lean.seen, own.seen, most)
 
 
 def _rows_of(model: Any, step: LeanStep | None = None, packed: Packed | None = None) -> Way:

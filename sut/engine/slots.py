@@ -39,6 +39,10 @@ class SlotCache(Cache):
         self._positions: torch.Tensor | None = None  # (B,) while decoding, None while prefilling
         self._length = 0
 
+    @property
+    def is_made(self) -> bool:
+        return bool(self._keys)
+
     def prefill_from(self, first_row: int, start: int) -> None:
         self._first_row, self._start, self._positions = first_row, start, None
 
@@ -173,13 +177,15 @@ class SlotRunner(Chooser):
         max_len: int,
         step: LeanStep | None = None,
         packed: Packed | None = None,
+        spare_rows: int = 0,
     ) -> None:
-        """`step` decodes and `packed` prefills instead of the model's own classes. Raises NoState
-        for a model that takes no cache.
+        """`step` decodes and `packed` prefills instead of the model's own classes. `spare_rows` of
+        the cache lie behind those that requests take. Raises NoState for a model that takes no
+        cache.
         """
         self._packed, self.packs = packed, packed is not None
         self.max_rows, self.max_len = max_rows, max_len
-        self.cache = SlotCache(max_rows, max_len)
+        self.cache = SlotCache(max_rows + spare_rows, max_len)
         self.most_tokens = 0  # that the cache held at once
         self._model, self._device, self._step = model, model.device, step
         self._masks = Masks(model.config, model.dtype)
@@ -193,7 +199,7 @@ class SlotRunner(Chooser):
 
     @property
     def used_bytes(self) -> int | None:
-        return self.cache.num_bytes * self.most_tokens // (self.max_rows * self.max_len)
+        return self.cache.num_bytes * self.most_tokens // (self.cache.rows * self.cache.max_len)
 
     def move(self, source: int, target: int) -> None:
         self.cache.move(source, target)
@@ -249,7 +255,13 @@ class SlotRunner(Chooser):
         """Feed row i its token, ids (B,), at its position, at (B,); return the logits (B, V) of the
         next ones. No position reaches `length`. Nothing here waits for the device.
         """
-        self.cache.decode_at(at, self._rows[: len(ids)], length)
+        return self._logits_into(self._rows[: len(ids)], ids, at, length)
+
+    def _logits_into(
+        self, into: torch.Tensor, ids: torch.Tensor, at: torch.Tensor, length: int
+    ) -> torch.Tensor:
+        """Do the same, but store what comes of token i in row `into`[i] of the cache; (B,)."""
+        self.cache.decode_at(at, into, length)
         if self._step is not None:
             return self._step(
                 ids, at, self._masks.added(self._columns[:length], at[:, None]), self.cache

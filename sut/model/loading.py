@@ -23,6 +23,7 @@ def loaded(
     import torch
     from transformers import AutoModelForCausalLM
 
+    _leave_out_cudnn_attention()
     if (folder := stored.folder_of(path)) is not None:
         stored.check_shards(folder)
     dtype = dtype_name if dtype_name == "auto" else getattr(torch, dtype_name)
@@ -53,6 +54,22 @@ def loaded(
             " these values in a wider type"
         )
     return model
+
+
+def _leave_out_cudnn_attention() -> None:
+    """Keep torch from cuDNN's attention on GPUs: it builds a plan for each new pair of rows and
+    length, and decoding has a new one at every step.
+    """
+    import torch
+
+    torch.backends.cuda.enable_cudnn_sdp(False)  # type: ignore[no-untyped-call]
+
+
+def has_cudnn_attention() -> bool:
+    """Say whether torch may choose it."""
+    import torch
+
+    return bool(torch.backends.cuda.cudnn_sdp_enabled())
 
 
 def _room_bytes() -> dict[Any, int]:

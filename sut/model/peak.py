@@ -139,6 +139,17 @@ def memory_use(
     )
 
 
+def with_graphs(use: MemoryUse, graph_bytes: int) -> MemoryUse:
+    """Return the use with what captured graphs hold. The allocator counts their pool as reserved,
+    but not as allocated, so the peaks of what is allocated grow by it.
+    """
+    more = dict.fromkeys(("peak_bytes", "gpu_peak_bytes", "serving_peak_bytes"), graph_bytes)
+    if use.gpu_peak_bytes is None:
+        return replace(use, graph_bytes=graph_bytes)
+    grown: Any = {name: getattr(use, name) + size for name, size in more.items()}
+    return replace(use, graph_bytes=graph_bytes, **grown)
+
+
 def _by_phase(peaks: Mapping[Phase, Peak], on_gpu: bool) -> dict[str, int]:
     """Return `loading_peak_bytes` and so on: of the GPUs, else of the process."""
     bytes_of = attrgetter("allocated_bytes" if on_gpu else "resident_bytes")
