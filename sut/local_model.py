@@ -72,6 +72,8 @@ class LocalModel:
         self._tokenizer: Any = None
         self._model: Any = None
         self._runner: Any = None
+        self._stepped: Any = None  # how the runner is stepped
+        self._engine: Any = None
         self._prepared: Any = None
         self._stepping = False
         self._phases = peak.Phases()
@@ -108,16 +110,17 @@ class LocalModel:
         if self._runner is None or self._runner.max_len < needed:
             self._runner = self._make_runner(needed)
             self._capture_steps()
+            self._find_stepping()
         self._captured_before = graphs.captured_later(self._runner)
         self._limits = {s.index: s.max_new_tokens for s in samples}
-        self._engine = self._way.engine(self._runner, sink, self._eos_ids)
+        self._engine = self._stepped.engine(self._stepped.runner, sink, self._eos_ids)
         self._stepping = False
 
     def _make_runner(self, max_len: int) -> Any:
         """Return the runner of the chosen way; as many rows of a cache as are asked for and fit its
         budget.
         """
-        self._runner = None  # its cache goes before the next one comes
+        self._runner = self._stepped = self._engine = None  # the cache goes before the next comes
         token_bytes = self._way.token_bytes
         if token_bytes is None:
             return self._way.runner(self._max_batch, max_len)
@@ -128,6 +131,15 @@ class LocalModel:
             note += "the key-value cache may take"
             self._notes.append(f"{note} {budget_bytes / 2**30:.3g} GiB (--kv-cache-gib)")
         return self._way.runner(rows, max_len)
+
+    def _find_stepping(self) -> None:
+        """Find out whether the device steps ahead of its host."""
+        from sut.engine.ahead import stepping
+
+        with faults.loading(self._path):
+            self._stepped = stepping.tried(self._way.engine, self._runner, self._model)
+        if self._stepped.note and self._stepped.note not in self._notes:
+            self._notes.append(self._stepped.note)
 
     def _capture_steps(self) -> None:
         """Capture what decode steps of the run will launch, if they are captured at all."""
@@ -167,7 +179,7 @@ class LocalModel:
         """Requests never wait for a fuller batch."""
 
     def close(self) -> None:
-        self._model = self._runner = None
+        self._model = self._runner = self._stepped = None
 
     def memory(self) -> MemoryUse:
         weights = weigh(self._model)
@@ -205,6 +217,7 @@ class LocalModel:
             "packed_layers": self._prepared.packed_layers,
             "trial_s": round(self._prepared.trial_s, 3),
             "decode_step": self._way.path,
+            "stepping": self._stepped.name,
             "graphs": graphs.facts_of(self._runner),
             "cudnn_attention": loading.has_cudnn_attention(),
             "threads": torch.get_num_threads(),
@@ -356,7 +369,7 @@ class LocalModel:
         return capture.of_model(model)
 
     def _find_way(self) -> None:
-        self._runner = None  # of the way so far
+        self._runner = self._stepped = None  # of the way so far
         pad_id = min(self._eos_ids, default=0)
         if self._embedding_rows is not None and pad_id >= self._embedding_rows:
             pad_id = 0

@@ -8,8 +8,9 @@ from typing import Any
 
 from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Clock
+from sut.engine.ahead.asking import asking
 from sut.engine.batching import Engine
-from sut.engine.sampling.engines import AskingEngine, ThoughtSink, asking
+from sut.engine.sampling.engines import AskingEngine, ThoughtSink
 from sut.engine.trial import Span
 from sut.likelihood.scoring import OutputLayer
 from sut.local_model import LocalModel
@@ -52,6 +53,7 @@ class ServedModel(LocalModel):
         with faults.loading(options.path):
             self._make_cache()
         self._capture_steps()
+        self._find_stepping()
         self._captured_before = 0
 
     def _make_cache(self) -> None:
@@ -61,8 +63,8 @@ class ServedModel(LocalModel):
 
     def engine(self, sink: ThoughtSink) -> AskingEngine:
         """Return an engine that nobody has asked anything."""
-        way: type[Engine] = self._way.engine
-        return asking(way)(self._runner, sink, self._eos_ids)
+        engine: type[Engine] = self._stepped.engine
+        return asking(engine)(self._stepped.runner, sink, self._eos_ids)
 
     def scorer(self) -> PromptScorer:
         return PromptScorer(self._model, OutputLayer(self._model), self.max_len)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.schema.parts import Schema, flag, maybe, number, record, text, whole
+from harness.schema.parts import Schema, choice, flag, maybe, number, record, text, whole
 
 GRAPH_BYTES = maybe(whole("Captured graphs: their pool, and the logits they write.", "B"))
 _GRAPHS = record(
@@ -20,6 +20,11 @@ OF_DECODING: dict[str, Schema] = {
         "How decode steps are computed: graph lean, graph classes, eager lean, eager classes or"
         " static batches (lean: few operations of our own; classes: the model's own). Older runs"
         " say lean, or the model's own classes."
+    ),
+    "stepping": choice(
+        "Whether the next decode step is launched before the tokens of the last are read.",
+        "ahead",
+        "in turn",
     ),
     "graphs": maybe(_GRAPHS),
     "cudnn_attention": flag("Whether torch may choose the attention of cuDNN, on a GPU."),
