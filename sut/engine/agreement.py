@@ -38,7 +38,7 @@ _ROUNDING = {torch.float32: 3e-6, torch.float16: 2e-3}  # always allowed
 _ROUNDING_ELSE = 2e-2  # bfloat16, and whatever computes in fewer bits
 _MOST = 5.0  # times the rounding may be allowed by a noise
 _SHORT = 64  # tokens of a text whose passes cost nothing
-_SAME = 1e-3  # two ways of the same rows and roundings, with other kernels
+SAME = 1e-3  # two ways of the same rows and roundings, with other kernels
 _FEW_LAYERS = 0.25  # of the rounding is allowed where most layers are left out
 
 # what a model says to a cache, a mask or an argument that it does not know
@@ -246,18 +246,14 @@ def distances(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
     return apart.nan_to_num(nan=torch.inf)
 
 
-def are_alike(ours: Sequence[Seen], theirs: Sequence[Seen]) -> bool:
-    """Say whether two ways of serving a trial saw the same logits, but for their kernels; where
-    both looked, for another prompt may leave half-way.
+def are_alike(ours: Sequence[Seen], theirs: Sequence[Seen], most: float = SAME) -> bool:
+    """Say whether two ways of serving a trial saw the same logits, but for their kernels: at most
+    `most` apart, wherever both looked.
     """
-    by_place = {(seen.prompt, seen.step): seen.logits for seen in theirs}
-    pairs = [
-        (seen.logits, by_place[seen.prompt, seen.step])
-        for seen in ours
-        if (seen.prompt, seen.step) in by_place
-    ]
-    first, second = (torch.stack(logits) for logits in zip(*pairs, strict=True))
-    return bool((distances(first, second) <= _SAME).all())
+    other = {(seen.prompt, seen.step): seen.logits for seen in theirs}
+    places = [(seen, (seen.prompt, seen.step)) for seen in ours]
+    both = [(seen.logits, other[place]) for seen, place in places if place in other]
+    return bool((distances(*map(torch.stack, zip(*both, strict=True))) <= most).all())
 
 
 def is_rounding(ours: torch.Tensor, theirs: torch.Tensor) -> bool:

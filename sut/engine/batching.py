@@ -34,7 +34,9 @@ NOT_FINITE = -1  # a runner's token where the logits are no numbers
 class Request:
     """One sample on its way: store little, derive the rest."""
 
-    __slots__ = ("fed", "ids", "max_new_tokens", "name", "prompt_ids", "sample_id")
+    __slots__ = (
+        "fed", "ids", "is_over", "launched", "max_new_tokens", "name", "prompt_ids", "sample_id"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -50,6 +52,8 @@ class Request:
         self.max_new_tokens = max_new_tokens
         self.ids: list[int] = []
         self.fed = 0  # prompt tokens that the cache holds
+        self.launched = 0  # tokens that the device has been asked for (`sut.engine.ahead`)
+        self.is_over = False  # nothing more is heard of it (the same)
 
     @property
     def position(self) -> int:
@@ -140,11 +144,17 @@ class Engine:
 
     def step(self) -> None:
         running = len(self._running)
-        if self._long is not None or (self._waiting and running < self._runner.max_rows):
+        if self._has_prompts:
             self._prefill()
         if running:
             self._decode(running)
         self._retire()
+
+    @property
+    def _has_prompts(self) -> bool:
+        """Is there a prompt to be fed, and a row for it?"""
+        has_room = len(self._running) < self._runner.max_rows
+        return self._long is not None or (bool(self._waiting) and has_room)
 
     def _prefill(self) -> None:
         for parts in self._admit():
@@ -165,10 +175,14 @@ class Engine:
             request.fed = end
             if end < len(request.prompt_ids):
                 self._long = request
-                continue
-            request.take(token)
-            self._running.append(request)
-            self._sink.first_token(request.sample_id, token)
+            else:
+                self._join(request, token)
+
+    def _join(self, request: Request, token: int) -> None:
+        """Let a request run whose prompt is whole; its first token leaves."""
+        request.take(token)
+        self._running.append(request)
+        self._sink.first_token(request.sample_id, token)
 
     def _first_tokens(
         self, joining: Sequence[Request], pieces: Sequence[Sequence[int]], start: int

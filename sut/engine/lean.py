@@ -9,7 +9,7 @@ forward pass is plain are read, not called.
 
 Which models: those of `_KNOWN`, in any precision and with adapters, for the linear layers
 themselves are called as they are. What it computes, rounding included, is what these classes
-compute: `serving.agrees` compares them, and a model for which they differ keeps its own. Shapes: B
+compute: `serving.differs` compares them, and a model for which they differ keeps its own. Shapes: B
 rows, L positions, H query heads, K key-value heads, D head size, F features, V vocabulary.
 """
 

@@ -48,11 +48,15 @@ class Way(NamedTuple):
     runner: Callable[[int, int], Any]
     token_bytes: int | None = None  # of the cache; None: the model's own affair
     is_lean: bool = False
-    prefill: str = "padded"  # how prompts of one step share a pass
+    packed: Attention | None = None  # of prompts that share a pass; None: they are padded
     note: str = ""
-    attention: Attention | None = None  # of the lean prompts
     in_graphs: bool = False
     attention_us: Mapping[str, float] = MappingProxyType({})  # of a layer, by way (`attention`)
+
+    @property
+    def prefill(self) -> str:
+        """Name how prompts of one step share a pass."""
+        return "padded" if self.packed is None else f"packed, {self.packed.name}"
 
     @property
     def path(self) -> str:
@@ -160,16 +164,11 @@ def _in_rows(
         return way
     differ: list[str] = []
     for attention in (*attentions(model), None):
-        try:
-            if _lean_agrees(model, wanted, max_rows, own, attention):
-                return _lean(model, way, step, attention, differ)
-            differ.append("other logits")
-        except agreement.REFUSALS as error:
-            differ.append(_words(error))
-    found = differ[-1]
-    if found == "other logits":
-        return way._replace(note=f"{_NOT_LEAN}: the lean step gives other logits")
-    return way._replace(note=f"{_NOT_LEAN}: the lean step does not fit ({found})")
+        found = _why_not(model, wanted, max_rows, own, attention)
+        if not found:
+            return _lean(model, way, step, attention, differ)
+        differ.append(found)
+    return way._replace(note=f"{_NOT_LEAN}: the lean step {found}")
 
 
 def _lean(
@@ -177,14 +176,15 @@ def _lean(
 ) -> Way:
     """Return the way with lean answers, and with lean prompts where one of the attentions fits."""
     packed = None if attention is None else Packed(step, attention)
-    name = "padded" if attention is None else f"packed, {attention.name}"
-    note = f"{_SLOWER_PROMPTS} ({'; '.join(differ)}): they are {name}" if differ else ""
-    return way._replace(
+    way = way._replace(
         runner=lambda rows, length: SlotRunner(model, rows, length, step, packed),
         is_lean=True,
-        attention=attention,
-        prefill=name,
-        note=note,
+        packed=attention,
+    )
+    if not differ:
+        return way
+    return way._replace(
+        note=f"{_SLOWER_PROMPTS} (the one before {differ[-1]}): they are {way.prefill}"
     )
 
 
@@ -199,7 +199,7 @@ def _in_graphs(
     """Return the way with its decode steps captured, or with the reason why they are not."""
     if new_capture is None:
         return way
-    found = trying.find(model, way.is_lean, way.attention, wanted, own, max_rows, new_capture)
+    found = trying.find(model, way.is_lean, way.packed, wanted, own, max_rows, new_capture)
     way = way._replace(note="; ".join(filter(None, (way.note, *found.notes))))
     if found.parts is None:
         return way
@@ -213,13 +213,13 @@ def _in_graphs(
     )
 
 
-def _lean_agrees(
+def _why_not(
     model: Any,
     wanted: Sequence[Expected],
     max_rows: int | None,
     own: Sequence[Attempt],
     attention: Attention | None,
-) -> bool:
+) -> str:
     """Try the lean step over the first layers where there is such a trial: what it computes is the
     same in all layers of a kind, and a pass over all costs as much as ten over the first.
     """
@@ -227,27 +227,30 @@ def _lean_agrees(
     for one, attempt in [pair for pair in pairs if pair[0].few_layers] or pairs:
         with one.layers_of(model):
             step = lean_step(model)
-            if step is None or not agrees(model, step, one, attempt, max_rows, attention):
-                return False
-    return True
+            assert step is not None
+            if found := differs(model, step, one, attempt, max_rows, attention):
+                return found
+    return ""
 
 
-def agrees(
+def differs(
     model: Any,
     step: LeanStep,
     wanted: Expected,
     own: Attempt,
     max_rows: int | None = None,
     attention: Attention | None = None,
-) -> bool:
-    """Say whether `step` decodes as the plain pass does (and prefills, with an `attention`), and as
-    closely as other kernels can as the model's `own` classes do. Raises what the model says to it.
+) -> str:
+    """Say why `step` shall not decode (and prefill, with an `attention`). Empty where it does as
+    the plain pass, and as closely as other kernels can as the model's `own` classes.
     """
     packed = None if attention is None else Packed(step, attention)
     lean = _attempt(_rows_of(model, step, packed), wanted, max_rows)
-    if lean.difference is not None:
-        return False
-    return agreement.are_alike(lean.seen, own.seen)
+    if lean.difference is not None and lean.difference.error:
+        return f"does not fit ({lean.difference})"
+    most = agreement.SAME if packed is None else max(agreement.SAME, wanted.noise)
+    is_alike = lean.difference is None and agreement.are_alike(lean.seen, own.seen, most)
+    return "" if is_alike else "gives other logits"
 
 
 def _rows_of(model: Any, step: LeanStep | None = None, packed: Packed | None = None) -> Way:

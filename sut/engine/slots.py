@@ -17,6 +17,7 @@ import torch
 from transformers import Cache
 
 from sut.engine import state
+from sut.engine.ahead.transfers import sent
 from sut.engine.choice import Chooser
 from sut.engine.lean import LeanStep
 from sut.engine.prefill.packed import Packed
@@ -220,10 +221,10 @@ class SlotRunner(Chooser):
         token sees the padding, and decoding overwrites it.
         """
         longest = max(map(len, pieces))
-        ids = torch.tensor(
-            [[*p, *[0] * (longest - len(p))] for p in pieces], device=self._device
-        )  # (B, T)
+        padded = [[*p, *[0] * (longest - len(p))] for p in pieces]
+        ids = sent(padded, self._device, torch.int64)  # (B, T)
         last = sorted({len(p) - 1 for p in pieces})
+        kept = sent(last, self._device, torch.int64)
         at = self._columns[None, start : start + longest]
         self.cache.prefill_from(first_row, start)
         own_mask = None  # the model makes it
@@ -231,20 +232,24 @@ class SlotRunner(Chooser):
             input_ids=ids,
             attention_mask=self._masks(self._columns[: start + longest], at) if start else own_mask,
             position_ids=at,
-            logits_to_keep=torch.tensor(last, device=self._device),
+            logits_to_keep=kept,
             **self._given_cache,
         ).logits  # (B, len(last), V)
         if logits.shape[1] == longest > len(last):  # a model that knows no `logits_to_keep`
-            logits = logits[:, last]
-        keep = torch.tensor([last.index(len(p) - 1) for p in pieces], device=self._device)
+            logits = logits[:, kept]
+        keep = sent([last.index(len(p) - 1) for p in pieces], self._device, torch.int64)
         return logits[self._rows[: len(pieces)], keep]
 
     def decode_logits(self, tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:
         """Return the logits (B, V) of the next token."""
-        self.most_tokens = max(self.most_tokens, sum(positions) + len(tokens))
+        self.count_held(positions)
         ids = torch.tensor(tokens, device=self._device)
         at = torch.tensor(positions, device=self._device)
         return self.logits_at(ids, at, max(positions) + 1)
+
+    def count_held(self, positions: Sequence[int]) -> None:
+        """Hear where the tokens of a step go: so much of the cache is in use."""
+        self.most_tokens = max(self.most_tokens, sum(positions) + len(positions))
 
     def logits_at(self, ids: torch.Tensor, at: torch.Tensor, length: int) -> torch.Tensor:
         """Feed row i its token, ids (B,), at its position, at (B,); return the logits (B, V) of the

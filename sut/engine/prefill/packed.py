@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch.nn import functional
 
+from sut.engine.ahead.transfers import sent
 from sut.engine.lean import LeanStep
 
 
@@ -71,10 +72,10 @@ class Packed:
         ids = [token for piece in pieces for token in piece]
         at = [s + i for s, length in zip(starts, lengths, strict=True) for i in range(length)]
         rows = [first_row + i for i, length in enumerate(lengths) for _ in range(length)]
-        tokens = torch.tensor([ids, at, rows], device=device)  # (3, T)
+        tokens = sent([ids, at, rows], device, torch.int64)  # (3, T)
         attend = self._attend(_Layout(first_row, start, lengths, device), tokens, cache)
         x = self._step.hidden(tokens[0], tokens[1], attend)
-        last = torch.tensor([end - 1 for end in accumulate(lengths)], device=device)
+        last = sent([end - 1 for end in accumulate(lengths)], device, torch.int64)
         return self._step.logits(x[last])
 
     def _attend(self, layout: _Layout, tokens: torch.Tensor, cache: PromptCache) -> Any:
@@ -105,7 +106,7 @@ class _Layout:
     def __init__(self, first_row: int, start: int, lengths: list[int], device: Any) -> None:
         self.first_row, self.start, self.lengths = first_row, start, lengths
         whole = lengths[1:] if start else lengths
-        borders = torch.tensor([0, *accumulate(whole)], dtype=torch.int32, device=device)
+        borders = sent([0, *accumulate(whole)], device, torch.int32)
         self.whole = whole, borders
 
 
@@ -170,8 +171,8 @@ def _whole_by_flash(
 def _continued_by_flash(
     queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float
 ) -> torch.Tensor:
-    ends = torch.tensor([[0, len(queries)], [0, len(keys)]], dtype=torch.int32)
-    of_queries, of_keys = ends.to(queries.device)
+    ends = [[0, len(queries)], [0, len(keys)]]
+    of_queries, of_keys = sent(ends, queries.device, torch.int32)
     return _flash(queries, keys, values, of_queries, of_keys, len(queries), len(keys), scale)
 
 
