@@ -13,7 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sut.limit.steps import Taken
+from harness.kernel.protocols import Clock
+from sut.limit.bandwidth import copy_bytes_per_s
+from sut.limit.reads import step_bytes
+from sut.limit.steps import Stepped, Taken, Watch
 
 LEAST_BYTES = 64 * 2**20  # read in a step; less may lie in the processor's caches
 _LEAST_STEPS = 4  # of a number of rows: the median of fewer says little
@@ -26,6 +29,39 @@ class Device(NamedTuple):
     copy_bytes_per_s: float | None  # None: not known
     step_bytes: int  # of weights
     token_bytes: int | None  # of cache, a token; None: the model's own affair
+
+
+class SelfCheck:
+    """The self-check of one loaded model: the device is measured before it is loaded, its engines
+    are watched.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._copy_bytes_per_s: float | None = None
+        self._taken: Mapping[int, Taken] = {}
+
+    def measure(self, device: str, disk_bytes: int | None) -> None:
+        """Time copies, before any memory is counted. Small models (by the size of their files)
+        need none.
+        """
+        import torch
+
+        if disk_bytes is None or disk_bytes >= LEAST_BYTES // 2:  # fp32 of bf16 files is twice that
+            self._copy_bytes_per_s = copy_bytes_per_s(self._clock, torch.device(device))
+
+    def watch(self, engine: Stepped) -> Watch:
+        """Return what steps this engine from now on; steps of earlier ones are forgotten."""
+        watch = Watch(self._clock, engine)
+        self._taken = watch.taken
+        return watch
+
+    def found(self, model: Any, token_bytes: int | None) -> dict[str, Any]:
+        """Return the steps since then beside their limit; `token_bytes` is what a token takes in
+        the cache.
+        """
+        device = Device(self._copy_bytes_per_s, step_bytes(model), token_bytes)
+        return self_check(device, self._taken)
 
 
 def self_check(device: Device, taken: Mapping[int, Taken]) -> dict[str, Any]:
