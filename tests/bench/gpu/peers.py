@@ -22,7 +22,7 @@ from tests.bench.gpu.shapes import Setup
 _LOAD = 0.7  # of what the offline scenario reached
 _NEAR = 1e-3  # of the spread of the logits: two tokens nearer than that are a tie
 _REAL_MODEL = "smollm2-135m"
-_AT_ONCE = 128  # requests in a batch, of the scenarios
+_AT_ONCE = 64  # requests in a batch, of the scenarios
 
 
 def generate(setup: Setup, shape: str) -> Figures:
@@ -50,8 +50,7 @@ def harness(setup: Setup) -> Figures:
     """
     work, path = shapes.work_of(setup), str(shapes.stored(setup, "1B"))
     yield "bare.tokens_per_s", _bare(setup, path)
-    if setup.device.startswith("cuda"):
-        torch.cuda.empty_cache()
+    shapes.free(setup)
     common = {
         "model": path, "variant": "bf16", "device": setup.device, "max_concurrency": _AT_ONCE,
         "max_new_tokens": work.new_tokens, "min_queries": work.queries,

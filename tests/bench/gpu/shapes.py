@@ -7,6 +7,7 @@ byte, so a prompt of n letters has n tokens. A dry run has the same parts over t
 
 from __future__ import annotations
 
+import gc
 import string
 from pathlib import Path
 from random import Random
@@ -60,7 +61,7 @@ class Work(NamedTuple):
 
 
 _FULL = Work((1, 8, 32, 128), (1, 8, 32), 128, 128, 512, 20, 1024, 64, 768, 50)
-_DRY = Work((1, 2), (1, 2), 8, 4, 16, 2, 16, 6, 6, 3)
+_DRY = Work((1, 8), (1, 8), 8, 4, 16, 2, 16, 6, 6, 3)
 
 
 def work_of(setup: Setup) -> Work:
@@ -98,7 +99,15 @@ def stored(setup: Setup, shape: str) -> Path:
         _describe(setup, shape, folder)
         drawn(setup, shape).save_pretrained(folder)
         (folder / "done").touch()
+        free(setup)
     return folder
+
+
+def free(setup: Setup) -> None:
+    """Give back the device's memory of models that are gone."""
+    gc.collect()
+    if setup.device.startswith("cuda"):
+        torch.cuda.empty_cache()
 
 
 def _describe(setup: Setup, shape: str, folder: Path) -> None:
