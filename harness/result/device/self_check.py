@@ -16,7 +16,11 @@ LEAST_SHARE = 0.10  # of the limit, without a note
 _FEW_ROWS, _MANY_ROWS = 4, 16
 _UNKNOWN = "its facts do not say why"
 _OWN_CLASSES = ("the model's own classes", "eager classes", "graph classes")
-_EXPANDED = ("nf4", "quanto")  # variants whose weights become the activations' type again
+_EXPANDED = (
+    "nf4",
+    "int8-quanto",
+    "int4-quanto",
+)  # variants whose weights become the activations' type again
 
 
 def figures(check: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +66,7 @@ def _of_precision(facts: Mapping[str, Any], on_gpu: bool) -> Iterator[str]:
     variant = str(facts.get("variant", "")).removeprefix("lora-")
     if facts.get("emulated") or (variant.startswith("fp8") and not on_gpu):
         yield "its precision is emulated, with the same rounding and none of the speed"
-    elif variant.startswith(_EXPANDED):
+    elif variant in _EXPANDED:
         yield f"its weights are expanded to {facts.get('dtype', 'a wider type')} in every step"
     elif variant == "int8":
         yield "its activations are quantised, and outliers computed apart, in every step"

@@ -57,6 +57,7 @@ def test_a_slow_step_that_nothing_explains_says_so():
         (GPU | {"weights_on": {"cuda:0": 1, "cpu": 1}}, {}, "brought to the GPU in every step"),
         (GPU | {"variant": "int8"}, {}, "outliers computed apart"),
         (GPU | {"variant": "lora-nf4", "adapter": {"merged": True}}, {}, "expanded to bfloat16"),
+        (CPU | {"variant": "int4-quanto"}, {}, "expanded to bfloat16"),
         (GPU | {"adapter": {"merged": False}}, {}, "adapter is not merged"),
         (GPU | {"emulated": True}, {}, "emulated"),
         (GPU | {"decode_step": "eager lean"}, {"rows": 1}, "launched by itself, which few rows"),
