@@ -71,8 +71,9 @@ class GraphRunner(SlotRunner):
         return self._capture.num_bytes + logits
 
     @torch.inference_mode()
-    def prepare(self, seconds: float = LOAD_SECONDS) -> None:
-        """Capture the buckets, the largest first, until the time is over. Rows stay as they are."""
+    def prepare(self, seconds: float | None = None) -> None:
+        """Capture the buckets, the largest first, until the time is over (LOAD_SECONDS)."""
+        seconds = LOAD_SECONDS if seconds is None else seconds
         end_ns = self._now_ns() + int(seconds * 1e9)
         if not self.cache.is_made:
             self.prefill_logits(0, [[0]], 0)
