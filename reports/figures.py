@@ -65,6 +65,11 @@ FIGURES: dict[str, Figure] = {
         _of("throughput", "queries_per_s", "queries", "queries/s", "higher"),
         _of("throughput", "scheduled_samples_per_s", "scheduled", "samples/s", "", "{} scheduled"),
         _of("throughput", "duration_s", "duration", "s"),
+        replace(
+            _of("sut_facts", "max_batch", "requests in a batch, at most"),
+            name="requests_in_batch",
+            group="Throughput",
+        ),
         _bytes("weights_bytes", "weights", "weights {}"),
         _bytes("kv_cache_bytes", "KV cache", "KV cache {}"),
         _bytes("rss_peak_bytes", "process, peak while loading and serving", "process peak {}"),

@@ -100,8 +100,8 @@ ARROWS = {
     " sut.model sut.prompts",
     "sut.started": "sut.border sut.model sut.precision sut.served sut.served.probing",
     "sut.likelihood": "sut sut.engine sut.model sut.prompts sut.served sut.served.answers",
-    "sut": "sut.engine sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.likelihood sut.model sut.precision"
-    " sut.prompts",
+    "sut": "sut.engine sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.likelihood"
+    " sut.model sut.precision sut.prompts",
 }
 KERNEL = tuple(
     f"harness.kernel{folder}"
