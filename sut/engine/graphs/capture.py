@@ -35,6 +35,10 @@ class Capture(Protocol):
         """
         ...
 
+    def seconds(self, replay: Callable[[], None], times: int) -> float:
+        """Return what one replay takes on the device, of so many in a row."""
+        ...
+
 
 NewCapture = Callable[[], Capture]  # one for each runner: its graphs share what nobody else has
 
@@ -50,7 +54,8 @@ class CudaCapture:
     @property
     def num_bytes(self) -> int:
         segments = torch.cuda.memory_snapshot()  # type: ignore[no-untyped-call]
-        return sum(one["total_size"] for one in segments if one["segment_pool_id"] == self._pool)
+        own = [one for one in segments if tuple(one["segment_pool_id"]) == tuple(self._pool)]
+        return sum(one["total_size"] for one in own)
 
     def __call__(self, computation: Callable[[], None]) -> Callable[[], None]:
         with torch.cuda.device(self._device):
@@ -68,6 +73,17 @@ class CudaCapture:
                 computation()
         replay: Callable[[], None] = graph.replay
         return replay
+
+    def seconds(self, replay: Callable[[], None], times: int) -> float:
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        replay()
+        begin.record(torch.cuda.current_stream(self._device))
+        for _ in range(times):
+            replay()
+        end.record(torch.cuda.current_stream(self._device))
+        end.synchronize()
+        milliseconds: float = begin.elapsed_time(end)
+        return milliseconds / 1e3 / times
 
     def _warm_up(self, computation: Callable[[], None]) -> None:
         """Compute on the stream of the capture, after what the present one has been given."""
@@ -91,6 +107,12 @@ def of_model(model: Any) -> NewCapture | None:
         return None
     device = devices.pop()
     return partial(CudaCapture, device) if device.type == "cuda" else None
+
+
+def give_back() -> None:
+    """Return what graphs held that are gone, so that others find it free."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 @contextmanager
