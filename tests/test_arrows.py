@@ -91,7 +91,7 @@ ARROWS = {
     "sut.served.probing": "sut.served sut.served.answers",
     "sut.engine": "sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.model",
     "sut.engine.ahead": "sut.engine sut.engine.sampling",
-    "sut.engine.graphs": "sut.engine sut.model",
+    "sut.engine.graphs": "sut.engine sut.engine.prefill sut.model",
     "sut.engine.prefill": "sut.engine sut.engine.ahead",
     "sut.engine.sampling": "sut.engine sut.engine.ahead",
     "sut.golden": "sut.golden.answers",
