@@ -38,7 +38,7 @@ SETTINGS = [
 ]
 
 
-def heard_of(engine, wanted, eos_ids=(), limits=(20, 17, 14, 11), drops=()):
+def heard_of(engine, wanted, eos_ids=(), limits=(14, 11, 9, 7), drops=()):
     heard = Heard()
     engine._sink = heard
     engine._eos_ids = frozenset(eos_ids)
