@@ -20,7 +20,7 @@ from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
 from sut.engine.batching import Request
 from sut.engine.graphs import facts as graphs
 from sut.engine.trial import Span
-from sut.model import digest, faults, findings, gpus, loading, peak
+from sut.model import digest, faults, findings, gpus, loading, peak, room
 from sut.model.weights import disk_bytes, weigh
 from sut.precision import lora
 from sut.precision.table import TABLE as PRECISIONS
@@ -34,7 +34,8 @@ class LocalModel:
     the chat template, if any.
 
     `adapter` (a folder of peft) goes with the lora variants; by `device_map` accelerate places what
-    one device cannot hold.
+    one device cannot hold. `max_batch` and `prefill_tokens` are found for the device where they
+    are None.
 
     Raises SetupFailed for a prompt that does not fit the context (or cuts it at the front if
     `truncate`) and for a model that cannot be loaded, BadInput for settings that do not go
@@ -49,7 +50,7 @@ class LocalModel:
         *,
         path: str,
         variant: str = "fp32",
-        max_batch: int = 32,
+        max_batch: int | None = 32,
         device: str = "auto",
         truncate: bool = False,
         trust_remote_code: bool = False,
@@ -58,6 +59,7 @@ class LocalModel:
         merge_adapter: bool = False,
         device_map: str | None = None,
         kv_cache_bytes: int | None = None,
+        prefill_tokens: int | None = None,
     ) -> None:
         self._clock = clock
         self._path, self._variant, self._device = path, variant, device
@@ -66,7 +68,7 @@ class LocalModel:
         self._notes = list(notes)
         self._adapter, self._merge_adapter, self._device_map = adapter, merge_adapter, device_map
         self._adapter_facts: dict[str, Any] = {}
-        self._kv_cache_bytes = kv_cache_bytes
+        self._kv_cache_bytes, self._asked_prefill_tokens = kv_cache_bytes, prefill_tokens
         self._samples: list[Sample] = []
         self._encoded = NONE
         self._tokenizer: Any = None
@@ -108,29 +110,28 @@ class LocalModel:
         self._phases.begin("serving")
         needed = max((span.total for span in spans), default=1)
         if self._runner is None or self._runner.max_len < needed:
-            self._runner = self._make_runner(needed)
+            usual_prompt = sum(span.prompt for span in spans) // max(1, len(spans))
+            self._runner = self._make_runner(needed, usual_prompt)
             self._capture_steps()
             self._find_stepping()
         self._captured_before = graphs.captured_later(self._runner)
         self._limits = {s.index: s.max_new_tokens for s in samples}
-        self._engine = self._stepped.engine(self._stepped.runner, sink, self._eos_ids)
+        stepped, most = self._stepped, self._fed.most
+        self._engine = stepped.engine(stepped.runner, sink, self._eos_ids, most)
         self._stepping = False
 
-    def _make_runner(self, max_len: int) -> Any:
-        """Return the runner of the chosen way; as many rows of a cache as are asked for and fit its
-        budget.
-        """
+    def _make_runner(self, max_len: int, usual_prompt: int) -> Any:
+        """Return the runner of the chosen way, and find how its prompts are fed; in tokens."""
+        from sut.engine.prefill import rows, sizes
+
         self._runner = self._stepped = self._engine = None  # the cache goes before the next comes
-        token_bytes = self._way.token_bytes
-        if token_bytes is None:
-            return self._way.runner(self._max_batch, max_len)
-        budget_bytes = self._kv_cache_bytes or peak.free_bytes(self._model.device) // 2
-        rows = max(1, min(self._max_batch, budget_bytes // (token_bytes * max_len)))
-        if rows < self._max_batch:
-            note = f"{rows} requests in a batch instead of {self._max_batch}: "
-            note += "the key-value cache may take"
-            self._notes.append(f"{note} {budget_bytes / 2**30:.3g} GiB (--kv-cache-gib)")
-        return self._way.runner(rows, max_len)
+        device = self._model.device
+        with faults.loading(self._path):
+            made = rows.made(self._way, self._max_batch, max_len, device, self._kv_cache_bytes)
+            self._notes += filter(None, [made.note])
+            asked = self._asked_prefill_tokens
+            self._fed = sizes.found(asked, made.runner, usual_prompt, device, self._clock)
+        return made.runner
 
     def _find_stepping(self) -> None:
         """Find out whether the device steps ahead of its host."""
@@ -214,6 +215,9 @@ class LocalModel:
             "generation_defaults_not_applied": self._defaults,
             "max_batch": self._runner.max_rows,
             "batching": self._way.batching,
+            "prefill": self._way.prefill,
+            "prefill_tokens": self._fed.most,
+            "prefill_tokens_per_s": {str(n): rate for n, rate in self._fed.rates.items()},
             "packed_layers": self._prepared.packed_layers,
             "trial_s": round(self._prepared.trial_s, 3),
             "decode_step": self._way.path,
@@ -315,6 +319,9 @@ class LocalModel:
         self._phases.begin("loading")
         start_ns = self._clock.now_ns()
         with faults.loading(self._path):
+            if self._device_map is None:
+                longest = max((span.total for span in spans), default=1)
+                room.check(self._path, self._variant, self._config, longest, self._device)
             model = row.load(
                 self._path,
                 device=self._device,

@@ -92,7 +92,7 @@ ARROWS = {
     "sut.engine": "sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.model",
     "sut.engine.ahead": "sut.engine sut.engine.sampling",
     "sut.engine.graphs": "sut.engine sut.engine.prefill sut.model",
-    "sut.engine.prefill": "sut.engine sut.engine.ahead",
+    "sut.engine.prefill": "sut.engine sut.engine.ahead sut.model",
     "sut.engine.sampling": "sut.engine sut.engine.ahead",
     "sut.golden": "sut.golden.answers",
     "sut.golden.answers": "",
@@ -100,7 +100,7 @@ ARROWS = {
     " sut.model sut.prompts",
     "sut.started": "sut.border sut.model sut.precision sut.served sut.served.probing",
     "sut.likelihood": "sut sut.engine sut.model sut.prompts sut.served sut.served.answers",
-    "sut": "sut.engine sut.engine.ahead sut.engine.graphs sut.likelihood sut.model sut.precision"
+    "sut": "sut.engine sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.likelihood sut.model sut.precision"
     " sut.prompts",
 }
 KERNEL = tuple(

@@ -65,7 +65,8 @@ def _options(config: RunConfig, entry: SutEntry, folder: Path, say: Say) -> dict
     return {
         "path": model.path,
         "variant": config.variant,
-        "max_batch": config.max_concurrency,
+        "max_batch": None if config.max_concurrency == "auto" else config.max_concurrency,
+        "prefill_tokens": config.prefill_tokens,
         "device": config.device,
         "device_map": config.device_map,
         "adapter": None if config.adapter is None else str(config.adapter),
@@ -89,7 +90,7 @@ def _of_started(config: RunConfig, log: Path, say: Say) -> dict[str, Any]:
         path=model.path,
         variant=config.variant,
         adapter=None if config.adapter is None else str(config.adapter),
-        max_concurrency=config.max_concurrency,
+        max_concurrency=config.rows,
         kv_cache_bytes=None if gib is None else int(gib * 2**30),
         device=config.device,
         trust_remote_code=config.trust_remote_code,
@@ -119,7 +120,7 @@ def _asked(config: RunConfig) -> dict[str, Any]:
         "shared_prefix": config.shared_prefix,
         "connections": 1 if config.pattern.is_one_by_one else _connections(config),
         "load": _load(config),
-        "in_flight": config.max_concurrency if config.pattern.is_at_once else 0,
+        "in_flight": config.rows if config.pattern.is_at_once else 0,
         "sample_timeout_s": config.sample_timeout,
     }
 
@@ -136,5 +137,5 @@ def _load(config: RunConfig) -> tuple[float, float]:
 
 def _connections(config: RunConfig) -> int:
     """Return as many as may be needed at once; an open loop has no bound."""
-    wanted = max(config.max_concurrency, config.size_of_query)
+    wanted = max(config.rows, config.size_of_query)
     return min(wanted, _MOST_CONNECTIONS)

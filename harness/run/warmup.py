@@ -33,7 +33,7 @@ def warmup_samples(config: RunConfig) -> int:
     if not registry.sut_entry(config.sut).warms_up:
         return 0
     if config.target_qps == "auto" and not config.pattern.is_closed:
-        return min(2 * config.max_concurrency, 64)
+        return min(2 * config.rows, 64)
     return 4
 
 
@@ -41,7 +41,7 @@ def warmup(count: int, library: int, config: RunConfig) -> Iterator[Query]:
     """Draw from the end of the library, with as many in flight as the batch holds (one in
     single-stream).
     """
-    gate = AfterInFlight(1 if config.pattern.is_one_by_one else config.max_concurrency)
+    gate = AfterInFlight(1 if config.pattern.is_one_by_one else config.rows)
     for i in range(count):
         yield Query(i, (QuerySample(i, (library - 1 - i) % library),), gate)
 

@@ -56,7 +56,7 @@ class Prepared:
         self._unpack(only_read=agreement.difference(runner, short) is None)
         self._count()
 
-    def for_serving(self, pad_id: int, max_rows: int) -> Way:
+    def for_serving(self, pad_id: int, max_rows: int | None) -> Way:
         """Return the way of serving it. Raises SetupFailed where there is none."""
         self._start_ns = self._clock.now_ns()
         try:

@@ -1,8 +1,8 @@
-"""How are decode steps computed, and what do captured ones take?"""
+"""How are prompts and decode steps computed, and what do captured ones take?"""
 
 from __future__ import annotations
 
-from harness.schema.parts import Schema, choice, flag, maybe, number, record, text, whole
+from harness.schema.parts import Schema, by_name, choice, flag, maybe, number, record, text, whole
 
 GRAPH_BYTES = maybe(whole("Captured graphs: their pool, and the logits they write.", "B"))
 _GRAPHS = record(
@@ -16,6 +16,15 @@ _GRAPHS = record(
 )
 
 OF_DECODING: dict[str, Schema] = {
+    "prefill": text(
+        "How prompts of one step share a pass: padded, or packed, with the attention that is told"
+        " their borders (flash) or called for each of them (by prompt)."
+    ),
+    "prefill_tokens": whole("Most prompt tokens fed in a step.", "tokens"),
+    "prefill_tokens_per_s": by_name(
+        "What was measured at load, by prompt tokens fed in a step; empty: nothing was.",
+        number("Rate.", "tokens/s"),
+    ),
     "decode_step": text(
         "How decode steps are computed: graph lean, graph classes, eager lean, eager classes or"
         " static batches (lean: few operations of our own; classes: the model's own). Older runs"
