@@ -20,6 +20,7 @@ from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
 from sut.engine.batching import Request
 from sut.engine.graphs import facts as graphs
 from sut.engine.trial import Span
+from sut.limit.check import SelfCheck
 from sut.model import digest, faults, findings, gpus, loading, peak, room
 from sut.model.weights import disk_bytes, weigh
 from sut.precision import lora
@@ -78,6 +79,7 @@ class LocalModel:
         self._engine: Any = None
         self._prepared: Any = None
         self._stepping = False
+        self._self_check = SelfCheck(clock)
         self._phases = peak.Phases()
 
     # ---- the SUT
@@ -114,10 +116,11 @@ class LocalModel:
             self._runner = self._make_runner(needed, usual_prompt)
             self._capture_steps()
             self._find_stepping()
-        self._captured_before = graphs.captured_later(self._runner)
+        graphs.begin(self._runner)
         self._limits = {s.index: s.max_new_tokens for s in samples}
         stepped, most = self._stepped, self._fed.most
         self._engine = stepped.engine(stepped.runner, sink, self._eos_ids, most)
+        self._watch = self._self_check.watch(self._engine)
         self._stepping = False
 
     def _make_runner(self, max_len: int, usual_prompt: int) -> Any:
@@ -163,13 +166,13 @@ class LocalModel:
             self._step_soon()
 
     def _step_soon(self) -> None:
-        engine = self._engine
+        engine, watch = self._engine, self._watch
 
         def step() -> None:
             if engine is not self._engine:  # of an earlier load
                 return
             with faults.running("a decode step"):
-                engine.step()
+                watch.step()
             self._stepping = engine.busy
             if self._stepping:
                 self._step_soon()
@@ -222,7 +225,7 @@ class LocalModel:
             "trial_s": round(self._prepared.trial_s, 3),
             "decode_step": self._way.path,
             "stepping": self._stepped.name,
-            "graphs": graphs.facts_of(self._runner),
+            "graphs": graphs.facts_of(self._runner, self._way.attention_us),
             "cudnn_attention": loading.has_cudnn_attention(),
             "threads": torch.get_num_threads(),
             "omp": {
@@ -243,6 +246,11 @@ class LocalModel:
     def trainable(self) -> str:
         """Say whose parameters these are: all of the model, or the adapter's."""
         return "the adapter's" if self._adapter_facts else "all of the model"
+
+    def self_check(self) -> dict[str, Any]:
+        """See `harness.kernel.protocols.SelfChecked`: the steps since the last load."""
+        found = self._self_check.found(self._model, self._way.token_bytes)
+        return found | {"captured_in_run": graphs.captured_since(self._runner)}
 
     def decode(self, outputs: Sequence[Sequence[int]]) -> list[str] | None:
         texts: list[str] = self._tokenizer.batch_decode(outputs, skip_special_tokens=True)
@@ -316,6 +324,7 @@ class LocalModel:
             if row.adapter
             else {}
         )
+        self._self_check.measure(self._device, disk_bytes(self._path))
         self._phases.begin("loading")
         start_ns = self._clock.now_ns()
         with faults.loading(self._path):
@@ -361,19 +370,12 @@ class LocalModel:
         is_tied = model.config.get_text_config().tie_word_embeddings and not loading.has_own_head(
             model
         )
-        new_capture = self.new_capture(model)
-        self._prepared = Prepared(self._clock, model, spans, self._notes, new_capture)
+        self._prepared = Prepared(self._clock, model, spans, self._notes)
         self._find_way()
         if is_tied and hasattr(model.get_output_embeddings(), "packed"):
             self._notes.append(
                 "the vocabulary matrix is in memory twice: plain for look-ups, packed for products"
             )
-
-    def new_capture(self, model: Any) -> Any:
-        """Return what captures decode steps of a model; None where they stay eager."""
-        from sut.engine.graphs import capture
-
-        return capture.of_model(model)
 
     def _find_way(self) -> None:
         self._runner = self._stepped = None  # of the way so far

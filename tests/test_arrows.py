@@ -34,7 +34,8 @@ ARROWS = {
     "harness.result": "harness harness.engine harness.engine.referee harness.official"
     " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints reports.mlperf"
     " reports.pages scenarios scenarios.loadgen"
-    " harness.result.integrity",
+    " harness.result.device harness.result.integrity",
+    "harness.result.device": "",
     "harness.result.integrity": "harness.engine harness.result",
     "harness.run": "harness harness.engine harness.engine.dispatched harness.engine.referee"
     " harness.engine.server_view harness.official harness.options harness.result accuracy.outputs"
@@ -46,7 +47,7 @@ ARROWS = {
     " sut.served",
     "harness.study": "harness harness.engine harness.options harness.result harness.run accuracy"
     " accuracy.datasets accuracy.gate reports reports.pages sut.model sut.precision"
-    " harness.result.integrity sut.started",
+    " harness.result.device harness.result.integrity sut.started",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen"
     " harness.result.integrity",
@@ -89,19 +90,22 @@ ARROWS = {
     "sut.served.client": "sut.border sut.served sut.served.answers sut.served.client.calibration",
     "sut.served.client.calibration": "sut.border sut.served sut.served.client",
     "sut.served.probing": "sut.served sut.served.answers",
-    "sut.engine": "sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.model",
+    "sut.engine": "sut.engine.ahead sut.engine.attention sut.engine.graphs sut.engine.prefill"
+    " sut.model",
     "sut.engine.ahead": "sut.engine sut.engine.sampling",
-    "sut.engine.graphs": "sut.engine sut.engine.prefill sut.model",
+    "sut.engine.attention": "sut.engine.graphs",
+    "sut.engine.graphs": "sut.engine sut.engine.attention sut.engine.prefill sut.model",
     "sut.engine.prefill": "sut.engine sut.engine.ahead sut.model",
     "sut.engine.sampling": "sut.engine sut.engine.ahead",
+    "sut.limit": "sut.model",
     "sut.golden": "sut.golden.answers",
     "sut.golden.answers": "",
     "sut.serving": "sut sut.border sut.engine sut.engine.ahead sut.engine.sampling sut.likelihood"
     " sut.model sut.prompts",
     "sut.started": "sut.border sut.model sut.precision sut.served sut.served.probing",
     "sut.likelihood": "sut sut.engine sut.model sut.prompts sut.served sut.served.answers",
-    "sut": "sut.engine sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.likelihood sut.model sut.precision"
-    " sut.prompts",
+    "sut": "sut.engine sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.likelihood"
+    " sut.limit sut.model sut.precision sut.prompts",
 }
 KERNEL = tuple(
     f"harness.kernel{folder}"

@@ -25,6 +25,7 @@ from harness.kernel.types import Metric, RunLog, RunSettings, Sample, Verdict
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
 from harness.result import evaluation, measured, quiet, served
+from harness.result.device import self_check
 from harness.result.energy import energy
 from harness.result.energy import notes as energy_notes
 from harness.result.integrity import seal
@@ -87,6 +88,7 @@ class Result(BaseModel):
     energy: dict[str, Any] = {}  # where watts were sampled
     driver: dict[str, Any]
     served: dict[str, Any] = {}  # what a server does, and how it failed (`harness.result.served`)
+    self_check: dict[str, Any] = {}  # decode steps beside their limit (`result.device.self_check`)
     load: dict[str, Any] = {}  # who else used the processors (`harness.engine.referee.load`)
     verdicts: list[dict[str, Any]]
     notes: list[str]
@@ -100,8 +102,9 @@ class Result(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         data = self.model_dump(mode="json")
-        if not data["served"]:
-            del data["served"]  # of a SUT that asks no server
+        for part in ("served", "self_check"):  # of a SUT that asks a server, of one with a model
+            if not data[part]:
+                del data[part]
         return {"schema": data.pop("schema_"), **data}
 
 
@@ -130,6 +133,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     lacks += not_judged(verdicts)
     nothing: dict[str, Any] = {}
     memory = make("memory", lambda: _memory(raw), {**_NO_MEMORY, "source": ""})
+    checked = make("self-check", lambda: self_check.figures(facts.self_check, facts.sut), nothing)
     spent = make("energy", lambda: _energy(raw, counts["tokens"]), nothing)
     return Result(
         run_id=facts.run_id,
@@ -171,11 +175,13 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         served=make("server", lambda: served.figures(log, facts.sut), nothing)
         if entry.asks_server
         else {},
+        self_check=checked,
         load=facts.load,
         verdicts=[asdict(v) for v in verdicts],
         notes=[
             *_notes(config, facts, entry),
             *_memory_note(memory),
+            *self_check.notes(checked),
             *environment_notes(raw.environment),
             *energy_notes(raw.telemetry, _span_ns(log), facts.gpus, spent),
             *quiet.note(facts.load, log),

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch.nn import functional
 
+from sut.engine.attention.ways import SDPA, Attention
 from sut.engine.packing import joined
 
 _KNOWN = ("llama", "mistral", "qwen2")
@@ -62,7 +63,9 @@ class _Layer(NamedTuple):
 class LeanStep:
     """The parts of one model, and how its heads are cut."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, attention: Attention = SDPA) -> None:
+        """`attention` is that of answers; prompts bring their own (`hidden`)."""
+        self.attention = attention
         body = model.model
         self._embedding, self._rotary, self._norm, self._head = (
             body.embed_tokens, body.rotary_emb, _norm(body.norm), model.lm_head,
@@ -90,9 +93,7 @@ class LeanStep:
         ) -> torch.Tensor:
             keys, values = cache.store(i, new_keys, new_values)
             groups = queries.view(len(queries), self.kv_heads, -1, self._size)  # (B, K, H / K, D)
-            seen = functional.scaled_dot_product_attention(
-                groups, keys, values, attn_mask=mask, scale=self.scales[i]
-            )
+            seen = self.attention.attend(groups, keys, values, mask, at, self.scales[i])
             return seen.flatten(1)
 
         return self.logits(self.hidden(ids, at, attend))
@@ -123,7 +124,7 @@ class LeanStep:
         return logits
 
 
-def lean_step(model: Any) -> LeanStep | None:
+def lean_step(model: Any, attention: Attention = SDPA) -> LeanStep | None:
     """Return None for a model of another family, or with parts that its family has not."""
     model = model.get_base_model() if hasattr(model, "get_base_model") else model  # of an adapter
     config = model.config
@@ -137,7 +138,7 @@ def lean_step(model: Any) -> LeanStep | None:
         or hasattr(model, "_hf_hook")
     ):
         return None
-    return LeanStep(model)
+    return LeanStep(model, attention)
 
 
 def _norm(module: Any) -> _Norm:

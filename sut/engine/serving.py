@@ -15,7 +15,8 @@ refused if even that fails: it is not causal, or its logits are no numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from harness.kernel.errors import SetupFailed, first_line
@@ -50,6 +51,7 @@ class Way(NamedTuple):
     packed: Attention | None = None  # of prompts that share a pass; None: they are padded
     note: str = ""
     in_graphs: bool = False
+    attention_us: Mapping[str, float] = MappingProxyType({})  # of a layer, by way (`attention`)
 
     @property
     def prefill(self) -> str:
@@ -197,16 +199,17 @@ def _in_graphs(
     """Return the way with its decode steps captured, or with the reason why they are not."""
     if new_capture is None:
         return way
-    found = trying.why_not(model, way.is_lean, wanted, own, max_rows, new_capture)
-    if found:
-        return way._replace(note=f"{way.note}; {found}" if way.note else found)
-    step = lean_step(model) if way.is_lean else None
-    packed = None if step is None or way.packed is None else Packed(step, way.packed)
+    found = trying.find(model, way.is_lean, way.packed, wanted, own, max_rows, new_capture)
+    way = way._replace(note="; ".join(filter(None, (way.note, *found.notes))))
+    if found.parts is None:
+        return way
+    step, packed = found.parts.of(model)
     return way._replace(
         runner=lambda rows, length: GraphRunner(
             model, rows, length, step, packed, capture=new_capture()
         ),
         in_graphs=True,
+        attention_us=found.attention_us,
     )
 
 

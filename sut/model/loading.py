@@ -62,14 +62,14 @@ def _leave_out_cudnn_attention() -> None:
     """
     import torch
 
-    torch.backends.cuda.enable_cudnn_sdp(False)  # type: ignore[no-untyped-call]
+    torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def has_cudnn_attention() -> bool:
     """Say whether torch may choose it."""
     import torch
 
-    return bool(torch.backends.cuda.cudnn_sdp_enabled())
+    return bool(torch.backends.cuda.cudnn_sdp_enabled())  # type: ignore[no-untyped-call]
 
 
 def _room_bytes() -> dict[Any, int]:

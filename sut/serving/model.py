@@ -56,7 +56,6 @@ class ServedModel(LocalModel):
             self._make_cache()
         self._capture_steps()
         self._find_stepping()
-        self._captured_before = 0
 
     def _make_cache(self) -> None:
         """Take a first step, which makes the cache and all else that waits for it."""

@@ -8,6 +8,16 @@ GRAPH_BYTES = maybe(whole("Captured graphs: their pool, and the logits they writ
 _GRAPHS = record(
     "Decode steps that were captured as graphs; null: none.",
     {
+        "attention": text(
+            "How a decode step's queries look at their rows: sdpa (torch's), products (two products"
+            " and a softmax), by length (a kernel that ends where each row ends), or the model's"
+            " own."
+        ),
+        "attention_us": by_name(
+            "What the ways that work here took in one layer, at load: a batch of one row and one of"
+            " eight, half-way to the longest text.",
+            number("Time.", "us"),
+        ),
         "captured_at_load": whole("Graphs captured at load."),
         "captured_later": whole("Graphs captured at their first step, in the warm-up."),
         "seconds": number("Time that capturing took, all together.", "s"),

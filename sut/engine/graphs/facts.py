@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,16 +13,19 @@ class Captures:
 
     at_load: int = 0
     later: int = 0
+    before: int = 0  # of `later`, when the present part of the run began
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)  # why some buckets are computed eagerly
 
 
-def facts_of(runner: Any) -> dict[str, Any] | None:
+def facts_of(runner: Any, attention_us: Mapping[str, float]) -> dict[str, Any] | None:
     """Return the fact `graphs`."""
     captures = _of(runner)
     if captures is None:
         return None
     return {
+        "attention": runner.attention,
+        "attention_us": dict(attention_us),
         "captured_at_load": captures.at_load,
         "captured_later": captures.later,
         "seconds": round(captures.seconds, 3),
@@ -29,10 +33,17 @@ def facts_of(runner: Any) -> dict[str, Any] | None:
     }
 
 
-def captured_later(runner: Any) -> int:
-    """Return how many buckets were captured at their first step."""
+def begin(runner: Any) -> None:
+    """Count the captures of a part of the run from here on."""
     captures = _of(runner)
-    return captures.later if captures else 0
+    if captures is not None:
+        captures.before = captures.later
+
+
+def captured_since(runner: Any) -> int:
+    """Return how many buckets were captured since the part began, each at its first step."""
+    captures = _of(runner)
+    return captures.later - captures.before if captures else 0
 
 
 def notes_of(runner: Any) -> list[str]:

@@ -49,7 +49,9 @@ class GraphRunner(SlotRunner):
         self.max_len = max_len
         self.captures = Captures()
         self._capture, self._now_ns = capture, now_ns
-        self._buckets = Buckets(max_rows, columns)
+        self._buckets = Buckets(
+            max_rows, columns, step is not None and step.attention.follows_length
+        )
         self._replays: dict[Bucket, Callable[[], None]] = {}
         self._ids, self._at, self._into = (
             torch.zeros(max_rows, dtype=torch.long, device=self._device) for _ in range(3)
@@ -58,14 +60,20 @@ class GraphRunner(SlotRunner):
         self._fill_up(0)
 
     @property
+    def attention(self) -> str:
+        """Name how its answers look at their rows."""
+        return "the model's own" if self._step is None else self._step.attention.name
+
+    @property
     def graph_bytes(self) -> int:
         """Return what the graphs take beside weights and cache: their pool, and the logits."""
         logits = 0 if self._logits is None else self._logits.nbytes
         return self._capture.num_bytes + logits
 
     @torch.inference_mode()
-    def prepare(self, seconds: float = LOAD_SECONDS) -> None:
-        """Capture the buckets, the largest first, until the time is over. Rows stay as they are."""
+    def prepare(self, seconds: float | None = None) -> None:
+        """Capture the buckets, the largest first, until the time is over (LOAD_SECONDS)."""
+        seconds = LOAD_SECONDS if seconds is None else seconds
         end_ns = self._now_ns() + int(seconds * 1e9)
         if not self.cache.is_made:
             self.prefill_logits(0, [[0]], 0)
@@ -111,7 +119,7 @@ class GraphRunner(SlotRunner):
         try:
             self._make_room()
             return self._capture(step)
-        except RuntimeError as error:
+        except Exception as error:  # a compiler of kernels has errors of its own
             if faults.is_out_of_memory(error):
                 raise
             self._note(error)
@@ -137,7 +145,7 @@ class GraphRunner(SlotRunner):
             one = self._logits_into(self._into[:1], self._ids[:1], self._at[:1], self.max_len)
             self._logits = one.new_zeros((self.max_rows, one.shape[-1]))
 
-    def _note(self, error: RuntimeError) -> None:
+    def _note(self, error: Exception) -> None:
         note = f"its decode steps are not captured: {type(error).__name__}: {first_line(error)}"
         if note not in self.captures.notes:
             self.captures.notes.append(note)

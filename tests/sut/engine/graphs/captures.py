@@ -35,6 +35,11 @@ class Recorded:
 
         return replay
 
+    def seconds(self, replay, times):
+        """As if every way took a second: the first of equals is chosen."""
+        replay()
+        return 1.0
+
 
 class Recorder(TorchDispatchMode):
     def __init__(self):

@@ -7,20 +7,9 @@ from __future__ import annotations
 import pytest
 
 import tests.sut.test_local_model as local
-from sut.local_model import LocalModel
 from tests.sut.engine.graphs.captures import Recorded
 
-
-class Captured(LocalModel):
-    """As on a GPU that records everything."""
-
-    def new_capture(self, model):
-        return Recorded
-
-
-class Refusing(LocalModel):
-    def new_capture(self, model):
-        return lambda: Recorded({"all"})
+CAPTURE_OF = "sut.engine.prepared.of_model"
 
 
 @pytest.mark.parametrize(
@@ -31,7 +20,7 @@ def test_a_models_answers_are_its_own_and_its_facts_name_the_graphs(
 ):
     folder = request.getfixturevalue(model)
     log, _ = local.answer(folder)
-    monkeypatch.setattr(local, "LocalModel", Captured)
+    monkeypatch.setattr(CAPTURE_OF, lambda model: Recorded)
     ours, sut = local.answer(folder, max_batch=6)
     tokens = [[one.record(i).token_ids.tolist() for i in range(len(one))] for one in (log, ours)]
     assert tokens[0] == tokens[1]
@@ -41,10 +30,19 @@ def test_a_models_answers_are_its_own_and_its_facts_name_the_graphs(
     assert facts["graphs"]["captured_later"] == 0
     assert facts["graphs"]["bytes"] == sut.memory().graph_bytes > Recorded.num_bytes
     assert facts["cudnn_attention"] is False
+    assert sut.self_check()["captured_in_run"] == 0
+
+
+def test_a_capture_after_the_load_is_counted(tiny_llama, monkeypatch):
+    monkeypatch.setattr(CAPTURE_OF, lambda model: Recorded)
+    monkeypatch.setattr("sut.engine.graphs.runner.LOAD_SECONDS", 0.0)
+    _, sut = local.answer(tiny_llama, max_batch=6)
+    assert sut.facts()["graphs"]["captured_at_load"] == 0
+    assert sut.self_check()["captured_in_run"] >= 3
 
 
 def test_what_cannot_be_captured_stays_eager_with_a_note(tiny_llama, monkeypatch):
-    monkeypatch.setattr(local, "LocalModel", Refusing)
+    monkeypatch.setattr(CAPTURE_OF, lambda model: lambda: Recorded({"all"}))
     log, sut = local.answer(tiny_llama)
     facts = sut.facts()
     assert (log.end, facts["decode_step"], facts["graphs"]) == ("completed", "eager lean", None)
