@@ -202,3 +202,12 @@ def test_the_vocabulary_has_a_fingerprint(tiny_llama):
     assert answer(tiny_llama, prompts=["a"])[1].facts()["tokenizer_sha256"] != fingerprint(
         tokenizer
     )
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_rows_and_prompt_tokens_are_found_and_told(tiny_llama):
+    log, sut = answer(tiny_llama, device="cuda", max_batch=None)
+    facts = sut.facts()
+    assert log.completed.all()
+    assert facts["max_batch"] == 256
+    assert str(facts["prefill_tokens"]) in facts["prefill_tokens_per_s"]
