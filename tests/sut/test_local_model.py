@@ -219,3 +219,12 @@ def test_a_cache_that_is_too_short_is_gone_before_the_longer_one_is_made(tiny_ll
     monkeypatch.setattr(rows, "made", made)
     sut.load([Sample(0, "a b c", max_new_tokens=40)], Recorder(RealClock()))
     assert alive == [False]
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_rows_and_prompt_tokens_are_found_and_told(tiny_llama):
+    log, sut = answer(tiny_llama, device="cuda", max_batch=None)
+    facts = sut.facts()
+    assert log.completed.all()
+    assert facts["max_batch"] == 256
+    assert str(facts["prefill_tokens"]) in facts["prefill_tokens_per_s"]
