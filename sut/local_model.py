@@ -57,8 +57,10 @@ class LocalModel:
         merge_adapter: bool = False,
         device_map: str | None = None,
         kv_cache_bytes: int | None = None,
+        memory_shares: int = 1,
     ) -> None:
         self._clock = clock
+        self._memory_shares = memory_shares  # replicas that take their caches from one memory
         self._path, self._variant, self._device = path, variant, device
         self._max_batch, self._truncate = max_batch, truncate
         self._options = {"trust_remote_code": trust_remote_code}
@@ -118,13 +120,17 @@ class LocalModel:
         token_bytes = self._way.token_bytes
         if token_bytes is None:
             return self._way.runner(self._max_batch, max_len)
-        budget_bytes = self._kv_cache_bytes or peak.free_bytes(self._model.device) // 2
+        budget_bytes = self._kv_cache_bytes or self._half_of_free_bytes()
         rows = max(1, min(self._max_batch, budget_bytes // (token_bytes * max_len)))
         if rows < self._max_batch:
             note = f"{rows} requests in a batch instead of {self._max_batch}: "
             note += "the key-value cache may take"
             self._notes.append(f"{note} {budget_bytes / 2**30:.3g} GiB (--kv-cache-gib)")
         return self._way.runner(rows, max_len)
+
+    def _half_of_free_bytes(self) -> int:
+        """Return this replica's share of half the free memory."""
+        return peak.free_bytes(self._model.device) // (2 * self._memory_shares)
 
     def issue(self, query: Query) -> None:
         for sample in query.samples:

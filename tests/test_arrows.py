@@ -38,8 +38,8 @@ ARROWS = {
     "harness.result.integrity": "harness.engine harness.result",
     "harness.run": "harness harness.engine harness.engine.dispatched harness.engine.referee"
     " harness.engine.server_view harness.official harness.options harness.result accuracy.outputs"
-    " reports scenarios scenarios.loadgen sut.border sut.model sut.started"
-    " harness.result.integrity",
+    " reports scenarios scenarios.loadgen sut.border sut.border.replicas sut.model"
+    " sut.started harness.result.integrity",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood"
     " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision"
@@ -79,6 +79,7 @@ ARROWS = {
     "reports.plots": "reports",
     "reports.submission": "reports.mlperf",
     "sut.border": "",
+    "sut.border.replicas": "sut.border",
     "sut.checkpoint": "",
     "sut.model": "sut.checkpoint",
     "sut.precision": "sut.checkpoint sut.model",

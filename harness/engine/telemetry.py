@@ -21,10 +21,9 @@ from pathlib import Path
 from threading import Event
 from typing import Any, BinaryIO
 
-import psutil
-
 from harness.engine import gpus
 from harness.engine.recorder import Recorder
+from harness.engine.referee import processes
 from harness.engine.server_view.scrape import KEY_VARIABLE
 from harness.engine.server_view.watch import Watch
 from harness.kernel import children, files
@@ -179,27 +178,12 @@ def _sampler(pids: dict[str, int], indices: Sequence[int]) -> Sample:
     """Return a function that reads memory, CPU and these GPUs now. A process that is gone gives
     None.
     """
-    processes: dict[str, psutil.Process] = {}
-    for role, pid in pids.items():
-        with suppress(psutil.NoSuchProcess):
-            processes[role] = psutil.Process(pid)
-            processes[role].cpu_percent()
-    read_gpus = gpus.reader(indices)
-
-    def sample() -> dict[str, Any]:
-        row: dict[str, Any] = {}
-        for role, process in processes.items():
-            try:
-                with process.oneshot():
-                    row |= {
-                        f"{role}_rss_bytes": process.memory_info().rss,
-                        f"{role}_cpu_percent": process.cpu_percent(),
-                    }
-            except psutil.Error:
-                row |= {f"{role}_rss_bytes": None, f"{role}_cpu_percent": None}
-        return row | {"machine_available_bytes": available_bytes()} | read_gpus()
-
-    return sample
+    read_processes, read_gpus = processes.reader(pids), gpus.reader(indices)
+    return lambda: {
+        **read_processes(),
+        "machine_available_bytes": available_bytes(),
+        **read_gpus(),
+    }
 
 
 def _together(*samples: Sample) -> Sample:

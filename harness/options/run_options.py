@@ -279,6 +279,12 @@ class RunOptions:
         MODEL, None, "Pass auto to let accelerate spread a model that does not fit on one device.",
         commands="run compare gate perplexity serve", needs="model",
     )
+    replicas: Count = option(
+        MODEL, 1,
+        "Number of copies of the model that run side by side, each on a GPU of its own (on a CPU, "
+        "on an equal share of the cores). Default: 1.",
+        commands="run compare gate",
+    )
     adapter: Folder | None = option(
         MODEL, None, "LoRA adapter folder, as peft writes it, for the lora variants.",
         metavar="FOLDER", commands="run plan compare gate perplexity serve",

@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 from harness.engine.recorder import Recorder
+from harness.engine.referee.processes import PART
 from harness.engine.runlog import TELEMETRY_LINES, RunFacts
 from harness.engine.server_view.devices import used_by
 from harness.engine.telemetry import Telemetry
 from harness.kernel.clock import RealClock, VirtualClock
-from harness.kernel.protocols import SUT, OfProcess, OfServer
+from harness.kernel.protocols import SUT, OfProcess, OfProcesses, OfServer
 
 
 def begin(
@@ -40,8 +41,14 @@ def end(helper: Telemetry, recorder: Recorder) -> None:
 
 def processes(sut: SUT) -> dict[str, int]:
     """Return the processes whose memory and load are read, by their role."""
-    pids = {"driver": os.getpid()}
-    return pids | {"sut": sut.pid} if isinstance(sut, OfProcess) else pids
+    return {"driver": os.getpid(), **of_sut(sut)}
+
+
+def of_sut(sut: SUT) -> dict[str, int]:
+    """Return the processes of the system under test alone."""
+    if isinstance(sut, OfProcesses):
+        return {f"sut{PART}{number}": pid for number, pid in enumerate(sut.pids, start=1)}
+    return {"sut": sut.pid} if isinstance(sut, OfProcess) else {}
 
 
 def devices(sut: SUT) -> dict[str, list[int]]:

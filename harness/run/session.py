@@ -259,7 +259,8 @@ class Run:
         pieces = Pieces(facts.missing)
         if isinstance(sut, Announced):
             nothing: dict[str, Any] = {}
-            known = pieces.make("figure", "server", sut.after, nothing, later=False)
+            whose = "server" if self.entry.asks_server else "replicas"
+            known = pieces.make("figure", whose, sut.after, nothing, later=False)
             facts.sut |= hidden_in(known)
         ask_back(sut, log, facts, pieces, meanings)
         if isinstance(sut, Logged):

@@ -64,6 +64,13 @@ TELEMETRY = (
     Column("driver_cpu_percent", "double", "Processor time of the driver.", "% of one core"),
     Column("sut_rss_bytes", "int64", "Resident set of the SUT's process.", "B"),
     Column("sut_cpu_percent", "double", "Processor time of the SUT's process.", "% of one core"),
+    Column("replica_rss_bytes", "list<int64>", "The same of each replica, where it has some.", "B"),
+    Column(
+        "replica_cpu_percent",
+        "list<double>",
+        "The same of each replica, where it has some.",
+        "% of one core",
+    ),
     Column("machine_available_bytes", "int64", "Memory that is free for use.", "B"),
     Column("gpu_memory_bytes", "int64", "Memory in use on the run's GPUs.", "B"),
     Column("gpu_utilisation_percent", "int64", "Utilisation of the busiest of them.", "%"),
