@@ -311,6 +311,18 @@ def _memory_note(memory: Mapping[str, Any]) -> list[str]:
     return [f"memory: the SUT tells of a peak of {gib[0]}, the system saw {gib[1]}"]
 
 
+def _of_replicas(replicas: Mapping[str, Any] | None) -> list[str]:
+    """Say where copies of the model ran, and how the work was divided among them."""
+    if not replicas:
+        return []
+    where = f"{replicas['count']} replicas ({'; '.join(replicas['places'])})"
+    if replicas.get("balance") is None:
+        return [where]
+    samples = " and ".join(map(str, replicas["samples"]))
+    share = f"{100 * replicas['balance']:.3g} % of the tokens of the busiest"
+    return [f"{where} took {samples} samples; the least busy answered {share}"]
+
+
 def _notes(config: RunConfig, facts: RunFacts, entry: SutEntry) -> list[str]:
     notes = list(facts.sut.get("notes") or [])
     runs_model = entry.runs_model
@@ -319,7 +331,11 @@ def _notes(config: RunConfig, facts: RunFacts, entry: SutEntry) -> list[str]:
     if truncated := facts.sut.get("truncated_samples"):
         shown = ", ".join(map(str, truncated[:5])) + (", ..." if len(truncated) > 5 else "")
         notes.append(f"{len(truncated)} prompts were truncated at the front (samples {shown})")
-    notes += [*facts.notes, *evaluation.notes(facts.evaluation)]
+    notes += [
+        *_of_replicas(facts.sut.get("replicas")),
+        *facts.notes,
+        *evaluation.notes(facts.evaluation),
+    ]
     if not entry.uses_dataset:
         notes.append(f"no model ran: --sut {config.sut} makes its answers up")
     if not config.chosen_profile.official:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from harness.schema.environment import ENVIRONMENT_PART
 from harness.schema.of_result.client import CLIENT
+from harness.schema.of_result.replicas import REPLICAS
 from harness.schema.of_result.served import OF_SERVER, SERVED
 from harness.schema.parts import (
     Schema,
@@ -172,6 +173,7 @@ SUT_FACTS = open_record(
         "decode_step": text("Implementation of a decode step."),
         "threads": whole("Threads of torch.", "threads"),
         "omp": by_name("Variables of OpenMP.", text("Value.")),
+        "replicas": REPLICAS,
         "truncated_samples": many("Samples whose prompts were cut.", whole("Data index.")),
         "notes": many("What a reader must know.", text("A note.")),
         **OF_SERVER,

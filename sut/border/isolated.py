@@ -72,6 +72,7 @@ class Isolated:
         self._asked: tuple[str, waits.Wait] | None = (
             None  # at work on it, it would not see us leave
         )
+        self._late = 0  # answers still to come that nobody waits for any more
         self._backlog = bytearray()
         offer = channel.offer()
         self._socket = offer.socket
@@ -233,15 +234,20 @@ class Isolated:
                     wire.replay(body, self._epoch, self._sink)
             elif kind == wire.PING:
                 self._pong = True
+            elif self._late:
+                self._late -= 1
             else:
                 self._replies.append(json.loads(body))
 
     def ask(self, method: str, limit: waits.Limit, **arguments: Any) -> None:
         """Ask the child, outside the timed window. One that was waited for in vain is not asked
-        again.
+        again. An answer to an earlier question that nobody took is dropped.
         """
         if self._given_up is not None:
             raise self._given_up
+        if self._asked is not None and not self._replies:
+            self._late += 1
+        self._replies.clear()
         self._asked = method, waits.Wait(self.pid, limit)
         self._send(wire.json_frame(wire.CALL, {"method": method, **arguments}))
 

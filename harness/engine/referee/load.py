@@ -87,7 +87,7 @@ def between(before: Reading | None, after: Reading | None) -> dict[str, Any]:
     for role, waits in after.waits.items():
         earlier, name = before.waits.get(role, {}), f"{whole(role)}_wait_s"
         waited_s = (wait_s - earlier.get(thread, 0.0) for thread, wait_s in waits.items())
-        found[name] = max(found.get(name, 0.0), *waited_s)
+        found[name] = max([found.get(name, 0.0), *waited_s])
     return found
 
 

@@ -19,16 +19,15 @@ from harness.kernel.types import AfterInFlight, MemoryUse, Output, Query, Sample
 from sut.border.isolated import Isolated, answers
 from sut.border.replicas import summed
 from sut.border.replicas.places import Place
-from sut.border.replicas.routing import Router, balance, work_of
+from sut.border.replicas.routing import Router, balance, most_open, work_of
 
 _RELEASED = AfterInFlight(1)  # the query it belongs to has been released
-_BATCHES_AT_HAND = 2  # that a replica holds: the one it works on, and what joins it
 
 
 class Plan(NamedTuple):
     """How replicas are made: `options` go to each, `device` to those that take one; `rows` is how
-    many samples each works on at once, and one that says nothing for `patience_s` while it has
-    work is stuck.
+    many samples each works on at once where it does not tell, and one that says nothing for
+    `patience_s` while it has work is stuck.
     """
 
     factory: str
@@ -47,7 +46,7 @@ class Replicas:
         self.name = plan.factory
         self._clock, self._plan = clock, plan
         self._all: list[Isolated] = []
-        self._router = Router(len(plan.places), _BATCHES_AT_HAND * plan.rows)
+        self._router = Router([])
         self._load_number = 0
         self._is_asked = self._was_flushed = False
         try:
@@ -79,15 +78,17 @@ class Replicas:
 
     def load(self, samples: Sequence[Sample], sink: Sink) -> None:
         self._load_number += 1
-        self._router = Router(len(self._all), _BATCHES_AT_HAND * self._plan.rows, work_of(samples))
         self._is_asked = self._was_flushed = False
         self._ears = [_Ear(self, number, sink) for number in range(len(self._all))]
         for one, ear in zip(self._all, self._ears, strict=True):
             one.ask_to_load(samples, ear)
         answers(self._all)
+        told = self._ask_all("facts")
+        summed.refuse_shared(told, self._plan.places)
+        rows = [facts.get("max_batch") or self._plan.rows for facts in told]
+        self._router = Router(list(map(most_open, rows)), work_of(samples))
         for one in self._all:
             one.go()
-        summed.refuse_shared(self._ask_all("facts"), self._plan.places)
         self._look_again(self._load_number, [self._clock.now_ns()] * len(self._all))
 
     def issue(self, query: Query) -> None:
@@ -139,7 +140,7 @@ class Replicas:
 
     def memory(self) -> MemoryUse:
         """Return the sums over all replicas."""
-        return summed.memory(self._memory_of_each())
+        return summed.memory([MemoryUse(**use) for use in self._ask_all("memory")])
 
     def facts(self) -> SutFacts:
         return summed.facts(self._ask_all("facts"), self._plan.places)
@@ -148,7 +149,7 @@ class Replicas:
         """See `harness.kernel.protocols.Announced`."""
 
     def after(self) -> SutFacts:
-        """Return how the work was divided, and what each replica held."""
+        """Return how the work was divided, and what each replica held; None of one that is gone."""
         replicas = self._router.replicas
         tokens = [one.tokens for one in replicas]
         told = {
@@ -156,7 +157,7 @@ class Replicas:
             "samples": [one.given for one in replicas],
             "tokens": tokens,
             "balance": balance(tokens),
-            "memory": [summed.held(use) for use in self._memory_of_each()],
+            "memory": [summed.held(one.memory()) if one.is_there else None for one in self._all],
         }
         return {"replicas": {"count": len(self._all), **told}}
 
@@ -184,12 +185,10 @@ class Replicas:
         return next((one for one in self._all if one.is_there), self._all[0])
 
     def _ask_all(self, method: str) -> list[Any]:
-        for one in self._all:
+        """Ask all of them side by side. One that is gone is asked first, to say how it ended."""
+        for one in sorted(self._all, key=lambda one: one.is_there):
             one.ask(method, waits.ANSWERING)
         return answers(self._all)
-
-    def _memory_of_each(self) -> list[MemoryUse]:
-        return [MemoryUse(**use) for use in self._ask_all("memory")]
 
     # ---- is one of them stuck?
 
@@ -222,7 +221,6 @@ class _Ear:
 
     def __init__(self, replicas: Replicas, number: int, sink: Sink) -> None:
         self._replicas, self._number, self._sink = replicas, number, sink
-        self._heard_of = replicas.router.heard
         self._was_heard = False
 
     def take(self) -> bool:
@@ -232,17 +230,17 @@ class _Ear:
 
     def first_token(self, sample_id: int, token: int) -> None:
         self._was_heard = True
-        self._heard_of(self._number, sample_id, 1)
+        self._replicas.router.heard(self._number, sample_id, 1)
         self._sink.first_token(sample_id, token)
 
     def tokens(self, sample_id: int, ids: Sequence[int]) -> None:
         self._was_heard = True
-        self._heard_of(self._number, sample_id, len(ids))
+        self._replicas.router.heard(self._number, sample_id, len(ids))
         self._sink.tokens(sample_id, ids)
 
     def text(self, sample_id: int) -> None:
         self._was_heard = True
-        self._heard_of(self._number, sample_id, 1)
+        self._replicas.router.heard(self._number, sample_id, 1)
         self._sink.text(sample_id)
 
     def complete(self, output: Output) -> None:

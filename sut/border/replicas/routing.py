@@ -1,9 +1,9 @@
 """Which replica gets the next sample? The one with the least work ahead, in tokens.
 
-Samples wait in one queue, and a replica holds at most `most_open` of them: enough to fill its batch
-twice, so that it never waits for the driver, and few enough that one which is slower, or gets long
-answers, takes fewer in the end. Work is estimated: the prompt's tokens by its length, the answer's
-by its limit; what has been told of an answer is taken off. Equal ones take turns.
+Samples wait in one queue, and a replica holds at most so many of them (`most_open`): enough that
+its batch is full and never waits for the driver, and few enough that one which is slower, or gets
+long answers, takes fewer in the end. Work is estimated: the prompt's tokens by its length, the
+answer's by its limit; what has been told of an answer is taken off. Equal ones take turns.
 
 Data only: no process is touched here.
 """
@@ -64,9 +64,9 @@ class Replica:
 class Router:
     """The queue, and what each replica has at hand."""
 
-    def __init__(self, count: int, most_open: int, work: Mapping[int, Work] | None = None) -> None:
-        """`work` is what a sample costs, by its index."""
-        self.replicas = [Replica() for _ in range(count)]
+    def __init__(self, most_open: Sequence[int], work: Mapping[int, Work] | None = None) -> None:
+        """`most_open` has a number for each replica; `work` is what a sample costs, by index."""
+        self.replicas = [Replica() for _ in most_open]
         self._most_open, self._work = most_open, work or {}
         self._queue: deque[tuple[int, QuerySample]] = deque()  # each with the id of its query
 
@@ -87,7 +87,7 @@ class Router:
         return [(number, query_id, samples) for (number, query_id), samples in found.items()]
 
     def _next(self) -> int | None:
-        free = [n for n, one in enumerate(self.replicas) if len(one.open) < self._most_open]
+        free = [n for n, one in enumerate(self.replicas) if len(one.open) < self._most_open[n]]
         return min(free, key=self._rank, default=None)
 
     def _rank(self, number: int) -> tuple[int, int]:
@@ -115,6 +115,13 @@ class Router:
         if opened := one.open.pop(sample_id, None):
             one.work -= opened.ahead
             one.tokens += max((tokens or 0) - opened.told, 0)
+
+
+def most_open(rows: int) -> int:
+    """Return how many samples a replica with a batch of `rows` may hold: a quarter more, ready to
+    join where some have ended.
+    """
+    return rows + rows // 4 + 1
 
 
 def work_of(samples: Iterable[Sample]) -> dict[int, Work]:

@@ -25,8 +25,7 @@ def memory(uses: Sequence[MemoryUse]) -> MemoryUse:
     for name in _SUMMED:
         values = [getattr(use, name) for use in uses]
         sums[name] = None if None in values else sum(values)
-    sources = dict.fromkeys(use.source for use in uses if use.source)
-    source = "; ".join([*sources, f"sums over {len(uses)} replicas, peaks included"])
+    source = f"sums over {len(uses)} replicas, peaks included; the first: {uses[0].source}"
     return MemoryUse(**sums, source=source)
 
 
