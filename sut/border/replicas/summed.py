@@ -19,12 +19,14 @@ _SAME = ("dtype", "attention", "decode_step", "batching", "max_batch", "threads"
 
 def memory(uses: Sequence[MemoryUse]) -> MemoryUse:
     """Return the sum of each figure; None where one replica does not tell it. Peaks are added as
-    if they came together, since nobody can say that they did not.
+    if they came together, since nobody can say that they did not. One replica alone evaluates.
     """
-    sums = {}
+    sums: dict[str, int | None] = {}
     for name in _SUMMED:
         values = [getattr(use, name) for use in uses]
-        sums[name] = None if None in values else sum(values)
+        known = [value for value in values if value is not None]
+        is_whole = len(known) == len(uses) or (known and name == "evaluation_peak_bytes")
+        sums[name] = sum(known) if is_whole else None
     source = f"sums over {len(uses)} replicas, peaks included; the first: {uses[0].source}"
     return MemoryUse(**sums, source=source)
 

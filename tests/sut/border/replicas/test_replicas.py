@@ -16,6 +16,7 @@ from harness.kernel.clock import RealClock
 from harness.kernel.errors import RunBroke, SetupFailed
 from harness.kernel.machine import waits
 from harness.kernel.types import AfterInFlight, At, MemoryUse, Output, Query, QuerySample, Sample
+from sut.border.replicas import summed
 from sut.border.replicas.places import Place
 from sut.border.replicas.replicas import Plan, Replicas
 from sut.null import Null
@@ -151,6 +152,11 @@ def test_gpus_are_numbered_as_a_process_does_that_sees_them_all(clock, made, mon
     sut = made(f"{HERE}:Weighs", on="cuda:0")
     run(clock, sut, at_once(2))
     assert sut.facts()["weights_on"] == {"cuda:0": 1, "cuda:1": 2}
+
+
+def test_the_peak_of_the_one_that_evaluates_is_told():
+    uses = [MemoryUse(weights_bytes=1, evaluation_peak_bytes=9), MemoryUse(weights_bytes=1)]
+    assert summed.memory(uses).evaluation_peak_bytes == 9
 
 
 # ---- one of them fails
