@@ -134,6 +134,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     lacks = official_lacks(config, settings, found, loadgen_valid)
     lacks += not_judged(verdicts)
     nothing: dict[str, Any] = {}
+    none: list[str] = []
     memory = make("memory", lambda: _memory(raw), {**_NO_MEMORY, "source": ""})
     spent = make("energy", lambda: _energy(raw, counts["tokens"]), nothing)
     return Result(
@@ -184,7 +185,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
             *_memory_note(memory),
             *environment_notes(raw.environment),
             *energy_notes(facts.gpus, spent),
-            *make("GPUs", lambda: refused.notes(raw.telemetry, span_ns(log), spent), []),
+            *make("notes on GPUs", lambda: refused.notes(raw.telemetry, span_ns(log), spent), none),
             *quiet.note(facts.load, log),
             *subset_notes(raw.saved["dataset"]),
             *notes,

@@ -24,6 +24,7 @@ from harness.result.gpus.energy import named
 
 THROTTLED, SHARED = "gpu_throttled", "gpu_shared"
 MOST_THROTTLED, MOST_OFFICIAL = 0.10, 0.01  # of the timed span
+MOST_PROCESSES = 0  # of others
 MOST_FOREIGN_BYTES = 2**30  # a desktop and the driver itself need some
 _LEAST_KNOWN = 0.9  # of the timed span
 _COOL = "cool the machine, or lift the limit that brakes it, then run again"
@@ -41,7 +42,7 @@ def conditions(
     most = MOST_OFFICIAL if is_official else MOST_THROTTLED
     return [
         throttled(telemetry, span_ns, indices, most),
-        shared(telemetry, span_ns, metered.get("before") or []),
+        shared(telemetry, span_ns, indices, metered.get("before") or []),
     ]
 
 
@@ -91,30 +92,51 @@ def _percent(part: float) -> str:
 # ---- others on the same GPU
 
 
-def shared(telemetry: Telemetry, span_ns: int, before: Sequence[Mapping[str, Any]]) -> Verdict:
-    """Judge how many processes of others were on the GPUs, else how much memory was not ours."""
-    counts = list(_numbers(telemetry, span_ns, before, "foreign_processes"))
-    sizes = list(_numbers(telemetry, span_ns, before, "foreign_bytes"))
-    if max(counts, default=0) > 0:
-        return _found(max(counts), 0, "processes", _who(telemetry, span_ns, before))
+def shared(
+    telemetry: Telemetry,
+    span_ns: int,
+    indices: Sequence[int],
+    before: Sequence[Mapping[str, Any]],
+) -> Verdict:
+    """Judge how many processes of others were on the GPUs, else how much memory of one was not
+    ours.
+    """
+    counts = list(_counts(telemetry, span_ns, before))
+    sizes = list(_sizes(telemetry, span_ns, indices, before))
+    if max(counts, default=0) > MOST_PROCESSES:
+        who = _who(telemetry, span_ns, before)
+        return _found(max(counts), MOST_PROCESSES, "processes", who)
     if max(sizes, default=0) > MOST_FOREIGN_BYTES:
-        words = f"{size(max(sizes))} of the GPUs' memory were in use by others"
+        words = f"others held {size(max(sizes))} of the memory of a GPU"
         return _found(max(sizes) / 2**30, MOST_FOREIGN_BYTES / 2**30, "GiB", words)
     if not counts and not sizes:
         return Verdict(SHARED, "SKIPPED", detail="the driver does not tell who uses the GPUs")
     alone = "no compute process of others was on them" if counts else "their processes are not told"
-    rest = f"; {size(max(sizes))} in use by others" if sizes else ""
-    return Verdict(SHARED, "PASS", 0, 0, "processes", detail=f"{alone}{rest}")
+    rest = f"; others held {size(max(sizes))} of the memory of a GPU" if sizes else ""
+    most = max(counts, default=0)
+    return Verdict(SHARED, "PASS", most, MOST_PROCESSES, "processes", detail=f"{alone}{rest}")
 
 
-def _numbers(
-    telemetry: Telemetry, span_ns: int, before: Sequence[Mapping[str, Any]], name: str
+def _counts(
+    telemetry: Telemetry, span_ns: int, before: Sequence[Mapping[str, Any]]
 ) -> Iterator[int]:
-    """Yield what is known of all GPUs together: before the run, and during it."""
-    at_start = [row.get(name) for row in before]
+    """Yield how many processes of others were on all GPUs: before the run, and during it."""
+    at_start = [row.get("foreign_processes") for row in before]
     if at_start and None not in at_start:
-        yield sum(at_start)
-    yield from within(telemetry, telemetry.get(f"gpu_{name}", ()), span_ns)
+        yield sum(filter(None, at_start))
+    yield from within(telemetry, telemetry.get("gpu_foreign_processes", ()), span_ns)
+
+
+def _sizes(
+    telemetry: Telemetry,
+    span_ns: int,
+    indices: Sequence[int],
+    before: Sequence[Mapping[str, Any]],
+) -> Iterator[int]:
+    """Yield the bytes of one GPU that others held: before the run, and during it."""
+    yield from (row["foreign_bytes"] for row in before if row.get("foreign_bytes") is not None)
+    for column in of_each(telemetry, "gpu_foreign_bytes", len(indices)):
+        yield from within(telemetry, column, span_ns)
 
 
 def _found(measured: float, limit: float, unit: str, words: str) -> Verdict:

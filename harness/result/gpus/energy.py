@@ -65,20 +65,24 @@ def idle_watts(metered: Mapping[str, Any]) -> float | None:
 def _how(by_counter: Counted, samples: int, span_ns: int) -> str:
     span = f"in {span_ns / 1e9:.4g} s"
     if by_counter.joules:
-        return f"by the energy counter, read {by_counter.readings} times {span}"
+        return f"by the energy counter, read {_often(by_counter.readings)} {span}"
     why = f" ({by_counter.problem})" if by_counter.problem else ""
-    return f"by {samples} samples of the power {span}{why}"
+    return f"by the power, read {_often(samples)} {span}{why}"
+
+
+def _often(times: int) -> str:
+    return {1: "once", 2: "twice"}.get(times, f"{times} times")
 
 
 def _sampled(telemetry: Telemetry, span_ns: int) -> tuple[float | None, int]:
-    """Return the joules under the power that was sampled, by trapezoids, and the samples inside;
+    """Return the joules under the power that was sampled, by trapezoids, and how often it was;
     None where they do not cover the span. Before the first sample and after the last the power is
     taken as theirs.
     """
     times_ns, power = timed(telemetry, telemetry.get("gpu_watts", ()))
     if len(times_ns) < 2 or not _is_covered(telemetry, span_ns):
         return None, 0
-    inside = times_ns[(times_ns > 0) & (times_ns < span_ns)]
+    inside = times_ns[(times_ns >= 0) & (times_ns <= span_ns)]
     moments_ns = np.concatenate(([0.0], inside, [float(span_ns)]))
     joules = float(np.trapezoid(np.interp(moments_ns, times_ns, power), moments_ns)) / 1e9
     return joules, len(inside)

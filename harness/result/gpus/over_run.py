@@ -40,13 +40,14 @@ def over_run(
     indices = metered.get("indices") or []
     if "gpu_slowdowns" not in telemetry or span_ns <= 0:
         return []
-    joules = counted(telemetry, span_ns, indices).joules or [None] * len(indices)
+    by_counter = counted(telemetry, span_ns, indices).joules
+    joules = dict(zip(indices, by_counter, strict=False))
     idle = {row["gpu"]: row.get("idle_watts") for row in metered.get("before") or ()}
     return [
         {
             "gpu": index,
             **_figures(telemetry, span_ns, place, len(indices)),
-            "joules": joules[place],
+            "joules": joules.get(index),
             "idle_watts": idle.get(index),
             **_slowdowns(telemetry, span_ns, place, len(indices)),
         }
