@@ -27,6 +27,7 @@ MOST_THROTTLED, MOST_OFFICIAL = 0.10, 0.01  # of the timed span
 MOST_PROCESSES = 0  # of others
 MOST_FOREIGN_BYTES = 2**30  # a desktop and the driver itself need some
 _LEAST_KNOWN = 0.9  # of the timed span
+_UNNAMED = "the system does not say which GPUs it uses"
 _COOL = "cool the machine, or lift the limit that brakes it, then run again"
 _ALONE = "stop the other programs on the GPU, then run again"
 
@@ -39,6 +40,8 @@ def conditions(
     is_known = "gpu_slowdowns" in telemetry and span_ns > 0
     if not indices or not is_known:
         return []
+    if metered.get("whose") != "used":
+        return [Verdict(rule, "SKIPPED", detail=_UNNAMED) for rule in (THROTTLED, SHARED)]
     most = MOST_OFFICIAL if is_official else MOST_THROTTLED
     return [
         throttled(telemetry, span_ns, indices, most),

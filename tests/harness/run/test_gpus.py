@@ -21,14 +21,18 @@ HOT = {**CARD, "slowdowns": 0x20}
 STRANGER = {"pid": os.getppid(), "bytes": 3 * 2**30}
 
 
+def strict(patch):
+    """Undo what the other tests are spared; no list of GPUs is set."""
+    patch.setattr(conditions, "MOST_THROTTLED", 0.10)
+    patch.setattr(conditions, "MOST_PROCESSES", 0)
+    patch.setattr(conditions, "MOST_FOREIGN_BYTES", 2**30)
+    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
+        patch.delenv(name, raising=False)
+
+
 @pytest.fixture(autouse=True)
 def limits(monkeypatch):
-    """Undo what the other tests are spared; no list of GPUs is set."""
-    monkeypatch.setattr(conditions, "MOST_THROTTLED", 0.10)
-    monkeypatch.setattr(conditions, "MOST_PROCESSES", 0)
-    monkeypatch.setattr(conditions, "MOST_FOREIGN_BYTES", 2**30)
-    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
-        monkeypatch.delenv(name, raising=False)
+    strict(monkeypatch)
 
 
 def run(tmp_path, *words, devices=1, queries=128):
@@ -51,9 +55,9 @@ def page(folder):
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """A run alone on a cool GPU that counts its energy; what another GPU does is not its business."""
+    """A run alone on a cool GPU that counts its energy; another GPU is none of its business."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        strict(patch)
         busy = {**HOT, "uuid": "GPU-bbbb-1", "others": [STRANGER]}
         install(patch, {**CARD, "counter": True}, busy)
         return run(tmp_path_factory.mktemp("alone"))

@@ -100,6 +100,13 @@ def test_runs_of_older_versions_and_without_a_gpu_have_no_such_condition():
     assert conditions(ten(), 0, USED, False) == []
 
 
+def test_a_system_that_names_no_gpu_is_not_judged_by_those_of_others():
+    hot = ten([THERMAL] * 10, gpu_foreign_processes=[4] * 10)
+    found = conditions(hot, 10 * S, USED | {"whose": "visible"}, False)
+    assert [v.status for v in found] == ["SKIPPED", "SKIPPED"]
+    assert found[0].detail == "the system does not say which GPUs it uses"
+
+
 # ---- others
 
 
