@@ -16,6 +16,7 @@ from harness.options.kinds import (
     FewOrNone,
     Folder,
     Gibibytes,
+    Interval,
     Percent,
     Position,
     PositiveSeconds,
@@ -372,6 +373,12 @@ class RunOptions:
         OUT, (),
         "Percentiles to show of each latency, for example 50,99,99.99. They change no verdict.",
         metavar="LIST", commands="run compare report",
+    )
+    telemetry_interval: Interval = option(
+        OUT, 0.1,
+        "How often the GPUs of a run are sampled, from 10ms to 1s. Default: 100ms. Processes and "
+        "servers are sampled once a second.",
+        unit="s", commands="run compare gate",
     )
     output_dir: Path = option(
         OUT, Path("runs"), "Folder in which to create the run folder. Default: runs.",

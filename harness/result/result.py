@@ -25,11 +25,14 @@ from harness.kernel.types import Metric, RunLog, RunSettings, Sample, Verdict
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
 from harness.result import evaluation, measured, quiet, served
-from harness.result.energy import energy
-from harness.result.energy import notes as energy_notes
+from harness.result.gpus import refused
+from harness.result.gpus.energy import energy
+from harness.result.gpus.energy import notes as energy_notes
+from harness.result.gpus.over_run import over_run
 from harness.result.integrity import seal
 from harness.result.judge import judge, not_judged, official_verdict, status_of
 from harness.result.library import samples_of
+from harness.result.measured import span_ns
 from harness.result.read import Raw, files_of, read_json
 from scenarios import uncertainty
 
@@ -84,7 +87,8 @@ class Result(BaseModel):
     memory: dict[str, Any]
     sut_facts: dict[str, Any]
     accuracy: dict[str, float]
-    energy: dict[str, Any] = {}  # where watts were sampled
+    energy: dict[str, Any] = {}  # where it was counted, or watts sampled
+    gpus: list[dict[str, Any]] = []  # what each GPU of the run did (`harness.result.gpus`)
     driver: dict[str, Any]
     served: dict[str, Any] = {}  # what a server does, and how it failed (`harness.result.served`)
     load: dict[str, Any] = {}  # who else used the processors (`harness.engine.referee.load`)
@@ -100,8 +104,9 @@ class Result(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         data = self.model_dump(mode="json")
-        if not data["served"]:
-            del data["served"]  # of a SUT that asks no server
+        for name in ("served", "gpus"):  # of a SUT that asks a server, or uses a GPU
+            if not data[name]:
+                del data[name]
         return {"schema": data.pop("schema_"), **data}
 
 
@@ -116,7 +121,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     is_official = config.chosen_profile.official
     evidence = served.evidence(entry, facts.sut)
     budget = config.error_budget if entry.asks_server else None
-    verdicts = judge(log, facts, settings, pieces, evidence, is_official, budget)
+    verdicts = judge(log, facts, settings, pieces, evidence, is_official, budget, raw.telemetry)
     if "result_validity" in loadgen:
         verdicts.append(official_verdict(loadgen))
     if raw.seal.status == "edited":
@@ -129,6 +134,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     lacks = official_lacks(config, settings, found, loadgen_valid)
     lacks += not_judged(verdicts)
     nothing: dict[str, Any] = {}
+    none: list[str] = []
     memory = make("memory", lambda: _memory(raw), {**_NO_MEMORY, "source": ""})
     spent = make("energy", lambda: _energy(raw, counts["tokens"]), nothing)
     return Result(
@@ -167,6 +173,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         sut_facts=facts.sut,
         accuracy=scores | evaluation.figures(facts.evaluation),
         energy=spent,
+        gpus=make("GPUs", lambda: over_run(raw.telemetry, span_ns(log), facts.gpus), []),
         driver=make("driver", lambda: _driver(log, facts, verdicts), dict.fromkeys(_DRIVER)),
         served=make("server", lambda: served.figures(log, facts.sut), nothing)
         if entry.asks_server
@@ -177,7 +184,8 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
             *_notes(config, facts, entry),
             *_memory_note(memory),
             *environment_notes(raw.environment),
-            *energy_notes(raw.telemetry, _span_ns(log), facts.gpus, spent),
+            *energy_notes(facts.gpus, spent),
+            *make("notes on GPUs", lambda: refused.notes(raw.telemetry, span_ns(log), spent), none),
             *quiet.note(facts.load, log),
             *subset_notes(raw.saved["dataset"]),
             *notes,
@@ -233,11 +241,7 @@ def _headline(log: RunLog, settings: RunSettings, loadgen: dict[str, Any]) -> di
 
 
 def _energy(raw: Raw, tokens: int) -> dict[str, Any]:
-    return energy(raw.telemetry, _span_ns(raw.log), tokens, raw.facts.gpus)
-
-
-def _span_ns(log: RunLog) -> int:
-    return int(log.done_ns[log.completed].max(initial=0))
+    return energy(raw.telemetry, span_ns(raw.log), tokens, raw.facts.gpus)
 
 
 def _memory(raw: Raw) -> dict[str, Any]:
