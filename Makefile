@@ -3,6 +3,7 @@
 # bench: side by side with the peers · architectures: the table of them, held against a plain loop · faults: what a kill, a stop or a full disk costs · picture: docs/report.png
 # test-clients: lm-eval, Inspect, guidellm, AIPerf, the OpenAI client and vllm bench serve against harness serve, each in a venv of its own
 # lock: renew the versions that are installed and count as tested · test-newest: the newest that pyproject.toml allows
+# bench-gpu: every engine on one GPU, at most eight minutes, without a network
 # bench-vllm: beside vLLM, which gets a venv of its own (3.4 GB)
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,7 +12,7 @@ TESTED := harness/constraints.txt
 TESTED_ONLY := PIP_CONSTRAINT=$(TESTED) PIP_BUILD_CONSTRAINT=$(TESTED)
 INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup run test test-clients quick fuzz test-newest lock check bench bench-vllm architectures faults picture clean
+.PHONY: setup run test test-clients quick fuzz test-newest lock check bench bench-gpu bench-vllm architectures faults picture clean
 setup: .venv/.dev
 
 run: .venv/.run
@@ -57,6 +58,10 @@ fuzz: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python -m tests.bench
+
+# the table, and the figures as JSON: make bench-gpu GPU="--output docs/gpu-table.md"
+bench-gpu: .venv/.dev
+	$(BIN)/python -m tests.bench gpu $(GPU)
 
 bench-vllm: .venv/.dev .venv-vllm/.ready
 	$(BIN)/python -m tests.bench vllm

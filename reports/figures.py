@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.kernel.stats import percentile_name, share
-from harness.kernel.words.figure import Better, Figure, Result, at, size
+from harness.kernel.words.figure import Better, Figure, Result, at, number, size
 from reports.scores import OF_100, SCORES, unit
 
 LATENCIES = {
@@ -24,7 +24,16 @@ LATENCIES = {
 _PERCENTILES = ("p50", "p90", "p95", "p97", "p99", "p99.9")
 
 
-GROUPS = ("Throughput", "Memory", "Quality", "Answers", "Evaluation", "Energy", "Driver")
+GROUPS = (
+    "Throughput",
+    "Decoding",
+    "Memory",
+    "Quality",
+    "Answers",
+    "Evaluation",
+    "Energy",
+    "Driver",
+)
 
 
 def _of(
@@ -40,6 +49,12 @@ def _bytes(name: str, label: str, brief: str = "") -> Figure:
 
 def _evaluated(name: str, label: str, unit: str, better: Better, brief: str) -> Figure:
     return replace(_of("accuracy", name, label, unit, better, brief), group="Evaluation")
+
+
+def _decoding(name: str, label: str, unit: str, better: Better, brief: str) -> Figure:
+    """Return a figure of the self-check; `decode_` goes before its name."""
+    figure = _of("self_check", name, label, unit, better, brief)
+    return replace(figure, name=f"decode_{name}", group="Decoding")
 
 
 def _tokens_per_s(result: Result) -> Any:
@@ -65,6 +80,13 @@ FIGURES: dict[str, Figure] = {
         _of("throughput", "queries_per_s", "queries", "queries/s", "higher"),
         _of("throughput", "scheduled_samples_per_s", "scheduled", "samples/s", "", "{} scheduled"),
         _of("throughput", "duration_s", "duration", "s"),
+        _decoding("step_ms", "decode step, median", "ms", "lower", "{} a step"),
+        _decoding("rows", "requests in most steps", "", "", "{} rows"),
+        _decoding("limit_ms", "limit of a step, by the memory's speed", "ms", "", "limit {}"),
+        replace(
+            _decoding("share", "share of the limit reached", "%", "higher", "{} of it reached"),
+            write=lambda share: number(100 * share),
+        ),
         _bytes("weights_bytes", "weights", "weights {}"),
         _bytes("kv_cache_bytes", "KV cache", "KV cache {}"),
         _bytes("rss_peak_bytes", "process, peak while loading and serving", "process peak {}"),

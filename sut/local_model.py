@@ -19,6 +19,10 @@ from harness.kernel.protocols import Clock, Sink
 from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
 from sut.engine.batching import Request
 from sut.engine.trial import Span
+from sut.limit.bandwidth import copy_bytes_per_s
+from sut.limit.check import LEAST_BYTES, Device, self_check
+from sut.limit.reads import step_bytes
+from sut.limit.steps import Watch
 from sut.model import digest, faults, findings, gpus, peak
 from sut.model.weights import disk_bytes, weigh
 from sut.precision import lora
@@ -75,6 +79,7 @@ class LocalModel:
         self._runner: Any = None
         self._prepared: Any = None
         self._stepping = False
+        self._copy_bytes_per_s: float | None = None
         self._phases = peak.Phases()
 
     # ---- the SUT
@@ -110,6 +115,7 @@ class LocalModel:
             self._runner = self._make_runner(needed)
         self._limits = {s.index: s.max_new_tokens for s in samples}
         self._engine = self._way.engine(self._runner, sink, self._eos_ids)
+        self._watch = Watch(self._clock, self._engine)
         self._stepping = False
 
     def _make_runner(self, max_len: int) -> Any:
@@ -147,13 +153,13 @@ class LocalModel:
             self._step_soon()
 
     def _step_soon(self) -> None:
-        engine = self._engine
+        engine, watch = self._engine, self._watch
 
         def step() -> None:
             if engine is not self._engine:  # of an earlier load
                 return
             with faults.running("a decode step"):
-                engine.step()
+                watch.step()
             self._stepping = engine.busy
             if self._stepping:
                 self._step_soon()
@@ -220,6 +226,12 @@ class LocalModel:
     def trainable(self) -> str:
         """Say whose parameters these are: all of the model, or the adapter's."""
         return "the adapter's" if self._adapter_facts else "all of the model"
+
+    def self_check(self) -> dict[str, Any]:
+        """See `harness.kernel.protocols.SelfChecked`: the steps since the last load."""
+        token_bytes = self._way.token_bytes
+        device = Device(self._copy_bytes_per_s, step_bytes(self._model), token_bytes)
+        return self_check(device, self._watch.taken)
 
     def decode(self, outputs: Sequence[Sequence[int]]) -> list[str] | None:
         texts: list[str] = self._tokenizer.batch_decode(outputs, skip_special_tokens=True)
@@ -293,6 +305,7 @@ class LocalModel:
             if row.adapter
             else {}
         )
+        self._measure_device()
         self._phases.begin("loading")
         start_ns = self._clock.now_ns()
         with faults.loading(self._path):
@@ -316,6 +329,16 @@ class LocalModel:
             self._notes.append(f"{note}: its parameters count them once")
         with faults.loading(self._path):
             self._prepare(model, spans)
+
+    def _measure_device(self) -> None:
+        """Time copies for the self-check, before any memory is counted. Small models need none:
+        their weights lie in caches.
+        """
+        import torch
+
+        size = disk_bytes(self._path)
+        if size is None or size >= LEAST_BYTES // 2:  # fp32 takes twice the room of bf16 files
+            self._copy_bytes_per_s = copy_bytes_per_s(self._clock, torch.device(self._device))
 
     def _note_defaults(self) -> None:
         """Name what the model's generation config asks for and greedy answers do not do."""

@@ -76,6 +76,8 @@ SLOW = {
     "tests/test_golden.py::test_a_gate_says_what_it_always_said": 3,
     "tests/test_golden.py::test_a_perplexity_study_says_what_it_always_said": 3,
     "tests/sut/engine/test_state.py": 2,
+    "tests/bench/gpu/": 8,
+    "tests/harness/run/test_self_check.py": 3,
 }
 
 

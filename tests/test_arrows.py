@@ -36,7 +36,8 @@ ARROWS = {
     "harness.result": "harness harness.engine harness.engine.referee harness.official"
     " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints reports.mlperf"
     " reports.pages scenarios scenarios.loadgen"
-    " harness.result.gpus harness.result.integrity",
+    " harness.result.device harness.result.gpus harness.result.integrity",
+    "harness.result.device": "",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
     "harness.run": "harness harness.engine harness.engine.dispatched harness.engine.metering"
@@ -50,7 +51,7 @@ ARROWS = {
     " sut.served",
     "harness.study": "harness harness.engine harness.options harness.result harness.run accuracy"
     " accuracy.datasets accuracy.gate reports reports.pages sut.model sut.precision"
-    " harness.result.integrity sut.started",
+    " harness.result.device harness.result.integrity sut.started",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen"
     " harness.result.integrity",
@@ -95,6 +96,7 @@ ARROWS = {
     "sut.served.client.calibration": "sut.border sut.served sut.served.client",
     "sut.served.probing": "sut.served sut.served.answers",
     "sut.engine": "sut.model",
+    "sut.limit": "sut.model",
     "sut.engine.sampling": "sut.engine",
     "sut.golden": "sut.golden.answers",
     "sut.golden.answers": "",
@@ -102,7 +104,7 @@ ARROWS = {
     " sut.prompts",
     "sut.started": "sut.border sut.model sut.precision sut.served sut.served.probing",
     "sut.likelihood": "sut sut.engine sut.model sut.prompts sut.served sut.served.answers",
-    "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
+    "sut": "sut.engine sut.likelihood sut.limit sut.model sut.precision sut.prompts",
 }
 KERNEL = tuple(
     f"harness.kernel{folder}"

@@ -69,6 +69,7 @@ class RunFacts:
     missing: list[dict[str, Any]] = field(default_factory=list)  # see `harness.engine.pieces`
     gpus: dict[str, Any] = field(default_factory=dict)  # see gpus.Metered; {} in older runs
     load: dict[str, Any] = field(default_factory=dict)  # see `harness.engine.referee.load`
+    self_check: dict[str, Any] = field(default_factory=dict)  # see `protocols.SelfChecked`
     log_hashes: dict[str, str] = field(default_factory=dict)  # of logs the official LoadGen wrote
     clock_start_ns: int = 0  # what telemetry.jsonl counts from, on the machine's monotonic clock
 

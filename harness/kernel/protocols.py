@@ -235,6 +235,17 @@ class Evaluator(Protocol):
         ...
 
 
+@runtime_checkable
+class SelfChecked(Protocol):
+    """A SUT that notes what its decode steps take (optional)."""
+
+    def self_check(self) -> dict[str, Any] | None:
+        """Return the steps since the last `load` beside the least that the device allows, as
+        `self_check` of result.json has them; None: it cannot tell.
+        """
+        ...
+
+
 class Scenario(Protocol):
     """`schedule` is data (what `harness plan` prints), `plan` turns it into queries, `judge` reads
     what happened.

@@ -25,6 +25,7 @@ from harness.kernel.types import Metric, RunLog, RunSettings, Sample, Verdict
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
 from harness.result import evaluation, measured, quiet, served
+from harness.result.device import self_check
 from harness.result.gpus import refused
 from harness.result.gpus.energy import energy
 from harness.result.gpus.energy import notes as energy_notes
@@ -91,6 +92,7 @@ class Result(BaseModel):
     gpus: list[dict[str, Any]] = []  # what each GPU of the run did (`harness.result.gpus`)
     driver: dict[str, Any]
     served: dict[str, Any] = {}  # what a server does, and how it failed (`harness.result.served`)
+    self_check: dict[str, Any] = {}  # decode steps beside their limit (`result.device.self_check`)
     load: dict[str, Any] = {}  # who else used the processors (`harness.engine.referee.load`)
     verdicts: list[dict[str, Any]]
     notes: list[str]
@@ -104,7 +106,7 @@ class Result(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         data = self.model_dump(mode="json")
-        for name in ("served", "gpus"):  # of a SUT that asks a server, or uses a GPU
+        for name in ("served", "gpus", "self_check"):  # of a server, of GPUs, of a local model
             if not data[name]:
                 del data[name]
         return {"schema": data.pop("schema_"), **data}
@@ -136,6 +138,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     nothing: dict[str, Any] = {}
     none: list[str] = []
     memory = make("memory", lambda: _memory(raw), {**_NO_MEMORY, "source": ""})
+    checked = make("self-check", lambda: self_check.figures(facts.self_check, facts.sut), nothing)
     spent = make("energy", lambda: _energy(raw, counts["tokens"]), nothing)
     return Result(
         run_id=facts.run_id,
@@ -178,11 +181,13 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         served=make("server", lambda: served.figures(log, facts.sut), nothing)
         if entry.asks_server
         else {},
+        self_check=checked,
         load=facts.load,
         verdicts=[asdict(v) for v in verdicts],
         notes=[
             *_notes(config, facts, entry),
             *_memory_note(memory),
+            *self_check.notes(checked),
             *environment_notes(raw.environment),
             *energy_notes(facts.gpus, spent),
             *make("notes on GPUs", lambda: refused.notes(raw.telemetry, span_ns(log), spent), none),

@@ -16,7 +16,7 @@ from accuracy.outputs.vocabulary import Vocabulary
 from harness.engine.pieces import Pieces, show_where
 from harness.engine.runlog import RunFacts
 from harness.kernel.clock import RealClock
-from harness.kernel.protocols import SUT, Reachable, Sink
+from harness.kernel.protocols import SUT, Reachable, SelfChecked, Sink
 from harness.kernel.types import Anomaly, MemoryUse, RunLog, Sample
 from harness.run.sampling import of_sut
 
@@ -42,13 +42,16 @@ def _since_s(start_ns: int) -> float:
 def ask_back(
     sut: SUT, log: RunLog, facts: RunFacts, pieces: Pieces, before: Mapping[int, str]
 ) -> None:
-    """Ask for memory and texts: as much of each as a SUT that may have died can still give.
-    `before` is what ids meant before the run.
+    """Ask for memory, decode steps and texts: as much of each as a SUT that may have died can
+    still give. `before` is what ids meant before the run.
     """
     use = pieces.make("figure", "memory", sut.memory, MemoryUse(), later=False)
     facts.memory = asdict(use)
     if (seen := _seen_peak_bytes(sut)) is not None:
         facts.memory["system_peak_bytes"] = seen
+    if isinstance(sut, SelfChecked):
+        checked = pieces.make("figure", "self-check", sut.self_check, None, later=False)
+        facts.self_check = checked or {}
     start_ns = RealClock.now_ns()
     read = pieces.make("texts", "texts", lambda: read_back(log, sut.decode), None, later=False)
     facts.driver["read_back_s"] = _since_s(start_ns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.schema.of_result.self_check import OF_ROW
 from harness.schema.parts import (
     anything,
     by_name,
@@ -94,8 +95,12 @@ COMPARE_ROW = record(
             "Latencies at the percentiles of --percentiles, by name: ttft_p99.9_ms.",
             maybe(number("Its value.", "ms")),
         ),
+        "self_check": record(
+            "Its decode steps beside the limit of the device; missing where they were not noted.",
+            OF_ROW,
+        ),
     },
-    optional=("figures", "percentiles", "prompts", "weights", "edited", "seal"),
+    optional=("figures", "percentiles", "prompts", "weights", "edited", "seal", "self_check"),
 )  # fmt: skip
 
 LEAD = record("The best figure, and how the others stand to it.", {
@@ -141,7 +146,11 @@ COMPARE = file(
             "Runs that were edited after they were measured, and runs without a seal; missing if "
             "there are none.", text("In words."),
         ),
+        "slower": many(
+            "Variants that are slower than FP32 although their weights are smaller, with the "
+            "likely reasons; missing if there are none.", text("In words."),
+        ),
         **ENDED,
-    }, optional=("notes",)),
+    }, optional=("notes", "slower")),
     {"estimate": ESTIMATE},
 )  # fmt: skip

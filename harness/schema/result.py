@@ -8,6 +8,7 @@ from harness.schema.environment import ENVIRONMENT_PART
 from harness.schema.of_result.client import CLIENT
 from harness.schema.of_result.gpus import ENERGY, GPUS
 from harness.schema.of_result.replicas import REPLICAS
+from harness.schema.of_result.self_check import SELF_CHECK
 from harness.schema.of_result.served import OF_SERVER, SERVED
 from harness.schema.parts import (
     Schema,
@@ -325,6 +326,7 @@ RESULT_FIELDS: dict[str, Schema] = {
         "silent_tokens": maybe(number("Tokens that decode to nothing, last ones left out.")),
     }),
     "served": SERVED,
+    "self_check": SELF_CHECK,
     "load": empty_or(record(
         "Who used the processors during the timed part; empty on a virtual clock, where the system "
         "does not tell, and in runs of older versions.",
@@ -377,7 +379,11 @@ RESULT_FIELDS: dict[str, Schema] = {
 DEFS = {"summary_ms": SUMMARY_MS, "verdict": VERDICT}
 RESULT = file(
     "result.json of a run",
-    record("The summary of a run, for programs.", RESULT_FIELDS, optional=("served", "gpus")),
+    record(
+        "The summary of a run, for programs.",
+        RESULT_FIELDS,
+        optional=("served", "gpus", "self_check"),
+    ),
     DEFS,
 )
 VERDICTS = file("verdicts.json", many("The verdicts of result.json.", VERDICT))

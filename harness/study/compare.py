@@ -20,6 +20,7 @@ from harness.kernel.clock import utc_now
 from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Say
 from harness.kernel.types import short_name
+from harness.result.device import slower
 from harness.result.integrity import seal
 from harness.run.start import fetch
 from harness.study import compare_verdict
@@ -67,11 +68,14 @@ def compare(
 
 
 def _notes(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """Say which runs were edited, and which nobody can tell of; nothing if there are none."""
+    """Say which runs were edited, of which nobody can tell, and which variants are slower than
+    they should be; nothing if there are none.
+    """
     notes = [f"{row['label']}: {row['edited']}" for row in rows if row.get("edited")]
     if unsealed := [row["label"] for row in rows if row.get("seal") == "not sealed"]:
         notes.append(f"{seal.UNSEALED} ({', '.join(unsealed)})")
-    return {"notes": notes} if notes else {}
+    found = {"notes": notes, "slower": slower.notes(rows)}
+    return {name: said for name, said in found.items() if said}
 
 
 def _ratios(row: Row, reference: Row) -> dict[str, float | None]:

@@ -107,7 +107,17 @@ def row_of(found: Mapping[str, Any], folder: Path) -> Row:
         "conditions": _conditions(found),
         **_declared(found),
         **_percentiles(found, ended),
+        **_self_check(found, ended),
     }
+
+
+def _self_check(found: Mapping[str, Any], ended: bool) -> Row:
+    """Return its decode steps beside the limit of the device; nothing where it has none."""
+    names = ("rows", "step_ms", "limit_ms", "share", "path", "slowed_by")
+    checked = found.get("self_check") or {}
+    if not ended or "rows" not in checked:
+        return {}
+    return {"self_check": {name: checked[name] for name in names}}
 
 
 def _percentiles(found: Mapping[str, Any], ended: bool) -> Row:

@@ -63,6 +63,7 @@ GROUPS: dict[str, tuple[Column, ...]] = {
         Column("speed_ratio", "  of reference", write=_times),
         Column("ttft_p50_ms", "TTFT p50", "ms"),
         Column("tpot_p50_ms", "TPOT p50", "ms"),
+        Column("decode_share", "of the memory's limit", "%", percent, optional=True),
         Column("joules_per_token", "J/token", optional=True),
     ),
     "Quality": (
@@ -260,6 +261,7 @@ def table(found: Comparison) -> Table:
 
 def _value(row: Row, name: str) -> Any:
     more = row.get("figures", {}) | row.get("percentiles", {})
+    more |= {"decode_share": row.get("self_check", {}).get("share")}
     return row[name] if name in row else more.get(name)
 
 
@@ -306,6 +308,7 @@ def _head(found: Comparison) -> Panel:
     lost = [as_text(sentence, style="bold red") for sentence in missing(found)]
     is_edited = any(row.get("edited") for row in found["rows"])
     lost += [as_text(note, style="bold red" if is_edited else "dim") for note in doubts(found)]
+    lost += [as_text(note, style="bold yellow") for note in found.get("slower", ())]
     is_lost = missing(found) or is_edited
     colour = "red" if is_lost or not found["comparable"] else "green"
     head = as_text(_subject(found), style="bold")
@@ -332,7 +335,7 @@ def render(found: Comparison) -> str:
         found=found,
         subject=_subject(found),
         sentences=sentences(found),
-        missing=[*missing(found), *doubts(found)],
+        missing=[*missing(found), *doubts(found), *found.get("slower", ())],
         comparable=comparable_text(found),
         table=table(found),
         links={row["label"]: html.link(row["run"]) for row in rows},

@@ -151,6 +151,18 @@ def _throughput(result: Result, log: RunLog, telemetry: Telemetry) -> Block | No
     return pairs("Throughput", rows)
 
 
+def _decoding(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    rows = _known("Decoding", result)
+    path = result.get("self_check", {}).get("path")
+    return pairs("Decoding", [*rows, ("path", path)], _DECODING_NOTE) if rows and path else None
+
+
+_DECODING_NOTE = (
+    "The limit is what a step must read (the weights once, and the key-value cache in use) over the"
+    " speed of a copy on the same device, measured at load."
+)
+
+
 def _memory(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
     return _group("Memory", result, result["memory"].get("source") or "")
 
@@ -288,8 +300,8 @@ def _picture(title: str, svg: str, note: str) -> Plot | None:
 
 
 PARTS: tuple[Part, ...] = (
-    _search, _latency, _failures, _throughput, _memory, _quality, _answers, _evaluation, _energy,
-    _of_gpus, _driver, _found_out, _answers_of_server, _server_counts, _others, _over_run,
+    _search, _latency, _failures, _throughput, _decoding, _memory, _quality, _answers, _evaluation,
+    _energy, _of_gpus, _driver, _found_out, _answers_of_server, _server_counts, _others, _over_run,
     _cumulative, _tpot, _load, _server, _machine, _gpus, _division, _settings,
 )  # fmt: skip
 

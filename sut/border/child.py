@@ -20,7 +20,7 @@ from harness.kernel.clock import FAR_FUTURE_NS, SPIN_NS, RealClock
 from harness.kernel.errors import HarnessError
 from harness.kernel.plugins import make_sut
 from harness.kernel.process import streams
-from harness.kernel.protocols import SUT, Evaluator
+from harness.kernel.protocols import SUT, Evaluator, SelfChecked
 from harness.kernel.types import Sample
 from sut.border import channel, wire
 
@@ -106,6 +106,10 @@ class Child:
     def _call_evaluate(self, answers: list[tuple[int, str]]) -> dict[str, Any] | None:
         sut = self._loaded()
         return sut.evaluate(answers) if isinstance(sut, Evaluator) else None
+
+    def _call_self_check(self) -> dict[str, Any] | None:
+        sut = self._loaded()
+        return sut.self_check() if isinstance(sut, SelfChecked) else None
 
     def _loaded(self) -> SUT:
         assert self._sut is not None, "the driver calls start first"

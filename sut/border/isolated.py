@@ -31,6 +31,7 @@ _DOING = {  # what it is asked for, in words
     "memory": "asked for its memory",
     "facts": "asked what it is",
     "decode": "decoding its answers",
+    "self_check": "asked what its decode steps took",
     "evaluate": "scoring the reference answers",
 }
 
@@ -162,6 +163,11 @@ class Isolated:
             "evaluate", waits.EVALUATING, answers=list(answers)
         )
         return sums
+
+    def self_check(self) -> dict[str, Any] | None:
+        """Return None if the SUT in there has no such method."""
+        found: dict[str, Any] | None = self._call("self_check", waits.ANSWERING)
+        return found
 
     def ping_us(self, count: int = 300) -> float:
         """Return the median round trip of an empty message, heard through the clock as the driver

@@ -119,6 +119,11 @@ class Engine:
         return len(self._running) + (self._long is not None)
 
     @property
+    def is_feeding(self) -> bool:
+        """Say whether a prompt has been fed in part."""
+        return self._long is not None
+
+    @property
     def num_held(self) -> int:
         """How many tokens the cache holds for requests that are not done."""
         return sum(r.position for r in self._running) + (self._long.fed if self._long else 0)

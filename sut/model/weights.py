@@ -43,12 +43,18 @@ class Weights:
 
 
 def weigh(model: Any) -> Weights:
-    storages = {(device, address): size for device, address, size in _storages_of(model)}
     bytes_on: dict[str, int] = {}
-    for (device, _), size in storages.items():
+    for (device, _), size in storages(model).items():
         bytes_on[device] = bytes_on.get(device, 0) + size
     repeated = _repeated(model)
     return Weights(bytes_on, sum(_value_counts(model)) - repeated, repeated)
+
+
+def storages(model: Any) -> dict[tuple[str, Hashable], int]:
+    """Return the bytes of everything that a module holds, each storage once, by device and
+    address.
+    """
+    return {(device, address): size for device, address, size in _storages_of(model)}
 
 
 def is_rounded_copy(model: Any) -> bool:

@@ -21,6 +21,7 @@ median, every claim a ratio.
     served    the client's workers against wrk, h2load and Python's clients, on one loopback; their
               stamps against the golden server's
     vllm      the engine against vLLM, which has a virtual environment of its own: `make bench-vllm`
+    gpu       every engine on one GPU, by itself: `make bench-gpu` (`tests.bench.gpu.command`)
 
 `python -m tests.bench driver memory` runs some of them, without a name all but vllm; `--quick`
 makes generation and vllm a matter of a minute, for trying them out. Exit code 1 if a target is
@@ -243,6 +244,10 @@ ON_REQUEST = {"vllm"}
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["gpu"]:
+        from tests.bench.gpu.command import main as on_a_gpu
+
+        return on_a_gpu(sys.argv[2:])
     arguments = [word for word in sys.argv[1:] if word != "--quick"]
     parts = PARTS | (QUICK if "--quick" in sys.argv else {})
     console = Console()

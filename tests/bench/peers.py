@@ -32,7 +32,7 @@ def thread_settings() -> str:
 def figures(module: str, *arguments: object) -> dict[str, Any]:
     """A peer that measures by itself: the JSON in its last line."""
     command = [sys.executable, "-m", f"tests.bench.{module}", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=_env())
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment())
     if done.returncode:
         raise RuntimeError(f"{module} failed; the last it said:\n{done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
@@ -53,7 +53,7 @@ class Peer:
         self._process = subprocess.Popen(
             [python, "-m", f"tests.bench.{module}", *map(str, arguments)], cwd=ROOT, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
-            env=_env() | (env or {}),
+            env=environment() | (env or {}),
         )  # fmt: skip
         self.facts: dict[str, Any] = self._line()
 
@@ -84,5 +84,5 @@ class Peer:
         )
 
 
-def _env() -> dict[str, str]:
+def environment() -> dict[str, str]:
     return {**os.environ, **threads.environment(), "PYTHONPATH": str(ROOT)}

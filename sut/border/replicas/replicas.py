@@ -168,6 +168,10 @@ class Replicas:
         """Ask one of them: all have the same weights."""
         return self._one().evaluate(pairs)
 
+    def self_check(self) -> dict[str, Any] | None:
+        """Return the decode steps of one of them: they are alike."""
+        return self._one().self_check()
+
     def ping_us(self, count: int = 300) -> float:
         """Return the longest of the replicas' median round trips."""
         return max(one.ping_us(count) for one in self._all)

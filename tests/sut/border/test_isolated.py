@@ -64,6 +64,23 @@ def test_streamed_tokens_cross_the_border_unchanged(clock, tmp_path):
     assert record.first_ns >= 2_000_000
 
 
+class Checked(Null):
+    """A SUT that notes its steps."""
+
+    def self_check(self):
+        return {"by_rows": [], "share": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("factory", "said"),
+    [("sut.null:Null", None), (f"{__name__}:Checked", {"by_rows": [], "share": 0.5})],
+)
+def test_a_sut_that_notes_its_steps_is_asked_across_the_border(clock, tmp_path, factory, said):
+    sut = isolated(clock, tmp_path, factory)
+    assert sut.self_check() == said
+    sut.close()
+
+
 def test_events_of_an_earlier_load_are_dropped(clock, tmp_path):
     sut = isolated(clock, tmp_path, "sut.simulated:Simulated", ttft_ms=50.0, tokens=1)
     stale, fresh = Recorder(clock), Recorder(clock)
