@@ -16,7 +16,6 @@ from harness.kernel.clock import RealClock
 from harness.kernel.errors import RunBroke, SetupFailed
 from harness.kernel.machine import waits
 from harness.kernel.types import AfterInFlight, At, MemoryUse, Output, Query, QuerySample, Sample
-from sut.border.replicas import summed
 from sut.border.replicas.places import Place
 from sut.border.replicas.replicas import Plan, Replicas
 from sut.null import Null
@@ -78,25 +77,12 @@ def test_a_query_of_many_samples_is_shared_and_all_are_answered(clock, made):
     assert min(told["samples"]) > 20
 
 
-def test_answers_that_are_not_streamed_are_counted_by_their_end(clock, made):
-    sut = made("sut.null:Null")
-    assert int(run(clock, sut, at_once(20)).completed.sum()) == 20
-    assert sum(sut.after()["replicas"]["samples"]) == 20
-
-
 def test_a_slower_replica_gets_fewer_samples(clock, made):
     sut = made(f"{HERE}:slower_there", rows=2)
     log = run(clock, sut, at_once(60))
     here, there = sut.after()["replicas"]["samples"]
     assert log.completed.all()
     assert here > 2 * there
-
-
-def test_one_query_after_the_other_uses_both(clock, made):
-    sut = simulated(made)
-    plan = [Query(i, [QuerySample(i, 0)], AfterInFlight(1)) for i in range(10)]
-    assert run(clock, sut, plan).completed.all()
-    assert sut.after()["replicas"]["samples"] == [5, 5]
 
 
 def test_a_second_load_begins_anew_and_hears_nothing_of_the_first(clock, made):
@@ -121,42 +107,6 @@ def test_each_copy_has_its_own_place_and_its_own_stream(clock, made):
     sut.tap(lambda data, stream=0: heard.add(stream))
     run(clock, sut, at_once(20))
     assert heard == {0, 1}
-
-
-# ---- what they say as one
-
-
-def test_memory_is_summed_and_facts_name_the_places(clock, made):
-    sut = made(f"{HERE}:Weighs")
-    run(clock, sut, at_once(2))
-    use, facts = sut.memory(), sut.facts()
-    assert (use.weights_bytes, use.kv_cache_bytes, use.peak_bytes) == (200, None, 3)
-    assert facts["weights_on"] == {"cpu": 3}
-    assert facts["replicas"] == {"count": 2, "places": ["here", "there"]}
-    assert facts["notes"] == ["heavy", "the replicas are not alike: threads is 1, 2"]
-    assert [row["weights_bytes"] for row in sut.after()["replicas"]["memory"]] == [100, 100]
-
-
-def test_two_replicas_on_one_gpu_are_refused(clock, made):
-    sut = made(f"{HERE}:Weighs", gpu=0)
-    with pytest.raises(SetupFailed, match=r"replicas 1 and 2 have loaded on GPU 0"):
-        sut.load(SAMPLES, Recorder(clock))
-
-
-def test_gpus_are_numbered_as_a_process_does_that_sees_them_all(clock, made, monkeypatch):
-    two = [
-        Place("GPU 4", {"PLACE": "1"}, (), ("4",), 0),
-        Place("GPU 5", {"PLACE": "2"}, (), ("5",), 1),
-    ]
-    monkeypatch.setattr(f"{HERE}.PLACES", two)
-    sut = made(f"{HERE}:Weighs", on="cuda:0")
-    run(clock, sut, at_once(2))
-    assert sut.facts()["weights_on"] == {"cuda:0": 1, "cuda:1": 2}
-
-
-def test_the_peak_of_the_one_that_evaluates_is_told():
-    uses = [MemoryUse(weights_bytes=1, evaluation_peak_bytes=9), MemoryUse(weights_bytes=1)]
-    assert summed.memory(uses).evaluation_peak_bytes == 9
 
 
 # ---- one of them fails
@@ -233,24 +183,6 @@ class Silent(Null):
     def issue(self, query):
         if not is_there():
             super().issue(query)
-
-
-class Weighs(Null):
-    """Says what it holds."""
-
-    def __init__(self, clock, on="cpu", gpu=None):
-        super().__init__(clock)
-        self._on, self._gpu = on, gpu
-
-    def memory(self):
-        kv_cache_bytes = None if is_there() else 7
-        peak_bytes = 2 if is_there() else 1
-        return MemoryUse(100, kv_cache_bytes, peak_bytes)
-
-    def facts(self):
-        own = 2 if is_there() else 1
-        gpus = {} if self._gpu is None else {"gpus": [self._gpu]}
-        return {"threads": own, "notes": ["heavy"], "weights_on": {self._on: own}, **gpus}
 
 
 class Patient(Null):
