@@ -320,9 +320,10 @@ def _memory_note(memory: Mapping[str, Any]) -> list[str]:
     return [f"memory: the SUT tells of a peak of {gib[0]}, the system saw {gib[1]}"]
 
 
-def _of_replicas(replicas: Mapping[str, Any] | None) -> list[str]:
+def _of_replicas(config: RunConfig, facts: RunFacts) -> list[str]:
     """Say where copies of the model ran, and how the work was divided among them."""
-    if not replicas:
+    replicas = facts.sut.get("replicas")
+    if config.replicas == 1 or not replicas:
         return []
     where = f"{replicas['count']} replicas ({'; '.join(replicas['places'])})"
     if replicas.get("balance") is None:
@@ -341,7 +342,7 @@ def _notes(config: RunConfig, facts: RunFacts, entry: SutEntry) -> list[str]:
         shown = ", ".join(map(str, truncated[:5])) + (", ..." if len(truncated) > 5 else "")
         notes.append(f"{len(truncated)} prompts were truncated at the front (samples {shown})")
     notes += [
-        *_of_replicas(facts.sut.get("replicas")),
+        *_of_replicas(config, facts),
         *facts.notes,
         *evaluation.notes(facts.evaluation),
     ]

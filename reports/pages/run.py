@@ -17,7 +17,7 @@ import numpy as np
 from harness.kernel.stats import percentile_name
 from harness.kernel.types import FINISHES, RunLog
 from harness.kernel.words.figure import number, size
-from reports import figures, gpus, served, server, tables
+from reports import figures, gpus, replicas, served, server, tables
 from reports.blocks import Block, Plot, Table, pairs
 from reports.pages import html
 from reports.plots import run as plots
@@ -291,6 +291,10 @@ def _gpus(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
     return _picture("GPUs over the run", svg, f"{note} {said}".strip())
 
 
+def _replicas(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    return replicas.table(result)
+
+
 def _of_gpus(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
     return gpus.table(result)
 
@@ -301,8 +305,8 @@ def _picture(title: str, svg: str, note: str) -> Plot | None:
 
 PARTS: tuple[Part, ...] = (
     _search, _latency, _failures, _throughput, _decoding, _memory, _quality, _answers, _evaluation,
-    _energy, _of_gpus, _driver, _found_out, _answers_of_server, _server_counts, _others, _over_run,
-    _cumulative, _tpot, _load, _server, _machine, _gpus, _division, _settings,
+    _energy, _replicas, _of_gpus, _driver, _found_out, _answers_of_server, _server_counts, _others,
+    _over_run, _cumulative, _tpot, _load, _server, _machine, _gpus, _division, _settings,
 )  # fmt: skip
 
 

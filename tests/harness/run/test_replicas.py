@@ -32,6 +32,9 @@ def test_two_replicas_share_a_run_and_each_is_told_of(tmp_path):
     assert min(told["samples"]) > 50
     assert f"2 replicas ({'; '.join(told['places'])}) took" in " ".join(screen.split())
     (folder,) = tmp_path.iterdir()
+    page = (folder / "report.html").read_text()
+    assert "<h2>Replicas</h2>" in page
+    assert all(place in page for place in told["places"])
     rows = pq.read_table(folder / "telemetry.parquet").to_pylist()
     assert len(rows[0]["replica_rss_bytes"]) == 2
     assert rows[0]["sut_rss_bytes"] == sum(rows[0]["replica_rss_bytes"])

@@ -15,7 +15,7 @@ from harness.engine.recorder import Recorder
 from harness.kernel.clock import RealClock
 from harness.kernel.errors import RunBroke, SetupFailed
 from harness.kernel.machine import waits
-from harness.kernel.types import AfterInFlight, At, MemoryUse, Output, Query, QuerySample, Sample
+from harness.kernel.types import At, Output, Query, QuerySample, Sample
 from sut.border.replicas.places import Place
 from sut.border.replicas.replicas import Plan, Replicas
 from sut.null import Null
