@@ -96,6 +96,7 @@ FIGURES: dict[str, Figure] = {
         _bytes("evaluation_peak_bytes", "peak while evaluating", "{} while evaluating"),
         _bytes("gpu_reserved_bytes", "GPU, most reserved"),
         _bytes("gpu_process_bytes", "GPU, allocated to the process"),
+        _bytes("graph_bytes", "CUDA graphs"),
         replace(
             _evaluated("eval_loss", "loss", "nats per token", "lower", "loss {}"),
             write=lambda nats: f"{nats:.4f}",

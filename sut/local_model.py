@@ -8,7 +8,6 @@ step then blocks the driver, and the lag rule will say so).
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,12 +17,13 @@ from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Clock, Sink
 from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
 from sut.engine.batching import Request
+from sut.engine.graphs import facts as graphs
 from sut.engine.trial import Span
-from sut.limit.bandwidth import copy_bytes_per_s
-from sut.limit.check import LEAST_BYTES, Device, self_check
+from sut.limit import bandwidth
+from sut.limit.check import Device, self_check
 from sut.limit.reads import step_bytes
 from sut.limit.steps import Watch
-from sut.model import digest, faults, findings, gpus, peak
+from sut.model import digest, faults, findings, gpus, loading, peak, room
 from sut.model.weights import disk_bytes, weigh
 from sut.precision import lora
 from sut.precision.table import TABLE as PRECISIONS
@@ -37,7 +37,8 @@ class LocalModel:
     the chat template, if any.
 
     `adapter` (a folder of peft) goes with the lora variants; by `device_map` accelerate places what
-    one device cannot hold.
+    one device cannot hold. `max_batch` and `prefill_tokens` are found for the device where they
+    are None.
 
     Raises SetupFailed for a prompt that does not fit the context (or cuts it at the front if
     `truncate`) and for a model that cannot be loaded, BadInput for settings that do not go
@@ -52,7 +53,7 @@ class LocalModel:
         *,
         path: str,
         variant: str = "fp32",
-        max_batch: int = 32,
+        max_batch: int | None = 32,
         device: str = "auto",
         truncate: bool = False,
         trust_remote_code: bool = False,
@@ -61,22 +62,23 @@ class LocalModel:
         merge_adapter: bool = False,
         device_map: str | None = None,
         kv_cache_bytes: int | None = None,
-        memory_shares: int = 1,
+        prefill_tokens: int | None = None,
     ) -> None:
         self._clock = clock
-        self._memory_shares = memory_shares  # replicas that take their caches from one memory
         self._path, self._variant, self._device = path, variant, device
         self._max_batch, self._truncate = max_batch, truncate
         self._options = {"trust_remote_code": trust_remote_code}
         self._notes = list(notes)
         self._adapter, self._merge_adapter, self._device_map = adapter, merge_adapter, device_map
         self._adapter_facts: dict[str, Any] = {}
-        self._kv_cache_bytes = kv_cache_bytes
+        self._kv_cache_bytes, self._asked_prefill_tokens = kv_cache_bytes, prefill_tokens
         self._samples: list[Sample] = []
         self._encoded = NONE
         self._tokenizer: Any = None
         self._model: Any = None
         self._runner: Any = None
+        self._stepped: Any = None  # how the runner is stepped
+        self._engine: Any = None
         self._prepared: Any = None
         self._stepping = False
         self._copy_bytes_per_s: float | None = None
@@ -112,31 +114,44 @@ class LocalModel:
         self._phases.begin("serving")
         needed = max((span.total for span in spans), default=1)
         if self._runner is None or self._runner.max_len < needed:
-            self._runner = self._make_runner(needed)
+            usual_prompt = sum(span.prompt for span in spans) // max(1, len(spans))
+            self._runner = self._make_runner(needed, usual_prompt)
+            self._capture_steps()
+            self._find_stepping()
+        self._captured_before = graphs.captured_later(self._runner)
         self._limits = {s.index: s.max_new_tokens for s in samples}
-        self._engine = self._way.engine(self._runner, sink, self._eos_ids)
+        stepped, most = self._stepped, self._fed.most
+        self._engine = stepped.engine(stepped.runner, sink, self._eos_ids, most)
         self._watch = Watch(self._clock, self._engine)
         self._stepping = False
 
-    def _make_runner(self, max_len: int) -> Any:
-        """Return the runner of the chosen way; as many rows of a cache as are asked for and fit its
-        budget.
-        """
-        self._runner = None  # its cache goes before the next one comes
-        token_bytes = self._way.token_bytes
-        if token_bytes is None:
-            return self._way.runner(self._max_batch, max_len)
-        budget_bytes = self._kv_cache_bytes or self._half_of_free_bytes()
-        rows = max(1, min(self._max_batch, budget_bytes // (token_bytes * max_len)))
-        if rows < self._max_batch:
-            note = f"{rows} requests in a batch instead of {self._max_batch}: "
-            note += "the key-value cache may take"
-            self._notes.append(f"{note} {budget_bytes / 2**30:.3g} GiB (--kv-cache-gib)")
-        return self._way.runner(rows, max_len)
+    def _make_runner(self, max_len: int, usual_prompt: int) -> Any:
+        """Return the runner of the chosen way, and find how its prompts are fed; in tokens."""
+        from sut.engine.prefill import rows, sizes
 
-    def _half_of_free_bytes(self) -> int:
-        """Return this replica's share of half the free memory."""
-        return peak.free_bytes(self._model.device) // (2 * self._memory_shares)
+        self._runner = self._stepped = self._engine = None  # the cache goes before the next comes
+        device = self._model.device
+        with faults.loading(self._path):
+            made = rows.made(self._way, self._max_batch, max_len, device, self._kv_cache_bytes)
+            self._notes += filter(None, [made.note])
+            asked = self._asked_prefill_tokens
+            self._fed = sizes.found(asked, made.runner, usual_prompt, device, self._clock)
+        return made.runner
+
+    def _find_stepping(self) -> None:
+        """Find out whether the device steps ahead of its host."""
+        from sut.engine.ahead import stepping
+
+        with faults.loading(self._path):
+            self._stepped = stepping.tried(self._way.engine, self._runner, self._model)
+        if self._stepped.note and self._stepped.note not in self._notes:
+            self._notes.append(self._stepped.note)
+
+    def _capture_steps(self) -> None:
+        """Capture what decode steps of the run will launch, if they are captured at all."""
+        if self._way.in_graphs:
+            with faults.loading(self._path):
+                self._runner.prepare()
 
     def issue(self, query: Query) -> None:
         for sample in query.samples:
@@ -170,13 +185,14 @@ class LocalModel:
         """Requests never wait for a fuller batch."""
 
     def close(self) -> None:
-        self._model = self._runner = None
+        self._model = self._runner = self._stepped = None
 
     def memory(self) -> MemoryUse:
         weights = weigh(self._model)
         on_gpu = any(device.startswith("cuda") for device in weights.bytes_on)
         use = peak.memory_use(self._phases, on_gpu, weights.held_bytes, self._runner.cache_bytes)
-        return replace(use, kv_used_bytes=self._runner.used_bytes)
+        use = replace(use, kv_used_bytes=self._runner.used_bytes)
+        return peak.with_graphs(use, self._runner.graph_bytes) if self._way.in_graphs else use
 
     def facts(self) -> SutFacts:
         import torch
@@ -204,16 +220,22 @@ class LocalModel:
             "generation_defaults_not_applied": self._defaults,
             "max_batch": self._runner.max_rows,
             "batching": self._way.batching,
+            "prefill": self._way.prefill,
+            "prefill_tokens": self._fed.most,
+            "prefill_tokens_per_s": {str(n): rate for n, rate in self._fed.rates.items()},
             "packed_layers": self._prepared.packed_layers,
             "trial_s": round(self._prepared.trial_s, 3),
-            "decode_step": "lean" if self._way.is_lean else "the model's own classes",
+            "decode_step": self._way.path,
+            "stepping": self._stepped.name,
+            "graphs": graphs.facts_of(self._runner),
+            "cudnn_attention": loading.has_cudnn_attention(),
             "threads": torch.get_num_threads(),
             "omp": {
                 k: v
                 for k, v in os.environ.items()
                 if k.startswith(("OMP_", "GOMP_", "KMP_", "MKL_"))
             },
-            "notes": [*self._encoded.notes, *self._notes],
+            "notes": [*self._encoded.notes, *self._notes, *graphs.notes_of(self._runner)],
         }
 
     def trainable_parameters(self) -> int:
@@ -268,7 +290,7 @@ class LocalModel:
         """
         import torch
 
-        _quiet_libraries()
+        loading.quiet_libraries()
         row = PRECISIONS[self._variant]
         if not row.adapter and (self._adapter or self._merge_adapter):
             with_one = ", ".join(name for name, entry in PRECISIONS.items() if entry.adapter)
@@ -305,10 +327,15 @@ class LocalModel:
             if row.adapter
             else {}
         )
-        self._measure_device()
+        self._copy_bytes_per_s = bandwidth.of_device(
+            self._clock, self._device, disk_bytes(self._path)
+        )
         self._phases.begin("loading")
         start_ns = self._clock.now_ns()
         with faults.loading(self._path):
+            if self._device_map is None:
+                longest = max((span.total for span in spans), default=1)
+                room.check(self._path, self._variant, self._config, longest, self._device)
             model = row.load(
                 self._path,
                 device=self._device,
@@ -330,16 +357,6 @@ class LocalModel:
         with faults.loading(self._path):
             self._prepare(model, spans)
 
-    def _measure_device(self) -> None:
-        """Time copies for the self-check, before any memory is counted. Small models need none:
-        their weights lie in caches.
-        """
-        import torch
-
-        size = disk_bytes(self._path)
-        if size is None or size >= LEAST_BYTES // 2:  # fp32 takes twice the room of bf16 files
-            self._copy_bytes_per_s = copy_bytes_per_s(self._clock, torch.device(self._device))
-
     def _note_defaults(self) -> None:
         """Name what the model's generation config asks for and greedy answers do not do."""
         self._defaults = generation.not_applied(self._model.generation_config)
@@ -353,31 +370,28 @@ class LocalModel:
     def _prepare(self, model: Any, spans: Sequence[Span]) -> None:
         """Pack its layers, and find the way of serving it that keeps its answers its own."""
         from sut.engine.prepared import Prepared
-        from sut.model.loading import has_own_head
 
         self._eos_ids = tokenizer.eos_ids(self._tokenizer, model.generation_config, model.config)
-        is_tied = model.config.get_text_config().tie_word_embeddings and not has_own_head(model)
-        self._prepared = Prepared(self._clock, model, spans, self._notes)
+        is_tied = model.config.get_text_config().tie_word_embeddings and not loading.has_own_head(
+            model
+        )
+        new_capture = self.new_capture(model)
+        self._prepared = Prepared(self._clock, model, spans, self._notes, new_capture)
         self._find_way()
         if is_tied and hasattr(model.get_output_embeddings(), "packed"):
             self._notes.append(
                 "the vocabulary matrix is in memory twice: plain for look-ups, packed for products"
             )
 
+    def new_capture(self, model: Any) -> Any:
+        """Return what captures decode steps of a model; None where they stay eager."""
+        from sut.engine.graphs import capture
+
+        return capture.of_model(model)
+
     def _find_way(self) -> None:
-        self._runner = None  # of the way so far
+        self._runner = self._stepped = None  # of the way so far
         pad_id = min(self._eos_ids, default=0)
         if self._embedding_rows is not None and pad_id >= self._embedding_rows:
             pad_id = 0
         self._way = self._prepared.for_serving(pad_id, self._max_batch)
-
-
-def _quiet_libraries() -> None:
-    """Silence the libraries: progress bars and notices of the libraries belong into no log:
-    bitsandbytes has one per layer and step.
-    """
-    from transformers.utils import logging as notices
-
-    notices.set_verbosity_error()  # type: ignore[no-untyped-call]
-    notices.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

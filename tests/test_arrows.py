@@ -95,16 +95,20 @@ ARROWS = {
     "sut.served.client": "sut.border sut.served sut.served.answers sut.served.client.calibration",
     "sut.served.client.calibration": "sut.border sut.served sut.served.client",
     "sut.served.probing": "sut.served sut.served.answers",
-    "sut.engine": "sut.model",
+    "sut.engine": "sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.model",
+    "sut.engine.ahead": "sut.engine sut.engine.sampling",
+    "sut.engine.graphs": "sut.engine sut.engine.prefill sut.model",
+    "sut.engine.prefill": "sut.engine sut.engine.ahead sut.model",
+    "sut.engine.sampling": "sut.engine sut.engine.ahead",
     "sut.limit": "sut.model",
-    "sut.engine.sampling": "sut.engine",
     "sut.golden": "sut.golden.answers",
     "sut.golden.answers": "",
-    "sut.serving": "sut sut.border sut.engine sut.engine.sampling sut.likelihood sut.model"
-    " sut.prompts",
+    "sut.serving": "sut sut.border sut.engine sut.engine.ahead sut.engine.sampling sut.likelihood"
+    " sut.model sut.prompts",
     "sut.started": "sut.border sut.model sut.precision sut.served sut.served.probing",
     "sut.likelihood": "sut sut.engine sut.model sut.prompts sut.served sut.served.answers",
-    "sut": "sut.engine sut.likelihood sut.limit sut.model sut.precision sut.prompts",
+    "sut": "sut.engine sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.likelihood"
+    " sut.limit sut.model sut.precision sut.prompts",
 }
 KERNEL = tuple(
     f"harness.kernel{folder}"

@@ -360,8 +360,7 @@ class Verdict:
 class MemoryUse:
     """What a SUT weighs, in bytes; None = not known here. `source` says how it was read.
 
-    `peak_bytes`, `rss_peak_bytes` and `gpu_peak_bytes` cover loading and serving; a scoring of the
-    reference answers afterwards has a peak of its own.
+    `peak_bytes`, `rss_peak_bytes` and `gpu_peak_bytes` cover loading and serving, no evaluation.
     """
 
     weights_bytes: int | None = None
@@ -376,6 +375,7 @@ class MemoryUse:
     loading_peak_bytes: int | None = None  # of each phase: of the GPUs, else of the whole process
     serving_peak_bytes: int | None = None  # warm-up and run
     evaluation_peak_bytes: int | None = None
+    graph_bytes: int | None = None  # of captured graphs: their pool and what they write
 
 
 def short_name(model: str) -> str:

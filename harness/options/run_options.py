@@ -256,9 +256,17 @@ class RunOptions:
         MODEL, None, "Maximum length of an answer, in tokens.", unit="tokens",
         commands="run plan compare gate", by_profile="max_new_tokens", closed="same",
     )
-    max_concurrency: Count = option(
-        MODEL, 32, "Maximum number of requests in a batch. Default: 32. Also --concurrency.",
+    max_concurrency: Count | Literal["auto"] = option(
+        MODEL, "auto",
+        "Maximum number of requests in a batch. auto (the default): 32; for a model on a GPU as "
+        "many as its cache has memory for, up to 256. Also --concurrency.",
         also="--concurrency", commands="run plan compare gate serve",
+    )
+    prefill_tokens: Count | None = option(
+        MODEL, None,
+        "Maximum number of prompt tokens fed in a step. Default: 512 on a CPU, measured at load on "
+        "a GPU.",
+        unit="tokens", commands="run compare gate serve", needs="model",
     )
     sut: str = option(
         MODEL, "local",
@@ -296,7 +304,9 @@ class RunOptions:
         commands="run plan compare gate perplexity serve", needs="model",
     )
     kv_cache_gib: Gibibytes | None = option(
-        MODEL, None, "Maximum size of the key-value cache, in GiB. Default: half the free memory.",
+        MODEL, None,
+        "Maximum size of the key-value cache, in GiB. Default: half the free memory; on a GPU, "
+        "three quarters of it.",
         commands="run compare gate serve", needs="model",
     )
     truncate: bool = option(

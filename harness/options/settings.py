@@ -37,6 +37,7 @@ from scenarios.peak_verdict import ADVISED_LIMITS_PER_STEP
 
 _NAMES = {name_of(flag): name for name, option in OPTIONS.items() for flag in option.flags}
 _UNCALIBRATED_QPS = 10.0
+USUAL_ROWS = 32
 _MOST_TOML_BYTES = 1 << 20  # tomllib takes seconds for more
 Mode = Literal["performance", "accuracy"]
 
@@ -72,6 +73,11 @@ class RunConfig(RunOptions, BaseModel):
     def expected_qps(self) -> float:
         """The rate before it is measured."""
         return _UNCALIBRATED_QPS if self.target_qps == "auto" else self.target_qps
+
+    @property
+    def rows(self) -> int:
+        """Requests in a batch, as far as it is known before a model has found its own number."""
+        return USUAL_ROWS if self.max_concurrency == "auto" else self.max_concurrency
 
     @property
     def least_queries(self) -> int:

@@ -51,15 +51,13 @@ def _replicas(
     own = places(
         config.replicas, kind if entry.uses_gpu else "cpu", takes_all_gpus=bool(config.device_map)
     )
-    if entry.runs_model and not own[0].gpus:
-        options = {**options, "memory_shares": config.replicas}
     plan = Plan(
         factory=entry.target,
         options=options,
         places=own,
         log_file=log_file,
         environment=environment(),
-        rows=config.max_concurrency,
+        rows=config.rows,
         patience_s=config.sample_timeout,
     )
     return Replicas(clock, plan)
@@ -98,7 +96,8 @@ def _options(config: RunConfig, entry: SutEntry, folder: Path, say: Say) -> dict
     return {
         "path": model.path,
         "variant": config.variant,
-        "max_batch": config.max_concurrency,
+        "max_batch": None if config.max_concurrency == "auto" else config.max_concurrency,
+        "prefill_tokens": config.prefill_tokens,
         "device": config.device,
         "device_map": config.device_map,
         "adapter": None if config.adapter is None else str(config.adapter),
@@ -122,7 +121,7 @@ def _of_started(config: RunConfig, log: Path, say: Say) -> dict[str, Any]:
         path=model.path,
         variant=config.variant,
         adapter=None if config.adapter is None else str(config.adapter),
-        max_concurrency=config.max_concurrency,
+        max_concurrency=config.rows,
         kv_cache_bytes=None if gib is None else int(gib * 2**30),
         device=config.device,
         trust_remote_code=config.trust_remote_code,
@@ -152,7 +151,7 @@ def _asked(config: RunConfig) -> dict[str, Any]:
         "shared_prefix": config.shared_prefix,
         "connections": 1 if config.pattern.is_one_by_one else _connections(config),
         "load": _load(config),
-        "in_flight": config.max_concurrency if config.pattern.is_at_once else 0,
+        "in_flight": config.rows if config.pattern.is_at_once else 0,
         "sample_timeout_s": config.sample_timeout,
     }
 
@@ -169,5 +168,5 @@ def _load(config: RunConfig) -> tuple[float, float]:
 
 def _connections(config: RunConfig) -> int:
     """Return as many as may be needed at once; an open loop has no bound."""
-    wanted = max(config.max_concurrency, config.size_of_query)
+    wanted = max(config.rows, config.size_of_query)
     return min(wanted, _MOST_CONNECTIONS)

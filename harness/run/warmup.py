@@ -33,7 +33,7 @@ def warmup_samples(config: RunConfig) -> int:
     if not registry.sut_entry(config.sut).warms_up:
         return 0
     if config.target_qps == "auto" and not config.pattern.is_closed:
-        return min(2 * config.max_concurrency, 64) * config.replicas
+        return min(2 * config.rows, 64) * config.replicas
     return 4
 
 
@@ -48,7 +48,7 @@ def warmup(count: int, library: int, config: RunConfig) -> Iterator[Query]:
 
 def _batches(config: RunConfig) -> int:
     """Return how many samples all replicas together work on at once."""
-    return config.max_concurrency * config.replicas
+    return config.rows * config.replicas
 
 
 def refuse_unanswered(log: RunLog) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from harness.schema.environment import ENVIRONMENT_PART
 from harness.schema.of_result.client import CLIENT
+from harness.schema.of_result.decoding import GRAPH_BYTES, OF_DECODING
 from harness.schema.of_result.gpus import ENERGY, GPUS
 from harness.schema.of_result.replicas import REPLICAS
 from harness.schema.of_result.self_check import SELF_CHECK
@@ -106,6 +107,7 @@ MEMORY = record(
         )),
         "source": text("How these were read, and what a peak covers where it is not as said here."),
         "kv_used_bytes": maybe(whole("Most of the key-value cache in use at once.", "B")),
+        "graph_bytes": GRAPH_BYTES,
         "gpu_reserved_bytes": maybe(whole(
             "Most that torch's allocator reserved while loading and serving.", "B"
         )),
@@ -113,7 +115,10 @@ MEMORY = record(
             "GPU memory that NVML attributes to the process after the run.", "B"
         )),
     },
-    optional=("kv_used_bytes", "gpu_reserved_bytes", "gpu_process_bytes", "system_peak_bytes"),
+    optional=(
+        "kv_used_bytes", "gpu_reserved_bytes", "gpu_process_bytes", "system_peak_bytes",
+        "graph_bytes",
+    ),
 )  # fmt: skip
 
 ACCURACY = empty_or(
@@ -172,7 +177,7 @@ SUT_FACTS = open_record(
         "trial_s": number(
             "How long the model was tried at load, beside its own plain forward pass.", "s"
         ),
-        "decode_step": text("Implementation of a decode step."),
+        **OF_DECODING,
         "threads": whole("Threads of torch.", "threads"),
         "omp": by_name("Variables of OpenMP.", text("Value.")),
         "replicas": REPLICAS,

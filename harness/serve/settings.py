@@ -61,13 +61,14 @@ class Settings:
         return Options(
             path=model.path,
             variant=flags["variant"],
-            max_batch=flags["max_concurrency"],
+            max_batch=None if flags["max_concurrency"] == "auto" else flags["max_concurrency"],
             max_len=self.max_len,
             device=flags["device"],
             device_map=flags["device_map"],
             adapter=None if adapter is None else str(adapter),
             merge_adapter=flags["merge_adapter"],
             kv_cache_bytes=None if gib is None else int(gib * 2**30),
+            prefill_tokens=flags["prefill_tokens"],
             trust_remote_code=flags["trust_remote_code"],
             notes=list(model.notes),
         )

@@ -42,7 +42,7 @@ def outputs_of(raw: Raw, status: str, status_reason: str) -> Outputs:
         texts=[log.texts.get(i, "") for i in done.tolist()],
         tokens=log.tokens[done],
         weights=raw.facts.sut.get("tensors_digest") or "",
-        rows=int(raw.facts.sut.get("max_batch") or raw.config.max_concurrency),
+        rows=int(raw.facts.sut.get("max_batch") or raw.config.rows),
         samples=None if samples is None else {sample.index: sample for sample in samples},
         dataset=str(raw.saved["dataset"]["name"]),
     )

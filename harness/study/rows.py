@@ -15,7 +15,7 @@ from harness.kernel.foreign.own_files import check_folder
 from harness.kernel.places import not_a_run
 from harness.kernel.stats import percentile_name, share
 from harness.kernel.types import short_name
-from harness.options.settings import RunConfig
+from harness.options.settings import USUAL_ROWS, RunConfig
 from harness.result import result
 from harness.result.integrity import published, seal
 from harness.result.publish import whole
@@ -200,7 +200,7 @@ def _conditions(found: Mapping[str, Any]) -> dict[str, str]:
         **sized,
         "samples per query": run["samples_per_query"],
         "new tokens": run["max_new_tokens"],
-        "requests in a batch": config["max_concurrency"],
+        "requests in a batch": _rows(config["max_concurrency"], found["sut_facts"]),
         "replicas": config.get("replicas", 1),
         "seeds": ",".join(map(str, run["seeds"].values())),
         **rate,
@@ -209,6 +209,11 @@ def _conditions(found: Mapping[str, Any]) -> dict[str, str]:
         **_metered(found.get("energy") or {}),
     }
     return {name: str(value) for name, value in values.items()}
+
+
+def _rows(asked: Any, facts: Mapping[str, Any]) -> Any:
+    """Return what was asked for, or what the model found for itself."""
+    return facts.get("max_batch") or USUAL_ROWS if asked == "auto" else asked
 
 
 ENERGY = "energy"  # a condition of runs that have one

@@ -38,6 +38,7 @@ _ROUNDING = {torch.float32: 3e-6, torch.float16: 2e-3}  # always allowed
 _ROUNDING_ELSE = 2e-2  # bfloat16, and whatever computes in fewer bits
 _MOST = 5.0  # times the rounding may be allowed by a noise
 _SHORT = 64  # tokens of a text whose passes cost nothing
+SAME = 1e-3  # two ways of the same rows and roundings, with other kernels
 _FEW_LAYERS = 0.25  # of the rounding is allowed where most layers are left out
 
 # what a model says to a cache, a mask or an argument that it does not know
@@ -73,11 +74,13 @@ class Expected(NamedTuple):
 class Runner(Protocol):
     """As `sut.engine.batching` knows it, but with the logits that the next tokens are chosen from.
 
-    Without `in_pieces` all its rows begin in one call, with whole prompts.
+    Without `in_pieces` all its rows begin in one call, with whole prompts. One that `packs` takes
+    whole prompts behind the last piece of a long one.
     """
 
     max_rows: int
     in_pieces: bool
+    packs: bool
 
     def prefill_logits(
         self, first_row: int, pieces: Sequence[Sequence[int]], start: int
@@ -222,7 +225,9 @@ def served(runner: Runner, trial: Trial) -> list[Seen]:
     if not runner.in_pieces:
         trial = trial._replace(piece_tokens=trial.longest)
     prompts = list(range(len(trial.prompts)))
-    if runner.max_rows == 1:
+    if runner.packs:
+        prompts.reverse()  # the long one first: others go with its last piece
+    elif runner.max_rows == 1:
         prompts.append(0)  # where a longer one was
     seen: list[Seen] = []
     for first in range(0, len(prompts), runner.max_rows):
@@ -239,6 +244,16 @@ def distances(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
     ours, theirs = ours - ours.mean(-1, keepdim=True), theirs - theirs.mean(-1, keepdim=True)
     apart = 1 - torch.nn.functional.cosine_similarity(ours, theirs, dim=-1)
     return apart.nan_to_num(nan=torch.inf)
+
+
+def are_alike(ours: Sequence[Seen], theirs: Sequence[Seen], most: float = SAME) -> bool:
+    """Say whether two ways of serving a trial saw the same logits, but for their kernels: at most
+    `most` apart, wherever both looked.
+    """
+    other = {(seen.prompt, seen.step): seen.logits for seen in theirs}
+    places = [(seen, (seen.prompt, seen.step)) for seen in ours]
+    both = [(seen.logits, other[place]) for seen, place in places if place in other]
+    return bool((distances(*map(torch.stack, zip(*both, strict=True))) <= most).all())
 
 
 def is_rounding(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
@@ -268,14 +283,25 @@ class _Served:
             yield from self._decode()
 
     def _prefill(self) -> Iterator[Seen]:
-        row, most = 0, self._trial.piece_tokens
+        row = 0
         prompts = [self._trial.prompts[i] for i in self._rows]
+        for together in self._together(prompts):
+            logits = _prefilled(self._runner, row, together, self._trial.piece_tokens)
+            for i, one in enumerate(logits, row):
+                yield Seen(self._rows[i], 0, one)
+            row += len(together)
+
+    def _together(self, prompts: list[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
+        """Return what is fed in one call, but for pieces of a long prompt that go before."""
+        most = self._trial.piece_tokens
+        if self._runner.packs:
+            alone = max(0, sum(len(prompt) > most for prompt in prompts) - 1)
+            yield from ([prompt] for prompt in prompts[:alone])
+            yield prompts[alone:]
+            return
         for is_long, group in groupby(prompts, lambda prompt: len(prompt) > most):
-            for together in [[prompt] for prompt in group] if is_long else [list(group)]:
-                logits = _prefilled(self._runner, row, together, most)
-                for i, one in enumerate(logits, row):
-                    yield Seen(self._rows[i], 0, one)
-                row += len(together)
+            alike = list(group)
+            yield from ([prompt] for prompt in alike) if is_long else [alike]
 
     def _leave_and_join(self) -> Iterator[Seen]:
         """The first row leaves, the last moves into its place, and the first prompt begins anew
@@ -303,9 +329,8 @@ class _Served:
 def _prefilled(
     runner: Runner, row: int, prompts: Sequence[Sequence[int]], piece_tokens: int
 ) -> torch.Tensor:
-    """Return (B, V) after prompts that fit one piece, or after the last piece of a single one."""
-    longest = max(map(len, prompts))
-    for start in range(0, longest, piece_tokens):
-        pieces = [p[start : start + piece_tokens] for p in prompts]
-        logits = runner.prefill_logits(row, pieces, start)
-    return logits
+    """Return (B, V) after prompts of which the first alone may take more than one piece."""
+    start = (len(prompts[0]) - 1) // piece_tokens * piece_tokens
+    for begin in range(0, start, piece_tokens):
+        runner.prefill_logits(row, [prompts[0][begin : begin + piece_tokens]], begin)
+    return runner.prefill_logits(row, [prompts[0][start:], *prompts[1:]], start)

@@ -6,8 +6,8 @@ runner of three lines. A step is
 
     admit      waiting requests, first come first served, while rows are free and the step's prompt
                budget lasts
-    prefill    the joining prompts together, or one piece of a long one; the first tokens of whole
-               prompts leave
+    prefill    the joining prompts, with a piece of a long one where the runner packs them
+               (`sut.engine.prefill.admission`); the first tokens of whole prompts leave
     decode     one token for each request that was running before; their tokens leave
     retire     finished requests; the last row moves into the hole, so running rows stay [0, n)
 
@@ -24,15 +24,19 @@ from typing import Protocol
 from harness.kernel.errors import RunBroke
 from harness.kernel.protocols import Sink
 from harness.kernel.types import Finish, Output
+from sut.engine.prefill import admission
+from sut.engine.prefill.admission import Part
 
-PREFILL_TOKENS = 512  # of prompts in a step, padding included
+PREFILL_TOKENS = 512  # of prompts in a step
 NOT_FINITE = -1  # a runner's token where the logits are no numbers
 
 
 class Request:
     """One sample on its way: store little, derive the rest."""
 
-    __slots__ = ("fed", "ids", "max_new_tokens", "name", "prompt_ids", "sample_id")
+    __slots__ = (
+        "fed", "ids", "is_over", "launched", "max_new_tokens", "name", "prompt_ids", "sample_id"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -48,6 +52,8 @@ class Request:
         self.max_new_tokens = max_new_tokens
         self.ids: list[int] = []
         self.fed = 0  # prompt tokens that the cache holds
+        self.launched = 0  # tokens that the device has been asked for (`sut.engine.ahead`)
+        self.is_over = False  # nothing more is heard of it (the same)
 
     @property
     def position(self) -> int:
@@ -73,8 +79,10 @@ class Runner(Protocol):
     max_len: int  # tokens of a row, prompt and answer
 
     def prefill(self, first_row: int, pieces: Sequence[Sequence[int]], start: int) -> list[int]:
-        """Fill rows from `first_row` on, from position `start` on, and return the token that
-        follows each piece; NOT_FINITE where its logits are no numbers.
+        """Fill rows from `first_row` on, the first from position `start` on and the others from 0
+        on; return the token that follows each piece, NOT_FINITE where its logits are no numbers.
+
+        Others come with a start only where the runner says that it `packs`.
         """
         ...
 
@@ -88,9 +96,7 @@ class Runner(Protocol):
 
 
 class Engine:
-    """At most `runner.max_rows` rows; at most `prefill_tokens` prompt tokens (padding included) per
-    step.
-    """
+    """At most `runner.max_rows` rows; at most `prefill_tokens` prompt tokens per step."""
 
     def __init__(
         self,
@@ -102,6 +108,7 @@ class Engine:
         self._runner, self._sink = runner, sink
         self._eos_ids = frozenset(eos_ids)
         self._prefill_tokens = prefill_tokens
+        self._packs = getattr(runner, "packs", False)
         self._waiting: deque[Request] = deque()
         self._running: list[Request] = []  # position = row
         self._long: Request | None = None  # in the row behind them
@@ -142,39 +149,45 @@ class Engine:
 
     def step(self) -> None:
         running = len(self._running)
-        if self._long is not None or (self._waiting and running < self._runner.max_rows):
+        if self._has_prompts:
             self._prefill()
         if running:
             self._decode(running)
         self._retire()
 
-    def _prefill(self) -> None:
-        joining = [self._long] if self._long is not None else self._admit()
-        start = joining[0].fed
-        pieces = [r.prompt_ids[start : start + self._prefill_tokens] for r in joining]
-        following = self._first_tokens(joining, pieces, start)
-        self._long = None
-        for request, piece, token in zip(joining, pieces, following, strict=True):
-            request.fed += len(piece)
-            if request.fed < len(request.prompt_ids):
-                self._long = request
-                continue
-            request.take(token)
-            self._running.append(request)
-            self._sink.first_token(request.sample_id, token)
+    @property
+    def _has_prompts(self) -> bool:
+        """Is there a prompt to be fed, and a row for it?"""
+        has_room = len(self._running) < self._runner.max_rows
+        return self._long is not None or (bool(self._waiting) and has_room)
 
-    def _admit(self) -> list[Request]:
-        """Admit the prompts that fit the budget together, padded to the longest; or one, whatever
-        its length.
-        """
-        joining = [self._waiting.popleft()]
-        longest, free = len(joining[0].prompt_ids), self._runner.max_rows - len(self._running)
-        while self._waiting and len(joining) < free:
-            longest = max(longest, len(self._waiting[0].prompt_ids))
-            if longest * (len(joining) + 1) > self._prefill_tokens:
-                break
-            joining.append(self._waiting.popleft())
-        return joining
+    def _prefill(self) -> None:
+        for parts in self._admit():
+            self._feed(parts)
+
+    def _admit(self) -> list[list[Part]]:
+        """Take prompts, or parts of them, from those that wait: what each call is fed."""
+        admitted = admission.packed if self._packs else admission.padded
+        free_rows = self._runner.max_rows - len(self._running)
+        return admitted(self._long, self._waiting, free_rows, self._prefill_tokens)
+
+    def _feed(self, parts: Sequence[Part]) -> None:
+        """Fill the rows behind the running ones; whole prompts run from now on."""
+        joining = [part.request for part in parts]
+        following = self._first_tokens(joining, [part.piece for part in parts], joining[0].fed)
+        self._long = None
+        for (request, end), token in zip(parts, following, strict=True):
+            request.fed = end
+            if end < len(request.prompt_ids):
+                self._long = request
+            else:
+                self._join(request, token)
+
+    def _join(self, request: Request, token: int) -> None:
+        """Let a request run whose prompt is whole; its first token leaves."""
+        request.take(token)
+        self._running.append(request)
+        self._sink.first_token(request.sample_id, token)
 
     def _first_tokens(
         self, joining: Sequence[Request], pieces: Sequence[Sequence[int]], start: int
@@ -252,7 +265,7 @@ class StaticEngine(Engine):
             self._prefill()
         self._retire()
 
-    def _admit(self) -> list[Request]:
+    def _admit(self) -> list[list[Part]]:
         """Admit as many as end within a row's length: each begins where the longest prompt does."""
         joining = [self._waiting.popleft()]
         prompt, answer = len(joining[0].prompt_ids), joining[0].max_new_tokens
@@ -262,8 +275,7 @@ class StaticEngine(Engine):
             if prompt + answer > self._runner.max_len:
                 break
             joining.append(self._waiting.popleft())
-        self._prefill_tokens = max(len(r.prompt_ids) for r in joining)
-        return joining
+        return [[Part(request, len(request.prompt_ids)) for request in joining]]
 
     def _decode(self, count: int) -> None:
         tokens = self._next_tokens(self._running)

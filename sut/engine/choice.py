@@ -18,20 +18,30 @@ def first_choice(logits: torch.Tensor) -> torch.Tensor:
     return logits.argmax(-1)
 
 
-def chosen(logits: torch.Tensor) -> list[int]:
-    """Return the first choice of each row of (n, V); NOT_FINITE where it is no number.
+def most_likely(logits: torch.Tensor) -> torch.Tensor:
+    """Return (n,), the first choice of each row of (n, V); NOT_FINITE where it is no number.
 
     A NaN ranks first, for numpy and torch alike, so the chosen logit tells of all: it is a number
     unless a NaN, an infinite logit or nothing but -inf is in the row.
     """
     best = first_choice(logits)
     top = logits.gather(-1, best[:, None].to(logits.device))[:, 0]
-    tokens: list[int] = torch.where(top.isfinite(), best, NOT_FINITE).tolist()
+    return torch.where(top.isfinite(), best, NOT_FINITE)
+
+
+def chosen(logits: torch.Tensor) -> list[int]:
+    """Return the same as Python's integers."""
+    tokens: list[int] = most_likely(logits).tolist()
     return tokens
 
 
 class Chooser:
-    """A runner that says the next tokens, of the logits that its two passes return."""
+    """A runner that says the next tokens, of the logits that its two passes return.
+
+    One that `packs` is fed whole prompts behind the rest of a long one.
+    """
+
+    packs = False
 
     @torch.inference_mode()
     def prefill(self, first_row: int, pieces: Sequence[Sequence[int]], start: int = 0) -> list[int]:

@@ -9,12 +9,13 @@ forward pass is plain are read, not called.
 
 Which models: those of `_KNOWN`, in any precision and with adapters, for the linear layers
 themselves are called as they are. What it computes, rounding included, is what these classes
-compute: `serving.agrees` compares them, and a model for which they differ keeps its own. Shapes: B
+compute: `serving.differs` compares them, and a model for which they differ keeps its own. Shapes: B
 rows, L positions, H query heads, K key-value heads, D head size, F features, V vocabulary.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -33,6 +34,10 @@ class DecodeCache(Protocol):
         twice.
         """
         ...
+
+
+# of layer i: queries (N, H, D), keys and values (N, K, D) of N tokens -> what they see, (N, H D)
+Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class _Norm(NamedTuple):
@@ -63,11 +68,13 @@ class LeanStep:
             body.embed_tokens, body.rotary_emb, _norm(body.norm), model.lm_head,
         )  # fmt: skip
         self._layers = [_layer(layer) for layer in body.layers]
-        self._kv_heads, self._size = (
+        self.scales = [layer.scale for layer in self._layers]
+        self.kv_heads, self._size = (
             model.config.num_key_value_heads,
             body.layers[0].self_attn.head_dim,
         )
-        self._turning = model.config.num_attention_heads + self._kv_heads
+        self._turning = model.config.num_attention_heads + self.kv_heads
+        self.device = model.device
         ones = torch.ones(self._size // 2, device=model.device, dtype=model.dtype)
         self._sign = torch.cat((-ones, ones))
 
@@ -77,25 +84,41 @@ class LeanStep:
         """Return logits (B, V) of ids (B,) at positions (B,). The mask is added to the scores: (B,
         1, 1, L).
         """
-        x = self._embedding(ids)  # (B, F)
-        cos, sin = (part.transpose(0, 1) for part in self._rotary(x, at[None]))  # (B, 1, D)
+
+        def attend(
+            i: int, queries: torch.Tensor, new_keys: torch.Tensor, new_values: torch.Tensor
+        ) -> torch.Tensor:
+            keys, values = cache.store(i, new_keys, new_values)
+            groups = queries.view(len(queries), self.kv_heads, -1, self._size)  # (B, K, H / K, D)
+            seen = functional.scaled_dot_product_attention(
+                groups, keys, values, attn_mask=mask, scale=self.scales[i]
+            )
+            return seen.flatten(1)
+
+        return self.logits(self.hidden(ids, at, attend))
+
+    def hidden(self, ids: torch.Tensor, at: torch.Tensor, attend: Attend) -> torch.Tensor:
+        """Return what the layers make of tokens (N,) at their positions (N,): (N, F). Which of
+        them see each other is `attend`'s affair.
+        """
+        x = self._embedding(ids)  # (N, F)
+        cos, sin = (part.transpose(0, 1) for part in self._rotary(x, at[None]))  # (N, 1, D)
         sin = sin * self._sign
         turning, half = self._turning, self._size // 2
         for i, layer in enumerate(self._layers):
             heads = layer.qkv(layer.before_attention(x)).unflatten(
                 -1, (-1, self._size)
-            )  # (B, H + 2 K, D)
+            )  # (N, H + 2 K, D)
             straight = heads[:, :turning]
             turned = (straight * cos).add_(straight.roll(half, -1).mul_(sin))
-            queries, new_keys = turned[:, : -self._kv_heads], turned[:, -self._kv_heads :]
-            keys, values = cache.store(i, new_keys, heads[:, turning:])
-            groups = queries.unflatten(1, (self._kv_heads, -1))  # (B, K, H / K, D)
-            seen = functional.scaled_dot_product_attention(
-                groups, keys, values, attn_mask=mask, scale=layer.scale
-            )
-            x = x + layer.out(seen.flatten(1))
+            queries, keys = turned[:, : -self.kv_heads], turned[:, -self.kv_heads :]
+            x = x + layer.out(attend(i, queries, keys, heads[:, turning:]))
             gate, up = layer.gate_up(layer.before_mlp(x)).chunk(2, -1)
             x = x + layer.down(functional.silu(gate).mul_(up))
+        return x
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (N, V) of what the layers left of N tokens, (N, F)."""
         logits: torch.Tensor = self._head(self._norm(x))
         return logits
 

@@ -14,6 +14,7 @@ from typing import Any
 from harness.kernel.errors import SetupFailed
 from harness.kernel.protocols import Clock
 from sut.engine import agreement
+from sut.engine.graphs.capture import NewCapture
 from sut.engine.packing import pack, unpack
 from sut.engine.serving import Way, choose
 from sut.engine.static import WholeRunner
@@ -28,10 +29,18 @@ class Prepared:
     what the trials took, all together.
     """
 
-    def __init__(self, clock: Clock, model: Any, spans: Sequence[Span], notes: list[str]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        model: Any,
+        spans: Sequence[Span],
+        notes: list[str],
+        new_capture: NewCapture | None = None,
+    ) -> None:
         """Pack the layers of a model that shall be fed texts of these lengths. Raises SetupFailed
         for one that is not causal, or whose logits are no numbers.
         """
+        self._new_capture = new_capture
         self._clock, self._model, self._notes = clock, model, notes
         self.trial_s = 0.0
         self._start_ns = clock.now_ns()
@@ -47,15 +56,15 @@ class Prepared:
         self._unpack(only_read=agreement.difference(runner, short) is None)
         self._count()
 
-    def for_serving(self, pad_id: int, max_rows: int) -> Way:
+    def for_serving(self, pad_id: int, max_rows: int | None) -> Way:
         """Return the way of serving it. Raises SetupFailed where there is none."""
         self._start_ns = self._clock.now_ns()
         try:
-            way = choose(self._model, self._wanted, pad_id, max_rows)
+            way = choose(self._model, self._wanted, pad_id, max_rows, self._new_capture)
         except SetupFailed:
             self._unpack(only_read=False)
             self._record_each_step()
-            way = choose(self._model, self._wanted, pad_id, max_rows)
+            way = choose(self._model, self._wanted, pad_id, max_rows, self._new_capture)
         self._unpack(only_read=True)
         if way.note and way.note not in self._notes:
             self._notes.append(way.note)

@@ -17,8 +17,10 @@ import torch
 from transformers import Cache
 
 from sut.engine import state
+from sut.engine.ahead.transfers import sent
 from sut.engine.choice import Chooser
 from sut.engine.lean import LeanStep
+from sut.engine.prefill.packed import Packed
 
 
 class SlotCache(Cache):
@@ -37,6 +39,10 @@ class SlotCache(Cache):
         self._positions: torch.Tensor | None = None  # (B,) while decoding, None while prefilling
         self._length = 0
 
+    @property
+    def is_made(self) -> bool:
+        return bool(self._keys)
+
     def prefill_from(self, first_row: int, start: int) -> None:
         self._first_row, self._start, self._positions = first_row, start, None
 
@@ -52,11 +58,7 @@ class SlotCache(Cache):
         **__: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Store (B, H, T, D) and return what attention should see."""
-        if layer_idx == len(self._keys):
-            for kept, states in ((self._keys, key_states), (self._values, value_states)):
-                kept.append(
-                    states.new_zeros((self.rows, states.shape[1], self.max_len, states.shape[3]))
-                )
+        self._make(layer_idx, key_states[:, :, 0], value_states[:, :, 0])
         keys, values = self._keys[layer_idx], self._values[layer_idx]
         if self._positions is None:
             end = self._start + key_states.shape[2]
@@ -80,6 +82,30 @@ class SlotCache(Cache):
         keys[self._row_index, :, self._positions] = new_keys
         values[self._row_index, :, self._positions] = new_values
         return keys[:count, :, : self._length], values[:count, :, : self._length]
+
+    def write(
+        self,
+        layer: int,
+        rows: torch.Tensor,
+        positions: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+    ) -> None:
+        """Store tokens of prompts, (T, H, D) twice, each in its row (T,) at its position (T,)."""
+        self._make(layer, keys, values)
+        self._keys[layer][rows, :, positions] = keys
+        self._values[layer][rows, :, positions] = values
+
+    def held(self, layer: int, row: int, end: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the first `end` positions of a row, (H, L, D) twice."""
+        return self._keys[layer][row, :, :end], self._values[layer][row, :, :end]
+
+    def _make(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Make a layer that is seen for the first time; of tokens (N, H, D)."""
+        if layer == len(self._keys):
+            for kept, states in ((self._keys, keys), (self._values, values)):
+                _, heads, size = states.shape
+                kept.append(states.new_zeros((self.rows, heads, self.max_len, size)))
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         return 0
@@ -145,13 +171,21 @@ class SlotRunner(Chooser):
     in_pieces = True
 
     def __init__(
-        self, model: Any, max_rows: int, max_len: int, step: LeanStep | None = None
+        self,
+        model: Any,
+        max_rows: int,
+        max_len: int,
+        step: LeanStep | None = None,
+        packed: Packed | None = None,
+        spare_rows: int = 0,
     ) -> None:
-        """`step` decodes instead of the model's own classes, which always prefill. Raises NoState
-        for a model that takes no cache.
+        """`step` decodes and `packed` prefills instead of the model's own classes. `spare_rows` of
+        the cache lie behind those that requests take. Raises NoState for a model that takes no
+        cache.
         """
+        self._packed, self.packs = packed, packed is not None
         self.max_rows, self.max_len = max_rows, max_len
-        self.cache = SlotCache(max_rows, max_len)
+        self.cache = SlotCache(max_rows + spare_rows, max_len)
         self.most_tokens = 0  # that the cache held at once
         self._model, self._device, self._step = model, model.device, step
         self._masks = Masks(model.config, model.dtype)
@@ -165,7 +199,7 @@ class SlotRunner(Chooser):
 
     @property
     def used_bytes(self) -> int | None:
-        return self.cache.num_bytes * self.most_tokens // (self.max_rows * self.max_len)
+        return self.cache.num_bytes * self.most_tokens // (self.cache.rows * self.cache.max_len)
 
     def move(self, source: int, target: int) -> None:
         self.cache.move(source, target)
@@ -173,15 +207,24 @@ class SlotRunner(Chooser):
     def prefill_logits(
         self, first_row: int, pieces: Sequence[Sequence[int]], start: int
     ) -> torch.Tensor:
-        """Return the logits (B, V) after the last token of each piece. Right-padded: under a causal
-        mask no real token sees the padding, and decoding overwrites it. A piece that starts later
+        """Return the logits (B, V) after the last token of each piece; a piece that starts later
         sees what the cache holds of its row.
         """
+        if self._packed is not None:
+            return self._packed.logits(first_row, pieces, start, self.cache)
+        return self._padded_logits(first_row, pieces, start)
+
+    def _padded_logits(
+        self, first_row: int, pieces: Sequence[Sequence[int]], start: int
+    ) -> torch.Tensor:
+        """Return the same by the model's own classes. Right-padded: under a causal mask no real
+        token sees the padding, and decoding overwrites it.
+        """
         longest = max(map(len, pieces))
-        ids = torch.tensor(
-            [[*p, *[0] * (longest - len(p))] for p in pieces], device=self._device
-        )  # (B, T)
+        padded = [[*p, *[0] * (longest - len(p))] for p in pieces]
+        ids = sent(padded, self._device, torch.int64)  # (B, T)
         last = sorted({len(p) - 1 for p in pieces})
+        kept = sent(last, self._device, torch.int64)
         at = self._columns[None, start : start + longest]
         self.cache.prefill_from(first_row, start)
         own_mask = None  # the model makes it
@@ -189,26 +232,36 @@ class SlotRunner(Chooser):
             input_ids=ids,
             attention_mask=self._masks(self._columns[: start + longest], at) if start else own_mask,
             position_ids=at,
-            logits_to_keep=torch.tensor(last, device=self._device),
+            logits_to_keep=kept,
             **self._given_cache,
         ).logits  # (B, len(last), V)
         if logits.shape[1] == longest > len(last):  # a model that knows no `logits_to_keep`
-            logits = logits[:, last]
-        keep = torch.tensor([last.index(len(p) - 1) for p in pieces], device=self._device)
+            logits = logits[:, kept]
+        keep = sent([last.index(len(p) - 1) for p in pieces], self._device, torch.int64)
         return logits[self._rows[: len(pieces)], keep]
 
     def decode_logits(self, tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:
         """Return the logits (B, V) of the next token."""
-        self.most_tokens = max(self.most_tokens, sum(positions) + len(tokens))
+        self.count_held(positions)
         ids = torch.tensor(tokens, device=self._device)
         at = torch.tensor(positions, device=self._device)
         return self.logits_at(ids, at, max(positions) + 1)
+
+    def count_held(self, positions: Sequence[int]) -> None:
+        """Hear where the tokens of a step go: so much of the cache is in use."""
+        self.most_tokens = max(self.most_tokens, sum(positions) + len(positions))
 
     def logits_at(self, ids: torch.Tensor, at: torch.Tensor, length: int) -> torch.Tensor:
         """Feed row i its token, ids (B,), at its position, at (B,); return the logits (B, V) of the
         next ones. No position reaches `length`. Nothing here waits for the device.
         """
-        self.cache.decode_at(at, self._rows[: len(ids)], length)
+        return self._logits_into(self._rows[: len(ids)], ids, at, length)
+
+    def _logits_into(
+        self, into: torch.Tensor, ids: torch.Tensor, at: torch.Tensor, length: int
+    ) -> torch.Tensor:
+        """Do the same, but store what comes of token i in row `into`[i] of the cache; (B,)."""
+        self.cache.decode_at(at, into, length)
         if self._step is not None:
             return self._step(
                 ids, at, self._masks.added(self._columns[:length], at[:, None]), self.cache

@@ -16,7 +16,19 @@ BUDGET_NS = 150_000_000  # of copies; making the buffers comes on top
 _BUFFER_BYTES = {"cpu": 128 * 2**20, "cuda": 512 * 2**20}
 _SHARE_OF_FREE = 8  # two buffers take a quarter of what is free, at most
 _LEAST_BYTES = 32 * 2**20  # smaller buffers lie in caches
+_LEAST_STORED_BYTES = 32 * 2**20  # of a model's files: fp32 takes twice the room of bf16
 _WARM_UP, _LEAST_TRIES = 2, 3
+
+
+def of_device(clock: Clock, device: str, stored_bytes: int | None) -> float | None:
+    """Return `copy_bytes_per_s` before a model is loaded there, and before any memory is counted.
+    Small models need none: their weights lie in caches.
+    """
+    import torch
+
+    if stored_bytes is not None and stored_bytes < _LEAST_STORED_BYTES:
+        return None
+    return copy_bytes_per_s(clock, torch.device(device))
 
 
 def copy_bytes_per_s(clock: Clock, device: Any, budget_ns: int = BUDGET_NS) -> float | None:

@@ -6,6 +6,7 @@ what was loaded is held against the name of the variant: float32 is float32 in e
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from harness.kernel.errors import SetupFailed
@@ -23,6 +24,7 @@ def loaded(
     import torch
     from transformers import AutoModelForCausalLM
 
+    _leave_out_cudnn_attention()
     if (folder := stored.folder_of(path)) is not None:
         stored.check_shards(folder)
     dtype = dtype_name if dtype_name == "auto" else getattr(torch, dtype_name)
@@ -53,6 +55,22 @@ def loaded(
             " these values in a wider type"
         )
     return model
+
+
+def _leave_out_cudnn_attention() -> None:
+    """Keep torch from cuDNN's attention on GPUs: it builds a plan for each new pair of rows and
+    length, and decoding has a new one at every step.
+    """
+    import torch
+
+    torch.backends.cuda.enable_cudnn_sdp(False)
+
+
+def has_cudnn_attention() -> bool:
+    """Say whether torch may choose it."""
+    import torch
+
+    return bool(torch.backends.cuda.cudnn_sdp_enabled())  # type: ignore[no-untyped-call]
 
 
 def _room_bytes() -> dict[Any, int]:
@@ -116,3 +134,14 @@ def note_dequantised(model: Any, quantisation: str) -> None:
         f"its checkpoint is quantised ({quantisation}) and was dequantised to {dtype} at load: the"
         " values are those of few bits"
     )
+
+
+def quiet_libraries() -> None:
+    """Silence the libraries: progress bars and notices of the libraries belong into no log:
+    bitsandbytes has one per layer and step.
+    """
+    from transformers.utils import logging as notices
+
+    notices.set_verbosity_error()  # type: ignore[no-untyped-call]
+    notices.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

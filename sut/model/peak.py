@@ -22,7 +22,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from harness.kernel.machine.memory import available_bytes
+from harness.kernel.machine.memory import available_bytes, shares
 from harness.kernel.machine.nvml import Nvml, whole
 from harness.kernel.types import MemoryUse
 
@@ -93,12 +93,14 @@ def _read() -> Peak:
 
 
 def free_bytes(device: Any) -> int:
-    """Return what another cache could take, on the model's device."""
+    """Return what another cache could take, on the model's device: of the machine's memory this
+    process's share.
+    """
     import torch
 
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return available_bytes()
+    return available_bytes() // shares()
 
 
 def reached_bytes() -> int:
@@ -137,6 +139,17 @@ def memory_use(
         source="weights: tensor storages; KV cache: allocated; GPU peaks: CUDA allocator, allocated"
         " and reserved; GPU process: NVML, after the run",
     )
+
+
+def with_graphs(use: MemoryUse, graph_bytes: int) -> MemoryUse:
+    """Return the use with what captured graphs hold. The allocator counts their pool as reserved,
+    but not as allocated, so the peaks of what is allocated grow by it.
+    """
+    more = dict.fromkeys(("peak_bytes", "gpu_peak_bytes", "serving_peak_bytes"), graph_bytes)
+    if use.gpu_peak_bytes is None:
+        return replace(use, graph_bytes=graph_bytes)
+    grown: Any = {name: getattr(use, name) + size for name, size in more.items()}
+    return replace(use, graph_bytes=graph_bytes, **grown)
 
 
 def _by_phase(peaks: Mapping[Phase, Peak], on_gpu: bool) -> dict[str, int]:

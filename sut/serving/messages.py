@@ -38,13 +38,14 @@ class Options(Message, kw_only=True):
 
     path: str
     variant: str = "fp32"
-    max_batch: int = 32
+    max_batch: int | None = 32  # None: what the device allows
     max_len: int | None = None
     device: str = "auto"
     device_map: str | None = None
     adapter: str | None = None
     merge_adapter: bool = False
     kv_cache_bytes: int | None = None
+    prefill_tokens: int | None = None
     trust_remote_code: bool = False
     notes: list[str] = []
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Clock
+from sut.engine.ahead.asking import asking
 from sut.engine.batching import Engine
-from sut.engine.sampling.engines import AskingEngine, ThoughtSink, asking
+from sut.engine.sampling.engines import AskingEngine, ThoughtSink
 from sut.engine.trial import Span
 from sut.likelihood.scoring import OutputLayer
 from sut.local_model import LocalModel
@@ -20,6 +21,7 @@ from sut.serving.prompts import PromptScorer
 
 DEFAULT_MAX_LEN = 2048  # tokens: a row of the cache has room for as many, whether used or not
 _LEAST_LEN = 2
+_USUAL_PART = 4  # of the longest text is a usual prompt
 
 
 class ServedModel(LocalModel):
@@ -36,6 +38,7 @@ class ServedModel(LocalModel):
             adapter=options.adapter,
             merge_adapter=options.merge_adapter,
             kv_cache_bytes=options.kv_cache_bytes,
+            prefill_tokens=options.prefill_tokens,
             trust_remote_code=options.trust_remote_code,
             notes=options.notes,
         )
@@ -48,9 +51,12 @@ class ServedModel(LocalModel):
         self._load_model([Span.of(1, self.max_len - 1)])
         self._note_defaults()
         self._phases.begin("serving")
-        self._runner = self._make_runner(self.max_len)
+        self._runner = self._make_runner(self.max_len, self.max_len // _USUAL_PART)
         with faults.loading(options.path):
             self._make_cache()
+        self._capture_steps()
+        self._find_stepping()
+        self._captured_before = 0
 
     def _make_cache(self) -> None:
         """Take a first step, which makes the cache and all else that waits for it."""
@@ -59,8 +65,8 @@ class ServedModel(LocalModel):
 
     def engine(self, sink: ThoughtSink) -> AskingEngine:
         """Return an engine that nobody has asked anything."""
-        way: type[Engine] = self._way.engine
-        return asking(way)(self._runner, sink, self._eos_ids)
+        engine: type[Engine] = self._stepped.engine
+        return asking(engine)(self._stepped.runner, sink, self._eos_ids, self._fed.most)
 
     def scorer(self) -> PromptScorer:
         return PromptScorer(self._model, OutputLayer(self._model), self.max_len)

@@ -18,6 +18,7 @@ median, every claim a ratio.
                 requests at once
     serving   the engine of `harness serve` through its process, and through HTTP, against the same
               engine called bare
+    stepping  what the engine takes for a step where the model takes nothing, ahead and in turn
     served    the client's workers against wrk, h2load and Python's clients, on one loopback; their
               stamps against the golden server's
     vllm      the engine against vLLM, which has a virtual environment of its own: `make bench-vllm`
@@ -49,7 +50,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import generation, rouge, scoring, served, serving
+from tests.bench import generation, rouge, scoring, served, serving, stepping
 from tests.bench.peers import figures
 from tests.bench.rows import Row, compared
 
@@ -235,6 +236,7 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "serving": serving.rows,
     "vllm": generation.vllm_rows,
     "served": served.served,
+    "stepping": stepping.rows,
 }
 QUICK = {
     "generation": partial(generation.rows, generation.QUICK),

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from harness.kernel.errors import SetupFailed
+from harness.kernel.machine.memory import SHARES
 from harness.kernel.machine.nvml import Answer, Nvml, text
 from harness.kernel.machine.visible import SLICED, Gpu, visible
 from sut.border.replicas import cores
@@ -98,8 +99,9 @@ def _on_cores(count: int, variables: Mapping[str, str]) -> list[Place]:
     except ValueError as error:
         found, fine = f"this process may use {error}", "each replica needs a core of its own"
         raise SetupFailed(f"--replicas {count}", found, fine, "Lower it.") from None
+    memory = {SHARES: str(count)}  # they take their caches from one memory
     return [
-        Place(_in_words(share), _threads(share.threads, variables), share.numbers)
+        Place(_in_words(share), memory | _threads(share.threads, variables), share.numbers)
         for share in shares
     ]
 

@@ -12,19 +12,24 @@ from collections import Counter
 
 import torch
 
-from sut.engine.sampling.wanted import Asking
+from sut.engine.ahead.transfers import sent
+from sut.engine.sampling.wanted import Asking, Wanted
 
 
 def adjust(logits: torch.Tensor, request: Asking) -> None:
     """Change the row (V,) in place."""
-    wanted = request.wanted
-    if wanted.ends and not request.may_end:
+    shift(logits, request.wanted, request.may_end)
+    if request.wanted.penalises:
+        _penalise(logits, request)
+
+
+def shift(logits: torch.Tensor, wanted: Wanted, may_end: bool) -> None:
+    """Do the part that depends on no token that came. Nothing in it waits for the device."""
+    if wanted.ends and not may_end:
         logits[_ids(list(wanted.ends), logits)] = -torch.inf
     if wanted.logit_bias:
-        biases = torch.tensor(list(wanted.logit_bias.values()), device=logits.device)
+        biases = sent(list(wanted.logit_bias.values()), logits.device, torch.float32)
         logits[_ids(list(wanted.logit_bias), logits)] += biases
-    if wanted.penalises:
-        _penalise(logits, request)
 
 
 def _penalise(logits: torch.Tensor, request: Asking) -> None:
@@ -40,4 +45,4 @@ def _penalise(logits: torch.Tensor, request: Asking) -> None:
 
 
 def _ids(ids: list[int], logits: torch.Tensor) -> torch.Tensor:
-    return torch.tensor(ids, device=logits.device)
+    return sent(ids, logits.device, torch.int64)

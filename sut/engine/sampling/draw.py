@@ -24,20 +24,21 @@ def draw(logits: torch.Tensor, requests: Sequence[Asking]) -> list[int]:
     device = logits.device
     heat = torch.tensor([r.wanted.temperature for r in requests], device=device)
     shares = (logits / heat[:, None]).softmax(-1)  # (n, V)
-    numbers = torch.tensor([_number(r) for r in requests], dtype=torch.float64, device=device)
+    numbers = torch.tensor([number(r) for r in requests], dtype=torch.float64, device=device)
     cut = [i for i, request in enumerate(requests) if request.wanted.is_cut]
-    drawn: list[int] = _fallen(shares, numbers).tolist()
+    drawn: list[int] = fallen(shares, numbers).tolist()
     for i in cut:
         drawn[i] = _among_the_first(shares[i], requests[i], numbers[i])
     return drawn
 
 
-def _number(request: Asking) -> float:
+def number(request: Asking) -> float:
+    """Return the request's next number from 0 to 1: one for each token."""
     assert request.random is not None, "a greedy request draws nothing"
     return float(request.random.random())
 
 
-def _fallen(shares: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+def fallen(shares: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
     """Return (n,): the column of (n, m) into whose share the number falls."""
     ends = shares.cumsum(-1, dtype=torch.float64)
     whole = ends[:, -1]
@@ -50,7 +51,7 @@ def _among_the_first(shares: torch.Tensor, request: Asking, number: torch.Tensor
     kept, ids = _first(shares, request)
     before = kept.cumsum(-1, dtype=torch.float64) - kept
     kept = torch.where(before < request.wanted.top_p * _of_all(kept, request), kept, 0.0)
-    return int(ids[_fallen(kept[None], number[None])[0]])
+    return int(ids[fallen(kept[None], number[None])[0]])
 
 
 def _first(shares: torch.Tensor, request: Asking) -> tuple[torch.Tensor, torch.Tensor]:

@@ -39,15 +39,14 @@ class AskingEngine(Engine):
     def _first_tokens(
         self, joining: Sequence[Request], pieces: Sequence[Sequence[int]], start: int
     ) -> list[int]:
-        if start == 0:
-            for request in joining:
-                self._sink.begins(request.sample_id)
+        self._say_who_begins(joining)
         logits = self._runner.prefill_logits(len(self._running), pieces, start)
-        is_whole = [
-            r.fed + len(piece) == len(r.prompt_ids)
-            for r, piece in zip(joining, pieces, strict=True)
-        ]
-        return self._choice(logits, joining, is_whole)
+        return self._choice(logits, joining, are_whole(joining, pieces))
+
+    def _say_who_begins(self, joining: Sequence[Request]) -> None:
+        for request in joining:
+            if request.fed == 0:
+                self._sink.begins(request.sample_id)
 
     @torch.inference_mode()
     def _next_tokens(self, batch: Sequence[Request]) -> list[int]:
@@ -101,6 +100,13 @@ class StaticAskingEngine(AskingEngine, StaticEngine):
 def asking(engine: type[Engine]) -> type[AskingEngine]:
     """Return the engine that takes `Asking` requests in the same way."""
     return StaticAskingEngine if issubclass(engine, StaticEngine) else AskingEngine
+
+
+def are_whole(joining: Sequence[Request], pieces: Sequence[Sequence[int]]) -> list[bool]:
+    """Say of which prompts these pieces are the last."""
+    return [
+        r.fed + len(piece) == len(r.prompt_ids) for r, piece in zip(joining, pieces, strict=True)
+    ]
 
 
 def own_tokens(logits: torch.Tensor, requests: Sequence[Asking]) -> list[int]:

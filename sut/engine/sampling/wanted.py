@@ -72,6 +72,18 @@ class Asking(Request):
     def may_end(self) -> bool:
         return len(self.ids) >= self.wanted.min_tokens
 
+    @property
+    def may_end_next(self) -> bool:
+        """The same of the token after those that the device has been asked for."""
+        return self.launched >= self.wanted.min_tokens
+
+    @property
+    def may_ask(self) -> bool:
+        """Is there more to do for the next of these than to take the most likely one?"""
+        wanted = self.wanted
+        is_more = not wanted.is_plain or wanted.logprobs is not None
+        return is_more or (bool(wanted.ends) and not self.may_end_next)
+
     def finish(self, eos_ids: Collection[int]) -> Finish | None:
         """Say how the answer has ended; None while it goes on."""
         if self.is_broken:

@@ -26,7 +26,7 @@ def run(tmp_path_factory, tiny_llama):
     with pytest.MonkeyPatch.context() as patch:
         for module in ("sut.limit.check", "sut.local_model"):
             patch.setattr(f"{module}.LEAST_BYTES", 0)
-        patch.setattr("sut.local_model.copy_bytes_per_s", lambda clock, device: 1e10)
+        patch.setattr("sut.limit.bandwidth.copy_bytes_per_s", lambda clock, device: 1e10)
         with Run(config, lambda text: None, False) as run:
             yield run.execute().to_json(), run.folder
 

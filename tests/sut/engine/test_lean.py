@@ -11,7 +11,7 @@ from sut.engine.agreement import attempt, expected
 from sut.engine.batching import Engine
 from sut.engine.lean import LeanStep, lean_step
 from sut.engine.packing import pack
-from sut.engine.serving import agrees
+from sut.engine.serving import differs
 from sut.engine.slots import SlotRunner
 from sut.engine.trial import short_trial
 from tests.sut.engine.test_slots import PROMPTS, alone, served, way
@@ -69,7 +69,7 @@ def test_batched_answers_equal_those_of_the_bare_model(name, packed):
         assert pack(model)
     step = lean_step(model)
     assert isinstance(step, LeanStep)
-    assert agrees(model, step, logits, own(model, logits))
+    assert not differs(model, step, logits, own(model, logits))
     assert served(Engine, SlotRunner(model, 3, 64, step), prefill_tokens=7) == answers
     assert len({tuple(answer) for answer in answers}) == len(
         PROMPTS
@@ -103,7 +103,7 @@ def test_a_step_that_computes_something_else_is_found_out(dtype):
     step = lean_step(model)
     step._sign = -step._sign  # heads turn the wrong way
     logits = expected(model, short_trial(model))
-    assert not agrees(model, step, logits, own(model, logits))
+    assert differs(model, step, logits, own(model, logits))
 
 
 def test_parts_that_this_transformers_names_otherwise_cost_speed_and_nothing_else(monkeypatch):

@@ -80,7 +80,7 @@ def test_a_lost_state_is_told_with_the_step_and_the_distance(monkeypatch):
 
 def test_out_of_memory_is_no_difference():
     class Full:
-        max_rows, in_pieces = 3, True
+        max_rows, in_pieces, packs = 3, True, False
 
         def prefill_logits(self, *_):
             raise RuntimeError("CUDA out of memory")

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.kernel.errors import SetupFailed
+from harness.kernel.machine.memory import shares
 from sut.border.replicas import cores
 from sut.border.replicas.cores import Cpu, Share, divide
 from sut.border.replicas.places import places
@@ -52,14 +53,15 @@ def test_more_replicas_than_cores_share_them_by_hyper_threads():
 def test_replicas_on_a_cpu_have_their_own_cores(monkeypatch):
     monkeypatch.setattr(cores, "allowed", lambda: TWO_SOCKETS)
     found = places(2, "cpu", variables={})
-    assert [place.environment for place in found] == [{"OMP_NUM_THREADS": "4"}] * 2
+    assert [place.environment["OMP_NUM_THREADS"] for place in found] == ["4", "4"]
+    assert [shares(place.environment) for place in found] == [2, 2]
     assert [place.words for place in found] == ["processors 0-3, 8-11", "processors 4-7, 12-15"]
 
 
 def test_a_number_of_threads_that_the_user_has_set_stays(monkeypatch):
     monkeypatch.setattr(cores, "allowed", lambda: TWO_SOCKETS)
     found = places(2, "cpu", variables={"OMP_NUM_THREADS": "3"})
-    assert [place.environment for place in found] == [{}, {}]
+    assert not any("OMP_NUM_THREADS" in place.environment for place in found)
 
 
 def test_more_replicas_than_processors_are_refused(monkeypatch):
