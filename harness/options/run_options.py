@@ -289,9 +289,8 @@ class RunOptions:
         commands="run compare gate perplexity serve", needs="model",
     )
     replicas: Count = option(
-        MODEL, 1,
-        "Number of copies of the model that run side by side, each on a GPU of its own (on a CPU, "
-        "on an equal share of the cores). Default: 1.",
+        MODEL, 1, "Number of copies of the model that run side by side, each on a GPU of its own, "
+        "or on a CPU on an equal share of the cores. Default: 1.",
         commands="run compare gate",
     )
     adapter: Folder | None = option(

@@ -24,8 +24,8 @@ def run(tmp_path_factory, tiny_llama):
     flags |= {"num_samples": 4, "min_queries": 8, "warmup": 1, "in_process": True}
     config = load_config(flags | {"output_dir": tmp_path_factory.mktemp("runs")})
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("sut.limit.check", "sut.local_model"):
-            patch.setattr(f"{module}.LEAST_BYTES", 0)
+        patch.setattr("sut.limit.check.LEAST_BYTES", 0)
+        patch.setattr("sut.limit.bandwidth._LEAST_STORED_BYTES", 0)
         patch.setattr("sut.limit.bandwidth.copy_bytes_per_s", lambda clock, device: 1e10)
         with Run(config, lambda text: None, False) as run:
             yield run.execute().to_json(), run.folder
