@@ -117,6 +117,7 @@ FIGURES: dict[str, Figure] = {
         _of("energy", "joules", "total", "J", "lower", "{}"),
         _of("energy", "joules_per_token", "per token", "J/token", "lower", "{}"),
         _of("energy", "watts_mean", "mean power", "W", "lower", "{} mean"),
+        _of("energy", "idle_watts", "power before the run", "W", "", "{} before the run"),
         replace(
             _of("driver", "issue_lag_p99_ms", "p99 issue lag", "ms", "lower", "{} p99 issue lag"),
             name="driver_issue_lag_p99_ms",  # LoadGen may have measured its own

@@ -8,7 +8,6 @@ step then blocks the driver, and the lag rule will say so).
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -291,7 +290,7 @@ class LocalModel:
         """
         import torch
 
-        _quiet_libraries()
+        loading.quiet_libraries()
         row = PRECISIONS[self._variant]
         if not row.adapter and (self._adapter or self._merge_adapter):
             with_one = ", ".join(name for name, entry in PRECISIONS.items() if entry.adapter)
@@ -387,14 +386,3 @@ class LocalModel:
         if self._embedding_rows is not None and pad_id >= self._embedding_rows:
             pad_id = 0
         self._way = self._prepared.for_serving(pad_id, self._max_batch)
-
-
-def _quiet_libraries() -> None:
-    """Silence the libraries: progress bars and notices of the libraries belong into no log:
-    bitsandbytes has one per layer and step.
-    """
-    from transformers.utils import logging as notices
-
-    notices.set_verbosity_error()  # type: ignore[no-untyped-call]
-    notices.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

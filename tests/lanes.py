@@ -46,6 +46,8 @@ SLOW = {
     "tests/harness/engine/test_pieces.py": 12,
     "tests/cheats/": 22,
     "tests/sut/border/test_isolated.py": 12,
+    "tests/sut/border/replicas/test_replicas.py": 8,
+    "tests/harness/run/test_replicas.py": 3,
     "tests/sut/golden/": 6,
     "tests/harness/engine/server_view/": 5,
     "tests/reports/endpoints/": 8,

@@ -23,8 +23,10 @@ ARROWS = {
     "harness.kernel.privacy": "",
     "harness.kernel.process": "",
     "harness.kernel.words": "",
-    "harness.engine": "harness.engine.dispatched harness.engine.referee harness.engine.server_view",
+    "harness.engine": "harness.engine.dispatched harness.engine.metering harness.engine.referee"
+    " harness.engine.server_view",
     "harness.engine.dispatched": "harness.engine",
+    "harness.engine.metering": "",
     "harness.engine.referee": "",
     "harness.engine.server_view": "",
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
@@ -34,12 +36,14 @@ ARROWS = {
     "harness.result": "harness harness.engine harness.engine.referee harness.official"
     " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints reports.mlperf"
     " reports.pages scenarios scenarios.loadgen"
-    " harness.result.device harness.result.integrity",
+    " harness.result.device harness.result.gpus harness.result.integrity",
     "harness.result.device": "",
+    "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
-    "harness.run": "harness harness.engine harness.engine.dispatched harness.engine.referee"
-    " harness.engine.server_view harness.official harness.options harness.result accuracy.outputs"
-    " reports scenarios scenarios.loadgen sut.border sut.model sut.started"
+    "harness.run": "harness harness.engine harness.engine.dispatched harness.engine.metering"
+    " harness.engine.referee harness.engine.server_view harness.official harness.options"
+    " harness.result accuracy.outputs"
+    " reports scenarios scenarios.loadgen sut.border sut.border.replicas sut.model sut.started"
     " harness.result.integrity",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood"
@@ -80,6 +84,7 @@ ARROWS = {
     "reports.plots": "reports",
     "reports.submission": "reports.mlperf",
     "sut.border": "",
+    "sut.border.replicas": "sut.border",
     "sut.checkpoint": "",
     "sut.model": "sut.checkpoint",
     "sut.precision": "sut.checkpoint sut.model",

@@ -1,4 +1,5 @@
-"""Which GPUs does this machine have, which of them does a run use, and what do these do meanwhile?
+"""Which GPUs does this machine have, and which of them does a run use? What they do meanwhile is
+read by `harness.engine.metering`.
 
 Figures that the driver does not give are None, with its words under `refused`. The GPUs of a run
 are those that its SUT names. A SUT that names none may use any that CUDA sees: their energy is
@@ -155,49 +156,3 @@ def _whole(
     if any(gpus[i].is_sliced for i in known):
         return Metered(whose, problem=SLICED)
     return Metered(whose, known)
-
-
-# ---- what they do
-
-
-def _used_memory(nvml: Nvml, gpu: Any) -> Answer:
-    return nvml.read(lambda memory: whole(memory.used), "nvmlDeviceGetMemoryInfo", gpu)
-
-
-def _utilisation(nvml: Nvml, gpu: Any) -> Answer:
-    return nvml.read(lambda rates: whole(rates.gpu), "nvmlDeviceGetUtilizationRates", gpu)
-
-
-def _watts(nvml: Nvml, gpu: Any) -> Answer:
-    return nvml.read(lambda milliwatts: positive(milliwatts) / 1000, "nvmlDeviceGetPowerUsage", gpu)
-
-
-SERIES: dict[str, tuple[Read, Callable[[list[Any]], Any]]] = {
-    "gpu_memory_bytes": (_used_memory, sum),
-    "gpu_utilisation_percent": (_utilisation, max),
-    "gpu_watts": (_watts, sum),
-}
-
-
-def reader(indices: Sequence[int]) -> Callable[[], dict[str, Any]]:
-    """Return a reader of memory, utilisation and power now, summed (or maximal) over these GPUs. A
-    figure that one of them refuses is None, and `gpu_refused` says which and why.
-    """
-    if not indices:
-        return dict
-    nvml = Nvml()
-    handles = [nvml.ask("nvmlDeviceGetHandleByIndex", index) for index in indices]
-
-    def read() -> dict[str, Any]:
-        row: dict[str, Any] = {}
-        refused = []
-        for name, (of_gpu, together) in SERIES.items():
-            answers = [h if h.refusal else of_gpu(nvml, h.value) for h in handles]
-            for index, answer in zip(indices, answers, strict=True):
-                if answer.refusal:
-                    refused.append({"gpu": index, "figure": name, "reason": answer.refusal})
-            is_whole = not any(answer.refusal for answer in answers)
-            row[name] = together([answer.value for answer in answers]) if is_whole else None
-        return {**row, "gpu_refused": refused} if refused else row
-
-    return read

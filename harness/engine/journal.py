@@ -6,10 +6,10 @@ stays when the process dies. The room on the disk is taken before the clock star
 cannot fail. Once samples.parquet is written the journal is removed; where it is left,
 `harness.run.recover` makes the run of it.
 
-    record   length u32 (0: the end) | kind u8, 3 bytes of nothing | moment i64 | body
+    record   length u32 (0: the end) | kind u8 | stream u16, 1 byte of nothing | moment i64 | body
     FACTS    the facts of the run, as JSON        START   none: the moment counts
     ISSUED   the moment is the issue: due i64, query id i32, index i32 per sample
-    HEARD    the bytes as they came from the SUT's process
+    HEARD    the bytes as they came from the SUT's process; the stream tells replicas apart
     ANSWERED the answer as a worker of ours told it (`harness.engine.dispatched`), as msgpack
 """
 
@@ -20,18 +20,18 @@ import mmap
 import os
 import struct
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.engine.recorder import Recorder
 from harness.kernel.foreign.own_files import MOST_LOG_BYTES, read_bytes
-from harness.kernel.protocols import Clock
+from harness.kernel.protocols import Clock, Hear
 from harness.kernel.types import Query, RunSettings
 
 FILE = "journal.bin"
 FACTS, START, ISSUED, HEARD, ANSWERED = range(1, 6)
-_HEAD = struct.Struct("<IB3xq")
+_HEAD = struct.Struct("<IBHxq")
 _ISSUE, _ISSUE_ONE = struct.Struct("<qi"), struct.Struct("<qii")
 _MOST_BYTES = 2 << 30
 _A_SAMPLE_BYTES = 600  # its query, its end, and the longest reason of a failure
@@ -43,6 +43,7 @@ class Record(NamedTuple):
     kind: int
     moment_ns: int
     body: bytes
+    stream: int = 0
 
 
 class Journal:
@@ -60,7 +61,7 @@ class Journal:
         self._at = self._first = 0
         self._end = capacity_bytes - _HEAD.size  # the last head stays 0
 
-    def put(self, kind: int, moment_ns: int, body: bytes) -> None:
+    def put(self, kind: int, moment_ns: int, body: bytes, stream: int = 0) -> None:
         """Append a record; from the first on that does not fit, none."""
         start = self._at + _HEAD.size
         end = start + len(body)
@@ -68,7 +69,8 @@ class Journal:
             self._end = 0
             return
         self._map[start:end] = body
-        _HEAD.pack_into(self._map, self._at, len(body) + 1, kind, moment_ns)  # it counts from now
+        head = (len(body) + 1, kind, stream, moment_ns)
+        _HEAD.pack_into(self._map, self._at, *head)  # it counts from now
         self._at = end
 
     def put_facts(self, facts: Mapping[str, Any]) -> None:
@@ -108,10 +110,10 @@ class JournalRecorder(Recorder):
         super().issue(query, due_ns, issued_ns)
 
     @property
-    def hear(self) -> Callable[[bytes], None]:
+    def hear(self) -> Hear:
         """What is to be called with the bytes of the SUT, as they come."""
         put, now_ns = self._put, self._now
-        return lambda data: put(HEARD, now_ns(), data)
+        return lambda data, stream=0: put(HEARD, now_ns(), data, stream)
 
 
 def capacity_bytes(settings: RunSettings, num_samples: int) -> int:
@@ -125,12 +127,12 @@ def records(path: Path) -> Iterator[Record]:
     """Yield the records of a journal. Raises OSError; a damaged end is left out."""
     data, at = read_bytes(path, MOST_LOG_BYTES), 0
     while at + _HEAD.size <= len(data):
-        length, kind, moment_ns = _HEAD.unpack_from(data, at)
+        length, kind, stream, moment_ns = _HEAD.unpack_from(data, at)
         start = at + _HEAD.size
         at = start + length - 1
         if not length or at > len(data):
             return
-        yield Record(kind, moment_ns, data[start:at])
+        yield Record(kind, moment_ns, data[start:at], stream)
 
 
 def issued(record: Record) -> tuple[int, int, list[int]]:

@@ -5,7 +5,7 @@ that happens here.
                                        was
     samples.parquet                    the RunLog, one row per sample; the run's other raw facts
                                        stand in its metadata
-    telemetry.parquet                  the machine, once a second
+    telemetry.parquet                  the machine, once a second; its GPUs ten times
 Everything else in the folder is made from these (`harness report RUN`).
 """
 
@@ -322,11 +322,22 @@ def write_telemetry(folder: Path, lines: Path, start_ns: int) -> bytes:
         return _raw(folder / TELEMETRY)  # `harness report` has done it meanwhile
     rows: Sequence[dict[str, Any]] = read_rows(lines, start_ns) if lines.is_file() else []
     names = list(dict.fromkeys(["t_ns", *(key for row in rows for key in row)]))
-    columns = {name: [row.get(name) for row in rows] for name in names}
+    columns = {name: _column([row.get(name) for row in rows]) for name in names}
     table = pa.table(columns) if rows else pa.table({"t_ns": pa.array([], pa.int64())})
     data = files.write_bytes(folder / TELEMETRY, _parquet(table))
     lines.unlink(missing_ok=True)
     return data
+
+
+def _column(values: list[Any]) -> Any:
+    """Return a column of telemetry.parquet; lists of nothing but null, whose type is not known, are
+    null themselves.
+    """
+    import pyarrow as pa
+
+    found = pa.array(values)
+    is_typeless = pa.types.is_list(found.type) and pa.types.is_null(found.type.value_type)
+    return pa.nulls(len(values)) if is_typeless else found
 
 
 def convert_left_telemetry(folder: Path, facts: RunFacts) -> bool:

@@ -1,5 +1,5 @@
-"""What did the machine do meanwhile? `python -m harness.engine.telemetry` samples it once a second,
-in a process of its own.
+"""What did the machine do meanwhile? `python -m harness.engine.telemetry` samples processes once a
+second and GPUs ten times, in a process of its own.
 
 It runs beside the driver, never inside it: no interpreter lock is shared, its priority is low, and
 it learns the run's progress from 32 bytes of shared memory that the driver fills while idle. It
@@ -15,16 +15,15 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
 from typing import Any, BinaryIO
 
-import psutil
-
-from harness.engine import gpus
+from harness.engine.metering.meter import Meter
 from harness.engine.recorder import Recorder
+from harness.engine.referee import processes
 from harness.engine.server_view.scrape import KEY_VARIABLE
 from harness.engine.server_view.watch import Watch
 from harness.kernel import children, files
@@ -37,10 +36,12 @@ from harness.kernel.machine import waits
 from harness.kernel.machine.memory import available_bytes
 from harness.kernel.process import streams
 
-INTERVAL_NS = 1_000_000_000
+INTERVAL_NS = 1_000_000_000  # of processes and servers
+GPU_INTERVAL_S = 0.1
 REFRESH_NS = 500_000_000
 _LEAVE_S = 5.0  # for the last row
 Sample = Callable[[], dict[str, Any]]
+Show = Callable[[int, int, int, int, float, bool], None]
 _COUNTS = struct.Struct("<qqqq")  # issued, done, failed, tokens
 
 
@@ -49,7 +50,8 @@ class Telemetry:
 
     `pids` maps a role ("driver", "sut") to a process, `metered` are indices of GPUs, `server` says
     where a server tells what it counts; rows go to `out` as JSON lines, on the machine's monotonic
-    clock.
+    clock. GPUs are read every `gpu_interval_s`; processes with these numbers (`own`) are no
+    neighbours on them.
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class Telemetry:
         progress: bool,
         metered: Sequence[int] = (),
         server: Scrape | None = None,
+        gpu_interval_s: float = GPU_INTERVAL_S,
+        own: Sequence[int] = (),
     ) -> None:
         self._file = tempfile.NamedTemporaryFile(delete=False, buffering=0)  # noqa: SIM115 (as long as we)
         self._map = self._mapped()
@@ -70,6 +74,8 @@ class Telemetry:
             "progress": progress,
             "counts": self._file.name,
             "gpus": list(metered),
+            "gpu_interval_s": gpu_interval_s,
+            "own": [*pids.values(), *own],
             "server": server.shown if server else None,
         }
         words, key = json.dumps(job), {KEY_VARIABLE: server.key} if server else {}
@@ -139,32 +145,64 @@ def main() -> None:
         )  # never takes a core from the model
     with Path(job["counts"]).open("r+b") as file:
         counts = mmap.mmap(file.fileno(), _COUNTS.size)
-    clock = RealClock()
-    sample = _sampler(job["pids"], job["gpus"])
-    server = Watch(job["server"]) if job["server"] else None
-    if server:
-        sample = _together(sample, server.sample)
     show = _progress(job["total"]) if job["progress"] else None
     with files.opened_log(Path(job["out"])) as out:
-        print("ready", flush=True)
-        start = next_row_ns = clock.now_ns()
-        while True:
-            now = clock.now_ns()
-            issued, done, failed, tokens = _COUNTS.unpack_from(counts)
-            if now >= next_row_ns:
-                _write(out, {"t_ns": now, "issued": issued, "done": done}, sample)
-                next_row_ns += INTERVAL_NS
-            if show:
-                show(issued, done, failed, tokens, (now - start) / 1e9, False)
-            pause_ns = REFRESH_NS if show else max(next_row_ns - clock.now_ns(), 0)
-            if over.wait(pause_ns / 1e9):
-                break
-        if server:
-            server.finish()
-        _write(out, {"t_ns": clock.now_ns(), "issued": issued, "done": done}, sample)
+        _watch(job, counts, out, show, over)
+
+
+def _watch(
+    job: Mapping[str, Any], counts: mmap.mmap, out: BinaryIO, show: Show | None, over: Event
+) -> None:
+    """Write rows until it is `over`; the first one before the driver hears that we are ready."""
+    server = Watch(job["server"]) if job["server"] else None
+    slow = [_sampler(job["pids"]), *([server.sample] if server else [])]
+    fast = Meter(job["gpus"], job["own"]).read
+
+    def write(t_ns: int, is_whole: bool) -> None:
+        issued, done, _, _ = _COUNTS.unpack_from(counts)
+        sample = _together(fast, *slow) if is_whole else fast
+        _write(out, {"t_ns": t_ns, "issued": issued, "done": done}, sample)
+
+    def tell(t_ns: int, last: bool) -> None:
+        issued, done, failed, tokens = _COUNTS.unpack_from(counts)
         if show:
-            issued, done, failed, tokens = _COUNTS.unpack_from(counts)
-            show(issued, done, failed, tokens, (clock.now_ns() - start) / 1e9, True)
+            show(issued, done, failed, tokens, (t_ns - start_ns) / 1e9, last)
+
+    now_ns = RealClock.now_ns
+    start_ns = now_ns()
+    write(start_ns, is_whole=True)
+    print("ready", flush=True)
+    rows = Ticks(start_ns, round(1e9 * job["gpu_interval_s"]) if job["gpus"] else INTERVAL_NS)
+    whole_rows = Ticks(start_ns, INTERVAL_NS)
+    shows = Ticks(start_ns - REFRESH_NS, REFRESH_NS)
+    awaited = [rows, shows] if show else [rows]
+    while True:
+        if rows.is_due(t_ns := now_ns()):
+            write(t_ns, whole_rows.is_due(t_ns))
+        if show and shows.is_due(t_ns):
+            tell(t_ns, last=False)
+        pause_ns = min(ticks.next_ns for ticks in awaited) - now_ns()
+        if over.wait(max(pause_ns, 0) / 1e9):
+            break
+    if server:
+        server.finish()
+    write(now_ns(), is_whole=True)
+    tell(now_ns(), last=True)
+
+
+class Ticks:
+    """Moments at an equal distance from a start. What was slept through is never made up for."""
+
+    def __init__(self, start_ns: int, interval_ns: int) -> None:
+        self._interval_ns, self.next_ns = interval_ns, start_ns + interval_ns
+
+    def is_due(self, now_ns: int) -> bool:
+        """Tell whether the next moment has come, and go on to the one after."""
+        if now_ns < self.next_ns:
+            return False
+        late_ns = (now_ns - self.next_ns) % self._interval_ns
+        self.next_ns = now_ns - late_ns + self._interval_ns
+        return True
 
 
 def _write(out: BinaryIO, row: dict[str, Any], sample: Sample) -> None:
@@ -175,38 +213,17 @@ def _write(out: BinaryIO, row: dict[str, Any], sample: Sample) -> None:
         out.write(json.dumps(row | sample()).encode() + b"\n")
 
 
-def _sampler(pids: dict[str, int], indices: Sequence[int]) -> Sample:
-    """Return a function that reads memory, CPU and these GPUs now. A process that is gone gives
-    None.
-    """
-    processes: dict[str, psutil.Process] = {}
-    for role, pid in pids.items():
-        with suppress(psutil.NoSuchProcess):
-            processes[role] = psutil.Process(pid)
-            processes[role].cpu_percent()
-    read_gpus = gpus.reader(indices)
-
-    def sample() -> dict[str, Any]:
-        row: dict[str, Any] = {}
-        for role, process in processes.items():
-            try:
-                with process.oneshot():
-                    row |= {
-                        f"{role}_rss_bytes": process.memory_info().rss,
-                        f"{role}_cpu_percent": process.cpu_percent(),
-                    }
-            except psutil.Error:
-                row |= {f"{role}_rss_bytes": None, f"{role}_cpu_percent": None}
-        return row | {"machine_available_bytes": available_bytes()} | read_gpus()
-
-    return sample
+def _sampler(pids: dict[str, int]) -> Sample:
+    """Return a function that reads memory and CPU now. A process that is gone gives None."""
+    read = processes.reader(pids)
+    return lambda: {**read(), "machine_available_bytes": available_bytes()}
 
 
 def _together(*samples: Sample) -> Sample:
     return lambda: {key: value for sample in samples for key, value in sample().items()}
 
 
-def _progress(total: int | None) -> Callable[[int, int, int, int, float, bool], None]:
+def _progress(total: int | None) -> Show:
     """Show a progress bar on a terminal, and a line every five seconds elsewhere. Both go to
     stderr.
     """
@@ -246,7 +263,7 @@ def _progress(total: int | None) -> Callable[[int, int, int, int, float, bool], 
     return show
 
 
-def _plain_lines(total: int | None) -> Callable[[int, int, int, int, float, bool], None]:
+def _plain_lines(total: int | None) -> Show:
     state = {"next": 0.0}
 
     def show(issued: int, done: int, failed: int, tokens: int, seconds: float, last: bool) -> None:

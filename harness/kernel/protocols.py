@@ -135,6 +135,16 @@ class OfProcess(Protocol):
 
 
 @runtime_checkable
+class OfProcesses(Protocol):
+    """A SUT of several processes (optional), copies of one another, whose memory and load are
+    sampled.
+    """
+
+    @property
+    def pids(self) -> Sequence[int]: ...
+
+
+@runtime_checkable
 class Reachable(Protocol):
     """A SUT behind a channel (optional) whose own delay can be measured."""
 
@@ -143,11 +153,17 @@ class Reachable(Protocol):
         ...
 
 
+class Hear(Protocol):
+    """Takes bytes as they come; those of one stream follow one another."""
+
+    def __call__(self, data: bytes, /, stream: int = 0) -> None: ...
+
+
 @runtime_checkable
 class Tapped(Protocol):
-    """A SUT behind a channel (optional) whose bytes can be kept as they come."""
+    """A SUT behind a channel, or several (optional), whose bytes can be kept as they come."""
 
-    def tap(self, hear: Callable[[bytes], None] | None) -> None: ...
+    def tap(self, hear: Hear | None) -> None: ...
 
 
 @runtime_checkable
@@ -184,8 +200,8 @@ class Dispatcher(Protocol):
 
 @runtime_checkable
 class Announced(Protocol):
-    """A SUT that asks a server (optional): it hears what kind of part comes next, and tells after
-    it what only the part itself can show.
+    """A SUT that asks a server, or has replicas (optional): it hears what kind of part comes next,
+    and tells after it what only the part itself can show.
     """
 
     def announce(self, mode: Literal["performance", "accuracy"]) -> None:

@@ -23,6 +23,7 @@ def contradictions(config: RunConfig) -> list[str]:
     return [
         *_of_sut(config, entry),
         *_of_started(config, entry),
+        *_of_replicas(config, entry),
         *_of_scenario(config),
         *_of_loadgen(config),
         *_of_evidence(config, entry),
@@ -63,6 +64,24 @@ def _of_started(config: RunConfig, entry: SutEntry) -> Iterator[str]:
     }
     for flag in (flag for flag, is_given in local.items() if is_given):
         yield f"{flag}: only a local model can do this; leave it out with --sut {config.sut}."
+
+
+def _of_replicas(config: RunConfig, entry: SutEntry) -> Iterator[str]:
+    """Replicas have processes of their own, and each has a GPU of its own."""
+    if config.replicas == 1:
+        return
+    flag = f"--replicas {config.replicas}"
+    if entry.asks_server:
+        yield f"{flag}: a server has its own replicas; leave it out with --sut {config.sut}."
+    elif not entry.isolated:
+        yield f"{flag}: --sut {config.sut} has no process of its own; leave one of the two out."
+    elif config.in_process:
+        yield f"{flag}: each replica needs a process of its own; leave --in-process out."
+    if ":" in config.device and entry.runs_model:
+        yield (
+            f"{flag}: --device {config.device} is a single GPU, and each replica needs its own; use"
+            " --device cuda, and CUDA_VISIBLE_DEVICES to choose the GPUs."
+        )
 
 
 def _of_scenario(config: RunConfig) -> Iterator[str]:

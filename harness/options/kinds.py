@@ -75,6 +75,7 @@ def _absolute_dataset(name: str) -> str:
 
 Seconds = Annotated[float, Read(parse_seconds, ge=0, le=1e7)]
 PositiveSeconds = Annotated[float, Read(parse_seconds, gt=0, le=1e7)]
+Interval = Annotated[float, Read(parse_seconds, ge=0.01, le=1.0)]
 Rate = Annotated[float, Read(refuse_bool, gt=0, le=MAX_QPS)]
 Percent = Annotated[float, Read(refuse_bool, gt=0, lt=100)]
 Share = Annotated[float, Read(refuse_bool, ge=0, le=100)]  # in percent

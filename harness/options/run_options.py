@@ -16,6 +16,7 @@ from harness.options.kinds import (
     FewOrNone,
     Folder,
     Gibibytes,
+    Interval,
     Percent,
     Position,
     PositiveSeconds,
@@ -287,6 +288,11 @@ class RunOptions:
         MODEL, None, "Pass auto to let accelerate spread a model that does not fit on one device.",
         commands="run compare gate perplexity serve", needs="model",
     )
+    replicas: Count = option(
+        MODEL, 1, "Number of copies of the model that run side by side, each on a GPU of its own, "
+        "or on a CPU on an equal share of the cores. Default: 1.",
+        commands="run compare gate",
+    )
     adapter: Folder | None = option(
         MODEL, None, "LoRA adapter folder, as peft writes it, for the lora variants.",
         metavar="FOLDER", commands="run plan compare gate perplexity serve",
@@ -376,6 +382,12 @@ class RunOptions:
         OUT, (),
         "Percentiles to show of each latency, for example 50,99,99.99. They change no verdict.",
         metavar="LIST", commands="run compare report",
+    )
+    telemetry_interval: Interval = option(
+        OUT, 0.1,
+        "How often the GPUs of a run are sampled, from 10ms to 1s. Default: 100ms. Processes and "
+        "servers are sampled once a second.",
+        unit="s", commands="run compare gate",
     )
     output_dir: Path = option(
         OUT, Path("runs"), "Folder in which to create the run folder. Default: runs.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -18,6 +18,8 @@ from harness.kernel.answers import failures_allowed
 from harness.kernel.entries import ALL_EVIDENCE, Evidence
 from harness.kernel.types import RunLog, RunSettings, Verdict
 from harness.result import quiet
+from harness.result.gpus.conditions import conditions as gpu_conditions
+from harness.result.measured import span_ns
 from scenarios.uncertainty import judged_twice
 
 _WAY_TO_LOADGEN = (
@@ -33,12 +35,14 @@ def judge(
     evidence: Collection[Evidence] = ALL_EVIDENCE,
     is_official: bool = False,
     error_budget: float | None = None,
+    telemetry: Mapping[str, Sequence[Any]] | None = None,
 ) -> list[Verdict]:
     """Judge the scenario's conditions (performance mode only), then the output rules (always).
 
     A rule that breaks is UNDECIDED: it has not been kept. `evidence` is what the SUT may send,
     `is_official` whether the profile is one of MLPerf's, which asks for a quiet machine;
-    `error_budget` is the percentage of samples that a server may fail, None where there is none.
+    `error_budget` is the percentage of samples that a server may fail, None where there is none;
+    `telemetry` has what the GPUs did.
     """
     pieces = pieces or Pieces()
     facts_of_sut = facts.sut | {"max_new_tokens": settings.max_new_tokens, "evidence": evidence}
@@ -56,6 +60,9 @@ def judge(
     if settings.mode == "performance" and "client" in facts.driver:
         limit = partial(client_limit, facts.driver["client"], settings.lag_limit_ns)
         found += _judged(client.RULE, lambda: [limit()], pieces)
+    if settings.mode == "performance":
+        on_gpus = partial(gpu_conditions, telemetry or {}, span_ns(log), facts.gpus, is_official)
+        found += _judged("GPU conditions", on_gpus, pieces)
     for name in registry.rule_names(is_served):
         found += _judged(name, partial(registry.judged_by, name, log, facts_of_sut), pieces)
     return found

@@ -29,6 +29,11 @@ def latency(log: RunLog, percents: Sequence[float] = ()) -> dict[str, Row]:
     }
 
 
+def span_ns(log: RunLog) -> int:
+    """Return the timed span: from the start to the last completion."""
+    return int(log.done_ns[log.completed].max(initial=0))
+
+
 def driver_error(log: RunLog, percents: Sequence[float] = ()) -> dict[str, Row]:
     """Return by how much the driver's own delays raised each statistic of a latency (negative:
     lowered it), in milliseconds; nothing where they are not known.

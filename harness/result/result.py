@@ -26,11 +26,14 @@ from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
 from harness.result import evaluation, measured, quiet, served
 from harness.result.device import self_check
-from harness.result.energy import energy
-from harness.result.energy import notes as energy_notes
+from harness.result.gpus import refused
+from harness.result.gpus.energy import energy
+from harness.result.gpus.energy import notes as energy_notes
+from harness.result.gpus.over_run import over_run
 from harness.result.integrity import seal
 from harness.result.judge import judge, not_judged, official_verdict, status_of
 from harness.result.library import samples_of
+from harness.result.measured import span_ns
 from harness.result.read import Raw, files_of, read_json
 from scenarios import uncertainty
 
@@ -85,7 +88,8 @@ class Result(BaseModel):
     memory: dict[str, Any]
     sut_facts: dict[str, Any]
     accuracy: dict[str, float]
-    energy: dict[str, Any] = {}  # where watts were sampled
+    energy: dict[str, Any] = {}  # where it was counted, or watts sampled
+    gpus: list[dict[str, Any]] = []  # what each GPU of the run did (`harness.result.gpus`)
     driver: dict[str, Any]
     served: dict[str, Any] = {}  # what a server does, and how it failed (`harness.result.served`)
     self_check: dict[str, Any] = {}  # decode steps beside their limit (`result.device.self_check`)
@@ -102,9 +106,9 @@ class Result(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         data = self.model_dump(mode="json")
-        for part in ("served", "self_check"):  # of a SUT that asks a server, of one with a model
-            if not data[part]:
-                del data[part]
+        for name in ("served", "gpus", "self_check"):  # of a server, of GPUs, of a local model
+            if not data[name]:
+                del data[name]
         return {"schema": data.pop("schema_"), **data}
 
 
@@ -119,7 +123,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     is_official = config.chosen_profile.official
     evidence = served.evidence(entry, facts.sut)
     budget = config.error_budget if entry.asks_server else None
-    verdicts = judge(log, facts, settings, pieces, evidence, is_official, budget)
+    verdicts = judge(log, facts, settings, pieces, evidence, is_official, budget, raw.telemetry)
     if "result_validity" in loadgen:
         verdicts.append(official_verdict(loadgen))
     if raw.seal.status == "edited":
@@ -132,6 +136,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     lacks = official_lacks(config, settings, found, loadgen_valid)
     lacks += not_judged(verdicts)
     nothing: dict[str, Any] = {}
+    none: list[str] = []
     memory = make("memory", lambda: _memory(raw), {**_NO_MEMORY, "source": ""})
     checked = make("self-check", lambda: self_check.figures(facts.self_check, facts.sut), nothing)
     spent = make("energy", lambda: _energy(raw, counts["tokens"]), nothing)
@@ -171,6 +176,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         sut_facts=facts.sut,
         accuracy=scores | evaluation.figures(facts.evaluation),
         energy=spent,
+        gpus=make("GPUs", lambda: over_run(raw.telemetry, span_ns(log), facts.gpus), []),
         driver=make("driver", lambda: _driver(log, facts, verdicts), dict.fromkeys(_DRIVER)),
         served=make("server", lambda: served.figures(log, facts.sut), nothing)
         if entry.asks_server
@@ -183,7 +189,8 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
             *_memory_note(memory),
             *self_check.notes(checked),
             *environment_notes(raw.environment),
-            *energy_notes(raw.telemetry, _span_ns(log), facts.gpus, spent),
+            *energy_notes(facts.gpus, spent),
+            *make("notes on GPUs", lambda: refused.notes(raw.telemetry, span_ns(log), spent), none),
             *quiet.note(facts.load, log),
             *subset_notes(raw.saved["dataset"]),
             *notes,
@@ -239,11 +246,7 @@ def _headline(log: RunLog, settings: RunSettings, loadgen: dict[str, Any]) -> di
 
 
 def _energy(raw: Raw, tokens: int) -> dict[str, Any]:
-    return energy(raw.telemetry, _span_ns(raw.log), tokens, raw.facts.gpus)
-
-
-def _span_ns(log: RunLog) -> int:
-    return int(log.done_ns[log.completed].max(initial=0))
+    return energy(raw.telemetry, span_ns(raw.log), tokens, raw.facts.gpus)
 
 
 def _memory(raw: Raw) -> dict[str, Any]:
@@ -317,6 +320,19 @@ def _memory_note(memory: Mapping[str, Any]) -> list[str]:
     return [f"memory: the SUT tells of a peak of {gib[0]}, the system saw {gib[1]}"]
 
 
+def _of_replicas(config: RunConfig, facts: RunFacts) -> list[str]:
+    """Say where copies of the model ran, and how the work was divided among them."""
+    replicas = facts.sut.get("replicas")
+    if config.replicas == 1 or not replicas:
+        return []
+    where = f"{replicas['count']} replicas ({'; '.join(replicas['places'])})"
+    if replicas.get("balance") is None:
+        return [where]
+    samples = " and ".join(map(str, replicas["samples"]))
+    share = f"{100 * replicas['balance']:.3g} % of the tokens of the busiest"
+    return [f"{where} took {samples} samples; the least busy answered {share}"]
+
+
 def _notes(config: RunConfig, facts: RunFacts, entry: SutEntry) -> list[str]:
     notes = list(facts.sut.get("notes") or [])
     runs_model = entry.runs_model
@@ -325,7 +341,11 @@ def _notes(config: RunConfig, facts: RunFacts, entry: SutEntry) -> list[str]:
     if truncated := facts.sut.get("truncated_samples"):
         shown = ", ".join(map(str, truncated[:5])) + (", ..." if len(truncated) > 5 else "")
         notes.append(f"{len(truncated)} prompts were truncated at the front (samples {shown})")
-    notes += [*facts.notes, *evaluation.notes(facts.evaluation)]
+    notes += [
+        *_of_replicas(config, facts),
+        *facts.notes,
+        *evaluation.notes(facts.evaluation),
+    ]
     if not entry.uses_dataset:
         notes.append(f"no model ran: --sut {config.sut} makes its answers up")
     if not config.chosen_profile.official:

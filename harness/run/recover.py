@@ -5,6 +5,7 @@ with a clock that says the moments of then.
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 from struct import error
@@ -73,7 +74,7 @@ def replayed(records: list[journal.Record]) -> RunLog:
     clock = VirtualClock()
     is_stamped = any(record.kind == journal.ANSWERED for record in records)
     recorder = StampedRecorder(clock) if is_stamped else Recorder(clock)
-    reader = wire.FrameReader()
+    readers: defaultdict[int, wire.FrameReader] = defaultdict(wire.FrameReader)  # by stream
     start_ns = 0
     for record in records:
         if record.kind == journal.START:
@@ -83,7 +84,7 @@ def replayed(records: list[journal.Record]) -> RunLog:
         if record.kind == journal.ISSUED:
             _issue(recorder, record)
         elif record.kind == journal.HEARD:
-            for kind, body in reader.feed(record.body):
+            for kind, body in readers[record.stream].feed(record.body):
                 if kind == wire.EVENTS:
                     wire.replay(body, wire.epoch_of(body), recorder)
         elif record.kind == journal.ANSWERED and isinstance(recorder, StampedRecorder):

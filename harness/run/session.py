@@ -6,7 +6,6 @@ Nothing here is timed but `measure`; nothing inside `measure` writes a file.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry
-from harness.engine import environment, gpus, runlog
+from harness.engine import environment, runlog
 from harness.engine.dispatched.arm import arm_of, drive
 from harness.engine.dispatched.arm import recorder as recorder_for
 from harness.engine.driver import Stop
@@ -42,6 +41,7 @@ from harness.result.library import library
 from harness.result.publish import publish
 from harness.result.read import ACCURACY_PART
 from harness.result.result import Result
+from harness.run import sampling
 from harness.run.forecast import conflicts_of
 from harness.run.keeping import (
     Written,
@@ -52,7 +52,6 @@ from harness.run.keeping import (
     refuse_elsewhere,
 )
 from harness.run.parts import Origin, Parts
-from harness.run.sampling import devices
 from harness.run.signals import stoppable
 from harness.run.start import close, start
 from harness.run.timed import Timed
@@ -132,6 +131,7 @@ class Run:
         self._parts.begin(Origin(self.folder, self.started_at))
         for sentence in conf_lines.sentences(self.config.conf_files):
             self._say(sentence)
+        self._gpus_before = sampling.gpus_before(self.config, self.entry, self.clock)
         self.sut = sut = start(self.config, self.entry, self.clock, self.folder, self._say)
         loading = f"loading {self.config.model} in {self.config.variant}"
         asking = "finding out what the server does" if self.entry.asks_server else ""
@@ -241,7 +241,7 @@ class Run:
         facts.driver = {"channel_roundtrip_us": roundtrip_us(sut)}
         facts.sut = hidden_in(sut.facts())
         if self.entry.uses_gpu:
-            facts.gpus = gpus.metered(facts.sut | devices(sut), os.environ).to_json()
+            facts.gpus = sampling.gpus_of(facts.sut, sut, self._gpus_before)
         meanings = commit(sut)
         arm = self._arm(sut)
         timed = Timed(self.config, self.scenario, self.clock, self.stop, self._progress, arm)
@@ -259,7 +259,8 @@ class Run:
         pieces = Pieces(facts.missing)
         if isinstance(sut, Announced):
             nothing: dict[str, Any] = {}
-            known = pieces.make("figure", "server", sut.after, nothing, later=False)
+            whose = "server" if self.entry.asks_server else "replicas"
+            known = pieces.make("figure", whose, sut.after, nothing, later=False)
             facts.sut |= hidden_in(known)
         ask_back(sut, log, facts, pieces, meanings)
         if isinstance(sut, Logged):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,38 @@ def start(
     from sut.border.isolated import Isolated
     from sut.border.threads import environment
 
-    return Isolated(clock, entry.target, options, folder / "sut.log", environment())
+    log_file = folder / "sut.log"
+    if config.replicas > 1:
+        return _replicas(config, entry, clock, options, log_file)
+    return Isolated(clock, entry.target, options, log_file, environment())
+
+
+def _replicas(
+    config: RunConfig,
+    entry: SutEntry,
+    clock: RealClock | VirtualClock,
+    options: Mapping[str, Any],
+    log_file: Path,
+) -> SUT:
+    """Make copies side by side, each with a part of the machine. The variables of the user stay."""
+    from sut.border.replicas.places import places
+    from sut.border.replicas.replicas import Plan, Replicas
+    from sut.border.threads import environment
+
+    kind: Any = config.device.partition(":")[0] if entry.runs_model else "auto"
+    own = places(
+        config.replicas, kind if entry.uses_gpu else "cpu", takes_all_gpus=bool(config.device_map)
+    )
+    plan = Plan(
+        factory=entry.target,
+        options=options,
+        places=own,
+        log_file=log_file,
+        environment=environment(),
+        rows=config.rows,
+        patience_s=config.sample_timeout,
+    )
+    return Replicas(clock, plan)
 
 
 def fetch(configs: Iterable[RunConfig], say: Say) -> None:

@@ -56,7 +56,10 @@ class Timed:
         limits = replace(settings, min_queries=max(settings.min_queries, schedule.min_issued))
         total = self._expected_samples(limits, schedule.indices.size)
         pieces = Pieces(facts.missing)
-        begin = partial(sampling.begin, self.clock, sut, folder, facts, total, self.progress)
+        every_s = self.config.telemetry_interval
+        begin = partial(
+            sampling.begin, self.clock, sut, folder, facts, total, self.progress, every_s
+        )
         helper = pieces.make("file", "telemetry", begin, None, later=False)
         facts.measured_at = utc_now().isoformat(timespec="milliseconds")
         plan = self.scenario.plan(settings, schedule)

@@ -16,8 +16,9 @@ from accuracy.outputs.vocabulary import Vocabulary
 from harness.engine.pieces import Pieces, show_where
 from harness.engine.runlog import RunFacts
 from harness.kernel.clock import RealClock
-from harness.kernel.protocols import SUT, OfProcess, Reachable, SelfChecked, Sink
+from harness.kernel.protocols import SUT, Reachable, SelfChecked, Sink
 from harness.kernel.types import Anomaly, MemoryUse, RunLog, Sample
+from harness.run.sampling import of_sut
 
 
 def load(sut: SUT, samples: Sequence[Sample], sink: Sink) -> float:
@@ -81,13 +82,17 @@ def commit(sut: SUT) -> dict[int, str]:
 
 
 def _seen_peak_bytes(sut: SUT) -> int | None:
-    """Return the most memory that the system saw the SUT's process use; None if it has none of its
-    own, or the system does not tell.
+    """Return the most memory that the system saw the SUT's processes use, their peaks added; None
+    if it has none of its own, or the system does not tell.
     """
-    if not isinstance(sut, OfProcess):
-        return None
+    peaks = [_peak_bytes(pid) for pid in of_sut(sut).values()]
+    known = [peak for peak in peaks if peak is not None]
+    return sum(known) if known and len(known) == len(peaks) else None
+
+
+def _peak_bytes(pid: int) -> int | None:
     try:
-        status = Path(f"/proc/{sut.pid}/status").read_text(encoding="ascii", errors="replace")
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
         (line,) = (row for row in status.splitlines() if row.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024
     except (OSError, ValueError, IndexError):

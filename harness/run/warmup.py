@@ -33,17 +33,22 @@ def warmup_samples(config: RunConfig) -> int:
     if not registry.sut_entry(config.sut).warms_up:
         return 0
     if config.target_qps == "auto" and not config.pattern.is_closed:
-        return min(2 * config.rows, 64)
+        return min(2 * config.rows, 64) * config.replicas
     return 4
 
 
 def warmup(count: int, library: int, config: RunConfig) -> Iterator[Query]:
-    """Draw from the end of the library, with as many in flight as the batch holds (one in
+    """Draw from the end of the library, with as many in flight as the batches hold (one in
     single-stream).
     """
-    gate = AfterInFlight(1 if config.pattern.is_one_by_one else config.rows)
+    gate = AfterInFlight(1 if config.pattern.is_one_by_one else _batches(config))
     for i in range(count):
         yield Query(i, (QuerySample(i, (library - 1 - i) % library),), gate)
+
+
+def _batches(config: RunConfig) -> int:
+    """Return how many samples all replicas together work on at once."""
+    return config.rows * config.replicas
 
 
 def refuse_unanswered(log: RunLog) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 from harness.schema.environment import ENVIRONMENT_PART
 from harness.schema.of_result.client import CLIENT
 from harness.schema.of_result.decoding import GRAPH_BYTES, OF_DECODING
+from harness.schema.of_result.gpus import ENERGY, GPUS
+from harness.schema.of_result.replicas import REPLICAS
 from harness.schema.of_result.self_check import SELF_CHECK
 from harness.schema.of_result.served import OF_SERVER, SERVED
 from harness.schema.parts import (
@@ -178,6 +180,7 @@ SUT_FACTS = open_record(
         **OF_DECODING,
         "threads": whole("Threads of torch.", "threads"),
         "omp": by_name("Variables of OpenMP.", text("Value.")),
+        "replicas": REPLICAS,
         "truncated_samples": many("Samples whose prompts were cut.", whole("Data index.")),
         "notes": many("What a reader must know.", text("A note.")),
         **OF_SERVER,
@@ -311,18 +314,8 @@ RESULT_FIELDS: dict[str, Schema] = {
     "memory": MEMORY,
     "sut_facts": SUT_FACTS,
     "accuracy": ACCURACY,
-    "energy": empty_or(record("Energy, where power was sampled.", {
-        "joules": maybe(number("Energy over the run.", "J")),
-        "joules_per_token": maybe(number("Energy per output token.", "J/token")),
-        "watts_mean": maybe(number("Mean power.", "W")),
-        "whose": choice(
-            "Which GPUs were metered: those that the SUT named, all that CUDA_VISIBLE_DEVICES "
-            "leaves, or (runs of older versions) all of the machine.",
-            "used", "visible", "machine",
-        ),
-        "gpus": maybe(many("Their numbers, as in nvidia-smi.", whole("Number."))),
-        "source": text("How power was read, and of which GPUs."),
-    })),
+    "energy": ENERGY,
+    "gpus": GPUS,
     "driver": open_record("The harness itself.", {
         "issue_lag_p99_ms": maybe(number("p99 issue lag.", "ms")),
         "error_percent": maybe(number(
@@ -391,7 +384,11 @@ RESULT_FIELDS: dict[str, Schema] = {
 DEFS = {"summary_ms": SUMMARY_MS, "verdict": VERDICT}
 RESULT = file(
     "result.json of a run",
-    record("The summary of a run, for programs.", RESULT_FIELDS, optional=("served", "self_check")),
+    record(
+        "The summary of a run, for programs.",
+        RESULT_FIELDS,
+        optional=("served", "gpus", "self_check"),
+    ),
     DEFS,
 )
 VERDICTS = file("verdicts.json", many("The verdicts of result.json.", VERDICT))

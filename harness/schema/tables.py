@@ -56,6 +56,46 @@ SAMPLES = (
     Column("retries", "int64", "How often it was sent again (accuracy mode only)."),
     Column("token_source", "string", "Who counted its tokens."),
 )
+
+
+def _of_gpus(*columns: Column) -> tuple[Column, ...]:
+    """Return columns of all GPUs of a run, each followed by the one with a value per GPU."""
+    pairs = (
+        (column, Column(f"{column.name}_each", f"list<{column.kind}>", _EACH, column.unit))
+        for column in columns
+    )
+    return tuple(column for pair in pairs for column in pair)
+
+
+_EACH = "The same of each GPU, where there are several, in the order of their numbers."
+_WHO = "list<struct<gpu: int64, pid: int64, name: string, bytes: int64>>"
+_REFUSED = "list<struct<gpu: int64, figure: string, reason: string>>"
+GPU_COLUMNS = (
+    *_of_gpus(
+        Column("gpu_energy_mj", "int64", "Energy since the driver was loaded.", "mJ"),
+        Column("gpu_watts", "double", "Power of all of them.", "W"),
+        Column("gpu_memory_bytes", "int64", "Memory in use on the run's GPUs.", "B"),
+        Column("gpu_utilisation_percent", "int64", "Utilisation of the busiest of them.", "%"),
+        Column("gpu_sm_mhz", "int64", "Clock of the processors (SM) of the slowest.", "MHz"),
+        Column("gpu_memory_mhz", "int64", "Clock of the memory of the slowest.", "MHz"),
+        Column("gpu_celsius", "int64", "Temperature of the hottest.", "°C"),
+        Column("gpu_slowdowns", "int64", "Reasons for lower clocks, as the driver's bits."),
+    ),
+    Column("gpu_read_ms", "double", "Time that reading these took.", "ms"),
+    # once a second or less often
+    *_of_gpus(
+        Column("gpu_foreign_processes", "int64", "Compute processes that are not of this run."),
+        Column("gpu_foreign_bytes", "int64", "Memory in use that is not of this run.", "B"),
+        Column("gpu_pcie_sent_bytes_per_s", "int64", "Sent over PCIe.", "B/s"),
+        Column("gpu_pcie_received_bytes_per_s", "int64", "Received over PCIe.", "B/s"),
+    ),
+    Column("gpu_foreign", _WHO, "These processes, where there are any."),
+    Column(
+        "gpu_refused",
+        _REFUSED,
+        "Figures that a GPU did not tell, when that begins: they are null from then on.",
+    ),
+)
 TELEMETRY = (
     Column("t_ns", "int64", "When this was sampled.", "ns from the start"),
     Column("issued", "int64", "Samples issued so far.", "samples"),
@@ -64,15 +104,16 @@ TELEMETRY = (
     Column("driver_cpu_percent", "double", "Processor time of the driver.", "% of one core"),
     Column("sut_rss_bytes", "int64", "Resident set of the SUT's process.", "B"),
     Column("sut_cpu_percent", "double", "Processor time of the SUT's process.", "% of one core"),
-    Column("machine_available_bytes", "int64", "Memory that is free for use.", "B"),
-    Column("gpu_memory_bytes", "int64", "Memory in use on the run's GPUs.", "B"),
-    Column("gpu_utilisation_percent", "int64", "Utilisation of the busiest of them.", "%"),
-    Column("gpu_watts", "double", "Power of all of them.", "W"),
+    Column("replica_rss_bytes", "list<int64>", "The same of each replica, where it has some.", "B"),
     Column(
-        "gpu_refused",
-        "list<struct<gpu: int64, figure: string, reason: string>>",
-        "Figures that a GPU did not tell, which are null for all.",
+        "replica_cpu_percent",
+        "list<double>",
+        "The same of each replica, where it has some.",
+        "% of one core",
     ),
+    Column("machine_available_bytes", "int64", "Memory that is free for use.", "B"),
+    # GPUs of the run, ten times a second; columns that end in _each have a value per GPU
+    *GPU_COLUMNS,
     # of a server that is asked over HTTP, by its own /metrics; null where it does not say
     Column("server_running", "double", "Requests that the server computes.", "requests"),
     Column("server_waiting", "double", "Requests that wait in the server.", "requests"),
@@ -128,7 +169,7 @@ FILES = {
     "settings.json": "What the run was asked to do, written before it started.",
     "environment.json": "The machine and the software, written before it started.",
     "samples.parquet": "Every sample with its times, tokens and text: the raw record.",
-    "telemetry.parquet": "Memory, processor and GPU, once a second.",
+    "telemetry.parquet": "Memory and processor, once a second; GPUs ten times.",
     "memory.json": "`memory` of result.json.",
     "scores.json": "`accuracy` of result.json.",
     "verdicts.json": "`verdicts` of result.json.",

@@ -33,6 +33,7 @@ MEANT = {
     "target_qps": ("rate",),
     "samples_per_query": ("samples per query",),
     "device": ("device", "machine"),
+    "replicas": ("replicas",),
 }
 _OF_STARTED = ("server_python", "server_args")  # for servers that are started, no others
 Flags = Mapping[str, Any]

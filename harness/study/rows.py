@@ -201,6 +201,7 @@ def _conditions(found: Mapping[str, Any]) -> dict[str, str]:
         "samples per query": run["samples_per_query"],
         "new tokens": run["max_new_tokens"],
         "requests in a batch": _rows(config["max_concurrency"], found["sut_facts"]),
+        "replicas": config.get("replicas", 1),
         "seeds": ",".join(map(str, run["seeds"].values())),
         **rate,
         "machine": " + ".join(where),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ import numpy as np
 from harness.kernel.stats import percentile_name
 from harness.kernel.types import FINISHES, RunLog
 from harness.kernel.words.figure import number, size
-from reports import figures, served, server, tables
+from reports import figures, gpus, replicas, served, server, tables
 from reports.blocks import Block, Plot, Table, pairs
 from reports.pages import html
 from reports.plots import run as plots
+from reports.plots.gpus import gpus_over_run
 from reports.plots.server import server_over_run
 from reports.plots.style import at_both_widths
 from reports.terminal import made_by, missing_text, not_mlperf
@@ -278,14 +280,33 @@ def _machine(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
     return _picture("Machine", plots.machine_over_run(telemetry), note)
 
 
+def _gpus(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    indices = [gpu["gpu"] for gpu in result.get("gpus") or ()]
+    if not indices:
+        return None
+    idle_watts = (result.get("energy") or {}).get("idle_watts")
+    svg = at_both_widths(partial(gpus_over_run, telemetry, indices, idle_watts))
+    said = gpus.below_the_curves(result)
+    note = "Read by a separate process. Red: heat or a brake held the clocks down."
+    return _picture("GPUs over the run", svg, f"{note} {said}".strip())
+
+
+def _replicas(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    return replicas.table(result)
+
+
+def _of_gpus(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    return gpus.table(result)
+
+
 def _picture(title: str, svg: str, note: str) -> Plot | None:
     return Plot(title, svg, note) if svg else None
 
 
 PARTS: tuple[Part, ...] = (
     _search, _latency, _failures, _throughput, _decoding, _memory, _quality, _answers, _evaluation,
-    _energy, _driver, _found_out, _answers_of_server, _server_counts, _others, _over_run,
-    _cumulative, _tpot, _load, _server, _machine, _division, _settings,
+    _energy, _replicas, _of_gpus, _driver, _found_out, _answers_of_server, _server_counts, _others,
+    _over_run, _cumulative, _tpot, _load, _server, _machine, _gpus, _division, _settings,
 )  # fmt: skip
 
 

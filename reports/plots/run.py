@@ -196,7 +196,9 @@ _PERCENT = (1.0, "% (100 = one core, or the whole GPU)")
 
 
 def machine_over_run(telemetry: Mapping[str, Sequence[Any]]) -> str:
-    """Draw memory and processor time of the driver, the SUT and the GPU, sampled once a second."""
+    """Draw memory and processor time of the driver, the SUT and the GPU, sampled once a second
+    (GPUs more often).
+    """
     times_s = np.asarray(telemetry.get("t_ns", ()), dtype=np.float64) / 1e9
     if len(times_s) < 2:
         return ""

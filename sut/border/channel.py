@@ -13,8 +13,9 @@ import secrets
 import selectors
 import socket
 import subprocess
+from collections.abc import Sequence
 from socket import socket as Socket
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from harness.kernel.machine import waits
 
@@ -75,13 +76,27 @@ def send_backlog(connection: Socket, backlog: bytearray) -> None:
 
 
 def wait(connection: Socket, wants_to_send: bool, pause_s: float) -> int:
-    """Wait until something can be received, or sent where that is wanted; return which as events
-    of `selectors`, 0 for neither.
+    """Wait for one of them, as `wait_any` does for several."""
+    return wait_any([Wanted(connection, wants_to_send)], pause_s)[0]
+
+
+class Wanted(NamedTuple):
+    """A connection that is to be read, and written to where something is left to send."""
+
+    connection: Socket
+    wants_to_send: bool
+
+
+def wait_any(wanted: Sequence[Wanted], pause_s: float) -> list[int]:
+    """Wait until something can be received on one of them, or sent where that is wanted; return
+    for each which, as events of `selectors`, 0 for neither.
     """
     with selectors.DefaultSelector() as selector:
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if wants_to_send else 0)
-        selector.register(connection, wanted)
-        return sum(events for _, events in selector.select(pause_s))
+        for place, (connection, wants_to_send) in enumerate(wanted):
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wants_to_send else 0)
+            selector.register(connection, events, place)
+        ready = {key.data: events for key, events in selector.select(pause_s)}
+    return [ready.get(place, 0) for place in range(len(wanted))]
 
 
 class _Inherited:

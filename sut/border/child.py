@@ -8,6 +8,7 @@ step as one message. It ends when the driver closes the socket, so no model outl
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 import traceback
@@ -83,7 +84,9 @@ class Child:
                 "facts": ("the SUT process", f"{type(error).__name__}: {error}", "", ""),
             }
 
-    def _call_start(self, factory: str, options: dict[str, Any]) -> None:
+    def _call_start(self, factory: str, options: dict[str, Any], cores: list[int]) -> None:
+        if cores:  # before a library starts threads, which inherit it
+            os.sched_setaffinity(0, cores)
         self._sut = make_sut(factory, self._clock, options)
 
     def _call_load(self, epoch: int, samples: list[list[Any]]) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import selectors
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 from harness.kernel import children
 from harness.kernel.errors import BY_NAME, HarnessError, RunBroke, SetupFailed
 from harness.kernel.machine import waits
-from harness.kernel.protocols import Clock, Sink
+from harness.kernel.protocols import Clock, Hear, Sink
 from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
 from sut.border import channel, wire
 from sut.border.words import Words
@@ -52,18 +52,28 @@ class Isolated:
         options: Mapping[str, Any],
         log_file: Path,
         env: Mapping[str, str] | None = None,
+        *,
+        who: str = "the SUT process",
+        cores: Sequence[int] = (),
+        waits_for_start: bool = True,
     ) -> None:
-        self.name = factory
+        """Start it on these cores (any if none are given). `who` is what errors call it. Where it
+        is not waited for, `answer` has to be called before anything else.
+        """
+        self.name, self._who = factory, who
         self._clock, self._words = clock, Words(log_file)
         self._reader = wire.FrameReader()
         self._replies: list[dict[str, Any]] = []
         self._sink: Sink | None = None
-        self._tapped: Callable[[bytes], None] | None = None
+        self._tapped: Hear | None = None
         self._epoch = 0
         self._running = False
         self._given_up: HarnessError | None = None  # it is not asked again
         self._heard = True
-        self._is_asked = False  # it is at work on a call, and would not see that we are leaving
+        self._asked: tuple[str, waits.Wait] | None = (
+            None  # at work on it, it would not see us leave
+        )
+        self._late = 0  # answers still to come that nobody waits for any more
         self._backlog = bytearray()
         offer = channel.offer()
         self._socket = offer.socket
@@ -88,7 +98,10 @@ class Isolated:
             raise self._gave_up(str(overdue), _DOING["start"]) from None
         clock.watch(self._socket.fileno(), self._read)
         try:
-            self._call("start", waits.STARTING, factory=factory, options=dict(options))
+            made = {"factory": factory, "options": dict(options), "cores": list(cores)}
+            self.ask("start", waits.STARTING, **made)
+            if waits_for_start:
+                self._awaited()
         except BaseException:
             self.close()
             raise
@@ -97,16 +110,26 @@ class Isolated:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def is_there(self) -> bool:
+        """Does it run, and was it never waited for in vain?"""
+        return self._given_up is None and self._process.poll() is None
+
     def load(self, samples: Sequence[Sample], sink: Sink) -> None:
+        self.ask_to_load(samples, sink)
+        self._awaited()
+        self.go()
+
+    def ask_to_load(self, samples: Sequence[Sample], sink: Sink) -> None:
+        """Begin a load; `go` is to be called once it has answered."""
         self._running = False
         self._epoch += 1
         self._sink = sink
-        self._call(
-            "load",
-            waits.LOADING,
-            epoch=self._epoch,
-            samples=[[s.index, s.prompt, s.max_new_tokens] for s in samples],
-        )
+        told = [[s.index, s.prompt, s.max_new_tokens] for s in samples]
+        self.ask("load", waits.LOADING, epoch=self._epoch, samples=told)
+
+    def go(self) -> None:
+        """Look from now on whether it is stopped; what breaks now breaks the run."""
         self._running = True
         self._look_again(self._epoch, waits.Stops(self.pid, self._clock.now_ns()))
 
@@ -116,7 +139,7 @@ class Isolated:
     def flush(self) -> None:
         self._send(wire.frame(wire.FLUSH))
 
-    def tap(self, hear: Callable[[bytes], None] | None) -> None:
+    def tap(self, hear: Hear | None) -> None:
         """Call `hear` with all bytes from the child, as they come, before they are read; None: no
         more.
         """
@@ -164,13 +187,20 @@ class Isolated:
         """Copy what it has written so far into its log."""
         self._words.keep()
 
-    def close(self) -> None:
+    def hang_up(self) -> None:
+        """Close the socket: the process sees the end of the stream and leaves."""
         if self._socket.fileno() < 0:
             return
         self._clock.unwatch(self._socket.fileno())
         self._backlog.clear()
-        self._socket.close()  # the child sees the end of the stream and leaves
-        at_once = self._given_up is not None or self._is_asked
+        self._socket.close()
+
+    def close(self) -> None:
+        """Hang up, and wait for the end of the process."""
+        if self._words.file.closed:
+            return
+        self.hang_up()
+        at_once = self._given_up is not None or self._asked is not None
         waits.leave(self._process, 0.0 if at_once else waits.LEAVING_S)
         self._words.close()
 
@@ -210,37 +240,61 @@ class Isolated:
                     wire.replay(body, self._epoch, self._sink)
             elif kind == wire.PING:
                 self._pong = True
+            elif self._late:
+                self._late -= 1
             else:
                 self._replies.append(json.loads(body))
 
-    def _call(self, method: str, limit: waits.Limit, **arguments: Any) -> Any:
-        """Ask the child and wait for its answer, outside the timed window. One that was waited for
-        in vain is not asked again.
+    def ask(self, method: str, limit: waits.Limit, **arguments: Any) -> None:
+        """Ask the child, outside the timed window. One that was waited for in vain is not asked
+        again. An answer to an earlier question that nobody took is dropped.
         """
         if self._given_up is not None:
             raise self._given_up
-        self._is_asked = True
+        if self._asked is not None and not self._replies:
+            self._late += 1
+        self._replies.clear()
+        self._asked = method, waits.Wait(self.pid, limit)
         self._send(wire.json_frame(wire.CALL, {"method": method, **arguments}))
-        wait = waits.Wait(self.pid, limit)
-        while not self._replies:
-            self._hear(method, wait)
+
+    @property
+    def has_answered(self) -> bool:
+        return bool(self._replies)
+
+    @property
+    def wanted(self) -> channel.Wanted:
+        """What is waited for while it is asked."""
+        return channel.Wanted(self._socket, bool(self._backlog))
+
+    def hear(self, ready: int) -> None:
+        """Send what is left and read what has come (`ready`, events of `selectors`); look at the
+        child where there is neither.
+        """
+        if ready & selectors.EVENT_WRITE:
+            self._flush_backlog()
+        if ready & selectors.EVENT_READ:
+            self._read()
+        if not ready and self._asked is not None:
+            method, wait = self._asked
+            self._look(_DOING[method], wait)
+
+    def answer(self) -> Any:
+        """Return what it has answered. Raises what it raised."""
         reply = self._replies.pop(0)
-        self._is_asked = False
+        self._asked = None
         if "error" in reply:
             self._words.keep()
             kind = BY_NAME.get(reply["error"], SetupFailed)
             raise kind(*reply["facts"])
         return reply["ok"]
 
-    def _hear(self, method: str, wait: waits.Wait) -> None:
-        """Send what is left and read what has come; look at the child where there is neither."""
-        ready = channel.wait(self._socket, bool(self._backlog), wait.pause_s)
-        if ready & selectors.EVENT_WRITE:
-            self._flush_backlog()
-        if ready & selectors.EVENT_READ:
-            self._read()
-        if not ready:
-            self._look(_DOING[method], wait)
+    def _awaited(self) -> Any:
+        (reply,) = answers([self])
+        return reply
+
+    def _call(self, method: str, limit: waits.Limit, **arguments: Any) -> Any:
+        self.ask(method, limit, **arguments)
+        return self._awaited()
 
     def _await_pong(self, wait: waits.Wait) -> None:
         until_ns = self._clock.now_ns() + int(wait.pause_s * 1e9)
@@ -269,7 +323,7 @@ class Isolated:
 
     def _gave_up(self, found: str, doing: str = "") -> HarnessError:
         kind = RunBroke if self._running else SetupFailed
-        where = f"the SUT process, {doing}" if doing else "the SUT process"
+        where = f"{self._who}, {doing}" if doing else self._who
         todo = f"Find out why ({self._words.target.name} may say); then run again."
         self._given_up = kind(where, found, "", todo)
         return self._given_up
@@ -282,8 +336,25 @@ class Isolated:
         last = self._words.last_line()
         kind = RunBroke if self._running else SetupFailed
         return kind(
-            "the SUT process",
+            self._who,
             how + (f", last words: {last}" if last else ""),
             "",
             f"See {self._words.target.name}.",
         )
+
+
+def answers(asked: Sequence[Isolated]) -> list[Any]:
+    """Wait until all of them have answered what they were asked, side by side; the first that
+    cannot ends the wait by its error.
+    """
+    found: dict[int, Any] = {}
+    while True:
+        for number, one in enumerate(asked):
+            if number not in found and one.has_answered:
+                found[number] = one.answer()
+        waiting = [one for number, one in enumerate(asked) if number not in found]
+        if not waiting:
+            return [found[number] for number in range(len(asked))]
+        ready = channel.wait_any([one.wanted for one in waiting], waits.Wait.pause_s)
+        for one, events in zip(waiting, ready, strict=True):
+            one.hear(events)

@@ -6,6 +6,7 @@ what was loaded is held against the name of the variant: float32 is float32 in e
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from harness.kernel.errors import SetupFailed
@@ -133,3 +134,14 @@ def note_dequantised(model: Any, quantisation: str) -> None:
         f"its checkpoint is quantised ({quantisation}) and was dequantised to {dtype} at load: the"
         " values are those of few bits"
     )
+
+
+def quiet_libraries() -> None:
+    """Silence the libraries: progress bars and notices of the libraries belong into no log:
+    bitsandbytes has one per layer and step.
+    """
+    from transformers.utils import logging as notices
+
+    notices.set_verbosity_error()  # type: ignore[no-untyped-call]
+    notices.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

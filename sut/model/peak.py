@@ -22,7 +22,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from harness.kernel.machine.memory import available_bytes
+from harness.kernel.machine.memory import available_bytes, shares
 from harness.kernel.machine.nvml import Nvml, whole
 from harness.kernel.types import MemoryUse
 
@@ -93,12 +93,14 @@ def _read() -> Peak:
 
 
 def free_bytes(device: Any) -> int:
-    """Return what another cache could take, on the model's device."""
+    """Return what another cache could take, on the model's device: of the machine's memory this
+    process's share.
+    """
     import torch
 
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return available_bytes()
+    return available_bytes() // shares()
 
 
 def reached_bytes() -> int:

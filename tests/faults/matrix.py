@@ -85,6 +85,7 @@ _LOCAL_LOAD = Phase("load", "sut.local_model:LocalModel.load", "nothing")
 
 COMMANDS = (
     Command("run", _SIMULATED + _SLOW, (_LOAD, _WARMUP, _TIMED, _DRAIN, *_AFTER)),
+    Command("run, replicas", f"{_SIMULATED}{_SLOW} --replicas 2", (_LOAD, _TIMED, _AFTER[0])),
     Command(
         "run, a GGUF file",
         f"run --model {{gguf}} --scenario offline {_MODEL}",

@@ -2,16 +2,22 @@
 
 {"gpus": [{"name", "uuid", "watts", "used", "total", "mig", "pid"}, ...],
 "refuse": {function: error}, "after_s": of the process, when the refusals begin,
-"bytes": whether texts are bytes}
+"bytes": whether texts are bytes}. A GPU may have "slowdowns" (bits), "counter" (whether it counts
+its energy), "back_s" (of the process, when that begins anew), "others" (rows of pid and bytes) and
+"pcie_ms" (how long that question takes); "old": a library without the new name of slowdowns.
 """
 
 import json
+import math
 import os
 import time
 from types import SimpleNamespace
 
 NVML_NVLINK_MAX_LINKS = 18
-NVML_CLOCK_SM = 1
+NVML_CLOCK_SM, NVML_CLOCK_MEM = 1, 2
+NVML_TEMPERATURE_GPU = 0
+nvmlMemory_v2 = 0x02000028  # the library's own name
+NVML_PCIE_UTIL_TX_BYTES, NVML_PCIE_UTIL_RX_BYTES = 0, 1
 ERRORS = {
     "NOT_SUPPORTED": "Not Supported",
     "NO_PERMISSION": "Insufficient Permissions",
@@ -55,7 +61,8 @@ def _gpu(handle):
     given = _told()["gpus"][int(handle.removeprefix("handle "))]
     index = handle.removeprefix("handle ")
     plain = {"name": "Card", "uuid": f"GPU-{index}{index}{index}", "watts": 100, "mig": 0}
-    return {**plain, "used": 2**30, "total": 2**36, **given}
+    rest = {"slowdowns": 0, "counter": False, "back_s": math.inf, "others": [], "pcie_ms": 0}
+    return {**plain, "used": 2**30, "total": 2**36, **rest, **given}
 
 
 @_query
@@ -94,7 +101,7 @@ def nvmlSystemGetDriverVersion():
 
 
 @_query
-def nvmlDeviceGetMemoryInfo(gpu):
+def nvmlDeviceGetMemoryInfo(gpu, version=None):
     return SimpleNamespace(total=_gpu(gpu)["total"], used=_gpu(gpu)["used"])
 
 
@@ -139,6 +146,43 @@ def nvmlDeviceGetPowerUsage(gpu):
 
 
 @_query
+def nvmlDeviceGetTotalEnergyConsumption(gpu):
+    told, now_s = _gpu(gpu), time.monotonic()
+    if not told["counter"]:
+        raise NVMLError(ERRORS["NOT_SUPPORTED"])
+    is_back = now_s - _BORN >= told["back_s"]
+    return round(1000 * told["watts"] * (now_s - _BORN if is_back else now_s))
+
+
+@_query
+def nvmlDeviceGetClockInfo(gpu, kind):
+    return {NVML_CLOCK_SM: 1755, NVML_CLOCK_MEM: 2619}[kind]
+
+
+@_query
+def nvmlDeviceGetTemperature(gpu, sensor):
+    return 61
+
+
+@_query
+def nvmlDeviceGetCurrentClocksEventReasons(gpu):
+    if _told().get("old"):
+        raise NVMLError("Function Not Found")
+    return _gpu(gpu)["slowdowns"]
+
+
+@_query
+def nvmlDeviceGetCurrentClocksThrottleReasons(gpu):
+    return _gpu(gpu)["slowdowns"]
+
+
+@_query
+def nvmlDeviceGetPcieThroughput(gpu, direction):
+    time.sleep(_gpu(gpu)["pcie_ms"] / 1000)
+    return 1000 * (1 + direction)
+
+
+@_query
 def nvmlDeviceGetComputeRunningProcesses(gpu):
-    pid = _gpu(gpu).get("pid", os.getpid())
-    return [SimpleNamespace(pid=pid, usedGpuMemory=2**20)]
+    rows = [{"pid": _gpu(gpu).get("pid", os.getpid()), "bytes": 2**20}, *_gpu(gpu)["others"]]
+    return [SimpleNamespace(pid=row["pid"], usedGpuMemory=row["bytes"]) for row in rows]

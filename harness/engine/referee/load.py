@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 
+from harness.engine.referee.processes import whole
 from harness.kernel.clock import RealClock
 
 _PROC = Path("/proc")
@@ -43,8 +44,8 @@ class Reading:
 
 
 def read(pids: Mapping[str, int]) -> Reading | None:
-    """Read the counters now; `pids` maps a role ("driver", "sut") to its process. None where the
-    system does not tell.
+    """Read the counters now; `pids` maps a role ("driver", "sut", or "sut.1" of several) to its
+    process. None where the system does not tell.
     """
     if not (_PROC / "self" / "schedstat").exists() or not hasattr(os, "sched_getaffinity"):
         return None
@@ -84,10 +85,9 @@ def between(before: Reading | None, after: Reading | None) -> dict[str, Any]:
         "pressure_percent": 100 * (after.pressure_s - before.pressure_s) / wall_s,
     }
     for role, waits in after.waits.items():
-        earlier = before.waits.get(role, {})
-        found[f"{role}_wait_s"] = max(
-            (wait_s - earlier.get(thread, 0.0) for thread, wait_s in waits.items()), default=0.0
-        )
+        earlier, name = before.waits.get(role, {}), f"{whole(role)}_wait_s"
+        waited_s = (wait_s - earlier.get(thread, 0.0) for thread, wait_s in waits.items())
+        found[name] = max([found.get(name, 0.0), *waited_s])
     return found
 
 

@@ -13,8 +13,13 @@ def used_by(server: Scrape) -> list[int]:
     """Return their indices, as nvidia-smi numbers them: none where the server is on another
     machine, uses none, or its processes are not told.
     """
-    pids = Family(listening(server.host, server.port)).pids()
+    pids = family_of(server)
     return _with(pids) if pids else []
+
+
+def family_of(server: Scrape) -> set[int]:
+    """Return the processes of a server on this machine: those that listen and their children."""
+    return Family(listening(server.host, server.port)).pids()
 
 
 def _with(pids: set[int]) -> list[int]:

@@ -7,12 +7,15 @@ are given back at once (memory.current - inactive_file), as container tools coun
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
+
+SHARES = "TOUCHSTONE_MEMORY_SHARES"  # set for processes that take theirs side by side
 
 
 class _Files(NamedTuple):
@@ -35,6 +38,12 @@ def limit_bytes(root: Path = Path("/")) -> int | None:
     memory. `root` is another place to read them from.
     """
     return min((limit for limit, _ in _limits(root)), default=None)
+
+
+def shares(variables: Mapping[str, str] = os.environ) -> int:
+    """Return among how many processes like this one the free memory is to be divided."""
+    said = variables.get(SHARES, "")
+    return max(1, int(said)) if said.isdecimal() else 1
 
 
 def available_bytes(root: Path = Path("/")) -> int:

@@ -23,7 +23,8 @@ RULE = "RESULT as_measured"
 _COMPARED = (
     "run_id", "started_at", "scenario", "mode", "profile", "model", "variant", "dataset", "sut",
     "status", "official", "loadgen_valid", "loadgen", "result", "latency", "throughput", "counts",
-    "memory", "sut_facts", "accuracy", "energy", "driver", "verdicts", "settings", "environment",
+    "memory", "sut_facts", "accuracy", "energy", "gpus", "driver", "verdicts", "settings",
+    "environment",
 )  # fmt: skip
 _DIGITS = 1e-9  # figures may differ by the rounding of sums
 _SHOWN, _LONGEST = 3, 60
@@ -53,7 +54,7 @@ def edits(folder: Path, built: Result) -> list[Edit] | None:
     if made_by != own_version():
         return None
     measured = json.loads(json.dumps(built.to_json(), default=str))
-    pairs = ((name, there.get(name), measured[name]) for name in _COMPARED)
+    pairs = ((name, there.get(name), measured.get(name)) for name in _COMPARED)
     return [edit for pair in pairs for edit in _differing(*pair)]
 
 

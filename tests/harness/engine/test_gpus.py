@@ -3,6 +3,7 @@ nothing ends. Which GPUs a run's energy is of is said by the SUT, or by what CUD
 """
 
 import json
+import os
 
 import pytest
 from typer.testing import CliRunner
@@ -11,6 +12,8 @@ from harness import doctor
 from harness.cli import app
 from harness.engine import gpus
 from harness.engine.environment import describe
+from harness.engine.metering import figures
+from harness.engine.metering.meter import Meter
 from sut.model import gpus as of_model
 from sut.model import peak
 from tests.nvml_helpers import QUERIES, install
@@ -33,7 +36,8 @@ def everything(facts):
     """Ask all that the product asks of the driver."""
     rows, problem = gpus.describe()
     metered = gpus.metered(facts, {})
-    return rows, problem, metered, gpus.reader(metered.indices)(), peak._nvml_bytes()
+    sample = Meter(metered.indices, {os.getpid()}).read()
+    return rows, problem, metered, sample, peak._nvml_bytes()
 
 
 # ---- a machine that answers
@@ -78,7 +82,7 @@ def test_a_refused_query_costs_its_figures_alone_and_says_so(monkeypatch, query,
         for name in gpus.FIGURES:
             known = row[name] == full[name] and name not in row["refused"]
             assert known or (row[name] is None and row["refused"][name])
-    for name in gpus.SERIES:
+    for name in figures.SERIES:
         assert sample.get(name) in (whole[3][name], None)
     words = json.dumps([rows, problem, metered.problem, sample, booked])
     silent = ("nvmlShutdown", "nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetUUID")

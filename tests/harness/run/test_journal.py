@@ -33,16 +33,20 @@ HAPPENS = st.one_of(
 
 
 class Recorded:
-    """A run, recorded with a journal as the driver does; the SUT's bytes come in pieces."""
+    """A run, recorded with a journal as the driver does; the SUT's bytes come in pieces. Of several
+    replicas, each has its own stream, and a piece of one may come between two of another.
+    """
 
-    def __init__(self, folder: Path, room: int = 1 << 20) -> None:
+    def __init__(self, folder: Path, room: int = 1 << 20, streams: int = 1) -> None:
         self.clock = VirtualClock()
         self.clock.advance(1_000_000)
         self.journal = Journal(folder, room)
         self.journal.put_facts({"facts": {"run_id": "r", "started_at": "s"}, "process": {}})
         self.recorder = JournalRecorder(self.clock, self.journal)
         self.recorder.gate_ns = self.start_ns = self.clock.now_ns()
-        self._reader, self._open, self._begun = wire.FrameReader(), list[int](), set[int]()
+        self._readers = [wire.FrameReader() for _ in range(streams)]
+        self._ends = [b""] * streams  # what each has still to say
+        self._open, self._begun = list[int](), set[int]()
 
     def happen(self, what: str, number: int) -> None:
         self.clock.advance(1000 + number)
@@ -57,9 +61,11 @@ class Recorded:
             events.complete(Output(i, "stop", [7, 8], f"text {i}", 2))
             if what == "fail":
                 events.fail(i, "lost")
-        self._hear(events.take())
+        self._hear(events.take(), number % len(self._readers))
 
     def log(self):
+        for stream, end in enumerate(self._ends):
+            self._hear_piece(end, stream)
         self.recorder.give_up("lost: the driver was killed")
         return self.recorder.log(self.start_ns, "interrupted")
 
@@ -77,11 +83,18 @@ class Recorded:
         self._begun.add(i)
         events.first_token(i, 40 + number)
 
-    def _hear(self, data: bytes) -> None:
-        for piece in (data[: len(data) // 2], data[len(data) // 2 :]):
-            self.recorder.hear(piece)
-            for _, body in self._reader.feed(piece):
-                wire.replay(body, 4, self.recorder)
+    def _hear(self, data: bytes, stream: int) -> None:
+        data = self._ends[stream] + data
+        self._hear_piece(data[: len(data) // 2], stream)
+        self._ends[stream] = data[len(data) // 2 :]
+        if len(self._readers) == 1:
+            self._hear_piece(self._ends[stream], stream)
+            self._ends[stream] = b""
+
+    def _hear_piece(self, piece: bytes, stream: int) -> None:
+        self.recorder.hear(piece, stream)
+        for _, body in self._readers[stream].feed(piece):
+            wire.replay(body, 4, self.recorder)
 
 
 def read(folder: Path):
@@ -103,6 +116,17 @@ def test_a_journal_played_back_is_the_run_that_was_recorded(happenings):
         for what, number in happenings:
             run.happen(what, number)
         assert_same(replayed(read(Path(folder))), run.log())
+
+
+@given(st.lists(HAPPENS, max_size=40))
+def test_the_bytes_of_several_replicas_are_told_apart(happenings):
+    with tempfile.TemporaryDirectory() as folder:
+        run = Recorded(Path(folder), streams=3)
+        run.happen("issue", 2)
+        for what, number in happenings:
+            run.happen(what, number)
+        expected = run.log()
+        assert_same(replayed(read(Path(folder))), expected)
 
 
 @given(st.data())

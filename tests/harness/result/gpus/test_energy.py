@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from harness.result.energy import energy, notes
+from harness.result.gpus import refused
+from harness.result.gpus.energy import energy, notes
 from harness.result.publish import publish
 from harness.result.read import read_run
 from reports.pages.run import render
@@ -63,18 +64,19 @@ def test_a_long_gap_is_not_guessed_and_what_comes_after_the_run_does_not_matter(
 
 
 def test_a_gpu_that_is_lost_is_named_with_the_moment_and_the_reason():
-    refused = [None, [{"gpu": 3, "figure": "gpu_watts", "reason": "GPU is lost"}]]
-    telemetry = {**watts((0, 100), (7, None)), "gpu_refused": refused}
+    rows = [None, [{"gpu": 3, "figure": "gpu_watts", "reason": "GPU is lost"}]]
+    telemetry = {**watts((0, 100), (7, None)), "gpu_refused": rows}
     metered = {"whose": "used", "indices": [3], "problem": ""}
-    (note,) = notes(telemetry, 8 * S, metered, {})
+    assert notes(metered, {}) == []
+    (note,) = refused.notes(telemetry, 8 * S, {})
     assert note.startswith("GPU 3 does not tell its power from 7 s on (GPU is lost); the energy ")
 
 
 def test_gpus_that_refuse_for_one_reason_are_named_together():
-    refused = [{"gpu": i, "figure": "gpu_memory_bytes", "reason": "Not Supported"} for i in (0, 1)]
+    rows = [{"gpu": i, "figure": "gpu_memory_bytes", "reason": "Not Supported"} for i in (0, 1)]
     metered = {"whose": "used", "indices": [0, 1], "problem": ""}
-    telemetry = {**watts((0, 100), (1, 100)), "gpu_refused": [refused, refused]}
-    assert notes(telemetry, S, metered, energy(telemetry, S, 1, metered)) == [
+    telemetry = {**watts((0, 100), (1, 100)), "gpu_refused": [rows, rows]}
+    assert refused.notes(telemetry, S, energy(telemetry, S, 1, metered)) == [
         "GPUs 0, 1 do not tell their memory in use (Not Supported)"
     ]
 
@@ -82,9 +84,7 @@ def test_gpus_that_refuse_for_one_reason_are_named_together():
 def test_a_run_of_an_older_version_says_that_its_energy_is_the_machines():
     found = energy(watts((0, 1), (1, 1)), S, 1, {})
     assert found["whose"] == "machine"
-    assert notes({}, S, {}, found) == [
-        "the energy is that of all GPUs of the machine, whoever used them"
-    ]
+    assert notes({}, found) == ["the energy is that of all GPUs of the machine, whoever used them"]
 
 
 def test_without_tokens_there_are_joules_but_none_per_token():
