@@ -23,7 +23,7 @@ def _optional(name: str, label: str, unit: str = "", **how: Any) -> Column:
 
 
 _COLUMNS = (
-    Column("gpu", "GPU"),
+    word_column("gpu", ""),
     _optional("utilisation_percent", "utilisation", "%"),
     _optional("memory_peak_bytes", "most memory", write=size),
     _optional("watts_mean", "power", "W"),
@@ -43,8 +43,8 @@ def table(result: Result) -> Table | None:
     gpus = result.get("gpus") or []
     if not gpus:
         return None
-    names = [column.name for column in _COLUMNS[:-1]]
-    rows = [[*(gpu[name] for name in names), _slowdowns(gpu)] for gpu in gpus]
+    names = [column.name for column in _COLUMNS[1:-1]]
+    rows = [[f"GPU {gpu['gpu']}", *(gpu[name] for name in names), _slowdowns(gpu)] for gpu in gpus]
     note = (
         "By NVML, over the timed span. Utilisation is the time in which anything ran on the GPU,"
         " however little. Power and clocks are means of the samples."

@@ -52,6 +52,7 @@ SLOW = {
     "tests/harness/engine/server_view/": 5,
     "tests/reports/endpoints/": 8,
     "tests/harness/run/test_server_view.py": 6,
+    "tests/harness/run/test_gpus.py": 7,
     "tests/harness/engine/test_recorder.py": 12,
     "tests/test_terminals.py": 14,
     "tests/test_screens.py": 11,

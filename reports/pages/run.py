@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -285,7 +284,7 @@ def _gpus(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
     if not indices:
         return None
     idle_watts = (result.get("energy") or {}).get("idle_watts")
-    svg = at_both_widths(partial(gpus_over_run, telemetry, indices, idle_watts))
+    svg = gpus_over_run(telemetry, indices, idle_watts)
     said = gpus.below_the_curves(result)
     note = "Read by a separate process. Red: heat or a brake held the clocks down."
     return _picture("GPUs over the run", svg, f"{note} {said}".strip())

@@ -20,7 +20,6 @@ from reports.plots.style import (
     PURPLE,
     RED,
     TEAL,
-    WIDE_IN,
     drawing,
     legend,
     plain,
@@ -38,7 +37,6 @@ def gpus_over_run(
     telemetry: Telemetry,
     indices: Sequence[int],
     idle_watts: float | None = None,
-    width_in: float = WIDE_IN,
 ) -> str:
     """Draw utilisation and power of each GPU (of more than four: of the busiest, and the sum), and
     the clocks of the slowest. `idle_watts` of all is a dashed line.
@@ -53,7 +51,7 @@ def gpus_over_run(
         return ""
     ends_s = [float(times_s.max()) for curves, _ in panels for times_s, *_ in curves]
     height_in = 0.7 + 1.3 * len(panels)
-    with drawing("The GPUs over the run", height_in, width_in) as figure:
+    with drawing("The GPUs over the run", height_in) as figure:
         rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
         for axes, (curves, unit) in zip(rows, panels, strict=True):
             _draw(axes, curves)

@@ -26,8 +26,11 @@ def before_the_run(is_ours_to_fill: bool, wait: Wait = _wait) -> list[dict[str, 
     gpus = [Gpu(index, handle) for index, handle in enumerate(nvml.gpus())]
     if not gpus:
         return []
+    watchers = [Neighbours(nvml, [gpu], {os.getpid()}, expected=0) for gpu in gpus]
+    for watcher in watchers:
+        watcher.read()  # what is gone a second later does not count
     idle = _idle_watts(nvml, gpus, wait)
-    others = [_others(nvml, gpu) if is_ours_to_fill else {} for gpu in gpus]
+    others = [_others(watcher) if is_ours_to_fill else {} for watcher in watchers]
     nvml.close()
     return [
         {"gpu": gpu.number, "idle_watts": watts, **seen}
@@ -51,8 +54,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if len(known) == len(values) else None
 
 
-def _others(nvml: Nvml, gpu: Gpu) -> dict[str, Any]:
-    row, _ = Neighbours(nvml, [gpu], {os.getpid()}, expected=0).read()
+def _others(watcher: Neighbours) -> dict[str, Any]:
+    row, _ = watcher.read()
     return {
         "foreign_processes": row[PROCESSES],
         "foreign_bytes": row[BYTES],

@@ -3,7 +3,8 @@ own.
 
 A run's own processes are its roots (the driver, a server that it asks) and what these started. In
 a container with process numbers of its own, an older driver tells those of the host: they do not
-exist here, so one of them is taken to be the run's own and only more than that are neighbours.
+exist here, so one of them is taken to be the run's own and only more than that are neighbours. A
+number that does not exist counts from the second reading on: a process may just have ended.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class Neighbours:
         self._nvml, self._gpus, self._expected = nvml, gpus, expected
         self._parents = parents or _parents
         self._roots = set(roots)
-        self._own: dict[int, bool | None] = {}  # by process number; None: it does not exist here
+        self._own: dict[int, bool] = {}  # by process number
+        self._absent: dict[int, set[int]] = {}  # numbers that did not exist here, by GPU
 
     def read(self) -> tuple[Row, list[Refusal]]:
         """Return the columns of telemetry.parquet, and which GPU refused its processes."""
@@ -73,7 +75,9 @@ class Neighbours:
         kinds = {one.pid: self._is_ours(one.pid) for one in booked}
         ours = [one for one in booked if kinds[one.pid]]
         others = [one for one in booked if kinds[one.pid] is False]
-        elsewhere = sum(kind is None for kind in kinds.values())
+        absent = {pid for pid, kind in kinds.items() if kind is None}
+        elsewhere = len(absent & self._absent.get(gpu.number, set()))
+        self._absent[gpu.number] = absent
         missing = 0 if ours else self._expected
         named = [
             {"gpu": gpu.number, "pid": one.pid, "name": _name(one.pid), "bytes": one.used_bytes}
@@ -91,9 +95,12 @@ class Neighbours:
         return max(used - sum(value or 0 for value in own), 0)
 
     def _is_ours(self, pid: int) -> bool | None:
+        """Tell whether a process is of this run; None if it does not exist here."""
         if pid not in self._own:
             line = self._parents(pid)
-            self._own[pid] = None if line is None else bool(self._roots & {pid, *line})
+            if line is None:
+                return None
+            self._own[pid] = bool(self._roots & {pid, *line})
         return self._own[pid]
 
 

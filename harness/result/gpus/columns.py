@@ -37,10 +37,12 @@ def timed(telemetry: Telemetry, values: Sequence[Any]) -> tuple[NDArray[Any], ND
     return times_ns, known
 
 
-def within(telemetry: Telemetry, values: Sequence[Any], span_ns: int) -> list[Any]:
-    """Return the values that were read in the timed span."""
+def within(
+    telemetry: Telemetry, values: Sequence[Any], span_ns: int, begin_ns: int = 0
+) -> list[Any]:
+    """Return the values that were read in the timed span, or from another beginning on."""
     rows = zip(telemetry.get("t_ns", ()), values, strict=False)
-    return [value for t_ns, value in rows if value is not None and 0 <= t_ns <= span_ns]
+    return [value for t_ns, value in rows if value is not None and begin_ns <= t_ns <= span_ns]
 
 
 def share(

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from harness.engine.telemetry import INTERVAL_NS
 from harness.kernel.machine.slowdowns import FAULTS, REASONS
 from harness.kernel.texts import shown
 from harness.kernel.types import Verdict
@@ -26,6 +27,7 @@ THROTTLED, SHARED = "gpu_throttled", "gpu_shared"
 MOST_THROTTLED, MOST_OFFICIAL = 0.10, 0.01  # of the timed span
 MOST_PROCESSES = 0  # of others
 MOST_FOREIGN_BYTES = 2**30  # a desktop and the driver itself need some
+_SHOWN = 3  # of these processes, by name
 _LEAST_KNOWN = 0.9  # of the timed span
 _UNNAMED = "the system does not say which GPUs it uses"
 _COOL = "cool the machine, or lift the limit that brakes it, then run again"
@@ -127,7 +129,7 @@ def _counts(
     at_start = [row.get("foreign_processes") for row in before]
     if at_start and None not in at_start:
         yield sum(filter(None, at_start))
-    yield from within(telemetry, telemetry.get("gpu_foreign_processes", ()), span_ns)
+    yield from _seen(telemetry, telemetry.get("gpu_foreign_processes", ()), span_ns)
 
 
 def _sizes(
@@ -139,7 +141,12 @@ def _sizes(
     """Yield the bytes of one GPU that others held: before the run, and during it."""
     yield from (row["foreign_bytes"] for row in before if row.get("foreign_bytes") is not None)
     for column in of_each(telemetry, "gpu_foreign_bytes", len(indices)):
-        yield from within(telemetry, column, span_ns)
+        yield from _seen(telemetry, column, span_ns)
+
+
+def _seen(telemetry: Telemetry, values: Sequence[Any], span_ns: int) -> list[Any]:
+    """Return what was read once a second: in a short run, only right before its start."""
+    return within(telemetry, values, span_ns, -INTERVAL_NS)
 
 
 def _found(measured: float, limit: float, unit: str, words: str) -> Verdict:
@@ -149,7 +156,7 @@ def _found(measured: float, limit: float, unit: str, words: str) -> Verdict:
 def _who(telemetry: Telemetry, span_ns: int, before: Sequence[Mapping[str, Any]]) -> str:
     """Name the processes of others, by GPU, each once."""
     at_start = [row for gpu in before for row in gpu.get("foreign") or ()]
-    meanwhile = within(telemetry, telemetry.get("gpu_foreign", ()), span_ns)
+    meanwhile = _seen(telemetry, telemetry.get("gpu_foreign", ()), span_ns)
     rows = at_start + [row for rows in meanwhile for row in rows]
     who = {(row["gpu"], row["pid"]): row for row in rows}
     said = [
@@ -158,9 +165,6 @@ def _who(telemetry: Telemetry, span_ns: int, before: Sequence[Mapping[str, Any]]
     ]
     more = f" and {len(who) - _SHOWN} more" if len(who) > _SHOWN else ""
     return ", ".join(said) + more if said else "processes of another container or user"
-
-
-_SHOWN = 3
 
 
 def _name(row: Mapping[str, Any]) -> str:

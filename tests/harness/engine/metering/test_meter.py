@@ -133,7 +133,7 @@ OURS, CHILD, STRANGER, ELSEWHERE = 100, 101, 7, 40_000
 PARENTS = {OURS: [1], CHILD: [OURS, 1], STRANGER: [1]}
 
 
-def neighbours(monkeypatch, *processes, expected=1, used=10 * 2**30):
+def neighbours(monkeypatch, *processes, expected=1, used=10 * 2**30, readings=2):
     first, *others = processes or (None,)
     card = {**CARD, "used": used}
     rows = [{"pid": pid, "bytes": num_bytes} for pid, num_bytes in others]
@@ -143,7 +143,9 @@ def neighbours(monkeypatch, *processes, expected=1, used=10 * 2**30):
         install(monkeypatch, {**card, "pid": first[0], "others": rows})
     nvml = Nvml()
     gpus = figures.opened(nvml, [0])
-    row, refused = Neighbours(nvml, gpus, {OURS}, expected, PARENTS.get).read()
+    watcher = Neighbours(nvml, gpus, {OURS}, expected, PARENTS.get)
+    for _ in range(readings):
+        row, refused = watcher.read()
     assert refused == []
     who = [(one["pid"], one["bytes"]) for one in row.get("gpu_foreign", ())]
     return row["gpu_foreign_processes"], row["gpu_foreign_bytes"], who
@@ -165,6 +167,12 @@ def test_in_a_container_one_process_of_the_host_may_be_the_run_itself(monkeypatc
     assert neighbours(monkeypatch, (ELSEWHERE, 2**20), (ELSEWHERE + 1, 2**20)) == (1, None, [])
     both = neighbours(monkeypatch, (OURS, 2**20), (ELSEWHERE, 2**20))
     assert both[0] == 1  # ours is known, so the other is not ours
+
+
+def test_a_process_that_has_just_ended_is_no_neighbour(monkeypatch):
+    both = (OURS, 2**20), (ELSEWHERE, 2**20)
+    assert neighbours(monkeypatch, *both, readings=1)[0] == 0
+    assert neighbours(monkeypatch, *both, readings=2)[0] == 1
 
 
 def test_before_the_run_every_process_is_a_neighbour(monkeypatch):

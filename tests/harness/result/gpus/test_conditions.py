@@ -169,6 +169,16 @@ def test_a_driver_that_tells_nothing_of_others_is_skipped():
     assert shared().status == "SKIPPED"
 
 
+def test_of_a_run_of_less_than_a_second_the_reading_right_before_it_counts():
+    telemetry = {
+        "t_ns": [-30 * S, -S // 10, S // 2],
+        "gpu_slowdowns": [0, 0, 0],
+        "gpu_foreign_processes": [5, 1, None],
+    }
+    found = {v.rule: v for v in conditions(telemetry, S // 2, USED, False)}["gpu_shared"]
+    assert (found.status, found.measured) == ("FAIL", 1)
+
+
 def test_what_comes_after_the_run_is_not_its_business():
     telemetry = ten(gpu_foreign_processes=[0] * 10)
     telemetry["t_ns"].append(11 * S)

@@ -5,7 +5,10 @@ believed.
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from harness.result.gpus.counter import counted as read
 from harness.result.gpus.energy import energy
 
 S = 1_000_000_000
@@ -38,6 +41,30 @@ def test_the_energy_is_what_the_counter_rose_by_in_the_timed_span(telemetry, spa
     assert found["joules_per_token"] == pytest.approx(joules / 50)
     assert "by the energy counter" in found["source"]
     assert found["sampled_joules"] is None
+
+
+STEPS = st.lists(st.tuples(st.integers(1, 3_000), st.integers(1, 10**6)), min_size=3, max_size=30)
+
+
+@given(STEPS, st.floats(0.05, 0.95))
+def test_two_halves_of_a_span_take_what_the_whole_takes(steps, part):
+    """`steps`: milliseconds until the next reading, and millijoules until then."""
+    ms, mj = 0, 0
+    times_ns, counts = [0], [0]
+    for more_ms, more_mj in steps:
+        ms, mj = ms + more_ms, mj + more_mj
+        times_ns.append(ms * 1_000_000)
+        counts.append(mj)
+    end_ns, middle_ns = times_ns[-1], int(part * times_ns[-1])
+
+    def joules(begin_ns, span_ns):
+        shifted = [t_ns - begin_ns for t_ns in times_ns]
+        (found,) = read({"t_ns": shifted, "gpu_energy_mj": counts}, span_ns, [0]).joules
+        return found
+
+    whole = joules(0, end_ns)
+    assert whole == pytest.approx(mj / 1e3)
+    assert joules(0, middle_ns) + joules(middle_ns, end_ns - middle_ns) == pytest.approx(whole)
 
 
 def test_the_samples_of_the_power_stand_beside_the_counter():
