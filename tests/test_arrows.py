@@ -93,10 +93,12 @@ ARROWS = {
     "sut.engine.sampling": "sut.engine",
     "sut.golden": "sut.golden.answers",
     "sut.golden.answers": "",
-    "sut.serving": "sut sut.border sut.engine sut.engine.sampling sut.likelihood sut.model"
-    " sut.prompts",
+    "sut.serving": "sut sut.border sut.engine sut.engine.sampling sut.likelihood"
+    " sut.likelihood.forward sut.model sut.prompts",
     "sut.started": "sut.border sut.model sut.precision sut.served sut.served.probing",
-    "sut.likelihood": "sut sut.engine sut.model sut.prompts sut.served sut.served.answers",
+    "sut.likelihood": "sut sut.engine sut.likelihood.forward sut.model sut.prompts sut.served"
+    " sut.served.answers",
+    "sut.likelihood.forward": "sut.engine sut.likelihood sut.model",
     "sut": "sut.engine sut.likelihood sut.model sut.precision sut.prompts",
 }
 KERNEL = tuple(

@@ -11,7 +11,7 @@ from harness.kernel.protocols import Clock
 from sut.engine.batching import Engine
 from sut.engine.sampling.engines import AskingEngine, ThoughtSink, asking
 from sut.engine.trial import Span
-from sut.likelihood.scoring import OutputLayer
+from sut.likelihood.forward.output_layer import OutputLayer
 from sut.local_model import LocalModel
 from sut.model import faults
 from sut.prompts import tokenizer
