@@ -32,7 +32,8 @@ from harness.kernel.errors import BadInput, RunBroke
 from sut.engine.choice import first_choice
 from sut.likelihood.forward.batch import Job, Owners, Span, batch_of, leading
 from sut.likelihood.forward.budget import batch_tokens
-from sut.likelihood.forward.output_layer import OutputLayer, per_device, side_by_side
+from sut.likelihood.forward.device import is_gpu, per_device
+from sut.likelihood.forward.output_layer import OutputLayer, side_by_side
 from sut.likelihood.forward.transfer import Arriving
 from sut.likelihood.windows import windows
 from sut.model import faults
@@ -221,7 +222,7 @@ def _measured(
     try:
         return Arriving(_columns(layers, jobs, measure), device)
     except RuntimeError as error:
-        if device.type != "cuda" or len(jobs) == 1 or not faults.is_out_of_memory(error):
+        if not is_gpu(device) or len(jobs) == 1 or not faults.is_out_of_memory(error):
             raise
     torch.cuda.empty_cache()
     return None
@@ -257,9 +258,9 @@ def _columns(
 
 def _end(owners: Owners, row: int, vocabulary: int, device: torch.device) -> int:
     """Return where the rows end that are measured at once: on the CPU at the end of their text."""
-    if device.type == "cpu":
-        return min(row + _ROWS, owners.end_of(row))
-    return row + max(1, _BYTES_GPU // (4 * vocabulary))
+    if is_gpu(device):
+        return row + max(1, _BYTES_GPU // (4 * vocabulary))
+    return min(row + _ROWS, owners.end_of(row))
 
 
 def _of_rows(

@@ -19,7 +19,8 @@ from typing import Any
 
 import torch
 
-from sut.likelihood.forward.output_layer import OutputLayer, per_device
+from sut.likelihood.forward.device import is_gpu
+from sut.likelihood.forward.output_layer import OutputLayer
 from sut.model import faults, peak
 
 _CPU, _GPU = 2048, 16_384  # a GPU's where speed is not measured
@@ -36,8 +37,8 @@ Timed = Callable[[Callable[[], None]], float]  # (work) -> seconds that the devi
 def batch_tokens(layers: Sequence[OutputLayer], longest: int, all_tokens: int) -> int:
     """Return the size for texts of up to `longest` tokens, `all_tokens` together."""
     device = layers[0].device
-    if device.type != "cuda":
-        return per_device(device, _CPU, _GPU)
+    if not is_gpu(device):
+        return _CPU
     token_bytes = sum(bytes_per_token(layer, longest) for layer in layers)
     free_bytes = _free_bytes(device)
     fitting = sizes(longest, all_tokens, int(_FREE_SHARE * free_bytes / token_bytes))

@@ -17,6 +17,7 @@ import torch
 
 from sut.engine.agreement import is_rounding
 from sut.engine.plain import first_layers, remembers
+from sut.likelihood.forward.device import per_device
 
 _LOGITS_BYTES, _LOGITS_BYTES_GPU = 96 * 2**20, 512 * 2**20  # at once, in the model's own type
 _SHORT = 7  # tokens of a text that is tried beside a long one
@@ -29,10 +30,6 @@ def side_by_side(models: Sequence[Any]) -> list[OutputLayer]:
     for layer in layers:
         layer.rows = rows
     return layers
-
-
-def per_device(device: torch.device, cpu: int, gpu: int) -> int:
-    return cpu if device.type == "cpu" else gpu
 
 
 class OutputLayer:

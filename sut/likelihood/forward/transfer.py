@@ -17,14 +17,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sut.likelihood.forward.device import is_gpu
+
 Arrays = dict[str, NDArray[Any]]
 
 
 def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Move a tensor of the host; later work on the device finds it there."""
-    if device.type != "cuda":
+    if not is_gpu(device):
         return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
+    return _pinned(tensor).to(device, non_blocking=True)
+
+
+def _pinned(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.pin_memory()
 
 
 class Block(NamedTuple):
@@ -37,8 +43,14 @@ class Block(NamedTuple):
 def packed(tensors: Mapping[str, torch.Tensor]) -> Block:
     """Return the tensors as one block, on their device."""
     ordered = sorted(tensors.items(), key=lambda item: -item[1].element_size())
-    data = [tensor.reshape(-1).view(torch.uint8) for _, tensor in ordered]
-    return Block(torch.cat(data), [(name, one.dtype, one.shape) for name, one in ordered])
+    data = torch.cat([_bytes(tensor) for _, tensor in ordered])
+    return Block(data, [(name, one.dtype, one.shape) for name, one in ordered])
+
+
+def _bytes(tensor: torch.Tensor) -> torch.Tensor:
+    values = tensor.contiguous()
+    # one value, or none, is contiguous with any stride; bytes need 1
+    return values.as_strided((values.numel(),), (1,)).view(torch.uint8)
 
 
 def unpacked(block: Block) -> Arrays:
@@ -52,21 +64,15 @@ def unpacked(block: Block) -> Arrays:
 
 
 class Arriving:
-    """Tensors on their way to the host: `arrays` waits until they are there. `send` moves a block
-    of bytes and returns it with a function that waits for it.
-    """
+    """Tensors on their way to the host: `arrays` waits until they are there."""
 
-    def __init__(
-        self, tensors: Mapping[str, torch.Tensor], device: torch.device, send: Send | None = None
-    ) -> None:
-        send = send or (_send if device.type == "cuda" else None)
+    def __init__(self, tensors: Mapping[str, torch.Tensor], device: torch.device) -> None:
+        self._tensors = tensors
         self._wait: Callable[[], object] | None = None
-        if send is None:
-            self._tensors = tensors
-            return
-        block = packed(tensors)
-        data, self._wait = send(block.data)
-        self._block = Block(data, block.layout)
+        if is_gpu(device):
+            block = packed(tensors)
+            data, self._wait = _sent(block.data)
+            self._tensors, self._block = {}, Block(data, block.layout)
 
     def arrays(self) -> Arrays:
         if self._wait is None:
@@ -75,10 +81,8 @@ class Arriving:
         return unpacked(self._block)
 
 
-Send = Callable[[torch.Tensor], tuple[torch.Tensor, Callable[[], object]]]
-
-
-def _send(data: torch.Tensor) -> tuple[torch.Tensor, Callable[[], object]]:
+def _sent(data: torch.Tensor) -> tuple[torch.Tensor, Callable[[], object]]:
+    """Return where the bytes will be on the host, and what waits for them."""
     host = torch.empty(data.shape, dtype=data.dtype, pin_memory=True)
     host.copy_(data, non_blocking=True)
     arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
