@@ -248,8 +248,6 @@ class LocalModel:
         """Say what this machine, this model or this adapter cannot do before anything is
         loaded.
         """
-        import torch
-
         _quiet_libraries()
         row = PRECISIONS[self._variant]
         if not row.adapter and (self._adapter or self._merge_adapter):
@@ -261,7 +259,7 @@ class LocalModel:
                 "Choose one of these.",
             )
         if self._device == "auto":
-            self._device = "cuda" if torch.cuda.is_available() else "cpu"
+            self._device = automatic_device()
         row.check(self._device, self._device_map)
         if row.adapter:
             adapter = lora.find(self._path, self._adapter)
@@ -341,6 +339,13 @@ class LocalModel:
         if self._embedding_rows is not None and pad_id >= self._embedding_rows:
             pad_id = 0
         self._way = self._prepared.for_serving(pad_id, self._max_batch)
+
+
+def automatic_device() -> str:
+    """Return what `auto` stands for on this machine."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _quiet_libraries() -> None:

@@ -141,8 +141,26 @@ def score(job: Job) -> Iterator[Event]:
     model.prepare(missing, context)
     model.check_rows(missing, names)
     yield {"event": "loaded", **model.described()}
-    yield from _scored(job, model, tokens, missing, context, names)
-    yield {"event": "done", "peak_above_weights_bytes": model.peak_above_weights_bytes()}
+    sizes: list[list[int]] = []
+    yield from _scored(job, model, tokens, missing, context, names, sizes)
+    yield {
+        "event": "done",
+        "peak_above_weights_bytes": model.peak_above_weights_bytes(),
+        **_batches(sizes),
+    }
+
+
+def _batches(sizes: Sequence[Sequence[int]]) -> Event:
+    """Return how many tokens a batch held, and a note where memory ran out with more; `sizes` of
+    each group of texts, in order.
+    """
+    heard = [own for own in sizes if own]
+    notes = [
+        f"memory ran out with batches of {own[0]:,} tokens: they hold {own[-1]:,}"
+        for own in heard
+        if own[-1] < own[0]
+    ]
+    return {"batch_tokens": min((own[-1] for own in heard), default=None), "notes": notes}
 
 
 # ---- passages to parts
@@ -155,16 +173,20 @@ def _scored(
     passages: Sequence[Passage],
     context: int | None,
     names: Sequence[str],
+    sizes: list[list[int]],
 ) -> Iterator[Event]:
-    """Yield an event for each passage whose part is on the disk. The plain texts come first."""
+    """Yield an event for each passage whose part is on the disk. The plain texts come first.
+    `sizes` gains, for each group, how many tokens a batch held, one after the other.
+    """
     from sut.likelihood.scoring import Settings, Text
 
-    settings = Settings(context, job.stride, job.batch_tokens)
     done, first_ns = 0, model.clock.now_ns()
     start_ns = first_ns
     with faults.running("scoring the texts"):
         for plain in (True, False):
             group = [p for p in passages if (p.condition == PLAIN) == plain]
+            sizes.append([])
+            settings = Settings(context, job.stride, job.batch_tokens, sizes[-1].append)
             texts = [Text(p.ids, p.first, names[p.text]) for p in group]
             beside = job if plain else replace(job, record=False, against=None, other=None)
             for i, columns in model.columns(beside, group, texts, settings):
