@@ -55,7 +55,7 @@ def pretend_gpu(patch: pytest.MonkeyPatch) -> Overlap:
     patch.setattr(transfer, "_sent", overlap.sent)
     patch.setattr(transfer, "_pinned", overlap.pinned)
     patch.setattr(budget, "_free_bytes", lambda _: 2**30)
-    patch.setattr(budget, "_on_the_gpu", lambda work: 1.0)
+    patch.setattr(budget, "_on_the_gpu", lambda device, work: 1.0)
     return overlap
 
 

@@ -29,6 +29,7 @@ from sut.likelihood.job import Columns, Job, check, check_resumed, unlike
 from sut.likelihood.local import Local
 from sut.likelihood.passages import PLAIN, Passage, Tokens, fitting, passages, start_ids, tokenise
 from sut.likelihood.served import Served
+from sut.likelihood.writing import Writer
 from sut.model import faults
 from sut.prompts import encode as prompts
 from sut.prompts.tokenizer import fingerprint
@@ -61,10 +62,21 @@ class Scorer(Protocol):
 
     def described(self) -> Event: ...
 
+    @property
+    def writers(self) -> int:
+        """Return how many threads write files while it works."""
+
     def columns(
-        self, job: Job, passages: Sequence[Passage], texts: Sequence[Any], settings: Any
+        self,
+        job: Job,
+        passages: Sequence[Passage],
+        texts: Sequence[Any],
+        settings: Any,
+        writer: Writer,
     ) -> Iterator[tuple[int, Columns]]:
-        """Yield (index of a passage, its columns) as they are scored."""
+        """Yield (index of a passage, its columns) as they are scored; `writer` has been asked to
+        keep its distributions.
+        """
 
     def peak_above_weights_bytes(self) -> int | None: ...
 
@@ -182,20 +194,24 @@ def _scored(
 
     done, first_ns = 0, model.clock.now_ns()
     start_ns = first_ns
-    with faults.running("scoring the texts"):
+    with faults.running("scoring the texts"), Writer(model.writers) as writer:
         for plain in (True, False):
             group = [p for p in passages if (p.condition == PLAIN) == plain]
             sizes.append([])
             settings = Settings(context, job.stride, job.batch_tokens, sizes[-1].append)
             texts = [Text(p.ids, p.first, names[p.text]) for p in group]
             beside = job if plain else replace(job, record=False, against=None, other=None)
-            for i, columns in model.columns(beside, group, texts, settings):
+            for i, columns in model.columns(beside, group, texts, settings, writer):
                 passage, end_ns = group[i], model.clock.now_ns()
-                path = job.parts / passage.file
-                save_part(path, passage, tokens, columns, (end_ns - start_ns) / 1e9)
-                start_ns, done = end_ns, done + len(passage.ids) - passage.first
+                done += len(passage.ids) - passage.first
                 seconds = (end_ns - first_ns) / 1e9
-                yield {"event": "scored", "text": passage.text, "tokens": done, "seconds": seconds}
+                event = {"event": "scored", "text": passage.text, "tokens": done}
+                part = passage, tokens, columns, (end_ns - start_ns) / 1e9
+                path = job.parts / passage.file
+                writer.soon(save_part, path, *part, event=event | {"seconds": seconds})
+                start_ns = end_ns
+                yield from writer.told()
+        yield from writer.told(rest=True)
 
 
 def save_part(

@@ -44,7 +44,7 @@ def batch_tokens(layers: Sequence[OutputLayer], longest: int, all_tokens: int) -
     fitting = sizes(longest, all_tokens, int(_FREE_SHARE * free_bytes / token_bytes))
     if len(fitting) == 1 or any(_is_spread(layer.model) for layer in layers):
         return min(_GPU, fitting[-1])
-    return best(fitting, partial(seconds_of, layers, longest, _on_the_gpu))
+    return best(fitting, partial(seconds_of, layers, longest, partial(_on_the_gpu, device)))
 
 
 def sizes(longest: int, all_tokens: int, room_tokens: int) -> list[int]:
@@ -119,11 +119,12 @@ def seconds_of(
     return None
 
 
-def _on_the_gpu(work: Callable[[], None]) -> float:
+def _on_the_gpu(device: torch.device, work: Callable[[], None]) -> float:
     new: Any = torch.cuda.Event
     start, end = new(enable_timing=True), new(enable_timing=True)
-    start.record()
-    work()
-    end.record()
+    with torch.cuda.device(device):
+        start.record()
+        work()
+        end.record()
     end.synchronize()
     return float(start.elapsed_time(end)) / 1e3

@@ -94,7 +94,7 @@ def test_what_was_measured_is_what_batches_hold(monkeypatch):
         lambda _, args, given: shapes.append(given["input_ids"].shape[0]), with_kwargs=True
     )
 
-    def timed(work):
+    def timed(device, work):
         work()
         return took[shapes[-1]]
 
