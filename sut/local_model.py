@@ -28,6 +28,13 @@ from sut.prompts.encode import NONE, Room, encode
 from sut.prompts.vocabulary import check_ids, embedding_rows, rows_of
 
 
+def automatic_device() -> str:
+    """Return what `auto` stands for on this machine."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 class LocalModel:
     """`path` is a folder or hub id, `variant` a row of `sut.precision.table`; prompts go through
     the chat template, if any.
@@ -339,13 +346,6 @@ class LocalModel:
         if self._embedding_rows is not None and pad_id >= self._embedding_rows:
             pad_id = 0
         self._way = self._prepared.for_serving(pad_id, self._max_batch)
-
-
-def automatic_device() -> str:
-    """Return what `auto` stands for on this machine."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _quiet_libraries() -> None:
