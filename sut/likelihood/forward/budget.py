@@ -42,7 +42,7 @@ def batch_tokens(layers: Sequence[OutputLayer], longest: int, all_tokens: int) -
     token_bytes = sum(bytes_per_token(layer, longest) for layer in layers)
     free_bytes = _free_bytes(device)
     fitting = sizes(longest, all_tokens, int(_FREE_SHARE * free_bytes / token_bytes))
-    if len(fitting) == 1 or any(_is_spread(layer.model) for layer in layers):
+    if len(fitting) == 1 or not all(is_free_to_choose(layer.model) for layer in layers):
         return min(_GPU, fitting[-1])
     return best(fitting, partial(seconds_of, layers, longest, partial(_on_the_gpu, device)))
 
@@ -95,9 +95,13 @@ def _free_bytes(device: torch.device) -> int:
     return peak.free_bytes(device) + held
 
 
-def _is_spread(model: Any) -> bool:
-    """Say whether the model lies on several devices: events of one do not tell of the others."""
-    return len({parameter.device for parameter in model.parameters()}) > 1
+def is_free_to_choose(model: Any) -> bool:
+    """Say whether a measurement may decide: not for a model on several devices, since the events of
+    one do not tell of the others; nor for bitsandbytes' INT8, whose figures depend on who shares a
+    batch and would then depend on the time that something took.
+    """
+    devices = {parameter.device for parameter in model.parameters()}
+    return len(devices) == 1 and not getattr(model, "is_loaded_in_8bit", False)
 
 
 def seconds_of(

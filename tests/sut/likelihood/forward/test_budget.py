@@ -105,6 +105,16 @@ def test_what_was_measured_is_what_batches_hold(monkeypatch):
     assert shapes[-4:] == [4, 4, 4, 4]
 
 
+def test_no_measurement_decides_where_figures_depend_on_who_shares_a_batch(monkeypatch):
+    pretend_gpu(monkeypatch)
+    monkeypatch.setattr(budget, "_on_the_gpu", None)
+    model, heard = made_llama(), []
+    model.is_loaded_in_8bit = True
+    texts = [Text([5] * 31) for _ in range(400)]
+    list(token_scores(model, texts, Settings(context=40, heard=heard.append)))
+    assert heard == [16_384]
+
+
 def test_a_cpu_measures_nothing_and_a_user_decides(monkeypatch):
     model, heard = made_llama(), []
     monkeypatch.setattr(budget, "_on_the_gpu", None)
