@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from harness.kernel.errors import RunBroke
+from sut.likelihood import scoring
 from sut.likelihood.distributions import compare, exact, record
 from sut.likelihood.scoring import Settings, Text, token_scores
 from tests.overlap_helpers import Counting, left_out, pretend_gpu
 from tests.sut.likelihood.test_distributions import VOCABULARY, in_order, made_llama
+from tests.sut.likelihood.test_worker import row, run
 
 WINDOWS = Settings(context=30, stride=20)
 
@@ -97,8 +99,6 @@ def test_ids_and_places_go_to_the_device_in_two_transfers_a_batch(pair, monkeypa
 
 
 def test_texts_of_a_batch_are_measured_together(pair, monkeypatch):
-    from sut.likelihood import scoring
-
     pretend_gpu(monkeypatch)
     spans = []
 
@@ -159,9 +159,23 @@ def test_a_single_text_that_does_not_fit_is_an_error(pair, monkeypatch):
     def refuse(*_):
         raise RuntimeError("CUDA out of memory.")
 
-    going = token_scores(pair[0], [Text([5] * 40)], Settings(batch_tokens=400, context=64))
-    model, heard = pair[0], []
-    list(token_scores(model, [Text([5] * 4)], Settings(context=64, heard=heard.append)))
-    monkeypatch.setattr("sut.likelihood.scoring._columns", refuse)
+    monkeypatch.setattr(scoring, "_columns", refuse)
     with pytest.raises(RuntimeError, match="out of memory"):
-        list(going)
+        list(token_scores(pair[0], [Text([5] * 40)], Settings(batch_tokens=400, context=64)))
+
+
+def test_a_subject_says_that_its_batches_were_halved(tiny_llama, tmp_path, monkeypatch):
+    pretend_gpu(monkeypatch)
+    columns = scoring._columns
+
+    def refuse(layers, jobs, measure):
+        if len(jobs) > 3:
+            raise RuntimeError("CUDA out of memory.")
+        return columns(layers, jobs, measure)
+
+    monkeypatch.setattr(scoring, "_columns", refuse)
+    rows = [row(f"{i}", "the sky is blue why") for i in range(6)]
+    events, parts = run(tmp_path / "one", tiny_llama, *rows, batch_tokens=24)
+    assert len(parts) == 6
+    assert events["done"]["batch_tokens"] == 12
+    assert events["done"]["notes"] == ["memory ran out with batches of 24 tokens: they hold 12"]
