@@ -29,6 +29,13 @@ from sut.prompts.encode import NONE, Room, encode
 from sut.prompts.vocabulary import check_ids, embedding_rows, rows_of
 
 
+def automatic_device() -> str:
+    """Return what `auto` stands for on this machine."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 class LocalModel:
     """`path` is a folder or hub id, `variant` a row of `sut.precision.table`; prompts go through
     the chat template, if any.
@@ -288,8 +295,6 @@ class LocalModel:
         """Say what this machine, this model or this adapter cannot do before anything is
         loaded.
         """
-        import torch
-
         loading.quiet_libraries()
         row = PRECISIONS[self._variant]
         if not row.adapter and (self._adapter or self._merge_adapter):
@@ -301,7 +306,7 @@ class LocalModel:
                 "Choose one of these.",
             )
         if self._device == "auto":
-            self._device = "cuda" if torch.cuda.is_available() else "cpu"
+            self._device = automatic_device()
         row.check(self._device, self._device_map)
         if row.adapter:
             adapter = lora.find(self._path, self._adapter)

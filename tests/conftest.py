@@ -4,6 +4,7 @@ once.
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests import ROOT
+from tests.busy import patience
 from tests.lanes import is_slow, seconds
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -24,6 +26,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
 
 pytest_plugins = ["tests.golden_server"]
+patience.pin_device()
 
 WORDS = [*"abcdefghijklmnopqrstuvwxyz", "why", "is", "the", "sky", "blue", "what", "how", "sample"]
 
@@ -34,6 +37,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if is_slow(item.nodeid):
             item.add_marker("slow")
     items.sort(key=lambda item: -seconds(item.nodeid.partition("::")[0]))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let `--device auto` be the CPU, in programs that a test starts as well; tests marked `gpu`
+    have the GPU, or are skipped before anything is made for them.
+    """
+    needs_gpu = item.get_closest_marker("gpu") is not None
+    os.environ[patience.DEVICE] = "auto" if needs_gpu else "cpu"
+    if needs_gpu and (missing := no_gpu()):
+        pytest.skip(missing)
+
+
+@functools.cache
+def no_gpu() -> str:
+    """Say why nothing can run on a GPU here; empty if it can."""
+    import torch
+
+    return "" if torch.cuda.is_available() else "torch finds no CUDA device"
 
 
 @pytest.fixture(scope="session", autouse=True)

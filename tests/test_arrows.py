@@ -106,9 +106,11 @@ ARROWS = {
     "sut.golden": "sut.golden.answers",
     "sut.golden.answers": "",
     "sut.serving": "sut sut.border sut.engine sut.engine.ahead sut.engine.sampling sut.likelihood"
-    " sut.model sut.prompts",
+    " sut.likelihood.forward sut.model sut.prompts",
     "sut.started": "sut.border sut.model sut.precision sut.served sut.served.probing",
-    "sut.likelihood": "sut sut.engine sut.model sut.prompts sut.served sut.served.answers",
+    "sut.likelihood": "sut sut.engine sut.likelihood.forward sut.model sut.prompts sut.served"
+    " sut.served.answers",
+    "sut.likelihood.forward": "sut.engine sut.likelihood sut.model",
     "sut": "sut.engine sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.likelihood"
     " sut.limit sut.model sut.precision sut.prompts",
 }

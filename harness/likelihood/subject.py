@@ -77,6 +77,8 @@ def _hear(event: Row, row: Row, folder: Path) -> None:
     if kind == "done":
         peaks = (event["peak_above_weights_bytes"], row.get("peak_above_weights_bytes"))
         row["peak_above_weights_bytes"] = max(filter(None, peaks), default=None)
+        row["batch_tokens"] = event["batch_tokens"]
+        row["notes"] = [*row.get("notes", []), *event["notes"]]
 
 
 def read_row(place: Path, subject: Subject) -> Row:

@@ -194,6 +194,13 @@ _LOADED: dict[str, Schema] = {
     "named": whole("Likeliest tokens of a position that it tells.", "tokens"),
     "notes": many("What a reader must know.", text("A note.")),
     "peak_above_weights_bytes": maybe(whole("Peak memory above the weights.", "B")),
+    "batch_tokens": maybe(
+        whole(
+            "Tokens that a batch held, padding included; the fewest, where that changed. Null "
+            "for a model at a server.",
+            "tokens",
+        )
+    ),
     "seconds": number("Time that scoring took.", "s"),
     "tokens_per_s": maybe(number("Scored tokens, conditions included.", "tokens/s")),
 }

@@ -42,7 +42,9 @@ from harness.kernel import files
 from harness.kernel.errors import BadInput
 from harness.kernel.foreign.arrays import read_arrays
 from sut.engine.choice import first_choice
-from sut.likelihood.scoring import DEFAULTS, Settings, Text, Where, at, walk
+from sut.likelihood.forward.batch import Span
+from sut.likelihood.forward.transfer import from_array
+from sut.likelihood.scoring import DEFAULTS, Rows, Settings, Text, at, by_text, walk
 
 SHARE = 0.02  # of float32 logits, at most
 _KEPT, _DRAWN, _WHOLE = 512, 32, 1024
@@ -99,11 +101,11 @@ def record(
     vocabulary = 0
 
     def measure(
-        where: Where, targets: torch.Tensor, log_probs: torch.Tensor
+        rows: Rows, targets: torch.Tensor, log_probs: torch.Tensor
     ) -> Mapping[str, torch.Tensor]:
         nonlocal vocabulary
         vocabulary = log_probs.shape[-1]
-        return _recorded(where, targets, log_probs, top_k)
+        return _recorded(rows.positions, targets, log_probs, top_k)
 
     for text, columns in walk((model,), texts, measure, settings):
         kinds = {"targets": np.int32, "top": np.int32} | dict.fromkeys(
@@ -128,20 +130,15 @@ def compare(
     """
     known = lru_cache(maxsize=2)(reference)  # a text's rows come together
 
-    def measure(
-        where: Where, targets: torch.Tensor, log_probs: torch.Tensor
+    def of_one(
+        span: Span, targets: torch.Tensor, log_probs: torch.Tensor
     ) -> Mapping[str, torch.Tensor]:
-        kept, start = known(where.text), where.first - texts[where.text].first
-        rows = slice(start, start + len(targets))
-        _check_same(
-            texts[where.text],
-            f"text {texts[where.text].name or where.text}",
-            kept,
-            log_probs.shape[-1],
-        )
-        return _compared(kept, rows, targets, log_probs)
+        text, kept = texts[span.text], known(span.text)
+        _check_same(text, f"text {text.name or span.text}", kept, log_probs.shape[-1])
+        start = span.first - text.first
+        return _compared(kept, slice(start, start + span.number), targets, log_probs)
 
-    for text, columns in walk((model,), texts, measure, settings):
+    for text, columns in walk((model,), texts, by_text(of_one), settings):
         yield text, Divergence(**columns)
 
 
@@ -175,12 +172,15 @@ def _id_type(vocabulary: int) -> np.dtype[Any]:
 
 
 def _recorded(
-    where: Where, targets: torch.Tensor, log_probs: torch.Tensor, top_k: int | None = None
+    positions: torch.Tensor,
+    targets: torch.Tensor,
+    log_probs: torch.Tensor,
+    top_k: int | None = None,
 ) -> dict[str, torch.Tensor]:
     kept, drawn = recorded_tokens(log_probs.shape[-1], top_k)
     top, ids = log_probs.topk(kept)
     others = log_probs.exp().scatter_(-1, ids, 0.0)
-    drawn_ids = _drawn(others, where.first, drawn)
+    drawn_ids = _drawn(others, positions, drawn)
     return {
         "targets": targets,
         "nll_nats": -at(log_probs, targets),
@@ -193,15 +193,13 @@ def _recorded(
     }
 
 
-def _drawn(masses: torch.Tensor, first: int, count: int) -> torch.Tensor:
+def _drawn(masses: torch.Tensor, positions: torch.Tensor, count: int) -> torch.Tensor:
     """Draw `count` ids per row, in proportion to their masses: evenly spaced along the sum, from
     where the position says.
     """
     sums = masses.cumsum(-1, dtype=torch.float64)
-    rows, columns = (
-        torch.arange(n, device=masses.device, dtype=torch.float64) for n in (len(masses), count)
-    )
-    shares = (((rows + first) * _GOLDEN).frac()[:, None] + columns) / max(1, count)
+    columns = torch.arange(count, device=masses.device, dtype=torch.float64)
+    shares = ((positions.double() * _GOLDEN).frac()[:, None] + columns) / max(1, count)
     return torch.searchsorted(sums, shares * sums[:, -1:], right=True).clamp_(
         max=masses.shape[-1] - 1
     )
@@ -258,7 +256,7 @@ def bregman(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
 
 
 def _exactly(
-    _: Where, targets: torch.Tensor, log_p: torch.Tensor, log_q: torch.Tensor
+    _: Rows, targets: torch.Tensor, log_p: torch.Tensor, log_q: torch.Tensor
 ) -> dict[str, torch.Tensor]:
     kld, choice = bregman(log_p.double(), log_q.double()).clamp(min=0), first_choice(log_q)
     return {
@@ -274,9 +272,7 @@ def _exactly(
 
 
 def _on(like: torch.Tensor, array: NDArray[Any]) -> torch.Tensor:
-    """Move the array to the device; torch indexes with signed integers only."""
-    signed = array.astype(np.int64) if array.dtype.kind == "u" else array
-    return torch.from_numpy(np.ascontiguousarray(signed)).to(like.device)
+    return from_array(array, like.device)
 
 
 def _check_same(text: Text, name: str, kept: Distributions, vocabulary: int) -> None:

@@ -12,10 +12,13 @@ from harness.kernel.clock import RealClock
 from sut.engine.trial import Span
 from sut.likelihood.job import Columns, Job
 from sut.likelihood.passages import Passage
+from sut.likelihood.writing import Writer
 from sut.local_model import LocalModel
 from sut.model import peak
 from sut.model.weights import weigh
 from sut.prompts.vocabulary import check_ids, embedding_rows
+
+_WRITERS = 4  # threads: writing a text's files takes as long as a GPU needs for its tokens
 
 
 class Local(LocalModel):
@@ -44,8 +47,17 @@ class Local(LocalModel):
         longest = max(p.input_length for p in passages)
         self.read_weights(longest if context is None else min(context, longest))
 
+    @property
+    def writers(self) -> int:
+        return _WRITERS if self._model.device.type == "cuda" else 0
+
     def columns(
-        self, job: Job, passages: Sequence[Passage], texts: Sequence[Any], settings: Any
+        self,
+        job: Job,
+        passages: Sequence[Passage],
+        texts: Sequence[Any],
+        settings: Any,
+        writer: Writer,
     ) -> Iterator[tuple[int, Columns]]:
         """Yield the columns of texts: with their distributions kept, beside the reference's, or
         neither.
@@ -54,7 +66,7 @@ class Local(LocalModel):
 
         if job.record:
             for i, kept in distributions.record(self.model, texts, settings, top_k=job.top_k):
-                distributions.save(job.distributions / passages[i].file, kept)
+                writer.soon(distributions.save, job.distributions / passages[i].file, kept)
                 yield i, {"nll_nats": kept.nll_nats, "correct": kept.top == kept.targets}
         elif job.other is not None:
             reference = Local(job.other)

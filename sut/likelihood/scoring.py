@@ -12,36 +12,37 @@ mask no real token sees padding, so nobody's figures depend on who shares the ba
 bitsandbytes' INT8, which looks for outliers in the whole batch). A model whose short texts change
 beside a long one all the same (LongRoPE, dynamic NTK) scores each text alone.
 
-The output layer runs over some hundred positions at a time, and only over those that predict a
-scored token; what it makes is measured a few rows at a time in float32 and forgotten. So the logits
-of a batch never exist at once. Models that do something to their logits after the output layer (a
-cap, a scale) get them from their own forward pass, for a batch at once and in the model's own type;
-which models do is tried, not assumed.
+The logits of a batch never exist at once (`forward.output_layer`): what the output layer makes is
+measured a few rows at a time in float32 and forgotten. What is measured stays on the device until
+the batch is done, and comes to the host in one transfer. On a GPU the next batch is launched before
+that: between two batches nobody waits for anybody.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from harness.kernel.errors import BadInput, RunBroke
-from sut.engine.agreement import is_rounding
 from sut.engine.choice import first_choice
-from sut.engine.plain import first_layers, remembers
-from sut.likelihood.windows import Window, windows
+from sut.likelihood.forward.batch import Job, Owners, Span, batch_of, leading
+from sut.likelihood.forward.budget import batch_tokens
+from sut.likelihood.forward.device import is_gpu, per_device
+from sut.likelihood.forward.output_layer import OutputLayer, side_by_side
+from sut.likelihood.forward.transfer import Arriving
+from sut.likelihood.windows import windows
+from sut.model import faults
 from sut.prompts.context import context_of
 
-_BATCH_TOKENS, _BATCH_TOKENS_GPU = 2048, 16_384  # padding included
-_LOGITS_BYTES, _LOGITS_BYTES_GPU = 96 * 2**20, 512 * 2**20  # at once, in the model's own type
-_SHORT = 7  # tokens of a text that is tried beside a long one
-_ROWS, _ROWS_GPU = 32, 256  # log-probabilities at once, in float32: 6 MB, which a CPU's caches hold
+_ROWS = 32  # log-probabilities at once, in float32: 6 MB, which a CPU's caches hold
+_BYTES_GPU = 256 * 2**20  # the same on a GPU
+_AHEAD, _AHEAD_GPU = 0, 1  # batches that are launched before one is waited for
+_FINITE = "is finite"  # a column of ours beside the measure's
 
 Columns = dict[str, NDArray[Any]]
 
@@ -54,28 +55,34 @@ class Text(NamedTuple):
     name: str = ""
 
 
-class Where(NamedTuple):
-    """Which rows a measure is looking at: scored tokens of one text, from token `first` of its ids
-    on.
+class Rows(NamedTuple):
+    """Which rows a measure is looking at: scored tokens of these spans, one after the other, and
+    the number (n,) that each has in its text. On the CPU there is always one span.
     """
 
-    text: int
-    first: int
+    spans: Sequence[Span]
+    positions: torch.Tensor
 
 
-# (where, the tokens that came (n,), log-probabilities (n, V) in float32 for each model) -> columns
-# with n rows
+# (rows, the tokens that came (n,), log-probabilities (n, V) in float32 for each model) -> columns
+# with n rows. It must not wait for the device, and may see rows a second time.
 Measure = Callable[..., Mapping[str, torch.Tensor]]
+
+
+def _nobody(batch_tokens: int) -> None:
+    """Hear it and do nothing."""
 
 
 class Settings(NamedTuple):
     """`context` in tokens (None: the model's own), `stride` for texts beyond it, `batch_tokens` for
-    the batches.
+    the batches (None: by the device). `heard` is told how many they hold, and again if memory runs
+    out and they hold fewer.
     """
 
     context: int | None = None
     stride: int | None = None
     batch_tokens: int | None = None
+    heard: Callable[[int], None] = _nobody
 
 
 DEFAULTS = Settings()
@@ -103,7 +110,7 @@ def token_scores(
         yield text, TokenScores(columns["nll_nats"], columns["correct"])
 
 
-def loss(_: Where, targets: torch.Tensor, log_probs: torch.Tensor) -> dict[str, torch.Tensor]:
+def loss(_: Rows, targets: torch.Tensor, log_probs: torch.Tensor) -> dict[str, torch.Tensor]:
     return {"nll_nats": -at(log_probs, targets), "correct": first_choice(log_probs) == targets}
 
 
@@ -112,20 +119,23 @@ def at(log_probs: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     return log_probs.gather(-1, ids[:, None])[:, 0]
 
 
+def by_text(of_one: Callable[..., Mapping[str, torch.Tensor]]) -> Measure:
+    """Return the measure that gives `of_one` the rows of one span at a time, with the span."""
+
+    def measure(
+        rows: Rows, targets: torch.Tensor, *log_probs: torch.Tensor
+    ) -> Mapping[str, torch.Tensor]:
+        found, start = [], 0
+        for span in rows.spans:
+            own = slice(start, start + span.number)
+            found.append(of_one(span, targets[own], *(one[own] for one in log_probs)))
+            start = own.stop
+        return _one_after_the_other(found)
+
+    return measure
+
+
 # ---- the walk
-
-
-class _Job(NamedTuple):
-    text: int
-    window: Window
-
-    @property
-    def length(self) -> int:
-        return self.window.end - 1 - self.window.start
-
-    @property
-    def tokens(self) -> int:
-        return self.window.end - self.window.scored
 
 
 def walk(
@@ -138,35 +148,28 @@ def walk(
     """Yield (index of a text, what `measure` made of it) as the texts are done; several models see
     the same rows. `layers` are theirs, for whoever walks again and again.
     """
+    jobs = _jobs(models, texts, settings)
+    if not jobs:
+        return
+    layers = layers or side_by_side(models)
+    ahead = per_device(layers[0].device, _AHEAD, _AHEAD_GPU)
+    done, launched = _Texts(texts, jobs), deque[_Launched]()
+    for batch in _launches(layers, jobs, measure, settings):
+        launched.append(batch)
+        if len(launched) > ahead:
+            yield from done.with_(launched.popleft())
+    for batch in launched:
+        yield from done.with_(batch)
+
+
+def _jobs(models: Sequence[Any], texts: Sequence[Text], settings: Settings) -> list[Job]:
+    """Return all windows, longest first, so that memory runs out at once or never."""
     context = settings.context or _context(models, texts)
     jobs = []
     for i, text in enumerate(texts):
         cut = windows(len(text.ids), context, settings.stride, text.first, _name(texts, i))
-        jobs += [_Job(i, window) for window in cut]
-    if not jobs:
-        return
-    missing = Counter(job.text for job in jobs)
-    parts: dict[int, dict[int, Columns]] = {}
-    layers = layers or _side_by_side(models)
-    budget = settings.batch_tokens or _per_device(models[0], _BATCH_TOKENS, _BATCH_TOKENS_GPU)
-    longest = max(job.length for job in jobs)
-    if budget > 1 and any(layer.changes_beside(longest) for layer in layers):
-        budget = 1  # each text alone
-    for batch in batches(jobs, budget):
-        for job, columns in zip(batch, _measured(layers, texts, batch, measure), strict=True):
-            parts.setdefault(job.text, {})[job.window.scored] = columns
-            missing[job.text] -= 1
-            if not missing[job.text]:
-                yield job.text, _joined(parts.pop(job.text))
-
-
-def _side_by_side(models: Sequence[Any]) -> list[OutputLayer]:
-    """Return the output layers; all give as many rows at a time as the one that gives fewest."""
-    layers = [OutputLayer(model) for model in models]
-    rows = min(layer.rows for layer in layers)
-    for layer in layers:
-        layer.rows = rows
-    return layers
+        jobs += [Job(i, text.ids, window) for window in cut]
+    return sorted(jobs, key=lambda job: -job.length)
 
 
 def _context(models: Sequence[Any], texts: Sequence[Text]) -> int:
@@ -176,89 +179,109 @@ def _context(models: Sequence[Any], texts: Sequence[Text]) -> int:
     return min(named, default=max(1, longest))
 
 
-_Item = TypeVar("_Item", bound=Any)  # has a length
+class _Launched(NamedTuple):
+    """A batch whose columns are on their way."""
+
+    jobs: Sequence[Job]
+    columns: Arriving
 
 
-def batches(items: Sequence[_Item], batch_tokens: int) -> Iterator[list[_Item]]:
-    """Yield batches, longest first, so that memory runs out at once or never. An item beyond the
-    budget goes alone.
+def _launches(
+    layers: Sequence[OutputLayer], jobs: Sequence[Job], measure: Measure, settings: Settings
+) -> Iterator[_Launched]:
+    """Yield the batches as they are launched. Where memory runs out, a batch holds half as much
+    from then on.
     """
-    batch: list[_Item] = []
-    for item in sorted(items, key=lambda one: -one.length):
-        if batch and batch[0].length * (len(batch) + 1) > batch_tokens:
-            yield batch
-            batch = []
-        batch.append(item)
-    if batch:
-        yield batch
+    budget = _budget(layers, jobs, settings)
+    settings.heard(budget)
+    first = 0
+    while first < len(jobs):
+        batch = leading(jobs[first:], budget)
+        columns = _measured(layers, batch, measure)
+        if columns is None:
+            budget = batch[0].length * (len(batch) // 2)
+            settings.heard(budget)
+            continue
+        yield _Launched(batch, columns)
+        first += len(batch)
+
+
+def _budget(layers: Sequence[OutputLayer], jobs: Sequence[Job], settings: Settings) -> int:
+    longest = jobs[0].length
+    budget = settings.batch_tokens or batch_tokens(layers, longest, sum(j.length for j in jobs))
+    if budget > 1 and any(layer.changes_beside(longest) for layer in layers):
+        return 1  # each text alone
+    return budget
+
+
+def _measured(
+    layers: Sequence[OutputLayer], jobs: Sequence[Job], measure: Measure
+) -> Arriving | None:
+    """Return the columns of a batch; None where a GPU has no memory for several windows at once."""
+    device = layers[0].device
+    try:
+        return Arriving(_columns(layers, jobs, measure), device)
+    except RuntimeError as error:
+        if not is_gpu(device) or len(jobs) == 1 or not faults.is_out_of_memory(error):
+            raise
+    torch.cuda.empty_cache()
+    return None
 
 
 @torch.inference_mode()
-def _measured(
-    layers: Sequence[OutputLayer], texts: Sequence[Text], batch: Sequence[_Job], measure: Measure
-) -> list[Columns]:
-    """Return the columns of each job of a batch."""
-    ids, rows, columns, targets = _tensors(texts, batch)
-    chunks = [layer.logits(ids, rows, columns) for layer in layers]
-    ends = list(accumulate(job.tokens for job in batch))
-    found: list[list[Mapping[str, torch.Tensor]]] = [[] for _ in batch]
+def _columns(
+    layers: Sequence[OutputLayer], jobs: Sequence[Job], measure: Measure
+) -> Mapping[str, torch.Tensor]:
+    """Return the columns of a batch's rows, on the device."""
+    device, owners = layers[0].device, Owners(jobs)
+    batch = batch_of(jobs, device)
+    chunks = [layer.logits(batch.ids, batch.rows, batch.columns) for layer in layers]
+    found: list[Mapping[str, torch.Tensor]] = []
 
     def take(logits: Sequence[torch.Tensor], first: int) -> int:
-        """Measure the batch's rows from `first` on, a few at a time and never of two jobs; return
-        where they end.
-        """
+        """Measure the rows from `first` on, a few at a time; return where they end."""
         _check_vocabularies(logits)
-        row, last, device = first, first + len(logits[0]), layers[0].device
+        row, last = first, first + len(logits[0])
         while row < last:
-            job = bisect_right(ends, row)
-            end = min(row + _per_device(layers[0], _ROWS, _ROWS_GPU), last, ends[job])
-            where = Where(batch[job].text, batch[job].window.end - (ends[job] - row))
-            log_probs = [
-                one[row - first : end - first].float().log_softmax(-1).to(device) for one in logits
-            ]
-            _check_finite(log_probs, texts, where)
-            found[job].append(measure(where, targets[row:end].to(device), *log_probs))
+            end = min(last, _end(owners, row, logits[0].shape[-1], device))
+            own = [one[row - first : end - first] for one in logits]
+            rows = Rows(owners.spans(row, end), batch.positions[row:end])
+            found.append(_of_rows(rows, batch.targets[row:end], own, measure, device))
             row = end
         return row
 
     row = 0
-    while row < len(targets):
+    while row < len(batch.targets):
         row = take([next(chunk) for chunk in chunks], row)  # gone before the next are made
-    return [
-        {key: torch.cat([p[key] for p in pieces]).cpu().numpy() for key in pieces[0]}
-        for pieces in found
-    ]
+    return _one_after_the_other(found)
 
 
-def _tensors(texts: Sequence[Text], batch: Sequence[_Job]) -> tuple[torch.Tensor, ...]:
-    """Return ids (B, T), then for each of N scored tokens the row and column that predicts it, and
-    the token itself.
+def _end(owners: Owners, row: int, vocabulary: int, device: torch.device) -> int:
+    """Return where the rows end that are measured at once: on the CPU at the end of their text."""
+    if is_gpu(device):
+        return row + max(1, _BYTES_GPU // (4 * vocabulary))
+    return min(row + _ROWS, owners.end_of(row))
+
+
+def _of_rows(
+    rows: Rows,
+    targets: torch.Tensor,
+    logits: Sequence[torch.Tensor],
+    measure: Measure,
+    device: torch.device,
+) -> Mapping[str, torch.Tensor]:
+    """Return the measure's columns and whether all logits of a row are finite: one that is not is
+    enough to make the row's smallest log-probability so.
     """
-    ids = torch.zeros((len(batch), batch[0].length), dtype=torch.long)
-    targets: list[int] = []
-    for i, (text, window) in enumerate(batch):
-        ids[i, : window.end - 1 - window.start] = torch.tensor(
-            texts[text].ids[window.start : window.end - 1]
-        )
-        targets += texts[text].ids[window.scored : window.end]
-    rows = torch.repeat_interleave(torch.tensor([job.tokens for job in batch]))
-    columns = [
-        torch.arange(job.window.scored, job.window.end) - 1 - job.window.start for job in batch
-    ]
-    return ids, rows, torch.cat(columns), torch.tensor(targets)
+    log_probs = [one.log_softmax(-1, dtype=torch.float32).to(device) for one in logits]
+    least = torch.stack([one.amin(-1) for one in log_probs])
+    return {**measure(rows, targets, *log_probs), _FINITE: least.isfinite().all(0)}
 
 
-def _check_finite(log_probs: Sequence[torch.Tensor], texts: Sequence[Text], where: Where) -> None:
-    """Refuse logits that are not finite: one is enough to make its row's smallest log-probability
-    so. Raises RunBroke.
-    """
-    for one in log_probs:
-        fine = one.amin(-1).isfinite()
-        if not fine.all():
-            position = where.first + int(fine.int().argmin())
-            found = f"the logits that predict token {position} are not all finite"
-            todo = "Try a variant of wider range, bf16 or fp32."
-            raise RunBroke(_name(texts, where.text), found, "a model's logits are numbers", todo)
+def _one_after_the_other(found: Sequence[Mapping[str, torch.Tensor]]) -> Mapping[str, torch.Tensor]:
+    if len(found) == 1:
+        return found[0]
+    return {key: torch.cat([columns[key] for columns in found]) for key in found[0]}
 
 
 def _check_vocabularies(chunk: Sequence[torch.Tensor]) -> None:
@@ -267,6 +290,36 @@ def _check_vocabularies(chunk: Sequence[torch.Tensor]) -> None:
         found = f"vocabularies of {' and '.join(f'{size:,}' for size in sizes)} tokens"
         fine = "expected distributions over the same tokens"
         raise BadInput("comparing two models", found, fine, "Compare variants of one model.")
+
+
+# ---- what has arrived
+
+
+class _Texts:
+    """Texts whose windows arrive one by one."""
+
+    def __init__(self, texts: Sequence[Text], jobs: Sequence[Job]) -> None:
+        self._texts, self._missing = texts, Counter(job.text for job in jobs)
+        self._parts: dict[int, dict[int, Columns]] = {}
+
+    def with_(self, batch: _Launched) -> Iterator[tuple[int, Columns]]:
+        """Wait for a batch and yield the texts that it completes. Raises RunBroke."""
+        arrays, owners = batch.columns.arrays(), Owners(batch.jobs)
+        self._check_finite(arrays.pop(_FINITE), owners)
+        for job, end in zip(batch.jobs, owners.ends, strict=True):
+            own = {key: column[end - job.rows : end] for key, column in arrays.items()}
+            self._parts.setdefault(job.text, {})[job.window.scored] = own
+            self._missing[job.text] -= 1
+            if not self._missing[job.text]:
+                yield job.text, _joined(self._parts.pop(job.text))
+
+    def _check_finite(self, is_finite: NDArray[np.bool_], owners: Owners) -> None:
+        if is_finite.all():
+            return
+        (span,) = owners.spans(row := int(is_finite.argmin()), row + 1)
+        found = f"the logits that predict token {span.first} are not all finite"
+        todo = "Try a variant of wider range, bf16 or fp32."
+        raise RunBroke(_name(self._texts, span.text), found, "a model's logits are numbers", todo)
 
 
 def _joined(parts: Mapping[int, Columns]) -> Columns:
@@ -278,84 +331,3 @@ def _joined(parts: Mapping[int, Columns]) -> Columns:
 
 def _name(texts: Sequence[Text], i: int) -> str:
     return f"text {texts[i].name or i}"
-
-
-def _per_device(thing: Any, cpu: int, gpu: int) -> int:
-    return cpu if thing.device.type == "cpu" else gpu
-
-
-# ---- the output layer
-
-
-class OutputLayer:
-    """Logits at chosen positions, `_LOGITS_BYTES` at a time where the model allows it."""
-
-    @torch.inference_mode()
-    def __init__(self, model: Any) -> None:
-        self._model, self.device, self._head = model, model.device, model.get_output_embeddings()
-        first = torch.zeros(1, dtype=torch.long)
-        states, logits = self._run(torch.tensor([[1, 0]]), first, first, 1)
-        is_last = states is not None and torch.equal(
-            self._head(states[None])[0].float(), logits.float()
-        )
-        self._in_pieces = is_last  # or the model does something to them afterwards
-        self.rows = max(1, _per_device(self, _LOGITS_BYTES, _LOGITS_BYTES_GPU) // logits[0].nbytes)
-        self._changes: dict[int, bool] = {}  # by the longest text
-
-    def logits(
-        self, ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
-    ) -> Iterator[torch.Tensor]:
-        """Yield logits (n, V) again and again, N in all: of ids (B, T) at N positions."""
-        starts = range(0, len(rows), self.rows)
-        if not self._in_pieces:
-            _, logits = self._run(ids, rows, columns, len(rows))
-            yield from (logits[start : start + self.rows] for start in starts)
-            return
-        states, _ = self._run(ids, rows, columns, 1)
-        yield from (self._head(states[None, start : start + self.rows])[0] for start in starts)
-
-    def changes_beside(self, longest: int) -> bool:
-        """Say whether the logits of a short text change when one of `longest` tokens shares its
-        batch, as LongRoPE's do: the longest text chooses the factors of all.
-        """
-        if longest not in self._changes:
-            self._changes[longest] = longest > _SHORT and self._changed_beside(longest)
-        return self._changes[longest]
-
-    @torch.inference_mode()
-    def _changed_beside(self, longest: int) -> bool:
-        size = self._model.config.get_text_config(decoder=True).vocab_size
-        ids = torch.arange(2 * longest).remainder(size // 2).add(size // 4).view(2, longest)
-        row, last = torch.zeros(1, dtype=torch.long), torch.tensor([_SHORT - 1])
-        with first_layers(self._model):
-            _, alone = self._run(ids[:1, :_SHORT], row, last, 1)
-            _, beside = self._run(ids, row, last, 1)
-        return not is_rounding(beside, alone)
-
-    def _run(
-        self, ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, count: int
-    ) -> tuple[Any, torch.Tensor]:
-        """Return what the output layer sees at these positions, (N, D), and the model's logits at
-        the first `count`, (count, V).
-
-        The layer is given these few as one sequence. No states if the model does not call it;
-        logits at all N then.
-        """
-        kept: list[torch.Tensor] = []
-
-        def pick(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-            states, *rest = args
-            kept.append(states[rows.to(states.device), columns.to(states.device)])
-            return kept[0][None, :count], *rest
-
-        if remembers(self._model):
-            self._model(input_ids=ids[:1, :1].to(self.device), use_cache=False)
-        handle = self._head.register_forward_pre_hook(pick) if self._head is not None else None
-        try:
-            logits = self._model(input_ids=ids.to(self.device), use_cache=False).logits
-        finally:
-            if handle is not None:
-                handle.remove()
-        if kept:
-            return kept[0], logits[0]
-        return None, logits[rows.to(logits.device), columns.to(logits.device)]

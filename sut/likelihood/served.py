@@ -22,6 +22,7 @@ from sut.likelihood.job import Columns, Job
 from sut.likelihood.local import beside
 from sut.likelihood.passages import Passage
 from sut.likelihood.windows import windows
+from sut.likelihood.writing import Writer
 from sut.prompts import tokenizer
 from sut.served import likelihood, once
 from sut.served.address import address
@@ -71,8 +72,17 @@ class Served:
     def peak_above_weights_bytes(self) -> None:
         return None
 
+    @property
+    def writers(self) -> int:
+        return 0
+
     def columns(
-        self, job: Job, passages: Sequence[Passage], texts: Sequence[Any], settings: Any
+        self,
+        job: Job,
+        passages: Sequence[Passage],
+        texts: Sequence[Any],
+        settings: Any,
+        writer: Writer,
     ) -> Iterator[tuple[int, Columns]]:
         """Yield the columns of texts, beside the reference's distributions where these are kept."""
         for i, text in enumerate(texts):

@@ -29,6 +29,7 @@ from sut.likelihood.job import Columns, Job, check, check_resumed, unlike
 from sut.likelihood.local import Local
 from sut.likelihood.passages import PLAIN, Passage, Tokens, fitting, passages, start_ids, tokenise
 from sut.likelihood.served import Served
+from sut.likelihood.writing import Writer
 from sut.model import faults
 from sut.prompts import encode as prompts
 from sut.prompts.tokenizer import fingerprint
@@ -61,10 +62,21 @@ class Scorer(Protocol):
 
     def described(self) -> Event: ...
 
+    @property
+    def writers(self) -> int:
+        """Return how many threads write files while it works."""
+
     def columns(
-        self, job: Job, passages: Sequence[Passage], texts: Sequence[Any], settings: Any
+        self,
+        job: Job,
+        passages: Sequence[Passage],
+        texts: Sequence[Any],
+        settings: Any,
+        writer: Writer,
     ) -> Iterator[tuple[int, Columns]]:
-        """Yield (index of a passage, its columns) as they are scored."""
+        """Yield (index of a passage, its columns) as they are scored; `writer` has been asked to
+        keep its distributions.
+        """
 
     def peak_above_weights_bytes(self) -> int | None: ...
 
@@ -141,8 +153,26 @@ def score(job: Job) -> Iterator[Event]:
     model.prepare(missing, context)
     model.check_rows(missing, names)
     yield {"event": "loaded", **model.described()}
-    yield from _scored(job, model, tokens, missing, context, names)
-    yield {"event": "done", "peak_above_weights_bytes": model.peak_above_weights_bytes()}
+    sizes: list[list[int]] = []
+    yield from _scored(job, model, tokens, missing, context, names, sizes)
+    yield {
+        "event": "done",
+        "peak_above_weights_bytes": model.peak_above_weights_bytes(),
+        **_batches(sizes),
+    }
+
+
+def _batches(sizes: Sequence[Sequence[int]]) -> Event:
+    """Return how many tokens a batch held, and a note where memory ran out with more; `sizes` of
+    each group of texts, in order.
+    """
+    heard = [own for own in sizes if own]
+    notes = [
+        f"memory ran out with batches of {own[0]:,} tokens: they hold {own[-1]:,}"
+        for own in heard
+        if own[-1] < own[0]
+    ]
+    return {"batch_tokens": min((own[-1] for own in heard), default=None), "notes": notes}
 
 
 # ---- passages to parts
@@ -155,25 +185,33 @@ def _scored(
     passages: Sequence[Passage],
     context: int | None,
     names: Sequence[str],
+    sizes: list[list[int]],
 ) -> Iterator[Event]:
-    """Yield an event for each passage whose part is on the disk. The plain texts come first."""
+    """Yield an event for each passage whose part is on the disk. The plain texts come first.
+    `sizes` gains, for each group, how many tokens a batch held, one after the other.
+    """
     from sut.likelihood.scoring import Settings, Text
 
-    settings = Settings(context, job.stride, job.batch_tokens)
     done, first_ns = 0, model.clock.now_ns()
     start_ns = first_ns
-    with faults.running("scoring the texts"):
+    with faults.running("scoring the texts"), Writer(model.writers) as writer:
         for plain in (True, False):
             group = [p for p in passages if (p.condition == PLAIN) == plain]
+            sizes.append([])
+            settings = Settings(context, job.stride, job.batch_tokens, sizes[-1].append)
             texts = [Text(p.ids, p.first, names[p.text]) for p in group]
             beside = job if plain else replace(job, record=False, against=None, other=None)
-            for i, columns in model.columns(beside, group, texts, settings):
+            for i, columns in model.columns(beside, group, texts, settings, writer):
                 passage, end_ns = group[i], model.clock.now_ns()
-                path = job.parts / passage.file
-                save_part(path, passage, tokens, columns, (end_ns - start_ns) / 1e9)
-                start_ns, done = end_ns, done + len(passage.ids) - passage.first
+                done += len(passage.ids) - passage.first
                 seconds = (end_ns - first_ns) / 1e9
-                yield {"event": "scored", "text": passage.text, "tokens": done, "seconds": seconds}
+                event = {"event": "scored", "text": passage.text, "tokens": done}
+                part = passage, tokens, columns, (end_ns - start_ns) / 1e9
+                path = job.parts / passage.file
+                writer.soon(save_part, path, *part, event=event | {"seconds": seconds})
+                start_ns = end_ns
+                yield from writer.told()
+        yield from writer.told(rest=True)
 
 
 def save_part(

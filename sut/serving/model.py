@@ -12,7 +12,7 @@ from sut.engine.ahead.asking import asking
 from sut.engine.batching import Engine
 from sut.engine.sampling.engines import AskingEngine, ThoughtSink
 from sut.engine.trial import Span
-from sut.likelihood.scoring import OutputLayer
+from sut.likelihood.forward.output_layer import OutputLayer
 from sut.local_model import LocalModel
 from sut.model import faults
 from sut.prompts import tokenizer

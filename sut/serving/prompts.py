@@ -18,7 +18,9 @@ from harness.kernel.errors import RunBroke
 from sut.engine.sampling.engines import own_tokens
 from sut.engine.sampling.thoughts import Thought, thoughts
 from sut.engine.sampling.wanted import Asking
-from sut.likelihood.scoring import OutputLayer, Settings, Text, Where, walk
+from sut.likelihood.forward.batch import Span
+from sut.likelihood.forward.output_layer import OutputLayer
+from sut.likelihood.scoring import Settings, Text, by_text, walk
 
 _BATCH_TOKENS = 2048  # padding included
 _TO_COME = 0  # stands for the token after the prompt, which nobody feeds
@@ -100,24 +102,24 @@ class PromptScorer:
         return joining
 
     def _scored(self, wishes: Sequence[Wish]) -> list[Told]:
-        found: list[list[Thought]] = [[] for _ in wishes]
+        found: list[dict[int, Thought]] = [{} for _ in wishes]  # by position
 
-        def measure(
-            where: Where, targets: torch.Tensor, log_probs: torch.Tensor
+        def of_one(
+            span: Span, targets: torch.Tensor, log_probs: torch.Tensor
         ) -> Mapping[str, torch.Tensor]:
-            wish, came = wishes[where.text], targets
+            wish, came = wishes[span.text], targets
             counts = [wish.beside] * len(targets)
-            if where.first + len(targets) > wish.length:  # the last row says what follows
+            if span.first + span.number > wish.length:  # the last row says what follows
                 came = targets.clone()
                 came[-1] = own_tokens(log_probs[-1:], [wish.request])[0] if wish.ends_here else 0
                 counts[-1] = wish.request.wanted.logprobs or 0
-            found[where.text].extend(thoughts(log_probs, came, counts))
+            found[span.text] |= enumerate(thoughts(log_probs, came, counts), span.first)
             return {"tokens": came}
 
         texts = [Text([*wish.request.prompt_ids, _TO_COME]) for wish in wishes]
-        for _ in walk((self._model,), texts, measure, self._settings, [self._layer]):
+        for _ in walk((self._model,), texts, by_text(of_one), self._settings, [self._layer]):
             pass
-        return [_told(wish, all_of_it) for wish, all_of_it in zip(wishes, found, strict=True)]
+        return [_told(wish, [*own.values()]) for wish, own in zip(wishes, found, strict=True)]
 
 
 def _told(wish: Wish, found: list[Thought]) -> Told:

@@ -14,6 +14,8 @@ median, every claim a ratio.
               figure equal
     scoring   losses of given texts against the bare forward pass and lm-eval (`LM_EVAL=FOLDER` says
               where that is)
+    likelihood  losses of given texts against a bare forward pass in batches of its best size, also
+                on a GPU
     generation  the engine against transformers' generate and generate_batch, at 1, 8 and 32
                 requests at once
     serving   the engine of `harness serve` through its process, and through HTTP, against the same
@@ -26,8 +28,8 @@ median, every claim a ratio.
     gpu       every engine on one GPU, by itself: `make bench-gpu` (`tests.bench.gpu.command`)
 
 `python -m tests.bench driver memory` runs some of them, without a name all but vllm; `--quick`
-makes generation and vllm a matter of a minute, for trying them out. Exit code 1 if a target is
-missed.
+makes likelihood, generation and vllm a matter of a minute, for trying them out. Exit code 1 if a
+target is missed.
 """
 
 from __future__ import annotations
@@ -51,7 +53,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import generation, prefill, rouge, scoring, served, serving, stepping
+from tests.bench import (
+    generation,
+    likelihood,
+    prefill,
+    rouge,
+    scoring,
+    served,
+    serving,
+    stepping,
+)
 from tests.bench.peers import figures
 from tests.bench.rows import Row, compared
 
@@ -233,6 +244,7 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "engine": engine,
     "rouge": rouge.rows,
     "scoring": scoring.rows,
+    "likelihood": likelihood.rows,
     "generation": generation.rows,
     "serving": serving.rows,
     "vllm": generation.vllm_rows,
@@ -241,6 +253,7 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "stepping": stepping.rows,
 }
 QUICK = {
+    "likelihood": partial(likelihood.rows, likelihood.QUICK),
     "generation": partial(generation.rows, generation.QUICK),
     "vllm": partial(generation.vllm_rows, generation.QUICK),
 }

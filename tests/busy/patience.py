@@ -1,10 +1,11 @@
-"""Which limits of the referee are lifted where other programs keep the machine busy, and how is
-anything done to a module as soon as it is there? For whole programs that tests start: their
-PYTHONPATH has this folder, and Python imports its `sitecustomize`.
+"""Which limits of the referee are lifted where other programs keep the machine busy, what does
+`--device auto` stand for, and how is anything done to a module as soon as it is there? For whole
+programs that tests start: their PYTHONPATH has this folder, and Python imports its `sitecustomize`.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from importlib.abc import MetaPathFinder
@@ -22,6 +23,8 @@ LIMITS = {
     },
     "harness.engine.metering.before": {"SECONDS": 0.0},
 }
+
+DEVICE = "TOUCHSTONE_TESTS_DEVICE"  # what `auto` stands for; "auto": what it stands for elsewhere
 
 
 class _Finder(MetaPathFinder):
@@ -50,3 +53,18 @@ def once_loaded(name: str, act: Callable[[ModuleType], None]) -> None:
 def lift_limits() -> None:
     for name, limits in LIMITS.items():
         once_loaded(name, lambda module, limits=limits: vars(module).update(limits))
+
+
+def pin_device() -> None:
+    """Let `auto` be the CPU where a GPU is there too: most tests know a CPU's figures."""
+    once_loaded("sut.local_model", _pin)
+
+
+def _pin(module: ModuleType) -> None:
+    really = module.automatic_device
+
+    def pinned() -> str:
+        device = os.environ.get(DEVICE, "cpu")
+        return really() if device == "auto" else device
+
+    module.automatic_device = pinned

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from harness.kernel.errors import BadInput
 from sut.likelihood import distributions, scoring
 from sut.likelihood.distributions import compare, exact, load, record, recorded_tokens, save
+from sut.likelihood.forward import output_layer
 from sut.likelihood.scoring import Settings, Text
 
 VOCABULARY = 12_000  # 138 tokens kept and 19 drawn
@@ -155,11 +156,12 @@ def drawn_distributions(seed, rows, spread, noise):
 
 def measured(logits_p, logits_q, targets=None):
     """Recorded and compared without a model: (Distributions, Divergence)."""
-    where, log_p, log_q = scoring.Where(0, 1), logits_p.log_softmax(-1), logits_q.log_softmax(-1)
+    log_p, log_q = logits_p.log_softmax(-1), logits_q.log_softmax(-1)
+    positions = torch.arange(1, len(log_p) + 1)
     targets = torch.zeros(len(log_p), dtype=torch.long) if targets is None else targets
     columns = {
         name: column.numpy()
-        for name, column in distributions._recorded(where, targets, log_p).items()
+        for name, column in distributions._recorded(positions, targets, log_p).items()
     }
     kept = distributions.Distributions(vocabulary=log_p.shape[-1], **columns)
     compared = distributions._compared(kept, slice(0, len(log_p)), targets, log_q)
@@ -329,7 +331,7 @@ def test_models_of_different_types_are_compared_exactly_whatever_fits_at_once(pa
     texts = made_texts()
     reference, variant = pair
     whole = in_order(exact(reference, copy.deepcopy(variant).bfloat16(), texts))
-    monkeypatch.setattr(scoring, "_LOGITS_BYTES", 4 * 64 * 5)  # 5 rows of one, 10 of the other
+    monkeypatch.setattr(output_layer, "_LOGITS_BYTES", 4 * 64 * 5)  # 5 rows of one, 10 of the other
     pieces = in_order(exact(reference, copy.deepcopy(variant).bfloat16(), texts))
     for one, other in zip(whole, pieces, strict=True):
         np.testing.assert_allclose(one.kld, other.kld, rtol=1e-6)

@@ -19,7 +19,9 @@ from harness.kernel.types import Sample
 from sut.border.isolated import Isolated
 from sut.likelihood import scoring
 from sut.likelihood.answers import Pair, score_pairs, turn_end_ids
-from sut.likelihood.scoring import Settings, Text, batches, token_scores, walk
+from sut.likelihood.forward import output_layer
+from sut.likelihood.forward.batch import leading
+from sut.likelihood.scoring import Settings, Text, token_scores, walk
 from sut.likelihood.windows import windows
 from sut.local_model import LocalModel
 from sut.null import Null
@@ -111,7 +113,10 @@ def rows_of_the_output_layer(model, work):
 
 def test_no_batch_of_several_exceeds_the_budget_and_nobody_is_lost():
     pairs = made_pairs(40)
-    made = list(batches(pairs, 60))
+    waiting, made = sorted(pairs, key=lambda pair: -pair.length), []
+    while waiting:
+        made.append(leading(waiting, 60))
+        waiting = waiting[len(made[-1]) :]
     assert all(len(batch) == 1 or max(p.length for p in batch) * len(batch) <= 60 for batch in made)
     assert sorted(pair for batch in made for pair in batch) == sorted(pairs)
     assert len(made) < 40
@@ -189,7 +194,7 @@ def test_neither_batch_size_nor_order_nor_padding_moves_a_loss(model, budget):
 
 def test_logits_never_exist_at_once(model, monkeypatch):
     """The output layer makes a few rows at a time, and the measure sees fewer still."""
-    monkeypatch.setattr(scoring, "_LOGITS_BYTES", 16 * 64 * 4)
+    monkeypatch.setattr(output_layer, "_LOGITS_BYTES", 16 * 64 * 4)
     monkeypatch.setattr(scoring, "_ROWS", 5)
     texts, shapes = made_texts(), []
 
@@ -214,7 +219,7 @@ def test_what_a_model_does_after_its_output_layer_counts(cap, monkeypatch):
     """Gemma 2 caps its logits after the output layer: calling that layer alone would miss it."""
     from transformers import Gemma2Config, Gemma2ForCausalLM
 
-    monkeypatch.setattr(scoring, "_LOGITS_BYTES", 8 * 64 * 4)
+    monkeypatch.setattr(output_layer, "_LOGITS_BYTES", 8 * 64 * 4)
     torch.manual_seed(1)
     config = Gemma2Config(
         vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
