@@ -21,7 +21,7 @@ from sut.engine.batching import Request
 from sut.engine.trial import Span
 from sut.model import digest, faults, findings, gpus, peak
 from sut.model.weights import disk_bytes, weigh
-from sut.precision import lora
+from sut.precision import lora, machine
 from sut.precision.table import TABLE as PRECISIONS
 from sut.prompts import as_file, generation, tokenizer
 from sut.prompts.encode import NONE, Room, encode
@@ -262,6 +262,7 @@ class LocalModel:
             )
         if self._device == "auto":
             self._device = "cuda" if torch.cuda.is_available() else "cpu"
+            self._notes += filter(None, [machine.gpu_not_used()])
         row.check(self._device, self._device_map)
         if row.adapter:
             adapter = lora.find(self._path, self._adapter)

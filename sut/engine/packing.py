@@ -159,10 +159,9 @@ def joined(layers: Sequence[nn.Module]) -> Callable[[torch.Tensor], torch.Tensor
     the last dimension.
     """
     first = layers[0]
-    if isinstance(first, PackedLinear) and all(
-        getattr(layer, "product", None) is first.product for layer in layers
-    ):
-        return first.product.whole
+    product = getattr(first, "product", None)  # of packed layers, and of those in FP8
+    if product is not None and all(getattr(one, "product", None) is product for one in layers):
+        return product.whole
     return (
         (lambda x: torch.cat([layer(x) for layer in layers], dim=-1)) if len(layers) > 1 else first
     )

@@ -159,10 +159,11 @@ def _tuned(model: Any, adapter: str | Path) -> Any:
 def _refuse_on(doing: str, config: Any, held: str, merge_adapter: bool) -> None:
     """Raise SetupFailed for what cannot be done with weights that are held in few bits."""
     adapter_kinds.refuse_on(doing, config, held)
-    if merge_adapter and held == adapter_kinds.QUANTO:
+    if merge_adapter and held in (adapter_kinds.QUANTO, adapter_kinds.FP8):
+        whose = "quanto's packed weights" if held == adapter_kinds.QUANTO else "FP8 weights"
         raise SetupFailed(
             "--merge-adapter",
-            "quanto's packed weights cannot take it",
+            f"{whose} cannot take it",
             "",
             "Attach it, or merge into int8 or nf4.",
         )
