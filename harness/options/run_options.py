@@ -279,6 +279,11 @@ class RunOptions:
         MODEL, None, "Pass auto to let accelerate spread a model that does not fit on one device.",
         commands="run compare gate perplexity serve", needs="model",
     )
+    tf32: bool = option(
+        MODEL, False, "Let GPUs multiply float32 in TF32: faster, 10 bits of mantissa, no"
+        " reference. In gate for the candidates.",
+        commands="run compare gate perplexity serve", needs="model",
+    )
     adapter: Folder | None = option(
         MODEL, None, "LoRA adapter folder, as peft writes it, for the lora variants.",
         metavar="FOLDER", commands="run plan compare gate perplexity serve",

@@ -193,4 +193,5 @@ def _is_plain(module: Any) -> bool:
         and module.weight.dtype in _DTYPES
         and min(module.in_features, module.out_features) >= _LEAST_FEATURES
         and not hasattr(module, "_hf_hook")  # accelerate moves it about
+        and "forward" not in vars(module)  # compressed-tensors rounds the input before the product
     )

@@ -56,7 +56,7 @@ def hold(model: Any, path: str) -> Any:
             f"this variant would quantise {100 * share.of_layers:.2g} % of the values of its"
             f" matrices; the rest stays as it is, {share.largest_left} for one",
             f"expected at least {100 * LEAST:.0f} % for a variant of this name",
-            "Use bf16, or a checkpoint that is quantised already with --variant native.",
+            "Use bf16, or a checkpoint that is quantised already with --variant asis.",
         )
     told = findings.of(model)
     told.facts["quantised_share"] = round(share.of_all, 4)

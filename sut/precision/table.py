@@ -48,20 +48,36 @@ def _in_dtype(dtype_name: str, path: str, *, device: str, **options: Any) -> Any
 
 def _as_stored(path: str, *, device: str, **options: Any) -> Any:
     """Load a checkpoint as it is, quantised or not."""
-    from sut.checkpoint import prequantised
+    from sut.checkpoint import prequantised, readable
     from sut.model import loading
     from sut.precision import bnb, share
 
     quantisation = prequantised.how(path, **_code(options))
-    model = loading.loaded(path, "auto", device=device, **options)
+    if quantisation:
+        readable.check(path, quantisation)
+    with readable.reading(path, quantisation):
+        model = loading.loaded(path, "auto", device=device, **options)
     if not quantisation:
         return model
+    if quantisation.method == "compressed-tensors":
+        _first_pass(model)
     if share.of(model).of_all == 0:
         loading.note_dequantised(model, quantisation)
         return model
-    if prequantised.method(quantisation) == "bitsandbytes":
+    loading.note_precision(model, quantisation)
+    if quantisation.method == "bitsandbytes":
         bnb.ready(model)
     return share.hold(model, path)
+
+
+def _first_pass(model: Any) -> None:
+    """Let compressed-tensors restore the weights now, as it does in the first pass: what is counted
+    and said of the model is what serves.
+    """
+    import torch
+
+    with torch.inference_mode(False), torch.no_grad():
+        model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=model.device))
 
 
 def _by_bitsandbytes(

@@ -35,6 +35,7 @@ class ServedModel(LocalModel):
             device_map=options.device_map,
             adapter=options.adapter,
             merge_adapter=options.merge_adapter,
+            tf32=options.tf32,
             kv_cache_bytes=options.kv_cache_bytes,
             trust_remote_code=options.trust_remote_code,
             notes=options.notes,
