@@ -58,7 +58,9 @@ def reading(path: str, quantisation: Quantisation | None) -> Iterator[None]:
         if quantisation is None:
             raise
         found = f"it is quantised ({quantisation}), which cannot be read here ({first_line(error)})"
-        raise SetupFailed(f"loading model {path!r}", found, "", _SERVE) from error
+        lacks = error.name if isinstance(error, ModuleNotFoundError) else None
+        todo = f"Run: pip install {lacks}" if lacks else _SERVE
+        raise SetupFailed(f"loading model {path!r}", found, "", todo) from error
 
 
 def check_scales(path: str, held: Mapping[str, Stored]) -> None:
