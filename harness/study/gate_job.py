@@ -56,7 +56,7 @@ def job(
         )
     folders = [name for name in (reference, *names) if _is_folder(name)]
     if not folders:
-        asked_of = _config(reference, {key: v for key, v in given.items() if key != "tf32"})
+        asked_of = _config(reference, given).model_copy(update={"tf32": False})
         configs = [asked_of, *(_config(name, given, asked_of.model) for name in names)]
         what = short_name(configs[0].model)
         return Job(configs[0], configs[1:], control, asked, configs[0].output_dir, what)

@@ -191,6 +191,7 @@ def _is_plain(module: Any) -> bool:
         type(module) is nn.Linear
         and module.weight.device.type == "cpu"
         and module.weight.dtype in _DTYPES
+        and type(module.weight.data) is torch.Tensor  # torchao's are integers that look like floats
         and min(module.in_features, module.out_features) >= _LEAST_FEATURES
         and not hasattr(module, "_hf_hook")  # accelerate moves it about
         and "forward" not in vars(module)  # compressed-tensors rounds the input before the product

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from harness.kernel.errors import SetupFailed
 from sut.model import findings
+from sut.model.weights import unfold
 
 LEAST, WHOLE = 0.5, 0.95
 
@@ -77,6 +78,18 @@ def _share(matrices: list[Matrix]) -> float:
     )
 
 
+def _looks_wider(parameter: Any) -> bool:
+    """Say whether a tensor of torchao or quanto, which gives itself out as floats, holds fewer
+    bytes than these would take.
+    """
+    import torch
+
+    if type(parameter.data) is torch.Tensor:
+        return False
+    held = sum(inner.numel() * inner.element_size() for inner in unfold([parameter.data], set()))
+    return 0 < held < 0.9 * parameter.numel() * parameter.element_size()
+
+
 def _matrices(model: Any) -> Iterator[Matrix]:
     import torch
 
@@ -96,5 +109,6 @@ def _matrices(model: Any) -> Iterator[Matrix]:
             if is_linear:
                 values = module.in_features * module.out_features
             is_few = not parameter.is_floating_point() or parameter.element_size() == 1
+            is_few = is_few or _looks_wider(parameter)
             is_vocabulary = isinstance(module, torch.nn.Embedding) or module in vocabulary
             yield Matrix(f"{place}.{name}", values, is_few, is_vocabulary)

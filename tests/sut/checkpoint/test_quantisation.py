@@ -8,7 +8,6 @@ import shutil
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from harness.kernel.errors import SetupFailed
 from sut.checkpoint import readable
@@ -17,7 +16,7 @@ from sut.engine.packing import pack
 from sut.model import findings
 from sut.precision.table import TABLE
 from tests.sut.precision.test_table import difference
-from tests.variant_helpers import edit_json, resized
+from tests.variant_helpers import edit_json, fp8_checkpoint, resized
 
 
 def scheme(kind, bits, strategy, group=None, inputs=None):
@@ -140,25 +139,6 @@ def test_a_library_that_wants_a_gpu_is_one_sentence(copied):
 
 
 # ---- FP8 as transformers stores it
-
-
-def fp8_checkpoint(folder, block=16, with_scales=True):
-    """Rewrite the model's layers in FP8 with a scale per block, as transformers' own method."""
-    file, held = folder / "model.safetensors", {}
-    for name, tensor in load_file(file).items():
-        held[name] = tensor
-        if not name.endswith("proj.weight"):
-            continue
-        rows, columns = (size // block for size in tensor.shape)
-        blocks = tensor.float().view(rows, block, columns, block)
-        scale = blocks.abs().amax((1, 3), keepdim=True) / 448
-        held[name] = (blocks / scale).view(tensor.shape).to(torch.float8_e4m3fn)
-        if with_scales:
-            held[f"{name}_scale_inv"] = scale.view(rows, columns)
-    save_file(held, file, metadata={"format": "pt"})
-    told = {"quant_method": "fp8", "weight_block_size": [block, block]}
-    edit_json(folder / "config.json", quantization_config=told | {"activation_scheme": "dynamic"})
-    return folder
 
 
 @pytest.mark.parametrize("variant", ["asis", "native", "fp32"])
