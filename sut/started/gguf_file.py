@@ -2,7 +2,8 @@
 
 A model that comes as GGUF (a .gguf file, a folder with some, an alias) is taken as it is for the
 variant `asis` (or `native`), and for the kind that it has. Any other kind is made once by
-llama.cpp's own `llama-quantize` and kept in the cache. fp32, fp16 and bf16 are GGUF's F32, F16 and BF16.
+llama.cpp's own `llama-quantize` and kept in the cache. fp32, fp16 and bf16 are GGUF's F32, F16 and
+BF16.
 """
 
 from __future__ import annotations
