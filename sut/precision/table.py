@@ -107,13 +107,26 @@ def _by_quanto(layer: str, path: str, *, device: str, **options: Any) -> Any:
 
 def _by_fp8(is_by_row: bool, path: str, *, device: str, **options: Any) -> Any:
     from sut.checkpoint import prequantised
-    from sut.precision import fp8, share
+    from sut.precision import share
+    from sut.precision.fp8 import layers, trial
+    from sut.precision.fp8.products import by_kernel
 
     if quantisation := prequantised.how(path, **_code(options)):
         raise prequantised.refuse(path, quantisation)
     plain = _in_dtype(_half(device), path, device=device, **options)
-    kernel = fp8.by_kernel if device.startswith("cuda") else None
-    return share.hold(fp8.quantize(plain, is_by_row, kernel), path)
+    model = layers.quantize(plain, is_by_row)
+    is_gpu = device.startswith("cuda")
+    trial.choose(model, by_kernel if is_gpu else None, _fused_rounding() if is_gpu else None)
+    return share.hold(model, path)
+
+
+def _fused_rounding() -> Any:
+    """Return the kernel that rounds rows to FP8; None without Triton."""
+    try:
+        from sut.precision.fp8.fused import rounded
+    except ImportError:
+        return None
+    return rounded
 
 
 def _code(options: dict[str, Any]) -> dict[str, Any]:

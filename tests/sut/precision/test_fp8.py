@@ -11,7 +11,7 @@ from torch import nn
 from sut.engine.lean import lean_step
 from sut.model import findings
 from sut.model.weights import weigh
-from sut.precision import fp8
+from sut.precision.fp8 import layers, products, trial
 from sut.precision.table import TABLE
 from tests.sut.precision.test_table import answer, difference, load
 
@@ -23,25 +23,30 @@ def layer(inputs=48, outputs=32, bias=True):
     return nn.Linear(inputs, outputs, bias).bfloat16().requires_grad_(False)
 
 
+def chosen(model, is_by_row, kernel, rounding=None):
+    trial.choose(layers.quantize(model, is_by_row), kernel, rounding)
+    return model
+
+
 def broken(*_):
     raise RuntimeError("no such kernel\nand a trace")
 
 
 def wrong(x, x_scale, weight, scale, bias, dtype):
-    return 2 * fp8.emulated(x, x_scale, weight, scale, bias, dtype)
+    return 2 * products.emulated(x, x_scale, weight, scale, bias, dtype)
 
 
 def test_bits_are_restored_to_every_finite_value():
-    codes = torch.arange(256, dtype=torch.int32).to(torch.uint8).view(fp8.E4M3)
+    codes = torch.arange(256, dtype=torch.int32).to(torch.uint8).view(products.E4M3)
     finite = ~codes.float().isnan()
     assert finite.sum() == 254
-    assert torch.equal(fp8.restored(codes)[finite], codes.float()[finite])
+    assert torch.equal(products.restored(codes)[finite], codes.float()[finite])
 
 
 @ROWWISE
 def test_each_value_is_rounded_to_three_bits_of_mantissa(is_by_row):
     x = torch.randn(5, 64)
-    codes, scale = fp8.quantised(x, is_by_row)
+    codes, scale = products.quantised(x, is_by_row)
     assert scale.shape == ((5, 1) if is_by_row else (1, 1))
     error = (codes.float() * scale - x).abs()
     assert (error <= x.abs() / 16 + scale * 2**-10).all()  # half a step; the smallest is 2^-9
@@ -49,17 +54,17 @@ def test_each_value_is_rounded_to_three_bits_of_mantissa(is_by_row):
 
 @ROWWISE
 def test_the_emulation_is_what_torchs_own_kernel_computes(is_by_row):
-    product = fp8.Product([layer()], is_by_row)
+    product = layers.Product([layer()], is_by_row)
     x = torch.randn(3, 7, 48).bfloat16()
     ours = product.whole(x)
-    product.multiply = fp8.by_kernel
+    product.multiply = products.by_kernel
     assert ours.shape == (3, 7, 32)
     assert difference(ours.float(), product.whole(x).float()) < 0.003  # one rounding to bfloat16
 
 
 @ROWWISE
 def test_a_row_that_is_no_number_leaves_the_others_alone(is_by_row):
-    product = fp8.Product([layer()], is_by_row)
+    product = layers.Product([layer()], is_by_row)
     x = torch.randn(4, 48).bfloat16()
     clean = product.whole(x)[1:]
     for value in (float("nan"), float("inf")):
@@ -77,7 +82,7 @@ def test_a_scale_per_row_keeps_rows_of_small_weights():
     x = torch.randn(8, 48).bfloat16()
     exact = uneven(x).float()[:, :16]
     errors = [
-        difference(fp8.Product([uneven], by).whole(x).float()[:, :16], exact)
+        difference(layers.Product([uneven], by).whole(x).float()[:, :16], exact)
         for by in (True, False)
     ]
     assert errors[0] < errors[1] / 3
@@ -109,15 +114,34 @@ def test_neighbours_are_one_product_in_the_memory_of_one(tiny_llama):
 )
 def test_a_kernel_that_fails_or_differs_is_not_used(kernel, words, tiny_llama):
     plain = load("bf16", tiny_llama)
-    model = fp8.quantize(plain, True, kernel)
+    model = chosen(plain, True, kernel)
     told = findings.of(model)
     assert told.facts["fp8_products"] == "emulated in float32"
     assert re.search(words, told.notes[0])
 
 
+def finer(x, is_by_row):
+    codes, scale = products.quantised(x, is_by_row)
+    return codes, scale * 1.001
+
+
+def coarser(x, is_by_row):
+    codes, scale = products.quantised(x.sign(), is_by_row)
+    return codes, scale
+
+
+@pytest.mark.parametrize(
+    ("rounding", "is_used"), [(finer, True), (coarser, False), (broken, False), (None, False)]
+)
+def test_another_rounding_is_used_where_it_agrees(rounding, is_used, tiny_llama):
+    model = chosen(load("bf16", tiny_llama), True, None, rounding)
+    found = {one.product.rounding for one in model.modules() if isinstance(one, layers.Fp8Linear)}
+    assert found == ({rounding} if is_used else {products.quantised})
+
+
 @ROWWISE
 def test_a_kernel_that_agrees_is_used(is_by_row, tiny_llama):
-    model = fp8.quantize(load("bf16", tiny_llama), is_by_row, fp8.by_kernel)
+    model = chosen(load("bf16", tiny_llama), is_by_row, products.by_kernel)
     assert findings.of(model).facts["fp8_products"] == "torch._scaled_mm"
     assert not any("emulated" in note for note in findings.of(model).notes)
 
