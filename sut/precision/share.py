@@ -16,13 +16,15 @@ from typing import Any, NamedTuple
 
 from harness.kernel.errors import SetupFailed
 from sut.model import findings
-from sut.model.weights import unfold
+from sut.model.weights import packed_values, unfold
 
 LEAST, WHOLE = 0.5, 0.95
 
 
 class Matrix(NamedTuple):
-    """A parameter of two dimensions or more. `values` counts weights, not packed bytes."""
+    """A parameter of two dimensions or more, or the packed integers of a layer. `values` counts
+    weights, not packed bytes.
+    """
 
     name: str
     values: int
@@ -98,6 +100,8 @@ def _matrices(model: Any) -> Iterator[Matrix]:
     ]
     seen = set()
     for place, module in model.named_modules():
+        if values := packed_values(module):
+            yield Matrix(f"{place}.qweight", values, True, module in vocabulary)
         for name, parameter in module.named_parameters(recurse=False):
             if id(parameter) in seen:
                 continue

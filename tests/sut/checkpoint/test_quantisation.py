@@ -14,6 +14,8 @@ from sut.checkpoint import readable
 from sut.checkpoint.quantisation import of_config
 from sut.engine.packing import pack
 from sut.model import findings
+from sut.model.weights import weigh
+from sut.precision import share
 from sut.precision.table import TABLE
 from tests.sut.precision.test_table import difference
 from tests.variant_helpers import edit_json, fp8_checkpoint, resized
@@ -136,6 +138,28 @@ def test_a_library_that_wants_a_gpu_is_one_sentence(copied):
     edit_json(copied / "config.json", quantization_config={"quant_method": "fbgemm_fp8"})
     with pytest.raises(SetupFailed, match=r"fbgemm-fp8 e4m3.*cannot be read here \(.*GPU"):
         load(copied)
+
+
+class PackedLayer(torch.nn.Module):
+    """A layer as gptqmodel has it: its integers are no parameter."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.in_features, self.out_features = source.in_features, source.out_features
+        packed = torch.zeros(self.in_features // 8, self.out_features, dtype=torch.int32)
+        self.register_buffer("qweight", packed)
+
+
+def test_integers_in_buffers_are_weights_in_few_bits(tiny_llama):
+    model = load(tiny_llama, "bf16")
+    parameters = weigh(model).parameters
+    for layer in model.model.layers:
+        layer.mlp.down_proj = PackedLayer(layer.mlp.down_proj)
+    assert weigh(model).parameters == parameters
+    values = [m.in_features * m.out_features for m in model.model.layers.modules()
+              if hasattr(m, "in_features")]  # fmt: skip
+    held = sum(layer.mlp.down_proj.in_features * 32 for layer in model.model.layers)
+    assert share.of(model).of_layers == pytest.approx(held / sum(values))
 
 
 # ---- FP8 as transformers stores it
