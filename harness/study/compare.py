@@ -50,7 +50,7 @@ def compare(
     known = dict(zip(names, evidence, strict=False))
     keeping = compare_verdict.keeping_of(names, known)
     labelled: list[Row] = [
-        {"label": label, **row, **_ratios(row, rows[0])}
+        {"label": label, "precision": "", **row, **_ratios(row, rows[0])}
         | compare_verdict.kept_facts(keeping[label], row is rows[0])
         for label, row in zip(names, rows, strict=True)
     ]

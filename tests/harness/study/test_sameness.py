@@ -143,7 +143,7 @@ def test_a_checkpoint_in_few_bits_is_named_in_tables_results_and_pages(tiny_llam
     for name, row in zip(names, rows, strict=True):
         assert name.partition(" ")[2] in done.output
         assert name in page
-        result = json.loads((Path(row["run"]) / "result.json").read_text())
+        result = json.loads((found.parent / row["run"] / "result.json").read_text())
         assert result["variant"] == name
         assert result["sut_facts"]["stored_quantisation"] == "fp8 e4m3, blocks of 16 x 16"
 
