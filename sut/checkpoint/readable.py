@@ -57,10 +57,17 @@ def reading(path: str, quantisation: Quantisation | None) -> Iterator[None]:
     except (ImportError, NotImplementedError) as error:
         if quantisation is None:
             raise
-        found = f"it is quantised ({quantisation}), which cannot be read here ({first_line(error)})"
         lacks = error.name if isinstance(error, ModuleNotFoundError) else None
-        todo = f"Run: pip install {lacks}" if lacks else _SERVE
-        raise SetupFailed(f"loading model {path!r}", found, "", todo) from error
+        raise refuse(path, quantisation, first_line(error), lacks) from error
+
+
+def refuse(
+    path: str, quantisation: Quantisation, why: str, package: str | None = None
+) -> SetupFailed:
+    """Make the error for a checkpoint that a library cannot read, or compute with, here."""
+    found = f"it is quantised ({quantisation}), which cannot be read here ({why})"
+    todo = f"Run: pip install {package}" if package else _SERVE
+    return SetupFailed(f"loading model {path!r}", found, "", todo)
 
 
 def check_scales(path: str, held: Mapping[str, Stored]) -> None:

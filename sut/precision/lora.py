@@ -151,6 +151,13 @@ def _tuned(model: Any, adapter: str | Path) -> Any:
         model, str(adapter), autocast_adapter_dtype=False, torch_device="cpu"
     )
     for name, parameter in tuned.named_parameters():
+        if ".lora_" in name and parameter.element_size() == 1:
+            raise SetupFailed(
+                _doing(Path(adapter)),
+                "the base's weights are FP8, to which peft rounds the adapter as well",
+                "expected a base in 16 bits or more, or --variant lora-fp8 of one",
+                "Use lora-bf16 with the model that the base was made from.",
+            )
         if ".lora_" in name:
             parameter.data = parameter.data.to(model.dtype)
     return tuned.eval()

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from harness.kernel.errors import first_line
+from sut.model import faults, findings
 from sut.precision import lora, machine
 
 
@@ -59,8 +61,13 @@ def _as_stored(path: str, *, device: str, **options: Any) -> Any:
         model = loading.loaded(path, "auto", device=device, **options)
     if not quantisation:
         return model
-    if quantisation.method == "compressed-tensors":
-        _first_pass(model)
+    if quantisation.method in _TRIED and (why := _against_first_pass(model)):
+        options["quantization_config"] = prequantised.undone(quantisation)
+        if options["quantization_config"] is None:
+            raise readable.refuse(path, quantisation, why)
+        del model
+        model = loading.loaded(path, "auto", device=device, **options)
+        findings.of(model).notes.append(f"its own products cannot be used here ({why})")
     if share.of(model).of_all == 0:
         loading.note_dequantised(model, quantisation)
         return model
@@ -70,14 +77,24 @@ def _as_stored(path: str, *, device: str, **options: Any) -> Any:
     return share.hold(model, path)
 
 
-def _first_pass(model: Any) -> None:
-    """Let compressed-tensors restore the weights now, as it does in the first pass: what is counted
-    and said of the model is what serves.
+_TRIED = ("compressed-tensors", "fp8", "mxfp4")
+
+
+def _against_first_pass(model: Any) -> str:
+    """Return why a first pass fails; empty if it does not. compressed-tensors restores the weights
+    in it, so that what is counted from then on is what serves; the others fetch kernels, from the
+    hub.
     """
     import torch
 
-    with torch.inference_mode(False), torch.no_grad():
-        model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=model.device))
+    try:
+        with torch.no_grad():
+            model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=model.device))
+    except Exception as error:  # of whichever library the kernels are
+        if faults.is_out_of_memory(error):
+            raise
+        return first_line(error)
+    return ""
 
 
 def _by_bitsandbytes(

@@ -176,6 +176,22 @@ def test_fp8_in_blocks_is_restored_on_a_cpu_and_named(variant, copied, tiny_llam
     assert 0 < difference(ours.float(), theirs) < 0.05
 
 
+def test_kernels_that_fail_in_the_first_pass_leave_the_values_restored(copied, monkeypatch):
+    from transformers import LlamaForCausalLM
+
+    failures, real = ["no kernels without the hub\nand a trace"], LlamaForCausalLM.forward
+
+    def forward(*arguments, **options):
+        if failures:
+            raise RuntimeError(failures.pop())
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(LlamaForCausalLM, "forward", forward)
+    told = findings.of(load(fp8_checkpoint(copied)))
+    assert told.facts["precision"] == "float32 of fp8-block16"
+    assert "its own products cannot be used here (no kernels without the hub)" in told.notes
+
+
 @pytest.mark.parametrize("variant", ["asis", "fp32", "bf16"])
 @pytest.mark.parametrize("is_said", [True, False])
 def test_fp8_without_its_scales_is_refused(variant, is_said, copied):

@@ -8,12 +8,15 @@ import pytest
 import torch
 from torch import nn
 
+from harness.kernel.errors import SetupFailed
 from sut.engine.lean import lean_step
 from sut.model import findings
 from sut.model.weights import weigh
+from sut.precision import lora
 from sut.precision.fp8 import layers, products, trial
 from sut.precision.table import TABLE
 from tests.sut.precision.test_table import answer, difference, load
+from tests.variant_helpers import make_adapter
 
 ROWWISE = pytest.mark.parametrize("is_by_row", [True, False])
 
@@ -158,8 +161,6 @@ def test_a_run_serves_by_lean_steps_and_says_what_fp8_is_here(variant, tiny_llam
 
 
 def test_lora_on_fp8_keeps_the_adapter_in_the_types_of_its_activations(tiny_llama, tmp_path):
-    from tests.variant_helpers import make_adapter
-
     adapter = make_adapter(tiny_llama, tmp_path / "adapter")
     tuned = TABLE["lora-fp8"].load(str(tiny_llama), device="cpu", adapter=adapter)
     exact = TABLE["lora-bf16"].load(str(tiny_llama), device="cpu", adapter=adapter)
@@ -175,3 +176,17 @@ def test_lora_on_fp8_keeps_the_adapter_in_the_types_of_its_activations(tiny_llam
 def test_a_gpu_with_fp8_multiplies_it_itself(variant, tiny_llama):
     model = TABLE[variant].load(str(tiny_llama), device="cuda")
     assert findings.of(model).facts["fp8_products"] == "torch._scaled_mm"
+
+
+def test_an_adapter_that_peft_would_round_to_fp8_is_refused(tiny_llama, tmp_path):
+    adapter = make_adapter(tiny_llama, tmp_path / "adapter")
+
+    def base(path, **options):
+        model = load("bf16", path)
+        for linear in (layer.self_attn.q_proj for layer in model.model.layers):
+            codes = linear.weight.detach().to(products.E4M3)  # as libraries hold it
+            linear.weight = nn.Parameter(codes, requires_grad=False)
+        return model
+
+    with pytest.raises(SetupFailed, match="to which peft rounds the adapter as well"):
+        lora.load(base, "asis", str(tiny_llama), adapter=adapter)
