@@ -22,7 +22,7 @@ from sut.engine.trial import Span
 from sut.limit.check import SelfCheck
 from sut.model import digest, faults, findings, gpus, loading, peak, room
 from sut.model.weights import disk_bytes, weigh
-from sut.precision import lora
+from sut.precision import lora, machine, tf32
 from sut.precision.table import TABLE as PRECISIONS
 from sut.prompts import as_file, generation, tokenizer
 from sut.prompts.encode import NONE, Room, encode
@@ -64,6 +64,7 @@ class LocalModel:
         notes: Sequence[str] = (),
         adapter: str | None = None,
         merge_adapter: bool = False,
+        tf32: bool = False,
         device_map: str | None = None,
         kv_cache_bytes: int | None = None,
         prefill_tokens: int | None = None,
@@ -74,6 +75,7 @@ class LocalModel:
         self._options = {"trust_remote_code": trust_remote_code}
         self._notes = list(notes)
         self._adapter, self._merge_adapter, self._device_map = adapter, merge_adapter, device_map
+        self._wants_tf32, self._tf32 = tf32, False
         self._adapter_facts: dict[str, Any] = {}
         self._kv_cache_bytes, self._asked_prefill_tokens = kv_cache_bytes, prefill_tokens
         self._samples: list[Sample] = []
@@ -218,6 +220,7 @@ class LocalModel:
             "weights_on": weigh(self._model).bytes_on,
             "dtype": str(self._model.dtype).removeprefix("torch."),
             "device": str(self._model.device),
+            "tf32": self._tf32,
             "gpus": gpus.indices(weigh(self._model).bytes_on),
             "attention": self._model.config._attn_implementation,
             **self._stored,
@@ -307,7 +310,10 @@ class LocalModel:
             )
         if self._device == "auto":
             self._device = automatic_device()
+            self._notes += filter(None, [machine.gpu_not_used()])
         row.check(self._device, self._device_map)
+        self._tf32, note = tf32.choose(self._device, self._wants_tf32)
+        self._notes += filter(None, [note])
         if row.adapter:
             adapter = lora.find(self._path, self._adapter)
             with faults.loading(self._path):

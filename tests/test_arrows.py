@@ -87,7 +87,8 @@ ARROWS = {
     "sut.border.replicas": "sut.border",
     "sut.checkpoint": "",
     "sut.model": "sut.checkpoint",
-    "sut.precision": "sut.checkpoint sut.model",
+    "sut.precision": "sut.checkpoint sut.model sut.precision.fp8",
+    "sut.precision.fp8": "sut.model sut.precision",
     "sut.prompts": "",
     "sut.served": "sut.model sut.prompts sut.served.answers sut.served.client"
     " sut.served.client.calibration sut.served.probing",

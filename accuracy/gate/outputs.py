@@ -37,6 +37,8 @@ class Outputs:
     tokens_per_s: float | None = None
     peak_bytes: int | None = None  # of its GPUs, else of its process; None: not known
     weights: str = ""  # digest of the tensors that answered; empty: the SUT does not tell
+    precision: str = ""  # what the variant's name does not tell: "gptq-int4-g128", "tf32"
+    is_tf32: bool = False  # float32, but products in TF32
     notes: Sequence[str] = field(default_factory=list)
 
     @property

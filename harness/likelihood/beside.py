@@ -16,6 +16,7 @@ from harness.kernel.errors import BadInput
 from harness.kernel.foreign import parsed
 from harness.kernel.places import found_at, guess
 from harness.kernel.types import short_name
+from harness.kernel.words.variant import named, precision_of
 
 _SCORES = (
     "rouge1",
@@ -47,7 +48,7 @@ def beside(subject: Mapping[str, Any], folders: Sequence[Path]) -> Row:
     for place, result in (pair for folder in folders for pair in _results(folder)):
         if (_short(result["model"]), result["variant"]) != (
             _short(subject["model"]),
-            subject["variant"],
+            named(subject["variant"], precision_of(subject)),
         ):
             continue
         scores = {name: value for name, value in result["accuracy"].items() if name in _SCORES}

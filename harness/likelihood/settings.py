@@ -56,6 +56,7 @@ class Settings(BaseModel):
     device_map: str | None = None
     adapter: Annotated[Path, AfterValidator(_absolute)] | None = None
     merge_adapter: bool = False
+    tf32: bool = False
     trust_remote_code: bool = False
     tokenizer: str | None = None
     api_key_env: str | None = None

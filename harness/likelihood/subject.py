@@ -133,6 +133,7 @@ def _model(made: Settings, subject: Subject, say: Say) -> Row:
         "device": made.device,
     }
     options |= {"device_map": made.device_map, "trust_remote_code": made.trust_remote_code}
+    options["tf32"] = made.tf32
     if TABLE[subject.variant].adapter:
         options |= {
             "adapter": None if made.adapter is None else str(made.adapter),

@@ -60,6 +60,7 @@ def _of_started(config: RunConfig, entry: SutEntry) -> Iterator[str]:
     local = {
         "--device-map": config.device_map is not None,
         "--merge-adapter": config.merge_adapter,
+        "--tf32": config.tf32,
         "--evaluate": config.evaluate,
     }
     for flag in (flag for flag, is_given in local.items() if is_given):

@@ -293,6 +293,11 @@ class RunOptions:
         "or on a CPU on an equal share of the cores. Default: 1.",
         commands="run compare gate",
     )
+    tf32: bool = option(
+        MODEL, False, "Let GPUs multiply float32 in TF32: faster, 10 bits of mantissa, no"
+        " reference. In gate for the candidates.",
+        commands="run compare gate perplexity serve", needs="model",
+    )
     adapter: Folder | None = option(
         MODEL, None, "LoRA adapter folder, as peft writes it, for the lora variants.",
         metavar="FOLDER", commands="run plan compare gate perplexity serve",

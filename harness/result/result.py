@@ -22,6 +22,7 @@ from harness.engine.runlog import RunFacts
 from harness.kernel.entries import SutEntry
 from harness.kernel.stats import summary_ms
 from harness.kernel.types import Metric, RunLog, RunSettings, Sample, Verdict
+from harness.kernel.words.variant import named, precision_of
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
 from harness.result import evaluation, measured, quiet, served
@@ -213,12 +214,13 @@ def _model(raw: Raw) -> str:
 
 
 def variant_of(raw: Raw) -> str:
-    """Return the precision; in a server that the run started, with the server's name; "" where no
-    model was loaded.
+    """Return the precision, with what its name does not tell; in a server that the run started,
+    with the server's name; "" where no model was loaded.
     """
     if raw.entry.starts_server:
         return f"{raw.config.sut}:{raw.config.variant}"
-    return raw.config.variant if raw.entry.runs_model else ""
+    name = raw.config.variant if raw.entry.runs_model else ""
+    return named(name, precision_of(raw.facts.sut))
 
 
 def _division(raw: Raw) -> Division | None:

@@ -102,6 +102,7 @@ def _options(config: RunConfig, entry: SutEntry, folder: Path, say: Say) -> dict
         "device_map": config.device_map,
         "adapter": None if config.adapter is None else str(config.adapter),
         "merge_adapter": config.merge_adapter,
+        "tf32": config.tf32,
         "kv_cache_bytes": None if gib is None else int(gib * 2**30),
         "truncate": config.truncate,
         "trust_remote_code": config.trust_remote_code,

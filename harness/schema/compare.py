@@ -31,6 +31,7 @@ COMPARE_ROW = record(
         "label": LABEL,
         "model": text("Model without its owner or folder."),
         "variant": text("Precision, or the SUT where no model runs."),
+        "precision": maybe(text("What the variant's name does not tell, such as gptq-int4-g128.")),
         "status": choice(
             "Verdict of its run, or why there is none.",
             "VALID", "INVALID", "INTERRUPTED", "ERROR", "FAILED", "OOM",

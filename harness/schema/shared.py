@@ -54,7 +54,10 @@ REPEATED = whole("Parameters of an output head that repeats the embedding; they 
 
 STORED = {  # of the weights' files and tensors; sut/checkpoint, sut/model/digest
     "stored_dtype": text("Type of most of the values in the weight files; empty if unknown."),
-    "stored_quantisation": text("How the checkpoint is quantised that was dequantised at load."),
+    "stored_quantisation": text("How the checkpoint is quantised."),
+    "precision": text("What the variant's name does not tell, such as gptq-int4-g128."),
+    "fp8_products": text("What multiplied FP8: torch._scaled_mm, or an emulation in float32."),
+    "tf32": flag("Whether float32 was multiplied in TF32; never on a CPU."),
     "files_digest": text("16 digits over names, sizes and samples of the weight files."),
     "tensors_digest": text("16 digits over all tensors as loaded; empty if part is offloaded."),
     "quantised_share": number("Share of the values of all matrices in few bits.", "of 1"),

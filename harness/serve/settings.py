@@ -67,6 +67,7 @@ class Settings:
             device_map=flags["device_map"],
             adapter=None if adapter is None else str(adapter),
             merge_adapter=flags["merge_adapter"],
+            tf32=flags["tf32"],
             kv_cache_bytes=None if gib is None else int(gib * 2**30),
             prefill_tokens=flags["prefill_tokens"],
             trust_remote_code=flags["trust_remote_code"],

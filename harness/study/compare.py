@@ -21,6 +21,7 @@ from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Say
 from harness.kernel.types import short_name
 from harness.result.device import slower
+from harness.kernel.words.variant import named
 from harness.result.integrity import seal
 from harness.run.start import fetch
 from harness.study import compare_verdict
@@ -43,11 +44,14 @@ def compare(
     ratios. `evidence` is that of each row; without any the figures stand alone. Without `names`
     each is called by its variant. Conditions of settings that were `varied` may differ.
     """
-    names = names or labels([(row["model"], row["variant"]) for row in rows])
+    if names:
+        names = [_called(name, row) for name, row in zip(names, rows, strict=True)]
+    else:
+        names = labels([(row["model"], row["variant"]) for row in rows])
     known = dict(zip(names, evidence, strict=False))
     keeping = compare_verdict.keeping_of(names, known)
     labelled: list[Row] = [
-        {"label": label, **row, **_ratios(row, rows[0])}
+        {"label": label, "precision": "", **row, **_ratios(row, rows[0])}
         | compare_verdict.kept_facts(keeping[label], row is rows[0])
         for label, row in zip(names, rows, strict=True)
     ]
@@ -65,6 +69,11 @@ def compare(
         "rows": labelled,
         **_notes(labelled),
     }
+
+
+def _called(name: str, row: Row) -> str:
+    """Return the name of a cell, with what the variant's own name does not tell."""
+    return named(name, str(row.get("precision") or ""))
 
 
 def _notes(rows: Sequence[Row]) -> dict[str, list[str]]:
@@ -214,7 +223,8 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
                 except KeyboardInterrupt:
                     interrupted = True
                     break
-                told({"label": cell.name, **_row(study, cell, ended)})
+                row = _row(study, cell, ended)
+                told({"label": _called(cell.name, row), **row})
             rows.append(_row(study, cell, ended))
             if interrupted:
                 break

@@ -30,10 +30,11 @@ from harness.kernel.process import stopping
 from harness.kernel.protocols import Say
 from harness.kernel.texts import on_one_line
 from harness.kernel.types import short_name
+from harness.kernel.words.variant import named
 from harness.options.settings import RunConfig
 from harness.run.start import fetch
 from harness.study.cells import deployment
-from harness.study.gate_job import Job, Source
+from harness.study.gate_job import Job, Source, check_reference
 from harness.study.outputs import check_same, twin
 from harness.study.study import Cell, Study, begin
 
@@ -129,6 +130,8 @@ def _reference(job: Job, source: Source, say: Say) -> tuple[Reference, bool]:
     say(f"reference: {_named(job.reference)}")
     try:
         reference, interrupted = source.outputs(REFERENCE, job.reference, say)
+        check_reference(reference)
+        reference = replace(reference, label=named(reference.label, reference.precision))
         return Reference(reference, job.asked, _bar(say)), interrupted
     except (HarnessError, KeyboardInterrupt) as fault:
         source.forget(fault)
@@ -203,6 +206,7 @@ def _judged(
         reason, failure = reason_of(fault), type(fault).__name__
         source.keep(name, reason, failure)
         return failed(label, what, reason, failure), False
+    label = named(label, outputs.precision)
     outputs = replace(outputs, label=label)
     if outputs.problem:
         return failed(label, outputs, outputs.problem), interrupted

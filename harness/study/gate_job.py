@@ -56,7 +56,7 @@ def job(
         )
     folders = [name for name in (reference, *names) if _is_folder(name)]
     if not folders:
-        asked_of = _config(reference, given)
+        asked_of = _config(reference, given).model_copy(update={"tf32": False})
         configs = [asked_of, *(_config(name, given, asked_of.model) for name in names)]
         what = short_name(configs[0].model)
         return Job(configs[0], configs[1:], control, asked, configs[0].output_dir, what)
@@ -79,6 +79,7 @@ def job(
             "Leave the flags or runs out.",
         )
     first, *rest = [read(Path(name)) for name in folders]
+    check_reference(first)
     for other in rest:
         check_same(first, other)
     labels = compare.labels([(run.model, run.variant) for run in (first, *rest)])
@@ -86,6 +87,19 @@ def job(
         replace(run, label=label) for run, label in zip((first, *rest), labels, strict=True)
     ]
     return Job(first, rest, False, asked, Path(given.get("output_dir", "runs")), "")
+
+
+def check_reference(reference: Outputs) -> None:
+    """Refuse a reference in TF32, which rounds its products as a candidate would. Raises
+    BadInput.
+    """
+    if reference.is_tf32:
+        raise BadInput(
+            f"gate --reference {reference.label or reference.run}",
+            "its float32 products were computed in TF32 (10 bits of mantissa)",
+            "expected a reference in float32 throughout",
+            "Run it again without --tf32, and without NVIDIA_TF32_OVERRIDE=1.",
+        )
 
 
 def _is_folder(name: str) -> bool:

@@ -14,6 +14,7 @@ from accuracy.gate.outputs import Outputs
 from harness.kernel.errors import BadInput
 from harness.kernel.foreign.own_files import check_folder
 from harness.kernel.types import short_name
+from harness.kernel.words.variant import is_tf32, precision_of
 from harness.result import result
 from harness.result.library import samples_of
 from harness.result.read import ACCURACY_PART, Raw, read_run
@@ -42,6 +43,8 @@ def outputs_of(raw: Raw, status: str, status_reason: str) -> Outputs:
         texts=[log.texts.get(i, "") for i in done.tolist()],
         tokens=log.tokens[done],
         weights=raw.facts.sut.get("tensors_digest") or "",
+        precision=precision_of(raw.facts.sut),
+        is_tf32=is_tf32(raw.facts.sut),
         rows=int(raw.facts.sut.get("max_batch") or raw.config.rows),
         samples=None if samples is None else {sample.index: sample for sample in samples},
         dataset=str(raw.saved["dataset"]["name"]),
@@ -138,7 +141,7 @@ def twin(reference: Outputs, other: Outputs) -> str:
     """Say that two variants have the same tensors; empty if they have not, or do not tell."""
     if reference.variant == other.variant or not other.weights:
         return ""
-    if reference.weights != other.weights:
+    if reference.weights != other.weights or reference.is_tf32 != other.is_tf32:
         return ""
     return f"{reference.variant} and {other.variant} {ONE_MODEL}, and say nothing of each other"
 

@@ -15,6 +15,7 @@ from harness.kernel.foreign.own_files import check_folder
 from harness.kernel.places import not_a_run
 from harness.kernel.stats import percentile_name, share
 from harness.kernel.types import short_name
+from harness.kernel.words.variant import precision_of
 from harness.options.settings import USUAL_ROWS, RunConfig
 from harness.result import result
 from harness.result.integrity import published, seal
@@ -78,6 +79,7 @@ def row_of(found: Mapping[str, Any], folder: Path) -> Row:
     return {
         "model": short_name(str(found["model"])),
         "variant": found["variant"] or found["sut"],
+        "precision": precision_of(facts),
         "status": found["status"] if ended else _failure(found["status"], found["status_reason"]),
         "reason": found["status_reason"],
         "run": str(folder.resolve()),
@@ -158,6 +160,7 @@ def failed_row(config: RunConfig, reason: str) -> Row:
     """The row of a run that could not be made."""
     known: Row = {"model": short_name(config.model), "variant": deployment(config), "run": ""}
     known |= {
+        "precision": "",
         "status": _failure("FAILED", reason),
         "reason": reason,
         "peak_bytes": _peak_bytes(reason),

@@ -1,8 +1,8 @@
 """Is a checkpoint quantised already, and how? Then it is no fp32 reference, whatever is asked for.
 
 transformers lets the checkpoint win: a model saved in nf4 and asked for in float32 or int8 comes as
-nf4 each time, and says so in a log only. Two methods can be undone while a model is loaded
-(`DEQUANTISED`); the rest is refused, or taken as it is by the variant `native`.
+nf4 each time, and says so in a log only. Some methods can be undone while a model is loaded
+(`DEQUANTISED`); the rest is refused, or taken as it is by the variant `asis`.
 """
 
 from __future__ import annotations
@@ -15,60 +15,42 @@ from harness.kernel.errors import SetupFailed
 from harness.kernel.foreign.own_files import read_given
 from harness.kernel.foreign.parsed import loads
 from sut.checkpoint import stored
+from sut.checkpoint.quantisation import Quantisation, of_config
 
 DEQUANTISED = {"mxfp4": "Mxfp4Config", "fp8": "FineGrainedFP8Config"}  # transformers' classes
 _OWN_FILES = ("hf_quant_config.json", "quantize_config.json")  # of ModelOpt and of older GPTQ
 
 
-def how(path: str, **options: Any) -> str:
-    """Return how the checkpoint is quantised ("bitsandbytes nf4"); empty for plain weights."""
+def how(path: str, **options: Any) -> Quantisation | None:
+    """Return how the checkpoint is quantised; None for plain weights."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(path, **options)
     for one in (config, config.get_text_config()):
         if told := getattr(one, "quantization_config", None):
-            return _named(told if isinstance(told, Mapping) else told.to_dict())
+            return of_config(told if isinstance(told, Mapping) else told.to_dict())
     return _by_own_file(path)
 
 
-def method(quantisation: str) -> str:
-    """Return the method of `how`: its first word."""
-    return quantisation.partition(" ")[0]
-
-
-def refuse(path: str, quantisation: str) -> SetupFailed:
+def refuse(path: str, quantisation: Quantisation) -> SetupFailed:
     """Make the error for a checkpoint that is not what the variant's name says."""
     return SetupFailed(
         f"loading model {path!r}",
         f"its weights are already quantised ({quantisation})",
         "this variant expects plain weights",
-        "Use --variant native, which takes them as they are, or the model they were made from.",
+        "Use --variant asis, which takes them as they are, or the model they were made from.",
     )
 
 
-def undone(quantisation: str) -> Any:
+def undone(quantisation: Quantisation) -> Any:
     """Return the configuration that lets transformers dequantise while it loads, or None."""
     import transformers
 
-    name = DEQUANTISED.get(method(quantisation))
+    name = DEQUANTISED.get(quantisation.method)
     return None if name is None else getattr(transformers, name)(dequantize=True)
 
 
-def _named(told: Mapping[str, Any]) -> str:
-    """Return a quantization_config in a few words."""
-    kind = str(told.get("quant_method") or "").rpartition(".")[2].lower()
-    if not kind and ("load_in_4bit" in told or "load_in_8bit" in told):
-        kind = "bitsandbytes"
-    if told.get("load_in_4bit"):
-        return f"bitsandbytes {told.get('bnb_4bit_quant_type') or 'fp4'}"
-    if told.get("load_in_8bit"):
-        return "bitsandbytes int8"
-    bits = told.get("bits") or told.get("nbits") or told.get("w_bit") or told.get("weights")
-    what = f"{bits} bits" if isinstance(bits, int) else str(bits or told.get("format") or "")
-    return f"{kind or 'of an unknown method'} {what}".strip()
-
-
-def _by_own_file(path: str) -> str:
+def _by_own_file(path: str) -> Quantisation | None:
     """Return what a file of another tool beside the weights says."""
     folder = stored.folder_of(path)
     for name in _OWN_FILES:
@@ -78,5 +60,5 @@ def _by_own_file(path: str) -> str:
             told = loads(read_given(folder / name).decode())
             told = told.get("quantization", told)
             algorithm = str(told.get("quant_algo") or "gptq").lower()
-            return _named({"quant_method": algorithm} | told)
-    return ""
+            return of_config({"quant_method": algorithm} | told)
+    return None

@@ -164,10 +164,9 @@ def joined(layers: Sequence[nn.Module]) -> Callable[[torch.Tensor], torch.Tensor
     the last dimension.
     """
     first = layers[0]
-    if isinstance(first, PackedLinear) and all(
-        getattr(layer, "product", None) is first.product for layer in layers
-    ):
-        return first.product.whole
+    product = getattr(first, "product", None)  # of packed layers, and of those in FP8
+    if product is not None and all(getattr(one, "product", None) is product for one in layers):
+        return product.whole
     if len(layers) == 1:
         return first
     if all(layer.weight.device.type == "cuda" for layer in layers if _is_linear(layer)):
@@ -246,6 +245,8 @@ def _is_plain(module: Any) -> bool:
         type(module) is nn.Linear
         and module.weight.device.type == "cpu"
         and module.weight.dtype in _DTYPES
+        and type(module.weight.data) is torch.Tensor  # torchao's are integers that look like floats
         and min(module.in_features, module.out_features) >= _LEAST_FEATURES
         and not hasattr(module, "_hf_hook")  # accelerate moves it about
+        and "forward" not in vars(module)  # compressed-tensors rounds the input before the product
     )

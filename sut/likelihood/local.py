@@ -116,6 +116,7 @@ class Local(LocalModel):
             "weights_bytes": weigh(self._model).held_bytes,
             "dtype": str(self._model.dtype).removeprefix("torch."),
             "device": str(self._model.device),
+            "tf32": self._tf32,
             "load_s": self._load_s,
             **self._stored,
             "adapter": self._adapter_facts,

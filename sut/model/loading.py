@@ -11,7 +11,8 @@ from typing import Any
 
 from harness.kernel.errors import SetupFailed
 from harness.kernel.machine.memory import available_bytes
-from sut.checkpoint import complete, stored
+from sut.checkpoint import complete, readable, stored
+from sut.checkpoint.quantisation import Quantisation
 from sut.model import digest, findings
 
 
@@ -27,6 +28,7 @@ def loaded(
     _leave_out_cudnn_attention()
     if (folder := stored.folder_of(path)) is not None:
         stored.check_shards(folder)
+        readable.check_scales(path, stored.tensors(stored.files(folder)))
     dtype = dtype_name if dtype_name == "auto" else getattr(torch, dtype_name)
     options |= {"dtype": dtype, "device_map": device_map or {"": device}}
     if device_map is not None and (room := _room_bytes()):
@@ -122,14 +124,21 @@ def hold_dtype(model: Any, path: str, dtype_name: str) -> None:
         f"loading model {path!r}",
         f"{len(wrong)} of its tensors are {str(dtype).removeprefix('torch.')}, {name} for one",
         f"this variant means {dtype_name}",
-        "Use --variant native, or the model that they were made from.",
+        "Use --variant asis, or the model that they were made from.",
     )
 
 
-def note_dequantised(model: Any, quantisation: str) -> None:
+def note_precision(model: Any, quantisation: Quantisation) -> None:
+    """Say how a checkpoint is quantised that was taken as it is."""
+    facts = findings.of(model).facts
+    facts["stored_quantisation"], facts["precision"] = str(quantisation), quantisation.tag
+
+
+def note_dequantised(model: Any, quantisation: Quantisation) -> None:
     """Say that a quantised checkpoint was loaded as floats."""
     told, dtype = findings.of(model), str(model.dtype).removeprefix("torch.")
-    told.facts["stored_quantisation"] = quantisation
+    told.facts["stored_quantisation"] = str(quantisation)
+    told.facts["precision"] = f"{dtype} of {quantisation.tag}"
     told.notes.append(
         f"its checkpoint is quantised ({quantisation}) and was dequantised to {dtype} at load: the"
         " values are those of few bits"

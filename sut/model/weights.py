@@ -181,6 +181,17 @@ def _value_counts(model: Any) -> Iterator[int]:
             seen.add(place)
             is_matrix = isinstance(module, torch.nn.Linear) and name == "weight"
             yield module.in_features * module.out_features if is_matrix else parameter.numel()
+        yield packed_values(module)
+
+
+def packed_values(module: Any) -> int:
+    """Return how many weights a layer of GPTQ or AWQ has, whose integers lie in a buffer; 0 for
+    other modules.
+    """
+    packed = module._buffers.get("qweight")
+    if packed is None or packed.is_floating_point():
+        return 0
+    return int(module.in_features) * int(module.out_features)
 
 
 def _place(parameter: Any) -> Hashable:

@@ -11,13 +11,15 @@ from typing import Any
 
 from harness.kernel.errors import SetupFailed
 
-QUANTO = "integers of quanto"
+QUANTO, FP8 = "integers of quanto", "8-bit floats"
 BNB_INT8, BNB_4BIT = "integers of bitsandbytes (int8)", "4 bits of bitsandbytes"
 _FEW_BITS = {
     "int8": BNB_INT8,
     "nf4": BNB_4BIT,
     "int8-quanto": QUANTO,
     "int4-quanto": QUANTO,
+    "fp8": FP8,
+    "fp8-tensor": FP8,
 }  # by name of the base's variant
 _NEEDS_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga", "orthogonal")
 _READS_BASE = ("use_dora", "use_bdlora", "kasa_config", "monteclora_config", "velora_config")
@@ -95,6 +97,8 @@ def few_bits_of(model: Any) -> str:
     for module in model.modules():
         if getattr(module, "is_packed", False):
             return QUANTO
+        if getattr(module, "is_fp8", False):
+            return FP8
         if type(module).__name__ == "Linear8bitLt":
             return BNB_INT8
         if type(module).__name__ == "Linear4bit":

@@ -151,6 +151,13 @@ def _tuned(model: Any, adapter: str | Path) -> Any:
         model, str(adapter), autocast_adapter_dtype=False, torch_device="cpu"
     )
     for name, parameter in tuned.named_parameters():
+        if ".lora_" in name and parameter.element_size() == 1:
+            raise SetupFailed(
+                _doing(Path(adapter)),
+                "the base's weights are FP8, to which peft rounds the adapter as well",
+                "expected a base in 16 bits or more, or --variant lora-fp8 of one",
+                "Use lora-bf16 with the model that the base was made from.",
+            )
         if ".lora_" in name:
             parameter.data = parameter.data.to(model.dtype)
     return tuned.eval()
@@ -159,10 +166,11 @@ def _tuned(model: Any, adapter: str | Path) -> Any:
 def _refuse_on(doing: str, config: Any, held: str, merge_adapter: bool) -> None:
     """Raise SetupFailed for what cannot be done with weights that are held in few bits."""
     adapter_kinds.refuse_on(doing, config, held)
-    if merge_adapter and held == adapter_kinds.QUANTO:
+    if merge_adapter and held in (adapter_kinds.QUANTO, adapter_kinds.FP8):
+        whose = "quanto's packed weights" if held == adapter_kinds.QUANTO else "FP8 weights"
         raise SetupFailed(
             "--merge-adapter",
-            "quanto's packed weights cannot take it",
+            f"{whose} cannot take it",
             "",
             "Attach it, or merge into int8 or nf4.",
         )

@@ -103,7 +103,7 @@ def quantize(model: Any, kind: type[Int8Linear] | type[Int4Linear]) -> Any:
     head = model.get_output_embeddings()
     for path, module in list(model.named_modules()):
         if isinstance(module, Conv1D):
-            module = _as_linear(module)
+            module = as_linear(module)
         if isinstance(module, nn.Linear) and module is not head:
             model.set_submodule(path, kind(module))
     return model
@@ -125,7 +125,7 @@ def _int4(matrix: torch.Tensor, group: int) -> tuple[torch.Tensor, torch.Tensor,
     return q, scale, zero.to(scale.dtype)
 
 
-def _as_linear(module: Any) -> nn.Linear:
+def as_linear(module: Any) -> nn.Linear:
     """Return a linear layer; GPT-2 keeps its matrices transposed."""
     inputs, outputs = module.weight.shape
     made = nn.Linear(inputs, outputs, bias=module.bias is not None, device="meta")

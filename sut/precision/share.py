@@ -16,12 +16,15 @@ from typing import Any, NamedTuple
 
 from harness.kernel.errors import SetupFailed
 from sut.model import findings
+from sut.model.weights import packed_values, unfold
 
 LEAST, WHOLE = 0.5, 0.95
 
 
 class Matrix(NamedTuple):
-    """A parameter of two dimensions or more. `values` counts weights, not packed bytes."""
+    """A parameter of two dimensions or more, or the packed integers of a layer. `values` counts
+    weights, not packed bytes.
+    """
 
     name: str
     values: int
@@ -56,7 +59,7 @@ def hold(model: Any, path: str) -> Any:
             f"this variant would quantise {100 * share.of_layers:.2g} % of the values of its"
             f" matrices; the rest stays as it is, {share.largest_left} for one",
             f"expected at least {100 * LEAST:.0f} % for a variant of this name",
-            "Use bf16, or a checkpoint that is quantised already with --variant native.",
+            "Use bf16, or a checkpoint that is quantised already with --variant asis.",
         )
     told = findings.of(model)
     told.facts["quantised_share"] = round(share.of_all, 4)
@@ -77,6 +80,18 @@ def _share(matrices: list[Matrix]) -> float:
     )
 
 
+def _looks_wider(parameter: Any) -> bool:
+    """Say whether a tensor of torchao or quanto, which gives itself out as floats, holds fewer
+    bytes than these would take.
+    """
+    import torch
+
+    if type(parameter.data) is torch.Tensor:
+        return False
+    held = sum(inner.numel() * inner.element_size() for inner in unfold([parameter.data], set()))
+    return 0 < held < 0.9 * parameter.numel() * parameter.element_size()
+
+
 def _matrices(model: Any) -> Iterator[Matrix]:
     import torch
 
@@ -85,6 +100,8 @@ def _matrices(model: Any) -> Iterator[Matrix]:
     ]
     seen = set()
     for place, module in model.named_modules():
+        if values := packed_values(module):
+            yield Matrix(f"{place}.qweight", values, True, module in vocabulary)
         for name, parameter in module.named_parameters(recurse=False):
             if id(parameter) in seen:
                 continue
@@ -96,5 +113,6 @@ def _matrices(model: Any) -> Iterator[Matrix]:
             if is_linear:
                 values = module.in_features * module.out_features
             is_few = not parameter.is_floating_point() or parameter.element_size() == 1
+            is_few = is_few or _looks_wider(parameter)
             is_vocabulary = isinstance(module, torch.nn.Embedding) or module in vocabulary
             yield Matrix(f"{place}.{name}", values, is_few, is_vocabulary)

@@ -44,6 +44,7 @@ class Options(Message, kw_only=True):
     device_map: str | None = None
     adapter: str | None = None
     merge_adapter: bool = False
+    tf32: bool = False
     kv_cache_bytes: int | None = None
     prefill_tokens: int | None = None
     trust_remote_code: bool = False

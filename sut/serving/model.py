@@ -37,6 +37,7 @@ class ServedModel(LocalModel):
             device_map=options.device_map,
             adapter=options.adapter,
             merge_adapter=options.merge_adapter,
+            tf32=options.tf32,
             kv_cache_bytes=options.kv_cache_bytes,
             prefill_tokens=options.prefill_tokens,
             trust_remote_code=options.trust_remote_code,

@@ -1,8 +1,9 @@
 """Which GGUF file does llama.cpp load, and how many tokens of context does it get?
 
 A model that comes as GGUF (a .gguf file, a folder with some, an alias) is taken as it is for the
-variant `native`, and for the kind that it has. Any other kind is made once by llama.cpp's own
-`llama-quantize` and kept in the cache. fp32, fp16 and bf16 are GGUF's F32, F16 and BF16.
+variant `asis` (or `native`), and for the kind that it has. Any other kind is made once by
+llama.cpp's own `llama-quantize` and kept in the cache. fp32, fp16 and bf16 are GGUF's F32, F16 and
+BF16.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ KINDS = (
     "IQ3_S", "IQ3_XS", "IQ2_M", "IQ1_M", "TQ1_0", "TQ2_0", "MXFP4_MOE",
 )  # fmt: skip
 _OURS = {"fp32": "F32", "fp16": "F16", "bf16": "BF16"}
-VARIANTS = ("native", *_OURS, *KINDS)
+_AS_IS = ("asis", "native")
+VARIANTS = (*_AS_IS, *_OURS, *KINDS)
 _BEST_FIRST = {kind: place for place, kind in enumerate(KINDS)}  # to make another kind of
 _USUAL_TOKENS = 2_048  # of a request, prompt and answer; one may take what others leave
 _F16_BYTES = 2
@@ -37,7 +39,7 @@ def of(order: Order, programs: Path, say: Say) -> Path:
     SetupFailed.
     """
     held = _held(order, say)
-    if order.variant == "native":
+    if order.variant in _AS_IS:
         return held[0]
     kind = _OURS.get(order.variant, order.variant)
     return next((file for file in held if kind_of(file) == kind), None) or _made(
@@ -109,7 +111,7 @@ def _quantizer(source: Path, kind: str, programs: Path) -> str:
     program = shutil.which("llama-quantize", path=programs) or shutil.which("llama-quantize")
     if program is None:
         found = f"there is no file of kind {kind}, and no llama-quantize to make it"
-        fine = f"{source.name} is served as it is by --variant native"
+        fine = f"{source.name} is served as it is by --variant asis"
         raise SetupFailed("--sut llama-server", found, fine, "Put llama-quantize on the PATH.")
     return program
 

@@ -85,6 +85,7 @@ def check(kind: str, order: Order) -> None:
 # ---- vLLM
 
 _VLLM_VARIANTS: Mapping[str, Flags] = {
+    "asis": ("--dtype", "auto"),
     "native": ("--dtype", "auto"),
     "fp32": ("--dtype", "float32"),
     "bf16": ("--dtype", "bfloat16"),
@@ -125,6 +126,7 @@ def _at_least(rank: int, known: tuple[int, ...]) -> int:
 # ---- SGLang
 
 _SGLANG_VARIANTS: Mapping[str, Flags] = {
+    "asis": ("--dtype", "auto"),
     "native": ("--dtype", "auto"),
     "fp32": ("--dtype", "float32"),
     "bf16": ("--dtype", "bfloat16"),

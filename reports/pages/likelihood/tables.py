@@ -121,8 +121,8 @@ def subjects(summary: Summary) -> Table:
 
 def _about(label: str, subject: Subject) -> str:
     """Say what the label does not: the variant, and how large the subject is."""
-    variant, count = str(subject["variant"]), subject.get("parameters")
-    parts = [] if variant in label.split() else [variant]
+    variant, count = words.variant(subject), subject.get("parameters")
+    parts = [] if f" {variant} " in f" {label} " else [variant]
     parts += [f"{short_count(count)} parameters"] if count else []
     parts += [f"{trainable} trainable" for trainable in [words.trainable(subject)] if trainable]
     return ", ".join(parts)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from harness.kernel.types import short_name
 from harness.kernel.words.figure import number, short_count
+from harness.kernel.words.variant import named, precision_of
 from reports.blocks import between
 
 Summary = Mapping[str, Any]
@@ -102,11 +103,15 @@ def shown(found: Measured | None, text: Callable[[float], str]) -> tuple[str, st
 
 def label(subject: Subject, among: Sequence[Subject]) -> str:
     """Return what tells a subject from the others: its variant, its model, or both."""
-    models, variants = ({other[key] for other in among} for key in ("model", "variant"))
+    models = {other["model"] for other in among}
+    variants = {variant(other) for other in among}
     parts = [name(subject)] if len(models) > 1 or len(variants) == 1 else []
-    return " ".join(
-        [*parts, str(subject["variant"])] if len(variants) > 1 or len(models) == 1 else parts
-    )
+    return " ".join([*parts, variant(subject)] if len(variants) > 1 or len(models) == 1 else parts)
+
+
+def variant(subject: Subject) -> str:
+    """Return the variant, with what its name does not tell."""
+    return named(str(subject["variant"]), precision_of(subject))
 
 
 def name(subject: Subject) -> str:
@@ -196,13 +201,12 @@ def reference(subject: Subject, summary: Summary) -> str:
     the same.
     """
     found = subject.get("divergence") or {}
-    model, variant = (
+    model, its = (
         str(found.get("reference_model") or subject["model"]),
         str(found.get("reference")),
     )
-    if model == subject["model"]:
-        return variant
-    return next(
-        (t for t, other in done(summary) if (other["model"], other["variant"]) == (model, variant)),
-        variant,
-    )
+    there = [(text, o) for text, o in done(summary) if (o["model"], o["variant"]) == (model, its)]
+    if not there:
+        return its
+    text, other = there[0]
+    return variant(other) if model == subject["model"] else text

@@ -384,6 +384,21 @@ def test_a_run_that_broke_a_rule_is_undecided(tmp_path):
     )
 
 
+def test_a_reference_in_tf32_is_refused_and_a_candidate_is_named(tmp_path):
+    plain = make(tmp_path, answers(), facts={"dtype": "float32", "tf32": False})
+    in_tf32 = make(tmp_path, answers(), facts={"dtype": "float32", "tf32": True})
+    (row,) = invoke(plain, in_tf32)[1]["rows"]
+    assert (row["label"], row["variant"], row["status"]) == ("fp32 (tf32)", "fp32 (tf32)", "PASS")
+    with pytest.raises(BadInput, match=r"computed in TF32.*without --tf32") as info:
+        gate_job.job(str(in_tf32), str(plain), {}, Criteria())
+    assert info.value.exit_code == 2
+
+
+def test_the_flag_tf32_is_for_the_candidates_alone(flags):
+    job = gate_job.job("fp32", "fp32,bf16", flags | {"tf32": True}, Criteria())
+    assert [config.tf32 for config in (job.reference, *job.candidates)] == [False, True, True]
+
+
 def test_one_sample_is_refused(tmp_path):
     code, _, said = invoke(make(tmp_path, answers(n=1)), make(tmp_path, answers(n=1), "bf16"))
     assert (code, "at least 2 are needed" in said) == (2, True)

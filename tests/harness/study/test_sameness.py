@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.study.sameness import other_prompts, other_weights
+from tests.variant_helpers import fp8_checkpoint
 
 SAMPLES = {"dataset": "qa 1234", "samples": "8", "new tokens": "8", "machine": "a"}
 
@@ -95,13 +97,13 @@ def asked(tmp_path):
 
 
 def test_a_gate_between_two_names_of_one_model_is_undecided(tiny_llama, asked, tmp_path):
-    options = ("--reference", "fp32", "--candidates", "native,bf16", "--no-control")
+    options = ("--reference", "fp32", "--candidates", "asis,bf16", "--no-control")
     done = harness("gate", "--model", tiny_llama, *options, *asked, "--output-dir", tmp_path)
     (found,) = tmp_path.glob("*/gate.json")
-    native, bf16 = json.loads(found.read_text())["rows"]
+    asis, bf16 = json.loads(found.read_text())["rows"]
     assert done.exit_code == 1
-    assert native["status"] == "UNDECIDED"
-    assert native["reason"].startswith("fp32 and native have the same tensors")
+    assert asis["status"] == "UNDECIDED"
+    assert asis["reason"].startswith("fp32 and asis have the same tensors")
     assert "same tensors" not in bf16["reason"]
 
 
@@ -127,6 +129,23 @@ def test_a_gate_of_one_name_for_two_models_is_refused(tiny_llama, asked, tmp_pat
     done = harness("compare", *folders, "--output-dir", tmp_path / "compared")
     assert done.exit_code == 1
     assert "weight files of" in " ".join(done.output.split())
+
+
+def test_a_checkpoint_in_few_bits_is_named_in_tables_results_and_pages(tiny_llama, asked, tmp_path):
+    model = fp8_checkpoint(Path(shutil.copytree(tiny_llama, tmp_path / "model")))
+    options = ("--scenario", "offline", "--mode", "accuracy", "--variants", "fp32,asis")
+    done = harness("compare", *options, "--model", model, *asked, "--output-dir", tmp_path)
+    names = ["fp32 (float32 of fp8-block16)", "asis (float32 of fp8-block16)"]
+    (found,) = tmp_path.glob("*/compare.json")
+    rows = json.loads(found.read_text())["rows"]
+    assert [row["label"] for row in rows] == [row["variant"] for row in rows] == names
+    page = found.with_name("compare.html").read_text()
+    for name, row in zip(names, rows, strict=True):
+        assert name.partition(" ")[2] in done.output
+        assert name in page
+        result = json.loads((found.parent / row["run"] / "result.json").read_text())
+        assert result["variant"] == name
+        assert result["sut_facts"]["stored_quantisation"] == "fp8 e4m3, blocks of 16 x 16"
 
 
 def harness(*arguments):

@@ -18,6 +18,7 @@ from harness.kernel.errors import BadInput, RunBroke, SetupFailed
 from harness.kernel.types import At, Query, QuerySample, Sample
 from sut.local_model import LocalModel
 from sut.model import faults, loading
+from sut.precision import machine
 from sut.precision import table as precision
 from sut.precision.table import TABLE
 from tests.helpers import settings
@@ -29,6 +30,8 @@ TOLERANCE = {
     "fp32": 1e-6,
     "bf16": 0.03,
     "fp16": 0.004,
+    "fp8": 0.15,
+    "fp8-tensor": 0.2,
     "int8": 0.05,
     "nf4": 0.5,
     "int8-quanto": 0.05,
@@ -135,7 +138,7 @@ def test_quanto_kernels_agree_with_plain_arithmetic(tiny_llama):
 
 
 def test_a_missing_package_is_named_before_anything_is_loaded(tiny_llama, monkeypatch):
-    monkeypatch.setattr(precision, "find_spec", lambda name: None)
+    monkeypatch.setattr(machine, "find_spec", lambda name: None)
     for variant, package in {
         "int8": "bitsandbytes",
         "int4-quanto": "optimum-quanto",
