@@ -20,8 +20,8 @@ from harness.kernel.clock import utc_now
 from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Say
 from harness.kernel.types import short_name
-from harness.result.device import slower
 from harness.kernel.words.variant import named
+from harness.result.device import slower
 from harness.result.integrity import seal
 from harness.run.start import fetch
 from harness.study import compare_verdict
