@@ -80,6 +80,11 @@ FIGURES: dict[str, Figure] = {
         _of("throughput", "queries_per_s", "queries", "queries/s", "higher"),
         _of("throughput", "scheduled_samples_per_s", "scheduled", "samples/s", "", "{} scheduled"),
         _of("throughput", "duration_s", "duration", "s"),
+        replace(
+            _of("sut_facts", "max_batch", "requests in a batch, at most"),
+            name="requests_in_batch",
+            group="Throughput",
+        ),
         _decoding("step_ms", "decode step, median", "ms", "lower", "{} a step"),
         _decoding("rows", "requests in most steps", "", "", "{} rows"),
         _decoding("limit_ms", "limit of a step, by the memory's speed", "ms", "", "limit {}"),

@@ -76,7 +76,7 @@ class RunConfig(RunOptions, BaseModel):
 
     @property
     def rows(self) -> int:
-        """Requests in a batch, as far as it is known before a model has found its own number."""
+        """Requests in a batch, before a model has found its own number."""
         return USUAL_ROWS if self.max_concurrency == "auto" else self.max_concurrency
 
     @property
@@ -126,6 +126,8 @@ def load_config(
     values = {name: value for name, value in values.items() if value is not None}
     if "base_url" in values and "sut" not in values:
         values["sut"], origins["sut"] = "served", origins["base_url"]
+    if not _finds_its_rows(values):
+        values.setdefault("max_concurrency", USUAL_ROWS)
     known = {name: value for name, value in values.items() if name in OPTIONS}
     problems: list[Problem] = [
         unknown("setting", name, OPTIONS) for name in values if name not in known
@@ -280,6 +282,12 @@ def _unknown_names(values: Mapping[str, Any]) -> list[HarnessError]:
             check = partial(option.check_name, sut=_sut_name(values))
             found.append(_complaint(check, str(text)))
     return [complaint for complaint in found if complaint is not None]
+
+
+def _finds_its_rows(values: Mapping[str, Any]) -> bool:
+    """Tell whether the SUT finds out how many requests its device batches: a model of ours does."""
+    entry = _sut_entry(_sut_name(values))
+    return entry is not None and entry.runs_model and not entry.starts_server
 
 
 def _sut_name(values: Mapping[str, Any]) -> str:

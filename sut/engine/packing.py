@@ -12,11 +12,16 @@ Weights shared with an embedding then exist twice: the embedding keeps the plain
 Layers that see the same input (queries, keys and values; gate and up) become one product: threads
 are woken once, not three times. Whichever is called first computes for all, the others find their
 part waiting.
+
+On a GPU weights lie as they are wanted. There the lean step takes such neighbours as one product, a
+kernel instead of three and a copy: their weights are put into one matrix, and the layers keep
+slices of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -163,8 +168,57 @@ def joined(layers: Sequence[nn.Module]) -> Callable[[torch.Tensor], torch.Tensor
         getattr(layer, "product", None) is first.product for layer in layers
     ):
         return first.product.whole
-    return (
-        (lambda x: torch.cat([layer(x) for layer in layers], dim=-1)) if len(layers) > 1 else first
+    if len(layers) == 1:
+        return first
+    if all(layer.weight.device.type == "cuda" for layer in layers if _is_linear(layer)):
+        product = side_by_side(layers)
+        if product is not None:
+            return product
+    return lambda x: torch.cat([layer(x) for layer in layers], dim=-1)
+
+
+def side_by_side(layers: Sequence[Any]) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """Return one product for plain layers of the same input, whose weights become slices of one
+    matrix; None if they are not alike.
+    """
+    if not all(_is_linear(layer) for layer in layers):
+        return None
+    kinds = {(x.in_features, x.weight.dtype, x.weight.device, x.bias is None) for x in layers}
+    if len(kinds) > 1:
+        return None
+    weight = _as_one([layer.weight for layer in layers])
+    bias = None if layers[0].bias is None else _as_one([layer.bias for layer in layers])
+    return lambda x: nn.functional.linear(x, weight, bias)
+
+
+def _as_one(parts: Sequence[nn.Parameter]) -> torch.Tensor:
+    """Return the parts, one after the other in the first dimension. They are slices of the result
+    from then on, so nothing is held twice.
+    """
+    starts = list(accumulate((part.numel() for part in parts), initial=0))
+    first = parts[0]
+    shape = (sum(len(part) for part in parts), *first.shape[1:])
+    if all(_begins(part, first, start) for part, start in zip(parts, starts, strict=False)):
+        return first.detach().as_strided(shape, first.stride())
+    whole = torch.cat([part.detach() for part in parts])
+    for part, own in zip(parts, torch.split(whole, [len(part) for part in parts]), strict=True):
+        part.data = own
+    if whole.is_cuda:
+        torch.cuda.empty_cache()  # what the parts took apart is of no size that is asked for again
+    return whole
+
+
+def _begins(part: torch.Tensor, first: torch.Tensor, start: int) -> bool:
+    """Say whether a part lies `start` values behind the first one, in the same storage."""
+    is_same = part.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
+    is_next = part.storage_offset() == first.storage_offset() + start
+    return is_same and is_next and part.is_contiguous()
+
+
+def _is_linear(layer: Any) -> bool:
+    """Say whether a layer is its weight and bias, and nothing hangs on it."""
+    return type(layer) is nn.Linear and not (
+        layer._forward_hooks or layer._forward_pre_hooks or hasattr(layer, "_hf_hook")
     )
 
 

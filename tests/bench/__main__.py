@@ -18,6 +18,7 @@ median, every claim a ratio.
                 requests at once
     serving   the engine of `harness serve` through its process, and through HTTP, against the same
               engine called bare
+    prefill   prompts of mixed lengths, packed and in groups, against padding to the longest
     stepping  what the engine takes for a step where the model takes nothing, ahead and in turn
     served    the client's workers against wrk, h2load and Python's clients, on one loopback; their
               stamps against the golden server's
@@ -50,7 +51,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import generation, rouge, scoring, served, serving, stepping
+from tests.bench import generation, prefill, rouge, scoring, served, serving, stepping
 from tests.bench.peers import figures
 from tests.bench.rows import Row, compared
 
@@ -236,6 +237,7 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "serving": serving.rows,
     "vllm": generation.vllm_rows,
     "served": served.served,
+    "prefill": prefill.rows,
     "stepping": stepping.rows,
 }
 QUICK = {

@@ -149,6 +149,35 @@ def test_the_real_model_answers_in_fp32_as_generate_does(smollm2):
     )  # vocabulary: twice
 
 
+@pytest.mark.parametrize(
+    ("model", "prefill"), [("tiny_llama", "packed, by prompt"), ("tiny_gpt2", "padded")]
+)
+def test_where_nobody_says_rows_and_prompt_tokens_are_those_of_a_cpu(model, prefill, request):
+    log, sut = answer(request.getfixturevalue(model), device="cpu", max_batch=None)
+    names = ("max_batch", "prefill", "prefill_tokens", "prefill_tokens_per_s")
+    assert [sut.facts()[name] for name in names] == [32, prefill, 512, {}]
+    few, fed = answer(request.getfixturevalue(model), device="cpu", prefill_tokens=4)
+    assert fed.facts()["prefill_tokens"] == 4
+    assert few.token_ids.tolist() == log.token_ids.tolist()
+
+
+def test_a_gpu_finds_its_prompt_tokens_and_the_facts_tell_the_rates(tiny_llama, monkeypatch):
+    """A CPU is searched as a GPU would be."""
+    from sut.engine.prefill import sizes
+
+    monkeypatch.setattr(
+        sizes,
+        "found",
+        lambda asked, runner, usual, device, clock: sizes.measured(runner, usual, clock),
+    )
+    log, sut = answer(tiny_llama, device="cpu")
+    plain, _ = answer(tiny_llama, device="cpu", max_batch=1)
+    facts = sut.facts()
+    assert list(facts["prefill_tokens_per_s"]) == ["512"]  # its rows hold no more
+    assert facts["prefill_tokens"] == 512
+    assert log.token_ids.tolist() == plain.token_ids.tolist()
+
+
 def test_the_cache_keeps_to_its_budget(tiny_llama):
     log, free = answer(tiny_llama, max_batch=8)
     row_bytes = free.memory().kv_cache_bytes // 8
@@ -190,3 +219,12 @@ def test_a_cache_that_is_too_short_is_gone_before_the_longer_one_is_made(tiny_ll
     monkeypatch.setattr(rows, "made", made)
     sut.load([Sample(0, "a b c", max_new_tokens=40)], Recorder(RealClock()))
     assert alive == [False]
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_rows_and_prompt_tokens_are_found_and_told(tiny_llama):
+    log, sut = answer(tiny_llama, device="cuda", max_batch=None)
+    facts = sut.facts()
+    assert log.completed.all()
+    assert facts["max_batch"] == 256
+    assert str(facts["prefill_tokens"]) in facts["prefill_tokens_per_s"]

@@ -54,7 +54,8 @@ class CudaCapture:
     @property
     def num_bytes(self) -> int:
         segments = torch.cuda.memory_snapshot()  # type: ignore[no-untyped-call]
-        return sum(one["total_size"] for one in segments if one["segment_pool_id"] == self._pool)
+        own = [one for one in segments if tuple(one["segment_pool_id"]) == tuple(self._pool)]
+        return sum(one["total_size"] for one in own)
 
     def __call__(self, computation: Callable[[], None]) -> Callable[[], None]:
         with torch.cuda.device(self._device):
@@ -106,6 +107,12 @@ def of_model(model: Any) -> NewCapture | None:
         return None
     device = devices.pop()
     return partial(CudaCapture, device) if device.type == "cuda" else None
+
+
+def give_back() -> None:
+    """Return what graphs held that are gone, so that others find it free."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 @contextmanager

@@ -386,6 +386,26 @@ def test_a_toml_file_may_use_the_aliases_of_the_flags(toml):
     assert (found.target_qps, found.num_samples, found.max_concurrency) == (3.0, 5, 7)
 
 
+@pytest.mark.parametrize(
+    ("flags", "asked", "rows"),
+    [
+        ({}, "auto", 32),  # the model finds out; until then, 32
+        ({"max_concurrency": 8}, 8, 8),
+        ({"sut": "simulated"}, 32, 32),
+        ({"base_url": "http://127.0.0.1:8000"}, 32, 32),
+        ({"sut": "vllm"}, 32, 32),
+        ({"sut": "vllm", "max_concurrency": "auto"}, "auto", 32),
+    ],
+)
+def test_a_model_of_ours_alone_finds_out_how_many_requests_are_batched(flags, asked, rows):
+    found = load_config({"scenario": "offline"} | flags)
+    assert (found.max_concurrency, found.rows) == (asked, rows)
+
+
+def test_requests_in_a_batch_are_a_number_or_auto():
+    assert complaint(max_concurrency="many").endswith("or auto.")
+
+
 @pytest.mark.parametrize("name", ["tpu", "cuda:x", "gpu"])
 def test_an_unknown_device_lists_the_known(name):
     assert f"device: '{name}' is not known; known: auto, cpu, cuda" in complaint(device=name)

@@ -282,6 +282,24 @@ def test_finished_runs_are_read_and_compared(tmp_path):
     assert {file.name for file in place.iterdir()} == {"compare.json", "compare.html"}
 
 
+@pytest.mark.parametrize(
+    ("asked", "facts", "told"),
+    [
+        (8, {"device": "cuda:0", "max_batch": 8}, "8"),
+        ("auto", {"device": "cpu", "max_batch": 32}, "32"),  # as runs said before there was auto
+        ("auto", {"device": "cuda:0", "max_batch": 256}, "as many as fit"),
+        ("auto", {"device": "cuda:0", "max_batch": 180}, "as many as fit"),
+    ],
+)
+def test_on_a_gpu_each_variant_may_take_the_rows_that_fit(asked, facts, told, tmp_path):
+    folder, _ = make(tmp_path, seeds="1,2,3")
+    found = json.loads((folder / "result.json").read_text())
+    found["settings"]["config"]["max_concurrency"] = asked
+    found["sut_facts"] |= facts
+    row = rows.row_of(found, folder)
+    assert row["conditions"]["requests in a batch"] == told
+
+
 def test_the_command_warns_of_other_loads_prints_one_object_and_exits_with_1(tmp_path):
     folders = [make(tmp_path, scenario=scenario)[0] for scenario in ("server", "offline")]
     done = harness("compare", *folders, "--output-dir", tmp_path, "--json")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sut.engine.packing import PackedLinear, can_pack, pack
+from sut.engine.packing import PackedLinear, can_pack, pack, side_by_side
 from sut.model.weights import weigh
 
 pytestmark = pytest.mark.skipif(not can_pack(), reason="torch was built without oneDNN")
@@ -90,3 +90,27 @@ def test_nothing_is_kept_once_all_parts_are_fetched():
     for name in ("q_proj", "k_proj", "v_proj"):
         getattr(packed, name)(x)
     assert packed.q_proj.product._input is None
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_neighbours_side_by_side_are_one_product_and_are_held_once(bias):
+    """As on a GPU, where nothing is packed."""
+    layers = nn.ModuleList(nn.Linear(64, width, bias) for width in (64, 32, 32))
+    x, before = torch.randn(3, 64), weigh(layers).held_bytes
+    apart = torch.cat([layer(x) for layer in layers], -1)
+    for _ in range(2):  # the second finds them side by side
+        product = side_by_side(list(layers))
+        assert torch.allclose(product(x), apart, atol=1e-6)
+        assert torch.allclose(torch.cat([layer(x) for layer in layers], -1), apart, atol=1e-6)
+        assert weigh(layers).held_bytes == before
+        assert len({layer.weight.untyped_storage().data_ptr() for layer in layers}) == 1
+
+
+def test_layers_that_are_not_alike_or_not_plain_stay_apart():
+    class Adapted(nn.Linear):
+        pass
+
+    hooked = nn.Linear(8, 8)
+    hooked.register_forward_hook(lambda *_: None)
+    for other in (nn.Linear(8, 8, bias=False), nn.Linear(8, 8).half(), Adapted(8, 8), hooked):
+        assert side_by_side([nn.Linear(8, 8), other]) is None

@@ -4,6 +4,8 @@ where they do not.
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 
@@ -57,9 +59,7 @@ class Frozen(Recorded):
 
     def __call__(self, computation):
         run = super().__call__(computation)
-        names = computation.__wrapped__.__code__.co_freevars
-        cells = dict(zip(names, computation.__wrapped__.__closure__, strict=True))
-        at = cells["at"].cell_contents
+        at = inspect.getclosurevars(inspect.unwrap(computation)).nonlocals["at"]
         then = at.clone()
 
         def replay():

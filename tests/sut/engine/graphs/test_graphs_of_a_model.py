@@ -38,7 +38,7 @@ def test_a_capture_after_the_load_is_counted(tiny_llama, monkeypatch):
     monkeypatch.setattr("sut.engine.graphs.runner.LOAD_SECONDS", 0.0)
     _, sut = local.answer(tiny_llama, max_batch=6)
     assert sut.facts()["graphs"]["captured_at_load"] == 0
-    assert sut.self_check()["captured_in_run"] >= 3
+    assert sut.self_check()["captured_in_run"] >= 2
 
 
 def test_what_cannot_be_captured_stays_eager_with_a_note(tiny_llama, monkeypatch):

@@ -135,3 +135,22 @@ def test_flash_attention_is_told_the_borders_of_the_prompts(monkeypatch):
         ([0, 4], [0, 12], 4, 12, causal),
         ([0, 5, 8], [0, 5, 8], 5, 5, causal),
     ]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@torch.inference_mode()
+def test_on_a_gpu_flash_attention_gives_what_prompt_by_prompt_does(dtype):
+    model, (long, *others) = made(*FAMILIES["qwen2"]).to("cuda", dtype), texts((12, 5, 3))
+    step, found = lean_step(model), []
+    assert [one.name for one in attentions(model)] == ["flash", "by prompt"]
+    for attention in attentions(model):
+        runner = SlotRunner(model, 4, 32, step, Packed(step, attention))
+        runner.prefill_logits(0, [long[:8]], 0)
+        found.append(runner.prefill_logits(0, [long[8:], *others], 8).float())
+    assert (found[0] - found[1]).abs().max() < 0.03 * found[1].abs().max()
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_prompts_are_packed_by_flash_attention():
+    assert way(made(*FAMILIES["llama"]).to("cuda", torch.bfloat16)).prefill == "packed, flash"
