@@ -77,6 +77,7 @@ class LocalModel:
         self._runner: Any = None
         self._stepped: Any = None  # how the runner is stepped
         self._engine: Any = None
+        self._watch: Any = None
         self._prepared: Any = None
         self._stepping = False
         self._self_check = SelfCheck(clock)
@@ -127,7 +128,7 @@ class LocalModel:
         """Return the runner of the chosen way, and find how its prompts are fed; in tokens."""
         from sut.engine.prefill import rows, sizes
 
-        self._runner = self._stepped = self._engine = None  # the cache goes before the next comes
+        self._free_runner()
         device = self._model.device
         with faults.loading(self._path):
             made = rows.made(self._way, self._max_batch, max_len, device, self._kv_cache_bytes)
@@ -142,8 +143,7 @@ class LocalModel:
 
         with faults.loading(self._path):
             self._stepped = stepping.tried(self._way.engine, self._runner, self._model)
-        if self._stepped.note and self._stepped.note not in self._notes:
-            self._notes.append(self._stepped.note)
+        self._notes += {self._stepped.note} - {"", *self._notes}
 
     def _capture_steps(self) -> None:
         """Capture what decode steps of the run will launch, if they are captured at all."""
@@ -183,7 +183,11 @@ class LocalModel:
         """Requests never wait for a fuller batch."""
 
     def close(self) -> None:
-        self._model = self._runner = self._stepped = None
+        self._model = self._runner = None
+
+    def _free_runner(self) -> None:
+        """Let go of the cache and of all that holds it, before the next one is made."""
+        self._runner = self._stepped = self._engine = self._watch = None
 
     def memory(self) -> MemoryUse:
         weights = weigh(self._model)
@@ -378,7 +382,7 @@ class LocalModel:
             )
 
     def _find_way(self) -> None:
-        self._runner = self._stepped = None  # of the way so far
+        self._free_runner()
         pad_id = min(self._eos_ids, default=0)
         if self._embedding_rows is not None and pad_id >= self._embedding_rows:
             pad_id = 0

@@ -5,6 +5,8 @@ prompts.
 from __future__ import annotations
 
 import dataclasses
+import gc
+import weakref
 
 import pytest
 
@@ -13,6 +15,7 @@ from harness.engine.recorder import Recorder
 from harness.kernel.clock import RealClock
 from harness.kernel.errors import SetupFailed
 from harness.kernel.types import At, Query, QuerySample, Sample
+from sut.engine.prefill import rows
 from sut.local_model import LocalModel
 from sut.prompts.tokenizer import fingerprint
 from tests.helpers import settings
@@ -202,3 +205,17 @@ def test_the_vocabulary_has_a_fingerprint(tiny_llama):
     assert answer(tiny_llama, prompts=["a"])[1].facts()["tokenizer_sha256"] != fingerprint(
         tokenizer
     )
+
+
+def test_a_cache_that_is_too_short_is_gone_before_the_longer_one_is_made(tiny_llama, monkeypatch):
+    _, sut = answer(tiny_llama)
+    cache, alive, make = weakref.ref(sut._runner.cache), [], rows.made
+
+    def made(*arguments):
+        gc.collect()
+        alive.append(cache() is not None)
+        return make(*arguments)
+
+    monkeypatch.setattr(rows, "made", made)
+    sut.load([Sample(0, "a b c", max_new_tokens=40)], Recorder(RealClock()))
+    assert alive == [False]

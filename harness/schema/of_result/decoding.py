@@ -41,7 +41,8 @@ OF_DECODING: dict[str, Schema] = {
         " say lean, or the model's own classes."
     ),
     "stepping": choice(
-        "Whether the next decode step is launched before the tokens of the last are read.",
+        "Whether the next decode step is launched before the tokens of the last are read, as long"
+        " as the device is slower than its host.",
         "ahead",
         "in turn",
     ),

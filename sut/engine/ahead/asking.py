@@ -25,6 +25,9 @@ class Known(NamedTuple):
 
     chosen: list[int]
 
+    def is_known(self) -> bool:
+        return True
+
     def tokens(self) -> list[int]:
         return self.chosen
 
@@ -34,6 +37,9 @@ class Planned(NamedTuple):
 
     pending: OnTheWay
     plan: Plan
+
+    def is_known(self) -> bool:
+        return self.pending.is_known()
 
     def tokens(self) -> list[int]:
         return self.pending.tokens()

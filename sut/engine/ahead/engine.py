@@ -9,6 +9,8 @@ A step is
                hole at once, for the device does everything in the order in which it was launched
     hear       the tokens of all launches but the last; they leave, and finished requests with them
 
+Where the host is the slower of the two, steps go in turn (`pace`).
+
 So a row that ends by its length computes nothing in vain. A row that ends by an end token has been
 launched once more by the time that token is heard; nobody hears of the second. A token is told when
 it is known to the host, so the stamps are those of any other engine. A prompt that arrives waits
@@ -25,11 +27,16 @@ from typing import Any, NamedTuple, Protocol
 
 from harness.kernel.protocols import Sink
 from harness.kernel.types import Finish
+from sut.engine.ahead.pace import Pace
 from sut.engine.batching import PREFILL_TOKENS, Engine, Request
 
 
 class Pending(Protocol):
     """Tokens that the device has been asked for."""
+
+    def is_known(self) -> bool:
+        """Say whether they are known already."""
+        ...
 
     def tokens(self) -> list[int]:
         """Wait until they are known. NOT_FINITE where the logits were no numbers."""
@@ -83,6 +90,7 @@ class AheadEngine(Engine):
     ) -> None:
         super().__init__(runner, sink, eos_ids, prefill_tokens)
         self._launches: list[Launch] = []  # the oldest first
+        self._pace = Pace()
         self._num_left = 0  # requests without a row whose last token is under way
 
     @property
@@ -110,17 +118,19 @@ class AheadEngine(Engine):
         self._forget_if_idle()
 
     def step(self) -> None:
-        is_new = self._has_prompts or bool(self._running)
-        if self._has_prompts:
+        has_prompts, has_rows = self._has_prompts, bool(self._running)
+        if has_prompts:
             self._prefill()
             self._leave()
-        in_turn = self._needs_tokens()
+        in_turn = self._needs_tokens() or not self._pace.goes_ahead()
         if in_turn:
             self._hear(len(self._launches))
         if self._running:
             self._launch()
             self._leave()
-        unheard = 1 if is_new and not in_turn else 0
+        if has_rows and not has_prompts and len(self._launches) > 1:
+            self._pace.saw(self._launches[-2].pending.is_known())
+        unheard = 1 if (has_prompts or has_rows) and not in_turn else 0
         self._hear(len(self._launches) - unheard)
         self._forget_if_idle()
 

@@ -40,6 +40,9 @@ class OnTheWay:
     def __init__(self, chosen: Chosen) -> None:
         self._coming = Coming(chosen.tokens, *chosen.told)
 
+    def is_known(self) -> bool:
+        return self._coming.is_here()
+
     def tokens(self) -> list[int]:
         found: list[int] = self._coming.wait()[0].tolist()
         return found

@@ -31,10 +31,13 @@ class Coming:
             self._here = tuple(_landing(tensor) for tensor in tensors)
             for place, tensor in zip(self._here, tensors, strict=True):
                 place.copy_(tensor.contiguous(), non_blocking=True)
-            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._event.record()
+            stream = torch.cuda.current_stream(tensors[0].device)  # of several devices, theirs
+            self._event = stream.record_event()
         else:
             self._here = tuple(tensor.clone() for tensor in tensors)
+
+    def is_here(self) -> bool:
+        return self._event is None or bool(self._event.query())
 
     def wait(self) -> tuple[torch.Tensor, ...]:
         """Wait until they are here."""

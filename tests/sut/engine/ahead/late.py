@@ -14,7 +14,8 @@ class Late:
     before somebody waits for it; then all that was launched before it is.
     """
 
-    def __init__(self, max_rows, max_len=10**6, broken_at=(), packs=False):
+    def __init__(self, max_rows, max_len=10**6, broken_at=(), packs=False, answered=()):
+        self.answered = list(answered)  # does the device say so when it is asked? then no
         self.packs = packs  # a continued piece comes with whole prompts
         self.max_rows, self.max_len = max_rows, max_len
         self.rows = [None] * max_rows  # (newest token, its position)
@@ -75,6 +76,11 @@ class Late:
 class PendingTokens:
     def __init__(self, device):
         self.device, self.found = device, None
+
+    def is_known(self):
+        if self.device.answered and self.device.answered.pop(0):
+            self.tokens()
+        return self.found is not None
 
     def tokens(self):
         while self.found is None:

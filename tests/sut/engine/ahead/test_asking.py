@@ -24,6 +24,7 @@ from tests.sut.engine.sampling.test_engines import LENGTH, ROWS, Broken, Heard
 from tests.sut.engine.test_slots import PROMPTS, tiny
 
 MODEL = tiny("llama")
+LIMITS = (14, 11, 9, 7)
 SETTINGS = [
     {},
     {1: Wanted(temperature=1.0, seed=3)},
@@ -38,7 +39,7 @@ SETTINGS = [
 ]
 
 
-def heard_of(engine, wanted, eos_ids=(), limits=(20, 17, 14, 11), drops=()):
+def heard_of(engine, wanted, eos_ids=(), limits=LIMITS, drops=()):
     heard = Heard()
     engine._sink = heard
     engine._eos_ids = frozenset(eos_ids)
@@ -111,7 +112,7 @@ def test_logits_that_are_no_numbers_end_their_own_request_alone(wanted):
     heard.complete = lambda output: heard.finishes.update({output.sample_id: output.finish})
     engine._sink = heard
     for i, prompt in enumerate(PROMPTS):
-        engine.add(Asking(i, prompt, 20 - 3 * i, wanted if i == 1 else Wanted()))
+        engine.add(Asking(i, prompt, LIMITS[i], wanted if i == 1 else Wanted()))
     while engine.busy:
         engine.step()
     assert heard.finishes == {0: "length", 1: "error", 2: "length", 3: "length"}

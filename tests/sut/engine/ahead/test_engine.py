@@ -51,13 +51,20 @@ def now(*shapes):
     return [(*shape, 0, None) for shape in shapes]
 
 
-@given(MANY, st.integers(1, 8), st.integers(1, 40), st.booleans())
+@given(
+    MANY,
+    st.integers(1, 8),
+    st.integers(1, 40),
+    st.booleans(),
+    st.lists(st.booleans(), max_size=60) | st.just([True] * 99),
+)
 def test_answers_and_finishes_are_those_of_the_plain_engine(
-    shapes, max_rows, prefill_tokens, packs
+    shapes, max_rows, prefill_tokens, packs, answered
 ):
     kept = [(*shape[:4], None) for shape in shapes]
     plain, _ = served(Engine, Counting(max_rows), kept, prefill_tokens)
-    ahead, _ = served(AheadEngine, Late(max_rows, packs=packs), kept, prefill_tokens)
+    runner = Late(max_rows, packs=packs, answered=answered)
+    ahead, _ = served(AheadEngine, runner, kept, prefill_tokens)
     assert ahead.first == plain.first
     assert ahead.rest == plain.rest
     assert ahead.done == plain.done
@@ -151,3 +158,20 @@ def test_pieces_of_a_long_prompt_are_not_launched_far_ahead():
     for _ in range(9):
         engine.step()
         assert sum(pending is not None for pending, _ in runner.queue) == 1
+
+
+def test_steps_go_in_turn_where_the_host_is_slower_and_look_again_now_and_then():
+    runner = Late(2, answered=[True] * 4)
+    engine = AheadEngine(runner, Events(), {EOS})
+    engine.add(Request(0, [2000], 1500))
+
+    def unheard():
+        engine.step()
+        return sum(pending is not None for pending, _ in runner.queue)
+
+    assert [unheard() for _ in range(5)] == [1] * 5
+    in_turn = 0
+    while not unheard():
+        in_turn += 1
+    assert in_turn == 255
+    assert [unheard() for _ in range(300)] == [1] * 300, "the device is slower from now on"

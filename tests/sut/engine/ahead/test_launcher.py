@@ -12,10 +12,12 @@ from sut.engine.ahead.engine import AheadEngine
 from sut.engine.ahead.launcher import Launcher
 from sut.engine.ahead.transfers import Coming
 from sut.engine.batching import NOT_FINITE, Engine, Request
+from sut.engine.graphs.runner import GraphRunner
 from sut.engine.lean import lean_step
 from sut.engine.prefill.packed import Packed, attentions
 from sut.engine.slots import SlotRunner
 from tests.sut.engine.ahead.traffic import Traffic
+from tests.sut.engine.graphs.captures import Recorded
 from tests.sut.engine.test_slots import PROMPTS, Answers, served, tiny
 
 ROWS, LENGTH = 3, 64
@@ -44,6 +46,17 @@ def test_answers_after_packed_prompts_are_those_of_the_plain_engine(prefill_toke
     plain = served(Engine, runners[0], prefill_tokens=prefill_tokens)
     ahead = Launcher(runners[1], CPU)
     assert served(AheadEngine, ahead, prefill_tokens=prefill_tokens) == plain
+
+
+@pytest.mark.parametrize("lean", [False, True])
+def test_answers_of_captured_steps_are_those_of_the_plain_engine(lean):
+    """Its logits are overwritten by the next step, which is launched before they are heard."""
+    model = tiny("llama")
+    plain = served(Engine, SlotRunner(model, ROWS, LENGTH))
+    step = lean_step(model) if lean else None
+    runner = GraphRunner(model, ROWS, LENGTH, step, capture=(recorded := Recorded()))
+    assert served(AheadEngine, Launcher(runner, CPU)) == plain
+    assert recorded.replays > recorded.captures > 0
 
 
 @pytest.mark.parametrize("lean", [False, True])
