@@ -37,6 +37,8 @@ SLOW = {
     "tests/sut/likelihood/": 19,
     "tests/sut/serving/": 16,
     "tests/sut/engine/sampling/": 8,
+    "tests/sut/engine/graphs/": 9,
+    "tests/sut/engine/attention/": 3,
     "tests/sut/engine/ahead/": 8,
     "tests/accuracy/likelihood/test_scaling.py": 19,
     "tests/test_elsewhere.py": 18,

@@ -96,7 +96,7 @@ COMPARE_ROW = record(
             maybe(number("Its value.", "ms")),
         ),
         "self_check": record(
-            "Its decode steps beside the limit of the device; missing where they were not noted.",
+            "Its decode steps beside the limit of the device; missing where that is not known.",
             OF_ROW,
         ),
     },

@@ -112,10 +112,10 @@ def row_of(found: Mapping[str, Any], folder: Path) -> Row:
 
 
 def _self_check(found: Mapping[str, Any], ended: bool) -> Row:
-    """Return its decode steps beside the limit of the device; nothing where it has none."""
+    """Return its decode steps beside the limit of the device; nothing where that is not known."""
     names = ("rows", "step_ms", "limit_ms", "share", "path", "slowed_by")
     checked = found.get("self_check") or {}
-    if not ended or "rows" not in checked:
+    if not ended or checked.get("share") is None:
         return {}
     return {"self_check": {name: checked[name] for name in names}}
 

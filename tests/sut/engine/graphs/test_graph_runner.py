@@ -39,7 +39,7 @@ def test_rows_and_lengths_go_up_in_few_steps_to_the_most():
     assert Buckets(32, 1024, one_length=True).holding(1, 1) == Bucket(1, 1024)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ["llama, biases", "llama, long context", "mistral", "qwen2"])
 def test_lean_steps_that_are_replayed_answer_as_the_bare_model_does(name):
     model = made(*FAMILIES[name])
     answers = alone(model)
