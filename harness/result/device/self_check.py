@@ -36,10 +36,14 @@ def notes(found: Mapping[str, Any]) -> list[str]:
     """Say that a step is below a tenth of its limit and what the reason may be, and that the clock
     ran while steps were captured.
     """
-    captured = found.get("captured_in_run") or 0
-    graphs = "1 graph of a decode step was" if captured == 1 else f"{captured} graphs were"
-    told = [f"{graphs} captured while the clock ran: the first step of each took longer"]
-    return [*_too_slow(found), *(told if captured else ())]
+    return [*_too_slow(found), *_captured(found.get("captured_in_run") or 0)]
+
+
+def _captured(count: int) -> list[str]:
+    if count == 0:
+        return []
+    were, steps = ("was", "one step") if count == 1 else ("were", f"{count} steps")
+    return [f"{steps} {were} captured as a graph while the clock ran, and took longer for it"]
 
 
 def _too_slow(found: Mapping[str, Any]) -> list[str]:

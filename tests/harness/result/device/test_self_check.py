@@ -76,3 +76,10 @@ def test_facts_that_slow_a_step_are_named(facts, check, word):
 def test_what_is_as_it_should_be_is_no_reason():
     assert reasons(GPU) == []
     assert reasons(CPU, rows=8) == []
+
+
+def test_captures_while_the_clock_ran_are_told():
+    said = "captured as a graph while the clock ran, and took longer for it"
+    assert self_check.notes({"captured_in_run": 0}) == []
+    assert self_check.notes({"captured_in_run": 1}) == [f"one step was {said}"]
+    assert self_check.notes({"captured_in_run": 3}) == [f"3 steps were {said}"]
