@@ -28,7 +28,6 @@ def loaded(
     _leave_out_cudnn_attention()
     if (folder := stored.folder_of(path)) is not None:
         stored.check_shards(folder)
-        readable.check_scales(path, stored.tensors(stored.files(folder)))
     dtype = dtype_name if dtype_name == "auto" else getattr(torch, dtype_name)
     options |= {"dtype": dtype, "device_map": device_map or {"": device}}
     if device_map is not None and (room := _room_bytes()):
@@ -37,6 +36,7 @@ def loaded(
     model, info = found
     folder = stored.folder_of(path)  # of the hub: fetched by now
     held = {} if folder is None else stored.tensors(stored.files(folder))
+    readable.check_scales(path, held)
     told = findings.of(model)
     told.notes.extend(filter(None, (complete.check(path, model, info, held),)))
     if folder is not None and (others := stored.others(folder)):

@@ -128,6 +128,8 @@ def _needs_kernels(doing: str, device: str) -> None:
     """Refuse a GPU that is older than all that this torch was built for."""
     import torch
 
+    if torch.version.cuda is None:  # of AMD's GPUs, whose numbers are others
+        return
     built = [divmod(int(number), 10) for number in _numbers(torch.cuda.get_arch_list())]
     found = torch.cuda.get_device_capability(device)
     if built and found < min(built):

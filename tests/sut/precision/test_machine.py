@@ -36,6 +36,7 @@ def cuda(monkeypatch):
 
         for name, answer in (FakeCuda(**told).answers() | {"init": init}).items():
             monkeypatch.setattr(torch.cuda, name, answer)
+        monkeypatch.setattr(torch.version, "cuda", "13.0")
 
     return there_is
 
