@@ -65,6 +65,20 @@ def run(clock, sut, plan, recorder=None, **limits):
     return drive(plan, sut, clock, recorder, settings(min_queries=len(plan), **limits))
 
 
+def struck(clock, sut, number, signal_number):
+    """Return a recorder in whose run a copy gets a signal once some samples are complete."""
+    recorder = Recorder(clock)
+
+    def strike():
+        if recorder.num_done >= 20:
+            os.kill(sut.pids[number], signal_number)
+        else:
+            clock.call_at(clock.now_ns() + 5_000_000, strike)
+
+    clock.call_at(clock.now_ns(), strike)
+    return recorder
+
+
 # ---- the work is shared
 
 
@@ -114,8 +128,7 @@ def test_each_copy_has_its_own_place_and_its_own_stream(clock, made):
 
 def test_a_copy_that_dies_ends_the_run_and_what_was_complete_is_kept(clock, made):
     sut = simulated(made, ttft_ms=20.0)
-    clock.call_at(clock.now_ns() + 300_000_000, lambda: os.kill(sut.pids[1], signal.SIGKILL))
-    log = run(clock, sut, at_once(4000))
+    log = run(clock, sut, at_once(4000), struck(clock, sut, 1, signal.SIGKILL))
     assert log.end == "error"
     assert "replica 2 of 2 (there): was killed by SIGKILL" in log.end_reason
     assert 0 < log.completed.sum() < 4000
@@ -145,8 +158,7 @@ def test_a_copy_that_is_stopped_ends_the_run(clock, made, monkeypatch):
     monkeypatch.setattr(waits, "STOPPED_S", 0.5)
     monkeypatch.setattr(waits.Stops, "LOOK_NS", 100_000_000)
     sut = simulated(made)
-    clock.call_at(clock.now_ns() + 100_000_000, lambda: os.kill(sut.pids[0], signal.SIGSTOP))
-    log = run(clock, sut, at_once(4000))
+    log = run(clock, sut, at_once(4000), struck(clock, sut, 0, signal.SIGSTOP))
     assert "replica 1 of 2 (here): it was stopped (SIGSTOP)" in log.end_reason
 
 
