@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+import torch
 
 from harness.engine.driver import drive
 from harness.engine.recorder import Recorder
@@ -39,8 +40,6 @@ def answer(folder, prompts=PROMPTS, max_new_tokens=12, **options):
 
 def one_at_a_time(sut, max_new_tokens=12):
     """transformers' own greedy answers."""
-    import torch
-
     for ids in sut._encoded.ids.values():
         prompt = torch.tensor([ids])
         out = sut._model.generate(
@@ -205,6 +204,7 @@ def test_the_vocabulary_has_a_fingerprint(tiny_llama):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_on_a_gpu_rows_and_prompt_tokens_are_found_and_told(tiny_llama):
     log, sut = answer(tiny_llama, device="cuda", max_batch=None)
     facts = sut.facts()
