@@ -9,6 +9,7 @@ import gc
 import weakref
 
 import pytest
+import torch
 
 from harness.engine.driver import drive
 from harness.engine.recorder import Recorder
@@ -42,8 +43,6 @@ def answer(folder, prompts=PROMPTS, max_new_tokens=12, **options):
 
 def one_at_a_time(sut, max_new_tokens=12):
     """transformers' own greedy answers."""
-    import torch
-
     for ids in sut._encoded.ids.values():
         prompt = torch.tensor([ids])
         out = sut._model.generate(
@@ -222,6 +221,7 @@ def test_a_cache_that_is_too_short_is_gone_before_the_longer_one_is_made(tiny_ll
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_on_a_gpu_rows_and_prompt_tokens_are_found_and_told(tiny_llama):
     log, sut = answer(tiny_llama, device="cuda", max_batch=None)
     facts = sut.facts()

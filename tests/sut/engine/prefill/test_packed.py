@@ -138,6 +138,7 @@ def test_flash_attention_is_told_the_borders_of_the_prompts(monkeypatch):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @torch.inference_mode()
 def test_on_a_gpu_flash_attention_gives_what_prompt_by_prompt_does(dtype):
@@ -152,5 +153,6 @@ def test_on_a_gpu_flash_attention_gives_what_prompt_by_prompt_does(dtype):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_on_a_gpu_prompts_are_packed_by_flash_attention():
     assert way(made(*FAMILIES["llama"]).to("cuda", torch.bfloat16)).prefill == "packed, flash"
