@@ -259,14 +259,12 @@ class RunOptions:
     max_concurrency: Count | Literal["auto"] = option(
         MODEL, "auto",
         "Maximum number of requests in a batch. auto (the default): 32; for a model on a GPU as "
-        "many as its cache has memory for, up to 256. Also --concurrency.",
-        also="--concurrency", commands="run plan compare gate serve",
+        "many as its cache has memory for, up to 256. Also --concurrency.", also="--concurrency",
+        commands="run plan compare gate serve",
     )
     prefill_tokens: Count | None = option(
-        MODEL, None,
-        "Maximum number of prompt tokens fed in a step. Default: 512 on a CPU, measured at load on "
-        "a GPU.",
-        unit="tokens", commands="run compare gate serve", needs="model",
+        MODEL, None, "Maximum number of prompt tokens fed in a step. Default: 512 on a CPU, "
+        "measured at load on a GPU.", unit="tokens", commands="run compare gate serve", needs="model",
     )
     sut: str = option(
         MODEL, "local",
@@ -290,8 +288,7 @@ class RunOptions:
     )
     replicas: Count = option(
         MODEL, 1, "Number of copies of the model that run side by side, each on a GPU of its own, "
-        "or on a CPU on an equal share of the cores. Default: 1.",
-        commands="run compare gate",
+        "or on a CPU on an equal share of the cores. Default: 1.", commands="run compare gate",
     )
     tf32: bool = option(
         MODEL, False, "Let GPUs multiply float32 in TF32: faster, 10 bits of mantissa, no"
@@ -310,8 +307,7 @@ class RunOptions:
     kv_cache_gib: Gibibytes | None = option(
         MODEL, None,
         "Maximum size of the key-value cache, in GiB. Default: half the free memory; on a GPU, "
-        "three quarters of it.",
-        commands="run compare gate serve", needs="model",
+        "three quarters of it.", commands="run compare gate serve", needs="model",
     )
     truncate: bool = option(
         MODEL, False, "Cut prompts that exceed the model's context instead of refusing.",
@@ -391,8 +387,7 @@ class RunOptions:
     telemetry_interval: Interval = option(
         OUT, 0.1,
         "How often the GPUs of a run are sampled, from 10ms to 1s. Default: 100ms. Processes and "
-        "servers are sampled once a second.",
-        unit="s", commands="run compare gate",
+        "servers are sampled once a second.", unit="s", commands="run compare gate",
     )
     output_dir: Path = option(
         OUT, Path("runs"), "Folder in which to create the run folder. Default: runs.",
