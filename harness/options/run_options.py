@@ -263,8 +263,8 @@ class RunOptions:
         commands="run plan compare gate serve",
     )
     prefill_tokens: Count | None = option(
-        MODEL, None, "Maximum number of prompt tokens fed in a step. Default: 512 on a CPU, "
-        "measured at load on a GPU.", unit="tokens", commands="run compare gate serve", needs="model",
+        MODEL, None, "Maximum number of prompt tokens fed in a step. Default: measured at load on a"
+        " GPU, 512 on a CPU.", unit="tokens", commands="run compare gate serve", needs="model",
     )
     sut: str = option(
         MODEL, "local",
