@@ -1,5 +1,5 @@
 """What must a GPU reach? The rows of the table: a figure, another one beside it, and how far apart
-the two may be (issue 15, "It must reach").
+the two may be.
 
 A row whose figures are missing is not measured, and says so; a row without a target is there for
 the reader.
