@@ -21,6 +21,7 @@ Shapes: B prompts, S steps, V vocabulary.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
@@ -250,10 +251,22 @@ def are_alike(ours: Sequence[Seen], theirs: Sequence[Seen], most: float = SAME) 
     """Say whether two ways of serving a trial saw the same logits, but for their kernels: at most
     `most` apart, wherever both looked.
     """
-    other = {(seen.prompt, seen.step): seen.logits for seen in theirs}
-    places = [(seen, (seen.prompt, seen.step)) for seen in ours]
-    both = [(seen.logits, other[place]) for seen, place in places if place in other]
+    mine, other = _by_place(ours), _by_place(theirs)
+    both = [(logits, other[place]) for place, logits in mine.items() if place in other]
     return bool((distances(*map(torch.stack, zip(*both, strict=True))) <= most).all())
+
+
+def _by_place(seen: Sequence[Seen]) -> dict[tuple[int, int, int], torch.Tensor]:
+    """Return the logits by prompt, step, and how often both were there before: the prompt that
+    begins anew has other company then, which counts where tokens of a pass share one scale.
+    """
+    before: Counter[tuple[int, int]] = Counter()
+    found = {}
+    for one in seen:
+        place = one.prompt, one.step
+        found[*place, before[place]] = one.logits
+        before[place] += 1
+    return found
 
 
 def is_rounding(ours: torch.Tensor, theirs: torch.Tensor) -> bool:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from time import monotonic
 
 import pytest
@@ -212,7 +213,9 @@ def test_what_cannot_be_is_said_on_one_line(words, found):
 
 def test_one_that_was_started_by_hand_can_be_stopped():
     command = [sys.executable, "-m", "sut.golden.server"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    by_hand = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # tests may run in background
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": by_hand}
+    with subprocess.Popen(command, **how) as process:
         assert process.stdout.readline().startswith(b"ready")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130

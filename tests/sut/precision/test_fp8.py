@@ -154,7 +154,7 @@ def test_a_run_serves_by_lean_steps_and_says_what_fp8_is_here(variant, tiny_llam
     log, sut = answer(tiny_llama, variant=variant)
     facts = sut.facts()
     assert log.completed.all()
-    assert (facts["batching"], facts["decode_step"]) == ("in flight", "lean")
+    assert (facts["batching"], facts["decode_step"]) == ("in flight", "eager lean")
     assert facts["quantised_layer_share"] == 1
     assert any("emulated" in note for note in facts["notes"])
     assert any("share one scale" in note for note in facts["notes"]) == (variant == "fp8-tensor")
