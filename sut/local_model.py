@@ -108,8 +108,7 @@ class LocalModel:
             room = Room(self._context, embedding_rows(self._config), self._truncate)
             self._encoded = encode(self._tokenizer, self._samples, room)
             prompts = [sample.prompt for sample in samples]
-            if note := as_file.note(self._tokenizer, self._path, prompts):
-                self._notes.append(note)
+            self._note(as_file.note(self._tokenizer, self._path, prompts))
         spans = [Span.of(len(self._encoded.ids[s.index]), s.max_new_tokens) for s in samples]
         if self._model is None:
             self._load_model(spans)
@@ -140,7 +139,7 @@ class LocalModel:
         device = self._model.device
         with faults.loading(self._path):
             made = rows.made(self._way, self._max_batch, max_len, device, self._kv_cache_bytes)
-            self._notes += filter(None, [made.note])
+            self._note(made.note)
             asked = self._asked_prefill_tokens
             self._fed = sizes.found(asked, made.runner, usual_prompt, device, self._clock)
         return made.runner
@@ -151,7 +150,7 @@ class LocalModel:
 
         with faults.loading(self._path):
             self._stepped = stepping.tried(self._way.engine, self._runner, self._model)
-        self._notes += {self._stepped.note} - {"", *self._notes}
+        self._note(self._stepped.note)
 
     def _capture_steps(self) -> None:
         """Capture what decode steps of the run will launch, if they are captured at all."""
@@ -186,6 +185,11 @@ class LocalModel:
                 self._step_soon()
 
         self._clock.call_at(self._clock.now_ns(), step)
+
+    def _note(self, words: str | None) -> None:
+        """Keep what a reader must know, once."""
+        if words and words not in self._notes:
+            self._notes.append(words)
 
     def flush(self) -> None:
         """Requests never wait for a fuller batch."""
@@ -302,18 +306,14 @@ class LocalModel:
         row = PRECISIONS[self._variant]
         if not row.adapter and (self._adapter or self._merge_adapter):
             with_one = ", ".join(name for name, entry in PRECISIONS.items() if entry.adapter)
-            raise BadInput(
-                "--adapter",
-                f"variant {self._variant} takes none",
-                f"with one: {with_one}",
-                "Choose one of these.",
-            )
+            found = f"variant {self._variant} takes none"
+            raise BadInput("--adapter", found, f"with one: {with_one}", "Choose one of these.")
         if self._device == "auto":
             self._device = automatic_device()
-            self._notes += filter(None, [machine.gpu_not_used()])
+            self._note(machine.gpu_not_used())
         row.check(self._device, self._device_map)
         self._tf32, note = tf32.choose(self._device, self._wants_tf32)
-        self._notes += filter(None, [note])
+        self._note(note)
         if row.adapter:
             adapter = lora.find(self._path, self._adapter)
             with faults.loading(self._path):
