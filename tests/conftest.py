@@ -85,6 +85,14 @@ def _no_garbage_is_collected() -> Iterator[None]:
             gc.enable()
 
 
+@pytest.fixture(autouse=True)
+def own_secrets() -> Iterator[None]:
+    """Hide no words in a test because another one had them for a key."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.kernel.privacy.secrets._also", set())
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def quick_quiet() -> Iterator[None]:
     """Before a run the driver collects all garbage: half a second where torch is loaded, and

@@ -51,11 +51,12 @@ _PATTERNS = (
 
 
 _also = set[str]()  # what is a secret wherever it stands, whatever its variable is called
+_LEAST = 4  # characters: a shorter one is guessed at once, and hiding it would spoil other words
 
 
 def also(secret: str) -> None:
     """Hide this text from now on."""
-    if secret:
+    if len(secret) >= _LEAST:
         _also.add(secret)
 
 

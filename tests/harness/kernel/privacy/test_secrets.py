@@ -6,7 +6,7 @@ import pytest
 
 from harness.kernel.errors import BadInput, first_line
 from harness.kernel.privacy.logs import hide_secrets
-from harness.kernel.privacy.secrets import HIDDEN, hidden, hidden_in, hidden_options
+from harness.kernel.privacy.secrets import HIDDEN, also, hidden, hidden_in, hidden_options
 from harness.kernel.privacy.variables import recorded
 
 KEY = "k3yMat3rialThatIsNobodysBusiness"
@@ -160,3 +160,14 @@ def test_logs_lose_their_secrets_and_nothing_else(tmp_path):
     hide_secrets(log, binary, tmp_path / "none.log")
     assert log.read_text() == f"begin\nGET https://{HIDDEN}@h/x\nend\n"
     assert binary.read_bytes().startswith(b"\xff")
+
+
+def test_a_key_of_any_name_is_hidden_wherever_it_stands():
+    also("open sesame")
+    assert hidden("say open sesame twice") == "say (hidden) twice"
+
+
+@pytest.mark.parametrize("key", ["", "x", "abc"])
+def test_a_key_that_is_guessed_at_once_spoils_no_words(key):
+    also(key)
+    assert hidden("text of abc and x") == "text of abc and x"
