@@ -27,6 +27,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from sut.model import peak
+
 _ROWS = 32  # the packing is a little better for batches near this size, and good for all
 _LEAST_FEATURES = 64  # a LoRA's narrow matrices gain nothing, and peft reads their weights
 _DTYPES = (torch.float32, torch.bfloat16)
@@ -203,7 +205,7 @@ def _as_one(parts: Sequence[nn.Parameter]) -> torch.Tensor:
     for part, own in zip(parts, torch.split(whole, [len(part) for part in parts]), strict=True):
         part.data = own
     if whole.is_cuda:
-        torch.cuda.empty_cache()  # what the parts took apart is of no size that is asked for again
+        peak.give_back()  # what the parts took apart is of no size that is asked for again
     return whole
 
 

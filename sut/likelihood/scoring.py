@@ -36,7 +36,7 @@ from sut.likelihood.forward.device import is_gpu, per_device
 from sut.likelihood.forward.output_layer import OutputLayer, side_by_side
 from sut.likelihood.forward.transfer import Arriving
 from sut.likelihood.windows import windows
-from sut.model import faults
+from sut.model import faults, peak
 from sut.prompts.context import context_of
 
 _ROWS = 32  # log-probabilities at once, in float32: 6 MB, which a CPU's caches hold
@@ -224,7 +224,7 @@ def _measured(
     except RuntimeError as error:
         if not is_gpu(device) or len(jobs) == 1 or not faults.is_out_of_memory(error):
             raise
-    torch.cuda.empty_cache()
+    peak.give_back()
     return None
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from harness.kernel.errors import first_line
-from sut.engine.attention.ways import Attention, candidates
+from sut.engine.attention.ways import Attention, candidates, head_size
 from sut.engine.graphs.buckets import Buckets, whole_columns
 from sut.engine.graphs.capture import Capture
 
@@ -57,7 +57,7 @@ def _call(attention: Attention, model: Any, rows: int, longest: int) -> Callable
     config, how = model.config, {"dtype": model.dtype, "device": model.device}
     heads, columns, half = config.num_key_value_heads, whole_columns(longest), longest // 2
     group = config.num_attention_heads // heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    size = head_size(model)
     queries = torch.randn(rows, heads, group, size, **how)
     keys, values = (torch.randn(rows, heads, columns, size, **how) for _ in range(2))
     reach = Buckets(rows, columns, attention.follows_length).holding(rows, half + 1).length

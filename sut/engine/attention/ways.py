@@ -77,12 +77,13 @@ def candidates(model: Any) -> list[Attention]:
     """Return the ways that this device and this model allow, torch's own first."""
     found = [SDPA, PRODUCTS]
     by_length = _by_length() if model.device.type == "cuda" else None
-    if by_length is not None and by_length.takes(_head_size(model)):
+    if by_length is not None and by_length.takes(head_size(model)):
         found.append(Attention("by length", by_length.attend, follows_length=True))
     return found
 
 
-def _head_size(model: Any) -> int:
+def head_size(model: Any) -> int:
+    """Return the size of a head."""
     config = model.config.get_text_config()
     size = getattr(config, "head_dim", None)
     return int(size or config.hidden_size // config.num_attention_heads)

@@ -109,12 +109,6 @@ def of_model(model: Any) -> NewCapture | None:
     return partial(CudaCapture, device) if device.type == "cuda" else None
 
 
-def give_back() -> None:
-    """Return what graphs held that are gone, so that others find it free."""
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
 @contextmanager
 def _no_collection() -> Iterator[None]:
     """Keep the garbage collector from freeing older graphs amid a capture, which would break it."""

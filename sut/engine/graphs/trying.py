@@ -15,11 +15,11 @@ from harness.kernel.errors import first_line
 from sut.engine import agreement
 from sut.engine.agreement import Attempt, Expected
 from sut.engine.attention import fastest, ways
-from sut.engine.graphs.capture import NewCapture, give_back
+from sut.engine.graphs.capture import NewCapture
 from sut.engine.graphs.runner import GraphRunner
 from sut.engine.lean import LeanStep, lean_step
 from sut.engine.prefill.packed import Attention, Packed
-from sut.model import faults
+from sut.model import faults, peak
 
 _NOT_CAPTURED = "its decode steps are not captured"
 _OTHERS = "its answers do without the attention"
@@ -65,7 +65,7 @@ def find(
     in_us = {one.attention.name: round(1e6 * one.seconds, 2) for one in working}
     for parts in [Parts(one.attention, prompts) for one in working] or [Parts()]:
         reason = why_not(model, parts, wanted, own, max_rows, new_capture)
-        give_back()
+        peak.give_back()
         if not reason:
             return Found(parts, in_us, notes)
         notes.append(reason)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import torch
-
 from sut.engine.serving import Way
 from sut.model import faults, peak
 
@@ -59,11 +57,6 @@ def _that_fit(way: Way, rows: int, max_len: int, note: str) -> Rows:
             if rows == 1 or not faults.is_out_of_memory(error):
                 raise
         del runner
-        _give_back()
+        peak.give_back()
         rows //= 2
         note = f"{rows} requests in a batch: the cache of more of them did not fit into memory"
-
-
-def _give_back() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import torch
-
 from harness.kernel.protocols import Clock
 from sut.engine.batching import PREFILL_TOKENS
 from sut.model import faults, peak
@@ -43,8 +41,7 @@ def measured(runner: Any, usual_prompt: int, clock: Clock) -> PrefillTokens:
     """Measure a runner whose rows nobody uses."""
     length = max(1, min(usual_prompt, runner.max_len))
     rates = rates_of(lambda size: _feed(runner, size, length), runner.max_rows * length, clock)
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    peak.give_back()
     peak.reset()  # the run's own peak is asked for, not that of the search
     return PrefillTokens(best(rates), rates) if rates else PrefillTokens()
 
