@@ -15,9 +15,10 @@ from harness.engine import environment, tested
 from harness.engine.driver import drive
 from harness.engine.recorder import Recorder
 from harness.kernel.clock import RealClock
+from harness.kernel.log import RunLog
 from harness.kernel.protocols import SUT
 from harness.kernel.texts import on_one_line
-from harness.kernel.types import AfterInFlight, At, Query, QuerySample, RunLog, RunSettings, Seeds
+from harness.kernel.types import AfterInFlight, At, Query, QuerySample, RunSettings, Seeds
 from sut import TABLE as SUTS
 from sut.border.isolated import Isolated
 from sut.null import Null

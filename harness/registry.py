@@ -13,9 +13,10 @@ import scenarios
 import sut
 from harness.kernel import plugins
 from harness.kernel.errors import BadInput, HarnessError, unknown
+from harness.kernel.log import RunLog
 from harness.kernel.plugins import resolve
 from harness.kernel.protocols import MetricFn, Rule, Scenario
-from harness.kernel.types import RunLog, SutFacts, Verdict
+from harness.kernel.types import SutFacts, Verdict
 from harness.options import profiles
 
 

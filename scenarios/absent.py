@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.kernel.types import RunLog, RunSettings, Status
+from harness.kernel.log import RunLog
+from harness.kernel.types import RunSettings, Status
 from harness.kernel.words.endings import to_finish
 
 _OR_WHOLE = "or judge the whole latency instead, with --target-latency"

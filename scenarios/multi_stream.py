@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from harness.kernel.log import RunLog
 from harness.kernel.stats import percentile, percentile_name
 from harness.kernel.types import (
     AfterInFlight,
@@ -17,7 +18,6 @@ from harness.kernel.types import (
     Metric,
     Query,
     QuerySample,
-    RunLog,
     RunSettings,
     Verdict,
 )

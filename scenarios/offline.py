@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.kernel.types import Metric, Query, QuerySample, RunLog, RunSettings, Verdict
+from harness.kernel.log import RunLog
+from harness.kernel.types import Metric, Query, QuerySample, RunSettings, Verdict
 from scenarios.loadgen.sample_order import Schedule, Shape, make_schedule
 from scenarios.validity import driver_on_time, min_duration, min_queries
 

@@ -27,7 +27,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from harness.kernel.types import Metric, RunLog, RunSettings, Verdict
+from harness.kernel.log import RunLog
+from harness.kernel.types import Metric, RunSettings, Verdict
 from scenarios.loadgen.find_peak import peak_qps
 
 DELIVERED_SHARE = 0.95

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 
 import scenarios
-from harness.kernel.types import RunLog, RunSettings
+from harness.kernel.log import RunLog
+from harness.kernel.types import RunSettings
 from harness.kernel.words.endings import to_finish
 from scenarios.early_stopping import queries_needed
 

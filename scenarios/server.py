@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from harness.kernel.types import Metric, Query, QuerySample, RunLog, RunSettings, Verdict
+from harness.kernel.log import RunLog
+from harness.kernel.types import Metric, Query, QuerySample, RunSettings, Verdict
 from scenarios.loadgen.sample_order import Schedule, Shape, make_schedule
 from scenarios.validity import (
     driver_on_time,

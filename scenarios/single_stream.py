@@ -7,16 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from harness.kernel.log import RunLog
 from harness.kernel.stats import percentile, percentile_name
-from harness.kernel.types import (
-    AfterInFlight,
-    Metric,
-    Query,
-    QuerySample,
-    RunLog,
-    RunSettings,
-    Verdict,
-)
+from harness.kernel.types import AfterInFlight, Metric, Query, QuerySample, RunSettings, Verdict
 from scenarios.loadgen.sample_order import Schedule, Shape, make_schedule
 from scenarios.validity import driver_on_time, min_duration, min_queries, tail_estimate
 

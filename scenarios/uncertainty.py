@@ -15,9 +15,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from harness.kernel.log import RunLog
 from harness.kernel.protocols import Scenario
 from harness.kernel.stats import percentile, percentile_name
-from harness.kernel.types import Int64s, RunLog, RunSettings, Verdict
+from harness.kernel.types import Int64s, RunSettings, Verdict
 from harness.kernel.words.figure import number
 
 RULE = "driver_error"

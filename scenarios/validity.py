@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.kernel.log import RunLog
 from harness.kernel.stats import percentile, percentile_name
-from harness.kernel.types import Int64s, RunLog, RunSettings, Verdict
+from harness.kernel.types import Int64s, RunSettings, Verdict
 from scenarios import remedies
 from scenarios.absent import FIRST, absence, withheld
 from scenarios.early_stopping import estimate_rank, over_allowed, queries_needed

@@ -14,6 +14,7 @@ from typing import Any
 from harness.engine.driver import Stop, drive
 from harness.engine.recorder import Recorder
 from harness.kernel.clock import VirtualClock
+from harness.kernel.log import RunLog
 from harness.kernel.protocols import SUT, Clock, Sink
 from harness.kernel.types import (
     AfterInFlight,
@@ -22,7 +23,6 @@ from harness.kernel.types import (
     Output,
     Query,
     QuerySample,
-    RunLog,
     RunSettings,
     Sample,
     Seeds,

@@ -25,16 +25,8 @@ from harness import registry
 from harness.engine.driver import drive
 from harness.engine.recorder import Recorder
 from harness.kernel.clock import VirtualClock
-from harness.kernel.types import (
-    MemoryUse,
-    Output,
-    Query,
-    RunLog,
-    RunSettings,
-    Sample,
-    Seeds,
-    SutFacts,
-)
+from harness.kernel.log import RunLog
+from harness.kernel.types import MemoryUse, Output, Query, RunSettings, Sample, Seeds, SutFacts
 from reports.mlperf import files as mlperf_logs
 from reports.mlperf.files import ACCURACY, DETAIL, MARK, SUMMARY, Header, Settings
 from scenarios.loadgen import accuracy_log

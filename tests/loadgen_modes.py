@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from harness.kernel.types import RunLog
+from harness.kernel.log import RunLog
 from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from scenarios.loadgen.find_peak import next_qps, peak_qps
 from tests.loadgen_logs import (

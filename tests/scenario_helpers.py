@@ -13,7 +13,8 @@ import numpy as np
 from harness.engine.driver import drive
 from harness.engine.recorder import Recorder
 from harness.kernel.clock import VirtualClock
-from harness.kernel.types import FINISHES, Anomaly, RunLog, RunSettings, Sample, Verdict
+from harness.kernel.log import Anomaly, RunLog
+from harness.kernel.types import FINISHES, RunSettings, Sample, Verdict
 from harness.options.profiles import SEEDS
 from sut.simulated import Simulated
 

@@ -30,8 +30,9 @@ ARROWS = {
     "harness.engine.referee": "",
     "harness.engine.server_view": "",
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
-    " sut.precision sut.served sut.started",
-    "harness.options.conf": "harness.options",
+    " sut.precision sut.served sut.started harness.options.table",
+    "harness.options.conf": "harness.options harness.options.table",
+    "harness.options.table": "harness.options",
     "harness.official": "harness.engine harness.engine.dispatched scenarios.loadgen",
     "harness.result": "harness harness.engine harness.engine.referee harness.official"
     " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints reports.mlperf"
@@ -49,9 +50,14 @@ ARROWS = {
     " accuracy.likelihood"
     " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision"
     " sut.served",
-    "harness.study": "harness harness.engine harness.options harness.result harness.run accuracy"
-    " accuracy.datasets accuracy.gate reports reports.pages sut.model sut.precision"
-    " harness.result.device harness.result.integrity sut.started",
+    "harness.study": "harness harness.engine harness.options harness.result harness.run sut"
+    " sut.model sut.precision sut.started",
+    "harness.study.comparison": "harness harness.engine harness.options harness.result harness.run"
+    " harness.result.device harness.result.integrity harness.study harness.study.gating accuracy"
+    " accuracy.datasets accuracy.gate reports reports.pages",
+    "harness.study.gating": "harness harness.engine harness.options harness.result harness.run"
+    " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
+    " sut.precision",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen"
     " harness.result.integrity",
@@ -63,8 +69,9 @@ ARROWS = {
     "harness.serve.asking": "harness.serve sut.prompts",
     "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
-    " harness.mlperf harness.run harness.serve harness.study accuracy.gate reports reports.pages"
-    " reports.pages.likelihood reports.submission",
+    " harness.mlperf harness.run harness.serve harness.study harness.study.comparison"
+    " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
+    " reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started",
     "scenarios.loadgen": "scenarios",

@@ -22,7 +22,7 @@ from harness.cli import app
 from harness.console import PlainConsole
 from harness.likelihood import process
 from harness.screen import people
-from harness.study import gate
+from harness.study.gating import gate
 from reports import terminal
 from reports.blocks import Column, csv_text, markdown
 from reports.blocks import Table as OurTable

@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 from harness.cli import app
 from reports.pages import compare, gate
 from reports.pages.likelihood.screen import write_page
-from tests.harness.study.test_compare import compared, oom, row
-from tests.harness.study.test_gate import answers, invoke, make
+from tests.harness.study.comparison.test_compare import compared, oom, row
+from tests.harness.study.gating.test_gate import answers, invoke, make
 from tests.reports.pages.likelihood.test_page import folder as measured
 
 pytestmark = pytest.mark.pictures

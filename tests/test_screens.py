@@ -28,7 +28,7 @@ from reports.pages import compare, gate
 from reports.pages.likelihood import words as perplexity_words
 from reports.scores import SCORES
 from tests import ROOT
-from tests.harness.study.test_compare import compared, oom, row
+from tests.harness.study.comparison.test_compare import compared, oom, row
 from tests.scenario_helpers import Row, hand_log
 
 VERDICT = {

@@ -18,7 +18,7 @@ from harness.kernel.errors import BadInput
 from harness.kernel.process.streams import instead
 from harness.screen import _check_names
 from tests import ROOT
-from tests.harness.study.test_gate import answers, make
+from tests.harness.study.gating.test_gate import answers, make
 
 ENCODINGS = ("ascii", "cp1252", "cp437")
 VIRTUAL = "--sut simulated --clock virtual --output-dir runs"

@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 
 from accuracy.compliance.audited import Audited, command, ids_of, needs
 from accuracy.gate.differences import first_differences
-from harness.kernel.types import NEVER, Int64s, RunLog, Verdict
+from harness.kernel.log import RunLog
+from harness.kernel.types import NEVER, Int64s, Verdict
 
 SAME_ANSWERS = "TEST01 same_answers"  # the name of a rule
 IDENTICAL = 0.99

@@ -29,7 +29,8 @@ from accuracy.compliance.caching import test04
 from accuracy.compliance.quality import test07, test09
 from accuracy.compliance.runs import audit_config, conditions
 from accuracy.outputs import rules as output_rules
-from harness.kernel.types import FINISHES, RunLog, Sample, SutFacts, Verdict
+from harness.kernel.log import RunLog
+from harness.kernel.types import FINISHES, Sample, SutFacts, Verdict
 
 _STOPPED = FINISHES.index("stop")
 _LEAST_QUESTIONS, _LEAST_TOKENS = 20, 4

@@ -13,7 +13,8 @@ from typing import Any, Literal
 from accuracy.compliance.runs import audit_config
 from harness.kernel.entries import ScenarioEntry
 from harness.kernel.errors import BadInput
-from harness.kernel.types import Int64s, RunLog, RunSettings, Status, SutFacts, Verdict
+from harness.kernel.log import RunLog
+from harness.kernel.types import Int64s, RunSettings, Status, SutFacts, Verdict
 
 _NAMED = 5
 _FEW_QUESTIONS, _REPEATED = 16, 4  # of a run one at a time

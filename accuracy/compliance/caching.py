@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from accuracy.compliance.answers import SIGNIFICANCE, repeats
 from accuracy.compliance.audited import Audited, command, ids_of, needs
 from accuracy.compliance.quality import LENGTH
+from harness.kernel.log import RunLog
 from harness.kernel.stats import percentile
-from harness.kernel.types import Int64s, RunLog, Status, Verdict
+from harness.kernel.types import Int64s, Status, Verdict
 
 FASTER, FASTER_SHORT = 1.1, 1.2  # a repeated sample may be so many times as fast
 SURELY_KEPT = 1.5  # offline, between two runs

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from accuracy.metrics.references import of_kind, pairs
-from harness.kernel.types import Metric, RunLog, Sample
+from harness.kernel.log import RunLog
+from harness.kernel.types import Metric, Sample
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.bleu import BLEU, BLEUScore

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accuracy.metrics.references import after_thinking, letter, of_kind, pairs
-from harness.kernel.types import Metric, RunLog, Sample
+from harness.kernel.log import RunLog
+from harness.kernel.types import Metric, Sample
 
 KINDS = ("multiple_choice",)
 _MARKUP = re.compile(

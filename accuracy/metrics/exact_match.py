@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accuracy.metrics.references import of_kind, pairs
-from harness.kernel.types import Metric, RunLog, Sample
+from harness.kernel.log import RunLog
+from harness.kernel.types import Metric, Sample
 
 KINDS = ("exact_match", "token_f1")
 # nobody repeats a longer reference word for word: nearly all of SQuAD's, TriviaQA's, NQ's answers

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accuracy.metrics.rouge import by_sentence
-from harness.kernel.types import Metric, RunLog, Sample
+from harness.kernel.log import RunLog
+from harness.kernel.types import Metric, Sample
 
 
 def tokens_per_sample(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metric]:

@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from accuracy.metrics.references import hashed, pairs
 from accuracy.metrics.rouge import by_sentence
-from harness.kernel.types import Metric, RunLog, Sample
+from harness.kernel.log import RunLog
+from harness.kernel.types import Metric, Sample
 
 PROGRAMS = "its answers are programs, which are not run here"
 _NUMBER = re.compile(r"-?[\d,]*\.?\d+")

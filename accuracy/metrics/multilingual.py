@@ -22,7 +22,8 @@ from accuracy.metrics import rouge
 from accuracy.metrics.references import pairs, text_references
 from accuracy.metrics.rouge import Prepared, by_sentence
 from accuracy.metrics.words import any_script, has_letters_beyond
-from harness.kernel.types import Metric, RunLog, Sample
+from harness.kernel.log import RunLog
+from harness.kernel.types import Metric, Sample
 
 KINDS = tuple(f"multilingual_{kind}" for kind in rouge.KINDS)
 _MANY = 0.1  # a larger share of references with letters beyond a-z asks for this metric

@@ -34,7 +34,8 @@ from accuracy.metrics.references import (
     of_kind,
     pairs,
 )
-from harness.kernel.types import Metric, RunLog, Sample
+from harness.kernel.log import RunLog
+from harness.kernel.types import Metric, Sample
 
 KINDS = ("number_match", "number_match_strict")
 How = Literal["####", "boxed", "stated", "last number", ""]

@@ -14,7 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.kernel.types import RunLog, Sample
+from harness.kernel.log import RunLog
+from harness.kernel.types import Sample
 
 Kind = Literal["letter", "number", "text"]
 # 1,234.5 12 .5

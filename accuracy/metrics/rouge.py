@@ -25,7 +25,8 @@ from accuracy.metrics import words
 from accuracy.metrics.references import pairs, text_references
 from accuracy.metrics.rouge_lcs import Positions
 from accuracy.metrics.sentences import sentences
-from harness.kernel.types import Metric, RunLog, Sample
+from harness.kernel.log import RunLog
+from harness.kernel.types import Metric, Sample
 
 KINDS = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 _REPORT_EVERY = 64  # pairs

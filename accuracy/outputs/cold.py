@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from harness.kernel.types import RunLog, SutFacts, Verdict
+from harness.kernel.log import RunLog
+from harness.kernel.types import SutFacts, Verdict
 
 MOST_SHARE = 0.05
 _TODO = (

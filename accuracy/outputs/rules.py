@@ -31,17 +31,9 @@ from numpy.typing import NDArray
 
 from harness.kernel.answers import failures_allowed
 from harness.kernel.entries import ALL_EVIDENCE
+from harness.kernel.log import Anomaly, RunLog
 from harness.kernel.protocols import Rule
-from harness.kernel.types import (
-    FINISHES,
-    NEVER,
-    TOGETHER_NS,
-    Anomaly,
-    Int64s,
-    RunLog,
-    SutFacts,
-    Verdict,
-)
+from harness.kernel.types import FINISHES, NEVER, TOGETHER_NS, Int64s, SutFacts, Verdict
 from harness.kernel.words.endings import to_finish
 
 MOST_AT_ONCE = 16  # tokens, in the mean of an answer

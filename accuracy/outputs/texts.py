@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from accuracy.outputs.rules import TEXT_DIFFERS
 from accuracy.outputs.vocabulary import Decode
-from harness.kernel.types import Anomaly, RunLog
+from harness.kernel.log import Anomaly, RunLog
 
 _SHOWN = 24  # characters
 _AT_ONCE = 512  # answers per call: how long a SUT may take over one does not grow with the run

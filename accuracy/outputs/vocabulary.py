@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.kernel.types import Int32s, Int64s, RunLog
+from harness.kernel.log import RunLog
+from harness.kernel.types import Int32s, Int64s
 
 Decode = Callable[[Sequence[Sequence[int]]], list[str] | None]
 RANGE, COMMITTED = 32_768, 2_048  # ids asked about, out of how many: every vocabulary has these

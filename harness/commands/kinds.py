@@ -17,7 +17,9 @@ from harness.kernel.protocols import Say
 from harness.likelihood import study as laboratory
 from harness.mlperf import looks
 from harness.options.saved import wishes, with_secrets
-from harness.study import compare, gate, parts
+from harness.study import parts
+from harness.study.comparison import compare
+from harness.study.gating import gate
 from harness.study.study import FILE, load
 from reports import tables
 from reports.pages import compare as compare_page

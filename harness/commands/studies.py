@@ -66,8 +66,8 @@ def compare(
     Numbers and choices may be lists, such as --max-concurrency 8,32: all combinations are run.
     """
     with people(as_json, form) as (console, say):
-        from harness.study import compare as comparing
         from harness.study import executors
+        from harness.study.comparison import compare as comparing
         from reports.pages.compare import show, table, told
 
         given = {**with_sut_options(flags), "evaluate": evaluate}
@@ -136,8 +136,8 @@ def gate(
     with people(as_json, form) as (console, say):
         from accuracy.gate.readings import Criteria
         from harness.study import executors
-        from harness.study import gate as gating
-        from harness.study.gate_job import job as gate_job
+        from harness.study.gating import gate as gating
+        from harness.study.gating.job import job as gate_job
         from reports import tables
         from reports.pages.gate import show, told
 

@@ -20,8 +20,9 @@ from harness.engine.recorder import Recorder
 from harness.engine.timeouts import Timeouts
 from harness.kernel.clock import FAR_FUTURE_NS
 from harness.kernel.errors import RunBroke
+from harness.kernel.log import RunLog
 from harness.kernel.protocols import SUT, Clock
-from harness.kernel.types import At, Query, RunLog, RunSettings
+from harness.kernel.types import At, Query, RunSettings
 
 AHEAD = (
     100_000  # queries made before the clock starts (20 MB); making one costs as much as issuing it

@@ -17,8 +17,9 @@ from itertools import repeat
 import numpy as np
 
 from harness.engine.referee.delays import delays
+from harness.kernel.log import Anomaly, RunLog
 from harness.kernel.protocols import Clock
-from harness.kernel.types import FINISHES, NEVER, Anomaly, End, Int64s, Output, Query, RunLog
+from harness.kernel.types import FINISHES, NEVER, End, Int64s, Output, Query
 
 MAX_ANOMALIES = 10_000
 FINISH_CODE = {name: code for code, name in enumerate(FINISHES)}

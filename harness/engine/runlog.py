@@ -32,9 +32,9 @@ from harness.kernel.errors import BadInput, SetupFailed
 from harness.kernel.foreign import parsed, raw
 from harness.kernel.foreign.own_files import MOST_BYTES, MOST_LOG_BYTES, read_bytes
 from harness.kernel.foreign.tables import FEW_BYTES, read_table
+from harness.kernel.log import Anomaly, RunLog
 from harness.kernel.places import not_a_run
 from harness.kernel.privacy.secrets import hidden
-from harness.kernel.types import Anomaly, RunLog
 
 TELEMETRY_LINES = "telemetry.jsonl"  # of the sampler, until the run has ended
 SAMPLES, TELEMETRY = "samples.parquet", "telemetry.parquet"

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from harness.kernel.answers import Hearer, Scrape, Window
 from harness.kernel.clock import Arrivals
+from harness.kernel.log import RunLog
 from harness.kernel.types import (
     MemoryUse,
     Metric,
     Output,
     Query,
-    RunLog,
     RunSettings,
     Sample,
     SutFacts,

@@ -33,9 +33,10 @@ from harness.engine.recorder import Recorder
 from harness.engine.timeouts import Timeouts
 from harness.kernel.clock import FAR_FUTURE_NS, RealClock
 from harness.kernel.errors import BadInput, HarnessError, RunBroke, SetupFailed
+from harness.kernel.log import RunLog
 from harness.kernel.machine import waits
 from harness.kernel.protocols import SUT, Clock
-from harness.kernel.types import At, Query, QuerySample, RunLog, RunSettings
+from harness.kernel.types import At, Query, QuerySample, RunSettings
 from harness.official.child import FLUSH, OVER, WORD
 from harness.official.relay import Relay
 from harness.official.wheel import KEPT, LOGS, WORDS, Wheel, require_wheel

@@ -20,8 +20,9 @@ from typing import Any, Literal, NamedTuple
 from harness.kernel.types import RunSettings, short_name
 from harness.options.option import Option
 from harness.options.profiles import SEEDS
-from harness.options.run_options import OPTIONS, ROUND
+from harness.options.run_options import OPTIONS
 from harness.options.settings import RunConfig
+from harness.options.table.load import ROUND
 
 
 class Difference(NamedTuple):

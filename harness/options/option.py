@@ -148,13 +148,16 @@ option = _as_value(Option)  # an Option as the value of a field, whose type is t
 
 
 def declare(table: type) -> dict[str, Option]:
-    """Return the options of a class by name, and leave its fields with their plain defaults."""
+    """Return the options of a class and its bases by name, the last base's first, and leave their
+    fields with their plain defaults.
+    """
     found = {}
-    for name, hint in table.__annotations__.items():
-        made: Option = getattr(table, name)
-        found[name] = replace(made, name=name, hint=hint)
-        if made.default is REQUIRED:
-            delattr(table, name)
-        else:
-            setattr(table, name, made.default)
+    for owner in reversed(table.__mro__):
+        for name, hint in vars(owner).get("__annotations__", {}).items():
+            made: Option = vars(owner)[name]
+            found[name] = replace(made, name=name, hint=hint)
+            if made.default is REQUIRED:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, made.default)
     return found

@@ -16,7 +16,8 @@ from harness.engine.referee.client import client_limit
 from harness.engine.runlog import RunFacts
 from harness.kernel.answers import failures_allowed
 from harness.kernel.entries import ALL_EVIDENCE, Evidence
-from harness.kernel.types import RunLog, RunSettings, Verdict
+from harness.kernel.log import RunLog
+from harness.kernel.types import RunSettings, Verdict
 from harness.result import quiet
 from harness.result.gpus.conditions import conditions as gpu_conditions
 from harness.result.measured import span_ns

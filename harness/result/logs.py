@@ -15,7 +15,8 @@ import numpy as np
 from harness.kernel.errors import BadInput
 from harness.kernel.foreign import parsed
 from harness.kernel.foreign.own_files import MOST_BYTES, MOST_LOG_BYTES, read_bytes, sha256
-from harness.kernel.types import Int64s, RunLog, Status, Verdict
+from harness.kernel.log import RunLog
+from harness.kernel.types import Int64s, Status, Verdict
 from harness.official.wheel import LOGS
 from harness.result.publish import log_texts
 from harness.result.read import Raw

@@ -9,8 +9,9 @@ import numpy as np
 
 import scenarios
 from harness.kernel.entries import ALL_EVIDENCE, Evidence
+from harness.kernel.log import RunLog
 from harness.kernel.stats import summary_ms
-from harness.kernel.types import RunLog, RunSettings
+from harness.kernel.types import RunSettings
 
 Row = dict[str, float | int | None]
 

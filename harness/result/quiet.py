@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.kernel.types import NEVER, RunLog, Verdict
+from harness.kernel.log import RunLog
+from harness.kernel.types import NEVER, Verdict
 from harness.kernel.words.figure import number
 from scenarios import uncertainty
 

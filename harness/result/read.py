@@ -17,8 +17,9 @@ from harness.kernel.errors import BadInput
 from harness.kernel.foreign import declared, parsed
 from harness.kernel.foreign.own_files import check_folder, read_bytes
 from harness.kernel.foreign.raw import check_bounds
+from harness.kernel.log import RunLog
 from harness.kernel.places import not_a_run
-from harness.kernel.types import RunLog, RunSettings, Seeds
+from harness.kernel.types import RunSettings, Seeds
 from harness.official.figures import is_official, official_results
 from harness.options.settings import RunConfig
 from harness.result import evaluation, search

@@ -20,8 +20,9 @@ from harness.engine.environment import notes as environment_notes
 from harness.engine.pieces import Pieces
 from harness.engine.runlog import RunFacts
 from harness.kernel.entries import SutEntry
+from harness.kernel.log import RunLog
 from harness.kernel.stats import summary_ms
-from harness.kernel.types import Metric, RunLog, RunSettings, Sample, Verdict
+from harness.kernel.types import Metric, RunSettings, Sample, Verdict
 from harness.kernel.words.variant import named, precision_of
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig

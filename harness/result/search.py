@@ -16,7 +16,8 @@ from typing import Any
 from harness.kernel.errors import BadInput
 from harness.kernel.foreign.own_files import read_bytes
 from harness.kernel.foreign.parsed import loads
-from harness.kernel.types import RunLog, RunSettings, Verdict
+from harness.kernel.log import RunLog
+from harness.kernel.types import RunSettings, Verdict
 from scenarios import peak_verdict
 from scenarios.peak_verdict import Step
 

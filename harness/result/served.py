@@ -13,8 +13,8 @@ import numpy as np
 from accuracy.outputs.cold import cached_tokens
 from harness.kernel.answers import FAILURES
 from harness.kernel.entries import ALL_EVIDENCE, Evidence, SutEntry
+from harness.kernel.log import RunLog
 from harness.kernel.stats import summary_ms
-from harness.kernel.types import RunLog
 
 _TOLD = (
     "url",

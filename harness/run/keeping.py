@@ -11,8 +11,9 @@ from harness.engine import runlog
 from harness.engine.pieces import Pieces, reason
 from harness.engine.runlog import RunFacts
 from harness.kernel.errors import RunBroke
+from harness.kernel.log import RunLog
 from harness.kernel.process.streams import tell
-from harness.kernel.types import RunLog, RunSettings
+from harness.kernel.types import RunSettings
 from harness.result.integrity import seal
 
 

@@ -22,8 +22,9 @@ from harness.kernel.clock import VirtualClock
 from harness.kernel.errors import BadInput
 from harness.kernel.foreign.own_files import check_folder
 from harness.kernel.foreign.parsed import loads
+from harness.kernel.log import RunLog
 from harness.kernel.places import not_a_run
-from harness.kernel.types import AfterInFlight, Query, QuerySample, RunLog
+from harness.kernel.types import AfterInFlight, Query, QuerySample
 from sut.border import wire
 
 KILLED = "the driver was killed in the middle; this is what its journal has"

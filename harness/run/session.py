@@ -26,12 +26,13 @@ from harness.kernel.clock import RealClock, VirtualClock, utc_now
 from harness.kernel.entries import SutEntry
 from harness.kernel.errors import BadInput, HarnessError, RunBroke
 from harness.kernel.foreign.consent import remember
+from harness.kernel.log import RunLog
 from harness.kernel.privacy.logs import hide_secrets
 from harness.kernel.privacy.secrets import hidden_in
 from harness.kernel.process.stopping import deaf
 from harness.kernel.process.streams import tell
 from harness.kernel.protocols import SUT, Announced, Dispatcher, Logged, Say
-from harness.kernel.types import MemoryUse, RunLog, RunSettings
+from harness.kernel.types import MemoryUse, RunSettings
 from harness.official.wheel import require_wheel
 from harness.options.effective import effective
 from harness.options.saved import wishes, without_secrets

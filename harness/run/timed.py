@@ -17,8 +17,9 @@ from harness.engine.referee import load as processors
 from harness.engine.runlog import RunFacts
 from harness.engine.telemetry import Telemetry
 from harness.kernel.clock import RealClock, VirtualClock, process_cpu_s, utc_now
+from harness.kernel.log import RunLog
 from harness.kernel.protocols import SUT, Dispatcher, Scenario
-from harness.kernel.types import RunLog, RunSettings
+from harness.kernel.types import RunSettings
 from harness.official import driver as mlcommons
 from harness.official.relay import Relay, StampedRelay
 from harness.options.settings import RunConfig

@@ -16,8 +16,9 @@ from accuracy.outputs.vocabulary import Vocabulary
 from harness.engine.pieces import Pieces, show_where
 from harness.engine.runlog import RunFacts
 from harness.kernel.clock import RealClock
+from harness.kernel.log import Anomaly, RunLog
 from harness.kernel.protocols import SUT, Reachable, SelfChecked, Sink
-from harness.kernel.types import Anomaly, MemoryUse, RunLog, Sample
+from harness.kernel.types import MemoryUse, Sample
 from harness.run.sampling import of_sut
 
 

@@ -8,12 +8,8 @@ import numpy as np
 
 from harness import registry
 from harness.kernel.errors import RunBroke
-from harness.kernel.types import (
-    AfterInFlight,
-    Query,
-    QuerySample,
-    RunLog,
-)
+from harness.kernel.log import RunLog
+from harness.kernel.types import AfterInFlight, Query, QuerySample
 from harness.options.settings import RunConfig
 
 _CALIBRATION_LOAD = 0.4  # of the throughput that the warm-up reached

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.kernel.files import write_text
-from harness.kernel.types import RunLog
+from harness.kernel.log import RunLog
 from reports.endpoints import yaml
 from reports.endpoints.config import config, has_files
 from reports.endpoints.scores import scores

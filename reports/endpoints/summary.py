@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.kernel.types import FINISHES, RunLog
+from harness.kernel.log import RunLog
+from harness.kernel.types import FINISHES
 from reports.endpoints import config
 from reports.endpoints.series import Rank, rollup
 

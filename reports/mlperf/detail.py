@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.kernel.types import RunLog
+from harness.kernel.log import RunLog
 from reports.mlperf.facts import Generated, Header, Lines, Message, Results, Settings
 
 MARK = ":::MLLOG "

@@ -33,7 +33,8 @@ from harness.kernel.errors import BadInput
 from harness.kernel.files import write_text
 from harness.kernel.foreign.own_files import open_own
 from harness.kernel.foreign.parsed import loads
-from harness.kernel.types import Int64s, RunLog
+from harness.kernel.log import RunLog
+from harness.kernel.types import Int64s
 from reports.mlperf.detail import MARK, detail
 from reports.mlperf.facts import Generated, Header, Results, Settings
 from reports.mlperf.summary import summary

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from harness.kernel.log import RunLog
 from harness.kernel.stats import percentile_name
-from harness.kernel.types import FINISHES, RunLog
+from harness.kernel.types import FINISHES
 from harness.kernel.words.figure import number, size
 from reports import figures, gpus, replicas, served, server, tables
 from reports.blocks import Block, Plot, Table, pairs

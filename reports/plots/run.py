@@ -16,8 +16,8 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from harness.kernel.log import RunLog
 from harness.kernel.stats import percentile, percentile_name
-from harness.kernel.types import RunLog
 from harness.kernel.words.figure import number
 from reports.plots.style import (
     BLUE,

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.kernel.types import Int64s, RunLog, RunSettings
+from harness.kernel.log import RunLog
+from harness.kernel.types import Int64s, RunSettings
 from scenarios.loadgen.mt19937 import Mt19937
 from scenarios.loadgen.settings import Effective, effective
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.kernel.types import Int64s, RunLog, RunSettings
+from harness.kernel.log import RunLog
+from harness.kernel.types import Int64s, RunSettings
 from scenarios.loadgen.settings import Effective, effective
 from scenarios.multi_stream import query_latency_ns
 

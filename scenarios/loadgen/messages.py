@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.kernel.types import RunLog, RunSettings
+from harness.kernel.log import RunLog
+from harness.kernel.types import RunSettings
 from scenarios.loadgen.settings import effective
 
 _NATURAL = "Ending naturally: Minimum query count and test duration met."

@@ -19,8 +19,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from harness.kernel.log import RunLog
 from harness.kernel.stats import PERCENTILES
-from harness.kernel.types import Int64s, RunLog, RunSettings
+from harness.kernel.types import Int64s, RunSettings
 from scenarios.loadgen.early import Early, early_stopping
 from scenarios.loadgen.figures import Figures, at, figures, mean, per
 from scenarios.loadgen.messages import Message, messages

@@ -455,7 +455,7 @@ def _million_answers() -> tuple[Any, Any, Any]:
     of its logs).
     """
     from harness.doctor import IDLE_SETTINGS
-    from harness.kernel.types import RunLog
+    from harness.kernel.log import RunLog
     from reports.mlperf.files import Header
 
     n, tokens, draw = 1_000_000, 8, np.random.default_rng(1)

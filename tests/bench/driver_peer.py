@@ -16,7 +16,7 @@ import numpy as np
 from harness.doctor import server, single_stream
 from harness.engine.driver import AHEAD
 from harness.kernel.clock import RealClock
-from harness.kernel.types import RunLog
+from harness.kernel.log import RunLog
 from sut.null import Null
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.kernel.types import RunLog
+from harness.kernel.log import RunLog
 from scenarios import uncertainty
 from scenarios.offline import Offline
 from scenarios.server import Server

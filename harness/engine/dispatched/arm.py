@@ -12,8 +12,9 @@ from harness.engine.dispatched.recorder import StampedRecorder
 from harness.engine.driver import Stop
 from harness.engine.recorder import Recorder
 from harness.kernel.clock import RealClock, VirtualClock
+from harness.kernel.log import RunLog
 from harness.kernel.protocols import SUT, Dispatcher
-from harness.kernel.types import Query, RunLog, RunSettings
+from harness.kernel.types import Query, RunSettings
 
 
 def arm_of(sut: SUT, is_believed: bool) -> Dispatcher | None:

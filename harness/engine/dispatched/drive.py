@@ -16,8 +16,9 @@ from harness.engine.recorder import Recorder
 from harness.kernel.answers import Answer, Window
 from harness.kernel.clock import FAR_FUTURE_NS
 from harness.kernel.errors import HarnessError, RunBroke
+from harness.kernel.log import RunLog
 from harness.kernel.protocols import Clock, Dispatcher
-from harness.kernel.types import NEVER, At, Query, RunLog, RunSettings
+from harness.kernel.types import NEVER, At, Query, RunSettings
 
 RETRIES = 10  # of a request in accuracy mode that the server had no room for
 _CLOSING_NS = 5_000_000_000  # for workers to close what is open

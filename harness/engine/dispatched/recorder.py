@@ -14,8 +14,9 @@ import numpy as np
 from harness.engine.journal import ANSWERED, Journal, JournalRecorder
 from harness.engine.recorder import FINISH_CODE, LONG_GAP, Recorder
 from harness.kernel.answers import Answer, Seen
+from harness.kernel.log import RunLog
 from harness.kernel.protocols import Clock
-from harness.kernel.types import NEVER, End, RunLog
+from harness.kernel.types import NEVER, End
 
 _MOST = 0x7FFF_FFFF
 _NOTHING = Seen()

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.kernel.clock import Arrivals
-from harness.kernel.types import NEVER, Int64s, RunLog
+from harness.kernel.log import RunLog
+from harness.kernel.types import NEVER, Int64s
 
 Flags = NDArray[np.bool_]
 

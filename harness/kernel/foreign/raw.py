@@ -9,7 +9,8 @@ from typing import Any, get_args
 
 from harness.kernel.errors import BadInput
 from harness.kernel.foreign import declared
-from harness.kernel.types import FINISHES, End, RunLog
+from harness.kernel.log import RunLog
+from harness.kernel.types import FINISHES, End
 
 _TEXTS = ("run_id", "started_at", "measured_at", "target_qps_origin")
 _AS_IN_RESULT = {"sut": "sut_facts", "memory": "memory", "driver": "driver", "missing": "missing"}

@@ -6,7 +6,7 @@ advice on these would make it worse: a larger rate does not help a system that h
 
 from __future__ import annotations
 
-from harness.kernel.types import RunLog
+from harness.kernel.log import RunLog
 
 _TIMED_OUT = {  # by the kind that `harness.engine.timeouts` found most often
     "silent": "find out why the system stopped answering (sut.log); if it was still at work, raise"

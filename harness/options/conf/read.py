@@ -25,7 +25,7 @@ from harness.options.conf.keys import KEYS, SCENARIOS, never_read, read_value
 from harness.options.conf.lines import Line, Problem, plain_number, read_lines, refuse
 from harness.options.conf.settings import Base, Found, Setting, settings_of, tokens_on
 from harness.options.profiles import LOADGEN_MODELS, SEEDS, Profile
-from harness.options.run_options import ROUND
+from harness.options.table.load import ROUND
 
 Kind = Literal["mlperf", "user", "audit"]
 Reason = Literal[

@@ -15,7 +15,8 @@ import sut
 from accuracy.compliance.audit import audit
 from accuracy.compliance.audited import Audited
 from harness.kernel.errors import BadInput
-from harness.kernel.types import Anomaly, Output, Sample
+from harness.kernel.log import Anomaly
+from harness.kernel.types import Output, Sample
 from harness.options.settings import load_config
 from harness.result.read import read_run
 from harness.run.session import Run

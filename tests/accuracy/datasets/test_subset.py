@@ -15,8 +15,8 @@ from harness.options.settings import load_config
 from harness.result import result
 from harness.result.read import read_run
 from harness.run.session import Run
-from harness.study.outputs import read
-from tests.harness.study.test_gate import answers, make
+from harness.study.gating.outputs import read
+from tests.harness.study.gating.test_gate import answers, make
 
 
 def rows_of(*kinds):

@@ -13,7 +13,7 @@ from accuracy.metrics.rouge import rouge
 from harness.kernel.types import Sample
 from harness.result import result
 from harness.result.read import read_run
-from tests.harness.study.test_gate import make
+from tests.harness.study.gating.test_gate import make
 from tests.scenario_helpers import Row, hand_log
 
 UUID = "12345678-1234-1234-1234-123456789012"

@@ -21,7 +21,8 @@ from accuracy.outputs.rules import (
 )
 from harness.engine.recorder import Recorder
 from harness.kernel.clock import VirtualClock
-from harness.kernel.types import Anomaly, At, Output, Query, QuerySample
+from harness.kernel.log import Anomaly
+from harness.kernel.types import At, Output, Query, QuerySample
 from scenarios.offline import Offline
 from scenarios.server import Server
 from scenarios.single_stream import SingleStream

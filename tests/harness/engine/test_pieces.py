@@ -323,7 +323,7 @@ def test_a_page_or_a_screen_of_a_comparison_that_breaks_is_a_note(harness, monke
 
 def test_whatever_breaks_in_one_variant_the_others_have_their_rows(monkeypatch, tmp_path):
     from harness.run import session
-    from harness.study import compare
+    from harness.study.comparison import compare
     from harness.study.study import Cell, begin
 
     config = session.RunConfig(scenario="offline", model="m", output_dir=tmp_path)

@@ -23,8 +23,9 @@ from harness.engine.runlog import (
 )
 from harness.kernel.errors import BadInput
 from harness.kernel.files import write_json
+from harness.kernel.log import Anomaly, RunLog
 from harness.kernel.stats import summary_ms
-from harness.kernel.types import FINISHES, NEVER, Anomaly, RunLog
+from harness.kernel.types import FINISHES, NEVER
 from tests.helpers import MS, S, open_loop, simulated, virtual_run
 
 FACTS = RunFacts(

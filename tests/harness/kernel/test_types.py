@@ -3,7 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from harness.kernel.types import FINISHES, NEVER, AfterInFlight, QuerySample, RunLog, Sample
+from harness.kernel.log import RunLog
+from harness.kernel.types import FINISHES, NEVER, AfterInFlight, QuerySample, Sample
 
 
 def log_of(

@@ -23,8 +23,9 @@ from harness import registry
 from harness.engine.driver import Stop
 from harness.kernel.clock import RealClock, VirtualClock
 from harness.kernel.errors import BadInput, SetupFailed
+from harness.kernel.log import RunLog
 from harness.kernel.machine import waits
-from harness.kernel.types import Output, RunLog, RunSettings, Sample
+from harness.kernel.types import Output, RunSettings, Sample
 from harness.official import driver, wheel
 from harness.official.driver import drive
 from harness.official.figures import is_official, official_results

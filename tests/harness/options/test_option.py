@@ -22,7 +22,7 @@ PROGRAM = '''
 import json, sys
 from pathlib import Path
 from types import ModuleType
-import harness.options
+import harness.options.table
 
 ROW = """
     patience: Count | None = option(
@@ -31,10 +31,10 @@ ROW = """
     )
     pause: Seconds = option(LOAD, 0.02, "Time to wait between them.", unit="ms")
 """
-name, anchor = "harness.options.run_options", "    warmup: "
-file = Path(harness.options.__file__).with_name("run_options.py")
+name, anchor = "harness.options.table.load", "    warmup: "
+file = Path(harness.options.__file__).parent / "table" / "load.py"
 before, after = file.read_text().split(anchor)
-module = sys.modules[name] = harness.options.run_options = ModuleType(name)
+module = sys.modules[name] = harness.options.table.load = ModuleType(name)
 exec(compile(before + ROW + anchor + after, str(file), "exec"), module.__dict__)
 
 from typer.testing import CliRunner

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from sut.simulated import Simulated
-from tests.harness.study.test_gate import make
-from tests.harness.study.test_gate_shares import CHINESE, forty, questions
+from tests.harness.study.gating.test_gate import make
+from tests.harness.study.gating.test_gate_shares import CHINESE, forty, questions
 
 
 def harness(*words):

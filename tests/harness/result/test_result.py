@@ -8,7 +8,7 @@ import pytest
 
 from harness.engine import runlog
 from harness.kernel.errors import BadInput, RunBroke
-from harness.kernel.types import RunLog
+from harness.kernel.log import RunLog
 from harness.options.settings import load_config
 from harness.result import measured
 from harness.result import result as results

@@ -26,13 +26,13 @@ from harness.result.read import read_run
 from harness.run.session import Run
 from harness.schema import FOLDER, PAGE, SCHEMAS, files
 from harness.schema.tables import FILES, STUDY_TABLES, TABLES
-from harness.study import compare
-from harness.study.evidence import gather
-from harness.study.rows import row_of
+from harness.study.comparison import compare
+from harness.study.comparison.evidence import gather
+from harness.study.comparison.rows import row_of
 from tests.harness.engine.test_hardware import disk, port
 from tests.harness.likelihood.test_study import invoke as perplexity
-from tests.harness.study.test_compare import compared, oom, row
-from tests.harness.study.test_gate import answers, invoke, make
+from tests.harness.study.comparison.test_compare import compared, oom, row
+from tests.harness.study.gating.test_gate import answers, invoke, make
 from tests.nvml_helpers import install
 from tests.scaling_helpers import SIZES, measured
 from tests.variant_helpers import resized

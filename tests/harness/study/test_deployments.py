@@ -7,7 +7,7 @@ import pytest
 from accuracy.gate.readings import Criteria
 from harness.kernel.errors import BadInput
 from harness.study.cells import deployment
-from harness.study.gate_job import job
+from harness.study.gating.job import job
 
 ASKED = Criteria("99.9", None, 1000, 95.0, "rouge")
 

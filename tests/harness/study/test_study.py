@@ -17,7 +17,9 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.kernel import children
-from harness.study import compare, gate, study
+from harness.study import study
+from harness.study.comparison import compare
+from harness.study.gating import gate
 from harness.study.study import FILE, LOCK, ROWS, Study
 from tests.harness.schema.test_schema import check_study
 

@@ -20,9 +20,9 @@ import pytest
 from reports.pages import compare, gate
 from reports.pages import run as run_page
 from reports.pages.likelihood.screen import write_page
-from tests.harness.study.test_compare import CONDITIONS, compared, oom, row
-from tests.harness.study.test_gate import answers, invoke
-from tests.harness.study.test_gate import make as gate_run
+from tests.harness.study.comparison.test_compare import CONDITIONS, compared, oom, row
+from tests.harness.study.gating.test_gate import answers, invoke
+from tests.harness.study.gating.test_gate import make as gate_run
 from tests.reports.pages.likelihood.test_page import changed
 from tests.reports.pages.likelihood.test_page import folder as measured
 from tests.reports.pages.test_run import make as run_of

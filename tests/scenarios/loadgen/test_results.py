@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.kernel.types import Anomaly
+from harness.kernel.log import Anomaly
 from scenarios.loadgen.results import results
 from tests.scenario_helpers import MS, Row, S, hand_log, run_settings
 

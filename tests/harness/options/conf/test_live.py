@@ -27,8 +27,8 @@ from harness.options.conf.keys import KEYS, NEVER_READ, SCENARIOS
 from harness.options.conf.lines import is_number, loadgens_integer, read_lines
 from harness.options.conf.read import kind_of, read_confs
 from harness.options.conf.settings import Base
-from harness.options.run_options import ROUND
 from harness.options.settings import load_config, run_settings
+from harness.options.table.load import ROUND
 
 SIZE = 50_000  # of the library: more than any model loads
 EXAMPLES = int(os.environ.get("LOADGEN_EXAMPLES", "150"))

@@ -13,8 +13,8 @@ from harness.kernel.errors import BadInput
 from harness.options.conf.read import read_confs
 from harness.options.conf.settings import Base
 from harness.options.profiles import SEEDS
-from harness.options.run_options import ROUND
 from harness.options.settings import load_config, run_settings
+from harness.options.table.load import ROUND
 from reports.conf_lines import sentences
 
 BASE = Base("profile m", equal_issue=False, tokens=None, inferred=None, seeds=SEEDS[ROUND])

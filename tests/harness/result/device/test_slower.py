@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reports.pages import compare as page
-from tests.harness.study.test_compare import MIB, compared, screen
-from tests.harness.study.test_compare import row as bare
+from tests.harness.study.comparison.test_compare import MIB, compared, screen
+from tests.harness.study.comparison.test_compare import row as bare
 
 
 def row(variant="fp32", share=0.5, slowed_by=(), **changes):

@@ -19,9 +19,9 @@ from harness.kernel.errors import BadInput, unknown
 from harness.kernel.protocols import Say
 from harness.kernel.types import is_address, short_name
 from harness.options.settings import RunConfig, load_config
-from harness.study import compare
 from harness.study.cells import deployment, deployment_flags
-from harness.study.outputs import check_same, read
+from harness.study.comparison import compare
+from harness.study.gating.outputs import check_same, read
 from harness.study.study import Cell, Ended, Study
 
 DEFAULTS = {"scenario": "offline", "mode": "accuracy", "warmup": 0}

@@ -21,7 +21,7 @@ from harness.result import result
 from harness.result.integrity import published, seal
 from harness.result.publish import whole
 from harness.study.cells import deployment
-from harness.study.compare_verdict import ENDED
+from harness.study.comparison.verdict import ENDED
 from reports import figures
 
 ROUGE = ("rouge1", "rouge2", "rougeL")

@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from accuracy.gate.readings import Criteria
 from harness.options.settings import load_config
 from harness.run.session import Run
-from harness.study import gate, gate_job
+from harness.study.gating import gate
+from harness.study.gating import job as gate_job
 
 FLAGS = {
     "scenario": "offline",

@@ -18,7 +18,7 @@ from harness.kernel.words.variant import is_tf32, precision_of
 from harness.result import result
 from harness.result.library import samples_of
 from harness.result.read import ACCURACY_PART, Raw, read_run
-from harness.study.sameness import ONE_MODEL
+from harness.study.comparison.sameness import ONE_MODEL
 
 
 def outputs_of(raw: Raw, status: str, status_reason: str) -> Outputs:

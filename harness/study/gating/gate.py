@@ -34,8 +34,8 @@ from harness.kernel.words.variant import named
 from harness.options.settings import RunConfig
 from harness.run.start import fetch
 from harness.study.cells import deployment
-from harness.study.gate_job import Job, Source, check_reference
-from harness.study.outputs import check_same, twin
+from harness.study.gating.job import Job, Source, check_reference
+from harness.study.gating.outputs import check_same, twin
 from harness.study.study import Cell, Study, begin
 
 SCHEMA, KIND = "touchstone.gate/1", "gate"

@@ -11,11 +11,11 @@ import pytest
 from accuracy.ranking import Losses, lead, losses_beside, pace_of, rates_beside, scores_beside
 from accuracy.resampling import Estimate
 from harness.result.publish import publish
-from harness.study import compare
-from harness.study.evidence import Evidence
+from harness.study.comparison import compare
+from harness.study.comparison.evidence import Evidence
 from reports.pages import compare as page
-from tests.harness.study.test_compare import MIB, row
-from tests.harness.study.test_gate import ANSWER, COSTLY, N, answers, dataset, invoke, make
+from tests.harness.study.comparison.test_compare import MIB, row
+from tests.harness.study.gating.test_gate import ANSWER, COSTLY, N, answers, dataset, invoke, make
 
 ANSWERS = 200
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from accuracy.ranking import Lead, lead, losses_beside, rates_beside, scores_beside
 from accuracy.resampling import Estimate
-from harness.study.evidence import NONE, SHARES, Evidence, Kept, kept
+from harness.study.comparison.evidence import NONE, SHARES, Evidence, Kept, kept
 
 Row = dict[str, Any]
 ENDED = ("VALID", "INVALID")

@@ -20,11 +20,12 @@ from accuracy.gate.readings import Criteria, Reading, Reference
 from accuracy.ranking import Losses, Pace, pace_of
 from accuracy.resampling import Floats
 from harness.kernel.errors import BadInput
-from harness.kernel.types import Int64s, RunLog
+from harness.kernel.log import RunLog
+from harness.kernel.types import Int64s
 from harness.result import evaluation
 from harness.result.integrity import seal
 from harness.result.read import ACCURACY_PART, read_run
-from harness.study.outputs import differing_terms, has_texts, outputs_of
+from harness.study.gating.outputs import differing_terms, has_texts, outputs_of
 
 
 class Evidence(NamedTuple):

@@ -23,7 +23,8 @@ from harness.engine import runlog
 from harness.kernel.errors import BadInput, SetupFailed
 from harness.options.settings import RunConfig, load_config
 from harness.run.session import Run
-from harness.study import gate, gate_job
+from harness.study.gating import gate
+from harness.study.gating import job as gate_job
 from harness.study.study import load
 from reports.pages import gate as page
 from reports.plots import gate as plot

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.study.sameness import other_prompts, other_weights
+from harness.study.comparison.sameness import other_prompts, other_weights
 from tests.variant_helpers import fp8_checkpoint
 
 SAMPLES = {"dataset": "qa 1234", "samples": "8", "new tokens": "8", "machine": "a"}

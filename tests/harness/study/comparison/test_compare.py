@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 
 from harness.kernel.errors import BadInput
-from harness.study import compare, rows
-from harness.study.rows import FIGURES, PEAKS, read_row
+from harness.study.comparison import compare, rows
+from harness.study.comparison.rows import FIGURES, PEAKS, read_row
 from harness.study.study import load
 from reports.pages import compare as page
 from reports.plots.compare import speed_against_weights

@@ -24,11 +24,12 @@ from harness.kernel.words.variant import named
 from harness.result.device import slower
 from harness.result.integrity import seal
 from harness.run.start import fetch
-from harness.study import compare_verdict
+from harness.study import loop
 from harness.study.cells import MEANT, cells_of, numbered, varied
-from harness.study.evidence import NONE, Evidence, gather
-from harness.study.rows import ENERGY, ROUGE, Row, failed_row, read_row, row_of
-from harness.study.sameness import other_prompts, other_weights
+from harness.study.comparison import verdict as compare_verdict
+from harness.study.comparison.evidence import NONE, Evidence, gather
+from harness.study.comparison.rows import ENERGY, ROUGE, Row, failed_row, read_row, row_of
+from harness.study.comparison.sameness import other_prompts, other_weights
 from harness.study.study import Cell, Ended, Study, begin, tell_how_to_go_on
 
 SCHEMA, KIND = "touchstone.compare/1", "compare"
@@ -212,30 +213,36 @@ def run(series: Series, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
 def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any], Path]:
     """Measure the cells of a study that have not ended, and compare all: see `run`."""
     varied = study.read(lambda saved: tuple(saved.get("varied", ())))
-    rows, interrupted = list[Row](), False
     with study:
-        for number, cell in enumerate(study.cells, 1):
-            ended = study.ended.get(cell.name)
-            if ended is None:
-                say(f"run {number} of {len(study.cells)}: {cell.name}")
-                try:
-                    ended, interrupted = study.attempt(cell, say, row_of)
-                except KeyboardInterrupt:
-                    interrupted = True
-                    break
-                row = _row(study, cell, ended)
-                told({"label": _called(cell.name, row), **row})
-            rows.append(_row(study, cell, ended))
-            if interrupted:
-                break
+        watcher = _Watcher(study, say, told)
+        measured = loop.measure(study, study.cells, say, row_of, watcher)
+        rows = [_row(study, cell, ended) for cell, ended in measured.rows]
         if not rows:
             tell_how_to_go_on(study.place)
             raise KeyboardInterrupt
         names = [cell.name for cell in study.cells]
         return _written(
-            rows, names[len(rows) :], interrupted, study.place, say, names[: len(rows)],
+            rows, names[len(rows) :], measured.interrupted, study.place, say, names[: len(rows)],
             varied,
         )  # fmt: skip
+
+
+class _Watcher:
+    """Says which run is made, and tells of each new row."""
+
+    def __init__(self, study: Study, say: Say, told: Callable[[Row], None]) -> None:
+        self._study, self._say, self._told = study, say, told
+        self._number = {cell.name: number for number, cell in enumerate(study.cells, 1)}
+        self._known = set(study.ended)
+
+    def began(self, cell: Cell) -> None:
+        number = self._number[cell.name]
+        self._say(f"run {number} of {len(self._number)}: {cell.name}")
+
+    def ended(self, cell: Cell, row: Ended) -> None:
+        if cell.name not in self._known:
+            found = _row(self._study, cell, row)
+            self._told({"label": _called(cell.name, found), **found})
 
 
 def _row(study: Study, cell: Cell, ended: Ended) -> Row:

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.result.read import read_json
-from tests.harness.study.test_gate import invoke, make
+from tests.harness.study.gating.test_gate import invoke, make
 
 CHINESE = ("巴黎是法国的首都。", "水在一百度时沸腾。", "地球绕着太阳转。", "猫喜欢吃鱼。")
 WRONG = ("我不知道答案。", "今天天气很好。", "苹果是水果。", "请稍后再试。")
