@@ -24,8 +24,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from harness.kernel.children import Child
 from harness.kernel.machine import waits
+from harness.kernel.process.children import Child
 from sut.golden.answers.settings import Settings
 from sut.golden.stamps import Row
 

@@ -58,7 +58,7 @@ SLOW = {
     "tests/test_terminals.py": 14,
     "tests/test_screens.py": 11,
     "tests/harness/kernel/process/": 11,
-    "tests/harness/kernel/test_children.py": 4,
+    "tests/harness/kernel/process/test_children.py": 4,
     "tests/harness/run/test_modes.py": 10,
     "tests/harness/run/test_referee.py": 6,
     "tests/harness/run/test_full_disk.py": 9,

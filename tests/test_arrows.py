@@ -50,7 +50,7 @@ ARROWS = {
     " accuracy.likelihood"
     " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision"
     " sut.served",
-    "harness.study": "harness harness.engine harness.options harness.result harness.run sut"
+    "harness.study": "harness harness.engine harness.options harness.result harness.run"
     " sut.model sut.precision sut.started",
     "harness.study.comparison": "harness harness.engine harness.options harness.result harness.run"
     " harness.result.device harness.result.integrity harness.study harness.study.gating accuracy"

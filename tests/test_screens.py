@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 import accuracy
 from harness import registry
 from harness.cli import app
-from harness.kernel import children
+from harness.kernel.process import children
 from harness.kernel.process.streams import instead
 from harness.kernel.types import Sample
 from reports import tables, terminal

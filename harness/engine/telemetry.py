@@ -26,7 +26,7 @@ from harness.engine.recorder import Recorder
 from harness.engine.referee import processes
 from harness.engine.server_view.scrape import KEY_VARIABLE
 from harness.engine.server_view.watch import Watch
-from harness.kernel import children, files
+from harness.kernel import files
 from harness.kernel.answers import Scrape
 from harness.kernel.clock import RealClock
 from harness.kernel.errors import SetupFailed
@@ -34,7 +34,7 @@ from harness.kernel.foreign.own_files import MOST_LOG_BYTES, read_bytes
 from harness.kernel.foreign.parsed import loads
 from harness.kernel.machine import waits
 from harness.kernel.machine.memory import available_bytes
-from harness.kernel.process import streams
+from harness.kernel.process import children, streams
 
 INTERVAL_NS = 1_000_000_000  # of processes and servers
 GPU_INTERVAL_S = 0.1

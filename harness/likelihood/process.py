@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.kernel import files
-from harness.kernel.children import Child
 from harness.kernel.errors import RunBroke
 from harness.kernel.machine import waits
+from harness.kernel.process.children import Child
 from harness.kernel.protocols import Say
 from harness.kernel.texts import on_one_line
 

@@ -29,7 +29,7 @@ from operator import itemgetter
 from threading import Thread
 from typing import Any, NamedTuple
 
-from harness.kernel.children import bind
+from harness.kernel.process.children import bind
 
 WORD = struct.Struct("<I")
 EVENT = struct.Struct("<IiI")

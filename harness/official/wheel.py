@@ -12,9 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from harness.kernel import children, files
+from harness.kernel import files
 from harness.kernel.errors import RunBroke, SetupFailed
 from harness.kernel.machine import waits
+from harness.kernel.process import children
 from harness.kernel.protocols import Clock
 from harness.kernel.types import RunSettings
 from harness.official.child import RECEIVE_BYTES

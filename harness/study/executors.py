@@ -21,10 +21,9 @@ from threading import Event
 from typing import Any, NamedTuple
 
 from harness.engine.pieces import reason
-from harness.kernel import children
 from harness.kernel.errors import BY_NAME, HarnessError, RunBroke, unknown
 from harness.kernel.machine import waits
-from harness.kernel.process import stopping, streams
+from harness.kernel.process import children, stopping, streams
 from harness.kernel.protocols import Say
 from harness.options.settings import RunConfig
 from harness.run.session import Run

@@ -15,11 +15,10 @@ import traceback
 from dataclasses import asdict
 from typing import Any
 
-from harness.kernel import children
 from harness.kernel.clock import FAR_FUTURE_NS, SPIN_NS, RealClock
 from harness.kernel.errors import HarnessError
 from harness.kernel.plugins import make_sut
-from harness.kernel.process import streams
+from harness.kernel.process import children, streams
 from harness.kernel.protocols import SUT, Evaluator, SelfChecked
 from harness.kernel.types import Sample
 from sut.border import channel, wire

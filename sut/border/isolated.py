@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.kernel import children
 from harness.kernel.errors import BY_NAME, HarnessError, RunBroke, SetupFailed
 from harness.kernel.machine import waits
+from harness.kernel.process import children
 from harness.kernel.protocols import Clock, Hear, Sink
 from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
 from sut.border import channel, wire

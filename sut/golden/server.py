@@ -19,9 +19,9 @@ from contextlib import suppress
 from heapq import heappop, heappush
 from pathlib import Path
 
-from harness.kernel import children
 from harness.kernel.clock import RealClock
 from harness.kernel.errors import SetupFailed
+from harness.kernel.process import children
 from sut.golden.answering import Answering, Reply
 from sut.golden.answers.scripts import Script, Write, response
 from sut.golden.answers.settings import Settings, changed

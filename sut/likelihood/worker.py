@@ -21,9 +21,10 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
-from harness.kernel import children, files
+from harness.kernel import files
 from harness.kernel.errors import HarnessError, RunBroke, first_line
 from harness.kernel.foreign.tables import read_table
+from harness.kernel.process import children
 from harness.kernel.protocols import Clock
 from sut.likelihood.job import Columns, Job, check, check_resumed, unlike
 from sut.likelihood.local import Local

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from harness.kernel import children
 from harness.kernel.errors import SetupFailed
+from harness.kernel.process import children
 from sut.checkpoint import gguf
 from sut.model.weights import HEAD_MARK, is_rounded_copy
 

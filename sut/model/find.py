@@ -23,10 +23,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from harness.kernel import children, files
+from harness.kernel import files
 from harness.kernel.errors import SetupFailed
 from harness.kernel.machine import waits
 from harness.kernel.places import expanded
+from harness.kernel.process import children
 from harness.kernel.protocols import Say
 from sut.model import hub, named
 from sut.model.convert import REFUSED

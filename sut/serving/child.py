@@ -11,10 +11,9 @@ import socket
 import sys
 import traceback
 
-from harness.kernel import children
 from harness.kernel.clock import FAR_FUTURE_NS, SPIN_NS, RealClock
 from harness.kernel.errors import HarnessError, first_line
-from harness.kernel.process import streams
+from harness.kernel.process import children, streams
 from sut.border import channel
 from sut.model import faults
 from sut.serving import checks, messages

@@ -26,9 +26,9 @@ import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from harness.kernel import children
 from harness.kernel.errors import BY_NAME, HarnessError, RunBroke, SetupFailed
 from harness.kernel.machine import waits
+from harness.kernel.process import children
 from sut.border import channel
 from sut.border.words import Words
 from sut.serving import messages

@@ -13,10 +13,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.kernel import children
 from harness.kernel.errors import SetupFailed
 from harness.kernel.foreign.parsed import read_json
 from harness.kernel.machine import waits
+from harness.kernel.process import children
 from harness.kernel.protocols import Say
 from sut.model import find
 from sut.started.order import Order

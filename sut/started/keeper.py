@@ -2,13 +2,12 @@
 
     python -m sut.started.keeper '["llama-server", "--port", "40000"]' 5
 
-The keeper is a child of ours (`harness.kernel.children`), so it hears when the run lets go of it,
-and when the run is killed. It asks the server to end (SIGTERM), gives it that many seconds, then
-kills what is left. On Linux it adopts what the server has left behind (PR_SET_CHILD_SUBREAPER), so
-that a process that went into a session of its own is found as well; and a server whose keeper was
-killed ends at once (PR_SET_PDEATHSIG).
-
-It ends with the server's exit code; 128 and more stand for the signal that killed it.
+The keeper is a child of ours (`harness.kernel.process.children`), so it hears when the run lets go
+of it, and when the run is killed. It asks the server to end (SIGTERM), gives it that many seconds,
+then kills what is left. On Linux it adopts what the server has left behind
+(PR_SET_CHILD_SUBREAPER), so that a process that went into a session of its own is found as well;
+and a server whose keeper was killed ends at once (PR_SET_PDEATHSIG). It ends with the server's exit
+code; 128 and more stand for the signal that killed it.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from functools import partial
 from threading import Event
 from typing import Any
 
-from harness.kernel import children
+from harness.kernel.process import children
 from harness.kernel.process.streams import tell
 from sut.started import family
 

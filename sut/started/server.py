@@ -19,10 +19,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from harness.kernel import children
 from harness.kernel.clock import monotonic_s
 from harness.kernel.errors import SetupFailed
 from harness.kernel.machine import waits
+from harness.kernel.process import children
 from harness.kernel.protocols import Say
 from sut.border.words import Words
 from sut.started import family, health, table

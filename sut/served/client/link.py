@@ -10,10 +10,10 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from harness.kernel import children
 from harness.kernel.clock import RealClock
 from harness.kernel.errors import RunBroke, SetupFailed
 from harness.kernel.machine import waits
+from harness.kernel.process import children
 from harness.kernel.protocols import Clock
 from sut.border import channel
 from sut.served.client import frames

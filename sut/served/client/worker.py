@@ -16,9 +16,9 @@ from contextlib import suppress
 from socket import socket as Socket
 from typing import Any
 
-from harness.kernel import children
 from harness.kernel.answers import Window
 from harness.kernel.clock import RealClock, process_cpu_s, shorten_timer_slack
+from harness.kernel.process import children
 from sut.border import channel
 from sut.served.client import frames
 from sut.served.client.frames import Raw

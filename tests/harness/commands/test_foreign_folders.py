@@ -16,8 +16,8 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.kernel import children
 from harness.kernel.foreign import tables
+from harness.kernel.process import children
 from tests.harness.likelihood.test_study import dataset
 from tests.harness.study.test_parts import CODES, WORDS
 

@@ -15,10 +15,10 @@ from harness.cli import app
 from harness.engine import telemetry as telemetry_module
 from harness.engine.recorder import Recorder
 from harness.engine.telemetry import Telemetry, read_rows
-from harness.kernel import children
 from harness.kernel.clock import RealClock, VirtualClock
 from harness.kernel.errors import SetupFailed
 from harness.kernel.machine import waits
+from harness.kernel.process import children
 from harness.kernel.types import Output
 from tests.helpers import query
 

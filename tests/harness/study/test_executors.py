@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.kernel import children
+from harness.kernel.process import children
 
 RUNS = "compare --sut simulated --clock virtual --scenario server --min-queries 64"
 

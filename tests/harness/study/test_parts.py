@@ -17,7 +17,7 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.kernel import children
+from harness.kernel.process import children
 from harness.run import timed
 from harness.study.study import FILE, LOCK, ROWS
 

@@ -16,7 +16,7 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.kernel import children
+from harness.kernel.process import children
 from harness.study import study
 from harness.study.comparison import compare
 from harness.study.gating import gate

@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from harness.kernel import children
 from harness.kernel.errors import BadInput, SetupFailed
 from harness.kernel.machine import waits
+from harness.kernel.process import children
 from sut.model import find as models
 from tests import ROOT
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.kernel import children
 from harness.kernel.errors import BadInput, SetupFailed
 from harness.kernel.machine import waits
+from harness.kernel.process import children
 from harness.study.cells import deployment_flags
 from sut.started import health, memory, server, table
 from sut.started.server import Server
-from tests.harness.kernel.test_children import gone
+from tests.harness.kernel.process.test_children import gone
 
 RUN = """
 import sys, time

@@ -8,10 +8,10 @@ so that only a first run pays for them.
 
 from __future__ import annotations
 
-from harness.kernel import children
 from harness.kernel.answers import Answer, Exchange, Window
 from harness.kernel.errors import SetupFailed
 from harness.kernel.machine import waits
+from harness.kernel.process import children
 from harness.kernel.protocols import Clock
 from harness.kernel.types import At, Query, QuerySample
 from sut.border import channel

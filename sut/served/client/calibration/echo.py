@@ -11,8 +11,8 @@ import select
 import socket
 import sys
 
-from harness.kernel import children
 from harness.kernel.clock import shorten_timer_slack
+from harness.kernel.process import children
 from sut.border import channel
 from sut.served.client import frames
 

@@ -12,9 +12,8 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.engine.runlog import read_log
-from harness.kernel import children
 from harness.kernel.errors import RunBroke
-from harness.kernel.process import stopping
+from harness.kernel.process import children, stopping
 from harness.options.settings import RunConfig
 from harness.study import executors
 

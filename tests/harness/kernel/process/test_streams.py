@@ -15,8 +15,7 @@ from threading import Thread
 
 import pytest
 
-from harness.kernel import children
-from harness.kernel.process import streams
+from harness.kernel.process import children, streams
 
 FULL = Path("/dev/full")
 PLAN = "plan --scenario server --sut simulated"

@@ -9,7 +9,8 @@ interpreter lock delays; a thread does it elsewhere.
     with Child("sut.border.child", "7") as child: ...     the parent
     children.bind()                                       the child's first line
 
-`python -m harness.kernel.children MODULE ARGUMENTS` runs a module of somebody else in this way.
+`python -m harness.kernel.process.children MODULE ARGUMENTS` runs a module of somebody else in this
+way.
 """
 
 from __future__ import annotations

@@ -11,13 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.kernel import children
 from harness.kernel.clock import RealClock
 from harness.kernel.machine import waits
+from harness.kernel.process import children
 
 BOUND = """
 import os, subprocess, sys
-from harness.kernel import children
+from harness.kernel.process import children
 children.bind()
 other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 assert os.read(0, 1) == b""  # nobody reads the leash by mistake
@@ -29,7 +29,7 @@ HOLDS_THE_LOCK = "while True: ' ' * 10**9 in ' ' * 10**9 + 'x'"
 LEAVES = "pass"
 PARENT = """
 import subprocess, sys, time
-from harness.kernel import children
+from harness.kernel.process import children
 child = children.Child("a_child", stdout=subprocess.PIPE, text=True)
 print(child.stdout.readline(), flush=True)
 time.sleep(60)
@@ -37,7 +37,7 @@ time.sleep(60)
 TIDIES = """
 import threading
 from pathlib import Path
-from harness.kernel import children
+from harness.kernel.process import children
 children._TIDY_S = 0.2
 over = threading.Event()
 children.once_let_go(over.set)
@@ -156,7 +156,7 @@ def test_a_module_of_somebody_else_ends_with_us_too(module):
 
 
 def test_by_hand_stdin_is_no_leash(module):
-    module("from harness.kernel import children; children.bind(); print(input())")
+    module("from harness.kernel.process import children; children.bind(); print(input())")
     words = children.command("a_child")
     done = subprocess.run(
         words, input="a line\n", capture_output=True, text=True, env=children.variables(),
