@@ -30,7 +30,7 @@ from typing import Any
 from harness.kernel.machine import waits
 from harness.kernel.process.stopping import SIGNALS
 
-ROOT = Path(__file__).resolve().parents[2]  # the folder that has our packages
+ROOT = Path(__file__).resolve().parents[3]  # the folder that has our packages
 _IS_CHILD = "TOUCHSTONE_CHILD"  # tells a child that its stdin is a leash
 _F_SETSIG = 10  # of Linux; Python's fcntl has no name for it
 _TIDY_S = 10.0  # for a child that ends by itself once its parent is gone
