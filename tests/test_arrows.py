@@ -41,7 +41,7 @@ ARROWS = {
     "harness.result.device": "",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
-    "harness.run": "harness harness.engine harness.engine.dispatched harness.engine.metering"
+    "harness.running": "harness harness.engine harness.engine.dispatched harness.engine.metering"
     " harness.engine.referee harness.engine.server_view harness.official harness.options"
     " harness.result accuracy.outputs"
     " reports scenarios scenarios.loadgen sut.border sut.border.replicas sut.model sut.started"
@@ -50,12 +50,12 @@ ARROWS = {
     " accuracy.likelihood"
     " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision"
     " sut.served",
-    "harness.study": "harness harness.engine harness.options harness.result harness.run"
+    "harness.study": "harness harness.engine harness.options harness.result harness.running"
     " sut.model sut.precision sut.started",
-    "harness.study.comparison": "harness harness.engine harness.options harness.result harness.run"
+    "harness.study.comparison": "harness harness.engine harness.options harness.result harness.running"
     " harness.result.device harness.result.integrity harness.study harness.study.gating accuracy"
     " accuracy.datasets accuracy.gate reports reports.pages",
-    "harness.study.gating": "harness harness.engine harness.options harness.result harness.run"
+    "harness.study.gating": "harness harness.engine harness.options harness.result harness.running"
     " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
     " sut.precision",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
@@ -69,7 +69,7 @@ ARROWS = {
     "harness.serve.asking": "harness.serve sut.prompts",
     "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
-    " harness.mlperf harness.run harness.serve harness.study harness.study.comparison"
+    " harness.mlperf harness.running harness.serve harness.study harness.study.comparison"
     " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
     " reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"

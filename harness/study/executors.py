@@ -26,8 +26,8 @@ from harness.kernel.machine import waits
 from harness.kernel.process import children, stopping, streams
 from harness.kernel.protocols import Say
 from harness.options.settings import RunConfig
-from harness.run.session import Run
-from harness.run.signals import passed_on
+from harness.running.session import Run
+from harness.running.signals import passed_on
 
 _APART_S = 0.2  # two signals at once are one
 

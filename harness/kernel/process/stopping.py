@@ -2,7 +2,7 @@
 alike, from the first line of `main` to the last.
 
 A signal raises KeyboardInterrupt, except where something must not be torn apart: there a handler
-of its own counts it (`harness.run.signals`), or nothing hears it (`deaf`). Once the exit code is
+of its own counts it (`harness.running.signals`), or nothing hears it (`deaf`). Once the exit code is
 known, none is heard any more.
 """
 

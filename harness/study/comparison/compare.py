@@ -23,7 +23,7 @@ from harness.kernel.types import short_name
 from harness.kernel.words.variant import named
 from harness.result.device import slower
 from harness.result.integrity import seal
-from harness.run.start import fetch
+from harness.running.start import fetch
 from harness.study import loop
 from harness.study.cells import MEANT, cells_of, numbered, varied
 from harness.study.comparison import verdict as compare_verdict

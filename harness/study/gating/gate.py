@@ -32,7 +32,7 @@ from harness.kernel.texts import on_one_line
 from harness.kernel.types import short_name
 from harness.kernel.words.variant import named
 from harness.options.settings import RunConfig
-from harness.run.start import fetch
+from harness.running.start import fetch
 from harness.study.cells import deployment
 from harness.study.gating.job import Job, Source, check_reference
 from harness.study.gating.outputs import check_same, twin

@@ -9,8 +9,8 @@ import pytest
 
 from harness.kernel.errors import BadInput
 from harness.options.settings import load_config
-from harness.run import warmup
-from harness.run.sampling import of_sut
+from harness.running import warmup
+from harness.running.sampling import of_sut
 from harness.study.cells import cells_of
 from tests.command_line import run
 

@@ -10,7 +10,7 @@ from harness.kernel.types import (
 )
 from harness.options.settings import RunConfig, run_settings
 from harness.result.library import library_size
-from harness.run.warmup import given_rate, warmup_samples
+from harness.running.warmup import given_rate, warmup_samples
 
 
 class Forecast(NamedTuple):

@@ -11,7 +11,7 @@ from harness.kernel.errors import BadInput
 from harness.options.effective import effective
 from harness.options.settings import load_config, run_settings
 from harness.result.publish import publish
-from harness.run.session import Run
+from harness.running.session import Run
 from scenarios.loadgen.find_peak import next_qps, peak_qps
 from tests.seal_helpers import forget
 

@@ -25,8 +25,8 @@ from harness.official.relay import Relay, StampedRelay
 from harness.options.settings import RunConfig
 from harness.registry import may_say_when
 from harness.result import logs
-from harness.run import sampling
-from harness.run.journaling import journaled
+from harness.running import sampling
+from harness.running.journaling import journaled
 
 
 @dataclass(frozen=True)

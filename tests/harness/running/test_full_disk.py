@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.run import timed
+from harness.running import timed
 
 RUN = ["run", "--sut", "simulated", "--clock", "virtual", "--scenario", "single-stream", "--json"]
 BEFORE = 6  # files that are written before anything is measured

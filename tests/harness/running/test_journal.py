@@ -17,7 +17,7 @@ from harness.engine import journal, runlog
 from harness.engine.journal import Journal, JournalRecorder
 from harness.kernel.clock import VirtualClock
 from harness.kernel.types import AfterInFlight, Output, Query, QuerySample
-from harness.run.recover import recover, replayed, this_process
+from harness.running.recover import recover, replayed, this_process
 from sut.border import wire
 from tests.faults.attempt import attempt
 from tests.faults.matrix import cells

@@ -42,9 +42,9 @@ from harness.result.library import library
 from harness.result.publish import publish
 from harness.result.read import ACCURACY_PART
 from harness.result.result import Result
-from harness.run import sampling
-from harness.run.forecast import conflicts_of
-from harness.run.keeping import (
+from harness.running import sampling
+from harness.running.forecast import conflicts_of
+from harness.running.keeping import (
     Written,
     expected_bytes,
     keep,
@@ -52,12 +52,12 @@ from harness.run.keeping import (
     note_seal,
     refuse_elsewhere,
 )
-from harness.run.parts import Origin, Parts
-from harness.run.signals import stoppable
-from harness.run.start import close, start
-from harness.run.timed import Timed
-from harness.run.untimed import ask_back, commit, load, roundtrip_us
-from harness.run.warmup import given_rate, rate_seen, refuse_unanswered, warmup, warmup_samples
+from harness.running.parts import Origin, Parts
+from harness.running.signals import stoppable
+from harness.running.start import close, start
+from harness.running.timed import Timed
+from harness.running.untimed import ask_back, commit, load, roundtrip_us
+from harness.running.warmup import given_rate, rate_seen, refuse_unanswered, warmup, warmup_samples
 from reports import conf_lines
 from scenarios import peak_verdict
 

@@ -19,7 +19,7 @@ from harness.kernel.clock import RealClock
 from harness.kernel.log import Anomaly, RunLog
 from harness.kernel.protocols import SUT, Reachable, SelfChecked, Sink
 from harness.kernel.types import MemoryUse, Sample
-from harness.run.sampling import of_sut
+from harness.running.sampling import of_sut
 
 
 def load(sut: SUT, samples: Sequence[Sample], sink: Sink) -> float:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from harness.options.settings import load_config
 from harness.result.publish import whole
-from harness.run.session import Run
+from harness.running.session import Run
 from harness.study.comparison.rows import row_of
 from reports import terminal
 

@@ -20,8 +20,8 @@ from harness.engine.runlog import RunFacts
 from harness.kernel.clock import RealClock, VirtualClock
 from harness.kernel.protocols import SUT, Dispatcher, Tapped
 from harness.kernel.types import RunSettings
-from harness.run.keeping import expected_samples
-from harness.run.recover import this_process
+from harness.running.keeping import expected_samples
+from harness.running.recover import this_process
 
 
 @contextmanager
