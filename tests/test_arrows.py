@@ -53,8 +53,8 @@ ARROWS = {
     "harness.study": "harness harness.engine harness.options harness.result harness.running"
     " sut.model sut.precision sut.started",
     "harness.study.comparison": "harness harness.engine harness.options harness.result"
-    " harness.running harness.result.device harness.result.integrity harness.study harness.study.gating accuracy"
-    " accuracy.datasets accuracy.gate reports reports.pages",
+    " harness.running harness.result.device harness.result.integrity harness.study"
+    " harness.study.gating accuracy accuracy.datasets accuracy.gate reports reports.pages",
     "harness.study.gating": "harness harness.engine harness.options harness.result harness.running"
     " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
     " sut.precision",

@@ -1,0 +1,172 @@
+"""Which commands are there, as functions? Each takes the settings of its command line, and what is
+its own as arguments; `say` hears what takes long (nobody does by default).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Unpack
+
+from accuracy.gate.readings import Criteria
+from harness.api.outcome import Outcome
+from harness.api.settings import CompareSettings, GateSettings, PerplexitySettings, RunSettings
+from harness.api.values import documented, flags_of, listed
+from harness.commands import kinds
+from harness.kernel.errors import EXIT
+from harness.kernel.foreign.consent import Consent
+from harness.kernel.process import stopping
+from harness.likelihood import study as laboratory
+from harness.options.percentiles import percentiles_of
+from harness.options.settings import load_config
+from harness.result.publish import publish
+from harness.running.recover import recover
+from harness.study import executors, parts
+from harness.study.comparison import compare as comparing
+from harness.study.gating import gate as gating
+from harness.study.gating.job import job
+from reports import tables
+from reports.pages.compare import table as compare_table
+from reports.pages.likelihood import screen
+
+Say = Callable[[str], None]
+Names = str | Sequence[str]
+
+
+def _silent(_: str) -> None:
+    """Tell nobody."""
+
+
+def _unheard(_: Mapping[str, Any]) -> None:
+    """Tell nobody of a row."""
+
+
+@documented("run")
+def run(
+    *, config: Path | None = None, say: Say = _silent, **settings: Unpack[RunSettings]
+) -> Outcome:
+    """Run one scenario and judge the result.
+
+    `config` is a TOML file of settings, over which those given here take precedence.
+    """
+    with stopping.listening():
+        found, folder, _ = parts.run(load_config(flags_of(settings), config), say)
+    return _of_run(found, folder)
+
+
+def report(folder: Path | str, percentiles: str | None = None) -> Outcome:
+    """Judge a finished run again from its raw files, and write its result.json and report.html."""
+    place = Path(folder)
+    with stopping.listening():
+        recover(place)
+        found = publish(place, percentiles=percentiles_of(percentiles)).to_json()
+    return _of_run(found, place)
+
+
+@documented("compare")
+def compare(
+    *runs: Path | str,
+    variants: Names | None = None,
+    evaluate: bool | None = None,
+    executor: str = "here",
+    config: Path | None = None,
+    say: Say = _silent,
+    **settings: Unpack[CompareSettings],
+) -> Outcome:
+    """Compare finished runs, or run and compare each of `variants` (offline by default).
+
+    The first is the reference. Numbers and choices may be lists: all combinations are run.
+    """
+    executors.named(executor)
+    given = flags_of(settings) | {"evaluate": evaluate, "config": config}
+    with stopping.listening():
+        series = comparing.series([Path(run) for run in runs], given, listed("variants", variants))
+        found, place = comparing.run(series._replace(executor=executor), say, _unheard)
+    return Outcome(found, place, comparing.exit_code(found), lambda: compare_table(found))
+
+
+@documented("gate")
+def gate(
+    candidates: Names,
+    *,
+    reference: str = "fp32",
+    target: str | float = "99.9",
+    against: str | None = None,
+    metric: str = "rouge",
+    resamples: int = 10_000,
+    confidence: float = 95.0,
+    control: bool = True,
+    executor: str = "here",
+    config: Path | None = None,
+    say: Say = _silent,
+    **settings: Unpack[GateSettings],
+) -> Outcome:
+    """Decide whether a variant or a server may go live: does it keep enough of the reference's
+    ROUGE?
+
+    `reference` and `candidates` are variants, servers or run folders; `target` is the percentage to
+    keep, or an MLPerf target such as llama2-70b-99.9.
+    """
+    executors.named(executor)
+    asked = Criteria(str(target), against, resamples, confidence, metric)
+    given = flags_of(settings) | {"config": config}
+    with stopping.listening():
+        made = job(reference, listed("candidates", candidates) or "", given, asked, control)
+        found, place = gating.run(made._replace(executor=executor), say, _unheard)
+    return Outcome(found, place, gating.exit_code(found), lambda: tables.of_gate(found))
+
+
+@documented("perplexity")
+def perplexity(
+    *,
+    models: Names | None = None,
+    variants: Names | None = None,
+    text_column: str | None = None,
+    category_column: str | None = None,
+    split: str | None = None,
+    window: int | None = None,
+    stride: int | None = None,
+    bos: str | None = None,
+    conditions: Names | None = None,
+    reference: str | None = None,
+    divergence: bool | None = None,
+    exact: bool | None = None,
+    top_k: int | None = None,
+    batch_tokens: int | None = None,
+    beside: Names | None = None,
+    say: Say = _silent,
+    **settings: Unpack[PerplexitySettings],
+) -> Outcome:
+    """Measure how well each model and variant predicts given texts, token by token."""
+    own = {
+        "models": listed("models", models), "variants": listed("variants", variants),
+        "text_column": text_column, "category_column": category_column, "split": split,
+        "window": window, "stride": stride, "bos": bos,
+        "conditions": listed("conditions", conditions), "reference": reference,
+        "divergence": divergence, "exact": exact, "top_k": top_k, "batch_tokens": batch_tokens,
+        "beside": listed("beside", beside),
+    }  # fmt: skip
+    with stopping.listening():
+        found, place = laboratory.measure(flags_of(settings) | own, None, say)
+    return Outcome(found, place, laboratory.exit_code(found), lambda: screen.table(found))
+
+
+def resume(
+    folder: Path | str,
+    *,
+    trust_remote_code: bool = False,
+    trust_folder: bool = False,
+    sut_options: Mapping[str, Any] | None = None,
+    say: Say = _silent,
+) -> Outcome:
+    """Go on with a study or a search that was interrupted, of whichever kind."""
+    consent = Consent(trust_remote_code, trust_folder)
+    with stopping.listening():
+        kind, study = kinds.what(Path(folder), consent, dict(sut_options or {}))
+        found, place = kind.go_on(study, say, _unheard)
+    return Outcome(found, place, kind.exit_code(found), lambda: kind.table(found))
+
+
+def _of_run(found: dict[str, Any], folder: Path) -> Outcome:
+    code = EXIT[found["status"]]
+    return Outcome(found, folder, code, lambda: tables.record(found), lambda: tables.of_run(found))

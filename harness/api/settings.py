@@ -1,0 +1,217 @@
+"""Which settings does each function take? Made from the options: `python -m harness.schema`.
+
+Those that say so may be lists, where the command makes several runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, Required, TypedDict
+
+
+class RunSettings(TypedDict, total=False):
+    """Of `harness.run`."""
+
+    scenario: Required[str]
+    mode: Literal["performance", "accuracy", "submission", "find-peak"]
+    profile: str
+    target_qps: float | Literal["auto"]
+    samples_per_query: int
+    min_duration: float | str
+    max_duration: float | str
+    min_queries: int
+    max_queries: int
+    seeds: str
+    issue: Literal["random", "unique", "same", "equal", "unique+equal", "same+equal"]
+    same_index: int
+    performance_samples: int
+    accuracy_samples: int
+    warmup: int
+    driver: Literal["touchstone", "mlcommons"]
+    clock: Literal["real", "virtual"]
+    ttft_limit: float | str
+    tpot_limit: float | str
+    target_latency: float | str
+    use_token_latencies: bool
+    percentile: float
+    infer_tokens: int
+    accuracy_log_target: int
+    accuracy_log_probability: float
+    accuracy_log_seed: int
+    sample_timeout: float | str
+    drain_timeout: float | str
+    model: str
+    variant: str
+    dataset: str
+    prompt_column: str
+    reference_column: str
+    num_samples: int
+    max_new_tokens: int
+    max_concurrency: int | Literal["auto"]
+    prefill_tokens: int
+    sut: str
+    sut_options: Mapping[str, str | int | float | bool]
+    device: str
+    device_map: str
+    replicas: int
+    tf32: bool
+    adapter: Path | str
+    merge_adapter: bool
+    kv_cache_gib: float
+    truncate: bool
+    trust_remote_code: bool
+    evaluate: bool
+    in_process: bool
+    base_url: str
+    endpoint: Literal["auto", "chat", "completions"]
+    tokenizer: str
+    api_key_env: str
+    ca_file: Path | str
+    insecure: bool
+    shared_prefix: bool
+    error_budget: float
+    server_python: Path | str
+    server_args: Sequence[str]
+    percentiles: Sequence[str]
+    telemetry_interval: float | str
+    output_dir: Path | str
+    user_conf: Sequence[Path | str]
+    conf_model: str
+
+
+class CompareSettings(TypedDict, total=False):
+    """Of `harness.compare`."""
+
+    scenario: str | Sequence[str]
+    mode: (
+        Literal["performance", "accuracy", "submission", "find-peak"]
+        | Sequence[Literal["performance", "accuracy", "submission", "find-peak"]]
+    )
+    profile: str | Sequence[str]
+    target_qps: float | Literal["auto"] | Sequence[float | Literal["auto"]]
+    samples_per_query: int | Sequence[int]
+    min_duration: float | str | Sequence[float | str]
+    max_duration: float | str | Sequence[float | str]
+    min_queries: int | Sequence[int]
+    max_queries: int | Sequence[int]
+    seeds: str
+    issue: (
+        Literal["random", "unique", "same", "equal", "unique+equal", "same+equal"]
+        | Sequence[Literal["random", "unique", "same", "equal", "unique+equal", "same+equal"]]
+    )
+    same_index: int | Sequence[int]
+    performance_samples: int | Sequence[int]
+    accuracy_samples: int | Sequence[int]
+    warmup: int | Sequence[int]
+    driver: Literal["touchstone", "mlcommons"] | Sequence[Literal["touchstone", "mlcommons"]]
+    clock: Literal["real", "virtual"] | Sequence[Literal["real", "virtual"]]
+    ttft_limit: float | str | Sequence[float | str]
+    tpot_limit: float | str | Sequence[float | str]
+    target_latency: float | str | Sequence[float | str]
+    use_token_latencies: bool
+    percentile: float | Sequence[float]
+    infer_tokens: int | Sequence[int]
+    accuracy_log_target: int | Sequence[int]
+    accuracy_log_probability: float | Sequence[float]
+    accuracy_log_seed: int | Sequence[int]
+    sample_timeout: float | str | Sequence[float | str]
+    drain_timeout: float | str | Sequence[float | str]
+    model: str | Sequence[str]
+    variant: str | Sequence[str]
+    dataset: str
+    prompt_column: str
+    reference_column: str
+    num_samples: int | Sequence[int]
+    max_new_tokens: int | Sequence[int]
+    max_concurrency: int | Literal["auto"] | Sequence[int | Literal["auto"]]
+    prefill_tokens: int | Sequence[int]
+    sut: str | Sequence[str]
+    sut_options: Mapping[str, str | int | float | bool]
+    device: str | Sequence[str]
+    device_map: str
+    replicas: int | Sequence[int]
+    tf32: bool
+    adapter: Path | str
+    merge_adapter: bool
+    kv_cache_gib: float | Sequence[float]
+    truncate: bool
+    trust_remote_code: bool
+    in_process: bool
+    base_url: str
+    endpoint: (
+        Literal["auto", "chat", "completions"] | Sequence[Literal["auto", "chat", "completions"]]
+    )
+    tokenizer: str
+    api_key_env: str
+    ca_file: Path | str
+    insecure: bool
+    shared_prefix: bool
+    error_budget: float | Sequence[float]
+    server_python: Path | str
+    server_args: Sequence[str]
+    percentiles: Sequence[str]
+    telemetry_interval: float | str | Sequence[float | str]
+    output_dir: Path | str
+    user_conf: Sequence[Path | str]
+    conf_model: str
+
+
+class GateSettings(TypedDict, total=False):
+    """Of `harness.gate`."""
+
+    profile: str
+    seeds: str
+    accuracy_samples: int
+    sample_timeout: float | str
+    drain_timeout: float | str
+    model: str
+    dataset: str
+    prompt_column: str
+    reference_column: str
+    num_samples: int
+    max_new_tokens: int
+    max_concurrency: int | Literal["auto"]
+    prefill_tokens: int
+    device: str
+    device_map: str
+    replicas: int
+    tf32: bool
+    adapter: Path | str
+    merge_adapter: bool
+    kv_cache_gib: float
+    truncate: bool
+    trust_remote_code: bool
+    in_process: bool
+    base_url: str
+    endpoint: Literal["auto", "chat", "completions"]
+    tokenizer: str
+    api_key_env: str
+    ca_file: Path | str
+    insecure: bool
+    shared_prefix: bool
+    error_budget: float
+    server_python: Path | str
+    server_args: Sequence[str]
+    telemetry_interval: float | str
+    output_dir: Path | str
+
+
+class PerplexitySettings(TypedDict, total=False):
+    """Of `harness.perplexity`."""
+
+    model: str
+    dataset: str
+    num_samples: int
+    device: str
+    device_map: str
+    tf32: bool
+    adapter: Path | str
+    merge_adapter: bool
+    trust_remote_code: bool
+    in_process: bool
+    tokenizer: str
+    api_key_env: str
+    ca_file: Path | str
+    insecure: bool
+    output_dir: Path | str

@@ -1,0 +1,85 @@
+"""What are the settings of each command to a type checker? harness/api/settings.py, made from the
+options, a TypedDict per command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from harness.options.kinds import is_time
+from harness.options.option import REQUIRED, Option
+from harness.options.run_options import OPTIONS
+
+PLACE = Path(__file__).parent.parent / "api" / "settings.py"
+COMMANDS = ("run", "compare", "gate", "perplexity")
+_OF_CONF = ("    user_conf: Sequence[Path | str]", "    conf_model: str")  # LoadGen's files
+_HEAD = '''"""Which settings does each function take? Made from the options: `python -m harness.schema`.
+
+Those that say so may be lists, where the command makes several runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, Required, TypedDict
+
+'''
+
+
+def source() -> str:
+    """Return the text of harness/api/settings.py."""
+    return _HEAD + "\n\n".join(map(_of_command, COMMANDS))
+
+
+def _of_command(command: str) -> str:
+    lines = [f"\nclass {command.capitalize()}Settings(TypedDict, total=False):"]
+    lines += [f'    """Of `harness.{command}`."""', ""]
+    for name, option in OPTIONS.items():
+        if command in option.commands.split():
+            lines += [f"    {name}: {_hint(option, command)}"]
+    lines += _OF_CONF if command in ("run", "compare") else ()
+    return "\n".join(lines) + "\n"
+
+
+def _hint(option: Option, command: str) -> str:
+    names = list(dict.fromkeys(_names(option)))
+    if command == "compare" and option.may_be_list:
+        names.append(f"Sequence[{' | '.join(names)}]")
+    hint = " | ".join(names)
+    is_required = option.default is REQUIRED and command == "run"
+    return f"Required[{hint}]" if is_required else hint
+
+
+def _names(option: Option) -> Iterator[str]:
+    """Yield the types of a value, as they are written. A time may have a unit, and be text."""
+    for kind in _kinds(option.hint):
+        if get_origin(kind) is Literal:
+            yield f"Literal[{', '.join(map(_quoted, get_args(kind)))}]"
+        elif kind is dict or get_origin(kind) is dict:
+            yield "Mapping[str, str | int | float | bool]"
+        elif kind is tuple or get_origin(kind) is tuple:
+            yield "Sequence[str]"
+        elif kind is Path:
+            yield "Path | str"
+        else:
+            yield kind.__name__
+    if is_time(option.hint):
+        yield "str"
+
+
+def _kinds(hint: Any) -> Iterator[Any]:
+    if get_origin(hint) is Annotated:
+        yield from _kinds(get_args(hint)[0])
+    elif get_origin(hint) in (Union, UnionType):
+        for alternative in get_args(hint):
+            yield from _kinds(alternative)
+    elif hint is not NoneType:
+        yield hint
+
+
+def _quoted(word: Any) -> str:
+    return f'"{word}"'
