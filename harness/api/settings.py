@@ -1,4 +1,4 @@
-"""Which settings does each function take? Made from the options: `python -m harness.schema`.
+"""Which settings does each function take? Made by `python -m harness.schema`.
 
 Those that say so may be lists, where the command makes several runs.
 """
@@ -80,14 +80,12 @@ class RunSettings(TypedDict, total=False):
     conf_model: str
 
 
+
 class CompareSettings(TypedDict, total=False):
     """Of `harness.compare`."""
 
     scenario: str | Sequence[str]
-    mode: (
-        Literal["performance", "accuracy", "submission", "find-peak"]
-        | Sequence[Literal["performance", "accuracy", "submission", "find-peak"]]
-    )
+    mode: Literal["performance", "accuracy", "submission", "find-peak"] | Sequence[Literal["performance", "accuracy", "submission", "find-peak"]]
     profile: str | Sequence[str]
     target_qps: float | Literal["auto"] | Sequence[float | Literal["auto"]]
     samples_per_query: int | Sequence[int]
@@ -96,10 +94,7 @@ class CompareSettings(TypedDict, total=False):
     min_queries: int | Sequence[int]
     max_queries: int | Sequence[int]
     seeds: str
-    issue: (
-        Literal["random", "unique", "same", "equal", "unique+equal", "same+equal"]
-        | Sequence[Literal["random", "unique", "same", "equal", "unique+equal", "same+equal"]]
-    )
+    issue: Literal["random", "unique", "same", "equal", "unique+equal", "same+equal"] | Sequence[Literal["random", "unique", "same", "equal", "unique+equal", "same+equal"]]
     same_index: int | Sequence[int]
     performance_samples: int | Sequence[int]
     accuracy_samples: int | Sequence[int]
@@ -139,9 +134,7 @@ class CompareSettings(TypedDict, total=False):
     trust_remote_code: bool
     in_process: bool
     base_url: str
-    endpoint: (
-        Literal["auto", "chat", "completions"] | Sequence[Literal["auto", "chat", "completions"]]
-    )
+    endpoint: Literal["auto", "chat", "completions"] | Sequence[Literal["auto", "chat", "completions"]]
     tokenizer: str
     api_key_env: str
     ca_file: Path | str
@@ -155,6 +148,7 @@ class CompareSettings(TypedDict, total=False):
     output_dir: Path | str
     user_conf: Sequence[Path | str]
     conf_model: str
+
 
 
 class GateSettings(TypedDict, total=False):
@@ -195,6 +189,7 @@ class GateSettings(TypedDict, total=False):
     server_args: Sequence[str]
     telemetry_interval: float | str
     output_dir: Path | str
+
 
 
 class PerplexitySettings(TypedDict, total=False):

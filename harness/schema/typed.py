@@ -16,7 +16,7 @@ from harness.options.run_options import OPTIONS
 PLACE = Path(__file__).parent.parent / "api" / "settings.py"
 COMMANDS = ("run", "compare", "gate", "perplexity")
 _OF_CONF = ("    user_conf: Sequence[Path | str]", "    conf_model: str")  # LoadGen's files
-_HEAD = '''"""Which settings does each function take? Made from the options: `python -m harness.schema`.
+_HEAD = '''"""Which settings does each function take? Made by `python -m harness.schema`.
 
 Those that say so may be lists, where the command makes several runs.
 """
