@@ -9,12 +9,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Required, TypedDict
 
+Mode = Literal["performance", "accuracy", "submission", "find-peak"]
+Issue = Literal["random", "unique", "same", "equal", "unique+equal", "same+equal"]
+Driver = Literal["touchstone", "mlcommons"]
+Clock = Literal["real", "virtual"]
+Endpoint = Literal["auto", "chat", "completions"]
+
 
 class RunSettings(TypedDict, total=False):
     """Of `harness.run`."""
 
     scenario: Required[str]
-    mode: Literal["performance", "accuracy", "submission", "find-peak"]
+    mode: Mode
     profile: str
     target_qps: float | Literal["auto"]
     samples_per_query: int
@@ -23,13 +29,13 @@ class RunSettings(TypedDict, total=False):
     min_queries: int
     max_queries: int
     seeds: str
-    issue: Literal["random", "unique", "same", "equal", "unique+equal", "same+equal"]
+    issue: Issue
     same_index: int
     performance_samples: int
     accuracy_samples: int
     warmup: int
-    driver: Literal["touchstone", "mlcommons"]
-    clock: Literal["real", "virtual"]
+    driver: Driver
+    clock: Clock
     ttft_limit: float | str
     tpot_limit: float | str
     target_latency: float | str
@@ -64,7 +70,7 @@ class RunSettings(TypedDict, total=False):
     evaluate: bool
     in_process: bool
     base_url: str
-    endpoint: Literal["auto", "chat", "completions"]
+    endpoint: Endpoint
     tokenizer: str
     api_key_env: str
     ca_file: Path | str
@@ -80,12 +86,11 @@ class RunSettings(TypedDict, total=False):
     conf_model: str
 
 
-
 class CompareSettings(TypedDict, total=False):
     """Of `harness.compare`."""
 
     scenario: str | Sequence[str]
-    mode: Literal["performance", "accuracy", "submission", "find-peak"] | Sequence[Literal["performance", "accuracy", "submission", "find-peak"]]
+    mode: Mode | Sequence[Mode]
     profile: str | Sequence[str]
     target_qps: float | Literal["auto"] | Sequence[float | Literal["auto"]]
     samples_per_query: int | Sequence[int]
@@ -94,13 +99,13 @@ class CompareSettings(TypedDict, total=False):
     min_queries: int | Sequence[int]
     max_queries: int | Sequence[int]
     seeds: str
-    issue: Literal["random", "unique", "same", "equal", "unique+equal", "same+equal"] | Sequence[Literal["random", "unique", "same", "equal", "unique+equal", "same+equal"]]
+    issue: Issue | Sequence[Issue]
     same_index: int | Sequence[int]
     performance_samples: int | Sequence[int]
     accuracy_samples: int | Sequence[int]
     warmup: int | Sequence[int]
-    driver: Literal["touchstone", "mlcommons"] | Sequence[Literal["touchstone", "mlcommons"]]
-    clock: Literal["real", "virtual"] | Sequence[Literal["real", "virtual"]]
+    driver: Driver | Sequence[Driver]
+    clock: Clock | Sequence[Clock]
     ttft_limit: float | str | Sequence[float | str]
     tpot_limit: float | str | Sequence[float | str]
     target_latency: float | str | Sequence[float | str]
@@ -134,7 +139,7 @@ class CompareSettings(TypedDict, total=False):
     trust_remote_code: bool
     in_process: bool
     base_url: str
-    endpoint: Literal["auto", "chat", "completions"] | Sequence[Literal["auto", "chat", "completions"]]
+    endpoint: Endpoint | Sequence[Endpoint]
     tokenizer: str
     api_key_env: str
     ca_file: Path | str
@@ -148,7 +153,6 @@ class CompareSettings(TypedDict, total=False):
     output_dir: Path | str
     user_conf: Sequence[Path | str]
     conf_model: str
-
 
 
 class GateSettings(TypedDict, total=False):
@@ -178,7 +182,7 @@ class GateSettings(TypedDict, total=False):
     trust_remote_code: bool
     in_process: bool
     base_url: str
-    endpoint: Literal["auto", "chat", "completions"]
+    endpoint: Endpoint
     tokenizer: str
     api_key_env: str
     ca_file: Path | str
@@ -189,7 +193,6 @@ class GateSettings(TypedDict, total=False):
     server_args: Sequence[str]
     telemetry_interval: float | str
     output_dir: Path | str
-
 
 
 class PerplexitySettings(TypedDict, total=False):

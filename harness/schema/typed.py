@@ -9,7 +9,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from harness.options.kinds import is_time
+from harness.options.kinds import is_choice, is_time
 from harness.options.option import REQUIRED, Option
 from harness.options.run_options import OPTIONS
 
@@ -32,7 +32,18 @@ from typing import Literal, Required, TypedDict
 
 def source() -> str:
     """Return the text of harness/api/settings.py."""
-    return _HEAD + "\n\n".join(map(_of_command, COMMANDS))
+    choices = (_choice(option) for option in OPTIONS.values() if is_choice(option.hint))
+    return _HEAD + "\n".join(choices) + "\n\n" + "\n".join(map(_of_command, COMMANDS))
+
+
+def _choice(option: Option) -> str:
+    """Return the line that gives a choice of words its name: Endpoint = Literal["auto", ...]."""
+    (kind,) = _kinds(option.hint)
+    return f"{_named(option)} = {_literal(kind)}"
+
+
+def _named(option: Option) -> str:
+    return "".join(part.capitalize() for part in option.name.split("_"))
 
 
 def _of_command(command: str) -> str:
@@ -57,8 +68,10 @@ def _hint(option: Option, command: str) -> str:
 def _names(option: Option) -> Iterator[str]:
     """Yield the types of a value, as they are written. A time may have a unit, and be text."""
     for kind in _kinds(option.hint):
-        if get_origin(kind) is Literal:
-            yield f"Literal[{', '.join(map(_quoted, get_args(kind)))}]"
+        if is_choice(option.hint):
+            yield _named(option)
+        elif get_origin(kind) is Literal:
+            yield _literal(kind)
         elif kind is dict or get_origin(kind) is dict:
             yield "Mapping[str, str | int | float | bool]"
         elif kind is tuple or get_origin(kind) is tuple:
@@ -81,5 +94,6 @@ def _kinds(hint: Any) -> Iterator[Any]:
         yield hint
 
 
-def _quoted(word: Any) -> str:
-    return f'"{word}"'
+def _literal(kind: Any) -> str:
+    words = ", ".join(f'"{word}"' for word in get_args(kind))
+    return f"Literal[{words}]"
