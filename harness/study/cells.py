@@ -68,7 +68,7 @@ def cells_of(given: Flags, variants: str | None) -> list[Cell]:
         if point.refused is not None:
             raise point.refused
     configs = [point.config for point in points if point.config is not None]
-    if "variant" in lists and (sut_name := _without_variants(configs)):
+    if "variant" in lists and (sut_name := without_variants(configs)):
         flag = "--variant" if variants is None else "--variants"
         found, fine = f"the {sut_name} SUT has no variants", "expected a model or a server"
         raise BadInput(flag, found, fine, "Leave the SUT or the variants out.")
@@ -202,7 +202,7 @@ def _variants(text: str) -> list[str]:
     return names
 
 
-def _without_variants(configs: Sequence[RunConfig]) -> str:
+def without_variants(configs: Sequence[RunConfig]) -> str:
     """Return the SUT of the first cell that has neither variants nor a server; "" if all have."""
     entries = ((config.sut, registry.sut_entry(config.sut)) for config in configs)
     return next((name for name, e in entries if not (e.runs_model or e.asks_server)), "")
