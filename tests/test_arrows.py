@@ -55,6 +55,8 @@ ARROWS = {
     "harness.study.comparison": "harness harness.engine harness.options harness.result harness.run"
     " harness.result.device harness.result.integrity harness.study harness.study.gating accuracy"
     " accuracy.datasets accuracy.gate reports reports.pages",
+    "harness.study.sweep": "harness harness.engine harness.options harness.run harness.study"
+    " harness.study.comparison reports.pages.sweep",
     "harness.study.gating": "harness harness.engine harness.options harness.result harness.run"
     " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
     " sut.precision",
@@ -70,7 +72,8 @@ ARROWS = {
     "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
     " harness.mlperf harness.run harness.serve harness.study harness.study.comparison"
-    " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
+    " harness.study.gating harness.study.sweep accuracy.gate reports reports.pages"
+    " reports.pages.likelihood reports.pages.sweep"
     " reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started",
@@ -88,6 +91,7 @@ ARROWS = {
     "reports.mlperf": "",
     "reports.pages": "reports reports.plots",
     "reports.pages.likelihood": "reports reports.pages reports.plots",
+    "reports.pages.sweep": "reports reports.pages reports.plots",
     "reports.plots": "reports",
     "reports.submission": "reports.mlperf",
     "sut.border": "",

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import sut
 from harness import registry
 from harness.kernel.errors import BadInput, HarnessError
+from harness.kernel.privacy.secrets import hidden_options
 from harness.kernel.types import is_address, short_name
 from harness.options.flags import LISTS
 from harness.options.kinds import is_number
-from harness.options.option import flag_of
 from harness.options.run_options import OPTIONS
 from harness.options.settings import RunConfig, load_config
 from harness.study.ranges import is_list, values_of
@@ -83,12 +83,12 @@ def combinations(lists: Mapping[str, Sequence[Any]]) -> list[Values]:
 
 def points_of(given: Flags, chosen: Sequence[Values], defaults: Flags) -> list[Point]:
     """Check the settings of each combination, put over what is `given` for all of them."""
-    names = list(dict.fromkeys(name for values in chosen for name in values))
+    names = {name for values in chosen for name in values}
     flags = {name: value for name, value in given.items() if name not in ("config", *names)}
     variants = [str(values.get("variant", "fp32")) for values in chosen]
     has_tokenizer = "model" in given or "model" in names or not all(map(is_address, variants))
-    differing = [name for name in names if len({str(v.get(name)) for v in chosen}) > 1]
-    called = numbered([_name(values, differing) for values in chosen])
+    telling = differing(chosen)
+    called = numbered([label_of(values, telling) for values in chosen])
     return [
         _point(
             name, values, _Base({**flags, **values}, given.get("config"), defaults), has_tokenizer
@@ -226,17 +226,33 @@ def _config(base: _Base, has_tokenizer: bool) -> RunConfig:
     return config.model_copy(update={"evaluate": False})
 
 
-def _name(values: Values, differing: Sequence[str]) -> str:
-    """Say what differs; the variant where nothing does."""
-    return " ".join(_words(values, differing)) or str(values.get("variant", "run"))
+def differing(chosen: Sequence[Values]) -> list[str]:
+    """Name the settings whose values are not the same everywhere."""
+    names = dict.fromkeys(name for values in chosen for name in values)
+    return [name for name in names if len({repr(values.get(name)) for values in chosen}) > 1]
 
 
-def _words(values: Values, differing: Sequence[str]) -> Iterator[str]:
-    for name in differing:
+def label_of(values: Values, names: Sequence[str]) -> str:
+    """Write the values of the named settings as a label; the variant where there are none."""
+    return " ".join(_words(values, names)) or str(values.get("variant", "run"))
+
+
+def _words(values: Values, names: Sequence[str]) -> Iterator[str]:
+    for name in names:
         if name not in values:
             continue
-        value = str(values[name])
-        if name == "model" or is_address(value):
-            value = short_name(value)
-        is_told = is_number(OPTIONS[name].hint) or not OPTIONS[name].may_be_list
-        yield f"{flag_of(name).removeprefix('--')}={value}" if is_told else value
+        text = _told(values[name])
+        if name == "model" or is_address(text):
+            text = short_name(text)
+        is_clear = isinstance(values[name], dict) or OPTIONS[name].may_be_list
+        is_word = is_clear and not is_number(OPTIONS[name].hint)
+        yield text if is_word else f"{name.replace('_', '-')}={text}"
+
+
+def _told(value: Any) -> str:
+    """Write a value: of options of a SUT each KEY=VALUE, secrets hidden."""
+    if isinstance(value, dict):
+        return ",".join(f"{key}={part}" for key, part in hidden_options(value).items())
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

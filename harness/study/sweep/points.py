@@ -100,15 +100,16 @@ def _refuse_variants(plan: Plan, points: Sequence[Point]) -> None:
         raise BadInput("--variant", found, fine, "Leave the SUT or the variants out.")
 
 
-def read_places(saved: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, list[int]]]:
-    """Return points and places as `Planned.saved` wrote them. Raises KeyError, TypeError,
-    ValueError if they are damaged.
+def read_places(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a sweep, checked. Raises KeyError, TypeError, ValueError if they are
+    damaged.
     """
     points = [
         {"name": str(p["name"]), "values": dict(p["values"]), "refused": str(p["refused"])}
         for p in saved["points"]
     ]
-    places = {str(name): [int(place), int(r)] for name, (place, r) in saved["places"].items()}
+    places = {str(name): (int(place), int(r)) for name, (place, r) in saved["places"].items()}
     if any(not 0 <= place < len(points) for place, _ in places.values()):
         raise ValueError
-    return points, places
+    numbers = {name: int(saved[name]) for name in ("repeats", "order_seed")}
+    return {"points": points, "places": places, **numbers}
