@@ -35,21 +35,19 @@ ARROWS = {
     "harness.options.table": "harness.options",
     "harness.official": "harness.engine harness.engine.dispatched scenarios.loadgen",
     "harness.result": "harness harness.engine harness.engine.referee harness.official"
-    " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints reports.mlperf"
-    " reports.pages scenarios scenarios.loadgen"
-    " harness.result.device harness.result.gpus harness.result.integrity",
+    " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints"
+    " reports.mlperf reports.pages scenarios scenarios.loadgen harness.result.device"
+    " harness.result.gpus harness.result.integrity",
     "harness.result.device": "",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
     "harness.running": "harness harness.engine harness.engine.dispatched harness.engine.metering"
     " harness.engine.referee harness.engine.server_view harness.official harness.options"
-    " harness.result accuracy.outputs"
-    " reports scenarios scenarios.loadgen sut.border sut.border.replicas sut.model sut.started"
-    " harness.result.integrity",
+    " harness.result accuracy.outputs reports scenarios scenarios.loadgen sut.border"
+    " sut.border.replicas sut.model sut.started harness.result.integrity",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
-    " accuracy.likelihood"
-    " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision"
-    " sut.served",
+    " accuracy.likelihood accuracy.metrics reports.pages.likelihood sut.border sut.likelihood"
+    " sut.model sut.precision sut.served",
     "harness.study": "harness harness.engine harness.options harness.result harness.running"
     " sut.model sut.precision sut.started",
     "harness.study.comparison": "harness harness.engine harness.options harness.result"
@@ -58,9 +56,10 @@ ARROWS = {
     "harness.study.gating": "harness harness.engine harness.options harness.result harness.running"
     " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
     " sut.precision",
+    "harness.study.sweep": "harness harness.engine harness.options harness.running harness.study"
+    " harness.study.comparison reports.pages.sweep",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
-    " reports.mlperf reports.submission scenarios.loadgen"
-    " harness.result.integrity",
+    " reports.mlperf reports.submission scenarios.loadgen harness.result.integrity",
     "harness.schema": "harness.likelihood harness.options harness.schema.of_result"
     " accuracy.likelihood reports",
     "harness.schema.of_result": "harness.schema",
@@ -71,9 +70,12 @@ ARROWS = {
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
     " harness.mlperf harness.running harness.serve harness.study harness.study.comparison"
     " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
-    " reports.submission",
+    " reports.submission harness.study.sweep reports.pages.sweep",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
-    " sut.border sut.model sut.precision sut.served sut.started",
+    " sut.border sut.model sut.precision sut.served sut.started harness.api",
+    "harness.api": "accuracy.gate harness.commands harness.likelihood harness.options"
+    " harness.result harness.running harness.study harness.study.comparison harness.study.gating"
+    " reports reports.pages reports.pages.likelihood",
     "scenarios.loadgen": "scenarios",
     "scenarios": "scenarios.loadgen",
     "accuracy": "",
@@ -88,6 +90,7 @@ ARROWS = {
     "reports.mlperf": "",
     "reports.pages": "reports reports.plots",
     "reports.pages.likelihood": "reports reports.pages reports.plots",
+    "reports.pages.sweep": "reports reports.pages reports.plots",
     "reports.plots": "reports",
     "reports.submission": "reports.mlperf",
     "sut.border": "",

@@ -17,7 +17,7 @@ Endpoint = Literal["auto", "chat", "completions"]
 
 
 class RunSettings(TypedDict, total=False):
-    """Of `harness.run`."""
+    """Of `harness.running`."""
 
     scenario: Required[str]
     mode: Mode
