@@ -19,12 +19,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.study.effects.readings import Floats, Reading
+from harness.study.effects.readings import PARTS, Floats, Reading, leaning, raised
 
 CONFIDENCE = 0.95
 POWER = 0.8
 _ASSURED = 0.75  # with which the spread is not larger than a size was made for
-_MOST_CORRELATED = 0.9
+_LEANING = 0.2  # of parts on their neighbours: then they are made longer
+_MOST_LEANING = 0.6  # beyond that they say nothing
 
 
 class Effect(NamedTuple):
@@ -134,25 +135,24 @@ def _within(before: Reading, after: Reading, is_ratio: bool) -> tuple[float | No
     if is_ratio:
         sides = [parts / r.value for parts, r in zip(sides, (before, after), strict=True)]
     apart = sides[1] - sides[0]
-    variance = float(np.sum(apart**2)) * b / (b - 1)
-    return math.sqrt(variance * _raised(apart)), b - 1.0
+    if leaning(apart) > _MOST_LEANING:
+        return None, 0.0
+    variances = [_variance(apart)]
+    while leaning(apart) > _LEANING and len(apart) > PARTS[-1]:
+        apart = _merged(apart, len(apart) // 2)
+        variances.append(_variance(apart))
+    return math.sqrt(max(variances)), len(apart) - 1.0
+
+
+def _variance(apart: Floats) -> float:
+    """Return the variance of the sum of parts, (b,)."""
+    b = len(apart)
+    return float(np.sum(apart**2)) * b / (b - 1) * raised(apart)
 
 
 def _merged(parts: Floats, b: int) -> Floats:
     """Return fewer, longer parts."""
     return parts.reshape(b, -1).sum(axis=1)
-
-
-def _raised(parts: Floats) -> float:
-    """Return by what parts that lean on their neighbours raise the variance of their mean: that of
-    a first-order autoregression.
-    """
-    total = float(np.sum(parts**2))
-    if total == 0:
-        return 1.0
-    lean = float(np.sum(parts[1:] * parts[:-1])) / total + 1 / len(parts)
-    lean = min(max(lean, 0.0), _MOST_CORRELATED)
-    return (1 + lean) / (1 - lean)
 
 
 def _between(before: Floats, after: Floats) -> tuple[float | None, float]:

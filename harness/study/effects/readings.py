@@ -28,6 +28,8 @@ from harness.study.effects.figures import LATENCIES, Figure
 
 PARTS = (32, 16, 8)
 _OF_A_PART = 4  # samples: the least of one
+_MOST_LEANING = 0.9
+_IN_TAIL = 10  # independent samples beyond a percentile, at least
 _Z = 1.959963984540054  # of a 95 % interval
 
 Floats = NDArray[np.float64]
@@ -72,6 +74,7 @@ class _Times(NamedTuple):
     ms: Floats
     place: Floats
     ordered_ms: Floats
+    at_once: bool
 
 
 def _times(log: RunLog, what: str) -> _Times:
@@ -82,7 +85,8 @@ def _times(log: RunLog, what: str) -> _Times:
         "tpot": lambda: (log.has_tpot, None),
     }[what]()
     ms = (log.tpot_ns if ns is None else ns[has]) / 1e6
-    return _Times(ms, np.flatnonzero(has) / max(1, len(log)), np.sort(ms))
+    at_once = what != "tpot" and int(log.due_ns.min(initial=0)) == int(log.due_ns.max(initial=0))
+    return _Times(ms, np.flatnonzero(has) / max(1, len(log)), np.sort(ms), at_once)
 
 
 def _of_latency(times: _Times, p: float | None) -> Reading | None:
@@ -93,12 +97,14 @@ def _of_latency(times: _Times, p: float | None) -> Reading | None:
         mean = float(times.ms.mean())
         return Reading(mean, _summed(times, (times.ms - mean) / n), n, _fewest_parts(n))
     value = float(times.ordered_ms[int(n * p)])
-    fewest = max(_fewest_parts(n), 0 if _has_slope(n, p) else _fewest_for(p))
-    if fewest:
-        return Reading(value, samples=n, fewest=fewest)
     below = times.ms <= value
-    slope = _slope(times.ordered_ms, p)
-    return Reading(value, _summed(times, slope * (below.mean() - below) / n), n)
+    parts = _summed(times, (below.mean() - below) / n)
+    alike = raised(parts) * float(np.sum(parts**2)) * n / (p * (1 - p)) if len(parts) else 1.0
+    alone = n / max(1.0, alike)  # as many independent samples would tell as much
+    if not len(parts) or not _has_slope(alone, p):
+        fewest = max(_fewest_parts(n), math.ceil(_fewest_for(p) * n / alone))
+        return Reading(value, samples=n, fewest=fewest)
+    return Reading(value, _slope(times.ordered_ms, p, _bandwidth(alone, p)) * parts, n)
 
 
 def _fewest_parts(n: int) -> int:
@@ -108,15 +114,35 @@ def _fewest_parts(n: int) -> int:
 
 
 def _summed(times: _Times, added: Floats) -> Floats:
-    """Return what each part added, (b,), from what each sample did; none of too few samples."""
+    """Return what each part added, (b,), from what each sample did; none of too few samples, and of
+    samples that were all due at once: each waits for those before it, and no part is like another.
+    """
     n = len(times.ms)
     b = next((b for b in PARTS if n >= b * _OF_A_PART), 0)
-    if not b:
+    if not b or times.at_once:
         return _NO_PARTS
     return np.bincount((times.place * b).astype(np.int64), weights=added, minlength=b)
 
 
-def _bandwidth(n: int, p: float) -> float:
+def raised(parts: Floats) -> float:
+    """Return by what parts that lean on their neighbours raise the variance of their mean: that of
+    a first-order autoregression.
+    """
+    lean = leaning(parts)
+    return (1 + lean) / (1 - lean)
+
+
+def leaning(parts: Floats) -> float:
+    """Return how much parts lean on their neighbours: their correlation, 0 to 0.9."""
+    total = float(np.sum(parts**2))
+    if total == 0:
+        return 0.0
+    b, found = len(parts), float(np.sum(parts[1:] * parts[:-1])) / total
+    found = (b * found + 1) / (b - 4)  # few parts show too little of it (Kendall 1954)
+    return min(max(found, 0.0), _MOST_LEANING)
+
+
+def _bandwidth(n: float, p: float) -> float:
     """Return how far from p the order statistics are that tell the density there."""
     from scipy.special import ndtri
 
@@ -126,13 +152,13 @@ def _bandwidth(n: int, p: float) -> float:
     return float(n ** (-1 / 3) * _Z ** (2 / 3) * wide)
 
 
-def _has_slope(n: int, p: float) -> bool:
+def _has_slope(n: float, p: float) -> bool:
     h = _bandwidth(n, p)
-    return int(n * (p + h)) < n - 1 and int(n * (p - h)) > 0
+    return h < p and n * (1 - p - h) > 1 and n * min(p, 1 - p) >= _IN_TAIL
 
 
 def _fewest_for(p: float) -> int:
-    """Return how many samples have order statistics on both sides of p."""
+    """Return how many independent samples have order statistics on both sides of p."""
     low, high = 1, 2
     while not _has_slope(high, p):
         low, high = high, 2 * high
@@ -142,12 +168,12 @@ def _fewest_for(p: float) -> int:
     return high
 
 
-def _slope(ordered: Floats, p: float) -> float:
+def _slope(ordered: Floats, p: float, h: float) -> float:
     """Return how much the order statistics (n,) rise around p per unit of p. Where many values are
     equal, it reaches to the next other ones on both sides: the figure could have been those.
     """
-    n, h = len(ordered), _bandwidth(len(ordered), p)
-    low, high = int(n * (p - h)), int(n * (p + h))
+    n = len(ordered)
+    low, high = int(n * (p - h)), min(n - 1, int(n * (p + h)))
     if ordered[low] == ordered[high]:
         low = max(0, int(np.searchsorted(ordered, ordered[low], "left")) - 1)
         high = min(n - 1, int(np.searchsorted(ordered, ordered[high], "right")))
