@@ -44,6 +44,18 @@ class Effect(NamedTuple):
     unit: str  # samples or runs: what there would have to be more of
     size: int  # how many of these a side had, at least
     fewest: int = 0
+    has_parts: bool = True
+
+    @property
+    def why(self) -> str:
+        """Say why nothing tells how far chance goes; empty if something does."""
+        if self.error is not None:
+            return ""
+        if self.fewest > self.size:
+            return f"too few samples ({self.size:,}) to tell; about {self.fewest:,} would do"
+        if self.unit == "samples" and self.fewest == 0 and not self.has_parts:
+            return "one number a run; repeats would tell how far chance moves it"
+        return "the run drifts: its parts lean on one another; longer runs or repeats would tell"
 
     def ends(self, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
         """Return both ends of the interval of the change."""
@@ -92,23 +104,39 @@ class Effect(NamedTuple):
         return size
 
 
-def effect(before: Sequence[Reading], after: Sequence[Reading]) -> Effect:
-    """Return the change of a figure from the runs of one side to those of the other."""
+def effect(before: Sequence[Reading], after: Sequence[Reading], as_ratio: bool = True) -> Effect:
+    """Return the change of a figure from the runs of one side to those of the other; a ratio if
+    that is wanted and possible.
+    """
     values = [np.array([reading.value for reading in side]) for side in (before, after)]
-    is_ratio = bool(min(side.min() for side in values) > 0)
+    is_ratio = as_ratio and bool(min(side.min() for side in values) > 0)
     if is_ratio:
         values = [np.log(side) for side in values]
     first, second = values
     change = float(second.mean() - first.mean())
-    means = [math.exp(side.mean()) if is_ratio else float(side.mean()) for side in values]
+    mean_before, mean_after = (
+        math.exp(side.mean()) if is_ratio else float(side.mean()) for side in values
+    )
     if len(first) == len(second) == 1:
         error, freedom = _within(before[0], after[0], is_ratio)
         size = min(before[0].samples, after[0].samples)
         fewest = max(before[0].fewest, after[0].fewest)
-        return Effect(*means, is_ratio, change, error, freedom, "samples", size, fewest)
+        has_parts = bool(len(before[0].parts) and len(after[0].parts))
+        return Effect(
+            mean_before,
+            mean_after,
+            is_ratio,
+            change,
+            error,
+            freedom,
+            "samples",
+            size,
+            fewest,
+            has_parts,
+        )
     error, freedom = _between(first, second)
     size = min(len(first), len(second))
-    return Effect(*means, is_ratio, change, error, freedom, "runs", size)
+    return Effect(mean_before, mean_after, is_ratio, change, error, freedom, "runs", size)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -152,7 +180,7 @@ def _variance(apart: Floats) -> float:
 
 def _merged(parts: Floats, b: int) -> Floats:
     """Return fewer, longer parts."""
-    return parts.reshape(b, -1).sum(axis=1)
+    return np.asarray(parts.reshape(b, -1).sum(axis=1))
 
 
 def _between(before: Floats, after: Floats) -> tuple[float | None, float]:

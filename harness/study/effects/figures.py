@@ -82,6 +82,6 @@ def named(text: str, doing: str) -> Figure:
     raise unknown(doing, text, [*usual, *SINGLE, *_ALIASES], "Any percentile is fine: ttft_p97.5.")
 
 
-def tested(more: Iterable[Figure] = ()) -> Iterator[Figure]:
+def to_test(more: Iterable[Figure] = ()) -> Iterator[Figure]:
     """Yield the usual figures, those that were asked for beside them, and the single ones."""
     yield from dict.fromkeys((*USUAL, *more, *SINGLE.values()))

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from harness.kernel.log import RunLog
 from harness.kernel.types import Int64s
-from harness.study.effects.figures import LATENCIES, Figure
+from harness.study.effects.figures import Figure
 
 PARTS = (32, 16, 8)
 _OF_A_PART = 4  # samples: the least of one
@@ -78,13 +78,14 @@ class _Times(NamedTuple):
 
 
 def _times(log: RunLog, what: str) -> _Times:
-    assert what in LATENCIES
-    has, ns = {
-        "ttft": lambda: (log.completed & (log.first_ns >= 0), log.ttft_ns),
-        "latency": lambda: (log.completed, log.latency_ns),
-        "tpot": lambda: (log.has_tpot, None),
-    }[what]()
-    ms = (log.tpot_ns if ns is None else ns[has]) / 1e6
+    if what == "tpot":
+        has, ns = log.has_tpot, log.tpot_ns
+    elif what == "ttft":
+        has = log.completed & (log.first_ns >= 0)
+        ns = log.ttft_ns[has]
+    else:
+        has, ns = log.completed, log.latency_ns[log.completed]
+    ms = ns / 1e6
     at_once = what != "tpot" and int(log.due_ns.min(initial=0)) == int(log.due_ns.max(initial=0))
     return _Times(ms, np.flatnonzero(has) / max(1, len(log)), np.sort(ms), at_once)
 
@@ -121,7 +122,8 @@ def _summed(times: _Times, added: Floats) -> Floats:
     b = next((b for b in PARTS if n >= b * _OF_A_PART), 0)
     if not b or times.at_once:
         return _NO_PARTS
-    return np.bincount((times.place * b).astype(np.int64), weights=added, minlength=b)
+    summed = np.bincount((times.place * b).astype(np.int64), weights=added, minlength=b)
+    return np.asarray(summed, np.float64)
 
 
 def raised(parts: Floats) -> float:
