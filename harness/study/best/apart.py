@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from accuracy.resampling import NOTHING, Estimate
+from harness.kernel.words.judged import Judged
 from harness.study.best.candidates import Candidate
-from harness.study.best.figures import Judged
 
 Call = Literal["better", "worse", "tie", "same", "open"]
 # By figure: how one label stands to another, as a difference (one less the other) or None.

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from accuracy.resampling import Estimate
-from harness.study.best.figures import TABLE, Judged, value_of
+from harness.kernel.words.judged import TABLE, Judged, value_of
 
 Kinds = Mapping[str, Mapping[str, Estimate]]  # figure -> kind of task -> its figure
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from harness.kernel.words.judged import TABLE, Judged
 from harness.study.best.apart import NO_PAIRS, Beside, call, is_better
 from harness.study.best.candidates import Candidate
-from harness.study.best.figures import TABLE, Judged
 
 AGAINST = ("speed", "memory", "cost", "energy")  # what quality is set against
 _FIRST = {  # of several that are known, the first is drawn

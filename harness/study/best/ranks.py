@@ -13,9 +13,9 @@ from itertools import permutations
 from typing import Any, NamedTuple
 
 from accuracy.resampling import Estimate
+from harness.kernel.words.judged import TABLE, Judged
 from harness.study.best.apart import NO_PAIRS, Beside, call, is_better
 from harness.study.best.candidates import Candidate
-from harness.study.best.figures import TABLE, Judged
 
 
 class Places(NamedTuple):

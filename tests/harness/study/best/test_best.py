@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from accuracy.resampling import Estimate
 from harness.kernel.errors import BadInput
+from harness.kernel.words.judged import TABLE, find
 from harness.study.best.apart import call, difference
 from harness.study.best.best import best
 from harness.study.best.candidates import Candidate
-from harness.study.best.figures import TABLE, find
 from harness.study.best.fronts import front
 from harness.study.best.ranks import disagreements, places, ranks
 

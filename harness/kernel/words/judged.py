@@ -110,7 +110,7 @@ _BY_ANY_NAME = {name: figure for figure in TABLE.values() for name in (figure.na
 def find(name: str, doing: str) -> Judged:
     """Return the figure of this name. Raises BadInput, naming the nearest that is known."""
     if name not in _BY_ANY_NAME:
-        raise unknown(doing, name, _BY_ANY_NAME, "See docs/best.md for what each means.")
+        raise unknown(doing, name, _BY_ANY_NAME, "docs/best.md says what each means.")
     return _BY_ANY_NAME[name]
 
 
