@@ -77,6 +77,8 @@ TABLE: dict[str, Judged] = {
                ("kl", "kld")),
         Judged("token_accuracy", "token accuracy", "%", "higher", "quality", ("accuracy",), _SHARE,
                2),
+        Judged("text_token_accuracy", "token accuracy on the texts", "%", "higher", "quality", (),
+               _SHARE, 2),
         Judged("rouge_ratio", "ROUGE kept", "%", "higher", "quality", ("rouge",), _SHARE, 2),
         _of_100("rouge1", "ROUGE-1"),
         _of_100("rouge2", "ROUGE-2"),
@@ -119,4 +121,5 @@ def value_of(row: Any, figure: Judged) -> float | None:
     for place in (row, *(row.get(part) or {} for part in ("scores", "percentiles", "figures"))):
         if place.get(figure.name) is not None:
             return float(place[figure.name])
-    return None
+    of_texts = (row.get("likelihood") or {}).get("figures", {}).get(figure.name, (None,))
+    return of_texts[0] if of_texts[0] is None else float(of_texts[0])

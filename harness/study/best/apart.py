@@ -6,8 +6,8 @@ of confidence limits about effect measures"): with a = 10 (9 to 12) and b = 7 (6
     a - b = 3,  from 3 - sqrt((10 - 9)^2 + (8 - 7)^2)  to 3 + sqrt((12 - 10)^2 + (7 - 6)^2)
 
 It holds for measurements that lean on nothing common; those of the same answers lean on one another
-and are told apart better by `accuracy.ranking`, whose word is taken where it is known (`Beside`). A
-figure without an interval decides nothing, unless it is counted.
+and `accuracy.ranking` tells them apart better: its word is taken where the intervals alone decide
+nothing (`Beside`). A figure without an interval decides nothing, unless it is counted.
 """
 
 from __future__ import annotations
@@ -33,9 +33,12 @@ def call(figure: Judged, one: Candidate, other: Candidate, beside: Beside = NO_P
         return "open"
     if ours.value == theirs.value:
         return "same"
+    alone = decided(figure, difference(ours, theirs))
     paired = beside.get(figure.name)
-    between = paired(one.label, other.label) if paired else None
-    return decided(figure, between or difference(ours, theirs))
+    if paired is None or alone in ("better", "worse"):
+        return alone
+    between = paired(one.label, other.label)
+    return alone if between is None else decided(figure, between)
 
 
 def decided(figure: Judged, between: Estimate) -> Call:

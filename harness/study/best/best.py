@@ -15,9 +15,13 @@ from harness.study.best.fronts import fronts
 from harness.study.best.ranks import disagreements, kinds, ranks
 
 
-def best(rows: Sequence[Mapping[str, Any]], beside: Beside = NO_PAIRS) -> dict[str, Any]:
-    """Return the part `best` of compare.json; empty where there are not two to compare."""
-    candidates = candidates_of(rows)
+def best(
+    rows: Sequence[Mapping[str, Any]], beside: Beside = NO_PAIRS, without: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the part `best` of compare.json; empty where there are not two to compare. Figures
+    `without` do not compare here.
+    """
+    candidates = [_without(one, without) for one in candidates_of(rows)]
     ranked = ranks(candidates, beside)
     if not ranked:
         return {}
@@ -28,6 +32,12 @@ def best(rows: Sequence[Mapping[str, Any]], beside: Beside = NO_PAIRS) -> dict[s
         "kinds": kinds(candidates),
         "disagreements": [one._asdict() for one in disagreements(candidates, ranked, beside)],
     }
+
+
+def _without(one: Candidate, names: Sequence[str]) -> Candidate:
+    figures = {name: value for name, value in one.figures.items() if name not in names}
+    kinds = {name: value for name, value in one.kinds.items() if name not in names}
+    return Candidate(one.label, figures, kinds)
 
 
 def _figures(one: Candidate) -> dict[str, dict[str, float | None]]:
