@@ -39,6 +39,7 @@ ARROWS = {
     " reports.pages scenarios scenarios.loadgen"
     " harness.result.device harness.result.gpus harness.result.integrity",
     "harness.result.device": "",
+    "harness.result.doubts": "",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
     "harness.run": "harness harness.engine harness.engine.dispatched harness.engine.metering"
@@ -52,8 +53,10 @@ ARROWS = {
     " sut.served",
     "harness.study": "harness harness.engine harness.options harness.result harness.run"
     " sut.model sut.precision sut.started",
+    "harness.study.best": "accuracy",
     "harness.study.comparison": "harness harness.engine harness.options harness.result harness.run"
-    " harness.result.device harness.result.integrity harness.study harness.study.gating accuracy"
+    " harness.result.device harness.result.integrity harness.study harness.study.best"
+    " harness.study.gating accuracy"
     " accuracy.datasets accuracy.gate reports reports.pages",
     "harness.study.gating": "harness harness.engine harness.options harness.result harness.run"
     " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"

@@ -26,9 +26,13 @@ from harness.result.integrity import seal
 from harness.run.start import fetch
 from harness.study import loop
 from harness.study.cells import MEANT, cells_of, numbered, varied
+from harness.study.comparison import ranking
 from harness.study.comparison import verdict as compare_verdict
+from harness.study.comparison.conditions import ENERGY
 from harness.study.comparison.evidence import NONE, Evidence, gather
-from harness.study.comparison.rows import ENERGY, ROUGE, Row, failed_row, read_row, row_of
+from harness.study.comparison.likelihoods import is_one, joined, other_texts, subjects_of
+from harness.study.comparison.ranking import known_of
+from harness.study.comparison.rows import FIGURES, ROUGE, Row, failed_row, read_row, row_of
 from harness.study.comparison.sameness import other_prompts, other_weights
 from harness.study.study import Cell, Ended, Study, begin, tell_how_to_go_on
 
@@ -54,6 +58,7 @@ def compare(
     labelled: list[Row] = [
         {"label": label, "precision": "", **row, **_ratios(row, rows[0])}
         | compare_verdict.kept_facts(keeping[label], row is rows[0])
+        | known_of(row, known.get(label, NONE), keeping[label])
         for label, row in zip(names, rows, strict=True)
     ]
     measured = [row for row in labelled if row["conditions"]]
@@ -61,12 +66,14 @@ def compare(
         *_differences(measured, varied),
         *other_prompts(measured),
         *other_weights(measured),
+        *other_texts(labelled),
     ]
     return {
         "schema": SCHEMA,
         "comparable": not differences,
         "differences": differences,
         "verdict": compare_verdict.judge(labelled, known, keeping),
+        "best": ranking.of_rows(labelled, known, keeping),
         "rows": labelled,
         **_notes(labelled),
     }
@@ -192,7 +199,9 @@ def _finished(folders: Sequence[Path], given: Mapping[str, Any], variants: str |
             "expected one or the other",
             "Leave the flags or the runs out.",
         )
-    return [read_row(folder) for folder in folders]
+    subjects = [row for folder in folders if is_one(folder) for row in subjects_of(folder)]
+    rows = [read_row(folder) for folder in folders if not is_one(folder)]
+    return joined(rows, subjects, dict.fromkeys(FIGURES))
 
 
 def run(series: Series, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any], Path]:
