@@ -29,6 +29,8 @@ from harness.result.read import ACCURACY_PART, read_run
 from harness.study.comparison import intervals, tasks
 from harness.study.comparison.intervals import Intervals
 from harness.study.comparison.tasks import Members
+from harness.study.effects import readings as by_part
+from harness.study.effects.figures import USUAL, Figure
 from harness.study.gating.outputs import differing_terms, has_texts, outputs_of
 
 
@@ -41,13 +43,20 @@ class Evidence(NamedTuple):
     intervals: Intervals = MappingProxyType({})  # of its figures, by name
     members: Members = MappingProxyType({})  # which samples are of which kind of task
     kinds: Mapping[str, Mapping[str, Estimate]] = MappingProxyType({})  # shares of right answers
+    readings: Mapping[str, by_part.Reading] = MappingProxyType(
+        {}
+    )  # what is tested beside other runs
 
 
 NONE = Evidence()
 
 
-def gather(folder: Path, status: str, status_reason: str) -> Evidence:
-    """Read the evidence of a finished run; of a submission, the answers are its accuracy part's."""
+def gather(
+    folder: Path, status: str, status_reason: str, figures: Sequence[Figure] = USUAL
+) -> Evidence:
+    """Read the evidence of a finished run; of a submission, the answers are its accuracy part's.
+    `figures` are read as a test needs them.
+    """
     try:
         raw = read_run(folder)
         part = folder / ACCURACY_PART
@@ -62,7 +71,9 @@ def gather(folder: Path, status: str, status_reason: str) -> Evidence:
     members = tasks.members_of(samples)
     shares, kinds = tasks.of_shares(answered.log, samples, members)
     known = intervals.of_log(raw.log, pace) | intervals.of_losses(losses) | shares
-    return Evidence(losses, outputs, pace, known, members, kinds)
+    return Evidence(
+        losses, outputs, pace, known, members, kinds, by_part.readings(raw.log, figures)
+    )
 
 
 def _token_s(log: RunLog) -> Floats:

@@ -14,7 +14,9 @@ from typing import NamedTuple
 from harness.kernel.errors import BadInput, unknown
 from harness.kernel.stats import percentile_name
 from harness.kernel.stats import share as share_of
+from harness.kernel.words import judged
 from harness.kernel.words.figure import Better
+from harness.kernel.words.judged import Judged
 
 LATENCIES = {"ttft": "TTFT", "tpot": "TPOT", "latency": "latency"}
 RATES = {"tokens_per_s": "tokens/s", "samples_per_s": "samples/s"}
@@ -46,23 +48,20 @@ _RATES = [Figure(name, unit, unit, "higher") for name, unit in RATES.items()]
 USUAL = tuple(
     [*_RATES, *(_latency(what, statistic) for what in LATENCIES for statistic in STATISTICS)]
 )
+
+
+def _single(about: Judged) -> Figure:
+    """Return a figure that is one number a run, in the unit that a row has it in."""
+    unit = "B" if about.name.endswith("_bytes") else about.unit
+    return Figure(about.name, about.label, "" if unit == "%" else unit, about.better)
+
+
 SINGLE = {
-    figure.name: figure
-    for figure in (
-        Figure("peak_bytes", "peak memory", "B", "lower"),
-        Figure("weights_bytes", "weights", "B", "lower"),
-        Figure("kv_cache_bytes", "KV cache", "B", "lower"),
-        Figure("disk_bytes", "on disk", "B", "lower"),
-        Figure("joules_per_token", "energy", "J/token", "lower"),
-        Figure("eval_loss", "evaluation loss", "nats/token", "lower"),
-        Figure("perplexity", "perplexity", "", "lower"),
-        Figure("token_accuracy", "token accuracy", "", "higher"),
-        Figure("rouge1", "ROUGE-1", "of 100", "higher"),
-        Figure("rouge2", "ROUGE-2", "of 100", "higher"),
-        Figure("rougeL", "ROUGE-L", "of 100", "higher"),
-    )
+    about.name: _single(about)
+    for about in judged.TABLE.values()
+    if about.name not in RATES and about.name.split("_")[0] not in LATENCIES
 }
-_ALIASES = {"memory": "peak_bytes"}
+_ALIASES = {other: about.name for about in judged.TABLE.values() for other in about.also}
 
 
 def named(text: str, doing: str) -> Figure:

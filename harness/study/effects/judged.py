@@ -57,13 +57,20 @@ def refused(before: Side, after: Side, why: str) -> Found:
     return found | {"runs": [len(before.runs), len(after.runs)], "refused": why}
 
 
-def held(limits: Sequence[Limit], before: Side, afters: Sequence[Side]) -> Found:
-    """Judge every other side by the limits, beside the first."""
+def held(
+    limits: Sequence[Limit], before: Side, afters: Sequence[Side], unfit: Sequence[Found] = ()
+) -> Found:
+    """Judge every other side by the limits, beside the first; those that are `unfit` for a test
+    are INCONCLUSIVE.
+    """
     terms = [
         _term(limit, side.label, verdict)
         for side in afters
         for limit, verdict in zip(limits, judge(limits, before.runs, side.runs), strict=True)
     ]
+    for one in unfit:
+        why = Verdict("INCONCLUSIVE", None, why=one["refused"])
+        terms += [_term(limit, one["label"], why) for limit in limits]
     return {"status": overall([term["status"] for term in terms]), "terms": terms}
 
 
