@@ -56,8 +56,11 @@ ARROWS = {
     "harness.study.best": "accuracy",
     "harness.study.comparison": "harness harness.engine harness.options harness.result harness.run"
     " harness.result.device harness.result.integrity harness.study harness.study.best"
-    " harness.study.gating accuracy"
+    " harness.study.effects harness.study.gating accuracy"
     " accuracy.datasets accuracy.gate reports reports.pages",
+    "harness.study.effects": "",
+    "harness.study.exports": "harness.engine harness.loaded reports reports.pages",
+    "harness.loaded": "harness.engine reports",
     "harness.study.gating": "harness harness.engine harness.options harness.result harness.run"
     " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
     " sut.precision",
@@ -73,7 +76,8 @@ ARROWS = {
     "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
     " harness.mlperf harness.run harness.serve harness.study harness.study.comparison"
-    " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
+    " harness.study.exports harness.study.gating accuracy.gate reports reports.pages"
+    " reports.pages.likelihood"
     " reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started",

@@ -13,7 +13,10 @@ from typing import Any, NamedTuple
 
 from harness.kernel.errors import BadInput
 from harness.kernel.words import judged as words
+from harness.study.cells import numbered
+from harness.study.comparison import sides
 from harness.study.comparison.evidence import NONE, Evidence
+from harness.study.comparison.sides import Group
 from harness.study.comparison.verdict import ENDED
 from harness.study.effects import judged
 from harness.study.effects.figures import SINGLE, USUAL, Figure
@@ -23,13 +26,6 @@ from harness.study.effects.readings import Reading
 
 Row = Mapping[str, Any]
 HARDWARE = ("machine", "device")  # conditions
-
-
-class Group(NamedTuple):
-    """The runs of one side, by their folders, each resolved."""
-
-    label: str
-    runs: tuple[str, ...]
 
 
 class Asked(NamedTuple):
@@ -57,34 +53,30 @@ class Asked(NamedTuple):
 NOTHING = Asked()
 
 
-def grouped(baseline: Sequence[Path], runs: Sequence[Path]) -> tuple[Group, ...]:
-    """Return both sides of --baseline. Raises BadInput where one is empty or a run is on both."""
-    if not baseline:
-        return ()
-    first, second = (tuple(str(run.resolve()) for run in side) for side in (baseline, runs))
-    if not second:
-        found, fine = "there is no run beside the baseline's", "expected RUN... too"
-        todo = "For example: compare --baseline runs/A1,runs/A2 runs/B1 runs/B2."
-        raise BadInput("--baseline", found, fine, todo)
-    twice = [run for run in (*first, *second) if (*first, *second).count(run) > 1]
-    if twice:
-        found = f"{twice[0]} is given twice"
-        raise BadInput("--baseline", found, "expected each run once", "Leave one out.")
-    return Group("baseline", first), Group("candidate", second)
+def asked(
+    baseline: str | None,
+    runs: Sequence[Path],
+    fail_if: str,
+    across_hardware: bool,
+    allow_inconclusive: bool,
+) -> tuple[Asked, list[Path]]:
+    """Return what is asked of the tests, and all folders of runs. Raises BadInput."""
+    groups, folders = sides.given(baseline, runs)
+    return Asked(fail_if, across_hardware, allow_inconclusive, groups), folders
 
 
 def tests(rows: Sequence[Row], evidence: Mapping[str, Evidence], asked: Asked) -> dict[str, Any]:
     """Return the effects of labelled rows, and what became of the limits if there are any."""
     before, *afters = _sides(rows, asked)
-    sides = {label: _side(label, own, evidence) for label, own in (before, *afters)}
-    first, limits = sides[before[0]], asked.limits
+    known = {label: _side(label, own, evidence) for label, own in (before, *afters)}
+    first, limits = known[before[0]], asked.limits
     effects, fit = [], []
     for label, own in afters:
         if why := _refusal(before, own, asked):
-            effects.append(judged.refused(first, sides[label], why))
+            effects.append(judged.refused(first, known[label], why))
             continue
-        effects.append(judged.compared(first, sides[label], [limit.figure for limit in limits]))
-        fit.append(sides[label])
+        effects.append(judged.compared(first, known[label], [limit.figure for limit in limits]))
+        fit.append(known[label])
     found: dict[str, Any] = {"effects": effects}
     if limits:
         unfit = [effect for effect in effects if effect["refused"]]
@@ -120,9 +112,14 @@ Own = tuple[str, list[Row]]
 def _sides(rows: Sequence[Row], asked: Asked) -> list[Own]:
     if not asked.groups:
         return [(row["label"], [row]) for row in rows]
-    return [
-        (group.label, [row for row in rows if row["run"] in group.runs]) for group in asked.groups
-    ]
+    found: list[Own] = []
+    for group in asked.groups:
+        runs = {str(run.resolve()) for run in group.runs}
+        own = [row for row in rows if row["run"] in runs]
+        found.append((group.label or own[0]["label"], own))
+    return list(
+        zip(numbered([label for label, _ in found]), [own for _, own in found], strict=True)
+    )
 
 
 def _side(label: str, rows: Sequence[Row], evidence: Mapping[str, Evidence]) -> Side:

@@ -52,7 +52,9 @@ class Effect(NamedTuple):
         if self.error is not None:
             return ""
         if self.fewest > self.size:
-            return f"too few samples ({self.size:,}) to tell; about {self.fewest:,} would do"
+            return (
+                f"too few samples ({self.size:,}) to tell; about {rounded(self.fewest):,} would do"
+            )
         if self.unit == "samples" and self.fewest == 0 and not self.has_parts:
             return "one number a run; repeats would tell how far chance moves it"
         return "the run drifts: its parts lean on one another; longer runs or repeats would tell"
@@ -137,6 +139,12 @@ def effect(before: Sequence[Reading], after: Sequence[Reading], as_ratio: bool =
     error, freedom = _between(first, second)
     size = min(len(first), len(second))
     return Effect(mean_before, mean_after, is_ratio, change, error, freedom, "runs", size)
+
+
+def rounded(count: int) -> int:
+    """Round up to two digits: more are not known of how many would do."""
+    unit = 10 ** max(0, len(str(count)) - 2)
+    return -(-count // unit) * unit
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

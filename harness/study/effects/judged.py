@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from harness.study.effects.effect import CONFIDENCE, Effect, effect, holm
+from harness.study.effects.effect import CONFIDENCE, Effect, effect, holm, rounded
 from harness.study.effects.figures import Figure, to_test
 from harness.study.effects.limits import Limit, Verdict, judge, overall
 from harness.study.effects.readings import Reading
@@ -106,7 +106,7 @@ def _term(limit: Limit, label: str, verdict: Verdict) -> Found:
         "unit": limit.figure.unit,
         "status": verdict.status,
         **(change or {"before": None, "after": None, "is_ratio": True, "change": NOTHING}),
-        "needed": verdict.needed,
+        "needed": None if verdict.needed is None else rounded(verdict.needed),
         "needed_unit": verdict.found.unit if verdict.found else "samples",
         "size": verdict.found.size if verdict.found else 0,
         "why": verdict.why,
