@@ -41,6 +41,7 @@ ARROWS = {
     "harness.result.device": "",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
+    "harness.result.doubts": "",
     "harness.running": "harness harness.engine harness.engine.dispatched harness.engine.metering"
     " harness.engine.referee harness.engine.server_view harness.official harness.options"
     " harness.result accuracy.outputs reports scenarios scenarios.loadgen sut.border"
@@ -52,12 +53,16 @@ ARROWS = {
     " sut.model sut.precision sut.started",
     "harness.study.comparison": "harness harness.engine harness.options harness.result"
     " harness.running harness.result.device harness.result.integrity harness.study"
-    " harness.study.gating accuracy accuracy.datasets accuracy.gate reports reports.pages",
+    " harness.study.gating accuracy accuracy.datasets accuracy.gate reports reports.pages"
+    " harness.study.best harness.study.effects",
     "harness.study.gating": "harness harness.engine harness.options harness.result harness.running"
     " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
     " sut.precision",
     "harness.study.sweep": "harness harness.engine harness.options harness.running harness.study"
     " harness.study.comparison reports.pages.sweep",
+    "harness.study.best": "accuracy",
+    "harness.study.effects": "",
+    "harness.study.exports": "harness.engine harness.loaded reports reports.pages",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen harness.result.integrity",
     "harness.schema": "harness.likelihood harness.options harness.schema.of_result"
@@ -70,12 +75,13 @@ ARROWS = {
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
     " harness.mlperf harness.running harness.serve harness.study harness.study.comparison"
     " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
-    " reports.submission harness.study.sweep reports.pages.sweep",
+    " reports.submission harness.study.sweep reports.pages.sweep harness.study.exports",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started harness.api",
     "harness.api": "accuracy.gate harness.commands harness.likelihood harness.options"
     " harness.result harness.running harness.study harness.study.comparison harness.study.gating"
     " reports reports.pages reports.pages.likelihood",
+    "harness.loaded": "harness.engine reports",
     "scenarios.loadgen": "scenarios",
     "scenarios": "scenarios.loadgen",
     "accuracy": "",

@@ -18,6 +18,16 @@ from harness.commands.shared import (
     sut_options,
     with_sut_options,
 )
+from harness.commands.testing import (
+    AcrossHardware,
+    AllowInconclusive,
+    Baseline,
+    CsvFile,
+    FailIf,
+    GitHubSummary,
+    Junit,
+    ParquetFile,
+)
 from harness.engine.pieces import noted
 from harness.options.flags import COMPARE, GATE, LISTS, a_path, takes
 from harness.screen import finish, people, put
@@ -58,6 +68,14 @@ def compare(
         ),
     ] = None,
     executor: Executor = "here",
+    baseline: Baseline = None,
+    fail_if: FailIf = "",
+    across_hardware: AcrossHardware = False,
+    allow_inconclusive: AllowInconclusive = False,
+    junit: Junit = None,
+    csv: CsvFile = None,
+    parquet: ParquetFile = None,
+    github_summary: GitHubSummary = False,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
@@ -68,12 +86,20 @@ def compare(
     with people(as_json, form) as (console, say):
         from harness.study import executors
         from harness.study.comparison import compare as comparing
+        from harness.study.comparison import testing
+        from harness.study.exports import wanted as exports
         from reports.pages.compare import show, table, told
 
         given = {**with_sut_options(flags), "evaluate": evaluate}
         executors.named(executor)
-        series = comparing.series(runs or [], given, variants)._replace(executor=executor)
+        wanted = exports.Wanted(junit, csv, parquet, exports.summary_file(github_summary))
+        exports.check(wanted)
+        asked, folders = testing.asked(
+            baseline, runs or [], fail_if, across_hardware, allow_inconclusive
+        )
+        series = comparing.series(folders, given, variants, asked)._replace(executor=executor)
         found, place = comparing.run(series, say, lambda row: console.print(told(row)))
+        exports.write(found, wanted, say)
         with noted(f"table on the screen; see {place}"):
             show(found, place, console, tables=form == "table")
         say_how_to_go_on(found, place, console)

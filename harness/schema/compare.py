@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.schema.of_result.effects import EFFECTS, LIMITS
 from harness.schema.of_result.self_check import OF_ROW
 from harness.schema.parts import (
     anything,
@@ -142,6 +143,8 @@ COMPARE = file(
             "rouge_lost": many("Labels that do not keep 99 % (FAIL).", text("A label.")),
             "failed": many("Labels without figures.", text("A label.")),
         }),
+        "effects": EFFECTS,
+        "limits": LIMITS,
         "rows": many("The variants, in order.", COMPARE_ROW),
         "notes": many(
             "Runs that were edited after they were measured, and runs without a seal; missing if "
@@ -152,6 +155,6 @@ COMPARE = file(
             "likely reasons; missing if there are none.", text("In words."),
         ),
         **ENDED,
-    }, optional=("notes", "slower")),
+    }, optional=("notes", "slower", "limits")),
     {"estimate": ESTIMATE},
 )  # fmt: skip

@@ -21,7 +21,7 @@ from harness.kernel.words.figure import number, size
 from reports import blocks, figures
 from reports.blocks import Column, Plot, Table, as_text, joined, percent, tone
 from reports.figures import LATENCIES
-from reports.pages import html
+from reports.pages import effects, html
 from reports.plots.compare import speed_against_weights
 from reports.plots.labels import Point
 from reports.plots.style import at_both_widths
@@ -291,6 +291,8 @@ def show(found: Comparison, place: Path, console: Console, tables: bool = True) 
     bare = replace(whole, title="", note="", rows=lines)
     for part in blocks.screens(bare, console.width, _WIDTH) if tables else ():
         console.print(part)
+    for line in _tested(found):
+        console.print(line)
     for row in _failed(found):
         name = f"{row['label']}: {row['status']}"
         console.print(joined((name, "bold"), (f"  {row['reason']}", "")))
@@ -313,6 +315,16 @@ def _head(found: Comparison) -> Panel:
     colour = "red" if is_lost or not found["comparable"] else "green"
     head = as_text(_subject(found), style="bold")
     return Panel(Group(head, *map(as_text, words), *lost, comparable), border_style=colour)
+
+
+def _tested(found: Comparison) -> list[Text]:
+    """Return lines on the tests; that of a verdict is bold."""
+    told = effects.sentences(found)
+    styles = [
+        blocks.STYLES[effects.TONES.get(line.split(":")[0].split(" ")[0], "soft")] for line in told
+    ]
+    lines = [as_text(line, style) for line, style in zip(told, styles, strict=True)]
+    return [*lines, *(as_text(line, "yellow") for line in effects.refusals(found))]
 
 
 def _failed(found: Comparison) -> list[Row]:
@@ -340,6 +352,9 @@ def render(found: Comparison) -> str:
         table=table(found),
         links={row["label"]: html.link(row["run"]) for row in rows},
         failed=_reasons(found),
+        tested=[*effects.sentences(found), *effects.refusals(found)],
+        limits=effects.limits_table(found),
+        effects=effects.effects_table(found),
         picture=_picture(found),
         details={row["label"]: row for row in rows},
     )

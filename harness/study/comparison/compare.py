@@ -26,10 +26,16 @@ from harness.result.integrity import seal
 from harness.running.start import fetch
 from harness.study import loop
 from harness.study.cells import MEANT, cells_of, numbered, varied
+from harness.study.comparison import ranking, testing
 from harness.study.comparison import verdict as compare_verdict
+from harness.study.comparison.conditions import ENERGY
 from harness.study.comparison.evidence import NONE, Evidence, gather
-from harness.study.comparison.rows import ENERGY, ROUGE, Row, failed_row, read_row, row_of
+from harness.study.comparison.likelihoods import is_one, joined, other_texts, subjects_of
+from harness.study.comparison.ranking import known_of
+from harness.study.comparison.rows import FIGURES, ROUGE, Row, failed_row, read_row, row_of
 from harness.study.comparison.sameness import other_prompts, other_weights
+from harness.study.comparison.testing import Asked
+from harness.study.effects.figures import Figure
 from harness.study.study import Cell, Ended, Study, begin, tell_how_to_go_on
 
 SCHEMA, KIND = "touchstone.compare/1", "compare"
@@ -40,10 +46,12 @@ def compare(
     evidence: Sequence[Evidence] = (),
     names: Sequence[str] = (),
     varied: Sequence[str] = (),
+    asked: Asked = testing.NOTHING,
 ) -> dict[str, Any]:
     """One object with a verdict, whether the runs may be compared, and the rows with labels and
     ratios. `evidence` is that of each row; without any the figures stand alone. Without `names`
-    each is called by its variant. Conditions of settings that were `varied` may differ.
+    each is called by its variant. Conditions of settings that were `varied` may differ. `asked`
+    says what is tested.
     """
     if names:
         names = [_called(name, row) for name, row in zip(names, rows, strict=True)]
@@ -54,6 +62,7 @@ def compare(
     labelled: list[Row] = [
         {"label": label, "precision": "", **row, **_ratios(row, rows[0])}
         | compare_verdict.kept_facts(keeping[label], row is rows[0])
+        | known_of(row, known.get(label, NONE), keeping[label])
         for label, row in zip(names, rows, strict=True)
     ]
     measured = [row for row in labelled if row["conditions"]]
@@ -61,15 +70,23 @@ def compare(
         *_differences(measured, varied),
         *other_prompts(measured),
         *other_weights(measured),
+        *other_texts(labelled),
     ]
     return {
         "schema": SCHEMA,
         "comparable": not differences,
         "differences": differences,
         "verdict": compare_verdict.judge(labelled, known, keeping),
+        "best": ranking.of_rows(labelled, known, keeping),
+        **testing.tests(labelled, known, _with_varied(asked, varied)),
         "rows": labelled,
         **_notes(labelled),
     }
+
+
+def _with_varied(asked: Asked, varied: Sequence[str]) -> Asked:
+    """Return it so that hardware may differ where the user varied it."""
+    return asked._replace(across_hardware=asked.across_hardware or "device" in varied)
 
 
 def _called(name: str, row: Row) -> str:
@@ -99,12 +116,11 @@ def _ratios(row: Row, reference: Row) -> dict[str, float | None]:
 
 
 def exit_code(found: Mapping[str, Any]) -> int:
-    """0 only if every variant has a valid run and they may be compared."""
+    """0 only if every variant has a valid run, they may be compared, and the limits are kept."""
     if found["interrupted"]:
         return 130
-    return (
-        0 if found["comparable"] and all(row["status"] == "VALID" for row in found["rows"]) else 1
-    )
+    is_valid = found["comparable"] and all(row["status"] == "VALID" for row in found["rows"])
+    return 0 if is_valid and testing.are_kept(found) else 1
 
 
 def _ratio(row: Row, reference: Row, key: str) -> float | None:
@@ -158,15 +174,24 @@ class Series(NamedTuple):
     what: str = ""
     varied: Sequence[str] = ()
     executor: str = "here"
+    asked: Asked = testing.NOTHING
 
 
-def series(folders: Sequence[Path], flags: Mapping[str, Any], variants: str | None) -> Series:
+def series(
+    folders: Sequence[Path],
+    flags: Mapping[str, Any],
+    variants: str | None,
+    asked: Asked = testing.NOTHING,
+) -> Series:
     """Check everything before the first run begins. Raises BadInput."""
     given = {name: value for name, value in flags.items() if value is not None}
+    _ = asked.limits
     if folders:
-        return Series(
-            _finished(folders, given, variants), [], Path(given.get("output_dir", "runs"))
-        )
+        rows = _finished(folders, given, variants)
+        testing.refuse_other_hardware(rows, asked)
+        place = Path(given.get("output_dir", "runs"))
+        varied_ones = ("device",) if asked.across_hardware else ()
+        return Series(rows, [], place, varied=varied_ones, asked=asked)
     settings = varied(given)
     if variants is None and "variant" not in given and not settings:
         fine = "expected run folders, --variants, or a setting with several values"
@@ -177,7 +202,7 @@ def series(folders: Sequence[Path], flags: Mapping[str, Any], variants: str | No
     what = short_name(config.model)
     if not registry.sut_entry(config.sut).runs_model:
         what = config.sut.replace(":", ".")
-    return Series([], cells, config.output_dir, what, settings)
+    return Series([], cells, config.output_dir, what, settings, asked=asked)
 
 
 def _finished(folders: Sequence[Path], given: Mapping[str, Any], variants: str | None) -> list[Row]:
@@ -192,7 +217,9 @@ def _finished(folders: Sequence[Path], given: Mapping[str, Any], variants: str |
             "expected one or the other",
             "Leave the flags or the runs out.",
         )
-    return [read_row(folder) for folder in folders]
+    subjects = [row for folder in folders if is_one(folder) for row in subjects_of(folder)]
+    rows = [read_row(folder) for folder in folders if not is_one(folder)]
+    return joined(rows, subjects, dict.fromkeys(FIGURES))
 
 
 def run(series: Series, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any], Path]:
@@ -203,9 +230,13 @@ def run(series: Series, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
     """
     if not series.cells:
         place = runlog.create(series.output_dir, f"{utc_now():%Y%m%dT%H%M%SZ}_{KIND}")
-        return _written(series.rows, [], False, place, say)
+        varied = series.varied
+        return _written(series.rows, [], False, place, say, varied=varied, asked=series.asked)
     fetch([cell.config for cell in series.cells], say)
     arguments = {"varied": list(series.varied), "executor": series.executor}
+    if series.asked.fail_if:
+        names = ("fail_if", "allow_inconclusive")
+        arguments |= {name: getattr(series.asked, name) for name in names}
     study = begin(KIND, arguments, series.cells, series.output_dir, series.what)
     return go_on(study, say, told)
 
@@ -213,6 +244,7 @@ def run(series: Series, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
 def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any], Path]:
     """Measure the cells of a study that have not ended, and compare all: see `run`."""
     varied = study.read(lambda saved: tuple(saved.get("varied", ())))
+    asked = study.read(testing.asked_of)
     with study:
         watcher = _Watcher(study, say, told)
         measured = loop.measure(study, study.cells, say, row_of, watcher)
@@ -223,7 +255,7 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
         names = [cell.name for cell in study.cells]
         return _written(
             rows, names[len(rows) :], measured.interrupted, study.place, say, names[: len(rows)],
-            varied,
+            varied, asked,
         )  # fmt: skip
 
 
@@ -260,16 +292,20 @@ def _written(
     say: Say,
     names: Sequence[str] = (),
     varied: Sequence[str] = (),
+    asked: Asked = testing.NOTHING,
 ) -> tuple[dict[str, Any], Path]:
     say("comparing the answers")
-    found = compare(rows, [_evidence(row) for row in rows], names, varied)
+    known = [_evidence(row, asked.figures) for row in rows]
+    found = compare(rows, known, names, varied, asked)
     found |= {"interrupted": interrupted, "not_run": list(not_run), "folder": str(place)}
     _keep(found, place)
     return found, place
 
 
-def _evidence(row: Row) -> Evidence:
-    return gather(Path(row["run"]), row["status"], row["reason"]) if row["run"] else NONE
+def _evidence(row: Row, figures: Sequence[Figure]) -> Evidence:
+    if not row["run"]:
+        return NONE
+    return gather(Path(row["run"]), row["status"], row["reason"], figures)
 
 
 def _keep(found: dict[str, Any], place: Path) -> None:
