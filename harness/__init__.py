@@ -3,7 +3,7 @@
     from harness import Study, compare, gate, load, run
 
     found = run(scenario="server", sut="simulated", clock="virtual")
-    found["status"], found.exit_code, found.folder
+    found.status, found.exit_code, found.figures["ttft_p99_ms"], found.samples
 
 What they are is in `harness.api`, which is imported when one of them is asked for: the command line
 must not wait for it.
@@ -15,24 +15,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.api import Outcome, Study, compare, gate, perplexity, report, resume, run
+    from harness.api import Run, Study, compare, gate, load, perplexity, report, resume, run, sweep
     from harness.kernel.errors import BadInput, HarnessError, RunBroke, SetupFailed
 
 _ERRORS = ("BadInput", "HarnessError", "RunBroke", "SetupFailed")
-_COMMANDS = ("Outcome", "Study", "compare", "gate", "perplexity", "report", "resume", "run")
+_COMMANDS = (
+    "Run",
+    "Study",
+    "compare",
+    "gate",
+    "load",
+    "perplexity",
+    "report",
+    "resume",
+    "run",
+    "sweep",
+)
 __all__ = [
     "BadInput",
     "HarnessError",
-    "Outcome",
+    "Run",
     "RunBroke",
     "SetupFailed",
     "Study",
     "compare",
     "gate",
+    "load",
     "perplexity",
     "report",
     "resume",
     "run",
+    "sweep",
 ]
 
 

@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from accuracy.gate.readings import Criteria
-from harness.api.outcome import Outcome
-from harness.api.settings import CompareSettings, GateSettings, PerplexitySettings, RunSettings
+from harness.api.folders import PERPLEXITY, Run, Study, load
+from harness.api.settings import (
+    CompareSettings,
+    GateSettings,
+    PerplexitySettings,
+    RunSettings,
+    SweepSettings,
+)
 from harness.api.values import documented, flags_of, listed
 from harness.commands import kinds
-from harness.kernel.errors import EXIT
 from harness.kernel.foreign.consent import Consent
 from harness.kernel.process import stopping
 from harness.likelihood import study as laboratory
@@ -25,9 +30,8 @@ from harness.study import executors, parts
 from harness.study.comparison import compare as comparing
 from harness.study.gating import gate as gating
 from harness.study.gating.job import job
-from reports import tables
-from reports.pages.compare import table as compare_table
-from reports.pages.likelihood import screen
+from harness.study.sweep import plan as planning
+from harness.study.sweep import sweep as sweeping
 
 Say = Callable[[str], None]
 Names = str | Sequence[str]
@@ -42,25 +46,23 @@ def _unheard(_: Mapping[str, Any]) -> None:
 
 
 @documented("run")
-def run(
-    *, config: Path | None = None, say: Say = _silent, **settings: Unpack[RunSettings]
-) -> Outcome:
+def run(*, config: Path | None = None, say: Say = _silent, **settings: Unpack[RunSettings]) -> Run:
     """Run one scenario and judge the result.
 
     `config` is a TOML file of settings, over which those given here take precedence.
     """
     with stopping.listening():
         found, folder, _ = parts.run(load_config(flags_of(settings), config), say)
-    return _of_run(found, folder)
+    return Run(folder, found)
 
 
-def report(folder: Path | str, percentiles: str | None = None) -> Outcome:
+def report(folder: Path | str, percentiles: str | None = None) -> Run:
     """Judge a finished run again from its raw files, and write its result.json and report.html."""
     place = Path(folder)
     with stopping.listening():
         recover(place)
         found = publish(place, percentiles=percentiles_of(percentiles)).to_json()
-    return _of_run(found, place)
+    return Run(place, found)
 
 
 @documented("compare")
@@ -72,7 +74,7 @@ def compare(
     config: Path | None = None,
     say: Say = _silent,
     **settings: Unpack[CompareSettings],
-) -> Outcome:
+) -> Study:
     """Compare finished runs, or run and compare each of `variants` (offline by default).
 
     The first is the reference. Numbers and choices may be lists: all combinations are run.
@@ -82,7 +84,33 @@ def compare(
     with stopping.listening():
         series = comparing.series([Path(run) for run in runs], given, listed("variants", variants))
         found, place = comparing.run(series._replace(executor=executor), say, _unheard)
-    return Outcome(found, place, comparing.exit_code(found), lambda: compare_table(found))
+    return Study(place, comparing.KIND, found)
+
+
+@documented("sweep")
+def sweep(
+    *,
+    plan: Path | str | None = None,
+    zipped: bool = False,
+    repeats: int | None = None,
+    order_seed: int | None = None,
+    evaluate: bool | None = None,
+    executor: str = "here",
+    config: Path | None = None,
+    say: Say = _silent,
+    **settings: Unpack[SweepSettings],
+) -> Study:
+    """Measure every combination of settings: rates, batch sizes, variants, models, devices.
+
+    Lists are Python's, or ranges as on the command line, such as "1..128*2".
+    """
+    executors.named(executor)
+    given = flags_of(settings) | {"evaluate": evaluate, "config": config}
+    with stopping.listening():
+        file = None if plan is None else Path(plan)
+        asked = planning.plan_of(given, file, zipped, repeats, order_seed)
+        found, place = sweeping.run(asked, executor, say, _unheard)
+    return Study(place, sweeping.KIND, found)
 
 
 @documented("gate")
@@ -100,7 +128,7 @@ def gate(
     config: Path | None = None,
     say: Say = _silent,
     **settings: Unpack[GateSettings],
-) -> Outcome:
+) -> Study:
     """Decide whether a variant or a server may go live: does it keep enough of the reference's
     ROUGE?
 
@@ -113,7 +141,7 @@ def gate(
     with stopping.listening():
         made = job(reference, listed("candidates", candidates) or "", given, asked, control)
         found, place = gating.run(made._replace(executor=executor), say, _unheard)
-    return Outcome(found, place, gating.exit_code(found), lambda: tables.of_gate(found))
+    return Study(place, gating.KIND, found)
 
 
 @documented("perplexity")
@@ -136,7 +164,7 @@ def perplexity(
     beside: Names | None = None,
     say: Say = _silent,
     **settings: Unpack[PerplexitySettings],
-) -> Outcome:
+) -> Study:
     """Measure how well each model and variant predicts given texts, token by token."""
     own = {
         "models": listed("models", models), "variants": listed("variants", variants),
@@ -148,7 +176,7 @@ def perplexity(
     }  # fmt: skip
     with stopping.listening():
         found, place = laboratory.measure(flags_of(settings) | own, None, say)
-    return Outcome(found, place, laboratory.exit_code(found), lambda: screen.table(found))
+    return Study(place, PERPLEXITY, found)
 
 
 def resume(
@@ -158,15 +186,10 @@ def resume(
     trust_folder: bool = False,
     sut_options: Mapping[str, Any] | None = None,
     say: Say = _silent,
-) -> Outcome:
+) -> Run | Study:
     """Go on with a study or a search that was interrupted, of whichever kind."""
     consent = Consent(trust_remote_code, trust_folder)
     with stopping.listening():
         kind, study = kinds.what(Path(folder), consent, dict(sut_options or {}))
-        found, place = kind.go_on(study, say, _unheard)
-    return Outcome(found, place, kind.exit_code(found), lambda: kind.table(found))
-
-
-def _of_run(found: dict[str, Any], folder: Path) -> Outcome:
-    code = EXIT[found["status"]]
-    return Outcome(found, folder, code, lambda: tables.record(found), lambda: tables.of_run(found))
+        _, place = kind.go_on(study, say, _unheard)
+    return load(place)

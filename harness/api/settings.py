@@ -17,7 +17,7 @@ Endpoint = Literal["auto", "chat", "completions"]
 
 
 class RunSettings(TypedDict, total=False):
-    """Of `harness.running`."""
+    """Of `harness.run`."""
 
     scenario: Required[str]
     mode: Mode
@@ -80,6 +80,7 @@ class RunSettings(TypedDict, total=False):
     server_python: Path | str
     server_args: Sequence[str]
     percentiles: Sequence[str]
+    no_page: bool
     telemetry_interval: float | str
     output_dir: Path | str
     user_conf: Sequence[Path | str]
@@ -88,6 +89,75 @@ class RunSettings(TypedDict, total=False):
 
 class CompareSettings(TypedDict, total=False):
     """Of `harness.compare`."""
+
+    scenario: str | Sequence[str]
+    mode: Mode | Sequence[Mode]
+    profile: str | Sequence[str]
+    target_qps: float | Literal["auto"] | Sequence[float | Literal["auto"]]
+    samples_per_query: int | Sequence[int]
+    min_duration: float | str | Sequence[float | str]
+    max_duration: float | str | Sequence[float | str]
+    min_queries: int | Sequence[int]
+    max_queries: int | Sequence[int]
+    seeds: str
+    issue: Issue | Sequence[Issue]
+    same_index: int | Sequence[int]
+    performance_samples: int | Sequence[int]
+    accuracy_samples: int | Sequence[int]
+    warmup: int | Sequence[int]
+    driver: Driver | Sequence[Driver]
+    clock: Clock | Sequence[Clock]
+    ttft_limit: float | str | Sequence[float | str]
+    tpot_limit: float | str | Sequence[float | str]
+    target_latency: float | str | Sequence[float | str]
+    use_token_latencies: bool
+    percentile: float | Sequence[float]
+    infer_tokens: int | Sequence[int]
+    accuracy_log_target: int | Sequence[int]
+    accuracy_log_probability: float | Sequence[float]
+    accuracy_log_seed: int | Sequence[int]
+    sample_timeout: float | str | Sequence[float | str]
+    drain_timeout: float | str | Sequence[float | str]
+    model: str | Sequence[str]
+    variant: str | Sequence[str]
+    dataset: str
+    prompt_column: str
+    reference_column: str
+    num_samples: int | Sequence[int]
+    max_new_tokens: int | Sequence[int]
+    max_concurrency: int | Literal["auto"] | Sequence[int | Literal["auto"]]
+    prefill_tokens: int | Sequence[int]
+    sut: str | Sequence[str]
+    sut_options: Mapping[str, str | int | float | bool]
+    device: str | Sequence[str]
+    device_map: str
+    replicas: int | Sequence[int]
+    tf32: bool
+    adapter: Path | str
+    merge_adapter: bool
+    kv_cache_gib: float | Sequence[float]
+    truncate: bool
+    trust_remote_code: bool
+    in_process: bool
+    base_url: str
+    endpoint: Endpoint | Sequence[Endpoint]
+    tokenizer: str
+    api_key_env: str
+    ca_file: Path | str
+    insecure: bool
+    shared_prefix: bool
+    error_budget: float | Sequence[float]
+    server_python: Path | str
+    server_args: Sequence[str]
+    percentiles: Sequence[str]
+    telemetry_interval: float | str | Sequence[float | str]
+    output_dir: Path | str
+    user_conf: Sequence[Path | str]
+    conf_model: str
+
+
+class SweepSettings(TypedDict, total=False):
+    """Of `harness.sweep`."""
 
     scenario: str | Sequence[str]
     mode: Mode | Sequence[Mode]

@@ -14,6 +14,7 @@ from harness.options.option import flag_of
 from harness.options.run_options import OPTIONS
 
 _OF_CONF = ("user_conf", "conf_model")  # LoadGen's configuration files
+_AS = {"sweep": "compare"}  # takes the settings of
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -39,7 +40,7 @@ def documented(command: str) -> Callable[[F], F]:
         rows = [
             textwrap.fill(f"{name}: {option.help}", 92, subsequent_indent="    ")
             for name, option in OPTIONS.items()
-            if command in option.commands.split()
+            if {command, _AS.get(command)} & set(option.commands.split())
         ]
         function.__doc__ = f"{function.__doc__}\n    Settings:\n\n" + textwrap.indent(
             "\n".join(rows), "    "

@@ -9,13 +9,15 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from harness.options.flags import COMPARE, GATE, PERPLEXITY, RUN, SWEEP
 from harness.options.kinds import is_choice, is_time
 from harness.options.option import REQUIRED, Option
 from harness.options.run_options import OPTIONS
 
 PLACE = Path(__file__).parent.parent / "api" / "settings.py"
-COMMANDS = ("run", "compare", "gate", "perplexity")
-_OF_CONF = ("    user_conf: Sequence[Path | str]", "    conf_model: str")  # LoadGen's files
+COMMANDS = {"run": RUN, "compare": COMPARE, "sweep": SWEEP, "gate": GATE, "perplexity": PERPLEXITY}
+_WITH_LISTS = ("compare", "sweep")
+_OF_CONF = {"user_conf": "Sequence[Path | str]", "conf_model": "str"}  # LoadGen's files
 _HEAD = '''"""Which settings does each function take? Made by `python -m harness.schema`.
 
 Those that say so may be lists, where the command makes several runs.
@@ -49,16 +51,17 @@ def _named(option: Option) -> str:
 def _of_command(command: str) -> str:
     lines = [f"\nclass {command.capitalize()}Settings(TypedDict, total=False):"]
     lines += [f'    """Of `harness.{command}`."""', ""]
-    for name, option in OPTIONS.items():
-        if command in option.commands.split():
-            lines += [f"    {name}: {_hint(option, command)}"]
-    lines += _OF_CONF if command in ("run", "compare") else ()
+    for name in COMMANDS[command]:
+        if name in OPTIONS:
+            lines += [f"    {name}: {_hint(OPTIONS[name], command)}"]
+        elif name in _OF_CONF:
+            lines += [f"    {name}: {_OF_CONF[name]}"]
     return "\n".join(lines) + "\n"
 
 
 def _hint(option: Option, command: str) -> str:
     names = list(dict.fromkeys(_names(option)))
-    if command == "compare" and option.may_be_list:
+    if command in _WITH_LISTS and option.may_be_list:
         names.append(f"Sequence[{' | '.join(names)}]")
     hint = " | ".join(names)
     is_required = option.default is REQUIRED and command == "run"

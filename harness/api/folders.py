@@ -18,25 +18,29 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from harness.api.shown import Shown
+from harness.commands import kinds
 from harness.engine import runlog
-from harness.kernel.errors import BadInput
+from harness.kernel.errors import EXIT, BadInput
 from harness.kernel.foreign import parsed
 from harness.kernel.foreign.own_files import check_folder, inside
 from harness.kernel.log import RunLog
 from harness.kernel.places import expanded, wrong_path
 from harness.loaded.columns import columns_of, texts_of
 from harness.loaded.frames import frame, frame_of_rows
-from reports import figures
+from reports import figures, tables
+from reports.blocks import Table
 
 RUN = "result.json"
-STUDIES = ("compare.json", "sweep.json", "decide.json", "gate.json", "perplexity.json")
+PERPLEXITY = "perplexity"
+STUDIES = tuple(f"{kind}.json" for kind in (*kinds.KINDS, PERPLEXITY))
 _FINE = "expected the folder of a run or of a study"
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, eq=False, repr=False)
+class Run(Shown):
     """A finished run. `result` is its result.json."""
 
     folder: Path
@@ -46,6 +50,16 @@ class Run:
     def status(self) -> str:
         """Return VALID, INVALID, INTERRUPTED or ERROR."""
         return str(self.result["status"])
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT[self.status]
+
+    def _table(self) -> Table:
+        return tables.record(self.result)
+
+    def _for_people(self) -> list[Table]:
+        return tables.of_run(self.result)
 
     @cached_property
     def figures(self) -> dict[str, Any]:
@@ -81,8 +95,8 @@ class Run:
         return _read(self.folder / "environment.json")
 
 
-@dataclass(frozen=True)
-class Study:
+@dataclass(frozen=True, eq=False, repr=False)
+class Study(Shown):
     """Several runs: a comparison, a sweep, a gate, a measurement of perplexity. `result` is its
     JSON file.
     """
@@ -90,6 +104,13 @@ class Study:
     folder: Path
     kind: str
     result: Mapping[str, Any]
+
+    @property
+    def exit_code(self) -> int:
+        return _kind(self.kind).exit_code(dict(self.result))
+
+    def _table(self) -> Table:
+        return cast(Table, _kind(self.kind).table(dict(self.result)))
 
     @cached_property
     def rows(self) -> Any:
@@ -147,6 +168,10 @@ def load(folder: str | Path) -> Run | Study:
     found = "it has no result.json and no compare.json"
     todo = f"If its run was killed: python -m harness report {place}."
     raise BadInput(f"loading {place}", found, _FINE, todo)
+
+
+def _kind(name: str) -> kinds.Kind:
+    return kinds.PERPLEXITY if name == PERPLEXITY else kinds.KINDS[name]
 
 
 def _run(place: Path) -> Run:
