@@ -39,7 +39,8 @@ def swept(tmp_path_factory):
         "[sweep]\nsut_options = [{slots = 8}, {slots = 8, per_token_ms = 2}]\n"
         "[study]\nrepeats = 2\norder_seed = 4\n"
     )
-    words = f"{LOAD} --plan {place / 'plan.toml'} --target-qps 10,20,40..80 --ttft-limit 300ms --format csv"
+    words = f"{LOAD} --plan {place / 'plan.toml'} --target-qps 10,20,40..80 --format csv"
+    words += " --ttft-limit 300ms"
     done = call(words, place / "out")
     return done, found_in(place / "out"), only(place / "out")
 
