@@ -75,7 +75,7 @@ def small_multiples(
             axes.xaxis.set_tick_params(labelbottom=True)
         for axes in grid[::columns]:
             axes.set_ylabel(unit)
-        _legend_below(figure, grid, width_in)
+        _legend_below(figure, list(grid), width_in)
         return svg(figure)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 
 import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
+from tests import ROOT
 
 LOAD = "sweep --sut simulated --clock virtual --scenario server --min-queries 60"
 SHORT = "sweep --sut simulated --clock virtual --scenario single-stream --min-queries 64"
@@ -179,3 +181,14 @@ def test_bad_input_is_a_sentence_before_anything_is_run(tmp_path, flags, words):
     done = call(f"{LOAD} {flags}", tmp_path / "out")
     assert (done.exit_code, words in " ".join(done.stderr.split())) == (2, True), done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_the_plan_in_the_docs_works_as_written(tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "sweep.md").read_text()
+    (plan,) = re.findall(r"```toml\n(.*?)```", page, re.S)
+    (command,) = re.findall(r"^python -m harness (sweep --plan .+)$", page, re.M)
+    (tmp_path / "plan.toml").write_text(plan)
+    monkeypatch.chdir(tmp_path)
+    assert call(f"{command} --target-qps 2,8", tmp_path / "out").exit_code in (0, 1)
+    found = found_in(tmp_path / "out")
+    assert [len(point["runs"]) for point in found["points"]] == [2] * 8
