@@ -80,8 +80,8 @@ ARROWS = {
     " sut.border sut.model sut.precision sut.served sut.started harness.api",
     "harness.api": "accuracy.gate harness.commands harness.likelihood harness.options"
     " harness.result harness.running harness.study harness.study.comparison harness.study.gating"
-    " reports reports.pages reports.pages.likelihood",
-    "harness.loaded": "harness.engine reports",
+    " reports reports.pages harness.engine harness.loaded harness.study.sweep",
+    "harness.loaded": "",
     "scenarios.loadgen": "scenarios",
     "scenarios": "scenarios.loadgen",
     "accuracy": "",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.schema import compare, environment, gate, perplexity, result, settings, typed
+from harness.schema import compare, environment, gate, perplexity, result, settings, sweep, typed
 from harness.schema.page import page
 from harness.schema.parts import Schema
 
@@ -24,6 +24,7 @@ SCHEMAS: dict[str, Schema] = {
     "find_peak": result.FIND_PEAK,
     "compare": compare.COMPARE,
     "gate": gate.GATE,
+    "sweep": sweep.SWEEP,
     "study": settings.STUDY,
     "rows": settings.ROWS,
     "perplexity": perplexity.PERPLEXITY,

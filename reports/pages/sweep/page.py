@@ -74,7 +74,7 @@ def table(found: Found) -> Table:
     """Return a row for each combination; the values of what was swept are columns of a CSV file."""
     swept = [Column(name, name, raw=True) for name in found["swept"]]
     columns = [
-        Column("name", "", people=True),
+        Column("name", load_label(found) if found["curves"] else "", people=True),
         Column("label", "label", raw=True),
         Column("status", "status", toned=tone),
         Column("runs", "runs", raw=found["repeats"] == 1),
@@ -99,7 +99,7 @@ def _by_series(points: Sequence[Point]) -> list[Point]:
 
 
 def _load(point: Point, found: Found) -> str:
-    return f"{point['values'].get(found['load'])} {load_label(found)}"
+    return str(point["values"].get(found["load"]))
 
 
 def _row(point: Point, found: Found, name: str) -> list[Any]:

@@ -65,7 +65,7 @@ def _beside(found: Found) -> str:
 
 
 def _with_interval(figure: Mapping[str, Any]) -> str:
-    if figure["low"] is None:
+    if figure["low"] is None or figure["low"] == figure["high"]:
         return number(figure["value"])
     return f"{number(figure['value'])} ({number(figure['low'])} to {number(figure['high'])})"
 
