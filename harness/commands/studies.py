@@ -69,7 +69,7 @@ def compare(
     ] = None,
     executor: Executor = "here",
     baseline: Baseline = None,
-    fail_if: FailIf = "",
+    fail_if: FailIf = None,
     across_hardware: AcrossHardware = False,
     allow_inconclusive: AllowInconclusive = False,
     junit: Junit = None,

@@ -35,12 +35,15 @@ STUDIES = ("compare.json", "sweep.json", "decide.json", "gate.json", "perplexity
 _FINE = "expected the folder of a run or of a study"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A finished run. `result` is its result.json."""
 
     folder: Path
     result: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<run {self.folder.name}: {self.status}>"
 
     @property
     def status(self) -> str:
@@ -81,7 +84,7 @@ class Run:
         return _read(self.folder / "environment.json")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Study:
     """Several runs: a comparison, a sweep, a gate, a measurement of perplexity. `result` is its
     JSON file.
@@ -90,6 +93,9 @@ class Study:
     folder: Path
     kind: str
     result: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.folder.name}: {len(self._rows())} rows>"
 
     @cached_property
     def rows(self) -> Any:
@@ -169,15 +175,12 @@ def _effects(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for effect in result.get("effects", ()):
         sides = {name: effect[name] for name in ("label", "baseline")}
         for row in effect["figures"]:
-            yield sides | {"figure": row["name"]} | _flat(row)
+            others = {name: value for name, value in row.items() if name not in ("name", "label")}
+            yield sides | {"figure": row["name"]} | _flat(others)
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row with its change in columns of their own."""
     change = row["change"]
     ends = {"change": change["value"], "change_low": change["low"], "change_high": change["high"]}
-    return (
-        {name: value for name, value in row.items() if name not in ("change", "label")}
-        | ({"label": row["label"]} if "limit" in row else {})
-        | ends
-    )
+    return {name: value for name, value in row.items() if name != "change"} | ends

@@ -144,7 +144,7 @@ def effect(before: Sequence[Reading], after: Sequence[Reading], as_ratio: bool =
 def rounded(count: int) -> int:
     """Round up to two digits: more are not known of how many would do."""
     unit = 10 ** max(0, len(str(count)) - 2)
-    return -(-count // unit) * unit
+    return int(-(-count // unit) * unit)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
