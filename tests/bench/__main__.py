@@ -54,6 +54,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import (
+    comparing,
     generation,
     likelihood,
     prefill,
@@ -251,13 +252,15 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "served": served.served,
     "prefill": prefill.rows,
     "stepping": stepping.rows,
+    "compare": comparing.rows,
 }
 QUICK = {
+    "compare": comparing.quick,
     "likelihood": partial(likelihood.rows, likelihood.QUICK),
     "generation": partial(generation.rows, generation.QUICK),
     "vllm": partial(generation.vllm_rows, generation.QUICK),
 }
-ON_REQUEST = {"vllm"}
+ON_REQUEST = {"vllm", "compare"}
 
 
 def main() -> int:

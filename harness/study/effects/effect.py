@@ -23,7 +23,7 @@ from harness.study.effects.readings import PARTS, Floats, Reading, leaning, rais
 
 CONFIDENCE = 0.95
 POWER = 0.8
-_ASSURED = 0.75  # with which the spread is not larger than a size was made for
+_ASSURED = 0.9  # with which the spread is not larger than a size was made for
 _LEANING = 0.2  # of parts on their neighbours: then they are made longer
 _MOST_LEANING = 0.6  # beyond that they say nothing
 
