@@ -64,8 +64,9 @@ ARROWS = {
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen"
     " harness.result.integrity",
-    "harness.schema": "harness.likelihood harness.options harness.schema.of_result"
-    " accuracy.likelihood reports",
+    "harness.schema": "harness.likelihood harness.options harness.schema.of_compare"
+    " harness.schema.of_result accuracy.likelihood reports",
+    "harness.schema.of_compare": "harness.schema",
     "harness.schema.of_result": "harness.schema",
     "harness.serve": "harness.engine harness.options harness.serve.asking harness.serve.telling"
     " sut.border sut.golden sut.golden.answers sut.model sut.prompts sut.serving",
@@ -73,8 +74,8 @@ ARROWS = {
     "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
     " harness.mlperf harness.run harness.serve harness.study harness.study.comparison"
-    " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
-    " reports.submission",
+    " harness.study.gating accuracy.gate reports reports.pages reports.pages.comparison"
+    " reports.pages.likelihood reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started",
     "scenarios.loadgen": "scenarios",
@@ -89,7 +90,8 @@ ARROWS = {
     "reports": "",
     "reports.endpoints": "",
     "reports.mlperf": "",
-    "reports.pages": "reports reports.plots",
+    "reports.pages": "reports reports.pages.comparison reports.plots",
+    "reports.pages.comparison": "reports reports.plots",
     "reports.pages.likelihood": "reports reports.pages reports.plots",
     "reports.plots": "reports",
     "reports.submission": "reports.mlperf",
