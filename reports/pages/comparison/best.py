@@ -71,11 +71,9 @@ def _apart_words(one: Mapping[str, Any], found: Comparison) -> str:
     first, other = TABLE[one["figure"]], TABLE[one["other"]]
     most = "lowest" if first.better == "lower" else "highest"
     values = [_value(one, other, label, found) for label in (one["better"], one["label"])]
-    at = f"{other.label} at {one['kind']}" if one["kind"] else other.label
     told = " against ".join(values)
-    return (
-        f"{one['label']} has the {most} {first.label}, but {one['better']} has better {at}: {told}"
-    )
+    by = f"at {one['kind']} ({other.label} {told})" if one["kind"] else f"by {other.label} ({told})"
+    return f"{one['label']} has the {most} {first.label}, but {one['better']} is better {by}"
 
 
 def _value(one: Mapping[str, Any], figure: Judged, label: str, found: Comparison) -> str:
