@@ -59,7 +59,7 @@ ARROWS = {
     " harness.study.effects harness.study.gating accuracy"
     " accuracy.datasets accuracy.gate reports reports.pages",
     "harness.study.effects": "",
-    "harness.study.exports": "harness.engine harness.loaded reports reports.pages",
+    "harness.study.exports": "harness.engine harness.loaded reports reports.pages.comparison",
     "harness.loaded": "harness.engine reports",
     "harness.study.gating": "harness harness.engine harness.options harness.result harness.run"
     " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
@@ -67,8 +67,9 @@ ARROWS = {
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen"
     " harness.result.integrity",
-    "harness.schema": "harness.likelihood harness.options harness.schema.of_result"
-    " accuracy.likelihood reports",
+    "harness.schema": "harness.likelihood harness.options harness.schema.of_compare"
+    " harness.schema.of_result accuracy.likelihood reports",
+    "harness.schema.of_compare": "harness.schema",
     "harness.schema.of_result": "harness.schema",
     "harness.serve": "harness.engine harness.options harness.serve.asking harness.serve.telling"
     " sut.border sut.golden sut.golden.answers sut.model sut.prompts sut.serving",
@@ -77,8 +78,7 @@ ARROWS = {
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
     " harness.mlperf harness.run harness.serve harness.study harness.study.comparison"
     " harness.study.exports harness.study.gating accuracy.gate reports reports.pages"
-    " reports.pages.likelihood"
-    " reports.submission",
+    " reports.pages.comparison reports.pages.likelihood reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started",
     "scenarios.loadgen": "scenarios",
@@ -93,7 +93,8 @@ ARROWS = {
     "reports": "",
     "reports.endpoints": "",
     "reports.mlperf": "",
-    "reports.pages": "reports reports.plots",
+    "reports.pages": "reports reports.pages.comparison reports.plots",
+    "reports.pages.comparison": "reports reports.plots",
     "reports.pages.likelihood": "reports reports.pages reports.plots",
     "reports.plots": "reports",
     "reports.submission": "reports.mlperf",
