@@ -41,7 +41,8 @@ ARROWS = {
     "harness.result.device": "",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
-    "harness.result.doubts": "",
+    "harness.result.doubts": "accuracy harness.engine harness.engine.referee harness.result"
+    " scenarios",
     "harness.running": "harness harness.engine harness.engine.dispatched harness.engine.metering"
     " harness.engine.referee harness.engine.server_view harness.official harness.options"
     " harness.result accuracy.outputs reports scenarios scenarios.loadgen sut.border"
@@ -62,12 +63,13 @@ ARROWS = {
     " harness.study.comparison reports.pages.sweep",
     "harness.study.best": "accuracy",
     "harness.study.effects": "",
-    "harness.study.exports": "harness.engine harness.loaded reports reports.pages",
+    "harness.study.exports": "harness.engine harness.loaded reports reports.pages.comparison",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen harness.result.integrity",
     "harness.schema": "harness.likelihood harness.options harness.schema.of_result"
-    " accuracy.likelihood reports",
+    " accuracy.likelihood reports harness.schema.of_compare",
     "harness.schema.of_result": "harness.schema",
+    "harness.schema.of_compare": "harness.schema",
     "harness.serve": "harness.engine harness.options harness.serve.asking harness.serve.telling"
     " sut.border sut.golden sut.golden.answers sut.model sut.prompts sut.serving",
     "harness.serve.asking": "harness.serve sut.prompts",
@@ -75,7 +77,8 @@ ARROWS = {
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
     " harness.mlperf harness.running harness.serve harness.study harness.study.comparison"
     " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
-    " reports.submission harness.study.sweep reports.pages.sweep harness.study.exports",
+    " reports.submission harness.study.sweep reports.pages.sweep harness.study.exports"
+    " reports.pages.comparison",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started harness.api",
     "harness.api": "accuracy.gate harness.commands harness.likelihood harness.options"
@@ -94,9 +97,10 @@ ARROWS = {
     "reports": "",
     "reports.endpoints": "",
     "reports.mlperf": "",
-    "reports.pages": "reports reports.plots",
+    "reports.pages": "reports reports.plots reports.pages.comparison",
     "reports.pages.likelihood": "reports reports.pages reports.plots",
     "reports.pages.sweep": "reports reports.pages reports.plots",
+    "reports.pages.comparison": "reports reports.plots",
     "reports.plots": "reports",
     "reports.submission": "reports.mlperf",
     "sut.border": "",

@@ -46,6 +46,9 @@ class Run(Shown):
     folder: Path
     result: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        return f"<run {self.folder.name}: {self.status}>"
+
     @property
     def status(self) -> str:
         """Return VALID, INVALID, INTERRUPTED or ERROR."""
@@ -111,6 +114,9 @@ class Study(Shown):
 
     def _table(self) -> Table:
         return cast(Table, _kind(self.kind).table(dict(self.result)))
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.folder.name}: {len(self._rows())} rows>"
 
     @cached_property
     def rows(self) -> Any:
@@ -194,15 +200,12 @@ def _effects(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for effect in result.get("effects", ()):
         sides = {name: effect[name] for name in ("label", "baseline")}
         for row in effect["figures"]:
-            yield sides | {"figure": row["name"]} | _flat(row)
+            others = {name: value for name, value in row.items() if name not in ("name", "label")}
+            yield sides | {"figure": row["name"]} | _flat(others)
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row with its change in columns of their own."""
     change = row["change"]
     ends = {"change": change["value"], "change_low": change["low"], "change_high": change["high"]}
-    return (
-        {name: value for name, value in row.items() if name not in ("change", "label")}
-        | ({"label": row["label"]} if "limit" in row else {})
-        | ends
-    )
+    return {name: value for name, value in row.items() if name != "change"} | ends

@@ -45,9 +45,6 @@ class Shown(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self.result)
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} in {self.folder}, exit code {self.exit_code}>"
-
     def _repr_html_(self) -> str:
         return "".join(map(html.fragment, self._for_people()))
 

@@ -49,7 +49,9 @@ def compare(
     runs: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="RUN...", parser=a_path, help="Folders of finished runs to compare."
+            metavar="RUN...",
+            parser=a_path,
+            help="Folders of finished runs to compare, and of perplexity measurements beside them.",
         ),
     ] = None,
     variants: Annotated[
@@ -69,13 +71,22 @@ def compare(
     ] = None,
     executor: Executor = "here",
     baseline: Baseline = None,
-    fail_if: FailIf = "",
+    fail_if: FailIf = None,
     across_hardware: AcrossHardware = False,
     allow_inconclusive: AllowInconclusive = False,
     junit: Junit = None,
     csv: CsvFile = None,
     parquet: ParquetFile = None,
     github_summary: GitHubSummary = False,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Columns of a model card's table of results, such as disk_bytes,perplexity,"
+            "tokens_per_s: one row per variant, in place of the whole table.",
+            rich_help_panel="Output",
+        ),
+    ] = None,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
@@ -88,8 +99,11 @@ def compare(
         from harness.study.comparison import compare as comparing
         from harness.study.comparison import testing
         from harness.study.exports import wanted as exports
-        from reports.pages.compare import show, table, told
+        from reports.pages.compare import show, told
+        from reports.pages.comparison.card import card, columns_of
+        from reports.pages.comparison.columns import table
 
+        names = columns_of(columns)
         given = {**with_sut_options(flags), "evaluate": evaluate}
         executors.named(executor)
         wanted = exports.Wanted(junit, csv, parquet, exports.summary_file(github_summary))
@@ -100,10 +114,11 @@ def compare(
         series = comparing.series(folders, given, variants, asked)._replace(executor=executor)
         found, place = comparing.run(series, say, lambda row: console.print(told(row)))
         exports.write(found, wanted, say)
+        chosen = card(found, names) if names else None
         with noted(f"table on the screen; see {place}"):
-            show(found, place, console, tables=form == "table")
+            show(found, place, console, form == "table", chosen)
         say_how_to_go_on(found, place, console)
-        put(form, lambda: [table(found)])
+        put(form, lambda: [chosen or table(found)])
     finish(found, as_json, comparing.exit_code(found))
 
 

@@ -22,7 +22,7 @@ Baseline = Annotated[
     ),
 ]
 FailIf = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--fail-if",
         metavar="LIMITS",

@@ -55,6 +55,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import (
+    comparing,
     generation,
     likelihood,
     prefill,
@@ -254,14 +255,16 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "prefill": prefill.rows,
     "stepping": stepping.rows,
     "sweep": sweep.rows,
+    "compare": comparing.rows,
 }
 QUICK = {
     "sweep": partial(sweep.rows, sweep.QUICK),
+    "compare": comparing.quick,
     "likelihood": partial(likelihood.rows, likelihood.QUICK),
     "generation": partial(generation.rows, generation.QUICK),
     "vllm": partial(generation.vllm_rows, generation.QUICK),
 }
-ON_REQUEST = {"vllm"}
+ON_REQUEST = {"vllm", "compare"}
 
 
 def main() -> int:

@@ -26,7 +26,6 @@ def best(
     if not ranked:
         return {}
     return {
-        "figures": {one.label: _figures(one) for one in candidates},
         "ranks": [{"figure": row.figure, "places": row.places, "open": row.open} for row in ranked],
         "fronts": [front.to_json() for front in fronts(candidates, beside)],
         "kinds": kinds(candidates),
@@ -38,7 +37,3 @@ def _without(one: Candidate, names: Sequence[str]) -> Candidate:
     figures = {name: value for name, value in one.figures.items() if name not in names}
     kinds = {name: value for name, value in one.kinds.items() if name not in names}
     return Candidate(one.label, figures, kinds)
-
-
-def _figures(one: Candidate) -> dict[str, dict[str, float | None]]:
-    return {name: estimate._asdict() for name, estimate in one.figures.items()}

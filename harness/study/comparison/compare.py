@@ -9,7 +9,9 @@ reference of every ratio.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from harness import registry
@@ -29,10 +31,10 @@ from harness.study.cells import MEANT, cells_of, numbered, varied
 from harness.study.comparison import ranking, testing
 from harness.study.comparison import verdict as compare_verdict
 from harness.study.comparison.conditions import ENERGY
-from harness.study.comparison.evidence import NONE, Evidence, gather
+from harness.study.comparison.evidence import NONE, Evidence, gather, of_raw
 from harness.study.comparison.likelihoods import is_one, joined, other_texts, subjects_of
 from harness.study.comparison.ranking import known_of
-from harness.study.comparison.rows import FIGURES, ROUGE, Row, failed_row, read_row, row_of
+from harness.study.comparison.rows import FIGURES, ROUGE, Row, failed_row, read_whole, row_of
 from harness.study.comparison.sameness import other_prompts, other_weights
 from harness.study.comparison.testing import Asked
 from harness.study.effects.figures import Figure
@@ -175,6 +177,7 @@ class Series(NamedTuple):
     varied: Sequence[str] = ()
     executor: str = "here"
     asked: Asked = testing.NOTHING
+    evidence: Mapping[str, Evidence] = MappingProxyType({})  # of finished runs, by their folders
 
 
 def series(
@@ -187,11 +190,11 @@ def series(
     given = {name: value for name, value in flags.items() if value is not None}
     _ = asked.limits
     if folders:
-        rows = _finished(folders, given, variants)
+        rows, evidence = _finished(folders, given, variants, asked.figures)
         testing.refuse_other_hardware(rows, asked)
         place = Path(given.get("output_dir", "runs"))
         varied_ones = ("device",) if asked.across_hardware else ()
-        return Series(rows, [], place, varied=varied_ones, asked=asked)
+        return Series(rows, [], place, varied=varied_ones, asked=asked, evidence=evidence)
     settings = varied(given)
     if variants is None and "variant" not in given and not settings:
         fine = "expected run folders, --variants, or a setting with several values"
@@ -205,8 +208,15 @@ def series(
     return Series([], cells, config.output_dir, what, settings, asked=asked)
 
 
-def _finished(folders: Sequence[Path], given: Mapping[str, Any], variants: str | None) -> list[Row]:
-    """Read finished runs, with which no settings can be given. Raises BadInput."""
+def _finished(
+    folders: Sequence[Path],
+    given: Mapping[str, Any],
+    variants: str | None,
+    figures: Sequence[Figure],
+) -> tuple[list[Row], dict[str, Evidence]]:
+    """Read finished runs, with which no settings can be given, each once: their rows, and the
+    evidence by folder. Raises BadInput.
+    """
     others = [f"--{name.replace('_', '-')}" for name in given if name != "output_dir"] + [
         "--variants"
     ] * (variants is not None)
@@ -218,8 +228,16 @@ def _finished(folders: Sequence[Path], given: Mapping[str, Any], variants: str |
             "Leave the flags or the runs out.",
         )
     subjects = [row for folder in folders if is_one(folder) for row in subjects_of(folder)]
-    rows = [read_row(folder) for folder in folders if not is_one(folder)]
-    return joined(rows, subjects, dict.fromkeys(FIGURES))
+    rows, evidence = [], {}
+    for folder in folders:
+        if not is_one(folder):
+            row, raw = read_whole(folder)
+            rows.append(row)
+            with suppress(BadInput):
+                if raw is not None:
+                    about = row["status"], row["reason"]
+                    evidence[row["run"]] = of_raw(raw, folder, *about, figures)
+    return joined(rows, subjects, dict.fromkeys(FIGURES)), evidence
 
 
 def run(series: Series, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any], Path]:
@@ -230,8 +248,10 @@ def run(series: Series, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
     """
     if not series.cells:
         place = runlog.create(series.output_dir, f"{utc_now():%Y%m%dT%H%M%SZ}_{KIND}")
-        varied = series.varied
-        return _written(series.rows, [], False, place, say, varied=varied, asked=series.asked)
+        known = [series.evidence.get(row["run"], NONE) for row in series.rows]
+        return _written(
+            series.rows, known, [], False, place, say, varied=series.varied, asked=series.asked
+        )
     fetch([cell.config for cell in series.cells], say)
     arguments = {"varied": list(series.varied), "executor": series.executor}
     if series.asked.fail_if:
@@ -253,9 +273,11 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
             tell_how_to_go_on(study.place)
             raise KeyboardInterrupt
         names = [cell.name for cell in study.cells]
+        say("comparing the answers")
+        known = [_evidence(row, asked.figures) for row in rows]
         return _written(
-            rows, names[len(rows) :], measured.interrupted, study.place, say, names[: len(rows)],
-            varied, asked,
+            rows, known, names[len(rows) :], measured.interrupted, study.place, say,
+            names[: len(rows)], varied, asked,
         )  # fmt: skip
 
 
@@ -286,6 +308,7 @@ def _row(study: Study, cell: Cell, ended: Ended) -> Row:
 
 def _written(
     rows: Sequence[Row],
+    known: Sequence[Evidence],
     not_run: Sequence[str],
     interrupted: bool,
     place: Path,
@@ -294,8 +317,6 @@ def _written(
     varied: Sequence[str] = (),
     asked: Asked = testing.NOTHING,
 ) -> tuple[dict[str, Any], Path]:
-    say("comparing the answers")
-    known = [_evidence(row, asked.figures) for row in rows]
     found = compare(rows, known, names, varied, asked)
     found |= {"interrupted": interrupted, "not_run": list(not_run), "folder": str(place)}
     _keep(found, place)

@@ -25,7 +25,7 @@ from harness.kernel.log import RunLog
 from harness.kernel.types import Int64s
 from harness.result import evaluation
 from harness.result.integrity import seal
-from harness.result.read import ACCURACY_PART, read_run
+from harness.result.read import ACCURACY_PART, Raw, read_run
 from harness.study.comparison import intervals, tasks
 from harness.study.comparison.intervals import Intervals
 from harness.study.comparison.tasks import Members
@@ -58,11 +58,17 @@ def gather(
     `figures` are read as a test needs them.
     """
     try:
-        raw = read_run(folder)
-        part = folder / ACCURACY_PART
-        answered = read_run(part) if part.is_dir() else raw
+        return of_raw(read_run(folder), folder, status, status_reason, figures)
     except BadInput:
         return NONE
+
+
+def of_raw(
+    raw: Raw, folder: Path, status: str, status_reason: str, figures: Sequence[Figure]
+) -> Evidence:
+    """Do the same with the raw files of a run. Raises BadInput if its accuracy part is damaged."""
+    part = folder / ACCURACY_PART
+    answered = read_run(part) if part.is_dir() else raw
     if answered.seal.status == "edited":
         status, status_reason = "INVALID", seal.words(answered.seal)
     outputs = outputs_of(answered, status, status_reason) if has_texts(answered) else None

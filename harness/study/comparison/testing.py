@@ -56,13 +56,15 @@ NOTHING = Asked()
 def asked(
     baseline: str | None,
     runs: Sequence[Path],
-    fail_if: str,
+    fail_if: str | None,
     across_hardware: bool,
     allow_inconclusive: bool,
 ) -> tuple[Asked, list[Path]]:
     """Return what is asked of the tests, and all folders of runs. Raises BadInput."""
     groups, folders = sides.given(baseline, runs)
-    return Asked(fail_if, across_hardware, allow_inconclusive, groups), folders
+    if fail_if is not None:
+        parse(fail_if)
+    return Asked(fail_if or "", across_hardware, allow_inconclusive, groups), folders
 
 
 def tests(rows: Sequence[Row], evidence: Mapping[str, Evidence], asked: Asked) -> dict[str, Any]:

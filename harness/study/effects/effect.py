@@ -23,7 +23,7 @@ from harness.study.effects.readings import PARTS, Floats, Reading, leaning, rais
 
 CONFIDENCE = 0.95
 POWER = 0.8
-_ASSURED = 0.75  # with which the spread is not larger than a size was made for
+_ASSURED = 0.9  # with which the spread is not larger than a size was made for
 _LEANING = 0.2  # of parts on their neighbours: then they are made longer
 _MOST_LEANING = 0.6  # beyond that they say nothing
 
@@ -144,7 +144,7 @@ def effect(before: Sequence[Reading], after: Sequence[Reading], as_ratio: bool =
 def rounded(count: int) -> int:
     """Round up to two digits: more are not known of how many would do."""
     unit = 10 ** max(0, len(str(count)) - 2)
-    return -(-count // unit) * unit
+    return int(-(-count // unit) * unit)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -76,7 +76,7 @@ def named(text: str, doing: str) -> Figure:
     if what in LATENCIES and (found := _PERCENTILE.fullmatch(statistic)):
         if float(found[1]) > 0:
             return _latency(what, statistic)
-        raise BadInput(doing, f"{text!r} is no percentile", "expected p50, p99, p99.9, ...")
+        raise BadInput(doing, f"{text!r} is no percentile", "expected one above 0, such as p99.9")
     usual = [figure.name.removesuffix("_ms") for figure in USUAL]
     raise unknown(doing, text, [*usual, *SINGLE, *_ALIASES], "Any percentile is fine: ttft_p97.5.")
 

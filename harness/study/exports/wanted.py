@@ -16,8 +16,9 @@ from harness.kernel.places import expanded
 from harness.kernel.protocols import Say
 from harness.study.exports import junit, samples
 from reports import blocks
-from reports.pages import compare as page
-from reports.pages import effects
+from reports.pages.comparison import effects
+from reports.pages.comparison.columns import table as comparison_table
+from reports.pages.comparison.sentences import comparable_text
 
 Found = Mapping[str, Any]
 SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -119,10 +120,10 @@ def summary(found: Found) -> str:
     """Return the verdict and the tables in Markdown."""
     limits = found.get("limits")
     verdict = limits["status"] if limits else "compared"
-    lines = [page.comparable_text(found), *effects.sentences(found), *effects.refusals(found)]
+    lines = [comparable_text(found), *effects.sentences(found), *effects.refusals(found)]
     told = "".join(f"- {blocks.escaped(line)}\n" for line in lines)
     parts = [f"### Touchstone: {verdict}\n\n{told}"]
-    tables = [effects.limits_table(found), page.table(found), effects.effects_table(found)]
+    tables = [effects.limits_table(found), comparison_table(found), effects.effects_table(found)]
     parts += [blocks.markdown([table]) for table in tables if table.rows]
     return "\n".join(parts) + "\n"
 

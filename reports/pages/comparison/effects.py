@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.text import Text
+
 from harness.kernel.words.figure import number, size
-from reports.blocks import Column, Table, word_column
+from reports.blocks import STYLES, Column, Table, as_text, word_column
 
 Found = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -51,6 +53,15 @@ def refusals(found: Found) -> list[str]:
         if effect["refused"]:
             told.append(f"{effect['label']} is not tested: {effect['refused']}")
     return list(dict.fromkeys(told))
+
+
+def lines(found: Found) -> list[Text]:
+    """Return the sentences for a terminal; that of a verdict has its colour."""
+    told = []
+    for line in sentences(found):
+        word = line.partition(":")[0].partition(" ")[0]
+        told.append(as_text(line, STYLES[TONES.get(word, "soft")]))
+    return [*told, *(as_text(line, STYLES["open"]) for line in refusals(found))]
 
 
 def _count(limits: Row) -> str:
