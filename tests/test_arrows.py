@@ -37,9 +37,11 @@ ARROWS = {
     "harness.result": "harness harness.engine harness.engine.referee harness.official"
     " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints reports.mlperf"
     " reports.pages scenarios scenarios.loadgen"
-    " harness.result.device harness.result.gpus harness.result.integrity",
+    " harness.result.device harness.result.doubts harness.result.gpus"
+    " harness.result.integrity",
     "harness.result.device": "",
-    "harness.result.doubts": "",
+    "harness.result.doubts": "accuracy harness.engine harness.engine.referee harness.result"
+    " scenarios",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
     "harness.run": "harness harness.engine harness.engine.dispatched harness.engine.metering"
