@@ -37,7 +37,7 @@ ARROWS = {
     "harness.result": "harness harness.engine harness.engine.referee harness.official"
     " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints"
     " reports.mlperf reports.pages scenarios scenarios.loadgen harness.result.device"
-    " harness.result.gpus harness.result.integrity",
+    " harness.result.gpus harness.result.integrity harness.result.doubts",
     "harness.result.device": "",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",

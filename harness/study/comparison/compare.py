@@ -103,8 +103,20 @@ def _notes(rows: Sequence[Row]) -> dict[str, list[str]]:
     notes = [f"{row['label']}: {row['edited']}" for row in rows if row.get("edited")]
     if unsealed := [row["label"] for row in rows if row.get("seal") == "not sealed"]:
         notes.append(f"{seal.UNSEALED} ({', '.join(unsealed)})")
+    notes += _doubtful(rows)
     found = {"notes": notes, "slower": slower.notes(rows)}
     return {name: said for name, said in found.items() if said}
+
+
+def _doubtful(rows: Sequence[Row]) -> list[str]:
+    """Say which runs are shaky, and why: the serious doubts of each."""
+    found = []
+    for row in rows:
+        serious = [one["words"] for one in row.get("doubts", ()) if one["severity"] == "serious"]
+        if serious:
+            more = f"; and {len(serious) - 1} more" if len(serious) > 1 else ""
+            found.append(f"{row['label']} is shaky: {serious[0]}{more}")
+    return found
 
 
 def _ratios(row: Row, reference: Row) -> dict[str, float | None]:
