@@ -1,0 +1,158 @@
+"""What is known of each deployment so far, and may it still be chosen? The runs of a deployment in,
+its figures, costs and verdicts out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from accuracy.resampling import Estimate
+from harness.cost.costs import costs
+from harness.cost.rates import Rates
+from harness.cost.terms import Terms
+from harness.cost.uncertain import Uncertain, combined, measured
+from harness.study.decide.facts import Kept, estimates
+from harness.study.decide.figures import Measure, Stage
+from harness.study.decide.judged import Judged, judge
+from harness.study.decide.quality import USUAL_SHARE, Quality, quality
+from harness.study.decide.wanted import Wanted, is_held, is_limit
+
+# Figures that move together have one interval between them.
+_SIZES = ("memory", "weights", "disk")
+_TOGETHER = {"samples_per_s": "tokens_per_s", "perplexity": "eval_loss"}
+
+
+class Told(NamedTuple):
+    """A run that ended: what is kept of it, and where it is (None: it could not be made)."""
+
+    kept: Kept
+    folder: Path | None
+
+
+@dataclass
+class Standing:
+    """A deployment. `out` says why it cannot be chosen whatever its figures are; `set_aside` why it
+    was not measured further.
+    """
+
+    label: str
+    reference: str
+    runs: dict[Stage, Told] = field(default_factory=dict)
+    out: str = ""
+    set_aside: str = ""
+    not_run: list[Stage] = field(default_factory=list)
+    figures: dict[str, Uncertain] = field(default_factory=dict)
+    quality: Quality | None = None
+    judged: list[Judged] = field(default_factory=list)
+    _told: dict[str, Estimate] = field(default_factory=dict)
+
+    def add(self, stage: Stage, told: Told, measures: Sequence[Measure]) -> None:
+        """Take in a run; one that broke, or whose figures cannot be trusted, puts it out."""
+        self.runs[stage] = told
+        if told.folder is not None:
+            self._take(estimates(told.kept, told.folder, measures))
+        status, reason = told.kept["status"], told.kept["reason"]
+        if status == "VALID" or self.out:
+            return
+        if told.folder is not None and status == "INVALID" and stage == "rate":
+            return  # no rate is valid: the requirements say so
+        self.out = f"its {stage} run is {status}: {reason}"
+
+    @property
+    def row(self) -> Kept:
+        """Return what is kept of its first run."""
+        return next(iter(self.runs.values())).kept if self.runs else {}
+
+    @property
+    def fails(self) -> bool:
+        """Has it certainly missed a requirement?"""
+        return any(one.status == "FAIL" for one in self.judged)
+
+    @property
+    def is_open(self) -> bool:
+        """May it still be chosen?"""
+        return not (self.out or self.set_aside or self.fails)
+
+    @property
+    def fits(self) -> bool:
+        """Do its figures keep every requirement?"""
+        return self.is_open and all(one.holds for one in self.judged)
+
+    def update(self, wanted: Wanted, reference: Standing) -> None:
+        """Work out its figures, its costs and its verdicts from the runs that there are."""
+        found = {name: one for name, one in self._told.items() if name != "qps" or one.value}
+        if "quality" in self.runs and self.quality is None:
+            self.quality = self._quality(wanted, reference)
+        if self.quality is not None:
+            found["rouge"] = self.quality.kept
+        self.figures = {
+            name: measured(estimate, self.label, _TOGETHER.get(name, name))
+            for name, estimate in found.items()
+            if estimate.value is not None
+        }
+        self.figures |= costs(self._rates(), wanted.terms, *self.names)
+        self.judged = judge(wanted.requirements, self.figures, self.quality, self._limits(wanted))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return what a price may call it."""
+        return self.label, str(self.row.get("variant", "")), str(self.row.get("model", ""))
+
+    def _take(self, found: Mapping[str, Estimate]) -> None:
+        """Take in the figures of a run; of sizes the largest of all runs counts."""
+        for name, estimate in found.items():
+            if name in _SIZES and name in self._told:
+                estimate = max(estimate, self._told[name], key=_size)
+            self._told[name] = estimate
+
+    def _quality(self, wanted: Wanted, reference: Standing) -> Quality:
+        own, theirs = self.runs["quality"].folder, reference.runs.get("quality")
+        if own is None or theirs is None or theirs.folder is None:
+            problem = "there is no accuracy run of the reference"
+            return Quality(Estimate(None), "UNDECIDED", problem, None, problem)
+        return quality(theirs.folder, own, wanted.share or USUAL_SHARE)
+
+    def _rates(self) -> Rates:
+        """Return what costs rest on; without an offline run the speed at the valid rate."""
+        figures = self.figures
+        per_sample = next(
+            (
+                told.kept["tokens_per_sample"]
+                for stage, told in self.runs.items()
+                if stage != "quality" and told.kept.get("tokens_per_sample")
+            ),
+            None,
+        )
+        speed, qps = figures.get("tokens_per_s"), figures.get("qps")
+        if speed is None and qps is not None and per_sample:
+            speed = combined(lambda rate: rate * per_sample, qps)
+        return Rates(
+            tokens_per_s=speed,
+            tokens_per_sample=per_sample,
+            prompt_tokens=next(
+                (told.kept["prompt_tokens"] for told in self.runs.values()
+                 if told.kept.get("prompt_tokens")), None,
+            ),
+            valid_qps=qps,
+            latency_s=figures.get("latency_mean"),
+            tpot_s=figures.get("tpot_p50"),
+            joules_per_token=figures.get("joules_per_token"),
+        )  # fmt: skip
+
+    def _limits(self, wanted: Wanted) -> Mapping[str, bool]:
+        """Return the latencies that its search for the valid rate held, and whether one was
+        found.
+        """
+        told = self.runs.get("rate")
+        if told is None or told.folder is None or not told.kept["valid_rate"]["is_searched"]:
+            return {}
+        limits = told.kept["limits"]
+        held = [one for one in wanted.requirements if is_limit(one) and is_held(one, limits)]
+        return {one.measure.name: "qps" in self.figures for one in held}
+
+
+def _size(estimate: Estimate) -> float:
+    return estimate.value or 0.0
