@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands import laboratory, lists, mlperf, runs, serving, studies
+from harness.commands import decide, laboratory, lists, mlperf, runs, serving, studies
 from harness.kernel.errors import RunBroke
 from harness.kernel.process import stopping, streams
 from harness.options.flags import Command, Program
@@ -36,6 +36,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": runs.report,
     "compare": studies.compare,
     "gate": studies.gate,
+    "decide": decide.decide,
+    "cost": decide.cost,
     "resume": studies.resume,
     "perplexity": laboratory.perplexity,
     "audit": mlperf.audit,

@@ -1,9 +1,9 @@
 """From which rate, or after how many months, is one deployment cheaper than another?
 
 A dearer server may be the cheaper one per query: then it pays from some rate on, as servers come in
-whole numbers. A deployment that costs something once (to quantise, to tune, to approve it) pays that
-back by what it saves: after so many months at a rate, or from such a rate on within the months that
-it stays.
+whole numbers. A deployment that costs something once (to quantise, to tune, to approve it) pays
+that back by what it saves: after so many months at a rate, or from such a rate on within the months
+that it stays.
 """
 
 from __future__ import annotations

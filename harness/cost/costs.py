@@ -122,6 +122,4 @@ def _users(rates: Rates) -> Costs:
 
 def servers_for(need_qps: float, valid_qps: Uncertain, margin: float = 0.0) -> Uncertain:
     """Return how many servers carry a rate: 500 queries/s at 5 each are 100, at 25 each 20."""
-    return combined(
-        lambda qps: np.ceil(need_qps * (1 + margin) / qps - _ROUNDING), valid_qps
-    )
+    return combined(lambda qps: np.ceil(need_qps * (1 + margin) / qps - _ROUNDING), valid_qps)

@@ -1,4 +1,5 @@
-"""How fast is one server, as far as money is concerned? What a run measured, each with its interval.
+"""How fast is one server, as far as money is concerned? What a run measured, each with its
+interval.
 
 The rates of one deployment lean on one another: tokens per second are samples per second times the
 tokens of a sample, so one interval makes all of them.

@@ -1,15 +1,16 @@
-"""How sure is a figure that is made of others? A figure comes with draws of what it might have been;
-a formula of several figures is applied to their draws, one by one.
+"""How sure is a figure that is made of others? A figure comes with draws of what it might have
+been; a formula of several figures is applied to their draws, one by one.
 
-The draws of a measured figure are made from its 95 % interval: a normal distribution on each side of
-the value, which ends at the interval's ends in 2.5 % and 97.5 %; on a logarithmic scale where the
-interval is above zero, so that a rate and its inverse say the same. Where nothing tells how far
+The draws of a measured figure are made from its 95 % interval: a normal distribution on each side
+of the value, which ends at the interval's ends in 2.5 % and 97.5 %; on a logarithmic scale where
+the interval is above zero, so that a rate and its inverse say the same. Where nothing tells how far
 chance moves a figure it has no draws, and nothing made of it has an interval.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,7 +65,8 @@ def measured(estimate: Estimate, *name: str) -> Uncertain:
         return Uncertain(value)
     scores = _scores("/".join(name))
     if low > 0:
-        return Uncertain(value, np.exp(_two_sided(*np.log((value, low, high)), scores)))
+        middle, lowest, highest = map(math.log, (value, low, high))
+        return Uncertain(value, np.exp(_two_sided(middle, lowest, highest, scores)))
     return Uncertain(value, _two_sided(value, low, high, scores))
 
 

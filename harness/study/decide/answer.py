@@ -1,5 +1,5 @@
-"""What does decide.json say? The answer with its servers and cost, how sure it is, what would change
-it, and every deployment with its figures, verdicts and costs.
+"""What does decide.json say? The answer with its servers and cost, how sure it is, what would
+change it, and every deployment with its figures, verdicts and costs.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def answer(standings: Sequence[Standing], wanted: Wanted, varied: Sequence[str] 
             "is_default": wanted.is_default,
         },
         "requirements": [_requirement(one) for one in wanted.requirements],
-        "terms": _terms(wanted.terms),
+        "terms": terms_as_json(wanted.terms),
         "changes": _changes(standings, choice, wanted),
         "nearest": _miss(closest) if closest else None,
         "break_even": _break_even(choice, wanted.terms),
@@ -70,7 +70,8 @@ def _requirement(one: Requirement) -> Found:
     }
 
 
-def _terms(terms: Terms) -> Found:
+def terms_as_json(terms: Terms) -> Found:
+    """Return the prices and needs that a cost rests on."""
     return {
         "usd_per_hour": dict(terms.per_hour.own) | _others(terms.per_hour.others),
         "once_usd": dict(terms.once.own) | _others(terms.once.others),
@@ -229,6 +230,4 @@ def _without_interval(standings: Sequence[Standing], wanted: Wanted) -> list[str
     figures: Mapping[str, list[Uncertain]] = {
         name: [one.figures[name] for one in standings if name in one.figures] for name in names
     }
-    return [
-        name for name, found in figures.items() if any(not one.has_interval for one in found)
-    ]
+    return [name for name, found in figures.items() if any(not one.has_interval for one in found)]

@@ -1,5 +1,5 @@
-"""What would change the answer? The requirement that shuts out a better deployment, the next one and
-how far it is behind, and the requirement that the answer keeps by the least.
+"""What would change the answer? The requirement that shuts out a better deployment, the next one
+and how far it is behind, and the requirement that the answer keeps by the least.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 the runs that the answer needs, in the order of what they cost, and no others.
 
 A deployment that has certainly missed a requirement is not measured further; nor, at the last
-stage, is one that is certainly worse than another which has kept every requirement. The reference of
-a quality is measured as long as somebody needs it.
+stage, is one that is certainly worse than another which has kept every requirement. The reference
+of a quality is measured as long as somebody needs it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.engine import runlog
 from harness.engine.pieces import noted
 from harness.kernel import files
+from harness.kernel.clock import utc_now
 from harness.kernel.protocols import Say
 from harness.run.start import fetch
 from harness.study import loop
 from harness.study.comparison.rows import failed_row
+from harness.study.decide import finished
 from harness.study.decide.answer import answer
 from harness.study.decide.choice import choose, rank, surely_worse
 from harness.study.decide.facts import Kept, kept_of
@@ -60,6 +63,20 @@ def go_on(study: Study, say: Say, told: Heard) -> tuple[Found, Path]:
         return found, study.place
 
 
+def from_finished(folders: Sequence[Path], asked: Wanted, output_dir: Path) -> tuple[Found, Path]:
+    """Decide by finished runs: see `run`. Raises BadInput."""
+    standings = finished.standings(folders, asked.measures)
+    asked.terms.check_names(dict.fromkeys(name for one in standings for name in one.names if name))
+    by_label = {one.label: one for one in standings}
+    for one in standings:
+        one.update(asked, by_label[one.reference])
+    found = answer(standings, asked)
+    place = runlog.create(output_dir, f"{utc_now():%Y%m%dT%H%M%SZ}_{KIND}")
+    found |= {"interrupted": False, "folder": str(place)}
+    keep(found, place)
+    return found, place
+
+
 class _Deciding:
     """The standings of all deployments while they are measured, and the watcher of the loop."""
 
@@ -85,23 +102,21 @@ class _Deciding:
         return False
 
     def _all(self, stage: Stage) -> bool:
-        labels = [one.label for one in self.standings if self._is_needed(one, stage)]
-        return self._measure([self._cells[cell_name(label, stage)] for label in labels])
+        return self._measure(stage, [one for one in self.standings if self._is_needed(one, stage)])
 
     def _one_by_one(self, stage: Stage) -> bool:
         """Measure the most promising first, so that those behind it need not be."""
         sought = self.wanted.objective
-        promising = rank(self.standings, sought)
-        if self.wanted.measure_all or len(promising) < len(self.standings) or stage == "quality":
-            return self._all(stage)
+        needed = [one for one in self.standings if self._is_needed(one, stage)]
+        promising = rank(needed, sought)
+        if self.wanted.measure_all or len(promising) < len(needed) or stage == "quality":
+            return self._measure(stage, needed)
         for one in promising:
             best = choose(self.standings, sought).answer
-            if best is not None and best is not one and surely_worse(one, best, sought):
+            if best is not None and best.has(stage) and surely_worse(one, best, sought):
                 one.set_aside = f"{best.label} keeps every requirement and is surely better"
                 one.not_run.append(stage)
-            elif self._is_needed(one, stage) and self._measure(
-                [self._cells[cell_name(one.label, stage)]]
-            ):
+            elif self._measure(stage, [one]):
                 return True
         return False
 
@@ -113,13 +128,14 @@ class _Deciding:
         one.not_run.append(stage)
         return False
 
-    def _measure(self, cells: Sequence[Cell]) -> bool:
+    def _measure(self, stage: Stage, standings: Sequence[Standing]) -> bool:
+        """Measure a stage of some deployments; return whether the user wants no more."""
+        cells = [self._cells[cell_name(one.label, stage)] for one in standings]
         measured = loop.measure(self._study, cells, self._say, kept_of, self)
         done = {cell.name for cell, _ in measured.rows}
-        for cell in cells:
-            label, stage = label_of(cell.name)
-            if cell.name not in done:
-                self._by_label[label].not_run.append(stage)
+        for one in standings:
+            if cell_name(one.label, stage) not in done:
+                one.not_run.append(stage)
         self._update()
         return measured.interrupted
 

@@ -1,93 +1,42 @@
-"""By which figures may a deployment be chosen, and which run tells each?
+"""Which figures may be required or sought, and which run tells each?
 
     --require "rouge>=99%, ttft_p99<=2s, memory<=8GiB" --maximise tokens_per_s
 
-A figure has a name, the key of a comparison's row or of result.json behind it, a kind of unit, and
-the stage that measures it. The names of result.json and of compare.json are understood, too. Any
-percentile of a latency may be asked for (ttft_p99.5), and any score of the answers (exact_match).
+The names of result.json and of compare.json are understood, too; so are any percentile of a latency
+and any score of the answers (exact_match).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from harness.kernel.errors import BadInput, unknown
-from harness.kernel.words.figure import number, size
+from harness.kernel.words.measure import LATENCIES, LATENCY, MEASURES, Measure, measure
 from reports.scores import OF_100, SCORES
 
-Kind = Literal["s", "bytes", "share", "of 100", "number"]
 Stage = Literal["speed", "quality", "rate"]
 STAGES: tuple[Stage, ...] = ("speed", "quality", "rate")  # in the order in which they are measured
-LATENCIES = {"ttft": "TTFT", "tpot": "TPOT", "itl": "ITL", "latency": "latency"}
-_LATENCY = re.compile(r"(ttft|tpot|itl|latency)_(mean|max|p(\d+(?:\.\d+)?))(_ms)?")
-UNITS: Mapping[str, Mapping[str, float]] = {  # what a limit may be written in; the first is usual
-    "s": {"s": 1.0, "ms": 1e-3, "us": 1e-6, "min": 60.0, "m": 60.0, "h": 3600.0},
-    "bytes": {
-        "GiB": 2.0**30, "MiB": 2.0**20, "KiB": 2.0**10, "TiB": 2.0**40,
-        "GB": 1e9, "MB": 1e6, "kB": 1e3, "KB": 1e3, "TB": 1e12, "B": 1.0,
-    },
-    "share": {"%": 1e-2},
-    "of 100": {"": 1.0, "%": 1.0},
-    "number": {"": 1.0},
-}  # fmt: skip
-
-
-class Measure(NamedTuple):
-    """A figure that may be required or sought. `stage` is None where any run tells it, or where it
-    follows from others (`needs`).
-    """
-
-    name: str
-    label: str
-    kind: Kind
-    better: Literal["lower", "higher", ""]
-    stage: Stage | None = None
-    needs: tuple[str, ...] = ()
-    unit: str = ""  # of a number
-
-    def text(self, value: float | None) -> str:
-        """Write a value with its unit."""
-        if value is None:
-            return "-"
-        if self.kind == "bytes":
-            return size(value)
-        if self.kind == "share":
-            return f"{100 * value:.4g} %"
-        if self.kind == "s":
-            return f"{number(1000 * value)} ms" if abs(value) < 1 else f"{number(value)} s"
-        return f"{number(value)} {self.unit}".strip()
-
-
-def _cost(name: str, label: str, unit: str, *needs: str) -> Measure:
-    return Measure(name, label, "number", "lower", None, needs, unit)
-
-
-_PRICE, _NEED = "--price-per-hour", "--need-qps"
-MEASURES: dict[str, Measure] = {
-    one.name: one
-    for one in (
-        Measure("rouge", "ROUGE kept", "share", "higher", "quality"),
-        Measure("memory", "peak memory", "bytes", "lower"),
-        Measure("weights", "weights in memory", "bytes", "lower"),
-        Measure("disk", "size on disk", "bytes", "lower"),
-        Measure("tokens_per_s", "speed", "number", "higher", "speed", unit="tokens/s"),
-        Measure("samples_per_s", "speed", "number", "higher", "speed", unit="samples/s"),
-        Measure("joules_per_token", "energy", "number", "lower", "speed", unit="J/token"),
-        Measure("perplexity", "perplexity", "number", "lower", "speed"),
-        Measure("eval_loss", "loss", "number", "lower", "speed", unit="nats per token"),
-        Measure("token_accuracy", "token accuracy", "share", "higher", "speed"),
-        Measure("qps", "valid rate", "number", "higher", "rate", unit="queries/s"),
-        Measure("user_tokens_per_s", "speed for a user", "number", "higher", "rate",
-                unit="tokens/s"),
-        Measure("users_at_once", "users at once", "number", "higher", "rate"),
-        _cost("usd_per_m_tokens", "cost", "USD per million output tokens", "tokens_per_s", _PRICE),
-        _cost("servers", "servers", "", "qps", _NEED),
-        _cost("usd_per_hour", "cost", "USD an hour", "qps", _NEED, _PRICE),
-        _cost("usd_per_month", "cost", "USD a month", "qps", _NEED, _PRICE),
-    )
-}  # fmt: skip
+PRICE, NEED, PER_KWH, JOB = "--price-per-hour", "--need-qps", "--price-per-kwh", "--job-samples"
+_ANY = ("memory", "weights", "disk")  # every run tells these
+_EVALUATED = ("perplexity", "eval_loss", "token_accuracy")  # on the reference answers, afterwards
+_OF_SPEED = ("tokens_per_s", "samples_per_s", "joules_per_token", *_EVALUATED)
+_OF_RATE = ("qps", "user_tokens_per_s", "users_at_once", "served_tokens_per_s")
+# What follows from others: the figures and the flags that it needs.
+_NEEDS: dict[str, tuple[str, ...]] = {
+    "servers": ("qps", NEED),
+    "load_per_server": ("qps", NEED),
+    "usd_per_hour": ("qps", NEED, PRICE),
+    "usd_per_month": ("qps", NEED, PRICE),
+    "usd_per_m_tokens_needed": ("qps", NEED, PRICE),
+    "usd_per_m_tokens": ("tokens_per_s", PRICE),
+    "usd_per_m_input_tokens": ("tokens_per_s", PRICE),
+    "usd_per_m_output_tokens": ("tokens_per_s", PRICE),
+    "job_hours": ("tokens_per_s", JOB),
+    "job_usd": ("tokens_per_s", JOB, PRICE),
+    "kwh_per_m_tokens": ("joules_per_token",),
+    "energy_usd_per_m_tokens": ("joules_per_token", PER_KWH),
+}
 _OTHER_NAMES = {
     "rouge_ratio": "rouge",
     "peak_bytes": "memory",
@@ -96,18 +45,17 @@ _OTHER_NAMES = {
     "valid_qps": "qps",
     "cost": "usd_per_m_tokens",
 }
-_EVALUATED = ("perplexity", "eval_loss", "token_accuracy")  # on the reference answers, afterwards
 
 
 def find(name: str, doing: str) -> Measure:
     """Return the figure of this name. Raises BadInput with the nearest known one."""
     name = _OTHER_NAMES.get(name, name)
-    if name in MEASURES:
-        return MEASURES[name]
-    if match := _LATENCY.fullmatch(name):
-        return _latency(match, doing)
-    if name in SCORES and SCORES[name].unit == OF_100:
-        return Measure(name, name, "of 100", "higher", "quality", unit="of 100")
+    if match := LATENCY.fullmatch(name):
+        _check_percentile(match, doing)
+        return measure(name)
+    is_score = name in SCORES and SCORES[name].unit == OF_100
+    if name in MEASURES or is_score:
+        return measure(name)
     raise unknown(doing, name, names())
 
 
@@ -118,24 +66,21 @@ def names() -> list[str]:
     return [*MEASURES, *_OTHER_NAMES, *grid, *scores]
 
 
-def _latency(match: re.Match[str], doing: str) -> Measure:
-    what, statistic, percent = match[1], match[2], match[3]
-    if percent is not None and not 0 < float(percent) < 100:
-        found, fine = f"{statistic} is no percentile", "expected one above p0 and below p100"
-        raise BadInput(doing, found, fine, f"For example: {what}_p99.")
-    label = f"{LATENCIES[what]} {statistic}"
-    return Measure(f"{what}_{statistic}", label, "s", "lower", "rate")
+def _check_percentile(match: re.Match[str], doing: str) -> None:
+    if match[3] is not None and not 0 < float(match[3]) < 100:
+        found, fine = f"{match[2]} is no percentile", "expected one above p0 and below p100"
+        raise BadInput(doing, found, fine, f"For example: {match[1]}_p99.")
 
 
 def percent_of(measure: Measure) -> float | None:
     """Return the percentile of a latency, in percent; None of any other figure."""
-    match = _LATENCY.fullmatch(measure.name)
+    match = LATENCY.fullmatch(measure.name)
     return float(match[3]) if match and match[3] else None
 
 
 def is_latency(measure: Measure) -> bool:
     """Is it a latency, whose limit a server must keep?"""
-    return _LATENCY.fullmatch(measure.name) is not None
+    return LATENCY.fullmatch(measure.name) is not None
 
 
 def is_evaluated(measure: Measure) -> bool:
@@ -143,13 +88,18 @@ def is_evaluated(measure: Measure) -> bool:
     return measure.name in _EVALUATED
 
 
-def stages_of(measure: Measure) -> set[Stage]:
-    """Return the stages that this figure needs."""
-    if measure.stage is not None:
-        return {measure.stage}
-    return {
-        stage
-        for name in measure.needs
-        if name in MEASURES
-        for stage in stages_of(MEASURES[name])
-    }
+def flags_for(measure: Measure) -> list[str]:
+    """Return the flags without which this figure is not known."""
+    return [name for name in _NEEDS.get(measure.name, ()) if name.startswith("--")]
+
+
+def stages_of(one: Measure) -> set[Stage]:
+    """Return the stages that this figure needs; none where any run tells it."""
+    if one.name in _NEEDS:
+        others = [name for name in _NEEDS[one.name] if not name.startswith("--")]
+        return {stage for name in others for stage in stages_of(measure(name))}
+    if one.name in _OF_SPEED:
+        return {"speed"}
+    if one.name in _OF_RATE or is_latency(one):
+        return {"rate"}
+    return set() if one.name in _ANY else {"quality"}

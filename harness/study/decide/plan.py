@@ -1,5 +1,5 @@
-"""Which runs might a decision need? Deployments and what is wanted in, a cell for each stage of each
-deployment out. Not all of them will be measured.
+"""Which runs might a decision need? Deployments and what is wanted in, a cell for each stage of
+each deployment out. Not all of them will be measured.
 
     int8: speed     int8: quality     int8: rate
 """
@@ -56,6 +56,19 @@ def job(asked: Asked, wanted: Wanted, flags: Flags, variants: str | None) -> Job
     return Job(asked, cells, config.output_dir, what, varied(given))
 
 
+def finished_only(doing: str, flags: Flags, variants: str | None) -> Path:
+    """Return where to write what finished runs tell, with which no settings can be given. Raises
+    BadInput.
+    """
+    given = [name for name, value in flags.items() if value is not None and name != "output_dir"]
+    others = [f"--{name.replace('_', '-')}" for name in given]
+    others += ["--variants"] * (variants is not None)
+    if others:
+        found = f"finished runs are given together with {', '.join(others)}"
+        raise BadInput(doing, found, "expected one or the other", "Leave the flags or runs out.")
+    return Path(flags.get("output_dir") or "runs")
+
+
 def _check_flags(given: Flags, variants: str | None) -> None:
     """Refuse what the stages choose themselves, and a list of rates. Raises BadInput."""
     if chosen := [f"--{name}" for name in _CHOSEN if name in given]:
@@ -71,7 +84,7 @@ def _check_flags(given: Flags, variants: str | None) -> None:
 
 
 def _cells(stage: Stage, wanted: Wanted, given: Flags, variants: str | None) -> list[Cell]:
-    cells = cells_of(given | _flags(stage, wanted, given), variants)
+    cells = cells_of({**given} | _flags(stage, wanted, given), variants)
     if stage != "quality":
         return cells
     for cell in cells:

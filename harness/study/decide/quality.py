@@ -54,7 +54,9 @@ def quality(reference: Path, candidate: Path, share: float) -> Quality:
     ratios = row["readings"][scored.against]["ratios"]
     kinds = [one for one in ratios if one["calls"] and one["name"] not in ("tokens", "characters")]
     least = min(kinds, key=lambda one: _number(one["value"]), default=None)
-    kept = Estimate(None) if least is None else Estimate(least["value"], least["low"], least["high"])
+    kept = (
+        Estimate(None) if least is None else Estimate(least["value"], least["low"], least["high"])
+    )
     return Quality(kept, row["status"], row["reason"], row["needed"])
 
 

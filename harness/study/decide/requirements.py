@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from harness.kernel.errors import BadInput
-from harness.study.decide.figures import UNITS, Measure, find
+from harness.kernel.words.measure import UNITS, Measure
+from harness.study.decide.figures import find
 
 FLAG = "--require"
 _ONE = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(>=|<=|>|<|==|=|≥|≤)\s*(\S.*?)\s*")
 _NUMBER = re.compile(r"\$?([+-]?(?:\d[\d_]*)?\.?\d+(?:[eE][+-]?\d+)?)\s*([A-Za-zµ%]*)")
 _SIGNS = {">=": ">=", ">": ">=", "≥": ">=", "<=": "<=", "<": "<=", "≤": "<="}
-_EXAMPLES = {"s": "2s", "bytes": "8GiB", "share": "99%", "of 100": "40", "number": "100"}
+_EXAMPLES = {"s": "2s", "bytes": "8GiB", "share": "99%", "of 100": "40", "USD": "10"}
 
 
 class Requirement(NamedTuple):
@@ -68,7 +69,7 @@ def _limit(measure: Measure, text: str, part: str) -> float:
     """
     match, units = _NUMBER.fullmatch(text), UNITS[measure.kind]
     example = f"For example: {measure.name}{'>=' if measure.better == 'higher' else '<='}"
-    example += f"{_EXAMPLES[measure.kind]}."
+    example += f"{_EXAMPLES.get(measure.kind, '100')}."
     if match is None:
         raise BadInput(FLAG, f"{part!r} has no number as its limit", "", example)
     unit = match[2].replace("µ", "u")

@@ -12,10 +12,10 @@ from typing import NamedTuple
 from accuracy.resampling import Estimate
 from harness.cost.costs import costs
 from harness.cost.rates import Rates
-from harness.cost.terms import Terms
 from harness.cost.uncertain import Uncertain, combined, measured
+from harness.kernel.words.measure import Measure
 from harness.study.decide.facts import Kept, estimates
-from harness.study.decide.figures import Measure, Stage
+from harness.study.decide.figures import Stage
 from harness.study.decide.judged import Judged, judge
 from harness.study.decide.quality import USUAL_SHARE, Quality, quality
 from harness.study.decide.wanted import Wanted, is_held, is_limit
@@ -60,6 +60,10 @@ class Standing:
         if told.folder is not None and status == "INVALID" and stage == "rate":
             return  # no rate is valid: the requirements say so
         self.out = f"its {stage} run is {status}: {reason}"
+
+    def has(self, stage: Stage) -> bool:
+        """Was this stage measured?"""
+        return stage in self.runs
 
     @property
     def row(self) -> Kept:

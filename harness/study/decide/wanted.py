@@ -16,11 +16,15 @@ from typing import Any, NamedTuple
 
 from harness.cost.terms import Terms, terms
 from harness.kernel.errors import BadInput
+from harness.kernel.words.measure import Measure
 from harness.study.decide.figures import (
-    MEASURES,
+    JOB,
+    NEED,
+    PER_KWH,
+    PRICE,
     STAGES,
-    Measure,
     Stage,
+    flags_for,
     is_evaluated,
     is_latency,
     percent_of,
@@ -146,8 +150,12 @@ def wanted(asked: Asked) -> Wanted:
 
 def _check_needs(measure: Measure, prices: Terms) -> None:
     """Refuse a cost for which a price or a rate is missing. Raises BadInput."""
-    known = {"--price-per-hour": bool(prices.per_hour), "--need-qps": prices.need_qps is not None}
-    missing = [name for name in measure.needs if name not in MEASURES and not known[name]]
-    if missing:
+    known = {
+        PRICE: bool(prices.per_hour),
+        NEED: prices.need_qps is not None,
+        PER_KWH: prices.per_kwh is not None,
+        JOB: prices.job_samples is not None,
+    }
+    if missing := [flag for flag in flags_for(measure) if not known[flag]]:
         found, fine = f"{measure.name} is asked for", f"it needs {' and '.join(missing)}"
         raise BadInput("decide", found, fine, f"Add {missing[0]}.")
