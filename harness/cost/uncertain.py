@@ -63,6 +63,8 @@ def measured(estimate: Estimate, *name: str) -> Uncertain:
     assert value is not None
     if low is None or high is None:
         return Uncertain(value)
+    if low == high:
+        return exactly(value)
     scores = _scores("/".join(name))
     if low > 0:
         middle, lowest, highest = map(math.log, (value, low, high))

@@ -31,13 +31,16 @@ UNITS: Mapping[Kind, Mapping[str, float]] = {  # what a limit may be written in;
 
 
 class Measure(NamedTuple):
-    """`unit` is what stands behind a number; the other kinds have units of their own."""
+    """`unit` is what stands behind a number; the other kinds have units of their own. `head` is
+    what a table calls it, without a unit.
+    """
 
     name: str
     label: str
     kind: Kind
     better: Literal["lower", "higher", ""] = ""
     unit: str = ""
+    head: str = ""
 
     def text(self, value: float | None) -> str:
         """Write a value with its unit."""
@@ -50,15 +53,16 @@ class Measure(NamedTuple):
         if self.kind == "s":
             return f"{number(1000 * value)} ms" if abs(value) < 1 else f"{number(value)} s"
         if self.kind == "USD":
-            return f"{money(value)} {self.unit}".strip()
+            return f"{amount(value)} USD {self.unit}".strip()
         return f"{number(value)} {self.unit}".strip()
 
 
-def money(value: float) -> str:
-    """Write an amount to the hundredth, a small one to three digits: 1,250.00 USD, 0.0123 USD."""
-    return f"{value:,.2f} USD" if abs(value) >= 1 or not value else f"{value:.3g} USD"
+def amount(value: float) -> str:
+    """Write an amount to the hundredth, a small one to three digits: 1,250.00, 0.0123."""
+    return f"{value:,.2f}" if abs(value) >= 1 or not value else f"{value:.3g}"
 
 
+_OUTPUT = "per million output tokens"
 MEASURES: dict[str, Measure] = {
     one.name: one
     for one in (
@@ -74,26 +78,26 @@ MEASURES: dict[str, Measure] = {
         Measure("token_accuracy", "token accuracy", "share", "higher"),
         Measure("qps", "valid rate", "number", "higher", "queries/s"),
         Measure("user_tokens_per_s", "speed for one user", "number", "higher", "tokens/s"),
-        Measure("users_at_once", "users at once, per server", "number", "higher"),
+        Measure("users_at_once", "users at once", "number", "higher"),
         Measure("served_tokens_per_s", "speed at the valid rate", "number", "higher", "tokens/s"),
         Measure("servers", "servers", "number", "lower"),
-        Measure("load_per_server", "load of each server", "share"),
+        Measure("load_per_server", "load of a server", "share"),
         Measure("system_tokens_per_s", "speed of all servers", "number", "", "tokens/s"),
-        Measure("usd_per_hour", "cost of all servers", "USD", "lower", "an hour"),
-        Measure("usd_per_month", "cost of all servers", "USD", "lower", "a month"),
-        Measure("usd_per_m_tokens", "cost at full load, prompts free", "USD", "lower",
-                "per million output tokens"),
-        Measure("usd_per_m_input_tokens", "cost at full load", "USD", "lower",
-                "per million input tokens"),
-        Measure("usd_per_m_output_tokens", "cost at full load", "USD", "lower",
-                "per million output tokens"),
-        Measure("usd_per_m_tokens_needed", "cost at the needed rate", "USD", "lower",
-                "per million output tokens"),
-        Measure("job_hours", "time of the job, one server", "number", "lower", "h"),
-        Measure("job_usd", "cost of the job", "USD", "lower"),
-        Measure("kwh_per_m_tokens", "energy", "number", "lower", "kWh per million output tokens"),
-        Measure("energy_usd_per_m_tokens", "cost of energy", "USD", "lower",
-                "per million output tokens"),
+        Measure("usd_per_hour", "cost", "USD", "lower", "an hour", "an hour"),
+        Measure("usd_per_month", "cost", "USD", "lower", "a month", "a month"),
+        Measure("usd_per_m_tokens_needed", "cost at the needed rate", "USD", "lower", _OUTPUT,
+                "per M output tokens"),
+        Measure("usd_per_m_tokens", "cost", "USD", "lower", _OUTPUT, "per M output tokens"),
+        Measure("usd_per_m_input_tokens", "cost of input", "USD", "lower",
+                "per million input tokens", "per M input tokens"),
+        Measure("usd_per_m_output_tokens", "cost of output", "USD", "lower", _OUTPUT,
+                "per M output tokens"),
+        Measure("job_hours", "time of the job", "number", "lower", "h", "on one server"),
+        Measure("job_usd", "cost of the job", "USD", "lower", "", "on one server"),
+        Measure("kwh_per_m_tokens", "energy", "number", "lower", f"kWh {_OUTPUT}",
+                "per M output tokens"),
+        Measure("energy_usd_per_m_tokens", "cost of energy", "USD", "lower", _OUTPUT,
+                "per M output tokens"),
     )
 }  # fmt: skip
 

@@ -50,8 +50,12 @@ def misses(one: Standing) -> list[Judged]:
 
 
 def tightest(one: Standing) -> Judged | None:
-    """Return the requirement that a deployment keeps by the least."""
-    known = [each for each in one.judged if each.missing is not None]
+    """Return the requirement that a deployment keeps by the least; the undecided one before all
+    others. A reference keeps its own quality whatever is asked for.
+    """
+    known = [each for each in one.judged if each.missing is not None and each.can_miss]
+    if doubtful := [each for each in known if each.status == "UNDECIDED"]:
+        return min(doubtful, key=lambda each: each.chance)
     return max(known, key=_by_how_much, default=None)
 
 

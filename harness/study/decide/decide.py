@@ -16,6 +16,7 @@ from harness.engine import runlog
 from harness.engine.pieces import noted
 from harness.kernel import files
 from harness.kernel.clock import utc_now
+from harness.kernel.errors import SetupFailed
 from harness.kernel.protocols import Say
 from harness.run.start import fetch
 from harness.study import loop
@@ -198,7 +199,10 @@ def _from(place: Path, run: str) -> str:
 
 
 def exit_code(found: Mapping[str, Any]) -> int:
-    """0 if there is an answer, 1 if nothing fits."""
+    """0 if there is an answer, 1 if nothing fits, 3 if no run could be made."""
     if found["interrupted"]:
         return 130
-    return 0 if found["answer"] is not None else 1
+    if found["answer"] is not None:
+        return 0
+    has_runs = any(any(one["runs"].values()) for one in found["candidates"])
+    return 1 if has_runs else SetupFailed.exit_code

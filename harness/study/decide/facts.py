@@ -33,19 +33,21 @@ from harness.study.decide.figures import Stage, is_latency
 
 Kept = dict[str, Any]
 _EXACT = {"memory": "peak_bytes", "weights": "weights_bytes", "disk": "disk_bytes"}
+_TOO_SHORT = "peak_step_length"  # a queue that grows would not have broken a limit
 _OF_USERS = ("latency_mean", "tpot_p50")
 _GRID = 4_000  # values of a tail among which a percentile is looked for
 
 
 class Rate(NamedTuple):
     """The highest valid rate of one server, in queries per second, and between which rates it is
-    known to lie; `value` is 0 where no rate was valid.
+    known to lie; `value` is 0 where no rate was valid. `problem` says why the search tells nothing.
     """
 
     value: float
     low: float | None
     high: float | None
     is_searched: bool
+    problem: str = ""
 
 
 def kept_of(result: Mapping[str, Any], folder: Path) -> Kept:
@@ -82,26 +84,30 @@ def _rate_of(result: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     if not scenarios.entry(result["scenario"]).is_open or result["mode"] == "accuracy":
         return None
-    is_valid = result["status"] == "VALID"
     if result["mode"] != "find-peak":
         qps = result["settings"]["run"]["target_qps"]
-        return Rate(qps if is_valid else 0.0, None, None, False)._asdict()
-    steps = result.get("search") or []
-    held = [step["target_qps"] for step in steps if step["held"]]
-    best = max(held, default=0.0)
-    failed = [step["target_qps"] for step in steps if not step["held"]]
-    above = min((qps for qps in failed if qps > best), default=None)
-    value = result["result"]["value"] if is_valid else 0.0
-    return _bracketed(value or 0.0, best, above)._asdict()
+        return Rate(qps if result["status"] == "VALID" else 0.0, None, None, False)._asdict()
+    found = _searched(result.get("search") or [])
+    failed = {verdict["rule"] for verdict in result["verdicts"] if verdict["status"] == "FAIL"}
+    if _TOO_SHORT in failed:
+        found = found._replace(problem=result["status_reason"])
+    return found._asdict()
 
 
-def _bracketed(value: float, held: float, failed: float | None) -> Rate:
-    """Return a rate between the highest that held and the lowest that did not; what is delivered
-    may be a little less than either.
+def _searched(steps: Sequence[Mapping[str, Any]]) -> Rate:
+    """Return the highest rate of a search at which a whole run was VALID, as it was delivered; it
+    lies below the lowest rate above it that was not.
+
+    LoadGen's search may end at a rate whose run is too short for the rule of early stopping.
     """
-    if not value or failed is None:
-        return Rate(value, None, None, True)
-    return Rate(value, min(value, held), max(value, failed), True)
+    valid = [step for step in steps if step["held"] and step["status"] == "VALID"]
+    if not valid:
+        return Rate(0.0, None, None, True)
+    best = max(valid, key=lambda step: step["target_qps"])
+    asked, delivered = best["target_qps"], best["delivered_qps"]
+    value = asked if delivered is None else min(asked, delivered)
+    above = [step["target_qps"] for step in steps if step["target_qps"] > asked]
+    return Rate(value, value, min(above), True) if above else Rate(value, None, None, True)
 
 
 # ---- figures with intervals

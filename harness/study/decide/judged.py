@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from accuracy.resampling import Estimate
 from harness.cost.uncertain import DRAWS, Uncertain
 from harness.study.decide.figures import is_latency
-from harness.study.decide.quality import Quality
+from harness.study.decide.quality import OF_REFERENCE, Quality
 from harness.study.decide.requirements import Requirement
 
 Bools = NDArray[np.bool_]
@@ -42,6 +42,11 @@ class Judged(NamedTuple):
     @property
     def chance(self) -> float:
         return float(self.kept.mean())
+
+    @property
+    def can_miss(self) -> bool:
+        """Might another measurement miss it? Not by construction."""
+        return self.reason != OF_REFERENCE.reason
 
     @property
     def missing(self) -> float | None:
@@ -107,8 +112,8 @@ def _of_gate(one: Requirement, quality: Quality, figure: Uncertain | None) -> Ju
 
 def _of_search(one: Requirement, figure: Uncertain | None, is_kept: bool) -> Judged:
     """A latency that was a limit of the search is kept at the valid rate, if there is one."""
-    estimate = figure.estimate if figure is not None else Estimate(None)
-    reason = "kept at the valid rate" if is_kept else "no rate was found that keeps the limits"
+    estimate = figure.estimate if figure is not None and is_kept else Estimate(None)
+    reason = "kept at the valid rate" if is_kept else "no rate was found at which a run is VALID"
     return Judged(
         one, "PASS" if is_kept else "FAIL", estimate, is_kept, True, _all(is_kept), reason
     )

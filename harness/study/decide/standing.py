@@ -57,9 +57,10 @@ class Standing:
         status, reason = told.kept["status"], told.kept["reason"]
         if status == "VALID" or self.out:
             return
-        if told.folder is not None and status == "INVALID" and stage == "rate":
-            return  # no rate is valid: the requirements say so
-        self.out = f"its {stage} run is {status}: {reason}"
+        rate = told.kept.get("valid_rate")
+        if status == "INVALID" and rate is not None and not rate["problem"]:
+            return  # a rate below may be valid; where none is, the requirements say so
+        self.out = f"its {stage} run is {status}: {reason}" if told.folder else reason
 
     def has(self, stage: Stage) -> bool:
         """Was this stage measured?"""

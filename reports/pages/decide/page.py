@@ -13,7 +13,7 @@ from rich.console import Console, Group
 from rich.panel import Panel
 from rich.text import Text
 
-from harness.kernel.words.figure import number
+from harness.kernel.words.measure import measure
 from reports import blocks
 from reports.blocks import Plot, Table, as_text, joined
 from reports.pages import html
@@ -25,8 +25,13 @@ _WIDTH = 11  # the least of a column
 
 def told(row: Found) -> Text:
     """Return a line on a run that has just been made."""
-    speed = f"{number(row['tokens_per_s'])} tokens/s" if row["tokens_per_s"] else row["reason"]
-    return joined((f"{row['label']} {row['status']}", "bold"), (f"  {speed}", ""))
+    rate, speed = (row.get("valid_rate") or {}).get("value"), row["tokens_per_s"]
+    what = row["reason"]
+    if rate:
+        what = f"valid at {measure('qps').text(rate)}"
+    elif speed and row["status"] == "VALID":
+        what = measure("tokens_per_s").text(speed)
+    return joined((f"{row['label']} {row['status']}", "bold"), (f"  {what}", ""))
 
 
 def table(found: Found) -> Table:
@@ -77,6 +82,7 @@ def render(found: Found) -> str:
         links={_name(one, stage): html.link(run) for one in candidates
                for stage, run in one["runs"].items()},
         plots=_plots(found),
+        details={"decide.json": found},
     )  # fmt: skip
 
 

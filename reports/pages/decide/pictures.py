@@ -28,8 +28,8 @@ def limits(found: Found) -> Plot:
     svg = at_both_widths(panels, made, {shown(label): tone for label, tone in tones.items()})
     note = (
         "A dot for each deployment, with its 95 % interval where it is known; the dashed line is"
-        " the limit, and the shaded side misses it. The first panel is what decides between those that"
-        " keep every limit."
+        " the limit, and the shaded side misses it. The first panel decides between those that keep"
+        " every limit."
     )
     return Plot("Why", svg, note)
 

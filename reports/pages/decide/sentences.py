@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.kernel.words.figure import number
-from harness.kernel.words.measure import LATENCIES, Measure, measure, money
+from harness.kernel.words.measure import LATENCIES, Measure, amount, measure
 from reports.blocks import between
 
 Found = Mapping[str, Any]
@@ -25,8 +25,10 @@ def answer(found: Found) -> str:
     figures, sought = one["figures"], measure(found["objective"]["figure"])
     said = f"Deploy {one['label']}"
     if "servers" in figures:
-        said += f" on {servers(figures['servers'])}, which carry {_rate(found)}"
-        said += f" at {text(measure('qps'), figures['qps'])} each"
+        is_one = figures["servers"]["value"] == 1
+        said += f" on {servers(figures['servers'])}, which carr{'ies' if is_one else 'y'}"
+        said += f" {_rate(found)}"
+        said += f" ({'up to' if is_one else 'each up to'} {text(measure('qps'), figures['qps'])})"
         if cost := figures.get("usd_per_hour"):
             said += f", for {text(measure('usd_per_hour'), cost)}"
         if cost := figures.get("usd_per_m_tokens_needed"):
@@ -66,7 +68,7 @@ def _none(found: Found) -> str:
     said = "Nothing fits: no deployment keeps every requirement."
     closest = found["nearest"]
     if closest is None:
-        return f"{said} No run could be made."
+        return "Nothing can be chosen: no deployment has runs that can be trusted."
     missed = "; ".join(map(missing, closest["missed"]))
     return f"{said} The nearest is {closest['label']}, which misses {missed}."
 
@@ -75,19 +77,16 @@ def missing(judged: Found) -> str:
     """Say what a requirement asks for and what there is instead."""
     one = measure(judged["figure"])
     if judged["value"] is None:
-        return f"{judged['requirement']} (not known{_because(judged)})"
+        return f"{judged['requirement']} ({judged['reason'] or 'not known'})"
     return f"{judged['requirement']} ({one.label} {text(one, judged)})"
-
-
-def _because(judged: Found) -> str:
-    return f": {judged['reason']}" if judged["reason"] else ""
 
 
 def sure(found: Found) -> str:
     """Say how sure the answer is, and what it would be otherwise."""
-    if not found["chances"]:
+    if all(one["status"] in ("FAILED", "NOT MEASURED") for one in found["candidates"]):
         return ""
-    said = f"How sure: {percent(found['sure'])}"
+    that = "How sure" if found["answer"] is not None else "How sure that nothing fits"
+    said = f"{that}: {percent(found['sure'])}"
     others = {
         label: share
         for label, share in found["chances"].items()
@@ -210,14 +209,10 @@ def text(of: Measure, figure: Found) -> str:
     if low is None or high is None or low == high:
         return of.text(value)
     if of.kind == "USD":
-        return f"{of.text(value)} ({between(low, high, _amount)})"
+        return f"{of.text(value)} ({between(low, high, amount)})"
     if of.kind == "number":
         return f"{of.text(value)} ({between(low, high, number)})"
     return f"{of.text(value)} ({between(low, high, of.text)})"
-
-
-def _amount(value: float) -> str:
-    return money(value).removesuffix(" USD")
 
 
 def subject(found: Found) -> str:

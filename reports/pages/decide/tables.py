@@ -5,20 +5,28 @@ costs. `harness cost` prints the second one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from harness.kernel.words.measure import MEASURES, Measure, measure
+from harness.kernel.words.figure import number
+from harness.kernel.words.measure import MEASURES, Measure, amount, measure
 from reports.blocks import Column, Table
 from reports.pages.decide.sentences import percent
 
 Found = Mapping[str, Any]
-COSTS = (
-    "tokens_per_s", "qps", "served_tokens_per_s", "user_tokens_per_s", "users_at_once", "servers",
-    "load_per_server", "system_tokens_per_s", "usd_per_hour", "usd_per_month",
-    "usd_per_m_tokens_needed", "usd_per_m_tokens", "usd_per_m_input_tokens",
-    "usd_per_m_output_tokens", "job_hours", "job_usd", "joules_per_token", "kwh_per_m_tokens",
-    "energy_usd_per_m_tokens",
-)  # fmt: skip
+GROUPS: dict[str, tuple[str, ...]] = {
+    "One server": (
+        "tokens_per_s", "qps", "served_tokens_per_s", "user_tokens_per_s", "users_at_once",
+    ),
+    "For the needed rate": (
+        "servers", "load_per_server", "system_tokens_per_s", "usd_per_hour", "usd_per_month",
+        "usd_per_m_tokens_needed",
+    ),
+    "Full load, prompts free": ("usd_per_m_tokens",),
+    "Full load, input and output": ("usd_per_m_input_tokens", "usd_per_m_output_tokens"),
+    "The job": ("job_hours", "job_usd"),
+    "Energy": ("joules_per_token", "kwh_per_m_tokens", "energy_usd_per_m_tokens"),
+}  # fmt: skip
 _SUFFIX = {"s": "_s", "bytes": "_bytes"}
 _TONES = {"FITS": "good", "MISSES": "bad", "FAILED": "bad"}
 COST_NOTE = (
@@ -61,21 +69,26 @@ def _judged(one: Found, name: str) -> Found | None:
 
 def costs(candidates: Sequence[Found], title: str = "Rates and costs") -> Table:
     """Return the rates and costs that are known, a deployment a row; people see them turned."""
-    known = [name for name in COSTS if any(name in one["figures"] for one in candidates)]
-    columns = [Column("label", ""), *(_column(MEASURES[name], optional=True) for name in known)]
+    columns, names = [Column("label", "")], list[str]()
+    for group, members in GROUPS.items():
+        known = [name for name in members if any(name in one["figures"] for one in candidates)]
+        columns += [replace(_column(MEASURES[name]), group=group) for name in known]
+        names += known
     rows = [
-        [one["label"], *(_parts(one["figures"].get(name)) for name in known)] for one in candidates
+        [one["label"], *(_parts(one["figures"].get(name)) for name in names)] for one in candidates
     ]
     return Table(title, columns, rows, sideways=True)
 
 
-def _column(of: Measure, optional: bool = False) -> Column:
+def _column(of: Measure) -> Column:
     """Return the column of a figure with its interval; in a CSV file in base units."""
-    name = of.name + _SUFFIX.get(of.kind, "")
-    has_unit = of.kind in ("number", "USD", "of 100")
-    unit = of.unit if has_unit else ""
-    write = of.text if not has_unit else of._replace(unit="").text
-    return Column(name, of.label, unit, write, optional=optional, interval=True)
+    name, head = of.name + _SUFFIX.get(of.kind, ""), of.head or of.label
+    if of.kind == "USD":
+        return Column(name, head, "USD", amount, interval=True)
+    if of.kind in ("number", "of 100"):
+        unit = of.unit.split(" per ")[0] if of.head else of.unit
+        return Column(name, head, unit, number, interval=True)
+    return Column(name, head, write=of.text, interval=True)
 
 
 def _parts(figure: Found | None) -> tuple[Any, Any, Any] | None:
