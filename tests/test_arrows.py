@@ -58,6 +58,10 @@ ARROWS = {
     "harness.study.gating": "harness harness.engine harness.options harness.result harness.run"
     " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
     " sut.precision",
+    "harness.study.decide": "harness harness.cost harness.engine harness.result harness.run"
+    " harness.options harness.study harness.study.comparison harness.study.gating accuracy"
+    " accuracy.gate reports reports.pages.decide scenarios",
+    "harness.cost": "accuracy",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen"
     " harness.result.integrity",
@@ -68,9 +72,10 @@ ARROWS = {
     " sut.border sut.golden sut.golden.answers sut.model sut.prompts sut.serving",
     "harness.serve.asking": "harness.serve sut.prompts",
     "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
-    "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
-    " harness.mlperf harness.run harness.serve harness.study harness.study.comparison"
-    " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
+    "harness.commands": "harness harness.cost harness.engine harness.likelihood harness.options"
+    " harness.result harness.mlperf harness.run harness.serve harness.study harness.study.comparison"
+    " harness.study.decide harness.study.gating accuracy.gate reports reports.pages"
+    " reports.pages.decide reports.pages.likelihood"
     " reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started",
@@ -87,6 +92,7 @@ ARROWS = {
     "reports.endpoints": "",
     "reports.mlperf": "",
     "reports.pages": "reports reports.plots",
+    "reports.pages.decide": "reports reports.pages reports.plots",
     "reports.pages.likelihood": "reports reports.pages reports.plots",
     "reports.plots": "reports",
     "reports.submission": "reports.mlperf",

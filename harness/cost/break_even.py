@@ -17,7 +17,7 @@ from harness.cost.costs import servers_for
 from harness.cost.terms import HOURS_PER_MONTH
 from harness.cost.uncertain import Uncertain, combined
 
-_MOST_STEPS = 100_000  # whole servers looked at; beyond it they count as fractions
+_MOST_STEPS = 10_000  # whole servers looked at; beyond it they count as fractions
 _TRIED = 400  # draws of a rate, each of which is a search
 
 

@@ -29,10 +29,13 @@ def _none() -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Uncertain:
-    """`draws` is (DRAWS,), or (0,) where nothing tells how far chance moves the value."""
+    """`draws` is (DRAWS,), or (0,) where nothing tells how far chance moves the value. `known` is
+    the interval that they were made from, if they were.
+    """
 
     value: float
     draws: Floats = field(default_factory=_none)
+    known: Estimate | None = None
 
     @property
     def has_interval(self) -> bool:
@@ -41,8 +44,8 @@ class Uncertain:
     @property
     def estimate(self) -> Estimate:
         """Return it with its 95 % interval, whose ends are values that were drawn."""
-        if not self.has_interval:
-            return Estimate(self.value)
+        if self.known is not None or not self.has_interval:
+            return self.known or Estimate(self.value)
         ends = np.quantile(self.draws, (0.025, 0.975), method="inverted_cdf")
         low, high = map(float, ends)
         return Estimate(self.value, min(low, self.value), max(high, self.value))
@@ -68,8 +71,9 @@ def measured(estimate: Estimate, *name: str) -> Uncertain:
     scores = _scores("/".join(name))
     if low > 0:
         middle, lowest, highest = map(math.log, (value, low, high))
-        return Uncertain(value, np.exp(_two_sided(middle, lowest, highest, scores)))
-    return Uncertain(value, _two_sided(value, low, high, scores))
+        draws = np.exp(_two_sided(middle, lowest, highest, scores))
+        return Uncertain(value, draws, estimate)
+    return Uncertain(value, _two_sided(value, low, high, scores), estimate)
 
 
 def combined(formula: Callable[..., Any], *parts: Uncertain) -> Uncertain:

@@ -101,6 +101,7 @@ def _candidate(one: Standing, choice: Choice) -> Found:
         "reference": one.reference,
         "status": _status(one),
         "reason": one.out or one.set_aside,
+        "doubts": one.doubts,
         "chance": choice.shares.get(one.label, 0.0),
         "runs": {stage: str(told.folder or "") for stage, told in one.runs.items()},
         "not_run": list(dict.fromkeys(one.not_run)),

@@ -39,7 +39,7 @@ def costing(folders: Sequence[Path], terms: Terms) -> dict[str, Any]:
             {
                 "label": one.label,
                 "status": one.row.get("status", ""),
-                "doubt": one.out,
+                "doubts": [*one.doubts, *filter(None, [one.out])],
                 "runs": {stage: str(told.folder or "") for stage, told in one.runs.items()},
                 "figures": {name: as_json(each.estimate) for name, each in one.figures.items()},
             }

@@ -199,10 +199,13 @@ def _from(place: Path, run: str) -> str:
 
 
 def exit_code(found: Mapping[str, Any]) -> int:
-    """0 if there is an answer, 1 if nothing fits, 3 if no run could be made."""
+    """0 if there is an answer, 1 if nothing fits or the answer rests on a run that is INVALID, 3 if
+    no run could be made.
+    """
     if found["interrupted"]:
         return 130
-    if found["answer"] is not None:
-        return 0
+    chosen = [one for one in found["candidates"] if one["label"] == found["answer"]]
+    if chosen:
+        return 1 if chosen[0]["doubts"] else 0
     has_runs = any(any(one["runs"].values()) for one in found["candidates"])
     return 1 if has_runs else SetupFailed.exit_code

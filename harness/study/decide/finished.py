@@ -3,7 +3,8 @@ the standing of each deployment out.
 
 A run is the stage that it can stand for: an offline or stream run tells the speed, an accuracy run
 the quality, a search or a server run the valid rate. Runs of one model and variant are of one
-deployment; those of a comparison, a sweep or a decision are of the cell that they were made for.
+deployment; those of a comparison, a sweep or a decision are of the cell that they were made for. A
+name before a folder (fast=runs/A) says which deployment it is of.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Run(NamedTuple):
 
 def standings(folders: Sequence[Path], measures: Sequence[Measure]) -> list[Standing]:
     """Read the runs and sort them by deployment. Raises BadInput."""
-    runs = [(run, _read(run.folder)) for folder in folders for run in _runs(folder)]
+    runs = [(run, _read(run.folder)) for folder in folders for run in _named_runs(folder)]
     has_models = len({kept["model"] for _, kept in runs}) > 1
     found, references = dict[str, Standing](), dict[str, str]()
     for run, kept in runs:
@@ -43,8 +44,7 @@ def standings(folders: Sequence[Path], measures: Sequence[Measure]) -> list[Stan
         one = found.setdefault(label, Standing(label, reference))
         stage = _stage(run.folder, kept)
         if stage in one.runs:
-            found_ = f"{one.runs[stage].folder} and {run.folder} both tell the {stage} of {label}"
-            raise BadInput("decide", found_, "expected one run of each kind", "Leave one out.")
+            raise _twice(label, stage, [one.runs[stage].folder, run.folder])
         one.add(stage, Told(kept, run.folder.resolve()), measures)
     return list(found.values())
 
@@ -72,6 +72,22 @@ def _label(run: Run, kept: Kept, has_models: bool) -> str:
     except ValueError:
         name = f"{kept['model']} {kept['variant']}" if has_models else str(kept["variant"])
         return run.cell or name
+
+
+def _twice(label: str, stage: Stage, folders: Sequence[Path | None]) -> BadInput:
+    found = f"{' and '.join(map(str, folders))} both tell the {stage} of {label}"
+    todo = f"Leave one out, or name them: a={folders[0]} b={folders[1]}."
+    return BadInput("decide", found, "expected one run of each kind", todo)
+
+
+def _named_runs(folder: Path) -> Iterator[Run]:
+    """Yield the runs of a folder before which a deployment may be named. Raises BadInput."""
+    name, equals, path = str(folder).partition("=")
+    if not equals or folder.exists():
+        yield from _runs(folder)
+        return
+    for run in _runs(Path(path)):
+        yield run._replace(cell=name)
 
 
 def _runs(folder: Path) -> Iterator[Run]:

@@ -84,7 +84,8 @@ def _check_flags(given: Flags, variants: str | None) -> None:
 
 
 def _cells(stage: Stage, wanted: Wanted, given: Flags, variants: str | None) -> list[Cell]:
-    cells = cells_of({**given} | _flags(stage, wanted, given), variants)
+    others = {name: value for name, value in given.items() if not _is_of_rate(stage, name)}
+    cells = cells_of(others | _flags(stage, wanted, given), variants)
     if stage != "quality":
         return cells
     for cell in cells:
@@ -99,6 +100,11 @@ def _cells(stage: Stage, wanted: Wanted, given: Flags, variants: str | None) -> 
         else cell
         for cell in cells
     ]
+
+
+def _is_of_rate(stage: Stage, name: str) -> bool:
+    """Is it a setting that means something else in a run without arrivals?"""
+    return name == "target_qps" and stage != "rate"
 
 
 def _flags(stage: Stage, wanted: Wanted, given: Flags) -> dict[str, Any]:

@@ -34,8 +34,8 @@ class Told(NamedTuple):
 
 @dataclass
 class Standing:
-    """A deployment. `out` says why it cannot be chosen whatever its figures are; `set_aside` why it
-    was not measured further.
+    """A deployment. `out` says why it cannot be chosen whatever its figures are, `set_aside` why it
+    was not measured further, `doubts` why its figures may be wrong.
     """
 
     label: str
@@ -43,6 +43,7 @@ class Standing:
     runs: dict[Stage, Told] = field(default_factory=dict)
     out: str = ""
     set_aside: str = ""
+    doubts: list[str] = field(default_factory=list)
     not_run: list[Stage] = field(default_factory=list)
     figures: dict[str, Uncertain] = field(default_factory=dict)
     quality: Quality | None = None
@@ -57,54 +58,11 @@ class Standing:
         status, reason = told.kept["status"], told.kept["reason"]
         if status == "VALID" or self.out:
             return
-        rate = told.kept.get("valid_rate")
-        if status == "INVALID" and rate is not None and not rate["problem"]:
-            return  # a rate below may be valid; where none is, the requirements say so
-        self.out = f"its {stage} run is {status}: {reason}" if told.folder else reason
-
-    def has(self, stage: Stage) -> bool:
-        """Was this stage measured?"""
-        return stage in self.runs
-
-    @property
-    def row(self) -> Kept:
-        """Return what is kept of its first run."""
-        return next(iter(self.runs.values())).kept if self.runs else {}
-
-    @property
-    def fails(self) -> bool:
-        """Has it certainly missed a requirement?"""
-        return any(one.status == "FAIL" for one in self.judged)
-
-    @property
-    def is_open(self) -> bool:
-        """May it still be chosen?"""
-        return not (self.out or self.set_aside or self.fails)
-
-    @property
-    def fits(self) -> bool:
-        """Do its figures keep every requirement?"""
-        return self.is_open and all(one.holds for one in self.judged)
-
-    def update(self, wanted: Wanted, reference: Standing) -> None:
-        """Work out its figures, its costs and its verdicts from the runs that there are."""
-        found = {name: one for name, one in self._told.items() if name != "qps" or one.value}
-        if "quality" in self.runs and self.quality is None:
-            self.quality = self._quality(wanted, reference)
-        if self.quality is not None:
-            found["rouge"] = self.quality.kept
-        self.figures = {
-            name: measured(estimate, self.label, _TOGETHER.get(name, name))
-            for name, estimate in found.items()
-            if estimate.value is not None
-        }
-        self.figures |= costs(self._rates(), wanted.terms, *self.names)
-        self.judged = judge(wanted.requirements, self.figures, self.quality, self._limits(wanted))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Return what a price may call it."""
-        return self.label, str(self.row.get("variant", "")), str(self.row.get("model", ""))
+        said = f"its {stage} run is {status}: {reason}" if told.folder else reason
+        if status != "INVALID" or (told.kept.get("valid_rate") or {}).get("problem"):
+            self.out = said
+        elif stage == "speed":
+            self.doubts.append(said)  # of the other stages the requirements speak
 
     def _take(self, found: Mapping[str, Estimate]) -> None:
         """Take in the figures of a run; of sizes the largest of all runs counts."""

@@ -38,8 +38,8 @@ def sentences(found: Found) -> Iterator[str]:
             )
         elif need is not None:
             yield f"{one['label']}: no run tells its valid rate; make one with --mode find-peak."
-        if one["doubt"]:
-            yield f"{one['label']}: {one['doubt']}"
+        for doubt in one["doubts"]:
+            yield f"{one['label']}: {doubt}"
     for pair in found["break_even"]:
         yield from break_even(pair)
 

@@ -57,7 +57,9 @@ def _head(found: Found) -> Panel:
     lines += [
         as_text(words) for words in (sentences.sure(found), *sentences.changes(found)) if words
     ]
-    colour = "green" if found["answer"] is not None else "red"
+    lines += [as_text(words, "bold red") for words in sentences.doubts(found)]
+    is_good = found["answer"] is not None and not sentences.doubts(found)
+    colour = "green" if is_good else "red"
     return Panel(Group(as_text(sentences.subject(found), "dim"), *lines), border_style=colour)
 
 
@@ -73,6 +75,7 @@ def render(found: Found) -> str:
         "decide.html",
         subject=sentences.subject(found),
         fits=found["answer"] is not None,
+        doubts=sentences.doubts(found),
         answer=sentences.answer(found),
         sentences=[words for words in (sentences.sure(found), *sentences.changes(found)) if words],
         notes=sentences.notes(found),

@@ -107,6 +107,13 @@ def percent(share: float) -> str:
     return "under 0.1 %" if share < 0.001 else f"{100 * share:.3g} %"
 
 
+def doubts(found: Found) -> list[str]:
+    """Say why the figures of the answer may be wrong."""
+    if found["answer"] is None:
+        return []
+    return [f"Doubtful: {doubt}" for doubt in candidate(found, found["answer"])["doubts"]]
+
+
 def changes(found: Found) -> list[str]:
     """Say what would change the answer, one line each."""
     return [*_shut_out(found), *_runner_up(found), *_tightest(found), *_break_even(found)]
@@ -183,6 +190,8 @@ def notes(found: Found) -> list[str]:
     """Return what else to know: limits nobody asked for, deployments that were not measured."""
     said = [_beside(one) for one in found["limits"]]
     for one in found["candidates"]:
+        if one["label"] != found["answer"]:
+            said += [f"{one['label']}: {doubt}" for doubt in one["doubts"]]
         if one["reason"]:
             said.append(f"{one['label']}: {one['reason']}")
         elif one["not_run"] and one["status"] == "MISSES":
