@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands import laboratory, lists, mlperf, runs, serving, studies, sweeps
+from harness.commands import decide, laboratory, lists, mlperf, runs, serving, studies, sweeps
 from harness.kernel.errors import RunBroke
 from harness.kernel.process import stopping, streams
 from harness.options.flags import Command, Program
@@ -37,6 +37,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": studies.compare,
     "sweep": sweeps.sweep,
     "gate": studies.gate,
+    "decide": decide.decide,
+    "cost": decide.cost,
     "resume": studies.resume,
     "perplexity": laboratory.perplexity,
     "audit": mlperf.audit,

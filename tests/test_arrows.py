@@ -64,6 +64,9 @@ ARROWS = {
     "harness.study.best": "accuracy",
     "harness.study.effects": "",
     "harness.study.exports": "harness.engine harness.loaded reports reports.pages.comparison",
+    "harness.study.decide": "accuracy accuracy.gate harness harness.cost harness.engine"
+    " harness.options harness.result harness.running harness.study harness.study.comparison"
+    " harness.study.gating reports reports.pages.decide",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen harness.result.integrity",
     "harness.schema": "harness.likelihood harness.options harness.schema.of_result"
@@ -78,13 +81,14 @@ ARROWS = {
     " harness.mlperf harness.running harness.serve harness.study harness.study.comparison"
     " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
     " reports.submission harness.study.sweep reports.pages.sweep harness.study.exports"
-    " reports.pages.comparison",
+    " reports.pages.comparison harness.cost harness.study.decide reports.pages.decide",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started harness.api",
     "harness.api": "accuracy.gate harness.commands harness.likelihood harness.options"
     " harness.result harness.running harness.study harness.study.comparison harness.study.gating"
     " reports reports.pages harness.engine harness.loaded harness.study.sweep",
     "harness.loaded": "",
+    "harness.cost": "accuracy",
     "scenarios.loadgen": "scenarios",
     "scenarios": "scenarios.loadgen",
     "accuracy": "",
@@ -101,6 +105,7 @@ ARROWS = {
     "reports.pages.likelihood": "reports reports.pages reports.plots",
     "reports.pages.sweep": "reports reports.pages reports.plots",
     "reports.pages.comparison": "reports reports.plots",
+    "reports.pages.decide": "reports reports.pages reports.plots",
     "reports.plots": "reports",
     "reports.submission": "reports.mlperf",
     "sut.border": "",
