@@ -1,6 +1,6 @@
 """Is the rate that a search found a peak? The steps of a find-peak run, and what follows from them.
 
-find_peak.json holds one row per rate tried (`scenarios.peak_verdict.Step`, with `held`, and the
+find_peak.json holds one row per rate tried (`scenarios.peak.verdict.Step`, with `held`, and the
 `status` and `folder` of its run) and `ended`, why no further rate was tried: `closed` (the bounds
 met), `open` (nothing failed), `size` (the next run would be too large), or the status of a run that
 broke.
@@ -18,8 +18,8 @@ from harness.kernel.foreign.own_files import read_bytes
 from harness.kernel.foreign.parsed import loads
 from harness.kernel.log import RunLog
 from harness.kernel.types import RunSettings, Verdict
-from scenarios import peak_verdict
-from scenarios.peak_verdict import Step
+from scenarios.peak import verdict as peak_verdict
+from scenarios.peak.verdict import Step
 
 FILE = "find_peak.json"
 BROKE = ("INTERRUPTED", "ERROR")

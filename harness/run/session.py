@@ -59,7 +59,7 @@ from harness.run.timed import Timed
 from harness.run.untimed import ask_back, commit, load, roundtrip_us
 from harness.run.warmup import given_rate, rate_seen, refuse_unanswered, warmup, warmup_samples
 from reports import conf_lines
-from scenarios import peak_verdict
+from scenarios.peak import verdict as peak_verdict
 
 
 class Run:

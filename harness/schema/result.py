@@ -5,6 +5,7 @@ a search.
 from __future__ import annotations
 
 from harness.schema.environment import ENVIRONMENT_PART
+from harness.schema.of_result.capacity import CAPACITY, GOODPUT
 from harness.schema.of_result.client import CLIENT
 from harness.schema.of_result.decoding import GRAPH_BYTES, OF_DECODING
 from harness.schema.of_result.gpus import ENERGY, GPUS
@@ -311,6 +312,8 @@ RESULT_FIELDS: dict[str, Schema] = {
         "tokens": whole("Output tokens of completed samples.", "tokens"),
         "single_token_samples": whole("Answers of one token, without TPOT.", "samples"),
     }),
+    "goodput": GOODPUT,
+    "capacity": CAPACITY,
     "memory": MEMORY,
     "sut_facts": SUT_FACTS,
     "accuracy": ACCURACY,
@@ -387,7 +390,7 @@ RESULT = file(
     record(
         "The summary of a run, for programs.",
         RESULT_FIELDS,
-        optional=("served", "gpus", "self_check"),
+        optional=("goodput", "capacity", "served", "gpus", "self_check"),
     ),
     DEFS,
 )

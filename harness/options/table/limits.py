@@ -4,6 +4,7 @@
 
 from harness.options.kinds import CountOrNone, Percent, PositiveSeconds, Probability, Seconds, Seed
 from harness.options.option import JUDGE, Loadgen, option
+from harness.options.slo import Slo
 
 
 def _seconds(ms: float) -> float:
@@ -40,6 +41,12 @@ class LimitOptions:
         JUDGE, None, "Percentile that is judged, for example 90, 99 or 99.9.", unit="%",
         held=lambda run: 100 * run.percentile, by_profile="tail", closed="at least",
         loadgen=Loadgen("target_latency_percentile"),
+    )
+    slo: Slo | None = option(
+        JUDGE, None,
+        "Limits that each answer should keep, for example ttft:2s,tpot:200ms,latency:10s. They "
+        "define the goodput and change no verdict. Default: the limits that are judged, if any.",
+        metavar="LIST", commands="run plan compare",
     )
     infer_tokens: CountOrNone | None = option(
         JUDGE, None,

@@ -10,7 +10,7 @@ from harness.options.settings import load_config, run_settings
 from harness.result import search
 from harness.result.publish import publish
 from harness.run.session import Run
-from scenarios import peak_verdict
+from scenarios.peak import verdict as peak_verdict
 from sut.simulated import Simulated
 
 CAPACITY = 16 / (0.050 + 0.155)  # the simulated SUT's slots over the time of an answer

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from scenarios.peak_verdict import (
+from scenarios.peak.verdict import (
     MAX_STEP_QUERIES,
     Step,
     best,
