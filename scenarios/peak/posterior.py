@@ -26,6 +26,7 @@ _BENT_ABOVE = 0.4  # the same over the peak, where a run's length matters
 _HIGHEST = -0.1  # ln of a share
 _FREEDOM = 4  # of Student's t: one odd run does not decide
 _LEAST_ERROR = 0.15
+_ERROR_OF_A_BOUND = 1.0  # of a run that was ended: how far a whole one may be off
 
 Array = NDArray[Any]
 
@@ -91,7 +92,8 @@ def _of_limit(qps: Array, p: float, tails: Sequence[Tail], guesses: Sequence[Gue
 def _likelihood(seen: Tail, line: Array, goal: float) -> Array:
     """Return the logarithm of how likely a run is, were ln(share) this much over the goal."""
     bent = np.where(line < 0, _BENT, _BENT_ABOVE) * line
-    error = np.sqrt(max(seen.error, _LEAST_ERROR) ** 2 + bent**2)
+    least = _ERROR_OF_A_BOUND if seen.at_least else _LEAST_ERROR
+    error = np.sqrt(max(seen.error, least) ** 2 + bent**2)
     apart = (seen.log_share - goal - line) / error
     if seen.at_least:
         from scipy.stats import t

@@ -22,9 +22,11 @@ import numpy as np
 
 from harness.kernel.types import Int64s
 
-BATCHES = 20
-_FEWEST = 10 * BATCHES  # departures
-_MODEL_ERROR = 0.25  # of the room between the rate that holds and C
+_PER_BATCH = 100  # departures, so that neighbouring batches tell little of one another
+_FEWEST = 400  # departures
+_FEWEST_BATCHES = 10
+_ALWAYS = 0.95  # of the queries: so many wait while the system is overloaded
+_MODEL_ERROR = 0.15  # of the room between the rate that holds and C
 
 
 class Saturation(NamedTuple):
@@ -35,6 +37,7 @@ class Saturation(NamedTuple):
     qps: float
     error: float
     dispersion: float
+    batches: int  # that these were told from
 
 
 class Guess(NamedTuple):
@@ -46,23 +49,27 @@ class Guess(NamedTuple):
 
 def saturation(due_ns: Int64s, left_ns: Int64s, limit_ns: int) -> Saturation | None:
     """Return how fast queries left while others waited: from when one had waited for half the
-    limit, to the last arrival. None where too few did.
+    limit, to the last arrival. None where too few did, or where the queue shrank again.
 
     `due_ns`: (n,) in order; `left_ns`: (n,) when each got its first token or its answer.
     """
-    waited = np.flatnonzero(left_ns - due_ns > limit_ns / 2)
-    if not len(waited):
+    waited = left_ns - due_ns > limit_ns / 2
+    if not waited.any():
         return None
-    begin, end = int(left_ns[waited[0]]), int(due_ns[-1])
+    first = int(np.argmax(waited))
+    if waited[first:].mean() < _ALWAYS:
+        return None
+    begin, end = int(left_ns[first]), int(due_ns[-1])
     left = np.sort(left_ns[(left_ns >= begin) & (left_ns <= end)])
     if len(left) < _FEWEST:
         return None
-    span_s = float(left[-1] - left[0]) / 1e9 / BATCHES
-    edges = np.linspace(left[0], left[-1], BATCHES + 1)
+    batches = max(len(left) // _PER_BATCH, _FEWEST_BATCHES)
+    span_s = float(left[-1] - left[0]) / 1e9 / batches
+    edges = np.linspace(left[0], left[-1], batches + 1)
     counts = np.histogram(left, edges)[0]
     mean, variance = float(counts.mean()), float(counts.var(ddof=1))
-    error = math.sqrt(variance / BATCHES) / span_s
-    return Saturation(mean / span_s, error, variance / mean)
+    error = math.sqrt(variance / batches) / span_s
+    return Saturation(mean / span_s, error, variance / mean, batches)
 
 
 def guess(found: Saturation, p: float, limit_s: float, base_s: float) -> Guess | None:
@@ -76,5 +83,6 @@ def guess(found: Saturation, p: float, limit_s: float, base_s: float) -> Guess |
     qps = c * (size - g * found.dispersion) / (size + g)
     if qps <= 0:
         return None
-    of_model = _MODEL_ERROR * (c - qps) / qps
-    return Guess(qps, math.hypot(found.error / c, of_model))
+    of_variance = math.sqrt(2 / found.batches) * found.dispersion / (1 + found.dispersion)
+    room = (c - qps) / qps
+    return Guess(qps, math.hypot(found.error / c, _MODEL_ERROR * room, of_variance * room))

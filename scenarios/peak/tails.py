@@ -18,6 +18,7 @@ from scenarios.peak.evidence import design_effect
 _START = 0.1  # of a run: the queue was empty when it began
 _LOWEST = -60.0
 _FEWEST = 40
+_MOST_SKEW = 1.0
 
 
 class Tail(NamedTuple):
@@ -57,4 +58,5 @@ def tail(qps: float, values: NDArray[Any], limit: float, p: float) -> Tail | Non
     means_away = (limit - threshold) / mean
     log_share = math.log(above.sum() / n) - means_away
     error = math.sqrt(design_effect(above) / len(excess) * (1 + means_away**2))
-    return Tail(qps, max(log_share, _LOWEST), error)
+    # the mean of a logarithm is lower than the logarithm of the mean
+    return Tail(qps, max(log_share + min(error**2 / 2, _MOST_SKEW), _LOWEST), error)

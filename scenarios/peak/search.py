@@ -1,0 +1,264 @@
+"""Which rate is tried next, and when is the peak known? Our own search, as data in, data out.
+
+    widen      the rate is doubled (or halved) by short runs until one holds and one does not
+    saturate   a short run a little over what was served tells how fast the system is at most
+    narrow     runs of a quarter of the length, where the peak is thought to be but not yet known
+    confirm    a run of full length a little below the most likely peak, which must hold
+    bound      a run of full length above the best that held, to see whether it holds too
+
+A run ends as soon as it cannot hold any more (`scenarios.peak.watch`), so a rate that is too high
+costs little. The search ends when a run of full length held and the peak is not higher than that by
+more than `precision`, with 95 % probability; or when it has spent `budget` queries and a rate has
+been confirmed. What is reported is the highest rate at which a run of full length held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Literal, NamedTuple
+
+from scenarios.peak.posterior import Belief, Peak, believe
+from scenarios.peak.queue import Guess, Saturation, guess
+from scenarios.peak.spent import bisection_queries, queries_of
+from scenarios.peak.tails import Tail
+
+Purpose = Literal["widen", "saturate", "narrow", "confirm", "bound"]
+FULL: tuple[Purpose, ...] = ("confirm", "bound")
+PRECISION = 0.03
+MAX_STEPS = 40
+_LIMITS_PER_PROBE = 10  # a short run lasts so many times the limit
+_PROBE = 1 / 16  # of the queries of a full run, at least
+_LEAST_PROBE = 100  # queries
+_OVER = 1.15  # of what was served: saturates, and builds no long queue
+_SATURATED = 20_000  # queries that tell the speed of an overloaded system to 1 %, at most
+_SHARE_SATURATED = 3 / 4  # of a full run, at most
+_SURE_SPEED = 0.02
+_NARROW = 1 / 4  # of the queries of a full run
+_MOST_NARROW = 3
+_BELOW = 1 / 3  # of the precision: how far below the median a rate is confirmed
+_WIDE = 4  # times the precision: too little is known for a full run
+_NEAR = 1 / 2  # of the precision: how far below the median a confirmed rate may be
+_CLOSE = 2  # times the precision: the width of the interval that ends the search
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is searched for. `limits_s`: the limits that are judged, by name, in seconds;
+    `waits`: those of them that a queue breaks.
+    """
+
+    start: float
+    p: float
+    limits_s: dict[str, float]
+    waits: tuple[str, ...]
+    min_queries: int
+    min_duration_s: float
+    max_queries: float = inf
+    precision: float = PRECISION
+
+    @property
+    def wait_s(self) -> float:
+        """The limit that a growing queue breaks."""
+        return min(self.limits_s[name] for name in self.waits)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A run of the search. `held`: all its limits, whatever its length."""
+
+    qps: float
+    purpose: Purpose
+    queries: int  # issued
+    held: bool
+    tails: dict[str, Tail] = field(default_factory=dict)
+    saturation: Saturation | None = None
+    served_qps: float | None = None  # less than its rate where a queue grew
+    base_s: dict[str, float] = field(default_factory=dict)  # of each limit: a query's at best
+
+
+class Wanted(NamedTuple):
+    """The next run: its rate, and how long it is."""
+
+    qps: float
+    purpose: Purpose
+    min_queries: int
+    min_duration_s: float
+
+
+class Known(NamedTuple):
+    """What the search knows. `held` and `failed` (above it) are rates of runs; None: no such."""
+
+    held: float | None
+    failed: float | None
+    peak: Peak | None
+    queries: int
+    bisection: int | None  # queries that plain bisection would have spent
+
+
+class Over(NamedTuple):
+    """There is no next run: `closed`, `budget`, `open` (nothing failed), `size`, `tries`."""
+
+    why: Literal["closed", "budget", "open", "size", "tries"]
+
+
+def next_step(plan: Plan, seen: Sequence[Seen]) -> Wanted | Over:
+    """Return the next run after those that were `seen`, in their order."""
+    if len(seen) >= MAX_STEPS:
+        return Over("tries")
+    held, failed = _highest_held(seen), _lowest_failed(seen)
+    if failed is None:
+        wider = plan.start if held is None else 2 * held
+        return _short(plan, wider, "widen") if _fits(plan, wider) else Over("size")
+    if (again := _to_saturate(plan, seen)) is not None:
+        return again
+    if held is None:
+        return _short(plan, _lower(plan, seen, failed), "widen")
+    return _close_in(plan, seen)
+
+
+def known(plan: Plan, seen: Sequence[Seen]) -> Known:
+    """Return what follows from all runs."""
+    peak = belief_of(plan, seen).peak if _lowest_failed(seen) is not None else None
+    held = _believed(plan, seen, peak)
+    above = [one.qps for one in seen if not one.held and one.qps > (held or 0.0)]
+    best = held or (peak.value if peak else None)
+    least, shortest_s = plan.min_queries, plan.min_duration_s
+    others = None
+    if best is not None:
+        others = bisection_queries(plan.start, best, plan.precision, least, shortest_s)
+    queries = sum(one.queries for one in seen)
+    return Known(held, min(above, default=None), peak, queries, others)
+
+
+def belief_of(plan: Plan, seen: Sequence[Seen]) -> Belief:
+    """Weigh all runs; one of them has failed."""
+    failed = _lowest_failed(seen)
+    assert failed is not None
+    held = _highest_held(seen) or failed / 8
+    low, high = min(0.5 * held, 0.5 * failed), max(1.5 * failed, 1.2 * held)
+    tails = {name: [one.tails[name] for one in seen if name in one.tails] for name in _names(seen)}
+    guesses = {name: guesses_of(plan, name, seen) for name in plan.waits}
+    return believe(low, high, plan.p, tails, guesses)
+
+
+def _close_in(plan: Plan, seen: Sequence[Seen]) -> Wanted | Over:
+    """Confirm the most likely rate, see whether one a little higher fails, and go on until the
+    peak is known as closely as asked.
+    """
+    peak, step = belief_of(plan, seen).peak, plan.precision
+    if peak.high / peak.low - 1 > _WIDE * step and _count(seen, "narrow") < _MOST_NARROW:
+        return _part(plan, peak.value, "narrow", _NARROW)
+    rate = peak.value
+    near = _believed(plan, seen, peak)
+    if near is None or near < peak.value * (1 - _NEAR * step):
+        return _within_budget(plan, seen, _part(plan, rate, "confirm", 1.0))
+    if not any(one.qps > near and not one.held for one in seen if one.purpose in FULL):
+        if not _count(seen, "bound"):
+            return _within_budget(plan, seen, _part(plan, near * (1 + step), "bound", 1.0))
+    if peak.high / peak.low - 1 <= _CLOSE * step:
+        return Over("closed")
+    return _within_budget(plan, seen, _part(plan, rate, "confirm", 1.0))
+
+
+def _within_budget(plan: Plan, seen: Sequence[Seen], wanted: Wanted) -> Wanted | Over:
+    """Return the run, unless a rate has been confirmed and the run would cost too much."""
+    best = _confirmed(seen)
+    cost = queries_of(wanted.qps, wanted.min_queries, wanted.min_duration_s)
+    if best is not None and _spent(seen) + cost > _budget(plan, best):
+        return Over("budget")
+    return wanted
+
+
+def _to_saturate(plan: Plan, seen: Sequence[Seen]) -> Wanted | None:
+    """Return a run that tells the speed of the overloaded system; None where that is known, or
+    where no queue grew.
+    """
+    if not plan.waits or any(_is_sure(one.saturation) for one in seen):
+        return None
+    served = [one.served_qps for one in seen if not one.held and one.served_qps is not None]
+    if not served or _count(seen, "saturate") >= 2:
+        return None
+    qps = _OVER * served[-1]
+    filled_s = plan.wait_s / 2 / (_OVER - 1)  # until queries wait for half the limit
+    queries = min(_SATURATED, int(_SHARE_SATURATED * _full(plan, qps)))
+    return Wanted(qps, "saturate", 1, queries / qps + filled_s)
+
+
+def _is_sure(found: Saturation | None) -> bool:
+    return found is not None and found.error <= _SURE_SPEED * found.qps
+
+
+def guesses_of(plan: Plan, name: str, seen: Sequence[Seen]) -> list[Guess]:
+    """Return what each overloaded run says of the peak of a limit."""
+    base_s = min((one.base_s[name] for one in seen if name in one.base_s), default=0.0)
+    found = [one.saturation for one in seen if one.saturation is not None]
+    guesses = [guess(one, plan.p, plan.limits_s[name], base_s) for one in found]
+    return [one for one in guesses if one is not None]
+
+
+def _lower(plan: Plan, seen: Sequence[Seen], failed: float) -> float:
+    """Return a rate below one that failed: what the queue allows, or half."""
+    guesses = [one for name in plan.waits for one in guesses_of(plan, name, seen)]
+    rates = [0.9 * one.qps for one in guesses if 0.9 * one.qps < failed]
+    return max(min(rates, default=failed / 2), failed / 8)
+
+
+def _short(plan: Plan, qps: float, purpose: Purpose) -> Wanted:
+    """Return a run long enough for a queue to break the limit."""
+    queries = min(max(_LEAST_PROBE, int(_PROBE * _full(plan, qps))), _full(plan, qps))
+    wait_s = max(plan.limits_s.values()) if not plan.waits else plan.wait_s
+    return Wanted(qps, purpose, queries, min(_LIMITS_PER_PROBE * wait_s, _full(plan, qps) / qps))
+
+
+def _part(plan: Plan, qps: float, purpose: Purpose, share: float) -> Wanted:
+    least = max(int(share * plan.min_queries), 1)
+    return Wanted(qps, purpose, least, share * plan.min_duration_s)
+
+
+def _full(plan: Plan, qps: float) -> int:
+    return queries_of(qps, plan.min_queries, plan.min_duration_s)
+
+
+def _fits(plan: Plan, qps: float) -> bool:
+    return _full(plan, qps) <= plan.max_queries
+
+
+def _budget(plan: Plan, best: float) -> int:
+    """Return half of what plain bisection spends."""
+    least, shortest_s = plan.min_queries, plan.min_duration_s
+    return bisection_queries(plan.start, best, plan.precision, least, shortest_s) // 2
+
+
+def _spent(seen: Sequence[Seen]) -> int:
+    return sum(one.queries for one in seen)
+
+
+def _count(seen: Sequence[Seen], purpose: Purpose) -> int:
+    return sum(one.purpose == purpose for one in seen)
+
+
+def _names(seen: Sequence[Seen]) -> dict[str, None]:
+    return dict.fromkeys(name for one in seen for name in one.tails)
+
+
+def _highest_held(seen: Sequence[Seen]) -> float | None:
+    return max((one.qps for one in seen if one.held), default=None)
+
+
+def _lowest_failed(seen: Sequence[Seen]) -> float | None:
+    return min((one.qps for one in seen if not one.held), default=None)
+
+
+def _believed(plan: Plan, seen: Sequence[Seen], peak: Peak | None) -> float | None:
+    """Return the highest rate of a whole run that held and is hardly higher than the most likely
+    peak: of many runs that are a little too fast, one holds by luck.
+    """
+    held = [one.qps for one in seen if one.held and one.purpose in FULL]
+    highest = inf if peak is None else peak.value * (1 + _BELOW * plan.precision)
+    return max((qps for qps in held if qps <= highest), default=min(held, default=None))
+
+
+def _confirmed(seen: Sequence[Seen]) -> float | None:
+    return max((one.qps for one in seen if one.held and one.purpose in FULL), default=None)
