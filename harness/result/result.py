@@ -32,7 +32,7 @@ from harness.result.gpus import refused
 from harness.result.gpus.energy import energy
 from harness.result.gpus.energy import notes as energy_notes
 from harness.result.gpus.over_run import over_run
-from harness.result.goodput import capacity, goodput, objectives
+from harness.result.capacity.goodput import capacity, goodput, objectives
 from harness.result.integrity import seal
 from harness.result.judge import judge, not_judged, official_verdict, status_of
 from harness.result.library import samples_of
@@ -89,7 +89,7 @@ class Result(BaseModel):
     driver_error: dict[str, Row] = {}  # how far the driver's own delays raised each latency
     throughput: dict[str, float | None]
     counts: dict[str, int]
-    goodput: dict[str, Any] = {}  # requests that kept --slo (`harness.result.goodput`)
+    goodput: dict[str, Any] = {}  # requests that kept --slo (`harness.result.capacity.goodput`)
     capacity: dict[str, Any] = {}  # users at once, of an open loop
     memory: dict[str, Any]
     sut_facts: dict[str, Any]

@@ -18,6 +18,7 @@ from harness.kernel.foreign.own_files import read_bytes
 from harness.kernel.foreign.parsed import loads
 from harness.kernel.log import RunLog
 from harness.kernel.types import RunSettings, Verdict
+from harness.result.capacity.evidence import evidence
 from scenarios.peak import verdict as peak_verdict
 from scenarios.peak.verdict import Step
 
@@ -34,6 +35,27 @@ def row(result: Any, log: RunLog, settings: RunSettings, folder: str) -> dict[st
     late = is_doubtful or bool(failed & {"driver_lag", "driver_error"})
     step = peak_verdict.make_step(log, settings, limits_kept=kept, driver_late=late)
     return asdict(step) | {"held": step.held, "status": result.status, "folder": folder}
+
+
+def of_sequence(
+    row: dict[str, Any],
+    result: Any,
+    log: RunLog,
+    settings: RunSettings,
+    step: Any,
+    ended: bool,
+) -> dict[str, Any]:
+    """Return the row of a step of our own search, with what it tells of the peak. A whole run holds
+    if early stopping is sure of it too.
+    """
+    certain = [v for v in result.verdicts if v["rule"].endswith("_early_stopping")]
+    why = list(row["why"])
+    if ended:
+        why.append("hopeless")
+    elif step.is_whole and not why and any(v["status"] == "FAIL" for v in certain):
+        why.append("not_certain")
+    told = evidence(log, settings, why, step.planned, ended)
+    return row | {"why": why, "held": not why, "purpose": step.purpose} | told
 
 
 def best(steps: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -151,6 +151,8 @@ def _close_in(plan: Plan, seen: Sequence[Seen]) -> Wanted | Over:
     if peak.high / peak.low - 1 > _WIDE * step and _count(seen, "narrow") < _MOST_NARROW:
         return _part(plan, peak.value, "narrow", _NARROW)
     rate = peak.value
+    if _confirmed(seen) is None:
+        rate = min([rate, *(one.qps * (1 - _BELOW * step) for one in seen if _missed(one))])
     near = _believed(plan, seen, peak)
     if near is None or near < peak.value * (1 - _NEAR * step):
         return _within_budget(plan, seen, _part(plan, rate, "confirm", 1.0))
@@ -233,6 +235,10 @@ def _budget(plan: Plan, best: float) -> int:
 
 def _spent(seen: Sequence[Seen]) -> int:
     return sum(one.queries for one in seen)
+
+
+def _missed(one: Seen) -> bool:
+    return one.purpose in FULL and not one.held
 
 
 def _count(seen: Sequence[Seen], purpose: Purpose) -> int:

@@ -31,20 +31,22 @@ class Watch:
     """Counts the queries over a limit, each once, however often it looks."""
 
     def __init__(self, rule: Rule) -> None:
-        self._rule, self._counted, self._waiting = rule, 0, np.empty(0, np.int64)
+        self._rule = rule
+        self._late = np.empty(0, np.bool_)  # of the queries from `begin` on that were looked at
+        self.begin = 0  # the first query of which it is not known whether it keeps the limit
         self.over = 0
 
     def look(self, now_ns: int, due_ns: Int64s, left_ns: Int64s) -> bool:
         """Say whether the run cannot hold any more.
 
-        `due_ns`, `left_ns`: (n,) of all queries that were issued, in order; left is -1 for one that
-        still waits for its first token (or its answer, where that is judged).
+        `due_ns`, `left_ns`: of all queries from `begin` on that were issued, in order; left is -1
+        for one that still waits for its first token (or its answer, where that is judged).
         """
-        limit_ns = self._rule.limit_ns
-        new = np.arange(self._counted, len(due_ns))
-        open_ = np.concatenate([self._waiting, new])
-        waits = left_ns[open_] < 0
-        late = np.where(waits, now_ns, left_ns[open_]) - due_ns[open_] > limit_ns
-        self.over += int(late.sum())
-        self._waiting, self._counted = open_[waits & ~late], len(due_ns)
+        waits = left_ns < 0
+        late = np.where(waits, now_ns, left_ns) - due_ns > self._rule.limit_ns
+        known = len(self._late)
+        self.over += int(late.sum()) - int((late[:known] & self._late).sum())
+        is_open = waits & ~late
+        settled = int(np.argmax(is_open)) if is_open.any() else len(late)
+        self.begin, self._late = self.begin + settled, late[settled:]
         return self.over > self._rule.allowed

@@ -82,8 +82,8 @@ def measured(case: Case, plan: Plan, wanted: Wanted, seed: int) -> Seen:
         watch = Watch(rule(limit_ns, planned, case.p))
         for i in range(planned // _LOOKS, planned, max(planned // _LOOKS, 1)):
             now_ns = int(due_ns[i])
-            left_ns = np.where(first_ns[:i] <= now_ns, first_ns[:i], -1)
-            if ended := watch.look(now_ns, due_ns[:i], left_ns):
+            left_ns = np.where(first_ns[watch.begin : i] <= now_ns, first_ns[watch.begin : i], -1)
+            if ended := watch.look(now_ns, due_ns[watch.begin : i], left_ns):
                 due_ns, first_ns = due_ns[:i], first_ns[:i]
                 break
     waited = first_ns - due_ns
