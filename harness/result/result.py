@@ -27,12 +27,12 @@ from harness.kernel.words.variant import named, precision_of
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
 from harness.result import evaluation, measured, quiet, served
+from harness.result.capacity.goodput import capacity, goodput, objectives
 from harness.result.device import self_check
 from harness.result.gpus import refused
 from harness.result.gpus.energy import energy
 from harness.result.gpus.energy import notes as energy_notes
 from harness.result.gpus.over_run import over_run
-from harness.result.capacity.goodput import capacity, goodput, objectives
 from harness.result.integrity import seal
 from harness.result.judge import judge, not_judged, official_verdict, status_of
 from harness.result.library import samples_of
@@ -179,9 +179,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         ),
         counts=counts,
         goodput=make("goodput", lambda: goodput(log, *objectives(config, settings)), nothing),
-        capacity=make("capacity", lambda: capacity(log), nothing)
-        if config.pattern.is_open
-        else {},
+        capacity=make("capacity", lambda: capacity(log), nothing) if config.pattern.is_open else {},
         memory=memory,
         sut_facts=facts.sut,
         accuracy=scores | evaluation.figures(facts.evaluation),

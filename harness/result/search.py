@@ -104,13 +104,17 @@ def conclude(result: Any, found: Mapping[str, Any], settings: RunSettings) -> No
     """
     rows = found["steps"]
     steps = [_step(row) for row in rows if row["status"] not in BROKE]
-    verdicts = peak_verdict.judge(steps, settings, found.get("ended", "")) if steps else []
+    held = _found(steps, found)
+    ended = found.get("ended", "")
+    verdicts = peak_verdict.judge(steps, settings, ended, held) if steps else []
     verdicts = [_of_unknown_figures(verdict, result) for verdict in verdicts]
     failed = [v for v in verdicts if v.status == "FAIL"]
     broke = rows[-1]["status"] if rows[-1]["status"] in BROKE else ""
     is_peak = bool(steps) and not failed and not broke
     result.verdicts = [*map(asdict, verdicts), *result.verdicts]
-    result.result = _headline(result.result, steps, is_peak)
+    result.result = _headline(result.result, steps, held, is_peak)
+    if "found" in found and result.capacity:
+        result.capacity = result.capacity | {"peak": found["found"]}
     if broke:
         result.status, result.status_reason = broke, f"the search ended in step {len(rows)}"
     elif failed:
@@ -120,9 +124,19 @@ def conclude(result: Any, found: Mapping[str, Any], settings: RunSettings) -> No
     result.official = result.official and is_peak
 
 
-def _headline(of_the_run: dict[str, Any], steps: Sequence[Step], is_peak: bool) -> dict[str, Any]:
+def _found(steps: Sequence[Step], found: Mapping[str, Any]) -> Step | None:
+    """Return the step of the peak: LoadGen's rule, or what our own search has kept."""
+    if "found" not in found:
+        return peak_verdict.best(steps)
+    held = [one for one in steps if one.held and one.target_qps == found["found"]["held_qps"]]
+    return held[-1] if held else None
+
+
+def _headline(
+    of_the_run: dict[str, Any], steps: Sequence[Step], held: Step | None, is_peak: bool
+) -> dict[str, Any]:
     """Return the peak; where none was found, what the best run completed."""
-    figure = peak_verdict.headline(steps).figure()
+    figure = peak_verdict.headline(steps, held).figure()
     if is_peak or figure["value"] is None:
         return figure
     return of_the_run | {"name": f"{of_the_run['name']}; no peak was found"}

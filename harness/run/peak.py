@@ -7,7 +7,7 @@ the schedule): the same ones, stretched, would be lucky or unlucky at every rate
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
@@ -21,7 +21,7 @@ from scenarios.peak.search import FULL, Over, known, next_step
 from scenarios.peak.spent import queries_of
 from scenarios.peak.watch import Watch, rule
 
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 
 
 class Step(NamedTuple):

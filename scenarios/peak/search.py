@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import inf
+from math import inf, log
 from typing import Literal, NamedTuple
 
 from scenarios.peak.posterior import Belief, Peak, believe
@@ -32,9 +32,10 @@ _LIMITS_PER_PROBE = 10  # a short run lasts so many times the limit
 _PROBE = 1 / 16  # of the queries of a full run, at least
 _LEAST_PROBE = 100  # queries
 _OVER = 1.15  # of what was served: saturates, and builds no long queue
-_SATURATED = 20_000  # queries that tell the speed of an overloaded system to 1 %, at most
-_SHARE_SATURATED = 3 / 4  # of a full run, at most
-_SURE_SPEED = 0.02
+# runs that tell the speed of an overloaded system: queries, and the share of a full run, at most
+_SATURATED = ((5000, 1 / 4), (20_000, 3 / 4))
+_SURE = 1 / 3  # of the precision: a guess of the queue's that needs no second run
+_MOST_DOWN = 6  # rates that are tried until one holds
 _NARROW = 1 / 4  # of the queries of a full run
 _MOST_NARROW = 3
 _BELOW = 1 / 3  # of the precision: how far below the median a rate is confirmed
@@ -98,9 +99,11 @@ class Known(NamedTuple):
 
 
 class Over(NamedTuple):
-    """There is no next run: `closed`, `budget`, `open` (nothing failed), `size`, `tries`."""
+    """There is no next run: the peak is known (`closed`, or as well as the `budget` allows), the
+    next run would be too large (`size`), no rate held (`none`), or too many were tried (`tries`).
+    """
 
-    why: Literal["closed", "budget", "open", "size", "tries"]
+    why: Literal["closed", "budget", "size", "none", "tries"]
 
 
 def next_step(plan: Plan, seen: Sequence[Seen]) -> Wanted | Over:
@@ -108,13 +111,15 @@ def next_step(plan: Plan, seen: Sequence[Seen]) -> Wanted | Over:
     if len(seen) >= MAX_STEPS:
         return Over("tries")
     held, failed = _highest_held(seen), _lowest_failed(seen)
+    if held is None and len(seen) >= _MOST_DOWN:
+        return Over("none")
     if failed is None:
         wider = plan.start if held is None else 2 * held
         return _short(plan, wider, "widen") if _fits(plan, wider) else Over("size")
-    if (again := _to_saturate(plan, seen)) is not None:
-        return again
     if held is None:
         return _short(plan, _lower(plan, seen, failed), "widen")
+    if (again := _to_saturate(plan, seen)) is not None:
+        return again
     return _close_in(plan, seen)
 
 
@@ -175,21 +180,28 @@ def _within_budget(plan: Plan, seen: Sequence[Seen], wanted: Wanted) -> Wanted |
 
 def _to_saturate(plan: Plan, seen: Sequence[Seen]) -> Wanted | None:
     """Return a run that tells the speed of the overloaded system; None where that is known, or
-    where no queue grew.
+    where no queue broke a limit.
     """
-    if not plan.waits or any(_is_sure(one.saturation) for one in seen):
-        return None
-    served = [one.served_qps for one in seen if not one.held and one.served_qps is not None]
-    if not served or _count(seen, "saturate") >= 2:
+    made = _count(seen, "saturate")
+    served = [one.served_qps for one in seen if one.served_qps and _queue_broke(plan, one)]
+    if not served or made >= len(_SATURATED) or _is_sure(plan, seen):
         return None
     qps = _OVER * served[-1]
     filled_s = plan.wait_s / 2 / (_OVER - 1)  # until queries wait for half the limit
-    queries = min(_SATURATED, int(_SHARE_SATURATED * _full(plan, qps)))
+    most, share = _SATURATED[made]
+    queries = min(most, int(share * _full(plan, qps)))
     return Wanted(qps, "saturate", 1, queries / qps + filled_s)
 
 
-def _is_sure(found: Saturation | None) -> bool:
-    return found is not None and found.error <= _SURE_SPEED * found.qps
+def _queue_broke(plan: Plan, one: Seen) -> bool:
+    tails = [one.tails[name] for name in plan.waits if name in one.tails]
+    return not one.held and any(t.at_least or t.log_share > log(1 - plan.p) for t in tails)
+
+
+def _is_sure(plan: Plan, seen: Sequence[Seen]) -> bool:
+    """Is the peak of every limit that waits guessed closely enough?"""
+    guesses = [guesses_of(plan, name, seen) for name in plan.waits]
+    return all(any(one.error <= _SURE * plan.precision for one in found) for found in guesses)
 
 
 def guesses_of(plan: Plan, name: str, seen: Sequence[Seen]) -> list[Guess]:

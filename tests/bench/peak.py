@@ -4,10 +4,9 @@ queries? Beside plain bisection with runs of the same length.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
-
-import math
 
 import numpy as np
 
@@ -127,5 +126,3 @@ def bisection(case: Case, seed: int) -> Found:
             high = qps
         qps = 2 * low if high == float("inf") else (low + high) / 2
     return Found(low, spent)
-
-

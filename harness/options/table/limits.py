@@ -44,7 +44,7 @@ class LimitOptions:
     )
     slo: Slo | None = option(
         JUDGE, None,
-        "Limits that each answer should keep, for example ttft:2s,tpot:200ms,latency:10s. They "
+        "Limits that each answer should keep, such as ttft:2s,latency:9s. They "
         "define the goodput and change no verdict. Default: the limits that are judged, if any.",
         metavar="LIST", commands="run plan compare",
     )

@@ -143,5 +143,3 @@ def _values_s(log: RunLog, name: str) -> NDArray[Any]:
     came = log.completed & (log.first_ns >= 0) if name == "ttft" else log.completed
     values = (log.ttft_ns if name == "ttft" else log.latency_ns) / 1e9
     return np.where(came, values, np.inf)
-
-

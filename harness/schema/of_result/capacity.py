@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.schema.of_result.search import FOUND
 from harness.schema.parts import choice, maybe, number, record, whole
 
 _SHARE = {
@@ -46,5 +47,7 @@ CAPACITY = record(
         "tokens_per_s_per_user": maybe(number("Output tokens of one user.", "tokens/s")),
         "latency_ms": number("Mean latency of completed requests.", "ms"),
         "queries_per_s": number("Completed requests.", "1/s"),
+        "peak": FOUND,
     },
+    optional=("peak",),
 )  # fmt: skip

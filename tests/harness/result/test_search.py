@@ -19,7 +19,12 @@ TWO_TOKENS = {"tokens": 2, "per_token_ms": 155}  # the time of the default's 32,
 
 def find(folder, **flags):
     base = {"scenario": "server", "mode": "find-peak", "sut": "simulated", "clock": "virtual"}
-    flags = base | {"output_dir": folder, "target_qps": 5, "sut_options": TWO_TOKENS} | flags
+    flags = (
+        base
+        | {"output_dir": folder, "target_qps": 5, "search": "loadgen"}
+        | {"sut_options": TWO_TOKENS}
+        | flags
+    )
     with Run(load_config(flags), lambda text: None, progress=False) as made:
         found = made.execute()
     return made.folder, found
