@@ -75,3 +75,19 @@ def mean_interval(batch_means: NDArray[Any]) -> tuple[float, float, float]:
     error = float(batch_means.std(ddof=1)) / math.sqrt(k) if k > 1 else math.inf
     half = float(t.ppf(0.975, k - 1)) * error if error else 0.0
     return mean, mean - half, mean + half
+
+
+def quantile_interval(ordered: NDArray[Any], p: float, effective: float) -> Interval:
+    """Return a percentile of ascending values and the order statistics around it that hold the
+    true one with 95 %, for as many independent observations; None beyond the values there are.
+    """
+    n = len(ordered)
+    if not n or effective <= 0:
+        return Interval(None, None, None)
+    half = _Z * math.sqrt(p * (1 - p) / effective)
+    low, high = math.floor(n * (p - half)), math.ceil(n * (p + half))
+    return Interval(
+        float(ordered[int(n * p)]),
+        float(ordered[low]) if low >= 0 else None,
+        float(ordered[high]) if high < n else None,
+    )

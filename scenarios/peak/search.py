@@ -161,9 +161,9 @@ def _close_in(plan: Plan, seen: Sequence[Seen]) -> Wanted | Over:
     near = _believed(plan, seen, peak)
     if near is None or near < peak.value * (1 - _NEAR * step):
         return _within_budget(plan, seen, _part(plan, rate, "confirm", 1.0))
-    if not any(one.qps > near and not one.held for one in seen if one.purpose in FULL):
-        if not _count(seen, "bound"):
-            return _within_budget(plan, seen, _part(plan, near * (1 + step), "bound", 1.0))
+    is_bounded = any(one.qps > near and _missed(one) for one in seen) or _count(seen, "bound")
+    if not is_bounded:
+        return _within_budget(plan, seen, _part(plan, near * (1 + step), "bound", 1.0))
     if peak.high / peak.low - 1 <= _CLOSE * step:
         return Over("closed")
     return _within_budget(plan, seen, _part(plan, rate, "confirm", 1.0))

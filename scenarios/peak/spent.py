@@ -22,10 +22,8 @@ def rates_of_bisection(start: float, peak: float, precision: float) -> list[floa
     while len(tried) < _MOST and (high == math.inf or high > low * (1 + precision)):
         tried.append(qps)
         low, high = (qps, high) if qps <= peak else (low, qps)
-        if high == math.inf:
-            qps = 2 * low
-        else:
-            qps = (low + high) / 2 if low else high / 2
+        middle = (low + high) / 2 if low else high / 2
+        qps = 2 * low if high == math.inf else middle
     return tried
 
 

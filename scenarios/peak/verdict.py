@@ -178,7 +178,8 @@ def _bounded(found: Step, failed: Step) -> Verdict:
         measured=found.target_qps,
         limit=failed.target_qps,
         unit="queries/s",
-        detail=f"held at {found.target_qps:.4g}/s, not at {failed.target_qps:.4g}/s: {_why(failed)}",
+        detail=f"held at {found.target_qps:.6g}/s, not at {failed.target_qps:.6g}/s: "
+        f"{_why(failed)}",
         remedy="free a core for the driver: the system may be faster" if of_the_driver else "",
     )
 

@@ -11,6 +11,7 @@ latencies over the span of the run.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,6 @@ def _open_per_window(log: RunLog, span: int) -> NDArray[Any]:
     edges = np.linspace(0, span, _WINDOWS + 1)
     opened = [
         np.clip(np.minimum(done, high) - np.maximum(due, low), 0, None).sum() / (high - low)
-        for low, high in zip(edges, edges[1:], strict=False)
+        for low, high in pairwise(edges)
     ]
     return np.asarray(opened)
