@@ -77,17 +77,19 @@ def mean_interval(batch_means: NDArray[Any]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def quantile_interval(ordered: NDArray[Any], p: float, effective: float) -> Interval:
-    """Return a percentile of ascending values and the order statistics around it that hold the
-    true one with 95 %, for as many independent observations; None beyond the values there are.
+def quantile_interval(values: NDArray[Any], p: float) -> Interval:
+    """Return a percentile of values, in the order in which they were due, and the order statistics
+    around it that hold the true one with 95 %; None beyond the values there are.
     """
-    n = len(ordered)
-    if not n or effective <= 0:
+    n = len(values)
+    if not n:
         return Interval(None, None, None)
-    half = _Z * math.sqrt(p * (1 - p) / effective)
+    ordered = np.sort(values)
+    middle = float(ordered[int(n * p)])
+    half = _Z * math.sqrt(p * (1 - p) / count(values > middle).effective)
     low, high = math.floor(n * (p - half)), math.ceil(n * (p + half))
     return Interval(
-        float(ordered[int(n * p)]),
+        middle,
         float(ordered[low]) if low >= 0 else None,
         float(ordered[high]) if high < n else None,
     )

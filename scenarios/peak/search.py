@@ -7,9 +7,9 @@
     bound      a run of full length above the best that held, to see whether it holds too
 
 A run ends as soon as it cannot hold any more (`scenarios.peak.watch`), so a rate that is too high
-costs little. The search ends when a run of full length held and the peak is not higher than that by
-more than `precision`, with 95 % probability; or when it has spent `budget` queries and a rate has
-been confirmed. What is reported is the highest rate at which a run of full length held.
+costs little. The search ends when a run of full length held and the peak is known to `precision`; or when it would spend more than half of the queries of plain bisection, and
+a rate has been confirmed. What is reported is the rate of a run of full length that held: the
+highest that is not clearly above the most likely peak.
 """
 
 from __future__ import annotations
@@ -170,10 +170,13 @@ def _close_in(plan: Plan, seen: Sequence[Seen]) -> Wanted | Over:
 
 
 def _within_budget(plan: Plan, seen: Sequence[Seen], wanted: Wanted) -> Wanted | Over:
-    """Return the run, unless a rate has been confirmed and the run would cost too much."""
-    best = _confirmed(seen)
+    """Return the run, unless a rate has been confirmed and the run would cost too much: more than
+    half of what bisection spends in all, or as much while the peak is hardly known.
+    """
+    best, peak = _confirmed(seen), belief_of(plan, seen).peak
     cost = queries_of(wanted.qps, wanted.min_queries, wanted.min_duration_s)
-    if best is not None and _spent(seen) + cost > _budget(plan, best):
+    share = 1.0 if peak.high / peak.low - 1 > _WIDE * plan.precision else 0.5
+    if best is not None and _spent(seen) + cost > share * _of_bisection(plan, best):
         return Over("budget")
     return wanted
 
@@ -239,10 +242,10 @@ def _fits(plan: Plan, qps: float) -> bool:
     return _full(plan, qps) <= plan.max_queries
 
 
-def _budget(plan: Plan, best: float) -> int:
-    """Return half of what plain bisection spends."""
+def _of_bisection(plan: Plan, best: float) -> int:
+    """Return the queries that plain bisection spends."""
     least, shortest_s = plan.min_queries, plan.min_duration_s
-    return bisection_queries(plan.start, best, plan.precision, least, shortest_s) // 2
+    return bisection_queries(plan.start, best, plan.precision, least, shortest_s)
 
 
 def _spent(seen: Sequence[Seen]) -> int:

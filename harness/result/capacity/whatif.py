@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from harness.kernel.errors import BadInput
@@ -26,6 +25,7 @@ from harness.result import served
 from harness.result.capacity.goodput import goodput, kept_by, objectives
 from harness.result.judge import judge, status_of
 from harness.result.read import Raw, read_run
+from harness.result.search import FILE
 from scenarios.peak.evidence import count, quantile_interval, share_interval
 
 LIMITS = ("ttft_limit", "tpot_limit", "target_latency")
@@ -64,7 +64,11 @@ def exit_code(found: Found) -> int:
 def _parts(folder: Path) -> list[Path]:
     """Return the steps of a search, or the run itself."""
     steps = read_run(folder).search.get("steps", ())
-    return [inside(folder, step["folder"]) for step in steps] or [folder]
+    try:
+        return [inside(folder, step["folder"]) for step in steps] or [folder]
+    except (KeyError, TypeError, ValueError):
+        found, fine = "a step of its search names no folder in it", "expected a search's own file"
+        raise BadInput(f"reading {folder / FILE}", found, fine, "Restore the file.") from None
 
 
 def _judged(folder: Path, limits: Mapping[str, Any]) -> Found:
@@ -136,13 +140,13 @@ def _kept(log: RunLog, settings: RunSettings, config: RunConfig) -> Iterator[Fou
     for name, limit_ns in dict.fromkeys([*limits.items(), *objectives.items()]):
         kept = kept_by(log, name, limit_ns)
         effective = count(~kept).effective
-        values_ms = np.sort(_values_ns(log, name)) / 1e6
+        values_ms = _values_ns(log, name) / 1e6
         yield {
             "metric": name,
             "limit_ms": limit_ns / 1e6,
             "share": share_interval(int(kept.sum()), len(log), effective)._asdict(),
             "measured_ms": {
-                percentile_name(p): quantile_interval(values_ms, p, effective)._asdict()
+                percentile_name(p): quantile_interval(values_ms, p)._asdict()
                 for p in sorted({*_PERCENTILES, settings.percentile})
             },
         }
