@@ -7,9 +7,10 @@
     bound      a run of full length above the best that held, to see whether it holds too
 
 A run ends as soon as it cannot hold any more (`scenarios.peak.watch`), so a rate that is too high
-costs little. The search ends when a run of full length held and the peak is known to `precision`; or when it would spend more than half of the queries of plain bisection, and
-a rate has been confirmed. What is reported is the rate of a run of full length that held: the
-highest that is not clearly above the most likely peak.
+costs little. The search ends when a run of full length held and the peak is known to `precision`;
+or when it would spend more than half of the queries of plain bisection, and a rate has been
+confirmed. What is reported is the rate of a run of full length that held: the highest that is not
+clearly above the most likely peak.
 """
 
 from __future__ import annotations
@@ -145,7 +146,8 @@ def belief_of(plan: Plan, seen: Sequence[Seen]) -> Belief:
     low, high = min(0.5 * held, 0.5 * failed), max(1.5 * failed, 1.2 * held)
     tails = {name: [one.tails[name] for one in seen if name in one.tails] for name in _names(seen)}
     guesses = {name: guesses_of(plan, name, seen) for name in plan.waits}
-    return believe(low, high, plan.p, tails, guesses)
+    sure = {name: found for name, found in guesses.items() if found}
+    return believe(low, high, plan.p, tails, sure)
 
 
 def _close_in(plan: Plan, seen: Sequence[Seen]) -> Wanted | Over:
