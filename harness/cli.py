@@ -13,7 +13,17 @@ from typing import Annotated
 
 import typer
 
-from harness.commands import decide, laboratory, lists, mlperf, runs, serving, studies, sweeps
+from harness.commands import (
+    capacity,
+    decide,
+    laboratory,
+    lists,
+    mlperf,
+    runs,
+    serving,
+    studies,
+    sweeps,
+)
 from harness.kernel.errors import RunBroke
 from harness.kernel.process import stopping, streams
 from harness.options.flags import Command, Program
@@ -34,6 +44,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "run": runs.run,
     "plan": runs.plan,
     "report": runs.report,
+    "whatif": capacity.whatif,
     "compare": studies.compare,
     "sweep": sweeps.sweep,
     "gate": studies.gate,

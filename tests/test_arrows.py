@@ -29,24 +29,27 @@ ARROWS = {
     "harness.engine.metering": "",
     "harness.engine.referee": "",
     "harness.engine.server_view": "",
-    "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
-    " sut.precision sut.served sut.started harness.options.table",
+    "harness.options": "harness harness.options.conf accuracy.datasets sut.model sut.precision"
+    " sut.served sut.started harness.options.table scenarios.peak",
     "harness.options.conf": "harness.options harness.options.table",
     "harness.options.table": "harness.options",
     "harness.official": "harness.engine harness.engine.dispatched scenarios.loadgen",
     "harness.result": "harness harness.engine harness.engine.referee harness.official"
     " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints"
     " reports.mlperf reports.pages scenarios scenarios.loadgen harness.result.device"
-    " harness.result.gpus harness.result.integrity harness.result.doubts",
+    " harness.result.gpus harness.result.integrity harness.result.doubts harness.result.capacity"
+    " scenarios.peak",
     "harness.result.device": "",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
     "harness.result.doubts": "accuracy harness.engine harness.engine.referee harness.result"
     " scenarios",
+    "harness.result.capacity": "harness.options harness.result scenarios scenarios.peak",
     "harness.running": "harness harness.engine harness.engine.dispatched harness.engine.metering"
     " harness.engine.referee harness.engine.server_view harness.official harness.options"
     " harness.result accuracy.outputs reports scenarios scenarios.loadgen sut.border"
-    " sut.border.replicas sut.model sut.started harness.result.integrity",
+    " sut.border.replicas sut.model sut.started harness.result.integrity harness.result.capacity"
+    " scenarios.peak",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood accuracy.metrics reports.pages.likelihood sut.border sut.likelihood"
     " sut.model sut.precision sut.served",
@@ -81,7 +84,8 @@ ARROWS = {
     " harness.mlperf harness.running harness.serve harness.study harness.study.comparison"
     " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
     " reports.submission harness.study.sweep reports.pages.sweep harness.study.exports"
-    " reports.pages.comparison harness.cost harness.study.decide reports.pages.decide",
+    " reports.pages.comparison harness.cost harness.study.decide reports.pages.decide"
+    " harness.result.capacity",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started harness.api",
     "harness.api": "accuracy.gate harness.commands harness.likelihood harness.options"
@@ -90,7 +94,8 @@ ARROWS = {
     "harness.loaded": "",
     "harness.cost": "accuracy",
     "scenarios.loadgen": "scenarios",
-    "scenarios": "scenarios.loadgen",
+    "scenarios": "scenarios.loadgen scenarios.peak",
+    "scenarios.peak": "scenarios scenarios.loadgen",
     "accuracy": "",
     "accuracy.compliance": "accuracy.gate accuracy.metrics accuracy.outputs",
     "accuracy.datasets": "",

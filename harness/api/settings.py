@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, Required, TypedDict
 
 Mode = Literal["performance", "accuracy", "submission", "find-peak"]
+Search = Literal["sequential", "loadgen"]
 Issue = Literal["random", "unique", "same", "equal", "unique+equal", "same+equal"]
 Driver = Literal["touchstone", "mlcommons"]
 Clock = Literal["real", "virtual"]
@@ -21,6 +22,7 @@ class RunSettings(TypedDict, total=False):
 
     scenario: Required[str]
     mode: Mode
+    search: Search
     profile: str
     target_qps: float | Literal["auto"]
     samples_per_query: int
@@ -41,6 +43,7 @@ class RunSettings(TypedDict, total=False):
     target_latency: float | str
     use_token_latencies: bool
     percentile: float
+    slo: str
     infer_tokens: int
     accuracy_log_target: int
     accuracy_log_probability: float
@@ -112,6 +115,7 @@ class CompareSettings(TypedDict, total=False):
     target_latency: float | str | Sequence[float | str]
     use_token_latencies: bool
     percentile: float | Sequence[float]
+    slo: str
     infer_tokens: int | Sequence[int]
     accuracy_log_target: int | Sequence[int]
     accuracy_log_probability: float | Sequence[float]
@@ -181,6 +185,7 @@ class SweepSettings(TypedDict, total=False):
     target_latency: float | str | Sequence[float | str]
     use_token_latencies: bool
     percentile: float | Sequence[float]
+    slo: str
     infer_tokens: int | Sequence[int]
     accuracy_log_target: int | Sequence[int]
     accuracy_log_probability: float | Sequence[float]
