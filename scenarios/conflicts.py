@@ -64,7 +64,7 @@ class _Plan:
 
     def __init__(self, settings: RunSettings, schedule: Schedule) -> None:
         self.settings, self.schedule = settings, schedule
-        self.entry = scenarios.entry(settings.scenario)
+        self.entry = scenarios.entry_of(settings)
         self.closed = self.entry.is_closed
         self.needed = max(settings.min_queries, schedule.min_issued)
         self.most = self._most()

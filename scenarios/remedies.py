@@ -90,7 +90,7 @@ def for_lag(settings: RunSettings) -> str:
     """Advise where the driver fell behind. Only in an open loop does the rate decide when it
     issues.
     """
-    less = ", or lower --target-qps" if scenarios.entry(settings.scenario).is_open else ""
+    less = ", or lower --target-qps" if scenarios.entry_of(settings).is_open else ""
     return f"free a core for the driver{less}"
 
 

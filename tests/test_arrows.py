@@ -29,7 +29,7 @@ ARROWS = {
     "harness.engine.metering": "",
     "harness.engine.referee": "",
     "harness.engine.server_view": "",
-    "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
+    "harness.options": "harness harness.options.conf accuracy.datasets scenarios scenarios.loads sut.model"
     " sut.precision sut.served sut.started harness.options.table",
     "harness.options.conf": "harness.options harness.options.table",
     "harness.options.table": "harness.options",
@@ -75,7 +75,8 @@ ARROWS = {
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started",
     "scenarios.loadgen": "scenarios",
-    "scenarios": "scenarios.loadgen",
+    "scenarios.loads": "scenarios.loadgen",
+    "scenarios": "scenarios.loadgen scenarios.loads",
     "accuracy": "",
     "accuracy.compliance": "accuracy.gate accuracy.metrics accuracy.outputs",
     "accuracy.datasets": "",

@@ -67,13 +67,26 @@ class AfterInFlight:
     offset_ns: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AfterQuery:
+    """Release `think_ns` after the query with this id in the plan has ended (the next turn of a
+    conversation). Queries of a plan that has any are numbered anew, in the order of their issue.
+    """
+
+    query_id: int
+    think_ns: int
+
+
+Release = At | AfterInFlight | AfterQuery
+
+
 @dataclass(slots=True)
 class Query:
     """Samples that are issued together, and when."""
 
     id: int
     samples: Sequence[QuerySample]
-    release: At | AfterInFlight
+    release: Release
 
 
 @dataclass(slots=True)
@@ -140,6 +153,7 @@ class RunSettings:
     )
     accuracy_log_target: int = 0  # or about so many of them (accuracy_log_sampling_target)
     accuracy_log_seed: int = 0
+    load: str = "poisson"  # server: when queries come, as --load has it (`scenarios.loads`)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from harness.options.profiles import SEEDS
 from harness.options.run_options import OPTIONS
 from harness.options.settings import RunConfig
 from harness.options.table.load import ROUND
+from scenarios.loads import DEFAULT
 
 
 class Difference(NamedTuple):
@@ -185,7 +186,7 @@ def _others(config: RunConfig, s: RunSettings, facts: Mapping[str, Any]) -> Iter
     profile = config.chosen_profile
     cut = len(facts.get("truncated_samples") or ())
     yield Difference("truncated prompts", cut, 0), not cut
-    if config.pattern.loadgen is None:
+    if config.pattern.loadgen is None and s.load == DEFAULT:
         yield Difference("scenario", s.scenario, "one of MLPerf's", by="division"), False
     if config.pattern.has_limits and s.use_tokens and not profile.use_tokens:
         yield Difference("use_token_latencies", True, "a limit of the whole latency"), False

@@ -26,6 +26,13 @@ def scenario(name: str) -> None:
     scenarios.entry(name)
 
 
+def load(text: str) -> None:
+    """Raise BadInput for what is no load, or one with a word that it does not take."""
+    from scenarios.loads import load_of
+
+    load_of(text)
+
+
 def sut(name: str) -> None:
     """Raise BadInput, SetupFailed."""
     from harness import registry

@@ -33,6 +33,7 @@ from harness.options.names import parse_seeds
 from harness.options.option import flag_of, name_of
 from harness.options.profiles import Profile
 from harness.options.run_options import OPTIONS, RunOptions
+from scenarios.loads import load_of
 from scenarios.peak_verdict import ADVISED_LIMITS_PER_STEP
 
 _NAMES = {name_of(flag): name for name, option in OPTIONS.items() for flag in option.flags}
@@ -61,8 +62,8 @@ class RunConfig(RunOptions, BaseModel):
 
     @property
     def pattern(self) -> ScenarioEntry:
-        """What there is to know of its scenario."""
-        return scenarios.entry(self.scenario)
+        """What there is to know of its scenario, under its load."""
+        return scenarios.under(scenarios.entry(self.scenario), self.load)
 
     @property
     def size_of_query(self) -> int:
@@ -72,6 +73,9 @@ class RunConfig(RunOptions, BaseModel):
     @property
     def expected_qps(self) -> float:
         """The rate before it is measured."""
+        own = load_of(self.load).qps(self.shortest_s)
+        if own is not None:
+            return own
         return _UNCALIBRATED_QPS if self.target_qps == "auto" else self.target_qps
 
     @property
@@ -212,6 +216,7 @@ def run_settings(
         accuracy_log_probability=config.accuracy_log_probability,
         accuracy_log_target=config.accuracy_log_target,
         accuracy_log_seed=config.accuracy_log_seed,
+        load=config.load,
     )
 
 

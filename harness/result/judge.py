@@ -91,7 +91,7 @@ def _conditions(log: RunLog, settings: RunSettings, load: dict[str, Any]) -> lis
     """Judge the scenario's own; none of them is LoadGen's where it has no such scenario."""
     found = judged_twice(registry.scenario(settings.scenario), log, settings)
     found = quiet.certain(found, load, log)
-    if scenarios.entry(settings.scenario).loadgen is None:
+    if scenarios.entry_of(settings).loadgen is None:
         return [replace(verdict, loadgen=False) for verdict in found]
     return found
 

@@ -27,6 +27,7 @@ from harness.kernel.words.variant import named, precision_of
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
 from harness.result import evaluation, measured, quiet, served
+from harness.result import steady as steady_state
 from harness.result.device import self_check
 from harness.result.gpus import refused
 from harness.result.gpus.energy import energy
@@ -104,11 +105,12 @@ class Result(BaseModel):
     search: list[dict[str, Any]] = []  # find-peak: each rate tried, and whether it held
     percentiles: list[float] = []  # shown in place of the usual ones (--percentiles)
     seal: dict[str, Any] = {}  # whether the raw files are those that were measured (`seal.Seal`)
+    steady: dict[str, Any] = {}  # the run without its warm-up (`harness.result.steady`)
     missing: list[dict[str, Any]] = []  # what could not be made, and why (`harness.engine.pieces`)
 
     def to_json(self) -> dict[str, Any]:
         data = self.model_dump(mode="json")
-        for name in ("served", "gpus", "self_check"):  # of a server, of GPUs, of a local model
+        for name in ("served", "gpus", "self_check", "steady"):  # where there is any
             if not data[name]:
                 del data[name]
         return {"schema": data.pop("schema_"), **data}
@@ -142,6 +144,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     memory = make("memory", lambda: _memory(raw), {**_NO_MEMORY, "source": ""})
     checked = make("self-check", lambda: self_check.figures(facts.self_check, facts.sut), nothing)
     spent = make("energy", lambda: _energy(raw, counts["tokens"]), nothing)
+    steady = make("steady state", lambda: steady_state.figures(log, settings), nothing)
     return Result(
         run_id=facts.run_id,
         started_at=facts.started_at,
@@ -203,6 +206,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         search=raw.search.get("steps", []),
         percentiles=list(config.percentiles),
         seal=raw.seal.to_json(),
+        steady=steady,
         missing=pieces.missing,
     )
 
@@ -230,7 +234,7 @@ def _division(raw: Raw) -> Division | None:
 
 
 def _loadgen_valid(raw: Raw) -> bool | None:
-    if scenarios.entry(raw.settings.scenario).loadgen is None:
+    if scenarios.entry_of(raw.settings).loadgen is None:
         return None
     own = raw.lg is not None and raw.lg.valid
     return bool(raw.official.get("result_validity", "VALID" if own else "") == "VALID")
@@ -239,7 +243,7 @@ def _loadgen_valid(raw: Raw) -> bool | None:
 def _headline(log: RunLog, settings: RunSettings, loadgen: dict[str, Any]) -> dict[str, Any]:
     """Return the scenario's figure; the official LoadGen's own where it was the driver."""
     metric = registry.scenario(settings.scenario).result(log, settings).figure()
-    theirs = scenarios.entry(settings.scenario).loadgen
+    theirs = scenarios.entry_of(settings).loadgen
     if theirs is None:
         return metric
     value = loadgen.get(theirs.figure.format(p=100 * settings.percentile))

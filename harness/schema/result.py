@@ -10,6 +10,7 @@ from harness.schema.of_result.decoding import GRAPH_BYTES, OF_DECODING
 from harness.schema.of_result.gpus import ENERGY, GPUS
 from harness.schema.of_result.replicas import REPLICAS
 from harness.schema.of_result.self_check import SELF_CHECK
+from harness.schema.of_result.steady import STEADY
 from harness.schema.of_result.served import OF_SERVER, SERVED
 from harness.schema.parts import (
     Schema,
@@ -332,6 +333,7 @@ RESULT_FIELDS: dict[str, Schema] = {
     }),
     "served": SERVED,
     "self_check": SELF_CHECK,
+    "steady": STEADY,
     "load": empty_or(record(
         "Who used the processors during the timed part; empty on a virtual clock, where the system "
         "does not tell, and in runs of older versions.",
@@ -387,7 +389,7 @@ RESULT = file(
     record(
         "The summary of a run, for programs.",
         RESULT_FIELDS,
-        optional=("served", "gpus", "self_check"),
+        optional=("served", "gpus", "self_check", "steady"),
     ),
     DEFS,
 )

@@ -71,7 +71,9 @@ RUN = record(
         "accuracy_log_probability": number("Share of answers that are logged.", "0 to 1"),
         "accuracy_log_target": whole("Approximate number of answers that are logged.", "answers"),
         "accuracy_log_seed": whole("Seed that selects them."),
+        "load": text("When queries come in server; missing in older runs, which had poisson."),
     },
+    optional=("load",),
 )  # fmt: skip
 
 DATASET = record(

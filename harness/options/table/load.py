@@ -74,6 +74,13 @@ class LoadOptions:
         "default) measures it during the warm-up. Also --request-rate.",
         also="--request-rate", unit="/s", is_audits=True,
     )
+    load: str = option(
+        LOAD, "poisson",
+        "When queries come (server only): poisson, gamma:SHAPE, constant, ramp:FROM..TO, "
+        "step:RATE/RATE/..., concurrency:USERS, trace:FILE[@SPEEDx][@FROM..TO] or "
+        "conversations:FILE[@THINK]. Default: poisson.",
+        is_name=True, check=names.load, closed="same", metavar="LOAD",
+    )
     samples_per_query: Count = option(
         LOAD, 8, "Samples in each query (multi-stream only). Default: 8.", closed="same",
         loadgen=Loadgen("samples_per_query"),
