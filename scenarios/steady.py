@@ -108,7 +108,7 @@ def change_of(values: Floats) -> Change | None:
     if n < _BATCHES // 2:
         return None
     medians = np.median(values[: n * size].reshape(n, size), axis=1)
-    ranks = np.argsort(np.argsort(medians, kind="stable"), kind="stable") + 1.0
+    ranks = np.argsort(np.argsort(medians, kind="stable"), kind="stable").astype(np.float64) + 1
     k = np.arange(1, n)
     statistic = np.abs(2 * np.cumsum(ranks)[:-1] - k * (n + 1))
     at = int(np.argmax(statistic)) + 1
@@ -118,7 +118,9 @@ def change_of(values: Floats) -> Change | None:
     if p_value >= CHANGE_P:
         return None
     place = at * size
-    return Change(place, float(np.median(values[:place])), float(np.median(values[place:])), p_value)
+    return Change(
+        place, float(np.median(values[:place])), float(np.median(values[place:])), p_value
+    )
 
 
 def _correlation(ranks: Floats, at: int) -> float:

@@ -29,19 +29,22 @@ ARROWS = {
     "harness.engine.metering": "",
     "harness.engine.referee": "",
     "harness.engine.server_view": "",
-    "harness.options": "harness harness.options.conf accuracy.datasets scenarios scenarios.loads sut.model"
-    " sut.precision sut.served sut.started harness.options.table",
+    "harness.options": "harness harness.loads harness.options.conf accuracy.datasets scenarios scenarios.loads"
+    " sut.model sut.precision sut.served sut.started harness.options.table",
     "harness.options.conf": "harness.options harness.options.table",
     "harness.options.table": "harness.options",
     "harness.official": "harness.engine harness.engine.dispatched scenarios.loadgen",
-    "harness.result": "harness harness.engine harness.engine.referee harness.official"
+    "harness.result": "harness harness.loads scenarios.loads harness.engine harness.engine.referee"
+    " harness.official"
     " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints reports.mlperf"
     " reports.pages scenarios scenarios.loadgen"
-    " harness.result.device harness.result.gpus harness.result.integrity",
+    " harness.result.device harness.result.gpus harness.result.integrity harness.result.phases",
     "harness.result.device": "",
+    "harness.result.phases": "scenarios",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
-    "harness.run": "harness harness.engine harness.engine.dispatched harness.engine.metering"
+    "harness.run": "harness harness.loads harness.engine harness.engine.dispatched"
+    " harness.engine.metering"
     " harness.engine.referee harness.engine.server_view harness.official harness.options"
     " harness.result accuracy.outputs"
     " reports scenarios scenarios.loadgen sut.border sut.border.replicas sut.model sut.started"
@@ -58,6 +61,7 @@ ARROWS = {
     "harness.study.gating": "harness harness.engine harness.options harness.result harness.run"
     " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
     " sut.precision",
+    "harness.loads": "harness harness.options accuracy.datasets scenarios.loads",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen"
     " harness.result.integrity",

@@ -40,6 +40,12 @@ class Sample:
     max_new_tokens: int = 64
     labels: tuple[tuple[str, str], ...] = ()  # e.g. (("kind", "why"), ("subject", "physics"))
     grader: str = ""  # which of MLPerf's scores it counts for, where a dataset mixes several kinds
+    history: tuple[tuple[str, str], ...] = ()  # (role, text) of the turns before the prompt
+    # The prompt as (text, tokens): of each text so many tokens, where somebody has a tokenizer; no
+    # chat template is put around it.
+    pieces: tuple[tuple[str, int], ...] = ()
+    must_fill: bool = False  # the answer is to have `max_new_tokens`, where the SUT can do that
+    group: int | None = None  # its prompt begins like those of the same group, on purpose
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness import registry
 from harness.kernel.entries import SutEntry
-from harness.options.of_load import of_load
+from harness.loads.refused import of_lengths, of_load
 from scenarios.loads import DEFAULT
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def contradictions(config: RunConfig) -> list[str]:
         *_of_replicas(config, entry),
         *_of_scenario(config),
         *of_load(config),
+        *of_lengths(config, entry.uses_dataset),
         *_of_loadgen(config),
         *_of_evidence(config, entry),
         *_of_limits(config),

@@ -33,6 +33,20 @@ def load(text: str) -> None:
     load_of(text)
 
 
+def input_tokens(text: str) -> None:
+    """Raise BadInput for what is no distribution."""
+    from scenarios.loads.lengths import lengths_of
+
+    lengths_of(text, "--input-tokens")
+
+
+def output_tokens(text: str) -> None:
+    """Raise BadInput for what is no distribution."""
+    from scenarios.loads.lengths import lengths_of
+
+    lengths_of(text, "--output-tokens")
+
+
 def sut(name: str) -> None:
     """Raise BadInput, SetupFailed."""
     from harness import registry

@@ -163,11 +163,16 @@ def _read(
 
 
 def run_settings(
-    config: RunConfig, num_samples: int, target_qps: float, mode: Mode | None = None
+    config: RunConfig,
+    num_samples: int,
+    target_qps: float,
+    mode: Mode | None = None,
+    longest: int | None = None,
 ) -> RunSettings:
     """Return what the scenario and the driver need, once the library's size and the rate are known.
 
-    `mode` is the part to be run where the config's own mode has several (a submission).
+    `mode` is the part to be run where the config's own mode has several (a submission); `longest`
+    the most tokens of an answer, where samples have lengths of their own.
     """
     profile = config.chosen_profile
     percentile = profile.tail(config.scenario)
@@ -177,6 +182,8 @@ def run_settings(
             percentile = config.percentile * 0.01
     own, asked = config.performance_samples, config.accuracy_samples
     wanted = profile.performance_samples if own is None else own
+    if load_of(config.load).brings_samples:
+        wanted = num_samples
     loaded = min(wanted or num_samples, num_samples)
     accuracy_samples = (profile.accuracy_samples if asked is None else asked) or None
     _check_library(config, loaded, min(accuracy_samples or num_samples, num_samples))
@@ -201,7 +208,7 @@ def run_settings(
         ttft_limit_ns=ttft_limit_ns,
         tpot_limit_ns=_ns(config.tpot_limit, profile.tpot_limit_s),
         use_tokens=use_tokens,
-        max_new_tokens=config.tokens_per_answer,
+        max_new_tokens=longest or config.tokens_per_answer,
         sample_timeout_ns=int(config.sample_timeout * 1e9),
         drain_timeout_ns=int(config.drain_timeout * 1e9),
         lag_limit_ns=(ttft_limit_ns if use_tokens else target_latency_ns) // 10,

@@ -27,7 +27,6 @@ from harness.kernel.words.variant import named, precision_of
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
 from harness.result import evaluation, measured, quiet, served
-from harness.result import steady as steady_state
 from harness.result.device import self_check
 from harness.result.gpus import refused
 from harness.result.gpus.energy import energy
@@ -37,6 +36,7 @@ from harness.result.integrity import seal
 from harness.result.judge import judge, not_judged, official_verdict, status_of
 from harness.result.library import samples_of
 from harness.result.measured import span_ns
+from harness.result.phases import steady as steady_state
 from harness.result.read import Raw, files_of, read_json
 from scenarios import uncertainty
 
@@ -105,7 +105,7 @@ class Result(BaseModel):
     search: list[dict[str, Any]] = []  # find-peak: each rate tried, and whether it held
     percentiles: list[float] = []  # shown in place of the usual ones (--percentiles)
     seal: dict[str, Any] = {}  # whether the raw files are those that were measured (`seal.Seal`)
-    steady: dict[str, Any] = {}  # the run without its warm-up (`harness.result.steady`)
+    steady: dict[str, Any] = {}  # the run without its warm-up (`harness.result.phases.steady`)
     missing: list[dict[str, Any]] = []  # what could not be made, and why (`harness.engine.pieces`)
 
     def to_json(self) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from harness.kernel.process.stopping import deaf
 from harness.kernel.process.streams import tell
 from harness.kernel.protocols import SUT, Announced, Dispatcher, Logged, Say
 from harness.kernel.types import MemoryUse, RunSettings
+from harness.loads.library import longest
 from harness.official.wheel import require_wheel
 from harness.options.effective import effective
 from harness.options.saved import wishes, without_secrets
@@ -77,9 +78,10 @@ class Run:
         registry.check_plugins()
         if config.driver == "mlcommons":
             require_wheel()
-        self.samples, self.source = library(config)
-        self.scenario = registry.scenario(config.scenario)
-        expected = self._settings(given_rate(config))  # refuses what the library cannot give
+        found = library(config)
+        self.samples, self.source, self._own_qps = found.samples, found.source, found.qps
+        self.scenario = registry.scenario(config.scenario, found.rows)
+        expected = self._settings(self._given_rate())  # refuses what the library cannot give
         now = utc_now()
         self.started_at = now.isoformat(timespec="seconds")
         name = f"{now:%Y%m%dT%H%M%SZ}_{config.scenario}_{_what(config, self.entry)}"
@@ -128,7 +130,7 @@ class Run:
         """Make the whole run. Raises HarnessError if it cannot begin; a run that breaks returns a
         Result that says so.
         """
-        self._describe(self.folder, self._settings(given_rate(self.config)))
+        self._describe(self.folder, self._settings(self._given_rate()))
         self._parts.begin(Origin(self.folder, self.started_at))
         for sentence in conf_lines.sentences(self.config.conf_files):
             self._say(sentence)
@@ -336,7 +338,11 @@ class Run:
     # ---- before
 
     def _settings(self, target_qps: float, mode: Mode | None = None) -> RunSettings:
-        return run_settings(self.config, len(self.samples), target_qps, mode)
+        tokens = longest(self.samples, self.config.tokens_per_answer)
+        return run_settings(self.config, len(self.samples), target_qps, mode, tokens)
+
+    def _given_rate(self) -> float:
+        return self._own_qps or given_rate(self.config)
 
     def _describe(self, folder: Path, settings: RunSettings) -> None:
         """Write what a run that dies still says of itself; again once the rate is known."""
@@ -364,11 +370,11 @@ class Run:
         """Warm up; return the rate in queries per second and its origin. Where the user left it
         open, it is a share of the throughput seen while warm.
         """
-        is_given = self.config.target_qps != "auto"
+        is_given = self.config.target_qps != "auto" or not self.config.pattern.is_rated
         count = warmup_samples(self.config)
         if not count:
             origin = "given" if is_given else "default: nothing to calibrate on"
-            return given_rate(self.config), origin
+            return self._given_rate(), origin
         self._say(f"warming up with {count} samples")
         arm = self._arm(sut)
         recorder = recorder_for(self.clock, arm)
@@ -384,7 +390,7 @@ class Run:
             raise RunBroke("warm-up", log.end_reason)
         refuse_unanswered(log)
         if is_given:
-            return given_rate(self.config), "given"
+            return self._given_rate(), "given" if self.config.pattern.is_rated else "the load's own"
         return rate_seen(self.config, log)
 
 

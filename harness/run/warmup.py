@@ -28,7 +28,7 @@ def warmup_samples(config: RunConfig) -> int:
         return config.warmup
     if not registry.sut_entry(config.sut).warms_up:
         return 0
-    if config.target_qps == "auto" and not config.pattern.is_closed:
+    if config.target_qps == "auto" and not config.pattern.is_one_by_one:
         return min(2 * config.rows, 64) * config.replicas
     return 4
 
@@ -37,7 +37,8 @@ def warmup(count: int, library: int, config: RunConfig) -> Iterator[Query]:
     """Draw from the end of the library, with as many in flight as the batches hold (one in
     single-stream).
     """
-    gate = AfterInFlight(1 if config.pattern.is_one_by_one else _batches(config))
+    users = config.pattern.users
+    gate = AfterInFlight(users if config.pattern.is_one_by_one or users > 1 else _batches(config))
     for i in range(count):
         yield Query(i, (QuerySample(i, (library - 1 - i) % library),), gate)
 

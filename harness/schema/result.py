@@ -10,8 +10,8 @@ from harness.schema.of_result.decoding import GRAPH_BYTES, OF_DECODING
 from harness.schema.of_result.gpus import ENERGY, GPUS
 from harness.schema.of_result.replicas import REPLICAS
 from harness.schema.of_result.self_check import SELF_CHECK
-from harness.schema.of_result.steady import STEADY
 from harness.schema.of_result.served import OF_SERVER, SERVED
+from harness.schema.of_result.steady import STEADY
 from harness.schema.parts import (
     Schema,
     anything,

@@ -16,6 +16,7 @@ from harness.schema.parts import (
     many,
     maybe,
     number,
+    open_record,
     record,
     text,
     whole,
@@ -86,8 +87,19 @@ DATASET = record(
         "licence": text("Licence, as far as it is known."),
         "rows": whole("Samples that the run has.", "samples"),
         "subset": SUBSET,
+        "load": open_record(
+            "The file that --load named.",
+            {
+                "file": text("Its name."),
+                "sha256": text("SHA-256 of the file."),
+                "samples": whole("Samples that were made of it.", "samples"),
+                "format": text("Shape of a trace."),
+                "without_answer": whole("Requests of a trace that were left out.", "requests"),
+                "conversations": whole("Conversations that were read.", "conversations"),
+            },
+        ),
     },
-    optional=("file", "format", "sha256", "licence", "subset"),
+    optional=("file", "format", "sha256", "licence", "subset", "load"),
 )
 
 _IDLE_LINE = record("Such a line.", {

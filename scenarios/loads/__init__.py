@@ -59,6 +59,14 @@ TABLE: dict[str, LoadEntry] = {
 }
 
 
+def file_of(text: str) -> str:
+    """Return the file that a load reads; "" where there is none, or the load is not one."""
+    try:
+        return str(getattr(load_of(text), "file", ""))
+    except BadInput:
+        return ""
+
+
 def load_of(text: str) -> Load:
     """Return the load that is written so. Raises BadInput naming what would be fine."""
     kind, _, words = text.partition(":")

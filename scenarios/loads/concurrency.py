@@ -25,6 +25,7 @@ class Concurrency(Load):
 
     users: int
     loop: ClassVar[Loop] = "closed"
+    slower = "ask for fewer users with --load"
 
     @classmethod
     def read(cls, words: str) -> Concurrency:

@@ -23,6 +23,8 @@ class Load:
     loop: ClassVar[Loop] = "open"
     is_rated: ClassVar[bool] = True
     brings_samples: ClassVar[bool] = False
+    slower: ClassVar[str] = "lower --target-qps"  # what makes it lighter
+    longer: ClassVar[str] = ""  # what makes a plan longer that its file ends
     users: int = 1  # open queries of a closed loop
 
     @classmethod

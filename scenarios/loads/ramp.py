@@ -28,6 +28,7 @@ class Ramp(Load):
     first_qps: float
     last_qps: float
     is_rated = False
+    slower = "lower the rates of --load"
 
     @classmethod
     def read(cls, words: str) -> Ramp:

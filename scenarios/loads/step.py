@@ -23,6 +23,7 @@ class Step(Load):
 
     rates: tuple[float, ...]
     is_rated = False
+    slower = "lower the rates of --load"
 
     @classmethod
     def read(cls, words: str) -> Step:

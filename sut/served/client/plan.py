@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 from harness.kernel.answers import Window
 from harness.kernel.clock import FAR_FUTURE_NS
-from harness.kernel.types import NEVER, At, Query
+from harness.kernel.types import NEVER, AfterInFlight, AfterQuery, At, Query
 
 
 class Share(NamedTuple):
     """Columns of queries: where each stands in the plan, how it is released, its samples.
-    `offsets` NEVER: the times that follow do not count from it.
+    `offsets` NEVER: the times that follow do not count from it. `after` NEVER: it waits for no
+    query; else for that one of the plan, and `offsets` is how long after its end it goes.
     """
 
     places: array[int]
@@ -27,14 +28,15 @@ class Share(NamedTuple):
     starts: array[int]  # of each query's samples; one more than queries
     samples: array[int]  # ids
     indices: array[int]
+    after: array[int]
 
     def packed(self) -> list[bytes]:
         return [column.tobytes() for column in self]
 
 
 def empty() -> Share:
-    places, offsets, below, samples, indices = (array("q") for _ in range(5))
-    return Share(places, offsets, below, array("q", (0,)), samples, indices)
+    places, offsets, below, samples, indices, after = (array("q") for _ in range(6))
+    return Share(places, offsets, below, array("q", (0,)), samples, indices, after)
 
 
 def unpacked(columns: Sequence[bytes]) -> Share:
@@ -80,11 +82,13 @@ def _split(query: Query, made: Sequence[Share]) -> None:
 
 def _add(share: Share, place: int, query: Query, samples: Sequence[Any]) -> None:
     release = query.release
-    is_timed = isinstance(release, At)
-    offset = release.offset_ns
     share.places.append(place)
-    share.offsets.append(NEVER if offset is None else offset)
-    share.below.append(0 if is_timed else release.below)  # type: ignore[union-attr]
+    share.after.append(release.query_id if isinstance(release, AfterQuery) else NEVER)
+    if isinstance(release, AfterQuery):
+        share.offsets.append(release.think_ns)
+    else:
+        share.offsets.append(NEVER if release.offset_ns is None else release.offset_ns)
+    share.below.append(release.below if isinstance(release, AfterInFlight) else 0)
     share.samples.extend(sample.id for sample in samples)
     share.indices.extend(sample.index for sample in samples)
     share.starts.append(len(share.samples))

@@ -39,3 +39,22 @@ def of_load(config: RunConfig) -> Iterator[str]:
         yield f"{flag}: it says its own rate; leave {config.origins['target_qps']} out."
     if load.brings_samples and config.issue is not None:
         yield f"{flag}: its file says what is asked, and in what order; leave --issue out."
+
+
+def of_lengths(config: RunConfig, uses_dataset: bool) -> Iterator[str]:
+    """Yield what stands against wanted lengths of prompts and answers."""
+    flags = {"--input-tokens": config.input_tokens, "--output-tokens": config.output_tokens}
+    for flag in (flag for flag, asked in flags.items() if asked is not None):
+        if config.mode in ("accuracy", "submission"):
+            yield (
+                f"{flag}: --mode {config.mode} scores the answers to the dataset's own prompts;"
+                f" leave {flag} out."
+            )
+        if load_of(config.load).brings_samples:
+            yield f"{flag}: the lengths are those of the load's file; leave {flag} out."
+        if config.driver == "mlcommons":
+            yield f"{flag}: leave it out with --driver mlcommons, whose runs follow MLPerf's rules."
+    if config.input_tokens is not None and not uses_dataset:
+        yield f"--input-tokens: --sut {config.sut} reads no prompts; leave it out."
+    if config.output_tokens is not None and config.max_new_tokens is not None:
+        yield "--output-tokens and --max-new-tokens: give one of the two."

@@ -10,7 +10,7 @@ import numpy as np
 
 import scenarios
 from harness.kernel.log import RunLog
-from harness.kernel.stats import percentile_name, summary_ms
+from harness.kernel.stats import summary_ms
 from harness.kernel.types import RunSettings
 from scenarios.steady import Steady, steady
 
@@ -75,32 +75,3 @@ def _throughput(log: RunLog, from_ns: int) -> dict[str, float | None]:
         "samples_per_s": float(counted.sum()) / span_s if span_s > 0 else None,
         "tokens_per_s": float(log.tokens[counted].sum()) / span_s if span_s > 0 else None,
     }
-
-
-def sentence(found: dict[str, Any], percentile: float) -> str:
-    """Say what a reader must know of it; "" where there is nothing to say."""
-    if not found:
-        return ""
-    name = found["figure"].upper() if found["figure"] == "ttft" else "latency"
-    if not found["is_found"]:
-        return (
-            f"no steady state was found: {name} still changes after half of the run (MSER-5);"
-            " a longer run, or a lower rate, would show one"
-        )
-    judged = percentile_name(percentile)
-    said = ""
-    if found["is_warm_up_clear"]:
-        row = found["latency"][f"{found['figure']}_ms"]
-        figure = row.get(judged)
-        value = "" if figure is None else f"; without it, {judged} {name} is {figure:.4g} ms"
-        said = (
-            f"the first {found['from_ns'] / 1e9:.3g} s were a warm-up"
-            f" ({100 - found['kept_percent']:.2g} % of the samples){value}"
-        )
-    if change := found["change"]:
-        moved = (
-            f"{name} changed after {change['at_ns'] / 1e9:.3g} s: its median was"
-            f" {change['before_ms']:.4g} ms before, {change['after_ms']:.4g} ms after"
-        )
-        said = f"{said}; {moved}" if said else moved
-    return said
