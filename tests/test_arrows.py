@@ -29,8 +29,8 @@ ARROWS = {
     "harness.engine.metering": "",
     "harness.engine.referee": "",
     "harness.engine.server_view": "",
-    "harness.options": "harness harness.loads harness.options.conf accuracy.datasets scenarios scenarios.loads"
-    " sut.model sut.precision sut.served sut.started harness.options.table",
+    "harness.options": "harness harness.loads harness.options.conf accuracy.datasets scenarios"
+    " scenarios.loads sut.model sut.precision sut.served sut.started harness.options.table",
     "harness.options.conf": "harness.options harness.options.table",
     "harness.options.table": "harness.options",
     "harness.official": "harness.engine harness.engine.dispatched scenarios.loadgen",
@@ -40,7 +40,7 @@ ARROWS = {
     " reports.pages scenarios scenarios.loadgen"
     " harness.result.device harness.result.gpus harness.result.integrity harness.result.phases",
     "harness.result.device": "",
-    "harness.result.phases": "scenarios",
+    "harness.result.phases": "scenarios.phases",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
     "harness.run": "harness harness.loads harness.engine harness.engine.dispatched"
@@ -80,6 +80,7 @@ ARROWS = {
     " sut.border sut.model sut.precision sut.served sut.started",
     "scenarios.loadgen": "scenarios",
     "scenarios.loads": "scenarios.loadgen",
+    "scenarios.phases": "",
     "scenarios": "scenarios.loadgen scenarios.loads",
     "accuracy": "",
     "accuracy.compliance": "accuracy.gate accuracy.metrics accuracy.outputs",

@@ -29,7 +29,7 @@ def forecast(config: RunConfig) -> Forecast:
     """Settle, schedule and check a run as `harness plan` shows it."""
     drawn = library(config)
     tokens = longest(drawn.samples, config.tokens_per_answer)
-    rate = drawn.qps or given_rate(config)
+    rate = given_rate(config, drawn.qps)
     settings = run_settings(config, len(drawn.samples), rate, longest=tokens)
     schedule = registry.scenario(config.scenario, drawn.rows).schedule(settings)
     from scenarios.forecast import forecast

@@ -81,7 +81,9 @@ class Run:
         found = library(config)
         self.samples, self.source, self._own_qps = found.samples, found.source, found.qps
         self.scenario = registry.scenario(config.scenario, found.rows)
-        expected = self._settings(self._given_rate())  # refuses what the library cannot give
+        expected = self._settings(
+            given_rate(config, self._own_qps)
+        )  # refuses what the library cannot give
         now = utc_now()
         self.started_at = now.isoformat(timespec="seconds")
         name = f"{now:%Y%m%dT%H%M%SZ}_{config.scenario}_{_what(config, self.entry)}"
@@ -130,7 +132,7 @@ class Run:
         """Make the whole run. Raises HarnessError if it cannot begin; a run that breaks returns a
         Result that says so.
         """
-        self._describe(self.folder, self._settings(self._given_rate()))
+        self._describe(self.folder, self._settings(given_rate(self.config, self._own_qps)))
         self._parts.begin(Origin(self.folder, self.started_at))
         for sentence in conf_lines.sentences(self.config.conf_files):
             self._say(sentence)
@@ -341,9 +343,6 @@ class Run:
         tokens = longest(self.samples, self.config.tokens_per_answer)
         return run_settings(self.config, len(self.samples), target_qps, mode, tokens)
 
-    def _given_rate(self) -> float:
-        return self._own_qps or given_rate(self.config)
-
     def _describe(self, folder: Path, settings: RunSettings) -> None:
         """Write what a run that dies still says of itself; again once the rate is known."""
         saved = {
@@ -374,7 +373,7 @@ class Run:
         count = warmup_samples(self.config)
         if not count:
             origin = "given" if is_given else "default: nothing to calibrate on"
-            return self._given_rate(), origin
+            return given_rate(self.config, self._own_qps), origin
         self._say(f"warming up with {count} samples")
         arm = self._arm(sut)
         recorder = recorder_for(self.clock, arm)
@@ -390,7 +389,9 @@ class Run:
             raise RunBroke("warm-up", log.end_reason)
         refuse_unanswered(log)
         if is_given:
-            return self._given_rate(), "given" if self.config.pattern.is_rated else "the load's own"
+            return given_rate(
+                self.config, self._own_qps
+            ), "given" if self.config.pattern.is_rated else "the load's own"
         return rate_seen(self.config, log)
 
 

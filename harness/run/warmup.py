@@ -15,9 +15,9 @@ from harness.options.settings import RunConfig
 _CALIBRATION_LOAD = 0.4  # of the throughput that the warm-up reached
 
 
-def given_rate(config: RunConfig) -> float:
-    """Return the queries per second that the user gave, or the default."""
-    return config.expected_qps
+def given_rate(config: RunConfig, own: float | None = None) -> float:
+    """Return the queries per second that the load's file asks for, or the user, or the default."""
+    return own or config.expected_qps
 
 
 def warmup_samples(config: RunConfig) -> int:

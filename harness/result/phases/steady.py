@@ -12,7 +12,7 @@ import scenarios
 from harness.kernel.log import RunLog
 from harness.kernel.stats import summary_ms
 from harness.kernel.types import RunSettings
-from scenarios.steady import Steady, steady
+from scenarios.phases.steady import Steady, steady
 
 
 def figures(log: RunLog, settings: RunSettings) -> dict[str, Any]:

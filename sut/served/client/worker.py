@@ -23,8 +23,7 @@ from sut.border import channel
 from sut.served.client import frames
 from sut.served.client.frames import Raw
 from sut.served.client.inflight import InFlight
-from sut.served.client.plan import unpacked
-from sut.served.client.turns import progress_of
+from sut.served.client.plan import progress_of, unpacked
 from sut.served.salt import Salt
 
 SPIN_NS = 60_000
