@@ -58,7 +58,14 @@ from harness.run.signals import stoppable
 from harness.run.start import close, start
 from harness.run.timed import Timed
 from harness.run.untimed import ask_back, commit, load, roundtrip_us
-from harness.run.warmup import given_rate, rate_seen, refuse_unanswered, warmup, warmup_samples
+from harness.run.warmup import (
+    given_by,
+    given_rate,
+    rate_seen,
+    refuse_unanswered,
+    warmup,
+    warmup_samples,
+)
 from reports import conf_lines
 from scenarios import peak_verdict
 
@@ -369,11 +376,10 @@ class Run:
         """Warm up; return the rate in queries per second and its origin. Where the user left it
         open, it is a share of the throughput seen while warm.
         """
-        is_given = self.config.target_qps != "auto" or not self.config.pattern.is_rated
+        given = given_rate(self.config, self._own_qps), given_by(self.config)
         count = warmup_samples(self.config)
         if not count:
-            origin = "given" if is_given else "default: nothing to calibrate on"
-            return given_rate(self.config, self._own_qps), origin
+            return given[0], given[1] or "default: nothing to calibrate on"
         self._say(f"warming up with {count} samples")
         arm = self._arm(sut)
         recorder = recorder_for(self.clock, arm)
@@ -388,11 +394,7 @@ class Run:
         if log.end == "error":
             raise RunBroke("warm-up", log.end_reason)
         refuse_unanswered(log)
-        if is_given:
-            return given_rate(
-                self.config, self._own_qps
-            ), "given" if self.config.pattern.is_rated else "the load's own"
-        return rate_seen(self.config, log)
+        return given if given[1] else rate_seen(self.config, log)
 
 
 def _what(config: RunConfig, entry: SutEntry) -> str:

@@ -20,6 +20,13 @@ def given_rate(config: RunConfig, own: float | None = None) -> float:
     return own or config.expected_qps
 
 
+def given_by(config: RunConfig) -> str:
+    """Return who says the rate; "" where it is to be measured."""
+    if not config.pattern.is_rated:
+        return "the load's own"
+    return "" if config.target_qps == "auto" else "given"
+
+
 def warmup_samples(config: RunConfig) -> int:
     """Count what fills the batch twice over, so that its steady throughput shows; nothing where
     nothing can be cold.
