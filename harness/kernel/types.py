@@ -159,6 +159,7 @@ class RunSettings:
     )
     accuracy_log_target: int = 0  # or about so many of them (accuracy_log_sampling_target)
     accuracy_log_seed: int = 0
+    own_limits: bool = False  # samples have limits of their own; `max_new_tokens` is the highest
     load: str = "poisson"  # server: when queries come, as --load has it (`scenarios.loads`)
 
 

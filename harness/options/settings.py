@@ -223,6 +223,7 @@ def run_settings(
         accuracy_log_probability=config.accuracy_log_probability,
         accuracy_log_target=config.accuracy_log_target,
         accuracy_log_seed=config.accuracy_log_seed,
+        own_limits=config.output_tokens is not None or config.load.startswith("trace:"),
         load=config.load,
     )
 

@@ -46,7 +46,11 @@ def judge(
     `telemetry` has what the GPUs did.
     """
     pieces = pieces or Pieces()
-    facts_of_sut = facts.sut | {"max_new_tokens": settings.max_new_tokens, "evidence": evidence}
+    facts_of_sut = facts.sut | {
+        "max_new_tokens": settings.max_new_tokens,
+        "own_limits": settings.own_limits,
+        "evidence": evidence,
+    }
     is_served = error_budget is not None
     if is_served and settings.mode == "performance":
         facts_of_sut["error_budget"] = error_budget

@@ -23,7 +23,6 @@ from harness.engine.recorder import Recorder
 from harness.engine.runlog import RunFacts
 from harness.kernel import files
 from harness.kernel.clock import RealClock, VirtualClock, utc_now
-from harness.kernel.entries import SutEntry
 from harness.kernel.errors import BadInput, HarnessError, RunBroke
 from harness.kernel.foreign.consent import remember
 from harness.kernel.log import RunLog
@@ -52,6 +51,7 @@ from harness.run.keeping import (
     keep_again,
     note_seal,
     refuse_elsewhere,
+    what_of,
 )
 from harness.run.parts import Origin, Parts
 from harness.run.signals import stoppable
@@ -93,7 +93,7 @@ class Run:
         )  # refuses what the library cannot give
         now = utc_now()
         self.started_at = now.isoformat(timespec="seconds")
-        name = f"{now:%Y%m%dT%H%M%SZ}_{config.scenario}_{_what(config, self.entry)}"
+        name = f"{now:%Y%m%dT%H%M%SZ}_{config.scenario}_{what_of(config, self.entry)}"
         begun = self._parts.origin
         self.folder = begun.folder if begun else runlog.create(config.output_dir, name)
         try:
@@ -395,10 +395,3 @@ class Run:
             raise RunBroke("warm-up", log.end_reason)
         refuse_unanswered(log)
         return given if given[1] else rate_seen(self.config, log)
-
-
-def _what(config: RunConfig, entry: SutEntry) -> str:
-    """Say in a folder's name what is measured."""
-    if not entry.runs_model:
-        return config.sut.replace(":", ".")
-    return f"{config.model.rstrip('/').split('/')[-1]}_{config.variant}"

@@ -72,9 +72,12 @@ RUN = record(
         "accuracy_log_probability": number("Share of answers that are logged.", "0 to 1"),
         "accuracy_log_target": whole("Approximate number of answers that are logged.", "answers"),
         "accuracy_log_seed": whole("Seed that selects them."),
+        "own_limits": flag(
+            "Whether samples have lengths of their own, of which max_new_tokens is the highest."
+        ),
         "load": text("When queries come in server; missing in older runs, which had poisson."),
     },
-    optional=("load",),
+    optional=("own_limits", "load"),
 )  # fmt: skip
 
 DATASET = record(
