@@ -95,7 +95,7 @@ class Served:
         self._pool.prepare(requests, salt)
         self._pool.warm(self._connections)
         self._pool.listen(sink)
-        self._cold["salted"] = is_cold
+        self._cold["salted"] = is_cold and not any(s.group is not None for s in self._samples)
         self._counted = counters.read(self._address)
 
     def dispatch(self, queries: Iterable[Query], window: Window, hearer: Hearer) -> int:

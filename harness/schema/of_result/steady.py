@@ -12,7 +12,7 @@ STEADY = record(
         "samples": whole("Samples that have this figure.", "samples"),
         "is_found": flag("False: it still changes after half of the run."),
         "is_warm_up_clear": flag(
-            "Whether what is left out differs from the rest, beyond chance (p_value < 0.001)."
+            "Whether what is left out differs from the rest, beyond chance (p_value < 0.0003)."
         ),
         "p_value": maybe(number("Of equal levels before and after; null: nothing is left out.")),
         "from_ns": whole("When the steady part begins, by MSER-5.", "ns"),
