@@ -49,6 +49,7 @@ SLOW = {
     "tests/cheats/": 22,
     "tests/sut/border/test_isolated.py": 12,
     "tests/sut/border/replicas/test_replicas.py": 8,
+    "tests/harness/loads/test_conversations.py": 9,
     "tests/harness/running/test_replicas.py": 3,
     "tests/sut/golden/": 6,
     "tests/harness/engine/server_view/": 5,

@@ -30,7 +30,7 @@ ARROWS = {
     "harness.engine.referee": "",
     "harness.engine.server_view": "",
     "harness.options": "harness harness.options.conf accuracy.datasets sut.model sut.precision"
-    " sut.served sut.started harness.options.table scenarios.peak",
+    " sut.served sut.started harness.options.table scenarios.peak harness.loads scenarios.loads",
     "harness.options.conf": "harness.options harness.options.table",
     "harness.options.table": "harness.options",
     "harness.official": "harness.engine harness.engine.dispatched scenarios.loadgen",
@@ -38,18 +38,19 @@ ARROWS = {
     " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints"
     " reports.mlperf reports.pages scenarios scenarios.loadgen harness.result.device"
     " harness.result.gpus harness.result.integrity harness.result.doubts harness.result.capacity"
-    " scenarios.peak",
+    " scenarios.peak harness.loads harness.result.phases scenarios.loads",
     "harness.result.device": "",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
     "harness.result.doubts": "accuracy harness.engine harness.engine.referee harness.result"
     " scenarios",
     "harness.result.capacity": "harness.options harness.result scenarios scenarios.peak",
+    "harness.result.phases": "scenarios.phases",
     "harness.running": "harness harness.engine harness.engine.dispatched harness.engine.metering"
     " harness.engine.referee harness.engine.server_view harness.official harness.options"
     " harness.result accuracy.outputs reports scenarios scenarios.loadgen sut.border"
     " sut.border.replicas sut.model sut.started harness.result.integrity harness.result.capacity"
-    " scenarios.peak",
+    " scenarios.peak harness.loads",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood accuracy.metrics reports.pages.likelihood sut.border sut.likelihood"
     " sut.model sut.precision sut.served",
@@ -93,9 +94,12 @@ ARROWS = {
     " reports reports.pages harness.engine harness.loaded harness.study.sweep",
     "harness.loaded": "",
     "harness.cost": "accuracy",
+    "harness.loads": "accuracy.datasets harness harness.options scenarios.loads",
     "scenarios.loadgen": "scenarios",
-    "scenarios": "scenarios.loadgen scenarios.peak",
+    "scenarios": "scenarios.loadgen scenarios.peak scenarios.loads",
     "scenarios.peak": "scenarios scenarios.loadgen",
+    "scenarios.loads": "scenarios.loadgen",
+    "scenarios.phases": "",
     "accuracy": "",
     "accuracy.compliance": "accuracy.gate accuracy.metrics accuracy.outputs",
     "accuracy.datasets": "",

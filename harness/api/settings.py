@@ -25,6 +25,9 @@ class RunSettings(TypedDict, total=False):
     search: Search
     profile: str
     target_qps: float | Literal["auto"]
+    load: str
+    input_tokens: str
+    output_tokens: str
     samples_per_query: int
     min_duration: float | str
     max_duration: float | str
@@ -97,6 +100,9 @@ class CompareSettings(TypedDict, total=False):
     mode: Mode | Sequence[Mode]
     profile: str | Sequence[str]
     target_qps: float | Literal["auto"] | Sequence[float | Literal["auto"]]
+    load: str | Sequence[str]
+    input_tokens: str | Sequence[str]
+    output_tokens: str | Sequence[str]
     samples_per_query: int | Sequence[int]
     min_duration: float | str | Sequence[float | str]
     max_duration: float | str | Sequence[float | str]
@@ -167,6 +173,9 @@ class SweepSettings(TypedDict, total=False):
     mode: Mode | Sequence[Mode]
     profile: str | Sequence[str]
     target_qps: float | Literal["auto"] | Sequence[float | Literal["auto"]]
+    load: str | Sequence[str]
+    input_tokens: str | Sequence[str]
+    output_tokens: str | Sequence[str]
     samples_per_query: int | Sequence[int]
     min_duration: float | str | Sequence[float | str]
     max_duration: float | str | Sequence[float | str]

@@ -8,8 +8,9 @@ from harness import registry
 from harness.kernel.types import (
     RunSettings,
 )
+from harness.loads.library import longest
 from harness.options.settings import RunConfig, run_settings
-from harness.result.library import library_size
+from harness.result.library import library
 from harness.running.warmup import given_rate, warmup_samples
 
 
@@ -26,14 +27,17 @@ class Forecast(NamedTuple):
 
 def forecast(config: RunConfig) -> Forecast:
     """Settle, schedule and check a run as `harness plan` shows it."""
-    settings = run_settings(config, library_size(config), given_rate(config))
-    schedule = registry.scenario(config.scenario).schedule(settings)
+    drawn = library(config)
+    tokens = longest(drawn.samples, config.tokens_per_answer)
+    rate = given_rate(config, drawn.qps)
+    settings = run_settings(config, len(drawn.samples), rate, longest=tokens)
+    schedule = registry.scenario(config.scenario, drawn.rows).schedule(settings)
     from scenarios.forecast import forecast
 
     sentences = forecast(settings, schedule)
     if config.mode == "find-peak":
         sentences = {"length": f"each step of the search: {sentences['length']}"}
-    rate_known = config.target_qps != "auto"
+    rate_known = config.target_qps != "auto" or not config.pattern.is_rated
     found = conflicts_of(config, settings, schedule, rate_known)
     return Forecast(settings, schedule, sentences, found)
 

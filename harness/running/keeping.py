@@ -10,10 +10,12 @@ from typing import Any
 from harness.engine import runlog
 from harness.engine.pieces import Pieces, reason
 from harness.engine.runlog import RunFacts
+from harness.kernel.entries import SutEntry
 from harness.kernel.errors import RunBroke
 from harness.kernel.log import RunLog
 from harness.kernel.process.streams import tell
 from harness.kernel.types import RunSettings
+from harness.options.settings import RunConfig
 from harness.result.integrity import seal
 
 
@@ -92,3 +94,10 @@ def expected_samples(settings: RunSettings) -> int:
     """Guess generously how many samples may be issued."""
     by_time = int(2 * settings.target_qps * settings.min_duration_ns / 1e9)
     return max(settings.min_queries, by_time, settings.num_samples) * settings.samples_per_query
+
+
+def what_of(config: RunConfig, entry: SutEntry) -> str:
+    """Say in a folder's name what is measured."""
+    if not entry.runs_model:
+        return config.sut.replace(":", ".")
+    return f"{config.model.rstrip('/').split('/')[-1]}_{config.variant}"

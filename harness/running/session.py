@@ -23,7 +23,6 @@ from harness.engine.recorder import Recorder
 from harness.engine.runlog import RunFacts
 from harness.kernel import files
 from harness.kernel.clock import RealClock, VirtualClock, utc_now
-from harness.kernel.entries import SutEntry
 from harness.kernel.errors import BadInput, HarnessError, RunBroke
 from harness.kernel.foreign.consent import remember
 from harness.kernel.log import RunLog
@@ -33,6 +32,7 @@ from harness.kernel.process.stopping import deaf
 from harness.kernel.process.streams import tell
 from harness.kernel.protocols import SUT, Announced, Dispatcher, Logged, Say
 from harness.kernel.types import MemoryUse, RunSettings
+from harness.loads.library import longest
 from harness.official.wheel import require_wheel
 from harness.options.effective import effective
 from harness.options.saved import wishes, without_secrets
@@ -51,13 +51,21 @@ from harness.running.keeping import (
     keep_again,
     note_seal,
     refuse_elsewhere,
+    what_of,
 )
 from harness.running.parts import Origin, Parts
 from harness.running.signals import stoppable
 from harness.running.start import close, start
 from harness.running.timed import Timed
 from harness.running.untimed import ask_back, commit, load, roundtrip_us
-from harness.running.warmup import given_rate, rate_seen, refuse_unanswered, warmup, warmup_samples
+from harness.running.warmup import (
+    given_by,
+    given_rate,
+    rate_seen,
+    refuse_unanswered,
+    warmup,
+    warmup_samples,
+)
 from reports import conf_lines
 from scenarios.peak.watch import Watch
 
@@ -77,12 +85,15 @@ class Run:
         registry.check_plugins()
         if config.driver == "mlcommons":
             require_wheel()
-        self.samples, self.source = library(config)
-        self.scenario = registry.scenario(config.scenario)
-        expected = self._settings(given_rate(config))  # refuses what the library cannot give
+        found = library(config)
+        self.samples, self.source, self._own_qps = found.samples, found.source, found.qps
+        self.scenario = registry.scenario(config.scenario, found.rows)
+        expected = self._settings(
+            given_rate(config, self._own_qps)
+        )  # refuses what the library cannot give
         now = utc_now()
         self.started_at = now.isoformat(timespec="seconds")
-        name = f"{now:%Y%m%dT%H%M%SZ}_{config.scenario}_{_what(config, self.entry)}"
+        name = f"{now:%Y%m%dT%H%M%SZ}_{config.scenario}_{what_of(config, self.entry)}"
         begun = self._parts.origin
         self.folder = begun.folder if begun else runlog.create(config.output_dir, name)
         try:
@@ -128,7 +139,7 @@ class Run:
         """Make the whole run. Raises HarnessError if it cannot begin; a run that breaks returns a
         Result that says so.
         """
-        self._describe(self.folder, self._settings(given_rate(self.config)))
+        self._describe(self.folder, self._settings(given_rate(self.config, self._own_qps)))
         self._parts.begin(Origin(self.folder, self.started_at))
         for sentence in conf_lines.sentences(self.config.conf_files):
             self._say(sentence)
@@ -337,7 +348,8 @@ class Run:
     # ---- before
 
     def _settings(self, target_qps: float, mode: Mode | None = None) -> RunSettings:
-        return run_settings(self.config, len(self.samples), target_qps, mode)
+        tokens = longest(self.samples, self.config.tokens_per_answer)
+        return run_settings(self.config, len(self.samples), target_qps, mode, tokens)
 
     def _describe(self, folder: Path, settings: RunSettings) -> None:
         """Write what a run that dies still says of itself; again once the rate is known."""
@@ -365,11 +377,10 @@ class Run:
         """Warm up; return the rate in queries per second and its origin. Where the user left it
         open, it is a share of the throughput seen while warm.
         """
-        is_given = self.config.target_qps != "auto"
+        given = given_rate(self.config, self._own_qps), given_by(self.config)
         count = warmup_samples(self.config)
         if not count:
-            origin = "given" if is_given else "default: nothing to calibrate on"
-            return given_rate(self.config), origin
+            return given[0], given[1] or "default: nothing to calibrate on"
         self._say(f"warming up with {count} samples")
         arm = self._arm(sut)
         recorder = recorder_for(self.clock, arm)
@@ -384,13 +395,4 @@ class Run:
         if log.end == "error":
             raise RunBroke("warm-up", log.end_reason)
         refuse_unanswered(log)
-        if is_given:
-            return given_rate(self.config), "given"
-        return rate_seen(self.config, log)
-
-
-def _what(config: RunConfig, entry: SutEntry) -> str:
-    """Say in a folder's name what is measured."""
-    if not entry.runs_model:
-        return config.sut.replace(":", ".")
-    return f"{config.model.rstrip('/').split('/')[-1]}_{config.variant}"
+        return given if given[1] else rate_seen(self.config, log)

@@ -169,5 +169,5 @@ def _load(config: RunConfig) -> tuple[float, float]:
 
 def _connections(config: RunConfig) -> int:
     """Return as many as may be needed at once; an open loop has no bound."""
-    wanted = max(config.rows, config.size_of_query)
+    wanted = max(config.rows, config.size_of_query, config.pattern.users)
     return min(wanted, _MOST_CONNECTIONS)

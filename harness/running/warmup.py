@@ -15,9 +15,16 @@ from harness.options.settings import RunConfig
 _CALIBRATION_LOAD = 0.4  # of the throughput that the warm-up reached
 
 
-def given_rate(config: RunConfig) -> float:
-    """Return the queries per second that the user gave, or the default."""
-    return config.expected_qps
+def given_rate(config: RunConfig, own: float | None = None) -> float:
+    """Return the queries per second that the load's file asks for, or the user, or the default."""
+    return own or config.expected_qps
+
+
+def given_by(config: RunConfig) -> str:
+    """Return who says the rate; "" where it is to be measured."""
+    if not config.pattern.is_rated:
+        return "the load's own"
+    return "" if config.target_qps == "auto" else "given"
 
 
 def warmup_samples(config: RunConfig) -> int:
@@ -28,7 +35,7 @@ def warmup_samples(config: RunConfig) -> int:
         return config.warmup
     if not registry.sut_entry(config.sut).warms_up:
         return 0
-    if config.target_qps == "auto" and not config.pattern.is_closed:
+    if config.target_qps == "auto" and not config.pattern.is_one_by_one:
         return min(2 * config.rows, 64) * config.replicas
     return 4
 
@@ -37,7 +44,8 @@ def warmup(count: int, library: int, config: RunConfig) -> Iterator[Query]:
     """Draw from the end of the library, with as many in flight as the batches hold (one in
     single-stream).
     """
-    gate = AfterInFlight(1 if config.pattern.is_one_by_one else _batches(config))
+    users = config.pattern.users
+    gate = AfterInFlight(users if config.pattern.is_one_by_one or users > 1 else _batches(config))
     for i in range(count):
         yield Query(i, (QuerySample(i, (library - 1 - i) % library),), gate)
 

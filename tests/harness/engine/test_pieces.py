@@ -19,6 +19,7 @@ from harness.engine import runlog
 from harness.engine.pieces import Pieces, reason
 from harness.kernel import files
 from harness.kernel.types import MemoryUse, Sample
+from harness.loads.library import Shaped
 from scenarios.server import Server
 from sut.simulated import Simulated
 
@@ -187,7 +188,7 @@ def test_a_scorer_whose_library_is_missing_is_named_and_scores_later(harness, mo
 def test_an_evaluation_that_breaks_is_a_note(harness, monkeypatch):
     monkeypatch.setattr(Speaks, "evaluate", breaks)
     monkeypatch.setattr(
-        "harness.running.session.library", lambda config: (ANSWERED, {"name": "none"})
+        "harness.running.session.library", lambda config: Shaped(ANSWERED, {"name": "none"})
     )
     code, out, _, result, _ = harness("run", "--evaluate")
     assert (code, result["status"]) == (0, "VALID")
