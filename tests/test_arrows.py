@@ -50,8 +50,12 @@ ARROWS = {
     " accuracy.likelihood"
     " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision"
     " sut.served",
-    "harness.study": "harness harness.engine harness.options harness.result harness.run"
-    " sut.model sut.precision sut.started",
+    "harness.study": "harness harness.engine harness.options harness.result"
+    " harness.study.executors sut.model sut.precision sut.started",
+    "harness.study.executors": "harness.engine harness.options harness.run"
+    " harness.study.executors.cluster",
+    "harness.study.executors.cluster": "harness.engine harness.options"
+    " harness.study.executors sut sut.model",
     "harness.study.comparison": "harness harness.engine harness.options harness.result harness.run"
     " harness.result.device harness.result.integrity harness.study harness.study.gating accuracy"
     " accuracy.datasets accuracy.gate reports reports.pages",

@@ -23,7 +23,7 @@ RAY = "ray"
 _NAMES = (*EXECUTORS, RAY)
 _CPUS = ";cpus="
 
-__all__ = ["EXECUTORS", "Crew", "Executor", "Made", "Where", "crew", "known", "named"]
+__all__ = ["EXECUTORS", "Crew", "Executor", "Made", "Where", "check", "crew", "known", "named"]
 
 
 class Where(NamedTuple):
@@ -64,6 +64,14 @@ def known(text: str) -> Where:
         return named(text)
     except BadInput as error:
         raise ValueError(str(error)) from None
+
+
+def check(where: Where) -> None:
+    """Raise SetupFailed where a cluster does not answer."""
+    if where.name == RAY:
+        from harness.study.executors.cluster.join import join
+
+        join(where.address)
 
 
 def crew(text: str) -> Crew:
