@@ -50,12 +50,10 @@ ARROWS = {
     " accuracy.likelihood"
     " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision"
     " sut.served",
-    "harness.study": "harness harness.engine harness.options harness.result"
+    "harness.study": "harness harness.engine harness.options harness.result harness.run"
     " harness.study.executors sut.model sut.precision sut.started",
-    "harness.study.executors": "harness.engine harness.options harness.run"
-    " harness.study.executors.cluster",
-    "harness.study.executors.cluster": "harness.engine harness.options"
-    " harness.study.executors sut sut.model",
+    "harness.study.executors": "harness.engine harness.options harness.run harness.study.cluster",
+    "harness.study.cluster": "harness.engine harness.options harness.study.executors sut.model",
     "harness.study.comparison": "harness harness.engine harness.options harness.result harness.run"
     " harness.result.device harness.result.integrity harness.study harness.study.gating accuracy"
     " accuracy.datasets accuracy.gate reports reports.pages",
@@ -74,7 +72,7 @@ ARROWS = {
     "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
     " harness.mlperf harness.run harness.serve harness.study harness.study.comparison"
-    " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
+    " harness.study.executors harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
     " reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started",

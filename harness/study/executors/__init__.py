@@ -69,7 +69,7 @@ def known(text: str) -> Where:
 def check(where: Where) -> None:
     """Raise SetupFailed where a cluster does not answer."""
     if where.name == RAY:
-        from harness.study.executors.cluster.join import join
+        from harness.study.cluster.join import join
 
         join(where.address)
 
@@ -78,7 +78,7 @@ def crew(text: str) -> Crew:
     """Return who makes the runs. Raises BadInput, SetupFailed."""
     where = named(text)
     if where.name == RAY:
-        from harness.study.executors.cluster.crew import joined
+        from harness.study.cluster.crew import joined
 
         return joined(where.address, where.cpus)
     return OneByOne(EXECUTORS[where.name])

@@ -25,8 +25,8 @@ from harness.engine.environment import own_version
 from harness.kernel.foreign.own_files import inside
 from harness.kernel.machine import waits
 from harness.kernel.process import children
+from harness.study.cluster import carry
 from harness.study.executors.child import Handed, started
-from harness.study.executors.cluster import carry
 
 OURS = ("harness", "sut", "scenarios", "accuracy", "reports")
 
@@ -88,7 +88,12 @@ class Hand:
         if code is None:
             return None
         answer = self._handed.answer()
-        found: dict[str, Any] = {"code": code, "was_stopped": self._was_stopped, "answer": answer, "files": []}
+        found: dict[str, Any] = {
+            "code": code,
+            "was_stopped": self._was_stopped,
+            "answer": answer,
+            "files": [],
+        }
         if answer and "result" in answer:
             self._folder = Path(answer["folder"])
             found["files"] = carry.listed(self._folder)

@@ -21,10 +21,10 @@ from harness.kernel.process import stopping
 from harness.kernel.process.streams import tell
 from harness.kernel.protocols import Say
 from harness.options.settings import RunConfig
-from harness.study.executors.cluster import join, nodes
-from harness.study.executors.cluster.hand import versions
-from harness.study.executors.cluster.manned import Manned, Task
-from harness.study.executors.cluster.needs import needs_of, portable
+from harness.study.cluster import join, nodes, quiet
+from harness.study.cluster.hand import versions
+from harness.study.cluster.manned import Manned, Task
+from harness.study.cluster.needs import needs_of, portable
 from harness.study.executors.made import Made, Outcome
 
 TRIES = 3
@@ -39,6 +39,11 @@ _TOKEN = ".ray-token"
 def joined(address: str, cpus: int) -> Cluster:
     """Return the crew of the cluster at an address. Raises SetupFailed."""
     return Cluster(join.join(address), cpus)
+
+
+def write_token(place: Path, word: str) -> None:
+    """Write the word by which a node knows that it sees the same folder."""
+    files.write_text(place / _TOKEN, word)
 
 
 class Cluster:
@@ -69,7 +74,7 @@ class Cluster:
         """See Crew."""
         if not self._looked_s:
             self._place = config.output_dir.absolute()
-            files.write_text(self._place / _TOKEN, self._word)
+            write_token(self._place, self._word)
             self._begun_s = self._seated_s = monotonic_s()
         settings = portable(config).model_dump_json()
         self._waiting.append(Task(cell, settings, needs_of(config), say))
@@ -94,6 +99,7 @@ class Cluster:
         if self._looked_s:
             (self._place / _TOKEN).unlink(missing_ok=True)
             self._looked_s = 0.0
+        quiet.leave()
 
     def _end(self, task: Task, made: Made | BaseException) -> None:
         self._outcomes.append(Outcome(task.cell, made))

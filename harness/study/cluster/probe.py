@@ -1,4 +1,4 @@
-"""Does a Ray cluster answer at an address? `python -m harness.study.executors.cluster.probe
+"""Does a Ray cluster answer at an address? `python -m harness.study.cluster.probe
 ADDRESS` says "yes", or why not, and may be killed when it takes too long: Ray itself tries for two
 minutes, and cannot be interrupted.
 """
@@ -9,7 +9,7 @@ import sys
 
 from harness.kernel.errors import first_line
 from harness.kernel.process import children
-from harness.study.executors.cluster.quiet import connect
+from harness.study.cluster.quiet import connect
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import sut
 from harness.kernel.places import expanded
 from harness.options.settings import RunConfig
-from harness.study.executors.cluster.nodes import Needs
+from harness.study.cluster.nodes import Needs
 
 _PATHS = ("model", "tokenizer", "ca_file", "server_python")  # the others are absolute already
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from harness.study.executors.cluster import quiet
+from harness.study.cluster import quiet
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 STORE = 80_000_000

@@ -17,6 +17,7 @@ _SILENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # it warns of a change to come, else
     "RAY_DISABLE_IMPORT_WARNING": "1",
 }
+_is_ours = False  # the connection to a cluster
 
 
 def imported() -> Any:
@@ -33,9 +34,8 @@ def imported() -> Any:
 
 def connect(address: str) -> Any:
     """Connect to a cluster, or to a new one on this machine alone (`local`); return Ray."""
+    global _is_ours
     ray = imported()
-    if ray.is_initialized():
-        return ray
     how: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if address == "local":
         how |= {"include_dashboard": False}
@@ -43,7 +43,16 @@ def connect(address: str) -> Any:
     ray.init(address, configure_logging=False, **how)
     signal.signal(signal.SIGTERM, heard)  # it ends the program, else
     _let_nothing_be_printed()
+    _is_ours = True
     return ray
+
+
+def leave() -> None:
+    """Leave the cluster that `connect` joined; a connection of whoever calls us stays."""
+    global _is_ours
+    if _is_ours:
+        _is_ours = False
+        imported().shutdown()
 
 
 def _let_nothing_be_printed() -> None:

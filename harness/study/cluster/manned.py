@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.kernel.errors import HarnessError
+from harness.study.cluster import carry
+from harness.study.cluster.hand import Hand
+from harness.study.cluster.nodes import Seat
 from harness.study.executors.child import made_of
-from harness.study.executors.cluster import carry
-from harness.study.executors.cluster.hand import Hand
-from harness.study.executors.cluster.nodes import Seat
 from harness.study.executors.made import Made
 
 _LOOK_S = 1.0  # a question after a run is open for so long
