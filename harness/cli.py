@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands import laboratory, lists, mlperf, runs, serving, studies
+from harness.commands import clients, laboratory, lists, mlperf, runs, serving, studies
 from harness.kernel.errors import RunBroke
 from harness.kernel.process import stopping, streams
 from harness.options.flags import Command, Program
@@ -42,6 +42,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "package": mlperf.package,
     "check": mlperf.check,
     "serve": serving.serve,
+    "client": clients.client,
     "list": lists.list_,
     "doctor": lists.doctor,
 }

@@ -17,12 +17,12 @@ from typing import Any
 from harness.kernel import files
 from harness.kernel.clock import monotonic_s
 from harness.kernel.errors import HarnessError, RunBroke, SetupFailed, first_line
+from harness.kernel.machine import installed
 from harness.kernel.process import stopping
 from harness.kernel.process.streams import tell
 from harness.kernel.protocols import Say
 from harness.options.settings import RunConfig
 from harness.study.cluster import join, nodes, quiet
-from harness.study.cluster.hand import versions
 from harness.study.cluster.manned import Manned, Task
 from harness.study.cluster.needs import needs_of, portable
 from harness.study.executors.made import Made, Outcome
@@ -50,7 +50,7 @@ class Cluster:
     """See `harness.study.executors.made.Crew`."""
 
     def __init__(self, ray: Any, cpus: int) -> None:
-        self._ray, self._cpus, self._ours = ray, cpus, versions()
+        self._ray, self._cpus = ray, cpus
         self._manned: dict[nodes.Seat, Manned] = {}
         self._aside: dict[str, float] = {}  # nodes that were lost, and until when they stay unused
         self._left_out: dict[str, str] = {}  # nodes that are never used, and why
@@ -204,10 +204,8 @@ class Cluster:
     def _welcome(self, manned: Manned, theirs: dict[str, str]) -> None:
         """Use a node whose harness is ours."""
         manned.is_ready = True
-        differing = [name for name in self._ours if theirs[name] != self._ours[name]]
-        if differing:
-            says = [f"{name} {theirs[name]} (here {self._ours[name]})" for name in differing]
-            self._leave_out(manned.seat, f"it has {', '.join(says)}")
+        if other := installed.differing(theirs):
+            self._leave_out(manned.seat, f"it has {other}")
 
     def _leave_out(self, seat: nodes.Seat, why: str) -> None:
         """Use a node no more, whatever Ray says of it."""

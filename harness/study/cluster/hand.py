@@ -7,13 +7,10 @@ study. Every call is short, so that a stop is heard at once.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import platform
 import signal
 import socket
-import sys
 import tempfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -21,33 +18,11 @@ from typing import Any
 
 import psutil
 
-from harness.engine.environment import own_version
 from harness.kernel.foreign.own_files import inside
-from harness.kernel.machine import waits
+from harness.kernel.machine import installed, waits
 from harness.kernel.process import children
 from harness.study.cluster import carry
 from harness.study.executors.child import Handed, started
-
-OURS = ("harness", "sut", "scenarios", "accuracy", "reports")
-
-
-def versions() -> dict[str, str]:
-    """Return what must be the same wherever runs of one study are made."""
-    return {
-        "touchstone": own_version(),
-        "source": _source(),
-        "python": ".".join(platform.python_version_tuple()[:2]),
-    }
-
-
-def _source() -> str:
-    """Return a digest of our own code, as it is installed here."""
-    digest = hashlib.sha256()
-    for package in OURS:
-        for path in sorted((children.ROOT / package).rglob("*.py")):
-            digest.update(path.relative_to(children.ROOT).as_posix().encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 class Hand:
@@ -70,7 +45,7 @@ class Hand:
 
     def facts(self) -> dict[str, Any]:
         """Return who this is."""
-        return {"versions": versions(), "host": socket.gethostname(), "python": sys.executable}
+        return {"versions": installed.versions(), "host": socket.gethostname()}
 
     def begin(self, settings: str) -> None:
         """Start the process of a run, whose settings are JSON."""

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
+from harness.kernel.machine import installed
 from harness.study.cluster import crew
 
 RUNS = "compare --sut simulated --clock virtual --scenario server --min-queries 64"
@@ -90,7 +91,7 @@ def test_folders_come_back_where_no_path_is_shared(two_nodes, tmp_path, monkeypa
 
 
 def test_nodes_with_another_harness_are_not_used(two_nodes, tmp_path, monkeypatch):
-    monkeypatch.setattr(crew, "versions", lambda: {"touchstone": "0.0.1"})
+    monkeypatch.setattr(installed, "versions", lambda: {"touchstone": "0.0.1"})
     where = f"--executor ray --ray-address {two_nodes.head}"
     done = call(f"{RUNS} --target-qps 5,10 {where}", tmp_path)
     assert done.exit_code == 3

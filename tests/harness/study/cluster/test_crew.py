@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 from harness.kernel.errors import RunBroke, SetupFailed
+from harness.kernel.machine import installed
 from harness.kernel.process import stopping
 from harness.options.settings import RunConfig
 from harness.study.cluster import crew
@@ -49,10 +50,17 @@ class Manned:
 
     fate = ()
     stopped = 0
+    version = ""
 
     def __init__(self, ray, seat, arguments):
         self.seat, self.task, self.is_ready = seat, None, False
-        self.question = Question(lambda: {"versions": crew.versions()})
+        self.question = Question(
+            lambda: {
+                "versions": {"touchstone": Manned.version}
+                if Manned.version
+                else installed.versions()
+            }
+        )
 
     def begin(self, task):
         self.task = task
@@ -153,7 +161,7 @@ def test_a_cluster_without_any_node_ends_the_study_with_the_way_on(cluster, monk
 
 def test_nodes_of_another_version_are_left_out(cluster, monkeypatch):
     made, begin = cluster("ab", [whole])
-    made._ours = made._ours | {"touchstone": "9.9"}
+    monkeypatch.setattr(Manned, "version", "9.9")
     begin("one")
-    with pytest.raises(SetupFailed, match=r"a: it has touchstone .* \(here 9.9\); b: it has"):
+    with pytest.raises(SetupFailed, match=r"a: it has touchstone 9.9 \(here .*; b: it has"):
         made.ended()
