@@ -9,7 +9,7 @@ side by side. Ctrl-C reaches every run that is being made, and what they measure
 from __future__ import annotations
 
 import secrets
-from collections import deque
+from collections import Counter, deque
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -34,6 +34,7 @@ _ASIDE_S = 30.0  # a node that was lost is tried again later, if Ray still count
 _EMPTY_S = 60.0  # for a node to come where there is none
 _BUSY_S = 15.0  # until it is said that others use the nodes
 _TOKEN = ".ray-token"
+_NOT_INSTALLED = "this harness is not installed there"
 
 
 def joined(address: str, cpus: int) -> Cluster:
@@ -54,6 +55,7 @@ class Cluster:
         self._manned: dict[nodes.Seat, Manned] = {}
         self._aside: dict[str, float] = {}  # nodes that were lost, and until when they stay unused
         self._left_out: dict[str, str] = {}  # nodes that are never used, and why
+        self._failed_starts = Counter[str]()
         self._waiting: deque[Task] = deque()
         self._outcomes: deque[Outcome] = deque()
         self._place, self._word = Path(), secrets.token_hex(16)
@@ -192,7 +194,7 @@ class Cluster:
         try:
             told = self._ray.get(done[0])
         except self._ray.exceptions.RayError as fault:
-            self._lose(manned, first_line(fault))
+            self._lose(manned, _why(fault))
             return
         if not manned.is_ready:
             self._welcome(manned, told["versions"])
@@ -222,7 +224,7 @@ class Cluster:
         try:
             made = manned.made(told, self._place)
         except self._ray.exceptions.RayError as fault:
-            self._lose(manned, first_line(fault))
+            self._lose(manned, _why(fault))
             return
         except (Exception, KeyboardInterrupt) as fault:
             manned.task = None
@@ -237,8 +239,9 @@ class Cluster:
         self._manned.pop(seat, None)
         self._aside[seat.node] = monotonic_s() + _ASIDE_S
         manned.close()
-        if not manned.is_ready and "No module named" in why:
-            self._leave_out(seat, "the harness is not installed there")
+        self._failed_starts[seat.node] += not manned.is_ready
+        if self._failed_starts[seat.node] >= TRIES or why == _NOT_INSTALLED:
+            self._leave_out(seat, why)
         if task is None:
             return
         task.lost += 1
@@ -259,7 +262,13 @@ class Cluster:
         if is_idle and not self._has_said_busy and monotonic_s() - self._begun_s > _BUSY_S:
             self._has_said_busy = True
             names = ", ".join(sorted(seat.name for seat in self._manned))
-            tell(f"note: waiting for {names}: other work of the cluster has the processors")
+            tell(f"note: waiting for {names}; other work of the cluster may have the processors")
+
+
+def _why(fault: Exception) -> str:
+    """Return why a node was lost, in a few words."""
+    words = str(fault)
+    return _NOT_INSTALLED if "No module named" in words else first_line(fault)
 
 
 def _misfit(task: Task, seats: list[nodes.Seat]) -> SetupFailed:

@@ -13,7 +13,6 @@ from harness.kernel.errors import SetupFailed
 
 _SILENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # it warns of a change to come, else
     "RAY_DISABLE_IMPORT_WARNING": "1",
 }

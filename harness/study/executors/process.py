@@ -26,6 +26,7 @@ _APART_S = 0.2  # two signals at once are one
 def main() -> None:
     """Answer with the run, or with the facts of why there is none."""
     settings, answer = map(Path, sys.argv[1:])
+    _unblock_stops()
     children.once_let_go(_stop_now)
     stopping.listen()
     streams.protect()
@@ -44,6 +45,12 @@ def main() -> None:
     half = answer.with_suffix(".half")
     half.write_text(json.dumps(found), encoding="utf-8")
     half.rename(answer)  # whole or not at all: it is looked for while we write
+
+
+def _unblock_stops() -> None:
+    """Hear stops whoever has started us: Ray's workers block Ctrl-C, which children inherit."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stopping.SIGNALS)
 
 
 def _stop_now() -> None:
