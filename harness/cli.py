@@ -15,6 +15,7 @@ import typer
 
 from harness.commands import (
     capacity,
+    clients,
     decide,
     laboratory,
     lists,
@@ -56,6 +57,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "package": mlperf.package,
     "check": mlperf.check,
     "serve": serving.serve,
+    "client": clients.client,
     "list": lists.list_,
     "doctor": lists.doctor,
 }

@@ -30,7 +30,8 @@ ARROWS = {
     "harness.engine.referee": "",
     "harness.engine.server_view": "",
     "harness.options": "harness harness.options.conf accuracy.datasets sut.model sut.precision"
-    " sut.served sut.started harness.options.table scenarios.peak harness.loads scenarios.loads",
+    " sut.served sut.started harness.options.table scenarios.peak harness.loads scenarios.loads"
+    " sut.served.client.remote",
     "harness.options.conf": "harness.options harness.options.table",
     "harness.options.table": "harness.options",
     "harness.official": "harness.engine harness.engine.dispatched scenarios.loadgen",
@@ -55,7 +56,7 @@ ARROWS = {
     " accuracy.likelihood accuracy.metrics reports.pages.likelihood sut.border sut.likelihood"
     " sut.model sut.precision sut.served",
     "harness.study": "harness harness.engine harness.options harness.result harness.running"
-    " sut.model sut.precision sut.started",
+    " sut.model sut.precision sut.started harness.study.executors",
     "harness.study.comparison": "harness harness.engine harness.options harness.result"
     " harness.running harness.result.device harness.result.integrity harness.study"
     " harness.study.gating accuracy accuracy.datasets accuracy.gate reports reports.pages"
@@ -71,6 +72,9 @@ ARROWS = {
     "harness.study.decide": "accuracy accuracy.gate harness harness.cost harness.engine"
     " harness.options harness.result harness.running harness.study harness.study.comparison"
     " harness.study.gating reports reports.pages.decide",
+    "harness.study.cluster": "harness.options harness.study.executors sut.model",
+    "harness.study.executors": "harness.engine harness.options harness.running"
+    " harness.study.cluster",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen harness.result.integrity",
     "harness.schema": "harness.likelihood harness.options harness.schema.of_result"
@@ -86,7 +90,7 @@ ARROWS = {
     " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
     " reports.submission harness.study.sweep reports.pages.sweep harness.study.exports"
     " reports.pages.comparison harness.cost harness.study.decide reports.pages.decide"
-    " harness.result.capacity",
+    " harness.result.capacity harness.study.executors sut.served.client.remote",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started harness.api",
     "harness.api": "accuracy.gate harness.commands harness.likelihood harness.options"
@@ -125,10 +129,12 @@ ARROWS = {
     "sut.precision.fp8": "sut.model sut.precision",
     "sut.prompts": "",
     "sut.served": "sut.model sut.prompts sut.served.answers sut.served.client"
-    " sut.served.client.calibration sut.served.probing",
+    " sut.served.client.calibration sut.served.probing sut.served.client.remote",
     "sut.served.answers": "",
-    "sut.served.client": "sut.border sut.served sut.served.answers sut.served.client.calibration",
+    "sut.served.client": "sut.border sut.served sut.served.answers sut.served.client.calibration"
+    " sut.served.client.remote",
     "sut.served.client.calibration": "sut.border sut.served sut.served.client",
+    "sut.served.client.remote": "sut.served.client",
     "sut.served.probing": "sut.served sut.served.answers",
     "sut.engine": "sut.engine.ahead sut.engine.attention sut.engine.graphs sut.engine.prefill"
     " sut.model",

@@ -19,6 +19,7 @@ from harness.api.settings import (
 )
 from harness.api.values import documented, flags_of, listed
 from harness.commands import kinds
+from harness.commands.executing import executor_of
 from harness.kernel.foreign.consent import Consent
 from harness.kernel.process import stopping
 from harness.likelihood import study as laboratory
@@ -26,7 +27,7 @@ from harness.options.percentiles import percentiles_of
 from harness.options.settings import load_config
 from harness.result.publish import publish
 from harness.running.recover import recover
-from harness.study import executors, parts
+from harness.study import parts
 from harness.study.comparison import compare as comparing
 from harness.study.gating import gate as gating
 from harness.study.gating.job import job
@@ -71,6 +72,8 @@ def compare(
     variants: Names | None = None,
     evaluate: bool | None = None,
     executor: str = "here",
+    ray_address: str = "",
+    ray_cpus: int = 0,
     config: Path | None = None,
     say: Say = _silent,
     **settings: Unpack[CompareSettings],
@@ -79,11 +82,11 @@ def compare(
 
     The first is the reference. Numbers and choices may be lists: all combinations are run.
     """
-    executors.named(executor)
+    where = executor_of(executor, ray_address, ray_cpus)
     given = flags_of(settings) | {"evaluate": evaluate, "config": config}
     with stopping.listening():
         series = comparing.series([Path(run) for run in runs], given, listed("variants", variants))
-        found, place = comparing.run(series._replace(executor=executor), say, _unheard)
+        found, place = comparing.run(series._replace(executor=where), say, _unheard)
     return Study(place, comparing.KIND, found)
 
 
@@ -96,6 +99,8 @@ def sweep(
     order_seed: int | None = None,
     evaluate: bool | None = None,
     executor: str = "here",
+    ray_address: str = "",
+    ray_cpus: int = 0,
     config: Path | None = None,
     say: Say = _silent,
     **settings: Unpack[SweepSettings],
@@ -104,12 +109,12 @@ def sweep(
 
     Lists are Python's, or ranges as on the command line, such as "1..128*2".
     """
-    executors.named(executor)
+    where = executor_of(executor, ray_address, ray_cpus)
     given = flags_of(settings) | {"evaluate": evaluate, "config": config}
     with stopping.listening():
         file = None if plan is None else Path(plan)
         asked = planning.plan_of(given, file, zipped, repeats, order_seed)
-        found, place = sweeping.run(asked, executor, say, _unheard)
+        found, place = sweeping.run(asked, where, say, _unheard)
     return Study(place, sweeping.KIND, found)
 
 
@@ -125,6 +130,8 @@ def gate(
     confidence: float = 95.0,
     control: bool = True,
     executor: str = "here",
+    ray_address: str = "",
+    ray_cpus: int = 0,
     config: Path | None = None,
     say: Say = _silent,
     **settings: Unpack[GateSettings],
@@ -135,12 +142,12 @@ def gate(
     `reference` and `candidates` are variants, servers or run folders; `target` is the percentage to
     keep, or an MLPerf target such as llama2-70b-99.9.
     """
-    executors.named(executor)
+    where = executor_of(executor, ray_address, ray_cpus)
     asked = Criteria(str(target), against, resamples, confidence, metric)
     given = flags_of(settings) | {"config": config}
     with stopping.listening():
         made = job(reference, listed("candidates", candidates) or "", given, asked, control)
-        found, place = gating.run(made._replace(executor=executor), say, _unheard)
+        found, place = gating.run(made._replace(executor=where), say, _unheard)
     return Study(place, gating.KIND, found)
 
 

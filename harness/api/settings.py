@@ -83,6 +83,7 @@ class RunSettings(TypedDict, total=False):
     insecure: bool
     shared_prefix: bool
     error_budget: float
+    clients: Sequence[str]
     server_python: Path | str
     server_args: Sequence[str]
     percentiles: Sequence[str]
@@ -157,6 +158,7 @@ class CompareSettings(TypedDict, total=False):
     insecure: bool
     shared_prefix: bool
     error_budget: float | Sequence[float]
+    clients: Sequence[str]
     server_python: Path | str
     server_args: Sequence[str]
     percentiles: Sequence[str]
@@ -230,6 +232,7 @@ class SweepSettings(TypedDict, total=False):
     insecure: bool
     shared_prefix: bool
     error_budget: float | Sequence[float]
+    clients: Sequence[str]
     server_python: Path | str
     server_args: Sequence[str]
     percentiles: Sequence[str]
@@ -273,6 +276,7 @@ class GateSettings(TypedDict, total=False):
     insecure: bool
     shared_prefix: bool
     error_budget: float
+    clients: Sequence[str]
     server_python: Path | str
     server_args: Sequence[str]
     telemetry_interval: float | str

@@ -284,13 +284,13 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
         if not rows:
             tell_how_to_go_on(study.place)
             raise KeyboardInterrupt
-        names = [cell.name for cell in study.cells]
+        names = [cell.name for cell, _ in measured.rows]
+        not_run = [cell.name for cell in study.cells if cell.name not in names]
         say("comparing the answers")
         known = [_evidence(row, asked.figures) for row in rows]
         return _written(
-            rows, known, names[len(rows) :], measured.interrupted, study.place, say,
-            names[: len(rows)], varied, asked,
-        )  # fmt: skip
+            rows, known, not_run, measured.interrupted, study.place, say, names, varied, asked
+        )
 
 
 class _Watcher:
