@@ -46,17 +46,18 @@ ARROWS = {
     " harness.result accuracy.outputs"
     " reports scenarios scenarios.loadgen sut.border sut.border.replicas sut.model sut.started"
     " harness.result.integrity",
-    "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
+    "harness.likelihood": "harness.engine harness.live harness.options accuracy accuracy.datasets"
     " accuracy.likelihood"
     " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision"
     " sut.served",
+    "harness.live": "harness.study",
     "harness.study": "harness harness.engine harness.options harness.result harness.run"
     " sut.model sut.precision sut.started",
-    "harness.study.comparison": "harness harness.engine harness.options harness.result harness.run"
-    " harness.result.device harness.result.integrity harness.study harness.study.gating accuracy"
+    "harness.study.comparison": "harness harness.engine harness.live harness.options harness.result"
+    " harness.run harness.result.device harness.result.integrity harness.study harness.study.gating accuracy"
     " accuracy.datasets accuracy.gate reports reports.pages",
-    "harness.study.gating": "harness harness.engine harness.options harness.result harness.run"
-    " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
+    "harness.study.gating": "harness harness.engine harness.live harness.options harness.result"
+    " harness.run harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
     " sut.precision",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen"
@@ -72,8 +73,8 @@ ARROWS = {
     " harness.mlperf harness.run harness.serve harness.study harness.study.comparison"
     " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
     " reports.submission",
-    "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
-    " sut.border sut.model sut.precision sut.served sut.started",
+    "harness": "harness.commands harness.engine harness.live harness.options accuracy.datasets"
+    " reports sut sut.border sut.model sut.precision sut.served sut.started",
     "scenarios.loadgen": "scenarios",
     "scenarios": "scenarios.loadgen",
     "accuracy": "",

@@ -11,6 +11,7 @@ from harness.commands.shared import (
     Flags,
     Format,
     Json,
+    Quiet,
     SutOptions,
     TrustCode,
     TrustFolder,
@@ -58,6 +59,7 @@ def compare(
         ),
     ] = None,
     executor: Executor = "here",
+    quiet: Quiet = False,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
@@ -65,7 +67,7 @@ def compare(
 
     Numbers and choices may be lists, such as --max-concurrency 8,32: all combinations are run.
     """
-    with people(as_json, form) as (console, say):
+    with people(as_json, form, quiet) as (console, say):
         from harness.study import executors
         from harness.study.comparison import compare as comparing
         from reports.pages.compare import show, table, told
@@ -73,7 +75,7 @@ def compare(
         given = {**with_sut_options(flags), "evaluate": evaluate}
         executors.named(executor)
         series = comparing.series(runs or [], given, variants)._replace(executor=executor)
-        found, place = comparing.run(series, say, lambda row: console.print(told(row)))
+        found, place = comparing.run(series, say, lambda row: console.news(told(row)))
         with noted(f"table on the screen; see {place}"):
             show(found, place, console, tables=form == "table")
         say_how_to_go_on(found, place, console)
@@ -127,13 +129,14 @@ def gate(
         ),
     ] = True,
     executor: Executor = "here",
+    quiet: Quiet = False,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
     """Decide whether a variant or a server may go live: does it keep enough of the reference's
     ROUGE?
     """
-    with people(as_json, form) as (console, say):
+    with people(as_json, form, quiet) as (console, say):
         from accuracy.gate.readings import Criteria
         from harness.study import executors
         from harness.study.gating import gate as gating
@@ -144,7 +147,7 @@ def gate(
         executors.named(executor)
         asked = Criteria(target, against, resamples, confidence, metric)
         job = gate_job(reference, candidates, flags, asked, control)._replace(executor=executor)
-        found, place = gating.run(job, say, lambda row: console.print(told(row)))
+        found, place = gating.run(job, say, lambda row: console.news(told(row)))
         with noted(f"table on the screen; see {place}"):
             show(found, place, console, tables=form == "table")
         say_how_to_go_on(found, place, console)
@@ -160,19 +163,20 @@ def resume(
     trust_remote_code: TrustCode = False,
     trust_folder: TrustFolder = False,
     sut_option: SutOptions = None,
+    quiet: Quiet = False,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
     """Go on with a comparison, a gate, a find-peak search, a submission, an audit or a perplexity
     measurement that was interrupted.
     """
-    with people(as_json, form) as (console, say):
+    with people(as_json, form, quiet) as (console, say):
         from harness.commands import kinds
         from harness.kernel.foreign.consent import Consent
 
         consent = Consent(trust_remote_code, trust_folder)
         kind, study = kinds.what(folder, consent, sut_options(sut_option))
-        found, place = kind.go_on(study, say, lambda row: console.print(kind.told(row)))
+        found, place = kind.go_on(study, say, lambda row: console.news(kind.told(row)))
         with noted(f"table on the screen; see {place}"):
             kind.show(found, place, console, form == "table")
         say_how_to_go_on(found, folder, console)

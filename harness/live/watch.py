@@ -78,4 +78,4 @@ class Watch:
         words = f"run {self._number[cell.name]} of {len(self._number)}: {cell.name}"
         told = [f"{note.failed} failed"] if note.failed else []
         told += [board.time_left(note.left)] if note.left else []
-        return f"{words} ({', '.join(told)})" if told else words
+        return "; ".join([words, *told])

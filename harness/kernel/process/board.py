@@ -63,8 +63,9 @@ def current() -> Note | None:
     if not text:
         return None
     try:
-        *counts, running, left, at_s = json.loads(text)
-        return Note(*counts, [Running(*one) for one in running], left and Left(*left), at_s)
+        note = Note(*json.loads(text))
+        running = [Running(*one) for one in note.running]
+        return note._replace(running=running, left=note.left and Left(*note.left))
     except (ValueError, TypeError):
         return None  # somebody else's variable
 
@@ -124,15 +125,14 @@ def plain_headline(note: Note) -> str:
 
 
 def time_left(left: Left, passed_s: float = 0.0) -> str:
-    """Write the time that is left once `passed_s` more have passed: "about 6 min left (4 min to 9
-    min)".
-    """
+    """Write the time that is left once `passed_s` more have passed: "about 6 min left (4 to 9 min)"."""
     expected, low, high = (max(seconds - passed_s, 0.0) for seconds in left)
     if high < 1:
         return "nearly done"
-    words = f"about {span(expected)} left"
-    ends = span(low), span(high)
-    return words if ends[0] == ends[1] else f"{words} ({ends[0]} to {ends[1]})"
+    first, last = span(low), span(high)
+    if first.rpartition(" ")[2] == last.rpartition(" ")[2]:
+        first = first.rpartition(" ")[0]  # one unit is enough
+    return f"about {span(expected)} left ({first} to {last})"
 
 
 def span(seconds: float) -> str:
