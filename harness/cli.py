@@ -42,6 +42,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "package": mlperf.package,
     "check": mlperf.check,
     "serve": serving.serve,
+    "view": serving.view,
     "list": lists.list_,
     "doctor": lists.doctor,
 }

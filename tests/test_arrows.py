@@ -54,11 +54,11 @@ ARROWS = {
     "harness.study": "harness harness.engine harness.options harness.result harness.run"
     " sut.model sut.precision sut.started",
     "harness.study.comparison": "harness harness.engine harness.live harness.options harness.result"
-    " harness.run harness.result.device harness.result.integrity harness.study harness.study.gating accuracy"
-    " accuracy.datasets accuracy.gate reports reports.pages",
+    " harness.run harness.result.device harness.result.integrity harness.study harness.study.gating"
+    " accuracy accuracy.datasets accuracy.gate reports reports.pages",
     "harness.study.gating": "harness harness.engine harness.live harness.options harness.result"
-    " harness.run harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
-    " sut.precision",
+    " harness.run harness.study harness.study.comparison accuracy.datasets accuracy.gate"
+    " reports.pages sut.precision",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen"
     " harness.result.integrity",
@@ -69,10 +69,11 @@ ARROWS = {
     " sut.border sut.golden sut.golden.answers sut.model sut.prompts sut.serving",
     "harness.serve.asking": "harness.serve sut.prompts",
     "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
+    "harness.view": "harness.engine harness.result harness.study.comparison reports.pages",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
     " harness.mlperf harness.run harness.serve harness.study harness.study.comparison"
-    " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
-    " reports.submission",
+    " harness.study.gating harness.view accuracy.gate reports reports.pages"
+    " reports.pages.likelihood reports.submission",
     "harness": "harness.commands harness.engine harness.live harness.options accuracy.datasets"
     " reports sut sut.border sut.model sut.precision sut.served sut.started",
     "scenarios.loadgen": "scenarios",

@@ -259,6 +259,7 @@ def _progress(total: int | None) -> Show:
         TimeRemainingColumn(),
         console=console,
         auto_refresh=False,
+        transient=board.current() is not None,  # the rows of a study stay, its bars do not
         # or "ready" would go to the screen, and the driver would wait for it for ever
         redirect_stdout=False,
     )

@@ -29,6 +29,7 @@ class Speaker:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live: Live | None = None
+        self.is_drawing = console.is_terminal  # the board, above what is said
 
     def __call__(self, text: str) -> None:
         """Show it instead of what was shown; clear the screen of it if it is empty."""
@@ -36,7 +37,7 @@ class Speaker:
             self.stop()
             return
         text = on_one_line(text, _LONGEST)
-        if not self._console.is_terminal:
+        if not self.is_drawing:
             tell(text)
             return
         self._show(_Shown(text))

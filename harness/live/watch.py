@@ -76,6 +76,8 @@ class Watch:
         """Name the cell, with what has failed so far and the time that is left."""
         note = self._tally.note()
         words = f"run {self._number[cell.name]} of {len(self._number)}: {cell.name}"
+        if getattr(self._say, "is_drawing", False):  # the rest stands above
+            return words
         told = [f"{note.failed} failed"] if note.failed else []
         told += [board.time_left(note.left)] if note.left else []
         return "; ".join([words, *told])

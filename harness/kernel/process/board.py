@@ -119,13 +119,8 @@ def below(note: Note, now_s: float) -> list[str]:
     return lines if more <= 0 else [*lines[:_MOST_NAMES], f"  and {more} more"]
 
 
-def plain_headline(note: Note) -> str:
-    """Return where a study stands as plain words."""
-    return "".join(words for words, _ in headline(note, note.at_s))
-
-
 def time_left(left: Left, passed_s: float = 0.0) -> str:
-    """Write the time that is left once `passed_s` more have passed: "about 6 min left (4 to 9 min)"."""
+    """Write the time that is left once some more has passed: "about 6 min left (4 to 9 min)"."""
     expected, low, high = (max(seconds - passed_s, 0.0) for seconds in left)
     if high < 1:
         return "nearly done"
