@@ -140,9 +140,10 @@ def _settings(folder: Path) -> list[tuple[str, str, str]]:
     rows = _object(folder, "settings.json").get("effective")
     found = []
     for row in rows if isinstance(rows, list) else ():
-        if isinstance(row, dict) and row.get("origin") not in (None, "default"):
+        origin = row.get("origin") if isinstance(row, dict) else None
+        if isinstance(origin, str) and not origin.startswith("default"):
             value = f"{row.get('value', '')} {row.get('unit', '')}".strip()
-            found.append((str(row.get("name", "")), value, str(row["origin"])))
+            found.append((str(row.get("name", "")), value, origin))
     return found[:_MOST_RAW]
 
 

@@ -8,6 +8,7 @@ file that is damaged makes a row that says so.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -193,14 +194,14 @@ def of_study(folder: Path) -> Summary:
     if study is None:
         return Summary(DAMAGED, "its study.json cannot be read")
     rows = rows_of(folder)
-    ended = sum(cell.name in rows for cell in study.cells)
-    failed = sum(row.status in ("FAILED", "ERROR") for row in rows.values())
-    note = f"{ended} of {len(study.cells)} cells have ended"
-    if failed:
-        note += f", {failed} failed"
-    models = {str(cell.settings.get("model", "")) for cell in study.cells}
-    model = models.pop() if len(models) == 1 else f"{len(models)} models"
-    is_done = ended == len(study.cells)
+    ended = [rows[cell.name] for cell in study.cells if cell.name in rows]
+    counts = Counter(row.status for row in ended)
+    told = [f"{count} {status}" for status, count in counts.most_common()]
+    note = f"{len(ended)} of {len(study.cells)} cells"
+    note = f"{note}: {', '.join(told)}" if told else note
+    models = {str(row.figures["model"]) for row in ended if row.figures.get("model")}
+    model = models.pop() if len(models) == 1 else f"{len(models)} models" if models else ""
+    is_done = len(ended) == len(study.cells)
     status = verdict(folder, study.kind) or ("DONE" if is_done else UNFINISHED)
     return Summary(status, note, study.kind, model)
 
