@@ -32,7 +32,7 @@ from starlette.routing import Route
 
 from harness.kernel.errors import HarnessError
 from harness.kernel.texts import shown
-from harness.view import compared, listing, pages, reports
+from harness.view import listing, pages, reports
 from harness.view.guard import THEIRS, Guard
 from harness.view.index import Entry, Index
 from harness.view.rooted import NotHere, opened, parts_of
@@ -118,12 +118,14 @@ class View:
 
     async def compare(self, request: Request) -> Response:
         paths = list(dict.fromkeys(request.query_params.getlist("run")))
-        if not 2 <= len(paths) <= compared.MOST:
-            words = f"Choose 2 to {compared.MOST} runs in the list; {len(paths)} were chosen."
+        if not 2 <= len(paths) <= listing.MOST_COMPARED:
+            words = (
+                f"Choose 2 to {listing.MOST_COMPARED} runs in the list; {len(paths)} were chosen."
+            )
             return HTMLResponse(pages.problem_page("Nothing to compare", words), 400)
         folders = [self._index.root / self._run(path).path for path in paths]
         async with self._slow:
-            made = await run_in_threadpool(compared.page_of, folders)
+            made = await run_in_threadpool(_compared, folders)
         data = reports.with_way_back(made.encode(errors="backslashreplace"))
         return HTMLResponse(data, headers=_SANDBOX)
 
@@ -161,6 +163,13 @@ class View:
         if entry.kind != "run":
             raise NotHere(path)
         return entry
+
+
+def _compared(folders: list[Path]) -> str:
+    """Make the page that compares runs; what that needs is imported when it is needed first."""
+    from harness.view.compared import page_of
+
+    return page_of(folders)
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:

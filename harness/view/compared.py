@@ -13,8 +13,6 @@ from harness.study.comparison.evidence import NONE, gather
 from harness.study.comparison.rows import read_row
 from reports.pages import compare as page
 
-MOST = 20  # runs: a column each
-
 
 def page_of(folders: Sequence[Path]) -> str:
     """Return the page that compares runs, the first of which is the reference. Raises BadInput."""

@@ -11,6 +11,7 @@ from harness.view.index import Entry
 from harness.view.summary import Summary
 
 PAGE = 100  # entries
+MOST_COMPARED = 20  # runs: a column each
 SORTS = (
     "started", "name", "scenario", "model", "variant", "status", "tokens_per_s", "samples_per_s",
     "ttft_p50_ms", "tpot_p50_ms", "peak_bytes",

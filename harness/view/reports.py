@@ -6,11 +6,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.engine import runlog
 from harness.kernel.errors import HarnessError
-from harness.result.publish import whole
 from harness.view.rooted import NotHere, opened
-from reports.pages import run as run_page
 
 MOST_BYTES = 1 << 27
 PAGES = (
@@ -36,6 +33,10 @@ def made(root: Path, path: str) -> bytes:
     """Make the page of a run from its raw files. Raises NotHere where there are none to make it
     of.
     """
+    from harness.engine import runlog
+    from harness.result.publish import whole
+    from reports.pages import run as run_page
+
     folder = root / path
     try:
         raw, result = whole(folder)

@@ -7,22 +7,10 @@ import os
 import re
 
 import pytest
-from typer.testing import CliRunner
 
-from harness.cli import app
 from harness.view import listing
 from harness.view.index import Index
 from tests.harness.view.helpers import ask, fingerprint, indexed, make_run
-
-
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory):
-    """A comparison of two simulated runs, measured by the program itself."""
-    place = tmp_path_factory.mktemp("view")
-    words = ["compare", "--sut", "simulated", "--clock", "virtual", "--max-concurrency", "1,2"]
-    done = CliRunner().invoke(app, [*words, "--quiet", "--output-dir", str(place)])
-    assert done.exit_code == 0, done.output
-    return place
 
 
 def paths_of(root):
