@@ -4,6 +4,7 @@ to hear nothing?
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -113,7 +114,7 @@ def test_a_variable_of_somebody_else_is_no_board(monkeypatch, text):
 
 
 def terminal():
-    return Console(force_terminal=True, width=100, file=open(os.devnull, "w"))
+    return Console(force_terminal=True, width=100, file=io.StringIO())
 
 
 def test_nothing_draws_once_the_screen_is_cleared():
