@@ -32,7 +32,7 @@ from starlette.routing import Route
 
 from harness.kernel.errors import HarnessError
 from harness.kernel.texts import shown
-from harness.view import listing, pages, reports
+from harness.view import listing, pages, reports, summary
 from harness.view.guard import THEIRS, Guard
 from harness.view.index import Entry, Index
 from harness.view.rooted import NotHere, opened, parts_of
@@ -95,7 +95,9 @@ class View:
         return HTMLResponse(pages.rows_inside(lines, level))
 
     def _inside(self, entry: Entry) -> list[listing.Line]:
-        return listing.children(self._index.entries, self._index, entry.path)
+        rows = summary.rows_of(self._index.root / entry.path).values()
+        cells = {f"{entry.path}/{row.run}": row.cell for row in rows if row.run}
+        return listing.children(self._index.entries, self._index, entry.path, cells)
 
     async def at(self, request: Request) -> Response:
         entry = self._entry(request)

@@ -59,11 +59,14 @@ class Summaries(Protocol):
 
 
 class Line(NamedTuple):
-    """An entry with its summary, and how many entries are in it."""
+    """An entry with its summary, how many entries are in it, and the cell of the study whose run
+    it is, if that is known.
+    """
 
     entry: Entry
     summary: Summary
     inside: int
+    cell: str = ""
 
 
 class Page(NamedTuple):
@@ -105,13 +108,20 @@ def page(entries: Sequence[Entry], known: Summaries, wanted: Asked) -> Page:
     return Page(lines, len(found), pages, number)
 
 
-def children(entries: Iterable[Entry], known: Summaries, parent: str) -> list[Line]:
-    """Return what is in a study, in the order in which it was made."""
+def children(
+    entries: Iterable[Entry], known: Summaries, parent: str, cells: Mapping[str, str]
+) -> list[Line]:
+    """Return what is in a study, in the order in which it was made. `cells` are the names of its
+    cells by the path of their run.
+    """
     everything = list(entries)
     inside = _counted(everything)
     found = [entry for entry in everything if entry.parent == parent]
     found.sort(key=lambda entry: (entry.started, entry.path))
-    return [Line(entry, known.summary(entry), inside.get(entry.path, 0)) for entry in found]
+    return [
+        Line(one, known.summary(one), inside.get(one.path, 0), cells.get(one.path, ""))
+        for one in found
+    ]
 
 
 def _counted(entries: Iterable[Entry]) -> dict[str, int]:

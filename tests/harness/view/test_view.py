@@ -31,7 +31,9 @@ def test_a_study_and_its_runs_are_a_tree(measured):
     assert rows(answer.text) == [study], "its runs stand in it"
     assert "2 inside" in answer.text
     assert "2 of 2 cells: 2 VALID" in answer.text
-    assert rows(ask(measured, f"/inside/{study}").text) == runs_of(measured)
+    inside = ask(measured, f"/inside/{study}").text
+    assert rows(inside) == runs_of(measured)
+    assert inside.index("max-concurrency=1") < inside.index("max-concurrency=2")
     page = ask(measured, f"/at/{study}")
     assert "max-concurrency=2" in page.text
     assert all(f'href="/at/{run}"' in page.text for run in runs_of(measured))
