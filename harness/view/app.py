@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
@@ -33,6 +34,7 @@ from starlette.routing import Route
 from harness.kernel.errors import HarnessError
 from harness.kernel.texts import shown
 from harness.view import listing, pages, reports, summary
+from harness.view.apart import apart
 from harness.view.guard import THEIRS, Guard
 from harness.view.index import Entry, Index
 from harness.view.rooted import NotHere, opened, parts_of
@@ -115,8 +117,8 @@ class View:
             stored = await run_in_threadpool(reports.stored, root, entry.path)
             return HTMLResponse(stored, headers=_SANDBOX)
         async with self._slow:
-            made = await run_in_threadpool(reports.made, root, entry.path)
-        return HTMLResponse(made, headers=_SANDBOX)
+            page = await apart(partial(reports.made, root, entry.path))
+        return HTMLResponse(page, headers=_SANDBOX)
 
     async def compare(self, request: Request) -> Response:
         paths = list(dict.fromkeys(request.query_params.getlist("run")))
@@ -127,7 +129,7 @@ class View:
             return HTMLResponse(pages.problem_page("Nothing to compare", words), 400)
         folders = [self._index.root / self._run(path).path for path in paths]
         async with self._slow:
-            made = await run_in_threadpool(_compared, folders)
+            made = await apart(partial(_compared, folders))
         data = reports.with_way_back(made.encode(errors="backslashreplace"))
         return HTMLResponse(data, headers=_SANDBOX)
 

@@ -69,6 +69,7 @@ class Index:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.version = 0
+        self.unnamed = self._unnamed = 0  # folders whose names are not text, which have no address
         self._entries: dict[str, Entry] = {}
         self._seen: dict[str, _Seen] = {}  # every folder, by its path
         self._asked_s = monotonic_s()
@@ -153,6 +154,7 @@ class Index:
                 began = summary.started(name, found.mtime_ns)
                 entries[path] = Entry(path, found.kind, parent, began)
         with self._lock:
+            self.unnamed = self._unnamed
             self.version += entries.keys() != self._entries.keys()
             self._entries = entries
             changed = [path for path in entries if seen[path] != self._seen.get(path)]
@@ -183,6 +185,7 @@ class Index:
         """Yield (path, study that it is in, what was found there) of each folder."""
         left = [("", "", 0)]
         count, now_ns = 0, wall_ns()
+        self._unnamed = 0
         while left and count < MOST_FOLDERS:
             path, parent, depth = left.pop()
             try:
@@ -192,8 +195,9 @@ class Index:
             count += 1
             yield path, parent, found
             inner = path if found.kind else parent
+            names = [name for name in found.folders if _is_text(name)]
+            self._unnamed += len(found.folders) - len(names)
             if depth < _DEEPEST:
-                names = found.folders
                 left += [(f"{path}/{name}" if path else name, inner, depth + 1) for name in names]
 
     def _looked_into(self, path: str, now_ns: int) -> _Seen:
@@ -214,11 +218,16 @@ def _listed(folder: Path) -> tuple[set[str], list[str]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                if not entry.name.startswith(".") and entry.name.isprintable():
+                if not entry.name.startswith("."):
                     folders.append(entry.name)
             else:
                 names.add(entry.name)
     return names, folders
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether a name is UTF-8, as an address needs it."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _kind(names: set[str]) -> str:

@@ -78,6 +78,7 @@ def _list(index: Index, page: Page, wanted: Asked) -> dict[str, Any]:
         "version": index.version,
         "read": index.read,
         "found": len(index.entries),
+        "unnamed": index.unnamed,
         "page": page,
         "wanted": wanted,
         "kinds": KINDS,

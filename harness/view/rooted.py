@@ -25,6 +25,7 @@ _FILE = (
 )
 _CAN_WALK = os.open in os.supports_dir_fd  # not on Windows
 _LONGEST = 4096
+_REFUSED = "\0\\:" if os.name == "nt" else "\0"  # drives and second names of files there
 
 
 class NotHere(Exception):
@@ -34,8 +35,8 @@ class NotHere(Exception):
 def parts_of(path: str) -> list[str]:
     """Return the names of a relative path. Raises NotHere for one that could lead anywhere else."""
     parts = path.split("/")
-    is_odd = not path or len(path) > _LONGEST or "\0" in path or "\\" in path
-    if is_odd or any(not part or part.startswith(".") or ":" in part for part in parts):
+    is_odd = not path or len(path) > _LONGEST or any(letter in path for letter in _REFUSED)
+    if is_odd or any(not part or part.startswith(".") for part in parts):
         raise NotHere(path)
     return parts
 

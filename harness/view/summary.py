@@ -208,6 +208,8 @@ def of_study(folder: Path) -> Summary:
 
 def of_whole(folder: Path, kind: str) -> Summary:
     """Return the row of a folder that has one object and no study, such as compare.json."""
+    if not (folder / f"{kind}.json").is_file():
+        return Summary(UNFINISHED, f"it has no {kind}.json", kind)
     return Summary(verdict(folder, kind) or "DONE", "", kind)
 
 

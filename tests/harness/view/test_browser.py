@@ -177,6 +177,23 @@ def test_it_ends_when_it_is_told_to(root, number, code):
     assert (process.returncode, said) == (code, "")
 
 
+def test_a_page_that_takes_long_does_not_hold_up_the_end():
+    code = (
+        "import asyncio, threading; from harness.view.apart import apart\n"
+        "async def main():\n"
+        "    page = asyncio.ensure_future(apart(threading.Event().wait))\n"
+        "    await asyncio.sleep(0.1)\n"
+        "    page.cancel()\n"
+        "    print(await apart(lambda: 'made'))\n"
+        "asyncio.run(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=variables(), timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "made\n", "")
+
+
 def test_a_port_in_use_and_a_folder_that_is_none_are_sentences(root):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from urllib.parse import unquote
 
 import pytest
 
@@ -119,7 +120,7 @@ def test_a_file_that_could_be_a_page_is_saved_not_shown(root):
 
 @pytest.mark.parametrize("words", HOSTILE)
 def test_what_strangers_wrote_is_shown_as_words(tmp_path, words):
-    name = words.replace("/", "").replace("\x1b", "")
+    name = words.replace("/", "")
     make_run(tmp_path, name, model=words, variant=words, status=words, status_reason=words)
     for path in ("/", "/?q=" + "x", "/part"):
         text = ask(tmp_path, path).text
@@ -128,6 +129,15 @@ def test_what_strangers_wrote_is_shown_as_words(tmp_path, words):
         assert "\u202e" not in text
         assert "\x1b" not in text
         assert "49" not in text.replace("49 B", "")
+    (path,) = re.findall(r'href="(/at/[^"]+)"', ask(tmp_path, "/").text)
+    assert ask(tmp_path, unquote(path)).status == 200, "its page can be opened"
+
+
+def test_a_folder_whose_name_is_not_text_is_counted(tmp_path):
+    make_run(tmp_path, "good")
+    os.mkdir(os.fsencode(tmp_path) + b"/bad\xff")
+    text = ask(tmp_path, "/").text
+    assert "Left out, for a name that is not UTF-8: 1 folder." in text
 
 
 @pytest.mark.parametrize(

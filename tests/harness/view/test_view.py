@@ -183,5 +183,14 @@ def test_a_run_that_goes_on_says_how_far_it_is(tmp_path):
     assert "it ended before it was judged" in ask(tmp_path, "/").text
 
 
+def test_a_measurement_of_perplexity_is_unfinished_until_it_has_its_object(tmp_path):
+    folder = tmp_path / "p"
+    folder.mkdir()
+    (folder / "texts.parquet").write_bytes(b"")
+    assert "it has no perplexity.json" in ask(tmp_path, "/").text
+    (folder / "perplexity.json").write_text('{"status": "DONE"}')
+    assert "DONE" in ask(tmp_path, "/").text
+
+
 def test_an_empty_folder_says_how_to_make_a_run(tmp_path):
     assert "There are no runs here yet" in ask(tmp_path, "/").text
