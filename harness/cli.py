@@ -58,6 +58,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "check": mlperf.check,
     "serve": serving.serve,
     "client": clients.client,
+    "view": serving.view,
     "list": lists.list_,
     "doctor": lists.doctor,
 }

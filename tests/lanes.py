@@ -34,6 +34,7 @@ SLOW = {
     "tests/harness/study/comparison/test_compare.py": 26,
     "tests/harness/mlperf/": 24,
     "tests/harness/serve/": 28,
+    "tests/harness/view/": 14,
     "tests/harness/commands/": 12,
     "tests/accuracy/compliance/test_audit.py": 22,
     "tests/sut/likelihood/": 26,

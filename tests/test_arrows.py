@@ -54,18 +54,18 @@ ARROWS = {
     " scenarios.peak harness.loads",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood accuracy.metrics reports.pages.likelihood sut.border sut.likelihood"
-    " sut.model sut.precision sut.served",
+    " sut.model sut.precision sut.served harness.live",
     "harness.study": "harness harness.engine harness.options harness.result harness.running"
     " sut.model sut.precision sut.started harness.study.executors",
     "harness.study.comparison": "harness harness.engine harness.options harness.result"
     " harness.running harness.result.device harness.result.integrity harness.study"
     " harness.study.gating accuracy accuracy.datasets accuracy.gate reports reports.pages"
-    " harness.study.best harness.study.effects",
+    " harness.study.best harness.study.effects harness.live",
     "harness.study.gating": "harness harness.engine harness.options harness.result harness.running"
     " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
-    " sut.precision",
+    " sut.precision harness.live",
     "harness.study.sweep": "harness harness.engine harness.options harness.running harness.study"
-    " harness.study.comparison reports.pages.sweep",
+    " harness.study.comparison reports.pages.sweep harness.live",
     "harness.study.best": "accuracy",
     "harness.study.effects": "",
     "harness.study.exports": "harness.engine harness.loaded reports reports.pages.comparison",
@@ -90,15 +90,17 @@ ARROWS = {
     " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
     " reports.submission harness.study.sweep reports.pages.sweep harness.study.exports"
     " reports.pages.comparison harness.cost harness.study.decide reports.pages.decide"
-    " harness.result.capacity harness.study.executors sut.served.client.remote",
+    " harness.result.capacity harness.study.executors sut.served.client.remote harness.view",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
-    " sut.border sut.model sut.precision sut.served sut.started harness.api",
+    " sut.border sut.model sut.precision sut.served sut.started harness.api harness.live",
     "harness.api": "accuracy.gate harness.commands harness.likelihood harness.options"
     " harness.result harness.running harness.study harness.study.comparison harness.study.gating"
     " reports reports.pages harness.engine harness.loaded harness.study.sweep",
     "harness.loaded": "",
     "harness.cost": "accuracy",
     "harness.loads": "accuracy.datasets harness harness.options scenarios.loads",
+    "harness.live": "harness.study",
+    "harness.view": "harness.engine harness.result harness.study.comparison reports.pages",
     "scenarios.loadgen": "scenarios",
     "scenarios": "scenarios.loadgen scenarios.peak scenarios.loads",
     "scenarios.peak": "scenarios scenarios.loadgen",

@@ -12,6 +12,7 @@ from harness.commands.shared import (
     Flags,
     Format,
     Json,
+    Quiet,
     SutOptions,
     TrustCode,
     TrustFolder,
@@ -80,6 +81,7 @@ def compare(
     ] = None,
     ray_address: RayAddress = "",
     ray_cpus: RayCpus = 0,
+    quiet: Quiet = False,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
@@ -87,7 +89,7 @@ def compare(
 
     Numbers and choices may be lists, such as --max-concurrency 8,32: all combinations are run.
     """
-    with people(as_json, form) as (console, say):
+    with people(as_json, form, quiet) as (console, say):
         from harness.study.comparison import compare as comparing
         from harness.study.comparison import testing
         from harness.study.exports import wanted as exports
@@ -104,7 +106,7 @@ def compare(
         )
         series = comparing.series(folders, given, variants, asked)
         series = series._replace(executor=executor_of(executor, ray_address, ray_cpus))
-        found, place = comparing.run(series, say, lambda row: console.print(told(row)))
+        found, place = comparing.run(series, say, lambda row: console.news(told(row)))
         exports.write(found, wanted, say)
         chosen = card(found, names) if names else None
         with noted(f"table on the screen; see {place}"):
@@ -162,13 +164,14 @@ def gate(
     executor: Executor = "here",
     ray_address: RayAddress = "",
     ray_cpus: RayCpus = 0,
+    quiet: Quiet = False,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
     """Decide whether a variant or a server may go live: does it keep enough of the reference's
     ROUGE?
     """
-    with people(as_json, form) as (console, say):
+    with people(as_json, form, quiet) as (console, say):
         from accuracy.gate.readings import Criteria
         from harness.study.gating import gate as gating
         from harness.study.gating.job import job as gate_job
@@ -178,7 +181,7 @@ def gate(
         asked = Criteria(target, against, resamples, confidence, metric)
         job = gate_job(reference, candidates, flags, asked, control)
         job = job._replace(executor=executor_of(executor, ray_address, ray_cpus))
-        found, place = gating.run(job, say, lambda row: console.print(told(row)))
+        found, place = gating.run(job, say, lambda row: console.news(told(row)))
         with noted(f"table on the screen; see {place}"):
             show(found, place, console, tables=form == "table")
         say_how_to_go_on(found, place, console)
@@ -197,13 +200,14 @@ def resume(
     executor: Executor = "",
     ray_address: RayAddress = "",
     ray_cpus: RayCpus = 0,
+    quiet: Quiet = False,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
     """Go on with a comparison, a sweep, a gate, a find-peak search, a submission, an audit or a
     perplexity measurement that was interrupted.
     """
-    with people(as_json, form) as (console, say):
+    with people(as_json, form, quiet) as (console, say):
         from harness.commands import kinds
         from harness.kernel.foreign.consent import Consent
 
@@ -211,7 +215,7 @@ def resume(
         kind, study = kinds.what(folder, consent, sut_options(sut_option))
         if executor:
             study.arguments |= {"executor": executor_of(executor, ray_address, ray_cpus)}
-        found, place = kind.go_on(study, say, lambda row: console.print(kind.told(row)))
+        found, place = kind.go_on(study, say, lambda row: console.news(kind.told(row)))
         with noted(f"table on the screen; see {place}"):
             kind.show(found, place, console, form == "table")
         say_how_to_go_on(found, folder, console)

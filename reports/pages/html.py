@@ -42,6 +42,11 @@ def write(file: Path, text: str) -> Path:
     return file
 
 
+def page_style() -> str:
+    """Return the style of all pages, for one that is not a file of its own."""
+    return (_HERE / "page_style.html").read_text(encoding="utf-8")
+
+
 def link(run: str) -> str:
     """Return the address of the page of a run inside a study's folder; "" for other runs."""
     path = Path(run)
@@ -58,9 +63,10 @@ def _pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
-def _environment() -> Environment:
+def environment(*folders: Path) -> Environment:
+    """Return an environment for the templates in these folders, and in ours."""
     environment = Environment(
-        loader=FileSystemLoader((_HERE, _HERE / "likelihood", _HERE / "sweep")),
+        loader=FileSystemLoader((*folders, _HERE, _HERE / "likelihood", _HERE / "sweep")),
         autoescape=True,
         finalize=_finalize,
         undefined=StrictUndefined,
@@ -74,4 +80,4 @@ def _environment() -> Environment:
     return environment
 
 
-_ENVIRONMENT = _environment()
+_ENVIRONMENT = environment()

@@ -23,6 +23,7 @@ from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Say
 from harness.kernel.types import short_name
 from harness.kernel.words.variant import named
+from harness.live.watch import watching
 from harness.result.device import slower
 from harness.result.integrity import seal
 from harness.running.start import fetch
@@ -277,8 +278,12 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
     """Measure the cells of a study that have not ended, and compare all: see `run`."""
     varied = study.read(lambda saved: tuple(saved.get("varied", ())))
     asked = study.read(testing.asked_of)
-    with study:
-        watcher = _Watcher(study, say, told)
+
+    def hear(cell: Cell, ended: Ended) -> None:
+        found = _row(study, cell, ended)
+        told({"label": _called(cell.name, found), **found})
+
+    with study, watching(study, say, hear) as watcher:
         measured = loop.measure(study, study.cells, say, row_of, watcher)
         rows = [_row(study, cell, ended) for cell, ended in measured.rows]
         if not rows:
@@ -291,24 +296,6 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
         return _written(
             rows, known, not_run, measured.interrupted, study.place, say, names, varied, asked
         )
-
-
-class _Watcher:
-    """Says which run is made, and tells of each new row."""
-
-    def __init__(self, study: Study, say: Say, told: Callable[[Row], None]) -> None:
-        self._study, self._say, self._told = study, say, told
-        self._number = {cell.name: number for number, cell in enumerate(study.cells, 1)}
-        self._known = set(study.ended)
-
-    def began(self, cell: Cell) -> None:
-        number = self._number[cell.name]
-        self._say(f"run {number} of {len(self._number)}: {cell.name}")
-
-    def ended(self, cell: Cell, row: Ended) -> None:
-        if cell.name not in self._known:
-            found = _row(self._study, cell, row)
-            self._told({"label": _called(cell.name, found), **found})
 
 
 def _row(study: Study, cell: Cell, ended: Ended) -> Row:
