@@ -58,6 +58,7 @@ def test_it_runs_from_the_first_cell_to_the_last(family, tmp_path, monkeypatch, 
         text = f"FAMILY = {family!r}\nTEXTS = 8" if is_for_parameters else source(cell)
         exec(compile(text, "a cell", "exec"), known)
     said = capsys.readouterr().out
+    assert known["found"]["status"] == "DONE"
     assert "predicts the stories best" in said
     assert "of 2 steps up in size" in said
     assert set(known["per_story"].columns) == {"category", *known["names"]}
