@@ -58,9 +58,13 @@ ARROWS = {
     "harness.study.gating": "harness harness.engine harness.options harness.result harness.run"
     " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
     " sut.precision",
-    "harness.study.decide": "harness harness.cost harness.engine harness.result harness.run"
-    " harness.options harness.study harness.study.comparison harness.study.gating accuracy"
-    " accuracy.gate reports reports.pages.decide scenarios",
+    "harness.study.decide": "harness harness.cost harness.engine harness.options harness.run"
+    " harness.study harness.study.comparison harness.study.decide.known"
+    " harness.study.decide.wishes accuracy reports.pages.decide",
+    "harness.study.decide.known": "harness.cost harness.result harness.study"
+    " harness.study.comparison harness.study.decide harness.study.decide.wishes"
+    " harness.study.gating accuracy accuracy.gate",
+    "harness.study.decide.wishes": "harness.cost reports",
     "harness.cost": "accuracy",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen"
@@ -73,9 +77,10 @@ ARROWS = {
     "harness.serve.asking": "harness.serve sut.prompts",
     "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
     "harness.commands": "harness harness.cost harness.engine harness.likelihood harness.options"
-    " harness.result harness.mlperf harness.run harness.serve harness.study harness.study.comparison"
-    " harness.study.decide harness.study.gating accuracy.gate reports reports.pages"
-    " reports.pages.decide reports.pages.likelihood"
+    " harness.result harness.mlperf harness.run harness.serve harness.study"
+    " harness.study.comparison harness.study.decide harness.study.decide.wishes"
+    " harness.study.gating accuracy.gate reports"
+    " reports.pages reports.pages.decide reports.pages.likelihood"
     " reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started",

@@ -115,7 +115,7 @@ def decide(
         from harness.study import executors
         from harness.study.decide import decide as deciding
         from harness.study.decide.plan import finished_only, job
-        from harness.study.decide.wanted import Asked, wanted
+        from harness.study.decide.wishes.wanted import Asked, wanted
         from reports.pages.decide import page
 
         executors.named(executor)

@@ -14,10 +14,10 @@ from harness.cost.uncertain import Uncertain
 from harness.study.comparison.compare import compare
 from harness.study.decide.changes import Miss, behind, nearest, shut_out, tightest
 from harness.study.decide.choice import Choice, choose
-from harness.study.decide.judged import Judged
-from harness.study.decide.requirements import Requirement
-from harness.study.decide.standing import Standing
-from harness.study.decide.wanted import Wanted, is_limit
+from harness.study.decide.known.judged import Judged
+from harness.study.decide.known.standing import Standing
+from harness.study.decide.wishes.requirements import Requirement
+from harness.study.decide.wishes.wanted import Wanted, is_limit
 
 SCHEMA = "touchstone.decide/1"
 SURE = 0.95  # an answer that this share of draws gives is called sure

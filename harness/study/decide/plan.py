@@ -15,8 +15,8 @@ from harness.kernel.errors import BadInput
 from harness.kernel.types import short_name
 from harness.options.settings import RunConfig
 from harness.study.cells import cells_of, varied
-from harness.study.decide.figures import STAGES, Stage
-from harness.study.decide.wanted import Asked, Wanted
+from harness.study.decide.wishes.figures import STAGES, Stage
+from harness.study.decide.wishes.wanted import Asked, Wanted
 from harness.study.study import Cell
 
 _CHOSEN = ("scenario", "mode", "evaluate")  # the stages choose these

@@ -9,11 +9,11 @@ from accuracy.resampling import Estimate
 from harness.cost.uncertain import measured
 from harness.study.decide.answer import answer
 from harness.study.decide.choice import choose, surely_worse
-from harness.study.decide.facts import statistic_of
-from harness.study.decide.judged import judge
-from harness.study.decide.quality import Quality
-from harness.study.decide.standing import Standing
-from harness.study.decide.wanted import Asked, wanted
+from harness.study.decide.known.facts import statistic_of
+from harness.study.decide.known.judged import judge
+from harness.study.decide.known.quality import Quality
+from harness.study.decide.known.standing import Standing
+from harness.study.decide.wishes.wanted import Asked, wanted
 from reports.pages.decide import page, sentences
 
 GIB = 2.0**30

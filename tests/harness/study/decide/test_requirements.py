@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.kernel.errors import BadInput
-from harness.study.decide.requirements import objective, requirements
-from harness.study.decide.wanted import Asked, is_held, wanted
+from harness.study.decide.wishes.requirements import objective, requirements
+from harness.study.decide.wishes.wanted import Asked, is_held, wanted
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from accuracy.resampling import Estimate
 from harness.cost.uncertain import DRAWS, Uncertain
-from harness.study.decide.figures import is_latency
-from harness.study.decide.quality import OF_REFERENCE, Quality
-from harness.study.decide.requirements import Requirement
+from harness.study.decide.known.quality import OF_REFERENCE, Quality
+from harness.study.decide.wishes.figures import is_latency
+from harness.study.decide.wishes.requirements import Requirement
 
 Bools = NDArray[np.bool_]
 

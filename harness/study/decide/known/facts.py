@@ -29,7 +29,7 @@ from harness.kernel.words.measure import Measure
 from harness.result.read import read_run
 from harness.study.comparison.evidence import Evidence, gather
 from harness.study.comparison.rows import row_of
-from harness.study.decide.figures import Stage, is_latency
+from harness.study.decide.wishes.figures import Stage, is_latency
 
 Kept = dict[str, Any]
 _EXACT = {"memory": "peak_bytes", "weights": "weights_bytes", "disk": "disk_bytes"}

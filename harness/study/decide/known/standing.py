@@ -14,11 +14,11 @@ from harness.cost.costs import costs
 from harness.cost.rates import Rates
 from harness.cost.uncertain import Uncertain, combined, measured
 from harness.kernel.words.measure import Measure
-from harness.study.decide.facts import Kept, estimates
-from harness.study.decide.figures import Stage
-from harness.study.decide.judged import Judged, judge
-from harness.study.decide.quality import USUAL_SHARE, Quality, quality
-from harness.study.decide.wanted import Wanted, is_held, is_limit
+from harness.study.decide.known.facts import Kept, estimates
+from harness.study.decide.known.judged import Judged, judge
+from harness.study.decide.known.quality import USUAL_SHARE, Quality, quality
+from harness.study.decide.wishes.figures import Stage
+from harness.study.decide.wishes.wanted import Wanted, is_held, is_limit
 
 # Figures that move together have one interval between them.
 _SIZES = ("memory", "weights", "disk")
@@ -63,6 +63,50 @@ class Standing:
             self.out = said
         elif stage == "speed":
             self.doubts.append(said)  # of the other stages the requirements speak
+
+    def has(self, stage: Stage) -> bool:
+        """Was this stage measured?"""
+        return stage in self.runs
+
+    @property
+    def row(self) -> Kept:
+        """Return what is kept of its first run."""
+        return next(iter(self.runs.values())).kept if self.runs else {}
+
+    @property
+    def fails(self) -> bool:
+        """Has it certainly missed a requirement?"""
+        return any(one.status == "FAIL" for one in self.judged)
+
+    @property
+    def is_open(self) -> bool:
+        """May it still be chosen?"""
+        return not (self.out or self.set_aside or self.fails)
+
+    @property
+    def fits(self) -> bool:
+        """Do its figures keep every requirement?"""
+        return self.is_open and all(one.holds for one in self.judged)
+
+    def update(self, wanted: Wanted, reference: Standing) -> None:
+        """Work out its figures, its costs and its verdicts from the runs that there are."""
+        found = {name: one for name, one in self._told.items() if name != "qps" or one.value}
+        if "quality" in self.runs and self.quality is None:
+            self.quality = self._quality(wanted, reference)
+        if self.quality is not None:
+            found["rouge"] = self.quality.kept
+        self.figures = {
+            name: measured(estimate, self.label, _TOGETHER.get(name, name))
+            for name, estimate in found.items()
+            if estimate.value is not None
+        }
+        self.figures |= costs(self._rates(), wanted.terms, *self.names)
+        self.judged = judge(wanted.requirements, self.figures, self.quality, self._limits(wanted))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return what a price may call it."""
+        return self.label, str(self.row.get("variant", "")), str(self.row.get("model", ""))
 
     def _take(self, found: Mapping[str, Estimate]) -> None:
         """Take in the figures of a run; of sizes the largest of all runs counts."""
