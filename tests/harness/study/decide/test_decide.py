@@ -45,7 +45,7 @@ def offline(tmp_path_factory):
     place = tmp_path_factory.mktemp("offline")
     words = ["--scenario", "offline", "--min-duration", "1s"]
     return {
-        name: simulated(place / name, *words, "--sut-option", f"tpot_ms={ms}")
+        name: simulated(place / name, *words, "--sut-option", f"per_token_ms={ms}")
         for name, ms in (("fast", 2), ("slow", 8))
     }
 
