@@ -91,7 +91,7 @@ def test_the_page_shows_fronts_and_kinds_of_task():
     names = [one.title for one in best.pictures(found)]
     assert names == [
         "ROUGE-L against tokens/s", "ROUGE-L against peak memory",
-        "ROUGE-L by kind of task against speed",
+        "ROUGE-L by kind of task, and speed",
     ]  # fmt: skip
     text = page.render(found)
     assert "Which is best" in text
