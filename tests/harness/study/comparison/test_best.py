@@ -17,7 +17,7 @@ from tests import ROOT
 from tests.doubt_helpers import log_of, one_by_one
 from tests.harness.study.comparison.test_compare import row
 from tests.harness.study.comparison.test_verdict import published, run_compare
-from tests.harness.study.gating.test_gate import make
+from tests.harness.study.gating.test_gate import edit, make
 
 PERPLEXITY = ROOT / "tests" / "golden" / "perplexity.json"
 
@@ -81,18 +81,22 @@ def test_runs_are_compared_by_kind_of_task(tmp_path):
     """One run answers all but the questions why, the other half of all: each is better at
     something.
     """
-    samples = load_dataset("qa", 32).samples[:64]
+    loaded = load_dataset("qa", 32, 80)
+    samples = loaded.samples
     is_why = [("kind", "why") in sample.labels for sample in samples]
     good, bad = [sample.reference for sample in samples], "nothing of the kind"
     ours = [bad if why else text for text, why in zip(good, is_why, strict=True)]
     theirs = [text if i % 2 else bad for i, text in enumerate(good)]
-    folders = published(make(tmp_path, ours, "bf16", "qa"), make(tmp_path, theirs, "int8", "qa"))
+    folders = [make(tmp_path, ours, "bf16", "qa"), make(tmp_path, theirs, "int8", "qa")]
+    for folder in folders:
+        edit(folder / "settings.json", "dataset", **loaded.source)
+    folders = published(*folders)
     found = run_compare(tmp_path, *folders)
     places = {one["kind"]: one["places"] for one in found["best"]["kinds"]}
-    assert places["kind: why"] == {"bf16": 2, "int8": 1}
-    assert places["kind: fact"] == {"bf16": 1, "int8": 2}
+    assert places["why"] == {"bf16": 2, "int8": 1}
+    assert places["fact"] == {"bf16": 1, "int8": 2}
     apart = [(one["label"], one["better"], one["kind"]) for one in found["best"]["disagreements"]]
-    assert ("bf16", "int8", "kind: why") in apart
+    assert ("bf16", "int8", "why") in apart
     low, high = found["rows"][0]["intervals"]["rougeL"]
     assert low <= found["rows"][0]["rougeL"] <= high
 
