@@ -37,8 +37,11 @@ ARROWS = {
     "harness.result": "harness harness.engine harness.engine.referee harness.official"
     " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints reports.mlperf"
     " reports.pages scenarios scenarios.loadgen"
-    " harness.result.device harness.result.gpus harness.result.integrity",
+    " harness.result.device harness.result.doubts harness.result.gpus"
+    " harness.result.integrity",
     "harness.result.device": "",
+    "harness.result.doubts": "accuracy harness.engine harness.engine.referee harness.result"
+    " scenarios",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
     "harness.run": "harness harness.engine harness.engine.dispatched harness.engine.metering"
@@ -52,8 +55,10 @@ ARROWS = {
     " sut.served",
     "harness.study": "harness harness.engine harness.options harness.result harness.run"
     " sut.model sut.precision sut.started",
+    "harness.study.best": "accuracy",
     "harness.study.comparison": "harness harness.engine harness.options harness.result harness.run"
-    " harness.result.device harness.result.integrity harness.study harness.study.gating accuracy"
+    " harness.result.device harness.result.integrity harness.study harness.study.best"
+    " harness.study.gating accuracy"
     " accuracy.datasets accuracy.gate reports reports.pages",
     "harness.study.gating": "harness harness.engine harness.options harness.result harness.run"
     " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
@@ -69,8 +74,9 @@ ARROWS = {
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen"
     " harness.result.integrity",
-    "harness.schema": "harness.likelihood harness.options harness.schema.of_result"
-    " accuracy.likelihood reports",
+    "harness.schema": "harness.likelihood harness.options harness.schema.of_compare"
+    " harness.schema.of_result accuracy.likelihood reports",
+    "harness.schema.of_compare": "harness.schema",
     "harness.schema.of_result": "harness.schema",
     "harness.serve": "harness.engine harness.options harness.serve.asking harness.serve.telling"
     " sut.border sut.golden sut.golden.answers sut.model sut.prompts sut.serving",
@@ -79,9 +85,8 @@ ARROWS = {
     "harness.commands": "harness harness.cost harness.engine harness.likelihood harness.options"
     " harness.result harness.mlperf harness.run harness.serve harness.study"
     " harness.study.comparison harness.study.decide harness.study.decide.wishes"
-    " harness.study.gating accuracy.gate reports"
-    " reports.pages reports.pages.decide reports.pages.likelihood"
-    " reports.submission",
+    " harness.study.gating accuracy.gate reports reports.pages reports.pages.decide"
+    " reports.pages.likelihood reports.submission reports.pages.comparison",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started",
     "scenarios.loadgen": "scenarios",
@@ -96,8 +101,9 @@ ARROWS = {
     "reports": "",
     "reports.endpoints": "",
     "reports.mlperf": "",
-    "reports.pages": "reports reports.plots",
+    "reports.pages": "reports reports.plots reports.pages.comparison",
     "reports.pages.decide": "reports reports.pages reports.plots",
+    "reports.pages.comparison": "reports reports.plots",
     "reports.pages.likelihood": "reports reports.pages reports.plots",
     "reports.plots": "reports",
     "reports.submission": "reports.mlperf",

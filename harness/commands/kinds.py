@@ -25,6 +25,7 @@ from harness.study.study import FILE, load
 from reports import tables
 from reports.pages import compare as compare_page
 from reports.pages import gate as gate_page
+from reports.pages.comparison.columns import table as comparison_table
 from reports.pages.decide import page as decide_page
 from reports.pages.likelihood import screen as likelihood_page
 from reports.terminal import show_audit, show_result
@@ -55,7 +56,7 @@ def _show_audit(found: Found, place: Path, console: Any, tables: bool) -> None:
 _OF_A_RUN = Kind(parts.go_on, str, show_result, tables.record, parts.exit_code)
 KINDS = {
     compare.KIND: Kind(
-        compare.go_on, compare_page.told, compare_page.show, compare_page.table, compare.exit_code
+        compare.go_on, compare_page.told, compare_page.show, comparison_table, compare.exit_code
     ),
     gate.KIND: Kind(gate.go_on, gate_page.told, gate_page.show, tables.of_gate, gate.exit_code),
     decide.KIND: Kind(

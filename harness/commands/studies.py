@@ -39,7 +39,9 @@ def compare(
     runs: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="RUN...", parser=a_path, help="Folders of finished runs to compare."
+            metavar="RUN...",
+            parser=a_path,
+            help="Folders of finished runs to compare, and of perplexity measurements beside them.",
         ),
     ] = None,
     variants: Annotated[
@@ -58,6 +60,15 @@ def compare(
         ),
     ] = None,
     executor: Executor = "here",
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Columns of a model card's table of results, such as disk_bytes,perplexity,"
+            "tokens_per_s: one row per variant, in place of the whole table.",
+            rich_help_panel="Output",
+        ),
+    ] = None,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
@@ -68,16 +79,20 @@ def compare(
     with people(as_json, form) as (console, say):
         from harness.study import executors
         from harness.study.comparison import compare as comparing
-        from reports.pages.compare import show, table, told
+        from reports.pages.compare import show, told
+        from reports.pages.comparison.card import card, columns_of
+        from reports.pages.comparison.columns import table
 
+        names = columns_of(columns)
         given = {**with_sut_options(flags), "evaluate": evaluate}
         executors.named(executor)
         series = comparing.series(runs or [], given, variants)._replace(executor=executor)
         found, place = comparing.run(series, say, lambda row: console.print(told(row)))
+        asked = card(found, names) if names else None
         with noted(f"table on the screen; see {place}"):
-            show(found, place, console, tables=form == "table")
+            show(found, place, console, form == "table", asked)
         say_how_to_go_on(found, place, console)
-        put(form, lambda: [table(found)])
+        put(form, lambda: [asked or table(found)])
     finish(found, as_json, comparing.exit_code(found))
 
 

@@ -28,6 +28,8 @@ from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
 from harness.result import evaluation, measured, quiet, served
 from harness.result.device import self_check
+from harness.result.doubts.doubt import Known
+from harness.result.doubts.doubts import doubts
 from harness.result.gpus import refused
 from harness.result.gpus.energy import energy
 from harness.result.gpus.energy import notes as energy_notes
@@ -103,12 +105,18 @@ class Result(BaseModel):
     files: dict[str, str]
     search: list[dict[str, Any]] = []  # find-peak: each rate tried, and whether it held
     percentiles: list[float] = []  # shown in place of the usual ones (--percentiles)
+    doubts: list[dict[str, Any]] = []  # what makes it shaky (`harness.result.doubts`)
     seal: dict[str, Any] = {}  # whether the raw files are those that were measured (`seal.Seal`)
     missing: list[dict[str, Any]] = []  # what could not be made, and why (`harness.engine.pieces`)
 
     def to_json(self) -> dict[str, Any]:
         data = self.model_dump(mode="json")
-        for name in ("served", "gpus", "self_check"):  # of a server, of GPUs, of a local model
+        for name in (
+            "served",
+            "gpus",
+            "self_check",
+            "doubts",
+        ):  # where there is any
             if not data[name]:
                 del data[name]
         return {"schema": data.pop("schema_"), **data}
@@ -142,6 +150,21 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     memory = make("memory", lambda: _memory(raw), {**_NO_MEMORY, "source": ""})
     checked = make("self-check", lambda: self_check.figures(facts.self_check, facts.sut), nothing)
     spent = make("energy", lambda: _energy(raw, counts["tokens"]), nothing)
+    no_rows: list[dict[str, Any]] = []
+    gpus = make("GPUs", lambda: over_run(raw.telemetry, span_ns(log), facts.gpus), no_rows)
+    asked = (
+        make("server", lambda: served.figures(log, facts.sut), nothing) if entry.asks_server else {}
+    )
+    known = Known(
+        log,
+        settings,
+        config.pattern.is_open,
+        config.pattern.is_at_once,
+        verdicts,
+        facts.load,
+        gpus,
+        asked,
+    )
     return Result(
         run_id=facts.run_id,
         started_at=facts.started_at,
@@ -178,11 +201,9 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         sut_facts=facts.sut,
         accuracy=scores | evaluation.figures(facts.evaluation),
         energy=spent,
-        gpus=make("GPUs", lambda: over_run(raw.telemetry, span_ns(log), facts.gpus), []),
+        gpus=gpus,
         driver=make("driver", lambda: _driver(log, facts, verdicts), dict.fromkeys(_DRIVER)),
-        served=make("server", lambda: served.figures(log, facts.sut), nothing)
-        if entry.asks_server
-        else {},
+        served=asked,
         self_check=checked,
         load=facts.load,
         verdicts=[asdict(v) for v in verdicts],
@@ -202,6 +223,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         files=files_of(folder),
         search=raw.search.get("steps", []),
         percentiles=list(config.percentiles),
+        doubts=[doubt.to_json() for doubt in doubts(known, pieces)],
         seal=raw.seal.to_json(),
         missing=pieces.missing,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 from harness.schema.environment import ENVIRONMENT_PART
 from harness.schema.of_result.client import CLIENT
 from harness.schema.of_result.decoding import GRAPH_BYTES, OF_DECODING
+from harness.schema.of_result.doubts import DOUBTS
 from harness.schema.of_result.gpus import ENERGY, GPUS
 from harness.schema.of_result.replicas import REPLICAS
 from harness.schema.of_result.self_check import SELF_CHECK
@@ -366,6 +367,7 @@ RESULT_FIELDS: dict[str, Schema] = {
         "Percentiles that tables show in place of the usual ones (--percentiles).",
         number("A percentile, above 0 and below 100.", "%"),
     ),
+    "doubts": DOUBTS,
     "seal": empty_or(record(
         "Whether the raw files are those that were measured: a SHA-256 over them is noted apart "
         "from the run folder.", {
@@ -387,7 +389,7 @@ RESULT = file(
     record(
         "The summary of a run, for programs.",
         RESULT_FIELDS,
-        optional=("served", "gpus", "self_check"),
+        optional=("served", "gpus", "self_check", "doubts"),
     ),
     DEFS,
 )

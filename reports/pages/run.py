@@ -17,7 +17,7 @@ from harness.kernel.log import RunLog
 from harness.kernel.stats import percentile_name
 from harness.kernel.types import FINISHES
 from harness.kernel.words.figure import number, size
-from reports import figures, gpus, replicas, served, server, tables
+from reports import doubts, figures, gpus, replicas, served, server, tables
 from reports.blocks import Block, Plot, Table, pairs
 from reports.pages import html
 from reports.plots import run as plots
@@ -78,6 +78,7 @@ def render(
         tiles=_tiles(result),
         not_mlperf=not_mlperf(result),
         failed=any(row["status"] in ("FAIL", "UNDECIDED") for row in result["verdicts"]),
+        doubts=doubts.table(result),
         missing=[missing_text(row) for row in result.get("missing", [])],
         made_by=made_by(result["environment"]),
         pictures=[block for block in blocks if isinstance(block, Plot)],

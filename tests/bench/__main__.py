@@ -24,6 +24,7 @@ median, every claim a ratio.
     stepping  what the engine takes for a step where the model takes nothing, ahead and in turn
     served    the client's workers against wrk, h2load and Python's clients, on one loopback; their
               stamps against the golden server's
+    doubts    how often clean runs are doubted, and shaky ones (on request)
     vllm      the engine against vLLM, which has a virtual environment of its own: `make bench-vllm`
     gpu       every engine on one GPU, by itself: `make bench-gpu` (`tests.bench.gpu.command`)
 
@@ -54,6 +55,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import (
+    doubts,
     generation,
     likelihood,
     prefill,
@@ -251,13 +253,15 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "served": served.served,
     "prefill": prefill.rows,
     "stepping": stepping.rows,
+    "doubts": doubts.rows,
 }
 QUICK = {
+    "doubts": partial(doubts.rows, 50),
     "likelihood": partial(likelihood.rows, likelihood.QUICK),
     "generation": partial(generation.rows, generation.QUICK),
     "vllm": partial(generation.vllm_rows, generation.QUICK),
 }
-ON_REQUEST = {"vllm"}
+ON_REQUEST = {"vllm", "doubts"}
 
 
 def main() -> int:

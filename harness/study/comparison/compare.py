@@ -26,9 +26,13 @@ from harness.result.integrity import seal
 from harness.run.start import fetch
 from harness.study import loop
 from harness.study.cells import MEANT, cells_of, numbered, varied
+from harness.study.comparison import ranking
 from harness.study.comparison import verdict as compare_verdict
+from harness.study.comparison.conditions import ENERGY
 from harness.study.comparison.evidence import NONE, Evidence, gather
-from harness.study.comparison.rows import ENERGY, ROUGE, Row, failed_row, read_row, row_of
+from harness.study.comparison.likelihoods import is_one, joined, other_texts, subjects_of
+from harness.study.comparison.ranking import known_of
+from harness.study.comparison.rows import FIGURES, ROUGE, Row, failed_row, read_row, row_of
 from harness.study.comparison.sameness import other_prompts, other_weights
 from harness.study.study import Cell, Ended, Study, begin, tell_how_to_go_on
 
@@ -54,6 +58,7 @@ def compare(
     labelled: list[Row] = [
         {"label": label, "precision": "", **row, **_ratios(row, rows[0])}
         | compare_verdict.kept_facts(keeping[label], row is rows[0])
+        | known_of(row, known.get(label, NONE), keeping[label])
         for label, row in zip(names, rows, strict=True)
     ]
     measured = [row for row in labelled if row["conditions"]]
@@ -61,12 +66,14 @@ def compare(
         *_differences(measured, varied),
         *other_prompts(measured),
         *other_weights(measured),
+        *other_texts(labelled),
     ]
     return {
         "schema": SCHEMA,
         "comparable": not differences,
         "differences": differences,
         "verdict": compare_verdict.judge(labelled, known, keeping),
+        "best": ranking.of_rows(labelled, known, keeping),
         "rows": labelled,
         **_notes(labelled),
     }
@@ -84,8 +91,20 @@ def _notes(rows: Sequence[Row]) -> dict[str, list[str]]:
     notes = [f"{row['label']}: {row['edited']}" for row in rows if row.get("edited")]
     if unsealed := [row["label"] for row in rows if row.get("seal") == "not sealed"]:
         notes.append(f"{seal.UNSEALED} ({', '.join(unsealed)})")
+    notes += _doubtful(rows)
     found = {"notes": notes, "slower": slower.notes(rows)}
     return {name: said for name, said in found.items() if said}
+
+
+def _doubtful(rows: Sequence[Row]) -> list[str]:
+    """Say which runs are shaky, and why: the serious doubts of each."""
+    found = []
+    for row in rows:
+        serious = [one["words"] for one in row.get("doubts", ()) if one["severity"] == "serious"]
+        if serious:
+            more = f"; and {len(serious) - 1} more" if len(serious) > 1 else ""
+            found.append(f"{row['label']} is shaky: {serious[0]}{more}")
+    return found
 
 
 def _ratios(row: Row, reference: Row) -> dict[str, float | None]:
@@ -192,7 +211,9 @@ def _finished(folders: Sequence[Path], given: Mapping[str, Any], variants: str |
             "expected one or the other",
             "Leave the flags or the runs out.",
         )
-    return [read_row(folder) for folder in folders]
+    subjects = [row for folder in folders if is_one(folder) for row in subjects_of(folder)]
+    rows = [read_row(folder) for folder in folders if not is_one(folder)]
+    return joined(rows, subjects, dict.fromkeys(FIGURES))
 
 
 def run(series: Series, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any], Path]:

@@ -172,7 +172,7 @@ def _mean_loss(losses: Losses, value: float) -> Estimate:
 
 def _rate(kept: Kept) -> dict[str, Estimate]:
     rate = Rate(**kept["valid_rate"])
-    return {"qps": Estimate(rate.value, rate.low, rate.high)}
+    return {"valid_qps": Estimate(rate.value, rate.low, rate.high)}
 
 
 def _latencies(kept: Kept, folder: Path, measures: Sequence[Measure]) -> dict[str, Estimate]:

@@ -90,7 +90,7 @@ class Standing:
 
     def update(self, wanted: Wanted, reference: Standing) -> None:
         """Work out its figures, its costs and its verdicts from the runs that there are."""
-        found = {name: one for name, one in self._told.items() if name != "qps" or one.value}
+        found = {name: one for name, one in self._told.items() if name != "valid_qps" or one.value}
         if "quality" in self.runs and self.quality is None:
             self.quality = self._quality(wanted, reference)
         if self.quality is not None:
@@ -133,7 +133,7 @@ class Standing:
             ),
             None,
         )
-        speed, qps = figures.get("tokens_per_s"), figures.get("qps")
+        speed, qps = figures.get("tokens_per_s"), figures.get("valid_qps")
         if speed is None and qps is not None and per_sample:
             speed = combined(lambda rate: rate * per_sample, qps)
         return Rates(
@@ -158,7 +158,7 @@ class Standing:
             return {}
         limits = told.kept["limits"]
         held = [one for one in wanted.requirements if is_limit(one) and is_held(one, limits)]
-        return {one.measure.name: "qps" in self.figures for one in held}
+        return {one.measure.name: "valid_qps" in self.figures for one in held}
 
 
 def _size(estimate: Estimate) -> float:

@@ -138,7 +138,7 @@ def wanted(asked: Asked) -> Wanted:
     prices = terms(**asked.prices)
     default = "tokens_per_s"
     if prices.per_hour:
-        default = "usd_per_hour" if prices.need_qps is not None else "usd_per_m_tokens"
+        default = "usd_per_hour" if prices.need_qps is not None else "usd_per_million_tokens"
     sought = objective(asked.maximise, asked.minimise, default)
     is_default = asked.maximise is None and asked.minimise is None
     found = Wanted(requirements(asked.require), sought, prices, is_default, asked.measure_all)

@@ -155,7 +155,8 @@ def test_servers_and_costs_are_in_the_sentence(decided):
     one = standing(asked, "int8", qps=exact(25.0))
     one.figures |= {"servers": measured(Estimate(20.0, 19.0, 22.0), "s"),
                     "usd_per_hour": measured(Estimate(50.0, 47.5, 55.0), "s"),
-                    "usd_per_m_tokens_needed": measured(Estimate(0.5, 0.4, 0.6), "t")}  # fmt: skip
+                    "usd_per_million_tokens_needed": measured(Estimate(0.5, 0.4, 0.6), "t"),
+                    }  # fmt: skip
     said = sentences.answer(decided([one], asked))
     assert said.startswith(
         "Deploy int8 on 20 servers (19 to 22), which carry 500 queries/s (each up to 25"

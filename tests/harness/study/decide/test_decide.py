@@ -79,7 +79,7 @@ def test_every_stage_that_is_needed_is_measured(made):
 
 def test_figures_that_a_decision_rests_on_have_intervals(made):
     for one in made["candidates"]:
-        for name in ("tokens_per_s", "usd_per_m_tokens"):
+        for name in ("tokens_per_s", "usd_per_million_tokens"):
             assert one["figures"][name]["low"] < one["figures"][name]["high"], name
 
 
@@ -119,9 +119,9 @@ def test_the_valid_rate_says_how_many_servers(tmp_path):
                     "--target-qps", 60, "--need-qps", 500, "--price-per-hour", 2,
                     "--require", "ttft_p90<=200ms")  # fmt: skip
     one = found["candidates"][0]["figures"]
-    rate = one["qps"]["value"]
+    rate = one["valid_qps"]["value"]
     assert 40 < rate < 80  # the made-up system takes 78
-    assert rate == one["qps"]["low"] < one["qps"]["high"]
+    assert rate == one["valid_qps"]["low"] < one["valid_qps"]["high"]
     assert one["servers"]["value"] == math.ceil(500 / rate)
     assert one["usd_per_hour"]["value"] == 2 * one["servers"]["value"]
     assert (decide.Path(found["folder"]) / "decide.html").is_file()
@@ -148,11 +148,14 @@ def test_a_cost_is_told_without_a_new_run(offline):
                    "--price-per-hour", 3.6, "--prompt-tokens", 64, "--json")  # fmt: skip
     assert done.returncode == 0, done.stderr
     fast, slow = (one["figures"] for one in json.loads(done.stdout.splitlines()[-1])["candidates"])
-    speed, cost = fast["tokens_per_s"], fast["usd_per_m_tokens"]
+    speed, cost = fast["tokens_per_s"], fast["usd_per_million_tokens"]
     assert cost["value"] == pytest.approx(1000 / speed["value"])
     assert cost["low"] == pytest.approx(1000 / speed["high"], rel=0.01)
-    assert slow["usd_per_m_tokens"]["value"] > 2 * cost["value"]
-    assert fast["usd_per_m_input_tokens"]["value"] < fast["usd_per_m_output_tokens"]["value"]
+    assert slow["usd_per_million_tokens"]["value"] > 2 * cost["value"]
+    assert (
+        fast["usd_per_million_input_tokens"]["value"]
+        < fast["usd_per_million_output_tokens"]["value"]
+    )
 
 
 def test_servers_need_a_run_that_tells_the_valid_rate(offline):
@@ -165,7 +168,7 @@ def test_servers_need_a_run_that_tells_the_valid_rate(offline):
 @pytest.mark.parametrize("form", ["csv", "markdown"])
 def test_the_tables_can_be_exported(offline, tmp_path, form):
     done = harness("cost", offline["fast"], "--price-per-hour", 2, "--format", form)
-    assert "usd_per_m_tokens_low" in done.stdout or "per M output tokens, USD" in done.stdout
+    assert "usd_per_million_tokens_low" in done.stdout or "per M output tokens, USD" in done.stdout
 
 
 # ---- what is refused

@@ -65,7 +65,7 @@ def test_a_figure_is_sought_in_the_direction_that_is_better():
     ("asked", "words"),
     [
         (Asked("servers<=20"), "servers is asked for; it needs --need-qps"),
-        (Asked("", None, "usd_per_m_tokens"), "it needs --price-per-hour"),
+        (Asked("", None, "usd_per_million_tokens"), "it needs --price-per-hour"),
         (Asked("ttft_p99<=2s, latency_p99<=10s"), "limits on latency and on TTFT or TPOT"),
     ],
 )
