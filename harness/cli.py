@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands import decide, laboratory, lists, mlperf, runs, serving, studies
+from harness.commands import capacity, decide, laboratory, lists, mlperf, runs, serving, studies
 from harness.kernel.errors import RunBroke
 from harness.kernel.process import stopping, streams
 from harness.options.flags import Command, Program
@@ -34,6 +34,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "run": runs.run,
     "plan": runs.plan,
     "report": runs.report,
+    "whatif": capacity.whatif,
     "compare": studies.compare,
     "gate": studies.gate,
     "decide": decide.decide,

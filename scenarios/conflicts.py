@@ -19,7 +19,7 @@ from harness.kernel.stats import percentile_name
 from harness.kernel.types import RunSettings
 from scenarios.early_stopping import queries_needed
 from scenarios.loadgen.sample_order import Schedule
-from scenarios.peak_verdict import LIMITS_PER_STEP, advised_step_s, limit_s
+from scenarios.peak.verdict import LIMITS_PER_STEP, advised_step_s, limit_s
 
 Value = float | int | str
 

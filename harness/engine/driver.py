@@ -33,14 +33,29 @@ STOPPED = "stopped by the user (Ctrl-C)"
 
 
 class Stop:
-    """Set from a signal handler: once to stop issuing and drain, twice to stop waiting as well."""
+    """Set from a signal handler: once to stop issuing and drain, twice to stop waiting as well.
+
+    `suffice` ends issuing too, because enough has been seen: nobody wants the run stopped, and
+    what is open is waited for.
+    """
 
     def __init__(self) -> None:
         self.requests = 0
+        self.suffices = False  # enough has been seen of the part that is measured
+        self.ends = False  # issuing: for either reason
         self.may_raise = True  # whether the handler may tear away who is at work
 
     def request(self) -> None:
         self.requests += 1
+        self.ends = True
+
+    def suffice(self) -> None:
+        """End issuing in this part of the run."""
+        self.suffices = self.ends = True
+
+    def begin_part(self) -> None:
+        """Forget that an earlier part was ended."""
+        self.suffices, self.ends = False, bool(self.requests)
 
     @contextmanager
     def raising(self, may_raise: bool) -> Iterator[None]:
@@ -118,20 +133,20 @@ class _Loop:
             if isinstance(release, At):
                 due_ns = start_ns + release.offset_ns
                 now = wait(0)  # late or not, first hear what has arrived
-                while now < due_ns and not stop.requests:
+                while now < due_ns and not stop.ends:
                     now = pause(due_ns)
             else:
                 if issued >= min_queries and issued_ns >= min_end_ns:
                     return
                 if release.offset_ns is not None:
                     self.sut.flush()
-                while recorder.open_queries >= release.below and not stop.requests:
+                while recorder.open_queries >= release.below and not stop.ends:
                     pause(FAR_FUTURE_NS)
                 due_ns = recorder.gate_ns
                 now = now_ns()
                 if release.offset_ns is not None:  # the schedule goes on from here
                     start_ns = due_ns - release.offset_ns
-            if stop.requests or (limited and (issued >= max_queries or issued_ns > max_end_ns)):
+            if stop.ends or (limited and (issued >= max_queries or issued_ns > max_end_ns)):
                 return
             issued_ns = now
             record_issue(query, due_ns, issued_ns)

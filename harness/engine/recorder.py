@@ -109,6 +109,14 @@ class Recorder:
         self._gaps.extend(repeat(b"", n))
         self._capacity += n
 
+    def times_from(self, begin: int, whole: bool) -> tuple[Int64s, Int64s]:
+        """Return when the samples from `begin` on were due, and when each had its first token (or,
+        `whole`, its answer), -1 for one that still waits; copies, (n - begin,) each.
+        """
+        left = self._done if whole else self._first
+        n = self.num_issued
+        return np.array(self._due[begin:n], np.int64), np.array(left[begin:n], np.int64)
+
     def begun(self) -> list[tuple[int, int]]:
         """(sample id, moment of its latest token) of the open samples whose first token came."""
         return [(i, stream.last_ns) for i, stream in self._streams.items()]

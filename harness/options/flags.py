@@ -100,6 +100,7 @@ COMPARE = _taken_by("compare", "config", "user_conf", "conf_model")
 GATE = _taken_by("gate", "config")
 PERPLEXITY = _taken_by("perplexity")
 REPORT = _taken_by("report")
+WHATIF = _taken_by("whatif")
 SERVE = _taken_by("serve")
 
 

@@ -33,7 +33,7 @@ from harness.options.names import parse_seeds
 from harness.options.option import flag_of, name_of
 from harness.options.profiles import Profile
 from harness.options.run_options import OPTIONS, RunOptions
-from scenarios.peak_verdict import ADVISED_LIMITS_PER_STEP
+from scenarios.peak.verdict import ADVISED_LIMITS_PER_STEP
 
 _NAMES = {name_of(flag): name for name, option in OPTIONS.items() for flag in option.flags}
 _UNCALIBRATED_QPS = 10.0

@@ -27,6 +27,7 @@ from harness.kernel.words.variant import named, precision_of
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
 from harness.result import evaluation, measured, quiet, served
+from harness.result.capacity.goodput import capacity, goodput, objectives
 from harness.result.device import self_check
 from harness.result.doubts.doubt import Known
 from harness.result.doubts.doubts import doubts
@@ -52,6 +53,7 @@ _NO_THROUGHPUT: dict[str, float | None] = dict.fromkeys(
     ("samples_per_s", "queries_per_s", "tokens_per_s", "scheduled_samples_per_s", "duration_s")
 )
 TOLD = 0.90  # of the memory that the system saw: less than that is not the same peak
+_NOT_EVERYWHERE = ("goodput", "capacity", "served", "gpus", "self_check", "doubts")
 _LATENCIES = ("ttft_ms", "tpot_ms", "itl_ms", "latency_ms", "issue_lag_ms")
 _NO_LATENCY = summary_ms(np.empty(0, np.int64))
 _NO_MEMORY = dict.fromkeys(
@@ -89,6 +91,8 @@ class Result(BaseModel):
     driver_error: dict[str, Row] = {}  # how far the driver's own delays raised each latency
     throughput: dict[str, float | None]
     counts: dict[str, int]
+    goodput: dict[str, Any] = {}  # requests that kept --slo (`harness.result.capacity.goodput`)
+    capacity: dict[str, Any] = {}  # users at once, of an open loop
     memory: dict[str, Any]
     sut_facts: dict[str, Any]
     accuracy: dict[str, float]
@@ -111,12 +115,7 @@ class Result(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         data = self.model_dump(mode="json")
-        for name in (
-            "served",
-            "gpus",
-            "self_check",
-            "doubts",
-        ):  # where there is any
+        for name in _NOT_EVERYWHERE:
             if not data[name]:
                 del data[name]
         return {"schema": data.pop("schema_"), **data}
@@ -197,6 +196,8 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
             _NO_THROUGHPUT,
         ),
         counts=counts,
+        goodput=make("goodput", lambda: goodput(log, *objectives(config, settings)), nothing),
+        capacity=make("capacity", lambda: capacity(log), nothing) if config.pattern.is_open else {},
         memory=memory,
         sut_facts=facts.sut,
         accuracy=scores | evaluation.figures(facts.evaluation),

@@ -29,9 +29,9 @@ class Written(dict[Path, dict[str, bytes]]):
             files |= runlog.read_raw(folder) | files
         return files
 
-    def forget_all_but(self, folder: Path) -> None:
+    def forget_all_but(self, *folders: Path) -> None:
         """Free the memory of steps that no figure will come from."""
-        for other in self.keys() - {folder}:
+        for other in self.keys() - {*folders}:
             del self[other]
 
 

@@ -42,7 +42,7 @@ from harness.result.library import library
 from harness.result.publish import publish
 from harness.result.read import ACCURACY_PART
 from harness.result.result import Result
-from harness.run import sampling
+from harness.run import peak, sampling
 from harness.run.forecast import conflicts_of
 from harness.run.keeping import (
     Written,
@@ -59,7 +59,7 @@ from harness.run.timed import Timed
 from harness.run.untimed import ask_back, commit, load, roundtrip_us
 from harness.run.warmup import given_rate, rate_seen, refuse_unanswered, warmup, warmup_samples
 from reports import conf_lines
-from scenarios import peak_verdict
+from scenarios.peak.watch import Watch
 
 
 class Run:
@@ -182,29 +182,20 @@ class Run:
         return result
 
     def _find_peak(self, sut: SUT, target_qps: float) -> Result:
-        """Search for the highest rate that holds, as LoadGen does; the best run becomes this
-        folder's own.
-        """
-        from scenarios.loadgen.find_peak import next_qps
-
+        """Search for the highest rate that holds; the best run becomes this folder's own."""
+        search_ = peak.search_of(self.config, self._settings, target_qps)
         steps: list[dict[str, Any]] = []
-        qps, ended = target_qps, ""
-        while not ended:
-            steps.append(self._step(sut, qps, len(steps) + 1))
-            best = search.best(steps)
-            self._written.forget_all_but(self.folder / best["folder"])
-            if steps[-1]["status"] in search.BROKE:
-                ended = steps[-1]["status"]
-                break
-            following = next_qps([(step["target_qps"], step["held"]) for step in steps])
-            if following is None:
-                ended = "open" if all(step["held"] for step in steps) else "closed"
-            elif peak_verdict.is_too_large(self._settings(following)):
-                ended = "size"
-            else:
-                qps = following
-        written = self._written.of(self.folder / best["folder"])
-        of_search = files.write_json(self.folder / search.FILE, {"steps": steps, "ended": ended})
+        wanted = search_.next(steps)
+        while isinstance(wanted, peak.Step):
+            steps.append(self._step(sut, wanted, len(steps) + 1))
+            held = [step for step in steps if step["held"]]
+            kept = [*held, search_.best(steps)]
+            self._written.forget_all_but(*(self.folder / step["folder"] for step in kept))
+            broke = steps[-1]["status"] in search.BROKE
+            wanted = steps[-1]["status"] if broke else search_.next(steps)
+        written = self._written.of(self.folder / search_.best(steps)["folder"])
+        told = {"steps": steps, "ended": wanted} | search_.told(steps)
+        of_search = files.write_json(self.folder / search.FILE, told)
         self._written[self.folder] = runlog.adopt(self.folder, written) | {search.FILE: of_search}
         result = self._finish(sut, self.folder, last=True)
         self._keep_last("peak", result)
@@ -215,20 +206,29 @@ class Run:
         with noted(f"row of the part {name}"):
             self._parts.keep(name, result, {})
 
-    def _step(self, sut: SUT, qps: float, number: int) -> dict[str, Any]:
-        name, settings = f"step_{number:02d}", self._settings(qps)
+    def _step(self, sut: SUT, step: peak.Step, number: int) -> dict[str, Any]:
+        name, settings = f"step_{number:02d}", step.settings
         if (known := self._parts.known(name, settings)) is not None:
             return known
-        self._say(f"step {number}: {qps:g} queries/s")
+        why = f" ({step.purpose})" if step.purpose else ""
+        self._say(f"step {number}: {settings.target_qps:.4g} queries/s{why}")
         folder = runlog.part(self.folder, name)
-        found = self._part(sut, settings, folder, page=False)
+        found = self._part(sut, settings, folder, page=False, watch=step.watch())
         log, _ = runlog.read_log(folder, self._written[folder][runlog.SAMPLES])
         row = search.row(found, log, settings, folder.name)
+        if step.purpose:
+            row = search.of_sequence(row, found, log, settings, step, self.stop.suffices)
         self._parts.keep(name, found, row)
         return row
 
     def _part(
-        self, sut: SUT, settings: RunSettings, folder: Path, last: bool = False, page: bool = True
+        self,
+        sut: SUT,
+        settings: RunSettings,
+        folder: Path,
+        last: bool = False,
+        page: bool = True,
+        watch: Watch | None = None,
     ) -> Result:
         """Make one timed part, from its settings to its published folder. The run's evaluation
         follows the `last`.
@@ -252,7 +252,7 @@ class Run:
             facts.driver |= {"load_s": self._load_s, "prepare_s": prepare_s}
             self._say("")
             self.measured = True
-            log = timed.measure(sut, settings, facts, folder, recorder)
+            log = timed.measure(sut, settings, facts, folder, recorder, watch)
             lines = folder / runlog.TELEMETRY_LINES
             folder = self._keep(folder, log, facts)  # first of all: what was measured is safe now
             self.kept = folder

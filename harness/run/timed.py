@@ -27,6 +27,8 @@ from harness.registry import may_say_when
 from harness.result import logs
 from harness.run import sampling
 from harness.run.journaling import journaled
+from harness.run.watching import Watching
+from scenarios.peak.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,18 @@ class Timed:
         return journaled(self.clock, sut, settings, folder, facts, self.arm)
 
     def measure(
-        self, sut: SUT, settings: RunSettings, facts: RunFacts, folder: Path, recorder: Recorder
+        self,
+        sut: SUT,
+        settings: RunSettings,
+        facts: RunFacts,
+        folder: Path,
+        recorder: Recorder,
+        watch: Watch | None = None,
     ) -> RunLog:
-        """Drive a part, and return what happened; what is about the machine goes into `facts`."""
+        """Drive a part, and return what happened; what is about the machine goes into `facts`. It
+        ends early if `watch` sees that it cannot hold.
+        """
+        self.stop.begin_part()
         schedule = self.scenario.schedule(settings)
         limits = replace(settings, min_queries=max(settings.min_queries, schedule.min_issued))
         total = self._expected_samples(limits, schedule.indices.size)
@@ -65,6 +76,8 @@ class Timed:
         facts.measured_at = utc_now().isoformat(timespec="milliseconds")
         plan = self.scenario.plan(settings, schedule)
         on_idle = helper.on_idle if helper else None
+        if watch is not None:
+            on_idle = Watching(watch, settings, self.stop, self.clock, on_idle)
         begun = _Begun(self.clock, sut)
         facts.clock_start_ns = begun.start_ns
         try:

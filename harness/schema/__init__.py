@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 from harness.schema import compare, environment, gate, perplexity, result, settings
+from harness.schema.of_result import search
 from harness.schema.page import page
 from harness.schema.parts import Schema
 
@@ -21,7 +22,7 @@ SCHEMAS: dict[str, Schema] = {
     "verdicts": result.VERDICTS,
     "memory": result.MEMORY_FILE,
     "scores": result.SCORES_FILE,
-    "find_peak": result.FIND_PEAK,
+    "find_peak": search.FIND_PEAK,
     "compare": compare.COMPARE,
     "gate": gate.GATE,
     "study": settings.STUDY,

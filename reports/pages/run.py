@@ -17,7 +17,7 @@ from harness.kernel.log import RunLog
 from harness.kernel.stats import percentile_name
 from harness.kernel.types import FINISHES
 from harness.kernel.words.figure import number, size
-from reports import doubts, figures, gpus, replicas, served, server, tables
+from reports import capacity, doubts, figures, gpus, replicas, served, server, tables
 from reports.blocks import Block, Plot, Table, pairs
 from reports.pages import html
 from reports.plots import run as plots
@@ -150,6 +150,14 @@ def _throughput(result: Result, log: RunLog, telemetry: Telemetry) -> Block | No
         ("tokens", f"{counts['tokens']:,}"),
     ]
     return pairs("Throughput", rows)
+
+
+def _goodput(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    return capacity.goodput(result)
+
+
+def _capacity(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    return capacity.capacity(result)
 
 
 def _decoding(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
@@ -305,9 +313,10 @@ def _picture(title: str, svg: str, note: str) -> Plot | None:
 
 
 PARTS: tuple[Part, ...] = (
-    _search, _latency, _failures, _throughput, _decoding, _memory, _quality, _answers, _evaluation,
-    _energy, _replicas, _of_gpus, _driver, _found_out, _answers_of_server, _server_counts, _others,
-    _over_run, _cumulative, _tpot, _load, _server, _machine, _gpus, _division, _settings,
+    _search, _latency, _failures, _throughput, _goodput, _capacity, _decoding, _memory, _quality,
+    _answers, _evaluation, _energy, _replicas, _of_gpus, _driver, _found_out, _answers_of_server,
+    _server_counts, _others, _over_run, _cumulative, _tpot, _load, _server, _machine, _gpus,
+    _division, _settings,
 )  # fmt: skip
 
 

@@ -77,10 +77,12 @@ def _wait(
     on_idle: Callable[[Recorder], None] | None,
 ) -> None:
     """Wait for the end of the plan, or up to `drain_timeout_ns` after a Ctrl-C."""
-    give_up_ns = FAR_FUTURE_NS
+    give_up_ns, is_withdrawn = FAR_FUTURE_NS, False
     while not hearing.is_over and stop.requests < 2:
-        if stop.requests and give_up_ns == FAR_FUTURE_NS:
+        if stop.ends and not is_withdrawn:
             arm.withdraw()
+            is_withdrawn = True
+        if stop.requests and give_up_ns == FAR_FUTURE_NS:
             give_up_ns = clock.now_ns() + settings.drain_timeout_ns
         if on_idle is not None:
             on_idle(hearing.recorder)

@@ -62,6 +62,12 @@ class LoadOptions:
         is_asked=True, is_audits=True,
         loadgen=Loadgen("mode", lambda number: _LOADGENS_MODES[int(number)]),
     )
+    search: Literal["sequential", "loadgen"] = option(
+        LOAD, "sequential",
+        "How find-peak searches: sequential (ends hopeless rates early and weighs all steps) or "
+        "loadgen (LoadGen's own: doubles, then halves). Default: sequential.",
+        commands="run plan", is_asked=True,
+    )
     profile: str = option(
         LOAD, "quick",
         "Set of defaults for run length and limits: quick, mlperf, or an MLPerf benchmark such as "

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from scenarios.peak_verdict import (
+from scenarios.peak.verdict import (
     MAX_STEP_QUERIES,
     Step,
     best,
@@ -100,7 +100,7 @@ def test_a_step_says_everything_that_did_not_hold():
 
 
 def verdicts(rows, ended="closed", settings=SETTINGS):
-    return {v.rule: v for v in judge(rows, settings, ended)}
+    return {v.rule: v for v in judge(rows, settings, ended, best(rows))}
 
 
 def test_a_peak_lies_between_a_rate_that_held_and_one_that_did_not():
@@ -108,13 +108,16 @@ def test_a_peak_lies_between_a_rate_that_held_and_one_that_did_not():
     found = verdicts(rows)
     assert {v.status for v in found.values()} == {"PASS"}
     assert (found["peak_bounded"].measured, found["peak_bounded"].limit) == (15, 17.5)
-    assert best(rows).target_qps == headline(rows).value == 15
+    assert best(rows).target_qps == headline(rows, best(rows)).value == 15
 
 
 def test_the_headline_is_what_was_delivered():
     rows = steps((80, ()), (80.2, ("limits",)))
     rows[0] = replace(rows[0], delivered_qps=78.0)
-    assert (headline(rows).value, headline(rows).unit) == (78.0, "queries/s")
+    assert (headline(rows, best(rows)).value, headline(rows, best(rows)).unit) == (
+        78.0,
+        "queries/s",
+    )
 
 
 def test_a_search_in_which_nothing_failed_has_no_peak():
@@ -132,7 +135,7 @@ def test_a_search_that_would_need_too_many_queries_says_so():
 def test_a_first_rate_that_does_not_hold_is_no_peak():
     rows = steps((80, ("limits",)))
     found = verdicts(rows)["peak_bounded"]
-    assert (found.status, headline(rows).value) == ("FAIL", None)
+    assert (found.status, headline(rows, best(rows)).value) == ("FAIL", None)
     assert "--target-qps 20" in found.remedy
 
 

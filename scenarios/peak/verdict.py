@@ -41,6 +41,8 @@ _WORDS = {
     "not_delivered": "the system served fewer",
     "driver_late": "the driver itself fell behind",
     "samples_lost": "samples were lost",
+    "hopeless": "the run could not hold any more",
+    "not_certain": "too few queries to be sure of it",
 }
 
 
@@ -124,11 +126,14 @@ def best(steps: Sequence[Step]) -> Step | None:
     return next((step for step in steps if step.held and step.target_qps == peak), None)
 
 
-def judge(steps: Sequence[Step], settings: RunSettings, ended: str) -> list[Verdict]:
-    """Judge whether it is a peak. `ended`: `size` if the next rate was too large to be tried."""
-    found = best(steps)
+def judge(
+    steps: Sequence[Step], settings: RunSettings, ended: str, found: Step | None
+) -> list[Verdict]:
+    """Judge whether the rate that was `found` is a peak. `ended`: `size` if the next rate was too
+    large to be tried.
+    """
     if found is None:
-        return [_nothing_held(steps[0])]
+        return [_nothing_held(steps)]
     failed = [step for step in steps if not step.held and step.target_qps > found.target_qps]
     if failed:
         bounded = _bounded(found, min(failed, key=lambda step: step.target_qps))
@@ -137,26 +142,30 @@ def judge(steps: Sequence[Step], settings: RunSettings, ended: str) -> list[Verd
     return [bounded, *_long_enough(found, settings)]
 
 
-def headline(steps: Sequence[Step]) -> Metric:
+def headline(steps: Sequence[Step], found: Step | None) -> Metric:
     """Return the figure of a search: the rate of its best run, as far as it was delivered."""
-    found = best(steps)
     value = None
     if found is not None:
         value = min(found.target_qps, found.delivered_qps or found.target_qps)
     return Metric("peak rate", value, "queries/s", len(steps))
 
 
-def _nothing_held(first: Step) -> Verdict:
+def _nothing_held(steps: Sequence[Step]) -> Verdict:
+    first, lowest = steps[0], min(steps, key=lambda step: step.target_qps)
+    detail = f"the first rate of {first.target_qps:g}/s did not hold: {_why(first)}"
+    if len(steps) > 1:
+        detail = f"no rate held in a run of full length, down to {lowest.target_qps:.4g}/s"
+        detail += f": {_why(lowest)}" if lowest.why else ""
     return Verdict(
         rule="peak_bounded",
         status="FAIL",
-        limit=first.target_qps,
+        limit=lowest.target_qps,
         unit="queries/s",
-        detail=f"the first rate of {first.target_qps:g}/s did not hold: {_why(first)}",
+        detail=detail,
         remedy=(
             "free a core for the driver"
-            if first.why == ("driver_late",)
-            else f"start lower: --target-qps {first.target_qps / 4:.3g}"
+            if lowest.why == ("driver_late",)
+            else f"start lower: --target-qps {lowest.target_qps / 4:.3g}"
         ),
     )
 
@@ -169,7 +178,8 @@ def _bounded(found: Step, failed: Step) -> Verdict:
         measured=found.target_qps,
         limit=failed.target_qps,
         unit="queries/s",
-        detail=f"held at {found.target_qps:g}/s, not at {failed.target_qps:g}/s: {_why(failed)}",
+        detail=f"held at {found.target_qps:.6g}/s, not at {failed.target_qps:.6g}/s: "
+        f"{_why(failed)}",
         remedy="free a core for the driver: the system may be faster" if of_the_driver else "",
     )
 
