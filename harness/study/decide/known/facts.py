@@ -87,11 +87,20 @@ def _rate_of(result: Mapping[str, Any]) -> dict[str, Any] | None:
     if result["mode"] != "find-peak":
         qps = result["settings"]["run"]["target_qps"]
         return Rate(qps if result["status"] == "VALID" else 0.0, None, None, False)._asdict()
-    found = _searched(result.get("search") or [])
+    sequential = (result.get("capacity") or {}).get("peak")
+    found = _concluded(sequential) if sequential else _searched(result.get("search") or [])
     failed = {verdict["rule"] for verdict in result["verdicts"] if verdict["status"] == "FAIL"}
     if _TOO_SHORT in failed:
         found = found._replace(problem=result["status_reason"])
     return found._asdict()
+
+
+def _concluded(found: Mapping[str, Any]) -> Rate:
+    """Return the rate that our own search has seen held, and its 90 % interval of the peak."""
+    held, peak = found["held_qps"], found["peak_qps"]
+    if held is None or peak is None:
+        return Rate(held or 0.0, None, None, True)
+    return Rate(held, min(held, peak["low"]), max(held, peak["high"]), True)
 
 
 def _searched(steps: Sequence[Mapping[str, Any]]) -> Rate:
