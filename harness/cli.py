@@ -13,7 +13,17 @@ from typing import Annotated
 
 import typer
 
-from harness.commands import capacity, decide, laboratory, lists, mlperf, runs, serving, studies
+from harness.commands import (
+    capacity,
+    clients,
+    decide,
+    laboratory,
+    lists,
+    mlperf,
+    runs,
+    serving,
+    studies,
+)
 from harness.kernel.errors import RunBroke
 from harness.kernel.process import stopping, streams
 from harness.options.flags import Command, Program
@@ -45,6 +55,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "package": mlperf.package,
     "check": mlperf.check,
     "serve": serving.serve,
+    "client": clients.client,
     "list": lists.list_,
     "doctor": lists.doctor,
 }

@@ -30,7 +30,7 @@ ARROWS = {
     "harness.engine.referee": "",
     "harness.engine.server_view": "",
     "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
-    " sut.precision sut.served sut.started harness.options.table",
+    " sut.precision sut.served sut.served.client.remote sut.started harness.options.table",
     "harness.options.conf": "harness.options harness.options.table",
     "harness.options.table": "harness.options",
     "harness.official": "harness.engine harness.engine.dispatched scenarios.loadgen",
@@ -54,8 +54,9 @@ ARROWS = {
     " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision"
     " sut.served",
     "harness.study": "harness harness.engine harness.options harness.result harness.run"
-    " sut.model sut.precision sut.started",
     "harness.study.best": "accuracy",
+    "harness.study.executors": "harness.engine harness.options harness.run harness.study.cluster",
+    "harness.study.cluster": "harness.options harness.study.executors sut.model",
     "harness.study.comparison": "harness harness.engine harness.options harness.result harness.run"
     " harness.result.device harness.result.integrity harness.study harness.study.best"
     " harness.study.gating accuracy"
@@ -86,7 +87,8 @@ ARROWS = {
     " harness.result harness.mlperf harness.run harness.serve harness.study"
     " harness.study.comparison harness.study.decide harness.study.decide.wishes"
     " harness.study.gating accuracy.gate reports reports.pages reports.pages.decide"
-    " reports.pages.likelihood reports.submission reports.pages.comparison",
+    " reports.pages.likelihood reports.submission reports.pages.comparison harness.study.executors"
+    " sut.served.client.remote",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started",
     "scenarios.loadgen": "scenarios",
@@ -115,9 +117,11 @@ ARROWS = {
     "sut.precision.fp8": "sut.model sut.precision",
     "sut.prompts": "",
     "sut.served": "sut.model sut.prompts sut.served.answers sut.served.client"
-    " sut.served.client.calibration sut.served.probing",
+    " sut.served.client.calibration sut.served.client.remote sut.served.probing",
     "sut.served.answers": "",
-    "sut.served.client": "sut.border sut.served sut.served.answers sut.served.client.calibration",
+    "sut.served.client": "sut.border sut.served sut.served.answers sut.served.client.calibration"
+    " sut.served.client.remote",
+    "sut.served.client.remote": "sut.served.client",
     "sut.served.client.calibration": "sut.border sut.served sut.served.client",
     "sut.served.probing": "sut.served sut.served.answers",
     "sut.engine": "sut.engine.ahead sut.engine.attention sut.engine.graphs sut.engine.prefill"

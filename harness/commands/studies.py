@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from harness.commands.executing import Executor, RayAddress, RayCpus, executor_of
 from harness.commands.shared import (
     Flags,
     Format,
@@ -21,16 +22,6 @@ from harness.commands.shared import (
 from harness.engine.pieces import noted
 from harness.options.flags import COMPARE, GATE, LISTS, a_path, takes
 from harness.screen import finish, people, put
-
-Executor = Annotated[
-    str,
-    typer.Option(
-        "--executor",
-        help="Where each run is made: here, or child (in a process of its own, so that a crash of "
-        "the harness costs one run).",
-        rich_help_panel="Output",
-    ),
-]
 
 
 @takes(COMPARE, LISTS)
@@ -69,6 +60,8 @@ def compare(
             rich_help_panel="Output",
         ),
     ] = None,
+    ray_address: RayAddress = "",
+    ray_cpus: RayCpus = 0,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
@@ -77,7 +70,6 @@ def compare(
     Numbers and choices may be lists, such as --max-concurrency 8,32: all combinations are run.
     """
     with people(as_json, form) as (console, say):
-        from harness.study import executors
         from harness.study.comparison import compare as comparing
         from reports.pages.compare import show, told
         from reports.pages.comparison.card import card, columns_of
@@ -85,8 +77,8 @@ def compare(
 
         names = columns_of(columns)
         given = {**with_sut_options(flags), "evaluate": evaluate}
-        executors.named(executor)
-        series = comparing.series(runs or [], given, variants)._replace(executor=executor)
+        series = comparing.series(runs or [], given, variants)
+        series = series._replace(executor=executor_of(executor, ray_address, ray_cpus))
         found, place = comparing.run(series, say, lambda row: console.print(told(row)))
         asked = card(found, names) if names else None
         with noted(f"table on the screen; see {place}"):
@@ -142,6 +134,8 @@ def gate(
         ),
     ] = True,
     executor: Executor = "here",
+    ray_address: RayAddress = "",
+    ray_cpus: RayCpus = 0,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
@@ -150,15 +144,14 @@ def gate(
     """
     with people(as_json, form) as (console, say):
         from accuracy.gate.readings import Criteria
-        from harness.study import executors
         from harness.study.gating import gate as gating
         from harness.study.gating.job import job as gate_job
         from reports import tables
         from reports.pages.gate import show, told
 
-        executors.named(executor)
         asked = Criteria(target, against, resamples, confidence, metric)
-        job = gate_job(reference, candidates, flags, asked, control)._replace(executor=executor)
+        job = gate_job(reference, candidates, flags, asked, control)
+        job = job._replace(executor=executor_of(executor, ray_address, ray_cpus))
         found, place = gating.run(job, say, lambda row: console.print(told(row)))
         with noted(f"table on the screen; see {place}"):
             show(found, place, console, tables=form == "table")
@@ -175,6 +168,9 @@ def resume(
     trust_remote_code: TrustCode = False,
     trust_folder: TrustFolder = False,
     sut_option: SutOptions = None,
+    executor: Executor = "",
+    ray_address: RayAddress = "",
+    ray_cpus: RayCpus = 0,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
@@ -187,6 +183,8 @@ def resume(
 
         consent = Consent(trust_remote_code, trust_folder)
         kind, study = kinds.what(folder, consent, sut_options(sut_option))
+        if executor:
+            study.arguments |= {"executor": executor_of(executor, ray_address, ray_cpus)}
         found, place = kind.go_on(study, say, lambda row: console.print(kind.told(row)))
         with noted(f"table on the screen; see {place}"):
             kind.show(found, place, console, form == "table")

@@ -92,6 +92,13 @@ def base_url(url: str) -> None:
     address(url)
 
 
+def client(text: str) -> None:
+    """Raise BadInput for what is no address of a client."""
+    from sut.served.client.remote.address import place
+
+    place(text, "--client")
+
+
 def certificates(path: str) -> None:
     """Raise BadInput for what holds no certificates."""
     import ssl

@@ -12,7 +12,7 @@ from harness import registry
 from harness.engine.pieces import Pieces
 from harness.engine.pieces import reason as reason_of
 from harness.engine.referee import client
-from harness.engine.referee.client import client_limit
+from harness.engine.referee.client import client_clocks, client_limit
 from harness.engine.runlog import RunFacts
 from harness.kernel.answers import failures_allowed
 from harness.kernel.entries import ALL_EVIDENCE, Evidence
@@ -59,8 +59,9 @@ def judge(
     if settings.mode == "performance" and log.done_delay_ns is not None:
         found += _judged(quiet.RULE, partial(_quiet, facts, log, is_official), pieces)
     if settings.mode == "performance" and "client" in facts.driver:
-        limit = partial(client_limit, facts.driver["client"], settings.lag_limit_ns)
-        found += _judged(client.RULE, lambda: [limit()], pieces)
+        asked = facts.driver["client"], settings.lag_limit_ns
+        found += _judged(client.RULE, lambda: [client_limit(*asked)], pieces)
+        found += _judged(client.CLOCKS, partial(client_clocks, *asked), pieces)
     if settings.mode == "performance":
         on_gpus = partial(gpu_conditions, telemetry or {}, span_ns(log), facts.gpus, is_official)
         found += _judged("GPU conditions", on_gpus, pieces)

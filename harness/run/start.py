@@ -154,6 +154,7 @@ def _asked(config: RunConfig) -> dict[str, Any]:
         "load": _load(config),
         "in_flight": config.rows if config.pattern.is_at_once else 0,
         "sample_timeout_s": config.sample_timeout,
+        "clients": config.clients,
     }
 
 

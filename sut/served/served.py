@@ -23,6 +23,7 @@ from sut.served.address import address
 from sut.served.answers.read import answer
 from sut.served.client.calibration.capacity import workers_for
 from sut.served.client.pool import Limits, Pool
+from sut.served.client.remote.address import place
 from sut.served.prompts import NONE
 from sut.served.terms import Terms, terms
 
@@ -32,7 +33,7 @@ class Served:
     only one that the server lists. `connections` are opened before the clock starts; `in_flight`
     requests at most are open at once (0: no limit). `sample_timeout_s` may pass between two reads
     of an answer. `load` is what is to come at most, in answers and pieces of answers per second: it
-    says how many workers there are.
+    says how many workers there are; `clients` are the machines that lend them ("host:port").
 
     Raises SetupFailed where there is no server, or none that will do; BadInput for an address that
     is none.
@@ -57,6 +58,7 @@ class Served:
         sample_timeout_s: float = 120.0,
         load: tuple[float, float] = (0.0, 0.0),
         notes: Sequence[str] = (),
+        clients: Sequence[str] = (),
     ) -> None:
         self._clock = clock
         self._address = address(base_url, api_key_env, ca_file, not insecure)
@@ -67,6 +69,7 @@ class Served:
         total_ns = max(Limits().total_ns, stall_ns)
         self._limits = Limits(stall_ns=stall_ns, total_ns=total_ns, in_flight=in_flight)
         self._notes = list(notes)
+        self._clients = [place(text, "--client") for text in clients]
         self._samples: list[Sample] = []
         self._prompts = NONE
         self._met: tuple[Terms, Pool] | None = None
@@ -160,6 +163,6 @@ class Served:
             known = terms(self._address, *self._asked)
             read = partial(answer, options=known.options)
             workers = workers_for(self._clock, *self._load)
-            pool = Pool(self._clock, self._address, read, workers, self._limits)
+            pool = Pool(self._clock, self._address, read, workers, self._limits, self._clients)
             self._met = known, pool
         return self._met

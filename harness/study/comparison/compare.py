@@ -241,11 +241,9 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
         if not rows:
             tell_how_to_go_on(study.place)
             raise KeyboardInterrupt
-        names = [cell.name for cell in study.cells]
-        return _written(
-            rows, names[len(rows) :], measured.interrupted, study.place, say, names[: len(rows)],
-            varied,
-        )  # fmt: skip
+        names = [cell.name for cell, _ in measured.rows]
+        not_run = [cell.name for cell in study.cells if cell.name not in names]
+        return _written(rows, not_run, measured.interrupted, study.place, say, names, varied)
 
 
 class _Watcher:

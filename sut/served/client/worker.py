@@ -185,6 +185,8 @@ class Worker:
             flight.send_now(body[0])
         elif kind == frames.FACTS:
             self._say(frames.FACTS, self._figures())
+        elif kind == frames.PING:
+            self._say(frames.PONG, now_ns())
 
     def _begin(self, start_ns: int) -> None:
         share, window = self._plan

@@ -328,7 +328,7 @@ def test_whatever_breaks_in_one_variant_the_others_have_their_rows(monkeypatch, 
 
     config = session.RunConfig(scenario="offline", model="m", output_dir=tmp_path)
     study = begin("compare", {}, [Cell("one", config), Cell("two", config)], tmp_path, "m")
-    monkeypatch.setattr("harness.study.executors.Run", breaks)
+    monkeypatch.setattr("harness.study.executors.here.Run", breaks)
     found, _ = compare.go_on(study, lambda text: None, lambda row: None)
     assert [(row["status"], row["reason"]) for row in found["rows"]] == [
         ("FAILED", "ValueError: injected"),

@@ -72,7 +72,7 @@ def test_a_users_mistake_is_the_same_sentence_from_a_child(tmp_path):
 
 def test_an_unknown_executor_lists_the_known_ones(tmp_path):
     done = call(f"{RUNS} --target-qps 5,10 --executor cluster", tmp_path / "runs")
-    assert (done.exit_code, "known: child, here" in done.stderr) == (2, True)
+    assert (done.exit_code, "known: child, here, ray" in done.stderr) == (2, True)
     assert not (tmp_path / "runs").exists()
 
 
