@@ -54,6 +54,7 @@ ARROWS = {
     " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision"
     " sut.served",
     "harness.study": "harness harness.engine harness.options harness.result harness.run"
+    " harness.study.executors sut.model sut.precision sut.started",
     "harness.study.best": "accuracy",
     "harness.study.executors": "harness.engine harness.options harness.run harness.study.cluster",
     "harness.study.cluster": "harness.options harness.study.executors sut.model",
