@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness.schema import compare, environment, gate, perplexity, result, settings
 from harness.schema.of_result import search
+from harness.schema.of_study import decide
 from harness.schema.page import page
 from harness.schema.parts import Schema
 
@@ -25,6 +26,7 @@ SCHEMAS: dict[str, Schema] = {
     "find_peak": search.FIND_PEAK,
     "compare": compare.COMPARE,
     "gate": gate.GATE,
+    "decide": decide.DECIDE,
     "study": settings.STUDY,
     "rows": settings.ROWS,
     "perplexity": perplexity.PERPLEXITY,

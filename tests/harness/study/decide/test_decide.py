@@ -12,6 +12,7 @@ import pytest
 
 from harness.study.decide import decide
 from harness.study.study import load
+from tests.harness.schema.test_schema import check, check_study
 from tests.test_cli import harness
 
 pytestmark = pytest.mark.pictures
@@ -69,6 +70,11 @@ def test_a_variant_is_judged_by_the_gate(tiny_llama, tmp_path):
     judged = {one["figure"]: one for one in found["candidates"][0]["judged"]}
     assert (judged["rouge"]["status"], judged["rouge"]["value"]) == ("PASS", 1.0)
     assert found["candidates"][1]["figures"]["rouge"]["low"] is not None
+
+
+def test_a_decision_is_as_the_schema_says(made):
+    check("decide", made)
+    check_study(decide.Path(made["folder"]))
 
 
 def test_every_stage_that_is_needed_is_measured(made):
