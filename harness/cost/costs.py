@@ -88,6 +88,10 @@ def _energy(joules: Uncertain, terms: Terms) -> Costs:
 def _fleet(rates: Rates, terms: Terms, price: float | None) -> Costs:
     assert rates.valid_qps is not None
     found = _users(rates)
+    if price is not None and "served_tokens_per_s" in found:
+        found["usd_per_million_tokens_valid"] = combined(
+            lambda speed: MILLION * price / HOUR_S / speed, found["served_tokens_per_s"]
+        )
     if (need := terms.need_qps) is None:
         return found
     servers = servers_for(need, rates.valid_qps, terms.margin)

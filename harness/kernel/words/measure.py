@@ -87,6 +87,8 @@ MEASURES: dict[str, Measure] = {
         Measure("usd_per_month", "cost", "USD", "lower", "a month", "a month"),
         Measure("usd_per_million_tokens_needed", "cost at the needed rate", "USD", "lower", _OUTPUT,
                 "per M output tokens"),
+        Measure("usd_per_million_tokens_valid", "cost at the valid rate", "USD", "lower", _OUTPUT,
+                "per M output tokens"),
         Measure("usd_per_million_tokens", "cost", "USD", "lower", _OUTPUT, "per M output tokens"),
         Measure("usd_per_million_input_tokens", "cost of input", "USD", "lower",
                 "per million input tokens", "per M input tokens"),

@@ -18,6 +18,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "One server": (
         "tokens_per_s", "valid_qps", "served_tokens_per_s", "user_tokens_per_s", "users_at_once",
     ),
+    "At the valid rate": ("usd_per_million_tokens_valid",),
     "For the needed rate": (
         "servers", "load_per_server", "system_tokens_per_s", "usd_per_hour", "usd_per_month",
         "usd_per_million_tokens_needed",

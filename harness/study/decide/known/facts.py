@@ -132,7 +132,8 @@ def estimates(kept: Kept, folder: Path, measures: Sequence[Measure]) -> dict[str
     if stage == "quality":
         found |= {name: Estimate(float(value)) for name, value in kept["scores"].items()}
     if stage == "rate":
-        found |= _rate(kept) | _latencies(kept, folder, measures)
+        log = _log(folder)
+        found |= _rate(kept) | _latencies(kept, log, measures) | _prompts(log)
     return found
 
 
@@ -184,10 +185,16 @@ def _rate(kept: Kept) -> dict[str, Estimate]:
     return {"valid_qps": Estimate(rate.value, rate.low, rate.high)}
 
 
-def _latencies(kept: Kept, folder: Path, measures: Sequence[Measure]) -> dict[str, Estimate]:
+def _prompts(log: RunLog | None) -> dict[str, Estimate]:
+    """Return the mean tokens of a prompt, where the server told them."""
+    told = [] if log is None else [seen.prompt_tokens for seen in log.seen.values()]
+    known = [tokens for tokens in told if tokens > 0]
+    return {"prompt_tokens": _exact(sum(known) / len(known))} if known else {}
+
+
+def _latencies(kept: Kept, log: RunLog | None, measures: Sequence[Measure]) -> dict[str, Estimate]:
     """Return the latencies that are asked for, and those behind the rates of users."""
     asked = dict.fromkeys([*(one.name for one in measures if is_latency(one)), *_OF_USERS])
-    log = _log(folder)
     found = {}
     for name in asked:
         what, _, statistic = name.partition("_")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from accuracy.resampling import Estimate
 from harness.cost.costs import costs
 from harness.cost.rates import Rates
-from harness.cost.uncertain import Uncertain, combined, measured
+from harness.cost.uncertain import Uncertain, measured
 from harness.kernel.words.measure import Measure
 from harness.study.decide.known.facts import Kept, estimates
 from harness.study.decide.known.judged import Judged, judge
@@ -123,31 +123,22 @@ class Standing:
         return quality(theirs.folder, own, wanted.share or USUAL_SHARE)
 
     def _rates(self) -> Rates:
-        """Return what costs rest on; without an offline run the speed at the valid rate."""
-        figures = self.figures
-        per_sample = next(
-            (
-                told.kept["tokens_per_sample"]
-                for stage, told in self.runs.items()
-                if stage != "quality" and told.kept.get("tokens_per_sample")
-            ),
-            None,
-        )
-        speed, qps = figures.get("tokens_per_s"), figures.get("valid_qps")
-        if speed is None and qps is not None and per_sample:
-            speed = combined(lambda rate: rate * per_sample, qps)
+        """Return what costs rest on."""
+        figures, prompt = self.figures, self.figures.get("prompt_tokens")
+        per_sample = [
+            told.kept["tokens_per_sample"]
+            for stage, told in self.runs.items()
+            if stage != "quality" and told.kept.get("tokens_per_sample")
+        ]
         return Rates(
-            tokens_per_s=speed,
-            tokens_per_sample=per_sample,
-            prompt_tokens=next(
-                (told.kept["prompt_tokens"] for told in self.runs.values()
-                 if told.kept.get("prompt_tokens")), None,
-            ),
-            valid_qps=qps,
+            tokens_per_s=figures.get("tokens_per_s"),
+            tokens_per_sample=per_sample[0] if per_sample else None,
+            prompt_tokens=prompt.value if prompt is not None else None,
+            valid_qps=figures.get("valid_qps"),
             latency_s=figures.get("latency_mean"),
             tpot_s=figures.get("tpot_p50"),
             joules_per_token=figures.get("joules_per_token"),
-        )  # fmt: skip
+        )
 
     def _limits(self, wanted: Wanted) -> Mapping[str, bool]:
         """Return the latencies that its search for the valid rate held, and whether one was

@@ -30,6 +30,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "usd_per_hour": ("valid_qps", NEED, PRICE),
     "usd_per_month": ("valid_qps", NEED, PRICE),
     "usd_per_million_tokens_needed": ("valid_qps", NEED, PRICE),
+    "usd_per_million_tokens_valid": ("valid_qps", PRICE),
     "usd_per_million_tokens": ("tokens_per_s", PRICE),
     "usd_per_million_input_tokens": ("tokens_per_s", PRICE),
     "usd_per_million_output_tokens": ("tokens_per_s", PRICE),
