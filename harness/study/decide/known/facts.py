@@ -62,6 +62,7 @@ def kept_of(result: Mapping[str, Any], folder: Path) -> Kept:
         "latency": latency,
         "limits": {name: run[name] for name in _LIMITS},
         "valid_rate": _rate_of(result),
+        "failed_rules": [v["rule"] for v in result["verdicts"] if v["status"] == "FAIL"],
     }
 
 

@@ -36,7 +36,7 @@ def refused(*words, code=2):
 def simulated(folder, *words):
     """Make a run of a made-up system; return its folder."""
     done = harness("run", *SIMULATED, *words, "--output-dir", folder, "--json")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode in (0, 1), done.stderr  # it may be shorter than --min-duration
     return max(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)
 
 
