@@ -25,6 +25,7 @@ median, every claim a ratio.
     served    the client's workers against wrk, h2load and Python's clients, on one loopback; their
               stamps against the golden server's
     doubts    how often clean runs are doubted, and shaky ones (on request)
+    decide    whether decisions are right as often as they say that they are sure (on request)
     vllm      the engine against vLLM, which has a virtual environment of its own: `make bench-vllm`
     gpu       every engine on one GPU, by itself: `make bench-gpu` (`tests.bench.gpu.command`)
 
@@ -55,6 +56,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import (
+    decide,
     doubts,
     generation,
     likelihood,
@@ -254,6 +256,7 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "prefill": prefill.rows,
     "stepping": stepping.rows,
     "doubts": doubts.rows,
+    "decide": decide.rows,
 }
 QUICK = {
     "doubts": partial(doubts.rows, 50),
@@ -261,7 +264,7 @@ QUICK = {
     "generation": partial(generation.rows, generation.QUICK),
     "vllm": partial(generation.vllm_rows, generation.QUICK),
 }
-ON_REQUEST = {"vllm", "doubts"}
+ON_REQUEST = {"vllm", "doubts", "decide"}
 
 
 def main() -> int:
