@@ -208,7 +208,9 @@ STUDY = file(
     "study.json",
     record("What a study measures, written before its first run or part begins.", {
         "schema": choice("Version of this layout.", "touchstone.study/1"),
-        "kind": choice("Kind of study.", "compare", "gate", "find-peak", "submission", "audit"),
+        "kind": choice(
+            "Kind of study.", "compare", "gate", "find-peak", "submission", "audit", "decide"
+        ),
         "started_at": text("When it was begun; UTC, ISO 8601."),
         "arguments": by_name(
             "What the kind needs to go on. compare: `varied`, the settings given as lists. gate: "

@@ -121,13 +121,13 @@ def test_what_missed_a_requirement_is_not_measured_further(tmp_path):
 
 
 def test_the_valid_rate_says_how_many_servers(tmp_path):
-    found = decided(tmp_path, *SIMULATED, "--max-concurrency", "8,16", "--min-duration", "3s",
+    found = decided(tmp_path, *SIMULATED, "--max-concurrency", "8,16", "--min-duration", "1s",
                     "--target-qps", 60, "--need-qps", 500, "--price-per-hour", 2,
-                    "--require", "ttft_p90<=200ms")  # fmt: skip
+                    "--require", "ttft_p90<=100ms")  # fmt: skip
     one = found["candidates"][0]["figures"]
     rate = one["valid_qps"]["value"]
-    assert 40 < rate < 80  # the made-up system takes 78
-    assert rate == one["valid_qps"]["low"] < one["valid_qps"]["high"]
+    assert 20 < rate < 80  # the made-up system takes 78
+    assert one["valid_qps"]["low"] <= rate <= one["valid_qps"]["high"]
     assert one["servers"]["value"] == math.ceil(500 / rate)
     assert one["usd_per_hour"]["value"] == 2 * one["servers"]["value"]
     assert (decide.Path(found["folder"]) / "decide.html").is_file()
