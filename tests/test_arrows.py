@@ -64,7 +64,8 @@ ARROWS = {
     " reports.mlperf reports.submission scenarios.loadgen"
     " harness.result.integrity",
     "harness.schema": "harness.likelihood harness.options harness.schema.of_result"
-    " accuracy.likelihood reports",
+    " harness.schema.of_study accuracy.likelihood reports",
+    "harness.schema.of_study": "harness.schema",
     "harness.schema.of_result": "harness.schema",
     "harness.serve": "harness.engine harness.options harness.serve.asking harness.serve.telling"
     " sut.border sut.golden sut.golden.answers sut.model sut.prompts sut.serving",

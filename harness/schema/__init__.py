@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.schema import compare, environment, gate, perplexity, result, settings, sweep
+from harness.schema import compare, environment, gate, perplexity, result, settings
+from harness.schema.of_study import sweep
 from harness.schema.page import page
 from harness.schema.parts import Schema
 
