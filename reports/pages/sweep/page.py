@@ -137,7 +137,7 @@ def knees(found: Found) -> Table:
 
 def _knee_row(curve: Mapping[str, Any], found: Found) -> list[Any]:
     points = [found["points"][place] for place in curve["points"]]
-    loads = {float(point["values"][found["load"]]): point for point in points}
+    loads = dict(zip(curve["loads"], points, strict=True))
     valid = [load for load, point in loads.items() if point["status"] == "VALID"]
     highest = max(valid, default=None)
     knee = curve["knee"]
