@@ -1,10 +1,10 @@
 """What changes with the load? Curves over the swept load, the knee of each, and the Pareto front.
 
-The load is the first of LOADS that was swept; what else was swept tells one curve from another. The
-knee is the load with the highest power, completed requests per second over their mean latency
-(Kleinrock 1979): below it another request brings more throughput than it costs in latency, above it
-less. For a queue M/M/1 that is at half its capacity, whatever range was swept. A knee at either end
-of the range is not bracketed: the true one may lie beyond.
+The load is the first setting of LOADS that was swept; what else was swept tells one curve from
+another. The knee is the load with the highest power, completed requests per second over their mean
+latency (Kleinrock 1979): below it another request brings more throughput than it costs in latency,
+above it less. For a queue M/M/1 that is at half its capacity, whatever range was swept. A knee at
+either end of the range is not bracketed: the true one may lie beyond.
 
 With repeats the knee has an interval: the 2.5th and 97.5th percentile of the knees of 2,000 draws
 of the repeats of each load, with replacement.
@@ -17,7 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-LOADS = ("target_qps", "load", "max_concurrency", "samples_per_query")
+from harness.options.run_options import OPTIONS
+
+LOADS = tuple(name for name, option in OPTIONS.items() if option.is_load)
 _USERS = "concurrency:"  # a load that is a number, too
 SEED, _DRAWS, _FEWEST = 1, 2_000, 3  # loads that can show a knee
 Point = Mapping[str, Any]  # of sweep.json
