@@ -145,7 +145,9 @@ def _knee_row(curve: Mapping[str, Any], found: Found) -> list[Any]:
         return [curve["label"], None, None, None, None, highest]
     figures = loads[knee["load"]]["figures"]
     there = [figures.get(name, {}).get("value") for name in ("samples_per_s", "latency_mean_ms")]
-    return [curve["label"], knee["load"], knee_range(knee), *there, highest]
+    where = [knee_range(knee), "" if knee["is_bracketed"] else "at the edge"]
+    told = ", ".join(filter(None, where)) or None
+    return [curve["label"], knee["load"], told, *there, highest]
 
 
 def reasons(found: Found) -> Table:
