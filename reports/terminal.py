@@ -16,7 +16,7 @@ from rich.text import Text
 from harness.kernel.entries import ScenarioEntry
 from harness.kernel.texts import shown
 from harness.kernel.words.figure import number
-from reports import blocks, conf_lines, doubts, served
+from reports import blocks, capacity, conf_lines, doubts, served
 from reports import tables as run_tables
 from reports.blocks import as_text, joined
 from reports.tables import setting_text
@@ -39,6 +39,8 @@ def show_result(
     if tables:
         console.print(blocks.screen(run_tables.latency(result)))
         console.print(_figures(result))
+        for words in filter(None, (capacity.sentence(result), capacity.peak_sentence(result))):
+            console.print(as_text(words))
         for table in (served.failures(result), served.answers(result), served.server(result)):
             if table is not None:
                 console.print(blocks.screen(table))
