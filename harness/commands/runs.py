@@ -36,7 +36,7 @@ def plan(flags: Flags, as_json: Json = False, form: Format = "table") -> None:
         from dataclasses import asdict
 
         from harness.options.effective import effective
-        from harness.run.forecast import forecast
+        from harness.running.forecast import forecast
         from reports import tables
         from reports.terminal import show_plan
 
@@ -77,7 +77,7 @@ def report(
     with people(as_json, form) as (console, _):
         from harness.options.percentiles import percentiles_of
         from harness.result.publish import publish
-        from harness.run.recover import recover
+        from harness.running.recover import recover
         from reports import tables
         from reports.terminal import show_result
 

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from harness.kernel import files
 from harness.kernel.texts import shown
 from harness.kernel.words.figure import number
-from reports.blocks import grid, percent, tone
+from reports.blocks import Table, grid, percent, tone
 from reports.terminal import margin_text
 
 _HERE = Path(__file__).parent
@@ -29,6 +29,11 @@ _HERE = Path(__file__).parent
 def page(name: str, **parts: Any) -> str:
     """Return a page made of the template `name` in this folder."""
     return _ENVIRONMENT.get_template(name).render(**parts)
+
+
+def fragment(table: Table) -> str:
+    """Return one table as HTML for somebody else's page, such as a notebook."""
+    return str(_ENVIRONMENT.get_template("blocks.html").module.table(table))  # type: ignore[attr-defined]
 
 
 def write(file: Path, text: str) -> Path:
@@ -61,7 +66,7 @@ def _pretty(value: Any) -> str:
 def environment(*folders: Path) -> Environment:
     """Return an environment for the templates in these folders, and in ours."""
     environment = Environment(
-        loader=FileSystemLoader((*folders, _HERE, _HERE / "likelihood")),
+        loader=FileSystemLoader((*folders, _HERE, _HERE / "likelihood", _HERE / "sweep")),
         autoescape=True,
         finalize=_finalize,
         undefined=StrictUndefined,

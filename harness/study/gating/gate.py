@@ -33,7 +33,7 @@ from harness.kernel.types import short_name
 from harness.kernel.words.variant import named
 from harness.live.tally import Tally
 from harness.options.settings import RunConfig
-from harness.run.start import fetch
+from harness.running.start import fetch
 from harness.study.cells import deployment
 from harness.study.gating.job import Job, Source, check_reference
 from harness.study.gating.outputs import check_same, twin
