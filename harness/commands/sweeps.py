@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.shared import Flags, Format, Json, say_how_to_go_on, with_sut_options
-from harness.commands.studies import Executor
+from harness.commands.executing import Executor, RayAddress, RayCpus, executor_of
+from harness.commands.shared import Flags, Format, Json, Quiet, say_how_to_go_on, with_sut_options
 from harness.engine.pieces import noted
 from harness.options.flags import LISTS, SWEEP, a_path, takes
 from harness.screen import finish, people, put
@@ -59,6 +59,9 @@ def sweep(
         ),
     ] = None,
     executor: Executor = "here",
+    ray_address: RayAddress = "",
+    ray_cpus: RayCpus = 0,
+    quiet: Quiet = False,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
@@ -67,16 +70,15 @@ def sweep(
     Lists and ranges are written 1,2,4..64 or 1..128*2 or 5..50+5. A combination that cannot be
     measured is a row that says why.
     """
-    with people(as_json, form) as (console, say):
-        from harness.study import executors
+    with people(as_json, form, quiet) as (console, say):
         from harness.study.sweep import plan as planning
         from harness.study.sweep import sweep as sweeping
         from reports.pages.sweep.page import show, table, told
 
-        executors.named(executor)
+        where = executor_of(executor, ray_address, ray_cpus)
         given = {**with_sut_options(flags), "evaluate": evaluate}
         asked = planning.plan_of(given, plan, zipped, repeats, order_seed)
-        found, place = sweeping.run(asked, executor, say, lambda run: console.print(told(run)))
+        found, place = sweeping.run(asked, where, say, lambda run: console.news(told(run)))
         with noted(f"table on the screen; see {place}"):
             show(found, place, console, tables=form == "table")
         say_how_to_go_on(found, place, console)

@@ -101,6 +101,7 @@ SWEEP = COMPARE
 GATE = _taken_by("gate", "config")
 PERPLEXITY = _taken_by("perplexity")
 REPORT = _taken_by("report")
+WHATIF = _taken_by("whatif")
 SERVE = _taken_by("serve")
 
 

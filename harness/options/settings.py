@@ -29,7 +29,8 @@ from harness.options.names import parse_seeds
 from harness.options.option import flag_of, name_of
 from harness.options.profiles import Profile
 from harness.options.run_options import OPTIONS, RunOptions
-from scenarios.peak_verdict import ADVISED_LIMITS_PER_STEP
+from scenarios.loads import load_of
+from scenarios.peak.verdict import ADVISED_LIMITS_PER_STEP
 
 _NAMES = {name_of(flag): name for name, option in OPTIONS.items() for flag in option.flags}
 _UNCALIBRATED_QPS = 10.0
@@ -56,8 +57,8 @@ class RunConfig(RunOptions, BaseModel):
 
     @property
     def pattern(self) -> ScenarioEntry:
-        """What there is to know of its scenario."""
-        return scenarios.entry(self.scenario)
+        """What there is to know of its scenario, under its load."""
+        return scenarios.under(scenarios.entry(self.scenario), self.load)
 
     @property
     def size_of_query(self) -> int:
@@ -67,6 +68,9 @@ class RunConfig(RunOptions, BaseModel):
     @property
     def expected_qps(self) -> float:
         """The rate before it is measured."""
+        own = load_of(self.load).qps(self.shortest_s)
+        if own is not None:
+            return own
         return _UNCALIBRATED_QPS if self.target_qps == "auto" else self.target_qps
 
     @property
@@ -154,11 +158,16 @@ def _read(
 
 
 def run_settings(
-    config: RunConfig, num_samples: int, target_qps: float, mode: Mode | None = None
+    config: RunConfig,
+    num_samples: int,
+    target_qps: float,
+    mode: Mode | None = None,
+    longest: int | None = None,
 ) -> RunSettings:
     """Return what the scenario and the driver need, once the library's size and the rate are known.
 
-    `mode` is the part to be run where the config's own mode has several (a submission).
+    `mode` is the part to be run where the config's own mode has several (a submission); `longest`
+    the most tokens of an answer, where samples have lengths of their own.
     """
     profile = config.chosen_profile
     percentile = profile.tail(config.scenario)
@@ -168,6 +177,8 @@ def run_settings(
             percentile = config.percentile * 0.01
     own, asked = config.performance_samples, config.accuracy_samples
     wanted = profile.performance_samples if own is None else own
+    if load_of(config.load).brings_samples:
+        wanted = num_samples
     loaded = min(wanted or num_samples, num_samples)
     accuracy_samples = (profile.accuracy_samples if asked is None else asked) or None
     _check_library(config, loaded, min(accuracy_samples or num_samples, num_samples))
@@ -192,7 +203,7 @@ def run_settings(
         ttft_limit_ns=ttft_limit_ns,
         tpot_limit_ns=_ns(config.tpot_limit, profile.tpot_limit_s),
         use_tokens=use_tokens,
-        max_new_tokens=config.tokens_per_answer,
+        max_new_tokens=longest or config.tokens_per_answer,
         sample_timeout_ns=int(config.sample_timeout * 1e9),
         drain_timeout_ns=int(config.drain_timeout * 1e9),
         lag_limit_ns=(ttft_limit_ns if use_tokens else target_latency_ns) // 10,
@@ -207,6 +218,8 @@ def run_settings(
         accuracy_log_probability=config.accuracy_log_probability,
         accuracy_log_target=config.accuracy_log_target,
         accuracy_log_seed=config.accuracy_log_seed,
+        own_limits=config.output_tokens is not None or config.load.startswith("trace:"),
+        load=config.load,
     )
 
 

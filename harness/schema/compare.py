@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from harness.schema.of_compare import best
+from harness.schema.of_compare.effects import EFFECTS, LIMITS
 from harness.schema.of_result.self_check import OF_ROW
 from harness.schema.parts import (
     anything,
@@ -24,6 +26,9 @@ _KEEPS = (
     "Whether at least {} % of the reference's ROUGE-1, -2 and -L is kept, and 90 to 110 % of its "
     "length, by the gate's own rule; null for the reference and where it was not judged."
 )
+_LATENCIES = {
+    "ttft": "Time to first token", "tpot": "Time per output token", "latency": "Latency",
+}  # fmt: skip
 _WORDS = ("PASS", "FAIL", "UNDECIDED")
 COMPARE_ROW = record(
     "A variant; figures that are not known are null.",
@@ -74,8 +79,12 @@ COMPARE_ROW = record(
         "rougeL": maybe(number("ROUGE-L, the same way.", "of 100")),
         "tokens_per_s": maybe(number("Output tokens.", "tokens/s")),
         "samples_per_s": maybe(number("Completed samples.", "samples/s")),
-        "ttft_p50_ms": maybe(number("Median time to first token.", "ms")),
-        "tpot_p50_ms": maybe(number("Median time per output token.", "ms")),
+        **{
+            f"{what}_{percentile}_ms": maybe(number(f"{words}, {percentile}.", "ms"))
+            for what, words in _LATENCIES.items()
+            for percentile in ("p50", "p90", "p99")
+        },
+        "inference_s": maybe(number("Mean time of a sample, from when it was due.", "s")),
         "joules_per_token": maybe(number("Energy per output token.", "J/token")),
         "conditions": by_name("What must be equal for a comparison.", text("In words.")),
         "speed_ratio": maybe(number(f"tokens_per_s {_RATIO}.")),
@@ -100,8 +109,12 @@ COMPARE_ROW = record(
             "Its decode steps beside the limit of the device; missing where that is not known.",
             OF_ROW,
         ),
+        **best.OF_ROW,
     },
-    optional=("figures", "percentiles", "prompts", "weights", "edited", "seal", "self_check"),
+    optional=(
+        "figures", "percentiles", "prompts", "weights", "edited", "seal", "self_check",
+        *best.OF_ROW,
+    ),
 )  # fmt: skip
 
 LEAD = record("The best figure, and how the others stand to it.", {
@@ -142,16 +155,19 @@ COMPARE = file(
             "rouge_lost": many("Labels that do not keep 99 % (FAIL).", text("A label.")),
             "failed": many("Labels without figures.", text("A label.")),
         }),
+        "effects": EFFECTS,
+        "limits": LIMITS,
+        "best": best.BEST,
         "rows": many("The variants, in order.", COMPARE_ROW),
         "notes": many(
-            "Runs that were edited after they were measured, and runs without a seal; missing if "
-            "there are none.", text("In words."),
+            "Runs that were edited after they were measured, runs without a seal, and runs with "
+            "serious doubts; missing if there are none.", text("In words."),
         ),
         "slower": many(
             "Variants that are slower than FP32 although their weights are smaller, with the "
             "likely reasons; missing if there are none.", text("In words."),
         ),
         **ENDED,
-    }, optional=("notes", "slower")),
+    }, optional=("notes", "slower", "limits")),
     {"estimate": ESTIMATE},
 )  # fmt: skip

@@ -16,6 +16,7 @@ from harness.schema.parts import (
     many,
     maybe,
     number,
+    open_record,
     record,
     text,
     whole,
@@ -71,7 +72,12 @@ RUN = record(
         "accuracy_log_probability": number("Share of answers that are logged.", "0 to 1"),
         "accuracy_log_target": whole("Approximate number of answers that are logged.", "answers"),
         "accuracy_log_seed": whole("Seed that selects them."),
+        "own_limits": flag(
+            "Whether samples have lengths of their own, of which max_new_tokens is the highest."
+        ),
+        "load": text("When queries come in server; missing in older runs, which had poisson."),
     },
+    optional=("own_limits", "load"),
 )  # fmt: skip
 
 DATASET = record(
@@ -84,8 +90,19 @@ DATASET = record(
         "licence": text("Licence, as far as it is known."),
         "rows": whole("Samples that the run has.", "samples"),
         "subset": SUBSET,
+        "load": open_record(
+            "The file that --load named.",
+            {
+                "file": text("Its name."),
+                "sha256": text("SHA-256 of the file."),
+                "samples": whole("Samples that were made of it.", "samples"),
+                "format": text("Shape of a trace."),
+                "without_answer": whole("Requests of a trace that were left out.", "requests"),
+                "conversations": whole("Conversations that were read.", "conversations"),
+            },
+        ),
     },
-    optional=("file", "format", "sha256", "licence", "subset"),
+    optional=("file", "format", "sha256", "licence", "subset", "load"),
 )
 
 _IDLE_LINE = record("Such a line.", {

@@ -25,6 +25,7 @@ median, every claim a ratio.
     served    the client's workers against wrk, h2load and Python's clients, on one loopback; their
               stamps against the golden server's
     sweep     what a sweep of a thousand cells costs beside its runs, and its page
+    doubts    how often clean runs are doubted, and shaky ones (on request)
     vllm      the engine against vLLM, which has a virtual environment of its own: `make bench-vllm`
     gpu       every engine on one GPU, by itself: `make bench-gpu` (`tests.bench.gpu.command`)
 
@@ -55,6 +56,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import (
+    comparing,
+    doubts,
     generation,
     likelihood,
     prefill,
@@ -254,14 +257,19 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "prefill": prefill.rows,
     "stepping": stepping.rows,
     "sweep": sweep.rows,
+    "compare": comparing.rows,
+    "doubts": doubts.rows,
 }
 QUICK = {
     "sweep": partial(sweep.rows, sweep.QUICK),
+    "compare": comparing.quick,
+    "doubts": partial(doubts.rows, 50),
     "likelihood": partial(likelihood.rows, likelihood.QUICK),
     "generation": partial(generation.rows, generation.QUICK),
     "vllm": partial(generation.vllm_rows, generation.QUICK),
 }
-ON_REQUEST = {"vllm"}
+ON_REQUEST = {"vllm", "compare"}
+ON_REQUEST = {"vllm", "doubts"}
 
 
 def main() -> int:

@@ -54,7 +54,7 @@ def rows(cells: int = CELLS) -> Iterable[Row]:
 def _alone(place: Path) -> list[float]:
     """Return the seconds of single runs in this process, without pages."""
     from harness.options.settings import load_config
-    from harness.run.session import Run
+    from harness.running.session import Run
 
     seconds = []
     for i in range(ALONE):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -18,13 +19,18 @@ from accuracy.gate.outputs import Outputs
 from accuracy.gate.ratios import NO_FIGURE, TARGETS, Verdict, share_key
 from accuracy.gate.readings import Criteria, Reading, Reference
 from accuracy.ranking import Losses, Pace, pace_of
-from accuracy.resampling import Floats
+from accuracy.resampling import NOTHING, Estimate, Floats
 from harness.kernel.errors import BadInput
 from harness.kernel.log import RunLog
 from harness.kernel.types import Int64s
 from harness.result import evaluation
 from harness.result.integrity import seal
-from harness.result.read import ACCURACY_PART, read_run
+from harness.result.read import ACCURACY_PART, Raw, read_run
+from harness.study.comparison import intervals, tasks
+from harness.study.comparison.intervals import Intervals
+from harness.study.comparison.tasks import Members
+from harness.study.effects import readings as by_part
+from harness.study.effects.figures import USUAL, Figure
 from harness.study.gating.outputs import differing_terms, has_texts, outputs_of
 
 
@@ -34,23 +40,46 @@ class Evidence(NamedTuple):
     losses: Losses | None = None
     outputs: Outputs | None = None
     pace: Pace | None = None
+    intervals: Intervals = MappingProxyType({})  # of its figures, by name
+    members: Members = MappingProxyType({})  # which samples are of which kind of task
+    kinds: Mapping[str, Mapping[str, Estimate]] = MappingProxyType({})  # shares of right answers
+    readings: Mapping[str, by_part.Reading] = MappingProxyType(
+        {}
+    )  # what is tested beside other runs
 
 
 NONE = Evidence()
 
 
-def gather(folder: Path, status: str, status_reason: str) -> Evidence:
-    """Read the evidence of a finished run; of a submission, the answers are its accuracy part's."""
+def gather(
+    folder: Path, status: str, status_reason: str, figures: Sequence[Figure] = USUAL
+) -> Evidence:
+    """Read the evidence of a finished run; of a submission, the answers are its accuracy part's.
+    `figures` are read as a test needs them.
+    """
     try:
-        raw = read_run(folder)
-        part = folder / ACCURACY_PART
-        answered = read_run(part) if part.is_dir() else raw
+        return of_raw(read_run(folder), folder, status, status_reason, figures)
     except BadInput:
         return NONE
+
+
+def of_raw(
+    raw: Raw, folder: Path, status: str, status_reason: str, figures: Sequence[Figure]
+) -> Evidence:
+    """Do the same with the raw files of a run. Raises BadInput if its accuracy part is damaged."""
+    part = folder / ACCURACY_PART
+    answered = read_run(part) if part.is_dir() else raw
     if answered.seal.status == "edited":
         status, status_reason = "INVALID", seal.words(answered.seal)
     outputs = outputs_of(answered, status, status_reason) if has_texts(answered) else None
-    return Evidence(evaluation.losses(raw.facts.evaluation), outputs, pace_of(_token_s(raw.log)))
+    losses, pace = evaluation.losses(raw.facts.evaluation), pace_of(_token_s(raw.log))
+    samples = list((outputs.samples or {}).values()) if outputs is not None else []
+    members = tasks.members_of(samples)
+    shares, kinds = tasks.of_shares(answered.log, samples, members)
+    known = intervals.of_log(raw.log, pace) | intervals.of_losses(losses) | shares
+    return Evidence(
+        losses, outputs, pace, known, members, kinds, by_part.readings(raw.log, figures)
+    )
 
 
 def _token_s(log: RunLog) -> Floats:
@@ -79,6 +108,7 @@ class Kept:
     reasons: Mapping[str, str]
     ratio: float | None = None
     tokens: float | None = None
+    interval: Estimate = NOTHING  # of `ratio`
     index: Int64s = field(default_factory=lambda: np.empty(0, np.int64))
     scores: Floats = field(default_factory=lambda: np.empty(0))
 
@@ -109,11 +139,14 @@ def kept(reference: Outputs | None, other: Outputs | None) -> Kept | str:
 def _kept(reading: Reading, index: Int64s) -> Kept:
     known = {one.ratio.name: one.ratio.value for one in reading.judged if one.verdicts}
     tokens, rouges = known.pop("tokens", None), list(known.values())
+    ratio = _least(rouges)
+    ends = [one.ratio for one in reading.judged if one.verdicts and one.ratio.value == ratio]
     return Kept(
         calls=reading.verdicts,
         reasons={share_key(share): reading.reason(share) for share in TARGETS},
-        ratio=_least(rouges),
+        ratio=ratio,
         tokens=tokens,
+        interval=Estimate(ratio, ends[0].low, ends[0].high) if ends and ratio else NOTHING,
         index=index,
         scores=reading.covered.metric.columns(reading.ours)["rougeL"],
     )

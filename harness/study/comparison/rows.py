@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import scenarios
-from accuracy.datasets.subset import how_drawn
 from harness.kernel.errors import BadInput
 from harness.kernel.foreign import parsed
 from harness.kernel.foreign.own_files import check_folder
@@ -16,34 +14,50 @@ from harness.kernel.places import not_a_run
 from harness.kernel.stats import percentile_name, share
 from harness.kernel.types import short_name
 from harness.kernel.words.variant import precision_of
-from harness.options.settings import USUAL_ROWS, RunConfig
+from harness.options.settings import RunConfig
 from harness.result import result
 from harness.result.integrity import published, seal
 from harness.result.publish import whole
+from harness.result.read import Raw
 from harness.study.cells import deployment
+from harness.study.comparison.conditions import conditions_of
 from harness.study.comparison.verdict import ENDED
 from reports import figures
 
 ROUGE = ("rouge1", "rouge2", "rougeL")
+# Scores of answers beside ROUGE, as result.json names them.
+OF_ANSWERS = (
+    "bleu", "exact_match", "token_f1", "number_match", "gsm8k", "multiple_choice",
+)  # fmt: skip
 Row = dict[str, Any]
+LATENCIES = tuple(
+    f"{what}_{percentile}_ms"
+    for what in ("ttft", "tpot", "latency")
+    for percentile in ("p50", "p90", "p99")
+)
 PEAKS = ("loading_peak_bytes", "serving_peak_bytes", "evaluation_peak_bytes")
 FIGURES = (
     *PEAKS, "tokenizer", "prompts", "weights",
     "parameters", "trainable_parameters", "disk_bytes", "weights_bytes", "kv_cache_bytes",
     "peak_bytes", "eval_loss", "perplexity", "token_accuracy", "eval_samples_per_s", *ROUGE,
-    "tokens_per_s", "samples_per_s", "ttft_p50_ms", "tpot_p50_ms", "joules_per_token",
+    "tokens_per_s", "samples_per_s", *LATENCIES, "inference_s", "joules_per_token",
 )  # fmt: skip
 
 
 def read_row(folder: Path) -> Row:
-    """The row of a finished run, made from its raw files again; of a folder without any, from its
-    result.json. Raises BadInput if there is none in `folder`.
+    """The row of a finished run: see `read_whole`."""
+    return read_whole(folder)[0]
+
+
+def read_whole(folder: Path) -> tuple[Row, Raw | None]:
+    """The row of a finished run, made from its raw files again, and those; of a folder without
+    any, from its result.json. Raises BadInput if there is none in `folder`.
     """
     row = _published_row(folder)
     try:
         raw, built = whole(folder, percentiles=published.percentiles(folder))
     except BadInput:
-        return row | {"seal": "not sealed"}
+        return row | {"seal": "not sealed"}, None
     row = row_of(built.to_json(), folder)
     if edits := published.edits(folder, built):
         row["edited"] = f"result.json was edited: {published.words(edits)}"
@@ -51,7 +65,7 @@ def read_row(folder: Path) -> Row:
         row["edited"] = seal.words(raw.seal)
     if raw.seal.status == "not sealed":
         row["seal"] = raw.seal.status
-    return row
+    return row, raw
 
 
 def _published_row(folder: Path) -> Row:
@@ -103,14 +117,33 @@ def row_of(found: Mapping[str, Any], folder: Path) -> Row:
         },
         "tokens_per_s": (through["tokens_per_s"] or None) if ended else None,
         "samples_per_s": (through["samples_per_s"] or None) if ended else None,
-        "ttft_p50_ms": latency["ttft_ms"]["p50"] if ended else None,
-        "tpot_p50_ms": latency["tpot_ms"]["p50"] if ended else None,
+        **{name: _latency(latency, name) if ended else None for name in LATENCIES},
+        "inference_s": _seconds(latency["latency_ms"]["mean"]) if ended else None,
         "joules_per_token": found.get("energy", {}).get("joules_per_token") if ended else None,
-        "conditions": _conditions(found),
+        "conditions": conditions_of(found),
+        **_scores(scores),
+        **({"doubts": found["doubts"]} if found.get("doubts") else {}),
         **_declared(found),
         **_percentiles(found, ended),
         **_self_check(found, ended),
     }
+
+
+def _latency(latency: Mapping[str, Any], name: str) -> float | None:
+    """Return the value of "ttft_p99_ms" of a result."""
+    what, percentile, _ = name.split("_")
+    value = latency[f"{what}_ms"].get(percentile)
+    return None if value is None else float(value)
+
+
+def _seconds(ms: float | None) -> float | None:
+    return None if ms is None else ms / 1000
+
+
+def _scores(scores: Mapping[str, Any]) -> Row:
+    """Return the other scores of the answers that can rank; nothing where there are none."""
+    others = {name: value for name, value in scores.items() if name in OF_ANSWERS}
+    return {"scores": others} if others else {}
 
 
 def _self_check(found: Mapping[str, Any], ended: bool) -> Row:
@@ -177,62 +210,3 @@ def _peak_bytes(reason: str) -> int | None:
     """What the SUT said of its peak when it ran out of memory."""
     found = re.search(r"peak ([0-9.]+) GiB", reason)
     return int(float(found[1]) * 2**30) if found else None
-
-
-def _conditions(found: Mapping[str, Any]) -> dict[str, str]:
-    """What must be the same before two figures may be compared, each in words."""
-    run, config, dataset = (found["settings"][key] for key in ("run", "config", "dataset"))
-    machine, gpus = (
-        found["environment"].get("machine") or {},
-        found["environment"].get("gpus") or [],
-    )
-    pattern = scenarios.entry(found["scenario"])
-    sized = {"samples issued": found["counts"]["samples"]} if pattern.is_at_once else {}
-    rate = {"rate": f"{run['target_qps']:g}/s"} if pattern.is_open else {}
-    where = [
-        f"{machine.get('cores_allowed')} cores of {machine.get('cpu')}",
-        *(gpu["name"] or "a GPU" for gpu in gpus),
-    ]
-    values = {
-        "scenario": found["scenario"],
-        "mode": found["mode"],
-        "dataset": f"{found['dataset']} {(dataset.get('sha256') or '')[:8]}".strip(),
-        "samples": run["num_samples"],
-        "samples drawn": how_drawn(dataset),
-        "samples loaded": run["performance_samples"],
-        **sized,
-        "samples per query": run["samples_per_query"],
-        "new tokens": run["max_new_tokens"],
-        "requests in a batch": _rows(config["max_concurrency"], found["sut_facts"]),
-        "replicas": config.get("replicas", 1),
-        "seeds": ",".join(map(str, run["seeds"].values())),
-        **rate,
-        "machine": " + ".join(where),
-        "device": found["sut_facts"].get("device", ""),
-        **_metered(found.get("energy") or {}),
-    }
-    return {name: str(value) for name, value in values.items()}
-
-
-def _rows(asked: Any, facts: Mapping[str, Any]) -> str:
-    """Say how many were asked for. On a GPU each variant takes as many as its cache has memory for,
-    where nobody said: that is the same condition, and the figures tell how many each took.
-    """
-    if asked != "auto":
-        return str(asked)
-    is_on_gpu = str(facts.get("device", "")).startswith("cuda")
-    return "as many as fit" if is_on_gpu else str(USUAL_ROWS)
-
-
-ENERGY = "energy"  # a condition of runs that have one
-
-
-def _metered(energy: Mapping[str, Any]) -> dict[str, str]:
-    """Say whose energy it is; nothing of a run without any."""
-    if not energy:
-        return {}
-    if energy.get("whose") == "used":
-        return {ENERGY: "of the GPUs that the run used"}
-    gpus = energy.get("gpus")
-    which = "all of the machine" if gpus is None else f"all {len(gpus)} that the run could use"
-    return {ENERGY: f"of the GPUs, {which}"}

@@ -124,6 +124,22 @@ def _lead_facts(found: Lead) -> dict[str, Any]:
     }
 
 
+def paired(
+    rows: Sequence[Row], evidence: Mapping[str, Evidence], keeping: Keeping
+) -> dict[str, Beside]:
+    """Return how two rows differ by the figures that their answers or tokens tell apart, each as a
+    difference: of two speeds, their ratio less 1.
+    """
+    rates, losses = _rates(evidence), _losses(rows, evidence)
+
+    def by_rates(label: str, other: str) -> Estimate | None:
+        found = rates(label, other)
+        return found and found.map(lambda ratio: ratio - 1)
+
+    by_figure = {"tokens_per_s": by_rates, "eval_loss": losses, "perplexity": losses}
+    return by_figure | {"rougeL": _scores(keeping)}
+
+
 # ---- keeping
 
 

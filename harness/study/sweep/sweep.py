@@ -17,7 +17,8 @@ from harness.kernel import files
 from harness.kernel.errors import HarnessError
 from harness.kernel.protocols import Say
 from harness.kernel.types import short_name
-from harness.run.start import fetch
+from harness.live.watch import watching
+from harness.running.start import fetch
 from harness.study import loop
 from harness.study.comparison.rows import failed_row
 from harness.study.comparison.verdict import ENDED
@@ -57,7 +58,8 @@ def go_on(study: Study, say: Say, told: Callable[[Found], None]) -> tuple[Found,
     with study:
         _fetch(study, say)
         cells = [_without_page(cell) for cell in study.cells]
-        measured = loop.measure(study, cells, say, kept, _Watcher(study, say, told))
+        with watching(study, say, lambda cell, row: told(_run(cell, row))) as watcher:
+            measured = loop.measure(study, cells, say, kept, watcher)
         if not measured.rows:
             tell_how_to_go_on(study.place)
             raise KeyboardInterrupt
@@ -113,23 +115,6 @@ def _run(cell: Cell, ended: Ended) -> Found:
         "is_at_once": cell.config.pattern.is_at_once,
         "figures": row.get("measured", {}),
     }
-
-
-class _Watcher:
-    """Says which run is made, and tells of each new one."""
-
-    def __init__(self, study: Study, say: Say, told: Callable[[Found], None]) -> None:
-        self._say, self._told = say, told
-        self._number = {cell.name: number for number, cell in enumerate(study.cells, 1)}
-        self._known = set(study.ended)
-
-    def began(self, cell: Cell) -> None:
-        number = self._number[cell.name]
-        self._say(f"run {number} of {len(self._number)}: {cell.name}")
-
-    def ended(self, cell: Cell, row: Ended) -> None:
-        if cell.name not in self._known:
-            self._told(_run(cell, row))
 
 
 def _what(cells: Sequence[Cell]) -> str:

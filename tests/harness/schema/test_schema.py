@@ -23,7 +23,7 @@ from harness.likelihood import summary as perplexity_summary
 from harness.options.settings import load_config
 from harness.result import result
 from harness.result.read import read_run
-from harness.run.session import Run
+from harness.running.session import Run
 from harness.schema import FOLDER, PAGE, SCHEMAS, files
 from harness.schema.tables import FILES, STUDY_TABLES, TABLES
 from harness.study.comparison import compare

@@ -13,10 +13,11 @@ import pytest
 from rich.console import Console
 
 from harness.kernel.errors import BadInput
-from harness.study.comparison import compare, rows
+from harness.study.comparison import compare, conditions, rows
 from harness.study.comparison.rows import FIGURES, PEAKS, read_row
 from harness.study.study import load
 from reports.pages import compare as page
+from reports.pages.comparison import columns
 from reports.plots.compare import speed_against_weights
 from reports.plots.labels import Point
 from sut.precision.table import TABLE
@@ -90,7 +91,7 @@ def test_runs_whose_energy_is_of_other_gpus_are_not_compared_silently():
     ],
 )
 def test_a_row_says_whose_energy_it_has(energy, said):
-    assert rows._metered(energy).get("energy") == said
+    assert conditions._metered(energy).get("energy") == said
 
 
 def test_ratios_are_to_the_first_row():
@@ -216,7 +217,7 @@ def test_each_peak_has_a_row_that_says_what_it_covers():
         words = " ".join(text.split())
         assert "peak memory, MiB 1,200.0 1,200.0" in words
         assert "while loading 1,200.0 - while serving 900.0 - peak, evaluating 4,715.0 -" in words
-    assert "evaluating (scoring the reference answers) has a peak of its own" in page.NOTE
+    assert "evaluating (scoring the reference answers) has a peak of its own" in columns.NOTE
     assert "while serving" not in screen(compared(row(), row("bf16")))
 
 
