@@ -23,6 +23,7 @@ from harness.commands import (
     runs,
     serving,
     studies,
+    sweeps,
 )
 from harness.kernel.errors import RunBroke
 from harness.kernel.process import stopping, streams
@@ -46,6 +47,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": runs.report,
     "whatif": capacity.whatif,
     "compare": studies.compare,
+    "sweep": sweeps.sweep,
     "gate": studies.gate,
     "decide": decide.decide,
     "cost": decide.cost,
@@ -56,6 +58,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "check": mlperf.check,
     "serve": serving.serve,
     "client": clients.client,
+    "view": serving.view,
     "list": lists.list_,
     "doctor": lists.doctor,
 }

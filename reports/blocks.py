@@ -334,19 +334,19 @@ def markdown(tables: Sequence[Table]) -> str:
 
 def _markdown(table: Table) -> str:
     seen = grid(table)
-    lines = [[_escaped(head) for head in seen.heads]]
+    lines = [[escaped(head) for head in seen.heads]]
     lines.append([":--" if words else "--:" for words in seen.left])
     for group, rows in seen.bodies:
         if group:
-            lines.append([f"**{_escaped(group)}**", *[""] * (len(seen.heads) - 1)])
-        lines += [[_escaped(cell.plain) for cell in row] for row in rows]
-    parts = [f"**{_escaped(table.title)}**", ""] if table.title else []
+            lines.append([f"**{escaped(group)}**", *[""] * (len(seen.heads) - 1)])
+        lines += [[escaped(cell.plain) for cell in row] for row in rows]
+    parts = [f"**{escaped(table.title)}**", ""] if table.title else []
     parts += [f"| {' | '.join(line)} |" for line in lines]
-    parts += ["", _escaped(table.note)] if table.note else []
+    parts += ["", escaped(table.note)] if table.note else []
     return "\n".join(parts) + "\n"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Names come from strangers: no mark of Markdown or HTML in them counts, and no line ends."""
     lines = shown(text.replace("\r\n", "\n")).strip().split("\n")
     return "<br>".join(_MARKS.sub(r"\\\1", line) for line in lines)
@@ -375,11 +375,11 @@ def _line(cells: Sequence[Any]) -> str:
     cells.
     """
     out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerow(map(_harmless, cells))
+    csv.writer(out, lineterminator="\r\n").writerow(map(harmless, cells))
     return out.getvalue().removesuffix("\r\n") + "\n"
 
 
-def _harmless(cell: Any) -> Any:
+def harmless(cell: Any) -> Any:
     """Return words that a spreadsheet would take for a formula with an apostrophe before them, and
     what cannot be seen as marks; line ends stay as they are.
     """

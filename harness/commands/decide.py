@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.commands.executing import Executor, RayAddress, RayCpus, executor_of
-from harness.commands.shared import Flags, Format, Json, say_how_to_go_on, with_sut_options
+from harness.commands.shared import Flags, Format, Json, Quiet, say_how_to_go_on, with_sut_options
 from harness.engine.pieces import noted
 from harness.options.flags import COMPARE, LISTS, a_path, takes
 from harness.screen import finish, people, put
@@ -107,18 +107,20 @@ def decide(
     executor: Executor = "here",
     ray_address: RayAddress = "",
     ray_cpus: RayCpus = 0,
+    quiet: Quiet = False,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:  # fmt: skip
     """Choose what to deploy: make the runs that the answer needs, or read finished ones; then say
     which, on how many servers, at what cost, how sure that is, and what would change it.
     """
-    with people(as_json, form) as (console, say):
+    with people(as_json, form, quiet) as (console, say):
         from harness.study.decide import decide as deciding
         from harness.study.decide.plan import finished_only, job
         from harness.study.decide.wishes.wanted import Asked, wanted
         from reports.pages.decide import page
 
+        where = executor_of(executor, ray_address, ray_cpus)
         prices = {
             "price_per_hour": price_per_hour, "one_off": one_off, "price_per_kwh": price_per_kwh,
             "need_qps": need_qps, "margin": margin, "output_weight": output_weight,
@@ -130,9 +132,8 @@ def decide(
             output_dir = finished_only("decide", given, variants)
             found, place = deciding.from_finished(runs, checked, output_dir)
         else:
-            todo = job(asked, checked, given, variants)
-            todo = todo._replace(executor=executor_of(executor, ray_address, ray_cpus))
-            found, place = deciding.run(todo, say, lambda row: console.print(page.told(row)))
+            todo = job(asked, checked, given, variants)._replace(executor=where)
+            found, place = deciding.run(todo, say, lambda row: console.news(page.told(row)))
         with noted(f"table on the screen; see {place}"):
             page.show(found, place, console, form == "table")
         say_how_to_go_on(found, place, console)

@@ -12,12 +12,23 @@ from harness.commands.shared import (
     Flags,
     Format,
     Json,
+    Quiet,
     SutOptions,
     TrustCode,
     TrustFolder,
     say_how_to_go_on,
     sut_options,
     with_sut_options,
+)
+from harness.commands.testing import (
+    AcrossHardware,
+    AllowInconclusive,
+    Baseline,
+    CsvFile,
+    FailIf,
+    GitHubSummary,
+    Junit,
+    ParquetFile,
 )
 from harness.engine.pieces import noted
 from harness.options.flags import COMPARE, GATE, LISTS, a_path, takes
@@ -51,6 +62,14 @@ def compare(
         ),
     ] = None,
     executor: Executor = "here",
+    baseline: Baseline = None,
+    fail_if: FailIf = None,
+    across_hardware: AcrossHardware = False,
+    allow_inconclusive: AllowInconclusive = False,
+    junit: Junit = None,
+    csv: CsvFile = None,
+    parquet: ParquetFile = None,
+    github_summary: GitHubSummary = False,
     columns: Annotated[
         str | None,
         typer.Option(
@@ -62,6 +81,7 @@ def compare(
     ] = None,
     ray_address: RayAddress = "",
     ray_cpus: RayCpus = 0,
+    quiet: Quiet = False,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
@@ -69,22 +89,30 @@ def compare(
 
     Numbers and choices may be lists, such as --max-concurrency 8,32: all combinations are run.
     """
-    with people(as_json, form) as (console, say):
+    with people(as_json, form, quiet) as (console, say):
         from harness.study.comparison import compare as comparing
+        from harness.study.comparison import testing
+        from harness.study.exports import wanted as exports
         from reports.pages.compare import show, told
         from reports.pages.comparison.card import card, columns_of
         from reports.pages.comparison.columns import table
 
         names = columns_of(columns)
         given = {**with_sut_options(flags), "evaluate": evaluate}
-        series = comparing.series(runs or [], given, variants)
+        wanted = exports.Wanted(junit, csv, parquet, exports.summary_file(github_summary))
+        exports.check(wanted)
+        asked, folders = testing.asked(
+            baseline, runs or [], fail_if, across_hardware, allow_inconclusive
+        )
+        series = comparing.series(folders, given, variants, asked)
         series = series._replace(executor=executor_of(executor, ray_address, ray_cpus))
-        found, place = comparing.run(series, say, lambda row: console.print(told(row)))
-        asked = card(found, names) if names else None
+        found, place = comparing.run(series, say, lambda row: console.news(told(row)))
+        exports.write(found, wanted, say)
+        chosen = card(found, names) if names else None
         with noted(f"table on the screen; see {place}"):
-            show(found, place, console, form == "table", asked)
+            show(found, place, console, form == "table", chosen)
         say_how_to_go_on(found, place, console)
-        put(form, lambda: [asked or table(found)])
+        put(form, lambda: [chosen or table(found)])
     finish(found, as_json, comparing.exit_code(found))
 
 
@@ -136,13 +164,14 @@ def gate(
     executor: Executor = "here",
     ray_address: RayAddress = "",
     ray_cpus: RayCpus = 0,
+    quiet: Quiet = False,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
     """Decide whether a variant or a server may go live: does it keep enough of the reference's
     ROUGE?
     """
-    with people(as_json, form) as (console, say):
+    with people(as_json, form, quiet) as (console, say):
         from accuracy.gate.readings import Criteria
         from harness.study.gating import gate as gating
         from harness.study.gating.job import job as gate_job
@@ -152,7 +181,7 @@ def gate(
         asked = Criteria(target, against, resamples, confidence, metric)
         job = gate_job(reference, candidates, flags, asked, control)
         job = job._replace(executor=executor_of(executor, ray_address, ray_cpus))
-        found, place = gating.run(job, say, lambda row: console.print(told(row)))
+        found, place = gating.run(job, say, lambda row: console.news(told(row)))
         with noted(f"table on the screen; see {place}"):
             show(found, place, console, tables=form == "table")
         say_how_to_go_on(found, place, console)
@@ -171,13 +200,14 @@ def resume(
     executor: Executor = "",
     ray_address: RayAddress = "",
     ray_cpus: RayCpus = 0,
+    quiet: Quiet = False,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
-    """Go on with a comparison, a gate, a find-peak search, a submission, an audit or a perplexity
-    measurement that was interrupted.
+    """Go on with a comparison, a sweep, a gate, a find-peak search, a submission, an audit or a
+    perplexity measurement that was interrupted.
     """
-    with people(as_json, form) as (console, say):
+    with people(as_json, form, quiet) as (console, say):
         from harness.commands import kinds
         from harness.kernel.foreign.consent import Consent
 
@@ -185,7 +215,7 @@ def resume(
         kind, study = kinds.what(folder, consent, sut_options(sut_option))
         if executor:
             study.arguments |= {"executor": executor_of(executor, ray_address, ray_cpus)}
-        found, place = kind.go_on(study, say, lambda row: console.print(kind.told(row)))
+        found, place = kind.go_on(study, say, lambda row: console.news(kind.told(row)))
         with noted(f"table on the screen; see {place}"):
             kind.show(found, place, console, form == "table")
         say_how_to_go_on(found, folder, console)

@@ -77,6 +77,10 @@ class Recorder:
     def open_samples(self) -> int:
         return self.num_issued - len(self._order)
 
+    def ended_since(self, count: int) -> list[tuple[int, int]]:
+        """(sample id, moment of its end) of those that ended after the first `count` to do so."""
+        return [(i, self._done[i]) for i in self._order[count:]]
+
     def issue(self, query: Query, due_ns: int, issued_ns: int) -> None:
         """Note a query just before the SUT gets it. Sample ids come dense and ascending."""
         i, samples = self.num_issued, query.samples

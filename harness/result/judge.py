@@ -46,7 +46,11 @@ def judge(
     `telemetry` has what the GPUs did.
     """
     pieces = pieces or Pieces()
-    facts_of_sut = facts.sut | {"max_new_tokens": settings.max_new_tokens, "evidence": evidence}
+    facts_of_sut = facts.sut | {
+        "max_new_tokens": settings.max_new_tokens,
+        "own_limits": settings.own_limits,
+        "evidence": evidence,
+    }
     is_served = error_budget is not None
     if is_served and settings.mode == "performance":
         facts_of_sut["error_budget"] = error_budget
@@ -92,7 +96,7 @@ def _conditions(log: RunLog, settings: RunSettings, load: dict[str, Any]) -> lis
     """Judge the scenario's own; none of them is LoadGen's where it has no such scenario."""
     found = judged_twice(registry.scenario(settings.scenario), log, settings)
     found = quiet.certain(found, load, log)
-    if scenarios.entry(settings.scenario).loadgen is None:
+    if scenarios.entry_of(settings).loadgen is None:
         return [replace(verdict, loadgen=False) for verdict in found]
     return found
 

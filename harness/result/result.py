@@ -39,6 +39,7 @@ from harness.result.integrity import seal
 from harness.result.judge import judge, not_judged, official_verdict, status_of
 from harness.result.library import samples_of
 from harness.result.measured import span_ns
+from harness.result.phases import steady as steady_state
 from harness.result.read import Raw, files_of, read_json
 from scenarios import uncertainty
 
@@ -53,7 +54,7 @@ _NO_THROUGHPUT: dict[str, float | None] = dict.fromkeys(
     ("samples_per_s", "queries_per_s", "tokens_per_s", "scheduled_samples_per_s", "duration_s")
 )
 TOLD = 0.90  # of the memory that the system saw: less than that is not the same peak
-_NOT_EVERYWHERE = ("goodput", "capacity", "served", "gpus", "self_check", "doubts")
+_NOT_EVERYWHERE = ("goodput", "capacity", "served", "gpus", "self_check", "doubts", "steady")
 _LATENCIES = ("ttft_ms", "tpot_ms", "itl_ms", "latency_ms", "issue_lag_ms")
 _NO_LATENCY = summary_ms(np.empty(0, np.int64))
 _NO_MEMORY = dict.fromkeys(
@@ -111,6 +112,7 @@ class Result(BaseModel):
     percentiles: list[float] = []  # shown in place of the usual ones (--percentiles)
     doubts: list[dict[str, Any]] = []  # what makes it shaky (`harness.result.doubts`)
     seal: dict[str, Any] = {}  # whether the raw files are those that were measured (`seal.Seal`)
+    steady: dict[str, Any] = {}  # the run without its warm-up (`harness.result.phases.steady`)
     missing: list[dict[str, Any]] = []  # what could not be made, and why (`harness.engine.pieces`)
 
     def to_json(self) -> dict[str, Any]:
@@ -154,15 +156,17 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     asked = (
         make("server", lambda: served.figures(log, facts.sut), nothing) if entry.asks_server else {}
     )
+    steady = make("steady state", lambda: steady_state.figures(log, settings), nothing)
     known = Known(
         log,
         settings,
-        config.pattern.is_open,
-        config.pattern.is_at_once,
+        scenarios.entry_of(settings).is_open,
+        scenarios.entry_of(settings).is_at_once,
         verdicts,
         facts.load,
         gpus,
         asked,
+        steady,
     )
     return Result(
         run_id=facts.run_id,
@@ -226,6 +230,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         percentiles=list(config.percentiles),
         doubts=[doubt.to_json() for doubt in doubts(known, pieces)],
         seal=raw.seal.to_json(),
+        steady=steady,
         missing=pieces.missing,
     )
 
@@ -253,7 +258,7 @@ def _division(raw: Raw) -> Division | None:
 
 
 def _loadgen_valid(raw: Raw) -> bool | None:
-    if scenarios.entry(raw.settings.scenario).loadgen is None:
+    if scenarios.entry_of(raw.settings).loadgen is None:
         return None
     own = raw.lg is not None and raw.lg.valid
     return bool(raw.official.get("result_validity", "VALID" if own else "") == "VALID")
@@ -262,7 +267,7 @@ def _loadgen_valid(raw: Raw) -> bool | None:
 def _headline(log: RunLog, settings: RunSettings, loadgen: dict[str, Any]) -> dict[str, Any]:
     """Return the scenario's figure; the official LoadGen's own where it was the driver."""
     metric = registry.scenario(settings.scenario).result(log, settings).figure()
-    theirs = scenarios.entry(settings.scenario).loadgen
+    theirs = scenarios.entry_of(settings).loadgen
     if theirs is None:
         return metric
     value = loadgen.get(theirs.figure.format(p=100 * settings.percentile))

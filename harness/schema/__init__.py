@@ -1,8 +1,8 @@
 """What do the files of a run folder hold? Every field with its type, unit and meaning, once.
 
-`python -m harness.schema` writes the JSON Schema files beside this one and docs/files.md from the
-declarations here; a test sees to it that they agree, and that no output has a field that is not
-described.
+`python -m harness.schema` writes the JSON Schema files beside this one, docs/files.md and the types
+of `harness.api` from the declarations here; a test sees to it that they agree, and that no output
+has a field that is not described.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.schema import compare, environment, gate, perplexity, result, settings
+from harness.schema import compare, environment, gate, perplexity, result, settings, typed
 from harness.schema.of_result import search
-from harness.schema.of_study import decide
+from harness.schema.of_study import decide, sweep
 from harness.schema.page import page
 from harness.schema.parts import Schema
 
@@ -27,6 +27,7 @@ SCHEMAS: dict[str, Schema] = {
     "compare": compare.COMPARE,
     "gate": gate.GATE,
     "decide": decide.DECIDE,
+    "sweep": sweep.SWEEP,
     "study": settings.STUDY,
     "rows": settings.ROWS,
     "perplexity": perplexity.PERPLEXITY,
@@ -41,4 +42,4 @@ def files() -> dict[Path, str]:
         FOLDER / f"{name}.schema.json": json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
         for name, schema in SCHEMAS.items()
     }
-    return texts | {PAGE: page(SCHEMAS)}
+    return texts | {PAGE: page(SCHEMAS), typed.PLACE: typed.source()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.schema.of_compare import best
+from harness.schema.of_compare.effects import EFFECTS, LIMITS
 from harness.schema.of_result.self_check import OF_ROW
 from harness.schema.parts import (
     anything,
@@ -154,6 +155,8 @@ COMPARE = file(
             "rouge_lost": many("Labels that do not keep 99 % (FAIL).", text("A label.")),
             "failed": many("Labels without figures.", text("A label.")),
         }),
+        "effects": EFFECTS,
+        "limits": LIMITS,
         "best": best.BEST,
         "rows": many("The variants, in order.", COMPARE_ROW),
         "notes": many(
@@ -165,6 +168,6 @@ COMPARE = file(
             "likely reasons; missing if there are none.", text("In words."),
         ),
         **ENDED,
-    }, optional=("notes", "slower")),
+    }, optional=("notes", "slower", "limits")),
     {"estimate": ESTIMATE},
 )  # fmt: skip

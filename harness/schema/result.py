@@ -14,6 +14,7 @@ from harness.schema.of_result.replicas import REPLICAS
 from harness.schema.of_result.search import STEP
 from harness.schema.of_result.self_check import SELF_CHECK
 from harness.schema.of_result.served import OF_SERVER, SERVED
+from harness.schema.of_result.steady import STEADY
 from harness.schema.parts import (
     Schema,
     anything,
@@ -308,6 +309,7 @@ RESULT_FIELDS: dict[str, Schema] = {
     }),
     "served": SERVED,
     "self_check": SELF_CHECK,
+    "steady": STEADY,
     "load": empty_or(record(
         "Who used the processors during the timed part; empty on a virtual clock, where the system "
         "does not tell, and in runs of older versions.",
@@ -364,7 +366,7 @@ RESULT = file(
     record(
         "The summary of a run, for programs.",
         RESULT_FIELDS,
-        optional=("goodput", "capacity", "served", "gpus", "self_check", "doubts"),
+        optional=("goodput", "capacity", "served", "gpus", "self_check", "doubts", "steady"),
     ),
     DEFS,
 )

@@ -21,7 +21,7 @@ from harness.kernel.words.figure import number
 from reports import blocks
 from reports.blocks import Column, Plot, Table, as_text, joined, tone
 from reports.pages import html
-from reports.pages.comparison import best
+from reports.pages.comparison import best, effects
 from reports.pages.comparison.columns import table
 from reports.pages.comparison.sentences import (
     comparable_text,
@@ -61,6 +61,8 @@ def show(
     bare = replace(whole, title="", note="", rows=lines)
     for part in blocks.screens(bare, console.width, _WIDTH) if tables else ():
         console.print(part)
+    for line in effects.lines(found):
+        console.print(line)
     for row in _failed(found):
         name = f"{row['label']}: {row['status']}"
         console.print(joined((name, "bold"), (f"  {row['reason']}", "")))
@@ -111,6 +113,9 @@ def render(found: Comparison) -> str:
         table=table(found),
         links={row["label"]: html.link(row["run"]) for row in rows},
         failed=_reasons(found),
+        tested=[*effects.sentences(found), *effects.refusals(found)],
+        limits=effects.limits_table(found),
+        effects=effects.effects_table(found),
         picture=_picture(found),
         best=best.tables(found),
         pictures=best.pictures(found),

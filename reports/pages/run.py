@@ -17,7 +17,7 @@ from harness.kernel.log import RunLog
 from harness.kernel.stats import percentile_name
 from harness.kernel.types import FINISHES
 from harness.kernel.words.figure import number, size
-from reports import capacity, doubts, figures, gpus, replicas, served, server, tables
+from reports import capacity, doubts, figures, gpus, replicas, served, server, steady, tables
 from reports.blocks import Block, Plot, Table, pairs
 from reports.pages import html
 from reports.plots import run as plots
@@ -254,7 +254,9 @@ def _over_run(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None
             f" Of the {len(log):,} samples, an even selection is drawn, and the slowest of each"
             " stretch."
         )
-    svg = at_both_widths(plots.samples_over_run, log, _limit_ns(result, "ttft"))
+    svg = at_both_widths(
+        plots.samples_over_run, log, _limit_ns(result, "ttft"), steady.marks(result)
+    )
     return _picture("Over the run", svg, note)
 
 
@@ -304,6 +306,10 @@ def _replicas(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None
     return replicas.table(result)
 
 
+def _steady(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    return steady.table(result)
+
+
 def _of_gpus(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
     return gpus.table(result)
 
@@ -315,8 +321,8 @@ def _picture(title: str, svg: str, note: str) -> Plot | None:
 PARTS: tuple[Part, ...] = (
     _search, _latency, _failures, _throughput, _goodput, _capacity, _decoding, _memory, _quality,
     _answers, _evaluation, _energy, _replicas, _of_gpus, _driver, _found_out, _answers_of_server,
-    _server_counts, _others, _over_run, _cumulative, _tpot, _load, _server, _machine, _gpus,
-    _division, _settings,
+    _server_counts, _others, _over_run, _steady, _cumulative, _tpot, _load, _server, _machine,
+    _gpus, _division, _settings,
 )  # fmt: skip
 
 

@@ -29,8 +29,8 @@ class Spot(NamedTuple):
 def front(spots: Sequence[Spot], across: Judged, up: Judged, width_in: float = WIDE_IN) -> str:
     """Draw a dot for each candidate, grey if it is beaten, and a line along the front."""
     known = [spot for spot in spots if not math.isnan(spot.x[0] + spot.y[0])]
-    if len(known) < 2:
-        return ""
+    if len({spot.x[0] for spot in known}) < 2 or len({spot.y[0] for spot in known}) < 2:
+        return ""  # one figure is the same for all: there is nothing to trade
     with drawing(f"{up.label} against {across.label}", 3.6, width_in) as figure:
         axes = figure.add_subplot()
         _limits(axes, known)

@@ -98,7 +98,7 @@ class Served:
         self._pool.prepare(requests, salt)
         self._pool.warm(self._connections)
         self._pool.listen(sink)
-        self._cold["salted"] = is_cold
+        self._cold["salted"] = is_cold and not any(s.group is not None for s in self._samples)
         self._counted = counters.read(self._address)
 
     def dispatch(self, queries: Iterable[Query], window: Window, hearer: Hearer) -> int:
@@ -128,9 +128,14 @@ class Served:
 
     def facts(self) -> SutFacts:
         """Return what was found out before the clock; `after` has what only the part can tell."""
-        notes = {"notes": [*self._notes, *self._prompts.notes]}
-        prompts = {"prompts": dict(self._cold)}
-        return self._terms.facts() | self._prompts.facts | prompts | notes
+        notes = [*self._notes, *self._prompts.notes]
+        facts = self._terms.facts() | self._prompts.facts | {"prompts": dict(self._cold)}
+        if any(sample.must_fill for sample in self._samples):
+            if self._terms.can_fill:
+                facts["eos_ids"] = []  # one may stand anywhere in an answer
+            else:
+                notes.append("answers end where the model ends them: the server ignores ignore_eos")
+        return facts | {"notes": notes}
 
     def after(self) -> SutFacts:
         """See `harness.kernel.protocols.Announced`."""

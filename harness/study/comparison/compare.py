@@ -9,7 +9,9 @@ reference of every ratio.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from harness import registry
@@ -21,19 +23,22 @@ from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Say
 from harness.kernel.types import short_name
 from harness.kernel.words.variant import named
+from harness.live.watch import watching
 from harness.result.device import slower
 from harness.result.integrity import seal
-from harness.run.start import fetch
+from harness.running.start import fetch
 from harness.study import loop
 from harness.study.cells import MEANT, cells_of, numbered, varied
-from harness.study.comparison import ranking
+from harness.study.comparison import ranking, testing
 from harness.study.comparison import verdict as compare_verdict
 from harness.study.comparison.conditions import ENERGY
-from harness.study.comparison.evidence import NONE, Evidence, gather
+from harness.study.comparison.evidence import NONE, Evidence, gather, of_raw
 from harness.study.comparison.likelihoods import is_one, joined, other_texts, subjects_of
 from harness.study.comparison.ranking import known_of
-from harness.study.comparison.rows import FIGURES, ROUGE, Row, failed_row, read_row, row_of
+from harness.study.comparison.rows import FIGURES, ROUGE, Row, failed_row, read_whole, row_of
 from harness.study.comparison.sameness import other_prompts, other_weights
+from harness.study.comparison.testing import Asked
+from harness.study.effects.figures import Figure
 from harness.study.study import Cell, Ended, Study, begin, tell_how_to_go_on
 
 SCHEMA, KIND = "touchstone.compare/1", "compare"
@@ -44,10 +49,12 @@ def compare(
     evidence: Sequence[Evidence] = (),
     names: Sequence[str] = (),
     varied: Sequence[str] = (),
+    asked: Asked = testing.NOTHING,
 ) -> dict[str, Any]:
     """One object with a verdict, whether the runs may be compared, and the rows with labels and
     ratios. `evidence` is that of each row; without any the figures stand alone. Without `names`
-    each is called by its variant. Conditions of settings that were `varied` may differ.
+    each is called by its variant. Conditions of settings that were `varied` may differ. `asked`
+    says what is tested.
     """
     if names:
         names = [_called(name, row) for name, row in zip(names, rows, strict=True)]
@@ -74,9 +81,15 @@ def compare(
         "differences": differences,
         "verdict": compare_verdict.judge(labelled, known, keeping),
         "best": ranking.of_rows(labelled, known, keeping),
+        **testing.tests(labelled, known, _with_varied(asked, varied)),
         "rows": labelled,
         **_notes(labelled),
     }
+
+
+def _with_varied(asked: Asked, varied: Sequence[str]) -> Asked:
+    """Return it so that hardware may differ where the user varied it."""
+    return asked._replace(across_hardware=asked.across_hardware or "device" in varied)
 
 
 def _called(name: str, row: Row) -> str:
@@ -118,12 +131,11 @@ def _ratios(row: Row, reference: Row) -> dict[str, float | None]:
 
 
 def exit_code(found: Mapping[str, Any]) -> int:
-    """0 only if every variant has a valid run and they may be compared."""
+    """0 only if every variant has a valid run, they may be compared, and the limits are kept."""
     if found["interrupted"]:
         return 130
-    return (
-        0 if found["comparable"] and all(row["status"] == "VALID" for row in found["rows"]) else 1
-    )
+    is_valid = found["comparable"] and all(row["status"] == "VALID" for row in found["rows"])
+    return 0 if is_valid and testing.are_kept(found) else 1
 
 
 def _ratio(row: Row, reference: Row, key: str) -> float | None:
@@ -177,15 +189,25 @@ class Series(NamedTuple):
     what: str = ""
     varied: Sequence[str] = ()
     executor: str = "here"
+    asked: Asked = testing.NOTHING
+    evidence: Mapping[str, Evidence] = MappingProxyType({})  # of finished runs, by their folders
 
 
-def series(folders: Sequence[Path], flags: Mapping[str, Any], variants: str | None) -> Series:
+def series(
+    folders: Sequence[Path],
+    flags: Mapping[str, Any],
+    variants: str | None,
+    asked: Asked = testing.NOTHING,
+) -> Series:
     """Check everything before the first run begins. Raises BadInput."""
     given = {name: value for name, value in flags.items() if value is not None}
+    _ = asked.limits
     if folders:
-        return Series(
-            _finished(folders, given, variants), [], Path(given.get("output_dir", "runs"))
-        )
+        rows, evidence = _finished(folders, given, variants, asked.figures)
+        testing.refuse_other_hardware(rows, asked)
+        place = Path(given.get("output_dir", "runs"))
+        varied_ones = ("device",) if asked.across_hardware else ()
+        return Series(rows, [], place, varied=varied_ones, asked=asked, evidence=evidence)
     settings = varied(given)
     if variants is None and "variant" not in given and not settings:
         fine = "expected run folders, --variants, or a setting with several values"
@@ -196,11 +218,18 @@ def series(folders: Sequence[Path], flags: Mapping[str, Any], variants: str | No
     what = short_name(config.model)
     if not registry.sut_entry(config.sut).runs_model:
         what = config.sut.replace(":", ".")
-    return Series([], cells, config.output_dir, what, settings)
+    return Series([], cells, config.output_dir, what, settings, asked=asked)
 
 
-def _finished(folders: Sequence[Path], given: Mapping[str, Any], variants: str | None) -> list[Row]:
-    """Read finished runs, with which no settings can be given. Raises BadInput."""
+def _finished(
+    folders: Sequence[Path],
+    given: Mapping[str, Any],
+    variants: str | None,
+    figures: Sequence[Figure],
+) -> tuple[list[Row], dict[str, Evidence]]:
+    """Read finished runs, with which no settings can be given, each once: their rows, and the
+    evidence by folder. Raises BadInput.
+    """
     others = [f"--{name.replace('_', '-')}" for name in given if name != "output_dir"] + [
         "--variants"
     ] * (variants is not None)
@@ -212,8 +241,16 @@ def _finished(folders: Sequence[Path], given: Mapping[str, Any], variants: str |
             "Leave the flags or the runs out.",
         )
     subjects = [row for folder in folders if is_one(folder) for row in subjects_of(folder)]
-    rows = [read_row(folder) for folder in folders if not is_one(folder)]
-    return joined(rows, subjects, dict.fromkeys(FIGURES))
+    rows, evidence = [], {}
+    for folder in folders:
+        if not is_one(folder):
+            row, raw = read_whole(folder)
+            rows.append(row)
+            with suppress(BadInput):
+                if raw is not None:
+                    about = row["status"], row["reason"]
+                    evidence[row["run"]] = of_raw(raw, folder, *about, figures)
+    return joined(rows, subjects, dict.fromkeys(FIGURES)), evidence
 
 
 def run(series: Series, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any], Path]:
@@ -224,9 +261,15 @@ def run(series: Series, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
     """
     if not series.cells:
         place = runlog.create(series.output_dir, f"{utc_now():%Y%m%dT%H%M%SZ}_{KIND}")
-        return _written(series.rows, [], False, place, say)
+        known = [series.evidence.get(row["run"], NONE) for row in series.rows]
+        return _written(
+            series.rows, known, [], False, place, say, varied=series.varied, asked=series.asked
+        )
     fetch([cell.config for cell in series.cells], say)
     arguments = {"varied": list(series.varied), "executor": series.executor}
+    if series.asked.fail_if:
+        names = ("fail_if", "allow_inconclusive")
+        arguments |= {name: getattr(series.asked, name) for name in names}
     study = begin(KIND, arguments, series.cells, series.output_dir, series.what)
     return go_on(study, say, told)
 
@@ -234,8 +277,13 @@ def run(series: Series, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
 def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any], Path]:
     """Measure the cells of a study that have not ended, and compare all: see `run`."""
     varied = study.read(lambda saved: tuple(saved.get("varied", ())))
-    with study:
-        watcher = _Watcher(study, say, told)
+    asked = study.read(testing.asked_of)
+
+    def hear(cell: Cell, ended: Ended) -> None:
+        found = _row(study, cell, ended)
+        told({"label": _called(cell.name, found), **found})
+
+    with study, watching(study, say, hear) as watcher:
         measured = loop.measure(study, study.cells, say, row_of, watcher)
         rows = [_row(study, cell, ended) for cell, ended in measured.rows]
         if not rows:
@@ -243,25 +291,11 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
             raise KeyboardInterrupt
         names = [cell.name for cell, _ in measured.rows]
         not_run = [cell.name for cell in study.cells if cell.name not in names]
-        return _written(rows, not_run, measured.interrupted, study.place, say, names, varied)
-
-
-class _Watcher:
-    """Says which run is made, and tells of each new row."""
-
-    def __init__(self, study: Study, say: Say, told: Callable[[Row], None]) -> None:
-        self._study, self._say, self._told = study, say, told
-        self._number = {cell.name: number for number, cell in enumerate(study.cells, 1)}
-        self._known = set(study.ended)
-
-    def began(self, cell: Cell) -> None:
-        number = self._number[cell.name]
-        self._say(f"run {number} of {len(self._number)}: {cell.name}")
-
-    def ended(self, cell: Cell, row: Ended) -> None:
-        if cell.name not in self._known:
-            found = _row(self._study, cell, row)
-            self._told({"label": _called(cell.name, found), **found})
+        say("comparing the answers")
+        known = [_evidence(row, asked.figures) for row in rows]
+        return _written(
+            rows, known, not_run, measured.interrupted, study.place, say, names, varied, asked
+        )
 
 
 def _row(study: Study, cell: Cell, ended: Ended) -> Row:
@@ -273,22 +307,25 @@ def _row(study: Study, cell: Cell, ended: Ended) -> Row:
 
 def _written(
     rows: Sequence[Row],
+    known: Sequence[Evidence],
     not_run: Sequence[str],
     interrupted: bool,
     place: Path,
     say: Say,
     names: Sequence[str] = (),
     varied: Sequence[str] = (),
+    asked: Asked = testing.NOTHING,
 ) -> tuple[dict[str, Any], Path]:
-    say("comparing the answers")
-    found = compare(rows, [_evidence(row) for row in rows], names, varied)
+    found = compare(rows, known, names, varied, asked)
     found |= {"interrupted": interrupted, "not_run": list(not_run), "folder": str(place)}
     _keep(found, place)
     return found, place
 
 
-def _evidence(row: Row) -> Evidence:
-    return gather(Path(row["run"]), row["status"], row["reason"]) if row["run"] else NONE
+def _evidence(row: Row, figures: Sequence[Figure]) -> Evidence:
+    if not row["run"]:
+        return NONE
+    return gather(Path(row["run"]), row["status"], row["reason"], figures)
 
 
 def _keep(found: dict[str, Any], place: Path) -> None:

@@ -25,10 +25,12 @@ from harness.kernel.log import RunLog
 from harness.kernel.types import Int64s
 from harness.result import evaluation
 from harness.result.integrity import seal
-from harness.result.read import ACCURACY_PART, read_run
+from harness.result.read import ACCURACY_PART, Raw, read_run
 from harness.study.comparison import intervals, tasks
 from harness.study.comparison.intervals import Intervals
 from harness.study.comparison.tasks import Members
+from harness.study.effects import readings as by_part
+from harness.study.effects.figures import USUAL, Figure
 from harness.study.gating.outputs import differing_terms, has_texts, outputs_of
 
 
@@ -41,19 +43,32 @@ class Evidence(NamedTuple):
     intervals: Intervals = MappingProxyType({})  # of its figures, by name
     members: Members = MappingProxyType({})  # which samples are of which kind of task
     kinds: Mapping[str, Mapping[str, Estimate]] = MappingProxyType({})  # shares of right answers
+    readings: Mapping[str, by_part.Reading] = MappingProxyType(
+        {}
+    )  # what is tested beside other runs
 
 
 NONE = Evidence()
 
 
-def gather(folder: Path, status: str, status_reason: str) -> Evidence:
-    """Read the evidence of a finished run; of a submission, the answers are its accuracy part's."""
+def gather(
+    folder: Path, status: str, status_reason: str, figures: Sequence[Figure] = USUAL
+) -> Evidence:
+    """Read the evidence of a finished run; of a submission, the answers are its accuracy part's.
+    `figures` are read as a test needs them.
+    """
     try:
-        raw = read_run(folder)
-        part = folder / ACCURACY_PART
-        answered = read_run(part) if part.is_dir() else raw
+        return of_raw(read_run(folder), folder, status, status_reason, figures)
     except BadInput:
         return NONE
+
+
+def of_raw(
+    raw: Raw, folder: Path, status: str, status_reason: str, figures: Sequence[Figure]
+) -> Evidence:
+    """Do the same with the raw files of a run. Raises BadInput if its accuracy part is damaged."""
+    part = folder / ACCURACY_PART
+    answered = read_run(part) if part.is_dir() else raw
     if answered.seal.status == "edited":
         status, status_reason = "INVALID", seal.words(answered.seal)
     outputs = outputs_of(answered, status, status_reason) if has_texts(answered) else None
@@ -62,7 +77,9 @@ def gather(folder: Path, status: str, status_reason: str) -> Evidence:
     members = tasks.members_of(samples)
     shares, kinds = tasks.of_shares(answered.log, samples, members)
     known = intervals.of_log(raw.log, pace) | intervals.of_losses(losses) | shares
-    return Evidence(losses, outputs, pace, known, members, kinds)
+    return Evidence(
+        losses, outputs, pace, known, members, kinds, by_part.readings(raw.log, figures)
+    )
 
 
 def _token_s(log: RunLog) -> Floats:

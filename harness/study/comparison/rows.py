@@ -18,6 +18,7 @@ from harness.options.settings import RunConfig
 from harness.result import result
 from harness.result.integrity import published, seal
 from harness.result.publish import whole
+from harness.result.read import Raw
 from harness.study.cells import deployment
 from harness.study.comparison.conditions import conditions_of
 from harness.study.comparison.verdict import ENDED
@@ -44,14 +45,19 @@ FIGURES = (
 
 
 def read_row(folder: Path) -> Row:
-    """The row of a finished run, made from its raw files again; of a folder without any, from its
-    result.json. Raises BadInput if there is none in `folder`.
+    """The row of a finished run: see `read_whole`."""
+    return read_whole(folder)[0]
+
+
+def read_whole(folder: Path) -> tuple[Row, Raw | None]:
+    """The row of a finished run, made from its raw files again, and those; of a folder without
+    any, from its result.json. Raises BadInput if there is none in `folder`.
     """
     row = _published_row(folder)
     try:
         raw, built = whole(folder, percentiles=published.percentiles(folder))
     except BadInput:
-        return row | {"seal": "not sealed"}
+        return row | {"seal": "not sealed"}, None
     row = row_of(built.to_json(), folder)
     if edits := published.edits(folder, built):
         row["edited"] = f"result.json was edited: {published.words(edits)}"
@@ -59,7 +65,7 @@ def read_row(folder: Path) -> Row:
         row["edited"] = seal.words(raw.seal)
     if raw.seal.status == "not sealed":
         row["seal"] = raw.seal.status
-    return row
+    return row, raw
 
 
 def _published_row(folder: Path) -> Row:

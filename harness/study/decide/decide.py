@@ -18,7 +18,7 @@ from harness.kernel import files
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import SetupFailed
 from harness.kernel.protocols import Say
-from harness.run.start import fetch
+from harness.running.start import fetch
 from harness.study import loop
 from harness.study.comparison.rows import failed_row
 from harness.study.decide.answer import answer

@@ -22,7 +22,7 @@ from harness.kernel.machine import waits
 from harness.kernel.process import children
 from harness.kernel.protocols import Say
 from harness.options.settings import RunConfig
-from harness.run.signals import passed_on
+from harness.running.signals import passed_on
 from harness.study.executors.made import Made
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.kernel.protocols import Say
 from harness.options.settings import RunConfig
-from harness.run.session import Run
+from harness.running.session import Run
 from harness.study.executors.made import Made
 
 

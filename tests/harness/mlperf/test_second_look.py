@@ -15,7 +15,7 @@ from harness.kernel.errors import BadInput
 from harness.kernel.types import Output
 from harness.mlperf.looks import examine
 from harness.options.settings import load_config
-from harness.run.session import Run
+from harness.running.session import Run
 from harness.study import executors
 from sut.simulated import Simulated
 

@@ -9,7 +9,7 @@ from harness.kernel.types import MemoryUse
 from harness.options.settings import load_config, run_settings
 from harness.result import search
 from harness.result.publish import publish
-from harness.run.session import Run
+from harness.running.session import Run
 from scenarios.peak import verdict as peak_verdict
 from sut.simulated import Simulated
 

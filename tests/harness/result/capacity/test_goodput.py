@@ -10,7 +10,7 @@ from harness.kernel.errors import BadInput
 from harness.options.settings import load_config
 from harness.options.slo import limits_ns, parse_slo, slo_of
 from harness.result.capacity.goodput import capacity, goodput, kept_by
-from harness.run.session import Run
+from harness.running.session import Run
 from tests.scenario_helpers import MS, Row, hand_log
 
 TWO = Row(due=0, ttft=10, latency=30, ids=(5, 6, 2))  # TPOT 10 ms

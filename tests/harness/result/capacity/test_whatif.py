@@ -9,7 +9,7 @@ import pytest
 from harness.kernel.errors import BadInput
 from harness.options.settings import load_config
 from harness.result.capacity.whatif import asked, exit_code, what_if
-from harness.run.session import Run
+from harness.running.session import Run
 from reports import whatif as shown
 
 BASE = {"scenario": "server", "sut": "simulated", "clock": "virtual", "target_qps": 75.0}
