@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -30,7 +31,8 @@ _KEYS = {  # key: (code, Windows' number, text)
     "ArrowDown": ("ArrowDown", 40, ""), "ArrowUp": ("ArrowUp", 38, ""),
     "ArrowRight": ("ArrowRight", 39, ""), "ArrowLeft": ("ArrowLeft", 37, ""),
 }  # fmt: skip
-PATIENCE_S = 60
+PATIENCE_S = 90
+LOST_S = 10  # an answer that has not come by then will not
 
 
 class Browser:
@@ -83,11 +85,10 @@ class Browser:
         self._tell("Page.navigate", url=url)
         self.wait(f"location.href === {json.dumps(url)} && document.readyState === 'complete'")
 
-    def value(self, expression: str) -> Any:
+    def value(self, expression: str, patience_s: float = PATIENCE_S) -> Any:
         """Return what an expression of the page is."""
-        done = self._tell(
-            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
-        )
+        how = {"expression": expression, "returnByValue": True}
+        done = self._tell("Runtime.evaluate", patience_s, **how)
         assert "exceptionDetails" not in done, done
         return done["result"].get("value")
 
@@ -96,10 +97,10 @@ class Browser:
         until = time.monotonic() + PATIENCE_S
         while True:
             try:
-                if self.value(f"Boolean({expression})"):
+                if self.value(f"Boolean({expression})", LOST_S):
                     return
-            except (AssertionError, KeyError):
-                pass  # the page is being replaced
+            except (AssertionError, KeyError, TimeoutError):
+                pass  # the page is being replaced, and some questions are lost with it
             assert time.monotonic() < until, f"{expression} never came true"
             time.sleep(0.02)
 
@@ -121,22 +122,26 @@ class Browser:
         file.write_bytes(base64.b64decode(data))
         return file
 
-    def _tell(self, method: str, **parameters: Any) -> Any:
+    def _tell(self, method: str, patience_s: float = PATIENCE_S, **parameters: Any) -> Any:
         self._number += 1
         message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
         if self._session:
             message["sessionId"] = self._session
         os.write(self._out, json.dumps(message).encode() + b"\0")
+        until = time.monotonic() + patience_s
         while True:
-            answer = self._heard()
+            answer = self._heard(until)
             if answer.get("method") == "Log.entryAdded":
                 self.said.append(answer["params"]["entry"]["text"])
             if answer.get("id") == self._number:
                 assert "error" not in answer, answer
                 return answer["result"]
 
-    def _heard(self) -> Any:
+    def _heard(self, until: float) -> Any:
         while b"\0" not in self._left:
+            left_s = max(until - time.monotonic(), 0)
+            if not select.select([self._in], [], [], left_s)[0]:
+                raise TimeoutError
             data = os.read(self._in, 1 << 20)
             assert data, "the browser has ended"
             self._left += data

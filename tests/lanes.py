@@ -24,6 +24,7 @@ SLOW = {
     "tests/harness/likelihood/": 75,
     "tests/harness/official/": 50,
     "tests/harness/study/test_study.py": 40,
+    "tests/harness/study/decide/test_decide.py": 20,
     "tests/harness/study/test_parts.py": 36,
     "tests/harness/schema/": 30,
     "tests/harness/study/gating/test_gate_real.py": 29,

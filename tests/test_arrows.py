@@ -69,16 +69,21 @@ ARROWS = {
     "harness.study.best": "accuracy",
     "harness.study.effects": "",
     "harness.study.exports": "harness.engine harness.loaded reports reports.pages.comparison",
-    "harness.study.decide": "accuracy accuracy.gate harness harness.cost harness.engine"
-    " harness.options harness.result harness.running harness.study harness.study.comparison"
-    " harness.study.gating reports reports.pages.decide",
+    "harness.study.decide": "harness harness.cost harness.engine harness.options harness.running"
+    " harness.study harness.study.comparison harness.study.decide.known"
+    " harness.study.decide.wishes accuracy reports.pages.decide",
+    "harness.study.decide.known": "harness.cost harness.result harness.study"
+    " harness.study.comparison harness.study.decide harness.study.decide.wishes"
+    " harness.study.gating accuracy accuracy.gate",
+    "harness.study.decide.wishes": "harness.cost reports",
     "harness.study.cluster": "harness.options harness.study.executors sut.model",
     "harness.study.executors": "harness.engine harness.options harness.running"
     " harness.study.cluster",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen harness.result.integrity",
     "harness.schema": "harness.likelihood harness.options harness.schema.of_result"
-    " accuracy.likelihood reports harness.schema.of_compare",
+    " accuracy.likelihood reports harness.schema.of_compare harness.schema.of_study",
+    "harness.schema.of_study": "harness.schema",
     "harness.schema.of_result": "harness.schema",
     "harness.schema.of_compare": "harness.schema",
     "harness.serve": "harness.engine harness.options harness.serve.asking harness.serve.telling"
@@ -89,7 +94,8 @@ ARROWS = {
     " harness.mlperf harness.running harness.serve harness.study harness.study.comparison"
     " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
     " reports.submission harness.study.sweep reports.pages.sweep harness.study.exports"
-    " reports.pages.comparison harness.cost harness.study.decide reports.pages.decide"
+    " reports.pages.comparison harness.cost harness.study.decide"
+    " harness.study.decide.wishes reports.pages.decide"
     " harness.result.capacity harness.study.executors sut.served.client.remote harness.view",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started harness.api harness.live",

@@ -76,7 +76,8 @@ def test_the_pages_have_commands_of_every_kind_and_no_other():
     assert len(ON_THE_MODEL) >= 4
     with_a_test = (
         r"my-model|--base-url|--sut "
-        r"|harness (report|compare|sweep|resume|gate|perplexity|audit|package|check|serve|view) "
+        r"|harness (report|compare|sweep|decide|cost|resume|gate|perplexity|audit|package|check"
+        r"|serve|view) "
     )
     others = [c for c in COMMANDS if c not in MODEL_FREE and c not in ON_THE_MODEL]
     assert not [c for c in others if not re.search(with_a_test, c)], "no test runs these"
@@ -154,6 +155,21 @@ def test_its_examples_of_a_server_work(run, tmp_path, tiny_llama, golden):
         done = run(f"{asked} --target-qps 90 --num-samples 8 --max-new-tokens 4 --warmup 1")
         assert done.returncode in (0, 1), done.stdout + done.stderr
         assert "Found out" in next((tmp_path / "runs").glob("*/report.html")).read_text("utf-8")
+
+
+def test_its_decide_example_is_understood(run, monkeypatch):
+    """The runs that it makes are those of other tests; here its words are read."""
+    asked = []
+
+    def noted(job, say, told):
+        asked.append(job)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.study.decide.decide.run", noted)
+    run(the_one("harness decide --model smollm2-135m"))
+    (job,) = asked
+    stages = [cell.name.rpartition(": ")[2] for cell in job.cells]
+    assert stages == ["speed"] * 3 + ["quality"] * 3 + ["rate"] * 3
 
 
 def test_its_compare_example_works(run, tmp_path, tiny_llama):

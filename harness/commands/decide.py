@@ -117,7 +117,7 @@ def decide(
     with people(as_json, form, quiet) as (console, say):
         from harness.study.decide import decide as deciding
         from harness.study.decide.plan import finished_only, job
-        from harness.study.decide.wanted import Asked, wanted
+        from harness.study.decide.wishes.wanted import Asked, wanted
         from reports.pages.decide import page
 
         where = executor_of(executor, ray_address, ray_cpus)

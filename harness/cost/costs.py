@@ -44,7 +44,9 @@ def _per_token(rates: Rates, terms: Terms, price: float) -> Costs:
     assert rates.tokens_per_s is not None
     per_s = price / HOUR_S
     found = {
-        "usd_per_m_tokens": combined(lambda speed: MILLION * per_s / speed, rates.tokens_per_s)
+        "usd_per_million_tokens": combined(
+            lambda speed: MILLION * per_s / speed, rates.tokens_per_s
+        )
     }
     prompt = rates.prompt_tokens or terms.prompt_tokens
     if prompt is None or not rates.tokens_per_sample:
@@ -55,8 +57,8 @@ def _per_token(rates: Rates, terms: Terms, price: float) -> Costs:
     def per_input(speed: float) -> float:
         return MILLION * per_s / (speed * (inputs + weight))
 
-    found["usd_per_m_input_tokens"] = combined(per_input, rates.tokens_per_s)
-    found["usd_per_m_output_tokens"] = combined(
+    found["usd_per_million_input_tokens"] = combined(per_input, rates.tokens_per_s)
+    found["usd_per_million_output_tokens"] = combined(
         lambda speed: weight * per_input(speed), rates.tokens_per_s
     )
     return found
@@ -75,10 +77,10 @@ def _job(rates: Rates, terms: Terms, price: float | None) -> Costs:
 
 
 def _energy(joules: Uncertain, terms: Terms) -> Costs:
-    found = {"kwh_per_m_tokens": combined(lambda j: MILLION * j / JOULES_PER_KWH, joules)}
+    found = {"kwh_per_million_tokens": combined(lambda j: MILLION * j / JOULES_PER_KWH, joules)}
     if (price := terms.per_kwh) is not None:
-        found["energy_usd_per_m_tokens"] = combined(
-            lambda kwh: kwh * price, found["kwh_per_m_tokens"]
+        found["energy_usd_per_million_tokens"] = combined(
+            lambda kwh: kwh * price, found["kwh_per_million_tokens"]
         )
     return found
 
@@ -86,6 +88,10 @@ def _energy(joules: Uncertain, terms: Terms) -> Costs:
 def _fleet(rates: Rates, terms: Terms, price: float | None) -> Costs:
     assert rates.valid_qps is not None
     found = _users(rates)
+    if price is not None and "served_tokens_per_s" in found:
+        found["usd_per_million_tokens_valid"] = combined(
+            lambda speed: MILLION * price / HOUR_S / speed, found["served_tokens_per_s"]
+        )
     if (need := terms.need_qps) is None:
         return found
     servers = servers_for(need, rates.valid_qps, terms.margin)
@@ -99,7 +105,7 @@ def _fleet(rates: Rates, terms: Terms, price: float | None) -> Costs:
     found["usd_per_month"] = combined(lambda n: n * price * HOURS_PER_MONTH, servers)
     if rates.tokens_per_sample:
         tokens = need * rates.tokens_per_sample * HOUR_S
-        found["usd_per_m_tokens_needed"] = combined(
+        found["usd_per_million_tokens_needed"] = combined(
             lambda hour: MILLION * hour / tokens, found["usd_per_hour"]
         )
     return found

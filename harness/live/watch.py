@@ -46,6 +46,7 @@ class Watch:
         failed = sum(row.status in FAILED for row in ended)
         self._tally = Tally(study.kind, len(study.cells), len(ended), failed)
         self._said_s = -_PAUSE_S
+        self._is_drawn = getattr(say, "is_drawing", False)  # the board, above what is said
 
     def began(self, cell: Cell) -> None:
         """Say which cell begins, and where the study stands."""
@@ -63,6 +64,9 @@ class Watch:
         self._known.add(cell.name)
         self._tally.ended(cell.name, row.status in FAILED)
         self._hear(cell, row)
+        running = len(self._tally.note().running)
+        if running and self._is_drawn:  # what `hear` printed has cleared the screen
+            self._say("waiting for 1 run" if running == 1 else f"waiting for {running} runs")
 
     def _is_time(self) -> bool:
         """Tell whether a line may be said: all of few cells, now and then one of many."""
@@ -76,7 +80,7 @@ class Watch:
         """Name the cell, with what has failed so far and the time that is left."""
         note = self._tally.note()
         words = f"run {self._number[cell.name]} of {len(self._number)}: {cell.name}"
-        if getattr(self._say, "is_drawing", False):  # the rest stands above
+        if self._is_drawn:  # the rest stands above
             return words
         told = [f"{note.failed} failed"] if note.failed else []
         told += [board.time_left(note.left)] if note.left else []

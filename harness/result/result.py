@@ -156,17 +156,18 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     asked = (
         make("server", lambda: served.figures(log, facts.sut), nothing) if entry.asks_server else {}
     )
+    steady = make("steady state", lambda: steady_state.figures(log, settings), nothing)
     known = Known(
         log,
         settings,
-        config.pattern.is_open,
-        config.pattern.is_at_once,
+        scenarios.entry_of(settings).is_open,
+        scenarios.entry_of(settings).is_at_once,
         verdicts,
         facts.load,
         gpus,
         asked,
+        steady,
     )
-    steady = make("steady state", lambda: steady_state.figures(log, settings), nothing)
     return Result(
         run_id=facts.run_id,
         started_at=facts.started_at,

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.schema import compare, environment, gate, perplexity, result, settings, sweep, typed
+from harness.schema import compare, environment, gate, perplexity, result, settings, typed
 from harness.schema.of_result import search
+from harness.schema.of_study import decide, sweep
 from harness.schema.page import page
 from harness.schema.parts import Schema
 
@@ -25,6 +26,7 @@ SCHEMAS: dict[str, Schema] = {
     "find_peak": search.FIND_PEAK,
     "compare": compare.COMPARE,
     "gate": gate.GATE,
+    "decide": decide.DECIDE,
     "sweep": sweep.SWEEP,
     "study": settings.STUDY,
     "rows": settings.ROWS,

@@ -226,7 +226,8 @@ STUDY = file(
     record("What a study measures, written before its first run or part begins.", {
         "schema": choice("Version of this layout.", "touchstone.study/1"),
         "kind": choice(
-            "Kind of study.", "compare", "sweep", "gate", "find-peak", "submission", "audit"
+            "Kind of study.", "compare", "sweep", "gate", "find-peak", "submission", "audit",
+            "decide",
         ),
         "started_at": text("When it was begun; UTC, ISO 8601."),
         "arguments": by_name(

@@ -14,6 +14,7 @@ from harness.kernel.words.figure import number, size
 from harness.view import summary
 from harness.view.index import Entry, Index
 from harness.view.listing import KINDS, Asked, Line, Page
+from harness.view.reports import PAGES
 from harness.view.rooted import files_in
 from harness.view.summary import Summary
 from reports.pages.html import environment, page_style
@@ -53,14 +54,16 @@ def rows_inside(lines: Sequence[Line], level: int) -> str:
 def entry_page(index: Index, entry: Entry, known: Summary, inside: Sequence[Line]) -> str:
     """Return the page of a run or a study: what it is, its cells, its files."""
     folder = index.root / entry.path
+    files = files_in(folder)
     return _render(
         "entry.html",
+        has_page=entry.kind == "run" or any(name in PAGES for name, _ in files),
         entry=entry,
         known=known,
         figures=_figures(known),
         cells=_cells(folder, entry),
         lines=inside,
-        files=[(name, size(count)) for name, count in files_in(folder)],
+        files=[(name, size(count)) for name, count in files],
         conditions=_conditions(folder) if entry.kind == "run" else [],
         settings=_settings(folder) if entry.kind == "run" else [],
         parent=index.entry(entry.parent) if entry.parent else None,

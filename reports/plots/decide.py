@@ -12,7 +12,7 @@ from reports.plots.labels import Point, series_colour, short
 from reports.plots.style import BLUE, GREY, RED, TEAL, WIDE_IN, drawing, legend, plain, svg
 
 _COLOURS = {"answer": TEAL, "fits": BLUE, "misses": RED}
-_WORDS = {"answer": "the answer", "fits": "keeps all", "misses": "misses one"}
+_WORDS = {"answer": "the answer", "fits": "keeps all", "misses": "misses one, or failed"}
 _LONGEST = 26  # characters of a name
 
 
@@ -37,7 +37,8 @@ def panels(made: Sequence[Panel], tones: Mapping[str, str], width_in: float = WI
     """Draw the panels, a row for each deployment: side by side on a wide page."""
     if not made:
         return ""
-    columns = min(len(made), 3) if width_in >= WIDE_IN else 1
+    beside = 2 if len(made) == 4 else min(len(made), 3)
+    columns = beside if width_in >= WIDE_IN else 1
     rows = -(-len(made) // columns)
     height_in = rows * (0.75 + 0.24 * len(tones)) + 0.35
     with drawing("Figures of each deployment beside their limits", height_in, width_in) as figure:

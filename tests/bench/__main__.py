@@ -26,6 +26,7 @@ median, every claim a ratio.
               stamps against the golden server's
     sweep     what a sweep of a thousand cells costs beside its runs, and its page
     doubts    how often clean runs are doubted, and shaky ones (on request)
+    decide    whether decisions are right as often as they say that they are sure (on request)
     vllm      the engine against vLLM, which has a virtual environment of its own: `make bench-vllm`
     gpu       every engine on one GPU, by itself: `make bench-gpu` (`tests.bench.gpu.command`)
 
@@ -57,6 +58,7 @@ from rich.table import Table
 
 from tests.bench import (
     comparing,
+    decide,
     doubts,
     generation,
     likelihood,
@@ -259,6 +261,7 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "sweep": sweep.rows,
     "compare": comparing.rows,
     "doubts": doubts.rows,
+    "decide": decide.rows,
 }
 QUICK = {
     "sweep": partial(sweep.rows, sweep.QUICK),
@@ -268,7 +271,7 @@ QUICK = {
     "generation": partial(generation.rows, generation.QUICK),
     "vllm": partial(generation.vllm_rows, generation.QUICK),
 }
-ON_REQUEST = {"vllm", "compare"}
+ON_REQUEST = {"vllm", "doubts", "decide"} | {"vllm", "compare"}
 ON_REQUEST = {"vllm", "doubts"}
 
 

@@ -26,11 +26,14 @@ from harness.result.doubts.samples import in_order
 LEAST, MOST_CHANCE = 0.05, 0.001
 _STRETCHES = 20
 _FEWEST = 5 * _STRETCHES  # samples
+_CHANGING = ("ramp", "step", "trace", "conversations")  # loads that are not one load throughout
 _LABELS = {"ttft": "TTFT", "tpot": "TPOT", "latency": "latency"}
 
 
 def drift(known: Known) -> Iterator[Doubt]:
     """Yield a doubt for the figure that drifted most."""
+    if known.settings.load.partition(":")[0] in _CHANGING:
+        return
     changes = [(name, found) for name, of in _series(known).items() if (found := change(of))]
     if not changes:
         return

@@ -14,10 +14,10 @@ from harness.cost.uncertain import Uncertain
 from harness.study.comparison.compare import compare
 from harness.study.decide.changes import Miss, behind, nearest, shut_out, tightest
 from harness.study.decide.choice import Choice, choose
-from harness.study.decide.judged import Judged
-from harness.study.decide.requirements import Requirement
-from harness.study.decide.standing import Standing
-from harness.study.decide.wanted import Wanted, is_limit
+from harness.study.decide.known.judged import Judged
+from harness.study.decide.known.standing import Standing
+from harness.study.decide.wishes.requirements import Requirement
+from harness.study.decide.wishes.wanted import Wanted, is_limit
 
 SCHEMA = "touchstone.decide/1"
 SURE = 0.95  # an answer that this share of draws gives is called sure
@@ -172,12 +172,12 @@ def break_even(ours: Standing, theirs: Standing, terms: Terms) -> Found | None:
     if pair[0] is None or pair[1] is None:
         return None
     found: dict[str, Uncertain | None] = {
-        "qps": rate(pair[0], pair[1]),
-        "qps_of_other": rate(pair[1], pair[0]),
+        "above_qps": rate(pair[0], pair[1]),
+        "other_above_qps": rate(pair[1], pair[0]),
         "months": months(pair[0], pair[1], terms.need_qps, terms.margin)
         if terms.need_qps is not None
         else None,
-        "qps_within_months": rate_within(pair[0], pair[1], terms.months)
+        "above_qps_within_months": rate_within(pair[0], pair[1], terms.months)
         if terms.months is not None
         else None,
     }
@@ -187,7 +187,7 @@ def break_even(ours: Standing, theirs: Standing, terms: Terms) -> Found | None:
 
 
 def _deployment(one: Standing, terms: Terms) -> Deployment | None:
-    price, qps = terms.per_hour.of(*one.names), one.figures.get("qps")
+    price, qps = terms.per_hour.of(*one.names), one.figures.get("valid_qps")
     if price is None or qps is None:
         return None
     return Deployment(price, qps, terms.once.of(*one.names) or 0.0)

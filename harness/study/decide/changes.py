@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.study.decide.choice import Choice, rank
-from harness.study.decide.judged import Judged
-from harness.study.decide.requirements import Objective
-from harness.study.decide.standing import Standing
+from harness.study.decide.known.judged import Judged
+from harness.study.decide.known.standing import Standing
+from harness.study.decide.wishes.requirements import Objective
 
 _FULL = 1.0  # what counts as missing where there is no figure: the whole limit
 

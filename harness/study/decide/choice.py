@@ -15,8 +15,8 @@ import numpy as np
 
 from accuracy.resampling import Floats
 from harness.cost.uncertain import DRAWS
-from harness.study.decide.requirements import Objective
-from harness.study.decide.standing import Standing
+from harness.study.decide.known.standing import Standing
+from harness.study.decide.wishes.requirements import Objective
 
 
 class Choice(NamedTuple):

@@ -11,10 +11,10 @@ from typing import Any
 
 from harness.cost.terms import Terms
 from harness.kernel.errors import BadInput
-from harness.study.decide import finished
 from harness.study.decide.answer import as_json, break_even, terms_as_json
-from harness.study.decide.requirements import objective
-from harness.study.decide.wanted import Wanted
+from harness.study.decide.known import finished
+from harness.study.decide.wishes.requirements import objective
+from harness.study.decide.wishes.wanted import Wanted
 
 SCHEMA = "touchstone.cost/1"
 _MOST_PAIRS = 10  # that are set beside each other

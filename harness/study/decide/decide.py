@@ -21,14 +21,14 @@ from harness.kernel.protocols import Say
 from harness.running.start import fetch
 from harness.study import loop
 from harness.study.comparison.rows import failed_row
-from harness.study.decide import finished
 from harness.study.decide.answer import answer
 from harness.study.decide.choice import choose, rank, surely_worse
-from harness.study.decide.facts import Kept, kept_of
-from harness.study.decide.figures import Stage
+from harness.study.decide.known import finished
+from harness.study.decide.known.facts import Kept, kept_of
+from harness.study.decide.known.standing import Standing, Told
 from harness.study.decide.plan import Job, cell_name, label_of, reference_of
-from harness.study.decide.standing import Standing, Told
-from harness.study.decide.wanted import Asked, Wanted, wanted
+from harness.study.decide.wishes.figures import Stage
+from harness.study.decide.wishes.wanted import Asked, Wanted, wanted
 from harness.study.study import Cell, Ended, Study, begin, tell_how_to_go_on
 
 KIND = "decide"

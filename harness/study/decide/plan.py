@@ -15,8 +15,8 @@ from harness.kernel.errors import BadInput
 from harness.kernel.types import short_name
 from harness.options.settings import RunConfig
 from harness.study.cells import cells_of, varied
-from harness.study.decide.figures import STAGES, Stage
-from harness.study.decide.wanted import Asked, Wanted
+from harness.study.decide.wishes.figures import STAGES, Stage
+from harness.study.decide.wishes.wanted import Asked, Wanted
 from harness.study.study import Cell
 
 _CHOSEN = ("scenario", "mode", "evaluate")  # the stages choose these
@@ -78,7 +78,7 @@ def _check_flags(given: Flags, variants: str | None) -> None:
         fine = "expected run folders, --variants, or a setting with several values"
         todo = "For example: --variants fp32,bf16,int8."
         raise BadInput("decide", "nothing to choose from is named", fine, todo)
-    if "," in str(given.get("target_qps", "")):
+    if "target_qps" in varied(given):
         fine = "expected one: the highest valid rate of each deployment is searched for"
         raise BadInput("decide", "several rates are given", fine, "See python -m harness sweep.")
 

@@ -1,10 +1,10 @@
 """What changes with the load? Curves over the swept load, the knee of each, and the Pareto front.
 
-The load is the first of LOADS that was swept; what else was swept tells one curve from another. The
-knee is the load with the highest power, completed requests per second over their mean latency
-(Kleinrock 1979): below it another request brings more throughput than it costs in latency, above it
-less. For a queue M/M/1 that is at half its capacity, whatever range was swept. A knee at either end
-of the range is not bracketed: the true one may lie beyond.
+The load is the first setting of LOADS that was swept; what else was swept tells one curve from
+another. The knee is the load with the highest power, completed requests per second over their mean
+latency (Kleinrock 1979): below it another request brings more throughput than it costs in latency,
+above it less. For a queue M/M/1 that is at half its capacity, whatever range was swept. A knee at
+either end of the range is not bracketed: the true one may lie beyond.
 
 With repeats the knee has an interval: the 2.5th and 97.5th percentile of the knees of 2,000 draws
 of the repeats of each load, with replacement.
@@ -17,7 +17,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-LOADS = ("target_qps", "max_concurrency", "samples_per_query")
+from harness.options.run_options import OPTIONS
+
+LOADS = tuple(name for name, option in OPTIONS.items() if option.is_load)
+_USERS = "concurrency:"  # a load that is a number, too
 SEED, _DRAWS, _FEWEST = 1, 2_000, 3  # loads that can show a knee
 Point = Mapping[str, Any]  # of sweep.json
 
@@ -31,14 +34,18 @@ class Knee(NamedTuple):
     is_bracketed: bool
 
 
-def load_of(swept: Sequence[str]) -> str:
-    """Name the load that was swept; "" if none was."""
-    return next((name for name in LOADS if name in swept), "")
+def load_of(swept: Sequence[str], values: Sequence[Mapping[str, Any]]) -> str:
+    """Name the load that was swept; "" if none was, or if its values are not numbers."""
+    for name in LOADS:
+        numbers = {number_of({"values": each}, name) for each in values}
+        if name in swept and len(numbers - {None}) > 1:
+            return name
+    return ""
 
 
 def curves(points: Sequence[Point], load: str) -> list[dict[str, Any]]:
-    """Return the curves over the load: label, places of their points by load, and the knee. Each
-    has at least two loads that were measured.
+    """Return the curves: label, places of their points by load, the loads, and the knee. Each has
+    at least two loads that were measured.
     """
     groups: dict[str, list[int]] = {}
     for place, point in enumerate(points):
@@ -47,17 +54,21 @@ def curves(points: Sequence[Point], load: str) -> list[dict[str, Any]]:
     found = []
     for label, places in groups.items():
         ordered = sorted(places, key=lambda place: number_of(points[place], load) or 0.0)
-        if len(ordered) > 1:
-            knee = knee_of([points[place] for place in ordered], load)
-            found.append({"label": label, "points": ordered, "knee": knee and knee._asdict()})
+        if len(ordered) < 2:
+            continue
+        of_curve = [points[place] for place in ordered]
+        loads, knee = [number_of(p, load) for p in of_curve], knee_of(of_curve, load)
+        knee_facts = None if knee is None else knee._asdict()
+        found.append({"label": label, "points": ordered, "loads": loads, "knee": knee_facts})
     return found
 
 
 def number_of(point: Point, load: str) -> float | None:
     """Return the load of a point; None where it is a word, such as auto."""
+    value = point["values"].get(load)
     try:
-        return float(point["values"][load])
-    except (KeyError, TypeError, ValueError):
+        return float(value.removeprefix(_USERS) if isinstance(value, str) else value)
+    except (TypeError, ValueError):
         return None
 
 

@@ -100,9 +100,9 @@ def _refuse_variants(plan: Plan, points: Sequence[Point]) -> None:
         raise BadInput("--variant", found, fine, "Leave the SUT or the variants out.")
 
 
-def read_places(saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a sweep, checked. Raises KeyError, TypeError, ValueError if they are
-    damaged.
+def read_places(saved: Mapping[str, Any], cells: Sequence[str]) -> dict[str, Any]:
+    """Return the arguments of a sweep of these cells, checked. Raises KeyError, TypeError,
+    ValueError if they are damaged.
     """
     points = [
         {"name": str(p["name"]), "values": dict(p["values"]), "refused": str(p["refused"])}
@@ -110,6 +110,8 @@ def read_places(saved: Mapping[str, Any]) -> dict[str, Any]:
     ]
     places = {str(name): (int(place), int(r)) for name, (place, r) in saved["places"].items()}
     if any(not 0 <= place < len(points) for place, _ in places.values()):
+        raise ValueError
+    if places.keys() != set(cells):
         raise ValueError
     numbers = {name: int(saved[name]) for name in ("repeats", "order_seed")}
     return {"points": points, "places": places, **numbers}

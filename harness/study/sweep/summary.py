@@ -23,7 +23,7 @@ def summary(saved: Saved, order: Sequence[str], runs: Mapping[str, Run]) -> dict
     """
     values = [point["values"] for point in saved["points"]]
     swept = differing(values)
-    load = load_of(swept)
+    load = load_of(swept, values)
     number = {name: i for i, name in enumerate(order, 1)}
     of_point: dict[int, list[dict[str, Any]]] = {}
     for name in order:

@@ -53,7 +53,8 @@ def run(plan: Plan, executor: str, say: Say, told: Callable[[Found], None]) -> t
 
 def go_on(study: Study, say: Say, told: Callable[[Found], None]) -> tuple[Found, Path]:
     """Measure the cells of a sweep that have not ended, and sum all up: see `run`."""
-    saved = study.read(read_places)
+    names = [cell.name for cell in study.cells]
+    saved = study.read(lambda arguments: read_places(arguments, names))
     with study:
         _fetch(study, say)
         cells = [_without_page(cell) for cell in study.cells]
@@ -64,7 +65,7 @@ def go_on(study: Study, say: Say, told: Callable[[Found], None]) -> tuple[Found,
             raise KeyboardInterrupt
         say("summing up")
         runs = {cell.name: _run(cell, ended) for cell, ended in measured.rows}
-        found = summary(saved, [cell.name for cell in study.cells], runs)
+        found = summary(saved, names, runs)
         found |= {"interrupted": measured.interrupted, "folder": str(study.place)}
         _keep(found, study.place)
         return found, study.place

@@ -31,7 +31,7 @@ def sentences(found: Found) -> Iterator[str]:
     for one in found["candidates"]:
         figures = one["figures"]
         if "servers" in figures:
-            each = text(measure("qps"), figures["qps"])
+            each = text(measure("valid_qps"), figures["valid_qps"])
             yield (
                 f"{one['label']}: {number(need)} queries/s at {each} per server take"
                 f" {servers(figures['servers'])}."

@@ -28,7 +28,7 @@ def told(row: Found) -> Text:
     rate, speed = (row.get("valid_rate") or {}).get("value"), row["tokens_per_s"]
     what = row["reason"]
     if rate:
-        what = f"valid at {measure('qps').text(rate)}"
+        what = f"valid at {measure('valid_qps').text(rate)}"
     elif speed and row["status"] == "VALID":
         what = measure("tokens_per_s").text(speed)
     return joined((f"{row['label']} {row['status']}", "bold"), (f"  {what}", ""))

@@ -73,10 +73,10 @@ def costs(found: Found) -> Plot:
     terms, fleets = found["terms"], []
     for one in found["candidates"]:
         figures = one["figures"]
-        if "qps" not in figures or "usd_per_hour" not in figures:
+        if "valid_qps" not in figures or "usd_per_hour" not in figures:
             continue
         price = figures["usd_per_hour"]["value"] / figures["servers"]["value"]
-        qps = figures["qps"]["value"] / (1 + terms["margin"])
+        qps = figures["valid_qps"]["value"] / (1 + terms["margin"])
         fleets.append(Fleet(shown(one["label"]), qps, price))
     if not fleets:
         return Plot("Cost", "")

@@ -28,14 +28,15 @@ def answer(found: Found) -> str:
         is_one = figures["servers"]["value"] == 1
         said += f" on {servers(figures['servers'])}, which carr{'ies' if is_one else 'y'}"
         said += f" {_rate(found)}"
-        said += f" ({'up to' if is_one else 'each up to'} {text(measure('qps'), figures['qps'])})"
+        rate = text(measure("valid_qps"), figures["valid_qps"])
+        said += f" ({'up to' if is_one else 'each up to'} {rate})"
         if cost := figures.get("usd_per_hour"):
             said += f", for {text(measure('usd_per_hour'), cost)}"
-        if cost := figures.get("usd_per_m_tokens_needed"):
-            said += f" or {text(measure('usd_per_m_tokens_needed'), cost)}"
+        if cost := figures.get("usd_per_million_tokens_needed"):
+            said += f" or {text(measure('usd_per_million_tokens_needed'), cost)}"
         return f"{said}. {_why(found, one, sought)}"
-    if (cost := figures.get("usd_per_m_tokens")) and sought.name != "usd_per_m_tokens":
-        said += f", at {text(measure('usd_per_m_tokens'), cost)}"
+    if (cost := figures.get("usd_per_million_tokens")) and sought.name != "usd_per_million_tokens":
+        said += f", at {text(measure('usd_per_million_tokens'), cost)}"
     return f"{said}. {_why(found, one, sought)}"
 
 
@@ -167,10 +168,10 @@ def break_even(one: Found) -> Iterator[str]:
     """Say from when on one deployment is cheaper than another."""
     ours, theirs = one["label"], one["other"]
     for rate, cheaper, dearer in (
-        (one["qps"], ours, theirs), (one["qps_of_other"], theirs, ours),
+        (one["above_qps"], ours, theirs), (one["other_above_qps"], theirs, ours),
     ):  # fmt: skip
         if rate is not None and rate["value"]:
-            words = text(measure("qps"), rate)
+            words = text(measure("valid_qps"), rate)
             yield f"Break-even: above {words}, {cheaper} is never dearer than {dearer}."
     if one["months"] is not None:
         if one["months"]["value"] is None:
@@ -178,8 +179,8 @@ def break_even(one: Found) -> Iterator[str]:
         else:
             words = text(_MONTHS, one["months"])
             yield f"Break-even: {ours} pays back what it costs more at once after {words}."
-    if (within := one["qps_within_months"]) is not None and within["value"] is not None:
-        words = text(measure("qps"), within)
+    if (within := one["above_qps_within_months"]) is not None and within["value"] is not None:
+        words = text(measure("valid_qps"), within)
         yield f"Break-even within the months given: above {words}, {ours} pays back."
 
 

@@ -16,16 +16,19 @@ from reports.pages.decide.sentences import percent
 Found = Mapping[str, Any]
 GROUPS: dict[str, tuple[str, ...]] = {
     "One server": (
-        "tokens_per_s", "qps", "served_tokens_per_s", "user_tokens_per_s", "users_at_once",
+        "tokens_per_s", "valid_qps", "served_tokens_per_s", "user_tokens_per_s", "users_at_once",
     ),
+    "At the valid rate": ("usd_per_million_tokens_valid",),
     "For the needed rate": (
         "servers", "load_per_server", "system_tokens_per_s", "usd_per_hour", "usd_per_month",
-        "usd_per_m_tokens_needed",
+        "usd_per_million_tokens_needed",
     ),
-    "Full load, prompts free": ("usd_per_m_tokens",),
-    "Full load, input and output": ("usd_per_m_input_tokens", "usd_per_m_output_tokens"),
+    "Full load, prompts free": ("usd_per_million_tokens",),
+    "Full load, input and output": (
+        "usd_per_million_input_tokens", "usd_per_million_output_tokens",
+    ),
     "The job": ("job_hours", "job_usd"),
-    "Energy": ("joules_per_token", "kwh_per_m_tokens", "energy_usd_per_m_tokens"),
+    "Energy": ("joules_per_token", "kwh_per_million_tokens", "energy_usd_per_million_tokens"),
 }  # fmt: skip
 _SUFFIX = {"s": "_s", "bytes": "_bytes"}
 _TONES = {"FITS": "good", "MISSES": "bad", "FAILED": "bad"}

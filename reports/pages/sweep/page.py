@@ -137,7 +137,7 @@ def knees(found: Found) -> Table:
 
 def _knee_row(curve: Mapping[str, Any], found: Found) -> list[Any]:
     points = [found["points"][place] for place in curve["points"]]
-    loads = {float(point["values"][found["load"]]): point for point in points}
+    loads = dict(zip(curve["loads"], points, strict=True))
     valid = [load for load, point in loads.items() if point["status"] == "VALID"]
     highest = max(valid, default=None)
     knee = curve["knee"]
@@ -145,7 +145,9 @@ def _knee_row(curve: Mapping[str, Any], found: Found) -> list[Any]:
         return [curve["label"], None, None, None, None, highest]
     figures = loads[knee["load"]]["figures"]
     there = [figures.get(name, {}).get("value") for name in ("samples_per_s", "latency_mean_ms")]
-    return [curve["label"], knee["load"], knee_range(knee), *there, highest]
+    where = [knee_range(knee), "" if knee["is_bracketed"] else "at the edge"]
+    told = ", ".join(filter(None, where)) or None
+    return [curve["label"], knee["load"], told, *there, highest]
 
 
 def reasons(found: Found) -> Table:

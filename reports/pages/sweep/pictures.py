@@ -63,17 +63,16 @@ def _over_load(found: Found, title: str, figures: Sequence[tuple[str, str]], uni
 
 def _panel(curve: Mapping[str, Any], found: Found, figures: Sequence[tuple[str, str]]) -> Panel:
     points = [found["points"][place] for place in curve["points"]]
-    lines = list(filter(None, (_line(points, found["load"], *figure) for figure in figures)))
+    lines = list(filter(None, (_line(points, curve["loads"], *figure) for figure in figures)))
     knee = curve["knee"]["load"] if curve["knee"] and curve["knee"]["is_bracketed"] else None
     return Panel(shown(curve["label"]), lines, knee, [p["status"] == "VALID" for p in points])
 
 
-def _line(points: Sequence[Found], load: str, name: str, label: str) -> Line | None:
+def _line(points: Sequence[Found], x: Sequence[float], name: str, label: str) -> Line | None:
     """Return the line of a figure; None where a point lacks it."""
     known = [point["figures"].get(name) for point in points]
     if None in known:
         return None
-    x = [float(point["values"][load]) for point in points]
     ends = {end: [figure[end] for figure in known] for end in ("value", "low", "high")}
     if None in ends["low"]:
         return Line(label, x, ends["value"])

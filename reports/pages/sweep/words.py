@@ -12,6 +12,7 @@ _LABELS = {
     "target_qps": "queries/s",
     "max_concurrency": "requests at once",
     "samples_per_query": "samples per query",
+    "load": "users",
 }
 _MEASURED = ("VALID", "INVALID")
 Found = Mapping[str, Any]

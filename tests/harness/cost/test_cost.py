@@ -31,7 +31,7 @@ def test_a_margin_is_rate_that_stays_free():
 
 
 def test_servers_have_the_interval_of_the_valid_rate():
-    rate = measured(Estimate(25.0, 20.0, 25.5), "int8", "qps")
+    rate = measured(Estimate(25.0, 20.0, 25.5), "int8", "valid_qps")
     assert servers_for(500, rate).estimate == (20, 20, 25)
 
 
@@ -60,8 +60,8 @@ def _rates(**known):
 
 def test_a_million_output_tokens_when_prompts_are_free():
     found = costs(_rates(), terms("3.6"))
-    assert found["usd_per_m_tokens"].value == pytest.approx(1.0)
-    assert "usd_per_m_input_tokens" not in found  # no run tells how long prompts are
+    assert found["usd_per_million_tokens"].value == pytest.approx(1.0)
+    assert "usd_per_million_input_tokens" not in found  # no run tells how long prompts are
 
 
 @given(price=_POSITIVE, speed=_POSITIVE, prompt=st.floats(1, 1e4), weight=st.floats(0.1, 20))
@@ -69,7 +69,10 @@ def test_a_million_output_tokens_when_prompts_are_free():
 def test_input_and_output_tokens_pay_for_the_hour_exactly(price, speed, prompt, weight):
     rates = _rates(tokens_per_s=exactly(speed), prompt_tokens=prompt)
     found = costs(rates, terms(str(price), output_weight=weight))
-    paid_in = found["usd_per_m_input_tokens"].value, found["usd_per_m_output_tokens"].value
+    paid_in = (
+        found["usd_per_million_input_tokens"].value,
+        found["usd_per_million_output_tokens"].value,
+    )
     samples_per_hour = 3600 * speed / 100
     income = samples_per_hour * (prompt * paid_in[0] + 100 * paid_in[1]) / 1e6
     assert income == pytest.approx(price)
@@ -83,8 +86,8 @@ def test_a_job_takes_its_tokens_at_full_speed():
 
 def test_energy_costs_what_a_kilowatt_hour_does():
     found = costs(_rates(joules_per_token=exactly(3.6)), terms(price_per_kwh=0.3))
-    assert found["kwh_per_m_tokens"].value == pytest.approx(1.0)
-    assert found["energy_usd_per_m_tokens"].value == pytest.approx(0.3)
+    assert found["kwh_per_million_tokens"].value == pytest.approx(1.0)
+    assert found["energy_usd_per_million_tokens"].value == pytest.approx(0.3)
 
 
 def test_users_are_counted_by_littles_law():

@@ -93,6 +93,21 @@ def test_a_cell_that_is_tried_again_counts_once_and_one_that_is_found_later_coun
     assert board.current() is None
 
 
+def test_while_several_run_the_screen_comes_back_after_each_row():
+    said = []
+
+    def say(text):
+        said.append(text)
+
+    say.is_drawing = True
+    with watching(study(2), say, lambda *_: said.append("row")) as watcher:
+        for name in (0, 1):
+            watcher.began(cell(name))
+        for name in (1, 0):
+            watcher.ended(cell(name), row(name))
+    assert said == ["run 1 of 2: cell 0", "run 2 of 2: cell 1", "row", "waiting for 1 run", "row"]
+
+
 def test_every_process_of_the_study_can_read_the_board():
     Tally("gate", 5, known=2, failed=1).began("int8")
     code = "from harness.kernel.process import board; print(board.current().running[0].name)"

@@ -154,6 +154,15 @@ def test_nothing_that_strangers_wrote_runs(tab, url):
 
 
 @needs_chromium
+def test_a_page_in_its_sandbox_leads_back_to_the_list(tab, url, root):
+    study = next(path.name for path in root.glob("*_compare_*"))
+    tab.open(f"{url}/page/{study}")
+    assert tab.value("window.origin") == "null", "an origin of its own"
+    tab.value("document.querySelector('a').click()")
+    tab.wait("location.pathname === '/' && document.querySelector('#part')")
+
+
+@needs_chromium
 def test_the_list_is_there_without_our_script(tab, url):
     tab._tell("Emulation.setScriptExecutionDisabled", value=True)
     try:

@@ -192,5 +192,14 @@ def test_a_measurement_of_perplexity_is_unfinished_until_it_has_its_object(tmp_p
     assert "DONE" in ask(tmp_path, "/").text
 
 
+def test_a_study_without_a_page_offers_none(tmp_path):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    (folder / "study.json").write_text('{"kind": "sweep", "cells": []}')
+    assert 'href="/page/' not in ask(tmp_path, "/at/study").text
+    (folder / "sweep.html").write_text("<body>x")
+    assert 'href="/page/study"' in ask(tmp_path, "/at/study").text
+
+
 def test_an_empty_folder_says_how_to_make_a_run(tmp_path):
     assert "There are no runs here yet" in ask(tmp_path, "/").text

@@ -96,6 +96,12 @@ def test_a_growing_queue_is_drift():
     assert "ttft_p99_ms" in drift.about
 
 
+def test_a_load_that_rises_by_intention_is_no_drift():
+    known = known_of(log_of(*queue(rng(), 2000, busy=2.0)))
+    settings = replace(known.settings, load="ramp:1..20")
+    assert "drift" not in raised(doubts(known._replace(settings=settings)))
+
+
 def test_drift_is_of_halves_that_differ_by_more_than_they_vary():
     values = rng().lognormal(0, 0.1, 2000)
     assert change(values) is None

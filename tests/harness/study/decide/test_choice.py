@@ -9,12 +9,13 @@ from accuracy.resampling import Estimate
 from harness.cost.uncertain import measured
 from harness.study.decide.answer import answer
 from harness.study.decide.choice import choose, surely_worse
-from harness.study.decide.facts import statistic_of
-from harness.study.decide.judged import judge
-from harness.study.decide.quality import Quality
-from harness.study.decide.standing import Standing
-from harness.study.decide.wanted import Asked, wanted
+from harness.study.decide.known.facts import statistic_of
+from harness.study.decide.known.judged import judge
+from harness.study.decide.known.quality import Quality
+from harness.study.decide.known.standing import Standing
+from harness.study.decide.wishes.wanted import Asked, wanted
 from reports.pages.decide import page, sentences
+from tests.bench.decide import tallies
 
 GIB = 2.0**30
 
@@ -103,6 +104,13 @@ def test_only_what_chance_cannot_turn_round_is_surely_worse():
     assert not surely_worse(bf16, int8, ASKED.objective)
 
 
+def test_answers_are_right_as_often_as_they_say():
+    """The same of 2,000 decisions: python -m tests.bench decide."""
+    for tally in tallies(150):
+        error = 3 * np.sqrt(0.25 / tally.decisions)
+        assert tally.right == pytest.approx(tally.sure, abs=error + 0.02)
+
+
 # ---- words
 
 
@@ -152,10 +160,11 @@ def test_nothing_fits_and_the_nearest_says_what_it_misses(decided):
 def test_servers_and_costs_are_in_the_sentence(decided):
     asked = wanted(Asked("", None, "usd_per_hour",
                          {"price_per_hour": "2.5", "need_qps": 500.0}))  # fmt: skip
-    one = standing(asked, "int8", qps=exact(25.0))
+    one = standing(asked, "int8", valid_qps=exact(25.0))
     one.figures |= {"servers": measured(Estimate(20.0, 19.0, 22.0), "s"),
                     "usd_per_hour": measured(Estimate(50.0, 47.5, 55.0), "s"),
-                    "usd_per_m_tokens_needed": measured(Estimate(0.5, 0.4, 0.6), "t")}  # fmt: skip
+                    "usd_per_million_tokens_needed": measured(Estimate(0.5, 0.4, 0.6), "t"),
+                    }  # fmt: skip
     said = sentences.answer(decided([one], asked))
     assert said.startswith(
         "Deploy int8 on 20 servers (19 to 22), which carry 500 queries/s (each up to 25"

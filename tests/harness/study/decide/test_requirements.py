@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.kernel.errors import BadInput
-from harness.study.decide.requirements import objective, requirements
-from harness.study.decide.wanted import Asked, is_held, wanted
+from harness.study.decide.wishes.requirements import objective, requirements
+from harness.study.decide.wishes.wanted import Asked, is_held, wanted
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_figure_is_sought_in_the_direction_that_is_better():
     ("asked", "words"),
     [
         (Asked("servers<=20"), "servers is asked for; it needs --need-qps"),
-        (Asked("", None, "usd_per_m_tokens"), "it needs --price-per-hour"),
+        (Asked("", None, "usd_per_million_tokens"), "it needs --price-per-hour"),
         (Asked("ttft_p99<=2s, latency_p99<=10s"), "limits on latency and on TTFT or TPOT"),
     ],
 )

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.study.sweep.curves import curves, knee_of, pareto
+from harness.study.sweep.curves import curves, knee_of, load_of, number_of, pareto
 from harness.study.sweep.folded import folded, status_of
 from harness.study.sweep.summary import summary
 
@@ -57,6 +57,14 @@ def test_the_interval_of_a_knee_holds_the_true_one():
         knee = knee_of(noisy, "target_qps")
         hits += knee.low <= 50 <= knee.high
     assert hits >= 85, "three repeats alone make it a little narrow"
+
+
+def test_words_are_no_load_and_users_are_one():
+    assert load_of(["target_qps"], [{"target_qps": "auto"}, {"target_qps": "5"}]) == ""
+    assert load_of(["target_qps"], [{"target_qps": "4"}, {"target_qps": "5"}]) == "target_qps"
+    users = [{"values": {"load": f"concurrency:{users}"}} for users in (1, 2)]
+    assert [number_of(each, "load") for each in users] == [1.0, 2.0]
+    assert number_of({"values": {"load": "gamma:0.25"}}, "load") is None
 
 
 def test_two_loads_show_no_knee_and_words_are_no_load():

@@ -192,3 +192,13 @@ def test_the_plan_in_the_docs_works_as_written(tmp_path, monkeypatch):
     assert call(f"{command} --target-qps 2,8", tmp_path / "out").exit_code in (0, 1)
     found = found_in(tmp_path / "out")
     assert [len(point["runs"]) for point in found["points"]] == [2] * 8
+
+
+def test_a_damaged_sweep_is_a_sentence(tmp_path):
+    assert call(f"{SHORT} --max-queries 64,72", tmp_path).exit_code == 0
+    file = only(tmp_path) / "study.json"
+    saved = json.loads(file.read_text())
+    saved["arguments"]["places"].popitem()
+    file.write_text(json.dumps(saved))
+    done = CliRunner().invoke(app, ["resume", str(only(tmp_path)), "--trust-folder"])
+    assert (done.exit_code, "it is damaged" in done.stderr) == (2, True), done.stderr

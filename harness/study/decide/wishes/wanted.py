@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from harness.cost.terms import Terms, terms
 from harness.kernel.errors import BadInput
 from harness.kernel.words.measure import Measure
-from harness.study.decide.figures import (
+from harness.study.decide.wishes.figures import (
     JOB,
     NEED,
     PER_KWH,
@@ -30,7 +30,7 @@ from harness.study.decide.figures import (
     percent_of,
     stages_of,
 )
-from harness.study.decide.requirements import Objective, Requirement, objective, requirements
+from harness.study.decide.wishes.requirements import Objective, Requirement, objective, requirements
 
 _LIMITS = {"ttft": "ttft_limit", "tpot": "tpot_limit", "latency": "target_latency"}
 
@@ -138,7 +138,7 @@ def wanted(asked: Asked) -> Wanted:
     prices = terms(**asked.prices)
     default = "tokens_per_s"
     if prices.per_hour:
-        default = "usd_per_hour" if prices.need_qps is not None else "usd_per_m_tokens"
+        default = "usd_per_hour" if prices.need_qps is not None else "usd_per_million_tokens"
     sought = objective(asked.maximise, asked.minimise, default)
     is_default = asked.maximise is None and asked.minimise is None
     found = Wanted(requirements(asked.require), sought, prices, is_default, asked.measure_all)

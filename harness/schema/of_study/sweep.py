@@ -73,6 +73,7 @@ SWEEP = file(
         "curves": many("Points that differ in their load alone.", record("A curve.", {
             "label": text("Its series."),
             "points": many("By load.", whole(_PLACE)),
+            "loads": many("The load of each.", number("A load.")),
             "knee": maybe(record(
                 "The load with the highest power; null where too few loads tell.", {
                     "load": number("The load."),

@@ -19,10 +19,10 @@ from harness.kernel.foreign.own_files import check_folder, inside, read_bytes
 from harness.kernel.places import not_a_run
 from harness.kernel.words.measure import Measure
 from harness.result.publish import whole
-from harness.study.decide.facts import Kept, kept_of, stage_of
-from harness.study.decide.figures import Stage
+from harness.study.decide.known.facts import Kept, kept_of, stage_of
+from harness.study.decide.known.standing import Standing, Told
 from harness.study.decide.plan import label_of
-from harness.study.decide.standing import Standing, Told
+from harness.study.decide.wishes.figures import Stage
 from harness.study.study import FILE, ROWS
 
 

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from harness.kernel.errors import BadInput
 from harness.kernel.words.measure import UNITS, Measure
-from harness.study.decide.figures import find
+from harness.study.decide.wishes.figures import find
 
 FLAG = "--require"
 _ONE = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(>=|<=|>|<|==|=|≥|≤)\s*(\S.*?)\s*")

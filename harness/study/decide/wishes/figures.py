@@ -12,6 +12,7 @@ import re
 from typing import Literal
 
 from harness.kernel.errors import BadInput, unknown
+from harness.kernel.words.judged import TABLE
 from harness.kernel.words.measure import LATENCIES, LATENCY, MEASURES, Measure, measure
 from reports.scores import OF_100, SCORES
 
@@ -21,34 +22,43 @@ PRICE, NEED, PER_KWH, JOB = "--price-per-hour", "--need-qps", "--price-per-kwh",
 _ANY = ("memory", "weights", "disk")  # every run tells these
 _EVALUATED = ("perplexity", "eval_loss", "token_accuracy")  # on the reference answers, afterwards
 _OF_SPEED = ("tokens_per_s", "samples_per_s", "joules_per_token", *_EVALUATED)
-_OF_RATE = ("qps", "user_tokens_per_s", "users_at_once", "served_tokens_per_s")
+_OF_RATE = ("valid_qps", "user_tokens_per_s", "users_at_once", "served_tokens_per_s")
 # What follows from others: the figures and the flags that it needs.
 _NEEDS: dict[str, tuple[str, ...]] = {
-    "servers": ("qps", NEED),
-    "load_per_server": ("qps", NEED),
-    "usd_per_hour": ("qps", NEED, PRICE),
-    "usd_per_month": ("qps", NEED, PRICE),
-    "usd_per_m_tokens_needed": ("qps", NEED, PRICE),
-    "usd_per_m_tokens": ("tokens_per_s", PRICE),
-    "usd_per_m_input_tokens": ("tokens_per_s", PRICE),
-    "usd_per_m_output_tokens": ("tokens_per_s", PRICE),
+    "servers": ("valid_qps", NEED),
+    "load_per_server": ("valid_qps", NEED),
+    "usd_per_hour": ("valid_qps", NEED, PRICE),
+    "usd_per_month": ("valid_qps", NEED, PRICE),
+    "usd_per_million_tokens_needed": ("valid_qps", NEED, PRICE),
+    "usd_per_million_tokens_valid": ("valid_qps", PRICE),
+    "usd_per_million_tokens": ("tokens_per_s", PRICE),
+    "usd_per_million_input_tokens": ("tokens_per_s", PRICE),
+    "usd_per_million_output_tokens": ("tokens_per_s", PRICE),
     "job_hours": ("tokens_per_s", JOB),
     "job_usd": ("tokens_per_s", JOB, PRICE),
-    "kwh_per_m_tokens": ("joules_per_token",),
-    "energy_usd_per_m_tokens": ("joules_per_token", PER_KWH),
+    "kwh_per_million_tokens": ("joules_per_token",),
+    "energy_usd_per_million_tokens": ("joules_per_token", PER_KWH),
 }
-_OTHER_NAMES = {
+# The names of a comparison's figures, where they are others here.
+_OF_ROWS = {
     "rouge_ratio": "rouge",
     "peak_bytes": "memory",
     "weights_bytes": "weights",
     "disk_bytes": "disk",
-    "valid_qps": "qps",
-    "cost": "usd_per_m_tokens",
 }
+_OTHER_NAMES = {
+    other: _OF_ROWS.get(figure.name, figure.name)
+    for figure in TABLE.values()
+    for other in (figure.name, *figure.also)
+}
+_TWO_MEANINGS = "qps"
 
 
 def find(name: str, doing: str) -> Measure:
     """Return the figure of this name. Raises BadInput with the nearest known one."""
+    if name == _TWO_MEANINGS:
+        fine = "expected valid_qps (the highest rate that keeps the limits) or samples_per_s"
+        raise BadInput(doing, "'qps' may mean either of two figures", fine, "Name one of them.")
     name = _OTHER_NAMES.get(name, name)
     if match := LATENCY.fullmatch(name):
         _check_percentile(match, doing)
@@ -63,7 +73,7 @@ def names() -> list[str]:
     """Name what may be asked for; of the percentiles the usual ones."""
     grid = [f"{what}_{p}" for what in LATENCIES for p in ("mean", "p50", "p90", "p99", "p99.9")]
     scores = [name for name, score in SCORES.items() if score.unit == OF_100]
-    return [*MEASURES, *_OTHER_NAMES, *grid, *scores]
+    return [*MEASURES, *_OF_ROWS, *grid, *scores]
 
 
 def _check_percentile(match: re.Match[str], doing: str) -> None:

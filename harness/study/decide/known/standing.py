@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from accuracy.resampling import Estimate
+from harness.cost.costs import costs
 from harness.cost.rates import Rates
-from harness.cost.uncertain import Uncertain, combined
+from harness.cost.uncertain import Uncertain, measured
 from harness.kernel.words.measure import Measure
-from harness.study.decide.facts import Kept, estimates
-from harness.study.decide.figures import Stage
-from harness.study.decide.judged import Judged
-from harness.study.decide.quality import USUAL_SHARE, Quality, quality
-from harness.study.decide.wanted import Wanted, is_held, is_limit
+from harness.study.decide.known.facts import Kept, estimates
+from harness.study.decide.known.judged import Judged, judge
+from harness.study.decide.known.quality import USUAL_SHARE, Quality, quality
+from harness.study.decide.wishes.figures import Stage
+from harness.study.decide.wishes.wanted import Wanted, is_held, is_limit
 
 # Figures that move together have one interval between them.
+# Rules of how long a run must be: a short one has a wide interval, and is no less true.
+_ONLY_SHORT = {"min_duration", "min_queries"}
 _SIZES = ("memory", "weights", "disk")
 _TOGETHER = {"samples_per_s": "tokens_per_s", "perplexity": "eval_loss"}
 
@@ -60,8 +63,52 @@ class Standing:
         said = f"its {stage} run is {status}: {reason}" if told.folder else reason
         if status != "INVALID" or (told.kept.get("valid_rate") or {}).get("problem"):
             self.out = said
-        elif stage == "speed":
+        elif stage == "speed" and not set(told.kept["failed_rules"]) <= _ONLY_SHORT:
             self.doubts.append(said)  # of the other stages the requirements speak
+
+    def has(self, stage: Stage) -> bool:
+        """Was this stage measured?"""
+        return stage in self.runs
+
+    @property
+    def row(self) -> Kept:
+        """Return what is kept of its first run."""
+        return next(iter(self.runs.values())).kept if self.runs else {}
+
+    @property
+    def fails(self) -> bool:
+        """Has it certainly missed a requirement?"""
+        return any(one.status == "FAIL" for one in self.judged)
+
+    @property
+    def is_open(self) -> bool:
+        """May it still be chosen?"""
+        return not (self.out or self.set_aside or self.fails)
+
+    @property
+    def fits(self) -> bool:
+        """Do its figures keep every requirement?"""
+        return self.is_open and all(one.holds for one in self.judged)
+
+    def update(self, wanted: Wanted, reference: Standing) -> None:
+        """Work out its figures, its costs and its verdicts from the runs that there are."""
+        found = {name: one for name, one in self._told.items() if name != "valid_qps" or one.value}
+        if "quality" in self.runs and self.quality is None:
+            self.quality = self._quality(wanted, reference)
+        if self.quality is not None:
+            found["rouge"] = self.quality.kept
+        self.figures = {
+            name: measured(estimate, self.label, _TOGETHER.get(name, name))
+            for name, estimate in found.items()
+            if estimate.value is not None
+        }
+        self.figures |= costs(self._rates(), wanted.terms, *self.names)
+        self.judged = judge(wanted.requirements, self.figures, self.quality, self._limits(wanted))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return what a price may call it."""
+        return self.label, str(self.row.get("variant", "")), str(self.row.get("model", ""))
 
     def _take(self, found: Mapping[str, Estimate]) -> None:
         """Take in the figures of a run; of sizes the largest of all runs counts."""
@@ -78,31 +125,22 @@ class Standing:
         return quality(theirs.folder, own, wanted.share or USUAL_SHARE)
 
     def _rates(self) -> Rates:
-        """Return what costs rest on; without an offline run the speed at the valid rate."""
-        figures = self.figures
-        per_sample = next(
-            (
-                told.kept["tokens_per_sample"]
-                for stage, told in self.runs.items()
-                if stage != "quality" and told.kept.get("tokens_per_sample")
-            ),
-            None,
-        )
-        speed, qps = figures.get("tokens_per_s"), figures.get("qps")
-        if speed is None and qps is not None and per_sample:
-            speed = combined(lambda rate: rate * per_sample, qps)
+        """Return what costs rest on."""
+        figures, prompt = self.figures, self.figures.get("prompt_tokens")
+        per_sample = [
+            told.kept["tokens_per_sample"]
+            for stage, told in self.runs.items()
+            if stage != "quality" and told.kept.get("tokens_per_sample")
+        ]
         return Rates(
-            tokens_per_s=speed,
-            tokens_per_sample=per_sample,
-            prompt_tokens=next(
-                (told.kept["prompt_tokens"] for told in self.runs.values()
-                 if told.kept.get("prompt_tokens")), None,
-            ),
-            valid_qps=qps,
+            tokens_per_s=figures.get("tokens_per_s"),
+            tokens_per_sample=per_sample[0] if per_sample else None,
+            prompt_tokens=prompt.value if prompt is not None else None,
+            valid_qps=figures.get("valid_qps"),
             latency_s=figures.get("latency_mean"),
             tpot_s=figures.get("tpot_p50"),
             joules_per_token=figures.get("joules_per_token"),
-        )  # fmt: skip
+        )
 
     def _limits(self, wanted: Wanted) -> Mapping[str, bool]:
         """Return the latencies that its search for the valid rate held, and whether one was
@@ -113,7 +151,7 @@ class Standing:
             return {}
         limits = told.kept["limits"]
         held = [one for one in wanted.requirements if is_limit(one) and is_held(one, limits)]
-        return {one.measure.name: "qps" in self.figures for one in held}
+        return {one.measure.name: "valid_qps" in self.figures for one in held}
 
 
 def _size(estimate: Estimate) -> float:

@@ -29,7 +29,7 @@ from harness.kernel.words.measure import Measure
 from harness.result.read import read_run
 from harness.study.comparison.evidence import Evidence, gather
 from harness.study.comparison.rows import row_of
-from harness.study.decide.figures import Stage, is_latency
+from harness.study.decide.wishes.figures import Stage, is_latency
 
 Kept = dict[str, Any]
 _EXACT = {"memory": "peak_bytes", "weights": "weights_bytes", "disk": "disk_bytes"}
@@ -62,6 +62,7 @@ def kept_of(result: Mapping[str, Any], folder: Path) -> Kept:
         "latency": latency,
         "limits": {name: run[name] for name in _LIMITS},
         "valid_rate": _rate_of(result),
+        "failed_rules": [v["rule"] for v in result["verdicts"] if v["status"] == "FAIL"],
     }
 
 
@@ -87,11 +88,20 @@ def _rate_of(result: Mapping[str, Any]) -> dict[str, Any] | None:
     if result["mode"] != "find-peak":
         qps = result["settings"]["run"]["target_qps"]
         return Rate(qps if result["status"] == "VALID" else 0.0, None, None, False)._asdict()
-    found = _searched(result.get("search") or [])
+    sequential = (result.get("capacity") or {}).get("peak")
+    found = _concluded(sequential) if sequential else _searched(result.get("search") or [])
     failed = {verdict["rule"] for verdict in result["verdicts"] if verdict["status"] == "FAIL"}
     if _TOO_SHORT in failed:
         found = found._replace(problem=result["status_reason"])
     return found._asdict()
+
+
+def _concluded(found: Mapping[str, Any]) -> Rate:
+    """Return the rate that our own search has seen held, and its 90 % interval of the peak."""
+    held, peak = found["held_qps"], found["peak_qps"]
+    if held is None or peak is None:
+        return Rate(held or 0.0, None, None, True)
+    return Rate(held, min(held, peak["low"]), max(held, peak["high"]), True)
 
 
 def _searched(steps: Sequence[Mapping[str, Any]]) -> Rate:
@@ -123,7 +133,8 @@ def estimates(kept: Kept, folder: Path, measures: Sequence[Measure]) -> dict[str
     if stage == "quality":
         found |= {name: Estimate(float(value)) for name, value in kept["scores"].items()}
     if stage == "rate":
-        found |= _rate(kept) | _latencies(kept, folder, measures)
+        log = _log(folder)
+        found |= _rate(kept) | _latencies(kept, log, measures) | _prompts(log)
     return found
 
 
@@ -172,13 +183,19 @@ def _mean_loss(losses: Losses, value: float) -> Estimate:
 
 def _rate(kept: Kept) -> dict[str, Estimate]:
     rate = Rate(**kept["valid_rate"])
-    return {"qps": Estimate(rate.value, rate.low, rate.high)}
+    return {"valid_qps": Estimate(rate.value, rate.low, rate.high)}
 
 
-def _latencies(kept: Kept, folder: Path, measures: Sequence[Measure]) -> dict[str, Estimate]:
+def _prompts(log: RunLog | None) -> dict[str, Estimate]:
+    """Return the mean tokens of a prompt, where the server told them."""
+    told = [] if log is None else [seen.prompt_tokens for seen in log.seen.values()]
+    known = [tokens for tokens in told if tokens > 0]
+    return {"prompt_tokens": _exact(sum(known) / len(known))} if known else {}
+
+
+def _latencies(kept: Kept, log: RunLog | None, measures: Sequence[Measure]) -> dict[str, Estimate]:
     """Return the latencies that are asked for, and those behind the rates of users."""
     asked = dict.fromkeys([*(one.name for one in measures if is_latency(one)), *_OF_USERS])
-    log = _log(folder)
     found = {}
     for name in asked:
         what, _, statistic = name.partition("_")

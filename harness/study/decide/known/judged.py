@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from accuracy.resampling import Estimate
 from harness.cost.uncertain import DRAWS, Uncertain
-from harness.study.decide.figures import is_latency
-from harness.study.decide.quality import OF_REFERENCE, Quality
-from harness.study.decide.requirements import Requirement
+from harness.study.decide.known.quality import OF_REFERENCE, Quality
+from harness.study.decide.wishes.figures import is_latency
+from harness.study.decide.wishes.requirements import Requirement
 
 Bools = NDArray[np.bool_]
+_BY_SEARCH = "kept at the valid rate"
 
 
 class Judged(NamedTuple):
@@ -46,7 +47,7 @@ class Judged(NamedTuple):
     @property
     def can_miss(self) -> bool:
         """Might another measurement miss it? Not by construction."""
-        return self.reason != OF_REFERENCE.reason
+        return self.reason not in (OF_REFERENCE.reason, _BY_SEARCH)
 
     @property
     def missing(self) -> float | None:
@@ -113,7 +114,7 @@ def _of_gate(one: Requirement, quality: Quality, figure: Uncertain | None) -> Ju
 def _of_search(one: Requirement, figure: Uncertain | None, is_kept: bool) -> Judged:
     """A latency that was a limit of the search is kept at the valid rate, if there is one."""
     estimate = figure.estimate if figure is not None and is_kept else Estimate(None)
-    reason = "kept at the valid rate" if is_kept else "no rate was found at which a run is VALID"
+    reason = _BY_SEARCH if is_kept else "no rate was found at which a run is VALID"
     return Judged(
         one, "PASS" if is_kept else "FAIL", estimate, is_kept, True, _all(is_kept), reason
     )
