@@ -40,7 +40,7 @@ _SWEPT_RUN = record("One run of a combination.", {
         "Its figures by name, unit last: those of harness run --format csv, and `users` (completed "
         "per second x mean latency), `tokens_per_s_per_user` (1 / median TPOT), "
         "`tokens_per_s_per_device`, `power` (completed per second / mean latency, 1/s2), "
-        "`goodput_per_s` and `goodput_share` (requests within all SLOs).",
+        "`goodput_per_s` and `goodput_share` (requests within all SLOs), `peak_qps` (of a search).",
         number("Its value."),
     ),
 })  # fmt: skip

@@ -40,6 +40,7 @@ def kept(found: Mapping[str, Any], folder: Path) -> Row:
 
 def _of_load(found: Mapping[str, Any], row: Row) -> dict[str, Any]:
     latency, goodput = found["latency"], found.get("goodput") or {}
+    peak = (found.get("capacity") or {}).get("peak") or {}  # of a search
     values = {
         f"{what.removesuffix('_ms')}_{statistic}_ms": latency[what][statistic]
         for what, statistics in _LATENCIES.items()
@@ -56,6 +57,7 @@ def _of_load(found: Mapping[str, Any], row: Row) -> dict[str, Any]:
         "power": rate / (mean_ms / 1e3) if is_known else None,
         "tokens_per_s_per_user": 1e3 / tpot_ms if tpot_ms else None,
         "tokens_per_s_per_device": _over(row["tokens_per_s"], _devices(found)),
+        "peak_qps": (peak.get("peak_qps") or {}).get("value"),
         "goodput_per_s": (goodput.get("requests_per_s") or {}).get("value"),
         "goodput_share": (goodput.get("share") or {}).get("value"),
     }

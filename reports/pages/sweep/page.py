@@ -25,8 +25,8 @@ from reports.pages.sweep.words import knee_range, load_label, missing, sentences
 
 _MOST_ROWS = 60  # on a screen
 _SCREEN = (
-    "tokens_per_s", "goodput_per_s", "users", "ttft_p99_ms", "tpot_p99_ms", "latency_mean_ms",
-    "eval_loss", "rougeL", "peak_bytes",
+    "tokens_per_s", "peak_qps", "goodput_per_s", "users", "ttft_p99_ms", "tpot_p99_ms",
+    "latency_mean_ms", "eval_loss", "rougeL", "peak_bytes",
 )  # fmt: skip
 Found = Mapping[str, Any]
 Point = Mapping[str, Any]
@@ -39,6 +39,7 @@ def _figure(name: str, label: str, unit: str = "", **how: Any) -> Column:
 FIGURES = (
     _figure("tokens_per_s", "tokens/s"),
     _figure("samples_per_s", "requests/s"),
+    _figure("peak_qps", "peak rate", "queries/s"),
     _figure("goodput_per_s", "goodput", "requests/s"),
     _figure("goodput_share", "within SLO", "%", write=percent),
     _figure("users", "users at once"),
