@@ -213,9 +213,10 @@ STUDY = file(
         "arguments": by_name(
             "What the kind needs to go on. compare: `varied`, the settings given as lists. gate: "
             "`asked`, how its candidates are judged, and `control`; of both: `executor`, where the "
-            "runs are made. audit: its companions, `looks` and `tokens_per_sample`. find-peak and "
-            "submission: when the run began (`started_at`), its rate in queries/s and where that "
-            "is from (`target_qps`, `target_qps_origin`).",
+            "runs are made (here, child, or ray with the address of its cluster). audit: its "
+            "companions, `looks` and `tokens_per_sample`. find-peak and submission: when the run "
+            "began (`started_at`), its rate in queries/s and where that is from (`target_qps`, "
+            "`target_qps_origin`).",
             anything("A value."),
         ),
         "cells": many(

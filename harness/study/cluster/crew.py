@@ -21,10 +21,11 @@ from harness.kernel.machine import installed
 from harness.kernel.process import stopping
 from harness.kernel.process.streams import tell
 from harness.kernel.protocols import Say
+from harness.options.saved import portable
 from harness.options.settings import RunConfig
 from harness.study.cluster import join, nodes, quiet
 from harness.study.cluster.manned import Manned, Task
-from harness.study.cluster.needs import needs_of, portable
+from harness.study.cluster.needs import needs_of
 from harness.study.executors.made import Made, Outcome
 
 TRIES = 3
