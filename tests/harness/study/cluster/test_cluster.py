@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -34,14 +35,15 @@ def figures(row):
     return {k: v for k, v in row.items() if k not in ("run", "conditions")}
 
 
-def test_runs_on_two_nodes_are_the_runs_made_here(two_nodes, tmp_path):
+def test_runs_on_two_nodes_are_the_runs_made_here(two_nodes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     words = f"{RUNS} --target-qps 5,10,20"
-    assert call(words, tmp_path / "here").exit_code == 0
+    assert call(words, Path("here")).exit_code == 0
     where = f"--executor ray --ray-address {two_nodes.head}"
-    done = call(f"{words} {where}", tmp_path / "ray")
+    done = call(f"{words} {where}", Path("ray"))
     assert done.exit_code == 0, done.stderr
-    _, here = compared(tmp_path / "here")
-    folder, there = compared(tmp_path / "ray")
+    _, here = compared(Path("here"))
+    folder, there = compared(Path("ray"))
     assert list(map(figures, here["rows"])) == list(map(figures, there["rows"]))
     assert "2 runs on" in done.stderr
     assert {path.name for path in folder.iterdir() if path.is_file()} == {
