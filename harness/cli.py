@@ -13,7 +13,16 @@ from typing import Annotated
 
 import typer
 
-from harness.commands import clients, laboratory, lists, mlperf, runs, serving, studies
+from harness.commands import (
+    clients,
+    laboratory,
+    lists,
+    mlperf,
+    runs,
+    serving,
+    studies,
+    sweeps,
+)
 from harness.kernel.errors import RunBroke
 from harness.kernel.process import stopping, streams
 from harness.options.flags import Command, Program
@@ -35,6 +44,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "plan": runs.plan,
     "report": runs.report,
     "compare": studies.compare,
+    "sweep": sweeps.sweep,
     "gate": studies.gate,
     "resume": studies.resume,
     "perplexity": laboratory.perplexity,

@@ -28,6 +28,7 @@ SLOW = {
     "tests/harness/schema/": 30,
     "tests/harness/study/gating/test_gate_real.py": 29,
     "tests/harness/study/gating/test_gate_served.py": 12,
+    "tests/harness/study/sweep/test_sweep.py": 14,
     "tests/harness/study/executors/test_child.py": 29,
     "tests/harness/study/cluster/test_cluster.py": 40,
     "tests/harness/study/comparison/test_compare.py": 26,

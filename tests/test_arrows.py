@@ -57,6 +57,8 @@ ARROWS = {
     "harness.study.comparison": "harness harness.engine harness.options harness.result harness.run"
     " harness.result.device harness.result.integrity harness.study harness.study.gating accuracy"
     " accuracy.datasets accuracy.gate reports reports.pages",
+    "harness.study.sweep": "harness harness.engine harness.options harness.run harness.study"
+    " harness.study.comparison reports.pages.sweep",
     "harness.study.gating": "harness harness.engine harness.options harness.result harness.run"
     " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
     " sut.precision",
@@ -64,7 +66,8 @@ ARROWS = {
     " reports.mlperf reports.submission scenarios.loadgen"
     " harness.result.integrity",
     "harness.schema": "harness.likelihood harness.options harness.schema.of_result"
-    " accuracy.likelihood reports",
+    " harness.schema.of_study accuracy.likelihood reports",
+    "harness.schema.of_study": "harness.schema",
     "harness.schema.of_result": "harness.schema",
     "harness.serve": "harness.engine harness.options harness.serve.asking harness.serve.telling"
     " sut.border sut.golden sut.golden.answers sut.model sut.prompts sut.serving",
@@ -72,8 +75,9 @@ ARROWS = {
     "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
     " harness.mlperf harness.run harness.serve harness.study harness.study.comparison"
-    " harness.study.executors harness.study.gating accuracy.gate reports reports.pages"
-    " reports.pages.likelihood reports.submission sut.served.client.remote",
+    " harness.study.executors harness.study.gating harness.study.sweep accuracy.gate reports"
+    " reports.pages reports.pages.likelihood reports.pages.sweep reports.submission"
+    " sut.served.client.remote",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started",
     "scenarios.loadgen": "scenarios",
@@ -90,6 +94,7 @@ ARROWS = {
     "reports.mlperf": "",
     "reports.pages": "reports reports.plots",
     "reports.pages.likelihood": "reports reports.pages reports.plots",
+    "reports.pages.sweep": "reports reports.pages reports.plots",
     "reports.plots": "reports",
     "reports.submission": "reports.mlperf",
     "sut.border": "",

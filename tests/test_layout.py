@@ -27,7 +27,7 @@ from tests.reports.pages.likelihood.test_page import folder as measured
 pytestmark = pytest.mark.pictures
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
-KINDS = ("report", "compare", "gate", "perplexity")
+KINDS = ("report", "compare", "gate", "perplexity", "sweep")
 PHONE = 390  # CSS pixels
 
 
@@ -46,6 +46,10 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     made = {"compare": place / "compare.html", "gate": place / "gate.html"}
     made["report"] = next(place.glob("*_server_simulated_*/report.html"))
     made["perplexity"] = write_page(measured(place / "perplexity"))
+    words = "sweep --scenario server --sut simulated --clock virtual --min-queries 60 --target-qps"
+    words += f" 5,10,20..40 --max-concurrency 1234567,12345678 --output-dir {place / 'swept'}"
+    assert CliRunner().invoke(app, words.split()).exit_code == 0
+    made["sweep"] = next(place.glob("swept/*/sweep.html"))
     return made
 
 

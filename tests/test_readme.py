@@ -76,7 +76,7 @@ def test_the_pages_have_commands_of_every_kind_and_no_other():
     assert len(ON_THE_MODEL) >= 4
     with_a_test = (
         r"my-model|--base-url|--sut "
-        r"|harness (report|compare|resume|gate|perplexity|audit|package|check|serve) "
+        r"|harness (report|compare|sweep|resume|gate|perplexity|audit|package|check|serve) "
     )
     others = [c for c in COMMANDS if c not in MODEL_FREE and c not in ON_THE_MODEL]
     assert not [c for c in others if not re.search(with_a_test, c)], "no test runs these"

@@ -21,10 +21,12 @@ from harness.study import parts
 from harness.study.comparison import compare
 from harness.study.gating import gate
 from harness.study.study import FILE, load
+from harness.study.sweep import sweep
 from reports import tables
 from reports.pages import compare as compare_page
 from reports.pages import gate as gate_page
 from reports.pages.likelihood import screen as likelihood_page
+from reports.pages.sweep import page as sweep_page
 from reports.terminal import show_audit, show_result
 
 Found = dict[str, Any]
@@ -54,6 +56,9 @@ _OF_A_RUN = Kind(parts.go_on, str, show_result, tables.record, parts.exit_code)
 KINDS = {
     compare.KIND: Kind(
         compare.go_on, compare_page.told, compare_page.show, compare_page.table, compare.exit_code
+    ),
+    sweep.KIND: Kind(
+        sweep.go_on, sweep_page.told, sweep_page.show, sweep_page.table, sweep.exit_code
     ),
     gate.KIND: Kind(gate.go_on, gate_page.told, gate_page.show, tables.of_gate, gate.exit_code),
     **dict.fromkeys(parts.KINDS, _OF_A_RUN),

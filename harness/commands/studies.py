@@ -159,8 +159,8 @@ def resume(
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
-    """Go on with a comparison, a gate, a find-peak search, a submission, an audit or a perplexity
-    measurement that was interrupted.
+    """Go on with a comparison, a sweep, a gate, a find-peak search, a submission, an audit or a
+    perplexity measurement that was interrupted.
     """
     with people(as_json, form) as (console, say):
         from harness.commands import kinds

@@ -7,7 +7,6 @@ text with a unit: 90, "90s", "1.5m", "200ms".
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,10 +19,7 @@ import scenarios
 from harness import registry
 from harness.kernel.entries import ScenarioEntry, SutEntry
 from harness.kernel.errors import BadInput, HarnessError, unknown
-from harness.kernel.foreign.own_files import read_given
-from harness.kernel.foreign.parsed import check_depth, too_deep
-from harness.kernel.places import wrong_path
-from harness.kernel.texts import other_kind
+from harness.kernel.foreign.toml_file import read_toml
 from harness.kernel.types import RunSettings
 from harness.options import profiles
 from harness.options.conf.read import Conf, ConfFile, read_named
@@ -38,7 +34,6 @@ from scenarios.peak_verdict import ADVISED_LIMITS_PER_STEP
 _NAMES = {name_of(flag): name for name, option in OPTIONS.items() for flag in option.flags}
 _UNCALIBRATED_QPS = 10.0
 USUAL_ROWS = 32
-_MOST_TOML_BYTES = 1 << 20  # tomllib takes seconds for more
 Mode = Literal["performance", "accuracy"]
 
 
@@ -233,37 +228,19 @@ def _ns(own: float | None, default_s: float) -> int:
     return round((default_s if own is None else own) * 1e9)
 
 
-def _not_text(path: Path, data: bytes) -> BadInput:
-    found, fine = f"it is {other_kind(data) or 'not UTF-8 text'}", "expected a TOML file in UTF-8"
-    return BadInput(f"--config {path}", found, fine, "Save it as UTF-8.")
-
-
 def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        read = read_given(path, _MOST_TOML_BYTES)
-        data = tomllib.loads(read.decode("utf-8-sig"))
-        check_depth(data)
-    except OSError:
-        raise wrong_path(f"--config {path}", path, "expected a TOML file") from None
-    except UnicodeDecodeError:
-        raise _not_text(path, read) from None
-    except tomllib.TOMLDecodeError as error:
-        if other_kind(read):
-            raise _not_text(path, read) from None
-        found, fine = f"it is not TOML ({error})", "expected lines such as target_qps = 10"
-        raise BadInput(f"--config {path}", found, fine, "Correct the line.") from None
-    except (ValueError, RecursionError):
-        found, fine = str(too_deep()), "expected lines such as target_qps = 10"
-        raise BadInput(f"--config {path}", found, fine, "Correct the line.") from None
-    names = [key.replace("-", "_") for key in data]
-    values = dict(zip((_NAMES.get(name, name) for name in names), data.values(), strict=True))
-    if len(values) < len(data):
-        raise BadInput(
-            f"--config {path}",
-            "one setting appears under two names",
-            "expected it once",
-            "Delete one of the two.",
-        )
+    return by_setting(read_toml(path, "--config"), f"--config {path}")
+
+
+def by_setting(written: Mapping[str, Any], doing: str) -> dict[str, Any]:
+    """Return what a file says by the names of settings, whatever their spelling. Raises BadInput
+    where one is given under two names.
+    """
+    names = [key.replace("-", "_") for key in written]
+    values = dict(zip((_NAMES.get(name, name) for name in names), written.values(), strict=True))
+    if len(values) < len(written):
+        found, fine = "one setting appears under two names", "expected it once"
+        raise BadInput(doing, found, fine, "Delete one of the two.")
     return values
 
 

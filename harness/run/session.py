@@ -300,6 +300,7 @@ class Run:
             if last and self.config.evaluate:
                 missing = [*missing, *self._evaluate(sut, folder)]
             note_seal(self._written.of(folder))
+            page = page and not self.config.no_page
             return publish(folder, self.samples, page, missing, written=self._written)
         except Exception as fault:
             show_where(fault)

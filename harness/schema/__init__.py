@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 from harness.schema import compare, environment, gate, perplexity, result, settings
+from harness.schema.of_study import sweep
 from harness.schema.page import page
 from harness.schema.parts import Schema
 
@@ -24,6 +25,7 @@ SCHEMAS: dict[str, Schema] = {
     "find_peak": result.FIND_PEAK,
     "compare": compare.COMPARE,
     "gate": gate.GATE,
+    "sweep": sweep.SWEEP,
     "study": settings.STUDY,
     "rows": settings.ROWS,
     "perplexity": perplexity.PERPLEXITY,

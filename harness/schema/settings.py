@@ -208,13 +208,16 @@ STUDY = file(
     "study.json",
     record("What a study measures, written before its first run or part begins.", {
         "schema": choice("Version of this layout.", "touchstone.study/1"),
-        "kind": choice("Kind of study.", "compare", "gate", "find-peak", "submission", "audit"),
+        "kind": choice(
+            "Kind of study.", "compare", "sweep", "gate", "find-peak", "submission", "audit"
+        ),
         "started_at": text("When it was begun; UTC, ISO 8601."),
         "arguments": by_name(
             "What the kind needs to go on. compare: `varied`, the settings given as lists. gate: "
-            "`asked`, how its candidates are judged, and `control`; of both: `executor`, where the "
-            "runs are made (here, child, or ray with the address of its cluster). audit: its "
-            "companions, `looks` and `tokens_per_sample`. find-peak and submission: when the run "
+            "`asked`, how its candidates are judged, and `control`. sweep: `points`, the "
+            "combinations, `places`, which (point, repeat) each cell is, `repeats` and "
+            "`order_seed`. Of all three: `executor`, where the runs are made (here, child, or ray "
+            "with the address of its cluster). audit: its companions, `looks` and `tokens_per_sample`. find-peak and submission: when the run "
             "began (`started_at`), its rate in queries/s and where that is from (`target_qps`, "
             "`target_qps_origin`).",
             anything("A value."),
@@ -251,7 +254,8 @@ ROWS = file(
         "failure": text("Exception that prevented the run; empty if there is a run."),
         "figures": by_name(
             "What the kind keeps of the run. compare: a row of compare.json without its label and "
-            "ratios. find-peak: a step of find_peak.json. submission: the rate. gate: nothing, "
+            "ratios. sweep: the same, and its figures under load (`measured`), `device` and "
+            "`devices`. find-peak: a step of find_peak.json. submission: the rate. gate: nothing, "
             "since the runs are read again.",
             anything("A figure."),
         ),

@@ -55,7 +55,7 @@ def _pretty(value: Any) -> str:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader((_HERE, _HERE / "likelihood")),
+        loader=FileSystemLoader((_HERE, _HERE / "likelihood", _HERE / "sweep")),
         autoescape=True,
         finalize=_finalize,
         undefined=StrictUndefined,

@@ -24,6 +24,7 @@ median, every claim a ratio.
     stepping  what the engine takes for a step where the model takes nothing, ahead and in turn
     served    the client's workers against wrk, h2load and Python's clients, on one loopback; their
               stamps against the golden server's
+    sweep     what a sweep of a thousand cells costs beside its runs, and its page
     vllm      the engine against vLLM, which has a virtual environment of its own: `make bench-vllm`
     gpu       every engine on one GPU, by itself: `make bench-gpu` (`tests.bench.gpu.command`)
 
@@ -62,6 +63,7 @@ from tests.bench import (
     served,
     serving,
     stepping,
+    sweep,
 )
 from tests.bench.peers import figures
 from tests.bench.rows import Row, compared
@@ -251,8 +253,10 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "served": served.served,
     "prefill": prefill.rows,
     "stepping": stepping.rows,
+    "sweep": sweep.rows,
 }
 QUICK = {
+    "sweep": partial(sweep.rows, sweep.QUICK),
     "likelihood": partial(likelihood.rows, likelihood.QUICK),
     "generation": partial(generation.rows, generation.QUICK),
     "vllm": partial(generation.vllm_rows, generation.QUICK),

@@ -72,11 +72,11 @@ class LoadOptions:
         LOAD, "auto",
         "Queries per second: the arrival rate in server, the expected rate elsewhere. auto (the "
         "default) measures it during the warm-up. Also --request-rate.",
-        also="--request-rate", unit="/s", is_audits=True,
+        also="--request-rate", unit="/s", is_audits=True, is_load=True,
     )
     samples_per_query: Count = option(
         LOAD, 8, "Samples in each query (multi-stream only). Default: 8.", closed="same",
-        loadgen=Loadgen("samples_per_query"),
+        loadgen=Loadgen("samples_per_query"), is_load=True,
     )
     min_duration: Seconds | None = option(
         LOAD, None, "Minimum run time, for example 90s or 1.5m.", unit="s",

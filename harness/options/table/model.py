@@ -51,7 +51,7 @@ class ModelOptions:
         MODEL, "auto",
         "Maximum number of requests in a batch. auto (the default): 32; for a model on a GPU as "
         "many as its cache has memory for, up to 256. Also --concurrency.", also="--concurrency",
-        commands="run plan compare gate serve",
+        commands="run plan compare gate serve", is_load=True,
     )
     prefill_tokens: Count | None = option(
         MODEL, None, "Maximum number of prompt tokens fed in a step. Default: measured at load on a"
