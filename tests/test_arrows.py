@@ -94,9 +94,9 @@ ARROWS = {
     " harness.mlperf harness.running harness.serve harness.study harness.study.comparison"
     " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
     " reports.submission harness.study.sweep reports.pages.sweep harness.study.exports"
-    " reports.pages.comparison harness.cost harness.study.decide"
-    " harness.study.decide.wishes reports.pages.decide"
-    " harness.result.capacity harness.study.executors sut.served.client.remote harness.view",
+    " reports.pages.comparison harness.cost harness.study.decide harness.study.decide.wishes"
+    " reports.pages.decide harness.result.capacity harness.study.executors"
+    " sut.served.client.remote harness.view",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started harness.api harness.live",
     "harness.api": "accuracy.gate harness.commands harness.likelihood harness.options"

@@ -9,21 +9,38 @@ somebody else's (`harness.kernel.foreign.consent`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import sut
 from accuracy.datasets import names as dataset_names
 from harness.kernel.errors import BadInput
 from harness.kernel.foreign.consent import Wish
+from harness.kernel.places import expanded
 from harness.kernel.privacy.secrets import HIDDEN, hidden_options
 from harness.options.settings import RunConfig
 from scenarios.loads import file_of
+
+_PATHS = ("model", "tokenizer", "ca_file", "server_python")  # the others are absolute already
 
 
 def without_secrets(config: RunConfig) -> dict[str, Any]:
     """Return the settings as they are written: what JSON can say, secrets hidden."""
     saved: dict[str, Any] = config.model_dump(mode="json")
     return saved | {"sut_options": hidden_options(saved["sut_options"])}
+
+
+def portable(config: RunConfig) -> RunConfig:
+    """Return the settings with paths that mean the same from any folder; names stay names."""
+    from sut.model.find import TABLE
+
+    changed: dict[str, Any] = {}
+    for name in _PATHS:
+        value = getattr(config, name)
+        path = None if value is None else expanded(Path(value))
+        if path is not None and value not in TABLE and path.exists():
+            changed[name] = type(value)(path.absolute())
+    return config.model_copy(update=changed)
 
 
 def with_secrets(config: RunConfig, given: Mapping[str, Any], doing: str) -> RunConfig:

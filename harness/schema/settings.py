@@ -234,10 +234,10 @@ STUDY = file(
             "What the kind needs to go on. compare: `varied`, the settings given as lists. gate: "
             "`asked`, how its candidates are judged, and `control`. sweep: `points`, the "
             "combinations, `places`, which (point, repeat) each cell is, `repeats` and "
-            "`order_seed`. Of all three: `executor`, where the runs are made. audit: its "
-            "companions, `looks` and `tokens_per_sample`. find-peak and submission: when the run "
-            "began (`started_at`), its rate in queries/s and where that is from (`target_qps`, "
-            "`target_qps_origin`).",
+            "`order_seed`. Of all three: `executor`, where the runs are made (here, child, or ray "
+            "with the address of its cluster). audit: its companions, `looks` and "
+            "`tokens_per_sample`. find-peak and submission: when the run began (`started_at`), its "
+            "rate in queries/s and where that is from (`target_qps`, `target_qps_origin`).",
             anything("A value."),
         ),
         "cells": many(

@@ -21,10 +21,11 @@ from harness.kernel.machine import installed
 from harness.kernel.process import stopping
 from harness.kernel.process.streams import tell
 from harness.kernel.protocols import Say
+from harness.options.saved import portable
 from harness.options.settings import RunConfig
 from harness.study.cluster import join, nodes, quiet
 from harness.study.cluster.manned import Manned, Task
-from harness.study.cluster.needs import needs_of, portable
+from harness.study.cluster.needs import needs_of
 from harness.study.executors.made import Made, Outcome
 
 TRIES = 3
@@ -58,7 +59,8 @@ class Cluster:
         self._failed_starts = Counter[str]()
         self._waiting: deque[Task] = deque()
         self._outcomes: deque[Outcome] = deque()
-        self._place, self._word = Path(), secrets.token_hex(16)
+        self._given = self._place = Path()  # the study's folder as it was named, and absolute
+        self._word = secrets.token_hex(16)
         self._looked_s = self._begun_s = self._seated_s = 0.0  # 0: not yet
         self._has_said_busy = False
         self._stops = self._told = 0
@@ -75,7 +77,7 @@ class Cluster:
     def begin(self, cell: str, config: RunConfig, say: Say) -> None:
         """See Crew."""
         if not self._looked_s:
-            self._place = config.output_dir.absolute()
+            self._given, self._place = config.output_dir, config.output_dir.absolute()
             write_token(self._place, self._word)
             self._begun_s = self._seated_s = monotonic_s()
         settings = portable(config).model_dump_json()
@@ -222,7 +224,7 @@ class Cluster:
         task = manned.task
         assert task is not None
         try:
-            made = manned.made(told, self._place)
+            made = manned.made(told, self._given)
         except self._ray.exceptions.RayError as fault:
             self._lose(manned, _why(fault))
             return

@@ -141,8 +141,7 @@ class Pool:
         self._window, self._hearer, self._live = window, hearer, None
         self._figures.clear()
         del self._lags_ns[:]
-        for remote in self._remote:
-            remote.compare_clocks()
+        self._compare_clocks()
         dealt = shares(queries, window, len(self._links))
         for link, share in zip(self._links, dealt, strict=True):
             link.say(frames.PLAN, share.packed(), window)
@@ -154,6 +153,11 @@ class Pool:
         for link in self._links:
             link.say(frames.BEGIN, start_ns)
         return start_ns
+
+    def _compare_clocks(self) -> None:
+        """Find out what the clocks of other machines show, before anything is timed."""
+        for remote in self._remote:
+            remote.compare_clocks()
 
     def withdraw(self) -> None:
         """Send no more of the plan: nothing that is due from now on."""
@@ -170,6 +174,7 @@ class Pool:
 
     def listen(self, sink: Sink) -> None:
         """Tell what comes of `issue` to a sink, as it comes."""
+        self._compare_clocks()
         self._hearer, self._live = None, Live(sink, self._read)
 
     def issue(self, query: Query) -> None:

@@ -166,7 +166,7 @@ def test_one_process_at_a_time(finished):
     ("change", "words"),
     [
         ({"schema": "touchstone.study/9"}, "its schema is 'touchstone.study/9'"),
-        ({"kind": "sweep"}, "its kind is 'sweep'"),
+        ({"kind": "tour"}, "its kind is 'tour'"),
         ({"cells": [{}]}, "it is damaged"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -34,14 +35,15 @@ def figures(row):
     return {k: v for k, v in row.items() if k not in ("run", "conditions")}
 
 
-def test_runs_on_two_nodes_are_the_runs_made_here(two_nodes, tmp_path):
-    words = f"{RUNS} --target-qps 5,10,20"
-    assert call(words, tmp_path / "here").exit_code == 0
+def test_runs_on_two_nodes_are_the_runs_made_here(two_nodes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = f"{RUNS} --target-qps 5,10"
+    assert call(words, Path("here")).exit_code == 0
     where = f"--executor ray --ray-address {two_nodes.head}"
-    done = call(f"{words} {where}", tmp_path / "ray")
+    done = call(f"{words} {where}", Path("ray"))
     assert done.exit_code == 0, done.stderr
-    _, here = compared(tmp_path / "here")
-    folder, there = compared(tmp_path / "ray")
+    _, here = compared(Path("here"))
+    folder, there = compared(Path("ray"))
     assert list(map(figures, here["rows"])) == list(map(figures, there["rows"]))
     assert "2 runs on" in done.stderr
     assert {path.name for path in folder.iterdir() if path.is_file()} == {
@@ -49,7 +51,7 @@ def test_runs_on_two_nodes_are_the_runs_made_here(two_nodes, tmp_path):
     }  # fmt: skip
 
 
-LONG = f"{RUNS} --target-qps 20,25,30 --min-duration 3s".replace("virtual", "real")
+LONG = f"{RUNS} --target-qps 20,25 --min-duration 3s".replace("virtual", "real")
 
 
 def begun(place, runs):
@@ -72,9 +74,9 @@ def test_a_node_that_is_killed_costs_its_run_another_try_and_nothing_else(two_no
     assert done.exit_code == 0, done.stderr
     assert "was lost while it made the run" in done.stderr
     folder, found = compared(tmp_path)
-    assert [row["label"] for row in found["rows"]] == [f"target-qps={n}" for n in (20, 25, 30)]
+    assert [row["label"] for row in found["rows"]] == [f"target-qps={n}" for n in (20, 25)]
     assert {row["status"] for row in found["rows"]} == {"VALID"}
-    assert len((folder / "rows.jsonl").read_text().splitlines()) == 3
+    assert len((folder / "rows.jsonl").read_text().splitlines()) == 2
 
 
 def test_folders_come_back_where_no_path_is_shared(two_nodes, tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from harness.kernel.clock import RealClock
 from harness.kernel.errors import BadInput, RunBroke, SetupFailed
 from harness.kernel.machine import installed
 from harness.kernel.process import children
+from harness.kernel.types import At, Query, QuerySample
 from sut.served.address import address
 from sut.served.client.pool import Pool
 from sut.served.client.remote import greeting, listening
@@ -81,6 +82,36 @@ def test_stamps_are_those_of_our_clock(golden, offset_ns):
     assert set(dues) == {2_000_000}  # the plan's
     assert abs(clock["offset_ms"] * 1e6 - offset_ns) <= error_ns
     assert clock["host"] == str(where)
+
+
+class Told:
+    """A recorder that believes our moments."""
+
+    def __init__(self):
+        self.answers = []
+
+    def answered(self, answer):
+        self.answers.append(answer)
+
+    def first_token(self, sample_id, token):
+        pass
+
+
+def test_what_loadgen_asks_for_one_by_one_has_the_stamps_of_our_clock(golden):
+    golden.set(ttft_ms=3, per_token_ms=2)
+    with lent(off_by(3_600 * SECOND_NS)) as where, pooled(golden, where) as pool:
+        sink = Told()
+        pool.listen(sink)
+        begun_ns = pool.clock.now_ns()
+        pool.issue(Query(0, (QuerySample(0, 0),), At(0)))
+        until_ns = begun_ns + 20 * SECOND_NS
+        while not sink.answers and pool.clock.wait(until_ns) < until_ns:
+            pass
+        error_ns = pool.facts()["clocks"][0]["error_us"] * 1e3
+        (answer,) = sink.answers
+        moments = begun_ns, answer.issued_ns, answer.first_ns, answer.done_ns
+    assert list(moments) == sorted(moments)
+    assert answer.done_ns - begun_ns < 20 * SECOND_NS + error_ns
 
 
 def test_a_clock_that_runs_fast_is_part_of_the_error(golden):
