@@ -76,7 +76,7 @@ def test_the_pages_have_commands_of_every_kind_and_no_other():
     assert len(ON_THE_MODEL) >= 4
     with_a_test = (
         r"my-model|--base-url|--sut "
-        r"|harness (report|compare|resume|gate|perplexity|audit|package|check|serve) "
+        r"|harness (report|whatif|compare|resume|gate|perplexity|audit|package|check|serve) "
     )
     others = [c for c in COMMANDS if c not in MODEL_FREE and c not in ON_THE_MODEL]
     assert not [c for c in others if not re.search(with_a_test, c)], "no test runs these"
@@ -142,6 +142,7 @@ def test_its_own_model_and_report_examples_work(run, tmp_path, tiny_llama):
     assert done.returncode == 0, done.stdout + done.stderr
     (folder,) = (tmp_path / "runs").iterdir()
     assert run(the_one("harness report").replace("NAME", folder.name)).returncode == 0
+    assert run(the_one("harness whatif").replace("NAME", folder.name)).returncode in (0, 1)
 
 
 def test_its_examples_of_a_server_work(run, tmp_path, tiny_llama, golden):

@@ -24,6 +24,8 @@ median, every claim a ratio.
     stepping  what the engine takes for a step where the model takes nothing, ahead and in turn
     served    the client's workers against wrk, h2load and Python's clients, on one loopback; their
               stamps against the golden server's
+    peak      the search for the highest rate on queues whose peak is known, against bisection: how
+              close, and with how many queries
     vllm      the engine against vLLM, which has a virtual environment of its own: `make bench-vllm`
     gpu       every engine on one GPU, by itself: `make bench-gpu` (`tests.bench.gpu.command`)
 
@@ -56,6 +58,7 @@ from rich.table import Table
 from tests.bench import (
     generation,
     likelihood,
+    peak,
     prefill,
     rouge,
     scoring,
@@ -251,8 +254,10 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "served": served.served,
     "prefill": prefill.rows,
     "stepping": stepping.rows,
+    "peak": peak.rows,
 }
 QUICK = {
+    "peak": partial(peak.rows, 20),
     "likelihood": partial(likelihood.rows, likelihood.QUICK),
     "generation": partial(generation.rows, generation.QUICK),
     "vllm": partial(generation.vllm_rows, generation.QUICK),
