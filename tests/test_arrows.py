@@ -29,23 +29,29 @@ ARROWS = {
     "harness.engine.metering": "",
     "harness.engine.referee": "",
     "harness.engine.server_view": "",
-    "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
-    " sut.precision sut.served sut.started harness.options.table",
+    "harness.options": "harness harness.options.conf accuracy.datasets sut.model"
+    " sut.precision sut.served sut.started harness.options.table scenarios.peak",
     "harness.options.conf": "harness.options harness.options.table",
-    "harness.options.table": "harness.options",
+    "harness.options.lists": "harness.options",
+    "harness.options.table": "harness.options harness.options.lists",
     "harness.official": "harness.engine harness.engine.dispatched scenarios.loadgen",
     "harness.result": "harness harness.engine harness.engine.referee harness.official"
     " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints reports.mlperf"
     " reports.pages scenarios scenarios.loadgen"
-    " harness.result.device harness.result.gpus harness.result.integrity",
+    " harness.result.capacity harness.result.device harness.result.gpus harness.result.integrity"
+    " scenarios.peak",
+    "harness.result.capacity": "harness.options harness.options.lists harness.result scenarios"
+    " scenarios.peak",
     "harness.result.device": "",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
     "harness.run": "harness harness.engine harness.engine.dispatched harness.engine.metering"
     " harness.engine.referee harness.engine.server_view harness.official harness.options"
     " harness.result accuracy.outputs"
-    " reports scenarios scenarios.loadgen sut.border sut.border.replicas sut.model sut.started"
-    " harness.result.integrity",
+    " reports scenarios sut.border sut.border.replicas sut.model sut.started"
+    " harness.result.integrity harness.run.searching scenarios.peak",
+    "harness.run.searching": "harness.engine harness.options harness.result harness.result.capacity"
+    " scenarios.loadgen scenarios.peak",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood"
     " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision"
@@ -68,14 +74,16 @@ ARROWS = {
     " sut.border sut.golden sut.golden.answers sut.model sut.prompts sut.serving",
     "harness.serve.asking": "harness.serve sut.prompts",
     "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
-    "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
+    "harness.commands": "harness harness.options.lists harness.result.capacity"
+    " harness.engine harness.likelihood harness.options harness.result"
     " harness.mlperf harness.run harness.serve harness.study harness.study.comparison"
     " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
     " reports.submission",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started",
     "scenarios.loadgen": "scenarios",
-    "scenarios": "scenarios.loadgen",
+    "scenarios.peak": "scenarios scenarios.loadgen",
+    "scenarios": "scenarios.loadgen scenarios.peak",
     "accuracy": "",
     "accuracy.compliance": "accuracy.gate accuracy.metrics accuracy.outputs",
     "accuracy.datasets": "",

@@ -42,7 +42,7 @@ from harness.result.library import library
 from harness.result.publish import publish
 from harness.result.read import ACCURACY_PART
 from harness.result.result import Result
-from harness.run import peak, sampling
+from harness.run import sampling
 from harness.run.forecast import conflicts_of
 from harness.run.keeping import (
     Written,
@@ -53,6 +53,7 @@ from harness.run.keeping import (
     refuse_elsewhere,
 )
 from harness.run.parts import Origin, Parts
+from harness.run.searching import rates
 from harness.run.signals import stoppable
 from harness.run.start import close, start
 from harness.run.timed import Timed
@@ -183,10 +184,10 @@ class Run:
 
     def _find_peak(self, sut: SUT, target_qps: float) -> Result:
         """Search for the highest rate that holds; the best run becomes this folder's own."""
-        search_ = peak.search_of(self.config, self._settings, target_qps)
+        search_ = rates.search_of(self.config, self._settings, target_qps)
         steps: list[dict[str, Any]] = []
         wanted = search_.next(steps)
-        while isinstance(wanted, peak.Step):
+        while isinstance(wanted, rates.Step):
             steps.append(self._step(sut, wanted, len(steps) + 1))
             held = [step for step in steps if step["held"]]
             kept = [*held, search_.best(steps)]
@@ -206,7 +207,7 @@ class Run:
         with noted(f"row of the part {name}"):
             self._parts.keep(name, result, {})
 
-    def _step(self, sut: SUT, step: peak.Step, number: int) -> dict[str, Any]:
+    def _step(self, sut: SUT, step: rates.Step, number: int) -> dict[str, Any]:
         name, settings = f"step_{number:02d}", step.settings
         if (known := self._parts.known(name, settings)) is not None:
             return known

@@ -27,7 +27,7 @@ from harness.registry import may_say_when
 from harness.result import logs
 from harness.run import sampling
 from harness.run.journaling import journaled
-from harness.run.watching import Watching
+from harness.run.searching.watching import Watching
 from scenarios.peak.watch import Watch
 
 
