@@ -8,6 +8,9 @@ under 90 s. An entry is a file, a folder or one test; conftest.py marks what it 
 from __future__ import annotations
 
 SLOW = {
+    "tests/harness/running/test_peak.py": 6,
+    "tests/harness/result/capacity/": 6,
+    "tests/scenarios/peak/test_search.py": 6,
     "tests/test_cli.py": 121,
     "tests/fuzz/": 15,
     "tests/test_hostile.py": 6,

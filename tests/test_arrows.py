@@ -33,7 +33,8 @@ ARROWS = {
     " sut.served sut.started harness.options.table scenarios.peak harness.loads scenarios.loads"
     " sut.served.client.remote",
     "harness.options.conf": "harness.options harness.options.table",
-    "harness.options.table": "harness.options",
+    "harness.options.table": "harness.options harness.options.lists",
+    "harness.options.lists": "harness.options",
     "harness.official": "harness.engine harness.engine.dispatched scenarios.loadgen",
     "harness.result": "harness harness.engine harness.engine.referee harness.official"
     " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints"
@@ -45,13 +46,15 @@ ARROWS = {
     "harness.result.integrity": "harness.engine harness.result",
     "harness.result.doubts": "accuracy harness.engine harness.engine.referee harness.result"
     " scenarios",
-    "harness.result.capacity": "harness.options harness.result scenarios scenarios.peak",
+    "harness.result.capacity": "harness.options harness.result scenarios scenarios.peak"
+    " harness.options.lists",
     "harness.result.phases": "scenarios.phases",
     "harness.running": "harness harness.engine harness.engine.dispatched harness.engine.metering"
     " harness.engine.referee harness.engine.server_view harness.official harness.options"
-    " harness.result accuracy.outputs reports scenarios scenarios.loadgen sut.border"
-    " sut.border.replicas sut.model sut.started harness.result.integrity harness.result.capacity"
-    " scenarios.peak harness.loads",
+    " harness.result accuracy.outputs reports scenarios sut.border sut.border.replicas sut.model"
+    " sut.started harness.result.integrity scenarios.peak harness.loads harness.running.searching",
+    "harness.running.searching": "harness.engine harness.options harness.result"
+    " harness.result.capacity scenarios.loadgen scenarios.peak",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood accuracy.metrics reports.pages.likelihood sut.border sut.likelihood"
     " sut.model sut.precision sut.served harness.live",
@@ -96,7 +99,7 @@ ARROWS = {
     " reports.submission harness.study.sweep reports.pages.sweep harness.study.exports"
     " reports.pages.comparison harness.cost harness.study.decide harness.study.decide.wishes"
     " reports.pages.decide harness.result.capacity harness.study.executors"
-    " sut.served.client.remote harness.view",
+    " sut.served.client.remote harness.view harness.options.lists",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started harness.api harness.live",
     "harness.api": "accuracy.gate harness.commands harness.likelihood harness.options"

@@ -76,7 +76,7 @@ def test_the_pages_have_commands_of_every_kind_and_no_other():
     assert len(ON_THE_MODEL) >= 4
     with_a_test = (
         r"my-model|--base-url|--sut "
-        r"|harness (report|compare|sweep|decide|cost|resume|gate|perplexity|audit|package|check"
+        r"|harness (report|whatif|compare|sweep|decide|cost|resume|gate|perplexity|audit|package|check"
         r"|serve|view) "
     )
     others = [c for c in COMMANDS if c not in MODEL_FREE and c not in ON_THE_MODEL]
@@ -143,6 +143,7 @@ def test_its_own_model_and_report_examples_work(run, tmp_path, tiny_llama):
     assert done.returncode == 0, done.stdout + done.stderr
     (folder,) = (tmp_path / "runs").iterdir()
     assert run(the_one("harness report").replace("NAME", folder.name)).returncode == 0
+    assert run(the_one("harness whatif").replace("NAME", folder.name)).returncode in (0, 1)
 
 
 def test_its_examples_of_a_server_work(run, tmp_path, tiny_llama, golden):

@@ -75,7 +75,7 @@ def report(
 ) -> None:
     """Rebuild the result.json and report.html of a run from its raw files."""
     with people(as_json, form) as (console, _):
-        from harness.options.percentiles import percentiles_of
+        from harness.options.lists.percentiles import percentiles_of
         from harness.result.publish import publish
         from harness.running.recover import recover
         from reports import tables

@@ -201,7 +201,9 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         ),
         counts=counts,
         goodput=make("goodput", lambda: goodput(log, *objectives(config, settings)), nothing),
-        capacity=make("capacity", lambda: capacity(log), nothing) if config.pattern.is_open else {},
+        capacity=make("capacity", lambda: capacity(log), nothing)
+        if config.pattern.is_open and settings.mode == "performance"
+        else {},
         memory=memory,
         sut_facts=facts.sut,
         accuracy=scores | evaluation.figures(facts.evaluation),

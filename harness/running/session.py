@@ -42,7 +42,7 @@ from harness.result.library import library
 from harness.result.publish import publish
 from harness.result.read import ACCURACY_PART
 from harness.result.result import Result
-from harness.running import peak, sampling
+from harness.running import sampling
 from harness.running.forecast import conflicts_of
 from harness.running.keeping import (
     Written,
@@ -54,6 +54,7 @@ from harness.running.keeping import (
     what_of,
 )
 from harness.running.parts import Origin, Parts
+from harness.running.searching import rates
 from harness.running.signals import stoppable
 from harness.running.start import close, start
 from harness.running.timed import Timed
@@ -194,10 +195,10 @@ class Run:
 
     def _find_peak(self, sut: SUT, target_qps: float) -> Result:
         """Search for the highest rate that holds; the best run becomes this folder's own."""
-        search_ = peak.search_of(self.config, self._settings, target_qps)
+        search_ = rates.search_of(self.config, self._settings, target_qps)
         steps: list[dict[str, Any]] = []
         wanted = search_.next(steps)
-        while isinstance(wanted, peak.Step):
+        while isinstance(wanted, rates.Step):
             steps.append(self._step(sut, wanted, len(steps) + 1))
             held = [step for step in steps if step["held"]]
             kept = [*held, search_.best(steps)]
@@ -217,7 +218,7 @@ class Run:
         with noted(f"row of the part {name}"):
             self._parts.keep(name, result, {})
 
-    def _step(self, sut: SUT, step: peak.Step, number: int) -> dict[str, Any]:
+    def _step(self, sut: SUT, step: rates.Step, number: int) -> dict[str, Any]:
         name, settings = f"step_{number:02d}", step.settings
         if (known := self._parts.known(name, settings)) is not None:
             return known

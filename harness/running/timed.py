@@ -27,7 +27,7 @@ from harness.registry import may_say_when
 from harness.result import logs
 from harness.running import sampling
 from harness.running.journaling import journaled
-from harness.running.watching import Watching
+from harness.running.searching.watching import Watching
 from scenarios.peak.watch import Watch
 
 

@@ -64,7 +64,8 @@ def share_interval(hits: int, n: int, effective: float) -> Interval:
     share, square = hits / n, _Z * _Z / effective
     middle = (share + square / 2) / (1 + square)
     half = _Z * math.sqrt(share * (1 - share) / effective + square / (4 * effective)) / (1 + square)
-    return Interval(share, max(middle - half, 0.0), min(middle + half, 1.0))
+    low = max(middle - half, 0.0) if hits else 0.0
+    return Interval(share, low, min(middle + half, 1.0) if hits < n else 1.0)
 
 
 def mean_interval(batch_means: NDArray[Any]) -> tuple[float, float, float]:

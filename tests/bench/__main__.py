@@ -27,6 +27,8 @@ median, every claim a ratio.
     sweep     what a sweep of a thousand cells costs beside its runs, and its page
     doubts    how often clean runs are doubted, and shaky ones (on request)
     decide    whether decisions are right as often as they say that they are sure (on request)
+    peak      the search for the highest rate on queues whose peak is known, against bisection: how
+              close, and with how many queries
     vllm      the engine against vLLM, which has a virtual environment of its own: `make bench-vllm`
     gpu       every engine on one GPU, by itself: `make bench-gpu` (`tests.bench.gpu.command`)
 
@@ -62,6 +64,7 @@ from tests.bench import (
     doubts,
     generation,
     likelihood,
+    peak,
     prefill,
     rouge,
     scoring,
@@ -262,11 +265,13 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "compare": comparing.rows,
     "doubts": doubts.rows,
     "decide": decide.rows,
+    "peak": peak.rows,
 }
 QUICK = {
     "sweep": partial(sweep.rows, sweep.QUICK),
     "compare": comparing.quick,
     "doubts": partial(doubts.rows, 50),
+    "peak": partial(peak.rows, 20),
     "likelihood": partial(likelihood.rows, likelihood.QUICK),
     "generation": partial(generation.rows, generation.QUICK),
     "vllm": partial(generation.vllm_rows, generation.QUICK),

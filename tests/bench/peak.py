@@ -5,7 +5,7 @@ queries? Beside plain bisection with runs of the same length.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from scenarios.peak.spent import queries_of
 from scenarios.peak.tails import Tail, tail
 from scenarios.peak.watch import Watch, rule
 from tests.bench.queues import Times, batches, servers
+from tests.bench.rows import Row
 
 System = Callable[[float, int, int], Times]
 _LOOKS = 100  # of a run
@@ -126,3 +127,31 @@ def bisection(case: Case, seed: int) -> Found:
             high = qps
         qps = 2 * low if high == float("inf") else (low + high) / 2
     return Found(low, spent)
+
+
+TRIALS = 200
+
+
+def rows(trials: int = TRIALS) -> Iterable[Row | str]:
+    """Compare the search with plain bisection on each queue, trial by trial."""
+    for case in CASES:
+        ours = [search(case, seed) for seed in range(trials)]
+        plain = [bisection(case, seed) for seed in range(trials)]
+        hits, others = _hits(case, ours), _hits(case, plain)
+        yield Row(
+            f"peak of {case.name}: within 3 % of {case.peak:g}/s, share of {trials} trials",
+            f"{hits:.1%}", f"{others:.1%}", "", "at least 95 %", hits >= 0.95,
+        )  # fmt: skip
+        pairs = list(zip(ours, plain, strict=True))
+        cheap = float(np.mean([one.queries <= other.queries / 2 for one, other in pairs]))
+        spent, needed = (float(np.mean([one.queries for one in found])) for found in (ours, plain))
+        yield Row(
+            f"peak of {case.name}: queries, mean (at most half of bisection's in {cheap:.1%})",
+            f"{spent:,.0f}", f"{needed:,.0f}", f"{spent / needed:.2f}x", "half, in 95 %",
+            cheap >= 0.95,
+        )  # fmt: skip
+
+
+def _hits(case: Case, found: Sequence[Found]) -> float:
+    near = [one.qps is not None and abs(one.qps / case.peak - 1) <= 0.03 for one in found]
+    return float(np.mean(near))

@@ -3,8 +3,8 @@
 # Annotations are read as they stand, so they are not deferred here.
 
 from harness.options.kinds import CountOrNone, Percent, PositiveSeconds, Probability, Seconds, Seed
+from harness.options.lists.slo import Slo
 from harness.options.option import JUDGE, Loadgen, option
-from harness.options.slo import Slo
 
 
 def _seconds(ms: float) -> float:

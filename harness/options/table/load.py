@@ -68,8 +68,8 @@ class LoadOptions:
         is_asked=True, is_audits=True,
         loadgen=Loadgen("mode", lambda number: _LOADGENS_MODES[int(number)]),
     )
-    search: Literal["sequential", "loadgen"] = option(
-        LOAD, "sequential",
+    search: Literal["sequential", "loadgen"] | None = option(
+        LOAD, None,
         "How find-peak searches: sequential (ends hopeless rates early and weighs all steps) or "
         "loadgen (LoadGen's own: doubles, then halves). Default: sequential.",
         commands="run plan", is_asked=True,

@@ -4,8 +4,8 @@
 from pathlib import Path
 
 from harness.options.kinds import Interval
+from harness.options.lists.percentiles import Percentiles
 from harness.options.option import OUT, option
-from harness.options.percentiles import Percentiles
 
 
 class OutputOptions:

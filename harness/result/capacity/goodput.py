@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from harness.kernel.log import RunLog
 from harness.kernel.types import RunSettings
+from harness.options.lists.slo import limits_ns
 from harness.options.settings import RunConfig
-from harness.options.slo import limits_ns
 from harness.result.measured import span_ns
 from scenarios.peak.evidence import count, mean_interval, share_interval
 

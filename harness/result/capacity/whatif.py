@@ -19,8 +19,8 @@ from harness.kernel.foreign.own_files import inside
 from harness.kernel.log import RunLog
 from harness.kernel.stats import percentile_name
 from harness.kernel.types import RunSettings
+from harness.options.lists.slo import limits_ns
 from harness.options.settings import RunConfig, load_config
-from harness.options.slo import limits_ns
 from harness.result import served
 from harness.result.capacity.goodput import goodput, kept_by, objectives
 from harness.result.judge import judge, status_of

@@ -125,7 +125,12 @@ def test_a_report_of_a_submission_is_made_again_from_its_raw_files(tmp_path):
 def slow(**options):
     """A search over 19.5 queries/s: two tokens that take as long as the default's 32."""
     two_tokens = {"slots": 4, "tokens": 2, "per_token_ms": 155}
-    return {"sut_options": two_tokens | options, "min_queries": 2000, "mode": "find-peak"}
+    return {
+        "sut_options": two_tokens | options,
+        "min_queries": 2000,
+        "mode": "find-peak",
+        "search": "loadgen",
+    }
 
 
 def test_the_search_ends_between_the_rates_that_hold_and_those_that_do_not(tmp_path):

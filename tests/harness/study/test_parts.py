@@ -25,7 +25,8 @@ from harness.study.study import FILE, LOCK, ROWS
 SLOW = "--sut-option slots=4 --sut-option tokens=2 --sut-option per_token_ms=155"
 SIMULATED = "run --scenario server --sut simulated --clock virtual --num-samples 50 --warmup 0"
 WORDS = {
-    "find-peak": f"{SIMULATED} --mode find-peak --target-qps 5 --min-queries 400 {SLOW}",
+    "find-peak": f"{SIMULATED} --mode find-peak --search loadgen --target-qps 5"
+    f" --min-queries 400 {SLOW}",
     "submission": f"{SIMULATED} --mode submission --target-qps 5",
 }
 CODES = {"find-peak": 1, "submission": 0}  # a search that short is not VALID

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.kernel.errors import BadInput
+from harness.options.lists.slo import limits_ns, parse_slo, slo_of
 from harness.options.settings import load_config
-from harness.options.slo import limits_ns, parse_slo, slo_of
 from harness.result.capacity.goodput import capacity, goodput, kept_by
 from harness.running.session import Run
 from tests.scenario_helpers import MS, Row, hand_log
