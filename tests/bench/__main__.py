@@ -22,6 +22,7 @@ median, every claim a ratio.
               engine called bare
     prefill   prompts of mixed lengths, packed and in groups, against padding to the longest
     stepping  what the engine takes for a step where the model takes nothing, ahead and in turn
+    steady    how often a warm-up is marked where there is none (simulated queues)
     served    the client's workers against wrk, h2load and Python's clients, on one loopback; their
               stamps against the golden server's
     vllm      the engine against vLLM, which has a virtual environment of its own: `make bench-vllm`
@@ -61,6 +62,7 @@ from tests.bench import (
     scoring,
     served,
     serving,
+    steady,
     stepping,
 )
 from tests.bench.peers import figures
@@ -251,6 +253,7 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "served": served.served,
     "prefill": prefill.rows,
     "stepping": stepping.rows,
+    "steady": steady.rows,
 }
 QUICK = {
     "likelihood": partial(likelihood.rows, likelihood.QUICK),
