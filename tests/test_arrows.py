@@ -40,7 +40,7 @@ ARROWS = {
     " reports.pages scenarios scenarios.loadgen"
     " harness.result.device harness.result.gpus harness.result.integrity harness.result.phases",
     "harness.result.device": "",
-    "harness.result.phases": "scenarios.phases",
+    "harness.result.phases": "scenarios.loads scenarios.phases",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
     "harness.run": "harness harness.loads harness.engine harness.engine.dispatched"
