@@ -10,6 +10,7 @@ from harness.kernel.stats import percentile_name
 from harness.kernel.types import RunSettings
 from scenarios.early_stopping import queries_needed
 from scenarios.loadgen.sample_order import Schedule
+from scenarios.loads import load_of
 
 
 def forecast(settings: RunSettings, schedule: Schedule) -> dict[str, str]:
@@ -52,6 +53,8 @@ def _open_loop(settings: RunSettings, schedule: Schedule) -> str:
         and count - max(settings.min_queries, by_time) > len(schedule.loaded) / 2
     ):
         reason = f"equal issue (whole rounds of {len(schedule.loaded)} samples)"
+    if load_of(settings.load).longer:
+        reason = "the whole trace"
     return f"{reason}: {count:,} queries in {seconds:,.1f} s"
 
 

@@ -48,7 +48,7 @@ ARROWS = {
     " scenarios",
     "harness.result.capacity": "harness.options harness.result scenarios scenarios.peak"
     " harness.options.lists",
-    "harness.result.phases": "scenarios.phases",
+    "harness.result.phases": "scenarios.phases scenarios.loads",
     "harness.running": "harness harness.engine harness.engine.dispatched harness.engine.metering"
     " harness.engine.referee harness.engine.server_view harness.official harness.options"
     " harness.result accuracy.outputs reports scenarios sut.border sut.border.replicas sut.model"

@@ -71,7 +71,7 @@ def issue_turns(loop: Loop, turns: Turns, start_ns: int) -> None:
     """
     recorder, clock, stop = loop.recorder, loop.clock, loop.stop
     _, _, max_queries, max_end_ns = loop.limits(start_ns)
-    turns.start_ns, heard = start_ns, 0
+    turns.start_ns, heard, issued_ns = start_ns, 0, start_ns
     places: list[int] = []  # in the plan, of the queries that were issued
     while not stop.requests:
         now = clock.wait(0)
@@ -83,10 +83,11 @@ def issue_turns(loop: Loop, turns: Turns, start_ns: int) -> None:
                 return
             loop.pause(turns.due_ns)
             continue
-        if len(places) >= max_queries or now > max_end_ns:
+        if len(places) >= max_queries or issued_ns > max_end_ns:
             return
         due_ns, planned = turns.take()
         query = numbered(planned, len(places), recorder.num_issued)
         places.append(planned.id)
-        recorder.issue(query, due_ns, clock.now_ns())
+        issued_ns = clock.now_ns()
+        recorder.issue(query, due_ns, issued_ns)
         loop.sut.issue(query)

@@ -49,6 +49,8 @@ def _origin(option: Option, config: RunConfig, settings: RunSettings) -> str:
     name, profile = option.name, config.chosen_profile
     if config.mode == "find-peak" and name == "target_qps":
         return "the search"
+    if name == "target_qps" and not config.pattern.is_rated:
+        return "the load"
     if name == "min_duration" and config.min_duration is None:
         is_profiles = settings.min_duration_ns == int(profile.min_duration_s * 1e9)
         return f"profile {config.profile}" if is_profiles else "the search"

@@ -23,6 +23,7 @@ class Load:
     loop: ClassVar[Loop] = "open"
     is_rated: ClassVar[bool] = True
     brings_samples: ClassVar[bool] = False
+    is_stationary: ClassVar[bool] = True  # the same at the end as at the beginning
     slower: ClassVar[str] = "lower --target-qps"  # what makes it lighter
     longer: ClassVar[str] = ""  # what makes a plan longer that its file ends
     users: int = 1  # open queries of a closed loop

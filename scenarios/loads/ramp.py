@@ -28,6 +28,7 @@ class Ramp(Load):
     first_qps: float
     last_qps: float
     is_rated = False
+    is_stationary = False
     slower = "lower the rates of --load"
 
     @classmethod

@@ -23,6 +23,7 @@ class Step(Load):
 
     rates: tuple[float, ...]
     is_rated = False
+    is_stationary = False
     slower = "lower the rates of --load"
 
     @classmethod

@@ -50,6 +50,7 @@ class TraceLoad(Load):
     from_s: float = 0.0
     until_s: float | None = None
     is_rated = False
+    is_stationary = False
     brings_samples = True
     slower = "replay the trace at a lower speed (@0.5x)"
     longer = "choose a longer window of the trace, or lower --min-queries and --min-duration"

@@ -89,7 +89,7 @@ def _difference_p(values: Floats, first: int) -> float:
     """Return the p-value of equal levels before and after `first`, on ranks."""
     from scipy.special import stdtr
 
-    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable") / len(values)
+    ranks = ranks_of(values) / len(values)
     before, after = ranks[:first], ranks[first:]
     size = len(after) // _LONG_BATCHES
     means = after[: size * _LONG_BATCHES].reshape(_LONG_BATCHES, size).mean(axis=1)
@@ -101,6 +101,13 @@ def _difference_p(values: Floats, first: int) -> float:
     return float(2 * stdtr(_LONG_BATCHES - 1, -t))
 
 
+def ranks_of(values: Floats) -> Floats:
+    """Return (n,) ranks from 1 on; equal values share the mean of theirs."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    return ranks
+
+
 def change_of(values: Floats) -> Change | None:
     """Return where the level of (n,) values changes; None where the data do not show it."""
     size = max(len(values) // _BATCHES, 1)
@@ -108,7 +115,7 @@ def change_of(values: Floats) -> Change | None:
     if n < _BATCHES // 2:
         return None
     medians = np.median(values[: n * size].reshape(n, size), axis=1)
-    ranks = np.argsort(np.argsort(medians, kind="stable"), kind="stable").astype(np.float64) + 1
+    ranks = ranks_of(medians)
     k = np.arange(1, n)
     statistic = np.abs(2 * np.cumsum(ranks)[:-1] - k * (n + 1))
     at = int(np.argmax(statistic)) + 1

@@ -22,6 +22,7 @@ median, every claim a ratio.
               engine called bare
     prefill   prompts of mixed lengths, packed and in groups, against padding to the longest
     stepping  what the engine takes for a step where the model takes nothing, ahead and in turn
+    steady    how often a warm-up is marked where there is none (simulated queues)
     served    the client's workers against wrk, h2load and Python's clients, on one loopback; their
               stamps against the golden server's
     sweep     what a sweep of a thousand cells costs beside its runs, and its page
@@ -70,6 +71,7 @@ from tests.bench import (
     scoring,
     served,
     serving,
+    steady,
     stepping,
     sweep,
 )
@@ -266,6 +268,7 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "doubts": doubts.rows,
     "decide": decide.rows,
     "peak": peak.rows,
+    "steady": steady.rows,
 }
 QUICK = {
     "sweep": partial(sweep.rows, sweep.QUICK),

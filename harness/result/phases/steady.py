@@ -12,14 +12,16 @@ import scenarios
 from harness.kernel.log import RunLog
 from harness.kernel.stats import summary_ms
 from harness.kernel.types import RunSettings
+from scenarios.loads import load_of
 from scenarios.phases.steady import Steady, steady
 
 
 def figures(log: RunLog, settings: RunSettings) -> dict[str, Any]:
-    """Return it; nothing for a run of accuracy, one whose queries all come at once, or one of too
-    few samples.
+    """Return it; nothing for a run of accuracy, one whose queries all come at once or whose load
+    itself changes, or one of too few samples.
     """
-    if settings.mode == "accuracy" or scenarios.entry_of(settings).is_at_once:
+    is_at_once = scenarios.entry_of(settings).is_at_once
+    if settings.mode == "accuracy" or is_at_once or not load_of(settings.load).is_stationary:
         return {}
     has_first = log.completed & (log.first_ns >= 0)
     judged = "ttft" if has_first.sum() >= log.completed.sum() / 2 else "latency"

@@ -6,7 +6,8 @@ from harness.schema.parts import choice, flag, maybe, number, record, same_as, w
 
 STEADY = record(
     "The run without its warm-up; it never changes the verdict. Missing in accuracy mode, offline, "
-    "and in runs of fewer than 40 completed samples.",
+    "under a load that itself changes (ramp, step, trace), and in runs of fewer than 40 completed "
+    "samples.",
     {
         "figure": choice("What it was found by, sample after sample as due.", "ttft", "latency"),
         "samples": whole("Samples that have this figure.", "samples"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from scenarios.phases.steady import CHANGE_P, LEAST, mser, steady
+from scenarios.phases.steady import CHANGE_P, LEAST, mser, ranks_of, steady
 
 RNG = np.random.default_rng(16)
 
@@ -70,6 +71,17 @@ def test_a_queue_without_a_warm_up_has_none(load, servers):
 def test_a_queue_that_grows_has_no_steady_state():
     found = steady(np.arange(400) + RNG.normal(0, 3, 400))
     assert not found.is_found
+
+
+def test_equal_values_share_their_rank():
+    values = RNG.integers(0, 5, 200).astype(float)
+    assert (ranks_of(values) == stats.rankdata(values)).all()
+
+
+def test_a_warm_up_is_clear_where_all_later_values_are_equal():
+    values = np.full(400, 50.0)
+    values[:60] = np.linspace(6000, 60, 60)
+    assert steady(values).is_clear
 
 
 def test_few_or_equal_values_say_nothing_wrong():

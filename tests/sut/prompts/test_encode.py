@@ -346,3 +346,35 @@ def test_other_ids_have_another_fingerprint(other):
     assert one.facts["prompts_sha256"] == again.facts["prompts_sha256"]
     assert one.ids != changed.ids
     assert one.facts["prompts_sha256"] != changed.facts["prompts_sha256"]
+
+
+# ---- turns before the prompt, and wanted lengths
+
+
+def test_turns_before_the_prompt_stand_in_the_template():
+    known = tokenizer()
+    known.chat_template = CHAT
+    history = (("user", PROMPTS[0]), ("assistant", PROMPTS[1]))
+    sample = Sample(0, PROMPTS[0], history=history)
+    ids = encode(known, [sample], Room(None, ROWS)).ids[0]
+    turns = [{"role": role, "content": text} for role, text in (*history, ("user", PROMPTS[0]))]
+    text = known.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    assert ids == known(text, add_special_tokens=False)["input_ids"]
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 7, 64, 500])
+@pytest.mark.parametrize("post", ["", "<s> $A"])
+def test_a_prompt_of_a_wanted_length_has_that_length(tokens, post):
+    known = tokenizer(post)
+    pieces = ((" ".join(PROMPTS), tokens),)
+    ids = encode(known, [Sample(0, "shown", pieces=pieces)], Room(None, ROWS)).ids[0]
+    assert len(ids) == tokens
+
+
+def test_prompts_of_the_same_blocks_begin_alike():
+    known, text = tokenizer(), " ".join(PROMPTS)
+    shared = ((text, 20), (text[::-1], 20))
+    samples = [Sample(i, "", pieces=(*shared, (one, 9))) for i, one in enumerate(PROMPTS[:2])]
+    first, second = encode(known, samples, Room(None, ROWS)).ids.values()
+    assert len(first) == len(second) == 49
+    assert first[:40] == second[:40]

@@ -64,3 +64,28 @@ def test_all_salts_have_one_length_and_no_two_are_equal(rows):
 
 def test_another_run_begins_elsewhere():
     assert len({of_text().of(0) for _ in range(20)}) == 20
+
+
+HISTORY = (("user", "Hi"), ("assistant", "Hello"))
+
+
+def test_turns_before_the_prompt_are_messages_behind_one_salt():
+    salt = of_text()
+    made = body(CHAT, "Why?", 7, salt, history=HISTORY)
+    first, second = (json.loads(put(salt, made, number))["messages"] for number in (1, 2))
+    assert [one["role"] for one in first] == ["user", "assistant", "user"]
+    assert first[0]["content"].endswith(" Hi")
+    assert first[0] != second[0]
+    assert (
+        first[1:]
+        == second[1:]
+        == [
+            {"role": "assistant", "content": "Hello"},
+            {"role": "user", "content": "Why?"},
+        ]
+    )
+
+
+def test_a_server_without_chat_gets_the_turns_as_one_text():
+    made = json.loads(body(COMPLETIONS, "Why?", 7, history=HISTORY))
+    assert made["prompt"] == "Hi\n\nHello\n\nWhy?"

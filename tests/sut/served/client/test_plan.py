@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from harness.engine.dispatched.drive import window_of
 from harness.kernel.answers import Window
-from harness.kernel.types import AfterInFlight, At, Query, QuerySample
-from sut.served.client.plan import Progress, shares, unpacked
+from harness.kernel.types import AfterInFlight, AfterQuery, At, Query, QuerySample
+from sut.served.client.plan import progress_of, shares, unpacked
 from tests.helpers import MS, closed_loop, query, scripted, settings, virtual_run
 
 SERVICE_NS = 10 * MS
@@ -17,7 +17,7 @@ SERVICE_NS = 10 * MS
 
 def followed(share, window, service_ns=SERVICE_NS):
     """Follow a share in time that jumps: (place, due, issued) of each query."""
-    progress, now, ends, rows = Progress(share, window, 0), 0, [], []
+    progress, now, ends, rows = progress_of(share, window, 0), 0, [], []
     while not progress.is_over or ends:
         if progress.due_ns <= now:
             place, due_ns, samples = progress.take()
@@ -86,3 +86,34 @@ def test_a_plan_is_dealt_out_query_by_query_and_one_large_query_sample_by_sample
 def test_a_share_comes_over_the_channel_as_it_is():
     (share,) = shares([query(k, 2 * k, 2, At(k)) for k in range(5)], Window(), 1)
     assert unpacked(share.packed()) == share
+
+
+@examples(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 200), st.lists(st.integers(0, 40), max_size=4)),
+        min_size=1,
+        max_size=8,
+    ),
+    st.integers(1, 40),
+    st.integers(0, 300),
+)
+def test_turns_go_when_the_driver_would_send_them(talks, most, until):
+    """`talks`: when each conversation begins, and the pauses between its turns, in milliseconds."""
+    plan = list[Query]()
+    for begins, pauses in talks:
+        releases = [At(begins * MS)]
+        releases += [AfterQuery(len(plan) + k, pause * MS) for k, pause in enumerate(pauses)]
+        for release in releases:
+            plan.append(Query(len(plan), (QuerySample(len(plan), len(plan)),), release))
+    given = {
+        "max_queries": most, "max_duration_ns": until * MS or None, "num_samples": len(plan),
+    }  # fmt: skip
+    window = window_of(settings(**given))
+    (share,) = shares(plan, window, 1)
+    theirs = followed(unpacked(share.packed()), window)
+    log = virtual_run(plan, scripted(answer_after), **given)
+    assert [(place, due) for place, due, _ in theirs] == list(
+        zip(log.index.tolist(), log.due_ns.tolist(), strict=True)
+    )
+    assert log.query_id.tolist() == list(range(len(log)))
