@@ -70,6 +70,7 @@ ARROWS = {
     "harness.study.effects": "",
     "harness.study.exports": "harness.engine harness.loaded reports reports.pages.comparison",
     "harness.study.decide": "accuracy accuracy.gate harness harness.cost harness.engine"
+    " harness.live"
     " harness.options harness.result harness.running harness.study harness.study.comparison"
     " harness.study.gating reports reports.pages.decide",
     "harness.study.cluster": "harness.options harness.study.executors sut.model",
