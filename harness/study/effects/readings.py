@@ -208,17 +208,17 @@ def _jump(ordered: Floats, p: float, error: float) -> float:
 
 def _of_rate(log: RunLog, name: str) -> Reading | None:
     moments = _token_s(log) if name == "tokens_per_s" else log.done_ns[log.completed] / 1e9
-    moments = np.sort(moments)
-    n = len(moments)
-    if not n or moments[-1] <= 0:
+    n, last_s = len(moments), float(moments.max(initial=0.0))
+    if not last_s:
         return None
-    rate = n / float(moments[-1])
+    rate = n / last_s
     b = next((b for b in PARTS if n >= b * _OF_A_PART), 0)
     if not b:
         return Reading(rate, samples=len(log), fewest=PARTS[-1] * _OF_A_PART)
-    ends = moments[np.linspace(0, n, b + 1).round().astype(int)[1:] - 1]
+    last = np.linspace(0, n, b + 1).round().astype(int)[1:] - 1
+    ends = np.partition(moments, last)[last]
     seconds = np.diff(ends, prepend=0.0)
-    return Reading(rate, rate * (1 / b - seconds / ends[-1]), len(log))
+    return Reading(rate, rate * (1 / b - seconds / last_s), len(log))
 
 
 def _token_s(log: RunLog) -> Floats:
