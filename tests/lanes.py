@@ -30,6 +30,8 @@ SLOW = {
     "tests/harness/study/gating/test_gate_served.py": 12,
     "tests/harness/study/test_executors.py": 29,
     "tests/harness/study/comparison/test_compare.py": 26,
+    "tests/harness/study/comparison/test_testing.py": 7,
+    "tests/harness/study/effects/test_effect.py": 5,
     "tests/harness/mlperf/": 24,
     "tests/harness/serve/": 28,
     "tests/harness/commands/": 12,
