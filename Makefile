@@ -1,6 +1,6 @@
 # setup: a venv with everything · run: the main thing · test, quick: all tests, the quick ones · check: format, lint, types
 # fuzz: 200,000 bad inputs, of which none may end in a traceback
-# bench: side by side with the peers · architectures: the table of them, held against a plain loop · faults: what a kill, a stop or a full disk costs · picture: docs/report.png
+# bench: side by side with the peers · architectures: the table of them, held against a plain loop · faults: what a kill, a stop or a full disk costs · picture: docs/report.png and view.png
 # test-clients: lm-eval, Inspect, guidellm, AIPerf, the OpenAI client and vllm bench serve against harness serve, each in a venv of its own
 # lock: renew the versions that are installed and count as tested · test-newest: the newest that pyproject.toml allows
 # bench-gpu: every engine on one GPU, at most eight minutes, without a network
@@ -77,6 +77,7 @@ faults: .venv/.dev
 # the page that README.md shows
 picture: .venv/.dev
 	$(BIN)/python docs/picture.py
+	PYTHONPATH=. $(BIN)/python docs/view_picture.py
 
 clean:
 	rm -rf .venv .venv-vllm .venv-clients .venv-newest .venv-lock runs build *.egg-info

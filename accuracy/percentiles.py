@@ -61,10 +61,9 @@ def samples_for_an_end(p: float) -> int:
 
 def _between(values: Values, value: float, p: float, n_alone: float) -> Estimate:
     """Return the interval of as many samples as lean on no other."""
-    from scipy.stats import binom
-
     n, count = len(values), max(round(n_alone), 1)
-    below, above = binom.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], count, p)
+    outside = (1 - CONFIDENCE) / 2
+    below, above = _binomial(outside, count, p), _binomial(1 - outside, count, p)
     low_at, high_at = int(below / count * n), math.ceil((above + 1) / count * n) - 1
     if below < 1:
         return Estimate(value, None, None)
@@ -72,3 +71,11 @@ def _between(values: Values, value: float, p: float, n_alone: float) -> Estimate
         return Estimate(value, float(np.partition(values, low_at)[low_at]), None)
     ordered = np.partition(values, (low_at, high_at))
     return Estimate(value, min(float(ordered[low_at]), value), max(float(ordered[high_at]), value))
+
+
+def _binomial(share: float, n: int, p: float) -> int:
+    """Return the smallest k with P(at most k of n) >= share."""
+    from scipy.special import bdtr, bdtrik
+
+    k = math.ceil(bdtrik(share, n, p))
+    return k - 1 if k > 0 and bdtr(k - 1, n, p) >= share else k

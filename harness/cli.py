@@ -13,7 +13,18 @@ from typing import Annotated
 
 import typer
 
-from harness.commands import laboratory, lists, mlperf, runs, serving, studies
+from harness.commands import (
+    capacity,
+    clients,
+    decide,
+    laboratory,
+    lists,
+    mlperf,
+    runs,
+    serving,
+    studies,
+    sweeps,
+)
 from harness.kernel.errors import RunBroke
 from harness.kernel.process import stopping, streams
 from harness.options.flags import Command, Program
@@ -34,14 +45,20 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "run": runs.run,
     "plan": runs.plan,
     "report": runs.report,
+    "whatif": capacity.whatif,
     "compare": studies.compare,
+    "sweep": sweeps.sweep,
     "gate": studies.gate,
+    "decide": decide.decide,
+    "cost": decide.cost,
     "resume": studies.resume,
     "perplexity": laboratory.perplexity,
     "audit": mlperf.audit,
     "package": mlperf.package,
     "check": mlperf.check,
     "serve": serving.serve,
+    "client": clients.client,
+    "view": serving.view,
     "list": lists.list_,
     "doctor": lists.doctor,
 }

@@ -20,10 +20,12 @@ from harness.kernel.types import SutFacts, Verdict
 from harness.options import profiles
 
 
-def scenario(name: str) -> Scenario:
-    """Make the scenario of that name. Raises BadInput, SetupFailed."""
+def scenario(name: str, rows: Any = None) -> Scenario:
+    """Make the scenario of that name; `rows` is what stands in the file of its load, where it has
+    one. Raises BadInput, SetupFailed.
+    """
     factory = plugins.made_by(scenarios.entry(name).factory, f"scenario {name}")
-    made: Scenario = factory()
+    made: Scenario = factory() if rows is None else factory(rows)
     return made
 
 

@@ -17,9 +17,9 @@ import typer
 
 from harness.engine.pieces import noted, reason
 from harness.kernel.errors import BadInput, HarnessError, RunBroke, of_the_machine, unknown
-from harness.kernel.process import stopping, streams
+from harness.kernel.process import board, stopping, streams
 from harness.kernel.process.streams import tell
-from harness.kernel.texts import on_one_line, shown
+from harness.kernel.texts import shown
 
 if TYPE_CHECKING:
     from harness.kernel.protocols import Say
@@ -31,36 +31,31 @@ _LONGEST = 2_000  # characters of one thing that is said
 
 
 @contextmanager
-def people(as_json: bool, form: str = "table") -> Iterator[tuple[Any, Say]]:
-    """Yield (console for people, say): `say` shows what takes long, `say("")` clears it. Errors and
-    stops end the program here. The console is stderr where stdout is for a program.
+def people(as_json: bool, form: str = "table", quiet: bool = False) -> Iterator[tuple[Any, Say]]:
+    """Yield (console for people, say): `say` shows what takes long, `say("")` clears it; if it is
+    to be `quiet`, nothing. Errors and stops end the program here. The console is stderr where
+    stdout is for a program.
     """
-    from rich.text import Text
-
     from harness.console import PlainConsole
+    from harness.live.speaker import Speaker
 
     streams.protect()
-    status_console = PlainConsole(stderr=True)
-    status = status_console.status("")
+    say = Speaker(PlainConsole(stderr=True))
 
     class _Console(PlainConsole):
         def print(self, *words: Any, **how: Any) -> None:
             """Clear what was said first: a spinner would go on turning in the middle of a line."""
-            status.stop()
+            say.stop()
             super().print(*words, **how)
+
+        def news(self, words: Any) -> None:
+            """Print what has come so far, unless nobody wants to hear it before the end."""
+            if not board.is_quiet():
+                self.print(words)
 
     console = _Console(stderr=as_json or form != "table", soft_wrap=False)
 
-    def say(text: str) -> None:
-        status.stop()
-        text = on_one_line(text, _LONGEST)
-        if text and status_console.is_terminal:
-            status.update(Text(text))  # of a str it would take brackets for markup
-            status.start()
-        elif text:
-            tell(text)
-
-    with stopping.listening():
+    with stopping.listening(), board.quiet(quiet):
         try:
             _check_form(as_json, form)
             _check_names()
@@ -71,7 +66,7 @@ def people(as_json: bool, form: str = "table") -> Iterator[tuple[Any, Say]]:
             say("")
             raise typer.Exit(_ended_by(fault)) from None
         finally:
-            status.stop()
+            say.stop()
 
 
 def _ended_by(fault: BaseException) -> int:

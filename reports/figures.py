@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.kernel.stats import percentile_name, share
 from harness.kernel.words.figure import Better, Figure, Result, at, number, size
+from reports import capacity
 from reports.scores import OF_100, SCORES, unit
 
 LATENCIES = {
@@ -26,6 +27,7 @@ _PERCENTILES = ("p50", "p90", "p95", "p97", "p99", "p99.9")
 
 GROUPS = (
     "Throughput",
+    *capacity.GROUPS,
     "Decoding",
     "Memory",
     "Quality",
@@ -85,6 +87,7 @@ FIGURES: dict[str, Figure] = {
             name="requests_in_batch",
             group="Throughput",
         ),
+        *capacity.FIGURES,
         _decoding("step_ms", "decode step, median", "ms", "lower", "{} a step"),
         _decoding("rows", "requests in most steps", "", "", "{} rows"),
         _decoding("limit_ms", "limit of a step, by the memory's speed", "ms", "", "limit {}"),

@@ -129,22 +129,32 @@ def _line(pairs: Sequence[tuple[Figure, Any]]) -> str:
     return ", ".join(words) + (" (out of 100)" if are_scores else "")
 
 
+_SEQUENTIAL = (
+    "Short runs widen the range and saturate the system; whole ones confirm a rate and bound it"
+    " from above. A run that cannot hold any more is ended (docs/capacity.md)."
+)
+_DOUBLED = "The highest rate that holds: doubled until one does not, then bisected."
+_HELD = (
+    "A rate holds if all limits are kept and at least 95 % of it is delivered. This page shows the"
+    " best run."
+)
+
+
 def search(steps: Iterable[Row]) -> Table:
     """Return the rates that were tried for the highest one that holds."""
+    steps = list(steps)
     columns = (
         Column("step", "step"), Column("target_qps", "queries/s"),
-        Column("delivered_qps", "delivered"),
+        Column("purpose", "to", words=True, optional=True),
+        Column("queries", "queries", optional=True), Column("delivered_qps", "delivered"),
         Column("held", "held", words=True, toned=tone), word_column("run", "run"),
     )  # fmt: skip
     rows = []
     for i, step in enumerate(steps, 1):
-        rows.append(
-            (i, step["target_qps"], step.get("delivered_qps"), step_text(step), step["folder"])
-        )
-    note = (
-        "The highest rate that holds: doubled until one does not, then bisected. A rate holds if"
-        " all limits are kept and at least 95 % of it is delivered. This page shows the best run."
-    )
+        optional = (step.get(name) for name in ("purpose", "queries", "delivered_qps"))
+        rows.append((i, step["target_qps"], *optional, step_text(step), step["folder"]))
+    is_ours = any(step.get("purpose") for step in steps)
+    note = f"{_SEQUENTIAL if is_ours else _DOUBLED} {_HELD}"
     return Table("Search", columns, rows, note)
 
 

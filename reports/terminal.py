@@ -16,13 +16,13 @@ from rich.text import Text
 from harness.kernel.entries import ScenarioEntry
 from harness.kernel.texts import shown
 from harness.kernel.words.figure import number
-from reports import blocks, conf_lines, served
+from reports import blocks, capacity, conf_lines, doubts, served
 from reports import tables as run_tables
 from reports.blocks import as_text, joined
 from reports.tables import setting_text
 
 _ROOMY = 76  # columns that the conditions need with what was seen beside them
-_SHOWN = 3  # differences from the closed division
+_SHOWN = 3  # differences from the closed division, doubts
 
 
 def show_result(
@@ -32,11 +32,15 @@ def show_result(
     console.print(_verdict(result))
     for part in _conditions(result["verdicts"], console.width):
         console.print(part)
+    for line in _doubts(result):
+        console.print(line)
     if result.get("search"):
         console.print(blocks.screen(run_tables.search(result["search"])))
     if tables:
         console.print(blocks.screen(run_tables.latency(result)))
         console.print(_figures(result))
+        for words in filter(None, (capacity.sentence(result), capacity.peak_sentence(result))):
+            console.print(as_text(words))
         for table in (served.failures(result), served.answers(result), served.server(result)):
             if table is not None:
                 console.print(blocks.screen(table))
@@ -53,6 +57,17 @@ def show_result(
     console.print(as_text(f"run folder: {folder}", style="dim"), soft_wrap=True)
     if (folder / "report.html").is_file():
         console.print(as_text(f"report:     {folder / 'report.html'}", style="dim"), soft_wrap=True)
+
+
+def _doubts(result: Mapping[str, Any]) -> list[Text]:
+    """Return the first doubts, each with what to do, and how many more there are."""
+    told = doubts.lines(result)
+    lines = [
+        joined(("doubt: ", f"bold {blocks.STYLES[tone]}"), (words, ""), (f"\n  → {remedy}", "bold"))
+        for tone, words, remedy in told[:_SHOWN]
+    ]
+    more = len(told) - _SHOWN
+    return [*lines, as_text(f"and {more} more: see the report", "dim")] if more > 0 else lines
 
 
 def missing_text(row: Mapping[str, Any]) -> str:

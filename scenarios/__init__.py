@@ -5,6 +5,8 @@ scenario.
 from harness.kernel import plugins
 from harness.kernel.entries import Loadgen, ScenarioEntry
 from harness.kernel.errors import BadInput
+from harness.kernel.types import RunSettings
+from scenarios.loads import DEFAULT, load_of
 
 TABLE = {
     "single-stream": ScenarioEntry(
@@ -42,6 +44,21 @@ def entry(name: str) -> ScenarioEntry:
         what = f"it is a {type(found).__name__}"
         raise BadInput(f"scenario {name!r}", what, "a plug-in must give a ScenarioEntry")
     return found
+
+
+def under(found: ScenarioEntry, load: str) -> ScenarioEntry:
+    """Return a scenario's entry under a load: only LoadGen's own Poisson process has its logs."""
+    if load == DEFAULT:
+        return found
+    chosen = load_of(load)
+    return found._replace(
+        loop=chosen.loop, loadgen=None, users=chosen.users, is_rated=chosen.is_rated
+    )
+
+
+def entry_of(settings: RunSettings) -> ScenarioEntry:
+    """Return the entry of a run's scenario under its load."""
+    return under(entry(settings.scenario), settings.load)
 
 
 def names() -> list[str]:

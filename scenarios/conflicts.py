@@ -19,7 +19,8 @@ from harness.kernel.stats import percentile_name
 from harness.kernel.types import RunSettings
 from scenarios.early_stopping import queries_needed
 from scenarios.loadgen.sample_order import Schedule
-from scenarios.peak_verdict import LIMITS_PER_STEP, advised_step_s, limit_s
+from scenarios.loads import load_of
+from scenarios.peak.verdict import LIMITS_PER_STEP, advised_step_s, limit_s
 
 Value = float | int | str
 
@@ -64,7 +65,7 @@ class _Plan:
 
     def __init__(self, settings: RunSettings, schedule: Schedule) -> None:
         self.settings, self.schedule = settings, schedule
-        self.entry = scenarios.entry(settings.scenario)
+        self.entry = scenarios.entry_of(settings)
         self.closed = self.entry.is_closed
         self.needed = max(settings.min_queries, schedule.min_issued)
         self.most = self._most()
@@ -185,7 +186,7 @@ def _at_the_rate(plan: _Plan) -> Iterator[Conflict]:
             f" longer than the {floor_s:g} s of --min-duration",
             remedy="lower --min-queries, or use a faster system"
             if not plan.entry.is_open
-            else "raise --target-qps, or lower --min-queries",
+            else "raise the rate, or lower --min-queries",
         )
     if not plan.closed:
         return
@@ -214,6 +215,8 @@ def _at_the_rate(plan: _Plan) -> Iterator[Conflict]:
 def _what_ends_it(plan: _Plan) -> tuple[dict[str, Value], str]:
     """Return the setting that ends the run before its plan does, and the way out."""
     s, planned = plan.settings, len(plan.schedule)
+    if longer := load_of(s.load).longer:
+        return {"load": s.load}, longer
     if plan.most < planned and s.max_queries is not None and plan.most == s.max_queries:
         needed = max(plan.needed, planned)
         return {"max_queries": s.max_queries}, f"raise --max-queries to {needed}"
@@ -283,7 +286,7 @@ def _of_the_tail(plan: _Plan) -> dict[str, Value]:
 def _more_queries(plan: _Plan) -> str:
     """Ask for more queries, to be sure of the tail; what stands in the way has to go first."""
     s, needed = plan.settings, _needed_for_certainty(plan)
-    words = f"raise --min-queries to {needed}"
+    words = load_of(s.load).longer or f"raise --min-queries to {needed}"
     if s.issue == "unique":
         return f"leave --issue unique out, and {words}"
     if s.max_queries is not None and s.max_queries < needed:

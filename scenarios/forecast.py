@@ -18,7 +18,7 @@ def forecast(settings: RunSettings, schedule: Schedule) -> dict[str, str]:
     """
     if settings.mode == "accuracy":
         return {"length": f"accuracy mode: each of {schedule.indices.size} samples once"}
-    entry = scenarios.entry(settings.scenario)
+    entry = scenarios.entry_of(settings)
     decided = {"closed": _closed_loop, "open": _open_loop, "at once": _at_once}[entry.loop]
     return {"length": decided(settings, schedule), "shortest": _shortest(settings, entry)}
 

@@ -14,9 +14,9 @@ from harness.kernel.log import RunLog
 from harness.kernel.types import RunSettings
 from harness.kernel.words.endings import to_finish
 from scenarios.early_stopping import queries_needed
+from scenarios.loads import load_of
 
 _EACH_ONCE = "leave --issue unique out: its plan has each sample once"
-_SLOWER = "lower --target-qps, or use a faster variant"
 _MANY_TIMES = 100  # so much longer a run is no advice
 _TURNS = 200  # a share that takes more to bound is too close to the limit
 
@@ -29,8 +29,10 @@ def for_duration(log: RunLog, settings: RunSettings, reached_ns: int, planned: i
         return words
     if settings.issue == "unique":
         return _EACH_ONCE
+    if longer := load_of(settings.load).longer:
+        return longer
     if planned is None:
-        return "raise --min-queries, or lower --target-qps"
+        return f"raise --min-queries, or {load_of(settings.load).slower}"
     rate = _round_up(planned / (reached_ns / 1e9)) if reached_ns else 2 * settings.target_qps
     rate = max(rate, settings.target_qps)
     return f"raise --target-qps (the expected rate) to {rate:g}, so that more is planned"
@@ -42,12 +44,18 @@ def for_queries(log: RunLog, settings: RunSettings) -> str:
         return words
     if settings.issue == "unique":
         return f"{_EACH_ONCE}; or lower --min-queries"
+    if longer := load_of(settings.load).longer:
+        return longer
     return "see why the run ended early"
 
 
-def for_tail(log: RunLog) -> str:
+def for_tail(log: RunLog, settings: RunSettings) -> str:
     """Advise on a tail above its limit. A system that hung may be the reason."""
-    return to_finish(log) if log.timed_out else _SLOWER
+    return to_finish(log) if log.timed_out else _slower(settings)
+
+
+def _slower(settings: RunSettings) -> str:
+    return f"{load_of(settings.load).slower}, or use a faster variant"
 
 
 def for_certainty(log: RunLog, settings: RunSettings, needed: int | None) -> str:
@@ -57,7 +65,9 @@ def for_certainty(log: RunLog, settings: RunSettings, needed: int | None) -> str
     if words := unfinished(log, settings):
         return words
     if needed is None:
-        return _SLOWER
+        return _slower(settings)
+    if longer := load_of(settings.load).longer:
+        return longer
     if settings.issue == "unique":
         return f"{_EACH_ONCE}; then raise --min-queries to {needed}"
     return f"raise --min-queries to {needed}"
@@ -90,7 +100,7 @@ def for_lag(settings: RunSettings) -> str:
     """Advise where the driver fell behind. Only in an open loop does the rate decide when it
     issues.
     """
-    less = ", or lower --target-qps" if scenarios.entry(settings.scenario).is_open else ""
+    less = f", or {load_of(settings.load).slower}" if scenarios.entry_of(settings).is_open else ""
     return f"free a core for the driver{less}"
 
 

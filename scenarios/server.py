@@ -1,5 +1,5 @@
 """Many users who do not wait for one another: queries arrive by a Poisson process, whatever is
-still open.
+still open. Other loads (`scenarios.loads`) are judged the same way; they are not MLPerf's.
 
 Latency counts from the moment a query was *due*. Valid if the tails of TTFT and TPOT keep their
 limits and there are enough queries to say so.
@@ -8,12 +8,14 @@ limits and there are enough queries to say so.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from harness.kernel.log import RunLog
-from harness.kernel.types import Metric, Query, QuerySample, RunSettings, Verdict
-from scenarios.loadgen.sample_order import Schedule, Shape, make_schedule
+from harness.kernel.types import Metric, Query, RunSettings, Verdict
+from scenarios.loadgen.sample_order import Schedule
+from scenarios.loads import load_of
 from scenarios.validity import (
     driver_on_time,
     min_duration,
@@ -26,14 +28,15 @@ from scenarios.validity import (
 class Server:
     name = "server"
 
+    def __init__(self, rows: Any = None) -> None:
+        """Take what stands in the file of the load, where it has one."""
+        self._rows = rows
+
     def schedule(self, settings: RunSettings) -> Schedule:
-        return make_schedule(
-            settings, Shape(1, settings.min_queries, settings.min_duration_ns, poisson=True)
-        )
+        return load_of(settings.load).schedule(settings, self._rows)
 
     def plan(self, settings: RunSettings, schedule: Schedule) -> Iterator[Query]:
-        for i, (release, (index,)) in enumerate(schedule.timed_rows()):
-            yield Query(i, (QuerySample(i, index),), release)
+        return load_of(settings.load).plan(schedule, self._rows)
 
     def result(self, log: RunLog, settings: RunSettings) -> Metric:
         """Return LoadGen's completed samples per second: (n - 1) over the completion of the last
@@ -46,13 +49,15 @@ class Server:
 
     def judge(self, log: RunLog, settings: RunSettings) -> list[Verdict]:
         last_due_ns = int(log.due_ns[-1]) if len(log) else 0
+        is_open = load_of(settings.load).loop == "open"
+        planned = None if is_open else log.num_queries
         return [
             *(
                 self._tokens(log, settings)
                 if settings.use_tokens
                 else self._whole_latency(log, settings)
             ),
-            min_duration(last_due_ns, settings, log),
+            min_duration(last_due_ns, settings, log, planned),
             min_queries(log, settings, settings.min_queries),
             driver_on_time(log, settings),
         ]

@@ -93,7 +93,7 @@ def tail_limit(
         unit="ms",
         detail=f"{int(over.sum())} of {len(values_ns)} over the limit{also}",
         evidence=worst(values_ns[over], ids[over]),
-        remedy=FIRST if kept_back and measured <= limit_ns else remedies.for_tail(log),
+        remedy=FIRST if kept_back and measured <= limit_ns else remedies.for_tail(log, settings),
         loadgen=True,
         margin=None if kept_back else _below(measured, limit_ns),
         over=int(over.sum()),

@@ -127,7 +127,8 @@ class LocalModel:
         graphs.begin(self._runner)
         self._limits = {s.index: s.max_new_tokens for s in samples}
         stepped, most = self._stepped, self._fed.most
-        self._engine = stepped.engine(stepped.runner, sink, self._eos_ids, most)
+        self._ends = self._eos_ids if any(not s.must_fill for s in samples) else frozenset()
+        self._engine = stepped.engine(stepped.runner, sink, self._ends, most)
         self._watch = self._self_check.watch(self._engine)
         self._stepping = False
 
@@ -229,7 +230,7 @@ class LocalModel:
             "attention": self._model.config._attn_implementation,
             **self._stored,
             "context": self._context,
-            "eos_ids": sorted(self._eos_ids),
+            "eos_ids": sorted(self._ends),
             "tokenizer_sha256": tokenizer.fingerprint(self._tokenizer),
             **self._encoded.facts,
             "generation_defaults_not_applied": self._defaults,

@@ -105,8 +105,10 @@ class Simulated:
             self._after(self._ttft_ns + late_ns, partial(self._first, sample_id, ids))
 
     def _answer(self, index: int) -> list[int]:
-        limit = self._samples[index].max_new_tokens if index in self._samples else self._tokens
-        n = min(self._tokens, limit)
+        sample = self._samples.get(index)
+        n = self._tokens if sample is None else min(self._tokens, sample.max_new_tokens)
+        if sample is not None and sample.must_fill:
+            n = sample.max_new_tokens
         return [3 + (31 * index + 7 * k) % 997 for k in range(n - 1)] + [EOS]
 
     def _first(self, sample_id: int, ids: list[int]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.mlperf.submission import read
 from harness.options.settings import load_config
-from harness.run.session import Run as HarnessRun
+from harness.running.session import Run as HarnessRun
 from reports.mlperf.files import ACCURACY, DETAIL, SUMMARY
 from reports.submission.tree import package, place_of
 

@@ -29,60 +29,83 @@ ARROWS = {
     "harness.engine.metering": "",
     "harness.engine.referee": "",
     "harness.engine.server_view": "",
-    "harness.options": "harness harness.options.conf accuracy.datasets scenarios sut.model"
-    " sut.precision sut.served sut.started harness.options.table",
+    "harness.options": "harness harness.options.conf accuracy.datasets sut.model sut.precision"
+    " sut.served sut.started harness.options.table scenarios.peak harness.loads scenarios.loads"
+    " sut.served.client.remote",
     "harness.options.conf": "harness.options harness.options.table",
     "harness.options.table": "harness.options",
     "harness.official": "harness.engine harness.engine.dispatched scenarios.loadgen",
     "harness.result": "harness harness.engine harness.engine.referee harness.official"
-    " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints reports.mlperf"
-    " reports.pages scenarios scenarios.loadgen"
-    " harness.result.device harness.result.gpus harness.result.integrity",
+    " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints"
+    " reports.mlperf reports.pages scenarios scenarios.loadgen harness.result.device"
+    " harness.result.gpus harness.result.integrity harness.result.doubts harness.result.capacity"
+    " scenarios.peak harness.loads harness.result.phases scenarios.loads",
     "harness.result.device": "",
-    "harness.result.doubts": "",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
-    "harness.run": "harness harness.engine harness.engine.dispatched harness.engine.metering"
+    "harness.result.doubts": "accuracy harness.engine harness.engine.referee harness.result"
+    " scenarios",
+    "harness.result.capacity": "harness.options harness.result scenarios scenarios.peak",
+    "harness.result.phases": "scenarios.phases",
+    "harness.running": "harness harness.engine harness.engine.dispatched harness.engine.metering"
     " harness.engine.referee harness.engine.server_view harness.official harness.options"
-    " harness.result accuracy.outputs"
-    " reports scenarios scenarios.loadgen sut.border sut.border.replicas sut.model sut.started"
-    " harness.result.integrity",
+    " harness.result accuracy.outputs reports scenarios scenarios.loadgen sut.border"
+    " sut.border.replicas sut.model sut.started harness.result.integrity harness.result.capacity"
+    " scenarios.peak harness.loads",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
-    " accuracy.likelihood"
-    " accuracy.metrics reports.pages.likelihood sut.border sut.likelihood sut.model sut.precision"
-    " sut.served",
-    "harness.study": "harness harness.engine harness.options harness.result harness.run"
-    " sut.model sut.precision sut.started",
+    " accuracy.likelihood accuracy.metrics reports.pages.likelihood sut.border sut.likelihood"
+    " sut.model sut.precision sut.served harness.live",
+    "harness.study": "harness harness.engine harness.options harness.result harness.running"
+    " sut.model sut.precision sut.started harness.study.executors",
+    "harness.study.comparison": "harness harness.engine harness.options harness.result"
+    " harness.running harness.result.device harness.result.integrity harness.study"
+    " harness.study.gating accuracy accuracy.datasets accuracy.gate reports reports.pages"
+    " harness.study.best harness.study.effects harness.live",
+    "harness.study.gating": "harness harness.engine harness.options harness.result harness.running"
+    " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
+    " sut.precision harness.live",
+    "harness.study.sweep": "harness harness.engine harness.options harness.running harness.study"
+    " harness.study.comparison reports.pages.sweep harness.live",
     "harness.study.best": "accuracy",
-    "harness.study.comparison": "harness harness.engine harness.options harness.result harness.run"
-    " harness.result.device harness.result.integrity harness.study harness.study.best"
-    " harness.study.effects harness.study.gating accuracy"
-    " accuracy.datasets accuracy.gate reports reports.pages",
     "harness.study.effects": "",
     "harness.study.exports": "harness.engine harness.loaded reports reports.pages.comparison",
-    "harness.loaded": "harness.engine reports",
-    "harness.study.gating": "harness harness.engine harness.options harness.result harness.run"
-    " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
-    " sut.precision",
+    "harness.study.decide": "accuracy accuracy.gate harness harness.cost harness.engine"
+    " harness.options harness.result harness.running harness.study harness.study.comparison"
+    " harness.study.gating reports reports.pages.decide",
+    "harness.study.cluster": "harness.options harness.study.executors sut.model",
+    "harness.study.executors": "harness.engine harness.options harness.running"
+    " harness.study.cluster",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
-    " reports.mlperf reports.submission scenarios.loadgen"
-    " harness.result.integrity",
-    "harness.schema": "harness.likelihood harness.options harness.schema.of_compare"
-    " harness.schema.of_result accuracy.likelihood reports",
-    "harness.schema.of_compare": "harness.schema",
+    " reports.mlperf reports.submission scenarios.loadgen harness.result.integrity",
+    "harness.schema": "harness.likelihood harness.options harness.schema.of_result"
+    " accuracy.likelihood reports harness.schema.of_compare",
     "harness.schema.of_result": "harness.schema",
+    "harness.schema.of_compare": "harness.schema",
     "harness.serve": "harness.engine harness.options harness.serve.asking harness.serve.telling"
     " sut.border sut.golden sut.golden.answers sut.model sut.prompts sut.serving",
     "harness.serve.asking": "harness.serve sut.prompts",
     "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
-    " harness.mlperf harness.run harness.serve harness.study harness.study.comparison"
-    " harness.study.exports harness.study.gating accuracy.gate reports reports.pages"
-    " reports.pages.comparison reports.pages.likelihood reports.submission",
+    " harness.mlperf harness.running harness.serve harness.study harness.study.comparison"
+    " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
+    " reports.submission harness.study.sweep reports.pages.sweep harness.study.exports"
+    " reports.pages.comparison harness.cost harness.study.decide reports.pages.decide"
+    " harness.result.capacity harness.study.executors sut.served.client.remote harness.view",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
-    " sut.border sut.model sut.precision sut.served sut.started",
+    " sut.border sut.model sut.precision sut.served sut.started harness.api harness.live",
+    "harness.api": "accuracy.gate harness.commands harness.likelihood harness.options"
+    " harness.result harness.running harness.study harness.study.comparison harness.study.gating"
+    " reports reports.pages harness.engine harness.loaded harness.study.sweep",
+    "harness.loaded": "",
+    "harness.cost": "accuracy",
+    "harness.loads": "accuracy.datasets harness harness.options scenarios.loads",
+    "harness.live": "harness.study",
+    "harness.view": "harness.engine harness.result harness.study.comparison reports.pages",
     "scenarios.loadgen": "scenarios",
-    "scenarios": "scenarios.loadgen",
+    "scenarios": "scenarios.loadgen scenarios.peak scenarios.loads",
+    "scenarios.peak": "scenarios scenarios.loadgen",
+    "scenarios.loads": "scenarios.loadgen",
+    "scenarios.phases": "",
     "accuracy": "",
     "accuracy.compliance": "accuracy.gate accuracy.metrics accuracy.outputs",
     "accuracy.datasets": "",
@@ -93,9 +116,11 @@ ARROWS = {
     "reports": "",
     "reports.endpoints": "",
     "reports.mlperf": "",
-    "reports.pages": "reports reports.pages.comparison reports.plots",
-    "reports.pages.comparison": "reports reports.plots",
+    "reports.pages": "reports reports.plots reports.pages.comparison",
     "reports.pages.likelihood": "reports reports.pages reports.plots",
+    "reports.pages.sweep": "reports reports.pages reports.plots",
+    "reports.pages.comparison": "reports reports.plots",
+    "reports.pages.decide": "reports reports.pages reports.plots",
     "reports.plots": "reports",
     "reports.submission": "reports.mlperf",
     "sut.border": "",
@@ -106,10 +131,12 @@ ARROWS = {
     "sut.precision.fp8": "sut.model sut.precision",
     "sut.prompts": "",
     "sut.served": "sut.model sut.prompts sut.served.answers sut.served.client"
-    " sut.served.client.calibration sut.served.probing",
+    " sut.served.client.calibration sut.served.probing sut.served.client.remote",
     "sut.served.answers": "",
-    "sut.served.client": "sut.border sut.served sut.served.answers sut.served.client.calibration",
+    "sut.served.client": "sut.border sut.served sut.served.answers sut.served.client.calibration"
+    " sut.served.client.remote",
     "sut.served.client.calibration": "sut.border sut.served sut.served.client",
+    "sut.served.client.remote": "sut.served.client",
     "sut.served.probing": "sut.served sut.served.answers",
     "sut.engine": "sut.engine.ahead sut.engine.attention sut.engine.graphs sut.engine.prefill"
     " sut.model",

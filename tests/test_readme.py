@@ -76,7 +76,7 @@ def test_the_pages_have_commands_of_every_kind_and_no_other():
     assert len(ON_THE_MODEL) >= 4
     with_a_test = (
         r"my-model|--base-url|--sut "
-        r"|harness (report|compare|resume|gate|perplexity|audit|package|check|serve) "
+        r"|harness (report|compare|sweep|resume|gate|perplexity|audit|package|check|serve|view) "
     )
     others = [c for c in COMMANDS if c not in MODEL_FREE and c not in ON_THE_MODEL]
     assert not [c for c in others if not re.search(with_a_test, c)], "no test runs these"
@@ -280,6 +280,15 @@ def test_its_serve_example_works(run, tiny_llama, monkeypatch):
     assert done.returncode == 0, done.stderr
     assert "Ctrl-C stops it." in done.stdout
     assert made[0].variant == "int8"
+
+
+def test_its_view_example_works(run, tmp_path, monkeypatch):
+    (tmp_path / "runs" / "one").mkdir(parents=True)
+    (tmp_path / "runs" / "one" / "result.json").write_text("{}")
+    monkeypatch.setattr("harness.view.server._serve", lambda index, bound, ready: ready() or 0)
+    done = run(f"{the_one('harness view')} --port 0")
+    assert done.returncode == 0, done.stderr
+    assert "Showing 1 run or study of" in done.stdout
 
 
 def test_the_make_targets_of_the_pages_exist():

@@ -12,7 +12,8 @@ ALLOWED = {
     "harness.engine.journal": "a file that is mapped; it must be new (x)",
     "sut.model.find": "the member of a wheel, in a folder that nobody else can enter",
     "harness.schema.__main__": "the project's own files, by its developers",
-    "harness.study.executors": "what parent and child hand over in a temporary folder",
+    "harness.study.executors.child": "what parent and child hand over in a temporary folder",
+    "harness.study.executors.process": "what parent and child hand over in a temporary folder",
     "sut.border.words": "the words of a SUT while it runs, in the folder for temporary files",
     "sut.model.peak": "clear_refs of /proc",
 }

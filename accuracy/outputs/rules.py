@@ -287,7 +287,8 @@ def length_limit(log: RunLog, facts: SutFacts) -> Faults | str:
         return "no limit is known"
     if not done.any():
         return _why_uncounted(facts)
-    cut, over = done & (log.finish == _CUT) & (tokens < limit), done & (tokens > limit)
+    is_short = (tokens < limit) & (not facts.get("own_limits", False))  # theirs are not known here
+    cut, over = done & (log.finish == _CUT) & is_short, done & (tokens > limit)
     bad = np.flatnonzero(cut | over)
     detail = "no answer exceeds the limit"
     if len(bad):

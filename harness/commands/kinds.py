@@ -19,13 +19,17 @@ from harness.mlperf import looks
 from harness.options.saved import wishes, with_secrets
 from harness.study import parts
 from harness.study.comparison import compare
+from harness.study.decide import decide
 from harness.study.gating import gate
 from harness.study.study import FILE, load
+from harness.study.sweep import sweep
 from reports import tables
 from reports.pages import compare as compare_page
 from reports.pages import gate as gate_page
 from reports.pages.comparison.columns import table as comparison_table
+from reports.pages.decide import page as decide_page
 from reports.pages.likelihood import screen as likelihood_page
+from reports.pages.sweep import page as sweep_page
 from reports.terminal import show_audit, show_result
 
 Found = dict[str, Any]
@@ -56,7 +60,13 @@ KINDS = {
     compare.KIND: Kind(
         compare.go_on, compare_page.told, compare_page.show, comparison_table, compare.exit_code
     ),
+    sweep.KIND: Kind(
+        sweep.go_on, sweep_page.told, sweep_page.show, sweep_page.table, sweep.exit_code
+    ),
     gate.KIND: Kind(gate.go_on, gate_page.told, gate_page.show, tables.of_gate, gate.exit_code),
+    decide.KIND: Kind(
+        decide.go_on, decide_page.told, decide_page.show, decide_page.table, decide.exit_code
+    ),
     **dict.fromkeys(parts.KINDS, _OF_A_RUN),
     looks.KIND: Kind(looks.go_on, str, _show_audit, tables.of_audit, looks.exit_code),
 }

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.shared import Flags, Format, Json, TrustFolder, say_how_to_go_on
+from harness.commands.shared import Flags, Format, Json, Quiet, TrustFolder, say_how_to_go_on
 from harness.engine.pieces import noted
 from harness.options.flags import PERPLEXITY, a_path, takes
 from harness.screen import finish, people, put
@@ -95,6 +95,7 @@ def perplexity(
         typer.Option(metavar="FOLDER", parser=a_path, help="Resume an interrupted measurement."),
     ] = None,
     trust_folder: TrustFolder = False,
+    quiet: Quiet = False,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
@@ -105,7 +106,7 @@ def perplexity(
         "bos": bos, "conditions": conditions, "reference": reference, "divergence": divergence,
         "exact": exact, "top_k": top_k, "batch_tokens": batch_tokens, "beside": beside,
     }  # fmt: skip
-    with people(as_json, form) as (console, say):
+    with people(as_json, form, quiet) as (console, say):
         from harness.likelihood import study as laboratory
         from reports.pages.likelihood.screen import table
 

@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.shared import Flags, Format, Json, configured, say_how_to_go_on
+from harness.commands.shared import Flags, Format, Json, Quiet, configured, say_how_to_go_on
 from harness.kernel.errors import EXIT
 from harness.options.flags import PLAN, REPORT, RUN, a_path, takes
 from harness.screen import finish, people, put, show_run
 
 
 @takes(RUN)
-def run(flags: Flags, as_json: Json = False, form: Format = "table") -> None:
+def run(flags: Flags, quiet: Quiet = False, as_json: Json = False, form: Format = "table") -> None:
     """Run one scenario and judge the result."""
-    with people(as_json, form) as (console, say):
+    with people(as_json, form, quiet) as (console, say):
         from harness.study import parts
         from reports import tables
         from reports.terminal import show_result
@@ -36,7 +36,7 @@ def plan(flags: Flags, as_json: Json = False, form: Format = "table") -> None:
         from dataclasses import asdict
 
         from harness.options.effective import effective
-        from harness.run.forecast import forecast
+        from harness.running.forecast import forecast
         from reports import tables
         from reports.terminal import show_plan
 
@@ -77,7 +77,7 @@ def report(
     with people(as_json, form) as (console, _):
         from harness.options.percentiles import percentiles_of
         from harness.result.publish import publish
-        from harness.run.recover import recover
+        from harness.running.recover import recover
         from reports import tables
         from reports.terminal import show_result
 

@@ -1,13 +1,14 @@
-"""The command that offers a model at an address."""
+"""Commands that serve until they are stopped: a model, or the pages of runs."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from harness.commands.shared import Flags, with_sut_options
-from harness.options.flags import SERVE, takes
+from harness.options.flags import SERVE, a_path, takes
 from harness.options.option import SERVER
 from harness.screen import people
 
@@ -92,4 +93,34 @@ def serve(
             max_len=max_len,
         )
         code = serve_model(asked, say, lambda words: console.print(words, soft_wrap=True), as_json)
+    raise typer.Exit(code)
+
+
+def view(
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", parser=a_path, help="Folder with runs and studies in it."),
+    ] = Path("runs"),
+    port: Annotated[
+        int,
+        typer.Option(help="Port to listen at on 127.0.0.1; 0 takes a free one.", min=0, max=65535),
+    ] = 8321,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print one JSON object on stdout once the pages can be opened.",
+            rich_help_panel="Output",
+        ),
+    ] = False,
+) -> None:
+    """Show the runs and studies of a folder in a browser of this machine, until stopped: list,
+    filter, open and compare them. Nothing is written.
+    """
+    with people(as_json) as (console, _):
+        from harness.view.server import view as view_folder
+
+        code = view_folder(
+            folder, port, lambda words: console.print(words, soft_wrap=True), as_json
+        )
     raise typer.Exit(code)

@@ -16,7 +16,14 @@ Json = Annotated[
     ),
 ]
 
-
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        help="Say nothing until the end but what went wrong.",
+        rich_help_panel="Output",
+    ),
+]
 Format = Annotated[
     str,
     typer.Option(

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from harness.commands.executing import Executor, RayAddress, RayCpus, executor_of
 from harness.commands.shared import (
     Flags,
     Format,
     Json,
+    Quiet,
     SutOptions,
     TrustCode,
     TrustFolder,
@@ -31,16 +33,6 @@ from harness.commands.testing import (
 from harness.engine.pieces import noted
 from harness.options.flags import COMPARE, GATE, LISTS, a_path, takes
 from harness.screen import finish, people, put
-
-Executor = Annotated[
-    str,
-    typer.Option(
-        "--executor",
-        help="Where each run is made: here, or child (in a process of its own, so that a crash of "
-        "the harness costs one run).",
-        rich_help_panel="Output",
-    ),
-]
 
 
 @takes(COMPARE, LISTS)
@@ -87,6 +79,9 @@ def compare(
             rich_help_panel="Output",
         ),
     ] = None,
+    ray_address: RayAddress = "",
+    ray_cpus: RayCpus = 0,
+    quiet: Quiet = False,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
@@ -94,8 +89,7 @@ def compare(
 
     Numbers and choices may be lists, such as --max-concurrency 8,32: all combinations are run.
     """
-    with people(as_json, form) as (console, say):
-        from harness.study import executors
+    with people(as_json, form, quiet) as (console, say):
         from harness.study.comparison import compare as comparing
         from harness.study.comparison import testing
         from harness.study.exports import wanted as exports
@@ -105,14 +99,14 @@ def compare(
 
         names = columns_of(columns)
         given = {**with_sut_options(flags), "evaluate": evaluate}
-        executors.named(executor)
         wanted = exports.Wanted(junit, csv, parquet, exports.summary_file(github_summary))
         exports.check(wanted)
         asked, folders = testing.asked(
             baseline, runs or [], fail_if, across_hardware, allow_inconclusive
         )
-        series = comparing.series(folders, given, variants, asked)._replace(executor=executor)
-        found, place = comparing.run(series, say, lambda row: console.print(told(row)))
+        series = comparing.series(folders, given, variants, asked)
+        series = series._replace(executor=executor_of(executor, ray_address, ray_cpus))
+        found, place = comparing.run(series, say, lambda row: console.news(told(row)))
         exports.write(found, wanted, say)
         chosen = card(found, names) if names else None
         with noted(f"table on the screen; see {place}"):
@@ -168,24 +162,26 @@ def gate(
         ),
     ] = True,
     executor: Executor = "here",
+    ray_address: RayAddress = "",
+    ray_cpus: RayCpus = 0,
+    quiet: Quiet = False,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
     """Decide whether a variant or a server may go live: does it keep enough of the reference's
     ROUGE?
     """
-    with people(as_json, form) as (console, say):
+    with people(as_json, form, quiet) as (console, say):
         from accuracy.gate.readings import Criteria
-        from harness.study import executors
         from harness.study.gating import gate as gating
         from harness.study.gating.job import job as gate_job
         from reports import tables
         from reports.pages.gate import show, told
 
-        executors.named(executor)
         asked = Criteria(target, against, resamples, confidence, metric)
-        job = gate_job(reference, candidates, flags, asked, control)._replace(executor=executor)
-        found, place = gating.run(job, say, lambda row: console.print(told(row)))
+        job = gate_job(reference, candidates, flags, asked, control)
+        job = job._replace(executor=executor_of(executor, ray_address, ray_cpus))
+        found, place = gating.run(job, say, lambda row: console.news(told(row)))
         with noted(f"table on the screen; see {place}"):
             show(found, place, console, tables=form == "table")
         say_how_to_go_on(found, place, console)
@@ -201,19 +197,25 @@ def resume(
     trust_remote_code: TrustCode = False,
     trust_folder: TrustFolder = False,
     sut_option: SutOptions = None,
+    executor: Executor = "",
+    ray_address: RayAddress = "",
+    ray_cpus: RayCpus = 0,
+    quiet: Quiet = False,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
-    """Go on with a comparison, a gate, a find-peak search, a submission, an audit or a perplexity
-    measurement that was interrupted.
+    """Go on with a comparison, a sweep, a gate, a find-peak search, a submission, an audit or a
+    perplexity measurement that was interrupted.
     """
-    with people(as_json, form) as (console, say):
+    with people(as_json, form, quiet) as (console, say):
         from harness.commands import kinds
         from harness.kernel.foreign.consent import Consent
 
         consent = Consent(trust_remote_code, trust_folder)
         kind, study = kinds.what(folder, consent, sut_options(sut_option))
-        found, place = kind.go_on(study, say, lambda row: console.print(kind.told(row)))
+        if executor:
+            study.arguments |= {"executor": executor_of(executor, ray_address, ray_cpus)}
+        found, place = kind.go_on(study, say, lambda row: console.news(kind.told(row)))
         with noted(f"table on the screen; see {place}"):
             kind.show(found, place, console, form == "table")
         say_how_to_go_on(found, folder, console)

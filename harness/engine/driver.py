@@ -18,11 +18,12 @@ from itertools import chain, islice
 
 from harness.engine.recorder import Recorder
 from harness.engine.timeouts import Timeouts
+from harness.engine.turns import Turns, has_turns, issue_turns
 from harness.kernel.clock import FAR_FUTURE_NS
 from harness.kernel.errors import RunBroke
 from harness.kernel.log import RunLog
 from harness.kernel.protocols import SUT, Clock
-from harness.kernel.types import At, Query, RunSettings
+from harness.kernel.types import AfterQuery, At, Query, RunSettings
 
 AHEAD = (
     100_000  # queries made before the clock starts (20 MB); making one costs as much as issuing it
@@ -33,14 +34,29 @@ STOPPED = "stopped by the user (Ctrl-C)"
 
 
 class Stop:
-    """Set from a signal handler: once to stop issuing and drain, twice to stop waiting as well."""
+    """Set from a signal handler: once to stop issuing and drain, twice to stop waiting as well.
+
+    `suffice` ends issuing too, because enough has been seen: nobody wants the run stopped, and
+    what is open is waited for.
+    """
 
     def __init__(self) -> None:
         self.requests = 0
+        self.suffices = False  # enough has been seen of the part that is measured
+        self.ends = False  # issuing: for either reason
         self.may_raise = True  # whether the handler may tear away who is at work
 
     def request(self) -> None:
         self.requests += 1
+        self.ends = True
+
+    def suffice(self) -> None:
+        """End issuing in this part of the run."""
+        self.suffices = self.ends = True
+
+    def begin_part(self) -> None:
+        """Forget that an earlier part was ended."""
+        self.suffices, self.ends = False, bool(self.requests)
 
     @contextmanager
     def raising(self, may_raise: bool) -> Iterator[None]:
@@ -66,15 +82,19 @@ def drive(
     The SUT's death or any exception of it ends the run with `end == "error"`; what had completed is
     kept. `on_idle` is called before each wait (a progress display): it must take microseconds.
     """
-    loop = _Loop(sut, clock, recorder, settings, stop or Stop(), on_idle)
+    loop = Loop(sut, clock, recorder, settings, stop or Stop(), on_idle)
     start_ns = clock.now_ns()
     with quiet():
         try:
             rest = iter(queries)
             ahead = list(islice(rest, AHEAD))
+            turns = Turns(chain(ahead, rest)) if has_turns(ahead) else None
             with loop.stop.raising(True):
                 recorder.gate_ns = start_ns = clock.now_ns()
-                loop.issue_all(chain(ahead, rest), start_ns)
+                if turns is not None:
+                    issue_turns(loop, turns, start_ns)
+                else:
+                    loop.issue_all(chain(ahead, rest), start_ns)
                 sut.flush()
                 loop.drain()
         except RunBroke as broke:
@@ -88,7 +108,9 @@ def drive(
     return recorder.log(start_ns, "completed")
 
 
-class _Loop:
+class Loop:
+    """What the loop over the queries works with."""
+
     def __init__(
         self,
         sut: SUT,
@@ -109,8 +131,8 @@ class _Loop:
             self.clock.now_ns,
             self.clock.wait,
         )
-        recorder, stop, pause = self.recorder, self.stop, self._pause
-        min_queries, min_end_ns, max_queries, max_end_ns = self._limits(start_ns)
+        recorder, stop, pause = self.recorder, self.stop, self.pause
+        min_queries, min_end_ns, max_queries, max_end_ns = self.limits(start_ns)
         limited = max_queries < FAR_FUTURE_NS or max_end_ns < FAR_FUTURE_NS
         issued, issued_ns = 0, start_ns
         for query in queries:
@@ -118,20 +140,21 @@ class _Loop:
             if isinstance(release, At):
                 due_ns = start_ns + release.offset_ns
                 now = wait(0)  # late or not, first hear what has arrived
-                while now < due_ns and not stop.requests:
+                while now < due_ns and not stop.ends:
                     now = pause(due_ns)
             else:
+                assert not isinstance(release, AfterQuery)  # see `turns`
                 if issued >= min_queries and issued_ns >= min_end_ns:
                     return
                 if release.offset_ns is not None:
                     self.sut.flush()
-                while recorder.open_queries >= release.below and not stop.requests:
+                while recorder.open_queries >= release.below and not stop.ends:
                     pause(FAR_FUTURE_NS)
                 due_ns = recorder.gate_ns
                 now = now_ns()
                 if release.offset_ns is not None:  # the schedule goes on from here
                     start_ns = due_ns - release.offset_ns
-            if stop.requests or (limited and (issued >= max_queries or issued_ns > max_end_ns)):
+            if stop.ends or (limited and (issued >= max_queries or issued_ns > max_end_ns)):
                 return
             issued_ns = now
             record_issue(query, due_ns, issued_ns)
@@ -146,10 +169,10 @@ class _Loop:
         while self.recorder.open_samples and self.stop.requests < 2:
             if self.stop.requests and give_up_ns == FAR_FUTURE_NS:
                 give_up_ns = self.clock.now_ns() + self.settings.drain_timeout_ns
-            if self._pause(give_up_ns) >= give_up_ns:
+            if self.pause(give_up_ns) >= give_up_ns:
                 return
 
-    def _pause(self, until_ns: int) -> int:
+    def pause(self, until_ns: int) -> int:
         """Wait, but wake in time to give up on a sample that nothing comes of."""
         timeouts = self.timeouts
         if self.on_idle is not None:
@@ -160,7 +183,7 @@ class _Loop:
             timeouts.look(now)
         return now
 
-    def _limits(self, start_ns: int) -> tuple[int, int, int, int]:
+    def limits(self, start_ns: int) -> tuple[int, int, int, int]:
         """End a closed loop at (min queries and min moment), any loop at (max queries or max
         moment).
 

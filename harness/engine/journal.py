@@ -4,7 +4,7 @@ byte, with the moments, in a file that is mapped into memory.
 Writing to it is a copy of memory, without a system call: what was copied is the system's own, and
 stays when the process dies. The room on the disk is taken before the clock starts, so the copy
 cannot fail. Once samples.parquet is written the journal is removed; where it is left,
-`harness.run.recover` makes the run of it.
+`harness.running.recover` makes the run of it.
 
     record   length u32 (0: the end) | kind u8 | stream u16, 1 byte of nothing | moment i64 | body
     FACTS    the facts of the run, as JSON        START   none: the moment counts

@@ -77,6 +77,10 @@ class Recorder:
     def open_samples(self) -> int:
         return self.num_issued - len(self._order)
 
+    def ended_since(self, count: int) -> list[tuple[int, int]]:
+        """(sample id, moment of its end) of those that ended after the first `count` to do so."""
+        return [(i, self._done[i]) for i in self._order[count:]]
+
     def issue(self, query: Query, due_ns: int, issued_ns: int) -> None:
         """Note a query just before the SUT gets it. Sample ids come dense and ascending."""
         i, samples = self.num_issued, query.samples
@@ -108,6 +112,14 @@ class Recorder:
         self._ids.extend(repeat(b"", n))
         self._gaps.extend(repeat(b"", n))
         self._capacity += n
+
+    def times_from(self, begin: int, whole: bool) -> tuple[Int64s, Int64s]:
+        """Return when the samples from `begin` on were due, and when each had its first token (or,
+        `whole`, its answer), -1 for one that still waits; copies, (n - begin,) each.
+        """
+        left = self._done if whole else self._first
+        n = self.num_issued
+        return np.array(self._due[begin:n], np.int64), np.array(left[begin:n], np.int64)
 
     def begun(self) -> list[tuple[int, int]]:
         """(sample id, moment of its latest token) of the open samples whose first token came."""

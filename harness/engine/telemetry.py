@@ -15,7 +15,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
@@ -34,12 +34,14 @@ from harness.kernel.foreign.own_files import MOST_LOG_BYTES, read_bytes
 from harness.kernel.foreign.parsed import loads
 from harness.kernel.machine import waits
 from harness.kernel.machine.memory import available_bytes
-from harness.kernel.process import children, streams
+from harness.kernel.process import board, children, streams
+from harness.kernel.texts import on_one_line
 
 INTERVAL_NS = 1_000_000_000  # of processes and servers
 GPU_INTERVAL_S = 0.1
 REFRESH_NS = 500_000_000
 _LEAVE_S = 5.0  # for the last row
+_LONGEST_NAME = 40  # of a cell, beside its bar
 Sample = Callable[[], dict[str, Any]]
 Show = Callable[[int, int, int, int, float, bool], None]
 _COUNTS = struct.Struct("<qqqq")  # issued, done, failed, tokens
@@ -145,7 +147,7 @@ def main() -> None:
         )  # never takes a core from the model
     with Path(job["counts"]).open("r+b") as file:
         counts = mmap.mmap(file.fileno(), _COUNTS.size)
-    show = _progress(job["total"]) if job["progress"] else None
+    show = _progress(job["total"]) if job["progress"] and not board.is_quiet() else None
     with files.opened_log(Path(job["out"])) as out:
         _watch(job, counts, out, show, over)
 
@@ -224,8 +226,8 @@ def _together(*samples: Sample) -> Sample:
 
 
 def _progress(total: int | None) -> Show:
-    """Show a progress bar on a terminal, and a line every five seconds elsewhere. Both go to
-    stderr.
+    """Show a progress bar on a terminal, below where the study stands; a line every five seconds
+    elsewhere. Both go to stderr.
     """
     from rich.console import Console
     from rich.progress import (
@@ -235,12 +237,21 @@ def _progress(total: int | None) -> Show:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
 
     console = Console(stderr=True)
     if not console.is_terminal:
         return _plain_lines(total)
-    bar = Progress(
-        TextColumn("[bold]run[/]"),
+
+    class Bar(Progress):
+        def get_renderables(self) -> Iterator[Any]:
+            if (found := board.now()) is not None:
+                parts = board.headline(*found)
+                yield Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
+            yield from super().get_renderables()
+
+    bar = Bar(
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.completed}" + (f"/{total}" if total else "") + " samples"),
         TextColumn("{task.fields[what]}"),
@@ -248,10 +259,11 @@ def _progress(total: int | None) -> Show:
         TimeRemainingColumn(),
         console=console,
         auto_refresh=False,
+        transient=board.current() is not None,  # the rows of a study stay, its bars do not
         # or "ready" would go to the screen, and the driver would wait for it for ever
         redirect_stdout=False,
     )
-    task = bar.add_task("run", total=total, what="")
+    task = bar.add_task(_name(), total=total, what="")
     bar.start()
 
     def show(issued: int, done: int, failed: int, tokens: int, seconds: float, last: bool) -> None:
@@ -261,6 +273,12 @@ def _progress(total: int | None) -> Show:
             bar.stop()
 
     return show
+
+
+def _name() -> str:
+    """Name the cell that is measured; a run that belongs to no study is a run."""
+    note = board.current()
+    return on_one_line(note.running[0].name, _LONGEST_NAME) if note and note.running else "run"
 
 
 def _plain_lines(total: int | None) -> Show:

@@ -334,6 +334,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def utc_at(since_1970_ns: int) -> datetime:
+    """Return the moment that a file system or `wall_ns` counts in nanoseconds, for people."""
+    return datetime.fromtimestamp(since_1970_ns / 1e9, UTC)
+
+
 class wake_on_signals:
     """While active, a signal (Ctrl-C) wakes `clock.wait` at once instead of at its next
     deadline.

@@ -44,6 +44,8 @@ class ScenarioEntry(NamedTuple):
     percentile: float = 0.99  # the tail that is judged
     min_queries: int = 100
     issues_library: bool = False  # MLPerf wants every sample of a benchmark issued
+    users: int = 1  # open queries of a closed loop, at most
+    is_rated: bool = True  # the user says the rate; a load may bring its own
 
     @property
     def is_open(self) -> bool:
@@ -60,12 +62,12 @@ class ScenarioEntry(NamedTuple):
     @property
     def is_one_by_one(self) -> bool:
         """Is one sample in flight at most?"""
-        return self.is_closed and not self.sized_by_user
+        return self.is_closed and not self.sized_by_user and self.users == 1
 
     @property
     def has_peak(self) -> bool:
         """Is there a highest rate that keeps limits, so that find-peak can search for it?"""
-        return self.is_open and self.has_limits
+        return self.is_open and self.has_limits and self.is_rated
 
 
 class SutEntry(NamedTuple):

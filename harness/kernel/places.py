@@ -20,6 +20,7 @@ _RUN = "result.json"
 _KINDS = {
     "compare.json": "a comparison of runs",
     "gate.json": "a gate",
+    "sweep.json": "a sweep",
     "perplexity.json": "a measurement of perplexity",
     "texts.parquet": "a measurement of perplexity",
     "study.json": "an interrupted study",

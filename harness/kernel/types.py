@@ -40,6 +40,12 @@ class Sample:
     max_new_tokens: int = 64
     labels: tuple[tuple[str, str], ...] = ()  # e.g. (("kind", "why"), ("subject", "physics"))
     grader: str = ""  # which of MLPerf's scores it counts for, where a dataset mixes several kinds
+    history: tuple[tuple[str, str], ...] = ()  # (role, text) of the turns before the prompt
+    # The prompt as (text, tokens): of each text so many tokens, where somebody has a tokenizer; no
+    # chat template is put around it.
+    pieces: tuple[tuple[str, int], ...] = ()
+    must_fill: bool = False  # the answer is to have `max_new_tokens`, where the SUT can do that
+    group: int | None = None  # its prompt begins like those of the same group, on purpose
 
 
 @dataclass(slots=True)
@@ -67,13 +73,26 @@ class AfterInFlight:
     offset_ns: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AfterQuery:
+    """Release `think_ns` after the query with this id in the plan has ended (the next turn of a
+    conversation). Queries of a plan that has any are numbered anew, in the order of their issue.
+    """
+
+    query_id: int
+    think_ns: int
+
+
+Release = At | AfterInFlight | AfterQuery
+
+
 @dataclass(slots=True)
 class Query:
     """Samples that are issued together, and when."""
 
     id: int
     samples: Sequence[QuerySample]
-    release: At | AfterInFlight
+    release: Release
 
 
 @dataclass(slots=True)
@@ -140,6 +159,8 @@ class RunSettings:
     )
     accuracy_log_target: int = 0  # or about so many of them (accuracy_log_sampling_target)
     accuracy_log_seed: int = 0
+    own_limits: bool = False  # samples have limits of their own; `max_new_tokens` is the highest
+    load: str = "poisson"  # server: when queries come, as --load has it (`scenarios.loads`)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any
 from harness.kernel import files
 from harness.kernel.errors import RunBroke
 from harness.kernel.machine import waits
+from harness.kernel.process import board
 from harness.kernel.process.children import Child
 from harness.kernel.protocols import Say
 from harness.kernel.texts import on_one_line
@@ -94,7 +95,7 @@ def bar_of(label: str, say: Say) -> Iterator[Callable[[Row], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=board.is_quiet())
     bars = Progress(
         TextColumn("{task.fields[label]}", markup=False),
         BarColumn(),
@@ -114,7 +115,7 @@ def bar_of(label: str, say: Say) -> Iterator[Callable[[Row], None]]:
             say(f"loading {label}" + (f", {done} of {passages} texts are kept" if done else ""))
         elif event["event"] == "loaded":
             say(f"scoring with {label}")
-            if console.is_terminal:
+            if console.is_terminal and not console.quiet:
                 say("")
                 bars.start()
         elif event["event"] == "scored":

@@ -24,12 +24,14 @@ from harness.kernel.foreign.consent import Consent, remember, require
 from harness.kernel.foreign.own_files import check_folder
 from harness.kernel.foreign.tables import read_table
 from harness.kernel.places import found_at, guess
+from harness.kernel.process import board
 from harness.kernel.protocols import Say
 from harness.likelihood import summary as perplexity_summary
 from harness.likelihood import texts as perplexity_texts
 from harness.likelihood.scores import is_kept
 from harness.likelihood.settings import Settings, Subject, server_of, settings, subjects, wishes
 from harness.likelihood.subject import measured, read_row
+from harness.live.tally import Tally
 
 Row = dict[str, Any]
 _CONSENT = "trust_remote_code"  # the one flag that --resume takes
@@ -143,14 +145,18 @@ def run(place: Path, made: Settings, say: Say, fresh: bool = True) -> Row:
     interrupted = False
     series = subjects(made)
     _check_texts(place)
-    for i, subject in enumerate(series, 1):
-        row = read_row(place, subject)
-        if not is_kept(place / subject.folder, row, _is_needed(place, made, series, subject)):
-            say(f"subject {i} of {len(series)}: {subject.label}")
-            row, interrupted = measured(place, made, series, subject, say)
-        rows.append(row)
-        if interrupted:
-            break
+    with board.clean():
+        tally = Tally("perplexity", len(series))
+        for i, subject in enumerate(series, 1):
+            row = read_row(place, subject)
+            if not is_kept(place / subject.folder, row, _is_needed(place, made, series, subject)):
+                tally.began(subject.label)
+                say(f"subject {i} of {len(series)}: {subject.label}")
+                row, interrupted = measured(place, made, series, subject, say)
+            tally.ended(subject.label, row["status"] == "ERROR")
+            rows.append(row)
+            if interrupted:
+                break
     if fresh and not interrupted:
         _forget_what_never_began(place, rows)
     say("reading the scores")

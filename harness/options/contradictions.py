@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from harness import registry
 from harness.kernel.entries import SutEntry
+from harness.loads.refused import of_lengths, of_load
+from scenarios.loads import DEFAULT
 
 if TYPE_CHECKING:
     from harness.options.settings import RunConfig
@@ -25,6 +27,8 @@ def contradictions(config: RunConfig) -> list[str]:
         *_of_started(config, entry),
         *_of_replicas(config, entry),
         *_of_scenario(config),
+        *of_load(config),
+        *of_lengths(config, entry.uses_dataset),
         *_of_loadgen(config),
         *_of_evidence(config, entry),
         *_of_limits(config),
@@ -86,7 +90,7 @@ def _of_replicas(config: RunConfig, entry: SutEntry) -> Iterator[str]:
 
 
 def _of_scenario(config: RunConfig) -> Iterator[str]:
-    if config.mode == "find-peak" and not config.pattern.has_peak:
+    if config.mode == "find-peak" and not config.pattern.has_limits:
         yield (
             "--mode find-peak: only the server scenario has a rate to search for; this is"
             f" {config.scenario}."
@@ -95,7 +99,7 @@ def _of_scenario(config: RunConfig) -> Iterator[str]:
 
 def _of_loadgen(config: RunConfig) -> Iterator[str]:
     """Yield what only a scenario of LoadGen's can have."""
-    if config.pattern.loadgen is not None:
+    if config.pattern.loadgen is not None or config.load != DEFAULT:
         return
     why = f"LoadGen has no scenario {config.scenario}"
     if config.driver == "mlcommons":

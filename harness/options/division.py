@@ -23,6 +23,7 @@ from harness.options.profiles import SEEDS
 from harness.options.run_options import OPTIONS
 from harness.options.settings import RunConfig
 from harness.options.table.load import ROUND
+from scenarios.loads import DEFAULT
 
 
 class Difference(NamedTuple):
@@ -175,6 +176,8 @@ def _asked(option: Option, config: RunConfig, s: RunSettings) -> Any:
             return min(profile.accuracy_samples or s.num_samples, s.num_samples)
         case "samples_per_query" if not pattern.sized_by_user:
             return None
+        case "load" if not pattern.has_limits:
+            return None
         case "use_token_latencies" if pattern.has_limits:
             return None
     return option.of_profile(profile, s.scenario) if option.by_profile else option.default
@@ -185,8 +188,11 @@ def _others(config: RunConfig, s: RunSettings, facts: Mapping[str, Any]) -> Iter
     profile = config.chosen_profile
     cut = len(facts.get("truncated_samples") or ())
     yield Difference("truncated prompts", cut, 0), not cut
-    if config.pattern.loadgen is None:
+    if config.pattern.loadgen is None and s.load == DEFAULT:
         yield Difference("scenario", s.scenario, "one of MLPerf's", by="division"), False
+    for name in ("input_tokens", "output_tokens"):
+        asked = getattr(config, name)
+        yield Difference(name, asked, "the dataset's own", by="division"), asked is None
     if config.pattern.has_limits and s.use_tokens and not profile.use_tokens:
         yield Difference("use_token_latencies", True, "a limit of the whole latency"), False
     if config.pattern.has_limits and profile.use_tokens and not s.use_tokens:

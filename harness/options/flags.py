@@ -97,9 +97,11 @@ RUN = _taken_by("run", "config", "user_conf", "conf_model")
 PLAN = _taken_by("plan", "config", "user_conf", "conf_model")
 LISTS = tuple(name for name, option in OPTIONS.items() if option.may_be_list)  # in `compare`
 COMPARE = _taken_by("compare", "config", "user_conf", "conf_model")
+SWEEP = COMPARE
 GATE = _taken_by("gate", "config")
 PERPLEXITY = _taken_by("perplexity")
 REPORT = _taken_by("report")
+WHATIF = _taken_by("whatif")
 SERVE = _taken_by("serve")
 
 

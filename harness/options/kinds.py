@@ -73,6 +73,15 @@ def _absolute_dataset(name: str) -> str:
     return absolute(name)
 
 
+def _absolute_load(text: str) -> str:
+    """Return a load by the full path of its file, if that exists."""
+    from scenarios.loads import file_of
+
+    file = file_of(text)
+    path = expanded(Path(file)).absolute()
+    return text.replace(file, str(path), 1) if file and path.is_file() else text
+
+
 Seconds = Annotated[float, Read(parse_seconds, ge=0, le=1e7)]
 PositiveSeconds = Annotated[float, Read(parse_seconds, gt=0, le=1e7)]
 Interval = Annotated[float, Read(parse_seconds, ge=0.01, le=1.0)]
@@ -87,6 +96,7 @@ FewOrNone = Annotated[int, Read(refuse_bool, ge=0, le=100_000)]
 Position = Annotated[int, Read(refuse_bool, ge=0)]
 Seed = Annotated[int, Read(refuse_bool, ge=0, lt=2**64)]
 Folder = Annotated[Path, Read(after=_absolute)]
+Load = Annotated[str, Read(after=_absolute_load)]
 Dataset = Annotated[str, Read(after=_absolute_dataset)]
 
 

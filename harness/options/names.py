@@ -26,6 +26,27 @@ def scenario(name: str) -> None:
     scenarios.entry(name)
 
 
+def load(text: str) -> None:
+    """Raise BadInput for what is no load, or one with a word that it does not take."""
+    from scenarios.loads import load_of
+
+    load_of(text)
+
+
+def input_tokens(text: str) -> None:
+    """Raise BadInput for what is no distribution."""
+    from scenarios.loads.lengths import lengths_of
+
+    lengths_of(text, "--input-tokens")
+
+
+def output_tokens(text: str) -> None:
+    """Raise BadInput for what is no distribution."""
+    from scenarios.loads.lengths import lengths_of
+
+    lengths_of(text, "--output-tokens")
+
+
 def sut(name: str) -> None:
     """Raise BadInput, SetupFailed."""
     from harness import registry
@@ -90,6 +111,13 @@ def base_url(url: str) -> None:
     from sut.served.address import address
 
     address(url)
+
+
+def client(text: str) -> None:
+    """Raise BadInput for what is no address of a client."""
+    from sut.served.client.remote.address import place
+
+    place(text, "--client")
 
 
 def certificates(path: str) -> None:

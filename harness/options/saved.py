@@ -17,6 +17,7 @@ from harness.kernel.errors import BadInput
 from harness.kernel.foreign.consent import Wish
 from harness.kernel.privacy.secrets import HIDDEN, hidden_options
 from harness.options.settings import RunConfig
+from scenarios.loads import file_of
 
 
 def without_secrets(config: RunConfig) -> dict[str, Any]:
@@ -51,6 +52,8 @@ def wishes(config: RunConfig) -> Iterator[Wish]:
         yield Wish(f"the program {config.server_python}", "code")
     for argument in config.server_args:
         yield Wish(f"the argument {argument} of a server", "code")
+    if file := file_of(config.load):
+        yield Wish(f"the file {file} of --load", "place")
     asks = sut.TABLE[config.sut].uses_dataset if config.sut in sut.TABLE else True
     if asks and config.dataset not in dataset_names():
         yield Wish(f"the dataset {config.dataset}", "place")

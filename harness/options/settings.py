@@ -7,7 +7,6 @@ text with a unit: 90, "90s", "1.5m", "200ms".
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,10 +19,7 @@ import scenarios
 from harness import registry
 from harness.kernel.entries import ScenarioEntry, SutEntry
 from harness.kernel.errors import BadInput, HarnessError, unknown
-from harness.kernel.foreign.own_files import read_given
-from harness.kernel.foreign.parsed import check_depth, too_deep
-from harness.kernel.places import wrong_path
-from harness.kernel.texts import other_kind
+from harness.kernel.foreign.toml_file import read_toml
 from harness.kernel.types import RunSettings
 from harness.options import profiles
 from harness.options.conf.read import Conf, ConfFile, read_named
@@ -33,12 +29,12 @@ from harness.options.names import parse_seeds
 from harness.options.option import flag_of, name_of
 from harness.options.profiles import Profile
 from harness.options.run_options import OPTIONS, RunOptions
-from scenarios.peak_verdict import ADVISED_LIMITS_PER_STEP
+from scenarios.loads import load_of
+from scenarios.peak.verdict import ADVISED_LIMITS_PER_STEP
 
 _NAMES = {name_of(flag): name for name, option in OPTIONS.items() for flag in option.flags}
 _UNCALIBRATED_QPS = 10.0
 USUAL_ROWS = 32
-_MOST_TOML_BYTES = 1 << 20  # tomllib takes seconds for more
 Mode = Literal["performance", "accuracy"]
 
 
@@ -61,8 +57,8 @@ class RunConfig(RunOptions, BaseModel):
 
     @property
     def pattern(self) -> ScenarioEntry:
-        """What there is to know of its scenario."""
-        return scenarios.entry(self.scenario)
+        """What there is to know of its scenario, under its load."""
+        return scenarios.under(scenarios.entry(self.scenario), self.load)
 
     @property
     def size_of_query(self) -> int:
@@ -72,6 +68,9 @@ class RunConfig(RunOptions, BaseModel):
     @property
     def expected_qps(self) -> float:
         """The rate before it is measured."""
+        own = load_of(self.load).qps(self.shortest_s)
+        if own is not None:
+            return own
         return _UNCALIBRATED_QPS if self.target_qps == "auto" else self.target_qps
 
     @property
@@ -159,11 +158,16 @@ def _read(
 
 
 def run_settings(
-    config: RunConfig, num_samples: int, target_qps: float, mode: Mode | None = None
+    config: RunConfig,
+    num_samples: int,
+    target_qps: float,
+    mode: Mode | None = None,
+    longest: int | None = None,
 ) -> RunSettings:
     """Return what the scenario and the driver need, once the library's size and the rate are known.
 
-    `mode` is the part to be run where the config's own mode has several (a submission).
+    `mode` is the part to be run where the config's own mode has several (a submission); `longest`
+    the most tokens of an answer, where samples have lengths of their own.
     """
     profile = config.chosen_profile
     percentile = profile.tail(config.scenario)
@@ -173,6 +177,8 @@ def run_settings(
             percentile = config.percentile * 0.01
     own, asked = config.performance_samples, config.accuracy_samples
     wanted = profile.performance_samples if own is None else own
+    if load_of(config.load).brings_samples:
+        wanted = num_samples
     loaded = min(wanted or num_samples, num_samples)
     accuracy_samples = (profile.accuracy_samples if asked is None else asked) or None
     _check_library(config, loaded, min(accuracy_samples or num_samples, num_samples))
@@ -197,7 +203,7 @@ def run_settings(
         ttft_limit_ns=ttft_limit_ns,
         tpot_limit_ns=_ns(config.tpot_limit, profile.tpot_limit_s),
         use_tokens=use_tokens,
-        max_new_tokens=config.tokens_per_answer,
+        max_new_tokens=longest or config.tokens_per_answer,
         sample_timeout_ns=int(config.sample_timeout * 1e9),
         drain_timeout_ns=int(config.drain_timeout * 1e9),
         lag_limit_ns=(ttft_limit_ns if use_tokens else target_latency_ns) // 10,
@@ -212,6 +218,8 @@ def run_settings(
         accuracy_log_probability=config.accuracy_log_probability,
         accuracy_log_target=config.accuracy_log_target,
         accuracy_log_seed=config.accuracy_log_seed,
+        own_limits=config.output_tokens is not None or config.load.startswith("trace:"),
+        load=config.load,
     )
 
 
@@ -233,37 +241,19 @@ def _ns(own: float | None, default_s: float) -> int:
     return round((default_s if own is None else own) * 1e9)
 
 
-def _not_text(path: Path, data: bytes) -> BadInput:
-    found, fine = f"it is {other_kind(data) or 'not UTF-8 text'}", "expected a TOML file in UTF-8"
-    return BadInput(f"--config {path}", found, fine, "Save it as UTF-8.")
-
-
 def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        read = read_given(path, _MOST_TOML_BYTES)
-        data = tomllib.loads(read.decode("utf-8-sig"))
-        check_depth(data)
-    except OSError:
-        raise wrong_path(f"--config {path}", path, "expected a TOML file") from None
-    except UnicodeDecodeError:
-        raise _not_text(path, read) from None
-    except tomllib.TOMLDecodeError as error:
-        if other_kind(read):
-            raise _not_text(path, read) from None
-        found, fine = f"it is not TOML ({error})", "expected lines such as target_qps = 10"
-        raise BadInput(f"--config {path}", found, fine, "Correct the line.") from None
-    except (ValueError, RecursionError):
-        found, fine = str(too_deep()), "expected lines such as target_qps = 10"
-        raise BadInput(f"--config {path}", found, fine, "Correct the line.") from None
-    names = [key.replace("-", "_") for key in data]
-    values = dict(zip((_NAMES.get(name, name) for name in names), data.values(), strict=True))
-    if len(values) < len(data):
-        raise BadInput(
-            f"--config {path}",
-            "one setting appears under two names",
-            "expected it once",
-            "Delete one of the two.",
-        )
+    return by_setting(read_toml(path, "--config"), f"--config {path}")
+
+
+def by_setting(written: Mapping[str, Any], doing: str) -> dict[str, Any]:
+    """Return what a file says by the names of settings, whatever their spelling. Raises BadInput
+    where one is given under two names.
+    """
+    names = [key.replace("-", "_") for key in written]
+    values = dict(zip((_NAMES.get(name, name) for name in names), written.values(), strict=True))
+    if len(values) < len(written):
+        found, fine = "one setting appears under two names", "expected it once"
+        raise BadInput(doing, found, fine, "Delete one of the two.")
     return values
 
 

@@ -12,7 +12,7 @@ from harness import registry
 from harness.engine.pieces import Pieces
 from harness.engine.pieces import reason as reason_of
 from harness.engine.referee import client
-from harness.engine.referee.client import client_limit
+from harness.engine.referee.client import client_clocks, client_limit
 from harness.engine.runlog import RunFacts
 from harness.kernel.answers import failures_allowed
 from harness.kernel.entries import ALL_EVIDENCE, Evidence
@@ -46,7 +46,11 @@ def judge(
     `telemetry` has what the GPUs did.
     """
     pieces = pieces or Pieces()
-    facts_of_sut = facts.sut | {"max_new_tokens": settings.max_new_tokens, "evidence": evidence}
+    facts_of_sut = facts.sut | {
+        "max_new_tokens": settings.max_new_tokens,
+        "own_limits": settings.own_limits,
+        "evidence": evidence,
+    }
     is_served = error_budget is not None
     if is_served and settings.mode == "performance":
         facts_of_sut["error_budget"] = error_budget
@@ -59,8 +63,9 @@ def judge(
     if settings.mode == "performance" and log.done_delay_ns is not None:
         found += _judged(quiet.RULE, partial(_quiet, facts, log, is_official), pieces)
     if settings.mode == "performance" and "client" in facts.driver:
-        limit = partial(client_limit, facts.driver["client"], settings.lag_limit_ns)
-        found += _judged(client.RULE, lambda: [limit()], pieces)
+        asked = facts.driver["client"], settings.lag_limit_ns
+        found += _judged(client.RULE, lambda: [client_limit(*asked)], pieces)
+        found += _judged(client.CLOCKS, partial(client_clocks, *asked), pieces)
     if settings.mode == "performance":
         on_gpus = partial(gpu_conditions, telemetry or {}, span_ns(log), facts.gpus, is_official)
         found += _judged("GPU conditions", on_gpus, pieces)
@@ -91,7 +96,7 @@ def _conditions(log: RunLog, settings: RunSettings, load: dict[str, Any]) -> lis
     """Judge the scenario's own; none of them is LoadGen's where it has no such scenario."""
     found = judged_twice(registry.scenario(settings.scenario), log, settings)
     found = quiet.certain(found, load, log)
-    if scenarios.entry(settings.scenario).loadgen is None:
+    if scenarios.entry_of(settings).loadgen is None:
         return [replace(verdict, loadgen=False) for verdict in found]
     return found
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from accuracy.datasets.subset import how_drawn
 from harness import registry
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Sample
+from harness.loads.library import Shaped, shaped
 from harness.options.settings import RunConfig
 from harness.result.read import Raw
+from scenarios.loads import load_of
+from scenarios.loads.conversations import ConversationLoad
 
 if TYPE_CHECKING:
     from accuracy.datasets.files import Loaded
@@ -18,25 +21,22 @@ if TYPE_CHECKING:
 _SIMULATED_SAMPLES = 1000
 
 
-def library(config: RunConfig) -> tuple[list[Sample], dict[str, Any]]:
-    """Return the samples and where they are from. A SUT without a model gets numbered stand-ins.
-
-    Raises BadInput if the dataset cannot be read.
+def library(config: RunConfig) -> Shaped:
+    """Return the samples and where they are from, with what the load's file says of them. Raises
+    BadInput if the dataset or that file cannot be read.
     """
+    return shaped(config, *_drawn(config))
+
+
+def _drawn(config: RunConfig) -> tuple[list[Sample], dict[str, Any]]:
+    """Return the samples of the dataset. A SUT without a model gets numbered stand-ins."""
     tokens = config.tokens_per_answer
     if registry.sut_entry(config.sut).uses_dataset:
         loaded = _load(config, tokens)
         return loaded.samples, loaded.source
-    numbers = range(library_size(config))
+    numbers = range(config.num_samples or _SIMULATED_SAMPLES)
     samples = [Sample(i, f"sample {i}", max_new_tokens=tokens) for i in numbers]
     return samples, {"name": "none", "rows": len(samples)}
-
-
-def library_size(config: RunConfig) -> int:
-    """Count the samples, and make no stand-ins for it."""
-    if registry.sut_entry(config.sut).uses_dataset:
-        return len(_load(config, config.tokens_per_answer).samples)
-    return config.num_samples or _SIMULATED_SAMPLES
 
 
 def samples_of(raw: Raw) -> Sequence[Sample] | None:
@@ -44,6 +44,8 @@ def samples_of(raw: Raw) -> Sequence[Sample] | None:
     if not raw.entry.uses_dataset:
         return ()
     saved = raw.saved["dataset"]
+    if raw.config.input_tokens is not None or "load" in saved:
+        return _of_load(raw, saved)
     if not _is_unchanged(raw.config.dataset, saved.get("sha256")):
         return None
     try:
@@ -52,6 +54,21 @@ def samples_of(raw: Raw) -> Sequence[Sample] | None:
         return None
     same = loaded.source["sha256"] == saved.get("sha256")
     return loaded.samples if same and how_drawn(loaded.source) == how_drawn(saved) else None
+
+
+def _of_load(raw: Raw, saved: Mapping[str, Any]) -> Sequence[Sample] | None:
+    """Return the samples that a load's file or a wanted length made; only conversations have
+    references.
+    """
+    load = load_of(raw.config.load)
+    if not isinstance(load, ConversationLoad):
+        return [Sample(i, "") for i in range(raw.settings.num_samples)]
+    if not _is_unchanged(load.file, saved["load"].get("sha256")):
+        return None
+    try:
+        return shaped(raw.config, (), {}).samples
+    except BadInput:
+        return None
 
 
 def _is_unchanged(dataset: str, sha256: object) -> bool:

@@ -77,7 +77,7 @@ def throughput(
     done_s = float(log.done_ns[ok].max(initial=0)) / 1e9
     due_s = float(log.due_ns.max(initial=0)) / 1e9
     has_tokens = evidence != {"text"}
-    is_open = scenarios.entry(settings.scenario).is_open
+    is_open = scenarios.entry_of(settings).is_open
     whole_queries = log.num_queries - len(np.unique(log.query_id[~ok]))
     return {
         "samples_per_s": float(ok.sum()) / done_s if done_s else None,

@@ -51,7 +51,7 @@ def publish(
         _convert_left_telemetry(folder)
     accuracy = None
     if (part := folder / ACCURACY_PART).is_dir():
-        accuracy = publish(part, samples, percentiles=percentiles, written=written)
+        accuracy = publish(part, samples, page, percentiles=percentiles, written=written)
     raw, result = whole(folder, samples, missing, percentiles, written or {}, accuracy)
     pieces = Pieces(result.missing)
     with _extra(folder, "log", "MLPerf logs", pieces):

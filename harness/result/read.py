@@ -86,7 +86,7 @@ def read_run(folder: Path, written: Mapping[str, bytes] | None = None) -> Raw:
     if config.driver == "mlcommons":
         official = pieces.make("figure", "official LoadGen", lambda: _official(folder), official)
     lg = None
-    if scenarios.entry(settings.scenario).loadgen is not None:
+    if scenarios.entry_of(settings).loadgen is not None:
         lg = pieces.make("figure", "LoadGen", lambda: loadgen_results.results(log, settings), None)
     steps = search.parsed(folder, files.get(search.FILE))
     return Raw(

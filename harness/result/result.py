@@ -27,7 +27,10 @@ from harness.kernel.words.variant import named, precision_of
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
 from harness.result import evaluation, measured, quiet, served
+from harness.result.capacity.goodput import capacity, goodput, objectives
 from harness.result.device import self_check
+from harness.result.doubts.doubt import Known
+from harness.result.doubts.doubts import doubts
 from harness.result.gpus import refused
 from harness.result.gpus.energy import energy
 from harness.result.gpus.energy import notes as energy_notes
@@ -36,6 +39,7 @@ from harness.result.integrity import seal
 from harness.result.judge import judge, not_judged, official_verdict, status_of
 from harness.result.library import samples_of
 from harness.result.measured import span_ns
+from harness.result.phases import steady as steady_state
 from harness.result.read import Raw, files_of, read_json
 from scenarios import uncertainty
 
@@ -50,6 +54,7 @@ _NO_THROUGHPUT: dict[str, float | None] = dict.fromkeys(
     ("samples_per_s", "queries_per_s", "tokens_per_s", "scheduled_samples_per_s", "duration_s")
 )
 TOLD = 0.90  # of the memory that the system saw: less than that is not the same peak
+_NOT_EVERYWHERE = ("goodput", "capacity", "served", "gpus", "self_check", "doubts", "steady")
 _LATENCIES = ("ttft_ms", "tpot_ms", "itl_ms", "latency_ms", "issue_lag_ms")
 _NO_LATENCY = summary_ms(np.empty(0, np.int64))
 _NO_MEMORY = dict.fromkeys(
@@ -87,6 +92,8 @@ class Result(BaseModel):
     driver_error: dict[str, Row] = {}  # how far the driver's own delays raised each latency
     throughput: dict[str, float | None]
     counts: dict[str, int]
+    goodput: dict[str, Any] = {}  # requests that kept --slo (`harness.result.capacity.goodput`)
+    capacity: dict[str, Any] = {}  # users at once, of an open loop
     memory: dict[str, Any]
     sut_facts: dict[str, Any]
     accuracy: dict[str, float]
@@ -103,12 +110,14 @@ class Result(BaseModel):
     files: dict[str, str]
     search: list[dict[str, Any]] = []  # find-peak: each rate tried, and whether it held
     percentiles: list[float] = []  # shown in place of the usual ones (--percentiles)
+    doubts: list[dict[str, Any]] = []  # what makes it shaky (`harness.result.doubts`)
     seal: dict[str, Any] = {}  # whether the raw files are those that were measured (`seal.Seal`)
+    steady: dict[str, Any] = {}  # the run without its warm-up (`harness.result.phases.steady`)
     missing: list[dict[str, Any]] = []  # what could not be made, and why (`harness.engine.pieces`)
 
     def to_json(self) -> dict[str, Any]:
         data = self.model_dump(mode="json")
-        for name in ("served", "gpus", "self_check"):  # of a server, of GPUs, of a local model
+        for name in _NOT_EVERYWHERE:
             if not data[name]:
                 del data[name]
         return {"schema": data.pop("schema_"), **data}
@@ -142,6 +151,23 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     memory = make("memory", lambda: _memory(raw), {**_NO_MEMORY, "source": ""})
     checked = make("self-check", lambda: self_check.figures(facts.self_check, facts.sut), nothing)
     spent = make("energy", lambda: _energy(raw, counts["tokens"]), nothing)
+    no_rows: list[dict[str, Any]] = []
+    gpus = make("GPUs", lambda: over_run(raw.telemetry, span_ns(log), facts.gpus), no_rows)
+    asked = (
+        make("server", lambda: served.figures(log, facts.sut), nothing) if entry.asks_server else {}
+    )
+    steady = make("steady state", lambda: steady_state.figures(log, settings), nothing)
+    known = Known(
+        log,
+        settings,
+        scenarios.entry_of(settings).is_open,
+        scenarios.entry_of(settings).is_at_once,
+        verdicts,
+        facts.load,
+        gpus,
+        asked,
+        steady,
+    )
     return Result(
         run_id=facts.run_id,
         started_at=facts.started_at,
@@ -174,15 +200,15 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
             _NO_THROUGHPUT,
         ),
         counts=counts,
+        goodput=make("goodput", lambda: goodput(log, *objectives(config, settings)), nothing),
+        capacity=make("capacity", lambda: capacity(log), nothing) if config.pattern.is_open else {},
         memory=memory,
         sut_facts=facts.sut,
         accuracy=scores | evaluation.figures(facts.evaluation),
         energy=spent,
-        gpus=make("GPUs", lambda: over_run(raw.telemetry, span_ns(log), facts.gpus), []),
+        gpus=gpus,
         driver=make("driver", lambda: _driver(log, facts, verdicts), dict.fromkeys(_DRIVER)),
-        served=make("server", lambda: served.figures(log, facts.sut), nothing)
-        if entry.asks_server
-        else {},
+        served=asked,
         self_check=checked,
         load=facts.load,
         verdicts=[asdict(v) for v in verdicts],
@@ -202,7 +228,9 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         files=files_of(folder),
         search=raw.search.get("steps", []),
         percentiles=list(config.percentiles),
+        doubts=[doubt.to_json() for doubt in doubts(known, pieces)],
         seal=raw.seal.to_json(),
+        steady=steady,
         missing=pieces.missing,
     )
 
@@ -230,7 +258,7 @@ def _division(raw: Raw) -> Division | None:
 
 
 def _loadgen_valid(raw: Raw) -> bool | None:
-    if scenarios.entry(raw.settings.scenario).loadgen is None:
+    if scenarios.entry_of(raw.settings).loadgen is None:
         return None
     own = raw.lg is not None and raw.lg.valid
     return bool(raw.official.get("result_validity", "VALID" if own else "") == "VALID")
@@ -239,7 +267,7 @@ def _loadgen_valid(raw: Raw) -> bool | None:
 def _headline(log: RunLog, settings: RunSettings, loadgen: dict[str, Any]) -> dict[str, Any]:
     """Return the scenario's figure; the official LoadGen's own where it was the driver."""
     metric = registry.scenario(settings.scenario).result(log, settings).figure()
-    theirs = scenarios.entry(settings.scenario).loadgen
+    theirs = scenarios.entry_of(settings).loadgen
     if theirs is None:
         return metric
     value = loadgen.get(theirs.figure.format(p=100 * settings.percentile))

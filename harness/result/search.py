@@ -1,6 +1,6 @@
 """Is the rate that a search found a peak? The steps of a find-peak run, and what follows from them.
 
-find_peak.json holds one row per rate tried (`scenarios.peak_verdict.Step`, with `held`, and the
+find_peak.json holds one row per rate tried (`scenarios.peak.verdict.Step`, with `held`, and the
 `status` and `folder` of its run) and `ended`, why no further rate was tried: `closed` (the bounds
 met), `open` (nothing failed), `size` (the next run would be too large), or the status of a run that
 broke.
@@ -18,8 +18,9 @@ from harness.kernel.foreign.own_files import read_bytes
 from harness.kernel.foreign.parsed import loads
 from harness.kernel.log import RunLog
 from harness.kernel.types import RunSettings, Verdict
-from scenarios import peak_verdict
-from scenarios.peak_verdict import Step
+from harness.result.capacity.evidence import evidence
+from scenarios.peak import verdict as peak_verdict
+from scenarios.peak.verdict import Step
 
 FILE = "find_peak.json"
 BROKE = ("INTERRUPTED", "ERROR")
@@ -34,6 +35,27 @@ def row(result: Any, log: RunLog, settings: RunSettings, folder: str) -> dict[st
     late = is_doubtful or bool(failed & {"driver_lag", "driver_error"})
     step = peak_verdict.make_step(log, settings, limits_kept=kept, driver_late=late)
     return asdict(step) | {"held": step.held, "status": result.status, "folder": folder}
+
+
+def of_sequence(
+    row: dict[str, Any],
+    result: Any,
+    log: RunLog,
+    settings: RunSettings,
+    step: Any,
+    ended: bool,
+) -> dict[str, Any]:
+    """Return the row of a step of our own search, with what it tells of the peak. A whole run holds
+    if early stopping is sure of it too.
+    """
+    certain = [v for v in result.verdicts if v["rule"].endswith("_early_stopping")]
+    why = list(row["why"])
+    if ended:
+        why.append("hopeless")
+    elif step.is_whole and not why and any(v["status"] == "FAIL" for v in certain):
+        why.append("not_certain")
+    told = evidence(log, settings, why, step.planned, ended)
+    return row | {"why": why, "held": not why, "purpose": step.purpose} | told
 
 
 def best(steps: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -82,13 +104,17 @@ def conclude(result: Any, found: Mapping[str, Any], settings: RunSettings) -> No
     """
     rows = found["steps"]
     steps = [_step(row) for row in rows if row["status"] not in BROKE]
-    verdicts = peak_verdict.judge(steps, settings, found.get("ended", "")) if steps else []
+    held = _found(steps, found)
+    ended = found.get("ended", "")
+    verdicts = peak_verdict.judge(steps, settings, ended, held) if steps else []
     verdicts = [_of_unknown_figures(verdict, result) for verdict in verdicts]
     failed = [v for v in verdicts if v.status == "FAIL"]
     broke = rows[-1]["status"] if rows[-1]["status"] in BROKE else ""
     is_peak = bool(steps) and not failed and not broke
     result.verdicts = [*map(asdict, verdicts), *result.verdicts]
-    result.result = _headline(result.result, steps, is_peak)
+    result.result = _headline(result.result, steps, held, is_peak)
+    if "found" in found and result.capacity:
+        result.capacity = result.capacity | {"peak": found["found"]}
     if broke:
         result.status, result.status_reason = broke, f"the search ended in step {len(rows)}"
     elif failed:
@@ -98,9 +124,19 @@ def conclude(result: Any, found: Mapping[str, Any], settings: RunSettings) -> No
     result.official = result.official and is_peak
 
 
-def _headline(of_the_run: dict[str, Any], steps: Sequence[Step], is_peak: bool) -> dict[str, Any]:
+def _found(steps: Sequence[Step], found: Mapping[str, Any]) -> Step | None:
+    """Return the step of the peak: LoadGen's rule, or what our own search has kept."""
+    if "found" not in found:
+        return peak_verdict.best(steps)
+    held = [one for one in steps if one.held and one.target_qps == found["found"]["held_qps"]]
+    return held[-1] if held else None
+
+
+def _headline(
+    of_the_run: dict[str, Any], steps: Sequence[Step], held: Step | None, is_peak: bool
+) -> dict[str, Any]:
     """Return the peak; where none was found, what the best run completed."""
-    figure = peak_verdict.headline(steps).figure()
+    figure = peak_verdict.headline(steps, held).figure()
     if is_peak or figure["value"] is None:
         return figure
     return of_the_run | {"name": f"{of_the_run['name']}; no peak was found"}

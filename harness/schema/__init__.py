@@ -1,8 +1,8 @@
 """What do the files of a run folder hold? Every field with its type, unit and meaning, once.
 
-`python -m harness.schema` writes the JSON Schema files beside this one and docs/files.md from the
-declarations here; a test sees to it that they agree, and that no output has a field that is not
-described.
+`python -m harness.schema` writes the JSON Schema files beside this one, docs/files.md and the types
+of `harness.api` from the declarations here; a test sees to it that they agree, and that no output
+has a field that is not described.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.schema import compare, environment, gate, perplexity, result, settings
+from harness.schema import compare, environment, gate, perplexity, result, settings, sweep, typed
+from harness.schema.of_result import search
 from harness.schema.page import page
 from harness.schema.parts import Schema
 
@@ -21,9 +22,10 @@ SCHEMAS: dict[str, Schema] = {
     "verdicts": result.VERDICTS,
     "memory": result.MEMORY_FILE,
     "scores": result.SCORES_FILE,
-    "find_peak": result.FIND_PEAK,
+    "find_peak": search.FIND_PEAK,
     "compare": compare.COMPARE,
     "gate": gate.GATE,
+    "sweep": sweep.SWEEP,
     "study": settings.STUDY,
     "rows": settings.ROWS,
     "perplexity": perplexity.PERPLEXITY,
@@ -38,4 +40,4 @@ def files() -> dict[Path, str]:
         FOLDER / f"{name}.schema.json": json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
         for name, schema in SCHEMAS.items()
     }
-    return texts | {PAGE: page(SCHEMAS)}
+    return texts | {PAGE: page(SCHEMAS), typed.PLACE: typed.source()}

@@ -160,8 +160,8 @@ COMPARE = file(
         "best": best.BEST,
         "rows": many("The variants, in order.", COMPARE_ROW),
         "notes": many(
-            "Runs that were edited after they were measured, and runs without a seal; missing if "
-            "there are none.", text("In words."),
+            "Runs that were edited after they were measured, runs without a seal, and runs with "
+            "serious doubts; missing if there are none.", text("In words."),
         ),
         "slower": many(
             "Variants that are slower than FP32 although their weights are smaller, with the "

@@ -13,10 +13,10 @@ _INTRO = """# The files of a run folder, and of studies
 `python -m harness run` writes a folder of these files. `result.json` is the one for programs:
 fields may join it, but names and units stay as they are within one version of `schema`. JSON Schema
 files for it and the other JSON files are in the package, `harness/schema/*.schema.json`; they and
-this page are made from the same declarations by `python -m harness.schema`. compare.json, gate.json
-and perplexity.json stand in the folders of these commands, study.json and rows.jsonl beside the
-first two where runs were made, and in the folder of a search or a submission; texts.parquet and, of
-each subject, tokens.parquet beside the last.
+this page are made from the same declarations by `python -m harness.schema`. compare.json,
+sweep.json, gate.json and perplexity.json stand in the folders of these commands, study.json and
+rows.jsonl beside the first three where runs were made, and in the folder of a search or a
+submission; texts.parquet and, of each subject, tokens.parquet beside the last.
 
 A field in *italics* may be missing. `[]` stands for each element of a list, `.*` for each name of
 an object.

@@ -5,12 +5,16 @@ a search.
 from __future__ import annotations
 
 from harness.schema.environment import ENVIRONMENT_PART
+from harness.schema.of_result.capacity import CAPACITY, GOODPUT
 from harness.schema.of_result.client import CLIENT
 from harness.schema.of_result.decoding import GRAPH_BYTES, OF_DECODING
+from harness.schema.of_result.doubts import DOUBTS
 from harness.schema.of_result.gpus import ENERGY, GPUS
 from harness.schema.of_result.replicas import REPLICAS
+from harness.schema.of_result.search import STEP
 from harness.schema.of_result.self_check import SELF_CHECK
 from harness.schema.of_result.served import OF_SERVER, SERVED
+from harness.schema.of_result.steady import STEADY
 from harness.schema.parts import (
     Schema,
     anything,
@@ -188,35 +192,6 @@ SUT_FACTS = open_record(
     },
 )  # fmt: skip
 
-STEP = record("A rate that was tried.", {
-    "target_qps": number("The rate.", "queries/s"),
-    "limits_kept": flag("Whether the latency limits were kept: LoadGen's own condition."),
-    "why": many(
-        "Why the rate did not hold; empty if it held.",
-        choice(
-            "A latency limit was broken, the system clearly served less than 95 % of the rate, "
-            "the driver fell behind, or a sample failed or was lost.",
-            "limits", "not_delivered", "driver_late", "samples_lost",
-        ),
-    ),
-    "delivered_qps": maybe(number(
-        "Rate that was served, by how latency grew over the run; null with too few queries.",
-        "queries/s",
-    )),
-    "duration_s": number("Time from the start to the last due query.", "s"),
-    "held": flag("Whether the rate held: `why` is empty."),
-    "status": choice("Verdict of its run.", *STATUSES),
-    "folder": text("Folder of its run, inside the run folder."),
-})  # fmt: skip
-FIND_PEAK = file("find_peak.json", record("The steps of a search for the highest rate.", {
-    "steps": many("The rates, in the order in which they were tried.", STEP),
-    "ended": choice(
-        "Why no further rate was tried: the bounds met, every rate held, the next run would have "
-        "been too large, or the last run broke.",
-        "closed", "open", "size", "INTERRUPTED", "ERROR",
-    ),
-}))  # fmt: skip
-
 MISSING = many(
     "Parts of the result that could not be made, and why. The rest is valid.",
     record("A part.", {
@@ -311,6 +286,8 @@ RESULT_FIELDS: dict[str, Schema] = {
         "tokens": whole("Output tokens of completed samples.", "tokens"),
         "single_token_samples": whole("Answers of one token, without TPOT.", "samples"),
     }),
+    "goodput": GOODPUT,
+    "capacity": CAPACITY,
     "memory": MEMORY,
     "sut_facts": SUT_FACTS,
     "accuracy": ACCURACY,
@@ -332,6 +309,7 @@ RESULT_FIELDS: dict[str, Schema] = {
     }),
     "served": SERVED,
     "self_check": SELF_CHECK,
+    "steady": STEADY,
     "load": empty_or(record(
         "Who used the processors during the timed part; empty on a virtual clock, where the system "
         "does not tell, and in runs of older versions.",
@@ -366,6 +344,7 @@ RESULT_FIELDS: dict[str, Schema] = {
         "Percentiles that tables show in place of the usual ones (--percentiles).",
         number("A percentile, above 0 and below 100.", "%"),
     ),
+    "doubts": DOUBTS,
     "seal": empty_or(record(
         "Whether the raw files are those that were measured: a SHA-256 over them is noted apart "
         "from the run folder.", {
@@ -387,7 +366,7 @@ RESULT = file(
     record(
         "The summary of a run, for programs.",
         RESULT_FIELDS,
-        optional=("served", "gpus", "self_check"),
+        optional=("goodput", "capacity", "served", "gpus", "self_check", "doubts", "steady"),
     ),
     DEFS,
 )

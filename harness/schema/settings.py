@@ -16,6 +16,7 @@ from harness.schema.parts import (
     many,
     maybe,
     number,
+    open_record,
     record,
     text,
     whole,
@@ -71,7 +72,12 @@ RUN = record(
         "accuracy_log_probability": number("Share of answers that are logged.", "0 to 1"),
         "accuracy_log_target": whole("Approximate number of answers that are logged.", "answers"),
         "accuracy_log_seed": whole("Seed that selects them."),
+        "own_limits": flag(
+            "Whether samples have lengths of their own, of which max_new_tokens is the highest."
+        ),
+        "load": text("When queries come in server; missing in older runs, which had poisson."),
     },
+    optional=("own_limits", "load"),
 )  # fmt: skip
 
 DATASET = record(
@@ -84,8 +90,19 @@ DATASET = record(
         "licence": text("Licence, as far as it is known."),
         "rows": whole("Samples that the run has.", "samples"),
         "subset": SUBSET,
+        "load": open_record(
+            "The file that --load named.",
+            {
+                "file": text("Its name."),
+                "sha256": text("SHA-256 of the file."),
+                "samples": whole("Samples that were made of it.", "samples"),
+                "format": text("Shape of a trace."),
+                "without_answer": whole("Requests of a trace that were left out.", "requests"),
+                "conversations": whole("Conversations that were read.", "conversations"),
+            },
+        ),
     },
-    optional=("file", "format", "sha256", "licence", "subset"),
+    optional=("file", "format", "sha256", "licence", "subset", "load"),
 )
 
 _IDLE_LINE = record("Such a line.", {
@@ -208,14 +225,18 @@ STUDY = file(
     "study.json",
     record("What a study measures, written before its first run or part begins.", {
         "schema": choice("Version of this layout.", "touchstone.study/1"),
-        "kind": choice("Kind of study.", "compare", "gate", "find-peak", "submission", "audit"),
+        "kind": choice(
+            "Kind of study.", "compare", "sweep", "gate", "find-peak", "submission", "audit"
+        ),
         "started_at": text("When it was begun; UTC, ISO 8601."),
         "arguments": by_name(
             "What the kind needs to go on. compare: `varied`, the settings given as lists. gate: "
-            "`asked`, how its candidates are judged, and `control`; of both: `executor`, where the "
-            "runs are made. audit: its companions, `looks` and `tokens_per_sample`. find-peak and "
-            "submission: when the run began (`started_at`), its rate in queries/s and where that "
-            "is from (`target_qps`, `target_qps_origin`).",
+            "`asked`, how its candidates are judged, and `control`. sweep: `points`, the "
+            "combinations, `places`, which (point, repeat) each cell is, `repeats` and "
+            "`order_seed`. Of all three: `executor`, where the runs are made. audit: its "
+            "companions, `looks` and `tokens_per_sample`. find-peak and submission: when the run "
+            "began (`started_at`), its rate in queries/s and where that is from (`target_qps`, "
+            "`target_qps_origin`).",
             anything("A value."),
         ),
         "cells": many(
@@ -250,7 +271,8 @@ ROWS = file(
         "failure": text("Exception that prevented the run; empty if there is a run."),
         "figures": by_name(
             "What the kind keeps of the run. compare: a row of compare.json without its label and "
-            "ratios. find-peak: a step of find_peak.json. submission: the rate. gate: nothing, "
+            "ratios. sweep: the same, and its figures under load (`measured`), `device` and "
+            "`devices`. find-peak: a step of find_peak.json. submission: the rate. gate: nothing, "
             "since the runs are read again.",
             anything("A figure."),
         ),

@@ -17,8 +17,9 @@ from typing import Any, Protocol
 
 import uvicorn
 
-from harness.kernel.errors import HarnessError, SetupFailed
+from harness.kernel.errors import HarnessError
 from harness.kernel.process import stopping
+from harness.kernel.process.listening import listener, origin_of
 from harness.kernel.process.streams import tell
 from harness.serve.app import application
 from harness.serve.desk import Serving
@@ -27,6 +28,7 @@ from harness.serve.house import House
 DRAIN_S = 60  # for the answers that are open when it is told to stop
 _KEEP_ALIVE_S = 120  # longer than clients keep a connection: none is closed under their hands
 _BACKLOG = 2048
+__all__ = ["Server", "listener", "run", "url_of"]
 
 
 class Attached(Serving, Protocol):
@@ -40,31 +42,9 @@ class Attached(Serving, Protocol):
     ) -> None: ...
 
 
-def listener(host: str, port: int) -> socket.socket:
-    """Return a socket that has the address, before anything is loaded. Raises SetupFailed."""
-    doing = f"listening at {host}:{port}"
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-        *kind, _, place = found[0]
-        made = socket.socket(*kind)  # without its protocol asyncio would leave Nagle's delay on
-    except (OSError, UnicodeError) as error:  # a name of no, or too many, letters between dots
-        fine = "expected an address of this machine"
-        raise SetupFailed(doing, _why(error), fine, "Pass --host 127.0.0.1.") from None
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        made.bind(place)
-    except OSError as error:
-        made.close()
-        todo = "Pass another --port; 0 takes a free one."
-        raise SetupFailed(doing, _why(error), "expected a free port", todo) from None
-    return made
-
-
 def url_of(bound: socket.socket) -> str:
     """Return the base URL at which a socket of this machine is reached."""
-    host, port = bound.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
+    return f"{origin_of(bound)}/v1"
 
 
 def run(house: House, engine: Attached, bound: socket.socket, ready: Callable[[], None]) -> int:
@@ -131,8 +111,3 @@ class Server(uvicorn.Server):
     def stop(self) -> None:
         """Take no more; end once what is open is answered."""
         self.should_exit = self._house.desk.is_closing = True
-
-
-def _why(error: OSError | UnicodeError) -> str:
-    words = error.strerror if isinstance(error, OSError) else "it is no name of a machine"
-    return (words or str(error)).lower()

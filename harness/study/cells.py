@@ -1,8 +1,9 @@
-"""Which runs does a comparison make? Lists of settings in, their product out.
+"""Which runs does a study make? Lists of settings in, their combinations out.
 
-Any setting that is a choice or a number may be a list: `--variant fp32,int8 --max-concurrency 8,32`
-makes four runs, each named by what differs: "int8 max-concurrency=32". Settings whose own text may
-hold commas (seeds, paths, columns, options of the SUT) and switches are never lists.
+Any setting that is a choice, a name or a number may be a list or a range
+(`harness.study.ranges`): `--variant fp32,int8 --max-concurrency 8..32*2` makes six runs, each named
+by what differs: "int8 max-concurrency=32". Settings whose own text may hold commas (seeds, paths,
+columns, options of the SUT) and switches are lists in a plan alone (`harness.study.sweep.plan`).
 """
 
 from __future__ import annotations
@@ -11,21 +12,23 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import sut
 from harness import registry
-from harness.kernel.errors import BadInput
+from harness.kernel.errors import BadInput, HarnessError
+from harness.kernel.privacy.secrets import hidden_options
 from harness.kernel.types import is_address, short_name
 from harness.options.flags import LISTS
 from harness.options.kinds import is_number
 from harness.options.run_options import OPTIONS
 from harness.options.settings import RunConfig, load_config
+from harness.study.ranges import is_list, values_of
 from harness.study.study import Cell
 from sut.started import table
 
 DEFAULTS = {"scenario": "offline", "evaluate": True}
-MOST = 64
+MOST = 256  # runs side by side: each is a column
 # Conditions that may differ between runs because the user varied the setting: the questions are
 # the same in all of them.
 MEANT = {
@@ -37,6 +40,18 @@ MEANT = {
 }
 _OF_STARTED = ("server_python", "server_args")  # for servers that are started, no others
 Flags = Mapping[str, Any]
+Values = dict[str, Any]  # of the settings that are lists, by name
+
+
+class Point(NamedTuple):
+    """One combination of the values of the lists, named by what differs. Its settings may
+    contradict one another: then there are none, and `refused` says why.
+    """
+
+    name: str
+    values: Values
+    config: RunConfig | None
+    refused: HarnessError | None = None
 
 
 def cells_of(given: Flags, variants: str | None) -> list[Cell]:
@@ -46,26 +61,64 @@ def cells_of(given: Flags, variants: str | None) -> list[Cell]:
     """
     lists = _lists(given, variants)
     if (count := prod(map(len, lists.values()))) > MOST:
-        found, fine = f"the lists make {count} runs", f"at most {MOST} would be fine"
+        found, fine = f"the lists make {count:,} runs", f"at most {MOST} would be fine"
         raise BadInput("compare", found, fine, "Shorten a list, or compare in parts.")
-    flags = {name: value for name, value in given.items() if name not in ("config", *lists)}
-    chosen = [dict(zip(lists, values, strict=True)) for values in product(*lists.values())]
-    has_tokenizer = "model" in given or not all(map(is_address, lists.get("variant", ["fp32"])))
-    configs = [
-        _config({**flags, **values}, given.get("config"), has_tokenizer) for values in chosen
-    ]
-    if "variant" in lists and (sut_name := _without_variants(configs)):
+    points = points_of(given, combinations(lists), DEFAULTS)
+    for point in points:
+        if point.refused is not None:
+            raise point.refused
+    configs = [point.config for point in points if point.config is not None]
+    if "variant" in lists and (sut_name := without_variants(configs)):
         flag = "--variant" if variants is None else "--variants"
         found, fine = f"the {sut_name} SUT has no variants", "expected a model or a server"
         raise BadInput(flag, found, fine, "Leave the SUT or the variants out.")
-    differing = [name for name, values in lists.items() if len(set(values)) > 1]
-    names = numbered([_name(values, differing) for values in chosen])
-    return [Cell(name, config) for name, config in zip(names, configs, strict=True)]
+    named = zip(points, configs, strict=True)
+    return [Cell(point.name, config) for point, config in named]
+
+
+def combinations(lists: Mapping[str, Sequence[Any]]) -> list[Values]:
+    """Return every combination of the values of the lists; the last list turns fastest."""
+    return [dict(zip(lists, values, strict=True)) for values in product(*lists.values())]
+
+
+def points_of(given: Flags, chosen: Sequence[Values], defaults: Flags) -> list[Point]:
+    """Check the settings of each combination, put over what is `given` for all of them."""
+    names = {name for values in chosen for name in values}
+    flags = {name: value for name, value in given.items() if name not in ("config", *names)}
+    variants = [str(values.get("variant", "fp32")) for values in chosen]
+    has_tokenizer = "model" in given or "model" in names or not all(map(is_address, variants))
+    telling = differing(chosen)
+    called = numbered([label_of(values, telling) for values in chosen])
+    return [
+        _point(
+            name, values, _Base({**flags, **values}, given.get("config"), defaults), has_tokenizer
+        )
+        for name, values in zip(called, chosen, strict=True)
+    ]
+
+
+class _Base(NamedTuple):
+    """What the settings of a cell are made from: see `load_config`."""
+
+    flags: Flags
+    file: Any
+    defaults: Flags
+
+
+def _point(name: str, values: Values, base: _Base, has_tokenizer: bool) -> Point:
+    try:
+        return Point(name, values, _config(base, has_tokenizer))
+    except HarnessError as refused:
+        return Point(name, values, None, refused)
 
 
 def varied(given: Flags) -> list[str]:
     """Name the settings that are lists of several values."""
-    return [name for name in given if name in LISTS and "," in str(given[name])]
+    return [name for name in given if name in LISTS and is_list(str(given[name]), _is_number(name))]
+
+
+def _is_number(name: str) -> bool:
+    return is_number(OPTIONS[name].hint)
 
 
 def flags_of(variant: str, flags: Flags) -> dict[str, Any]:
@@ -123,17 +176,22 @@ def numbered(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _lists(given: Flags, variants: str | None) -> dict[str, list[str]]:
+def _lists(given: Flags, variants: str | None) -> dict[str, list[Any]]:
     """Return the values of each setting that makes up the product, the variant's first."""
     if variants is not None and "variant" in given:
         found, fine = "both --variant and --variants are given", "expected one of them"
         raise BadInput("compare", found, fine, "Leave one out.")
-    lists = {name: _values(name, given[name]) for name in varied(given)}
+    lists = lists_of(given)
     if variants is not None:
         return {"variant": _variants(variants)} | lists
     if "variant" in given:
-        return {"variant": _values("variant", given["variant"])} | lists
+        return {"variant": values_of("variant", str(given["variant"]), False)} | lists
     return lists
+
+
+def lists_of(given: Flags) -> dict[str, list[Any]]:
+    """Return the values of each setting that is a list on the command line. Raises BadInput."""
+    return {name: values_of(name, str(given[name]), _is_number(name)) for name in varied(given)}
 
 
 def _variants(text: str) -> list[str]:
@@ -144,45 +202,57 @@ def _variants(text: str) -> list[str]:
     return names
 
 
-def _values(name: str, value: object) -> list[str]:
-    """Split a list. Raises BadInput where one of its values is empty."""
-    values = [part.strip() for part in str(value).split(",")]
-    if "" in values and len(values) > 1:
-        found, fine = f"{str(value)!r} has an empty value", "expected values such as 8,32"
-        raise BadInput(f"--{name.replace('_', '-')}", found, fine, "Remove the extra comma.")
-    return values
-
-
-def _without_variants(configs: Sequence[RunConfig]) -> str:
+def without_variants(configs: Sequence[RunConfig]) -> str:
     """Return the SUT of the first cell that has neither variants nor a server; "" if all have."""
     entries = ((config.sut, registry.sut_entry(config.sut)) for config in configs)
     return next((name for name, e in entries if not (e.runs_model or e.asks_server)), "")
 
 
-def _config(flags: Flags, file: Any, has_tokenizer: bool) -> RunConfig:
+def _config(base: _Base, has_tokenizer: bool) -> RunConfig:
     """Check the settings of one cell. Reference answers are scored where a model is loaded here.
 
     Servers are asked the prompts of the model that stands beside them, as its tokenizer has them.
     """
+    flags = base.flags
     given = deployment_flags(flags["variant"], flags) if "variant" in flags else dict(flags)
     if not has_tokenizer and "tokenizer" not in flags:
         given.pop("tokenizer", None)
     is_served = given.get("sut") in sut.TABLE and sut.TABLE[given["sut"]].asks_server
-    config = load_config(given, file, DEFAULTS | ({"evaluate": False} if is_served else {}))
+    config = load_config(
+        given, base.file, {**base.defaults, **({"evaluate": False} if is_served else {})}
+    )
     if registry.sut_entry(config.sut).runs_model or "evaluate" in config.origins:
         return config
     return config.model_copy(update={"evaluate": False})
 
 
-def _name(values: Mapping[str, str], differing: Sequence[str]) -> str:
-    """Say what differs; the variant where nothing does."""
-    return " ".join(_words(values, differing)) or values.get("variant", "run")
+def differing(chosen: Sequence[Values]) -> list[str]:
+    """Name the settings whose values are not the same everywhere."""
+    names = dict.fromkeys(name for values in chosen for name in values)
+    return [name for name in names if len({repr(values.get(name)) for values in chosen}) > 1]
 
 
-def _words(values: Mapping[str, str], differing: Sequence[str]) -> Iterator[str]:
-    for name in differing:
-        value = values[name]
-        if name == "model" or is_address(value):
-            value = short_name(value)
-        tells = not is_number(OPTIONS[name].hint)
-        yield value if tells else f"{name.replace('_', '-')}={value}"
+def label_of(values: Values, names: Sequence[str]) -> str:
+    """Write the values of the named settings as a label; the variant where there are none."""
+    return " ".join(_words(values, names)) or str(values.get("variant", "run"))
+
+
+def _words(values: Values, names: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        if name not in values:
+            continue
+        text = _told(values[name])
+        if name == "model" or is_address(text):
+            text = short_name(text)
+        is_clear = isinstance(values[name], dict) or OPTIONS[name].may_be_list
+        is_word = is_clear and not is_number(OPTIONS[name].hint)
+        yield text if is_word else f"{name.replace('_', '-')}={text}"
+
+
+def _told(value: Any) -> str:
+    """Write a value: of options of a SUT each KEY=VALUE, secrets hidden."""
+    if isinstance(value, dict):
+        return ",".join(f"{key}={part}" for key, part in hidden_options(value).items())
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

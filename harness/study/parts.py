@@ -22,8 +22,8 @@ from harness.result import search
 from harness.result.publish import publish
 from harness.result.read import ACCURACY_PART, files_of
 from harness.result.result import Result
-from harness.run.parts import Origin, Parts
-from harness.run.session import Run
+from harness.running.parts import Origin, Parts
+from harness.running.session import Run
 from harness.study.study import Cell, Ended, Study, begin_in, hashes, tell_how_to_go_on
 
 PERFORMANCE, PEAK = "performance", "peak"  # these stand in the run's own folder

@@ -42,6 +42,7 @@ from harness.options.saved import without_secrets
 from harness.options.settings import RunConfig
 from harness.result.read import ACCURACY_PART
 from harness.study import executors
+from harness.study.executors.made import Made
 
 SCHEMA = "touchstone.study/1"
 FILE, ROWS, LOCK = "study.json", "rows.jsonl", ".study.lock"
@@ -83,6 +84,7 @@ class Study:
         self.place, self.kind, self.arguments, self.cells = place, kind, arguments, cells
         self.ended: dict[str, Ended] = {}
         self._lock = FileLock(place / LOCK)
+        self._crew: executors.Crew | None = None
 
     def __enter__(self) -> Study:
         try:
@@ -105,7 +107,17 @@ class Study:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._crew is not None:
+            self._crew.close()
+        self._crew = None
         self._lock.release()
+
+    @property
+    def crew(self) -> executors.Crew:
+        """Who makes the runs, from the first one to the end of the study. Raises SetupFailed."""
+        if self._crew is None:
+            self._crew = executors.crew(self.arguments.get("executor", "here"))
+        return self._crew
 
     @property
     def left(self) -> list[Cell]:
@@ -119,15 +131,26 @@ class Study:
         except (KeyError, TypeError, ValueError):
             raise _damaged(self.place / FILE, "it is damaged") from None
 
+    def begin(self, cell: Cell, say: Say) -> None:
+        """Let the crew make the run of a cell."""
+        config = cell.config.model_copy(update={"output_dir": self.place})
+        self.crew.begin(cell.name, config, say)
+
     def run(self, cell: Cell, say: Say, figures: Figures) -> tuple[Ended, bool]:
         """Make the run of a cell; return its row and whether the user wants no more.
 
         A run that was interrupted has no row on the disk: it is measured again. Raises what the
         run raises.
         """
-        execute = executors.named(self.arguments.get("executor", "here"))
-        config = cell.config.model_copy(update={"output_dir": self.place})
-        found, folder, is_last = execute(config, say)
+        self.begin(cell, say)
+        made = self.crew.ended().made
+        if isinstance(made, BaseException):
+            raise made
+        return self.took(cell, made, figures), made.is_last
+
+    def took(self, cell: Cell, made: Made, figures: Figures) -> Ended:
+        """Keep the row of a run that was made, and return it."""
+        found, folder, _ = made
         self._refuse_elsewhere(cell, folder)
         ended = Ended(
             cell.name,
@@ -140,18 +163,16 @@ class Study:
         )
         if ended.status != "INTERRUPTED":
             self.keep(ended)
-        return ended, is_last
+        return ended
 
-    def attempt(self, cell: Cell, say: Say, figures: Figures) -> tuple[Ended, bool]:
-        """Do the same, but whatever breaks in one cell is its row, and the others have theirs."""
-        try:
-            return self.run(cell, say, figures)
-        except Exception as fault:
-            stopping.check()  # or it would be told as a failure, and never measured
-            failure = type(fault).__name__
-            ended = Ended(cell.name, "", {}, "FAILED", reason(fault), failure, {})
-            self.keep(ended)
-            return ended, False
+    def broke(self, cell: Cell, fault: Exception) -> Ended:
+        """Keep the row of a cell that has no run, and return it. Raises KeyboardInterrupt if the
+        user wants no more: it would be told as a failure, and never measured.
+        """
+        stopping.check()
+        ended = Ended(cell.name, "", {}, "FAILED", reason(fault), type(fault).__name__, {})
+        self.keep(ended)
+        return ended
 
     def _refuse_elsewhere(self, cell: Cell, folder: Path) -> None:
         """Raise RunBroke if the run could not be kept in the study's folder."""
@@ -236,7 +257,7 @@ def load(place: Path, kinds: Sequence[str]) -> Study:
             for cell in saved["cells"]
         ]
         study = Study(place, kind, dict(saved["arguments"]), cells)
-        study.read(lambda known: executors.EXECUTORS[known.get("executor", "here")])
+        study.read(lambda known: executors.known(known.get("executor", "here")))
         return study
     except ValidationError as error:
         what = "; ".join(".".join(map(str, e["loc"])) for e in error.errors())

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from harness.kernel import files
 from harness.kernel.texts import shown
 from harness.kernel.words.figure import number
-from reports.blocks import grid, percent, tone
+from reports.blocks import Table, grid, percent, tone
 from reports.terminal import margin_text
 
 _HERE = Path(__file__).parent
@@ -31,10 +31,20 @@ def page(name: str, **parts: Any) -> str:
     return _ENVIRONMENT.get_template(name).render(**parts)
 
 
+def fragment(table: Table) -> str:
+    """Return one table as HTML for somebody else's page, such as a notebook."""
+    return str(_ENVIRONMENT.get_template("blocks.html").module.table(table))  # type: ignore[attr-defined]
+
+
 def write(file: Path, text: str) -> Path:
     """Write a page: whole or not at all."""
     files.write_text(file, text)
     return file
+
+
+def page_style() -> str:
+    """Return the style of all pages, for one that is not a file of its own."""
+    return (_HERE / "page_style.html").read_text(encoding="utf-8")
 
 
 def link(run: str) -> str:
@@ -53,9 +63,10 @@ def _pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
-def _environment() -> Environment:
+def environment(*folders: Path) -> Environment:
+    """Return an environment for the templates in these folders, and in ours."""
     environment = Environment(
-        loader=FileSystemLoader((_HERE, _HERE / "likelihood")),
+        loader=FileSystemLoader((*folders, _HERE, _HERE / "likelihood", _HERE / "sweep")),
         autoescape=True,
         finalize=_finalize,
         undefined=StrictUndefined,
@@ -69,4 +80,4 @@ def _environment() -> Environment:
     return environment
 
 
-_ENVIRONMENT = _environment()
+_ENVIRONMENT = environment()

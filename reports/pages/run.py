@@ -17,7 +17,7 @@ from harness.kernel.log import RunLog
 from harness.kernel.stats import percentile_name
 from harness.kernel.types import FINISHES
 from harness.kernel.words.figure import number, size
-from reports import figures, gpus, replicas, served, server, tables
+from reports import capacity, doubts, figures, gpus, replicas, served, server, steady, tables
 from reports.blocks import Block, Plot, Table, pairs
 from reports.pages import html
 from reports.plots import run as plots
@@ -78,6 +78,7 @@ def render(
         tiles=_tiles(result),
         not_mlperf=not_mlperf(result),
         failed=any(row["status"] in ("FAIL", "UNDECIDED") for row in result["verdicts"]),
+        doubts=doubts.table(result),
         missing=[missing_text(row) for row in result.get("missing", [])],
         made_by=made_by(result["environment"]),
         pictures=[block for block in blocks if isinstance(block, Plot)],
@@ -149,6 +150,14 @@ def _throughput(result: Result, log: RunLog, telemetry: Telemetry) -> Block | No
         ("tokens", f"{counts['tokens']:,}"),
     ]
     return pairs("Throughput", rows)
+
+
+def _goodput(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    return capacity.goodput(result)
+
+
+def _capacity(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    return capacity.capacity(result)
 
 
 def _decoding(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
@@ -245,7 +254,9 @@ def _over_run(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None
             f" Of the {len(log):,} samples, an even selection is drawn, and the slowest of each"
             " stretch."
         )
-    svg = at_both_widths(plots.samples_over_run, log, _limit_ns(result, "ttft"))
+    svg = at_both_widths(
+        plots.samples_over_run, log, _limit_ns(result, "ttft"), steady.marks(result)
+    )
     return _picture("Over the run", svg, note)
 
 
@@ -295,6 +306,10 @@ def _replicas(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None
     return replicas.table(result)
 
 
+def _steady(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    return steady.table(result)
+
+
 def _of_gpus(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
     return gpus.table(result)
 
@@ -304,9 +319,10 @@ def _picture(title: str, svg: str, note: str) -> Plot | None:
 
 
 PARTS: tuple[Part, ...] = (
-    _search, _latency, _failures, _throughput, _decoding, _memory, _quality, _answers, _evaluation,
-    _energy, _replicas, _of_gpus, _driver, _found_out, _answers_of_server, _server_counts, _others,
-    _over_run, _cumulative, _tpot, _load, _server, _machine, _gpus, _division, _settings,
+    _search, _latency, _failures, _throughput, _goodput, _capacity, _decoding, _memory, _quality,
+    _answers, _evaluation, _energy, _replicas, _of_gpus, _driver, _found_out, _answers_of_server,
+    _server_counts, _others, _over_run, _steady, _cumulative, _tpot, _load, _server, _machine,
+    _gpus, _division, _settings,
 )  # fmt: skip
 
 

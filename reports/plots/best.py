@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
@@ -29,8 +29,8 @@ class Spot(NamedTuple):
 def front(spots: Sequence[Spot], across: Judged, up: Judged, width_in: float = WIDE_IN) -> str:
     """Draw a dot for each candidate, grey if it is beaten, and a line along the front."""
     known = [spot for spot in spots if not math.isnan(spot.x[0] + spot.y[0])]
-    if len(known) < 2:
-        return ""
+    if len({spot.x[0] for spot in known}) < 2 or len({spot.y[0] for spot in known}) < 2:
+        return ""  # one figure is the same for all: there is nothing to trade
     with drawing(f"{up.label} against {across.label}", 3.6, width_in) as figure:
         axes = figure.add_subplot()
         _limits(axes, known)
@@ -58,15 +58,14 @@ def _line(axes: Axes, spots: Sequence[Spot], across: Judged, up: Judged) -> None
     )  # fmt: skip
 
 
-def _draw(axes: Axes, spot: Spot, colour: str, hollow: bool = False) -> None:
+def _draw(axes: Axes, spot: Spot, colour: str) -> None:
     """Draw a dot with an interval in each direction."""
     (x, *across), (y, *up) = spot.x, spot.y
     bars = (([x, x], up), (across, [y, y]))
     for xs, ys in bars:
         if not math.isnan(sum((*xs, *ys))):
             axes.plot(xs, ys, color=colour, lw=1.6, solid_capstyle="round", alpha=0.7)
-    face = "none" if hollow else colour
-    axes.plot([x], [y], "o", ms=7, color=colour, markerfacecolor=face)
+    axes.plot([x], [y], "o", ms=7, color=colour)
 
 
 def _limits(axes: Axes, spots: Sequence[Spot]) -> None:
@@ -78,34 +77,35 @@ def _limits(axes: Axes, spots: Sequence[Spot]) -> None:
         axes.set(**{name: (low - room, high + room)})
 
 
+class Series(NamedTuple):
+    """A candidate's figure at each kind of task, in the order of the kinds: (value, low, high)."""
+
+    label: str
+    ends: Sequence[Ends]
+
+
 def kinds(
-    parts: Mapping[str, Sequence[Spot]], across: Judged, up: Judged, width_in: float = WIDE_IN
+    names: Sequence[str], series: Sequence[Series], of: Judged, width_in: float = WIDE_IN
 ) -> str:
-    """Draw a small picture for each kind of task, all to the same scale."""
-    known = {kind: list(spots) for kind, spots in list(parts.items())[:_MOST] if len(spots) > 1}
-    if len(known) < 2:
+    """Draw a line of dots for each kind of task, a colour for each candidate."""
+    if len(names) < 2 or len(series) < 2:
         return ""
-    columns = 1 if width_in <= NARROW_IN else min(4, len(known))
-    rows = math.ceil(len(known) / columns)
-    labels = list(dict.fromkeys(spot.label for spots in known.values() for spot in spots))
-    colour = {label: series_colour(i) for i, label in enumerate(labels)}
-    everybody = [spot for spots in known.values() for spot in spots]
-    title = f"{up.label} by kind of task against {across.label}"
-    with drawing(title, 0.5 + 1.9 * rows, width_in) as figure:
-        grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-        for axes, (kind, spots) in zip(grid.flat, known.items(), strict=False):
-            _limits(axes, everybody)
-            axes.set_title(short(kind, 32))
-            for spot in spots:
-                _draw(axes, spot, colour[spot.label], hollow=spot.is_beaten)
-            plain(axes.xaxis)
-            plain(axes.yaxis)
-        for axes in list(grid.flat)[len(known) :]:
-            axes.set_axis_off()
-        figure.supxlabel(across.head, fontsize=9, color=GREY)
-        figure.supylabel(up.head, fontsize=9, color=GREY)
-        for label in labels:
-            grid.flat[0].plot([], [], "o", ms=7, color=colour[label], label=short(label, 24))
-        handles, names = grid.flat[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=1 if columns == 1 else 4)
+    names = names[:_MOST]
+    title = f"{of.label} by kind of task"
+    with drawing(title, 0.9 + 0.34 * len(names), width_in) as figure:
+        axes = figure.add_subplot()
+        step = 0.6 / len(series)
+        for number, one in enumerate(series):
+            colour = series_colour(number)
+            axes.plot([], [], "o", ms=6, color=colour, label=short(one.label, 34))
+            for row, (value, low, high) in enumerate(one.ends[:_MOST]):
+                at = row + step * (number - (len(series) - 1) / 2)
+                axes.plot([low, high], [at, at], color=colour, lw=1.6, alpha=0.7)
+                axes.plot([value], [at], "o", ms=5, color=colour)
+        axes.set(yticks=range(len(names)), ylim=(len(names) - 0.5, -0.5), xlabel=of.head)
+        axes.set_yticklabels([short(name, 28) for name in names])
+        plain(axes.xaxis)
+        handles, labels = axes.get_legend_handles_labels()
+        columns = 1 if width_in <= NARROW_IN else 3
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
         return svg(figure)

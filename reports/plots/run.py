@@ -38,10 +38,13 @@ _MAX_MARKS = 300  # failed samples that are marked one by one
 
 
 def samples_over_run(
-    log: RunLog, ttft_limit_ns: int | None = None, width_in: float = WIDE_IN
+    log: RunLog,
+    ttft_limit_ns: int | None = None,
+    marks: tuple[float | None, float | None] = (None, None),
+    width_in: float = WIDE_IN,
 ) -> str:
     """Draw TTFT and latency of each sample at the moment it was due; failed samples are crosses on
-    the axis.
+    the axis. `marks`: when the warm-up ended and when the level changed, in seconds.
     """
     if not len(log):
         return ""
@@ -63,9 +66,17 @@ def samples_over_run(
         if limits_ms:
             axes.axhline(limits_ms[0], color=RED, ls="--", lw=1.2, label="TTFT limit")
         _crosses(axes, where[~log.completed])
+        _marks(axes, *marks)
         axes.set_xlabel(label)
         legend(axes, "milliseconds")
         return svg(figure)
+
+
+def _marks(axes: Axes, warm_s: float | None, changed_s: float | None) -> None:
+    if warm_s is not None:
+        axes.axvspan(0, warm_s, color=GREY, alpha=0.18, lw=0, label="warm-up")
+    if changed_s is not None:
+        axes.axvline(changed_s, color=PURPLE, ls=":", lw=1.2, label="change of level")
 
 
 def cumulative(log: RunLog, judged: float | None = None, ttft_limit_ns: int | None = None) -> str:

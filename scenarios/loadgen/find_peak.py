@@ -25,7 +25,7 @@ nothing):
 Where LoadGen would never stop, we do: at MAX_TRIES, at a rate beyond MAX_QPS (it widens for ever if
 nothing fails), where a step raises nothing, and where no double lies between the bounds (more
 decimals than a double has: it tries one for ever). Whether the rate that was found is a peak at
-all, LoadGen does not ask; `scenarios.peak_verdict` does.
+all, LoadGen does not ask; `scenarios.peak.verdict` does.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ seed. Same settings, same schedule, bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -25,6 +25,7 @@ class Shape:
     min_queries: int
     duration_ns: int  # keep generating until the schedule is this long
     poisson: bool = False
+    arrive: Callable[[int], Int64s] | None = None  # not LoadGen's: when the first n queries come
     contiguous: bool = False  # multi-stream: neighbours of the drawn sample (the set is padded)
     whole_set: bool = False  # offline: copies of the set, not draws
 
@@ -184,6 +185,8 @@ def _offsets(
         count = max(_ceil_div(count, multiple_of) * multiple_of, 1)
         offsets = np.arange(count, dtype=np.int64) * period_ns
         return offsets, count * period_ns
+    if shape.arrive is not None:
+        return _arrivals(shape.arrive, min_queries, duration_ns, multiple_of)
     rng = Mt19937(settings.seeds.schedule)
     block = max(min_queries, int(duration_ns / 1e9 * settings.target_qps)) + 2
     gaps = rng.exponential_ns(settings.target_qps, block)
@@ -197,6 +200,20 @@ def _offsets(
         ends = np.concatenate(
             (ends, ends[-1] + np.cumsum(rng.exponential_ns(settings.target_qps, more)))
         )
+
+
+def _arrivals(
+    arrive: Callable[[int], Int64s], min_queries: int, duration_ns: int, multiple_of: int
+) -> tuple[Int64s, int]:
+    """Return the same of an arrival process that is not LoadGen's."""
+    known = min_queries + 2
+    while True:
+        moments_ns = arrive(known)
+        long_enough = int(np.searchsorted(moments_ns, duration_ns)) + 1 if duration_ns > 0 else 1
+        count = _ceil_div(max(min_queries, long_enough), multiple_of) * multiple_of
+        if count < known and moments_ns[-1] >= duration_ns:
+            return moments_ns[:count], int(moments_ns[count])
+        known = max(2 * known, count + 1)
 
 
 def _whole_sets(rng: Mt19937, n: int, per_query: int, queries: int, shuffled: bool) -> Int64s:

@@ -20,7 +20,6 @@ from harness.kernel.errors import HarnessError
 from harness.kernel.plugins import make_sut
 from harness.kernel.process import children, streams
 from harness.kernel.protocols import SUT, Evaluator, SelfChecked
-from harness.kernel.types import Sample
 from sut.border import channel, wire
 
 
@@ -90,7 +89,7 @@ class Child:
 
     def _call_load(self, epoch: int, samples: list[list[Any]]) -> None:
         self._epoch, self._events = epoch, wire.EventBuffer(epoch, self._clock.now_ns)
-        loaded = [Sample(i, prompt, max_new_tokens=n) for i, prompt, n in samples]
+        loaded = [wire.sample(told) for told in samples]
         self._loaded().load(loaded, self._events)
 
     def _call_memory(self) -> dict[str, Any]:

@@ -125,7 +125,7 @@ class Isolated:
         self._running = False
         self._epoch += 1
         self._sink = sink
-        told = [[s.index, s.prompt, s.max_new_tokens] for s in samples]
+        told = [wire.told(sample) for sample in samples]
         self.ask("load", waits.LOADING, epoch=self._epoch, samples=told)
 
     def go(self) -> None:

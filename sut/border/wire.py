@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from harness.kernel.protocols import Sink
-from harness.kernel.types import FINISHES, Output, Query, QuerySample
+from harness.kernel.types import FINISHES, Output, Query, QuerySample, Sample
 from harness.kernel.types import AfterInFlight as _Gate
 
 ISSUE, FLUSH, CALL, REPLY, EVENTS, PING = range(6)
@@ -56,6 +56,28 @@ def frame(kind: int, body: bytes | bytearray = b"") -> bytes:
 
 def json_frame(kind: int, value: Any) -> bytes:
     return frame(kind, json.dumps(value).encode())
+
+
+def told(sample: Sample) -> list[Any]:
+    """Return what the far side is told of a sample; no more than it is asked."""
+    asked = [sample.index, sample.prompt, sample.max_new_tokens]
+    if sample.history or sample.pieces or sample.must_fill:
+        asked += [sample.history, sample.pieces, sample.must_fill]
+    return asked
+
+
+def sample(told: Sequence[Any]) -> Sample:
+    """Return it on the far side."""
+    index, prompt, max_new_tokens, *rest = told
+    history, pieces, must_fill = rest or ((), (), False)
+    return Sample(
+        index,
+        prompt,
+        max_new_tokens=max_new_tokens,
+        history=tuple((role, text) for role, text in history),
+        pieces=tuple((text, tokens) for text, tokens in pieces),
+        must_fill=must_fill,
+    )
 
 
 class FrameReader:

@@ -35,7 +35,7 @@ def check(path: str, variant: str, config: Any, longest: int, device: str) -> No
 
     folder = stored.folder_of(path)
     held = {} if folder is None else stored.tensors(_readable(folder))
-    base = variant.removeprefix("lora-") if variant != "lora" else "fp32"
+    base = _base(variant)
     weights, cache = weights_bytes(held, base), longest * token_bytes(config, base)
     free = int(torch.cuda.mem_get_info(torch.device(device))[0])
     if weights + cache <= free:
@@ -48,6 +48,19 @@ def check(path: str, variant: str, config: Any, longest: int, device: str) -> No
         "expected a model that fits into the GPU's memory",
         "Choose a smaller variant, a shorter answer, another --device, or --device-map auto.",
     )
+
+
+def needed_bytes(path: str, variant: str) -> int:
+    """Return the least that a model's weights take in this variant; 0 where its files are not
+    here.
+    """
+    folder = stored.folder_of(path)
+    held = {} if folder is None else stored.tensors(_readable(folder))
+    return weights_bytes(held, _base(variant))
+
+
+def _base(variant: str) -> str:
+    return variant.removeprefix("lora-") if variant != "lora" else "fp32"
 
 
 def weights_bytes(held: Mapping[str, Stored], variant: str) -> int:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from harness.kernel.errors import SetupFailed
 from harness.kernel.types import Sample
+from sut.prompts.pieces import pieces_ids, transcript
 from sut.prompts.specials import around, plain_text, special_ids
 from sut.prompts.template import DATE, ChatTemplate, counted
 from sut.prompts.vocabulary import check_ids
@@ -55,7 +56,7 @@ def encode(tokenizer: Any, samples: Sequence[Sample], room: Room) -> Prompts:
     ids, truncated = dict[int, list[int]](), list[int]()
     with closing(encoder.template):
         for sample in samples:
-            made = encoder.ids(sample.prompt, f"sample {sample.index}")
+            made = encoder.ids_of(sample)
             check_ids(f"sample {sample.index}", made, room.rows, tokenizer)
             ids[sample.index] = _fitting(sample, made, room)
             if len(ids[sample.index]) < len(made):
@@ -87,6 +88,21 @@ class Encoder:
         self._closed: list[str] = []
         self._opened_twice: list[str] = []
         self._tokens = self._unknown = 0
+
+    def ids_of(self, sample: Sample) -> list[int]:
+        """Return the ids of a sample's prompt, the turns before it or its pieces included. Raises
+        SetupFailed for one that becomes nothing.
+        """
+        name = f"sample {sample.index}"
+        if sample.pieces:
+            return pieces_ids(sample.pieces, self._bare, self._start_id)
+        if not sample.history:
+            return self.ids(sample.prompt, name)
+        if not self.template.is_there:
+            return self.ids(transcript(sample.history, sample.prompt), name)
+        ids = self._bare(self.template.conversation(sample.history, sample.prompt, name))
+        self._look_at(ids, name)
+        return ids
 
     def ids(self, prompt: str, name: str) -> list[int]:
         """Return the ids of a prompt. Raises SetupFailed for one that becomes nothing."""

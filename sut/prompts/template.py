@@ -68,6 +68,19 @@ class ChatTemplate:
     def _prompt(self, content: str, name: str, in_parts: bool) -> str:
         return self.render([_turn("user", content, in_parts)], name, add_generation_prompt=True)
 
+    def conversation(self, history: Sequence[tuple[str, str]], content: str, name: str) -> str:
+        """Return the text of the turns before, of a user's turn and the beginning of the
+        assistant's. Raises SetupFailed naming the prompt that the template refuses.
+        """
+        told = [*history, ("user", content)]
+        for in_parts in (self._in_parts, True):
+            turns = [_turn(role, text, in_parts) for role, text in told]
+            text = self.render(turns, name, add_generation_prompt=True)
+            if content.strip() in text:
+                return text
+        self.changed.append(name)
+        return text
+
     def exchange(self, question: str, answer: str) -> str:
         """Return the text of a user's turn and a whole turn of the assistant; nothing if the answer
         does not stand in it.

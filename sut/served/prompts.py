@@ -13,6 +13,7 @@ from harness.kernel.types import Sample
 from sut.model.find import resolve
 from sut.prompts import tokenizer
 from sut.prompts.encode import Room, encode
+from sut.prompts.pieces import pieces_text
 from sut.served.requests import Prompt
 from sut.served.salt import Salt, of_ids
 
@@ -84,4 +85,6 @@ class Words:
 
 def texts(samples: Sequence[Sample]) -> Prompts:
     """Return the prompts as they are."""
-    return Prompts({sample.index: sample.prompt for sample in samples}, {}, [])
+    found = {s.index: pieces_text(s.pieces) if s.pieces else s.prompt for s in samples}
+    about = "no tokenizer is known: prompts of a wanted length are texts of about so many tokens"
+    return Prompts(dict(found), {}, [about] if any(s.pieces for s in samples) else [])

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from sut.prompts.pieces import transcript
 from sut.served.salt import Salt
 
 Endpoint = Literal["chat", "completions"]
@@ -29,14 +30,19 @@ class Shape(NamedTuple):
 
 
 def body(
-    shape: Shape, prompt: Prompt, max_tokens: int, salt: Salt | None = None, opens: int = 0
+    shape: Shape,
+    prompt: Prompt,
+    max_tokens: int,
+    salt: Salt | None = None,
+    opens: int = 0,
+    history: Sequence[tuple[str, str]] = (),
 ) -> bytes:
-    """Return the JSON of a request; `salt` leaves its mark in front of the prompt, or behind the
-    first `opens` ids of it.
+    """Return the JSON of a request; `salt` leaves its mark in front of the prompt and the turns
+    before it, or behind the first `opens` ids of it.
     """
     known = {
         "model": shape.model,
-        **asked(shape.endpoint, _marked(prompt, salt, opens)),
+        **_asked(shape.endpoint, prompt, salt, opens, history),
         shape.limit: max_tokens,
         "temperature": 0,
         "stream": shape.is_streamed,
@@ -49,6 +55,24 @@ def asked(endpoint: Endpoint, prompt: Any) -> dict[str, Any]:
     if endpoint == "completions":
         return {"prompt": prompt}
     return {"messages": [{"role": "user", "content": prompt}]}
+
+
+def _asked(
+    endpoint: Endpoint,
+    prompt: Prompt,
+    salt: Salt | None,
+    opens: int,
+    history: Sequence[tuple[str, str]],
+) -> dict[str, Any]:
+    """Return the same with the salt's mark in front of what is sent."""
+    if not history or not isinstance(prompt, str):
+        return asked(endpoint, _marked(prompt, salt, opens))
+    if endpoint == "completions":
+        return asked(endpoint, _marked(transcript(history, prompt), salt, opens))
+    (role, first), *turns = (*history, ("user", prompt))
+    messages = [{"role": role, "content": _marked(first, salt, opens)}]
+    messages += [{"role": role, "content": text} for role, text in turns]
+    return {"messages": messages}
 
 
 def _marked(prompt: Prompt, salt: Salt | None, opens: int) -> msgspec.Raw:

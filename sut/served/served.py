@@ -23,6 +23,7 @@ from sut.served.address import address
 from sut.served.answers.read import answer
 from sut.served.client.calibration.capacity import workers_for
 from sut.served.client.pool import Limits, Pool
+from sut.served.client.remote.address import place
 from sut.served.prompts import NONE
 from sut.served.terms import Terms, terms
 
@@ -32,7 +33,7 @@ class Served:
     only one that the server lists. `connections` are opened before the clock starts; `in_flight`
     requests at most are open at once (0: no limit). `sample_timeout_s` may pass between two reads
     of an answer. `load` is what is to come at most, in answers and pieces of answers per second: it
-    says how many workers there are.
+    says how many workers there are; `clients` are the machines that lend them ("host:port").
 
     Raises SetupFailed where there is no server, or none that will do; BadInput for an address that
     is none.
@@ -57,6 +58,7 @@ class Served:
         sample_timeout_s: float = 120.0,
         load: tuple[float, float] = (0.0, 0.0),
         notes: Sequence[str] = (),
+        clients: Sequence[str] = (),
     ) -> None:
         self._clock = clock
         self._address = address(base_url, api_key_env, ca_file, not insecure)
@@ -67,6 +69,7 @@ class Served:
         total_ns = max(Limits().total_ns, stall_ns)
         self._limits = Limits(stall_ns=stall_ns, total_ns=total_ns, in_flight=in_flight)
         self._notes = list(notes)
+        self._clients = [place(text, "--client") for text in clients]
         self._samples: list[Sample] = []
         self._prompts = NONE
         self._met: tuple[Terms, Pool] | None = None
@@ -95,7 +98,7 @@ class Served:
         self._pool.prepare(requests, salt)
         self._pool.warm(self._connections)
         self._pool.listen(sink)
-        self._cold["salted"] = is_cold
+        self._cold["salted"] = is_cold and not any(s.group is not None for s in self._samples)
         self._counted = counters.read(self._address)
 
     def dispatch(self, queries: Iterable[Query], window: Window, hearer: Hearer) -> int:
@@ -125,9 +128,14 @@ class Served:
 
     def facts(self) -> SutFacts:
         """Return what was found out before the clock; `after` has what only the part can tell."""
-        notes = {"notes": [*self._notes, *self._prompts.notes]}
-        prompts = {"prompts": dict(self._cold)}
-        return self._terms.facts() | self._prompts.facts | prompts | notes
+        notes = [*self._notes, *self._prompts.notes]
+        facts = self._terms.facts() | self._prompts.facts | {"prompts": dict(self._cold)}
+        if any(sample.must_fill for sample in self._samples):
+            if self._terms.can_fill:
+                facts["eos_ids"] = []  # one may stand anywhere in an answer
+            else:
+                notes.append("answers end where the model ends them: the server ignores ignore_eos")
+        return facts | {"notes": notes}
 
     def after(self) -> SutFacts:
         """See `harness.kernel.protocols.Announced`."""
@@ -160,6 +168,6 @@ class Served:
             known = terms(self._address, *self._asked)
             read = partial(answer, options=known.options)
             workers = workers_for(self._clock, *self._load)
-            pool = Pool(self._clock, self._address, read, workers, self._limits)
+            pool = Pool(self._clock, self._address, read, workers, self._limits, self._clients)
             self._met = known, pool
         return self._met

@@ -51,12 +51,22 @@ class Terms:
 
     def body(self, sample: Sample, prompts: Prompts, salt: Salt | None) -> bytes:
         prompt = prompts.of[sample.index]
-        return body(self.shape, prompt, sample.max_new_tokens, salt, prompts.opens)
+        tokens, shape = sample.max_new_tokens, self.shape
+        if sample.must_fill and self.can_fill:
+            shape = shape._replace(fields={**shape.fields, "ignore_eos": True})
+        return body(shape, prompt, tokens, salt, prompts.opens, sample.history)
+
+    @property
+    def can_fill(self) -> bool:
+        """Does the server go on after the model's own end, where it is asked to?"""
+        told = {row["what"]: row["found"] for row in self.found.rows}.get("ignore_eos", "")
+        return told.startswith(("yes", "taken;"))
 
     def request(self, sample: Sample, prompts: Prompts, salt: Salt | None) -> bytes:
         """Return the whole request of a sample."""
         path = PATHS[self.shape.endpoint]
-        return request(self.address, path, self.body(sample, prompts, salt))
+        made = request(self.address, path, self.body(sample, prompts, salt))
+        return made if sample.group is None else put(salt, made, sample.group)
 
     def try_longest(self, samples: Sequence[Sample], prompts: Prompts) -> None:
         """Ask for the longest sample once, where its tokens or the server's context are not known.

@@ -24,6 +24,8 @@ median, every claim a ratio.
     stepping  what the engine takes for a step where the model takes nothing, ahead and in turn
     served    the client's workers against wrk, h2load and Python's clients, on one loopback; their
               stamps against the golden server's
+    sweep     what a sweep of a thousand cells costs beside its runs, and its page
+    doubts    how often clean runs are doubted, and shaky ones (on request)
     vllm      the engine against vLLM, which has a virtual environment of its own: `make bench-vllm`
     gpu       every engine on one GPU, by itself: `make bench-gpu` (`tests.bench.gpu.command`)
 
@@ -55,6 +57,7 @@ from rich.table import Table
 
 from tests.bench import (
     comparing,
+    doubts,
     generation,
     likelihood,
     prefill,
@@ -63,6 +66,7 @@ from tests.bench import (
     served,
     serving,
     stepping,
+    sweep,
 )
 from tests.bench.peers import figures
 from tests.bench.rows import Row, compared
@@ -252,15 +256,20 @@ PARTS: dict[str, Callable[[], Iterable[Row | str]]] = {
     "served": served.served,
     "prefill": prefill.rows,
     "stepping": stepping.rows,
+    "sweep": sweep.rows,
     "compare": comparing.rows,
+    "doubts": doubts.rows,
 }
 QUICK = {
+    "sweep": partial(sweep.rows, sweep.QUICK),
     "compare": comparing.quick,
+    "doubts": partial(doubts.rows, 50),
     "likelihood": partial(likelihood.rows, likelihood.QUICK),
     "generation": partial(generation.rows, generation.QUICK),
     "vllm": partial(generation.vllm_rows, generation.QUICK),
 }
 ON_REQUEST = {"vllm", "compare"}
+ON_REQUEST = {"vllm", "doubts"}
 
 
 def main() -> int:

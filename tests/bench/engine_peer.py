@@ -65,7 +65,7 @@ def bare() -> float:
 def order() -> list[int]:
     """The samples that the offline scenario of the quick profile issues."""
     from harness.options.settings import load_config
-    from harness.run.forecast import forecast
+    from harness.running.forecast import forecast
 
     schedule = forecast(load_config({"scenario": "offline", "min_queries": QUESTIONS})).schedule
     return schedule.indices.tolist()  # type: ignore[no-any-return]
@@ -73,7 +73,7 @@ def order() -> list[int]:
 
 def served() -> float:
     from harness.options.settings import load_config
-    from harness.run.session import Run
+    from harness.running.session import Run
 
     with tempfile.TemporaryDirectory() as scratch:
         flags = {

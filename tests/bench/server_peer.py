@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.options.settings import load_config
 from harness.result.result import Result
-from harness.run.session import Run
+from harness.running.session import Run
 
 LOAD = 0.7
 

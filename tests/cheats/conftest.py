@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import sut
 from harness.cli import app
 from harness.options.settings import load_config
-from harness.run.session import Run
+from harness.running.session import Run
 from tests.cheats import suts
 
 

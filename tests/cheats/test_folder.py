@@ -10,7 +10,7 @@ import pytest
 import sut
 from harness.engine import runlog
 from harness.options.settings import load_config
-from harness.run.session import Run
+from harness.running.session import Run
 from tests.cheats import suts
 from tests.seal_helpers import forget
 

@@ -18,7 +18,7 @@ import psutil
 
 from harness.engine import journal, runlog
 from harness.kernel.errors import HarnessError
-from harness.run.recover import recover
+from harness.running.recover import recover
 from tests import ROOT
 from tests.faults.matrix import Cell, right_codes
 

@@ -72,8 +72,10 @@ _SEARCH = (
     " --sut-option slots=4"
 )
 _LOAD = Phase("load", "sut.simulated:Simulated.load", "nothing")
-_WARMUP = Phase("warm-up", "harness.run.warmup:warmup", "nothing", holds=False, after_s=0.6)
-_TIMED = Phase("timed", "harness.run.timed:Timed.measure", "something", holds=False, after_s=3.0)
+_WARMUP = Phase("warm-up", "harness.running.warmup:warmup", "nothing", holds=False, after_s=0.6)
+_TIMED = Phase(
+    "timed", "harness.running.timed:Timed.measure", "something", holds=False, after_s=3.0
+)
 _DRAIN = Phase("drain", "harness.engine.driver:_Loop.drain", "something", nth=2, holds=False)
 _AFTER = (
     Phase("read-back", "accuracy.outputs.texts:read_back", "everything"),

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from harness.mlperf.submission import make
 from harness.options.settings import load_config
-from harness.run.session import Run
+from harness.running.session import Run
 from reports.mlperf.files import ACCURACY
 from reports.submission.compliance import Lengths, Quality
 from reports.submission.places import read_tree

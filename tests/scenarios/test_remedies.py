@@ -12,7 +12,7 @@ from harness.engine.driver import Stop
 from harness.kernel.clock import VirtualClock
 from harness.kernel.words.endings import to_finish
 from harness.options.settings import load_config
-from harness.run.session import Run
+from harness.running.session import Run
 from scenarios import remedies
 from scenarios.absent import absence
 from tests.helpers import S, simulated, virtual_run

@@ -1,24 +1,24 @@
 """How does a run go whose SUT has workers that send by themselves? They have the whole plan before
 the clock starts, so the driver hands it over, waits, and writes down what they say.
 
-Queries are recorded in the order of the plan, whichever worker tells of them first. The rules of
-their release and of the end are those of `harness.engine.driver`; how long an answer is waited for
-is the workers' business.
+The rules of release and of the end are those of `harness.engine.driver`; how long an answer is
+waited for is the workers' business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
+from harness.engine.dispatched.hearing import Hearing, hearing_of
 from harness.engine.dispatched.recorder import StampedRecorder
 from harness.engine.driver import STOPPED, Stop, quiet
 from harness.engine.recorder import Recorder
-from harness.kernel.answers import Answer, Window
+from harness.kernel.answers import Window
 from harness.kernel.clock import FAR_FUTURE_NS
 from harness.kernel.errors import HarnessError, RunBroke
 from harness.kernel.log import RunLog
 from harness.kernel.protocols import Clock, Dispatcher
-from harness.kernel.types import NEVER, At, Query, RunSettings
+from harness.kernel.types import NEVER, Query, RunSettings
 
 RETRIES = 10  # of a request in accuracy mode that the server had no room for
 _CLOSING_NS = 5_000_000_000  # for workers to close what is open
@@ -39,7 +39,7 @@ def drive(
     A worker's death ends the run with `end == "error"`; what had completed is kept.
     """
     stop, plan = stop or Stop(), list(queries)
-    hearing = Hearing(plan, recorder)
+    hearing = hearing_of(plan, recorder)
     start_ns = clock.now_ns()
     with quiet(), stop.raising(False):
         try:
@@ -77,10 +77,12 @@ def _wait(
     on_idle: Callable[[Recorder], None] | None,
 ) -> None:
     """Wait for the end of the plan, or up to `drain_timeout_ns` after a Ctrl-C."""
-    give_up_ns = FAR_FUTURE_NS
+    give_up_ns, is_withdrawn = FAR_FUTURE_NS, False
     while not hearing.is_over and stop.requests < 2:
-        if stop.requests and give_up_ns == FAR_FUTURE_NS:
+        if stop.ends and not is_withdrawn:
             arm.withdraw()
+            is_withdrawn = True
+        if stop.requests and give_up_ns == FAR_FUTURE_NS:
             give_up_ns = clock.now_ns() + settings.drain_timeout_ns
         if on_idle is not None:
             on_idle(hearing.recorder)
@@ -99,58 +101,3 @@ def _broken(hearing: Hearing, start_ns: int, fault: Exception) -> RunLog:
     hearing.settle()
     hearing.recorder.give_up(f"lost: {reason}")
     return hearing.recorder.log(start_ns, "error", reason)
-
-
-class Hearing:
-    """A `Hearer`: commits queries in the order of the plan, and answers once theirs are."""
-
-    def __init__(self, plan: Sequence[Query], recorder: StampedRecorder) -> None:
-        self._plan, self.recorder = plan, recorder
-        self._next = 0
-        self._rows: dict[int, tuple[int, int]] = {}  # told of too early
-        self._early: list[Answer] = []
-        self.start_ns = 0
-        self.is_over, self.reason = False, ""
-
-    def sent(self, place: int, due_ns: int, issued_ns: int) -> None:
-        """Hear of a query; of one that several workers share, the first word counts."""
-        if place < self._next:
-            return
-        self._rows.setdefault(place, (due_ns, issued_ns))
-        had = self._next
-        while self._next in self._rows:
-            due_ns, issued_ns = self._rows.pop(self._next)
-            self.recorder.issue(self._plan[self._next], due_ns, issued_ns)
-            self._next += 1
-        if self._early and self._next > had:
-            early, self._early = self._early, []
-            for answer in early:
-                self.answered(answer)
-
-    def answered(self, answer: Answer) -> None:
-        if answer.sample_id >= self.recorder.num_issued:
-            self._early.append(answer)
-        else:
-            self.recorder.answered(answer)
-
-    def ended(self, reason: str = "") -> None:
-        """Hear of the end; the first reason counts, whatever other workers say after it."""
-        self.is_over, self.reason = True, self.reason or reason
-
-    def settle(self) -> None:
-        """Commit what a worker that has died did not tell of, up to the last query that any told
-        of: it was due, and it is lost.
-        """
-        last = max(self._rows, default=-1)
-        while self._next <= last:
-            if self._next in self._rows:
-                due_ns, issued_ns = self._rows[self._next]
-            else:
-                due_ns = issued_ns = self._due_ns(self._plan[self._next])
-            self.sent(self._next, due_ns, issued_ns)
-
-    def _due_ns(self, query: Query) -> int:
-        release = query.release
-        if isinstance(release, At):
-            return self.start_ns + release.offset_ns
-        return self.recorder.gate_ns

@@ -14,8 +14,9 @@ from typing import Any
 from harness.kernel.types import Verdict
 from harness.kernel.words.figure import number
 
-RULE = "client_limit"
+RULE, CLOCKS = "client_limit", "client_clocks"
 MOST_BUSY = 80.0  # percent of the time of the busiest worker
+_SYNCHRONISE = "synchronise the clocks (NTP or PTP), or use a quieter network to the client"
 _REMEDY = "run the client on a machine or cores of its own, or lower the rate"
 
 
@@ -38,6 +39,31 @@ def client_limit(client: Mapping[str, Any], lag_limit_ns: int) -> Verdict:
         remedy=_REMEDY if is_limit else "",
         margin=1 - busy / MOST_BUSY,
     )
+
+
+def client_clocks(client: Mapping[str, Any], lag_limit_ns: int) -> list[Verdict]:
+    """Judge how sure the clocks of other machines are that sent and stamped, by the limit that
+    holds for the driver's lag: a whole worker's requests may be that late, unnoticed. Nothing
+    where this machine sent them itself.
+    """
+    if not (clocks := client.get("clocks")):
+        return []
+    worst = max(clocks, key=lambda clock: clock["error_us"])
+    error_ms, limit_ms = worst["error_us"] / 1e3, lag_limit_ns / 1e6
+    is_unsure = error_ms > limit_ms
+    return [
+        Verdict(
+            rule=CLOCKS,
+            status="FAIL" if is_unsure else "PASS",
+            measured=error_ms,
+            limit=limit_ms,
+            unit="ms",
+            detail=f"the clock of {worst['host']} is known to {number(error_ms)} ms, of which"
+            f" {number(abs(worst['drift_us']) / 1e3)} ms is drift during the run",
+            remedy=_SYNCHRONISE if is_unsure else "",
+            margin=1 - error_ms / limit_ms,
+        )
+    ]
 
 
 def _words(client: Mapping[str, Any], busy: float, late_us: float, limit_ns: int) -> str:

@@ -46,6 +46,7 @@ SCORING = Limit(900, 7 * 24 * HOUR_S)  # between two texts; a large model offloa
 CONVERTING = Limit(900, 8 * HOUR_S)  # as loading, and all of it is written again
 FETCHING = Limit(180, 4 * HOUR_S)  # pip gives up a silent connection after 15 s, and tries twice
 RUNNING = Limit(float("inf"), float("inf"))  # a whole run, which keeps all these limits itself
+REACHING = Limit(11, 11)  # a Ray cluster; whoever waits for an address is told within 15 s
 READYING = Limit(60, 120)  # the helper that samples the machine: imports alone
 
 _LOOK_S = 1.0  # between two looks
@@ -145,6 +146,14 @@ def ended(process: subprocess.Popen[bytes], limit: Limit) -> int:
             return process.wait(wait.pause_s)
         except subprocess.TimeoutExpired:
             wait.look()
+
+
+def within(process: subprocess.Popen[Any], seconds: float) -> int | None:
+    """Return the exit code of a process that ends within so many seconds; None if it does not."""
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def output(process: subprocess.Popen[str], limit: Limit) -> tuple[str, str]:

@@ -2,8 +2,8 @@
 alike, from the first line of `main` to the last.
 
 A signal raises KeyboardInterrupt, except where something must not be torn apart: there a handler
-of its own counts it (`harness.run.signals`), or nothing hears it (`deaf`). Once the exit code is
-known, none is heard any more.
+of its own counts it (`harness.running.signals`), or nothing hears it (`deaf`). Once the exit code
+is known, none is heard any more.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@
 
 from harness.options.kinds import CountOrNone, Percent, PositiveSeconds, Probability, Seconds, Seed
 from harness.options.option import JUDGE, Loadgen, option
+from harness.options.slo import Slo
 
 
 def _seconds(ms: float) -> float:
@@ -18,28 +19,39 @@ class LimitOptions:
         JUDGE, None, "Limit on the judged TTFT percentile, for example 2s.", unit="s",
         judged="tokens", by_profile="ttft_limit_s", closed="at most",
         loadgen=Loadgen("ttft_latency", _seconds),
+        commands="run plan compare whatif",
     )
     tpot_limit: PositiveSeconds | None = option(
         JUDGE, None, "Limit on the judged TPOT percentile, for example 200ms.", unit="ms",
         judged="tokens", by_profile="tpot_limit_s", closed="at most",
         loadgen=Loadgen("tpot_latency", _seconds),
+        commands="run plan compare whatif",
     )
     target_latency: PositiveSeconds | None = option(
         JUDGE, None,
         "Limit on the latency of whole answers, judged instead of TTFT and TPOT (server only).",
         unit="s", held=lambda run: run.target_latency_ns / 1e9 or None, judged="latency",
         by_profile="target_latency_s", closed="at most",
+        commands="run plan compare whatif",
     )
     use_token_latencies: bool | None = option(
         JUDGE, None,
         "Judge TTFT and TPOT (server only); --no-use-token-latencies judges the latency of whole "
         "answers.",
         held=lambda run: run.use_tokens, by_profile="use_tokens", closed="same",
+        commands="run plan compare whatif",
     )
     percentile: Percent | None = option(
         JUDGE, None, "Percentile that is judged, for example 90, 99 or 99.9.", unit="%",
         held=lambda run: 100 * run.percentile, by_profile="tail", closed="at least",
         loadgen=Loadgen("target_latency_percentile"),
+        commands="run plan compare whatif",
+    )
+    slo: Slo | None = option(
+        JUDGE, None,
+        "Limits that each answer should keep, such as ttft:2s,latency:9s. They "
+        "define the goodput and change no verdict. Default: the limits that are judged, if any.",
+        metavar="LIST", commands="run plan compare whatif",
     )
     infer_tokens: CountOrNone | None = option(
         JUDGE, None,

@@ -9,6 +9,7 @@ from harness.options.kinds import (
     Count,
     CountOrNone,
     FewOrNone,
+    Load,
     Position,
     PositiveSeconds,
     Rate,
@@ -32,6 +33,11 @@ def issue_word(run: "RunSettings") -> str:
 
 def _seeds(run: "RunSettings") -> str:
     return f"{run.seeds.qsl},{run.seeds.sample_index},{run.seeds.schedule}"
+
+
+def _load(run: "RunSettings") -> str | None:
+    """Return the load; None where the scenario has no other."""
+    return run.load if scenarios.entry(run.scenario).is_open else None
 
 
 def _seconds(ms: float) -> float:
@@ -62,6 +68,12 @@ class LoadOptions:
         is_asked=True, is_audits=True,
         loadgen=Loadgen("mode", lambda number: _LOADGENS_MODES[int(number)]),
     )
+    search: Literal["sequential", "loadgen"] = option(
+        LOAD, "sequential",
+        "How find-peak searches: sequential (ends hopeless rates early and weighs all steps) or "
+        "loadgen (LoadGen's own: doubles, then halves). Default: sequential.",
+        commands="run plan", is_asked=True,
+    )
     profile: str = option(
         LOAD, "quick",
         "Set of defaults for run length and limits: quick, mlperf, or an MLPerf benchmark such as "
@@ -73,6 +85,25 @@ class LoadOptions:
         "Queries per second: the arrival rate in server, the expected rate elsewhere. auto (the "
         "default) measures it during the warm-up. Also --request-rate.",
         also="--request-rate", unit="/s", is_audits=True,
+    )
+    load: Load = option(
+        LOAD, "poisson",
+        "When queries come (server only): poisson, gamma:SHAPE, constant, ramp:FROM..TO, "
+        "step:RATE/RATE/..., concurrency:USERS, trace:FILE[@SPEEDx][@FROM..TO] or "
+        "conversations:FILE[@THINK]. Default: poisson.",
+        is_name=True, check=names.load, held=_load, closed="same", metavar="LOAD",
+    )
+    input_tokens: str | None = option(
+        LOAD, None,
+        "Length of each prompt: fixed:N, uniform:LOW..HIGH, normal:MEAN/SD or "
+        "lognormal:MEDIAN/SIGMA, in tokens, made of the words of the dataset.",
+        needs="dataset", is_name=True, check=names.input_tokens,
+    )
+    output_tokens: str | None = option(
+        LOAD, None,
+        "Length of each answer, written the same way. The model's own end is ignored where the "
+        "system can do that.",
+        is_name=True, check=names.output_tokens,
     )
     samples_per_query: Count = option(
         LOAD, 8, "Samples in each query (multi-stream only). Default: 8.", closed="same",

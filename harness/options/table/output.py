@@ -17,6 +17,10 @@ class OutputOptions:
         "Percentiles to show of each latency, for example 50,99,99.99. They change no verdict.",
         metavar="LIST", commands="run compare report",
     )
+    no_page: bool = option(
+        OUT, False, "Leave report.html for later: harness report makes it from the run folder.",
+        commands="run", is_place=True,
+    )
     telemetry_interval: Interval = option(
         OUT, 0.1,
         "How often the GPUs of a run are sampled, from 10ms to 1s. Default: 100ms. Processes and "

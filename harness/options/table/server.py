@@ -52,6 +52,13 @@ class ServerOptions:
         SERVER, 0.0, "Percentage of samples that may fail in a valid run. Default: 0.", unit="%",
         commands="run compare gate", needs="server", closed="at most",
     )
+    clients: tuple[str, ...] = option(
+        SERVER, (),
+        "Machine whose `harness client` sends the requests, instead of this one; may be given"
+        " several times.",
+        first_flag="--client", metavar="HOST:PORT", commands="run compare gate", needs="server",
+        check=names.client,
+    )
     server_python: Path | None = option(
         SERVER, None, "Python that has the server to be started (--sut vllm, sglang).",
         metavar="FILE", commands="run compare gate", needs="server",

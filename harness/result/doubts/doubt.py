@@ -44,4 +44,3 @@ class Known(NamedTuple):
     gpus: Sequence[Mapping[str, Any]] = ()
     served: Mapping[str, Any] = {}
     steady: Mapping[str, Any] = {}
-    telemetry: Mapping[str, Sequence[Any]] = {}

@@ -1,9 +1,10 @@
 """Was the second half of the run like the first? Where the system heats up, a cache fills or a
 queue grows, one figure for the whole run is the figure of neither half.
 
-The halves are cut into ten stretches each, and the means of their logarithms are set beside one
-another (a t-test). How much a stretch varies by itself, and how much it leans on its neighbour, is
-seen in what a step between the halves or a straight line leaves over, whichever fits better.
+The halves are cut into ten stretches each, and their means, of the values and of the logarithms,
+are set beside one another (t-tests). How much a stretch varies by itself, and how much it leans on
+its neighbour, is seen in what a step between the halves or a straight line leaves over, whichever
+fits better.
 There is a doubt where chance alone would do that once in a thousand runs, and the halves are more
 than LEAST apart. Of a run whose samples are all issued at once, the pace of the tokens is taken in
 place of latencies, without its first and last twentieths, in which batches fill up and run dry.
@@ -25,11 +26,14 @@ from harness.result.doubts.samples import in_order
 LEAST, MOST_CHANCE = 0.05, 0.001
 _STRETCHES = 20
 _FEWEST = 5 * _STRETCHES  # samples
+_CHANGING = ("ramp", "step", "trace", "conversations")  # loads that are not one load throughout
 _LABELS = {"ttft": "TTFT", "tpot": "TPOT", "latency": "latency"}
 
 
 def drift(known: Known) -> Iterator[Doubt]:
     """Yield a doubt for the figure that drifted most."""
+    if known.settings.load.partition(":")[0] in _CHANGING:
+        return
     changes = [(name, found) for name, of in _series(known).items() if (found := change(of))]
     if not changes:
         return
@@ -66,12 +70,13 @@ def _series(known: Known) -> dict[str, Floats]:
 
 def change(values: Floats) -> float | None:
     """Return the second half's (geometric) mean over the first's; None if they do not differ."""
-    parts = np.array_split(np.log(values), min(_STRETCHES, len(values)))
-    means = np.array([part.mean() for part in parts])
-    first, second = means[: len(means) // 2], means[len(means) // 2 :]
-    ratio = math.exp(float(second.mean() - first.mean()))
-    is_far = abs(ratio - 1) > LEAST
-    return ratio if is_far and _chance(first, second) < MOST_CHANCE else None
+    parts = np.array_split(values, min(_STRETCHES, len(values)))
+    logs = np.array([np.log(part).mean() for part in parts])
+    plain = np.array([part.mean() for part in parts])
+    middle = len(parts) // 2
+    ratio = math.exp(float(logs[middle:].mean() - logs[:middle].mean()))
+    chance = min(_chance(means[:middle], means[middle:]) for means in (logs, plain))
+    return ratio if abs(ratio - 1) > LEAST and chance < MOST_CHANCE else None
 
 
 def _chance(first: Floats, second: Floats) -> float:
@@ -82,10 +87,10 @@ def _chance(first: Floats, second: Floats) -> float:
     alone = max(1 - _leaning(left), 0.1) * len(left)
     freedom = max(alone - 2, 1.0)
     variance = float((left**2).sum()) / (len(left) - 2)
-    between = abs(float(second.mean() - first.mean()))
-    return (
-        float(2 * stdtr(freedom, -between / math.sqrt(4 * variance / alone))) if variance else 0.0
-    )
+    if not variance:
+        return 0.0
+    t = abs(float(second.mean() - first.mean())) / math.sqrt(4 * variance / alone)
+    return float(2 * stdtr(freedom, -t))
 
 
 def _left_over(first: Floats, second: Floats) -> Floats:

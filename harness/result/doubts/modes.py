@@ -31,16 +31,15 @@ _ENDS = (0.005, 0.995)  # what lies beyond is no group
 def two_kinds(known: Known) -> Iterator[Doubt]:
     """Yield a doubt where TTFT has two peaks; all at once, some wait for others by intention."""
     values = in_order(known.log).get("ttft")
-    if known.is_at_once or values is None:
+    if known.is_at_once or values is None or len(values) < _FEWEST:
         return
     values_ms = values / 1e6
-    alone = values_ms[:: math.ceil(inflation(values_ms > np.median(values_ms)))]
-    if len(alone) < _FEWEST or ratio_of_one_peak(alone) <= LIMIT:
-        return
     low, high = groups(values_ms)
     share = len(low) / len(values_ms)
-    apart = float(np.median(high) / np.median(low))
-    if min(share, 1 - share) < LEAST_SHARE or apart < LEAST_APART:
+    if min(share, 1 - share) < LEAST_SHARE or np.median(high) < LEAST_APART * np.median(low):
+        return
+    alone = values_ms[:: math.ceil(inflation(values_ms > np.median(values_ms)))]
+    if len(alone) < _FEWEST or ratio_of_one_peak(alone) <= LIMIT:
         return
     middles = float(np.median(low)), float(np.median(high))
     words = (

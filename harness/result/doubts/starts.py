@@ -12,8 +12,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from harness.kernel.types import Int64s
 from harness.kernel.words.figure import number
-from harness.result.doubts.doubt import Doubt, Known
+from harness.result.doubts.doubt import Doubt, Known, Severity
 
 LEAST, MOST_CHANCE = 0.05, 0.001
 _FEWEST = 20  # samples on each side
@@ -58,7 +59,9 @@ def warm_cache(known: Known) -> Iterator[Doubt]:
         share = 100 * cached["cached"] / cached["prompt"]
         words = f"{share:.3g} % of the prompt tokens were in the server's cache"
         words += f" ({cached['source']})"
-        yield Doubt("warm_cache", "serious", words, _COLD, (), {"cached_percent": share})
+        is_salted = (known.served.get("prompts") or {}).get("salted")  # else it may be asked for
+        severity: Severity = "serious" if is_salted else "minor"
+        yield Doubt("warm_cache", severity, words, _COLD, (), {"cached_percent": share})
     elif not cached and (found := _sooner(known)) is not None:
         again, ratio, share = found
         words = (
@@ -75,8 +78,6 @@ def _sooner(known: Known) -> tuple[int, float, float] | None:
     None where they do not come sooner. New prompts of the same time are compared: those asked
     while both kinds were.
     """
-    from scipy.stats import mannwhitneyu
-
     log = known.log
     if known.is_at_once:
         return None
@@ -91,11 +92,17 @@ def _sooner(known: Known) -> tuple[int, float, float] | None:
     if min(len(new), len(again)) < _FEWEST:
         return None
     ratio = float(np.median(again) / max(np.median(new), 1))
-    if ratio > 1 - 2 * LEAST:
-        return None
+    return _told(new, again, ratio) if ratio <= 1 - 2 * LEAST else None
+
+
+def _told(new: Int64s, again: Int64s, ratio: float) -> tuple[int, float, float] | None:
+    """Return what `_sooner` does, unless chance alone would do as much."""
+    from scipy.stats import mannwhitneyu
+
     chance = mannwhitneyu(again, new, alternative="less").pvalue
     is_sooner = chance < MOST_CHANCE
-    return (len(again), ratio, 100 * len(again) / len(times)) if is_sooner else None
+    share = 100 * len(again) / (len(again) + len(new))
+    return (len(again), ratio, share) if is_sooner else None
 
 
 def _both(is_new: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> slice:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.schema.parts import number, open_record, record, whole
+from harness.schema.parts import many, number, open_record, record, text, whole
 
 CLIENT = open_record("Of a run that asked a server: the workers that sent and stamped.", {
     "workers": whole("Processes that send and listen."),
@@ -20,6 +20,15 @@ CLIENT = open_record("Of a run that asked a server: the workers that sent and st
     "lag_p99_us": number("p99 delay of a request after its due time.", "us"),
     "stamp_delay_p50_us": number("Median time from the kernel's stamp of a read to ours.", "us"),
     "stamp_delay_p99_us": number("p99 time from the kernel's stamp of a read to ours.", "us"),
+    "clocks": many(
+        "Of each worker on another machine: how its clock compares with ours.",
+        record("A worker.", {
+            "host": text("Where it was started (--client)."),
+            "offset_ms": number("Its clock less ours, before the run.", "ms"),
+            "drift_us": number("Change of that until the run had ended.", "us"),
+            "error_us": number("How far its stamps may be off, at most.", "us"),
+        }),
+    ),
     "capacity": record("What one worker can take here, where it was measured.", {
         "answers_per_s": number("Answers that come in one write.", "1/s"),
         "chunks_per_s": number("Chunks that come apart.", "1/s"),

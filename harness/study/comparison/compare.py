@@ -23,9 +23,10 @@ from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Say
 from harness.kernel.types import short_name
 from harness.kernel.words.variant import named
+from harness.live.watch import watching
 from harness.result.device import slower
 from harness.result.integrity import seal
-from harness.run.start import fetch
+from harness.running.start import fetch
 from harness.study import loop
 from harness.study.cells import MEANT, cells_of, numbered, varied
 from harness.study.comparison import ranking, testing
@@ -103,8 +104,20 @@ def _notes(rows: Sequence[Row]) -> dict[str, list[str]]:
     notes = [f"{row['label']}: {row['edited']}" for row in rows if row.get("edited")]
     if unsealed := [row["label"] for row in rows if row.get("seal") == "not sealed"]:
         notes.append(f"{seal.UNSEALED} ({', '.join(unsealed)})")
+    notes += _doubtful(rows)
     found = {"notes": notes, "slower": slower.notes(rows)}
     return {name: said for name, said in found.items() if said}
+
+
+def _doubtful(rows: Sequence[Row]) -> list[str]:
+    """Say which runs are shaky, and why: the serious doubts of each."""
+    found = []
+    for row in rows:
+        serious = [one["words"] for one in row.get("doubts", ()) if one["severity"] == "serious"]
+        if serious:
+            more = f"; and {len(serious) - 1} more" if len(serious) > 1 else ""
+            found.append(f"{row['label']} is shaky: {serious[0]}{more}")
+    return found
 
 
 def _ratios(row: Row, reference: Row) -> dict[str, float | None]:
@@ -265,38 +278,24 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
     """Measure the cells of a study that have not ended, and compare all: see `run`."""
     varied = study.read(lambda saved: tuple(saved.get("varied", ())))
     asked = study.read(testing.asked_of)
-    with study:
-        watcher = _Watcher(study, say, told)
+
+    def hear(cell: Cell, ended: Ended) -> None:
+        found = _row(study, cell, ended)
+        told({"label": _called(cell.name, found), **found})
+
+    with study, watching(study, say, hear) as watcher:
         measured = loop.measure(study, study.cells, say, row_of, watcher)
         rows = [_row(study, cell, ended) for cell, ended in measured.rows]
         if not rows:
             tell_how_to_go_on(study.place)
             raise KeyboardInterrupt
-        names = [cell.name for cell in study.cells]
+        names = [cell.name for cell, _ in measured.rows]
+        not_run = [cell.name for cell in study.cells if cell.name not in names]
         say("comparing the answers")
         known = [_evidence(row, asked.figures) for row in rows]
         return _written(
-            rows, known, names[len(rows) :], measured.interrupted, study.place, say,
-            names[: len(rows)], varied, asked,
-        )  # fmt: skip
-
-
-class _Watcher:
-    """Says which run is made, and tells of each new row."""
-
-    def __init__(self, study: Study, say: Say, told: Callable[[Row], None]) -> None:
-        self._study, self._say, self._told = study, say, told
-        self._number = {cell.name: number for number, cell in enumerate(study.cells, 1)}
-        self._known = set(study.ended)
-
-    def began(self, cell: Cell) -> None:
-        number = self._number[cell.name]
-        self._say(f"run {number} of {len(self._number)}: {cell.name}")
-
-    def ended(self, cell: Cell, row: Ended) -> None:
-        if cell.name not in self._known:
-            found = _row(self._study, cell, row)
-            self._told({"label": _called(cell.name, found), **found})
+            rows, known, not_run, measured.interrupted, study.place, say, names, varied, asked
+        )
 
 
 def _row(study: Study, cell: Cell, ended: Ended) -> Row:

@@ -122,6 +122,7 @@ def row_of(found: Mapping[str, Any], folder: Path) -> Row:
         "joules_per_token": found.get("energy", {}).get("joules_per_token") if ended else None,
         "conditions": conditions_of(found),
         **_scores(scores),
+        **({"doubts": found["doubts"]} if found.get("doubts") else {}),
         **_declared(found),
         **_percentiles(found, ended),
         **_self_check(found, ended),

@@ -26,13 +26,14 @@ from harness.engine.pieces import reason as reason_of
 from harness.kernel import files
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import HarnessError, SetupFailed
-from harness.kernel.process import stopping
+from harness.kernel.process import board, stopping
 from harness.kernel.protocols import Say
 from harness.kernel.texts import on_one_line
 from harness.kernel.types import short_name
 from harness.kernel.words.variant import named
+from harness.live.tally import Tally
 from harness.options.settings import RunConfig
-from harness.run.start import fetch
+from harness.running.start import fetch
 from harness.study.cells import deployment
 from harness.study.gating.job import Job, Source, check_reference
 from harness.study.gating.outputs import check_same, twin
@@ -63,8 +64,7 @@ def run(job: Job, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any]
     asked = {"asked": job.asked._asdict(), "control": job.control}
     arguments = asked | {"executor": job.executor}
     study = begin(KIND, arguments, _cells(job, configs), job.output_dir, job.what)
-    with study:
-        return _judge_all(job, Source(study.place, study), say, told)
+    return _measure_all(job, study, say, told)
 
 
 def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any], Path]:
@@ -74,8 +74,17 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
     asked, control = study.read(lambda saved: (_criteria(saved), bool(saved["control"])))
     what = short_name(reference.config.model)
     job = Job(reference.config, candidates, control, asked, study.place.parent, what)
-    with study:
-        return _judge_all(job, Source(study.place, study), say, told)
+    return _measure_all(job, study, say, told)
+
+
+def _measure_all(
+    job: Job, study: Study, say: Say, told: Callable[[Row], None]
+) -> tuple[dict[str, Any], Path]:
+    """Judge all, and let a screen show how far it is."""
+    with study, board.clean():
+        failed = sum(not row.run for row in study.ended.values())
+        tally = Tally(KIND, len(study.cells), len(study.ended), failed)
+        return _judge_all(job, Source(study.place, study, tally), say, told)
 
 
 def _criteria(saved: Mapping[str, Any]) -> Criteria:
@@ -245,11 +254,12 @@ def _progress(say: Say, what: str, total: int) -> Iterator[Progress]:
 
     say("")
     console = Console(stderr=True)
+    is_hidden = board.is_quiet() or not console.is_terminal
     columns = (
         TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(),
         TimeRemainingColumn(),
     )  # fmt: skip
-    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with Bars(*columns, console=console, transient=True, disable=is_hidden) as bars:
         task = bars.add_task(on_one_line(what), total=total)
         yield lambda done: bars.update(task, completed=done)
 

@@ -18,6 +18,7 @@ from harness import registry
 from harness.kernel.errors import BadInput, unknown
 from harness.kernel.protocols import Say
 from harness.kernel.types import is_address, short_name
+from harness.live.tally import Tally
 from harness.options.settings import RunConfig, load_config
 from harness.study.cells import deployment, deployment_flags
 from harness.study.comparison import compare
@@ -184,6 +185,7 @@ class Source(NamedTuple):
 
     place: Path
     study: Study | None
+    tally: Tally | None = None  # of the study
 
     def outputs(self, name: str, what: Outputs | RunConfig, say: Say) -> tuple[Outputs, bool]:
         """(outputs, whether the user wants no more). Raises HarnessError where a run cannot be
@@ -193,9 +195,17 @@ class Source(NamedTuple):
             assert isinstance(what, Outputs)
             return what, False
         ended, interrupted = self.study.ended.get(name), False
+        if ended is None and self.tally is not None:
+            self.tally.began(name)
         if ended is None:
             ended, interrupted = self.study.run(Cell(name, what), say, _no_figures)
+            self.ended(name)
         return replace(read(self.place / ended.run), label=deployment(what)), interrupted
+
+    def ended(self, name: str, is_failed: bool = False) -> None:
+        """Count a run that was made, or could not be."""
+        if self.tally is not None:
+            self.tally.ended(name, is_failed)
 
     def failed(self, name: str) -> Ended | None:
         """The row of a cell that could not be measured."""
@@ -206,6 +216,7 @@ class Source(NamedTuple):
         """Note that a cell cannot be measured, unless its run is there and cannot be judged."""
         if self.study is not None and name not in self.study.ended:
             self.study.keep(Ended(name, "", {}, "FAILED", reason, failure, {}))
+            self.ended(name, is_failed=True)
 
     def forget(self, fault: BaseException) -> None:
         """Leave no empty folder behind; what a run left may tell why it broke."""

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.kernel.texts import shown
+from harness.kernel.words.figure import number
 from harness.kernel.words.judged import TABLE, Judged, value_of
 from reports.blocks import Column, Plot, Table
-from reports.plots.best import Spot, front, kinds
+from reports.plots.best import Series, Spot, front, kinds
 from reports.plots.style import at_both_widths
 
 Comparison = Mapping[str, Any]
@@ -213,19 +214,21 @@ def _drawn(ends: Iterable[float | None], figure: Judged) -> list[float]:
 
 
 def _kinds(kinds_of: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> Iterator[Plot]:
-    """Yield each kind of task against the speed of the run, one small picture for each kind."""
-    speed = TABLE["tokens_per_s"]
-    speeds = {row["label"]: value_of(row, speed) for row in rows}
+    """Yield a picture per figure: each kind of task, the fastest variant first."""
+    speeds = {row["label"]: value_of(row, TABLE["tokens_per_s"]) or 0.0 for row in rows}
+    labels = sorted(speeds, key=lambda label: -speeds[label])
     for name in dict.fromkeys(row["figure"] for row in kinds_of):
         figure = TABLE[name]
-        parts = {
-            shown(row["kind"]): [
-                Spot(shown(label), _drawn((speeds[label], None, None), speed),
-                     _drawn(value.values(), figure), row["places"][label] > 1)
-                for label, value in row["values"].items() if speeds.get(label)
-            ]
-            for row in kinds_of if row["figure"] == name
-        }  # fmt: skip
-        svg = at_both_widths(kinds, parts, speed, figure)
-        note = "Each kind of task against the speed of the run. Filled: first at this kind."
-        yield Plot(f"{_capital(figure.label)} by kind of task against speed", svg, note)
+        of = [row for row in kinds_of if row["figure"] == name]
+        series = [_series(label, of, figure, speeds[label]) for label in labels]
+        svg = at_both_widths(kinds, [shown(row["kind"]) for row in of], series, figure)
+        note = "With the speed of each variant, the fastest first; bars are 95 % intervals."
+        yield Plot(f"{_capital(figure.label)} by kind of task, and speed", svg, note)
+
+
+def _series(
+    label: str, of: Sequence[Mapping[str, Any]], figure: Judged, tokens_per_s: float
+) -> Series:
+    ends = [row["values"].get(label, {}).values() or (None,) * 3 for row in of]
+    speed = f", {number(tokens_per_s)} tokens/s" if tokens_per_s else ""
+    return Series(shown(label) + speed, [_drawn(one, figure) for one in ends])

@@ -6,9 +6,10 @@ socket; the first item says what it is.
                      BEGIN start_ns                        WITHDRAW until_ns
                      GIVE_UP                               SEND [(sample id, index)]
                      FACTS                                 SALT words, length, gap, first
+                     PING
     from a worker    READY words ("" = fine)               TOLD rows, exchanges
                      PART sample id, issued, moment, bytes ENDED words
-                     FACTS figures
+                     FACTS figures                         PONG moment
 
 A row is (place in the plan, due, issued). An exchange is what `Raw` says: the bytes as they came,
 heads and framing included, which are read by whoever is not pressed for time
@@ -25,8 +26,8 @@ import msgspec
 
 from harness.kernel.answers import Ending
 
-SERVER, WARM, REQUESTS, PLAN, BEGIN, WITHDRAW, GIVE_UP, SEND, FACTS, SALT = range(10)
-READY, TOLD, PART, ENDED = range(20, 24)
+SERVER, WARM, REQUESTS, PLAN, BEGIN, WITHDRAW, GIVE_UP, SEND, FACTS, SALT, PING = range(11)
+READY, TOLD, PART, ENDED, PONG = range(20, 25)
 
 _LENGTH = struct.Struct("<I")
 _encode = msgspec.msgpack.Encoder().encode

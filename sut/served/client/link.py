@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import selectors
 import signal
+import socket
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -23,34 +24,24 @@ _SHOWN = 300  # characters of its last words
 _FLUSH_NS = 1_000_000
 
 
-class Link:
-    """Start a worker; `hear` gets its messages. Raises SetupFailed."""
+class Channel:
+    """A stream socket to a worker; `hear` gets its messages. `waited_for` is the number of its
+    process; None where that is of another machine.
+    """
 
-    def __init__(self, clock: Clock, hear: Callable[[Link, list[Any]], None]) -> None:
+    waited_for: int | None = None
+
+    def __init__(
+        self, clock: Clock, hear: Callable[[Any, list[Any]], None], connection: socket.socket
+    ) -> None:
         self._clock, self._hear = clock, hear
         self._reader = frames.Reader()
         self._backlog = bytearray()
-        self._words = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the link)
         self.is_done = True  # nothing of a plan is to come
         self._is_heard = False
-        offer = channel.offer()
-        self._process = children.Child(
-            "sut.served.client.worker",
-            offer.argument,
-            env=offer.environment,
-            stdout=self._words,
-            stderr=self._words,
-            **offer.started,
-        )
-        self._stops = waits.Stops(self.pid, RealClock.now_ns())
-        self._socket = offer.accept(self._process)
-        self._fd = self._socket.fileno()
+        self._socket = connection
+        self._fd = connection.fileno()
         clock.watch(self._fd, self.read)
-        clock.call_at(clock.now_ns() + waits.Stops.LOOK_NS, self._look)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     def say(self, *items: Any) -> None:
         """Send a message without waiting; what the socket does not take follows soon."""
@@ -69,12 +60,16 @@ class Link:
 
     def ask(self, *items: Any) -> list[Any]:
         """Say something and wait for its READY, outside the timed window. Raises SetupFailed."""
+        return self.ask_for(frames.READY, *items)
+
+    def ask_for(self, kind: int, *items: Any) -> list[Any]:
+        """The same, for an answer of another kind."""
         self.say(*items)
-        return self.answer()
+        return self.answer(kind)
 
     def answer(self, kind: int = frames.READY) -> list[Any]:
         """Wait for a message of that kind; what else comes is heard as ever."""
-        wait = waits.Wait(self.pid, waits.ANSWERING)
+        wait = waits.Wait(self.waited_for, waits.ANSWERING)
         found: list[list[Any]] = []
         while not found:
             ready = channel.wait(self._socket, bool(self._backlog), wait.pause_s)
@@ -117,6 +112,41 @@ class Link:
         self._is_heard = True
         return list(self._reader.feed(data))
 
+    def _death(self) -> RunBroke:
+        """Return what to say of a worker that is gone."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Let the worker go."""
+        if self._socket.fileno() < 0:
+            return
+        self._clock.unwatch(self._fd)
+        self._socket.close()
+
+
+class Link(Channel):
+    """Start a worker; `hear` gets its messages. Raises SetupFailed."""
+
+    def __init__(self, clock: Clock, hear: Callable[[Any, list[Any]], None]) -> None:
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the link)
+        offer = channel.offer()
+        self._process = children.Child(
+            "sut.served.client.worker",
+            offer.argument,
+            env=offer.environment,
+            stdout=self._words,
+            stderr=self._words,
+            **offer.started,
+        )
+        self.waited_for = self._process.pid
+        self._stops = waits.Stops(self.pid, RealClock.now_ns())
+        super().__init__(clock, hear, offer.accept(self._process))
+        clock.call_at(clock.now_ns() + waits.Stops.LOOK_NS, self._look)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def _look(self) -> None:
         """Look now and then whether it is stopped. Raises RunBroke."""
         if self._socket.fileno() < 0:
@@ -148,13 +178,12 @@ class Link:
         """Let the worker go."""
         if self._socket.fileno() < 0:
             return
-        self._clock.unwatch(self._fd)
-        self._socket.close()
+        super().close()
         waits.leave(self._process)
         self._words.close()
 
 
-def started(clock: Clock, hear: Callable[[Link, list[Any]], None], count: int) -> list[Link]:
+def started(clock: Clock, hear: Callable[[Any, list[Any]], None], count: int) -> list[Link]:
     """Start several; all or none."""
     made: list[Link] = []
     try:

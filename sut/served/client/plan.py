@@ -7,18 +7,20 @@ n-th query, or a part of the samples of one large query.
 
 from __future__ import annotations
 
+import heapq
 from array import array
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from harness.kernel.answers import Window
 from harness.kernel.clock import FAR_FUTURE_NS
-from harness.kernel.types import NEVER, At, Query
+from harness.kernel.types import NEVER, AfterInFlight, AfterQuery, At, Query
 
 
 class Share(NamedTuple):
     """Columns of queries: where each stands in the plan, how it is released, its samples.
-    `offsets` NEVER: the times that follow do not count from it.
+    `offsets` NEVER: the times that follow do not count from it. `after` NEVER: it waits for no
+    query; else for that one of the plan, and `offsets` is how long after its end it goes.
     """
 
     places: array[int]
@@ -27,14 +29,15 @@ class Share(NamedTuple):
     starts: array[int]  # of each query's samples; one more than queries
     samples: array[int]  # ids
     indices: array[int]
+    after: array[int]
 
     def packed(self) -> list[bytes]:
         return [column.tobytes() for column in self]
 
 
 def empty() -> Share:
-    places, offsets, below, samples, indices = (array("q") for _ in range(5))
-    return Share(places, offsets, below, array("q", (0,)), samples, indices)
+    places, offsets, below, samples, indices, after = (array("q") for _ in range(6))
+    return Share(places, offsets, below, array("q", (0,)), samples, indices, after)
 
 
 def unpacked(columns: Sequence[bytes]) -> Share:
@@ -80,11 +83,13 @@ def _split(query: Query, made: Sequence[Share]) -> None:
 
 def _add(share: Share, place: int, query: Query, samples: Sequence[Any]) -> None:
     release = query.release
-    is_timed = isinstance(release, At)
-    offset = release.offset_ns
     share.places.append(place)
-    share.offsets.append(NEVER if offset is None else offset)
-    share.below.append(0 if is_timed else release.below)  # type: ignore[union-attr]
+    share.after.append(release.query_id if isinstance(release, AfterQuery) else NEVER)
+    if isinstance(release, AfterQuery):
+        share.offsets.append(release.think_ns)
+    else:
+        share.offsets.append(NEVER if release.offset_ns is None else release.offset_ns)
+    share.below.append(release.below if isinstance(release, AfterInFlight) else 0)
     share.samples.extend(sample.id for sample in samples)
     share.indices.extend(sample.index for sample in samples)
     share.starts.append(len(share.samples))
@@ -172,4 +177,66 @@ class Progress:
         self.open_queries -= 1
         self.gate_ns = now_ns
         if self.due_ns == FAR_FUTURE_NS:
+            self.look()
+
+
+def progress_of(share: Share, window: Window, start_ns: int) -> Progress:
+    """Return how a share is followed: in its own order, or turn by turn."""
+    has_turns = any(after != NEVER for after in share.after)
+    return (Turns if has_turns else Progress)(share, window, start_ns)
+
+
+class Turns(Progress):
+    """Conversations: queries of one sample each go in the order in which they are due, turns some
+    time after the answer before them (as `harness.engine.turns`).
+    """
+
+    def __init__(self, share: Share, window: Window, start_ns: int) -> None:
+        self._due: list[tuple[int, int]] = []
+        self._next: dict[int, int] = {}  # by the place of a query: the row of who waits for it
+        for row, after in enumerate(share.after):
+            if after == NEVER:
+                self._due.append((start_ns + share.offsets[row], row))
+            else:
+                self._next[after] = row
+        heapq.heapify(self._due)
+        self._taken = 0
+        super().__init__(share, window, start_ns)
+
+    @property
+    def is_over(self) -> bool:
+        return not self._due
+
+    def look(self) -> None:
+        due_ns = self._due[0][0] if self._due else FAR_FUTURE_NS
+        window = self._window
+        has_enough = window.max_queries != NEVER and self._taken >= window.max_queries
+        since_ns = self.issued_ns - self.begun_ns
+        is_long = window.max_duration_ns != NEVER and since_ns > window.max_duration_ns
+        if due_ns != FAR_FUTURE_NS and (due_ns > self.until_ns or has_enough or is_long):
+            self.end()
+        else:
+            self.due_ns = due_ns
+
+    def end(self) -> None:
+        self._due.clear()
+        self._next.clear()
+        self.due_ns = FAR_FUTURE_NS
+
+    def withdraw(self, until_ns: int) -> None:
+        super().withdraw(until_ns)
+        self._next.clear()
+
+    def take(self) -> tuple[int, int, Sequence[tuple[int, int]]]:
+        due_ns, row = heapq.heappop(self._due)
+        share, self._taken = self._share, self._taken + 1
+        self.open_queries += 1
+        return share.places[row], due_ns, ((share.samples[row], share.indices[row]),)
+
+    def done(self, place: int, now_ns: int) -> None:
+        self.open_queries -= 1
+        self.gate_ns = now_ns
+        row = self._next.pop(place, None)
+        if row is not None:
+            heapq.heappush(self._due, (now_ns + self._share.offsets[row], row))
             self.look()

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import select
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from harness.kernel.answers import FAILURES, Answer, Exchange, Hearer, Window
@@ -43,15 +43,18 @@ from sut.served.client import frames
 from sut.served.client.figures import summary
 from sut.served.client.frames import Raw
 from sut.served.client.http import exchange
-from sut.served.client.link import Link, started
+from sut.served.client.link import Channel, started
 from sut.served.client.live import Live
 from sut.served.client.plan import shares
+from sut.served.client.remote.address import Place
+from sut.served.client.remote.link import reached
 from sut.served.client.server import described
 from sut.served.salt import Salt
 
 Read = Callable[[Exchange], Answer]
 SECOND_NS = 1_000_000_000
 _LEAD_NS = 5_000_000  # from the word to begin to the first moment of a plan
+_TRIPS = 10  # round trips of the network, for that word to reach other machines
 _ROWS = 256  # requests in one message
 
 
@@ -65,7 +68,9 @@ class Limits(NamedTuple):
 
 
 class Pool:
-    """Start `workers` processes that speak to the server at `address`. Raises SetupFailed."""
+    """Start `workers` processes that speak to the server at `address`, here or on the machines
+    that are named as `clients`, one at least on each. Raises SetupFailed.
+    """
 
     def __init__(
         self,
@@ -74,20 +79,22 @@ class Pool:
         read: Read,
         workers: int = 1,
         limits: Limits = Limits(),  # noqa: B008 (a tuple)
+        clients: Sequence[Place] = (),
     ) -> None:
         self._clock, self._read, self._address = clock, read, address
         self._window = Window()
         self._hearer: Hearer | None = None
         self._live: Live | None = None
-        self._figures: dict[int, dict[str, Any]] = {}
+        self._figures: dict[Channel, dict[str, Any]] = {}
         self._lags_ns = array("q")
         self._is_waiting = limits.in_flight > 0  # for a slot: no lag then
         self._next = 0
         if not hasattr(select, "epoll"):
             fine = "they sleep on epoll, which Linux has"
             raise SetupFailed("starting the client's workers", "this is no Linux", fine)
-        self._links = started(clock, self._hear, workers)
-        each = limits._replace(in_flight=-(-limits.in_flight // workers))
+        self._remote = reached(clock, self._hear, clients, workers) if clients else []
+        self._links: Sequence[Channel] = self._remote or started(clock, self._hear, workers)
+        each = limits._replace(in_flight=-(-limits.in_flight // len(self._links)))
         try:
             for link in self._links:
                 self._refuse(*link.ask(frames.SERVER, described(address, each._asdict())))
@@ -97,8 +104,8 @@ class Pool:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The processes of the workers, whose load counts as the client's."""
-        return tuple(link.pid for link in self._links)
+        """The processes of the workers here, whose load counts as the client's."""
+        return tuple(link.waited_for for link in self._links if link.waited_for is not None)
 
     def prepare(self, requests: Mapping[int, bytes], salt: Salt | None = None) -> None:
         """Hand over the whole request of each sample index, head and body
@@ -134,13 +141,16 @@ class Pool:
         self._window, self._hearer, self._live = window, hearer, None
         self._figures.clear()
         del self._lags_ns[:]
+        for remote in self._remote:
+            remote.compare_clocks()
         dealt = shares(queries, window, len(self._links))
         for link, share in zip(self._links, dealt, strict=True):
             link.say(frames.PLAN, share.packed(), window)
         for link in self._links:
             link.answer()
             link.is_done = False
-        start_ns = self._clock.now_ns() + _LEAD_NS
+        trip_ns = max((remote.round_trip_ns for remote in self._remote), default=0)
+        start_ns = self._clock.now_ns() + _LEAD_NS + _TRIPS * trip_ns
         for link in self._links:
             link.say(frames.BEGIN, start_ns)
         return start_ns
@@ -175,14 +185,14 @@ class Pool:
 
     # ---- what workers say
 
-    def _hear(self, link: Link, message: list[Any]) -> None:
+    def _hear(self, link: Channel, message: list[Any]) -> None:
         kind, *body = message
         if kind == frames.TOLD:
             self._told(*body)
         elif kind == frames.PART and self._live is not None:
             self._live.part(*body)
         elif kind == frames.FACTS:
-            self._figures[link.pid] = body[0]
+            self._figures[link] = body[0]
         elif kind == frames.ENDED:
             link.is_done = True
             self._ended(body[0])
@@ -215,13 +225,16 @@ class Pool:
 
     def facts(self) -> dict[str, Any]:
         """Return what the workers say of themselves: their capacity, how busy they were, how late
-        they sent and stamped, what the scheduler took.
+        they sent and stamped, what the scheduler took; of those on other machines, how sure it is
+        what their clocks show.
         """
         for link in self._links:
-            if link.pid not in self._figures:
-                link.say(frames.FACTS)
-                self._figures[link.pid] = link.answer(frames.FACTS)[0]
-        return summary(list(self._figures.values()), self._lags_ns)
+            if link not in self._figures:
+                self._figures[link] = link.ask_for(frames.FACTS, frames.FACTS)[0]
+        found = summary(list(self._figures.values()), self._lags_ns)
+        if self._remote:
+            found["clocks"] = [remote.facts() for remote in self._remote]
+        return found
 
     def close(self) -> None:
         """End the workers."""

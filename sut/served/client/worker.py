@@ -23,7 +23,7 @@ from sut.border import channel
 from sut.served.client import frames
 from sut.served.client.frames import Raw
 from sut.served.client.inflight import InFlight
-from sut.served.client.plan import Progress, unpacked
+from sut.served.client.plan import progress_of, unpacked
 from sut.served.salt import Salt
 
 SPIN_NS = 60_000
@@ -185,13 +185,15 @@ class Worker:
             flight.send_now(body[0])
         elif kind == frames.FACTS:
             self._say(frames.FACTS, self._figures())
+        elif kind == frames.PING:
+            self._say(frames.PONG, now_ns())
 
     def _begin(self, start_ns: int) -> None:
         share, window = self._plan
         gc.collect()
         gc.freeze()
         gc.disable()
-        self._flight.begin(Progress(share, window, start_ns), window.retries)
+        self._flight.begin(progress_of(share, window, start_ns), window.retries)
         self._is_over = False
         self._begun_ns, self._idle_ns = start_ns, now_ns() - start_ns
         self._waited_s, self._used_s = _waited_s(), process_cpu_s()

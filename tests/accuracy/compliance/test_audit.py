@@ -19,7 +19,7 @@ from harness.kernel.log import Anomaly
 from harness.kernel.types import Output, Sample
 from harness.options.settings import load_config
 from harness.result.read import read_run
-from harness.run.session import Run
+from harness.running.session import Run
 from sut.simulated import EOS, Simulated
 from tests.compliance_helpers import accuracy, answers, changed, found, hand
 from tests.scenario_helpers import Row, verdict

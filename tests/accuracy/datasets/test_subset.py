@@ -14,7 +14,7 @@ from harness.likelihood.texts import Wanted
 from harness.options.settings import load_config
 from harness.result import result
 from harness.result.read import read_run
-from harness.run.session import Run
+from harness.running.session import Run
 from harness.study.gating.outputs import read
 from tests.harness.study.gating.test_gate import answers, make
 

@@ -8,7 +8,7 @@ from accuracy.outputs.texts import read_back
 from harness.engine.runlog import read_log
 from harness.kernel.types import Output
 from harness.options.settings import load_config
-from harness.run.session import Run
+from harness.running.session import Run
 from sut.simulated import Simulated
 from tests.scenario_helpers import Row, hand_log
 

@@ -89,7 +89,7 @@ def _bare(setup: Setup, path: str) -> float:
 
 def _issued(queries: int) -> list[QuerySample]:
     from harness.options.settings import load_config
-    from harness.run.forecast import forecast
+    from harness.running.forecast import forecast
 
     plan = forecast(load_config({"scenario": "offline", "min_queries": queries})).schedule
     return [QuerySample(i, index) for i, index in enumerate(plan.indices.ravel().tolist())]
@@ -97,7 +97,7 @@ def _issued(queries: int) -> list[QuerySample]:
 
 def _run(flags: dict[str, Any]) -> Any:
     from harness.options.settings import load_config
-    from harness.run.session import Run
+    from harness.running.session import Run
 
     with tempfile.TemporaryDirectory() as scratch:
         config = load_config(flags | {"output_dir": Path(scratch)})

@@ -19,6 +19,7 @@ from harness.engine import runlog
 from harness.engine.pieces import Pieces, reason
 from harness.kernel import files
 from harness.kernel.types import MemoryUse, Sample
+from harness.loads.library import Shaped
 from scenarios.server import Server
 from sut.simulated import Simulated
 
@@ -99,11 +100,11 @@ DERIVED = {  # where it breaks, and the piece that is missing; `harness report` 
     },
 }
 RAW = [  # these can be had at the time only
-    ("harness.run.untimed.read_back", ("texts", "texts")),
+    ("harness.running.untimed.read_back", ("texts", "texts")),
     ("tests.harness.engine.test_pieces.Speaks.decode", ("texts", "texts")),
     ("tests.harness.engine.test_pieces.Speaks.memory", ("figure", "memory")),
     ("harness.engine.runlog.write_telemetry", ("file", "telemetry.parquet")),
-    ("harness.run.sampling.begin", ("file", "telemetry")),
+    ("harness.running.sampling.begin", ("file", "telemetry")),
     ("harness.engine.runlog.rewrite_log", ("file", "token ids and texts")),
 ]
 
@@ -186,7 +187,9 @@ def test_a_scorer_whose_library_is_missing_is_named_and_scores_later(harness, mo
 
 def test_an_evaluation_that_breaks_is_a_note(harness, monkeypatch):
     monkeypatch.setattr(Speaks, "evaluate", breaks)
-    monkeypatch.setattr("harness.run.session.library", lambda config: (ANSWERED, {"name": "none"}))
+    monkeypatch.setattr(
+        "harness.running.session.library", lambda config: Shaped(ANSWERED, {"name": "none"})
+    )
     code, out, _, result, _ = harness("run", "--evaluate")
     assert (code, result["status"]) == (0, "VALID")
     row = missing(result)["evaluation", "of the reference answers"]
@@ -322,13 +325,13 @@ def test_a_page_or_a_screen_of_a_comparison_that_breaks_is_a_note(harness, monke
 
 
 def test_whatever_breaks_in_one_variant_the_others_have_their_rows(monkeypatch, tmp_path):
-    from harness.run import session
+    from harness.running import session
     from harness.study.comparison import compare
     from harness.study.study import Cell, begin
 
     config = session.RunConfig(scenario="offline", model="m", output_dir=tmp_path)
     study = begin("compare", {}, [Cell("one", config), Cell("two", config)], tmp_path, "m")
-    monkeypatch.setattr("harness.study.executors.Run", breaks)
+    monkeypatch.setattr("harness.study.executors.here.Run", breaks)
     found, _ = compare.go_on(study, lambda text: None, lambda row: None)
     assert [(row["status"], row["reason"]) for row in found["rows"]] == [
         ("FAILED", "ValueError: injected"),

@@ -96,7 +96,7 @@ def test_a_version_outside_is_named_with_what_was_tested(version):
 
 def test_a_run_tells_of_a_library_that_nobody_tested(monkeypatch, tmp_path):
     from harness.options.settings import load_config
-    from harness.run.session import Run
+    from harness.running.session import Run
 
     monkeypatch.setattr(metadata, "version", lambda name: "99.0" if name == "numpy" else "0.0.0")
     config = load_config(

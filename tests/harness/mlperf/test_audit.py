@@ -11,7 +11,7 @@ from harness.cli import app
 from harness.kernel.errors import BadInput
 from harness.mlperf.audit import audit
 from harness.options.settings import load_config
-from harness.run.session import Run
+from harness.running.session import Run
 from sut.simulated import Simulated
 
 

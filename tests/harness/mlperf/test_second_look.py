@@ -15,7 +15,7 @@ from harness.kernel.errors import BadInput
 from harness.kernel.types import Output
 from harness.mlperf.looks import examine
 from harness.options.settings import load_config
-from harness.run.session import Run
+from harness.running.session import Run
 from harness.study import executors
 from sut.simulated import Simulated
 
@@ -264,7 +264,7 @@ def test_an_audit_that_was_killed_goes_on_with_the_runs_that_are_left(run, monke
 
 def test_an_audit_that_is_interrupted_says_so_and_how_it_goes_on(run, monkeypatch):
     folder = run(scenario="offline")
-    make = executors.here
+    make = executors.here.here
     monkeypatch.setitem(executors.EXECUTORS, "here", lambda *how: make(*how)._replace(is_last=True))
     done = CliRunner().invoke(app, ["audit", str(folder), "--caching"])
     (study,) = folder.glob("more/*/")

@@ -10,7 +10,7 @@ from harness.options.division import division, official_lacks
 from harness.options.profiles import TABLE
 from harness.options.settings import load_config, run_settings
 from harness.registry import sut_entry
-from harness.run.session import Run
+from harness.running.session import Run
 from reports.terminal import difference, division_text, not_mlperf
 
 MODELS = {

@@ -15,7 +15,7 @@ from harness.kernel.types import Sample
 from harness.options.settings import load_config
 from harness.result.evaluation import evaluate, figures, notes
 from harness.result.publish import publish
-from harness.run.session import Run
+from harness.running.session import Run
 from reports.tables import brief
 
 SAMPLES = [Sample(i, f"question {i}", reference="word " * (i % 7 + 1)) for i in range(40)] + [

@@ -13,7 +13,7 @@ from harness.options.settings import load_config
 from harness.result import measured
 from harness.result import result as results
 from harness.result.publish import publish
-from harness.run.session import Run
+from harness.running.session import Run
 from sut import TABLE
 from sut.simulated import Simulated
 from tests.scenario_helpers import MS, Row, hand_log, run_settings

@@ -9,8 +9,8 @@ from harness.kernel.types import MemoryUse
 from harness.options.settings import load_config, run_settings
 from harness.result import search
 from harness.result.publish import publish
-from harness.run.session import Run
-from scenarios import peak_verdict
+from harness.running.session import Run
+from scenarios.peak import verdict as peak_verdict
 from sut.simulated import Simulated
 
 CAPACITY = 16 / (0.050 + 0.155)  # the simulated SUT's slots over the time of an answer
@@ -19,7 +19,12 @@ TWO_TOKENS = {"tokens": 2, "per_token_ms": 155}  # the time of the default's 32,
 
 def find(folder, **flags):
     base = {"scenario": "server", "mode": "find-peak", "sut": "simulated", "clock": "virtual"}
-    flags = base | {"output_dir": folder, "target_qps": 5, "sut_options": TWO_TOKENS} | flags
+    flags = (
+        base
+        | {"output_dir": folder, "target_qps": 5, "search": "loadgen"}
+        | {"sut_options": TWO_TOKENS}
+        | flags
+    )
     with Run(load_config(flags), lambda text: None, progress=False) as made:
         found = made.execute()
     return made.folder, found

@@ -23,7 +23,7 @@ from harness.likelihood import summary as perplexity_summary
 from harness.options.settings import load_config
 from harness.result import result
 from harness.result.read import read_run
-from harness.run.session import Run
+from harness.running.session import Run
 from harness.schema import FOLDER, PAGE, SCHEMAS, files
 from harness.schema.tables import FILES, STUDY_TABLES, TABLES
 from harness.study.comparison import compare
@@ -228,6 +228,18 @@ def test_a_comparison_is_as_the_schema_says(tmp_path):
     check("compare", json.loads(done.stdout.splitlines()[-1]))
     (place,) = tmp_path.glob("*_compare*")
     check("compare", json.loads((place / "compare.json").read_text()))
+
+
+def test_a_sweep_is_as_the_schema_says(tmp_path):
+    plan = '[sweep]\nsut_options = [{fault = "crash"}, {}]\ntarget_qps = [5, 10, 20]\n'
+    (tmp_path / "plan.toml").write_text(plan + "[study]\nrepeats = 2\n")
+    words = f"sweep {_SERVER} --plan {tmp_path / 'plan.toml'} --output-dir {tmp_path} --json"
+    done = CliRunner().invoke(app, words.split())
+    assert done.exit_code == 1
+    check("sweep", json.loads(done.stdout.splitlines()[-1]))
+    (place,) = tmp_path.glob("*_sweep*")
+    check("sweep", json.loads((place / "sweep.json").read_text()))
+    check_study(place)
 
 
 _SERVER = "--scenario server --sut simulated --clock virtual --num-samples 50"

@@ -99,7 +99,7 @@ def test_a_killed_product_goes_on_and_still_knows_what_was_varied(tmp_path):
         ("--variant fp32,bf16", "the simulated SUT has no variants"),
         ("--variant fp32 --variants bf16", "both --variant and --variants"),
         ("--target-qps 5", "nothing to compare is named"),
-        ("--target-qps 1,2,3,4,5,6,7,8,9 --max-queries 1,2,3,4,5,6,7,8", "at most 64"),
+        ("--target-qps 1..20 --max-queries 1..20", "at most 256"),
     ],
 )
 def test_every_cell_is_checked_before_the_first_begins(tmp_path, flags, words):

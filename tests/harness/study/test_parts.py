@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.kernel.process import children
-from harness.run import timed
+from harness.running import timed
 from harness.study.study import FILE, LOCK, ROWS
 
 # A peak near 19.5 queries/s: two tokens that take as long as the default's 32.
@@ -43,7 +43,7 @@ KILLER = """
 import json, os, signal, sys
 import reports.plots, reports.terminal
 from harness.cli import app
-from harness.run import session
+from harness.running import session
 from harness.study.study import Study
 
 calls = 0

@@ -9,7 +9,7 @@ import pytest
 
 from harness.options.settings import load_config
 from harness.result.publish import whole
-from harness.run.session import Run
+from harness.running.session import Run
 from reports.endpoints import yaml
 from reports.endpoints.files import CONFIG, SCORES, SUMMARY, texts, write
 from reports.endpoints.series import rollup

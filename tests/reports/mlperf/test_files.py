@@ -15,7 +15,7 @@ from harness.engine import runlog
 from harness.kernel.errors import BadInput
 from harness.options.settings import load_config
 from harness.result.publish import publish
-from harness.run.session import Run
+from harness.running.session import Run
 from reports.mlperf import files as mlperf_logs
 from reports.mlperf.files import ACCURACY, DETAIL, MARK, SUMMARY
 from scenarios.loadgen import results as loadgen_results

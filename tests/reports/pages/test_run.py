@@ -18,7 +18,7 @@ from harness.engine import runlog
 from harness.kernel.texts import shown
 from harness.options.settings import load_config
 from harness.result.publish import publish
-from harness.run.session import Run
+from harness.running.session import Run
 from reports.pages import run as html
 from tests.scenario_helpers import Row, hand_log
 

@@ -26,7 +26,7 @@ from harness.kernel.answers import FAILURES, Answer, Seen, Window
 from harness.kernel.clock import VirtualClock
 from harness.kernel.errors import RunBroke
 from harness.kernel.types import NEVER, At, Query
-from harness.run.recover import replayed
+from harness.running.recover import replayed
 from tests.helpers import MS, S, arrivals, query, settings
 
 START_NS, SERVICE_NS, GAP_NS = 7 * MS, 30 * MS, 2 * MS

@@ -18,7 +18,7 @@ from harness.engine.server_view.scrape import Scraper
 from harness.engine.telemetry import Telemetry, read_rows
 from harness.kernel.answers import Scrape
 from harness.kernel.clock import VirtualClock
-from harness.run.sampling import devices
+from harness.running.sampling import devices
 from sut.simulated import Simulated
 from tests.nvml_helpers import install
 

@@ -15,7 +15,7 @@ from harness.engine.runlog import read_log
 from harness.kernel.errors import RunBroke
 from harness.kernel.process import children, stopping
 from harness.options.settings import RunConfig
-from harness.study import executors
+from harness.study.executors import child
 
 STOPS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 VIRTUAL = "--scenario server --clock virtual --target-qps 20 --min-queries 64 --min-duration 0s"
@@ -147,12 +147,12 @@ def test_in_a_comparison_such_a_stop_is_no_row_and_the_run_is_made_later(run, tm
 
 def test_a_child_that_is_stopped_before_it_can_hear_is_no_failure(monkeypatch):
     config = RunConfig(scenario="server", sut="simulated")
-    monkeypatch.setattr(executors, "_wait_for", lambda *arguments: (-signal.SIGTERM, True))
+    monkeypatch.setattr(child, "_wait_for", lambda *arguments: (-signal.SIGTERM, True))
     with pytest.raises(KeyboardInterrupt):
-        executors.child(config, lambda text: None)
-    monkeypatch.setattr(executors, "_wait_for", lambda *arguments: (-signal.SIGTERM, False))
+        child.child(config, lambda text: None)
+    monkeypatch.setattr(child, "_wait_for", lambda *arguments: (-signal.SIGTERM, False))
     with pytest.raises(RunBroke, match="killed by SIGTERM"):
-        executors.child(config, lambda text: None)
+        child.child(config, lambda text: None)
 
 
 def test_whoever_insists_while_the_outputs_are_read_is_told_where_the_run_is(run):

@@ -22,7 +22,7 @@ from harness.cli import app
 from harness.engine import runlog
 from harness.kernel.errors import BadInput, SetupFailed
 from harness.options.settings import RunConfig, load_config
-from harness.run.session import Run
+from harness.running.session import Run
 from harness.study.gating import gate
 from harness.study.gating import job as gate_job
 from harness.study.study import load

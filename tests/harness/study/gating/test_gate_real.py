@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from accuracy.gate.readings import Criteria
 from harness.options.settings import load_config
-from harness.run.session import Run
+from harness.running.session import Run
 from harness.study.gating import gate
 from harness.study.gating import job as gate_job
 

@@ -1,0 +1,202 @@
+"""Which commands are there, as functions? Each takes the settings of its command line, and what is
+its own as arguments; `say` hears what takes long (nobody does by default).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Unpack
+
+from accuracy.gate.readings import Criteria
+from harness.api.folders import PERPLEXITY, Run, Study, load
+from harness.api.settings import (
+    CompareSettings,
+    GateSettings,
+    PerplexitySettings,
+    RunSettings,
+    SweepSettings,
+)
+from harness.api.values import documented, flags_of, listed
+from harness.commands import kinds
+from harness.commands.executing import executor_of
+from harness.kernel.foreign.consent import Consent
+from harness.kernel.process import stopping
+from harness.likelihood import study as laboratory
+from harness.options.percentiles import percentiles_of
+from harness.options.settings import load_config
+from harness.result.publish import publish
+from harness.running.recover import recover
+from harness.study import parts
+from harness.study.comparison import compare as comparing
+from harness.study.gating import gate as gating
+from harness.study.gating.job import job
+from harness.study.sweep import plan as planning
+from harness.study.sweep import sweep as sweeping
+
+Say = Callable[[str], None]
+Names = str | Sequence[str]
+
+
+def _silent(_: str) -> None:
+    """Tell nobody."""
+
+
+def _unheard(_: Mapping[str, Any]) -> None:
+    """Tell nobody of a row."""
+
+
+@documented("run")
+def run(*, config: Path | None = None, say: Say = _silent, **settings: Unpack[RunSettings]) -> Run:
+    """Run one scenario and judge the result.
+
+    `config` is a TOML file of settings, over which those given here take precedence.
+    """
+    with stopping.listening():
+        found, folder, _ = parts.run(load_config(flags_of(settings), config), say)
+    return Run(folder, found)
+
+
+def report(folder: Path | str, percentiles: str | None = None) -> Run:
+    """Judge a finished run again from its raw files, and write its result.json and report.html."""
+    place = Path(folder)
+    with stopping.listening():
+        recover(place)
+        found = publish(place, percentiles=percentiles_of(percentiles)).to_json()
+    return Run(place, found)
+
+
+@documented("compare")
+def compare(
+    *runs: Path | str,
+    variants: Names | None = None,
+    evaluate: bool | None = None,
+    executor: str = "here",
+    ray_address: str = "",
+    ray_cpus: int = 0,
+    config: Path | None = None,
+    say: Say = _silent,
+    **settings: Unpack[CompareSettings],
+) -> Study:
+    """Compare finished runs, or run and compare each of `variants` (offline by default).
+
+    The first is the reference. Numbers and choices may be lists: all combinations are run.
+    """
+    where = executor_of(executor, ray_address, ray_cpus)
+    given = flags_of(settings) | {"evaluate": evaluate, "config": config}
+    with stopping.listening():
+        series = comparing.series([Path(run) for run in runs], given, listed("variants", variants))
+        found, place = comparing.run(series._replace(executor=where), say, _unheard)
+    return Study(place, comparing.KIND, found)
+
+
+@documented("sweep")
+def sweep(
+    *,
+    plan: Path | str | None = None,
+    zipped: bool = False,
+    repeats: int | None = None,
+    order_seed: int | None = None,
+    evaluate: bool | None = None,
+    executor: str = "here",
+    ray_address: str = "",
+    ray_cpus: int = 0,
+    config: Path | None = None,
+    say: Say = _silent,
+    **settings: Unpack[SweepSettings],
+) -> Study:
+    """Measure every combination of settings: rates, batch sizes, variants, models, devices.
+
+    Lists are Python's, or ranges as on the command line, such as "1..128*2".
+    """
+    where = executor_of(executor, ray_address, ray_cpus)
+    given = flags_of(settings) | {"evaluate": evaluate, "config": config}
+    with stopping.listening():
+        file = None if plan is None else Path(plan)
+        asked = planning.plan_of(given, file, zipped, repeats, order_seed)
+        found, place = sweeping.run(asked, where, say, _unheard)
+    return Study(place, sweeping.KIND, found)
+
+
+@documented("gate")
+def gate(
+    candidates: Names,
+    *,
+    reference: str = "fp32",
+    target: str | float = "99.9",
+    against: str | None = None,
+    metric: str = "rouge",
+    resamples: int = 10_000,
+    confidence: float = 95.0,
+    control: bool = True,
+    executor: str = "here",
+    ray_address: str = "",
+    ray_cpus: int = 0,
+    config: Path | None = None,
+    say: Say = _silent,
+    **settings: Unpack[GateSettings],
+) -> Study:
+    """Decide whether a variant or a server may go live: does it keep enough of the reference's
+    ROUGE?
+
+    `reference` and `candidates` are variants, servers or run folders; `target` is the percentage to
+    keep, or an MLPerf target such as llama2-70b-99.9.
+    """
+    where = executor_of(executor, ray_address, ray_cpus)
+    asked = Criteria(str(target), against, resamples, confidence, metric)
+    given = flags_of(settings) | {"config": config}
+    with stopping.listening():
+        made = job(reference, listed("candidates", candidates) or "", given, asked, control)
+        found, place = gating.run(made._replace(executor=where), say, _unheard)
+    return Study(place, gating.KIND, found)
+
+
+@documented("perplexity")
+def perplexity(
+    *,
+    models: Names | None = None,
+    variants: Names | None = None,
+    text_column: str | None = None,
+    category_column: str | None = None,
+    split: str | None = None,
+    window: int | None = None,
+    stride: int | None = None,
+    bos: str | None = None,
+    conditions: Names | None = None,
+    reference: str | None = None,
+    divergence: bool | None = None,
+    exact: bool | None = None,
+    top_k: int | None = None,
+    batch_tokens: int | None = None,
+    beside: Names | None = None,
+    say: Say = _silent,
+    **settings: Unpack[PerplexitySettings],
+) -> Study:
+    """Measure how well each model and variant predicts given texts, token by token."""
+    own = {
+        "models": listed("models", models), "variants": listed("variants", variants),
+        "text_column": text_column, "category_column": category_column, "split": split,
+        "window": window, "stride": stride, "bos": bos,
+        "conditions": listed("conditions", conditions), "reference": reference,
+        "divergence": divergence, "exact": exact, "top_k": top_k, "batch_tokens": batch_tokens,
+        "beside": listed("beside", beside),
+    }  # fmt: skip
+    with stopping.listening():
+        found, place = laboratory.measure(flags_of(settings) | own, None, say)
+    return Study(place, PERPLEXITY, found)
+
+
+def resume(
+    folder: Path | str,
+    *,
+    trust_remote_code: bool = False,
+    trust_folder: bool = False,
+    sut_options: Mapping[str, Any] | None = None,
+    say: Say = _silent,
+) -> Run | Study:
+    """Go on with a study or a search that was interrupted, of whichever kind."""
+    consent = Consent(trust_remote_code, trust_folder)
+    with stopping.listening():
+        kind, study = kinds.what(Path(folder), consent, dict(sut_options or {}))
+        _, place = kind.go_on(study, say, _unheard)
+    return load(place)

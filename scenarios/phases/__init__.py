@@ -1,0 +1,1 @@
+"""What do the parts of a run's time differ by?"""

@@ -1,0 +1,197 @@
+"""Who is chosen, how sure that is, and what would change it: figures in, an answer out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from accuracy.resampling import Estimate
+from harness.cost.uncertain import measured
+from harness.study.decide.answer import answer
+from harness.study.decide.choice import choose, surely_worse
+from harness.study.decide.facts import statistic_of
+from harness.study.decide.judged import judge
+from harness.study.decide.quality import Quality
+from harness.study.decide.standing import Standing
+from harness.study.decide.wanted import Asked, wanted
+from reports.pages.decide import page, sentences
+
+GIB = 2.0**30
+
+
+def standing(asked, label, quality=None, **figures):
+    """A deployment whose figures are (value, low, high), or a value without an interval."""
+    one = Standing(label, "fp32")
+    for name, figure in figures.items():
+        ends = figure if isinstance(figure, tuple) else (figure, None, None)
+        one.figures[name] = measured(Estimate(*ends), label, name)
+    if quality is not None:
+        one.quality = quality
+        one.figures["rouge"] = measured(quality.kept, label, "rouge")
+    one.runs["speed"] = None  # measured, somewhere
+    one.judged = judge(asked.requirements, one.figures, one.quality, {})
+    return one
+
+
+def exact(value):
+    return value, value, value
+
+
+ASKED = wanted(Asked("memory<=8GiB", "tokens_per_s"))
+
+
+def three():
+    return [
+        standing(ASKED, "fp32", memory=exact(10 * GIB), tokens_per_s=(300.0, 290.0, 310.0)),
+        standing(ASKED, "bf16", memory=exact(6 * GIB), tokens_per_s=(100.0, 90.0, 110.0)),
+        standing(ASKED, "int8", memory=exact(4 * GIB), tokens_per_s=(120.0, 110.0, 130.0)),
+    ]
+
+
+def test_the_best_of_those_that_keep_every_requirement_is_chosen():
+    found = choose(three(), ASKED.objective)
+    assert found.answer.label == "int8"
+    assert found.runner_up.label == "bf16"
+
+
+def test_how_sure_is_how_often_chance_would_choose_the_same():
+    found = choose(three(), ASKED.objective)
+    # two normal figures, 20 apart, each with a standard error of 10 / 1.96
+    expected = 0.997
+    assert found.sure == pytest.approx(expected, abs=0.003)
+    assert sum(found.shares.values()) == pytest.approx(1.0)
+
+
+def test_equal_figures_are_chosen_as_often():
+    pair = [standing(ASKED, name, memory=exact(GIB), tokens_per_s=(100.0, 90.0, 110.0))
+            for name in ("a", "b")]  # fmt: skip
+    assert choose(pair, ASKED.objective).sure == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_requirement_that_is_open_makes_the_answer_unsure():
+    asked = wanted(Asked("rouge>=99%", "tokens_per_s"))
+    kept = Quality(Estimate(1.0, 0.98, 1.02), "UNDECIDED", "it may be either", 800)
+    found = choose(
+        [
+            standing(asked, "bf16", kept, tokens_per_s=(120.0, 119.0, 121.0)),
+            standing(asked, "fp32", Quality(Estimate(1.0, 1.0, 1.0), "PASS"),
+                     tokens_per_s=(100.0, 99.0, 101.0)),
+        ],
+        asked.objective,
+    )  # fmt: skip
+    assert found.answer.label == "bf16"
+    assert found.sure == pytest.approx(0.84, abs=0.02)  # one standard error above the limit
+    assert found.shares["fp32"] == pytest.approx(0.16, abs=0.02)
+
+
+def test_the_gates_fail_counts_even_where_rouge_is_kept():
+    asked = wanted(Asked("rouge>=99%", "tokens_per_s"))
+    short = Quality(Estimate(1.2, 1.1, 1.3), "FAIL", "the answers are 80 % as long")
+    found = choose([standing(asked, "lora", short, tokens_per_s=exact(9.0))], asked.objective)
+    assert found.answer is None
+
+
+def test_what_has_no_figure_is_not_chosen():
+    one = standing(ASKED, "a", tokens_per_s=exact(9.0))
+    assert choose([one], ASKED.objective).answer is None
+    assert one.judged[0].status == "UNKNOWN"
+
+
+def test_only_what_chance_cannot_turn_round_is_surely_worse():
+    fp32, bf16, int8 = three()
+    assert surely_worse(bf16, fp32, ASKED.objective)
+    assert not surely_worse(bf16, int8, ASKED.objective)
+
+
+# ---- words
+
+
+@pytest.fixture
+def decided(monkeypatch):
+    monkeypatch.setattr("harness.study.decide.answer._differences", lambda *_: [])
+    monkeypatch.setattr("harness.study.decide.answer._limits_beside", lambda *_: [])
+    monkeypatch.setattr(Standing, "row", {"variant": "v", "model": "m"})
+
+    def decide(standings, asked=ASKED):
+        for one in standings:
+            one.runs = {}
+        found = answer(standings, asked)
+        for one, standing_ in zip(found["candidates"], standings, strict=True):
+            one["status"] = "FITS" if standing_.fits else "MISSES"
+        return found | {"interrupted": False, "folder": "runs/d"}
+
+    return decide
+
+
+def test_the_answer_says_which_and_what_would_change_it(decided):
+    found = decided(three())
+    assert sentences.answer(found) == (
+        "Deploy int8. Its speed, 120 tokens/s (110 to 130), is the highest of the 2 that keep"
+        " every requirement."
+    )
+    assert sentences.changes(found) == [
+        "fp32 would be the answer (300 tokens/s (290 to 310)) if it kept memory<=8GiB"
+        " (peak memory 10 GiB).",
+        "The next is bf16 (100 tokens/s (90 to 110)): it would have to be 20 % higher to win.",
+        "Kept by the least: memory<=8GiB, peak memory 4 GiB, 50 % to spare.",
+    ]
+
+
+def test_nothing_fits_and_the_nearest_says_what_it_misses(decided):
+    asked = wanted(Asked("memory<=2GiB", "tokens_per_s"))
+    found = decided([standing(asked, "fp32", memory=exact(10 * GIB), tokens_per_s=exact(3.0)),
+                     standing(asked, "int8", memory=exact(3 * GIB), tokens_per_s=exact(1.0))],
+                    asked)  # fmt: skip
+    assert found["answer"] is None
+    assert sentences.answer(found) == (
+        "Nothing fits: no deployment keeps every requirement. The nearest is int8, which misses"
+        " memory<=2GiB (peak memory 3 GiB)."
+    )
+
+
+def test_servers_and_costs_are_in_the_sentence(decided):
+    asked = wanted(Asked("", None, "usd_per_hour",
+                         {"price_per_hour": "2.5", "need_qps": 500.0}))  # fmt: skip
+    one = standing(asked, "int8", qps=exact(25.0))
+    one.figures |= {"servers": measured(Estimate(20.0, 19.0, 22.0), "s"),
+                    "usd_per_hour": measured(Estimate(50.0, 47.5, 55.0), "s"),
+                    "usd_per_m_tokens_needed": measured(Estimate(0.5, 0.4, 0.6), "t")}  # fmt: skip
+    said = sentences.answer(decided([one], asked))
+    assert said.startswith(
+        "Deploy int8 on 20 servers (19 to 22), which carry 500 queries/s (each up to 25"
+        " queries/s), for 50.00 USD an hour (47.50 to 55.00) or 0.5 USD per million output"
+        " tokens (0.4 to 0.6)."
+    )
+
+
+def test_the_page_shows_hostile_names_as_text(decided):
+    found = decided([standing(ASKED, "<script>alert(1)</script>\u202e", memory=exact(GIB),
+                              tokens_per_s=exact(3.0))])  # fmt: skip
+    shown = page.render(found)
+    assert "<script>" not in shown
+    assert "\u202e" not in shown
+
+
+# ---- percentiles of a run
+
+
+def test_a_percentile_of_independent_values_has_about_their_binomial_interval():
+    values = np.random.default_rng(5).exponential(1.0, 20_000)
+    value, low, high = statistic_of(values, "p90")
+    error = np.sqrt(0.9 * 0.1 / 20_000) / 0.1  # over the density at the percentile
+    assert value == pytest.approx(np.log(10), abs=4 * error)
+    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.6)
+    assert low < value < high
+
+
+def test_values_that_lean_on_one_another_have_a_wider_interval():
+    rng = np.random.default_rng(5)
+    alone = rng.normal(10, 1, 4_000)
+    waves = 10 + np.repeat(rng.normal(0, 1, 40), 100) + rng.normal(0, 0.1, 4_000)
+    narrow, wide = (statistic_of(values, "p90") for values in (alone, waves))
+    assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
+
+
+def test_few_values_have_no_interval():
+    assert statistic_of(np.arange(30.0), "p50") == (15.0, None, None)
+    assert statistic_of(np.arange(0.0), "p50").value is None
