@@ -36,6 +36,8 @@ SLOW = {
     "tests/harness/study/executors/test_child.py": 29,
     "tests/harness/study/cluster/test_cluster.py": 40,
     "tests/harness/study/comparison/test_compare.py": 26,
+    "tests/harness/study/comparison/test_testing.py": 7,
+    "tests/harness/study/effects/test_effect.py": 5,
     "tests/harness/mlperf/": 24,
     "tests/harness/serve/": 28,
     "tests/harness/view/": 14,

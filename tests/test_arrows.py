@@ -74,7 +74,7 @@ ARROWS = {
     "harness.study.exports": "harness.engine harness.loaded reports reports.pages.comparison",
     "harness.study.decide": "harness harness.cost harness.engine harness.options harness.running"
     " harness.study harness.study.comparison harness.study.decide.known"
-    " harness.study.decide.wishes accuracy reports.pages.decide",
+    " harness.study.decide.wishes accuracy reports.pages.decide harness.live",
     "harness.study.decide.known": "harness.cost harness.result harness.study"
     " harness.study.comparison harness.study.decide harness.study.decide.wishes"
     " harness.study.gating accuracy accuracy.gate",

@@ -81,7 +81,7 @@ def _head(found: Comparison) -> Panel:
     is_edited = any(row.get("edited") for row in found["rows"])
     lost += [as_text(note, style="bold red" if is_edited else "dim") for note in doubts(found)]
     lost += [as_text(note, style="bold yellow") for note in found.get("slower", ())]
-    is_lost = missing(found) or is_edited
+    is_lost = missing(found) or is_edited or effects.fails(found)
     colour = "red" if is_lost or not found["comparable"] else "green"
     head = as_text(subject(found), style="bold")
     words += best.sentences(found)
@@ -107,6 +107,8 @@ def render(found: Comparison) -> str:
         "compare.html",
         found=found,
         subject=subject(found),
+        headline=effects.headline(found),
+        tone=tone(found["limits"]["status"]) if "limits" in found else "",
         sentences=[*sentences(found), *best.sentences(found)],
         missing=[*missing(found), *doubts(found), *found.get("slower", ())],
         comparable=comparable_text(found),

@@ -163,7 +163,7 @@ def rows(pairs: int = PAIRS) -> Iterator[Row | str]:
         "test of two runs of a million samples, s", f"{seconds:.1f}", "", "", "10", seconds < 10
     )
     if pairs == PAIRS:
-        write(doc)
+        write(doc, pairs)
         yield f"{DOC.name} is written"
 
 
@@ -221,13 +221,14 @@ HEADS: dict[str, list[str]] = {
 }  # fmt: skip
 
 
-def write(lines: Sequence[Line]) -> None:
+def write(lines: Sequence[Line], pairs: int) -> None:
     """Write the tables into their places on the page."""
     text = DOC.read_text(encoding="utf-8")
     for name, heads in HEADS.items():
         own = [cells for table, cells in lines if table == name]
         table = [heads, ["--"] * len(heads), *own]
         made = "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+        made = f"{pairs} pairs a row.\n\n{made}\n"
         begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
         before, after = text.partition(begin)[0], text.partition(end)[2]
         text = f"{before}{begin}\n{made}\n{end}{after}"

@@ -17,23 +17,25 @@ from harness.kernel.log import RunLog
 from harness.kernel.stats import percentile_name
 from harness.kernel.types import Int64s
 from harness.kernel.words.figure import number
-from harness.result.doubts.doubt import Doubt, Known
+from harness.result.doubts.doubt import Doubt, Known, Severity
 
 MOST_OFF = 0.10
 _LABELS = {"ttft": "TTFT", "tpot": "TPOT", "latency": "latency"}
 
 
 def few_samples(known: Known) -> Iterator[Doubt]:
-    """Yield a doubt for each judged latency that too few samples stand behind."""
+    """Yield a doubt for all judged latencies that nothing bounds, and one for each that is wide."""
     p = known.settings.percentile
     if known.is_at_once or not 0 < p < 1:
         return
+    found = {what: tail(values_ns, p) for what, values_ns in in_order(known.log).items()}
     limits = {verdict.rule: verdict.limit for verdict in known.verdicts}
-    for what, values_ns in in_order(known.log).items():
-        found = tail(values_ns, p)
+    open_ended = {what: one for what, one in found.items() if one.estimate.high is None}
+    if open_ended:
+        yield _unbounded(open_ended, p)
+    for what in [what for what in found if what not in open_ended]:
         name = f"{what}_{percentile_name(p)}"
-        doubt = _doubt(name, _LABELS[what], p, found, limits.get(name))
-        if doubt is not None:
+        if (doubt := _wide(what, name, found[what], limits.get(name))) is not None:
             yield doubt
 
 
@@ -53,31 +55,43 @@ def in_order(log: RunLog) -> Mapping[str, Int64s]:
     return {name: values for name, values in found.items() if len(values)}
 
 
-def _doubt(name: str, label: str, p: float, found: Tail, limit_ms: float | None) -> Doubt | None:
+def _unbounded(found: Mapping[str, Tail], p: float) -> Doubt:
+    """Say that no sample surely lies beyond these percentiles."""
+    name, samples = percentile_name(p), min(one.n for one in found.values())
+    needed = max(math.ceil(samples_for_an_end(p) * one.inflation) for one in found.values())
+    values = {what: (one.estimate.value or 0.0) / 1e6 for what, one in found.items()}
+    told = [f"{_LABELS[what]} ({number(value)} ms)" for what, value in values.items()]
+    listed = f"{', '.join(told[:-1])} and {told[-1]} have" if told[1:] else f"{told[0]} has"
+    words = f"{name} {listed} no upper bound: {samples:,} samples, {needed:,} are needed"
+    about = tuple(f"{what}_{name}_ms" for what in found)
+    figures = {f"{what}_ms": value for what, value in values.items()}
+    return Doubt(
+        "few_samples", "serious", words, _remedy(needed), about,
+        {**figures, "samples": samples, "samples_needed": needed},
+    )  # fmt: skip
+
+
+def _wide(what: str, name: str, found: Tail, limit_ms: float | None) -> Doubt | None:
+    """Say how far a percentile may be off, where that is far or a limit lies in between."""
     value, low, high = found.estimate.map(lambda ns: ns / 1e6)
     assert value is not None
-    words = f"{percentile_name(p)} {label} of {number(value)} ms"
-    about = (f"{name}_ms",)
-    if high is None:
-        needed = math.ceil(samples_for_an_end(p) * found.inflation)
-        told = f"{words} has no upper bound: {found.n:,} samples, {needed:,} are needed"
-        figures = {"value_ms": value, "samples": found.n, "samples_needed": needed}
-        return _of(told, needed, about, figures, is_serious=True)
+    assert high is not None
     low = value if low is None else low
     off = max(high - value, value - low) / value if value else 0.0
     is_open = limit_ms is not None and value <= limit_ms < high
     if off <= MOST_OFF and not is_open:
         return None
     needed = math.ceil(found.n * max(off / MOST_OFF, 1.0) ** 2)
-    told = f"{words} may be {number(low)} to {number(high)} ms in a longer run"
-    told += f": the limit of {number(limit_ms)} ms lies in between" if is_open else ""
+    words = (
+        f"{name.partition('_')[2]} {_LABELS[what]} of {number(value)} ms may be {number(low)} to"
+    )
+    words += f" {number(high)} ms in a longer run ({found.n:,} samples)"
+    words += f": the limit of {number(limit_ms)} ms lies in between" if is_open else ""
     figures = {"value_ms": value, "low_ms": low, "high_ms": high, "samples": found.n}
-    return _of(f"{told} ({found.n:,} samples)", needed, about, figures, is_serious=is_open)
+    severity: Severity = "serious" if is_open else "minor"
+    remedy = _remedy(max(needed, 2 * found.n) if is_open else needed)
+    return Doubt("few_samples", severity, words, remedy, (f"{name}_ms",), figures)
 
 
-def _of(
-    words: str, needed: int, about: tuple[str, ...], figures: Mapping[str, float], is_serious: bool
-) -> Doubt:
-    remedy = f"run at least {needed:,} queries (--min-queries), or judge a lower percentile"
-    severity = "serious" if is_serious else "minor"
-    return Doubt("few_samples", severity, words, remedy, about, figures)  # type: ignore[arg-type]
+def _remedy(needed: int) -> str:
+    return f"run at least {needed:,} queries (--min-queries), or judge a lower percentile"

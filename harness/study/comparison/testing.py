@@ -118,7 +118,8 @@ def _sides(rows: Sequence[Row], asked: Asked) -> list[Own]:
     for group in asked.groups:
         runs = {str(run.resolve()) for run in group.runs}
         own = [row for row in rows if row["run"] in runs]
-        found.append((group.label or own[0]["label"], own))
+        name = own[0]["label"] if own else group.runs[0].name
+        found.append((group.label or name, own))
     return list(
         zip(numbered([label for label, _ in found]), [own for _, own in found], strict=True)
     )

@@ -17,7 +17,9 @@ from harness.engine.pieces import noted
 from harness.kernel import files
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import SetupFailed
+from harness.kernel.process import board
 from harness.kernel.protocols import Say
+from harness.live.tally import Tally
 from harness.running.start import fetch
 from harness.study import loop
 from harness.study.comparison.rows import failed_row
@@ -52,7 +54,7 @@ def go_on(study: Study, say: Say, told: Heard) -> tuple[Found, Path]:
     asked, changed = study.read(
         lambda saved: (Asked(**saved["asked"]), tuple(saved.get("varied", ())))
     )
-    with study:
+    with study, board.clean():
         deciding = _Deciding(study, wanted(asked), say, told)
         is_interrupted = deciding.measure()
         if not any(one.runs for one in deciding.standings):
@@ -87,6 +89,8 @@ class _Deciding:
         self._known = set(study.ended)
         self._cells = {cell.name: cell for cell in study.cells}
         self._began = 0
+        failed = sum(not row.run for row in study.ended.values())
+        self._tally = Tally(KIND, len(study.cells), len(study.ended), failed)
         self._by_label = _standings(study)
 
     @property
@@ -147,6 +151,7 @@ class _Deciding:
 
     def began(self, cell: Cell) -> None:
         self._began += 1
+        self._tally.began(cell.name)
         self._say(f"run {self._began} of at most {len(self._cells)}: {cell.name}")
 
     def ended(self, cell: Cell, row: Ended) -> None:
@@ -157,6 +162,8 @@ class _Deciding:
         if cell.name in self._known:
             self._began += 1
             return
+        self._known.add(cell.name)
+        self._tally.ended(cell.name, is_failed=not row.run)
         self._told({"label": cell.name, **kept})
 
 

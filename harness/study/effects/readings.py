@@ -5,7 +5,8 @@ up to 32 parts, one after the other, and a part is the unit (batch means; Law an
 Modeling and Analysis, chapter 9). To first order every figure is a mean over the parts:
 
     mean        a part adds  sum over its samples of (x - mean) / n
-    percentile  a part adds  sum over its samples of (p - [x <= q]) / (n f(q)); the density f is the
+    percentile  a part adds  sum over its samples of (F(q) - [x < q]) / (n f(q)), where those equal
+                to q count half (the share F(q) as much as each sample); the density f is the
                 slope of the order statistics around q, as far apart as Hall and Sheather say
                 ("On the distribution of a Studentized quantile", JRSS B 50, 1988)
     rate        the parts are equally many tokens or samples; a part adds its time above the mean
@@ -98,14 +99,15 @@ def _of_latency(times: _Times, p: float | None) -> Reading | None:
         mean = float(times.ms.mean())
         return Reading(mean, _summed(times, (times.ms - mean) / n), n, _fewest_parts(n))
     value = float(times.ordered_ms[int(n * p)])
-    below = times.ms <= value
+    below = (times.ms < value) + (times.ms == value) / 2  # half of those that are equal
     parts = _summed(times, (below.mean() - below) / n)
-    alike = raised(parts) * float(np.sum(parts**2)) * n / (p * (1 - p)) if len(parts) else 1.0
-    alone = n / max(1.0, alike)  # as many independent samples would tell as much
+    error = math.sqrt(raised(parts) * float(np.sum(parts**2))) if len(parts) else 0.0
+    alone = n / max(1.0, error**2 * n / (p * (1 - p)))  # independent samples that tell as much
     if not len(parts) or not _has_slope(alone, p):
         fewest = max(_fewest_parts(n), math.ceil(_fewest_for(p) * n / alone))
         return Reading(value, samples=n, fewest=fewest)
-    return Reading(value, _slope(times.ordered_ms, p, _bandwidth(alone, p)) * parts, n)
+    slope = _slope(times.ordered_ms, p, _bandwidth(alone, p))
+    return Reading(value, max(slope, _jump(times.ordered_ms, p, error)) * parts, n)
 
 
 def _fewest_parts(n: int) -> int:
@@ -185,22 +187,38 @@ def _slope(ordered: Floats, p: float, h: float) -> float:
     return float(ordered[high] - ordered[low]) * n / (high - low)
 
 
+def _jump(ordered: Floats, p: float, error: float) -> float:
+    """Return the slope that a jump of the order statistics (n,) near p stands for; 0 without one.
+
+    Where most of what chance can reach is one step, as between two turns of a batch, the figure is
+    on one side of it or the other, and no slope describes that: half the step is its error.
+    """
+    if not error:
+        return 0.0
+    n, reach = len(ordered), 3 * error
+    low, high = max(0, int(n * (p - reach))), min(n - 1, int(n * (p + reach)) + 1)
+    steps = np.diff(ordered[low : high + 1])
+    if not len(steps) or steps.max() <= steps.sum() / 2:
+        return 0.0
+    return float(steps.max()) / 2 / error
+
+
 # ---- rates
 
 
 def _of_rate(log: RunLog, name: str) -> Reading | None:
     moments = _token_s(log) if name == "tokens_per_s" else log.done_ns[log.completed] / 1e9
-    moments = np.sort(moments)
-    n = len(moments)
-    if not n or moments[-1] <= 0:
+    n, last_s = len(moments), float(moments.max(initial=0.0))
+    if not last_s:
         return None
-    rate = n / float(moments[-1])
+    rate = n / last_s
     b = next((b for b in PARTS if n >= b * _OF_A_PART), 0)
     if not b:
         return Reading(rate, samples=len(log), fewest=PARTS[-1] * _OF_A_PART)
-    ends = moments[np.linspace(0, n, b + 1).round().astype(int)[1:] - 1]
+    last = np.linspace(0, n, b + 1).round().astype(int)[1:] - 1
+    ends = np.partition(moments, last)[last]
     seconds = np.diff(ends, prepend=0.0)
-    return Reading(rate, rate * (1 / b - seconds / ends[-1]), len(log))
+    return Reading(rate, rate * (1 / b - seconds / last_s), len(log))
 
 
 def _token_s(log: RunLog) -> Floats:

@@ -42,8 +42,19 @@ def sentences(found: Found) -> list[str]:
     """Return a line on each limit, or without any a line on each run that was tested."""
     limits = found.get("limits")
     if limits:
-        return [f"{limits['status']} ({_count(limits)})", *map(term_text, limits["terms"])]
+        return [headline(found), *map(term_text, limits["terms"])]
     return [text for effect in found.get("effects", ()) if (text := _summary(effect))]
+
+
+def headline(found: Found) -> str:
+    """Return the verdict on all limits together; "" without any."""
+    limits = found.get("limits")
+    return f"{limits['status']} ({_count(limits)})" if limits else ""
+
+
+def fails(found: Found) -> bool:
+    """Does a limit fail?"""
+    return bool((found.get("limits") or {}).get("status") == "FAIL")
 
 
 def refusals(found: Found) -> list[str]:
@@ -132,7 +143,7 @@ def change_text(row: Row) -> str:
     if low is None or high is None:
         return text
     if low == high:
-        return f"{text} exactly"
+        return f"{text} exactly" if value else "none"
     return f"{text} ({_bare(low, row)} to {_bare(high, row)})"
 
 
@@ -175,7 +186,6 @@ def limits_table(found: Found) -> Table:
         Column("before_text", "baseline", people=True),
         Column("after_text", "this run", people=True),
         Column("change_text", "change", people=True),
-        word_column("why", "note", people=True),
         *_raw("before", "after", "is_ratio"),
         *_raw(*(f"change_{end}" for end in _ENDS)),
         *_raw("needed", "needed_unit", "reason"),
@@ -187,9 +197,8 @@ def limits_table(found: Found) -> Table:
 def _limit_row(term: Row) -> list[Any]:
     ends = [term["change"][end] for end in _ENDS]
     sides = [value_text(term[side], term) for side in ("before", "after")]
-    why = term["why"] or _needed(term)
     return [
-        term["label"], term["limit"], term["status"], *sides, change_text(term), why,
+        term["label"], term["limit"], term["status"], *sides, change_text(term),
         term["before"], term["after"], term["is_ratio"], *ends,
         term["needed"], term["needed_unit"], term["why"],
     ]  # fmt: skip
@@ -219,7 +228,7 @@ def effects_table(found: Found) -> Table:
 
 
 def _effect_row(label: str, row: Row) -> list[Any]:
-    smallest = "-" if row["smallest"] is None else f"±{_one(row['smallest'], row)[1:]}"
+    smallest = f"±{_one(row['smallest'], row)[1:]}" if row["smallest"] else "-"
     ends = [row["change"][end] for end in _ENDS]
     return [
         label, row["label"], value_text(row["before"], row), value_text(row["after"], row),

@@ -48,8 +48,8 @@ def test_too_few_samples_for_the_percentile_say_how_many_are_needed():
     known = known._replace(settings=replace(known.settings, percentile=0.99))
     found = doubts(known)[0]
     assert found.severity == "serious"
-    assert found.about == ("ttft_p99_ms",)
-    assert "has no upper bound: 100 samples, 368 are needed" in found.words
+    assert found.about == ("ttft_p99_ms", "tpot_p99_ms", "latency_p99_ms")
+    assert "have no upper bound: 100 samples, 368 are needed" in found.words
     assert "--min-queries" in found.remedy
 
 
