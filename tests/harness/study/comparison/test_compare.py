@@ -14,7 +14,7 @@ from rich.console import Console
 
 from harness.kernel.errors import BadInput
 from harness.study.comparison import compare, conditions, rows
-from harness.study.comparison.rows import FIGURES, PEAKS, read_row
+from harness.study.comparison.rows import FIGURES, LATENCIES, PEAKS, read_row
 from harness.study.study import load
 from reports.pages import compare as page
 from reports.pages.comparison import columns
@@ -41,6 +41,7 @@ def row(variant="fp32", **changes):
         "peak_bytes": 1200 * MIB, **dict.fromkeys(PEAKS), "eval_loss": 3.0,
         "perplexity": 20.0, "token_accuracy": 0.37,
         "eval_samples_per_s": 5.0, "rouge1": 40.0, "rouge2": 20.0, "rougeL": 30.0,
+        **dict.fromkeys(LATENCIES), "inference_s": None,
         "tokens_per_s": 100.0, "samples_per_s": 3.0, "ttft_p50_ms": 900.0, "tpot_p50_ms": 80.0,
         "joules_per_token": None, "conditions": CONDITIONS,
     }  # fmt: skip
