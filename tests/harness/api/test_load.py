@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+from harness import load
 from harness.kernel.errors import BadInput
-from harness.loaded.load import load
 from tests.harness.result.test_result import make
 
 
