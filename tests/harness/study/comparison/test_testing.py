@@ -9,8 +9,8 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from harness.loaded.load import load
 
+from harness import load
 from tests import ROOT
 from tests.harness.result.test_result import make
 from tests.test_cli import harness

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from harness.loaded.load import load
 
+from harness import load
 from harness.kernel.errors import BadInput
 from tests.harness.result.test_result import make
 
