@@ -98,13 +98,15 @@ ARROWS = {
     " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
     " reports.submission harness.study.sweep reports.pages.sweep harness.study.exports"
     " reports.pages.comparison harness.cost harness.study.decide harness.study.decide.wishes"
-    " reports.pages.decide harness.result.capacity harness.study.executors"
-    " sut.served.client.remote harness.view harness.options.lists",
+    " reports.pages.decide harness.result.capacity sut.served.client.remote harness.view"
+    " harness.options.lists harness.commands.arguments",
+    "harness.commands.arguments": "harness.options harness.study harness.study.executors",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started harness.api harness.live",
     "harness.api": "accuracy.gate harness.commands harness.likelihood harness.options"
     " harness.result harness.running harness.study harness.study.comparison harness.study.gating"
-    " reports reports.pages harness.engine harness.loaded harness.study.sweep",
+    " reports reports.pages harness.engine harness.loaded harness.study.sweep"
+    " harness.commands.arguments",
     "harness.loaded": "",
     "harness.cost": "accuracy",
     "harness.loads": "accuracy.datasets harness harness.options scenarios.loads",

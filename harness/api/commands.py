@@ -19,7 +19,7 @@ from harness.api.settings import (
 )
 from harness.api.values import documented, flags_of, listed
 from harness.commands import kinds
-from harness.commands.executing import executor_of
+from harness.commands.arguments.executing import executor_of
 from harness.kernel.foreign.consent import Consent
 from harness.kernel.process import stopping
 from harness.likelihood import study as laboratory

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.shared import Flags, Format, Json
+from harness.commands.arguments.shared import Flags, Format, Json
 from harness.options.flags import WHATIF, a_path, takes
 from harness.screen import finish, people, put
 

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.shared import Flags, Format, Json, Quiet, TrustFolder, say_how_to_go_on
+from harness.commands.arguments.shared import (
+    Flags,
+    Format,
+    Json,
+    Quiet,
+    TrustFolder,
+    say_how_to_go_on,
+)
 from harness.engine.pieces import noted
 from harness.options.flags import PERPLEXITY, a_path, takes
 from harness.screen import finish, people, put

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.shared import Format, Json
+from harness.commands.arguments.shared import Format, Json
 from harness.screen import finish, people, put
 
 

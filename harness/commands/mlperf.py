@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.shared import (
+from harness.commands.arguments.shared import (
     Json,
     SutOptions,
     TrustCode,

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.shared import Flags, Format, Json, Quiet, configured, say_how_to_go_on
+from harness.commands.arguments.shared import (
+    Flags,
+    Format,
+    Json,
+    Quiet,
+    configured,
+    say_how_to_go_on,
+)
 from harness.kernel.errors import EXIT
 from harness.options.flags import PLAN, REPORT, RUN, a_path, takes
 from harness.screen import finish, people, put, show_run

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.shared import Flags, with_sut_options
+from harness.commands.arguments.shared import Flags, with_sut_options
 from harness.options.flags import SERVE, a_path, takes
 from harness.options.option import SERVER
 from harness.screen import people

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.executing import Executor, RayAddress, RayCpus, executor_of
-from harness.commands.shared import (
+from harness.commands.arguments.executing import Executor, RayAddress, RayCpus, executor_of
+from harness.commands.arguments.shared import (
     Flags,
     Format,
     Json,
@@ -20,7 +20,7 @@ from harness.commands.shared import (
     sut_options,
     with_sut_options,
 )
-from harness.commands.testing import (
+from harness.commands.arguments.testing import (
     AcrossHardware,
     AllowInconclusive,
     Baseline,

@@ -7,8 +7,15 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.executing import Executor, RayAddress, RayCpus, executor_of
-from harness.commands.shared import Flags, Format, Json, Quiet, say_how_to_go_on, with_sut_options
+from harness.commands.arguments.executing import Executor, RayAddress, RayCpus, executor_of
+from harness.commands.arguments.shared import (
+    Flags,
+    Format,
+    Json,
+    Quiet,
+    say_how_to_go_on,
+    with_sut_options,
+)
 from harness.engine.pieces import noted
 from harness.options.flags import LISTS, SWEEP, a_path, takes
 from harness.screen import finish, people, put

@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-from harness.loaded.load import load
 
 from harness import load
 from harness.kernel.errors import BadInput
