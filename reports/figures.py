@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.kernel.stats import percentile_name, share
 from harness.kernel.words.figure import Better, Figure, Result, at, number, size
-from reports import capacity
+from reports.parts import capacity
 from reports.scores import OF_100, SCORES, unit
 
 LATENCIES = {

@@ -16,9 +16,10 @@ from rich.text import Text
 from harness.kernel.entries import ScenarioEntry
 from harness.kernel.texts import shown
 from harness.kernel.words.figure import number
-from reports import blocks, capacity, conf_lines, doubts, served
+from reports import blocks, conf_lines
 from reports import tables as run_tables
 from reports.blocks import as_text, joined
+from reports.parts import capacity, doubts, served
 from reports.tables import setting_text
 
 _ROOMY = 76  # columns that the conditions need with what was seen beside them

@@ -84,9 +84,9 @@ ARROWS = {
     " harness.study.cluster",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen harness.result.integrity",
-    "harness.schema": "harness.likelihood harness.options harness.schema.of_result"
-    " accuracy.likelihood reports harness.schema.of_compare harness.schema.of_study",
-    "harness.schema.of_study": "harness.schema",
+    "harness.schema": "harness.options harness.schema.of_result reports harness.schema.of_compare"
+    " harness.schema.of_study",
+    "harness.schema.of_study": "harness.schema accuracy.likelihood harness.likelihood",
     "harness.schema.of_result": "harness.schema",
     "harness.schema.of_compare": "harness.schema",
     "harness.serve": "harness.engine harness.options harness.serve.asking harness.serve.telling"
@@ -99,14 +99,14 @@ ARROWS = {
     " reports.submission harness.study.sweep reports.pages.sweep harness.study.exports"
     " reports.pages.comparison harness.cost harness.study.decide harness.study.decide.wishes"
     " reports.pages.decide harness.result.capacity sut.served.client.remote harness.view"
-    " harness.options.lists harness.commands.arguments",
+    " harness.options.lists harness.commands.arguments reports.parts",
     "harness.commands.arguments": "harness.options harness.study harness.study.executors",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started harness.api harness.live",
     "harness.api": "accuracy.gate harness.commands harness.likelihood harness.options"
     " harness.result harness.running harness.study harness.study.comparison harness.study.gating"
     " reports reports.pages harness.engine harness.loaded harness.study.sweep"
-    " harness.commands.arguments",
+    " harness.commands.arguments harness.options.lists",
     "harness.loaded": "",
     "harness.cost": "accuracy",
     "harness.loads": "accuracy.datasets harness harness.options scenarios.loads",
@@ -124,16 +124,17 @@ ARROWS = {
     "accuracy.likelihood": "accuracy accuracy.metrics",
     "accuracy.metrics": "",
     "accuracy.outputs": "",
-    "reports": "",
+    "reports": "reports.parts",
     "reports.endpoints": "",
     "reports.mlperf": "",
-    "reports.pages": "reports reports.plots reports.pages.comparison",
+    "reports.pages": "reports reports.plots reports.pages.comparison reports.parts",
     "reports.pages.likelihood": "reports reports.pages reports.plots",
     "reports.pages.sweep": "reports reports.pages reports.plots",
     "reports.pages.comparison": "reports reports.plots",
     "reports.pages.decide": "reports reports.pages reports.plots",
     "reports.plots": "reports",
     "reports.submission": "reports.mlperf",
+    "reports.parts": "reports",
     "sut.border": "",
     "sut.border.replicas": "sut.border",
     "sut.checkpoint": "",

@@ -23,7 +23,7 @@ from harness.commands.arguments.executing import executor_of
 from harness.kernel.foreign.consent import Consent
 from harness.kernel.process import stopping
 from harness.likelihood import study as laboratory
-from harness.options.percentiles import percentiles_of
+from harness.options.lists.percentiles import percentiles_of
 from harness.options.settings import load_config
 from harness.result.publish import publish
 from harness.running.recover import recover

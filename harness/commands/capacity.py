@@ -25,7 +25,7 @@ def whatif(
     """Judge finished runs under other limits, without running anything again."""
     with people(as_json, form) as (console, _):
         from harness.result.capacity import whatif as asking
-        from reports import whatif as shown
+        from reports.parts import whatif as shown
 
         found = asking.what_if(runs, asking.asked(flags))
         shown.show(found, console, with_tables=form == "table")

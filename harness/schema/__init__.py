@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.schema import compare, environment, gate, perplexity, result, settings, typed
+from harness.schema import compare, environment, gate, result, settings, typed
 from harness.schema.of_result import search
-from harness.schema.of_study import decide, sweep
+from harness.schema.of_study import decide, perplexity, sweep
 from harness.schema.page import page
 from harness.schema.parts import Schema
 

@@ -17,9 +17,10 @@ from harness.kernel.log import RunLog
 from harness.kernel.stats import percentile_name
 from harness.kernel.types import FINISHES
 from harness.kernel.words.figure import number, size
-from reports import capacity, doubts, figures, gpus, replicas, served, server, steady, tables
+from reports import figures, tables
 from reports.blocks import Block, Plot, Table, pairs
 from reports.pages import html
+from reports.parts import capacity, doubts, gpus, replicas, served, server, steady
 from reports.plots import run as plots
 from reports.plots.gpus import gpus_over_run
 from reports.plots.server import server_over_run

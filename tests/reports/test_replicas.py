@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reports.replicas import table
+from reports.parts.replicas import table
 
 HELD = {"weights_bytes": 2**30, "kv_cache_bytes": 2**20, "rss_peak_bytes": 2**31}
 TOLD = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reports import steady
+from reports.parts import steady
 
 QUIET = {
     "figure": "ttft", "is_found": True, "is_warm_up_clear": False, "from_ns": 0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reports import server
+from reports.parts import server
 from reports.plots.server import seen, server_over_run
 
 pytestmark = pytest.mark.pictures

@@ -10,7 +10,7 @@ from harness.kernel.errors import BadInput
 from harness.options.settings import load_config
 from harness.result.capacity.whatif import asked, exit_code, what_if
 from harness.running.session import Run
-from reports import whatif as shown
+from reports.parts import whatif as shown
 
 BASE = {"scenario": "server", "sut": "simulated", "clock": "virtual", "target_qps": 75.0}
 

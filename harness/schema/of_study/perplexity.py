@@ -7,6 +7,14 @@ from collections.abc import Mapping
 from accuracy.likelihood.kinds import KINDS
 from harness.likelihood.conditions import KINDS as CONDITION_KINDS
 from harness.likelihood.conditions import NAMES as CONDITIONS
+from harness.schema.of_study.perplexity_compared import (
+    DIVERGENCE,
+    GAINS,
+    PAIRS,
+    RANKING,
+    SCALING,
+    TOKEN_FIELDS,
+)
 from harness.schema.parts import (
     Schema,
     by_name,
@@ -21,14 +29,6 @@ from harness.schema.parts import (
     same_as,
     text,
     whole,
-)
-from harness.schema.perplexity_compared import (
-    DIVERGENCE,
-    GAINS,
-    PAIRS,
-    RANKING,
-    SCALING,
-    TOKEN_FIELDS,
 )
 from harness.schema.shared import ADAPTER, ESTIMATE, FOLDER, REPEATED, STORED, SUBSET, TRAINABLE
 
