@@ -80,7 +80,7 @@ def goodput(result: Result) -> Table | None:
     if found["tokens_per_s"] is not None:
         rows.append(("tokens of these", f"{number(found['tokens_per_s'])} tokens/s"))
     for name, limit_ms in found["slo"].items():
-        kept = number(100 * found["share_by"][name])
+        kept = number(100 * found["share_by"][name.removesuffix("_ms")])
         rows.append((f"{_NAMES[name]} within {_time(limit_ms)}", f"{kept} % of the requests"))
     whose = "--slo" if found["origin"] == "--slo" else "the limits that are judged"
     note = f"Limits: {whose}. A request that failed is within none. Intervals: 95 %."

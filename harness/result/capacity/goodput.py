@@ -70,7 +70,7 @@ def goodput(log: RunLog, slo: Mapping[str, int], origin: str) -> dict[str, Any]:
         "tokens_per_s": tokens / span_s if span_s else None,
         "kept": hits,
         "n": n,
-        "share_by": {f"{metric}_ms": float(flags.mean()) for metric, flags in by.items()},
+        "share_by": {metric: float(flags.mean()) for metric, flags in by.items()},
     }  # fmt: skip
 
 

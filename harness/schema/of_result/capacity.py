@@ -10,6 +10,7 @@ _SHARE = {
     "low": maybe(number("Lower end of its 95 % interval.", "of 1")),
     "high": maybe(number("Upper end.", "of 1")),
 }
+_METRICS = ("ttft", "tpot", "latency")
 _LIMITS = ("ttft_ms", "tpot_ms", "latency_ms")
 
 GOODPUT = record(
@@ -30,8 +31,8 @@ GOODPUT = record(
         "kept": whole("Requests that kept all of them.", "requests"),
         "n": whole("Requests.", "requests"),
         "share_by": record("Share of the requests that kept each.", {
-            name: number("Share.", "of 1") for name in _LIMITS
-        }, optional=_LIMITS),
+            name: number("Share.", "of 1") for name in _METRICS
+        }, optional=_METRICS),
     },
 )  # fmt: skip
 

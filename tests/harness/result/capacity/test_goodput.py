@@ -25,7 +25,7 @@ def test_a_request_is_good_if_it_keeps_every_objective():
     dragging = Row(due=20, ttft=10, latency=130)
     found = of([TWO, slow, dragging, TWO], ttft=100, tpot=20)
     assert (found["kept"], found["n"]) == (2, 4)
-    assert found["share_by"] == {"ttft_ms": 0.75, "tpot_ms": 0.75}
+    assert found["share_by"] == {"ttft": 0.75, "tpot": 0.75}
     assert found["requests_per_s"]["value"] == pytest.approx(2 / 0.230)
     assert found["tokens_per_s"] == pytest.approx(6 / 0.230)
 
