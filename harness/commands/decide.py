@@ -45,7 +45,9 @@ OutputWeight = Annotated[
 PromptTokens = Annotated[
     float | None, _cost("Mean tokens of a prompt, where the runs do not tell.")
 ]
-JobSamples = Annotated[float | None, _cost("Size of a job, in samples: how long, how much?")]
+JobSamples = Annotated[
+    float | None, _cost("Number of samples in a job, to state its time and its cost.")
+]
 OneOff = Annotated[
     str | None,
     _cost("Cost of bringing a deployment into service, paid once: int8=2000.", "USD"),
