@@ -15,7 +15,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.api import Run, Study, compare, gate, load, perplexity, report, resume, run, sweep
+    from harness.api import (
+        Run,
+        Study,
+        compare,
+        decide,
+        gate,
+        load,
+        perplexity,
+        report,
+        resume,
+        run,
+        sweep,
+    )
     from harness.kernel.errors import BadInput, HarnessError, RunBroke, SetupFailed
 
 _ERRORS = ("BadInput", "HarnessError", "RunBroke", "SetupFailed")
@@ -23,6 +35,7 @@ _COMMANDS = (
     "Run",
     "Study",
     "compare",
+    "decide",
     "gate",
     "load",
     "perplexity",
@@ -39,6 +52,7 @@ __all__ = [
     "SetupFailed",
     "Study",
     "compare",
+    "decide",
     "gate",
     "load",
     "perplexity",

@@ -29,6 +29,11 @@ from harness.result.publish import publish
 from harness.running.recover import recover
 from harness.study import parts
 from harness.study.comparison import compare as comparing
+from harness.study.comparison import testing
+from harness.study.decide import decide as deciding
+from harness.study.decide.plan import finished_only
+from harness.study.decide.plan import job as deciding_job
+from harness.study.decide.wishes.wanted import Asked, wanted
 from harness.study.gating import gate as gating
 from harness.study.gating.job import job
 from harness.study.sweep import plan as planning
@@ -40,6 +45,10 @@ Names = str | Sequence[str]
 
 def _silent(_: str) -> None:
     """Tell nobody."""
+
+
+def _text(value: str | float | None) -> str | None:
+    return None if value is None else str(value)
 
 
 def _unheard(_: Mapping[str, Any]) -> None:
@@ -71,6 +80,10 @@ def compare(
     *runs: Path | str,
     variants: Names | None = None,
     evaluate: bool | None = None,
+    baseline: Names | None = None,
+    fail_if: str | None = None,
+    across_hardware: bool = False,
+    allow_inconclusive: bool = False,
     executor: str = "here",
     ray_address: str = "",
     ray_cpus: int = 0,
@@ -81,11 +94,15 @@ def compare(
     """Compare finished runs, or run and compare each of `variants` (offline by default).
 
     The first is the reference. Numbers and choices may be lists: all combinations are run.
+    `baseline` names runs that are repeats of one side, `runs` are then those of the other;
+    `fail_if` says which changes are too large, such as "ttft_p99>+5%, tokens_per_s<-3%".
     """
     where = executor_of(executor, ray_address, ray_cpus)
     given = flags_of(settings) | {"evaluate": evaluate, "config": config}
+    sides = listed("baseline", baseline), [Path(run) for run in runs]
     with stopping.listening():
-        series = comparing.series([Path(run) for run in runs], given, listed("variants", variants))
+        asked, folders = testing.asked(*sides, fail_if, across_hardware, allow_inconclusive)
+        series = comparing.series(folders, given, listed("variants", variants), asked)
         found, place = comparing.run(series._replace(executor=where), say, _unheard)
     return Study(place, comparing.KIND, found)
 
@@ -149,6 +166,56 @@ def gate(
         made = job(reference, listed("candidates", candidates) or "", given, asked, control)
         found, place = gating.run(made._replace(executor=where), say, _unheard)
     return Study(place, gating.KIND, found)
+
+
+@documented("decide")
+def decide(
+    *runs: Path | str,
+    variants: Names | None = None,
+    require: Names = "",
+    maximise: str | None = None,
+    minimise: str | None = None,
+    measure_all: bool = False,
+    price_per_hour: str | float | None = None,
+    need_qps: float | None = None,
+    margin: float = 0.0,
+    price_per_kwh: float | None = None,
+    output_weight: float = 4.0,
+    prompt_tokens: float | None = None,
+    job_samples: float | None = None,
+    one_off: str | float | None = None,
+    months: float | None = None,
+    executor: str = "here",
+    ray_address: str = "",
+    ray_cpus: int = 0,
+    config: Path | None = None,
+    say: Say = _silent,
+    **settings: Unpack[CompareSettings],
+) -> Study:
+    """Choose what to deploy: make the runs that the answer needs, or read finished ones.
+
+    `require` are limits that must be kept, such as ["rouge>=99%", "ttft_p99<=2s"]; `maximise` or
+    `minimise` names the figure that decides between those that keep them.
+    """
+    where = executor_of(executor, ray_address, ray_cpus)
+    prices = {
+        "price_per_hour": _text(price_per_hour), "one_off": _text(one_off),
+        "price_per_kwh": price_per_kwh, "need_qps": need_qps, "margin": margin,
+        "output_weight": output_weight, "prompt_tokens": prompt_tokens,
+        "job_samples": job_samples, "months": months,
+    }  # fmt: skip
+    asked = Asked(listed("require", require) or "", maximise, minimise, prices, measure_all)
+    checked, given = wanted(asked), flags_of(settings) | {"config": config}
+    named = listed("variants", variants)
+    with stopping.listening():
+        if runs:
+            output_dir = finished_only("decide", given, named)
+            folders = [Path(run) for run in runs]
+            found, place = deciding.from_finished(folders, checked, output_dir)
+        else:
+            todo = deciding_job(asked, checked, given, named)._replace(executor=where)
+            found, place = deciding.run(todo, say, _unheard)
+    return Study(place, deciding.KIND, found)
 
 
 @documented("perplexity")

@@ -14,7 +14,7 @@ from harness.options.option import flag_of
 from harness.options.run_options import OPTIONS
 
 _OF_CONF = ("user_conf", "conf_model")  # LoadGen's configuration files
-_AS = {"sweep": "compare"}  # takes the settings of
+_AS = {"sweep": "compare", "decide": "compare"}  # takes the settings of
 F = TypeVar("F", bound=Callable[..., Any])
 
 

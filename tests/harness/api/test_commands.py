@@ -20,7 +20,10 @@ from harness.cli import COMMANDS, app
 from harness.options.flags import COMPARE, GATE, PERPLEXITY, RUN, SWEEP
 from tests import ROOT
 
-TAKEN = {"run": RUN, "compare": COMPARE, "sweep": SWEEP, "gate": GATE, "perplexity": PERPLEXITY}
+TAKEN = {
+    "run": RUN, "compare": COMPARE, "sweep": SWEEP, "decide": COMPARE, "gate": GATE,
+    "perplexity": PERPLEXITY,
+}  # fmt: skip
 MADE = {"scenario": "server", "sut": "simulated", "clock": "virtual"}
 
 
@@ -109,7 +112,8 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 
 @pytest.mark.parametrize("command", sorted(TAKEN))
 def test_every_setting_of_a_command_has_a_type_and_a_line_of_help(command):
-    typed = get_type_hints(getattr(settings, f"{command.capitalize()}Settings"))
+    named = "Compare" if command == "decide" else command.capitalize()
+    typed = get_type_hints(getattr(settings, f"{named}Settings"))
     assert set(typed) | {"config"} == set(TAKEN[command]) | {"config"}
     text = getattr(harness, command).__doc__
     assert all(f"\n    {name}: " in text for name in typed if name not in values_of_files())
@@ -128,7 +132,10 @@ def test_every_argument_of_a_command_is_one_of_its_function(command):
     assert theirs - prints - NOT_HERE.get(command, set()) == ours - {"config"}
 
 
-NOT_HERE = {"perplexity": {"resume", "trust_folder"}}  # `harness.resume`
+NOT_HERE = {
+    "perplexity": {"resume", "trust_folder"},  # `harness.resume`
+    "compare": {"junit", "csv", "parquet", "github_summary", "columns"},  # files that others read
+}
 
 
 def test_the_name_of_the_project_is_the_same_thing():
