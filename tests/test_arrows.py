@@ -59,7 +59,7 @@ ARROWS = {
     " accuracy.likelihood accuracy.metrics reports.pages.likelihood sut.border sut.likelihood"
     " sut.model sut.precision sut.served harness.live",
     "harness.study": "harness harness.engine harness.options harness.result harness.running"
-    " sut.model sut.precision sut.started harness.study.executors",
+    " sut.model sut.precision sut.started harness.study.executors accuracy.gate accuracy.metrics",
     "harness.study.comparison": "harness harness.engine harness.options harness.result"
     " harness.running harness.result.device harness.result.integrity harness.study"
     " harness.study.gating accuracy accuracy.datasets accuracy.gate reports reports.pages"

@@ -76,6 +76,19 @@ METRICS = {
 }
 
 
+class Part(NamedTuple):
+    """Some of the texts that a metric scores, and what they are scored against."""
+
+    metric: str  # one of METRICS
+    texts: Sequence[str]
+    references: Sequence[str]
+
+
+def scored(part: Part) -> NDArray[Any]:
+    """Return (n, 4): the scores of a part. A text's score does not depend on the others."""
+    return METRICS[part.metric].scores(part.texts, part.references)
+
+
 class Coverage(NamedTuple):
     """Of how many of `n` samples a metric can say something.
 

@@ -20,7 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accuracy.gate import losses, ratios
-from accuracy.gate.metrics import METRICS, Coverage, coverage, doubted, is_open_for_doubt, seen_by
+from accuracy.gate.metrics import (
+    METRICS,
+    Coverage,
+    GateMetric,
+    coverage,
+    doubted,
+    is_open_for_doubt,
+    seen_by,
+)
 from accuracy.gate.outputs import Outputs
 from accuracy.gate.ratios import (
     LENGTH,
@@ -44,7 +52,16 @@ READINGS = ("dataset", "reference")
 Row = dict[str, Any]
 Scores = Mapping[str, Floats]  # name of a figure -> (n,), one score per sample
 Pair = tuple[Scores, Scores]  # the candidate's and the reference's, of the same samples
+Texts = Sequence[str]
+Scorer = Callable[[GateMetric, Texts, Texts, Progress], NDArray[Any]]  # texts and their references
 Bar = Callable[[str, int], AbstractContextManager[Progress]]  # shows what is done of how much
+
+
+def score_here(
+    metric: GateMetric, texts: Texts, references: Texts, progress: Progress
+) -> NDArray[Any]:
+    """Return (n, 4): the scores of each text, in the order of the metric's kinds."""
+    return metric.scores(texts, references, progress)
 
 
 class Criteria(NamedTuple):
@@ -123,10 +140,12 @@ class Reference:
         outputs: Outputs,
         criteria: Criteria,
         bar: Bar = lambda what, total: nullcontext(lambda done: None),
+        scorer: Scorer = score_here,
     ) -> None:
         if outputs.empty == len(outputs.texts) and not outputs.problem:
             outputs = replace(outputs, problem=f"all its {outputs.empty} outputs are empty")
-        self.outputs, self.criteria, self._bar = outputs, criteria, bar
+        self.outputs, self.criteria = outputs, criteria
+        self._bar, self._scorer = bar, scorer
         self.metric = METRICS[criteria.metric]
         self.against, self.why = _deciding(outputs, criteria)
         self.answered = np.flatnonzero(outputs.answered)
@@ -270,7 +289,7 @@ class Reference:
 
     def _rouge(self, what: str, texts: Sequence[str], answers: Sequence[str]) -> NDArray[Any]:
         with self._bar(f"{self.metric.title}: {what}", len(texts)) as progress:
-            return self.metric.scores(texts, answers, progress)
+            return self._scorer(self.metric, texts, answers, progress)
 
     def _quality(self, scores: NDArray[Any]) -> Floats:
         """Return one figure per sample (n,): the mean of ROUGE-1, -2 and -L."""

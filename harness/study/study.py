@@ -120,6 +120,11 @@ class Study:
         return self._crew
 
     @property
+    def is_spread(self) -> bool:
+        """Say whether the nodes of a cluster make its runs, several at a time."""
+        return executors.named(self.arguments.get("executor", "here")).name == executors.RAY
+
+    @property
     def left(self) -> list[Cell]:
         """The cells that have not ended, in order."""
         return [cell for cell in self.cells if cell.name not in self.ended]

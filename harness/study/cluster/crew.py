@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -23,10 +24,10 @@ from harness.kernel.process.streams import tell
 from harness.kernel.protocols import Say
 from harness.options.saved import portable
 from harness.options.settings import RunConfig
-from harness.study.cluster import join, nodes, quiet
+from harness.study.cluster import join, nodes, quiet, tasks
 from harness.study.cluster.manned import Manned, Task
 from harness.study.cluster.needs import needs_of
-from harness.study.executors.made import Made, Outcome
+from harness.study.executors.made import Done, Made, Outcome, Part
 
 TRIES = 3
 _PATIENCE = 3  # so many stops are polite requests
@@ -95,15 +96,26 @@ class Cluster:
                     self._hear()
         return self._outcomes.popleft()
 
+    def each(
+        self, work: Callable[[Part], Done], parts: Iterable[Part]
+    ) -> Iterator[tuple[int, Done]]:
+        """See Crew."""
+        self._free_nodes()
+        yield from tasks.each(self._ray, work, parts)
+
     def close(self) -> None:
         """See Crew."""
+        self._free_nodes()
+        quiet.leave()
+
+    def _free_nodes(self) -> None:
+        """Give all processors back; the next run that begins takes them again."""
         for manned in self._manned.values():
             manned.close()
         self._manned.clear()
         if self._looked_s:
             (self._place / _TOKEN).unlink(missing_ok=True)
             self._looked_s = 0.0
-        quiet.leave()
 
     def _end(self, task: Task, made: Made | BaseException) -> None:
         self._outcomes.append(Outcome(task.cell, made))

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from accuracy.gate.readings import Scorer, score_here
 from harness import registry
 from harness.engine import runlog
 from harness.engine.pieces import noted
@@ -39,6 +40,7 @@ from harness.study.comparison.rows import FIGURES, ROUGE, Row, failed_row, read_
 from harness.study.comparison.sameness import other_prompts, other_weights
 from harness.study.comparison.testing import Asked
 from harness.study.effects.figures import Figure
+from harness.study.scoring import scorer_of
 from harness.study.study import Cell, Ended, Study, begin, tell_how_to_go_on
 
 SCHEMA, KIND = "touchstone.compare/1", "compare"
@@ -50,18 +52,19 @@ def compare(
     names: Sequence[str] = (),
     varied: Sequence[str] = (),
     asked: Asked = testing.NOTHING,
+    scorer: Scorer = score_here,
 ) -> dict[str, Any]:
     """One object with a verdict, whether the runs may be compared, and the rows with labels and
     ratios. `evidence` is that of each row; without any the figures stand alone. Without `names`
     each is called by its variant. Conditions of settings that were `varied` may differ. `asked`
-    says what is tested.
+    says what is tested, `scorer` how the answers are scored.
     """
     if names:
         names = [_called(name, row) for name, row in zip(names, rows, strict=True)]
     else:
         names = labels([(row["model"], row["variant"]) for row in rows])
     known = dict(zip(names, evidence, strict=False))
-    keeping = compare_verdict.keeping_of(names, known)
+    keeping = compare_verdict.keeping_of(names, known, scorer)
     labelled: list[Row] = [
         {"label": label, "precision": "", **row, **_ratios(row, rows[0])}
         | compare_verdict.kept_facts(keeping[label], row is rows[0])
@@ -293,9 +296,8 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
         not_run = [cell.name for cell in study.cells if cell.name not in names]
         say("comparing the answers")
         known = [_evidence(row, asked.figures) for row in rows]
-        return _written(
-            rows, known, not_run, measured.interrupted, study.place, say, names, varied, asked
-        )
+        about = measured.interrupted, study.place, say, names, varied, asked, scorer_of(study)
+        return _written(rows, known, not_run, *about)
 
 
 def _row(study: Study, cell: Cell, ended: Ended) -> Row:
@@ -315,8 +317,9 @@ def _written(
     names: Sequence[str] = (),
     varied: Sequence[str] = (),
     asked: Asked = testing.NOTHING,
+    scorer: Scorer = score_here,
 ) -> tuple[dict[str, Any], Path]:
-    found = compare(rows, known, names, varied, asked)
+    found = compare(rows, known, names, varied, asked, scorer)
     found |= {"interrupted": interrupted, "not_run": list(not_run), "folder": str(place)}
     _keep(found, place)
     return found, place

@@ -17,7 +17,7 @@ import numpy as np
 
 from accuracy.gate.outputs import Outputs
 from accuracy.gate.ratios import NO_FIGURE, TARGETS, Verdict, share_key
-from accuracy.gate.readings import Criteria, Reading, Reference
+from accuracy.gate.readings import Criteria, Reading, Reference, Scorer, score_here
 from accuracy.ranking import Losses, Pace, pace_of
 from accuracy.resampling import NOTHING, Estimate, Floats
 from harness.kernel.errors import BadInput
@@ -116,7 +116,9 @@ class Kept:
 SHARES = tuple(map(share_key, TARGETS))  # "99", "99.9"
 
 
-def kept(reference: Outputs | None, other: Outputs | None) -> Kept | str:
+def kept(
+    reference: Outputs | None, other: Outputs | None, scorer: Scorer = score_here
+) -> Kept | str:
     """Judge one run beside the reference's; or say why the gate would not."""
     if reference is None or other is None:
         return "no answers are known"
@@ -128,7 +130,7 @@ def kept(reference: Outputs | None, other: Outputs | None) -> Kept | str:
         return f"other {', '.join(differing)} than the reference's"
     common = np.intersect1d(reference.index, other.index)
     try:
-        scored = Reference(_only(reference, common), Criteria(against="dataset"))
+        scored = Reference(_only(reference, common), Criteria(against="dataset"), scorer=scorer)
     except BadInput as error:
         return error.facts[1]
     if scored.outputs.problem:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from accuracy.gate.readings import Scorer, score_here
 from accuracy.ranking import Lead, lead, losses_beside, rates_beside, scores_beside
 from accuracy.resampling import Estimate
 from harness.study.comparison.evidence import NONE, SHARES, Evidence, Kept, kept
@@ -143,10 +144,12 @@ def paired(
 # ---- keeping
 
 
-def keeping_of(labels: Sequence[str], evidence: Mapping[str, Evidence]) -> Keeping:
-    """What each run keeps of the first one's answers."""
+def keeping_of(
+    labels: Sequence[str], evidence: Mapping[str, Evidence], scorer: Scorer = score_here
+) -> Keeping:
+    """What each run keeps of the first one's answers, which `scorer` scores."""
     reference = evidence.get(labels[0], NONE).outputs
-    return {label: kept(reference, evidence.get(label, NONE).outputs) for label in labels}
+    return {label: kept(reference, evidence.get(label, NONE).outputs, scorer) for label in labels}
 
 
 def kept_facts(found: Kept | str, is_reference: bool) -> dict[str, Any]:

@@ -23,7 +23,18 @@ RAY = "ray"
 _NAMES = (*EXECUTORS, RAY)
 _CPUS = ";cpus="
 
-__all__ = ["EXECUTORS", "Crew", "Executor", "Made", "Where", "check", "crew", "known", "named"]
+__all__ = [
+    "EXECUTORS",
+    "RAY",
+    "Crew",
+    "Executor",
+    "Made",
+    "Where",
+    "check",
+    "crew",
+    "known",
+    "named",
+]
 
 
 class Where(NamedTuple):

@@ -6,12 +6,15 @@ at a time makes it while it is waited for. Everything happens in the thread that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from harness.kernel.protocols import Say
 from harness.options.settings import RunConfig
+
+Part = TypeVar("Part")
+Done = TypeVar("Done")
 
 
 class Made(NamedTuple):
@@ -49,6 +52,14 @@ class Crew(Protocol):
         """
         ...
 
+    def each(
+        self, work: Callable[[Part], Done], parts: Iterable[Part]
+    ) -> Iterator[tuple[int, Done]]:
+        """Do `work`, a function of a module, with each part; yield (number of the part, what came
+        of it) in any order. For work that is not timed, while no run is being made.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of whatever makes the runs."""
         ...
@@ -78,6 +89,12 @@ class OneByOne:
             return Outcome(cell, self._execute(config, say))
         except Exception as fault:
             return Outcome(cell, fault)
+
+    def each(
+        self, work: Callable[[Part], Done], parts: Iterable[Part]
+    ) -> Iterator[tuple[int, Done]]:
+        """See Crew."""
+        yield from enumerate(map(work, parts))
 
     def close(self) -> None:
         """See Crew."""

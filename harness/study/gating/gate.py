@@ -1,10 +1,10 @@
 """May this faster variant go live? An accuracy run of the reference and of each candidate in, a
 verdict per candidate out.
 
-The runs are made first, one after the other, or read from finished folders. Each candidate is read
-in two ways (`accuracy.gate.readings`), both are shown, and one of them decides. The control is the
-reference once more in batches of another size: what it loses is rounding, and a target finer than
-that cannot be told from it.
+The runs are made first, or read from finished folders (`harness.study.gating.panel`). Each
+candidate is read in two ways (`accuracy.gate.readings`), both are shown, and one of them decides.
+The control is the reference once more in batches of another size: what it loses is rounding, and a
+target finer than that cannot be told from it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from accuracy.gate.ratios import Progress, Verdict, share_key
 from accuracy.gate.readings import Criteria, Reference, Row
 from harness.engine import runlog
 from harness.engine.pieces import noted
-from harness.engine.pieces import reason as reason_of
 from harness.kernel import files
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import HarnessError, SetupFailed
-from harness.kernel.process import board, stopping
+from harness.kernel.process import board
 from harness.kernel.protocols import Say
 from harness.kernel.texts import on_one_line
 from harness.kernel.types import short_name
@@ -36,7 +35,8 @@ from harness.options.settings import RunConfig
 from harness.running.start import fetch
 from harness.study.cells import deployment
 from harness.study.gating.job import Job, Source, check_reference
-from harness.study.gating.outputs import check_same, twin
+from harness.study.gating.panel import Other, Panel
+from harness.study.scoring import scorer_of
 from harness.study.study import Cell, Study, begin
 
 SCHEMA, KIND = "touchstone.gate/1", "gate"
@@ -99,7 +99,9 @@ def _cells(job: Job, configs: Sequence[RunConfig]) -> list[Cell]:
     """The reference, itself again in other batches, and the candidates."""
     reference, *candidates = configs
     control = [Cell(CONTROL, reference, needs=REFERENCE)] if job.control else []
-    named = [Cell(_name_of(i, config), config) for i, config in enumerate(candidates, 1)]
+    named = [
+        Cell(_name_of(i, config), config, needs=REFERENCE) for i, config in enumerate(candidates, 1)
+    ]
     return [Cell(REFERENCE, reference), *control, *named]
 
 
@@ -111,21 +113,16 @@ def _judge_all(
     job: Job, source: Source, say: Say, told: Callable[[Row], None]
 ) -> tuple[dict[str, Any], Path]:
     scored, interrupted = _reference(job, source, say)
-    control, rows = None, list[Row]()
-    if not interrupted and (again := _in_other_batches(job, scored.outputs)) is not None:
-        control, interrupted = _control(scored, again, source, say)
-        told(control)
-    for number, candidate in enumerate(job.candidates, 1):
-        if interrupted:
-            break
-        say(f"candidate {number} of {len(job.candidates)}: {_named(candidate)}")
-        row, interrupted = _judged(scored, _name_of(number, candidate), candidate, source, say)
-        rows.append(row)
-        told(row)
-    found = _found(scored, rows, control)
+    panel = Panel(scored, list(_others(job, scored.outputs)), source, say, told)
+    if not interrupted:
+        interrupted = panel.judge()
+    names = [_name_of(number, candidate) for number, candidate in enumerate(job.candidates, 1)]
+    rows = [panel.rows[name] for name in names if name in panel.rows]
+    found = _found(scored, rows, panel.rows.get(CONTROL))
+    left = zip(names, job.candidates, strict=True)
     found |= {
         "interrupted": interrupted,
-        "not_run": [_named(candidate) for candidate in job.candidates[len(rows) :]],
+        "not_run": [_named(candidate) for name, candidate in left if name not in panel.rows],
         "folder": str(source.place),
     }
     _keep(found, source.place)
@@ -141,7 +138,8 @@ def _reference(job: Job, source: Source, say: Say) -> tuple[Reference, bool]:
         reference, interrupted = source.outputs(REFERENCE, job.reference, say)
         check_reference(reference)
         reference = replace(reference, label=named(reference.label, reference.precision))
-        return Reference(reference, job.asked, _bar(say)), interrupted
+        scorer = scorer_of(source.study)
+        return Reference(reference, job.asked, _bar(say), scorer), interrupted
     except (HarnessError, KeyboardInterrupt) as fault:
         source.forget(fault)
         raise
@@ -154,10 +152,15 @@ def _in_other_batches(job: Job, reference: Outputs) -> RunConfig | None:
     return job.reference.model_copy(update={"max_concurrency": other_rows(reference)})
 
 
-def _control(scored: Reference, again: RunConfig, source: Source, say: Say) -> tuple[Row, bool]:
-    label = scored.outputs.label
-    say(f"control: {label} in batches of {again.max_concurrency}")
-    return _judged(scored, CONTROL, again, source, say, f"{label} (control)")
+def _others(job: Job, reference: Outputs) -> Iterator[Other]:
+    """Yield what is held against the reference: itself in other batches, and the candidates."""
+    if (again := _in_other_batches(job, reference)) is not None:
+        words = f"control: {reference.label} in batches of {again.max_concurrency}"
+        yield Other(CONTROL, f"{reference.label} (control)", again, words)
+    for number, candidate in enumerate(job.candidates, 1):
+        label = _named(candidate)
+        words = f"candidate {number} of {len(job.candidates)}: {label}"
+        yield Other(_name_of(number, candidate), label, candidate, words)
 
 
 def other_rows(reference: Outputs) -> int:
@@ -182,67 +185,11 @@ def exit_code(found: Mapping[str, Any]) -> int:
     return 0 if rows and all(row["status"] == "PASS" for row in rows) else 1
 
 
-# ---- one run after the other
+# ---- what a screen shows
 
 
 def _named(what: Outputs | RunConfig) -> str:
     return what.label if isinstance(what, Outputs) else deployment(what)
-
-
-def _judged(
-    scored: Reference,
-    name: str,
-    what: Outputs | RunConfig,
-    source: Source,
-    say: Say,
-    label: str = "",
-) -> tuple[Row, bool]:
-    """(row, whether the user wants no more). A run that cannot be made or judged becomes a row that
-    says why.
-    """
-    label = label or _named(what)
-    if scored.outputs.problem:
-        reason = f"the reference cannot be judged: {scored.outputs.problem}"
-        return failed(label, what, reason), False
-    if known := source.failed(name):
-        return failed(label, what, known.reason, known.failure), False
-    try:
-        outputs, interrupted = source.outputs(name, what, say)
-    except KeyboardInterrupt:
-        return failed(label, what, "interrupted before it was measured"), True
-    except Exception as fault:  # whatever breaks in one candidate, the others are judged
-        stopping.check()
-        reason, failure = reason_of(fault), type(fault).__name__
-        source.keep(name, reason, failure)
-        return failed(label, what, reason, failure), False
-    label = named(label, outputs.precision)
-    outputs = replace(outputs, label=label)
-    if outputs.problem:
-        return failed(label, outputs, outputs.problem), interrupted
-    check_same(scored.outputs, outputs)
-    if same := twin(scored.outputs, outputs):
-        return failed(label, outputs, same), interrupted
-    return scored.row(outputs), interrupted
-
-
-def failed(label: str, what: Outputs | RunConfig, reason: str, failure: str = "") -> Row:
-    """The row of what was not scored: UNDECIDED, whoever is to blame."""
-    where = what.run if isinstance(what, Outputs) else ""
-    variant = what.variant if isinstance(what, Outputs) else deployment(what)
-    known = {"label": label, "model": short_name(what.model), "variant": variant, "run": where}
-    return (
-        known
-        | {"status": "UNDECIDED", "official": "UNDECIDED", "reason": reason, "failure": failure}
-        | _UNSCORED
-    )
-
-
-_UNSCORED: Row = {
-    "needed": None, "n": 0, "rows_in_batch": None, "empty": None, "identical": None,
-    "tokens_per_s": None, "peak_bytes": None,
-    "divergence_median": None, "divergence": [], "readings": {}, "labels": [], "worst": [],
-    "notes": [],
-}  # fmt: skip
 
 
 @contextmanager

@@ -187,6 +187,11 @@ class Source(NamedTuple):
     study: Study | None
     tally: Tally | None = None  # of the study
 
+    @property
+    def is_spread(self) -> bool:
+        """Say whether several runs may be made at a time."""
+        return self.study is not None and self.study.is_spread
+
     def outputs(self, name: str, what: Outputs | RunConfig, say: Say) -> tuple[Outputs, bool]:
         """(outputs, whether the user wants no more). Raises HarnessError where a run cannot be
         made.
@@ -195,28 +200,25 @@ class Source(NamedTuple):
             assert isinstance(what, Outputs)
             return what, False
         ended, interrupted = self.study.ended.get(name), False
-        if ended is None and self.tally is not None:
-            self.tally.began(name)
         if ended is None:
-            ended, interrupted = self.study.run(Cell(name, what), say, _no_figures)
+            self.began(name)
+            ended, interrupted = self.study.run(Cell(name, what), say, no_figures)
             self.ended(name)
-        return replace(read(self.place / ended.run), label=deployment(what)), interrupted
+        return replace(self.read(ended), label=deployment(what)), interrupted
+
+    def read(self, ended: Ended) -> Outputs:
+        """Return the outputs of a run that was made. Raises BadInput."""
+        return read(self.place / ended.run)
+
+    def began(self, name: str) -> None:
+        """Count a run that is being made."""
+        if self.tally is not None:
+            self.tally.began(name)
 
     def ended(self, name: str, is_failed: bool = False) -> None:
         """Count a run that was made, or could not be."""
         if self.tally is not None:
             self.tally.ended(name, is_failed)
-
-    def failed(self, name: str) -> Ended | None:
-        """The row of a cell that could not be measured."""
-        ended = self.study.ended.get(name) if self.study else None
-        return ended if ended is not None and not ended.run else None
-
-    def keep(self, name: str, reason: str, failure: str) -> None:
-        """Note that a cell cannot be measured, unless its run is there and cannot be judged."""
-        if self.study is not None and name not in self.study.ended:
-            self.study.keep(Ended(name, "", {}, "FAILED", reason, failure, {}))
-            self.ended(name, is_failed=True)
 
     def forget(self, fault: BaseException) -> None:
         """Leave no empty folder behind; what a run left may tell why it broke."""
@@ -226,5 +228,6 @@ class Source(NamedTuple):
             self.place.rmdir()
 
 
-def _no_figures(result: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def no_figures(result: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Keep nothing of a run but its folder: the answers are read from there."""
     return {}

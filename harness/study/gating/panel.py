@@ -1,0 +1,167 @@
+"""Who judges the runs of a gate, and when? The control and the candidates are measured by the one
+loop over the cells of a study, as many side by side as its crew makes; each is then held against
+the reference.
+
+A run that is made on this machine is judged as soon as it has ended. Where a cluster makes several
+at a time, all are judged when the last one has ended: nothing disturbs a run that is timed, and the
+nodes are free to score (`harness.study.scoring`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from accuracy.gate.outputs import Outputs
+from accuracy.gate.readings import Reference, Row
+from harness.engine.pieces import reason as reason_of
+from harness.kernel.process import stopping
+from harness.kernel.protocols import Say
+from harness.kernel.types import short_name
+from harness.kernel.words.variant import named
+from harness.options.settings import RunConfig
+from harness.study import loop
+from harness.study.cells import deployment
+from harness.study.gating.job import Source, no_figures
+from harness.study.gating.outputs import check_same, twin
+from harness.study.study import Cell, Ended
+
+_UNSCORED: Row = {
+    "needed": None, "n": 0, "rows_in_batch": None, "empty": None, "identical": None,
+    "tokens_per_s": None, "peak_bytes": None,
+    "divergence_median": None, "divergence": [], "readings": {}, "labels": [], "worst": [],
+    "notes": [],
+}  # fmt: skip
+
+
+class Other(NamedTuple):
+    """What is held against the reference: a finished run, or the settings of one. `cell` is its
+    name in the study, and `words` say that it begins.
+    """
+
+    cell: str
+    label: str
+    what: Outputs | RunConfig
+    words: str
+
+
+class Panel:
+    """Judges others beside a reference. `rows` are those that were judged, by the name of the cell;
+    `told` hears of each at once.
+    """
+
+    def __init__(
+        self, scored: Reference, others: Sequence[Other], source: Source, say: Say,
+        told: Callable[[Row], None],
+    ) -> None:  # fmt: skip
+        self._scored, self._source, self._say, self._told = scored, source, say, told
+        self._others = {other.cell: other for other in others}
+        self._begun, self._ended = set[str](), dict[str, Ended]()
+        self.rows: dict[str, Row] = {}
+
+    def judge(self) -> bool:
+        """Measure what has to be measured and judge everything; return whether the user wants no
+        more.
+        """
+        if problem := self._scored.outputs.problem:
+            for other in self._others.values():
+                reason = f"the reference cannot be judged: {problem}"
+                self._keep(other, failed(other.label, other.what, reason))
+            return False
+        if self._source.study is None:
+            for other in self._others.values():
+                self._say(other.words)
+                assert isinstance(other.what, Outputs)
+                self._keep(other, self._row(other, other.what))
+            return False
+        return self._measured() | self._judge_what_ended()
+
+    def _measured(self) -> bool:
+        """Measure the cells that have not ended; return whether the user wants no more."""
+        study = self._source.study
+        assert study is not None
+        cells = [
+            Cell(other.cell, other.what)
+            for other in self._others.values()
+            if isinstance(other.what, RunConfig)
+        ]
+        interrupted = loop.measure(study, cells, self._say, no_figures, self).interrupted
+        for cell in self._others:
+            if cell in self._begun and cell not in self._ended:
+                other = self._others[cell]
+                reason = "interrupted before it was measured"
+                self._keep(other, failed(other.label, other.what, reason))
+        return interrupted
+
+    # ---- a watcher of `harness.study.loop`
+
+    def began(self, cell: Cell) -> None:
+        """See Watcher."""
+        self._begun.add(cell.name)
+        self._source.began(cell.name)
+        self._say(self._others[cell.name].words)
+
+    def ended(self, cell: Cell, row: Ended) -> None:
+        """See Watcher."""
+        self._ended[cell.name] = row
+        if cell.name in self._begun:
+            self._source.ended(cell.name, is_failed=not row.run)
+        if not self._source.is_spread:
+            self._judge_cell(cell.name)
+
+    # ---- judging
+
+    def _judge_what_ended(self) -> bool:
+        """Judge the runs that wait for it, in the order of the gate; return whether the user wants
+        no more.
+        """
+        try:
+            for cell in self._others:
+                if cell in self._ended and cell not in self.rows:
+                    self._judge_cell(cell)
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    def _judge_cell(self, cell: str) -> None:
+        """Keep the row of a cell that has ended; it says why, where the run cannot be read."""
+        other, ended = self._others[cell], self._ended[cell]
+        if not ended.run:
+            self._keep(other, failed(other.label, other.what, ended.reason, ended.failure))
+            return
+        try:
+            outputs = self._source.read(ended)
+        except Exception as fault:  # whatever breaks in one candidate, the others are judged
+            stopping.check()
+            reason, failure = reason_of(fault), type(fault).__name__
+            self._keep(other, failed(other.label, other.what, reason, failure))
+            return
+        self._keep(other, self._row(other, outputs))
+
+    def _row(self, other: Other, outputs: Outputs) -> Row:
+        """Hold a run against the reference. Raises BadInput if they cannot be compared."""
+        label = named(other.label, outputs.precision)
+        outputs = replace(outputs, label=label)
+        if outputs.problem:
+            return failed(label, outputs, outputs.problem)
+        check_same(self._scored.outputs, outputs)
+        if same := twin(self._scored.outputs, outputs):
+            return failed(label, outputs, same)
+        return self._scored.row(outputs)
+
+    def _keep(self, other: Other, row: Row) -> None:
+        self.rows[other.cell] = row
+        self._told(row)
+
+
+def failed(label: str, what: Outputs | RunConfig, reason: str, failure: str = "") -> Row:
+    """The row of what was not scored: UNDECIDED, whoever is to blame."""
+    where = what.run if isinstance(what, Outputs) else ""
+    variant = what.variant if isinstance(what, Outputs) else deployment(what)
+    known = {"label": label, "model": short_name(what.model), "variant": variant, "run": where}
+    return (
+        known
+        | {"status": "UNDECIDED", "official": "UNDECIDED", "reason": reason, "failure": failure}
+        | _UNSCORED
+    )
