@@ -38,6 +38,7 @@ def connect(address: str) -> Any:
     how: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if address == "local":
         how |= {"include_dashboard": False}
+    logging.getLogger("ray").setLevel(logging.CRITICAL)  # of what it says before it is configured
     heard = signal.getsignal(signal.SIGTERM)
     ray.init(address, configure_logging=False, **how)
     signal.signal(signal.SIGTERM, heard)  # it ends the program, else

@@ -7,12 +7,15 @@ import socket
 import time
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
+from accuracy.gate.metrics import METRICS
 from harness.cli import app
 from harness.kernel.machine import installed
+from harness.study import scoring
 from harness.study.cluster import crew
 
 RUNS = "compare --sut simulated --clock virtual --scenario server --min-queries 64"
@@ -90,6 +93,22 @@ def test_folders_come_back_where_no_path_is_shared(two_nodes, tmp_path, monkeypa
         (run / "result.json").is_file() and (run / "samples.parquet").is_file() for run in runs
     )
     assert not list(folder.glob(".*.half"))
+
+
+def texts(number):
+    return [f"The sky is {n * number} times as blue. It rains {n}." for n in range(40)]
+
+
+def test_scores_of_the_nodes_are_those_of_this_machine_to_the_last_bit(two_nodes, monkeypatch):
+    ours, theirs, metric = texts(1), texts(2), METRICS["rouge"]
+    made, done = crew.joined(two_nodes.head, 0), []
+    study = SimpleNamespace(is_spread=True, crew=made)
+    monkeypatch.setattr(scoring, "LEAST_SPREAD", 0)
+    monkeypatch.setattr(scoring, "OF_A_PART", 1000)
+    there = scoring.scorer_of(study)(metric, ours, theirs, done.append)
+    made.close()
+    assert there.tobytes() == metric.scores(ours, theirs).tobytes()
+    assert (len(done) > 2, done[-1]) == (True, 40)
 
 
 def test_nodes_with_another_harness_are_not_used(two_nodes, tmp_path, monkeypatch):
