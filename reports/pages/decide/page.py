@@ -17,6 +17,7 @@ from harness.kernel.words.measure import measure
 from reports import blocks
 from reports.blocks import Plot, Table, as_text, joined
 from reports.pages import html
+from reports.pages.comparison import best
 from reports.pages.decide import pictures, sentences, tables
 
 Found = Mapping[str, Any]
@@ -57,6 +58,7 @@ def _head(found: Found) -> Panel:
     lines += [
         as_text(words) for words in (sentences.sure(found), *sentences.changes(found)) if words
     ]
+    lines += [as_text(words) for words in best.sentences(best.of_part(found))]
     lines += [as_text(words, "bold red") for words in sentences.doubts(found)]
     is_good = found["answer"] is not None and not sentences.doubts(found)
     colour = "green" if is_good else "red"
@@ -77,14 +79,17 @@ def render(found: Found) -> str:
         fits=found["answer"] is not None,
         doubts=sentences.doubts(found),
         answer=sentences.answer(found),
-        sentences=[words for words in (sentences.sure(found), *sentences.changes(found)) if words],
+        sentences=[words for words in (sentences.sure(found), *sentences.changes(found)) if words]
+        + best.sentences(best.of_part(found)),
         notes=sentences.notes(found),
         deployments=tables.deployments(found),
         costs=replace(tables.costs(candidates), note=_cost_note(found)),
+        best=best.tables(best.of_part(found), tables.BEST_NOTE),
         runs=_runs(found),
         links={_name(one, stage): html.link(run) for one in candidates
                for stage, run in one["runs"].items()},
         plots=_plots(found),
+        fronts=best.pictures(best.of_part(found)),
         details={"decide.json": found},
     )  # fmt: skip
 
