@@ -107,7 +107,8 @@ ARROWS = {
     "harness.api": "accuracy.gate harness.commands harness.likelihood harness.options"
     " harness.result harness.running harness.study harness.study.comparison harness.study.gating"
     " reports reports.pages harness.engine harness.loaded harness.study.sweep"
-    " harness.commands.arguments harness.options.lists",
+    " harness.commands.arguments harness.options.lists harness.study.decide"
+    " harness.study.decide.wishes",
     "harness.loaded": "",
     "harness.cost": "accuracy",
     "harness.loads": "accuracy.datasets harness harness.options scenarios.loads",

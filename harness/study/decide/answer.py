@@ -5,6 +5,8 @@ change it, and every deployment with its figures, verdicts and costs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from operator import mul
 from typing import Any
 
 from accuracy.resampling import Estimate
@@ -148,11 +150,11 @@ def _best(standings: Sequence[Standing]) -> Found:
 
 def _ranked(one: Standing) -> dict[str, Estimate]:
     """Return its figures under the names, and in the units, of a comparison."""
-    found = {}
+    found = dict[str, Estimate]()
     for name, figure in one.figures.items():
         if (known := in_rows(name)) is not None:
             other, scale = known
-            found[other] = figure.estimate.map(lambda value, scale=scale: value * scale)
+            found[other] = figure.estimate.map(partial(mul, scale))
     return found
 
 

@@ -66,6 +66,21 @@ def sentences(found: Comparison) -> list[str]:
     return [*fronts, *apart[:_SAID], *rest]
 
 
+def firsts(found: Comparison) -> list[str]:
+    """Say who alone is first by which figures, a line each."""
+    part = _of(found)
+    by: dict[str, list[str]] = {}
+    is_open = False
+    for rank in part.get("ranks", ()):
+        first = [label for label, place in rank["places"].items() if place == 1]
+        if len(first) == 1 and not rank["figure"].endswith(_LEFT_OUT):
+            by.setdefault(first[0], []).append(TABLE[rank["figure"]].label)
+            is_open |= bool(rank["open"])
+    by_value = " (where there is no interval, by the value alone)" if is_open else ""
+    told = [f"{label} is first by {', '.join(labels)}" for label, labels in by.items()]
+    return [words + by_value * (words == told[-1]) for words in told]
+
+
 def _front_words(one: Mapping[str, Any]) -> str:
     quality, against = (TABLE[one[name]].label for name in ("quality", "against"))
     beaten = [

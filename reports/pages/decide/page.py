@@ -58,7 +58,7 @@ def _head(found: Found) -> Panel:
     lines += [
         as_text(words) for words in (sentences.sure(found), *sentences.changes(found)) if words
     ]
-    lines += [as_text(words) for words in best.sentences(best.of_part(found))]
+    lines += [as_text(words) for words in _best(found)]
     lines += [as_text(words, "bold red") for words in sentences.doubts(found)]
     is_good = found["answer"] is not None and not sentences.doubts(found)
     colour = "green" if is_good else "red"
@@ -80,7 +80,7 @@ def render(found: Found) -> str:
         doubts=sentences.doubts(found),
         answer=sentences.answer(found),
         sentences=[words for words in (sentences.sure(found), *sentences.changes(found)) if words]
-        + best.sentences(best.of_part(found)),
+        + _best(found),
         notes=sentences.notes(found),
         deployments=tables.deployments(found),
         costs=replace(tables.costs(candidates), note=_cost_note(found)),
@@ -92,6 +92,12 @@ def render(found: Found) -> str:
         fronts=best.pictures(best.of_part(found)),
         details={"decide.json": found},
     )  # fmt: skip
+
+
+def _best(found: Found) -> list[str]:
+    """Say who is first by what, whatever is required, and where quality is traded for the rest."""
+    part = best.of_part(found)
+    return [*best.firsts(part), *best.sentences(part)]
 
 
 def _runs(found: Found) -> Table:

@@ -255,7 +255,8 @@ def render(found: Found) -> str:
 
 
 def _sentences(found: Found) -> list[str]:
-    return [*sentences(found), *best.sentences(best.of_part(found))]
+    part = best.of_part(found)
+    return [*sentences(found), *best.firsts(part), *best.sentences(part)]
 
 
 def _best_note(found: Found) -> str:
