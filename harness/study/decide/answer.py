@@ -144,7 +144,7 @@ def _best(standings: Sequence[Standing]) -> Found:
     figures cannot be trusted, tell nothing.
     """
     tokenizers = {one.row.get("tokenizer") for one in standings} - {None}
-    rows = [row(one.label, _ranked(one)) for one in standings if one.runs and not one.out]
+    rows = [row(one.label, _ranked(one)) for one in standings if one.figures and not one.out]
     return told(rows, PER_TOKEN if len(tokenizers) > 1 else ())
 
 

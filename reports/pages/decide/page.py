@@ -97,7 +97,8 @@ def render(found: Found) -> str:
 def _best(found: Found) -> list[str]:
     """Say who is first by what, whatever is required, and where quality is traded for the rest."""
     part = best.of_part(found)
-    return [*best.firsts(part), *best.sentences(part)]
+    words = [f"{line}." for line in (*best.firsts(part), *best.sentences(part))]
+    return [f"Whatever is required, {words[0]}", *words[1:]] if words else []
 
 
 def _runs(found: Found) -> Table:

@@ -17,9 +17,9 @@ from harness.study.comparison.likelihoods import is_one, joined, loss_beside, su
 from harness.study.comparison.rows import FIGURES
 from tests import ROOT
 from tests.doubt_helpers import log_of, one_by_one
+from tests.harness.schema.test_schema import check
 from tests.harness.study.comparison.test_compare import row
 from tests.harness.study.comparison.test_verdict import published, run_compare
-from tests.harness.schema.test_schema import check
 from tests.harness.study.gating.test_gate import edit, make
 from tests.test_cli import harness as command
 
@@ -177,10 +177,10 @@ def test_a_price_says_what_a_million_tokens_cost(two_speeds, tmp_path):
     found = json.loads(done.stdout.splitlines()[-1])
     check("compare", found)
     assert found["price_per_hour"] == {"": 2.5}
-    for row in found["rows"]:
-        cost = row["usd_per_million_tokens"]
-        assert cost == pytest.approx(1e6 * 2.5 / 3600 / row["tokens_per_s"])
-        low, high = row["intervals"]["usd_per_million_tokens"]
+    for one in found["rows"]:
+        cost = one["usd_per_million_tokens"]
+        assert cost == pytest.approx(1e6 * 2.5 / 3600 / one["tokens_per_s"])
+        low, high = one["intervals"]["usd_per_million_tokens"]
         assert low < cost < high
     (rank,) = [one for one in found["best"]["ranks"] if one["figure"] == "usd_per_million_tokens"]
     assert list(rank["places"].values()) == [1, 2]
@@ -211,10 +211,11 @@ def test_a_series_keeps_its_price_when_it_goes_on(tmp_path):
     price = ["--price-per-hour", "max-concurrency=8=4,2"]
     done = command("compare", *words.split(), *price, "--output-dir", tmp_path, "--json")
     found = json.loads(done.stdout.splitlines()[-1])
-    one, two = (row["usd_per_million_tokens"] * row["tokens_per_s"] for row in found["rows"])
+    one, two = (made["usd_per_million_tokens"] * made["tokens_per_s"] for made in found["rows"])
     assert one == pytest.approx(2 * two)
     again = command("resume", found["folder"], "--json")
-    rows = json.loads(again.stdout.splitlines()[-1])["rows"]
-    assert [row["usd_per_million_tokens"] for row in rows] == [
-        row["usd_per_million_tokens"] for row in found["rows"]
+    costs = [
+        [made["usd_per_million_tokens"] for made in rows]
+        for rows in (found["rows"], json.loads(again.stdout.splitlines()[-1])["rows"])
     ]
+    assert costs[0] == costs[1]
