@@ -5,7 +5,7 @@ A row for each model, variant, adapter, system, address and device that was swep
 with the highest peak rate, goodput or tokens per second, the first of these that all of them have.
 What else was swept (rate, batch size) says how one of them is used: the curves and the front of the
 sweep show that, and ranking it again would count one model several times. So there is nothing here
-where only such settings were swept.
+where only such settings were swept; nor where there are more systems than anybody reads.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from harness.study.comparison.ranking import PER_TOKEN
 
 WHICH = ("model", "variant", "adapter", "merge_adapter", "sut", "sut_options", "base_url", "device")
 _BY = ("peak_qps", "goodput_per_s", "tokens_per_s", "samples_per_s")
+_MOST = 32  # systems: a column of the page each, and pairs to tell apart
 _OTHER_NAMES = {"peak_qps": "valid_qps"}  # in comparisons
 Point = Mapping[str, Any]
 
@@ -36,7 +37,7 @@ def bests(
     for point in valid:
         groups.setdefault(repr([point["values"].get(name) for name in which]), []).append(point)
     by = _chosen_by(list(groups.values()))
-    if not which or by is None:
+    if not which or by is None or len(groups) > _MOST:
         return {}
     rows = [_row(max(group, key=lambda point: _value(point, by))) for group in groups.values()]
     found = told(rows, PER_TOKEN if len(set(tokenizers) - {None}) > 1 else ())

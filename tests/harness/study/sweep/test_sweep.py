@@ -253,3 +253,9 @@ def test_repeats_say_nothing_of_how_sure_a_quality_is():
     assert "eval_loss" not in {
         rank["figure"] for rank in bests(points, ["variant"], ["one", "other"])["ranks"]
     }
+
+
+def test_more_systems_than_anybody_reads_are_not_ranked():
+    points = [point(f"v{i}", f"v{i}", tokens_per_s=(i + 1, None, None)) for i in range(33)]
+    assert bests(points, ["variant"], []) == {}
+    assert len(bests(points[:32], ["variant"], [])["rows"]) == 32
