@@ -63,18 +63,18 @@ ARROWS = {
     "harness.study.comparison": "harness harness.engine harness.options harness.result"
     " harness.running harness.result.device harness.result.integrity harness.study"
     " harness.study.gating accuracy accuracy.datasets accuracy.gate reports reports.pages"
-    " harness.study.best harness.study.effects harness.live",
+    " harness.study.best harness.study.effects harness.live harness.cost",
     "harness.study.gating": "harness harness.engine harness.options harness.result harness.running"
     " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
     " sut.precision harness.live",
     "harness.study.sweep": "harness harness.engine harness.options harness.running harness.study"
-    " harness.study.comparison reports.pages.sweep harness.live",
+    " harness.study.comparison harness.study.best accuracy reports.pages.sweep harness.live",
     "harness.study.best": "accuracy",
     "harness.study.effects": "",
     "harness.study.exports": "harness.engine harness.loaded reports reports.pages.comparison",
     "harness.study.decide": "harness harness.cost harness.engine harness.options harness.running"
     " harness.study harness.study.comparison harness.study.decide.known"
-    " harness.study.decide.wishes accuracy reports.pages.decide harness.live",
+    " harness.study.decide.wishes harness.study.best accuracy reports.pages.decide harness.live",
     "harness.study.decide.known": "harness.cost harness.result harness.study"
     " harness.study.comparison harness.study.decide harness.study.decide.wishes"
     " harness.study.gating accuracy accuracy.gate",
@@ -86,7 +86,8 @@ ARROWS = {
     " reports.mlperf reports.submission scenarios.loadgen harness.result.integrity",
     "harness.schema": "harness.options harness.schema.of_result reports harness.schema.of_compare"
     " harness.schema.of_study",
-    "harness.schema.of_study": "harness.schema accuracy.likelihood harness.likelihood",
+    "harness.schema.of_study": "harness.schema harness.schema.of_compare accuracy.likelihood"
+    " harness.likelihood",
     "harness.schema.of_result": "harness.schema",
     "harness.schema.of_compare": "harness.schema",
     "harness.serve": "harness.engine harness.options harness.serve.asking harness.serve.telling"
@@ -130,9 +131,9 @@ ARROWS = {
     "reports.mlperf": "",
     "reports.pages": "reports reports.plots reports.pages.comparison reports.parts",
     "reports.pages.likelihood": "reports reports.pages reports.plots",
-    "reports.pages.sweep": "reports reports.pages reports.plots",
+    "reports.pages.sweep": "reports reports.pages reports.pages.comparison reports.plots",
     "reports.pages.comparison": "reports reports.plots",
-    "reports.pages.decide": "reports reports.pages reports.plots",
+    "reports.pages.decide": "reports reports.pages reports.pages.comparison reports.plots",
     "reports.plots": "reports",
     "reports.submission": "reports.mlperf",
     "reports.parts": "reports",

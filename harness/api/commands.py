@@ -84,6 +84,7 @@ def compare(
     fail_if: str | None = None,
     across_hardware: bool = False,
     allow_inconclusive: bool = False,
+    price_per_hour: str | float | None = None,
     executor: str = "here",
     ray_address: str = "",
     ray_cpus: int = 0,
@@ -96,12 +97,15 @@ def compare(
     The first is the reference. Numbers and choices may be lists: all combinations are run.
     `baseline` names runs that are repeats of one side, `runs` are then those of the other;
     `fail_if` says which changes are too large, such as "ttft_p99>+5%, tokens_per_s<-3%".
+    `price_per_hour`, such as 2.5 or "fp32=4,int8=2.5", adds what a million tokens cost.
     """
     where = executor_of(executor, ray_address, ray_cpus)
     given = flags_of(settings) | {"evaluate": evaluate, "config": config}
     sides = listed("baseline", baseline), [Path(run) for run in runs]
     with stopping.listening():
-        asked, folders = testing.asked(*sides, fail_if, across_hardware, allow_inconclusive)
+        asked, folders = testing.asked(
+            *sides, fail_if, across_hardware, allow_inconclusive, _text(price_per_hour)
+        )
         series = comparing.series(folders, given, listed("variants", variants), asked)
         found, place = comparing.run(series._replace(executor=where), say, _unheard)
     return Study(place, comparing.KIND, found)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.commands.arguments.executing import Executor, RayAddress, RayCpus, executor_of
+from harness.commands.arguments.prices import PricePerHour
 from harness.commands.arguments.shared import (
     Flags,
     Format,
@@ -27,13 +28,6 @@ def _cost(help: str, metavar: str | None = None) -> Any:
     return typer.Option(help=help, rich_help_panel=_COST, metavar=metavar)
 
 
-Price = Annotated[
-    str | None,
-    _cost(
-        "Price of one server for an hour, for example 2.5, or fp32=4,int8=2.5.",
-        "USD",
-    ),
-]
 PriceKwh = Annotated[float | None, _cost("Price of a kilowatt hour.", "USD")]
 Need = Annotated[float | None, _cost("Queries per second that all servers together must carry.")]
 Margin = Annotated[
@@ -104,7 +98,7 @@ def decide(
             rich_help_panel=_ASKED,
         ),
     ] = False,
-    price_per_hour: Price = None,
+    price_per_hour: PricePerHour = None,
     need_qps: Need = None,
     margin: Margin = 0.0,
     price_per_kwh: PriceKwh = None,
@@ -152,7 +146,7 @@ def decide(
 
 def cost(
     runs: Runs = None,
-    price_per_hour: Price = None,
+    price_per_hour: PricePerHour = None,
     need_qps: Need = None,
     margin: Margin = 0.0,
     price_per_kwh: PriceKwh = None,

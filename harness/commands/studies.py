@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.commands.arguments.executing import Executor, RayAddress, RayCpus, executor_of
+from harness.commands.arguments.prices import PricePerHour
 from harness.commands.arguments.shared import (
     Flags,
     Format,
@@ -70,6 +71,7 @@ def compare(
     csv: CsvFile = None,
     parquet: ParquetFile = None,
     github_summary: GitHubSummary = False,
+    price_per_hour: PricePerHour = None,
     columns: Annotated[
         str | None,
         typer.Option(
@@ -102,7 +104,7 @@ def compare(
         wanted = exports.Wanted(junit, csv, parquet, exports.summary_file(github_summary))
         exports.check(wanted)
         asked, folders = testing.asked(
-            baseline, runs or [], fail_if, across_hardware, allow_inconclusive
+            baseline, runs or [], fail_if, across_hardware, allow_inconclusive, price_per_hour
         )
         series = comparing.series(folders, given, variants, asked)
         series = series._replace(executor=executor_of(executor, ray_address, ray_cpus))

@@ -28,6 +28,10 @@ class Named:
         """Return the number of the deployment that goes by these names."""
         return next((self.own[name] for name in names if name in self.own), self.others)
 
+    def to_json(self) -> dict[str, float]:
+        """Return the numbers by name; the empty name stands for all others."""
+        return dict(self.own) | ({} if self.others is None else {"": self.others})
+
     def __bool__(self) -> bool:
         return self.others is not None or bool(self.own)
 

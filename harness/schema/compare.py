@@ -168,6 +168,10 @@ COMPARE = file(
             "likely reasons; missing if there are none.", text("In words."),
         ),
         **ENDED,
-    }, optional=("notes", "slower", "limits")),
+        "price_per_hour": by_name(
+            "Price of a server by name, as it was given; the empty name stands for all others; "
+            "missing if there is none.", number("Price.", "USD/h"),
+        ),
+    }, optional=("notes", "slower", "limits", "price_per_hour")),
     {"estimate": ESTIMATE},
 )  # fmt: skip

@@ -104,6 +104,8 @@ TABLE: dict[str, Judged] = {
         Judged("parameters", "parameters", "M", "lower", "memory", ("params",), 1e6, 1),
         Judged("joules_per_token", "energy", "J/token", "lower", "energy", ("energy",)),
         Judged("usd_per_million_tokens", "cost", "$/million tokens", "lower", "cost", ("cost",)),
+        Judged("usd_per_million_tokens_valid", "cost at the valid rate", "$/million tokens",
+               "lower", "cost"),
     )
 }  # fmt: skip
 _BY_ANY_NAME = {name: figure for figure in TABLE.values() for name in (figure.name, *figure.also)}

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from harness.kernel.words.figure import number, size
+from harness.kernel.words.judged import TABLE
 
 Kind = Literal["s", "bytes", "share", "of 100", "USD", "number"]
 LATENCIES = {"ttft": "TTFT", "tpot": "TPOT", "itl": "ITL", "latency": "latency"}
@@ -28,6 +29,15 @@ UNITS: Mapping[Kind, Mapping[str, float]] = {  # what a limit may be written in;
     "USD": {"": 1.0, "USD": 1.0},
     "number": {"": 1.0},
 }  # fmt: skip
+
+
+# Figures that comparisons have under another name.
+IN_ROWS = {
+    "rouge": "rouge_ratio",
+    "memory": "peak_bytes",
+    "weights": "weights_bytes",
+    "disk": "disk_bytes",
+}
 
 
 class Measure(NamedTuple):
@@ -112,3 +122,12 @@ def measure(name: str) -> Measure:
         what, statistic = match[1], match[2]
         return Measure(f"{what}_{statistic}", f"{LATENCIES[what]} {statistic}", "s", "lower")
     return Measure(name, name, "of 100", "higher", "of 100")
+
+
+def in_rows(name: str) -> tuple[str, float] | None:
+    """Return the name of the same figure in a row of a comparison, and how many of its units there
+    are one here: ("ttft_p99_ms", 1000); None of a figure that ranks nowhere.
+    """
+    match = LATENCY.fullmatch(name)
+    other, scale = (f"{match[1]}_{match[2]}_ms", 1e3) if match else (IN_ROWS.get(name, name), 1.0)
+    return (other, scale) if other in TABLE else None

@@ -6,6 +6,7 @@ from harness.schema.parts import (
     Schema,
     anything,
     by_name,
+    choice,
     empty_or,
     flag,
     many,
@@ -24,7 +25,7 @@ _PLACES = by_name(
 )
 _ENDS = many("Value, lower end and upper end of its 95 % interval.", maybe(number("One of them.")))
 
-BEST = empty_or(record("Which variant is best; empty where there are not two to compare.", {
+_PARTS: dict[str, Schema] = {
     "ranks": many("Places by each figure that two variants have.", record("A figure.", {
         "figure": _FIGURE,
         "places": _PLACES,
@@ -55,7 +56,24 @@ BEST = empty_or(record("Which variant is best; empty where there are not two to 
         "better": text("Label of the first by that."),
         "kind": text("Kind of task that `other` is of; empty where it is of all."),
     })),
-}))  # fmt: skip
+}  # fmt: skip
+BEST = empty_or(record("Which variant is best; empty where there are not two to compare.", _PARTS))
+
+
+def best_of(what: str, **more: Schema) -> Schema:
+    """Declare the same part where its rows are not those of a comparison: `what` they are."""
+    row = record("A row, with the figures that rank.", {
+        "label": text("Its label."),
+        "status": choice("Always this: it was measured.", "DONE"),
+        "figures": by_name("By the names of a comparison.", number("In its units.")),
+        "intervals": by_name(
+            "Ends of the 95 % intervals.", many("Lower and upper end.", number("An end."))
+        ),
+    })  # fmt: skip
+    rows = many(what, row)
+    whole = f"Which is best, and by what; empty where there are not two to compare. {what}"
+    return empty_or(record(whole, {**_PARTS, "rows": rows, **more}))
+
 
 # Fields of a row.
 OF_ROW: dict[str, Schema] = {
@@ -66,6 +84,9 @@ OF_ROW: dict[str, Schema] = {
     "kinds": by_name(
         "Figures by kind of task (the dataset's labels); missing where there are none.",
         by_name("By kind.", _ENDS),
+    ),
+    "usd_per_million_tokens": number(
+        "Cost of a million output tokens at full speed; missing without a price.", "USD"
     ),
     "scores": by_name("Other scores of its answers.", number("Of 100.")),
     "likelihood": record("What `harness perplexity` found of it; missing where it was not asked.", {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.schema.of_compare.best import best_of
 from harness.schema.parts import (
     by_name,
     choice,
@@ -116,6 +117,7 @@ DECIDE = file(
         "nearest": maybe(same_as("miss", "Where nothing fits: what comes nearest.")),
         "break_even": maybe(same_as("break_even", "The answer beside the next one.")),
         "candidates": many("Every deployment.", same_as("candidate", "One of them.")),
+        "best": best_of("A row for each deployment whose runs ended."),
         "limits": many("Limits of the valid rate that nobody asked for.", record("One.", {
             "what": choice("Latency.", "ttft", "tpot", "latency"),
             "limit_s": number("Limit.", "s"),

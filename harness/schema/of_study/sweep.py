@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.schema.of_compare.best import best_of
 from harness.schema.parts import (
     anything,
     by_name,
@@ -86,6 +87,10 @@ SWEEP = file(
         "front": many(
             "Valid points that no other beats in both tokens_per_s_per_user and "
             "tokens_per_s_per_device, slowest user first.", whole(_PLACE),
+        ),
+        "best": best_of(
+            "A row for each model, variant or system: the label of its best valid point.",
+            by=text("Figure by which that point is the best."),
         ),
         "rounds": many(
             "Tokens per second of each round of repeats as a ratio to the mean of all; empty where "

@@ -20,7 +20,7 @@ _FIRST = {  # of several that are known, the first is drawn
                 "eval_loss", "text_perplexity"),
     "speed": ("valid_qps", "tokens_per_s", "samples_per_s"),
     "memory": ("peak_bytes", "weights_bytes", "disk_bytes"),
-    "cost": ("usd_per_million_tokens",),
+    "cost": ("usd_per_million_tokens", "usd_per_million_tokens_valid"),
     "energy": ("joules_per_token",),
 }  # fmt: skip
 
@@ -57,11 +57,16 @@ def fronts(candidates: Sequence[Candidate], beside: Beside = NO_PAIRS) -> list[F
 
 
 def first_known(candidates: Sequence[Candidate], about: str) -> Judged | None:
-    """Return the figure about it that most candidates have, at least two of them; of equals the
-    first in the order of `_FIRST`.
+    """Return the figure about it that most candidates have, at least two of them; of equals one of
+    quality that has intervals, then the first in the order of `_FIRST`.
     """
     counts = {name: sum(name in one.figures for one in candidates) for name in _FIRST[about]}
-    name = max(counts, key=lambda name: counts[name])
+
+    def rank(name: str) -> tuple[int, bool]:
+        known = [one.figures[name] for one in candidates if name in one.figures]
+        return counts[name], about == "quality" and all(one.low is not None for one in known)
+
+    name = max(counts, key=rank)
     return TABLE[name] if counts[name] > 1 else None
 
 

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 from accuracy.gate.readings import Scorer, score_here
 from harness import registry
+from harness.cost.priced import priced
+from harness.cost.terms import Terms
 from harness.engine import runlog
 from harness.engine.pieces import noted
 from harness.kernel import files
@@ -29,7 +31,7 @@ from harness.result.device import slower
 from harness.result.integrity import seal
 from harness.running.start import fetch
 from harness.study import loop
-from harness.study.cells import MEANT, cells_of, numbered, varied
+from harness.study.cells import MEANT, cells_of, deployment, numbered, varied
 from harness.study.comparison import ranking, testing
 from harness.study.comparison import verdict as compare_verdict
 from harness.study.comparison.conditions import ENERGY
@@ -57,8 +59,9 @@ def compare(
     """One object with a verdict, whether the runs may be compared, and the rows with labels and
     ratios. `evidence` is that of each row; without any the figures stand alone. Without `names`
     each is called by its variant. Conditions of settings that were `varied` may differ. `asked`
-    says what is tested, `scorer` how the answers are scored.
+    says what is tested and what an hour costs, `scorer` how the answers are scored.
     """
+    given = names
     if names:
         names = [_called(name, row) for name, row in zip(names, rows, strict=True)]
     else:
@@ -70,6 +73,11 @@ def compare(
         | compare_verdict.kept_facts(keeping[label], row is rows[0])
         | known_of(row, known.get(label, NONE), keeping[label])
         for label, row in zip(names, rows, strict=True)
+    ]
+    per_hour = asked.per_hour
+    labelled = [
+        row | priced(row, per_hour, name)
+        for name, row in zip(given or names, labelled, strict=True)
     ]
     measured = [row for row in labelled if row["conditions"]]
     differences = [
@@ -87,6 +95,7 @@ def compare(
         **testing.tests(labelled, known, _with_varied(asked, varied)),
         "rows": labelled,
         **_notes(labelled),
+        **({"price_per_hour": per_hour.to_json()} if per_hour else {}),
     }
 
 
@@ -208,6 +217,8 @@ def series(
     if folders:
         rows, evidence = _finished(folders, given, variants, asked.figures)
         testing.refuse_other_hardware(rows, asked)
+        names = labels([(row["model"], row["variant"]) for row in rows])
+        _check_prices(asked, [*names, *(row["variant"] for row in rows)], rows)
         place = Path(given.get("output_dir", "runs"))
         varied_ones = ("device",) if asked.across_hardware else ()
         return Series(rows, [], place, varied=varied_ones, asked=asked, evidence=evidence)
@@ -217,11 +228,19 @@ def series(
         todo = "For example: --variants fp32,bf16."
         raise BadInput("compare", "nothing to compare is named", fine, todo)
     cells = cells_of(given, variants)
+    made = [{"model": short_name(cell.config.model)} for cell in cells]
+    _check_prices(asked, [name for c in cells for name in (c.name, deployment(c.config))], made)
     config = cells[0].config
     what = short_name(config.model)
     if not registry.sut_entry(config.sut).runs_model:
         what = config.sut.replace(":", ".")
     return Series([], cells, config.output_dir, what, settings, asked=asked)
+
+
+def _check_prices(asked: Asked, names: Sequence[str], rows: Sequence[Row]) -> None:
+    """Refuse a price of what is not compared. Raises BadInput."""
+    models = [str(row["model"]) for row in rows]
+    Terms(per_hour=asked.per_hour).check_names(dict.fromkeys([*names, *models]))
 
 
 def _finished(
@@ -273,6 +292,8 @@ def run(series: Series, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
     if series.asked.fail_if:
         names = ("fail_if", "allow_inconclusive")
         arguments |= {name: getattr(series.asked, name) for name in names}
+    if series.asked.price_per_hour:
+        arguments["price_per_hour"] = series.asked.price_per_hour
     study = begin(KIND, arguments, series.cells, series.output_dir, series.what)
     return go_on(study, say, told)
 

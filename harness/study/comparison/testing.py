@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.cost.terms import Named, terms
 from harness.kernel.errors import BadInput
 from harness.kernel.words import judged as words
 from harness.study.cells import numbered
@@ -29,14 +30,20 @@ HARDWARE = ("machine", "device")  # conditions
 
 
 class Asked(NamedTuple):
-    """What is asked of the tests. Without `groups` each row is a side. `fail_if` are limits in
-    words; INCONCLUSIVE fails unless `allow_inconclusive`.
+    """What is asked of the tests, and what an hour costs. Without `groups` each row is a side.
+    `fail_if` are limits in words; INCONCLUSIVE fails unless `allow_inconclusive`.
     """
 
     fail_if: str = ""
     across_hardware: bool = False
     allow_inconclusive: bool = False
     groups: tuple[Group, ...] = ()
+    price_per_hour: str = ""
+
+    @property
+    def per_hour(self) -> Named:
+        """Return the prices of an hour. Raises BadInput."""
+        return terms(self.price_per_hour or None).per_hour
 
     @property
     def limits(self) -> list[Limit]:
@@ -59,12 +66,15 @@ def asked(
     fail_if: str | None,
     across_hardware: bool,
     allow_inconclusive: bool,
+    price_per_hour: str | None = None,
 ) -> tuple[Asked, list[Path]]:
     """Return what is asked of the tests, and all folders of runs. Raises BadInput."""
     groups, folders = sides.given(baseline, runs)
     if fail_if is not None:
         parse(fail_if)
-    return Asked(fail_if or "", across_hardware, allow_inconclusive, groups), folders
+    terms(price_per_hour)
+    price = price_per_hour or ""
+    return Asked(fail_if or "", across_hardware, allow_inconclusive, groups, price), folders
 
 
 def tests(rows: Sequence[Row], evidence: Mapping[str, Evidence], asked: Asked) -> dict[str, Any]:
@@ -99,10 +109,12 @@ def are_kept(found: Mapping[str, Any]) -> bool:
 def asked_of(saved: Mapping[str, Any]) -> Asked:
     """Return what a study that goes on was asked. Raises what a damaged study.json raises."""
     asked = Asked(
-        str(saved.get("fail_if", "")), allow_inconclusive=bool(saved.get("allow_inconclusive"))
+        str(saved.get("fail_if", "")),
+        allow_inconclusive=bool(saved.get("allow_inconclusive")),
+        price_per_hour=str(saved.get("price_per_hour", "")),
     )
     try:
-        _ = asked.limits
+        _ = asked.limits, asked.per_hour
     except BadInput:
         raise ValueError from None
     return asked

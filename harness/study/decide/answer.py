@@ -5,13 +5,18 @@ change it, and every deployment with its figures, verdicts and costs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from operator import mul
 from typing import Any
 
 from accuracy.resampling import Estimate
 from harness.cost.break_even import Deployment, months, rate, rate_within
 from harness.cost.terms import Terms
 from harness.cost.uncertain import Uncertain
+from harness.kernel.words.measure import in_rows
+from harness.study.best.told import row, told
 from harness.study.comparison.compare import compare
+from harness.study.comparison.ranking import PER_TOKEN
 from harness.study.decide.changes import Miss, behind, nearest, shut_out, tightest
 from harness.study.decide.choice import Choice, choose
 from harness.study.decide.known.judged import Judged
@@ -47,6 +52,7 @@ def answer(standings: Sequence[Standing], wanted: Wanted, varied: Sequence[str] 
         "nearest": _miss(closest) if closest else None,
         "break_even": _break_even(choice, wanted.terms),
         "candidates": [_candidate(one, choice) for one in standings],
+        "best": _best(standings),
         "limits": _limits_beside(standings, wanted),
         "comparable": not differences,
         "differences": differences,
@@ -73,8 +79,8 @@ def _requirement(one: Requirement) -> Found:
 def terms_as_json(terms: Terms) -> Found:
     """Return the prices and needs that a cost rests on."""
     return {
-        "usd_per_hour": dict(terms.per_hour.own) | _others(terms.per_hour.others),
-        "once_usd": dict(terms.once.own) | _others(terms.once.others),
+        "usd_per_hour": terms.per_hour.to_json(),
+        "once_usd": terms.once.to_json(),
         "usd_per_kwh": terms.per_kwh,
         "need_qps": terms.need_qps,
         "margin": terms.margin,
@@ -83,10 +89,6 @@ def terms_as_json(terms: Terms) -> Found:
         "job_samples": terms.job_samples,
         "months": terms.months,
     }
-
-
-def _others(value: float | None) -> dict[str, float]:
-    return {} if value is None else {"": value}
 
 
 # ---- deployments
@@ -135,6 +137,25 @@ def _judged(one: Judged) -> Found:
         "reason": one.reason,
         **as_json(one.figure),
     }
+
+
+def _best(standings: Sequence[Standing]) -> Found:
+    """Say which deployment is best by each figure, whatever is required; runs that broke, or whose
+    figures cannot be trusted, tell nothing.
+    """
+    tokenizers = {one.row.get("tokenizer") for one in standings} - {None}
+    rows = [row(one.label, _ranked(one)) for one in standings if one.figures and not one.out]
+    return told(rows, PER_TOKEN if len(tokenizers) > 1 else ())
+
+
+def _ranked(one: Standing) -> dict[str, Estimate]:
+    """Return its figures under the names, and in the units, of a comparison."""
+    found = dict[str, Estimate]()
+    for name, figure in one.figures.items():
+        if (known := in_rows(name)) is not None:
+            other, scale = known
+            found[other] = figure.estimate.map(partial(mul, scale))
+    return found
 
 
 # ---- what would change it

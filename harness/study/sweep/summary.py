@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.study.cells import differing, label_of
+from harness.study.sweep.bests import bests
 from harness.study.sweep.curves import curves, load_of, pareto
 from harness.study.sweep.folded import figures_of, folded, status_of
 
@@ -29,7 +30,8 @@ def summary(saved: Saved, order: Sequence[str], runs: Mapping[str, Run]) -> dict
     for name in order:
         if name in runs:
             place, repeat = saved["places"][name]
-            mine = {key: value for key, value in runs[name].items() if key not in _SHARED}
+            left_out = (*_SHARED, "tokenizer")
+            mine = {key: value for key, value in runs[name].items() if key not in left_out}
             mine |= {"order": number[name], "repeat": repeat + 1}
             of_point.setdefault(place, []).append({**mine, "shared": runs[name]})
     points = [
@@ -45,6 +47,7 @@ def summary(saved: Saved, order: Sequence[str], runs: Mapping[str, Run]) -> dict
         "points": points,
         "curves": curves(points, load) if load else [],
         "front": pareto(points),
+        "best": bests(points, swept, [run.get("tokenizer") for run in runs.values()]),
         "rounds": _rounds(points, saved["repeats"]),
         "not_run": [name for name in order if name not in runs],
     }

@@ -110,6 +110,7 @@ def _run(cell: Cell, ended: Ended) -> Found:
         "run": ended.run,
         "model": row["model"],
         "variant": row["variant"],
+        "tokenizer": row.get("tokenizer"),
         "device": row.get("device", ""),
         "devices": row.get("devices", 1),
         "is_at_once": cell.config.pattern.is_at_once,

@@ -1,11 +1,13 @@
 """Which variant is best, and by what? The part `best` of a comparison, in words, as tables and as
-pictures; made of compare.json alone.
+pictures; made of compare.json alone. Decisions and sweeps have the same part, with rows of its own
+(`of_part`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.kernel.texts import shown
@@ -22,7 +24,7 @@ _GROUPS = {
 }  # fmt: skip
 _LEFT_OUT = ("_p90_ms", "latency_p50_ms", "latency_p99_ms", "parameters", "eval_samples_per_s")
 _SAID = 3  # disagreements
-_NOTE = (
+NOTE = (
     "Bold: first by this figure; several where the 95 % intervals cannot tell them apart. An"
     " interval says how a run varies within itself (rates: over twentieths of it; latencies: by"
     " order statistics; losses and ROUGE: over the answers or texts; shares of right answers:"
@@ -31,6 +33,12 @@ _NOTE = (
 _KINDS_NOTE = (
     "By the labels of the dataset, each kind with at least five answers. Bold: first at this kind."
 )
+
+
+def of_part(found: Mapping[str, Any]) -> Comparison:
+    """Return a decision or a sweep in the form that this file shows."""
+    part = found.get("best") or {}
+    return {"rows": part.get("rows", ()), "best": part}
 
 
 def _of(found: Comparison) -> Mapping[str, Any]:
@@ -56,6 +64,21 @@ def sentences(found: Comparison) -> list[str]:
     more = len(apart) - _SAID
     rest = [f"and {more} more such disagreements: see the page"] if more > 0 else []
     return [*fronts, *apart[:_SAID], *rest]
+
+
+def firsts(found: Comparison) -> list[str]:
+    """Say who alone is first by which figures, a line each."""
+    part = _of(found)
+    by: dict[str, list[str]] = {}
+    is_open = False
+    for rank in part.get("ranks", ()):
+        first = [label for label, place in rank["places"].items() if place == 1]
+        if len(first) == 1 and not rank["figure"].endswith(_LEFT_OUT):
+            by.setdefault(first[0], []).append(TABLE[rank["figure"]].label)
+            is_open |= bool(rank["open"])
+    by_value = " (where there is no interval, by the value alone)" if is_open else ""
+    told = [f"{label} is first by {', '.join(labels)}" for label, labels in by.items()]
+    return [words + by_value * (words == told[-1]) for words in told]
 
 
 def _front_words(one: Mapping[str, Any]) -> str:
@@ -88,12 +111,12 @@ def _value(one: Mapping[str, Any], figure: Judged, label: str, found: Comparison
 # ---- tables
 
 
-def tables(found: Comparison) -> list[Table]:
-    """Return the figures that rank, and those by kind of task."""
+def tables(found: Comparison, note: str = NOTE) -> list[Table]:
+    """Return the figures that rank, and those by kind of task; `note` says what intervals mean."""
     part = _of(found)
     if not part:
         return []
-    ranked = _ranked(part["ranks"], _measured(found))
+    ranked = replace(_ranked(part["ranks"], _measured(found)), note=note)
     return [ranked, *_by_kind(part["kinds"], _measured(found))]
 
 
@@ -113,7 +136,7 @@ def _ranked(ranks: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> Table:
             if figure.about == about:
                 columns.append(_column(figure, rank["places"], rows, group))
     cells = [[row["label"], *(_ends(row, one.name) for one in columns[1:])] for row in rows]
-    return Table("Which is best", columns, cells, _NOTE, sideways=True)
+    return Table("Which is best", columns, cells, sideways=True)
 
 
 def _column(figure: Judged, places: Mapping[str, int], rows: Sequence[Row], group: str) -> Column:

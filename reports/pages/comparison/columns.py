@@ -81,6 +81,7 @@ GROUPS: dict[str, tuple[Column, ...]] = {
         Column("serving_peak_bytes", "  while serving", write=_mib, optional=True),
         Column("evaluation_peak_bytes", "peak, evaluating", write=_mib, optional=True),
     ),
+    "Cost": (*_judged("usd_per_million_tokens"),),
 }
 NOTE = (
     "A tie means that the data cannot tell the two apart: the 95 % interval of their difference"
@@ -108,8 +109,9 @@ def table(found: Comparison) -> Table:
         is_label = all(row[name] == row["label"] for row in found["rows"])
         columns.append(Column(name, name, raw=is_same or is_label))
     columns += [Column(name, name, raw=True) for name in _ONLY_CSV]
+    declared = {figure.name for figure in figures.compared()}
     for group, members in GROUPS.items():
-        columns += [replace(one, group=group) for one in members]
+        columns += [replace(one, group=group) for one in members if one.name not in declared]
         columns += _percentiles(found, group) if group == "Speed" else []
     columns += [blocks.column(figure, group="Other") for figure in figures.compared()]
     rows = [[value(row, column.name) for column in columns] for row in found["rows"]]

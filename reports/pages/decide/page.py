@@ -17,6 +17,7 @@ from harness.kernel.words.measure import measure
 from reports import blocks
 from reports.blocks import Plot, Table, as_text, joined
 from reports.pages import html
+from reports.pages.comparison import best
 from reports.pages.decide import pictures, sentences, tables
 
 Found = Mapping[str, Any]
@@ -57,6 +58,7 @@ def _head(found: Found) -> Panel:
     lines += [
         as_text(words) for words in (sentences.sure(found), *sentences.changes(found)) if words
     ]
+    lines += [as_text(words) for words in _best(found)]
     lines += [as_text(words, "bold red") for words in sentences.doubts(found)]
     is_good = found["answer"] is not None and not sentences.doubts(found)
     colour = "green" if is_good else "red"
@@ -77,16 +79,26 @@ def render(found: Found) -> str:
         fits=found["answer"] is not None,
         doubts=sentences.doubts(found),
         answer=sentences.answer(found),
-        sentences=[words for words in (sentences.sure(found), *sentences.changes(found)) if words],
+        sentences=[words for words in (sentences.sure(found), *sentences.changes(found)) if words]
+        + _best(found),
         notes=sentences.notes(found),
         deployments=tables.deployments(found),
         costs=replace(tables.costs(candidates), note=_cost_note(found)),
+        best=best.tables(best.of_part(found), tables.BEST_NOTE),
         runs=_runs(found),
         links={_name(one, stage): html.link(run) for one in candidates
                for stage, run in one["runs"].items()},
         plots=_plots(found),
+        fronts=best.pictures(best.of_part(found)),
         details={"decide.json": found},
     )  # fmt: skip
+
+
+def _best(found: Found) -> list[str]:
+    """Say who is first by what, whatever is required, and where quality is traded for the rest."""
+    part = best.of_part(found)
+    words = [f"{line}." for line in (*best.firsts(part), *best.sentences(part))]
+    return [f"Whatever is required, {words[0]}", *words[1:]] if words else []
 
 
 def _runs(found: Found) -> Table:

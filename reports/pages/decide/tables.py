@@ -45,6 +45,12 @@ NOTE = (
     " all figures it would be the answer."
 )
 
+BEST_NOTE = (
+    "By each figure alone, whatever is required. Bold: first by this figure; several where the 95 %"
+    " intervals, which are those of the tables above, cannot tell them apart. Figures without one"
+    " are placed by the value alone. ROUGE kept is relative to the first deployment of each model."
+)
+
 
 def deployments(found: Found) -> Table:
     """Return a row for each deployment: whether it fits, and the figures that decide."""

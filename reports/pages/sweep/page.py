@@ -17,9 +17,11 @@ from rich.text import Text
 
 from harness.kernel.texts import shown
 from harness.kernel.words.figure import number, size
+from harness.kernel.words.judged import TABLE
 from reports import blocks
 from reports.blocks import Column, Plot, Table, as_text, joined, percent, tone
 from reports.pages import html
+from reports.pages.comparison import best
 from reports.pages.sweep.pictures import pictures
 from reports.pages.sweep.words import knee_range, load_label, missing, sentences
 
@@ -65,6 +67,13 @@ NOTE = (
     " or the server counts as one. Small: 95 % interval of the mean of the repeats (Student's t);"
     " a single run has none. With less than ten times as many samples as the percentile leaves"
     " out, it is little more than the maximum."
+)
+
+BEST_NOTE = (
+    "Each model, variant or system at the valid combination where its {by} is highest; so latencies"
+    " are each at a load of its own. Bold: first by this figure; several where the 95 % intervals"
+    " over the repeats cannot tell them apart. Figures without an interval are placed by the value"
+    " alone, and so is quality: repeats ask the same questions."
 )
 
 
@@ -176,9 +185,11 @@ def told(run: Mapping[str, Any]) -> Text:
 def show(found: Found, place: Path, console: Console, tables: bool = True) -> None:
     """Print what was found, the table in as many parts as the width needs, and the reasons."""
     lost = [as_text(sentence, style="bold red") for sentence in missing(found)]
-    told = [as_text(sentence) for sentence in sentences(found)] or [as_text("nothing was measured")]
+    words = _sentences(found) or ["nothing was measured"]
     head = as_text(subject(found), style="bold")
-    console.print(Frame(Group(head, *told, *lost), border_style="red" if lost else "green"))
+    console.print(
+        Frame(Group(head, *map(as_text, words), *lost), border_style="red" if lost else "green")
+    )
     for part in blocks.screens(_on_screen(found), console.width) if tables else ():
         console.print(part)
     hidden = len(found["points"]) - _MOST_ROWS
@@ -227,13 +238,28 @@ def write(place: Path, found: Found) -> Path:
 
 def render(found: Found) -> str:
     """Return the page as text."""
-    drawn: Sequence[Plot] = pictures(found)
+    part = best.of_part(found)
+    drawn: Sequence[Plot] = [*pictures(found), *best.pictures(part)]
     return html.page(
         "sweep.html",
         subject=shown(subject(found)),
-        sentences=sentences(found),
+        sentences=_sentences(found),
         missing=missing(found),
         pictures=drawn,
-        tables=[knees(found), _for_people(table(found)), reasons(found)],
+        tables=[
+            knees(found), _for_people(table(found)), *best.tables(part, _best_note(found)),
+            reasons(found),
+        ],
         details={},
-    )
+    )  # fmt: skip
+
+
+def _sentences(found: Found) -> list[str]:
+    part = best.of_part(found)
+    return [*sentences(found), *best.firsts(part), *best.sentences(part)]
+
+
+def _best_note(found: Found) -> str:
+    """Say which point of each model or variant is a row, and what intervals mean."""
+    part = found.get("best") or {}
+    return BEST_NOTE.format(by=TABLE[part["by"]].label) if part else ""

@@ -63,6 +63,13 @@ def test_lists_are_lists_and_the_study_has_a_row_for_each():
     assert again.exit_code == study.exit_code
 
 
+def test_a_comparison_takes_a_price():
+    study = harness.compare(**MADE, target_qps=[5, 10], price_per_hour=2.5)
+    for row in study["rows"]:
+        cost = row["usd_per_million_tokens"]
+        assert cost == pytest.approx(1e6 * 2.5 / 3600 / row["tokens_per_s"])
+
+
 def test_a_sweep_takes_ranges_and_repeats():
     study = harness.sweep(**MADE, target_qps="2..16*2", repeats=2)
     assert study["interrupted"] is False

@@ -13,7 +13,7 @@ from typing import Literal
 
 from harness.kernel.errors import BadInput, unknown
 from harness.kernel.words.judged import TABLE
-from harness.kernel.words.measure import LATENCIES, LATENCY, MEASURES, Measure, measure
+from harness.kernel.words.measure import IN_ROWS, LATENCIES, LATENCY, MEASURES, Measure, measure
 from reports.scores import OF_100, SCORES
 
 Stage = Literal["speed", "quality", "rate"]
@@ -39,15 +39,10 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "kwh_per_million_tokens": ("joules_per_token",),
     "energy_usd_per_million_tokens": ("joules_per_token", PER_KWH),
 }
-# The names of a comparison's figures, where they are others here.
-_OF_ROWS = {
-    "rouge_ratio": "rouge",
-    "peak_bytes": "memory",
-    "weights_bytes": "weights",
-    "disk_bytes": "disk",
-}
+# The names of a comparison's figures, short ones too, and what they are called here.
+_HERE = {other: name for name, other in IN_ROWS.items()}
 _OTHER_NAMES = {
-    other: _OF_ROWS.get(figure.name, figure.name)
+    other: _HERE.get(figure.name, figure.name)
     for figure in TABLE.values()
     for other in (figure.name, *figure.also)
 }
@@ -73,7 +68,7 @@ def names() -> list[str]:
     """Name what may be asked for; of the percentiles the usual ones."""
     grid = [f"{what}_{p}" for what in LATENCIES for p in ("mean", "p50", "p90", "p99", "p99.9")]
     scores = [name for name, score in SCORES.items() if score.unit == OF_100]
-    return [*MEASURES, *_OF_ROWS, *grid, *scores]
+    return [*MEASURES, *_HERE, *grid, *scores]
 
 
 def _check_percentile(match: re.Match[str], doing: str) -> None:

@@ -2,6 +2,8 @@
 best.
 """
 
+import csv
+import json
 import shutil
 
 import numpy as np
@@ -15,9 +17,11 @@ from harness.study.comparison.likelihoods import is_one, joined, loss_beside, su
 from harness.study.comparison.rows import FIGURES
 from tests import ROOT
 from tests.doubt_helpers import log_of, one_by_one
+from tests.harness.schema.test_schema import check
 from tests.harness.study.comparison.test_compare import row
 from tests.harness.study.comparison.test_verdict import published, run_compare
 from tests.harness.study.gating.test_gate import edit, make
+from tests.test_cli import harness as command
 
 PERPLEXITY = ROOT / "tests" / "golden" / "perplexity.json"
 
@@ -147,3 +151,71 @@ def test_a_damaged_measurement_is_refused(measured):
     (measured / "perplexity.json").write_text("[]")
     with pytest.raises(BadInput):
         subjects_of(measured)
+
+
+# ---- cost
+
+
+SPEEDS = {"fast": 2, "slow": 8}
+
+
+@pytest.fixture(scope="module")
+def two_speeds(tmp_path_factory):
+    """Finished offline runs of two made-up systems, in virtual time."""
+    place = tmp_path_factory.mktemp("two_speeds")
+    words = "run --scenario offline --sut simulated --clock virtual --min-duration 1s --quiet"
+    for name, per_token_ms in SPEEDS.items():
+        done = command(*words.split(), "--sut-option", f"per_token_ms={per_token_ms}",
+                       "--output-dir", place / name)  # fmt: skip
+        assert done.returncode in (0, 1), done.stderr
+    return [next((place / name).iterdir()) for name in SPEEDS]
+
+
+def test_a_price_says_what_a_million_tokens_cost(two_speeds, tmp_path):
+    done = command("compare", *two_speeds, "--price-per-hour", "2.5", "--output-dir", tmp_path,
+                   "--json")  # fmt: skip
+    found = json.loads(done.stdout.splitlines()[-1])
+    check("compare", found)
+    assert found["price_per_hour"] == {"": 2.5}
+    for one in found["rows"]:
+        cost = one["usd_per_million_tokens"]
+        assert cost == pytest.approx(1e6 * 2.5 / 3600 / one["tokens_per_s"])
+        low, high = one["intervals"]["usd_per_million_tokens"]
+        assert low < cost < high
+    (rank,) = [one for one in found["best"]["ranks"] if one["figure"] == "usd_per_million_tokens"]
+    assert list(rank["places"].values()) == [1, 2]
+    assert "cost, $/million tokens" in (tmp_path / found["folder"] / "compare.html").read_text()
+
+
+def test_each_may_have_its_own_price_and_a_card_its_column(two_speeds, tmp_path):
+    words = ["--price-per-hour", "simulated #1=10,1", "--columns", "tokens_per_s,cost"]
+    done = command("compare", *two_speeds, *words, "--format", "csv", "--output-dir", tmp_path)
+    dear, cheap = csv.DictReader(done.stdout.splitlines())
+    assert float(dear["usd_per_million_tokens"]) > float(cheap["usd_per_million_tokens"])
+    assert float(dear["tokens_per_s"]) > float(cheap["tokens_per_s"])
+
+
+@pytest.mark.parametrize(
+    ("price", "said"),
+    [("int8=2", "'int8' is not known"), ("-1", "it is -1"), ("dear", "'dear' is no price")],
+)
+def test_a_price_that_cannot_be_is_refused(two_speeds, tmp_path, price, said):
+    done = command("compare", *two_speeds, "--price-per-hour", price, "--output-dir", tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_series_keeps_its_price_when_it_goes_on(tmp_path):
+    words = "--sut simulated --clock virtual --max-concurrency 8,16 --min-duration 1s"
+    price = ["--price-per-hour", "max-concurrency=8=4,2"]
+    done = command("compare", *words.split(), *price, "--output-dir", tmp_path, "--json")
+    found = json.loads(done.stdout.splitlines()[-1])
+    one, two = (made["usd_per_million_tokens"] * made["tokens_per_s"] for made in found["rows"])
+    assert one == pytest.approx(2 * two)
+    again = command("resume", found["folder"], "--json")
+    costs = [
+        [made["usd_per_million_tokens"] for made in rows]
+        for rows in (found["rows"], json.loads(again.stdout.splitlines()[-1])["rows"])
+    ]
+    assert costs[0] == costs[1]

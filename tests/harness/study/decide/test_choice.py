@@ -204,3 +204,49 @@ def test_values_that_lean_on_one_another_have_a_wider_interval():
 def test_few_values_have_no_interval():
     assert statistic_of(np.arange(30.0), "p50") == (15.0, None, None)
     assert statistic_of(np.arange(0.0), "p50").value is None
+
+
+# ---- which is best
+
+
+def priced_and_scored():
+    asked = wanted(Asked("rouge>=90%", "tokens_per_s"))
+
+    def kept(share):
+        return Quality(Estimate(share, share - 0.01, share + 0.01), "PASS", "", None)
+
+    made = [
+        ("fp32", 1.0, 100.0, 7.0),
+        ("bf16", 0.99, 250.0, 3.0),
+        ("int8", 0.95, 150.0, 5.0),
+    ]  # fmt: skip
+    return asked, [
+        standing(
+            asked, name, kept(share), memory=exact(GIB), ttft_p99=(0.2, 0.19, 0.21),
+            tokens_per_s=(speed, speed - 5, speed + 5),
+            usd_per_million_tokens=(usd, usd - 0.1, usd + 0.1),
+        )
+        for name, share, speed, usd in made
+    ]  # fmt: skip
+
+
+def test_a_decision_shows_quality_against_cost_and_who_is_beaten(decided):
+    asked, all_three = priced_and_scored()
+    found = decided(all_three, asked)
+    fronts = {one["against"]: one for one in found["best"]["fronts"]}
+    front = fronts["usd_per_million_tokens"]
+    assert (front["quality"], front["labels"]) == ("rouge_ratio", ["bf16", "fp32"])
+    assert front["dominated"] == [{"label": "int8", "by": "bf16", "sure": True}]
+    shown = page.render(found)
+    assert "ROUGE kept against cost" in shown
+    assert "Grey: beaten in both: int8 by bf16" in shown
+    assert "bf16 is first by tokens/s, cost" in shown
+    values = {row["label"]: row["figures"] for row in found["best"]["rows"]}
+    assert values["bf16"]["ttft_p99_ms"] == pytest.approx(200)
+    assert values["bf16"]["peak_bytes"] == GIB
+
+
+def test_one_deployment_is_no_best(decided):
+    found = decided([standing(ASKED, "int8", memory=exact(GIB), tokens_per_s=exact(3.0))])
+    assert found["best"] == {}
+    assert "Which is best" not in page.render(found)

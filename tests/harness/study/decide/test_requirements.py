@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.kernel.errors import BadInput
+from harness.kernel.words.judged import TABLE
+from harness.kernel.words.measure import MEASURES, in_rows
 from harness.study.decide.wishes.requirements import objective, requirements
 from harness.study.decide.wishes.wanted import Asked, is_held, wanted
 
@@ -102,3 +104,11 @@ def test_a_search_with_looser_limits_has_not_kept_a_requirement():
     assert not is_held(one, limits | {"percentile": 0.9})
     assert not is_held(one, limits | {"ttft_limit_ns": 3_000_000_000})
     assert not is_held(one, limits | {"use_tokens": False})
+
+
+def test_a_figure_of_two_names_is_better_the_same_way():
+    for one in MEASURES.values():
+        if (known := in_rows(one.name)) is not None:
+            assert one.better == TABLE[known[0]].better, one.name
+    assert in_rows("ttft_p99") == ("ttft_p99_ms", 1e3)
+    assert in_rows("ttft_p99.9") is None

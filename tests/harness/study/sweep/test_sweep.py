@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
+from harness.study.sweep.bests import bests
 from tests import ROOT
 
 LOAD = "sweep --sut simulated --clock virtual --scenario server --min-queries 60"
@@ -202,3 +203,59 @@ def test_a_damaged_sweep_is_a_sentence(tmp_path):
     file.write_text(json.dumps(saved))
     done = CliRunner().invoke(app, ["resume", str(only(tmp_path)), "--trust-folder"])
     assert (done.exit_code, "it is damaged" in done.stderr) == (2, True), done.stderr
+
+
+# ---- which is best
+
+
+def test_each_system_is_a_row_at_its_best_valid_load(swept):
+    _, found, folder = swept
+    part = found["best"]
+    assert part["by"] == "goodput_per_s"
+    by_label = {point["label"]: point for point in found["points"]}
+    for row, options in zip(part["rows"], ("slots=8", "slots=8,per_token_ms=2"), strict=True):
+        own = [point for point in found["points"]
+               if point["series"] == options and point["status"] == "VALID"]  # fmt: skip
+        best = max(own, key=lambda point: point["figures"]["goodput_per_s"]["value"])
+        assert row["label"] == best["label"]
+        assert row["figures"]["tokens_per_s"] == by_label[row["label"]]["figures"]["tokens_per_s"][
+            "value"
+        ]  # fmt: skip
+        assert row["intervals"] == {}  # repeats in virtual time are all the same
+    shown = (folder / "sweep.html").read_text()
+    assert "Which is best" in shown
+    assert "where its goodput is highest" in shown
+
+
+def test_loads_alone_have_no_best(tmp_path):
+    call(f"{LOAD} --target-qps 10,20 --ttft-limit 300ms", tmp_path)
+    assert found_in(tmp_path)["best"] == {}
+
+
+def point(label, variant, **figures):
+    folded = {name: dict(zip(("value", "low", "high"), ends, strict=True))
+              for name, ends in figures.items()}  # fmt: skip
+    return {"label": label, "values": {"variant": variant}, "status": "VALID", "figures": folded}
+
+
+def test_repeats_say_nothing_of_how_sure_a_quality_is():
+    points = [
+        point(name, name, tokens_per_s=(speed, speed - 1, speed + 1), eval_loss=(loss, loss, loss))
+        for name, speed, loss in (("fp32", 10, 2.0), ("int8", 30, 2.1), ("nf4", 20, 2.2))
+    ]
+    found = bests(points, ["variant"], ["same", "same", "same"])
+    ranks = {rank["figure"]: rank for rank in found["ranks"]}
+    assert ranks["eval_loss"]["open"] == ["fp32", "int8", "nf4"]
+    assert ranks["tokens_per_s"]["open"] == []
+    (front,) = found["fronts"]
+    assert front["labels"] == ["int8", "fp32"]
+    assert front["dominated"] == [{"label": "nf4", "by": "int8", "sure": False}]
+    assert "eval_loss" not in {
+        rank["figure"] for rank in bests(points, ["variant"], ["one", "other"])["ranks"]
+    }
+
+
+def test_more_systems_than_anybody_reads_are_not_ranked():
+    points = [point(f"v{i}", f"v{i}", tokens_per_s=(i + 1, None, None)) for i in range(33)]
+    assert bests(points, ["variant"], []) == {}
+    assert len(bests(points[:32], ["variant"], [])["rows"]) == 32
