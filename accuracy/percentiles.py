@@ -64,9 +64,9 @@ def _between(values: Values, value: float, p: float, n_alone: float) -> Estimate
     n, count = len(values), max(round(n_alone), 1)
     outside = (1 - CONFIDENCE) / 2
     below, above = _binomial(outside, count, p), _binomial(1 - outside, count, p)
-    low_at, high_at = int(below / count * n), math.ceil((above + 1) / count * n) - 1
     if below < 1:
         return Estimate(value, None, None)
+    low_at, high_at = int((below - 1) / count * n), math.ceil((above + 1) / count * n) - 1
     if above + 1 > count:
         return Estimate(value, float(np.partition(values, low_at)[low_at]), None)
     ordered = np.partition(values, (low_at, high_at))

@@ -2,11 +2,17 @@
 scenario.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from harness.kernel import plugins
 from harness.kernel.entries import Loadgen, ScenarioEntry
 from harness.kernel.errors import BadInput
-from harness.kernel.types import RunSettings
 from scenarios.loads import DEFAULT, load_of
+
+if TYPE_CHECKING:
+    from harness.kernel.types import RunSettings
 
 TABLE = {
     "single-stream": ScenarioEntry(

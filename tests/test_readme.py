@@ -174,7 +174,7 @@ def test_its_decide_example_is_understood(run, monkeypatch):
 
 
 def test_its_compare_example_works(run, tmp_path, tiny_llama):
-    command = the_one("compare --model smollm2-135m --variants fp32,bf16").replace(
+    command = the_one("compare --model smollm2-135m --variants fp32,bf16,int8,nf4,lora").replace(
         "smollm2-135m", str(tiny_llama)
     )
     command = command.replace("fp32,bf16,int8,nf4,lora", "fp32,bf16")

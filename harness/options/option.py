@@ -67,6 +67,7 @@ class Option:
     loadgen: Loadgen | None = None
     is_place: bool = False  # says where results go, not what is run
     is_audits: bool = False  # an audit's own runs have their own
+    is_system: bool = False  # says which system is measured, not how it is used
     is_load: bool = False  # says how heavy the load is: the x of a sweep's curves
 
     @property

@@ -50,6 +50,7 @@ class ServedModel(LocalModel):
         self._notes += tokenizer.unused_templates(self._tokenizer, self._path, adapter)
         self.max_len = _length(options.max_len, self._context)
         self._load_model([Span.of(1, self.max_len - 1)])
+        self._ends = self._eos_ids
         self._note_defaults()
         self._phases.begin("serving")
         self._runner = self._make_runner(self.max_len, self.max_len // _USUAL_PART)

@@ -193,7 +193,8 @@ def test_a_page_shows_the_same_cells_with_their_tone_and_escapes_them():
 PARTS = {
     "found": {"comparable": True}, "subject": "s", "sentences": ["best"], "missing": [],
     "comparable": "yes", "links": {"bf16": "runs/bf16"}, "failed": Table("", (), []),
-    "picture": {"svg": ""}, "details": {},
+    "picture": {"svg": ""}, "details": {}, "headline": "", "tone": "", "best": [], "tested": [],
+    "limits": Table("", (), []), "effects": Table("", (), []), "pictures": [],
 }  # fmt: skip
 
 

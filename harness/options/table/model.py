@@ -18,12 +18,12 @@ class ModelOptions:
         "owner/name. Default: smollm2-135m. With --base-url, the name that the server has for it; "
         "default: the only one it lists.",
         commands="run plan compare gate perplexity serve", needs="model", is_name=True,
-        check=names.model,
+        check=names.model, is_system=True,
     )
     variant: str = option(
         MODEL, "fp32", "Precision of the weights (see harness list variants). Default: fp32.",
         commands="run plan compare serve", needs="model", is_name=True, check=names.variant,
-        by_sut=True,
+        by_sut=True, is_system=True,
     )
     dataset: Dataset = option(
         MODEL, "qa",
@@ -61,17 +61,18 @@ class ModelOptions:
         MODEL, "local",
         "System under test: local (a model), served (a server at --base-url), simulated, null, that"
         " of a plug-in, or module:factory. Default: local, or served with --base-url.",
-        is_name=True, check=names.sut, commands="run plan compare serve",
+        is_name=True, check=names.sut, commands="run plan compare serve", is_system=True,
     )
     sut_options: dict[str, str | int | float | bool] = option(
         MODEL, {},
         "Option of the simulated SUT, for example ttft_ms=200; may be given several times.",
         first_flag="--sut-option", metavar="KEY=VALUE", commands="run plan compare serve",
+        is_system=True,
     )
     device: str = option(
         MODEL, "auto", "Where the model runs: auto, cpu, cuda or cuda:1. Default: auto.",
         commands="run compare gate perplexity serve", needs="model", is_name=True,
-        check=names.device,
+        check=names.device, is_system=True,
     )
     device_map: str | None = option(
         MODEL, None, "Pass auto to let accelerate spread a model that does not fit on one device.",
@@ -84,16 +85,16 @@ class ModelOptions:
     tf32: bool = option(
         MODEL, False, "Let GPUs multiply float32 in TF32: faster, 10 bits of mantissa, no"
         " reference. In gate for the candidates.",
-        commands="run compare gate perplexity serve", needs="model",
+        commands="run compare gate perplexity serve", needs="model", is_system=True,
     )
     adapter: Folder | None = option(
         MODEL, None, "LoRA adapter folder, as peft writes it, for the lora variants.",
         metavar="FOLDER", commands="run plan compare gate perplexity serve",
-        check=names.adapter, needs="model",
+        check=names.adapter, needs="model", is_system=True,
     )
     merge_adapter: bool = option(
         MODEL, False, "Merge the adapter into the weights before running.",
-        commands="run plan compare gate perplexity serve", needs="model",
+        commands="run plan compare gate perplexity serve", needs="model", is_system=True,
     )
     kv_cache_gib: Gibibytes | None = option(
         MODEL, None,

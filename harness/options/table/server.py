@@ -16,7 +16,7 @@ class ServerOptions:
     base_url: str | None = option(
         SERVER, None,
         "Address of a server that speaks the OpenAI API, for example http://localhost:8000/v1.",
-        metavar="URL", commands="run plan compare gate", check=names.base_url,
+        metavar="URL", commands="run plan compare gate", check=names.base_url, is_system=True,
     )
     endpoint: Literal["auto", "chat", "completions"] = option(
         SERVER, "auto",

@@ -20,6 +20,7 @@ from harness.kernel.log import RunLog
 from harness.kernel.stats import percentile_name
 from harness.kernel.types import RunSettings
 from harness.options.lists.slo import limits_ns
+from harness.options.run_options import OPTIONS
 from harness.options.settings import RunConfig, load_config
 from harness.result import served
 from harness.result.capacity.goodput import goodput, kept_by, objectives
@@ -28,7 +29,7 @@ from harness.result.read import Raw, read_run
 from harness.result.search import FILE
 from scenarios.peak.evidence import count, quantile_interval, share_interval
 
-LIMITS = ("ttft_limit", "tpot_limit", "target_latency")
+LIMITS = tuple(name for name, option in OPTIONS.items() if option.judged)
 _PERCENTILES = (0.50, 0.90, 0.95, 0.99, 0.999)
 Found = dict[str, Any]
 

@@ -15,6 +15,7 @@ from harness.cost.terms import Terms
 from harness.cost.uncertain import Uncertain
 from harness.kernel.words.measure import in_rows
 from harness.study.best.told import row, told
+from harness.study.cells import MEANT
 from harness.study.comparison.compare import compare
 from harness.study.comparison.ranking import PER_TOKEN
 from harness.study.decide.changes import Miss, behind, nearest, shut_out, tightest
@@ -27,7 +28,7 @@ from harness.study.decide.wishes.wanted import Wanted, is_limit
 SCHEMA = "touchstone.decide/1"
 SURE = 0.95  # an answer that this share of draws gives is called sure
 # What may differ between deployments: where they run is part of what is chosen.
-_MEANT = ("device", "target_qps", "replicas", "max_concurrency")
+_MEANT = tuple(MEANT)
 Found = dict[str, Any]
 
 

@@ -1,7 +1,7 @@
 """Which model or variant is best, each at its best load? Points of a sweep in, the part `best` of
 sweep.json out.
 
-A row for each model, variant, adapter, system, address and device that was swept: its valid point
+A row for each system that was swept (`Option.is_system`: model, variant, adapter, address ...): its valid point
 with the highest peak rate, goodput or tokens per second, the first of these that all of them have.
 What else was swept (rate, batch size) says how one of them is used: the curves and the front of the
 sweep show that, and ranking it again would count one model several times. So there is nothing here
@@ -15,10 +15,11 @@ from typing import Any
 
 from accuracy.resampling import Estimate
 from harness.kernel.words.judged import TABLE
+from harness.options.run_options import OPTIONS
 from harness.study.best.told import row, told
 from harness.study.comparison.ranking import PER_TOKEN
 
-WHICH = ("model", "variant", "adapter", "merge_adapter", "sut", "sut_options", "base_url", "device")
+WHICH = tuple(name for name, option in OPTIONS.items() if option.is_system)
 _BY = ("peak_qps", "goodput_per_s", "tokens_per_s", "samples_per_s")
 _MOST = 32  # systems: a column of the page each, and pairs to tell apart
 _OTHER_NAMES = {"peak_qps": "valid_qps"}  # in comparisons

@@ -133,7 +133,7 @@ def test_a_new_row_is_described_and_may_be_compared(found):
 
 
 def test_every_row_names_what_exists():
-    commands = {"run", "plan", "compare", "gate", "perplexity", "report", "serve"}
+    commands = {"run", "plan", "compare", "gate", "perplexity", "report", "serve", "whatif"}
     for option in OPTIONS.values():
         assert set(option.commands.split()) <= commands, option.name
         assert not option.by_profile or hasattr(TABLE["quick"], option.by_profile), option.name

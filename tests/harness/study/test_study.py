@@ -185,14 +185,14 @@ def test_a_folder_that_is_no_study_is_called_what_it_is(finished, here):
 
 
 def test_ctrl_c_says_how_to_go_on(here, monkeypatch):
-    def interrupt(self, cell, say, figures):
+    def interrupt(self, cell, say):
         if self.ended:
             raise KeyboardInterrupt
-        return attempt(self, cell, say, figures)
+        begin(self, cell, say)
 
-    attempt = Study.attempt
+    begin = Study.begin
     with monkeypatch.context() as patched:
-        patched.setattr(Study, "attempt", interrupt)
+        patched.setattr(Study, "begin", interrupt)
         done = call(COMPARE)
     place = study_in(here)
     assert done.exit_code == 130
