@@ -1,8 +1,8 @@
 """Which model or variant is best, each at its best load? Points of a sweep in, the part `best` of
 sweep.json out.
 
-A row for each system that was swept (`Option.is_system`: model, variant, adapter, address ...): its valid point
-with the highest peak rate, goodput or tokens per second, the first of these that all of them have.
+A row for each system that was swept (`Option.is_system`: model, variant, address ...): its valid
+point with the highest peak rate, goodput or tokens per second, the first of these that all have.
 What else was swept (rate, batch size) says how one of them is used: the curves and the front of the
 sweep show that, and ranking it again would count one model several times. So there is nothing here
 where only such settings were swept; nor where there are more systems than anybody reads.
