@@ -1,4 +1,4 @@
-# setup: a venv with everything · run: the main thing · test, quick: all tests, the quick ones · check: format, lint, types
+# setup: a venv with everything · run: the main thing · test, test-all, quick: the tests, with those that take long, the quick ones · check: format, lint, types
 # fuzz: 200,000 bad inputs, of which none may end in a traceback
 # bench: side by side with the peers · architectures: the table of them, held against a plain loop · faults: what a kill, a stop or a full disk costs · picture: docs/report.png and view.png
 # test-clients: lm-eval, Inspect, guidellm, AIPerf, the OpenAI client and vllm bench serve against harness serve, each in a venv of its own
@@ -12,13 +12,17 @@ TESTED := harness/constraints.txt
 TESTED_ONLY := PIP_CONSTRAINT=$(TESTED) PIP_BUILD_CONSTRAINT=$(TESTED)
 INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup run test test-clients quick fuzz test-newest lock check bench bench-gpu bench-vllm architectures faults picture clean
+.PHONY: setup run test test-all test-clients quick fuzz test-newest lock check bench bench-gpu bench-vllm architectures faults picture clean
 setup: .venv/.dev
 
 run: .venv/.run
 	$(BIN)/python -m harness run --scenario server
 
 test: .venv/.dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long"
+
+# what takes too long for twenty minutes on two cores as well: a Ray cluster, the official LoadGen, fuzzing, cheats
+test-all: .venv/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # programs of others against `harness serve`: each is installed by pip once (.venv-clients, 3 GB), and left out where that fails

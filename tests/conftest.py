@@ -16,7 +16,7 @@ import pytest
 
 from tests import ROOT
 from tests.busy import patience
-from tests.lanes import is_slow, seconds
+from tests.lanes import is_long, is_slow, seconds
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # one of several workers: threads that wait for a core cost more than they bring
@@ -36,6 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if is_slow(item.nodeid):
             item.add_marker("slow")
+        if is_long(item.nodeid):
+            item.add_marker("long")
     items.sort(key=lambda item: -seconds(item.nodeid.partition("::")[0]))
 
 

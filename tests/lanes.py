@@ -98,10 +98,35 @@ SLOW = {
     "tests/harness/running/test_self_check.py": 3,
 }
 
+# What `make test` leaves out, so that it ends within its twenty minutes on two cores;
+# `make test-all` runs everything.
+LONG = {
+    "tests/harness/study/cluster/": 80,
+    "tests/harness/study/decide/test_decide.py::test_a_variant_is_judged_by_the_gate": 20,
+    "tests/harness/study/gating/test_panel.py": 10,
+    "tests/harness/study/test_parts.py": 60,
+    "tests/harness/mlperf/": 30,
+    "tests/harness/official/": 70,
+    "tests/sut/precision/test_adapters.py": 80,
+    "tests/accuracy/likelihood/test_scaling.py": 20,
+    "tests/fuzz/": 60,
+    "tests/cheats/": 40,
+    "tests/architectures/": 10,
+    "tests/sut/engine/test_wild.py": 15,
+    "tests/test_elsewhere.py": 30,
+    "tests/test_terminals.py": 15,
+    "tests/test_screens.py": 12,
+}
+
+
+def is_long(test: str) -> bool:
+    """Tell whether `test` is one that `make test` leaves out."""
+    return test.startswith(tuple(LONG))
+
 
 def is_slow(test: str) -> bool:
     """Tell whether `test`, pytest's id of it, stands in the table."""
-    return test.startswith(tuple(SLOW))
+    return test.startswith((*SLOW, *LONG))
 
 
 def seconds(file: str) -> int:

@@ -15,8 +15,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from harness.kernel.clock import monotonic_s
-
 _NOTE, _QUIET = "TOUCHSTONE_STUDY", "TOUCHSTONE_QUIET"
 _LONGEST_NAME = 60
 _MOST_NAMES = 8
@@ -144,6 +142,8 @@ def span(seconds: float) -> str:
 def now() -> tuple[Note, float] | None:
     """Return the note and the time to draw it at; None if there is no study."""
     note = current()
+    from harness.kernel.clock import monotonic_s  # which `--help` has no use for
+
     return None if note is None else (note, monotonic_s())
 
 
