@@ -7,8 +7,9 @@ stderr. Heavy imports wait until a command needs them.
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -90,12 +91,27 @@ def about(
     """Own options of the program; each command has its own."""
 
 
+def _build_only(words: Sequence[str]) -> None:
+    """Leave the options of all commands out that stand nowhere in `words`: building those of every
+    command takes a fifth of the time that help takes.
+    """
+    for known in app.registered_commands:
+        if known.name not in words:
+            known.help = inspect.getdoc(known.callback)
+            known.callback = _nothing
+
+
+def _nothing() -> None:
+    """Stand for a command that was not called."""
+
+
 def main() -> None:
     """Run the program: every error of ours is a sentence and an exit code, never a traceback."""
     stopping.listen()
     code = 0
     try:
         streams.protect()
+        _build_only(sys.argv[1:])
         app()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
