@@ -15,7 +15,6 @@ from harness.api.settings import (
     GateSettings,
     PerplexitySettings,
     RunSettings,
-    SweepSettings,
 )
 from harness.api.values import documented, flags_of, listed
 from harness.commands import kinds
@@ -124,7 +123,7 @@ def sweep(
     ray_cpus: int = 0,
     config: Path | None = None,
     say: Say = _silent,
-    **settings: Unpack[SweepSettings],
+    **settings: Unpack[CompareSettings],
 ) -> Study:
     """Measure every combination of settings: rates, batch sizes, variants, models, devices.
 

@@ -9,14 +9,13 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from harness.options.flags import COMPARE, GATE, PERPLEXITY, RUN, SWEEP
+from harness.options.flags import COMPARE, GATE, PERPLEXITY, RUN
 from harness.options.kinds import is_choice, is_time
 from harness.options.option import REQUIRED, Option
 from harness.options.run_options import OPTIONS
 
 PLACE = Path(__file__).parent.parent / "api" / "settings.py"
-COMMANDS = {"run": RUN, "compare": COMPARE, "sweep": SWEEP, "gate": GATE, "perplexity": PERPLEXITY}
-_WITH_LISTS = ("compare", "sweep")
+COMMANDS = {"run": RUN, "compare": COMPARE, "gate": GATE, "perplexity": PERPLEXITY}
 _OF_CONF = {"user_conf": "Sequence[Path | str]", "conf_model": "str"}  # LoadGen's files
 _HEAD = '''"""Which settings does each function take? Made by `python -m harness.schema`.
 
@@ -61,7 +60,7 @@ def _of_command(command: str) -> str:
 
 def _hint(option: Option, command: str) -> str:
     names = list(dict.fromkeys(_names(option)))
-    if command in _WITH_LISTS and option.may_be_list:
+    if command == "compare" and option.may_be_list:
         names.append(f"Sequence[{' | '.join(names)}]")
     hint = " | ".join(names)
     is_required = option.default is REQUIRED and command == "run"

@@ -63,6 +63,7 @@ class _Work:
         self._study, self._cells = study, list(cells)
         self._say, self._figures, self._watcher = say, figures, watcher
         self._left = list(cells)
+        self._waited_for = {cell.name for cell in cells}  # those that have not ended
         self.running: dict[str, Cell] = {}
         self._rows: dict[str, Ended] = {}
         self.is_last = False  # the user wants no more: none is begun
@@ -87,8 +88,7 @@ class _Work:
 
     def _next(self) -> Cell | None:
         """Return the first cell that waits for no other."""
-        waited_for = {cell.name for cell in self._left} | set(self.running)
-        return next((cell for cell in self._left if cell.needs not in waited_for), None)
+        return next((cell for cell in self._left if cell.needs not in self._waited_for), None)
 
     def take(self, outcome: Outcome) -> None:
         """Keep what came of a run; whatever breaks in one cell is its row."""
@@ -113,6 +113,7 @@ class _Work:
 
     def _end(self, cell: Cell, row: Ended) -> None:
         self._rows[cell.name] = row
+        self._waited_for.discard(cell.name)
         self._watcher.ended(cell, row)
 
     def in_order(self) -> list[tuple[Cell, Ended]]:

@@ -119,7 +119,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 
 @pytest.mark.parametrize("command", sorted(TAKEN))
 def test_every_setting_of_a_command_has_a_type_and_a_line_of_help(command):
-    named = "Compare" if command == "decide" else command.capitalize()
+    named = "Compare" if command in ("decide", "sweep") else command.capitalize()
     typed = get_type_hints(getattr(settings, f"{named}Settings"))
     assert set(typed) | {"config"} == set(TAKEN[command]) | {"config"}
     text = getattr(harness, command).__doc__
