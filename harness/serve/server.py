@@ -9,17 +9,13 @@ stopped, is 0.
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Protocol
 
-import uvicorn
-
 from harness.kernel.errors import HarnessError
-from harness.kernel.process import stopping
 from harness.kernel.process.listening import listener, origin_of
+from harness.kernel.process.serving import QuietServer
 from harness.kernel.process.streams import tell
 from harness.serve.app import application
 from harness.serve.desk import Serving
@@ -50,34 +46,24 @@ def url_of(bound: socket.socket) -> str:
 def run(house: House, engine: Attached, bound: socket.socket, ready: Callable[[], None]) -> int:
     """Serve until told to stop; return the exit code. Raises RunBroke where the engine is lost."""
     server = Server(house, engine, ready)
-    loop = server.config.get_loop_factory()
-    with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(server.at(bound))
+    code = server.until_stopped(server.at(bound))
     if house.desk.fault is not None:
         raise house.desk.fault
-    return stopping.STOPPED if server.heard == signal.SIGINT else 0
+    return code
 
 
-class Server(uvicorn.Server):
-    """uvicorn's server, which leaves the signals to us."""
+class Server(QuietServer):
+    """Serves answers; those that are open when it is told to stop are finished."""
 
     def __init__(self, house: House, engine: Attached, ready: Callable[[], None]) -> None:
-        config = uvicorn.Config(
+        super().__init__(
             application(house),
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="critical",
-            access_log=False,
-            server_header=False,
+            ready,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=DRAIN_S,
             backlog=_BACKLOG,
         )
-        super().__init__(config)
-        self._house, self._engine, self._ready = house, engine, ready
-        self.heard = 0
+        self._house, self._engine = house, engine
 
     async def at(self, bound: socket.socket) -> None:
         """Serve at this socket until told to stop, or the engine is lost."""
@@ -89,16 +75,8 @@ class Server(uvicorn.Server):
         self._engine.attach(asyncio.get_running_loop(), self._house.desk.hear, lost)
         await self.serve(sockets=[bound])
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        with stopping.handled(self._hear):
-            yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._ready()
-
-    def _hear(self, number: int, frame: object) -> None:
+    def hear(self, number: int, frame: object) -> None:
+        """Take no more at a signal, and say what is left; end at once at a second one."""
         if self.should_exit:
             self.force_exit = True
             return

@@ -4,19 +4,14 @@ there are, and answers until it is told to stop.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-import uvicorn
-
 from harness.kernel.places import wrong_path
-from harness.kernel.process import stopping
 from harness.kernel.process.listening import listener, origin_of
+from harness.kernel.process.serving import QuietServer
 from harness.kernel.process.streams import put
 from harness.view.app import application
 from harness.view.index import Index
@@ -52,41 +47,5 @@ def _say_ready(
 
 
 def _serve(index: Index, bound: socket.socket, ready: Callable[[], None]) -> int:
-    server = _Server(index, ready)
-    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-        runner.run(server.serve(sockets=[bound]))
-    return stopping.STOPPED if server.heard == signal.SIGINT else 0
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server, which leaves the signals to us."""
-
-    def __init__(self, index: Index, ready: Callable[[], None]) -> None:
-        config = uvicorn.Config(
-            application(index),
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="critical",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_LEAVE_S,
-        )
-        super().__init__(config)
-        self._ready = ready
-        self.heard = 0
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        with stopping.handled(self._hear):
-            yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._ready()
-
-    def _hear(self, number: int, frame: object) -> None:
-        self.force_exit = self.should_exit
-        self.should_exit = True
-        self.heard = number
+    server = QuietServer(application(index), ready, timeout_graceful_shutdown=_LEAVE_S)
+    return server.until_stopped(server.serve(sockets=[bound]))
