@@ -49,3 +49,13 @@ def test_nothing_has_no_percentile():
 
 def test_equal_samples_have_an_exact_percentile():
     assert tail(np.full(500, 3), 0.5).estimate == (3.0, 3.0, 3.0)
+
+
+@pytest.mark.parametrize("p", [0.5, 0.9, 0.99])
+@pytest.mark.parametrize("n", range(1, 8))
+def test_an_interval_of_few_samples_holds_its_value_and_stays_among_them(n, p):
+    values = np.arange(n, dtype=np.float64)
+    found = tail(values, p).estimate
+    low = values[0] if found.low is None else found.low
+    high = values[-1] if found.high is None else found.high
+    assert values[0] <= low <= found.value <= high <= values[-1]

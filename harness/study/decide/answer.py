@@ -28,7 +28,7 @@ from harness.study.decide.wishes.wanted import Wanted, is_limit
 SCHEMA = "touchstone.decide/1"
 SURE = 0.95  # an answer that this share of draws gives is called sure
 # What may differ between deployments: where they run is part of what is chosen.
-_MEANT = tuple(MEANT)
+_MEANT = tuple(name for name in MEANT if name != "samples_per_query")
 Found = dict[str, Any]
 
 
