@@ -206,11 +206,19 @@ def _offered(kind: plugins.Kind, describe: Callable[[str], str]) -> Iterator[tup
         yield offer.name, f"{words} (from {offer.package})".lstrip()
 
 
+def _tasks() -> Iterator[tuple[str, str]]:
+    from accuracy.tasks import TABLE
+
+    for name, task in TABLE.items():
+        yield name, task.summary if task.file else f"{task.summary}; {name}:FILE"
+
+
 LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
     "models": _models,
     "variants": _variants,
     "scenarios": _scenarios,
     "datasets": _datasets,
+    "tasks": _tasks,
     "suts": _suts,
     "metrics": _metrics,
     "rules": _rules,

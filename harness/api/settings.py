@@ -56,6 +56,10 @@ class RunSettings(TypedDict, total=False):
     model: str
     variant: str
     dataset: str
+    task: str
+    shots: int
+    shots_file: Path | str
+    chat: bool
     prompt_column: str
     reference_column: str
     num_samples: int
@@ -132,6 +136,10 @@ class CompareSettings(TypedDict, total=False):
     model: str | Sequence[str]
     variant: str | Sequence[str]
     dataset: str
+    task: str
+    shots: int | Sequence[int]
+    shots_file: Path | str
+    chat: bool
     prompt_column: str
     reference_column: str
     num_samples: int | Sequence[int]
@@ -178,6 +186,9 @@ class GateSettings(TypedDict, total=False):
     drain_timeout: float | str
     model: str
     dataset: str
+    shots: int
+    shots_file: Path | str
+    chat: bool
     prompt_column: str
     reference_column: str
     num_samples: int

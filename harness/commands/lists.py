@@ -14,14 +14,14 @@ def list_(
     what: Annotated[
         str | None,
         typer.Argument(
-            help="What to list: models, variants, scenarios, datasets, suts, metrics, rules or"
+            help="What to list: models, variants, scenarios, datasets, tasks, suts, metrics, rules or"
             " profiles."
         ),
     ] = None,
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
-    """List the models, variants, scenarios, datasets, SUTs, metrics, rules and profiles."""
+    """List the models, variants, scenarios, datasets, tasks, SUTs, metrics, rules, profiles."""
     with people(as_json, form) as (console, _):
         from harness.kernel.errors import unknown
         from harness.registry import LISTS

@@ -236,6 +236,22 @@ class Evaluator(Protocol):
 
 
 @runtime_checkable
+class Chooser(Protocol):
+    """What a SUT may offer besides (optional): how likely given continuations are, after the timed
+    part.
+    """
+
+    def choose(
+        self, asked: Sequence[tuple[int, Sequence[str]]]
+    ) -> list[tuple[int, list[float], list[int]]] | None:
+        """Return, for each (index of a loaded sample, its choices), the index, the negative log
+        likelihood (nats) of each choice after the sample's prompt, infinite for one that does not
+        fit the context, and the tokens of each. None: it cannot.
+        """
+        ...
+
+
+@runtime_checkable
 class SelfChecked(Protocol):
     """A SUT that notes what its decode steps take (optional)."""
 

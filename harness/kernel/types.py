@@ -46,6 +46,9 @@ class Sample:
     pieces: tuple[tuple[str, int], ...] = ()
     must_fill: bool = False  # the answer is to have `max_new_tokens`, where the SUT can do that
     group: int | None = None  # its prompt begins like those of the same group, on purpose
+    is_plain: bool = False  # the prompt is continued: no chat template is put around it
+    stop: tuple[str, ...] = ()  # texts that end the answer, which stands before the first of them
+    choices: tuple[str, ...] = ()  # continuations whose likelihoods are asked for after the run
 
 
 @dataclass(slots=True)

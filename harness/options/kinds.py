@@ -73,6 +73,12 @@ def _absolute_dataset(name: str) -> str:
     return absolute(name)
 
 
+def _absolute_task(text: str) -> str:
+    from accuracy.tasks.load import absolute
+
+    return absolute(text)
+
+
 def _absolute_load(text: str) -> str:
     """Return a load by the full path of its file, if that exists."""
     from scenarios.loads import file_of
@@ -97,6 +103,7 @@ Position = Annotated[int, Read(refuse_bool, ge=0)]
 Seed = Annotated[int, Read(refuse_bool, ge=0, lt=2**64)]
 Folder = Annotated[Path, Read(after=_absolute)]
 Load = Annotated[str, Read(after=_absolute_load)]
+Task = Annotated[str, Read(after=_absolute_task)]
 Dataset = Annotated[str, Read(after=_absolute_dataset)]
 
 

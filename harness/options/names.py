@@ -47,6 +47,13 @@ def output_tokens(text: str) -> None:
     lengths_of(text, "--output-tokens")
 
 
+def task(text: str) -> None:
+    """Raise BadInput for what is no task, or one whose file is not there."""
+    from accuracy.tasks.load import check_name
+
+    check_name(text)
+
+
 def sut(name: str) -> None:
     """Raise BadInput, SetupFailed."""
     from harness import registry

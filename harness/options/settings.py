@@ -53,7 +53,14 @@ class RunConfig(RunOptions, BaseModel):
 
     @property
     def tokens_per_answer(self) -> int:
-        return self.max_new_tokens or self.chosen_profile.max_new_tokens
+        return self.max_new_tokens or self._of_task or self.chosen_profile.max_new_tokens
+
+    @property
+    def _of_task(self) -> int:
+        """How long an answer to the task may be; 0 without a task."""
+        from accuracy.tasks import of_name
+
+        return of_name(self.task).max_new_tokens if self.task else 0
 
     @property
     def pattern(self) -> ScenarioEntry:

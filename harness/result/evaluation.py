@@ -12,7 +12,7 @@ eval_samples, eval_tokens   how many stand behind these figures
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,54 @@ import numpy as np
 from accuracy.ranking import Losses
 from harness.engine.driver import Stop
 from harness.engine.pieces import reason
-from harness.kernel.protocols import Evaluator, Say
+from harness.kernel.protocols import Chooser, Evaluator, Say
 from harness.kernel.types import Sample
 
 _AT_ONCE = 16  # answers per call, so that Ctrl-C is heard in between
+
+
+def is_needed(samples: Sequence[Sample], references: bool) -> bool:
+    """Say whether something is to be scored after the run: the reference answers where that is
+    asked for, the choices of a task that has them.
+    """
+    return references or any(sample.choices for sample in samples)
+
+
+def after_run(
+    sut: Any, samples: Sequence[Sample], references: bool, stop: Stop, say: Say
+) -> dict[str, Any]:
+    """Return what the SUT says of reference answers and of choices (see `evaluate`, `choose`)."""
+    found = evaluate(sut, samples, stop, say) if references else {}
+    if any(sample.choices for sample in samples):
+        found["choices"] = choose(sut, samples, stop, say)
+    return found
+
+
+def choose(sut: Any, samples: Sequence[Sample], stop: Stop, say: Say) -> dict[str, Any]:
+    """Return `rows`, the negative log likelihood (nats) of each choice of each question as
+    (index, nll of each, tokens of each), or `problem`: why there are none.
+    """
+    asked = [(s.index, list(s.choices)) for s in samples if s.choices]
+    rows: list[Any] = []
+    for first in range(0, len(asked), _AT_ONCE):
+        if stop.requests:
+            return {"problem": f"interrupted after {first} of {len(asked)} questions"}
+        say(f"comparing the choices: {first} of {len(asked)} questions")
+        try:
+            part = sut.choose(asked[first : first + _AT_ONCE]) if isinstance(sut, Chooser) else None
+        except Exception as fault:  # of a library, say: the run has been measured all the same
+            return {"problem": reason(fault), "broke": True}
+        if part is None:
+            return {"problem": "this SUT cannot tell how likely a given text is"}
+        rows += part
+    say("")
+    return {"rows": rows}
+
+
+def likelihoods(sums: Mapping[str, Any]) -> dict[int, list[float]]:
+    """Return the negative log likelihoods (nats) of the choices, by the index of the question."""
+    rows = sums.get("choices", {}).get("rows", ())
+    return {index: nll_nats for index, nll_nats, _ in rows}
 
 
 def evaluate(sut: Any, samples: Sequence[Sample], stop: Stop, say: Say) -> dict[str, Any]:
@@ -82,6 +126,8 @@ def figures(sums: dict[str, Any]) -> dict[str, float]:
 
 
 def notes(sums: dict[str, Any]) -> list[str]:
+    if "problem" in sums.get("choices", {}):
+        return [f"no likelihoods of choices: {sums['choices']['problem']}"]
     if "problem" in sums:
         return [f"no evaluation: {sums['problem']}"]
     if left_out := sums.get("left_out"):
@@ -96,9 +142,9 @@ def missing(sums: dict[str, Any]) -> list[dict[str, Any]]:
     """Name what broke, as `harness.engine.pieces` does. The model is gone, so there is no second
     try.
     """
-    if not sums.get("broke"):
-        return []
+    parts = {"of the reference answers": sums, "of the choices": sums.get("choices", {})}
     return [
-        {"kind": "evaluation", "name": "of the reference answers", "reason": sums["problem"],
-         "later": False}
-    ]  # fmt: skip
+        {"kind": "evaluation", "name": name, "reason": part["problem"], "later": False}
+        for name, part in parts.items()
+        if part.get("broke")
+    ]

@@ -46,7 +46,7 @@ def samples_of(raw: Raw) -> Sequence[Sample] | None:
     saved = raw.saved["dataset"]
     if raw.config.input_tokens is not None or "load" in saved:
         return _of_load(raw, saved)
-    if not _is_unchanged(raw.config.dataset, saved.get("sha256")):
+    if not _is_unchanged(raw.config, saved.get("sha256")):
         return None
     try:
         loaded = _load(raw.config, raw.saved["run"]["max_new_tokens"])
@@ -63,7 +63,7 @@ def _of_load(raw: Raw, saved: Mapping[str, Any]) -> Sequence[Sample] | None:
     load = load_of(raw.config.load)
     if not isinstance(load, ConversationLoad):
         return [Sample(i, "") for i in range(raw.settings.num_samples)]
-    if not _is_unchanged(load.file, saved["load"].get("sha256")):
+    if not _has_hash(load.file, saved["load"].get("sha256")):
         return None
     try:
         return shaped(raw.config, (), {}).samples
@@ -71,8 +71,20 @@ def _of_load(raw: Raw, saved: Mapping[str, Any]) -> Sequence[Sample] | None:
         return None
 
 
-def _is_unchanged(dataset: str, sha256: object) -> bool:
+def _is_unchanged(config: RunConfig, sha256: object) -> bool:
     """Tell whether the file is the run's, before it is read: the folder may name any file."""
+    if config.task is None:
+        return _has_hash(config.dataset, sha256)
+    from accuracy.datasets.files import sha256 as hash_of
+    from accuracy.tasks.load import find
+
+    try:
+        return hash_of(find(config.task)[1]) == sha256
+    except (BadInput, OSError):
+        return False
+
+
+def _has_hash(dataset: str, sha256: object) -> bool:
     from accuracy.datasets.files import sha256_of
 
     try:
@@ -84,5 +96,17 @@ def _is_unchanged(dataset: str, sha256: object) -> bool:
 def _load(config: RunConfig, tokens: int) -> Loaded:
     from accuracy.datasets.files import load_dataset
 
+    if config.task is not None:
+        return _load_task(config)
     columns = config.prompt_column, config.reference_column
     return load_dataset(config.dataset, tokens, config.num_samples, *columns)
+
+
+def _load_task(config: RunConfig) -> Loaded:
+    from accuracy.tasks.load import Asked, load_task
+
+    asked = Asked(
+        config.task or "", config.shots, config.shots_file, config.num_samples,
+        config.max_new_tokens, config.chat,
+    )  # fmt: skip
+    return load_task(asked)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from accuracy.tasks import files as task_files
 from harness import registry
 from harness.engine import environment, runlog
 from harness.engine.pieces import Pieces
@@ -56,6 +57,9 @@ def publish(
     pieces = Pieces(result.missing)
     with _extra(folder, "log", "MLPerf logs", pieces):
         _write_logs(folder, raw, result)
+    if result.marks:
+        with _extra(folder, "file", task_files.SCORES, pieces):
+            task_files.write(folder, result.marks)
     with _extra(folder, "log", "files of MLPerf Endpoints", pieces):
         _write_endpoints(folder, raw, result)
     if page:

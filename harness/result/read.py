@@ -30,7 +30,8 @@ from scenarios.loadgen import results as loadgen_results
 SETTINGS, ENVIRONMENT = "settings.json", "environment.json"
 ACCURACY_PART = "accuracy"  # of a submission: a run folder inside the performance part's
 _FILES = (
-    "settings.json", "environment.json", "samples.parquet", "telemetry.parquet", "report.html",
+    "settings.json", "environment.json", "samples.parquet", "telemetry.parquet", "scores.parquet",
+    "report.html",
     "sut.log", "loadgen.log", search.FILE, "mlperf_log_summary.txt",
     "mlperf_log_detail.txt", "mlperf_log_accuracy.json",
 )  # fmt: skip

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 import scenarios
 from accuracy.datasets.subset import subset_notes
@@ -26,7 +26,7 @@ from harness.kernel.types import Metric, RunSettings, Sample, Verdict
 from harness.kernel.words.variant import named, precision_of
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
-from harness.result import evaluation, measured, quiet, served
+from harness.result import evaluation, measured, quiet, scored, served
 from harness.result.capacity.goodput import capacity, goodput, objectives
 from harness.result.device import self_check
 from harness.result.doubts.doubt import Known
@@ -37,10 +37,9 @@ from harness.result.gpus.energy import notes as energy_notes
 from harness.result.gpus.over_run import over_run
 from harness.result.integrity import seal
 from harness.result.judge import judge, not_judged, official_verdict, status_of
-from harness.result.library import samples_of
 from harness.result.measured import span_ns
 from harness.result.phases import steady as steady_state
-from harness.result.read import Raw, files_of, read_json
+from harness.result.read import Raw, files_of
 from scenarios import uncertainty
 
 SCHEMA = "touchstone.result/1"
@@ -54,7 +53,7 @@ _NO_THROUGHPUT: dict[str, float | None] = dict.fromkeys(
     ("samples_per_s", "queries_per_s", "tokens_per_s", "scheduled_samples_per_s", "duration_s")
 )
 TOLD = 0.90  # of the memory that the system saw: less than that is not the same peak
-_NOT_EVERYWHERE = ("goodput", "capacity", "served", "gpus", "self_check", "doubts", "steady")
+_NOT_EVERYWHERE = ("goodput", "capacity", "task", "served", "gpus", "self_check", "doubts", "steady")
 _LATENCIES = ("ttft_ms", "tpot_ms", "itl_ms", "latency_ms", "issue_lag_ms")
 _NO_LATENCY = summary_ms(np.empty(0, np.int64))
 _NO_MEMORY = dict.fromkeys(
@@ -97,6 +96,8 @@ class Result(BaseModel):
     memory: dict[str, Any]
     sut_facts: dict[str, Any]
     accuracy: dict[str, float]
+    task: dict[str, Any] = {}  # how well --task was solved (`accuracy.tasks.marks`)
+    marks: list[dict[str, Any]] = Field([], exclude=True)  # rows of scores.parquet
     energy: dict[str, Any] = {}  # where it was counted, or watts sampled
     gpus: list[dict[str, Any]] = []  # what each GPU of the run did (`harness.result.gpus`)
     driver: dict[str, Any]
@@ -140,7 +141,9 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     if raw.seal.status == "edited":
         verdicts.append(seal.verdict(raw.seal))
     status, reason = status_of(log, verdicts)
-    scores, notes = _scores(folder, raw, samples, pieces)
+    asked = scored.asked_of(raw, samples, pieces)
+    scores, notes = scored.figures(folder, raw, asked, pieces)
+    marks = make("marks of the task", lambda: scored.marks(raw, asked), list[dict[str, Any]]())
     counts = measured.counts(log)
     found = make("division", lambda: _division(raw), None)
     loadgen_valid = _loadgen_valid(raw)
@@ -153,7 +156,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     spent = make("energy", lambda: _energy(raw, counts["tokens"]), nothing)
     no_rows: list[dict[str, Any]] = []
     gpus = make("GPUs", lambda: over_run(raw.telemetry, span_ns(log), facts.gpus), no_rows)
-    asked = (
+    server = (
         make("server", lambda: served.figures(log, facts.sut), nothing) if entry.asks_server else {}
     )
     steady = make("steady state", lambda: steady_state.figures(log, settings), nothing)
@@ -165,7 +168,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         verdicts,
         facts.load,
         gpus,
-        asked,
+        server,
         steady,
     )
     return Result(
@@ -207,10 +210,12 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         memory=memory,
         sut_facts=facts.sut,
         accuracy=scores | evaluation.figures(facts.evaluation),
+        task=make("task", lambda: scored.task(raw, marks), nothing),
+        marks=marks,
         energy=spent,
         gpus=gpus,
         driver=make("driver", lambda: _driver(log, facts, verdicts), dict.fromkeys(_DRIVER)),
-        served=asked,
+        served=server,
         self_check=checked,
         load=facts.load,
         verdicts=[asdict(v) for v in verdicts],
@@ -302,46 +307,6 @@ def _driver(log: RunLog, facts: RunFacts, verdicts: Sequence[Verdict]) -> dict[s
     errors = [verdict.measured for verdict in verdicts if verdict.rule == uncertainty.RULE]
     made = {"issue_lag_p99_ms": lag["p99"], "error_percent": errors[0] if errors else None}
     return dict.fromkeys(_DRIVER) | made | facts.driver
-
-
-def _scores(
-    folder: Path, raw: Raw, samples: Sequence[Sample] | None, pieces: Pieces
-) -> tuple[dict[str, float], list[str]]:
-    """Return (scores, notes). Without the run's own dataset the scores of the run itself stand, if
-    it left any.
-    """
-    if samples is None:
-        samples = pieces.make("score", "all (reading the dataset)", lambda: samples_of(raw), None)
-    if samples is None:
-        kept = folder / "scores.json"
-        return (read_json(kept) if kept.is_file() else {}), [
-            "the dataset has moved or changed: scores are those of the run"
-        ]
-    log = raw.log
-    ids = np.flatnonzero(log.completed)
-    if raw.settings.mode == "accuracy":  # multi-stream pads its last query: each counts once
-        ids = ids[np.unique(log.index[ids], return_index=True)[1]]
-    found = list[Metric]()
-    for name in registry.metrics():
-        found += pieces.make("score", name, partial(_score, name, log, samples, ids), [])
-    values = {metric.name: metric.value for metric in found if metric.value is not None}
-    return values, _whys(found)
-
-
-def _whys(found: Sequence[Metric]) -> list[str]:
-    """Say why scores are missing, or what to know of them; a reason once for all that share it."""
-    names: dict[tuple[str, bool], list[str]] = {}
-    for metric in found:
-        if metric.why:
-            names.setdefault((metric.why, metric.value is None), []).append(metric.name)
-    return [
-        f"{'no ' * is_missing}{', '.join(group)}: {why}"
-        for (why, is_missing), group in names.items()
-    ]
-
-
-def _score(name: str, log: RunLog, samples: Sequence[Sample], ids: Any) -> list[Metric]:
-    return registry.metric(name)(log, samples, ids)
 
 
 def _memory_note(memory: Mapping[str, Any]) -> list[str]:

@@ -309,7 +309,7 @@ class Run:
     ) -> Result:
         """Judge and publish the raw files. Raises RunBroke, naming the folder, if that fails."""
         try:
-            if last and self.config.evaluate:
+            if last and evaluation.is_needed(self.samples, self.config.evaluate):
                 missing = [*missing, *self._evaluate(sut, folder)]
             note_seal(self._written.of(folder))
             page = page and not self.config.no_page
@@ -324,13 +324,14 @@ class Run:
             ) from fault
 
     def _evaluate(self, sut: SUT, folder: Path) -> list[dict[str, Any]]:
-        """Score the reference answers, once everything measured is safe and the memory's peaks have
-        been read: this phase has a peak of its own.
+        """Score reference answers and choices, once everything measured is safe and the memory's
+        peaks have been read: this phase has a peak of its own.
         """
         log, facts = runlog.read_log(folder, self._written.of(folder)[runlog.SAMPLES])
         if log.end != "completed":
             return []
-        facts.evaluation = evaluation.evaluate(sut, self.samples, self.stop, self._say)
+        wanted = self.config.evaluate
+        facts.evaluation = evaluation.after_run(sut, self.samples, wanted, self.stop, self._say)
         pieces = Pieces(facts.missing)
         name = "memory of the evaluation"
         use = pieces.make("figure", name, sut.memory, MemoryUse(), later=False)

@@ -15,6 +15,7 @@ from harness.schema.of_result.search import STEP
 from harness.schema.of_result.self_check import SELF_CHECK
 from harness.schema.of_result.served import OF_SERVER, SERVED
 from harness.schema.of_result.steady import STEADY
+from harness.schema.of_result.task import TASK
 from harness.schema.parts import (
     Schema,
     anything,
@@ -288,6 +289,7 @@ RESULT_FIELDS: dict[str, Schema] = {
     }),
     "goodput": GOODPUT,
     "capacity": CAPACITY,
+    "task": TASK,
     "memory": MEMORY,
     "sut_facts": SUT_FACTS,
     "accuracy": ACCURACY,
@@ -366,7 +368,7 @@ RESULT = file(
     record(
         "The summary of a run, for programs.",
         RESULT_FIELDS,
-        optional=("goodput", "capacity", "served", "gpus", "self_check", "doubts", "steady"),
+        optional=("goodput", "capacity", "task", "served", "gpus", "self_check", "doubts", "steady"),
     ),
     DEFS,
 )

@@ -128,7 +128,18 @@ TELEMETRY = (
     Column("server_rss_bytes", "int64", "Resident sets of its processes on this machine.", "B"),
     Column("server_cpu_percent", "double", "Their processor time.", "% of one core"),
 )
-TABLES = {"samples.parquet": SAMPLES, "telemetry.parquet": TELEMETRY}
+MARKS = (
+    Column("index", "int64", "Index of the question."),
+    Column("attempt", "int64", "Which of its answers this is, from 0."),
+    Column("scorer", "string", "Which scorer marked it."),
+    Column("score", "double", "How good it is.", "from 0 to 1"),
+    Column("outcome", "string", "`right`, `wrong` or `no answer`."),
+    Column("answer", "string", "The final answer that was read; empty if none was."),
+    Column("expected", "string", "What the scorer compared with."),
+    Column("tokens", "int64", "Tokens of the answer.", "tokens"),
+    Column("is_cut", "bool", "Whether the limit on new tokens ended it."),
+)  # and a column for each label of the questions, such as subject
+TABLES = {"samples.parquet": SAMPLES, "telemetry.parquet": TELEMETRY, "scores.parquet": MARKS}
 
 _PLAIN_ONLY = "; null under a condition"
 TEXTS = (

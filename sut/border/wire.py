@@ -61,15 +61,14 @@ def json_frame(kind: int, value: Any) -> bytes:
 def told(sample: Sample) -> list[Any]:
     """Return what the far side is told of a sample; no more than it is asked."""
     asked = [sample.index, sample.prompt, sample.max_new_tokens]
-    if sample.history or sample.pieces or sample.must_fill:
-        asked += [sample.history, sample.pieces, sample.must_fill]
-    return asked
+    rest = [sample.history, sample.pieces, sample.must_fill, sample.is_plain, sample.stop]
+    return asked + rest if any(rest) else asked
 
 
 def sample(told: Sequence[Any]) -> Sample:
     """Return it on the far side."""
     index, prompt, max_new_tokens, *rest = told
-    history, pieces, must_fill = rest or ((), (), False)
+    history, pieces, must_fill, is_plain, stop = rest or ((), (), False, False, ())
     return Sample(
         index,
         prompt,
@@ -77,6 +76,8 @@ def sample(told: Sequence[Any]) -> Sample:
         history=tuple((role, text) for role, text in history),
         pieces=tuple((text, tokens) for text, tokens in pieces),
         must_fill=must_fill,
+        is_plain=is_plain,
+        stop=tuple(stop),
     )
 
 

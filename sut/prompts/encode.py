@@ -96,6 +96,8 @@ class Encoder:
         name = f"sample {sample.index}"
         if sample.pieces:
             return pieces_ids(sample.pieces, self._bare, self._start_id)
+        if sample.is_plain:
+            return self.ids(sample.prompt, name, is_plain=True)
         if not sample.history:
             return self.ids(sample.prompt, name)
         if not self.template.is_there:
@@ -104,14 +106,16 @@ class Encoder:
         self._look_at(ids, name)
         return ids
 
-    def ids(self, prompt: str, name: str) -> list[int]:
-        """Return the ids of a prompt. Raises SetupFailed for one that becomes nothing."""
-        made = self._made(prompt, name)
+    def ids(self, prompt: str, name: str, is_plain: bool = False) -> list[int]:
+        """Return the ids of a prompt, without the chat template if it `is_plain`. Raises SetupFailed
+        for one that becomes nothing.
+        """
+        made = self._made(prompt, name, is_plain)
         self._look_at(made, name)
         return made
 
-    def _made(self, prompt: str, name: str) -> list[int]:
-        if self.template.is_there:
+    def _made(self, prompt: str, name: str, is_plain: bool = False) -> list[int]:
+        if self.template.is_there and not is_plain:
             text = self.template.prompt(prompt, name)
             ids = self._bare(text)
         else:

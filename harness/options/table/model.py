@@ -4,7 +4,7 @@
 from typing import Literal
 
 from harness.options import names
-from harness.options.kinds import Count, Dataset, Folder, Gibibytes
+from harness.options.kinds import Count, CountOrNone, Dataset, Folder, Gibibytes, Task
 from harness.options.option import MODEL, option
 
 
@@ -30,6 +30,23 @@ class ModelOptions:
         "An embedded dataset (see harness list datasets), a file, or FORMAT:FILE. Default: qa "
         "(perplexity: stories).",
         commands="run plan compare gate perplexity", needs="dataset", check=names.dataset,
+    )
+    task: Task | None = option(
+        MODEL, None,
+        "A task to solve in place of a dataset: NAME:FILE, such as gsm8k:test.jsonl, or an embedded"
+        " one (see harness list tasks).", needs="dataset", check=names.task,
+    )
+    shots: CountOrNone | None = option(
+        MODEL, None, "Number of examples before each question of --task. Default: the task's own.",
+        needs="dataset", commands="run plan compare gate",
+    )
+    shots_file: Folder | None = option(
+        MODEL, None, "File that the examples of --task are taken from, such as its training part.",
+        metavar="FILE", needs="dataset", commands="run plan compare gate",
+    )
+    chat: bool = option(
+        MODEL, False, "Put the prompts of --task into the model's chat template. Default: the model"
+        " continues them as plain text.", needs="dataset", commands="run plan compare gate",
     )
     prompt_column: str | None = option(
         MODEL, None, "Column that holds the prompts.", commands="run plan compare gate",

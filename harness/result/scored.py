@@ -1,0 +1,92 @@
+"""How good are the answers of a run? The metrics over all of them, and the marks of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accuracy.tasks import marks as task_marks
+from harness import registry
+from harness.engine.pieces import Pieces
+from harness.kernel.log import RunLog
+from harness.kernel.types import Metric, Sample
+from harness.result import evaluation
+from harness.result.library import samples_of
+from harness.result.read import Raw, read_json
+
+Row = dict[str, Any]
+Asked = Sequence[Sample] | None
+
+
+def asked_of(raw: Raw, samples: Asked, pieces: Pieces) -> Asked:
+    """Return the samples of a run, read again if they are not given; None if they are gone."""
+    if samples is not None:
+        return samples
+    return pieces.make("score", "all (reading the dataset)", lambda: samples_of(raw), None)
+
+
+def figures(
+    folder: Path, raw: Raw, samples: Asked, pieces: Pieces
+) -> tuple[dict[str, float], list[str]]:
+    """Return (scores, notes). Without the run's own dataset the scores of the run itself stand, if
+    it left any.
+    """
+    if samples is None:
+        kept = folder / "scores.json"
+        return (read_json(kept) if kept.is_file() else {}), [
+            "the dataset has moved or changed: scores are those of the run"
+        ]
+    ids = _judged(raw)
+    found = list[Metric]()
+    for name in registry.metrics():
+        found += pieces.make("score", name, partial(_score, name, raw.log, samples, ids), [])
+    values = {metric.name: metric.value for metric in found if metric.value is not None}
+    return values, _whys(found)
+
+
+def marks(raw: Raw, samples: Asked) -> list[Row]:
+    """Return the rows of scores.parquet; none where no task was asked for."""
+    told = raw.saved["dataset"].get("task")
+    if not told or not samples:
+        return []
+    given = evaluation.likelihoods(raw.facts.evaluation)
+    return task_marks.rows(told["scorers"], raw.log, samples, _judged(raw), given)
+
+
+def task(raw: Raw, rows: Sequence[Row]) -> dict[str, Any]:
+    """Return `task` of result.json; nothing where no task was asked for."""
+    told = raw.saved["dataset"].get("task")
+    if not told or not rows:
+        return {}
+    return task_marks.summary(told, rows, task_marks.groups_of(rows))
+
+
+def _judged(raw: Raw) -> NDArray[Any]:
+    """Return the answers that count: multi-stream pads its last query, so that in an accuracy run
+    each sample counts once.
+    """
+    ids = np.flatnonzero(raw.log.completed)
+    if raw.settings.mode == "accuracy":
+        ids = ids[np.unique(raw.log.index[ids], return_index=True)[1]]
+    return ids
+
+
+def _whys(found: Sequence[Metric]) -> list[str]:
+    """Say why scores are missing, or what to know of them; a reason once for all that share it."""
+    names: dict[tuple[str, bool], list[str]] = {}
+    for metric in found:
+        if metric.why:
+            names.setdefault((metric.why, metric.value is None), []).append(metric.name)
+    return [
+        f"{'no ' * is_missing}{', '.join(group)}: {why}"
+        for (why, is_missing), group in names.items()
+    ]
+
+
+def _score(name: str, log: RunLog, samples: Sequence[Sample], ids: Any) -> list[Metric]:
+    return registry.metric(name)(log, samples, ids)
