@@ -110,6 +110,18 @@ class RunLog:
         return np.where(self.reported_tokens == NEVER, counted, self.reported_tokens)
 
     @property
+    def token_ns(self) -> Int64s:
+        """(tokens,) when each token of the completed samples came, in the order of time; those of
+        answers that were not streamed came when these were complete.
+        """
+        completed, stamps = self.completed, np.diff(self.stamp_start)
+        streamed = self.stamp_ns[np.repeat(completed, stamps)]
+        missing = np.where(completed, np.maximum(self.tokens - stamps, 0), 0)
+        moments = np.concatenate((streamed, np.repeat(self.done_ns, missing)))
+        moments.sort(kind="stable")  # quicker than any other for what is nearly in order
+        return moments
+
+    @property
     def latency_ns(self) -> Int64s:
         """(n,) done - due. Counts from `due`, not `issued`: a stalled driver would otherwise hide
         the wait.
