@@ -123,17 +123,17 @@ class Pace(NamedTuple):
     tokens: int
 
 
-def pace_of(token_s: Floats) -> Pace:
-    """Cut the moments at which tokens came, in seconds from the start, into equally many tokens.
+def pace_of(token_ns: Int64s) -> Pace:
+    """Cut the moments at which tokens came, (n,) from the start and in order, into equally many
+    tokens.
 
     There are no parts where there are fewer tokens than that.
     """
-    count = len(token_s)
+    count = len(token_ns)
     if count < PARTS:
         return Pace(np.empty(0), count)
     last = np.linspace(0, count, PARTS + 1).round().astype(int)[1:] - 1
-    ends = np.partition(token_s, last)[last]
-    return Pace(np.diff(ends, prepend=0.0), count)
+    return Pace(np.diff(token_ns[last] / 1e9, prepend=0.0), count)
 
 
 def rates_beside(ours: Pace, theirs: Pace) -> Estimate:

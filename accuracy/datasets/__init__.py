@@ -4,7 +4,7 @@
 
 from typing import NamedTuple
 
-from accuracy.datasets.formats import Format, column, summarise
+from accuracy.datasets.formats import Format, column, of_name, summarise
 from harness.kernel import plugins
 from harness.kernel.errors import BadInput
 
@@ -43,6 +43,12 @@ _MIXED = Format(
     "mixed", ("text",), column("text"), labels=("category", "language"), licence=_LICENCE
 )
 
+
+def _like(published: str, name: str, *labels: str) -> Format:
+    """Return a format of our own that is read as a published one is."""
+    return of_name(published)[0]._replace(name=name, labels=labels, licence=_LICENCE)
+
+
 TABLE = {
     "qa": Embedded("qa.jsonl", _QA, "200 general questions with reference answers, Apache-2.0"),
     "articles": Embedded(
@@ -53,6 +59,21 @@ TABLE = {
         "mixed.jsonl",
         _MIXED,
         "80 texts of five kinds: stories, news, code, data, other languages, Apache-2.0",
+    ),
+    "word-problems": Embedded(
+        "word_problems.jsonl",
+        _like("gsm8k", "word-problems", "kind"),
+        "60 word problems of one to five steps with solutions, Apache-2.0",
+    ),
+    "subjects": Embedded(
+        "subjects.jsonl",
+        _like("mmlu", "subjects", "subject", "group"),
+        "120 questions on twelve subjects with four choices each, Apache-2.0",
+    ),
+    "boxed": Embedded(
+        "boxed.jsonl",
+        _like("math500", "boxed", "subject", "level"),
+        "40 problems in LaTeX with solutions and boxed answers, Apache-2.0",
     ),
 }
 

@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from accuracy.metrics.references import hashed, pairs
@@ -39,7 +40,9 @@ _SAID, _NEXT_QUESTION, _ANSWER = "The answer is", "\nQ:", "Answer: "
 def mlperf_scores(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metric]:
     """Score those of the samples `ids` that the dataset's own columns mark for one of these."""
     graders = {sample.index: sample.grader for sample in samples}
-    asked = Counter(graders.get(index, "") for index in log.index[ids].tolist())
+    asked: Counter[str] = Counter()
+    for index, n in zip(*np.unique(log.index[ids], return_counts=True), strict=True):
+        asked[graders.get(int(index), "")] += int(n)
     found = [*_gsm8k(log, samples, ids), *_exact_match(log, samples, ids)]
     if asked["mbxp"]:
         found.append(Metric("mbxp", None, "%", asked["mbxp"], PROGRAMS))

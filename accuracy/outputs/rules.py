@@ -181,19 +181,21 @@ def eos(log: RunLog, facts: SutFacts) -> Faults | str:
     if not eos_ids:
         return "the SUT names no EOS token"
     counted = np.diff(log.token_start)
-    owner = np.repeat(np.arange(len(log)), counted)
-    position = np.arange(len(log.token_ids)) - log.token_start[owner]
-    is_last = position == counted[owner] - 1
+    has_ids = counted > 0
     is_eos = np.isin(log.token_ids, eos_ids)
-    early = np.flatnonzero(is_eos & ~is_last)
+    last = log.token_start[1:][has_ids] - 1
     ends_in_eos = np.zeros(len(log), np.bool_)
-    ends_in_eos[owner[is_eos & is_last]] = True
-    wrong_reason = log.completed & (counted > 0) & ((log.finish == _EOS) != ends_in_eos)
-    bad = np.union1d(owner[early], np.flatnonzero(wrong_reason))
+    ends_in_eos[has_ids] = is_eos[last]
+    is_eos[last] = False
+    early = np.flatnonzero(is_eos)
+    owner = np.searchsorted(log.token_start, early, "right") - 1
+    is_bad = log.completed & has_ids & ((log.finish == _EOS) != ends_in_eos)
+    is_bad[owner] = True
+    bad = np.flatnonzero(is_bad)
     detail = "at most one per answer, always last"
     if len(early):
-        k = early[0]
-        detail = f"sample {owner[k]}: EOS {log.token_ids[k]} at position {position[k]}"
+        position = early[0] - log.token_start[owner[0]]
+        detail = f"sample {owner[0]}: EOS {log.token_ids[early[0]]} at position {position}"
         detail += " is not the last token"
     elif len(bad):
         record = log.record(int(bad[0]))

@@ -101,6 +101,8 @@ class RunLog:
     def tokens(self) -> Int64s:
         """(n,) tokens per sample as *we* count them; the SUT's own figure where it sent no ids."""
         counted = np.diff(self.token_start)
+        if counted.all():
+            return counted
         return np.where((counted == 0) & (self.reported_tokens > 0), self.reported_tokens, counted)
 
     @property
@@ -108,6 +110,18 @@ class RunLog:
         """(n,) tokens per sample as the *SUT* counts them; our count where it left that to us."""
         counted = np.diff(self.token_start)
         return np.where(self.reported_tokens == NEVER, counted, self.reported_tokens)
+
+    @property
+    def token_ns(self) -> Int64s:
+        """(tokens,) when each token of the completed samples came, in the order of time; those of
+        answers that were not streamed came when these were complete.
+        """
+        completed, stamps = self.completed, np.diff(self.stamp_start)
+        streamed = self.stamp_ns[np.repeat(completed, stamps)]
+        missing = np.where(completed, np.maximum(self.tokens - stamps, 0), 0)
+        moments = np.concatenate((streamed, np.repeat(self.done_ns, missing)))
+        moments.sort(kind="stable")  # quicker than any other for what is nearly in order
+        return moments
 
     @property
     def latency_ns(self) -> Int64s:
@@ -129,17 +143,22 @@ class RunLog:
     @property
     def came_whole(self) -> NDArray[np.bool_]:
         """(n,) True where an answer of several tokens came at once, the first one included."""
-        several = self.completed & (self.first_ns >= 0) & (self.tokens > 1)
-        together = self.done_ns - self.first_ns <= TOGETHER_NS * (self.tokens - 1)
+        several, together = self._of_several()
         return np.asarray(several & together)
+
+    def _of_several(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return where answers have several tokens, and where tokens came at once; (n,) each."""
+        tokens = self.tokens
+        several = self.completed & (self.first_ns >= 0) & (tokens > 1)
+        return several, self.done_ns - self.first_ns <= TOGETHER_NS * (tokens - 1)
 
     @property
     def has_tpot(self) -> NDArray[np.bool_]:
         """(n,) True where TPOT is defined: completed, a first token, at least two tokens that did
         not all come at once.
         """
-        several = self.completed & (self.first_ns >= 0) & (self.tokens > 1)
-        return np.asarray(several & ~self.came_whole)
+        several, together = self._of_several()
+        return np.asarray(several & ~together)
 
     @property
     def tpot_ns(self) -> Int64s:

@@ -11,7 +11,6 @@ latencies over the span of the run.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -92,10 +91,15 @@ def capacity(log: RunLog) -> dict[str, Any]:
 
 def _open_per_window(log: RunLog, span: int) -> NDArray[Any]:
     """Return the mean number of open samples in equal parts of the run; (windows,)."""
-    due, done = log.due_ns[log.completed], log.done_ns[log.completed]
     edges = np.linspace(0, span, _WINDOWS + 1)
-    opened = [
-        np.clip(np.minimum(done, high) - np.maximum(due, low), 0, None).sum() / (high - low)
-        for low, high in pairwise(edges)
-    ]
-    return np.asarray(opened)
+    due, done = log.due_ns[log.completed], log.done_ns[log.completed]
+    open_ns = _since(due, edges) - _since(done, edges)
+    return np.asarray(np.diff(open_ns) / np.diff(edges))
+
+
+def _since(moments_ns: NDArray[Any], edges: NDArray[Any]) -> NDArray[Any]:
+    """Return how much time has passed at each edge since the moments before it, summed."""
+    ordered = np.sort(moments_ns)
+    before = np.searchsorted(ordered, edges)
+    sums = np.concatenate(([0.0], np.cumsum(ordered, dtype=np.float64)))
+    return np.asarray(before * edges - sums[before])

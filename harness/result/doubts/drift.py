@@ -58,7 +58,7 @@ def _series(known: Known) -> dict[str, Floats]:
     """Return positive values in the order of time, by what people call them."""
     log = known.log
     if known.is_at_once:
-        pace = pace_of(log.done_ns[log.completed] / 1e9)
+        pace = pace_of(np.sort(log.done_ns[log.completed]))
         inner = pace.seconds[1:-1]
         return {"tokens/s": 1 / inner} if len(inner) and inner.min() > 0 else {}
     return {

@@ -9,7 +9,9 @@ reference of every ratio.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -46,6 +48,7 @@ from harness.study.scoring import scorer_of
 from harness.study.study import Cell, Ended, Study, begin, tell_how_to_go_on
 
 SCHEMA, KIND = "touchstone.compare/1", "compare"
+_READERS = 2  # runs that are read side by side: more would be held in memory at once
 
 
 def compare(
@@ -263,16 +266,21 @@ def _finished(
             "Leave the flags or the runs out.",
         )
     subjects = [row for folder in folders if is_one(folder) for row in subjects_of(folder)]
-    rows, evidence = [], {}
-    for folder in folders:
-        if not is_one(folder):
-            row, raw = read_whole(folder)
-            rows.append(row)
-            with suppress(BadInput):
-                if raw is not None:
-                    about = row["status"], row["reason"]
-                    evidence[row["run"]] = of_raw(raw, folder, *about, figures)
-    return joined(rows, subjects, dict.fromkeys(FIGURES)), evidence
+    runs = [folder for folder in folders if not is_one(folder)]
+    with ThreadPoolExecutor(_READERS) as pool:  # numpy and Parquet let other threads work
+        read = list(pool.map(partial(_read, figures=figures), runs))
+    evidence = {row["run"]: found for row, found in read if found is not None}
+    return joined([row for row, _ in read], subjects, dict.fromkeys(FIGURES)), evidence
+
+
+def _read(folder: Path, figures: Sequence[Figure]) -> tuple[Row, Evidence | None]:
+    """Return the row of a finished run, and what it knows; None where that cannot be read."""
+    row, raw = read_whole(folder)
+    if raw is None:
+        return row, None
+    with suppress(BadInput):
+        return row, of_raw(raw, folder, row["status"], row["reason"], figures)
+    return row, None
 
 
 def run(series: Series, say: Say, told: Callable[[Row], None]) -> tuple[dict[str, Any], Path]:

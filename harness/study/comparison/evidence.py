@@ -21,7 +21,6 @@ from accuracy.gate.readings import Criteria, Reading, Reference, Scorer, score_h
 from accuracy.ranking import Losses, Pace, pace_of
 from accuracy.resampling import NOTHING, Estimate, Floats
 from harness.kernel.errors import BadInput
-from harness.kernel.log import RunLog
 from harness.kernel.types import Int64s
 from harness.result import evaluation
 from harness.result.integrity import seal
@@ -72,24 +71,14 @@ def of_raw(
     if answered.seal.status == "edited":
         status, status_reason = "INVALID", seal.words(answered.seal)
     outputs = outputs_of(answered, status, status_reason) if has_texts(answered) else None
-    losses, pace = evaluation.losses(raw.facts.evaluation), pace_of(_token_s(raw.log))
+    token_ns = raw.log.token_ns
+    losses, pace = evaluation.losses(raw.facts.evaluation), pace_of(token_ns)
     samples = list((outputs.samples or {}).values()) if outputs is not None else []
     members = tasks.members_of(samples)
     shares, kinds = tasks.of_shares(answered.log, samples, members)
     known = intervals.of_log(raw.log, pace) | intervals.of_losses(losses) | shares
-    return Evidence(
-        losses, outputs, pace, known, members, kinds, by_part.readings(raw.log, figures)
-    )
-
-
-def _token_s(log: RunLog) -> Floats:
-    """Return when each token of the completed samples came, in seconds; where they were not
-    streamed, when the answer was complete.
-    """
-    stamps = np.diff(log.stamp_start)
-    streamed = log.stamp_ns[np.repeat(log.completed, stamps)]
-    missing = np.where(log.completed, np.maximum(log.tokens - stamps, 0), 0)
-    return np.concatenate((streamed, np.repeat(log.done_ns, missing))) / 1e9
+    read = by_part.readings(raw.log, figures, token_ns)
+    return Evidence(losses, outputs, pace, known, members, kinds, read)
 
 
 # ---- what a variant keeps of the reference's answers

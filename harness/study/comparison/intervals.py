@@ -29,7 +29,7 @@ _PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 def of_log(log: RunLog, pace: Pace) -> dict[str, Estimate]:
     """Return the intervals of rates and latencies; a part of them where the run tells no more."""
-    answered = pace_of(log.done_ns[log.completed] / 1e9)
+    answered = pace_of(np.sort(log.done_ns[log.completed]))
     rates = {"tokens_per_s": rate(pace), "samples_per_s": rate(answered)}
     known = rates | dict(_latencies(log))
     return {name: found for name, found in known.items() if found.value is not None}

@@ -49,16 +49,23 @@ class Reading(NamedTuple):
     fewest: int = 0
 
 
-def readings(log: RunLog, figures: Iterable[Figure]) -> dict[str, Reading]:
-    """Return a reading of each figure that this log has, by name."""
+def readings(
+    log: RunLog, figures: Iterable[Figure], token_ns: Int64s | None = None
+) -> dict[str, Reading]:
+    """Return a reading of each figure that this log has, by name; `token_ns` is the log's, where
+    somebody has put it in order already.
+    """
+    token_ns = log.token_ns if token_ns is None else token_ns
     found: dict[str, Reading] = {}
     times: dict[str, _Times] = {}
     for figure in figures:
         if figure.what:
-            times.setdefault(figure.what, _times(log, figure.what))
+            if figure.what not in times:
+                times[figure.what] = _times(log, figure.what)
             reading = _of_latency(times[figure.what], figure.p)
         else:
-            reading = _of_rate(log, figure.name)
+            done_ns = np.sort(log.done_ns[log.completed])
+            reading = _of_rate(token_ns if figure.name == "tokens_per_s" else done_ns, len(log))
         if reading is not None:
             found[figure.name] = reading
     return found
@@ -206,26 +213,16 @@ def _jump(ordered: Floats, p: float, error: float) -> float:
 # ---- rates
 
 
-def _of_rate(log: RunLog, name: str) -> Reading | None:
-    moments = _token_s(log) if name == "tokens_per_s" else log.done_ns[log.completed] / 1e9
-    n, last_s = len(moments), float(moments.max(initial=0.0))
+def _of_rate(moments_ns: Int64s, samples: int) -> Reading | None:
+    """Return the reading of a rate of `moments_ns`, (n,) in order."""
+    n = len(moments_ns)
+    last_s = float(moments_ns[-1]) / 1e9 if n else 0.0
     if not last_s:
         return None
     rate = n / last_s
     b = next((b for b in PARTS if n >= b * _OF_A_PART), 0)
     if not b:
-        return Reading(rate, samples=len(log), fewest=PARTS[-1] * _OF_A_PART)
+        return Reading(rate, samples=samples, fewest=PARTS[-1] * _OF_A_PART)
     last = np.linspace(0, n, b + 1).round().astype(int)[1:] - 1
-    ends = np.partition(moments, last)[last]
-    seconds = np.diff(ends, prepend=0.0)
-    return Reading(rate, rate * (1 / b - seconds / last_s), len(log))
-
-
-def _token_s(log: RunLog) -> Floats:
-    """Return when each token of the completed samples came, in seconds; of answers that were not
-    streamed, when they were complete.
-    """
-    stamps = np.diff(log.stamp_start)
-    streamed = log.stamp_ns[np.repeat(log.completed, stamps)]
-    missing: Int64s = np.where(log.completed, np.maximum(log.tokens - stamps, 0), 0)
-    return np.concatenate((streamed, np.repeat(log.done_ns, missing))) / 1e9
+    seconds = np.diff(moments_ns[last] / 1e9, prepend=0.0)
+    return Reading(rate, rate * (1 / b - seconds / last_s), samples)

@@ -244,7 +244,8 @@ def test_a_file_with_a_colon_in_its_name_is_found(write, tmp_path, monkeypatch):
 
 def test_an_unknown_name_lists_the_known_and_guesses():
     assert complaint("qaa") == (
-        "dataset: 'qaa' is not known; known: articles, mixed, qa, stories. Did you mean 'qa'? "
+        "dataset: 'qaa' is not known; known: articles, boxed, mixed, qa, stories, subjects, "
+        "word-problems. Did you mean 'qa'? "
         "Or pass a .jsonl, .json, .csv, .parquet, .txt, .pkl or .pkl.gz file."
     )
     assert "Did you mean" not in complaint("photographs")
@@ -311,7 +312,7 @@ def test_a_name_is_checked_without_reading_the_file(write):
     check_name("qa")
     check_name(write("a.jsonl", "not json"))
     check_name("gsm8k:" + write("b.json", "not json"))
-    with pytest.raises(BadInput, match="known: articles, mixed, qa, stories"):
+    with pytest.raises(BadInput, match="known: articles, boxed, mixed, qa, stories, subjects, "):
         check_name("qq")
     with pytest.raises(BadInput, match="no such file"):
         check_name("none.csv")

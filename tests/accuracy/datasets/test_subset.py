@@ -49,7 +49,9 @@ def test_both_columns_keep_their_shares():
     assert all(abs(found[kind] - everything[kind] * 40 / 200) < 1 for kind in everything)
 
 
-@pytest.mark.parametrize("name", ["qa", "mixed", "stories", "articles"])
+@pytest.mark.parametrize(
+    "name", ["qa", "mixed", "stories", "articles", "word-problems", "subjects"]
+)
 def test_a_smaller_set_is_part_of_a_larger_one_in_the_order_of_the_file(name):
     whole = prompts(load_dataset(name, 8))
     smaller = []

@@ -31,7 +31,7 @@ PERPLEXITY = ROOT / "tests" / "golden" / "perplexity.json"
 
 def test_a_rate_lies_in_its_interval_and_a_steady_one_is_narrow():
     log = log_of(*one_by_one(np.random.default_rng(1), 1000))
-    found = intervals.of_log(log, pace_of(log.stamp_ns / 1e9))
+    found = intervals.of_log(log, pace_of(log.token_ns))
     value, low, high = found["samples_per_s"]
     assert low < value < high < 1.1 * low
     assert set(found) >= {

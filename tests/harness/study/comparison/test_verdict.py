@@ -45,7 +45,7 @@ def compared(rows, evidence=()):
 def steady(tokens=400, seconds=10.0, jitter=0.0, seed=1):
     """The moments at which tokens came."""
     gaps = np.random.default_rng(seed).normal(1.0, jitter, tokens).clip(0.05)
-    return pace_of(np.cumsum(gaps) * seconds / gaps.sum())
+    return pace_of((np.cumsum(gaps) * seconds * 1e9 / gaps.sum()).astype(np.int64))
 
 
 # ---- ranking
@@ -121,7 +121,7 @@ def test_a_rate_counts_the_tokens_of_either_run():
 
 
 def test_a_run_of_fewer_tokens_than_parts_is_too_short_to_tell():
-    short, enough = pace_of(np.arange(1.0, 20.0)), pace_of(np.arange(1.0, 21.0))
+    short, enough = (pace_of(np.arange(1, n) * 10**9) for n in (20, 21))
     assert enough.seconds.tolist() == [1.0] * 20
     assert rates_beside(short, enough) == (None, None, None)
     rows = [row(), row("bf16", tokens_per_s=300.0)]
