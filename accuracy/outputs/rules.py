@@ -183,10 +183,10 @@ def eos(log: RunLog, facts: SutFacts) -> Faults | str:
     counted = np.diff(log.token_start)
     has_ids = counted > 0
     is_eos = np.isin(log.token_ids, eos_ids)
-    last = log.token_start[1:][has_ids] - 1
+    ends = log.token_start[1:][has_ids] - 1
     ends_in_eos = np.zeros(len(log), np.bool_)
-    ends_in_eos[has_ids] = is_eos[last]
-    is_eos[last] = False
+    ends_in_eos[has_ids] = is_eos[ends]
+    is_eos[ends] = False
     early = np.flatnonzero(is_eos)
     owner = np.searchsorted(log.token_start, early, "right") - 1
     is_bad = log.completed & has_ids & ((log.finish == _EOS) != ends_in_eos)
