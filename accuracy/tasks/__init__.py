@@ -1,10 +1,10 @@
 """Does the model still solve what the reference solves? Tasks, one file each, and this table."""
 
-from accuracy.tasks.gsm8k import GSM8K
+from accuracy.tasks.gsm8k import GSM8K, WORD_PROBLEMS
 from accuracy.tasks.task import Task
 from harness.kernel.errors import unknown
 
-TABLE: dict[str, Task] = {task.name: task for task in (GSM8K,)}
+TABLE: dict[str, Task] = {task.name: task for task in (GSM8K, WORD_PROBLEMS)}
 
 
 def of_name(text: str) -> Task:

@@ -27,3 +27,11 @@ GSM8K = Task(
     stop=("Question:", "</s>", "<|im_end|>"),
     licence="MIT",
 )
+
+WORD_PROBLEMS = GSM8K._replace(
+    name="word-problems",
+    summary="60 problems of grade-school arithmetic in six kinds, Apache-2.0",
+    file="word_problems.jsonl",
+    shots_file="word_problems_shots.jsonl",
+    licence="Apache-2.0",
+)

@@ -179,9 +179,7 @@ class _Shown:
         return random.Random(_SEED).sample(fit, self._count)
 
 
-def _check_apart(
-    task: Task, docs: Sequence[Doc], examples: Sequence[Doc], origin: _Origin
-) -> None:
+def _check_apart(task: Task, docs: Sequence[Doc], examples: Sequence[Doc], origin: _Origin) -> None:
     """Refuse examples that are questions of the test. Raises BadInput naming them."""
     asked = {_plain(doc.question): i for i, doc in enumerate(docs)}
     both = [asked[key] for one in examples if (key := _plain(one.question)) in asked]

@@ -14,8 +14,8 @@ def list_(
     what: Annotated[
         str | None,
         typer.Argument(
-            help="What to list: models, variants, scenarios, datasets, tasks, suts, metrics, rules or"
-            " profiles."
+            help="What to list: models, variants, scenarios, datasets, tasks, suts, metrics,"
+            " rules or profiles."
         ),
     ] = None,
     as_json: Json = False,

@@ -22,7 +22,7 @@ from harness.engine.runlog import RunFacts
 from harness.kernel.entries import SutEntry
 from harness.kernel.log import RunLog
 from harness.kernel.stats import summary_ms
-from harness.kernel.types import Metric, RunSettings, Sample, Verdict
+from harness.kernel.types import RunSettings, Sample, Verdict
 from harness.kernel.words.variant import named, precision_of
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
@@ -53,7 +53,16 @@ _NO_THROUGHPUT: dict[str, float | None] = dict.fromkeys(
     ("samples_per_s", "queries_per_s", "tokens_per_s", "scheduled_samples_per_s", "duration_s")
 )
 TOLD = 0.90  # of the memory that the system saw: less than that is not the same peak
-_NOT_EVERYWHERE = ("goodput", "capacity", "task", "served", "gpus", "self_check", "doubts", "steady")
+_NOT_EVERYWHERE = (
+    "goodput",
+    "capacity",
+    "task",
+    "served",
+    "gpus",
+    "self_check",
+    "doubts",
+    "steady",
+)
 _LATENCIES = ("ttft_ms", "tpot_ms", "itl_ms", "latency_ms", "issue_lag_ms")
 _NO_LATENCY = summary_ms(np.empty(0, np.int64))
 _NO_MEMORY = dict.fromkeys(

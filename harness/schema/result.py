@@ -368,7 +368,16 @@ RESULT = file(
     record(
         "The summary of a run, for programs.",
         RESULT_FIELDS,
-        optional=("goodput", "capacity", "task", "served", "gpus", "self_check", "doubts", "steady"),
+        optional=(
+            "goodput",
+            "capacity",
+            "task",
+            "served",
+            "gpus",
+            "self_check",
+            "doubts",
+            "steady",
+        ),
     ),
     DEFS,
 )

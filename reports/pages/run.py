@@ -20,7 +20,7 @@ from harness.kernel.words.figure import number, size
 from reports import figures, tables
 from reports.blocks import Block, Plot, Table, pairs
 from reports.pages import html
-from reports.parts import capacity, doubts, gpus, replicas, served, server, steady
+from reports.parts import capacity, doubts, gpus, replicas, served, server, steady, task
 from reports.plots import run as plots
 from reports.plots.gpus import gpus_over_run
 from reports.plots.server import server_over_run
@@ -307,6 +307,10 @@ def _replicas(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None
     return replicas.table(result)
 
 
+def _task(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    return task.scores(result)
+
+
 def _steady(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
     return steady.table(result)
 
@@ -320,7 +324,7 @@ def _picture(title: str, svg: str, note: str) -> Plot | None:
 
 
 PARTS: tuple[Part, ...] = (
-    _search, _latency, _failures, _throughput, _goodput, _capacity, _decoding, _memory, _quality,
+    _search, _latency, _failures, _throughput, _goodput, _capacity, _decoding, _memory, _quality, _task,
     _answers, _evaluation, _energy, _replicas, _of_gpus, _driver, _found_out, _answers_of_server,
     _server_counts, _others, _over_run, _steady, _cumulative, _tpot, _load, _server, _machine,
     _gpus, _division, _settings,
