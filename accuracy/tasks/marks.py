@@ -29,7 +29,7 @@ class Marks(NamedTuple):
     """The marks of one scorer, in the order of the questions."""
 
     scorer: str
-    index: NDArray[np.int64]
+    questions: NDArray[np.int64]
     score: Floats
     outcome: Sequence[str]
 

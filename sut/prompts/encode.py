@@ -107,8 +107,8 @@ class Encoder:
         return ids
 
     def ids(self, prompt: str, name: str, is_plain: bool = False) -> list[int]:
-        """Return the ids of a prompt, without the chat template if it `is_plain`. Raises SetupFailed
-        for one that becomes nothing.
+        """Return the ids of a prompt; one that `is_plain` goes without the chat template. Raises
+        SetupFailed for one that becomes nothing.
         """
         made = self._made(prompt, name, is_plain)
         self._look_at(made, name)
