@@ -31,16 +31,16 @@ ARROWS = {
     "harness.engine.server_view": "",
     "harness.options": "harness harness.options.conf accuracy.datasets sut.model sut.precision"
     " sut.served sut.started harness.options.table scenarios.peak harness.loads scenarios.loads"
-    " sut.served.client.remote",
+    " sut.served.client.remote accuracy.tasks",
     "harness.options.conf": "harness.options harness.options.table",
     "harness.options.table": "harness.options harness.options.lists",
     "harness.options.lists": "harness.options",
     "harness.official": "harness.engine harness.engine.dispatched scenarios.loadgen",
     "harness.result": "harness harness.engine harness.engine.referee harness.official"
-    " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints"
-    " reports.mlperf reports.pages scenarios scenarios.loadgen harness.result.device"
-    " harness.result.gpus harness.result.integrity harness.result.doubts harness.result.capacity"
-    " scenarios.peak harness.loads harness.result.phases scenarios.loads",
+    " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints reports.mlperf"
+    " reports.pages scenarios scenarios.loadgen harness.result.device harness.result.gpus"
+    " harness.result.integrity harness.result.doubts harness.result.capacity scenarios.peak"
+    " harness.loads harness.result.phases scenarios.loads accuracy.tasks",
     "harness.result.device": "",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
@@ -57,7 +57,8 @@ ARROWS = {
     " harness.result.capacity scenarios.loadgen scenarios.peak",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood accuracy.metrics reports.pages.likelihood sut.border sut.likelihood"
-    " sut.model sut.precision sut.served harness.live",
+    " sut.model sut.precision sut.served harness.live harness.study harness.study.cluster"
+    " harness.study.executors",
     "harness.study": "harness harness.engine harness.options harness.result harness.running"
     " sut.model sut.precision sut.started harness.study.executors accuracy.gate accuracy.metrics",
     "harness.study.comparison": "harness harness.engine harness.options harness.result"
@@ -79,9 +80,9 @@ ARROWS = {
     " harness.study.comparison harness.study.decide harness.study.decide.wishes"
     " harness.study.gating accuracy accuracy.gate",
     "harness.study.decide.wishes": "harness.cost reports",
-    "harness.study.cluster": "harness.options harness.study.executors sut.model",
+    "harness.study.cluster": "harness.options harness.study.executors sut.model harness.likelihood",
     "harness.study.executors": "harness.engine harness.options harness.running"
-    " harness.study.cluster",
+    " harness.study.cluster harness.likelihood",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen harness.result.integrity",
     "harness.schema": "harness.options harness.schema.of_result reports harness.schema.of_compare"
@@ -103,7 +104,8 @@ ARROWS = {
     " harness.options.lists harness.commands.arguments reports.parts",
     "harness.commands.arguments": "harness.options harness.study harness.study.executors",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
-    " sut.border sut.model sut.precision sut.served sut.started harness.api harness.live",
+    " sut.border sut.model sut.precision sut.served sut.started harness.api harness.live"
+    " accuracy.tasks",
     "harness.api": "accuracy.gate harness.commands harness.likelihood harness.options"
     " harness.result harness.running harness.study harness.study.comparison harness.study.gating"
     " reports reports.pages harness.engine harness.loaded harness.study.sweep"
@@ -170,6 +172,7 @@ ARROWS = {
     "sut.likelihood.forward": "sut.engine sut.likelihood sut.model",
     "sut": "sut.engine sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.likelihood"
     " sut.limit sut.model sut.precision sut.prompts",
+    "accuracy.tasks": "accuracy accuracy.datasets accuracy.metrics",
 }
 KERNEL = tuple(
     f"harness.kernel{folder}"
