@@ -45,7 +45,7 @@ def letter(given: Given, sample: Sample) -> Mark:
     return marked(found == sample.reference, found)
 
 
-def squad_match(given: Given, sample: Sample) -> Mark:
+def alias_match(given: Given, sample: Sample) -> Mark:
     """Compare with each accepted answer, a line each, as SQuAD and TriviaQA do: without case,
     punctuation and articles.
     """
@@ -62,7 +62,7 @@ TABLE: dict[str, Scorer] = {
     "boxed_strict": number_strict,
     "math_verify": verified.math_verify,
     "letter": letter,
-    "squad_match": squad_match,
+    "alias_match": alias_match,
     "likelihood": likelihood,
     "likelihood_per_char": likelihood_per_char,
     "likelihood_per_byte": likelihood_per_byte,

@@ -36,7 +36,7 @@ def flexible_extract(given: Given, sample: Sample) -> Mark:
     return _number(found[-1] if found else "", sample)
 
 
-def exact_match(given: Given, sample: Sample) -> Mark:
+def plain_match(given: Given, sample: Sample) -> Mark:
     """Compare with each accepted answer, a line each, without case and punctuation."""
     answer = given.text.strip()
     accepted = map(_plain, (sample.reference or "").split("\n"))
@@ -72,5 +72,5 @@ TABLE: dict[str, Scorer] = {
     "strict_match": strict_match,
     "strict_match_cot": strict_match_cot,
     "flexible_extract": flexible_extract,
-    "exact_match": exact_match,
+    "plain_match": plain_match,
 }
