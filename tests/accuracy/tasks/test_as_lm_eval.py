@@ -52,7 +52,7 @@ def test_the_same_is_asked(case, samples):
     for asked, sample in zip(case["found"]["asked"], samples, strict=True):
         assert sample.prompt == asked["prompt"]
         if "stop" in asked:
-            assert set(sample.stop) >= set(asked["stop"])
+            assert list(sample.stop) == asked["stop"]
         else:
             assert list(sample.choices) == asked["choices"]
 
