@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from accuracy import resampling
 from accuracy.resampling import Estimate, Floats
-from accuracy.tasks.scorers import TABLE, Given, Mark
+from accuracy.tasks.scorers import TABLE, Given, Mark, asks_likelihoods, installed
 from harness.kernel.log import RunLog
 from harness.kernel.types import FINISHES, Sample
 
@@ -65,12 +65,15 @@ def rows(
     ids: NDArray[Any],
     likelihoods: Likelihoods,
 ) -> list[Row]:
-    """Return the rows of scores.parquet for the answers `ids` of a run."""
+    """Return the rows of scores.parquet for the answers `ids` of a run.
+
+    A scorer that had nothing to compare, because the SUT knows no likelihoods or its library is not
+    there, has no rows: nothing was scored is not the same as all were wrong.
+    """
     of = {sample.index: sample for sample in samples}
     known = [i for i in ids.tolist() if int(log.index[i]) in of]
-    return [
-        _row(name, log, i, of[int(log.index[i])], likelihoods) for name in scorers for i in known
-    ]
+    able = [name for name in installed(scorers) if likelihoods or not asks_likelihoods(name)]
+    return [_row(name, log, i, of[int(log.index[i])], likelihoods) for name in able for i in known]
 
 
 def _row(scorer: str, log: RunLog, i: int, sample: Sample, likelihoods: Likelihoods) -> Row:

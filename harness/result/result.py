@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 import scenarios
 from accuracy.datasets.subset import subset_notes
+from accuracy.tasks import checks
 from harness import registry
 from harness.engine.environment import notes as environment_notes
 from harness.engine.pieces import Pieces
@@ -237,6 +238,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
             *make("notes on GPUs", lambda: refused.notes(raw.telemetry, span_ns(log), spent), none),
             *quiet.note(facts.load, log),
             *subset_notes(raw.saved["dataset"]),
+            *checks.notes(raw.saved["dataset"]),
             *notes,
         ],
         settings={**raw.saved, "target_qps_origin": facts.target_qps_origin},

@@ -12,9 +12,17 @@ Result = Mapping[str, Any]
 SCORERS = {
     "number": "final number",
     "number_strict": "final number, marked as such",
+    "strict_match": "lm-eval's strict-match",
+    "strict_match_cot": "lm-eval's strict-match",
+    "flexible_extract": "lm-eval's flexible-extract",
     "letter": "letter",
-    "boxed": "boxed answer",
+    "boxed": "boxed or final answer",
+    "boxed_strict": "boxed answer",
+    "math_verify": "answer, by algebra",
+    "plain_match": "exact match",
+    "alias_match": "exact match, articles apart",
     "likelihood": "likeliest choice",
+    "likelihood_per_char": "likeliest choice, per character",
     "likelihood_per_byte": "likeliest choice, per byte",
 }
 
@@ -24,7 +32,7 @@ def sentence(result: Result) -> str:
     found = result.get("task") or {}
     if not found:
         return ""
-    scorer, figure = next(iter(found["scores"].items()))
+    scorer, figure = _decisive(found["scores"])
     shots = f"{found['shots']} example{'s' * (found['shots'] != 1)}"
     how = f"by {SCORERS.get(scorer, scorer.replace('_', ' '))}, {shots}"
     if figure["value"] is None:
@@ -33,6 +41,12 @@ def sentence(result: Result) -> str:
     solved = f"{_percent(figure['value'])} % of {figure['n']:,} questions solved ({span}; {how})"
     unread = f", {figure['no_answer']:,} without a final answer" if figure["no_answer"] else ""
     return f"Task {found['name']}: {solved}{unread}."
+
+
+def _decisive(scores: Mapping[str, Any]) -> tuple[str, Any]:
+    """Return the first scorer that had something to compare, or the first of all."""
+    scored = [one for one in scores.items() if one[1]["n"]]
+    return scored[0] if scored else next(iter(scores.items()))
 
 
 def scores(result: Result) -> Table | None:
