@@ -20,6 +20,7 @@ from sut.local_model import LocalModel
 from sut.prompts.encode import Room
 from tests.prompt_helpers import CHAT, model, tokenizer
 
+ROOM = Room(256, 320)
 LETTERS = (" A", " B", " C", " D")
 ASKED = [
     ("why is the sky blue? Answer:", LETTERS),
@@ -89,10 +90,9 @@ def test_a_question_that_is_not_plain_stands_in_the_chat_template(folder, plain)
     check(rows, plain, [text], [["because", " of light"]], add_special_tokens=False)
 
 
-def comparison(plain, samples, room=Room(256, 320), **changed):
+def comparison(plain, samples, room=ROOM):
     net, words = plain
-    loaded = Loaded(net, words, samples, {}, room, frozenset())
-    return Comparison(loaded._replace(**changed))
+    return Comparison(Loaded(net, words, samples, {}, room, frozenset()))
 
 
 def test_letters_of_a_question_take_one_pass(plain):
@@ -110,7 +110,7 @@ def test_letters_of_a_question_take_one_pass(plain):
     assert [ids[: len(other)] for ids in fed].count(other) == 2
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     prompt=st.text("why is ☂日\n", min_size=1, max_size=12).filter(str.strip),
     choices=st.lists(st.text("a b日é", min_size=1, max_size=5), min_size=1, max_size=4),
