@@ -95,9 +95,11 @@ def _row(scorer: str, log: RunLog, i: int, sample: Sample, likelihoods: Likeliho
 
 
 def cut(text: str, stop: Sequence[str]) -> str:
-    """Return a text up to the first of the stops, as a server ends it."""
-    ends = [at for one in stop if (at := text.find(one)) >= 0]
-    return text[: min(ends)] if ends else text
+    """Return a text up to the stop that is complete first, and of several the longest, as servers
+    and our own engine end it.
+    """
+    ends = [(at + len(one), -len(one)) for one in stop if one and (at := text.find(one)) >= 0]
+    return text[: sum(min(ends))] if ends else text
 
 
 _OWN = frozenset(
