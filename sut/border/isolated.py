@@ -33,6 +33,7 @@ _DOING = {  # what it is asked for, in words
     "decode": "decoding its answers",
     "self_check": "asked what its decode steps took",
     "evaluate": "scoring the reference answers",
+    "drawn": "asked how likely its answers were",
 }
 
 
@@ -163,6 +164,11 @@ class Isolated:
             "evaluate", waits.EVALUATING, answers=list(answers)
         )
         return sums
+
+    def drawn(self) -> list[tuple[int, float, int]] | None:
+        """Return None if the SUT in there has no such method."""
+        rows: list[tuple[int, float, int]] | None = self._call("drawn", waits.ANSWERING)
+        return rows
 
     def self_check(self) -> dict[str, Any] | None:
         """Return None if the SUT in there has no such method."""

@@ -168,6 +168,11 @@ class Replicas:
         """Ask one of them: all have the same weights."""
         return self._one().evaluate(pairs)
 
+    def drawn(self) -> list[tuple[int, float, int]] | None:
+        """Return what each replica knows of its own answers; None where one cannot tell."""
+        told = self._ask_all("drawn")
+        return None if None in told else [row for rows in told for row in rows]
+
     def self_check(self) -> dict[str, Any] | None:
         """Return the decode steps of one of them: they are alike."""
         return self._one().self_check()
