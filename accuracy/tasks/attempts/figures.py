@@ -32,7 +32,6 @@ class Question(NamedTuple):
     labels: Sequence[int]
     log_likelihood: Floats  # mean per token, nats; NaN: not known
     verifier: Floats
-    tokens: int  # of all attempts
 
     @property
     def n(self) -> int:
@@ -49,18 +48,16 @@ def summary(draws: Mapping[str, Any], table: Sequence[Row], scorer: str, span_s:
     whole = list(_questions(answers, scorer, n))
     asked = len({row["index"] for row in answers})
     ways = {name: way for name, way in _WAYS.items() if _is_known(name, whole)}
-    per_question = _Cost(
-        sum(row["tokens"] for row in answers) / asked / n if asked else 0.0,
-        span_s / asked / n if asked else 0.0,
-    )
+    tokens = sum(row["tokens"] for row in answers)
+    one = _Cost(tokens / len(answers), span_s / len(answers)) if answers else _Cost(0.0, 0.0)
     return {
         **draws,
         "scorer": scorer,
         "questions": len(whole),
         "incomplete": asked - len(whole),
-        "average": _figure(np.array([one.score.mean() for one in whole]), per_question),
-        "ties": sum(majority(one.labels).is_tied for one in whole),
-        "at": [_at(k, whole, ways, per_question.of(k)) for k in sizes(n)] if whole else [],
+        "average": _figure(np.array([each.score.mean() for each in whole]), one),
+        "ties": sum(majority(each.labels).is_tied for each in whole),
+        "at": [_at(k, whole, ways, one.of(k)) for k in sizes(n)] if whole else [],
     }
 
 
@@ -85,7 +82,6 @@ def _questions(answers: Sequence[Row], scorer: str, n: int) -> Iterator[Question
             labels=labels([row["answer"] for row in rows], scorer),
             log_likelihood=_column(rows, "log_likelihood"),
             verifier=_column(rows, "verifier"),
-            tokens=sum(row["tokens"] for row in rows),
         )
 
 

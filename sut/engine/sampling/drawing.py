@@ -1,5 +1,5 @@
-"""What do the requests of a run ask of the engine? Greedy answers, as a rule; answers that are drawn
-where samples say so (`Sample.draw`), beside greedy ones in the same batches.
+"""What do the requests of a run ask of the engine? Greedy answers, or answers that are drawn where
+samples say so (`Sample.draw`), in the same batches.
 
 A run without draws has the plain engine, as if this file were not there. Of drawn answers the
 log-probabilities are kept as the model gave them, before temperature and top-p: the sum of an
