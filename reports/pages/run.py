@@ -337,8 +337,8 @@ def _picture(title: str, svg: str, note: str) -> Plot | None:
 PARTS: tuple[Part, ...] = (
     _search, _latency, _failures, _throughput, _goodput, _capacity, _decoding, _memory, _quality,
     _task, _attempts, _over_tokens, _answers, _evaluation, _energy, _replicas, _of_gpus, _driver,
-    _found_out, _answers_of_server, _server_counts, _others, _over_run, _steady, _cumulative, _tpot, _load,
-    _server, _machine, _gpus, _division, _settings,
+    _found_out, _answers_of_server, _server_counts, _others, _over_run, _steady, _cumulative, _tpot,
+    _load, _server, _machine, _gpus, _division, _settings,
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.kernel.words.figure import number
@@ -70,6 +70,35 @@ def table(result: Result) -> Table | None:
         for row in found["at"]
     ]
     return Table("Accuracy against attempts", columns, rows, note=_note(found))
+
+
+def beside(rows: Sequence[Row]) -> Table | None:
+    """Return the runs of a comparison by what all their attempts gave; None where none has any."""
+    known = [row for row in rows if row.get("attempts")]
+    if not known:
+        return None
+    lasts = [row["attempts"]["at"][-1] for row in known]
+    ways = {way: words for way, words in WAYS.items() if any(way in last for last in lasts)}
+    columns = (
+        Column("label", "", words=True),
+        Column("attempts", "attempts\nk"),
+        Column("average", "one\nattempt", "%", _tenths, interval=True),
+        *(Column(way, words, "%", _tenths, interval=True) for way, words in ways.items()),
+        Column("tokens", "tokens per\nquestion"),
+        Column("seconds", "seconds per\nquestion"),
+    )
+    lines = [
+        (
+            row["label"],
+            last["k"],
+            span_of(row["attempts"]["average"]),
+            *(span_of(last[way]) if way in last else None for way in ways),
+            last["tokens"],
+            last["seconds"],
+        )
+        for row, last in zip(known, lasts, strict=True)
+    ]
+    return Table("Several attempts", columns, lines, note="Intervals: 95 %, over questions.")
 
 
 def _per_solved(way: str, words: str) -> Column:

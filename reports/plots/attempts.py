@@ -1,4 +1,4 @@
-"""What do more attempts buy for their tokens? Shares of solved questions over tokens per question."""
+"""What do more attempts buy for their tokens? Questions solved over tokens per question."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def over_tokens(attempts: Mapping[str, Any], width_in: float = WIDE_IN) -> str:
         for way, (name, colour) in _LINES.items():
             if way not in at[0]:
                 continue
-            axes.plot(tokens, _percents(at, way, "value"), "o-", ms=4, color=colour, label=name)
+            values = _percents(at, way, "value")
+            axes.plot(tokens, values, "o-", ms=4, color=colour, label=name, clip_on=False)
             low, high = _percents(at, way, "low"), _percents(at, way, "high")
             axes.fill_between(tokens, low, high, color=colour, alpha=0.12, lw=0)
         axes.set_ylim(0, None)
