@@ -41,13 +41,18 @@ class Marks(NamedTuple):
     @property
     def mean(self) -> Estimate:
         """The share of right answers, or the mean score, with its 95 % interval."""
-        n = len(self.score)
-        if n and self.is_right_or_wrong:
-            return _share(int(self.score.sum()), n)
-        if not n:
-            return resampling.NOTHING
-        draws = resampling.resampled(self.score[:, None])[:, 0] / n
-        return resampling.interval(float(self.score.mean()), draws, n)
+        return mean(self.score)
+
+
+def mean(score: Floats) -> Estimate:
+    """Return the mean of a score per question: Wilson's interval of a share, else a bootstrap."""
+    n = len(score)
+    if not n:
+        return resampling.NOTHING
+    if np.isin(score, (0.0, 1.0)).all():
+        return _share(int(score.sum()), n)
+    draws = resampling.resampled(score[:, None])[:, 0] / n
+    return resampling.interval(float(score.mean()), draws, n)
 
 
 def _share(right: int, n: int) -> Estimate:
@@ -64,8 +69,10 @@ def rows(
     samples: Sequence[Sample],
     ids: NDArray[Any],
     likelihoods: Likelihoods,
+    attempts: int = 1,
 ) -> list[Row]:
-    """Return the rows of scores.parquet for the answers `ids` of a run.
+    """Return the rows of scores.parquet for the answers `ids` of a run that asked each question so
+    often: the samples of question q are those from q * attempts on.
 
     A scorer that had nothing to compare, because the SUT knows no likelihoods or its library is not
     there, has no rows: nothing was scored is not the same as all were wrong.
@@ -73,7 +80,16 @@ def rows(
     of = {sample.index: sample for sample in samples}
     known = [i for i in ids.tolist() if int(log.index[i]) in of]
     able = [name for name in installed(scorers) if likelihoods or not asks_likelihoods(name)]
-    return [_row(name, log, i, of[int(log.index[i])], likelihoods) for name in able for i in known]
+    return [
+        _row(name, log, i, of[int(log.index[i])], likelihoods) | _place(int(log.index[i]), attempts)
+        for name in able
+        for i in known
+    ]
+
+
+def _place(index: int, attempts: int) -> Row:
+    question, attempt = divmod(index, attempts)
+    return {"index": question, "attempt": attempt}
 
 
 def _row(scorer: str, log: RunLog, i: int, sample: Sample, likelihoods: Likelihoods) -> Row:
@@ -103,8 +119,11 @@ def cut(text: str, stop: Sequence[str]) -> str:
 
 
 _OWN = frozenset(
-    ("index", "attempt", "scorer", "score", "outcome", "answer", "expected", "tokens", "is_cut")
-)
+    (
+        "index", "attempt", "scorer", "score", "outcome", "answer", "expected", "tokens", "is_cut",
+        "log_likelihood", "verifier",
+    )
+)  # fmt: skip
 
 
 def groups_of(table: Sequence[Row]) -> list[str]:
@@ -113,14 +132,25 @@ def groups_of(table: Sequence[Row]) -> list[str]:
 
 
 def marks(table: Sequence[Row], scorer: str) -> Marks:
-    """Return the marks of one scorer."""
-    own = [row for row in table if row["scorer"] == scorer]
+    """Return the marks of one scorer, one per question: of several attempts the mean score and
+    the most frequent outcome (of equally frequent ones the first).
+    """
+    own: dict[int, list[Row]] = {}
+    for row in table:
+        if row["scorer"] == scorer:
+            own.setdefault(row["index"], []).append(row)
+    outcomes = (Counter(row["outcome"] for row in rows) for rows in own.values())
     return Marks(
         scorer,
-        np.array([row["index"] for row in own], np.int64),
-        np.array([row["score"] for row in own], np.float64),
-        [row["outcome"] for row in own],
+        np.array(list(own), np.int64),
+        np.array([np.mean([row["score"] for row in rows]) for rows in own.values()], np.float64),
+        [most_common_of(counts) for counts in outcomes],
     )
+
+
+def most_common_of(counts: Counter[str]) -> str:
+    """Return the most frequent; of equally frequent ones the first that came."""
+    return counts.most_common(1)[0][0]
 
 
 def summary(task: Mapping[str, Any], table: Sequence[Row], groups: Sequence[str]) -> Row:
@@ -138,7 +168,7 @@ def summary(task: Mapping[str, Any], table: Sequence[Row], groups: Sequence[str]
 def _figure(table: Sequence[Row], scorer: str) -> Row:
     found = marks(table, scorer)
     value, low, high = found.mean
-    outcomes = Counter(found.outcome)
+    outcomes = Counter(row["outcome"] for row in table if row["scorer"] == scorer)
     return {"value": value, "low": low, "high": high, "n": len(found.score), **_counts(outcomes)}
 
 

@@ -79,6 +79,11 @@ class RunSettings(TypedDict, total=False):
     trust_remote_code: bool
     evaluate: bool
     in_process: bool
+    attempts: int
+    temperature: float
+    top_p: float
+    sampling_seed: int
+    verifier: str
     base_url: str
     endpoint: Endpoint
     tokenizer: str
@@ -158,6 +163,11 @@ class CompareSettings(TypedDict, total=False):
     truncate: bool
     trust_remote_code: bool
     in_process: bool
+    attempts: int | Sequence[int]
+    temperature: float | Sequence[float]
+    top_p: float | Sequence[float]
+    sampling_seed: int | Sequence[int]
+    verifier: str
     base_url: str
     endpoint: Endpoint | Sequence[Endpoint]
     tokenizer: str
@@ -205,6 +215,11 @@ class GateSettings(TypedDict, total=False):
     truncate: bool
     trust_remote_code: bool
     in_process: bool
+    attempts: int
+    temperature: float
+    top_p: float
+    sampling_seed: int
+    verifier: str
     base_url: str
     endpoint: Endpoint
     tokenizer: str

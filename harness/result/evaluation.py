@@ -20,27 +20,37 @@ import numpy as np
 from accuracy.ranking import Losses
 from harness.engine.driver import Stop
 from harness.engine.pieces import reason
+from harness.kernel.log import RunLog
 from harness.kernel.protocols import Chooser, Evaluator, Say
 from harness.kernel.types import Sample
+from harness.result.attempts import drawn
 
 _AT_ONCE = 16  # answers per call, so that Ctrl-C is heard in between
 
 
 def is_needed(samples: Sequence[Sample], references: bool) -> bool:
     """Say whether something is to be scored after the run: the reference answers where that is
-    asked for, the choices of a task that has them.
+    asked for, the choices of a task that has them, answers that were drawn.
     """
-    return references or any(sample.choices for sample in samples)
+    return references or any(sample.choices or sample.draw for sample in samples)
 
 
 def after_run(
-    sut: Any, samples: Sequence[Sample], references: bool, stop: Stop, say: Say
+    sut: Any,
+    log: RunLog,
+    samples: Sequence[Sample],
+    references: bool,
+    verifier: str | None,
+    stop: Stop,
+    say: Say,
 ) -> dict[str, Any]:
-    """Return what the SUT says of reference answers and of choices (see `evaluate`, `choose`)."""
+    """Return what the SUT says of reference answers and of choices (see `evaluate`, `choose`), and
+    what is said of answers that were drawn (`harness.result.attempts.drawn`).
+    """
     found = evaluate(sut, samples, stop, say) if references else {}
     if any(sample.choices for sample in samples):
         found["choices"] = choose(sut, samples, stop, say)
-    return found
+    return found | drawn.after_run(sut, log, samples, verifier, stop, say)
 
 
 def choose(sut: Any, samples: Sequence[Sample], stop: Stop, say: Say) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from harness.kernel.words.variant import named, precision_of
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
 from harness.result import evaluation, measured, quiet, scored, served
+from harness.result.attempts import drawn
 from harness.result.capacity.goodput import capacity, goodput, objectives
 from harness.result.device import self_check
 from harness.result.doubts.doubt import Known
@@ -354,6 +355,7 @@ def _notes(config: RunConfig, facts: RunFacts, entry: SutEntry) -> list[str]:
         *_of_replicas(config, facts),
         *facts.notes,
         *evaluation.notes(facts.evaluation),
+        *drawn.notes(facts.evaluation),
     ]
     if not entry.uses_dataset:
         notes.append(f"no model ran: --sut {config.sut} makes its answers up")

@@ -11,12 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accuracy.tasks import marks as task_marks
+from accuracy.tasks.attempts.figures import summary as of_attempts
 from harness import registry
 from harness.engine.pieces import Pieces
 from harness.kernel.log import RunLog
 from harness.kernel.types import Metric, Sample
 from harness.result import evaluation
+from harness.result.attempts.drawn import weighed
 from harness.result.library import samples_of
+from harness.result.measured import span_ns
 from harness.result.read import Raw, read_json
 
 Row = dict[str, Any]
@@ -54,8 +57,9 @@ def marks(raw: Raw, samples: Asked) -> list[Row]:
     told = raw.saved["dataset"].get("task")
     if not told or not samples:
         return []
-    given = evaluation.likelihoods(raw.facts.evaluation)
-    return task_marks.rows(told["scorers"], raw.log, samples, _judged(raw), given)
+    given, attempts = evaluation.likelihoods(raw.facts.evaluation), raw.config.attempts
+    rows = task_marks.rows(told["scorers"], raw.log, samples, _judged(raw), given, attempts)
+    return weighed(rows, attempts, raw.facts.evaluation) if "draws" in told else rows
 
 
 def task(raw: Raw, rows: Sequence[Row]) -> dict[str, Any]:
@@ -63,7 +67,11 @@ def task(raw: Raw, rows: Sequence[Row]) -> dict[str, Any]:
     told = raw.saved["dataset"].get("task")
     if not told or not rows:
         return {}
-    return task_marks.summary(told, rows, task_marks.groups_of(rows))
+    found = task_marks.summary(told, rows, task_marks.groups_of(rows))
+    if "draws" in told:
+        span_s = span_ns(raw.log) / 1e9
+        found["attempts"] = of_attempts(told["draws"], rows, told["scorers"][0], span_s)
+    return found
 
 
 def _judged(raw: Raw) -> NDArray[Any]:

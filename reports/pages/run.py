@@ -20,8 +20,9 @@ from harness.kernel.words.figure import number, size
 from reports import figures, tables
 from reports.blocks import Block, Plot, Table, pairs
 from reports.pages import html
-from reports.parts import capacity, doubts, gpus, replicas, served, server, steady, task
+from reports.parts import attempts, capacity, doubts, gpus, replicas, served, server, steady, task
 from reports.plots import run as plots
+from reports.plots.attempts import over_tokens
 from reports.plots.gpus import gpus_over_run
 from reports.plots.server import server_over_run
 from reports.plots.style import at_both_widths
@@ -311,6 +312,16 @@ def _task(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
     return task.scores(result)
 
 
+def _attempts(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    return attempts.table(result)
+
+
+def _over_tokens(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    found = (result.get("task") or {}).get("attempts") or {}
+    picture = at_both_widths(over_tokens, found)
+    return Plot("Accuracy against tokens spent", picture) if picture else None
+
+
 def _steady(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
     return steady.table(result)
 
@@ -325,9 +336,9 @@ def _picture(title: str, svg: str, note: str) -> Plot | None:
 
 PARTS: tuple[Part, ...] = (
     _search, _latency, _failures, _throughput, _goodput, _capacity, _decoding, _memory, _quality,
-    _task, _answers, _evaluation, _energy, _replicas, _of_gpus, _driver, _found_out,
-    _answers_of_server, _server_counts, _others, _over_run, _steady, _cumulative, _tpot, _load,
-    _server, _machine, _gpus, _division, _settings,
+    _task, _attempts, _over_tokens, _answers, _evaluation, _energy, _replicas, _of_gpus, _driver,
+    _found_out, _answers_of_server, _server_counts, _others, _over_run, _steady, _cumulative, _tpot,
+    _load, _server, _machine, _gpus, _division, _settings,
 )  # fmt: skip
 
 

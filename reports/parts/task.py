@@ -37,8 +37,13 @@ def sentence(result: Result) -> str:
     how = f"by {SCORERS.get(scorer, scorer.replace('_', ' '))}, {shots}"
     if figure["value"] is None:
         return f"Task {found['name']}: nothing was scored ({how})."
-    span = f"{_percent(figure['low'])} to {_percent(figure['high'])} %"
-    solved = f"{_percent(figure['value'])} % of {figure['n']:,} questions solved ({span}; {how})"
+    if figure["low"] is not None:
+        how = f"{_percent(figure['low'])} to {_percent(figure['high'])} %; {how}"
+    times = (found.get("attempts") or {}).get("attempts", 1)
+    solved = f"{_percent(figure['value'])} % of {figure['n']:,} questions solved ({how})"
+    if times > 1:
+        share = f"{_percent(figure['value'])} % of the answers are right"
+        solved = f"{share}, {times} to each of {figure['n']:,} questions ({how})"
     unread = f", {figure['no_answer']:,} without a final answer" if figure["no_answer"] else ""
     return f"Task {found['name']}: {solved}{unread}."
 
@@ -66,9 +71,14 @@ def scores(result: Result) -> Table | None:
 
 
 def _cells(figure: Mapping[str, Any]) -> tuple[Any, ...]:
-    ends = (figure["value"], figure["low"], figure["high"])
-    span = None if figure["value"] is None else tuple(100 * end for end in ends)
+    span = None if figure["value"] is None else span_of(figure)
     return (span, *(figure[name] for name in ("right", "wrong", "no_answer", "n")))
+
+
+def span_of(figure: Mapping[str, Any]) -> tuple[float | None, ...]:
+    """Return a share and the ends of its interval in percent; None for an end that is unknown."""
+    ends = (figure["value"], figure["low"], figure["high"])
+    return tuple(None if end is None else 100 * end for end in ends)
 
 
 def _percent(share: float | None) -> str:

@@ -27,7 +27,7 @@ def main(path):
 
 
 def made(manager, case, folder):
-    """Return lm-eval's task over the rows and examples of a case in place of the published files."""
+    """Return lm-eval's task over the rows and examples of a case, not the published files."""
     own = case["lm_eval"]
     files = {own.get("split", "test"): written(folder / "test.jsonl", case["rows"])}
     examples = [] if own.get("samples") else case["examples"]

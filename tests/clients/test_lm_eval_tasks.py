@@ -32,9 +32,7 @@ def test_every_subject_of_mmlu_is_in_its_group_and_heading(program):
     found = json.loads(program.python(SUBJECTS).splitlines()[-1])
     groups = {name: tag.removeprefix("mmlu_").removesuffix("_tasks") for name, tag, _ in found}
     assert len(groups) == 57
-    assert groups == {
-        name: group.lower().replace(" ", "_") for name, group in GROUP_OF.items()
-    }
+    assert groups == {name: group.lower().replace(" ", "_") for name, group in GROUP_OF.items()}
     for name, _, heading in found:
         words = "The following are multiple choice questions (with answers) about "
         assert heading == f"{words}{name.replace('_', ' ')}.\n\n"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from harness.schema.of_result.attempts import ATTEMPTS
 from harness.schema.parts import by_name, many, maybe, number, record, text, whole
 
 _FIGURE = {
-    "value": maybe(number("Share of right answers, or mean score.", "of 1")),
+    "value": maybe(number("Share of right answers, or mean score, over questions.", "of 1")),
     "low": maybe(number("Lower end of its 95 % interval.", "of 1")),
     "high": maybe(number("Upper end.", "of 1")),
-    "n": whole("Answers that were marked.", "answers"),
+    "n": whole("Questions whose answers were marked.", "questions"),
     "right": whole("Right answers.", "answers"),
     "wrong": whole("Wrong answers.", "answers"),
     "no_answer": whole("Answers in which no final answer was found.", "answers"),
@@ -34,5 +35,7 @@ TASK = record(
             ),
         ),
         "cut": whole("Answers that the limit on new tokens ended.", "answers"),
+        "attempts": ATTEMPTS,
     },
+    optional=("attempts",),
 )
