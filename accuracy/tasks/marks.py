@@ -43,14 +43,14 @@ class Marks(NamedTuple):
         """The share of right answers, or the mean score, with its 95 % interval."""
         n = len(self.score)
         if n and self.is_right_or_wrong:
-            return _share(int(self.score.sum()), n)
+            return share(int(self.score.sum()), n)
         if not n:
             return resampling.NOTHING
         draws = resampling.resampled(self.score[:, None])[:, 0] / n
         return resampling.interval(float(self.score.mean()), draws, n)
 
 
-def _share(right: int, n: int) -> Estimate:
+def share(right: int, n: int) -> Estimate:
     """Return a share with its interval (Wilson 1927)."""
     from scipy.stats import binomtest
 
@@ -87,6 +87,7 @@ def _row(scorer: str, log: RunLog, i: int, sample: Sample, likelihoods: Likeliho
         "expected": sample.reference or "",
         "tokens": int(log.tokens[i]),
         "is_cut": int(log.finish[i]) == _CUT,
+        "nll_nats": list(given.nll_nats) or None,
         **dict(sample.labels),
     }
 
@@ -98,7 +99,7 @@ def cut(text: str, stop: Sequence[str]) -> str:
 
 
 _OWN = frozenset(
-    ("index", "attempt", "scorer", "score", "outcome", "answer", "expected", "tokens", "is_cut")
+    "index attempt scorer score outcome answer expected tokens is_cut nll_nats".split()
 )
 
 
