@@ -99,8 +99,11 @@ def cut(text: str, stop: Sequence[str]) -> str:
 
 
 _OWN = frozenset(
-    "index attempt scorer score outcome answer expected tokens is_cut nll_nats".split()
-)
+    (
+        "index", "attempt", "scorer", "score", "outcome", "answer", "expected", "tokens", "is_cut",
+        "nll_nats",
+    )
+)  # fmt: skip
 
 
 def groups_of(table: Sequence[Row]) -> list[str]:

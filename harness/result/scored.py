@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from accuracy.tasks import errors as task_errors
 from accuracy.tasks import marks as task_marks
+from accuracy.tasks.solved import Solved
 from harness import registry
 from harness.engine.pieces import Pieces
 from harness.kernel.log import RunLog
@@ -64,6 +66,32 @@ def task(raw: Raw, rows: Sequence[Row]) -> dict[str, Any]:
     if not told or not rows:
         return {}
     return task_marks.summary(told, rows, task_marks.groups_of(rows))
+
+
+def errors(raw: Raw, samples: Asked, rows: Sequence[Row], label: str) -> dict[str, Any]:
+    """Return `errors` of `task` of result.json; nothing where no task was asked for. `label` is the
+    name of what was run.
+    """
+    told = raw.saved["dataset"].get("task")
+    if not told or not samples or not rows:
+        return {}
+    solved = Solved(
+        label=label,
+        task=told["name"],
+        scorer=told["scorers"][0],
+        samples={sample.index: sample for sample in samples},
+        texts=_texts(raw),
+        rows=rows,
+    )
+    return {"errors": task_errors.of_one(solved)}
+
+
+def _texts(raw: Raw) -> dict[int, str]:
+    """Return the first answer to each question."""
+    found = dict[int, str]()
+    for i in _judged(raw).tolist():
+        found.setdefault(int(raw.log.index[i]), raw.log.texts.get(i, ""))
+    return found
 
 
 def _judged(raw: Raw) -> NDArray[Any]:

@@ -77,17 +77,13 @@ def answers(solved: Solved, asked: Mapping[int, str]) -> dict[int, Answer]:
     for row in solved.rows:
         if row["scorer"] != solved.scorer:
             others.setdefault(row["index"], []).append(row)
-    return {
-        row["index"]: _answer(
-            row,
-            others.get(row["index"], []),
-            solved.samples[row["index"]],
-            solved.texts.get(row["index"], ""),
-            asked[row["index"]],
-        )
-        for row in solved.deciding
-        if row["index"] in solved.samples
-    }
+    found = dict[int, Answer]()
+    for row in solved.deciding:
+        index = row["index"]
+        if index in solved.samples and index not in found:
+            sample, text = solved.samples[index], solved.texts.get(index, "")
+            found[index] = _answer(row, others.get(index, []), sample, text, asked[index])
+    return found
 
 
 def _answer(row: Row, others: Sequence[Row], sample: Sample, whole: str, asked: str) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.schema.of_result.errors import ERRORS
 from harness.schema.parts import by_name, many, maybe, number, record, text, whole
 
 _FIGURE = {
@@ -34,5 +35,7 @@ TASK = record(
             ),
         ),
         "cut": whole("Answers that the limit on new tokens ended.", "answers"),
+        "errors": ERRORS,
     },
+    optional=("errors",),
 )
