@@ -31,7 +31,7 @@ ARROWS = {
     "harness.engine.server_view": "",
     "harness.options": "harness harness.options.conf accuracy.datasets sut.model sut.precision"
     " sut.served sut.started harness.options.table scenarios.peak harness.loads scenarios.loads"
-    " sut.served.client.remote accuracy.tasks",
+    " sut.served.client.remote accuracy.tasks accuracy.tasks.attempts",
     "harness.options.conf": "harness.options harness.options.table",
     "harness.options.table": "harness.options harness.options.lists",
     "harness.options.lists": "harness.options",
@@ -40,7 +40,8 @@ ARROWS = {
     " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints reports.mlperf"
     " reports.pages scenarios scenarios.loadgen harness.result.device harness.result.gpus"
     " harness.result.integrity harness.result.doubts harness.result.capacity scenarios.peak"
-    " harness.loads harness.result.phases scenarios.loads accuracy.tasks",
+    " harness.loads harness.result.phases scenarios.loads accuracy.tasks accuracy.tasks.attempts"
+    " accuracy.tasks.errors harness.result.attempts",
     "harness.result.device": "",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
@@ -113,7 +114,7 @@ ARROWS = {
     " harness.study.decide.wishes",
     "harness.loaded": "",
     "harness.cost": "accuracy",
-    "harness.loads": "accuracy.datasets harness harness.options scenarios.loads",
+    "harness.loads": "accuracy.datasets harness harness.options scenarios.loads accuracy.tasks",
     "harness.live": "harness.study",
     "harness.view": "harness.engine harness.result harness.study.comparison reports.pages",
     "scenarios.loadgen": "scenarios",
@@ -155,7 +156,7 @@ ARROWS = {
     "sut.served.client.remote": "sut.served.client",
     "sut.served.probing": "sut.served sut.served.answers",
     "sut.engine": "sut.engine.ahead sut.engine.attention sut.engine.graphs sut.engine.prefill"
-    " sut.model",
+    " sut.model sut.engine.sampling",
     "sut.engine.ahead": "sut.engine sut.engine.sampling",
     "sut.engine.attention": "sut.engine.graphs",
     "sut.engine.graphs": "sut.engine sut.engine.attention sut.engine.prefill sut.model",
@@ -171,8 +172,14 @@ ARROWS = {
     " sut.served.answers",
     "sut.likelihood.forward": "sut.engine sut.likelihood sut.model",
     "sut": "sut.engine sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.likelihood"
-    " sut.limit sut.model sut.precision sut.prompts",
-    "accuracy.tasks": "accuracy accuracy.datasets accuracy.metrics",
+    " sut.limit sut.model sut.precision sut.prompts sut.engine.sampling",
+    "accuracy.tasks": "accuracy accuracy.datasets accuracy.metrics accuracy.tasks.known"
+    " accuracy.tasks.scoring",
+    "accuracy.tasks.attempts": "accuracy accuracy.metrics accuracy.tasks",
+    "accuracy.tasks.errors": "accuracy accuracy.gate accuracy.metrics accuracy.tasks",
+    "accuracy.tasks.known": "accuracy.datasets accuracy.metrics accuracy.tasks",
+    "accuracy.tasks.scoring": "",
+    "harness.result.attempts": "accuracy.tasks accuracy.tasks.attempts harness.engine",
 }
 KERNEL = tuple(
     f"harness.kernel{folder}"

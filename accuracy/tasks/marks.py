@@ -50,12 +50,12 @@ def mean(score: Floats) -> Estimate:
     if not n:
         return resampling.NOTHING
     if np.isin(score, (0.0, 1.0)).all():
-        return _share(int(score.sum()), n)
+        return share(int(score.sum()), n)
     draws = resampling.resampled(score[:, None])[:, 0] / n
     return resampling.interval(float(score.mean()), draws, n)
 
 
-def _share(right: int, n: int) -> Estimate:
+def share(right: int, n: int) -> Estimate:
     """Return a share with its interval (Wilson 1927)."""
     from scipy.stats import binomtest
 
@@ -106,6 +106,7 @@ def _row(scorer: str, log: RunLog, i: int, sample: Sample, likelihoods: Likeliho
         "expected": sample.reference or "",
         "tokens": int(log.tokens[i]),
         "is_cut": int(log.finish[i]) == _CUT,
+        "nll_nats": list(given.nll_nats) or None,
         **dict(sample.labels),
     }
 
@@ -121,7 +122,7 @@ def cut(text: str, stop: Sequence[str]) -> str:
 _OWN = frozenset(
     (
         "index", "attempt", "scorer", "score", "outcome", "answer", "expected", "tokens", "is_cut",
-        "log_likelihood", "verifier",
+        "log_likelihood", "verifier", "nll_nats",
     )
 )  # fmt: skip
 

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from accuracy.tasks import errors as task_errors
 from accuracy.tasks import marks as task_marks
 from accuracy.tasks.attempts.figures import summary as of_attempts
+from accuracy.tasks.solved import Solved
 from harness import registry
 from harness.engine.pieces import Pieces
 from harness.kernel.log import RunLog
@@ -71,6 +73,36 @@ def task(raw: Raw, rows: Sequence[Row]) -> dict[str, Any]:
     if "draws" in told:
         span_s = span_ns(raw.log) / 1e9
         found["attempts"] = of_attempts(told["draws"], rows, told["scorers"][0], span_s)
+    return found
+
+
+def errors(raw: Raw, samples: Asked, rows: Sequence[Row], label: str) -> dict[str, Any]:
+    """Return `errors` of `task` of result.json; nothing where no task was asked for. `label` is the
+    name of what was run.
+    """
+    told = raw.saved["dataset"].get("task")
+    if not told or not samples or not rows:
+        return {}
+    attempts = raw.config.attempts
+    first = {s.index // attempts: s for s in samples if not s.index % attempts}
+    solved = Solved(
+        label=label,
+        task=told["name"],
+        scorer=told["scorers"][0],
+        samples=first,
+        texts=_texts(raw, attempts),
+        rows=[row for row in rows if not row["attempt"]],
+    )
+    return {"errors": task_errors.of_one(solved)}
+
+
+def _texts(raw: Raw, attempts: int) -> dict[int, str]:
+    """Return the first answer to each question."""
+    found = dict[int, str]()
+    for i in _judged(raw).tolist():
+        question, attempt = divmod(int(raw.log.index[i]), attempts)
+        if not attempt:
+            found.setdefault(question, raw.log.texts.get(i, ""))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.schema.of_result.attempts import ATTEMPTS
+from harness.schema.of_result.errors import ERRORS
 from harness.schema.parts import by_name, many, maybe, number, record, text, whole
 
 _FIGURE = {
@@ -36,6 +37,7 @@ TASK = record(
         ),
         "cut": whole("Answers that the limit on new tokens ended.", "answers"),
         "attempts": ATTEMPTS,
+        "errors": ERRORS,
     },
-    optional=("attempts",),
+    optional=("attempts", "errors"),
 )
