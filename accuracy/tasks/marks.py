@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accuracy import resampling
+from accuracy import means
 from accuracy.resampling import Estimate, Floats
 from accuracy.tasks.scorers import TABLE, Given, Mark
 from harness.kernel.log import RunLog
@@ -39,23 +39,14 @@ class Marks(NamedTuple):
         return bool(np.isin(self.score, (0.0, 1.0)).all())
 
     @property
+    def is_a_choice(self) -> bool:
+        """Is an answer one of a few given ones, so that guessing may be right?"""
+        return self.scorer == "letter" or self.scorer.startswith("likelihood")
+
+    @property
     def mean(self) -> Estimate:
         """The share of right answers, or the mean score, with its 95 % interval."""
-        n = len(self.score)
-        if n and self.is_right_or_wrong:
-            return _share(int(self.score.sum()), n)
-        if not n:
-            return resampling.NOTHING
-        draws = resampling.resampled(self.score[:, None])[:, 0] / n
-        return resampling.interval(float(self.score.mean()), draws, n)
-
-
-def _share(right: int, n: int) -> Estimate:
-    """Return a share with its interval (Wilson 1927)."""
-    from scipy.stats import binomtest
-
-    ends = binomtest(right, n).proportion_ci(method="wilson")
-    return Estimate(right / n, float(ends.low), float(ends.high))
+        return means.mean(self.score)
 
 
 def rows(
@@ -109,7 +100,7 @@ def groups_of(table: Sequence[Row]) -> list[str]:
 
 def marks(table: Sequence[Row], scorer: str) -> Marks:
     """Return the marks of one scorer."""
-    own = [row for row in table if row["scorer"] == scorer]
+    own = sorted((row for row in table if row["scorer"] == scorer), key=lambda row: row["index"])
     return Marks(
         scorer,
         np.array([row["index"] for row in own], np.int64),

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from accuracy.metrics import numbers
+from accuracy.metrics import exact_match, numbers
 from harness.kernel.types import Sample
 
 Outcome = Literal["right", "wrong", "no answer"]
@@ -76,9 +76,29 @@ def _likeliest(given: Given, sample: Sample, lengths: tuple[float, ...]) -> Mark
     return marked(best == int(sample.reference or -1), sample.choices[best].strip())
 
 
+def whole_text(given: Given, sample: Sample) -> Mark:
+    """Take the whole answer, which must be the expected one but for case, articles and
+    punctuation (`accuracy.metrics.exact_match`).
+    """
+    text = given.text.strip()
+    equal, _ = exact_match.score(text, sample.reference or "")
+    return marked(bool(equal), text)
+
+
+def shared_words(given: Given, sample: Sample) -> Mark:
+    """Take the words that the answer shares with the expected one: F1, from 0 to 1."""
+    text = given.text.strip()
+    equal, f1 = exact_match.score(text, sample.reference or "")
+    return marked(bool(equal), text)._replace(score=f1)
+
+
 TABLE: dict[str, Scorer] = {
     "number": number,
     "number_strict": number_strict,
     "likelihood": likelihood,
     "likelihood_per_byte": likelihood_per_byte,
+    "exact_match": whole_text,
+    "token_f1": shared_words,
 }
+
+OF_TEXTS = ("exact_match", "token_f1")  # those that any dataset with answers may be scored with

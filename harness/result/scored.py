@@ -49,13 +49,14 @@ def figures(
     return values, _whys(found)
 
 
-def marks(raw: Raw, samples: Asked) -> list[Row]:
-    """Return the rows of scores.parquet; none where no task was asked for."""
-    told = raw.saved["dataset"].get("task")
-    if not told or not samples:
+def marks(raw: Raw, samples: Asked, more: Sequence[str] = ()) -> list[Row]:
+    """Return the rows of scores.parquet, and those of `more` scorers; none without scorers."""
+    told = raw.saved["dataset"].get("task") or {}
+    scorers = list(dict.fromkeys((*told.get("scorers", ()), *more)))
+    if not scorers or not samples:
         return []
     given = evaluation.likelihoods(raw.facts.evaluation)
-    return task_marks.rows(told["scorers"], raw.log, samples, _judged(raw), given)
+    return task_marks.rows(scorers, raw.log, samples, _judged(raw), given)
 
 
 def task(raw: Raw, rows: Sequence[Row]) -> dict[str, Any]:
