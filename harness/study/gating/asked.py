@@ -21,7 +21,8 @@ def checked(asked: Criteria) -> Criteria:
     if asked.metric is not None and asked.metric not in (*METRICS, *SCORERS):
         raise unknown("--metric", asked.metric, [*METRICS, *SCORERS])
     if target in PUBLISHED:
-        others = {"--against": asked.against == "reference", "--metric": asked.metric not in (None, "rouge")}
+        is_other = asked.metric not in (None, "rouge")
+        others = {"--against": asked.against == "reference", "--metric": is_other}
         if other := [name for name, is_given in others.items() if is_given]:
             value = asked.against if other[0] == "--against" else asked.metric
             raise BadInput(
