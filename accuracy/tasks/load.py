@@ -93,7 +93,12 @@ def load_task(asked: Asked) -> Loaded:
         )
         for i, doc in enumerate(docs)
     ]
-    told = {"name": task.name, "shots": count, "shots_from": origin.name if count else ""}
+    told = {
+        "name": task.name,
+        "shots": count,
+        "shots_from": origin.name if count else "",
+        "shots_sha256": origin.sha256,
+    }
     source: dict[str, Any] = {
         "name": asked.task if not task.file or ":" in asked.task else task.name,
         "file": path.name,
@@ -152,6 +157,7 @@ def _given(doing: str, path: Path) -> Path:
 
 class _Origin(NamedTuple):
     name: str
+    sha256: str = ""  # of the file; empty where the task itself has them
 
 
 def _examples(task: Task, asked: Asked, count: int) -> tuple[Sequence[Doc], _Origin]:
@@ -160,11 +166,12 @@ def _examples(task: Task, asked: Asked, count: int) -> tuple[Sequence[Doc], _Ori
         return (), _Origin("")
     if asked.shots_file is not None:
         path = _given("--shots-file", asked.shots_file)
-        return list(_docs(task, path)), _Origin(path.name)
+        return list(_docs(task, path)), _Origin(path.name, sha256(path))
     if task.examples:
         return task.examples, _Origin(f"the task {task.name}")
     if task.shots_file:
-        return list(_docs(task, _embedded(task.shots_file))), _Origin(task.shots_file)
+        path = _embedded(task.shots_file)
+        return list(_docs(task, path)), _Origin(task.shots_file, sha256(path))
     fine = "expected a file of examples that are not in the test"
     todo = "Pass --shots-file FILE, such as the training part, or --shots 0."
     raise BadInput(f"--shots {count}", f"{task.name} has no examples of its own", fine, todo)

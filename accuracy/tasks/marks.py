@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accuracy import resampling
+from accuracy import means
 from accuracy.resampling import Estimate, Floats
 from accuracy.tasks.scorers import TABLE, Given, Mark, asks_likelihoods, installed
 from harness.kernel.log import RunLog
@@ -39,28 +39,14 @@ class Marks(NamedTuple):
         return bool(np.isin(self.score, (0.0, 1.0)).all())
 
     @property
+    def is_a_choice(self) -> bool:
+        """Is an answer one of a few given ones, so that guessing may be right?"""
+        return self.scorer == "letter" or self.scorer.startswith("likelihood")
+
+    @property
     def mean(self) -> Estimate:
         """The share of right answers, or the mean score, with its 95 % interval."""
-        return mean(self.score)
-
-
-def mean(score: Floats) -> Estimate:
-    """Return the mean of a score per question: Wilson's interval of a share, else a bootstrap."""
-    n = len(score)
-    if not n:
-        return resampling.NOTHING
-    if np.isin(score, (0.0, 1.0)).all():
-        return share(int(score.sum()), n)
-    draws = resampling.resampled(score[:, None])[:, 0] / n
-    return resampling.interval(float(score.mean()), draws, n)
-
-
-def share(right: int, n: int) -> Estimate:
-    """Return a share with its interval (Wilson 1927)."""
-    from scipy.stats import binomtest
-
-    ends = binomtest(right, n).proportion_ci(method="wilson")
-    return Estimate(right / n, float(ends.low), float(ends.high))
+        return means.mean(self.score)
 
 
 def rows(
@@ -133,11 +119,11 @@ def groups_of(table: Sequence[Row]) -> list[str]:
 
 
 def marks(table: Sequence[Row], scorer: str) -> Marks:
-    """Return the marks of one scorer, one per question: of several attempts the mean score and
-    the most frequent outcome (of equally frequent ones the first).
+    """Return the marks of one scorer, one per question in their order: of several attempts the
+    mean score and the most frequent outcome (of equally frequent ones the first).
     """
     own: dict[int, list[Row]] = {}
-    for row in table:
+    for row in sorted(table, key=lambda row: row["index"]):
         if row["scorer"] == scorer:
             own.setdefault(row["index"], []).append(row)
     outcomes = (Counter(row["outcome"] for row in rows) for rows in own.values())

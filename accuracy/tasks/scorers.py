@@ -55,6 +55,22 @@ def alias_match(given: Given, sample: Sample) -> Mark:
     return marked(is_right, given.text.strip() if found else "")
 
 
+def whole_text(given: Given, sample: Sample) -> Mark:
+    """Take the whole answer, which must be the expected one but for case, articles and
+    punctuation (`accuracy.metrics.exact_match`).
+    """
+    text = given.text.strip()
+    equal, _ = exact_match.score(text, sample.reference or "")
+    return marked(bool(equal), text)
+
+
+def shared_words(given: Given, sample: Sample) -> Mark:
+    """Take the words that the answer shares with the expected one: F1, from 0 to 1."""
+    text = given.text.strip()
+    equal, f1 = exact_match.score(text, sample.reference or "")
+    return marked(bool(equal), text)._replace(score=f1)
+
+
 TABLE: dict[str, Scorer] = {
     "number": number,
     "number_strict": number_strict,
@@ -66,8 +82,11 @@ TABLE: dict[str, Scorer] = {
     "likelihood": likelihood,
     "likelihood_per_char": likelihood_per_char,
     "likelihood_per_byte": likelihood_per_byte,
+    "exact_match": whole_text,
+    "token_f1": shared_words,
     **lm_eval.TABLE,
 }
+OF_TEXTS = ("exact_match", "token_f1")  # those that any dataset with answers may be scored with
 
 
 def asks_likelihoods(name: str) -> bool:

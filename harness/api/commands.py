@@ -145,7 +145,7 @@ def gate(
     reference: str = "fp32",
     target: str | float = "99.9",
     against: str | None = None,
-    metric: str = "rouge",
+    metric: str | None = None,
     resamples: int = 10_000,
     confidence: float = 95.0,
     control: bool = True,
@@ -157,7 +157,7 @@ def gate(
     **settings: Unpack[GateSettings],
 ) -> Study:
     """Decide whether a variant or a server may go live: does it keep enough of the reference's
-    ROUGE?
+    ROUGE, or, with `task`, still solve what the reference solves?
 
     `reference` and `candidates` are variants, servers or run folders; `target` is the percentage to
     keep, or an MLPerf target such as llama2-70b-99.9.

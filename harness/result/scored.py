@@ -54,13 +54,14 @@ def figures(
     return values, _whys(found)
 
 
-def marks(raw: Raw, samples: Asked) -> list[Row]:
-    """Return the rows of scores.parquet; none where no task was asked for."""
-    told = raw.saved["dataset"].get("task")
-    if not told or not samples:
+def marks(raw: Raw, samples: Asked, more: Sequence[str] = ()) -> list[Row]:
+    """Return the rows of scores.parquet, and those of `more` scorers; none without scorers."""
+    told = raw.saved["dataset"].get("task") or {}
+    scorers = list(dict.fromkeys((*told.get("scorers", ()), *more)))
+    if not scorers or not samples:
         return []
     given, attempts = evaluation.likelihoods(raw.facts.evaluation), raw.config.attempts
-    rows = task_marks.rows(told["scorers"], raw.log, samples, _judged(raw), given, attempts)
+    rows = task_marks.rows(scorers, raw.log, samples, _judged(raw), given, attempts)
     return weighed(rows, attempts, raw.facts.evaluation) if "draws" in told else rows
 
 

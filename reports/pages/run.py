@@ -22,8 +22,17 @@ from reports.beside import Beside
 from reports.blocks import Block, Plot, Table, pairs
 from reports.pages import html
 from reports.parts import (
-    attempts, capacity, doubts, errors, gpus, replicas, served, server, steady, task,
-)  # fmt: skip
+    attempts,
+    capacity,
+    doubts,
+    errors,
+    gpus,
+    replicas,
+    served,
+    server,
+    steady,
+    task,
+)
 from reports.plots import run as plots
 from reports.plots.attempts import over_tokens
 from reports.plots.gpus import gpus_over_run

@@ -234,8 +234,8 @@ _NET = (
 )
 _GROUPS_NOTE = (
     "p: how often chance alone, dealing the same {what} to the groups at random, makes a group"
-    " stand out from the others as far (exact, corrected for the number of groups by Holm's method)."
-    " Intervals: 95 %."
+    " stand out from the others as far (exact, corrected for the number of groups by Holm's"
+    " method). Intervals: 95 %."
 )
 
 
