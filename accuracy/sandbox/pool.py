@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import Any
 
 from accuracy.sandbox.programs import Broken, Limits, Mode, Program, Ran
-from harness.kernel.errors import SetupFailed
+from harness.kernel.errors import BadInput
 from harness.kernel.machine import waits
 from harness.kernel.process.children import Child
 
@@ -22,20 +22,21 @@ _TODO = "Run it on a machine, or in a virtual one, that nobody needs, with --run
 
 def check(mode: Mode, limits: Limits) -> Ran:
     """Run a program that does nothing; return what is known of its protections. Raises
-    SetupFailed where this system cannot run it in that way.
+    BadInput where this system cannot run it in that way.
     """
     if os.name != "posix":
         fine = "programs are run on Linux and macOS"
-        raise SetupFailed("--run-code", "this system cannot limit a process", fine, "")
+        raise BadInput("--run-code", "this system cannot limit a process", fine, "")
     try:
         ran = run(_TRIVIAL, mode, limits)
     except Broken as fault:
-        fine = "expected a system that walls a process in (Linux namespaces)"
-        todo = _TODO if mode == "sandboxed" else ""
-        raise SetupFailed(f"--run-code {mode}", f"no sandbox: {fault}", fine, todo) from fault
+        is_walled = mode == "sandboxed"
+        fine = "expected Linux with namespaces that users may make" if is_walled else ""
+        todo = _TODO if is_walled else "Run it as another user than root."
+        raise BadInput(f"--run-code {mode}", f"no sandbox: {fault}", fine, todo) from fault
     if ran.outcome != "right":
         found = f"a program that does nothing did not pass: {ran.outcome}, {ran.detail}"
-        raise SetupFailed(f"--run-code {mode}", found, "", "")
+        raise BadInput(f"--run-code {mode}", found, "", "")
     return ran
 
 

@@ -1,4 +1,4 @@
-"""The program's own side of the sandbox: run the answer, then its test, and say what became of them.
+"""The program's side of the sandbox: run the answer, then its test, say what became of them.
 
 Python runs the text of this file (`python -c`) behind the walls, where there is nothing of ours to
 import. Test and token come once the answer's own definitions have run, so an answer that leaves

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from accuracy import resampling
 from accuracy.resampling import Estimate, Floats
+from accuracy.tasks.programs import SCORER
 from accuracy.tasks.scorers import TABLE, Given, Mark
 from harness.kernel.log import RunLog
 from harness.kernel.types import FINISHES, Sample
@@ -64,18 +65,32 @@ def rows(
     samples: Sequence[Sample],
     ids: NDArray[Any],
     likelihoods: Likelihoods,
+    ran: Mapping[int, tuple[str, str]] | None = None,
 ) -> list[Row]:
-    """Return the rows of scores.parquet for the answers `ids` of a run."""
+    """Return the rows of scores.parquet for the answers `ids` of a run. Programs that were not run
+    have none: `ran` is what became of them, by the id of the answer.
+    """
+    ran = ran or {}
+    scorers = [name for name in scorers if ran or name != SCORER]
     of = {sample.index: sample for sample in samples}
     known = [i for i in ids.tolist() if int(log.index[i]) in of]
     return [
-        _row(name, log, i, of[int(log.index[i])], likelihoods) for name in scorers for i in known
+        _row(name, log, i, of[int(log.index[i])], likelihoods, ran.get(i))
+        for name in scorers
+        for i in known
     ]
 
 
-def _row(scorer: str, log: RunLog, i: int, sample: Sample, likelihoods: Likelihoods) -> Row:
+def _row(
+    scorer: str,
+    log: RunLog,
+    i: int,
+    sample: Sample,
+    likelihoods: Likelihoods,
+    ran: tuple[str, str] | None,
+) -> Row:
     text = cut(log.texts.get(i, ""), sample.stop)
-    given = Given(text, tuple(likelihoods.get(sample.index, ())))
+    given = Given(text, tuple(likelihoods.get(sample.index, ())), ran)
     mark: Mark = TABLE[scorer](given, sample)
     return {
         "index": sample.index,
@@ -142,6 +157,7 @@ def _counts(outcomes: Mapping[str, int]) -> dict[str, int]:
         "right": outcomes.get("right", 0),
         "wrong": outcomes.get("wrong", 0),
         "no_answer": outcomes.get("no answer", 0),
+        **{name: outcomes[name] for name in ("error", "timeout", "memory") if name in outcomes},
     }
 
 

@@ -6,23 +6,25 @@ A mark is all that is kept of an answer; every aggregate (`accuracy.tasks.marks`
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 
 from accuracy.metrics import numbers
 from harness.kernel.types import Sample
 
-Outcome = Literal["right", "wrong", "no answer"]
+Outcome = Literal["right", "wrong", "no answer", "error", "timeout", "memory"]
 
 
 class Given(NamedTuple):
     """What a model gave for a question: its text, cut at the task's stops, and the negative log
-    likelihoods (nats) of the choices; empty where none were asked for.
+    likelihoods (nats) of the choices; empty where none were asked for. `ran` is what became of it
+    as a program, and why.
     """
 
     text: str
     nll_nats: tuple[float, ...] = ()
+    ran: tuple[str, str] | None = None
 
 
 class Mark(NamedTuple):
@@ -76,9 +78,16 @@ def _likeliest(given: Given, sample: Sample, lengths: tuple[float, ...]) -> Mark
     return marked(best == int(sample.reference or -1), sample.choices[best].strip())
 
 
+def runs(given: Given, sample: Sample) -> Mark:
+    """Take what became of the answer as a program (`accuracy.sandbox`), and why."""
+    outcome, why = given.ran or ("no answer", "it was not run")
+    return Mark(float(outcome == "right"), why, cast(Outcome, outcome))
+
+
 TABLE: dict[str, Scorer] = {
     "number": number,
     "number_strict": number_strict,
     "likelihood": likelihood,
     "likelihood_per_byte": likelihood_per_byte,
+    "runs": runs,
 }

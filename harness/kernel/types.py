@@ -49,6 +49,7 @@ class Sample:
     is_plain: bool = False  # the prompt is continued: no chat template is put around it
     stop: tuple[str, ...] = ()  # texts that end the answer, which stands before the first of them
     choices: tuple[str, ...] = ()  # continuations whose likelihoods are asked for after the run
+    facts: tuple[tuple[str, str], ...] = ()  # what only a scorer is told, such as a program's test
 
 
 @dataclass(slots=True)

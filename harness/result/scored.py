@@ -17,6 +17,7 @@ from harness.kernel.log import RunLog
 from harness.kernel.types import Metric, Sample
 from harness.result import evaluation
 from harness.result.library import samples_of
+from harness.result.programs import ran as programs
 from harness.result.read import Raw, read_json
 
 Row = dict[str, Any]
@@ -55,15 +56,17 @@ def marks(raw: Raw, samples: Asked) -> list[Row]:
     if not told or not samples:
         return []
     given = evaluation.likelihoods(raw.facts.evaluation)
-    return task_marks.rows(told["scorers"], raw.log, samples, _judged(raw), given)
+    ran = programs.outcomes(raw.facts.evaluation)
+    return task_marks.rows(told["scorers"], raw.log, samples, _judged(raw), given, ran)
 
 
 def task(raw: Raw, rows: Sequence[Row]) -> dict[str, Any]:
     """Return `task` of result.json; nothing where no task was asked for."""
     told = raw.saved["dataset"].get("task")
-    if not told or not rows:
+    if not told or not (rows or raw.facts.evaluation.get("programs")):
         return {}
-    return task_marks.summary(told, rows, task_marks.groups_of(rows))
+    found = task_marks.summary(told, rows, task_marks.groups_of(rows))
+    return found | programs.sandbox(raw.facts.evaluation)
 
 
 def _judged(raw: Raw) -> NDArray[Any]:

@@ -330,8 +330,8 @@ class Run:
         log, facts = runlog.read_log(folder, self._written.of(folder)[runlog.SAMPLES])
         if log.end != "completed":
             return []
-        wanted = self.config.evaluate
-        facts.evaluation = evaluation.after_run(sut, self.samples, wanted, self.stop, self._say)
+        asked = self.samples, self.config.evaluate, self.config.run_code, self.stop, self._say
+        facts.evaluation = evaluation.after_run(sut, log, *asked)
         pieces = Pieces(facts.missing)
         name = "memory of the evaluation"
         use = pieces.make("figure", name, sut.memory, MemoryUse(), later=False)

@@ -15,6 +15,7 @@ SCORERS = {
     "letter": "letter",
     "boxed": "boxed answer",
     "likelihood": "likeliest choice",
+    "runs": "tests passed",
     "likelihood_per_byte": "likeliest choice, per byte",
 }
 
