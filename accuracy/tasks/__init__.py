@@ -3,7 +3,9 @@
 from accuracy.tasks.known.arc import ARC
 from accuracy.tasks.known.gsm8k import GSM8K, GSM8K_COT, WORD_PROBLEMS
 from accuracy.tasks.known.hellaswag import HELLASWAG
+from accuracy.tasks.known.humaneval import HUMANEVAL
 from accuracy.tasks.known.math500 import BOXED, MATH500
+from accuracy.tasks.known.mbpp import MBPP
 from accuracy.tasks.known.mmlu import MMLU, SUBJECTS
 from accuracy.tasks.known.triviaqa import TRIVIAQA
 from accuracy.tasks.task import Task
@@ -19,6 +21,8 @@ TABLE: dict[str, Task] = {
         ARC,
         HELLASWAG,
         TRIVIAQA,
+        HUMANEVAL,
+        MBPP,
         WORD_PROBLEMS,
         SUBJECTS,
         BOXED,

@@ -88,6 +88,7 @@ def load_task(asked: Asked) -> Loaded:
             labels=doc.labels,
             stop=task.stop,
             choices=doc.choices,
+            facts=doc.facts,
             is_plain=not asked.chat,
             grader=GRADER,
         )

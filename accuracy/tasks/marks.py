@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from accuracy import means
 from accuracy.resampling import Estimate, Floats
+from accuracy.tasks.programs import SCORER
 from accuracy.tasks.scorers import TABLE, Given, Mark, asks_likelihoods, installed
 from harness.kernel.log import RunLog
 from harness.kernel.types import FINISHES, Sample
@@ -56,18 +57,24 @@ def rows(
     ids: NDArray[Any],
     likelihoods: Likelihoods,
     attempts: int = 1,
+    ran: Mapping[int, tuple[str, str]] | None = None,
 ) -> list[Row]:
     """Return the rows of scores.parquet for the answers `ids` of a run that asked each question so
-    often: the samples of question q are those from q * attempts on.
+    often: the samples of question q are those from q * attempts on. `ran` is what became of
+    programs, by the id of the answer.
 
-    A scorer that had nothing to compare, because the SUT knows no likelihoods or its library is not
-    there, has no rows: nothing was scored is not the same as all were wrong.
+    A scorer that had nothing to compare, because the SUT knows no likelihoods, its library is not
+    there or programs were not run, has no rows: nothing was scored is not the same as all were
+    wrong.
     """
+    ran = ran or {}
     of = {sample.index: sample for sample in samples}
     known = [i for i in ids.tolist() if int(log.index[i]) in of]
     able = [name for name in installed(scorers) if likelihoods or not asks_likelihoods(name)]
+    able = [name for name in able if ran or name != SCORER]
     return [
-        _row(name, log, i, of[int(log.index[i])], likelihoods) | _place(int(log.index[i]), attempts)
+        _row(name, log, i, of[int(log.index[i])], likelihoods, ran.get(i))
+        | _place(int(log.index[i]), attempts)
         for name in able
         for i in known
     ]
@@ -78,9 +85,16 @@ def _place(index: int, attempts: int) -> Row:
     return {"index": question, "attempt": attempt}
 
 
-def _row(scorer: str, log: RunLog, i: int, sample: Sample, likelihoods: Likelihoods) -> Row:
+def _row(
+    scorer: str,
+    log: RunLog,
+    i: int,
+    sample: Sample,
+    likelihoods: Likelihoods,
+    ran: tuple[str, str] | None,
+) -> Row:
     text = cut(log.texts.get(i, ""), sample.stop)
-    given = Given(text, tuple(likelihoods.get(sample.index, ())))
+    given = Given(text, tuple(likelihoods.get(sample.index, ())), ran)
     mark: Mark = TABLE[scorer](given, sample)
     return {
         "index": sample.index,
@@ -164,6 +178,7 @@ def _counts(outcomes: Mapping[str, int]) -> dict[str, int]:
         "right": outcomes.get("right", 0),
         "wrong": outcomes.get("wrong", 0),
         "no_answer": outcomes.get("no answer", 0),
+        **{name: outcomes[name] for name in ("error", "timeout", "memory") if name in outcomes},
     }
 
 

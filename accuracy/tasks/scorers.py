@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from string import ascii_uppercase
+from typing import cast
 
 from accuracy.metrics import choices, exact_match, numbers
 from accuracy.tasks.scoring import lm_eval, verified
@@ -71,6 +72,12 @@ def shared_words(given: Given, sample: Sample) -> Mark:
     return marked(bool(equal), text)._replace(score=f1)
 
 
+def runs(given: Given, sample: Sample) -> Mark:
+    """Take what became of the answer as a program (`accuracy.sandbox`), and why."""
+    outcome, why = given.ran or ("no answer", "it was not run")
+    return Mark(float(outcome == "right"), why, cast(Outcome, outcome))
+
+
 TABLE: dict[str, Scorer] = {
     "number": number,
     "number_strict": number_strict,
@@ -84,6 +91,7 @@ TABLE: dict[str, Scorer] = {
     "likelihood_per_byte": likelihood_per_byte,
     "exact_match": whole_text,
     "token_f1": shared_words,
+    "runs": runs,
     **lm_eval.TABLE,
 }
 OF_TEXTS = ("exact_match", "token_f1")  # those that any dataset with answers may be scored with

@@ -22,6 +22,7 @@ from harness.result import evaluation
 from harness.result.attempts.drawn import weighed
 from harness.result.library import samples_of
 from harness.result.measured import span_ns
+from harness.result.programs import ran as programs
 from harness.result.read import Raw, read_json
 
 Row = dict[str, Any]
@@ -61,20 +62,21 @@ def marks(raw: Raw, samples: Asked, more: Sequence[str] = ()) -> list[Row]:
     if not scorers or not samples:
         return []
     given, attempts = evaluation.likelihoods(raw.facts.evaluation), raw.config.attempts
-    rows = task_marks.rows(scorers, raw.log, samples, _judged(raw), given, attempts)
+    ran = programs.outcomes(raw.facts.evaluation)
+    rows = task_marks.rows(scorers, raw.log, samples, _judged(raw), given, attempts, ran)
     return weighed(rows, attempts, raw.facts.evaluation) if "draws" in told else rows
 
 
 def task(raw: Raw, rows: Sequence[Row]) -> dict[str, Any]:
     """Return `task` of result.json; nothing where no task was asked for."""
     told = raw.saved["dataset"].get("task")
-    if not told or not rows:
+    if not told or not (rows or raw.facts.evaluation.get("programs")):
         return {}
     found = task_marks.summary(told, rows, task_marks.groups_of(rows))
     if "draws" in told:
         span_s = span_ns(raw.log) / 1e9
         found["attempts"] = of_attempts(told["draws"], rows, told["scorers"][0], span_s)
-    return found
+    return found | programs.sandbox(raw.facts.evaluation)
 
 
 def errors(raw: Raw, samples: Asked, rows: Sequence[Row], label: str) -> dict[str, Any]:

@@ -9,16 +9,18 @@ from typing import Literal, NamedTuple
 
 from harness.kernel.types import Sample
 
-Outcome = Literal["right", "wrong", "no answer"]
+Outcome = Literal["right", "wrong", "no answer", "error", "timeout", "memory"]
 
 
 class Given(NamedTuple):
     """What a model gave for a question: its text, cut at the task's stops, and the negative log
-    likelihoods (nats) of the choices; empty where none were asked for.
+    likelihoods (nats) of the choices; empty where none were asked for. `ran` is what became of it
+    as a program, and why.
     """
 
     text: str
     nll_nats: tuple[float, ...] = ()
+    ran: tuple[str, str] | None = None
 
 
 class Mark(NamedTuple):
