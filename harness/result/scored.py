@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from accuracy.metrics import spread
 from accuracy.tasks import errors as task_errors
 from accuracy.tasks import marks as task_marks
 from accuracy.tasks.attempts.figures import summary as of_attempts
 from accuracy.tasks.solved import Solved
 from harness import registry
+from harness.console import bar
 from harness.engine.pieces import Pieces
 from harness.kernel.log import RunLog
 from harness.kernel.types import Metric, Sample
@@ -50,7 +52,8 @@ def figures(
     ids = _judged(raw)
     found = list[Metric]()
     for name in registry.metrics():
-        found += pieces.make("score", name, partial(_score, name, raw.log, samples, ids), [])
+        with spread.shown(partial(bar, name)):
+            found += pieces.make("score", name, partial(_score, name, raw.log, samples, ids), [])
     values = {metric.name: metric.value for metric in found if metric.value is not None}
     return values, _whys(found)
 
