@@ -30,6 +30,7 @@ LOG = "tool.log"
 _PLACE = ROOT / ".venv-tools"  # `make tools`
 _PAUSE_S = 0.3  # between two looks
 _PROBE_S = 60.0
+_SHOWN = 100  # characters of its last line, while it runs
 _LAST_WORDS = 3  # lines of its log in an error
 _VERSION = "import sys, importlib.metadata as m; print(m.version(sys.argv[1]))"
 _LOCAL = "127.0.0.1,localhost,::1"
@@ -133,11 +134,12 @@ def _ended(
     say: Say,
 ) -> int:
     """Wait for the end; return the exit code. Raises RunBroke."""
-    begun_s = monotonic_s()
+    begun_s, said = monotonic_s(), [""]
     while (code := waits.within(child, _PAUSE_S)) is None:
         check()
-        for line in last_lines(log, 1):
-            say(f"{tool.name}: {line[:100]}")
+        if (line := last_lines(log, 1)) not in ([], said):
+            said = line
+            say(f"{tool.name}: {line[0][:_SHOWN]}")
         if timeout_s is not None and monotonic_s() - begun_s > timeout_s:
             raise _failed(tool, f"it took longer than --timeout {timeout_s:g} s", log)
     return code

@@ -127,9 +127,7 @@ def _ready(child: Child, facts: Path, log: Path, variant: str, say: Say) -> dict
     return found
 
 
-def _gone(
-    kind: type[HarnessError], doing: str, code: int, log: Path
-) -> HarnessError:
+def _gone(kind: type[HarnessError], doing: str, code: int, log: Path) -> HarnessError:
     """Return what to say of a server that ended too soon: its last words."""
     last = last_lines(log, 1)
     found = f"it {waits.ending(code)}" + (f", last words: {last[0]}" if last else "")

@@ -8,6 +8,7 @@ environment, and how its own result file is read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,8 +99,9 @@ def as_object(value: Any) -> dict[str, Any]:
 
 
 def is_number(value: Any) -> bool:
-    """Tell numbers from words, and from yes and no."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Tell numbers from words, from yes and no, and from NaN."""
+    is_one = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_one and math.isfinite(value)
 
 
 def number_or_none(value: Any) -> float | None:

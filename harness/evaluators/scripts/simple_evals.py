@@ -1,6 +1,6 @@
 """Run simple-evals as it is, but for where it writes: it has /tmp in its text.
 
-    python simple_evals.py FOLDER OUT --model NAME --eval NAME --examples N
+python simple_evals.py FOLDER OUT --model NAME --eval NAME --examples N
 """
 
 from __future__ import annotations

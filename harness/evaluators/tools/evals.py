@@ -85,6 +85,4 @@ def read(files: list[Path]) -> list[Figure]:
     ]
 
 
-TOOL = Tool(
-    "evals", ("evals==3.0.1.post1",), RECORD, command, read, variables, check, prepare
-)
+TOOL = Tool("evals", ("evals==3.0.1.post1",), RECORD, command, read, variables, check, prepare)

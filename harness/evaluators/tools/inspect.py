@@ -57,6 +57,4 @@ def _of_log(log: dict[str, Any]) -> Iterator[Figure]:
                 yield Figure(task, shown, value, stderr, n)
 
 
-TOOL = Tool(
-    NAME, ("inspect-ai==0.3.285", "openai==3.57.0"), "*.json", command, read, variables
-)
+TOOL = Tool(NAME, ("inspect-ai==0.3.285", "openai==3.57.0"), "*.json", command, read, variables)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,11 @@ def command(ask: Ask) -> list[str]:
     ]  # fmt: skip
 
 
+def variables(ask: Ask) -> Mapping[str, str]:
+    """Return the key that it sends."""
+    return {"OPENAI_API_KEY": ask.key}
+
+
 def read(files: list[Path]) -> list[Figure]:
     """Return the figures of the newest result file: its name ends with its time."""
     found = read_object(files[-1])
@@ -61,4 +66,4 @@ def _figures(
         yield Figure(task, shown, float(value), stderr, n, better.get(name))
 
 
-TOOL = Tool("lm-eval", ("lm-eval[api]==0.4.13",), "**/results*.json", command, read)
+TOOL = Tool("lm-eval", ("lm-eval[api]==0.4.13",), "**/results*.json", command, read, variables)
