@@ -49,6 +49,7 @@ ARROWS = {
     "harness.result.capacity": "harness.options harness.result scenarios scenarios.peak"
     " harness.options.lists",
     "harness.result.phases": "scenarios.phases scenarios.loads",
+    "harness.result.programs": "accuracy.sandbox accuracy.tasks harness.engine",
     "harness.running": "harness harness.engine harness.engine.dispatched harness.engine.metering"
     " harness.engine.referee harness.engine.server_view harness.official harness.options"
     " harness.result accuracy.outputs reports scenarios sut.border sut.border.replicas sut.model"
@@ -126,6 +127,7 @@ ARROWS = {
     "accuracy.likelihood": "accuracy accuracy.metrics",
     "accuracy.metrics": "",
     "accuracy.outputs": "",
+    "accuracy.sandbox": "",
     "reports": "reports.parts",
     "reports.endpoints": "",
     "reports.mlperf": "",

@@ -34,7 +34,8 @@ def sentence(result: Result) -> str:
         return f"Task {found['name']}: {why}."
     span = f"{_percent(figure['low'])} to {_percent(figure['high'])} %"
     solved = f"{_percent(figure['value'])} % of {figure['n']:,} questions solved ({span}; {how})"
-    unread = f", {figure['no_answer']:,} without a final answer" if figure["no_answer"] else ""
+    without = "that are no Python" if scorer == "runs" else "without a final answer"
+    unread = f", {figure['no_answer']:,} {without}" if figure["no_answer"] else ""
     return f"Task {found['name']}: {solved}{unread}{_broken(figure)}."
 
 
@@ -63,7 +64,17 @@ def scores(result: Result) -> Table | None:
     )
     rows = [(SCORERS.get(name, name), *_cells(one, counts)) for name, one in figures]
     rows += [(f"{one['column']}: {one['group']}", *_cells(one, counts)) for one in found["groups"]]
-    return Table(f"Task {found['name']}", columns, rows, note="Intervals: 95 %.")
+    note = f"Intervals: 95 %.{_sandbox(found)}"
+    return Table(f"Task {found['name']}", columns, rows, note=note)
+
+
+def _sandbox(task: Mapping[str, Any]) -> str:
+    """Say how programs were run, if any were."""
+    known = task.get("sandbox")
+    if not known:
+        return ""
+    most = f"{known['seconds']:g} s and {known['memory_bytes'] / 2**20:g} MiB each"
+    return f" Programs ran {known['mode']} ({', '.join(known['protections'])}), at most {most}."
 
 
 def _cells(figure: Mapping[str, Any], counts: Sequence[str]) -> tuple[Any, ...]:
