@@ -40,7 +40,7 @@ ARROWS = {
     " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints"
     " reports.mlperf reports.pages scenarios scenarios.loadgen harness.result.device"
     " harness.result.gpus harness.result.integrity harness.result.doubts harness.result.capacity"
-    " scenarios.peak harness.loads harness.result.phases scenarios.loads",
+    " scenarios.peak harness.loads harness.result.phases scenarios.loads harness.result.programs",
     "harness.result.device": "",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
@@ -53,7 +53,8 @@ ARROWS = {
     "harness.running": "harness harness.engine harness.engine.dispatched harness.engine.metering"
     " harness.engine.referee harness.engine.server_view harness.official harness.options"
     " harness.result accuracy.outputs reports scenarios sut.border sut.border.replicas sut.model"
-    " sut.started harness.result.integrity scenarios.peak harness.loads harness.running.searching",
+    " sut.started harness.result.integrity scenarios.peak harness.loads harness.running.searching"
+    " harness.result.programs",
     "harness.running.searching": "harness.engine harness.options harness.result"
     " harness.result.capacity scenarios.loadgen scenarios.peak",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"

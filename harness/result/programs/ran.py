@@ -126,7 +126,6 @@ def notes(evaluation: Mapping[str, Any]) -> list[str]:
     if found["sandbox"]["mode"] == "unprotected":
         said.append("the programs ran unprotected: with limits, but with this machine's files")
     if broken := found["broken"]:
-        said.append(
-            f"programs that count as errors because their sandbox broke: {len(broken)} ({broken[0]})"
-        )
+        why = f"{len(broken)} ({broken[0]})"
+        said.append(f"programs that count as errors because their sandbox broke: {why}")
     return said
