@@ -61,7 +61,7 @@ def run(program: Program, mode: Mode, limits: Limits) -> Ran:
     told = json.loads(said)
     if "broken" in told:
         raise Broken(told["broken"])
-    outcome, detail, protections = told["ran"]
+    outcome, detail, protections, _ = told["ran"]
     return Ran(outcome, detail, tuple(protections))
 
 
