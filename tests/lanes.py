@@ -8,6 +8,8 @@ under 90 s. An entry is a file, a folder or one test; conftest.py marks what it 
 from __future__ import annotations
 
 SLOW = {
+    "tests/accuracy/sandbox/test_programs.py": 9,
+    "tests/harness/result/programs/": 9,
     "tests/harness/running/test_peak.py": 6,
     "tests/harness/result/capacity/": 6,
     "tests/scenarios/peak/test_search.py": 6,
@@ -101,6 +103,7 @@ SLOW = {
 # What `make test` leaves out, so that it ends within its twenty minutes on two cores;
 # `make test-all` runs everything.
 LONG = {
+    "tests/accuracy/sandbox/test_hostile.py": 40,
     "tests/harness/study/cluster/": 80,
     "tests/harness/study/decide/test_decide.py::test_a_variant_is_judged_by_the_gate": 20,
     "tests/harness/study/gating/test_panel.py": 10,
