@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accuracy import resampling
+from accuracy.outputs.stops import cut
 from accuracy.resampling import Estimate, Floats
 from accuracy.tasks.scorers import TABLE, Given, Mark
 from harness.kernel.log import RunLog
@@ -89,14 +90,6 @@ def _row(scorer: str, log: RunLog, i: int, sample: Sample, likelihoods: Likeliho
         "is_cut": int(log.finish[i]) == _CUT,
         **dict(sample.labels),
     }
-
-
-def cut(text: str, stop: Sequence[str]) -> str:
-    """Return a text up to the stop that is complete first, and of several the longest, as servers
-    and our own engine end it.
-    """
-    ends = [(at + len(one), -len(one)) for one in stop if one and (at := text.find(one)) >= 0]
-    return text[: sum(min(ends))] if ends else text
 
 
 _OWN = frozenset(

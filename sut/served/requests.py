@@ -16,6 +16,7 @@ from sut.served.salt import Salt
 
 Endpoint = Literal["chat", "completions"]
 PATHS: Mapping[Endpoint, str] = {"chat": "/chat/completions", "completions": "/completions"}
+MOST_STOPS = 4
 Prompt = str | Sequence[int]
 
 
@@ -36,9 +37,11 @@ def body(
     salt: Salt | None = None,
     opens: int = 0,
     history: Sequence[tuple[str, str]] = (),
+    stop: Sequence[str] = (),
 ) -> bytes:
     """Return the JSON of a request; `salt` leaves its mark in front of the prompt and the turns
-    before it, or behind the first `opens` ids of it.
+    before it, or behind the first `opens` ids of it. Texts that end the answer are `stop`: no more
+    of them than OpenAI's own API takes.
     """
     known = {
         "model": shape.model,
@@ -47,6 +50,8 @@ def body(
         "temperature": 0,
         "stream": shape.is_streamed,
     }
+    if stop:
+        known["stop"] = list(stop[:MOST_STOPS])
     return msgspec.json.encode(known | dict(shape.fields))
 
 
