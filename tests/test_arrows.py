@@ -153,7 +153,7 @@ ARROWS = {
     "sut.served.client.remote": "sut.served.client",
     "sut.served.probing": "sut.served sut.served.answers",
     "sut.engine": "sut.engine.ahead sut.engine.attention sut.engine.graphs sut.engine.prefill"
-    " sut.model",
+    " sut.engine.sampling sut.model",
     "sut.engine.ahead": "sut.engine sut.engine.sampling",
     "sut.engine.attention": "sut.engine.graphs",
     "sut.engine.graphs": "sut.engine sut.engine.attention sut.engine.prefill sut.model",
@@ -168,8 +168,8 @@ ARROWS = {
     "sut.likelihood": "sut sut.engine sut.likelihood.forward sut.model sut.prompts sut.served"
     " sut.served.answers",
     "sut.likelihood.forward": "sut.engine sut.likelihood sut.model",
-    "sut": "sut.engine sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.likelihood"
-    " sut.limit sut.model sut.precision sut.prompts",
+    "sut": "sut.engine sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.engine.sampling"
+    " sut.likelihood sut.limit sut.model sut.precision sut.prompts",
 }
 KERNEL = tuple(
     f"harness.kernel{folder}"
