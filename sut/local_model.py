@@ -15,8 +15,8 @@ from typing import Any
 from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Clock, Sink
 from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
-from sut.engine.batching import Request
 from sut.engine.graphs import facts as graphs
+from sut.engine.sampling.drawing import Drawing
 from sut.engine.trial import Span
 from sut.limit.check import SelfCheck
 from sut.model import digest, faults, findings, gpus, loading, peak, room
@@ -80,6 +80,7 @@ class LocalModel:
         self._kv_cache_bytes, self._asked_prefill_tokens = kv_cache_bytes, prefill_tokens
         self._samples: list[Sample] = []
         self._encoded = NONE
+        self._asking = Drawing((), (), {})
         self._tokenizer: Any = None
         self._model: Any = None
         self._runner: Any = None
@@ -126,12 +127,10 @@ class LocalModel:
             self._capture_steps()
             self._find_stepping()
         graphs.begin(self._runner)
-        self._limits = {s.index: s.max_new_tokens for s in samples}
-        stepped, most = self._stepped, self._fed.most
         self._ends = self._eos_ids if any(not s.must_fill for s in samples) else frozenset()
-        self._engine = stepped.engine(stepped.runner, sink, self._ends, most)
+        self._asking = Drawing(samples, self._ends, stops_of(samples, self._tokenizer))
+        self._engine = self._asking.engine(self._stepped, sink, self._fed.most)
         self._watch = self._self_check.watch(self._engine)
-        self._stops = stops_of(samples, self._tokenizer)
         self._comparison = None
         self._stepping = False
 
@@ -164,9 +163,7 @@ class LocalModel:
 
     def issue(self, query: Query) -> None:
         for sample in query.samples:
-            index = sample.index
-            ids, limit, stops = self._encoded.ids[index], self._limits[index], self._stops
-            self._engine.add(Request(sample.id, ids, limit, index, stops.get(index)))
+            self._engine.add(self._asking.request(sample, self._encoded.ids[sample.index]))
         if not self._stepping:
             self._stepping = True
             self._step_soon()
@@ -263,6 +260,10 @@ class LocalModel:
         """See `harness.kernel.protocols.SelfChecked`: the steps since the last load."""
         found = self._self_check.found(self._model, self._way.token_bytes)
         return found | {"captured_in_run": graphs.captured_since(self._runner)}
+
+    def drawn(self) -> list[tuple[int, float, int]]:
+        """See `harness.kernel.protocols.Drawer`."""
+        return self._asking.drawn()
 
     def decode(self, outputs: Sequence[Sequence[int]]) -> list[str] | None:
         texts: list[str] = self._tokenizer.batch_decode(outputs, skip_special_tokens=True)

@@ -34,6 +34,7 @@ _DOING = {  # what it is asked for, in words
     "self_check": "asked what its decode steps took",
     "evaluate": "scoring the reference answers",
     "choose": "comparing choices",
+    "drawn": "asked how likely its answers were",
 }
 
 
@@ -175,6 +176,11 @@ class Isolated:
     def ask_to_choose(self, asked: Sequence[tuple[int, Sequence[str]]]) -> None:
         """Ask how likely choices are; `answers` waits for what it says."""
         self.ask("choose", waits.EVALUATING, asked=[[index, list(own)] for index, own in asked])
+
+    def drawn(self) -> list[tuple[int, float, int]] | None:
+        """Return None if the SUT in there has no such method."""
+        rows: list[tuple[int, float, int]] | None = self._call("drawn", waits.ANSWERING)
+        return rows
 
     def self_check(self) -> dict[str, Any] | None:
         """Return None if the SUT in there has no such method."""

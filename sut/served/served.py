@@ -141,6 +141,8 @@ class Served:
                 notes.append("answers end where the model ends them: the server ignores ignore_eos")
         if self._are_plain and self._terms.found.endpoint == "chat":
             notes.append("prompts that are to be continued were sent as turns of a chat")
+        if any(sample.draw for sample in self._samples) and not self._terms.shape.takes_seed:
+            notes.append("the server takes no seed: another run would draw other answers")
         return facts | {"notes": notes}
 
     def after(self) -> SutFacts:

@@ -15,7 +15,7 @@ from sut.served.answers.read import Options, answer
 from sut.served.client.heads import request
 from sut.served.once import exchange
 from sut.served.probe import Found, probe, try_one
-from sut.served.probing import does
+from sut.served.probing.does import STOP, refused_fields
 from sut.served.prompts import Prompts, Words, texts
 from sut.served.requests import PATHS, Shape, body
 from sut.served.salt import Salt, of_text, put
@@ -56,7 +56,7 @@ class Terms:
         if sample.must_fill and self.can_fill:
             shape = shape._replace(fields={**shape.fields, "ignore_eos": True})
         stop = tuple(filter(None, sample.stop)) if self.can_stop else ()
-        return body(shape, prompt, tokens, salt, prompts.opens, sample.history, stop)
+        return body(shape, prompt, tokens, salt, prompts.opens, sample.history, sample.draw, stop)
 
     @property
     def can_fill(self) -> bool:
@@ -66,7 +66,7 @@ class Terms:
     @property
     def can_stop(self) -> bool:
         """Does the server end an answer at given texts?"""
-        return self._does(does.STOP)
+        return self._does(STOP)
 
     def _does(self, what: str) -> bool:
         told = {row["what"]: row["found"] for row in self.found.rows}.get(what, "")
@@ -136,4 +136,5 @@ def terms(
     found = probe(address, model, endpoint, words is not None, is_plain)
     sends_ids = words is not None and found.takes_ids and found.endpoint == "completions"
     shape = Shape(found.endpoint, found.model, found.fields, found.limit)
+    shape = shape._replace(takes_seed="seed" not in refused_fields(found.rows))
     return Terms(address, found, shape, words, sends_ids)

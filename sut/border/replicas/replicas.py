@@ -181,6 +181,11 @@ class Replicas:
             return None
         return [next(shares[place % len(able)]) for place in range(len(asked))]
 
+    def drawn(self) -> list[tuple[int, float, int]] | None:
+        """Return what each replica knows of its own answers; None where one cannot tell."""
+        told = self._ask_all("drawn")
+        return None if None in told else [row for rows in told for row in rows]
+
     def self_check(self) -> dict[str, Any] | None:
         """Return the decode steps of one of them: they are alike."""
         return self._one().self_check()

@@ -13,7 +13,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from accuracy.tasks.marks import cut
+from accuracy.outputs.stops import cut
 from harness.kernel.types import Sample
 from sut.engine.ahead.engine import AheadEngine
 from sut.engine.batching import Engine, Request, StaticEngine
