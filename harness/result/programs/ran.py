@@ -8,10 +8,10 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from accuracy.outputs.stops import cut
 from accuracy.sandbox import pool
 from accuracy.sandbox.programs import Limits, Mode, Program
 from accuracy.tasks import of_name
-from accuracy.tasks.marks import cut
 from accuracy.tasks.programs import SCORER, has_test, program_of
 from harness.engine.driver import Stop
 from harness.engine.pieces import reason
