@@ -161,6 +161,10 @@ def test_a_sample_crosses_the_border_whole():
 )
 def test_the_command_says_what_is_wrong(rows, words, tmp_path):
     path = jsonl(tmp_path / "mine.jsonl", *rows)
-    _, screen = run(f"--model smollm2-135m --mode accuracy --scenario offline --task gsm8k:{path}", tmp_path / "runs", code=2)
+    _, screen = run(
+        f"--model smollm2-135m --mode accuracy --scenario offline --task gsm8k:{path}",
+        tmp_path / "runs",
+        code=2,
+    )
     assert words in " ".join(screen.split())
     assert not list(tmp_path.glob("runs/*/result.json"))
