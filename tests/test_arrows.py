@@ -31,16 +31,17 @@ ARROWS = {
     "harness.engine.server_view": "",
     "harness.options": "harness harness.options.conf accuracy.datasets sut.model sut.precision"
     " sut.served sut.started harness.options.table scenarios.peak harness.loads scenarios.loads"
-    " sut.served.client.remote",
+    " sut.served.client.remote accuracy.tasks accuracy.tasks.attempts",
     "harness.options.conf": "harness.options harness.options.table",
     "harness.options.table": "harness.options harness.options.lists",
     "harness.options.lists": "harness.options",
     "harness.official": "harness.engine harness.engine.dispatched scenarios.loadgen",
     "harness.result": "harness harness.engine harness.engine.referee harness.official"
-    " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints"
-    " reports.mlperf reports.pages scenarios scenarios.loadgen harness.result.device"
-    " harness.result.gpus harness.result.integrity harness.result.doubts harness.result.capacity"
-    " scenarios.peak harness.loads harness.result.phases scenarios.loads",
+    " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints reports.mlperf"
+    " reports.pages scenarios scenarios.loadgen harness.result.device harness.result.gpus"
+    " harness.result.integrity harness.result.doubts harness.result.capacity scenarios.peak"
+    " harness.loads harness.result.phases scenarios.loads accuracy.tasks accuracy.tasks.attempts"
+    " accuracy.tasks.errors harness.result.attempts",
     "harness.result.device": "",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
@@ -57,7 +58,8 @@ ARROWS = {
     " harness.result.capacity scenarios.loadgen scenarios.peak",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood accuracy.metrics reports.pages.likelihood sut.border sut.likelihood"
-    " sut.model sut.precision sut.served harness.live",
+    " sut.model sut.precision sut.served harness.live harness.study harness.study.cluster"
+    " harness.study.executors",
     "harness.study": "harness harness.engine harness.options harness.result harness.running"
     " sut.model sut.precision sut.started harness.study.executors accuracy.gate accuracy.metrics",
     "harness.study.comparison": "harness harness.engine harness.options harness.result"
@@ -79,9 +81,9 @@ ARROWS = {
     " harness.study.comparison harness.study.decide harness.study.decide.wishes"
     " harness.study.gating accuracy accuracy.gate",
     "harness.study.decide.wishes": "harness.cost reports",
-    "harness.study.cluster": "harness.options harness.study.executors sut.model",
+    "harness.study.cluster": "harness.options harness.study.executors sut.model harness.likelihood",
     "harness.study.executors": "harness.engine harness.options harness.running"
-    " harness.study.cluster",
+    " harness.study.cluster harness.likelihood",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen harness.result.integrity",
     "harness.schema": "harness.options harness.schema.of_result reports harness.schema.of_compare"
@@ -103,7 +105,8 @@ ARROWS = {
     " harness.options.lists harness.commands.arguments reports.parts",
     "harness.commands.arguments": "harness.options harness.study harness.study.executors",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
-    " sut.border sut.model sut.precision sut.served sut.started harness.api harness.live",
+    " sut.border sut.model sut.precision sut.served sut.started harness.api harness.live"
+    " accuracy.tasks",
     "harness.api": "accuracy.gate harness.commands harness.likelihood harness.options"
     " harness.result harness.running harness.study harness.study.comparison harness.study.gating"
     " reports reports.pages harness.engine harness.loaded harness.study.sweep"
@@ -111,7 +114,7 @@ ARROWS = {
     " harness.study.decide.wishes",
     "harness.loaded": "",
     "harness.cost": "accuracy",
-    "harness.loads": "accuracy.datasets harness harness.options scenarios.loads",
+    "harness.loads": "accuracy.datasets harness harness.options scenarios.loads accuracy.tasks",
     "harness.live": "harness.study",
     "harness.view": "harness.engine harness.result harness.study.comparison reports.pages",
     "scenarios.loadgen": "scenarios",
@@ -153,7 +156,7 @@ ARROWS = {
     "sut.served.client.remote": "sut.served.client",
     "sut.served.probing": "sut.served sut.served.answers",
     "sut.engine": "sut.engine.ahead sut.engine.attention sut.engine.graphs sut.engine.prefill"
-    " sut.model",
+    " sut.model sut.engine.sampling",
     "sut.engine.ahead": "sut.engine sut.engine.sampling",
     "sut.engine.attention": "sut.engine.graphs",
     "sut.engine.graphs": "sut.engine sut.engine.attention sut.engine.prefill sut.model",
@@ -169,7 +172,14 @@ ARROWS = {
     " sut.served.answers",
     "sut.likelihood.forward": "sut.engine sut.likelihood sut.model",
     "sut": "sut.engine sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.likelihood"
-    " sut.limit sut.model sut.precision sut.prompts",
+    " sut.limit sut.model sut.precision sut.prompts sut.engine.sampling",
+    "accuracy.tasks": "accuracy accuracy.datasets accuracy.metrics accuracy.tasks.known"
+    " accuracy.tasks.scoring",
+    "accuracy.tasks.attempts": "accuracy accuracy.metrics accuracy.tasks",
+    "accuracy.tasks.errors": "accuracy accuracy.gate accuracy.metrics accuracy.tasks",
+    "accuracy.tasks.known": "accuracy.datasets accuracy.metrics accuracy.tasks",
+    "accuracy.tasks.scoring": "",
+    "harness.result.attempts": "accuracy.tasks accuracy.tasks.attempts harness.engine",
 }
 KERNEL = tuple(
     f"harness.kernel{folder}"

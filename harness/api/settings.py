@@ -14,6 +14,7 @@ Search = Literal["sequential", "loadgen"]
 Issue = Literal["random", "unique", "same", "equal", "unique+equal", "same+equal"]
 Driver = Literal["touchstone", "mlcommons"]
 Clock = Literal["real", "virtual"]
+RunCode = Literal["off", "sandboxed", "unprotected"]
 Endpoint = Literal["auto", "chat", "completions"]
 
 
@@ -60,6 +61,7 @@ class RunSettings(TypedDict, total=False):
     shots: int
     shots_file: Path | str
     chat: bool
+    run_code: RunCode
     prompt_column: str
     reference_column: str
     num_samples: int
@@ -145,6 +147,7 @@ class CompareSettings(TypedDict, total=False):
     shots: int | Sequence[int]
     shots_file: Path | str
     chat: bool
+    run_code: RunCode | Sequence[RunCode]
     prompt_column: str
     reference_column: str
     num_samples: int | Sequence[int]
@@ -199,6 +202,7 @@ class GateSettings(TypedDict, total=False):
     shots: int
     shots_file: Path | str
     chat: bool
+    run_code: RunCode
     prompt_column: str
     reference_column: str
     num_samples: int

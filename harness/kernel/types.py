@@ -59,6 +59,7 @@ class Sample:
     stop: tuple[str, ...] = ()  # texts that end the answer, which stands before the first of them
     choices: tuple[str, ...] = ()  # continuations whose likelihoods are asked for after the run
     draw: Draw | None = None  # None: the most likely token each time
+    facts: tuple[tuple[str, str], ...] = ()  # what only a scorer is told, such as a program's test
 
 
 @dataclass(slots=True)

@@ -330,8 +330,9 @@ class Run:
         log, facts = runlog.read_log(folder, self._written.of(folder)[runlog.SAMPLES])
         if log.end != "completed":
             return []
-        about = self.config.evaluate, self.config.verifier, self.stop, self._say
-        facts.evaluation = evaluation.after_run(sut, log, self.samples, *about)
+        c = self.config
+        wanted = c.evaluate, c.verifier, c.run_code, self.stop, self._say
+        facts.evaluation = evaluation.after_run(sut, log, self.samples, *wanted)
         pieces = Pieces(facts.missing)
         name = "memory of the evaluation"
         use = pieces.make("figure", name, sut.memory, MemoryUse(), later=False)

@@ -145,6 +145,12 @@ MARKS = (
         "nats per token",
     ),
     Column("verifier", "double", "What --verifier said of it; null if it gave no number."),
+    Column(
+        "nll_nats",
+        "list<double>",
+        "Negative log likelihood of each choice; null where there are none.",
+        "nats",
+    ),
 )  # and a column for each label of the questions, such as subject
 TABLES = {"samples.parquet": SAMPLES, "telemetry.parquet": TELEMETRY, "scores.parquet": MARKS}
 

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accuracy.means import mean
 from accuracy.resampling import Estimate, Floats
 from accuracy.tasks.attempts.choosing import best, labels, majority, pass_at_k
-from accuracy.tasks.marks import mean
 
 Row = dict[str, Any]
 _MOST_SETS = 64  # of k attempts that follow one another

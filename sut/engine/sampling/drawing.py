@@ -8,19 +8,25 @@ answer says which of several the model itself finds most likely.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from harness.kernel.protocols import Sink
 from harness.kernel.types import Output, QuerySample, Sample
 from sut.engine.batching import Engine, Request
+from sut.engine.sampling.stops import Stops
 from sut.engine.sampling.wanted import Asking, Wanted
 
 
 class Drawing:
-    """The requests of one load. `ends` are the ids that end an answer; none where all must fill."""
+    """The requests of one load. `ends` are the ids that end an answer; none where all must fill.
+    `stops` are the texts that end one, by the index of the sample.
+    """
 
-    def __init__(self, samples: Sequence[Sample], ends: Collection[int]) -> None:
+    def __init__(
+        self, samples: Sequence[Sample], ends: Collection[int], stops: Mapping[int, Stops]
+    ) -> None:
+        self._stops = stops
         self._samples = {sample.index: sample for sample in samples}
         self._ends = frozenset(ends)
         self._draws = any(sample.draw for sample in samples)
@@ -41,11 +47,13 @@ class Drawing:
 
     def request(self, asked: QuerySample, prompt_ids: Sequence[int]) -> Request:
         """Return the request for one use of a sample."""
-        sample = self._samples[asked.index]
+        sample, stops = self._samples[asked.index], self._stops.get(asked.index)
         if not self._draws:
-            return Request(asked.id, prompt_ids, sample.max_new_tokens, name=asked.index)
+            return Request(asked.id, prompt_ids, sample.max_new_tokens, asked.index, stops)
         self._index[asked.id] = asked.index
-        return _Drawn(asked, prompt_ids, sample.max_new_tokens, _wanted(sample, self._ends))
+        drawn = _Drawn(asked, prompt_ids, sample.max_new_tokens, _wanted(sample, self._ends))
+        drawn.stops = stops
+        return drawn
 
     def drawn(self) -> list[tuple[int, float, int]]:
         """Return (index, negative log likelihood in nats, tokens) of each drawn answer."""
