@@ -22,7 +22,7 @@ _AT = record(
         "likelihood": record("The answer that the model finds likeliest is right.", _FIGURE),
         "verifier": record("The answer that --verifier rates highest is right.", _FIGURE),
     },
-    optional=("likelihood", "verifier"),
+    optional=("majority", "likelihood", "verifier"),
 )
 ATTEMPTS = record(
     "How answers were drawn, and what more attempts buy; missing for greedy answers.",
