@@ -41,7 +41,7 @@ ARROWS = {
     " reports.pages scenarios scenarios.loadgen harness.result.device harness.result.gpus"
     " harness.result.integrity harness.result.doubts harness.result.capacity scenarios.peak"
     " harness.loads harness.result.phases scenarios.loads accuracy.tasks accuracy.tasks.attempts"
-    " accuracy.tasks.errors harness.result.attempts",
+    " accuracy.tasks.errors harness.result.attempts accuracy.metrics harness.result.programs",
     "harness.result.device": "",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
@@ -53,7 +53,8 @@ ARROWS = {
     "harness.running": "harness harness.engine harness.engine.dispatched harness.engine.metering"
     " harness.engine.referee harness.engine.server_view harness.official harness.options"
     " harness.result accuracy.outputs reports scenarios sut.border sut.border.replicas sut.model"
-    " sut.started harness.result.integrity scenarios.peak harness.loads harness.running.searching",
+    " sut.started harness.result.integrity scenarios.peak harness.loads harness.running.searching"
+    " harness.result.programs",
     "harness.running.searching": "harness.engine harness.options harness.result"
     " harness.result.capacity scenarios.loadgen scenarios.peak",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
@@ -68,7 +69,7 @@ ARROWS = {
     " harness.study.best harness.study.effects harness.live harness.cost",
     "harness.study.gating": "harness harness.engine harness.options harness.result harness.running"
     " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
-    " sut.precision harness.live",
+    " sut.precision harness.live accuracy.tasks",
     "harness.study.sweep": "harness harness.engine harness.options harness.running harness.study"
     " harness.study.comparison harness.study.best accuracy reports.pages.sweep harness.live",
     "harness.study.best": "accuracy",
@@ -102,7 +103,8 @@ ARROWS = {
     " reports.submission harness.study.sweep reports.pages.sweep harness.study.exports"
     " reports.pages.comparison harness.cost harness.study.decide harness.study.decide.wishes"
     " reports.pages.decide harness.result.capacity sut.served.client.remote harness.view"
-    " harness.options.lists harness.commands.arguments reports.parts",
+    " harness.options.lists harness.commands.arguments reports.parts harness.evaluators"
+    " harness.judging",
     "harness.commands.arguments": "harness.options harness.study harness.study.executors",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started harness.api harness.live"
@@ -125,7 +127,7 @@ ARROWS = {
     "accuracy": "",
     "accuracy.compliance": "accuracy.gate accuracy.metrics accuracy.outputs",
     "accuracy.datasets": "",
-    "accuracy.gate": "accuracy accuracy.metrics",
+    "accuracy.gate": "accuracy accuracy.metrics accuracy.tasks",
     "accuracy.likelihood": "accuracy accuracy.metrics",
     "accuracy.metrics": "",
     "accuracy.outputs": "",
@@ -174,12 +176,23 @@ ARROWS = {
     "sut": "sut.engine sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.likelihood"
     " sut.limit sut.model sut.precision sut.prompts sut.engine.sampling",
     "accuracy.tasks": "accuracy accuracy.datasets accuracy.metrics accuracy.tasks.known"
-    " accuracy.tasks.scoring",
-    "accuracy.tasks.attempts": "accuracy accuracy.metrics accuracy.tasks",
+    " accuracy.tasks.scoring accuracy.sandbox",
+    "accuracy.tasks.attempts": "accuracy accuracy.metrics",
     "accuracy.tasks.errors": "accuracy accuracy.gate accuracy.metrics accuracy.tasks",
     "accuracy.tasks.known": "accuracy.datasets accuracy.metrics accuracy.tasks",
     "accuracy.tasks.scoring": "",
     "harness.result.attempts": "accuracy.tasks accuracy.tasks.attempts harness.engine",
+    "accuracy.judge": "accuracy",
+    "accuracy.sandbox": "",
+    "harness.evaluators": "harness.engine harness.evaluators.tools harness.options harness.serve"
+    " sut.served sut.started",
+    "harness.evaluators.plugins": "",
+    "harness.evaluators.scripts": "",
+    "harness.evaluators.tools": "harness.evaluators",
+    "harness.judging": "accuracy.gate accuracy.judge accuracy.metrics accuracy.tasks harness"
+    " harness.engine harness.result harness.study.comparison harness.study.gating reports.pages"
+    " sut.served sut.served.probing",
+    "harness.result.programs": "accuracy.sandbox accuracy.tasks harness.engine",
 }
 KERNEL = tuple(
     f"harness.kernel{folder}"
