@@ -10,6 +10,7 @@ from __future__ import annotations
 SLOW = {
     "tests/harness/running/test_peak.py": 6,
     "tests/harness/result/capacity/": 6,
+    "tests/harness/result/attempts/": 10,
     "tests/scenarios/peak/test_search.py": 6,
     "tests/test_cli.py": 121,
     "tests/fuzz/": 15,

@@ -15,7 +15,7 @@ from sut.local_model import LocalModel
 from tests.helpers import settings
 
 PROMPT = "why is the sky blue"
-SEEDS = 2000
+SEEDS = 1000
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def logits(sut, index=0):
         return sut._model(ids).logits[0, -1].double()
 
 
-@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.0])
+@pytest.mark.parametrize("temperature", [0.5, 1.5])
 def test_first_tokens_come_as_often_as_the_model_says(tiny, temperature):
     samples = [drawn(i, seed=i, tokens=1, temperature=temperature) for i in range(SEEDS)]
     answers = run(tiny, samples)
