@@ -12,6 +12,7 @@ SLOW = {
     "tests/harness/result/programs/": 9,
     "tests/harness/running/test_peak.py": 6,
     "tests/harness/result/capacity/": 6,
+    "tests/harness/result/attempts/": 10,
     "tests/scenarios/peak/test_search.py": 6,
     "tests/test_cli.py": 121,
     "tests/fuzz/": 15,
