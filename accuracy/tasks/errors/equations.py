@@ -102,23 +102,23 @@ def _equation(text: str, found: Sequence[Token], equals: int) -> Equation | None
         return None
     if _first(text, right) in left.values:  # 12 * 3 = 36 + 4 = 40
         return Equation(left.text, right.text, left.values[0], left.values[0], is_right=True)
-    value = min(left.values, key=lambda value: abs(value - right.values[0]))
+    value = min(_meanings(left, right), key=lambda value: abs(value - right.values[0]))
     return Equation(left.text, right.text, value, right.values[0], is_right=False)
 
 
 def _held(left: Expression, right: Expression, is_about: bool) -> tuple[Fraction, Fraction] | None:
     """Return the meanings of both sides that are equal; None if there are none."""
-    for value in left.values if _may_be_loose(left, right) else left.values[:1]:
+    for value in _meanings(left, right):
         for result in right.values:
             if value == result or _is_rounded(value, result, right, is_about):
                 return value, result
     return None
 
 
-def _may_be_loose(left: Expression, right: Expression) -> bool:
-    """May a percentage be read as people write it? Not in 20% * 50 = 1000."""
-    is_more = left.tokens[-1].is_percent
-    return right.has_percentage or left.is_percentages or is_more
+def _meanings(left: Expression, right: Expression) -> Sequence[Fraction]:
+    """Return what a left side may mean; a percentage is a share of 1 in 20% * 50 = 1000."""
+    is_loose = right.has_percentage or left.is_percentages or left.tokens[-1].is_percent
+    return left.values if is_loose else left.values[:1]
 
 
 def _is_rounded(value: Fraction, result: Fraction, right: Expression, is_about: bool) -> bool:
