@@ -39,6 +39,7 @@ class Equation(NamedTuple):
     value: Fraction  # of the left side
     written: Fraction  # of the right side
     is_right: bool
+    side: Expression  # the left side, to be calculated again
 
     @property
     def text(self) -> str:
@@ -58,6 +59,21 @@ def equations(text: str) -> list[Equation]:
         for one in _equations(part):
             found.setdefault((one.value, one.written), one)
     return list(found.values())
+
+
+def repaired(steps: Sequence[Equation], result: Fraction) -> Fraction:
+    """Return what a result would be, had every equation that leads to it been calculated rightly:
+    a wrong result is put right in the equations that follow, too.
+    """
+    exact = dict[Fraction, Fraction]()  # by what the text has in its place
+    for one in steps:
+        again = [
+            token._replace(value=exact.get(token.value, token.value)) for token in one.side.tokens
+        ]
+        value = next(iter(read("", again).values), one.value)
+        if value != one.written and not (one.is_right and again == list(one.side.tokens)):
+            exact[one.written] = value
+    return exact.get(result, result)
 
 
 def numbers(text: str) -> set[Fraction]:
@@ -97,13 +113,13 @@ def _equation(text: str, found: Sequence[Token], equals: int) -> Equation | None
     is_about = found[equals].text != "="
     held = _held(left, right, is_about)
     if held is not None:
-        return Equation(left.text, right.text, held[0], held[1], is_right=True)
+        return Equation(left.text, right.text, held[0], held[1], True, left)
     if not (is_whole and left.is_sure and right.is_sure) or _is_conversion(left, right):
         return None
     if _first(text, right) in left.values:  # 12 * 3 = 36 + 4 = 40
-        return Equation(left.text, right.text, left.values[0], left.values[0], is_right=True)
+        return Equation(left.text, right.text, left.values[0], left.values[0], True, left)
     value = min(_meanings(left, right), key=lambda value: abs(value - right.values[0]))
-    return Equation(left.text, right.text, value, right.values[0], is_right=False)
+    return Equation(left.text, right.text, value, right.values[0], False, left)
 
 
 def _held(left: Expression, right: Expression, is_about: bool) -> tuple[Fraction, Fraction] | None:

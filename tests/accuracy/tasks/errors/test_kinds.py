@@ -24,6 +24,9 @@ def one(text, cuts=(), scorers=("number", "number_strict"), **changes):
     [
         ("12 * 3 = 36\n#### 36", "right"),
         ("12 * 3 = 35\n#### 35", "arithmetic slip"),
+        ("12 * 3 = 35, 35 + 4 = 39 and 39 - 4 = 35\n#### 35", "arithmetic slip"),
+        ("12 + 3 = 35\n#### 35", "slip and method"),
+        ("12 * 3 = 35\n#### 34", "slip and method"),
         ("12 + 3 = 15\n#### 15", "wrong method"),
         ("#### 15", "no steps"),
         ("It is about 15.", "no steps"),
