@@ -97,7 +97,9 @@ class Solving:
         ratio, is_same = pair.ratio(self.scorer), self._is_own(candidate, pair)
         if is_same:
             ratio = replace(ratio, value=1.0, low=1.0, high=1.0)
-        calls = {share_key(share): self._judge(pair, ratio, share) for share in self.criteria.shares}
+        calls = {
+            share_key(share): self._judge(pair, ratio, share) for share in self.criteria.shares
+        }
         verdict = calls[share_key(self.criteria.share)]
         return {
             **candidate.as_row(),
@@ -133,9 +135,7 @@ class Solving:
         """Judge the share kept; a task on which the reference guesses lets nobody pass."""
         verdict = ratios.judge(ratio, share)
         if verdict.status == "UNDECIDED" and pair.counts is not None:
-            verdict = verdict._replace(
-                needed=needed(pair.counts, share, self.criteria.confidence)
-            )
+            verdict = verdict._replace(needed=needed(pair.counts, share, self.criteria.confidence))
         if verdict.status != "FAIL" and self._guessed():
             return verdict._replace(status="UNDECIDED", needed=None)
         return verdict

@@ -25,7 +25,8 @@ from reports.tables import OUTPUTS, READINGS, ROUGE, of_gate, of_speed, reading_
 _BY_FIGURE = "The lower verdict is by the figure alone, without its interval, as MLPerf judges."
 _KEPT = (
     "The candidate's right answers over the reference's, in %, with the interval; dashed: the"
-    " targets. The band is the noise: what the reference itself moves by in batches of another size."
+    " targets. The band is the noise: how far the reference itself moves in batches of another"
+    " size."
 )
 _KINDS = (
     "Right answers as a share of the reference's, in %, with the interval. There is none for fewer"

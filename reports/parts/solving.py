@@ -59,9 +59,7 @@ def _columns(tasks: Sequence[Found]) -> list[Column]:
         Column("peak_bytes", "peak memory", write=size),
     ]
     for key in keys:
-        known.append(
-            Column(f"keeps_{key}", f"{key} %", second="by_figure", words=True, toned=tone)
-        )
+        known.append(Column(f"keeps_{key}", f"{key} %", second="by_figure", words=True, toned=tone))
     first = [one.name for one in known].index("status")
     known[first] = replace(known[first], raw=True)  # people see it at each target
     return known
@@ -77,11 +75,11 @@ def _rows(task: Found) -> Iterator[list[Any]]:
             *(row.get(name) for name in ("status", "reason", "needed")),
             row["n"],
             kept and (kept["value"], kept["low"], kept["high"]),
-            solved.get("value") is not None and _span(solved) or None,
+            None if solved.get("value") is None else _span(solved),
             *(pair.get(k) for k in ("both", "only_reference", "only_candidate", "p_value")),
             *(solved.get(name) for name in ("no_answer", "cut")),
             *(row.get(name) for name in ("tokens_per_sample", "tokens_per_s", "peak_bytes")),
-            *(name in calls and _call(calls[name]) or None for name in names),
+            *(_call(calls[name]) if name in calls else None for name in names),
         ]
 
 

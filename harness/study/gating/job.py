@@ -152,7 +152,9 @@ def configs_of(parts: Sequence[Part]) -> list[RunConfig]:
 
 def _what(own: RunConfig, parts: Sequence[Part]) -> str:
     tasks = [part.name for part in parts if own.task]
-    return "_".join([short_name(own.model), *(tasks if len(tasks) < 4 else [f"{len(tasks)}_tasks"])])
+    return "_".join(
+        [short_name(own.model), *(tasks if len(tasks) < 4 else [f"{len(tasks)}_tasks"])]
+    )
 
 
 def check_reference(reference: Outputs) -> None:
