@@ -20,6 +20,7 @@ from rich.text import Text
 
 from harness.kernel.texts import shown
 from harness.kernel.words.figure import Figure, number
+from reports.beside import Beside
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet knows a formula (OWASP)
 _FLAG = re.compile(r"--[a-z -]+")
@@ -27,8 +28,8 @@ _LONGEST = 2_000  # characters of one thing on a terminal
 _MARKS = re.compile(r"([\\|`*\[\]<>&~$])")
 # What a status means to the eye, on every screen and page.
 TONES = {
-    **dict.fromkeys(("VALID", "PASS", "DONE", "yes"), "good"),
-    **dict.fromkeys(("INVALID", "FAIL", "ERROR", "FAILED", "OOM", "INTERRUPTED"), "bad"),
+    **dict.fromkeys(("VALID", "PASS", "DONE", "yes", "JUDGED", "BETTER"), "good"),
+    **dict.fromkeys(("INVALID", "FAIL", "ERROR", "FAILED", "OOM", "INTERRUPTED", "WORSE"), "bad"),
     **dict.fromkeys(("UNDECIDED", "SKIPPED"), "open"),
 }
 STYLES = {"good": "green", "bad": "bold red", "open": "yellow", "soft": "dim", "strong": "bold"}
@@ -182,7 +183,7 @@ class Plot(NamedTuple):
     note: str = ""
 
 
-Block = Table | Plot
+Block = Table | Plot | Beside
 
 
 def pairs(title: str, rows: Sequence[tuple[str, str]], note: str = "") -> Table:

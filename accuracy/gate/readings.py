@@ -42,7 +42,7 @@ from accuracy.gate.ratios import (
     share_key,
 )
 from accuracy.gate.words import reason
-from accuracy.metrics import rouge
+from accuracy.metrics import rouge, spread
 from accuracy.metrics.length import characters
 from accuracy.resampling import CONFIDENCE, RESAMPLES, Floats
 from harness.kernel.errors import BadInput
@@ -60,8 +60,10 @@ Bar = Callable[[str, int], AbstractContextManager[Progress]]  # shows what is do
 def score_here(
     metric: GateMetric, texts: Texts, references: Texts, progress: Progress
 ) -> NDArray[Any]:
-    """Return (n, 4): the scores of each text, in the order of the metric's kinds."""
-    return metric.scores(texts, references, progress)
+    """Return (n, 4): the scores of each text, in the order of the metric's kinds, made by all
+    processors of this machine.
+    """
+    return spread.rows(metric.scores, texts, references, progress)
 
 
 class Criteria(NamedTuple):

@@ -239,17 +239,21 @@ def perplexity(
     top_k: int | None = None,
     batch_tokens: int | None = None,
     beside: Names | None = None,
+    executor: str = "here",
+    ray_address: str = "",
+    ray_cpus: int = 0,
     say: Say = _silent,
     **settings: Unpack[PerplexitySettings],
 ) -> Study:
     """Measure how well each model and variant predicts given texts, token by token."""
+    where = executor_of(executor, ray_address, ray_cpus)
     own = {
         "models": listed("models", models), "variants": listed("variants", variants),
         "text_column": text_column, "category_column": category_column, "split": split,
         "window": window, "stride": stride, "bos": bos,
         "conditions": listed("conditions", conditions), "reference": reference,
         "divergence": divergence, "exact": exact, "top_k": top_k, "batch_tokens": batch_tokens,
-        "beside": listed("beside", beside),
+        "beside": listed("beside", beside), "executor": None if where == "here" else where,
     }  # fmt: skip
     with stopping.listening():
         found, place = laboratory.measure(flags_of(settings) | own, None, say)

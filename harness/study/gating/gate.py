@@ -22,12 +22,12 @@ from accuracy.gate.ratios import Progress
 from accuracy.gate.readings import Criteria, Reference, Row
 from accuracy.gate.solving import Solving
 from accuracy.tasks.scorers import TABLE as SCORERS
+from harness import console
 from harness.engine import runlog
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import HarnessError, SetupFailed
 from harness.kernel.process import board
 from harness.kernel.protocols import Say
-from harness.kernel.texts import on_one_line
 from harness.kernel.types import short_name
 from harness.kernel.words.variant import named
 from harness.live.tally import Tally
@@ -233,21 +233,10 @@ def _named(what: Outputs | RunConfig) -> str:
 
 @contextmanager
 def _progress(say: Say, what: str, total: int) -> Iterator[Progress]:
-    """A progress bar on stderr, if somebody looks at it; it hears of what is done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
+    """Show a progress bar once what was said before stands on a line of its own."""
     say("")
-    console = Console(stderr=True)
-    is_hidden = board.is_quiet() or not console.is_terminal
-    columns = (
-        TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Bars(*columns, console=console, transient=True, disable=is_hidden) as bars:
-        task = bars.add_task(on_one_line(what), total=total)
-        yield lambda done: bars.update(task, completed=done)
+    with console.bar(what, total) as progress:
+        yield progress
 
 
 def _bar(say: Say) -> Callable[[str, int], Any]:
