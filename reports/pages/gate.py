@@ -16,9 +16,10 @@ from rich.panel import Panel
 from rich.text import Text
 
 from reports import blocks
+from reports.beside import Beside
 from reports.blocks import Column, Table, as_text, joined, percent, style, tenths
 from reports.pages import html
-from reports.parts import solving
+from reports.parts import errors, solving
 from reports.plots.gate import PHONE, ROOMY, bars, forest, of_tasks
 from reports.tables import OUTPUTS, READINGS, ROUGE, of_gate, of_speed, reading_title
 
@@ -141,12 +142,19 @@ def show(found: Found, place: Path, console: Console, tables: bool = True) -> No
 
 def _blocks(found: Found) -> list[Table]:
     if tasks := found.get("tasks"):
-        return [*map(solving.of_task, tasks), of_speed(found)]
+        made = [replace(solving.of_task(task), note="") for task in tasks]
+        made[-1] = replace(made[-1], note=_BY_FIGURE)
+        return [*made, of_speed(found)] if len(tasks) > 1 else made
     return [of_speed(found), *reading_tables(found).values()] if shown(found) else []
 
 
 def _head(found: Found) -> Panel:
-    lines = [told(row) for row in found["rows"]] or [Text("nothing was judged")]
+    lines = []
+    for row in found["rows"]:
+        lines.append(told(row))
+        if words := solving.verdicts(row):
+            lines.append(as_text(words, style="dim"))
+    lines = lines or [Text("nothing was judged")]
     lost = [as_text(words, style="bold red") for words in missing(found)]
     below = [as_text(words, style="dim") for words in (asked(found), noise(found)) if words]
     status = found["status"] if found["rows"] and not lost else "UNDECIDED"
@@ -181,6 +189,7 @@ def render(found: Found) -> str:
         tasks=[_section(task, found["target"]["key"]) for task in tasks],
         kept=[of_tasks(found, frame) for frame in (ROOMY, PHONE)] if tasks else [],
         kept_note=_KEPT,
+        verdicts={row["label"]: solving.verdicts(row) for row in found["rows"]},
         subject=subject(found),
         asked=asked(found),
         noise=noise(found),
@@ -205,13 +214,25 @@ def _section(task: Found, key: str) -> dict[str, Any]:
     """Return what the page shows of a task."""
     rows = shown(task)
     return {
-        "table": solving.of_task(task),
+        "table": replace(solving.of_task(task), note=solving.NOTE),
         "noise": solving.noise(task, key),
         "kinds": replace(kinds(task["rows"]), note=_KINDS),
         "bars": {row["label"]: bars(row) for row in rows if row["divergence"]},
         "rows": rows,
+        "errors": [_errors(row) for row in task["rows"] if row.get("errors")],
         "reference": task["reference"],
         "links": {row["label"]: html.link(row["run"]) for row in (task["reference"], *rows)},
+    }
+
+
+def _errors(row: Row) -> dict[str, Any]:
+    """Return what the page shows of the questions that flipped."""
+    made = errors.blocks(row["errors"])
+    return {
+        "label": row["label"],
+        "sentence": errors.sentence(row["errors"]),
+        "tables": [one for one in made if isinstance(one, Table)],
+        "beside": [one for one in made if isinstance(one, Beside)],
     }
 
 

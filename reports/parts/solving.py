@@ -5,47 +5,51 @@ tasks, a row for each deployment and task.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from harness.kernel.words.figure import number, size
+from harness.kernel.words.figure import size
 from reports.blocks import Column, Table, percent, tenths, tone, word_column
 from reports.parts.task import SCORERS
 
 Found = Mapping[str, Any]
 Row = Mapping[str, Any]
 _LENGTHS = ("tokens", "characters")
-_NOTE = (
+NOTE = (
     "Solved: right answers of all questions. Kept: the candidate's right answers over the"
     " reference's. Only reference, only candidate: questions that one of the two alone solves;"
-    " p: McNemar's exact test, the chance of a difference as large if neither is better."
+    " p: McNemar's exact test, the chance of a difference as large if neither is better. The lower"
+    " verdict is by the figure alone, without its interval."
 )
 
 
 def of_tasks(found: Found) -> Table:
     """Return every task's reference, control and candidates, each with what it solves."""
-    rows = [row for task in found["tasks"] for row in _rows(task)]
+    keys = _keys(found["tasks"])
+    rows = [row for task in found["tasks"] for row in _rows(task, keys)]
     groups = [task["name"] for task in found["tasks"] for _ in _deployments(task)]
     title = f"Target {found['target']['name']}"
-    return Table(title, _columns(found["tasks"]), rows, _NOTE, row_groups=groups)
+    return Table(title, _columns(keys), rows, NOTE, row_groups=groups)
 
 
 def of_task(task: Found) -> Table:
     """Return the same of one task."""
     how = SCORERS.get(task["metric"], task["metric"].replace("_", " "))
-    columns = [replace(one, raw=True) if one.name == "task" else one for one in _columns([task])]
-    return Table(f"{task['name']}: {task['answers']} questions, {how}", columns, list(_rows(task)))
+    title, keys = f"{task['name']}: {task['answers']} questions, {how}", _keys([task])
+    return Table(title, _columns(keys), list(_rows(task, keys)))
 
 
-def _columns(tasks: Sequence[Found]) -> list[Column]:
-    keys = dict.fromkeys(key for task in tasks for row in task["rows"] for key in _calls(row, task))
-    known = [
+def _keys(tasks: Sequence[Found]) -> list[str]:
+    """Return the targets that anything was judged at, in percent."""
+    rows = [(row, task) for task in tasks for row in task["rows"]]
+    return list(dict.fromkeys(key for row, task in rows for key in _calls(row, task)))
+
+
+def _columns(keys: Sequence[str]) -> list[Column]:
+    return [
         *(Column(name, name, raw=True) for name in ("task", "role", "model", "variant")),
         word_column("label", ""),
-        Column("status", "", words=True, toned=tone),
-        Column("reason", "why", raw=True),
-        Column("needed", "needed", raw=True),
-        Column("n", "questions", raw=True),
+        *(Column(name, name, raw=True) for name in ("status", "reason", "needed", "n")),
+        *(_keeps(key) for key in keys),
         Column("kept", "kept", "%", percent, interval=True, ends=tenths),
         Column("solved", "solved", "%", tenths, interval=True, optional=True),
         Column("both", "both", optional=True),
@@ -58,15 +62,13 @@ def _columns(tasks: Sequence[Found]) -> list[Column]:
         Column("tokens_per_s", "tokens/s"),
         Column("peak_bytes", "peak memory", write=size),
     ]
-    for key in keys:
-        known.append(Column(f"keeps_{key}", f"{key} %", second="by_figure", words=True, toned=tone))
-    first = [one.name for one in known].index("status")
-    known[first] = replace(known[first], raw=True)  # people see it at each target
-    return known
 
 
-def _rows(task: Found) -> Iterator[list[Any]]:
-    names = dict.fromkeys(key for row in task["rows"] for key in _calls(row, task))
+def _keeps(key: str) -> Column:
+    return Column(f"keeps_{key}", f"{key} %", second="by_figure", words=True, toned=tone)
+
+
+def _rows(task: Found, keys: Sequence[str]) -> Iterator[list[Any]]:
     for role, row in _deployments(task):
         solved, pair, kept = row.get("solved") or {}, row.get("paired") or {}, share(row, task)
         calls = _calls(row, task) if role != "reference" else {}
@@ -74,12 +76,12 @@ def _rows(task: Found) -> Iterator[list[Any]]:
             *(task["name"], role, row["model"], row["variant"], row["label"]),
             *(row.get(name) for name in ("status", "reason", "needed")),
             row["n"],
+            *(_call(calls[key]) if key in calls else None for key in keys),
             kept and (kept["value"], kept["low"], kept["high"]),
             None if solved.get("value") is None else _span(solved),
             *(pair.get(k) for k in ("both", "only_reference", "only_candidate", "p_value")),
             *(solved.get(name) for name in ("no_answer", "cut")),
             *(row.get(name) for name in ("tokens_per_sample", "tokens_per_s", "peak_bytes")),
-            *(_call(calls[name]) if name in calls else None for name in names),
         ]
 
 
@@ -141,11 +143,7 @@ def noise(task: Found, key: str) -> str:
 
 
 def verdicts(row: Row) -> str:
-    """Return "word-problems PASS, subjects UNDECIDED": the verdict of each task."""
-    return ", ".join(f"{name} {status}" for name, status in row.get("by_task", {}).items())
-
-
-def length(row: Row) -> str:
-    """Return "41.2 tokens per answer"; nothing where they were not counted."""
-    found = row.get("tokens_per_sample")
-    return "" if found is None else f"{number(found)} tokens per answer"
+    """Return "word-problems PASS, subjects UNDECIDED"; nothing of a single task."""
+    found = row.get("by_task", {})
+    told = [f"{name} {status}" for name, status in found.items()]
+    return ", ".join(told) if len(told) > 1 else ""
