@@ -55,11 +55,15 @@ ARROWS = {
     " sut.started harness.result.integrity scenarios.peak harness.loads harness.running.searching",
     "harness.running.searching": "harness.engine harness.options harness.result"
     " harness.result.capacity scenarios.loadgen scenarios.peak",
+    "harness.judging": "harness harness.engine harness.result harness.study.comparison"
+    " harness.study.gating accuracy.gate accuracy.judge accuracy.metrics accuracy.tasks"
+    " reports.pages sut.served sut.served.probing",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood accuracy.metrics reports.pages.likelihood sut.border sut.likelihood"
     " sut.model sut.precision sut.served harness.live",
     "harness.study": "harness harness.engine harness.options harness.result harness.running"
-    " sut.model sut.precision sut.started harness.study.executors accuracy.gate accuracy.metrics",
+    " sut.model sut.precision sut.started harness.study.executors accuracy accuracy.gate"
+    " accuracy.metrics",
     "harness.study.comparison": "harness harness.engine harness.options harness.result"
     " harness.running harness.result.device harness.result.integrity harness.study"
     " harness.study.gating accuracy accuracy.datasets accuracy.gate reports reports.pages"
@@ -100,7 +104,7 @@ ARROWS = {
     " reports.submission harness.study.sweep reports.pages.sweep harness.study.exports"
     " reports.pages.comparison harness.cost harness.study.decide harness.study.decide.wishes"
     " reports.pages.decide harness.result.capacity sut.served.client.remote harness.view"
-    " harness.options.lists harness.commands.arguments reports.parts",
+    " harness.options.lists harness.commands.arguments reports.parts harness.judging",
     "harness.commands.arguments": "harness.options harness.study harness.study.executors",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started harness.api harness.live",
@@ -123,8 +127,9 @@ ARROWS = {
     "accuracy.compliance": "accuracy.gate accuracy.metrics accuracy.outputs",
     "accuracy.datasets": "",
     "accuracy.gate": "accuracy accuracy.metrics",
+    "accuracy.judge": "accuracy",
     "accuracy.likelihood": "accuracy accuracy.metrics",
-    "accuracy.metrics": "",
+    "accuracy.metrics": "accuracy",
     "accuracy.outputs": "",
     "reports": "reports.parts",
     "reports.endpoints": "",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accuracy.metrics import spread
+from accuracy import spread
 from accuracy.tasks import marks as task_marks
 from harness import registry
 from harness.console import bar
