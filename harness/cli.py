@@ -16,8 +16,8 @@ import typer
 
 from harness.commands import (
     capacity,
-    clients,
     decide,
+    evaluating,
     judging,
     laboratory,
     lists,
@@ -56,11 +56,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "cost": decide.cost,
     "resume": studies.resume,
     "perplexity": laboratory.perplexity,
+    "evaluate": evaluating.evaluate,
     "audit": mlperf.audit,
     "package": mlperf.package,
     "check": mlperf.check,
     "serve": serving.serve,
-    "client": clients.client,
+    "client": serving.client,
     "view": serving.view,
     "list": lists.list_,
     "doctor": lists.doctor,

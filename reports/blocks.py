@@ -20,6 +20,7 @@ from rich.text import Text
 
 from harness.kernel.texts import shown
 from harness.kernel.words.figure import Figure, number
+from reports.beside import Beside
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet knows a formula (OWASP)
 _FLAG = re.compile(r"--[a-z -]+")
@@ -182,7 +183,7 @@ class Plot(NamedTuple):
     note: str = ""
 
 
-Block = Table | Plot
+Block = Table | Plot | Beside
 
 
 def pairs(title: str, rows: Sequence[tuple[str, str]], note: str = "") -> Table:

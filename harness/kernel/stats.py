@@ -4,7 +4,7 @@ interpolation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -45,3 +45,15 @@ def summary_ms(
     for p in sorted({*PERCENTILES, *map(share, percents)}):
         row[percentile_name(p)] = float(ordered[int(n * p)]) if n else None
     return row | {"max": float(ordered[-1]) if n else None, "n": n}
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Correct p-values for their number: with these, at least one false alarm among all comes as
+    often as the significance says (Holm, Scandinavian Journal of Statistics 6, 1979).
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    corrected, largest = [1.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        corrected[i] = largest
+    return corrected

@@ -20,27 +20,43 @@ import numpy as np
 from accuracy.ranking import Losses
 from harness.engine.driver import Stop
 from harness.engine.pieces import reason
+from harness.kernel.log import RunLog
 from harness.kernel.protocols import Chooser, Evaluator, Say
 from harness.kernel.types import Sample
+from harness.result.attempts import drawn
+from harness.result.programs import ran as programs
 
 _AT_ONCE = 16  # answers per call, so that Ctrl-C is heard in between
 
 
 def is_needed(samples: Sequence[Sample], references: bool) -> bool:
     """Say whether something is to be scored after the run: the reference answers where that is
-    asked for, the choices of a task that has them.
+    asked for, the choices of a task that has them, answers that were drawn or are programs.
     """
-    return references or any(sample.choices for sample in samples)
+    own = any(sample.choices or sample.draw for sample in samples)
+    return references or own or programs.is_needed(samples)
 
 
 def after_run(
-    sut: Any, samples: Sequence[Sample], references: bool, stop: Stop, say: Say
+    sut: Any,
+    log: RunLog,
+    samples: Sequence[Sample],
+    references: bool,
+    verifier: str | None,
+    run_code: str,
+    stop: Stop,
+    say: Say,
 ) -> dict[str, Any]:
-    """Return what the SUT says of reference answers and of choices (see `evaluate`, `choose`)."""
+    """Return what the SUT says of reference answers and of choices (see `evaluate`, `choose`), and
+    what is said of answers that were drawn (`harness.result.attempts.drawn`) or are programs
+    (`harness.result.programs.ran`).
+    """
     found = evaluate(sut, samples, stop, say) if references else {}
     if any(sample.choices for sample in samples):
         found["choices"] = choose(sut, samples, stop, say)
-    return found
+    if programs.is_needed(samples):
+        found["programs"] = programs.after_run(log, samples, run_code, stop, say)
+    return found | drawn.after_run(sut, log, samples, verifier, stop, say)
 
 
 def choose(sut: Any, samples: Sequence[Sample], stop: Stop, say: Say) -> dict[str, Any]:
@@ -126,6 +142,11 @@ def figures(sums: dict[str, Any]) -> dict[str, float]:
 
 
 def notes(sums: dict[str, Any]) -> list[str]:
+    """Say what could not be told of the answers, and why."""
+    return [*_notes(sums), *programs.notes(sums)]
+
+
+def _notes(sums: dict[str, Any]) -> list[str]:
     if "problem" in sums.get("choices", {}):
         return [f"no likelihoods of choices: {sums['choices']['problem']}"]
     if "problem" in sums:
@@ -142,7 +163,11 @@ def missing(sums: dict[str, Any]) -> list[dict[str, Any]]:
     """Name what broke, as `harness.engine.pieces` does. The model is gone, so there is no second
     try.
     """
-    parts = {"of the reference answers": sums, "of the choices": sums.get("choices", {})}
+    parts = {
+        "of the reference answers": sums,
+        "of the choices": sums.get("choices", {}),
+        "of the programs": sums.get("programs", {}),
+    }
     return [
         {"kind": "evaluation", "name": name, "reason": part["problem"], "later": False}
         for name, part in parts.items()

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 import scenarios
 from accuracy.datasets.subset import subset_notes
+from accuracy.tasks import checks
 from harness import registry
 from harness.engine.environment import notes as environment_notes
 from harness.engine.pieces import Pieces
@@ -27,6 +28,7 @@ from harness.kernel.words.variant import named, precision_of
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
 from harness.result import evaluation, measured, quiet, scored, served
+from harness.result.attempts import drawn
 from harness.result.capacity.goodput import capacity, goodput, objectives
 from harness.result.device import self_check
 from harness.result.doubts.doubt import Known
@@ -153,12 +155,16 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
     asked = scored.asked_of(raw, samples, pieces)
     scores, notes = scored.figures(folder, raw, asked, pieces)
     marks = make("marks of the task", lambda: scored.marks(raw, asked), list[dict[str, Any]]())
+    nothing: dict[str, Any] = {}
+    task = make("task", lambda: scored.task(raw, marks), nothing)
+    if task:
+        wrong = partial(scored.errors, raw, asked, marks, variant_of(raw))
+        task = task | make("errors of the task", wrong, nothing)
     counts = measured.counts(log)
     found = make("division", lambda: _division(raw), None)
     loadgen_valid = _loadgen_valid(raw)
     lacks = official_lacks(config, settings, found, loadgen_valid)
     lacks += not_judged(verdicts)
-    nothing: dict[str, Any] = {}
     none: list[str] = []
     memory = make("memory", lambda: _memory(raw), {**_NO_MEMORY, "source": ""})
     checked = make("self-check", lambda: self_check.figures(facts.self_check, facts.sut), nothing)
@@ -219,7 +225,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
         memory=memory,
         sut_facts=facts.sut,
         accuracy=scores | evaluation.figures(facts.evaluation),
-        task=make("task", lambda: scored.task(raw, marks), nothing),
+        task=task,
         marks=marks,
         energy=spent,
         gpus=gpus,
@@ -237,6 +243,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
             *make("notes on GPUs", lambda: refused.notes(raw.telemetry, span_ns(log), spent), none),
             *quiet.note(facts.load, log),
             *subset_notes(raw.saved["dataset"]),
+            *checks.notes(raw.saved["dataset"]),
             *notes,
         ],
         settings={**raw.saved, "target_qps_origin": facts.target_qps_origin},
@@ -352,6 +359,7 @@ def _notes(config: RunConfig, facts: RunFacts, entry: SutEntry) -> list[str]:
         *_of_replicas(config, facts),
         *facts.notes,
         *evaluation.notes(facts.evaluation),
+        *drawn.notes(facts.evaluation),
     ]
     if not entry.uses_dataset:
         notes.append(f"no model ran: --sut {config.sut} makes its answers up")

@@ -330,8 +330,9 @@ class Run:
         log, facts = runlog.read_log(folder, self._written.of(folder)[runlog.SAMPLES])
         if log.end != "completed":
             return []
-        wanted = self.config.evaluate
-        facts.evaluation = evaluation.after_run(sut, self.samples, wanted, self.stop, self._say)
+        c = self.config
+        wanted = c.evaluate, c.verifier, c.run_code, self.stop, self._say
+        facts.evaluation = evaluation.after_run(sut, log, self.samples, *wanted)
         pieces = Pieces(facts.missing)
         name = "memory of the evaluation"
         use = pieces.make("figure", name, sut.memory, MemoryUse(), later=False)

@@ -80,6 +80,17 @@ RUN = record(
     optional=("own_limits", "load"),
 )  # fmt: skip
 
+_TASK = record(
+    "The task that asks them; missing without --task.",
+    {
+        "name": text("The task."),
+        "shots": whole("Examples before each question.", "examples"),
+        "shots_from": text("The file that they were taken from; empty without examples."),
+        "scorers": many("Scorers, the one that decides first.", text("A name.")),
+        "chat": flag("Whether prompts were put into the model's chat template."),
+        "repeated": whole("Questions that stand in the file a second time.", "questions"),
+    },
+)
 DATASET = record(
     "Where the samples came from.",
     {
@@ -90,6 +101,7 @@ DATASET = record(
         "licence": text("Licence, as far as it is known."),
         "rows": whole("Samples that the run has.", "samples"),
         "subset": SUBSET,
+        "task": _TASK,
         "load": open_record(
             "The file that --load named.",
             {
@@ -102,7 +114,7 @@ DATASET = record(
             },
         ),
     },
-    optional=("file", "format", "sha256", "licence", "subset", "load"),
+    optional=("file", "format", "sha256", "licence", "subset", "task", "load"),
 )
 
 _IDLE_LINE = record("Such a line.", {

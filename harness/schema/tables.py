@@ -138,6 +138,19 @@ MARKS = (
     Column("expected", "string", "What the scorer compared with."),
     Column("tokens", "int64", "Tokens of the answer.", "tokens"),
     Column("is_cut", "bool", "Whether the limit on new tokens ended it."),
+    Column(
+        "log_likelihood",
+        "double",
+        "Mean log-likelihood of its tokens under the model, where it was drawn; null if unknown.",
+        "nats per token",
+    ),
+    Column("verifier", "double", "What --verifier said of it; null if it gave no number."),
+    Column(
+        "nll_nats",
+        "list<double>",
+        "Negative log likelihood of each choice; null where there are none.",
+        "nats",
+    ),
 )  # and a column for each label of the questions, such as subject
 TABLES = {"samples.parquet": SAMPLES, "telemetry.parquet": TELEMETRY, "scores.parquet": MARKS}
 

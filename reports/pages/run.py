@@ -18,10 +18,23 @@ from harness.kernel.stats import percentile_name
 from harness.kernel.types import FINISHES
 from harness.kernel.words.figure import number, size
 from reports import figures, tables
+from reports.beside import Beside
 from reports.blocks import Block, Plot, Table, pairs
 from reports.pages import html
-from reports.parts import capacity, doubts, gpus, replicas, served, server, steady, task
+from reports.parts import (
+    attempts,
+    capacity,
+    doubts,
+    errors,
+    gpus,
+    replicas,
+    served,
+    server,
+    steady,
+    task,
+)
 from reports.plots import run as plots
+from reports.plots.attempts import over_tokens
 from reports.plots.gpus import gpus_over_run
 from reports.plots.server import server_over_run
 from reports.plots.style import at_both_widths
@@ -33,7 +46,7 @@ _SLOWEST = _FIRST = 10
 Telemetry = Mapping[str, Sequence[Any]]
 Lost = Callable[[str, Exception], None]
 Result = Mapping[str, Any]
-Part = Callable[[Result, RunLog, Telemetry], Block | None]
+Part = Callable[[Result, RunLog, Telemetry], Block | list[Block] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +98,7 @@ def render(
         pictures=[block for block in blocks if isinstance(block, Plot)],
         tables=[table for table in tables if not table.is_pairs],
         pairs=[table for table in tables if table.is_pairs],
+        beside=[block for block in blocks if isinstance(block, Beside)],
         groups=[(title, rows) for title, rows in (("Slowest", slowest), ("First", first)) if rows],
         on_page={sample.id for sample in (*slowest, *first)},
         details={
@@ -106,8 +120,7 @@ def _blocks(result: Result, log: RunLog, telemetry: Telemetry, lost: Lost) -> li
             lost(name, fault)
             why = f"This part could not be made: {type(fault).__name__}: {fault}"
             block = pairs(name.capitalize(), [(why, "")])
-        if block is not None:
-            found.append(block)
+        found += block if isinstance(block, list) else [block] if block else []
     return found
 
 
@@ -293,11 +306,9 @@ def _machine(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
 
 
 def _gpus(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
-    indices = [gpu["gpu"] for gpu in result.get("gpus") or ()]
-    if not indices:
+    if not (indices := [gpu["gpu"] for gpu in result.get("gpus") or ()]):
         return None
-    idle_watts = (result.get("energy") or {}).get("idle_watts")
-    svg = gpus_over_run(telemetry, indices, idle_watts)
+    svg = gpus_over_run(telemetry, indices, (result.get("energy") or {}).get("idle_watts"))
     said = gpus.below_the_curves(result)
     note = "Read by a separate process. Red: heat or a brake held the clocks down."
     return _picture("GPUs over the run", svg, f"{note} {said}".strip())
@@ -309,6 +320,20 @@ def _replicas(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None
 
 def _task(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
     return task.scores(result)
+
+
+def _attempts(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    return attempts.table(result)
+
+
+def _over_tokens(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
+    found = (result.get("task") or {}).get("attempts") or {}
+    picture = at_both_widths(over_tokens, found)
+    return Plot("Accuracy against tokens spent", picture) if picture else None
+
+
+def _errors(result: Result, log: RunLog, telemetry: Telemetry) -> list[Block]:
+    return errors.blocks((result.get("task") or {}).get("errors") or {})
 
 
 def _steady(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
@@ -325,9 +350,9 @@ def _picture(title: str, svg: str, note: str) -> Plot | None:
 
 PARTS: tuple[Part, ...] = (
     _search, _latency, _failures, _throughput, _goodput, _capacity, _decoding, _memory, _quality,
-    _task, _answers, _evaluation, _energy, _replicas, _of_gpus, _driver, _found_out,
-    _answers_of_server, _server_counts, _others, _over_run, _steady, _cumulative, _tpot, _load,
-    _server, _machine, _gpus, _division, _settings,
+    _task, _errors, _attempts, _over_tokens, _answers, _evaluation, _energy, _replicas, _of_gpus,
+    _driver, _found_out, _answers_of_server, _server_counts, _others, _over_run, _steady,
+    _cumulative, _tpot, _load, _server, _machine, _gpus, _division, _settings,
 )  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def probe(
             does.of_echo(asking._replace(endpoint="completions")),
             does.of_cache(asking),
             does.of_errors(asking),
-            row("refused fields", ", ".join(first.refused) or "none"),
+            does.of_refused(first.refused),
         ],
     )
 

@@ -135,6 +135,8 @@ class Served:
                 facts["eos_ids"] = []  # one may stand anywhere in an answer
             else:
                 notes.append("answers end where the model ends them: the server ignores ignore_eos")
+        if any(sample.draw for sample in self._samples) and not self._terms.shape.takes_seed:
+            notes.append("the server takes no seed: another run would draw other answers")
         return facts | {"notes": notes}
 
     def after(self) -> SutFacts:

@@ -15,6 +15,7 @@ from sut.served.answers.read import Options, answer
 from sut.served.client.heads import request
 from sut.served.once import exchange
 from sut.served.probe import Found, probe, try_one
+from sut.served.probing.does import refused_fields
 from sut.served.prompts import Prompts, Words, texts
 from sut.served.requests import PATHS, Shape, body
 from sut.served.salt import Salt, of_text, put
@@ -54,7 +55,7 @@ class Terms:
         tokens, shape = sample.max_new_tokens, self.shape
         if sample.must_fill and self.can_fill:
             shape = shape._replace(fields={**shape.fields, "ignore_eos": True})
-        return body(shape, prompt, tokens, salt, prompts.opens, sample.history)
+        return body(shape, prompt, tokens, salt, prompts.opens, sample.history, sample.draw)
 
     @property
     def can_fill(self) -> bool:
@@ -123,4 +124,5 @@ def terms(
     found = probe(address, model, endpoint, wants_ids=words is not None)
     sends_ids = words is not None and found.takes_ids and found.endpoint == "completions"
     shape = Shape(found.endpoint, found.model, found.fields, found.limit)
+    shape = shape._replace(takes_seed="seed" not in refused_fields(found.rows))
     return Terms(address, found, shape, words, sends_ids)

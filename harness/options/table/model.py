@@ -48,6 +48,12 @@ class ModelOptions:
         MODEL, False, "Put the prompts of --task into the model's chat template. Default: the model"
         " continues them as plain text.", needs="dataset", commands="run plan compare gate",
     )
+    run_code: Literal["off", "sandboxed", "unprotected"] = option(
+        MODEL, "off", "Run the programs that a model writes for --task humaneval or mbpp, on this "
+        "machine: sandboxed (no network, no files of yours; Linux), or unprotected (limits alone). "
+        "off (the default): the answers are kept and not run.",
+        needs="dataset", commands="run compare gate",
+    )
     prompt_column: str | None = option(
         MODEL, None, "Column that holds the prompts.", commands="run plan compare gate",
     )

@@ -12,12 +12,11 @@ repeats. Energy and memory are one reading each and have none.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from accuracy import resampling
+from accuracy import means, resampling
 from accuracy.percentiles import tail
 from accuracy.ranking import Losses, Pace, pace_of
 from accuracy.resampling import Estimate, Floats
@@ -90,16 +89,12 @@ def loss_of(losses: Losses) -> Estimate:
 
 def mean_of(scores: Floats) -> Estimate:
     """Return the mean of scores (n,), each of one question; questions are drawn."""
-    value = float(scores.mean())
-    return resampling.interval(value, resampling.resampled(scores[:, None])[:, 0] / len(scores),
-                               len(scores))  # fmt: skip
+    return means.of_graded(scores)
 
 
 def share_of_100(percent: float, n: int) -> Estimate:
-    """Return the interval of a share of n answers, in percent (Wilson 1927)."""
+    """Return the interval of a share of n answers, in percent."""
     if n < 1:
         return Estimate(percent)
-    z, p = 1.959964, percent / 100
-    middle, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    low, high = ((middle + sign * spread) / (1 + z * z / n) for sign in (-1, 1))
-    return Estimate(percent, min(100 * max(low, 0.0), percent), max(100 * min(high, 1.0), percent))
+    _, low, high = means.share(percent / 100 * n, n).map(lambda share: 100 * share)
+    return Estimate(percent, low, high)

@@ -126,6 +126,7 @@ def row_of(found: Mapping[str, Any], folder: Path) -> Row:
         **_declared(found),
         **_percentiles(found, ended),
         **_self_check(found, ended),
+        **_attempts(found),
     }
 
 
@@ -153,6 +154,12 @@ def _self_check(found: Mapping[str, Any], ended: bool) -> Row:
     if not ended or checked.get("share") is None:
         return {}
     return {"self_check": {name: checked[name] for name in names}}
+
+
+def _attempts(found: Mapping[str, Any]) -> Row:
+    """Return what several attempts at a task gave; nothing where there was one."""
+    told = (found.get("task") or {}).get("attempts") or {}
+    return {"attempts": told} if told.get("at") else {}
 
 
 def _percentiles(found: Mapping[str, Any], ended: bool) -> Row:

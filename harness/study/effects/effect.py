@@ -147,18 +147,6 @@ def rounded(count: int) -> int:
     return int(-(-count // unit) * unit)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for their number: with these, at least one false alarm among all comes as
-    often as the significance says (Holm, Scandinavian Journal of Statistics 6, 1979).
-    """
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    corrected, largest = [1.0] * len(p_values), 0.0
-    for rank, i in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        corrected[i] = largest
-    return corrected
-
-
 # ---- the error of a change
 
 

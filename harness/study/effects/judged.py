@@ -11,7 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from harness.study.effects.effect import CONFIDENCE, Effect, effect, holm, rounded
+from harness.kernel.stats import holm
+from harness.study.effects.effect import CONFIDENCE, Effect, effect, rounded
 from harness.study.effects.figures import Figure, to_test
 from harness.study.effects.limits import Limit, Verdict, judge, overall
 from harness.study.effects.readings import Reading

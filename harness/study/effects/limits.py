@@ -19,7 +19,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from harness.kernel.errors import BadInput
-from harness.study.effects.effect import CONFIDENCE, Effect, effect, holm
+from harness.kernel.stats import holm
+from harness.study.effects.effect import CONFIDENCE, Effect, effect
 from harness.study.effects.figures import Figure, named
 from harness.study.effects.readings import Reading
 

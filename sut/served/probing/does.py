@@ -27,6 +27,7 @@ _IDS = [11, 12, 13, 14, 15, 16, 17, 18]  # plain tokens in every vocabulary we k
 _SHORT = "Answer with the one word yes."
 _LONG = " ".join(f"Item {i} of the list costs {3 * i + 1} coins." for i in range(40))
 _ENOUGH = 16  # tokens, before which a short answer has ended
+_REFUSED = "refused fields"
 YES, NO, UNKNOWN = "yes", "no", "not to be told"
 
 
@@ -241,6 +242,16 @@ def of_errors(asking: Asking) -> Row:
     if reply.is_good:
         return row("shape of errors", "a request that makes no sense is answered")
     return row("shape of errors", shape_of_error(reply))
+
+
+def of_refused(names: Sequence[str]) -> Row:
+    return row(_REFUSED, ", ".join(names) or "none")
+
+
+def refused_fields(rows: Sequence[Row]) -> list[str]:
+    """Return the wished fields that the server refuses, of the rows of its table."""
+    told = {each["what"]: each["found"] for each in rows}.get(_REFUSED, "none")
+    return [] if told == "none" else told.split(", ")
 
 
 def _not_good(reply: Reply) -> str:

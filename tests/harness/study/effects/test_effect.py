@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.study.effects.effect import effect, holm
+from harness.kernel.stats import holm
+from harness.study.effects.effect import effect
 from harness.study.effects.figures import USUAL, named
 from harness.study.effects.readings import Reading, readings
 from tests.bench.comparing import alarms, repeated
