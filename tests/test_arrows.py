@@ -41,7 +41,7 @@ ARROWS = {
     " reports.pages scenarios scenarios.loadgen harness.result.device harness.result.gpus"
     " harness.result.integrity harness.result.doubts harness.result.capacity scenarios.peak"
     " harness.loads harness.result.phases scenarios.loads accuracy.tasks accuracy.tasks.attempts"
-    " accuracy.tasks.errors harness.result.attempts accuracy.metrics harness.result.programs",
+    " accuracy.tasks.errors harness.result.attempts harness.result.programs",
     "harness.result.device": "",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
