@@ -7,11 +7,13 @@ import re
 import shlex
 import socket
 
+import jsonschema
 import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.judging import asking
+from harness.schema import SCHEMAS
 from tests.judge_server import Refusal, judging, part
 
 KEY = "sk-judge-1234567890abcdef"
@@ -60,6 +62,7 @@ def judged(runs, tmp_path):
         (folder,) = place.iterdir()
         found = json.loads((folder / "judge.json").read_text(encoding="utf-8"))
         assert json.loads(done.stdout.splitlines()[-1]) == found
+        jsonschema.validate(found, SCHEMAS["judge"])
         lines = (folder / "judgements.jsonl").read_text(encoding="utf-8").splitlines()
         page = (folder / "judge.html").read_text(encoding="utf-8")
         assert found["status"] in page
@@ -83,8 +86,8 @@ def test_a_judge_who_knows_what_it_wants_is_consistent(judged):
     assert row["wins"] + row["losses"] + row["equal"] == 12
     compared = 12 - row["equal"]
     assert len(rows) == len(judge.bodies) == 2 * compared > 0
-    assert row["consistent"][0] == 1.0
-    assert row["first"][0] == 0.5  # each side is first once
+    assert row["consistent"]["value"] == 1.0
+    assert row["first"]["value"] == 0.5  # each side is first once
     prompts = {body["messages"][0]["content"] for body in judge.bodies}
     assert len(prompts) == len(rows)
     assert judge.keys == {None}
@@ -97,7 +100,7 @@ def test_a_judge_who_takes_the_first_is_found_out(judged):
         code, found, _, output = judged(judge.url)
     (row,) = found["judges"][0]["pairs"]
     assert (code, row["status"], row["wins"], row["losses"]) == (0, "INCONCLUSIVE", 0, 0)
-    assert (row["first"][0], row["consistent"][0]) == (1.0, 0.0)
+    assert (row["first"]["value"], row["consistent"]["value"]) == (1.0, 0.0)
     assert "changes with the order" in row["reason"]
     assert "prefers the first" in output
 
@@ -195,10 +198,10 @@ def test_points_and_two_judges_are_compared(judged):
         code, found, _, _ = judged(judge.url, f"--by scores --judge {other.url}")
     reference, candidate = found["judges"][0]["scores"]
     assert (code, reference["judged"], candidate["judged"]) == (0, 12, 12)
-    assert 3 <= reference["points"][0] <= 7
-    assert reference["difference"][0] is None
-    assert candidate["difference"][0] == pytest.approx(
-        candidate["points"][0] - reference["points"][0]
+    assert 3 <= reference["points"]["value"] <= 7
+    assert reference["difference"]["value"] is None
+    assert candidate["difference"]["value"] == pytest.approx(
+        candidate["points"]["value"] - reference["points"]["value"]
     )
     (between,) = found["between"]
     assert (between["kind"], between["n"], between["same"]) == ("score", 24, 1.0)
@@ -208,7 +211,7 @@ def test_one_run_is_given_points(judged):
     with judging(lambda prompt, number: "score: 7") as judge:
         code, found, _, _ = judged(judge.url, of=1)
     assert (code, found["by"], found["judges"][0]["scores"][0]["points"]) == (
-        0, "scores", [7.0, 7.0, 7.0],
+        0, "scores", {"value": 7.0, "low": 7.0, "high": 7.0},
     )  # fmt: skip
 
 
