@@ -41,7 +41,7 @@ ARROWS = {
     " reports.pages scenarios scenarios.loadgen harness.result.device harness.result.gpus"
     " harness.result.integrity harness.result.doubts harness.result.capacity scenarios.peak"
     " harness.loads harness.result.phases scenarios.loads accuracy.tasks accuracy.tasks.attempts"
-    " accuracy.tasks.errors harness.result.attempts accuracy.metrics harness.result.programs",
+    " accuracy.tasks.errors harness.result.attempts harness.result.programs",
     "harness.result.device": "",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
@@ -62,7 +62,8 @@ ARROWS = {
     " sut.model sut.precision sut.served harness.live harness.study harness.study.cluster"
     " harness.study.executors",
     "harness.study": "harness harness.engine harness.options harness.result harness.running"
-    " sut.model sut.precision sut.started harness.study.executors accuracy.gate accuracy.metrics",
+    " sut.model sut.precision sut.started harness.study.executors accuracy accuracy.gate"
+    " accuracy.metrics",
     "harness.study.comparison": "harness harness.engine harness.options harness.result"
     " harness.running harness.result.device harness.result.integrity harness.study"
     " harness.study.gating accuracy accuracy.datasets accuracy.gate reports reports.pages"
@@ -129,7 +130,7 @@ ARROWS = {
     "accuracy.datasets": "",
     "accuracy.gate": "accuracy accuracy.metrics accuracy.tasks",
     "accuracy.likelihood": "accuracy accuracy.metrics",
-    "accuracy.metrics": "",
+    "accuracy.metrics": "accuracy",
     "accuracy.outputs": "",
     "reports": "reports.parts",
     "reports.endpoints": "",
