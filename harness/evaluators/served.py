@@ -104,7 +104,8 @@ def serving(
                 raise _gone(RunBroke, f"serving {variant}", code, log)
 
         try:
-            yield Server(found["url"], alias, found, check=check)
+            name = alias if alias in found["models"] else found["models"][0]  # --sut simulated
+            yield Server(found["url"], name, found, check=check)
         finally:
             child.terminate()
             waits.leave(child, _LEAVING_S)

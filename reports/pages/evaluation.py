@@ -13,7 +13,7 @@ from reports import blocks
 from reports.blocks import Column, Table, as_text, word_column
 
 Found = Mapping[str, Any]
-_WIDTH = 10  # the least of a column
+_WIDTH = 7  # the least of a column
 _NOTE = "Differences are from the first variant that has the figure."
 
 
@@ -24,7 +24,7 @@ def table(lines: Iterable[Iterable[Any]], title: str) -> Table:
         word_column("metric", "Metric"),
         word_column("label", "Variant"),
         Column("value", "Value", write=_digits),
-        Column("stderr", "Standard error", write=_digits, optional=True),
+        Column("stderr", "Std. error", write=_digits, optional=True),
         Column("n", "Samples", write="{:,}".format, optional=True),
         Column("difference", "Difference", write="{:+.4f}".format, optional=True),
     )
