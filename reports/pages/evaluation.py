@@ -46,6 +46,16 @@ def told(row: Found) -> Any:
     )
 
 
+def doubts(found: Found) -> list[str]:
+    """Say of which variants the server has refused requests."""
+    return [
+        f"{row['label']}: the server refused {row['refused']} requests; the tool may have counted"
+        f" them as wrong answers. See {row['folder']}/tool.log; --max-len takes longer ones."
+        for row in found["rows"]
+        if row["refused"]
+    ]
+
+
 def show(made: Table, notes: Iterable[str], console: Console, is_table: bool) -> None:
     """Print the table if it has lines, and the notes."""
     if is_table and made.rows:
