@@ -17,8 +17,6 @@ import typer
 from harness.commands import (
     capacity,
     decide,
-    evaluating,
-    judging,
     laboratory,
     lists,
     mlperf,
@@ -27,6 +25,7 @@ from harness.commands import (
     studies,
     sweeps,
 )
+from harness.commands.judges import evaluating, judging
 from harness.kernel.errors import RunBroke
 from harness.kernel.process import stopping, streams
 from harness.options.flags import Command, Program

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.schema.of_result.attempts import ATTEMPTS
-from harness.schema.of_result.errors import ERRORS
+from harness.schema.of_task.attempts import ATTEMPTS
+from harness.schema.of_task.errors import ERRORS
 from harness.schema.parts import by_name, choice, many, maybe, number, record, text, whole
 
 _FIGURE = {
