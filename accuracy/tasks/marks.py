@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accuracy import means
+from accuracy.outputs.stops import cut
 from accuracy.resampling import Estimate, Floats
 from accuracy.tasks.programs import SCORER
 from accuracy.tasks.scorers import TABLE, Given, Mark, asks_likelihoods, installed
@@ -109,14 +110,6 @@ def _row(
         "nll_nats": list(given.nll_nats) or None,
         **dict(sample.labels),
     }
-
-
-def cut(text: str, stop: Sequence[str]) -> str:
-    """Return a text up to the stop that is complete first, and of several the longest, as servers
-    and our own engine end it.
-    """
-    ends = [(at + len(one), -len(one)) for one in stop if one and (at := text.find(one)) >= 0]
-    return text[: sum(min(ends))] if ends else text
 
 
 _OWN = frozenset(
