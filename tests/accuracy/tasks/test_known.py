@@ -1,4 +1,4 @@
-"""Is each published file read, in each kind of file, and is what is wrong named by its cell?"""
+"""Is each published file read in each kind of file, and is what is wrong named by its place?"""
 
 import pytest
 
