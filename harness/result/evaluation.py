@@ -158,16 +158,28 @@ def notes(sums: dict[str, Any]) -> list[str]:
 
 
 def _notes(sums: dict[str, Any]) -> list[str]:
-    if "problem" in sums.get("choices", {}):
-        return [f"no likelihoods of choices: {sums['choices']['problem']}"]
+    found = _notes_on_choices(sums.get("choices", {}))
     if "problem" in sums:
-        return [f"no evaluation: {sums['problem']}"]
+        found.append(f"no evaluation: {sums['problem']}")
     if left_out := sums.get("left_out"):
-        return [
+        found.append(
             f"{left_out} reference answers do not fit the context and were left out of the"
             " evaluation"
-        ]
-    return []
+        )
+    return found
+
+
+def _notes_on_choices(told: Mapping[str, Any]) -> list[str]:
+    if "problem" in told:
+        return [f"no likelihoods of choices: {told['problem']}"]
+    counts = [sum(map(math.isinf, nll_nats)) for _, nll_nats, _ in told.get("rows", ())]
+    if not any(counts):
+        return []
+    questions = sum(1 for count in counts if count)
+    return [
+        f"{sum(counts)} choices of {questions} questions do not fit the context, or have no token"
+        " of their own: these questions count as not answered"
+    ]
 
 
 def missing(sums: dict[str, Any]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accuracy.metrics import spread
+from accuracy import spread
 from accuracy.tasks import errors as task_errors
 from accuracy.tasks import marks as task_marks
 from accuracy.tasks.attempts.figures import summary as of_attempts

@@ -111,13 +111,8 @@ def _task_terms(task: Mapping[str, Any]) -> dict[str, Any]:
         "shots": task.get("shots"),
         "shots from": f"sha256 {digest[:12]}" if digest else task.get("shots_from") or "none",
         "chat": "yes" if task.get("chat") else "no",
-        "answers drawn": _drawn(task.get("draws") or {}),
+        "draws": ", ".join(f"{k} {v}" for k, v in (task.get("draws") or {}).items()) or "greedy",
     }
-
-
-def _drawn(draws: Mapping[str, Any]) -> str:
-    """Say how often each question was asked and how answers were drawn."""
-    return ", ".join(f"{name} {value:g}" for name, value in draws.items()) or "greedy"
 
 
 def differing_terms(ours: Outputs, theirs: Outputs) -> list[str]:
