@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from harness.options.run_options import OPTIONS
 from harness.options.settings import RunConfig
-from harness.schema.of_task.attempts import DRAWS
+from harness.schema.of_task.task import DRAWS
 from harness.schema.parts import (
     Schema,
     anything,
