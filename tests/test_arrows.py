@@ -66,10 +66,10 @@ ARROWS = {
     "harness.study.comparison": "harness harness.engine harness.options harness.result"
     " harness.running harness.result.device harness.result.integrity harness.study"
     " harness.study.gating accuracy accuracy.datasets accuracy.gate reports reports.pages"
-    " harness.study.best harness.study.effects harness.live harness.cost",
+    " harness.study.best harness.study.effects harness.live harness.cost accuracy.tasks",
     "harness.study.gating": "harness harness.engine harness.options harness.result harness.running"
     " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
-    " sut.precision harness.live accuracy.tasks",
+    " sut.precision harness.live accuracy.tasks accuracy.tasks.errors",
     "harness.study.sweep": "harness harness.engine harness.options harness.running harness.study"
     " harness.study.comparison harness.study.best accuracy reports.pages.sweep harness.live",
     "harness.study.best": "accuracy",
@@ -139,7 +139,7 @@ ARROWS = {
     "reports.pages.sweep": "reports reports.pages reports.pages.comparison reports.plots",
     "reports.pages.comparison": "reports reports.plots",
     "reports.pages.decide": "reports reports.pages reports.pages.comparison reports.plots",
-    "reports.plots": "reports",
+    "reports.plots": "reports reports.parts",
     "reports.submission": "reports.mlperf",
     "reports.parts": "reports",
     "sut.border": "",

@@ -151,7 +151,8 @@ def configs_of(parts: Sequence[Part]) -> list[RunConfig]:
 
 
 def _what(own: RunConfig, parts: Sequence[Part]) -> str:
-    tasks = [part.name for part in parts if own.task]
+    """Return what its folder is named for: the model, and the tasks where these are few."""
+    tasks = list(dict.fromkeys(part.name.partition(" ")[0] for part in parts if own.task))
     return "_".join(
         [short_name(own.model), *(tasks if len(tasks) < 4 else [f"{len(tasks)}_tasks"])]
     )
