@@ -102,7 +102,7 @@ def _finished(runs: Sequence[Outputs], asked: Criteria) -> Part:
     labels = compare.labels([(run.model, run.variant) for run in runs])
     named = [replace(run, label=label) for run, label in zip(runs, labels, strict=True)]
     scorer = scorer_of(asked, first.task.get("name"))
-    name = first.task.get("name") or (first.dataset if scorer else "")
+    name = first.task.get("name") or (short_name(first.dataset) if scorer else "")
     return Part(name, named[0], named[1:], scorer)
 
 
