@@ -16,7 +16,6 @@ import typer
 
 from harness.commands import (
     capacity,
-    clients,
     decide,
     evaluating,
     judging,
@@ -62,7 +61,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "package": mlperf.package,
     "check": mlperf.check,
     "serve": serving.serve,
-    "client": clients.client,
+    "client": serving.client,
     "view": serving.view,
     "list": lists.list_,
     "doctor": lists.doctor,

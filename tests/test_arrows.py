@@ -41,7 +41,7 @@ ARROWS = {
     " reports.pages scenarios scenarios.loadgen harness.result.device harness.result.gpus"
     " harness.result.integrity harness.result.doubts harness.result.capacity scenarios.peak"
     " harness.loads harness.result.phases scenarios.loads accuracy.tasks accuracy.tasks.attempts"
-    " accuracy.tasks.errors harness.result.attempts accuracy.metrics harness.result.programs",
+    " accuracy.tasks.errors harness.result.attempts harness.result.programs",
     "harness.result.device": "",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
@@ -62,7 +62,8 @@ ARROWS = {
     " sut.model sut.precision sut.served harness.live harness.study harness.study.cluster"
     " harness.study.executors",
     "harness.study": "harness harness.engine harness.options harness.result harness.running"
-    " sut.model sut.precision sut.started harness.study.executors accuracy.gate accuracy.metrics",
+    " sut.model sut.precision sut.started harness.study.executors accuracy accuracy.gate"
+    " accuracy.metrics",
     "harness.study.comparison": "harness harness.engine harness.options harness.result"
     " harness.running harness.result.device harness.result.integrity harness.study"
     " harness.study.gating accuracy accuracy.datasets accuracy.gate reports reports.pages"
@@ -129,7 +130,7 @@ ARROWS = {
     "accuracy.datasets": "",
     "accuracy.gate": "accuracy accuracy.metrics accuracy.tasks",
     "accuracy.likelihood": "accuracy accuracy.metrics",
-    "accuracy.metrics": "",
+    "accuracy.metrics": "accuracy",
     "accuracy.outputs": "",
     "reports": "reports.parts",
     "reports.endpoints": "",
@@ -158,7 +159,7 @@ ARROWS = {
     "sut.served.client.remote": "sut.served.client",
     "sut.served.probing": "sut.served sut.served.answers",
     "sut.engine": "sut.engine.ahead sut.engine.attention sut.engine.graphs sut.engine.prefill"
-    " sut.model sut.engine.sampling",
+    " sut.engine.sampling sut.model",
     "sut.engine.ahead": "sut.engine sut.engine.sampling",
     "sut.engine.attention": "sut.engine.graphs",
     "sut.engine.graphs": "sut.engine sut.engine.attention sut.engine.prefill sut.model",
@@ -173,15 +174,16 @@ ARROWS = {
     "sut.likelihood": "sut sut.engine sut.likelihood.forward sut.model sut.prompts sut.served"
     " sut.served.answers",
     "sut.likelihood.forward": "sut.engine sut.likelihood sut.model",
-    "sut": "sut.engine sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.likelihood"
-    " sut.limit sut.model sut.precision sut.prompts sut.engine.sampling",
-    "accuracy.tasks": "accuracy accuracy.datasets accuracy.metrics accuracy.tasks.known"
-    " accuracy.tasks.scoring accuracy.sandbox",
+    "sut": "sut.engine sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.engine.sampling"
+    " sut.likelihood sut.limit sut.model sut.precision sut.prompts",
+    "accuracy.tasks": "accuracy accuracy.datasets accuracy.metrics accuracy.outputs"
+    " accuracy.tasks.known accuracy.tasks.scoring accuracy.sandbox",
     "accuracy.tasks.attempts": "accuracy accuracy.metrics",
-    "accuracy.tasks.errors": "accuracy accuracy.gate accuracy.metrics accuracy.tasks",
+    "accuracy.tasks.errors": "accuracy accuracy.gate accuracy.metrics accuracy.outputs"
+    " accuracy.tasks",
     "accuracy.tasks.known": "accuracy.datasets accuracy.metrics accuracy.tasks",
     "accuracy.tasks.scoring": "",
-    "harness.result.attempts": "accuracy.tasks accuracy.tasks.attempts harness.engine",
+    "harness.result.attempts": "accuracy.outputs accuracy.tasks.attempts harness.engine",
     "accuracy.judge": "accuracy",
     "accuracy.sandbox": "",
     "harness.evaluators": "harness.engine harness.evaluators.tools harness.options harness.serve"
@@ -192,7 +194,7 @@ ARROWS = {
     "harness.judging": "accuracy.gate accuracy.judge accuracy.metrics accuracy.tasks harness"
     " harness.engine harness.result harness.study.comparison harness.study.gating reports.pages"
     " sut.served sut.served.probing",
-    "harness.result.programs": "accuracy.sandbox accuracy.tasks harness.engine",
+    "harness.result.programs": "accuracy.outputs accuracy.sandbox accuracy.tasks harness.engine",
 }
 KERNEL = tuple(
     f"harness.kernel{folder}"

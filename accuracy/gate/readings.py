@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accuracy import spread
 from accuracy.gate import losses, ratios
 from accuracy.gate.metrics import (
     METRICS,
@@ -42,7 +43,7 @@ from accuracy.gate.ratios import (
     share_key,
 )
 from accuracy.gate.words import reason
-from accuracy.metrics import rouge, spread
+from accuracy.metrics import rouge
 from accuracy.metrics.length import characters
 from accuracy.resampling import CONFIDENCE, RESAMPLES, Floats
 from harness.kernel.errors import BadInput
