@@ -202,6 +202,17 @@ def test_its_gate_examples_work(run, tmp_path, tiny_llama):
     assert "The lower verdict is by the figure alone" in done.stdout, done.stderr
 
 
+def test_its_gate_on_tasks_works(run, tmp_path, tiny_llama):
+    command = the_one("--task word-problems,subjects,boxed").replace(
+        "smollm2-135m", str(tiny_llama)
+    )
+    command = command.replace("word-problems,subjects,boxed", "word-problems")
+    command = command.replace("int8,nf4", "bf16")
+    done = run(f"{command} --max-new-tokens 4 --num-samples 4 --shots 0 --no-control {HERE}")
+    assert done.returncode == 1, done.stderr  # a random model solves nothing
+    assert "there is nothing to keep" in done.stdout
+
+
 def test_its_gate_of_a_server_works(run, tmp_path, tiny_llama, golden):
     golden.set(tokens=4)
     command = the_one("vllm:bf16,llama-server:Q4_K_M").replace("smollm2-135m", str(tiny_llama))

@@ -242,7 +242,8 @@ class _Pair:
         if other == 0:
             return Ratio(name, mine, other, None, None, None, n)
         ends = interval(self.counts, confidence) if self.counts and n >= _LEAST else None
-        return Ratio(name, mine, other, mine / other, *(ends or (None, None)), n)
+        low, high = ends or (None, None)
+        return Ratio(name, mine, other, mine / other, low, high, n)
 
 
 def _chance(samples: Sequence[Sample], own: Marks) -> Chance | None:

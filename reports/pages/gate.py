@@ -24,6 +24,7 @@ from reports.plots.gate import PHONE, ROOMY, bars, forest, of_tasks
 from reports.tables import OUTPUTS, READINGS, ROUGE, of_gate, of_speed, reading_title
 
 _BY_FIGURE = "The lower verdict is by the figure alone, without its interval, as MLPerf judges."
+_ALONE = "The lower verdict is by the figure alone, without its interval."
 _KEPT = (
     "The candidate's right answers over the reference's, in %, with the interval; dashed: the"
     " targets. The band is the noise: how far the reference itself moves in batches of another"
@@ -143,7 +144,7 @@ def show(found: Found, place: Path, console: Console, tables: bool = True) -> No
 def _blocks(found: Found) -> list[Table]:
     if tasks := found.get("tasks"):
         made = [replace(solving.of_task(task), note="") for task in tasks]
-        made[-1] = replace(made[-1], note=_BY_FIGURE)
+        made[-1] = replace(made[-1], note=_ALONE)
         return [*made, of_speed(found)] if len(tasks) > 1 else made
     return [of_speed(found), *reading_tables(found).values()] if shown(found) else []
 

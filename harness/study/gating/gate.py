@@ -78,8 +78,8 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
     asked, control = study.read(lambda saved: (_criteria(saved), bool(saved["control"])))
     parts = []
     for _, cells in groupby(study.cells, lambda cell: cell.config.task):
-        own = [cell.config for cell in cells if not cell.name.endswith(CONTROL)]
-        parts.append(part_of(own, asked))
+        reference, *others = [cell.config for cell in cells]
+        parts.append(part_of([reference, *others[control:]], asked))
     what = short_name(study.cells[0].config.model)
     job = Job(named_apart(parts), control, asked, study.place.parent, what)
     return _measure_all(job, study, say, told)
