@@ -159,7 +159,7 @@ ARROWS = {
     "sut.served.client.remote": "sut.served.client",
     "sut.served.probing": "sut.served sut.served.answers",
     "sut.engine": "sut.engine.ahead sut.engine.attention sut.engine.graphs sut.engine.prefill"
-    " sut.model sut.engine.sampling",
+    " sut.engine.sampling sut.model",
     "sut.engine.ahead": "sut.engine sut.engine.sampling",
     "sut.engine.attention": "sut.engine.graphs",
     "sut.engine.graphs": "sut.engine sut.engine.attention sut.engine.prefill sut.model",
@@ -174,15 +174,16 @@ ARROWS = {
     "sut.likelihood": "sut sut.engine sut.likelihood.forward sut.model sut.prompts sut.served"
     " sut.served.answers",
     "sut.likelihood.forward": "sut.engine sut.likelihood sut.model",
-    "sut": "sut.engine sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.likelihood"
-    " sut.limit sut.model sut.precision sut.prompts sut.engine.sampling",
-    "accuracy.tasks": "accuracy accuracy.datasets accuracy.metrics accuracy.tasks.known"
-    " accuracy.tasks.scoring accuracy.sandbox",
+    "sut": "sut.engine sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.engine.sampling"
+    " sut.likelihood sut.limit sut.model sut.precision sut.prompts",
+    "accuracy.tasks": "accuracy accuracy.datasets accuracy.metrics accuracy.outputs"
+    " accuracy.tasks.known accuracy.tasks.scoring accuracy.sandbox",
     "accuracy.tasks.attempts": "accuracy accuracy.metrics",
-    "accuracy.tasks.errors": "accuracy accuracy.gate accuracy.metrics accuracy.tasks",
+    "accuracy.tasks.errors": "accuracy accuracy.gate accuracy.metrics accuracy.outputs"
+    " accuracy.tasks",
     "accuracy.tasks.known": "accuracy.datasets accuracy.metrics accuracy.tasks",
     "accuracy.tasks.scoring": "",
-    "harness.result.attempts": "accuracy.tasks accuracy.tasks.attempts harness.engine",
+    "harness.result.attempts": "accuracy.outputs accuracy.tasks.attempts harness.engine",
     "accuracy.judge": "accuracy",
     "accuracy.sandbox": "",
     "harness.evaluators": "harness.engine harness.evaluators.tools harness.options harness.serve"
@@ -193,7 +194,7 @@ ARROWS = {
     "harness.judging": "accuracy.gate accuracy.judge accuracy.metrics accuracy.tasks harness"
     " harness.engine harness.result harness.study.comparison harness.study.gating reports.pages"
     " sut.served sut.served.probing",
-    "harness.result.programs": "accuracy.sandbox accuracy.tasks harness.engine",
+    "harness.result.programs": "accuracy.outputs accuracy.sandbox accuracy.tasks harness.engine",
 }
 KERNEL = tuple(
     f"harness.kernel{folder}"

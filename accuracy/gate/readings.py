@@ -173,6 +173,10 @@ class Reference:
         means = self.scores.mean(0).tolist()
         return dict(zip(self.metric.kinds, means, strict=True))
 
+    def lacks(self, candidate: Outputs) -> str:
+        """Any text can be compared."""
+        return ""
+
     def row(self, candidate: Outputs) -> Row:
         """Return everything that is known of a candidate."""
         readings = dict(self._readings(candidate))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accuracy import means
+from accuracy.outputs.stops import cut
 from accuracy.resampling import Estimate, Floats
 from accuracy.tasks.programs import SCORER
 from accuracy.tasks.scorers import TABLE, Given, Mark, asks_likelihoods, installed
@@ -111,14 +112,6 @@ def _row(
     }
 
 
-def cut(text: str, stop: Sequence[str]) -> str:
-    """Return a text up to the stop that is complete first, and of several the longest, as servers
-    and our own engine end it.
-    """
-    ends = [(at + len(one), -len(one)) for one in stop if one and (at := text.find(one)) >= 0]
-    return text[: sum(min(ends))] if ends else text
-
-
 _OWN = frozenset(
     (
         "index", "attempt", "scorer", "score", "outcome", "answer", "expected", "tokens", "is_cut",
@@ -155,14 +148,18 @@ def most_common_of(counts: Counter[str]) -> str:
 
 
 def summary(task: Mapping[str, Any], table: Sequence[Row], groups: Sequence[str]) -> Row:
-    """Return `task` of result.json: each scorer's figure, and that of each group."""
+    """Return `task` of result.json: each scorer's figure, and that of each group by the scorer
+    that decides, the first one that had something to compare.
+    """
+    scored = {row["scorer"] for row in table}
+    decides = next((name for name in task["scorers"] if name in scored), task["scorers"][0])
     return {
         "name": task["name"],
         "shots": task["shots"],
         "n": len({row["index"] for row in table}),
         "scores": {name: _figure(table, name) for name in task["scorers"]},
-        "groups": list(_groups(table, task["scorers"][0], groups)),
-        "cut": sum(row["is_cut"] for row in table if row["scorer"] == task["scorers"][0]),
+        "groups": list(_groups(table, decides, groups)),
+        "cut": sum(row["is_cut"] for row in table if row["scorer"] == decides),
     }
 
 

@@ -33,6 +33,8 @@ _PROBE_S = 60.0
 _SHOWN = 100  # characters of its last line, while it runs
 _LAST_WORDS = 3  # lines of its log in an error
 _VERSION = "import sys, importlib.metadata as m; print(m.version(sys.argv[1]))"
+# No modules of the folder that we were started in; words as they come, without colours.
+_PLAIN = {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "PY_COLORS": "0"}
 _LOCAL = "127.0.0.1,localhost,::1"
 
 
@@ -103,7 +105,7 @@ def run(
     fails or takes longer than `timeout_s`.
     """
     log = folder / LOG
-    given = {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", **_no_proxy(), **variables}
+    given = {**_PLAIN, **_no_proxy(), **variables}
     with files.opened_log(log) as words:
         child = Child(
             "sut.started.keeper",

@@ -78,7 +78,7 @@ def task(raw: Raw, rows: Sequence[Row]) -> dict[str, Any]:
     found = task_marks.summary(told, rows, task_marks.groups_of(rows))
     if "draws" in told:
         span_s = span_ns(raw.log) / 1e9
-        found["attempts"] = of_attempts(told["draws"], rows, told["scorers"][0], span_s)
+        found["attempts"] = of_attempts(told["draws"], rows, told["scorers"], span_s)
     return found | programs.sandbox(raw.facts.evaluation)
 
 

@@ -275,7 +275,7 @@ class Run:
             whose = "server" if self.entry.asks_server else "replicas"
             known = pieces.make("figure", whose, sut.after, nothing, later=False)
             facts.sut |= hidden_in(known)
-        ask_back(sut, log, facts, pieces, meanings)
+        ask_back(sut, log, facts, pieces, meanings, self.samples)
         if isinstance(sut, Logged):
             sut.keep_log()
         make = partial(runlog.write_telemetry, folder, lines, facts.clock_start_ns)

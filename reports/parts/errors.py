@@ -17,6 +17,7 @@ Found = Mapping[str, Any]
 # The verb of each kind for one answer and for several.
 _SAID = {
     "arithmetic slip": ("is an arithmetic slip", "are arithmetic slips"),
+    "slip and method": ("has a slip and a wrong method", "have a slip and a wrong method"),
     "wrong method": ("follows a wrong method", "follow a wrong method"),
     "no steps": ("shows no steps", "show no steps"),
     "wrong choice": ("is a wrong choice", "are wrong choices"),
@@ -28,7 +29,8 @@ _SAID = {
     "empty": ("is empty", "are empty"),
 }
 _MEANINGS = {
-    "arithmetic slip": "an equation does not hold",
+    "arithmetic slip": "an equation does not hold; calculated rightly, the result would be right",
+    "slip and method": "an equation does not hold; the result would be wrong all the same",
     "wrong method": "every equation holds, and the result is wrong",
     "no steps": "a wrong number without an equation",
     "wrong choice": "another of the given choices",
@@ -91,7 +93,8 @@ def _of_two(found: Found) -> str:
 
 def _kinds(n: int, what: str, kinds: Sequence[Found]) -> str:
     parts = [f"{one['n']:,} {_SAID[one['kind']][one['n'] != 1]}" for one in kinds]
-    return f"Of {_counted(n, what)}, {', '.join(parts)}."
+    listed = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+    return f"Of {_counted(n, what)} {listed}."
 
 
 def _lettered(places: Found | None) -> Iterator[str]:

@@ -18,6 +18,7 @@ from sut.served.salt import Salt
 
 Endpoint = Literal["chat", "completions"]
 PATHS: Mapping[Endpoint, str] = {"chat": "/chat/completions", "completions": "/completions"}
+MOST_STOPS = 4
 Prompt = str | Sequence[int]
 
 
@@ -40,9 +41,11 @@ def body(
     opens: int = 0,
     history: Sequence[tuple[str, str]] = (),
     draw: Draw | None = None,
+    stop: Sequence[str] = (),
 ) -> bytes:
     """Return the JSON of a request; `salt` leaves its mark in front of the prompt and the turns
-    before it, or behind the first `opens` ids of it.
+    before it, or behind the first `opens` ids of it. Texts that end the answer are `stop`: no more
+    of them than OpenAI's own API takes.
     """
     known = {
         "model": shape.model,
@@ -51,6 +54,8 @@ def body(
         "temperature": 0,
         "stream": shape.is_streamed,
     }
+    if stop:
+        known["stop"] = list(stop[:MOST_STOPS])
     return msgspec.json.encode(known | _drawn(shape, draw) | dict(shape.fields))
 
 

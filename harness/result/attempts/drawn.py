@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from accuracy.outputs.stops import cut
 from accuracy.tasks.attempts.verifier import Verifier, opinion, verifier_of
-from accuracy.tasks.marks import cut
 from harness.engine.driver import Stop
 from harness.engine.pieces import reason
 from harness.kernel.log import RunLog

@@ -11,6 +11,13 @@ _FIGURE = {
     "tokens_per_solved": maybe(number("Output tokens for each solved question.", "tokens")),
     "seconds_per_solved": maybe(number("Seconds of the run for each solved question.", "s")),
 }
+_DRAWS = {
+    "attempts": whole("How often each question was asked.", "attempts"),
+    "temperature": number("Temperature of the draws."),
+    "top_p": number("Share of the probability that was drawn from.", "of 1"),
+    "seed": whole("Where the seeds of all answers come from."),
+}
+DRAWS = record("How answers are drawn; missing for greedy ones.", _DRAWS)
 _AT = record(
     "What so many attempts give.",
     {
@@ -22,15 +29,12 @@ _AT = record(
         "likelihood": record("The answer that the model finds likeliest is right.", _FIGURE),
         "verifier": record("The answer that --verifier rates highest is right.", _FIGURE),
     },
-    optional=("likelihood", "verifier"),
+    optional=("majority", "likelihood", "verifier"),
 )
 ATTEMPTS = record(
     "How answers were drawn, and what more attempts buy; missing for greedy answers.",
     {
-        "attempts": whole("How often each question was asked.", "attempts"),
-        "temperature": number("Temperature of the draws."),
-        "top_p": number("Share of the probability that was drawn from.", "of 1"),
-        "seed": whole("Where the seeds of all answers come from."),
+        **_DRAWS,
         "scorer": text("Scorer that tells right from wrong."),
         "questions": whole("Questions with all their answers, which the figures are of."),
         "incomplete": whole("Questions left out, since an answer to them is missing."),

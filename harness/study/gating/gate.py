@@ -21,6 +21,7 @@ from accuracy.gate.outputs import Outputs
 from accuracy.gate.ratios import Progress
 from accuracy.gate.readings import Criteria, Reference, Row
 from accuracy.gate.solving import Solving
+from accuracy.tasks.errors import analysis
 from accuracy.tasks.scorers import TABLE as SCORERS
 from harness import console
 from harness.engine import runlog
@@ -173,7 +174,7 @@ def _reference(job: Job, part: Part, source: Source, say: Say) -> tuple[Referenc
         check_reference(reference)
         reference = replace(reference, label=named(reference.label, reference.precision))
         if part.scorer:
-            return Solving(reference, job.asked, part.scorer), interrupted
+            return Solving(reference, job.asked, part.scorer, analysis), interrupted
         scorer = scorer_of(source.study)
         return Reference(reference, job.asked, _bar(say), scorer), interrupted
     except (HarnessError, KeyboardInterrupt) as fault:

@@ -27,6 +27,7 @@ _IDS = [11, 12, 13, 14, 15, 16, 17, 18]  # plain tokens in every vocabulary we k
 _SHORT = "Answer with the one word yes."
 _LONG = " ".join(f"Item {i} of the list costs {3 * i + 1} coins." for i in range(40))
 _ENOUGH = 16  # tokens, before which a short answer has ended
+STOP = "stop texts"
 _REFUSED = "refused fields"
 YES, NO, UNKNOWN = "yes", "no", "not to be told"
 
@@ -178,6 +179,21 @@ def _forced(asking: Asking, field: Mapping[str, Any], ends_alone: bool) -> str:
 def _is_long(reply: Reply) -> bool:
     tokens = max(len(reply.answer.stamps_ns), reply.answer.reported_tokens or 0)
     return reply.answer.finish == "length" or tokens >= _ENOUGH
+
+
+def of_stop(asking: Asking, free: Reply) -> Row:
+    """Say whether an answer ends at a given text: one that stands in the middle of a free one."""
+    text = free.answer.text
+    words = [word for word in text.split()[1:] if text.find(word) > 0]
+    if not words:
+        return row(STOP, f"{UNKNOWN}: the answer has no two words")
+    stop = words[0]
+    reply = asking.ask(more={"stop": [stop]})
+    if not reply.is_good:
+        return row(STOP, _not_good(reply))
+    if stop not in reply.answer.text and len(reply.answer.text) < len(text):
+        return row(STOP, YES)
+    return row(STOP, "taken, without effect")
 
 
 def of_ids(asking: Asking) -> tuple[bool, Row]:

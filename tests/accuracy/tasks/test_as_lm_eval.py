@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from accuracy.outputs.stops import cut
 from accuracy.tasks.load import Asked, load_task
-from accuracy.tasks.marks import cut
 from accuracy.tasks.scorers import TABLE, Given
 from accuracy.tasks.scoring import verified
 from tests import ROOT

@@ -13,10 +13,11 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from accuracy.tasks.marks import cut
+from accuracy.outputs.stops import cut
 from harness.kernel.types import Sample
 from sut.engine.ahead.engine import AheadEngine
 from sut.engine.batching import Engine, Request, StaticEngine
+from sut.engine.sampling.stops import START, Stops
 from sut.stopping import stops_of
 from tests.harness.serve.fake import byte_tokenizer
 from tests.harness.serve.telling.test_text import fallback  # noqa: F401
@@ -167,6 +168,26 @@ def test_answers_that_must_be_filled_and_empty_texts_stop_nothing():
     sample = Sample(0, "", stop=("a",))
     assert list(stops_of([sample, replace(sample, index=1, stop=("",))], BYTES)) == [0]
     assert not stops_of([replace(sample, must_fill=True)], BYTES)
+
+
+def test_a_token_costs_a_look_up_however_long_the_answer_is():
+    """Nothing is decoded before an answer seems to stop, and no step is made twice."""
+    steps, looks = [], []
+
+    def bytes_of(token):
+        steps.append(token)
+        return bytes([token])
+
+    stops = Stops(("ab\n", "b!"), bytes_of, lambda ids, texts: bool(looks.append(len(ids))))
+    state, ids = START, []
+    for token in b"abacab" * 500:
+        ids.append(token)
+        state, is_over = stops.after(state, ids)
+        assert not is_over
+    assert len(steps) <= 12  # pairs of a state and a token
+    assert not looks
+    stops.after(state, [*ids, *b"!"])
+    assert looks == [3001]
 
 
 # ---- a model
