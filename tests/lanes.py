@@ -72,7 +72,9 @@ SLOW = {
     "tests/harness/engine/test_recorder.py": 12,
     "tests/test_terminals.py": 14,
     "tests/test_screens.py": 11,
-    "tests/harness/kernel/process/": 11,
+    "tests/harness/kernel/process/": 18,
+    "tests/accuracy/test_spread.py": 5,
+    "tests/harness/judging/": 20,
     "tests/harness/kernel/process/test_children.py": 4,
     "tests/harness/running/test_modes.py": 10,
     "tests/harness/running/test_referee.py": 6,
@@ -105,6 +107,7 @@ SLOW = {
 # What `make test` leaves out, so that it ends within its twenty minutes on two cores;
 # `make test-all` runs everything.
 LONG = {
+    "tests/harness/judging/test_judge.py::test_a_local_model": 15,
     "tests/accuracy/sandbox/test_hostile.py": 40,
     "tests/harness/study/cluster/": 80,
     "tests/harness/study/decide/test_decide.py::test_a_variant_is_judged_by_the_gate": 20,

@@ -191,7 +191,7 @@ def _scores(asked: Questions, run: int, own: Sequence[Judgement]) -> Row:
     if not calls:
         status, reason = "INVALID", "no question has a reference answer"
     elif len(points) < figures.FEWEST * len(calls):
-        needed = f"at least {figures.FEWEST:.0%} are needed"
+        needed = f"at least {figures.FEWEST * 100:.0f} % are needed"
         status, reason = "INVALID", f"{len(points)} of {len(calls)} answers have points; {needed}"
     return {
         "run": asked.runs[run].label,

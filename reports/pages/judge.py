@@ -71,11 +71,11 @@ def pairs(found: Found) -> Table:
     """Return what each judge prefers, and whether it knows."""
     columns = [
         word_column("run", "run"), word_column("judge", "judge"),
-        Column("status", "", words=True, toned=tone),
+        Column("status", "verdict", words=True, toned=tone),
         Column("win_rate", "win rate", "%", tenths, interval=True),
         Column("wins", "wins"), Column("losses", "losses"), Column("ties", "ties"),
         Column("turned", "contradicted", "of them"), Column("judged", "judged"),
-        Column("asked", "of"), Column("sign_p", "sign test p", "", lambda p: f"{p:.2g}"),
+        Column("asked", "questions"), Column("sign_p", "sign test p", "", lambda p: f"{p:.2g}"),
         Column("consistent", "same in both orders", "%", tenths, interval=True),
         Column("first", "prefers the first", "%", tenths, interval=True),
     ]  # fmt: skip
@@ -98,10 +98,10 @@ def scores(found: Found) -> Table:
     """Return the points that each judge gives each run."""
     columns = [
         word_column("run", "run"), word_column("judge", "judge"),
-        Column("status", "", words=True, toned=tone),
+        Column("status", "verdict", words=True, toned=tone),
         Column("points", "points", "1-10", _points, interval=True),
         Column("difference", "more than the reference", "", _points, interval=True, optional=True),
-        Column("judged", "judged"), Column("asked", "of"),
+        Column("judged", "judged"), Column("asked", "answers"),
     ]  # fmt: skip
     rows = [
         [row["run"], judge["name"], row["status"], _ends(row["points"]), _ends(row["difference"]),

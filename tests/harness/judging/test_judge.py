@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import signal
 import socket
+import subprocess
+import sys
+import threading
 
 import jsonschema
+import psutil
 import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.judging import asking
 from harness.schema import SCHEMAS
+from tests import ROOT
 from tests.judge_server import Refusal, judging, part
 
 KEY = "sk-judge-1234567890abcdef"
@@ -213,6 +219,61 @@ def test_one_run_is_given_points(judged):
     assert (code, found["by"], found["judges"][0]["scores"][0]["points"]) == (
         0, "scores", {"value": 7.0, "low": 7.0, "high": 7.0},
     )  # fmt: skip
+
+
+def test_a_stop_keeps_what_was_judged(runs, tmp_path):
+    asked, over = threading.Event(), threading.Event()
+
+    def stands_still(prompt, number):
+        if number >= 4:
+            asked.set()
+            over.wait(60)
+        return "verdict: tie"
+
+    with judging(stands_still) as judge:
+        flags = f"--judge {judge.url} --judge-concurrency 1 --output-dir {tmp_path / 'judged'}"
+        words = f"-m harness judge {runs[0]} {runs[1]} {flags}"
+        with subprocess.Popen([sys.executable, *words.split()], cwd=ROOT) as process:
+            assert asked.wait(60)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 130
+        over.set()
+    (folder,) = (tmp_path / "judged").iterdir()
+    found = json.loads((folder / "judge.json").read_text(encoding="utf-8"))
+    assert (found["status"], found["judges"][0]["calls"]) == ("INTERRUPTED", 4)
+    assert len((folder / "judgements.jsonl").read_text(encoding="utf-8").splitlines()) == 4
+
+
+def test_a_local_model_is_served_and_gone_afterwards(judged, tiny_llama):
+    """Its 64 tokens of context do not hold the question, which the server says in its words."""
+    code, found, _, _ = judged(f"local:{tiny_llama}@bf16", "--judge-limit 3")
+    (one,) = found["judges"]
+    assert (code, found["status"]) == (1, "INVALID")
+    assert "HTTP 400" in one["stopped"]
+    assert not [
+        each for each in psutil.Process().children(recursive=True) if "serve" in each.cmdline()
+    ]
+
+
+def test_a_local_model_that_is_not_there_is_named(runs, tmp_path):
+    done = call(f"judge {runs[0]} --judge local:no-such-model --output-dir {tmp_path}")
+    assert done.exit_code == 3
+    assert "no-such-model" in done.output
+    (folder,) = tmp_path.iterdir()
+    assert [path.suffix for path in folder.iterdir()] == [".log"]  # it says more
+
+
+def test_the_commands_of_the_page_work(runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "judge.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^python -m harness (judge .+)$", page, re.MULTILINE)
+    assert len(commands) == 3
+    with judging(likes_long) as judge:
+        for command in commands:
+            made = command.replace("runs/REFERENCE", str(runs[0]))
+            made = made.replace("runs/CANDIDATE", str(runs[1])).replace("--by both", "")
+            made = re.sub(r"--judge (\S+)", f"--judge {judge.url}", made)
+            assert call(made).exit_code == 0, command
 
 
 def test_the_prompts_are_shown_in_full(runs, judged):
