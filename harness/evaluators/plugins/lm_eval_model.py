@@ -16,7 +16,7 @@ from harness.evaluators.plugins.variant import served
 
 NAME = "touchstone"
 _CONCURRENCY = 8
-_OF_SERVE = ("python", "device", "adapter", "max_len", "max_concurrency")
+_OF_SERVE = ("python", "sut", "device", "adapter", "max_len", "max_concurrency")
 
 
 @register_model(NAME)  # type: ignore[untyped-decorator]

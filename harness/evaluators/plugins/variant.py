@@ -1,7 +1,7 @@
 """A variant that is served for the program that we are a plug-in of, for as long as it runs.
 
     found = served("smollm2-135m", "int8")
-    found.url, found.model, found.context
+    found.url, found.model, found.context    # the model is called smollm2-135m@int8
 
 It is `harness serve` in a process of its own, on the loopback address, which ends with this one. It
 runs in this Python; in another one, where TOUCHSTONE_PYTHON names it or `python` is given: then
@@ -40,7 +40,8 @@ def served(model: str, variant: str, python: str = "", **flags: Any) -> Served:
     as max_len=4096. Raises RuntimeError in the server's own words.
     """
     words = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items()]
-    words += ["--model", model, "--variant", variant, "--port", "0", "--json"]
+    alias = f"{model}@{variant}"
+    words += ["--model", model, "--variant", variant, "--alias", alias, "--port", "0", "--json"]
     child = Child(
         "harness.kernel.process.children", "harness", "serve", *words,
         python=python or os.environ.get(PYTHON) or sys.executable,
@@ -50,6 +51,8 @@ def served(model: str, variant: str, python: str = "", **flags: Any) -> Served:
     atexit.register(child.kill)
     for line in waits.lines(child, waits.LOADING):
         found = json.loads(line)
-        return Served(found["url"], found["models"][0], found["context"], found["max_concurrency"])
+        most = found.get("max_concurrency", 1)  # --sut simulated does not say
+        name = alias if alias in found["models"] else found["models"][0]
+        return Served(found["url"], name, found["context"], most)
     code = child.wait()
     raise RuntimeError(f"serving {model} in {variant}: it {waits.ending(code)}; see above")
