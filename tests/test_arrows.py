@@ -98,7 +98,12 @@ ARROWS = {
     " sut.border sut.golden sut.golden.answers sut.model sut.prompts sut.serving",
     "harness.serve.asking": "harness.serve sut.prompts",
     "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
-    "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
+    "harness.evaluators": "harness.engine harness.evaluators.tools harness.options harness.serve"
+    " sut.served sut.started",
+    "harness.evaluators.tools": "harness.evaluators",
+    "harness.evaluators.scripts": "",
+    "harness.evaluators.plugins": "",
+    "harness.commands": "harness.evaluators harness harness.engine harness.likelihood harness.options harness.result"
     " harness.mlperf harness.running harness.serve harness.study harness.study.comparison"
     " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
     " reports.submission harness.study.sweep reports.pages.sweep harness.study.exports"

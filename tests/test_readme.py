@@ -77,7 +77,7 @@ def test_the_pages_have_commands_of_every_kind_and_no_other():
     with_a_test = (
         r"my-model|--base-url|--sut "
         r"|harness (report|whatif|compare|sweep|decide|cost|resume|gate|perplexity|audit|package"
-        r"|check|serve|view|judge) "
+        r"|check|serve|view|judge|evaluate) "
     )
     others = [c for c in COMMANDS if c not in MODEL_FREE and c not in ON_THE_MODEL]
     assert not [c for c in others if not re.search(with_a_test, c)], "no test runs these"
