@@ -158,12 +158,11 @@ def _paired_blocks(found: Found) -> list[Block | None]:
 
 def _kinds_table(found: Found) -> Table:
     columns = (
-        word_column("kind", "kind of error"),
-        word_column("meaning", "meaning", people=True),
+        Column("kind", "kind of error", words=True, second="meaning"),
         Column("n", "wrong answers"),
         Column("share", "share", "%", tenths, interval=True),
     )
-    rows = [[one["kind"], _MEANINGS[one["kind"]], one["n"], _span(one)] for one in found["kinds"]]
+    rows = [[_meant(one["kind"]), one["n"], _span(one)] for one in found["kinds"]]
     return Table("Wrong answers by kind of error", columns, rows, _steps_note(found["steps"]))
 
 
@@ -174,14 +173,17 @@ def _both_kinds_table(found: Found, names: Sequence[str]) -> Table | None:
     if not kinds:
         return None
     columns = (
-        word_column("kind", "kind of error"),
-        word_column("meaning", "meaning", people=True),
+        Column("kind", "kind of error", words=True, second="meaning"),
         *(Column(name, f"wrong, {name}") for name in names),
         Column("lost", "lost"),
     )
-    rows = [[kind, _MEANINGS[kind], *(of.get(kind, 0) for of in (*sides, lost))] for kind in kinds]
+    rows = [[_meant(kind), *(of.get(kind, 0) for of in (*sides, lost))] for kind in kinds]
     note = f"Lost: right by {names[0]}, wrong by {names[1]}; the kind is that of {names[1]}."
     return Table("Wrong answers by kind of error", columns, rows, note)
+
+
+def _meant(kind: str) -> tuple[str, str]:
+    return kind, _MEANINGS[kind]
 
 
 def _by_kind(kinds: Sequence[Found]) -> dict[str, int]:
@@ -196,11 +198,11 @@ def _steps_note(steps: Found | None) -> str:
         f" were checked by exact arithmetic; {steps['wrong_equations']:,} do not hold."
     )
     if steps["right_despite_slip"]:
-        said += f" {_counted(steps['right_despite_slip'], 'answer')} with one of these are right."
+        said += f" Right in spite of one: {_counted(steps['right_despite_slip'], 'answer')}."
     if steps["with_reference"]:
         said += (
-            f" Of {steps['with_reference']:,} wrong methods, {steps['reached_reference_step']:,}"
-            " reach an intermediate result of the solution."
+            " An intermediate result of the solution appears in"
+            f" {steps['reached_reference_step']:,} of {_counted(steps['with_reference'], 'answer')} with a wrong method."
         )
     return said
 
