@@ -29,15 +29,15 @@ ARROWS = {
     "harness.engine.metering": "",
     "harness.engine.referee": "",
     "harness.engine.server_view": "",
-    "harness.options": "accuracy.tasks harness harness.options.conf accuracy.datasets sut.model sut.precision"
-    " sut.served sut.started harness.options.table scenarios.peak harness.loads scenarios.loads"
+    "harness.options": "accuracy.tasks harness harness.options.conf accuracy.datasets sut.model"
+    " sut.precision sut.served sut.started harness.options.table scenarios.peak harness.loads scenarios.loads"
     " sut.served.client.remote",
     "harness.options.conf": "harness.options harness.options.table",
     "harness.options.table": "harness.options harness.options.lists",
     "harness.options.lists": "harness.options",
     "harness.official": "harness.engine harness.engine.dispatched scenarios.loadgen",
-    "harness.result": "accuracy.tasks accuracy.tasks.errors harness harness.engine harness.engine.referee harness.official"
-    " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints"
+    "harness.result": "accuracy.tasks accuracy.tasks.errors harness harness.engine"
+    " harness.engine.referee harness.official harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints"
     " reports.mlperf reports.pages scenarios scenarios.loadgen harness.result.device"
     " harness.result.gpus harness.result.integrity harness.result.doubts harness.result.capacity"
     " scenarios.peak harness.loads harness.result.phases scenarios.loads",
@@ -102,8 +102,8 @@ ARROWS = {
     " reports.pages.decide harness.result.capacity sut.served.client.remote harness.view"
     " harness.options.lists harness.commands.arguments reports.parts",
     "harness.commands.arguments": "harness.options harness.study harness.study.executors",
-    "harness": "accuracy.tasks harness.commands harness.engine harness.options accuracy.datasets reports sut"
-    " sut.border sut.model sut.precision sut.served sut.started harness.api harness.live",
+    "harness": "accuracy.tasks harness.commands harness.engine harness.options accuracy.datasets"
+    " reports sut sut.border sut.model sut.precision sut.served sut.started harness.api harness.live",
     "harness.api": "accuracy.gate harness.commands harness.likelihood harness.options"
     " harness.result harness.running harness.study harness.study.comparison harness.study.gating"
     " reports reports.pages harness.engine harness.loaded harness.study.sweep"
