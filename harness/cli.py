@@ -16,7 +16,6 @@ import typer
 
 from harness.commands import (
     capacity,
-    clients,
     decide,
     laboratory,
     lists,
@@ -26,6 +25,7 @@ from harness.commands import (
     studies,
     sweeps,
 )
+from harness.commands.judges import evaluating, judging
 from harness.kernel.errors import RunBroke
 from harness.kernel.process import stopping, streams
 from harness.options.flags import Command, Program
@@ -50,15 +50,17 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": studies.compare,
     "sweep": sweeps.sweep,
     "gate": studies.gate,
+    "judge": judging.judge,
     "decide": decide.decide,
     "cost": decide.cost,
     "resume": studies.resume,
     "perplexity": laboratory.perplexity,
+    "evaluate": evaluating.evaluate,
     "audit": mlperf.audit,
     "package": mlperf.package,
     "check": mlperf.check,
     "serve": serving.serve,
-    "client": clients.client,
+    "client": serving.client,
     "view": serving.view,
     "list": lists.list_,
     "doctor": lists.doctor,

@@ -210,7 +210,9 @@ def _tasks() -> Iterator[tuple[str, str]]:
     from accuracy.tasks import TABLE
 
     for name, task in TABLE.items():
-        yield name, task.summary if task.file else f"{task.summary}; {name}:FILE"
+        columns = ", ".join(task.columns[0]) if task.columns else ""
+        needs = f"; {name}:FILE" + f" with {columns}" * bool(columns)
+        yield name, task.summary + ("" if task.file else needs)
 
 
 LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {

@@ -28,8 +28,8 @@ _LONGEST = 2_000  # characters of one thing on a terminal
 _MARKS = re.compile(r"([\\|`*\[\]<>&~$])")
 # What a status means to the eye, on every screen and page.
 TONES = {
-    **dict.fromkeys(("VALID", "PASS", "DONE", "yes"), "good"),
-    **dict.fromkeys(("INVALID", "FAIL", "ERROR", "FAILED", "OOM", "INTERRUPTED"), "bad"),
+    **dict.fromkeys(("VALID", "PASS", "DONE", "yes", "JUDGED", "BETTER"), "good"),
+    **dict.fromkeys(("INVALID", "FAIL", "ERROR", "FAILED", "OOM", "INTERRUPTED", "WORSE"), "bad"),
     **dict.fromkeys(("UNDECIDED", "SKIPPED"), "open"),
 }
 STYLES = {"good": "green", "bad": "bold red", "open": "yellow", "soft": "dim", "strong": "bold"}

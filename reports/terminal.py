@@ -19,7 +19,7 @@ from harness.kernel.words.figure import number
 from reports import blocks, conf_lines
 from reports import tables as run_tables
 from reports.blocks import as_text, joined
-from reports.parts import capacity, doubts, errors, served, task
+from reports.parts import attempts, capacity, doubts, errors, served, task
 from reports.tables import setting_text
 
 _ROOMY = 76  # columns that the conditions need with what was seen beside them
@@ -41,14 +41,13 @@ def show_result(
         console.print(blocks.screen(run_tables.latency(result)))
         console.print(_figures(result))
         wrong = errors.sentence((result.get("task") or {}).get("errors") or {})
-        said = (
-            task.sentence(result),
-            wrong,
-            capacity.sentence(result),
-            capacity.peak_sentence(result),
-        )
+        said = (task.sentence(result), attempts.sentence(result), wrong)
+        said += (capacity.sentence(result), capacity.peak_sentence(result))
         for words in filter(None, said):
             console.print(as_text(words))
+        if (over := attempts.table(result)) is not None:
+            for part in blocks.screens(over, console.width):
+                console.print(part)
         for table in (served.failures(result), served.answers(result), served.server(result)):
             if table is not None:
                 console.print(blocks.screen(table))

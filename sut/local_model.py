@@ -8,7 +8,6 @@ step then blocks the driver, and the lag rule will say so).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,8 +15,8 @@ from typing import Any
 from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Clock, Sink
 from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
-from sut.engine.batching import Request
 from sut.engine.graphs import facts as graphs
+from sut.engine.sampling.drawing import Drawing
 from sut.engine.trial import Span
 from sut.limit.check import SelfCheck
 from sut.model import digest, faults, findings, gpus, loading, peak, room
@@ -27,6 +26,7 @@ from sut.precision.table import TABLE as PRECISIONS
 from sut.prompts import as_file, generation, tokenizer
 from sut.prompts.encode import NONE, Room, encode
 from sut.prompts.vocabulary import check_ids, embedding_rows, rows_of
+from sut.stopping import stops_of
 
 
 def automatic_device() -> str:
@@ -80,6 +80,7 @@ class LocalModel:
         self._kv_cache_bytes, self._asked_prefill_tokens = kv_cache_bytes, prefill_tokens
         self._samples: list[Sample] = []
         self._encoded = NONE
+        self._asking = Drawing((), (), {})
         self._tokenizer: Any = None
         self._model: Any = None
         self._runner: Any = None
@@ -87,6 +88,7 @@ class LocalModel:
         self._engine: Any = None
         self._watch: Any = None
         self._prepared: Any = None
+        self._comparison: Any = None  # of choices
         self._stepping = False
         self._self_check = SelfCheck(clock)
         self._phases = peak.Phases()
@@ -125,11 +127,11 @@ class LocalModel:
             self._capture_steps()
             self._find_stepping()
         graphs.begin(self._runner)
-        self._limits = {s.index: s.max_new_tokens for s in samples}
-        stepped, most = self._stepped, self._fed.most
         self._ends = self._eos_ids if any(not s.must_fill for s in samples) else frozenset()
-        self._engine = stepped.engine(stepped.runner, sink, self._ends, most)
+        self._asking = Drawing(samples, self._ends, stops_of(samples, self._tokenizer))
+        self._engine = self._asking.engine(self._stepped, sink, self._fed.most)
         self._watch = self._self_check.watch(self._engine)
+        self._comparison = None
         self._stepping = False
 
     def _make_runner(self, max_len: int, usual_prompt: int) -> Any:
@@ -161,14 +163,7 @@ class LocalModel:
 
     def issue(self, query: Query) -> None:
         for sample in query.samples:
-            self._engine.add(
-                Request(
-                    sample.id,
-                    self._encoded.ids[sample.index],
-                    self._limits[sample.index],
-                    name=sample.index,
-                )
-            )
+            self._engine.add(self._asking.request(sample, self._encoded.ids[sample.index]))
         if not self._stepping:
             self._stepping = True
             self._step_soon()
@@ -196,7 +191,7 @@ class LocalModel:
         """Requests never wait for a fuller batch."""
 
     def close(self) -> None:
-        self._model = self._runner = None
+        self._model = self._runner = self._comparison = None
 
     def _free_runner(self) -> None:
         """Let go of the cache and of all that holds it, before the next one is made."""
@@ -246,11 +241,7 @@ class LocalModel:
             "graphs": graphs.facts_of(self._runner, self._way.attention_us),
             "cudnn_attention": loading.has_cudnn_attention(),
             "threads": torch.get_num_threads(),
-            "omp": {
-                k: v
-                for k, v in os.environ.items()
-                if k.startswith(("OMP_", "GOMP_", "KMP_", "MKL_"))
-            },
+            "omp": loading.openmp_settings(),
             "notes": [*self._encoded.notes, *self._notes, *graphs.notes_of(self._runner)],
         }
 
@@ -270,6 +261,10 @@ class LocalModel:
         found = self._self_check.found(self._model, self._way.token_bytes)
         return found | {"captured_in_run": graphs.captured_since(self._runner)}
 
+    def drawn(self) -> list[tuple[int, float, int]]:
+        """See `harness.kernel.protocols.Drawer`."""
+        return self._asking.drawn()
+
     def decode(self, outputs: Sequence[Sequence[int]]) -> list[str] | None:
         texts: list[str] = self._tokenizer.batch_decode(outputs, skip_special_tokens=True)
         return texts
@@ -278,24 +273,29 @@ class LocalModel:
         """See `harness.kernel.protocols.Evaluator`. An answer that reaches beyond the context is
         left out.
         """
-        from sut.likelihood.answers import Pair, answer_ids, evaluation, turn_end_ids
+        from sut.likelihood.answers import evaluated
 
         self._phases.begin("evaluation")
-        end_ids = turn_end_ids(self._tokenizer, self._eos_ids)
-        pairs = {}
-        for index, text in answers:
-            ids = answer_ids(self._tokenizer, text, end_ids)
-            check_ids(
-                f"the reference answer of sample {index}",
-                ids,
-                self._embedding_rows,
-                self._tokenizer,
-            )
-            pairs[index] = Pair(self._encoded.ids[index], ids)
         start_ns = self._clock.now_ns()
         with faults.running("the evaluation"):
-            sums = evaluation(self._model, pairs, self._context)
+            sums = evaluated(self._as_loaded(), answers)
         return sums | {"seconds": (self._clock.now_ns() - start_ns) / 1e9}
+
+    def choose(self, asked: Sequence[tuple[int, Sequence[str]]]) -> list[Any]:
+        """See `harness.kernel.protocols.Chooser`."""
+        from sut.likelihood.choices import Comparison
+
+        self._phases.begin("evaluation")
+        with faults.running("comparing choices"):
+            self._comparison = self._comparison or Comparison(self._as_loaded())
+            return self._comparison.rows(asked)
+
+    def _as_loaded(self) -> Any:
+        from sut.likelihood.answers import Loaded
+
+        room = Room(self._context, self._embedding_rows, self._truncate)
+        ids, ends = self._encoded.ids, self._eos_ids
+        return Loaded(self._model, self._tokenizer, self._samples, ids, room, ends)
 
     # ---- loading
 

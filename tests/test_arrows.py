@@ -29,18 +29,19 @@ ARROWS = {
     "harness.engine.metering": "",
     "harness.engine.referee": "",
     "harness.engine.server_view": "",
-    "harness.options": "accuracy.tasks harness harness.options.conf accuracy.datasets sut.model"
-    " sut.precision sut.served sut.started harness.options.table scenarios.peak harness.loads scenarios.loads"
-    " sut.served.client.remote",
+    "harness.options": "harness harness.options.conf accuracy.datasets sut.model sut.precision"
+    " sut.served sut.started harness.options.table scenarios.peak harness.loads scenarios.loads"
+    " sut.served.client.remote accuracy.tasks accuracy.tasks.attempts",
     "harness.options.conf": "harness.options harness.options.table",
     "harness.options.table": "harness.options harness.options.lists",
     "harness.options.lists": "harness.options",
     "harness.official": "harness.engine harness.engine.dispatched scenarios.loadgen",
-    "harness.result": "accuracy.tasks accuracy.tasks.errors harness harness.engine"
-    " harness.engine.referee harness.official harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints"
-    " reports.mlperf reports.pages scenarios scenarios.loadgen harness.result.device"
-    " harness.result.gpus harness.result.integrity harness.result.doubts harness.result.capacity"
-    " scenarios.peak harness.loads harness.result.phases scenarios.loads",
+    "harness.result": "harness harness.engine harness.engine.referee harness.official"
+    " harness.options accuracy accuracy.datasets accuracy.outputs reports.endpoints reports.mlperf"
+    " reports.pages scenarios scenarios.loadgen harness.result.device harness.result.gpus"
+    " harness.result.integrity harness.result.doubts harness.result.capacity scenarios.peak"
+    " harness.loads harness.result.phases scenarios.loads accuracy.tasks accuracy.tasks.attempts"
+    " accuracy.tasks.errors harness.result.attempts harness.result.programs",
     "harness.result.device": "",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
@@ -52,21 +53,24 @@ ARROWS = {
     "harness.running": "harness harness.engine harness.engine.dispatched harness.engine.metering"
     " harness.engine.referee harness.engine.server_view harness.official harness.options"
     " harness.result accuracy.outputs reports scenarios sut.border sut.border.replicas sut.model"
-    " sut.started harness.result.integrity scenarios.peak harness.loads harness.running.searching",
+    " sut.started harness.result.integrity scenarios.peak harness.loads harness.running.searching"
+    " harness.result.programs",
     "harness.running.searching": "harness.engine harness.options harness.result"
     " harness.result.capacity scenarios.loadgen scenarios.peak",
     "harness.likelihood": "harness.engine harness.options accuracy accuracy.datasets"
     " accuracy.likelihood accuracy.metrics reports.pages.likelihood sut.border sut.likelihood"
-    " sut.model sut.precision sut.served harness.live",
+    " sut.model sut.precision sut.served harness.live harness.study harness.study.cluster"
+    " harness.study.executors",
     "harness.study": "harness harness.engine harness.options harness.result harness.running"
-    " sut.model sut.precision sut.started harness.study.executors accuracy.gate accuracy.metrics",
+    " sut.model sut.precision sut.started harness.study.executors accuracy accuracy.gate"
+    " accuracy.metrics",
     "harness.study.comparison": "harness harness.engine harness.options harness.result"
     " harness.running harness.result.device harness.result.integrity harness.study"
     " harness.study.gating accuracy accuracy.datasets accuracy.gate reports reports.pages"
-    " harness.study.best harness.study.effects harness.live harness.cost",
+    " harness.study.best harness.study.effects harness.live harness.cost accuracy.tasks",
     "harness.study.gating": "harness harness.engine harness.options harness.result harness.running"
     " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
-    " sut.precision harness.live",
+    " sut.precision harness.live accuracy.tasks accuracy.tasks.errors",
     "harness.study.sweep": "harness harness.engine harness.options harness.running harness.study"
     " harness.study.comparison harness.study.best accuracy reports.pages.sweep harness.live",
     "harness.study.best": "accuracy",
@@ -79,13 +83,13 @@ ARROWS = {
     " harness.study.comparison harness.study.decide harness.study.decide.wishes"
     " harness.study.gating accuracy accuracy.gate",
     "harness.study.decide.wishes": "harness.cost reports",
-    "harness.study.cluster": "harness.options harness.study.executors sut.model",
+    "harness.study.cluster": "harness.options harness.study.executors sut.model harness.likelihood",
     "harness.study.executors": "harness.engine harness.options harness.running"
-    " harness.study.cluster",
+    " harness.study.cluster harness.likelihood",
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen harness.result.integrity",
     "harness.schema": "harness.options harness.schema.of_result reports harness.schema.of_compare"
-    " harness.schema.of_study",
+    " harness.schema.of_study harness.schema.of_task",
     "harness.schema.of_study": "harness.schema harness.schema.of_compare accuracy.likelihood"
     " harness.likelihood",
     "harness.schema.of_result": "harness.schema",
@@ -102,8 +106,9 @@ ARROWS = {
     " reports.pages.decide harness.result.capacity sut.served.client.remote harness.view"
     " harness.options.lists harness.commands.arguments reports.parts",
     "harness.commands.arguments": "harness.options harness.study harness.study.executors",
-    "harness": "accuracy.tasks harness.commands harness.engine harness.options accuracy.datasets"
-    " reports sut sut.border sut.model sut.precision sut.served sut.started harness.api harness.live",
+    "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
+    " sut.border sut.model sut.precision sut.served sut.started harness.api harness.live"
+    " accuracy.tasks harness.commands.judges",
     "harness.api": "accuracy.gate harness.commands harness.likelihood harness.options"
     " harness.result harness.running harness.study harness.study.comparison harness.study.gating"
     " reports reports.pages harness.engine harness.loaded harness.study.sweep"
@@ -111,7 +116,7 @@ ARROWS = {
     " harness.study.decide.wishes",
     "harness.loaded": "",
     "harness.cost": "accuracy",
-    "harness.loads": "accuracy.datasets harness harness.options scenarios.loads",
+    "harness.loads": "accuracy.datasets harness harness.options scenarios.loads accuracy.tasks",
     "harness.live": "harness.study",
     "harness.view": "harness.engine harness.result harness.study.comparison reports.pages",
     "scenarios.loadgen": "scenarios",
@@ -122,12 +127,10 @@ ARROWS = {
     "accuracy": "",
     "accuracy.compliance": "accuracy.gate accuracy.metrics accuracy.outputs",
     "accuracy.datasets": "",
-    "accuracy.gate": "accuracy accuracy.metrics",
+    "accuracy.gate": "accuracy accuracy.metrics accuracy.tasks",
     "accuracy.likelihood": "accuracy accuracy.metrics",
-    "accuracy.metrics": "",
+    "accuracy.metrics": "accuracy",
     "accuracy.outputs": "",
-    "accuracy.tasks": "accuracy accuracy.datasets accuracy.metrics",
-    "accuracy.tasks.errors": "accuracy accuracy.gate accuracy.metrics accuracy.tasks",
     "reports": "reports.parts",
     "reports.endpoints": "",
     "reports.mlperf": "",
@@ -136,7 +139,7 @@ ARROWS = {
     "reports.pages.sweep": "reports reports.pages reports.pages.comparison reports.plots",
     "reports.pages.comparison": "reports reports.plots",
     "reports.pages.decide": "reports reports.pages reports.pages.comparison reports.plots",
-    "reports.plots": "reports",
+    "reports.plots": "reports reports.parts",
     "reports.submission": "reports.mlperf",
     "reports.parts": "reports",
     "sut.border": "",
@@ -155,7 +158,7 @@ ARROWS = {
     "sut.served.client.remote": "sut.served.client",
     "sut.served.probing": "sut.served sut.served.answers",
     "sut.engine": "sut.engine.ahead sut.engine.attention sut.engine.graphs sut.engine.prefill"
-    " sut.model",
+    " sut.engine.sampling sut.model",
     "sut.engine.ahead": "sut.engine sut.engine.sampling",
     "sut.engine.attention": "sut.engine.graphs",
     "sut.engine.graphs": "sut.engine sut.engine.attention sut.engine.prefill sut.model",
@@ -170,8 +173,29 @@ ARROWS = {
     "sut.likelihood": "sut sut.engine sut.likelihood.forward sut.model sut.prompts sut.served"
     " sut.served.answers",
     "sut.likelihood.forward": "sut.engine sut.likelihood sut.model",
-    "sut": "sut.engine sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.likelihood"
-    " sut.limit sut.model sut.precision sut.prompts",
+    "sut": "sut.engine sut.engine.ahead sut.engine.graphs sut.engine.prefill sut.engine.sampling"
+    " sut.likelihood sut.limit sut.model sut.precision sut.prompts",
+    "accuracy.tasks": "accuracy accuracy.datasets accuracy.metrics accuracy.outputs"
+    " accuracy.tasks.known accuracy.tasks.scoring accuracy.sandbox",
+    "accuracy.tasks.attempts": "accuracy accuracy.metrics accuracy.tasks accuracy.tasks.scoring",
+    "accuracy.tasks.errors": "accuracy accuracy.gate accuracy.metrics accuracy.tasks",
+    "accuracy.tasks.known": "accuracy.datasets accuracy.metrics accuracy.tasks",
+    "accuracy.tasks.scoring": "",
+    "harness.result.attempts": "accuracy.outputs accuracy.tasks.attempts harness.engine",
+    "accuracy.judge": "accuracy",
+    "accuracy.sandbox": "",
+    "harness.evaluators": "harness.engine harness.evaluators.tools harness.options harness.serve"
+    " sut.served sut.started",
+    "harness.evaluators.plugins": "",
+    "harness.evaluators.scripts": "",
+    "harness.evaluators.tools": "harness.evaluators",
+    "harness.judging": "accuracy.gate accuracy.judge accuracy.metrics accuracy.tasks harness"
+    " harness.engine harness.result harness.study.comparison harness.study.gating reports.pages"
+    " sut.served sut.served.probing",
+    "harness.result.programs": "accuracy.outputs accuracy.sandbox accuracy.tasks harness.engine",
+    "harness.commands.judges": "harness harness.commands.arguments harness.engine"
+    " harness.evaluators harness.judging harness.options reports.pages",
+    "harness.schema.of_task": "harness.schema",
 }
 KERNEL = tuple(
     f"harness.kernel{folder}"

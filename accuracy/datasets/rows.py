@@ -23,11 +23,12 @@ NOT_READ = NotRead()
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`where` is "line 7" or "row 7"."""
+    """`where` is "line 7" or "row 7", `todo` what to do about a column that is not there."""
 
     file: str
     where: str
     cells: Mapping[str, Any]
+    todo: str = "Pass --prompt-column or --reference-column."
 
     def text(self, column: str, empty: bool = False) -> str:
         value = self._cell(column)
@@ -86,11 +87,11 @@ class Row:
     def complain(self, column: str, found: str, fine: str) -> BadInput:
         return malformed(self.file, f"{self.where}, column {column!r}", found, fine)
 
-    def _cell(self, column: str, todo: str = "Pass --prompt-column or --reference-column.") -> Any:
+    def _cell(self, column: str, todo: str | None = None) -> Any:
         if column not in self.cells:
-            raise unknown(
-                f"dataset {self.file}, {self.where}: column", column, map(str, self.cells), todo
-            )
+            doing = f"dataset {self.file}, {self.where}: column"
+            todo = self.todo if todo is None else todo
+            raise unknown(doing, column, map(str, self.cells), todo)
         return self.cells[column]
 
     def _whole(self, column: str, value: str) -> str:

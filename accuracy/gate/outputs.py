@@ -40,6 +40,8 @@ class Outputs:
     precision: str = ""  # what the variant's name does not tell: "gptq-int4-g128", "tf32"
     is_tf32: bool = False  # float32, but products in TF32
     notes: Sequence[str] = field(default_factory=list)
+    task: Mapping[str, Any] = field(default_factory=dict)  # what the run says of its --task
+    marks: Sequence[Mapping[str, Any]] = ()  # rows of scores.parquet, made anew
 
     @property
     def answered(self) -> NDArray[np.bool_]:
@@ -50,3 +52,18 @@ class Outputs:
     @property
     def empty(self) -> int:
         return sum(not text.strip() for text in self.texts)
+
+    def as_row(self) -> dict[str, Any]:
+        """Return what a row of the gate says of the run itself."""
+        return {
+            "label": self.label,
+            "model": self.model,
+            "variant": self.variant,
+            "run": self.run,
+            "n": len(self.index),
+            "rows_in_batch": self.rows,
+            "empty": self.empty,
+            "tokens_per_s": self.tokens_per_s,
+            "tokens_per_sample": float(self.tokens.mean()) if len(self.tokens) else None,
+            "peak_bytes": self.peak_bytes,
+        }

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accuracy import spread
 from accuracy.gate import losses, ratios
 from accuracy.gate.metrics import (
     METRICS,
@@ -60,20 +61,28 @@ Bar = Callable[[str, int], AbstractContextManager[Progress]]  # shows what is do
 def score_here(
     metric: GateMetric, texts: Texts, references: Texts, progress: Progress
 ) -> NDArray[Any]:
-    """Return (n, 4): the scores of each text, in the order of the metric's kinds."""
-    return metric.scores(texts, references, progress)
+    """Return (n, 4): the scores of each text, in the order of the metric's kinds, made by all
+    processors of this machine.
+    """
+    return spread.rows(metric.scores, texts, references, progress)
 
 
 class Criteria(NamedTuple):
     """`target` is a share in percent ("99.9") or a name of `PUBLISHED`; `against` None: dataset if
-    it has answers; `metric` is one of `METRICS`.
+    it has answers; `metric` is one of `METRICS` or a scorer of `accuracy.tasks.scorers`, None: the
+    first scorer of a task, else ROUGE.
     """
 
     target: str = "99.9"
     against: str | None = None
     resamples: int = RESAMPLES
     confidence: float = CONFIDENCE
-    metric: str = "rouge"
+    metric: str | None = None
+
+    @property
+    def of_texts(self) -> GateMetric:
+        """The metric of texts that is asked for, where no scorer is."""
+        return METRICS[self.metric or "rouge"]
 
     @property
     def published(self) -> Published | None:
@@ -146,7 +155,7 @@ class Reference:
             outputs = replace(outputs, problem=f"all its {outputs.empty} outputs are empty")
         self.outputs, self.criteria = outputs, criteria
         self._bar, self._scorer = bar, scorer
-        self.metric = METRICS[criteria.metric]
+        self.metric = criteria.of_texts
         self.against, self.why = _deciding(outputs, criteria)
         self.answered = np.flatnonzero(outputs.answered)
         self.scores: NDArray[Any] = np.zeros((0, len(rouge.KINDS)))
@@ -164,6 +173,10 @@ class Reference:
         means = self.scores.mean(0).tolist()
         return dict(zip(self.metric.kinds, means, strict=True))
 
+    def lacks(self, candidate: Outputs) -> str:
+        """Any text can be compared."""
+        return ""
+
     def row(self, candidate: Outputs) -> Row:
         """Return everything that is known of a candidate."""
         readings = dict(self._readings(candidate))
@@ -173,20 +186,12 @@ class Reference:
         samples = losses.Samples(candidate, self.outputs, deciding.rows, *quality)
         labels = losses.by_label(samples, criteria.resamples, criteria.confidence)
         return {
-            "label": candidate.label,
-            "model": candidate.model,
-            "variant": candidate.variant,
-            "run": candidate.run,
+            **candidate.as_row(),
             "status": verdict.status,
             "official": verdict.official,
             "reason": deciding.reason(criteria.share),
             "failure": "",
             "needed": verdict.needed,
-            "n": len(candidate.index),
-            "rows_in_batch": candidate.rows,
-            "empty": candidate.empty,
-            "tokens_per_s": candidate.tokens_per_s,
-            "peak_bytes": candidate.peak_bytes,
             "readings": {name: reading.as_json() for name, reading in readings.items()},
             **losses.divergence(candidate, self.outputs),
             "labels": labels,

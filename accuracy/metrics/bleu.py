@@ -16,8 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from accuracy import spread
 from accuracy.metrics.references import of_kind, pairs
 from harness.kernel.log import RunLog
 from harness.kernel.types import Metric, Sample
@@ -42,7 +44,8 @@ def bleu(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Metr
     compared = pairs(log, references(samples), ids)
     if not compared:
         return []
-    rows = [counts(text, reference) for text, reference in compared]
+    texts, answers = zip(*compared, strict=True)
+    rows = spread.rows(all_counts, texts, answers).tolist()
     found, n = corpus(rows), len(compared)
     orders = [Metric(f"bleu_p{k}", round(p, 4), "%", n) for k, p in enumerate(found.precisions, 1)]
     short = sum(row[-1] < ORDERS for row in rows)
@@ -70,6 +73,12 @@ def counts(text: str, reference: str) -> tuple[int, ...]:
     """
     found = _sentence(text, reference)
     return (*found.counts, *found.totals, found.sys_len, found.ref_len)
+
+
+def all_counts(texts: Sequence[str], references: Sequence[str]) -> NDArray[np.int64]:
+    """Return (n, 10): `counts` of each pair."""
+    found = [counts(*pair) for pair in zip(texts, references, strict=True)]
+    return np.array(found, np.int64).reshape(-1, 2 * ORDERS + 2)
 
 
 def corpus(rows: Iterable[Sequence[int]]) -> BLEUScore:

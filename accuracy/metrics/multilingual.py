@@ -10,7 +10,7 @@ ROUGE-Lsum, also end at the full stops of other scripts. Korean words keep their
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
+from accuracy import spread
 from accuracy.metrics import rouge
 from accuracy.metrics.references import pairs, text_references
 from accuracy.metrics.rouge import Prepared, by_sentence
@@ -40,16 +41,12 @@ def multilingual_rouge(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]
         return []
     texts, references = zip(*found, strict=True)
     lengths = [len(any_script(reference)) for reference in references]
-    return rouge.figures(KINDS, scores(texts, references), lengths, "")
+    return rouge.figures(KINDS, spread.rows(scores, texts, references), lengths, "")
 
 
-def scores(
-    texts: Sequence[str],
-    references: Sequence[str],
-    progress: Callable[[int], object] | None = None,
-) -> NDArray[np.float64]:
+def scores(texts: Sequence[str], references: Sequence[str]) -> NDArray[np.float64]:
     """Return (n, 4): a row per pair, a column per kind, each in [0, 1]; see `rouge.scores`."""
-    return rouge.scores(texts, references, progress, score)
+    return rouge.scores(texts, references, score)
 
 
 def score(text: str, reference: str) -> tuple[float, ...]:

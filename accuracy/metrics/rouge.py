@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accuracy import spread
 from accuracy.metrics import words
 from accuracy.metrics.references import pairs, text_references
 from accuracy.metrics.rouge_lcs import Positions
@@ -29,7 +30,6 @@ from harness.kernel.log import RunLog
 from harness.kernel.types import Metric, Sample
 
 KINDS = ("rouge1", "rouge2", "rougeL", "rougeLsum")
-_REPORT_EVERY = 64  # pairs
 _MOST_KEPT, _LONGEST_KEPT = (
     2**16,
     40,
@@ -47,7 +47,7 @@ def rouge(log: RunLog, samples: Sequence[Sample], ids: NDArray[Any]) -> list[Met
         return []
     texts, references = zip(*found, strict=True)
     lengths = [_length(reference) for reference in references]
-    return figures(KINDS, scores(texts, references), lengths, _unread(references))
+    return figures(KINDS, spread.rows(scores, texts, references), lengths, _unread(references))
 
 
 def _length(reference: str) -> int:
@@ -86,18 +86,15 @@ def _unread(references: Sequence[str]) -> str:
 def scores(
     texts: Sequence[str | Prepared],
     references: Sequence[str | Prepared],
-    progress: Callable[[int], object] | None = None,
     scored: Callable[[Any, Any], tuple[float, ...]] | None = None,
 ) -> NDArray[np.float64]:
-    """Return (n, 4): a row per pair, a column per kind. `progress` is told now and then how many
-    are done, and at the end. `scored` gives the row of a pair; `score` unless there is another.
+    """Return (n, 4): a row per pair, a column per kind. `scored` gives the row of a pair; `score`
+    unless there is another.
     """
     scored = scored or score
     found = np.zeros((len(texts), len(KINDS)))
     for i, (text, reference) in enumerate(zip(texts, references, strict=True)):
         found[i] = scored(text, reference)
-        if progress and ((i + 1) % _REPORT_EVERY == 0 or i + 1 == len(texts)):
-            progress(i + 1)
     return found
 
 

@@ -4,14 +4,18 @@ run, never in it.
 A text that a SUT sends along is not scored where its ids can be decoded: the decoding is, and a
 text that says something else is an Anomaly, which the output rule `text` judges. White space is not
 compared: tokenizers differ in it. The decoding is the SUT's own (a local model's tokenizer, in its
-process); nobody else has its vocabulary.
+process); nobody else has its vocabulary. A server leaves the text out that stopped an answer, and
+its ids hold it: then what stands before it is compared.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from accuracy.outputs.rules import TEXT_DIFFERS
+from accuracy.outputs.stops import cut
 from accuracy.outputs.vocabulary import Decode
 from harness.kernel.log import Anomaly, RunLog
 
@@ -25,9 +29,12 @@ class ReadBack(NamedTuple):
     texts_from: Literal["ids", "sut", ""]  # "" = there are none
 
 
-def read_back(log: RunLog, decode: Decode) -> ReadBack:
+Stops = Mapping[int, Sequence[str]]  # by the index of the question
+
+
+def read_back(log: RunLog, decode: Decode, stops: Stops = MappingProxyType({})) -> ReadBack:
     """Return the texts of a run from its ids; the SUT's own where there are no ids, or where it
-    cannot decode them.
+    cannot decode them. `stops` are the texts that end the answers.
     """
     sent = dict(log.texts)
     with_ids = [i for i in range(len(log)) if log.token_start[i + 1] > log.token_start[i]]
@@ -43,14 +50,16 @@ def read_back(log: RunLog, decode: Decode) -> ReadBack:
     differing = [
         Anomaly(i, TEXT_DIFFERS, _difference(sent[i], texts[i]))
         for i in with_ids
-        if _differ(sent.get(i), texts[i])
+        if _differ(sent.get(i), texts[i], stops.get(int(log.index[i]), ()))
     ]
     return ReadBack(sent | texts, differing, "ids")
 
 
-def _differ(sent: str | None, decoded: str) -> bool:
+def _differ(sent: str | None, decoded: str, stop: Sequence[str]) -> bool:
     """Tell whether the words differ. A character that is cut off at the end says nothing."""
-    return sent is not None and _words(sent) != _words(decoded)
+    if sent is None or _words(sent) == _words(decoded):
+        return False
+    return _words(sent) != _words(cut(decoded, stop))
 
 
 def _words(text: str) -> list[str]:

@@ -8,24 +8,27 @@ refused.
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.resources import files
-from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from accuracy import datasets
 from accuracy.datasets.files import Loaded, check_count, sha256
+from accuracy.datasets.parquet import is_folder
 from accuracy.datasets.readers import READERS, kind_of, read
-from accuracy.tasks import of_name
+from accuracy.datasets.subset import Drawn, in_shares
+from accuracy.tasks import TABLE, of_name
+from accuracy.tasks.checks import check_apart, check_columns, repeated
+from accuracy.tasks.scorers import installed
 from accuracy.tasks.task import Doc, Task
 from harness.kernel.errors import BadInput
 from harness.kernel.places import expanded, wrong_path
 from harness.kernel.types import Sample
 
 GRADER = "task"  # such samples count for their task's scorers, not for the metrics of texts
-_SEED = 1234  # of the examples, one draw for all questions
+_SEED = 1234  # of the examples, as in lm-eval
 _SEE = "See python -m harness list tasks."
 
 
@@ -67,13 +70,14 @@ def absolute(text: str) -> str:
 def load_task(asked: Asked) -> Loaded:
     """Read the questions of a task and put the examples before each. Raises BadInput."""
     task, path = find(asked.task)
-    docs = list(islice(_docs(task, path), asked.num_samples))
+    docs, drawn = _chosen(task, list(_docs(task, path)), asked.num_samples)
     if not docs:
-        raise BadInput(f"task {asked.task}", "its file has no rows", "expected at least one", "")
+        fine = "expected at least one question"
+        raise BadInput(f"task {asked.task}", "its file has no rows", fine, "Check the file.")
     check_count(asked.task, len(docs), asked.num_samples, "questions")
     count = task.shots if asked.shots is None else asked.shots
     examples, origin = _examples(task, asked, count)
-    _check_apart(task, docs, examples, origin)
+    check_apart(task, docs, examples, origin.name)
     shown = _Shown(task, examples, count, origin)
     tokens = asked.max_new_tokens or task.max_new_tokens
     samples = [
@@ -85,22 +89,29 @@ def load_task(asked: Asked) -> Loaded:
             labels=doc.labels,
             stop=task.stop,
             choices=doc.choices,
+            facts=doc.facts,
             is_plain=not asked.chat,
             grader=GRADER,
         )
         for i, doc in enumerate(docs)
     ]
-    told = {"name": task.name, "shots": count, "shots_from": origin.name if count else ""}
-    source = {
+    told = {
+        "name": task.name,
+        "shots": count,
+        "shots_from": origin.name if count else "",
+        "shots_sha256": origin.sha256,
+    }
+    source: dict[str, Any] = {
         "name": asked.task if not task.file or ":" in asked.task else task.name,
         "file": path.name,
         "format": task.name,
         "sha256": sha256(path),
         "licence": task.licence,
         "rows": len(samples),
-        "task": told | {"scorers": list(task.scorers), "chat": asked.chat},
+        "task": told | {"scorers": installed(task.scorers), "chat": asked.chat},
     }
-    return Loaded(samples, source)
+    source["task"]["repeated"] = repeated(docs)
+    return Loaded(samples, source | (drawn.facts() if drawn else {}))
 
 
 def docs_of(text: str) -> list[Doc]:
@@ -110,7 +121,23 @@ def docs_of(text: str) -> list[Doc]:
 
 
 def _docs(task: Task, path: Path) -> Iterator[Doc]:
-    return map(task.read, read(path))
+    """Yield the questions of a file. Raises BadInput naming the cell that is wrong."""
+    for number, row in enumerate(read(path)):
+        if not number:
+            check_columns(task, row, TABLE)
+        yield task.read(replace(row, todo="Check the file."))
+
+
+def _chosen(task: Task, docs: list[Doc], count: int | None) -> tuple[Sequence[Doc], Drawn | None]:
+    """Return the first questions, as many as are asked for, and how they were chosen. The files of
+    tasks with subjects stand in the subjects' order: there each gets its share.
+    """
+    if count is None or count >= len(docs):
+        return docs, None
+    if not task.is_shot_by_subject:
+        return docs[:count], Drawn(count)
+    chosen, drawn = in_shares([doc.labels for doc in docs], count)
+    return [docs[i] for i in chosen], drawn
 
 
 def _embedded(file: str) -> Path:
@@ -122,6 +149,9 @@ def _given(doing: str, path: Path) -> Path:
     fine = f"expected a {', '.join(READERS)} file, as the task is published"
     if not path.exists():
         raise wrong_path(doing, path, fine)
+    if path.is_dir() and not is_folder(path):
+        todo = "Pass one of its files."
+        raise BadInput(doing, "it is a folder without Parquet files", fine, todo)
     if path.is_file() and kind_of(path) not in READERS:
         raise BadInput(doing, f"its name ends in {path.suffix!r}", fine, "Convert it.")
     return path
@@ -132,6 +162,7 @@ def _given(doing: str, path: Path) -> Path:
 
 class _Origin(NamedTuple):
     name: str
+    sha256: str = ""  # of the file; empty where the task itself has them
 
 
 def _examples(task: Task, asked: Asked, count: int) -> tuple[Sequence[Doc], _Origin]:
@@ -140,57 +171,42 @@ def _examples(task: Task, asked: Asked, count: int) -> tuple[Sequence[Doc], _Ori
         return (), _Origin("")
     if asked.shots_file is not None:
         path = _given("--shots-file", asked.shots_file)
-        return list(_docs(task, path)), _Origin(path.name)
+        return list(_docs(task, path)), _Origin(path.name, sha256(path))
     if task.examples:
         return task.examples, _Origin(f"the task {task.name}")
     if task.shots_file:
-        return list(_docs(task, _embedded(task.shots_file))), _Origin(task.shots_file)
+        path = _embedded(task.shots_file)
+        return list(_docs(task, path)), _Origin(task.shots_file, sha256(path))
     fine = "expected a file of examples that are not in the test"
     todo = "Pass --shots-file FILE, such as the training part, or --shots 0."
     raise BadInput(f"--shots {count}", f"{task.name} has no examples of its own", fine, todo)
 
 
 class _Shown:
-    """Chooses the examples of each question: the first of a file that was made for it, as published
-    sets of examples are used; a draw from a file of more.
+    """Chooses the examples of each question, in the order of the questions: the first of a file
+    that was made for it; of any other, such as a training part, a draw for each question, the one
+    that lm-eval makes.
     """
 
     def __init__(self, task: Task, examples: Sequence[Doc], count: int, origin: _Origin) -> None:
         self._task, self._all, self._count, self._origin = task, examples, count, origin
-        self._of = dict[str, Sequence[Doc]]()
+        self._of = dict[str, list[Doc]]()
+        self._random = random.Random(_SEED)
 
     def before(self, doc: Doc) -> Sequence[Doc]:
-        """Return the examples that stand before a question."""
+        """Return the examples that stand before a question. Raises BadInput for too few."""
         subject = doc.subject if self._task.is_shot_by_subject else ""
-        if subject not in self._of:
-            self._of[subject] = self._chosen(subject)
-        return self._of[subject]
-
-    def _chosen(self, subject: str) -> Sequence[Doc]:
-        fit = [one for one in self._all if not subject or one.subject == subject]
+        fit = self._fitting(subject)
         if len(fit) < self._count:
             where = f" of {subject}" if subject else ""
-            found = f"{self._origin.name} has {len(fit)} examples{where}"
+            found = f"{self._origin.name} has {len(fit)} example{'s' * (len(fit) != 1)}{where}"
             raise BadInput(f"--shots {self._count}", found, "expected as many", "Lower it.")
-        if self._task.is_shot_by_subject or self._origin.name.startswith("the task"):
+        if self._task.takes_first or not self._count:
             return fit[: self._count]
-        if len(fit) == self._count:
-            return fit
-        return random.Random(_SEED).sample(fit, self._count)
+        return self._random.sample(fit, self._count)
 
-
-def _check_apart(task: Task, docs: Sequence[Doc], examples: Sequence[Doc], origin: _Origin) -> None:
-    """Refuse examples that are questions of the test. Raises BadInput naming them."""
-    asked = {_plain(doc.question): i for i, doc in enumerate(docs)}
-    both = [asked[key] for one in examples if (key := _plain(one.question)) in asked]
-    if not both:
-        return
-    more = f" and {len(both) - 1} more" if len(both) > 1 else ""
-    found = f"{origin.name} has question {both[0] + 1} of the test{more}"
-    fine = "an example that is asked as well gives its answer away"
-    raise BadInput(f"task {task.name}", found, fine, "Take the examples from another part.")
-
-
-def _plain(question: str) -> str:
-    """Return a question without what does not make it another one."""
-    return re.sub(r"\W+", " ", question.casefold()).strip()
+    def _fitting(self, subject: str) -> list[Doc]:
+        if subject not in self._of:
+            fit = [one for one in self._all if not subject or one.subject == subject]
+            self._of[subject] = fit
+        return self._of[subject]

@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accuracy import resampling
+from accuracy import means
+from accuracy.outputs.stops import cut
 from accuracy.resampling import Estimate, Floats
-from accuracy.tasks.scorers import TABLE, Given, Mark
+from accuracy.tasks.programs import SCORER
+from accuracy.tasks.scorers import TABLE, Given, Mark, asks_likelihoods, installed
 from harness.kernel.log import RunLog
 from harness.kernel.types import FINISHES, Sample
 
@@ -39,23 +41,14 @@ class Marks(NamedTuple):
         return bool(np.isin(self.score, (0.0, 1.0)).all())
 
     @property
+    def is_a_choice(self) -> bool:
+        """Is an answer one of a few given ones, so that guessing may be right?"""
+        return self.scorer == "letter" or self.scorer.startswith("likelihood")
+
+    @property
     def mean(self) -> Estimate:
         """The share of right answers, or the mean score, with its 95 % interval."""
-        n = len(self.score)
-        if n and self.is_right_or_wrong:
-            return share(int(self.score.sum()), n)
-        if not n:
-            return resampling.NOTHING
-        draws = resampling.resampled(self.score[:, None])[:, 0] / n
-        return resampling.interval(float(self.score.mean()), draws, n)
-
-
-def share(right: int, n: int) -> Estimate:
-    """Return a share with its interval (Wilson 1927)."""
-    from scipy.stats import binomtest
-
-    ends = binomtest(right, n).proportion_ci(method="wilson")
-    return Estimate(right / n, float(ends.low), float(ends.high))
+        return means.mean(self.score)
 
 
 def rows(
@@ -64,18 +57,45 @@ def rows(
     samples: Sequence[Sample],
     ids: NDArray[Any],
     likelihoods: Likelihoods,
+    attempts: int = 1,
+    ran: Mapping[int, tuple[str, str]] | None = None,
 ) -> list[Row]:
-    """Return the rows of scores.parquet for the answers `ids` of a run."""
+    """Return the rows of scores.parquet for the answers `ids` of a run that asked each question so
+    often: the samples of question q are those from q * attempts on. `ran` is what became of
+    programs, by the id of the answer.
+
+    A scorer that had nothing to compare, because the SUT knows no likelihoods, its library is not
+    there or programs were not run, has no rows: nothing was scored is not the same as all were
+    wrong.
+    """
+    ran = ran or {}
     of = {sample.index: sample for sample in samples}
     known = [i for i in ids.tolist() if int(log.index[i]) in of]
+    able = [name for name in installed(scorers) if likelihoods or not asks_likelihoods(name)]
+    able = [name for name in able if ran or name != SCORER]
     return [
-        _row(name, log, i, of[int(log.index[i])], likelihoods) for name in scorers for i in known
+        _row(name, log, i, of[int(log.index[i])], likelihoods, ran.get(i))
+        | _place(int(log.index[i]), attempts)
+        for name in able
+        for i in known
     ]
 
 
-def _row(scorer: str, log: RunLog, i: int, sample: Sample, likelihoods: Likelihoods) -> Row:
+def _place(index: int, attempts: int) -> Row:
+    question, attempt = divmod(index, attempts)
+    return {"index": question, "attempt": attempt}
+
+
+def _row(
+    scorer: str,
+    log: RunLog,
+    i: int,
+    sample: Sample,
+    likelihoods: Likelihoods,
+    ran: tuple[str, str] | None,
+) -> Row:
     text = cut(log.texts.get(i, ""), sample.stop)
-    given = Given(text, tuple(likelihoods.get(sample.index, ())))
+    given = Given(text, tuple(likelihoods.get(sample.index, ())), ran)
     mark: Mark = TABLE[scorer](given, sample)
     return {
         "index": sample.index,
@@ -92,16 +112,10 @@ def _row(scorer: str, log: RunLog, i: int, sample: Sample, likelihoods: Likeliho
     }
 
 
-def cut(text: str, stop: Sequence[str]) -> str:
-    """Return a text up to the first of the stops, as a server ends it."""
-    ends = [at for one in stop if (at := text.find(one)) >= 0]
-    return text[: min(ends)] if ends else text
-
-
 _OWN = frozenset(
     (
         "index", "attempt", "scorer", "score", "outcome", "answer", "expected", "tokens", "is_cut",
-        "nll_nats",
+        "log_likelihood", "verifier", "nll_nats",
     )
 )  # fmt: skip
 
@@ -112,32 +126,47 @@ def groups_of(table: Sequence[Row]) -> list[str]:
 
 
 def marks(table: Sequence[Row], scorer: str) -> Marks:
-    """Return the marks of one scorer."""
-    own = [row for row in table if row["scorer"] == scorer]
+    """Return the marks of one scorer, one per question in their order: of several attempts the
+    mean score and the most frequent outcome (of equally frequent ones the first).
+    """
+    own: dict[int, list[Row]] = {}
+    for row in sorted(table, key=lambda row: row["index"]):
+        if row["scorer"] == scorer:
+            own.setdefault(row["index"], []).append(row)
+    outcomes = (Counter(row["outcome"] for row in rows) for rows in own.values())
     return Marks(
         scorer,
-        np.array([row["index"] for row in own], np.int64),
-        np.array([row["score"] for row in own], np.float64),
-        [row["outcome"] for row in own],
+        np.array(list(own), np.int64),
+        np.array([np.mean([row["score"] for row in rows]) for rows in own.values()], np.float64),
+        [most_common_of(counts) for counts in outcomes],
     )
 
 
+def most_common_of(counts: Counter[str]) -> str:
+    """Return the most frequent; of equally frequent ones the first that came."""
+    return counts.most_common(1)[0][0]
+
+
 def summary(task: Mapping[str, Any], table: Sequence[Row], groups: Sequence[str]) -> Row:
-    """Return `task` of result.json: each scorer's figure, and that of each group."""
+    """Return `task` of result.json: each scorer's figure, and that of each group by the scorer
+    that decides, the first one that had something to compare.
+    """
+    scored = {row["scorer"] for row in table}
+    decides = next((name for name in task["scorers"] if name in scored), task["scorers"][0])
     return {
         "name": task["name"],
         "shots": task["shots"],
         "n": len({row["index"] for row in table}),
         "scores": {name: _figure(table, name) for name in task["scorers"]},
-        "groups": list(_groups(table, task["scorers"][0], groups)),
-        "cut": sum(row["is_cut"] for row in table if row["scorer"] == task["scorers"][0]),
+        "groups": list(_groups(table, decides, groups)),
+        "cut": sum(row["is_cut"] for row in table if row["scorer"] == decides),
     }
 
 
 def _figure(table: Sequence[Row], scorer: str) -> Row:
     found = marks(table, scorer)
     value, low, high = found.mean
-    outcomes = Counter(found.outcome)
+    outcomes = Counter(row["outcome"] for row in table if row["scorer"] == scorer)
     return {"value": value, "low": low, "high": high, "n": len(found.score), **_counts(outcomes)}
 
 
@@ -146,6 +175,7 @@ def _counts(outcomes: Mapping[str, int]) -> dict[str, int]:
         "right": outcomes.get("right", 0),
         "wrong": outcomes.get("wrong", 0),
         "no_answer": outcomes.get("no answer", 0),
+        **{name: outcomes[name] for name in ("error", "timeout", "memory") if name in outcomes},
     }
 
 

@@ -19,7 +19,7 @@ class Doc(NamedTuple):
 
     question: str  # as it stands in the prompt
     shown: str  # its answer, as an example shows it
-    expected: str  # what the scorers compare with
+    expected: str  # what the scorers compare with; of choices the letter of the right one
     choices: tuple[str, ...] = ()  # continuations whose likelihoods are compared
     labels: tuple[tuple[str, str], ...] = ()  # groups: (("subject", "law"), ...)
     facts: tuple[tuple[str, str], ...] = ()  # what else a scorer needs, such as tests of a program
@@ -42,11 +42,13 @@ class Task(NamedTuple):
     read: Callable[[Row], Doc]
     scorers: tuple[str, ...]  # names in accuracy.tasks.scorers.TABLE, the one that decides first
     max_new_tokens: int
+    columns: tuple[tuple[str, ...], ...] = ()  # that its file has, in one way or another
     stop: tuple[str, ...] = ()
     shots: int = 0
     gap: str = " "  # between a question and its answer
     between: str = "\n\n"  # examples
     heading: Callable[[Doc], str] = _nothing  # what stands before the examples
+    takes_first: bool = False  # examples are the first of their file, not drawn for each question
     is_shot_by_subject: bool = False  # examples are of the question's own subject
     examples: tuple[Doc, ...] = ()  # where they are a part of the task rather than of a file
     file: str = ""  # of an embedded task, in accuracy.datasets

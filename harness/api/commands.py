@@ -145,7 +145,7 @@ def gate(
     reference: str = "fp32",
     target: str | float = "99.9",
     against: str | None = None,
-    metric: str = "rouge",
+    metric: str | None = None,
     resamples: int = 10_000,
     confidence: float = 95.0,
     control: bool = True,
@@ -157,7 +157,7 @@ def gate(
     **settings: Unpack[GateSettings],
 ) -> Study:
     """Decide whether a variant or a server may go live: does it keep enough of the reference's
-    ROUGE?
+    ROUGE, or, with `task`, still solve what the reference solves?
 
     `reference` and `candidates` are variants, servers or run folders; `target` is the percentage to
     keep, or an MLPerf target such as llama2-70b-99.9.
@@ -239,17 +239,21 @@ def perplexity(
     top_k: int | None = None,
     batch_tokens: int | None = None,
     beside: Names | None = None,
+    executor: str = "here",
+    ray_address: str = "",
+    ray_cpus: int = 0,
     say: Say = _silent,
     **settings: Unpack[PerplexitySettings],
 ) -> Study:
     """Measure how well each model and variant predicts given texts, token by token."""
+    where = executor_of(executor, ray_address, ray_cpus)
     own = {
         "models": listed("models", models), "variants": listed("variants", variants),
         "text_column": text_column, "category_column": category_column, "split": split,
         "window": window, "stride": stride, "bos": bos,
         "conditions": listed("conditions", conditions), "reference": reference,
         "divergence": divergence, "exact": exact, "top_k": top_k, "batch_tokens": batch_tokens,
-        "beside": listed("beside", beside),
+        "beside": listed("beside", beside), "executor": None if where == "here" else where,
     }  # fmt: skip
     with stopping.listening():
         found, place = laboratory.measure(flags_of(settings) | own, None, say)

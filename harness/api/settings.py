@@ -14,6 +14,7 @@ Search = Literal["sequential", "loadgen"]
 Issue = Literal["random", "unique", "same", "equal", "unique+equal", "same+equal"]
 Driver = Literal["touchstone", "mlcommons"]
 Clock = Literal["real", "virtual"]
+RunCode = Literal["off", "sandboxed", "unprotected"]
 Endpoint = Literal["auto", "chat", "completions"]
 
 
@@ -60,6 +61,7 @@ class RunSettings(TypedDict, total=False):
     shots: int
     shots_file: Path | str
     chat: bool
+    run_code: RunCode
     prompt_column: str
     reference_column: str
     num_samples: int
@@ -79,6 +81,11 @@ class RunSettings(TypedDict, total=False):
     trust_remote_code: bool
     evaluate: bool
     in_process: bool
+    attempts: int
+    temperature: float
+    top_p: float
+    sampling_seed: int
+    verifier: str
     base_url: str
     endpoint: Endpoint
     tokenizer: str
@@ -140,6 +147,7 @@ class CompareSettings(TypedDict, total=False):
     shots: int | Sequence[int]
     shots_file: Path | str
     chat: bool
+    run_code: RunCode | Sequence[RunCode]
     prompt_column: str
     reference_column: str
     num_samples: int | Sequence[int]
@@ -158,6 +166,11 @@ class CompareSettings(TypedDict, total=False):
     truncate: bool
     trust_remote_code: bool
     in_process: bool
+    attempts: int | Sequence[int]
+    temperature: float | Sequence[float]
+    top_p: float | Sequence[float]
+    sampling_seed: int | Sequence[int]
+    verifier: str
     base_url: str
     endpoint: Endpoint | Sequence[Endpoint]
     tokenizer: str
@@ -186,9 +199,11 @@ class GateSettings(TypedDict, total=False):
     drain_timeout: float | str
     model: str
     dataset: str
+    task: str
     shots: int
     shots_file: Path | str
     chat: bool
+    run_code: RunCode
     prompt_column: str
     reference_column: str
     num_samples: int
@@ -205,6 +220,11 @@ class GateSettings(TypedDict, total=False):
     truncate: bool
     trust_remote_code: bool
     in_process: bool
+    attempts: int
+    temperature: float
+    top_p: float
+    sampling_seed: int
+    verifier: str
     base_url: str
     endpoint: Endpoint
     tokenizer: str

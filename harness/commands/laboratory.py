@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from harness.commands.arguments.executing import Executor, RayAddress, RayCpus, executor_of
 from harness.commands.arguments.shared import (
     Flags,
     Format,
@@ -102,6 +103,9 @@ def perplexity(
         typer.Option(metavar="FOLDER", parser=a_path, help="Resume an interrupted measurement."),
     ] = None,
     trust_folder: TrustFolder = False,
+    executor: Executor = "here",
+    ray_address: RayAddress = "",
+    ray_cpus: RayCpus = 0,
     quiet: Quiet = False,
     as_json: Json = False,
     form: Format = "table",
@@ -117,6 +121,8 @@ def perplexity(
         from harness.likelihood import study as laboratory
         from reports.pages.likelihood.screen import table
 
+        where = executor_of(executor, ray_address, ray_cpus)
+        own["executor"] = None if where == "here" else where
         found, place = laboratory.measure({**flags, **own}, resume, say, trust_folder)
         with noted(f"table on the screen; see {place}"):
             laboratory.show(found, place, console, tables=form == "table")

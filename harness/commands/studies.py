@@ -146,12 +146,13 @@ def gate(
         ),
     ] = None,
     metric: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="What answers are scored with: rouge (MLPerf's, for English) or "
-            "multilingual_rouge (every script)."
+            help="What answers are scored with: rouge (MLPerf's, for English; the default), "
+            "multilingual_rouge (every script), exact_match, token_f1, or a scorer of --task, such "
+            "as number_strict. Default for a task: its first scorer."
         ),
-    ] = "rouge",
+    ] = None,
     resamples: Annotated[int, typer.Option(help="Number of bootstrap resamples.")] = 10_000,
     confidence: Annotated[
         float, typer.Option(help="Confidence level of the intervals, in percent.")
@@ -171,7 +172,7 @@ def gate(
     form: Format = "table",
 ) -> None:
     """Decide whether a variant or a server may go live: does it keep enough of the reference's
-    ROUGE?
+    ROUGE, or, with --task NAME:FILE,NAME,..., still solve what the reference solves?
     """
     with people(as_json, form, quiet) as (console, say):
         from accuracy.gate.readings import Criteria

@@ -252,6 +252,18 @@ class Chooser(Protocol):
 
 
 @runtime_checkable
+class Drawer(Protocol):
+    """A SUT that draws answers (`Sample.draw`) and knows how likely each was (optional)."""
+
+    def drawn(self) -> list[tuple[int, float, int]] | None:
+        """Return, for each answer that was drawn since the last `load`, the index of its sample,
+        its negative log likelihood (nats) before temperature and top-p, and its tokens. None: it
+        cannot.
+        """
+        ...
+
+
+@runtime_checkable
 class SelfChecked(Protocol):
     """A SUT that notes what its decode steps take (optional)."""
 

@@ -30,6 +30,16 @@ TOGETHER_NS = 50_000  # tokens this close came together: apart, it would be 20,0
 
 
 @dataclass(frozen=True, slots=True)
+class Draw:
+    """How the tokens of an answer are drawn, where it is not the greedy one."""
+
+    temperature: float
+    top_p: float
+    seed: int  # of this answer alone
+    attempt: int = 0  # at the same question, which the samples before it ask
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One question of the dataset (QSL). `prompt_ids` and `reference` may be unknown."""
 
@@ -49,6 +59,14 @@ class Sample:
     is_plain: bool = False  # the prompt is continued: no chat template is put around it
     stop: tuple[str, ...] = ()  # texts that end the answer, which stands before the first of them
     choices: tuple[str, ...] = ()  # continuations whose likelihoods are asked for after the run
+    draw: Draw | None = None  # None: the most likely token each time
+
+    @property
+    def is_first(self) -> bool:
+        """Is it no further attempt at the question of the sample before it?"""
+        return self.draw is None or self.draw.attempt == 0
+
+    facts: tuple[tuple[str, str], ...] = ()  # what only a scorer is told, such as a program's test
 
 
 @dataclass(slots=True)

@@ -63,6 +63,7 @@ class Settings(BaseModel):
     ca_file: Annotated[Path, AfterValidator(_absolute)] | None = None
     insecure: bool = False
     in_process: bool = False
+    executor: str = "here"  # where subjects are scored: see `harness.study.executors`
     output_dir: Path = Path("runs")
 
     @property

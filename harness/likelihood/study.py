@@ -11,7 +11,7 @@ ended.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from harness.live.tally import Tally
 
 Row = dict[str, Any]
 _CONSENT = "trust_remote_code"  # the one flag that --resume takes
+_ONE_BY_ONE = ("here", "child")  # each subject is scored by a process of its own in any case
 
 
 def measure(
@@ -141,30 +142,54 @@ def run(place: Path, made: Settings, say: Say, fresh: bool = True) -> Row:
 
     Raises the error itself where it is a user's mistake and nothing was measured.
     """
-    rows: list[Row] = []
-    interrupted = False
-    series = subjects(made)
     _check_texts(place)
+    series = subjects(made)
+    rows, interrupted = _all_scored(place, made, say)
+    if fresh and not interrupted:
+        _forget_what_never_began(place, rows)
+    say("reading the scores")
+    not_run = [] if len(rows) == len(series) else _not_run(series, rows)
+    found = perplexity_summary.build(place, interrupted=interrupted, not_run=not_run)
+    say("")
+    return found
+
+
+def _all_scored(place: Path, made: Settings, say: Say) -> tuple[list[Row], bool]:
+    """Return a row for each subject that was scored, and whether the user wants no more."""
+    if made.executor.partition(":")[0] in _ONE_BY_ONE:
+        return scored(place, made, say)
+    from harness.likelihood.spread import spread
+
+    return spread(place, made, say)
+
+
+def _not_run(series: Sequence[Subject], rows: Sequence[Row]) -> list[str]:
+    known = {row["folder"] for row in rows}
+    return [subject.label for subject in series if subject.folder not in known]
+
+
+def scored(
+    place: Path, made: Settings, say: Say, only: Collection[str] = ()
+) -> tuple[list[Row], bool]:
+    """Score the subjects one after the other, all or those whose folders are given; return their
+    rows, and whether the user wants no more.
+    """
+    series = subjects(made)
+    wanted = [subject for subject in series if not only or subject.folder in only]
+    rows: list[Row] = []
     with board.clean():
-        tally = Tally("perplexity", len(series))
-        for i, subject in enumerate(series, 1):
-            row = read_row(place, subject)
+        tally = Tally("perplexity", len(wanted))
+        for i, subject in enumerate(wanted, 1):
+            row, interrupted = read_row(place, subject), False
             if not is_kept(place / subject.folder, row, _is_needed(place, made, series, subject)):
                 tally.began(subject.label)
-                say(f"subject {i} of {len(series)}: {subject.label}")
+                say(f"subject {i} of {len(wanted)}: {subject.label}")
                 row, interrupted = measured(place, made, series, subject, say)
             tally.ended(subject.label, row["status"] == "ERROR")
             rows.append(row)
             if interrupted:
-                break
-    if fresh and not interrupted:
-        _forget_what_never_began(place, rows)
-    say("reading the scores")
-    found = perplexity_summary.build(
-        place, interrupted=interrupted, not_run=[s.label for s in series[len(rows) :]]
-    )
-    say("")
-    return found
+                return rows, True
+    return rows, False
 
 
 def _check_texts(place: Path) -> None:

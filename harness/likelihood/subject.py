@@ -50,18 +50,23 @@ def measured(
     except KeyboardInterrupt:
         interrupted, row["problem"] = True, "interrupted"
     except HarnessError as error:
-        row |= {
-            "status": "ERROR",
-            "problem": str(error),
-            "failure": type(error).__name__,
-            "facts": error.facts,
-        }
+        row = failed(row, error)
     hide_secrets(folder / "worker.log")
     row |= perplexity_scores.gather(place, folder)
     files.write_json(folder / "subject.json", row)
     if row["status"] == "DONE":
         shutil.rmtree(folder / "parts", ignore_errors=True)
     return row, interrupted
+
+
+def failed(row: Row, error: HarnessError) -> Row:
+    """Return the row of a subject with why it was not scored."""
+    return row | {
+        "status": "ERROR",
+        "problem": str(error),
+        "failure": type(error).__name__,
+        "facts": error.facts,
+    }
 
 
 def _hear(event: Row, row: Row, folder: Path) -> None:

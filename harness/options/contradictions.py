@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness import registry
 from harness.kernel.entries import SutEntry
+from harness.loads.attempts import of_attempts
 from harness.loads.refused import of_lengths, of_load
 from scenarios.loads import DEFAULT
 
@@ -27,6 +28,7 @@ def contradictions(config: RunConfig) -> list[str]:
         *_of_started(config, entry),
         *_of_replicas(config, entry),
         *_of_scenario(config),
+        *of_attempts(config),
         *of_load(config),
         *of_lengths(config, entry.uses_dataset),
         *_of_loadgen(config),

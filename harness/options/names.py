@@ -54,6 +54,13 @@ def task(text: str) -> None:
     check_name(text)
 
 
+def verifier(text: str) -> None:
+    """Raise BadInput for what names no function, SetupFailed for what cannot be imported."""
+    from accuracy.tasks.attempts.verifier import verifier_of
+
+    verifier_of(text)
+
+
 def sut(name: str) -> None:
     """Raise BadInput, SetupFailed."""
     from harness import registry

@@ -11,10 +11,13 @@ from harness.options.table.limits import LimitOptions
 from harness.options.table.load import LoadOptions
 from harness.options.table.model import ModelOptions
 from harness.options.table.output import OutputOptions
+from harness.options.table.sampling import SamplingOptions
 from harness.options.table.server import ServerOptions
 
 
-class RunOptions(OutputOptions, ServerOptions, ModelOptions, LimitOptions, LoadOptions):
+class RunOptions(
+    OutputOptions, ServerOptions, SamplingOptions, ModelOptions, LimitOptions, LoadOptions
+):
     """One run as the user describes it. `OPTIONS` has the rows; the fields, plain defaults.
 
     The first row is that of the last class.

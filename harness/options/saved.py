@@ -65,6 +65,8 @@ def wishes(config: RunConfig) -> Iterator[Wish]:
     elif sut.TABLE[config.sut].runs_model:
         adapter = None if config.adapter is None else str(config.adapter)
         yield from model_wishes([config.model], adapter, config.trust_remote_code)
+    if config.verifier is not None:
+        yield Wish(f"the Python code of --verifier {config.verifier}", "code")
     if config.server_python is not None:
         yield Wish(f"the program {config.server_python}", "code")
     for argument in config.server_args:

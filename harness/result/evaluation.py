@@ -20,34 +20,50 @@ import numpy as np
 from accuracy.ranking import Losses
 from harness.engine.driver import Stop
 from harness.engine.pieces import reason
+from harness.kernel.log import RunLog
 from harness.kernel.protocols import Chooser, Evaluator, Say
 from harness.kernel.types import Sample
+from harness.result.attempts import drawn
+from harness.result.programs import ran as programs
 
 _AT_ONCE = 16  # answers per call, so that Ctrl-C is heard in between
 
 
 def is_needed(samples: Sequence[Sample], references: bool) -> bool:
     """Say whether something is to be scored after the run: the reference answers where that is
-    asked for, the choices of a task that has them.
+    asked for, the choices of a task that has them, answers that were drawn or are programs.
     """
-    return references or any(sample.choices for sample in samples)
+    own = any(sample.choices or sample.draw for sample in samples)
+    return references or own or programs.is_needed(samples)
 
 
 def after_run(
-    sut: Any, samples: Sequence[Sample], references: bool, stop: Stop, say: Say
+    sut: Any,
+    log: RunLog,
+    samples: Sequence[Sample],
+    references: bool,
+    verifier: str | None,
+    run_code: str,
+    stop: Stop,
+    say: Say,
 ) -> dict[str, Any]:
-    """Return what the SUT says of reference answers and of choices (see `evaluate`, `choose`)."""
+    """Return what the SUT says of reference answers and of choices (see `evaluate`, `choose`), and
+    what is said of answers that were drawn (`harness.result.attempts.drawn`) or are programs
+    (`harness.result.programs.ran`).
+    """
     found = evaluate(sut, samples, stop, say) if references else {}
     if any(sample.choices for sample in samples):
         found["choices"] = choose(sut, samples, stop, say)
-    return found
+    if programs.is_needed(samples):
+        found["programs"] = programs.after_run(log, samples, run_code, stop, say)
+    return found | drawn.after_run(sut, log, samples, verifier, stop, say)
 
 
 def choose(sut: Any, samples: Sequence[Sample], stop: Stop, say: Say) -> dict[str, Any]:
     """Return `rows`, the negative log likelihood (nats) of each choice of each question as
     (index, nll of each, tokens of each), or `problem`: why there are none.
     """
-    asked = [(s.index, list(s.choices)) for s in samples if s.choices]
+    asked = [(s.index, list(s.choices)) for s in samples if s.choices and s.is_first]
     rows: list[Any] = []
     for first in range(0, len(asked), _AT_ONCE):
         if stop.requests:
@@ -61,7 +77,17 @@ def choose(sut: Any, samples: Sequence[Sample], stop: Stop, say: Say) -> dict[st
             return {"problem": "this SUT cannot tell how likely a given text is"}
         rows += part
     say("")
-    return {"rows": rows}
+    return {"rows": _for_all_attempts(rows, samples)}
+
+
+def _for_all_attempts(rows: Sequence[Any], samples: Sequence[Sample]) -> list[Any]:
+    """Return the rows of first attempts for the further ones as well: these ask the same."""
+    known, found, row = {index: told for index, *told in rows}, list[Any](), None
+    for sample in samples:
+        row = known.get(sample.index) if sample.is_first else row
+        if row is not None:
+            found.append((sample.index, *row))
+    return found
 
 
 def likelihoods(sums: Mapping[str, Any]) -> dict[int, list[float]]:
@@ -77,7 +103,8 @@ def evaluate(sut: Any, samples: Sequence[Sample], stop: Stop, say: Say) -> dict[
     if not isinstance(sut, Evaluator):
         return {"problem": "this SUT cannot score given answers"}
     answers = sorted(
-        ((s.index, s.reference) for s in samples if s.reference), key=lambda pair: -len(pair[1])
+        ((s.index, s.reference) for s in samples if s.reference and s.is_first),
+        key=lambda pair: -len(pair[1]),
     )
     if not answers:
         return {"problem": "the dataset has no reference answers"}
@@ -126,23 +153,44 @@ def figures(sums: dict[str, Any]) -> dict[str, float]:
 
 
 def notes(sums: dict[str, Any]) -> list[str]:
-    if "problem" in sums.get("choices", {}):
-        return [f"no likelihoods of choices: {sums['choices']['problem']}"]
+    """Say what could not be told of the answers, and why."""
+    return [*_notes(sums), *programs.notes(sums)]
+
+
+def _notes(sums: dict[str, Any]) -> list[str]:
+    found = _notes_on_choices(sums.get("choices", {}))
     if "problem" in sums:
-        return [f"no evaluation: {sums['problem']}"]
+        found.append(f"no evaluation: {sums['problem']}")
     if left_out := sums.get("left_out"):
-        return [
+        found.append(
             f"{left_out} reference answers do not fit the context and were left out of the"
             " evaluation"
-        ]
-    return []
+        )
+    return found
+
+
+def _notes_on_choices(told: Mapping[str, Any]) -> list[str]:
+    if "problem" in told:
+        return [f"no likelihoods of choices: {told['problem']}"]
+    counts = [sum(map(math.isinf, nll_nats)) for _, nll_nats, _ in told.get("rows", ())]
+    if not any(counts):
+        return []
+    questions = sum(1 for count in counts if count)
+    return [
+        f"{sum(counts)} choices of {questions} questions do not fit the context, or have no token"
+        " of their own: these questions count as not answered"
+    ]
 
 
 def missing(sums: dict[str, Any]) -> list[dict[str, Any]]:
     """Name what broke, as `harness.engine.pieces` does. The model is gone, so there is no second
     try.
     """
-    parts = {"of the reference answers": sums, "of the choices": sums.get("choices", {})}
+    parts = {
+        "of the reference answers": sums,
+        "of the choices": sums.get("choices", {}),
+        "of the programs": sums.get("programs", {}),
+    }
     return [
         {"kind": "evaluation", "name": name, "reason": part["problem"], "later": False}
         for name, part in parts.items()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from accuracy.datasets.subset import how_drawn
+from accuracy.tasks.attempts.draws import Draws, several
 from harness import registry
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Sample
@@ -109,4 +111,11 @@ def _load_task(config: RunConfig) -> Loaded:
         config.task or "", config.shots, config.shots_file, config.num_samples,
         config.max_new_tokens, config.chat,
     )  # fmt: skip
-    return load_task(asked)
+    loaded, draws = load_task(asked), draws_of(config)
+    source = loaded.source | {"task": loaded.source["task"] | draws.facts()}
+    return replace(loaded, samples=several(loaded.samples, draws), source=source)
+
+
+def draws_of(config: RunConfig) -> Draws:
+    """Return how the answers to a task are drawn."""
+    return Draws(config.attempts, config.temperature, config.top_p, config.sampling_seed)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 import scenarios
 from accuracy.datasets.subset import subset_notes
+from accuracy.tasks import checks
 from harness import registry
 from harness.engine.environment import notes as environment_notes
 from harness.engine.pieces import Pieces
@@ -27,6 +28,7 @@ from harness.kernel.words.variant import named, precision_of
 from harness.options.division import Division, division, official_lacks
 from harness.options.settings import RunConfig
 from harness.result import evaluation, measured, quiet, scored, served
+from harness.result.attempts import drawn
 from harness.result.capacity.goodput import capacity, goodput, objectives
 from harness.result.device import self_check
 from harness.result.doubts.doubt import Known
@@ -241,6 +243,7 @@ def build(folder: Path, raw: Raw, samples: Sequence[Sample] | None = None) -> Re
             *make("notes on GPUs", lambda: refused.notes(raw.telemetry, span_ns(log), spent), none),
             *quiet.note(facts.load, log),
             *subset_notes(raw.saved["dataset"]),
+            *checks.notes(raw.saved["dataset"]),
             *notes,
         ],
         settings={**raw.saved, "target_qps_origin": facts.target_qps_origin},
@@ -356,6 +359,7 @@ def _notes(config: RunConfig, facts: RunFacts, entry: SutEntry) -> list[str]:
         *_of_replicas(config, facts),
         *facts.notes,
         *evaluation.notes(facts.evaluation),
+        *drawn.notes(facts.evaluation),
     ]
     if not entry.uses_dataset:
         notes.append(f"no model ran: --sut {config.sut} makes its answers up")

@@ -10,15 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from accuracy import spread
 from accuracy.tasks import errors as task_errors
 from accuracy.tasks import marks as task_marks
+from accuracy.tasks.attempts.figures import summary as of_attempts
 from accuracy.tasks.solved import Solved
 from harness import registry
+from harness.console import bar
 from harness.engine.pieces import Pieces
 from harness.kernel.log import RunLog
 from harness.kernel.types import Metric, Sample
 from harness.result import evaluation
+from harness.result.attempts.drawn import weighed
 from harness.result.library import samples_of
+from harness.result.measured import span_ns
+from harness.result.programs import ran as programs
 from harness.result.read import Raw, read_json
 
 Row = dict[str, Any]
@@ -46,26 +52,34 @@ def figures(
     ids = _judged(raw)
     found = list[Metric]()
     for name in registry.metrics():
-        found += pieces.make("score", name, partial(_score, name, raw.log, samples, ids), [])
+        with spread.shown(partial(bar, name)):
+            found += pieces.make("score", name, partial(_score, name, raw.log, samples, ids), [])
     values = {metric.name: metric.value for metric in found if metric.value is not None}
     return values, _whys(found)
 
 
-def marks(raw: Raw, samples: Asked) -> list[Row]:
-    """Return the rows of scores.parquet; none where no task was asked for."""
-    told = raw.saved["dataset"].get("task")
-    if not told or not samples:
+def marks(raw: Raw, samples: Asked, more: Sequence[str] = ()) -> list[Row]:
+    """Return the rows of scores.parquet, and those of `more` scorers; none without scorers."""
+    told = raw.saved["dataset"].get("task") or {}
+    scorers = list(dict.fromkeys((*told.get("scorers", ()), *more)))
+    if not scorers or not samples:
         return []
-    given = evaluation.likelihoods(raw.facts.evaluation)
-    return task_marks.rows(told["scorers"], raw.log, samples, _judged(raw), given)
+    given, attempts = evaluation.likelihoods(raw.facts.evaluation), raw.config.attempts
+    ran = programs.outcomes(raw.facts.evaluation)
+    rows = task_marks.rows(scorers, raw.log, samples, _judged(raw), given, attempts, ran)
+    return weighed(rows, attempts, raw.facts.evaluation) if "draws" in told else rows
 
 
 def task(raw: Raw, rows: Sequence[Row]) -> dict[str, Any]:
     """Return `task` of result.json; nothing where no task was asked for."""
     told = raw.saved["dataset"].get("task")
-    if not told or not rows:
+    if not told or not (rows or raw.facts.evaluation.get("programs")):
         return {}
-    return task_marks.summary(told, rows, task_marks.groups_of(rows))
+    found = task_marks.summary(told, rows, task_marks.groups_of(rows))
+    if "draws" in told:
+        span_s = span_ns(raw.log) / 1e9
+        found["attempts"] = of_attempts(told["draws"], rows, told["scorers"], span_s)
+    return found | programs.sandbox(raw.facts.evaluation)
 
 
 def errors(raw: Raw, samples: Asked, rows: Sequence[Row], label: str) -> dict[str, Any]:
@@ -75,22 +89,26 @@ def errors(raw: Raw, samples: Asked, rows: Sequence[Row], label: str) -> dict[st
     told = raw.saved["dataset"].get("task")
     if not told or not samples or not rows:
         return {}
+    attempts = raw.config.attempts
+    first = {s.index // attempts: s for s in samples if not s.index % attempts}
     solved = Solved(
         label=label,
         task=told["name"],
         scorer=told["scorers"][0],
-        samples={sample.index: sample for sample in samples},
-        texts=_texts(raw),
-        rows=rows,
+        samples=first,
+        texts=_texts(raw, attempts),
+        rows=[row for row in rows if not row["attempt"]],
     )
     return {"errors": task_errors.of_one(solved)}
 
 
-def _texts(raw: Raw) -> dict[int, str]:
+def _texts(raw: Raw, attempts: int) -> dict[int, str]:
     """Return the first answer to each question."""
     found = dict[int, str]()
     for i in _judged(raw).tolist():
-        found.setdefault(int(raw.log.index[i]), raw.log.texts.get(i, ""))
+        question, attempt = divmod(int(raw.log.index[i]), attempts)
+        if not attempt:
+            found.setdefault(question, raw.log.texts.get(i, ""))
     return found
 
 

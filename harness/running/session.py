@@ -275,7 +275,7 @@ class Run:
             whose = "server" if self.entry.asks_server else "replicas"
             known = pieces.make("figure", whose, sut.after, nothing, later=False)
             facts.sut |= hidden_in(known)
-        ask_back(sut, log, facts, pieces, meanings)
+        ask_back(sut, log, facts, pieces, meanings, self.samples)
         if isinstance(sut, Logged):
             sut.keep_log()
         make = partial(runlog.write_telemetry, folder, lines, facts.clock_start_ns)
@@ -330,10 +330,10 @@ class Run:
         log, facts = runlog.read_log(folder, self._written.of(folder)[runlog.SAMPLES])
         if log.end != "completed":
             return []
-        wanted = self.config.evaluate
-        facts.evaluation = evaluation.after_run(sut, self.samples, wanted, self.stop, self._say)
-        pieces = Pieces(facts.missing)
-        name = "memory of the evaluation"
+        c = self.config
+        wanted = c.evaluate, c.verifier, c.run_code, self.stop, self._say
+        facts.evaluation = evaluation.after_run(sut, log, self.samples, *wanted)
+        pieces, name = Pieces(facts.missing), "memory of the evaluation"
         use = pieces.make("figure", name, sut.memory, MemoryUse(), later=False)
         facts.memory["evaluation_peak_bytes"] = use.evaluation_peak_bytes
         facts.missing = pieces.missing

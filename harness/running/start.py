@@ -14,6 +14,7 @@ from harness.kernel.plugins import make_sut
 from harness.kernel.process.streams import tell
 from harness.kernel.protocols import SUT, Say
 from harness.options.settings import RunConfig
+from harness.result.programs import ran as programs
 
 _MOST_CONNECTIONS = 256  # opened before the clock; more are opened when they are needed
 
@@ -21,7 +22,10 @@ _MOST_CONNECTIONS = 256  # opened before the clock; more are opened when they ar
 def start(
     config: RunConfig, entry: SutEntry, clock: RealClock | VirtualClock, folder: Path, say: Say
 ) -> SUT:
-    """Make the SUT; one that is isolated has its words in sut.log in the end."""
+    """Make the SUT; one that is isolated has its words in sut.log in the end. Raises BadInput if
+    programs cannot be run as they are to be.
+    """
+    programs.check(config.run_code, config.task)
     options = _options(config, entry, folder, say)
     if not entry.isolated or config.in_process:
         made: SUT = make_sut(entry.factory, clock, options)

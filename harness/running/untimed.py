@@ -41,7 +41,12 @@ def _since_s(start_ns: int) -> float:
 
 
 def ask_back(
-    sut: SUT, log: RunLog, facts: RunFacts, pieces: Pieces, before: Mapping[int, str]
+    sut: SUT,
+    log: RunLog,
+    facts: RunFacts,
+    pieces: Pieces,
+    before: Mapping[int, str],
+    samples: Sequence[Sample],
 ) -> None:
     """Ask for memory, decode steps and texts: as much of each as a SUT that may have died can
     still give. `before` is what ids meant before the run.
@@ -54,7 +59,10 @@ def ask_back(
         checked = pieces.make("figure", "self-check", sut.self_check, None, later=False)
         facts.self_check = checked or {}
     start_ns = RealClock.now_ns()
-    read = pieces.make("texts", "texts", lambda: read_back(log, sut.decode), None, later=False)
+    stops = {sample.index: sample.stop for sample in samples if sample.stop}
+    read = pieces.make(
+        "texts", "texts", lambda: read_back(log, sut.decode, stops), None, later=False
+    )
     facts.driver["read_back_s"] = _since_s(start_ns)
     if read is None:
         return

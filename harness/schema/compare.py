@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.schema.of_compare import best
 from harness.schema.of_compare.effects import EFFECTS, LIMITS
 from harness.schema.of_result.self_check import OF_ROW
+from harness.schema.of_task.attempts import ATTEMPTS
 from harness.schema.parts import (
     anything,
     by_name,
@@ -109,9 +110,11 @@ COMPARE_ROW = record(
             "Its decode steps beside the limit of the device; missing where that is not known.",
             OF_ROW,
         ),
+        "attempts": ATTEMPTS,
         **best.OF_ROW,
     },
     optional=(
+        "attempts",
         "figures", "percentiles", "prompts", "weights", "edited", "seal", "self_check",
         *best.OF_ROW,
     ),

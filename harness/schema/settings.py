@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from harness.options.run_options import OPTIONS
 from harness.options.settings import RunConfig
+from harness.schema.of_task.attempts import DRAWS
 from harness.schema.parts import (
     Schema,
     anything,
@@ -80,6 +81,20 @@ RUN = record(
     optional=("own_limits", "load"),
 )  # fmt: skip
 
+_TASK = record(
+    "The task that asks them; missing without --task.",
+    {
+        "name": text("The task."),
+        "shots": whole("Examples before each question.", "examples"),
+        "shots_from": text("The file that they were taken from; empty without examples."),
+        "shots_sha256": text("Its SHA-256; empty where it is no file."),
+        "scorers": many("Scorers, the one that decides first.", text("A name.")),
+        "chat": flag("Whether prompts were put into the model's chat template."),
+        "repeated": whole("Questions that stand in the file a second time.", "questions"),
+        "draws": DRAWS,
+    },
+    optional=("draws",),
+)
 DATASET = record(
     "Where the samples came from.",
     {
@@ -90,6 +105,7 @@ DATASET = record(
         "licence": text("Licence, as far as it is known."),
         "rows": whole("Samples that the run has.", "samples"),
         "subset": SUBSET,
+        "task": _TASK,
         "load": open_record(
             "The file that --load named.",
             {
@@ -102,7 +118,7 @@ DATASET = record(
             },
         ),
     },
-    optional=("file", "format", "sha256", "licence", "subset", "load"),
+    optional=("file", "format", "sha256", "licence", "subset", "task", "load"),
 )
 
 _IDLE_LINE = record("Such a line.", {

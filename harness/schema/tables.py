@@ -139,6 +139,13 @@ MARKS = (
     Column("tokens", "int64", "Tokens of the answer.", "tokens"),
     Column("is_cut", "bool", "Whether the limit on new tokens ended it."),
     Column(
+        "log_likelihood",
+        "double",
+        "Mean log-likelihood of its tokens under the model, where it was drawn; null if unknown.",
+        "nats per token",
+    ),
+    Column("verifier", "double", "What --verifier said of it; null if it gave no number."),
+    Column(
         "nll_nats",
         "list<double>",
         "Negative log likelihood of each choice; null where there are none.",

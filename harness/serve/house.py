@@ -18,7 +18,7 @@ from harness.kernel.clock import utc_now
 from harness.serve.asking.prompts import Prompts
 from harness.serve.desk import Desk
 from harness.serve.refusals import Refusal
-from harness.serve.telling.words import Words
+from sut.prompts.words import Words
 
 MOST_BYTES = 32 * 2**20  # of a request's body
 ANY = "*"  # an alias that stands for every name

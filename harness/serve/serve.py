@@ -22,9 +22,9 @@ from harness.serve.house import ANY, House
 from harness.serve.metrics import Metrics
 from harness.serve.server import listener, run, url_of
 from harness.serve.settings import Settings
-from harness.serve.telling.words import Words
 from sut.border.threads import environment
 from sut.prompts import tokenizer
+from sut.prompts.words import Words
 from sut.serving.engine import Engine
 
 Show = Callable[[str], None]

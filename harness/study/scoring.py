@@ -4,7 +4,6 @@ and the texts are many, its nodes, a part each. The scores are the same to the l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -15,6 +14,7 @@ from accuracy.gate.metrics import GateMetric, Part, scored
 from accuracy.gate.ratios import Progress
 from accuracy.gate.readings import Scorer, Texts, score_here
 from accuracy.metrics.rouge import KINDS
+from accuracy.spread import cut
 from harness.study.study import Study
 
 # Characters of texts and references. A processor scores 2 to 5 million a second; the nodes of a
@@ -35,7 +35,7 @@ def _spread(
 ) -> NDArray[Any]:
     if sum(map(len, texts)) + sum(map(len, references)) < LEAST_SPREAD:
         return score_here(metric, texts, references, progress)
-    slices = list(_slices(texts, references))
+    slices = list(cut(texts, references, OF_A_PART))
     parts = (Part(metric.name, texts[each], references[each]) for each in slices)
     found, done = np.zeros((len(texts), len(KINDS))), 0
     for number, rows in study.crew.each(scored, parts):
@@ -43,13 +43,3 @@ def _spread(
         done += len(rows)
         progress(done)
     return found
-
-
-def _slices(texts: Texts, references: Texts) -> Iterator[slice]:
-    """Cut the pairs where OF_A_PART characters are full."""
-    start = size = 0
-    for end, (text, reference) in enumerate(zip(texts, references, strict=True), 1):
-        size += len(text) + len(reference)
-        if size >= OF_A_PART or end == len(texts):
-            yield slice(start, end)
-            start, size = end, 0

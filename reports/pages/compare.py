@@ -30,6 +30,7 @@ from reports.pages.comparison.sentences import (
     sentences,
     subject,
 )
+from reports.parts import attempts
 from reports.plots.compare import speed_against_weights
 from reports.plots.labels import Point
 from reports.plots.style import at_both_widths
@@ -61,6 +62,9 @@ def show(
     bare = replace(whole, title="", note="", rows=lines)
     for part in blocks.screens(bare, console.width, _WIDTH) if tables else ():
         console.print(part)
+    if tables and (several := attempts.beside(found["rows"])) is not None:
+        for part in blocks.screens(several, console.width):
+            console.print(part)
     for line in effects.lines(found):
         console.print(line)
     for row in _failed(found):
@@ -119,7 +123,7 @@ def render(found: Comparison) -> str:
         limits=effects.limits_table(found),
         effects=effects.effects_table(found),
         picture=_picture(found),
-        best=best.tables(found),
+        best=[*filter(None, [attempts.beside(rows)]), *best.tables(found)],
         pictures=best.pictures(found),
         details={row["label"]: row for row in rows},
     )

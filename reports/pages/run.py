@@ -20,8 +20,8 @@ from harness.kernel.words.figure import number, size
 from reports import figures, tables
 from reports.beside import Beside
 from reports.blocks import Block, Plot, Table, pairs
-from reports.pages import html
-from reports.parts import capacity, doubts, errors, gpus, replicas, served, server, steady, task
+from reports.pages import html, of_task
+from reports.parts import capacity, doubts, gpus, replicas, served, server, steady
 from reports.plots import run as plots
 from reports.plots.gpus import gpus_over_run
 from reports.plots.server import server_over_run
@@ -294,11 +294,9 @@ def _machine(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
 
 
 def _gpus(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
-    indices = [gpu["gpu"] for gpu in result.get("gpus") or ()]
-    if not indices:
+    if not (indices := [gpu["gpu"] for gpu in result.get("gpus") or ()]):
         return None
-    idle_watts = (result.get("energy") or {}).get("idle_watts")
-    svg = gpus_over_run(telemetry, indices, idle_watts)
+    svg = gpus_over_run(telemetry, indices, (result.get("energy") or {}).get("idle_watts"))
     said = gpus.below_the_curves(result)
     note = "Read by a separate process. Red: heat or a brake held the clocks down."
     return _picture("GPUs over the run", svg, f"{note} {said}".strip())
@@ -308,12 +306,8 @@ def _replicas(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None
     return replicas.table(result)
 
 
-def _task(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
-    return task.scores(result)
-
-
-def _errors(result: Result, log: RunLog, telemetry: Telemetry) -> list[Block]:
-    return errors.blocks((result.get("task") or {}).get("errors") or {})
+def _task(result: Result, log: RunLog, telemetry: Telemetry) -> list[Block]:
+    return of_task.blocks(result)
 
 
 def _steady(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
@@ -330,9 +324,9 @@ def _picture(title: str, svg: str, note: str) -> Plot | None:
 
 PARTS: tuple[Part, ...] = (
     _search, _latency, _failures, _throughput, _goodput, _capacity, _decoding, _memory, _quality,
-    _task, _errors, _answers, _evaluation, _energy, _replicas, _of_gpus, _driver, _found_out,
-    _answers_of_server, _server_counts, _others, _over_run, _steady, _cumulative, _tpot, _load,
-    _server, _machine, _gpus, _division, _settings,
+    _task, _answers, _evaluation, _energy, _replicas, _of_gpus,
+    _driver, _found_out, _answers_of_server, _server_counts, _others, _over_run, _steady,
+    _cumulative, _tpot, _load, _server, _machine, _gpus, _division, _settings,
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.kernel.words.figure import number
@@ -12,11 +12,21 @@ Result = Mapping[str, Any]
 SCORERS = {
     "number": "final number",
     "number_strict": "final number, marked as such",
+    "strict_match": "lm-eval's strict-match",
+    "strict_match_cot": "lm-eval's strict-match",
+    "flexible_extract": "lm-eval's flexible-extract",
     "letter": "letter",
-    "boxed": "boxed answer",
+    "boxed": "boxed or final answer",
+    "boxed_strict": "boxed answer",
+    "math_verify": "answer, by algebra",
+    "plain_match": "exact match",
+    "alias_match": "exact match, articles apart",
     "likelihood": "likeliest choice",
+    "likelihood_per_char": "likeliest choice, per character",
+    "runs": "tests passed",
     "likelihood_per_byte": "likeliest choice, per byte",
 }
+_COUNTS = ("right", "wrong", "no_answer", "error", "timeout", "memory")
 
 
 def sentence(result: Result) -> str:
@@ -24,15 +34,38 @@ def sentence(result: Result) -> str:
     found = result.get("task") or {}
     if not found:
         return ""
-    scorer, figure = next(iter(found["scores"].items()))
+    scorer, figure = _decisive(found["scores"])
     shots = f"{found['shots']} example{'s' * (found['shots'] != 1)}"
     how = f"by {SCORERS.get(scorer, scorer.replace('_', ' '))}, {shots}"
     if figure["value"] is None:
-        return f"Task {found['name']}: nothing was scored ({how})."
-    span = f"{_percent(figure['low'])} to {_percent(figure['high'])} %"
-    solved = f"{_percent(figure['value'])} % of {figure['n']:,} questions solved ({span}; {how})"
-    unread = f", {figure['no_answer']:,} without a final answer" if figure["no_answer"] else ""
-    return f"Task {found['name']}: {solved}{unread}."
+        why = "programs were not run (--run-code)" if scorer == "runs" else "nothing was scored"
+        return f"Task {found['name']}: {why}."
+    if figure["low"] is not None:
+        how = f"{_percent(figure['low'])} to {_percent(figure['high'])} %; {how}"
+    times = (found.get("attempts") or {}).get("attempts", 1)
+    solved = f"{_percent(figure['value'])} % of {figure['n']:,} questions solved ({how})"
+    if times > 1:
+        share = f"{_percent(figure['value'])} % of the answers are right"
+        solved = f"{share}, {times} to each of {figure['n']:,} questions ({how})"
+    without = "that are no Python" if scorer == "runs" else "without a final answer"
+    unread = f", {figure['no_answer']:,} {without}" if figure["no_answer"] else ""
+    return f"Task {found['name']}: {solved}{unread}{_broken(figure)}."
+
+
+def _broken(figure: Mapping[str, Any]) -> str:
+    """Say how programs failed that did not just give a wrong result."""
+    words = {
+        "error": "stopped by an error",
+        "timeout": "not ended in time",
+        "memory": "out of memory",
+    }
+    return "".join(f", {figure[name]:,} {word}" for name, word in words.items() if figure.get(name))
+
+
+def _decisive(scores: Mapping[str, Any]) -> tuple[str, Any]:
+    """Return the first scorer that had something to compare, or the first of all."""
+    scored = [one for one in scores.items() if one[1]["n"]]
+    return scored[0] if scored else next(iter(scores.items()))
 
 
 def scores(result: Result) -> Table | None:
@@ -40,21 +73,38 @@ def scores(result: Result) -> Table | None:
     found = result.get("task") or {}
     if not found:
         return None
+    figures = found["scores"].items()
+    counts = [name for name in _COUNTS if any(name in one for _, one in figures)]
     columns = (
         word_column("what", ""),
         Column("value", "solved", "%", interval=True),
-        *(Column(name, name.replace("_", " ")) for name in ("right", "wrong", "no_answer")),
+        *(Column(name, name.replace("_", " ")) for name in counts),
         Column("n", "n"),
     )
-    rows = [(SCORERS.get(name, name), *_cells(one)) for name, one in found["scores"].items()]
-    rows += [(f"{one['column']}: {one['group']}", *_cells(one)) for one in found["groups"]]
-    return Table(f"Task {found['name']}", columns, rows, note="Intervals: 95 %.")
+    rows = [(SCORERS.get(name, name), *_cells(one, counts)) for name, one in figures]
+    rows += [(f"{one['column']}: {one['group']}", *_cells(one, counts)) for one in found["groups"]]
+    note = f"Intervals: 95 %.{_sandbox(found)}"
+    return Table(f"Task {found['name']}", columns, rows, note=note)
 
 
-def _cells(figure: Mapping[str, Any]) -> tuple[Any, ...]:
+def _sandbox(task: Mapping[str, Any]) -> str:
+    """Say how programs were run, if any were."""
+    known = task.get("sandbox")
+    if not known:
+        return ""
+    most = f"{known['seconds']:g} s and {known['memory_bytes'] / 2**20:g} MiB each"
+    return f" Programs ran {known['mode']} ({', '.join(known['protections'])}), at most {most}."
+
+
+def _cells(figure: Mapping[str, Any], counts: Sequence[str]) -> tuple[Any, ...]:
+    span = None if figure["value"] is None else span_of(figure)
+    return (span, *(figure.get(name, 0) for name in (*counts, "n")))
+
+
+def span_of(figure: Mapping[str, Any]) -> tuple[float | None, ...]:
+    """Return a share and the ends of its interval in percent; None for an end that is unknown."""
     ends = (figure["value"], figure["low"], figure["high"])
-    span = None if figure["value"] is None else tuple(100 * end for end in ends)
-    return (span, *(figure[name] for name in ("right", "wrong", "no_answer", "n")))
+    return tuple(None if end is None else 100 * end for end in ends)
 
 
 def _percent(share: float | None) -> str:

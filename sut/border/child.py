@@ -19,7 +19,7 @@ from harness.kernel.clock import FAR_FUTURE_NS, SPIN_NS, RealClock
 from harness.kernel.errors import HarnessError
 from harness.kernel.plugins import make_sut
 from harness.kernel.process import children, streams
-from harness.kernel.protocols import SUT, Evaluator, SelfChecked
+from harness.kernel.protocols import SUT, Chooser, Drawer, Evaluator, SelfChecked
 from sut.border import channel, wire
 
 
@@ -104,6 +104,14 @@ class Child:
     def _call_evaluate(self, answers: list[tuple[int, str]]) -> dict[str, Any] | None:
         sut = self._loaded()
         return sut.evaluate(answers) if isinstance(sut, Evaluator) else None
+
+    def _call_choose(self, asked: list[tuple[int, list[str]]]) -> list[Any] | None:
+        sut = self._loaded()
+        return sut.choose(asked) if isinstance(sut, Chooser) else None
+
+    def _call_drawn(self) -> list[tuple[int, float, int]] | None:
+        sut = self._loaded()
+        return sut.drawn() if isinstance(sut, Drawer) else None
 
     def _call_self_check(self) -> dict[str, Any] | None:
         sut = self._loaded()

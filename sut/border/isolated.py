@@ -33,6 +33,8 @@ _DOING = {  # what it is asked for, in words
     "decode": "decoding its answers",
     "self_check": "asked what its decode steps took",
     "evaluate": "scoring the reference answers",
+    "choose": "comparing choices",
+    "drawn": "asked how likely its answers were",
 }
 
 
@@ -163,6 +165,22 @@ class Isolated:
             "evaluate", waits.EVALUATING, answers=list(answers)
         )
         return sums
+
+    def choose(
+        self, asked: Sequence[tuple[int, Sequence[str]]]
+    ) -> list[tuple[int, list[float], list[int]]] | None:
+        """Return None if the SUT in there has no such method."""
+        self.ask_to_choose(asked)
+        return rows_of_choices(self._awaited())
+
+    def ask_to_choose(self, asked: Sequence[tuple[int, Sequence[str]]]) -> None:
+        """Ask how likely choices are; `answers` waits for what it says."""
+        self.ask("choose", waits.EVALUATING, asked=[[index, list(own)] for index, own in asked])
+
+    def drawn(self) -> list[tuple[int, float, int]] | None:
+        """Return None if the SUT in there has no such method."""
+        rows: list[tuple[int, float, int]] | None = self._call("drawn", waits.ANSWERING)
+        return rows
 
     def self_check(self) -> dict[str, Any] | None:
         """Return None if the SUT in there has no such method."""
@@ -341,6 +359,11 @@ class Isolated:
             "",
             f"See {self._words.target.name}.",
         )
+
+
+def rows_of_choices(told: Any) -> list[tuple[int, list[float], list[int]]] | None:
+    """Return rows as `Chooser.choose` returns them, from what came over the channel."""
+    return None if told is None else [(index, nll, tokens) for index, nll, tokens in told]
 
 
 def answers(asked: Sequence[Isolated]) -> list[Any]:

@@ -25,10 +25,11 @@ import json
 import struct
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple
 from typing import Any
 
 from harness.kernel.protocols import Sink
-from harness.kernel.types import FINISHES, Output, Query, QuerySample, Sample
+from harness.kernel.types import FINISHES, Draw, Output, Query, QuerySample, Sample
 from harness.kernel.types import AfterInFlight as _Gate
 
 ISSUE, FLUSH, CALL, REPLY, EVENTS, PING = range(6)
@@ -62,13 +63,14 @@ def told(sample: Sample) -> list[Any]:
     """Return what the far side is told of a sample; no more than it is asked."""
     asked = [sample.index, sample.prompt, sample.max_new_tokens]
     rest = [sample.history, sample.pieces, sample.must_fill, sample.is_plain, sample.stop]
-    return asked + rest if any(rest) else asked
+    draw = None if sample.draw is None else astuple(sample.draw)
+    return [*asked, *rest, draw] if any(rest) or draw else asked
 
 
 def sample(told: Sequence[Any]) -> Sample:
     """Return it on the far side."""
     index, prompt, max_new_tokens, *rest = told
-    history, pieces, must_fill, is_plain, stop = rest or ((), (), False, False, ())
+    history, pieces, must_fill, is_plain, stop, draw = rest or ((), (), False, False, (), None)
     return Sample(
         index,
         prompt,
@@ -78,6 +80,7 @@ def sample(told: Sequence[Any]) -> Sample:
         must_fill=must_fill,
         is_plain=is_plain,
         stop=tuple(stop),
+        draw=None if draw is None else Draw(*draw),
     )
 
 

@@ -26,6 +26,7 @@ from harness.kernel.protocols import Sink
 from harness.kernel.types import Finish, Output
 from sut.engine.prefill import admission
 from sut.engine.prefill.admission import Part
+from sut.engine.sampling.stops import START, Stops
 
 PREFILL_TOKENS = 512  # of prompts in a step
 NOT_FINITE = -1  # a runner's token where the logits are no numbers
@@ -35,7 +36,8 @@ class Request:
     """One sample on its way: store little, derive the rest."""
 
     __slots__ = (
-        "fed", "ids", "is_over", "launched", "max_new_tokens", "name", "prompt_ids", "sample_id"
+        "fed", "ids", "is_over", "launched", "max_new_tokens", "name", "prompt_ids", "sample_id",
+        "state", "stops",
     )  # fmt: skip
 
     def __init__(
@@ -44,8 +46,11 @@ class Request:
         prompt_ids: Sequence[int],
         max_new_tokens: int,
         name: int | None = None,
+        stops: Stops | None = None,
     ) -> None:
-        """`name` is what an error calls the sample: its index in the dataset."""
+        """`name` is what an error calls the sample: its index in the dataset. Texts that end the
+        answer are `stops`.
+        """
         self.sample_id = sample_id
         self.name = sample_id if name is None else name
         self.prompt_ids = prompt_ids
@@ -54,6 +59,7 @@ class Request:
         self.fed = 0  # prompt tokens that the cache holds
         self.launched = 0  # tokens that the device has been asked for (`sut.engine.ahead`)
         self.is_over = False  # nothing more is heard of it (the same)
+        self.stops, self.state = stops, START
 
     @property
     def position(self) -> int:
@@ -70,6 +76,13 @@ class Request:
                 "Choose another variant, such as bf16 or fp32.",
             )
         self.ids.append(token)
+
+    def stops_here(self) -> bool:
+        """Say whether its newest token, which is asked about once, completes a stop text."""
+        if self.stops is None:
+            return False
+        self.state, is_over = self.stops.after(self.state, self.ids)
+        return is_over
 
 
 class Runner(Protocol):
@@ -229,6 +242,8 @@ class Engine:
     def _finish(self, request: Request) -> Finish | None:
         if request.ids[-1] in self._eos_ids:
             return "eos"
+        if request.stops_here():
+            return "stop"
         return "length" if len(request.ids) >= request.max_new_tokens else None
 
 

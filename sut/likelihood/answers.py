@@ -7,22 +7,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from harness.kernel.types import Sample
 from sut.likelihood.scoring import Settings, Text, token_scores
+from sut.prompts.continuing import Pair
+from sut.prompts.encode import Room
 from sut.prompts.template import ChatTemplate
+from sut.prompts.vocabulary import check_ids
 
 _MARK = "answer"
 
 
-class Pair(NamedTuple):
-    prompt_ids: Sequence[int]
-    answer_ids: Sequence[int]
+class Loaded(NamedTuple):
+    """A model that has samples to answer: their prompts' ids by index, and what it has room for."""
 
-    @property
-    def length(self) -> int:
-        return len(self.prompt_ids) + len(self.answer_ids)
-
-    def fits(self, context: int | None) -> bool:
-        return context is None or self.length <= context
+    model: Any
+    tokenizer: Any
+    samples: Sequence[Sample]
+    prompt_ids: Mapping[int, Sequence[int]]
+    room: Room
+    eos_ids: frozenset[int]
 
 
 class Score(NamedTuple):
@@ -33,6 +36,19 @@ class Score(NamedTuple):
     nll_nats: float = 0.0
     correct: int = 0
     tokens: int = 0
+
+
+def evaluated(of: Loaded, answers: Sequence[tuple[int, str]]) -> dict[str, Any]:
+    """Return the sums over answers, (index of a sample, text) each; see `evaluation`. Raises
+    SetupFailed for one whose tokens the model has no row for.
+    """
+    end_ids = turn_end_ids(of.tokenizer, of.eos_ids)
+    pairs = {}
+    for index, text in answers:
+        ids = answer_ids(of.tokenizer, text, end_ids)
+        check_ids(f"the reference answer of sample {index}", ids, of.room.rows, of.tokenizer)
+        pairs[index] = Pair(of.prompt_ids[index], ids)
+    return evaluation(of.model, pairs, of.room.context)
 
 
 def evaluation(model: Any, pairs: Mapping[int, Pair], context: int | None) -> dict[str, Any]:

@@ -7,14 +7,12 @@ request that it has no room for is sent again when it says so.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.kernel.answers import Exchange
 from harness.kernel.clock import RealClock
 from harness.kernel.errors import RunBroke, SetupFailed
 from sut.likelihood import distributions, partly
@@ -24,14 +22,11 @@ from sut.likelihood.passages import Passage
 from sut.likelihood.windows import windows
 from sut.likelihood.writing import Writer
 from sut.prompts import tokenizer
-from sut.served import likelihood, once
+from sut.served import likelihood
 from sut.served.address import address
 from sut.served.answers import classes
 from sut.served.likelihood import Named
 
-_TRIES = 6  # of a request that the server has no room for
-_PAUSE_NS, _MOST_PAUSE_NS = 1_000_000_000, 60_000_000_000  # the first pause; the longest
-_TIMEOUT_S = 600.0
 _BY_TEXT = "the server names the likeliest tokens by their text, which several may have"
 _EXTRA = 2  # tokens of a server's context that are not input: the last of a window, and an answer
 
@@ -46,7 +41,7 @@ class Served:
         self._options = options
         own = {name: options[name] for name in ("key_variable", "ca_file", "is_checked")}
         self._server = address(options["url"], **own)
-        self._path = f"{self._server.path}/completions"
+        self._ask = likelihood.asking(self._server, self._pause)
         self._named = options.get("named") or likelihood.NAMED
 
     def open(self) -> None:
@@ -123,19 +118,6 @@ class Served:
         except likelihood.Lacking as lacking:
             found = f"{lacking}, unlike before"
             raise RunBroke(f"the server at {self._server.url}", found, "", "") from None
-
-    def _ask(self, body: Mapping[str, Any]) -> Exchange:
-        """Ask, and again where the server has no room, after as long as it says."""
-        data = json.dumps(body).encode()
-        pause_ns = _PAUSE_NS
-        for last in (*[False] * (_TRIES - 1), True):
-            exchange = once.exchange(self._server, "POST", self._path, data, _TIMEOUT_S)
-            if last or classes.of_head(exchange)[0] != "overloaded":
-                break
-            asked_ns = classes.retry_after_ns(exchange)
-            self._pause(min(asked_ns if asked_ns >= 0 else pause_ns, _MOST_PAUSE_NS))
-            pause_ns *= 2
-        return exchange
 
     def _pause(self, for_ns: int) -> None:
         until_ns = self.clock.now_ns() + for_ns

@@ -7,6 +7,7 @@ what was loaded is held against the name of the variant: float32 is float32 in e
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 from harness.kernel.errors import SetupFailed
@@ -154,3 +155,9 @@ def quiet_libraries() -> None:
     notices.set_verbosity_error()  # type: ignore[no-untyped-call]
     notices.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+
+def openmp_settings() -> dict[str, str]:
+    """Return the variables of this process that say how its threads work."""
+    prefixes = ("OMP_", "GOMP_", "KMP_", "MKL_")
+    return {name: value for name, value in os.environ.items() if name.startswith(prefixes)}

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from harness.kernel.errors import SetupFailed
 from harness.kernel.types import Sample
-from sut.prompts.pieces import pieces_ids, transcript
+from sut.prompts.pieces import pieces_ids, pieces_text, transcript
 from sut.prompts.specials import around, plain_text, special_ids
 from sut.prompts.template import DATE, ChatTemplate, counted
 from sut.prompts.vocabulary import check_ids
@@ -95,14 +95,14 @@ class Encoder:
         """
         name = f"sample {sample.index}"
         if sample.pieces:
-            return pieces_ids(sample.pieces, self._bare, self._start_id)
+            return pieces_ids(sample.pieces, self.bare, self._start_id)
         if sample.is_plain:
             return self.ids(sample.prompt, name, is_plain=True)
         if not sample.history:
             return self.ids(sample.prompt, name)
         if not self.template.is_there:
             return self.ids(transcript(sample.history, sample.prompt), name)
-        ids = self._bare(self.template.conversation(sample.history, sample.prompt, name))
+        ids = self.bare(self.template.conversation(sample.history, sample.prompt, name))
         self._look_at(ids, name)
         return ids
 
@@ -117,22 +117,47 @@ class Encoder:
     def _made(self, prompt: str, name: str, is_plain: bool = False) -> list[int]:
         if self.template.is_there and not is_plain:
             text = self.template.prompt(prompt, name)
-            ids = self._bare(text)
+            ids = self.bare(text)
         else:
-            ids = self._tokenizer(prompt, verbose=False)["input_ids"]
-            if self._after and ids[-len(self._after) :] == self._after:
-                ids = ids[: -len(self._after)]
-            if prompt.strip() and not set(ids) - self._special and not self._bare(prompt):
+            ids = self.opened(prompt)
+            if prompt.strip() and not set(ids) - self._special and not self.bare(prompt):
                 found = "the tokenizer makes no token of its text"
                 raise SetupFailed(name, found, "expected at least one", "Leave the sample out.")
-        if not ids and self._start_id is not None:
-            return [self._start_id]
+        ids = ids or self.start
         if not ids:
             fine = "an answer needs a token to begin with"
             raise SetupFailed(name, "its prompt has no tokens", fine, "Leave the sample out.")
         return ids
 
-    def _bare(self, text: str) -> list[int]:
+    def text_of(self, sample: Sample) -> tuple[str, bool]:
+        """Return the text that a sample's prompt becomes, and whether the tokenizer opens it: a
+        chat template does that itself. Raises SetupFailed for one that the template refuses.
+        """
+        name = f"sample {sample.index}"
+        if sample.pieces:
+            return pieces_text(sample.pieces), True
+        if sample.is_plain:
+            return sample.prompt, True
+        if not self.template.is_there:
+            return transcript(sample.history, sample.prompt), True
+        if sample.history:
+            return self.template.conversation(sample.history, sample.prompt, name), False
+        return self.template.prompt(sample.prompt, name), False
+
+    @property
+    def start(self) -> list[int]:
+        """Return what stands for a prompt without text: BOS, if there is one."""
+        return [] if self._start_id is None else [self._start_id]
+
+    def opened(self, text: str) -> list[int]:
+        """Return the ids of a text as the tokenizer opens it; what it would close it with is left
+        out.
+        """
+        ids: list[int] = self._tokenizer(text, verbose=False)["input_ids"]
+        has_end = self._after and ids[-len(self._after) :] == self._after
+        return ids[: -len(self._after)] if has_end else ids
+
+    def bare(self, text: str) -> list[int]:
         """Return the ids of a text without any around it."""
         made = self._tokenizer(text, add_special_tokens=False, verbose=False)
         ids: list[int] = made["input_ids"]

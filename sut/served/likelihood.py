@@ -14,6 +14,7 @@ Ollama take neither: they tell the log-probabilities of what they write, not of 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from harness.kernel.answers import Exchange
 from harness.kernel.errors import RunBroke, SetupFailed
 from harness.kernel.foreign.parsed import loads
+from sut.served import once
 from sut.served.address import Address
 from sut.served.answers import classes
 from sut.served.probing import who
@@ -39,10 +41,33 @@ _WAYS: tuple[tuple[Kind, bool], ...] = (
     ("echo", True),
     ("echo", False),
 )  # the most telling first
+_PATH = "/completions"
+_TRIES = 6  # of a request that the server has no room for
+_PAUSE_NS, _MOST_PAUSE_NS = 1_000_000_000, 60_000_000_000  # the first pause; the longest
+_TIMEOUT_S = 600.0
 _SERVE = "Serve the model with vLLM or with python -m harness serve."
 
 Ask = Callable[[Mapping[str, Any]], Exchange]  # of /completions
 Floats = NDArray[np.float64]
+
+
+def asking(server: Address, pause: Callable[[int], None]) -> Ask:
+    """Return how to ask this server, and again where it has no room, after as long as it says:
+    `pause` is given nanoseconds.
+    """
+
+    def ask(body: Mapping[str, Any]) -> Exchange:
+        data, pause_ns = json.dumps(body).encode(), _PAUSE_NS
+        for last in (*[False] * (_TRIES - 1), True):
+            exchange = once.exchange(server, "POST", f"{server.path}{_PATH}", data, _TIMEOUT_S)
+            if last or classes.of_head(exchange)[0] != "overloaded":
+                break
+            asked_ns = classes.retry_after_ns(exchange)
+            pause(min(asked_ns if asked_ns >= 0 else pause_ns, _MOST_PAUSE_NS))
+            pause_ns *= 2
+        return exchange
+
+    return ask
 
 
 class Named(NamedTuple):

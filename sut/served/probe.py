@@ -47,14 +47,16 @@ def probe(
     model: str = "",
     endpoint: Literal["auto", "chat", "completions"] = "auto",
     wants_ids: bool = False,
+    is_plain: bool = False,
 ) -> Found:
-    """Return what the server does. `endpoint` "auto" is /completions if `wants_ids` and it takes
-    them, else /chat/completions if there is one. Raises SetupFailed.
+    """Return what the server does. `endpoint` "auto" is /completions if prompts are to be continued
+    (`is_plain`), or if `wants_ids` and it takes them, else /chat/completions if there is one.
+    Raises SetupFailed.
     """
     known = who.listed(address)
     asking = Asking(address, who.model(address, model, known), "chat")
     itself = who.who(address, asking.model, known)
-    takes_ids, ids_row, first = _chosen(asking, endpoint, wants_ids)
+    takes_ids, ids_row, first = _chosen(asking, endpoint, wants_ids, is_plain)
     _check_stream(address, first.reply)
     asking = does.settled(first)
     connect_ms = _connect_ms(address)
@@ -76,11 +78,12 @@ def probe(
             *does.of_stream(first.reply),
             ids_row,
             *does.of_lengths(asking),
+            does.of_stop(asking, first.reply),
             does.of_logprobs(asking),
             does.of_echo(asking._replace(endpoint="completions")),
             does.of_cache(asking),
             does.of_errors(asking),
-            row("refused fields", ", ".join(first.refused) or "none"),
+            does.of_refused(first.refused),
         ],
     )
 
@@ -94,7 +97,10 @@ def try_one(address: Address, found: Found, body: bytes) -> None:
 
 
 def _chosen(
-    asking: Asking, endpoint: Literal["auto", "chat", "completions"], wants_ids: bool
+    asking: Asking,
+    endpoint: Literal["auto", "chat", "completions"],
+    wants_ids: bool,
+    is_plain: bool,
 ) -> tuple[bool, Row, Spoken]:
     """Return whether ids are taken, its row, and how the chosen endpoint is spoken to."""
     plain = asking._replace(endpoint="completions")
@@ -108,8 +114,9 @@ def _chosen(
         completions, takes_ids = None, False
         told = row("prompt as token ids", "no: there is no /completions")
         fault = failed
-    if completions is not None and takes_ids and wants_ids and endpoint == "auto":
-        return True, told, completions
+    suits = is_plain or (takes_ids and wants_ids)
+    if completions is not None and suits and endpoint == "auto":
+        return takes_ids, told, completions
     try:
         return takes_ids, told, does.spoken(asking)
     except SetupFailed:

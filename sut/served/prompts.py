@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from harness.kernel.types import Sample
 from sut.model.find import resolve
 from sut.prompts import tokenizer
-from sut.prompts.encode import Room, encode
+from sut.prompts.continuing import Pair, continued
+from sut.prompts.encode import Encoder, Room, encode
 from sut.prompts.pieces import pieces_text
 from sut.served.requests import Prompt
 from sut.served.salt import Salt, of_ids
@@ -50,6 +51,14 @@ class Words:
         opens = int(start is not None and all(ids[:1] == [start] for ids in encoded.ids.values()))
         facts = encoded.facts | {"tokenizer_sha256": self.fingerprint}
         return Prompts(dict(encoded.ids), facts, encoded.notes, opens)
+
+    def pairs(self, asked: Sequence[tuple[Sample, Sequence[str]]]) -> list[list[Pair]]:
+        """Return, for each (sample, texts that continue it), the ids of each."""
+        return list(continued(self._encoder, asked))
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return Encoder(self._tokenizer)
 
     def ends(self, text: str) -> list[int]:
         """Return where each token of a text ends, in characters."""

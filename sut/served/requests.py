@@ -1,6 +1,7 @@
 """What is a server asked for a sample? The body of the request, made before the clock starts.
 
-Greedy, streamed, as many tokens as the sample may have; the model's own end ends it. What a server
+Greedy unless the sample is drawn, streamed, as many tokens as it may have; the model's own end
+ends it. What a server
 refuses is left out (`sut.served.probe`).
 """
 
@@ -11,11 +12,13 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from harness.kernel.types import Draw
 from sut.prompts.pieces import transcript
 from sut.served.salt import Salt
 
 Endpoint = Literal["chat", "completions"]
 PATHS: Mapping[Endpoint, str] = {"chat": "/chat/completions", "completions": "/completions"}
+MOST_STOPS = 4
 Prompt = str | Sequence[int]
 
 
@@ -27,6 +30,7 @@ class Shape(NamedTuple):
     fields: Mapping[str, Any]  # besides those that every server takes
     limit: str = "max_tokens"  # what the server calls the most tokens of an answer
     is_streamed: bool = True
+    takes_seed: bool = True
 
 
 def body(
@@ -36,9 +40,12 @@ def body(
     salt: Salt | None = None,
     opens: int = 0,
     history: Sequence[tuple[str, str]] = (),
+    draw: Draw | None = None,
+    stop: Sequence[str] = (),
 ) -> bytes:
     """Return the JSON of a request; `salt` leaves its mark in front of the prompt and the turns
-    before it, or behind the first `opens` ids of it.
+    before it, or behind the first `opens` ids of it. Texts that end the answer are `stop`: no more
+    of them than OpenAI's own API takes.
     """
     known = {
         "model": shape.model,
@@ -47,7 +54,17 @@ def body(
         "temperature": 0,
         "stream": shape.is_streamed,
     }
-    return msgspec.json.encode(known | dict(shape.fields))
+    if stop:
+        known["stop"] = list(stop[:MOST_STOPS])
+    return msgspec.json.encode(known | _drawn(shape, draw) | dict(shape.fields))
+
+
+def _drawn(shape: Shape, draw: Draw | None) -> dict[str, Any]:
+    """Return the fields of an answer that is drawn; the seed where the server takes one."""
+    if draw is None:
+        return {}
+    seed = {"seed": draw.seed} if shape.takes_seed else {}
+    return {"temperature": draw.temperature, "top_p": draw.top_p, **seed}
 
 
 def asked(endpoint: Endpoint, prompt: Any) -> dict[str, Any]:

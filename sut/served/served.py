@@ -21,6 +21,7 @@ from harness.kernel.types import MemoryUse, Query, Sample, SutFacts
 from sut.served import counters
 from sut.served.address import address
 from sut.served.answers.read import answer
+from sut.served.choices import Choices
 from sut.served.client.calibration.capacity import workers_for
 from sut.served.client.pool import Limits, Pool
 from sut.served.client.remote.address import place
@@ -71,9 +72,11 @@ class Served:
         self._notes = list(notes)
         self._clients = [place(text, "--client") for text in clients]
         self._samples: list[Sample] = []
+        self._are_plain = False
         self._prompts = NONE
         self._met: tuple[Terms, Pool] | None = None
         self._cold: dict[str, Any] = {}
+        self._choices: Choices | None = None
 
     # ---- the SUT
 
@@ -85,6 +88,7 @@ class Served:
         """Find out what the server does, once; then make every request ready and open the
         connections.
         """
+        self._are_plain = any(sample.is_plain for sample in samples)
         known = self._terms
         if list(samples) != self._samples:
             self._prompts, self._samples = known.prompts(samples), list(samples)
@@ -135,6 +139,10 @@ class Served:
                 facts["eos_ids"] = []  # one may stand anywhere in an answer
             else:
                 notes.append("answers end where the model ends them: the server ignores ignore_eos")
+        if self._are_plain and self._terms.found.endpoint == "chat":
+            notes.append("prompts that are to be continued were sent as turns of a chat")
+        if any(sample.draw for sample in self._samples) and not self._terms.shape.takes_seed:
+            notes.append("the server takes no seed: another run would draw other answers")
         return facts | {"notes": notes}
 
     def after(self) -> SutFacts:
@@ -152,6 +160,28 @@ class Served:
         words = self._terms.words
         return None if words is None else words.decode(outputs)
 
+    def choose(
+        self, asked: Sequence[tuple[int, Sequence[str]]]
+    ) -> list[tuple[int, list[float], list[int]]] | None:
+        """See `harness.kernel.protocols.Chooser`. Return None of a server that takes no ids, or
+        tells no likelihoods of them.
+        """
+        known = self._terms
+        if known.words is None or not known.sends_ids:
+            return None
+        of = {sample.index: sample for sample in self._samples}
+        pairs = known.words.pairs([(of[index], texts) for index, texts in asked])
+        if self._choices is None:
+            self._choices = Choices(self._address, known.found.model, known.found.context)
+        losses = self._choices.losses([pair for own in pairs for pair in own])
+        if losses is None:
+            return None
+        found = iter(losses)
+        return [
+            (index, [next(found) for _ in own], [len(pair.answer_ids) for pair in own])
+            for (index, _), own in zip(asked, pairs, strict=True)
+        ]
+
     # ---- the server
 
     @property
@@ -165,7 +195,7 @@ class Served:
     def _meet(self) -> tuple[Terms, Pool]:
         """Find out what the server does, and start the workers; once."""
         if self._met is None:
-            known = terms(self._address, *self._asked)
+            known = terms(self._address, *self._asked, self._are_plain)
             read = partial(answer, options=known.options)
             workers = workers_for(self._clock, *self._load)
             pool = Pool(self._clock, self._address, read, workers, self._limits, self._clients)

@@ -15,6 +15,7 @@ from sut.served.answers.read import Options, answer
 from sut.served.client.heads import request
 from sut.served.once import exchange
 from sut.served.probe import Found, probe, try_one
+from sut.served.probing.does import STOP, refused_fields
 from sut.served.prompts import Prompts, Words, texts
 from sut.served.requests import PATHS, Shape, body
 from sut.served.salt import Salt, of_text, put
@@ -54,12 +55,21 @@ class Terms:
         tokens, shape = sample.max_new_tokens, self.shape
         if sample.must_fill and self.can_fill:
             shape = shape._replace(fields={**shape.fields, "ignore_eos": True})
-        return body(shape, prompt, tokens, salt, prompts.opens, sample.history)
+        stop = tuple(filter(None, sample.stop)) if self.can_stop else ()
+        return body(shape, prompt, tokens, salt, prompts.opens, sample.history, sample.draw, stop)
 
     @property
     def can_fill(self) -> bool:
         """Does the server go on after the model's own end, where it is asked to?"""
-        told = {row["what"]: row["found"] for row in self.found.rows}.get("ignore_eos", "")
+        return self._does("ignore_eos")
+
+    @property
+    def can_stop(self) -> bool:
+        """Does the server end an answer at given texts?"""
+        return self._does(STOP)
+
+    def _does(self, what: str) -> bool:
+        told = {row["what"]: row["found"] for row in self.found.rows}.get(what, "")
         return told.startswith(("yes", "taken;"))
 
     def request(self, sample: Sample, prompts: Prompts, salt: Salt | None) -> bytes:
@@ -117,10 +127,14 @@ def terms(
     model: str,
     endpoint: Literal["auto", "chat", "completions"],
     tokenizer: str | None,
+    is_plain: bool = False,
 ) -> Terms:
-    """Find out what the server does. Raises SetupFailed where there is none that will do."""
+    """Find out what the server does; prompts that are to be continued are `is_plain`. Raises
+    SetupFailed where there is none that will do.
+    """
     words = None if tokenizer is None else Words(tokenizer)
-    found = probe(address, model, endpoint, wants_ids=words is not None)
+    found = probe(address, model, endpoint, words is not None, is_plain)
     sends_ids = words is not None and found.takes_ids and found.endpoint == "completions"
     shape = Shape(found.endpoint, found.model, found.fields, found.limit)
+    shape = shape._replace(takes_seed="seed" not in refused_fields(found.rows))
     return Terms(address, found, shape, words, sends_ids)

@@ -35,10 +35,12 @@ _ROUNDS = 50  # of killing what was started meanwhile
 # What is meant for our own Python, for ourselves, or for servers that are asked.
 _OURS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "VIRTUAL_ENV", "OPENAI_API_KEY")
 _OUR_OWN = "TOUCHSTONE_"
+GIVEN = "TOUCHSTONE_GIVEN"
 
 
 def main() -> int:
     command: list[str] = json.loads(sys.argv[1])
+    given: dict[str, str] = json.loads(os.environ.pop(GIVEN, "{}"))
     prctl = _prctl()
     prctl(_PR_SET_CHILD_SUBREAPER, 1)
     is_over = Event()
@@ -46,7 +48,7 @@ def main() -> int:
         server = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            env=environment(os.environ, command[0]),
+            env=environment(os.environ, command[0]) | given,
             preexec_fn=partial(prctl, _PR_SET_PDEATHSIG, signal.SIGKILL),
         )
     except OSError as error:

@@ -22,6 +22,7 @@ MODEL = "smollm2-135m"
 PACKAGES = {
     "openai": ["openai==3.57.0"],
     "lmeval": ["lm-eval[api]==0.4.13"],
+    "lmevalmath": ["lm-eval==0.4.13", "math-verify==0.9.0", "antlr4-python3-runtime==4.11"],
     "inspect": ["inspect-ai", "openai==3.57.0"],
     "guidellm": ["guidellm==0.8.1"],
     "aiperf": ["aiperf==0.13.0"],

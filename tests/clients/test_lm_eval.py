@@ -1,5 +1,5 @@
 """lm-eval: its log-likelihoods through /v1/completions are those that `harness perplexity` finds in
-the same model, token by token, and it tells the same choices.
+the same model, token by token, and those that a run of ours compares choices by.
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
+from harness.engine.recorder import Recorder
+from harness.kernel.clock import RealClock
 from harness.kernel.foreign.tables import read_table
+from harness.kernel.types import Sample
+from sut.local_model import LocalModel
 
 PROGRAM = "lmeval"
 PAIRS = [
@@ -19,6 +23,12 @@ PAIRS = [
     ("Water boils at a temperature of", " one hundred degrees Celsius at sea level."),
     ("She opened the door and saw", " a naïve 日本 cat 🙂 on the mat."),
     ("def add(a, b):", "\n    return a + b\n"),
+]
+QUESTIONS = [
+    ("Question: What is 2 + 2?\nA. 3\nB. 4\nC. 5\nD. 22\nAnswer:", [" A", " B", " C", " D"]),
+    ("The capital of France is ", ["Paris", "a naïve 日本 🙂", "\n"]),
+    ("Water boils at a temperature of\n\n", ["one hundred degrees", "zero"]),
+    ("She opened the door and", [" saw a cat on the mat.", ",", "rogynous"]),
 ]
 ASK = """
 import json
@@ -65,6 +75,23 @@ def test_log_likelihoods_are_those_of_our_own_perplexity(program, served, ours, 
     for (value, _), own in zip(found["found"], ours, strict=True):
         assert math.isclose(value, own, rel_tol=1e-4)
     assert "Paris" in found["texts"][0]
+
+
+def test_choices_are_as_likely_as_a_run_of_ours_finds_them(program, served, folder):
+    """Questions whose context ends with white space, letters that share a pass, words that go on
+    within a token.
+    """
+    samples = [Sample(i, q, is_plain=True, max_new_tokens=1) for i, (q, _) in enumerate(QUESTIONS)]
+    clock = RealClock()
+    sut = LocalModel(clock, path=folder)
+    sut.load(samples, Recorder(clock))
+    rows = sut.choose([(i, choices) for i, (_, choices) in enumerate(QUESTIONS)])
+    ours = [nll_nats for _, losses, _ in rows for nll_nats in losses]
+    pairs = json.dumps([(q, one) for q, choices in QUESTIONS for one in choices])
+    code = ASK.format(pairs=pairs, url=served["url"], model=served["models"][0], batch=1)
+    theirs = json.loads(program.python(code).splitlines()[-1])["found"]
+    for own, (value, _) in zip(ours, theirs, strict=True):
+        assert math.isclose(-own, value, rel_tol=1e-4)
 
 
 def test_a_task_of_choices_is_scored(program, served, tmp_path):

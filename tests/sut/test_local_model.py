@@ -31,13 +31,16 @@ PROMPTS = [
 ]
 
 
-def answer(folder, prompts=PROMPTS, max_new_tokens=12, **options):
-    """RunLog of all prompts issued at once, and the SUT."""
+def answer(folder, prompts=PROMPTS, max_new_tokens=12, samples=None, **options):
+    """RunLog of all prompts (or samples) issued at once, and the SUT."""
     clock = RealClock()
     sut = LocalModel(clock, path=str(folder), **options)
     recorder = Recorder(clock)
-    sut.load([Sample(i, p, max_new_tokens=max_new_tokens) for i, p in enumerate(prompts)], recorder)
-    query = Query(0, [QuerySample(i, i) for i in range(len(prompts))], At(0))
+    samples = samples or [
+        Sample(i, p, max_new_tokens=max_new_tokens) for i, p in enumerate(prompts)
+    ]
+    sut.load(samples, recorder)
+    query = Query(0, [QuerySample(s.index, s.index) for s in samples], At(0))
     return drive([query], sut, clock, recorder, settings(scenario="offline")), sut
 
 

@@ -15,11 +15,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from accuracy.means import share
 from accuracy.tasks.errors import choices, examples
 from accuracy.tasks.errors.groups import Group, groups
 from accuracy.tasks.errors.kinds import KINDS, METHODS, Answer, answers
 from accuracy.tasks.errors.questions import questions
-from accuracy.tasks.marks import share
 from accuracy.tasks.solved import Solved
 
 Found = dict[str, Any]

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accuracy.means import share
 from accuracy.resampling import Estimate
-from accuracy.tasks.marks import share
 from harness.kernel.stats import holm
 
 SIGNIFICANT = 0.05

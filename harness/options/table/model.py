@@ -34,7 +34,8 @@ class ModelOptions:
     task: Task | None = option(
         MODEL, None,
         "A task to solve in place of a dataset: NAME:FILE, such as gsm8k:test.jsonl, or an embedded"
-        " one (see harness list tasks).", needs="dataset", check=names.task,
+        " one (see harness list tasks). In gate several, with commas between them.",
+        needs="dataset", check=names.task, commands="run plan compare gate",
     )
     shots: CountOrNone | None = option(
         MODEL, None, "Number of examples before each question of --task. Default: the task's own.",
@@ -47,6 +48,12 @@ class ModelOptions:
     chat: bool = option(
         MODEL, False, "Put the prompts of --task into the model's chat template. Default: the model"
         " continues them as plain text.", needs="dataset", commands="run plan compare gate",
+    )
+    run_code: Literal["off", "sandboxed", "unprotected"] = option(
+        MODEL, "off", "Run the programs that a model writes for --task humaneval or mbpp, on this "
+        "machine: sandboxed (no network, no files of yours; Linux), or unprotected (limits alone). "
+        "off (the default): the answers are kept and not run.",
+        needs="dataset", commands="run compare gate",
     )
     prompt_column: str | None = option(
         MODEL, None, "Column that holds the prompts.", commands="run plan compare gate",

@@ -13,7 +13,7 @@ from typing import Any
 from harness.serve.asking.asked import Asked
 from harness.serve.asking.prompts import Prompt
 from harness.serve.telling.text import Stops, Text
-from harness.serve.telling.words import Words
+from sut.prompts.words import Words
 from sut.serving.messages import End, Scored
 
 _FINISHES = {"eos": "stop", "stop": "stop", "length": "length", "cancelled": "abort"}

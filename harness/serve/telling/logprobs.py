@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from typing import Any
 
-from harness.serve.telling.words import Words
+from sut.prompts.words import Words
 from sut.serving.messages import Scored
 
 Name = Callable[[int], str]

@@ -14,7 +14,7 @@ from typing import Any
 from harness.serve.asking.asked import Asked
 from harness.serve.telling import logprobs
 from harness.serve.telling.choice import Choice, Piece
-from harness.serve.telling.words import Words
+from sut.prompts.words import Words
 
 Json = dict[str, Any]
 

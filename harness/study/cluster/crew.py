@@ -22,12 +22,11 @@ from harness.kernel.machine import installed
 from harness.kernel.process import stopping
 from harness.kernel.process.streams import tell
 from harness.kernel.protocols import Say
-from harness.options.saved import portable
-from harness.options.settings import RunConfig
 from harness.study.cluster import join, nodes, quiet, tasks
 from harness.study.cluster.manned import Manned, Task
 from harness.study.cluster.needs import needs_of
 from harness.study.executors.made import Done, Made, Outcome, Part
+from harness.study.executors.work import Work, told
 
 TRIES = 3
 _PATIENCE = 3  # so many stops are polite requests
@@ -75,14 +74,13 @@ class Cluster:
         free = sum(manned.task is None for manned in self._manned.values())
         return free > len(self._waiting)
 
-    def begin(self, cell: str, config: RunConfig, say: Say) -> None:
+    def begin(self, cell: str, work: Work, say: Say) -> None:
         """See Crew."""
         if not self._looked_s:
-            self._given, self._place = config.output_dir, config.output_dir.absolute()
+            self._given, self._place = work.output_dir, work.output_dir.absolute()
             write_token(self._place, self._word)
             self._begun_s = self._seated_s = monotonic_s()
-        settings = portable(config).model_dump_json()
-        self._waiting.append(Task(cell, settings, needs_of(config), say))
+        self._waiting.append(Task(cell, told(work), needs_of(work), say))
         self._refresh()
 
     def ended(self) -> Outcome:

@@ -44,6 +44,7 @@ def conditions_of(found: Mapping[str, Any]) -> dict[str, str]:
         **rate,
         "machine": " + ".join(where),
         "device": found["sut_facts"].get("device", ""),
+        **_drawn(dataset.get("task") or {}),
         **_metered(found.get("energy") or {}),
     }
     return {name: str(value) for name, value in values.items()}
@@ -57,6 +58,15 @@ def _rows(asked: Any, facts: Mapping[str, Any]) -> str:
         return str(asked)
     is_on_gpu = str(facts.get("device", "")).startswith("cuda")
     return "as many as fit" if is_on_gpu else str(USUAL_ROWS)
+
+
+def _drawn(task: Mapping[str, Any]) -> dict[str, str]:
+    """Say how the answers to a task were drawn; nothing of greedy ones."""
+    draws = task.get("draws")
+    if not draws:
+        return {}
+    words = "{attempts} attempts at temperature {temperature:g}, top-p {top_p:g}, seed {seed}"
+    return {"answers drawn": words.format(**draws)}
 
 
 def _metered(energy: Mapping[str, Any]) -> dict[str, str]:

@@ -4,7 +4,7 @@
     ttft_p99_ms, ...              by order statistics, where samples lean on one another by fewer
     eval_loss, perplexity         over the answers
     rougeL, rouge_ratio           over the questions
-    exact_match, ...              of a share (Wilson)
+    exact_match, task_solved, ... of a share (Wilson)
 
 They say how a run varies within itself, and nothing of what differs from run to run: that takes
 repeats. Energy and memory are one reading each and have none.
@@ -12,15 +12,16 @@ repeats. Energy and memory are one reading each and have none.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from accuracy import resampling
+from accuracy import means, resampling
 from accuracy.percentiles import tail
 from accuracy.ranking import Losses, Pace, pace_of
 from accuracy.resampling import Estimate, Floats
+from accuracy.tasks.marks import marks
 from harness.kernel.log import RunLog
 
 Intervals = Mapping[str, Estimate]
@@ -72,6 +73,12 @@ def _mean_in_order(values: Floats) -> Estimate:
     return resampling.ratio(over, under, draws[:, 0], draws[:, 1], len(sums))
 
 
+def of_task(rows: Sequence[Mapping[str, Any]], dataset: Mapping[str, Any]) -> Intervals:
+    """Return the interval of the share of its task that a run solved; nothing without a task."""
+    scorers = (dataset.get("task") or {}).get("scorers", ())
+    return {"task_solved": marks(rows, scorers[0]).mean} if rows and scorers else {}
+
+
 def of_losses(losses: Losses | None) -> dict[str, Estimate]:
     """Return the intervals of the loss on the reference answers and of its perplexity."""
     if losses is None or not len(losses.index):
@@ -90,16 +97,12 @@ def loss_of(losses: Losses) -> Estimate:
 
 def mean_of(scores: Floats) -> Estimate:
     """Return the mean of scores (n,), each of one question; questions are drawn."""
-    value = float(scores.mean())
-    return resampling.interval(value, resampling.resampled(scores[:, None])[:, 0] / len(scores),
-                               len(scores))  # fmt: skip
+    return means.of_graded(scores)
 
 
 def share_of_100(percent: float, n: int) -> Estimate:
-    """Return the interval of a share of n answers, in percent (Wilson 1927)."""
+    """Return the interval of a share of n answers, in percent."""
     if n < 1:
         return Estimate(percent)
-    z, p = 1.959964, percent / 100
-    middle, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    low, high = ((middle + sign * spread) / (1 + z * z / n) for sign in (-1, 1))
-    return Estimate(percent, min(100 * max(low, 0.0), percent), max(100 * min(high, 1.0), percent))
+    _, low, high = means.share(percent / 100 * n, n).map(lambda share: 100 * share)
+    return Estimate(percent, low, high)

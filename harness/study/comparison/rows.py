@@ -27,7 +27,7 @@ from reports import figures
 ROUGE = ("rouge1", "rouge2", "rougeL")
 # Scores of answers beside ROUGE, as result.json names them.
 OF_ANSWERS = (
-    "bleu", "exact_match", "token_f1", "number_match", "gsm8k", "multiple_choice",
+    "bleu", "exact_match", "token_f1", "number_match", "gsm8k", "multiple_choice", "task_solved",
 )  # fmt: skip
 Row = dict[str, Any]
 LATENCIES = tuple(
@@ -121,11 +121,12 @@ def row_of(found: Mapping[str, Any], folder: Path) -> Row:
         "inference_s": _seconds(latency["latency_ms"]["mean"]) if ended else None,
         "joules_per_token": found.get("energy", {}).get("joules_per_token") if ended else None,
         "conditions": conditions_of(found),
-        **_scores(scores),
+        **_scores(scores | _solved(found)),
         **({"doubts": found["doubts"]} if found.get("doubts") else {}),
         **_declared(found),
         **_percentiles(found, ended),
         **_self_check(found, ended),
+        **_attempts(found),
     }
 
 
@@ -146,6 +147,12 @@ def _scores(scores: Mapping[str, Any]) -> Row:
     return {"scores": others} if others else {}
 
 
+def _solved(found: Mapping[str, Any]) -> dict[str, float]:
+    """Return the share of its task that a run solved; nothing without a task."""
+    marked = next(iter((found.get("task") or {}).get("scores", {}).values()), {"value": None})
+    return {} if marked["value"] is None else {"task_solved": marked["value"]}
+
+
 def _self_check(found: Mapping[str, Any], ended: bool) -> Row:
     """Return its decode steps beside the limit of the device; nothing where that is not known."""
     names = ("rows", "step_ms", "limit_ms", "share", "path", "slowed_by")
@@ -153,6 +160,12 @@ def _self_check(found: Mapping[str, Any], ended: bool) -> Row:
     if not ended or checked.get("share") is None:
         return {}
     return {"self_check": {name: checked[name] for name in names}}
+
+
+def _attempts(found: Mapping[str, Any]) -> Row:
+    """Return what several attempts at a task gave; nothing where there was one."""
+    told = (found.get("task") or {}).get("attempts") or {}
+    return {"attempts": told} if told.get("at") else {}
 
 
 def _percentiles(found: Mapping[str, Any], ended: bool) -> Row:

@@ -1,4 +1,5 @@
-"""The process of one run: `python -m harness.study.executors.process SETTINGS ANSWER`.
+"""The process of one run or one scoring:
+`python -m harness.study.executors.process SETTINGS ANSWER`.
 
 SETTINGS is a JSON file to read. ANSWER is written at the end: the run, or the facts of why there is
 none.
@@ -17,8 +18,7 @@ from typing import Any
 from harness.engine.pieces import reason
 from harness.kernel.errors import HarnessError, RunBroke
 from harness.kernel.process import children, stopping, streams
-from harness.options.settings import RunConfig
-from harness.study.executors.here import here
+from harness.study.executors.work import done
 
 _APART_S = 0.2  # two signals at once are one
 
@@ -30,10 +30,9 @@ def main() -> None:
     children.once_let_go(_stop_now)
     stopping.listen()
     streams.protect()
-    config = RunConfig.model_validate_json(settings.read_bytes())
     found: dict[str, Any]
     try:
-        made = here(config, lambda text: streams.tell(text) if text else None)
+        made = done(settings.read_bytes(), lambda text: streams.tell(text) if text else None)
         found = {**made._asdict(), "folder": str(made.folder)}
     except KeyboardInterrupt:
         found = {}

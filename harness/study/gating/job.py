@@ -10,30 +10,40 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from accuracy.gate.metrics import METRICS
 from accuracy.gate.outputs import Outputs
-from accuracy.gate.ratios import PUBLISHED
-from accuracy.gate.readings import READINGS, Criteria
+from accuracy.gate.readings import Criteria
 from harness import registry
-from harness.kernel.errors import BadInput, unknown
+from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Say
 from harness.kernel.types import is_address, short_name
 from harness.live.tally import Tally
 from harness.options.settings import RunConfig, load_config
-from harness.study.cells import deployment, deployment_flags
+from harness.study.cells import deployment, deployment_flags, numbered
 from harness.study.comparison import compare
+from harness.study.gating.asked import checked, scorer_of
 from harness.study.gating.outputs import check_same, read
 from harness.study.study import Cell, Ended, Study
 
 DEFAULTS = {"scenario": "offline", "mode": "accuracy", "warmup": 0}
-_MAX_RESAMPLES = 1_000_000
+
+
+class Part(NamedTuple):
+    """What is judged on the same questions: finished runs, or settings of runs to be made."""
+
+    name: str  # of the task; empty without one
+    reference: Outputs | RunConfig
+    candidates: Sequence[Outputs | RunConfig]
+    scorer: str = ""  # of right and wrong answers; empty where texts are compared
+
+    def cell(self, name: str) -> str:
+        """Return the name of one of its cells in the study."""
+        return f"{self.name}: {name}" if self.name else name
 
 
 class Job(NamedTuple):
-    """Finished runs, or settings of runs to be made; the folder is named for `what`."""
+    """A part for each task, all with the same deployments; the folder is named for `what`."""
 
-    reference: Outputs | RunConfig
-    candidates: Sequence[Outputs | RunConfig]
+    parts: Sequence[Part]
     control: bool
     asked: Criteria
     output_dir: Path
@@ -46,7 +56,7 @@ def job(
 ) -> Job:
     """Everything is checked before the first run begins. Raises BadInput."""
     given = {name: value for name, value in flags.items() if value is not None}
-    asked = _checked(asked)
+    asked = checked(asked)
     names = [name.strip() for name in candidates.split(",") if name.strip()]
     if not names:
         raise BadInput(
@@ -57,10 +67,10 @@ def job(
         )
     folders = [name for name in (reference, *names) if _is_folder(name)]
     if not folders:
-        asked_of = _config(reference, given).model_copy(update={"tf32": False})
-        configs = [asked_of, *(_config(name, given, asked_of.model) for name in names)]
-        what = short_name(configs[0].model)
-        return Job(configs[0], configs[1:], control, asked, configs[0].output_dir, what)
+        parts = [_part(reference, names, flags_of, asked) for flags_of in _each_task(given)]
+        parts = named_apart(parts)
+        own = configs_of(parts)[0]
+        return Job(parts, control, asked, own.output_dir, _what(own, parts))
     if len(folders) <= len(names):
         found = (
             f"{folders[0]} is a run folder,"
@@ -79,15 +89,72 @@ def job(
             "expected one or the other",
             "Leave the flags or runs out.",
         )
-    first, *rest = [read(Path(name)) for name in folders]
+    part = _finished([read(Path(name), asked.metric) for name in folders], asked)
+    return Job([part], False, asked, Path(given.get("output_dir", "runs")), "")
+
+
+def _finished(runs: Sequence[Outputs], asked: Criteria) -> Part:
+    """Return what finished runs are judged by. Raises BadInput where they do not compare."""
+    first, *rest = runs
     check_reference(first)
     for other in rest:
         check_same(first, other)
-    labels = compare.labels([(run.model, run.variant) for run in (first, *rest)])
-    first, *rest = [
-        replace(run, label=label) for run, label in zip((first, *rest), labels, strict=True)
-    ]
-    return Job(first, rest, False, asked, Path(given.get("output_dir", "runs")), "")
+    labels = compare.labels([(run.model, run.variant) for run in runs])
+    named = [replace(run, label=label) for run, label in zip(runs, labels, strict=True)]
+    scorer = scorer_of(asked, first.task.get("name"))
+    name = first.task.get("name") or (first.dataset if scorer else "")
+    return Part(name, named[0], named[1:], scorer)
+
+
+# ---- the parts of runs to be made
+
+
+def _each_task(given: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the flags for each of the tasks. Raises BadInput."""
+    names = [name.strip() for name in str(given.get("task", "")).split(",") if name.strip()]
+    if not names:
+        return [given]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise BadInput("--task", f"{twice[0]} is named twice", "expected each task once", "")
+    if len(names) > 1 and "shots_file" in given:
+        found, fine = "one --shots-file stands beside several tasks", "each has examples of its own"
+        raise BadInput("--shots-file", found, fine, "Judge the tasks one by one, or leave it out.")
+    return [{**given, "task": name} for name in names]
+
+
+def _part(reference: str, names: Sequence[str], given: Mapping[str, Any], asked: Criteria) -> Part:
+    own = _config(reference, given).model_copy(update={"tf32": False})
+    others = [_config(name, given, own.model) for name in names]
+    return part_of([own, *others], asked)
+
+
+def part_of(configs: Sequence[RunConfig], asked: Criteria) -> Part:
+    """Return the part of a reference and its candidates. Raises BadInput for a metric that its task
+    is not scored with.
+    """
+    own = configs[0]
+    task = own.task.partition(":")[0] if own.task else None
+    scorer = scorer_of(asked, task)
+    return Part(task or (short_name(own.dataset) if scorer else ""), own, configs[1:], scorer)
+
+
+def named_apart(parts: Sequence[Part]) -> list[Part]:
+    """Number those parts whose tasks have the same name."""
+    names = numbered([part.name for part in parts])
+    return [part._replace(name=name) for part, name in zip(parts, names, strict=True)]
+
+
+def configs_of(parts: Sequence[Part]) -> list[RunConfig]:
+    """Return the settings of all runs that are to be made."""
+    every = (made for part in parts for made in (part.reference, *part.candidates))
+    return [made for made in every if isinstance(made, RunConfig)]
+
+
+def _what(own: RunConfig, parts: Sequence[Part]) -> str:
+    tasks = [part.name for part in parts if own.task]
+    return "_".join(
+        [short_name(own.model), *(tasks if len(tasks) < 4 else [f"{len(tasks)}_tasks"])]
+    )
 
 
 def check_reference(reference: Outputs) -> None:
@@ -108,53 +175,6 @@ def _is_folder(name: str) -> bool:
     from sut.precision.table import TABLE
 
     return name not in TABLE and not is_address(name) and ("/" in name or Path(name).is_dir())
-
-
-def _checked(asked: Criteria) -> Criteria:
-    target = asked.target.strip().rstrip("%").strip()
-    if asked.against not in (None, *READINGS):
-        raise unknown("--against", str(asked.against), READINGS)
-    if asked.metric not in METRICS:
-        raise unknown("--metric", asked.metric, METRICS)
-    if target in PUBLISHED:
-        others = {"--against": asked.against == "reference", "--metric": asked.metric != "rouge"}
-        if other := [name for name, is_given in others.items() if is_given]:
-            value = asked.against if other[0] == "--against" else asked.metric
-            raise BadInput(
-                "gate",
-                f"--target {target} and {other[0]} {value}",
-                "MLPerf's figures are of ROUGE against the dataset's answers",
-                "Leave one out.",
-            )
-    elif not _is_share(target):
-        raise unknown(
-            "--target",
-            asked.target,
-            PUBLISHED,
-            "Or a share of the reference in percent, such as 99.9.",
-        )
-    if not 100 <= asked.resamples <= _MAX_RESAMPLES:
-        raise BadInput(
-            "--resamples",
-            f"it is {asked.resamples}",
-            f"expected 100 to {_MAX_RESAMPLES:,}",
-            "10000 is usual.",
-        )
-    if not 50 <= asked.confidence < 100:
-        raise BadInput(
-            "--confidence",
-            f"it is {asked.confidence:g}",
-            "expected 50 to 99.99 percent",
-            "95 is usual.",
-        )
-    return asked._replace(target=target)
-
-
-def _is_share(text: str) -> bool:
-    try:
-        return 0 < float(text) <= 100
-    except ValueError:
-        return False
 
 
 def _config(name: str, given: Mapping[str, Any], model: str = "") -> RunConfig:
@@ -192,7 +212,9 @@ class Source(NamedTuple):
         """Say whether several runs may be made at a time."""
         return self.study is not None and self.study.is_spread
 
-    def outputs(self, name: str, what: Outputs | RunConfig, say: Say) -> tuple[Outputs, bool]:
+    def outputs(
+        self, name: str, what: Outputs | RunConfig, metric: str | None, say: Say
+    ) -> tuple[Outputs, bool]:
         """(outputs, whether the user wants no more). Raises HarnessError where a run cannot be
         made.
         """
@@ -204,11 +226,11 @@ class Source(NamedTuple):
             self.began(name)
             ended, interrupted = self.study.run(Cell(name, what), say, no_figures)
             self.ended(name)
-        return replace(self.read(ended), label=deployment(what)), interrupted
+        return replace(self.read(ended, metric), label=deployment(what)), interrupted
 
-    def read(self, ended: Ended) -> Outputs:
+    def read(self, ended: Ended, metric: str | None) -> Outputs:
         """Return the outputs of a run that was made. Raises BadInput."""
-        return read(self.place / ended.run)
+        return read(self.place / ended.run, metric)
 
     def began(self, name: str) -> None:
         """Count a run that is being made."""

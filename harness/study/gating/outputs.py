@@ -4,18 +4,21 @@ compared by them. The gate and the comparison read runs through this door.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from accuracy.datasets.subset import how_drawn
 from accuracy.gate.outputs import Outputs
+from accuracy.tasks.scorers import TABLE as SCORERS
 from harness.kernel.errors import BadInput
 from harness.kernel.foreign.own_files import check_folder
 from harness.kernel.types import short_name
 from harness.kernel.words.variant import is_tf32, precision_of
-from harness.result import result
+from harness.result import result, scored
 from harness.result.library import samples_of
 from harness.result.read import ACCURACY_PART, Raw, read_run
 from harness.study.comparison.sameness import ONE_MODEL
@@ -48,6 +51,7 @@ def outputs_of(raw: Raw, status: str, status_reason: str) -> Outputs:
         rows=int(raw.facts.sut.get("max_batch") or raw.config.rows),
         samples=None if samples is None else {sample.index: sample for sample in samples},
         dataset=str(raw.saved["dataset"]["name"]),
+        task=raw.saved["dataset"].get("task") or {},
     )
 
 
@@ -79,6 +83,7 @@ def _terms(raw: Raw) -> dict[str, str]:
     digest = dataset.get("sha256")
     known = {
         "data": f"sha256 {digest[:12]}" if digest else dataset["name"],
+        **_task_terms(dataset.get("task") or {}),
         "prompt column": config.prompt_column or "default",
         "reference column": config.reference_column or "default",
         "samples": expected(raw),
@@ -96,14 +101,30 @@ def _terms(raw: Raw) -> dict[str, str]:
     return {name: str(value) for name, value in known.items() if value is not None}
 
 
+def _task_terms(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what makes the questions of a task what they are."""
+    if not task:
+        return {}
+    digest = task.get("shots_sha256")
+    return {
+        "task": task.get("name"),
+        "shots": task.get("shots"),
+        "shots from": f"sha256 {digest[:12]}" if digest else task.get("shots_from") or "none",
+        "chat": "yes" if task.get("chat") else "no",
+        "draws": ", ".join(f"{k} {v}" for k, v in (task.get("draws") or {}).items()) or None,
+    }
+
+
 def differing_terms(ours: Outputs, theirs: Outputs) -> list[str]:
     """Return the terms in which two runs differ, of those that both of them tell."""
     both = ours.terms.keys() & theirs.terms.keys()
     return [name for name in ours.terms if name in both and ours.terms[name] != theirs.terms[name]]
 
 
-def read(folder: Path) -> Outputs:
-    """Of a finished accuracy run, or of the accuracy part of a submission. Raises BadInput."""
+def read(folder: Path, metric: str | None = None) -> Outputs:
+    """Of a finished accuracy run, or of the accuracy part of a submission; its answers marked by
+    the scorers of its task, and by `metric`, where that is a scorer. Raises BadInput.
+    """
     check_folder(folder)
     part = folder / ACCURACY_PART
     place = part if part.is_dir() else folder
@@ -116,9 +137,11 @@ def read(folder: Path) -> Outputs:
             words,
             "Make one with --mode accuracy.",
         )
-    if not has_texts(raw):
+    outputs = outputs_of(raw, "", "")
+    has_choices = any(sample.choices for sample in (outputs.samples or {}).values())
+    if not has_texts(raw) and not has_choices:
         found = f"the {raw.config.sut} SUT gives no texts"
-        raise BadInput(f"reading {folder}", found, "ROUGE needs texts")
+        raise BadInput(f"reading {folder}", found, "answers are scored by their texts")
     if expected(raw) < 2:
         raise BadInput(
             f"reading {folder}",
@@ -127,14 +150,23 @@ def read(folder: Path) -> Outputs:
             "Raise --num-samples.",
         )
     built = result.build(place, raw, ())
-    outputs = outputs_of(raw, built.status, built.status_reason)
     return replace(
         outputs,
         run=str(folder),
+        problem=_problem(len(outputs.index), expected(raw), built.status, built.status_reason),
+        marks=_marks(raw, outputs, metric),
         notes=built.notes,
         tokens_per_s=built.throughput["tokens_per_s"],
         peak_bytes=built.memory.get("gpu_peak_bytes") or built.memory.get("rss_peak_bytes"),
     )
+
+
+def _marks(raw: Raw, outputs: Outputs, metric: str | None) -> list[dict[str, Any]]:
+    """Return the marks of the answers, made anew: what a scorer says may have changed since."""
+    asked = list((outputs.samples or {}).values())
+    if not outputs.task:
+        asked = [sample for sample in asked if sample.reference]
+    return scored.marks(raw, asked, [metric] if metric in SCORERS else [])
 
 
 def twin(reference: Outputs, other: Outputs) -> str:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from accuracy.gate.outputs import Outputs
-from accuracy.gate.readings import Reference, Row
+from accuracy.gate.readings import Row
 from harness.engine.pieces import reason as reason_of
 from harness.kernel.process import stopping
 from harness.kernel.protocols import Say
@@ -29,33 +29,55 @@ from harness.study.study import Cell, Ended
 
 _UNSCORED: Row = {
     "needed": None, "n": 0, "rows_in_batch": None, "empty": None, "identical": None,
-    "tokens_per_s": None, "peak_bytes": None,
+    "tokens_per_s": None, "tokens_per_sample": None, "peak_bytes": None,
     "divergence_median": None, "divergence": [], "readings": {}, "labels": [], "worst": [],
     "notes": [],
 }  # fmt: skip
 
 
+class Beside(Protocol):
+    """The reference with its scores; `row` says what a candidate keeps of them."""
+
+    outputs: Outputs
+
+    def lacks(self, candidate: Outputs) -> str:
+        """Say what of a candidate cannot be held against it; empty if all can."""
+        ...
+
+    def row(self, candidate: Outputs) -> Row:
+        """Return everything that is known of a candidate."""
+        ...
+
+
 class Other(NamedTuple):
-    """What is held against the reference: a finished run, or the settings of one. `cell` is its
-    name in the study, and `words` say that it begins.
+    """What is held against the reference of its task: a finished run, or the settings of one.
+    `cell` is its name in the study, and `words` say that it begins.
     """
 
     cell: str
     label: str
     what: Outputs | RunConfig
     words: str
+    beside: Beside
+    task: str = ""
+
+    @property
+    def problem(self) -> str:
+        """Say why nothing can be held against its reference; empty if it can."""
+        problem = self.beside.outputs.problem
+        return f"the reference cannot be judged: {problem}" if problem else ""
 
 
 class Panel:
-    """Judges others beside a reference. `rows` are those that were judged, by the name of the cell;
-    `told` hears of each at once.
+    """Judges others beside their references. `rows` are those that were judged, by the name of the
+    cell; `told` hears of each at once. `metric` is asked for beside those of a task.
     """
 
     def __init__(
-        self, scored: Reference, others: Sequence[Other], source: Source, say: Say,
+        self, others: Sequence[Other], source: Source, metric: str | None, say: Say,
         told: Callable[[Row], None],
     ) -> None:  # fmt: skip
-        self._scored, self._source, self._say, self._told = scored, source, say, told
+        self._source, self._metric, self._say, self._told = source, metric, say, told
         self._others = {other.cell: other for other in others}
         self._begun, self._ended = set[str](), dict[str, Ended]()
         self.rows: dict[str, Row] = {}
@@ -64,18 +86,20 @@ class Panel:
         """Measure what has to be measured and judge everything; return whether the user wants no
         more.
         """
-        if problem := self._scored.outputs.problem:
-            for other in self._others.values():
-                reason = f"the reference cannot be judged: {problem}"
-                self._keep(other, failed(other.label, other.what, reason))
-            return False
+        for other in self._others.values():
+            if other.problem:
+                self._keep(other, failed(other.label, other.what, other.problem))
         if self._source.study is None:
-            for other in self._others.values():
+            for other in self._left:
                 self._say(other.words)
                 assert isinstance(other.what, Outputs)
                 self._keep(other, self._row(other, other.what))
             return False
         return self._measured() | self._judge_what_ended()
+
+    @property
+    def _left(self) -> list[Other]:
+        return [other for other in self._others.values() if other.cell not in self.rows]
 
     def _measured(self) -> bool:
         """Measure the cells that have not ended; return whether the user wants no more."""
@@ -83,7 +107,7 @@ class Panel:
         assert study is not None
         cells = [
             Cell(other.cell, other.what)
-            for other in self._others.values()
+            for other in self._left
             if isinstance(other.what, RunConfig)
         ]
         interrupted = loop.measure(study, cells, self._say, no_figures, self).interrupted
@@ -131,7 +155,7 @@ class Panel:
             self._keep(other, failed(other.label, other.what, ended.reason, ended.failure))
             return
         try:
-            outputs = self._source.read(ended)
+            outputs = self._source.read(ended, self._metric)
         except Exception as fault:  # whatever breaks in one candidate, the others are judged
             stopping.check()
             reason, failure = reason_of(fault), type(fault).__name__
@@ -145,12 +169,17 @@ class Panel:
         outputs = replace(outputs, label=label)
         if outputs.problem:
             return failed(label, outputs, outputs.problem)
-        check_same(self._scored.outputs, outputs)
-        if same := twin(self._scored.outputs, outputs):
+        reference = other.beside.outputs
+        check_same(reference, outputs)
+        if same := twin(reference, outputs):
             return failed(label, outputs, same)
-        return self._scored.row(outputs)
+        if lack := other.beside.lacks(outputs):
+            return failed(label, outputs, lack)
+        return other.beside.row(outputs)
 
     def _keep(self, other: Other, row: Row) -> None:
+        if other.task:
+            row = {"task": other.task, **row}
         self.rows[other.cell] = row
         self._told(row)
 

@@ -16,7 +16,7 @@ from harness.kernel.errors import HarnessError, RunBroke
 from harness.kernel.machine import waits
 from harness.kernel.protocols import Clock, Hear, Sink
 from harness.kernel.types import AfterInFlight, MemoryUse, Output, Query, Sample, SutFacts
-from sut.border.isolated import Isolated, answers
+from sut.border.isolated import Isolated, answers, rows_of_choices
 from sut.border.replicas import summed
 from sut.border.replicas.places import Place
 from sut.border.replicas.routing import Router, balance, most_open, work_of
@@ -167,6 +167,24 @@ class Replicas:
     def evaluate(self, pairs: Sequence[tuple[int, str]]) -> dict[str, Any] | None:
         """Ask one of them: all have the same weights."""
         return self._one().evaluate(pairs)
+
+    def choose(
+        self, asked: Sequence[tuple[int, Sequence[str]]]
+    ) -> list[tuple[int, list[float], list[int]]] | None:
+        """Ask each for its share, side by side: all have the same weights."""
+        able = [one for one in self._all if one.is_there][: len(asked)] or [self._one()]
+        for number, one in enumerate(able):
+            one.ask_to_choose(asked[number :: len(able)])
+        told = [rows_of_choices(rows) for rows in answers(able)]
+        shares = [iter(own) for own in told if own is not None]
+        if len(shares) < len(able):
+            return None
+        return [next(shares[place % len(able)]) for place in range(len(asked))]
+
+    def drawn(self) -> list[tuple[int, float, int]] | None:
+        """Return what each replica knows of its own answers; None where one cannot tell."""
+        told = self._ask_all("drawn")
+        return None if None in told else [row for rows in told for row in rows]
 
     def self_check(self) -> dict[str, Any] | None:
         """Return the decode steps of one of them: they are alike."""

@@ -91,6 +91,8 @@ class Asking(Request):
         came, last = len(self.ids), self.ids[-1] if self.ids else NOT_FINITE
         if last in self.wanted.ends and came > self.wanted.min_tokens:
             return "eos" if last in eos_ids else "stop"
+        if came and self.stops_here():
+            return "stop"
         return "length" if came >= self.max_new_tokens else None
 
     def asks(self, token: int) -> bool:

@@ -27,6 +27,8 @@ _IDS = [11, 12, 13, 14, 15, 16, 17, 18]  # plain tokens in every vocabulary we k
 _SHORT = "Answer with the one word yes."
 _LONG = " ".join(f"Item {i} of the list costs {3 * i + 1} coins." for i in range(40))
 _ENOUGH = 16  # tokens, before which a short answer has ended
+STOP = "stop texts"
+_REFUSED = "refused fields"
 YES, NO, UNKNOWN = "yes", "no", "not to be told"
 
 
@@ -179,6 +181,21 @@ def _is_long(reply: Reply) -> bool:
     return reply.answer.finish == "length" or tokens >= _ENOUGH
 
 
+def of_stop(asking: Asking, free: Reply) -> Row:
+    """Say whether an answer ends at a given text: one that stands in the middle of a free one."""
+    text = free.answer.text
+    words = [word for word in text.split()[1:] if text.find(word) > 0]
+    if not words:
+        return row(STOP, f"{UNKNOWN}: the answer has no two words")
+    stop = words[0]
+    reply = asking.ask(more={"stop": [stop]})
+    if not reply.is_good:
+        return row(STOP, _not_good(reply))
+    if stop not in reply.answer.text and len(reply.answer.text) < len(text):
+        return row(STOP, YES)
+    return row(STOP, "taken, without effect")
+
+
 def of_ids(asking: Asking) -> tuple[bool, Row]:
     """Say whether a prompt may be token ids, and whether the server reads them as such."""
     what = "prompt as token ids"
@@ -241,6 +258,16 @@ def of_errors(asking: Asking) -> Row:
     if reply.is_good:
         return row("shape of errors", "a request that makes no sense is answered")
     return row("shape of errors", shape_of_error(reply))
+
+
+def of_refused(names: Sequence[str]) -> Row:
+    return row(_REFUSED, ", ".join(names) or "none")
+
+
+def refused_fields(rows: Sequence[Row]) -> list[str]:
+    """Return the wished fields that the server refuses, of the rows of its table."""
+    told = {each["what"]: each["found"] for each in rows}.get(_REFUSED, "none")
+    return [] if told == "none" else told.split(", ")
 
 
 def _not_good(reply: Reply) -> str:

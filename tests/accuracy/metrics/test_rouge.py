@@ -150,13 +150,10 @@ def test_words_are_stemmed():
     assert score("cats running", "cat runs")[0] == 1.0
 
 
-def test_many_pairs_are_scored_row_by_row_and_the_progress_told():
+def test_many_pairs_are_scored_row_by_row():
     pairs = [("the cat", "the cat"), ("", "the cat"), ("a dog", "the cat")] * 50
-    done = []
-    found = scores([text for text, _ in pairs], [reference for _, reference in pairs], done.append)
+    found = scores([text for text, _ in pairs], [reference for _, reference in pairs])
     assert found.tolist() == [list(score(*pair)) for pair in pairs]
-    assert done == sorted(set(done))
-    assert done[-1] == len(pairs) > done[0]
     assert scores([], []).shape == (0, 4)
 
 

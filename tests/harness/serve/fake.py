@@ -18,7 +18,7 @@ from harness.serve.desk import Desk
 from harness.serve.house import House
 from harness.serve.metrics import Metrics
 from harness.serve.server import Server, listener
-from harness.serve.telling.words import Words
+from sut.prompts.words import Words
 from sut.serving.messages import Done, Info, Prompt, Scored, State, Tokens
 
 EOS = 256
@@ -32,7 +32,7 @@ def byte_tokenizer(template: str | None = TEMPLATE):
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    from harness.serve.telling.words import _bytes_of_letters
+    from sut.prompts.words import _bytes_of_letters
 
     made = Tokenizer(models.BPE(_bytes_of_letters(), []))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)

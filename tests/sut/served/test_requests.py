@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from harness.kernel.types import Draw
 from sut.served.requests import Shape, body
 from sut.served.salt import MARK, of_ids, of_text, put
 
@@ -89,3 +90,15 @@ def test_turns_before_the_prompt_are_messages_behind_one_salt():
 def test_a_server_without_chat_gets_the_turns_as_one_text():
     made = json.loads(body(COMPLETIONS, "Why?", 7, history=HISTORY))
     assert made["prompt"] == "Hi\n\nHello\n\nWhy?"
+
+
+def test_a_drawn_answer_is_asked_with_its_own_settings():
+    draw = Draw(0.7, 0.9, 31)
+    asked = json.loads(body(CHAT, PROMPT, 7, draw=draw))
+    assert (asked["temperature"], asked["top_p"], asked["seed"]) == (0.7, 0.9, 31)
+    unseeded = json.loads(body(CHAT._replace(takes_seed=False), PROMPT, 7, draw=draw))
+    assert unseeded == {name: value for name, value in asked.items() if name != "seed"}
+
+
+def test_a_greedy_answer_has_no_settings_of_a_draw():
+    assert not {"top_p", "seed"} & set(json.loads(body(CHAT, PROMPT, 7)))

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.serve.telling.text import Stops, Text
-from harness.serve.telling.words import Words
+from sut.prompts.words import Words
 from tests.harness.serve.fake import byte_tokenizer
 
 FEW = settings(max_examples=50, deadline=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -254,3 +255,26 @@ class Meets(Null):
                 return
             time.sleep(0.01)
         raise SetupFailed("loading", "the other one does not load")
+
+
+class Choosing(Null):
+    """Tells of each choice its length, infinite where it is none, and which process answers."""
+
+    def choose(self, asked):
+        return [(i, [len(one) or math.inf for one in own], [os.getpid()]) for i, own in asked]
+
+
+def test_the_replicas_share_questions_of_choices_and_keep_their_order(made, clock):
+    sut = made(f"{HERE}:Choosing")
+    sut.load(SAMPLES, Recorder(clock))
+    rows = sut.choose([(i, ["x" * i, "y"]) for i in range(5)])
+    assert [(i, nll) for i, nll, _ in rows] == [(i, [i or math.inf, 1]) for i in range(5)]
+    pids = [pid for _, _, (pid,) in rows]
+    assert pids == [*sut.pids, *sut.pids, sut.pids[0]]
+    assert sut.choose([(4, ["x"])])[0][:2] == (4, [1])
+
+
+def test_copies_that_cannot_compare_choices_say_so(made, clock):
+    sut = made("sut.null:Null")
+    sut.load(SAMPLES, Recorder(clock))
+    assert sut.choose([(0, ["x", "y"])]) is None

@@ -1,0 +1,146 @@
+"""How is a variant evaluated by a tool of somebody else's? It is served on the loopback address,
+the tool is started in its own environment and told where, and its own result file is read.
+
+One variant after the other. What fails is the row of its variant; the others go on. The folder
+stays, however it ends.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.engine import runlog
+from harness.evaluators import record, running, served
+from harness.evaluators.job import Job, safe
+from harness.evaluators.record import DONE, FAILED, INTERRUPTED, Evaluation, Row, Value
+from harness.evaluators.served import Server
+from harness.evaluators.tool import Tool
+from harness.kernel import files
+from harness.kernel.clock import monotonic_s, utc_now
+from harness.kernel.errors import BY_NAME, HarnessError, RunBroke
+from harness.kernel.foreign.own_files import open_own, sha256
+from harness.kernel.process import stopping
+from harness.kernel.protocols import Say
+from harness.kernel.types import short_name
+
+KIND = "evaluate"
+_LONGEST = 80  # characters of a folder's name
+Found = dict[str, Any]
+Told = Callable[[Found], None]
+
+
+def measure(job: Job, say: Say, told: Told) -> tuple[Found, Path]:
+    """Evaluate all variants; return evaluate.json and its folder. `told` hears of each row."""
+    found = Evaluation(
+        tool=job.tool.name,
+        version=job.version,
+        tasks=list(job.tasks),
+        options=list(job.asked.options),
+        model=job.model,
+        started_at=utc_now().isoformat(timespec="seconds"),
+        not_run=list(job.labels),
+        status=INTERRUPTED,
+    )
+    name = "_".join(filter(None, (short_name(job.model), job.tool.name, job.tasks[0])))
+    stamp = f"{utc_now():%Y%m%dT%H%M%SZ}"
+    place = runlog.create(job.asked.output_dir, f"{stamp}_{KIND}_{safe(name)[:_LONGEST]}")
+    record.write(found, place)
+    for label in job.labels:
+        row = _row(job, label, place, say)
+        say("")
+        found.rows.append(row)
+        found.not_run.remove(label)
+        if row.status == INTERRUPTED:
+            break
+        record.write(found, place)
+        told(msgspec.to_builtins(row))
+    found.status = _status(found)
+    record.write(found, place)
+    whole: Found = msgspec.to_builtins(found)
+    return whole, place
+
+
+def _status(found: Evaluation) -> str:
+    states = {row.status for row in found.rows}
+    return next((status for status in (INTERRUPTED, FAILED) if status in states), DONE)
+
+
+def _row(job: Job, label: str, place: Path, say: Say) -> Row:
+    """Evaluate one variant. Whatever breaks is its row."""
+    folder = files.subfolder(place, safe(label))
+    row, begun_s = Row(label, folder.name), monotonic_s()
+    try:
+        _fill(row, job, folder, say)
+        stopping.check()
+    except KeyboardInterrupt:
+        row.status, row.reason = INTERRUPTED, "it was stopped"
+    except HarnessError as error:
+        row.status, row.reason, row.failure = FAILED, str(error), type(error).__name__
+    row.seconds = round(monotonic_s() - begun_s, 3)
+    return row
+
+
+def _fill(row: Row, job: Job, folder: Path, say: Say) -> None:
+    """Write into a row what comes of it, as it comes. Raises HarnessError, KeyboardInterrupt."""
+    out, tool = files.subfolder(folder, record.OUT).absolute(), job.tool
+    with _server(job, row.label, folder, say) as server:
+        ask = job.ask(server, out)
+        row.model, row.server = server.model, dict(server.facts)
+        tool.prepare(ask)
+        row.command = tool.command(ask)
+        variables = tool.variables(ask)
+        running.run(tool, row.command, variables, folder, job.timeout_s, server.check, say)
+        row.refused = server.refused()
+    results = sorted(path for path in out.glob(tool.results) if path.is_file())
+    row.figures = _figures(tool, results, folder)
+    row.files = {str(path.relative_to(out)): sha256(path) for path in results}
+
+
+@contextmanager
+def _server(job: Job, label: str, folder: Path, say: Say) -> Iterator[Server]:
+    if job.asked.base_url is not None:
+        yield served.there(job.asked.base_url, job.model, job.tool.alias)
+        return
+    name = job.tool.alias or safe(f"{short_name(job.model)}-{label}")
+    with served.serving(job.asked.flags, label, name, job.asked.max_len, folder, say) as server:
+        yield server
+
+
+def _figures(tool: Tool, results: list[Path], folder: Path) -> list[Value]:
+    """Return what the result files say. Raises RunBroke where they say nothing, or no number."""
+    doing, todo = f"reading the result of {tool.name}", f"See {folder / running.LOG}."
+    if not results:
+        last = served.last_lines(folder / running.LOG, 1)
+        fine = f"its last words: {last[0]}" if last else "and it has said nothing"
+        raise RunBroke(doing, "it ended well but left no result file", fine, todo)
+    try:
+        for path in results:
+            open_own(path).close()
+        figures = tool.read(results)
+    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+        found = f"{results[-1].name} has another shape ({type(error).__name__}: {error})"
+        raise RunBroke(doing, found, "this version cannot read it", todo) from None
+    for one in figures:
+        if not math.isfinite(one.value):
+            raise RunBroke(doing, f"{one.metric} of {one.task} is {one.value}", "", todo)
+    if not figures:
+        raise RunBroke(doing, f"{results[-1].name} has no figures", "", todo)
+    return [Value.of(one) for one in figures]
+
+
+def exit_code(found: Found) -> int:
+    """Return 0 if every variant has its figures, 130 after Ctrl-C, that of the first error, and 1
+    where the server refused some requests, whose answers may have been counted as wrong.
+    """
+    if found["status"] == INTERRUPTED:
+        return stopping.STOPPED
+    failures = [row["failure"] for row in found["rows"] if row["failure"]]
+    if failures:
+        return BY_NAME[failures[0]].exit_code
+    return int(any(row["refused"] for row in found["rows"]))

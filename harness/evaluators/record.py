@@ -1,0 +1,98 @@
+"""What is kept of an evaluation? evaluate.json in its folder: the tool, what it was asked, and a
+row for each variant with the figures that the tool has found.
+
+    FOLDER/evaluate.json    rewritten as soon as a variant has ended
+    FOLDER/int8/            tool.log, sut.log (the server's words), out/ (the tool's own files)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from harness.evaluators.tool import Figure
+from harness.kernel import files
+from harness.kernel.errors import BadInput, HarnessError, first_line
+from harness.kernel.foreign.own_files import check_folder, read_bytes
+from harness.kernel.places import expanded, found_at
+
+SCHEMA = "touchstone.evaluate/1"
+FILE = "evaluate.json"
+OUT = "out"
+DONE, FAILED, INTERRUPTED = "DONE", "FAILED", "INTERRUPTED"
+
+
+class Value(Struct):
+    """A figure as the tool tells it; `n` is its number of samples."""
+
+    task: str
+    metric: str
+    value: float
+    stderr: float | None = None
+    n: int | None = None
+    higher_is_better: bool | None = None
+
+    @classmethod
+    def of(cls, figure: Figure) -> Value:
+        return cls(*figure)
+
+
+class Row(Struct):
+    """A variant, or a server, that was evaluated. `failure` names the exception; "" if none."""
+
+    label: str
+    folder: str  # inside the evaluation's
+    status: str = DONE
+    reason: str = ""
+    failure: str = ""
+    model: str = ""  # as the tool calls it
+    server: dict[str, Any] = field(default_factory=dict)  # what the server says of itself
+    command: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    files: dict[str, str] = field(default_factory=dict)  # result files: their SHA-256
+    figures: list[Value] = field(default_factory=list)
+    refused: int = 0  # requests that our server gave no answer to
+
+
+class Evaluation(Struct):
+    """evaluate.json. `started_at` is in UTC."""
+
+    tool: str
+    version: str  # empty where the tool has none
+    tasks: list[str]
+    options: list[str]  # the user's own, for the tool
+    model: str
+    started_at: str
+    rows: list[Row] = field(default_factory=list)
+    not_run: list[str] = field(default_factory=list)
+    status: str = DONE
+    schema: str = SCHEMA
+
+
+def write(found: Evaluation, place: Path) -> None:
+    """Write evaluate.json. Raises OSError."""
+    files.write_json(place / FILE, msgspec.to_builtins(found))
+
+
+def read(place: Path) -> Evaluation:
+    """Return what a finished evaluation has found. Raises BadInput for any other folder."""
+    place = expanded(place)
+    doing = f"reading {place}"
+    if not (place / FILE).is_file():
+        found = f"it has no {FILE}" if place.is_dir() else found_at(place)
+        todo = "Make one with: python -m harness evaluate --with lm-eval --task NAME."
+        raise BadInput(doing, found, "expected the folder of an evaluation", todo)
+    check_folder(place)
+    try:
+        evaluation = msgspec.json.decode(read_bytes(place / FILE), type=Evaluation)
+    except (OSError, ValueError, HarnessError) as error:
+        fine, todo = f"expected {FILE} as it was written", "Restore it, or evaluate again."
+        raise BadInput(doing, first_line(error), fine, todo) from None
+    if evaluation.schema != SCHEMA:
+        found = f"its schema is {evaluation.schema!r}"
+        todo = "Use the version that made it."
+        raise BadInput(doing, found, f"this version reads {SCHEMA}", todo)
+    return evaluation

@@ -1,0 +1,1 @@
+"""What the Python of a tool runs: each file stands alone and imports nothing of ours."""

@@ -1,0 +1,62 @@
+"""What result.json holds of a task that was solved."""
+
+from __future__ import annotations
+
+from harness.schema.of_task.attempts import ATTEMPTS
+from harness.schema.of_task.errors import ERRORS
+from harness.schema.parts import by_name, choice, many, maybe, number, record, text, whole
+
+_FIGURE = {
+    "value": maybe(number("Share of right answers, or mean score, over questions.", "of 1")),
+    "low": maybe(number("Lower end of its 95 % interval.", "of 1")),
+    "high": maybe(number("Upper end.", "of 1")),
+    "n": whole("Questions whose answers were marked.", "questions"),
+    "right": whole("Right answers.", "answers"),
+    "wrong": whole("Wrong answers.", "answers"),
+    "no_answer": whole("Answers in which no final answer was found.", "answers"),
+    "error": whole("Programs that broke; missing without one.", "answers"),
+    "timeout": whole("Programs that did not end; missing without one.", "answers"),
+    "memory": whole("Programs that took too much memory; missing without one.", "answers"),
+}
+_OF_PROGRAMS = ("error", "timeout", "memory")
+_SANDBOX = record(
+    "How the programs of the answers were run; missing where none was.",
+    {
+        "mode": choice("As --run-code asked.", "sandboxed", "unprotected"),
+        "protections": many("What was switched on.", text("A protection.")),
+        "seconds": number("Most a program may take, and its processor time.", "s"),
+        "memory_bytes": whole("Most address space of each process.", "bytes"),
+        "disk_bytes": whole("Most that a program may write.", "bytes"),
+        "processes": whole("Most processes and threads.", "processes"),
+        "python": text("Version of Python that ran them."),
+    },
+)
+TASK = record(
+    "How well the task of --task was solved; missing without one.",
+    {
+        "name": text("The task."),
+        "shots": whole("Examples before each question.", "examples"),
+        "n": whole("Questions that were answered.", "questions"),
+        "scores": by_name(
+            "Each scorer's figure by name; the first one decides.",
+            record("A figure.", _FIGURE, _OF_PROGRAMS),
+        ),
+        "groups": many(
+            "The first scorer's figure of each group of questions.",
+            record(
+                "A group.",
+                {
+                    "column": text("What groups them, such as subject."),
+                    "group": text("The group."),
+                    **_FIGURE,
+                },
+                _OF_PROGRAMS,
+            ),
+        ),
+        "cut": whole("Answers that the limit on new tokens ended.", "answers"),
+        "attempts": ATTEMPTS,
+        "errors": ERRORS,
+        "sandbox": _SANDBOX,
+    },
+    optional=("attempts", "errors", "sandbox"),
+)

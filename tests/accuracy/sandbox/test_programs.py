@@ -1,0 +1,111 @@
+"""Do our own ten problems pass with their solutions, and fail without them?"""
+
+import os
+
+import pytest
+
+from accuracy.datasets.readers import read
+from accuracy.sandbox import pool
+from accuracy.sandbox.programs import Broken, Limits, Program
+from accuracy.tasks.known.humaneval import HUMANEVAL
+from accuracy.tasks.known.mbpp import MBPP
+from harness.kernel.errors import BadInput
+from tests import ROOT
+
+FILE = ROOT / "tests" / "data" / "programs.jsonl"
+DOCS = [HUMANEVAL.read(row) for row in read(FILE)]
+# one for each problem: what is replaced in its solution, by what
+MUTATIONS = [
+    ("- 1", "+ 1"),
+    ("== 0", "== 1"),
+    ("not in", "in"),
+    (" % (24 * 60)", ""),
+    ("best, length", "best, 1"),
+    ("int(digit)", "digit"),
+    ("depth < 0", "depth < -9"),
+    ("abs(", "("),
+    (".lower()", ""),
+    ("3 *", "5 *"),
+]
+
+
+def program(doc, answer):
+    facts = dict(doc.facts)
+    return Program(facts["before"] + answer, facts["test"])
+
+
+@pytest.fixture(scope="module")
+def mode():
+    try:
+        pool.check("sandboxed", Limits())
+    except BadInput as missing:
+        pytest.skip(str(missing))
+    return "sandboxed"
+
+
+def test_solutions_pass_and_mutations_fail(mode):
+    fine = [program(doc, doc.expected) for doc in DOCS]
+    wrong = []
+    for doc, (old, new) in zip(DOCS, MUTATIONS, strict=True):
+        assert old in doc.expected
+        wrong.append(program(doc, doc.expected.replace(old, new, 1)))
+    limits = Limits(seconds=5)
+    ran = dict(pool.run_all([*fine, *wrong], mode, limits))
+    assert [ran[i].outcome for i in range(10)] == ["right"] * 10
+    assert {ran[i].outcome for i in range(10, 19)} <= {"wrong", "error"}
+    assert ran[19].outcome in ("timeout", "wrong")  # 5n + 1 may never come to 1
+
+
+def test_a_program_of_mbpp_runs_with_its_assertions(mode):
+    (row,) = [row for row in read(FILE)][:1]
+    cells = {
+        "text": "Write a function to double a number.",
+        "code": "def double(n):\n    return 2 * n",
+        "test_list": ["assert double(2) == 4", "assert double(0) == 0"],
+        "test_setup_code": "import math",
+    }
+    doc = MBPP.read(type(row)(row.file, row.where, cells))
+    assert "assert double(0) == 0\n[BEGIN]\n" in doc.question
+    assert pool.run(program(doc, doc.expected), mode, Limits()).outcome == "right"
+    assert pool.run(program(doc, "def double(n): return n"), mode, Limits()).outcome == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"test": ""}, "test"),
+        ({"test": "assert True"}, "no function 'check'"),
+        ({"entry_point": "a b"}, "entry_point"),
+        ({"prompt": None}, "prompt"),
+    ],
+)
+def test_a_row_that_cannot_be_tested_is_named(change, said):
+    row = next(iter(read(FILE)))
+    with pytest.raises(BadInput, match=said):
+        HUMANEVAL.read(type(row)(row.file, row.where, {**row.cells, **change}))
+
+
+def test_a_system_without_walls_is_refused_by_what_it_said(monkeypatch):
+    def without(*_):
+        raise Broken("new namespaces: Operation not permitted")
+
+    monkeypatch.setattr(pool, "run", without)
+    with pytest.raises(BadInput, match=r"new namespaces: Operation not permitted.*unprotected"):
+        pool.check("sandboxed", Limits())
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="never as root")
+def test_unprotected_programs_are_limited_and_leave_no_file():
+    loop = Program("while True: pass", "")
+    assert pool.check("unprotected", Limits()).protections[-1] == "no environment"
+    assert pool.run(loop, "unprotected", Limits(seconds=2)).outcome == "timeout"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root")
+def test_no_program_runs_as_root_without_walls():
+    refused, ran = "", None
+    try:
+        ran = pool.run(Program("import os", "assert os.getuid()"), "unprotected", Limits())
+    except Broken as broken:
+        refused = str(broken)
+    assert "root runs no program" in refused if ran is None else ran.outcome == "right"
