@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from harness.schema.of_result.errors import ANALYSIS
 from harness.schema.parts import (
     Schema,
     anything,
     by_name,
     choice,
+    empty_or,
     file,
     flag,
     many,
@@ -92,7 +94,7 @@ PAIRED = record(
         "p_value": number("McNemar's exact test, of two sides.", "share"),
     },
 )
-ERRORS = anything("What kinds of errors the flips are; empty where they were not looked at.")
+ERRORS = empty_or(ANALYSIS)  # empty where they were not looked at
 NOISE = record(
     "How much the reference itself changes in batches of another size; null without a control.",
     {

@@ -41,7 +41,7 @@ def of_one(solved: Solved) -> Found:
         "places": choices.places(own),
         "margins": choices.spread(margins),
         "margin_unit": choices.unit(solved.scorer),
-        "examples": examples.of_one(own, asked),
+        "examples": examples.of_one(own, asked, margins),
     }
 
 

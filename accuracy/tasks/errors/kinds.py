@@ -69,7 +69,7 @@ class Answer(NamedTuple):
         slip = self.slip
         if "slip" not in self.kind or slip is None:
             return ""
-        return f"{slip.text}, is {written_number(slip.value)}"
+        return f"{slip.text}, should be {written_number(slip.value)}"
 
 
 def answers(solved: Solved, asked: Mapping[int, str]) -> dict[int, Answer]:

@@ -111,6 +111,7 @@ _EXAMPLES = many(
                             "The first equation that does not hold, and what it should be."
                         ),
                         "answer": text("The final answer that was read."),
+                        "margin": maybe(number("Its margin; null where it is not known.")),
                         "text": many(
                             "The answer in pieces: [text, whether it differs].",
                             many("A piece.", {"type": ["string", "boolean"]}),

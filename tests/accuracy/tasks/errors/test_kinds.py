@@ -64,7 +64,7 @@ def test_an_answer_is_cut_only_before_its_final_answer_and_before_the_stop():
 
 def test_the_first_wrong_step_is_named_with_what_it_should_be():
     said = one("12 + 3 = 15, 15 * 2 = 31 and 31 + 5 = 37\n#### 37").says
-    assert said == "15 * 2 = 31, is 30"
+    assert said == "15 * 2 = 31, should be 30"
 
 
 SOLUTION = "Ana has 4 * 5 = <<4*5=20>>20.\nWith Ben that is 20 + 16 = <<20+16=36>>36.\n#### 36"
