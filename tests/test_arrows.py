@@ -103,7 +103,7 @@ ARROWS = {
     "harness.evaluators.tools": "harness.evaluators",
     "harness.evaluators.scripts": "",
     "harness.evaluators.plugins": "",
-    "harness.commands": "harness.evaluators harness harness.engine harness.likelihood harness.options harness.result"
+    "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
     " harness.mlperf harness.running harness.serve harness.study harness.study.comparison"
     " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
     " reports.submission harness.study.sweep reports.pages.sweep harness.study.exports"
@@ -189,11 +189,6 @@ ARROWS = {
     "harness.result.attempts": "accuracy.outputs accuracy.tasks.attempts harness.engine",
     "accuracy.judge": "accuracy",
     "accuracy.sandbox": "",
-    "harness.evaluators": "harness.engine harness.evaluators.tools harness.options harness.serve"
-    " sut.served sut.started",
-    "harness.evaluators.plugins": "",
-    "harness.evaluators.scripts": "",
-    "harness.evaluators.tools": "harness.evaluators",
     "harness.judging": "accuracy.gate accuracy.judge accuracy.metrics accuracy.tasks harness"
     " harness.engine harness.result harness.study.comparison harness.study.gating reports.pages"
     " sut.served sut.served.probing",
