@@ -41,8 +41,8 @@ def show_result(
         console.print(blocks.screen(run_tables.latency(result)))
         console.print(_figures(result))
         wrong = errors.sentence((result.get("task") or {}).get("errors") or {})
-        said = (task.sentence(result), attempts.sentence(result), wrong)
-        said += (capacity.sentence(result), capacity.peak_sentence(result))
+        said = [task.sentence(result), attempts.sentence(result), wrong]
+        said += [capacity.sentence(result), capacity.peak_sentence(result)]
         for words in filter(None, said):
             console.print(as_text(words))
         if (over := attempts.table(result)) is not None:

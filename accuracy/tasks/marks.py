@@ -125,11 +125,11 @@ def groups_of(table: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in table for name in row if name not in _OWN))
 
 
-def marks(table: Sequence[Row], scorer: str) -> Marks:
+def marks(table: Sequence[Mapping[str, Any]], scorer: str) -> Marks:
     """Return the marks of one scorer, one per question in their order: of several attempts the
     mean score and the most frequent outcome (of equally frequent ones the first).
     """
-    own: dict[int, list[Row]] = {}
+    own: dict[int, list[Mapping[str, Any]]] = {}
     for row in sorted(table, key=lambda row: row["index"]):
         if row["scorer"] == scorer:
             own.setdefault(row["index"], []).append(row)

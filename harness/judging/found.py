@@ -13,6 +13,7 @@ from accuracy.judge import figures
 from accuracy.judge.figures import Pair, kappa, weighted_kappa
 from accuracy.judge.prompts import PAIR, SCORE, Kind, Problem, read
 from accuracy.metrics.references import after_thinking
+from accuracy.resampling import Estimate
 from harness.judging.asking import Judge, Reply
 from harness.judging.questions import Call, Questions
 from harness.judging.settings import Price
@@ -36,7 +37,7 @@ class Judgement(NamedTuple):
         """Return the row of judgements.jsonl."""
         _, kind, order = self.judge, self.call.kind, "BA" if self.call.is_turned else "AB"
         return {
-            "judge": judge, "kind": kind, "run": run, "index": self.call.index,
+            "judge": judge, "kind": kind, "run": run, "index": self.call.question,
             "order": order if kind == "pair" else "", "verdict": self.verdict,
             "problem": self.problem, **self.reply._asdict(),
         }  # fmt: skip
@@ -116,7 +117,7 @@ def _judge(
 def _examples(asked: Questions, own: Sequence[Judgement]) -> Iterator[Row]:
     """Yield what the judge said word for word: some replies of each kind and each end."""
     shown: Counter[tuple[str, str]] = Counter()
-    for one in sorted(own, key=lambda one: (one.call.kind, one.call.index, one.call.run)):
+    for one in sorted(own, key=lambda one: (one.call.kind, one.call.question, one.call.run)):
         if one.problem in ("failed", "not asked"):
             continue
         shown[one.call.kind, one.problem or "read"] += 1
@@ -136,7 +137,7 @@ def _pairs(asked: Questions, run: int, own: Sequence[Judgement]) -> Row:
     of = pairs_of(asked, run, own)
     known = figures.pairs(list(of.values()))._asdict()
     estimates = {
-        name: value._asdict() if isinstance(value, figures.Estimate) else value
+        name: value._asdict() if isinstance(value, Estimate) else value
         for name, value in known.items()
     }
     return {"run": asked.runs[run].label, **estimates, "scorer": _by_scorer(asked, run, of)}
@@ -145,7 +146,7 @@ def _pairs(asked: Questions, run: int, own: Sequence[Judgement]) -> Row:
 def pairs_of(asked: Questions, run: int, own: Sequence[Judgement]) -> dict[int, Pair]:
     """Return index -> the verdicts on the answers of the reference and of a candidate."""
     said: dict[tuple[int, bool], str | None] = {
-        (one.call.index, one.call.is_turned): one.verdict or None
+        (one.call.question, one.call.is_turned): one.verdict or None
         for one in own
         if one.call.kind == "pair" and one.call.run == run
     }
@@ -210,7 +211,7 @@ def _scores(asked: Questions, run: int, own: Sequence[Judgement]) -> Row:
 def points_of(run: int, own: Sequence[Judgement]) -> dict[int, int]:
     """Return index -> points of a run's answers."""
     return {
-        one.call.index: int(one.verdict)
+        one.call.question: int(one.verdict)
         for one in own
         if one.call.kind == "score" and one.call.run == run and one.verdict
     }
@@ -225,7 +226,7 @@ def _between(judges: Sequence[Judge], judgements: Sequence[Judgement]) -> Iterat
     for one in judgements:
         if one.verdict:
             call = one.call
-            key = (call.kind, call.run, call.index, call.is_turned)
+            key = (call.kind, call.run, call.question, call.is_turned)
             said[one.judge][key] = one.verdict
     for a, b in combinations(range(len(judges)), 2):
         for kind in ("pair", "score"):

@@ -38,13 +38,13 @@ class Run(NamedTuple):
 
 
 class Call(NamedTuple):
-    """One thing to ask: a `kind` of verdict on the answer of run number `run` to question `index`.
+    """One thing to ask: a `kind` of verdict on the answer of run number `run` to `question`.
     Of a pair, `is_turned`: the reference's answer is B.
     """
 
     kind: Kind
     run: int
-    index: int
+    question: int
     is_turned: bool
     prompt: str
 

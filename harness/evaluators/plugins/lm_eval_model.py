@@ -19,7 +19,7 @@ _CONCURRENCY = 8
 _OF_SERVE = ("python", "sut", "device", "adapter", "max_len", "max_concurrency")
 
 
-@register_model(NAME)  # type: ignore[untyped-decorator]
+@register_model(NAME)
 class Touchstone(LocalCompletionsAPI):  # type: ignore[misc]
     """A variant, served while lm-eval runs. Its prompts are tokenized by the server."""
 

@@ -18,7 +18,7 @@ def main() -> None:
     sys.path.insert(0, str(folder.parent))
     program: Any = import_module(f"{folder.name}.simple_evals")
 
-    def opened(path: str, *how: str) -> Any:
+    def opened(path: str, *how: Any) -> Any:
         """Open what it would open, in OUT in place of /tmp."""
         place = out / Path(path).name if path.startswith("/tmp/") else Path(path)
         return builtins.open(place, *how)
