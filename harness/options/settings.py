@@ -34,6 +34,7 @@ from scenarios.peak.verdict import ADVISED_LIMITS_PER_STEP
 
 _NAMES = {name_of(flag): name for name, option in OPTIONS.items() for flag in option.flags}
 _UNCALIBRATED_QPS = 10.0
+_OF_TASK = {"scenario": "offline", "mode": "accuracy"}  # where it is not said how it is asked
 USUAL_ROWS = 32
 Mode = Literal["performance", "accuracy"]
 
@@ -132,6 +133,9 @@ def load_config(
     values = {name: value for name, value in values.items() if value is not None}
     if "base_url" in values and "sut" not in values:
         values["sut"], origins["sut"] = "served", origins["base_url"]
+    for name, value in _OF_TASK.items() if "task" in values else ():
+        if name not in values:
+            values[name], origins[name] = value, origins.get("task", "")
     if not _finds_its_rows(values):
         values.setdefault("max_concurrency", USUAL_ROWS)
     known = {name: value for name, value in values.items() if name in OPTIONS}
