@@ -46,7 +46,7 @@ class Row:
 
     def texts(self, column: str, least: int, most: int) -> list[str]:
         value = self._cell(column)
-        fine = f"a list of {least} to {most} texts"
+        fine = f"a list of {least} to {most} texts" if least < most else f"a list of {most} texts"
         if not isinstance(value, list):
             raise self._wrong(column, value, fine)
         if not least <= len(value) <= most:

@@ -26,9 +26,28 @@ def check_columns(task: Task, row: Row, tasks: Mapping[str, Task]) -> None:
     raise BadInput(f"task {task.name}, {row.file}, {row.where}", found, f"needed: {needs}", todo)
 
 
+def with_hint(error: BadInput, task: Task, row: Row, tasks: Mapping[str, Task]) -> BadInput:
+    """Return what is wrong with a first row; where the file has all columns of a task that has more
+    of them, with that task's name.
+    """
+    known = {name for columns in task.columns for name in columns}
+    near = [
+        other.name
+        for other in tasks.values()
+        if any(known < set(columns) and _has(columns, row) for columns in other.columns)
+    ]
+    if not near:
+        return error
+    doing, found, fine, _ = error.facts
+    return BadInput(doing, found, fine, f"Is it {near[0]}? Pass --task {near[0]}:FILE.")
+
+
 def _fits(task: Task, row: Row) -> bool:
-    ways = task.columns or ((),)
-    return any(all(name in row.cells for name in columns) for columns in ways)
+    return any(_has(columns, row) for columns in task.columns or ((),))
+
+
+def _has(columns: Sequence[str], row: Row) -> bool:
+    return all(name in row.cells for name in columns)
 
 
 def check_apart(task: Task, docs: Sequence[Doc], examples: Sequence[Doc], origin: str) -> None:

@@ -20,7 +20,7 @@ from accuracy.datasets.parquet import is_folder
 from accuracy.datasets.readers import READERS, kind_of, read
 from accuracy.datasets.subset import Drawn, in_shares
 from accuracy.tasks import TABLE, of_name
-from accuracy.tasks.checks import check_apart, check_columns, repeated
+from accuracy.tasks.checks import check_apart, check_columns, repeated, with_hint
 from accuracy.tasks.scorers import installed
 from accuracy.tasks.task import Doc, Task
 from harness.kernel.errors import BadInput
@@ -125,7 +125,11 @@ def _docs(task: Task, path: Path) -> Iterator[Doc]:
     for number, row in enumerate(read(path)):
         if not number:
             check_columns(task, row, TABLE)
-        yield task.read(replace(row, todo="Check the file."))
+        try:
+            doc = task.read(replace(row, todo="Check the file."))
+        except BadInput as error:
+            raise (error if number else with_hint(error, task, row, TABLE)) from None
+        yield doc
 
 
 def _chosen(task: Task, docs: list[Doc], count: int | None) -> tuple[Sequence[Doc], Drawn | None]:

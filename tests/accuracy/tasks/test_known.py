@@ -137,6 +137,13 @@ def test_the_file_of_another_task_is_told_by_its_columns(name, tmp_path):
     assert f"needed: {', '.join(TABLE[other].columns[0])}" in str(error.value)
 
 
+def test_the_task_that_a_file_with_more_columns_is_of_is_named(tmp_path):
+    path = jsonl(tmp_path / "mine.jsonl", MMLU)
+    with pytest.raises(BadInput, match="Is it mmlu") as error:
+        loaded("gsm8k", path)
+    assert "mine.jsonl, line 1, column 'answer'" in str(error.value)
+
+
 def test_the_task_that_fits_a_file_is_named(tmp_path):
     path = jsonl(tmp_path / "mine.jsonl", HELLASWAG)
     with pytest.raises(BadInput, match="Is it hellaswag"):
