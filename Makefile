@@ -2,6 +2,7 @@
 # fuzz: 200,000 bad inputs, of which none may end in a traceback
 # bench: side by side with the peers · architectures: the table of them, held against a plain loop · faults: what a kill, a stop or a full disk costs · picture: docs/report.png and view.png
 # test-clients: lm-eval, Inspect, guidellm, AIPerf, the OpenAI client and vllm bench serve against harness serve, each in a venv of its own
+# tools: the evaluation tools of harness evaluate, each in a virtual environment of its own (.venv-tools)
 # lock: renew the versions that are installed and count as tested · test-newest: the newest that pyproject.toml allows
 # bench-gpu: every engine on one GPU, at most eight minutes, without a network
 # bench-vllm: beside vLLM, which gets a venv of its own (3.4 GB)
@@ -12,7 +13,7 @@ TESTED := harness/constraints.txt
 TESTED_ONLY := PIP_CONSTRAINT=$(TESTED) PIP_BUILD_CONSTRAINT=$(TESTED)
 INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup run test test-all test-clients quick fuzz test-newest lock check bench bench-gpu bench-vllm architectures faults picture clean
+.PHONY: setup run test test-all test-clients tools quick fuzz test-newest lock check bench bench-gpu bench-vllm architectures faults picture clean
 setup: .venv/.dev
 
 run: .venv/.run
@@ -30,6 +31,11 @@ test-all: .venv/.dev
 CLIENTS ?= tests/clients
 test-clients: .venv/.dev
 	$(BIN)/python -m pytest -q -o addopts= --timeout 600 $(CLIENTS)
+
+# some of them: make tools TOOLS="lm-eval inspect"
+TOOLS ?=
+tools: .venv/.run
+	$(BIN)/python -m harness.evaluators $(TOOLS)
 
 # under 90 s on two cores: without the real model, and without what takes long
 quick: .venv/.dev
@@ -84,7 +90,7 @@ picture: .venv/.dev
 	PYTHONPATH=. $(BIN)/python docs/view_picture.py
 
 clean:
-	rm -rf .venv .venv-vllm .venv-clients .venv-newest .venv-lock runs build *.egg-info
+	rm -rf .venv .venv-vllm .venv-clients .venv-tools .venv-newest .venv-lock runs build *.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

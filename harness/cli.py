@@ -16,10 +16,7 @@ import typer
 
 from harness.commands import (
     capacity,
-    clients,
     decide,
-    evaluating,
-    judging,
     laboratory,
     lists,
     mlperf,
@@ -28,6 +25,7 @@ from harness.commands import (
     studies,
     sweeps,
 )
+from harness.commands.judges import evaluating, judging
 from harness.kernel.errors import RunBroke
 from harness.kernel.process import stopping, streams
 from harness.options.flags import Command, Program
@@ -62,7 +60,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "package": mlperf.package,
     "check": mlperf.check,
     "serve": serving.serve,
-    "client": clients.client,
+    "client": serving.client,
     "view": serving.view,
     "list": lists.list_,
     "doctor": lists.doctor,

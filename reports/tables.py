@@ -14,6 +14,7 @@ from harness.kernel.stats import percentile_name
 from harness.kernel.words.figure import Figure, number, size
 from reports import figures
 from reports.blocks import Column, Table, column, percent, tenths, tone, word_column
+from reports.parts import solving
 from reports.scores import OF_100
 
 _LONG_MS = 100_000  # a latency that is told in seconds
@@ -228,8 +229,10 @@ def of_audit(found: Row) -> Table:
 
 def of_gate(found: Row) -> Table:
     """Return the control and the candidates, each with its verdict, the shares it keeps and its
-    outputs (`blocks.by_group` tells these apart).
+    outputs (`blocks.by_group` tells these apart); of a gate on tasks, what each of them solves.
     """
+    if found.get("tasks"):
+        return solving.of_tasks(found)
     rows = [*filter(None, [found["control"]]), *found["rows"]]
     heads = {"status": "verdict", "mlperf_status": "as MLPerf judges", "reason": "why"}
     columns = [
@@ -267,15 +270,21 @@ def of_speed(found: Row) -> Table:
     columns = (
         word_column("label", ""), Column("tokens_per_s", "tokens/s"),
         Column("speed_ratio", "of the reference's", "%", tenths),
+        Column("tokens_per_sample", "tokens/answer", write=_tenth, optional=True),
         Column("peak_bytes", "peak memory", write=size),
     )  # fmt: skip
     cells = []
     for row in rows:
         speed, own = row.get("tokens_per_s"), reference.get("tokens_per_s")
         ratio = speed / own if speed and own else None
-        cells.append((row["label"], speed, ratio, row.get("peak_bytes")))
+        length = row.get("tokens_per_sample") if found.get("tasks") else None
+        cells.append((row["label"], speed, ratio, length, row.get("peak_bytes")))
     note = "The speed is that of the accuracy run: all questions at once, once."
     return Table("Speed and memory", columns, cells, note)
+
+
+def _tenth(value: float) -> str:
+    return f"{value:,.1f}"
 
 
 def reading_title(found: Row, reading: str) -> str:

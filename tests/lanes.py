@@ -8,8 +8,11 @@ under 90 s. An entry is a file, a folder or one test; conftest.py marks what it 
 from __future__ import annotations
 
 SLOW = {
+    "tests/accuracy/sandbox/test_programs.py": 9,
+    "tests/harness/result/programs/": 9,
     "tests/harness/running/test_peak.py": 6,
     "tests/harness/result/capacity/": 6,
+    "tests/harness/result/attempts/": 10,
     "tests/scenarios/peak/test_search.py": 6,
     "tests/test_cli.py": 121,
     "tests/fuzz/": 15,
@@ -41,6 +44,7 @@ SLOW = {
     "tests/harness/study/effects/test_effect.py": 5,
     "tests/harness/mlperf/": 24,
     "tests/harness/serve/": 28,
+    "tests/harness/evaluators/": 12,
     "tests/harness/view/": 14,
     "tests/harness/commands/": 12,
     "tests/accuracy/compliance/test_audit.py": 22,
@@ -68,7 +72,9 @@ SLOW = {
     "tests/harness/engine/test_recorder.py": 12,
     "tests/test_terminals.py": 14,
     "tests/test_screens.py": 11,
-    "tests/harness/kernel/process/": 11,
+    "tests/harness/kernel/process/": 18,
+    "tests/accuracy/test_spread.py": 5,
+    "tests/harness/judging/": 20,
     "tests/harness/kernel/process/test_children.py": 4,
     "tests/harness/running/test_modes.py": 10,
     "tests/harness/running/test_referee.py": 6,
@@ -101,10 +107,14 @@ SLOW = {
 # What `make test` leaves out, so that it ends within its twenty minutes on two cores;
 # `make test-all` runs everything.
 LONG = {
+    "tests/harness/judging/test_judge.py::test_a_local_model": 15,
+    "tests/accuracy/sandbox/test_hostile.py": 40,
     "tests/harness/study/cluster/": 80,
     "tests/harness/study/decide/test_decide.py::test_a_variant_is_judged_by_the_gate": 20,
     "tests/harness/study/gating/test_panel.py": 10,
     "tests/harness/study/test_parts.py": 60,
+    "tests/harness/evaluators/test_evaluate.py::test_ctrl_c": 8,
+    "tests/harness/evaluators/test_evaluate.py::test_a_server_that_dies": 6,
     "tests/harness/mlperf/": 30,
     "tests/harness/official/": 70,
     "tests/sut/precision/test_adapters.py": 80,

@@ -41,7 +41,7 @@ ARROWS = {
     " reports.pages scenarios scenarios.loadgen harness.result.device harness.result.gpus"
     " harness.result.integrity harness.result.doubts harness.result.capacity scenarios.peak"
     " harness.loads harness.result.phases scenarios.loads accuracy.tasks accuracy.tasks.attempts"
-    " accuracy.tasks.errors harness.result.attempts accuracy.metrics harness.result.programs",
+    " accuracy.tasks.errors harness.result.attempts harness.result.programs",
     "harness.result.device": "",
     "harness.result.gpus": "harness.engine harness.engine.metering",
     "harness.result.integrity": "harness.engine harness.result",
@@ -62,14 +62,15 @@ ARROWS = {
     " sut.model sut.precision sut.served harness.live harness.study harness.study.cluster"
     " harness.study.executors",
     "harness.study": "harness harness.engine harness.options harness.result harness.running"
-    " sut.model sut.precision sut.started harness.study.executors accuracy.gate accuracy.metrics",
+    " sut.model sut.precision sut.started harness.study.executors accuracy accuracy.gate"
+    " accuracy.metrics",
     "harness.study.comparison": "harness harness.engine harness.options harness.result"
     " harness.running harness.result.device harness.result.integrity harness.study"
     " harness.study.gating accuracy accuracy.datasets accuracy.gate reports reports.pages"
-    " harness.study.best harness.study.effects harness.live harness.cost",
+    " harness.study.best harness.study.effects harness.live harness.cost accuracy.tasks",
     "harness.study.gating": "harness harness.engine harness.options harness.result harness.running"
     " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
-    " sut.precision harness.live accuracy.tasks",
+    " sut.precision harness.live accuracy.tasks accuracy.tasks.errors",
     "harness.study.sweep": "harness harness.engine harness.options harness.running harness.study"
     " harness.study.comparison harness.study.best accuracy reports.pages.sweep harness.live",
     "harness.study.best": "accuracy",
@@ -88,7 +89,7 @@ ARROWS = {
     "harness.mlperf": "harness.options harness.result harness.study accuracy.compliance"
     " reports.mlperf reports.submission scenarios.loadgen harness.result.integrity",
     "harness.schema": "harness.options harness.schema.of_result reports harness.schema.of_compare"
-    " harness.schema.of_study",
+    " harness.schema.of_study harness.schema.of_task",
     "harness.schema.of_study": "harness.schema harness.schema.of_compare accuracy.likelihood"
     " harness.likelihood",
     "harness.schema.of_result": "harness.schema",
@@ -97,18 +98,22 @@ ARROWS = {
     " sut.border sut.golden sut.golden.answers sut.model sut.prompts sut.serving",
     "harness.serve.asking": "harness.serve sut.prompts",
     "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
+    "harness.evaluators": "harness.engine harness.evaluators.tools harness.options harness.serve"
+    " sut.served sut.started",
+    "harness.evaluators.tools": "harness.evaluators",
+    "harness.evaluators.scripts": "",
+    "harness.evaluators.plugins": "",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
     " harness.mlperf harness.running harness.serve harness.study harness.study.comparison"
     " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
     " reports.submission harness.study.sweep reports.pages.sweep harness.study.exports"
     " reports.pages.comparison harness.cost harness.study.decide harness.study.decide.wishes"
     " reports.pages.decide harness.result.capacity sut.served.client.remote harness.view"
-    " harness.options.lists harness.commands.arguments reports.parts harness.evaluators"
-    " harness.judging",
+    " harness.options.lists harness.commands.arguments reports.parts",
     "harness.commands.arguments": "harness.options harness.study harness.study.executors",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started harness.api harness.live"
-    " accuracy.tasks",
+    " accuracy.tasks harness.commands.judges",
     "harness.api": "accuracy.gate harness.commands harness.likelihood harness.options"
     " harness.result harness.running harness.study harness.study.comparison harness.study.gating"
     " reports reports.pages harness.engine harness.loaded harness.study.sweep"
@@ -129,7 +134,7 @@ ARROWS = {
     "accuracy.datasets": "",
     "accuracy.gate": "accuracy accuracy.metrics accuracy.tasks",
     "accuracy.likelihood": "accuracy accuracy.metrics",
-    "accuracy.metrics": "",
+    "accuracy.metrics": "accuracy",
     "accuracy.outputs": "",
     "reports": "reports.parts",
     "reports.endpoints": "",
@@ -139,7 +144,7 @@ ARROWS = {
     "reports.pages.sweep": "reports reports.pages reports.pages.comparison reports.plots",
     "reports.pages.comparison": "reports reports.plots",
     "reports.pages.decide": "reports reports.pages reports.pages.comparison reports.plots",
-    "reports.plots": "reports",
+    "reports.plots": "reports reports.parts",
     "reports.submission": "reports.mlperf",
     "reports.parts": "reports",
     "sut.border": "",
@@ -177,23 +182,20 @@ ARROWS = {
     " sut.likelihood sut.limit sut.model sut.precision sut.prompts",
     "accuracy.tasks": "accuracy accuracy.datasets accuracy.metrics accuracy.outputs"
     " accuracy.tasks.known accuracy.tasks.scoring accuracy.sandbox",
-    "accuracy.tasks.attempts": "accuracy accuracy.metrics",
-    "accuracy.tasks.errors": "accuracy accuracy.gate accuracy.metrics accuracy.outputs"
-    " accuracy.tasks",
+    "accuracy.tasks.attempts": "accuracy accuracy.metrics accuracy.tasks accuracy.tasks.scoring",
+    "accuracy.tasks.errors": "accuracy accuracy.gate accuracy.metrics accuracy.tasks",
     "accuracy.tasks.known": "accuracy.datasets accuracy.metrics accuracy.tasks",
     "accuracy.tasks.scoring": "",
     "harness.result.attempts": "accuracy.outputs accuracy.tasks.attempts harness.engine",
     "accuracy.judge": "accuracy",
     "accuracy.sandbox": "",
-    "harness.evaluators": "harness.engine harness.evaluators.tools harness.options harness.serve"
-    " sut.served sut.started",
-    "harness.evaluators.plugins": "",
-    "harness.evaluators.scripts": "",
-    "harness.evaluators.tools": "harness.evaluators",
     "harness.judging": "accuracy.gate accuracy.judge accuracy.metrics accuracy.tasks harness"
     " harness.engine harness.result harness.study.comparison harness.study.gating reports.pages"
     " sut.served sut.served.probing",
     "harness.result.programs": "accuracy.outputs accuracy.sandbox accuracy.tasks harness.engine",
+    "harness.commands.judges": "harness harness.commands.arguments harness.engine"
+    " harness.evaluators harness.judging harness.options reports.pages",
+    "harness.schema.of_task": "harness.schema",
 }
 KERNEL = tuple(
     f"harness.kernel{folder}"

@@ -77,7 +77,7 @@ def test_the_pages_have_commands_of_every_kind_and_no_other():
     with_a_test = (
         r"my-model|--base-url|--sut "
         r"|harness (report|whatif|compare|sweep|decide|cost|resume|gate|perplexity|audit|package"
-        r"|check|serve|view) "
+        r"|check|serve|view|judge|evaluate) "
     )
     others = [c for c in COMMANDS if c not in MODEL_FREE and c not in ON_THE_MODEL]
     assert not [c for c in others if not re.search(with_a_test, c)], "no test runs these"
@@ -200,6 +200,17 @@ def test_its_gate_examples_work(run, tmp_path, tiny_llama):
     command = command.replace(",runs/NF4", "").replace("runs/BF16", str(folders["bf16"]))
     done = run(command)
     assert "The lower verdict is by the figure alone" in done.stdout, done.stderr
+
+
+def test_its_gate_on_tasks_works(run, tmp_path, tiny_llama):
+    command = the_one("--task word-problems,subjects,boxed").replace(
+        "smollm2-135m", str(tiny_llama)
+    )
+    command = command.replace("word-problems,subjects,boxed", "word-problems")
+    command = command.replace("int8,nf4", "bf16")
+    done = run(f"{command} --max-new-tokens 4 --num-samples 4 --shots 0 --no-control {HERE}")
+    assert done.returncode == 1, done.stderr  # a random model solves nothing
+    assert "there is nothing to keep" in done.stdout
 
 
 def test_its_gate_of_a_server_works(run, tmp_path, tiny_llama, golden):

@@ -41,7 +41,7 @@ class Outputs:
     is_tf32: bool = False  # float32, but products in TF32
     notes: Sequence[str] = field(default_factory=list)
     task: Mapping[str, Any] = field(default_factory=dict)  # what the run says of its --task
-    marks: Sequence[Mapping[str, Any]] = ()  # rows of scores.parquet, made anew
+    marks: Sequence[dict[str, Any]] = ()  # rows of scores.parquet, made anew
 
     @property
     def answered(self) -> NDArray[np.bool_]:

@@ -6,10 +6,10 @@ right answers over the reference's. Only the questions that one of them alone so
 apart: if neither is better, each of these is a fair coin (McNemar 1947; the exact test is the
 binomial one of Dixon and Mood 1946).
 
-The interval of the share is the score interval for a ratio of two paired shares (Nam and Blackwelder
-2002; Tang, Tang and Carey 2003): all shares that the score test does not reject, where the variance
-is that of the likeliest shares under the hypothesis. A bootstrap is no substitute: where all
-questions end alike, every draw has a share of exactly 1, however few they are.
+The interval of the share is the score interval for a ratio of two paired shares (Nam and
+Blackwelder 2002; Tang, Tang and Carey 2003): all shares that the score test does not reject, where
+the variance is that of the likeliest shares under the hypothesis. A bootstrap is no substitute:
+where all questions end alike, every draw has a share of exactly 1, however few they are.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accuracy import spread
 from accuracy.gate import losses, ratios
 from accuracy.gate.metrics import (
     METRICS,
@@ -42,7 +43,7 @@ from accuracy.gate.ratios import (
     share_key,
 )
 from accuracy.gate.words import reason
-from accuracy.metrics import rouge, spread
+from accuracy.metrics import rouge
 from accuracy.metrics.length import characters
 from accuracy.resampling import CONFIDENCE, RESAMPLES, Floats
 from harness.kernel.errors import BadInput
@@ -171,6 +172,10 @@ class Reference:
             return {}
         means = self.scores.mean(0).tolist()
         return dict(zip(self.metric.kinds, means, strict=True))
+
+    def lacks(self, candidate: Outputs) -> str:
+        """Any text can be compared."""
+        return ""
 
     def row(self, candidate: Outputs) -> Row:
         """Return everything that is known of a candidate."""

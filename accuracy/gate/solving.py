@@ -22,7 +22,7 @@ from accuracy.gate.ratios import Ratio, Verdict, share_key
 from accuracy.gate.readings import Criteria, Row
 from accuracy.gate.words import figure_text, rounded
 from accuracy.resampling import Floats
-from accuracy.tasks.marks import Marks, marks
+from accuracy.tasks.marks import Marks, groups_of, marks
 from accuracy.tasks.solved import Solved
 from harness.kernel.types import Int64s, Sample
 
@@ -64,8 +64,16 @@ class Solving:
         if outputs.samples is None:
             return "the file of its questions has moved or changed, so its answers cannot be scored"
         if len(self._own.score) < 2:
-            return f"{len(self._own.score)} of its answers can be scored with {self.scorer}"
+            return f"{len(self._own.score)} of its answers can be scored by {self.scorer}"
         return ""
+
+    def lacks(self, candidate: Outputs) -> str:
+        """Say what of a candidate cannot be held against the reference; empty if all can."""
+        found = marks(candidate.marks, self.scorer).questions
+        if np.array_equal(found, self._own.questions):
+            return ""
+        n = len(self._own.questions)
+        return f"{len(found)} of its {n} answers can be scored by {self.scorer}"
 
     @property
     def solved(self) -> Row:
@@ -91,8 +99,6 @@ class Solving:
     def row(self, candidate: Outputs) -> Row:
         """Return everything that is known of a candidate."""
         theirs = marks(candidate.marks, self.scorer)
-        if not np.array_equal(theirs.questions, self._own.questions):
-            raise ValueError("the marks are of other questions")
         pair = _Pair(theirs.score, self._own.score, self.criteria)
         ratio, is_same = pair.ratio(self.scorer), self._is_own(candidate, pair)
         if is_same:
@@ -115,7 +121,7 @@ class Solving:
             "solved": solved(candidate, theirs),
             "paired": pair.counts and pair.counts._asdict() | {"p_value": pair.counts.p_value},
             "moved": pair.moved,
-            "errors": self._errors(self.answers(self.outputs), self.answers(candidate)),
+            "errors": self._errors_of(candidate),
             "notes": list(candidate.notes),
         }
 
@@ -123,6 +129,12 @@ class Solving:
         """Is every answer the reference's own, word for word? Likelihoods leave no words."""
         has_words = not self.scorer.startswith("likelihood")
         return has_words and pair.moved == 0 and candidate.texts == self.outputs.texts
+
+    def _errors_of(self, candidate: Outputs) -> dict[str, Any]:
+        """Return the analysis of the flips; nothing where a question has several attempts."""
+        if len(self._own.questions) < len(self.outputs.index):
+            return {}
+        return self._errors(self.answers(self.outputs), self.answers(candidate))
 
     def answers(self, outputs: Outputs) -> Solved:
         """Return what a run answered, for an analysis of its errors."""
@@ -160,8 +172,11 @@ class Solving:
 
     def _by_label(self, pair: _Pair) -> list[Row]:
         """Return what is kept of each kind of question, by the labels of the questions."""
-        samples = self.outputs.samples or {}
-        labels = [samples[index].labels for index in self._own.questions.tolist()]
+        columns = groups_of(self.outputs.marks)
+        of = {row["index"]: row for row in self.outputs.marks}
+        labels = []
+        for index in self._own.questions.tolist():
+            labels.append([(name, of[index][name]) for name in columns if of[index].get(name)])
         rows = []
         for (key, label), members in differences.groups(labels).items():
             ratio = pair.part(members).ratio(self.scorer)
@@ -227,7 +242,8 @@ class _Pair:
         if other == 0:
             return Ratio(name, mine, other, None, None, None, n)
         ends = interval(self.counts, confidence) if self.counts and n >= _LEAST else None
-        return Ratio(name, mine, other, mine / other, *(ends or (None, None)), n)
+        low, high = ends or (None, None)
+        return Ratio(name, mine, other, mine / other, low, high, n)
 
 
 def _chance(samples: Sequence[Sample], own: Marks) -> Chance | None:

@@ -109,7 +109,7 @@ def _verdict(made: Pairs) -> tuple[str, str]:
     """
     compared = made.judged - made.equal
     if made.judged < FEWEST * made.asked or not made.asked:
-        needed = f"at least {FEWEST:.0%} are needed"
+        needed = f"at least {FEWEST * 100:.0f} % are needed"
         return "INVALID", f"{made.judged} of {made.asked} pairs have both verdicts; {needed}"
     if compared and made.turned > MOST_TURNED * compared:
         turned = f"in {made.turned} of {compared} pairs the verdict changes with the order"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accuracy.metrics import spread
+from accuracy import spread
 from accuracy.metrics.references import of_kind, pairs
 from harness.kernel.log import RunLog
 from harness.kernel.types import Metric, Sample

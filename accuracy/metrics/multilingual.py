@@ -18,7 +18,8 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
-from accuracy.metrics import rouge, spread
+from accuracy import spread
+from accuracy.metrics import rouge
 from accuracy.metrics.references import pairs, text_references
 from accuracy.metrics.rouge import Prepared, by_sentence
 from accuracy.metrics.words import any_script, has_letters_beyond

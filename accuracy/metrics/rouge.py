@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accuracy.metrics import spread, words
+from accuracy import spread
+from accuracy.metrics import words
 from accuracy.metrics.references import pairs, text_references
 from accuracy.metrics.rouge_lcs import Positions
 from accuracy.metrics.sentences import sentences

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import Any
 
 from accuracy.sandbox.programs import Broken, Limits, Mode, Program, Ran
@@ -60,7 +61,7 @@ def run(program: Program, mode: Mode, limits: Limits) -> Ran:
     told = json.loads(said)
     if "broken" in told:
         raise Broken(told["broken"])
-    outcome, detail, protections = told["ran"]
+    outcome, detail, protections, _ = told["ran"]
     return Ran(outcome, detail, tuple(protections))
 
 
@@ -71,7 +72,8 @@ def run_all(
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[int, Ran]]:
     """Yield (place, what became of it) of all programs as they end; no more of them start once
-    `is_stopped`. What the sandbox itself does to a program is an error of that program alone.
+    `is_stopped`. A sandbox that breaks is tried
+    once more; then its program counts as an error.
     """
     with ThreadPoolExecutor(os.cpu_count() or 1) as workers:
         waiting = {workers.submit(_ran, one, mode, limits): i for i, one in enumerate(programs)}
@@ -85,7 +87,9 @@ def run_all(
 
 
 def _ran(program: Program, mode: Mode, limits: Limits) -> Ran:
+    with suppress(Broken):
+        return run(program, mode, limits)
     try:
         return run(program, mode, limits)
     except Broken as fault:
-        return Ran("error", f"the sandbox: {fault}")
+        return Ran("error", f"the sandbox: {fault}", is_ours=True)

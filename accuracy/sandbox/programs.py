@@ -33,6 +33,7 @@ class Ran(NamedTuple):
     outcome: Outcome
     detail: str = ""
     protections: tuple[str, ...] = ()
+    is_ours: bool = False  # the sandbox itself broke, twice
 
 
 class Broken(Exception):

@@ -5,11 +5,14 @@ import. Test and token come once the answer's own definitions have run, so an an
 early has seen neither, and only the token counts as a pass.
 """
 
+from __future__ import annotations
+
 import errno
 import json
 import os
 import sys
 import types
+from collections.abc import Callable
 
 _ASK, _REPORT = 0, 3  # file descriptors: lines of JSON in and out
 
@@ -40,11 +43,11 @@ def main() -> None:
     report({"outcome": "right", "token": test["token"]})
 
 
-def _reporter():  # type: ignore[no-untyped-def]
+def _reporter() -> Callable[[dict[str, str]], None]:
     """Return a function that an answer's changes to os and json do not reach."""
     write, dumps, leave = os.write, json.dumps, os._exit
 
-    def report(told):  # type: ignore[no-untyped-def]
+    def report(told: dict[str, str]) -> None:
         write(_REPORT, (dumps(told) + "\n").encode())
         if "outcome" in told:
             leave(0)  # no hook or thread of the answer speaks after the verdict
@@ -52,7 +55,7 @@ def _reporter():  # type: ignore[no-untyped-def]
     return report
 
 
-def _verdict(fault: BaseException) -> "dict[str, str]":
+def _verdict(fault: BaseException) -> dict[str, str]:
     is_memory = isinstance(fault, MemoryError) or (
         isinstance(fault, OSError) and fault.errno == errno.ENOMEM
     )

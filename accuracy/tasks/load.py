@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from accuracy import datasets
 from accuracy.datasets.files import Loaded, check_count, sha256
+from accuracy.datasets.parquet import is_folder
 from accuracy.datasets.readers import READERS, kind_of, read
 from accuracy.datasets.subset import Drawn, in_shares
 from accuracy.tasks import TABLE, of_name
@@ -148,6 +149,9 @@ def _given(doing: str, path: Path) -> Path:
     fine = f"expected a {', '.join(READERS)} file, as the task is published"
     if not path.exists():
         raise wrong_path(doing, path, fine)
+    if path.is_dir() and not is_folder(path):
+        todo = "Pass one of its files."
+        raise BadInput(doing, "it is a folder without Parquet files", fine, todo)
     if path.is_file() and kind_of(path) not in READERS:
         raise BadInput(doing, f"its name ends in {path.suffix!r}", fine, "Convert it.")
     return path

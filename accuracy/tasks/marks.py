@@ -148,14 +148,18 @@ def most_common_of(counts: Counter[str]) -> str:
 
 
 def summary(task: Mapping[str, Any], table: Sequence[Row], groups: Sequence[str]) -> Row:
-    """Return `task` of result.json: each scorer's figure, and that of each group."""
+    """Return `task` of result.json: each scorer's figure, and that of each group by the scorer
+    that decides, the first one that had something to compare.
+    """
+    scored = {row["scorer"] for row in table}
+    decides = next((name for name in task["scorers"] if name in scored), task["scorers"][0])
     return {
         "name": task["name"],
         "shots": task["shots"],
         "n": len({row["index"] for row in table}),
         "scores": {name: _figure(table, name) for name in task["scorers"]},
-        "groups": list(_groups(table, task["scorers"][0], groups)),
-        "cut": sum(row["is_cut"] for row in table if row["scorer"] == task["scorers"][0]),
+        "groups": list(_groups(table, decides, groups)),
+        "cut": sum(row["is_cut"] for row in table if row["scorer"] == decides),
     }
 
 

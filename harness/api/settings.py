@@ -199,6 +199,7 @@ class GateSettings(TypedDict, total=False):
     drain_timeout: float | str
     model: str
     dataset: str
+    task: str
     shots: int
     shots_file: Path | str
     chat: bool

@@ -1,4 +1,6 @@
-"""Commands that serve until they are stopped: a model, or the pages of runs."""
+"""Commands that serve until they are stopped: a model, the pages of runs, or this machine as a
+client of drivers elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -124,3 +126,31 @@ def view(
             folder, port, lambda words: console.print(words, soft_wrap=True), as_json
         )
     raise typer.Exit(code)
+
+
+def client(
+    listen: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Address to listen at; 0.0.0.0:7711 lets other machines in, and needs a key in "
+            "TOUCHSTONE_CLIENT_KEY, the same as theirs.",
+        ),
+    ] = "127.0.0.1:7711",
+) -> None:
+    """Send requests for runs on other machines, which name this one with --client.
+
+    Each driver that connects gets a worker process of its own. Ctrl-C ends the command.
+    """
+    with people(as_json=False):
+        from harness.kernel.process.streams import tell
+        from sut.served.client.remote.address import place
+        from sut.served.client.remote.listening import Listener
+
+        where = place(listen, "--listen")
+        listener = Listener(where)
+        tell(f"listening at {where._replace(port=listener.port)}; Ctrl-C ends it")
+        try:
+            listener.serve()
+        finally:
+            listener.close()

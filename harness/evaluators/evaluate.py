@@ -96,6 +96,7 @@ def _fill(row: Row, job: Job, folder: Path, say: Say) -> None:
         row.command = tool.command(ask)
         variables = tool.variables(ask)
         running.run(tool, row.command, variables, folder, job.timeout_s, server.check, say)
+        row.refused = server.refused()
     results = sorted(path for path in out.glob(tool.results) if path.is_file())
     row.figures = _figures(tool, results, folder)
     row.files = {str(path.relative_to(out)): sha256(path) for path in results}
@@ -107,7 +108,7 @@ def _server(job: Job, label: str, folder: Path, say: Say) -> Iterator[Server]:
         yield served.there(job.asked.base_url, job.model, job.tool.alias)
         return
     name = job.tool.alias or safe(f"{short_name(job.model)}-{label}")
-    with served.serving(job.asked.flags, label, name, folder, say) as server:
+    with served.serving(job.asked.flags, label, name, job.asked.max_len, folder, say) as server:
         yield server
 
 
@@ -134,8 +135,12 @@ def _figures(tool: Tool, results: list[Path], folder: Path) -> list[Value]:
 
 
 def exit_code(found: Found) -> int:
-    """Return 0 if every variant has its figures, 130 after Ctrl-C, else that of the first error."""
+    """Return 0 if every variant has its figures, 130 after Ctrl-C, that of the first error, and 1
+    where the server refused some requests, whose answers may have been counted as wrong.
+    """
     if found["status"] == INTERRUPTED:
         return stopping.STOPPED
     failures = [row["failure"] for row in found["rows"] if row["failure"]]
-    return BY_NAME[failures[0]].exit_code if failures else 0
+    if failures:
+        return BY_NAME[failures[0]].exit_code
+    return int(any(row["refused"] for row in found["rows"]))

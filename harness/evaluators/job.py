@@ -34,6 +34,7 @@ class Asked(NamedTuple):
     tool_python: Path | None = None
     tool_path: Path | None = None
     timeout: str | None = None
+    max_len: int | None = None
     output_dir: Path = Path("runs")
     options: tuple[str, ...] = ()
 

@@ -54,6 +54,7 @@ class Row(Struct):
     seconds: float = 0.0
     files: dict[str, str] = field(default_factory=dict)  # result files: their SHA-256
     figures: list[Value] = field(default_factory=list)
+    refused: int = 0  # requests that our server gave no answer to
 
 
 class Evaluation(Struct):

@@ -15,24 +15,26 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as own_version
 from pathlib import Path
 
+from harness.evaluators.environments import python_in
 from harness.evaluators.served import last_lines
 from harness.evaluators.tool import Tool
 from harness.kernel import files
 from harness.kernel.clock import monotonic_s
 from harness.kernel.errors import BadInput, RunBroke, SetupFailed
 from harness.kernel.machine import waits
-from harness.kernel.process.children import ROOT, Child
+from harness.kernel.process.children import Child
 from harness.kernel.protocols import Say
 from sut.started import family
 from sut.started.keeper import GIVEN, SIGNALLED, environment
 
 LOG = "tool.log"
-_PLACE = ROOT / ".venv-tools"  # `make tools`
 _PAUSE_S = 0.3  # between two looks
 _PROBE_S = 60.0
 _SHOWN = 100  # characters of its last line, while it runs
 _LAST_WORDS = 3  # lines of its log in an error
 _VERSION = "import sys, importlib.metadata as m; print(m.version(sys.argv[1]))"
+# No modules of the folder that we were started in; words as they come, without colours.
+_PLAIN = {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "PY_COLORS": "0"}
 _LOCAL = "127.0.0.1,localhost,::1"
 
 
@@ -42,7 +44,7 @@ def python_of(tool: Tool, given: Path | None) -> tuple[str, str]:
 
     Raises BadInput for a given one that is none, SetupFailed if the tool is in none of them.
     """
-    made = _PLACE / tool.name / "bin" / "python"
+    made = python_in(tool)
     if given is not None:
         return _given(tool, given)
     if made.exists():
@@ -103,7 +105,7 @@ def run(
     fails or takes longer than `timeout_s`.
     """
     log = folder / LOG
-    given = {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", **_no_proxy(), **variables}
+    given = {**_PLAIN, **_no_proxy(), **variables}
     with files.opened_log(log) as words:
         child = Child(
             "sut.started.keeper",

@@ -8,6 +8,7 @@ a server that is there already (--base-url).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from sut.served.address import address as address_of
 LOG = "sut.log"
 _FACTS = "served.json"
 _PAUSE_S = 0.1
+_REFUSED = re.compile(r"^touchstone:requests_refused_total\{.*\} (\S+)$", re.M)
 _LEAVING_S = 15.0  # open answers are finished first, and nobody waits for them any more
 
 
@@ -40,6 +42,15 @@ class Server:
     facts: Mapping[str, Any]
     key: str = field(default="", repr=False)
     check: Callable[[], None] = lambda: None
+    is_ours: bool = False
+
+    def refused(self) -> int:
+        """Return how many requests a server of ours gave no answer to, by its own count."""
+        if not self.is_ours:
+            return 0
+        page = once.exchange(address_of(self.url), "GET", "/metrics", timeout_s=10).body
+        counts = _REFUSED.findall(page.decode(errors="replace"))
+        return sum(int(float(count)) for count in counts)
 
     @property
     def context(self) -> int | None:
@@ -84,13 +95,19 @@ def there(url: str, model: str, alias: str) -> Server:
 
 @contextmanager
 def serving(
-    flags: Mapping[str, Any], variant: str, alias: str, folder: Path, say: Say
+    flags: Mapping[str, Any],
+    variant: str,
+    alias: str,
+    max_len: int | None,
+    folder: Path,
+    say: Say,
 ) -> Iterator[Server]:
     """Serve a variant under `alias` on the loopback address while the block lasts.
 
     Its words go to sut.log in `folder`. Raises SetupFailed if it does not come up.
     """
     words = [*_words({**flags, "variant": variant}), "--alias", alias, "--port", "0", "--json"]
+    words += ["--max-len", str(max_len)] if max_len else []
     log, facts = folder / LOG, folder / _FACTS
     with files.opened_log(log) as err, files.opened_log(facts) as out:
         child = Child(
@@ -104,7 +121,8 @@ def serving(
                 raise _gone(RunBroke, f"serving {variant}", code, log)
 
         try:
-            yield Server(found["url"], alias, found, check=check)
+            name = alias if alias in found["models"] else found["models"][0]  # --sut simulated
+            yield Server(found["url"], name, found, check=check, is_ours=True)
         finally:
             child.terminate()
             waits.leave(child, _LEAVING_S)

@@ -99,14 +99,13 @@ def as_object(value: Any) -> dict[str, Any]:
 
 
 def is_number(value: Any) -> bool:
-    """Tell numbers from words, from yes and no, and from NaN."""
-    is_one = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_one and math.isfinite(value)
+    """Tell numbers from words, and from yes and no."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def number_or_none(value: Any) -> float | None:
-    """Return a number as it is, and None for what is none, such as lm-eval's "N/A"."""
-    return float(value) if is_number(value) else None
+    """Return a number as it is, and None for what is none, such as lm-eval's "N/A" and NaN."""
+    return float(value) if is_number(value) and math.isfinite(value) else None
 
 
 def said_failed(tool: str, words: str) -> RunBroke:

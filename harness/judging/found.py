@@ -136,7 +136,7 @@ def _pairs(asked: Questions, run: int, own: Sequence[Judgement]) -> Row:
     of = pairs_of(asked, run, own)
     known = figures.pairs(list(of.values()))._asdict()
     estimates = {
-        name: list(value) if isinstance(value, figures.Estimate) else value
+        name: value._asdict() if isinstance(value, figures.Estimate) else value
         for name, value in known.items()
     }
     return {"run": asked.runs[run].label, **estimates, "scorer": _by_scorer(asked, run, of)}
@@ -191,14 +191,14 @@ def _scores(asked: Questions, run: int, own: Sequence[Judgement]) -> Row:
     if not calls:
         status, reason = "INVALID", "no question has a reference answer"
     elif len(points) < figures.FEWEST * len(calls):
-        needed = f"at least {figures.FEWEST:.0%} are needed"
+        needed = f"at least {figures.FEWEST * 100:.0f} % are needed"
         status, reason = "INVALID", f"{len(points)} of {len(calls)} answers have points; {needed}"
     return {
         "run": asked.runs[run].label,
         "asked": len(calls),
         "judged": len(points),
-        "points": list(figures.mean(list(points.values()))),
-        "difference": list(difference),
+        "points": figures.mean(list(points.values()))._asdict(),
+        "difference": difference._asdict(),
         "scorer": _agreement(
             [points[i] >= RIGHT_FROM for i in rated], [is_right[i] for i in rated]
         ),

@@ -44,7 +44,7 @@ def served(judge: Named, log: Path, say: Say) -> Iterator[tuple[Address, str]]:
         except waits.Overdue as overdue:
             raise _failed(judge, str(overdue), log) from None
         if not line:
-            raise _failed(judge, f"it {waits.ending(waits.leave(process))}", log)
+            raise _failed(judge, waits.ending(waits.leave(process)), log)
         facts = json.loads(line)
         say("")
         yield replace(address(facts["url"]), key=""), facts["models"][0]
@@ -53,4 +53,4 @@ def served(judge: Named, log: Path, say: Say) -> Iterator[tuple[Address, str]]:
 def _failed(judge: Named, how: str, log: Path) -> SetupFailed:
     said = log.read_text(errors="replace").strip().splitlines()
     last = f", last words: {said[-1][:300]}" if said else ""
-    return SetupFailed(f"--judge {judge.name}", f"the server of the model: {how}{last}")
+    return SetupFailed(f"--judge {judge.name}", f"its server {how}{last}", "", f"See {log}.")

@@ -12,6 +12,7 @@ from harness.kernel.types import is_address
 from sut.served.address import Address, address
 
 By = Literal["pairs", "scores", "both"]
+_BY: Sequence[By] = get_args(By)
 LOCAL = "local:"
 _FINE = "expected a server's address, http://host:8000#MODEL, or local:MODEL@VARIANT"
 
@@ -85,13 +86,13 @@ def _named(word: str, key_variable: str) -> Named:
 def by(word: str | None, runs: int) -> By:
     """Return how to judge: pairs unless told, scores where there is one run. Raises BadInput."""
     word = word or ("pairs" if runs > 1 else "scores")
-    for known in get_args(By):
+    for known in _BY:
         if word == known:
             if runs < 2 and word != "scores":
                 fine = "a pair needs a reference and a candidate"
                 raise BadInput(f"--by {word}", "one run is given", fine, "Add a run.")
             return known
-    raise unknown("--by", word, get_args(By))
+    raise unknown("--by", word, _BY)
 
 
 def check_runs(folders: Sequence[Path]) -> None:

@@ -36,6 +36,7 @@ class Draw:
     temperature: float
     top_p: float
     seed: int  # of this answer alone
+    attempt: int = 0  # at the same question, which the samples before it ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,12 @@ class Sample:
     stop: tuple[str, ...] = ()  # texts that end the answer, which stands before the first of them
     choices: tuple[str, ...] = ()  # continuations whose likelihoods are asked for after the run
     draw: Draw | None = None  # None: the most likely token each time
+
+    @property
+    def is_first(self) -> bool:
+        """Is it no further attempt at the question of the sample before it?"""
+        return self.draw is None or self.draw.attempt == 0
+
     facts: tuple[tuple[str, str], ...] = ()  # what only a scorer is told, such as a program's test
 
 

@@ -44,11 +44,12 @@ def of_attempts(config: RunConfig) -> Iterator[str]:
 def _of_task(config: RunConfig) -> Iterator[str]:
     """A task that compares given choices draws nothing that could differ."""
     from accuracy.tasks import of_name
+    from accuracy.tasks.scorers import asks_likelihoods
 
     if not (config.attempts > 1 or config.temperature):
         return
     task = of_name(config.task or "")
-    if all(name.startswith("likelihood") for name in task.scorers):
+    if all(map(asks_likelihoods, task.scorers)):
         flag = "--attempts" if config.attempts > 1 else "--temperature"
         yield (
             f"{flag}: {task.name} compares the likelihoods of given choices, which are the same in"

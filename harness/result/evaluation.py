@@ -63,7 +63,7 @@ def choose(sut: Any, samples: Sequence[Sample], stop: Stop, say: Say) -> dict[st
     """Return `rows`, the negative log likelihood (nats) of each choice of each question as
     (index, nll of each, tokens of each), or `problem`: why there are none.
     """
-    asked = [(s.index, list(s.choices)) for s in samples if s.choices]
+    asked = [(s.index, list(s.choices)) for s in samples if s.choices and s.is_first]
     rows: list[Any] = []
     for first in range(0, len(asked), _AT_ONCE):
         if stop.requests:
@@ -77,7 +77,17 @@ def choose(sut: Any, samples: Sequence[Sample], stop: Stop, say: Say) -> dict[st
             return {"problem": "this SUT cannot tell how likely a given text is"}
         rows += part
     say("")
-    return {"rows": rows}
+    return {"rows": _for_all_attempts(rows, samples)}
+
+
+def _for_all_attempts(rows: Sequence[Any], samples: Sequence[Sample]) -> list[Any]:
+    """Return the rows of first attempts for the further ones as well: these ask the same."""
+    known, found, row = {index: told for index, *told in rows}, list[Any](), None
+    for sample in samples:
+        row = known.get(sample.index) if sample.is_first else row
+        if row is not None:
+            found.append((sample.index, *row))
+    return found
 
 
 def likelihoods(sums: Mapping[str, Any]) -> dict[int, list[float]]:
@@ -93,7 +103,8 @@ def evaluate(sut: Any, samples: Sequence[Sample], stop: Stop, say: Say) -> dict[
     if not isinstance(sut, Evaluator):
         return {"problem": "this SUT cannot score given answers"}
     answers = sorted(
-        ((s.index, s.reference) for s in samples if s.reference), key=lambda pair: -len(pair[1])
+        ((s.index, s.reference) for s in samples if s.reference and s.is_first),
+        key=lambda pair: -len(pair[1]),
     )
     if not answers:
         return {"problem": "the dataset has no reference answers"}

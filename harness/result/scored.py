@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accuracy.metrics import spread
+from accuracy import spread
 from accuracy.tasks import errors as task_errors
 from accuracy.tasks import marks as task_marks
 from accuracy.tasks.attempts.figures import summary as of_attempts
@@ -78,7 +78,7 @@ def task(raw: Raw, rows: Sequence[Row]) -> dict[str, Any]:
     found = task_marks.summary(told, rows, task_marks.groups_of(rows))
     if "draws" in told:
         span_s = span_ns(raw.log) / 1e9
-        found["attempts"] = of_attempts(told["draws"], rows, told["scorers"][0], span_s)
+        found["attempts"] = of_attempts(told["draws"], rows, told["scorers"], span_s)
     return found | programs.sandbox(raw.facts.evaluation)
 
 

@@ -333,8 +333,7 @@ class Run:
         c = self.config
         wanted = c.evaluate, c.verifier, c.run_code, self.stop, self._say
         facts.evaluation = evaluation.after_run(sut, log, self.samples, *wanted)
-        pieces = Pieces(facts.missing)
-        name = "memory of the evaluation"
+        pieces, name = Pieces(facts.missing), "memory of the evaluation"
         use = pieces.make("figure", name, sut.memory, MemoryUse(), later=False)
         facts.memory["evaluation_peak_bytes"] = use.evaluation_peak_bytes
         facts.missing = pieces.missing

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from harness.schema.of_compare import best
 from harness.schema.of_compare.effects import EFFECTS, LIMITS
-from harness.schema.of_result.attempts import ATTEMPTS
 from harness.schema.of_result.self_check import OF_ROW
+from harness.schema.of_task.task import ATTEMPTS
 from harness.schema.parts import (
     anything,
     by_name,

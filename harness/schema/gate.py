@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from harness.schema.of_result.errors import ANALYSIS
 from harness.schema.parts import (
     Schema,
     anything,
     by_name,
     choice,
+    empty_or,
     file,
+    flag,
     many,
     maybe,
     number,
@@ -68,6 +71,39 @@ READING = record(
         "verdicts": by_name("Verdict over all ratios by target.", same_as("call", "A verdict.")),
     },
 )  # fmt: skip
+SOLVED = record(
+    "How well its answers to a task are marked.",
+    {
+        "value": maybe(number("Right answers of all questions, or the mean score.", "share")),
+        "low": maybe(number("Lower end of its 95 % interval.", "share")),
+        "high": maybe(number("Upper end of its interval.", "share")),
+        "n": whole("Questions that were marked.", "samples"),
+        "right": whole("Right answers.", "samples"),
+        "wrong": whole("Wrong answers.", "samples"),
+        "no_answer": whole("Answers in which none was found.", "samples"),
+        "cut": whole("Answers that the limit cut off.", "samples"),
+    },
+)
+PAIRED = record(
+    "Each question beside its own, where every answer is right or wrong; null for graded ones.",
+    {
+        "both": whole("Questions that both solve.", "samples"),
+        "only_reference": whole("Those that the reference alone solves.", "samples"),
+        "only_candidate": whole("Those that the candidate alone solves.", "samples"),
+        "neither": whole("Those that neither solves.", "samples"),
+        "p_value": number("McNemar's exact test, of two sides.", "share"),
+    },
+)
+ERRORS = empty_or(ANALYSIS)  # empty where they were not looked at
+NOISE = record(
+    "How much the reference itself changes in batches of another size; null without a control.",
+    {
+        "flips": maybe(whole("Answers that flip between right and wrong.", "samples")),
+        "n": whole("Questions.", "samples"),
+        "finest": number("The highest share that is not lost in it.", "share"),
+        "is_finer": flag("Is the target higher than that?"),
+    },
+)
 GATE_ROW = record(
     "A candidate, or the control.",
     {
@@ -86,6 +122,7 @@ GATE_ROW = record(
         "tokens_per_s": maybe(number(
             "Output tokens of its accuracy run, over the whole run.", "tokens/s"
         )),
+        "tokens_per_sample": maybe(number("Mean length of an answer.", "tokens")),
         "peak_bytes": maybe(whole(
             "Peak memory of its GPUs, else of its process; null where it is not known.", "B"
         )),
@@ -114,8 +151,63 @@ GATE_ROW = record(
                 "A piece, and whether it differs."))),
         })),
         "notes": many("What a reader must know.", text("A note.")),
+        "task": text("Task that it was judged on."),
+        "solved": SOLVED,
+        "paired": maybe(PAIRED),
+        "moved": maybe(number(
+            "Half of what was lost on some questions or won on others, over what the reference "
+            "solves.", "share",
+        )),
+        "errors": ERRORS,
+        "by_task": by_name("Verdict of each task.", choice("The verdict.", *_WORDS)),
     },
+    optional=("task", "solved", "paired", "moved", "errors", "by_task"),
 )  # fmt: skip
+_SHARED: dict[str, Schema] = {
+    "metric": text("What answers were scored with."),
+    "against": choice("Reading that decides.", "dataset", "reference", "published", "task"),
+    "why": text("Why it was chosen."),
+    "dataset": text("Dataset as it was named."),
+    "answers": whole("Samples with an answer in the dataset.", "samples"),
+    "conditions": by_name("Conditions that are the same in all runs.", text("In words.")),
+    "reference": record(
+        "The reference.",
+        {
+            "label": LABEL,
+            "model": text("Model without its owner or folder."),
+            "variant": text("Precision."),
+            "run": RUN,
+            "problem": text("Why it cannot be judged against; else empty."),
+            "n": whole("Samples that were answered.", "samples"),
+            "rows_in_batch": maybe(whole("Requests in a batch.", "requests")),
+            "empty": maybe(whole("Empty outputs.", "samples")),
+            "tokens_per_s": maybe(
+                number("Output tokens of its accuracy run, over the whole run.", "tokens/s")
+            ),
+            "peak_bytes": maybe(
+                whole(
+                    "Peak memory of its GPUs, else of its process; null where it is not known.", "B"
+                )
+            ),
+            "tokens_per_sample": maybe(number("Mean length of an answer.", "tokens")),
+            "rouge": by_name("Its own ROUGE.", maybe(number("F-measure.", "share"))),
+            "solved": SOLVED,
+        },
+        optional=("solved",),
+    ),
+    "control": maybe(same_as("row", "The reference again, in batches of another size.")),
+    "rows": many("The candidates, in order.", same_as("row", "A candidate.")),
+    "notes": many("What a reader must know.", text("A note.")),
+}
+TASK = record(
+    "What was judged on one task.",
+    {
+        "name": text("Its name."),
+        "status": choice("The worst verdict on it.", *_WORDS),
+        **_SHARED,
+        "noise": maybe(NOISE),
+    },
+)
 GATE = file(
     "gate.json",
     record("Whether faster variants keep enough of the reference's quality.", {
@@ -129,36 +221,11 @@ GATE = file(
                                  number("A figure.", "of 100")),
             "unjudged": many("Figures of that target which are not judged.", text("A name.")),
         }),
-        "metric": choice("What answers were scored with.", "rouge", "multilingual_rouge"),
-        "against": choice("Reading that decides.", "dataset", "reference", "published"),
-        "why": text("Why it was chosen."),
         "confidence": number("Confidence level of the intervals.", "%"),
         "resamples": whole("Bootstrap resamples."),
-        "dataset": text("Dataset as it was named."),
-        "answers": whole("Samples with an answer in the dataset.", "samples"),
-        "conditions": by_name("Conditions that are the same in all runs.", text("In words.")),
-        "reference": record("The reference.", {
-            "label": LABEL,
-            "model": text("Model without its owner or folder."),
-            "variant": text("Precision."),
-            "run": RUN,
-            "problem": text("Why it cannot be judged against; else empty."),
-            "n": whole("Samples that were answered.", "samples"),
-            "rows_in_batch": maybe(whole("Requests in a batch.", "requests")),
-            "empty": maybe(whole("Empty outputs.", "samples")),
-            "tokens_per_s": maybe(number(
-                "Output tokens of its accuracy run, over the whole run.", "tokens/s"
-            )),
-        "peak_bytes": maybe(whole(
-                "Peak memory of its GPUs, else of its process; null where it is not known.", "B"
-            )),
-            "tokens_per_sample": maybe(number("Mean length of an answer.", "tokens")),
-            "rouge": by_name("Its own ROUGE.", maybe(number("F-measure.", "share"))),
-        }),
-        "control": maybe(same_as("row", "The reference again, in batches of another size.")),
-        "rows": many("The candidates, in order.", same_as("row", "A candidate.")),
-        "notes": many("What a reader must know.", text("A note.")),
+        **_SHARED,
+        "tasks": many("Of a gate on tasks, each of them.", TASK),
         **ENDED,
-    }),
+    }, optional=("tasks",)),
     {"row": GATE_ROW, "call": CALL},
 )  # fmt: skip

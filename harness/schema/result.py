@@ -15,7 +15,7 @@ from harness.schema.of_result.search import STEP
 from harness.schema.of_result.self_check import SELF_CHECK
 from harness.schema.of_result.served import OF_SERVER, SERVED
 from harness.schema.of_result.steady import STEADY
-from harness.schema.of_result.task import TASK
+from harness.schema.of_task.task import TASK
 from harness.schema.parts import (
     Schema,
     anything,

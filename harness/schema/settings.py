@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from harness.options.run_options import OPTIONS
 from harness.options.settings import RunConfig
+from harness.schema.of_task.task import DRAWS
 from harness.schema.parts import (
     Schema,
     anything,
@@ -86,10 +87,13 @@ _TASK = record(
         "name": text("The task."),
         "shots": whole("Examples before each question.", "examples"),
         "shots_from": text("The file that they were taken from; empty without examples."),
+        "shots_sha256": text("Its SHA-256; empty where it is no file."),
         "scorers": many("Scorers, the one that decides first.", text("A name.")),
         "chat": flag("Whether prompts were put into the model's chat template."),
         "repeated": whole("Questions that stand in the file a second time.", "questions"),
+        "draws": DRAWS,
     },
+    optional=("draws",),
 )
 DATASET = record(
     "Where the samples came from.",

@@ -45,8 +45,10 @@ class JsonAnswer:
 class Answer:
     """The answers of a job as a response; its metrics are in the last object."""
 
-    def __init__(self, job: Job, shape: Shape, headers: dict[str, str]) -> None:
-        self._job, self._shape, self._headers = job, shape, headers
+    def __init__(
+        self, job: Job, shape: Shape, headers: dict[str, str], count: Callable[[int], None]
+    ) -> None:
+        self._job, self._shape, self._headers, self._count = job, shape, headers, count
         self._is_begun = False  # the head of a stream is out
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,6 +90,7 @@ class Answer:
 
     async def _refuse(self, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
         """Say why there is no answer, or no more of it."""
+        self._count(refusal.status)
         if not self._is_begun:
             await refused(refusal, self._headers)(scope, receive, send)
             return

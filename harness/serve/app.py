@@ -70,6 +70,8 @@ def _guarded(house: House, handler: Handler, is_open: bool) -> Callable[..., Awa
                 house.check_key(request.headers)
             return await handler(house, request)
         except Refusal as refusal:
+            if handler in (_chat, _completions):
+                house.desk.metrics.refuse(refusal.status)
             return refused(refusal, name)
         except ClientDisconnect:
             return Response(status_code=400)
@@ -122,7 +124,8 @@ async def _answer(house: House, request: Request, api: Api) -> Any:
     name = f"{kind}-{secrets.token_hex(12)}"
     created = int(utc_now().timestamp())
     shape = Shape(wanted, house.words, name, model, created)
-    return Answer(job, shape, _id_of(request) | _ignored(wanted))
+    headers = _id_of(request) | _ignored(wanted)
+    return Answer(job, shape, headers, house.desk.metrics.refuse)
 
 
 def _ignored(wanted: Asked) -> dict[str, str]:

@@ -15,6 +15,7 @@ from sut.serving.messages import Info, State
 _SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _LONG_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _MOST_NAMES = 100  # of ignored fields: clients may send any
+_TOO_MANY = 429
 FINISHES = ("stop", "length", "abort", "error")
 
 
@@ -38,6 +39,7 @@ class Metrics:
         self.prompt_tokens = self.generation_tokens = self.rejected = 0
         self.finished: Counter[str] = Counter(dict.fromkeys(FINISHES, 0))
         self.ignored: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()  # requests for answers, by status; 429 is `rejected`
         self.first_s, self.between_s = Histogram(_SHORT_S), Histogram(_SHORT_S)
         self.per_token_s, self.whole_s = Histogram(_SHORT_S), Histogram(_LONG_S)
         self.queue_s = Histogram(_LONG_S)
@@ -47,6 +49,11 @@ class Metrics:
         for name in names:
             is_new = name not in self.ignored and len(self.ignored) >= _MOST_NAMES
             self.ignored["others" if is_new else name] += 1
+
+    def refuse(self, status: int) -> None:
+        """Count a request that gets no answer."""
+        if status != _TOO_MANY:
+            self.refused[str(status)] += 1
 
     def text(self, state: State, open_requests: int) -> str:
         """Return all of it as Prometheus reads it."""
@@ -75,6 +82,7 @@ class Metrics:
         yield "# TYPE touchstone:requests_rejected_total counter"
         yield f"touchstone:requests_rejected_total{_braces(self._labels)} {self.rejected}"
         yield from self._by("ignored_fields_total", "field", self.ignored, "touchstone")
+        yield from self._by("requests_refused_total", "status", self.refused, "touchstone")
 
     def _plain(self, name: str, kind: str, value: float) -> Iterator[str]:
         yield f"# TYPE vllm:{name} {kind}"

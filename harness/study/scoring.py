@@ -14,7 +14,7 @@ from accuracy.gate.metrics import GateMetric, Part, scored
 from accuracy.gate.ratios import Progress
 from accuracy.gate.readings import Scorer, Texts, score_here
 from accuracy.metrics.rouge import KINDS
-from accuracy.metrics.spread import cut
+from accuracy.spread import cut
 from harness.study.study import Study
 
 # Characters of texts and references. A processor scores 2 to 5 million a second; the nodes of a

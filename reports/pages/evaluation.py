@@ -13,7 +13,7 @@ from reports import blocks
 from reports.blocks import Column, Table, as_text, word_column
 
 Found = Mapping[str, Any]
-_WIDTH = 10  # the least of a column
+_WIDTH = 7  # the least of a column
 _NOTE = "Differences are from the first variant that has the figure."
 
 
@@ -24,7 +24,7 @@ def table(lines: Iterable[Iterable[Any]], title: str) -> Table:
         word_column("metric", "Metric"),
         word_column("label", "Variant"),
         Column("value", "Value", write=_digits),
-        Column("stderr", "Standard error", write=_digits, optional=True),
+        Column("stderr", "Std. error", write=_digits, optional=True),
         Column("n", "Samples", write="{:,}".format, optional=True),
         Column("difference", "Difference", write="{:+.4f}".format, optional=True),
     )
@@ -44,6 +44,16 @@ def told(row: Found) -> Any:
     return blocks.joined(
         (f"{row['label']}  ", "bold"), (status, blocks.style(status)), (f"  {what}", "")
     )
+
+
+def doubts(found: Found) -> list[str]:
+    """Say of which variants the server has refused requests."""
+    return [
+        f"{row['label']}: the server refused {row['refused']} requests; the tool may have counted"
+        f" them as wrong answers. See {row['folder']}/tool.log; --max-len takes longer ones."
+        for row in found["rows"]
+        if row["refused"]
+    ]
 
 
 def show(made: Table, notes: Iterable[str], console: Console, is_table: bool) -> None:

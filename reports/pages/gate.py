@@ -16,20 +16,33 @@ from rich.panel import Panel
 from rich.text import Text
 
 from reports import blocks
+from reports.beside import Beside
 from reports.blocks import Column, Table, as_text, joined, percent, style, tenths
 from reports.pages import html
-from reports.plots.gate import PHONE, ROOMY, bars, forest
+from reports.parts import errors, solving
+from reports.plots.gate import PHONE, ROOMY, bars, forest, of_tasks
 from reports.tables import OUTPUTS, READINGS, ROUGE, of_gate, of_speed, reading_title
 
 _BY_FIGURE = "The lower verdict is by the figure alone, without its interval, as MLPerf judges."
+_ALONE = "The lower verdict is by the figure alone, without its interval."
+_KEPT = (
+    "The candidate's right answers over the reference's, in %, with the interval; dashed: the"
+    " targets. The band is the noise: how far the reference itself moves in batches of another"
+    " size."
+)
+_KINDS = (
+    "Right answers as a share of the reference's, in %, with the interval. There is none for fewer"
+    " than five questions; among many kinds some look bad by chance."
+)
 Found = Mapping[str, Any]
 Row = Mapping[str, Any]
 
 
 def told(row: Row) -> Text:
     """Return a line on a run that has just been judged."""
-    status = row["status"]
-    return joined((f"{row['label']} ", "bold"), (status, style(status)), (f"  {row['reason']}", ""))
+    status, task = row["status"], row.get("task", "")
+    head = f"{task}: {row['label']} " if task else f"{row['label']} "
+    return joined((head, "bold"), (status, style(status)), (f"  {row['reason']}", ""))
 
 
 # ---- words
@@ -38,7 +51,7 @@ def told(row: Row) -> Text:
 def subject(found: Found) -> str:
     """Return what was judged, on which data and against whom."""
     reference = found["reference"]
-    samples = f"{reference['n']} samples"
+    samples = f"{reference['n']} {'questions' if found.get('tasks') else 'samples'}"
     return " · ".join(
         [reference["model"], found["dataset"], samples, f"reference {reference['label']}"]
     )
@@ -48,6 +61,9 @@ def asked(found: Found) -> str:
     """Say what had to be kept, of what, and who says so."""
     target = found["target"]
     share = f"{target['name']} %"
+    if found["against"] == "task":
+        how = f"{found['confidence']:g} % intervals of paired answers; over several tasks the worst"
+        return f"target {share} of what the reference solves ({found['metric']}); {how} counts"
     if target["published"]:
         share = f"{target['key']} % of {target['name']}'s figures"
     scored = "scored"
@@ -67,6 +83,10 @@ def _against(found: Found) -> str:
 def noise(found: Found) -> str:
     """Say what the control run shows: no finer target can be told from rounding."""
     control, reference = found["control"], found["reference"]
+    if found.get("tasks"):
+        key = found["target"]["key"]
+        told = [(task["name"], solving.noise(task, key)) for task in found["tasks"]]
+        return "; ".join(f"{name}: {words}" for name, words in told if words)
     if control is None:
         return ""
     if not control["readings"]:
@@ -122,11 +142,20 @@ def show(found: Found, place: Path, console: Console, tables: bool = True) -> No
 
 
 def _blocks(found: Found) -> list[Table]:
+    if tasks := found.get("tasks"):
+        made = [replace(solving.of_task(task), note="") for task in tasks]
+        made[-1] = replace(made[-1], note=_ALONE)
+        return [*made, of_speed(found)] if len(tasks) > 1 else made
     return [of_speed(found), *reading_tables(found).values()] if shown(found) else []
 
 
 def _head(found: Found) -> Panel:
-    lines = [told(row) for row in found["rows"]] or [Text("nothing was judged")]
+    lines = []
+    for row in found["rows"]:
+        lines.append(told(row))
+        if words := solving.verdicts(row):
+            lines.append(as_text(words, style="dim"))
+    lines = lines or [Text("nothing was judged")]
     lost = [as_text(words, style="bold red") for words in missing(found)]
     below = [as_text(words, style="dim") for words in (asked(found), noise(found)) if words]
     status = found["status"] if found["rows"] and not lost else "UNDECIDED"
@@ -154,15 +183,20 @@ def render(found: Found) -> str:
     forests = {}
     for name, members in readings(found).items():
         forests[name] = [forest(found, name, members, frame) for frame in (ROOMY, PHONE)]
+    tasks = found.get("tasks", [])
     return html.page(
         "gate.html",
         found=found,
+        tasks=[_section(task, found["target"]["key"]) for task in tasks],
+        kept=[of_tasks(found, frame) for frame in (ROOMY, PHONE)] if tasks else [],
+        kept_note=_KEPT,
+        verdicts={row["label"]: solving.verdicts(row) for row in found["rows"]},
         subject=subject(found),
         asked=asked(found),
         noise=noise(found),
         missing=missing(found),
         speeds=of_speed(found),
-        readings={name: table for name, table in reading_tables(found).items() if name},
+        readings={} if tasks else {k: v for k, v in reading_tables(found).items() if k},
         notes={name: _note(found, name) for name in forests},
         forests=forests,
         bars={row["label"]: bars(row) for row in rows if row["divergence"]},
@@ -175,6 +209,32 @@ def render(found: Found) -> str:
             "Reference": found["reference"],
         },
     )
+
+
+def _section(task: Found, key: str) -> dict[str, Any]:
+    """Return what the page shows of a task."""
+    rows = shown(task)
+    return {
+        "table": replace(solving.of_task(task), note=solving.NOTE),
+        "noise": solving.noise(task, key),
+        "kinds": replace(kinds(task["rows"]), note=_KINDS),
+        "bars": {row["label"]: bars(row) for row in rows if row["divergence"]},
+        "rows": rows,
+        "errors": [_errors(row) for row in task["rows"] if row.get("errors")],
+        "reference": task["reference"],
+        "links": {row["label"]: html.link(row["run"]) for row in (task["reference"], *rows)},
+    }
+
+
+def _errors(row: Row) -> dict[str, Any]:
+    """Return what the page shows of the questions that flipped."""
+    made = errors.blocks(row["errors"])
+    return {
+        "label": row["label"],
+        "sentence": errors.sentence(row["errors"]),
+        "tables": [one for one in made if isinstance(one, Table)],
+        "beside": [one for one in made if isinstance(one, Beside)],
+    }
 
 
 def _note(found: Found, reading: str) -> str:

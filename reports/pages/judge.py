@@ -39,8 +39,7 @@ def verdicts(found: Found) -> list[tuple[str, str, str]]:
         by = f" by {judge['name']}" if len(found["judges"]) > 1 else ""
         lines += [(f"{row['run']}{by}", row["status"], row["reason"]) for row in judge["pairs"]]
         for row in judge["scores"]:
-            points, low, high = row["points"]
-            words = row["reason"] or f"{_points(points)} of 10 points{_between(low, high)}"
+            words = row["reason"] or _in_words(row["points"])
             lines.append((f"{row['run']}{by}, points", row["status"], words))
     return lines
 
@@ -49,8 +48,14 @@ def _points(value: float) -> str:
     return f"{value:.2f}"
 
 
-def _between(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
+def _in_words(points: Found) -> str:
+    value, low, high = _ends(points)
+    between = "" if low is None or high is None else f" ({_points(low)} to {_points(high)})"
+    return f"{_points(value)} of 10 points{between}"
+
+
+def _ends(estimate: Found) -> tuple[Any, Any, Any]:
+    return estimate["value"], estimate["low"], estimate["high"]
 
 
 # ---- tables
@@ -66,18 +71,18 @@ def pairs(found: Found) -> Table:
     """Return what each judge prefers, and whether it knows."""
     columns = [
         word_column("run", "run"), word_column("judge", "judge"),
-        Column("status", "", words=True, toned=tone),
+        Column("status", "verdict", words=True, toned=tone),
         Column("win_rate", "win rate", "%", tenths, interval=True),
         Column("wins", "wins"), Column("losses", "losses"), Column("ties", "ties"),
         Column("turned", "contradicted", "of them"), Column("judged", "judged"),
-        Column("asked", "of"), Column("sign_p", "sign test p", "", lambda p: f"{p:.2g}"),
+        Column("asked", "questions"), Column("sign_p", "sign test p", "", lambda p: f"{p:.2g}"),
         Column("consistent", "same in both orders", "%", tenths, interval=True),
         Column("first", "prefers the first", "%", tenths, interval=True),
     ]  # fmt: skip
     rows = [
-        [row["run"], judge["name"], row["status"], row["win_rate"], row["wins"], row["losses"],
-         row["ties"], row["turned"], row["judged"], row["asked"], row["sign_p"],
-         row["consistent"], row["first"]]
+        [row["run"], judge["name"], row["status"], _ends(row["win_rate"]), row["wins"],
+         row["losses"], row["ties"], row["turned"], row["judged"], row["asked"], row["sign_p"],
+         _ends(row["consistent"]), _ends(row["first"])]
         for judge in found["judges"] for row in judge["pairs"]
     ]  # fmt: skip
     note = (
@@ -93,13 +98,13 @@ def scores(found: Found) -> Table:
     """Return the points that each judge gives each run."""
     columns = [
         word_column("run", "run"), word_column("judge", "judge"),
-        Column("status", "", words=True, toned=tone),
+        Column("status", "verdict", words=True, toned=tone),
         Column("points", "points", "1-10", _points, interval=True),
         Column("difference", "more than the reference", "", _points, interval=True, optional=True),
-        Column("judged", "judged"), Column("asked", "of"),
+        Column("judged", "judged"), Column("asked", "answers"),
     ]  # fmt: skip
     rows = [
-        [row["run"], judge["name"], row["status"], row["points"], row["difference"],
+        [row["run"], judge["name"], row["status"], _ends(row["points"]), _ends(row["difference"]),
          row["judged"], row["asked"]]
         for judge in found["judges"] for row in judge["scores"]
     ]  # fmt: skip

@@ -20,21 +20,9 @@ from harness.kernel.words.figure import number, size
 from reports import figures, tables
 from reports.beside import Beside
 from reports.blocks import Block, Plot, Table, pairs
-from reports.pages import html
-from reports.parts import (
-    attempts,
-    capacity,
-    doubts,
-    errors,
-    gpus,
-    replicas,
-    served,
-    server,
-    steady,
-    task,
-)
+from reports.pages import html, of_task
+from reports.parts import capacity, doubts, gpus, replicas, served, server, steady
 from reports.plots import run as plots
-from reports.plots.attempts import over_tokens
 from reports.plots.gpus import gpus_over_run
 from reports.plots.server import server_over_run
 from reports.plots.style import at_both_widths
@@ -318,22 +306,8 @@ def _replicas(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None
     return replicas.table(result)
 
 
-def _task(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
-    return task.scores(result)
-
-
-def _attempts(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
-    return attempts.table(result)
-
-
-def _over_tokens(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
-    found = (result.get("task") or {}).get("attempts") or {}
-    picture = at_both_widths(over_tokens, found)
-    return Plot("Accuracy against tokens spent", picture) if picture else None
-
-
-def _errors(result: Result, log: RunLog, telemetry: Telemetry) -> list[Block]:
-    return errors.blocks((result.get("task") or {}).get("errors") or {})
+def _task(result: Result, log: RunLog, telemetry: Telemetry) -> list[Block]:
+    return of_task.blocks(result)
 
 
 def _steady(result: Result, log: RunLog, telemetry: Telemetry) -> Block | None:
@@ -350,7 +324,7 @@ def _picture(title: str, svg: str, note: str) -> Plot | None:
 
 PARTS: tuple[Part, ...] = (
     _search, _latency, _failures, _throughput, _goodput, _capacity, _decoding, _memory, _quality,
-    _task, _errors, _attempts, _over_tokens, _answers, _evaluation, _energy, _replicas, _of_gpus,
+    _task, _answers, _evaluation, _energy, _replicas, _of_gpus,
     _driver, _found_out, _answers_of_server, _server_counts, _others, _over_run, _steady,
     _cumulative, _tpot, _load, _server, _machine, _gpus, _division, _settings,
 )  # fmt: skip

@@ -17,6 +17,7 @@ Found = Mapping[str, Any]
 # The verb of each kind for one answer and for several.
 _SAID = {
     "arithmetic slip": ("is an arithmetic slip", "are arithmetic slips"),
+    "slip and method": ("has a slip and a wrong method", "have a slip and a wrong method"),
     "wrong method": ("follows a wrong method", "follow a wrong method"),
     "no steps": ("shows no steps", "show no steps"),
     "wrong choice": ("is a wrong choice", "are wrong choices"),
@@ -28,7 +29,8 @@ _SAID = {
     "empty": ("is empty", "are empty"),
 }
 _MEANINGS = {
-    "arithmetic slip": "an equation does not hold",
+    "arithmetic slip": "an equation does not hold; calculated rightly, the result would be right",
+    "slip and method": "an equation does not hold; the result would be wrong all the same",
     "wrong method": "every equation holds, and the result is wrong",
     "no steps": "a wrong number without an equation",
     "wrong choice": "another of the given choices",
@@ -68,7 +70,7 @@ def sentence(found: Found) -> str:
         return ""
     said = [_kinds(found["wrong"], "wrong answer", found["kinds"]), *_lettered(found["places"])]
     said += _worse(found["groups"], "have more wrong answers", "has more wrong answers")
-    return " ".join(said)
+    return " ".join(filter(None, said))
 
 
 def _of_two(found: Found) -> str:
@@ -86,12 +88,15 @@ def _of_two(found: Found) -> str:
         flips, tosses = found["flips"]["flips"], found["flips"]["coin_tosses"]
         said.append(f"Of {_counted(flips, 'flip')}, {tosses:,} had a margin below the noise.")
     said += _worse(found["groups"], "suffer more", "suffers more")
-    return " ".join(said)
+    return " ".join(filter(None, said))
 
 
 def _kinds(n: int, what: str, kinds: Sequence[Found]) -> str:
     parts = [f"{one['n']:,} {_SAID[one['kind']][one['n'] != 1]}" for one in kinds]
-    return f"Of {_counted(n, what)}, {', '.join(parts)}."
+    if {one["kind"] for one in kinds} == {"wrong choice"}:
+        return ""
+    listed = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+    return f"Of {_counted(n, what)} {listed}."
 
 
 def _lettered(places: Found | None) -> Iterator[str]:
@@ -106,7 +111,7 @@ def _lettered(places: Found | None) -> Iterator[str]:
 
 
 def _worse(groups: Sequence[Found], several: str, one: str) -> Iterator[str]:
-    names = [row["group"] for row in groups if row["is_worse"]]
+    names = [f"“{row['group']}”" for row in groups if row["is_worse"]]
     if names:
         verb = one if len(names) == 1 else several
         others = "the other questions, beyond chance"
@@ -155,12 +160,11 @@ def _paired_blocks(found: Found) -> list[Block | None]:
 
 def _kinds_table(found: Found) -> Table:
     columns = (
-        word_column("kind", "kind of error"),
-        word_column("meaning", "meaning", people=True),
+        Column("kind", "kind of error", words=True, second="meaning"),
         Column("n", "wrong answers"),
         Column("share", "share", "%", tenths, interval=True),
     )
-    rows = [[one["kind"], _MEANINGS[one["kind"]], one["n"], _span(one)] for one in found["kinds"]]
+    rows = [[_meant(one["kind"]), one["n"], _span(one)] for one in found["kinds"]]
     return Table("Wrong answers by kind of error", columns, rows, _steps_note(found["steps"]))
 
 
@@ -171,14 +175,17 @@ def _both_kinds_table(found: Found, names: Sequence[str]) -> Table | None:
     if not kinds:
         return None
     columns = (
-        word_column("kind", "kind of error"),
-        word_column("meaning", "meaning", people=True),
+        Column("kind", "kind of error", words=True, second="meaning"),
         *(Column(name, f"wrong, {name}") for name in names),
         Column("lost", "lost"),
     )
-    rows = [[kind, _MEANINGS[kind], *(of.get(kind, 0) for of in (*sides, lost))] for kind in kinds]
+    rows = [[_meant(kind), *(of.get(kind, 0) for of in (*sides, lost))] for kind in kinds]
     note = f"Lost: right by {names[0]}, wrong by {names[1]}; the kind is that of {names[1]}."
     return Table("Wrong answers by kind of error", columns, rows, note)
+
+
+def _meant(kind: str) -> tuple[str, str]:
+    return kind, _MEANINGS[kind]
 
 
 def _by_kind(kinds: Sequence[Found]) -> dict[str, int]:
@@ -193,11 +200,13 @@ def _steps_note(steps: Found | None) -> str:
         f" were checked by exact arithmetic; {steps['wrong_equations']:,} do not hold."
     )
     if steps["right_despite_slip"]:
-        said += f" {_counted(steps['right_despite_slip'], 'answer')} with one of these are right."
+        said += f" Right in spite of one: {_counted(steps['right_despite_slip'], 'answer')}."
     if steps["with_reference"]:
+        methods = _counted(steps["with_reference"], "answer")
+        reached = steps["reached_reference_step"]
         said += (
-            f" Of {steps['with_reference']:,} wrong methods, {steps['reached_reference_step']:,}"
-            " reach an intermediate result of the solution."
+            f" An intermediate result of the solution appears in {reached:,} of {methods} with a"
+            " wrong method."
         )
     return said
 
@@ -230,7 +239,7 @@ _WRONG = (
 _NET = (
     Column("lost", "lost"),
     Column("gained", "gained"),
-    Column("net", "lost less gained", "% of its questions", tenths, interval=True),
+    Column("net", "net loss", "%", tenths, interval=True),
 )
 _GROUPS_NOTE = (
     "p: how often chance alone, dealing the same {what} to the groups at random, makes a group"
@@ -253,8 +262,9 @@ def _groups_table(found: Found, title: str, figures: Sequence[Column]) -> Table 
     )
     rows = [[one["group"], one["n"], *_cells(one, figures), one["p_corrected"]] for one in groups]
     what = "flips" if figures is _NET else "wrong answers"
+    meaning = "Net loss: lost less gained, of its questions; " if figures is _NET else ""
     return Table(
-        title, columns, rows, _GROUPS_NOTE.format(what=what),
+        title, columns, rows, meaning + _GROUPS_NOTE.format(what=what),
         row_groups=[one["column"] for one in groups], folded=len(groups) > _MOST_GROUPS,
     )  # fmt: skip
 
@@ -342,24 +352,28 @@ def _range(one: Found) -> str:
 
 
 def _examples(found: Found, title: str, names: Sequence[str]) -> Beside | None:
-    examples = [_example(one, names) for one in found["examples"]]
+    examples = [_example(one, names, found["margin_unit"]) for one in found["examples"]]
     note = "Question and answers are shortened."
     if is_paired(found):
         note += " Words that only one of the answers has are marked."
     return Beside(title, examples, note) if examples else None
 
 
-def _example(one: Found, names: Sequence[str]) -> Example:
+def _example(one: Found, names: Sequence[str], unit: str) -> Example:
     below = f"expected: {one['expected']}"
     if "was" in one:
-        below = f"{one['was']} · {below} · the answers part at word {one['parts_at'] + 1:,}"
-    sides = [_side(name, answer) for name, answer in zip(names, one["answers"], strict=True)]
+        below = f"{one['was']} · {below}"
+    if "parts_at" in one:
+        below += f" · the answers part at word {one['parts_at'] + 1:,}"
+    sides = [_side(name, answer, unit) for name, answer in zip(names, one["answers"], strict=True)]
     return Example(f"{one['index']}", one["question"], one["labels"], below, sides)
 
 
-def _side(name: str, answer: Found) -> Side:
+def _side(name: str, answer: Found, unit: str) -> Side:
     kind = answer["kind"]
     read = f" · read: {answer['answer']}" if answer["answer"] else ""
+    if answer["margin"] is not None:
+        read += f" · margin {number(answer['margin'])} {unit}"
     return Side(
         head=f"{name} · {kind}{read}",
         pieces=[Piece(*piece) for piece in answer["text"]],

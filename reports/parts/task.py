@@ -38,7 +38,7 @@ def sentence(result: Result) -> str:
     shots = f"{found['shots']} example{'s' * (found['shots'] != 1)}"
     how = f"by {SCORERS.get(scorer, scorer.replace('_', ' '))}, {shots}"
     if figure["value"] is None:
-        why = next((note for note in result["notes"] if "--run-code" in note), "nothing was scored")
+        why = "programs were not run (--run-code)" if scorer == "runs" else "nothing was scored"
         return f"Task {found['name']}: {why}."
     if figure["low"] is not None:
         how = f"{_percent(figure['low'])} to {_percent(figure['high'])} %; {how}"
@@ -47,7 +47,8 @@ def sentence(result: Result) -> str:
     if times > 1:
         share = f"{_percent(figure['value'])} % of the answers are right"
         solved = f"{share}, {times} to each of {figure['n']:,} questions ({how})"
-    unread = f", {figure['no_answer']:,} without a final answer" if figure["no_answer"] else ""
+    without = "that are no Python" if scorer == "runs" else "without a final answer"
+    unread = f", {figure['no_answer']:,} {without}" if figure["no_answer"] else ""
     return f"Task {found['name']}: {solved}{unread}{_broken(figure)}."
 
 
@@ -82,7 +83,17 @@ def scores(result: Result) -> Table | None:
     )
     rows = [(SCORERS.get(name, name), *_cells(one, counts)) for name, one in figures]
     rows += [(f"{one['column']}: {one['group']}", *_cells(one, counts)) for one in found["groups"]]
-    return Table(f"Task {found['name']}", columns, rows, note="Intervals: 95 %.")
+    note = f"Intervals: 95 %.{_sandbox(found)}"
+    return Table(f"Task {found['name']}", columns, rows, note=note)
+
+
+def _sandbox(task: Mapping[str, Any]) -> str:
+    """Say how programs were run, if any were."""
+    known = task.get("sandbox")
+    if not known:
+        return ""
+    most = f"{known['seconds']:g} s and {known['memory_bytes'] / 2**20:g} MiB each"
+    return f" Programs ran {known['mode']} ({', '.join(known['protections'])}), at most {most}."
 
 
 def _cells(figure: Mapping[str, Any], counts: Sequence[str]) -> tuple[Any, ...]:

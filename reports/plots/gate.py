@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from reports.blocks import between, percent, tone
+from reports.parts.solving import share
 from reports.tables import ROUGE
 
 Found = Mapping[str, Any]
@@ -44,6 +45,25 @@ class Frame(NamedTuple):
 ROOMY, PHONE = Frame(210, 830, 1080, 196, 846), Frame(92, 326, 338, 82, None)
 
 
+class Group(NamedTuple):
+    """Ratios under one head: (name, value, low, high, status) of each. `band` is what chance alone
+    moves the reference by, as a share of it.
+    """
+
+    head: str
+    ratios: Sequence[tuple[str, float, float | None, float | None, str]]
+    band: tuple[float, float] | None = None
+
+
+class Band(NamedTuple):
+    """Where the noise of a group lies, in pixels."""
+
+    x: float
+    width: float
+    y: float
+    height: float
+
+
 class Forest(NamedTuple):
     """All coordinates are in pixels of a picture `frame.width` by `height`; lines are (x, text, how
     the text hangs on it).
@@ -55,46 +75,76 @@ class Forest(NamedTuple):
     marks: list[Mark]
     lines: list[tuple[float, str, str]]
     ticks: list[tuple[float, str]]
+    bands: list[Band]
 
 
 _TOP, _LINE, _GAP = 26, 20, 12
+_LEAST, _MOST = 0.0, 2.0  # shares beyond which an interval is cut off
 
 
 def forest(found: Found, reading: str, rows: Sequence[Row], frame: Frame = ROOMY) -> Forest:
     """Place the ratios of ROUGE with their intervals, beside the targets."""
     target = found["target"]
-    shares = sorted({0.99, 0.999, target["share"]} if reading != "published" else {target["share"]})
-    ratios = [_known(row["readings"][reading]["ratios"]) for row in rows]
-    every = [ratio[key] for of in ratios for ratio in of for key in ("value", "low", "high")]
-    ends = [end for end in every if end is not None]
+    shares = {0.99, 0.999, target["share"]} if reading != "published" else {target["share"]}
+    groups = []
+    for row in rows:
+        ratios = []
+        for r in _known(row["readings"][reading]["ratios"]):
+            status = r["calls"].get(target["key"], {}).get("status", "")
+            ratios.append((ROUGE[r["name"]], r["value"], r["low"], r["high"], status))
+        groups.append(Group(row["label"], ratios))
+    return placed(groups, sorted(shares), frame)
+
+
+def of_tasks(found: Found, frame: Frame = ROOMY) -> Forest:
+    """Place the share kept on each task with its interval, beside the targets and the noise."""
+    groups = []
+    for task in found["tasks"]:
+        ratios = []
+        for row in filter(None, (task["control"], *task["rows"])):
+            if (kept := share(row, task)) is not None:
+                ends = kept["value"], kept["low"], kept["high"]
+                ratios.append((row["label"], *ends, row["status"]))
+        noise = task["noise"] and 1 - task["noise"]["finest"]
+        groups.append(Group(task["name"], ratios, (1 - noise, 1 + noise) if noise else None))
+    return placed(groups, sorted({0.99, 0.999, found["target"]["share"]}), frame)
+
+
+def placed(groups: Sequence[Group], shares: Sequence[float], frame: Frame) -> Forest:
+    """Return where everything stands."""
+    every = [end for group in groups for _, *ends, _ in group.ratios for end in ends]
+    every += [end for group in groups for end in group.band or ()]
+    ends = [min(max(end, _LEAST), _MOST) for end in every if isinstance(end, float)]
     low, high = min([*ends, *shares, 1.0]), max([*ends, *shares, 1.0])
     room = 0.06 * (high - low)
     low, high = low - room, high + room
 
     def x(value: float) -> float:
+        value = min(max(value, low), high)
         return round(frame.left + (frame.right - frame.left) * (value - low) / (high - low), 1)
 
-    heads, marks, y = [], [], float(_TOP)
-    for row, of in zip(rows, ratios, strict=True):
+    heads, marks, bands, y = [], [], [], float(_TOP)
+    for group in groups:
         if frame.values is None:
             y += _LINE
-        heads.append((y + _LINE * (len(of) + 1) / 2 - 1 if frame.values else y, row["label"]))
-        for r in of:
+        middle = y + _LINE * (len(group.ratios) + 1) / 2 - 1
+        heads.append((middle if frame.values else y, group.head))
+        if group.band:
+            left, right = map(x, group.band)
+            height = _LINE * len(group.ratios)
+            bands.append(Band(left, round(right - left, 1), y + 5, height))
+        for name, value, least, most, status in group.ratios:
             y += _LINE
-            status = r["calls"].get(target["key"], {}).get("status", "")
-            low_at, high_at = (
-                x(r["value"] if r[end] is None else r[end]) for end in ("low", "high")
-            )
-            text = f"{percent(r['value'])}  {between(r['low'], r['high'], percent)}"
-            name = ROUGE[r["name"]]
-            marks.append(Mark(name, x(r["value"]), low_at, high_at, y, text, tone(status)))
+            low_at, high_at = (x(value if end is None else end) for end in (least, most))
+            text = f"{percent(value)}  {between(least, most, percent)}"
+            marks.append(Mark(name, x(value), low_at, high_at, y, text, tone(status)))
         y += _GAP
     sides = ["end" if i == 0 and len(shares) > 1 else "start" for i in range(len(shares))]
     hung = [
         (x(share), f"{100 * share:g} %", side) for share, side in zip(shares, sides, strict=True)
     ]
     ticks = [(x(t), f"{100 * t:g}") for t in _ticks(low, high)]
-    return Forest(frame, y + 34, heads, marks, hung, ticks)
+    return Forest(frame, y + 34, heads, marks, hung, ticks, bands)
 
 
 def _known(ratios: Sequence[Row]) -> list[Row]:

@@ -79,7 +79,8 @@ def rows() -> Iterator[Row]:
 
 def _on_two_cores() -> Iterator[Row]:
     """Score OPENORCA pairs with one process and with two, in turn (A B B A)."""
-    from accuracy.metrics import rouge, spread
+    from accuracy import spread
+    from accuracy.metrics import rouge
 
     pairs = drawn(2_048, WORDS) * (OPENORCA // 2_048)
     texts, references = (list(texts) for texts in zip(*pairs, strict=True))

@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from accuracy.metrics import numbers
+from accuracy.metrics import exact_match, numbers
 from accuracy.resampling import Floats
+from accuracy.tasks.scoring import lm_eval
 
 Same = Callable[[str, str], bool]
 
@@ -27,12 +28,23 @@ def _alike(one: str, other: str) -> bool:
     return one.casefold().split() == other.casefold().split()
 
 
+def _without_articles(one: str, other: str) -> bool:
+    """Compare as SQuAD and TriviaQA do."""
+    return exact_match.plain(one) == exact_match.plain(other)
+
+
+def _in_plain_words(one: str, other: str) -> bool:
+    """Compare as lm-eval does: without case and punctuation."""
+    return lm_eval.plain(one) == lm_eval.plain(other)
+
+
 # When are two answers one answer? By the equality of the scorer that reads them.
 SAME: Mapping[str, Same] = {
-    "number": numbers.same,
-    "number_strict": numbers.same,
-    "boxed": numbers.same,
+    **dict.fromkeys(("number", "number_strict", "boxed", "boxed_strict"), numbers.same),
+    **dict.fromkeys(("alias_match", "exact_match", "token_f1"), _without_articles),
+    "plain_match": _in_plain_words,
 }
+NO_VOTE = frozenset(("runs",))  # of these no two answers are one: a program is right or wrong
 NO_ANSWER = -1
 
 

@@ -34,14 +34,16 @@ def several(questions: Sequence[Sample], draws: Draws) -> list[Sample]:
     if not draws.temperature:
         return list(questions)
     return [
-        replace(
-            question,
-            index=question.index * draws.attempts + attempt,
-            draw=Draw(draws.temperature, draws.top_p, seed_of(draws.seed, question.index, attempt)),
-        )
+        _attempt(question, attempt, draws)
         for question in questions
         for attempt in range(draws.attempts)
     ]
+
+
+def _attempt(question: Sample, attempt: int, draws: Draws) -> Sample:
+    seed = seed_of(draws.seed, question.index, attempt)
+    draw = Draw(draws.temperature, draws.top_p, seed, attempt)
+    return replace(question, index=question.index * draws.attempts + attempt, draw=draw)
 
 
 def seed_of(seed: int, question: int, attempt: int) -> int:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from accuracy.means import mean
 from accuracy.resampling import Estimate, Floats
-from accuracy.tasks.attempts.choosing import best, labels, majority, pass_at_k
+from accuracy.tasks.attempts.choosing import NO_VOTE, best, labels, majority, pass_at_k
+from accuracy.tasks.scorers import asks_likelihoods
 
 Row = dict[str, Any]
 _MOST_SETS = 64  # of k attempts that follow one another
@@ -41,13 +42,18 @@ class Question(NamedTuple):
 Choice = Callable[[Question, NDArray[np.int64]], int | None]  # the attempt that is taken of some
 
 
-def summary(draws: Mapping[str, Any], table: Sequence[Row], scorer: str, span_s: float) -> Row:
-    """Return the figures of one scorer. `span_s` is how long the run took, in seconds."""
+def summary(
+    draws: Mapping[str, Any], table: Sequence[Row], scorers: Sequence[str], span_s: float
+) -> Row:
+    """Return the figures of the first scorer that reads answers: the likelihoods of given choices
+    are the same in every attempt. `span_s` is how long the run took, in seconds.
+    """
+    scorer = next((name for name in scorers if not asks_likelihoods(name)), scorers[0])
     n = draws["attempts"]
     answers = [row for row in table if row["scorer"] == scorer]
     whole = list(_questions(answers, scorer, n))
     asked = len({row["index"] for row in answers})
-    ways = {name: way for name, way in _WAYS.items() if _is_known(name, whole)}
+    ways = {name: way for name, way in _WAYS.items() if _is_known(name, scorer, whole)}
     tokens = sum(row["tokens"] for row in answers)
     one = _Cost(tokens / len(answers), span_s / len(answers)) if answers else _Cost(0.0, 0.0)
     return {
@@ -56,7 +62,7 @@ def summary(draws: Mapping[str, Any], table: Sequence[Row], scorer: str, span_s:
         "questions": len(whole),
         "incomplete": asked - len(whole),
         "average": _figure(np.array([each.score.mean() for each in whole]), one),
-        "ties": sum(majority(each.labels).is_tied for each in whole),
+        "ties": sum(majority(each.labels).is_tied for each in whole if "majority" in ways),
         "at": [_at(k, whole, ways, one.of(k)) for k in sizes(n)] if whole else [],
     }
 
@@ -115,10 +121,10 @@ _WAYS: Mapping[str, Choice] = {
 }
 
 
-def _is_known(way: str, questions: Sequence[Question]) -> bool:
+def _is_known(way: str, scorer: str, questions: Sequence[Question]) -> bool:
     """Is there anything to choose by?"""
     if way == "majority":
-        return True
+        return scorer not in NO_VOTE
     name = "log_likelihood" if way == "likelihood" else "verifier"
     return any(not np.isnan(getattr(one, name)).all() for one in questions)
 

@@ -18,7 +18,7 @@ from typing import Any
 from accuracy.means import share
 from accuracy.tasks.errors import choices, examples
 from accuracy.tasks.errors.groups import Group, groups
-from accuracy.tasks.errors.kinds import KINDS, Answer, answers
+from accuracy.tasks.errors.kinds import KINDS, METHODS, Answer, answers
 from accuracy.tasks.errors.questions import questions
 from accuracy.tasks.solved import Solved
 
@@ -41,7 +41,7 @@ def of_one(solved: Solved) -> Found:
         "places": choices.places(own),
         "margins": choices.spread(margins),
         "margin_unit": choices.unit(solved.scorer),
-        "examples": examples.of_one(own, asked),
+        "examples": examples.of_one(own, asked, margins),
     }
 
 
@@ -124,7 +124,7 @@ def _steps(every: Sequence[Answer]) -> Found | None:
     written = [one for one in every if one.steps]
     if not written:
         return None
-    methods = [one for one in every if one.kind == "wrong method"]
+    methods = [one for one in every if one.kind in METHODS]
     known = [one for one in methods if one.has_reference_step is not None]
     return {
         "answers": len(written),

@@ -39,6 +39,7 @@ class Equation(NamedTuple):
     value: Fraction  # of the left side
     written: Fraction  # of the right side
     is_right: bool
+    side: Expression  # the left side, to be calculated again
 
     @property
     def text(self) -> str:
@@ -58,6 +59,21 @@ def equations(text: str) -> list[Equation]:
         for one in _equations(part):
             found.setdefault((one.value, one.written), one)
     return list(found.values())
+
+
+def repaired(steps: Sequence[Equation], result: Fraction) -> Fraction:
+    """Return what a result would be, had every equation that leads to it been calculated rightly:
+    a wrong result is put right in the equations that follow, too.
+    """
+    exact = dict[Fraction, Fraction]()  # by what the text has in its place
+    for one in steps:
+        again = [
+            token._replace(value=exact.get(token.value, token.value)) for token in one.side.tokens
+        ]
+        value = next(iter(read("", again).values), one.value)
+        if value != one.written and not (one.is_right and again == list(one.side.tokens)):
+            exact[one.written] = value
+    return exact.get(result, result)
 
 
 def numbers(text: str) -> set[Fraction]:
@@ -97,28 +113,28 @@ def _equation(text: str, found: Sequence[Token], equals: int) -> Equation | None
     is_about = found[equals].text != "="
     held = _held(left, right, is_about)
     if held is not None:
-        return Equation(left.text, right.text, held[0], held[1], is_right=True)
+        return Equation(left.text, right.text, held[0], held[1], True, left)
     if not (is_whole and left.is_sure and right.is_sure) or _is_conversion(left, right):
         return None
     if _first(text, right) in left.values:  # 12 * 3 = 36 + 4 = 40
-        return Equation(left.text, right.text, left.values[0], left.values[0], is_right=True)
-    value = min(left.values, key=lambda value: abs(value - right.values[0]))
-    return Equation(left.text, right.text, value, right.values[0], is_right=False)
+        return Equation(left.text, right.text, left.values[0], left.values[0], True, left)
+    value = min(_meanings(left, right), key=lambda value: abs(value - right.values[0]))
+    return Equation(left.text, right.text, value, right.values[0], False, left)
 
 
 def _held(left: Expression, right: Expression, is_about: bool) -> tuple[Fraction, Fraction] | None:
     """Return the meanings of both sides that are equal; None if there are none."""
-    for value in left.values if _may_be_loose(left, right) else left.values[:1]:
+    for value in _meanings(left, right):
         for result in right.values:
             if value == result or _is_rounded(value, result, right, is_about):
                 return value, result
     return None
 
 
-def _may_be_loose(left: Expression, right: Expression) -> bool:
-    """May a percentage be read as people write it? Not in 20% * 50 = 1000."""
-    is_more = left.tokens[-1].is_percent
-    return right.has_percentage or left.is_percentages or is_more
+def _meanings(left: Expression, right: Expression) -> Sequence[Fraction]:
+    """Return what a left side may mean; a percentage is a share of 1 in 20% * 50 = 1000."""
+    is_loose = right.has_percentage or left.is_percentages or left.tokens[-1].is_percent
+    return left.values if is_loose else left.values[:1]
 
 
 def _is_rounded(value: Fraction, result: Fraction, right: Expression, is_about: bool) -> bool:

@@ -20,12 +20,14 @@ _LONGEST_QUESTION, _LONGEST_ANSWER = 400, 900  # characters
 Example = dict[str, Any]
 
 
-def of_one(answers: Mapping[int, Answer], asked: Mapping[int, str]) -> list[Example]:
+def of_one(
+    answers: Mapping[int, Answer], asked: Mapping[int, str], margins: Mapping[int, float]
+) -> list[Example]:
     """Return wrong answers of a run, as many kinds as there are."""
     by_kind = [[i for i, one in answers.items() if one.kind == kind] for kind in KINDS]
     turns = zip_longest(*by_kind)
     chosen = [i for turn in turns for i in turn if i is not None][:MOST]
-    return [_alone(answers[i], asked[i]) for i in chosen]
+    return [_alone(answers[i], asked[i], margins.get(i)) for i in chosen]
 
 
 def of_two(
@@ -35,15 +37,20 @@ def of_two(
     margins: Sequence[Mapping[int, float]],
 ) -> list[Example]:
     """Return the questions that flipped, the lost ones first."""
-    return [
-        _question(before[i], asked[i]) | {"was": was, **_pair(before[i], after[i])}
-        for was, i in _order(before, after, margins)
-    ]
+    found = []
+    for was, i in _order(before, after, margins):
+        pair = (
+            _choices(before[i], after[i]) if after[i].sample.choices else _pair(before[i], after[i])
+        )
+        for answer, known in zip(pair["answers"], margins, strict=True):
+            answer["margin"] = known.get(i)
+        found.append(_question(before[i], asked[i]) | {"was": was, **pair})
+    return found
 
 
-def _alone(answer: Answer, asked: str) -> Example:
-    text = [(_short(answer.text), False)]
-    return _question(answer, asked) | {"answers": [_told(answer, text)]}
+def _alone(answer: Answer, asked: str, margin: float | None) -> Example:
+    told = _told(answer, [(_short(_said(answer)), False)])
+    return _question(answer, asked) | {"answers": [told | {"margin": margin}]}
 
 
 def _order(
@@ -69,6 +76,15 @@ def first_difference(first: str, second: str) -> int:
     words = first.split(), second.split()
     pairs = enumerate(zip(*words, strict=False))
     return next((k for k, (a, b) in pairs if a != b), min(map(len, words)))
+
+
+def _said(answer: Answer) -> str:
+    """Return what stands for an answer: of choices, the one that was taken."""
+    return str(answer.row["answer"]) if answer.sample.choices else answer.text
+
+
+def _choices(first: Answer, second: Answer) -> Example:
+    return {"answers": [_told(one, [(_short(_said(one)), True)]) for one in (first, second)]}
 
 
 def _pair(first: Answer, second: Answer) -> Example:

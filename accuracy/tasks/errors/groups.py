@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,6 +93,7 @@ def chance(
     return min(float(probability[t >= seen - 1e-9].sum()), 1.0)
 
 
+@lru_cache(maxsize=1024)
 def _likely(n: int, count: int, n_all: int) -> NDArray[np.int64]:
     """Return how many of `count` questions a random group of n may get."""
     from scipy.stats import hypergeom

@@ -5,7 +5,8 @@ not in the form   the right answer is there, but not in the form that the scorer
 cut               the limit on new tokens ended it before a final answer
 loop              it ends in a loop, without a final answer
 no final answer   it ended by itself, without a final answer
-arithmetic slip   one of its equations does not hold
+arithmetic slip   an equation does not hold; calculated rightly, the result would be right
+slip and method   an equation does not hold; calculated rightly, the result would still be wrong
 wrong method      its equations hold, and yet the result is wrong
 no steps          a wrong number, and no equation
 wrong choice      of given ones
@@ -15,25 +16,27 @@ wrong answer      of another sort
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
 from accuracy.metrics import numbers
-from accuracy.outputs.stops import cut
-from accuracy.tasks.errors.equations import Equation, equations
+from accuracy.tasks.errors.equations import Equation, equations, repaired
 from accuracy.tasks.errors.equations import numbers as numbers_in
 from accuracy.tasks.errors.equations import written as written_number
 from accuracy.tasks.errors.loops import is_loop
+from accuracy.tasks.marks import cut
 from accuracy.tasks.solved import Solved
 from harness.kernel.types import Sample
 
 Kind = Literal[
     "right", "empty", "not in the form", "cut", "loop", "no final answer", "arithmetic slip",
-    "wrong method", "no steps", "wrong choice", "wrong answer",
+    "slip and method", "wrong method", "no steps", "wrong choice", "wrong answer",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = (
-    "arithmetic slip", "wrong method", "no steps", "wrong choice", "wrong answer",
-    "not in the form", "no final answer", "cut", "loop", "empty",
+    "arithmetic slip", "slip and method", "wrong method", "no steps", "wrong choice",
+    "wrong answer", "not in the form", "no final answer", "cut", "loop", "empty",
 )  # fmt: skip
+METHODS = ("slip and method", "wrong method")
 Row = Mapping[str, Any]
 
 
@@ -64,9 +67,9 @@ class Answer(NamedTuple):
     def says(self) -> str:
         """What shows its kind: the first wrong step and what it should be."""
         slip = self.slip
-        if self.kind != "arithmetic slip" or slip is None:
+        if "slip" not in self.kind or slip is None:
             return ""
-        return f"{slip.text}, is {written_number(slip.value)}"
+        return f"{slip.text}, should be {written_number(slip.value)}"
 
 
 def answers(solved: Solved, asked: Mapping[int, str]) -> dict[int, Answer]:
@@ -104,7 +107,7 @@ def _answer(row: Row, others: Sequence[Row], sample: Sample, whole: str, asked: 
     if row["outcome"] == "right":
         return answer
     answer = answer._replace(kind=_kind(answer, others, is_number))
-    if answer.kind != "wrong method":
+    if answer.kind not in METHODS:
         return answer
     return answer._replace(has_reference_step=_has_step(text, sample.reference or "", asked))
 
@@ -133,15 +136,26 @@ def _kind(answer: Answer, others: Sequence[Row], is_number: bool) -> Kind:
     if not is_number:
         return "wrong answer" if is_read else "no final answer"
     if answer.slip is not None:
-        return "arithmetic slip"
+        return "arithmetic slip" if _is_slip_alone(answer) else "slip and method"
     return "wrong method" if answer.steps else "no steps"
+
+
+def _is_slip_alone(answer: Answer) -> bool:
+    """Say whether the result would be right, had the answer calculated rightly."""
+    wanted = _value(numbers.target(answer.sample.reference or "").answer)
+    result = _value(str(answer.row["answer"])) or _value(numbers.read(answer.text).answer)
+    return result is not None and repaired(answer.steps, result) == wanted
+
+
+def _value(answer: str) -> Fraction | None:
+    return numbers.value(numbers.plain(answer))
 
 
 def _has_step(text: str, reference: str, asked: str) -> bool | None:
     """Say whether a wrong answer reaches an intermediate result of the reference's solution; None
     where that has none that is not in the question as well.
     """
-    final = numbers.value(numbers.plain(numbers.target(reference).answer))
+    final = _value(numbers.target(reference).answer)
     known = numbers_in(asked)
     results = {one.written for one in equations(reference)} - {final} - known
     return bool(results & numbers_in(text)) if results else None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from accuracy.tasks.errors.tokens import MULTIPLIERS, SIGN_OF, Token, words
 
-LONGEST = 40  # tokens of one side of an equation
+LONGEST = 80  # tokens of one side of an equation
 _MOST_UNIT_WORDS = 4
 _ENDS = frozenset(("number", "unknown", "close"))  # an operand ends with one of them
 _STARTS = frozenset(("number", "unknown", "open", "frac"))
@@ -136,8 +136,8 @@ def _named_sign(found: Sequence[Token], i: int, out: list[Token]) -> int:
     while one.text == "of" and k < len(found) and found[k].text in _ARTICLES:
         k += 1
     has_operand = k < len(found) and found[k].kind in _STARTS
-    is_share = out[-1].is_percent or (len(out) > 1 and out[-2].text == "/") or "/" in out[-1].text
-    is_share |= out[-1].kind == "close"
+    is_share = out[-1].is_percent or out[-1].value.denominator > 1 or out[-1].kind == "close"
+    is_share |= len(out) > 1 and out[-2].text == "/"
     if has_operand and (one.text != "of" or is_share):
         out.append(one._replace(kind="sign", text=SIGN_OF[one.text]))
         return k

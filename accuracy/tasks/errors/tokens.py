@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
@@ -60,7 +61,7 @@ _TOKEN = re.compile(
     |(?P<line>\n|\r|\\\\)
     |(?P<label>\\(?:text|textbf|textit|mbox|operatorname)[ ]?\{{[^{{}}\n]{{0,100}}\}})
     |(?P<frac>\\[dtc]?frac\b|\\[dtc]?frac(?=[0-9]))
-    |(?P<break><<|>>|[=\-]+>|<=|>=|[!:<>≠≤≥→⇒∴]=?)
+    |(?P<break><<|>>|[=\-]{{1,3}}>|<=|>=|[!:<>≠≤≥→⇒∴]=?)
     |(?P<equals>\\approx\b|\\simeq\b|≈|~=|=+)
     |(?P<odd>[0-9]+:[0-9]+(?::[0-9]+)*|[0-9]+(?:\.[0-9]+){{2,}}|[0-9]+,[0-9]{{1,2}}(?![0-9])
         |[0-9]+[ ]?[!°](?![=]))
@@ -147,7 +148,7 @@ def _named(match: _Match, is_glued: bool) -> list[Token]:
     return _token("word", match, is_glued, name)
 
 
-_READERS = {
+_READERS: dict[str, Callable[[_Match, bool], list[Token]]] = {
     "line": lambda match, is_glued: _token("line", match, is_glued),
     "label": lambda match, is_glued: _token("word", match, is_glued, "label"),
     "frac": lambda match, is_glued: _token("frac", match, is_glued),

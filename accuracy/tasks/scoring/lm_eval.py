@@ -39,8 +39,8 @@ def flexible_extract(given: Given, sample: Sample) -> Mark:
 def plain_match(given: Given, sample: Sample) -> Mark:
     """Compare with each accepted answer, a line each, without case and punctuation."""
     answer = given.text.strip()
-    accepted = map(_plain, (sample.reference or "").split("\n"))
-    return marked(bool(answer) and _plain(answer) in accepted, answer)
+    accepted = map(plain, (sample.reference or "").split("\n"))
+    return marked(bool(answer) and plain(answer) in accepted, answer)
 
 
 def _first(pattern: re.Pattern[str], given: Given, sample: Sample) -> Mark:
@@ -64,7 +64,7 @@ def _bare(text: str) -> str:
     return text.lower()
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     return text.lower().translate(_NO_PUNCTUATION)
 
 

@@ -17,37 +17,28 @@ NAME = "touchstone"  # of the completion function that we register
 RECORD = "record.jsonl"
 _REGISTRY = "registry"
 _STD = "boostrap_std"
+_SCRIPTS = Path(__file__).parents[1] / "scripts"
+_CLASS = "oaieval_model:Served"  # in that folder
 
 
 def command(ask: Ask) -> list[str]:
-    """Return the command line."""
-    registries, others = _split(ask.options)
+    """Return the command line; a second --registry_path is the user's own."""
     return [
         ask.python, "-m", "evals.cli.oaieval", NAME, ask.tasks[0],
         "--record_path", str(ask.out / RECORD),
-        "--registry_path", str(ask.out / _REGISTRY), *registries,
-        *others,
+        "--registry_path", str(ask.out / _REGISTRY),
+        *ask.options,
     ]  # fmt: skip
 
 
-def _split(options: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """Take the user's own registries out of the options: the flag counts once."""
-    flag, registries, others = "--registry_path", [], []
-    words = iter(options)
-    for word in words:
-        if word.startswith(f"{flag}="):
-            registries.append(word.removeprefix(f"{flag}="))
-        elif word == flag:
-            registries.append(next(words, ""))
-        else:
-            others.append(word)
-    return registries, others
-
-
 def variables(ask: Ask) -> Mapping[str, str]:
-    """Return where it finds the server."""
-    threads = str(ask.concurrency)
-    return {"OPENAI_BASE_URL": ask.url, "OPENAI_API_KEY": ask.key, "EVALS_THREADS": threads}
+    """Return where it finds the server, and the class that asks it."""
+    return {
+        "OPENAI_BASE_URL": ask.url,
+        "OPENAI_API_KEY": ask.key,
+        "EVALS_THREADS": str(ask.concurrency),
+        "PYTHONPATH": str(_SCRIPTS),
+    }
 
 
 def check(ask: Ask) -> None:
@@ -64,8 +55,7 @@ def prepare(ask: Ask) -> None:
     arguments = {"model": ask.model, "api_base": ask.url}
     if ask.context:
         arguments |= {"n_ctx": ask.context}
-    kind = "evals.completion_fns.openai:OpenAIChatCompletionFn"
-    files.write_json(folder / "touchstone.yaml", {NAME: {"class": kind, "args": arguments}})
+    files.write_json(folder / "touchstone.yaml", {NAME: {"class": _CLASS, "args": arguments}})
 
 
 def read(files: list[Path]) -> list[Figure]:

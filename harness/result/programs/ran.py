@@ -89,16 +89,18 @@ def _ran(
         else:
             answers.setdefault(program, []).append(i)
     known = pool.check(mode, LIMITS)
-    programs, done = list(answers), 0
+    programs, done, broken = list(answers), 0, list[str]()
     for place, ran in pool.run_all(programs, mode, LIMITS, lambda: bool(stop.requests)):
         rows += [(i, ran.outcome, ran.detail) for i in answers[programs[place]]]
+        broken += [ran.detail] if ran.is_ours else []
         done += 1
         say(f"running the programs: {done} of {len(programs)}")
     say("")
     if done < len(programs):
         return {"problem": f"interrupted after {done} of {len(programs)} programs"}
     sandbox = {"mode": mode, "protections": list(known.protections), **LIMITS._asdict()}
-    return {"rows": sorted(rows), "sandbox": sandbox | {"python": platform.python_version()}}
+    sandbox["python"] = platform.python_version()
+    return {"rows": sorted(rows), "sandbox": sandbox, "broken": broken}
 
 
 def outcomes(evaluation: Mapping[str, Any]) -> Ran:
@@ -118,6 +120,12 @@ def notes(evaluation: Mapping[str, Any]) -> list[str]:
     found = evaluation.get("programs", {})
     if "problem" in found:
         return [found["problem"]]
-    if found and found["sandbox"]["mode"] == "unprotected":
-        return ["the programs ran unprotected: with limits, but with this machine's files"]
-    return []
+    if not found:
+        return []
+    said = []
+    if found["sandbox"]["mode"] == "unprotected":
+        said.append("the programs ran unprotected: with limits, but with this machine's files")
+    if broken := found["broken"]:
+        why = f"{len(broken)} ({broken[0]})"
+        said.append(f"programs that count as errors because their sandbox broke: {why}")
+    return said

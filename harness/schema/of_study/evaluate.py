@@ -41,6 +41,10 @@ _ROW = record(
         "seconds": number("Time it took, with the loading.", "s"),
         "files": by_name("Result files of the tool, from out/.", text("SHA-256.")),
         "figures": many("What the tool has found; empty unless DONE.", _FIGURE),
+        "refused": whole(
+            "Requests that the server refused, so that the tool may have counted wrong answers.",
+            "requests",
+        ),
     },
 )
 EVALUATE = file(

@@ -16,8 +16,8 @@ from harness.study.best.candidates import Candidate
 
 AGAINST = ("speed", "memory", "cost", "energy")  # what quality is set against
 _FIRST = {  # of several that are known, the first is drawn
-    "quality": ("rougeL", "rouge_ratio", "exact_match", "multiple_choice", "gsm8k", "bleu",
-                "eval_loss", "text_perplexity"),
+    "quality": ("task_solved", "rougeL", "rouge_ratio", "exact_match", "multiple_choice", "gsm8k",
+                "bleu", "eval_loss", "text_perplexity"),
     "speed": ("valid_qps", "tokens_per_s", "samples_per_s"),
     "memory": ("peak_bytes", "weights_bytes", "disk_bytes"),
     "cost": ("usd_per_million_tokens", "usd_per_million_tokens_valid"),

@@ -22,7 +22,7 @@ from accuracy.ranking import Losses, Pace, pace_of
 from accuracy.resampling import NOTHING, Estimate, Floats
 from harness.kernel.errors import BadInput
 from harness.kernel.types import Int64s
-from harness.result import evaluation
+from harness.result import evaluation, scored
 from harness.result.integrity import seal
 from harness.result.read import ACCURACY_PART, Raw, read_run
 from harness.study.comparison import intervals, tasks
@@ -77,6 +77,7 @@ def of_raw(
     members = tasks.members_of(samples)
     shares, kinds = tasks.of_shares(answered.log, samples, members)
     known = intervals.of_log(raw.log, pace) | intervals.of_losses(losses) | shares
+    known |= intervals.of_task(scored.marks(answered, samples), answered.saved["dataset"])
     read = by_part.readings(raw.log, figures, token_ns)
     return Evidence(losses, outputs, pace, known, members, kinds, read)
 
@@ -119,12 +120,12 @@ def kept(
         return f"other {', '.join(differing)} than the reference's"
     common = np.intersect1d(reference.index, other.index)
     try:
-        scored = Reference(_only(reference, common), Criteria(against="dataset"), scorer=scorer)
+        beside = Reference(_only(reference, common), Criteria(against="dataset"), scorer=scorer)
     except BadInput as error:
         return error.facts[1]
-    if scored.outputs.problem:
-        return f"the reference cannot be judged: {scored.outputs.problem}"
-    return _kept(scored.against_dataset(_only(other, common)), common[scored.answered])
+    if beside.outputs.problem:
+        return f"the reference cannot be judged: {beside.outputs.problem}"
+    return _kept(beside.against_dataset(_only(other, common)), common[beside.answered])
 
 
 def _kept(reading: Reading, index: Int64s) -> Kept:

@@ -4,7 +4,7 @@
     ttft_p99_ms, ...              by order statistics, where samples lean on one another by fewer
     eval_loss, perplexity         over the answers
     rougeL, rouge_ratio           over the questions
-    exact_match, ...              of a share (Wilson)
+    exact_match, task_solved, ... of a share (Wilson)
 
 They say how a run varies within itself, and nothing of what differs from run to run: that takes
 repeats. Energy and memory are one reading each and have none.
@@ -12,7 +12,8 @@ repeats. Energy and memory are one reading each and have none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from accuracy import means, resampling
 from accuracy.percentiles import tail
 from accuracy.ranking import Losses, Pace, pace_of
 from accuracy.resampling import Estimate, Floats
+from accuracy.tasks.marks import marks
 from harness.kernel.log import RunLog
 
 Intervals = Mapping[str, Estimate]
@@ -69,6 +71,12 @@ def _mean_in_order(values: Floats) -> Estimate:
     sums = np.array([(part.sum(), len(part)) for part in parts])
     draws, (over, under) = resampling.resampled(sums), sums.sum(0)
     return resampling.ratio(over, under, draws[:, 0], draws[:, 1], len(sums))
+
+
+def of_task(rows: Sequence[Mapping[str, Any]], dataset: Mapping[str, Any]) -> Intervals:
+    """Return the interval of the share of its task that a run solved; nothing without a task."""
+    scorers = (dataset.get("task") or {}).get("scorers", ())
+    return {"task_solved": marks(rows, scorers[0]).mean} if rows and scorers else {}
 
 
 def of_losses(losses: Losses | None) -> dict[str, Estimate]:

@@ -27,7 +27,7 @@ from reports import figures
 ROUGE = ("rouge1", "rouge2", "rougeL")
 # Scores of answers beside ROUGE, as result.json names them.
 OF_ANSWERS = (
-    "bleu", "exact_match", "token_f1", "number_match", "gsm8k", "multiple_choice",
+    "bleu", "exact_match", "token_f1", "number_match", "gsm8k", "multiple_choice", "task_solved",
 )  # fmt: skip
 Row = dict[str, Any]
 LATENCIES = tuple(
@@ -121,7 +121,7 @@ def row_of(found: Mapping[str, Any], folder: Path) -> Row:
         "inference_s": _seconds(latency["latency_ms"]["mean"]) if ended else None,
         "joules_per_token": found.get("energy", {}).get("joules_per_token") if ended else None,
         "conditions": conditions_of(found),
-        **_scores(scores),
+        **_scores(scores | _solved(found)),
         **({"doubts": found["doubts"]} if found.get("doubts") else {}),
         **_declared(found),
         **_percentiles(found, ended),
@@ -145,6 +145,12 @@ def _scores(scores: Mapping[str, Any]) -> Row:
     """Return the other scores of the answers that can rank; nothing where there are none."""
     others = {name: value for name, value in scores.items() if name in OF_ANSWERS}
     return {"scores": others} if others else {}
+
+
+def _solved(found: Mapping[str, Any]) -> dict[str, float]:
+    """Return the share of its task that a run solved; nothing without a task."""
+    marked = next(iter((found.get("task") or {}).get("scores", {}).values()), {"value": None})
+    return {} if marked["value"] is None else {"task_solved": marked["value"]}
 
 
 def _self_check(found: Mapping[str, Any], ended: bool) -> Row:

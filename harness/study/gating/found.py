@@ -16,6 +16,7 @@ from harness.engine.pieces import noted
 from harness.kernel import files
 
 SCHEMA = "touchstone.gate/1"
+_OF_ALL = ("schema", "target", "confidence", "resamples")  # what no task has of its own
 _NO_CONTROL = (
     "no control run: how much the reference itself changes with the size of its batches is not"
     " known"
@@ -122,14 +123,14 @@ def joined(judged: Sequence[Judged]) -> dict[str, Any]:
     """Return the object of all tasks: `tasks` has those of each, and a row here has the worst
     verdict of a candidate over them. A candidate that was not run on all of them has none.
     """
-    tasks = [_task(each) for each in judged]
+    tasks = [{"name": each.name, **of_part(each), "noise": noise(each)} for each in judged]
     rows = [_over_all(row) for row in zip(*(each.rows for each in judged), strict=True)]
     known = [row for row in rows if row is not None]
     first = tasks[0]
     notes = [f"{task['name']}: {note}" for task in tasks for note in task["notes"]]
     same = set.intersection(*(set(task["conditions"].items()) for task in tasks))
     return {
-        **first,
+        **{name: value for name, value in first.items() if name not in ("name", "noise")},
         "status": _worst(known).status,
         "metric": ", ".join(_once([task["metric"] for task in tasks])),
         "why": ", ".join(_once([task["why"] for task in tasks])),
@@ -140,14 +141,8 @@ def joined(judged: Sequence[Judged]) -> dict[str, Any]:
         "control": None,
         "rows": known,
         "notes": notes if len(tasks) > 1 else first["notes"],
-        "tasks": tasks,
+        "tasks": [{k: v for k, v in task.items() if k not in _OF_ALL} for task in tasks],
     }
-
-
-def _task(judged: Judged) -> dict[str, Any]:
-    found = of_part(judged)
-    del found["schema"], found["target"]
-    return {"name": judged.name, **found, "noise": noise(judged)}
 
 
 def noise(judged: Judged) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ from accuracy.gate.outputs import Outputs
 from accuracy.gate.ratios import Progress
 from accuracy.gate.readings import Criteria, Reference, Row
 from accuracy.gate.solving import Solving
+from accuracy.tasks.errors import analysis
 from accuracy.tasks.scorers import TABLE as SCORERS
 from harness import console
 from harness.engine import runlog
@@ -77,8 +78,8 @@ def go_on(study: Study, say: Say, told: Callable[[Row], None]) -> tuple[dict[str
     asked, control = study.read(lambda saved: (_criteria(saved), bool(saved["control"])))
     parts = []
     for _, cells in groupby(study.cells, lambda cell: cell.config.task):
-        own = [cell.config for cell in cells if not cell.name.endswith(CONTROL)]
-        parts.append(part_of(own, asked))
+        reference, *others = [cell.config for cell in cells]
+        parts.append(part_of([reference, *others[control:]], asked))
     what = short_name(study.cells[0].config.model)
     job = Job(named_apart(parts), control, asked, study.place.parent, what)
     return _measure_all(job, study, say, told)
@@ -173,7 +174,7 @@ def _reference(job: Job, part: Part, source: Source, say: Say) -> tuple[Referenc
         check_reference(reference)
         reference = replace(reference, label=named(reference.label, reference.precision))
         if part.scorer:
-            return Solving(reference, job.asked, part.scorer), interrupted
+            return Solving(reference, job.asked, part.scorer, analysis), interrupted
         scorer = scorer_of(source.study)
         return Reference(reference, job.asked, _bar(say), scorer), interrupted
     except (HarnessError, KeyboardInterrupt) as fault:

@@ -102,7 +102,7 @@ def _finished(runs: Sequence[Outputs], asked: Criteria) -> Part:
     labels = compare.labels([(run.model, run.variant) for run in runs])
     named = [replace(run, label=label) for run, label in zip(runs, labels, strict=True)]
     scorer = scorer_of(asked, first.task.get("name"))
-    name = first.task.get("name") or (first.dataset if scorer else "")
+    name = first.task.get("name") or (short_name(first.dataset) if scorer else "")
     return Part(name, named[0], named[1:], scorer)
 
 
@@ -151,7 +151,8 @@ def configs_of(parts: Sequence[Part]) -> list[RunConfig]:
 
 
 def _what(own: RunConfig, parts: Sequence[Part]) -> str:
-    tasks = [part.name for part in parts if own.task]
+    """Return what its folder is named for: the model, and the tasks where these are few."""
+    tasks = list(dict.fromkeys(part.name.partition(" ")[0] for part in parts if own.task))
     return "_".join(
         [short_name(own.model), *(tasks if len(tasks) < 4 else [f"{len(tasks)}_tasks"])]
     )

@@ -111,6 +111,7 @@ def _task_terms(task: Mapping[str, Any]) -> dict[str, Any]:
         "shots": task.get("shots"),
         "shots from": f"sha256 {digest[:12]}" if digest else task.get("shots_from") or "none",
         "chat": "yes" if task.get("chat") else "no",
+        "draws": ", ".join(f"{k} {v}" for k, v in (task.get("draws") or {}).items()) or "greedy",
     }
 
 

@@ -40,6 +40,10 @@ class Beside(Protocol):
 
     outputs: Outputs
 
+    def lacks(self, candidate: Outputs) -> str:
+        """Say what of a candidate cannot be held against it; empty if all can."""
+        ...
+
     def row(self, candidate: Outputs) -> Row:
         """Return everything that is known of a candidate."""
         ...
@@ -169,6 +173,8 @@ class Panel:
         check_same(reference, outputs)
         if same := twin(reference, outputs):
             return failed(label, outputs, same)
+        if lack := other.beside.lacks(outputs):
+            return failed(label, outputs, lack)
         return other.beside.row(outputs)
 
     def _keep(self, other: Other, row: Row) -> None:

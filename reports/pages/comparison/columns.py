@@ -63,6 +63,7 @@ GROUPS: dict[str, tuple[Column, ...]] = {
         Column("eval_samples_per_s", "evaluation samples/s"),
         *_judged("text_perplexity", "bits_per_byte", "mean_kld"),
         *_judged("bleu", "exact_match", "token_f1", "number_match", "gsm8k", "multiple_choice"),
+        Column("task_solved", "task solved", "%", percent, optional=True, interval=True),
         Column("rougeL", "ROUGE-L", write=_hundredths, optional=True),
         Column("rouge_ratio", "ROUGE kept", "%", percent, optional=True),
         Column("tokens_ratio", "length kept", "%", percent, optional=True),
@@ -121,6 +122,9 @@ def table(found: Comparison) -> Table:
 
 def value(row: Row, name: str) -> Any:
     """Return what a row has under the name of a column; None where it is not known."""
+    if name == "task_solved":
+        solved = row.get("scores", {}).get(name)
+        return solved and (solved, *row.get("intervals", {}).get(name, (None, None)))
     more = row.get("figures", {}) | row.get("percentiles", {})
     more |= {"decode_share": row.get("self_check", {}).get("share")}
     if name in row or name in more:

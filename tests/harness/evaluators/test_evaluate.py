@@ -91,8 +91,7 @@ def test_two_variants_are_served_one_after_the_other(python, tmp_path):
     assert not serving()
     (place,) = tmp_path.iterdir()
     found = json.loads((place / "evaluate.json").read_text())
-    models = [row["model"] for row in found["rows"]]
-    assert models == ["smollm2-135m-fp32", "smollm2-135m-int8"]
+    assert [row["label"] for row in found["rows"]] == ["fp32", "int8"]
     urls = {row["server"]["url"] for row in found["rows"]}
     assert all(url.startswith("http://127.0.0.1:") for url in urls)
     check("evaluate", found)
@@ -110,7 +109,7 @@ def serving() -> list[psutil.Process]:
         ("unknown", ["exit code 1", "Tasks not found: unknown", "tool.log"]),
         ("silent", ["left no result file", "selected silent"]),
         ("odd", ["has another shape", "results"]),
-        ("nan", ["no figures"]),
+        ("nan", ["acc of nan is nan"]),
     ],
 )
 def test_a_tool_that_fails_is_told_in_its_own_words(evaluate, task, words):

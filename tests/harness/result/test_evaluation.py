@@ -9,11 +9,12 @@ import math
 
 import pytest
 
+from accuracy.tasks.attempts.draws import Draws, several
 from harness.engine.driver import Stop
 from harness.kernel.errors import RunBroke
 from harness.kernel.types import Sample
 from harness.options.settings import load_config
-from harness.result.evaluation import evaluate, figures, notes
+from harness.result.evaluation import choose, evaluate, figures, notes
 from harness.result.publish import publish
 from harness.running.session import Run
 from reports.tables import brief
@@ -213,3 +214,18 @@ def test_a_search_is_evaluated_once_at_its_end(tmp_path, tiny_llama, questions):
     assert (
         "eval_loss" not in json.loads((folder / "step_01" / "result.json").read_text())["accuracy"]
     )
+
+
+def test_the_choices_of_a_question_are_compared_once_for_all_its_attempts():
+    asked = []
+
+    class Choosing:
+        def choose(self, questions):
+            asked.extend(index for index, _ in questions)
+            return [(index, [1.0, 2.0], [1, 1]) for index, _ in questions]
+
+    questions = [Sample(i, "q", choices=("a", "b")) for i in range(2)]
+    samples = several(questions, Draws(3, 0.8))
+    rows = choose(Choosing(), samples, Stop(), lambda _: None)["rows"]
+    assert asked == [0, 3]
+    assert rows == [(i, [1.0, 2.0], [1, 1]) for i in range(6)]

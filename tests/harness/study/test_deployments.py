@@ -13,7 +13,7 @@ ASKED = Criteria("99.9", None, 1000, 95.0, "rouge")
 
 
 def judged(candidates, **flags):
-    return job("fp32", candidates, flags, ASKED)
+    return job("fp32", candidates, flags, ASKED).parts[0]
 
 
 def test_a_server_is_judged_beside_a_local_variant():

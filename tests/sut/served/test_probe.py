@@ -12,11 +12,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from harness.engine.recorder import Recorder
+from harness.kernel.clock import RealClock
 from harness.kernel.errors import SetupFailed
+from harness.kernel.types import Draw, Sample
 from sut.served import once
 from sut.served.address import address
 from sut.served.probe import probe, try_one
 from sut.served.probing import who
+from sut.served.served import Served
 
 
 def table(found):
@@ -304,3 +308,23 @@ def test_a_list_of_models_that_is_none_is_no_trouble(odd, models):
 
     odd.answer = answer
     assert probe(address(odd.url), "m").model == "m"
+
+
+def test_a_server_that_takes_no_seed_is_sent_none(odd):
+    def answer(path, body):
+        if body and "seed" in body:
+            return 400, {"error": {"message": "seed: extra fields not permitted"}}
+        return plain(path, body)
+
+    odd.answer = answer
+    sut = Served(RealClock(), base_url=odd.url, model="m", endpoint="chat")
+    drawn = Sample(0, "hello", max_new_tokens=2, draw=Draw(0.8, 0.9, 7))
+    try:
+        sut.announce("accuracy")
+        sut.load([drawn], Recorder(RealClock()))
+        sent = json.loads(sut._terms.body(drawn, sut._prompts, None))
+        assert (sent["temperature"], sent["top_p"]) == (0.8, 0.9)
+        assert "seed" not in sent
+        assert any("takes no seed" in note for note in sut.facts()["notes"])
+    finally:
+        sut.close()

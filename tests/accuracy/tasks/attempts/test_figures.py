@@ -42,7 +42,7 @@ def table(answers, likely=None, verifier=None, tokens=10):
 
 def figures(answers, n, span_s=8.0, **columns):
     draws = Draws(n, 0.8, 1.0, 0)._asdict()
-    return summary(draws, table(answers, **columns), "number", span_s)
+    return summary(draws, table(answers, **columns), ["number"], span_s)
 
 
 def at(found, k):
@@ -84,6 +84,13 @@ def test_a_way_without_anything_to_choose_by_is_missing():
     found = figures([["7", "8"]], 2, likely=[[None, None]])
     assert "likelihood" not in at(found, 2)
     assert "verifier" not in at(found, 2)
+
+
+def test_programs_have_no_votes():
+    rows = [{**row, "scorer": "runs"} for row in table([["7", "8"]])]
+    found = summary(Draws(2, 0.8, 1.0, 0)._asdict(), rows, ["runs"], 1.0)
+    assert "majority" not in at(found, 2)
+    assert at(found, 2)["pass"]["value"] == 1.0
 
 
 def test_ties_are_counted_and_the_first_answer_wins():
@@ -131,3 +138,10 @@ def test_marks_of_a_scorer_count_questions():
     told = marks.summary({"name": "t", "shots": 0, "scorers": ["number"]}, rows, [])
     assert (told["n"], told["scores"]["number"]["n"]) == (2, 2)
     assert [told["scores"]["number"][name] for name in ("right", "wrong", "no_answer")] == [2, 3, 1]
+
+
+def test_the_scorer_is_the_first_that_reads_answers():
+    rows = table([["7", "8"]])
+    found = summary(Draws(2, 0.8, 1.0, 0)._asdict(), rows, ["likelihood", "number"], 1.0)
+    assert found["scorer"] == "number"
+    assert at(found, 2)["pass"]["value"] == 1.0

@@ -397,7 +397,7 @@ def test_a_reference_in_tf32_is_refused_and_a_candidate_is_named(tmp_path):
 
 def test_the_flag_tf32_is_for_the_candidates_alone(flags):
     job = gate_job.job("fp32", "fp32,bf16", flags | {"tf32": True}, Criteria())
-    assert [config.tf32 for config in (job.reference, *job.candidates)] == [False, True, True]
+    assert [config.tf32 for config in gate_job.configs_of(job.parts)] == [False, True, True]
 
 
 def test_one_sample_is_refused(tmp_path):
@@ -544,8 +544,8 @@ def test_an_adapter_goes_to_the_variants_that_take_one(flags, tmp_path):
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         (tmp_path / name).touch()
     job = gate_job.job("fp32", "bf16,lora", {**flags, "adapter": tmp_path}, Criteria())
-    assert [config.adapter for config in (job.reference, *job.candidates)] == [None, None, tmp_path]
-    assert {(c.mode, c.scenario) for c in (job.reference, *job.candidates)} == {
+    assert [config.adapter for config in gate_job.configs_of(job.parts)] == [None, None, tmp_path]
+    assert {(c.mode, c.scenario) for c in gate_job.configs_of(job.parts)} == {
         ("accuracy", "offline")
     }
 
@@ -554,7 +554,7 @@ def test_its_runs_are_timed_out_like_any_others(flags):
     """A queue of many samples is no reason to give up on the last of them, nor to wait a day."""
     job = gate_job.job("fp32", "bf16", flags, Criteria())
     usual = RunConfig.model_fields["sample_timeout"].default
-    assert {c.sample_timeout for c in (job.reference, *job.candidates)} == {usual}
+    assert {c.sample_timeout for c in gate_job.configs_of(job.parts)} == {usual}
 
 
 # ---- how it reads

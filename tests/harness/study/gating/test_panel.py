@@ -107,3 +107,19 @@ def test_a_run_that_breaks_beside_others_is_a_row_and_few_texts_are_scored_here(
     assert [row["status"] for row in found["rows"]] == ["UNDECIDED", "PASS"]
     assert "the disk is gone" in found["rows"][0]["reason"]
     assert air.parts == []
+
+
+def test_the_candidates_of_all_tasks_run_side_by_side(flags, air, tmp_path):
+    files = []
+    for name in ("a.jsonl", "b.jsonl"):
+        rows = [{"question": f"what is {i}", "answer": f"#### {i}"} for i in range(4)]
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+        files.append(f"gsm8k:{tmp_path / name}")
+    given = {**flags, "task": ",".join(files), "shots": 0}
+    del given["dataset"]
+    found, _, heard = judged(given, "ray:air", control=False)
+    assert air.most == 3, "more than one task's"
+    assert sorted(heard) == ["bf16", "bf16", "fp16", "fp16"]
+    assert [task["name"] for task in found["tasks"]] == ["gsm8k #1", "gsm8k #2"]
+    assert [row["label"] for row in found["rows"]] == ["bf16", "fp16"]
+    assert all(row["by_task"].keys() == {"gsm8k #1", "gsm8k #2"} for row in found["rows"])

@@ -35,7 +35,9 @@ _STEPS = maybe(
             "equations": whole("Equations.", "equations"),
             "wrong_equations": whole("Equations that do not hold.", "equations"),
             "right_despite_slip": whole("Right answers with one of these.", "answers"),
-            "wrong_methods": whole("Wrong answers whose equations all hold.", "answers"),
+            "wrong_methods": whole(
+                "Wrong answers with a wrong method, with a slip or without.", "answers"
+            ),
             "with_reference": whole(
                 "Of these, those whose question has a solution with intermediate results.",
                 "answers",
@@ -109,6 +111,7 @@ _EXAMPLES = many(
                             "The first equation that does not hold, and what it should be."
                         ),
                         "answer": text("The final answer that was read."),
+                        "margin": maybe(number("Its margin; null where it is not known.")),
                         "text": many(
                             "The answer in pieces: [text, whether it differs].",
                             many("A piece.", {"type": ["string", "boolean"]}),

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from accuracy import spread
 from accuracy.gate.metrics import METRICS
 from accuracy.gate.readings import score_here
-from accuracy.metrics import bleu, multilingual, rouge, spread
+from accuracy.metrics import bleu, multilingual, rouge
 from harness.kernel.process import spread as processes
 from tests.bench.rouge import drawn
 from tests.scenario_helpers import Row, hand_log

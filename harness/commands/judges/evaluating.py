@@ -91,6 +91,14 @@ def evaluate(
             rich_help_panel=_TOOL,
         ),
     ] = None,
+    max_len: Annotated[
+        int | None,
+        typer.Option(
+            help="Maximum number of tokens of prompt and answer together. Default: 2048, or the"
+            " model's context where that is shorter.",
+            min=1,
+        ),
+    ] = None,
     output_dir: Annotated[
         Path,
         typer.Option(parser=a_path, help="Folder that gets the results.", rich_help_panel="Output"),
@@ -123,11 +131,12 @@ def evaluate(
         else:
             asked = Asked(
                 with_, task, with_sut_options(flags), variants, base_url, tokenizer, tool_python,
-                tool_path, timeout, output_dir, tuple(words or ()),
+                tool_path, timeout, max_len, output_dir, tuple(words or ()),
             )  # fmt: skip
             made, place = evaluate.measure(job(asked), say, told)
             evaluations, code = [record.read(place)], evaluate.exit_code(made)
-            found, notes = {**made, "folder": str(place)}, [f"All of it is in {place}"]
+            found, notes = {**made, "folder": str(place)}, page.doubts(made)
+            notes.append(f"All of it is in {place}")
         names = dict.fromkeys(f"{one.tool} {one.version}".strip() for one in evaluations)
         table = page.table(compared.lines(evaluations), " · ".join(names))
         page.show(table, notes, console, form == "table")
