@@ -106,7 +106,8 @@ def test_answers_that_do_not_fit_are_told():
 def test_choices_without_a_likelihood_are_counted():
     rows = [(0, [1.0, math.inf], [1, 9]), (1, [2.0, 3.0], [1, 1]), (2, [math.inf] * 4, [0] * 4)]
     kept = json.loads(json.dumps({"choices": {"rows": rows}}))
-    assert notes(kept)[0].startswith("5 choices of 2 questions do not fit the context")
+    assert notes(kept)[0].startswith("5 choices of 2 questions had no likelihood")
+    assert notes({"choices": {"rows": rows[:2]}})[0].startswith("1 choice of 1 question had no")
     assert notes({"choices": {"rows": rows[1:2]}}) == []
     told = {"choices": {"problem": "no"}, "problem": "also no"}
     assert notes(told) == ["no likelihoods of choices: no", "no evaluation: also no"]
