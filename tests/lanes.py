@@ -20,6 +20,7 @@ SLOW = {
     "tests/harness/kernel/foreign/": 5,
     "tests/sut/precision/": 83,
     "tests/harness/engine/dispatched/test_runs.py": 13,
+    "tests/sut/served/test_stops_and_choices.py": 8,
     "tests/sut/served/client/test_pool.py": 9,
     "tests/sut/served/client/calibration/": 2,
     "tests/reports/pages/": 73,

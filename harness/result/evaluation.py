@@ -175,11 +175,10 @@ def _notes_on_choices(told: Mapping[str, Any]) -> list[str]:
     counts = [sum(map(math.isinf, nll_nats)) for _, nll_nats, _ in told.get("rows", ())]
     if not any(counts):
         return []
-    questions = sum(1 for count in counts if count)
-    return [
-        f"{sum(counts)} choices of {questions} questions do not fit the context, or have no token"
-        " of their own: these questions count as not answered"
-    ]
+    choices, questions = sum(counts), sum(1 for count in counts if count)
+    many = f"{choices} choice{'s' * (choices > 1)} of {questions} question{'s' * (questions > 1)}"
+    why = "beyond the context, or without a token of its own"
+    return [f"{many} had no likelihood ({why}): counted as not answered"]
 
 
 def missing(sums: dict[str, Any]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ import pytest
 
 import sut
 from accuracy.outputs.rules import TEXT_DIFFERS, text
+from accuracy.outputs.stops import cut
 from accuracy.outputs.texts import read_back
 from harness.engine.runlog import read_log
 from harness.kernel.types import Output
@@ -35,6 +36,29 @@ def test_a_text_that_says_something_else_is_not_scored_and_is_named():
     (anomaly,) = found.anomalies
     words = "word 1: sent 'answer', the ids say 'sea' (5 words sent, 2 decoded)"
     assert anomaly == (1, TEXT_DIFFERS, words)
+
+
+def test_a_text_that_ends_before_a_stop_is_that_of_its_ids():
+    rows = Row(ids=(5, 6, 7), text="the"), Row(ids=(5, 6, 7), text="the sea")
+    found = read_back(hand_log(rows), decode, dict.fromkeys(range(2), ("sky",)))
+    assert found.texts == {0: "the sky sea", 1: "the sky sea"}
+    (anomaly,) = found.anomalies
+    assert (anomaly.sample_id, anomaly.kind) == (1, TEXT_DIFFERS)
+    assert len(read(*rows).anomalies) == 2, "without a stop both say something else"
+
+
+@pytest.mark.parametrize(
+    ("text", "stop", "left"),
+    [
+        ("a. Q: b", ("Q:",), "a. "),
+        ("abcd", ("abcd", "bc"), "a"),  # "bc" is complete first
+        ("abc", ("c", "bc"), "a"),  # of two the longer
+        ("abc", ("", "x"), "abc"),
+        ("", ("x",), ""),
+    ],
+)
+def test_a_text_is_cut_where_servers_cut_it(text, stop, left):
+    assert cut(text, stop) == left
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,16 @@ def test_answers_that_do_not_fit_are_told():
     assert "do not fit the context" in notes({"left_out": 3})[0]
 
 
+def test_choices_without_a_likelihood_are_counted():
+    rows = [(0, [1.0, math.inf], [1, 9]), (1, [2.0, 3.0], [1, 1]), (2, [math.inf] * 4, [0] * 4)]
+    kept = json.loads(json.dumps({"choices": {"rows": rows}}))
+    assert notes(kept)[0].startswith("5 choices of 2 questions had no likelihood")
+    assert notes({"choices": {"rows": rows[:2]}})[0].startswith("1 choice of 1 question had no")
+    assert notes({"choices": {"rows": rows[1:2]}}) == []
+    told = {"choices": {"problem": "no"}, "problem": "also no"}
+    assert notes(told) == ["no likelihoods of choices: no", "no evaluation: also no"]
+
+
 def test_the_figures_of_a_line_are_not_shown_twice():
     scores = {"rougeL": 20.0, **figures(evaluate(Counting(), SAMPLES, Stop(), silent))}
     nothing = {"result": {"value": None}}

@@ -102,3 +102,9 @@ def test_a_drawn_answer_is_asked_with_its_own_settings():
 
 def test_a_greedy_answer_has_no_settings_of_a_draw():
     assert not {"top_p", "seed"} & set(json.loads(body(CHAT, PROMPT, 7)))
+
+
+def test_no_more_stops_are_asked_for_than_every_server_takes():
+    asked = json.loads(body(COMPLETIONS, [1], 7, stop=("a", "b", "c", "d", "e")))
+    assert asked["stop"] == ["a", "b", "c", "d"]
+    assert "stop" not in json.loads(body(COMPLETIONS, [1], 7))
