@@ -34,6 +34,7 @@ SLOW = {
     "tests/harness/study/decide/test_decide.py": 20,
     "tests/harness/study/test_parts.py": 36,
     "tests/harness/schema/": 30,
+    "tests/harness/study/gating/test_gate_tasks.py": 15,
     "tests/harness/study/gating/test_gate_real.py": 29,
     "tests/harness/study/gating/test_gate_served.py": 12,
     "tests/harness/study/gating/test_panel.py": 8,

@@ -73,7 +73,7 @@ def _mean_in_order(values: Floats) -> Estimate:
     return resampling.ratio(over, under, draws[:, 0], draws[:, 1], len(sums))
 
 
-def of_task(rows: Sequence[Mapping[str, Any]], dataset: Mapping[str, Any]) -> Intervals:
+def of_task(rows: Sequence[dict[str, Any]], dataset: Mapping[str, Any]) -> Intervals:
     """Return the interval of the share of its task that a run solved; nothing without a task."""
     scorers = (dataset.get("task") or {}).get("scorers", ())
     return {"task_solved": marks(rows, scorers[0]).mean} if rows and scorers else {}
