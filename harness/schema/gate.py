@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.schema.of_result.errors import ANALYSIS
+from harness.schema.of_task.errors import ANALYSIS
 from harness.schema.parts import (
     Schema,
     anything,
