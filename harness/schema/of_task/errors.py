@@ -127,7 +127,7 @@ _SUBJECT = {"task": text("The task."), "scorer": text("The scorer that decides."
 _UNIT = {"margin_unit": text("Unit of the margins: nats, or nats per byte.")}
 
 ERRORS = record(
-    "What went wrong (docs/tasks.md).",
+    "What went wrong: kinds of errors, groups, choices, examples.",
     {
         **_SUBJECT,
         "label": text("Whose answers these are."),

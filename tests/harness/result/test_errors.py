@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import jsonschema
-from harness.schema.of_result.errors import ERRORS
 
+from harness.schema.of_task.errors import ERRORS
 from tests.command_line import run
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import jsonschema
 import pytest
-from harness.schema.of_result.errors import ANALYSIS, ERRORS
 
 from accuracy.tasks.errors import analysis, of_one
+from harness.schema.of_task.errors import ANALYSIS, ERRORS
 from reports.beside import Beside
 from reports.blocks import Table, markdown
 from reports.pages import html
