@@ -99,7 +99,8 @@ ARROWS = {
     "harness.evaluators.tools": "harness.evaluators",
     "harness.evaluators.scripts": "",
     "harness.evaluators.plugins": "",
-    "harness.commands": "harness.evaluators harness harness.engine harness.likelihood harness.options harness.result"
+    "harness.commands": "harness.evaluators harness harness.engine harness.likelihood"
+    " harness.options harness.result"
     " harness.mlperf harness.running harness.serve harness.study harness.study.comparison"
     " harness.study.gating accuracy.gate reports reports.pages reports.pages.likelihood"
     " reports.submission harness.study.sweep reports.pages.sweep harness.study.exports"

@@ -52,7 +52,7 @@ def prepare(ask: Ask) -> None:
     """Register the served variant under its name. JSON is YAML."""
     folder = ask.out / _REGISTRY / "completion_fns"
     folder.mkdir(parents=True)
-    arguments = {"model": ask.model, "api_base": ask.url}
+    arguments: dict[str, str | int] = {"model": ask.model, "api_base": ask.url}
     if ask.context:
         arguments |= {"n_ctx": ask.context}
     files.write_json(folder / "touchstone.yaml", {NAME: {"class": _CLASS, "args": arguments}})
