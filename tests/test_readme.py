@@ -228,6 +228,21 @@ def test_its_gate_of_a_server_works(run, tmp_path, tiny_llama, golden):
     assert "Speed and memory" in done.stdout
 
 
+def test_its_evaluate_examples_work(run, tmp_path):
+    """With a tool that plays lm-eval's part, and a server without a model."""
+    from tests.harness.evaluators.fake import environment
+
+    python = environment(tmp_path / "venv")
+    command = the_one("evaluate --with lm-eval").replace("fp32,int8", "fp32").replace("100", "3")
+    own = f"--tool-python {python} --sut simulated --sut-option ttft_ms=1"
+    done = run(command.replace("--with lm-eval", f"--with lm-eval {own}"))
+    assert done.returncode == 0, done.stderr
+    (place,) = (tmp_path / "runs").iterdir()
+    done = run(the_one("harness evaluate runs/A").replace("runs/A runs/B", str(place)))
+    assert done.returncode == 0, done.stderr
+    assert "arc_easy" in done.stdout
+
+
 def test_its_perplexity_example_of_variants_works(run, tmp_path, tiny_llama):
     command = the_one("harness perplexity --model ").replace("smollm2-135m", str(tiny_llama))
     command = command.replace(",int8,nf4,lora", "")

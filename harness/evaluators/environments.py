@@ -42,7 +42,7 @@ def _make(tool: Tool, place: Path) -> None:
         return
     tell(f"installing {' '.join(tool.packages)} in {folder}")
     venv.create(folder, with_pip=True)
-    words = [f"{python_in(tool, place)}", "-m", "pip", "install", "--quiet", *tool.packages]
+    words = [str(python_in(tool, place)), "-m", "pip", "install", "--quiet", *tool.packages]
     if subprocess.run(words, stdin=subprocess.DEVNULL, check=False).returncode:
         todo = "See pip's words above."
         raise SetupFailed(f"installing {tool.name}", "pip failed", "it needs the network", todo)

@@ -23,6 +23,7 @@ _KINDS = {
     "sweep.json": "a sweep",
     "perplexity.json": "a measurement of perplexity",
     "texts.parquet": "a measurement of perplexity",
+    "evaluate.json": "an evaluation by a tool of somebody else's",
     "study.json": "an interrupted study",
 }
 

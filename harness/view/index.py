@@ -36,6 +36,7 @@ _MARKS = (
     ("gate.json", "gate"),
     ("sweep.json", "sweep"),
     ("decide.json", "decide"),
+    ("evaluate.json", "evaluate"),
 )
 _SUMMED = ("result.json", "rows.jsonl", "study.json", summary.LINES)
 

@@ -20,7 +20,7 @@ def evaluate(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FOLDER...|-- OPTION...]",
+            metavar="FOLDER... | -- OPTION...",
             help="Folders of finished evaluations to set side by side; with --with, options for "
             "the tool, after --.",
         ),

@@ -16,12 +16,14 @@ from harness.evaluators.plugins.variant import served
 
 NAME = "touchstone"
 _CONCURRENCY = 8
-_OF_SERVE = ("python", "sut", "device", "adapter", "max_len", "max_concurrency")
+_OF_SERVE = ("python", "sut", "adapter", "max_len", "max_concurrency")
 
 
 @register_model(NAME)
 class Touchstone(LocalCompletionsAPI):  # type: ignore[misc]
-    """A variant, served while lm-eval runs. Its prompts are tokenized by the server."""
+    """A variant, served while lm-eval runs. Its prompts are tokenized by the server. lm-eval's own
+    `device` says cuda:0 on every machine, so the server chooses.
+    """
 
     def __init__(self, model: str, variant: str = "fp32", **arguments: Any) -> None:
         ours = {name: arguments.pop(name) for name in _OF_SERVE if arguments.get(name) is not None}

@@ -16,12 +16,13 @@ def main() -> None:
     """Import the folder as the package that it is, and call its `main`."""
     folder, out = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
     sys.path.insert(0, str(folder.parent))
+    opener: Any = builtins.open
     program: Any = import_module(f"{folder.name}.simple_evals")
 
     def opened(path: str, *how: Any) -> Any:
         """Open what it would open, in OUT in place of /tmp."""
         place = out / Path(path).name if path.startswith("/tmp/") else Path(path)
-        return builtins.open(place, *how)
+        return opener(place, *how)
 
     program.open = opened
     sys.argv = ["simple_evals", *sys.argv[3:]]

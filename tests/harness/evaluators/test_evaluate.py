@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-import venv
 from pathlib import Path
 from threading import Thread
 
@@ -21,25 +20,16 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from tests import ROOT
+from tests.harness.evaluators.fake import environment
 from tests.harness.schema.test_schema import check
 
-FAKE = Path(__file__).with_name("fake_lm_eval.py")
 SIMULATED = ("--sut", "simulated", "--sut-option", "ttft_ms=1", "--sut-option", "per_token_ms=1")
 
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory) -> Path:
     """A virtual environment in which something calls itself lm-eval 9.8.7."""
-    place = tmp_path_factory.mktemp("tool") / "venv"
-    venv.create(place)
-    (site,) = place.glob("lib/python3*/site-packages")
-    (site / "lm_eval").mkdir()
-    (site / "lm_eval" / "__init__.py").touch()
-    (site / "lm_eval" / "__main__.py").write_text(FAKE.read_text())
-    (site / "lm_eval-9.8.7.dist-info").mkdir()
-    about = "Metadata-Version: 2.1\nName: lm-eval\nVersion: 9.8.7\n"
-    (site / "lm_eval-9.8.7.dist-info" / "METADATA").write_text(about)
-    return place / "bin" / "python"
+    return environment(tmp_path_factory.mktemp("tool") / "venv")
 
 
 @pytest.fixture

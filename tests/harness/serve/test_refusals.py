@@ -295,3 +295,19 @@ def test_no_mutation_of_a_good_body_is_answered_with_a_failure_of_ours(client):
             body[draw.randrange(len(body))] = draw.randrange(256)
         status, _, told = client.ask(draw.choice(_PATHS), bytes(body))
         assert status < 500, (told, body)
+
+
+def test_refused_requests_for_answers_are_counted_by_their_status():
+    """Not those of other paths; `harness evaluate` asks how many there were."""
+    from harness.evaluators.served import Server
+
+    with serving() as client:
+        ours = Server(f"http://127.0.0.1:{client.port}/v1", "known", {}, is_ours=True)
+        assert ours.refused() == 0
+        client.complete("Hi", temperature="hot")
+        client.complete("Hi", max_tokens=100_000)
+        client.chat("Hi", model="another")
+        client.ask("/tokenize", {"prompt": 3})
+        assert ours.refused() == 3
+        page = client.ask("/metrics")[2]
+        assert 'touchstone:requests_refused_total{model_name="known",status="400"} 2' in page

@@ -1,0 +1,134 @@
+"""Is each tool's result file read as the tool means it? Files of the shapes that the real tools
+have written (tests/clients runs them), and the command lines that they are started with.
+"""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+
+import pytest
+
+from harness.evaluators import environments
+from harness.evaluators.tool import Ask, Figure
+from harness.evaluators.tools import TABLE, deepeval, evals, inspect, simple_evals
+from harness.kernel.errors import BadInput, RunBroke, SetupFailed
+
+
+def ask(tmp_path, *options, tasks=("a",)):
+    return Ask("python", tasks, "http://127.0.0.1:1/v1", "m-int8", tmp_path, options=options)
+
+
+def write(path, value):
+    path.write_text(json.dumps(value))
+    return [path]
+
+
+def test_inspect_has_accuracy_with_its_error(tmp_path):
+    metrics = {"accuracy": {"value": 0.6}, "stderr": {"value": 0.2}}
+    results = {"completed_samples": 5, "scores": [{"name": "includes", "metrics": metrics}]}
+    log = {"status": "success", "eval": {"task": "capitals"}, "results": results}
+    found = inspect.read(write(tmp_path / "log.json", log))
+    assert found == [Figure("capitals", "accuracy", 0.6, 0.2, 5)]
+
+
+def test_a_log_of_inspect_that_failed_is_told(tmp_path):
+    log = {"status": "error", "eval": {"task": "a"}, "error": {"message": "no such dataset"}}
+    with pytest.raises(RunBroke, match="a: no such dataset"):
+        inspect.read(write(tmp_path / "log.json", log))
+
+
+def test_inspect_is_greedy_unless_told_otherwise(tmp_path):
+    assert inspect.command(ask(tmp_path))[-2:] == ["--temperature", "0"]
+    warm = inspect.command(ask(tmp_path, "--temperature=0.7"))
+    assert warm.count("--temperature") == 0
+    assert warm[-1] == "--temperature=0.7"
+
+
+def test_deepeval_has_a_mean_for_each_metric(tmp_path):
+    metric = {"metric": "Exact Match", "scores": [1.0, 0.0, 1.0, 1.0], "errors": 0}
+    found = {"testFile": "test_a.py", "metricsScores": [metric], "testPassed": 3, "testFailed": 1}
+    exact, passed = deepeval.read(write(tmp_path / "test_run_1.json", found))
+    assert (exact.task, exact.metric, exact.value, exact.n) == ("test_a", "Exact Match", 0.75, 4)
+    assert exact.stderr == pytest.approx(0.25)  # 0.5 / sqrt(4)
+    assert (passed.metric, passed.value) == ("pass rate", 0.75)
+    found["metricsScores"] = [metric | {"errors": 2}]
+    files = write(tmp_path / "test_run_1.json", found)
+    with pytest.raises(RunBroke, match="2 test cases ended in an error"):
+        deepeval.read(files)
+
+
+def test_evals_has_its_final_report(tmp_path):
+    report = {"accuracy": 0.5, "boostrap_std": 0.1, "usage_total_tokens": 78}
+    lines = [{"spec": {"eval_name": "caps.test.v1"}}]
+    lines += [{"type": "sampling", "sample_id": name} for name in ("a", "a", "b")]
+    path = tmp_path / evals.RECORD
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(ValueError, match="no final report"):
+        evals.read([path])
+    with path.open("a") as file:
+        file.write(json.dumps({"final_report": report}) + "\n")
+    assert evals.read([path]) == [Figure("caps.test.v1", "accuracy", 0.5, 0.1, 2)]
+
+
+def test_evals_is_told_of_the_variant_by_a_registry(tmp_path):
+    evals.prepare(ask(tmp_path))
+    (file,) = tmp_path.glob("registry/completion_fns/*.yaml")
+    arguments = json.loads(file.read_text())[evals.NAME]["args"]
+    assert arguments == {"model": "m-int8", "api_base": "http://127.0.0.1:1/v1"}
+
+
+def test_simple_evals_writes_into_our_folder(tmp_path, monkeypatch):
+    """A folder that does what simple-evals does at its end: it writes to /tmp."""
+    folder, out = tmp_path / "simple-evals", tmp_path / "out"
+    folder.mkdir()
+    out.mkdir()
+    (folder / "simple_evals.py").write_text(
+        "import json, sys\n\ndef main():\n"
+        "    assert sys.argv[1:] == ['--model', 'gpt-4.1', '--eval', 'mmlu', '--examples', '4']\n"
+        "    found = {'score': 0.5, 'metrics': {'score:std': 0.5}, 'convos': [1, 2, 3, 4]}\n"
+        "    for end in ('', '_allresults'):\n"
+        "        with open(f'/tmp/mmlu_gpt-4.1_touchstone{end}.json', 'w') as file:\n"
+        "            file.write(json.dumps(found))\n"
+    )
+    asked = Ask(
+        "python", ("mmlu",), "", "", out, tool_path=str(folder), options=("--examples", "4")
+    )
+    simple_evals.check(asked)
+    _, *words = simple_evals.command(asked)
+    monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    runpy.run_path(words[0], run_name="__main__")
+    files = sorted(out.glob(TABLE["simple-evals"].results))
+    assert len(files) == 2
+    assert simple_evals.read(files) == [Figure("mmlu", "score", 0.5, 0.25, 4)]
+
+
+def test_an_eval_that_the_variant_would_grade_itself_is_refused(tmp_path):
+    (tmp_path / "simple_evals.py").touch()
+    asked = Ask("python", ("simpleqa",), "", "", tmp_path, tool_path=str(tmp_path))
+    with pytest.raises(BadInput, match="graded by a model, which would be the variant itself"):
+        simple_evals.check(asked)
+
+
+def test_an_environment_is_made_once_and_a_wrong_name_is_refused(tmp_path, monkeypatch):
+    asked = []
+
+    class Done:
+        returncode = 1
+
+    def run(words, **_):
+        asked.append([str(word) for word in words])
+        return Done
+
+    monkeypatch.setattr(environments.venv, "create", lambda folder, with_pip: folder.mkdir())
+    monkeypatch.setattr(environments.subprocess, "run", run)
+    with pytest.raises(SetupFailed, match="pip failed"):
+        environments.make(["deepeval"], tmp_path)
+    assert asked[0][-1] == TABLE["deepeval"].packages[0]
+    (tmp_path / "deepeval" / ".ready").touch()
+    environments.make(["deepeval"], tmp_path)
+    assert len(asked) == 1
+    with pytest.raises(BadInput, match="'lmeval' is not known"):
+        environments.make(["lmeval"], tmp_path)
