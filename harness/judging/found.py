@@ -13,6 +13,7 @@ from accuracy.judge import figures
 from accuracy.judge.figures import Pair, kappa, weighted_kappa
 from accuracy.judge.prompts import PAIR, SCORE, Kind, Problem, read
 from accuracy.metrics.references import after_thinking
+from accuracy.resampling import Estimate
 from harness.judging.asking import Judge, Reply
 from harness.judging.questions import Call, Questions
 from harness.judging.settings import Price
@@ -136,7 +137,7 @@ def _pairs(asked: Questions, run: int, own: Sequence[Judgement]) -> Row:
     of = pairs_of(asked, run, own)
     known = figures.pairs(list(of.values()))._asdict()
     estimates = {
-        name: value._asdict() if isinstance(value, figures.Estimate) else value
+        name: value._asdict() if isinstance(value, Estimate) else value
         for name, value in known.items()
     }
     return {"run": asked.runs[run].label, **estimates, "scorer": _by_scorer(asked, run, of)}
