@@ -192,8 +192,8 @@ ARROWS = {
     "harness.evaluators.scripts": "",
     "harness.evaluators.tools": "harness.evaluators",
     "harness.judging": "accuracy accuracy.gate accuracy.judge accuracy.metrics accuracy.tasks"
-    " harness harness.engine harness.result harness.study.comparison harness.study.gating reports.pages"
-    " sut.served sut.served.probing",
+    " harness harness.engine harness.result harness.study.comparison harness.study.gating"
+    " reports.pages sut.served sut.served.probing",
     "harness.result.programs": "accuracy.outputs accuracy.sandbox accuracy.tasks harness.engine",
 }
 KERNEL = tuple(
