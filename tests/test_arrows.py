@@ -189,9 +189,20 @@ ARROWS = {
     "harness.result.attempts": "accuracy.outputs accuracy.tasks.attempts harness.engine",
     "accuracy.judge": "accuracy",
     "accuracy.sandbox": "",
+<<<<<<< HEAD
     "harness.judging": "accuracy.gate accuracy.judge accuracy.metrics accuracy.tasks harness"
     " harness.engine harness.result harness.study.comparison harness.study.gating reports.pages"
     " sut.served sut.served.probing",
+=======
+    "harness.evaluators": "harness.engine harness.evaluators.tools harness.options harness.serve"
+    " sut.served sut.started",
+    "harness.evaluators.plugins": "",
+    "harness.evaluators.scripts": "",
+    "harness.evaluators.tools": "harness.evaluators",
+    "harness.judging": "accuracy accuracy.gate accuracy.judge accuracy.metrics accuracy.tasks"
+    " harness harness.engine harness.result harness.study.comparison harness.study.gating"
+    " reports.pages sut.served sut.served.probing",
+>>>>>>> judge
     "harness.result.programs": "accuracy.outputs accuracy.sandbox accuracy.tasks harness.engine",
     "harness.commands.judges": "harness harness.commands.arguments harness.engine"
     " harness.evaluators harness.judging harness.options reports.pages",
