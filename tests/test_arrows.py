@@ -183,26 +183,16 @@ ARROWS = {
     "accuracy.tasks": "accuracy accuracy.datasets accuracy.metrics accuracy.outputs"
     " accuracy.tasks.known accuracy.tasks.scoring accuracy.sandbox",
     "accuracy.tasks.attempts": "accuracy accuracy.metrics accuracy.tasks accuracy.tasks.scoring",
-    "accuracy.tasks.errors": "accuracy accuracy.gate accuracy.metrics accuracy.tasks",
+    "accuracy.tasks.errors": "accuracy accuracy.gate accuracy.metrics accuracy.tasks"
+    " accuracy.outputs",
     "accuracy.tasks.known": "accuracy.datasets accuracy.metrics accuracy.tasks",
     "accuracy.tasks.scoring": "",
     "harness.result.attempts": "accuracy.outputs accuracy.tasks.attempts harness.engine",
     "accuracy.judge": "accuracy",
     "accuracy.sandbox": "",
-<<<<<<< HEAD
     "harness.judging": "accuracy.gate accuracy.judge accuracy.metrics accuracy.tasks harness"
     " harness.engine harness.result harness.study.comparison harness.study.gating reports.pages"
-    " sut.served sut.served.probing",
-=======
-    "harness.evaluators": "harness.engine harness.evaluators.tools harness.options harness.serve"
-    " sut.served sut.started",
-    "harness.evaluators.plugins": "",
-    "harness.evaluators.scripts": "",
-    "harness.evaluators.tools": "harness.evaluators",
-    "harness.judging": "accuracy accuracy.gate accuracy.judge accuracy.metrics accuracy.tasks"
-    " harness harness.engine harness.result harness.study.comparison harness.study.gating"
-    " reports.pages sut.served sut.served.probing",
->>>>>>> judge
+    " sut.served sut.served.probing accuracy",
     "harness.result.programs": "accuracy.outputs accuracy.sandbox accuracy.tasks harness.engine",
     "harness.commands.judges": "harness harness.commands.arguments harness.engine"
     " harness.evaluators harness.judging harness.options reports.pages",

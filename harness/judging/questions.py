@@ -5,7 +5,6 @@ what its verdict will be about.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,14 +37,8 @@ class Run(NamedTuple):
         return self.outputs.label
 
 
-<<<<<<< HEAD
 class Call(NamedTuple):
     """One thing to ask: a `kind` of verdict on the answer of run number `run` to `question`.
-=======
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One thing to ask: a `kind` of verdict on the answer of run number `run` to question `index`.
->>>>>>> judge
     Of a pair, `is_turned`: the reference's answer is B.
     """
 
