@@ -178,7 +178,8 @@ ARROWS = {
     "accuracy.tasks": "accuracy accuracy.datasets accuracy.metrics accuracy.outputs"
     " accuracy.tasks.known accuracy.tasks.scoring accuracy.sandbox",
     "accuracy.tasks.attempts": "accuracy accuracy.metrics accuracy.tasks accuracy.tasks.scoring",
-    "accuracy.tasks.errors": "accuracy accuracy.gate accuracy.metrics accuracy.tasks",
+    "accuracy.tasks.errors": "accuracy accuracy.gate accuracy.metrics accuracy.outputs"
+    " accuracy.tasks",
     "accuracy.tasks.known": "accuracy.datasets accuracy.metrics accuracy.tasks",
     "accuracy.tasks.scoring": "",
     "harness.result.attempts": "accuracy.outputs accuracy.tasks.attempts harness.engine",

@@ -33,7 +33,7 @@ Table = dict[str, Any]
 class _Chosen(NamedTuple):
     right: int
     chosen: int
-    count: int  # of choices
+    of: int  # choices there are
 
 
 def places(answers: Mapping[int, Answer]) -> Table | None:
@@ -41,12 +41,12 @@ def places(answers: Mapping[int, Answer]) -> Table | None:
     found = [one for answer in answers.values() if (one := _chosen(answer)) is not None]
     if not found:
         return None
-    count = max(max(one.count, one.right + 1, one.chosen + 1) for one in found)
-    found = [one._replace(count=one.count or count) for one in found]
+    count = max(max(one.of, one.right + 1, one.chosen + 1) for one in found)
+    found = [one._replace(of=one.of or count) for one in found]
     right, chosen = Counter(one.right for one in found), Counter(one.chosen for one in found)
     wrong = [one for one in found if one.right != one.chosen]
     taken = Counter(one.chosen for one in wrong)
-    expected = [sum(1 / (one.count - 1) for one in wrong if _can_be(one, k)) for k in range(count)]
+    expected = [sum(1 / (one.of - 1) for one in wrong if _can_be(one, k)) for k in range(count)]
     statistic, p = chi_square(wrong, count)
     return {
         "n": len(found),
@@ -84,7 +84,7 @@ def _place(text: str, choices: Sequence[str]) -> int | None:
 
 
 def _can_be(one: _Chosen, place: int) -> bool:
-    return place < one.count and place != one.right
+    return place < one.of and place != one.right
 
 
 def chi_square(

@@ -20,11 +20,11 @@ from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
 from accuracy.metrics import numbers
+from accuracy.outputs.stops import cut
 from accuracy.tasks.errors.equations import Equation, equations, repaired
 from accuracy.tasks.errors.equations import numbers as numbers_in
 from accuracy.tasks.errors.equations import written as written_number
 from accuracy.tasks.errors.loops import is_loop
-from accuracy.tasks.marks import cut
 from accuracy.tasks.solved import Solved
 from harness.kernel.types import Sample
 
