@@ -33,7 +33,7 @@ Table = dict[str, Any]
 class _Chosen(NamedTuple):
     right: int
     chosen: int
-    of: int  # choices
+    of: int  # choices there are
 
 
 def places(answers: Mapping[int, Answer]) -> Table | None:

@@ -63,7 +63,8 @@ def equations(text: str) -> list[Equation]:
 
 def repaired(steps: Sequence[Equation], result: Fraction) -> Fraction:
     """Return what a result would be, had every equation that leads to it been calculated rightly:
-    a wrong result is put right in the equations that follow, too.
+    a wrong result is put right in the equations that follow, too. Where two have the same wrong
+    result, the first counts: what the text says before what an annotation does.
     """
     exact = dict[Fraction, Fraction]()  # by what the text has in its place
     for one in steps:
@@ -72,7 +73,7 @@ def repaired(steps: Sequence[Equation], result: Fraction) -> Fraction:
         ]
         value = next(iter(read("", again).values), one.value)
         if value != one.written and not (one.is_right and again == list(one.side.tokens)):
-            exact[one.written] = value
+            exact.setdefault(one.written, value)
     return exact.get(result, result)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accuracy.tasks.marks import cut
+from accuracy.outputs.stops import cut
 from accuracy.tasks.scorers import TABLE, Given
 from accuracy.tasks.solved import Solved
 from harness.kernel.types import Sample

@@ -1,7 +1,7 @@
 """Do the kinds agree with a person's reading? SmolLM2-135M's answers to the embedded word problems,
-with four examples (the first 36 of the file) and without, were read and labelled by hand.
+with examples and without, in fp32 and int8, were read and labelled by hand.
 
-Read that way, every slip of this model turned out to sit in a wrong method: an answer is called an
+Read that way, nearly every slip of this model sits in a wrong method: an answer is called an
 arithmetic slip only if calculating rightly would have saved it.
 """
 

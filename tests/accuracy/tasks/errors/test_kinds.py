@@ -25,6 +25,7 @@ def one(text, cuts=(), scorers=("number", "number_strict"), **changes):
         ("12 * 3 = 36\n#### 36", "right"),
         ("12 * 3 = 35\n#### 35", "arithmetic slip"),
         ("12 * 3 = 35, 35 + 4 = 39 and 39 - 4 = 35\n#### 35", "arithmetic slip"),
+        ("12 * 3 = <<12+3=35>>35\n#### 35", "arithmetic slip"),
         ("12 + 3 = 35\n#### 35", "slip and method"),
         ("12 * 3 = 35\n#### 34", "slip and method"),
         ("12 + 3 = 15\n#### 15", "wrong method"),
