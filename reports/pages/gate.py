@@ -155,7 +155,8 @@ def _head(found: Found) -> Panel:
         lines.append(told(row))
         if words := solving.verdicts(row):
             lines.append(as_text(words, style="dim"))
-    lines = lines or [Text("nothing was judged")]
+    nothing = "no candidate was judged on all tasks" if found.get("tasks") else "nothing was judged"
+    lines = lines or [Text(nothing)]
     lost = [as_text(words, style="bold red") for words in missing(found)]
     below = [as_text(words, style="dim") for words in (asked(found), noise(found)) if words]
     status = found["status"] if found["rows"] and not lost else "UNDECIDED"
