@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness.evaluators.tool import Tool
 from harness.evaluators.tools import TABLE
+from harness.kernel import files
 from harness.kernel.errors import SetupFailed, unknown
 from harness.kernel.process.children import ROOT
 from harness.kernel.process.streams import tell
@@ -46,4 +47,4 @@ def _make(tool: Tool, place: Path) -> None:
     if subprocess.run(words, stdin=subprocess.DEVNULL, check=False).returncode:
         todo = "See pip's words above."
         raise SetupFailed(f"installing {tool.name}", "pip failed", "it needs the network", todo)
-    (folder / _READY).touch()
+    files.write_text(folder / _READY, "")

@@ -8,8 +8,8 @@ ended. Ctrl-C keeps what was judged.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -126,24 +126,14 @@ def _judged(
     todo = [(judge, call) for call in wanted for judge in range(len(judges))]
     asking = ask_all(judges, [(judge, call.prompt) for judge, call in todo], asked.concurrency)
     say("")
-    with _kept(place / JUDGEMENTS) as keep, bar("judging", len(todo)) as progress:
+    with bar("judging", len(todo)) as progress:
         for done, (number, reply) in enumerate(asking, 1):
             judge, call = todo[number]
             one = findings.judgement(judge, call, reply)
-            keep(one.as_json(judges[judge].name, known.runs[call.run].label))
+            row = hidden_in(one.as_json(judges[judge].name, known.runs[call.run].label))
+            files.append(place / JUDGEMENTS, json.dumps(row, ensure_ascii=False) + "\n")
             progress(done)
             yield one
-
-
-@contextmanager
-def _kept(path: Path) -> Iterator[Callable[[Row], None]]:
-    """Keep rows, a line each, as they come. What is a secret is hidden."""
-    with path.open("w", encoding="utf-8", buffering=1) as file:
-
-        def keep(row: Row) -> None:
-            file.write(json.dumps(hidden_in(row), ensure_ascii=False) + "\n")
-
-        yield keep
 
 
 def _keep(made: dict[str, Any], place: Path) -> None:

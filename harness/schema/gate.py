@@ -101,7 +101,7 @@ NOISE = record(
         "flips": maybe(whole("Answers that flip between right and wrong.", "samples")),
         "n": whole("Questions.", "samples"),
         "finest": number("The highest share that is not lost in it.", "share"),
-        "is_finer": flag("Is the target higher than that?"),
+        "is_finer": flag("Whether the target is higher than that."),
     },
 )
 GATE_ROW = record(

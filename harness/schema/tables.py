@@ -194,6 +194,7 @@ FILES = {
     "environment.json": "The machine and the software, written before it started.",
     "samples.parquet": "Every sample with its times, tokens and text: the raw record.",
     "telemetry.parquet": "Memory and processor, once a second; GPUs ten times.",
+    "scores.parquet": "Of a task: a mark for each answer and scorer, with the groups it is of.",
     "memory.json": "`memory` of result.json.",
     "scores.json": "`accuracy` of result.json.",
     "verdicts.json": "`verdicts` of result.json.",

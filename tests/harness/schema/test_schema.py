@@ -37,6 +37,8 @@ from tests.nvml_helpers import install
 from tests.scaling_helpers import SIZES, measured
 from tests.variant_helpers import resized
 
+MARKS = "scores.parquet"
+LABELS = ("kind", "subject", "level", "group")  # of embedded tasks: columns beside the declared
 PARTS = ("result", "settings", "environment", "verdicts", "memory", "scores")
 VIRTUAL = {"sut": "simulated", "clock": "virtual", "num_samples": 80}
 CASES = {
@@ -107,6 +109,8 @@ def check(name, value, is_whole=True):
 def check_columns(path, columns):
     kinds = {column.name: column.kind for column in columns}
     for field in pq.read_schema(path):
+        if path.name == MARKS and field.name in LABELS:
+            continue
         kind = str(field.type).replace("element: ", "")
         assert kinds.get(field.name) == kind or kind == "null", f"{path.name}: {field}"
 
@@ -116,8 +120,10 @@ def check_folder(folder):
     assert (folder / "result.json").is_file()
     for name in PARTS:
         check(name, json.loads((folder / f"{name}.json").read_text()))
-    for name, columns in TABLES.items():
-        check_columns(folder / name, columns)
+    has_task = "task" in json.loads((folder / "result.json").read_text())
+    assert (folder / MARKS).is_file() == has_task
+    for name in TABLES.keys() - ({MARKS} if not has_task else set()):
+        check_columns(folder / name, TABLES[name])
     for path in folder.iterdir():
         described = path.name in FILES or (path.is_dir() and path.name[:4] in ("step", "accu"))
         assert described, f"{path.name} is not described"
@@ -149,6 +155,18 @@ def test_a_run_of_a_model_with_an_evaluation_is_as_the_schema_says(tmp_path, tin
     assert found["accuracy"].keys() >= {"eval_loss", "gsm8k", "number_match"}
     assert found["settings"]["dataset"]["subset"]["taken"] == 3
     assert found["memory"]["evaluation_peak_bytes"]
+    check_folder(run.folder)
+
+
+@pytest.mark.parametrize("task", ["subjects", "word-problems"])
+def test_a_run_of_a_task_is_as_the_schema_says(tmp_path, tiny_llama, task):
+    flags = {"model": str(tiny_llama), "task": task, "num_samples": 4, "max_new_tokens": 4}
+    flags |= {"warmup": 0, "in_process": True, "output_dir": tmp_path / "runs", "truncate": True}
+    if task == "word-problems":
+        flags |= {"attempts": 2, "temperature": 1.0}
+    with Run(load_config(flags), print, False) as run:
+        found = run.execute().to_json()
+    assert (found["task"]["name"], found["task"]["n"]) == (task, 4)
     check_folder(run.folder)
 
 
