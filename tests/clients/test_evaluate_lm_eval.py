@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 from harness.cli import app
 from tests import ROOT
 
+pytestmark = pytest.mark.model
+
 PROGRAM = "lmeval"
 ROWS = 8
 METRICS = ("exact_match (flexible-extract)", "exact_match (strict-match)")
