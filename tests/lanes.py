@@ -111,6 +111,10 @@ SLOW = {
 LONG = {
     "tests/harness/judging/test_judge.py::test_a_local_model": 15,
     "tests/accuracy/sandbox/test_hostile.py": 40,
+    "tests/accuracy/compliance/test_audit.py": 22,
+    "tests/harness/study/executors/test_child.py": 29,
+    "tests/harness/study/gating/test_gate_real.py": 29,
+    "tests/harness/study/test_study.py": 40,
     "tests/harness/study/cluster/": 80,
     "tests/harness/study/decide/test_decide.py::test_a_variant_is_judged_by_the_gate": 20,
     "tests/harness/study/gating/test_panel.py": 10,

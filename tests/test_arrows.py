@@ -121,7 +121,8 @@ ARROWS = {
     " harness.study.decide.wishes",
     "harness.loaded": "",
     "harness.cost": "accuracy",
-    "harness.loads": "accuracy.datasets harness harness.options scenarios.loads accuracy.tasks",
+    "harness.loads": "accuracy.datasets harness harness.options scenarios.loads accuracy.tasks"
+    " harness.options.table",
     "harness.live": "harness.study",
     "harness.view": "harness.engine harness.result harness.study.comparison reports.pages",
     "scenarios.loadgen": "scenarios",

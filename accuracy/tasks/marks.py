@@ -19,6 +19,7 @@ from accuracy.outputs.stops import cut
 from accuracy.resampling import Estimate, Floats
 from accuracy.tasks.programs import SCORER
 from accuracy.tasks.scorers import TABLE, Given, Mark, asks_likelihoods, installed
+from accuracy.tasks.scoring import verified
 from harness.kernel.log import RunLog
 from harness.kernel.types import FINISHES, Sample
 
@@ -73,12 +74,15 @@ def rows(
     known = [i for i in ids.tolist() if int(log.index[i]) in of]
     able = [name for name in installed(scorers) if likelihoods or not asks_likelihoods(name)]
     able = [name for name in able if ran or name != SCORER]
-    return [
-        _row(name, log, i, of[int(log.index[i])], likelihoods, ran.get(i))
-        | _place(int(log.index[i]), attempts)
-        for name in able
-        for i in known
-    ]
+    try:
+        return [
+            _row(name, log, i, of[int(log.index[i])], likelihoods, ran.get(i))
+            | _place(int(log.index[i]), attempts)
+            for name in able
+            for i in known
+        ]
+    finally:
+        verified.over()
 
 
 def _place(index: int, attempts: int) -> Row:

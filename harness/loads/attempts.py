@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from harness.options.settings import RunConfig
 
-_NAMES = ("attempts", "temperature", "top_p", "sampling_seed", "verifier")
-
 
 def of_attempts(config: RunConfig) -> Iterator[str]:
     """Yield a sentence for each, with what to do about it."""
-    flags = {name: config.origins[name] for name in _NAMES if name in config.origins}
+    from harness.options.table.sampling import SamplingOptions
+
+    own = SamplingOptions.__annotations__
+    flags = {name: config.origins[name] for name in own if name in config.origins}
     if config.task is None:
         yield from (
             f"{flag}: only answers to a task are drawn; pass --task."

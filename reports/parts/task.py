@@ -38,7 +38,9 @@ def sentence(result: Result) -> str:
     shots = f"{found['shots']} example{'s' * (found['shots'] != 1)}"
     how = f"by {SCORERS.get(scorer, scorer.replace('_', ' '))}, {shots}"
     if figure["value"] is None:
-        why = "programs were not run (--run-code)" if scorer == "runs" else "nothing was scored"
+        why = "nothing was scored"
+        if scorer == "runs":
+            why = "the programs were not run; pass --run-code sandboxed"
         return f"Task {found['name']}: {why}."
     if figure["low"] is not None:
         how = f"{_percent(figure['low'])} to {_percent(figure['high'])} %; {how}"

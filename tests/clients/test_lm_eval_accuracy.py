@@ -17,6 +17,8 @@ from harness.cli import app
 from harness.kernel.foreign.tables import read_table
 from tests import ROOT
 
+pytestmark = pytest.mark.model
+
 PROGRAM = "lmeval"
 COUNT = 8
 HEADING = "The following are multiple choice questions (with answers) about"

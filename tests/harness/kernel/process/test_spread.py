@@ -19,7 +19,8 @@ from tests import ROOT
 from tests.harness.kernel.process.test_children import gone
 
 ENDLESS = """
-import sys
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests ignores it
 from harness.kernel.process.spread import each
 from tests.harness.kernel.process.test_spread import Part, worked
 for number, done in each(worked, [Part(i, 0) for i in range(100_000)], 2):
