@@ -8,10 +8,13 @@ import json
 import subprocess
 import sys
 
+import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
 from tests import ROOT
+
+pytestmark = pytest.mark.model
 
 PROGRAM = "inspect"
 TASK = """
