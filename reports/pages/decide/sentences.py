@@ -16,6 +16,11 @@ from reports.blocks import between
 Found = Mapping[str, Any]
 _FEW = 0.0005  # a share below it is not told
 
+_UNFINISHED = (
+    "Not finished: the measurements were interrupted, so this answer, and how sure it is, count"
+    " only what was measured. harness resume goes on."
+)
+
 
 def answer(found: Found) -> str:
     """Return the answer in a sentence, or that there is none."""
@@ -109,10 +114,12 @@ def percent(share: float) -> str:
 
 
 def doubts(found: Found) -> list[str]:
-    """Say why the figures of the answer may be wrong."""
+    """Say why the answer may be wrong."""
+    cut = [_UNFINISHED] if found["interrupted"] else []
     if found["answer"] is None:
-        return []
-    return [f"Doubtful: {doubt}" for doubt in candidate(found, found["answer"])["doubts"]]
+        return cut
+    own = candidate(found, found["answer"])["doubts"]
+    return [*cut, *(f"Doubtful: {doubt}" for doubt in own)]
 
 
 def changes(found: Found) -> list[str]:

@@ -145,6 +145,13 @@ def test_the_answer_says_which_and_what_would_change_it(decided):
     ]
 
 
+def test_an_interrupted_decision_says_that_it_is_none_yet(decided):
+    found = decided(three())
+    assert sentences.doubts(found) == []
+    (said,) = sentences.doubts(found | {"interrupted": True})
+    assert said.startswith("Not finished: the measurements were interrupted")
+
+
 def test_nothing_fits_and_the_nearest_says_what_it_misses(decided):
     asked = wanted(Asked("memory<=2GiB", "tokens_per_s"))
     found = decided([standing(asked, "fp32", memory=exact(10 * GIB), tokens_per_s=exact(3.0)),
