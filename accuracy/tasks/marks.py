@@ -151,15 +151,21 @@ def most_common_of(counts: Counter[str]) -> str:
     return counts.most_common(1)[0][0]
 
 
+def deciding(scorers: Sequence[str], table: Sequence[Mapping[str, Any]]) -> str:
+    """Return the scorer that decides: the first one that had something to compare."""
+    scored = {row["scorer"] for row in table}
+    return next((name for name in scorers if name in scored), scorers[0])
+
+
 def summary(task: Mapping[str, Any], table: Sequence[Row], groups: Sequence[str]) -> Row:
     """Return `task` of result.json: each scorer's figure, and that of each group by the scorer
-    that decides, the first one that had something to compare.
+    that decides.
     """
-    scored = {row["scorer"] for row in table}
-    decides = next((name for name in task["scorers"] if name in scored), task["scorers"][0])
+    decides = deciding(task["scorers"], table)
     return {
         "name": task["name"],
         "shots": task["shots"],
+        "scorer": decides,
         "n": len({row["index"] for row in table}),
         "scores": {name: _figure(table, name) for name in task["scorers"]},
         "groups": list(_groups(table, decides, groups)),

@@ -94,7 +94,7 @@ def errors(raw: Raw, samples: Asked, rows: Sequence[Row], label: str) -> dict[st
     solved = Solved(
         label=label,
         task=told["name"],
-        scorer=told["scorers"][0],
+        scorer=task_marks.deciding(told["scorers"], rows),
         samples=first,
         texts=_texts(raw, attempts),
         rows=[row for row in rows if not row["attempt"]],

@@ -34,7 +34,7 @@ def sentence(result: Result) -> str:
     found = result.get("task") or {}
     if not found:
         return ""
-    scorer, figure = _decisive(found["scores"])
+    scorer, figure = found["scorer"], found["scores"][found["scorer"]]
     shots = f"{found['shots']} example{'s' * (found['shots'] != 1)}"
     how = f"by {SCORERS.get(scorer, scorer.replace('_', ' '))}, {shots}"
     if figure["value"] is None:
@@ -62,12 +62,6 @@ def _broken(figure: Mapping[str, Any]) -> str:
         "memory": "out of memory",
     }
     return "".join(f", {figure[name]:,} {word}" for name, word in words.items() if figure.get(name))
-
-
-def _decisive(scores: Mapping[str, Any]) -> tuple[str, Any]:
-    """Return the first scorer that had something to compare, or the first of all."""
-    scored = [one for one in scores.items() if one[1]["n"]]
-    return scored[0] if scored else next(iter(scores.items()))
 
 
 def scores(result: Result) -> Table | None:

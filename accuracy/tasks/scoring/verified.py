@@ -10,7 +10,6 @@ import atexit
 import json
 import subprocess
 import sys
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock, Timer
@@ -31,13 +30,13 @@ def is_installed() -> bool:
 
 def math_verify(given: Given, sample: Sample) -> Mark:
     """Compare the answer with the reference by algebra: 1+x is x+1 (lm-eval's math_verify)."""
-    is_right, answer = _verifier().compare(sample.reference or "", given.text)
+    is_right, answer = _VERIFIER.compare(sample.reference or "", given.text)
     return marked(is_right, answer)
 
 
 def over() -> None:
     """End the process, if there is one: nothing more is compared for now."""
-    _verifier().close()
+    _VERIFIER.end()
 
 
 class _Verifier:
@@ -55,7 +54,12 @@ class _Verifier:
             reply = self._ask({"reference": reference, "text": text}, _LONGEST_S)
         return (reply["is_right"], reply["answer"]) if reply else (False, "")
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """End the process once nobody waits for it: runs are scored side by side."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
         """End the process, if there is one. It ends by itself where we do: its input is over."""
         if self._process is not None:
             self._process.kill()
@@ -71,7 +75,7 @@ class _Verifier:
             print(json.dumps(question), file=process.stdin, flush=True)
             reply = json.loads(_line(process))
         except (OSError, ValueError):
-            self.close()
+            self._close()
             return None
         finally:
             timer.cancel()
@@ -95,8 +99,5 @@ def _line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline() if process.stdout else ""
 
 
-@cache
-def _verifier() -> _Verifier:
-    verifier = _Verifier()
-    atexit.register(verifier.close)
-    return verifier
+_VERIFIER = _Verifier()
+atexit.register(_VERIFIER.end)

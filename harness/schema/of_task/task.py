@@ -74,9 +74,10 @@ TASK = record(
     {
         "name": text("The task."),
         "shots": whole("Examples before each question.", "examples"),
+        "scorer": text("The scorer that decides: the first one that had something to compare."),
         "n": whole("Questions that were answered.", "questions"),
         "scores": by_name(
-            "Each scorer's figure by name; the first one decides.",
+            "Each scorer's figure by name.",
             record("A figure.", _FIGURE, _OF_PROGRAMS),
         ),
         "groups": many(

@@ -21,7 +21,7 @@ from accuracy import means, resampling
 from accuracy.percentiles import tail
 from accuracy.ranking import Losses, Pace, pace_of
 from accuracy.resampling import Estimate, Floats
-from accuracy.tasks.marks import marks
+from accuracy.tasks.marks import deciding, marks
 from harness.kernel.log import RunLog
 
 Intervals = Mapping[str, Estimate]
@@ -76,7 +76,9 @@ def _mean_in_order(values: Floats) -> Estimate:
 def of_task(rows: Sequence[dict[str, Any]], dataset: Mapping[str, Any]) -> Intervals:
     """Return the interval of the share of its task that a run solved; nothing without a task."""
     scorers = (dataset.get("task") or {}).get("scorers", ())
-    return {"task_solved": marks(rows, scorers[0]).mean} if rows and scorers else {}
+    if not rows or not scorers:
+        return {}
+    return {"task_solved": marks(rows, deciding(scorers, rows)).mean}
 
 
 def of_losses(losses: Losses | None) -> dict[str, Estimate]:

@@ -149,8 +149,9 @@ def _scores(scores: Mapping[str, Any]) -> Row:
 
 def _solved(found: Mapping[str, Any]) -> dict[str, float]:
     """Return the share of its task that a run solved; nothing without a task."""
-    marked = next(iter((found.get("task") or {}).get("scores", {}).values()), {"value": None})
-    return {} if marked["value"] is None else {"task_solved": marked["value"]}
+    task = found.get("task") or {}
+    value = task["scores"][task["scorer"]]["value"] if task else None
+    return {} if value is None else {"task_solved": value}
 
 
 def _self_check(found: Mapping[str, Any], ended: bool) -> Row:

@@ -11,7 +11,6 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from harness.kernel.protocols import Say
-from harness.likelihood import study as laboratory
 from harness.likelihood.settings import Settings
 from harness.options.saved import portable
 from harness.options.settings import RunConfig
@@ -51,6 +50,8 @@ def _scored(work: Scoring, say: Say) -> Made:
     """Score the subject in a folder of its own, and keep there what is asked for: the subject it
     was compared with is another one's work.
     """
+    from harness.likelihood import study as laboratory  # runs do without it
+
     made = work.measurement.model_copy(update={"output_dir": work.output_dir})
     place = laboratory.begin(made, say)
     only = {work.subject, work.against} - {""}

@@ -103,6 +103,15 @@ def test_likelihoods_that_no_sut_told_are_not_wrong_answers():
     assert marks.summary(task, made, ())["scores"]["likelihood"]["value"] == 1.0
 
 
+def test_the_first_scorer_that_had_something_to_compare_decides():
+    told = {"name": "mmlu", "shots": 0, "scorers": ["likelihood", "letter"]}
+    rows = table(["B"], told["scorers"], reference="B", choices=(" A", " B"))
+    assert marks.deciding(told["scorers"], rows) == "letter"
+    found = marks.summary(told, rows, ())
+    assert (found["scorer"], found["scores"]["letter"]["value"]) == ("letter", 1.0)
+    assert marks.deciding(told["scorers"], []) == "likelihood"
+
+
 def test_a_scorer_whose_library_has_gone_has_no_rows(monkeypatch):
     monkeypatch.setattr(verified, "is_installed", lambda: False)
     assert {row["scorer"] for row in table(["18"], ("number", "math_verify"))} == {"number"}

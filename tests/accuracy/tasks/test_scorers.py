@@ -2,6 +2,7 @@
 
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -172,7 +173,7 @@ def verifier(monkeypatch, tmp_path):
     monkeypatch.setattr(verified, "_LONGEST_S", 1.0)
     made = verified._Verifier()
     yield made
-    made.close()
+    made.end()
 
 
 @pytest.mark.parametrize("word", ["stuck", "gone"])
@@ -182,3 +183,12 @@ def test_an_answer_that_never_ends_or_ends_the_process_is_not_read(verifier, wor
     assert verifier.compare("r", word) == (False, "")
     assert time.monotonic() - began < 60
     assert verifier.compare("r", "after it\n\ud83d") == (True, "after it\n\ud83d")
+
+
+def test_runs_that_are_scored_side_by_side_lose_no_answer(verifier):
+    """One of them is over before the other: its end must not take an answer from the other."""
+    with ThreadPoolExecutor(2) as pool:
+        ends = pool.submit(lambda: [verifier.end() for _ in range(20)])
+        said = [verifier.compare("r", f"answer {i}") for i in range(40)]
+        ends.result()
+    assert said == [(True, f"answer {i}") for i in range(40)]
