@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from harness.evaluators.record import Evaluation, Row, Value
+from harness.evaluators.record import Evaluation, Row
+from harness.evaluators.tool import Figure
 
 
 class Line(NamedTuple):
@@ -25,14 +26,14 @@ class Line(NamedTuple):
 
 def lines(evaluations: Sequence[Evaluation]) -> list[Line]:
     """Return a line per figure, those of one task and metric together."""
-    groups: dict[tuple[str, ...], list[tuple[str, Value]]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[tuple[str, Figure]]] = defaultdict(list)
     for evaluation, row, label in _labelled(evaluations):
         for value in row.figures:
             groups[evaluation.tool, value.task, value.metric].append((label, value))
     return [line for group in groups.values() for line in _of_group(group)]
 
 
-def _of_group(group: list[tuple[str, Value]]) -> Iterator[Line]:
+def _of_group(group: list[tuple[str, Figure]]) -> Iterator[Line]:
     _, first = group[0]
     for place, (label, it) in enumerate(group):
         difference = it.value - first.value if place else None

@@ -18,9 +18,9 @@ import msgspec
 from harness.engine import runlog
 from harness.evaluators import record, running, served
 from harness.evaluators.job import Job, safe
-from harness.evaluators.record import DONE, FAILED, INTERRUPTED, Evaluation, Row, Value
+from harness.evaluators.record import DONE, FAILED, INTERRUPTED, Evaluation, Row
 from harness.evaluators.served import Server
-from harness.evaluators.tool import Tool
+from harness.evaluators.tool import Figure, Tool
 from harness.kernel import files
 from harness.kernel.clock import monotonic_s, utc_now
 from harness.kernel.errors import BY_NAME, HarnessError, RunBroke
@@ -112,7 +112,7 @@ def _server(job: Job, label: str, folder: Path, say: Say) -> Iterator[Server]:
         yield server
 
 
-def _figures(tool: Tool, results: list[Path], folder: Path) -> list[Value]:
+def _figures(tool: Tool, results: list[Path], folder: Path) -> list[Figure]:
     """Return what the result files say. Raises RunBroke where they say nothing, or no number."""
     doing, todo = f"reading the result of {tool.name}", f"See {folder / running.LOG}."
     if not results:
@@ -131,7 +131,7 @@ def _figures(tool: Tool, results: list[Path], folder: Path) -> list[Value]:
             raise RunBroke(doing, f"{one.metric} of {one.task} is {one.value}", "", todo)
     if not figures:
         raise RunBroke(doing, f"{results[-1].name} has no figures", "", todo)
-    return [Value.of(one) for one in figures]
+    return figures
 
 
 def exit_code(found: Found) -> int:

@@ -25,21 +25,6 @@ OUT = "out"
 DONE, FAILED, INTERRUPTED = "DONE", "FAILED", "INTERRUPTED"
 
 
-class Value(Struct):
-    """A figure as the tool tells it; `n` is its number of samples."""
-
-    task: str
-    metric: str
-    value: float
-    stderr: float | None = None
-    n: int | None = None
-    higher_is_better: bool | None = None
-
-    @classmethod
-    def of(cls, figure: Figure) -> Value:
-        return cls(*figure)
-
-
 class Row(Struct):
     """A variant, or a server, that was evaluated. `failure` names the exception; "" if none."""
 
@@ -53,7 +38,7 @@ class Row(Struct):
     command: list[str] = field(default_factory=list)
     seconds: float = 0.0
     files: dict[str, str] = field(default_factory=dict)  # result files: their SHA-256
-    figures: list[Value] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
     refused: int = 0  # requests that our server gave no answer to
 
 

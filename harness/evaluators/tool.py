@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+
 from harness.kernel.errors import RunBroke
 from harness.kernel.foreign import parsed
 from harness.kernel.foreign.own_files import read_bytes
@@ -44,8 +46,8 @@ class Ask:
         return any(word.partition("=")[0] in flags for word in self.options)
 
 
-class Figure(NamedTuple):
-    """`n` is the number of samples, None where the tool does not say."""
+class Figure(Struct):
+    """A figure as the tool tells it; `n` is its number of samples, None where it does not say."""
 
     task: str
     metric: str
