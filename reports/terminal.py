@@ -4,7 +4,7 @@ units.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ def show_result(
 ) -> None:
     """Print result.json for people; without its figures where these go elsewhere as tables."""
     console.print(_verdict(result))
+    for words in _solved(result):
+        console.print(as_text(words, "bold"))
     for part in _conditions(result["verdicts"], console.width):
         console.print(part)
     for line in _doubts(result):
@@ -40,10 +42,7 @@ def show_result(
     if tables:
         console.print(blocks.screen(run_tables.latency(result)))
         console.print(_figures(result))
-        wrong = errors.sentence((result.get("task") or {}).get("errors") or {})
-        said = [task.sentence(result), attempts.sentence(result), wrong]
-        said += [capacity.sentence(result), capacity.peak_sentence(result)]
-        for words in filter(None, said):
+        for words in filter(None, (capacity.sentence(result), capacity.peak_sentence(result))):
             console.print(as_text(words))
         if (over := attempts.table(result)) is not None:
             for part in blocks.screens(over, console.width):
@@ -100,6 +99,13 @@ def made_by(environment: Mapping[str, Any]) -> str:
         commit += " (with changes)"
     own = f"Touchstone {environment['touchstone']}" if environment.get("touchstone") else ""
     return ", ".join(filter(None, (own, commit)))
+
+
+def _solved(result: Mapping[str, Any]) -> Iterator[str]:
+    """Say what was solved of a task, and what went wrong: who asked for it looks for that first."""
+    wrong = (result.get("task") or {}).get("errors") or {}
+    said = (task.sentence(result), attempts.sentence(result), errors.sentence(wrong))
+    yield from filter(None, said)
 
 
 def _verdict(result: Mapping[str, Any]) -> Panel:

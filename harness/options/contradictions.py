@@ -11,7 +11,7 @@ from harness import registry
 from harness.kernel.entries import SutEntry
 from harness.loads.attempts import of_attempts
 from harness.loads.refused import of_lengths, of_load
-from scenarios.loads import DEFAULT
+from scenarios.loads import DEFAULT, file_of
 
 if TYPE_CHECKING:
     from harness.options.settings import RunConfig
@@ -28,6 +28,7 @@ def contradictions(config: RunConfig) -> list[str]:
         *_of_started(config, entry),
         *_of_replicas(config, entry),
         *_of_scenario(config),
+        *_of_task(config, entry),
         *of_attempts(config),
         *of_load(config),
         *of_lengths(config, entry.uses_dataset),
@@ -97,6 +98,24 @@ def _of_scenario(config: RunConfig) -> Iterator[str]:
             "--mode find-peak: only the server scenario has a rate to search for; this is"
             f" {config.scenario}."
         )
+
+
+def _of_task(config: RunConfig, entry: SutEntry) -> Iterator[str]:
+    """What would be left aside without a word, or make the answers to a task answers to nothing."""
+    with_task = {"shots": "--shots", "shots_file": "--shots-file", "chat": "--chat"}
+    of_dataset = ("dataset", "prompt_column", "reference_column")
+    if config.task is None:
+        given = [flag for name, flag in with_task.items() if name in config.origins]
+        yield from (f"{flag}: it is for --task; pass that, or leave {flag} out." for flag in given)
+        return
+    for flag in (config.origins[name] for name in of_dataset if name in config.origins):
+        yield f"{flag}: the questions are those of --task; leave one of the two out."
+    if config.input_tokens is not None:
+        yield "--input-tokens: it makes prompts that ask no task; leave it or --task out."
+    if file_of(config.load):
+        yield f"--load {config.load}: it brings prompts of its own; leave it or --task out."
+    if not entry.uses_dataset:
+        yield f"--task: --sut {config.sut} answers no questions; use --sut local or a server."
 
 
 def _of_loadgen(config: RunConfig) -> Iterator[str]:
