@@ -14,7 +14,7 @@ from reports.blocks import Column, Table, as_text, word_column
 
 Found = Mapping[str, Any]
 _WIDTH = 7  # the least of a column
-_NOTE = "Differences are from the first variant that has the figure."
+_NOTE = "change: from the first variant that has the figure. s.e.: standard error, by the tool."
 
 
 def table(lines: Iterable[Iterable[Any]], title: str) -> Table:
@@ -24,9 +24,9 @@ def table(lines: Iterable[Iterable[Any]], title: str) -> Table:
         word_column("metric", "Metric"),
         word_column("label", "Variant"),
         Column("value", "Value", write=_digits),
-        Column("stderr", "Std. error", write=_digits, optional=True),
-        Column("n", "Samples", write="{:,}".format, optional=True),
-        Column("difference", "Difference", write="{:+.4f}".format, optional=True),
+        Column("stderr", "s.e.", write=_digits, optional=True),
+        Column("n", "n", write="{:,}".format, optional=True),
+        Column("difference", "change", write="{:+.4f}".format, optional=True),
     )
     rows = [(task, metric, label, *rest) for label, task, metric, *rest in lines]
     has_several = any(row[-1] is not None for row in rows)
