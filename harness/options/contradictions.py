@@ -11,6 +11,7 @@ from harness import registry
 from harness.kernel.entries import SutEntry
 from harness.loads.attempts import of_attempts
 from harness.loads.refused import of_lengths, of_load
+from harness.options.run_options import OPTIONS
 from scenarios.loads import DEFAULT, file_of
 
 if TYPE_CHECKING:
@@ -102,10 +103,10 @@ def _of_scenario(config: RunConfig) -> Iterator[str]:
 
 def _of_task(config: RunConfig, entry: SutEntry) -> Iterator[str]:
     """What would be left aside without a word, or make the answers to a task answers to nothing."""
-    with_task = {"shots": "--shots", "shots_file": "--shots-file", "chat": "--chat"}
     of_dataset = ("dataset", "prompt_column", "reference_column")
     if config.task is None:
-        given = [flag for name, flag in with_task.items() if name in config.origins]
+        with_task = [OPTIONS[name] for name in ("shots", "shots_file", "chat")]
+        given = [each.flag for each in with_task if getattr(config, each.name) != each.default]
         yield from (f"{flag}: it is for --task; pass that, or leave {flag} out." for flag in given)
         return
     for flag in (config.origins[name] for name in of_dataset if name in config.origins):

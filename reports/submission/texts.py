@@ -104,21 +104,27 @@ def _conf_values(run: Mapping[str, Any], pattern: ScenarioEntry) -> Iterator[tup
 
 
 def config_toml(result: Mapping[str, Any]) -> str:
-    """Return the user's settings as `harness run --config` takes them, without the folders of the
-    machine they ran on.
+    """Return what the user set as `harness run --config` takes it, without the folders of the
+    machine it ran on. A default stays out: written down, it would count as asked for.
     """
-    config = {
-        key: value
-        for key, value in result["settings"]["config"].items()
-        if key not in ("output_dir", "origins", "conf_files", "loadgens_percentile")
-    }
+    asked = result["settings"]["config"]
+    config = {key: asked[key] for key in asked["origins"] if key != "output_dir"}
     config |= {"mode": result["mode"], "target_qps": result["settings"]["run"]["target_qps"]}
-    config |= {key: base_name(config[key]) for key in ("model", "dataset") if key in config}
     return "".join(
-        f"{key} = {_toml(value)}\n"
+        f"{key} = {_toml(_without_folder(value))}\n"
         for key, value in config.items()
         if value is not None and value != {}
     )
+
+
+def _without_folder(value: Any) -> Any:
+    """Return a path as the name of its file, also after a word, as in "trace:/folder/file.csv"."""
+    if not isinstance(value, str):
+        return value
+    word, colon, place = value.partition(":")
+    if place.startswith(("/", "~")) and not place.startswith("//"):
+        return word + colon + base_name(place)
+    return base_name(value)
 
 
 def _toml(value: Any) -> str:

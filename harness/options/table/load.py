@@ -48,17 +48,12 @@ def _no_zero(value: float) -> float | None:
     return value or None
 
 
-def _any_of(found: list[str]) -> str:
-    """Return "a, b or c"."""
-    return f"{', '.join(found[:-1])} or {found[-1]}"
-
-
 class LoadOptions:
     # fmt: off
 
 
     scenario: str = option(
-        LOAD, REQUIRED, f"Load to apply: {_any_of(scenarios.names())}.",
+        LOAD, REQUIRED, f"Load to apply: {', '.join(scenarios.TABLE)}, or one that a package adds.",
         is_name=True, check=names.scenario,
     )
     mode: Literal["performance", "accuracy", "submission", "find-peak"] = option(

@@ -40,6 +40,10 @@ def test_what_would_leave_a_task_aside_is_refused(more, said):
         load_config(LOCAL | more)
 
 
+def test_what_says_nothing_of_a_task_needs_none():
+    load_config({"scenario": "offline", "chat": False})
+
+
 @pytest.mark.parametrize("more", [{"shots": 2}, {"chat": True}, {"shots_file": "a.jsonl"}])
 def test_what_belongs_to_a_task_is_refused_without_one(more):
     with pytest.raises(BadInput, match="it is for --task"):

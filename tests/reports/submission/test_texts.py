@@ -83,16 +83,47 @@ def test_user_conf_keeps_a_whole_latency_inferred_tokens_and_the_logged_sample(o
     assert [getattr(again, name) for name in names] == [getattr(wanted, name) for name in names]
 
 
-def test_an_option_with_quotes_is_written_as_toml_takes_it():
+def test_what_was_asked_is_written_as_toml_takes_it_without_folders():
     options = {"ttft_ms": 5.5, "name": 'a "b"'}
     settings = {
-        "config": {"sut_options": options, "dataset": "/a/b.jsonl"},
+        "config": {
+            "sut_options": options,
+            "dataset": "/a/b.jsonl",
+            "load": "trace:/c/d.csv",
+            "base_url": "http://127.0.0.1:8000/v1",
+            "variant": "fp32",
+            "origins": {"sut_options": "--sut-option", "dataset": "", "load": "", "base_url": ""},
+        },
         "run": {"target_qps": 2.0},
     }
     text = config_toml({"mode": "accuracy", "settings": settings})
     assert text.splitlines() == [
         'sut_options = { "ttft_ms" = 5.5, "name" = "a \\"b\\"" }',
         'dataset = "b.jsonl"',
+        'load = "trace:d.csv"',
+        'base_url = "http://127.0.0.1:8000/v1"',
         'mode = "accuracy"',
         "target_qps = 2.0",
     ]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"scenario": "offline"},
+        {"scenario": "server", "mode": "submission", "target_qps": 3.0},
+        {"scenario": "server", "sut": "simulated", "load": "constant"},
+        {"scenario": "server", "base_url": "http://127.0.0.1:8000/v1"},
+        {"scenario": "offline", "input_tokens": "fixed:100"},
+        {"task": "word-problems", "shots": 2, "chat": True},
+        {"task": "boxed", "attempts": 4, "temperature": 0.5},
+    ],
+    ids=str,
+)
+def test_what_was_asked_can_be_asked_again(asked, tmp_path):
+    config = load_config(asked)
+    settings = {"config": config.model_dump(mode="json"), "run": {"target_qps": config.target_qps}}
+    file = tmp_path / "again.toml"
+    file.write_text(config_toml({"mode": config.mode, "settings": settings}))
+    again = load_config({}, file)
+    assert again.model_dump(exclude={"origins"}) == config.model_dump(exclude={"origins"})
