@@ -133,7 +133,7 @@ ARROWS = {
     "accuracy": "",
     "accuracy.compliance": "accuracy.gate accuracy.metrics accuracy.outputs",
     "accuracy.datasets": "",
-    "accuracy.gate": "accuracy accuracy.metrics accuracy.tasks",
+    "accuracy.gate": "accuracy accuracy.metrics accuracy.tasks accuracy.tasks.scoring",
     "accuracy.likelihood": "accuracy accuracy.metrics",
     "accuracy.metrics": "accuracy",
     "accuracy.outputs": "",
@@ -187,7 +187,7 @@ ARROWS = {
     "accuracy.tasks.errors": "accuracy accuracy.gate accuracy.metrics accuracy.tasks"
     " accuracy.outputs",
     "accuracy.tasks.known": "accuracy.datasets accuracy.metrics accuracy.tasks",
-    "accuracy.tasks.scoring": "",
+    "accuracy.tasks.scoring": "accuracy accuracy.metrics",
     "harness.result.attempts": "accuracy.outputs accuracy.tasks.attempts harness.engine",
     "accuracy.judge": "accuracy",
     "accuracy.sandbox": "",

@@ -114,7 +114,33 @@ def ratios(
             if progress is not None:
                 progress(len(drawn))
         low, high = np.quantile(drawn, (tail, 1 - tail), axis=0).tolist()
-    return [_ratio(name, ours[k], theirs[k], low[k], high[k]) for k, name in enumerate(names)]
+    made = []
+    for k, name in enumerate(names):
+        means = float(ours[k].mean()), float(theirs[k].mean())
+        is_same = np.array_equal(ours[k], theirs[k])
+        made.append(_ratio(name, n, means, is_same, (low[k], high[k])))
+    return made
+
+
+def of_sums(
+    name: str,
+    ours: Floats,
+    theirs: Floats,
+    figure: Callable[[Floats], Floats],
+    resamples: int = RESAMPLES,
+    confidence: float = CONFIDENCE,
+) -> Ratio:
+    """Return the ratio of two figures that are made of sums over the samples, as BLEU is: of the
+    counts (n, k) that each sample adds. `figure` makes (B,) of (B, k).
+    """
+    n = _checked(len(ours), len(theirs))
+    drawn, tail = [], (1 - confidence / 100) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for times in times_drawn(n, resamples):
+            drawn.append(figure(times @ ours) / figure(times @ theirs))
+        low, high = np.quantile(np.concatenate(drawn), (tail, 1 - tail)).tolist()
+    mine, other = (float(figure(one.sum(axis=0)[None])[0]) for one in (ours, theirs))
+    return _ratio(name, n, (mine, other), np.array_equal(ours, theirs), (low, high))
 
 
 def _checked(n: int, others: int) -> int:
@@ -131,13 +157,15 @@ def _checked(n: int, others: int) -> int:
     return n
 
 
-def _ratio(name: str, ours: Floats, theirs: Floats, low: float, high: float) -> Ratio:
-    mine, other, n = float(ours.mean()), float(theirs.mean()), len(ours)
+def _ratio(
+    name: str, n: int, figures: tuple[float, float], is_same: bool, ends: tuple[float, float]
+) -> Ratio:
+    (mine, other), (low, high) = figures, ends
     if not (math.isfinite(mine) and math.isfinite(other)):
         return Ratio(name, _number(mine), _number(other), None, None, None, n)
     if other == 0:
         return Ratio(name, mine, other, None, None, None, n)
-    if np.array_equal(ours, theirs):  # the sums of some draws may differ in the last bit
+    if is_same:  # the sums of some draws may differ in the last bit
         return Ratio(name, mine, other, 1.0, 1.0, 1.0, n)
     if not (math.isfinite(low) and math.isfinite(high)):
         return Ratio(name, mine, other, mine / other, None, None, n)

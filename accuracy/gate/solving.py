@@ -1,9 +1,10 @@
 """Does a candidate still solve what the reference solves? The marks of two runs on the same
 questions in, a row of the gate out.
 
-What decides is the share kept: the candidate's mean score over the reference's. Where every score
-is right or wrong, its interval is that of paired shares (`accuracy.gate.paired`); where answers are
-graded, the paired bootstrap (`accuracy.gate.ratios`). Two things leave nothing to be kept, so that
+What decides is the share kept: the candidate's mean score over the reference's, or, of BLEU and
+chrF, the figure of all its answers together over the reference's. Where every score is right or
+wrong, its interval is that of paired shares (`accuracy.gate.paired`); else the paired bootstrap
+(`accuracy.gate.ratios`). Two things leave nothing to be kept, so that
 no candidate passes: a reference that solves nothing, and one that is not above chance.
 """
 
@@ -21,8 +22,8 @@ from accuracy.gate.paired import Paired, interval, needed, paired
 from accuracy.gate.ratios import Ratio, Verdict, share_key
 from accuracy.gate.readings import Criteria, Row
 from accuracy.gate.words import figure_text, rounded
-from accuracy.resampling import Floats
 from accuracy.tasks.marks import Marks, groups_of, marks
+from accuracy.tasks.scoring.pooled import POOLED
 from accuracy.tasks.solved import Solved
 from harness.kernel.types import Int64s, Sample
 
@@ -50,7 +51,7 @@ class Chance(NamedTuple):
 class Solving:
     """The reference with its marks, beside which candidates are laid one after the other."""
 
-    against, why = READING, "right and wrong answers"
+    against = READING
 
     def __init__(
         self, outputs: Outputs, criteria: Criteria, scorer: str, errors: Errors = no_errors
@@ -76,6 +77,13 @@ class Solving:
         return f"{len(found)} of its {n} answers can be scored by {self.scorer}"
 
     @property
+    def why(self) -> str:
+        """Which figures are compared."""
+        if self._own.is_right_or_wrong:
+            return "right and wrong answers"
+        return "scores of answers" if self._own.counts is None else "all answers together"
+
+    @property
     def solved(self) -> Row:
         """What the reference itself solves."""
         return solved(self.outputs, self._own)
@@ -99,7 +107,7 @@ class Solving:
     def row(self, candidate: Outputs) -> Row:
         """Return everything that is known of a candidate."""
         theirs = marks(candidate.marks, self.scorer)
-        pair = _Pair(theirs.score, self._own.score, self.criteria)
+        pair = _Pair(theirs, self._own, self.criteria)
         ratio, is_same = pair.ratio(self.scorer), self._is_own(candidate, pair)
         if is_same:
             ratio = replace(ratio, value=1.0, low=1.0, high=1.0)
@@ -155,12 +163,15 @@ class Solving:
     def _reason(self, ratio: Ratio, verdict: Verdict, is_same: bool) -> str:
         label, key = self.outputs.label, share_key(self.criteria.share)
         if ratio.value is None:
+            if not self._own.is_right_or_wrong:
+                return f"{label} scores 0 by {self._title}: there is nothing to keep"
             return f"{label} solves none of {ratio.n}: there is nothing to keep"
         if verdict.status != "FAIL" and (guessed := self._guessed()):
             return f"not above chance: {guessed}"
         if is_same and verdict.status == "PASS":
             return f"every output is {label}'s own, word for word"
-        kept = f"{figure_text(ratio)} of what {label} solves"
+        what = f"what {label} solves" if self._own.is_right_or_wrong else f"{label}'s {self._title}"
+        kept = f"{figure_text(ratio)} of {what}"
         if verdict.status == "PASS":
             return f"keeps {key} %: {kept}"
         if verdict.status == "FAIL":
@@ -169,6 +180,11 @@ class Solving:
         if verdict.needed:
             more = f"about {rounded(verdict.needed):,} questions would decide"
         return f"{kept} may lie on either side of {key} %; {more}"
+
+    @property
+    def _title(self) -> str:
+        known = POOLED.get(self.scorer)
+        return known.title if known else self.scorer.replace("_", " ").replace(" f1", " F1")
 
     def _by_label(self, pair: _Pair) -> list[Row]:
         """Return what is kept of each kind of question, by the labels of the questions."""
@@ -213,37 +229,53 @@ def _reading(ratio: Ratio, calls: Mapping[str, Verdict]) -> Row:
 
 
 class _Pair:
-    """The scores (n,) of a candidate beside the reference's."""
+    """The marks of a candidate beside the reference's, of the same questions."""
 
-    def __init__(self, ours: Floats, theirs: Floats, criteria: Criteria) -> None:
+    def __init__(self, ours: Marks, theirs: Marks, criteria: Criteria) -> None:
         self._ours, self._theirs, self._criteria = ours, theirs, criteria
-        is_binary = np.isin((ours, theirs), (0.0, 1.0)).all()
-        self.counts: Paired | None = paired(ours, theirs) if is_binary else None
+        is_binary = ours.is_right_or_wrong and theirs.is_right_or_wrong
+        self.counts: Paired | None = paired(ours.score, theirs.score) if is_binary else None
 
     def part(self, members: Int64s) -> _Pair:
         """Return the pair of some of the questions."""
-        return _Pair(self._ours[members], self._theirs[members], self._criteria)
+        return _Pair(self._ours.part(members), self._theirs.part(members), self._criteria)
 
     @property
     def moved(self) -> float | None:
         """How much of the reference's score was lost here or won there: half of it is lost where
         neither is better, and that is what is returned, as a share of it.
         """
-        total = float(self._theirs.sum())
-        return float(np.abs(self._ours - self._theirs).sum()) / 2 / total if total else None
+        ours, theirs = self._ours.score, self._theirs.score
+        total = float(theirs.sum())
+        return float(np.abs(ours - theirs).sum()) / 2 / total if total else None
 
     def ratio(self, name: str) -> Ratio:
-        """Return the share kept with its interval."""
-        n, confidence = len(self._ours), self._criteria.confidence
+        """Return the share kept with its interval; without one for few questions."""
+        ours, theirs, n = self._ours, self._theirs, len(self._ours.score)
         if self.counts is None and n >= _LEAST:
-            scores = {name: self._ours}, {name: self._theirs}
-            return ratios.ratios(*scores, self._criteria.resamples, confidence)[0]
-        mine, other = float(self._ours.mean()), float(self._theirs.mean())
+            return self._resampled(name)
+        mine, other = _figure(ours), _figure(theirs)
         if other == 0:
             return Ratio(name, mine, other, None, None, None, n)
-        ends = interval(self.counts, confidence) if self.counts and n >= _LEAST else None
+        ends = None
+        if self.counts is not None and n >= _LEAST:
+            ends = interval(self.counts, self._criteria.confidence)
         low, high = ends or (None, None)
         return Ratio(name, mine, other, mine / other, low, high, n)
+
+    def _resampled(self, name: str) -> Ratio:
+        ours, theirs = self._ours, self._theirs
+        how = self._criteria.resamples, self._criteria.confidence
+        if ours.counts is not None and theirs.counts is not None:
+            return ratios.of_sums(name, ours.counts, theirs.counts, POOLED[name].figure, *how)
+        return ratios.ratios({name: ours.score}, {name: theirs.score}, *how)[0]
+
+
+def _figure(marks: Marks) -> float:
+    """Return the mean score, or the figure of all answers together."""
+    if marks.counts is not None:
+        return POOLED[marks.scorer].of(marks.counts)
+    return float(marks.score.mean())
 
 
 def _chance(samples: Sequence[Sample], own: Marks) -> Chance | None:

@@ -71,7 +71,16 @@ def counts(text: str, reference: str) -> tuple[int, ...]:
     """Return what one pair adds to the corpus: matches per order, n-grams per order, words of the
     output and of the reference.
     """
+    return _counts(_sentence(text, reference))
+
+
+def scored(text: str, reference: str) -> tuple[float, tuple[int, ...]]:
+    """Return (sentence BLEU in [0, 1], `counts`)."""
     found = _sentence(text, reference)
+    return min(found.score / 100, 1.0), _counts(found)
+
+
+def _counts(found: BLEUScore) -> tuple[int, ...]:
     return (*found.counts, *found.totals, found.sys_len, found.ref_len)
 
 
@@ -92,11 +101,24 @@ def corpus(rows: Iterable[Sequence[int]]) -> BLEUScore:
     )
 
 
+def of_sums(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the BLEU (B,) in [0, 1] of each of B sums (B, 10) of `counts`, as `corpus` does."""
+    matches, totals = sums[:, :ORDERS], sums[:, ORDERS : 2 * ORDERS]
+    words, reference_words = sums[:, -2], sums[:, -1]
+    has_none = matches == 0
+    smoothed = 0.5 ** np.cumsum(has_none, axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precisions = np.where(has_none, smoothed, matches) / totals
+        penalty = np.exp(np.minimum(1 - reference_words / words, 0))
+        found = penalty * np.exp(np.log(precisions).mean(axis=1))
+    return np.where(matches.any(axis=1) & (totals > 0).all(axis=1), found, 0.0)
+
+
 def score(text: str, reference: str) -> tuple[float]:
     """Return sentence BLEU in [0, 1]: of as many orders as the output has, smoothed. Its mean is
     not the corpus BLEU.
     """
-    return (min(_sentence(text, reference).score / 100, 1.0),)
+    return (scored(text, reference)[0],)
 
 
 def _sentence(text: str, reference: str) -> BLEUScore:

@@ -78,6 +78,26 @@ def _references(samples: Sequence[Sample], grader: str) -> dict[int, str]:
     return {s.index: s.reference for s in samples if s.reference and s.grader == grader}
 
 
+def is_graded(sample: Sample) -> bool:
+    """Tell whether MLPerf's scripts score the answer to a sample here, alone."""
+    reference = sample.reference or ""
+    if not sample.grader:
+        return bool(hashed(reference))
+    return bool(reference) and sample.grader in ("gsm8k", "needle", "short answer")
+
+
+def score(text: str, sample: Sample) -> tuple[float, str]:
+    """Return the score of one answer in [0, 1], and what was read of it."""
+    reference = sample.reference or ""
+    if sample.grader == "needle":
+        return needle(by_sentence(text), by_sentence(reference)) / 100, text.strip()
+    if sample.grader == "short answer":
+        return short_answer(by_sentence(text), by_sentence(reference)) / 100, text.strip()
+    wanted = reference if sample.grader else hashed(reference).replace(",", "")
+    found = final_number(text)
+    return float(_float(found) == _float(wanted) is not None), found
+
+
 def final_number(text: str) -> str:
     """Return the number that an answer ends in, without commas; empty if it has none."""
     text = text.split(_NEXT_QUESTION)[0]

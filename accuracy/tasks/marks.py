@@ -20,6 +20,7 @@ from accuracy.resampling import Estimate, Floats
 from accuracy.tasks.programs import SCORER
 from accuracy.tasks.scorers import TABLE, Given, Mark, asks_likelihoods, installed
 from accuracy.tasks.scoring import verified
+from accuracy.tasks.scoring.pooled import POOLED
 from harness.kernel.log import RunLog
 from harness.kernel.types import FINISHES, Sample
 
@@ -35,21 +36,33 @@ class Marks(NamedTuple):
     questions: NDArray[np.int64]
     score: Floats
     outcome: Sequence[str]
+    counts: Floats | None = None  # (n, k) of a figure of all answers together
 
     @property
     def is_right_or_wrong(self) -> bool:
         """Is every score 0 or 1?"""
-        return bool(np.isin(self.score, (0.0, 1.0)).all())
+        return self.counts is None and bool(np.isin(self.score, (0.0, 1.0)).all())
 
     @property
     def is_a_choice(self) -> bool:
         """Is an answer one of a few given ones, so that guessing may be right?"""
-        return self.scorer == "letter" or self.scorer.startswith("likelihood")
+        reads_letters = self.scorer in ("letter", "multiple_choice")
+        return reads_letters or self.scorer.startswith("likelihood")
 
     @property
     def mean(self) -> Estimate:
-        """The share of right answers, or the mean score, with its 95 % interval."""
+        """The share of right answers, the mean score, or the figure of all answers together, with
+        its 95 % interval.
+        """
+        if self.counts is not None:
+            return POOLED[self.scorer].estimate(self.counts)
         return means.mean(self.score)
+
+    def part(self, members: NDArray[np.int64]) -> Marks:
+        """Return the marks of some of the questions."""
+        counts = None if self.counts is None else self.counts[members]
+        outcome = [self.outcome[k] for k in members.tolist()]
+        return Marks(self.scorer, self.questions[members], self.score[members], outcome, counts)
 
 
 def rows(
@@ -112,6 +125,7 @@ def _row(
         "tokens": int(log.tokens[i]),
         "is_cut": int(log.finish[i]) == _CUT,
         "nll_nats": list(given.nll_nats) or None,
+        **({"counts": mark.counts} if mark.counts else {}),
         **dict(sample.labels),
     }
 
@@ -119,7 +133,7 @@ def _row(
 _OWN = frozenset(
     (
         "index", "attempt", "scorer", "score", "outcome", "answer", "expected", "tokens", "is_cut",
-        "log_likelihood", "verifier", "nll_nats",
+        "log_likelihood", "verifier", "nll_nats", "counts",
     )
 )  # fmt: skip
 
@@ -143,7 +157,16 @@ def marks(table: Sequence[Mapping[str, Any]], scorer: str) -> Marks:
         np.array(list(own), np.int64),
         np.array([np.mean([row["score"] for row in rows]) for rows in own.values()], np.float64),
         [most_common_of(counts) for counts in outcomes],
+        _pooled(scorer, list(own.values())),
     )
+
+
+def _pooled(scorer: str, of: Sequence[Sequence[Mapping[str, Any]]]) -> Floats | None:
+    """Return the counts (n, k) that each question adds; None where the figure is a mean."""
+    if scorer not in POOLED:
+        return None
+    sums = [np.sum([row["counts"] for row in rows], axis=0) for rows in of]
+    return np.array(sums, np.float64)
 
 
 def most_common_of(counts: Counter[str]) -> str:

@@ -6,18 +6,21 @@ ours, which read an answer wherever a person would.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from string import ascii_uppercase
 from typing import cast
 
-from accuracy.metrics import choices, exact_match, numbers
-from accuracy.tasks.scoring import lm_eval, verified
+from accuracy.metrics import choices, exact_match, mlperf, numbers
+from accuracy.metrics import references as kinds
+from accuracy.tasks.scoring import lm_eval, pooled, verified
 from accuracy.tasks.scoring.likelihoods import (
     likelihood,
     likelihood_per_byte,
     likelihood_per_char,
 )
 from accuracy.tasks.scoring.mark import Given, Mark, Outcome, Scorer, marked
+from accuracy.tasks.scoring.pooled import POOLED
 from harness.kernel.types import Sample
 
 __all__ = ["TABLE", "Given", "Mark", "Outcome", "Scorer", "asks_likelihoods", "installed", "marked"]
@@ -72,6 +75,12 @@ def shared_words(given: Given, sample: Sample) -> Mark:
     return marked(bool(equal), text)._replace(score=f1)
 
 
+def mlperf_score(given: Given, sample: Sample) -> Mark:
+    """Take MLPerf's own score of an answer that is no text (`accuracy.metrics.mlperf`)."""
+    score, found = mlperf.score(given.text, sample)
+    return marked(score == 1, found)._replace(score=score)
+
+
 def runs(given: Given, sample: Sample) -> Mark:
     """Take what became of the answer as a program (`accuracy.sandbox`), and why."""
     outcome, why = given.ran or ("no answer", "it was not run")
@@ -91,10 +100,16 @@ TABLE: dict[str, Scorer] = {
     "likelihood_per_byte": likelihood_per_byte,
     "exact_match": whole_text,
     "token_f1": shared_words,
+    "bleu": pooled.bleu,
+    "chrf": pooled.chrf,
+    "number_match": number,
+    "multiple_choice": letter,
+    "mlperf_scores": mlperf_score,
     "runs": runs,
     **lm_eval.TABLE,
 }
-OF_TEXTS = ("exact_match", "token_f1")  # those that any dataset with answers may be scored with
+OF_TEXTS = ("exact_match", "token_f1", "bleu", "chrf")  # of any answers, of a task as well
+OF_DATASETS = ("number_match", "multiple_choice", "mlperf_scores")  # of answers of their kind
 
 
 def asks_likelihoods(name: str) -> bool:
@@ -105,3 +120,29 @@ def asks_likelihoods(name: str) -> bool:
 def installed(names: Iterable[str]) -> list[str]:
     """Return the scorers whose library is there: math_verify comes with the extra `math`."""
     return [name for name in names if name != "math_verify" or verified.is_installed()]
+
+
+def scored_by(name: str, samples: Sequence[Sample]) -> list[Sample]:
+    """Return those samples of a dataset whose answers a scorer can mark, as it reads them: numbers,
+    letters, what MLPerf's scripts grade, and of texts those that the metric of the same name
+    scores.
+    """
+    if name == "mlperf_scores":
+        return [sample for sample in samples if mlperf.is_graded(sample)]
+    if name == "number_match":
+        known = numbers.references(samples)
+        return [sample for sample in samples if sample.index in known]
+    if name == "multiple_choice":
+        letters = choices.references(samples)
+        offered = tuple(_letters_to(max(letters.values(), default="D")))
+        return [
+            replace(sample, reference=letters[sample.index], choices=offered)
+            for sample in samples
+            if sample.index in letters
+        ]
+    texts = kinds.of_kind(samples, "text") if name in POOLED else None
+    return [s for s in samples if s.reference and (texts is None or s.index in texts)]
+
+
+def _letters_to(last: str) -> str:
+    return ascii_uppercase[: ascii_uppercase.index(max(last, "D")) + 1]

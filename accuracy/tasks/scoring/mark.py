@@ -24,11 +24,14 @@ class Given(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """How good an answer is: a score from 0 to 1, what was read of it, and what became of it."""
+    """How good an answer is: a score from 0 to 1, what was read of it, and what became of it.
+    `counts` are what it adds to a figure of all answers (`accuracy.tasks.scoring.pooled`).
+    """
 
     score: float
     answer: str
     outcome: Outcome
+    counts: tuple[int, ...] = ()
 
 
 Scorer = Callable[[Given, Sample], Mark]
