@@ -64,6 +64,8 @@ class Solving:
     def _problem(self, outputs: Outputs) -> str:
         if outputs.samples is None:
             return "the file of its questions has moved or changed, so its answers cannot be scored"
+        if not len(self._own.score):
+            return f"no answer of it can be scored by {self.scorer}"
         if len(self._own.score) < 2:
             return f"{len(self._own.score)} of its answers can be scored by {self.scorer}"
         return ""

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from accuracy.gate.offers import in_words
 from harness.commands.arguments.executing import Executor, RayAddress, RayCpus, executor_of
 from harness.commands.arguments.prices import PricePerHour
 from harness.commands.arguments.shared import (
@@ -145,14 +146,7 @@ def gate(
             "reference."
         ),
     ] = None,
-    metric: Annotated[
-        str | None,
-        typer.Option(
-            help="What answers are scored with: rouge (MLPerf's, for English; the default), "
-            "multilingual_rouge (every script), exact_match, token_f1, or a scorer of --task, such "
-            "as number_strict. Default for a task: its first scorer."
-        ),
-    ] = None,
+    metric: Annotated[str | None, typer.Option(help=in_words())] = None,
     resamples: Annotated[int, typer.Option(help="Number of bootstrap resamples.")] = 10_000,
     confidence: Annotated[
         float, typer.Option(help="Confidence level of the intervals, in percent.")

@@ -35,7 +35,14 @@ def of_task(task: Found) -> Table:
     """Return the same of one task."""
     how = SCORERS.get(task["metric"], task["metric"].replace("_", " "))
     title, keys = f"{task['name']}: {task['answers']} questions, {how}", _keys([task])
-    return Table(title, _columns(keys), list(_rows(task, keys)))
+    columns = _columns(keys, "solved" if _is_right_or_wrong(task) else "score")
+    return Table(title, columns, list(_rows(task, keys)))
+
+
+def _is_right_or_wrong(task: Found) -> bool:
+    """Are answers held against each other as right or wrong, not by graded scores?"""
+    known = [row for row in (task["control"], *task["rows"]) if row and "paired" in row]
+    return not known or any(row["paired"] for row in known)
 
 
 def _keys(tasks: Sequence[Found]) -> list[str]:
@@ -44,14 +51,14 @@ def _keys(tasks: Sequence[Found]) -> list[str]:
     return list(dict.fromkeys(key for row, task in rows for key in _calls(row, task)))
 
 
-def _columns(keys: Sequence[str]) -> list[Column]:
+def _columns(keys: Sequence[str], solved: str = "solved") -> list[Column]:
     return [
         *(Column(name, name, raw=True) for name in ("task", "role", "model", "variant")),
         word_column("label", ""),
         *(Column(name, name, raw=True) for name in ("status", "reason", "needed", "n")),
         *(_keeps(key) for key in keys),
         Column("kept", "kept", "%", percent, interval=True, ends=tenths),
-        Column("solved", "solved", "%", tenths, interval=True, optional=True),
+        Column("solved", solved, "%", tenths, interval=True, optional=True),
         Column("both", "both", optional=True),
         Column("only_reference", "only reference", optional=True),
         Column("only_candidate", "only candidate", optional=True),

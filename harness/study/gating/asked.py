@@ -6,8 +6,9 @@ from accuracy.gate.metrics import METRICS
 from accuracy.gate.ratios import PUBLISHED
 from accuracy.gate.readings import READINGS, Criteria
 from accuracy.tasks import of_name
-from accuracy.tasks.scorers import OF_TEXTS
+from accuracy.tasks.scorers import OF_DATASETS, OF_TEXTS
 from accuracy.tasks.scorers import TABLE as SCORERS
+from harness.kernel import plugins
 from harness.kernel.errors import BadInput, unknown
 
 _MAX_RESAMPLES = 1_000_000
@@ -18,8 +19,7 @@ def checked(asked: Criteria) -> Criteria:
     target = asked.target.strip().rstrip("%").strip()
     if asked.against not in (None, *READINGS):
         raise unknown("--against", str(asked.against), READINGS)
-    if asked.metric is not None and asked.metric not in (*METRICS, *SCORERS):
-        raise unknown("--metric", asked.metric, [*METRICS, *SCORERS])
+    check_metric(asked.metric)
     if target in PUBLISHED:
         is_other = asked.metric not in (None, "rouge")
         others = {"--against": asked.against == "reference", "--metric": is_other}
@@ -55,6 +55,20 @@ def checked(asked: Criteria) -> Criteria:
     return asked._replace(target=target)
 
 
+def check_metric(name: str | None) -> None:
+    """Refuse a name that nothing is scored with. Raises BadInput."""
+    if name is None or name in METRICS or name in SCORERS:
+        return
+    if not is_plugged(name):
+        added = [offer.name for offer in plugins.offers("metric")]
+        raise unknown("--metric", name, [*METRICS, *SCORERS, *added])
+
+
+def is_plugged(name: str) -> bool:
+    """Tell whether an installed package adds this metric."""
+    return any(offer.name == name for offer in plugins.offers("metric"))
+
+
 def _is_share(text: str) -> bool:
     try:
         return 0 < float(text) <= 100
@@ -70,8 +84,9 @@ def scorer_of(asked: Criteria, task: str | None) -> str:
     name = asked.metric or (own[0] if own else "")
     if name in METRICS or not name:
         return ""
-    if name not in (*own, *OF_TEXTS):
-        fine = f"expected one of {', '.join((*own, *METRICS, *OF_TEXTS))}"
+    fitting = (*own, *OF_TEXTS) if task else (*OF_TEXTS, *OF_DATASETS)
+    if name not in fitting and not is_plugged(name):
+        fine = f"expected one of {', '.join(dict.fromkeys((*fitting, *METRICS)))}"
         of_what = f"answers to {task}" if task else "answers to a dataset"
         raise BadInput(f"--metric {name}", f"{of_what} are not marked so", fine, "")
     if asked.published:

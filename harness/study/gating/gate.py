@@ -16,13 +16,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from accuracy.gate.metrics import METRICS
 from accuracy.gate.outputs import Outputs
 from accuracy.gate.ratios import Progress
 from accuracy.gate.readings import Criteria, Reference, Row
 from accuracy.gate.solving import Solving
 from accuracy.tasks.errors import analysis
-from accuracy.tasks.scorers import TABLE as SCORERS
 from harness import console
 from harness.engine import runlog
 from harness.kernel.clock import utc_now
@@ -35,6 +33,7 @@ from harness.live.tally import Tally
 from harness.options.settings import RunConfig
 from harness.running.start import fetch
 from harness.study.cells import deployment
+from harness.study.gating.asked import check_metric
 from harness.study.gating.found import Judged, joined, keep, of_part
 from harness.study.gating.job import (
     Job,
@@ -96,10 +95,9 @@ def _measure_all(
 
 
 def _criteria(saved: Mapping[str, Any]) -> Criteria:
-    """Return what was asked for. Raises ValueError for a metric that is none."""
+    """Return what was asked for. Raises BadInput for a metric that is none."""
     asked = Criteria(**saved["asked"])
-    if asked.metric is not None and asked.metric not in (*METRICS, *SCORERS):
-        raise ValueError(asked.metric)
+    check_metric(asked.metric)
     return asked
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from accuracy.datasets.subset import how_drawn
 from accuracy.gate.outputs import Outputs
 from accuracy.tasks.scorers import TABLE as SCORERS
+from accuracy.tasks.scorers import scored_by
 from harness.kernel.errors import BadInput
 from harness.kernel.foreign.own_files import check_folder
 from harness.kernel.types import short_name
@@ -22,6 +23,8 @@ from harness.result import result, scored
 from harness.result.library import samples_of
 from harness.result.read import ACCURACY_PART, Raw, read_run
 from harness.study.comparison.sameness import ONE_MODEL
+from harness.study.gating import plugged
+from harness.study.gating.asked import is_plugged
 
 
 def outputs_of(raw: Raw, status: str, status_reason: str) -> Outputs:
@@ -164,9 +167,13 @@ def read(folder: Path, metric: str | None = None) -> Outputs:
 def _marks(raw: Raw, outputs: Outputs, metric: str | None) -> list[dict[str, Any]]:
     """Return the marks of the answers, made anew: what a scorer says may have changed since."""
     asked = list((outputs.samples or {}).values())
+    more = [metric] if metric in SCORERS else []
     if not outputs.task:
-        asked = [sample for sample in asked if sample.reference]
-    return scored.marks(raw, asked, [metric] if metric in SCORERS else [])
+        asked = scored_by(metric or "", asked)
+    rows = scored.marks(raw, asked, more)
+    if metric and asked and is_plugged(metric):
+        rows += plugged.rows(metric, raw.log, asked, raw.config.attempts)
+    return rows
 
 
 def twin(reference: Outputs, other: Outputs) -> str:
