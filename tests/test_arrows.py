@@ -133,7 +133,8 @@ ARROWS = {
     "accuracy": "",
     "accuracy.compliance": "accuracy.gate accuracy.metrics accuracy.outputs",
     "accuracy.datasets": "",
-    "accuracy.gate": "accuracy accuracy.metrics accuracy.tasks accuracy.tasks.scoring",
+    "accuracy.gate": "accuracy accuracy.metrics accuracy.tasks accuracy.tasks.attempts"
+    " accuracy.tasks.scoring",
     "accuracy.likelihood": "accuracy accuracy.metrics",
     "accuracy.metrics": "accuracy",
     "accuracy.outputs": "",

@@ -22,7 +22,10 @@ from accuracy.gate.paired import Paired, interval, needed, paired
 from accuracy.gate.ratios import Ratio, Verdict, share_key
 from accuracy.gate.readings import Criteria, Row
 from accuracy.gate.words import figure_text, rounded
+from accuracy.resampling import Floats
+from accuracy.tasks.attempts.figures import summary
 from accuracy.tasks.marks import Marks, groups_of, marks
+from accuracy.tasks.scorers import asks_likelihoods
 from accuracy.tasks.scoring.pooled import POOLED
 from accuracy.tasks.solved import Solved
 from harness.kernel.types import Int64s, Sample
@@ -86,6 +89,12 @@ class Solving:
         return "scores of answers" if self._own.counts is None else "all answers together"
 
     @property
+    def questions(self) -> int:
+        """How many questions were answered: of several attempts at one, once."""
+        attempts = (self.outputs.task.get("draws") or {}).get("attempts", 1)
+        return len(self.outputs.index) // int(attempts)
+
+    @property
     def solved(self) -> Row:
         """What the reference itself solves."""
         return solved(self.outputs, self._own)
@@ -131,6 +140,8 @@ class Solving:
             "solved": solved(candidate, theirs),
             "paired": pair.counts and pair.counts._asdict() | {"p_value": pair.counts.p_value},
             "moved": pair.moved,
+            "changed": pair.changed,
+            "draws": candidate.task.get("draws"),
             "errors": self._errors_of(candidate),
             "notes": list(candidate.notes),
         }
@@ -179,6 +190,8 @@ class Solving:
         if verdict.status == "FAIL":
             return f"{kept} misses {key} %"
         more = "no number of questions would decide"
+        if ratio.low is None:
+            return f"{kept}: too few questions tell; use more"
         if verdict.needed:
             more = f"about {rounded(verdict.needed):,} questions would decide"
         return f"{kept} may lie on either side of {key} %; {more}"
@@ -215,7 +228,25 @@ def solved(outputs: Outputs, found: Marks) -> Row:
         "wrong": sum(outcome == "wrong" for outcome in found.outcome),
         "no_answer": sum(outcome == "no answer" for outcome in found.outcome),
         "cut": sum(bool(row["is_cut"]) for row in own),
+        "attempts": _of_attempts(outputs, found.scorer),
     }
+
+
+def _of_attempts(outputs: Outputs, scorer: str) -> Row | None:
+    """Return what all attempts at a question give together; None where there is one, or choices are
+    compared, which are the same in each.
+    """
+    draws = outputs.task.get("draws")
+    if not draws or draws["attempts"] < 2 or asks_likelihoods(scorer):
+        return None
+    found = summary(draws, outputs.marks, [scorer], 0.0)
+    if not found["at"]:
+        return None
+    last = found["at"][-1]
+    ways = {way: last.get(way) for way in ("pass", "majority")}
+    known = {way: {k: row[k] for k in ("value", "low", "high")} if row else None
+             for way, row in ways.items()}  # fmt: skip
+    return {"k": last["k"], **known}
 
 
 def _reading(ratio: Ratio, calls: Mapping[str, Verdict]) -> Row:
@@ -251,6 +282,11 @@ class _Pair:
         total = float(theirs.sum())
         return float(np.abs(ours - theirs).sum()) / 2 / total if total else None
 
+    @property
+    def changed(self) -> int:
+        """How many questions have another score."""
+        return int((self._ours.score != self._theirs.score).sum())
+
     def ratio(self, name: str) -> Ratio:
         """Return the share kept with its interval; without one for few questions."""
         ours, theirs, n = self._ours, self._theirs, len(self._ours.score)
@@ -284,9 +320,20 @@ def _chance(samples: Sequence[Sample], own: Marks) -> Chance | None:
     """Return what guessing solves; None where an answer cannot be guessed."""
     from scipy.stats import binomtest
 
-    if not own.is_a_choice or not len(own.score) or not own.is_right_or_wrong:
+    if not own.is_a_choice or not len(own.score):
         return None
     shares = [1 / (len(sample.choices) or _LETTERS) for sample in samples]
     share = float(np.mean(shares)) if shares else 1 / _LETTERS
+    if not own.is_right_or_wrong:  # means of several attempts, which are no independent questions
+        return Chance(share, _p_above(own.score, share))
     found = binomtest(int(own.score.sum()), len(own.score), share, alternative="greater")
     return Chance(share, float(found.pvalue))
+
+
+def _p_above(scores: Floats, share: float) -> float:
+    """Return how likely scores (n,) with a mean as high as theirs are, if `share` is the truth."""
+    from scipy.stats import ttest_1samp
+
+    if len(scores) < _LEAST or (scores == scores[0]).all():
+        return 1.0
+    return float(ttest_1samp(scores, share, alternative="greater").pvalue)

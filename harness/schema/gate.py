@@ -71,6 +71,15 @@ READING = record(
         "verdicts": by_name("Verdict over all ratios by target.", same_as("call", "A verdict.")),
     },
 )  # fmt: skip
+_OF_WAY = record(
+    "The share of questions that is solved if the best of all attempts counts (`pass`), or the "
+    "most frequent answer (`majority`).",
+    {
+        "value": maybe(number("The share.", "share")),
+        "low": maybe(number("Lower end of its 95 % interval.", "share")),
+        "high": maybe(number("Upper end of its interval.", "share")),
+    },
+)
 SOLVED = record(
     "How well its answers to a task are marked.",
     {
@@ -82,8 +91,13 @@ SOLVED = record(
         "wrong": whole("Wrong answers.", "samples"),
         "no_answer": whole("Answers in which none was found.", "samples"),
         "cut": whole("Answers that the limit cut off.", "samples"),
+        "attempts": maybe(record("What all attempts at a question give; null for one attempt.", {
+            "k": whole("Attempts at each question."),
+            "pass": maybe(_OF_WAY),
+            "majority": maybe(_OF_WAY),
+        })),
     },
-)
+)  # fmt: skip
 PAIRED = record(
     "Each question beside its own, where every answer is right or wrong; null for graded ones.",
     {
@@ -96,14 +110,19 @@ PAIRED = record(
 )
 ERRORS = empty_or(ANALYSIS)  # empty where they were not looked at
 NOISE = record(
-    "How much the reference itself changes in batches of another size; null without a control.",
+    "How much the reference itself changes in batches of another size, or where answers are drawn, "
+    "with other seeds; null without a control.",
     {
-        "flips": maybe(whole("Answers that flip between right and wrong.", "samples")),
+        "flips": maybe(whole(
+            "Answers that flip between right and wrong; null for graded ones.", "samples"
+        )),
+        "changed": whole("Questions with another score.", "samples"),
+        "is_drawn": flag("Whether it was drawn again, in batches of the same size."),
         "n": whole("Questions.", "samples"),
         "finest": number("The highest share that is not lost in it.", "share"),
         "is_finer": flag("Whether the target is higher than that."),
     },
-)
+)  # fmt: skip
 GATE_ROW = record(
     "A candidate, or the control.",
     {
@@ -158,17 +177,22 @@ GATE_ROW = record(
             "Half of what was lost on some questions or won on others, over what the reference "
             "solves.", "share",
         )),
+        "changed": whole("Questions with another score than the reference's.", "samples"),
+        "draws": maybe(by_name("How its answers were drawn; null where they are greedy.",
+                               number("A setting."))),
         "errors": ERRORS,
         "by_task": by_name("Verdict of each task.", choice("The verdict.", *_WORDS)),
     },
-    optional=("task", "solved", "paired", "moved", "errors", "by_task"),
+    optional=("task", "solved", "paired", "moved", "changed", "draws", "errors", "by_task"),
 )  # fmt: skip
 _SHARED: dict[str, Schema] = {
     "metric": text("What answers were scored with."),
     "against": choice("Reading that decides.", "dataset", "reference", "published", "task"),
     "why": text("Why it was chosen."),
     "dataset": text("Dataset as it was named."),
-    "answers": whole("Samples with an answer in the dataset.", "samples"),
+    "answers": whole(
+        "Samples with an answer in the dataset; questions of a task, each once.", "samples"
+    ),
     "conditions": by_name("Conditions that are the same in all runs.", text("In words.")),
     "reference": record(
         "The reference.",
@@ -195,7 +219,9 @@ _SHARED: dict[str, Schema] = {
         },
         optional=("solved",),
     ),
-    "control": maybe(same_as("row", "The reference again, in batches of another size.")),
+    "control": maybe(same_as(
+        "row", "The reference again, in batches of another size or with other seeds."
+    )),
     "rows": many("The candidates, in order.", same_as("row", "A candidate.")),
     "notes": many("What a reader must know.", text("A note.")),
 }

@@ -28,7 +28,7 @@ _ALONE = "The lower verdict is by the figure alone, without its interval."
 _KEPT = (
     "The candidate's right answers over the reference's, in %, with the interval; dashed: the"
     " targets. The band is the noise: how far the reference itself moves in batches of another"
-    " size."
+    " size, or drawn again with other seeds."
 )
 _KINDS = (
     "Right answers as a share of the reference's, in %, with the interval. There is none for fewer"
@@ -51,7 +51,9 @@ def told(row: Row) -> Text:
 def subject(found: Found) -> str:
     """Return what was judged, on which data and against whom."""
     reference = found["reference"]
-    samples = f"{reference['n']} {'questions' if found.get('tasks') else 'samples'}"
+    samples = f"{reference['n']} samples"
+    if tasks := found.get("tasks"):
+        samples = f"{sum(task['answers'] for task in tasks)} questions"
     return " · ".join(
         [reference["model"], found["dataset"], samples, f"reference {reference['label']}"]
     )

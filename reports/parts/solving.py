@@ -34,7 +34,7 @@ def of_tasks(found: Found) -> Table:
 def of_task(task: Found) -> Table:
     """Return the same of one task."""
     how = SCORERS.get(task["metric"], task["metric"].replace("_", " "))
-    title, keys = f"{task['name']}: {task['answers']} questions, {how}", _keys([task])
+    title, keys = f"{task['name']}: {asked(task)}, {how}", _keys([task])
     columns = _columns(keys, "solved" if _is_right_or_wrong(task) else "score")
     return Table(title, columns, list(_rows(task, keys)))
 
@@ -43,6 +43,13 @@ def _is_right_or_wrong(task: Found) -> bool:
     """Are answers held against each other as right or wrong, not by graded scores?"""
     known = [row for row in (task["control"], *task["rows"]) if row and "paired" in row]
     return not known or any(row["paired"] for row in known)
+
+
+def asked(task: Found) -> str:
+    """Return "6 questions, 3 attempts at each"."""
+    attempts = ((task["reference"].get("solved") or {}).get("attempts") or {}).get("k")
+    words = f"{task['answers']} questions"
+    return f"{words}, {attempts} attempts at each" if attempts else words
 
 
 def _keys(tasks: Sequence[Found]) -> list[str]:
@@ -59,6 +66,8 @@ def _columns(keys: Sequence[str], solved: str = "solved") -> list[Column]:
         *(_keeps(key) for key in keys),
         Column("kept", "kept", "%", percent, interval=True, ends=tenths),
         Column("solved", solved, "%", tenths, interval=True, optional=True),
+        Column("pass_at_k", "pass@k", "%", tenths, interval=True, optional=True),
+        Column("majority", "majority", "%", tenths, interval=True, optional=True),
         Column("both", "both", optional=True),
         Column("only_reference", "only reference", optional=True),
         Column("only_candidate", "only candidate", optional=True),
@@ -86,6 +95,7 @@ def _rows(task: Found, keys: Sequence[str]) -> Iterator[list[Any]]:
             *(_call(calls[key]) if key in calls else None for key in keys),
             kept and (kept["value"], kept["low"], kept["high"]),
             None if solved.get("value") is None else _span(solved),
+            *(_of_attempts(solved, way) for way in ("pass", "majority")),
             *(pair.get(k) for k in ("both", "only_reference", "only_candidate", "p_value")),
             *(solved.get(name) for name in ("no_answer", "cut")),
             *(row.get(name) for name in ("tokens_per_sample", "tokens_per_s", "peak_bytes")),
@@ -94,6 +104,12 @@ def _rows(task: Found, keys: Sequence[str]) -> Iterator[list[Any]]:
 
 def _span(figure: Row) -> tuple[Any, ...]:
     return figure["value"], figure["low"], figure["high"]
+
+
+def _of_attempts(solved: Row, way: str) -> tuple[Any, ...] | None:
+    """Return what all attempts give in one way; None where there is one attempt."""
+    figure = (solved.get("attempts") or {}).get(way)
+    return figure and _span(figure)
 
 
 def _call(call: Row) -> tuple[str, str]:
@@ -130,19 +146,21 @@ def _tenth(value: float) -> str:
 
 
 def noise(task: Found, key: str) -> str:
-    """Say how many answers flip when the reference itself is batched otherwise, and whether the
-    target is finer than that.
+    """Say how many answers flip when the reference itself is batched otherwise, or drawn again, and
+    whether the target is finer than that.
     """
     control, reference, found = task["control"], task["reference"], task["noise"]
     if control is None:
         return ""
     if found is None:
         return f"the control run was not scored: {control['reason']}"
-    batches = f"in batches of {control['rows_in_batch']} instead of {reference['rows_in_batch']}"
+    again = f"in batches of {control['rows_in_batch']} instead of {reference['rows_in_batch']}"
+    if found["is_drawn"]:
+        again = "drawn again with other seeds"
     changed = f"{found['flips']} of {found['n']} answers flip between right and wrong"
     if found["flips"] is None:
-        changed = "scores change"
-    words = f"noise floor: {reference['label']} {batches}: {changed}"
+        changed = f"the scores of {found['changed']} of {found['n']} questions change"
+    words = f"noise floor: {reference['label']} {again}: {changed}"
     if found["is_finer"]:
         about = f"about {100 * (1 - found['finest']):.2g} % either way"
         return f"{words}, {about}; the target of {key} % is finer than that"

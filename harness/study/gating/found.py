@@ -57,7 +57,7 @@ def of_part(judged: Judged) -> dict[str, Any]:
         "confidence": asked.confidence,
         "resamples": asked.resamples,
         "dataset": reference.dataset,
-        "answers": len(reference.index) if isinstance(beside, Solving) else len(beside.answered),
+        "answers": beside.questions if isinstance(beside, Solving) else len(beside.answered),
         "conditions": dict(reference.terms),
         "reference": _reference(beside),
         "control": control,
@@ -146,8 +146,8 @@ def joined(judged: Sequence[Judged]) -> dict[str, Any]:
 
 
 def noise(judged: Judged) -> dict[str, Any] | None:
-    """Return how much the reference itself changes in batches of another size; None where there is
-    no control, or its answers are not marked.
+    """Return how much the reference itself changes in batches of another size, or drawn again; None
+    where there is no control, or its answers are not marked.
 
     `finest` is the highest share that is not lost in it: where neither of two runs is better, half
     of what moves between them is lost.
@@ -158,7 +158,9 @@ def noise(judged: Judged) -> dict[str, Any] | None:
     counts, finest = control["paired"], 1 - control["moved"]
     return {
         "flips": counts and counts["only_reference"] + counts["only_candidate"],
-        "n": control["n"],
+        "changed": control["changed"],
+        "is_drawn": bool(control["draws"]),
+        "n": control["solved"]["n"],
         "finest": finest,
         "is_finer": target > finest,
     }

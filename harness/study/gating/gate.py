@@ -4,7 +4,8 @@ verdict per candidate out.
 The runs are made first, or read from finished folders (`harness.study.gating.panel`). Each
 candidate is read in two ways (`accuracy.gate.readings`), both are shown, and one of them decides.
 The control is the reference once more in batches of another size: what it loses is rounding, and a
-target finer than that cannot be told from it.
+target finer than that cannot be told from it. Where answers are drawn, it is the reference drawn
+again: what it loses is chance.
 """
 
 from __future__ import annotations
@@ -181,12 +182,14 @@ def _reference(job: Job, part: Part, source: Source, say: Say) -> tuple[Referenc
 
 
 def _others(job: Job, part: Part, beside: Reference | Solving) -> Iterator[Other]:
-    """Yield what is held against the reference: itself in other batches, and the candidates."""
+    """Yield what is held against the reference: itself once more, and the candidates."""
     reference = beside.outputs
-    if (again := _in_other_batches(job, part, reference)) is not None:
-        words = f"control: {reference.label} in batches of {again.max_concurrency}"
-        label = f"{reference.label} (control)"
-        yield Other(part.cell(CONTROL), label, again, part.cell(words), beside, part.name)
+    if (again := _control(job, part, reference)) is not None:
+        how = f"in batches of {again.max_concurrency}"
+        if again.temperature:
+            how = f"drawn again, with --sampling-seed {again.sampling_seed}"
+        words, label = f"control: {reference.label} {how}", f"{reference.label} (control)"
+        yield Other(part.cell(CONTROL), label, again, part.cell(words), beside, part.name, True)
     for number, candidate in enumerate(part.candidates, 1):
         label = _named(candidate)
         words = part.cell(f"candidate {number} of {len(part.candidates)}: {label}")
@@ -194,10 +197,15 @@ def _others(job: Job, part: Part, beside: Reference | Solving) -> Iterator[Other
         yield Other(cell, label, candidate, words, beside, part.name)
 
 
-def _in_other_batches(job: Job, part: Part, reference: Outputs) -> RunConfig | None:
-    """Return the settings of the control; None where there is none to be made."""
+def _control(job: Job, part: Part, reference: Outputs) -> RunConfig | None:
+    """Return the settings of the control: other batches, or where answers are drawn, which batches
+    hardly change, other seeds. None where there is none to be made.
+    """
     if not job.control or reference.problem or isinstance(part.reference, Outputs):
         return None
+    if part.reference.temperature:
+        seed = part.reference.sampling_seed
+        return part.reference.model_copy(update={"sampling_seed": seed - 1 if seed else 1})
     return part.reference.model_copy(update={"max_concurrency": other_rows(reference)})
 
 

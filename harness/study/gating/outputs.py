@@ -4,7 +4,7 @@ compared by them. The gate and the comparison read runs through this door.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -185,9 +185,10 @@ def twin(reference: Outputs, other: Outputs) -> str:
     return f"{reference.variant} and {other.variant} {ONE_MODEL}, and say nothing of each other"
 
 
-def check_same(reference: Outputs, other: Outputs) -> None:
-    """Raises BadInput naming each difference."""
-    if differing := differing_terms(reference, other):
+def check_same(reference: Outputs, other: Outputs, but: Sequence[str] = ()) -> None:
+    """Raises BadInput naming each difference, of all terms `but` some."""
+    differing = [name for name in differing_terms(reference, other) if name not in but]
+    if differing:
         found = "; ".join(
             f"{name} {other.terms[name]} in {other.run}, {reference.terms[name]} in the reference"
             for name in differing
