@@ -61,6 +61,8 @@ class Solving:
     ) -> None:
         self.criteria, self.scorer, self._errors = criteria, scorer, errors
         self._own = marks(outputs.marks, scorer)
+        own = [row["score"] for row in outputs.marks if row["scorer"] == scorer]
+        self._is_graded = self._own.counts is not None or not set(own) <= {0.0, 1.0}
         self.outputs = replace(outputs, problem=outputs.problem or self._problem(outputs))
         self.chance = _chance(list((outputs.samples or {}).values()), self._own)
 
@@ -84,7 +86,7 @@ class Solving:
     @property
     def why(self) -> str:
         """Which figures are compared."""
-        if self._own.is_right_or_wrong:
+        if not self._is_graded:
             return "right and wrong answers"
         return "scores of answers" if self._own.counts is None else "all answers together"
 
@@ -176,14 +178,14 @@ class Solving:
     def _reason(self, ratio: Ratio, verdict: Verdict, is_same: bool) -> str:
         label, key = self.outputs.label, share_key(self.criteria.share)
         if ratio.value is None:
-            if not self._own.is_right_or_wrong:
+            if self._is_graded:
                 return f"{label} scores 0 by {self._title}: there is nothing to keep"
             return f"{label} solves none of {ratio.n}: there is nothing to keep"
         if verdict.status != "FAIL" and (guessed := self._guessed()):
             return f"not above chance: {guessed}"
         if is_same and verdict.status == "PASS":
             return f"every output is {label}'s own, word for word"
-        what = f"what {label} solves" if self._own.is_right_or_wrong else f"{label}'s {self._title}"
+        what = f"{label}'s {self._title}" if self._is_graded else f"what {label} solves"
         kept = f"{figure_text(ratio)} of {what}"
         if verdict.status == "PASS":
             return f"keeps {key} %: {kept}"

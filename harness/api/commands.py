@@ -142,7 +142,7 @@ def sweep(
 def gate(
     candidates: Names,
     *,
-    reference: str = "fp32",
+    reference: Names = "fp32",
     target: str | float = "99.9",
     against: str | None = None,
     metric: str | None = None,
@@ -159,14 +159,16 @@ def gate(
     """Decide whether a variant or a server may go live: does it keep enough of the reference's
     ROUGE, or, with `task`, still solve what the reference solves?
 
-    `reference` and `candidates` are variants, servers or run folders; `target` is the percentage to
-    keep, or an MLPerf target such as llama2-70b-99.9.
+    `reference` and `candidates` are variants, servers or run folders, of one task or several; a
+    `reference` that is a variant beside folders means its runs among these. `target` is the
+    percentage to keep, or an MLPerf target such as llama2-70b-99.9.
     """
     where = executor_of(executor, ray_address, ray_cpus)
     asked = Criteria(str(target), against, resamples, confidence, metric)
     given = flags_of(settings) | {"config": config}
     with stopping.listening():
-        made = job(reference, listed("candidates", candidates) or "", given, asked, control)
+        own = listed("reference", reference) or ""
+        made = job(own, listed("candidates", candidates) or "", given, asked, control)
         found, place = gating.run(made._replace(executor=where), say, _unheard)
     return Study(place, gating.KIND, found)
 

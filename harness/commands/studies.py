@@ -122,8 +122,21 @@ def compare(
 @takes(GATE)
 def gate(
     flags: Flags,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="RUN...",
+            parser=a_path,
+            help="Folders of finished accuracy runs, on one task or several: those of --reference "
+            "are held against the others. What is no accuracy run is left out, and named.",
+        ),
+    ] = None,
     reference: Annotated[
-        str, typer.Option(help="Reference: a variant, or the folder of a finished accuracy run.")
+        str,
+        typer.Option(
+            help="Reference: a variant, or the folders of its finished accuracy runs, one for each "
+            "task."
+        ),
     ] = "fp32",
     candidates: Annotated[
         str,
@@ -176,7 +189,7 @@ def gate(
         from reports.pages.gate import show, told
 
         asked = Criteria(target, against, resamples, confidence, metric)
-        job = gate_job(reference, candidates, flags, asked, control)
+        job = gate_job(reference, candidates, flags, asked, control, runs or [])
         job = job._replace(executor=executor_of(executor, ray_address, ray_cpus))
         found, place = gating.run(job, say, lambda row: console.news(told(row)))
         with noted(f"table on the screen; see {place}"):

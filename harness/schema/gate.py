@@ -219,9 +219,9 @@ _SHARED: dict[str, Schema] = {
         },
         optional=("solved",),
     ),
-    "control": maybe(same_as(
-        "row", "The reference again, in batches of another size or with other seeds."
-    )),
+    "control": maybe(
+        same_as("row", "The reference again, in batches of another size or with other seeds.")
+    ),
     "rows": many("The candidates, in order.", same_as("row", "A candidate.")),
     "notes": many("What a reader must know.", text("A note.")),
 }

@@ -14,6 +14,7 @@ from reports.parts.task import SCORERS
 Found = Mapping[str, Any]
 Row = Mapping[str, Any]
 _LENGTHS = ("tokens", "characters")
+RIGHT_OR_WRONG = "right and wrong answers"  # `why` of a task
 NOTE = (
     "Solved: right answers of all questions. Kept: the candidate's right answers over the"
     " reference's. Only reference, only candidate: questions that one of the two alone solves;"
@@ -41,8 +42,7 @@ def of_task(task: Found) -> Table:
 
 def _is_right_or_wrong(task: Found) -> bool:
     """Are answers held against each other as right or wrong, not by graded scores?"""
-    known = [row for row in (task["control"], *task["rows"]) if row and "paired" in row]
-    return not known or any(row["paired"] for row in known)
+    return bool(task["why"] == RIGHT_OR_WRONG)
 
 
 def asked(task: Found) -> str:

@@ -38,14 +38,13 @@ from harness.study.gating.asked import check_metric
 from harness.study.gating.found import Judged, joined, keep, of_part
 from harness.study.gating.job import (
     Job,
-    Part,
     Source,
-    check_reference,
     configs_of,
     named_apart,
     part_of,
 )
 from harness.study.gating.panel import Other, Panel
+from harness.study.gating.part import Part, check_reference
 from harness.study.scoring import scorer_of
 from harness.study.study import Cell, Study, begin
 
@@ -136,6 +135,7 @@ def _judge_all(
         "interrupted": interrupted,
         "not_run": list(_not_run(job, panel.rows)),
         "folder": str(source.place),
+        "notes": [*(note for part in job.parts for note in part.notes), *found["notes"]],
     }
     keep(found, source.place)
     return found, source.place
@@ -185,9 +185,7 @@ def _others(job: Job, part: Part, beside: Reference | Solving) -> Iterator[Other
     """Yield what is held against the reference: itself once more, and the candidates."""
     reference = beside.outputs
     if (again := _control(job, part, reference)) is not None:
-        how = f"in batches of {again.max_concurrency}"
-        if again.temperature:
-            how = f"drawn again, with --sampling-seed {again.sampling_seed}"
+        how = _again(again)
         words, label = f"control: {reference.label} {how}", f"{reference.label} (control)"
         yield Other(part.cell(CONTROL), label, again, part.cell(words), beside, part.name, True)
     for number, candidate in enumerate(part.candidates, 1):
@@ -197,16 +195,27 @@ def _others(job: Job, part: Part, beside: Reference | Solving) -> Iterator[Other
         yield Other(cell, label, candidate, words, beside, part.name)
 
 
-def _control(job: Job, part: Part, reference: Outputs) -> RunConfig | None:
-    """Return the settings of the control: other batches, or where answers are drawn, which batches
-    hardly change, other seeds. None where there is none to be made.
+def _control(job: Job, part: Part, reference: Outputs) -> Outputs | RunConfig | None:
+    """Return the control, or its settings: other batches, or where answers are drawn, which batches
+    hardly change, other seeds. None where there is none.
     """
+    if part.control is not None:
+        return part.control
     if not job.control or reference.problem or isinstance(part.reference, Outputs):
         return None
     if part.reference.temperature:
         seed = part.reference.sampling_seed
         return part.reference.model_copy(update={"sampling_seed": seed - 1 if seed else 1})
     return part.reference.model_copy(update={"max_concurrency": other_rows(reference)})
+
+
+def _again(control: Outputs | RunConfig) -> str:
+    """Say how the reference was run once more."""
+    if isinstance(control, Outputs):
+        return control.run
+    if control.temperature:
+        return f"drawn again, with --sampling-seed {control.sampling_seed}"
+    return f"in batches of {control.max_concurrency}"
 
 
 def other_rows(reference: Outputs) -> int:

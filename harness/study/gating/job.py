@@ -15,29 +15,17 @@ from accuracy.gate.readings import Criteria
 from harness import registry
 from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Say
-from harness.kernel.types import is_address, short_name
+from harness.kernel.types import short_name
 from harness.live.tally import Tally
 from harness.options.settings import RunConfig, load_config
 from harness.study.cells import deployment, deployment_flags, numbered
-from harness.study.comparison import compare
 from harness.study.gating.asked import checked, scorer_of
-from harness.study.gating.outputs import check_same, read
+from harness.study.gating.finished import is_run_folder, parts_of
+from harness.study.gating.outputs import read
+from harness.study.gating.part import Part
 from harness.study.study import Cell, Ended, Study
 
 DEFAULTS = {"scenario": "offline", "mode": "accuracy", "warmup": 0}
-
-
-class Part(NamedTuple):
-    """What is judged on the same questions: finished runs, or settings of runs to be made."""
-
-    name: str  # of the task; empty without one
-    reference: Outputs | RunConfig
-    candidates: Sequence[Outputs | RunConfig]
-    scorer: str = ""  # of right and wrong answers; empty where texts are compared
-
-    def cell(self, name: str) -> str:
-        """Return the name of one of its cells in the study."""
-        return f"{self.name}: {name}" if self.name else name
 
 
 class Job(NamedTuple):
@@ -52,58 +40,68 @@ class Job(NamedTuple):
 
 
 def job(
-    reference: str, candidates: str, flags: Mapping[str, Any], asked: Criteria, control: bool = True
+    reference: str,
+    candidates: str,
+    flags: Mapping[str, Any],
+    asked: Criteria,
+    control: bool = True,
+    runs: Sequence[Path] = (),
 ) -> Job:
-    """Everything is checked before the first run begins. Raises BadInput."""
+    """Everything is checked before the first run begins. `runs` are folders of finished runs, the
+    reference's among them. Raises BadInput.
+    """
     given = {name: value for name, value in flags.items() if value is not None}
     asked = checked(asked)
-    names = [name.strip() for name in candidates.split(",") if name.strip()]
-    if not names:
+    names, own = (_names(text) for text in (candidates, reference))
+    _check_named(names, own, runs)
+    if runs or any(map(is_run_folder, (*own, *names))):
+        _check_folders(own, names, given)
+        parts = parts_of(own, [*runs, *map(Path, names)], asked, bool(runs))
+        return Job(named_apart(parts), False, asked, Path(given.get("output_dir", "runs")), "")
+    parts = [_part(own[0], names, flags_of, asked) for flags_of in _each_task(given)]
+    parts = named_apart(parts)
+    first = configs_of(parts)[0]
+    return Job(parts, control, asked, first.output_dir, _what(first, parts))
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _check_named(names: Sequence[str], own: Sequence[str], runs: Sequence[Path]) -> None:
+    """Refuse what is named nowhere, or twice. Raises BadInput."""
+    if not names and not runs:
         raise BadInput(
             "--candidates",
             "nothing to judge is named",
             "expected variants such as bf16,int8, servers or run folders",
             "See python -m harness list variants.",
         )
-    folders = [name for name in (reference, *names) if _is_folder(name)]
-    if not folders:
-        parts = [_part(reference, names, flags_of, asked) for flags_of in _each_task(given)]
-        parts = named_apart(parts)
-        own = configs_of(parts)[0]
-        return Job(parts, control, asked, own.output_dir, _what(own, parts))
-    if len(folders) <= len(names):
-        found = (
-            f"{folders[0]} is a run folder,"
-            f" {next(n for n in (reference, *names) if n not in folders)} is none"
-        )
+    if names and runs:
+        found = f"--candidates is given together with {runs[0]}"
+        raise BadInput("gate", found, "expected one or the other", "Leave one out.")
+    if not own or (len(own) > 1 and not any(map(is_run_folder, own))):
+        found = f"it names {len(own)} deployments"
+        raise BadInput("--reference", found, "expected one, or its runs on several tasks", "")
+
+
+def _check_folders(own: Sequence[str], names: Sequence[str], given: Mapping[str, Any]) -> None:
+    """Refuse runs beside what is still to be run. Raises BadInput."""
+    folders = [name for name in (*own, *names) if is_run_folder(name)]
+    others = [name for name in names if not is_run_folder(name)]
+    if any(map(is_run_folder, own)):
+        others += [name for name in own if not is_run_folder(name)]
+    if folders and others:
+        fine = "expected either run folders or variants of one model"
+        found = f"{folders[0]} is a run folder, {others[0]} is none"
+        raise BadInput("gate", found, fine, "Name all of one kind.")
+    if settings := [f"--{name.replace('_', '-')}" for name in given if name != "output_dir"]:
         raise BadInput(
             "gate",
-            found,
-            "expected either run folders or variants of one model",
-            "Name all of one kind.",
-        )
-    if others := [f"--{name.replace('_', '-')}" for name in given if name != "output_dir"]:
-        raise BadInput(
-            "gate",
-            f"finished runs are given together with {', '.join(others)}",
+            f"finished runs are given together with {', '.join(settings)}",
             "expected one or the other",
             "Leave the flags or runs out.",
         )
-    part = _finished([read(Path(name), asked.metric) for name in folders], asked)
-    return Job([part], False, asked, Path(given.get("output_dir", "runs")), "")
-
-
-def _finished(runs: Sequence[Outputs], asked: Criteria) -> Part:
-    """Return what finished runs are judged by. Raises BadInput where they do not compare."""
-    first, *rest = runs
-    check_reference(first)
-    for other in rest:
-        check_same(first, other)
-    labels = compare.labels([(run.model, run.variant) for run in runs])
-    named = [replace(run, label=label) for run, label in zip(runs, labels, strict=True)]
-    scorer = scorer_of(asked, first.task.get("name"))
-    name = first.task.get("name") or (short_name(first.dataset) if scorer else "")
-    return Part(name, named[0], named[1:], scorer)
 
 
 # ---- the parts of runs to be made
@@ -156,26 +154,6 @@ def _what(own: RunConfig, parts: Sequence[Part]) -> str:
     return "_".join(
         [short_name(own.model), *(tasks if len(tasks) < 4 else [f"{len(tasks)}_tasks"])]
     )
-
-
-def check_reference(reference: Outputs) -> None:
-    """Refuse a reference in TF32, which rounds its products as a candidate would. Raises
-    BadInput.
-    """
-    if reference.is_tf32:
-        raise BadInput(
-            f"gate --reference {reference.label or reference.run}",
-            "its float32 products were computed in TF32 (10 bits of mantissa)",
-            "expected a reference in float32 throughout",
-            "Run it again without --tf32, and without NVIDIA_TF32_OVERRIDE=1.",
-        )
-
-
-def _is_folder(name: str) -> bool:
-    """A folder that is named like a variant is meant with ./ before it."""
-    from sut.precision.table import TABLE
-
-    return name not in TABLE and not is_address(name) and ("/" in name or Path(name).is_dir())
 
 
 def _config(name: str, given: Mapping[str, Any], model: str = "") -> RunConfig:

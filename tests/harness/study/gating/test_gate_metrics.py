@@ -14,10 +14,10 @@ from accuracy.gate.offers import TABLE, in_words
 from accuracy.tasks import TABLE as TASKS
 from accuracy.tasks.scorers import OF_DATASETS, OF_TEXTS, scored_by
 from accuracy.tasks.scorers import TABLE as SCORERS
-from harness.kernel.types import Metric
-from harness.result.read import read_run
-from harness.result.library import samples_of
 from harness import registry
+from harness.kernel.types import Metric
+from harness.result.library import samples_of
+from harness.result.read import read_run
 from tests import ROOT
 from tests.harness.study.gating.test_gate import answers, invoke, make, screen
 from tests.harness.test_registry import install
@@ -119,7 +119,7 @@ def test_a_metric_of_a_dataset_counts_right_and_wrong_as_the_run_does(tmp_path, 
 
 def test_only_answers_of_its_kind_are_marked(tmp_path):
     wanted = ["#### 7" if i % 2 else "B" for i in range(N)]
-    found, row, _ = judged(tmp_path, wanted, wanted, wanted, "multiple_choice")
+    _, row, _ = judged(tmp_path, wanted, wanted, wanted, "multiple_choice")
     assert row["readings"]["task"]["n"] == N / 2
     assert row["status"] == "PASS"
     assert scored_by("number_match", []) == []
@@ -155,7 +155,8 @@ def test_a_metric_of_a_package_that_is_no_mean_of_scores_is_refused(
 ):
     install("metric", metric, f"{HERE}:{metric}")
     file = asked(tmp_path, ["x"] * N)
-    runs = [make(tmp_path, answers(n=N)[:-1] + ["long " * 99], v, file=file) for v in ("fp32", "a")]
+    texts = [*answers(n=N - 1), "long " * 99]
+    runs = [make(tmp_path, texts, variant, file=file) for variant in ("fp32", "int8")]
     code, _, said = invoke(*runs, flags=["--metric", metric])
     assert (code, words in re.sub(r"\s+", " ", said)) == (2, True), said
 
