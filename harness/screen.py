@@ -36,11 +36,12 @@ def people(as_json: bool, form: str = "table", quiet: bool = False) -> Iterator[
     to be `quiet`, nothing. Errors and stops end the program here. The console is stderr where
     stdout is for a program.
     """
-    from harness.console import PlainConsole
+    from harness.console import PlainConsole, before_bars
     from harness.live.speaker import Speaker
 
     streams.protect()
     say = Speaker(PlainConsole(stderr=True))
+    before_bars(say.stop)
 
     class _Console(PlainConsole):
         def print(self, *words: Any, **how: Any) -> None:

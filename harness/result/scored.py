@@ -28,6 +28,7 @@ from harness.result.programs import ran as programs
 from harness.result.read import Raw, read_json
 
 Row = dict[str, Any]
+_SHORT = 24  # characters
 Asked = Sequence[Sample] | None
 
 
@@ -52,10 +53,15 @@ def figures(
     ids = _judged(raw)
     found = list[Metric]()
     for name in registry.metrics():
-        with spread.shown(partial(bar, name)):
+        with spread.shown(partial(bar, f"{name} of {_short(folder)}")):
             found += pieces.make("score", name, partial(_score, name, raw.log, samples, ids), [])
     values = {metric.name: metric.value for metric in found if metric.value is not None}
     return values, _whys(found)
+
+
+def _short(folder: Path) -> str:
+    """Return the end of the name of a run's folder, which tells it from others."""
+    return folder.name[-_SHORT:]
 
 
 def marks(raw: Raw, samples: Asked, more: Sequence[str] = ()) -> list[Row]:
