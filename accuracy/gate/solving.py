@@ -25,12 +25,14 @@ from accuracy.gate.words import figure_text, rounded
 from accuracy.resampling import Floats
 from accuracy.tasks.attempts.figures import summary
 from accuracy.tasks.marks import Marks, groups_of, marks
+from accuracy.tasks.programs import SCORER as PROGRAMS
 from accuracy.tasks.scorers import asks_likelihoods
 from accuracy.tasks.scoring.pooled import POOLED
 from accuracy.tasks.solved import Solved
 from harness.kernel.types import Int64s, Sample
 
 READING = "task"
+BROKEN = ("error", "timeout", "memory")  # how a program may end that fails otherwise than its test
 _LETTERS = 4  # choices, where a task names no continuations for them
 _LEAST = 5  # questions of a kind
 Errors = Callable[[Solved, Solved], dict[str, Any]]
@@ -221,6 +223,7 @@ def solved(outputs: Outputs, found: Marks) -> Row:
     """Return how much a run solves, and how whole its answers are."""
     value, low, high = found.mean
     own = [row for row in outputs.marks if row["scorer"] == found.scorer]
+    broken = BROKEN if found.scorer == PROGRAMS else ()
     return {
         "value": value,
         "low": low,
@@ -229,6 +232,7 @@ def solved(outputs: Outputs, found: Marks) -> Row:
         "right": sum(outcome == "right" for outcome in found.outcome),
         "wrong": sum(outcome == "wrong" for outcome in found.outcome),
         "no_answer": sum(outcome == "no answer" for outcome in found.outcome),
+        **{name: sum(outcome == name for outcome in found.outcome) for name in broken},
         "cut": sum(bool(row["is_cut"]) for row in own),
         "attempts": _of_attempts(outputs, found.scorer),
     }

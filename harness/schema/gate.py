@@ -90,6 +90,9 @@ SOLVED = record(
         "right": whole("Right answers.", "samples"),
         "wrong": whole("Wrong answers.", "samples"),
         "no_answer": whole("Answers in which none was found.", "samples"),
+        "error": whole("Of programs, those that an error ended.", "samples"),
+        "timeout": whole("Of programs, those that took too long.", "samples"),
+        "memory": whole("Of programs, those that ran out of memory.", "samples"),
         "cut": whole("Answers that the limit cut off.", "samples"),
         "attempts": maybe(record("What all attempts at a question give; null for one attempt.", {
             "k": whole("Attempts at each question."),
@@ -97,6 +100,7 @@ SOLVED = record(
             "majority": maybe(_OF_WAY),
         })),
     },
+    optional=("error", "timeout", "memory"),
 )  # fmt: skip
 PAIRED = record(
     "Each question beside its own, where every answer is right or wrong; null for graded ones.",

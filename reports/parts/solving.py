@@ -14,6 +14,7 @@ from reports.parts.task import SCORERS
 Found = Mapping[str, Any]
 Row = Mapping[str, Any]
 _LENGTHS = ("tokens", "characters")
+_BROKEN = ("error", "timeout", "memory")
 RIGHT_OR_WRONG = "right and wrong answers"  # `why` of a task
 NOTE = (
     "Solved: right answers of all questions. Kept: the candidate's right answers over the"
@@ -73,6 +74,7 @@ def _columns(keys: Sequence[str], solved: str = "solved") -> list[Column]:
         Column("only_candidate", "only candidate", optional=True),
         Column("p_value", "p", write=_p, optional=True),
         Column("no_answer", "no answer", optional=True),
+        Column("broken", "broken off", optional=True),
         Column("cut", "cut", optional=True),
         Column("tokens_per_sample", "tokens/answer", write=_tenth),
         Column("tokens_per_s", "tokens/s"),
@@ -97,13 +99,19 @@ def _rows(task: Found, keys: Sequence[str]) -> Iterator[list[Any]]:
             None if solved.get("value") is None else _span(solved),
             *(_of_attempts(solved, way) for way in ("pass", "majority")),
             *(pair.get(k) for k in ("both", "only_reference", "only_candidate", "p_value")),
-            *(solved.get(name) for name in ("no_answer", "cut")),
+            *(solved.get("no_answer"), _broken(solved), solved.get("cut")),
             *(row.get(name) for name in ("tokens_per_sample", "tokens_per_s", "peak_bytes")),
         ]
 
 
 def _span(figure: Row) -> tuple[Any, ...]:
     return figure["value"], figure["low"], figure["high"]
+
+
+def _broken(solved: Row) -> int | None:
+    """Return how many programs ended in an error or at a limit; None of answers that are none."""
+    known = [solved[name] for name in _BROKEN if name in solved]
+    return sum(known) if known else None
 
 
 def _of_attempts(solved: Row, way: str) -> tuple[Any, ...] | None:
