@@ -97,6 +97,7 @@ class _Bars:
     def _begun(self) -> Progress:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
         from rich.progress import TimeRemainingColumn as Left
+
         self.clear()
         words = TextColumn("{task.description}", markup=False)
         columns = (words, BarColumn(_BAR_WIDTH), TaskProgressColumn(), Left())

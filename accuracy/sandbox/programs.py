@@ -9,6 +9,7 @@ Mode = Literal["sandboxed", "unprotected"]
 
 # What `sandboxed` adds: without all of them no program is run.
 WALLS = ("no network", "own files only", "own processes only", "no privileges")
+FILTERED = "no rare system calls"  # where the system can: see accuracy.sandbox.calls
 
 
 class Program(NamedTuple):

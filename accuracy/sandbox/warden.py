@@ -28,8 +28,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from accuracy.sandbox import walls
+from accuracy.sandbox import calls, walls
 from accuracy.sandbox.programs import (
+    FILTERED,
     WALLS,
     Broken,
     Limits,
@@ -114,21 +115,24 @@ def _overseer(program: Program, limits: Limits, is_walled: bool, folder: str) ->
     number, runner = os.getpid(), _RUNNER.read_text(encoding="utf-8")
 
     def watcher() -> dict[str, Any]:
+        is_filtered = False
         if is_walled:
             walls.enclose(limits)
+            is_filtered = calls.refuse()
         elif _ON_LINUX:
             walls.adopt_orphans()
         watched = _Watched(runner, limits, number, folder)
         ran = watched.verdict(program)
         if not is_walled:
             watched.end_all()
-        return {"ran": ran._replace(protections=_protections(is_walled))}
+        return {"ran": ran._replace(protections=_protections(is_walled, is_filtered))}
 
     return _from_fork(watcher, limits.seconds + _GRACE_S)
 
 
-def _protections(is_walled: bool) -> tuple[str, ...]:
-    own = (*(WALLS if is_walled else ()), *(("number of processes",) if _ON_LINUX else ()))
+def _protections(is_walled: bool, is_filtered: bool) -> tuple[str, ...]:
+    walled = (*WALLS, *((FILTERED,) if is_filtered else ())) if is_walled else ()
+    own = (*walled, *(("number of processes",) if _ON_LINUX else ()))
     limited = ("memory",) if _ON_LINUX else ()
     return (*own, "time", *limited, "size of files", "no environment")
 
