@@ -16,6 +16,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 from accuracy.sandbox.programs import Broken, Limits
@@ -36,8 +37,11 @@ _FIRST_UID = 0x40000000  # users that no system has; each program gets one of 65
 FOLDER = "/tmp"  # the one folder, in memory, that a program can write to
 
 
+@cache
 def python() -> str:
-    """Return the path of Python itself, outside of any virtual environment."""
+    """Return the path of Python itself, outside of any virtual environment. It is asked for first
+    where links can be followed: behind the walls there are none.
+    """
     return os.path.realpath(getattr(sys, "_base_executable", sys.executable))
 
 

@@ -160,6 +160,8 @@ def noise(task: Found, key: str) -> str:
     control, reference, found = task["control"], task["reference"], task["noise"]
     if control is None:
         return ""
+    if found is None and control.get("solved"):
+        return f"noise floor: not known, as {control['reason']}"
     if found is None:
         return f"the control run was not scored: {control['reason']}"
     again = f"in batches of {control['rows_in_batch']} instead of {reference['rows_in_batch']}"

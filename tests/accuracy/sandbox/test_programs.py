@@ -1,6 +1,8 @@
 """Do our own ten problems pass with their solutions, and fail without them?"""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -68,6 +70,19 @@ def test_a_program_of_mbpp_runs_with_its_assertions(mode):
     assert "assert double(0) == 0\n[BEGIN]\n" in doc.question
     assert pool.run(program(doc, doc.expected), mode, Limits()).outcome == "right"
     assert pool.run(program(doc, "def double(n): return n"), mode, Limits()).outcome == "wrong"
+
+
+def test_a_python_that_is_a_link_runs_programs(mode, tmp_path):
+    """As /usr/bin/python3 is one on Debian, and what its virtual environments are made from."""
+    link = tmp_path / "python3"
+    link.symlink_to(os.path.realpath(sys._base_executable))
+    code = (
+        "from accuracy.sandbox import pool\nfrom accuracy.sandbox.programs import Limits, Program\n"
+        f"print(pool.run(Program('x = 1', 'assert x'), {mode!r}, Limits()).outcome)"
+    )
+    known = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    done = subprocess.run([link, "-c", code], capture_output=True, text=True, env=known)
+    assert done.stdout == "right\n", done.stderr
 
 
 @pytest.mark.parametrize(
