@@ -6,9 +6,9 @@ python hf_metric.py GIVEN.json OUT
 
     GIVEN.json          metric, load, config, options, seed, resamples, alone_s, drawing_s,
                         answers: a list of {prompt, answer, reference}
-    OUT/values.json     figures {name: value}, left_out {name: what it is}, alone {name: values, one
-                        of each answer}, draws {name: values, one of each draw}, why_not
-    OUT/failed.json     failed: what went wrong, in words
+    OUT/result.json     metric, n, figures {name: value}, left_out {name: what it is}, takes,
+                        alone {name: values, one of each answer}, draws {name: values, one of each
+                        draw}, why_not; or metric and failed: what went wrong, in words
 """
 
 from __future__ import annotations
@@ -53,19 +53,15 @@ def main() -> None:
     """Write what the metric says, or why it says nothing."""
     given, out = json.loads(Path(sys.argv[1]).read_text("utf-8")), Path(sys.argv[2])
     sys.addaudithook(stay_here)
+    found = {"metric": given["metric"], "n": len(given["answers"])}
     try:
-        found = measured(given, out)
+        found |= measured(given, out)
     except Unfit as error:
-        write(out / "failed.json", {"failed": str(error)})
+        found["failed"] = str(error)
     except (Exception, SystemExit) as error:
         traceback.print_exc()
-        write(out / "failed.json", {"failed": said(error)})
-    else:
-        write(out / "values.json", found)
-
-
-def write(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, allow_nan=False), "utf-8")
+        found["failed"] = said(error)
+    (out / "result.json").write_text(json.dumps(found, allow_nan=False), "utf-8")
 
 
 def stay_here(event: str, arguments: tuple[Any, ...]) -> None:
@@ -109,7 +105,8 @@ def measured(given: Mapping[str, Any], out: Path) -> dict[str, Any]:
 
         numpy.random.seed(given["seed"])  # evaluate takes its own seed from this state
     random.seed(given["seed"])
-    metric = evaluate.load(given["load"], given["config"], cache_dir=str(out / "cache"))
+    place = str(out / "cache")
+    metric = evaluate.load(given["load"], given["config"], cache_dir=place, keep_in_memory=True)
     chosen = features_of(metric.features)
     print(f"{name} takes {shown(chosen)}", flush=True)
 
@@ -264,15 +261,14 @@ def is_list_of_answers(name: str, values: Sequence[float], alone: Sequence[Any])
 
 
 def features_of(declared: Any) -> Mapping[str, Any]:
-    """Return the first of the declared inputs that answers can be given to. Raises Unfit."""
+    """Return those of the declared inputs that answers can be given to. Raises Unfit."""
     several = declared if isinstance(declared, list) else [declared]
-    whys = []
-    for features in several:
-        why = [problem(inner, name) for name, inner in features.items()]
-        if not any(why):
-            return dict(features)
-        whys.append(next(filter(None, why)))
-    raise Unfit(f"{whys[0]}; it takes {' or '.join(map(shown, several))}")
+    fitting = [features for features in several if not problem(features, "")]
+    if not fitting:
+        takes = " or ".join(map(shown, several))
+        raise Unfit(f"{problem(several[0], '')}; it takes {takes}")
+    plain = [features for features in fitting if not any(map(inner_of, features.values()))]
+    return dict((plain or fitting)[0])
 
 
 def problem(feature: Any, name: str) -> str:
