@@ -16,7 +16,6 @@ from harness.evaluators.answers.runs import QUESTIONS
 from harness.evaluators.record import Evaluation, Row
 from harness.evaluators.tool import Figure
 
-
 Kept = Mapping[str, Columns]  # by the folder of the row
 
 

@@ -55,7 +55,7 @@ class Cell(NamedTuple):
 
     @property
     def name(self) -> str:
-        return self.label if self.answers is None else f"{self.label} by {self.tasks[0]}"
+        return self.label if self.answers is None else f"{self.label} by {Path(self.tasks[0]).stem}"
 
 
 class Job(NamedTuple):

@@ -28,7 +28,7 @@ DONE, FAILED, INTERRUPTED = "DONE", "FAILED", "INTERRUPTED"
 
 
 class Row(Struct):
-    """A variant, a server or a run that was evaluated. `failure` names the exception; "" if none."""
+    """A variant, a server or a run that was evaluated. `failure` names the exception, if any."""
 
     label: str
     folder: str  # inside the evaluation's

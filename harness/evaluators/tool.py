@@ -33,7 +33,7 @@ class Answers(NamedTuple):
     label: str
     model: str
     run: str
-    index: Sequence[int]
+    questions: Sequence[int]  # their indexes
     prompts: Sequence[str]
     texts: Sequence[str]
     references: Sequence[str]
@@ -47,7 +47,7 @@ class Answers(NamedTuple):
             "answers": len(self.texts),
             "empty": sum(not text.strip() for text in self.texts),
             "unreferenced": self.unreferenced,
-            "questions_sha256": hashlib.sha256(repr(list(self.index)).encode()).hexdigest(),
+            "questions_sha256": hashlib.sha256(repr(list(self.questions)).encode()).hexdigest(),
             "terms": dict(self.terms),
         }
 

@@ -16,8 +16,8 @@ Found = Mapping[str, Any]
 _WIDTH = 7  # the least of a column
 _NOTE = "change: from the first variant that has the figure. s.e.: standard error, by the tool."
 _PAIRED = (
-    "change: from the first run, with its 95 % interval, answer by answer. s.e.: standard error over"
-    " the answers, by Touchstone."
+    "change: from the first run, with its 95 % interval, answer by answer. s.e.: standard error"
+    " over the answers, by Touchstone."
 )
 
 

@@ -23,21 +23,21 @@ ANSWERS, DRAWS = "answers.parquet", "draws.parquet"
 
 
 class Columns(NamedTuple):
-    """Values by metric: `alone` of each question of `index`, `draws` of each draw."""
+    """Values by metric: `alone` of each of the `questions`, `draws` of each draw."""
 
-    index: Int64s
+    questions: Int64s  # their indexes
     alone: Mapping[str, Floats]
     draws: Mapping[str, Floats]
 
 
 def write(
     folder: Path,
-    index: Sequence[int],
+    questions: Sequence[int],
     alone: Mapping[str, Sequence[float]],
     draws: Mapping[str, Sequence[float]],
 ) -> None:
     """Write what there is. Raises OSError."""
-    _write(folder / ANSWERS, "index", [(index, name, values) for name, values in alone.items()])
+    _write(folder / ANSWERS, "index", [(questions, name, values) for name, values in alone.items()])
     numbered = [(range(len(values)), name, values) for name, values in draws.items()]
     _write(folder / DRAWS, "draw", numbered)
 
@@ -66,8 +66,8 @@ def kept(place: Path) -> dict[str, Columns]:
 
 
 def _read(folder: Path) -> Columns:
-    index, alone = _values(folder / ANSWERS, "index")
-    return Columns(index, alone, _values(folder / DRAWS, "draw")[1])
+    questions, alone = _values(folder / ANSWERS, "index")
+    return Columns(questions, alone, _values(folder / DRAWS, "draw")[1])
 
 
 def _values(path: Path, key: str) -> tuple[Int64s, dict[str, Floats]]:

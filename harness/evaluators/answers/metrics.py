@@ -104,22 +104,19 @@ def _cached(named: str, cache: Path) -> Path | None:
 
 
 def _checked(metric: Metric) -> Metric:
-    """Refuse a script that defines no class: it cannot be a metric. Raises BadInput."""
+    """Refuse a script that has no class made from another: it is no metric. Raises BadInput."""
     try:
         tree = ast.parse(metric.script.read_bytes())
     except (OSError, ValueError, SyntaxError):
         return metric  # the tool's own Python will say what it thinks of it
-    if not any(isinstance(node, ast.ClassDef) for node in ast.walk(tree)):
-        fine = "expected a class that is an evaluate.Metric"
+    if not any(isinstance(node, ast.ClassDef) and node.bases for node in ast.walk(tree)):
+        found, fine = "it defines no metric", "expected a class that is an evaluate.Metric"
         todo = "Name the script of a metric."
-        raise BadInput(f"--task {metric.script}", "it defines no class", fine, todo)
+        raise BadInput(f"--task {metric.script}", found, fine, todo)
     return metric
 
 
 def _missing_at(path: Path) -> BadInput:
-    if path.is_dir():
-        found = f"it has no {path.resolve().name}.py"
-    else:
-        found = "there is no such file"
+    found = f"it has no {path.resolve().name}.py" if path.is_dir() else "there is no such file"
     fine = "a metric is a script, or a folder with a script of its name"
     return BadInput(f"--task {path}", found, fine, "Check the path.")

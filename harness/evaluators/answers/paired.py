@@ -26,7 +26,7 @@ def difference(
     if first is None or other is None:
         return NOTHING
     if metric in first.alone and metric in other.alone:
-        if not np.array_equal(first.index, other.index):
+        if not np.array_equal(first.questions, other.questions):
             return NOTHING
         gains = other.alone[metric] - first.alone[metric]
         draws = resampling.resampled(gains[:, None])[:, 0] / n

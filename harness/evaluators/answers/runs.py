@@ -64,7 +64,7 @@ def _answers(outputs: Outputs, label: str) -> Answers:
         label=label,
         model=f"{outputs.model} {outputs.variant}".strip(),
         run=outputs.run,
-        index=indexes,
+        questions=indexes,
         prompts=[outputs.samples[index].prompt for index in indexes],
         texts=[text for _, text in scored],
         references=[known[index] for index in indexes],

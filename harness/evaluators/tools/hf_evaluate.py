@@ -33,21 +33,18 @@ def command(ask: Ask) -> list[str]:
 def variables(ask: Ask) -> Mapping[str, str]:
     """Keep Hugging Face's libraries off the network, and scripts out of the user's cache."""
     metric = metrics.find(ask.tasks[0], ask.tool_path)
-    offline = (
-        "HF_HUB_OFFLINE",
-        "HF_EVALUATE_OFFLINE",
-        "HF_DATASETS_OFFLINE",
-        "TRANSFORMERS_OFFLINE",
-    )
-    found = dict.fromkeys(offline, "1") | {"HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+    offline = ("HF_HUB_OFFLINE", "HF_EVALUATE_OFFLINE", "HF_DATASETS_OFFLINE")
+    found = dict.fromkeys((*offline, "TRANSFORMERS_OFFLINE"), "1")
+    found["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
     if not metric.is_cached:
         found["HF_MODULES_CACHE"] = str(ask.out / "modules")
     return found
 
 
 def check(ask: Ask) -> None:
-    """Refuse a metric that is not on this machine, one twice, and wrong options. Raises BadInput."""
-    names = [metric.name for metric in metrics.find_all(ask.tasks, ask.tool_path)]
+    """Refuse a metric that is not here, one that is named twice, wrong options. Raises BadInput."""
+    found = metrics.find_all(ask.tasks, ask.tool_path)
+    names = [metric.name for metric in found]
     for name in names:
         words.options_of(name, ask.options, names)
 
@@ -95,7 +92,7 @@ def read(files: list[Path]) -> list[Figure]:
 
 def _stderr(found: Mapping[str, Any], name: str) -> float | None:
     if (values := found["alone"].get(name)) is not None:
-        return statistics.stdev(map(_number, values)) / len(values) ** 0.5
+        return float(statistics.stdev(map(_number, values)) / len(values) ** 0.5)
     if (values := found["draws"].get(name)) is not None:
         return statistics.stdev(map(_number, values))
     return None
@@ -113,11 +110,11 @@ def keep(ask: Ask, folder: Path) -> dict[str, Any]:
     """
     assert ask.answers is not None
     found = as_object(parsed.read_json(ask.out / RESULT, _MOST_BYTES))
-    index, alone, draws = list(ask.answers.index), found["alone"], found["draws"]
+    questions, alone, draws = ask.answers.questions, found["alone"], found["draws"]
     for values in alone.values():
-        if len(values) != len(index):
+        if len(values) != len(questions):
             raise ValueError("it has not a value for each answer")
-    columns.write(folder, index, alone, draws)
+    columns.write(folder, questions, alone, draws)
     metric = metrics.find(ask.tasks[0], ask.tool_path)
     return {
         "script": str(metric.script),

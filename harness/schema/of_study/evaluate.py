@@ -51,10 +51,10 @@ _ROW = record(
             "requests",
         ),
         "scored": by_name(
-            "Of a tool that scores answers: the run, how many answers were scored, are empty or have "
-            "no reference, what was asked, the metric's script with its SHA-256, what of its result "
-            "is left out, which figures are means over answers, how often the others were computed "
-            "over drawn answers, and why a standard error is missing; else empty.",
+            "Of a tool that scores answers: the run, how many answers were scored, are empty or "
+            "have no reference, what was asked, the metric's script with its SHA-256, what of its "
+            "result is left out, which figures are means over answers, how often the others were "
+            "computed over drawn answers, and why a standard error is missing; else empty.",
             anything("A fact."),
         ),
     },
