@@ -321,8 +321,10 @@ def test_matplotlib_has_one_home():
 
 
 def test_only_the_clock_module_reads_a_clock():
+    """But for a script that a tool's Python runs, which has none of our modules."""
+    known = ("harness.kernel.clock", "harness.evaluators.scripts.hf_metric")
     for path in FILES:
-        if module_of(path) != "harness.kernel.clock":
+        if module_of(path) not in known:
             assert not imports_of(path) & {
                 "time",
                 "time.time",

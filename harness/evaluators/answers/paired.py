@@ -29,6 +29,8 @@ def difference(
         if not np.array_equal(first.questions, other.questions):
             return NOTHING
         gains = other.alone[metric] - first.alone[metric]
+        if np.ptp(gains) == 0:
+            return Estimate(change)  # every draw would say the same, however few the answers
         draws = resampling.resampled(gains[:, None])[:, 0] / n
         return resampling.interval(change, draws, n)
     if metric in first.draws and metric in other.draws:
