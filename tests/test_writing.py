@@ -16,6 +16,7 @@ ALLOWED = {
     "harness.study.executors.process": "what parent and child hand over in a temporary folder",
     "sut.border.words": "the words of a SUT while it runs, in the folder for temporary files",
     "sut.model.peak": "clear_refs of /proc",
+    "harness.evaluators.scripts.hf_metric": "its result, in the Python of a tool",
     "accuracy.sandbox.walls": "/proc of its own process, and a root folder in memory",
 }
 

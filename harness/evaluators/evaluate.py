@@ -1,7 +1,8 @@
 """How is a variant evaluated by a tool of somebody else's? It is served on the loopback address,
-the tool is started in its own environment and told where, and its own result file is read.
+the tool is started in its own environment and told where, and its own result file is read. A tool
+that scores answers is given those of a finished run instead.
 
-One variant after the other. What fails is the row of its variant; the others go on. The folder
+One row after the other. What fails is the row of its variant; the others go on. The folder
 stays, however it ends.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,10 @@ import msgspec
 
 from harness.engine import runlog
 from harness.evaluators import record, running, served
-from harness.evaluators.job import Job, safe
+from harness.evaluators.job import NOBODY, Cell, Job, safe
 from harness.evaluators.record import DONE, FAILED, INTERRUPTED, Evaluation, Row
 from harness.evaluators.served import Server
-from harness.evaluators.tool import Figure, Tool
+from harness.evaluators.tool import Ask, Figure, Tool
 from harness.kernel import files
 from harness.kernel.clock import monotonic_s, utc_now
 from harness.kernel.errors import BY_NAME, HarnessError, RunBroke
@@ -36,7 +38,7 @@ Told = Callable[[Found], None]
 
 
 def measure(job: Job, say: Say, told: Told) -> tuple[Found, Path]:
-    """Evaluate all variants; return evaluate.json and its folder. `told` hears of each row."""
+    """Evaluate all of it; return evaluate.json and its folder. `told` hears of each row."""
     found = Evaluation(
         tool=job.tool.name,
         version=job.version,
@@ -44,22 +46,22 @@ def measure(job: Job, say: Say, told: Told) -> tuple[Found, Path]:
         options=list(job.asked.options),
         model=job.model,
         started_at=utc_now().isoformat(timespec="seconds"),
-        not_run=list(job.labels),
+        not_run=[cell.name for cell in job.cells],
         status=INTERRUPTED,
     )
     name = "_".join(filter(None, (short_name(job.model), job.tool.name, job.tasks[0])))
     stamp = f"{utc_now():%Y%m%dT%H%M%SZ}"
     place = runlog.create(job.asked.output_dir, f"{stamp}_{KIND}_{safe(name)[:_LONGEST]}")
     record.write(found, place)
-    for label in job.labels:
-        row = _row(job, label, place, say)
+    for cell in job.cells:
+        row = _row(job, cell, place, say)
         say("")
         found.rows.append(row)
-        found.not_run.remove(label)
+        found.not_run.remove(cell.name)
         if row.status == INTERRUPTED:
             break
         record.write(found, place)
-        told(msgspec.to_builtins(row))
+        told({**msgspec.to_builtins(row), "name": cell.name})
     found.status = _status(found)
     record.write(found, place)
     whole: Found = msgspec.to_builtins(found)
@@ -71,12 +73,14 @@ def _status(found: Evaluation) -> str:
     return next((status for status in (INTERRUPTED, FAILED) if status in states), DONE)
 
 
-def _row(job: Job, label: str, place: Path, say: Say) -> Row:
-    """Evaluate one variant. Whatever breaks is its row."""
-    folder = files.subfolder(place, safe(label))
-    row, begun_s = Row(label, folder.name), monotonic_s()
+def _row(job: Job, cell: Cell, place: Path, say: Say) -> Row:
+    """Evaluate one variant, or score one run. Whatever breaks is its row."""
+    folder = files.subfolder(place, safe(cell.label))
+    if cell.answers is not None:
+        folder = files.subfolder(folder, safe(Path(cell.tasks[0]).stem))
+    row, begun_s = Row(cell.label, folder.relative_to(place).as_posix()), monotonic_s()
     try:
-        _fill(row, job, folder, say)
+        _fill(row, job, cell, folder, say)
         stopping.check()
     except KeyboardInterrupt:
         row.status, row.reason = INTERRUPTED, "it was stopped"
@@ -86,11 +90,13 @@ def _row(job: Job, label: str, place: Path, say: Say) -> Row:
     return row
 
 
-def _fill(row: Row, job: Job, folder: Path, say: Say) -> None:
+def _fill(row: Row, job: Job, cell: Cell, folder: Path, say: Say) -> None:
     """Write into a row what comes of it, as it comes. Raises HarnessError, KeyboardInterrupt."""
     out, tool = files.subfolder(folder, record.OUT).absolute(), job.tool
-    with _server(job, row.label, folder, say) as server:
-        ask = job.ask(server, out)
+    if cell.answers is not None:
+        row.scored = cell.answers.facts()
+    with _server(job, cell, folder, say) as server:
+        ask = job.ask(cell, server, out)
         row.model, row.server = server.model, dict(server.facts)
         tool.prepare(ask)
         row.command = tool.command(ask)
@@ -98,12 +104,16 @@ def _fill(row: Row, job: Job, folder: Path, say: Say) -> None:
         running.run(tool, row.command, variables, folder, job.timeout_s, server.check, say)
         row.refused = server.refused()
     results = sorted(path for path in out.glob(tool.results) if path.is_file())
-    row.figures = _figures(tool, results, folder)
+    row.figures = _figures(tool, results, ask, folder, row.scored)
     row.files = {str(path.relative_to(out)): sha256(path) for path in results}
 
 
 @contextmanager
-def _server(job: Job, label: str, folder: Path, say: Say) -> Iterator[Server]:
+def _server(job: Job, cell: Cell, folder: Path, say: Say) -> Iterator[Server]:
+    label = cell.label
+    if cell.answers is not None:
+        yield replace(NOBODY, model=cell.answers.model)
+        return
     if job.asked.base_url is not None:
         yield served.there(job.asked.base_url, job.model, job.tool.alias)
         return
@@ -112,8 +122,12 @@ def _server(job: Job, label: str, folder: Path, say: Say) -> Iterator[Server]:
         yield server
 
 
-def _figures(tool: Tool, results: list[Path], folder: Path) -> list[Figure]:
-    """Return what the result files say. Raises RunBroke where they say nothing, or no number."""
+def _figures(
+    tool: Tool, results: list[Path], ask: Ask, folder: Path, known: dict[str, Any]
+) -> list[Figure]:
+    """Return what the result files say; `known` gets what there is to know of the figures. Raises
+    RunBroke where they say nothing, or no number.
+    """
     doing, todo = f"reading the result of {tool.name}", f"See {folder / running.LOG}."
     if not results:
         last = served.last_lines(folder / running.LOG, 1)
@@ -123,6 +137,7 @@ def _figures(tool: Tool, results: list[Path], folder: Path) -> list[Figure]:
         for path in results:
             open_own(path).close()
         figures = tool.read(results)
+        known |= tool.keep(ask, folder)
     except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
         found = f"{results[-1].name} has another shape ({type(error).__name__}: {error})"
         raise RunBroke(doing, found, "this version cannot read it", todo) from None

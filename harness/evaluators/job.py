@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
 from harness.evaluators import running
+from harness.evaluators.answers import words
+from harness.evaluators.answers.runs import answers_of
 from harness.evaluators.served import Server
-from harness.evaluators.tool import NO_KEY, Ask, Tool
+from harness.evaluators.tool import NO_KEY, Answers, Ask, Tool
 from harness.evaluators.tools import TABLE
 from harness.kernel.errors import BadInput, unknown
 from harness.options.kinds import PositiveSeconds
 from harness.options.run_options import OPTIONS
 from harness.serve.settings import settings
 
+NOBODY = Server("", "", {})  # what a tool asks that asks no server
 _CONCURRENCY = 8  # requests at a time, unless the server computes fewer
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class Asked(NamedTuple):
-    """`flags` are those of the model and its SUT; `timeout`, such as 30m, is for each variant."""
+    """`flags` are those of the model and its SUT; `timeout`, such as 30m, is for each variant.
+    `options` are the words after the flags: of a tool that scores answers, runs are among them.
+    """
 
     tool: str | None
     tasks: str
@@ -39,13 +44,27 @@ class Asked(NamedTuple):
     options: tuple[str, ...] = ()
 
 
+class Cell(NamedTuple):
+    """What one row is about: a variant, or a server, with all tasks; or the answers of a run with
+    one of them.
+    """
+
+    label: str
+    tasks: tuple[str, ...]
+    answers: Answers | None = None
+
+    @property
+    def name(self) -> str:
+        return self.label if self.answers is None else f"{self.label} by {Path(self.tasks[0]).stem}"
+
+
 class Job(NamedTuple):
-    """`labels` are the variants, or the server's address. `model` may be empty for a server."""
+    """`model` may be empty for a server, and is for the answers of several models."""
 
     asked: Asked
     tool: Tool
     tasks: tuple[str, ...]
-    labels: tuple[str, ...]
+    cells: tuple[Cell, ...] = ()
     python: str = ""
     version: str = ""
     timeout_s: float | None = None
@@ -53,16 +72,19 @@ class Job(NamedTuple):
     @property
     def model(self) -> str:
         """The model as the user names it; that of a server may be left out."""
+        if self.tool.scores_answers:
+            models = {cell.answers.model for cell in self.cells if cell.answers is not None}
+            return models.pop() if len(models) == 1 else ""
         given = self.asked.flags.get("model")
         default = "" if self.asked.base_url else OPTIONS["model"].default
         return str(given or default)
 
-    def ask(self, server: Server, out: Path) -> Ask:
-        """Return what the tool is asked, with the server that answers it."""
+    def ask(self, cell: Cell, server: Server, out: Path) -> Ask:
+        """Return what the tool is asked for a row, with the server that answers it."""
         asked = self.asked
         return Ask(
             python=self.python,
-            tasks=self.tasks,
+            tasks=cell.tasks,
             url=server.url,
             model=server.model,
             out=out,
@@ -72,6 +94,7 @@ class Job(NamedTuple):
             tool_path="" if asked.tool_path is None else str(asked.tool_path.absolute()),
             options=asked.options,
             key=server.key or NO_KEY,
+            answers=cell.answers,
         )
 
 
@@ -87,10 +110,39 @@ def job(asked: Asked) -> Job:
         fine, todo = "the name is the tool's own", "Pass --task NAME."
         raise BadInput("--task", "it is missing", fine, todo)
     tool = TABLE[asked.tool]
-    found = Job(asked, tool, tasks, _labels(asked))
-    tool.check(found.ask(Server("", "", {}), Path()))
+    runs: list[Path] = []
+    if tool.scores_answers:
+        _check_scoring(asked)
+        runs, options = words.apart(asked.options)
+        asked = asked._replace(options=options)
+    found = Job(asked, tool, tasks)
+    tool.check(found.ask(Cell("", tasks), NOBODY, Path()))
+    if tool.scores_answers:
+        found = found._replace(cells=_scorings(tasks, runs))
+    else:
+        found = found._replace(cells=tuple(Cell(label, tasks) for label in _labels(asked)))
     python, version = running.python_of(tool, asked.tool_python)
     return found._replace(python=python, version=version, timeout_s=_seconds(asked.timeout))
+
+
+def _check_scoring(asked: Asked) -> None:
+    """Refuse settings of a server: the answers are there already. Raises BadInput."""
+    given = [OPTIONS[name].flag for name, value in asked.flags.items() if value is not None]
+    others = {
+        "--variants": asked.variants, "--base-url": asked.base_url, "--max-len": asked.max_len,
+        "--tokenizer": asked.tokenizer,
+    }  # fmt: skip
+    given += [flag for flag, value in others.items() if value]
+    if given:
+        fine = f"{asked.tool} scores the answers of finished runs, and starts no model"
+        todo = "Leave it out, and make runs with: python -m harness run --mode accuracy."
+        raise BadInput(given[0], "it is given", fine, todo)
+
+
+def _scorings(tasks: tuple[str, ...], runs: Sequence[Path]) -> tuple[Cell, ...]:
+    """Return a cell for each task and run, those of one task together. Raises BadInput."""
+    answers = answers_of(runs)
+    return tuple(Cell(one.label, (task,), one) for task in tasks for one in answers)
 
 
 def _seconds(text: str | None) -> float | None:

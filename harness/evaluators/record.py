@@ -1,8 +1,10 @@
 """What is kept of an evaluation? evaluate.json in its folder: the tool, what it was asked, and a
-row for each variant with the figures that the tool has found.
+row for each variant with the figures that the tool has found; of a tool that scores answers, a row
+for each run and task.
 
-    FOLDER/evaluate.json    rewritten as soon as a variant has ended
+    FOLDER/evaluate.json    rewritten as soon as a row has ended
     FOLDER/int8/            tool.log, sut.log (the server's words), out/ (the tool's own files)
+    FOLDER/int8/rouge/      of a tool that scores answers: tool.log, out/, answers.parquet
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ DONE, FAILED, INTERRUPTED = "DONE", "FAILED", "INTERRUPTED"
 
 
 class Row(Struct):
-    """A variant, or a server, that was evaluated. `failure` names the exception; "" if none."""
+    """A variant, a server or a run that was evaluated. `failure` names the exception, if any."""
 
     label: str
     folder: str  # inside the evaluation's
@@ -40,6 +42,7 @@ class Row(Struct):
     files: dict[str, str] = field(default_factory=dict)  # result files: their SHA-256
     figures: list[Figure] = field(default_factory=list)
     refused: int = 0  # requests that our server gave no answer to
+    scored: dict[str, Any] = field(default_factory=dict)  # the answers of a run that were scored
 
 
 class Evaluation(Struct):

@@ -2,14 +2,16 @@
 environment, and how its own result file is read.
 
     Ask      what it is asked: tasks, the server's address, where its results go
+    Answers  those of a finished run, for a tool that asks no server
     Tool     the row; its files stand beside each other in `harness.evaluators.tools`
     Figure   one number of its result file: task, metric, value, standard error, n
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,10 +25,37 @@ from harness.kernel.foreign.own_files import read_bytes
 NO_KEY = "none"  # our own server asks for no key, and the tools' clients insist on having one
 
 
+class Answers(NamedTuple):
+    """The answers of a finished run to the questions that have a reference answer, in the order of
+    the dataset; `unreferenced` are the answers to the others. `terms` are what was asked.
+    """
+
+    label: str
+    model: str
+    run: str
+    questions: Sequence[int]  # their indexes
+    prompts: Sequence[str]
+    texts: Sequence[str]
+    references: Sequence[str]
+    unreferenced: int
+    terms: Mapping[str, str]
+
+    def facts(self) -> dict[str, Any]:
+        """Return what to know of them, without their texts."""
+        return {
+            "run": self.run,
+            "answers": len(self.texts),
+            "empty": sum(not text.strip() for text in self.texts),
+            "unreferenced": self.unreferenced,
+            "questions_sha256": hashlib.sha256(repr(list(self.questions)).encode()).hexdigest(),
+            "terms": dict(self.terms),
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """`out` is the folder for results; `context` is in tokens, None where the server does not say;
-    `options` are the user's own words for the tool.
+    `options` are the user's own words for the tool. A tool that scores `answers` has no `url`.
     """
 
     python: str
@@ -40,6 +69,7 @@ class Ask:
     tool_path: str = ""
     options: tuple[str, ...] = ()
     key: str = field(default=NO_KEY, repr=False)
+    answers: Answers | None = None
 
     def says(self, *flags: str) -> bool:
         """Tell whether the user has given one of these flags to the tool."""
@@ -75,6 +105,9 @@ class Tool(NamedTuple):
     fine_codes: tuple[int, ...] = (0,)  # exit codes of a tool that has measured everything
     alias: str = ""  # the name by which the tool insists on calling the model
     repository: str = ""  # where a folder with the tool is got, if it has no package
+    scores_answers: bool = False  # of finished runs, each by one task after the other
+    # Keeps, in a row's folder, what it says of single answers; returns what to know of its figures.
+    keep: Callable[[Ask, Path], dict[str, Any]] = lambda ask, folder: {}
 
     @property
     def package(self) -> str:

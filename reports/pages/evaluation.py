@@ -15,10 +15,14 @@ from reports.blocks import Column, Table, as_text, word_column
 Found = Mapping[str, Any]
 _WIDTH = 7  # the least of a column
 _NOTE = "change: from the first variant that has the figure. s.e.: standard error, by the tool."
+_PAIRED = (
+    "change: from the first run, with its 95 % interval, answer by answer. s.e.: standard error"
+    " over the answers, by Touchstone."
+)
 
 
 def table(lines: Iterable[Iterable[Any]], title: str) -> Table:
-    """Return the table of lines (label, task, metric, value, stderr, n, difference)."""
+    """Return the table of lines (label, task, metric, value, stderr, n, difference, low, high)."""
     columns = (
         word_column("task", "Task"),
         word_column("metric", "Metric"),
@@ -26,11 +30,20 @@ def table(lines: Iterable[Iterable[Any]], title: str) -> Table:
         Column("value", "Value", write=_digits),
         Column("stderr", "s.e.", write=_digits, optional=True),
         Column("n", "n", write="{:,}".format, optional=True),
-        Column("difference", "change", write="{:+.4f}".format, optional=True),
+        Column("difference", "change", write=_change, optional=True, interval=True),
     )
-    rows = [(task, metric, label, *rest) for label, task, metric, *rest in lines]
-    has_several = any(row[-1] is not None for row in rows)
-    return Table(title, columns, rows, _NOTE if has_several else "")
+    rows = [
+        (task, metric, label, value, stderr, n, None if change[0] is None else tuple(change))
+        for label, task, metric, value, stderr, n, *change in lines
+    ]
+    changes = [row[-1] for row in rows if row[-1] is not None]
+    is_paired = any(low is not None for _, low, _ in changes)
+    note = _PAIRED if is_paired else _NOTE
+    return Table(title, columns, rows, note if changes else "")
+
+
+def _change(value: float) -> str:
+    return f"{value:+.4f}" if abs(value) < 1_000 else f"{value:+,.1f}"
 
 
 def _digits(value: float) -> str:
@@ -42,18 +55,45 @@ def told(row: Found) -> Any:
     status, count = row["status"], len(row["figures"])
     what = row["reason"] or ("1 figure" if count == 1 else f"{count} figures")
     return blocks.joined(
-        (f"{row['label']}  ", "bold"), (status, blocks.style(status)), (f"  {what}", "")
+        (f"{row['name']}  ", "bold"), (status, blocks.style(status)), (f"  {what}", "")
     )
 
 
 def doubts(found: Found) -> list[str]:
-    """Say of which variants the server has refused requests."""
-    return [
+    """Say of which variants the server has refused requests, and what to know of answers."""
+    refused = [
         f"{row['label']}: the server refused {row['refused']} requests; the tool may have counted"
         f" them as wrong answers. See {row['folder']}/tool.log; --max-len takes longer ones."
         for row in found["rows"]
         if row["refused"]
     ]
+    return refused + of_answers([row for row in found["rows"] if row["scored"]])
+
+
+def of_answers(rows: Iterable[Found]) -> list[str]:
+    """Say which answers are empty or were not scored, which figures are left out of the table, and
+    which have no standard error; the same words once.
+    """
+    said = dict[str, None]()
+    for row in rows:
+        label, scored = row["label"], row["scored"]
+        if scored["empty"]:
+            said[f"{label}: {_of(scored['empty'], scored['answers'])} empty"] = None
+        if scored["unreferenced"]:
+            whole = scored["answers"] + scored["unreferenced"]
+            words = "without a reference answer, and not scored"
+            said[f"{label}: {_of(scored['unreferenced'], whole)} {words}"] = None
+        tasks = ", ".join(dict.fromkeys(figure["task"] for figure in row["figures"]))
+        if left := scored.get("left_out"):
+            words = ", ".join(f"{name} ({what})" for name, what in left.items())
+            said[f"{tasks}: left out: {words}"] = None
+        if why := scored.get("why_no_error"):
+            said[f"{tasks} of {label}: not all figures have a standard error: {why}"] = None
+    return list(said)
+
+
+def _of(count: int, whole: int) -> str:
+    return f"{count} of {whole} answers {'is' if count == 1 else 'are'}"
 
 
 def show(made: Table, notes: Iterable[str], console: Console, is_table: bool) -> None:

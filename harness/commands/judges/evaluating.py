@@ -1,4 +1,6 @@
-"""The command that lets an evaluation tool of somebody else's judge a variant."""
+"""The command that lets an evaluation tool of somebody else's judge a variant, or the answers of
+finished runs.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ def evaluate(
         typer.Argument(
             metavar="FOLDER... | -- OPTION...",
             help="Folders of finished evaluations to set side by side; with --with, options for "
-            "the tool, after --.",
+            "the tool, after --. With hf-evaluate, folders of finished accuracy runs, the first of "
+            "which is the reference.",
         ),
     ] = None,
     with_: Annotated[
@@ -30,7 +33,8 @@ def evaluate(
         typer.Option(
             "--with",
             metavar="TOOL",
-            help="Tool that evaluates: lm-eval, inspect, deepeval, evals or simple-evals.",
+            help="Tool that evaluates: lm-eval, inspect, deepeval, evals or simple-evals; or "
+            "hf-evaluate, which scores the answers of finished runs.",
             rich_help_panel=_TOOL,
         ),
     ] = None,
@@ -38,7 +42,8 @@ def evaluate(
         str,
         typer.Option(
             metavar="NAME",
-            help="Task, in the tool's own words; several with commas.",
+            help="Task, in the tool's own words; several with commas. With hf-evaluate, a metric: "
+            "its name or the path of its script.",
             rich_help_panel=_TOOL,
         ),
     ] = "",
@@ -79,7 +84,8 @@ def evaluate(
         typer.Option(
             metavar="FOLDER",
             parser=a_path,
-            help="Folder of a tool that has no package (simple-evals).",
+            help="Folder of a tool that has no package (simple-evals), or with the scripts of "
+            "metrics: a clone of evaluate's repository (hf-evaluate).",
             rich_help_panel=_TOOL,
         ),
     ] = None,
@@ -87,7 +93,8 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Stop the tool after this, such as 30m. Default: never.",
+            help="Stop the tool after this, such as 30m, for each variant, or for each metric of "
+            "a run. Default: never.",
             rich_help_panel=_TOOL,
         ),
     ] = None,
@@ -108,25 +115,28 @@ def evaluate(
     form: Format = "table",
 ) -> None:
     """Let an evaluation tool of somebody else's judge a variant: serve it, start the tool, keep its
-    log and its result. (The reference answers of a dataset are scored by run --evaluate.)
+    log and its result. With hf-evaluate, score the answers of finished runs. (The reference answers
+    of a dataset are scored by run --evaluate.)
     """
     with people(as_json, form, quiet) as (console, say):
         from harness.evaluators import compared, evaluate, record
+        from harness.evaluators.answers.columns import kept
         from harness.evaluators.job import Asked, job
         from harness.kernel.process.streams import tell
         from reports.pages import evaluation as page
 
         def told(row: dict[str, Any]) -> None:
             if row["failure"]:
-                tell(f"error: {row['label']}: {row['reason']}")
+                tell(f"error: {row['name']}: {row['reason']}")
             else:
                 console.news(page.told(row))
 
         if words and with_ is None:
-            evaluations = [record.read(a_path(word)) for word in words]
+            places = [a_path(word) for word in words]
+            evaluations = [record.read(place) for place in places]
+            lines = compared.lines(evaluations, [kept(place) for place in places])
             apart = compared.differences(evaluations)
-            lines = [line._asdict() for line in compared.lines(evaluations)]
-            found: dict[str, Any] = {"lines": lines, "differences": apart}
+            found: dict[str, Any] = {"differences": apart}
             notes, code = page.not_the_same(apart), int(bool(apart))
         else:
             asked = Asked(
@@ -135,10 +145,13 @@ def evaluate(
             )  # fmt: skip
             made, place = evaluate.measure(job(asked), say, told)
             evaluations, code = [record.read(place)], evaluate.exit_code(made)
+            lines = compared.lines(evaluations, [kept(place)])
             found, notes = {**made, "folder": str(place)}, page.doubts(made)
+            notes += page.not_the_same(compared.differences(evaluations))
             notes.append(f"All of it is in {place}")
         names = dict.fromkeys(f"{one.tool} {one.version}".strip() for one in evaluations)
-        table = page.table(compared.lines(evaluations), " · ".join(names))
+        found["lines"] = [line._asdict() for line in lines]
+        table = page.table(lines, " · ".join(names))
         page.show(table, notes, console, form == "table")
         put(form, lambda: [table])
     finish(found, as_json, code)

@@ -1,4 +1,6 @@
-"""What evaluate.json holds: what a tool of somebody else's has found out about variants."""
+"""What evaluate.json holds: what a tool of somebody else's has found out about variants, or about
+the answers of finished runs.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ _FIGURE = record(
     },
 )
 _ROW = record(
-    "A variant, or a server, that was evaluated.",
+    "A variant, or a server, that was evaluated; or the answers of a run, by one metric.",
     {
         "label": text("The variant, or the address of the server."),
         "folder": text("Folder of its log and its result files, from here."),
@@ -36,7 +38,10 @@ _ROW = record(
         "reason": text("Why it is not DONE, in words; else empty."),
         "failure": text("Class of the error: BadInput, SetupFailed or RunBroke; empty if none."),
         "model": text("Name that the tool called it by."),
-        "server": by_name("What the server says of itself.", anything("As harness serve has it.")),
+        "server": by_name(
+            "What the server says of itself; empty where answers were scored.",
+            anything("As harness serve has it."),
+        ),
         "command": many("Command line of the tool.", text("A word.")),
         "seconds": number("Time it took, with the loading.", "s"),
         "files": by_name("Result files of the tool, from out/.", text("SHA-256.")),
@@ -45,21 +50,32 @@ _ROW = record(
             "Requests that the server refused, so that the tool may have counted wrong answers.",
             "requests",
         ),
+        "scored": by_name(
+            "Of a tool that scores answers: the run, how many answers were scored, are empty or "
+            "have no reference, what was asked, the metric's script with its SHA-256, what of its "
+            "result is left out, which figures are means over answers, how often the others were "
+            "computed over drawn answers, and why a standard error is missing; else empty.",
+            anything("A fact."),
+        ),
     },
 )
 EVALUATE = file(
     "evaluate.json",
     record(
-        "An evaluation by a tool of somebody else's: a row for each variant.",
+        "An evaluation by a tool of somebody else's: a row for each variant, or for each run and "
+        "metric.",
         {
             "tool": text("Tool, as --with names it."),
             "version": text("Its version; empty where it has none."),
             "tasks": many("What was asked for with --task.", text("A task.")),
             "options": many("The user's own options for the tool.", text("A word.")),
-            "model": text("Model, as on the command line; may be empty with --base-url."),
+            "model": text(
+                "Model, as on the command line; may be empty with --base-url, and for answers of "
+                "several models."
+            ),
             "started_at": text("When it began, UTC."),
-            "rows": many("The variants that have ended, in order.", _ROW),
-            "not_run": many("The variants that were not evaluated.", text("A variant.")),
+            "rows": many("The variants, or runs and metrics, that have ended, in order.", _ROW),
+            "not_run": many("Those that were not evaluated.", text("A variant, or RUN by METRIC.")),
             "status": choice("How it ended, all in all.", "DONE", "FAILED", "INTERRUPTED"),
             "schema": choice("Version of this file.", "touchstone.evaluate/1"),
         },
