@@ -25,6 +25,8 @@ _HEADS = {
     "rougeL": "ROUGE-L of {of}",
     "rouge_ratio": "ROUGE of {of} kept",
     "task_solved": "{of} solved",
+    "evaluated": "{of}",
+    "evaluated_lower": "{of}",
     "tokens_per_s": "tokens/s",
     "peak_bytes": "peak memory",
 }
@@ -49,7 +51,7 @@ class Column:
         """Return the figure as it ranks, with the words that head it."""
         words = _HEADS[self.name].format(of=self.of)
         label = f"{words} ({self.other})" if self.other else words
-        return TABLE[self.name]._replace(name=self.key, label=label)
+        return figure_of(self.name)._replace(name=self.key, label=label)
 
     @property
     def groups(self) -> list[list[str]]:
@@ -58,6 +60,13 @@ class Column:
         for label, one in self.told.items():
             found.setdefault(one.among, []).append(label)
         return list(found.values())
+
+
+def figure_of(name: str) -> Judged:
+    """Return a figure by its name, those of tools as they scale them."""
+    if name in TABLE:
+        return TABLE[name]
+    return Judged(name, name, "", "lower" if name == "evaluated_lower" else "higher", "quality")
 
 
 class Twice(NamedTuple):

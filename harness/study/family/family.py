@@ -2,7 +2,7 @@
 each model and precision, a column for each figure that compares, and what follows from them.
 
 Nothing is run. Runs, and the runs of comparisons, gates, sweeps and decisions, tell tasks, ROUGE and
-speed; measurements of perplexity tell likelihoods and divergences.
+speed; measurements of perplexity tell likelihoods and divergences; evaluations what a tool found.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from harness.study.family.rouge import with_rouge
 from harness.study.family.standing import Standing, agreements, disagreements, places
 from harness.study.family.steps import flips, steps
 from harness.study.family.told import FACTS, Reading, of_run, of_texts
+from harness.study.family.tools import is_evaluation, of_tools
 from harness.study.finished import name_and_place, runs_of
 
 SCHEMA, KIND = "touchstone.family/1", "family"
@@ -68,6 +69,8 @@ def _read(folders: Sequence[Path], say: Say) -> tuple[list[Reading], list[Path]]
             say(f"reading {place}")
             check_folder(place)
             readings += of_texts(place, name)
+        elif is_evaluation(place):
+            readings += of_tools(place, name)
         else:
             for run in runs_of(place):
                 if run.folder.resolve() not in seen:
@@ -176,7 +179,7 @@ def _notes(
             yield f"{member.label} has no figure: none of its folders tells one"
     yield from _of_tokenizers(columns)
     names = {column.name for column in columns}
-    if not names & {"task_solved", "rougeL"}:
+    if not names & {"task_solved", "rougeL", "evaluated", "evaluated_lower"}:
         yield "no answers are known, so nothing shows whether likelihoods and tasks agree"
     elif not names & {"text_perplexity", "perplexity"}:
         yield "no likelihoods are known, so nothing shows whether they and the tasks agree"

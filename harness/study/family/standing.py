@@ -23,7 +23,6 @@ from accuracy.orders import Order, kendall
 from accuracy.ranking import Losses, Pace, losses_beside, rates_beside, scores_beside
 from accuracy.resampling import Estimate
 from accuracy.tasks.marks import Marks
-from harness.kernel.words.judged import TABLE
 from harness.study.best.apart import Call, decided, is_better
 from harness.study.best.apart import difference as alone
 from harness.study.best.ranks import Places
@@ -140,7 +139,7 @@ def disagreements(standing: Standing, columns: Sequence[Column]) -> list[Disagre
     found = []
     for figure in _likelihoods(columns):
         ranked = list(places(standing, figure))
-        for other in (one for one in columns if one.name in ("task_solved", "rougeL")):
+        for other in (one for one in columns if one.name in _ANSWERS):
             pairs = [
                 Disagreement(figure.key, other.key, one, than, row.places[one] == 1)
                 for _, row in ranked for one in row.places for than in row.places
@@ -155,6 +154,7 @@ def _likelihoods(columns: Sequence[Column]) -> list[Column]:
 
 
 _LIKELIHOODS = ("text_perplexity", "bits_per_byte", "perplexity")
+_ANSWERS = ("task_solved", "rougeL", "evaluated", "evaluated_lower")
 
 
 def once(columns: Sequence[Column]) -> list[Column]:
@@ -222,7 +222,7 @@ def _in_both(figure: Column, other: Column) -> dict[str, list[str]]:
 
 def _upward(column: Column, labels: Sequence[str]) -> list[float]:
     """Return values that are larger the better."""
-    sign = 1.0 if TABLE[column.name].better == "higher" else -1.0
+    sign = 1.0 if column.figure.better == "higher" else -1.0
     values = [column.told[label].value.value for label in labels]
     return [sign * value for value in values if value is not None]
 

@@ -19,7 +19,8 @@ from harness.study.family.columns import Column
 from harness.study.family.members import Member, is_larger
 from harness.study.family.standing import Apart, Standing
 
-_STEPPED = ("text_perplexity", "bits_per_byte", "perplexity", "rougeL", "task_solved")
+_STEPPED = ("text_perplexity", "bits_per_byte", "perplexity", "rougeL", "task_solved",
+            "evaluated", "evaluated_lower")  # fmt: skip
 Kind = Literal["size", "precision", "trade"]
 
 
