@@ -65,7 +65,9 @@ def _signs(values: Sequence[float]) -> NDArray[np.int64]:
     return np.sign(column[:, None] - column[None, :]).astype(np.int64)
 
 
-def _overs(a: NDArray[np.int64], b: NDArray[np.int64], orders: NDArray[np.intp]) -> NDArray[np.int64]:
+def _overs(
+    a: NDArray[np.int64], b: NDArray[np.int64], orders: NDArray[np.intp]
+) -> NDArray[np.int64]:
     """Return (orders,): twice the pairs in the same order less those in opposite ones, where the
     second figure stands in each order (orders, n) beside the first.
     """

@@ -30,8 +30,8 @@ def family(
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
-    """Set the sizes, iterations and precisions of a model side by side: tasks, perplexity, ROUGE, KL,
-    speed and size of each; who is good at what, and where perplexity and tasks disagree.
+    """Set the sizes, iterations and precisions of a model side by side: tasks, perplexity, ROUGE,
+    KL, speed and size of each; who is good at what, and where perplexity and tasks disagree.
     """
     with people(as_json, form, quiet) as (console, say):
         from harness.study.family import family as families

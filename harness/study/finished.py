@@ -1,6 +1,6 @@
-"""Which finished runs are in the folders that a user names? A run is itself; of a comparison, a gate,
-a sweep or a decision the runs that it made, but for the control of a gate, which is the reference
-again in other batches.
+"""Which finished runs are in the folders that a user names? A run is itself; of a comparison, a
+gate, a sweep or a decision the runs that it made, but for the control of a gate, which is the
+reference again in other batches.
 
 A name before a folder (fast=runs/A) is what the runs in it are called.
 """

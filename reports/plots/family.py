@@ -137,7 +137,9 @@ def _named(figure: Figure, labels: Sequence[str], width_in: float) -> None:
     """Put one legend below all pictures."""
     axes = figure.axes[0]
     made = [
-        axes.plot([], [], f"{_MARKS[number % len(_MARKS)]}-", ms=5.5, color=series_colour(number))[0]
+        axes.plot([], [], f"{_MARKS[number % len(_MARKS)]}-", ms=5.5, color=series_colour(number))[
+            0
+        ]
         for number in range(len(labels))
     ]
     columns = 2 if width_in <= NARROW_IN else 6

@@ -1,8 +1,9 @@
-"""Which member of a family is good at what? Finished folders of any kind in, one object out: a row for
-each model and precision, a column for each figure that compares, and what follows from them.
+"""Which member of a family is good at what? Finished folders of any kind in, one object out: a row
+for each model and precision, a column for each figure that compares, and what follows from them.
 
-Nothing is run. Runs, and the runs of comparisons, gates, sweeps and decisions, tell tasks, ROUGE and
-speed; measurements of perplexity tell likelihoods and divergences; evaluations what a tool found.
+Nothing is run. Runs, and the runs of comparisons, gates, sweeps and decisions, tell tasks, ROUGE
+and speed; measurements of perplexity tell likelihoods and divergences; evaluations what a tool has
+found.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Who is in a family? Readings of folders in, its members out: one for each model and precision, the
-smallest model first and of each model its highest precision, which is the reference of the others.
+"""Who is in a family? Readings of folders in, its members out: one for each model and precision,
+the smallest model first and of each model its highest precision, which is the reference of the
+others.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""How like the answers of the dataset are those of a member, and how much of that does it keep of its
-reference's? By the gate's own code, over the same questions.
+"""How like the answers of the dataset are those of a member, and how much of that does it keep of
+its reference's? By the gate's own code, over the same questions.
 """
 
 from __future__ import annotations

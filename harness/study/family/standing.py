@@ -69,9 +69,7 @@ class Standing:
         return Apart(call, less, is_in_unit, counts)
 
     @staticmethod
-    def _beside(
-        name: str, ours: Told, theirs: Told
-    ) -> tuple[Estimate | None, bool, Paired | None]:
+    def _beside(name: str, ours: Told, theirs: Told) -> tuple[Estimate | None, bool, Paired | None]:
         """Return what pairs tell; nothing where there are none."""
         one, other = ours.behind, theirs.behind
         if isinstance(one, Marks) and isinstance(other, Marks):
@@ -162,7 +160,9 @@ def once(columns: Sequence[Column]) -> list[Column]:
     of one tokenizer in the same order, and others in none.
     """
     of = {(one.of, one.other) for one in columns if one.name == "bits_per_byte"}
-    return [one for one in columns if one.name != "text_perplexity" or (one.of, one.other) not in of]
+    return [
+        one for one in columns if one.name != "text_perplexity" or (one.of, one.other) not in of
+    ]
 
 
 def _is_opposite(standing: Standing, figure: Column, other: Column, one: str, than: str) -> bool:
@@ -225,4 +225,3 @@ def _upward(column: Column, labels: Sequence[str]) -> list[float]:
     sign = 1.0 if column.figure.better == "higher" else -1.0
     values = [column.told[label].value.value for label in labels]
     return [sign * value for value in values if value is not None]
-

@@ -35,9 +35,7 @@ class Step(NamedTuple):
     change: Estimate
 
 
-def steps(
-    standing: Standing, columns: Sequence[Column], members: Sequence[Member]
-) -> list[Step]:
+def steps(standing: Standing, columns: Sequence[Column], members: Sequence[Member]) -> list[Step]:
     """Return the steps by each figure of quality that both ends have."""
     pairs = [*_sizes(members), *_precisions(members), *_trades(members)]
     return [
@@ -107,9 +105,7 @@ class Flips(NamedTuple):
         return (self.lost + self.won) / self.n
 
 
-def flips(
-    standing: Standing, columns: Sequence[Column], members: Sequence[Member]
-) -> list[Flips]:
+def flips(standing: Standing, columns: Sequence[Column], members: Sequence[Member]) -> list[Flips]:
     """Return what each member changes of its reference's answers, for each task of both."""
     found = []
     for column in (one for one in columns if one.name == "task_solved"):
@@ -125,7 +121,8 @@ def flips(
 def _flips(
     standing: Standing, columns: Sequence[Column], column: Column, one: Member, apart: Apart
 ) -> Flips:
-    assert one.reference is not None and apart.counts is not None
+    assert one.reference is not None
+    assert apart.counts is not None
     counts, reference = apart.counts, one.reference.label
     of, ratio = _perplexity(standing, columns, one.label, reference)
     return Flips(

@@ -1,5 +1,5 @@
-"""What did a tool of somebody else's find of a member (`harness evaluate`)? Each of its figures with
-a 95 % interval of its own standard error; those of one tool, version and options compare.
+"""What did a tool of somebody else's find of a member (`harness evaluate`)? Each of its figures
+with a 95 % interval of its own standard error; those of one tool, version and options compare.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ what follows from it, and pictures. The screen and family.html are made of famil
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,22 @@ def write(place: Path, found: Family) -> Path:
     return html.write(place / "family.html", render(found))
 
 
+_FEW = 6  # members: so many stand side by side on a page
+
+
+def _for_a_page(found: Family) -> list[blocks.Table]:
+    """Return the tables; that of few members turned, since it has more figures than members."""
+    first, *rest = made.tables(found)
+    return [replace(first, sideways=len(first.rows) <= _FEW), *rest]
+
+
 def render(found: Family) -> str:
     """Return the page as text."""
     return html.page(
         "family.html",
         subject=subject(found),
         sentences=sentences(found),
-        tables=made.tables(found),
+        tables=_for_a_page(found),
         pictures=pictures(found),
         notes=found["notes"],
         details={"family.json": found},

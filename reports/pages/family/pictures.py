@@ -41,7 +41,8 @@ def _sizes(found: Family) -> Plot:
             panels.append(Panel(shown(figure.label), figure.unit, series))
     svg = at_both_widths(against_size, panels[:_MOST], across)
     note = (
-        f"Against {across.label}; bars are 95 % intervals. Members of one size stand a little apart."
+        f"Against {across.label}; bars are 95 % intervals. Members of one size stand a little"
+        " apart."
     )
     if len(panels) > _MOST:
         note += f" The first {_MOST} figures of {len(panels)}."
@@ -77,9 +78,7 @@ def _across(found: Family) -> tuple[Across, Mapping[str, float], str]:
     return Across("weights, MiB", True), of, "label"
 
 
-def _series(
-    found: Family, figure: Judged, of: Mapping[str, float], by: str
-) -> list[Series]:
+def _series(found: Family, figure: Judged, of: Mapping[str, float], by: str) -> list[Series]:
     lines: dict[str, list[Point]] = {}
     for row in found["rows"]:
         value = row["figures"].get(figure.name)
@@ -113,8 +112,8 @@ def _likelihoods(found: Family) -> list[Plot]:
         ]  # fmt: skip
         svg = at_both_widths(against_likelihood, panels[:_MOST], Across(across.label, False))
         note = (
-            "To the left is better by likelihood, up by the answers: where both agree, the dots fall"
-            " from the upper left to the lower right. Bars are 95 % intervals."
+            "To the left is better by likelihood, up by the answers: where both agree, the dots"
+            " fall from the upper left to the lower right. Bars are 95 % intervals."
         )
         drawn.append(Plot(f"Answers against {across.label}", svg, note))
     return drawn

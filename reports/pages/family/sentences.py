@@ -181,15 +181,14 @@ def _change(figure: Judged, step: Mapping[str, Any]) -> str:
     return f"{verb} {shown}{more}{'' if verb != 'moves it by' else ', not decided'}"
 
 
-def _trades(
-    found: Family, figures: Mapping[str, Judged], rows: Mapping[str, Any]
-) -> Iterator[str]:
+def _trades(found: Family, figures: Mapping[str, Judged], rows: Mapping[str, Any]) -> Iterator[str]:
     for one in found["steps"]:
         if one["kind"] == "trade" and one["call"] in ("better", "worse"):
             sizes = [size(rows[label]["weights_bytes"]) for label in (one["to"], one["of"])]
             how = "better" if one["call"] == "better" else "worse"
+            by = figures[one["figure"]].label
             yield (
-                f"{one['to']} is decidedly {how} than {one['of']} by {figures[one['figure']].label},"
+                f"{one['to']} is decidedly {how} than {one['of']} by {by},"
                 f" with less memory for its weights ({' against '.join(sizes)})"
             )
 
@@ -198,7 +197,7 @@ def _trades(
 
 
 def _agreements(found: Family) -> Iterator[str]:
-    """Say of each likelihood with which answers it shares an order, and with which none is shown."""
+    """Say with which answers each likelihood shares an order, and with which none is shown."""
     columns = {one["key"]: one for one in found["columns"]}
     shared, unknown = list[str](), dict[tuple[str, int], list[str]]()
     for one in found["agreements"]:
