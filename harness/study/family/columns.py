@@ -85,18 +85,19 @@ def columns_of(members: Sequence[Member]) -> tuple[list[Column], list[Twice]]:
     ways: dict[tuple[str, str], dict[frozenset[tuple[str, str]], list[tuple[Member, Told]]]] = {}
     for member in members:
         for one in member.told:
-            key, terms = (one.name, one.of), frozenset(one.terms.items())
-            ways.setdefault(key, {}).setdefault(terms, []).append((member, one))
+            about, terms = (one.name, one.of), frozenset(one.terms.items())
+            ways.setdefault(about, {}).setdefault(terms, []).append((member, one))
     columns: list[Column] = []
     twice: list[Twice] = []
     order = {name: place for place, name in enumerate(_HEADS)}
-    for (name, of), groups in sorted(ways.items(), key=lambda item: order[item[0][0]]):
+    for name, of in sorted(ways, key=lambda way: order[way[0]]):
+        groups = ways[name, of]
         every = [part for group in groups.values() for part in _by_prompts(group)]
         every.sort(key=lambda group: -len({member.label for member, _ in group}))
         for number, group in enumerate(every):
             key = f"{name}:{of}" + (f":{number + 1}" if number else "")
-            other = _what_differs(group, every) if len(every) > 1 else ""
-            column = Column(key, name, of, _terms(group), other)
+            differs = _what_differs(group, every) if len(every) > 1 else ""
+            column = Column(key, name, of, _terms(group), differs)
             twice += _filled(column, group)
             columns.append(column)
     return columns, twice

@@ -10,6 +10,7 @@ two of them may be compared: the questions, the examples before them, the texts,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -131,7 +132,9 @@ def _of_load(row: Facts, behind: Evidence) -> Iterator[Told]:
     """Yield the speed and the peak memory of a run that ended."""
     if row["tokens_per_s"] is None:
         return
-    terms, of = row["conditions"], _load_name(row["conditions"])
+    data = data_name(row["conditions"].get("dataset", ""))
+    terms = {**row["conditions"], "dataset": data}
+    of = f"{data.split(' ')[0]} {terms.get('scenario', '')}".strip()
     speed = behind.intervals.get("tokens_per_s", Estimate(row["tokens_per_s"]))
     value = Estimate(row["tokens_per_s"], speed.low, speed.high)
     yield Told("tokens_per_s", of, terms, value, row["run"], behind=behind.pace)
@@ -139,9 +142,17 @@ def _of_load(row: Facts, behind: Evidence) -> Iterator[Told]:
         yield Told("peak_bytes", of, terms, Estimate(float(row["peak_bytes"])), row["run"])
 
 
-def _load_name(conditions: Terms) -> str:
-    data = conditions.get("dataset", "").split(" ")[0]
-    return f"{data} {conditions.get('scenario', '')}".strip()
+def data_name(data: str) -> str:
+    """Return what a dataset is called wherever its file lies, with its digest: "gsm8k 21ad5f34"."""
+    name, blank, digest = data.rpartition(" ")
+    if not blank or not _DIGEST.fullmatch(digest):
+        name, digest = data, ""
+    form, colon, _ = name.partition(":")
+    name = form if colon else name.rsplit("/", 1)[-1]
+    return f"{name.replace(' ', '_')} {digest}".strip()
+
+
+_DIGEST = re.compile(r"[0-9a-f]{8}")
 
 
 def _of_answers(row: Facts, raw: Raw | None, behind: Evidence, folder: Path) -> Iterator[Told]:
@@ -152,7 +163,7 @@ def _of_answers(row: Facts, raw: Raw | None, behind: Evidence, folder: Path) -> 
         yield from _solved(task, outputs, raw, folder)
     if behind.losses is not None and (loss := behind.intervals.get("perplexity")):
         terms = {} if outputs is None else own_terms(outputs)
-        data = row["conditions"].get("dataset", "")
+        data = data_name(row["conditions"].get("dataset", ""))
         yield Told("perplexity", data.split(" ")[0], {**terms, "data": data}, loss, row["run"],
                    len(behind.losses.index), _tokenizer(row), behind=behind.losses)  # fmt: skip
 
@@ -240,7 +251,7 @@ def of_texts(folder: Path, model: str = "") -> list[Reading]:
 def _terms_of_texts(found: Facts) -> dict[str, str]:
     data, settings = found["dataset"], found.get("settings") or {}
     known = {
-        "texts": f"{data['name']} {(data.get('sha256') or '')[:8]}".strip(),
+        "texts": data_name(f"{data['name']} {(data.get('sha256') or '')[:8]}".strip()),
         "number of texts": data.get("texts"),
         "start token": settings.get("bos"),
         "window": settings.get("window"),

@@ -116,7 +116,12 @@ def _flips(found: Family) -> Iterator[str]:
 def _firsts(found: Family) -> Iterator[str]:
     """Say who alone is first by which figures, a line each; and by which nobody is."""
     figures, rows = _figures(found), _rows(found)
-    shown = {one["key"] for one in shown_columns(found)}
+    of_bits = {one["of"] for one in found["columns"] if one["figure"] == "bits_per_byte"}
+    shown = {
+        one["key"]
+        for one in shown_columns(found)
+        if one["figure"] != "text_perplexity" or one["of"] not in of_bits
+    }
     by: dict[tuple[str, str, str], list[str]] = {}
     tied: list[str] = []
     for rank in found["ranks"]:

@@ -16,9 +16,9 @@ Row = Mapping[str, Any]
 _OF_LOAD = ("tokens_per_s", "peak_bytes")
 _SIZES = ("parameters", "disk_bytes", "weights_bytes")
 _NOTE = (
-    "Intervals are 95 %: of tasks Wilson's, over questions; of likelihoods over texts; of ROUGE over"
-    " questions; of speeds over twentieths of a run. Bold: decidedly first, or not to be told from"
-    " the first; each pair is told apart at 95 %, without a correction for the number of pairs."
+    "Intervals are 95 %: of tasks Wilson's, over questions; of likelihoods over texts; of ROUGE"
+    " over questions; of speeds over twentieths of a run. Bold: decidedly first, or not to be told"
+    " from the first; each pair at 95 %, without a correction for the number of pairs."
 )
 
 
