@@ -17,6 +17,7 @@ import typer
 from harness.commands import (
     capacity,
     decide,
+    families,
     laboratory,
     lists,
     mlperf,
@@ -48,6 +49,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": runs.report,
     "whatif": capacity.whatif,
     "compare": studies.compare,
+    "family": families.family,
     "sweep": sweeps.sweep,
     "gate": studies.gate,
     "judge": judging.judge,

@@ -43,6 +43,7 @@ SLOW = {
     "tests/harness/study/cluster/test_cluster.py": 45,
     "tests/harness/study/comparison/test_compare.py": 26,
     "tests/harness/study/comparison/test_testing.py": 7,
+    "tests/harness/study/family/": 14,
     "tests/harness/study/effects/test_effect.py": 5,
     "tests/harness/mlperf/": 24,
     "tests/harness/serve/": 28,

@@ -71,6 +71,9 @@ ARROWS = {
     "harness.study.gating": "harness harness.engine harness.options harness.result harness.running"
     " harness.study harness.study.comparison accuracy.datasets accuracy.gate reports.pages"
     " sut.precision harness.live accuracy.tasks accuracy.tasks.errors",
+    "harness.study.family": "accuracy accuracy.gate accuracy.tasks harness.engine"
+    " harness.evaluators harness.result harness.study harness.study.best harness.study.comparison"
+    " harness.study.effects harness.study.gating reports.pages.family",
     "harness.study.sweep": "harness harness.engine harness.options harness.running harness.study"
     " harness.study.comparison harness.study.best accuracy reports.pages.sweep harness.live",
     "harness.study.best": "accuracy",
@@ -111,7 +114,8 @@ ARROWS = {
     " reports.submission harness.study.sweep reports.pages.sweep harness.study.exports"
     " reports.pages.comparison harness.cost harness.study.decide harness.study.decide.wishes"
     " reports.pages.decide harness.result.capacity sut.served.client.remote harness.view"
-    " harness.options.lists harness.commands.arguments reports.parts",
+    " harness.options.lists harness.commands.arguments reports.parts harness.study.family"
+    " reports.pages.family",
     "harness.commands.arguments": "harness.options harness.study harness.study.executors",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started harness.api harness.live"
@@ -120,7 +124,7 @@ ARROWS = {
     " harness.result harness.running harness.study harness.study.comparison harness.study.gating"
     " reports reports.pages harness.engine harness.loaded harness.study.sweep"
     " harness.commands.arguments harness.options.lists harness.study.decide"
-    " harness.study.decide.wishes",
+    " harness.study.decide.wishes harness.study.family",
     "harness.loaded": "",
     "harness.cost": "accuracy",
     "harness.loads": "accuracy.datasets harness harness.options scenarios.loads accuracy.tasks"
@@ -148,6 +152,7 @@ ARROWS = {
     "reports.pages.sweep": "reports reports.pages reports.pages.comparison reports.plots",
     "reports.pages.comparison": "reports reports.plots",
     "reports.pages.decide": "reports reports.pages reports.pages.comparison reports.plots",
+    "reports.pages.family": "reports reports.pages reports.plots",
     "reports.plots": "reports reports.parts",
     "reports.submission": "reports.mlperf",
     "reports.parts": "reports",

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accuracy.resampling import CONFIDENCE, Floats
+from accuracy.resampling import CONFIDENCE, Estimate, Floats
 
 _MOST = 10**9  # questions: more than anybody has
 _FINE = 1e-9  # relative, of an end of an interval
@@ -85,6 +85,22 @@ def paired(candidate: Floats, reference: Floats) -> Paired:
         only_candidate=int((ours & ~theirs).sum()),
         neither=int((~ours & ~theirs).sum()),
     )
+
+
+def difference(counts: Paired, confidence: float = CONFIDENCE) -> Estimate:
+    """Return the share that the candidate solves less the reference's. Its ends are those of the
+    share of the flips that are for the candidate (Clopper and Pearson 1934), so that they exclude 0
+    exactly where McNemar's exact test does.
+    """
+    from scipy.stats import binomtest
+
+    value = (counts.candidate - counts.reference) / counts.n
+    if not counts.flips:
+        return Estimate(0.0, 0.0, 0.0)
+    test = binomtest(round(counts.only_candidate), round(counts.flips))
+    ends = test.proportion_ci(confidence / 100, method="exact")
+    low, high = ((2 * end - 1) * counts.flips / counts.n for end in ends)
+    return Estimate(value, min(low, value), max(high, value))
 
 
 def _right(scores: Floats) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from accuracy.gate.readings import Criteria
-from harness.api.folders import PERPLEXITY, Run, Study, load
+from harness.api.folders import FAMILY, PERPLEXITY, Run, Study, load
 from harness.api.settings import (
     CompareSettings,
     GateSettings,
@@ -33,6 +33,7 @@ from harness.study.decide import decide as deciding
 from harness.study.decide.plan import finished_only
 from harness.study.decide.plan import job as deciding_job
 from harness.study.decide.wishes.wanted import Asked, wanted
+from harness.study.family import family as families
 from harness.study.gating import gate as gating
 from harness.study.gating.job import job
 from harness.study.sweep import plan as planning
@@ -221,6 +222,16 @@ def decide(
             todo = deciding_job(asked, checked, given, named)._replace(executor=where)
             found, place = deciding.run(todo, say, _unheard)
     return Study(place, deciding.KIND, found)
+
+
+def family(*folders: Path | str, output_dir: Path | str = "runs", say: Say = _silent) -> Study:
+    """Set the sizes, iterations and precisions of a model side by side, from finished folders.
+
+    A folder may be a text such as "v3.5=runs/NAME", which says what the model in it is called.
+    """
+    with stopping.listening():
+        found, place = families.run([Path(one) for one in folders], Path(output_dir), say)
+    return Study(place, FAMILY, found)
 
 
 @documented("perplexity")

@@ -34,8 +34,9 @@ from reports import figures, tables
 from reports.blocks import Table
 
 RUN = "result.json"
-PERPLEXITY = "perplexity"
-STUDIES = tuple(f"{kind}.json" for kind in (*kinds.KINDS, PERPLEXITY))
+PERPLEXITY, FAMILY = "perplexity", "family"
+_KINDS = {**kinds.KINDS, PERPLEXITY: kinds.PERPLEXITY, FAMILY: kinds.FAMILY}
+STUDIES = tuple(f"{kind}.json" for kind in _KINDS)
 _FINE = "expected the folder of a run or of a study"
 
 
@@ -177,7 +178,7 @@ def load(folder: str | Path) -> Run | Study:
 
 
 def _kind(name: str) -> kinds.Kind:
-    return kinds.PERPLEXITY if name == PERPLEXITY else kinds.KINDS[name]
+    return _KINDS[name]
 
 
 def _run(place: Path) -> Run:

@@ -20,6 +20,7 @@ from harness.options.saved import wishes, with_secrets
 from harness.study import parts
 from harness.study.comparison import compare
 from harness.study.decide import decide
+from harness.study.family import family
 from harness.study.gating import gate
 from harness.study.study import FILE, load
 from harness.study.sweep import sweep
@@ -28,6 +29,7 @@ from reports.pages import compare as compare_page
 from reports.pages import gate as gate_page
 from reports.pages.comparison.columns import table as comparison_table
 from reports.pages.decide import page as decide_page
+from reports.pages.family import page as family_page
 from reports.pages.likelihood import screen as likelihood_page
 from reports.pages.sweep import page as sweep_page
 from reports.terminal import show_audit, show_result
@@ -77,6 +79,14 @@ PERPLEXITY = Kind(
     likelihood_page.table,
     laboratory.exit_code,
 )
+
+
+def _never(_: Any, say: Say, told: Any) -> tuple[Found, Path]:
+    """Go on with what is whole: nobody gets here, since it has no study.json."""
+    raise ValueError("a family has nothing to go on with")
+
+
+FAMILY = Kind(_never, str, family_page.show, family_page.table, family.exit_code)
 
 
 def what(folder: Path, consent: Consent, options: Mapping[str, Any]) -> tuple[Kind, Any]:

@@ -21,6 +21,7 @@ _KINDS = {
     "compare.json": "a comparison of runs",
     "gate.json": "a gate",
     "sweep.json": "a sweep",
+    "family.json": "a family of models side by side",
     "perplexity.json": "a measurement of perplexity",
     "texts.parquet": "a measurement of perplexity",
     "evaluate.json": "an evaluation by a tool of somebody else's",
@@ -121,7 +122,7 @@ def not_a_study(folder: Path, lacking: str) -> BadInput:
     if lacking in names:
         return BadInput(doing, f"its {lacking} is damaged", "expected it as the study wrote it",
                         "Restore the file, or begin again.")  # fmt: skip
-    for marker in ("compare.json", "gate.json"):
+    for marker in ("compare.json", "gate.json", "family.json"):
         if marker in names:
             found = f"it is {_KINDS[marker]} without a {lacking}: all its runs were finished before"
             return BadInput(doing, found, "there is nothing to resume")

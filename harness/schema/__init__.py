@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.schema import compare, environment, gate, result, settings, typed
 from harness.schema.of_result import search
-from harness.schema.of_study import decide, evaluate, judge, perplexity, sweep
+from harness.schema.of_study import decide, evaluate, family, judge, perplexity, sweep
 from harness.schema.page import page
 from harness.schema.parts import Schema
 
@@ -33,6 +33,7 @@ SCHEMAS: dict[str, Schema] = {
     "perplexity": perplexity.PERPLEXITY,
     "evaluate": evaluate.EVALUATE,
     "judge": judge.JUDGE,
+    "family": family.FAMILY,
 }
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent.parent / "docs" / "files.md"

@@ -37,6 +37,7 @@ _MARKS = (
     ("sweep.json", "sweep"),
     ("decide.json", "decide"),
     ("evaluate.json", "evaluate"),
+    ("family.json", "family"),
 )
 _SUMMED = ("result.json", "rows.jsonl", "study.json", summary.LINES)
 

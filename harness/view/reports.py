@@ -12,6 +12,7 @@ from harness.view.rooted import NotHere, opened
 MOST_BYTES = 1 << 27
 PAGES = (
     "report.html", "compare.html", "gate.html", "perplexity.html", "sweep.html", "decide.html",
+    "family.html",
 )  # fmt: skip
 _BACK = b'<body>\n<p class="soft small"><a href="/">All runs</a></p>'
 

@@ -31,7 +31,7 @@ from reports.pages.comparison.sentences import (
     subject,
 )
 from reports.parts import attempts
-from reports.plots.compare import speed_against_weights
+from reports.plots.best import speed_against_weights
 from reports.plots.labels import Point
 from reports.plots.style import at_both_widths
 

@@ -1,4 +1,6 @@
-"""Who is on the front? Candidates by two figures, with their intervals, and by kind of task."""
+"""Who is on the front? Candidates by two figures, with their intervals, and by kind of task; and
+their speed against what they weigh.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,18 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 
 from harness.kernel.words.judged import Judged
-from reports.plots.labels import Point, name_points, series_colour, short
-from reports.plots.style import BLUE, GREY, NARROW_IN, WIDE_IN, drawing, legend, plain, svg
+from reports.plots.labels import Point, draw_point, name_points, series_colour, short
+from reports.plots.style import (
+    BLUE,
+    GREY,
+    NARROW_IN,
+    ORANGE,
+    WIDE_IN,
+    drawing,
+    legend,
+    plain,
+    svg,
+)
 
 _ROOM = 0.12  # of the span, on both sides
 _MOST = 12  # kinds that are drawn
@@ -108,4 +120,28 @@ def kinds(
         handles, labels = axes.get_legend_handles_labels()
         columns = 1 if width_in <= NARROW_IN else 3
         figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+        return svg(figure)
+
+
+def speed_against_weights(
+    points: Sequence[Point], reference: str, width_in: float = WIDE_IN
+) -> str:
+    """Draw a dot per variant: its weights in MiB and its tokens/s. Up and to the left is better."""
+    if len(points) < 2:
+        return ""
+    with drawing("Tokens per second against the weights of each variant", 3.6, width_in) as figure:
+        axes = figure.add_subplot()
+        axes.set(
+            xlim=(0, 1.12 * max(point.x for point in points)),
+            ylim=(0, 1.15 * max(point.value for point in points)),
+            xlabel="weights, MiB",
+        )
+        for name, colour in (("variants", BLUE), ("reference", ORANGE)):
+            axes.plot([], [], "o", ms=7, color=colour, label=name)
+        for point in sorted(points, key=lambda point: point.label == reference):
+            draw_point(axes, point, ORANGE if point.label == reference else BLUE)
+        plain(axes.xaxis)
+        plain(axes.yaxis)
+        name_points(axes, points)
+        legend(axes, "tokens/s")
         return svg(figure)

@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import binom, binomtest
 
 from accuracy import means
-from accuracy.gate.paired import Paired, interval, needed, paired, score
+from accuracy.gate.paired import Paired, difference, interval, needed, paired, score
 from tests.accuracy.gate.calibration import Truth, by_bootstrap, by_score
 
 COUNT = st.integers(0, 200)
@@ -113,3 +113,17 @@ def test_the_bootstrap_would_pass_what_few_questions_cannot_tell():
     truth = Truth(0.3, 0.04, 0.99)
     assert by_bootstrap(truth, 60, 300).passed > 0.15
     assert by_score(truth, 60, 3000).passed < 0.03
+
+
+@given(*[st.integers(0, 40)] * 4)
+def test_a_difference_is_decided_where_mcnemars_exact_test_decides(both, lost, won, neither):
+    """scipy's interval of the share of the flips, and its test of a fair coin."""
+    counts = Paired(both, lost, won, neither)
+    if not counts.n:
+        return
+    found = difference(counts)
+    assert found.value == pytest.approx((won - lost) / counts.n)
+    assert found.excludes_zero == (counts.p_value < 0.05)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= found.value <= found.high

@@ -18,7 +18,7 @@ from harness.study.comparison.rows import FIGURES, LATENCIES, PEAKS, read_row
 from harness.study.study import load
 from reports.pages import compare as page
 from reports.pages.comparison import columns
-from reports.plots.compare import speed_against_weights
+from reports.plots.best import speed_against_weights
 from reports.plots.labels import Point
 from sut.precision.table import TABLE
 from tests.harness.result.test_result import make
