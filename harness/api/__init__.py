@@ -8,7 +8,17 @@ returns a `Run` or a `Study`, as `load` does of its folder; what the command lin
 and an exit code of 2, 3 or 4 is raised here, as BadInput, SetupFailed or RunBroke.
 """
 
-from harness.api.commands import compare, decide, gate, perplexity, report, resume, run, sweep
+from harness.api.commands import (
+    compare,
+    decide,
+    evaluate,
+    gate,
+    perplexity,
+    report,
+    resume,
+    run,
+    sweep,
+)
 from harness.api.folders import Run, Study, load
 
 __all__ = [
@@ -16,6 +26,7 @@ __all__ = [
     "Study",
     "compare",
     "decide",
+    "evaluate",
     "gate",
     "load",
     "perplexity",

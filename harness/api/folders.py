@@ -35,7 +35,9 @@ from reports.blocks import Table
 
 RUN = "result.json"
 PERPLEXITY = "perplexity"
-STUDIES = tuple(f"{kind}.json" for kind in (*kinds.KINDS, PERPLEXITY))
+EVALUATE = "evaluate"
+_OTHERS = {PERPLEXITY: kinds.PERPLEXITY, EVALUATE: kinds.EVALUATION}
+STUDIES = tuple(f"{kind}.json" for kind in (*kinds.KINDS, *_OTHERS))
 _FINE = "expected the folder of a run or of a study"
 
 
@@ -100,8 +102,8 @@ class Run(Shown):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Study(Shown):
-    """Several runs: a comparison, a sweep, a gate, a measurement of perplexity. `result` is its
-    JSON file.
+    """Several runs: a comparison, a sweep, a gate, a measurement of perplexity, an evaluation.
+    `result` is its JSON file.
     """
 
     folder: Path
@@ -177,7 +179,7 @@ def load(folder: str | Path) -> Run | Study:
 
 
 def _kind(name: str) -> kinds.Kind:
-    return kinds.PERPLEXITY if name == PERPLEXITY else kinds.KINDS[name]
+    return _OTHERS.get(name) or kinds.KINDS[name]
 
 
 def _run(place: Path) -> Run:

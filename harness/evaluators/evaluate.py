@@ -8,6 +8,7 @@ stays, however it ends.
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from harness.evaluators.job import Job, safe
 from harness.evaluators.record import DONE, FAILED, INTERRUPTED, Evaluation, Row
 from harness.evaluators.served import Server
 from harness.evaluators.tool import Figure, Tool
+from harness.evaluators.unfinished import Unfinished, saved
 from harness.kernel import files
 from harness.kernel.clock import monotonic_s, utc_now
 from harness.kernel.errors import BY_NAME, HarnessError, RunBroke
@@ -44,24 +46,34 @@ def measure(job: Job, say: Say, told: Told) -> tuple[Found, Path]:
         options=list(job.asked.options),
         model=job.model,
         started_at=utc_now().isoformat(timespec="seconds"),
+        asked=saved(job.asked),
         not_run=list(job.labels),
-        status=INTERRUPTED,
     )
     name = "_".join(filter(None, (short_name(job.model), job.tool.name, job.tasks[0])))
     stamp = f"{utc_now():%Y%m%dT%H%M%SZ}"
     place = runlog.create(job.asked.output_dir, f"{stamp}_{KIND}_{safe(name)[:_LONGEST]}")
-    record.write(found, place)
-    for label in job.labels:
-        row = _row(job, label, place, say)
-        say("")
-        found.rows.append(row)
-        found.not_run.remove(label)
-        if row.status == INTERRUPTED:
-            break
+    return go_on(Unfinished(job, found, place), say, told)
+
+
+def go_on(left: Unfinished, say: Say, told: Told) -> tuple[Found, Path]:
+    """Evaluate the variants that are left; return evaluate.json and its folder. Raises BadInput if
+    another process does so.
+    """
+    job, found, place = left
+    with record.held(place):
+        found.status = INTERRUPTED
         record.write(found, place)
-        told(msgspec.to_builtins(row))
-    found.status = _status(found)
-    record.write(found, place)
+        for label in list(found.not_run):
+            row = _row(job, label, place, say)
+            say("")
+            found.rows.append(row)
+            found.not_run.remove(label)
+            if row.status == INTERRUPTED:
+                break
+            record.write(found, place)
+            told(msgspec.to_builtins(row))
+        found.status = _status(found)
+        record.write(found, place)
     whole: Found = msgspec.to_builtins(found)
     return whole, place
 
@@ -72,7 +84,8 @@ def _status(found: Evaluation) -> str:
 
 
 def _row(job: Job, label: str, place: Path, say: Say) -> Row:
-    """Evaluate one variant. Whatever breaks is its row."""
+    """Evaluate one variant. Whatever breaks is its row. What an interrupted try has left goes."""
+    shutil.rmtree(place / safe(label), ignore_errors=True)
     folder = files.subfolder(place, safe(label))
     row, begun_s = Row(label, folder.name), monotonic_s()
     try:

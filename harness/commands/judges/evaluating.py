@@ -7,7 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.commands.arguments.shared import Flags, Format, Json, Quiet, with_sut_options
+from harness.commands.arguments.shared import (
+    Flags,
+    Format,
+    Json,
+    Quiet,
+    say_how_to_go_on,
+    with_sut_options,
+)
 from harness.options.flags import SERVE, a_path, takes
 from harness.screen import finish, people, put
 
@@ -17,7 +24,7 @@ _TOOL = "Tool"
 @takes(SERVE)
 def evaluate(
     flags: Flags,
-    words: Annotated[
+    options: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="FOLDER... | -- OPTION...",
@@ -111,7 +118,7 @@ def evaluate(
     log and its result. (The reference answers of a dataset are scored by run --evaluate.)
     """
     with people(as_json, form, quiet) as (console, say):
-        from harness.evaluators import compared, evaluate, record
+        from harness.evaluators import compared, evaluate, record, shown
         from harness.evaluators.job import Asked, job
         from harness.kernel.process.streams import tell
         from reports.pages import evaluation as page
@@ -122,23 +129,22 @@ def evaluate(
             else:
                 console.news(page.told(row))
 
-        if words and with_ is None:
-            evaluations = [record.read(a_path(word)) for word in words]
+        if options and with_ is None:
+            evaluations = [record.read(a_path(word)) for word in options]
             apart = compared.differences(evaluations)
             lines = [line._asdict() for line in compared.lines(evaluations)]
             found: dict[str, Any] = {"lines": lines, "differences": apart}
-            notes, code = page.not_the_same(apart), int(bool(apart))
+            table, code = shown.of_several(evaluations), int(bool(apart))
+            page.show(table, page.not_the_same(apart), console, form == "table")
         else:
             asked = Asked(
                 with_, task, with_sut_options(flags), variants, base_url, tokenizer, tool_python,
-                tool_path, timeout, max_len, output_dir, tuple(words or ()),
+                tool_path, timeout, max_len, output_dir, tuple(options or ()),
             )  # fmt: skip
             made, place = evaluate.measure(job(asked), say, told)
-            evaluations, code = [record.read(place)], evaluate.exit_code(made)
-            found, notes = {**made, "folder": str(place)}, page.doubts(made)
-            notes.append(f"All of it is in {place}")
-        names = dict.fromkeys(f"{one.tool} {one.version}".strip() for one in evaluations)
-        table = page.table(compared.lines(evaluations), " · ".join(names))
-        page.show(table, notes, console, form == "table")
+            table, code = shown.table(made), evaluate.exit_code(made)
+            found = {**made, "folder": str(place)}
+            shown.show(made, place, console, form == "table")
+            say_how_to_go_on(made, place, console)
         put(form, lambda: [table])
     finish(found, as_json, code)

@@ -58,6 +58,10 @@ EVALUATE = file(
             "options": many("The user's own options for the tool.", text("A word.")),
             "model": text("Model, as on the command line; may be empty with --base-url."),
             "started_at": text("When it began, UTC."),
+            "asked": by_name(
+                "The other settings, by which it can go on; without secrets.",
+                anything("As on the command line; flags: those of harness serve."),
+            ),
             "rows": many("The variants that have ended, in order.", _ROW),
             "not_run": many("The variants that were not evaluated.", text("A variant.")),
             "status": choice("How it ended, all in all.", "DONE", "FAILED", "INTERRUPTED"),
