@@ -99,8 +99,8 @@ ARROWS = {
     "harness.serve.asking": "harness.serve sut.prompts",
     "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
     "harness.evaluators": "harness.engine harness.evaluators.tools harness.options harness.serve"
-    " sut.served sut.started",
-    "harness.evaluators.tools": "harness.evaluators",
+    " sut.served sut.started reports reports.pages",
+    "harness.evaluators.tools": "harness.evaluators sut.served",
     "harness.evaluators.scripts": "",
     "harness.evaluators.plugins": "",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
@@ -109,7 +109,7 @@ ARROWS = {
     " reports.submission harness.study.sweep reports.pages.sweep harness.study.exports"
     " reports.pages.comparison harness.cost harness.study.decide harness.study.decide.wishes"
     " reports.pages.decide harness.result.capacity sut.served.client.remote harness.view"
-    " harness.options.lists harness.commands.arguments reports.parts",
+    " harness.evaluators harness.options.lists harness.commands.arguments reports.parts",
     "harness.commands.arguments": "harness.options harness.study harness.study.executors",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started harness.api harness.live"
@@ -117,7 +117,7 @@ ARROWS = {
     "harness.api": "accuracy.gate harness.commands harness.likelihood harness.options"
     " harness.result harness.running harness.study harness.study.comparison harness.study.gating"
     " reports reports.pages harness.engine harness.loaded harness.study.sweep"
-    " harness.commands.arguments harness.options.lists harness.study.decide"
+    " harness.commands.arguments harness.evaluators harness.options.lists harness.study.decide"
     " harness.study.decide.wishes",
     "harness.loaded": "",
     "harness.cost": "accuracy",

@@ -51,7 +51,8 @@ def told(row: Row) -> Text:
 def subject(found: Found) -> str:
     """Return what was judged, on which data and against whom."""
     reference = found["reference"]
-    samples = f"{reference['n']} {'questions' if found.get('tasks') else 'samples'}"
+    tasks = found.get("tasks")
+    samples = solving.counted(tasks) if tasks else f"{reference['n']} samples"
     return " · ".join(
         [reference["model"], found["dataset"], samples, f"reference {reference['label']}"]
     )

@@ -34,8 +34,17 @@ def of_tasks(found: Found) -> Table:
 def of_task(task: Found) -> Table:
     """Return the same of one task."""
     how = SCORERS.get(task["metric"], task["metric"].replace("_", " "))
-    title, keys = f"{task['name']}: {task['answers']} questions, {how}", _keys([task])
+    title, keys = f"{task['name']}: {counted([task])}, {how}", _keys([task])
     return Table(title, _columns(keys), list(_rows(task, keys)))
+
+
+def counted(tasks: Sequence[Found]) -> str:
+    """Return how many questions were asked, and how many answers came where each has several."""
+    answers = sum(task["answers"] for task in tasks)
+    questions = sum(
+        (task["reference"].get("solved") or {"n": task["answers"]})["n"] for task in tasks
+    )
+    return f"{questions} questions" + (f", {answers} answers" if answers != questions else "")
 
 
 def _keys(tasks: Sequence[Found]) -> list[str]:

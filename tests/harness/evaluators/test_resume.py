@@ -1,5 +1,5 @@
-"""Does an evaluation that was interrupted go on, with what was asked and with nothing else? And does
-the function say what the command says?
+"""Does an interrupted evaluation go on, with what was asked and with nothing else? And does the
+function say what the command says?
 """
 
 from __future__ import annotations
