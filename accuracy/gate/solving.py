@@ -168,6 +168,8 @@ class Solving:
         more = "no number of questions would decide"
         if verdict.needed:
             more = f"about {rounded(verdict.needed):,} questions would decide"
+        elif ratio.low is None:
+            more = f"{label} solves too few questions to tell how many would decide"
         return f"{kept} may lie on either side of {key} %; {more}"
 
     def _by_label(self, pair: _Pair) -> list[Row]:

@@ -84,6 +84,6 @@ def _figures(
 
 
 TOOL = Tool(
-    "lm-eval", ("lm-eval[api]==0.4.13",), "**/results*.json", command, read, variables,
-    prepare=prepare,
+    "lm-eval", ("lm-eval[api]==0.4.13", "transformers"), "**/results*.json", command, read,
+    variables, prepare=prepare,
 )  # fmt: skip

@@ -115,7 +115,9 @@ def test_an_eval_that_the_variant_would_grade_itself_is_refused(tmp_path):
         simple_evals.check(asked)
 
 
-def test_an_environment_is_made_once_and_a_wrong_name_is_refused(tmp_path, monkeypatch):
+def test_an_environment_is_made_anew_when_it_needs_more_and_a_wrong_name_is_refused(
+    tmp_path, monkeypatch
+):
     asked = []
 
     class Done:
@@ -125,14 +127,21 @@ def test_an_environment_is_made_once_and_a_wrong_name_is_refused(tmp_path, monke
         asked.append([str(word) for word in words])
         return Done
 
-    monkeypatch.setattr(environments.venv, "create", lambda folder, with_pip: folder.mkdir())
+    monkeypatch.setattr(
+        environments.venv, "create", lambda folder, with_pip: folder.mkdir(exist_ok=True)
+    )
     monkeypatch.setattr(environments.subprocess, "run", run)
     with pytest.raises(SetupFailed, match="pip failed"):
         environments.make(["deepeval"], tmp_path)
     assert asked[0][-1] == TABLE["deepeval"].packages[0]
-    (tmp_path / "deepeval" / ".ready").touch()
+    Done.returncode = 0
     environments.make(["deepeval"], tmp_path)
-    assert len(asked) == 1
+    environments.make(["deepeval"], tmp_path)
+    assert len(asked) == 2
+    more = TABLE["deepeval"]._replace(packages=(*TABLE["deepeval"].packages, "more"))
+    monkeypatch.setitem(TABLE, "deepeval", more)
+    environments.make(["deepeval"], tmp_path)
+    assert (len(asked), asked[2][-1]) == (3, "more")
     with pytest.raises(BadInput, match="'lmeval' is not known"):
         environments.make(["lmeval"], tmp_path)
 
