@@ -39,7 +39,7 @@ class Judgement(NamedTuple):
         return {
             "judge": judge, "kind": kind, "run": run, "index": self.call.question,
             "order": order if kind == "pair" else "", "verdict": self.verdict,
-            "problem": self.problem, **self.reply._asdict(),
+            **self.reply._asdict(), "problem": self.problem,
         }  # fmt: skip
 
 

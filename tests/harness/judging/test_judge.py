@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 
 import jsonschema
 import psutil
@@ -133,6 +134,8 @@ def test_nonsense_is_counted_and_named(judged, said, problem):
     assert (code, found["status"], one["pairs"][0]["status"]) == (1, "INVALID", "INVALID")
     assert one["problems"][problem] >= min(asking.MOST_IN_A_ROW, len(rows))
     assert sum(one["problems"].values()) == one["calls"] == len(rows)
+    assert Counter(row["problem"] for row in rows) == one["problems"]
+    assert all(shown["problem"] for shown in one["examples"])
     if problem == "failed":
         assert "in a row failed" in one["stopped"]
         assert one["problems"]["not asked"] == len(rows) - one["problems"]["failed"]
