@@ -102,10 +102,10 @@ ARROWS = {
     "harness.serve.asking": "harness.serve sut.prompts",
     "harness.serve.telling": "harness.serve.asking sut.prompts sut.serving",
     "harness.evaluators": "harness.engine harness.evaluators.tools harness.options harness.serve"
-    " sut.served sut.started accuracy harness.evaluators.answers",
+    " sut.served sut.started accuracy harness.evaluators.answers reports reports.pages",
     "harness.evaluators.answers": "accuracy accuracy.gate accuracy.metrics harness.evaluators"
     " harness.study.comparison harness.study.gating",
-    "harness.evaluators.tools": "harness.evaluators harness.evaluators.answers",
+    "harness.evaluators.tools": "harness.evaluators harness.evaluators.answers sut.served",
     "harness.evaluators.scripts": "",
     "harness.evaluators.plugins": "",
     "harness.commands": "harness harness.engine harness.likelihood harness.options harness.result"
@@ -115,7 +115,7 @@ ARROWS = {
     " reports.pages.comparison harness.cost harness.study.decide harness.study.decide.wishes"
     " reports.pages.decide harness.result.capacity sut.served.client.remote harness.view"
     " harness.options.lists harness.commands.arguments reports.parts harness.study.family"
-    " reports.pages.family",
+    " reports.pages.family harness.evaluators",
     "harness.commands.arguments": "harness.options harness.study harness.study.executors",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started harness.api harness.live"
@@ -124,7 +124,7 @@ ARROWS = {
     " harness.result harness.running harness.study harness.study.comparison harness.study.gating"
     " reports reports.pages harness.engine harness.loaded harness.study.sweep"
     " harness.commands.arguments harness.options.lists harness.study.decide"
-    " harness.study.decide.wishes harness.study.family",
+    " harness.study.decide.wishes harness.study.family harness.evaluators",
     "harness.loaded": "",
     "harness.cost": "accuracy",
     "harness.loads": "accuracy.datasets harness harness.options scenarios.loads accuracy.tasks"

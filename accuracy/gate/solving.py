@@ -198,6 +198,8 @@ class Solving:
             return f"{kept}: too few questions tell; use more"
         if verdict.needed:
             more = f"about {rounded(verdict.needed):,} questions would decide"
+        elif ratio.low is None:
+            more = f"{label} solves too few questions to tell how many would decide"
         return f"{kept} may lie on either side of {key} %; {more}"
 
     @property

@@ -11,6 +11,7 @@ and an exit code of 2, 3 or 4 is raised here, as BadInput, SetupFailed or RunBro
 from harness.api.commands import (
     compare,
     decide,
+    evaluate,
     family,
     gate,
     perplexity,
@@ -26,6 +27,7 @@ __all__ = [
     "Study",
     "compare",
     "decide",
+    "evaluate",
     "family",
     "gate",
     "load",

@@ -12,6 +12,7 @@ from accuracy.gate.readings import Criteria
 from harness.api.folders import FAMILY, PERPLEXITY, Run, Study, load
 from harness.api.settings import (
     CompareSettings,
+    EvaluateSettings,
     GateSettings,
     PerplexitySettings,
     RunSettings,
@@ -19,9 +20,12 @@ from harness.api.settings import (
 from harness.api.values import documented, flags_of, listed
 from harness.commands import kinds
 from harness.commands.arguments.executing import executor_of
+from harness.evaluators import evaluate as evaluating
+from harness.evaluators import job as evaluating_job
 from harness.kernel.foreign.consent import Consent
 from harness.kernel.process import stopping
 from harness.likelihood import study as laboratory
+from harness.options.flags import SERVE
 from harness.options.lists.percentiles import percentiles_of
 from harness.options.settings import load_config
 from harness.result.publish import publish
@@ -273,6 +277,39 @@ def perplexity(
     return Study(place, PERPLEXITY, found)
 
 
+@documented("evaluate")
+def evaluate(
+    *,
+    with_: str,
+    task: Names,
+    variants: Names | None = None,
+    base_url: str | None = None,
+    tokenizer: str = "",
+    tool_python: Path | str | None = None,
+    tool_path: Path | str | None = None,
+    timeout: str | float | None = None,
+    max_len: int | None = None,
+    output_dir: Path | str = "runs",
+    options: Sequence[str] = (),
+    say: Say = _silent,
+    **settings: Unpack[EvaluateSettings],
+) -> Study:
+    """Let an evaluation tool of somebody else's judge each of `variants`, or the server at
+    `base_url`: `with_` is lm-eval, inspect, deepeval, evals or simple-evals.
+
+    `options` are words for the tool, such as ["--limit", "100"].
+    """
+    flags = dict.fromkeys(SERVE) | flags_of(settings, SERVE)
+    python, tool = (None if path is None else Path(path) for path in (tool_python, tool_path))
+    asked = evaluating_job.Asked(
+        with_, listed("task", task) or "", flags, listed("variants", variants), base_url,
+        tokenizer, python, tool, _text(timeout), max_len, Path(output_dir), tuple(options),
+    )  # fmt: skip
+    with stopping.listening():
+        found, place = evaluating.measure(evaluating_job.job(asked), say, _unheard)
+    return Study(place, evaluating.KIND, found)
+
+
 def resume(
     folder: Path | str,
     *,
@@ -281,7 +318,7 @@ def resume(
     sut_options: Mapping[str, Any] | None = None,
     say: Say = _silent,
 ) -> Run | Study:
-    """Go on with a study or a search that was interrupted, of whichever kind."""
+    """Go on with a study, a search or an evaluation that was interrupted, of whichever kind."""
     consent = Consent(trust_remote_code, trust_folder)
     with stopping.listening():
         kind, study = kinds.what(Path(folder), consent, dict(sut_options or {}))

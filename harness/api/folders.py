@@ -34,8 +34,13 @@ from reports import figures, tables
 from reports.blocks import Table
 
 RUN = "result.json"
-PERPLEXITY, FAMILY = "perplexity", "family"
-_KINDS = {**kinds.KINDS, PERPLEXITY: kinds.PERPLEXITY, FAMILY: kinds.FAMILY}
+PERPLEXITY, FAMILY, EVALUATE = "perplexity", "family", "evaluate"
+_KINDS = {
+    **kinds.KINDS,
+    PERPLEXITY: kinds.PERPLEXITY,
+    FAMILY: kinds.FAMILY,
+    EVALUATE: kinds.EVALUATION,
+}
 STUDIES = tuple(f"{kind}.json" for kind in _KINDS)
 _FINE = "expected the folder of a run or of a study"
 
@@ -101,8 +106,8 @@ class Run(Shown):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Study(Shown):
-    """Several runs: a comparison, a sweep, a gate, a measurement of perplexity. `result` is its
-    JSON file.
+    """Several runs: a comparison, a sweep, a gate, a measurement of perplexity, an evaluation.
+    `result` is its JSON file.
     """
 
     folder: Path

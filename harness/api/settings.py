@@ -258,3 +258,21 @@ class PerplexitySettings(TypedDict, total=False):
     ca_file: Path | str
     insecure: bool
     output_dir: Path | str
+
+
+class EvaluateSettings(TypedDict, total=False):
+    """Of `harness.evaluate`."""
+
+    model: str
+    variant: str
+    max_concurrency: int | Literal["auto"]
+    prefill_tokens: int
+    sut: str
+    sut_options: Mapping[str, str | int | float | bool]
+    device: str
+    device_map: str
+    tf32: bool
+    adapter: Path | str
+    merge_adapter: bool
+    kv_cache_gib: float
+    trust_remote_code: bool

@@ -14,15 +14,15 @@ from harness.options.option import flag_of
 from harness.options.run_options import OPTIONS
 
 _OF_CONF = ("user_conf", "conf_model")  # LoadGen's configuration files
-_AS = {"sweep": "compare", "decide": "compare"}  # takes the settings of
+_AS = {"sweep": "compare", "decide": "compare", "evaluate": "serve"}  # takes the settings of
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def flags_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+def flags_of(settings: Mapping[str, Any], known: Iterable[str] = OPTIONS) -> dict[str, Any]:
     """Return settings as a command has them from its flags. Raises BadInput for an unknown one."""
     for name in settings:
-        if name not in (*OPTIONS, *_OF_CONF):
-            raise unknown("setting", name, OPTIONS)
+        if name not in (*known, *_OF_CONF):
+            raise unknown("setting", name, known)
     return {name: _value(name, value) for name, value in settings.items()}
 
 

@@ -2,7 +2,7 @@
 
 A kind is a row: how it measures what is left, how a row and the whole are shown, and which exit
 code follows. A search and a submission are shown as the runs they are. A measurement of perplexity
-keeps its parts in a way of its own, text by text.
+keeps its parts in a way of its own, text by text, and an evaluation variant by variant.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.evaluators import evaluate, record, shown, unfinished
+from harness.kernel.errors import BadInput
 from harness.kernel.foreign.consent import Consent, Wish, require
 from harness.kernel.foreign.own_files import check_folder
 from harness.kernel.protocols import Say
@@ -22,10 +24,11 @@ from harness.study.comparison import compare
 from harness.study.decide import decide
 from harness.study.family import family
 from harness.study.gating import gate
-from harness.study.study import FILE, load
+from harness.study.study import FILE, Study, load
 from harness.study.sweep import sweep
 from reports import tables
 from reports.pages import compare as compare_page
+from reports.pages import evaluation as evaluation_page
 from reports.pages import gate as gate_page
 from reports.pages.comparison.columns import table as comparison_table
 from reports.pages.decide import page as decide_page
@@ -79,6 +82,7 @@ PERPLEXITY = Kind(
     likelihood_page.table,
     laboratory.exit_code,
 )
+EVALUATION = Kind(evaluate.go_on, evaluation_page.told, shown.show, shown.table, evaluate.exit_code)
 
 
 def _never(_: Any, say: Say, told: Any) -> tuple[Found, Path]:
@@ -96,6 +100,8 @@ def what(folder: Path, consent: Consent, options: Mapping[str, Any]) -> tuple[Ki
     check_folder(folder, hard_links=False)
     if (folder / "texts.parquet").is_file():
         return PERPLEXITY, (folder, consent)
+    if (folder / record.FILE).is_file():
+        return EVALUATION, unfinished.unfinished(folder, consent, options)
     study = load(folder, tuple(KINDS))
     asked = [wish for cell in study.cells for wish in wishes(cell.config)]
     others = study.read(lambda saved: [str(other) for other in saved.get("others", ())])
@@ -106,3 +112,11 @@ def what(folder: Path, consent: Consent, options: Mapping[str, Any]) -> tuple[Ki
         cell._replace(config=with_secrets(cell.config, options, doing)) for cell in study.cells
     ]
     return KINDS[study.kind], study
+
+
+def move(study: Any, executor: str) -> None:
+    """Let a study go on elsewhere. Raises BadInput for what can only go on here."""
+    if not isinstance(study, Study):
+        fine = "a perplexity measurement and an evaluation go on here"
+        raise BadInput(f"--executor {executor}", "it is for runs", fine, "Leave it out.")
+    study.arguments = {**study.arguments, "executor": executor}

@@ -214,8 +214,8 @@ def resume(
     as_json: Json = False,
     form: Format = "table",
 ) -> None:
-    """Go on with a comparison, a sweep, a gate, a find-peak search, a submission, an audit or a
-    perplexity measurement that was interrupted.
+    """Go on with a comparison, a sweep, a gate, a decision, a find-peak search, a submission, an
+    audit, a perplexity measurement or an evaluation that was interrupted.
     """
     with people(as_json, form, quiet) as (console, say):
         from harness.commands import kinds
@@ -224,7 +224,7 @@ def resume(
         consent = Consent(trust_remote_code, trust_folder)
         kind, study = kinds.what(folder, consent, sut_options(sut_option))
         if executor:
-            study.arguments |= {"executor": executor_of(executor, ray_address, ray_cpus)}
+            kinds.move(study, executor_of(executor, ray_address, ray_cpus))
         found, place = kind.go_on(study, say, lambda row: console.news(kind.told(row)))
         with noted(f"table on the screen; see {place}"):
             kind.show(found, place, console, form == "table")

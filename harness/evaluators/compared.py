@@ -9,30 +9,16 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from accuracy.resampling import NOTHING
 from harness.evaluators.answers.columns import Columns
 from harness.evaluators.answers.paired import difference as paired
 from harness.evaluators.answers.runs import QUESTIONS
-from harness.evaluators.record import Evaluation, Row
+from harness.evaluators.record import Evaluation, Line, Row
 from harness.evaluators.tool import Figure
 
 Kept = Mapping[str, Columns]  # by the folder of the row
-
-
-class Line(NamedTuple):
-    """`difference` is from the first variant that has the figure; None for that one itself. `low`
-    and `high` are its 95 % interval, where both have answered the same questions and it is known.
-    """
-
-    label: str
-    task: str
-    metric: str
-    value: float
-    stderr: float | None
-    n: int | None
-    difference: float | None
-    low: float | None = None
-    high: float | None = None
 
 
 class _Member(NamedTuple):
@@ -67,7 +53,7 @@ def _of_group(group: list[_Member]) -> Iterator[Line]:
         change, interval = it.value - first.figure.value, NOTHING
         if it.n and _same_questions(first.row, member.row):
             interval = paired(first.columns, member.columns, it.metric, change, it.n)
-        yield line._replace(difference=change, low=interval.low, high=interval.high)
+        yield replace(line, difference=change, low=interval.low, high=interval.high)
 
 
 def _same_questions(first: Row, other: Row) -> bool:

@@ -18,7 +18,7 @@ from harness.kernel.process.children import ROOT
 from harness.kernel.process.streams import tell
 
 PLACE = ROOT / ".venv-tools"
-_READY = ".ready"  # written once everything is installed
+_READY = ".ready"  # what is installed, written at the end
 
 
 def python_in(tool: Tool, place: Path = PLACE) -> Path:
@@ -38,8 +38,9 @@ def make(names: Sequence[str], place: Path = PLACE) -> None:
 
 
 def _make(tool: Tool, place: Path) -> None:
-    folder = place / tool.name
-    if (folder / _READY).exists():
+    folder, wanted = place / tool.name, "\n".join(tool.packages)
+    ready = folder / _READY
+    if ready.exists() and ready.read_text("utf-8") == wanted:
         return
     tell(f"installing {' '.join(tool.packages)} in {folder}")
     venv.create(folder, with_pip=True)
@@ -47,4 +48,4 @@ def _make(tool: Tool, place: Path) -> None:
     if subprocess.run(words, stdin=subprocess.DEVNULL, check=False).returncode:
         todo = "See pip's words above."
         raise SetupFailed(f"installing {tool.name}", "pip failed", "it needs the network", todo)
-    files.write_text(folder / _READY, "")
+    files.write_text(ready, wanted)

@@ -9,6 +9,7 @@ stays, however it ends.
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,10 +20,13 @@ import msgspec
 
 from harness.engine import runlog
 from harness.evaluators import record, running, served
+from harness.evaluators.answers.columns import kept
+from harness.evaluators.compared import lines
 from harness.evaluators.job import NOBODY, Cell, Job, safe
 from harness.evaluators.record import DONE, FAILED, INTERRUPTED, Evaluation, Row
 from harness.evaluators.served import Server
 from harness.evaluators.tool import Ask, Figure, Tool
+from harness.evaluators.unfinished import Unfinished, saved
 from harness.kernel import files
 from harness.kernel.clock import monotonic_s, utc_now
 from harness.kernel.errors import BY_NAME, HarnessError, RunBroke
@@ -46,24 +50,35 @@ def measure(job: Job, say: Say, told: Told) -> tuple[Found, Path]:
         options=list(job.asked.options),
         model=job.model,
         started_at=utc_now().isoformat(timespec="seconds"),
+        asked=saved(job.asked),
         not_run=[cell.name for cell in job.cells],
-        status=INTERRUPTED,
     )
     name = "_".join(filter(None, (short_name(job.model), job.tool.name, job.tasks[0])))
     stamp = f"{utc_now():%Y%m%dT%H%M%SZ}"
     place = runlog.create(job.asked.output_dir, f"{stamp}_{KIND}_{safe(name)[:_LONGEST]}")
-    record.write(found, place)
-    for cell in job.cells:
-        row = _row(job, cell, place, say)
-        say("")
-        found.rows.append(row)
-        found.not_run.remove(cell.name)
-        if row.status == INTERRUPTED:
-            break
+    return go_on(Unfinished(job, found, place), say, told)
+
+
+def go_on(left: Unfinished, say: Say, told: Told) -> tuple[Found, Path]:
+    """Evaluate what is left; return evaluate.json and its folder. Raises BadInput if another
+    process does so.
+    """
+    job, found, place = left
+    with record.held(place):
+        found.status = INTERRUPTED
         record.write(found, place)
-        told({**msgspec.to_builtins(row), "name": cell.name})
-    found.status = _status(found)
-    record.write(found, place)
+        for cell in [cell for cell in job.cells if cell.name in found.not_run]:
+            row = _row(job, cell, place, say)
+            say("")
+            found.rows.append(row)
+            found.not_run.remove(cell.name)
+            if row.status == INTERRUPTED:
+                break
+            record.write(found, place)
+            told({**msgspec.to_builtins(row), "name": cell.name})
+        found.status = _status(found)
+        found.lines = lines([found], [kept(place)])
+        record.write(found, place)
     whole: Found = msgspec.to_builtins(found)
     return whole, place
 
@@ -74,11 +89,14 @@ def _status(found: Evaluation) -> str:
 
 
 def _row(job: Job, cell: Cell, place: Path, say: Say) -> Row:
-    """Evaluate one variant, or score one run. Whatever breaks is its row."""
-    folder = files.subfolder(place, safe(cell.label))
-    if cell.answers is not None:
-        folder = files.subfolder(folder, safe(Path(cell.tasks[0]).stem))
-    row, begun_s = Row(cell.label, folder.relative_to(place).as_posix()), monotonic_s()
+    """Evaluate one variant, or score one run. Whatever breaks is its row. What an interrupted try
+    has left goes.
+    """
+    shutil.rmtree(place / cell.folder, ignore_errors=True)
+    folder = place
+    for part in cell.folder.parts:
+        folder = files.subfolder(folder, part)
+    row, begun_s = Row(cell.label, cell.folder.as_posix()), monotonic_s()
     try:
         _fill(row, job, cell, folder, say)
         stopping.check()

@@ -27,7 +27,8 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 class Asked(NamedTuple):
     """`flags` are those of the model and its SUT; `timeout`, such as 30m, is for each variant.
-    `options` are the words after the flags: of a tool that scores answers, runs are among them.
+    `options` are the words after the flags: of a tool that scores answers, `runs` may be among
+    them.
     """
 
     tool: str | None
@@ -42,6 +43,7 @@ class Asked(NamedTuple):
     max_len: int | None = None
     output_dir: Path = Path("runs")
     options: tuple[str, ...] = ()
+    runs: tuple[Path, ...] = ()
 
 
 class Cell(NamedTuple):
@@ -56,6 +58,12 @@ class Cell(NamedTuple):
     @property
     def name(self) -> str:
         return self.label if self.answers is None else f"{self.label} by {Path(self.tasks[0]).stem}"
+
+    @property
+    def folder(self) -> Path:
+        """Its folder inside the evaluation's."""
+        folder = Path(safe(self.label))
+        return folder if self.answers is None else folder / safe(Path(self.tasks[0]).stem)
 
 
 class Job(NamedTuple):
@@ -110,15 +118,14 @@ def job(asked: Asked) -> Job:
         fine, todo = "the name is the tool's own", "Pass --task NAME."
         raise BadInput("--task", "it is missing", fine, todo)
     tool = TABLE[asked.tool]
-    runs: list[Path] = []
     if tool.scores_answers:
         _check_scoring(asked)
-        runs, options = words.apart(asked.options)
-        asked = asked._replace(options=options)
+        runs, options = words.apart([*map(str, asked.runs), *asked.options])
+        asked = asked._replace(options=options, runs=tuple(runs))
     found = Job(asked, tool, tasks)
     tool.check(found.ask(Cell("", tasks), NOBODY, Path()))
     if tool.scores_answers:
-        found = found._replace(cells=_scorings(tasks, runs))
+        found = found._replace(cells=_scorings(tasks, asked.runs))
     else:
         found = found._replace(cells=tuple(Cell(label, tasks) for label in _labels(asked)))
     python, version = running.python_of(tool, asked.tool_python)

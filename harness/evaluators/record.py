@@ -9,20 +9,25 @@ for each run and task.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from filelock import FileLock
 from msgspec import Struct, field
 
 from harness.evaluators.tool import Figure
 from harness.kernel import files
 from harness.kernel.errors import BadInput, HarnessError, first_line
+from harness.kernel.foreign.consent import remember
 from harness.kernel.foreign.own_files import check_folder, read_bytes
 from harness.kernel.places import expanded, found_at
+from harness.kernel.process.holding import acquire
 
 SCHEMA = "touchstone.evaluate/1"
-FILE = "evaluate.json"
+FILE, LOCK = "evaluate.json", ".study.lock"
 OUT = "out"
 DONE, FAILED, INTERRUPTED = "DONE", "FAILED", "INTERRUPTED"
 
@@ -45,6 +50,23 @@ class Row(Struct):
     scored: dict[str, Any] = field(default_factory=dict)  # the answers of a run that were scored
 
 
+class Line(Struct, frozen=True):
+    """A figure of a variant beside the first variant that has it, of which it is the `difference`;
+    None for that one itself. `low` and `high` are its 95 % interval, where both have answered the
+    same questions and it is known.
+    """
+
+    label: str
+    task: str
+    metric: str
+    value: float
+    stderr: float | None
+    n: int | None
+    difference: float | None
+    low: float | None = None
+    high: float | None = None
+
+
 class Evaluation(Struct):
     """evaluate.json. `started_at` is in UTC."""
 
@@ -54,15 +76,29 @@ class Evaluation(Struct):
     options: list[str]  # the user's own, for the tool
     model: str
     started_at: str
+    asked: dict[str, Any] = field(default_factory=dict)  # the other settings
     rows: list[Row] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)  # when all have ended
     not_run: list[str] = field(default_factory=list)
     status: str = DONE
     schema: str = SCHEMA
 
 
 def write(found: Evaluation, place: Path) -> None:
-    """Write evaluate.json. Raises OSError."""
+    """Write evaluate.json, whose settings are the user's own from now on. Raises OSError."""
     files.write_json(place / FILE, msgspec.to_builtins(found))
+    remember(place / FILE)
+
+
+@contextmanager
+def held(place: Path) -> Iterator[None]:
+    """Hold the folder of an evaluation. Raises BadInput if another process does."""
+    lock = FileLock(place / LOCK)
+    acquire(lock, f"evaluation {place}")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def read(place: Path) -> Evaluation:

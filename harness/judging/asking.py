@@ -3,7 +3,8 @@ time limit and tries that wait longer and longer.
 
 429, 5xx and a broken connection may pass: they are tried again, after the pause that the server
 names (Retry-After) or one that doubles. 401, 403 and 404 do not pass, nor do `MOST_IN_A_ROW`
-questions that failed after all tries: the judge is given up, and what is left is not asked.
+questions that failed after all tries: the judge is given up, and what is left is not asked. So is
+a server that says that it takes no schema (`--judge-format choice`).
 Whatever a server does is a Reply that says so; none raises.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 from typing import Any, NamedTuple
 
+from accuracy.judge.prompts import Form, Kind, schema
 from harness.kernel.answers import Exchange
 from harness.kernel.foreign import parsed
 from harness.kernel.privacy.secrets import hidden
@@ -34,6 +37,8 @@ _FINAL = {
     404: "there is no such model or path (404)",
 }
 _FINAL_ENDINGS = {"unresolved": "the host's name is not known", "tls": "the TLS handshake failed"}
+_REFUSED = (400, 422, 501)
+_OF_SCHEMAS = re.compile(rb"response_format|json_schema|schema|structured|grammar", re.IGNORECASE)
 _LONGEST_DETAIL = 200  # characters
 
 
@@ -61,10 +66,11 @@ class Judge:
     max_tokens: int
     timeout_s: float
     stopped: str = ""
+    form: Form = "text"
     limit: str = "max_tokens"  # what the server calls it
     failed_in_a_row: int = 0
 
-    def body(self, prompt: str) -> bytes:
+    def body(self, kind: Kind, prompt: str) -> bytes:
         """Return the request, greedy and with a seed where the server takes them."""
         asked: dict[str, Any] = {
             "model": self.model,
@@ -73,18 +79,20 @@ class Judge:
         }
         if self.limit == "max_tokens":
             asked |= {"temperature": 0, "seed": 0}
+        if self.form == "choice":
+            asked |= {"response_format": schema(kind)}
         return json.dumps(asked).encode()
 
 
 def ask_all(
-    judges: Sequence[Judge], prompts: Sequence[tuple[int, str]], concurrency: int
+    judges: Sequence[Judge], prompts: Sequence[tuple[int, Kind, str]], concurrency: int
 ) -> Iterator[tuple[int, Reply]]:
     """Yield (number of a prompt, reply) as replies come; a prompt comes with the number of its
-    judge. So many requests are open at each judge.
+    judge, and its kind. So many requests are open at each judge.
     """
     over, done = Event(), SimpleQueue[tuple[int, Reply]]()
     for number, judge in enumerate(judges):
-        left = deque((i, text) for i, (asked, text) in enumerate(prompts) if asked == number)
+        left = deque((i, *rest) for i, (asked, *rest) in enumerate(prompts) if asked == number)
         desk = _Desk(judge, left, done, over)
         for _ in range(min(concurrency, len(left))):
             Thread(target=desk.work, daemon=True).start()
@@ -108,7 +116,7 @@ class _Desk:
     """The questions to one judge, and the threads that ask them."""
 
     judge: Judge
-    left: deque[tuple[int, str]]
+    left: deque[tuple[int, Kind, str]]
     done: SimpleQueue[tuple[int, Reply]]
     over: Event
 
@@ -119,15 +127,15 @@ class _Desk:
         """Ask until nothing is left."""
         while not self.over.is_set():
             try:
-                number, prompt = self.left.popleft()
+                number, kind, prompt = self.left.popleft()
             except IndexError:
                 return
-            self.done.put((number, self._asked(prompt)))
+            self.done.put((number, self._asked(kind, prompt)))
 
-    def _asked(self, prompt: str) -> Reply:
+    def _asked(self, kind: Kind, prompt: str) -> Reply:
         if self.judge.stopped:
             return Reply(problem="not asked", detail=self.judge.stopped)
-        reply = self._tried(prompt)
+        reply = self._tried(kind, prompt)
         with self._lock:
             self._count(reply)
         return reply
@@ -140,7 +148,7 @@ class _Desk:
             in_a_row = f"{MOST_IN_A_ROW} questions in a row failed, each after {reply.tries} tries"
             judge.stopped = f"{in_a_row}: {reply.detail}"
 
-    def _tried(self, prompt: str) -> Reply:
+    def _tried(self, kind: Kind, prompt: str) -> Reply:
         reply = Reply()
         for number in range(1, TRIES + 1):
             limit = self.judge.limit
@@ -148,13 +156,13 @@ class _Desk:
                 self.judge.address,
                 "POST",
                 f"{self.judge.address.path}/chat/completions",
-                self.judge.body(prompt),
+                self.judge.body(kind, prompt),
                 self.judge.timeout_s,
             )
             reply = read(found)._replace(tries=number)
             if reply.problem != "failed":
                 return reply
-            if why := _final(found):
+            if why := _final(found) or _no_schema(found, self.judge.form):
                 self.judge.stopped = self.judge.stopped or why
                 return reply
             if not self._may_pass(found, limit) or self.judge.stopped or number == TRIES:
@@ -177,6 +185,13 @@ def _final(found: Exchange) -> str:
     return _FINAL.get(found.status) or (
         "" if found.status else _FINAL_ENDINGS.get(found.ending, "")
     )
+
+
+def _no_schema(found: Exchange, form: Form) -> str:
+    """Say that a server takes no schema, where it says so itself."""
+    if form == "text" or found.status not in _REFUSED or not _OF_SCHEMAS.search(found.body):
+        return ""
+    return f"it does not take --judge-format choice ({_why(found)})"
 
 
 def _pause_s(found: Exchange, tries: int) -> float:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from accuracy.judge import figures
 from accuracy.judge.figures import Pair, kappa, weighted_kappa
-from accuracy.judge.prompts import PAIR, SCORE, Kind, Problem, read
+from accuracy.judge.prompts import Form, Kind, Problem, read, template
 from accuracy.metrics.references import after_thinking
 from accuracy.resampling import Estimate
 from harness.judging.asking import Judge, Reply
@@ -39,7 +39,7 @@ class Judgement(NamedTuple):
         return {
             "judge": judge, "kind": kind, "run": run, "index": self.call.question,
             "order": order if kind == "pair" else "", "verdict": self.verdict,
-            "problem": self.problem, **self.reply._asdict(),
+            **self.reply._asdict(), "problem": self.problem,
         }  # fmt: skip
 
 
@@ -57,6 +57,7 @@ def found(
     judges: Sequence[Judge],
     prices: Sequence[Price],
     kinds: Sequence[Kind],
+    form: Form,
     judgements: Sequence[Judgement],
 ) -> Row:
     """Return judge.json, but for what is known at the end only."""
@@ -66,7 +67,6 @@ def found(
         for number, judge in enumerate(judges)
     ]  # fmt: skip
     statuses = [row["status"] for judge in rows for row in (*judge["pairs"], *judge["scores"])]
-    templates: dict[Kind, str] = {"pair": PAIR, "score": SCORE}
     return {
         "schema": SCHEMA,
         "status": "INVALID" if "INVALID" in statuses or not statuses else "JUDGED",
@@ -78,7 +78,7 @@ def found(
         ],
         "judges": rows,
         "between": list(_between(judges, judgements)),
-        "prompts": {kind: templates[kind] for kind in kinds},
+        "prompts": {kind: template(kind, form) for kind in kinds},
         "notes": list(_notes(asked, rows)),
     }
 

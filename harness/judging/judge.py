@@ -42,7 +42,7 @@ def run(folders: Sequence[Path], asked: Asked, say: Say) -> tuple[Row, Path]:
     Raises BadInput, and SetupFailed where a judge cannot be reached at all.
     """
     known = _questions(folders, asked)
-    wanted = list(calls(asked.kinds, known))
+    wanted = list(calls(asked.kinds, asked.form, known))
     place = runlog.create(asked.output_dir, f"{utc_now():%Y%m%dT%H%M%SZ}_judge")
     judgements: list[Judgement] = []
     interrupted = False
@@ -57,9 +57,9 @@ def run(folders: Sequence[Path], asked: Asked, say: Say) -> tuple[Row, Path]:
                 judgements.append(one)
         except KeyboardInterrupt:
             interrupted = True
-    made = findings.found(known, judges, asked.prices, asked.kinds, judgements)
+    made = findings.found(known, judges, asked.prices, asked.kinds, asked.form, judgements)
     made |= {"interrupted": interrupted, "by": asked.by, "folder": str(place)}
-    made |= {"concurrency": asked.concurrency, "timeout_s": asked.timeout_s}
+    made |= {"concurrency": asked.concurrency, "timeout_s": asked.timeout_s, "form": asked.form}
     if interrupted:
         made["status"] = "INTERRUPTED"
     _keep(made, place)
@@ -70,12 +70,10 @@ def shown_prompts(folders: Sequence[Path], asked: Asked) -> str:
     """Return what would be asked first, of each kind, word for word."""
     if not folders:
         return "\n\n".join(
-            f"=== {kind} ===\n{text}"
-            for kind, text in (("pair", prompts.PAIR), ("score", prompts.SCORE))
-            if kind in asked.kinds
+            f"=== {kind} ===\n{prompts.template(kind, asked.form)}" for kind in asked.kinds
         )
     first: dict[str, str] = {}
-    for call in calls(asked.kinds, _questions(folders, asked)):
+    for call in calls(asked.kinds, asked.form, _questions(folders, asked)):
         first.setdefault(call.kind, call.prompt)
     return "\n\n".join(f"=== {kind} ===\n{text}" for kind, text in first.items())
 
@@ -111,7 +109,7 @@ def _judge(named: Named, asked: Asked, place: Path, stack: ExitStack, say: Say) 
         where, model = named.address, named.model
         if not model:
             model = who.model(where, "", who.listed(where))
-    return Judge(named.name, where, model, asked.tokens, asked.timeout_s)
+    return Judge(named.name, where, model, asked.tokens, asked.timeout_s, form=asked.form)
 
 
 def _judged(
@@ -124,7 +122,9 @@ def _judged(
 ) -> Iterator[Judgement]:
     """Ask every judge everything; yield judgements as they come, each on the disk already."""
     todo = [(judge, call) for call in wanted for judge in range(len(judges))]
-    asking = ask_all(judges, [(judge, call.prompt) for judge, call in todo], asked.concurrency)
+    asking = ask_all(
+        judges, [(judge, call.kind, call.prompt) for judge, call in todo], asked.concurrency
+    )
     say("")
     with bar("judging", len(todo)) as progress:
         for done, (number, reply) in enumerate(asking, 1):

@@ -12,7 +12,7 @@ import numpy as np
 
 from accuracy.gate.outputs import Outputs
 from accuracy.judge import prompts
-from accuracy.judge.prompts import Kind
+from accuracy.judge.prompts import Form, Kind
 from accuracy.tasks import files as task_files
 from accuracy.tasks import marks
 from harness.kernel.errors import BadInput
@@ -89,34 +89,35 @@ def questions(runs: Sequence[Run], limit: int | None) -> Questions:
     return Questions(runs, samples, chosen, len(known))
 
 
-def calls(kinds: Sequence[Kind], asked: Questions) -> Iterator[Call]:
+def calls(kinds: Sequence[Kind], form: Form, asked: Questions) -> Iterator[Call]:
     """Yield what each judge is asked. Equal answers are not compared, and a question without a
     reference answer is not scored.
     """
     for index in asked.indexes:
         if "pair" in kinds:
             for run in range(1, len(asked.runs)):
-                yield from _pair(asked, run, index)
+                yield from _pair(asked, form, run, index)
         if "score" in kinds:
-            yield from _scores(asked, index)
+            yield from _scores(asked, form, index)
 
 
-def _pair(asked: Questions, run: int, index: int) -> Iterator[Call]:
+def _pair(asked: Questions, form: Form, run: int, index: int) -> Iterator[Call]:
     ours, theirs = asked.runs[0].texts[index], asked.runs[run].texts[index]
     if ours == theirs:
         return
     sample = asked.samples[index]
     question, known = question_of(sample), sample.reference or ""
-    yield Call("pair", run, index, False, prompts.pair(question, ours, theirs, known))
-    yield Call("pair", run, index, True, prompts.pair(question, theirs, ours, known))
+    yield Call("pair", run, index, False, prompts.pair(question, ours, theirs, known, form))
+    yield Call("pair", run, index, True, prompts.pair(question, theirs, ours, known, form))
 
 
-def _scores(asked: Questions, index: int) -> Iterator[Call]:
+def _scores(asked: Questions, form: Form, index: int) -> Iterator[Call]:
     sample = asked.samples[index]
     if not (sample.reference or "").strip():
         return
+    question, known = question_of(sample), sample.reference or ""
     for number, run in enumerate(asked.runs):
-        prompt = prompts.single(question_of(sample), run.texts[index], sample.reference or "")
+        prompt = prompts.single(question, run.texts[index], known, form)
         yield Call("score", number, index, False, prompt)
 
 

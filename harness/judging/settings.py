@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from accuracy.judge.prompts import Kind
+from accuracy.judge.prompts import Form, Kind
 from harness.kernel.errors import BadInput, unknown
 from harness.kernel.types import is_address
 from sut.served.address import Address, address
 
 By = Literal["pairs", "scores", "both"]
 _BY: Sequence[By] = get_args(By)
+_FORMS: Sequence[Form] = get_args(Form)
 LOCAL = "local:"
 _FINE = "expected a server's address, http://host:8000#MODEL, or local:MODEL@VARIANT"
 
@@ -44,6 +45,7 @@ class Asked(NamedTuple):
     tokens: int
     prices: Sequence[Price]
     output_dir: Path
+    form: Form = "text"
 
     @property
     def kinds(self) -> Sequence[Kind]:
@@ -93,6 +95,14 @@ def by(word: str | None, runs: int) -> By:
                 raise BadInput(f"--by {word}", "one run is given", fine, "Add a run.")
             return known
     raise unknown("--by", word, _BY)
+
+
+def form(word: str) -> Form:
+    """Return what a judge's reply looks like. Raises BadInput."""
+    for known in _FORMS:
+        if word == known:
+            return known
+    raise unknown("--judge-format", word, _FORMS)
 
 
 def check_runs(folders: Sequence[Path]) -> None:

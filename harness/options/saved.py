@@ -47,13 +47,22 @@ def with_secrets(config: RunConfig, given: Mapping[str, Any], doing: str) -> Run
     """Return settings that were read, with the options that were left out of them, as they are
     given again. Raises BadInput where one of them is not, or another one is.
     """
-    lacking = [key for key, value in config.sut_options.items() if HIDDEN in str(value)]
+    options = given_again(config.sut_options, given, config.sut, doing)
+    return config.model_copy(update={"sut_options": options})
+
+
+def given_again(
+    options: Mapping[str, Any], given: Mapping[str, Any], sut: str, doing: str
+) -> dict[str, Any]:
+    """Return options of a SUT that were read, with those that are given again. Raises BadInput
+    where a secret is not.
+    """
+    lacking = [key for key, value in options.items() if HIDDEN in str(value)]
     if missing := [key for key in lacking if key not in given]:
-        found = f"its settings leave out the option {missing[0]} of --sut {config.sut}, a secret"
+        found = f"its settings leave out the option {missing[0]} of --sut {sut}, a secret"
         todo = f"Pass --sut-option {missing[0]}=VALUE again."
         raise BadInput(doing, found, "secrets are written nowhere", todo)
-    options = {key: given.get(key, value) for key, value in config.sut_options.items()}
-    return config.model_copy(update={"sut_options": options})
+    return {key: given.get(key, value) for key, value in options.items()}
 
 
 def wishes(config: RunConfig) -> Iterator[Wish]:

@@ -9,13 +9,19 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from harness.options.flags import COMPARE, GATE, PERPLEXITY, RUN
+from harness.options.flags import COMPARE, GATE, PERPLEXITY, RUN, SERVE
 from harness.options.kinds import is_choice, is_time
 from harness.options.option import REQUIRED, Option
 from harness.options.run_options import OPTIONS
 
 PLACE = Path(__file__).parent.parent / "api" / "settings.py"
-COMMANDS = {"run": RUN, "compare": COMPARE, "gate": GATE, "perplexity": PERPLEXITY}
+COMMANDS = {
+    "run": RUN,
+    "compare": COMPARE,
+    "gate": GATE,
+    "perplexity": PERPLEXITY,
+    "evaluate": SERVE,
+}
 _OF_CONF = {"user_conf": "Sequence[Path | str]", "conf_model": "str"}  # LoadGen's files
 _HEAD = '''"""Which settings does each function take? Made by `python -m harness.schema`.
 

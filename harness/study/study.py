@@ -23,19 +23,20 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from pydantic import ValidationError
 
 from harness.engine import runlog
 from harness.engine.pieces import reason
 from harness.kernel import files
 from harness.kernel.clock import utc_now
-from harness.kernel.errors import BadInput, RunBroke, first_line
+from harness.kernel.errors import BadInput, RunBroke
 from harness.kernel.foreign import parsed
 from harness.kernel.foreign.consent import remember
 from harness.kernel.foreign.own_files import inside, open_own, read_bytes
 from harness.kernel.places import expanded, not_a_study
 from harness.kernel.process import stopping
+from harness.kernel.process.holding import acquire
 from harness.kernel.process.streams import tell
 from harness.kernel.protocols import Say
 from harness.options.saved import without_secrets
@@ -87,18 +88,7 @@ class Study:
         self._crew: executors.Crew | None = None
 
     def __enter__(self) -> Study:
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise BadInput(
-                f"study {self.place}",
-                "another process is working on it",
-                "a study is measured by one process at a time",
-                "Wait until it has finished, or stop it.",
-            ) from None
-        except (OSError, NotImplementedError) as error:
-            found, fine = f"it cannot be locked ({first_line(error)})", "expected a writable folder"
-            raise BadInput(f"study {self.place}", found, fine, "Check its permissions.") from None
+        acquire(self._lock, f"study {self.place}")
         try:
             self.ended = _sound_rows(self.place, self.cells)
         except BaseException:

@@ -21,8 +21,8 @@ _PAIRED = (
 )
 
 
-def table(lines: Iterable[Iterable[Any]], title: str) -> Table:
-    """Return the table of lines (label, task, metric, value, stderr, n, difference, low, high)."""
+def table(lines: Iterable[Found], title: str) -> Table:
+    """Return the table of the lines of evaluate.json."""
     columns = (
         word_column("task", "Task"),
         word_column("metric", "Metric"),
@@ -32,14 +32,17 @@ def table(lines: Iterable[Iterable[Any]], title: str) -> Table:
         Column("n", "n", write="{:,}".format, optional=True),
         Column("difference", "change", write=_change, optional=True, interval=True),
     )
-    rows = [
-        (task, metric, label, value, stderr, n, None if change[0] is None else tuple(change))
-        for label, task, metric, value, stderr, n, *change in lines
-    ]
+    rows = [(*(line[column.name] for column in columns[:-1]), _changed(line)) for line in lines]
     changes = [row[-1] for row in rows if row[-1] is not None]
     is_paired = any(low is not None for _, low, _ in changes)
     note = _PAIRED if is_paired else _NOTE
     return Table(title, columns, rows, note if changes else "")
+
+
+def _changed(line: Found) -> tuple[Any, ...] | None:
+    if line["difference"] is None:
+        return None
+    return line["difference"], line["low"], line["high"]
 
 
 def _change(value: float) -> str:

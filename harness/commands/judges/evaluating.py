@@ -9,7 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.commands.arguments.shared import Flags, Format, Json, Quiet, with_sut_options
+from harness.commands.arguments.shared import (
+    Flags,
+    Format,
+    Json,
+    Quiet,
+    say_how_to_go_on,
+    with_sut_options,
+)
 from harness.options.flags import SERVE, a_path, takes
 from harness.screen import finish, people, put
 
@@ -19,7 +26,7 @@ _TOOL = "Tool"
 @takes(SERVE)
 def evaluate(
     flags: Flags,
-    words: Annotated[
+    options: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="FOLDER... | -- OPTION...",
@@ -119,7 +126,9 @@ def evaluate(
     of a dataset are scored by run --evaluate.)
     """
     with people(as_json, form, quiet) as (console, say):
-        from harness.evaluators import compared, evaluate, record
+        from msgspec import to_builtins
+
+        from harness.evaluators import compared, evaluate, record, shown
         from harness.evaluators.answers.columns import kept
         from harness.evaluators.job import Asked, job
         from harness.kernel.process.streams import tell
@@ -131,27 +140,23 @@ def evaluate(
             else:
                 console.news(page.told(row))
 
-        if words and with_ is None:
-            places = [a_path(word) for word in words]
+        if options and with_ is None:
+            places = [a_path(word) for word in options]
             evaluations = [record.read(place) for place in places]
             lines = compared.lines(evaluations, [kept(place) for place in places])
             apart = compared.differences(evaluations)
-            found: dict[str, Any] = {"differences": apart}
-            notes, code = page.not_the_same(apart), int(bool(apart))
+            found: dict[str, Any] = {"lines": to_builtins(lines), "differences": apart}
+            table, code = shown.of_several(evaluations, lines), int(bool(apart))
+            page.show(table, page.not_the_same(apart), console, form == "table")
         else:
             asked = Asked(
                 with_, task, with_sut_options(flags), variants, base_url, tokenizer, tool_python,
-                tool_path, timeout, max_len, output_dir, tuple(words or ()),
+                tool_path, timeout, max_len, output_dir, tuple(options or ()),
             )  # fmt: skip
             made, place = evaluate.measure(job(asked), say, told)
-            evaluations, code = [record.read(place)], evaluate.exit_code(made)
-            lines = compared.lines(evaluations, [kept(place)])
-            found, notes = {**made, "folder": str(place)}, page.doubts(made)
-            notes += page.not_the_same(compared.differences(evaluations))
-            notes.append(f"All of it is in {place}")
-        names = dict.fromkeys(f"{one.tool} {one.version}".strip() for one in evaluations)
-        found["lines"] = [line._asdict() for line in lines]
-        table = page.table(lines, " · ".join(names))
-        page.show(table, notes, console, form == "table")
+            table, code = shown.table(made), evaluate.exit_code(made)
+            found = {**made, "folder": str(place)}
+            shown.show(made, place, console, form == "table")
+            say_how_to_go_on(made, place, console)
         put(form, lambda: [table])
     finish(found, as_json, code)

@@ -83,6 +83,16 @@ def judge(
             rich_help_panel=_JUDGE,
         ),
     ] = 512,
+    form_of_reply: Annotated[
+        str,
+        typer.Option(
+            "--judge-format",
+            metavar="FORM",
+            help="What a judge replies: text (reasons, then its verdict), or choice (the verdict "
+            "alone, which the server holds it to by a JSON schema: small judges can do that).",
+            rich_help_panel=_JUDGE,
+        ),
+    ] = "text",
     price: Annotated[
         list[str] | None,
         typer.Option(
@@ -136,6 +146,7 @@ def judge(
             tokens=tokens,
             prices=settings.prices(price or (), len(names)),
             output_dir=output_dir,
+            form=settings.form(form_of_reply),
         )
         if print_prompt:
             typer.echo(judging.shown_prompts(folders, asked))

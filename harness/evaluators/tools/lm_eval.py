@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from harness.evaluators.tool import Ask, Figure, Tool, is_number, number_or_none, read_object
+from harness.kernel.errors import BadInput
+from sut.served import once
+from sut.served.address import address as address_of
 
 NO_FILTER = "none"
 
@@ -41,6 +45,19 @@ def variables(ask: Ask) -> Mapping[str, str]:
     return {"OPENAI_API_KEY": ask.key}
 
 
+def prepare(ask: Ask) -> None:
+    """Find out whether the server tells its tokenizer, which not all do. Raises BadInput."""
+    if ask.tokenizer or ask.says("--model_args"):
+        return
+    address = address_of(ask.url)
+    path = f"{address.path.removesuffix('/v1')}/tokenizer_info"
+    status = once.exchange(address, "GET", path, timeout_s=30).status
+    if status != HTTPStatus.OK:
+        found = f"the server tells nothing of its tokenizer ({path}: {status or 'no answer'})"
+        fine = "lm-eval counts tokens with it; vLLM tells it with --enable-tokenizer-info-endpoint"
+        raise BadInput("--tokenizer", found, fine, "Pass --tokenizer FOLDER, or the model's name.")
+
+
 def read(files: list[Path]) -> list[Figure]:
     """Return the figures of the newest result file: its name ends with its time."""
     found = read_object(files[-1])
@@ -66,4 +83,7 @@ def _figures(
         yield Figure(task, shown, float(value), stderr, n, better.get(name))
 
 
-TOOL = Tool("lm-eval", ("lm-eval[api]==0.4.13",), "**/results*.json", command, read, variables)
+TOOL = Tool(
+    "lm-eval", ("lm-eval[api]==0.4.13", "transformers"), "**/results*.json", command, read,
+    variables, prepare=prepare,
+)  # fmt: skip

@@ -18,17 +18,15 @@ from harness.schema.parts import (
     whole,
 )
 
-_FIGURE = record(
-    "A figure as the tool's own result file has it.",
-    {
-        "task": text("Task, as the tool calls it."),
-        "metric": text("Metric; lm-eval's filter in brackets."),
-        "value": number("Its value, as the tool scales it."),
-        "stderr": maybe(number("Standard error; null where the tool does not say.")),
-        "n": maybe(whole("Samples; null where the tool does not say.", "samples")),
-        "higher_is_better": maybe(flag("Whether more is better; null if unknown.")),
-    },
-)
+_FIGURE_FIELDS = {
+    "task": text("Task, as the tool calls it."),
+    "metric": text("Metric; lm-eval's filter in brackets."),
+    "value": number("Its value, as the tool scales it."),
+    "stderr": maybe(number("Standard error; null where the tool does not say.")),
+    "n": maybe(whole("Samples; null where the tool does not say.", "samples")),
+    "higher_is_better": maybe(flag("Whether more is better; null if unknown.")),
+}
+_FIGURE = record("A figure as the tool's own result file has it.", _FIGURE_FIELDS)
 _ROW = record(
     "A variant, or a server, that was evaluated; or the answers of a run, by one metric.",
     {
@@ -59,6 +57,16 @@ _ROW = record(
         ),
     },
 )
+_LINE = record(
+    "A figure beside that of the first variant which has it.",
+    {
+        "label": text("The variant, the server or the run."),
+        **{name: _FIGURE_FIELDS[name] for name in ("task", "metric", "value", "stderr", "n")},
+        "difference": maybe(number("What it has more than the first; null for the first itself.")),
+        "low": maybe(number("Lower end of its 95 % interval; null where pairs are not known.")),
+        "high": maybe(number("Upper end of it.")),
+    },
+)
 EVALUATE = file(
     "evaluate.json",
     record(
@@ -74,7 +82,12 @@ EVALUATE = file(
                 "several models."
             ),
             "started_at": text("When it began, UTC."),
+            "asked": by_name(
+                "The other settings, by which it can go on; without secrets.",
+                anything("As on the command line; flags: those of harness serve."),
+            ),
             "rows": many("The variants, or runs and metrics, that have ended, in order.", _ROW),
+            "lines": many("The figures side by side, once all have ended.", _LINE),
             "not_run": many("Those that were not evaluated.", text("A variant, or RUN by METRIC.")),
             "status": choice("How it ended, all in all.", "DONE", "FAILED", "INTERRUPTED"),
             "schema": choice("Version of this file.", "touchstone.evaluate/1"),

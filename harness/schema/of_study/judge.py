@@ -139,6 +139,7 @@ JUDGE = file(
             ),
             "prompts": by_name("The prompts, by kind; {…} is filled in.", text("Word for word.")),
             "concurrency": whole("Requests open at a judge at most.", "requests"),
+            "form": choice("Form of the replies (--judge-format).", "text", "choice"),
             "timeout_s": number("Time limit of a request.", "s"),
             "notes": many("What else there is to know.", text("In words.")),
             "interrupted": flag("Whether Ctrl-C ended the judging."),

@@ -20,6 +20,9 @@ from tests.judge_server import part
         ("Verdict = [A]", "a"),
         ("verdict: A\n\nAgain:\nverdict: a", "a"),
         ("  _verdict_ : tie", "tie"),
+        ('{"verdict": "A"}', "a"),
+        ('{\n\n"verdict": "tie"\n\n}', "tie"),
+        ('```json\n{"verdict":"B"}\n```', "b"),
     ],
 )
 def test_a_verdict_is_read_in_any_case_and_markdown(text, verdict):
@@ -51,6 +54,10 @@ def test_nonsense_is_no_verdict(text, problem):
     [
         ("Good.\nscore: 7", ("7", "")),
         ("**Score: 10/10**", ("10", "")),
+        ('{"score": 10}', ("10", "")),
+        ('{ "score" : 7 }', ("7", "")),
+        ('{"score": 7.5}', ("", "no verdict")),
+        ('{"score": 11}', ("", "no verdict")),
         ("score: 8 / 10.", ("8", "")),
         ("score: 0", ("", "no verdict")),
         ("score: 11", ("", "no verdict")),

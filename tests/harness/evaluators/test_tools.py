@@ -7,6 +7,9 @@ from __future__ import annotations
 import json
 import runpy
 import sys
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 
@@ -112,7 +115,9 @@ def test_an_eval_that_the_variant_would_grade_itself_is_refused(tmp_path):
         simple_evals.check(asked)
 
 
-def test_an_environment_is_made_once_and_a_wrong_name_is_refused(tmp_path, monkeypatch):
+def test_an_environment_is_made_anew_when_it_needs_more_and_a_wrong_name_is_refused(
+    tmp_path, monkeypatch
+):
     asked = []
 
     class Done:
@@ -122,13 +127,50 @@ def test_an_environment_is_made_once_and_a_wrong_name_is_refused(tmp_path, monke
         asked.append([str(word) for word in words])
         return Done
 
-    monkeypatch.setattr(environments.venv, "create", lambda folder, with_pip: folder.mkdir())
+    monkeypatch.setattr(
+        environments.venv, "create", lambda folder, with_pip: folder.mkdir(exist_ok=True)
+    )
     monkeypatch.setattr(environments.subprocess, "run", run)
     with pytest.raises(SetupFailed, match="pip failed"):
         environments.make(["deepeval"], tmp_path)
     assert asked[0][-1] == TABLE["deepeval"].packages[0]
-    (tmp_path / "deepeval" / ".ready").touch()
+    Done.returncode = 0
     environments.make(["deepeval"], tmp_path)
-    assert len(asked) == 1
+    environments.make(["deepeval"], tmp_path)
+    assert len(asked) == 2
+    more = TABLE["deepeval"]._replace(packages=(*TABLE["deepeval"].packages, "more"))
+    monkeypatch.setitem(TABLE, "deepeval", more)
+    environments.make(["deepeval"], tmp_path)
+    assert (len(asked), asked[2][-1]) == (3, "more")
     with pytest.raises(BadInput, match="'lmeval' is not known"):
         environments.make(["lmeval"], tmp_path)
+
+
+class Plain(BaseHTTPRequestHandler):
+    """A server that tells its tokenizer below /telling alone, as vLLM does where it is told to."""
+
+    def do_GET(self):
+        is_told = self.path == "/telling/tokenizer_info"
+        self.send_response(200 if is_told else 404)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *words):
+        pass
+
+
+def test_lm_eval_needs_a_tokenizer_where_the_server_tells_none(tmp_path):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Plain)
+    Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    tool, asked = TABLE["lm-eval"], ask(tmp_path)
+    try:
+        with pytest.raises(BadInput, match=r"/tokenizer_info: 404.*Pass --tokenizer FOLDER"):
+            tool.prepare(replace(asked, url=f"{url}/v1"))
+        tool.prepare(replace(asked, url=f"{url}/telling/v1"))
+        tool.prepare(replace(asked, url=f"{url}/v1", tokenizer="folder"))
+        tool.prepare(replace(asked, url=f"{url}/v1", options=("--model_args", "{}")))
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 
 import jsonschema
 import psutil
@@ -133,6 +134,8 @@ def test_nonsense_is_counted_and_named(judged, said, problem):
     assert (code, found["status"], one["pairs"][0]["status"]) == (1, "INVALID", "INVALID")
     assert one["problems"][problem] >= min(asking.MOST_IN_A_ROW, len(rows))
     assert sum(one["problems"].values()) == one["calls"] == len(rows)
+    assert Counter(row["problem"] for row in rows) == one["problems"]
+    assert all(shown["problem"] for shown in one["examples"])
     if problem == "failed":
         assert "in a row failed" in one["stopped"]
         assert one["problems"]["not asked"] == len(rows) - one["problems"]["failed"]
@@ -320,3 +323,47 @@ def test_runs_of_other_questions_are_refused(runs, tmp_path, tiny_llama):
     done = call(f"judge {runs[0]} {other} --judge http://h#m --output-dir {tmp_path / 'judged'}")
     assert done.exit_code == 2
     assert "data" in done.output
+
+
+def chosen(prompt, number):
+    """Prefer the longer answer, as JSON."""
+    if "ANSWER B" not in prompt:
+        return '{\n"score": 7\n}'
+    return json.dumps({"verdict": likes_long(prompt, number).split("verdict: ")[1][0]})
+
+
+def test_a_judge_held_to_a_choice_is_sent_a_schema_and_read(judged):
+    with judging(chosen) as judge:
+        code, found, _, _ = judged(judge.url, "--judge-format choice --by both")
+    assert (code, found["form"]) == (0, "choice")
+    assert found["judges"][0]["problems"] == {}
+    schemas = [body["response_format"]["json_schema"]["schema"] for body in judge.bodies]
+    for body, schema in zip(judge.bodies, schemas, strict=True):
+        jsonschema.validate(json.loads(chosen(body["messages"][0]["content"], 0)), schema)
+        assert "reasons" not in body["messages"][0]["content"]
+    assert {name for schema in schemas for name in schema["properties"]} == {"verdict", "score"}
+    assert all("Give your reasons" not in text for text in found["prompts"].values())
+
+
+def test_a_judge_that_reasons_is_sent_no_schema(judged):
+    with judging(likes_long) as judge:
+        _, found, _, _ = judged(judge.url)
+    assert found["form"] == "text"
+    assert not [body for body in judge.bodies if "response_format" in body]
+
+
+def test_a_server_that_takes_no_schema_is_given_up_at_once_and_says_why(judged):
+    words = '{"error": {"message": "response_format must be text"}}'
+    with judging(lambda prompt, number: Refusal(400, words)) as judge:
+        code, found, _, output = judged(judge.url, "--judge-format choice --judge-concurrency 1")
+    assert (code, found["status"], len(judge.bodies)) == (1, "INVALID", 1)
+    why = "it does not take --judge-format choice (HTTP 400: response_format must be text)"
+    assert found["judges"][0]["stopped"] == why
+    assert "--judge-format choice" in output
+
+
+def test_a_form_that_is_none_is_refused(runs, tmp_path):
+    folders = " ".join(map(str, runs))
+    done = call(f"judge {folders} --judge http://127.0.0.1:9 --judge-format yaml")
+    assert done.exit_code == 2
+    assert not [word for word in ("'yaml'", "text", "choice") if word not in done.output]

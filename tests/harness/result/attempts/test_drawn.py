@@ -154,3 +154,11 @@ def test_a_comparison_sees_attempts_and_how_answers_were_drawn(first, again, tmp
         assert row["attempts"]["at"][-1]["k"] == ATTEMPTS
         drawn = "4 attempts at temperature 1.2, top-p 0.95, seed 0"
         assert row["conditions"]["answers drawn"] == drawn
+
+
+def test_a_gate_counts_questions_and_not_attempts(first, again, tmp_path):
+    words = ["gate", "--reference", str(first[0]), "--candidates", str(again), "--target", "99"]
+    done = CliRunner().invoke(app, [*words, "--output-dir", str(tmp_path)])
+    screen = " ".join(done.stdout.replace("│", "").split())
+    assert f"{QUESTIONS} questions, {QUESTIONS * ATTEMPTS} answers, final number" in screen
+    assert f"· {QUESTIONS} questions, {QUESTIONS * ATTEMPTS} answers · reference" in screen

@@ -115,6 +115,13 @@ def test_a_reference_that_solves_nothing_leaves_nothing_to_keep(tmp_path):
     assert found["rows"][0]["reason"] == "gsm8k: fp32 solves none of 60: there is nothing to keep"
 
 
+def test_a_reference_that_solves_too_little_says_so(tmp_path):
+    """Some draws of the bootstrap have nothing that the reference solves: more questions help."""
+    _, found, _ = judged(tmp_path, "R-----", "------", ["--metric", "token_f1"])
+    reason = found["rows"][0]["reason"]
+    assert reason.endswith("fp32 solves too few questions to tell how many would decide"), reason
+
+
 @pytest.mark.parametrize(
     ("metric", "status"), [("number", "PASS"), ("number_strict", "FAIL"), ("token_f1", "FAIL")]
 )
