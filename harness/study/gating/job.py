@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from accuracy.gate.outputs import Outputs
 from accuracy.gate.readings import Criteria
+from accuracy.tasks.load import Asked, load_task
+from accuracy.tasks.programs import SCORER as PROGRAMS
 from harness import registry
 from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Say
@@ -60,6 +62,8 @@ def job(
         return Job(named_apart(parts), False, asked, Path(given.get("output_dir", "runs")), "")
     parts = [_part(own[0], names, flags_of, asked) for flags_of in _each_task(given)]
     parts = named_apart(parts)
+    for part in parts:
+        _check_questions(part)
     first = configs_of(parts)[0]
     return Job(parts, control, asked, first.output_dir, _what(first, parts))
 
@@ -124,6 +128,26 @@ def _part(reference: str, names: Sequence[str], given: Mapping[str, Any], asked:
     own = _config(reference, given).model_copy(update={"tf32": False})
     others = [_config(name, given, own.model) for name in names]
     return part_of([own, *others], asked)
+
+
+def _check_questions(part: Part) -> None:
+    """Read the questions of a task: the file of a later one may be damaged, and the runs before it
+    would have been for nothing. Raises BadInput.
+    """
+    config = part.reference
+    if isinstance(config, Outputs) or config.task is None:
+        return
+    if part.scorer == PROGRAMS and config.run_code == "off":
+        found, fine = "its answers are programs, which are not run", "expected --run-code"
+        todo = "Pass --run-code sandboxed: it runs what the model writes, walled in."
+        raise BadInput(f"gate --task {config.task}", found, fine, todo)
+    asked = Asked(
+        config.task, config.shots, config.shots_file, config.num_samples, config.max_new_tokens,
+        config.chat,
+    )  # fmt: skip
+    if len(load_task(asked).samples) < 2:
+        found, fine = "it has one question", "at least 2 are needed"
+        raise BadInput(f"gate --task {config.task}", found, fine, "Use a file with more.")
 
 
 def part_of(configs: Sequence[RunConfig], asked: Criteria) -> Part:
