@@ -47,7 +47,7 @@ def parts_of(
         references = [read(folder, asked.metric) for folder in of_reference]
     else:
         references, runs = _of_variant(own[0], runs)
-    notes = [f"left out: {folder} holds no accuracy run" for folder in left_out]
+    notes = [f"left out: {one} holds no accuracy run" for one in left_out if one.is_dir()]
     return _paired(references, runs, asked, notes)
 
 
