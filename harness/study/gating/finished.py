@@ -61,7 +61,7 @@ def is_run_folder(name: str) -> bool:
 
 def _is_accuracy_run(folder: Path) -> bool:
     """Tell whether a folder looks like an accuracy run, or a submission with one in it."""
-    if (folder / ACCURACY_PART).is_dir():
+    if (folder / ACCURACY_PART).is_dir() or not folder.exists():
         return True
     if not (folder / SETTINGS).is_file():
         return False

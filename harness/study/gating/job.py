@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from accuracy.gate.outputs import Outputs
 from accuracy.gate.readings import Criteria
+from accuracy.tasks import of_name
 from accuracy.tasks.load import Asked, load_task
 from accuracy.tasks.programs import SCORER as PROGRAMS
 from harness import registry
@@ -121,7 +122,18 @@ def _each_task(given: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if len(names) > 1 and "shots_file" in given:
         found, fine = "one --shots-file stands beside several tasks", "each has examples of its own"
         raise BadInput("--shots-file", found, fine, "Judge the tasks one by one, or leave it out.")
-    return [{**given, "task": name} for name in names]
+    return [{**_of_task(name, given, names), "task": name} for name in names]
+
+
+def _of_task(name: str, given: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any]:
+    """Return the flags for a task: --run-code is for those of several whose answers are programs."""
+    if _has_programs(name) or not any(map(_has_programs, names)):
+        return given
+    return {key: value for key, value in given.items() if key != "run_code"}
+
+
+def _has_programs(name: str) -> bool:
+    return PROGRAMS in of_name(name).scorers
 
 
 def _part(reference: str, names: Sequence[str], given: Mapping[str, Any], asked: Criteria) -> Part:

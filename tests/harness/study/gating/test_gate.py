@@ -434,7 +434,7 @@ def test_a_performance_run_and_a_run_without_texts_are_refused(tmp_path):
         ("fp32", "./nothing", {}, "variants of one model"),
         ("./a", "./b", {"model": "m"}, "finished runs are given together with --model"),
         ("fp32", "bf16", {"asked": Criteria("llama2-70b")}, "Did you mean 'llama2-70b-99'"),
-        ("fp32", "bf16", {"asked": Criteria("101")}, "'101' is not known"),
+        ("fp32", "bf16", {"asked": Criteria("101")}, "it is 101; expected a share"),
         ("fp32", "bf16", {"asked": Criteria("nan")}, "'nan' is not known"),
         ("fp32", "bf16", {"asked": Criteria(against="refrence")}, "Did you mean 'reference'"),
         ("fp32", "bf16", {"asked": Criteria("llama2-70b-99", "reference")}, "Leave one out"),

@@ -337,6 +337,14 @@ def test_a_reference_that_guesses_lets_nobody_pass(tmp_path):
     assert found["status"] == "PASS", said
 
 
+def test_programs_are_run_of_those_tasks_alone_whose_answers_are_programs(tmp_path):
+    program = ROOT / "tests" / "data" / "programs.jsonl"
+    task = f"gsm8k:{questions(tmp_path, 4)},humaneval:{program}"
+    job = gate_job.job("fp32", "bf16", {"task": task, "run_code": "sandboxed"}, Criteria())
+    assert [part.reference.run_code for part in job.parts] == ["off", "sandboxed"]
+    assert [part.candidates[0].run_code for part in job.parts] == ["off", "sandboxed"]
+
+
 def test_a_file_that_is_damaged_is_named_before_the_first_task_runs(tmp_path):
     fine, damaged = questions(tmp_path, 4), tmp_path / "damaged.jsonl"
     damaged.write_text(fine.read_text() + '{"question": "what?", "answer": "nobody knows"}\n')
