@@ -126,7 +126,7 @@ def _each_task(given: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _of_task(name: str, given: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any]:
-    """Return the flags for a task: --run-code is for those of several whose answers are programs."""
+    """Return the flags for a task: of several, --run-code is for those that ask for programs."""
     if _has_programs(name) or not any(map(_has_programs, names)):
         return given
     return {key: value for key, value in given.items() if key != "run_code"}
