@@ -241,11 +241,13 @@ def solved(outputs: Outputs, found: Marks) -> Row:
 
 
 def _of_attempts(outputs: Outputs, scorer: str) -> Row | None:
-    """Return what all attempts at a question give together; None where there is one, or choices are
-    compared, which are the same in each.
+    """Return what all attempts at a question give together; None where there is one, where answers
+    are not right or wrong, and where choices are compared, which are the same in each.
     """
     draws = outputs.task.get("draws")
     if not draws or draws["attempts"] < 2 or asks_likelihoods(scorer):
+        return None
+    if not {row["score"] for row in outputs.marks if row["scorer"] == scorer} <= {0.0, 1.0}:
         return None
     found = summary(draws, outputs.marks, [scorer], 0.0)
     if not found["at"]:
@@ -283,12 +285,16 @@ class _Pair:
 
     @property
     def moved(self) -> float | None:
-        """How much of the reference's score was lost here or won there: half of it is lost where
-        neither is better, and that is what is returned, as a share of it.
+        """How much of the reference's score was lost here or won there, as a share of it. Of flips
+        half are lost where neither is better. Graded scores nearly all change a little: where each
+        change may as well be a gain as a loss, their sum is about the root of their squares' sum.
         """
-        ours, theirs = self._ours.score, self._theirs.score
-        total = float(theirs.sum())
-        return float(np.abs(ours - theirs).sum()) / 2 / total if total else None
+        change, total = self._ours.score - self._theirs.score, float(self._theirs.score.sum())
+        if not total:
+            return None
+        if self.counts is not None:
+            return float(np.abs(change).sum()) / 2 / total
+        return float(np.sqrt((change**2).sum())) / total
 
     @property
     def changed(self) -> int:

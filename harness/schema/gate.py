@@ -94,7 +94,8 @@ SOLVED = record(
         "timeout": whole("Of programs, those that took too long.", "samples"),
         "memory": whole("Of programs, those that ran out of memory.", "samples"),
         "cut": whole("Answers that the limit cut off.", "samples"),
-        "attempts": maybe(record("What all attempts at a question give; null for one attempt.", {
+        "attempts": maybe(record("What all attempts at a question give; null for one, and where "
+                                 "scores are graded.", {
             "k": whole("Attempts at each question."),
             "pass": maybe(_OF_WAY),
             "majority": maybe(_OF_WAY),
@@ -179,7 +180,7 @@ GATE_ROW = record(
         "paired": maybe(PAIRED),
         "moved": maybe(number(
             "Half of what was lost on some questions or won on others, over what the reference "
-            "solves.", "share",
+            "solves; of graded scores, the root of the summed squares of their changes.", "share",
         )),
         "changed": whole("Questions with another score than the reference's.", "samples"),
         "draws": maybe(by_name("How its answers were drawn; null where they are greedy.",

@@ -65,7 +65,10 @@ def asked(found: Found) -> str:
     share = f"{target['name']} %"
     if found["against"] == "task":
         how = f"{found['confidence']:g} % intervals of paired answers; over several tasks the worst"
-        return f"target {share} of what the reference solves ({found['metric']}); {how} counts"
+        what = "what the reference solves"
+        if found["why"] != solving.RIGHT_OR_WRONG:
+            what = "the reference's score"
+        return f"target {share} of {what} ({found['metric']}); {how} counts"
     if target["published"]:
         share = f"{target['key']} % of {target['name']}'s figures"
     scored = "scored"

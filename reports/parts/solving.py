@@ -48,9 +48,10 @@ def _is_right_or_wrong(task: Found) -> bool:
 
 def asked(task: Found) -> str:
     """Return "6 questions, 3 attempts at each"."""
-    attempts = ((task["reference"].get("solved") or {}).get("attempts") or {}).get("k")
+    drawn = [row["draws"]["attempts"] for row in task["rows"] if row.get("draws")]
+    attempts = drawn[0] if drawn else 1
     words = f"{task['answers']} questions"
-    return f"{words}, {attempts} attempts at each" if attempts else words
+    return f"{words}, {attempts} attempts at each" if attempts > 1 else words
 
 
 def _keys(tasks: Sequence[Found]) -> list[str]:

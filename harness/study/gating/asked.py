@@ -31,6 +31,9 @@ def checked(asked: Criteria) -> Criteria:
                 "MLPerf's figures are of ROUGE against the dataset's answers",
                 "Leave one out.",
             )
+    elif _is_number(target) and not _is_share(target):
+        fine = "expected a share of the reference in percent: above 0, at most 100"
+        raise BadInput("--target", f"it is {target}", fine, "99.9 is usual.")
     elif not _is_share(target):
         raise unknown(
             "--target",
@@ -67,6 +70,14 @@ def check_metric(name: str | None) -> None:
 def is_plugged(name: str) -> bool:
     """Tell whether an installed package adds this metric."""
     return any(offer.name == name for offer in plugins.offers("metric"))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_share(text: str) -> bool:

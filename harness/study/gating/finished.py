@@ -42,12 +42,11 @@ def parts_of(
     known = {path.resolve() for path in of_reference} if is_any else set()
     others = [folder for folder in folders if folder.resolve() not in known]
     left_out = [folder for folder in others if is_any and not _is_accuracy_run(folder)]
+    references = [read(folder, asked.metric) for folder in of_reference]
     runs = [read(folder, asked.metric) for folder in others if folder not in left_out]
-    if is_named:
-        references = [read(folder, asked.metric) for folder in of_reference]
-    else:
+    if not is_named:
         references, runs = _of_variant(own[0], runs)
-    notes = [f"left out: {folder} holds no accuracy run" for folder in left_out]
+    notes = [f"left out: {one} holds no accuracy run" for one in left_out if one.is_dir()]
     return _paired(references, runs, asked, notes)
 
 
@@ -61,7 +60,7 @@ def is_run_folder(name: str) -> bool:
 
 def _is_accuracy_run(folder: Path) -> bool:
     """Tell whether a folder looks like an accuracy run, or a submission with one in it."""
-    if (folder / ACCURACY_PART).is_dir():
+    if (folder / ACCURACY_PART).is_dir() or not folder.exists():
         return True
     if not (folder / SETTINGS).is_file():
         return False

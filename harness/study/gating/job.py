@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 
 from accuracy.gate.outputs import Outputs
 from accuracy.gate.readings import Criteria
+from accuracy.tasks import of_name
+from accuracy.tasks.load import Asked, load_task
+from accuracy.tasks.programs import SCORER as PROGRAMS
 from harness import registry
 from harness.kernel.errors import BadInput
 from harness.kernel.protocols import Say
@@ -60,6 +63,8 @@ def job(
         return Job(named_apart(parts), False, asked, Path(given.get("output_dir", "runs")), "")
     parts = [_part(own[0], names, flags_of, asked) for flags_of in _each_task(given)]
     parts = named_apart(parts)
+    for part in parts:
+        _check_questions(part)
     first = configs_of(parts)[0]
     return Job(parts, control, asked, first.output_dir, _what(first, parts))
 
@@ -117,13 +122,44 @@ def _each_task(given: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if len(names) > 1 and "shots_file" in given:
         found, fine = "one --shots-file stands beside several tasks", "each has examples of its own"
         raise BadInput("--shots-file", found, fine, "Judge the tasks one by one, or leave it out.")
-    return [{**given, "task": name} for name in names]
+    return [{**_of_task(name, given, names), "task": name} for name in names]
+
+
+def _of_task(name: str, given: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any]:
+    """Return the flags for a task: of several, --run-code is for those that ask for programs."""
+    if _has_programs(name) or not any(map(_has_programs, names)):
+        return given
+    return {key: value for key, value in given.items() if key != "run_code"}
+
+
+def _has_programs(name: str) -> bool:
+    return PROGRAMS in of_name(name).scorers
 
 
 def _part(reference: str, names: Sequence[str], given: Mapping[str, Any], asked: Criteria) -> Part:
     own = _config(reference, given).model_copy(update={"tf32": False})
     others = [_config(name, given, own.model) for name in names]
     return part_of([own, *others], asked)
+
+
+def _check_questions(part: Part) -> None:
+    """Read the questions of a task: the file of a later one may be damaged, and the runs before it
+    would have been for nothing. Raises BadInput.
+    """
+    config = part.reference
+    if isinstance(config, Outputs) or config.task is None:
+        return
+    if part.scorer == PROGRAMS and config.run_code == "off":
+        found, fine = "its answers are programs, which are not run", "expected --run-code"
+        todo = "Pass --run-code sandboxed: it runs what the model writes, walled in."
+        raise BadInput(f"gate --task {config.task}", found, fine, todo)
+    asked = Asked(
+        config.task, config.shots, config.shots_file, config.num_samples, config.max_new_tokens,
+        config.chat,
+    )  # fmt: skip
+    if len(load_task(asked).samples) < 2:
+        found, fine = "it has one question", "at least 2 are needed"
+        raise BadInput(f"gate --task {config.task}", found, fine, "Use a file with more.")
 
 
 def part_of(configs: Sequence[RunConfig], asked: Criteria) -> Part:

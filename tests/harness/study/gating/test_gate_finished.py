@@ -129,6 +129,7 @@ def test_datasets_are_paired_as_tasks_are(tmp_path):
         ("all of one", "all runs are the reference's"),
         ("both ways", "--candidates is given together with"),
         ("settings", "finished runs are given together with --task"),
+        ("nowhere", "nowhere"),
     ],
 )
 def test_what_cannot_be_paired_is_refused_by_name(tmp_path, files, case, words):
@@ -152,6 +153,8 @@ def test_what_cannot_be_paired_is_refused_by_name(tmp_path, files, case, words):
         given = [own, texts[0]]
     elif case == "both ways":
         given = [own, other, "--candidates", "int8"]
+    elif case == "nowhere":
+        given = [own, other, tmp_path / "nowhere"]
     else:
         given = [own, other, "--task", "mmlu"]
     code, _, said = ask(tmp_path, *given)

@@ -11,6 +11,7 @@ from sacrebleu.metrics import BLEU, CHRF
 
 from accuracy.gate.metrics import METRICS
 from accuracy.gate.offers import TABLE, in_words
+from accuracy.metrics import exact_match
 from accuracy.tasks import TABLE as TASKS
 from accuracy.tasks.scorers import OF_DATASETS, OF_TEXTS, scored_by
 from accuracy.tasks.scorers import TABLE as SCORERS
@@ -89,6 +90,20 @@ def test_a_figure_that_needs_more_answers_says_how_many(tmp_path):
     assert row["status"] == "UNDECIDED"
     assert row["needed"] > N
     assert "questions would decide" in row["reason"]
+
+
+def test_graded_scores_that_change_by_chance_move_the_figure_as_far_as_is_said(tmp_path):
+    """Where each change may as well be a gain as a loss, their sum varies as much as `moved`."""
+    wanted = answers(n=N)
+    theirs = [text if i % 3 else text.replace("gamma delta", "x") for i, text in enumerate(wanted)]
+    theirs[4] = "nothing of it"
+    _, row, _ = judged(tmp_path, wanted, wanted, theirs, "token_f1")
+    changes = np.array(
+        [1 - exact_match.score(*pair)[1] for pair in zip(theirs, wanted, strict=True)]
+    )
+    signs = np.random.default_rng(3).choice((-1, 1), (20_000, N))
+    assert row["moved"] == pytest.approx(np.std(signs @ changes) / N, rel=0.02)
+    assert row["changed"] == 21
 
 
 OWN = {  # metric -> (expected answer, right, wrong, figure of the run)

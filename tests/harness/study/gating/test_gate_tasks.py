@@ -30,6 +30,7 @@ from reports.blocks import csv_text, markdown
 from reports.pages import gate as page
 from reports.pages.comparison.columns import table as compared
 from reports.tables import of_gate
+from tests import ROOT
 from tests.harness.study.gating.test_gate import edit, invoke, make, screen
 
 RIGHT, WRONG, NOTHING = "so it is {}. #### {}", "so it is {}. #### -7", "I do not know."
@@ -341,3 +342,28 @@ def test_a_reference_that_guesses_lets_nobody_pass(tmp_path):
     runs = choices(tmp_path, good, "fp32", file), choices(tmp_path, good, "int8", file)
     _, found, said = invoke(*runs, flags=flags)
     assert found["status"] == "PASS", said
+
+
+def test_programs_are_run_of_those_tasks_alone_whose_answers_are_programs(tmp_path):
+    program = ROOT / "tests" / "data" / "programs.jsonl"
+    task = f"gsm8k:{questions(tmp_path, 4)},humaneval:{program}"
+    job = gate_job.job("fp32", "bf16", {"task": task, "run_code": "sandboxed"}, Criteria())
+    assert [part.reference.run_code for part in job.parts] == ["off", "sandboxed"]
+    assert [part.candidates[0].run_code for part in job.parts] == ["off", "sandboxed"]
+
+
+def test_a_file_that_is_damaged_is_named_before_the_first_task_runs(tmp_path):
+    fine, damaged = questions(tmp_path, 4), tmp_path / "damaged.jsonl"
+    damaged.write_text(fine.read_text() + '{"question": "what?", "answer": "nobody knows"}\n')
+    one = questions(tmp_path, 1, "one.jsonl")
+    program = ROOT / "tests" / "data" / "programs.jsonl"
+    said = {
+        f"gsm8k:{damaged}": "damaged.jsonl, line 5, column 'answer'",
+        f"gsm8k:{one}": "it has one question; at least 2 are needed",
+        f"humaneval:{program}": "Pass --run-code sandboxed",
+    }
+    for task, words in said.items():
+        flags = {"task": f"gsm8k:{fine},{task}", "output_dir": tmp_path / "runs"}
+        with pytest.raises(BadInput, match=re.escape(words)):
+            gate_job.job("fp32", "bf16", flags, Criteria())
+    assert not (tmp_path / "runs").exists()
