@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from types import ModuleType
 
 import pytest
 
@@ -106,6 +107,36 @@ def test_simple_evals_writes_into_our_folder(tmp_path, monkeypatch):
     files = sorted(out.glob(TABLE["simple-evals"].results))
     assert len(files) == 2
     assert simple_evals.read(files) == [Figure("mmlu", "score", 0.5, 0.25, 4)]
+
+
+def test_evals_asks_greedily_unless_the_eval_or_the_user_says_otherwise(monkeypatch):
+    """Its `Includes` sends no temperature, and a server's own default may be 1."""
+    sent = []
+
+    class OpenAIChatCompletionFn:  # as in evals 3.0.1
+        def __init__(self, model, api_base, n_ctx, extra_options):
+            self.extra_options = extra_options
+
+        def __call__(self, prompt, **kwargs):
+            sent.append({**kwargs, **self.extra_options})
+
+    module = ModuleType("evals.completion_fns.openai")
+    module.OpenAIChatCompletionFn = OpenAIChatCompletionFn
+    module.record_sampling = print
+    package = ModuleType("evals.completion_fns")
+    package.openai = module
+    for name, one in (("evals", ModuleType("evals")), (package.__name__, package)):
+        monkeypatch.setitem(sys.modules, name, one)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    served = runpy.run_path(str(evals._SCRIPTS / "oaieval_model.py"))["Served"]
+    served(registry=0, model="m", api_base="u")("question")
+    served(model="m")("question", temperature=0.7)
+    served(model="m", max_tokens="64", temperature="0.5", stop="x")("question", temperature=0.0)
+    assert sent == [
+        {"temperature": 0},
+        {"temperature": 0.7},
+        {"temperature": 0.5, "max_tokens": 64, "stop": "x"},
+    ]
 
 
 def test_an_eval_that_the_variant_would_grade_itself_is_refused(tmp_path):
