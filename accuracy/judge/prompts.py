@@ -95,8 +95,8 @@ Give your reasons in at most three sentences. Then end with one line with a whol
 to 10, such as:
 score: 7""",
     ("score", "choice"): """\
-Reply with a JSON object that has a whole number from 1 to 10, and nothing else, such as:
-{"score": 7}""",
+Reply with a JSON object that has your points, a whole number from 1 to 10, and nothing else:
+{"score": POINTS}""",
 }
 _CHOICES: dict[Kind, tuple[str, dict[str, Any]]] = {
     "pair": ("verdict", {"type": "string", "enum": ["A", "B", "tie"]}),

@@ -30,6 +30,7 @@ LOG = "sut.log"
 _FACTS = "served.json"
 _PAUSE_S = 0.1
 _REFUSED = re.compile(r"^touchstone:requests_refused_total\{.*\} (\S+)$", re.M)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _LEAVING_S = 15.0  # open answers are finished first, and nobody waits for them any more
 
 
@@ -153,14 +154,15 @@ def _gone(kind: type[HarnessError], doing: str, code: int, log: Path) -> Harness
 
 
 def last_lines(log: Path, count: int) -> list[str]:
-    """Return the last lines of a log that say anything, each shortened."""
+    """Return the last lines of a log that say anything, each shortened and without colours."""
     try:
         with log.open("rb") as file:
             file.seek(max(file.seek(0, 2) - (1 << 16), 0))
             text = file.read().decode(errors="replace")
     except OSError:
         return []
-    lines = [line.strip() for line in text.replace("\r", "\n").split("\n")]
+    plain = _COLOUR.sub("", text)
+    lines = [line.strip() for line in plain.replace("\r", "\n").split("\n")]
     return [line[:300] for line in lines if line][-count:]
 
 

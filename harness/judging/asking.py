@@ -92,7 +92,9 @@ def ask_all(
     """
     over, done = Event(), SimpleQueue[tuple[int, Reply]]()
     for number, judge in enumerate(judges):
-        left = deque((i, *rest) for i, (asked, *rest) in enumerate(prompts) if asked == number)
+        left = deque(
+            (i, kind, text) for i, (asked, kind, text) in enumerate(prompts) if asked == number
+        )
         desk = _Desk(judge, left, done, over)
         for _ in range(min(concurrency, len(left))):
             Thread(target=desk.work, daemon=True).start()

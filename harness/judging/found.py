@@ -19,6 +19,7 @@ from harness.judging.questions import Call, Questions
 from harness.judging.settings import Price
 
 SCHEMA = "touchstone.judge/1"
+_OFF_FORM = ("no verdict", "two verdicts", "cut")
 EXAMPLES = 3  # replies shown, of each kind and each problem
 RIGHT_FROM = 7  # points: the prompt's "correct, and a part that matters is missing"
 Row = dict[str, Any]
@@ -79,7 +80,7 @@ def found(
         "judges": rows,
         "between": list(_between(judges, judgements)),
         "prompts": {kind: template(kind, form) for kind in kinds},
-        "notes": list(_notes(asked, rows)),
+        "notes": list(_notes(asked, form, rows)),
     }
 
 
@@ -240,12 +241,15 @@ def _between(judges: Sequence[Judge], judgements: Sequence[Judgement]) -> Iterat
             yield {"judges": [judges[a].name, judges[b].name], "kind": kind, **row}
 
 
-def _notes(asked: Questions, rows: Sequence[Row]) -> Iterator[str]:
+def _notes(asked: Questions, form: Form, rows: Sequence[Row]) -> Iterator[str]:
     if len(asked.indexes) < asked.of:
         yield f"{len(asked.indexes)} of {asked.of} questions were judged, drawn by chance"
     for row in rows:
         if row["stopped"]:
             yield f"{row['name']} was given up: {row['stopped']}"
+        unread = sum(row["problems"].get(problem, 0) for problem in _OFF_FORM)
+        if form == "text" and unread > (1 - figures.FEWEST) * row["calls"]:
+            yield f"{row['name']} did not keep to the form: try --judge-format choice"
         if row["uncounted"]:
             yield f"{row['name']} did not count the tokens of {row['uncounted']} answers"
     yield "a judge is a model: what it prefers need not be what is right or what people prefer"

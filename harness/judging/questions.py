@@ -63,6 +63,9 @@ def run_of(outputs: Outputs) -> Run:
     folder = Path(outputs.run)
     part = folder / ACCURACY_PART
     rows = task_files.read(part if part.is_dir() else folder)
+    if any(row["attempt"] for row in rows):
+        found, fine = "its questions have several answers each", "expected one attempt per question"
+        raise BadInput(f"judging {folder}", found, fine, "Judge a run without --attempts.")
     scorer = str(rows[0]["scorer"]) if rows else ""
     found = marks.marks(rows, scorer)
     is_right = dict(zip(found.questions.tolist(), (found.score > 0.5).tolist(), strict=True))

@@ -1,4 +1,5 @@
-"""Run simple-evals as it is, but for where it writes: it has /tmp in its text.
+"""Run simple-evals as it is, but for where it writes (it has /tmp in its text), and for what it
+says where its questions cannot be fetched: that there is no such eval.
 
 python simple_evals.py FOLDER OUT --model NAME --eval NAME --examples N
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+import urllib.request
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ def main() -> None:
     folder, out = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
     sys.path.insert(0, str(folder.parent))
     opener: Any = builtins.open
+    fetch: Any = urllib.request.urlopen
     program: Any = import_module(f"{folder.name}.simple_evals")
 
     def opened(path: str, *how: Any) -> Any:
@@ -24,7 +27,15 @@ def main() -> None:
         place = out / Path(path).name if path.startswith("/tmp/") else Path(path)
         return opener(place, *how)
 
+    def fetched(asked: Any, *how: Any, **more: Any) -> Any:
+        """Fetch questions, or end with the reason why they are not there."""
+        try:
+            return fetch(asked, *how, **more)
+        except OSError as error:
+            sys.exit(f"cannot fetch {getattr(asked, 'full_url', asked)}: {error}")
+
     program.open = opened
+    urllib.request.urlopen = fetched
     sys.argv = ["simple_evals", *sys.argv[3:]]
     program.main()
 

@@ -36,7 +36,7 @@ ours = [name for name in os.environ if name.startswith("PYTHONPATH") or name == 
 assert not ours, ours
 print("selected", task, flush=True)
 if task == "unknown":
-    sys.exit("ValueError: Tasks not found: unknown")
+    sys.exit("\x1b[31mValueError\x1b[0m: Tasks not found: unknown")
 waited = out.parent.parent / "waited"
 if task == "waits" or (task == "waits-once" and "int8" in str(out) and not waited.exists()):
     waited.touch()

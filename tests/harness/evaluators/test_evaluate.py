@@ -23,7 +23,11 @@ from tests import ROOT
 from tests.harness.evaluators.fake import environment
 from tests.harness.schema.test_schema import check
 
-SIMULATED = ("--sut", "simulated", "--sut-option", "ttft_ms=1", "--sut-option", "per_token_ms=1")
+# Neither the golden server nor the simulated one tells its tokenizer.
+TOLD = ("--tokenizer", "none")
+SIMULATED = (
+    "--sut", "simulated", "--sut-option", "ttft_ms=1", "--sut-option", "per_token_ms=1", *TOLD,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +43,7 @@ def evaluate(python, golden, tmp_path):
 
     def call(task: str, *words: str):
         fixed = ["evaluate", "--with", "lm-eval", "--task", task, "--tool-python", str(python)]
-        fixed += ["--base-url", golden.url, "--output-dir", str(tmp_path / "runs"), "--json"]
+        fixed += ["--base-url", golden.url, "--output-dir", str(tmp_path / "runs"), "--json", *TOLD]
         done = CliRunner().invoke(app, [*fixed, *words])
         return done.exit_code, json.loads(done.stdout or "{}"), done.stderr
 
@@ -96,7 +100,7 @@ def serving() -> list[psutil.Process]:
 @pytest.mark.parametrize(
     ("task", "words"),
     [
-        ("unknown", ["exit code 1", "Tasks not found: unknown", "tool.log"]),
+        ("unknown", ["exit code 1", "ValueError: Tasks not found: unknown", "tool.log"]),
         ("silent", ["left no result file", "selected silent"]),
         ("odd", ["has another shape", "results"]),
         ("nan", ["acc of nan is nan"]),

@@ -107,6 +107,7 @@ def test_settings_that_are_none_are_refused(killed, tmp_path, asked):
 def test_the_function_has_the_figures_of_the_command(python, tmp_path):
     sut = {"sut": "simulated", "sut_options": {"ttft_ms": 1, "per_token_ms": 1}}
     asked = {"with_": "lm-eval", "task": "sums", "tool_python": python, "output_dir": tmp_path}
+    asked |= {"tokenizer": "none"}
     study = harness.evaluate(**asked, variants=["fp32", "int8"], options=["--limit", "3"], **sut)
     assert (study.exit_code, study["options"]) == (0, ["--limit", "3"])
     assert list(study.frame()["label"]) == ["fp32", "int8"] * 3

@@ -7,9 +7,11 @@ from __future__ import annotations
 import json
 import runpy
 import sys
+import urllib.request
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from types import ModuleType
 
 import pytest
 
@@ -106,6 +108,58 @@ def test_simple_evals_writes_into_our_folder(tmp_path, monkeypatch):
     files = sorted(out.glob(TABLE["simple-evals"].results))
     assert len(files) == 2
     assert simple_evals.read(files) == [Figure("mmlu", "score", 0.5, 0.25, 4)]
+
+
+def test_simple_evals_says_what_it_could_not_fetch(tmp_path, monkeypatch):
+    """It says itself that there is no such eval, and ends well."""
+    folder = tmp_path / "simple-evals"
+    folder.mkdir()
+    (folder / "simple_evals.py").write_text(
+        "import urllib.request\n\ndef main():\n"
+        "    try:\n"
+        "        urllib.request.urlopen('http://127.0.0.1:9/mmlu.csv')\n"
+        "    except Exception:\n"
+        "        print('Error: eval not found')\n"
+    )
+    asked = Ask("python", ("mmlu",), "", "", tmp_path, tool_path=str(folder))
+    _, *words = simple_evals.command(asked)
+    monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(urllib.request, "urlopen", urllib.request.urlopen)
+    monkeypatch.delitem(sys.modules, "simple-evals.simple_evals", raising=False)
+    monkeypatch.delitem(sys.modules, "simple-evals", raising=False)
+    with pytest.raises(SystemExit, match=r"cannot fetch http://127.0.0.1:9/mmlu.csv: .*refused"):
+        runpy.run_path(words[0], run_name="__main__")
+
+
+def test_evals_asks_greedily_unless_the_eval_or_the_user_says_otherwise(monkeypatch):
+    """Its `Includes` sends no temperature, and a server's own default may be 1."""
+    sent = []
+
+    class OpenAIChatCompletionFn:  # as in evals 3.0.1
+        def __init__(self, model, api_base, n_ctx, extra_options):
+            self.extra_options = extra_options
+
+        def __call__(self, prompt, **kwargs):
+            sent.append({**kwargs, **self.extra_options})
+
+    module = ModuleType("evals.completion_fns.openai")
+    module.OpenAIChatCompletionFn = OpenAIChatCompletionFn
+    module.record_sampling = print
+    package = ModuleType("evals.completion_fns")
+    package.openai = module
+    for name, one in (("evals", ModuleType("evals")), (package.__name__, package)):
+        monkeypatch.setitem(sys.modules, name, one)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    served = runpy.run_path(str(evals._SCRIPTS / "oaieval_model.py"))["Served"]
+    served(registry=0, model="m", api_base="u")("question")
+    served(model="m")("question", temperature=0.7)
+    served(model="m", max_tokens="64", temperature="0.5", stop="x")("question", temperature=0.0)
+    assert sent == [
+        {"temperature": 0},
+        {"temperature": 0.7},
+        {"temperature": 0.5, "max_tokens": 64, "stop": "x"},
+    ]
 
 
 def test_an_eval_that_the_variant_would_grade_itself_is_refused(tmp_path):

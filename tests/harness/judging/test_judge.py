@@ -135,6 +135,8 @@ def test_nonsense_is_counted_and_named(judged, said, problem):
     assert one["problems"][problem] >= min(asking.MOST_IN_A_ROW, len(rows))
     assert sum(one["problems"].values()) == one["calls"] == len(rows)
     assert Counter(row["problem"] for row in rows) == one["problems"]
+    is_off_form = problem in ("no verdict", "two verdicts", "cut")
+    assert ("--judge-format choice" in " ".join(found["notes"])) == is_off_form
     assert all(shown["problem"] for shown in one["examples"])
     if problem == "failed":
         assert "in a row failed" in one["stopped"]

@@ -162,3 +162,10 @@ def test_a_gate_counts_questions_and_not_attempts(first, again, tmp_path):
     screen = " ".join(done.stdout.replace("│", "").split())
     assert f"{QUESTIONS} questions, {QUESTIONS * ATTEMPTS} answers, final number" in screen
     assert f"· {QUESTIONS} questions, {QUESTIONS * ATTEMPTS} answers · reference" in screen
+
+
+def test_a_judge_does_not_pick_one_of_several_answers(first, again, tmp_path):
+    words = ["judge", str(first[0]), str(again), "--judge", "http://127.0.0.1:9#m"]
+    done = CliRunner().invoke(app, [*words, "--output-dir", str(tmp_path)])
+    said = " ".join(done.stderr.split())
+    assert (done.exit_code, "its questions have several answers each" in said) == (2, True), said
