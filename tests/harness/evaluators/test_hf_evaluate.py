@@ -21,7 +21,7 @@ from harness.evaluators.answers.columns import Columns
 from harness.kernel.errors import BadInput
 from tests.harness.evaluators.fake_hf import environment, script
 from tests.harness.schema.test_schema import check
-from tests.harness.study.gating.test_gate import answers, dataset, edit, make
+from tests.harness.study.gating.test_gate import answers, bare, dataset, edit, make
 
 N = 12
 EXACT = "return {'exact': sum(p == r for p, r in zip(predictions, references)) / len(predictions)}"
@@ -255,13 +255,12 @@ def test_what_cannot_be_is_refused_before_anything_is_made(
     if "UNREFERENCED" in line:
         file = dataset(place, N, with_answers=False)
         named["UNREFERENCED"] = str(make(place, answers(n=N), file=file))
-    if "PERFORMANCE" in line or "SILENT" in line:
-        made = named["PERFORMANCE"] = named["SILENT"] = str(make(place, answers(n=N)))
-        if "SILENT" in line:
-            edit(Path(made) / "settings.json", "config", sut="simulated")
-            (Path(made) / "texts.parquet").unlink(missing_ok=True)
-        else:
-            edit(Path(made) / "settings.json", "run", mode="performance")
+    if "PERFORMANCE" in line:
+        made = make(place, answers(n=N))
+        edit(made / "settings.json", "run", mode="performance")
+        named["PERFORMANCE"] = str(made)
+    if "SILENT" in line:
+        named["SILENT"] = str(bare(N, 8, ()))
     words_of = [named.get(word, word) for word in line.split()]
     code, _, said = evaluate(*words_of)
     assert code in (2, 3), said
