@@ -56,5 +56,7 @@ def _of_draws(ours: Floats, theirs: Floats, change: float, n: int) -> Estimate:
     if count < _FEWEST_DRAWS or n < FEWEST_TEXTS:
         return NOTHING
     std = float(np.std(theirs[:count] - ours[:count], ddof=1))
+    if std == 0:
+        return Estimate(change)
     reach = -float(stdtrit(n - 1, (1 - CONFIDENCE / 100) / 2)) * std
     return Estimate(change, change - reach, change + reach)

@@ -39,6 +39,7 @@ _TEXTS = {
     "references": "reference",
     "text": "reference",
     "sources": "prompt",
+    "data": "answer",  # of a measurement
 }
 _NUMBERS = {"answer_start": 0, "no_answer_probability": 0.0}
 Result = tuple[dict[str, float], dict[str, list[float]], dict[str, str]]
