@@ -256,8 +256,7 @@ def test_its_metrics_example_works(run, tmp_path):
     command = the_one("evaluate --with hf-evaluate")
     for name, folder in zip(("runs/REFERENCE", "runs/CANDIDATE"), folders, strict=True):
         command = command.replace(name, str(folder))
-    own = f"--tool-python {python} {HERE}"
-    done = run(command.replace("--with hf-evaluate", f"--with hf-evaluate {own}"))
+    done = run(command.replace("--with", f"--tool-python {python} --with"))
     assert done.returncode == 0, done.stderr
     assert "sacrebleu" in done.stdout
 

@@ -28,6 +28,7 @@ from typing import Any
 
 FEWEST = 5  # answers to draw from
 FEWEST_DRAWS = 50
+PROBES = 2  # draws that tell a mean from what is one by chance
 _LOOK_S = 2.0  # a slow metric is known as one after this
 _WORDS = 300  # characters of what a metric says
 _NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto")
@@ -129,11 +130,8 @@ def measured(given: Mapping[str, Any], out: Path) -> dict[str, Any]:
             means[f"{one} (mean)"] = values
         else:
             left_out[one] = f"a list of {len(values)} numbers"
-    for one, value in figures.items():
-        values = [numbers.get(one, math.nan) for numbers, _ in alone]
-        is_whole = len(values) == len(answers) and all(map(math.isfinite, values))
-        if is_whole and len(values) > 1 and same(statistics.fmean(values), value):
-            means[one] = values
+    if len(alone) == len(answers) > 1:
+        means |= means_of(compute, figures, [numbers for numbers, _ in alone], given["seed"])
     others = [one for one in figures if one not in means]
     draws: dict[str, list[float]] = {}
     if others:
@@ -221,6 +219,28 @@ def values_alone(
             each = (now - begun) / (place + 1)
             return found, f"one answer takes {each:.2g} s, and all of them more than {most_s:g} s"
     return found, ""
+
+
+def means_of(
+    compute: Any, figures: Mapping[str, float], alone: Sequence[Mapping[str, float]], seed: int
+) -> dict[str, list[float]]:
+    """Return the values of those figures that are the mean of what the metric says of each answer
+    alone: of all answers, and of drawn ones, among which some are twice.
+    """
+    draw, places = random.Random(seed), range(len(alone))
+    tried = [(list(places), figures)]
+    for _ in range(PROBES):
+        drawn = draw.choices(places, k=len(alone))
+        with suppress(Exception):
+            tried.append((drawn, compute(drawn)[0]))
+    found = {}
+    for name in figures:
+        values = [numbers.get(name, math.nan) for numbers in alone]
+        means = [statistics.fmean(values[at] for at in drawn) for drawn, _ in tried]
+        theirs = [numbers.get(name, math.nan) for _, numbers in tried]
+        if all(map(same, means, theirs)):
+            found[name] = values
+    return found
 
 
 def values_drawn(

@@ -90,7 +90,8 @@ def read(files: list[Path]) -> list[Figure]:
 
 
 def _stderr(found: Mapping[str, Any], name: str) -> float | None:
-    if (values := found["alone"].get(name)) is not None:
+    values = found["alone"].get(name)
+    if values is not None and len(values) > 1:
         return float(statistics.stdev(map(_number, values)) / len(values) ** 0.5)
     if (values := found["draws"].get(name)) is not None:
         return statistics.stdev(map(_number, values))
