@@ -132,22 +132,20 @@ def measured(given: Mapping[str, Any], out: Path) -> dict[str, Any]:
             left_out[one] = f"a list of {len(values)} numbers"
     if len(alone) == len(answers) > 1:
         means |= means_of(compute, figures, [numbers for numbers, _ in alone], given["seed"])
-    others = [one for one in figures if one not in means]
+    others = {one: value for one, value in figures.items() if one not in means}
     draws: dict[str, list[float]] = {}
+    whys = [why] if why else []
     if others:
         drawn, reason = values_drawn(compute, len(answers), given, name)
-        for one in others:
-            values = [numbers.get(one, math.nan) for numbers in drawn]
-            if values and all(map(math.isfinite, values)):
-                draws[one] = values
-        why = reason or why
+        draws, biased = draws_of(others, drawn)
+        whys = [reason] if reason else biased or whys
     is_known = means.keys() | draws.keys()
     return {
         "figures": figures,
         "left_out": left_out,
         "alone": means,
         "draws": draws,
-        "why_not": why if figures.keys() - is_known else "",
+        "why_not": "; ".join(whys) if figures.keys() - is_known else "",
         "takes": shown(chosen),
     }
 
@@ -266,6 +264,25 @@ def values_drawn(
         if now - begun > most_s:
             break
     return found, ""
+
+
+def draws_of(
+    figures: Mapping[str, float], drawn: Sequence[Mapping[str, float]]
+) -> tuple[dict[str, list[float]], list[str]]:
+    """Return the draws of each figure, and of which they say nothing: one that is far from its own
+    draws, such as a share of duplicates, changes by the drawing itself.
+    """
+    found, whys = dict[str, list[float]](), []
+    for name, value in figures.items():
+        values = [numbers.get(name, math.nan) for numbers in drawn]
+        if not values or not all(map(math.isfinite, values)):
+            continue
+        mean, std = statistics.fmean(values), statistics.stdev(values)
+        if abs(mean - value) > std and not same(mean, value):
+            whys.append(f"{name} is {mean:.3g} on average over drawn answers, which repeat some")
+        else:
+            found[name] = values
+    return found, whys
 
 
 def is_list_of_answers(name: str, values: Sequence[float], alone: Sequence[Any]) -> bool:

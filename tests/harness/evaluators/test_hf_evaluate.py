@@ -43,6 +43,7 @@ BODIES = {
     "fetches": "import urllib.request\nreturn urllib.request.urlopen('http://example.com/a')",
     "connects": "import socket\nreturn socket.socket().connect(('192.0.2.1', 80))",
     "options": "return {'k': float(options['k']), 'is_text': 1.0 * (options['t'] == 'en')}",
+    "repeats": "return {'twice': 1 - len(set(predictions)) / len(predictions)}",
     "alone": "return {'n': len(predictions)} if len(predictions) > 1 else 1 / 0",
 }
 
@@ -217,6 +218,15 @@ def test_why_a_standard_error_is_missing_is_said(evaluate, tmp_path):
     assert code == 0
     assert found["rows"][0]["figures"][0]["stderr"] is None
     assert found["rows"][0]["scored"]["why_no_error"] == "4 answers are too few to draw from"
+
+
+def test_a_figure_that_the_drawing_changes_has_no_error(evaluate, runs):
+    """All answers differ; of drawn ones about a third come twice."""
+    code, found, _ = evaluate("repeats", runs[0])
+    assert code == 0
+    (row,) = found["rows"]
+    assert (row["figures"][0]["value"], row["figures"][0]["stderr"]) == (0, None)
+    assert "twice is 0.3" in row["scored"]["why_no_error"]
 
 
 # what is asked: words of the answer
