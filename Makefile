@@ -1,7 +1,7 @@
 # setup: a venv with everything · run: the main thing · test, test-all, quick: the tests, with those that take long, the quick ones · check: format, lint, types
 # fuzz: 200,000 bad inputs, of which none may end in a traceback
 # bench: side by side with the peers · architectures: the table of them, held against a plain loop · faults: what a kill, a stop or a full disk costs · picture: docs/report.png and view.png
-# test-clients: lm-eval, Inspect, guidellm, AIPerf, the OpenAI client and vllm bench serve against harness serve, each in a venv of its own
+# test-clients: lm-eval, Inspect, guidellm, AIPerf, the OpenAI client and vllm bench serve against harness serve, evaluate on finished runs, each in a venv of its own
 # tools: the evaluation tools of harness evaluate, each in a virtual environment of its own (.venv-tools)
 # lock: renew the versions that are installed and count as tested · test-newest: the newest that pyproject.toml allows
 # bench-gpu: every engine on one GPU, at most eight minutes, without a network

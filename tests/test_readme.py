@@ -243,6 +243,24 @@ def test_its_evaluate_examples_work(run, tmp_path):
     assert "arc_easy" in done.stdout
 
 
+def test_its_metrics_example_works(run, tmp_path):
+    """With modules that play the part of evaluate, and a clone with scripts of ours."""
+    from tests.harness.evaluators.fake_hf import environment, script
+    from tests.harness.study.gating.test_gate import answers, dataset, make
+
+    python, same = environment(tmp_path / "venv"), "return float(predictions == references)"
+    for name in ("exact_match", "squad", "sacrebleu"):
+        script(tmp_path / "evaluate" / "metrics" / name / f"{name}.py", same)
+    file = dataset(tmp_path, 6)
+    folders = [make(tmp_path, answers(n=6), variant, file) for variant in ("fp32", "int8")]
+    command = the_one("evaluate --with hf-evaluate")
+    for name, folder in zip(("runs/REFERENCE", "runs/CANDIDATE"), folders, strict=True):
+        command = command.replace(name, str(folder))
+    done = run(command.replace("--with", f"--tool-python {python} --with"))
+    assert done.returncode == 0, done.stderr
+    assert "sacrebleu" in done.stdout
+
+
 def test_its_perplexity_example_of_variants_works(run, tmp_path, tiny_llama):
     command = the_one("harness perplexity --model ").replace("smollm2-135m", str(tiny_llama))
     command = command.replace(",int8,nf4,lora", "")

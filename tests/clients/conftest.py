@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.evaluators.tools import hf_evaluate
 from tests import ROOT
 
 PLACE = ROOT / ".venv-clients"
@@ -24,6 +25,7 @@ PACKAGES = {
     "lmeval": ["lm-eval[api]==0.4.13"],
     "lmevalmath": ["lm-eval==0.4.13", "math-verify==0.9.0", "antlr4-python3-runtime==4.11"],
     "inspect": ["inspect-ai", "openai==3.57.0"],
+    "hfevaluate": [*hf_evaluate.TOOL.packages],
     "guidellm": ["guidellm==0.8.1"],
     "aiperf": ["aiperf==0.13.0"],
 }

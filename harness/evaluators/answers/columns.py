@@ -20,6 +20,7 @@ from harness.kernel.foreign.tables import read_table
 from harness.kernel.types import Int64s
 
 ANSWERS, DRAWS = "answers.parquet", "draws.parquet"
+SEED = 20_261_128  # of draws, and of metrics that draw themselves: the same answers for two runs
 
 
 class Columns(NamedTuple):

@@ -28,6 +28,7 @@ from typing import Any
 
 FEWEST = 5  # answers to draw from
 FEWEST_DRAWS = 50
+PROBES = 2  # draws that tell a mean from what is one by chance
 _LOOK_S = 2.0  # a slow metric is known as one after this
 _WORDS = 300  # characters of what a metric says
 _NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto")
@@ -39,6 +40,7 @@ _TEXTS = {
     "references": "reference",
     "text": "reference",
     "sources": "prompt",
+    "data": "answer",  # of a measurement
 }
 _NUMBERS = {"answer_start": 0, "no_answer_probability": 0.0}
 Result = tuple[dict[str, float], dict[str, list[float]], dict[str, str]]
@@ -128,27 +130,22 @@ def measured(given: Mapping[str, Any], out: Path) -> dict[str, Any]:
             means[f"{one} (mean)"] = values
         else:
             left_out[one] = f"a list of {len(values)} numbers"
-    for one, value in figures.items():
-        values = [numbers.get(one, math.nan) for numbers, _ in alone]
-        is_whole = len(values) == len(answers) and all(map(math.isfinite, values))
-        if is_whole and len(values) > 1 and same(statistics.fmean(values), value):
-            means[one] = values
-    others = [one for one in figures if one not in means]
+    if len(alone) == len(answers) > 1:
+        means |= means_of(compute, figures, [numbers for numbers, _ in alone], given["seed"])
+    others = {one: value for one, value in figures.items() if one not in means}
     draws: dict[str, list[float]] = {}
+    whys = [why] if why else []
     if others:
         drawn, reason = values_drawn(compute, len(answers), given, name)
-        for one in others:
-            values = [numbers.get(one, math.nan) for numbers in drawn]
-            if values and all(map(math.isfinite, values)):
-                draws[one] = values
-        why = reason or why
+        draws, biased = draws_of(others, drawn)
+        whys = [reason] if reason else biased or whys
     is_known = means.keys() | draws.keys()
     return {
         "figures": figures,
         "left_out": left_out,
         "alone": means,
         "draws": draws,
-        "why_not": why if figures.keys() - is_known else "",
+        "why_not": "; ".join(whys) if figures.keys() - is_known else "",
         "takes": shown(chosen),
     }
 
@@ -222,6 +219,28 @@ def values_alone(
     return found, ""
 
 
+def means_of(
+    compute: Any, figures: Mapping[str, float], alone: Sequence[Mapping[str, float]], seed: int
+) -> dict[str, list[float]]:
+    """Return the values of those figures that are the mean of what the metric says of each answer
+    alone: of all answers, and of drawn ones, among which some are twice.
+    """
+    draw, places = random.Random(seed), range(len(alone))
+    tried = [(list(places), figures)]
+    for _ in range(PROBES):
+        drawn = draw.choices(places, k=len(alone))
+        with suppress(Exception):
+            tried.append((drawn, compute(drawn)[0]))
+    found = {}
+    for name in figures:
+        values = [numbers.get(name, math.nan) for numbers in alone]
+        means = [statistics.fmean(values[at] for at in drawn) for drawn, _ in tried]
+        theirs = [numbers.get(name, math.nan) for _, numbers in tried]
+        if all(map(same, means, theirs)):
+            found[name] = values
+    return found
+
+
 def values_drawn(
     compute: Any, n: int, given: Mapping[str, Any], name: str
 ) -> tuple[list[dict[str, float]], str]:
@@ -245,6 +264,25 @@ def values_drawn(
         if now - begun > most_s:
             break
     return found, ""
+
+
+def draws_of(
+    figures: Mapping[str, float], drawn: Sequence[Mapping[str, float]]
+) -> tuple[dict[str, list[float]], list[str]]:
+    """Return the draws of each figure, and of which they say nothing: one that is far from its own
+    draws, such as a share of duplicates, changes by the drawing itself.
+    """
+    found, whys = dict[str, list[float]](), []
+    for name, value in figures.items():
+        values = [numbers.get(name, math.nan) for numbers in drawn]
+        if not values or not all(map(math.isfinite, values)):
+            continue
+        mean, std = statistics.fmean(values), statistics.stdev(values)
+        if abs(mean - value) > std and not same(mean, value):
+            whys.append(f"{name} is {mean:.3g} on average over drawn answers, which repeat some")
+        else:
+            found[name] = values
+    return found, whys
 
 
 def is_list_of_answers(name: str, values: Sequence[float], alone: Sequence[Any]) -> bool:

@@ -18,7 +18,6 @@ from harness.kernel.foreign import parsed
 
 NAME = "hf-evaluate"
 GIVEN, RESULT = "given.json", "result.json"
-SEED = 20_261_128  # of draws, and of metrics that draw themselves
 RESAMPLES = 200
 ALONE_S, DRAWING_S = 120.0, 30.0  # for the errors of one metric's figures, at most
 _MOST_BYTES = 1 << 30  # of a result file
@@ -59,7 +58,7 @@ def prepare(ask: Ask) -> None:
         "load": metric.load,
         "config": options.pop("config_name", None),
         "options": options,
-        "seed": SEED,
+        "seed": columns.SEED,
         "resamples": RESAMPLES,
         "alone_s": ALONE_S,
         "drawing_s": DRAWING_S,
@@ -91,7 +90,8 @@ def read(files: list[Path]) -> list[Figure]:
 
 
 def _stderr(found: Mapping[str, Any], name: str) -> float | None:
-    if (values := found["alone"].get(name)) is not None:
+    values = found["alone"].get(name)
+    if values is not None and len(values) > 1:
         return float(statistics.stdev(map(_number, values)) / len(values) ** 0.5)
     if (values := found["draws"].get(name)) is not None:
         return statistics.stdev(map(_number, values))

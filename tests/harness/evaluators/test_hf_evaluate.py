@@ -21,7 +21,7 @@ from harness.evaluators.answers.columns import Columns
 from harness.kernel.errors import BadInput
 from tests.harness.evaluators.fake_hf import environment, script
 from tests.harness.schema.test_schema import check
-from tests.harness.study.gating.test_gate import answers, dataset, edit, make
+from tests.harness.study.gating.test_gate import answers, bare, dataset, edit, make
 
 N = 12
 EXACT = "return {'exact': sum(p == r for p, r in zip(predictions, references)) / len(predictions)}"
@@ -43,6 +43,7 @@ BODIES = {
     "fetches": "import urllib.request\nreturn urllib.request.urlopen('http://example.com/a')",
     "connects": "import socket\nreturn socket.socket().connect(('192.0.2.1', 80))",
     "options": "return {'k': float(options['k']), 'is_text': 1.0 * (options['t'] == 'en')}",
+    "repeats": "return {'twice': 1 - len(set(predictions)) / len(predictions)}",
     "alone": "return {'n': len(predictions)} if len(predictions) > 1 else 1 / 0",
 }
 
@@ -219,6 +220,15 @@ def test_why_a_standard_error_is_missing_is_said(evaluate, tmp_path):
     assert found["rows"][0]["scored"]["why_no_error"] == "4 answers are too few to draw from"
 
 
+def test_a_figure_that_the_drawing_changes_has_no_error(evaluate, runs):
+    """All answers differ; of drawn ones about a third come twice."""
+    code, found, _ = evaluate("repeats", runs[0])
+    assert code == 0
+    (row,) = found["rows"]
+    assert (row["figures"][0]["value"], row["figures"][0]["stderr"]) == (0, None)
+    assert "twice is 0.3" in row["scored"]["why_no_error"]
+
+
 # what is asked: words of the answer
 REFUSED = {
     "exact": ["the folders of finished runs are missing", "--mode accuracy"],
@@ -255,13 +265,12 @@ def test_what_cannot_be_is_refused_before_anything_is_made(
     if "UNREFERENCED" in line:
         file = dataset(place, N, with_answers=False)
         named["UNREFERENCED"] = str(make(place, answers(n=N), file=file))
-    if "PERFORMANCE" in line or "SILENT" in line:
-        made = named["PERFORMANCE"] = named["SILENT"] = str(make(place, answers(n=N)))
-        if "SILENT" in line:
-            edit(Path(made) / "settings.json", "config", sut="simulated")
-            (Path(made) / "texts.parquet").unlink(missing_ok=True)
-        else:
-            edit(Path(made) / "settings.json", "run", mode="performance")
+    if "PERFORMANCE" in line:
+        made = make(place, answers(n=N))
+        edit(made / "settings.json", "run", mode="performance")
+        named["PERFORMANCE"] = str(made)
+    if "SILENT" in line:
+        named["SILENT"] = str(bare(N, 8, ()))
     words_of = [named.get(word, word) for word in line.split()]
     code, _, said = evaluate(*words_of)
     assert code in (2, 3), said
