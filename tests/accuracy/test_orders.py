@@ -12,7 +12,6 @@ from scipy.stats import kendalltau, permutation_test
 
 from accuracy.orders import FEWEST, kendall
 
-
 SEEDS = st.integers(0, 2**32 - 1)
 
 
