@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accuracy import means
 from accuracy.resampling import CONFIDENCE, Estimate, Floats
 
 _MOST = 10**9  # questions: more than anybody has
@@ -88,19 +89,50 @@ def paired(candidate: Floats, reference: Floats) -> Paired:
 
 
 def difference(counts: Paired, confidence: float = CONFIDENCE) -> Estimate:
-    """Return the share that the candidate solves less the reference's. Its ends are those of the
-    share of the flips that are for the candidate (Clopper and Pearson 1934), so that they exclude 0
-    exactly where McNemar's exact test does.
+    """Return the share that the candidate solves less the reference's. The interval covers two:
+    Newcombe's (1998, method 10), and that of the share of the flips that are for the candidate
+    (Clopper and Pearson 1934), so that it never excludes 0 where McNemar's exact test does not.
     """
+    value = (counts.candidate - counts.reference) / counts.n
+    ends = (*newcombe(counts), *_by_flips(counts, confidence), value)
+    return Estimate(value, min(ends), max(ends))
+
+
+def newcombe(counts: Paired) -> tuple[float, float]:
+    """Return the ends (95 %) of the difference of two paired shares, from Wilson's of each."""
+    n, (both, only_reference, only_candidate, neither) = counts.n, counts
+    ours, theirs = means.share(counts.candidate, int(n)), means.share(counts.reference, int(n))
+    (p, low, high), (their_p, their_low, their_high) = map(_known, (ours, theirs))
+    margins = counts.candidate * (n - counts.candidate) * counts.reference * (n - counts.reference)
+    over = both * neither - only_reference * only_candidate
+    over = max(over - n / 2, 0.0) if over > 0 else over
+    phi = over / math.sqrt(margins) if margins else 0.0
+    below, above = p - low, high - p
+    their_below, their_above = their_p - their_low, their_high - their_p
+    value = p - their_p
+    return (
+        value - math.sqrt(below**2 - 2 * phi * below * their_above + their_above**2),
+        value + math.sqrt(above**2 - 2 * phi * above * their_below + their_below**2),
+    )
+
+
+def _known(estimate: Estimate) -> tuple[float, float, float]:
+    value, low, high = estimate
+    assert value is not None
+    assert low is not None
+    assert high is not None
+    return value, low, high
+
+
+def _by_flips(counts: Paired, confidence: float) -> tuple[float, float]:
     from scipy.stats import binomtest
 
-    value = (counts.candidate - counts.reference) / counts.n
     if not counts.flips:
-        return Estimate(0.0, 0.0, 0.0)
+        return 0.0, 0.0
     test = binomtest(round(counts.only_candidate), round(counts.flips))
-    ends = test.proportion_ci(confidence / 100, method="exact")
-    low, high = ((2 * end - 1) * counts.flips / counts.n for end in ends)
-    return Estimate(value, min(low, value), max(high, value))
+    low, high = test.proportion_ci(confidence / 100, method="exact")
+    share = counts.flips / counts.n
+    return (2 * low - 1) * share, (2 * high - 1) * share
 
 
 def _right(scores: Floats) -> NDArray[np.bool_]:

@@ -3,7 +3,8 @@
 Two members that were asked the same are told apart question by question, or text by text, where
 what lies behind their figures is known:
 
-    task_solved    McNemar's exact test where answers are right or wrong, else the paired bootstrap
+    task_solved    Newcombe's interval and McNemar's exact test, which must both exclude that they
+                   are equal, where answers are right or wrong; else the paired bootstrap
     rougeL         the paired bootstrap over questions
     perplexity     over the answers that both have scored
     of texts       as `harness perplexity` has told them apart

@@ -123,6 +123,7 @@ def _firsts(found: Family) -> Iterator[str]:
         if one["figure"] != "text_perplexity" or one["of"] not in of_bits
     }
     by: dict[tuple[str, str, str], list[str]] = {}
+    shared: dict[tuple[str, ...], list[str]] = {}
     tied: list[str] = []
     for rank in found["ranks"]:
         key = rank["figure"]
@@ -138,11 +139,13 @@ def _firsts(found: Family) -> Iterator[str]:
             about = first[0], how, _among(found, rank)
             by.setdefault(about, []).append(f"{figure.label} ({value})")
         else:
-            last = [label for label in rank["places"] if label not in first]
-            tied.append(f"{figure.label} (decidedly behind: {', '.join(last)})")
+            shared.setdefault(tuple(first), []).append(figure.label)
     for (label, how, among), labels in by.items():
         alone = "" if "decidedly" in how else ", by the value alone"
         yield f"{label} is {how}{among} by {'; '.join(labels)}{alone}"
+    for several, labels in shared.items():
+        who = f"{', '.join(several[:-1])} and {several[-1]}"
+        yield f"{who} share the first place by {'; '.join(labels)}"
     if tied:
         yield f"nobody is decidedly first by {'; '.join(tied)}"
 
@@ -168,7 +171,10 @@ def _steps(found: Family) -> Iterator[str]:
                  and not rows[one["to"]]["variant"].startswith("lora")]  # fmt: skip
         if not ups or not downs or key.startswith("text_perplexity"):
             continue
-        words = [f"a size up ({ups[-1]['of']} to {ups[-1]['to']}) {_change(figure, ups[-1])}",
+        whole = [one for one in ups if not rows[one["of"]]["reference"]]
+        up = (whole or ups)[-1]
+        words = [
+            f"a size up ({up['of']} to {up['to']}) {_change(figure, up)}",
                  f"a precision down ({downs[-1]['of']} to {downs[-1]['to']})"
                  f" {_change(figure, downs[-1])}"]  # fmt: skip
         told.append(f"{figure.label}: {'; '.join(words)}")
@@ -180,22 +186,30 @@ def _change(figure: Judged, step: Mapping[str, Any]) -> str:
     if step["change"]["value"] is None:
         return "is not known"
     value, between = change(figure, step["change"])
-    verb = {"better": "buys", "worse": "costs"}.get(step["call"], "moves it by")
-    shown = value.lstrip("+-") if verb != "moves it by" else value
-    more = f" ({between})" if between else ""
-    return f"{verb} {shown}{more}{'' if verb != 'moves it by' else ', not decided'}"
+    if step["call"] not in ("better", "worse"):
+        return f"moves it by {value}{f' ({between})' if between else ''}, not decided"
+    verb = "buys" if step["call"] == "better" else "costs"
+    ends = [step["change"][end] for end in ("low", "high")]
+    if None in ends:
+        return f"{verb} {value.lstrip('+-')}"
+    less, more = (figure.write(end) for end in sorted(map(abs, ends)))
+    return f"{verb} {value.lstrip('+-')} ({less} to {more})"
 
 
 def _trades(found: Family, figures: Mapping[str, Judged], rows: Mapping[str, Any]) -> Iterator[str]:
+    """Say which larger model in less memory is better or worse than a smaller one, and by what."""
+    by: dict[tuple[str, str, str], list[str]] = {}
     for one in found["steps"]:
-        if one["kind"] == "trade" and one["call"] in ("better", "worse"):
-            sizes = [size(rows[label]["weights_bytes"]) for label in (one["to"], one["of"])]
-            how = "better" if one["call"] == "better" else "worse"
-            by = figures[one["figure"]].label
-            yield (
-                f"{one['to']} is decidedly {how} than {one['of']} by {by},"
-                f" with less memory for its weights ({' against '.join(sizes)})"
-            )
+        is_decided = one["call"] in ("better", "worse")
+        if one["kind"] == "trade" and is_decided and not one["figure"].startswith("text_"):
+            about = one["to"], one["of"], one["call"]
+            by.setdefault(about, []).append(figures[one["figure"]].label)
+    for (to, of, how), labels in by.items():
+        sizes = [size(rows[label]["weights_bytes"]) for label in (to, of)]
+        yield (
+            f"{to} is decidedly {how} than {of} by {'; '.join(labels)}, with less memory for its"
+            f" weights ({' against '.join(sizes)})"
+        )
 
 
 # ---- do figures agree?
@@ -215,7 +229,7 @@ def _agreements(found: Family) -> Iterator[str]:
             way = "the same order" if order["tau"] > 0 else "opposite orders"
             shared.append(
                 f"{figure['label']} and {other['label']} put the {order['n']} members in much {way}"
-                f" (Kendall's {numbers})"
+                f" (Kendall's {numbers}{_dependent(found, one)})"
             )
             continue
         few = f" where {order['least_p']:.2g} is the least" if order["least_p"] > _CHANCE else ""
@@ -227,6 +241,16 @@ def _agreements(found: Family) -> Iterator[str]:
             f"no order of the {n} members that {label} shares is shown: Kendall's tau with"
             f" {'; '.join(others)}"
         )
+
+
+def _dependent(found: Family, agreement: Mapping[str, Any]) -> str:
+    """Say that precisions of one model are no independent members; nothing where there are none."""
+    labels = agreement["labels"]
+    models = {row["model"] for row in found["rows"] if row["label"] in labels}
+    if len(models) == len(labels):
+        return ""
+    count = f"{len(models)} models" if len(models) > 1 else "one model"
+    return f"; but they are of {count}, and its precisions are not independent"
 
 
 _CHANCE = 0.05

@@ -213,9 +213,10 @@ def test_a_size_up_is_set_against_a_precision_down(sizes):
     assert (down["call"], down["change"]["value"]) == ("tie", pytest.approx(-4 / 80))
     assert steps["trade", "small fp32", "large nf4"]["call"] == "better"
     said = flat(sizes[1])
-    assert "a size up (small nf4 to large nf4) buys 32.5 points" in said
+    assert "a size up (small fp32 to large fp32) buys 35.0 points (" in said
     assert "a precision down (large fp32 to large nf4) moves it by -5.0 points" in said
-    assert "large nf4 is decidedly better than small fp32 by gsm8k solved, with less memory" in said
+    by = "large nf4 is decidedly better than small fp32 by bits per byte of stories; gsm8k solved"
+    assert f"{by}, with less memory for its weights (2 MiB against 4 MiB)" in said
 
 
 def test_figures_that_put_all_in_one_order_say_so_with_their_p_value(sizes):
