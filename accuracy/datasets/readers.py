@@ -37,7 +37,29 @@ def read(path: Path) -> Iterator[Row]:
     """Yield the rows of a file, or of a folder of files. Raises BadInput."""
     if path.is_dir():
         return _read_folder(path)
-    return READERS[kind_of(path)](path)
+    return _read_file(path)
+
+
+def _read_file(path: Path) -> Iterator[Row]:
+    """Yield the rows of a file, unless something else came in its place. Raises BadInput."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES).lstrip().lower()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    for mark, kind, todo in _STAND_INS:
+        if head.startswith(mark):
+            raise BadInput(
+                f"dataset {path.name}", f"it is {kind}", "expected the file itself", todo
+            )
+    yield from READERS[kind_of(path)](path)
+
+
+_HEAD_BYTES = 512
+_STAND_INS = (
+    (b"version https://git-lfs.github.com/", "a pointer of Git LFS", "Fetch it: git lfs pull."),
+    (b"<!doctype html", "a web page", "Download the file itself."),
+)
 
 
 def _read_folder(folder: Path) -> Iterator[Row]:
@@ -47,7 +69,7 @@ def _read_folder(folder: Path) -> Iterator[Row]:
         name = str(path.relative_to(folder))
         kind = kind_of(path)
         try:
-            for row in READERS[kind](path):
+            for row in _read_file(path):
                 columns = columns or (name, frozenset(row.cells))
                 if kind == parquet.ENDING and columns[1] != frozenset(row.cells):
                     found = f"its columns are {', '.join(row.cells)}"

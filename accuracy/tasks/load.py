@@ -52,6 +52,9 @@ def find(text: str) -> tuple[Task, Path]:
     if not rest:
         fine = f"expected {name}:FILE, the file as it is published"
         raise BadInput(f"--task {text}", "it names no file", fine, _SEE)
+    if "://" in rest:
+        fine, todo = f"expected {name}:FILE", "Download it and pass the file."
+        raise BadInput(f"--task {text}", "it is a web address", fine, todo)
     return task, _given(f"--task {text}", expanded(Path(rest)))
 
 

@@ -490,6 +490,24 @@ def test_an_archive_under_another_name_is_named(write, name):
     assert "the file is a Parquet file; " in complaint(write(name, b"PAR1\x15"))
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.txt", "a.parquet", "a.pkl"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "version https://git-lfs.github.com/spec/v1\noid sha256:0aa3\nsize 439\n",
+            "it is a pointer of Git LFS; expected the file itself. Fetch it: git lfs pull.",
+        ),
+        (
+            "\n<!DOCTYPE html>\n<html><body>404</body></html>",
+            "it is a web page; expected the file itself. Download the file itself.",
+        ),
+    ],
+)
+def test_what_came_in_the_place_of_a_file_is_named(write, name, text, words):
+    assert complaint(write(name, text)) == f"dataset {name}: {words}"
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("last", [True, False])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])

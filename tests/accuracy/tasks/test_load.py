@@ -117,6 +117,11 @@ def test_an_empty_file_has_no_rows(text, words, tmp_path):
         loaded("gsm8k", tmp_path / "test.jsonl")
 
 
+def test_a_web_address_has_to_be_downloaded():
+    with pytest.raises(BadInput, match=r"it is a web address.*Download it and pass the file"):
+        load_task(Asked("gsm8k:https://example.com/test.jsonl"))
+
+
 def test_a_folder_needs_tables(tmp_path):
     with pytest.raises(BadInput, match="a folder without tables"):
         loaded("gsm8k", tmp_path)
