@@ -76,3 +76,8 @@ def __getattr__(name: str) -> Any:
     if name in _COMMANDS:
         return getattr(import_module("harness.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the names that an editor or a notebook completes."""
+    return sorted({*globals(), *__all__})

@@ -67,8 +67,16 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "list": lists.list_,
     "doctor": lists.doctor,
 }
+
+
+def _about(command: Callable[..., None]) -> str:
+    """Return what a command says of itself, each paragraph on one line, to be wrapped anew."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
 for _name, _command in COMMANDS.items():
-    app.command(name=_name, cls=Command)(_command)
+    app.command(name=_name, cls=Command, help=_about(_command))(_command)
 
 
 def _show_versions(asked: bool) -> None:
@@ -101,7 +109,6 @@ def _build_only(words: Sequence[str]) -> None:
     """
     for known in app.registered_commands:
         if known.name not in words:
-            known.help = inspect.getdoc(known.callback)
             known.callback = _nothing
 
 

@@ -64,6 +64,12 @@ def _tokens_per_s(result: Result) -> Any:
     return result["throughput"]["tokens_per_s"] if result["counts"]["tokens"] else None
 
 
+def _task_solved(result: Result) -> Any:
+    """Return the share of its task that was solved, by the scorer that decides."""
+    task = result.get("task") or {}
+    return task["scores"][task["scorer"]]["value"] if task else None
+
+
 FIGURES: dict[str, Figure] = {
     figure.name: figure
     for figure in (
@@ -117,6 +123,10 @@ FIGURES: dict[str, Figure] = {
         _evaluated("eval_samples_per_s", "speed", "samples/s", "higher", "{}"),
         _evaluated("eval_samples", "answers", "", "", "{} answers"),
         _evaluated("eval_tokens", "answer tokens", "", "", "{} tokens"),
+        Figure(
+            "task_solved", "task solved", _task_solved, "%", "higher",
+            lambda share: f"{100 * share:.1f}", group="Quality", brief="",
+        ),
         _of("energy", "joules", "total", "J", "lower", "{}"),
         _of("energy", "joules_per_token", "per token", "J/token", "lower", "{}"),
         _of("energy", "watts_mean", "mean power", "W", "lower", "{} mean"),

@@ -31,7 +31,7 @@ def show_result(
 ) -> None:
     """Print result.json for people; without its figures where these go elsewhere as tables."""
     console.print(_verdict(result))
-    for words in _solved(result):
+    for words in solved(result):
         console.print(as_text(words, "bold"))
     for part in _conditions(result["verdicts"], console.width):
         console.print(part)
@@ -101,7 +101,7 @@ def made_by(environment: Mapping[str, Any]) -> str:
     return ", ".join(filter(None, (own, commit)))
 
 
-def _solved(result: Mapping[str, Any]) -> Iterator[str]:
+def solved(result: Mapping[str, Any]) -> Iterator[str]:
     """Say what was solved of a task, and what went wrong: who asked for it looks for that first."""
     wrong = (result.get("task") or {}).get("errors") or {}
     said = (task.sentence(result), attempts.sentence(result), errors.sentence(wrong))

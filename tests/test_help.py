@@ -35,6 +35,13 @@ def test_no_help_is_cut_off(command, columns):
     assert "…" not in help_of(*command.split(), columns=columns)
 
 
+def test_what_a_command_does_fills_the_lines_of_the_list():
+    lines = [line.strip("│ ") for line in help_of().partition("Commands")[2].splitlines()]
+    about_gate = " ".join(lines).partition("gate ")[2].partition("judge ")[0]
+    assert "enough of the reference's ROUGE, or" in " ".join(about_gate.split())
+    assert "enough of the reference's" not in lines  # where the line ends in the code
+
+
 def test_a_second_name_of_an_option_is_in_its_text_and_works():
     assert "--request-rate" in help_of("run")
     words = ["plan", "--sut", "simulated", "--scenario", "server", "--request-rate", "7"]

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from accuracy import datasets
-from accuracy.datasets import TABLE, entry, formats, names, parquet
+from accuracy.datasets import TABLE, entry, folders, formats, names
 from accuracy.datasets.formats import Format
+from accuracy.datasets.given import KINDS, check_table
 from accuracy.datasets.readers import READERS, kind_of, read
 from accuracy.datasets.rows import Row
 from accuracy.datasets.subset import Drawn, in_shares
@@ -24,10 +25,7 @@ from harness.kernel.errors import BadInput, unknown
 from harness.kernel.places import expanded, found_at, guess, wrong_path
 from harness.kernel.types import Sample
 
-_KINDS = ", ".join(list(READERS)[:-1]) + f" or {list(READERS)[-1]}"  # ".jsonl, ... or .pkl.gz"
-
-
-_FINE = f"expected one of {', '.join(TABLE)}, or a {_KINDS} file"
+_FINE = f"expected one of {', '.join(TABLE)}, or a {KINDS}"
 _LIST = "See python -m harness list datasets."
 
 
@@ -176,29 +174,17 @@ def _split(name: str) -> tuple[str, Path]:
 
 def _check_file(name: str, path: Path) -> None:
     """Refuse whatever is not a file that can be read. Raises BadInput, which says what it is."""
-    doing, kind = f"dataset {name}", kind_of(path)
+    doing = f"dataset {name}"
     if not name.strip():
         raise BadInput("--dataset", "the name is empty", _FINE, _LIST)
     if "://" in name:
         raise BadInput(doing, "it is a web address", _FINE, "Download it and pass the file.")
-    if parquet.is_folder(path):
-        parquet.shards(path)
-        return
-    if path.is_dir():
-        raise _folder(doing, path)
-    if path.is_file() and kind not in READERS:
-        found = f"its name ends in {path.suffix!r}" if path.suffix else "its name has no ending"
-        raise BadInput(doing, found, f"expected a {_KINDS} file", "Rename or convert it.")
-    if path.is_file():
-        if path.stat().st_size == 0:
-            raise BadInput(
-                doing, "the file is empty", "expected at least one row", "Check the file."
-            )
-        path.open("rb").close()
-    elif kind in READERS or path.is_symlink() or name.startswith((".", "/", "~")):
+    if path.exists():
+        check_table(doing, path)
+    elif kind_of(path) in READERS or path.is_symlink() or name.startswith((".", "/", "~")):
         raise wrong_path(doing, path, _FINE)
     elif _is_like_ours(name):
-        raise unknown("dataset", name, names(), f"Or pass a {_KINDS} file.")
+        raise unknown("dataset", name, names(), f"Or pass a {KINDS}.")
     else:
         raise _elsewhere(doing, name, path)
 
@@ -209,19 +195,6 @@ def _is_like_ours(name: str) -> bool:
     """
     near = get_close_matches(name, names(), cutoff=0.5)
     return any(abs(len(known) - len(name)) <= 2 for known in near)
-
-
-def _folder(doing: str, folder: Path) -> BadInput:
-    """Refuse a folder without Parquet files, and name something in it that may be meant."""
-    inside = sorted(folder.iterdir())
-    files = [path for path in inside if path.is_file() and kind_of(path) in READERS]
-    near = [*files, *filter(parquet.is_folder, inside)]
-    fine = f"expected a {_KINDS} file, or a folder of Parquet files"
-    if any(path.suffix == ".arrow" for path in inside):
-        todo = "Write it as Parquet: datasets.load_from_disk(FOLDER).to_parquet(FILE)."
-        return BadInput(doing, "it was saved by datasets' save_to_disk", fine, todo)
-    todo = f"Pass what is in it, such as {near[0]}." if near else "Check the path."
-    return BadInput(doing, "it is a folder without Parquet files", fine, todo)
 
 
 def _elsewhere(doing: str, name: str, path: Path) -> BadInput:
@@ -260,9 +233,9 @@ def _licence(format: Format, named: bool) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Return the hash of a file; of a folder, that of its Parquet files one after another."""
+    """Return the hash of a file; of a folder, that of its tables one after another."""
     digest = hashlib.sha256()
-    for part in parquet.shards(path) if path.is_dir() else [path]:
+    for part in folders.tables(path) if path.is_dir() else [path]:
         with part.open("rb") as file:
             while block := file.read(2**20):
                 digest.update(block)

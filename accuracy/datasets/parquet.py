@@ -1,4 +1,4 @@
-"""The rows of a Parquet file, or of a folder of its shards.
+"""The rows of a Parquet file.
 
 Writers store one thing in many types: Polars writes texts as string views or large strings, Spark
 and ClickHouse may leave the mark of text out (binary), pandas stores few values as a dictionary. A
@@ -9,7 +9,6 @@ it says. Cells are made when they are asked for: a date beyond our calendar is n
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -17,14 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from accuracy.datasets.rows import NotRead, Row, malformed
-from harness.kernel.errors import BadInput
 from harness.kernel.foreign.parsed import loads
 from harness.kernel.foreign.tables import check_texts
 
 ENDING = ".parquet"
-_SHARD = re.compile(r"(?P<split>.*?)-?(?P<number>\d+)-of-(?P<count>\d+)")
-_SPLIT = re.compile(r"(train|test|validation|valid|val|dev|eval)(?![a-z])")
-_OTHER_KINDS = (".jsonl", ".csv", ".pkl")
 
 
 def rows(path: Path) -> Iterator[Row]:
@@ -58,78 +53,6 @@ def _batches(path: Path, file: Any) -> Iterator[Any]:
     for group in range(file.num_row_groups):
         check_texts(path, group, texts)
         yield from file.iter_batches(batch_size=256, row_groups=[group])
-
-
-# ---- a folder of shards
-
-
-def is_folder(path: Path) -> bool:
-    """Tell whether it is a folder with Parquet files directly in it."""
-    return path.is_dir() and bool(_files(path))
-
-
-def shards(folder: Path) -> list[Path]:
-    """Return the files of a folder in the order of their names, numbers by their size.
-
-    Raises BadInput where they are not all there, or not of one table.
-    """
-    doing, files = f"dataset {folder}", _files(folder)
-    others = sorted(path.name for path in folder.iterdir() if path.name.endswith(_OTHER_KINDS))
-    if others:
-        found = f"the folder has Parquet files and others, such as {others[0]}"
-        raise BadInput(doing, found, "expected one kind", f"Pass a file: {files[0]}.")
-    splits = sorted({split for path in files if (split := _split_of(path))})
-    if len(splits) > 1:
-        found = f"the folder has files of several splits: {', '.join(splits)}"
-        todo = f"Pass a file, such as {files[0]}, or a folder that has one split."
-        raise BadInput(doing, found, "expected one split", todo)
-    if lacks := _lacking(files):
-        found = f"the folder lacks shard {lacks[0]} of {lacks[1]}"
-        raise BadInput(doing, found, "expected all shards", "Download the rest.")
-    return files
-
-
-def folder_rows(folder: Path) -> Iterator[Row]:
-    """Yield the rows of all shards, one after another. Raises BadInput."""
-    columns: tuple[str, frozenset[str]] | None = None
-    for path in shards(folder):
-        for row in rows(path):
-            columns = columns or (path.name, frozenset(row.cells))
-            if columns[1] != frozenset(row.cells):
-                found = f"its columns are {', '.join(row.cells)}"
-                raise malformed(path.name, "the file", found, f"those of {columns[0]}")
-            yield row
-
-
-def _files(folder: Path) -> list[Path]:
-    """Hidden files, and those that writers mark with an underscore, hold no rows."""
-    found = [path for path in folder.iterdir() if path.name.endswith(ENDING) and path.is_file()]
-    return sorted((path for path in found if path.name[0] not in "._"), key=_by_numbers)
-
-
-def _by_numbers(path: Path) -> list[tuple[int, str]]:
-    parts = re.findall(r"\d+|\D+", path.name)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
-
-
-def _split_of(path: Path) -> str:
-    """Return the split that a file's name begins with; "" if it names none."""
-    if match := _SHARD.match(path.name):
-        return match["split"]
-    match = _SPLIT.match(path.name)
-    return match[1] if match else ""
-
-
-def _lacking(files: list[Path]) -> tuple[str, str] | None:
-    """Return the number of the first shard that is not there, and how many there should be."""
-    named = [match for path in files if (match := _SHARD.match(path.name))]
-    if not named:
-        return None
-    there, count = {int(match["number"]) for match in named}, int(named[0]["count"])
-    first = 0 if 0 in there else 1  # some writers count from 1
-    missing = next((n for n in range(first, first + count) if n not in there), None)
-    width = len(named[0]["number"])
-    return None if missing is None else (f"{missing:0{width}}", named[0]["count"])
 
 
 # ---- cells

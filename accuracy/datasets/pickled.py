@@ -8,17 +8,16 @@ description, which `frames` understands.
 
 from __future__ import annotations
 
-import gzip
 import io
 import itertools
 import pickle
 import pickletools
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from accuracy.datasets import packed
 from harness.kernel.errors import BadInput
 
 MOST_BYTES = 2**30  # of the pickle, unpacked: MLPerf's OpenOrca has about 0.2e9
@@ -84,21 +83,18 @@ def bytes_of(path: Path) -> bytes:
     """Return the pickle in a file, unpacked; raise BadInput where it is too large or torn."""
     doing = f"dataset {path.name}"
     size = path.stat().st_size
-    packed = path.name.endswith(".gz")
+    is_packed = path.name.endswith(packed.ENDING)
     limit = MOST_BYTES
-    if packed:
+    if is_packed:
         limit = min(MOST_BYTES, max(2**26, MOST_EXPANSION * size))
     try:
-        with gzip.open(path) if packed else path.open("rb") as file:
+        with packed.opened(path) as file:
             data = b"" if size > MOST_BYTES else file.read(limit + 1)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        fine = "expected a file packed by gzip"
-        raise BadInput(doing, f"{error}", fine, "Correct the file.") from None
     except OSError as error:
         raise BadInput(doing, error.strerror or str(error), "a readable file") from None
     if size > MOST_BYTES or len(data) > limit:
         mib = limit >> 20
-        found = f"it unpacks to more than {mib} MiB" if packed else f"it has {size >> 20} MiB"
+        found = f"it unpacks to more than {mib} MiB" if is_packed else f"it has {size >> 20} MiB"
         fine = f"pickles of at most {mib} MiB are read"
         raise BadInput(doing, found, fine, "Save it as Parquet.")
     return data

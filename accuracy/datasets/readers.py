@@ -9,14 +9,15 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from accuracy.datasets import parquet
+from accuracy.datasets import folders, packed, parquet
 from accuracy.datasets.rows import Row, malformed
 from harness.kernel.errors import BadInput
-from harness.kernel.foreign.own_files import read_given
+from harness.kernel.foreign.own_files import too_large
 from harness.kernel.foreign.parsed import check_depth, loads
 from harness.kernel.machine.memory import available_bytes
 from harness.kernel.places import wrong_path
@@ -24,22 +25,71 @@ from harness.kernel.texts import other_kind
 
 
 def kind_of(path: Path) -> str:
-    """Return the ending that says how a file is read, or the file's own ending."""
-    return next((ending for ending in READERS if path.name.endswith(ending)), path.suffix)
+    """Return the ending that says how a file is read, or the file's own ending. All kinds but
+    Parquet, which is packed by itself, may be packed by gzip.
+    """
+    kind = Path(path.name.removesuffix(packed.ENDING)).suffix
+    is_packed = path.name.endswith(packed.ENDING)
+    return kind if kind in READERS and not (is_packed and kind == parquet.ENDING) else path.suffix
 
 
 def read(path: Path) -> Iterator[Row]:
-    """Yield the rows of a file, or of a folder of Parquet files. Raises BadInput."""
+    """Yield the rows of a file, or of a folder of files. Raises BadInput."""
     if path.is_dir():
-        return parquet.folder_rows(path)
-    return READERS[kind_of(path)](path)
+        return _read_folder(path)
+    return _read_file(path)
+
+
+def _read_file(path: Path) -> Iterator[Row]:
+    """Yield the rows of a file, unless something else came in its place. Raises BadInput."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES).lstrip().lower()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    for mark, kind, todo in _STAND_INS:
+        if head.startswith(mark):
+            raise BadInput(
+                f"dataset {path.name}", f"it is {kind}", "expected the file itself", todo
+            )
+    yield from READERS[kind_of(path)](path)
+
+
+_HEAD_BYTES = 512
+_STAND_INS = (
+    (b"version https://git-lfs.github.com/", "a pointer of Git LFS", "Fetch it: git lfs pull."),
+    (b"<!doctype html", "a web page", "Download the file itself."),
+)
+
+
+def _read_folder(folder: Path) -> Iterator[Row]:
+    """Yield the rows of all files, one after another, each with its file's path in the folder."""
+    columns: tuple[str, frozenset[str]] | None = None
+    for path in folders.tables(folder):
+        name = str(path.relative_to(folder))
+        kind = kind_of(path)
+        try:
+            for row in _read_file(path):
+                columns = columns or (name, frozenset(row.cells))
+                if kind == parquet.ENDING and columns[1] != frozenset(row.cells):
+                    found = f"its columns are {', '.join(row.cells)}"
+                    raise malformed(name, "the file", found, f"those of {columns[0]}")
+                yield replace(row, file=name)
+        except BadInput as error:
+            doing, found, fine, todo = error.facts
+            above = f"folder {path.parent}: " if name != path.name else ""
+            raise BadInput(above + doing, found, fine, todo) from None
 
 
 def _read_jsonl(path: Path) -> Iterator[Row]:
-    fine = "one JSON object per line"
+    fine, is_first = "one JSON object per line", True
     for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue
+        if is_first and line.lstrip().startswith("["):
+            doing, todo = f"dataset {path.name}", "Let its name end in .json."
+            raise BadInput(doing, "the file is a JSON list", f"expected {fine}", todo)
+        is_first = False
         try:
             cells = loads(line.rstrip("\r\n"))  # else the end of a line counts as column 1
         except json.JSONDecodeError as error:
@@ -60,7 +110,7 @@ def _read_jsonl(path: Path) -> Iterator[Row]:
 
 def _read_json(path: Path) -> Iterator[Row]:
     """Read object by object, so that each has its line, and a complaint about the last does not
-    hide the first.
+    hide the first: those of a list, or such as stand one after another, of which there may be one.
     """
     text, fine = _text(path), "a JSON list of objects"
     decoder, at, line, counted = json.JSONDecoder(), 0, 1, 0
@@ -76,9 +126,9 @@ def _read_json(path: Path) -> Iterator[Row]:
             )
         return found
 
-    skip("[")
-    at += 1
-    if skip("]{") == "]":
+    is_list = skip("[{") == "["
+    at += is_list
+    if is_list and skip("]{") == "]":
         return
     while True:
         skip("{")
@@ -94,9 +144,12 @@ def _read_json(path: Path) -> Iterator[Row]:
         except (ValueError, RecursionError) as error:
             raise malformed(path.name, f"line {line}", str(error), fine) from None
         yield Row(path.name, f"line {line}", cells)
-        if skip(",]") == "]":
+        if not is_list:
+            if _SPACE.fullmatch(text, at):
+                return
+        elif skip(",]") == "]":
             break
-        at += 1
+        at += is_list
     if rest := text[at + 1 :].lstrip():
         raise malformed(path.name, _place(text, len(text) - len(rest)), "Extra data", fine)
 
@@ -110,7 +163,8 @@ def _place(text: str, at: int) -> str:
 
 def _read_csv(path: Path) -> Iterator[Row]:
     csv.field_size_limit(2**31 - 1)
-    reader = csv.reader(_lines(path), strict=True)
+    lines = list(_lines(path))
+    reader = csv.reader(lines, strict=True, delimiter=_delimiter(lines))
     header: list[str] = []
     known: dict[str, str] = {}
     try:
@@ -144,12 +198,21 @@ def _read_csv(path: Path) -> Iterator[Row]:
         ) from None
 
 
+def _delimiter(lines: Iterable[str]) -> str:
+    """Return what stands between the names of a header: semicolons or tabs where it has no comma,
+    as spreadsheets write them in countries whose numbers have one.
+    """
+    header = next((line for line in lines if line.strip()), "")
+    return next((mark for mark in ",;\t" if mark in header), ",")
+
+
 def _subject(path: Path) -> dict[str, str]:
     """Return the subject. MMLU's own files have no header, and their names say what they are about:
     abstract_algebra_test.csv.
     """
-    match = re.fullmatch(r"(.+)_(test|val|dev)", path.stem)
-    return {"subject": match[1], "split": match[2]} if match else {"subject": path.stem}
+    stem = path.name.partition(".")[0]
+    match = re.fullmatch(r"(.+)_(test|val|dev)", stem)
+    return {"subject": match[1], "split": match[2]} if match else {"subject": stem}
 
 
 def _read_txt(path: Path) -> Iterator[Row]:
@@ -157,7 +220,7 @@ def _read_txt(path: Path) -> Iterator[Row]:
     not blank is a text.
     """
     try:
-        with path.open("rb") as file:
+        with packed.opened(path) as file:
             head = file.read(_BLOCK_BYTES)
             _must_be_text(path, head)
             file.seek(0)
@@ -224,7 +287,6 @@ READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     parquet.ENDING: parquet.rows,
     ".txt": _read_txt,
     ".pkl": _read_pickle,
-    ".pkl.gz": _read_pickle,
 }
 
 
@@ -234,10 +296,14 @@ def _lines(path: Path) -> Iterator[str]:
 
 def _text(path: Path) -> str:
     """Return the whole text: a file that is decoded in blocks would name a byte of its block."""
+    most = available_bytes() // _COPIES
     try:
-        data = read_given(path, available_bytes() // _COPIES)
+        with packed.opened(path) as file:
+            data = file.read(most + 1)
     except OSError as error:
         raise _unreadable(path, error) from None
+    if len(data) > most:
+        raise too_large(path, most)
     _must_be_text(path, data)
     try:
         return data.decode().removeprefix("\ufeff")

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from accuracy import datasets
 from accuracy.datasets.files import Loaded, check_count, sha256
-from accuracy.datasets.parquet import is_folder
-from accuracy.datasets.readers import READERS, kind_of, read
+from accuracy.datasets.given import check_table
+from accuracy.datasets.readers import read
 from accuracy.datasets.subset import Drawn, in_shares
 from accuracy.tasks import TABLE, of_name
 from accuracy.tasks.checks import check_apart, check_columns, repeated, with_hint
@@ -52,6 +52,9 @@ def find(text: str) -> tuple[Task, Path]:
     if not rest:
         fine = f"expected {name}:FILE, the file as it is published"
         raise BadInput(f"--task {text}", "it names no file", fine, _SEE)
+    if "://" in rest:
+        fine, todo = f"expected {name}:FILE", "Download it and pass the file."
+        raise BadInput(f"--task {text}", "it is a web address", fine, todo)
     return task, _given(f"--task {text}", expanded(Path(rest)))
 
 
@@ -150,14 +153,12 @@ def _embedded(file: str) -> Path:
 
 def _given(doing: str, path: Path) -> Path:
     """Return a file or folder that can be read as a table. Raises BadInput."""
-    fine = f"expected a {', '.join(READERS)} file, as the task is published"
-    if not path.exists():
-        raise wrong_path(doing, path, fine)
-    if path.is_dir() and not is_folder(path):
-        todo = "Pass one of its files."
-        raise BadInput(doing, "it is a folder without Parquet files", fine, todo)
-    if path.is_file() and kind_of(path) not in READERS:
-        raise BadInput(doing, f"its name ends in {path.suffix!r}", fine, "Convert it.")
+    try:
+        if not path.exists():
+            raise wrong_path(doing, path, "expected the file of a task, as it is published")
+        check_table(doing, path)
+    except (OSError, ValueError):  # no permission, a name too long
+        raise wrong_path(doing, path, "expected a file that can be read") from None
     return path
 
 

@@ -37,6 +37,8 @@ def _rows(config: RunConfig, settings: RunSettings) -> Iterator[EffectiveSetting
         is_off = not option.is_settled and (value is False or value in ({}, ()))
         if option.is_place or not option.counts_for(entry) or is_off or value is None:
             continue
+        if option.name == "dataset" and config.task is not None:
+            continue
         if option.judged and (option.judged == "tokens") != settings.use_tokens:
             if option.name not in config.origins:
                 continue
@@ -59,6 +61,8 @@ def _origin(option: Option, config: RunConfig, settings: RunSettings) -> str:
         return config.origins[name] + " auto" * measured
     if name == "target_qps":
         return "default: auto calibrates it in the warm-up"
+    if name == "max_new_tokens" and config.task is not None:
+        return "the task"
     if option.of_library and getattr(profile, option.by_profile or name, None) is None:
         return "the library's size"
     return f"profile {config.profile}" if option.by_profile else "default"

@@ -48,4 +48,5 @@ def conflicts_of(
     from scenarios.conflicts import conflicts
 
     search = config.mode == "find-peak"
-    return conflicts(settings, schedule, warmup_samples(config), search, rate_known)
+    warmup = warmup_samples(config, settings.num_samples)
+    return conflicts(settings, schedule, warmup, search, rate_known)

@@ -380,7 +380,7 @@ class Run:
         open, it is a share of the throughput seen while warm.
         """
         given = given_rate(self.config, self._own_qps), given_by(self.config)
-        count = warmup_samples(self.config)
+        count = warmup_samples(self.config, len(self.samples))
         if not count:
             return given[0], given[1] or "default: nothing to calibrate on"
         self._say(f"warming up with {count} samples")

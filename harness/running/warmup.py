@@ -27,15 +27,18 @@ def given_by(config: RunConfig) -> str:
     return "" if config.target_qps == "auto" else "given"
 
 
-def warmup_samples(config: RunConfig) -> int:
+def warmup_samples(config: RunConfig, library: int) -> int:
     """Count what fills the batch twice over, so that its steady throughput shows; nothing where
-    nothing can be cold.
+    nothing can be cold. An accuracy run whose queries wait for no clock has no use for a rate: it
+    fills the batch once, with no more than there is to ask.
     """
     if config.warmup is not None:
         return config.warmup
     if not registry.sut_entry(config.sut).warms_up:
         return 0
     if config.target_qps == "auto" and not config.pattern.is_one_by_one:
+        if config.mode == "accuracy" and not config.pattern.is_open:
+            return min(config.rows * config.replicas, 64, library)
         return min(2 * config.rows, 64) * config.replicas
     return 4
 

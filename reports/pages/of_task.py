@@ -23,3 +23,14 @@ def blocks(result: Result) -> list[Block]:
     wrong = errors.blocks(found.get("errors") or {})
     shown = (task.scores(result), *wrong, attempts.table(result), picture)
     return [block for block in shown if block is not None]
+
+
+def tiles(result: Result) -> list[tuple[str, str, str]]:
+    """Return the share of questions solved as (name, figure, unit); none where nothing was scored
+    or there is no task.
+    """
+    found = result.get("task") or {}
+    figure = found["scores"][found["scorer"]] if found else {"value": None}
+    if figure["value"] is None:
+        return []
+    return [("solved", task.in_tenths(100 * figure["value"]), f"% of {figure['n']:,}")]

@@ -26,7 +26,7 @@ from reports.plots import run as plots
 from reports.plots.gpus import gpus_over_run
 from reports.plots.server import server_over_run
 from reports.plots.style import at_both_widths
-from reports.terminal import made_by, missing_text, not_mlperf
+from reports.terminal import made_by, missing_text, not_mlperf, solved
 
 MAX_TEXT = 400  # characters of an answer
 _SLOWEST = _FIRST = 10
@@ -79,6 +79,7 @@ def render(
         result=result,
         tiles=_tiles(result),
         not_mlperf=not_mlperf(result),
+        solved=list(solved(result)),
         failed=any(row["status"] in ("FAIL", "UNDECIDED") for row in result["verdicts"]),
         doubts=doubts.table(result),
         missing=[missing_text(row) for row in result.get("missing", [])],
@@ -323,8 +324,8 @@ def _picture(title: str, svg: str, note: str) -> Plot | None:
 
 
 PARTS: tuple[Part, ...] = (
-    _search, _latency, _failures, _throughput, _goodput, _capacity, _decoding, _memory, _quality,
-    _task, _answers, _evaluation, _energy, _replicas, _of_gpus,
+    _search, _task, _latency, _failures, _throughput, _goodput, _capacity, _decoding, _memory,
+    _quality, _answers, _evaluation, _energy, _replicas, _of_gpus,
     _driver, _found_out, _answers_of_server, _server_counts, _others, _over_run, _steady,
     _cumulative, _tpot, _load, _server, _machine, _gpus, _division, _settings,
 )  # fmt: skip
@@ -345,6 +346,7 @@ def _tiles(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     tiles += [("throughput", result["throughput"]["tokens_per_s"] or None, "tokens/s")]
     tiles += [("rougeL", result["accuracy"].get("rougeL"), "of 100")]
     shown = [(name, number(value), unit) for name, value, unit in tiles if value is not None]
+    shown = of_task.tiles(result) + shown
     if peak := memory.get("gpu_peak_bytes") or memory.get("rss_peak_bytes"):
         figure, unit = size(peak).split(" ")
         shown.append(("peak memory, loading and serving", figure, unit))

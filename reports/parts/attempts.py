@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.kernel.words.figure import number
 from reports.blocks import Column, Table
-from reports.parts.task import span_of
+from reports.parts.task import in_tenths, span_of
 
 Result = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -56,7 +56,7 @@ def table(result: Result) -> Table | None:
         Column("k", "attempts\nk"),
         Column("tokens", "tokens per\nquestion"),
         Column("seconds", "seconds per\nquestion"),
-        *(Column(way, words, "%", _tenths, interval=True) for way, words in ways.items()),
+        *(Column(way, words, "%", in_tenths, interval=True) for way, words in ways.items()),
         *(_per_solved(way, words) for way, words in ways.items()),
     )
     rows = [
@@ -82,8 +82,8 @@ def beside(rows: Sequence[Row]) -> Table | None:
     columns = (
         Column("label", "", words=True),
         Column("attempts", "attempts\nk"),
-        Column("average", "one\nattempt", "%", _tenths, interval=True),
-        *(Column(way, words, "%", _tenths, interval=True) for way, words in ways.items()),
+        Column("average", "one\nattempt", "%", in_tenths, interval=True),
+        *(Column(way, words, "%", in_tenths, interval=True) for way, words in ways.items()),
         Column("tokens", "tokens per\nquestion"),
         Column("seconds", "seconds per\nquestion"),
     )
@@ -103,10 +103,6 @@ def beside(rows: Sequence[Row]) -> Table | None:
 
 def _per_solved(way: str, words: str) -> Column:
     return Column(f"{way}_tokens_per_solved", f"tokens per\nsolved, {words}")
-
-
-def _tenths(percent: float) -> str:
-    return f"{percent:.1f}"
 
 
 def _note(found: Row) -> str:
@@ -132,7 +128,7 @@ def _attempts(result: Result) -> Row:
 
 
 def _percent(figure: Row) -> str:
-    return "?" if figure["value"] is None else f"{number(100 * figure['value'])} %"
+    return "?" if figure["value"] is None else f"{in_tenths(100 * figure['value'])} %"
 
 
 def _cost(row: Row) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.kernel.words.figure import number
 from reports.blocks import Column, Table, word_column
 
 Result = Mapping[str, Any]
@@ -77,7 +76,7 @@ def scores(result: Result) -> Table | None:
     counts = [name for name in _COUNTS if any(name in one for _, one in figures)]
     columns = (
         word_column("what", ""),
-        Column("value", "solved", "%", interval=True),
+        Column("value", "solved", "%", in_tenths, interval=True),
         *(Column(name, name.replace("_", " ")) for name in counts),
         Column("n", "n"),
     )
@@ -107,5 +106,10 @@ def span_of(figure: Mapping[str, Any]) -> tuple[float | None, ...]:
     return tuple(None if end is None else 100 * end for end in ends)
 
 
+def in_tenths(percent: float) -> str:
+    """Write percent with one decimal: the intervals of shares are wider than any further one."""
+    return f"{percent:.1f}"
+
+
 def _percent(share: float | None) -> str:
-    return "?" if share is None else number(100 * share)
+    return "?" if share is None else in_tenths(100 * share)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from accuracy.datasets.rows import Row
+from accuracy.metrics.references import hashed
 from accuracy.tasks.task import Doc, Task
 
 _CALCULATION = re.compile(r"<<[^<>]*>>")  # <<2*3=6>>, which the file's authors put into each step
@@ -36,7 +37,7 @@ def _read_cot(row: Row) -> Doc:
 
 def _marked(row: Row) -> str:
     answer = row.text("answer")
-    if "####" not in answer or not answer.rpartition("####")[2].strip():
+    if not hashed(answer):
         raise row.complain("answer", "no '#### n' at its end", "a solution with its number last")
     return answer
 

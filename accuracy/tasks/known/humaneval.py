@@ -28,6 +28,7 @@ HUMANEVAL = Task(
     read=_read,
     scorers=("runs",),
     max_new_tokens=1024,
+    columns=(("prompt", "canonical_solution", "test", "entry_point"),),
     stop=("\nclass", "\ndef", "\n#", "\nif", "\nprint"),
     gap="",
     licence="MIT",

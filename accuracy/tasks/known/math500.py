@@ -7,10 +7,13 @@ minerva_math500, without its four examples: those of --shots-file are used.
 
 from __future__ import annotations
 
+import re
+
 from accuracy.datasets.rows import Row
 from accuracy.metrics.references import boxed
 from accuracy.tasks.task import Doc, Task
 
+_BARE = re.compile(r"\\boxed\s+([^\s${}]+)")  # as some solutions of MATH have it: $\boxed 2$
 _GROUPS = ("subject", "type", "level")  # MATH calls the subject its type
 
 
@@ -24,9 +27,10 @@ def _read(row: Row) -> Doc:
 def _solution(row: Row) -> str:
     """Return the solution with its boxed answer, which may stand in a column of its own."""
     solution = row.text("solution")
-    answer = row.text("answer") if "answer" in row.cells else ""
     if (boxed(solution) or "").strip():
         return solution
+    bare = _BARE.findall(solution)
+    answer = row.text("answer") if "answer" in row.cells else "".join(bare[-1:])
     if not answer:
         raise row.complain("solution", "no \\boxed{...}", "a solution with its answer boxed")
     return f"{solution}\n\\boxed{{{answer}}}"

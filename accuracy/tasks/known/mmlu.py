@@ -41,9 +41,12 @@ def _read(row: Row) -> Doc:
 
 
 def _four(row: Row) -> list[str]:
-    if "choices" in row.cells:
-        return row.texts("choices", len(_LETTERS), len(_LETTERS))
-    return [row.text(letter) for letter in _LETTERS]
+    if "choices" not in row.cells:
+        return [row.text(letter) for letter in _LETTERS]
+    choices = row.texts("choices", len(_LETTERS), len(_LETTERS))
+    if not all(map(str.strip, choices)):
+        raise row.complain("choices", "a choice without text", f"{len(_LETTERS)} texts")
+    return choices
 
 
 def _labels(row: Row) -> tuple[tuple[str, str], ...]:

@@ -124,7 +124,8 @@ def value(row: Row, name: str) -> Any:
     """Return what a row has under the name of a column; None where it is not known."""
     if name == "task_solved":
         solved = row.get("scores", {}).get(name)
-        return solved and (solved, *row.get("intervals", {}).get(name, (None, None)))
+        ends = row.get("intervals", {}).get(name, (None, None))
+        return None if solved is None else (solved, *ends)
     more = row.get("figures", {}) | row.get("percentiles", {})
     more |= {"decode_share": row.get("self_check", {}).get("share")}
     if name in row or name in more:

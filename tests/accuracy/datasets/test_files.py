@@ -224,6 +224,54 @@ def test_a_file_of_the_user_has_no_known_licence(write):
     assert load(write("a.jsonl", '{"prompt": "x"}')).source["licence"] == "unknown"
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.txt"])
+def test_a_file_that_gzip_packed_is_read_as_it_was(write, name):
+    packed = write(f"b{name[1:]}.gz", gzip.compress(KINDS[name].encode()))
+    assert pairs(load(packed)) == pairs(load(write(name, KINDS[name]))) == [("x y z", None)]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.csv.gz", "a.txt.gz"])
+@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b"x" * 10_000)[:-9]])
+def test_a_torn_packed_file_is_refused(write, name, data):
+    found = complaint(write(name, data))
+    assert found.startswith(f"dataset {name}: ")
+    assert found.endswith("; expected a file packed by gzip. Correct the file.")
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("a.zip", "unzip"),
+        ("a.tar", "tar xf"),
+        ("a.tar.gz", "tar xf"),
+        ("a.tgz", "tar xf"),
+        ("a.csv.bz2", "bunzip2"),
+        ("a.jsonl.zst", "unzstd"),
+    ],
+)
+def test_an_archive_is_to_be_unpacked_first(write, name, command):
+    path = write(name, "x")
+    assert f"Unpack it ({command} {path}), then pass what is in it" in complaint(path)
+
+
+@pytest.mark.parametrize("between", ["", "\n", " \n\n "])
+def test_json_objects_may_stand_one_after_another(write, between):
+    text = between.join(['{"prompt": "x"}', '{\n  "prompt": "y"\n}', ""])
+    assert pairs(load(write("a.json", text))) == [("x", None), ("y", None)]
+
+
+def test_a_json_list_in_a_file_of_lines_is_named(write):
+    for text in ('[{"prompt": "x"}]', '\n[\n  {"prompt": "x"}\n]'):
+        found = complaint(write("a.jsonl", text))
+        assert "the file is a JSON list; expected one JSON object per line" in found
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_spreadsheet_may_separate_by_semicolons_or_tabs(write, mark):
+    text = f'prompt{mark}reference\n"a{mark} b"{mark}c, d\n'
+    assert pairs(load(write("a.csv", text))) == [(f"a{mark} b", "c, d")]
+
+
 # ---- bad names
 
 
@@ -246,7 +294,7 @@ def test_an_unknown_name_lists_the_known_and_guesses():
     assert complaint("qaa") == (
         "dataset: 'qaa' is not known; known: articles, boxed, mixed, qa, stories, subjects, "
         "word-problems. Did you mean 'qa'? "
-        "Or pass a .jsonl, .json, .csv, .parquet, .txt, .pkl or .pkl.gz file."
+        "Or pass a .jsonl, .json, .csv, .parquet, .txt or .pkl file."
     )
     assert "Did you mean" not in complaint("photographs")
 
@@ -261,10 +309,10 @@ def test_a_missing_file_is_offered_its_neighbour(write):
     assert complaint(path[:-1]).endswith(f"Did you mean {path!r}?")
 
 
-def test_a_folder_is_offered_its_first_file(write, tmp_path):
-    path = write("a.jsonl", '{"prompt": "x"}')
+def test_a_folder_without_tables_is_offered_a_text_in_it(write, tmp_path):
+    path = write("a.txt", "x")
     found = complaint(str(tmp_path))
-    assert "it is a folder" in found
+    assert "it is a folder without tables" in found
     assert found.endswith(f"Pass what is in it, such as {path}.")
 
 
@@ -300,7 +348,7 @@ def test_a_web_address_is_not_taken_for_a_format():
         ("a.xlsx", "ends in '.xlsx'"),
         ("a", "has no ending"),
         ("a.JSONL", "ends in '.JSONL'"),
-        ("a.csv.gz", "ends in '.gz'"),
+        ("a.parquet.gz", "ends in '.gz'"),
     ],
 )
 def test_an_unknown_ending_lists_the_known(write, name, ending):
@@ -370,7 +418,7 @@ def test_a_malformed_json_line_is_named_with_its_column(write, line, where):
     assert found.startswith(f"dataset a.jsonl, {where}; expected one JSON object per line.")
 
 
-@pytest.mark.parametrize("line", ['{"prompt": "x", "n": ' + "1" * 5000 + "}", "[" * 100_000])
+@pytest.mark.parametrize("line", ['{"prompt": "x", "n": ' + "1" * 5000 + "}", '{"n": ' * 100_000])
 def test_json_that_python_cannot_hold_is_malformed_too(write, line):
     assert complaint(write("a.jsonl", line)).startswith("dataset a.jsonl, line 1: ")
 
@@ -378,7 +426,8 @@ def test_json_that_python_cannot_hold_is_malformed_too(write, line):
 @pytest.mark.parametrize(
     ("text", "where"),
     [
-        ('{"prompt": "x"}', "line 1, column 1: '{'"),
+        ('{"prompt": "x"}\n, {}', "line 2, column 1: ','"),
+        ('"prompt"', "line 1, column 1: '\"'"),
         ('[{"prompt": "x"},\n  3]', "line 2, column 3: '3'"),
         ('[{"prompt": "x"}\n {"prompt": "y"}]', "line 2, column 2: '{'"),
         ('[{"prompt": "x"},\n {"prompt": }]', "line 2, column 13: Expecting value"),
@@ -439,6 +488,24 @@ def test_a_file_in_another_encoding_is_named(write, name, encoding):
 def test_an_archive_under_another_name_is_named(write, name):
     assert "the file is a gzip archive; " in complaint(write(name, gzip.compress(b"x" * 100)))
     assert "the file is a Parquet file; " in complaint(write(name, b"PAR1\x15"))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.txt", "a.parquet", "a.pkl"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "version https://git-lfs.github.com/spec/v1\noid sha256:0aa3\nsize 439\n",
+            "it is a pointer of Git LFS; expected the file itself. Fetch it: git lfs pull.",
+        ),
+        (
+            "\n<!DOCTYPE html>\n<html><body>404</body></html>",
+            "it is a web page; expected the file itself. Download the file itself.",
+        ),
+    ],
+)
+def test_what_came_in_the_place_of_a_file_is_named(write, name, text, words):
+    assert complaint(write(name, text)) == f"dataset {name}: {words}"
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])

@@ -85,6 +85,19 @@ def test_a_python_that_is_a_link_runs_programs(mode, tmp_path):
     assert done.stdout == "right\n", done.stderr
 
 
+def test_the_sanitized_part_of_mbpp_has_other_columns(mode):
+    row = next(iter(read(FILE)))
+    cells = {
+        "prompt": "Write a function to round down.",
+        "code": "import math\ndef down(n):\n    return math.floor(n)",
+        "test_imports": ["import math"],
+        "test_list": ["assert down(2.5) == math.floor(2.5)"],
+    }
+    doc = MBPP.read(type(row)(row.file, row.where, cells))
+    assert "task: Write a function to round down. Your code" in doc.question
+    assert pool.run(program(doc, doc.expected), mode, Limits()).outcome == "right"
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

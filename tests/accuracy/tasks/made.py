@@ -23,6 +23,13 @@ HELLASWAG = {
 }
 TRIVIAQA = {"question": "Which river?", "answer": {"aliases": ["Seine", "The Seine"]}}
 MATH500 = {"problem": "Solve $2x=6$.", "solution": "Halve it: $x=\\boxed{3}$.", "answer": "3"}
+HUMANEVAL = {
+    "prompt": "def one():\n",
+    "canonical_solution": "    return 1\n",
+    "test": "def check(one):\n    assert one() == 1\n",
+    "entry_point": "one",
+}
+MBPP = {"text": "Return 1.", "code": "def one(): return 1", "test_list": ["assert one() == 1"]}
 ROWS = {
     "gsm8k": GSM8K,
     "math500": MATH500,
@@ -30,6 +37,8 @@ ROWS = {
     "arc": ARC,
     "hellaswag": HELLASWAG,
     "triviaqa": TRIVIAQA,
+    "humaneval": HUMANEVAL,
+    "mbpp": MBPP,
 }
 
 

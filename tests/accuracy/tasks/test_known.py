@@ -2,13 +2,16 @@
 
 import pytest
 
+from accuracy.metrics.references import boxed
 from accuracy.tasks import TABLE
 from harness.kernel.errors import BadInput
 from tests.accuracy.tasks.made import (
     ARC,
     GSM8K,
     HELLASWAG,
+    HUMANEVAL,
     MATH500,
+    MBPP,
     MMLU,
     ROWS,
     TRIVIAQA,
@@ -25,6 +28,8 @@ RIGHT = {  # reference and choices that each row stands for
     "arc": ("B", (" ice", " fire", " dew")),
     "hellaswag": ("A", (" row.", " fly.", " cook.", " dig.")),
     "triviaqa": ("Seine\nThe Seine", ()),
+    "humaneval": (HUMANEVAL["canonical_solution"], ()),
+    "mbpp": (MBPP["code"], ()),
 }
 
 
@@ -67,6 +72,14 @@ def test_math_without_a_column_of_answers_has_them_in_its_boxes(tmp_path):
     assert dict(sample.labels) == {"type": "Algebra", "level": "Level 2"}
 
 
+def test_a_box_of_math_may_have_no_braces(tmp_path):
+    rows = (
+        {"problem": "p", "solution": text} for text in ("$x=\\boxed 12$.", r"\boxed{ } \boxed 3")
+    )
+    samples = loaded("math500", jsonl(tmp_path / "test.jsonl", *rows)).samples
+    assert [boxed(sample.reference) for sample in samples] == ["12", "3"]
+
+
 def test_a_chain_of_thought_is_made_of_a_training_row(tmp_path):
     shots = jsonl(tmp_path / "train.jsonl", GSM8K)
     test = jsonl(tmp_path / "test.jsonl", GSM8K | {"question": "One?"})
@@ -77,6 +90,7 @@ def test_a_chain_of_thought_is_made_of_a_training_row(tmp_path):
 WRONG = [
     ("gsm8k", GSM8K, {"answer": "5"}, "column 'answer': no '#### n'"),
     ("gsm8k", GSM8K, {"answer": "five ####  "}, "column 'answer': no '#### n'"),
+    ("gsm8k", GSM8K, {"answer": "#### five"}, "column 'answer': no '#### n'"),
     ("gsm8k", GSM8K, {"answer": None}, "column 'answer': nothing"),
     ("gsm8k", GSM8K, {"question": " "}, "column 'question': an empty text"),
     ("gsm8k-cot", {"question": "q", "target": "It is 5."}, {}, "no 'The answer is n.'"),
@@ -84,6 +98,7 @@ WRONG = [
     ("math500", {"problem": "p", "solution": "x=3"}, {}, "no \\boxed{...}"),
     ("mmlu", MMLU, {"choices": ["1", "2", "3"]}, "column 'choices': a list of 3"),
     ("mmlu", MMLU, {"choices": ["1", "2", "3", "4", "5"]}, "column 'choices': a list of 5"),
+    ("mmlu", MMLU, {"choices": ["1", " ", "3", "4"]}, "a choice without text; expected 4 texts"),
     ("mmlu", MMLU, {"answer": 4}, "column 'answer': 4"),
     ("mmlu", MMLU, {"answer": "E"}, "column 'answer': 'E'"),
     ("mmlu", MMLU, {"answer": ""}, "column 'answer': an empty text"),

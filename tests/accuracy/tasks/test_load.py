@@ -108,15 +108,22 @@ def test_a_file_without_examples_needs_another(tmp_path):
             loaded(name, test, shots=shots)
 
 
-@pytest.mark.parametrize("text", ["", "\n\n"])
-def test_an_empty_file_has_no_rows(text, tmp_path):
+@pytest.mark.parametrize(
+    ("text", "words"), [("", "the file is empty"), ("\n\n", "its file has no rows")]
+)
+def test_an_empty_file_has_no_rows(text, words, tmp_path):
     (tmp_path / "test.jsonl").write_text(text)
-    with pytest.raises(BadInput, match="its file has no rows"):
+    with pytest.raises(BadInput, match=words):
         loaded("gsm8k", tmp_path / "test.jsonl")
 
 
-def test_a_folder_needs_parquet_files(tmp_path):
-    with pytest.raises(BadInput, match="a folder without Parquet files"):
+def test_a_web_address_has_to_be_downloaded():
+    with pytest.raises(BadInput, match=r"it is a web address.*Download it and pass the file"):
+        load_task(Asked("gsm8k:https://example.com/test.jsonl"))
+
+
+def test_a_folder_needs_tables(tmp_path):
+    with pytest.raises(BadInput, match="a folder without tables"):
         loaded("gsm8k", tmp_path)
 
 
@@ -156,7 +163,7 @@ def test_a_sample_crosses_the_border_whole():
     [
         ([GSM8K, GSM8K | {"answer": "5"}], "line 2, column 'answer': no '#### n' at its end"),
         ([{"text": "x"}], "its columns are text"),
-        ([], "its file has no rows"),
+        ([], "the file is empty"),
     ],
 )
 def test_the_command_says_what_is_wrong(rows, words, tmp_path):

@@ -151,6 +151,10 @@ def test_the_name_of_the_project_is_the_same_thing():
     assert set(touchstone.__all__) == set(harness.__all__)
 
 
+def test_an_editor_completes_its_names():
+    assert set(harness.__all__) <= set(dir(harness))
+
+
 def test_the_command_line_does_not_wait_for_it():
     check = "import sys, harness; sys.exit('pydantic' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=False).returncode == 0

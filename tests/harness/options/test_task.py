@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.kernel.errors import BadInput
-from harness.options.settings import load_config
+from harness.options.effective import effective
+from harness.options.settings import load_config, run_settings
 
 LOCAL = {"task": "word-problems"}
 
@@ -55,3 +56,11 @@ def test_a_load_with_prompts_of_its_own_asks_no_task(tmp_path):
     file.write_text('{"messages": [{"role": "user", "content": "Hello"}]}\n')
     with pytest.raises(BadInput, match="it brings prompts of its own"):
         load_config(LOCAL | {"scenario": "server", "load": f"conversations:{file}"})
+
+
+def test_a_plan_says_what_the_task_decides():
+    config = load_config({"task": "word-problems", "scenario": "offline", "mode": "accuracy"})
+    rows = effective(config, run_settings(config, 60, 10.0))
+    shown = {row.name: (row.value, row.origin) for row in rows}
+    assert shown["max_new_tokens"] == (256, "the task")
+    assert "dataset" not in shown

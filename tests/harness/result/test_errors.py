@@ -6,6 +6,7 @@ import json
 
 import jsonschema
 
+from harness import load
 from harness.schema.of_task.errors import ERRORS
 from tests.command_line import run
 
@@ -28,6 +29,13 @@ def test_a_run_of_a_task_says_what_went_wrong(tmp_path, tiny_llama):
     assert sum(one["n"] for one in found["kinds"]) == found["wrong"] > 0
     assert f"Of {found['wrong']} wrong answers" in " ".join(screen.split())
     (page,) = (path.read_text() for path in tmp_path.glob("runs/*/report.html"))
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert load(folder).figures["task_solved"] == figure["value"]
+    head, _, body = page.partition('class="grid pictures"')
+    assert "task <bdi>gsm8k:" in head
+    assert f"{100 * figure['value']:.1f} % of 6 questions solved" in head
+    assert f"<b>{100 * figure['value']:.1f} <small>% of 6</small>" in head
+    assert body.index("Task gsm8k") < body.index("Milliseconds from")
     assert "Wrong answers by kind of error" in page
     assert "Wrong answers, some of each kind" in page
     assert "<script" not in page

@@ -72,8 +72,15 @@ def test_a_comparison_may_vary_the_replicas():
 
 def test_the_warm_up_fills_the_batches_of_all_replicas():
     settings = config(scenario="server", max_concurrency=8)
-    assert warmup.warmup_samples(settings) == 32
+    assert warmup.warmup_samples(settings, library=10) == 32
     assert next(warmup.warmup(1, 10, settings)).release.below == 16
+
+
+def test_the_warm_up_of_an_accuracy_run_is_no_longer_than_the_run():
+    offline = config(scenario="offline", mode="accuracy", max_concurrency=8, replicas=2)
+    assert [warmup.warmup_samples(offline, library) for library in (3, 1000)] == [3, 16]
+    server = config(scenario="server", mode="accuracy", max_concurrency=8, replicas=2)
+    assert warmup.warmup_samples(server, library=3) == 32
 
 
 def test_the_processes_of_replicas_are_parts_of_one_role():

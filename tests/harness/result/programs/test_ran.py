@@ -76,7 +76,7 @@ def walls():
 def test_programs_run_and_a_report_made_later_has_the_same_marks(run, walls, monkeypatch):
     folder, said = run(f"--task humaneval:{FILE} --run-code sandboxed")
     assert "note: programs written by the model will run on this machine" in said
-    assert "Task humaneval: 50 % of 10 questions solved" in said
+    assert "Task humaneval: 50.0 % of 10 questions solved" in said
     assert "2 that are no Python, 1 stopped by an error, 1 out of memory" in said
     rows = read(folder)
     assert [row["outcome"] for row in rows] == OUTCOMES
