@@ -47,7 +47,7 @@ SLOW = {
     "tests/harness/study/effects/test_effect.py": 5,
     "tests/harness/mlperf/": 24,
     "tests/harness/serve/": 28,
-    "tests/harness/evaluators/": 24,
+    "tests/harness/evaluators/": 30,
     "tests/harness/view/": 14,
     "tests/harness/commands/": 12,
     "tests/accuracy/compliance/test_audit.py": 22,

@@ -53,7 +53,8 @@ def measure(job: Job, say: Say, told: Told) -> tuple[Found, Path]:
         asked=saved(job.asked),
         not_run=[cell.name for cell in job.cells],
     )
-    name = "_".join(filter(None, (short_name(job.model), job.tool.name, job.tasks[0])))
+    task = Path(job.tasks[0]).stem if job.tool.scores_answers else job.tasks[0]
+    name = "_".join(filter(None, (short_name(job.model), job.tool.name, task)))
     stamp = f"{utc_now():%Y%m%dT%H%M%SZ}"
     place = runlog.create(job.asked.output_dir, f"{stamp}_{KIND}_{safe(name)[:_LONGEST]}")
     return go_on(Unfinished(job, found, place), say, told)

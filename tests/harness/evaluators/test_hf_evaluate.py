@@ -165,6 +165,17 @@ def test_lists_and_nested_numbers_are_figures_and_the_rest_is_named(evaluate, ru
     assert lists["scored"]["empty"] == 1
 
 
+def test_people_read_what_is_empty_and_what_was_left_out(python, clone, runs, tmp_path):
+    words = ["evaluate", "--with", "hf-evaluate", "--task", "mixed,exact", "--tool-path", clone]
+    words += ["--tool-python", python, "--output-dir", tmp_path, *runs]
+    done = CliRunner().invoke(app, list(map(str, words)))
+    assert done.exit_code == 0, done.stderr
+    assert "int8 by exact  DONE  1 figure" in done.stdout
+    assert "int8: 1 of 12 answers is empty" in done.stdout
+    assert done.stdout.count("mixed: left out: a (nan), w (no number)") == 1
+    assert "with its 95 % interval, answer by answer" in " ".join(done.stdout.split())
+
+
 def test_options_are_for_all_or_for_one(evaluate, runs):
     more = ("--", "t=en", "k=2", "options.k=3", "exact.k=4")
     code, found, _ = evaluate("options,exact", runs[0], *more)
