@@ -77,7 +77,7 @@ def test_the_pages_have_commands_of_every_kind_and_no_other():
     with_a_test = (
         r"my-model|--base-url|--sut "
         r"|harness (report|whatif|compare|sweep|decide|cost|resume|gate|perplexity|audit|package"
-        r"|check|serve|view|judge|evaluate) "
+        r"|check|serve|view|judge|evaluate|family) "
     )
     others = [c for c in COMMANDS if c not in MODEL_FREE and c not in ON_THE_MODEL]
     assert not [c for c in others if not re.search(with_a_test, c)], "no test runs these"
@@ -259,6 +259,25 @@ def test_its_metrics_example_works(run, tmp_path):
     done = run(command.replace("--with", f"--tool-python {python} --with"))
     assert done.returncode == 0, done.stderr
     assert "sacrebleu" in done.stdout
+
+
+def test_its_family_examples_work(run, tmp_path):
+    """On folders that stand for the reader's own."""
+    from tests.harness.study.family.family_helpers import member, perplexity, subject
+    from tests.harness.study.gating.test_gate_tasks import questions
+
+    place, facts = tmp_path / "runs", {"parameters": 10_000_000}
+    file = questions(tmp_path, 20)
+    for name in ("A", "B"):
+        member(place / "made", f"./{name}", "fp32", "Rw" * 10, file, **facts).rename(place / name)
+    perplexity(place / "PERPLEXITY", *(subject(f"v3.{n}", "fp32", 1.0 + n / 9) for n in (0, 5)))
+    done = run(the_one("harness family v3.0=runs/A"))
+    assert done.returncode == 0, done.stderr
+    assert "| v3.5 fp32 |" in done.stdout
+    command = the_one("harness family runs/GATE")
+    done = run(command.replace("GATE-ON-TASKS", "A").replace("GATE-ON-QA", "B"))
+    assert done.returncode == 0, done.stderr
+    assert "gsm8k solved" in " ".join(done.stdout.split())
 
 
 def test_its_perplexity_example_of_variants_works(run, tmp_path, tiny_llama):

@@ -115,13 +115,18 @@ def _moved(x: float, shift: float, every: Sequence[float], across: Across) -> fl
 
 
 def _draw(axes: Axes, one: Series, xs: Sequence[float], number: int) -> None:
-    colour, mark = series_colour(number), _MARKS[number % len(_MARKS)]
+    colour, mark = series_colour(number), _mark(number)
     if len(xs) > 1:
         axes.plot(xs, [point.value for point in one.points], color=colour, lw=1.2, alpha=0.7)
     for x, point in zip(xs, one.points, strict=True):
         if point.low is not None and point.high is not None:
             axes.plot([x, x], [point.low, point.high], color=colour, lw=1.4, alpha=0.6)
         axes.plot([x], [point.value], mark, ms=5.5, color=colour)
+
+
+def _mark(number: int) -> str:
+    """Return a mark that the series of the same colour do not have."""
+    return _MARKS[(number + number // len(_MARKS)) % len(_MARKS)]
 
 
 def _sized(axes: Axes, across: Across, every: Sequence[float]) -> None:
@@ -137,9 +142,7 @@ def _named(figure: Figure, labels: Sequence[str], width_in: float) -> None:
     """Put one legend below all pictures."""
     axes = figure.axes[0]
     made = [
-        axes.plot([], [], f"{_MARKS[number % len(_MARKS)]}-", ms=5.5, color=series_colour(number))[
-            0
-        ]
+        axes.plot([], [], f"{_mark(number)}-", ms=5.5, color=series_colour(number))[0]
         for number in range(len(labels))
     ]
     columns = 2 if width_in <= NARROW_IN else 6

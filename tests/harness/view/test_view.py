@@ -192,6 +192,18 @@ def test_a_measurement_of_perplexity_is_unfinished_until_it_has_its_object(tmp_p
     assert "DONE" in ask(tmp_path, "/").text
 
 
+def test_a_family_is_listed_with_its_page(tmp_path):
+    folder = tmp_path / "20261128T000000Z_family_abcdef"
+    folder.mkdir()
+    (folder / "family.json").write_text('{"schema": "touchstone.family/1"}')
+    (folder / "family.html").write_text("<body>the members")
+    text = ask(tmp_path, "/").text
+    assert "family" in text
+    assert "DONE" in text
+    assert f'href="/page/{folder.name}"' in ask(tmp_path, f"/at/{folder.name}").text
+    assert "the members" in ask(tmp_path, f"/page/{folder.name}").text
+
+
 def test_a_study_without_a_page_offers_none(tmp_path):
     folder = tmp_path / "study"
     folder.mkdir()

@@ -319,6 +319,19 @@ def test_a_narrow_screen_shows_every_figure(sizes):
         assert len(line) <= 50 or line.startswith(("family:", "note:"))
 
 
+def test_names_that_strangers_gave_are_shown_and_never_run(tmp_path):
+    names = ["<img src=x onerror=alert(1)>", "=cmd|x", "a\x1b[31m[/bold]"]
+    texts = perplexity(
+        tmp_path / "p",
+        *(subject(name, "fp32", bits) for name, bits in zip(names, (1.0, 1.1, 1.2), strict=True)),
+    )
+    _, found, _ = family(texts)
+    page = (load(found["folder"]).folder / "family.html").read_text()
+    assert "<img" not in page
+    assert "&lt;img src=x" in page
+    assert "\x1b" not in shown(texts) + page
+
+
 # ---- what cannot be
 
 
