@@ -25,7 +25,8 @@ NOTE = (
 
 NOTE_OF_SCORES = (
     "Score: the figure of all answers. Kept: the candidate's over the reference's, with the"
-    " interval of a paired bootstrap. The lower verdict is by the figure alone, without its interval."
+    " interval of a paired bootstrap. The lower verdict is by the figure alone, without its"
+    " interval."
 )
 
 
