@@ -35,6 +35,7 @@ READING = "task"
 BROKEN = ("error", "timeout", "memory")  # how a program may end that fails otherwise than its test
 _LETTERS = 4  # choices, where a task names no continuations for them
 _LEAST = 5  # questions of a kind
+_OF_A_PART = 2_000  # resamples
 Errors = Callable[[Solved, Solved], dict[str, Any]]
 
 
@@ -281,7 +282,8 @@ class _Pair:
 
     def part(self, members: Int64s) -> _Pair:
         """Return the pair of some of the questions."""
-        return _Pair(self._ours.part(members), self._theirs.part(members), self._criteria)
+        fewer = self._criteria._replace(resamples=min(self._criteria.resamples, _OF_A_PART))
+        return _Pair(self._ours.part(members), self._theirs.part(members), fewer)
 
     @property
     def moved(self) -> float | None:

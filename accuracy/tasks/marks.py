@@ -8,7 +8,7 @@ cut it off, and a column per group (subject, kind).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,10 +73,11 @@ def rows(
     likelihoods: Likelihoods,
     attempts: int = 1,
     ran: Mapping[int, tuple[str, str]] | None = None,
+    heard: Callable[[int], object] = lambda done: None,
 ) -> list[Row]:
     """Return the rows of scores.parquet for the answers `ids` of a run that asked each question so
     often: the samples of question q are those from q * attempts on. `ran` is what became of
-    programs, by the id of the answer.
+    programs, by the id of the answer; `heard` is told how many answers have been marked.
 
     A scorer that had nothing to compare, because the SUT knows no likelihoods, its library is not
     there or programs were not run, has no rows: nothing was scored is not the same as all were
@@ -87,15 +88,17 @@ def rows(
     known = [i for i in ids.tolist() if int(log.index[i]) in of]
     able = [name for name in installed(scorers) if likelihoods or not asks_likelihoods(name)]
     able = [name for name in able if ran or name != SCORER]
+    made = list[Row]()
     try:
-        return [
-            _row(name, log, i, of[int(log.index[i])], likelihoods, ran.get(i))
-            | _place(int(log.index[i]), attempts)
-            for name in able
-            for i in known
-        ]
+        for name in able:
+            for i in known:
+                index = int(log.index[i])
+                row = _row(name, log, i, of[index], likelihoods, ran.get(i))
+                made.append(row | _place(index, attempts))
+                heard(len(made))
     finally:
         verified.over()
+    return made
 
 
 def _place(index: int, attempts: int) -> Row:

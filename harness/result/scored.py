@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from harness.result.read import Raw, read_json
 
 Row = dict[str, Any]
 _SHORT = 24  # characters
+_MANY, _STEP = 5_000, 100  # marks; between two drawings
 Asked = Sequence[Sample] | None
 
 
@@ -72,8 +74,20 @@ def marks(raw: Raw, samples: Asked, more: Sequence[str] = ()) -> list[Row]:
         return []
     given, attempts = evaluation.likelihoods(raw.facts.evaluation), raw.config.attempts
     ran = programs.outcomes(raw.facts.evaluation)
-    rows = task_marks.rows(scorers, raw.log, samples, _judged(raw), given, attempts, ran)
+    ids = _judged(raw)
+    with _shown(len(scorers) * len(ids)) as heard:
+        rows = task_marks.rows(scorers, raw.log, samples, ids, given, attempts, ran, heard)
     return weighed(rows, attempts, raw.facts.evaluation) if "draws" in told else rows
+
+
+@contextmanager
+def _shown(total: int) -> Iterator[Callable[[int], object]]:
+    """Show how many answers have been marked, where they are many."""
+    if total < _MANY:
+        yield lambda done: None
+        return
+    with bar("marking the answers", total) as progress:
+        yield lambda done: None if done % _STEP else progress(done)
 
 
 def task(raw: Raw, rows: Sequence[Row]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ _KEPT = (
     " size, or drawn again with other seeds."
 )
 _KINDS = (
-    "Right answers as a share of the reference's, in %, with the interval. There is none for fewer"
+    "What is kept of the reference's score, in %, with the interval. There is none for fewer"
     " than five questions; among many kinds some look bad by chance."
 )
 Found = Mapping[str, Any]
@@ -221,7 +221,7 @@ def _section(task: Found, key: str) -> dict[str, Any]:
     """Return what the page shows of a task."""
     rows = shown(task)
     return {
-        "table": replace(solving.of_task(task), note=solving.NOTE),
+        "table": replace(solving.of_task(task), note=solving.note(task)),
         "noise": solving.noise(task, key),
         "kinds": replace(kinds(task["rows"]), note=_KINDS),
         "bars": {row["label"]: bars(row) for row in rows if row["divergence"]},

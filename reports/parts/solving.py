@@ -23,6 +23,12 @@ NOTE = (
     " verdict is by the figure alone, without its interval."
 )
 
+NOTE_OF_SCORES = (
+    "Score: the figure of all answers. Kept: the candidate's over the reference's, with the"
+    " interval of a paired bootstrap. The lower verdict is by the figure alone, without its"
+    " interval."
+)
+
 
 def of_tasks(found: Found) -> Table:
     """Return every task's reference, control and candidates, each with what it solves."""
@@ -151,6 +157,11 @@ def _tenth(value: float) -> str:
     return f"{value:,.1f}"
 
 
+def note(task: Found) -> str:
+    """Say what the columns are."""
+    return NOTE if _is_right_or_wrong(task) else NOTE_OF_SCORES
+
+
 # ---- sentences
 
 
@@ -166,6 +177,8 @@ def noise(task: Found, key: str) -> str:
     if found is None:
         return f"the control run was not scored: {control['reason']}"
     again = f"in batches of {control['rows_in_batch']} instead of {reference['rows_in_batch']}"
+    if control["rows_in_batch"] == reference["rows_in_batch"]:
+        again = "once more, in batches of the same size"
     if found["is_drawn"]:
         again = "drawn again with other seeds"
     changed = f"{found['flips']} of {found['n']} answers flip between right and wrong"

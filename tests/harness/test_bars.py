@@ -15,6 +15,7 @@ from rich.console import Console
 
 from harness import console
 from harness.kernel.process import board
+from harness.result import scored
 
 CODE = re.compile(r"\x1b\[(\d*)([A-Za-z])|\x1b\[\?25[lh]|(\r)|(\n)")
 
@@ -117,3 +118,17 @@ def test_a_quiet_command_shows_no_bar_and_says_no_line(terminal, capfd, monkeypa
     with board.quiet(True), clock(monkeypatch, ()):
         both_at_once()
     assert terminal.getvalue() == capfd.readouterr().err == ""
+
+
+def test_marking_many_answers_is_shown(terminal, monkeypatch):
+    monkeypatch.setattr(scored, "_MANY", 10)
+    with scored._shown(9) as heard:
+        heard(5)
+    assert terminal.getvalue() == ""
+    monkeypatch.setattr(scored, "_STEP", 5)
+    with scored._shown(20) as heard:
+        for done in range(1, 21):
+            heard(done)
+            console._BARS._screen.refresh()
+    assert "marking the answers" in terminal.getvalue()
+    assert "75%" in terminal.getvalue()

@@ -156,10 +156,11 @@ def noise(judged: Judged) -> dict[str, Any] | None:
     if control is None or control.get("moved") is None:
         return None
     counts, finest = control["paired"], 1 - control["moved"]
+    draws = control["draws"]
     return {
         "flips": counts and counts["only_reference"] + counts["only_candidate"],
         "changed": control["changed"],
-        "is_drawn": bool(control["draws"]),
+        "is_drawn": bool(draws) and draws != judged.beside.outputs.task.get("draws"),
         "n": control["solved"]["n"],
         "finest": finest,
         "is_finer": target > finest,

@@ -54,7 +54,8 @@ def test_a_question_counts_once_with_the_mean_of_its_attempts(tmp_path):
     assert solved["attempts"]["pass"]["value"] == pytest.approx(wanted)
     assert solved["attempts"]["majority"]["value"] == pytest.approx(0.5)
     assert row["solved"]["attempts"]["majority"]["value"] == pytest.approx(0.25)
-    again = Judged("gsm8k", SimpleNamespace(criteria=Criteria("99")), row, [])
+    beside = SimpleNamespace(criteria=Criteria("99"), outputs=SimpleNamespace(task={}))
+    again = Judged("gsm8k", beside, row, [])
     noisy = found | {"tasks": [task | {"control": row, "noise": noise(again)}]}
     words = "drawn again with other seeds: the scores of 10 of 40 questions change"
     assert words in page.noise(noisy)

@@ -198,7 +198,7 @@ def test_answers_without_any_word_name_no_metric_that_cannot_help(gate):
 
 def test_a_metric_that_is_not_known_or_not_mlperfs_is_refused(gate):
     for flags, words in (
-        (("--metric", "bleu"), "multilingual_rouge, number"),
+        (("--metric", "meteor"), "mlperf_scores, multilingual_rouge"),
         (("--target", "gpt-j-99", *MULTILINGUAL), "--metric multilingual_rouge"),
     ):
         code, _, _, said = gate(ENGLISH, ENGLISH, *flags)
