@@ -93,35 +93,10 @@ def difference(counts: Paired, confidence: float = CONFIDENCE) -> Estimate:
     Newcombe's (1998, method 10), and that of the share of the flips that are for the candidate
     (Clopper and Pearson 1934), so that it never excludes 0 where McNemar's exact test does not.
     """
-    value = (counts.candidate - counts.reference) / counts.n
-    ends = (*newcombe(counts), *_by_flips(counts, confidence), value)
+    one, other = int(counts.only_candidate), int(counts.only_reference)
+    value, low, high = means.paired_difference(int(counts.both), one, other, int(counts.n))
+    ends = [end for end in (value, low, high, *_by_flips(counts, confidence)) if end is not None]
     return Estimate(value, min(ends), max(ends))
-
-
-def newcombe(counts: Paired) -> tuple[float, float]:
-    """Return the ends (95 %) of the difference of two paired shares, from Wilson's of each."""
-    n, (both, only_reference, only_candidate, neither) = counts.n, counts
-    ours, theirs = means.share(counts.candidate, int(n)), means.share(counts.reference, int(n))
-    (p, low, high), (their_p, their_low, their_high) = map(_known, (ours, theirs))
-    margins = counts.candidate * (n - counts.candidate) * counts.reference * (n - counts.reference)
-    over = both * neither - only_reference * only_candidate
-    over = max(over - n / 2, 0.0) if over > 0 else over
-    phi = over / math.sqrt(margins) if margins else 0.0
-    below, above = p - low, high - p
-    their_below, their_above = their_p - their_low, their_high - their_p
-    value = p - their_p
-    return (
-        value - math.sqrt(below**2 - 2 * phi * below * their_above + their_above**2),
-        value + math.sqrt(above**2 - 2 * phi * above * their_below + their_below**2),
-    )
-
-
-def _known(estimate: Estimate) -> tuple[float, float, float]:
-    value, low, high = estimate
-    assert value is not None
-    assert low is not None
-    assert high is not None
-    return value, low, high
 
 
 def _by_flips(counts: Paired, confidence: float) -> tuple[float, float]:

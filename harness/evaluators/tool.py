@@ -22,6 +22,7 @@ from harness.kernel.errors import RunBroke
 from harness.kernel.foreign import parsed
 from harness.kernel.foreign.own_files import read_bytes
 
+_START, _END = 100, 200  # characters that are shown of what a tool says
 NO_KEY = "none"  # our own server asks for no key, and the tools' clients insist on having one
 
 
@@ -144,5 +145,9 @@ def number_or_none(value: Any) -> float | None:
 
 
 def said_failed(tool: str, words: str) -> RunBroke:
-    """Return the error of a tool whose result file says that it failed."""
+    """Return the error of a tool whose result file says that it failed. Inspect repeats the whole
+    request, and says at the end what was wrong with it.
+    """
+    if len(words) > _START + _END:
+        words = f"{words[:_START]} … {words[-_END:]}"
     return RunBroke(f"evaluating with {tool}", words, "", "See its tool.log.")

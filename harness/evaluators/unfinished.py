@@ -88,12 +88,13 @@ def _asked(found: Evaluation, place: Path) -> Asked:
         flags = {str(name): value for name, value in known["flags"].items()}
         if not set(flags) <= set(OPTIONS):
             raise ValueError
+        own = {name: known[name] for name in _OWN}
+        own |= {name: known[name] and Path(known[name]) for name in _PATHS}
         return Asked(
             found.tool,
             ",".join(found.tasks),
             dict.fromkeys(("model", "variant", "sut", "sut_options")) | flags,
-            **{name: known[name] for name in _OWN},
-            **{name: None if known[name] is None else Path(known[name]) for name in _PATHS},
+            **own,
             output_dir=place.parent,
             options=tuple(found.options),
             runs=tuple(Path(run) for run in known["runs"]),

@@ -64,8 +64,8 @@ def run_of(outputs: Outputs) -> Run:
     part = folder / ACCURACY_PART
     rows = task_files.read(part if part.is_dir() else folder)
     if any(row["attempt"] for row in rows):
-        found, fine = "its questions have several answers each", "expected one attempt per question"
-        raise BadInput(f"judging {folder}", found, fine, "Judge a run without --attempts.")
+        fine, todo = "expected one attempt per question", "Judge a run without --attempts."
+        raise BadInput(f"judging {folder}", "its questions have several answers each", fine, todo)
     scorer = str(rows[0]["scorer"]) if rows else ""
     found = marks.marks(rows, scorer)
     is_right = dict(zip(found.questions.tolist(), (found.score > 0.5).tolist(), strict=True))

@@ -66,7 +66,8 @@ def doubts(found: Found) -> list[str]:
     """Say of which variants the server has refused requests, and what to know of answers."""
     refused = [
         f"{row['label']}: the server refused {row['refused']} requests; the tool may have counted"
-        f" them as wrong answers. See {row['folder']}/tool.log; --max-len takes longer ones."
+        f" them as wrong answers. See {row['folder']}/tool.log; if they were too long, pass a"
+        " larger --max-len."
         for row in found["rows"]
         if row["refused"]
     ]

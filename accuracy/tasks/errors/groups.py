@@ -11,7 +11,6 @@ for the number of groups (Holm).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accuracy.means import share
+from accuracy.means import paired_difference
 from accuracy.resampling import Estimate
 from harness.kernel.stats import holm
 
@@ -126,30 +125,3 @@ def _welch(
     with np.errstate(divide="ignore", invalid="ignore"):
         t = apart / np.sqrt(np.maximum(error, 0.0))
     return np.where(np.abs(apart) < 1e-12, 0.0, t)
-
-
-def paired_difference(both: int, lost: int, gained: int, n: int) -> Estimate:
-    """Return the share lost less the share gained of n pairs with its 95 % interval, of which
-    `both` are right on both sides (Newcombe 1998, "Improved confidence intervals for the difference
-    between binomial proportions based on paired data", method 10).
-    """
-    if not n:
-        return Estimate(None)
-    neither = n - both - lost - gained
-    first, second = share(both + lost, n), share(both + gained, n)
-    p1, low1, high1 = (end or 0.0 for end in first)
-    p2, low2, high2 = (end or 0.0 for end in second)
-    phi = _phi(both, lost, gained, neither)
-    below = (p1 - low1) ** 2 - 2 * phi * (p1 - low1) * (high2 - p2) + (high2 - p2) ** 2
-    above = (p2 - low2) ** 2 - 2 * phi * (p2 - low2) * (high1 - p1) + (high1 - p1) ** 2
-    apart = p1 - p2
-    return Estimate(apart, apart - math.sqrt(max(below, 0)), apart + math.sqrt(max(above, 0)))
-
-
-def _phi(a: int, b: int, c: int, d: int) -> float:
-    """Return how far the two sides go together, corrected for continuity."""
-    size = (a + b) * (c + d) * (a + c) * (b + d)
-    if not size:
-        return 0.0
-    over = a * d - b * c
-    return (max(over - (a + b + c + d) / 2, 0) if over > 0 else over) / math.sqrt(size)

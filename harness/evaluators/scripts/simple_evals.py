@@ -19,7 +19,8 @@ def main() -> None:
     folder, out = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
     sys.path.insert(0, str(folder.parent))
     opener: Any = builtins.open
-    fetch: Any = urllib.request.urlopen
+    library: Any = urllib.request
+    fetch = library.urlopen
     program: Any = import_module(f"{folder.name}.simple_evals")
 
     def opened(path: str, *how: Any) -> Any:
@@ -35,7 +36,7 @@ def main() -> None:
             sys.exit(f"cannot fetch {getattr(asked, 'full_url', asked)}: {error}")
 
     program.open = opened
-    urllib.request.urlopen = fetched
+    library.urlopen = fetched
     sys.argv = ["simple_evals", *sys.argv[3:]]
     program.main()
 

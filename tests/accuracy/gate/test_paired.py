@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import binom, binomtest
 
 from accuracy import means
-from accuracy.gate.paired import Paired, difference, interval, needed, newcombe, paired, score
+from accuracy.gate.paired import Paired, difference, interval, needed, paired, score
 from tests.accuracy.gate.calibration import Truth, by_bootstrap, by_score
 
 COUNT = st.integers(0, 200)
@@ -113,12 +113,6 @@ def test_the_bootstrap_would_pass_what_few_questions_cannot_tell():
     truth = Truth(0.3, 0.04, 0.99)
     assert by_bootstrap(truth, 60, 300).passed > 0.15
     assert by_score(truth, 60, 3000).passed < 0.03
-
-
-def test_the_ends_of_a_difference_are_newcombes():
-    """His example: Statistics in Medicine 17, 2635 (1998): 36, 12, 2, 0 by method 10."""
-    counts = Paired(both=36, only_reference=2, only_candidate=12, neither=0)
-    assert newcombe(counts) == pytest.approx((0.0569, 0.3404), abs=5e-5)
 
 
 @given(*[st.integers(0, 40)] * 4)

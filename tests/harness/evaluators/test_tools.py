@@ -42,6 +42,12 @@ def test_a_log_of_inspect_that_failed_is_told(tmp_path):
     log = {"status": "error", "eval": {"task": "a"}, "error": {"message": "no such dataset"}}
     with pytest.raises(RunBroke, match="a: no such dataset"):
         inspect.read(write(tmp_path / "log.json", log))
+    log["error"] = {"message": f"ModelGenerateError {'request ' * 1000} tools are not supported"}
+    with pytest.raises(
+        RunBroke, match=r"a: ModelGenerateError .* … .* tools are not supp"
+    ) as error:
+        inspect.read(write(tmp_path / "log.json", log))
+    assert len(str(error.value)) < 500
 
 
 def test_inspect_is_greedy_unless_told_otherwise(tmp_path):
