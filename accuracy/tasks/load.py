@@ -46,7 +46,7 @@ class Asked(NamedTuple):
 def find(text: str) -> tuple[Task, Path]:
     """Return the task and the file of its questions. Raises BadInput."""
     name, colon, rest = text.partition(":")
-    if "," in text and not Path(rest).exists():
+    if "," in text and not (rest and expanded(Path(rest)).exists()):
         fine = "expected one; only gate takes several"
         raise BadInput(f"--task {text}", "these are several tasks", fine, "Name one.")
     task = of_name(text)
