@@ -38,7 +38,7 @@ class Drawn(NamedTuple):
     def __str__(self) -> str:
         if not self.by:
             return f"the first {self.taken} rows of the dataset"
-        return f"{self.taken} of {self.of} rows, every {' and '.join(self.by)} with its share"
+        return f"{self.taken:,} of {self.of:,} rows, by the shares of {' and '.join(self.by)}"
 
 
 def subset_notes(source: Mapping[str, Any]) -> list[str]:

@@ -46,6 +46,9 @@ class Asked(NamedTuple):
 def find(text: str) -> tuple[Task, Path]:
     """Return the task and the file of its questions. Raises BadInput."""
     name, colon, rest = text.partition(":")
+    if "," in text and not (rest and expanded(Path(rest)).exists()):
+        fine = "expected one; only gate takes several"
+        raise BadInput(f"--task {text}", "these are several tasks", fine, "Name one.")
     task = of_name(text)
     if not colon and task.file:
         return task, _embedded(task.file)

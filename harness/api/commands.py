@@ -170,6 +170,8 @@ def gate(
     """
     where = executor_of(executor, ray_address, ray_cpus)
     asked = Criteria(str(target), against, resamples, confidence, metric)
+    if "task" in settings:
+        settings["task"] = listed("task", settings["task"]) or ""
     given = flags_of(settings) | {"config": config}
     with stopping.listening():
         own = listed("reference", reference) or ""

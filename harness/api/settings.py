@@ -199,7 +199,7 @@ class GateSettings(TypedDict, total=False):
     drain_timeout: float | str
     model: str
     dataset: str
-    task: str
+    task: str | Sequence[str]
     shots: int
     shots_file: Path | str
     chat: bool

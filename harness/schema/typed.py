@@ -66,7 +66,8 @@ def _of_command(command: str) -> str:
 
 def _hint(option: Option, command: str) -> str:
     names = list(dict.fromkeys(_names(option)))
-    if command == "compare" and option.may_be_list:
+    is_several = command == "gate" and option.name == "task"
+    if is_several or (command == "compare" and option.may_be_list):
         names.append(f"Sequence[{' | '.join(names)}]")
     hint = " | ".join(names)
     is_required = option.default is REQUIRED and command == "run"

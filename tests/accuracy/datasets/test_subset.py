@@ -122,7 +122,7 @@ def test_mlperf_s_files_give_their_first_rows_as_its_scripts_do(tmp_path):
 def test_the_note_names_the_columns():
     source = load_dataset("mixed", 8, 20).source
     assert subset_notes(source) == [
-        "samples: 20 of 80 rows, every category and language with its share"
+        "samples: 20 of 80 rows, by the shares of category and language"
     ]
     assert subset_notes(load_dataset("mixed", 8).source) == []
 
@@ -140,7 +140,7 @@ def test_perplexity_takes_the_same_share_of_every_category():
     found = perplexity_texts.read(Wanted("mixed", num_samples=20))
     assert set(Counter(row["category"] for row in found.rows).values()) == {4}
     assert found.source["subset"]["of"] == 80
-    assert found.notes == ["texts: 20 of 80 rows, every category and language with its share"]
+    assert found.notes == ["texts: 20 of 80 rows, by the shares of category and language"]
     tested = perplexity_texts.read(Wanted("stories", split="test", num_samples=8))
     assert len({row["category"] for row in tested.rows}) == 8
 
@@ -160,7 +160,7 @@ def test_a_run_says_how_its_samples_were_chosen(tmp_path, tiny_llama):
     with Run(load_config(flags), lambda text: None, progress=False) as run:
         made = run.execute()
     assert made.settings["dataset"]["subset"]["by"] == ["category", "language"]
-    assert "samples: 5 of 80 rows, every category and language with its share" in made.notes
+    assert "samples: 5 of 80 rows, by the shares of category and language" in made.notes
     again = result.build(run.folder, read_run(run.folder))
     assert again.notes == made.notes
 

@@ -117,6 +117,14 @@ def test_an_empty_file_has_no_rows(text, words, tmp_path):
         loaded("gsm8k", tmp_path / "test.jsonl")
 
 
+def test_a_run_solves_one_task(tmp_path):
+    path = jsonl(tmp_path / "one, two.jsonl", GSM8K)
+    for several in ("word-problems,subjects", f"gsm8k:{tmp_path}/one.jsonl,subjects"):
+        with pytest.raises(BadInput, match="these are several tasks; expected one; only gate"):
+            load_task(Asked(several))
+    assert len(loaded("gsm8k", path).samples) == 1
+
+
 def test_a_web_address_has_to_be_downloaded():
     with pytest.raises(BadInput, match=r"it is a web address.*Download it and pass the file"):
         load_task(Asked("gsm8k:https://example.com/test.jsonl"))

@@ -112,6 +112,11 @@ def test_an_item_of_a_list_with_a_comma_is_refused():
         harness.gate(["bf16,int8"])
 
 
+def test_the_tasks_of_a_gate_are_a_list():
+    with pytest.raises(harness.BadInput, match="'nonsense' is not known"):
+        harness.gate(["int8"], task=["word-problems", "nonsense"])
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path):
     with pytest.raises(harness.BadInput, match="loading"):
         harness.load(tmp_path)
