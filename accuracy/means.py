@@ -1,6 +1,6 @@
 """What is the mean of scores, one per question, and how far may chance move it? The one place where
-a score becomes a figure with its interval (95 %): a share by Wilson's, the difference of two shares of
-the same questions by Newcombe's, other means by resampling.
+a score becomes a figure with its interval (95 %): a share by Wilson's, the difference of two shares
+of the same questions by Newcombe's, other means by resampling.
 """
 
 from __future__ import annotations
