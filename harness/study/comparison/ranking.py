@@ -15,6 +15,7 @@ from harness.study.comparison import tasks
 from harness.study.comparison.evidence import Evidence, Kept
 from harness.study.comparison.intervals import mean_of
 from harness.study.comparison.likelihoods import loss_beside
+from harness.study.comparison.rows import OF_ANSWERS, ROUGE
 from harness.study.comparison.verdict import Keeping, paired
 
 Row = dict[str, Any]
@@ -22,6 +23,10 @@ _MOST_PAIRED = 16  # rows: more are told apart by their intervals alone, which i
 # What is per token compares between rows of one tokenizer alone.
 PER_TOKEN = ("eval_loss", "perplexity", "token_accuracy", "text_loss", "text_perplexity",
              "text_token_accuracy", "mean_kld")  # fmt: skip
+# What is told of the answers compares between rows that were asked the same questions.
+PER_QUESTION = (
+    "eval_loss", "perplexity", "token_accuracy", "rouge_ratio", *ROUGE, *OF_ANSWERS,
+)  # fmt: skip
 
 
 def known_of(row: Row, evidence: Evidence, kept: Kept | str) -> Row:
@@ -53,7 +58,8 @@ def of_rows(
 ) -> dict[str, Any]:
     """Return the part `best` of compare.json."""
     tokenizers = {row.get("tokenizer") for row in rows} - {None}
-    without = PER_TOKEN if len(tokenizers) > 1 else ()
+    datasets = {row["conditions"].get("dataset") for row in rows if row["conditions"]}
+    without = PER_TOKEN * (len(tokenizers) > 1) + PER_QUESTION * (len(datasets) > 1)
     is_paired = len(rows) <= _MOST_PAIRED
     beside = _beside(rows, evidence, keeping) if is_paired else NO_PAIRS
     return best(rows, beside, without)

@@ -305,6 +305,21 @@ def test_a_comparison_shows_the_share_of_its_task_that_a_run_solved(tmp_path):
     assert re.search(r"50.00 \(37\.\d+ to 62\.\d+\)", shown), shown
 
 
+@pytest.mark.parametrize(("other", "ranked"), [("same", {"fp32": 1, "int8": 2}), ("other", None)])
+def test_a_comparison_ranks_what_is_solved_of_the_same_questions_alone(tmp_path, other, ranked):
+    file = questions(tmp_path)
+    theirs = file if other == "same" else questions(tmp_path, 50, "other.jsonl")
+    n = len(theirs.read_text().splitlines())
+    runs = solved(tmp_path, "R" * 60, "fp32", file), solved(tmp_path, "w" * n, "int8", theirs)
+    words = ["compare", *runs, "--output-dir", tmp_path / "out", "--json"]
+    done = CliRunner().invoke(app, [*map(str, words)])
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert all("task_solved" in row["scores"] for row in found["rows"])
+    places = {row["figure"]: row["places"] for row in found["best"]["ranks"]}
+    assert places.get("task_solved") == ranked
+    assert "tokens_per_s" in places
+
+
 def test_a_candidate_whose_answers_cannot_be_marked_is_undecided(tmp_path):
     file = questions(tmp_path)
     runs = [solved(tmp_path, "R" * 60, variant, file) for variant in ("fp32", "int8")]
