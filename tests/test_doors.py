@@ -58,7 +58,7 @@ DOORS = {
     RUN + "--dataset https://x.org/a.jsonl": ["a web address", "Download it"],
     RUN + "--dataset ./qb.jsonl": ["no such file or folder", "Did you mean 'qa.jsonl'?"],
     RUN + "--dataset gsm8k:qb.jsonl": ["no such file or folder", "Did you mean 'qa.jsonl'?"],
-    RUN + "--dataset .": ["it is a folder", "such as empty.jsonl"],
+    RUN + "--dataset .": ["files of several kinds", "Pass a file, such as"],
     RUN + "--dataset empty.jsonl": ["the file is empty"],
     RUN + "--dataset plain": ["its name has no ending"],
     RUN + "--user-conf nope": ["no such file or folder", "LoadGen configuration"],
