@@ -196,9 +196,14 @@ def test_its_gate_examples_work(run, tmp_path, tiny_llama):
     assert "The lower verdict is by the figure alone" in done.stdout
     (place,) = (tmp_path / "runs").iterdir()
     folders = {name: next(place.glob(f"*_{name}_*")) for name in ("fp32", "bf16")}
-    command = the_one("harness gate --reference").replace("runs/FP32", str(folders["fp32"]))
+    command = the_one("runs/BF16,runs/NF4").replace("runs/FP32", str(folders["fp32"]))
     command = command.replace(",runs/NF4", "").replace("runs/BF16", str(folders["bf16"]))
     done = run(command)
+    assert "The lower verdict is by the figure alone" in done.stdout, done.stderr
+    own, other = (str(folders[name]) for name in ("fp32", "bf16"))
+    done = run(the_one("--metric bleu").replace("runs/FP32", own).replace("runs/INT8", other))
+    assert "scores 0 by BLEU" in done.stdout, done.stderr  # a random model's
+    done = run(the_one("harness gate runs/*").replace("runs/*", f"{own} {other}"))
     assert "The lower verdict is by the figure alone" in done.stdout, done.stderr
 
 

@@ -230,4 +230,4 @@ def test_a_gate_of_runs_that_it_makes_keeps_its_metric(tiny_llama, tmp_path):
     study["arguments"]["asked"]["metric"] = "moon"
     (place / "study.json").write_text(json.dumps(study))
     damaged = CliRunner().invoke(app, ["resume", str(place), "--trust-folder"])
-    assert (damaged.exit_code, "it is damaged" in damaged.stderr) == (2, True)
+    assert (damaged.exit_code, "'moon' is not known" in damaged.stderr) == (2, True)
