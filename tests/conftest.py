@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests import ROOT
@@ -25,6 +26,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
     torch.set_num_threads(1)
 
+hypothesis.settings.register_profile("touchstone", deadline=None)  # no test judges a wall clock
+hypothesis.settings.load_profile("touchstone")
 pytest_plugins = ["tests.golden_server"]
 patience.pin_device()
 

@@ -183,7 +183,7 @@ def test_its_compare_example_works(run, tmp_path, tiny_llama):
     assert "perplexity" in done.stdout
     assert next((tmp_path / "runs").glob("*/compare.html")).is_file()
     (folder,) = (tmp_path / "runs").iterdir()
-    again = run(the_one("harness resume").replace("NAME", folder.name))
+    again = run(the_one("harness resume runs/NAME").replace("NAME", folder.name))
     assert again.returncode == done.returncode, again.stderr
     assert "perplexity" in again.stdout
 
@@ -239,13 +239,19 @@ def test_its_evaluate_examples_work(run, tmp_path):
 
     python = environment(tmp_path / "venv")
     command = the_one("evaluate --with lm-eval").replace("fp32,int8", "fp32").replace("100", "3")
-    own = f"--tool-python {python} --sut simulated --sut-option ttft_ms=1"
+    own = f"--tool-python {python} --sut simulated --sut-option ttft_ms=1 --tokenizer none"
     done = run(command.replace("--with lm-eval", f"--with lm-eval {own}"))
     assert done.returncode == 0, done.stderr
     (place,) = (tmp_path / "runs").iterdir()
     done = run(the_one("harness evaluate runs/A").replace("runs/A runs/B", str(place)))
     assert done.returncode == 0, done.stderr
     assert "arc_easy" in done.stdout
+    (folder,) = (tmp_path / "runs").iterdir()
+    again = run(
+        f"{the_one('harness resume runs/FOLDER')} --trust-folder".replace("FOLDER", folder.name)
+    )
+    assert again.returncode == 0, again.stderr
+    assert "arc_easy" in again.stdout
 
 
 def test_its_metrics_example_works(run, tmp_path):
