@@ -36,6 +36,7 @@ class Outputs:
     dataset: str
     tokens_per_s: float | None = None
     peak_bytes: int | None = None  # of its GPUs, else of its process; None: not known
+    busy_share: float | None = None  # of its time that other programs took; None: not worth a word
     weights: str = ""  # digest of the tensors that answered; empty: the SUT does not tell
     precision: str = ""  # what the variant's name does not tell: "gptq-int4-g128", "tf32"
     is_tf32: bool = False  # float32, but products in TF32
@@ -66,4 +67,5 @@ class Outputs:
             "tokens_per_s": self.tokens_per_s,
             "tokens_per_sample": float(self.tokens.mean()) if len(self.tokens) else None,
             "peak_bytes": self.peak_bytes,
+            "busy_share": self.busy_share,
         }

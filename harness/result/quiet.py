@@ -82,11 +82,21 @@ def _certain(verdict: Verdict, rest: float) -> Verdict:
 
 def note(load: Mapping[str, Any], log: RunLog) -> list[str]:
     """Say that figures are those of a busy machine, where a run stands in spite of it."""
-    if not is_busy(load, log):
-        return []
-    share = lost_share(load, log)
-    why = f"others took {100 * share:.0f} % of the time that the system needed a processor for"
-    return [f"the machine was busy: {why}, so latencies may be up to as much too long"]
+    share = busy_share(load, log)
+    return [] if share is None else [sentence([share])]
+
+
+def busy_share(load: Mapping[str, Any], log: RunLog) -> float | None:
+    """Return the share that is worth a word; None where there is none."""
+    return lost_share(load, log) if is_busy(load, log) else None
+
+
+def sentence(shares: Sequence[float]) -> str:
+    """Say how much others took from a run, or of several from the least to the most."""
+    low, high = (f"{100 * end:.0f}" for end in (min(shares), max(shares)))
+    took = low if low == high else f"{low} to {high}"
+    why = f"others took {took} % of the time that the system needed a processor for"
+    return f"the machine was busy: {why}, so latencies may be up to as much too long"
 
 
 def lost_share(load: Mapping[str, Any], log: RunLog) -> float:

@@ -128,6 +128,10 @@ NOISE = record(
         "is_finer": flag("Whether the target is higher than that."),
     },
 )  # fmt: skip
+_BUSY = maybe(number(
+    "Time with a query open that other programs took from it; null where it is too little to tell, "
+    "not known, or the row is of several runs.", "share",
+))  # fmt: skip
 GATE_ROW = record(
     "A candidate, or the control.",
     {
@@ -150,6 +154,7 @@ GATE_ROW = record(
         "peak_bytes": maybe(whole(
             "Peak memory of its GPUs, else of its process; null where it is not known.", "B"
         )),
+        "busy_share": _BUSY,
         "identical": maybe(number("Outputs identical to the reference's.", "share")),
         "divergence_median": maybe(number("Median position of the first difference.", "token")),
         "divergence": many("First differences by position.", record("A range of positions.", {
@@ -218,6 +223,7 @@ _SHARED: dict[str, Schema] = {
                     "Peak memory of its GPUs, else of its process; null where it is not known.", "B"
                 )
             ),
+            "busy_share": _BUSY,
             "tokens_per_sample": maybe(number("Mean length of an answer.", "tokens")),
             "rouge": by_name("Its own ROUGE.", maybe(number("F-measure.", "share"))),
             "solved": SOLVED,

@@ -221,7 +221,7 @@ def _section(task: Found, key: str) -> dict[str, Any]:
     """Return what the page shows of a task."""
     rows = shown(task)
     return {
-        "table": replace(solving.of_task(task), note=solving.note(task)),
+        "tables": solving.on_page(task),
         "noise": solving.noise(task, key),
         "kinds": replace(kinds(task["rows"]), note=_KINDS),
         "bars": {row["label"]: bars(row) for row in rows if row["divergence"]},

@@ -5,15 +5,18 @@ tasks, a row for each deployment and task.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.kernel.words.figure import size
-from reports.blocks import Column, Table, percent, tenths, tone, word_column
+from reports.blocks import Column, Table, percent, settled, tenths, tone, word_column
 from reports.parts.task import SCORERS
 
 Found = Mapping[str, Any]
 Row = Mapping[str, Any]
 _LENGTHS = ("tokens", "characters")
+_OF_SPEED = 3  # the last columns: tokens of an answer, tokens per second, memory
+_MOST_COLUMNS = 15  # that fit on a page of 1,280 pixels
 _BROKEN = ("error", "timeout", "memory")
 RIGHT_OR_WRONG = "right and wrong answers"  # `why` of a task
 NOTE = (
@@ -45,6 +48,24 @@ def of_task(task: Found) -> Table:
     title, keys = f"{task['name']}: {asked(task)}, {how}", _keys([task])
     columns = _columns(keys, "solved" if _is_right_or_wrong(task) else "score")
     return Table(title, columns, list(_rows(task, keys)))
+
+
+def on_page(task: Found) -> list[Table]:
+    """Return the same with its note; where it would be wider than a page, speed and memory are a
+    table of their own.
+    """
+    table = settled(replace(of_task(task), note=note(task)))
+    kept = [i for i, one in enumerate(table.columns) if not one.raw]
+    if len(kept) <= _MOST_COLUMNS:
+        return [table]
+    first = _of_columns(table, kept[:-_OF_SPEED])
+    speed = _of_columns(table, [kept[0], *kept[-_OF_SPEED:]])
+    return [first, replace(speed, note="")]
+
+
+def _of_columns(table: Table, kept: Sequence[int]) -> Table:
+    rows = [[row[i] for i in kept] for row in table.rows]
+    return replace(table, columns=[table.columns[i] for i in kept], rows=rows)
 
 
 def _is_right_or_wrong(task: Found) -> bool:

@@ -10,29 +10,44 @@ from typing import Any, NamedTuple
 
 from reports.blocks import between, percent, tone
 from reports.parts.solving import share
+from reports.plots.labels import short
 from reports.tables import ROUGE
 
 Found = Mapping[str, Any]
 Row = Mapping[str, Any]
 
 
+class Arrow(NamedTuple):
+    """The head of an arrow at an end of the axis, as the points of a polygon, and how far the
+    interval goes beyond it, in %, with the place and the hang of that figure.
+    """
+
+    points: str
+    text: str
+    x: float
+    side: str
+
+
 class Mark(NamedTuple):
     """One ratio in the forest: where its point and the ends of its interval lie, from left to
-    right.
+    right. `x` is None of a point that lies beyond the axis, and `beyond` has an arrow for each end
+    there.
     """
 
     name: str
-    x: float
+    x: float | None
     low: float
     high: float
     y: float
     text: str
     tone: str
+    beyond: Sequence[Arrow] = ()
 
 
 class Frame(NamedTuple):
     """Where things stand in a forest, in pixels: the axis from `left` to `right`, the names of the
-    figures up to `names`, their values from `values` on. Without these each head has its own line.
+    figures up to `names`, their values from `values` on; None leaves no room for these. `longest`
+    is the length of a name, in characters.
     """
 
     left: int
@@ -40,9 +55,10 @@ class Frame(NamedTuple):
     width: int
     names: int
     values: int | None
+    longest: int
 
 
-ROOMY, PHONE = Frame(210, 830, 1080, 196, 846), Frame(92, 326, 338, 82, None)
+ROOMY, PHONE = Frame(230, 830, 1080, 216, 846, 30), Frame(96, 300, 338, 88, None, 14)
 
 
 class Group(NamedTuple):
@@ -79,7 +95,7 @@ class Forest(NamedTuple):
 
 
 _TOP, _LINE, _GAP = 26, 20, 12
-_LEAST, _MOST = 0.0, 2.0  # shares beyond which an interval is cut off
+_LEAST, _MOST = 0.0, 2.0  # shares beyond which an interval is cut off, and has an arrow
 
 
 def forest(found: Found, reading: str, rows: Sequence[Row], frame: Frame = ROOMY) -> Forest:
@@ -125,10 +141,8 @@ def placed(groups: Sequence[Group], shares: Sequence[float], frame: Frame) -> Fo
 
     heads, marks, bands, y = [], [], [], float(_TOP)
     for group in groups:
-        if frame.values is None:
-            y += _LINE
-        middle = y + _LINE * (len(group.ratios) + 1) / 2 - 1
-        heads.append((middle if frame.values else y, group.head))
+        y += _LINE
+        heads.append((y, group.head if group.ratios else f"{group.head}: nothing to compare"))
         if group.band:
             left, right = map(x, group.band)
             height = _LINE * len(group.ratios)
@@ -137,7 +151,11 @@ def placed(groups: Sequence[Group], shares: Sequence[float], frame: Frame) -> Fo
             y += _LINE
             low_at, high_at = (x(value if end is None else end) for end in (least, most))
             text = f"{percent(value)}  {between(least, most, percent)}"
-            marks.append(Mark(name, x(value), low_at, high_at, y, text, tone(status)))
+            point = x(value) if low <= value <= high else None
+            arrows = [] if least is None or least >= low else [_arrow(low_at, y, least, -1)]
+            arrows += [] if most is None or most <= high else [_arrow(high_at, y, most, 1)]
+            who = short(name, frame.longest)
+            marks.append(Mark(who, point, low_at, high_at, y, text, tone(status), arrows))
         y += _GAP
     sides = ["end" if i == 0 and len(shares) > 1 else "start" for i in range(len(shares))]
     hung = [
@@ -145,6 +163,14 @@ def placed(groups: Sequence[Group], shares: Sequence[float], frame: Frame) -> Fo
     ]
     ticks = [(x(t), f"{100 * t:g}") for t in _ticks(low, high)]
     return Forest(frame, y + 34, heads, marks, hung, ticks, bands)
+
+
+def _arrow(x: float, y: float, end: float, way: int) -> Arrow:
+    """Return an arrow that points left (-1) or right (1), to the end of an interval."""
+    base, middle = round(x - 9 * way, 1), y - 4
+    points = f"{x},{middle} {base},{middle - 5} {base},{middle + 5}"
+    side = "start" if way > 0 else "end"
+    return Arrow(points, f"{100 * end:,.0f}", x + 4 * way, side)
 
 
 def _known(ratios: Sequence[Row]) -> list[Row]:

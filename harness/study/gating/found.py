@@ -4,9 +4,9 @@ the verdict over all of them, which is the worst.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from accuracy.gate import ratios
 from accuracy.gate.ratios import Verdict, share_key
@@ -14,28 +14,11 @@ from accuracy.gate.readings import Criteria, Reference, Row
 from accuracy.gate.solving import Solving
 from harness.engine.pieces import noted
 from harness.kernel import files
+from harness.study.gating.notes import gathered
+from harness.study.gating.part import Judged
 
 SCHEMA = "touchstone.gate/1"
 _OF_ALL = ("schema", "target", "confidence", "resamples")  # what no task has of its own
-_NO_CONTROL = (
-    "no control run: how much the reference itself changes with the size of its batches is not"
-    " known"
-)
-
-
-class Judged(NamedTuple):
-    """A task (or a dataset, without a name), and what was judged on it: None where a candidate was
-    not run.
-    """
-
-    name: str
-    beside: Reference | Solving
-    control: Row | None
-    rows: Sequence[Row | None]
-
-    @property
-    def known(self) -> list[Row]:
-        return [row for row in self.rows if row is not None]
 
 
 # ---- one task
@@ -45,8 +28,6 @@ def of_part(judged: Judged) -> dict[str, Any]:
     """Return the object of a task, but for what is known at the end only."""
     beside, control, rows = judged.beside, judged.control, judged.known
     reference, asked = beside.outputs, beside.criteria
-    everybody = [reference.notes, *(row["notes"] for row in filter(None, (control, *rows)))]
-    cautions = [*_cautions(beside), *([] if control else [_NO_CONTROL])]
     return {
         "schema": SCHEMA,
         "status": _worst(rows).status,
@@ -62,7 +43,7 @@ def of_part(judged: Judged) -> dict[str, Any]:
         "reference": _reference(beside),
         "control": control,
         "rows": rows,
-        "notes": _once([*cautions, *(note for notes in everybody for note in notes)]),
+        "notes": gathered([judged]),
     }
 
 
@@ -94,28 +75,6 @@ def _once(notes: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(notes))
 
 
-def _cautions(beside: Reference | Solving) -> Iterator[str]:
-    outputs, target = beside.outputs, beside.criteria.published
-    n = len(outputs.index)
-    if isinstance(beside, Solving):
-        yield from beside.notes
-        return
-    if n < ratios.FEW:
-        few = f"{n} samples are few: with fewer than {ratios.FEW}"
-        yield f"{few}, the intervals are narrower than stated"
-    if 0 < (answers := len(beside.answered)) < n:
-        yield (
-            f"{n - answers} of {n} samples have no answer in the dataset and are left out of"
-            " that comparison"
-        )
-    if words := beside.covered.words:
-        yield words
-    if target is not None:
-        yield f"the figures of {beside.criteria.target} only count on MLPerf's own data"
-        if target.unjudged:
-            yield f"MLPerf asks for {', '.join(target.unjudged)} too, which is not judged here"
-
-
 # ---- several tasks
 
 
@@ -127,7 +86,6 @@ def joined(judged: Sequence[Judged]) -> dict[str, Any]:
     rows = [_over_all(row) for row in zip(*(each.rows for each in judged), strict=True)]
     known = [row for row in rows if row is not None]
     first = tasks[0]
-    notes = [f"{task['name']}: {note}" for task in tasks for note in task["notes"]]
     same = set.intersection(*(set(task["conditions"].items()) for task in tasks))
     return {
         **{name: value for name, value in first.items() if name not in ("name", "noise")},
@@ -140,7 +98,7 @@ def joined(judged: Sequence[Judged]) -> dict[str, Any]:
         "reference": _all_references([task["reference"] for task in tasks], judged),
         "control": None,
         "rows": known,
-        "notes": notes if len(tasks) > 1 else first["notes"],
+        "notes": gathered(judged),
         "tasks": [{k: v for k, v in task.items() if k not in _OF_ALL} for task in tasks],
     }
 
@@ -187,6 +145,7 @@ def _over_all(rows: Sequence[Row | None]) -> Row | None:
         "failure": next((row["failure"] for row in known if row["failure"]), ""),
         "needed": verdict.needed,
         **_sums(known),
+        "busy_share": None,
         "identical": None,
         "divergence_median": None,
         "divergence": [],
@@ -202,7 +161,14 @@ def _all_references(rows: Sequence[Row], judged: Sequence[Judged]) -> Row:
     problems = zip(judged, rows, strict=True)
     told = [f"{each.name}: {row['problem']}" for each, row in problems if row["problem"]]
     known = {name: rows[0][name] for name in ("label", "model", "variant")}
-    return {**known, "run": "", **_sums(rows), "problem": "; ".join(told), "rouge": {}}
+    return {
+        **known,
+        "run": "",
+        **_sums(rows),
+        "busy_share": None,
+        "problem": "; ".join(told),
+        "rouge": {},
+    }
 
 
 def _sums(rows: Sequence[Row]) -> Row:

@@ -35,7 +35,7 @@ from harness.options.settings import RunConfig
 from harness.running.start import fetch
 from harness.study.cells import deployment
 from harness.study.gating.asked import check_metric
-from harness.study.gating.found import Judged, joined, keep, of_part
+from harness.study.gating.found import joined, keep, of_part
 from harness.study.gating.job import (
     Job,
     Source,
@@ -44,7 +44,7 @@ from harness.study.gating.job import (
     part_of,
 )
 from harness.study.gating.panel import Other, Panel
-from harness.study.gating.part import Part, check_reference
+from harness.study.gating.part import Judged, Part, check_reference
 from harness.study.scoring import scorer_of
 from harness.study.study import Cell, Study, begin
 

@@ -19,7 +19,7 @@ from harness.kernel.errors import BadInput
 from harness.kernel.foreign.own_files import check_folder
 from harness.kernel.types import short_name
 from harness.kernel.words.variant import is_tf32, precision_of
-from harness.result import result, scored
+from harness.result import quiet, result, scored
 from harness.result.library import samples_of
 from harness.result.read import ACCURACY_PART, Raw, read_run
 from harness.study.comparison.sameness import ONE_MODEL
@@ -161,6 +161,7 @@ def read(folder: Path, metric: str | None = None) -> Outputs:
         notes=built.notes,
         tokens_per_s=built.throughput["tokens_per_s"],
         peak_bytes=built.memory.get("gpu_peak_bytes") or built.memory.get("rss_peak_bytes"),
+        busy_share=quiet.busy_share(built.load, raw.log),
     )
 
 

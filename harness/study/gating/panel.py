@@ -29,7 +29,7 @@ from harness.study.study import Cell, Ended
 
 _UNSCORED: Row = {
     "needed": None, "n": 0, "rows_in_batch": None, "empty": None, "identical": None,
-    "tokens_per_s": None, "tokens_per_sample": None, "peak_bytes": None,
+    "tokens_per_s": None, "tokens_per_sample": None, "peak_bytes": None, "busy_share": None,
     "divergence_median": None, "divergence": [], "readings": {}, "labels": [], "worst": [],
     "notes": [],
 }  # fmt: skip

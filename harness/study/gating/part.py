@@ -1,4 +1,4 @@
-"""What is judged on the same questions: a reference and its candidates."""
+"""What is judged on the same questions: a reference and its candidates; and what came of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from accuracy.gate.outputs import Outputs
+from accuracy.gate.readings import Reference, Row
+from accuracy.gate.solving import Solving
 from harness.kernel.errors import BadInput
 from harness.options.settings import RunConfig
 
@@ -23,6 +25,21 @@ class Part(NamedTuple):
     def cell(self, name: str) -> str:
         """Return the name of one of its cells in the study."""
         return f"{self.name}: {name}" if self.name else name
+
+
+class Judged(NamedTuple):
+    """A task (or a dataset, without a name), and what was judged on it: None where a candidate was
+    not run.
+    """
+
+    name: str
+    beside: Reference | Solving
+    control: Row | None
+    rows: Sequence[Row | None]
+
+    @property
+    def known(self) -> list[Row]:
+        return [row for row in self.rows if row is not None]
 
 
 def check_reference(reference: Outputs) -> None:

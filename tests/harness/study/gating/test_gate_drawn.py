@@ -13,7 +13,8 @@ from accuracy.tasks.load import Asked, load_task
 from harness.result.read import read_json
 from harness.study.gating import gate
 from harness.study.gating import job as gate_job
-from harness.study.gating.found import Judged, noise
+from harness.study.gating.found import noise
+from harness.study.gating.part import Judged
 from reports.pages import gate as page
 from tests.harness.study.gating.test_gate import edit, invoke, make, screen
 from tests.harness.study.gating.test_gate_tasks import RIGHT, WRONG, questions

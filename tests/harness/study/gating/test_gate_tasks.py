@@ -23,8 +23,9 @@ from harness.engine import runlog
 from harness.kernel.errors import BadInput
 from harness.study.gating import gate
 from harness.study.gating import job as gate_job
-from harness.study.gating.found import Judged, noise
+from harness.study.gating.found import noise
 from harness.study.gating.outputs import read
+from harness.study.gating.part import Judged
 from harness.study.study import load
 from reports.blocks import csv_text, markdown
 from reports.pages import gate as page
