@@ -194,13 +194,11 @@ class Solving:
             return f"keeps {key} %: {kept}"
         if verdict.status == "FAIL":
             return f"{kept} misses {key} %"
-        more = "no number of questions would decide"
         if ratio.low is None:
-            return f"{kept}: too few questions tell; use more"
+            return f"{kept}: too few questions to tell; use more"
+        more = "no number of questions would decide"
         if verdict.needed:
             more = f"about {rounded(verdict.needed):,} questions would decide"
-        elif ratio.low is None:
-            more = f"{label} solves too few questions to tell how many would decide"
         return f"{kept} may lie on either side of {key} %; {more}"
 
     @property

@@ -71,7 +71,7 @@ def test_too_few_questions_are_said_to_be_too_few(tmp_path):
     few = ["Rww", *["www"] * 5]
     runs = drawn(tmp_path, few, "fp32", file), drawn(tmp_path, ["www"] * 6, "int8", file)
     _, found, _ = invoke(*runs, flags=["--target", "99"])
-    assert "too few questions tell; use more" in found["rows"][0]["reason"]
+    assert "too few questions to tell; use more" in found["rows"][0]["reason"]
 
 
 def test_the_control_of_drawn_answers_is_drawn_again(tmp_path, tiny_llama):
