@@ -15,7 +15,7 @@ from accuracy.judge.prompts import Form, Kind, Problem, read, template
 from accuracy.metrics.references import after_thinking
 from accuracy.resampling import Estimate
 from harness.judging.asking import Judge, Reply
-from harness.judging.questions import Call, Questions
+from harness.judging.questions import Call, Questions, has_reference
 from harness.judging.settings import Price
 
 SCHEMA = "touchstone.judge/1"
@@ -184,20 +184,20 @@ def _agreement(ours: Sequence[str | bool], theirs: Sequence[str | bool]) -> Row 
 def _scores(asked: Questions, run: int, own: Sequence[Judgement]) -> Row:
     """Return the points that a judge gives a run, and how many more than the reference."""
     points, of_reference = points_of(run, own), points_of(0, own)
-    calls = [one for one in own if one.call.kind == "score" and one.call.run == run]
+    asked_of = sum(has_reference(asked, index) for index in asked.indexes)  # after Ctrl-C, too
     both = sorted(points.keys() & of_reference.keys())
     difference = figures.mean([points[i] - of_reference[i] for i in both] if run else [])
     is_right = asked.runs[run].is_right
     rated = [i for i in points if i in is_right]
     status, reason = "JUDGED", ""
-    if not calls:
+    if not asked_of:
         status, reason = "INVALID", "no question has a reference answer"
-    elif len(points) < figures.FEWEST * len(calls):
+    elif len(points) < figures.FEWEST * asked_of:
         needed = f"at least {figures.FEWEST * 100:.0f} % are needed"
-        status, reason = "INVALID", f"{len(points)} of {len(calls)} answers have points; {needed}"
+        status, reason = "INVALID", f"{len(points)} of {asked_of} answers have points; {needed}"
     return {
         "run": asked.runs[run].label,
-        "asked": len(calls),
+        "asked": asked_of,
         "judged": len(points),
         "points": figures.mean(list(points.values()))._asdict(),
         "difference": difference._asdict(),

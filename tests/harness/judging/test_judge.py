@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.judging import asking
+from harness.kernel import files
 from harness.schema import SCHEMAS
 from tests import ROOT
 from tests.judge_server import Refusal, judging, part
@@ -247,6 +248,32 @@ def test_a_stop_keeps_what_was_judged(runs, tmp_path):
     found = json.loads((folder / "judge.json").read_text(encoding="utf-8"))
     assert (found["status"], found["judges"][0]["calls"]) == ("INTERRUPTED", 4)
     assert len((folder / "judgements.jsonl").read_text(encoding="utf-8").splitlines()) == 4
+
+
+def test_a_stop_keeps_what_the_disk_was_too_slow_to_take(judged, monkeypatch):
+    """Ctrl-C comes while the first reply is being written, and six more wait behind it."""
+    asked, over = threading.Event(), threading.Event()
+
+    def stands_still(prompt, number):
+        if number >= 7:
+            asked.set()
+            over.wait(60)
+        return "verdict: A"
+
+    def never_ends(path, text):
+        assert asked.wait(60)
+        signal.raise_signal(signal.SIGINT)
+
+    with judging(stands_still) as judge:
+        with monkeypatch.context() as patched:
+            patched.setattr(files, "append", never_ends)
+            code, found, rows, _ = judged(judge.url, "--judge-concurrency 1 --by both")
+        over.set()
+    (one,) = found["judges"]
+    assert (code, found["status"], one["calls"], one["tokens_out"]) == (130, "INTERRUPTED", 7, 70)
+    assert [row["verdict"] for row in rows] == ["a" if r["kind"] == "pair" else "" for r in rows]
+    assert len(rows) == 7
+    assert {row["asked"] for row in (*one["pairs"], *one["scores"])} == {12}
 
 
 def test_a_local_model_is_served_and_gone_afterwards(judged, tiny_llama):
