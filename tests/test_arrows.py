@@ -115,7 +115,7 @@ ARROWS = {
     " reports.pages.comparison harness.cost harness.study.decide harness.study.decide.wishes"
     " reports.pages.decide harness.result.capacity sut.served.client.remote harness.view"
     " harness.options.lists harness.commands.arguments reports.parts harness.study.family"
-    " reports.pages.family harness.evaluators",
+    " reports.pages.family harness.evaluators harness.judging",
     "harness.commands.arguments": "harness.options harness.study harness.study.executors",
     "harness": "harness.commands harness.engine harness.options accuracy.datasets reports sut"
     " sut.border sut.model sut.precision sut.served sut.started harness.api harness.live"
@@ -124,7 +124,7 @@ ARROWS = {
     " harness.result harness.running harness.study harness.study.comparison harness.study.gating"
     " reports reports.pages harness.engine harness.loaded harness.study.sweep"
     " harness.commands.arguments harness.options.lists harness.study.decide"
-    " harness.study.decide.wishes harness.study.family harness.evaluators",
+    " harness.study.decide.wishes harness.study.family harness.evaluators harness.judging",
     "harness.loaded": "",
     "harness.cost": "accuracy",
     "harness.loads": "accuracy.datasets harness harness.options scenarios.loads accuracy.tasks"

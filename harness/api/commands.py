@@ -22,7 +22,10 @@ from harness.commands import kinds
 from harness.commands.arguments.executing import executor_of
 from harness.evaluators import evaluate as evaluating
 from harness.evaluators import job as evaluating_job
+from harness.judging import judge as judging
+from harness.judging import settings as judging_settings
 from harness.kernel.foreign.consent import Consent
+from harness.kernel.places import expanded
 from harness.kernel.process import stopping
 from harness.likelihood import study as laboratory
 from harness.options.flags import SERVE
@@ -53,6 +56,11 @@ def _silent(_: str) -> None:
 
 def _text(value: str | float | None) -> str | None:
     return None if value is None else str(value)
+
+
+def _names(names: Names) -> list[str]:
+    """Return names that may have commas; a text is one of them."""
+    return [names] if isinstance(names, str) else list(names)
 
 
 def _unheard(_: Mapping[str, Any]) -> None:
@@ -310,6 +318,41 @@ def evaluate(
     with stopping.listening():
         found, place = evaluating.measure(evaluating_job.job(asked), say, _unheard)
     return Study(place, evaluating.KIND, found)
+
+
+def judge(
+    *runs: Path | str,
+    judge: Names,
+    by: str | None = None,
+    judge_limit: int | None = None,
+    judge_concurrency: int = 4,
+    judge_timeout: float = 120.0,
+    judge_tokens: int = 512,
+    judge_format: str = "text",
+    judge_price: Names = (),
+    api_key_env: Names = (),
+    output_dir: Path | str = "runs",
+    say: Say = _silent,
+) -> Study:
+    """Have a language model judge the answers of finished `runs`, the first of which is the
+    reference.
+
+    `judge` is who judges, one or several: a server's address, http://host:8000#MODEL, or
+    local:MODEL@VARIANT. `by` is pairs, scores or both (pairs by default, scores for one run);
+    `judge_timeout` is in seconds, a `judge_price` is "IN,OUT" in US dollars per million tokens, and
+    `api_key_env` names the variable that holds the key: one for all judges, or one for each.
+    """
+    folders, names = [expanded(Path(run)) for run in runs], _names(judge)
+    asked = judging_settings.Asked(
+        judging_settings.named(names, _names(api_key_env)),
+        judging_settings.by(by, len(folders) if folders else 2), judge_limit, judge_concurrency,
+        judge_timeout, judge_tokens, judging_settings.prices(_names(judge_price), len(names)),
+        Path(output_dir), judging_settings.form(judge_format),
+    )  # fmt: skip
+    judging_settings.check_runs(folders)
+    with stopping.listening():
+        found, place = judging.run(folders, judging_settings.checked(asked), say)
+    return Study(place, judging.KIND, found)
 
 
 def resume(

@@ -23,6 +23,7 @@ from typing import Any, cast
 from harness.api.shown import Shown
 from harness.commands import kinds
 from harness.engine import runlog
+from harness.judging.found import rows_of
 from harness.kernel.errors import EXIT, BadInput
 from harness.kernel.foreign import parsed
 from harness.kernel.foreign.own_files import check_folder, inside
@@ -34,12 +35,13 @@ from reports import figures, tables
 from reports.blocks import Table
 
 RUN = "result.json"
-PERPLEXITY, FAMILY, EVALUATE = "perplexity", "family", "evaluate"
+PERPLEXITY, FAMILY, EVALUATE, JUDGE = "perplexity", "family", "evaluate", "judge"
 _KINDS = {
     **kinds.KINDS,
     PERPLEXITY: kinds.PERPLEXITY,
     FAMILY: kinds.FAMILY,
     EVALUATE: kinds.EVALUATION,
+    JUDGE: kinds.JUDGE,
 }
 STUDIES = tuple(f"{kind}.json" for kind in _KINDS)
 _FINE = "expected the folder of a run or of a study"
@@ -106,8 +108,8 @@ class Run(Shown):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Study(Shown):
-    """Several runs: a comparison, a sweep, a gate, a measurement of perplexity, an evaluation.
-    `result` is its JSON file.
+    """Several runs: a comparison, a sweep, a gate, a measurement of perplexity, an evaluation,
+    what judges say. `result` is its JSON file.
     """
 
     folder: Path
@@ -126,7 +128,7 @@ class Study(Shown):
 
     @cached_property
     def rows(self) -> Any:
-        """Return a row per variant, cell or subject."""
+        """Return a row per variant, cell or subject; per judge and run of what judges say."""
         return frame_of_rows(self._rows())
 
     @cached_property
@@ -144,12 +146,14 @@ class Study(Shown):
     def runs(self) -> dict[str, Run]:
         """Return its runs that are still there, by their labels."""
         found = {}
-        for row in self._rows():
+        for row in self.result["runs"] if self.kind == JUDGE else self._rows():
             if (place := self._place(row)) is not None:
                 found[str(row.get("label") or row.get("name"))] = _run(place)
         return found
 
     def _rows(self) -> list[Mapping[str, Any]]:
+        if self.kind == JUDGE:
+            return list(rows_of(self.result))
         for name in ("rows", "cells", "subjects"):
             if name in self.result:
                 return list(self.result[name])

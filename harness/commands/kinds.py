@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.evaluators import evaluate, record, shown, unfinished
+from harness.judging import judge
 from harness.kernel.errors import BadInput
 from harness.kernel.foreign.consent import Consent, Wish, require
 from harness.kernel.foreign.own_files import check_folder
@@ -30,6 +31,7 @@ from reports import tables
 from reports.pages import compare as compare_page
 from reports.pages import evaluation as evaluation_page
 from reports.pages import gate as gate_page
+from reports.pages import judge as judge_page
 from reports.pages.comparison.columns import table as comparison_table
 from reports.pages.decide import page as decide_page
 from reports.pages.family import page as family_page
@@ -87,10 +89,11 @@ EVALUATION = Kind(evaluate.go_on, evaluation_page.told, shown.show, shown.table,
 
 def _never(_: Any, say: Say, told: Any) -> tuple[Found, Path]:
     """Go on with what is whole: nobody gets here, since it has no study.json."""
-    raise ValueError("a family has nothing to go on with")
+    raise ValueError("a family, or what judges say, has nothing to go on with")
 
 
 FAMILY = Kind(_never, str, family_page.show, family_page.table, family.exit_code)
+JUDGE = Kind(_never, str, judge_page.show, judge_page.table, judge.exit_code)
 
 
 def what(folder: Path, consent: Consent, options: Mapping[str, Any]) -> tuple[Kind, Any]:

@@ -70,12 +70,13 @@ def go_on(left: Unfinished, say: Say, told: Told) -> tuple[Found, Path]:
         record.write(found, place)
         for cell in [cell for cell in job.cells if cell.name in found.not_run]:
             row = _row(job, cell, place, say)
+            with stopping.later():  # it took long, and is not made again
+                found.rows.append(row)
+                found.not_run.remove(cell.name)
+                record.write(found, place)
             say("")
-            found.rows.append(row)
-            found.not_run.remove(cell.name)
             if row.status == INTERRUPTED:
                 break
-            record.write(found, place)
             told({**msgspec.to_builtins(row), "name": cell.name})
         found.status = _status(found)
         found.lines = lines([found], [kept(place)])

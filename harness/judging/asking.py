@@ -14,16 +14,16 @@ import json
 import random
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Semaphore, Thread
 from typing import Any, NamedTuple
 
 from accuracy.judge.prompts import Form, Kind, schema
 from harness.kernel.answers import Exchange
 from harness.kernel.foreign import parsed
 from harness.kernel.privacy.secrets import hidden
+from harness.kernel.process import stopping
 from harness.kernel.texts import on_one_line
 from sut.served import once
 from sut.served.address import Address
@@ -84,33 +84,49 @@ class Judge:
         return json.dumps(asked).encode()
 
 
-def ask_all(
-    judges: Sequence[Judge], prompts: Sequence[tuple[int, Kind, str]], concurrency: int
-) -> Iterator[tuple[int, Reply]]:
-    """Yield (number of a prompt, reply) as replies come; a prompt comes with the number of its
-    judge, and its kind. So many requests are open at each judge.
+class Asking:
+    """The questions to all judges, and the replies in the order in which they come. A prompt comes
+    with the number of its judge, and its kind. So many requests are open at each judge.
+
+    `for number, reply in asking` asks them: the number is that of a prompt. A reply that has come
+    is kept here, so that a stop loses none that nobody has taken yet.
     """
-    over, done = Event(), SimpleQueue[tuple[int, Reply]]()
-    for number, judge in enumerate(judges):
-        left = deque(
-            (i, kind, text) for i, (asked, kind, text) in enumerate(prompts) if asked == number
-        )
-        desk = _Desk(judge, left, done, over)
-        for _ in range(min(concurrency, len(left))):
-            Thread(target=desk.work, daemon=True).start()
-    try:
-        for _ in prompts:
-            yield _next(done)
-    finally:
-        over.set()
 
+    def __init__(
+        self, judges: Sequence[Judge], prompts: Sequence[tuple[int, Kind, str]], concurrency: int
+    ) -> None:
+        self._judges, self._prompts, self._concurrency = judges, prompts, concurrency
+        self._came: list[tuple[int, Reply]] = []
+        self._ready, self._over = Semaphore(0), Event()
 
-def _next(done: SimpleQueue[tuple[int, Reply]]) -> tuple[int, Reply]:
-    while True:
-        try:
-            return done.get(timeout=1.0)  # Ctrl-C is heard in between
-        except Empty:
-            continue
+    def __iter__(self) -> Iterator[tuple[int, Reply]]:
+        self._begin()
+        for place in range(len(self._prompts)):
+            stopping.check()
+            while not self._ready.acquire(timeout=1.0):
+                stopping.check()
+            yield self._came[place]
+
+    def stop(self) -> Sequence[tuple[int, Reply]]:
+        """Ask no more; return all that has come, taken or not."""
+        came = list(self._came)  # what is still being asked is not cut short and called a failure
+        self._over.set()
+        return came
+
+    def _begin(self) -> None:
+        for number, judge in enumerate(self._judges):
+            left = deque(
+                (i, kind, text)
+                for i, (asked, kind, text) in enumerate(self._prompts)
+                if asked == number
+            )
+            desk = _Desk(judge, left, self._keep, self._over)
+            for _ in range(min(self._concurrency, len(left))):
+                Thread(target=desk.work, daemon=True).start()
+
+    def _keep(self, number: int, reply: Reply) -> None:
+        self._came.append((number, reply))
+        self._ready.release()
 
 
 @dataclass
@@ -119,7 +135,7 @@ class _Desk:
 
     judge: Judge
     left: deque[tuple[int, Kind, str]]
-    done: SimpleQueue[tuple[int, Reply]]
+    keep: Callable[[int, Reply], None]
     over: Event
 
     def __post_init__(self) -> None:
@@ -132,7 +148,7 @@ class _Desk:
                 number, kind, prompt = self.left.popleft()
             except IndexError:
                 return
-            self.done.put((number, self._asked(kind, prompt)))
+            self.keep(number, self._asked(kind, prompt))
 
     def _asked(self, kind: Kind, prompt: str) -> Reply:
         if self.judge.stopped:

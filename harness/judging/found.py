@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from accuracy.judge import figures
@@ -15,7 +16,7 @@ from accuracy.judge.prompts import Form, Kind, Problem, read, template
 from accuracy.metrics.references import after_thinking
 from accuracy.resampling import Estimate
 from harness.judging.asking import Judge, Reply
-from harness.judging.questions import Call, Questions
+from harness.judging.questions import Call, Questions, has_reference
 from harness.judging.settings import Price
 
 SCHEMA = "touchstone.judge/1"
@@ -61,10 +62,13 @@ def found(
     form: Form,
     judgements: Sequence[Judgement],
 ) -> Row:
-    """Return judge.json, but for what is known at the end only."""
+    """Return judge.json, but for what is known at the end only: the same of the same replies, in
+    whichever order they came.
+    """
+    said = sorted(judgements, key=_place)
     rows = [
         _judge(asked, number, judge, prices[number] if prices else None, kinds,
-               [one for one in judgements if one.judge == number])
+               [one for one in said if one.judge == number])
         for number, judge in enumerate(judges)
     ]  # fmt: skip
     statuses = [row["status"] for judge in rows for row in (*judge["pairs"], *judge["scores"])]
@@ -75,13 +79,45 @@ def found(
         "of": asked.of,
         "dataset": asked.runs[0].outputs.dataset,
         "runs": [
-            {"label": run.label, "run": run.outputs.run, "scorer": run.scorer} for run in asked.runs
+            {
+                "label": run.label,
+                "run": str(Path(run.outputs.run).absolute()),  # the same from any folder
+                "scorer": run.scorer,
+            }
+            for run in asked.runs
         ],
         "judges": rows,
-        "between": list(_between(judges, judgements)),
+        "between": list(_between(judges, said)),
         "prompts": {kind: template(kind, form) for kind in kinds},
         "notes": list(_notes(asked, form, rows)),
     }
+
+
+def _place(one: Judgement) -> tuple[Any, ...]:
+    call = one.call
+    return one.judge, call.kind, call.question, call.run, call.is_turned
+
+
+def rows_of(made: Mapping[str, Any]) -> Iterator[Row]:
+    """Yield a flat row for each judge, kind and run of judge.json: points, points_low,
+    points_high; scorer_n, scorer_same, scorer_kappa.
+    """
+    for judge in made["judges"]:
+        for kind in ("pairs", "scores"):
+            for row in judge[kind]:
+                known = {name: value for name, value in row.items() if name != "run"}
+                yield {"label": row["run"], "judge": judge["name"], "kind": kind} | _flat(known)
+
+
+def _flat(row: Row) -> Row:
+    """Return a row with the parts of each figure in columns of their own."""
+    flat = Row()
+    for name, found in row.items():
+        if not isinstance(found, Mapping):
+            flat[name] = found
+            continue
+        flat |= {name if part == "value" else f"{name}_{part}": it for part, it in found.items()}
+    return flat
 
 
 def _judge(
@@ -118,7 +154,7 @@ def _judge(
 def _examples(asked: Questions, own: Sequence[Judgement]) -> Iterator[Row]:
     """Yield what the judge said word for word: some replies of each kind and each end."""
     shown: Counter[tuple[str, str]] = Counter()
-    for one in sorted(own, key=lambda one: (one.call.kind, one.call.question, one.call.run)):
+    for one in own:
         if one.problem in ("failed", "not asked"):
             continue
         shown[one.call.kind, one.problem or "read"] += 1
@@ -184,20 +220,20 @@ def _agreement(ours: Sequence[str | bool], theirs: Sequence[str | bool]) -> Row 
 def _scores(asked: Questions, run: int, own: Sequence[Judgement]) -> Row:
     """Return the points that a judge gives a run, and how many more than the reference."""
     points, of_reference = points_of(run, own), points_of(0, own)
-    calls = [one for one in own if one.call.kind == "score" and one.call.run == run]
+    asked_of = sum(has_reference(asked, index) for index in asked.indexes)  # after Ctrl-C, too
     both = sorted(points.keys() & of_reference.keys())
     difference = figures.mean([points[i] - of_reference[i] for i in both] if run else [])
     is_right = asked.runs[run].is_right
     rated = [i for i in points if i in is_right]
     status, reason = "JUDGED", ""
-    if not calls:
+    if not asked_of:
         status, reason = "INVALID", "no question has a reference answer"
-    elif len(points) < figures.FEWEST * len(calls):
+    elif len(points) < figures.FEWEST * asked_of:
         needed = f"at least {figures.FEWEST * 100:.0f} % are needed"
-        status, reason = "INVALID", f"{len(points)} of {len(calls)} answers have points; {needed}"
+        status, reason = "INVALID", f"{len(points)} of {asked_of} answers have points; {needed}"
     return {
         "run": asked.runs[run].label,
-        "asked": len(calls),
+        "asked": asked_of,
         "judged": len(points),
         "points": figures.mean(list(points.values()))._asdict(),
         "difference": difference._asdict(),

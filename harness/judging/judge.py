@@ -8,11 +8,11 @@ ended. Ctrl-C keeps what was judged.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from accuracy.judge import prompts
 from harness.console import bar
@@ -20,7 +20,7 @@ from harness.engine import runlog
 from harness.engine.pieces import noted
 from harness.judging import found as findings
 from harness.judging import local
-from harness.judging.asking import Judge, ask_all
+from harness.judging.asking import Asking, Judge, Reply
 from harness.judging.found import Judgement, Row
 from harness.judging.questions import Call, Questions, calls, questions, run_of
 from harness.judging.settings import Asked, Named
@@ -28,13 +28,15 @@ from harness.kernel import files
 from harness.kernel.clock import utc_now
 from harness.kernel.errors import BadInput
 from harness.kernel.privacy.secrets import hidden_in
+from harness.kernel.process import stopping
 from harness.kernel.protocols import Say
 from harness.study.comparison import compare
 from harness.study.gating.outputs import check_same, read
 from sut.served.address import Address
 from sut.served.probing import who
 
-JUDGEMENTS, FILE = "judgements.jsonl", "judge.json"
+KIND = "judge"
+JUDGEMENTS, FILE = "judgements.jsonl", f"{KIND}.json"
 
 
 def run(folders: Sequence[Path], asked: Asked, say: Say) -> tuple[Row, Path]:
@@ -43,26 +45,24 @@ def run(folders: Sequence[Path], asked: Asked, say: Say) -> tuple[Row, Path]:
     """
     known = _questions(folders, asked)
     wanted = list(calls(asked.kinds, asked.form, known))
-    place = runlog.create(asked.output_dir, f"{utc_now():%Y%m%dT%H%M%SZ}_judge")
-    judgements: list[Judgement] = []
-    interrupted = False
+    place = runlog.create(asked.output_dir, f"{utc_now():%Y%m%dT%H%M%SZ}_{KIND}")
     with ExitStack() as stack:
         try:
             judges = [_judge(one, asked, place, stack, say) for one in asked.judges]
         except BaseException:
             _forget(place)
             raise
-        try:
-            for one in _judged(known, judges, wanted, asked, place, say):
-                judgements.append(one)
-        except KeyboardInterrupt:
-            interrupted = True
-    made = findings.found(known, judges, asked.prices, asked.kinds, asked.form, judgements)
-    made |= {"interrupted": interrupted, "by": asked.by, "folder": str(place)}
-    made |= {"concurrency": asked.concurrency, "timeout_s": asked.timeout_s, "form": asked.form}
-    if interrupted:
-        made["status"] = "INTERRUPTED"
-    _keep(made, place)
+        todo = _Todo(known, judges, [(n, call) for call in wanted for n in range(len(judges))])
+        say("")
+        judgements, interrupted = _judged(todo, asked.concurrency, place)
+        with stopping.deaf():
+            made = findings.found(known, judges, asked.prices, asked.kinds, asked.form, judgements)
+            made |= {"interrupted": interrupted, "by": asked.by, "folder": str(place)}
+            made |= {"concurrency": asked.concurrency, "timeout_s": asked.timeout_s}
+            made |= {"form": asked.form}
+            if interrupted:
+                made["status"] = "INTERRUPTED"
+            _keep(made, place)
     return made, place
 
 
@@ -112,28 +112,48 @@ def _judge(named: Named, asked: Asked, place: Path, stack: ExitStack, say: Say) 
     return Judge(named.name, where, model, asked.tokens, asked.timeout_s, form=asked.form)
 
 
-def _judged(
-    known: Questions,
-    judges: Sequence[Judge],
-    wanted: Sequence[Call],
-    asked: Asked,
-    place: Path,
-    say: Say,
-) -> Iterator[Judgement]:
-    """Ask every judge everything; yield judgements as they come, each on the disk already."""
-    todo = [(judge, call) for call in wanted for judge in range(len(judges))]
-    asking = ask_all(
-        judges, [(judge, call.kind, call.prompt) for judge, call in todo], asked.concurrency
-    )
-    say("")
-    with bar("judging", len(todo)) as progress:
-        for done, (number, reply) in enumerate(asking, 1):
-            judge, call = todo[number]
-            one = findings.judgement(judge, call, reply)
-            row = hidden_in(one.as_json(judges[judge].name, known.runs[call.run].label))
-            files.append(place / JUDGEMENTS, json.dumps(row, ensure_ascii=False) + "\n")
-            progress(done)
-            yield one
+class _Todo(NamedTuple):
+    """What is asked: every call with the number of its judge."""
+
+    known: Questions
+    judges: Sequence[Judge]
+    calls: Sequence[tuple[int, Call]]
+
+    def asking(self, concurrency: int) -> Asking:
+        prompts = [(judge, call.kind, call.prompt) for judge, call in self.calls]
+        return Asking(self.judges, prompts, concurrency)
+
+    def judgement(self, number: int, reply: Reply) -> Judgement:
+        judge, call = self.calls[number]
+        return findings.judgement(judge, call, reply)
+
+    def line(self, one: Judgement) -> str:
+        """Return the line of judgements.jsonl."""
+        row = one.as_json(self.judges[one.judge].name, self.known.runs[one.call.run].label)
+        return json.dumps(hidden_in(row), ensure_ascii=False) + "\n"
+
+
+def _judged(todo: _Todo, concurrency: int, place: Path) -> tuple[list[Judgement], bool]:
+    """Ask every judge everything, each reply on the disk as it is taken. Return the judgements, and
+    whether Ctrl-C came first: what has come by then counts, also where the disk was too slow to
+    take it.
+    """
+    asking, judgements = todo.asking(concurrency), list[Judgement]()
+    try:
+        with bar("judging", len(todo.calls)) as progress:
+            for number, reply in asking:
+                one = todo.judgement(number, reply)
+                files.append(place / JUDGEMENTS, todo.line(one))
+                judgements.append(one)
+                progress(len(judgements))
+        return judgements, False
+    except KeyboardInterrupt:
+        with stopping.deaf():
+            came = [todo.judgement(number, reply) for number, reply in asking.stop()]
+            files.write_text(place / JUDGEMENTS, "".join(map(todo.line, came)))
+        return came, True
+    finally:
+        asking.stop()  # also where the disk is full: nothing more is paid for
 
 
 def _keep(made: dict[str, Any], place: Path) -> None:

@@ -61,11 +61,11 @@ class Questions(NamedTuple):
 def run_of(outputs: Outputs) -> Run:
     """Return a run with what its task's scorer says. Raises BadInput."""
     folder = Path(outputs.run)
-    part = folder / ACCURACY_PART
-    rows = task_files.read(part if part.is_dir() else folder)
-    if any(row["attempt"] for row in rows):
+    if (outputs.task.get("draws") or {}).get("attempts", 1) > 1:
         fine, todo = "expected one attempt per question", "Judge a run without --attempts."
         raise BadInput(f"judging {folder}", "its questions have several answers each", fine, todo)
+    part = folder / ACCURACY_PART
+    rows = task_files.read(part if part.is_dir() else folder)
     scorer = str(rows[0]["scorer"]) if rows else ""
     found = marks.marks(rows, scorer)
     is_right = dict(zip(found.questions.tolist(), (found.score > 0.5).tolist(), strict=True))
@@ -115,13 +115,18 @@ def _pair(asked: Questions, form: Form, run: int, index: int) -> Iterator[Call]:
 
 
 def _scores(asked: Questions, form: Form, index: int) -> Iterator[Call]:
-    sample = asked.samples[index]
-    if not (sample.reference or "").strip():
+    if not has_reference(asked, index):
         return
+    sample = asked.samples[index]
     question, known = question_of(sample), sample.reference or ""
     for number, run in enumerate(asked.runs):
         prompt = prompts.single(question, run.texts[index], known, form)
         yield Call("score", number, index, False, prompt)
+
+
+def has_reference(asked: Questions, index: int) -> bool:
+    """Return whether an answer to this question can be given points."""
+    return bool((asked.samples[index].reference or "").strip())
 
 
 def question_of(sample: Sample) -> str:

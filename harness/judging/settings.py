@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
@@ -15,6 +16,8 @@ By = Literal["pairs", "scores", "both"]
 _BY: Sequence[By] = get_args(By)
 _FORMS: Sequence[Form] = get_args(Form)
 LOCAL = "local:"
+MOST_OPEN = 256  # requests at each judge
+SHORTEST_S, LONGEST_S = 0.1, 3600.0  # of a request
 _FINE = "expected a server's address, http://host:8000#MODEL, or local:MODEL@VARIANT"
 
 
@@ -110,6 +113,19 @@ def check_runs(folders: Sequence[Path]) -> None:
     if not folders:
         todo = "Name finished accuracy runs, the reference first."
         raise BadInput("judge", "no run is given", "", todo)
+
+
+def checked(asked: Asked) -> Asked:
+    """Return it, whose numbers a Python program may have given. Raises BadInput."""
+    numbers: Sequence[tuple[str, float | None, float, float]] = (
+        ("limit", asked.limit, 1, math.inf), ("concurrency", asked.concurrency, 1, MOST_OPEN),
+        ("timeout", asked.timeout_s, SHORTEST_S, LONGEST_S), ("tokens", asked.tokens, 1, math.inf),
+    )  # fmt: skip
+    for name, value, least, most in numbers:
+        if value is not None and not least <= value <= most:
+            fine = f"expected {least:g} or more" + (f", up to {most:g}" if most < math.inf else "")
+            raise BadInput(f"--judge-{name} {value}", "it is out of range", fine)
+    return asked
 
 
 def prices(words: Sequence[str], judges: int) -> list[Price]:

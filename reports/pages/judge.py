@@ -67,6 +67,11 @@ def tables(found: Found) -> list[Table]:
     return [one for one in made if one.rows]
 
 
+def table(found: Found) -> Table:
+    """Return the main table."""
+    return tables(found)[0]
+
+
 def pairs(found: Found) -> Table:
     """Return what each judge prefers, and whether it knows."""
     columns = [

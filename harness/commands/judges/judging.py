@@ -155,5 +155,5 @@ def judge(
         found, place = judging.run(folders, asked, say)
         with noted(f"table on the screen; see {place}"):
             page.show(found, place, console, tables=form == "table")
-        put(form, lambda: page.tables(found)[:1])
+        put(form, lambda: [page.table(found)])
     finish(found, as_json, judging.exit_code(found))

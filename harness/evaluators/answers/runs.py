@@ -4,13 +4,14 @@ the questions that have a reference answer. Of several attempts the first counts
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from accuracy.gate.outputs import Outputs
 from accuracy.metrics.references import text_references
 from harness.evaluators.tool import Answers
 from harness.kernel.errors import BadInput
+from harness.kernel.types import Sample
 from harness.study.comparison.compare import labels
 from harness.study.gating.outputs import read
 
@@ -33,7 +34,7 @@ def answers_of(folders: Sequence[Path]) -> list[Answers]:
 
 
 def _check_same(first: Outputs, other: Outputs) -> None:
-    ours, theirs = first.terms, other.terms
+    ours, theirs = _terms(first), _terms(other)
     for name in QUESTIONS:
         if ours.get(name) != theirs.get(name):
             found = f"its {name}: {theirs.get(name)}, that of {first.run}: {ours.get(name)}"
@@ -47,8 +48,8 @@ def _answers(outputs: Outputs, label: str) -> Answers:
         found = "its dataset has moved or changed"
         todo = "Put it back, or run again."
         raise BadInput(f"scoring {outputs.run}", found, "references are read from it", todo)
-    attempts = int((outputs.task.get("draws") or {}).get("attempts") or 1)
-    known = text_references(list(outputs.samples.values()))
+    attempts = _attempts(outputs)
+    known = _references(outputs.samples, bool(outputs.task))
     firsts = [
         (index, text)
         for index, text in zip(outputs.index.tolist(), outputs.texts, strict=True)
@@ -57,17 +58,34 @@ def _answers(outputs: Outputs, label: str) -> Answers:
     scored = [(index, text) for index, text in firsts if known.get(index, "").strip()]
     if not scored:
         found = "its dataset has no reference answers"
-        todo = "Pass --reference-column when running."
+        todo = "" if outputs.task else "Pass --reference-column when running."
         raise BadInput(f"scoring {outputs.run}", found, "answers are scored beside them", todo)
     indexes = [index for index, _ in scored]
     return Answers(
         label=label,
         model=f"{outputs.model} {outputs.variant}".strip(),
         run=outputs.run,
-        questions=indexes,
+        questions=[index // attempts for index in indexes],
         prompts=[outputs.samples[index].prompt for index in indexes],
         texts=[text for _, text in scored],
         references=[known[index] for index in indexes],
         unreferenced=len(firsts) - len(scored),
-        terms={name: outputs.terms[name] for name in ASKED if name in outputs.terms},
+        terms={name: text for name, text in _terms(outputs).items() if name in ASKED},
     )
+
+
+def _references(samples: Mapping[int, Sample], is_task: bool) -> dict[int, str]:
+    """Return sample index -> its reference; of a task that is the answer which it expects."""
+    if not is_task:
+        return text_references(list(samples.values()))
+    return {index: sample.reference or "" for index, sample in samples.items()}
+
+
+def _attempts(outputs: Outputs) -> int:
+    return int((outputs.task.get("draws") or {}).get("attempts") or 1)
+
+
+def _terms(outputs: Outputs) -> dict[str, str]:
+    """Return what a run was asked; its samples are questions here, however often each was asked."""
+    terms = dict(outputs.terms)
+    return terms | {"samples": str(int(terms["samples"]) // _attempts(outputs))}

@@ -88,6 +88,16 @@ def deaf() -> Iterator[None]:
 
 
 @contextmanager
+def later() -> Iterator[None]:
+    """Hear a stop when the block has ended: what is being kept is kept."""
+    came: list[int] = []
+    with handled(lambda number, _: came.append(number)):
+        yield
+    if came:
+        _stop(came[0], None)
+
+
+@contextmanager
 def handled(handler: Handler) -> Iterator[None]:
     """Let `handler` hear what would stop the program. Only the main thread may set one; in another
     nothing changes.

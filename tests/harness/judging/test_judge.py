@@ -4,78 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
-import signal
 import socket
-import subprocess
-import sys
-import threading
 from collections import Counter
 
 import jsonschema
 import psutil
 import pytest
-from typer.testing import CliRunner
 
-from harness.cli import app
 from harness.judging import asking
-from harness.schema import SCHEMAS
 from tests import ROOT
+from tests.harness.judging.conftest import call
 from tests.judge_server import Refusal, judging, part
 
 KEY = "sk-judge-1234567890abcdef"
-
-
-def call(words):
-    done = CliRunner().invoke(app, shlex.split(words), catch_exceptions=False)
-    assert "Traceback" not in done.output
-    return done
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory, tiny_llama):
-    """Folders of two accuracy runs of the same 12 questions, whose answers differ."""
-    place = tmp_path_factory.mktemp("runs")
-    questions = [f"why is the {word}" for word in ("sky", "sea", "sun", "moon", "air", "rain")]
-    rows = [{"prompt": f"{text} {c}", "reference": f"{text}."} for text in questions for c in "ab"]
-    (place / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    folders = []
-    for variant in ("fp32", "nf4"):
-        done = call(
-            f"run --model {tiny_llama} --variant {variant} --dataset {place / 'q.jsonl'} --mode"
-            f" accuracy --scenario offline --max-new-tokens 8 --in-process --json"
-            f" --output-dir {place / variant}"
-        )
-        assert done.exit_code == 0, done.output
-        folders += [path.parent for path in (place / variant).glob("*/result.json")]
-    return folders
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch):
-    monkeypatch.setattr(asking, "FIRST_PAUSE_S", 0.01)
-
-
-@pytest.fixture
-def judged(runs, tmp_path):
-    """judged(judge, words) -> (exit code, judge.json, rows of judgements.jsonl, output)."""
-
-    def call_it(judge, words="", of=2):
-        place = tmp_path / "judged"
-        folders = " ".join(map(str, runs[:of]))
-        done = call(f"judge {folders} --judge {judge} --output-dir {place} {words} --json")
-        if not place.is_dir():
-            return done.exit_code, None, None, done.output
-        (folder,) = place.iterdir()
-        found = json.loads((folder / "judge.json").read_text(encoding="utf-8"))
-        assert json.loads(done.stdout.splitlines()[-1]) == found
-        jsonschema.validate(found, SCHEMAS["judge"])
-        lines = (folder / "judgements.jsonl").read_text(encoding="utf-8").splitlines()
-        page = (folder / "judge.html").read_text(encoding="utf-8")
-        assert found["status"] in page
-        return done.exit_code, found, [json.loads(line) for line in lines], done.output
-
-    return call_it
 
 
 def likes_long(prompt, number):
@@ -226,29 +167,6 @@ def test_one_run_is_given_points(judged):
     )  # fmt: skip
 
 
-def test_a_stop_keeps_what_was_judged(runs, tmp_path):
-    asked, over = threading.Event(), threading.Event()
-
-    def stands_still(prompt, number):
-        if number >= 4:
-            asked.set()
-            over.wait(60)
-        return "verdict: tie"
-
-    with judging(stands_still) as judge:
-        flags = f"--judge {judge.url} --judge-concurrency 1 --output-dir {tmp_path / 'judged'}"
-        words = f"-m harness judge {runs[0]} {runs[1]} {flags}"
-        with subprocess.Popen([sys.executable, *words.split()], cwd=ROOT) as process:
-            assert asked.wait(60)
-            process.send_signal(signal.SIGINT)
-            assert process.wait(30) == 130
-        over.set()
-    (folder,) = (tmp_path / "judged").iterdir()
-    found = json.loads((folder / "judge.json").read_text(encoding="utf-8"))
-    assert (found["status"], found["judges"][0]["calls"]) == ("INTERRUPTED", 4)
-    assert len((folder / "judgements.jsonl").read_text(encoding="utf-8").splitlines()) == 4
-
-
 def test_a_local_model_is_served_and_gone_afterwards(judged, tiny_llama):
     """Its 64 tokens of context do not hold the question, which the server says in its words."""
     code, found, _, _ = judged(f"local:{tiny_llama}@bf16", "--judge-limit 3")
@@ -369,3 +287,16 @@ def test_a_form_that_is_none_is_refused(runs, tmp_path):
     done = call(f"judge {folders} --judge http://127.0.0.1:9 --judge-format yaml")
     assert done.exit_code == 2
     assert not [word for word in ("'yaml'", "text", "choice") if word not in done.output]
+
+
+def test_a_run_of_several_attempts_is_refused(tmp_path, tiny_llama):
+    call(
+        f"run --model {tiny_llama} --task word-problems --num-samples 2 --attempts 2 --temperature"
+        f" 1 --truncate --mode accuracy --scenario offline --max-new-tokens 4 --in-process"
+        f" --output-dir {tmp_path / 'run'}"
+    )
+    (run,) = (tmp_path / "run").iterdir()
+    (run / "scores.parquet").unlink()  # what it was asked says so
+    done = call(f"judge {run} --judge http://h#m --output-dir {tmp_path / 'judged'}")
+    assert done.exit_code == 2
+    assert "several answers each" in re.sub(r"\s+", " ", done.output)
