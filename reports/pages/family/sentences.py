@@ -238,7 +238,7 @@ def _agreements(found: Family) -> Iterator[str]:
     yield from _cut(shared, "pairs of figures")
     for (label, n), others in unknown.items():
         yield (
-            f"no order of the {n} members that {label} shares is shown: Kendall's tau with"
+            f"{label} does not show how the {n} members do at other figures: Kendall's tau with"
             f" {'; '.join(others)}"
         )
 

@@ -227,7 +227,7 @@ def test_figures_that_put_all_in_one_order_say_so_with_their_p_value(sizes):
         "tau": pytest.approx(1.0), "n": 4, "p_value": pytest.approx(2 / 24),
         "least_p": pytest.approx(2 / 24),
     }  # fmt: skip
-    said = "no order of the 4 members that bits per byte of stories shares is shown"
+    said = "bits per byte of stories does not show how the 4 members do at other figures"
     assert said in flat(sizes[1])
 
 
