@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from accuracy.gate.outputs import Outputs
 from accuracy.ranking import Losses, Pace
-from accuracy.resampling import Estimate, Floats
+from accuracy.resampling import Estimate, Floats, negative
 from accuracy.tasks import files as task_files
 from accuracy.tasks.marks import Marks, deciding, marks
 from harness.kernel.errors import BadInput
@@ -275,15 +275,8 @@ def _less(pairs: Sequence[Facts]) -> dict[tuple[str, str], dict[str, Estimate]]:
             if ends := pair.get(of):
                 one = Estimate(*(ends[end] for end in ("value", "low", "high")))
                 found.setdefault((name, first), {})[second] = one
-                found.setdefault((name, second), {})[first] = _turned(one)
+                found.setdefault((name, second), {})[first] = negative(one)
     return found
-
-
-def _turned(one: Estimate) -> Estimate:
-    """Return it with its sign turned round."""
-    low, high = one.low, one.high
-    return Estimate(-(one.value or 0.0), None if high is None else -high,
-                    None if low is None else -low)  # fmt: skip
 
 
 # ---- what lies behind two figures
