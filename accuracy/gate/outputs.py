@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 from accuracy.metrics import references
 from harness.kernel.types import Int64s, Sample
 
+# What belongs to a model, and may differ where several answered the same questions.
+_OF_A_MODEL = ("prompts", "tokenizer", "end-of-sequence ids", "chat template", "template date",
+               "seeds")  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
@@ -49,6 +53,15 @@ class Outputs:
         """(n,) True where the dataset has an answer that texts are compared with."""
         known = references.text_references(list((self.samples or {}).values()))
         return np.array([bool(known.get(i, "").strip()) for i in self.index.tolist()], np.bool_)
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """What was asked, and how, whatever the model: the terms but for what is a model's own."""
+        return {
+            name: value
+            for name, value in self.terms.items()
+            if name not in _OF_A_MODEL and not name.startswith("weight files")
+        }
 
     @property
     def empty(self) -> int:

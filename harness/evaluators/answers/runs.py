@@ -17,8 +17,6 @@ from harness.study.gating.outputs import read
 
 # What makes the questions what they are: answers to others do not stand side by side.
 QUESTIONS = ("data", "prompt column", "reference column", "samples", "samples drawn", "task")
-# What else may move an answer, whatever the model.
-ASKED = (*QUESTIONS, "new tokens", "truncate", "shots", "shots from", "chat", "draws")
 
 
 def answers_of(folders: Sequence[Path]) -> list[Answers]:
@@ -70,7 +68,7 @@ def _answers(outputs: Outputs, label: str) -> Answers:
         texts=[text for _, text in scored],
         references=[known[index] for index in indexes],
         unreferenced=len(firsts) - len(scored),
-        terms={name: text for name, text in _terms(outputs).items() if name in ASKED},
+        terms=_terms(outputs),
     )
 
 
@@ -87,5 +85,4 @@ def _attempts(outputs: Outputs) -> int:
 
 def _terms(outputs: Outputs) -> dict[str, str]:
     """Return what a run was asked; its samples are questions here, however often each was asked."""
-    terms = dict(outputs.terms)
-    return terms | {"samples": str(int(terms["samples"]) // _attempts(outputs))}
+    return outputs.asked | {"samples": str(int(outputs.terms["samples"]) // _attempts(outputs))}

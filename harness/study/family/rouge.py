@@ -13,7 +13,7 @@ from harness.kernel.errors import BadInput
 from harness.study.comparison.evidence import Kept, kept
 from harness.study.comparison.intervals import mean_of
 from harness.study.family.members import Member
-from harness.study.family.told import Reading, Told, own_terms
+from harness.study.family.told import Reading, Told
 from harness.study.gating.outputs import differing_terms
 
 _EXACTLY = Estimate(1.0, 1.0, 1.0)
@@ -36,7 +36,7 @@ def _told(member: Member, reading: Reading) -> Iterator[Told]:
     found = _kept(reference or outputs, outputs)
     if found is None:
         return
-    data, terms = outputs.dataset.rsplit("/", 1)[-1], own_terms(outputs)
+    data, terms = outputs.dataset.rsplit("/", 1)[-1], outputs.asked
     n, where = len(found.index), reading.folder
     prompts = f"{outputs.terms.get('tokenizer', '')} {outputs.terms.get('prompts', '')}"
     marks = Marks("rougeL", found.index, 100 * found.scores, ())

@@ -34,9 +34,6 @@ from harness.study.effects.figures import USUAL
 
 OF_TEXTS = ("text_perplexity", "bits_per_byte", "mean_kld")
 OF_LOAD = ("tokens_per_s", "peak_bytes")
-# What belongs to a model, and may differ between the members that answered the same questions.
-_OF_A_MODEL = ("prompts", "tokenizer", "end-of-sequence ids", "chat template", "template date",
-               "seeds")  # fmt: skip
 _RESULT = "result.json"
 Terms = Mapping[str, str]
 Facts = Mapping[str, Any]
@@ -162,7 +159,7 @@ def _of_answers(row: Facts, raw: Raw | None, behind: Evidence, folder: Path) -> 
     if task and outputs is not None:
         yield from _solved(task, outputs, raw, folder)
     if behind.losses is not None and (loss := behind.intervals.get("perplexity")):
-        terms = {} if outputs is None else own_terms(outputs)
+        terms = {} if outputs is None else outputs.asked
         data = data_name(row["conditions"].get("dataset", ""))
         yield Told("perplexity", data.split(" ")[0], {**terms, "data": data}, loss, row["run"],
                    len(behind.losses.index), _tokenizer(row), behind=behind.losses)  # fmt: skip
@@ -178,15 +175,6 @@ def _published(folder: Path) -> Facts:
     return found
 
 
-def own_terms(outputs: Outputs) -> dict[str, str]:
-    """Return what makes the questions what they are, but for what is the model's own."""
-    return {
-        name: value
-        for name, value in outputs.terms.items()
-        if name not in _OF_A_MODEL and not name.startswith("weight files")
-    }
-
-
 def _solved(task: Facts, outputs: Outputs, raw: Raw | None, folder: Path) -> Iterator[Told]:
     """Yield the share that was solved, by the scorer that decides; marked anew where the file of
     the questions is still there, else as the run marked its answers.
@@ -197,7 +185,7 @@ def _solved(task: Facts, outputs: Outputs, raw: Raw | None, folder: Path) -> Ite
     found = marks(rows, scorer)
     if not len(found.score):
         return
-    terms = {**own_terms(outputs), "scorer": scorer}
+    terms = {**outputs.asked, "scorer": scorer}
     prompts = outputs.terms.get("prompts", "")
     among = outputs.terms.get("tokenizer", "")
     yield Told("task_solved", str(task["name"]), terms, found.mean, str(folder), len(found.score),

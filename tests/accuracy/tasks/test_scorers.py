@@ -13,6 +13,7 @@ from accuracy.tasks import TABLE as TASKS
 from accuracy.tasks.scorers import TABLE, Given, asks_likelihoods, installed
 from accuracy.tasks.scoring import verified
 from accuracy.tasks.scoring.likelihoods import place
+from accuracy.tasks.scoring.mark import Mark
 from harness.kernel.types import Sample
 
 GOLD = "3 * 6 = <<3*6=18>>18\n#### 18"
@@ -63,7 +64,7 @@ def test_boxed_answers_are_compared_as_formulas():
 
 @pytest.mark.parametrize("text", [" B", "B. Water", "(b)", "The answer is B."])
 def test_a_letter_is_right(text):
-    assert mark("letter", text, "B", (" A", " B", " C", " D")) == (1.0, "B", "right")
+    assert mark("letter", text, "B", (" A", " B", " C", " D")) == Mark(1.0, "B", "right")
     assert mark("letter", text, "C", (" A", " B", " C", " D")).outcome == "wrong"
 
 
@@ -102,12 +103,12 @@ def test_the_likeliest_is_the_argument_of_the_maximum(nll_nats, data):
     ):
         best = int(np.argmax(-np.array(nll_nats) / lengths))
         found = mark(scorer, "", "ABCDEFGHI"[best], choices, tuple(nll_nats))
-        assert found == (1.0, "ABCDEFGHI"[best], "right")
+        assert found == Mark(1.0, "ABCDEFGHI"[best], "right")
 
 
 @pytest.mark.parametrize("nll_nats", [(), (1.0, 2.0), (1.0, float("nan"), 2.0)])
 def test_choices_without_a_likelihood_are_no_answer(nll_nats):
-    assert mark("likelihood", "", "A", CHOICES, nll_nats) == (0.0, "", "no answer")
+    assert mark("likelihood", "", "A", CHOICES, nll_nats) == Mark(0.0, "", "no answer")
 
 
 def test_the_right_choice_is_named_by_its_letter_or_its_place():
@@ -138,7 +139,7 @@ def test_no_text_breaks_a_scorer(text, name):
 @pytest.mark.skipif(not verified.is_installed(), reason="needs the extra math")
 def test_formulas_are_equal_by_algebra():
     gold = "It is $\\boxed{x+1}$."
-    assert mark("math_verify", "$\\boxed{1+x}$", gold) == (1.0, "1+x", "right")
+    assert mark("math_verify", "$\\boxed{1+x}$", gold) == Mark(1.0, "1+x", "right")
     assert mark("math_verify", "$\\boxed{x}$", gold).outcome == "wrong"
     assert mark("math_verify", "", gold).outcome == "no answer"
     assert mark("boxed", "$\\boxed{1+x}$", gold).outcome == "wrong"

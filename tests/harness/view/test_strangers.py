@@ -11,7 +11,13 @@ import pytest
 from tests.harness.view.helpers import ask, make_run
 
 SCRIPT = "<script>document.title='hit'</script>"
-HOSTILE = (SCRIPT, '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "\u202etxt.exe", "a\x1b[2Jb")
+HOSTILE = (
+    SCRIPT,
+    '"><img src=x onerror=alert(1)>',
+    "{{ 7919 * 7907 }}",
+    "\u202etxt.exe",
+    "a\x1b[2Jb",
+)
 
 
 @pytest.fixture
@@ -128,7 +134,7 @@ def test_what_strangers_wrote_is_shown_as_words(tmp_path, words):
         assert "<img src=x" not in text
         assert "\u202e" not in text
         assert "\x1b" not in text
-        assert "49" not in text.replace("49 B", "")
+        assert "62615533" not in text
     (path,) = re.findall(r'href="(/at/[^"]+)"', ask(tmp_path, "/").text)
     assert ask(tmp_path, unquote(path)).status == 200, "its page can be opened"
 
