@@ -10,26 +10,20 @@ import msgspec
 from rich.console import Console
 
 from harness.evaluators import compared
-from harness.evaluators.record import Evaluation, Line
+from harness.evaluators.record import Evaluation
 from reports.blocks import Table
 from reports.pages import evaluation as page
 
 
 def table(found: Mapping[str, Any]) -> Table:
     """Return the table of evaluate.json: a line per figure."""
-    return page.table(found["lines"], _title([found]))
+    return page.table(found["lines"], f"{found['tool']} {found['version']}".strip())
 
 
-def of_several(evaluations: Iterable[Evaluation], lines: Iterable[Line]) -> Table:
-    """Return the table of evaluations side by side."""
-    return page.table(
-        msgspec.to_builtins(list(lines)), _title(map(msgspec.to_builtins, evaluations))
-    )
-
-
-def _title(evaluations: Iterable[Mapping[str, Any]]) -> str:
-    names = dict.fromkeys(f"{one['tool']} {one['version']}".strip() for one in evaluations)
-    return " · ".join(names)
+def of_several(evaluations: Iterable[Evaluation], lines: Iterable[Mapping[str, Any]]) -> Table:
+    """Return the table of these lines, in which evaluations stand side by side."""
+    names = dict.fromkeys(f"{one.tool} {one.version}".strip() for one in evaluations)
+    return page.table(lines, " · ".join(names))
 
 
 def show(found: Mapping[str, Any], place: Path, console: Console, tables: bool) -> None:

@@ -143,9 +143,9 @@ def evaluate(
         if options and with_ is None:
             places = [a_path(word) for word in options]
             evaluations = [record.read(place) for place in places]
-            lines = compared.lines(evaluations, [kept(place) for place in places])
+            lines = to_builtins(compared.lines(evaluations, [kept(place) for place in places]))
             apart = compared.differences(evaluations)
-            found: dict[str, Any] = {"lines": to_builtins(lines), "differences": apart}
+            found: dict[str, Any] = {"lines": lines, "differences": apart}
             table, code = shown.of_several(evaluations, lines), int(bool(apart))
             page.show(table, page.not_the_same(apart), console, form == "table")
         else:
